@@ -1,0 +1,118 @@
+"""Rows as columns: how inputs travel on the online lane, and the numpy arrays that a predictor is given.
+
+A fixed-width input travels as the little-endian bytes of its values, so that a batch is made by joining
+bytes; the others travel as lists. The same arrays come from a job's Arrow data (`shared/tables.py`), so that
+a predictor never knows which lane it serves:
+
+    type       wire                    array (first axis: rows; then the input's shape)
+    float      bytes, <f8, null = NaN  float64
+    float32    bytes, <f4, null = NaN  float32
+    int64      bytes, <i8              int64;  nullable: list → float64 with NaN, as pandas does
+    bool       bytes, |u1              bool;   nullable: list → object with None
+    datetime   bytes, <i8, µs of UTC   datetime64[us]; null = NaT
+    string     list                    object, str or None
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.messages import Column
+from shared.specs import InputSpec, InputType, ModelSpec, Row
+
+Array: TypeAlias = NDArray[Any]  # Any: the element type is the input's
+Columns: TypeAlias = dict[str, Array]
+"""Input name → array; all of the same first axis, the rows."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_NAT = np.iinfo(np.int64).min
+_WIRE_DTYPE = {
+    InputType.FLOAT: np.dtype("<f8"),
+    InputType.FLOAT32: np.dtype("<f4"),
+    InputType.INT64: np.dtype("<i8"),
+    InputType.BOOL: np.dtype("|u1"),
+    InputType.DATETIME: np.dtype("<i8"),
+}
+
+
+def travels_as_bytes(field: InputSpec) -> bool:
+    if field.type is InputType.STRING:
+        return False
+    return not (field.nullable and field.type in (InputType.INT64, InputType.BOOL))
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since 1970 in UTC; a moment without a zone is taken as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // _MICROSECOND
+
+
+def encode_rows(spec: ModelSpec, rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """The wire columns of validated rows, in the order of the spec's inputs."""
+    return [_encode(field, [row[field.name] for row in rows]) for field in spec.inputs]
+
+
+def _encode(field: InputSpec, values: list[Any]) -> Column:
+    if not travels_as_bytes(field):
+        return values
+    if field.type is InputType.DATETIME:
+        values = [_NAT if v is None else microseconds(v) for v in values]
+    elif field.nullable:
+        values = [np.nan if v is None else v for v in values]
+    return np.asarray(values, dtype=_WIRE_DTYPE[field.type]).tobytes()
+
+
+def cut(spec: ModelSpec, columns: list[Column], start: int, stop: int) -> list[Column]:
+    """Rows `start` to `stop` of wire columns."""
+    pieces: list[Column] = []
+    for field, column in zip(spec.inputs, columns, strict=True):
+        width = _WIRE_DTYPE[field.type].itemsize * field.size if isinstance(column, bytes) else 1
+        pieces.append(column[start * width : stop * width])
+    return pieces
+
+
+def join(spec: ModelSpec, parts: Sequence[list[Column]]) -> Columns:
+    """The arrays of a batch from the wire columns of its entries.
+
+    Raises ValueError where a column is not of the shape that the spec declares.
+    """
+    return {field.name: _join(field, [part[i] for part in parts]) for i, field in enumerate(spec.inputs)}
+
+
+def _join(field: InputSpec, parts: list[Any]) -> Array:
+    if not travels_as_bytes(field):
+        return _from_list(field, [value for part in parts for value in part])
+    flat = np.frombuffer(b"".join(parts), dtype=_WIRE_DTYPE[field.type])
+    if field.type is InputType.DATETIME:
+        return flat.view("<M8[us]")
+    if field.type is InputType.BOOL:
+        return flat.view(np.bool_)
+    return flat.reshape(-1, *field.shape) if field.shape else flat
+
+
+def _from_list(field: InputSpec, values: list[Any]) -> Array:
+    if field.type is InputType.INT64:
+        return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def row_count(columns: Columns) -> int:
+    return len(next(iter(columns.values())))
+
+
+def take(columns: Columns, start: int, stop: int) -> Columns:
+    """Rows `start` to `stop`, without copying."""
+    return {name: array[start:stop] for name, array in columns.items()}
+
+
+def of_rows(spec: ModelSpec, rows: Sequence[Row]) -> Columns:
+    """The arrays of validated rows: golden rows, warm-up, tests."""
+    return join(spec, [encode_rows(spec, rows)])

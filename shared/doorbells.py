@@ -1,0 +1,53 @@
+"""Doorbells: Celery messages that say only "there is work for this model version".
+
+The gateway and the worker each make their Celery app of `celery_settings`; this module names what both
+must agree on and imports no Celery. A doorbell may be lost, late or doubled: the ledger is the truth.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from shared.keys import ModelKey, idle_queue
+from shared.settings import Settings
+
+TASK = "takt.claim"
+"""The one task: claim the next chunk of `model_key`, run it, commit it."""
+
+
+class Ring(Protocol):
+    """Put `count` doorbells into a model version's queue; a failure is ignored, the reconciler rings again."""
+
+    def __call__(self, key: ModelKey, count: int) -> None: ...
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:  # Any: Celery's own settings
+    """Celery's configuration, the same on both sides."""
+    return {
+        "broker_url": settings.redis_dsn(),
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": {
+            # Leases bring work back, by Redis' clock; kombu's timeout trusts the hosts' clocks.
+            "visibility_timeout": 3600,
+            "unacked_mutex_expire": 5,
+            "priority_steps": [0],
+            "queue_order_strategy": "round_robin",
+            "health_check_interval": 5,
+            "socket_timeout": 10,
+            "socket_connect_timeout": 3,
+            "socket_keepalive": True,
+        },
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,
+        "result_backend": None,
+        "task_acks_late": True,
+        "task_publish_retry": False,
+        "task_default_queue": idle_queue(),
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        "worker_send_task_events": False,
+        "worker_enable_remote_control": False,
+        "worker_hijack_root_logger": False,
+        "timezone": "UTC",
+    }

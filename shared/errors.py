@@ -1,0 +1,172 @@
+"""Every error that Takt raises on purpose: one tree, drawn by what the caller can do about it.
+
+    TaktError
+    ├── CallerError               change the request, then send it again
+    │   ├── InvalidInput            a row or a field is wrong; each problem is named
+    │   ├── ModelNotFound           no such model or version in the repository
+    │   ├── JobNotFound             no such job, or somebody else's
+    │   ├── JobExpired              the job was here, its retention is over
+    │   ├── PayloadTooLarge         more bytes or rows than this deployment takes
+    │   └── UnsupportedMediaType    a body in a format that nobody here reads
+    ├── TryLater                  the same request may succeed later
+    │   ├── ModelNotLoaded          no live worker holds this model version
+    │   ├── Overloaded              the queue is longer than the deadline allows
+    │   ├── QueueUnavailable        Redis does not answer
+    │   └── DeadlineExceeded        accepted, but no answer came in time
+    ├── PredictionFailed          the model raised on this input
+    └── OperatorError             somebody must mend the installation
+        ├── SpecError               a model.toml that says something wrong
+        ├── ArtifactError           an artifact that is missing or is not the one that was built
+        ├── PayloadError            a stored payload that cannot be read or written
+        └── UnsupportedServer       a Redis or Valkey too old for what Takt promises
+
+An error crosses the queue as `(code, detail)` and is raised on the other side as the same class. HTTP
+status codes appear only in `api/errors.py`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TaktError(Exception):
+    """Something went wrong inside Takt."""
+
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str | None = None, *, retry_after_s: float | None = None) -> None:
+        self.detail = detail if detail is not None else first_line(self.__doc__)
+        self.retry_after_s = retry_after_s
+        super().__init__(self.detail)
+
+
+class CallerError(TaktError):
+    """The request cannot be served as it is."""
+
+
+class Problem(dict[str, object]):
+    """One thing wrong with one value: `row`, `field`, `msg`, `type`, and `loc` as Pydantic gives it."""
+
+
+class InvalidInput(CallerError):
+    """The input does not fit the model's declared inputs."""
+
+    code = "validation_error"
+
+    def __init__(self, detail: str | None = None, *, problems: list[Problem] | None = None) -> None:
+        super().__init__(detail)
+        self.problems = problems or []
+
+
+class ModelNotFound(CallerError):
+    """No such model or version is in the repository."""
+
+    code = "model_not_found"
+
+
+class JobNotFound(CallerError):
+    """There is no such job."""
+
+    code = "job_not_found"
+
+
+class JobExpired(CallerError):
+    """The job's retention is over and its data is gone."""
+
+    code = "job_expired"
+
+
+class PayloadTooLarge(CallerError):
+    """The request is larger than this deployment accepts."""
+
+    code = "payload_too_large"
+
+
+class UnsupportedMediaType(CallerError):
+    """The body's media type is not one that this endpoint reads."""
+
+    code = "unsupported_media_type"
+
+
+class TryLater(TaktError):
+    """The service cannot serve this request now."""
+
+    retryable = True
+
+
+class ModelNotLoaded(TryLater):
+    """No live worker holds this model version."""
+
+    code = "model_not_loaded"
+
+
+class Overloaded(TryLater):
+    """More work is waiting than can be answered within the deadline."""
+
+    code = "overloaded"
+
+
+class QueueUnavailable(TryLater):
+    """The queue does not answer."""
+
+    code = "queue_unavailable"
+
+
+class DeadlineExceeded(TryLater):
+    """No answer came within the deadline."""
+
+    code = "deadline_exceeded"
+
+
+class PredictionFailed(TaktError):
+    """The model failed on this input."""
+
+    code = "prediction_failed"
+
+
+class OperatorError(TaktError):
+    """The installation needs mending."""
+
+
+class SpecError(OperatorError):
+    """A model.toml is wrong."""
+
+    code = "invalid_spec"
+
+
+class ArtifactError(OperatorError):
+    """A model artifact is missing or is not the one that was built."""
+
+    code = "invalid_artifact"
+
+
+class PayloadError(OperatorError):
+    """A stored payload cannot be read or written."""
+
+    code = "payload_unavailable"
+
+
+class UnsupportedServer(OperatorError):
+    """The Redis or Valkey server is too old."""
+
+    code = "unsupported_server"
+
+
+def first_line(text: str | None) -> str:
+    return (text or "").strip().split("\n", 1)[0]
+
+
+def _codes(root: type[TaktError]) -> dict[str, type[TaktError]]:
+    found = {root.code: root} if "code" in vars(root) else {}
+    for child in root.__subclasses__():
+        found |= _codes(child)
+    return found
+
+
+_BY_CODE = _codes(TaktError)
+
+
+def from_wire(code: str, detail: str) -> TaktError:
+    """The error that another process raised; an unknown code (a newer worker's) becomes a TaktError."""
+    return _BY_CODE.get(code, TaktError)(detail)

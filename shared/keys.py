@@ -1,0 +1,106 @@
+"""How every Redis key of Takt is spelled. No other module spells one.
+
+All keys begin with `takt:` and carry the schema version, so that a deployment can move to another layout
+while the old one drains. Streams and queues carry the model version: a gateway resolves the default version
+when it admits a request, and a worker consumes exactly what it has loaded.
+"""
+
+from __future__ import annotations
+
+from typing import NewType
+
+SCHEMA = 1
+PREFIX = f"takt:{SCHEMA}"
+
+WORKER_GROUP = "workers"
+"""The consumer group of every online stream."""
+
+ModelKey = NewType("ModelKey", str)
+"""`{model}@{version}`: names what is served, everywhere outside HTTP paths."""
+
+
+def model_key(model: str, version: str) -> ModelKey:
+    return ModelKey(f"{model}@{version}")
+
+
+def split_model_key(key: str) -> tuple[str, str]:
+    model, _, version = key.partition("@")
+    return model, version
+
+
+def online(key: ModelKey) -> str:
+    """Stream: the entries that wait on the online lane of one model version."""
+    return f"{PREFIX}:online:{key}"
+
+
+def reply(gateway: str) -> str:
+    """Stream: answers for one life of one gateway (`{name}:{boot}`)."""
+    return f"{PREFIX}:reply:{gateway}"
+
+
+def job(job_id: str) -> str:
+    """Hash: the job record."""
+    return f"{PREFIX}:job:{job_id}"
+
+
+def job_chunks(job_id: str) -> str:
+    """Hash: chunk index → the chunk's state, as JSON."""
+    return f"{PREFIX}:job:{job_id}:chunks"
+
+
+def job_ready(job_id: str) -> str:
+    """Sorted set: indexes of the chunks that may be claimed."""
+    return f"{PREFIX}:job:{job_id}:ready"
+
+
+def job_events(job_id: str) -> str:
+    """Stream: the job's progress, for those who watch."""
+    return f"{PREFIX}:job:{job_id}:events"
+
+
+def active(key: ModelKey) -> str:
+    """Sorted set: jobs of a model version with ready chunks, by rows served over weight."""
+    return f"{PREFIX}:active:{key}"
+
+
+def active_models() -> str:
+    """Set: model versions whose `active` set may hold jobs."""
+    return f"{PREFIX}:active"
+
+
+def leases() -> str:
+    """Sorted set: `{job}:{chunk}:{token}` by lease expiry, in ms of Redis TIME."""
+    return f"{PREFIX}:leases"
+
+
+def jobs() -> str:
+    """Sorted set: all jobs by creation time, in ms of Redis TIME."""
+    return f"{PREFIX}:jobs"
+
+
+def workers() -> str:
+    """Sorted set: worker ids by their last heartbeat, in ms of Redis TIME."""
+    return f"{PREFIX}:workers"
+
+
+def worker(worker_id: str) -> str:
+    """Hash with a TTL: a worker's heartbeat. Gone means dead."""
+    return f"{PREFIX}:worker:{worker_id}"
+
+
+def reconciler_lock() -> str:
+    """String with a TTL: which worker reconciles now."""
+    return f"{PREFIX}:reconciler"
+
+
+def offline_queue(key: ModelKey) -> str:
+    """Celery queue (a list): doorbells of one model version."""
+    return f"offline.{key}"
+
+
+def idle_queue() -> str:
+    """Celery queue that nobody rings: what a worker with nothing loaded consumes.
+
+    An empty queue selection makes Celery consume its default queue instead.
+    """
+    return "offline.none"

@@ -1,0 +1,139 @@
+"""The model repository on disk: which models there are, which versions are built, and what was built.
+
+    models/<name>/model.toml                 the ModelSpec
+    models/<name>/build.py                   seeded training: makes the artifact of one version
+    models/<name>/<version>/manifest.json    what was built, by what, with which digest
+    models/<name>/<version>/<artifact>       opened only after its digest was checked
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from shared.errors import ArtifactError, ModelNotFound, SpecError
+from shared.keys import ModelKey, model_key
+from shared.specs import VERSION, ModelSpec, load_spec
+
+MANIFEST = "manifest.json"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What was built: enough to refuse anything else."""
+
+    model: str
+    version: str
+    artifact: str  # file name beside the manifest
+    sha256: str
+    size_bytes: int
+    created_at: str  # UTC, RFC 3339
+    frameworks: dict[str, str]  # package → version that built it
+    metrics: dict[str, float] = {}
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One built version: its spec, its manifest and where it lies."""
+
+    spec: ModelSpec
+    manifest: Manifest
+    folder: Path  # models/<name>/<version>
+
+    @property
+    def key(self) -> ModelKey:
+        return model_key(self.spec.name, self.manifest.version)
+
+    @property
+    def artifact(self) -> Path:
+        return self.folder / self.manifest.artifact
+
+    def verify(self) -> Path:
+        """The artifact's path, once its size and SHA-256 are those of the manifest.
+
+        Raises ArtifactError; nothing has been opened by a framework then.
+        """
+        try:
+            with self.artifact.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ArtifactError(f"{self.artifact}: cannot be read: {error.strerror}") from error
+        if digest != self.manifest.sha256:
+            raise ArtifactError(
+                f"{self.artifact}: SHA-256 is {digest[:12]}…, but the manifest says {self.manifest.sha256[:12]}…; "
+                "it was changed after it was built, and is not opened"
+            )
+        return self.artifact
+
+
+@dataclass(frozen=True)
+class Repository:
+    """All models under one folder. Wrong specs do not hide the right ones: they stand in `wrong`."""
+
+    root: Path
+    specs: dict[str, ModelSpec]
+    wrong: dict[str, SpecError]
+
+    def spec(self, model: str) -> ModelSpec:
+        try:
+            return self.specs[model]
+        except KeyError:
+            raise ModelNotFound(f"There is no model {model!r}; there are: {', '.join(sorted(self.specs)) or 'none'}.") from None
+
+    def versions(self, model: str) -> list[str]:
+        """The built versions of a model, oldest first."""
+        folder = self.root / self.spec(model).name
+        built = [p.parent.name for p in folder.glob(f"*/{MANIFEST}") if re.match(VERSION, p.parent.name)]
+        return sorted(built, key=_precedence)
+
+    def version(self, model: str, version: str | None = None) -> ModelVersion:
+        """A built version; the default one where none is named.
+
+        Raises ModelNotFound where it was never built, ArtifactError where its manifest is unreadable.
+        """
+        spec = self.spec(model)
+        version = version or spec.default_version
+        folder = self.root / spec.name / version
+        try:
+            manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        except OSError:
+            built = ", ".join(self.versions(model)) or "none; `takt models build` makes them"
+            raise ModelNotFound(f"Model {model!r} has no version {version!r}; built: {built}.") from None
+        except msgspec.MsgspecError as error:
+            raise ArtifactError(f"{folder / MANIFEST}: {error}") from error
+        if (manifest.model, manifest.version) != (spec.name, version):
+            raise ArtifactError(f"{folder / MANIFEST}: is of {manifest.model}@{manifest.version}")
+        return ModelVersion(spec, manifest, folder)
+
+
+def open_repository(root: Path) -> Repository:
+    """Read every model.toml under `root`.
+
+    Raises SpecError only where the folder itself is missing.
+    """
+    if not root.is_dir():
+        raise SpecError(f"{root}: there is no such folder (TAKT_MODELS_DIR)")
+    specs: dict[str, ModelSpec] = {}
+    wrong: dict[str, SpecError] = {}
+    for path in sorted(root.glob("*/model.toml")):
+        try:
+            specs[path.parent.name] = load_spec(path)
+        except SpecError as error:
+            wrong[path.parent.name] = error
+    return Repository(root, specs, wrong)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest last: a version without one was never built."""
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    (folder / MANIFEST).write_bytes(text + b"\n")
+
+
+def _precedence(version: str) -> tuple[object, ...]:
+    """Order of Semantic Versioning 2.0.0, §11: a pre-release stands before its release."""
+    core, _, pre = version.partition("+")[0].partition("-")
+    identifiers = [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in pre.split(".")] if pre else []
+    return (*map(int, core.split(".")), not pre, identifiers)

@@ -1,0 +1,90 @@
+"""What the environment decides. No other module reads it.
+
+Every setting is an environment variable `TAKT_<NAME>`; its default serves one machine. Quantities carry
+their unit. Values are read once, when a program starts.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of every part of Takt."""
+
+    model_config = SettingsConfigDict(env_prefix="TAKT_", env_file=None, frozen=True, extra="ignore")
+
+    # What both sides share
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis ≥ 7.0 or Valkey ≥ 7.2: redis://, rediss:// or unix://. May hold a password: never logged.",
+    )
+    models_dir: Path = Field(Path("models"), description="The model repository: <name>/model.toml and <name>/<version>/.")
+    payload_url: str = Field(
+        "", description="Where a job's rows and results lie: file:///folder (or an object store's URL). Empty: .takt/payloads here."
+    )
+    default_model: str = Field("iris", description="The model behind /predict, /predict/batch and /model-info.")
+    log_format: Literal["console", "json"] = Field("console", description="How log events are written.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level that is logged.")
+
+    # Gateway
+    host: str = Field("127.0.0.1", description="The address that the gateway listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port that the gateway listens on.")
+    gateway_name: str = Field(default_factory=socket.gethostname, description="This gateway's name in logs and reply streams.")
+    default_wait_s: float = Field(10.0, gt=0, description="How long /predict waits without `Prefer: wait=N`.")
+    max_wait_s: float = Field(60.0, gt=0, description="The longest wait that a client may ask for.")
+    max_body_bytes: int = Field(8 * 2**20, gt=0, description="The largest body of a /predict call.")
+    max_job_body_bytes: int = Field(64 * 2**20, gt=0, description="The largest JSON body of a job.")
+    max_inflight_rows: int = Field(20_000, gt=0, description="Rows that one gateway has in flight on the online lane at most.")
+    shutdown_grace_s: float = Field(15.0, gt=0, description="How long a program that was told to stop may finish its work.")
+
+    # Worker
+    device: str = Field("cpu", pattern=r"^(cpu|cuda:\d+)$", description="cpu, or the one GPU of this worker: cuda:N.")
+    models: str = Field("all", description="Model names that this worker loads, separated by commas, or all.")
+    worker_name: str = Field(default_factory=socket.gethostname, description="This worker's name in logs and heartbeats.")
+    threads: int = Field(1, ge=1, description="CPU threads that one model call may use.")
+    framework_mismatch: Literal["warn", "refuse"] = Field(
+        "warn", description="What to do with an artifact that another version of its framework built."
+    )
+    heartbeat_ttl_s: float = Field(3.0, gt=0, description="A worker silent for longer than this counts as dead.")
+    batch_limit_s: float = Field(20.0, gt=0, description="A batch without progress for longer than this ends its worker.")
+    lease_s: float = Field(30.0, gt=0, description="How long a worker owns a chunk without renewing its lease.")
+    max_attempts: int = Field(5, ge=1, description="How often a chunk, or an online entry on its own, is tried.")
+    run_dir: Path = Field(Path(".takt/run"), description="Where a worker leaves its id for the health command.")
+
+    # Jobs
+    chunk_bytes: int = Field(8 * 2**20, gt=0, description="The largest chunk of a job, in bytes of Arrow data.")
+    chunk_rows: int = Field(50_000, gt=0, description="The largest chunk of a job, in rows.")
+    job_retention_s: float = Field(7 * 86_400.0, gt=0, description="How long a finished job and its results are kept.")
+
+    @field_validator("payload_url")
+    @classmethod
+    def _default_payloads(cls, url: str) -> str:
+        return url or (Path.cwd() / ".takt" / "payloads").as_uri()
+
+    def model_names(self) -> frozenset[str] | None:
+        """The names in `models`, or None for all of them."""
+        names = frozenset(name.strip() for name in self.models.split(",") if name.strip())
+        return None if names == {"all"} else names
+
+    def redis_dsn(self) -> str:
+        """The Redis URL with its password: for clients, never for logs."""
+        return self.redis_url.get_secret_value()
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings()
+
+
+def environment(overrides: dict[str, str]) -> dict[str, str]:
+    """This process's environment with `TAKT_` settings replaced: what a child program is started with."""
+    return os.environ | {f"TAKT_{name.upper()}": value for name, value in overrides.items()}

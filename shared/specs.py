@@ -1,0 +1,228 @@
+"""What a model declares in `models/<name>/model.toml`: the ModelSpec.
+
+The gateway makes validation and OpenAPI of it, the worker makes columns and views of it, and neither needs
+the model itself to do so.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections import Counter
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from shared.errors import SpecError
+
+NAME = r"^[a-z][a-z0-9_-]{0,62}$"
+FIELD = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
+# Semantic Versioning 2.0.0, https://semver.org
+VERSION = (
+    r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
+    r"(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
+)
+
+
+Row: TypeAlias = dict[str, Any]
+"""One input or one result by field name; values are JSON's (Any: the spec says which)."""
+
+
+class InputType(StrEnum):
+    FLOAT = "float"  # 64 bits; null becomes NaN
+    FLOAT32 = "float32"
+    INT64 = "int64"
+    BOOL = "bool"
+    STRING = "string"
+    DATETIME = "datetime"  # RFC 3339; kept as microseconds of UTC
+
+
+class View(StrEnum):
+    """What an output shows of a predictor's answer."""
+
+    LABEL = "label"  # the most probable class, by name
+    CLASS_INDEX = "class_index"  # the most probable class, by index
+    CONFIDENCE = "confidence"  # its probability
+    PROBABILITIES = "probabilities"  # of every class, in the order of `classes`
+    VALUE = "value"  # one number a row: a regression
+    TENSOR = "tensor"  # the predictor's answer as it is
+
+
+CLASS_VIEWS = frozenset({View.LABEL, View.CLASS_INDEX, View.CONFIDENCE, View.PROBABILITIES})
+
+
+class _Declaration(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputSpec(_Declaration):
+    """One named input: a feature (no shape) or a tensor."""
+
+    name: str = Field(pattern=FIELD)
+    type: InputType
+    shape: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    minimum: float | int | None = None
+    maximum: float | int | None = None
+    allowed: tuple[str | int, ...] | None = None
+    max_length: int = Field(1024, gt=0, description="characters of a string")
+    nullable: bool = False
+    description: str = ""
+    example: Any = None  # checked against the input when the spec is loaded into a gateway
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        numeric = self.type in (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
+        if not numeric and (self.minimum is not None or self.maximum is not None):
+            raise ValueError(f"minimum and maximum are for numbers, not {self.type}")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError("minimum is greater than maximum")
+        if self.shape and (self.nullable or not numeric):
+            raise ValueError("a tensor holds numbers and is not nullable")
+        if self.allowed is not None and self.type not in (InputType.STRING, InputType.INT64):
+            raise ValueError("allowed values are for string and int64")
+        return self
+
+    @property
+    def size(self) -> int:
+        """How many values one row holds of this input."""
+        return math.prod(self.shape)
+
+
+class OutputSpec(_Declaration):
+    """One named field of a result: a view of what the predictor returns."""
+
+    name: str = Field(pattern=FIELD)
+    view: View
+    round: int | None = Field(None, ge=0, le=15, description="decimals; none: as computed")
+    shape: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.round is not None and self.view in (View.LABEL, View.CLASS_INDEX):
+            raise ValueError(f"{self.view} is not rounded")
+        if bool(self.shape) != (self.view is View.TENSOR):
+            raise ValueError("shape belongs to a tensor view, and a tensor view needs one")
+        return self
+
+
+class Batching(_Declaration):
+    """How the engine batches this model's rows."""
+
+    max_rows: int = Field(64, ge=1, le=65_536, description="rows of one online batch")
+    max_slice_rows: int = Field(16_384, ge=1, description="rows of one offline call")
+
+
+class Limits(_Declaration):
+    max_rows_per_request: int = Field(1000, ge=1, le=100_000)
+
+
+class GoldenRow(_Declaration):
+    """A row whose answer is known: it proves a loaded predictor before it serves."""
+
+    inputs: Row
+    outputs: Row
+    tolerance: float = Field(1e-6, ge=0, description="greatest absolute difference of a number")
+
+
+class PytorchOptions(_Declaration):
+    """How a torch network is made before its state_dict is loaded."""
+
+    module: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="file:Class in the model's folder")
+    arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    activation: Literal["none", "softmax", "sigmoid"] = "none"
+
+
+class ModelSpec(_Declaration):
+    """The declaration of one model; the same for all its versions."""
+
+    name: str = Field(pattern=NAME)
+    framework: Literal["scikit-learn", "pytorch"]
+    device: Literal["cpu", "gpu", "any"] = "any"
+    default_version: str = Field(pattern=VERSION)
+    description: str = ""
+    classes: tuple[str, ...] = ()
+    response_model_version: bool = Field(True, description="whether /predict's body names the version, as its header does")
+    inputs: tuple[InputSpec, ...] = Field(min_length=1)
+    outputs: tuple[OutputSpec, ...] = Field(min_length=1)
+    batching: Batching = Batching()
+    limits: Limits = Limits()
+    pytorch: PytorchOptions | None = None
+    golden: tuple[GoldenRow, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _unique("inputs", [i.name for i in self.inputs])
+        _unique("outputs", [o.name for o in self.outputs])
+        views = {o.view for o in self.outputs}
+        if views & CLASS_VIEWS and views - CLASS_VIEWS:
+            raise ValueError("outputs: views of classes do not mix with value and tensor")
+        if View.LABEL in views and not self.classes:
+            raise ValueError("classes: a label view needs them")
+        if self.response_model_version and "model_version" in {o.name for o in self.outputs}:
+            raise ValueError("outputs: model_version is taken; set response_model_version = false")
+        if (self.framework == "pytorch") != (self.pytorch is not None):
+            raise ValueError("pytorch: this table belongs to framework = 'pytorch', which needs it")
+        return self
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the predictor is asked for class probabilities rather than for values."""
+        return any(o.view in CLASS_VIEWS for o in self.outputs)
+
+    @property
+    def input_names(self) -> list[str]:
+        return [i.name for i in self.inputs]
+
+    @property
+    def positional(self) -> bool:
+        """Whether a row may be a plain list: of the features in order, or of the one tensor's values."""
+        return len(self.inputs) == 1 or all(not i.shape for i in self.inputs)
+
+    def runs_on(self, device: str) -> bool:
+        """Whether a worker on `device` (`cpu` or `cuda:N`) may hold this model."""
+        return self.device == "any" or self.device == ("cpu" if device == "cpu" else "gpu")
+
+    def example_row(self) -> Row:
+        """A row that is valid, for documentation and try-outs: examples, else the first golden row's inputs."""
+        golden = self.golden[0].inputs if self.golden else {}
+        return {i.name: i.example if i.example is not None else golden.get(i.name) for i in self.inputs}
+
+
+def load_spec(path: Path) -> ModelSpec:
+    """Read one model.toml.
+
+    Raises SpecError naming the file, the key and the reason.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: is not TOML: {error}") from error
+    try:
+        spec = ModelSpec.model_validate(document)
+    except ValidationError as error:
+        raise SpecError("\n".join(f"{path}: {_where(e['loc'])}{_why(e['msg'])}" for e in error.errors())) from error
+    if spec.name != path.parent.name:
+        raise SpecError(f"{path}: name: is {spec.name!r}, but the folder is {path.parent.name!r}")
+    return spec
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    return f"{key}: " if key else ""
+
+
+def _why(message: str) -> str:
+    return re.sub(r"^Value error, ", "", message)
+
+
+def _unique(what: str, names: list[str]) -> None:
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    if doubled:
+        raise ValueError(f"{what}: {doubled[0]!r} stands twice")

@@ -1,0 +1,124 @@
+"""Rows as Arrow: the one row format of jobs. Chunks are Arrow IPC streams, compressed with LZ4.
+
+The schema of a chunk's inputs and of its results follows from the ModelSpec. A result has one column per
+output and `error`, which is null where the row succeeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from shared.columns import Array, Columns, microseconds
+from shared.errors import PayloadError
+from shared.specs import InputSpec, InputType, ModelSpec, OutputSpec, Row, View
+
+ERROR = "error"
+"""The column of a result that says why its row failed."""
+
+_ARROW = {
+    InputType.FLOAT: pa.float64(),
+    InputType.FLOAT32: pa.float32(),
+    InputType.INT64: pa.int64(),
+    InputType.BOOL: pa.bool_(),
+    InputType.STRING: pa.string(),
+    InputType.DATETIME: pa.timestamp("us", tz="UTC"),
+}
+
+
+def input_schema(spec: ModelSpec) -> pa.Schema:
+    return pa.schema([pa.field(i.name, _input_type(i), nullable=i.nullable) for i in spec.inputs])
+
+
+def _input_type(field: InputSpec) -> pa.DataType:
+    # a tensor lies flat: a fixed-size list reshapes without a copy
+    return pa.list_(_ARROW[field.type], field.size) if field.shape else _ARROW[field.type]
+
+
+def result_schema(spec: ModelSpec) -> pa.Schema:
+    return pa.schema([*(pa.field(o.name, _output_type(spec, o)) for o in spec.outputs), pa.field(ERROR, pa.string())])
+
+
+def _output_type(spec: ModelSpec, output: OutputSpec) -> pa.DataType:
+    match output.view:
+        case View.LABEL:
+            return pa.string()
+        case View.CLASS_INDEX:
+            return pa.int64()
+        case View.CONFIDENCE | View.VALUE:
+            return pa.float64()
+        case View.PROBABILITIES:
+            return pa.list_(pa.float64())
+        case View.TENSOR:
+            shape_free: pa.DataType = pa.float64()
+            for _ in output.shape:
+                shape_free = pa.list_(shape_free)
+            return shape_free
+
+
+def batch_of_rows(spec: ModelSpec, rows: Sequence[Row]) -> pa.RecordBatch:
+    """Validated rows (as the gateway's adapters give them) as one record batch."""
+    arrays = [_array(field, [row[field.name] for row in rows]) for field in spec.inputs]
+    return pa.RecordBatch.from_arrays(arrays, schema=input_schema(spec))
+
+
+def _array(field: InputSpec, values: list[Any]) -> pa.Array:
+    if field.shape:
+        flat = np.asarray(values, dtype=np.dtype(_ARROW[field.type].to_pandas_dtype())).reshape(-1)
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat), field.size)
+    if field.type is InputType.DATETIME:
+        values = [None if v is None else microseconds(v) for v in values]
+        return pa.array(values, type=pa.int64()).cast(_ARROW[field.type])
+    return pa.array(values, type=_ARROW[field.type])
+
+
+def columns_of_batch(spec: ModelSpec, batch: pa.RecordBatch) -> Columns:
+    """The arrays that a predictor is given, without a copy where no value is missing."""
+    return {field.name: _columns(field, batch.column(field.name)) for field in spec.inputs}
+
+
+def _columns(field: InputSpec, array: pa.Array) -> Array:
+    if field.shape:
+        return np.asarray(array.flatten()).reshape(-1, *field.shape)
+    match field.type:
+        case InputType.FLOAT | InputType.FLOAT32:
+            return np.asarray(array.to_numpy(zero_copy_only=False))
+        case InputType.INT64:
+            dense = array.cast(pa.float64()) if field.nullable else array
+            return np.asarray(dense.to_numpy(zero_copy_only=False))
+        case InputType.DATETIME:
+            return np.asarray(array.to_numpy(zero_copy_only=False)).astype("<M8[us]", copy=False)
+        case InputType.BOOL if not field.nullable:
+            return np.asarray(array.to_numpy(zero_copy_only=False))
+        case _:
+            values = np.empty(len(array), dtype=object)
+            values[:] = array.to_pylist()
+            return values
+
+
+def write_ipc(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> bytes:
+    """One payload: an Arrow IPC stream of these batches."""
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_stream(sink, schema, options=options) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # pyarrow publishes no types
+
+
+def read_ipc(data: bytes) -> pa.Table:
+    """Raises PayloadError where the bytes are not an Arrow IPC stream."""
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
+            return reader.read_all()
+    except pa.ArrowException as error:
+        raise PayloadError(f"a stored chunk is not readable: {error}") from error
+
+
+def rows_of(table: pa.Table) -> Iterator[Row]:
+    """Plain rows, for JSON."""
+    for batch in table.to_batches(max_chunksize=4096):
+        yield from batch.to_pylist()

@@ -1,0 +1,77 @@
+"""Heartbeats: what every worker says of itself, and what the gateway makes of it.
+
+A heartbeat is a hash with a TTL: once it is gone, the worker counts as dead and others take its entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+from shared.keys import ModelKey
+
+SCHEMA = 1
+_RECORD = b"record"
+
+
+class WorkerState(StrEnum):
+    STARTING = "starting"  # loading its models
+    SERVING = "serving"  # consuming what it has loaded
+    DRAINING = "draining"  # told to stop: finishing what it holds
+
+
+class ModelState(StrEnum):
+    LOADING = "loading"
+    LOADED = "loaded"
+    FAILED = "failed"  # `reason` says why; the others serve
+
+
+class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
+    """One model version in one worker."""
+
+    state: ModelState
+    reason: str = ""
+    load_s: float = 0.0
+    rows_per_s: float = 0.0  # measured while it predicts, both lanes; 0: not measured yet
+    batches: int = 0  # online batches since start
+    batch_rows: int = 0  # rows in them
+
+
+class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker's heartbeat."""
+
+    id: str  # `{name}:{boot}`
+    host: str
+    pid: int
+    device: str
+    state: WorkerState
+    started_at: str  # UTC, RFC 3339
+    models: dict[str, HeldModel]  # by model key
+    rss_bytes: int = 0
+    current: str = ""  # what it does now: `online iris@1.0.0`, `chunk {job}/{n}`, or nothing
+    schema: int = SCHEMA
+
+    def holds(self, key: ModelKey) -> bool:
+        model = self.models.get(key)
+        return self.state is WorkerState.SERVING and model is not None and model.state is ModelState.LOADED
+
+
+def to_hash(record: WorkerRecord) -> dict[str, str]:
+    """The hash of a heartbeat: the record as JSON, and the fields that a person looks for."""
+    return {
+        "record": msgspec.json.encode(record).decode(),
+        "state": record.state.value,
+        "device": record.device,
+        "models": ",".join(key for key, model in record.models.items() if model.state is ModelState.LOADED),
+    }
+
+
+def from_hash(fields: Mapping[bytes, bytes]) -> WorkerRecord | None:
+    """The heartbeat, or None where there is none or where a newer worker writes another schema."""
+    try:
+        record = msgspec.json.decode(fields[_RECORD], type=WorkerRecord)
+    except (KeyError, msgspec.MsgspecError):
+        return None
+    return record if record.schema == SCHEMA else None
