@@ -1,0 +1,135 @@
+"""Who runs the ledger's transitions: `AsyncLedger` for the gateway, `Ledger` for a worker's threads.
+
+Both ring the doorbell where a transition left chunks ready; ringing needs Celery, so it is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import redis
+import redis.asyncio
+
+from shared import keys
+from shared.doorbells import Ring
+from shared.keys import ModelKey
+from shared.ledger import transitions
+from shared.ledger.records import (
+    ChunkRecord,
+    Claim,
+    JobRecord,
+    NewJob,
+    Outcome,
+    chunks_from_hash,
+    job_from_hash,
+    new_token,
+)
+from shared.ledger.transitions import Transition
+
+T = TypeVar("T")
+
+MOST_RINGS = 8
+"""Doorbells that one submission rings at most; commits and the reconciler ring the rest."""
+
+
+class AsyncLedger:
+    """The ledger for asyncio. Methods raise redis.exceptions.RedisError where the server does not answer."""
+
+    def __init__(self, client: redis.asyncio.Redis, ring: Ring, *, lease_s: float = 30.0) -> None:
+        self._client = client
+        self._ring = ring
+        self._lease_ms = round(lease_s * 1000)
+
+    async def open_job(self, job: NewJob) -> JobRecord:
+        """Record a job before its rows are read; its upload is held by this gateway's lease."""
+        await self._run(transitions.open_job(job, token=new_token(), lease_ms=self._lease_ms))
+        return await self.read(job.id)
+
+    async def append_chunks(self, job_id: str, key: ModelKey, rows: Sequence[int]) -> int:
+        """Chunks of so many rows each, already stored, become ready. → index of the first.
+
+        Raises JobNotFound where the job takes no more.
+        """
+        appended = await self._run(transitions.append_chunks(job_id, rows, lease_ms=self._lease_ms))
+        self._ring(key, min(appended.ready, MOST_RINGS))
+        return appended.first_index
+
+    async def seal(self, job_id: str) -> JobRecord:
+        """The upload is whole. Raises JobNotFound where it was not going on."""
+        await self._run(transitions.seal(job_id))
+        return await self.read(job_id)
+
+    async def fail_job(self, job_id: str, code: str, detail: str) -> bool:
+        return await self._run(transitions.fail_job(job_id, code, detail))
+
+    async def read(self, job_id: str) -> JobRecord:
+        """Raises JobNotFound."""
+        return job_from_hash(job_id, await self._client.hgetall(keys.job(job_id)))
+
+    async def chunks(self, job_id: str) -> list[ChunkRecord]:
+        """The job's chunks in the order of their rows."""
+        return chunks_from_hash(await self._client.hgetall(keys.job_chunks(job_id)))
+
+    async def _run(self, transition: Transition[T]) -> T:
+        script = self._client.register_script(transitions.source(transition.script))
+        return transition.decode(await script(args=transition.arguments))
+
+
+class Ledger:
+    """The ledger for threads. Methods raise redis.exceptions.RedisError where the server does not answer."""
+
+    def __init__(
+        self, client: redis.Redis, ring: Ring, *, worker: str, lease_s: float, max_attempts: int
+    ) -> None:
+        self._client = client
+        self._ring = ring
+        self._worker = worker
+        self._lease_ms = round(lease_s * 1000)
+        self._max_attempts = max_attempts
+
+    def claim(self, key: ModelKey) -> Claim | None:
+        """The next chunk of a model version, or None where nothing is ready."""
+        return self._run(
+            transitions.claim(
+                key,
+                worker=self._worker,
+                token=new_token(),
+                lease_ms=self._lease_ms,
+                max_attempts=self._max_attempts,
+            )
+        )
+
+    def renew(self, held: Claim) -> bool:
+        """→ whether the lease is still held; once it is not, the chunk's work must stop."""
+        return self._run(transitions.renew(held, lease_ms=self._lease_ms))
+
+    def commit(self, key: ModelKey, held: Claim, *, rows_succeeded: int, rows_failed: int) -> Outcome:
+        """Count a stored result, once and only under the current token; ring if anything is ready."""
+        committed = self._run(
+            transitions.commit(held, rows_succeeded=rows_succeeded, rows_failed=rows_failed)
+        )
+        if committed.ready:
+            self._ring(key, 1)
+        return committed.outcome
+
+    def hand_back(self, key: ModelKey, held: Claim, *, at_fault: bool) -> None:
+        """Give a chunk up, so that another claims it at once."""
+        if self._run(transitions.hand_back(held, at_fault=at_fault)):
+            self._ring(key, 1)
+
+    def expire(self) -> list[str]:
+        """Bring back what expired leases held. → jobs whose upload broke off."""
+        return self._run(transitions.expire())
+
+    def ready(self) -> dict[ModelKey, int]:
+        """Ready chunks by model version."""
+        return self._run(transitions.ready())
+
+    def read(self, job_id: str) -> JobRecord:
+        """Raises JobNotFound."""
+        return job_from_hash(job_id, self._client.hgetall(keys.job(job_id)))
+
+    def _run(self, transition: Transition[T]) -> T:
+        script = self._client.register_script(transitions.source(transition.script))
+        return transition.decode(script(args=transition.arguments))

@@ -1,0 +1,167 @@
+"""What the ledger remembers: frozen records, changed only by its scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from shared.errors import JobNotFound
+from shared.keys import ModelKey, model_key
+
+
+class JobState(StrEnum):
+    UPLOADING = "uploading"  # its rows are still coming in; chunks that are stored may run already
+    QUEUED = "queued"  # all rows are here, no chunk has started
+    RUNNING = "running"  # at least one chunk has started
+    SUCCEEDED = "succeeded"  # every chunk has ended; single rows may have failed
+    FAILED = "failed"  # ended early, `error` says why
+    CANCELED = "canceled"  # ended by its owner
+
+    @property
+    def ended(self) -> bool:
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED)
+
+
+class ChunkState(StrEnum):
+    READY = "ready"  # waits to be claimed
+    LEASED = "leased"  # a worker holds its token
+    DONE = "done"  # its result counts
+    FAILED = "failed"  # given up: every row bears `error`
+
+
+class NewJob(msgspec.Struct, frozen=True, kw_only=True):
+    """What a submission decides; pinned for the job's life."""
+
+    id: str
+    model: str
+    version: str
+    digest: str  # SHA-256 of the artifact
+    owner: str
+    reference: str = ""
+    tags: tuple[str, ...] = ()
+    priority: int = 5  # 0–9, as weight: 9 gets ten times the rows of 0
+
+    @property
+    def key(self) -> ModelKey:
+        return model_key(self.model, self.version)
+
+
+class JobError(msgspec.Struct, frozen=True):
+    code: str
+    detail: str
+
+
+class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as the ledger knows it. Times are ms of Redis' clock since 1970, UTC."""
+
+    id: str
+    model: str
+    version: str
+    digest: str
+    owner: str
+    reference: str
+    tags: tuple[str, ...]
+    priority: int
+    state: JobState
+    created_at_ms: int
+    started_at_ms: int | None
+    finished_at_ms: int | None
+    rows_total: int | None  # null while uploading
+    rows_accepted: int  # stored so far
+    rows_succeeded: int
+    rows_failed: int
+    chunks_total: int
+    chunks_ended: int
+    error: JobError | None
+
+    @property
+    def key(self) -> ModelKey:
+        return model_key(self.model, self.version)
+
+    @property
+    def rows_done(self) -> int:
+        return self.rows_succeeded + self.rows_failed
+
+
+class ChunkRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One slice of a job: one lease, one result object."""
+
+    index: int
+    state: ChunkState
+    rows: int
+    attempts: int
+    token: str = ""  # of the current lease; of the result once done
+    worker: str = ""
+    failed: int = 0  # rows of it that failed
+    error: str = ""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker's right to one chunk, until its lease runs out."""
+
+    job_id: str
+    index: int
+    rows: int
+    attempt: int
+    token: str
+
+
+class Outcome(StrEnum):
+    """What became of a commit."""
+
+    COMMITTED = "committed"
+    REPEATED = "repeated"  # the same token had committed before: nothing was counted twice
+    LOST = "lost"  # the lease went to another, or the job has ended: the result is dropped
+
+
+def new_job_id() -> str:
+    """Unguessable, and of no meaning."""
+    return uuid4().hex
+
+
+def new_token() -> str:
+    return uuid4().hex[:16]
+
+
+def job_fields(job: NewJob) -> list[str]:
+    """Field, value, … of a new job's hash."""
+    record = {
+        "id": job.id,
+        "model": job.model,
+        "version": job.version,
+        "key": job.key,
+        "digest": job.digest,
+        "owner": job.owner,
+        "reference": job.reference,
+        "tags": msgspec.json.encode(job.tags).decode(),
+        "priority": str(job.priority),
+    }
+    return [part for item in record.items() for part in item]
+
+
+def job_from_hash(job_id: str, fields: Mapping[Any, Any]) -> JobRecord:
+    """The record of a raw hash (Any: redis-py's own types, bytes here).
+
+    Raises JobNotFound where there is no such hash.
+    """
+    if not fields:
+        raise JobNotFound(f"There is no job {job_id!r}.")
+    values: dict[str, object] = {name.decode(): value.decode() for name, value in fields.items()}
+    values["tags"] = msgspec.json.decode(fields[b"tags"])
+    if b"error_code" in fields:
+        values["error"] = {"code": values["error_code"], "detail": values["error_detail"]}
+    blank = dict.fromkeys(("started_at_ms", "finished_at_ms", "rows_total", "error"))
+    return msgspec.convert(blank | values, JobRecord, strict=False)
+
+
+def chunks_from_hash(fields: Mapping[Any, Any]) -> list[ChunkRecord]:
+    """Chunks in the order of their rows."""
+    chunks = [
+        msgspec.convert(msgspec.json.decode(text) | {"index": int(i)}, ChunkRecord)
+        for i, text in fields.items()
+    ]
+    return sorted(chunks, key=lambda chunk: chunk.index)

@@ -1,0 +1,19 @@
+-- Chunks whose rows are stored become ready; the upload's lease is renewed.
+-- ARGV: names, job id, lease_ms, rows of each chunk, …
+-- → {index of the first, ready chunks of the model version}, or nothing where the job takes no more
+local id, lease_ms = ARGV[2], tonumber(ARGV[3])
+local job = key_of('job', id)
+local f = redis.call('HMGET', job, 'state', 'key', 'chunks_total', 'upload_token')
+if f[1] ~= 'uploading' then return false end
+local first, rows_added = tonumber(f[3]), 0
+for i = 4, #ARGV do
+  local index, rows = first + i - 4, tonumber(ARGV[i])
+  put_chunk(id, index, {state = 'ready', rows = rows, attempts = 0})
+  redis.call('ZADD', key_of('ready', id), index, index)
+  rows_added = rows_added + rows
+end
+redis.call('HINCRBY', job, 'chunks_total', #ARGV - 3)
+redis.call('HINCRBY', job, 'rows_accepted', rows_added)
+redis.call('ZADD', names.leases, now_ms() + lease_ms, lease_name(id, 'upload', f[4]))
+activate(id, f[2])
+return {first, ready_chunks(f[2])}

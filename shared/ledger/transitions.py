@@ -1,0 +1,153 @@
+"""Each transition of the ledger as a pure value: a script, its arguments, and what its answer means.
+
+Two small executors run them (`executors.py`), one for asyncio and one for threads: there is one ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from shared import keys
+from shared.errors import JobNotFound
+from shared.keys import ModelKey
+from shared.ledger.records import Claim, JobState, NewJob, Outcome, job_fields
+
+T = TypeVar("T")
+
+_SCRIPTS = Path(__file__).parent / "scripts"
+_ANY = keys.ModelKey("{}")
+_NAMES = msgspec.json.encode(
+    {
+        "job": keys.job("{}"),
+        "chunks": keys.job_chunks("{}"),
+        "ready": keys.job_ready("{}"),
+        "active": keys.active(_ANY),
+        "active_models": keys.active_models(),
+        "leases": keys.leases(),
+        "jobs": keys.jobs(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Transition(Generic[T]):
+    """One script call. `decode` takes the raw answer (Any: Redis' own types)."""
+
+    script: str
+    args: tuple[str | int, ...]
+    decode: Callable[[Any], T]
+
+    @property
+    def arguments(self) -> list[bytes | str | int]:
+        return [_NAMES, *self.args]
+
+
+@cache
+def source(script: str) -> str:
+    """The text of a script, the prelude before it."""
+    return "\n".join((_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8") for name in ("prelude", script))
+
+
+@dataclass(frozen=True)
+class Appended:
+    first_index: int
+    ready: int
+
+
+@dataclass(frozen=True)
+class Committed:
+    outcome: Outcome
+    ready: int
+
+
+def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
+    """A job that is `uploading`, held by its gateway's lease. → ms of its creation."""
+
+    def created(answer: Any) -> int:
+        if answer is None:
+            raise ValueError(f"job id {job.id} is taken")
+        return int(answer)
+
+    return Transition("open", (job.id, token, lease_ms, *job_fields(job)), created)
+
+
+def append_chunks(job_id: str, rows: Sequence[int], *, lease_ms: int) -> Transition[Appended]:
+    """Chunks whose rows are stored. Raises JobNotFound where the job takes no more."""
+
+    def appended(answer: Any) -> Appended:
+        if answer is None:
+            raise JobNotFound(f"Job {job_id!r} takes no more rows.")
+        return Appended(*map(int, answer))
+
+    return Transition("append", (job_id, lease_ms, *rows), appended)
+
+
+def seal(job_id: str) -> Transition[JobState]:
+    """The upload is whole. Raises JobNotFound where it was not going on."""
+
+    def state(answer: Any) -> JobState:
+        if answer is None:
+            raise JobNotFound(f"Job {job_id!r} is not uploading.")
+        return JobState(answer.decode())
+
+    return Transition("seal", (job_id,), state)
+
+
+def fail_job(job_id: str, code: str, detail: str) -> Transition[bool]:
+    """→ whether this ended it."""
+    return Transition("fail_job", (job_id, code, detail), bool)
+
+
+def claim(
+    key: ModelKey, *, worker: str, token: str, lease_ms: int, max_attempts: int
+) -> Transition[Claim | None]:
+    """The next chunk of a model version, fairly; None where nothing is ready."""
+
+    def claimed(answer: Any) -> Claim | None:
+        if len(answer) == 1:
+            return None
+        job_id, index, rows, attempt, _ = answer
+        return Claim(job_id=job_id.decode(), index=index, rows=rows, attempt=attempt, token=token)
+
+    return Transition("claim", (key, worker, token, lease_ms, max_attempts), claimed)
+
+
+def renew(held: Claim, *, lease_ms: int) -> Transition[bool]:
+    """→ whether the lease is still held."""
+    return Transition("renew", (held.job_id, held.index, held.token, lease_ms), bool)
+
+
+def commit(held: Claim, *, rows_succeeded: int, rows_failed: int) -> Transition[Committed]:
+    """Count a stored result, once."""
+
+    def committed(answer: Any) -> Committed:
+        return Committed(Outcome(answer[0].decode()), int(answer[1]))
+
+    return Transition("commit", (held.job_id, held.index, held.token, rows_succeeded, rows_failed), committed)
+
+
+def hand_back(held: Claim, *, at_fault: bool) -> Transition[int]:
+    """Give a chunk up; it is ready at once. → ready chunks of its model version."""
+    return Transition("hand_back", (held.job_id, held.index, held.token, int(at_fault)), int)
+
+
+def expire(*, most: int = 1000) -> Transition[list[str]]:
+    """Bring back what expired leases held. → jobs whose upload broke off."""
+    return Transition("expire", (most,), lambda answer: [job_id.decode() for job_id in answer])
+
+
+def ready() -> Transition[dict[ModelKey, int]]:
+    """Ready chunks by model version."""
+
+    def counts(answer: Any) -> dict[ModelKey, int]:
+        return {
+            ModelKey(key.decode()): int(count) for key, count in zip(answer[::2], answer[1::2], strict=True)
+        }
+
+    return Transition("ready", (), counts)
