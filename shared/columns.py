@@ -70,25 +70,49 @@ def _encode(field: InputSpec, values: list[Any]) -> Column:
 
 def cut(spec: ModelSpec, columns: list[Column], start: int, stop: int) -> list[Column]:
     """Rows `start` to `stop` of wire columns."""
-    pieces: list[Column] = []
-    for field, column in zip(spec.inputs, columns, strict=True):
-        width = _WIRE_DTYPE[field.type].itemsize * field.size if isinstance(column, bytes) else 1
-        pieces.append(column[start * width : stop * width])
-    return pieces
+    widths = [_width(field) for field in spec.inputs]
+    return [column[start * w : stop * w] for column, w in zip(columns, widths, strict=True)]
+
+
+def wire_rows(spec: ModelSpec, columns: list[Column]) -> int:
+    """How many rows these wire columns hold. Raises ValueError where they are not what the spec declares."""
+    if len(columns) != len(spec.inputs):
+        raise ValueError(f"{len(columns)} columns, but {spec.name} has {len(spec.inputs)} inputs")
+    counts = {_wire_rows(field, column) for field, column in zip(spec.inputs, columns, strict=True)}
+    if len(counts) != 1:
+        raise ValueError("the columns differ in length")
+    return counts.pop()
+
+
+def _wire_rows(field: InputSpec, column: Column) -> int:
+    if isinstance(column, bytes) != travels_as_bytes(field):
+        raise ValueError(f"{field.name}: a column of {field.type} does not travel as {type(column).__name__}")
+    rows, rest = divmod(len(column), _width(field))
+    if rest:
+        raise ValueError(f"{field.name}: {len(column)} bytes are no whole rows of {_width(field)}")
+    return rows
+
+
+def _width(field: InputSpec) -> int:
+    """What one row takes of a wire column: bytes, or one element of a list."""
+    return _WIRE_DTYPE[field.type].itemsize * field.size if travels_as_bytes(field) else 1
 
 
 def join(spec: ModelSpec, parts: Sequence[list[Column]]) -> Columns:
-    """The arrays of a batch from the wire columns of its entries.
+    """The arrays of a batch from the wire columns of its entries, writable and owned by the caller.
 
-    Raises ValueError where a column is not of the shape that the spec declares.
+    Raises ValueError where a part is not what the spec declares.
     """
+    for part in parts:
+        wire_rows(spec, part)
     return {field.name: _join(field, [part[i] for part in parts]) for i, field in enumerate(spec.inputs)}
 
 
 def _join(field: InputSpec, parts: list[Any]) -> Array:
     if not travels_as_bytes(field):
         return _from_list(field, [value for part in parts for value in part])
-    flat = np.frombuffer(b"".join(parts), dtype=_WIRE_DTYPE[field.type])
+    # a bytearray, because torch does not take memory that it may not write to
+    flat = np.frombuffer(bytearray().join(parts), dtype=_WIRE_DTYPE[field.type])
     if field.type is InputType.DATETIME:
         return flat.view("<M8[us]")
     if field.type is InputType.BOOL:

@@ -4,6 +4,8 @@
     models/<name>/build.py                   seeded training: makes the artifact of one version
     models/<name>/<version>/manifest.json    what was built, by what, with which digest
     models/<name>/<version>/<artifact>       opened only after its digest was checked
+
+A version is what its manifest says: a folder without one was never built.
 """
 
 from __future__ import annotations
@@ -52,19 +54,15 @@ class ModelVersion:
         return self.folder / self.manifest.artifact
 
     def verify(self) -> Path:
-        """The artifact's path, once its size and SHA-256 are those of the manifest.
+        """The artifact's path, once its SHA-256 is the manifest's.
 
         Raises ArtifactError; nothing has been opened by a framework then.
         """
-        try:
-            with self.artifact.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise ArtifactError(f"{self.artifact}: cannot be read: {error.strerror}") from error
+        digest = sha256_of(self.artifact)
         if digest != self.manifest.sha256:
             raise ArtifactError(
-                f"{self.artifact}: SHA-256 is {digest[:12]}…, but the manifest says {self.manifest.sha256[:12]}…; "
-                "it was changed after it was built, and is not opened"
+                f"{self.artifact}: SHA-256 is {digest[:12]}…, but the manifest says "
+                f"{self.manifest.sha256[:12]}…; it was changed after it was built, and is not opened"
             )
         return self.artifact
 
@@ -81,12 +79,13 @@ class Repository:
         try:
             return self.specs[model]
         except KeyError:
-            raise ModelNotFound(f"There is no model {model!r}; there are: {', '.join(sorted(self.specs)) or 'none'}.") from None
+            known = ", ".join(sorted(self.specs)) or "none"
+            raise ModelNotFound(f"There is no model {model!r}; there are: {known}.") from None
 
     def versions(self, model: str) -> list[str]:
         """The built versions of a model, oldest first."""
         folder = self.root / self.spec(model).name
-        built = [p.parent.name for p in folder.glob(f"*/{MANIFEST}") if re.match(VERSION, p.parent.name)]
+        built = [p.parent.name for p in folder.glob(f"*/{MANIFEST}") if re.fullmatch(VERSION, p.parent.name)]
         return sorted(built, key=_precedence)
 
     def version(self, model: str, version: str | None = None) -> ModelVersion:
@@ -97,16 +96,11 @@ class Repository:
         spec = self.spec(model)
         version = version or spec.default_version
         folder = self.root / spec.name / version
-        try:
-            manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-        except OSError:
+        # what a client names becomes a path only once it has a version's form
+        if not re.fullmatch(VERSION, version) or not (folder / MANIFEST).is_file():
             built = ", ".join(self.versions(model)) or "none; `takt models build` makes them"
-            raise ModelNotFound(f"Model {model!r} has no version {version!r}; built: {built}.") from None
-        except msgspec.MsgspecError as error:
-            raise ArtifactError(f"{folder / MANIFEST}: {error}") from error
-        if (manifest.model, manifest.version) != (spec.name, version):
-            raise ArtifactError(f"{folder / MANIFEST}: is of {manifest.model}@{manifest.version}")
-        return ModelVersion(spec, manifest, folder)
+            raise ModelNotFound(f"Model {model!r} has no version {version!r}; built: {built}.")
+        return ModelVersion(spec, _read_manifest(folder, spec.name, version), folder)
 
 
 def open_repository(root: Path) -> Repository:
@@ -126,10 +120,32 @@ def open_repository(root: Path) -> Repository:
     return Repository(root, specs, wrong)
 
 
+def sha256_of(path: Path) -> str:
+    """The digest of a file, in hex. Raises ArtifactError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from error
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest last: a version without one was never built."""
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
     (folder / MANIFEST).write_bytes(text + b"\n")
+
+
+def _read_manifest(folder: Path, model: str, version: str) -> Manifest:
+    path = folder / MANIFEST
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ArtifactError(f"{path}: {error}") from error
+    if (manifest.model, manifest.version) != (model, version):
+        raise ArtifactError(f"{path}: is of {manifest.model}@{manifest.version}")
+    if Path(manifest.artifact).name != manifest.artifact:
+        raise ArtifactError(f"{path}: artifact: {manifest.artifact!r} is not the name of a file beside it")
+    return manifest
 
 
 def _precedence(version: str) -> tuple[object, ...]:

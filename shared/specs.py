@@ -10,7 +10,6 @@ import math
 import re
 import tomllib
 from collections import Counter
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
@@ -71,7 +70,7 @@ class InputSpec(_Declaration):
     max_length: int = Field(1024, gt=0, description="characters of a string")
     nullable: bool = False
     description: str = ""
-    example: Any = None  # checked against the input when the spec is loaded into a gateway
+    example: Any = None  # of the input's own type; a datetime is written as TOML writes it
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -124,15 +123,17 @@ class Limits(_Declaration):
 class GoldenRow(_Declaration):
     """A row whose answer is known: it proves a loaded predictor before it serves."""
 
-    inputs: Row
-    outputs: Row
+    inputs: Row  # TOML has no null: a nullable input that is missing here is null
+    outputs: Row = Field(min_length=1)  # all outputs or some of them
     tolerance: float = Field(1e-6, ge=0, description="greatest absolute difference of a number")
 
 
 class PytorchOptions(_Declaration):
     """How a torch network is made before its state_dict is loaded."""
 
-    module: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="file:Class in the model's folder")
+    module: str = Field(
+        pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$", description="file:Class in the model's folder"
+    )
     arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
     activation: Literal["none", "softmax", "sigmoid"] = "none"
 
@@ -146,7 +147,9 @@ class ModelSpec(_Declaration):
     default_version: str = Field(pattern=VERSION)
     description: str = ""
     classes: tuple[str, ...] = ()
-    response_model_version: bool = Field(True, description="whether /predict's body names the version, as its header does")
+    response_model_version: bool = Field(
+        True, description="whether the body of /predict names the version, as its header does"
+    )
     inputs: tuple[InputSpec, ...] = Field(min_length=1)
     outputs: tuple[OutputSpec, ...] = Field(min_length=1)
     batching: Batching = Batching()
@@ -158,15 +161,36 @@ class ModelSpec(_Declaration):
     def _consistent(self) -> Self:
         _unique("inputs", [i.name for i in self.inputs])
         _unique("outputs", [o.name for o in self.outputs])
-        views = {o.view for o in self.outputs}
-        if views & CLASS_VIEWS and views - CLASS_VIEWS:
-            raise ValueError("outputs: views of classes do not mix with value and tensor")
-        if View.LABEL in views and not self.classes:
+        _unique("classes", list(self.classes))
+        if not self.classes and any(o.view is View.LABEL for o in self.outputs):
             raise ValueError("classes: a label view needs them")
         if self.response_model_version and "model_version" in {o.name for o in self.outputs}:
             raise ValueError("outputs: model_version is taken; set response_model_version = false")
         if (self.framework == "pytorch") != (self.pytorch is not None):
             raise ValueError("pytorch: this table belongs to framework = 'pytorch', which needs it")
+        return self
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> Self:
+        """A predictor gives one answer: all views must be able to show it."""
+        of_values = [o for o in self.outputs if o.view not in CLASS_VIEWS]
+        if of_values and len(of_values) < len(self.outputs):
+            raise ValueError("outputs: views of classes do not mix with value and tensor")
+        if len({(o.view, o.shape) for o in of_values}) > 1:
+            raise ValueError("outputs: value and tensor views must all be of one shape")
+        return self
+
+    @model_validator(mode="after")
+    def _golden_rows_fit(self) -> Self:
+        needed = {i.name for i in self.inputs if not i.nullable}
+        for number, row in enumerate(self.golden):
+            _known(f"golden[{number}].inputs", row.inputs, self.input_names)
+            _known(f"golden[{number}].outputs", row.outputs, [o.name for o in self.outputs])
+            if missing := needed - row.inputs.keys():
+                raise ValueError(f"golden[{number}].inputs: {min(missing)!r} is missing")
+        unshown = [i.name for i in self.inputs if i.example is None and not i.nullable]
+        if unshown and not self.golden:
+            raise ValueError(f"inputs: {unshown[0]!r} needs an example, or the model a golden row")
         return self
 
     @property
@@ -185,12 +209,16 @@ class ModelSpec(_Declaration):
 
     def runs_on(self, device: str) -> bool:
         """Whether a worker on `device` (`cpu` or `cuda:N`) may hold this model."""
-        return self.device == "any" or self.device == ("cpu" if device == "cpu" else "gpu")
+        return self.device in ("any", "cpu" if device == "cpu" else "gpu")
 
     def example_row(self) -> Row:
-        """A row that is valid, for documentation and try-outs: examples, else the first golden row's inputs."""
+        """A valid row, for documentation and try-outs: the examples, else the first golden row's inputs."""
         golden = self.golden[0].inputs if self.golden else {}
         return {i.name: i.example if i.example is not None else golden.get(i.name) for i in self.inputs}
+
+    def golden_inputs(self) -> list[Row]:
+        """The inputs of the golden rows, with null for what they leave out."""
+        return [{name: row.inputs.get(name) for name in self.input_names} for row in self.golden]
 
 
 def load_spec(path: Path) -> ModelSpec:
@@ -207,7 +235,8 @@ def load_spec(path: Path) -> ModelSpec:
     try:
         spec = ModelSpec.model_validate(document)
     except ValidationError as error:
-        raise SpecError("\n".join(f"{path}: {_where(e['loc'])}{_why(e['msg'])}" for e in error.errors())) from error
+        problems = [f"{path}: {_where(e['loc'])}{_why(e['msg'])}" for e in error.errors()]
+        raise SpecError("\n".join(problems)) from error
     if spec.name != path.parent.name:
         raise SpecError(f"{path}: name: is {spec.name!r}, but the folder is {path.parent.name!r}")
     return spec
@@ -226,3 +255,9 @@ def _unique(what: str, names: list[str]) -> None:
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         raise ValueError(f"{what}: {doubled[0]!r} stands twice")
+
+
+def _known(what: str, row: Row, names: list[str]) -> None:
+    unknown = [name for name in row if name not in names]
+    if unknown:
+        raise ValueError(f"{what}: there is no {unknown[0]!r}; there are: {', '.join(names)}")

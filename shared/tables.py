@@ -39,10 +39,11 @@ def _input_type(field: InputSpec) -> pa.DataType:
 
 
 def result_schema(spec: ModelSpec) -> pa.Schema:
-    return pa.schema([*(pa.field(o.name, _output_type(spec, o)) for o in spec.outputs), pa.field(ERROR, pa.string())])
+    outputs = [pa.field(o.name, _output_type(o)) for o in spec.outputs]
+    return pa.schema([*outputs, pa.field(ERROR, pa.string())])
 
 
-def _output_type(spec: ModelSpec, output: OutputSpec) -> pa.DataType:
+def _output_type(output: OutputSpec) -> pa.DataType:
     match output.view:
         case View.LABEL:
             return pa.string()
@@ -53,10 +54,10 @@ def _output_type(spec: ModelSpec, output: OutputSpec) -> pa.DataType:
         case View.PROBABILITIES:
             return pa.list_(pa.float64())
         case View.TENSOR:
-            shape_free: pa.DataType = pa.float64()
+            nested: pa.DataType = pa.float64()
             for _ in output.shape:
-                shape_free = pa.list_(shape_free)
-            return shape_free
+                nested = pa.list_(nested)
+            return nested
 
 
 def batch_of_rows(spec: ModelSpec, rows: Sequence[Row]) -> pa.RecordBatch:
@@ -87,16 +88,15 @@ def _columns(field: InputSpec, array: pa.Array) -> Array:
         case InputType.FLOAT | InputType.FLOAT32:
             return np.asarray(array.to_numpy(zero_copy_only=False))
         case InputType.INT64:
-            dense = array.cast(pa.float64()) if field.nullable else array
+            # past 2^53 a float64 is not exact, as in pandas, and Arrow would refuse
+            dense = array.cast(pa.float64(), safe=False) if field.nullable else array
             return np.asarray(dense.to_numpy(zero_copy_only=False))
         case InputType.DATETIME:
             return np.asarray(array.to_numpy(zero_copy_only=False)).astype("<M8[us]", copy=False)
         case InputType.BOOL if not field.nullable:
             return np.asarray(array.to_numpy(zero_copy_only=False))
         case _:
-            values = np.empty(len(array), dtype=object)
-            values[:] = array.to_pylist()
-            return values
+            return np.asarray(array.to_numpy(zero_copy_only=False)).astype(object, copy=False)
 
 
 def write_ipc(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> bytes:

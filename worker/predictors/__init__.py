@@ -1,0 +1,84 @@
+"""Predictors: loaded model versions, whatever their framework. This is their only door.
+
+    load_predictor ─ device ─ digest ─ framework versions ─ load ─ golden rows ─ warm-up ─▶ Predictor
+
+Each step may refuse the artifact; until the digest is right, no framework has opened it. A framework is
+imported when the first model that needs it is loaded.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from shared.errors import ArtifactError, PredictionFailed
+from shared.repository import ModelVersion
+from worker.predictors import frameworks
+from worker.predictors.base import Predictor, Runtime, batch_sizes
+from worker.predictors.code import open_folder
+
+__all__ = ["Predictor", "Runtime", "batch_sizes", "load_predictor"]
+
+log = structlog.get_logger()
+
+
+def load_predictor(
+    version: ModelVersion, *, device: str, threads: int, mismatch: Literal["warn", "refuse"]
+) -> Predictor:
+    """A predictor on `device` (`cpu` or `cuda:N`) that is warm and has answered its golden rows rightly.
+
+    `threads` bounds one call's CPU threads; `mismatch` says what to do with an artifact that another version
+    of its framework built. Raises ArtifactError, with everything that is wrong in it named.
+    """
+    started = time.perf_counter()
+    _check_device(version, device)
+    artifact = version.verify()
+    _check_frameworks(version, mismatch)
+    predictor = Predictor(version, _load(version, artifact, device, threads))
+    if problem := predictor.golden_problem():
+        raise ArtifactError(f"{artifact}: {problem}")
+    try:
+        rates = predictor.warm_up(batch_sizes(version.spec.batching.max_rows))
+    except PredictionFailed as error:
+        raise ArtifactError(f"{artifact}: warm-up: {error.detail}") from error
+    return replace(predictor, rows_per_s=rates, load_s=time.perf_counter() - started)
+
+
+def _check_device(version: ModelVersion, device: str) -> None:
+    if not version.spec.runs_on(device):
+        raise ArtifactError(f"{version.key}: is for {version.spec.device}, and this worker has {device}")
+
+
+def _check_frameworks(version: ModelVersion, mismatch: Literal["warn", "refuse"]) -> None:
+    difference = frameworks.mismatch(version.manifest.frameworks, version.spec.framework)
+    if difference and mismatch == "refuse":
+        raise ArtifactError(f"{version.artifact}: {difference}")
+    if difference:
+        log.warning("framework_mismatch", model=version.key, difference=difference)
+
+
+def _load(version: ModelVersion, artifact: Path, device: str, threads: int) -> Runtime:
+    try:
+        return _open(version, artifact, device, threads)
+    except ArtifactError as error:
+        raise ArtifactError(f"{artifact}: {error.detail}") from error
+    except Exception as error:  # an artifact may make its framework raise anything
+        raise ArtifactError(f"{artifact}: cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def _open(version: ModelVersion, artifact: Path, device: str, threads: int) -> Runtime:
+    folder = version.folder.parent
+    open_folder(folder)
+    match version.spec.framework:
+        case "scikit-learn":
+            from worker.predictors import scikit_learn
+
+            return scikit_learn.load(version.spec, artifact, threads)
+        case "pytorch":
+            from worker.predictors import pytorch
+
+            return pytorch.load(version.spec, artifact, folder, device, threads)

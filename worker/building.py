@@ -1,0 +1,104 @@
+"""Building: run a model's build.py and put what it made into the repository, whole or not at all.
+
+The artifact is written into a folder beside the version's own, the manifest last; then the folder is
+renamed. A builder that dies leaves a folder without the form of a version, which nobody reads.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shared.errors import ArtifactError
+from shared.repository import MANIFEST, Manifest, ModelVersion, Repository, sha256_of, write_manifest
+from shared.specs import VERSION, ModelSpec
+from worker.predictors import frameworks
+from worker.predictors.code import import_beside
+
+
+@dataclass(frozen=True)
+class Build:
+    """What `build(folder: Path) -> Build` of a build.py returns."""
+
+    artifact: str  # the file that it wrote into `folder`, by name
+    metrics: dict[str, float] = field(default_factory=dict)  # measured on rows that training did not see
+
+
+def build_model(
+    repository: Repository, name: str, version: str | None = None, *, force: bool = False
+) -> ModelVersion:
+    """Build a version, the default one where none is named; one that is built already stays, unless forced.
+
+    Raises SpecError, ModelNotFound, or ArtifactError where build.py fails.
+    """
+    if name in repository.wrong:
+        raise repository.wrong[name]
+    spec = repository.spec(name)
+    version = version or spec.default_version
+    if not re.fullmatch(VERSION, version):
+        raise ArtifactError(f"{name}: {version!r} is not a semantic version")
+    if not force and version in repository.versions(name):
+        return repository.version(name, version)
+    home = repository.root / name
+    with _folder_beside(home, version) as folder:
+        build = _run(home, folder)
+        write_manifest(folder, _manifest(spec, version, folder, build))
+        _put(folder, home / version, force=force)
+    return repository.version(name, version)
+
+
+def _run(home: Path, folder: Path) -> Build:
+    try:
+        build = import_beside(home, "build").build(folder)
+    except Exception as error:  # it is the model's own code
+        raise ArtifactError(f"{home / 'build.py'}: {type(error).__name__}: {error}") from error
+    if not isinstance(build, Build) or not (folder / build.artifact).is_file():
+        raise ArtifactError(
+            f"{home / 'build.py'}: build() must write an artifact and return a Build naming it"
+        )
+    return build
+
+
+def _manifest(spec: ModelSpec, version: str, folder: Path, build: Build) -> Manifest:
+    artifact = folder / build.artifact
+    return Manifest(
+        model=spec.name,
+        version=version,
+        artifact=build.artifact,
+        sha256=sha256_of(artifact),
+        size_bytes=artifact.stat().st_size,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        frameworks=frameworks.installed(spec.framework),
+        metrics=build.metrics,
+    )
+
+
+@contextmanager
+def _folder_beside(home: Path, version: str) -> Iterator[Path]:
+    folder = home / f"{version}.building-{secrets.token_hex(4)}"  # four numbers, so no semantic version
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put(folder: Path, target: Path, *, force: bool) -> None:
+    """Rename a finished folder to its version. Whoever is first stays, unless `force` replaces it."""
+    built = target / MANIFEST
+    if target.exists() and (force or not built.exists()):
+        old = target.rename(folder.with_name(f"{folder.name}.old"))
+        folder.rename(target)
+        shutil.rmtree(old)
+        return
+    try:
+        folder.rename(target)
+    except OSError:
+        if not built.exists():
+            raise

@@ -1,0 +1,107 @@
+"""What a loaded model is to the rest of the worker: columns in, one checked answer out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from shared.columns import Array, Columns, of_rows, row_count
+from shared.errors import PredictionFailed
+from shared.keys import ModelKey
+from shared.repository import ModelVersion
+from shared.specs import ModelSpec, Row, View
+from worker.predictors.golden import disagreement
+from worker.views import as_columns
+
+_RUNS = 3
+
+
+class Runtime(Protocol):
+    """A framework's loaded model. Rows in, as many rows out, each independent of its neighbours.
+
+    Returns class probabilities (rows, classes) where `spec.classifies`, else values (rows,) or a tensor
+    (rows, *shape). Raises whatever the framework raises.
+    """
+
+    def __call__(self, columns: Columns) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded model version. Only the engine calls it, and only from one thread at a time."""
+
+    version: ModelVersion
+    runtime: Runtime
+    load_s: float = 0.0  # from the digest to the end of the warm-up
+    rows_per_s: Mapping[int, float] = field(default_factory=dict)  # measured at warm-up, by batch size
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.version.spec
+
+    @property
+    def key(self) -> ModelKey:
+        return self.version.key
+
+    def predict(self, columns: Columns) -> Array:
+        """The answer for these rows, float64 and finite: (rows, classes), (rows,) or (rows, *shape).
+
+        The one spot where a model's answer is checked. Raises PredictionFailed where the model raises, and
+        where its answer has another length or shape, or holds NaN or infinity, which JSON cannot carry.
+        """
+        try:
+            answer = np.asarray(self.runtime(columns), dtype=np.float64)
+        except Exception as error:
+            reason = (str(error).splitlines() or [""])[0][:200]
+            raise PredictionFailed(f"{self.key}: {type(error).__name__}: {reason}") from error
+        expected = (row_count(columns), *self._row_shape(answer))
+        if answer.shape != expected:
+            raise PredictionFailed(f"{self.key}: answered shape {answer.shape}, expected {expected}")
+        if not np.isfinite(answer).all():
+            raise PredictionFailed(f"{self.key}: answered NaN or infinity")
+        return answer
+
+    def golden_problem(self) -> str | None:
+        """What is wrong with the answers to the golden rows: row, output, expected, got. None: nothing."""
+        if not self.spec.golden:
+            return None
+        try:
+            answer = self.predict(of_rows(self.spec, self.spec.golden_inputs()))
+        except PredictionFailed as error:
+            return f"golden rows: {error.detail}"
+        return disagreement(self.spec, as_columns(self.spec, answer))
+
+    def warm_up(self, sizes: Iterable[int]) -> dict[int, float]:
+        """Run a batch of each size, of golden or example rows repeated; rows/s by size, the best of a few.
+
+        Raises PredictionFailed.
+        """
+        return {size: self._rate(of_rows(self.spec, self._sample(size))) for size in sizes}
+
+    def _rate(self, columns: Columns) -> float:
+        fastest_s = float("inf")
+        for _ in range(_RUNS):
+            started = time.perf_counter()
+            self.predict(columns)
+            fastest_s = min(fastest_s, time.perf_counter() - started)
+        return row_count(columns) / fastest_s
+
+    def _sample(self, size: int) -> list[Row]:
+        rows = self.spec.golden_inputs() or [self.spec.example_row()]
+        return (rows * (size // len(rows) + 1))[:size]
+
+    def _row_shape(self, answer: Array) -> tuple[int, ...]:
+        if self.spec.classifies:
+            # without names, a model may have any number of classes
+            return (len(self.spec.classes) or answer.shape[-1],) if answer.ndim else (1,)
+        first = self.spec.outputs[0]
+        return first.shape if first.view is View.TENSOR else ()
+
+
+def batch_sizes(max_rows: int) -> list[int]:
+    """The batch-size classes that a model is warmed at: 1, 2, 4, … and `max_rows` itself."""
+    return [*(1 << n for n in range(max_rows.bit_length()) if 1 << n < max_rows), max_rows]

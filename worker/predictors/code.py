@@ -1,0 +1,43 @@
+"""Python that lives beside a model: its build.py, and a network's module.
+
+A model's folder is imported as the package `takt_models.<name>`, wherever the repository lies and without
+touching sys.path. Its modules may import each other (`from .network import …`), and an artifact that
+refers to one of them finds it, as long as the folder was opened first.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+_ROOT = "takt_models"
+
+
+def import_beside(folder: Path, module: str) -> ModuleType:
+    """The module `module` of a model's folder. Raises what its import raises."""
+    return importlib.import_module(f"{open_folder(folder)}.{module}")
+
+
+def open_folder(folder: Path) -> str:
+    """Make a model's folder importable; the name of its package."""
+    name = f"{_ROOT}.{folder.name}"
+    _package(_ROOT, [])
+    path = [str(folder.resolve())]
+    if name in sys.modules and list(sys.modules[name].__path__) != path:
+        _forget(name)  # the same model of another repository
+    _package(name, path)
+    return name
+
+
+def _package(name: str, path: list[str]) -> None:
+    if name not in sys.modules:
+        package = ModuleType(name)
+        package.__path__ = path
+        sys.modules[name] = package
+
+
+def _forget(name: str) -> None:
+    for module in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+        del sys.modules[module]

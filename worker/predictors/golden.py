@@ -1,0 +1,28 @@
+"""Golden rows: rows whose answers are known prove a predictor before it serves, and when it is in doubt."""
+
+from __future__ import annotations
+
+from shared.messages import OutputColumn
+from shared.specs import ModelSpec
+
+
+def disagreement(spec: ModelSpec, columns: list[OutputColumn]) -> str | None:
+    """The first golden row and output that `columns` answer otherwise, with what was expected and got."""
+    answers = dict(zip([o.name for o in spec.outputs], columns, strict=True))
+    for number, row in enumerate(spec.golden):
+        for name, expected in row.outputs.items():
+            got = answers[name][number]
+            if not _agree(expected, got, row.tolerance):
+                return f"golden row {number}: {name}: expected {expected!r}, got {got!r}"
+    return None
+
+
+def _agree(expected: object, got: object, tolerance: float) -> bool:
+    """Numbers within the tolerance, lists element by element, everything else exactly."""
+    if isinstance(expected, list) and isinstance(got, list):
+        return len(expected) == len(got) and all(
+            _agree(e, g, tolerance) for e, g in zip(expected, got, strict=True)
+        )
+    if isinstance(expected, int | float) and isinstance(got, int | float):
+        return abs(expected - got) <= tolerance
+    return expected == got

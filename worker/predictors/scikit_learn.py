@@ -1,0 +1,123 @@
+"""scikit-learn behind the Runtime protocol: an estimator or Pipeline, stored with joblib."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shared.columns import Array, Columns
+from shared.errors import ArtifactError
+from shared.specs import InputType, ModelSpec
+from worker.predictors.base import Runtime
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
+
+
+def load(spec: ModelSpec, artifact: Path, threads: int) -> Runtime:
+    """Raises ArtifactError where the estimator does not fit the spec, and whatever joblib raises."""
+    import joblib
+
+    estimator = joblib.load(artifact)
+    _check(spec, estimator)
+    for part in _parts(estimator, set()):
+        if getattr(part, "n_jobs", None) is not None:
+            part.n_jobs = 1  # parallelism is more workers; joblib's own pool costs more than a small batch
+    return _ScikitLearn(spec, estimator, threads)
+
+
+class _ScikitLearn:
+    def __init__(self, spec: ModelSpec, estimator: Any, threads: int) -> None:  # Any: sklearn has no types
+        self._call = estimator.predict_proba if spec.classifies else estimator.predict
+        self._names = _names(spec, estimator)
+        self._inputs = spec.input_names
+        self._threads = _ThreadLimit(threads)
+
+    def __call__(self, columns: Columns) -> Array:
+        self._threads.apply()
+        answer: Array = self._call(self._features(columns))
+        return answer
+
+    def _features(self, columns: Columns) -> Array | pd.DataFrame:
+        if self._names is not None:
+            return as_frame(columns, self._names)
+        if len(self._inputs) == 1 and columns[self._inputs[0]].ndim > 1:
+            return columns[self._inputs[0]]
+        return np.stack([columns[name] for name in self._inputs], axis=1).astype(np.float64, copy=False)
+
+
+def as_frame(columns: Columns, names: list[str]) -> pd.DataFrame:
+    """The columns as the DataFrame that pandas would read from a file: missing is NaN, or NaT."""
+    import pandas as pd
+
+    series = {}
+    for name in names:
+        column = columns[name]
+        if column.dtype == object:
+            # named, because pandas would guess another type for a batch in which all is missing
+            column = pd.Series(column, dtype=object).where(column != None, np.nan)  # type: ignore[assignment]  # noqa: E711
+        series[name] = column
+    return pd.DataFrame(series, columns=names, copy=False)
+
+
+def _names(spec: ModelSpec, estimator: Any) -> list[str] | None:
+    """The columns of the DataFrame that the estimator wants, or None: it wants an array."""
+    if hasattr(estimator, "feature_names_in_"):
+        return [str(name) for name in estimator.feature_names_in_]
+    return None if all(i.type in _NUMBERS for i in spec.inputs) else spec.input_names
+
+
+def _check(spec: ModelSpec, estimator: Any) -> None:
+    unknown = set(_names(spec, estimator) or ()) - set(spec.input_names)
+    if unknown:
+        raise ArtifactError(
+            f"the estimator was fitted with {min(unknown)!r}, which is not an input in the spec"
+        )
+    if not spec.classifies:
+        return
+    if not hasattr(estimator, "predict_proba"):
+        raise ArtifactError(f"{type(estimator).__name__} gives no class probabilities (predict_proba)")
+    classes = [c.item() if isinstance(c, np.generic) else c for c in getattr(estimator, "classes_", ())]
+    named = all(isinstance(c, str) for c in classes)
+    if spec.classes and (tuple(classes) != spec.classes if named else len(classes) != len(spec.classes)):
+        raise ArtifactError(f"the estimator's classes are {classes}, the spec's {list(spec.classes)}")
+
+
+def _parts(thing: object, seen: set[int]) -> Iterator[Any]:
+    """Every estimator inside an estimator, fitted ones too, which `get_params` does not know of."""
+    from sklearn.base import BaseEstimator
+
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    inside: Any = ()
+    if isinstance(thing, BaseEstimator):
+        yield thing
+        inside = vars(thing).values()
+    elif isinstance(thing, dict):
+        inside = thing.values()
+    elif isinstance(thing, list | tuple):
+        inside = thing
+    for part in inside:
+        yield from _parts(part, seen)
+
+
+class _ThreadLimit:
+    """Caps BLAS and OpenMP. OpenMP keeps its limit per calling thread, so each thread sets its own once."""
+
+    def __init__(self, threads: int) -> None:
+        from threadpoolctl import ThreadpoolController
+
+        self._threads = threads
+        self._controller = ThreadpoolController()
+        self._local = threading.local()
+
+    def apply(self) -> None:
+        if not hasattr(self._local, "limit"):
+            self._local.limit = self._controller.limit(limits=self._threads)

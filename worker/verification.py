@@ -1,0 +1,53 @@
+"""Verification: prove that a built version is the one that was built, loads, and answers its golden rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.errors import TaktError
+from shared.keys import ModelKey
+from shared.repository import Repository
+from worker.predictors import load_predictor
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What verifying one version found."""
+
+    key: ModelKey
+    golden_rows: int
+    problem: str | None  # None: digest, loading and golden rows are right
+    sha256: str
+    load_s: float = 0.0
+    rows_per_s: float = 0.0  # at the model's largest online batch
+
+    @property
+    def ok(self) -> bool:
+        return self.problem is None
+
+
+def verify_model(
+    repository: Repository,
+    name: str,
+    version: str | None = None,
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    mismatch: Literal["warn", "refuse"] = "warn",
+) -> Verification:
+    """Verify a built version, the default one where none is named.
+
+    Raises SpecError or ModelNotFound where there is nothing to verify; what is wrong with an artifact stands
+    in the report.
+    """
+    if name in repository.wrong:
+        raise repository.wrong[name]
+    found = repository.version(name, version)
+    golden_rows, sha256 = len(found.spec.golden), found.manifest.sha256
+    try:
+        predictor = load_predictor(found, device=device, threads=threads, mismatch=mismatch)
+    except TaktError as error:
+        return Verification(found.key, golden_rows, error.detail, sha256)
+    rate = predictor.rows_per_s[found.spec.batching.max_rows]
+    return Verification(found.key, golden_rows, None, sha256, predictor.load_s, rate)
