@@ -1,0 +1,49 @@
+# Everything a person types here. Set-up runs by itself, once, and again when what it installs from has changed.
+#   PYTHON=python3.12   the Python to build .venv with (3.11 or later)
+#   TORCH="torch==…"    pip's words for another torch, such as a CUDA build (default: the CPU build)
+PYTHON ?= python3
+TORCH ?=
+export TORCH
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up test lint fmt types models bench constraints clean
+
+help:  ## what can be made here
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+
+setup:  ## install everything into .venv (the other targets do this by themselves)
+	@command -v $(PYTHON) >/dev/null || { echo "Takt needs Python 3.11 or later; '$(PYTHON)' is not on the PATH."; exit 1; }
+	@$(PYTHON) stack/install.py
+
+up: setup  ## start everything on this machine: Valkey, gateway, workers; Ctrl-C ends it
+	@$(BIN)/takt up
+
+test: setup  ## run all tests, with coverage
+	$(BIN)/python -m pytest --cov
+
+lint: setup  ## style, format and the arrows between the packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+fmt: setup  ## write the format, and mend what can be mended
+	$(BIN)/ruff check --fix-only --exit-zero .
+	$(BIN)/ruff format .
+
+types: setup  ## the strict type checker
+	$(BIN)/mypy
+
+models: setup  ## build the models that are not built yet
+	@$(BIN)/takt models build
+
+bench: setup  ## benchmarks
+	$(BIN)/python -m bench
+
+constraints: setup  ## write the versions in .venv, which were tested, to constraints.txt
+	@$(BIN)/python stack/install.py --freeze
+
+clean:  ## remove .venv, caches and built models; .takt (jobs, logs) stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov build dist
+	rm -rf models/*/[0-9]*/
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

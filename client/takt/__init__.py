@@ -1,0 +1,1 @@
+"""Takt's Python SDK and the `takt` program."""
