@@ -32,7 +32,7 @@ Columns: TypeAlias = dict[str, Array]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NAT = np.iinfo(np.int64).min
-_WIRE_DTYPE = {
+_WIRE_DTYPE: dict[InputType, np.dtype[Any]] = {
     InputType.FLOAT: np.dtype("<f8"),
     InputType.FLOAT32: np.dtype("<f4"),
     InputType.INT64: np.dtype("<i8"),

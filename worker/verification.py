@@ -49,5 +49,6 @@ def verify_model(
         predictor = load_predictor(found, device=device, threads=threads, mismatch=mismatch)
     except TaktError as error:
         return Verification(found.key, golden_rows, error.detail, sha256)
-    rate = predictor.rows_per_s[found.spec.batching.max_rows]
-    return Verification(found.key, golden_rows, None, sha256, predictor.load_s, rate)
+    return Verification(
+        found.key, golden_rows, None, sha256, load_s=predictor.load_s, rows_per_s=predictor.rows_per_s
+    )

@@ -42,14 +42,15 @@ def failed_batch(spec: ModelSpec, reasons: Sequence[str]) -> pa.RecordBatch:
 
 def _view(output: OutputSpec, answer: Array) -> Array:
     """The numbers that an output shows; a label is still its class's index."""
+    shown: Array
     match output.view:
         case View.LABEL | View.CLASS_INDEX:
-            return cast(Array, answer.argmax(axis=1))
+            shown = answer.argmax(axis=1)
         case View.CONFIDENCE:
             shown = answer.max(axis=1)
         case View.PROBABILITIES | View.VALUE | View.TENSOR:
             shown = answer
-    return shown if output.round is None else np.round(shown, output.round)
+    return shown if output.round is None else shown.round(output.round)
 
 
 def _plain(spec: ModelSpec, output: OutputSpec, shown: Array) -> OutputColumn:

@@ -45,7 +45,7 @@ def load_predictor(
         rates = predictor.warm_up(batch_sizes(version.spec.batching.max_rows))
     except PredictionFailed as error:
         raise ArtifactError(f"{artifact}: warm-up: {error.detail}") from error
-    return replace(predictor, rows_per_s=rates, load_s=time.perf_counter() - started)
+    return replace(predictor, rates=rates, load_s=time.perf_counter() - started)
 
 
 def _check_device(version: ModelVersion, device: str) -> None:
