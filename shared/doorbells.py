@@ -26,6 +26,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:  # Any: Celery's own 
     return {
         "broker_url": settings.redis_dsn(),
         "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # for ever: the worker waits for its server
         "broker_transport_options": {
             # Leases bring work back, by Redis' clock; kombu's timeout trusts the hosts' clocks.
             "visibility_timeout": 3600,

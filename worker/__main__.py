@@ -1,0 +1,158 @@
+"""`python -m worker run | health | build | verify`: everything about a worker that needs its frameworks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+import redis
+from redis.exceptions import RedisError
+
+from shared import keys
+from shared.errors import TaktError
+from shared.keys import split_model_key
+from shared.repository import Repository, open_repository
+from shared.settings import settings
+from shared.workers import WorkerState, from_hash
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except TaktError as error:
+        print(error.detail, file=sys.stderr)  # noqa: T201 - a command speaks on stderr
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("run", help="serve until told to stop").set_defaults(command=run)
+    commands.add_parser("health", help="exit 0 if this host's worker serves").set_defaults(command=health)
+    build_parser = commands.add_parser("build", help="train models and write their artifacts")
+    build_parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
+    build_parser.add_argument("--version", help="default: the model's default version")
+    build_parser.add_argument("--force", action="store_true", help="build again what is built")
+    build_parser.set_defaults(command=build)
+    verify_parser = commands.add_parser("verify", help="check digests and golden rows")
+    verify_parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
+    verify_parser.set_defaults(command=verify)
+    return parser
+
+
+def run(_: argparse.Namespace) -> int:
+    """One worker process: Celery's worker with the engine as a boot step. Does not return before it ends."""
+    from worker.app import app
+    from worker.process import CHUNK_THREADS
+
+    own = ["--hostname", f"{settings().worker_name}@%h", "--loglevel", settings().log_level]
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    app.worker_main(
+        [
+            "--quiet",
+            "worker",
+            "--pool",
+            "threads",
+            "--concurrency",
+            str(CHUNK_THREADS),
+            "--queues",
+            keys.idle_queue(),
+            *own,
+            *quiet,
+        ]
+    )
+    return 0
+
+
+def health(_: argparse.Namespace) -> int:
+    """Whether the worker of this name, here, serves. Reads its heartbeat; needs no remote control."""
+    from worker.process import id_file
+
+    try:
+        worker_id = id_file(settings()).read_text(encoding="utf-8").strip()
+    except OSError:
+        return _unhealthy("no worker of this name has started here")
+    try:
+        with redis.Redis.from_url(
+            settings().redis_dsn(), socket_timeout=2.0, socket_connect_timeout=2.0
+        ) as client:
+            record = from_hash(client.hgetall(keys.worker(worker_id)))
+    except RedisError as error:
+        return _unhealthy(f"the queue does not answer: {error}")
+    if record is None:
+        return _unhealthy(f"{worker_id} has no heartbeat")
+    return 0 if record.state is WorkerState.SERVING else _unhealthy(f"{worker_id} is {record.state}")
+
+
+def build(options: argparse.Namespace) -> int:
+    """Build models; a JSON line each. Exit 1 if one failed."""
+    from worker.building import build_model
+
+    repository = open_repository(settings().models_dir)
+
+    def one(name: str) -> dict[str, object]:
+        built_before = (options.version or _default(repository, name)) in _built(repository, name)
+        version = build_model(repository, name, options.version, force=options.force)
+        state = "present" if built_before and not options.force else "built"
+        return {"version": version.manifest.version, "state": state, "metrics": version.manifest.metrics}
+
+    return _for_each(options.models or _all(repository), one)
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Verify models; a JSON line each. Exit 1 if one failed."""
+    from worker.verification import verify_model
+
+    repository = open_repository(settings().models_dir)
+
+    def one(name: str) -> dict[str, object]:
+        result = verify_model(repository, name, device=settings().device, threads=settings().threads)
+        state = "ok" if result.ok else "failed"
+        return {
+            "version": split_model_key(result.key)[1],
+            "state": state,
+            "reason": result.problem,
+            "rows_per_s": result.rows_per_s,
+        }
+
+    return _for_each(options.models or _all(repository), one)
+
+
+def _for_each(names: Iterable[str], work: Callable[[str], dict[str, object]]) -> int:
+    failed = False
+    for name in names:
+        begun_s = time.monotonic()
+        try:
+            line = work(name)
+        except TaktError as error:
+            line = {"state": "failed", "reason": error.detail}
+        failed |= line["state"] == "failed"
+        line = {"model": name} | line | {"seconds": round(time.monotonic() - begun_s, 2)}
+        print(msgspec.json.encode(line).decode(), flush=True)  # noqa: T201 - lines are what this command gives
+    return int(failed)
+
+
+def _all(repository: Repository) -> list[str]:
+    return sorted(repository.specs.keys() | repository.wrong.keys())
+
+
+def _default(repository: Repository, name: str) -> str:
+    return repository.specs[name].default_version if name in repository.specs else ""
+
+
+def _built(repository: Repository, name: str) -> list[str]:
+    return repository.versions(name) if name in repository.specs else []
+
+
+def _unhealthy(reason: str) -> int:
+    print(reason, file=sys.stderr)  # noqa: T201 - a command speaks on stderr
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

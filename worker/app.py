@@ -1,0 +1,74 @@
+"""How Celery runs a worker: the app, the one task, and the boot step that starts the engine.
+
+`celery -A worker.app worker -P threads -c 2` is what `python -m worker run` starts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from celery import Celery, bootsteps, signals
+from celery.worker import state as celery_state
+from kombu.exceptions import OperationalError
+from shared.logs import configure_logging
+
+from shared.doorbells import TASK, celery_settings
+from shared.keys import ModelKey, offline_queue
+from shared.settings import settings
+from worker.process import WorkerProcess
+
+log = structlog.get_logger(__name__)
+
+app = Celery("takt")
+app.conf.update(celery_settings(settings()))
+
+
+def ring(key: ModelKey, count: int) -> None:
+    """Put doorbells into a model version's queue. A failure is logged: the reconciler rings again."""
+    try:
+        for _ in range(count):
+            app.send_task(TASK, args=[key], queue=offline_queue(key))
+    except OperationalError as error:
+        log.warning("doorbell_failed", model=key, reason=str(error))
+
+
+process = WorkerProcess(settings(), ring)
+
+
+@app.task(name=TASK)  # type: ignore[untyped-decorator]  # celery publishes no types
+def claim(key: str) -> None:
+    """A doorbell: claim the next chunk of a model version, run it, commit it."""
+    process.run_next_chunk(ModelKey(key))
+
+
+class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery publishes no types
+    """Loads the models and starts the engine before Celery consumes; stops it before the pool.
+
+    Celery starts its consumer last and stops it first.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:  # Any: Celery's WorkController
+        process.start(told_to_stop=_told_to_stop)
+        # an empty selection would mean Celery's default queue: `queues` is never empty
+        worker.app.amqp.queues.select(process.queues)
+
+    def stop(self, _worker: Any) -> None:
+        process.stop()
+
+    terminate = stop
+
+
+app.steps["worker"].add(EngineStep)
+
+
+@signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
+def _configure_logging(**_: object) -> None:
+    """With a receiver, Celery leaves logging alone."""
+    configure_logging(settings())
+
+
+def _told_to_stop() -> bool:
+    return celery_state.should_stop is not None or celery_state.should_terminate is not None

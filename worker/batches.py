@@ -1,0 +1,86 @@
+"""Which entries run together, which are too late, and what is left when a batch raises. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from shared.errors import PredictionFailed, TaktError
+from shared.keys import ModelKey
+from shared.messages import Entry, Failure
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An entry that this worker was handed."""
+
+    key: ModelKey
+    entry_id: bytes  # of the stream: `{ms of Redis' clock}-{n}`
+    entry: Entry
+    deliveries: int = 1
+
+    @property
+    def added_ms(self) -> int:
+        return int(self.entry_id.split(b"-", 1)[0])
+
+    @property
+    def suspect(self) -> bool:
+        """Delivered before, to a worker that did not answer: it runs alone."""
+        return self.deliveries > 1
+
+    def late(self, now_ms: float) -> bool:
+        """Whether its deadline has passed. `now_ms`: Redis' clock."""
+        return now_ms >= self.added_ms + self.entry.budget_ms
+
+
+def first_batch(waiting: Sequence[Delivery], max_rows: int) -> int:
+    """How many of the waiting entries, in their order, make the next batch: at least one, at most
+    `max_rows` rows of one model version, and a suspect entry alone."""
+    head = waiting[0]
+    rows = head.entry.rows
+    count = 1
+    for delivery in waiting[1:] if not head.suspect else ():
+        rows += delivery.entry.rows
+        if delivery.suspect or delivery.key != head.key or rows > max_rows:
+            break
+        count += 1
+    return count
+
+
+def salvage(
+    parts: Sequence[T], run: Callable[[Sequence[T]], None], on_failure: Callable[[], None]
+) -> Iterator[tuple[T, Failure]]:
+    """Run parts together; where that raises, run them again in halves, until only those fail that fail alone.
+
+    `run` keeps what it computes. `on_failure` is called once, before anything is blamed: it raises where the
+    model itself is sick. → the parts that failed, with their reason.
+    """
+    try:
+        run(parts)
+    except Exception as error:  # a model may raise anything
+        on_failure()
+        yield from _halves(parts, run, error)
+
+
+def _halves(
+    parts: Sequence[T], run: Callable[[Sequence[T]], None], error: Exception
+) -> Iterator[tuple[T, Failure]]:
+    if len(parts) == 1:
+        yield parts[0], failure(error)
+        return
+    middle = len(parts) // 2
+    for half in (parts[:middle], parts[middle:]):
+        try:
+            run(half)
+        except Exception as reason:
+            yield from _halves(half, run, reason)
+
+
+def failure(error: Exception) -> Failure:
+    """The error as it crosses the queue; what a model raised becomes `prediction_failed`."""
+    if isinstance(error, TaktError):
+        return Failure(error.code, error.detail)
+    return Failure(PredictionFailed.code, f"The model raised {type(error).__name__}: {error}")

@@ -1,0 +1,187 @@
+"""The offline lane in a worker: a chunk is claimed, read, run by the engine in slices, stored and committed.
+
+The moving of payloads and the lease belong to a Celery thread; the predicting belongs to the engine. One
+thread's payload moves while another's chunk computes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow as pa
+import structlog
+from redis.exceptions import RedisError
+
+from shared import tables
+from shared.columns import Columns, row_count, take
+from shared.errors import PayloadError
+from shared.keys import ModelKey
+from shared.ledger import Claim, Ledger, Outcome
+from shared.payloads import PayloadStore, result_path, rows_path
+from worker import views
+from worker.batches import salvage
+from worker.predictors import Predictor
+
+log = structlog.get_logger(__name__)
+
+RETRY_S = 0.5
+
+
+@dataclass
+class ChunkWork:
+    """One chunk on its way through the engine. The engine advances it; its thread waits for `ended`."""
+
+    predictor: Predictor
+    name: str  # `{job}/{chunk}`, for logs and the heartbeat
+    columns: Columns
+    position: int = 0  # rows that are done
+    rows_failed: int = 0
+    results: list[pa.RecordBatch] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+    _stopped: bool = False
+
+    @property
+    def rows(self) -> int:
+        return row_count(self.columns)
+
+    @property
+    def complete(self) -> bool:
+        return self.position == self.rows
+
+    @property
+    def over(self) -> bool:
+        """Whether the engine has nothing more to do for it."""
+        return self._stopped or self.complete
+
+    def stop(self) -> None:
+        """Take no further slice: the lease is lost, or the worker is stopping."""
+        self._stopped = True
+
+    def run_slice(self, rows: int, on_failure: Callable[[], None]) -> int:
+        """Predict the next rows, at most so many; rows that fail bear their reason. → rows run."""
+        start, stop = self.position, min(self.position + rows, self.rows)
+        pieces: dict[int, pa.RecordBatch] = {}
+
+        def run(part: range) -> None:
+            answer = self.predictor.predict(take(self.columns, part.start, part.stop))
+            pieces[part.start] = views.as_batch(self.predictor.spec, answer)
+
+        for row, failure in salvage(range(start, stop), run, on_failure):  # type: ignore[arg-type]  # slices of a range are ranges
+            pieces[row] = views.failed_batch(self.predictor.spec, [failure.detail])
+            self.rows_failed += 1
+        self.results += [pieces[first] for first in sorted(pieces)]
+        self.position = stop
+        return stop - start
+
+
+class Slicer(Protocol):
+    """The engine, as a chunk sees it."""
+
+    def submit(self, work: ChunkWork) -> None: ...
+
+
+class ChunkRunner:
+    """What a doorbell sets going. One for all Celery threads of a worker."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: PayloadStore,
+        engine: Slicer,
+        predictors: dict[ModelKey, Predictor],
+        *,
+        lease_s: float,
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._engine = engine
+        self._predictors = predictors
+        self._lease_s = lease_s
+        self._stopping = threading.Event()
+        self._idle = threading.Condition()
+        self._running = 0
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until no chunk is in hand. → whether that is so."""
+        with self._idle:
+            return self._idle.wait_for(lambda: self._running == 0, timeout_s)
+
+    def stop(self) -> None:
+        """Claim nothing more, and give up waiting for a server that is away."""
+        self._stopping.set()
+
+    def run_next(self, key: ModelKey) -> bool:
+        """Claim the next chunk of a model version and see it through. → whether there was one."""
+        predictor = self._predictors.get(key)
+        if predictor is None or self._stopping.is_set():
+            return False
+        with self._counted():
+            held = self._ledger.claim(key)
+            if held is not None:
+                self._run(predictor, held)
+        return held is not None
+
+    def _run(self, predictor: Predictor, held: Claim) -> None:
+        key = predictor.key
+        chunk_log = log.bind(job_id=held.job_id, chunk=held.index, model=key, attempt=held.attempt)
+        try:
+            outcome = self._see_through(predictor, held)
+        except PayloadError as error:
+            chunk_log.error("chunk_unreadable", reason=error.detail)
+            self._ledger.hand_back(key, held, at_fault=True)
+        else:
+            chunk_log.info("chunk_ended", rows=held.rows, outcome=str(outcome))
+
+    def _see_through(self, predictor: Predictor, held: Claim) -> str:
+        work = self._load(predictor, held)
+        self._engine.submit(work)
+        while not work.ended.wait(self._lease_s / 3):
+            if not self._renewed(held):
+                work.stop()
+        if not work.complete:
+            self._ledger.hand_back(predictor.key, held, at_fault=False)
+            return "handed_back"
+        payload = tables.write_ipc(work.results, tables.result_schema(predictor.spec))
+        self._store.put(result_path(held.job_id, held.index, held.token), payload)
+        return self._commit(predictor.key, held, work)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._idle:
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._running -= 1
+                self._idle.notify_all()
+
+    def _load(self, predictor: Predictor, held: Claim) -> ChunkWork:
+        table = tables.read_ipc(self._store.get(rows_path(held.job_id, held.index)))
+        batch = table.combine_chunks().to_batches()[0]
+        columns = tables.columns_of_batch(predictor.spec, batch)
+        return ChunkWork(predictor, f"{held.job_id}/{held.index}", columns)
+
+    def _renewed(self, held: Claim) -> bool:
+        try:
+            return self._ledger.renew(held)
+        except RedisError as error:
+            # the work goes on: a lease that ran out meanwhile is found out by the commit
+            log.warning("lease_not_renewed", job_id=held.job_id, chunk=held.index, reason=str(error))
+            return True
+
+    def _commit(self, key: ModelKey, held: Claim, work: ChunkWork) -> Outcome:
+        """Commit, and again while the server is away: a result that is stored is worth waiting for."""
+        while True:
+            try:
+                return self._ledger.commit(
+                    key, held, rows_succeeded=work.rows - work.rows_failed, rows_failed=work.rows_failed
+                )
+            except RedisError as error:
+                log.warning("commit_delayed", job_id=held.job_id, chunk=held.index, reason=str(error))
+                if self._stopping.wait(RETRY_S):
+                    return Outcome.LOST

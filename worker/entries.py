@@ -1,0 +1,64 @@
+"""Runs a batch of the online lane: entries in, one answer for each out."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from shared import columns
+from shared.messages import Answer, Failure, OutputColumn
+from worker import views
+from worker.batches import Delivery, salvage
+from worker.predictors import Predictor
+
+
+@dataclass
+class EntryBatch:
+    """One batch and what its model calls gave. Times are of this batch alone."""
+
+    predictor: Predictor
+    entries: Sequence[Delivery]
+    read_at_ms: float  # by Redis' clock
+    batch_ms: float = 0.0
+    predict_ms: float = 0.0
+    _outputs: dict[bytes, list[OutputColumn]] = field(default_factory=dict)
+    _failures: dict[bytes, Failure] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return sum(delivery.entry.rows for delivery in self.entries)
+
+    def run(self, on_failure: Callable[[], None]) -> None:
+        """Predict; where that raises, `on_failure` is called once and then only the bad entries fail."""
+        for delivery, failure in salvage(self.entries, self._predict, on_failure):
+            self._failures[delivery.entry_id] = failure
+
+    def answers(self) -> dict[str, list[Answer]]:
+        """The answers by gateway."""
+        by_gateway: defaultdict[str, list[Answer]] = defaultdict(list)
+        for delivery in self.entries:
+            entry = delivery.entry
+            answer = Answer(
+                entry.id,
+                entry.part,
+                max(0.0, self.read_at_ms - delivery.added_ms),
+                self._outputs.get(delivery.entry_id),
+                self._failures.get(delivery.entry_id),
+            )
+            by_gateway[entry.gateway].append(answer)
+        return by_gateway
+
+    def _predict(self, deliveries: Sequence[Delivery]) -> None:
+        begun_s = time.perf_counter()
+        inputs = columns.join(self.predictor.spec, [delivery.entry.columns for delivery in deliveries])
+        joined_s = time.perf_counter()
+        self.batch_ms += (joined_s - begun_s) * 1000
+        outputs = views.as_columns(self.predictor.spec, self.predictor.predict(inputs))
+        self.predict_ms += (time.perf_counter() - joined_s) * 1000
+        start = 0
+        for delivery in deliveries:
+            stop = start + delivery.entry.rows
+            self._outputs[delivery.entry_id] = [output[start:stop] for output in outputs]
+            start = stop

@@ -1,0 +1,105 @@
+"""What this worker says of itself, several times in the life of a heartbeat. Silent means dead."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import redis
+import structlog
+from redis.exceptions import RedisError
+
+from shared import keys
+from shared.workers import HeldModel, WorkerRecord, WorkerState, to_hash
+
+log = structlog.get_logger(__name__)
+
+FORGET_AFTER_MS = 60_000
+"""How long a dead worker's id stays in the index."""
+
+
+def new_worker_id(name: str) -> str:
+    """One life of one worker: a restarted worker is another consumer."""
+    return f"{name}:{uuid4().hex[:8]}"
+
+
+class Heartbeat(threading.Thread):
+    """Beats until `stop`; then the heartbeat is withdrawn, so that others take over at once."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        worker_id: str,
+        device: str,
+        ttl_s: float,
+        *,
+        models: Callable[[], dict[str, HeldModel]],
+        current: Callable[[], str],
+    ) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self._client = client
+        self._worker_id = worker_id
+        self._device = device
+        self._ttl_ms = round(ttl_s * 1000)
+        self._models = models
+        self._current = current
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._process = psutil.Process()
+        self._stopping = threading.Event()
+        self._told = threading.Event()
+        self.state = WorkerState.STARTING
+
+    def become(self, state: WorkerState) -> None:
+        """Say so at once, not at the next beat."""
+        self.state = state
+        self._told.set()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._told.set()
+        self.join(timeout=5)
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            self._told.clear()
+            self._try(self._beat)
+            self._told.wait(self._ttl_ms / 3000)
+        self._try(self._withdraw)
+
+    def record(self) -> WorkerRecord:
+        return WorkerRecord(
+            id=self._worker_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            device=self._device,
+            state=self.state,
+            started_at=self._started_at,
+            models=self._models(),
+            rss_bytes=self._process.memory_info().rss,
+            current=self._current(),
+        )
+
+    def _beat(self) -> None:
+        seconds, _ = self._client.time()
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.hset(keys.worker(self._worker_id), mapping=dict[Any, Any](to_hash(self.record())))
+            pipe.pexpire(keys.worker(self._worker_id), self._ttl_ms)
+            pipe.zadd(keys.workers(), {self._worker_id: seconds * 1000})
+            pipe.zremrangebyscore(keys.workers(), "-inf", seconds * 1000 - FORGET_AFTER_MS)
+            pipe.execute()
+
+    def _withdraw(self) -> None:
+        self._client.delete(keys.worker(self._worker_id))
+        self._client.zrem(keys.workers(), self._worker_id)
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except RedisError as error:
+            log.warning("heartbeat_missed", reason=str(error))

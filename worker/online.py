@@ -1,0 +1,279 @@
+"""The engine's side of the online lane: read the next batch, claim what others left, send answers.
+
+Owned by the engine's thread. Two connections: one for scripts and answers, one that may block. Methods raise
+redis.exceptions.RedisError where the server does not answer; what was not answered stays pending and comes
+back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+import structlog
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+from redis.retry import Retry
+
+from shared import keys, messages
+from shared.keys import ModelKey
+from shared.messages import Answer, Reply, UnreadableMessage
+from worker.batches import Delivery
+
+log = structlog.get_logger(__name__)
+
+BLOCK_MS = 1000
+SOCKET_TIMEOUT_S = 3.0
+REPLY_STREAM_ENTRIES = 10_000
+"""About how many replies a gateway's stream holds before the oldest go: it reads them as they come."""
+MOST_CLAIMED = 256
+
+_SCRIPTS = Path(__file__).parent / "scripts"
+
+
+class Wake:
+    """A descriptor that other threads write so that a blocked engine looks up."""
+
+    def __init__(self) -> None:
+        self._read, self._write = socket.socketpair()
+        self._read.setblocking(False)
+        self._write.setblocking(False)
+
+    def __call__(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # full: it wakes anyway
+            self._write.send(b"\0")
+
+    def fileno(self) -> int:
+        return self._read.fileno()
+
+    def drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._read.recv(4096):
+                pass
+
+
+@dataclass(frozen=True)
+class BatchFacts:
+    """What a batch was: rows of all its entries, and how long its stages took."""
+
+    rows: int
+    batch_ms: float
+    predict_ms: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What one batch leaves behind: replies by gateway, and the entries that they answer."""
+
+    key: ModelKey
+    replies: Mapping[str, Reply]
+    entry_ids: Sequence[bytes]
+
+
+class OnlineLane:
+    """The online streams of the model versions that this worker holds."""
+
+    def __init__(
+        self, url: str, worker_id: str, max_rows: Mapping[ModelKey, int], batch_limit_s: float
+    ) -> None:
+        self._worker_id = worker_id
+        self._model_keys = list(max_rows)
+        self._streams = [keys.online(key) for key in self._model_keys]
+        self._max_rows = list(max_rows.values())
+        self._batch_limit_ms = round(batch_limit_s * 1000)
+        self._client = redis.Redis.from_url(
+            url,
+            protocol=2,  # the raw answers of scripts and of the blocking connection then have one shape
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=SOCKET_TIMEOUT_S,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),  # the engine tries again, when it chooses
+        )
+        self._blocking: Any = self._client.connection_pool.make_connection()  # Any: untyped there
+        self._blocking_id: int | None = None
+        self._next_batch = self._client.register_script((_SCRIPTS / "next_batch.lua").read_text())
+        self._claim_stale = self._client.register_script((_SCRIPTS / "claim_stale.lua").read_text())
+        self._clock_offset_ms = 0.0
+        self.wake = Wake()
+
+    @property
+    def streams(self) -> Sequence[str]:
+        return self._streams
+
+    def now_ms(self) -> float:
+        """Redis' clock, as of the last answer that carried it."""
+        return self._clock_offset_ms + time.monotonic() * 1000
+
+    def recover(self) -> list[Delivery]:
+        """Begin, or begin again after a lost connection: groups exist, and what was handed to this worker
+        without reaching it is handed out again."""
+        seconds, microseconds = self._client.time()
+        self._set_clock(seconds * 1000 + microseconds / 1000)
+        self._client.script_load(self._next_batch.script)  # `answer_and_read` calls it by its digest
+        for stream in self._streams:
+            with _allowing("BUSYGROUP"):
+                self._client.xgroup_create(stream, keys.WORKER_GROUP, id="0", mkstream=True)
+        if not self._streams:
+            return []
+        own = self._client.xreadgroup(keys.WORKER_GROUP, self._worker_id, dict.fromkeys(self._streams, "0"))
+        return self._of_streams(own, deliveries=2)
+
+    def read(self) -> list[Delivery]:
+        """The next batch of the stream with the oldest head; nothing where nothing waits."""
+        if not self._streams:
+            return []
+        return self._planned(self._next_batch(keys=self._streams, args=self._next_args()))
+
+    def answer(self, finished: Finished) -> None:
+        """Send the answers of a batch and settle its entries, all or nothing."""
+        with self._answering(finished) as pipe:
+            pipe.execute()
+
+    def answer_and_read(self, finished: Finished) -> list[Delivery]:
+        """`answer` and `read` in one round trip."""
+        with self._answering(finished) as pipe:
+            pipe.evalsha(self._next_batch.sha, len(self._streams), *self._streams, *self._next_args())
+            return self._planned(pipe.execute()[-1])
+
+    def _answering(self, finished: Finished) -> redis.client.Pipeline:
+        # MULTI: a plain pipeline loses answers when the server's memory is full
+        pipe = self._client.pipeline(transaction=True)
+        for gateway, reply in finished.replies.items():
+            # no stream: that gateway is gone, and its answers with it
+            fields: dict[Any, Any] = {messages.FIELD: messages.encode(reply)}  # Any: redis-py's own types
+            pipe.xadd(keys.reply(gateway), fields, maxlen=REPLY_STREAM_ENTRIES, nomkstream=True)
+        pipe.xack(keys.online(finished.key), keys.WORKER_GROUP, *finished.entry_ids)
+        pipe.xdel(keys.online(finished.key), *finished.entry_ids)
+        return pipe
+
+    def claim_stale(self) -> list[Delivery]:
+        """Entries that another worker was handed and will not answer."""
+        if not self._streams:
+            return []
+        args: list[str | int] = [
+            keys.WORKER_GROUP,
+            self._worker_id,
+            keys.worker("{}"),
+            self._batch_limit_ms,
+            MOST_CLAIMED,
+        ]
+        flat = cast(list[Any], self._claim_stale(keys=self._streams, args=args))
+        quads = zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
+        found = [
+            self._delivery(self._model_keys[i - 1], entry_id, fields, n + 1)
+            for i, entry_id, n, fields in quads
+        ]
+        return [delivery for delivery in found if delivery is not None]
+
+    def mark_lone_run(self, delivery: Delivery) -> None:
+        """Count a run of its own against a suspect entry, before it runs: it may end this process."""
+        self._client.xclaim(
+            keys.online(delivery.key),
+            keys.WORKER_GROUP,
+            self._worker_id,
+            0,
+            [delivery.entry_id],
+            retrycount=delivery.deliveries,
+        )
+
+    def wait(self) -> list[Delivery]:
+        """Sleep until an entry comes or `wake` is called, a second at most. → the entry, if one came."""
+        if not self._streams:
+            self.sleep(BLOCK_MS / 1000)
+            return []
+        try:
+            return self._of_streams(self._blocking_read() or [], deliveries=1)
+        except BaseException:
+            self._blocking.disconnect()  # an answer may still be under way on it
+            self._blocking_id = None
+            raise
+
+    def _blocking_read(self) -> Any:  # Any: redis-py's own types
+        if self._blocking_id is None:
+            self._blocking.connect()
+            self._blocking.send_command("CLIENT", "ID")
+            self._blocking_id = self._blocking.read_response()
+        streams = [*self._streams, *(">" for _ in self._streams)]
+        group = ("GROUP", keys.WORKER_GROUP, self._worker_id, "COUNT", 1, "BLOCK", BLOCK_MS)
+        self._blocking.send_command("XREADGROUP", *group, "STREAMS", *streams)
+        answer = self._blocking._get_socket()  # redis-py has no public way to its descriptor
+        ready, _, _ = select.select([answer, self.wake], [], [], SOCKET_TIMEOUT_S)
+        if self.wake in ready:
+            self.wake.drain()
+            self._client.client_unblock(self._blocking_id)
+        return self._blocking.read_response()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep until `wake` is called, so many seconds at most."""
+        select.select([self.wake], [], [], seconds)
+        self.wake.drain()
+
+    def close(self) -> None:
+        self._blocking.disconnect()
+        self._client.close()
+
+    def _set_clock(self, now_ms: float) -> None:
+        self._clock_offset_ms = now_ms - time.monotonic() * 1000
+
+    def _next_args(self) -> list[str | int]:
+        return [keys.WORKER_GROUP, self._worker_id, *self._max_rows]
+
+    def _planned(self, found: Any) -> list[Delivery]:
+        self._set_clock(found[0])
+        if len(found) == 1:
+            return []
+        _, index, entries = found
+        key = self._model_keys[index - 1]
+        deliveries = [self._delivery(key, entry_id, fields, 1) for entry_id, fields in entries]
+        return [delivery for delivery in deliveries if delivery is not None]
+
+    def _of_streams(self, read: Any, *, deliveries: int) -> list[Delivery]:
+        streams = read.items() if isinstance(read, dict) else read
+        found = [
+            self._delivery(self._key_of(stream), entry_id, fields, deliveries)
+            for stream, entries in streams
+            for entry_id, fields in entries
+        ]
+        return [delivery for delivery in found if delivery is not None]
+
+    def _key_of(self, stream: bytes | str) -> ModelKey:
+        name = stream.decode() if isinstance(stream, bytes) else stream
+        return self._model_keys[self._streams.index(name)]
+
+    def _delivery(self, key: ModelKey, entry_id: bytes, fields: Any, deliveries: int) -> Delivery | None:
+        by_name = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+        try:
+            entry = messages.decode_entry(by_name[messages.FIELD])
+        except (KeyError, UnreadableMessage) as error:
+            log.error("entry_unreadable", model=key, entry_id=entry_id.decode(), reason=str(error))
+            self._client.xack(keys.online(key), keys.WORKER_GROUP, entry_id)
+            self._client.xdel(keys.online(key), entry_id)
+            return None
+        return Delivery(key, entry_id, entry, deliveries)
+
+
+@contextlib.contextmanager
+def _allowing(code: str) -> Iterator[None]:
+    """Let one error of Redis pass: the state that was asked for is there already."""
+    try:
+        yield
+    except ResponseError as error:
+        if not str(error).startswith(code):
+            raise
+
+
+def answers_to(
+    gateway_answers: Mapping[str, list[Answer]], worker: str, facts: BatchFacts
+) -> dict[str, Reply]:
+    """The replies of one batch, by gateway."""
+    return {
+        gateway: Reply(messages.SCHEMA, worker, facts.rows, facts.batch_ms, facts.predict_ms, answers)
+        for gateway, answers in gateway_answers.items()
+    }

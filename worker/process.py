@@ -1,0 +1,184 @@
+"""One worker process, put together: heartbeat, holdings, engine, chunks, reconciler."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+import redis
+import structlog
+from redis.exceptions import BusyLoadingError, RedisError
+
+from shared import keys
+from shared.doorbells import Ring
+from shared.keys import ModelKey
+from shared.ledger import Ledger
+from shared.payloads import PayloadStore
+from shared.repository import open_repository
+from shared.server import check_server
+from shared.settings import Settings
+from shared.workers import HeldModel, WorkerState
+from worker.chunks import ChunkRunner
+from worker.engine import Engine
+from worker.heartbeat import Heartbeat, new_worker_id
+from worker.holdings import Holdings
+from worker.online import OnlineLane
+from worker.reconciler import Reconciler
+from worker.watchdog import Watchdog
+
+log = structlog.get_logger(__name__)
+
+CHUNK_THREADS = 2
+"""One chunk's payload moves while another's computes."""
+EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h
+DRAIN_ON_CRASH_S = 2.0
+
+
+class WorkerProcess:
+    """Starts in order, stops in reverse. One per process."""
+
+    def __init__(self, settings: Settings, ring: Ring) -> None:
+        self._settings = settings
+        self._ring = ring
+        self._id = new_worker_id(settings.worker_name)
+        self._holdings = Holdings()
+        self._client = redis.Redis.from_url(
+            settings.redis_dsn(), socket_timeout=5.0, socket_connect_timeout=3.0, socket_keepalive=True
+        )
+        self._heartbeat = Heartbeat(
+            self._client,
+            self._id,
+            settings.device,
+            settings.heartbeat_ttl_s,
+            models=self._held,
+            current=lambda: self._engine.current if self._engine else "",
+        )
+        self._engine: Engine | None = None
+        self._runner: ChunkRunner | None = None
+        self._reconciler: Reconciler | None = None
+
+    @property
+    def queues(self) -> list[str]:
+        """What Celery consumes: the doorbells of exactly what is loaded."""
+        return [keys.offline_queue(key) for key in self._holdings.predictors] or [keys.idle_queue()]
+
+    def start(self, told_to_stop: Callable[[], bool]) -> None:
+        """Load the models and serve. Returns early where it is told to stop before.
+
+        Raises UnsupportedServer, SpecError where there is no repository, PayloadError where the store is
+        unusable.
+        """
+        if not self._wait_for_server(told_to_stop):
+            return
+        repository = open_repository(self._settings.models_dir)
+        store = PayloadStore(self._settings.payload_url)
+        self._heartbeat.start()
+        self._write_id()
+        self._holdings.load(repository, self._settings)
+        self._start_lanes(store)
+        self._heartbeat.become(WorkerState.SERVING)
+        log.info("worker_serving", worker=self._id, models=sorted(self._holdings.predictors))
+
+    def run_next_chunk(self, key: ModelKey) -> bool:
+        """What a doorbell sets going. → whether there was a chunk."""
+        return self._runner is not None and self._runner.run_next(key)
+
+    def stop(self) -> None:
+        """Answer what is in hand, hand chunks back, and withdraw, within the grace period or not at all."""
+        self._exit_before_grace_ends()
+        self._heartbeat.become(WorkerState.DRAINING)
+        if self._runner:
+            self._runner.stop()
+        if self._engine:
+            self._engine.stop()
+            self._engine.join()
+        if self._runner:
+            self._runner.drain(self._settings.shutdown_grace_s)
+        if self._reconciler:
+            self._reconciler.stop()
+        self._withdraw()
+        log.info("worker_stopped", worker=self._id)
+
+    def _wait_for_server(self, told_to_stop: Callable[[], bool]) -> bool:
+        pause = threading.Event()
+        while not told_to_stop():
+            try:
+                server = check_server(self._client.info("server"))
+            except (BusyLoadingError, RedisError) as error:
+                log.warning("queue_unreachable", reason=str(error))
+                pause.wait(1.0)
+            else:
+                log.info("worker_starting", worker=self._id, device=self._settings.device, server=str(server))
+                return True
+        return False
+
+    def _start_lanes(self, store: PayloadStore) -> None:
+        settings, predictors = self._settings, self._holdings.predictors
+        max_rows = {key: predictor.spec.batching.max_rows for key, predictor in predictors.items()}
+        self._engine = Engine(
+            self._id,
+            predictors,
+            OnlineLane(settings.redis_dsn(), self._id, max_rows, settings.batch_limit_s),
+            Watchdog(settings.batch_limit_s),
+            max_attempts=settings.max_attempts,
+            on_crash=self._crash,
+        )
+        ledger = Ledger(
+            self._client,
+            self._ring,
+            worker=self._id,
+            lease_s=settings.lease_s,
+            max_attempts=settings.max_attempts,
+        )
+        self._runner = ChunkRunner(ledger, store, self._engine, predictors, lease_s=settings.lease_s)
+        self._reconciler = Reconciler(self._client, ledger, store, self._ring, self._id, slots=CHUNK_THREADS)
+        self._engine.start()
+        self._reconciler.start()
+
+    def _held(self) -> dict[str, HeldModel]:
+        states = dict(self._holdings.states)
+        for key, served in (self._engine.served if self._engine else {}).items():
+            states[key] = msgspec.structs.replace(
+                states[key],
+                rows_per_s=round(served.online.rows_per_s, 1),
+                batches=served.batches,
+                batch_rows=served.batch_rows,
+            )
+        return states
+
+    def _crash(self, error: BaseException) -> NoReturn:
+        """The engine has ended on its own: nothing here can predict any more, so the process ends too."""
+        log.critical(
+            "engine_crashed", worker=self._id, reason=f"{type(error).__name__}: {error}", exc_info=error
+        )
+        if self._runner:
+            self._runner.stop()
+            self._runner.drain(DRAIN_ON_CRASH_S)
+        self._withdraw()
+        os._exit(EXIT_CRASHED)
+
+    def _exit_before_grace_ends(self) -> None:
+        timer = threading.Timer(
+            max(0.5, self._settings.shutdown_grace_s - 1.0), os._exit, args=[EXIT_CRASHED]
+        )
+        timer.daemon = True
+        timer.start()
+
+    def _write_id(self) -> None:
+        path = id_file(self._settings)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self._id, encoding="utf-8")
+
+    def _withdraw(self) -> None:
+        if self._heartbeat.is_alive():
+            self._heartbeat.stop()
+        id_file(self._settings).unlink(missing_ok=True)
+
+
+def id_file(settings: Settings) -> Path:
+    """Where a worker leaves its id for the health command."""
+    return settings.run_dir / f"worker-{settings.worker_name}.id"

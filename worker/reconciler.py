@@ -1,0 +1,100 @@
+"""Brings back what leases and doorbells lost: one worker at a time, every second or so, each step fenced."""
+
+from __future__ import annotations
+
+import threading
+from typing import cast
+
+import redis
+import structlog
+from redis.exceptions import RedisError
+
+from shared import keys
+from shared.doorbells import Ring
+from shared.errors import PayloadError
+from shared.keys import ModelKey
+from shared.ledger import Ledger
+from shared.payloads import PayloadStore
+from shared.workers import WorkerRecord, from_hash
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 1.5
+LOCK_MS = 5000
+
+
+def missing_doorbells(ready: int, slots: int, queued: int) -> int:
+    """How many to ring: doorbells ≥ min(ready chunks, live slots)."""
+    return max(0, min(ready, slots) - queued)
+
+
+class Reconciler(threading.Thread):
+    """Runs in every worker; the one that holds the lock does the work."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        ledger: Ledger,
+        store: PayloadStore,
+        ring: Ring,
+        worker_id: str,
+        *,
+        slots: int,
+    ) -> None:
+        super().__init__(name="reconciler", daemon=True)
+        self._client = client
+        self._ledger = ledger
+        self._store = store
+        self._ring = ring
+        self._worker_id = worker_id
+        self._slots = slots
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join(timeout=5)
+
+    def run(self) -> None:
+        while not self._stopping.wait(EVERY_S):
+            try:
+                if self._leads():
+                    self.reconcile()
+            except (RedisError, PayloadError) as error:
+                log.warning("reconcile_failed", reason=str(error))
+
+    def reconcile(self) -> None:
+        """One pass: expired leases, broken uploads, doorbells."""
+        for job_id in self._ledger.expire():
+            log.warning("upload_interrupted", job_id=job_id)
+            self._store.remove_job(job_id)
+        for key, ready in self._ledger.ready().items():
+            if ready:
+                self._top_up(key, ready)
+
+    def _leads(self) -> bool:
+        name, me = keys.reconciler_lock(), self._worker_id
+        if self._client.set(name, me, nx=True, px=LOCK_MS):
+            return True
+        if self._client.get(name) != me.encode():
+            return False
+        # every step is fenced, so that two leaders for a moment do no harm
+        self._client.pexpire(name, LOCK_MS)
+        return True
+
+    def _top_up(self, key: ModelKey, ready: int) -> None:
+        queue = keys.offline_queue(key)
+        slots = self._slots * sum(worker.holds(key) for worker in live_workers(self._client))
+        missing = missing_doorbells(ready, slots, int(self._client.llen(queue)))
+        if missing:
+            log.info("doorbells_topped_up", model=key, ready=ready, rung=missing)
+            self._ring(key, missing)
+
+
+def live_workers(client: redis.Redis) -> list[WorkerRecord]:
+    """Every worker whose heartbeat is there."""
+    ids = cast(list[bytes], client.zrange(keys.workers(), 0, -1))
+    with client.pipeline(transaction=False) as pipe:
+        for worker_id in ids:
+            pipe.hgetall(keys.worker(worker_id.decode()))
+        records = [from_hash(fields) for fields in pipe.execute()]
+    return [record for record in records if record is not None]
