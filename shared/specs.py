@@ -10,6 +10,7 @@ import math
 import re
 import tomllib
 from collections import Counter
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
@@ -38,6 +39,16 @@ class InputType(StrEnum):
     BOOL = "bool"
     STRING = "string"
     DATETIME = "datetime"  # RFC 3339; kept as microseconds of UTC
+
+
+_PYTHON: dict[InputType, tuple[type, ...]] = {
+    InputType.FLOAT: (float, int),
+    InputType.FLOAT32: (float, int),
+    InputType.INT64: (int,),
+    InputType.BOOL: (bool,),
+    InputType.STRING: (str,),
+    InputType.DATETIME: (datetime,),
+}
 
 
 class View(StrEnum):
@@ -83,12 +94,37 @@ class InputSpec(_Declaration):
             raise ValueError("a tensor holds numbers and is not nullable")
         if self.allowed is not None and self.type not in (InputType.STRING, InputType.INT64):
             raise ValueError("allowed values are for string and int64")
+        if self.example is not None and (why := self.problem(self.example)):
+            raise ValueError(f"example: {why}")
         return self
 
     @property
     def size(self) -> int:
         """How many values one row holds of this input."""
         return math.prod(self.shape)
+
+    def problem(self, value: object) -> str | None:
+        """Why this input does not take `value`; None: it does. Examples and golden rows are held to it."""
+        if value is None:
+            return None if self.nullable else "is missing"
+        values = _leaves(value, self.shape)
+        if values is None:
+            return f"is not of shape {list(self.shape)}"
+        return next((why for one in values if (why := self._problem_of_one(one))), None)
+
+    def _problem_of_one(self, value: Any) -> str | None:  # Any: compared once its type is known
+        is_bool = self.type is InputType.BOOL
+        if not isinstance(value, _PYTHON[self.type]) or isinstance(value, bool) != is_bool:
+            return f"{value!r} is not {self.type}"
+        if self.allowed is not None and value not in self.allowed:
+            return f"{value!r} is not one of the allowed values"
+        if self.minimum is not None and value < self.minimum:
+            return f"{value!r} is less than {self.minimum}"
+        if self.maximum is not None and value > self.maximum:
+            return f"{value!r} is greater than {self.maximum}"
+        if isinstance(value, str) and len(value) > self.max_length:
+            return f"has more than {self.max_length} characters"
+        return None
 
 
 class OutputSpec(_Declaration):
@@ -135,7 +171,10 @@ class PytorchOptions(_Declaration):
         pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$", description="file:Class in the model's folder"
     )
     arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
-    activation: Literal["none", "softmax", "sigmoid"] = "none"
+    activation: Literal["none", "softmax", "sigmoid"] = Field(
+        "none",
+        description="what becomes of the network's answer; sigmoid with classes: of one logit, two classes",
+    )
 
 
 class ModelSpec(_Declaration):
@@ -182,12 +221,12 @@ class ModelSpec(_Declaration):
 
     @model_validator(mode="after")
     def _golden_rows_fit(self) -> Self:
-        needed = {i.name for i in self.inputs if not i.nullable}
         for number, row in enumerate(self.golden):
             _known(f"golden[{number}].inputs", row.inputs, self.input_names)
             _known(f"golden[{number}].outputs", row.outputs, [o.name for o in self.outputs])
-            if missing := needed - row.inputs.keys():
-                raise ValueError(f"golden[{number}].inputs: {min(missing)!r} is missing")
+            for field in self.inputs:
+                if why := field.problem(row.inputs.get(field.name)):
+                    raise ValueError(f"golden[{number}].inputs.{field.name}: {why}")
         unshown = [i.name for i in self.inputs if i.example is None and not i.nullable]
         if unshown and not self.golden:
             raise ValueError(f"inputs: {unshown[0]!r} needs an example, or the model a golden row")
@@ -261,3 +300,13 @@ def _known(what: str, row: Row, names: list[str]) -> None:
     unknown = [name for name in row if name not in names]
     if unknown:
         raise ValueError(f"{what}: there is no {unknown[0]!r}; there are: {', '.join(names)}")
+
+
+def _leaves(value: object, shape: tuple[int, ...]) -> list[object] | None:
+    """The values of a nested list, or None where it is not of this shape."""
+    if not shape:
+        return [value]
+    if not isinstance(value, list) or len(value) != shape[0]:
+        return None
+    nested = [_leaves(one, shape[1:]) for one in value]
+    return None if None in nested else [leaf for part in nested for leaf in part or ()]

@@ -41,14 +41,16 @@ class _Pytorch:
         self._inputs = spec.inputs
         self._network = network
         self._device = device
-        self._activation = _activation(spec.pytorch)
+        self._activation = _activation(spec, spec.pytorch)
+        self._one_value = not spec.classifies and not spec.outputs[0].shape
 
     def __call__(self, columns: Columns) -> Array:
         import torch
 
         with torch.inference_mode():
             answer = self._activation(self._network(self._tensor(columns)))
-            return answer.cpu().numpy()
+            # a network's one value is (rows, 1) as a rule
+            return (answer.reshape(-1) if self._one_value else answer).cpu().numpy()
 
     def _tensor(self, columns: Columns) -> torch.Tensor:
         import torch
@@ -74,12 +76,14 @@ def _network(options: PytorchOptions, folder: Path) -> torch.nn.Module:
     return network
 
 
-def _activation(options: PytorchOptions) -> Callable[[torch.Tensor], torch.Tensor]:
+def _activation(spec: ModelSpec, options: PytorchOptions) -> Callable[[torch.Tensor], torch.Tensor]:
     import torch
 
     match options.activation:
         case "softmax":
             return lambda logits: torch.softmax(logits, dim=1)
+        case "sigmoid" if spec.classifies:
+            return lambda logit: torch.cat([1 - torch.sigmoid(logit), torch.sigmoid(logit)], dim=1)
         case "sigmoid":
             return torch.sigmoid
         case "none":

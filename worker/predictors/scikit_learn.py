@@ -53,17 +53,21 @@ class _ScikitLearn:
 
 
 def as_frame(columns: Columns, names: list[str]) -> pd.DataFrame:
-    """The columns as the DataFrame that pandas would read from a file: missing is NaN, or NaT."""
+    """The columns as the DataFrame that pandas would read from a file: what is missing is NaN, or NaT.
+
+    A column's dtype does not depend on its values, so neither does what the estimator makes of a row.
+    """
     import pandas as pd
 
-    series = {}
-    for name in names:
-        column = columns[name]
-        if column.dtype == object:
-            # named, because pandas would guess another type for a batch in which all is missing
-            column = pd.Series(column, dtype=object).where(column != None, np.nan)  # type: ignore[assignment]  # noqa: E711
-        series[name] = column
-    return pd.DataFrame(series, columns=names, copy=False)
+    return pd.DataFrame({name: _series(columns[name]) for name in names}, copy=False)
+
+
+def _series(column: Array) -> pd.Series[Any]:
+    import pandas as pd
+
+    if column.dtype == object:
+        column = np.where(pd.isna(column), np.nan, column)
+    return pd.Series(column, dtype=column.dtype, copy=False)
 
 
 def _names(spec: ModelSpec, estimator: Any) -> list[str] | None:
@@ -76,17 +80,19 @@ def _names(spec: ModelSpec, estimator: Any) -> list[str] | None:
 def _check(spec: ModelSpec, estimator: Any) -> None:
     unknown = set(_names(spec, estimator) or ()) - set(spec.input_names)
     if unknown:
-        raise ArtifactError(
-            f"the estimator was fitted with {min(unknown)!r}, which is not an input in the spec"
-        )
-    if not spec.classifies:
-        return
-    if not hasattr(estimator, "predict_proba"):
+        raise ArtifactError(f"the estimator was fitted with {min(unknown)!r}, which is no input of the spec")
+    if spec.classifies and not hasattr(estimator, "predict_proba"):
         raise ArtifactError(f"{type(estimator).__name__} gives no class probabilities (predict_proba)")
-    classes = [c.item() if isinstance(c, np.generic) else c for c in getattr(estimator, "classes_", ())]
-    named = all(isinstance(c, str) for c in classes)
-    if spec.classes and (tuple(classes) != spec.classes if named else len(classes) != len(spec.classes)):
-        raise ArtifactError(f"the estimator's classes are {classes}, the spec's {list(spec.classes)}")
+    fitted = getattr(estimator, "classes_", None)
+    if spec.classes and fitted is not None and not _same_classes(spec, list(fitted)):
+        raise ArtifactError(f"the estimator's classes are {list(fitted)}, the spec's {list(spec.classes)}")
+
+
+def _same_classes(spec: ModelSpec, fitted: list[Any]) -> bool:
+    """Classes that were fitted by name must have the spec's names; numbers only need one name each."""
+    if all(isinstance(name, str) for name in fitted):
+        return tuple(fitted) == spec.classes
+    return len(fitted) == len(spec.classes)
 
 
 def _parts(thing: object, seen: set[int]) -> Iterator[Any]:
