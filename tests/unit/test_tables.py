@@ -1,0 +1,47 @@
+"""Rows as Arrow: a job's chunks give a predictor the same arrays as the online lane."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.columns import of_rows, take
+from shared.errors import PayloadError
+from shared.specs import Row
+from shared.tables import batch_of_rows, columns_of_batch, input_schema, read_ipc, rows_of, write_ipc
+from tests.support.specimens import every_type, rows_of_every_type, same
+
+SPEC = every_type()
+
+
+@given(rows_of_every_type())
+def test_both_lanes_give_a_predictor_the_same_arrays(rows: list[Row]) -> None:
+    from_job, online = columns_of_batch(SPEC, batch_of_rows(SPEC, rows)), of_rows(SPEC, rows)
+    assert all(same(from_job[name], online[name]) for name in SPEC.input_names)
+
+
+@given(rows_of_every_type(), st.data())
+def test_a_slice_of_a_stored_chunk_gives_the_arrays_of_its_rows(rows: list[Row], data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(rows) - 1))
+    stop = data.draw(st.integers(start + 1, len(rows)))
+    stored = read_ipc(write_ipc([batch_of_rows(SPEC, rows)], input_schema(SPEC)))
+    (batch,) = stored.slice(start, stop - start).to_batches()
+    sliced, online = columns_of_batch(SPEC, batch), take(of_rows(SPEC, rows), start, stop)
+    assert all(same(sliced[name], online[name]) for name in SPEC.input_names)
+
+
+@given(st.data())
+def test_a_damaged_chunk_is_a_payload_error_and_nothing_else(data: st.DataObject) -> None:
+    chunk = write_ipc([batch_of_rows(SPEC, [SPEC.example_row()])], input_schema(SPEC))
+    end = data.draw(st.integers(0, len(chunk) // 2))
+    with pytest.raises(PayloadError):
+        read_ipc(chunk[:end])
+
+
+def test_rows_come_back_plain_and_in_order() -> None:
+    table = pa.table({"n": list(range(10_000)), "error": pa.nulls(10_000, pa.string())})
+    rows = list(rows_of(table))
+    assert [row["n"] for row in rows] == list(range(10_000))
+    assert rows[0] == {"n": 0, "error": None}
