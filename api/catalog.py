@@ -1,0 +1,84 @@
+"""What this gateway can be asked for: every model of the repository, its built versions, and how each is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import structlog
+
+from api.answers import AnswerRenderer
+from api.stages import StageTimes
+from api.validation import RowValidator
+from shared.errors import ModelNotFound
+from shared.keys import ModelKey, model_key
+from shared.repository import Repository
+from shared.specs import ModelSpec
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, eq=False)
+class Servable:
+    """One version of one model, with all that its requests need."""
+
+    spec: ModelSpec
+    version: str
+    key: ModelKey
+    validator: RowValidator
+    renderer: AnswerRenderer
+    times: StageTimes = field(default_factory=StageTimes)
+
+
+class Catalog:
+    """Models by name and version. The default version is there even before it is built: a worker may hold it."""
+
+    def __init__(self, repository: Repository, default_model: str) -> None:
+        self.repository = repository
+        self.default_model = default_model
+        self._validators = {name: RowValidator(spec) for name, spec in repository.specs.items()}
+        self._servables: dict[tuple[str, str], Servable] = {}
+        self._defaults = {name: self._add(name, spec.default_version) for name, spec in repository.specs.items()}
+        for name in repository.specs:
+            self.learn(name, repository.versions(name))
+        for error in repository.wrong.values():
+            log.error("spec_wrong", reason=error.detail)
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self.repository.specs)
+
+    @property
+    def default(self) -> Servable | None:
+        """What answers `/predict`; None where the repository lacks the default model."""
+        return self._defaults.get(self.default_model)
+
+    def find(self, model: str | None = None, version: str | None = None) -> Servable:
+        """The default version where none is named, of the default model where none is.
+
+        Raises ModelNotFound.
+        """
+        name = model if model is not None else self.default_model
+        found = self._defaults.get(name) if version is None else self._servables.get((name, version))
+        if found is not None:
+            return found
+        spec = self.repository.spec(name)  # raises where it is the model that is missing
+        known = ", ".join(self.versions(spec.name))
+        raise ModelNotFound(f"Model {name!r} has no version {version!r}; there are: {known}.")
+
+    def versions(self, model: str) -> list[str]:
+        return sorted(version for name, version in self._servables if name == model)
+
+    def learn(self, model: str, versions: Iterable[str]) -> None:
+        """Versions that are built here, or that a worker was seen to hold."""
+        for version in versions:
+            if model in self.repository.specs and (model, version) not in self._servables:
+                self._add(model, version)
+
+    def _add(self, model: str, version: str) -> Servable:
+        spec = self.repository.specs[model]
+        servable = Servable(
+            spec, version, model_key(model, version), self._validators[model], AnswerRenderer(spec, version)
+        )
+        self._servables[model, version] = servable
+        return servable

@@ -1,0 +1,20 @@
+"""Whether a client has left, without a task per request.
+
+Once a request's body is read, ASGI's `receive` has nothing more to give until the client leaves. One step of its
+coroutine therefore tells: it either finishes at once (`http.disconnect`) or would wait, and is closed again.
+"""
+
+from __future__ import annotations
+
+from starlette.types import Receive
+
+
+def has_left(receive: Receive) -> bool:
+    """Call it from the event loop, and only after the whole body was received."""
+    step = receive().__await__()
+    try:
+        next(step)
+    except StopIteration:
+        return True
+    step.close()  # type: ignore[attr-defined]  # the iterator of a coroutine is closable
+    return False

@@ -1,0 +1,66 @@
+"""What surrounds every request: its id, and the one place where errors become answers. Pure ASGI."""
+
+from __future__ import annotations
+
+import re
+from uuid import uuid4
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import answer_of, foreseen
+
+log = structlog.get_logger()
+
+HEADER = b"x-request-id"
+_SANE = re.compile(rb"[\x21-\x7e]{1,128}")
+
+
+def request_id_of(scope: Scope) -> str:
+    """The id that the envelope gave to this request."""
+    request_id: str = scope["takt.request_id"]
+    return request_id
+
+
+class Envelope:
+    """Takes the client's X-Request-ID if it is sane, makes one otherwise, and puts it on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope["takt.request_id"] = request_id.decode()
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), (HEADER, request_id)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            if started:  # too late for another answer: the server breaks the connection off
+                raise
+            status, headers, body = answer_of(foreseen(error), scope["takt.request_id"])
+            await respond(send_with_id, status, headers, body)
+
+
+def _request_id(scope: Scope) -> bytes:
+    for name, value in scope["headers"]:
+        if name == HEADER:
+            return value if _SANE.fullmatch(value) else uuid4().hex.encode()
+    return uuid4().hex.encode()
+
+
+async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """Send a whole JSON answer."""
+    shape = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": shape + headers})
+    await send({"type": "http.response.body", "body": body})

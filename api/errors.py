@@ -1,0 +1,89 @@
+"""Errors as HTTP answers: the one table of code → status, and the one shape of their bodies.
+
+    {"error": code, "detail": text, or a list of problems, "request_id": id}
+
+Codes and their meaning are those of `shared/errors.py`; what is not foreseen there is `internal_error`.
+"""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+
+import structlog
+from fastapi.exceptions import RequestValidationError
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+
+from api.answers import encode
+from api.link import unavailable
+from shared.errors import InvalidInput, Problem, TaktError
+
+log = structlog.get_logger()
+
+STATUS = {
+    "validation_error": 422,
+    "model_not_found": 404,
+    "job_not_found": 404,
+    "job_expired": 410,
+    "results_not_ready": 409,
+    "payload_too_large": 413,
+    "unsupported_media_type": 415,
+    "prediction_failed": 500,
+    "model_not_loaded": 503,
+    "overloaded": 503,
+    "queue_unavailable": 503,
+    "payload_unavailable": 503,
+    "deadline_exceeded": 504,
+    "internal_error": 500,
+}
+_OF_HTTP = {404: "not_found", 405: "method_not_allowed"}
+Headers = list[tuple[bytes, bytes]]
+
+
+def status_of(code: str) -> int:
+    """The status of an error code; 500 for one that is not in the table."""
+    return STATUS.get(code, 500)
+
+
+def foreseen(error: Exception) -> TaktError | HTTPException:
+    """The error to answer with: the error itself, or what a foreign one means to a client. Logs what is a bug."""
+    match error:
+        case TaktError() | HTTPException():
+            return error
+        case RequestValidationError():
+            return InvalidInput("The request's parameters are wrong.", problems=_problems(error))
+        case RedisError():
+            log.warning("queue_failed", error=type(error).__name__)
+            return unavailable()
+        case _:
+            log.error("request_failed", exc_info=error)
+            return TaktError("Something went wrong inside the gateway.")
+
+
+def _problems(error: RequestValidationError) -> list[Problem]:
+    return [
+        Problem(row=None, field=str(found["loc"][-1]), loc=list(found["loc"]), msg=found["msg"], type=found["type"])
+        for found in error.errors()
+    ]
+
+
+def answer_of(error: TaktError | HTTPException, request_id: str) -> tuple[int, Headers, bytes]:
+    """Status, headers and body."""
+    if isinstance(error, HTTPException):
+        return _answer_of_http(error, request_id)
+    detail = error.problems if isinstance(error, InvalidInput) and error.problems else error.detail
+    headers: Headers = []
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(math.ceil(error.retry_after_s)).encode()))
+    return status_of(error.code), headers, _body(error.code, detail, request_id)
+
+
+def _answer_of_http(error: HTTPException, request_id: str) -> tuple[int, Headers, bytes]:
+    code = _OF_HTTP.get(error.status_code) or HTTPStatus(error.status_code).name.lower()
+    headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+    return error.status_code, headers, _body(code, error.detail, request_id)
+
+
+def _body(code: str, detail: object, request_id: str) -> bytes:
+    return encode({"error": code, "detail": detail, "request_id": request_id})

@@ -1,0 +1,92 @@
+"""What the live workers hold and how much waits: one snapshot, renewed for all requests together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared import keys
+from shared.keys import ModelKey, split_model_key
+from shared.workers import WorkerRecord, from_hash
+
+REFRESH_EVERY_S = 0.5
+MOST_WORKERS = 1000
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The live workers at one moment. `read_at_s` is monotonic; None: never read yet."""
+
+    read_at_s: float | None = None
+    workers: tuple[WorkerRecord, ...] = ()
+    entries: Mapping[ModelKey, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Entries in the online stream of each model version that a worker holds."""
+
+    @cached_property
+    def held(self) -> frozenset[ModelKey]:
+        """Model versions that a live worker holds."""
+        return frozenset(
+            ModelKey(key) for worker in self.workers for key in worker.models if worker.holds(ModelKey(key))
+        )
+
+    @cached_property
+    def model_names(self) -> list[str]:
+        return sorted({split_model_key(key)[0] for key in self.held})
+
+    @cached_property
+    def rates(self) -> Mapping[ModelKey, float]:
+        """Rows a second of all workers that hold a model version; 0 where one of them is not measured yet."""
+        return {key: _rate(key, self.workers) for key in self.held}
+
+    def holders(self, key: ModelKey) -> int:
+        return sum(worker.holds(key) for worker in self.workers)
+
+    def versions(self, model: str) -> set[str]:
+        """The versions of a model that live workers hold."""
+        return {version for name, version in map(split_model_key, self.held) if name == model}
+
+
+def _rate(key: ModelKey, workers: tuple[WorkerRecord, ...]) -> float:
+    rates = [worker.models[key].rows_per_s for worker in workers if worker.holds(key)]
+    return sum(rates) if all(rates) else 0.0
+
+
+class FleetWatch:
+    """Keeps the snapshot. While Redis is away the last one stays; `Link` says that it is away."""
+
+    def __init__(self, client: Redis, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self.fleet = Fleet()
+
+    async def renew_later(self) -> None:
+        """One turn of the watch: renew, then rest."""
+        try:
+            await self.renew()
+        except (RedisError, OSError):
+            pass  # the lane's reader reports it
+        await asyncio.sleep(REFRESH_EVERY_S)
+
+    async def renew(self) -> None:
+        """Raises redis.exceptions.RedisError where the server does not answer."""
+        ids = [worker_id.decode() for worker_id in await self._client.zrevrange(keys.workers(), 0, MOST_WORKERS - 1)]
+        known = sorted(self.fleet.held)
+        pipeline = self._client.pipeline(transaction=False)
+        for worker_id in ids:
+            pipeline.hgetall(keys.worker(worker_id))
+        for key in known:
+            pipeline.xlen(keys.online(key))
+        answers = await pipeline.execute()
+        records = [from_hash(answer) for answer in answers[: len(ids)]]
+        self.fleet = Fleet(
+            read_at_s=self._clock(),
+            workers=tuple(record for record in records if record is not None),
+            entries=dict(zip(known, answers[len(ids) :], strict=True)),
+        )

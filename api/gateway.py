@@ -1,0 +1,79 @@
+"""The gateway's parts, opened and closed together. Requests reach them through the application's state."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from api.catalog import Catalog
+from api.connections import open_redis
+from api.fleet import FleetWatch
+from api.link import Link
+from api.loops import Loops
+from api.online import OnlineLane
+from shared.repository import open_repository
+from shared.server import check_server
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+
+class Gateway:
+    """One gateway. It starts, and is alive, without Redis; it is ready once Redis and a worker answer."""
+
+    def __init__(self, settings: Settings, client: Redis | None = None) -> None:
+        self.settings = settings
+        self.started_s = time.monotonic()
+        self.draining = False
+        self.client = client if client is not None else open_redis(settings)
+        self.link = Link()
+        self.catalog = Catalog(open_repository(settings.models_dir), settings.default_model)
+        self.lane = OnlineLane(self.client, settings.gateway_name, self.link)
+        self.watch = FleetWatch(self.client)
+        self._loops = Loops()
+
+    async def start(self) -> None:
+        """Raises UnsupportedServer where Redis answers and is too old."""
+        try:
+            server = check_server(await self.client.info("server"))
+            await self.watch.renew()
+            log.info("gateway_started", gateway=self.lane.gateway, server=str(server))
+        except (RedisError, OSError) as error:
+            log.warning("gateway_started_without_queue", error=type(error).__name__)
+        self.lane.start()
+        self._loops.start("fleet_watch", self._watch)
+
+    async def close(self) -> None:
+        await self._loops.stop()
+        await self.lane.close()
+        await self.client.aclose()
+        log.info("gateway_stopped", gateway=self.lane.gateway)
+
+    def drain(self) -> None:
+        """The program was told to stop: what was taken is answered, nothing more is asked for."""
+        self.draining = True
+
+    def wait_s(self, asked_s: float | None) -> float:
+        """How long a request waits that asked for so much."""
+        return min(self.settings.default_wait_s if asked_s is None else asked_s, self.settings.max_wait_s)
+
+    def holds_default(self) -> bool:
+        """Whether a live worker holds the default version of the default model."""
+        default = self.catalog.default
+        return default is not None and default.key in self.watch.fleet.held
+
+    def ready(self) -> bool:
+        """Whether requests for the default model can be answered now."""
+        return self.link.up and self.holds_default() and not self.draining
+
+    @property
+    def uptime_s(self) -> float:
+        return time.monotonic() - self.started_s
+
+    async def _watch(self) -> None:
+        await self.watch.renew_later()
+        for name in self.watch.fleet.model_names:
+            self.catalog.learn(name, self.watch.fleet.versions(name))

@@ -1,0 +1,52 @@
+"""Whether Redis answers this gateway: one flag, set by those who talk to it, logged when it turns."""
+
+from __future__ import annotations
+
+import structlog
+
+from shared.errors import QueueUnavailable, TaktError
+
+log = structlog.get_logger()
+
+RETRY_AFTER_S = 2.0
+FIRST_BACKOFF_S = 0.05
+LONGEST_BACKOFF_S = 1.0
+
+
+class Link:
+    """The state of the way to Redis. It is down until it was used once."""
+
+    def __init__(self) -> None:
+        self.up = False
+        self._failures = 0
+
+    def works(self) -> None:
+        if not self.up:
+            log.info("queue_reached")
+        self.up = True
+        self._failures = 0
+
+    def broke(self, error: Exception) -> None:
+        if self.up or not self._failures:
+            log.warning("queue_lost", error=_name(error))
+        self.up = False
+        self._failures += 1
+
+    @property
+    def backoff_s(self) -> float:
+        """How long to wait before the next try: doubled by every failure in a row."""
+        return min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(self._failures, 10))
+
+    def require(self) -> None:
+        """Raises QueueUnavailable where Redis does not answer now."""
+        if not self.up:
+            raise unavailable()
+
+
+def unavailable() -> QueueUnavailable:
+    return QueueUnavailable(retry_after_s=RETRY_AFTER_S)
+
+
+def _name(error: Exception) -> str:
+    # of a foreign error the type only: its message may hold the URL and its password
+    return error.detail if isinstance(error, TaktError) else type(error).__name__

@@ -1,0 +1,41 @@
+"""Steps that a gateway repeats for as long as it lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+
+log = structlog.get_logger()
+
+PAUSE_AFTER_BUG_S = 1.0
+
+
+class Loops:
+    """Tasks that repeat a step each, started and stopped together."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.append(asyncio.create_task(_repeat(name, step), name=name))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+
+
+async def _repeat(name: str, step: Callable[[], Awaitable[None]]) -> None:
+    # a bug in one step must not silence all later ones: it is logged, and the loop goes on
+    while True:
+        try:
+            await step()
+        except Exception:
+            log.exception("loop_step_failed", loop=name)
+            await asyncio.sleep(PAUSE_AFTER_BUG_S)

@@ -1,0 +1,51 @@
+"""The gateway's application: `create_app` joins its parts; `python -m api` serves it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Never
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from redis.asyncio import Redis
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from api import health, models
+from api.envelope import Envelope
+from api.gateway import Gateway
+from api.predictions import Predictions
+from shared.settings import Settings
+
+
+def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
+    """The application of one gateway. `client` stands in for the Redis of the settings.
+
+    Raises SpecError where there is no model repository.
+    """
+    gateway = Gateway(settings, client)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await gateway.start()
+        try:
+            yield
+        finally:
+            await gateway.close()
+
+    app = FastAPIOffline(title="Takt", version="0.1.0", lifespan=lifespan)
+    app.state.gateway = gateway
+    app.include_router(health.router)
+    app.include_router(models.router)
+    app.add_exception_handler(HTTPException, _to_envelope)
+    app.add_exception_handler(RequestValidationError, _to_envelope)
+    app.add_middleware(Predictions, gateway=gateway)
+    app.add_middleware(Envelope)
+    return app
+
+
+async def _to_envelope(_: Request, error: Exception) -> Never:
+    """Errors become answers in one place, the envelope; FastAPI's own handlers would answer in another shape."""
+    raise error

@@ -1,0 +1,135 @@
+"""What is served: the models, their versions, who holds them, and what this gateway measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from api.catalog import Servable
+from api.gateway import Gateway
+from api.state import GatewayState
+from api.validation import example_body
+from shared.specs import InputSpec, OutputSpec
+from shared.workers import HeldModel
+
+router = APIRouter(tags=["models"])
+
+
+class ModelSummary(BaseModel):
+    name: str
+    version: str = Field(description="The default version")
+    versions: list[str]
+    framework: str
+    description: str
+    loaded: bool = Field(description="Whether a live worker holds the default version")
+
+
+class ModelList(BaseModel):
+    models: list[ModelSummary]
+    default_model: str
+
+
+class Holder(BaseModel):
+    worker: str
+    device: str
+    state: str
+    reason: str
+    rows_per_s: float
+
+
+class ModelDetail(ModelSummary):
+    device: str
+    inputs: list[InputSpec]
+    outputs: list[OutputSpec]
+    max_batch_rows: int
+    max_rows_per_request: int
+    example: dict[str, Any]
+    workers: list[Holder]
+    measured: dict[str, Any] = Field(description="By this gateway since it started; durations in ms")
+
+
+class ModelInfo(BaseModel):
+    model_name: str
+    model_version: str
+    framework: str
+    input_features: list[str]
+    description: str
+
+
+@router.get("/models")
+async def list_models(gateway: GatewayState) -> ModelList:
+    """All models of the repository."""
+    models = [_summary(gateway, gateway.catalog.find(name)) for name in gateway.catalog.names]
+    return ModelList(models=models, default_model=gateway.catalog.default_model)
+
+
+@router.get("/models/{name}")
+async def model(name: str, gateway: GatewayState) -> ModelDetail:
+    """One model in its default version."""
+    return _detail(gateway, gateway.catalog.find(name))
+
+
+@router.get("/models/{name}/versions/{version}")
+async def model_version(name: str, version: str, gateway: GatewayState) -> ModelDetail:
+    """One version of one model."""
+    return _detail(gateway, gateway.catalog.find(name, version))
+
+
+@router.get("/model-info")
+async def model_info(gateway: GatewayState) -> ModelInfo:
+    """The model behind `/predict`."""
+    servable = gateway.catalog.find()
+    return ModelInfo(
+        model_name=servable.spec.name,
+        model_version=servable.version,
+        framework=servable.spec.framework,
+        input_features=servable.spec.input_names,
+        description=servable.spec.description,
+    )
+
+
+def _summary(gateway: Gateway, servable: Servable) -> ModelSummary:
+    spec = servable.spec
+    return ModelSummary(
+        name=spec.name,
+        version=servable.version,
+        versions=gateway.catalog.versions(spec.name),
+        framework=spec.framework,
+        description=spec.description,
+        loaded=servable.key in gateway.watch.fleet.held,
+    )
+
+
+def _detail(gateway: Gateway, servable: Servable) -> ModelDetail:
+    spec = servable.spec
+    return ModelDetail(
+        **_summary(gateway, servable).model_dump(),
+        device=spec.device,
+        inputs=list(spec.inputs),
+        outputs=list(spec.outputs),
+        max_batch_rows=spec.batching.max_rows,
+        max_rows_per_request=spec.limits.max_rows_per_request,
+        example=example_body(spec),
+        workers=_holders(gateway, servable),
+        measured=servable.times.summary(),
+    )
+
+
+def _holders(gateway: Gateway, servable: Servable) -> list[Holder]:
+    return [
+        _holder(worker.id, worker.device, worker.models[servable.key])
+        for worker in gateway.watch.fleet.workers
+        if servable.key in worker.models
+    ]
+
+
+def _holder(worker: str, device: str, held: HeldModel) -> Holder:
+    return Holder(
+        worker=worker,
+        device=device,
+        state=held.state.value,
+        reason=held.reason,
+        rows_per_s=held.rows_per_s,
+    )

@@ -1,0 +1,172 @@
+"""Who waits for which answer: the table of one gateway's requests on the online lane. No I/O; time is passed in.
+
+A request is one or more parts (it is cut where it exceeds a batch). It ends once: by its last part's answer,
+by its first failing part, by its deadline, or because its client left. What comes later is ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, count
+from typing import TypeAlias
+
+from shared.errors import TaktError, from_wire
+from shared.keys import ModelKey
+from shared.messages import Answer, Column, OutputColumn, Reply
+
+Left: TypeAlias = Callable[[], bool]
+"""Whether the client of a request has gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request's whole answer: one column per output of the spec, and where its time went."""
+
+    columns: list[OutputColumn]
+    worker: str
+    batch_rows: int  # rows of the largest batch that it took part in
+    queue_ms: float
+    batch_ms: float
+    predict_ms: float
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """One request that waits. `entry_ids` holds the stream id of each part that is written and not answered."""
+
+    id: int
+    key: ModelKey
+    parts: list[list[Column]]
+    part_rows: list[int]
+    since_s: float
+    deadline_s: float
+    left: Left
+    outcome: asyncio.Future[Answered]
+    request_id: str = ""
+    entry_ids: dict[int, bytes] = field(default_factory=dict)
+    answers: dict[int, tuple[Answer, Reply]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return sum(self.part_rows)
+
+    def budget_ms(self, now_s: float) -> int:
+        return max(0, round((self.deadline_s - now_s) * 1000))
+
+
+class Pending:
+    """The requests that wait, by id; the only owner of their state."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, Waiting] = {}
+        self._ids = count(1)
+        self._rows: Counter[ModelKey] = Counter()
+        self._entries: Counter[ModelKey] = Counter()
+        self.rows = 0
+        """Rows that wait for an answer, of all models."""
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return iter(list(self._waiting.values()))
+
+    def rows_of(self, key: ModelKey) -> int:
+        return self._rows[key]
+
+    def entries_of(self, key: ModelKey) -> int:
+        return self._entries[key]
+
+    def open(
+        self,
+        key: ModelKey,
+        parts: list[list[Column]],
+        part_rows: list[int],
+        *,
+        outcome: asyncio.Future[Answered],
+        since_s: float,
+        deadline_s: float,
+        left: Left,
+        request_id: str = "",
+    ) -> Waiting:
+        waiting = Waiting(
+            next(self._ids), key, parts, part_rows, since_s, deadline_s, left, outcome, request_id
+        )
+        self._waiting[waiting.id] = waiting
+        self._count(waiting, 1)
+        return waiting
+
+    def holds(self, waiting: Waiting) -> bool:
+        return waiting.id in self._waiting
+
+    def settle(self, reply: Reply) -> list[Waiting]:
+        """Take a reply's answers. → requests that ended early with parts still in the stream."""
+        ended: list[Waiting] = []
+        for answer in reply.answers:
+            waiting = self._waiting.get(answer.id)
+            if waiting is None or answer.part >= len(waiting.parts) or answer.part in waiting.answers:
+                continue
+            waiting.entry_ids.pop(answer.part, None)
+            waiting.answers[answer.part] = (answer, reply)
+            if answer.failure is not None:
+                self.fail(waiting, from_wire(answer.failure.code, answer.failure.detail))
+                ended.append(waiting)
+            elif len(waiting.answers) == len(waiting.parts):
+                self._close(waiting)
+                if not waiting.outcome.done():
+                    waiting.outcome.set_result(joined(waiting))
+        return ended
+
+    def fail(self, waiting: Waiting, error: Exception) -> None:
+        """End a request with an error; does nothing to one that has ended."""
+        if not self.holds(waiting):
+            return
+        self._close(waiting)
+        if not waiting.outcome.done():
+            waiting.outcome.set_exception(error)
+
+    def sweep(self, now_s: float, overdue: Callable[[], TaktError]) -> list[Waiting]:
+        """End what is past its deadline and what nobody waits for any more. → those requests."""
+        ended: list[Waiting] = []
+        for waiting in self:
+            if now_s >= waiting.deadline_s:
+                self.fail(waiting, overdue())
+            elif waiting.outcome.done() or waiting.left():
+                self.fail(waiting, ClientLeft())
+            else:
+                continue
+            ended.append(waiting)
+        return ended
+
+    def _close(self, waiting: Waiting) -> None:
+        del self._waiting[waiting.id]
+        self._count(waiting, -1)
+
+    def _count(self, waiting: Waiting, sign: int) -> None:
+        rows = sign * waiting.rows
+        self.rows += rows
+        self._rows[waiting.key] += rows
+        self._entries[waiting.key] += sign * len(waiting.parts)
+
+
+class ClientLeft(Exception):
+    """Nobody waits for this answer any more."""
+
+
+def joined(waiting: Waiting) -> Answered:
+    """The answer of a request whose parts have all succeeded, rows in their order."""
+    answers = [waiting.answers[part] for part in range(len(waiting.parts))]
+    pieces = [answer.columns or [] for answer, _ in answers]
+    columns = pieces[0] if len(pieces) == 1 else [list(chain.from_iterable(column)) for column in zip(*pieces, strict=True)]
+    last = max(answers, key=lambda pair: pair[0].queue_ms)
+    return Answered(
+        columns=columns,
+        worker=last[1].worker,
+        batch_rows=max(reply.batch_rows for _, reply in answers),
+        queue_ms=last[0].queue_ms,
+        batch_ms=last[1].batch_ms,
+        predict_ms=last[1].predict_ms,
+    )

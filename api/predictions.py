@@ -1,0 +1,128 @@
+"""The hot route: /predict and its kin. One read, one parse-and-validate, one encode, one pipelined write, one answer.
+
+    POST /predict[/batch]                                    the default model
+    POST /models/{name}/predict[/batch]                      its default version
+    POST /models/{name}/versions/{version}/predict[/batch]
+
+These paths are answered before any framework routing; everything else passes on to the application inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.admission import Traffic, admit, backlog_rows
+from api.bodies import read_json
+from api.catalog import Servable
+from api.disconnects import has_left
+from api.envelope import request_id_of, respond
+from api.gateway import Gateway
+from api.pending import ClientLeft
+from api.preferences import preferred_wait_s
+from api.stages import StageClock
+from shared.columns import encode_values
+from shared.errors import DeadlineExceeded
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path asks for; None: the default."""
+
+    model: str | None
+    version: str | None
+    batch: bool
+
+
+def target_of(path: str) -> Target | None:
+    """What a prediction's path names, or None where it is another path."""
+    match path.split("/"):
+        case ["", "predict", *rest]:
+            model, version = None, None
+        case ["", "models", model, "predict", *rest]:
+            version = None
+        case ["", "models", model, "versions", version, "predict", *rest]:
+            pass
+        case _:
+            return None
+    if rest not in ([], ["batch"]):
+        return None
+    return Target(model, version, batch=bool(rest))
+
+
+class Predictions:
+    """Answers predictions of `gateway`, and passes every other request to `app`."""
+
+    def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
+        self._app = app
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        target = target_of(scope["path"]) if scope["type"] == "http" else None
+        if target is None:
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] != "POST":
+            raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
+        try:
+            await self._predict(target, scope, receive, send)
+        except ClientLeft:
+            return  # nobody reads an answer
+
+    async def _predict(self, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+        gateway = self._gateway
+        servable = gateway.catalog.find(target.model, target.version)
+        headers = dict(scope["headers"])
+        body = await read_json(headers, receive, gateway.settings.max_body_bytes)
+        asked_s = preferred_wait_s(headers.get(b"prefer"))
+        wait_s = gateway.wait_s(asked_s)
+
+        clock = StageClock()
+        validator = servable.validator
+        values = validator.read_batch(body) if target.batch else validator.read_one(body)
+        clock.mark("validate")
+        columns = encode_values(servable.spec, values)
+        rows = len(values[0])
+        clock.mark("encode")
+
+        self._admit(servable, rows, wait_s)
+        answered = await gateway.lane.submit(
+            servable.key,
+            servable.spec,
+            columns,
+            rows,
+            wait_s=wait_s,
+            left=partial(has_left, receive),
+            request_id=request_id_of(scope),
+        )
+        clock.mark_answered(answered)
+        render = servable.renderer.batch if target.batch else servable.renderer.one
+        content = render(answered.columns)
+        clock.mark("serialize")
+        servable.times.add(clock.times_ms, rows, answered.batch_rows)
+        about = [
+            (b"x-model-version", servable.version.encode()),
+            (b"server-timing", clock.header(answered.batch_rows)),
+        ]
+        if asked_s is not None:
+            about.append((b"preference-applied", b"wait=%d" % wait_s))
+        await respond(send, 200, about, content)
+
+    def _admit(self, servable: Servable, rows: int, wait_s: float) -> None:
+        """Raises QueueUnavailable, ModelNotLoaded, Overloaded, or DeadlineExceeded for a wait of nothing."""
+        gateway = self._gateway
+        gateway.link.require()
+        fleet, pending, key = gateway.watch.fleet, gateway.lane.pending, servable.key
+        if wait_s <= 0:
+            raise DeadlineExceeded("The client does not wait.")
+        traffic = Traffic(
+            holders=fleet.holders(key),
+            rows_per_s=fleet.rates.get(key, 0.0),
+            backlog_rows=backlog_rows(fleet.entries.get(key, 0), pending.rows_of(key), pending.entries_of(key)),
+            inflight_rows=pending.rows,
+            max_inflight_rows=gateway.settings.max_inflight_rows,
+        )
+        admit(traffic, key, rows, wait_s)

@@ -1,0 +1,16 @@
+"""`Prefer: wait=N` (RFC 7240): how long a client is willing to wait."""
+
+from __future__ import annotations
+
+import re
+
+_WAIT = re.compile(rb"""(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=[,;]|$)""", re.IGNORECASE)
+
+
+def preferred_wait_s(prefer: bytes | None) -> int | None:
+    """The seconds of the first `wait` preference; None where there is none that can be understood.
+
+    A preference that is not understood is ignored, as RFC 7240 asks.
+    """
+    found = _WAIT.search(prefer) if prefer else None
+    return int(found[1]) if found else None

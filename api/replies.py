@@ -1,0 +1,90 @@
+"""The stream on which workers answer this gateway. It is made anew by each life of a gateway and read by one reader.
+
+Workers answer with NOMKSTREAM, so that answers to a gateway that has gone vanish with its stream: the gateway
+makes it with a first entry (a beat), keeps its time to live renewed, and cuts off what it has read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+from redis.asyncio import Redis
+
+from api.connections import BLOCK_MS
+from shared import keys
+from shared.messages import FIELD, Reply, UnreadableMessage, decode_reply
+from shared.server import check_server
+
+log = structlog.get_logger()
+
+TTL_S = 60
+TEND_EVERY_S = 1.0
+MOST_ENTRIES = 512
+_BEAT = {b"beat": b""}
+
+
+class ReplyStream:
+    """Every method raises redis.exceptions.RedisError where the server does not answer."""
+
+    def __init__(self, client: Redis, gateway: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._stream = keys.reply(gateway)
+        self._read_to = b"0-0"
+        self._tended_s = 0.0
+        self.is_open = False
+
+    async def open(self) -> None:
+        """Make the stream, or find it again after the connection broke.
+
+        Raises UnsupportedServer.
+        """
+        check_server(await self._client.info("server"))
+        beat = await self._client.xadd(self._stream, _BEAT)
+        if _position(beat) < _position(self._read_to):  # made anew by a server whose clock is behind
+            self._read_to = b"0-0"
+        await self._client.expire(self._stream, TTL_S)
+        self._tended_s = self._clock()
+        self.is_open = True
+
+    def lost(self) -> None:
+        """The connection broke: the stream must be opened again before it is read."""
+        self.is_open = False
+
+    async def read(self) -> list[Reply]:
+        """The replies that came since the last read; waits a second for the first."""
+        answer = await self._client.xread({self._stream: self._read_to}, count=MOST_ENTRIES, block=BLOCK_MS)
+        replies = [reply for _, entries in answer for reply in self._decoded(entries)]
+        if self._clock() - self._tended_s >= TEND_EVERY_S:
+            await self._tend()
+        return replies
+
+    async def close(self) -> None:
+        await self._client.delete(self._stream)
+
+    def _decoded(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[Reply]:
+        replies: list[Reply] = []
+        for entry_id, fields in entries:
+            self._read_to = entry_id
+            if FIELD not in fields:
+                continue  # a beat
+            try:
+                replies.append(decode_reply(fields[FIELD]))
+            except UnreadableMessage as error:
+                log.warning("reply_unreadable", error=str(error))
+        return replies
+
+    async def _tend(self) -> None:
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.xtrim(self._stream, minid=self._read_to.decode(), approximate=True)
+        pipeline.expire(self._stream, TTL_S)
+        _, alive = await pipeline.execute()
+        self._tended_s = self._clock()
+        self.is_open = bool(alive)  # somebody removed the stream: the next turn makes it anew
+
+
+def _position(entry_id: bytes) -> tuple[int, int]:
+    milliseconds, _, sequence = entry_id.partition(b"-")
+    return int(milliseconds), int(sequence)

@@ -1,0 +1,91 @@
+"""Where a request's time goes: the same stage names in headers, on `/models/{name}`, in metrics and in benchmarks.
+
+    parse, validate   JSON → rows; one step here, since one Rust-side pass does both
+    encode            rows → columns on the wire
+    queue             from the stream's XADD until the engine read the entry
+    batch             forming the batch
+    predict           the call of the model
+    reply             the rest of the way: out, back, and waiting for this gateway's event loop
+    serialize         columns → JSON
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from api.pending import Answered
+
+STAGES = ("validate", "encode", "queue", "batch", "predict", "reply", "serialize")
+
+
+class StageClock:
+    """Measures one request: `mark` ends the stage that began at the mark before."""
+
+    __slots__ = ("_last_s", "times_ms")
+
+    def __init__(self) -> None:
+        self.times_ms: dict[str, float] = {}
+        self._last_s = perf_counter()
+
+    def mark(self, stage: str) -> None:
+        now_s = perf_counter()
+        self.times_ms[stage] = (now_s - self._last_s) * 1000
+        self._last_s = now_s
+
+    def mark_answered(self, answered: Answered) -> None:
+        """Split the time since the last mark by what the worker measured; the rest is `reply`."""
+        self.mark("reply")
+        times = self.times_ms
+        waited_ms = times.pop("reply")
+        times["queue"] = answered.queue_ms
+        times["batch"] = answered.batch_ms
+        times["predict"] = answered.predict_ms
+        elsewhere_ms = answered.queue_ms + answered.batch_ms + answered.predict_ms
+        times["reply"] = max(0.0, waited_ms - elsewhere_ms)
+
+    def header(self, batch_rows: int) -> bytes:
+        """The value of `Server-Timing` (https://www.w3.org/TR/server-timing/), durations in ms."""
+        metrics = ", ".join([f"{stage};dur={ms:.3f}" for stage, ms in self.times_ms.items()])
+        return metrics.replace("batch;", f'batch;desc="rows={batch_rows}";', 1).encode()
+
+
+@dataclass
+class Spread:
+    """Count, sum and maximum of one quantity since this gateway started."""
+
+    count: int = 0
+    total: float = 0.0
+    most: float = 0.0
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        self.total += value
+        self.most = max(self.most, value)
+
+    def summary(self) -> dict[str, float]:
+        mean = self.total / self.count if self.count else 0.0
+        return {"count": self.count, "mean": round(mean, 3), "max": round(self.most, 3)}
+
+
+@dataclass
+class StageTimes:
+    """What this gateway measured of one model version; the seam at which metrics will be fed."""
+
+    stages_ms: dict[str, Spread] = field(default_factory=lambda: {stage: Spread() for stage in STAGES})
+    request_rows: Spread = field(default_factory=Spread)
+    batch_rows: Spread = field(default_factory=Spread)
+
+    def add(self, times_ms: dict[str, float], rows: int, batch_rows: int) -> None:
+        for stage, ms in times_ms.items():
+            self.stages_ms[stage].add(ms)
+        self.request_rows.add(rows)
+        self.batch_rows.add(batch_rows)
+
+    def summary(self) -> dict[str, object]:
+        return {
+            "requests": self.request_rows.count,
+            "stages_ms": {stage: spread.summary() for stage, spread in self.stages_ms.items()},
+            "request_rows": self.request_rows.summary(),
+            "batch_rows": self.batch_rows.summary(),
+        }
