@@ -55,7 +55,12 @@ def microseconds(moment: datetime) -> int:
 
 def encode_rows(spec: ModelSpec, rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     """The wire columns of validated rows, in the order of the spec's inputs."""
-    return [_encode(field, [row[field.name] for row in rows]) for field in spec.inputs]
+    return encode_values(spec, [[row[field.name] for row in rows] for field in spec.inputs])
+
+
+def encode_values(spec: ModelSpec, values: Sequence[list[Any]]) -> list[Column]:
+    """The same, of one list of values per input."""
+    return [_encode(field, column) for field, column in zip(spec.inputs, values, strict=True)]
 
 
 def _encode(field: InputSpec, values: list[Any]) -> Column:

@@ -62,7 +62,12 @@ def _output_type(output: OutputSpec) -> pa.DataType:
 
 def batch_of_rows(spec: ModelSpec, rows: Sequence[Row]) -> pa.RecordBatch:
     """Validated rows (as the gateway's adapters give them) as one record batch."""
-    arrays = [_array(field, [row[field.name] for row in rows]) for field in spec.inputs]
+    return batch_of_values(spec, [[row[field.name] for row in rows] for field in spec.inputs])
+
+
+def batch_of_values(spec: ModelSpec, values: Sequence[list[Any]]) -> pa.RecordBatch:
+    """The same, of one list of values per input."""
+    arrays = [_array(field, column) for field, column in zip(spec.inputs, values, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=input_schema(spec))
 
 
