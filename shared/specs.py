@@ -41,7 +41,7 @@ class InputType(StrEnum):
     DATETIME = "datetime"  # RFC 3339; kept as microseconds of UTC
 
 
-_PYTHON: dict[InputType, tuple[type, ...]] = {
+_PYTHON: dict[InputType, Any] = {  # Any: mypy would narrow values to `object` by a tuple of types
     InputType.FLOAT: (float, int),
     InputType.FLOAT32: (float, int),
     InputType.INT64: (int,),

@@ -28,7 +28,7 @@ class Runtime(Protocol):
     (rows, *shape). Raises whatever the framework raises.
     """
 
-    def __call__(self, columns: Columns) -> Array: ...
+    def __call__(self, columns: Columns, /) -> Array: ...
 
 
 @dataclass(frozen=True)

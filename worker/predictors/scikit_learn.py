@@ -85,7 +85,8 @@ def _check(spec: ModelSpec, estimator: Any) -> None:
         raise ArtifactError(f"{type(estimator).__name__} gives no class probabilities (predict_proba)")
     fitted = getattr(estimator, "classes_", None)
     if spec.classes and fitted is not None and not _same_classes(spec, list(fitted)):
-        raise ArtifactError(f"the estimator's classes are {list(fitted)}, the spec's {list(spec.classes)}")
+        theirs, ours = ", ".join(map(str, fitted)), ", ".join(spec.classes)
+        raise ArtifactError(f"the estimator's classes are {theirs}; the spec's are {ours}")
 
 
 def _same_classes(spec: ModelSpec, fitted: list[Any]) -> bool:
@@ -118,7 +119,7 @@ class _ThreadLimit:
     """Caps BLAS and OpenMP. OpenMP keeps its limit per calling thread, so each thread sets its own once."""
 
     def __init__(self, threads: int) -> None:
-        from threadpoolctl import ThreadpoolController
+        from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # publishes no types
 
         self._threads = threads
         self._controller = ThreadpoolController()

@@ -1,0 +1,52 @@
+"""Built model versions for tests, and what loads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import joblib
+import msgspec
+
+from shared.repository import Manifest, ModelVersion, sha256_of
+from shared.specs import ModelSpec
+from worker.predictors import Predictor, frameworks, load_predictor
+
+
+def version_of(spec: ModelSpec, estimator: object, folder: Path) -> ModelVersion:
+    """A version of `spec` under `folder` whose artifact is `estimator`."""
+    home = folder / spec.name / "1.0.0"
+    home.mkdir(parents=True)
+    joblib.dump(estimator, home / "model.joblib")
+    manifest = Manifest(
+        model=spec.name,
+        version="1.0.0",
+        artifact="model.joblib",
+        sha256=sha256_of(home / "model.joblib"),
+        size_bytes=(home / "model.joblib").stat().st_size,
+        created_at="2026-03-02T06:30:00Z",
+        frameworks=frameworks.installed(spec.framework),
+    )
+    return ModelVersion(spec, manifest, home)
+
+
+def with_manifest(version: ModelVersion, **changes: Any) -> ModelVersion:
+    return replace(version, manifest=msgspec.structs.replace(version.manifest, **changes))
+
+
+def load(
+    version: ModelVersion, *, device: str = "cpu", mismatch: Literal["warn", "refuse"] = "refuse"
+) -> Predictor:
+    return load_predictor(version, device=device, threads=1, mismatch=mismatch)
+
+
+class Opened:
+    """An artifact that leaves a trace when a framework opens it."""
+
+    def __init__(self, trace: Path) -> None:
+        self._trace = trace
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[Path]]:
+        return Path.touch, (self._trace,)
