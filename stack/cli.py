@@ -1,0 +1,145 @@
+"""The server side's commands of the `takt` program: words in, words out, and the work left to other modules.
+
+They join the client's program through the entry points `takt.commands`. Imports are inside the commands, so
+that `takt --help` is quick.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, ParamSpec, TypeVar
+
+import typer
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Data = Annotated[Path, typer.Option("--data", help="The stack's folder: queue, payloads, logs.")]
+ModelsDir = Annotated[
+    Path | None, typer.Option("--models-dir", help="The model repository. (default: models)")
+]
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Models; none named: all.")]
+AsJson = Annotated[bool, typer.Option("--json", help="A JSON document a line, for scripts.")]
+
+_DATA = Path(".takt")
+
+models = typer.Typer(no_args_is_help=True, help="The model repository: list, build, verify.")
+workers = typer.Typer(no_args_is_help=True, help="The workers that serve now.")
+
+
+def in_words(command: Callable[P, R]) -> Callable[P, R]:
+    """Errors that Takt raises on purpose become a line on stderr and exit code 1, not a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        from shared.errors import TaktError
+
+        try:
+            return command(*args, **kwargs)
+        except TaktError as error:
+            typer.secho(f"takt: {error.detail}", fg="red", err=True)
+            raise typer.Exit(1) from None
+
+    return wrapped
+
+
+@in_words
+def up(
+    port: Annotated[
+        int | None, typer.Option(help="The gateway's port; 0: any free one. (default: 8000)")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on. (default: 127.0.0.1)")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes. (default: cores - 1)")] = None,
+    models: Annotated[str | None, typer.Option(help="Models to serve, as a,b. (default: all)")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, or one GPU: cuda:N. (default: cpu)")] = None,
+    redis_url: Annotated[
+        str | None, typer.Option(help="An existing queue instead of the embedded one (or TAKT_REDIS_URL).")
+    ] = None,
+    models_dir: ModelsDir = None,
+    data: Data = _DATA,
+) -> None:
+    """Start everything on this machine: queue, gateway, workers. Ctrl-C ends it all."""
+    from stack.plan import make_plan
+    from stack.up import up as run
+    from stack.voice import Voice
+
+    given = {
+        "port": port,
+        "host": host,
+        "models": models,
+        "device": device,
+        "redis_url": redis_url,
+        "models_dir": models_dir,
+    }
+    run(make_plan(data, workers, given), Voice())
+
+
+@in_words
+def doctor(
+    data: Data = _DATA,
+    port: Annotated[int | None, typer.Option(help="The port that must be free. (default: 8000)")] = None,
+    models_dir: ModelsDir = None,
+) -> None:
+    """Say what is wrong with this installation, and what to do. Exits 1 where something is."""
+    from stack.doctor import examine
+
+    _exit_unless(examine(data, {"port": port, "models_dir": models_dir}))
+
+
+@models.command("list")
+@in_words
+def list_models(models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
+    """What is declared, and which versions are built. Exits 1 where a spec is wrong."""
+    from stack.models import show_models
+
+    _exit_unless(show_models(models_dir, as_json=as_json))
+
+
+@models.command("build")
+@in_words
+def build_models(
+    names: Names = None,
+    force: Annotated[bool, typer.Option("--force", help="Build again what is built.")] = False,
+    version: Annotated[str | None, typer.Option(help="Build this version. (default: the spec's)")] = None,
+    models_dir: ModelsDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train models and write their artifacts. Exits 1 where one fails."""
+    from stack.models import build_models as build
+
+    arguments = [
+        *(names or []),
+        *(["--force"] if force else []),
+        *(["--version", version] if version else []),
+    ]
+    _exit_unless(build(models_dir, arguments, as_json=as_json))
+
+
+@models.command("verify")
+@in_words
+def verify_models(names: Names = None, models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
+    """Check digests, load each model and run its golden rows. Exits 1 where one fails."""
+    from stack.models import verify_models as verify
+
+    _exit_unless(verify(models_dir, names or [], as_json=as_json))
+
+
+@workers.callback()
+def _workers() -> None:
+    """The workers that serve now."""
+
+
+@workers.command("list")
+@in_words
+def list_workers(data: Data = _DATA, as_json: AsJson = False) -> None:
+    """Every worker with a heartbeat, on TAKT_REDIS_URL's queue, else on the local stack's."""
+    from stack.workers import show_workers
+
+    show_workers(data, as_json=as_json)
+
+
+def _exit_unless(good: bool) -> None:
+    if not good:
+        raise typer.Exit(1)

