@@ -31,6 +31,11 @@ class Delivery:
         """Delivered before, to a worker that did not answer: it runs alone."""
         return self.deliveries > 1
 
+    @property
+    def lone_runs(self) -> int:
+        """How often it ran on its own before: all deliveries but the first and this one."""
+        return max(0, self.deliveries - 2)
+
     def late(self, now_ms: float) -> bool:
         """Whether its deadline has passed. `now_ms`: Redis' clock."""
         return now_ms >= self.added_ms + self.entry.budget_ms

@@ -53,6 +53,8 @@ class EntryBatch:
     def _predict(self, deliveries: Sequence[Delivery]) -> None:
         begun_s = time.perf_counter()
         inputs = columns.join(self.predictor.spec, [delivery.entry.columns for delivery in deliveries])
+        if columns.row_count(inputs) != sum(delivery.entry.rows for delivery in deliveries):
+            raise ValueError("an entry's columns do not hold the rows that it declares")
         joined_s = time.perf_counter()
         self.batch_ms += (joined_s - begun_s) * 1000
         outputs = views.as_columns(self.predictor.spec, self.predictor.predict(inputs))

@@ -64,8 +64,8 @@ class BatchFacts:
     """What a batch was: rows of all its entries, and how long its stages took."""
 
     rows: int
-    batch_ms: float
-    predict_ms: float
+    batch_ms: float = 0.0
+    predict_ms: float = 0.0
 
 
 @dataclass(frozen=True)
