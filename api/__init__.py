@@ -1,9 +1,9 @@
 """The gateway: HTTP on one side, Redis on the other. It loads no model and imports no ML framework.
 
-    main         the application, made of its parts       predictions  /predict and its kin, the hot route
-    envelope     request ids, and errors as answers       validation   JSON → rows, by the model's spec
-    online       the online lane: one writer, one reader  pending      who waits for which answer
-    fleet        what the live workers hold               admission    whether a request may enter
-    jobs         /jobs, through the ledger                doorbell     rings Celery, from a thread of its own
-    openapi      each model's own schema and examples     errors       code → status, the only such table
+main         the application, made of its parts       predictions  /predict and its kin, the hot route
+envelope     request ids, and errors as answers       validation   JSON → rows, by the model's spec
+online       the online lane: one writer, one reader  pending      who waits for which answer
+fleet        what the live workers hold               admission    whether a request may enter
+jobs         /jobs, through the ledger                doorbell     rings Celery, from a thread of its own
+openapi      each model's own schema and examples     errors       code → status, the only such table
 """

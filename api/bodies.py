@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from starlette.types import Receive
 
-from api.pending import ClientLeft
+from api.pending import ClientLeftError
 from shared.errors import PayloadTooLarge, UnsupportedMediaType
 
 
 async def read_json(headers: Mapping[bytes, bytes], receive: Receive, most_bytes: int) -> bytes:
     """The body, which claims to be JSON or claims nothing.
 
-    Raises UnsupportedMediaType, PayloadTooLarge as soon as it is known, or ClientLeft.
+    Raises UnsupportedMediaType, PayloadTooLarge as soon as it is known, or ClientLeftError.
     """
     _require_json(headers.get(b"content-type", b""))
     length = headers.get(b"content-length", b"")
@@ -24,7 +24,7 @@ async def read_json(headers: Mapping[bytes, bytes], receive: Receive, most_bytes
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientLeft
+            raise ClientLeftError
         body = body + message["body"] if body else message.get("body", b"")
         more = message.get("more_body", False)
         if len(body) > most_bytes:

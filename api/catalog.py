@@ -1,4 +1,4 @@
-"""What this gateway can be asked for: every model of the repository, its built versions, and how each is read."""
+"""What this gateway can be asked for: every model, its versions, and how its requests are read."""
 
 from __future__ import annotations
 
@@ -31,14 +31,16 @@ class Servable:
 
 
 class Catalog:
-    """Models by name and version. The default version is there even before it is built: a worker may hold it."""
+    """Models by name and version. A default version is there before it is built: a worker may hold it."""
 
     def __init__(self, repository: Repository, default_model: str) -> None:
         self.repository = repository
         self.default_model = default_model
         self._validators = {name: RowValidator(spec) for name, spec in repository.specs.items()}
         self._servables: dict[tuple[str, str], Servable] = {}
-        self._defaults = {name: self._add(name, spec.default_version) for name, spec in repository.specs.items()}
+        self._defaults = {
+            name: self._add(name, spec.default_version) for name, spec in repository.specs.items()
+        }
         for name in repository.specs:
             self.learn(name, repository.versions(name))
         for error in repository.wrong.values():

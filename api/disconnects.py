@@ -1,7 +1,7 @@
 """Whether a client has left, without a task per request.
 
-Once a request's body is read, ASGI's `receive` has nothing more to give until the client leaves. One step of its
-coroutine therefore tells: it either finishes at once (`http.disconnect`) or would wait, and is closed again.
+Once a request's body is read, ASGI's `receive` has nothing more to give until the client leaves. One step of
+it therefore tells: it finishes at once (`http.disconnect`) or would wait, and is dropped again.
 """
 
 from __future__ import annotations
@@ -16,5 +16,5 @@ def has_left(receive: Receive) -> bool:
         next(step)
     except StopIteration:
         return True
-    step.close()  # type: ignore[attr-defined]  # the iterator of a coroutine is closable
+    step.close()
     return False

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
 from api.answers import encode
 from api.link import unavailable
-from shared.errors import InvalidInput, Problem, TaktError
+from shared.errors import InvalidInput, OperatorError, Problem, TaktError
 
 log = structlog.get_logger()
 
@@ -41,14 +43,36 @@ _OF_HTTP = {404: "not_found", 405: "method_not_allowed"}
 Headers = list[tuple[bytes, bytes]]
 
 
+class ErrorBody(BaseModel):
+    """The body of every error."""
+
+    error: str
+    detail: str | list[dict[str, Any]]
+    request_id: str
+
+
+def of_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """FastAPI's `responses` for these error statuses, with the codes that each may bear."""
+    return {
+        status: {
+            "model": ErrorBody,
+            "description": " · ".join(code for code, of_code in STATUS.items() if of_code == status),
+        }
+        for status in sorted(statuses)
+    }
+
+
 def status_of(code: str) -> int:
     """The status of an error code; 500 for one that is not in the table."""
     return STATUS.get(code, 500)
 
 
 def foreseen(error: Exception) -> TaktError | HTTPException:
-    """The error to answer with: the error itself, or what a foreign one means to a client. Logs what is a bug."""
+    """The error to answer with: itself, or what a foreign one means to a client. Logs what is a bug."""
     match error:
+        case OperatorError():
+            log.error("installation_error", code=error.code, reason=error.detail)  # paths are not for clients
+            return type(error)()
         case TaktError() | HTTPException():
             return error
         case RequestValidationError():
@@ -63,7 +87,13 @@ def foreseen(error: Exception) -> TaktError | HTTPException:
 
 def _problems(error: RequestValidationError) -> list[Problem]:
     return [
-        Problem(row=None, field=str(found["loc"][-1]), loc=list(found["loc"]), msg=found["msg"], type=found["type"])
+        Problem(
+            row=None,
+            field=str(found["loc"][-1]),
+            loc=list(found["loc"]),
+            msg=found["msg"],
+            type=found["type"],
+        )
         for found in error.errors()
     ]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -68,15 +70,15 @@ class FleetWatch:
 
     async def renew_later(self) -> None:
         """One turn of the watch: renew, then rest."""
-        try:
+        with suppress(RedisError, OSError):  # the lane's reader reports it
             await self.renew()
-        except (RedisError, OSError):
-            pass  # the lane's reader reports it
         await asyncio.sleep(REFRESH_EVERY_S)
 
     async def renew(self) -> None:
         """Raises redis.exceptions.RedisError where the server does not answer."""
-        ids = [worker_id.decode() for worker_id in await self._client.zrevrange(keys.workers(), 0, MOST_WORKERS - 1)]
+        # Any: redis-py's union of all that a sorted set may answer
+        newest: Any = await self._client.zrevrange(keys.workers(), 0, MOST_WORKERS - 1)
+        ids: list[str] = [worker_id.decode() for worker_id in newest]
         known = sorted(self.fleet.held)
         pipeline = self._client.pipeline(transaction=False)
         for worker_id in ids:

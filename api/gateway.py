@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import structlog
@@ -10,10 +11,13 @@ from redis.exceptions import RedisError
 
 from api.catalog import Catalog
 from api.connections import open_redis
+from api.doorbell import Doorbell
 from api.fleet import FleetWatch
 from api.link import Link
 from api.loops import Loops
 from api.online import OnlineLane
+from shared.ledger import AsyncLedger
+from shared.payloads import PayloadStore
 from shared.repository import open_repository
 from shared.server import check_server
 from shared.settings import Settings
@@ -33,6 +37,9 @@ class Gateway:
         self.catalog = Catalog(open_repository(settings.models_dir), settings.default_model)
         self.lane = OnlineLane(self.client, settings.gateway_name, self.link)
         self.watch = FleetWatch(self.client)
+        self.payloads = PayloadStore(settings.payload_url)
+        self._doorbell = Doorbell(settings)
+        self.ledger = AsyncLedger(self.client, self._doorbell, lease_s=settings.lease_s)
         self._loops = Loops()
 
     async def start(self) -> None:
@@ -43,12 +50,14 @@ class Gateway:
             log.info("gateway_started", gateway=self.lane.gateway, server=str(server))
         except (RedisError, OSError) as error:
             log.warning("gateway_started_without_queue", error=type(error).__name__)
+        self._doorbell.start()
         self.lane.start()
         self._loops.start("fleet_watch", self._watch)
 
     async def close(self) -> None:
         await self._loops.stop()
         await self.lane.close()
+        await asyncio.to_thread(self._doorbell.stop)
         await self.client.aclose()
         log.info("gateway_stopped", gateway=self.lane.gateway)
 

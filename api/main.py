@@ -13,11 +13,15 @@ from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from api import health, models
+from api import health, jobs, models
 from api.envelope import Envelope
 from api.gateway import Gateway
+from api.openapi import document
 from api.predictions import Predictions
 from shared.settings import Settings
+
+VERSION = "0.1.0"
+DESCRIPTION = "Machine-learning models, served from a queue."
 
 
 def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
@@ -35,17 +39,19 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
         finally:
             await gateway.close()
 
-    app = FastAPIOffline(title="Takt", version="0.1.0", lifespan=lifespan)
+    app = FastAPIOffline(title="Takt", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
     app.state.gateway = gateway
     app.include_router(health.router)
     app.include_router(models.router)
+    app.include_router(jobs.router)
     app.add_exception_handler(HTTPException, _to_envelope)
     app.add_exception_handler(RequestValidationError, _to_envelope)
+    app.openapi = lambda: document(app, gateway.catalog)  # type: ignore[method-assign]  # as FastAPI documents it
     app.add_middleware(Predictions, gateway=gateway)
     app.add_middleware(Envelope)
     return app
 
 
 async def _to_envelope(_: Request, error: Exception) -> Never:
-    """Errors become answers in one place, the envelope; FastAPI's own handlers would answer in another shape."""
+    """Errors become answers in the envelope alone; FastAPI's own handlers would give them another shape."""
     raise error

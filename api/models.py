@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.catalog import Servable
+from api.errors import of_errors
 from api.gateway import Gateway
 from api.state import GatewayState
 from api.validation import example_body
@@ -65,19 +66,19 @@ async def list_models(gateway: GatewayState) -> ModelList:
     return ModelList(models=models, default_model=gateway.catalog.default_model)
 
 
-@router.get("/models/{name}")
+@router.get("/models/{name}", responses=of_errors(404))
 async def model(name: str, gateway: GatewayState) -> ModelDetail:
     """One model in its default version."""
     return _detail(gateway, gateway.catalog.find(name))
 
 
-@router.get("/models/{name}/versions/{version}")
+@router.get("/models/{name}/versions/{version}", responses=of_errors(404))
 async def model_version(name: str, version: str, gateway: GatewayState) -> ModelDetail:
     """One version of one model."""
     return _detail(gateway, gateway.catalog.find(name, version))
 
 
-@router.get("/model-info")
+@router.get("/model-info", responses=of_errors(404))
 async def model_info(gateway: GatewayState) -> ModelInfo:
     """The model behind `/predict`."""
     servable = gateway.catalog.find()

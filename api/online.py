@@ -79,7 +79,7 @@ class OnlineLane:
         request_id: str = "",
     ) -> asyncio.Future[Answered]:
         """Send rows to a model version. The future raises what the worker raised, QueueUnavailable,
-        DeadlineExceeded, or ClientLeft.
+        DeadlineExceeded, or ClientLeftError.
 
         Raises QueueUnavailable at once where Redis is known to be away.
         """

@@ -1,4 +1,4 @@
-"""Who waits for which answer: the table of one gateway's requests on the online lane. No I/O; time is passed in.
+"""Who waits for which answer: one gateway's requests on the online lane. No I/O; time is passed in.
 
 A request is one or more parts (it is cut where it exceeds a batch). It ends once: by its last part's answer,
 by its first failing part, by its deadline, or because its client left. What comes later is ignored.
@@ -35,7 +35,7 @@ class Answered:
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """One request that waits. `entry_ids` holds the stream id of each part that is written and not answered."""
+    """One request that waits. `entry_ids`: the stream id of each part that is written and not answered."""
 
     id: int
     key: ModelKey
@@ -135,7 +135,7 @@ class Pending:
             if now_s >= waiting.deadline_s:
                 self.fail(waiting, overdue())
             elif waiting.outcome.done() or waiting.left():
-                self.fail(waiting, ClientLeft())
+                self.fail(waiting, ClientLeftError())
             else:
                 continue
             ended.append(waiting)
@@ -152,7 +152,7 @@ class Pending:
         self._entries[waiting.key] += sign * len(waiting.parts)
 
 
-class ClientLeft(Exception):
+class ClientLeftError(Exception):
     """Nobody waits for this answer any more."""
 
 
@@ -160,7 +160,7 @@ def joined(waiting: Waiting) -> Answered:
     """The answer of a request whose parts have all succeeded, rows in their order."""
     answers = [waiting.answers[part] for part in range(len(waiting.parts))]
     pieces = [answer.columns or [] for answer, _ in answers]
-    columns = pieces[0] if len(pieces) == 1 else [list(chain.from_iterable(column)) for column in zip(*pieces, strict=True)]
+    columns = [list(chain.from_iterable(column)) for column in zip(*pieces, strict=True)]
     last = max(answers, key=lambda pair: pair[0].queue_ms)
     return Answered(
         columns=columns,

@@ -1,4 +1,4 @@
-"""The hot route: /predict and its kin. One read, one parse-and-validate, one encode, one pipelined write, one answer.
+"""The hot route: /predict and its kin. One read, one parse-and-validate, one encode, one shared write.
 
     POST /predict[/batch]                                    the default model
     POST /models/{name}/predict[/batch]                      its default version
@@ -21,7 +21,7 @@ from api.catalog import Servable
 from api.disconnects import has_left
 from api.envelope import request_id_of, respond
 from api.gateway import Gateway
-from api.pending import ClientLeft
+from api.pending import ClientLeftError
 from api.preferences import preferred_wait_s
 from api.stages import StageClock
 from shared.columns import encode_values
@@ -69,7 +69,7 @@ class Predictions:
             raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
         try:
             await self._predict(target, scope, receive, send)
-        except ClientLeft:
+        except ClientLeftError:
             return  # nobody reads an answer
 
     async def _predict(self, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,7 +121,9 @@ class Predictions:
         traffic = Traffic(
             holders=fleet.holders(key),
             rows_per_s=fleet.rates.get(key, 0.0),
-            backlog_rows=backlog_rows(fleet.entries.get(key, 0), pending.rows_of(key), pending.entries_of(key)),
+            backlog_rows=backlog_rows(
+                fleet.entries.get(key, 0), pending.rows_of(key), pending.entries_of(key)
+            ),
             inflight_rows=pending.rows,
             max_inflight_rows=gateway.settings.max_inflight_rows,
         )

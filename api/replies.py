@@ -1,4 +1,4 @@
-"""The stream on which workers answer this gateway. It is made anew by each life of a gateway and read by one reader.
+"""The stream on which workers answer this gateway: one for each life of a gateway, with one reader.
 
 Workers answer with NOMKSTREAM, so that answers to a gateway that has gone vanish with its stream: the gateway
 makes it with a first entry (a beat), keeps its time to live renewed, and cuts off what it has read.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -22,7 +23,6 @@ log = structlog.get_logger()
 TTL_S = 60
 TEND_EVERY_S = 1.0
 MOST_ENTRIES = 512
-_BEAT = {b"beat": b""}
 
 
 class ReplyStream:
@@ -42,7 +42,7 @@ class ReplyStream:
         Raises UnsupportedServer.
         """
         check_server(await self._client.info("server"))
-        beat = await self._client.xadd(self._stream, _BEAT)
+        beat: Any = await self._client.xadd(self._stream, {"beat": ""})
         if _position(beat) < _position(self._read_to):  # made anew by a server whose clock is behind
             self._read_to = b"0-0"
         await self._client.expire(self._stream, TTL_S)
@@ -55,7 +55,10 @@ class ReplyStream:
 
     async def read(self) -> list[Reply]:
         """The replies that came since the last read; waits a second for the first."""
-        answer = await self._client.xread({self._stream: self._read_to}, count=MOST_ENTRIES, block=BLOCK_MS)
+        # Any: redis-py's union of what RESP2 and RESP3 answer
+        answer: Any = await self._client.xread(
+            {self._stream: self._read_to}, count=MOST_ENTRIES, block=BLOCK_MS
+        )
         replies = [reply for _, entries in answer for reply in self._decoded(entries)]
         if self._clock() - self._tended_s >= TEND_EVERY_S:
             await self._tend()

@@ -1,12 +1,12 @@
-"""Where a request's time goes: the same stage names in headers, on `/models/{name}`, in metrics and in benchmarks.
+"""Where a request's time goes: the same stage names in headers, metrics and benchmarks.
 
-    parse, validate   JSON → rows; one step here, since one Rust-side pass does both
-    encode            rows → columns on the wire
-    queue             from the stream's XADD until the engine read the entry
-    batch             forming the batch
-    predict           the call of the model
-    reply             the rest of the way: out, back, and waiting for this gateway's event loop
-    serialize         columns → JSON
+validate    JSON → rows, parsing included: one pass does both
+encode      rows → columns on the wire
+queue       from the stream's XADD until the engine read the entry
+batch       forming the batch
+predict     the call of the model
+reply       the rest of the way: out, back, and waiting for this gateway's event loop
+serialize   columns → JSON
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@
     │   └── UnsupportedMediaType    a body in a format that nobody here reads
     ├── TryLater                  the same request may succeed later
     │   ├── ModelNotLoaded          no live worker holds this model version
+    │   ├── ResultsNotReady         the job has not succeeded, so it has no complete results
     │   ├── Overloaded              the queue is longer than the deadline allows
     │   ├── QueueUnavailable        Redis does not answer
     │   └── DeadlineExceeded        accepted, but no answer came in time
@@ -99,6 +100,12 @@ class ModelNotLoaded(TryLater):
     """No live worker holds this model version."""
 
     code = "model_not_loaded"
+
+
+class ResultsNotReady(TryLater):
+    """The job has no complete results."""
+
+    code = "results_not_ready"
 
 
 class Overloaded(TryLater):

@@ -1,0 +1,68 @@
+"""Rings the workers' Celery queues from a thread of its own, so that no request ever waits for Celery.
+
+A doorbell that cannot be rung is dropped: the ledger has the work, and the workers' reconciler rings for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from queue import Empty, Full, Queue
+
+import structlog
+from celery import Celery
+
+from shared.doorbells import TASK, celery_settings
+from shared.keys import ModelKey, offline_queue
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+MOST_WAITING = 1000
+LONGEST_JOIN_S = 2.0
+
+
+class Doorbell:
+    """A `shared.doorbells.Ring`. Nothing it does raises or blocks."""
+
+    def __init__(self, settings: Settings) -> None:
+        # without Celery's Django fixup, which would import celery.worker
+        self._celery = Celery("takt-gateway", set_as_current=False, fixups=[])
+        self._celery.conf.update(celery_settings(settings))
+        self._rings: Queue[ModelKey | None] = Queue(MOST_WAITING)
+        self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
+
+    def __call__(self, key: ModelKey, count: int) -> None:
+        try:
+            for _ in range(count):
+                self._rings.put_nowait(key)
+        except Full:
+            log.warning("doorbells_dropped", key=key)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ring what is left, if that goes quickly."""
+        try:
+            self._rings.put_nowait(None)
+        except Full:
+            return
+        self._thread.join(LONGEST_JOIN_S)
+
+    def _run(self) -> None:
+        while (key := self._rings.get()) is not None:
+            try:
+                self._celery.send_task(TASK, args=[key], queue=offline_queue(key), ignore_result=True)
+            except Exception as error:  # whatever Celery and its transport raise
+                log.warning("doorbell_failed", key=key, error=type(error).__name__)
+                self._forget()
+
+    def _forget(self) -> None:
+        # the server is away: what waited with this one would fail the same way, one timeout after another
+        try:
+            while True:
+                if self._rings.get_nowait() is None:
+                    self._rings.put_nowait(None)
+                    return
+        except Empty:
+            return
