@@ -88,12 +88,16 @@ class Supervisor:
     def watch(self) -> None:
         """Keep the parts running. Ends only by an exception, such as KeyboardInterrupt."""
         while True:
-            self._leash.mend()
-            for post in self._posts:
-                self._turn(post)
+            self.turn()
             time.sleep(TURN_S)
 
-    def _turn(self, post: _Post) -> None:
+    def turn(self) -> None:
+        """Look at every part once, and do what is due."""
+        self._leash.mend()
+        for post in self._posts:
+            self._look_at(post)
+
+    def _look_at(self, post: _Post) -> None:
         post.part.log.bound()
         if post.life is None:
             if time.monotonic() >= post.start_at_s:

@@ -103,7 +103,7 @@ def free_port() -> int:
 
 
 def configuration(address: Address, data: Path) -> bytes:
-    """The server's configuration; it goes by standard input, so that no file and no `ps` shows the password."""
+    """The server's configuration; by standard input, so that no file and no `ps` shows the password."""
     folder = str(data).replace("\\", "\\\\").replace('"', '\\"')
     lines = [
         f"bind {LOOPBACK}",
@@ -182,4 +182,4 @@ def existing(url: str) -> Server:
 
 def masked(url: str) -> str:
     """The URL without its password."""
-    return re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", url)
+    return re.sub(r"(://[^:/@]*:).*@", r"\1***@", url)

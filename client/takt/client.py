@@ -52,10 +52,12 @@ class Job:
 class Takt:
     """A client of one service. Holds connections: close it, or use it as a context."""
 
-    def __init__(self, url: str = DEFAULT_URL, *, timeout_s: float = 65.0) -> None:
+    def __init__(
+        self, url: str = DEFAULT_URL, *, timeout_s: float = 65.0, transport: httpx.BaseTransport | None = None
+    ) -> None:
         # longer than the longest wait that a gateway grants, so that the gateway's own answer comes first
         timeout = httpx.Timeout(timeout_s, connect=5.0)
-        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=timeout)
+        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=timeout, transport=transport)
         self.url = url
 
     def predict(self, row: InputRow, *, model: str | None = None, version: str | None = None) -> Json:
@@ -141,8 +143,8 @@ class Takt:
             answer = self._http.request(
                 method, path, content=content, headers={"Content-Type": "application/json"}
             )
-        except httpx.InvalidURL as error:
-            raise Refused(f"{self.url} is not a URL: {error}") from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise Refused(f"{self.url} is not a URL of a service: {error}") from error
         except httpx.TransportError as error:
             raise Unreachable(f"{self.url} does not answer: {error or type(error).__name__}") from error
         if answer.is_success:
