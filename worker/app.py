@@ -11,10 +11,10 @@ import structlog
 from celery import Celery, bootsteps, signals
 from celery.worker import state as celery_state
 from kombu.exceptions import OperationalError
-from shared.logs import configure_logging
 
 from shared.doorbells import TASK, celery_settings
 from shared.keys import ModelKey, offline_queue
+from shared.logs import configure_logging
 from shared.settings import settings
 from worker.process import WorkerProcess
 

@@ -45,9 +45,9 @@ class Intake:
 
     def look(self, now_s: float) -> None:
         """Find out what waits, without blocking; reconnect and claim what others left when it is time."""
+        if not self._reachable and now_s >= self._retry_at_s:
+            self._recover()
         if not self._reachable:
-            if now_s >= self._retry_at_s:
-                self._recover()
             return
         with self._outages():
             if now_s >= self._claim_at_s:

@@ -47,11 +47,15 @@ class Wake:
         self._write.setblocking(False)
 
     def __call__(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # full: it wakes anyway
+        with contextlib.suppress(OSError):  # full: it wakes anyway; closed: nobody sleeps
             self._write.send(b"\0")
 
     def fileno(self) -> int:
         return self._read.fileno()
+
+    def close(self) -> None:
+        self._read.close()
+        self._write.close()
 
     def drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -218,6 +222,7 @@ class OnlineLane:
     def close(self) -> None:
         self._blocking.disconnect()
         self._client.close()
+        self.wake.close()
 
     def _set_clock(self, now_ms: float) -> None:
         self._clock_offset_ms = now_ms - time.monotonic() * 1000

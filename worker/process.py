@@ -11,7 +11,7 @@ from typing import NoReturn
 import msgspec
 import redis
 import structlog
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import RedisError
 
 from shared import keys
 from shared.doorbells import Ring
@@ -104,12 +104,14 @@ class WorkerProcess:
         log.info("worker_stopped", worker=self._id)
 
     def _wait_for_server(self, told_to_stop: Callable[[], bool]) -> bool:
-        pause = threading.Event()
+        pause, complained = threading.Event(), False
         while not told_to_stop():
             try:
                 server = check_server(self._client.info("server"))
-            except (BusyLoadingError, RedisError) as error:
-                log.warning("queue_unreachable", reason=str(error))
+            except RedisError as error:
+                if not complained:
+                    log.warning("queue_unreachable", reason=str(error))
+                complained = True
                 pause.wait(1.0)
             else:
                 log.info("worker_starting", worker=self._id, device=self._settings.device, server=str(server))

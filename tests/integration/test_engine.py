@@ -1,0 +1,296 @@
+"""The engine's promises on the online lane, on real servers, with a model that is a Python function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from shared import keys
+from shared.columns import Array, Columns
+from tests.support.engines import (
+    BAD,
+    Caller,
+    Crashes,
+    Doubling,
+    beat,
+    engine,
+    entries,
+    predictor,
+    take_and_die,
+    with_group,
+)
+from tests.support.polling import eventually
+from tests.support.servers import Server
+from worker.engine import SickPredictorError
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(params=["valkey", "redis7"])
+def server(request: pytest.FixtureRequest) -> Server:
+    found: Server = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[redis.Redis]:
+    with server.client() as made:
+        made.flushdb()
+        yield made
+
+
+@pytest.fixture
+def caller(client: redis.Redis) -> Caller:
+    return Caller(client)
+
+
+def settled(client: redis.Redis, stream: str) -> bool:
+    return client.xlen(stream) == 0 and client.xpending(stream, keys.WORKER_GROUP)["pending"] == 0
+
+
+def test_a_lone_request_is_answered(server: Server, client: redis.Redis, caller: Caller) -> None:
+    double = predictor(Doubling())
+    with engine(server.url, double):
+        assert caller.values(caller.send(double, 3.0)) == [6.0]
+        eventually(lambda: settled(client, keys.online(double.key)))
+
+
+def test_requests_that_gather_while_a_batch_runs_form_the_next(server: Server, caller: Caller) -> None:
+    model = Doubling()
+    model.gate.clear()
+    double = predictor(model)
+    with engine(server.url, double):
+        first = caller.send(double, 0.0)
+        assert model.running.wait(10)
+        gathered = caller.send_all(double, [[float(i)] for i in range(11)])
+        model.gate.set()
+        caller.wait_for(first, *gathered)
+    assert model.batches == [1, 8, 3]
+
+
+def test_batches_form_across_gateways_and_each_gets_its_own_answers(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    model, other = Doubling(), Caller(client, "other:1")
+    model.gate.clear()
+    double = predictor(model)
+    with engine(server.url, double):
+        held = caller.send(double, 0.0)
+        assert model.running.wait(10)
+        mine, theirs = caller.send(double, 1.0), other.send(double, 2.0)
+        model.gate.set()
+        assert caller.values(held, mine) == [0.0, 2.0]
+        assert other.values(theirs) == [4.0]
+    assert model.batches == [1, 2]
+
+
+def test_a_batch_is_filled_by_rows_not_by_requests(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    model = Doubling()
+    double = predictor(model)
+    with_group(client, double)
+    ids = caller.send_all(double, [[1.0] * 5, [2.0] * 3, [3.0] * 4])
+    with engine(server.url, double):
+        caller.wait_for(*ids)
+    assert model.batches == [8, 4]
+
+
+def test_the_stream_with_the_oldest_head_goes_first(server: Server, caller: Caller) -> None:
+    order: list[str] = []
+    models = {name: predictor(_Noting(name, order), name) for name in ("one", "two", "three")}
+    sent = ["two", "three", "one"]
+    ids = [caller.send(models[name], 1.0) for name in sent]
+    with engine(server.url, *models.values()):
+        caller.wait_for(*ids)
+    assert order == sent
+
+
+def test_an_entry_past_its_deadline_is_dropped_without_a_run(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    model = Doubling()
+    double = predictor(model)
+    caller.send(double, 7.0, budget_ms=0)
+    with engine(server.url, double):
+        assert caller.values(caller.send(double, 1.0)) == [2.0]
+        eventually(lambda: settled(client, keys.online(double.key)))
+    assert sum(model.batches) == 1
+
+
+def test_only_the_bad_request_of_a_batch_fails(server: Server, caller: Caller) -> None:
+    double = predictor(Doubling())
+    ids = caller.send_all(double, [[1.0], [BAD], [3.0]])
+    with engine(server.url, double):
+        good, bad, last = caller.wait_for(*ids)
+    assert (good.columns, last.columns) == ([[2.0]], [[6.0]])
+    assert bad.failure is not None
+    assert bad.failure.code == "prediction_failed"
+
+
+def test_a_sick_predictor_blames_no_request_and_ends_the_engine(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    crashes, double = Crashes(), predictor(Doubling(sick=True))
+    caller.send(double, 1.0)
+    with engine(server.url, double, crashes=crashes) as sick:
+        eventually(lambda: not sick.is_alive())
+    assert [type(error) for error in crashes.errors] == [SickPredictorError]
+    with engine(server.url, predictor(Doubling()), worker_id="w:2"):
+        assert caller.values(1) == [2.0]
+
+
+def test_entries_of_a_dead_worker_are_claimed_and_run_alone(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    model = Doubling()
+    double = predictor(model)
+    ids = caller.send_all(double, [[1.0], [2.0], [3.0]])
+    take_and_die(client, double)
+    with engine(server.url, double):
+        assert caller.values(*ids) == [2.0, 4.0, 6.0]
+        eventually(lambda: len(client.xinfo_consumers(keys.online(double.key), keys.WORKER_GROUP)) == 1)
+    assert model.batches == [1, 1, 1]
+
+
+def test_entries_of_a_live_worker_are_left_to_it_until_its_batch_limit(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    double = predictor(Doubling())
+    held = caller.send(double, 1.0)
+    take_and_die(client, double, "alive:1")
+    beat(client, "alive:1")
+    with engine(server.url, double):
+        caller.wait_for(caller.send(double, 2.0))
+        assert held not in caller.answers
+    with engine(server.url, double, worker_id="w:2", batch_limit_s=0.001):
+        assert caller.values(held) == [2.0]
+
+
+def test_an_entry_that_ends_every_worker_is_given_up_and_its_neighbours_are_not(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    double = predictor(Doubling())
+    poison, neighbour = caller.send_all(double, [[1.0], [2.0]])
+    take_and_die(client, double)
+    first, _ = entries(client, keys.online(double.key))
+    # three workers marked a run of the first on its own, and ended
+    client.xclaim(keys.online(double.key), keys.WORKER_GROUP, "dead:4", 0, [first[0]], retrycount=4)
+    with engine(server.url, double, max_attempts=3):
+        given_up, good = caller.wait_for(poison, neighbour)
+    assert good.columns == [[4.0]]
+    assert given_up.failure is not None
+    assert given_up.failure.detail == "3 workers ended while they ran this request on its own."
+
+
+def test_a_lone_run_is_counted_before_it_begins(server: Server, client: redis.Redis, caller: Caller) -> None:
+    model = Doubling()
+    double = predictor(model)
+    held = caller.send(double, 1.0)
+    take_and_die(client, double)
+    model.gate.clear()
+    with engine(server.url, double):
+        assert model.running.wait(10)
+        pending = client.xpending_range(keys.online(double.key), keys.WORKER_GROUP, "-", "+", 10)
+        assert [item["times_delivered"] for item in pending] == [2]
+        model.gate.set()
+        caller.wait_for(held)
+
+
+def test_an_entry_taken_back_by_its_gateway_never_runs(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    model = Doubling()
+    double = predictor(model)
+    caller.send(double, 5.0)
+    client.xdel(keys.online(double.key), entries(client, keys.online(double.key))[0][0])
+    with engine(server.url, double):
+        caller.wait_for(caller.send(double, 1.0))
+    assert sum(model.batches) == 1
+
+
+def test_an_unreadable_entry_is_set_aside_and_stops_nobody(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    double = predictor(Doubling())
+    client.xadd(keys.online(double.key), {"m": b"\xc1 not an entry", "r": 1})
+    with engine(server.url, double):
+        assert caller.values(caller.send(double, 1.0)) == [2.0]
+        eventually(lambda: settled(client, keys.online(double.key)))
+
+
+def test_an_entry_whose_columns_are_not_the_models_fails_alone(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    double, odd = predictor(Doubling()), predictor(Doubling(), inputs=[_STRING], golden=[])
+    with_group(client, double)
+    ids = [*caller.send_all(double, [[1.0]]), caller.send(odd, "text"), *caller.send_all(double, [[3.0]])]
+    with engine(server.url, double):
+        first, wrong, last = caller.wait_for(*ids)
+    assert (first.columns, last.columns) == ([[2.0]], [[6.0]])
+    assert wrong.failure is not None
+
+
+def test_answers_to_a_gateway_that_is_gone_leave_nothing_behind(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    double = predictor(Doubling())
+    caller.send(double, 1.0)
+    client.delete(keys.reply(caller.name))
+    with engine(server.url, double):
+        eventually(lambda: settled(client, keys.online(double.key)))
+    assert not client.exists(keys.reply(caller.name))
+
+
+def test_answers_wait_while_the_servers_memory_is_full_and_none_is_lost(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    model = Doubling()
+    model.gate.clear()
+    double = predictor(model)
+    with engine(server.url, double):
+        held = caller.send(double, 1.0)
+        assert model.running.wait(10)
+        client.config_set("maxmemory", 1)
+        try:
+            model.gate.set()
+            eventually(lambda: model.batches)
+            pending = client.xpending(keys.online(double.key), keys.WORKER_GROUP)["pending"]
+            assert (pending, held in caller.answers) == (1, False)
+        finally:
+            client.config_set("maxmemory", 0)
+        assert caller.values(held) == [2.0]
+
+
+def test_an_engine_without_models_waits_and_stops(server: Server) -> None:
+    with engine(server.url) as idle:
+        assert idle.is_alive()
+
+
+def test_stopping_answers_what_is_in_hand(server: Server, caller: Caller) -> None:
+    model = Doubling()
+    model.gate.clear()
+    double = predictor(model)
+    with engine(server.url, double) as stopping:
+        held = caller.send(double, 1.0)
+        assert model.running.wait(10)
+        stopping.stop()
+        model.gate.set()
+        assert caller.values(held) == [2.0]
+
+
+class _Noting(Doubling):
+    """Writes down when it is called."""
+
+    def __init__(self, name: str, order: list[str]) -> None:
+        super().__init__()
+        self._name, self._order = name, order
+
+    def __call__(self, columns: Columns) -> Array:
+        self._order.append(self._name)
+        return super().__call__(columns)
+
+
+_STRING = {"name": "x", "type": "string", "example": "a"}

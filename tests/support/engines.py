@@ -1,0 +1,183 @@
+"""An engine in this process, on a real server, with models that are Python functions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import redis
+
+from shared import keys, messages
+from shared.columns import Array, Columns, encode_rows
+from shared.keys import ModelKey
+from shared.messages import SCHEMA, Answer, Entry, Reply
+from shared.repository import Manifest, ModelVersion
+from shared.specs import ModelSpec
+from tests.support.polling import eventually
+from tests.support.specimens import declaration
+from worker.engine import Engine
+from worker.online import OnlineLane
+from worker.predictors import Predictor
+from worker.watchdog import Watchdog
+
+BAD = -1.0
+"""The value of `x` that the toy model raises on."""
+
+
+@dataclass
+class Doubling:
+    """y = 2x. Raises where a bad row is in the batch; keeps the sizes of its batches; may be held up."""
+
+    batches: list[int] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+    running: threading.Event = field(default_factory=threading.Event)
+    sick: bool = False
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def __call__(self, columns: Columns) -> Array:
+        x = columns["x"]
+        self.running.set()
+        assert self.gate.wait(30)
+        self.batches.append(len(x))
+        if self.sick or BAD in x:
+            raise ValueError("a bad row")
+        return np.asarray(2 * x)
+
+
+def predictor(model: Callable[[Columns], Array], name: str = "double", **changes: object) -> Predictor:
+    """A predictor whose golden row says that 1 becomes 2."""
+    golden = [{"inputs": {"x": 1.0}, "outputs": {"y": 2.0}}]
+    spec = declaration(**({"name": name, "golden": golden, "batching": {"max_rows": 8}} | changes))
+    manifest = Manifest(
+        model=name, version="1.0.0", artifact="", sha256="", size_bytes=0, created_at="", frameworks={}
+    )
+    return Predictor(ModelVersion(spec, manifest, Path()), model)
+
+
+class Caller:
+    """A gateway as the engine sees it: sends entries, and reads its reply stream."""
+
+    def __init__(self, client: redis.Redis, name: str = "caller:1") -> None:
+        self.name = name
+        self._client = client
+        self._last = "0"
+        self._next_id = 0
+        self.answers: dict[int, Answer] = {}
+        self.replies: list[Reply] = []
+        client.xadd(keys.reply(name), {"beat": 1})
+
+    def send(self, to: Predictor, *xs: object, budget_ms: int = 10_000) -> int:
+        """One request. → its id."""
+        return self.send_all(to, [xs], budget_ms=budget_ms)[0]
+
+    def send_all(
+        self, to: Predictor, requests: Sequence[Sequence[object]], *, budget_ms: int = 10_000
+    ) -> list[int]:
+        """Requests that arrive together. → their ids."""
+        ids = []
+        with self._client.pipeline(transaction=True) as pipe:
+            for xs in requests:
+                self._next_id += 1
+                ids.append(self._next_id)
+                entry = self._entry(to.spec, self._next_id, xs, budget_ms)
+                pipe.xadd(
+                    keys.online(to.key), {messages.FIELD: messages.encode(entry), messages.ROWS: len(xs)}
+                )
+            pipe.execute()
+        return ids
+
+    def wait_for(self, *ids: int, limit_s: float = 10.0) -> list[Answer]:
+        eventually(lambda: set(ids) <= self._read().keys(), limit_s=limit_s)
+        return [self.answers[i] for i in ids]
+
+    def values(self, *ids: int) -> list[object]:
+        """The outputs of single-row requests."""
+        return [answer.columns[0][0] if answer.columns else None for answer in self.wait_for(*ids)]
+
+    def _entry(self, spec: ModelSpec, request: int, xs: Sequence[object], budget_ms: int) -> Entry:
+        columns = encode_rows(spec, [{"x": x} for x in xs])
+        return Entry(SCHEMA, self.name, request, 0, budget_ms, len(xs), columns)
+
+    def _read(self) -> dict[int, Answer]:
+        for entry_id, fields in entries(self._client, keys.reply(self.name), f"({self._last}"):
+            self._last = entry_id.decode()
+            if messages.FIELD in fields:
+                reply = messages.decode_reply(fields[messages.FIELD])
+                self.replies.append(reply)
+                self.answers |= {answer.id: answer for answer in reply.answers}
+        return self.answers
+
+
+class Crashes:
+    """What ended an engine on its own."""
+
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+
+    def __call__(self, error: BaseException) -> None:
+        self.errors.append(error)
+
+
+@contextmanager
+def engine(
+    url: str,
+    *predictors: Predictor,
+    worker_id: str = "w:1",
+    batch_limit_s: float = 20.0,
+    max_attempts: int = 3,
+    crashes: Crashes | None = None,
+) -> Iterator[Engine]:
+    """An engine that serves until the block ends."""
+    by_key: dict[ModelKey, Predictor] = {p.key: p for p in predictors}
+    lane = OnlineLane(
+        url, worker_id, {key: p.spec.batching.max_rows for key, p in by_key.items()}, batch_limit_s
+    )
+    started = Engine(
+        worker_id,
+        by_key,
+        lane,
+        Watchdog(60.0),
+        max_attempts=max_attempts,
+        on_crash=crashes if crashes is not None else _raise,
+    )
+    started.start()
+    try:
+        yield started
+    finally:
+        started.stop()
+        started.join(20)
+        assert not started.is_alive()
+
+
+def entries(client: redis.Redis, stream: str, after: str = "-") -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """The entries of a stream as they are: ids and fields in bytes."""
+    return cast(list[tuple[bytes, dict[bytes, bytes]]], client.xrange(stream, after))
+
+
+def beat(client: redis.Redis, worker_id: str) -> None:
+    """Let a worker count as alive for a while."""
+    client.hset(keys.worker(worker_id), "record", "{}")
+    client.expire(keys.worker(worker_id), 60)
+
+
+def take_and_die(client: redis.Redis, to: Predictor, worker_id: str = "dead:1", count: int = 100) -> None:
+    """What a worker leaves behind that was killed as it ran a batch: entries delivered, no heartbeat."""
+    with_group(client, to)
+    client.xreadgroup(keys.WORKER_GROUP, worker_id, {keys.online(to.key): ">"}, count=count)
+
+
+def with_group(client: redis.Redis, to: Predictor) -> None:
+    groups = client.xinfo_groups(keys.online(to.key)) if client.exists(keys.online(to.key)) else []
+    if not groups:
+        client.xgroup_create(keys.online(to.key), keys.WORKER_GROUP, id="0", mkstream=True)
+
+
+def _raise(error: BaseException) -> None:
+    raise error

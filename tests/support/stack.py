@@ -1,0 +1,152 @@
+"""A running Takt for tests: the real gateway and real Celery workers, as processes, on a real server."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from shared.settings import environment
+from tests.support.polling import eventually
+from tests.support.servers import free_port
+
+ROOT = Path(__file__).parents[2]
+STARTS_S = 60.0
+"""How long a worker may take to import its frameworks on a busy machine."""
+
+
+class Part:
+    """One process of the stack; its output goes to a file that a failing test shows."""
+
+    def __init__(self, name: str, command: list[str], settings: dict[str, str], folder: Path) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self._command = command
+        self._environment = environment(settings)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *self._command],
+                cwd=ROOT,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    def end(self, how: signal.Signals = signal.SIGTERM, *, limit_s: float = 30.0) -> int:
+        """Send a signal and wait for the end. → the exit status; negative: the signal that ended it."""
+        assert self._process is not None
+        if self.running:
+            self._process.send_signal(how)
+        return self._process.wait(timeout=limit_s)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self.end(signal.SIGKILL)
+
+
+class Stack:
+    """A gateway and workers on one server. Parts are started, stopped and killed as a test likes."""
+
+    def __init__(self, redis_url: str, folder: Path, **settings: str) -> None:
+        self.port = free_port()
+        self.folder = folder
+        self._settings = {
+            "redis_url": redis_url,
+            "models_dir": str(ROOT / "models"),
+            "payload_url": (folder / "payloads").as_uri(),
+            "run_dir": str(folder / "run"),
+            "port": str(self.port),
+            "shutdown_grace_s": "8",
+        } | settings
+        self.parts: dict[str, Part] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, *, timeout_s: float = 30.0) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=timeout_s)
+
+    def gateway(self, name: str = "gateway") -> Part:
+        """Start the gateway and wait until it lives."""
+        part = self._start(name, ["api"], {"gateway_name": name})
+        eventually(lambda: _answers(f"{self.url}/health/live") or self._alive(part), limit_s=STARTS_S)
+        return part
+
+    def worker(self, name: str, *, wait: bool = True, **settings: str) -> Part:
+        """Start a worker and, where told so, wait until it serves."""
+        part = self._start(name, ["worker", "run"], {"worker_name": name} | settings)
+        if wait:
+            eventually(lambda: self.serves(name) or self._alive(part), limit_s=STARTS_S, every_s=0.2)
+        return part
+
+    def serves(self, name: str) -> bool:
+        """Whether the worker of this name has a heartbeat that says so."""
+        return self.healthy(name) == 0
+
+    def healthy(self, name: str) -> int:
+        """The exit status of the health command."""
+        command = [sys.executable, "-m", "worker", "health"]
+        settings = environment(self._settings | {"worker_name": name})
+        return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, check=False).returncode
+
+    def stop(self) -> None:
+        for part in self.parts.values():
+            part.kill()
+
+    def logs(self) -> str:
+        return "\n".join(
+            f"── {p.name}\n{p.log.read_text(errors='replace')[-4000:]}" for p in self.parts.values()
+        )
+
+    def _start(self, name: str, command: list[str], settings: dict[str, str]) -> Part:
+        part = Part(name, command, self._settings | settings, self.folder)
+        self.parts[name] = part
+        part.start()
+        return part
+
+    def _alive(self, part: Part) -> bool:
+        assert part.running, f"{part.name} ended:\n{part.log.read_text(errors='replace')[-4000:]}"
+        return False
+
+
+@contextmanager
+def running(redis_url: str, folder: Path, **settings: str) -> Iterator[Stack]:
+    """A stack that ends with the block; its logs are printed where the block raises."""
+    stack = Stack(redis_url, folder, **settings)
+    try:
+        yield stack
+    except BaseException:
+        print(stack.logs())  # noqa: T201 - pytest shows it with the failure
+        raise
+    finally:
+        stack.stop()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=1.0).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def wait_until_ready(stack: Stack, *, limit_s: float = STARTS_S) -> None:
+    """Until a worker holds the default model and the queue answers."""
+    eventually(lambda: _answers(f"{stack.url}/health/ready"), limit_s=limit_s, every_s=0.1)
