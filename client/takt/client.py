@@ -57,7 +57,10 @@ class Takt:
     ) -> None:
         # longer than the longest wait that a gateway grants, so that the gateway's own answer comes first
         timeout = httpx.Timeout(timeout_s, connect=5.0)
-        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=timeout, transport=transport)
+        try:
+            self._http = httpx.Client(base_url=url.rstrip("/"), timeout=timeout, transport=transport)
+        except httpx.InvalidURL as error:
+            raise Refused(f"{url} is not a URL of a service: {error}") from error
         self.url = url
 
     def predict(self, row: InputRow, *, model: str | None = None, version: str | None = None) -> Json:
@@ -143,7 +146,7 @@ class Takt:
             answer = self._http.request(
                 method, path, content=content, headers={"Content-Type": "application/json"}
             )
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        except httpx.UnsupportedProtocol as error:
             raise Refused(f"{self.url} is not a URL of a service: {error}") from error
         except httpx.TransportError as error:
             raise Unreachable(f"{self.url} does not answer: {error or type(error).__name__}") from error

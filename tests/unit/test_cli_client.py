@@ -161,7 +161,8 @@ def test_a_service_that_is_not_there_is_exit_code_3_and_words() -> None:
     assert result.stdout == ""
 
 
-def test_a_url_that_is_none_is_exit_code_1_and_words() -> None:
-    result = CliRunner().invoke(app, ["status", "j1", "--url", "localhost:8000"])
+@pytest.mark.parametrize("url", ["localhost:8000", "http://localhost:port"])
+def test_a_url_that_is_none_is_exit_code_1_and_words(url: str) -> None:
+    result = CliRunner().invoke(app, ["status", "j1", "--url", url])
     assert result.exit_code == 1
     assert "is not a URL of a service" in result.stderr

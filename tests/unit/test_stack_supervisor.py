@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import psutil
 import pytest
 
 from stack.leash import Leash
@@ -20,6 +19,7 @@ from stack.refusals import PartFailed
 from stack.restarts import Backoff, Crashes
 from stack.supervisor import Supervisor
 from tests.support.polling import eventually
+from tests.support.processes import members
 
 FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
 
@@ -68,18 +68,6 @@ def part(
         environment=dict(os.environ),
         grace_s=grace_s,
     )
-
-
-def members(group: int) -> list[int]:
-    """Living processes of the group."""
-    found = []
-    for process in psutil.process_iter(["status"]):
-        try:
-            if os.getpgid(process.pid) == group and process.info["status"] != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-        except ProcessLookupError:
-            continue
-    return found
 
 
 def test_the_queue_is_ready_before_the_others_start_and_all_end_from_the_top(
