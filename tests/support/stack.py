@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -59,6 +60,13 @@ class Part:
     def kill(self) -> None:
         if self._process is not None:
             self.end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Stop the process where it stands, as a machine that hangs does."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
 
 
 class Stack:

@@ -1,0 +1,44 @@
+"""One running Takt for the tests that break nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from shared.settings import environment
+from tests.support.servers import Server
+from tests.support.stack import ROOT, Stack, running, wait_until_ready
+
+
+@pytest.fixture(scope="session")
+def models() -> Path:
+    """The shipped models, built where they are missing."""
+    folder = ROOT / "models"
+    command = [sys.executable, "-m", "worker", "build"]
+    subprocess.run(
+        command, cwd=ROOT, env=environment({"models_dir": str(folder)}), check=True, capture_output=True
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stack(valkey: Server, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A gateway and one worker that holds every model."""
+    with valkey.client() as client:
+        client.flushdb()
+    with running(valkey.url, tmp_path_factory.mktemp("stack")) as started:
+        started.gateway()
+        started.worker("worker")
+        wait_until_ready(started)
+        yield started
+
+
+@pytest.fixture
+def http(stack: Stack) -> Iterator[httpx.Client]:
+    with stack.client() as client:
+        yield client

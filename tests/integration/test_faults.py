@@ -1,0 +1,138 @@
+"""Parts are killed under load, and Redis goes away: what a client sees, and that everything heals."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.callers import IRIS, finished, predict_all
+from tests.support.polling import eventually
+from tests.support.servers import Server, valkey_binary
+from tests.support.stack import Stack, running, wait_until_ready
+
+pytestmark = pytest.mark.integration
+
+PREDICTION = {"prediction": "setosa", "confidence": 1.0, "model_version": "1.0.0"}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server of this test's own: it will be stopped."""
+    with Server(valkey_binary(), tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def stack(server: Server, models: Path, tmp_path: Path) -> Iterator[Stack]:
+    """A gateway and one worker that holds iris, on that server."""
+    with running(server.url, tmp_path, models="iris", lease_s="3") as started:
+        started.gateway()
+        started.worker("one")
+        wait_until_ready(started)
+        yield started
+
+
+async def test_kill_9_of_one_of_two_workers_under_load_fails_no_request(stack: Stack) -> None:
+    await asyncio.to_thread(stack.worker, "two")
+    load = asyncio.create_task(predict_all(stack.url, [dict(IRIS)] * 1500, connections=64))
+    async with httpx.AsyncClient(base_url=stack.url) as client:
+        while not load.done() and (await client.post("/predict", json=IRIS)).status_code != 200:
+            pass
+    stack.parts["one"].kill()
+    answers = await load
+    assert {answer.status_code for answer in answers} == {200}
+    assert {tuple(answer.json().items()) for answer in answers} == {tuple(PREDICTION.items())}
+
+
+async def test_kill_9_of_the_only_worker_fails_requests_by_their_deadline_and_its_restart_heals(
+    stack: Stack,
+) -> None:
+    load = asyncio.create_task(predict_all(stack.url, [dict(IRIS)] * 600, connections=64))
+    stack.parts["one"].kill()
+    answers = await load
+    assert {answer.status_code for answer in answers} <= {200, 503, 504}
+    for answer in answers:
+        if answer.status_code == 503:
+            assert int(answer.headers["Retry-After"]) >= 1
+    stack.parts["one"].start()
+    await asyncio.to_thread(wait_until_ready, stack)
+    answers = await predict_all(stack.url, [dict(IRIS)], connections=1)
+    assert [answer.status_code for answer in answers] == [200]
+
+
+async def test_redis_stopped_is_503_within_the_deadline_and_its_return_heals_both_programs(
+    stack: Stack, server: Server
+) -> None:
+    pids = {name: part.pid for name, part in stack.parts.items()}
+    load = asyncio.create_task(predict_all(stack.url, [dict(IRIS)] * 300, connections=16))
+    server.stop()
+    answers = await load
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    [refused] = await predict_all(stack.url, [dict(IRIS)], connections=1)
+    assert (refused.status_code, refused.json()["error"]) == (503, "queue_unavailable")
+    assert int(refused.headers["Retry-After"]) >= 1
+    async with httpx.AsyncClient(base_url=stack.url) as client:
+        assert (await client.get("/health/live")).status_code == 200
+        assert (await client.get("/health/ready")).status_code == 503
+    server.start()
+    await asyncio.to_thread(wait_until_ready, stack)
+    [answer] = await predict_all(stack.url, [dict(IRIS)], connections=1)
+    assert answer.json() == PREDICTION
+    assert {name: part.pid for name, part in stack.parts.items() if part.running} == pids
+
+
+def test_a_job_ends_although_its_worker_is_killed(stack: Stack, server: Server) -> None:
+    with stack.client() as http:
+        rows = [[5.1, 3.5, 1.4, 0.2]] * 60_000
+        location = http.post("/jobs", json={"model": "iris", "inputs": rows}).headers["Location"]
+        eventually(lambda: http.get(location).json()["state"] == "running")
+        stack.parts["one"].kill()
+        stack.worker("two")
+        job = finished(http, location, limit_s=60)
+    assert (job["state"], job["rows_succeeded"], job["rows_failed"]) == ("succeeded", 60_000, 0)
+
+
+def test_a_job_ends_although_redis_was_killed(stack: Stack, server: Server) -> None:
+    with stack.client() as http:
+        rows = [[5.1, 3.5, 1.4, 0.2]] * 60_000
+        location = http.post("/jobs", json={"model": "iris", "inputs": rows}).headers["Location"]
+        server.stop()
+        server.start()
+        job = finished_again(http, location)
+    assert (job["state"], job["rows_succeeded"]) == ("succeeded", 60_000)
+
+
+def finished_again(http: httpx.Client, location: str) -> dict[str, object]:
+    """A job once it has ended, through the time in which the gateway finds its server again."""
+    eventually(lambda: http.get(location).is_success, limit_s=20)
+    return finished(http, location, limit_s=60)
+
+
+async def test_sigterm_to_the_gateway_answers_what_it_took(stack: Stack) -> None:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=30) as client:
+        requests = [asyncio.create_task(client.post("/predict", json=IRIS)) for _ in range(50)]
+        await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
+        status = await asyncio.to_thread(stack.parts["gateway"].end, signal.SIGTERM)
+        answers = [task.result() for task in requests if not task.exception()]
+        refused = [task for task in requests if isinstance(task.exception(), httpx.ConnectError)]
+    assert status == 0
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(answers) + len(refused) == 50
+
+
+def test_sigterm_to_a_worker_hands_its_chunk_back_and_another_finishes_the_job(stack: Stack) -> None:
+    with stack.client() as http:
+        rows = [[5.1, 3.5, 1.4, 0.2]] * 120_000
+        location = http.post("/jobs", json={"model": "iris", "inputs": rows}).headers["Location"]
+        eventually(lambda: http.get(location).json()["state"] == "running")
+        assert stack.parts["one"].end(signal.SIGTERM) == 0
+        assert not stack.serves("one")
+        assert http.get(location).json()["state"] == "running"
+        stack.worker("two")
+        job = finished(http, location, limit_s=60)
+    assert (job["state"], job["rows_succeeded"]) == ("succeeded", 120_000)

@@ -1,0 +1,121 @@
+"""Takt's answers are the model's own, on both lanes and in every company."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from shared.repository import open_repository
+from tests.support.callers import batch_results, job_results, predict_all
+from tests.support.stack import ROOT, Stack
+
+pytestmark = pytest.mark.integration
+
+CLASSES = ["setosa", "versicolor", "virginica"]
+FEATURES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+
+
+@cache
+def flowers() -> list[list[float]]:
+    drawn: list[list[float]] = np.round(np.random.default_rng(7).uniform(0.0, 8.0, (1000, 4)), 2).tolist()
+    return drawn
+
+
+@cache
+def expected_flowers() -> list[dict[str, object]]:
+    """What the artifact itself says of every flower, in this process."""
+    import joblib
+
+    forest = joblib.load(ROOT / "models/iris/1.0.0/model.joblib")
+    forest.n_jobs = 1
+    probabilities = forest.predict_proba(np.array(flowers()))
+    return [{"prediction": CLASSES[p.argmax()], "confidence": float(p.max())} for p in probabilities]
+
+
+async def test_iris_answers_are_the_forests_in_every_batch_composition(models: Path, stack: Stack) -> None:
+    bodies: list[dict[str, object]] = [dict(zip(FEATURES, row, strict=True)) for row in flowers()[:300]]
+    for connections in (1, 7, 64):
+        some = bodies[: 20 if connections == 1 else 300]
+        answers = await predict_all(stack.url, some, connections=connections)
+        assert [a.json() for a in answers] == [
+            expected | {"model_version": "1.0.0"} for expected in expected_flowers()[: len(some)]
+        ]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 63, 64, 65, 1000])
+def test_iris_batches_of_every_size_are_the_forests(models: Path, http: httpx.Client, rows: int) -> None:
+    assert batch_results(http, "iris", flowers()[:rows]) == expected_flowers()[:rows]
+
+
+def test_an_iris_job_is_the_forests(models: Path, http: httpx.Client) -> None:
+    assert job_results(http, "iris", flowers()) == expected_flowers()
+
+
+def test_the_classifier_is_the_networks_to_four_decimals_on_both_lanes(
+    models: Path, http: httpx.Client
+) -> None:
+    import torch
+
+    rows = np.random.default_rng(3).normal(size=(200, 10)).round(3)
+    expected = np.round(_network(models)(torch.tensor(rows, dtype=torch.float32)), 4).tolist()
+    online = batch_results(http, "classifier", rows.tolist())
+    offline = job_results(http, "classifier", rows.tolist())
+    for answers in (online, offline):
+        assert np.abs(np.array([a["probabilities"] for a in answers]) - expected).max() <= 1.01e-4
+        assert [a["predicted_class"] for a in answers] == [int(np.argmax(p)) for p in expected]
+
+
+def test_quality_is_its_pipelines_on_both_lanes_with_missing_values(models: Path, http: httpx.Client) -> None:
+    import joblib
+    import pandas as pd
+
+    spec = open_repository(models).spec("quality")
+    given = spec.golden[0].inputs
+    missing = [_plain(given) | {field.name: None} for field in spec.inputs if field.nullable]
+    rows = [*missing, _plain(given)]
+    frame = pd.DataFrame([dict(given) | {k: None for k, v in row.items() if v is None} for row in rows])
+    for field in spec.inputs:
+        if field.type == "datetime":
+            frame[field.name] = pd.to_datetime(frame[field.name]).dt.tz_localize(None)
+        elif field.type in ("float", "int64"):
+            frame[field.name] = pd.to_numeric(frame[field.name])
+    pipeline = joblib.load(models / "quality/1.0.0/model.joblib")
+    probabilities = pipeline.predict_proba(frame[spec.input_names])
+    expected = [spec.classes[int(p.argmax())] for p in probabilities]
+    label = next(output.name for output in spec.outputs if output.view == "label")
+    online, offline = batch_results(http, "quality", rows), job_results(http, "quality", rows)
+    assert online == offline
+    assert [answer[label] for answer in online] == expected
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}
+
+
+def _network(models: Path) -> Any:
+    """The guide's way to answer: load the state_dict, softmax the logits."""
+    import importlib.util
+
+    import torch
+
+    found = importlib.util.spec_from_file_location("network", models / "classifier/network.py")
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    folder = models / "classifier/1.0.0"
+    artifact = next(path for path in folder.iterdir() if path.suffix == ".pt")
+    network = module.SimpleClassifier(input_dim=10, hidden_dim=64, output_dim=3)
+    network.load_state_dict(torch.load(artifact, weights_only=True))
+    network.eval()
+
+    def answer(rows: torch.Tensor) -> Any:
+        with torch.inference_mode():
+            return torch.softmax(network(rows), dim=1).numpy().astype(np.float64)
+
+    return answer
