@@ -27,7 +27,10 @@ class Doorbell:
     def __init__(self, settings: Settings) -> None:
         # without Celery's Django fixup, which would import celery.worker
         self._celery = Celery("takt-gateway", set_as_current=False, fixups=[])
-        self._celery.conf.update(celery_settings(settings))
+        chosen = celery_settings(settings)
+        # kombu would otherwise try to connect for ever, and ring long after
+        chosen["broker_transport_options"] |= {"max_retries": 1, "interval_start": 0}
+        self._celery.conf.update(chosen)
         self._rings: Queue[ModelKey | None] = Queue(MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
 
@@ -37,6 +40,11 @@ class Doorbell:
                 self._rings.put_nowait(key)
         except Full:
             log.warning("doorbells_dropped", key=key)
+
+    @property
+    def ringing(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         self._thread.start()

@@ -18,6 +18,8 @@ class Link:
 
     def __init__(self) -> None:
         self.up = False
+        self.breaks = 0
+        """How often it broke: what was made before the last break may be gone."""
         self._failures = 0
 
     def works(self) -> None:
@@ -30,6 +32,7 @@ class Link:
         if self.up or not self._failures:
             log.warning("queue_lost", error=_name(error))
         self.up = False
+        self.breaks += 1
         self._failures += 1
 
     @property

@@ -18,11 +18,13 @@ class Loops:
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
 
     def start(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
-        self._tasks.append(asyncio.create_task(_repeat(name, step), name=name))
+        self._tasks.append(asyncio.create_task(self._repeat(name, step), name=name))
 
     async def stop(self) -> None:
+        self._stopping = True  # a client library may swallow a cancellation: the step is then the last
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -30,12 +32,11 @@ class Loops:
                 await task
         self._tasks.clear()
 
-
-async def _repeat(name: str, step: Callable[[], Awaitable[None]]) -> None:
-    # a bug in one step must not silence all later ones: it is logged, and the loop goes on
-    while True:
-        try:
-            await step()
-        except Exception:
-            log.exception("loop_step_failed", loop=name)
-            await asyncio.sleep(PAUSE_AFTER_BUG_S)
+    async def _repeat(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        # a bug in one step must not silence all later ones: it is logged, and the loop goes on
+        while not self._stopping:
+            try:
+                await step()
+            except Exception:
+                log.exception("loop_step_failed", loop=name)
+                await asyncio.sleep(PAUSE_AFTER_BUG_S)

@@ -51,7 +51,13 @@ class OnlineLane:
         self._clock = clock
         self._replies = ReplyStream(client, self.gateway, clock)
         self._outbox = Outbox(client, self.gateway, self.pending, link, clock)
+        self._opened_after_breaks = 0
         self._loops = Loops()
+
+    @property
+    def up(self) -> bool:
+        """Whether Redis answers, as far as is known."""
+        return self._link.up
 
     def start(self) -> None:
         self._loops.start("online_writer", self._outbox.write)
@@ -111,11 +117,16 @@ class OnlineLane:
         await asyncio.sleep(SWEEP_EVERY_S)
         self.sweep()
 
+    async def _open(self) -> None:
+        breaks = self._link.breaks
+        await self._replies.open()
+        self._opened_after_breaks = breaks
+        self._link.works()
+
     async def _read(self) -> None:
         try:
-            if not self._replies.is_open:
-                await self._replies.open()
-                self._link.works()
+            if not self._replies.is_open or self._opened_after_breaks != self._link.breaks:
+                await self._open()
             replies = await self._replies.read()
         except (RedisError, OSError, UnsupportedServer) as error:
             self._replies.lost()

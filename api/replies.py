@@ -81,7 +81,7 @@ class ReplyStream:
 
     async def _tend(self) -> None:
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.xtrim(self._stream, minid=self._read_to.decode(), approximate=True)
+        pipeline.xtrim(self._stream, minid=self._read_to.decode(), approximate=False)
         pipeline.expire(self._stream, TTL_S)
         _, alive = await pipeline.execute()
         self._tended_s = self._clock()

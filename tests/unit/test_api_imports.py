@@ -1,0 +1,26 @@
+"""What the gateway must never load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys
+from api.doorbell import Doorbell
+from api.main import create_app
+from shared.settings import Settings
+doorbell = Doorbell(Settings(redis_url="redis://127.0.0.1:1/0"))
+doorbell.start()
+doorbell("iris@1.0.0", 1)
+doorbell.stop()
+print("\\n".join(sys.modules))
+"""
+
+
+def test_the_gateway_loads_no_framework_and_no_celery_worker() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "celery" in loaded
+    forbidden = ("sklearn", "torch", "joblib", "pandas", "scipy", "worker", "celery.worker")
+    assert [name for name in loaded if name.startswith(forbidden)] == []

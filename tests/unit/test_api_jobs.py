@@ -1,0 +1,233 @@
+"""Jobs over HTTP: rows before chunks, results in order, one owner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pyarrow as pa
+import pytest
+from fakeredis import FakeStrictRedis
+
+from api.doorbell import Doorbell
+from api.gateway import Gateway
+from api.principals import ANONYMOUS, Principal, principal
+from api.results import pieces_of
+from api.submissions import chunks_of, read_submission
+from api.validation import RowValidator
+from shared.errors import InvalidInput
+from shared.ledger import ChunkRecord, ChunkState, Ledger
+from shared.payloads import result_path, rows_path
+from shared.settings import Settings
+from shared.tables import read_ipc, result_schema, write_ipc
+from tests.unit.gateway_fakes import IRIS, IRIS_KEY, MODELS, FakeRedis, running_gateway, until
+
+iris = RowValidator(IRIS)
+
+
+@pytest.fixture
+def client() -> FakeRedis:
+    return FakeRedis()
+
+
+@pytest.fixture
+async def stage(client: FakeRedis, tmp_path: Path) -> AsyncIterator[tuple[Gateway, httpx.AsyncClient]]:
+    built(tmp_path / "models")
+    async with running_gateway(
+        client, tmp_path / "payloads", models_dir=tmp_path / "models", chunk_rows=2, max_job_body_bytes=10_000
+    ) as (gateway, http):
+        gateway.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
+        await until(lambda: gateway.link.up)
+        yield gateway, http
+
+
+def built(models: Path) -> None:
+    """A repository whose iris is built, as far as a gateway looks: its manifest."""
+    folder = models / "iris" / "1.0.0"
+    folder.mkdir(parents=True)
+    (models / "iris" / "model.toml").write_bytes((MODELS / "iris" / "model.toml").read_bytes())
+    manifest = {
+        "model": "iris",
+        "version": "1.0.0",
+        "artifact": "model.joblib",
+        "sha256": "ab" * 32,
+        "size_bytes": 1,
+        "created_at": "2026-01-01T00:00:00Z",
+        "frameworks": {},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+async def run_chunks(gateway: Gateway, job_id: str, *, failing: int | None = None) -> None:
+    """What a worker does: claim, predict (each row's first input), store, commit."""
+    client = FakeStrictRedis(server=gateway.client.server)  # type: ignore[attr-defined]
+    ledger = Ledger(client, lambda *_: None, worker="w", lease_s=30, max_attempts=5)
+    while claim := ledger.claim(IRIS_KEY):
+        rows = read_ipc(gateway.payloads.get(rows_path(job_id, claim.index))).to_pylist()
+        results = [
+            {"prediction": None, "confidence": None, "error": "no such iris"}
+            if row["sepal_length"] == failing
+            else {"prediction": "setosa", "confidence": row["sepal_length"], "error": None}
+            for row in rows
+        ]
+        schema = result_schema(IRIS)
+        data = write_ipc([pa.RecordBatch.from_pylist(results, schema=schema)], schema)
+        gateway.payloads.put(result_path(job_id, claim.index, claim.token), data)
+        failed = sum(result["error"] is not None for result in results)
+        ledger.commit(IRIS_KEY, claim, rows_succeeded=len(rows) - failed, rows_failed=failed)
+
+
+def submission(rows: int, **more: Any) -> dict[str, Any]:
+    return {"model": "iris", "inputs": [[i, 1, 1, 1] for i in range(rows)]} | more
+
+
+async def test_a_job_is_accepted_pinned_and_found_at_its_location(
+    stage: tuple[Gateway, httpx.AsyncClient],
+) -> None:
+    _, http = stage
+    answer = await http.post("/jobs", json=submission(5, reference="lot 7", tags=["mes"]))
+    assert answer.status_code == 202
+    assert int(answer.headers["retry-after"]) > 0
+    job = (await http.get(answer.headers["location"])).json()
+    assert job == answer.json()
+    assert (job["state"], job["rows_total"], job["digest"]) == ("queued", 5, "ab" * 32)
+    assert (job["version"], job["reference"], job["tags"]) == ("1.0.0", "lot 7", ["mes"])
+
+
+async def test_results_come_in_the_order_of_the_inputs(stage: tuple[Gateway, httpx.AsyncClient]) -> None:
+    gateway, http = stage
+    job = (await http.post("/jobs", json=submission(5))).json()
+    waiting = await http.get(job["links"]["results"])
+    assert (waiting.status_code, waiting.json()["error"]) == (409, "results_not_ready")
+    await run_chunks(gateway, job["id"], failing=3)
+    done = (await http.get(job["links"]["self"])).json()
+    assert (done["state"], done["rows_succeeded"], done["rows_failed"]) == ("succeeded", 4, 1)
+    results = (await http.get(job["links"]["results"])).json()
+    assert results == {
+        "job_id": job["id"],
+        "results": [
+            {"error": "no such iris"} if i == 3 else {"prediction": "setosa", "confidence": float(i)}
+            for i in range(5)
+        ],
+        "total_count": 5,
+    }
+    page = (await http.get(job["links"]["results"], params={"offset": 1, "limit": 2})).json()
+    assert page["results"] == results["results"][1:3]
+    beyond = (await http.get(job["links"]["results"], params={"offset": 9})).json()
+    assert beyond == {"job_id": job["id"], "results": [], "total_count": 5}
+
+
+async def test_a_result_that_is_gone_is_an_honest_error(stage: tuple[Gateway, httpx.AsyncClient]) -> None:
+    gateway, http = stage
+    job = (await http.post("/jobs", json=submission(1))).json()
+    await run_chunks(gateway, job["id"])
+    gateway.payloads.remove_job(job["id"])
+    answer = await http.get(job["links"]["results"])
+    assert (answer.status_code, answer.json()["error"]) == (503, "payload_unavailable")
+    assert "file:" not in answer.text
+
+
+async def test_an_invalid_row_is_refused_and_no_job_exists(
+    stage: tuple[Gateway, httpx.AsyncClient], client: FakeRedis
+) -> None:
+    _, http = stage
+    rows = [[1, 1, 1, 1]] * 3 + [[1, "x", 1, 1]]
+    answer = await http.post("/jobs", json={"model": "iris", "inputs": rows})
+    assert answer.status_code == 422
+    (problem,) = answer.json()["detail"]
+    assert (problem["row"], problem["field"]) == (3, "sepal_width")
+    assert [key for key in await client.keys("*job*") if b":job:" in key] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"model": "nope"}, 404),
+        ({"version": "9.9.9"}, 404),
+        ({"version": "../../iris/1.0.0"}, 404),
+        ({"inputs": []}, 422),
+        ({"inputs": 5}, 422),
+        ({"model": 5}, 422),
+        ({"unknown": 1}, 422),
+        ({"tags": ["x"] * 21}, 422),
+        ({"reference": "x" * 9_999}, 413),
+    ],
+)
+async def test_a_wrong_submission_is_refused(
+    stage: tuple[Gateway, httpx.AsyncClient], changes: dict[str, Any], status: int
+) -> None:
+    _, http = stage
+    assert (await http.post("/jobs", json=submission(1) | changes)).status_code == status
+
+
+async def test_anothers_job_is_not_found(stage: tuple[Gateway, httpx.AsyncClient]) -> None:
+    _, http = stage
+    job = (await http.post("/jobs", json=submission(1))).json()
+    app = http._transport.app  # type: ignore[attr-defined]  # the application under test
+
+    async def another() -> Principal:
+        return Principal("another")
+
+    app.dependency_overrides[principal] = another
+    for link in job["links"].values():
+        assert (await http.get(link)).json()["error"] == "job_not_found"
+
+
+async def test_while_redis_is_away_jobs_are_refused_with_a_time(
+    stage: tuple[Gateway, httpx.AsyncClient], client: FakeRedis
+) -> None:
+    _, http = stage
+    client.server.connected = False
+    answer = await http.post("/jobs", json=submission(1))
+    assert (answer.status_code, answer.json()["error"]) == (503, "queue_unavailable")
+    assert answer.headers["retry-after"]
+
+
+def test_chunks_hold_all_rows_in_order_within_their_limits() -> None:
+    rows = [msgspec.Raw(b"[%d,1,1,1]" % (i % 10)) for i in range(2500)]
+    by_rows = chunks_of(iris, rows, chunk_rows=1000, chunk_bytes=10**9)
+    by_bytes = chunks_of(iris, rows, chunk_rows=10**9, chunk_bytes=1)
+    assert [chunk.rows for chunk in by_rows] == [1000, 1000, 500]
+    assert [chunk.rows for chunk in by_bytes] == [1000, 1000, 500]  # a slice is never cut
+    lengths = [v for chunk in by_rows for v in read_ipc(chunk.data)["sepal_length"].to_pylist()]
+    assert lengths == [float(i % 10) for i in range(2500)]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"model":"\xff"}', b'{"model":"iris","inputs":[NaN]}'])
+def test_a_body_that_is_no_submission_is_invalid(body: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        read_submission(body)
+
+
+def test_a_submission_nested_too_deeply_is_invalid() -> None:
+    with pytest.raises(InvalidInput, match="not a job"):
+        read_submission(b'{"model":"iris","inputs":[' + b"[" * 100_000)
+
+
+def test_pieces_cover_exactly_the_rows_that_were_asked_for() -> None:
+    chunks = [ChunkRecord(index=i, state=ChunkState.DONE, rows=3, attempts=1) for i in range(3)]
+
+    def rows(offset: int, limit: int | None) -> list[int]:
+        pieces = pieces_of(chunks, offset, limit)
+        return [p.chunk.index * 3 + row for p in pieces for row in range(p.start, p.stop)]
+
+    for offset in range(11):
+        for limit in (None, 0, 1, 4, 20):
+            stop = 9 if limit is None else offset + limit
+            assert rows(offset, limit) == list(range(9))[offset:stop]
+
+
+def test_a_doorbell_that_cannot_be_rung_disturbs_nobody() -> None:
+    doorbell = Doorbell(Settings(redis_url="redis://127.0.0.1:1/0"))  # nobody listens there
+    doorbell.start()
+    doorbell(IRIS_KEY, 3)
+    doorbell.stop()
+    assert not doorbell.ringing
+
+
+async def test_until_access_control_everybody_is_anonymous() -> None:
+    assert await principal() is ANONYMOUS
