@@ -54,4 +54,6 @@ def configure_logging(settings: Settings) -> None:
 def _rendering(settings: Settings) -> list[Processor]:
     if settings.log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # not rich's: it is slow, and would print local variables, inputs and secrets among them
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
