@@ -78,6 +78,21 @@ def jobs() -> str:
     return f"{PREFIX}:jobs"
 
 
+def owner_jobs(owner: str) -> str:
+    """Sorted set: one owner's jobs by creation time."""
+    return f"{PREFIX}:jobs:{owner}"
+
+
+def expiring() -> str:
+    """Sorted set: ended jobs by the end of their retention, in ms of Redis TIME."""
+    return f"{PREFIX}:expiring"
+
+
+def idempotency(name: str) -> str:
+    """Hash with a TTL: which job an owner's Idempotency-Key stands for, and the digest of its body."""
+    return f"{PREFIX}:idempotency:{name}"
+
+
 def workers() -> str:
     """Sorted set: worker ids by their last heartbeat, in ms of Redis TIME."""
     return f"{PREFIX}:workers"

@@ -29,6 +29,8 @@ from worker.predictors import Predictor
 log = structlog.get_logger(__name__)
 
 RETRY_S = 0.5
+LOOK_EVERY_S = 0.5
+"""How soon a chunk learns that its job was canceled or paused."""
 
 
 @dataclass
@@ -139,7 +141,7 @@ class ChunkRunner:
     def _see_through(self, predictor: Predictor, held: Claim) -> str:
         work = self._load(predictor, held)
         self._engine.submit(work)
-        while not work.ended.wait(self._lease_s / 3):
+        while not work.ended.wait(min(self._lease_s / 3, LOOK_EVERY_S)):
             if not self._renewed(held):
                 work.stop()
         if not work.complete:

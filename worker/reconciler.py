@@ -63,9 +63,12 @@ class Reconciler(threading.Thread):
                 log.warning("reconcile_failed", reason=str(error))
 
     def reconcile(self) -> None:
-        """One pass: expired leases, broken uploads, doorbells."""
+        """One pass: expired leases, broken uploads, retention, doorbells."""
         for job_id in self._ledger.expire():
             log.warning("upload_interrupted", job_id=job_id)
+            self._store.remove_job(job_id)
+        for job_id in self._ledger.retire():
+            log.info("job_retired", job_id=job_id)
             self._store.remove_job(job_id)
         for key, ready in self._ledger.ready().items():
             if ready:

@@ -16,6 +16,7 @@ from shared.ledger.records import (
     JobState,
     NewJob,
     Outcome,
+    Reservation,
     new_job_id,
 )
 
@@ -30,5 +31,6 @@ __all__ = [
     "Ledger",
     "NewJob",
     "Outcome",
+    "Reservation",
     "new_job_id",
 ]

@@ -6,7 +6,7 @@ Both ring the doorbell where a transition left chunks ready; ringing needs Celer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
@@ -19,8 +19,10 @@ from shared.ledger.records import (
     ChunkRecord,
     Claim,
     JobRecord,
+    JobState,
     NewJob,
     Outcome,
+    Reservation,
     chunks_from_hash,
     job_from_hash,
     new_token,
@@ -60,12 +62,57 @@ class AsyncLedger:
         await self._run(transitions.seal(job_id))
         return await self.read(job_id)
 
+    async def cancel(self, job_id: str) -> JobState:
+        """No chunk starts any more; the job is `canceling` until none runs. Raises JobNotFound, JobExpired."""
+        return await self._run(transitions.cancel(job_id))
+
+    async def pause(self, job_id: str) -> JobState:
+        """No chunk starts until `resume`. → the state: another than `paused` where it cannot pause."""
+        return await self._run(transitions.pause(job_id))
+
+    async def resume(self, job_id: str, key: ModelKey) -> JobState:
+        """Go on. → the state; a job that was not paused stays as it is."""
+        resumed = await self._run(transitions.resume(job_id))
+        self._ring(key, min(resumed.ready, MOST_RINGS))
+        return resumed.state
+
+    async def prioritize(self, job_id: str, priority: int) -> JobState:
+        """Another weight, 0–9, from the next claim on."""
+        return await self._run(transitions.prioritize(job_id, priority))
+
+    async def delete(self, job_id: str) -> bool:
+        """Forget a job that has ended; its rows and results are the caller's to remove. → whether it had."""
+        return await self._run(transitions.delete(job_id))
+
+    async def reserve(self, name: str, job_id: str) -> Reservation | None:
+        """Lease an idempotency key while a body is read. → None: it is this job's; else whose it is."""
+        return await self._run(transitions.reserve(name, job_id, lease_ms=self._lease_ms))
+
+    async def bind(self, name: str, job_id: str, digest: str, *, keep_s: float) -> bool:
+        """Let an idempotency key stand for a whole body. → whether it was still this job's."""
+        return await self._run(transitions.bind(name, job_id, digest, keep_ms=round(keep_s * 1000)))
+
     async def fail_job(self, job_id: str, code: str, detail: str) -> bool:
         return await self._run(transitions.fail_job(job_id, code, detail))
 
     async def read(self, job_id: str) -> JobRecord:
         """Raises JobNotFound."""
         return job_from_hash(job_id, await self._client.hgetall(keys.job(job_id)))
+
+    async def newest(self, owner: str | None, *, before_ms: int | None, most: int) -> list[JobRecord]:
+        """Jobs by their creation, newest first: of one owner, or of all; those created before a time."""
+        index = keys.jobs() if owner is None else keys.owner_jobs(owner)
+        below = "+inf" if before_ms is None else f"({before_ms}"
+        ids: Any = await self._client.zrange(
+            index, below, "-inf", desc=True, byscore=True, offset=0, num=most
+        )
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id in ids:
+            pipeline.hgetall(keys.job(job_id.decode()))
+        found = zip(ids, await pipeline.execute(), strict=True)
+        return [
+            job_from_hash(job_id.decode(), fields) for job_id, fields in found if b"created_at_ms" in fields
+        ]
 
     async def chunks(self, job_id: str) -> list[ChunkRecord]:
         """The job's chunks in the order of their rows."""
@@ -104,10 +151,14 @@ class Ledger:
         """→ whether the lease is still held; once it is not, the chunk's work must stop."""
         return self._run(transitions.renew(held, lease_ms=self._lease_ms))
 
-    def commit(self, key: ModelKey, held: Claim, *, rows_succeeded: int, rows_failed: int) -> Outcome:
+    def commit(
+        self, key: ModelKey, held: Claim, *, rows_succeeded: int, rows_failed: int, first_error: str = ""
+    ) -> Outcome:
         """Count a stored result, once and only under the current token; ring if anything is ready."""
         committed = self._run(
-            transitions.commit(held, rows_succeeded=rows_succeeded, rows_failed=rows_failed)
+            transitions.commit(
+                held, rows_succeeded=rows_succeeded, rows_failed=rows_failed, first_error=first_error
+            )
         )
         if committed.ready:
             self._ring(key, 1)
@@ -121,6 +172,10 @@ class Ledger:
     def expire(self) -> list[str]:
         """Bring back what expired leases held. → jobs whose upload broke off."""
         return self._run(transitions.expire())
+
+    def retire(self) -> list[str]:
+        """End the retention of jobs whose time has come. → those jobs; their data may go."""
+        return self._run(transitions.retire())
 
     def ready(self) -> dict[ModelKey, int]:
         """Ready chunks by model version."""

@@ -9,14 +9,18 @@ from uuid import uuid4
 
 import msgspec
 
-from shared.errors import JobNotFound
+from shared.errors import JobExpired, JobNotFound
 from shared.keys import ModelKey, model_key
+
+_TOMBSTONE = b"expired"
 
 
 class JobState(StrEnum):
     UPLOADING = "uploading"  # its rows are still coming in; chunks that are stored may run already
     QUEUED = "queued"  # all rows are here, no chunk has started
     RUNNING = "running"  # at least one chunk has started
+    PAUSED = "paused"  # no chunk starts until it is resumed
+    CANCELING = "canceling"  # no chunk starts any more; what runs stops at its next slice
     SUCCEEDED = "succeeded"  # every chunk has ended; single rows may have failed
     FAILED = "failed"  # ended early, `error` says why
     CANCELED = "canceled"  # ended by its owner
@@ -44,6 +48,12 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     reference: str = ""
     tags: tuple[str, ...] = ()
     priority: int = 5  # 0–9, as weight: 9 gets ten times the rows of 0
+    retention_ms: int = 7 * 86_400_000  # from its end on
+    max_errors: int | None = None  # rows that may fail; none: any number
+    max_error_share: float | None = None  # of all rows, judged once the total is known
+    id_column: str = ""  # kept columns of the input that come back in the result
+    keep_columns: tuple[str, ...] = ()
+    idempotency: str = ""  # the reservation that it holds, see `shared.keys.idempotency`
 
     @property
     def key(self) -> ModelKey:
@@ -76,7 +86,11 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     rows_failed: int
     chunks_total: int
     chunks_ended: int
+    chunks_leased: int
     error: JobError | None
+    expires_at_ms: int | None  # once it has ended
+    id_column: str
+    keep_columns: tuple[str, ...]
 
     @property
     def key(self) -> ModelKey:
@@ -85,6 +99,13 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def rows_done(self) -> int:
         return self.rows_succeeded + self.rows_failed
+
+
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom an Idempotency-Key belongs to. `digest` is empty while that job's body is still being read."""
+
+    job_id: str
+    digest: str
 
 
 class ChunkRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,24 +158,39 @@ def job_fields(job: NewJob) -> list[str]:
         "digest": job.digest,
         "owner": job.owner,
         "reference": job.reference,
-        "tags": msgspec.json.encode(job.tags).decode(),
+        "tags": _text(job.tags),
         "priority": str(job.priority),
+        "retention_ms": str(job.retention_ms),
+        "max_errors": "" if job.max_errors is None else str(job.max_errors),
+        "max_error_share": "" if job.max_error_share is None else str(job.max_error_share),
+        "id_column": job.id_column,
+        "keep_columns": _text(job.keep_columns),
+        "idempotency": job.idempotency,
     }
     return [part for item in record.items() for part in item]
+
+
+def _text(names: tuple[str, ...]) -> str:
+    return msgspec.json.encode(names).decode()
 
 
 def job_from_hash(job_id: str, fields: Mapping[Any, Any]) -> JobRecord:
     """The record of a raw hash (Any: redis-py's own types, bytes here).
 
-    Raises JobNotFound where there is no such hash.
+    Raises JobNotFound where there is no such hash, and JobExpired where a tombstone stands for it.
     """
     if not fields:
         raise JobNotFound(f"There is no job {job_id!r}.")
+    if fields[b"state"] == _TOMBSTONE:
+        raise JobExpired(f"Job {job_id!r} was here; its retention is over and its data is gone.")
     values: dict[str, object] = {name.decode(): value.decode() for name, value in fields.items()}
-    values["tags"] = msgspec.json.decode(fields[b"tags"])
+    for name in ("tags", "keep_columns"):
+        values[name] = msgspec.json.decode(fields[name.encode()])
+    if fields.get(b"finished_at_ms"):
+        values["expires_at_ms"] = int(fields[b"finished_at_ms"]) + int(fields[b"retention_ms"])
     if b"error_code" in fields:
         values["error"] = {"code": values["error_code"], "detail": values["error_detail"]}
-    blank = dict.fromkeys(("started_at_ms", "finished_at_ms", "rows_total", "error"))
+    blank = dict.fromkeys(("started_at_ms", "finished_at_ms", "rows_total", "error", "expires_at_ms"))
     return msgspec.convert(blank | values, JobRecord, strict=False)
 
 

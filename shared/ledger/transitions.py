@@ -14,9 +14,9 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from shared import keys
-from shared.errors import JobNotFound
+from shared.errors import JobExpired, JobNotFound
 from shared.keys import ModelKey
-from shared.ledger.records import Claim, JobState, NewJob, Outcome, job_fields
+from shared.ledger.records import Claim, JobState, NewJob, Outcome, Reservation, job_fields
 
 T = TypeVar("T")
 
@@ -31,6 +31,10 @@ _NAMES = msgspec.json.encode(
         "active_models": keys.active_models(),
         "leases": keys.leases(),
         "jobs": keys.jobs(),
+        "events": keys.job_events("{}"),
+        "owner_jobs": keys.owner_jobs("{}"),
+        "expiring": keys.expiring(),
+        "idempotency": keys.idempotency("{}"),
     }
 )
 
@@ -66,6 +70,12 @@ class Committed:
     ready: int
 
 
+@dataclass(frozen=True)
+class Resumed:
+    state: JobState
+    ready: int
+
+
 def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
     """A job that is `uploading`, held by its gateway's lease. → ms of its creation."""
 
@@ -74,7 +84,7 @@ def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
             raise ValueError(f"job id {job.id} is taken")
         return int(answer)
 
-    return Transition("open", (job.id, token, lease_ms, *job_fields(job)), created)
+    return Transition("open", (job.id, job.owner, token, lease_ms, *job_fields(job)), created)
 
 
 def append_chunks(job_id: str, rows: Sequence[int], *, lease_ms: int) -> Transition[Appended]:
@@ -123,13 +133,14 @@ def renew(held: Claim, *, lease_ms: int) -> Transition[bool]:
     return Transition("renew", (held.job_id, held.index, held.token, lease_ms), bool)
 
 
-def commit(held: Claim, *, rows_succeeded: int, rows_failed: int) -> Transition[Committed]:
+def commit(held: Claim, *, rows_succeeded: int, rows_failed: int, first_error: str) -> Transition[Committed]:
     """Count a stored result, once."""
 
     def committed(answer: Any) -> Committed:
         return Committed(Outcome(answer[0].decode()), int(answer[1]))
 
-    return Transition("commit", (held.job_id, held.index, held.token, rows_succeeded, rows_failed), committed)
+    counts = (rows_succeeded, rows_failed)
+    return Transition("commit", (held.job_id, held.index, held.token, *counts, first_error), committed)
 
 
 def hand_back(held: Claim, *, at_fault: bool) -> Transition[int]:
@@ -140,6 +151,65 @@ def hand_back(held: Claim, *, at_fault: bool) -> Transition[int]:
 def expire(*, most: int = 1000) -> Transition[list[str]]:
     """Bring back what expired leases held. → jobs whose upload broke off."""
     return Transition("expire", (most,), lambda answer: [job_id.decode() for job_id in answer])
+
+
+def cancel(job_id: str) -> Transition[JobState]:
+    """Start no chunk any more. Raises JobNotFound."""
+    return Transition("cancel", (job_id,), _state_of(job_id))
+
+
+def pause(job_id: str) -> Transition[JobState]:
+    """Start no chunk until `resume`; a job that is neither queued nor running stays as it is."""
+    return Transition("pause", (job_id,), _state_of(job_id))
+
+
+def resume(job_id: str) -> Transition[Resumed]:
+    """Go on; a job that is not paused stays as it is."""
+
+    def resumed(answer: Any) -> Resumed:
+        return Resumed(_state_of(job_id)(answer[0] if answer else None), int(answer[1]) if answer else 0)
+
+    return Transition("resume", (job_id,), resumed)
+
+
+def prioritize(job_id: str, priority: int) -> Transition[JobState]:
+    """Another weight, 0–9, from the next claim on."""
+    return Transition("prioritize", (job_id, priority), _state_of(job_id))
+
+
+def delete(job_id: str) -> Transition[bool]:
+    """Forget a job that has ended. → whether it had."""
+    return Transition("delete", (job_id,), bool)
+
+
+def retire(*, most: int = 100, tombstone_ms: int = 30 * 86_400_000) -> Transition[list[str]]:
+    """Leave a tombstone for each job whose retention is over. → those jobs; their data may go."""
+    return Transition("retire", (most, tombstone_ms), lambda answer: [job_id.decode() for job_id in answer])
+
+
+def reserve(name: str, job_id: str, *, lease_ms: int) -> Transition[Reservation | None]:
+    """Lease an idempotency key to a job. → None: it is this job's; else whose it is."""
+
+    def reserved(answer: Any) -> Reservation | None:
+        return Reservation(job_id=answer[0].decode(), digest=answer[1].decode()) if answer else None
+
+    return Transition("reserve", (name, job_id, lease_ms), reserved)
+
+
+def bind(name: str, job_id: str, digest: str, *, keep_ms: int) -> Transition[bool]:
+    """Let an idempotency key stand for a whole body. → whether it was still this job's."""
+    return Transition("bind", (name, job_id, digest, keep_ms), bool)
+
+
+def _state_of(job_id: str) -> Callable[[Any], JobState]:
+    def state(answer: Any) -> JobState:
+        if answer is None:
+            raise JobNotFound(f"There is no job {job_id!r}.")
+        if answer == b"expired":
+            raise JobExpired(f"Job {job_id!r} was here; its retention is over.")
+        return JobState(answer.decode())
+
+    return state
 
 
 def ready() -> Transition[dict[ModelKey, int]]:

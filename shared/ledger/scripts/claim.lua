@@ -20,8 +20,12 @@ local function lease(id, index, chunk)
   local job = key_of('job', id)
   local f = redis.call('HMGET', job, 'state', 'priority')
   redis.call('ZINCRBY', active, chunk.rows / (tonumber(f[2]) + 1), id)
+  redis.call('HINCRBY', job, 'chunks_leased', 1)
   redis.call('HSETNX', job, 'started_at_ms', now_ms())
-  if f[1] == 'queued' then redis.call('HSET', job, 'state', 'running') end
+  if f[1] == 'queued' then
+    redis.call('HSET', job, 'state', 'running')
+    tell(id)
+  end
   return {id, tonumber(index), chunk.rows, chunk.attempts, given_up}
 end
 

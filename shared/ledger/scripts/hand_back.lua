@@ -6,8 +6,6 @@ redis.call('ZREM', names.leases, lease_name(id, index, token))
 local f = redis.call('HMGET', key_of('job', id), 'state', 'key')
 local chunk = get_chunk(id, index)
 if not f[1] or terminal[f[1]] or not chunk or chunk.state ~= 'leased' or chunk.token ~= token then return 0 end
-chunk.state, chunk.token, chunk.worker = 'ready', nil, nil
 if ARGV[5] == '0' then chunk.attempts = chunk.attempts - 1 end
-put_chunk(id, index, chunk)
-redis.call('ZADD', key_of('ready', id), index, index)
+release(id, index, chunk)
 return ready_chunks(f[2])

@@ -6,5 +6,6 @@ local f = redis.call('HMGET', job, 'state', 'rows_accepted', 'started_at_ms', 'u
 if f[1] ~= 'uploading' then return false end
 redis.call('ZREM', names.leases, lease_name(id, 'upload', f[4]))
 redis.call('HSET', job, 'rows_total', f[2], 'state', f[3] and 'running' or 'queued')
-end_if_complete(id)
+tell(id)
+end_if_due(id)
 return redis.call('HGET', job, 'state')
