@@ -3,7 +3,9 @@
 open ─▶ append* ─▶ seal          the gateway: a job, its chunks, its total
 claim ─▶ renew* ─▶ commit        a worker: a chunk under a lease and a fencing token
               └──▶ hand_back     … or not, and the chunk is ready again
-expire, ready                    the reconciler: what leases and doorbells lost
+cancel, pause, resume, …         the job's owner
+reserve, bind                    an Idempotency-Key, while and after its body is read
+expire, retire, ready            the reconciler: leases, retention, doorbells
 """
 
 from shared.ledger.executors import AsyncLedger, Ledger

@@ -63,7 +63,7 @@ class AsyncLedger:
         return await self.read(job_id)
 
     async def cancel(self, job_id: str) -> JobState:
-        """No chunk starts any more; the job is `canceling` until none runs. Raises JobNotFound, JobExpired."""
+        """No chunk starts any more; it is `canceling` until none runs. Raises JobNotFound."""
         return await self._run(transitions.cancel(job_id))
 
     async def pause(self, job_id: str) -> JobState:
