@@ -16,7 +16,7 @@ TASK = "takt.claim"
 
 
 class Ring(Protocol):
-    """Put `count` doorbells into a model version's queue; a failure is ignored, the reconciler rings again."""
+    """Put `count` doorbells into a model version's queue. Failure is ignored: the reconciler rings again."""
 
     def __call__(self, key: ModelKey, count: int) -> None: ...
 

@@ -26,5 +26,7 @@ def check_server(info: Mapping[str, object]) -> Server:
     version = str(info.get(f"{name}_version", "0"))
     least = _LEAST[name]
     if tuple(int(part) for part in version.split(".")[:2]) < least:
-        raise UnsupportedServer(f"{name} {version} is too old: Takt needs {name} {'.'.join(map(str, least))} or later.")
+        raise UnsupportedServer(
+            f"{name} {version} is too old: Takt needs {name} {'.'.join(map(str, least))} or later."
+        )
     return Server(name, version)

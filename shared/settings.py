@@ -24,45 +24,76 @@ class Settings(BaseSettings):
     # What both sides share
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="Redis ≥ 7.0 or Valkey ≥ 7.2: redis://, rediss:// or unix://. May hold a password: never logged.",
+        description="Redis ≥ 7.0 or Valkey ≥ 7.2: redis:// or rediss://. May hold a password: never logged.",
     )
-    models_dir: Path = Field(Path("models"), description="The model repository: <name>/model.toml and <name>/<version>/.")
+    models_dir: Path = Field(
+        Path("models"), description="The model repository: <name>/model.toml and <name>/<version>/."
+    )
     payload_url: str = Field(
-        "", description="Where a job's rows and results lie: file:///folder (or an object store's URL). Empty: .takt/payloads here."
+        "",
+        description="Where jobs' rows and results lie: file:///folder, or an object store. Empty: .takt/payloads.",
     )
-    default_model: str = Field("iris", description="The model behind /predict, /predict/batch and /model-info.")
+    default_model: str = Field(
+        "iris", description="The model behind /predict, /predict/batch and /model-info."
+    )
     log_format: Literal["console", "json"] = Field("console", description="How log events are written.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least level that is logged."
+    )
 
     # Gateway
     host: str = Field("127.0.0.1", description="The address that the gateway listens on.")
     port: int = Field(8000, ge=0, le=65535, description="The port that the gateway listens on.")
-    gateway_name: str = Field(default_factory=socket.gethostname, description="This gateway's name in logs and reply streams.")
+    gateway_name: str = Field(
+        default_factory=socket.gethostname, description="This gateway's name in logs and reply streams."
+    )
     default_wait_s: float = Field(10.0, gt=0, description="How long /predict waits without `Prefer: wait=N`.")
     max_wait_s: float = Field(60.0, gt=0, description="The longest wait that a client may ask for.")
     max_body_bytes: int = Field(8 * 2**20, gt=0, description="The largest body of a /predict call.")
     max_job_body_bytes: int = Field(64 * 2**20, gt=0, description="The largest JSON body of a job.")
-    max_inflight_rows: int = Field(20_000, gt=0, description="Rows that one gateway has in flight on the online lane at most.")
-    shutdown_grace_s: float = Field(15.0, gt=0, description="How long a program that was told to stop may finish its work.")
+    max_inflight_rows: int = Field(
+        20_000, gt=0, description="Rows that one gateway has in flight on the online lane at most."
+    )
+    shutdown_grace_s: float = Field(
+        15.0, gt=0, description="How long a program that was told to stop may finish its work."
+    )
 
     # Worker
-    device: str = Field("cpu", pattern=r"^(cpu|cuda:\d+)$", description="cpu, or the one GPU of this worker: cuda:N.")
+    device: str = Field(
+        "cpu", pattern=r"^(cpu|cuda:\d+)$", description="cpu, or the one GPU of this worker: cuda:N."
+    )
     models: str = Field("all", description="Model names that this worker loads, separated by commas, or all.")
-    worker_name: str = Field(default_factory=socket.gethostname, description="This worker's name in logs and heartbeats.")
+    worker_name: str = Field(
+        default_factory=socket.gethostname, description="This worker's name in logs and heartbeats."
+    )
     threads: int = Field(1, ge=1, description="CPU threads that one model call may use.")
     framework_mismatch: Literal["warn", "refuse"] = Field(
         "warn", description="What to do with an artifact that another version of its framework built."
     )
-    heartbeat_ttl_s: float = Field(3.0, gt=0, description="A worker silent for longer than this counts as dead.")
-    batch_limit_s: float = Field(20.0, gt=0, description="A batch without progress for longer than this ends its worker.")
-    lease_s: float = Field(30.0, gt=0, description="How long a worker owns a chunk without renewing its lease.")
-    max_attempts: int = Field(5, ge=1, description="How often a chunk, or an online entry on its own, is tried.")
-    run_dir: Path = Field(Path(".takt/run"), description="Where a worker leaves its id for the health command.")
+    heartbeat_ttl_s: float = Field(
+        3.0, gt=0, description="A worker silent for longer than this counts as dead."
+    )
+    batch_limit_s: float = Field(
+        20.0, gt=0, description="A batch without progress for longer than this ends its worker."
+    )
+    lease_s: float = Field(
+        30.0, gt=0, description="How long a worker owns a chunk without renewing its lease."
+    )
+    max_attempts: int = Field(
+        5, ge=1, description="How often a chunk, or an online entry on its own, is tried."
+    )
+    run_dir: Path = Field(
+        Path(".takt/run"), description="Where a worker leaves its id for the health command."
+    )
 
     # Jobs
-    chunk_bytes: int = Field(8 * 2**20, gt=0, description="The largest chunk of a job, in bytes of Arrow data.")
+    chunk_bytes: int = Field(
+        8 * 2**20, gt=0, description="The largest chunk of a job, in bytes of Arrow data."
+    )
     chunk_rows: int = Field(50_000, gt=0, description="The largest chunk of a job, in rows.")
-    job_retention_s: float = Field(7 * 86_400.0, gt=0, description="How long a finished job and its results are kept.")
+    job_retention_s: float = Field(
+        7 * 86_400.0, gt=0, description="How long a finished job and its results are kept."
+    )
 
     @field_validator("payload_url")
     @classmethod

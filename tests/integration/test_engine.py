@@ -17,6 +17,7 @@ from tests.support.engines import (
     beat,
     engine,
     entries,
+    next_millisecond,
     predictor,
     take_and_die,
     with_group,
@@ -98,11 +99,15 @@ def test_a_batch_is_filled_by_rows_not_by_requests(
     assert model.batches == [8, 4]
 
 
-def test_the_stream_with_the_oldest_head_goes_first(server: Server, caller: Caller) -> None:
+def test_the_stream_with_the_oldest_head_goes_first(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
     order: list[str] = []
     models = {name: predictor(_Noting(name, order), name) for name in ("one", "two", "three")}
-    sent = ["two", "three", "one"]
-    ids = [caller.send(models[name], 1.0) for name in sent]
+    sent, ids = ["two", "three", "one"], []
+    for name in sent:
+        ids.append(caller.send(models[name], 1.0))
+        next_millisecond(client)
     with engine(server.url, *models.values()):
         caller.wait_for(*ids)
     assert order == sent

@@ -167,6 +167,13 @@ def beat(client: redis.Redis, worker_id: str) -> None:
     client.expire(keys.worker(worker_id), 60)
 
 
+def next_millisecond(client: redis.Redis) -> None:
+    """Wait until the server's clock has moved on: a stream's ids are its milliseconds."""
+    seconds, microseconds = client.time()
+    now_ms = seconds * 1000 + microseconds // 1000
+    eventually(lambda: client.time()[0] * 1000 + client.time()[1] // 1000 > now_ms, every_s=0.0005)
+
+
 def take_and_die(client: redis.Redis, to: Predictor, worker_id: str = "dead:1", count: int = 100) -> None:
     """What a worker leaves behind that was killed as it ran a batch: entries delivered, no heartbeat."""
     with_group(client, to)
