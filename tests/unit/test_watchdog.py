@@ -1,0 +1,42 @@
+"""The watchdog ends a process that makes no progress, even where no Python can run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HANGS = {
+    "sleeping": "time.sleep(60)",
+    "holding the GIL": "ctypes.PyDLL(None).sleep(60)",  # PyDLL keeps the GIL during the call
+}
+PROGRAM = """
+import ctypes, time
+from worker.watchdog import Watchdog
+watchdog = Watchdog(limit_s=0.2)
+watchdog.progress(time.monotonic())
+{hang}
+"""
+
+
+@pytest.mark.parametrize("hang", HANGS.values(), ids=HANGS)
+def test_a_process_that_hangs_is_ended_and_says_where(hang: str) -> None:
+    program = [sys.executable, "-c", PROGRAM.format(hang=hang)]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert "Timeout" in ended.stderr
+    assert "<string>" in ended.stderr
+
+
+def test_a_process_that_is_disarmed_lives() -> None:
+    program = PROGRAM.format(hang="watchdog.disarm(); time.sleep(1.5)")
+    assert subprocess.run([sys.executable, "-c", program], timeout=30, check=False).returncode == 0
+
+
+def test_progress_keeps_a_process_alive_past_its_limit() -> None:
+    hang = "\n".join(
+        ["end = time.monotonic() + 2.5", "while time.monotonic() < end: watchdog.progress(time.monotonic())"]
+    )
+    program = PROGRAM.format(hang=hang)
+    assert subprocess.run([sys.executable, "-c", program], timeout=30, check=False).returncode == 0
