@@ -58,6 +58,11 @@ def job_events(job_id: str) -> str:
     return f"{PREFIX}:job:{job_id}:events"
 
 
+def job_webhook(job_id: str) -> str:
+    """Stream: the attempts to deliver the job's webhook."""
+    return f"{PREFIX}:job:{job_id}:webhook"
+
+
 def active(key: ModelKey) -> str:
     """Sorted set: jobs of a model version with ready chunks, by rows served over weight."""
     return f"{PREFIX}:active:{key}"
@@ -86,6 +91,11 @@ def owner_jobs(owner: str) -> str:
 def expiring() -> str:
     """Sorted set: ended jobs by the end of their retention, in ms of Redis TIME."""
     return f"{PREFIX}:expiring"
+
+
+def webhooks() -> str:
+    """Sorted set: ended jobs whose webhook is not delivered yet, by when it is due, in ms of Redis TIME."""
+    return f"{PREFIX}:webhooks"
 
 
 def idempotency(name: str) -> str:

@@ -6,6 +6,7 @@ claim ─▶ renew* ─▶ commit        a worker: a chunk under a lease and a f
 cancel, pause, resume, …         the job's owner
 reserve, bind                    an Idempotency-Key, while and after its body is read
 expire, retire, ready            the reconciler: leases, retention, doorbells
+claim_webhook ─▶ record_webhook  a worker: telling a job's end to who asked for it
 """
 
 from shared.ledger.executors import AsyncLedger, Ledger
@@ -19,6 +20,8 @@ from shared.ledger.records import (
     NewJob,
     Outcome,
     Reservation,
+    WebhookAttempt,
+    WebhookClaim,
     new_job_id,
 )
 
@@ -34,5 +37,7 @@ __all__ = [
     "NewJob",
     "Outcome",
     "Reservation",
+    "WebhookAttempt",
+    "WebhookClaim",
     "new_job_id",
 ]

@@ -23,9 +23,12 @@ from shared.ledger.records import (
     NewJob,
     Outcome,
     Reservation,
+    WebhookAttempt,
+    WebhookClaim,
     chunks_from_hash,
     job_from_hash,
     new_token,
+    webhook_attempt,
 )
 from shared.ledger.transitions import Transition
 
@@ -118,6 +121,11 @@ class AsyncLedger:
         """The job's chunks in the order of their rows."""
         return chunks_from_hash(await self._client.hgetall(keys.job_chunks(job_id)))
 
+    async def webhook_attempts(self, job_id: str) -> list[WebhookAttempt]:
+        """What was tried to deliver the job's webhook, oldest first."""
+        entries: Any = await self._client.xrange(keys.job_webhook(job_id))
+        return [webhook_attempt(entry_id, fields) for entry_id, fields in entries]
+
     async def _run(self, transition: Transition[T]) -> T:
         script = self._client.register_script(transitions.source(transition.script))
         return transition.decode(await script(args=transition.arguments))
@@ -180,6 +188,17 @@ class Ledger:
     def ready(self) -> dict[ModelKey, int]:
         """Ready chunks by model version."""
         return self._run(transitions.ready())
+
+    def claim_webhook(self, *, lease_s: float) -> WebhookClaim | None:
+        """The webhook that is due longest, or None. It is due again once its lease has run out."""
+        return self._run(transitions.claim_webhook(lease_ms=round(lease_s * 1000)))
+
+    def record_webhook(
+        self, held: WebhookClaim, *, status: int | None, error: str, delay_s: float | None
+    ) -> bool:
+        """Note an attempt, and when to try again; None: never. → whether the lease was still held."""
+        delay_ms = None if delay_s is None else round(delay_s * 1000)
+        return self._run(transitions.record_webhook(held, status=status, error=error, delay_ms=delay_ms))
 
     def read(self, job_id: str) -> JobRecord:
         """Raises JobNotFound."""

@@ -53,6 +53,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     max_error_share: float | None = None  # of all rows, judged once the total is known
     id_column: str = ""  # kept columns of the input that come back in the result
     keep_columns: tuple[str, ...] = ()
+    webhook_url: str = ""  # where its end is told, see `shared/webhooks.py`
     idempotency: str = ""  # the reservation that it holds, see `shared.keys.idempotency`
 
     @property
@@ -91,6 +92,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_ms: int | None  # once it has ended
     id_column: str
     keep_columns: tuple[str, ...]
+    webhook_url: str = ""  # where its end is told
 
     @property
     def key(self) -> ModelKey:
@@ -131,6 +133,28 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     token: str
 
 
+class WebhookClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker's right to deliver one webhook. Its lease is the time at which the webhook is due again."""
+
+    job_id: str
+    due_ms: int  # fences: who claims it after that has another
+    now_ms: int
+    attempts: int  # made before
+
+
+class WebhookAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to deliver a webhook. It was delivered where `status` is 2xx."""
+
+    at_ms: int  # its end, by Redis' clock
+    status: int | None  # what the receiver answered, or
+    error: str  # … why there was no answer
+    next_at_ms: int | None  # none: delivered, or given up
+
+    @property
+    def delivered(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
 class Outcome(StrEnum):
     """What became of a commit."""
 
@@ -165,6 +189,7 @@ def job_fields(job: NewJob) -> list[str]:
         "max_error_share": "" if job.max_error_share is None else str(job.max_error_share),
         "id_column": job.id_column,
         "keep_columns": _text(job.keep_columns),
+        "webhook_url": job.webhook_url,
         "idempotency": job.idempotency,
     }
     return [part for item in record.items() for part in item]
@@ -201,3 +226,14 @@ def chunks_from_hash(fields: Mapping[Any, Any]) -> list[ChunkRecord]:
         for i, text in fields.items()
     ]
     return sorted(chunks, key=lambda chunk: chunk.index)
+
+
+def webhook_attempt(entry_id: bytes, fields: Mapping[Any, Any]) -> WebhookAttempt:
+    """The record of a raw stream entry (Any: redis-py's own types, bytes here)."""
+    status, next_at_ms = fields[b"status"], fields[b"next_at_ms"]
+    return WebhookAttempt(
+        at_ms=int(entry_id.partition(b"-")[0]),
+        status=int(status) if status else None,
+        error=fields[b"error"].decode(),
+        next_at_ms=int(next_at_ms) if next_at_ms else None,
+    )

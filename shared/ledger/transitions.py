@@ -16,7 +16,15 @@ import msgspec
 from shared import keys
 from shared.errors import JobExpired, JobNotFound
 from shared.keys import ModelKey
-from shared.ledger.records import Claim, JobState, NewJob, Outcome, Reservation, job_fields
+from shared.ledger.records import (
+    Claim,
+    JobState,
+    NewJob,
+    Outcome,
+    Reservation,
+    WebhookClaim,
+    job_fields,
+)
 
 T = TypeVar("T")
 
@@ -35,6 +43,8 @@ _NAMES = msgspec.json.encode(
         "owner_jobs": keys.owner_jobs("{}"),
         "expiring": keys.expiring(),
         "idempotency": keys.idempotency("{}"),
+        "webhook": keys.job_webhook("{}"),
+        "webhooks": keys.webhooks(),
     }
 )
 
@@ -199,6 +209,26 @@ def reserve(name: str, job_id: str, *, lease_ms: int) -> Transition[Reservation 
 def bind(name: str, job_id: str, digest: str, *, keep_ms: int) -> Transition[bool]:
     """Let an idempotency key stand for a whole body. → whether it was still this job's."""
     return Transition("bind", (name, job_id, digest, keep_ms), bool)
+
+
+def claim_webhook(*, lease_ms: int) -> Transition[WebhookClaim | None]:
+    """The webhook that is due longest, under a lease; None where none is."""
+
+    def claimed(answer: Any) -> WebhookClaim | None:
+        if answer is None:
+            return None
+        job_id, due_ms, now_ms, attempts = answer
+        return WebhookClaim(job_id=job_id.decode(), due_ms=due_ms, now_ms=now_ms, attempts=attempts)
+
+    return Transition("claim_webhook", (lease_ms,), claimed)
+
+
+def record_webhook(
+    held: WebhookClaim, *, status: int | None, error: str, delay_ms: int | None
+) -> Transition[bool]:
+    """Note an attempt; the next is due after the delay, or there is none. → whether the lease was held."""
+    blank_or = ["" if value is None else value for value in (status, error, delay_ms)]
+    return Transition("record_webhook", (held.job_id, held.due_ms, *blank_or), bool)
 
 
 def _state_of(job_id: str) -> Callable[[Any], JobState]:

@@ -56,9 +56,10 @@ end
 
 local function end_job(id, state)
   local job, now = key_of('job', id), now_ms()
-  local f = redis.call('HMGET', job, 'key', 'retention_ms')
+  local f = redis.call('HMGET', job, 'key', 'retention_ms', 'webhook_url')
   redis.call('HSET', job, 'state', state, 'finished_at_ms', now)
   redis.call('ZADD', names.expiring, now + tonumber(f[2]), id)
+  if f[3] and f[3] ~= '' then redis.call('ZADD', names.webhooks, now, id) end
   redis.call('DEL', key_of('ready', id))
   deactivate(id, f[1])
   tell(id)
@@ -130,9 +131,10 @@ end
 -- Everything of a job but its rows and results, which lie elsewhere.
 local function forget(id)
   local owner = redis.call('HGET', key_of('job', id), 'owner') or ''
-  redis.call('DEL', key_of('job', id), key_of('chunks', id), key_of('ready', id), key_of('events', id))
+  redis.call('DEL', key_of('job', id), key_of('chunks', id), key_of('ready', id), key_of('events', id), key_of('webhook', id))
   redis.call('ZREM', names.jobs, id)
   redis.call('ZREM', key_of('owner_jobs', owner), id)
   redis.call('ZREM', names.expiring, id)
+  redis.call('ZREM', names.webhooks, id)
   return owner
 end
