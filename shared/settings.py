@@ -6,9 +6,12 @@ their unit. Values are read once, when a program starts.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 import socket
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +22,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Settings of every part of Takt."""
 
-    model_config = SettingsConfigDict(env_prefix="TAKT_", env_file=None, frozen=True, extra="ignore")
+    # an error names the setting and the reason, not what was set: it may be a secret
+    model_config = SettingsConfigDict(
+        env_prefix="TAKT_", env_file=None, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     # What both sides share
     redis_url: SecretStr = Field(
@@ -31,7 +37,17 @@ class Settings(BaseSettings):
     )
     payload_url: str = Field(
         "",
-        description="Where jobs' rows and results lie: file:///folder, or an object store. Empty: .takt/payloads.",
+        description="Where a job's rows and results lie: file:///folder, or an object store's URL such as "
+        "s3://bucket/prefix?endpoint=…&region=…. Empty: .takt/payloads here.",
+    )
+    max_stored_bytes: int | None = Field(
+        None,
+        gt=0,
+        description="What the payload folder may hold before no job is taken. Unset: what the disk has.",
+    )
+    fsync_payloads: bool = Field(
+        False,
+        description="Write payloads through to the disk before they count, as a power cut would demand.",
     )
     default_model: str = Field(
         "iris", description="The model behind /predict, /predict/batch and /model-info."
@@ -95,6 +111,35 @@ class Settings(BaseSettings):
         7 * 86_400.0, gt=0, description="How long a finished job and its results are kept."
     )
 
+    # Webhooks
+    webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        description="What webhooks are signed with: whsec_ and 24 to 64 bytes in base64. Several, with blanks "
+        "between, while a new one replaces an old one. Empty: no webhooks.",
+    )
+    webhook_allow: str = Field(
+        "",
+        description="Private networks that webhooks may reach, as CIDR, separated by commas: 10.20.0.0/16.",
+    )
+    webhook_timeout_s: float = Field(
+        10.0, gt=0, description="How long a receiver may take to answer a webhook."
+    )
+    webhook_retry_s: float = Field(
+        86_400.0, ge=0, description="How long after a job's end its webhook is tried again."
+    )
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _check_secrets(cls, secret: SecretStr) -> SecretStr:
+        _webhook_keys(secret)
+        return secret
+
+    @field_validator("webhook_allow")
+    @classmethod
+    def _check_networks(cls, text: str) -> str:
+        _networks(text)
+        return text
+
     @field_validator("payload_url")
     @classmethod
     def _default_payloads(cls, url: str) -> str:
@@ -105,9 +150,37 @@ class Settings(BaseSettings):
         names = frozenset(name.strip() for name in self.models.split(",") if name.strip())
         return None if names == {"all"} else names
 
+    def webhook_keys(self) -> tuple[bytes, ...]:
+        """What webhooks are signed with, newest first; none: there are no webhooks."""
+        return _webhook_keys(self.webhook_secret)
+
+    def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The private networks that webhooks may reach."""
+        return _networks(self.webhook_allow)
+
     def redis_dsn(self) -> str:
         """The Redis URL with its password: for clients, never for logs."""
         return self.redis_url.get_secret_value()
+
+
+def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:
+    """The keys of Standard Webhooks secrets. Raises ValueError."""
+    return tuple(_webhook_key(part) for part in secret.get_secret_value().split())
+
+
+def _webhook_key(secret: str) -> bytes:
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        key = b""
+    if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:
+        raise ValueError("a webhook secret is `whsec_` and 24 to 64 random bytes in base64")
+    return key
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Raises ValueError."""
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 @cache

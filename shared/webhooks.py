@@ -1,0 +1,124 @@
+"""Where a webhook may go: what its URL must be, and which addresses its host may have.
+
+A worker posts to a URL that a client chose, from inside the operator's network. So the URL is checked as it
+is submitted, to say what is wrong with it in time, and the addresses are checked again as a worker connects,
+which is what protects: a name may have another address by then.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from shared.errors import InvalidInput, Problem
+from shared.settings import Settings
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = IPv4Network | IPv6Network
+Resolve: TypeAlias = Callable[[str, int], Sequence[Address]]
+"""The addresses of a host and port; raises OSError where it has none."""
+
+MAX_URL = 2048
+_PORTS = {"http": 80, "https": 443}
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_NAT64 = IPv6Network("64:ff9b::/96")
+_METADATA = frozenset(
+    # AWS, GCP, Azure and others; AWS by IPv6; Alibaba; Oracle; Azure's wire server, which is a public address
+    map(ip_address, ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16"))
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A webhook's URL, taken apart."""
+
+    tls: bool
+    host: str  # without the brackets of IPv6
+    port: int
+    path: str  # with its query
+
+
+def checked_url(url: str, settings: Settings, resolve: Resolve | None = None) -> str:
+    """The URL, where a webhook may be sent there as things are now.
+
+    Blocks on DNS: it belongs into a thread. A host that has no address yet is not refused: its webhook is
+    tried again and again. Raises InvalidInput, naming `webhook_url` and the reason.
+    """
+    if not settings.webhook_keys():
+        raise _invalid("Webhooks are off here: the operator has not set TAKT_WEBHOOK_SECRET.")
+    target = target_of(url)
+    try:
+        addresses = (resolve or system_addresses)(target.host, target.port)
+    except OSError:
+        return url
+    if not permitted(addresses, settings.webhook_networks()):
+        raise _invalid(f"{target.host} has no address that webhooks may reach: {spoken(addresses)}.")
+    return url
+
+
+def target_of(url: str) -> Target:
+    """Raises InvalidInput where a webhook cannot have this URL, whatever its host's addresses are."""
+    if len(url) > MAX_URL or not re.fullmatch(r"[!-~]+", url) or "\\" in url:
+        raise _invalid(f"A webhook's URL is at most {MAX_URL} characters of ASCII, without blanks.")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise _invalid(f"This is no URL: {error}.") from None
+    if parts.scheme not in _PORTS:
+        raise _invalid("A webhook's URL begins with http:// or https://.")
+    if "@" in parts.netloc:
+        raise _invalid("A webhook's URL holds no user name or password: verify the signature instead.")
+    if not host or "%" in host or port == 0:
+        raise _invalid("A webhook's URL names a host.")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Target(parts.scheme == "https", host, port or _PORTS[parts.scheme], path)
+
+
+def permitted(addresses: Sequence[Address], networks: Sequence[Network]) -> list[Address]:
+    """Those of the addresses that a webhook may reach: public ones, and those in the operator's `networks`.
+
+    Cloud metadata, multicast and unspecified addresses are nobody's receiver: no network permits them.
+    """
+    return [address for address in addresses if _permitted(_plain(address), networks)]
+
+
+def system_addresses(host: str, port: int) -> list[Address]:
+    """What this machine's resolver says. Raises OSError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a label that is empty or too long
+        raise OSError(f"{host} is no host name") from error
+    return list(dict.fromkeys(ip_address(str(info[4][0]).partition("%")[0]) for info in found))
+
+
+def spoken(addresses: Sequence[Address]) -> str:
+    return ", ".join(map(str, addresses)) or "none"
+
+
+def _permitted(address: Address, networks: Sequence[Network]) -> bool:
+    if address in _METADATA or address.is_multicast or address.is_unspecified:
+        return False
+    public = address.is_global and (address.version == 4 or address in _GLOBAL_UNICAST)
+    return public or any(address in network for network in networks)
+
+
+def _plain(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for, where it does."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def _invalid(reason: str) -> InvalidInput:
+    problem = Problem(
+        row=None, field="webhook_url", loc=["webhook_url"], msg=reason, type="invalid_webhook_url"
+    )
+    return InvalidInput(reason, problems=[problem])
