@@ -17,7 +17,7 @@ from api.link import Link
 from api.loops import Loops
 from api.online import OnlineLane
 from shared.ledger import AsyncLedger
-from shared.payloads import PayloadStore
+from shared.payloads import open_payloads
 from shared.repository import open_repository
 from shared.server import check_server
 from shared.settings import Settings
@@ -37,7 +37,7 @@ class Gateway:
         self.catalog = Catalog(open_repository(settings.models_dir), settings.default_model)
         self.lane = OnlineLane(self.client, settings.gateway_name, self.link)
         self.watch = FleetWatch(self.client)
-        self.payloads = PayloadStore(settings.payload_url)
+        self.payloads = open_payloads(settings)
         self._doorbell = Doorbell(settings)
         self.ledger = AsyncLedger(self.client, self._doorbell, lease_s=settings.lease_s)
         self._loops = Loops()

@@ -3,19 +3,42 @@
     {job}/in/{chunk}          the rows of a chunk, written by the gateway
     {job}/out/{chunk}-{token} its result; the token keeps a late worker from overwriting a newer result
 
-obstore does the work for every kind of store, for threads and for asyncio; a folder's objects are written
-beside and renamed, so that no reader sees half of one.
+    file:///folder                                a folder that all parts share, on however many machines
+    s3://bucket/prefix?endpoint=URL&region=NAME   Amazon S3, or what speaks like it at `endpoint`
+    gs://bucket/prefix, az://account/container    Google's and Microsoft's
+
+Credentials never stand in the URL: obstore takes them from where these services' own tools do
+(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, a role of the machine, …).
+
+obstore does the work for every kind of store, for threads and for asyncio. What it promises: no reader sees
+half an object. An object store has made an object durable when it says so. A folder's objects are written
+beside and renamed, without fsync: they outlive a killed process, and a power cut loses the last seconds of
+them, as Redis with `appendfsync everysec` loses the last second of the ledger. With `fsync` an object and the
+names that lead to it are on the disk before `put` returns.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, cast
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from shared.errors import PayloadError
+from shared.payload_folder import PayloadFolder
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
+
+MAX_RETRIES = 4
+"""What an object store that fails for a moment is given; obstore waits 0.1 s, then longer, in between."""
+_LIST_PAGE = 1000
+"""S3 removes so many objects by one request."""
 
 
 def rows_path(job_id: str, chunk: int) -> str:
@@ -26,16 +49,26 @@ def result_path(job_id: str, chunk: int, token: str) -> str:
     return f"{job_id}/out/{chunk:08d}-{token}"
 
 
+def open_payloads(settings: Settings) -> PayloadStore:
+    """The store of this deployment. Raises PayloadError where it cannot be used."""
+    return PayloadStore(
+        settings.payload_url, max_bytes=settings.max_stored_bytes, fsync=settings.fsync_payloads
+    )
+
+
 class PayloadStore:
     """Objects by path. Every method raises PayloadError where the store does not do what it is asked."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, max_bytes: int | None = None, fsync: bool = False) -> None:
         self._url = url
+        self._folder = _folder(url, max_bytes)
         self._store = _open(url)
+        self._fsync = fsync
 
     def put(self, path: str, data: bytes) -> None:
         try:
             obstore.put(self._store, path, data)
+            self._settle(path, len(data))
         except Exception as error:  # obstore's errors share no base class but Exception
             raise self._failed("write", path, error) from error
 
@@ -48,6 +81,10 @@ class PayloadStore:
     async def put_async(self, path: str, data: bytes) -> None:
         try:
             await obstore.put_async(self._store, path, data)
+            if self._fsync:
+                await asyncio.to_thread(self._settle, path, len(data))
+            else:
+                self._settle(path, len(data))
         except Exception as error:
             raise self._failed("write", path, error) from error
 
@@ -58,22 +95,85 @@ class PayloadStore:
             raise self._failed("read", path, error) from error
 
     def remove_job(self, job_id: str) -> None:
-        """Remove everything that a job stored."""
+        """Remove everything that a job stored, and what a killed writer left of it."""
         try:
-            for page in obstore.list(self._store, prefix=job_id):
-                obstore.delete(self._store, [item["path"] for item in page])
+            if self._folder:
+                self._folder.remove(job_id)
+            else:
+                for page in self._pages(job_id):
+                    obstore.delete(self._store, page)
         except Exception as error:
             raise self._failed("remove", job_id, error) from error
 
+    def free_bytes(self) -> int | None:
+        """What may be stored still: within the budget, and on the disk. None: the store does not say.
+
+        It is a few seconds old at most; walks the folder, and belongs into a thread.
+        """
+        try:
+            return self._folder.free_bytes() if self._folder else None
+        except OSError as error:
+            raise self._failed("measure", "its folder", error) from error
+
+    def fits(self, size_bytes: int) -> bool:
+        """Whether so much may be stored as things are; see `free_bytes`."""
+        free_bytes = self.free_bytes()
+        return free_bytes is None or size_bytes <= free_bytes
+
+    def _settle(self, path: str, size_bytes: int) -> None:
+        if self._folder:
+            self._folder.count(size_bytes)
+            if self._fsync:
+                self._folder.sync(path)
+
+    def _pages(self, job_id: str) -> Iterator[Sequence[str]]:
+        for page in obstore.list(self._store, prefix=job_id, chunk_size=_LIST_PAGE):
+            yield [item["path"] for item in page]
+
     def _failed(self, verb: str, path: str, error: Exception) -> PayloadError:
-        return PayloadError(f"{self._url}: cannot {verb} {path}: {error}")
+        return PayloadError(f"{_speakable(self._url)}: cannot {verb} {path}: {_reason(error)}")
+
+
+def _folder(url: str, max_bytes: int | None) -> PayloadFolder | None:
+    if urlsplit(url).scheme != "file":
+        return None
+    return PayloadFolder(Path(unquote(urlsplit(url).path)), max_bytes)
 
 
 def _open(url: str) -> ObjectStore:
-    if urlsplit(url).scheme != "file":
-        return from_url(url)
-    folder = Path(unquote(urlsplit(url).path))
     try:
-        return LocalStore(folder, automatic_cleanup=True, mkdir=True)
+        if urlsplit(url).scheme == "file":
+            return LocalStore(Path(unquote(urlsplit(url).path)), mkdir=True)
+        bare, config = _taken_apart(url)
+        return from_url(
+            bare,
+            config=cast("S3Config", config),
+            client_options={"allow_http": config.get("endpoint", "").startswith("http://")},
+            retry_config={"max_retries": MAX_RETRIES},
+        )
+    except PayloadError:
+        raise
     except Exception as error:
-        raise PayloadError(f"{url}: the folder cannot be used: {error}") from error
+        raise PayloadError(f"{_speakable(url)}: it cannot be used: {_reason(error)}") from error
+
+
+def _taken_apart(url: str) -> tuple[str, dict[str, str]]:
+    """The URL without its query, and the query. Raises PayloadError where it holds what it must not."""
+    parts = urlsplit(url)
+    config = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if "@" in parts.netloc or "@" in config.get("endpoint", ""):
+        raise PayloadError(f"{_speakable(url)}: credentials do not belong in a payload URL.")
+    if unknown := sorted(config.keys() - {"endpoint", "region"}):
+        raise PayloadError(f"{_speakable(url)}: {', '.join(unknown)} is not a parameter of a payload URL.")
+    return urlunsplit(parts._replace(query="")), config
+
+
+def _speakable(url: str) -> str:
+    """The URL without what may be a secret."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+
+
+def _reason(error: Exception) -> str:
+    """What happened, without obstore's debug output, which follows after a blank line."""
+    return str(error).partition("\n")[0]

@@ -114,8 +114,8 @@ class Settings(BaseSettings):
     # Webhooks
     webhook_secret: SecretStr = Field(
         SecretStr(""),
-        description="What webhooks are signed with: whsec_ and 24 to 64 bytes in base64. Several, with blanks "
-        "between, while a new one replaces an old one. Empty: no webhooks.",
+        description="What webhooks are signed with: whsec_ and 24 to 64 bytes in base64. Several, with "
+        "blanks between, while a new one replaces an old one. Empty: no webhooks.",
     )
     webhook_allow: str = Field(
         "",

@@ -57,7 +57,7 @@ def checked_url(url: str, settings: Settings, resolve: Resolve | None = None) ->
     except OSError:
         return url
     if not permitted(addresses, settings.webhook_networks()):
-        raise _invalid(f"{target.host} has no address that webhooks may reach: {spoken(addresses)}.")
+        raise _invalid(refusal(target.host))
     return url
 
 
@@ -75,7 +75,7 @@ def target_of(url: str) -> Target:
     if "@" in parts.netloc:
         raise _invalid("A webhook's URL holds no user name or password: verify the signature instead.")
     if not host or "%" in host or port == 0:
-        raise _invalid("A webhook's URL names a host.")
+        raise _invalid("A webhook's URL names a host, and a port above 0 where it names one.")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(parts.scheme == "https", host, port or _PORTS[parts.scheme], path)
 
@@ -97,8 +97,9 @@ def system_addresses(host: str, port: int) -> list[Address]:
     return list(dict.fromkeys(ip_address(str(info[4][0]).partition("%")[0]) for info in found))
 
 
-def spoken(addresses: Sequence[Address]) -> str:
-    return ", ".join(map(str, addresses)) or "none"
+def refusal(host: str) -> str:
+    """What a client is told of a host; not which addresses it has: they are the operator's."""
+    return f"{host} has no address that webhooks may reach; TAKT_WEBHOOK_ALLOW permits private networks."
 
 
 def _permitted(address: Address, networks: Sequence[Network]) -> bool:

@@ -17,7 +17,7 @@ from shared import keys
 from shared.doorbells import Ring
 from shared.keys import ModelKey
 from shared.ledger import Ledger
-from shared.payloads import PayloadStore
+from shared.payloads import PayloadStore, open_payloads
 from shared.repository import open_repository
 from shared.server import check_server
 from shared.settings import Settings
@@ -75,7 +75,7 @@ class WorkerProcess:
         if not self._wait_for_server(told_to_stop):
             return
         repository = open_repository(self._settings.models_dir)
-        store = PayloadStore(self._settings.payload_url)
+        store = open_payloads(self._settings)
         self._heartbeat.start()
         self._write_id()
         self._holdings.load(repository, self._settings)

@@ -1,0 +1,91 @@
+"""The payload store where it is a folder: what it holds, what it may hold, and what reaches the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+LOOK_EVERY_S = 5.0
+"""How old the count of stored bytes may be: walking the folder costs about 2 µs a file."""
+
+
+class _Walk(NamedTuple):
+    at_s: float
+    found_bytes: int
+    written_bytes: int  # by this process before it
+
+
+class PayloadFolder:
+    """What an object store does by itself. Raises OSError where the disk does."""
+
+    def __init__(
+        self, root: Path, max_bytes: int | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._root = root
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._written_bytes = 0  # by this process, ever
+        self._walked: _Walk | None = None
+
+    def free_bytes(self) -> int:
+        """The least of what the disk and what the budget have left."""
+        disk_bytes = shutil.disk_usage(self._root).free
+        if self._max_bytes is None:
+            return disk_bytes
+        return max(0, min(disk_bytes, self._max_bytes - self._used()))
+
+    def count(self, size_bytes: int) -> None:
+        """So much was stored by this process."""
+        with self._lock:
+            self._written_bytes += size_bytes
+
+    def sync(self, path: str) -> None:
+        """Have an object, and the names of the folders that lead to it, on the disk."""
+        place = self._root / path
+        for each in (place, *place.parents):
+            _sync(each)
+            if each == self._root:
+                break
+
+    def remove(self, job_id: str) -> None:
+        """Remove a job's folder, what a killed writer left in it too."""
+        folder = self._root / job_id
+        for _ in range(3):  # a late worker may put its result there meanwhile
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                return
+        shutil.rmtree(folder)
+
+    def _used(self) -> int:
+        """Bytes of every process's objects: counted now and then, and this one's added in between."""
+        now_s, walked = self._clock(), self._walked
+        if walked is None or now_s - walked.at_s >= LOOK_EVERY_S:
+            # not under the lock: the event loop counts what it wrote while a thread walks
+            written_before = self._written_bytes
+            walked = self._walked = _Walk(now_s, stored_bytes(self._root), written_before)
+        return walked.found_bytes + self._written_bytes - walked.written_bytes
+
+
+def stored_bytes(folder: Path) -> int:
+    """The size of all files below a folder; those that vanish meanwhile are not counted."""
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += (Path(root) / name).stat().st_size
+    return total
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
