@@ -1,12 +1,14 @@
 """Rows as Arrow: the one row format of jobs. Chunks are Arrow IPC streams, compressed with LZ4.
 
 The schema of a chunk's inputs and of its results follows from the ModelSpec. A result has one column per
-output and `error`, which is null where the row succeeded.
+output and `error`, which is null where the row succeeded. The chunks of a file that was read as a stream have
+`error` too, which says of an invalid row why it is not to be predicted, and `keep:…` for each column of the
+file that comes back in the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,10 @@ from shared.errors import PayloadError
 from shared.specs import InputSpec, InputType, ModelSpec, OutputSpec, Row, View
 
 ERROR = "error"
-"""The column of a result that says why its row failed."""
+"""The column of a result that says why its row failed; of a streamed chunk, why its row is invalid."""
+KEEP = "keep:"
+"""What stands before the name of a kept column in a chunk."""
+_FIRST_ROW = b"takt:first_row"
 
 _ARROW = {
     InputType.FLOAT: pa.float64(),
@@ -31,6 +36,24 @@ _ARROW = {
 
 def input_schema(spec: ModelSpec) -> pa.Schema:
     return pa.schema([pa.field(i.name, _input_type(i), nullable=i.nullable) for i in spec.inputs])
+
+
+def streamed_schema(spec: ModelSpec, kept: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Of a chunk that may hold invalid rows, whose inputs are null or mean nothing."""
+    inputs = [field.with_nullable(True) for field in input_schema(spec)]
+    columns = [pa.field(KEEP + name, kind) for name, kind in kept.items()]
+    return pa.schema([*inputs, pa.field(ERROR, pa.string()), *columns])
+
+
+def numbered(schema: pa.Schema, first_row: int) -> pa.Schema:
+    """The schema of a chunk that says which row of its job it begins with."""
+    return schema.with_metadata({_FIRST_ROW: str(first_row)})
+
+
+def first_row_of(table: pa.Table) -> int | None:
+    """Which row of its job a chunk begins with, where it says so."""
+    said = (table.schema.metadata or {}).get(_FIRST_ROW)
+    return None if said is None else int(said)
 
 
 def _input_type(field: InputSpec) -> pa.DataType:

@@ -1,0 +1,191 @@
+"""A table's columns → checked rows of a model: types first, then what the spec declares. No Python per row.
+
+Each input becomes its values and the reasons why some rows have none; a row's reasons are joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from api.uploads.layout import Layout
+from api.uploads.rows import Rows
+from api.uploads.tensors import tensor
+from api.uploads.texts import WHAT, from_text
+from shared.errors import InvalidInput
+from shared.specs import InputSpec, InputType, ModelSpec
+from shared.tables import input_schema
+
+_FLOAT32_MOST = 3.4028234663852886e38
+_LONGEST_ECHO = 80
+
+
+@dataclass(frozen=True)
+class _Cast:
+    """A column on its way: values, and what is wrong with which rows."""
+
+    field: InputSpec
+    values: pa.Array
+    reasons: tuple[pa.Array, ...] = ()
+
+    def refuse(self, wrong: pa.Array, reason: str, given: pa.Array | None = None) -> _Cast:
+        """Rows where `wrong` holds are invalid, for this reason; their values become null."""
+        wrong = pc.fill_null(wrong, False)
+        if not pc.any(wrong, min_count=0).as_py():
+            return self
+        text = f"{self.field.name}: {reason}"
+        if given is not None:
+            shown = pc.utf8_slice_codeunits(_as_text(given), 0, _LONGEST_ECHO)
+            text = pc.binary_join_element_wise(f"{self.field.name}: '", shown, f"' {reason}", "")
+        reasons = pc.if_else(wrong, text, pa.scalar(None, pa.string()))
+        return _Cast(self.field, pc.if_else(wrong, None, self.values), (*self.reasons, reasons))
+
+
+class Caster:
+    """Casts the batches of one table."""
+
+    def __init__(
+        self, spec: ModelSpec, layout: Layout, *, decimal: str = ".", empty_is_missing: bool = False
+    ) -> None:
+        self._spec = spec
+        self._layout = layout
+        self._decimal = decimal
+        self._empty_is_missing = empty_is_missing
+        self._types = [field.type for field in input_schema(spec)]
+
+    def rows(self, batch: pa.RecordBatch) -> Rows:
+        """Raises InvalidInput where a column is of a type that its input cannot be made of."""
+        columns = {name: batch.column(name) for name in self._layout.wanted}
+        fields = zip(self._spec.inputs, self._layout.inputs, self._types, strict=True)
+        casts = [
+            self._cast(field, [columns[name] for name in names], final) for field, names, final in fields
+        ]
+        reasons = [reason for cast in casts for reason in cast.reasons]
+        kept = [_dense(columns[name]) for name in self._layout.kept]
+        return Rows([cast.values for cast in casts], joined(reasons, batch.num_rows), kept)
+
+    def _cast(self, field: InputSpec, columns: Sequence[pa.Array], final: pa.DataType) -> _Cast:
+        if field.shape:
+            values, reasons = tensor(field, columns, self._value)
+            return _Cast(field, pc.cast(values, final, safe=False), (reasons,))
+        cast = self._checked(field, columns[0])
+        return _Cast(field, pc.cast(cast.values, final, safe=False), cast.reasons)
+
+    def _value(self, field: InputSpec, column: pa.Array) -> tuple[pa.Array, pa.Array]:
+        """One value a row of a tensor, and why some rows have none."""
+        cast = self._checked(field, column)
+        return cast.values, joined(cast.reasons, len(column))
+
+    def _checked(self, field: InputSpec, column: pa.Array) -> _Cast:
+        return _present(_within(self._typed(field, _dense(column))))
+
+    def _typed(self, field: InputSpec, column: pa.Array) -> _Cast:
+        if not pa.types.is_string(column.type):
+            return _from_typed(field, column)
+        if field.type is InputType.STRING and not self._empty_is_missing:
+            return _Cast(field, column)
+        values, unreadable = from_text(field.type, column, decimal=self._decimal)
+        return _Cast(field, values).refuse(unreadable, f"is not {WHAT.get(field.type)}", column)
+
+
+def joined(reasons: Sequence[pa.Array], rows: int) -> pa.Array:
+    """One text a row, null where there is no reason."""
+    text = pa.nulls(rows, pa.string())
+    for reason in reasons:
+        # a join is null where one of both is
+        text = pc.coalesce(pc.binary_join_element_wise(text, reason, "; "), text, reason)
+    return text
+
+
+def _within(cast: _Cast) -> _Cast:
+    """Finite, between minimum and maximum, allowed, short enough."""
+    field, values = cast.field, cast.values
+    if field.type in (InputType.FLOAT, InputType.FLOAT32):
+        cast = cast.refuse(pc.invert(pc.is_finite(values)), "is not finite", values)
+    if field.type is InputType.FLOAT32:
+        cast = cast.refuse(pc.greater(pc.abs(values), _FLOAT32_MOST), "is past 32 bits", values)
+    if field.minimum is not None:
+        cast = cast.refuse(pc.less(values, field.minimum), f"is less than {field.minimum}", values)
+    if field.maximum is not None:
+        cast = cast.refuse(pc.greater(values, field.maximum), f"is greater than {field.maximum}", values)
+    if field.allowed is not None:
+        allowed = pa.array(field.allowed, values.type)
+        wrong = pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, allowed)))
+        cast = cast.refuse(wrong, "is not one of the allowed values", values)
+    elif field.type is InputType.STRING:
+        long = pc.greater(pc.utf8_length(values), field.max_length)
+        cast = cast.refuse(long, f"has more than {field.max_length} characters")
+    return cast
+
+
+def _present(cast: _Cast) -> _Cast:
+    """Refuse what is missing where the input is not nullable; what was refused before is not missing too."""
+    if cast.field.nullable or not cast.values.null_count:
+        return cast
+    missing = pc.is_null(cast.values)
+    for reason in cast.reasons:
+        missing = pc.and_(missing, pc.is_null(reason))
+    return cast.refuse(missing, "is missing")
+
+
+def _from_typed(field: InputSpec, column: pa.Array) -> _Cast:
+    """A column that is not text. NaN is a missing value, as pandas writes it."""
+    kind, given = field.type, column.type
+    if pa.types.is_floating(given):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    if pa.types.is_null(given):
+        return _Cast(field, pa.nulls(len(column), _WIDE[kind]))
+    if kind is InputType.INT64 and (pa.types.is_floating(given) or pa.types.is_uint64(given)):
+        return _whole(field, column)
+    if not _TAKEN[kind](given):
+        raise InvalidInput(f"column {field.name!r} is {given}, but {field.name} is {kind}.")
+    return _Cast(field, pc.cast(column, _WIDE[kind], safe=False))
+
+
+def _whole(field: InputSpec, column: pa.Array) -> _Cast:
+    """Numbers that may not be whole, or not fit: pandas makes floats of whole numbers with gaps."""
+    numbers = pc.cast(column, pa.float64(), safe=False)
+    fits = pc.and_(pc.equal(numbers, pc.floor(numbers)), pc.less(pc.abs(numbers), 2.0**63))
+    wrong = pc.invert(fits)
+    values = pc.cast(pc.if_else(fits, column, None), pa.int64(), safe=False)
+    return _Cast(field, values).refuse(wrong, f"is not {WHAT[InputType.INT64]}", numbers)
+
+
+def _dense(column: pa.Array) -> pa.Array:
+    """Plain values: no dictionary, no extension, texts of one type."""
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        return pc.cast(column, pa.string())
+    return pc.cast(column, pa.float32()) if pa.types.is_float16(column.type) else column
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    return pc.cast(column, pa.string())
+
+
+def _is_number(given: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(given) or pa.types.is_floating(given) or pa.types.is_decimal(given))
+
+
+_WIDE = {
+    InputType.FLOAT: pa.float64(),
+    InputType.FLOAT32: pa.float64(),  # its range is checked before it is made narrower
+    InputType.INT64: pa.int64(),
+    InputType.BOOL: pa.bool_(),
+    InputType.STRING: pa.string(),
+    InputType.DATETIME: pa.timestamp("us", tz="UTC"),
+}
+_TAKEN: dict[InputType, Callable[[pa.DataType], bool]] = {
+    InputType.FLOAT: _is_number,
+    InputType.FLOAT32: _is_number,
+    InputType.INT64: pa.types.is_integer,
+    InputType.BOOL: pa.types.is_boolean,
+    InputType.STRING: pa.types.is_string,
+    InputType.DATETIME: pa.types.is_timestamp,  # without a zone: taken as UTC
+}

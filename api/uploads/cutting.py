@@ -1,0 +1,62 @@
+"""Rows → chunks: record batches gathered up to a limit, and cut where one alone is past it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from shared.tables import numbered, write_ipc
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A slice of a job as it is stored: an Arrow IPC stream."""
+
+    rows: int
+    data: bytes
+
+
+class Cutter:
+    """Gathers batches of one schema until a chunk is full."""
+
+    def __init__(self, *, chunk_rows: int, chunk_bytes: int) -> None:
+        self._chunk_rows = chunk_rows
+        self._chunk_bytes = chunk_bytes
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = 0
+        self._bytes = 0
+        self._first_row = 0
+
+    def add(self, batch: pa.RecordBatch) -> Iterator[Chunk]:
+        """The chunks that are full now, each of at most so many rows and about so many bytes."""
+        while batch.num_rows:
+            taken = batch.slice(0, min(batch.num_rows, self._room(batch)))
+            self._take(taken)
+            batch = batch.slice(taken.num_rows)
+            if self._rows >= self._chunk_rows or self._bytes >= self._chunk_bytes:
+                yield self._cut()
+
+    def rest(self) -> Iterator[Chunk]:
+        """The last chunk, which need not be full."""
+        if self._waiting:
+            yield self._cut()
+
+    def _room(self, batch: pa.RecordBatch) -> int:
+        """Rows of a batch that the chunk still takes: at least one."""
+        row_bytes = max(1.0, batch.nbytes / batch.num_rows)
+        by_bytes = int((self._chunk_bytes - self._bytes) / row_bytes)
+        return max(1, min(self._chunk_rows - self._rows, by_bytes))
+
+    def _take(self, batch: pa.RecordBatch) -> None:
+        self._waiting.append(batch)
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+
+    def _cut(self) -> Chunk:
+        data = write_ipc(self._waiting, numbered(self._waiting[0].schema, self._first_row))
+        chunk = Chunk(self._rows, data)
+        self._first_row += self._rows
+        self._waiting, self._rows, self._bytes = [], 0, 0
+        return chunk

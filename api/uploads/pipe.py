@@ -1,0 +1,89 @@
+"""Bytes from the event loop to the one thread that parses them, with back-pressure both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections import deque
+
+from shared.errors import TaktError
+
+
+class UploadInterrupted(TaktError):
+    """The upload broke off before its end."""
+
+    code = "upload_interrupted"
+
+
+class Pipe(io.RawIOBase):
+    """A file to its reading thread; at most `most_bytes`, and one part more, wait in it."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__()
+        self._most_bytes = most_bytes
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Event()
+        self._changed = threading.Condition()
+        self._parts: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._whole = False
+        self._broken = False
+
+    async def put(self, data: bytes) -> bool:
+        """Hand over a part once there is room. → False where nobody reads any more."""
+        while True:
+            with self._changed:
+                if self._broken:
+                    return False
+                if self._waiting_bytes < self._most_bytes:
+                    self._parts.append(data)
+                    self._waiting_bytes += len(data)
+                    self._changed.notify()
+                    return True
+                self._room.clear()
+            await self._room.wait()
+
+    def end(self) -> None:
+        """Nothing more comes: the body is whole."""
+        with self._changed:
+            self._whole = True
+            self._changed.notify()
+
+    def break_off(self) -> None:
+        """Nothing more comes and nothing more is taken. Call it from any thread."""
+        with self._changed:
+            self._broken = True
+            self._changed.notify()
+        self._make_room()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Exactly `size` bytes, fewer only at the end. Raises UploadInterrupted."""
+        parts: list[bytes] = []
+        missing = size if size >= 0 else 1 << 62
+        while missing > 0 and (part := self._take(missing)):
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+    def _take(self, most: int) -> bytes:
+        with self._changed:
+            self._changed.wait_for(lambda: self._parts or self._whole or self._broken)
+            if self._broken:
+                raise UploadInterrupted
+            if not self._parts:
+                return b""
+            part = self._parts.popleft()
+            if len(part) > most:
+                self._parts.appendleft(part[most:])
+                part = part[:most]
+            self._waiting_bytes -= len(part)
+        self._make_room()
+        return part
+
+    def _make_room(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._room.set)

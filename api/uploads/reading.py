@@ -1,0 +1,128 @@
+"""A file → chunks, in one thread: unpacked, decoded, cast, checked, cut. Blocking; no event loop in here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from api.uploads.csv import CsvReader
+from api.uploads.cutting import Chunk, Cutter
+from api.uploads.decoding import ByteSource, Meter, unpacked
+from api.uploads.formats import Format, Wrapping
+from api.uploads.ndjson import NdjsonReader
+from api.uploads.options import UploadOptions
+from api.uploads.rows import Rows
+from api.uploads.tabular import ArrowReader, ParquetReader
+from api.validation import RowValidator
+from shared.errors import InvalidInput, PayloadTooLarge
+
+MOST_PROBLEMS = 100
+_LONGEST_REASON = 300
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one upload may cost."""
+
+    job_bytes: int  # of what a body unpacks to, and of the rows as they are stored
+    chunk_rows: int
+    chunk_bytes: int
+    spool_dir: Path | None
+
+
+@dataclass
+class Tally:
+    """What was found in a file. The reading thread counts; it is whole once the reading has ended."""
+
+    rows: int = 0
+    rows_failed: int = 0
+    problems: list[tuple[int, str]] = field(default_factory=list)  # the first: row, reason
+    ignored_columns: tuple[str, ...] = ()
+    sha256: str = ""  # of the unpacked body
+
+    def add(self, rows: Rows) -> None:
+        failed = len(rows.reasons) - rows.reasons.null_count
+        if failed and len(self.problems) < MOST_PROBLEMS:
+            places = pc.indices_nonzero(pc.is_valid(rows.reasons)).to_pylist()
+            room = MOST_PROBLEMS - len(self.problems)
+            self.problems += [(self.rows + i, rows.reasons[i].as_py()) for i in places[:room]]
+        self.rows += len(rows.reasons)
+        self.rows_failed += failed
+
+
+class Reader(Protocol):
+    """A file that is read once, from its beginning to its end."""
+
+    ignored: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[Rows]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one file is read."""
+
+    wrapping: Wrapping
+    validator: RowValidator
+    options: UploadOptions
+    limits: Limits
+
+    def chunks(self, source: ByteSource, tally: Tally) -> Iterator[Chunk]:
+        """Every row of the file, in chunks; `tally` counts along.
+
+        Raises InvalidInput where the file as a whole cannot be read or holds no row, PayloadTooLarge past
+        the limits, and what `source` raises.
+        """
+        cutter = Cutter(chunk_rows=self.limits.chunk_rows, chunk_bytes=self.limits.chunk_bytes)
+        with _foreign_errors(self.wrapping):
+            meter = Meter(unpacked(source, self.wrapping.packing), self.limits.job_bytes)
+            for batch in self._batches(meter, tally):
+                yield from cutter.add(batch)
+            meter.drain()
+        tally.sha256 = meter.hexdigest()
+        if not tally.rows:
+            raise InvalidInput("The body holds no row.")
+        yield from cutter.rest()
+
+    def _batches(self, meter: Meter, tally: Tally) -> Iterator[pa.RecordBatch]:
+        stored_bytes = 0
+        with closing(self._open(meter)) as reader:
+            tally.ignored_columns = reader.ignored
+            for rows in reader:
+                tally.add(rows)
+                batch = rows.batch(self.validator.spec, self.options.kept)
+                stored_bytes += batch.nbytes
+                if stored_bytes > self.limits.job_bytes:
+                    raise PayloadTooLarge(f"The rows take more than {self.limits.job_bytes} bytes.")
+                yield batch
+
+    def _open(self, source: ByteSource) -> Reader:
+        spec, options = self.validator.spec, self.options
+        match self.wrapping.format:
+            case Format.CSV:
+                return CsvReader(source, spec, options, options.charset or self.wrapping.charset or "utf-8")
+            case Format.NDJSON:
+                return NdjsonReader(source, self.validator, options.kept)
+            case Format.PARQUET:
+                return ParquetReader(source, spec, options, self.limits.spool_dir)
+            case Format.ARROW_STREAM | Format.ARROW_FILE as kind:
+                return ArrowReader(source, spec, options, file=kind is Format.ARROW_FILE)
+
+
+@contextmanager
+def _foreign_errors(wrapping: Wrapping) -> Iterator[None]:
+    """What Arrow says of a file that it cannot read, as InvalidInput."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        packed = "" if wrapping.packing == "identity" else f" packed with {wrapping.packing}"
+        raise InvalidInput(f"The body cannot be read as {wrapping.format}{packed}: {reason}") from error

@@ -1,0 +1,83 @@
+"""Arrow and Parquet: tables whose columns have types of their own.
+
+An Arrow stream is read as it comes; an Arrow file is the same stream between a magic and a footer. Parquet
+keeps its directory at its end, so that its file lies on disk until it is read.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from api.uploads.casting import Caster
+from api.uploads.decoding import ByteSource
+from api.uploads.layout import lay_out
+from api.uploads.options import UploadOptions
+from api.uploads.rows import Rows
+from shared.errors import InvalidInput
+from shared.specs import ModelSpec
+
+_SLICE_ROWS = 16_384
+_ARROW_MAGIC = b"ARROW1\0\0"
+_COPY_BYTES = 2**20
+
+
+class ArrowReader:
+    """Rows of an Arrow IPC stream, or of a file (`.arrow`, Feather 2). Both raise InvalidInput."""
+
+    def __init__(self, source: ByteSource, spec: ModelSpec, options: UploadOptions, *, file: bool) -> None:
+        if file and source.read(len(_ARROW_MAGIC)) != _ARROW_MAGIC:
+            raise InvalidInput("The body is not an Arrow file: it does not begin with ARROW1.")
+        self._batches = pa.ipc.open_stream(pa.PythonFile(source, mode="r"))
+        self.layout = lay_out(spec, self._batches.schema.names, options.kept, text=False)
+        self.ignored = self.layout.ignored
+        self._caster = Caster(spec, self.layout)
+
+    def __iter__(self) -> Iterator[Rows]:
+        for batch in self._batches:
+            wanted = batch.select(self.layout.wanted)
+            wanted.validate(full=True)  # offsets that a client wrote would be followed anywhere
+            for first in range(0, batch.num_rows, _SLICE_ROWS):
+                yield self._caster.rows(wanted.slice(first, _SLICE_ROWS))
+
+    def close(self) -> None:
+        self._batches.close()
+
+
+class ParquetReader:
+    """Rows of a Parquet file, which is written to disk first. `close` removes it."""
+
+    def __init__(
+        self, source: ByteSource, spec: ModelSpec, options: UploadOptions, folder: Path | None
+    ) -> None:
+        self._spool: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open until `close`
+        try:
+            shutil.copyfileobj(source, self._spool, _COPY_BYTES)
+            self._spool.seek(0)
+            self._file = _parquet(self._spool)
+            names = self._file.schema_arrow.names
+            self.layout = lay_out(spec, names, options.kept, text=False)
+        except BaseException:
+            self._spool.close()
+            raise
+        self.ignored = self.layout.ignored
+        self._caster = Caster(spec, self.layout)
+
+    def __iter__(self) -> Iterator[Rows]:
+        batches = self._file.iter_batches(_SLICE_ROWS, columns=self.layout.wanted, use_threads=False)
+        for batch in batches:
+            yield self._caster.rows(batch)
+
+    def close(self) -> None:
+        self._spool.close()
+
+
+def _parquet(file: Any) -> Any:
+    from pyarrow import parquet  # most gateways never read one
+
+    return parquet.ParquetFile(file)
