@@ -29,6 +29,7 @@ from worker.holdings import Holdings
 from worker.online import OnlineLane
 from worker.reconciler import Reconciler
 from worker.watchdog import Watchdog
+from worker.webhooks import Webhooks
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,8 @@ CHUNK_THREADS = 2
 """One chunk's payload moves while another's computes."""
 EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h
 DRAIN_ON_CRASH_S = 2.0
+LAST_WEBHOOK_S = 2.0
+"""How long a worker that stops waits for a receiver; another worker delivers again what it cuts short."""
 
 
 class WorkerProcess:
@@ -60,6 +63,7 @@ class WorkerProcess:
         self._engine: Engine | None = None
         self._runner: ChunkRunner | None = None
         self._reconciler: Reconciler | None = None
+        self._webhooks: Webhooks | None = None
 
     @property
     def queues(self) -> list[str]:
@@ -93,6 +97,8 @@ class WorkerProcess:
         self._heartbeat.become(WorkerState.DRAINING)
         if self._runner:
             self._runner.stop()
+        if self._webhooks:
+            self._webhooks.stop()
         if self._engine:
             self._engine.stop()
             self._engine.join()
@@ -100,6 +106,8 @@ class WorkerProcess:
             self._runner.drain(self._settings.shutdown_grace_s)
         if self._reconciler:
             self._reconciler.stop()
+        if self._webhooks:
+            self._webhooks.join(LAST_WEBHOOK_S)
         self._withdraw()
         log.info("worker_stopped", worker=self._id)
 
@@ -140,6 +148,9 @@ class WorkerProcess:
         self._reconciler = Reconciler(self._client, ledger, store, self._ring, self._id, slots=CHUNK_THREADS)
         self._engine.start()
         self._reconciler.start()
+        if settings.webhook_keys():
+            self._webhooks = Webhooks(ledger, settings)
+            self._webhooks.start()
 
     def _held(self) -> dict[str, HeldModel]:
         states = dict(self._holdings.states)

@@ -1,0 +1,59 @@
+"""What a webhook says, and how it is signed: Standard Webhooks 1.0, https://www.standardwebhooks.com.
+
+The signing is a few lines of the standard library; the reference package, `standardwebhooks`, is what the
+tests verify it with.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from shared.ledger import JobRecord
+
+
+def message_id(record: JobRecord) -> str:
+    """The same at every attempt: a job ends once. Receivers know doubled messages by it."""
+    return f"msg_{record.id}"
+
+
+def body_of(record: JobRecord) -> bytes:
+    """`type`, `timestamp` and `data` of a job that has ended; the same bytes at every attempt."""
+    path = f"/jobs/{record.id}"
+    data = {
+        "id": record.id,
+        "state": record.state,
+        "model": record.model,
+        "version": record.version,
+        "reference": record.reference,
+        "tags": record.tags,
+        "rows_total": record.rows_total,
+        "rows_succeeded": record.rows_succeeded,
+        "rows_failed": record.rows_failed,
+        "error": record.error,
+        "links": {"self": path, "results": f"{path}/results"},
+    }
+    ended_at = datetime.fromtimestamp((record.finished_at_ms or 0) / 1000, UTC)
+    return msgspec.json.encode({"type": f"job.{record.state}", "timestamp": ended_at, "data": data})
+
+
+def headers_of(message: str, at_s: int, body: bytes, keys: Sequence[bytes]) -> dict[str, str]:
+    """The headers of one attempt, signed with every key that is valid now."""
+    return {
+        "content-type": "application/json",
+        "user-agent": "Takt",
+        "webhook-id": message,
+        "webhook-timestamp": str(at_s),
+        "webhook-signature": " ".join(signature(key, message, at_s, body) for key in keys),
+    }
+
+
+def signature(key: bytes, message: str, at_s: int, body: bytes) -> str:
+    """Version 1: HMAC-SHA256 over `id.timestamp.body`, in base64."""
+    signed = hmac.new(key, b"%s.%d.%s" % (message.encode(), at_s, body), hashlib.sha256)
+    return f"v1,{base64.b64encode(signed.digest()).decode()}"
