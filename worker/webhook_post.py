@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -32,6 +32,12 @@ class Reply:
     retry_after: str  # the header, empty where there was none
 
 
+@cache
+def trusted() -> ssl.SSLContext:
+    """The system's authorities; SSL_CERT_FILE names others, as everywhere with OpenSSL."""
+    return ssl.create_default_context()
+
+
 @dataclass(frozen=True)
 class Poster:
     """Posts within `timeout_s` each, DNS apart, which has the resolver's own limits."""
@@ -39,6 +45,7 @@ class Poster:
     networks: Sequence[Network]  # private ones that may be reached
     timeout_s: float
     resolve: Resolve = system_addresses
+    tls: Callable[[], ssl.SSLContext] = trusted
 
     def __call__(self, target: Target, headers: Mapping[str, str], body: bytes) -> Reply:
         """Raises NotPosted."""
@@ -68,18 +75,17 @@ class Poster:
             connection = http.client.HTTPConnection(target.host, target.port)
             connection.default_port = 443 if target.tls else 80  # left out of the Host header
             try:
-                connection.sock = (
-                    _tls().wrap_socket(plain, server_hostname=target.host) if target.tls else plain
-                )
+                connection.sock = self._secured(plain, target.host) if target.tls else plain
                 connection.request("POST", target.path, body=body, headers=dict(headers))
-                answer = connection.getresponse()
-                return Reply(answer.status, answer.headers.get("retry-after", ""))
-            except (OSError, http.client.HTTPException):
-                if deadline.is_set():
-                    raise TimeoutError from None
-                raise
+                with connection.getresponse() as answer:
+                    return Reply(answer.status, answer.headers.get("retry-after", ""))
             finally:
                 connection.close()
+                if deadline.is_set():  # to http.client, the cut may look like an answer's end
+                    raise TimeoutError from None
+
+    def _secured(self, plain: socket.socket, host: str) -> ssl.SSLSocket:
+        return self.tls().wrap_socket(plain, server_hostname=host)
 
 
 def _connected(addresses: Sequence[Address], port: int, end_s: float) -> socket.socket:
@@ -118,9 +124,3 @@ def _cut_off(connection: socket.socket, end_s: float) -> Iterator[threading.Even
         timer.cancel()
         timer.join()
         handle.close()
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """The system's trusted authorities; SSL_CERT_FILE names others, as everywhere with OpenSSL."""
-    return ssl.create_default_context()
