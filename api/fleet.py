@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,10 +17,22 @@ from redis.exceptions import RedisError
 
 from shared import keys
 from shared.keys import ModelKey, split_model_key
-from shared.workers import WorkerRecord, from_hash
+from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState, from_hash
 
 REFRESH_EVERY_S = 0.5
 MOST_WORKERS = 1000
+
+
+@dataclass(frozen=True)
+class Staffing:
+    """Who is there for one model version."""
+
+    holders: int = 0
+    loading: int = 0
+    failures: tuple[str, ...] = ()
+    """Why live workers could not load it."""
+    restarts: int = 0
+    """How often, within about a minute, a worker was started again that does not serve now."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,8 @@ class Fleet:
     workers: tuple[WorkerRecord, ...] = ()
     entries: Mapping[ModelKey, int] = field(default_factory=lambda: MappingProxyType({}))
     """Entries in the online stream of each model version that a worker holds."""
+    lives: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """By a worker's name: how often one was started that has beaten within about a minute."""
 
     @cached_property
     def held(self) -> frozenset[ModelKey]:
@@ -50,9 +65,30 @@ class Fleet:
     def holders(self, key: ModelKey) -> int:
         return sum(worker.holds(key) for worker in self.workers)
 
+    def staffing(self, key: ModelKey) -> Staffing:
+        held = [worker.models[key] for worker in self.workers if key in worker.models]
+        starting = [w for w in self.workers if w.state is WorkerState.STARTING]
+        serving = {_name(w.id) for w in self.workers if w.state is WorkerState.SERVING}
+        return Staffing(
+            holders=self.holders(key),
+            loading=sum(not w.models or _loads(w.models.get(key)) for w in starting),
+            failures=tuple(model.reason for model in held if model.state is ModelState.FAILED),
+            restarts=max((n - 1 for name, n in self.lives.items() if name not in serving), default=0),
+        )
+
     def versions(self, model: str) -> set[str]:
         """The versions of a model that live workers hold."""
         return {version for name, version in map(split_model_key, self.held) if name == model}
+
+
+def _name(worker_id: str) -> str:
+    """What all lives of one worker have in common, see `WorkerRecord.id`."""
+    return worker_id.rpartition(":")[0]
+
+
+def _loads(model: HeldModel | None) -> bool:
+    """Whether a starting worker will hold it: it waits for the rest, too."""
+    return model is not None and model.state is not ModelState.FAILED
 
 
 def _rate(key: ModelKey, workers: tuple[WorkerRecord, ...]) -> float:
@@ -91,4 +127,5 @@ class FleetWatch:
             read_at_s=self._clock(),
             workers=tuple(record for record in records if record is not None),
             entries=dict(zip(known, answers[len(ids) :], strict=True)),
+            lives=Counter(map(_name, ids)),
         )

@@ -6,10 +6,15 @@
     │   ├── ModelNotFound           no such model or version in the repository
     │   ├── JobNotFound             no such job, or somebody else's
     │   ├── JobExpired              the job was here, its retention is over
+    │   ├── InvalidState            the job is past what is asked of it
+    │   ├── NotAcceptable           an answer in a format that nobody here writes
+    │   ├── IdempotencyConflict     the key stands for another body
     │   ├── PayloadTooLarge         more bytes or rows than this deployment takes
     │   └── UnsupportedMediaType    a body in a format that nobody here reads
     ├── TryLater                  the same request may succeed later
     │   ├── ModelNotLoaded          no live worker holds this model version
+    │   ├── IdempotencyInProgress   the key's first body is still being read
+    │   ├── UploadInterrupted       a body that ended, or stopped, before it was whole
     │   ├── ResultsNotReady         the job has not succeeded, so it has no complete results
     │   ├── Overloaded              the queue is longer than the deadline allows
     │   ├── QueueUnavailable        Redis does not answer
@@ -78,6 +83,24 @@ class JobExpired(CallerError):
     code = "job_expired"
 
 
+class InvalidState(CallerError):
+    """The job's state does not allow this."""
+
+    code = "invalid_state"
+
+
+class NotAcceptable(CallerError):
+    """The answer cannot be written in any of the formats that were asked for."""
+
+    code = "not_acceptable"
+
+
+class IdempotencyConflict(CallerError):
+    """This Idempotency-Key was sent before, with another body or other parameters."""
+
+    code = "idempotency_conflict"
+
+
 class PayloadTooLarge(CallerError):
     """The request is larger than this deployment accepts."""
 
@@ -100,6 +123,18 @@ class ModelNotLoaded(TryLater):
     """No live worker holds this model version."""
 
     code = "model_not_loaded"
+
+
+class IdempotencyInProgress(TryLater):
+    """The first request with this Idempotency-Key is still being read."""
+
+    code = "idempotency_in_progress"
+
+
+class UploadInterrupted(TryLater):
+    """The upload broke off before its end."""
+
+    code = "upload_interrupted"
 
 
 class ResultsNotReady(TryLater):

@@ -2,14 +2,53 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fastapi import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic.main import IncEx
 
+from api.jobs.progress import Progress, poll_after_s
+from api.jobs.waiting import Reason, Wait
 from shared.ledger import JobRecord, JobState
 
 POLL_AFTER_S = 1
+"""For those who have nothing to go by."""
+_PASSING: Mapping[str, IncEx | bool] = {
+    "rows_per_s": True,
+    "eta_s": True,
+    "position": True,
+    "waiting": {"detail", "rows_ahead"},
+}
+"""What changes from one moment to the next though nothing has happened to the job."""
+
+EXAMPLE: dict[str, JsonValue] = {
+    "id": "0e6f3b0c6c5b4c64a8f64b0f6d3c9c11",
+    "state": "running",
+    "model": "iris",
+    "version": "1.0.0",
+    "digest": "9b1f…",
+    "reference": "lot 4711",
+    "tags": ["line-2"],
+    "priority": 5,
+    "rows_total": 20000,
+    "rows_succeeded": 9998,
+    "rows_failed": 2,
+    "percent": 50.0,
+    "rows_per_s": 8000.0,
+    "eta_s": 1.3,
+    "position": 1,
+    "waiting": None,
+    "created_at": "2026-03-01T08:00:00Z",
+    "started_at": "2026-03-01T08:00:00.100Z",
+    "finished_at": None,
+    "expires_at": None,
+    "error": None,
+    "links": {"self": "/jobs/0e6f3b0c6c5b4c64a8f64b0f6d3c9c11"},
+}
 
 
 class JobError(BaseModel):
@@ -17,29 +56,59 @@ class JobError(BaseModel):
     detail: str
 
 
+class Waiting(BaseModel):
+    """Why none of a job's rows run now."""
+
+    reason: Reason
+    detail: str
+    rows_ahead: int | None = Field(
+        description="Rows of other jobs of the model version that run before this one has ended, by the fair "
+        "order; null where it does not stand in line"
+    )
+
+
 class JobView(BaseModel):
     """A job as its owner sees it; times are UTC."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     id: str
     state: JobState
     model: str
     version: str
-    digest: str
+    digest: str = Field(description="SHA-256 of the model's artifact, pinned when the job was submitted")
     reference: str
     tags: list[str]
-    priority: int
-    rows_total: int | None
+    priority: int = Field(ge=0, le=9)
+    rows_total: int | None = Field(description="Null while rows are still coming in")
     rows_succeeded: int
     rows_failed: int
+    percent: float | None = Field(description="Of all rows, those that have run; null while uploading")
+    rows_per_s: float | None = Field(description="Since the job's first chunk started; null before")
+    eta_s: float | None = Field(description="Seconds until the last row has run; null where nobody knows")
+    position: int | None = Field(description="Place in the fair order, from 1; null where it is not in line")
+    waiting: Waiting | None = Field(description="Why none of its rows run now; null where they do")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    expires_at: datetime | None = Field(description="When an ended job and its results are removed")
     error: JobError | None
     links: dict[str, str]
 
 
-def view_of(record: JobRecord) -> JobView:
-    path = f"/jobs/{record.id}"
+@dataclass(frozen=True)
+class Outlook:
+    """What surrounds a job at one moment."""
+
+    now_ms: int
+    progress: Progress
+    wait: Wait | None
+    position: int | None
+    rows_ahead: int | None
+
+
+def view_of(record: JobRecord, outlook: Outlook) -> JobView:
+    progress = outlook.progress
     return JobView(
         id=record.id,
         state=record.state,
@@ -52,12 +121,49 @@ def view_of(record: JobRecord) -> JobView:
         rows_total=record.rows_total,
         rows_succeeded=record.rows_succeeded,
         rows_failed=record.rows_failed,
+        percent=progress.percent,
+        rows_per_s=progress.rows_per_s,
+        eta_s=progress.eta_s,
+        position=outlook.position,
+        waiting=_waiting(outlook),
         created_at=moment(record.created_at_ms),
-        started_at=moment(record.started_at_ms) if record.started_at_ms is not None else None,
-        finished_at=moment(record.finished_at_ms) if record.finished_at_ms is not None else None,
+        started_at=_moment(record.started_at_ms),
+        finished_at=_moment(record.finished_at_ms),
+        expires_at=_moment(record.expires_at_ms),
         error=JobError(code=record.error.code, detail=record.error.detail) if record.error else None,
-        links={"self": path, "results": f"{path}/results"},
+        links=_links(record),
     )
+
+
+def _waiting(outlook: Outlook) -> Waiting | None:
+    wait = outlook.wait
+    if wait is None:
+        return None
+    return Waiting(reason=wait.reason, detail=wait.detail, rows_ahead=outlook.rows_ahead)
+
+
+def _links(record: JobRecord) -> dict[str, str]:
+    path = f"/jobs/{record.id}"
+    parts = ("results", "errors", "events", "manifest", *(() if record.state.ended else ("cancel",)))
+    return {"self": path} | {part: f"{path}/{part}" for part in parts}
+
+
+def headers_of(record: JobRecord, outlook: Outlook) -> dict[str, str]:
+    """`Retry-After`, for those who poll; none once the job has ended."""
+    after_s = poll_after_s(record, outlook.progress, outlook.now_ms)
+    return {} if after_s is None else {"Retry-After": str(after_s)}
+
+
+def etag_of(view: JobView) -> str:
+    """A weak validator: another one once something has happened to the job, not because time went by."""
+    lasting = view.model_dump_json(exclude=_PASSING)
+    return f'W/"{hashlib.blake2b(lasting.encode(), digest_size=12).hexdigest()}"'
+
+
+def matches(if_none_match: str | None, etag: str) -> bool:
+    """Whether a client has this already (RFC 9110, 13.1.2: the comparison is weak)."""
+    known = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
+    return "*" in known or etag.removeprefix("W/") in known
 
 
 def moment(ms: int) -> datetime:
@@ -65,5 +171,9 @@ def moment(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def as_json(view: JobView, status: int, headers: dict[str, str]) -> Response:
+def _moment(ms: int | None) -> datetime | None:
+    return None if ms is None else moment(ms)
+
+
+def as_json(view: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(view.model_dump_json(), status, headers, media_type="application/json")

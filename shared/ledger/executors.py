@@ -16,18 +16,24 @@ from shared.doorbells import Ring
 from shared.keys import ModelKey
 from shared.ledger import transitions
 from shared.ledger.records import (
+    STANDING_FIELDS,
     ChunkRecord,
     Claim,
+    JobEvent,
     JobRecord,
     JobState,
+    Line,
     NewJob,
     Outcome,
     Reservation,
     WebhookAttempt,
     WebhookClaim,
+    check_job_id,
     chunks_from_hash,
+    job_event,
     job_from_hash,
     new_token,
+    standing,
     webhook_attempt,
 )
 from shared.ledger.transitions import Transition
@@ -54,11 +60,12 @@ class AsyncLedger:
     async def append_chunks(self, job_id: str, key: ModelKey, rows: Sequence[int]) -> int:
         """Chunks of so many rows each, already stored, become ready. → index of the first.
 
+        Renews the upload's lease, also with no chunk at all: call it more often than every `lease_s`.
         Raises JobNotFound where the job takes no more.
         """
-        appended = await self._run(transitions.append_chunks(job_id, rows, lease_ms=self._lease_ms))
-        self._ring(key, min(appended.ready, MOST_RINGS))
-        return appended.first_index
+        first_index = await self._run(transitions.append_chunks(job_id, rows, lease_ms=self._lease_ms))
+        self._ring_for(key, len(rows))
+        return first_index
 
     async def seal(self, job_id: str) -> JobRecord:
         """The upload is whole. Raises JobNotFound where it was not going on."""
@@ -76,7 +83,7 @@ class AsyncLedger:
     async def resume(self, job_id: str, key: ModelKey) -> JobState:
         """Go on. → the state; a job that was not paused stays as it is."""
         resumed = await self._run(transitions.resume(job_id))
-        self._ring(key, min(resumed.ready, MOST_RINGS))
+        self._ring_for(key, resumed.ready)
         return resumed.state
 
     async def prioritize(self, job_id: str, priority: int) -> JobState:
@@ -96,19 +103,29 @@ class AsyncLedger:
         return await self._run(transitions.bind(name, job_id, digest, keep_ms=round(keep_s * 1000)))
 
     async def fail_job(self, job_id: str, code: str, detail: str) -> bool:
+        """End a job early. → whether this did; one that is being canceled ends as canceled."""
         return await self._run(transitions.fail_job(job_id, code, detail))
 
     async def read(self, job_id: str) -> JobRecord:
-        """Raises JobNotFound."""
+        """Raises JobNotFound, and JobExpired where its retention is over."""
+        check_job_id(job_id)
         return job_from_hash(job_id, await self._client.hgetall(keys.job(job_id)))
 
-    async def newest(self, owner: str | None, *, before_ms: int | None, most: int) -> list[JobRecord]:
-        """Jobs by their creation, newest first: of one owner, or of all; those created before a time."""
+    async def newest(
+        self, owner: str | None, *, before_ms: int | None, most: int, after_id: str | None = None
+    ) -> list[JobRecord]:
+        """Jobs by their creation, newest first: of one owner, or of all; those created before a time.
+
+        Where `after_id` is still known, those that come after it instead: none of its own ms is left out.
+        """
         index = keys.jobs() if owner is None else keys.owner_jobs(owner)
         below = "+inf" if before_ms is None else f"({before_ms}"
-        ids: Any = await self._client.zrange(
-            index, below, "-inf", desc=True, byscore=True, offset=0, num=most
-        )
+        rank = None if after_id is None else await self._client.zrevrank(index, after_id)
+        ids: Any
+        if isinstance(rank, int):
+            ids = await self._client.zrange(index, rank + 1, rank + most, desc=True)
+        else:
+            ids = await self._client.zrange(index, below, "-inf", desc=True, byscore=True, offset=0, num=most)
         pipeline = self._client.pipeline(transaction=False)
         for job_id in ids:
             pipeline.hgetall(keys.job(job_id.decode()))
@@ -121,10 +138,40 @@ class AsyncLedger:
         """The job's chunks in the order of their rows."""
         return chunks_from_hash(await self._client.hgetall(keys.job_chunks(job_id)))
 
+    async def line(self, key: ModelKey, *, most: int) -> Line:
+        """The jobs that take part in the fair order of a model version, least served first."""
+        served: Any
+        served, (seconds, micros) = await (
+            self._client.pipeline(transaction=False)
+            .zrange(keys.active(key), 0, most - 1, withscores=True)
+            .time()
+            .execute()
+        )
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id, _ in served:
+            pipeline.hmget(keys.job(job_id.decode()), STANDING_FIELDS)
+        found = zip(served, await pipeline.execute(), strict=True)
+        jobs = tuple(
+            standing(job_id.decode(), float(score), fields)
+            for (job_id, score), fields in found
+            if all(fields)
+        )
+        return Line(now_ms=seconds * 1000 + micros // 1000, jobs=jobs)
+
+    async def newest_event(self, job_id: str, *, after: str = "") -> JobEvent | None:
+        """The last thing that a job's stream tells, where that is after an event's id; else None."""
+        beyond = f"({after}" if after else "-"
+        entries: Any = await self._client.xrevrange(keys.job_events(job_id), "+", beyond, count=1)
+        return job_event(*entries[0]) if entries else None
+
     async def webhook_attempts(self, job_id: str) -> list[WebhookAttempt]:
         """What was tried to deliver the job's webhook, oldest first."""
         entries: Any = await self._client.xrange(keys.job_webhook(job_id))
         return [webhook_attempt(entry_id, fields) for entry_id, fields in entries]
+
+    def _ring_for(self, key: ModelKey, chunks: int) -> None:
+        if chunks:
+            self._ring(key, min(chunks, MOST_RINGS))
 
     async def _run(self, transition: Transition[T]) -> T:
         script = self._client.register_script(transitions.source(transition.script))
@@ -165,16 +212,16 @@ class Ledger:
         """Count a stored result, once and only under the current token; ring if anything is ready."""
         committed = self._run(
             transitions.commit(
-                held, rows_succeeded=rows_succeeded, rows_failed=rows_failed, first_error=first_error
+                key, held, rows_succeeded=rows_succeeded, rows_failed=rows_failed, first_error=first_error
             )
         )
-        if committed.ready:
+        if committed.more:
             self._ring(key, 1)
         return committed.outcome
 
     def hand_back(self, key: ModelKey, held: Claim, *, at_fault: bool) -> None:
-        """Give a chunk up, so that another claims it at once."""
-        if self._run(transitions.hand_back(held, at_fault=at_fault)):
+        """Give a chunk up, so that another claims it at once; ring if anything is ready."""
+        if self._run(transitions.hand_back(key, held, at_fault=at_fault)):
             self._ring(key, 1)
 
     def expire(self) -> list[str]:
@@ -182,11 +229,18 @@ class Ledger:
         return self._run(transitions.expire())
 
     def retire(self) -> list[str]:
-        """End the retention of jobs whose time has come. → those jobs; their data may go."""
+        """End the retention of jobs whose time has come. → those jobs; their data may go.
+
+        A job comes again after a minute, until `removed` says that its data has gone.
+        """
         return self._run(transitions.retire())
 
+    def removed(self, job_id: str) -> None:
+        """The data of a retired job has gone."""
+        self._run(transitions.removed(job_id))
+
     def ready(self) -> dict[ModelKey, int]:
-        """Ready chunks by model version."""
+        """Ready chunks by model version, where there are any."""
         return self._run(transitions.ready())
 
     def claim_webhook(self, *, lease_s: float) -> WebhookClaim | None:
@@ -201,7 +255,8 @@ class Ledger:
         return self._run(transitions.record_webhook(held, status=status, error=error, delay_ms=delay_ms))
 
     def read(self, job_id: str) -> JobRecord:
-        """Raises JobNotFound."""
+        """Raises JobNotFound, and JobExpired where its retention is over."""
+        check_job_id(job_id)
         return job_from_hash(job_id, self._client.hgetall(keys.job(job_id)))
 
     def _run(self, transition: Transition[T]) -> T:

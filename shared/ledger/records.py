@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 from uuid import uuid4
@@ -123,6 +123,36 @@ class ChunkRecord(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a job stands in the fair order of its model version."""
+
+    job_id: str
+    served: float  # rows over weight: the least goes first
+    rows_left: int  # of those that are stored
+    priority: int
+
+    @property
+    def weight(self) -> int:
+        return self.priority + 1
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """The jobs of a model version that are served in turn, least served first."""
+
+    now_ms: int  # by Redis' clock
+    jobs: tuple[Standing, ...]
+
+
+class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a job was at one moment; ids grow with time."""
+
+    id: str
+    state: JobState
+    rows_total: int | None
+    rows_succeeded: int
+    rows_failed: int
+
+
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A worker's right to one chunk, until its lease runs out."""
 
@@ -166,6 +196,12 @@ class Outcome(StrEnum):
 def new_job_id() -> str:
     """Unguessable, and of no meaning."""
     return uuid4().hex
+
+
+def check_job_id(job_id: str) -> None:
+    """Raises JobNotFound for what cannot be a job's id: with a colon it would spell another key of a job."""
+    if ":" in job_id:
+        raise JobNotFound(f"There is no job {job_id!r}.")
 
 
 def new_token() -> str:
@@ -226,6 +262,27 @@ def chunks_from_hash(fields: Mapping[Any, Any]) -> list[ChunkRecord]:
         for i, text in fields.items()
     ]
     return sorted(chunks, key=lambda chunk: chunk.index)
+
+
+STANDING_FIELDS = ["rows_accepted", "rows_succeeded", "rows_failed", "priority"]
+
+
+def standing(job_id: str, served: float, fields: Sequence[Any]) -> Standing:
+    """The record of raw `STANDING_FIELDS` (Any: redis-py's own types, bytes here)."""
+    accepted, succeeded, failed, priority = map(int, fields)
+    return Standing(job_id=job_id, served=served, rows_left=accepted - succeeded - failed, priority=priority)
+
+
+def job_event(entry_id: bytes, fields: Mapping[Any, Any]) -> JobEvent:
+    """The record of a raw stream entry (Any: redis-py's own types, bytes here)."""
+    total = fields[b"rows_total"]
+    return JobEvent(
+        id=entry_id.decode(),
+        state=JobState(fields[b"state"].decode()),
+        rows_total=int(total) if total else None,
+        rows_succeeded=int(fields[b"rows_succeeded"]),
+        rows_failed=int(fields[b"rows_failed"]),
+    )
 
 
 def webhook_attempt(entry_id: bytes, fields: Mapping[Any, Any]) -> WebhookAttempt:

@@ -1,0 +1,44 @@
+"""What surrounds jobs now: the fleet's snapshot, and the lines that they stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from api.fleet import Fleet
+from api.gateway import Gateway
+from api.jobs.progress import progress_of
+from api.jobs.views import JobView, Outlook, headers_of, view_of
+from api.jobs.waiting import position, rows_ahead, wait_of
+from shared.keys import ModelKey
+from shared.ledger import JobRecord, Line
+
+MOST_IN_LINE = 100
+"""Jobs of a line that are looked at: those behind them are not served before."""
+
+
+async def described(gateway: Gateway, record: JobRecord) -> tuple[JobView, dict[str, str]]:
+    """A job as its owner sees it now, and the headers that tell when to ask again."""
+    line = await gateway.ledger.line(record.key, most=MOST_IN_LINE)
+    outlook = outlook_of(record, line, gateway.watch.fleet)
+    return view_of(record, outlook), headers_of(record, outlook)
+
+
+async def described_all(gateway: Gateway, records: Sequence[JobRecord]) -> list[JobView]:
+    """The same of many; each line is read once."""
+    lines: dict[ModelKey, Line] = {}
+    for key in dict.fromkeys(record.key for record in records):
+        lines[key] = await gateway.ledger.line(key, most=MOST_IN_LINE)
+    fleet = gateway.watch.fleet
+    return [view_of(record, outlook_of(record, lines[record.key], fleet)) for record in records]
+
+
+def outlook_of(record: JobRecord, line: Line, fleet: Fleet) -> Outlook:
+    ahead = rows_ahead(line, record.id)
+    rate = fleet.rates.get(record.key, 0.0)
+    return Outlook(
+        now_ms=line.now_ms,
+        progress=progress_of(record, line.now_ms, model_rows_per_s=rate, rows_ahead=ahead or 0),
+        wait=wait_of(record, fleet.staffing(record.key), ahead),
+        position=position(line, record.id),
+        rows_ahead=ahead,
+    )
