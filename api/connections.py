@@ -32,3 +32,8 @@ def open_redis(settings: Settings) -> Redis:
         **tcp,
     )
     return Redis.from_pool(pool)
+
+
+async def drop_idle(client: Redis) -> None:
+    """Close the pooled connections that are not in use: after one broke, each of them would fail once."""
+    await client.connection_pool.disconnect(inuse_connections=False)
