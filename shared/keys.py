@@ -64,13 +64,13 @@ def job_webhook(job_id: str) -> str:
 
 
 def active(key: ModelKey) -> str:
-    """Sorted set: jobs of a model version with ready chunks, by rows served over weight."""
+    """Sorted set: jobs of a model version with ready chunks, by their tag: rows served over weight."""
     return f"{PREFIX}:active:{key}"
 
 
-def active_models() -> str:
-    """Set: model versions whose `active` set may hold jobs."""
-    return f"{PREFIX}:active"
+def clocks() -> str:
+    """Hash: model version → the tag of its last claim, at which jobs enter `active`."""
+    return f"{PREFIX}:clocks"
 
 
 def leases() -> str:
@@ -89,7 +89,7 @@ def owner_jobs(owner: str) -> str:
 
 
 def expiring() -> str:
-    """Sorted set: ended jobs by the end of their retention, in ms of Redis TIME."""
+    """Sorted set: ended jobs by the end of their retention, in ms of Redis TIME, until their data is gone."""
     return f"{PREFIX}:expiring"
 
 

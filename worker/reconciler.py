@@ -59,20 +59,29 @@ class Reconciler(threading.Thread):
             try:
                 if self._leads():
                     self.reconcile()
-            except (RedisError, PayloadError) as error:
+            except RedisError as error:
                 log.warning("reconcile_failed", reason=str(error))
 
     def reconcile(self) -> None:
         """One pass: expired leases, broken uploads, retention, doorbells."""
         for job_id in self._ledger.expire():
             log.warning("upload_interrupted", job_id=job_id)
-            self._store.remove_job(job_id)
+            self._remove(job_id)
         for job_id in self._ledger.retire():
             log.info("job_retired", job_id=job_id)
-            self._store.remove_job(job_id)
+            if self._remove(job_id):
+                self._ledger.removed(job_id)
         for key, ready in self._ledger.ready().items():
-            if ready:
-                self._top_up(key, ready)
+            self._top_up(key, ready)
+
+    def _remove(self, job_id: str) -> bool:
+        """→ whether the job's data is gone. If not, the end of its retention (again) brings it up."""
+        try:
+            self._store.remove_job(job_id)
+        except PayloadError as error:
+            log.warning("payloads_not_removed", job_id=job_id, reason=error.detail)
+            return False
+        return True
 
     def _leads(self) -> bool:
         name, me = keys.reconciler_lock(), self._worker_id

@@ -29,6 +29,7 @@ from shared.ledger.records import (
 T = TypeVar("T")
 
 _SCRIPTS = Path(__file__).parent / "scripts"
+_SHARED = ("keys", "order", "turns")
 _ANY = keys.ModelKey("{}")
 _NAMES = msgspec.json.encode(
     {
@@ -36,7 +37,7 @@ _NAMES = msgspec.json.encode(
         "chunks": keys.job_chunks("{}"),
         "ready": keys.job_ready("{}"),
         "active": keys.active(_ANY),
-        "active_models": keys.active_models(),
+        "clocks": keys.clocks(),
         "leases": keys.leases(),
         "jobs": keys.jobs(),
         "events": keys.job_events("{}"),
@@ -64,26 +65,20 @@ class Transition(Generic[T]):
 
 @cache
 def source(script: str) -> str:
-    """The text of a script, the prelude before it."""
-    return "\n".join((_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8") for name in ("prelude", script))
-
-
-@dataclass(frozen=True)
-class Appended:
-    first_index: int
-    ready: int
+    """The text of a script, after what all of them share."""
+    return "\n".join((_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8") for name in (*_SHARED, script))
 
 
 @dataclass(frozen=True)
 class Committed:
     outcome: Outcome
-    ready: int
+    more: bool  # whether anything of the model version is ready
 
 
 @dataclass(frozen=True)
 class Resumed:
     state: JobState
-    ready: int
+    ready: int  # chunks that may be claimed now
 
 
 def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
@@ -97,13 +92,13 @@ def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
     return Transition("open", (job.id, job.owner, token, lease_ms, *job_fields(job)), created)
 
 
-def append_chunks(job_id: str, rows: Sequence[int], *, lease_ms: int) -> Transition[Appended]:
-    """Chunks whose rows are stored. Raises JobNotFound where the job takes no more."""
+def append_chunks(job_id: str, rows: Sequence[int], *, lease_ms: int) -> Transition[int]:
+    """Chunks whose rows are stored. → index of the first. Raises JobNotFound where the job takes no more."""
 
-    def appended(answer: Any) -> Appended:
+    def appended(answer: Any) -> int:
         if answer is None:
             raise JobNotFound(f"Job {job_id!r} takes no more rows.")
-        return Appended(*map(int, answer))
+        return int(answer)
 
     return Transition("append", (job_id, lease_ms, *rows), appended)
 
@@ -120,7 +115,7 @@ def seal(job_id: str) -> Transition[JobState]:
 
 
 def fail_job(job_id: str, code: str, detail: str) -> Transition[bool]:
-    """→ whether this ended it."""
+    """→ whether this ended it; a job that has ended or is being canceled does so on its own."""
     return Transition("fail_job", (job_id, code, detail), bool)
 
 
@@ -130,9 +125,9 @@ def claim(
     """The next chunk of a model version, fairly; None where nothing is ready."""
 
     def claimed(answer: Any) -> Claim | None:
-        if len(answer) == 1:
+        if answer is None:
             return None
-        job_id, index, rows, attempt, _ = answer
+        job_id, index, rows, attempt = answer
         return Claim(job_id=job_id.decode(), index=index, rows=rows, attempt=attempt, token=token)
 
     return Transition("claim", (key, worker, token, lease_ms, max_attempts), claimed)
@@ -143,19 +138,21 @@ def renew(held: Claim, *, lease_ms: int) -> Transition[bool]:
     return Transition("renew", (held.job_id, held.index, held.token, lease_ms), bool)
 
 
-def commit(held: Claim, *, rows_succeeded: int, rows_failed: int, first_error: str) -> Transition[Committed]:
+def commit(
+    key: ModelKey, held: Claim, *, rows_succeeded: int, rows_failed: int, first_error: str
+) -> Transition[Committed]:
     """Count a stored result, once."""
 
     def committed(answer: Any) -> Committed:
-        return Committed(Outcome(answer[0].decode()), int(answer[1]))
+        return Committed(Outcome(answer[0].decode()), bool(answer[1]))
 
     counts = (rows_succeeded, rows_failed)
-    return Transition("commit", (held.job_id, held.index, held.token, *counts, first_error), committed)
+    return Transition("commit", (held.job_id, held.index, held.token, *counts, first_error, key), committed)
 
 
-def hand_back(held: Claim, *, at_fault: bool) -> Transition[int]:
-    """Give a chunk up; it is ready at once. → ready chunks of its model version."""
-    return Transition("hand_back", (held.job_id, held.index, held.token, int(at_fault)), int)
+def hand_back(key: ModelKey, held: Claim, *, at_fault: bool) -> Transition[bool]:
+    """Give a chunk up; it is ready at once. → whether anything of the model version is ready."""
+    return Transition("hand_back", (held.job_id, held.index, held.token, int(at_fault), key), bool)
 
 
 def expire(*, most: int = 1000) -> Transition[list[str]]:
@@ -192,9 +189,20 @@ def delete(job_id: str) -> Transition[bool]:
     return Transition("delete", (job_id,), bool)
 
 
-def retire(*, most: int = 100, tombstone_ms: int = 30 * 86_400_000) -> Transition[list[str]]:
-    """Leave a tombstone for each job whose retention is over. → those jobs; their data may go."""
-    return Transition("retire", (most, tombstone_ms), lambda answer: [job_id.decode() for job_id in answer])
+def retire(
+    *, most: int = 100, tombstone_ms: int = 30 * 86_400_000, again_ms: int = 60_000
+) -> Transition[list[str]]:
+    """Leave a tombstone for each job whose retention is over. → those jobs; their data may go.
+
+    They come again every `again_ms` until `removed` says that it has gone.
+    """
+    arguments = (most, tombstone_ms, again_ms)
+    return Transition("retire", arguments, lambda answer: [job_id.decode() for job_id in answer])
+
+
+def removed(job_id: str) -> Transition[bool]:
+    """The data of a retired job is gone. → whether that was news."""
+    return Transition("removed", (job_id,), bool)
 
 
 def reserve(name: str, job_id: str, *, lease_ms: int) -> Transition[Reservation | None]:
@@ -243,11 +251,10 @@ def _state_of(job_id: str) -> Callable[[Any], JobState]:
 
 
 def ready() -> Transition[dict[ModelKey, int]]:
-    """Ready chunks by model version."""
+    """Ready chunks by model version, where there are any."""
 
     def counts(answer: Any) -> dict[ModelKey, int]:
-        return {
-            ModelKey(key.decode()): int(count) for key, count in zip(answer[::2], answer[1::2], strict=True)
-        }
+        pairs = zip(answer[::2], answer[1::2], strict=True)
+        return {ModelKey(key.decode()): count for key, count in pairs if count}
 
     return Transition("ready", (), counts)

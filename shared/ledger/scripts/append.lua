@@ -1,6 +1,6 @@
--- Chunks whose rows are stored become ready; the upload's lease is renewed.
+-- Chunks whose rows are stored become ready; the upload's lease, and that of its Idempotency-Key, are renewed.
 -- ARGV: names, job id, lease_ms, rows of each chunk, …
--- → {index of the first, ready chunks of the model version}, or nothing where the job takes no more
+-- → index of the first, or nothing where the job takes no more
 local id, lease_ms = ARGV[2], tonumber(ARGV[3])
 local job = key_of('job', id)
 local f = redis.call('HMGET', job, 'state', 'key', 'chunks_total', 'upload_token')
@@ -15,5 +15,7 @@ end
 redis.call('HINCRBY', job, 'chunks_total', #ARGV - 3)
 redis.call('HINCRBY', job, 'rows_accepted', rows_added)
 redis.call('ZADD', names.leases, now_ms() + lease_ms, lease_name(id, 'upload', f[4]))
-activate(id, f[2])
-return {first, ready_chunks(f[2])}
+local key = held_key(id)
+if key and redis.call('PTTL', key) < lease_ms then redis.call('PEXPIRE', key, lease_ms) end
+enter(id, f[2])
+return first

@@ -1,17 +1,22 @@
--- A chunk's result counts: only under the current token, and only once.
--- ARGV: names, job id, index, token, rows succeeded, rows failed, what its first failed row says
--- → {outcome, ready chunks of the model version}; outcome: committed | repeated | lost
+-- A chunk's result counts: only under the current token, only once, and only until its job has ended.
+-- ARGV: names, job id, index, token, rows succeeded, rows failed, what its first failed row says, model key
+-- → {outcome, whether anything of the model version is ready}; outcome: committed | repeated | lost
 local id, index, token = ARGV[2], ARGV[3], ARGV[4]
 local job = key_of('job', id)
-local f = redis.call('HMGET', job, 'state', 'key')
-local chunk = get_chunk(id, index)
-if chunk and chunk.state == 'done' and chunk.token == token then return {'repeated', 0} end
-redis.call('ZREM', names.leases, lease_name(id, index, token))
-if not f[1] or terminal[f[1]] or not chunk or chunk.state ~= 'leased' or chunk.token ~= token then
-  return {'lost', 0}
+
+local function commit()
+  local chunk = get_chunk(id, index)
+  if not chunk or chunk.token ~= token then return 'lost' end
+  if chunk.state == 'done' then return 'repeated' end
+  if terminal[redis.call('HGET', job, 'state')] then
+    release(id, index, chunk)
+    return 'lost'
+  end
+  end_lease(id, index, chunk)
+  chunk.state = 'done'
+  if ARGV[7] ~= '' then redis.call('HSETNX', job, 'first_errors', ARGV[7]) end
+  end_chunk(id, index, chunk, tonumber(ARGV[5]), tonumber(ARGV[6]))
+  return 'committed'
 end
-chunk.state, chunk.failed = 'done', tonumber(ARGV[6])
-redis.call('HINCRBY', job, 'chunks_leased', -1)
-if ARGV[7] ~= '' then redis.call('HSETNX', job, 'first_errors', ARGV[7]) end
-end_chunk(id, index, chunk, tonumber(ARGV[5]), tonumber(ARGV[6]))
-return {'committed', ready_chunks(f[2])}
+
+return {commit(), anything_ready(ARGV[8])}

@@ -2,22 +2,15 @@
 -- ARGV: names, most leases to look at → {job ids whose upload was interrupted, …}
 local interrupted = {}
 
-local function bring_back(id, index, token)
-  local chunk = get_chunk(id, index)
-  if chunk and chunk.state == 'leased' and chunk.token == token then release(id, index, chunk) end
-end
-
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', names.leases, '-inf', now_ms(), 'LIMIT', 0, tonumber(ARGV[2]))) do
-  redis.call('ZREM', names.leases, name)
+  redis.call('ZREM', names.leases, name) -- also where its job was forgotten meanwhile
   local id, index, token = string.match(name, '^([^:]+):([^:]+):(.*)$')
-  local state = redis.call('HGET', key_of('job', id), 'state')
-  if state and not terminal[state] then
-    if index == 'upload' then
-      fail(id, 'upload_interrupted', 'The upload broke off before its end.')
-      table.insert(interrupted, id)
-    else
-      bring_back(id, index, token)
-    end
+  local chunk = held_chunk(id, index, token)
+  if chunk then
+    release(id, index, chunk)
+  elseif redis.call('HGET', key_of('job', id), 'upload_token') == token then
+    fail(id, 'upload_interrupted', 'The upload broke off before its end.')
+    table.insert(interrupted, id)
   end
 end
 return interrupted

@@ -4,6 +4,6 @@ local job = key_of('job', id)
 local f = redis.call('HMGET', job, 'state', 'key')
 if f[1] ~= 'queued' and f[1] ~= 'running' then return f[1] end
 redis.call('HSET', job, 'state', 'paused')
-deactivate(id, f[2])
+leave(id, f[2])
 tell(id)
 return 'paused'

@@ -1,9 +1,7 @@
 -- More time for the holder of the token. ARGV: names, job id, index, token, lease_ms → 1, or 0: the lease is lost,
 -- or the job is to stop
 local id, index, token = ARGV[2], ARGV[3], ARGV[4]
-local chunk = get_chunk(id, index)
-if not chunk or chunk.state ~= 'leased' or chunk.token ~= token then return 0 end
-local state = redis.call('HGET', key_of('job', id), 'state')
-if state ~= 'running' and state ~= 'uploading' then return 0 end
+if not held_chunk(id, index, token) then return 0 end
+if not claimable[redis.call('HGET', key_of('job', id), 'state')] then return 0 end
 redis.call('ZADD', names.leases, now_ms() + tonumber(ARGV[5]), lease_name(id, index, token))
 return 1

@@ -1,8 +1,9 @@
 -- An idempotency key, leased to a job while its body is read.
 -- ARGV: names, key, job id, lease_ms → nothing: it is this job's; or {the other job's id, digest of its body or ''}
-local name = key_of('idempotency', ARGV[2])
+local name, id = key_of('idempotency', ARGV[2]), ARGV[3]
 local f = redis.call('HMGET', name, 'job', 'digest')
+if f[1] == id then return false end
 if f[1] then return {f[1], f[2] or ''} end
-redis.call('HSET', name, 'job', ARGV[3])
+redis.call('HSET', name, 'job', id)
 redis.call('PEXPIRE', name, ARGV[4])
 return false

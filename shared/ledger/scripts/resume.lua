@@ -1,10 +1,10 @@
--- A paused job goes on. ARGV: names, job id → {the state, ready chunks of its model version}
+-- A paused job goes on. ARGV: names, job id → {the state, chunks that became ready}
 local id = ARGV[2]
 local job = key_of('job', id)
 local f = redis.call('HMGET', job, 'state', 'key', 'started_at_ms')
 if f[1] ~= 'paused' then return {f[1], 0} end
 local state = f[3] and 'running' or 'queued'
 redis.call('HSET', job, 'state', state)
-activate(id, f[2])
+enter(id, f[2])
 tell(id)
-return {state, ready_chunks(f[2])}
+return {state, redis.call('ZCARD', key_of('ready', id))}

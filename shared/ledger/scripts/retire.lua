@@ -1,9 +1,15 @@
--- Jobs whose retention is over leave a tombstone, so that who asks learns that they were here.
--- ARGV: names, most jobs, tombstone_ms → {job ids whose rows and results may go, …}
-local retired = redis.call('ZRANGEBYSCORE', names.expiring, '-inf', now_ms(), 'LIMIT', 0, tonumber(ARGV[2]))
-for _, id in ipairs(retired) do
-  local owner = forget(id)
-  redis.call('HSET', key_of('job', id), 'state', 'expired', 'owner', owner)
-  redis.call('PEXPIRE', key_of('job', id), ARGV[3])
+-- Jobs whose retention is over leave a tombstone, so that who asks learns that they were here. They are due
+-- again until their data is known to be gone (`removed`).
+-- ARGV: names, most jobs, tombstone_ms, again_ms → {job ids whose rows and results may go, …}
+local now = now_ms()
+local due = redis.call('ZRANGEBYSCORE', names.expiring, '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))
+for _, id in ipairs(due) do
+  local job = key_of('job', id)
+  if redis.call('HEXISTS', job, 'created_at_ms') == 1 then
+    local owner = forget(id)
+    redis.call('HSET', job, 'state', 'expired', 'owner', owner)
+    redis.call('PEXPIRE', job, ARGV[3])
+  end
+  redis.call('ZADD', names.expiring, now + tonumber(ARGV[4]), id)
 end
-return retired
+return due

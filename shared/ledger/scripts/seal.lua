@@ -2,9 +2,9 @@
 -- ARGV: names, job id → the state, or nothing where the job was not uploading
 local id = ARGV[2]
 local job = key_of('job', id)
-local f = redis.call('HMGET', job, 'state', 'rows_accepted', 'started_at_ms', 'upload_token')
+local f = redis.call('HMGET', job, 'state', 'rows_accepted', 'started_at_ms')
 if f[1] ~= 'uploading' then return false end
-redis.call('ZREM', names.leases, lease_name(id, 'upload', f[4]))
+end_upload(id)
 redis.call('HSET', job, 'rows_total', f[2], 'state', f[3] and 'running' or 'queued')
 tell(id)
 end_if_due(id)
