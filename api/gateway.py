@@ -16,6 +16,7 @@ from api.fleet import FleetWatch
 from api.link import Link
 from api.loops import Loops
 from api.online import OnlineLane
+from api.uploads.threads import UploadThreads
 from shared.ledger import AsyncLedger
 from shared.payloads import open_payloads
 from shared.repository import open_repository
@@ -38,6 +39,7 @@ class Gateway:
         self.lane = OnlineLane(self.client, settings.gateway_name, self.link)
         self.watch = FleetWatch(self.client)
         self.payloads = open_payloads(settings)
+        self.uploads = UploadThreads(settings.max_uploads)
         self._doorbell = Doorbell(settings)
         self.ledger = AsyncLedger(self.client, self._doorbell, lease_s=settings.lease_s)
         self._loops = Loops()
@@ -56,6 +58,7 @@ class Gateway:
 
     async def close(self) -> None:
         await self._loops.stop()
+        self.uploads.close()
         await self.lane.close()
         await asyncio.to_thread(self._doorbell.stop)
         await self.client.aclose()

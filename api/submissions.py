@@ -6,17 +6,22 @@ event loop in between and `/predict` is not held up by a large job.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
 import pyarrow as pa
 from msgspec import Meta
 
+from api.uploads.cutting import Chunk, Cutter
+from api.uploads.decoding import Meter, unpacked
+from api.uploads.formats import Packing
+from api.uploads.ndjson import rows_of_json
+from api.uploads.reading import Tally
 from api.validation import RowValidator
 from shared.errors import InvalidInput, Problem
-from shared.tables import batch_of_values, input_schema, write_ipc
+from shared.tables import batch_of_values
 
 SLICE_ROWS = 1000
 
@@ -31,15 +36,34 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     inputs: Annotated[list[msgspec.Raw], Meta(min_length=1)]
     reference: Annotated[str, Meta(max_length=200, description="The client's own name for the job")] = ""
     tags: Annotated[list[Tag], Meta(max_length=20)] = []
-
-
-@dataclass(frozen=True)
-class Chunk:
-    rows: int
-    data: bytes  # an Arrow IPC stream
+    priority: Annotated[int, Meta(ge=0, le=9, description="0–9, as weight")] = 5
+    max_errors: (
+        Annotated[
+            int | float | str,
+            Meta(description="Rows on which the model may fail: a count (25) or a share (0.1); none: any"),
+        ]
+        | None
+    ) = None
+    expires_in_s: (
+        Annotated[float, Meta(gt=0, le=366 * 86_400, description="How long it is kept once it has ended")]
+        | None
+    ) = None
+    webhook_url: Annotated[str, Meta(description="Where the job's end is told")] = ""
+    validate_only: Annotated[bool, Meta(description="Check every row, run nothing, leave no job")] = False
 
 
 _decoder = msgspec.json.Decoder(Submission)
+
+
+def unpacked_body(body: bytes, packing: Packing, most_bytes: int) -> bytes:
+    """Raises InvalidInput where it is not packed so, and PayloadTooLarge past the limit."""
+    if packing is Packing.NONE:
+        return body
+    try:
+        meter = Meter(unpacked(io.BytesIO(body), packing), most_bytes)
+        return b"".join(iter(lambda: meter.read(2**20), b""))
+    except (OSError, pa.ArrowException) as error:
+        raise InvalidInput(f"The body is not {packing}: {error}") from None
 
 
 def read_submission(body: bytes) -> Submission:
@@ -56,32 +80,27 @@ def read_submission(body: bytes) -> Submission:
 def chunks_of(
     validator: RowValidator, inputs: Sequence[msgspec.Raw], *, chunk_rows: int, chunk_bytes: int
 ) -> list[Chunk]:
-    """All rows, validated, in chunks of at most so many rows and, to the next slice, so many bytes.
+    """All rows, validated, in chunks of at most so many rows and about so many bytes.
 
     Raises InvalidInput, naming row and field.
     """
-    chunks: list[Chunk] = []
-    waiting: list[pa.RecordBatch] = []
-    for batch in _batches(validator, inputs, min(SLICE_ROWS, chunk_rows)):
-        rows, size = sum(b.num_rows for b in waiting), sum(b.nbytes for b in waiting)
-        if waiting and (rows + batch.num_rows > chunk_rows or size + batch.nbytes > chunk_bytes):
-            chunks.append(_chunk(validator, waiting))
-            waiting = []
-        waiting.append(batch)
-    return [*chunks, _chunk(validator, waiting)]
+    cutter = Cutter(chunk_rows=chunk_rows, chunk_bytes=chunk_bytes)
+    chunks = [chunk for batch in _batches(validator, inputs) for chunk in cutter.add(batch)]
+    return [*chunks, *cutter.rest()]
 
 
-def _batches(
-    validator: RowValidator, inputs: Sequence[msgspec.Raw], slice_rows: int
-) -> Iterator[pa.RecordBatch]:
-    for first in range(0, len(inputs), slice_rows):
-        array = b"[%s]" % b",".join(map(bytes, inputs[first : first + slice_rows]))
+def examine(validator: RowValidator, inputs: Sequence[msgspec.Raw]) -> Tally:
+    """What there is to say of the rows, without a job."""
+    tally = Tally()
+    for first in range(0, len(inputs), SLICE_ROWS):
+        tally.add(rows_of_json(validator, [bytes(row) for row in inputs[first : first + SLICE_ROWS]]))
+    return tally
+
+
+def _batches(validator: RowValidator, inputs: Sequence[msgspec.Raw]) -> Iterator[pa.RecordBatch]:
+    for first in range(0, len(inputs), SLICE_ROWS):
+        array = b"[%s]" % b",".join(map(bytes, inputs[first : first + SLICE_ROWS]))
         yield batch_of_values(validator.spec, validator.read_rows(array, first))
-
-
-def _chunk(validator: RowValidator, batches: Sequence[pa.RecordBatch]) -> Chunk:
-    data = write_ipc(batches, input_schema(validator.spec))
-    return Chunk(sum(batch.num_rows for batch in batches), data)
 
 
 def _invalid(reason: str, field: str | None) -> InvalidInput:

@@ -110,6 +110,23 @@ class Settings(BaseSettings):
     job_retention_s: float = Field(
         7 * 86_400.0, gt=0, description="How long a finished job and its results are kept."
     )
+    max_job_bytes: int = Field(
+        10 * 2**30,
+        gt=0,
+        description="The largest file of a job, unpacked; of its rows too, as they are stored.",
+    )
+    max_uploads: int = Field(
+        8, ge=1, description="Files that one gateway reads at a time; each takes a thread."
+    )
+    upload_idle_s: float = Field(
+        60.0, gt=0, description="An upload of which nothing came for so long is broken off."
+    )
+    spool_dir: Path | None = Field(
+        None, description="Where Parquet files lie while they are read. Unset: the system's temporary folder."
+    )
+    idempotency_keep_s: float = Field(
+        86_400.0, gt=0, description="How long an Idempotency-Key stands for its job."
+    )
 
     # Webhooks
     webhook_secret: SecretStr = Field(

@@ -1,78 +1,200 @@
-"""`POST /jobs`: rows are stored, the ledger knows them, the answer says where to ask."""
+"""`POST /jobs`: rows in JSON, or a file that is read as a stream. The answer says where to ask."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
-import structlog
 from fastapi import APIRouter, Request, Response
+from starlette.datastructures import Headers
+from starlette.types import Receive
 
+from api import idempotency
 from api.bodies import read_json
-from api.errors import of_errors
+from api.catalog import Servable
+from api.envelope import request_id_of
+from api.errors import answer_of, foreseen, of_errors
 from api.gateway import Gateway
-from api.jobs.views import POLL_AFTER_S, JobView, as_json, view_of
+from api.jobs.acceptance import acceptance, report_of
+from api.jobs.json_rows import hand_over
+from api.jobs.terms import pinned_job, terms_of_options, terms_of_submission
+from api.jobs.views import JobView
+from api.pending import ClientLeftError
 from api.principals import Asker, Principal
 from api.state import GatewayState
-from api.submissions import Chunk, Submission, chunks_of, read_submission
-from shared.errors import TaktError
-from shared.ledger import JobRecord, NewJob, new_job_id
-from shared.payloads import rows_path
-from shared.repository import ModelVersion
+from api.submissions import Submission, chunks_of, examine, read_submission, unpacked_body
+from api.uploads.cutting import Chunk
+from api.uploads.form import FormBody
+from api.uploads.formats import FORM, Packing, is_json, media_type, packing_of, parameter, wrapping_of_body
+from api.uploads.intake import Upload, read_through, take_in
+from api.uploads.options import read_options
+from api.uploads.reading import Digesting, Limits, Reading
+from shared.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType, UploadInterrupted
+from shared.ledger import JobRecord, NewJob
+from shared.settings import Settings
 
-log = structlog.get_logger()
 router = APIRouter()
 
+_UNREAD = 499
+"""Of an answer that nobody reads: the client has left."""
 
-@router.post("/jobs", status_code=202, response_model=JobView, responses=of_errors(413, 415, 422, 404, 503))
+
+@dataclass(frozen=True)
+class _Asked:
+    """One request, as both ways need it."""
+
+    gateway: Gateway
+    asker: Principal
+    headers: Headers
+    receive: Receive
+    request_id: str
+
+    @property
+    def key(self) -> str | None:
+        return self.headers.get(idempotency.HEADER)
+
+    async def accepted(self, record: JobRecord, *, replayed: bool) -> Response:
+        prefer = self.headers.get("prefer", "").encode()
+        return await acceptance(self.gateway, record, prefer, replayed=replayed)
+
+
+@router.post(
+    "/jobs", status_code=202, response_model=JobView, responses=of_errors(404, 408, 409, 413, 415, 422, 503)
+)
 async def submit(request: Request, gateway: GatewayState, asker: Asker) -> Response:
     """Hand over rows; the answer says where to ask for them."""
-    body = await read_json(dict(request.headers.raw), request.receive, gateway.settings.max_job_body_bytes)
-    submission, version, chunks = await asyncio.to_thread(_prepare, gateway, body)
-    gateway.link.require()
-    record = await _open(gateway, asker, submission, version)
-    record = await _store(gateway, record, chunks)
-    headers = {"Location": f"/jobs/{record.id}", "Retry-After": str(POLL_AFTER_S)}
-    return as_json(view_of(record), 202, headers)
+    asked = _Asked(gateway, asker, request.headers, request.receive, request_id_of(request.scope))
+    try:
+        if is_json(request.headers.get("content-type", "")):
+            return await _submit_json(asked)
+        return await _submit_file(asked, list(request.query_params.multi_items()))
+    except ClientLeftError:
+        return Response(status_code=_UNREAD)
 
 
-def _prepare(gateway: Gateway, body: bytes) -> tuple[Submission, ModelVersion, list[Chunk]]:
-    """Everything that can be wrong with a submission is found before a job exists."""
+async def _submit_json(asked: _Asked) -> Response:
+    gateway = asked.gateway
+    packing = packing_of(asked.headers.get("content-encoding", ""))
+    body = await read_json(dict(asked.headers.raw), asked.receive, gateway.settings.max_job_body_bytes)
+    body, submission, servable = await asyncio.to_thread(_read, gateway, body, packing)
+    terms = terms_of_submission(submission)
+    if submission.validate_only:
+        return report_of(await asyncio.to_thread(examine, servable.validator, submission.inputs))
+    chunks = await asyncio.to_thread(_cut, gateway.settings, servable, submission)
+    record, replayed = await hand_over(
+        gateway, asked.asker, servable, chunks, terms, key=asked.key, body=body
+    )
+    return await asked.accepted(record, replayed=replayed)
+
+
+def _read(gateway: Gateway, body: bytes, packing: Packing) -> tuple[bytes, Submission, Servable]:
+    body = unpacked_body(body, packing, gateway.settings.max_job_body_bytes)
     submission = read_submission(body)
-    servable = gateway.catalog.find(submission.model, submission.version)
-    version = gateway.catalog.repository.version(submission.model, servable.version)
-    chunks = chunks_of(
+    return body, submission, gateway.catalog.find(submission.model, submission.version)
+
+
+def _cut(settings: Settings, servable: Servable, submission: Submission) -> list[Chunk]:
+    return chunks_of(
         servable.validator,
         submission.inputs,
-        chunk_rows=gateway.settings.chunk_rows,
-        chunk_bytes=gateway.settings.chunk_bytes,
+        chunk_rows=settings.chunk_rows,
+        chunk_bytes=settings.chunk_bytes,
     )
-    return submission, version, chunks
 
 
-async def _open(
-    gateway: Gateway, asker: Principal, submission: Submission, version: ModelVersion
-) -> JobRecord:
-    new = NewJob(
-        id=new_job_id(),
-        model=version.manifest.model,
-        version=version.manifest.version,
-        digest=version.manifest.sha256,
-        owner=asker.name,
-        reference=submission.reference,
-        tags=tuple(submission.tags),
-    )
-    return await gateway.ledger.open_job(new)
+async def _submit_file(asked: _Asked, query: list[tuple[str, str]]) -> Response:
+    """What is wrong before the rows are read is an error alone; after that it is a failed job's, too."""
+    gateway = asked.gateway
+    await _refuse_too_long(gateway, asked.headers.get("content-length", ""))
+    upload, servable = await _upload(asked, query)
+    options = upload.reading.options
+    if options.validate_only:
+        return report_of(await read_through(gateway, upload, _dropped))
+    gateway.link.require()
+    reserved = idempotency.reservation_name(asked.asker.name, asked.key) if asked.key is not None else ""
+    new = await pinned_job(gateway, asked.asker, servable, terms_of_options(options), reserved)
+    if reserved and (taken := await idempotency.reserve(gateway.ledger, reserved, new.id)):
+        digest = await _digest(gateway, upload)
+        idempotency.require_same(taken, digest)
+        return await asked.accepted(await gateway.ledger.read(taken.job_id), replayed=True)
+    return await _taken_in(asked, upload, new)
 
 
-async def _store(gateway: Gateway, record: JobRecord, chunks: list[Chunk]) -> JobRecord:
-    """Rows first, then the ledger: no chunk is ready whose rows are not there."""
+async def _taken_in(asked: _Asked, upload: Upload, new: NewJob) -> Response:
     try:
-        for index, chunk in enumerate(chunks):
-            await gateway.payloads.put_async(rows_path(record.id, index), chunk.data)
-            await gateway.ledger.append_chunks(record.id, record.key, [chunk.rows])
-        sealed = await gateway.ledger.seal(record.id)
-    except TaktError as error:
-        await gateway.ledger.fail_job(record.id, error.code, "The rows could not be stored.")
+        record = await take_in(asked.gateway, upload, new)
+    except ClientLeftError:
         raise
-    log.info("job_submitted", job_id=sealed.id, key=sealed.key, rows=sealed.rows_total, chunks=len(chunks))
-    return sealed
+    except Exception as error:
+        status, headers, body = answer_of(foreseen(error), asked.request_id)
+        named = {name.decode(): value.decode() for name, value in headers}
+        where = {"Location": f"/jobs/{new.id}"}
+        return Response(body, status, named | where, media_type="application/json")
+    return await asked.accepted(record, replayed=False)
+
+
+async def _upload(asked: _Asked, query: list[tuple[str, str]]) -> tuple[Upload, Servable]:
+    """Raises UnsupportedMediaType, InvalidInput, ModelNotFound."""
+    content_type = asked.headers.get("content-type", "")
+    packing = asked.headers.get("content-encoding", "")
+    body = _parts(asked.receive, asked.gateway.settings.upload_idle_s)
+    if media_type(content_type) == FORM:
+        form = FormBody(_boundary(content_type, packing), body)
+        fields, wrapping = await form.head()
+        query, body = [*query, *fields], form.file()
+    else:
+        wrapping = wrapping_of_body(content_type, packing)
+    options = read_options(query)
+    servable = asked.gateway.catalog.find(options.model, options.version)
+    limits = _limits(asked.gateway.settings)
+    return Upload(body, Reading(wrapping, servable.validator, options, limits)), servable
+
+
+def _boundary(content_type: str, content_encoding: str) -> str:
+    if packing_of(content_encoding) is not Packing.NONE:
+        raise UnsupportedMediaType("A form is not packed as a whole: pack the file in it (name.csv.gz).")
+    boundary = parameter(content_type, "boundary")
+    if not boundary:
+        raise InvalidInput("The form's Content-Type names no boundary.")
+    return boundary
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.max_job_bytes, settings.chunk_rows, settings.chunk_bytes, settings.spool_dir)
+
+
+async def _parts(receive: Receive, idle_s: float) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises ClientLeftError, or UploadInterrupted where nothing comes for long."""
+    more = True
+    while more:
+        try:
+            async with asyncio.timeout(idle_s):
+                message = await receive()
+        except TimeoutError:
+            raise UploadInterrupted(f"Nothing of the body came for {idle_s:g} s.") from None
+        if message["type"] == "http.disconnect":
+            raise ClientLeftError
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
+
+
+async def _refuse_too_long(gateway: Gateway, length: str) -> None:
+    """Raises PayloadTooLarge before a byte is read, where the length is known."""
+    if not length.isdigit():
+        return
+    if int(length) > gateway.settings.max_job_bytes:
+        raise PayloadTooLarge(f"The body is larger than {gateway.settings.max_job_bytes} bytes.")
+    if not await asyncio.to_thread(gateway.payloads.fits, int(length)):
+        raise PayloadTooLarge("The payload store has no room for this job.")
+
+
+async def _digest(gateway: Gateway, upload: Upload) -> str:
+    reading = upload.reading
+    again = Digesting(reading.wrapping, reading.validator, reading.options, reading.limits)
+    tally = await read_through(gateway, Upload(upload.body, again), _dropped)
+    return idempotency.fingerprint(reading, tally.sha256)
+
+
+async def _dropped(_: Chunk) -> None:
+    """Nothing is stored of rows that are only looked at."""

@@ -26,7 +26,8 @@ class ErrorBudget:
     share: float | None = None
 
 
-def _budget(text: object) -> object:
+def error_budget(text: object) -> ErrorBudget:
+    """Of `25`, `10%` or `0.1`. Raises ValueError."""
     if isinstance(text, ErrorBudget):
         return text
     found = _BUDGET.fullmatch(str(text).strip())
@@ -62,7 +63,7 @@ class UploadOptions(BaseModel):
         (), max_length=20, description="May be given several times"
     )
     priority: int = Field(5, ge=0, le=9, description="0–9, as weight")
-    max_errors: Annotated[ErrorBudget, BeforeValidator(_budget)] = Field(
+    max_errors: Annotated[ErrorBudget, BeforeValidator(error_budget)] = Field(
         ErrorBudget(share=DEFAULT_ERROR_SHARE),
         description="Rows that may fail before the job does: a count (25) or a share (10% or 0.1)",
     )
@@ -75,6 +76,7 @@ class UploadOptions(BaseModel):
     expires_in_s: float | None = Field(
         None, gt=0, le=366 * 86_400, description="How long the job is kept once it has ended"
     )
+    webhook_url: str = Field("", description="Where the job's end is told")
     validate_only: bool = Field(False, description="Check everything, run nothing, leave no job behind")
     charset: str | None = Field(
         None, max_length=40, description="Of CSV: utf-8 (default), cp949, …; else the Content-Type's"

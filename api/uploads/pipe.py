@@ -7,13 +7,7 @@ import io
 import threading
 from collections import deque
 
-from shared.errors import TaktError
-
-
-class UploadInterrupted(TaktError):
-    """The upload broke off before its end."""
-
-    code = "upload_interrupted"
+from shared.errors import UploadInterrupted
 
 
 class Pipe(io.RawIOBase):

@@ -1,0 +1,63 @@
+"""Idempotency-Key: the same key and the same body are the same job, however often they are sent.
+
+A key is leased to a job while its body is read, and bound to the body's digest once that is whole. The digest
+is of the unpacked body and of what the client said about it; a form's boundary does not matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from shared.errors import IdempotencyConflict, IdempotencyInProgress, InvalidInput, Problem
+from shared.ledger import AsyncLedger, Reservation
+
+if TYPE_CHECKING:
+    from api.uploads.reading import Reading
+
+HEADER = "idempotency-key"
+_SANE = re.compile(r"[\x20-\x7e]{1,255}")
+_RETRY_AFTER_S = 2.0
+
+
+def reservation_name(owner: str, key: str) -> str:
+    """What a key is called in the ledger: owners do not share keys, and what a key says is not kept.
+
+    Raises InvalidInput.
+    """
+    if not _SANE.fullmatch(key):
+        reason = "must be 1 to 255 printable ASCII characters"
+        problem = Problem(
+            row=None, field="Idempotency-Key", loc=["header", HEADER], msg=reason, type="header"
+        )
+        raise InvalidInput(f"Idempotency-Key {reason}.", problems=[problem])
+    return f"{owner}:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def fingerprint(reading: Reading, sha256: str) -> str:
+    """The digest of a file and of how it is to be read."""
+    said = (
+        reading.options.model_dump_json(),
+        reading.wrapping.format,
+        reading.wrapping.charset or "",
+        sha256,
+    )
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+
+
+async def reserve(ledger: AsyncLedger, name: str, job_id: str) -> Reservation | None:
+    """→ None: the key is this job's now; else whose it is, its body whole.
+
+    Raises IdempotencyInProgress while that body is still being read.
+    """
+    taken = await ledger.reserve(name, job_id)
+    if taken is not None and not taken.digest:
+        raise IdempotencyInProgress(retry_after_s=_RETRY_AFTER_S)
+    return taken
+
+
+def require_same(taken: Reservation, digest: str) -> None:
+    """Raises IdempotencyConflict where the key stands for another body."""
+    if taken.digest != digest:
+        raise IdempotencyConflict

@@ -1,0 +1,75 @@
+"""The answer to rows that were handed over: 202, or 200 where the client waited for the job's end."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import Response
+from pydantic import BaseModel
+
+from api.gateway import Gateway
+from api.jobs.outlooks import described
+from api.jobs.views import POLL_AFTER_S, as_json
+from api.preferences import preferred_wait_s
+from api.uploads.reading import Tally
+from shared.ledger import JobRecord
+
+_FIRST_LOOK_S = 0.02
+_LONGEST_PAUSE_S = 0.25
+
+
+class RowProblem(BaseModel):
+    row: int
+    reason: str
+
+
+class ValidationReport(BaseModel):
+    """What `validate_only` found: no job was made."""
+
+    valid: bool
+    rows_total: int
+    rows_valid: int
+    rows_invalid: int
+    problems: list[RowProblem]  # the first of them
+    ignored_columns: list[str]
+
+
+def report_of(tally: Tally) -> Response:
+    report = ValidationReport(
+        valid=not tally.rows_failed,
+        rows_total=tally.rows,
+        rows_valid=tally.rows - tally.rows_failed,
+        rows_invalid=tally.rows_failed,
+        problems=[RowProblem(row=row, reason=reason) for row, reason in tally.problems],
+        ignored_columns=list(tally.ignored_columns),
+    )
+    return Response(report.model_dump_json(), media_type="application/json")
+
+
+async def acceptance(
+    gateway: Gateway, record: JobRecord, prefer: bytes | None, *, replayed: bool = False
+) -> Response:
+    """Waits as long as the client prefers (RFC 7240), and at most as long as it may."""
+    asked_s = preferred_wait_s(prefer)
+    headers = {"Location": f"/jobs/{record.id}"}
+    if asked_s is not None:
+        wait_s = min(float(asked_s), gateway.settings.max_wait_s)
+        headers["Preference-Applied"] = f"wait={wait_s:.0f}"
+        record = await _ended_within(gateway, record, wait_s)
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    view, polling = await described(gateway, record)
+    if record.state.ended and (replayed or asked_s is not None):
+        return as_json(view, 200, headers)
+    return as_json(view, 202, headers | {"Retry-After": str(POLL_AFTER_S)} | polling)
+
+
+async def _ended_within(gateway: Gateway, record: JobRecord, wait_s: float) -> JobRecord:
+    """The job once it has ended, or as it is when the time is over: a small one is looked at more often."""
+    loop = asyncio.get_running_loop()
+    end_s, pause_s = loop.time() + wait_s, _FIRST_LOOK_S
+    while not record.state.ended and (left_s := end_s - loop.time()) > 0:
+        await asyncio.sleep(min(pause_s, left_s))
+        pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+        record = await gateway.ledger.read(record.id)
+    return record

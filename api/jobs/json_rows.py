@@ -1,0 +1,64 @@
+"""Rows in a JSON body → a job: everything that can be wrong with them is found before the job exists."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+
+import structlog
+
+from api.catalog import Servable
+from api.gateway import Gateway
+from api.idempotency import require_same, reservation_name, reserve
+from api.jobs.terms import Terms, pinned_job
+from api.principals import Principal
+from api.uploads.cutting import Chunk
+from shared.errors import TaktError
+from shared.ledger import JobRecord, NewJob
+from shared.payloads import rows_path
+
+log = structlog.get_logger()
+
+
+async def hand_over(
+    gateway: Gateway,
+    asker: Principal,
+    servable: Servable,
+    chunks: Sequence[Chunk],
+    terms: Terms,
+    *,
+    key: str | None,
+    body: bytes,
+) -> tuple[JobRecord, bool]:
+    """→ the job, and whether it is that of an earlier request with the same Idempotency-Key and body.
+
+    Raises IdempotencyConflict, IdempotencyInProgress, QueueUnavailable, PayloadError.
+    """
+    gateway.link.require()
+    reserved = reservation_name(asker.name, key) if key is not None else ""
+    new = await pinned_job(gateway, asker, servable, terms, reserved)
+    digest = hashlib.sha256(body).hexdigest()
+    if reserved and (taken := await reserve(gateway.ledger, reserved, new.id)):
+        require_same(taken, digest)
+        return await gateway.ledger.read(taken.job_id), True
+    await gateway.ledger.open_job(new)
+    return await _stored(gateway, new, chunks, digest), False
+
+
+async def _stored(gateway: Gateway, new: NewJob, chunks: Sequence[Chunk], digest: str) -> JobRecord:
+    """Rows first, then the ledger: no chunk is ready whose rows are not there."""
+    try:
+        for index, chunk in enumerate(chunks):
+            await gateway.payloads.put_async(rows_path(new.id, index), chunk.data)
+            await gateway.ledger.append_chunks(new.id, new.key, [chunk.rows])
+        if new.idempotency:
+            keep_s = gateway.settings.idempotency_keep_s
+            await gateway.ledger.bind(new.idempotency, new.id, digest, keep_s=keep_s)
+        sealed = await gateway.ledger.seal(new.id)
+    except TaktError as error:
+        await gateway.ledger.fail_job(new.id, error.code, "The rows could not be stored.")
+        await asyncio.to_thread(gateway.payloads.remove_job, new.id)
+        raise
+    log.info("job_submitted", job_id=new.id, key=new.key, rows=sealed.rows_total, chunks=len(chunks))
+    return sealed

@@ -1,0 +1,102 @@
+"""What a client asks of a job, whichever way it hands over the rows; and the job that follows from it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from api.catalog import Servable
+from api.gateway import Gateway
+from api.principals import Principal
+from api.submissions import Submission
+from api.uploads.options import ErrorBudget, UploadOptions, error_budget
+from shared.errors import InvalidInput, Problem
+from shared.ledger import NewJob, new_job_id
+from shared.repository import ModelVersion
+from shared.webhooks import checked_url
+
+ANY_NUMBER = ErrorBudget()
+"""Of rows may fail."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    reference: str = ""
+    tags: tuple[str, ...] = ()
+    priority: int = 5
+    budget: ErrorBudget = ANY_NUMBER
+    expires_in_s: float | None = None
+    id_column: str = ""
+    keep_columns: tuple[str, ...] = ()
+    webhook_url: str = ""
+
+
+def terms_of_submission(submission: Submission) -> Terms:
+    """Raises InvalidInput."""
+    return Terms(
+        reference=submission.reference,
+        tags=tuple(submission.tags),
+        priority=submission.priority,
+        budget=_budget(submission.max_errors),
+        expires_in_s=submission.expires_in_s,
+        webhook_url=submission.webhook_url,
+    )
+
+
+def terms_of_options(options: UploadOptions) -> Terms:
+    return Terms(
+        reference=options.reference,
+        tags=options.tag,
+        priority=options.priority,
+        budget=options.max_errors,
+        expires_in_s=options.expires_in_s,
+        id_column=options.id_column,
+        keep_columns=options.keep_columns,
+        webhook_url=options.webhook_url,
+    )
+
+
+async def pinned_job(
+    gateway: Gateway, asker: Principal, servable: Servable, terms: Terms, reserved: str = ""
+) -> NewJob:
+    """A job of the version and the artifact as they are now. `reserved`: its Idempotency-Key's name.
+
+    Raises InvalidInput for a webhook that may not be, ModelNotFound where nothing is built.
+    """
+    version = await asyncio.to_thread(_looked_up, gateway, servable, terms)
+    retention_s = terms.expires_in_s or gateway.settings.job_retention_s
+    return NewJob(
+        id=new_job_id(),
+        model=version.manifest.model,
+        version=version.manifest.version,
+        digest=version.manifest.sha256,
+        owner=asker.name,
+        reference=terms.reference,
+        tags=terms.tags,
+        priority=terms.priority,
+        retention_ms=round(retention_s * 1000),
+        max_errors=terms.budget.count,
+        max_error_share=terms.budget.share,
+        id_column=terms.id_column,
+        keep_columns=terms.keep_columns,
+        idempotency=reserved,
+        webhook_url=terms.webhook_url,
+    )
+
+
+def _looked_up(gateway: Gateway, servable: Servable, terms: Terms) -> ModelVersion:
+    """Blocks: on the disk, and on DNS."""
+    if terms.webhook_url:
+        checked_url(terms.webhook_url, gateway.settings)
+    return gateway.catalog.repository.version(servable.spec.name, servable.version)
+
+
+def _budget(said: int | float | str | None) -> ErrorBudget:
+    if said is None:
+        return ANY_NUMBER
+    try:
+        return error_budget(said)
+    except ValueError as error:
+        reason = f"max_errors {error}"
+        problem = Problem(row=None, field="max_errors", loc=["max_errors"], msg=reason, type="invalid_body")
+        raise InvalidInput(reason, problems=[problem]) from None

@@ -1,0 +1,121 @@
+"""multipart/form-data, as a stream: fields first, then the file, whose bytes pass on as they come.
+
+The fields say how the file is to be read, so that they must stand before it; browsers and `curl -F` keep the
+order of a form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from api.uploads.formats import Wrapping, wrapping_of_part
+from shared.errors import InvalidInput
+
+_MOST_FIELD_BYTES = 64 * 2**10
+"""Of all fields together."""
+
+
+class FormBody:
+    """A form with one file in it. Every method raises InvalidInput where the body is no such form."""
+
+    def __init__(self, boundary: str, parts: AsyncIterator[bytes]) -> None:
+        self._body = parts
+        self._events = _Events()
+        self._parser = MultipartParser(boundary, self._events.callbacks())  # type: ignore[arg-type]
+
+    async def head(self) -> tuple[list[tuple[str, str]], Wrapping]:
+        """Read up to the file. → the fields, and how to read the file."""
+        while self._events.file is None:
+            if not await self._advance():
+                raise InvalidInput("The form holds no file: one part needs a filename.")
+        return self._events.fields, self._events.file
+
+    async def file(self) -> AsyncIterator[bytes]:
+        """The file's bytes, and then nothing but the form's end."""
+        more = True
+        while more:
+            for data in self._events.taken():
+                yield data
+            more = await self._advance()
+        if not self._events.whole:
+            raise InvalidInput("The form is cut off: it lacks its last boundary.")
+
+    async def _advance(self) -> bool:
+        data = await anext(self._body, None)
+        try:
+            self._parser.write(data or b"")
+        except FormParserError as error:
+            raise InvalidInput(f"The body is not multipart/form-data: {error}") from None
+        return data is not None
+
+
+class _Events:
+    """What the parser saw: it calls back with ranges of bytes."""
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[str, str]] = []
+        self.file: Wrapping | None = None
+        self.whole = False
+        self._data: list[bytes] = []
+        self._headers: dict[str, str] = {}
+        self._name = self._value = b""
+        self._field: tuple[str, bytearray] | None = None
+        self._field_bytes = 0
+
+    def callbacks(self) -> dict[str, object]:
+        return {
+            "on_part_begin": self._headers.clear,
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._part,
+            "on_part_data": self._part_data,
+            "on_part_end": self._part_end,
+            "on_end": self._end,
+        }
+
+    def taken(self) -> list[bytes]:
+        """The file's bytes since the last call."""
+        data, self._data = self._data, []
+        return data
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        self._headers[self._name.decode("latin-1").lower()] = self._value.decode(errors="replace")
+        self._name = self._value = b""
+
+    def _part(self) -> None:
+        if self.file is not None:
+            raise InvalidInput("The file must be the form's last part: fields stand before it.")
+        _, options = parse_options_header(self._headers.get("content-disposition"))
+        if b"filename" in options:
+            file_name = options[b"filename"].decode(errors="replace")
+            self.file = wrapping_of_part(self._headers.get("content-type", ""), file_name)
+        else:
+            self._field = options.get(b"name", b"").decode(errors="replace"), bytearray()
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._field is None:
+            self._data.append(data[start:end])
+            return
+        self._field_bytes += end - start
+        if self._field_bytes > _MOST_FIELD_BYTES:
+            raise InvalidInput(f"The form's fields are larger than {_MOST_FIELD_BYTES} bytes.")
+        self._field[1].extend(data[start:end])
+
+    def _part_end(self) -> None:
+        if self._field is not None:
+            name, value = self._field
+            self.fields.append((name, value.decode(errors="replace")))
+            self._field = None
+
+    def _end(self) -> None:
+        self.whole = True
