@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 MAX_RETRIES = 4
 """What an object store that fails for a moment is given; obstore waits 0.1 s, then longer, in between."""
-_LIST_PAGE = 1000
+LIST_PAGE = 1000
 """S3 removes so many objects by one request."""
 
 
@@ -94,6 +94,15 @@ class PayloadStore:
         except Exception as error:
             raise self._failed("read", path, error) from error
 
+    def remove(self, path: str) -> None:
+        """Remove one object; it may be gone already."""
+        try:
+            obstore.delete(self._store, path)
+        except FileNotFoundError:
+            pass
+        except Exception as error:
+            raise self._failed("remove", path, error) from error
+
     def remove_job(self, job_id: str) -> None:
         """Remove everything that a job stored, and what a killed writer left of it."""
         try:
@@ -127,7 +136,7 @@ class PayloadStore:
                 self._folder.sync(path)
 
     def _pages(self, job_id: str) -> Iterator[Sequence[str]]:
-        for page in obstore.list(self._store, prefix=job_id, chunk_size=_LIST_PAGE):
+        for page in obstore.list(self._store, prefix=job_id, chunk_size=LIST_PAGE):
             yield [item["path"] for item in page]
 
     def _failed(self, verb: str, path: str, error: Exception) -> PayloadError:

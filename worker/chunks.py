@@ -24,6 +24,7 @@ from shared.ledger import Claim, Ledger, Outcome
 from shared.payloads import PayloadStore, result_path, rows_path
 from worker import views
 from worker.batches import salvage
+from worker.invalid_rows import Failures, InvalidRows, failures_of, part_rows
 from worker.predictors import Predictor
 
 log = structlog.get_logger(__name__)
@@ -40,8 +41,8 @@ class ChunkWork:
     predictor: Predictor
     name: str  # `{job}/{chunk}`, for logs and the heartbeat
     columns: Columns
+    invalid: InvalidRows  # left out of the columns; they stand in the results
     position: int = 0  # rows that are done
-    rows_failed: int = 0
     results: list[pa.RecordBatch] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
     _stopped: bool = False
@@ -74,10 +75,14 @@ class ChunkWork:
 
         for row, failure in salvage(range(start, stop), run, on_failure):  # type: ignore[arg-type]  # slices of a range are ranges
             pieces[row] = views.failed_batch(self.predictor.spec, [failure.detail])
-            self.rows_failed += 1
         self.results += [pieces[first] for first in sorted(pieces)]
         self.position = stop
         return stop - start
+
+    def answer(self) -> pa.Table:
+        """The results of all its rows, the invalid ones too, in their order."""
+        predicted = pa.Table.from_batches(self.results, tables.result_schema(self.predictor.spec))
+        return self.invalid.put_back(predicted)
 
 
 class Slicer(Protocol):
@@ -140,16 +145,23 @@ class ChunkRunner:
 
     def _see_through(self, predictor: Predictor, held: Claim) -> str:
         work = self._load(predictor, held)
-        self._engine.submit(work)
+        if work.rows:
+            self._engine.submit(work)
+        else:  # none of its rows is valid
+            work.ended.set()
         while not work.ended.wait(min(self._lease_s / 3, LOOK_EVERY_S)):
             if not self._renewed(held):
                 work.stop()
         if not work.complete:
             self._ledger.hand_back(predictor.key, held, at_fault=False)
             return "handed_back"
-        payload = tables.write_ipc(work.results, tables.result_schema(predictor.spec))
-        self._store.put(result_path(held.job_id, held.index, held.token), payload)
-        return self._commit(predictor.key, held, work)
+        answer = work.answer()
+        path = result_path(held.job_id, held.index, held.token)
+        self._store.put(path, tables.write_ipc(answer.to_batches(), answer.schema))
+        outcome = self._commit(predictor.key, held, failures_of(answer, work.invalid.first_row))
+        if outcome is Outcome.LOST:  # nobody will ask for it, and its job's data may be gone already
+            self._store.remove(path)
+        return outcome
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -164,9 +176,9 @@ class ChunkRunner:
 
     def _load(self, predictor: Predictor, held: Claim) -> ChunkWork:
         table = tables.read_ipc(self._store.get(rows_path(held.job_id, held.index)))
-        batch = table.combine_chunks().to_batches()[0]
-        columns = tables.columns_of_batch(predictor.spec, batch)
-        return ChunkWork(predictor, f"{held.job_id}/{held.index}", columns)
+        invalid, valid = part_rows(table)
+        columns = tables.columns_of_batch(predictor.spec, valid)
+        return ChunkWork(predictor, f"{held.job_id}/{held.index}", columns, invalid)
 
     def _renewed(self, held: Claim) -> bool:
         try:
@@ -176,12 +188,16 @@ class ChunkRunner:
             log.warning("lease_not_renewed", job_id=held.job_id, chunk=held.index, reason=str(error))
             return True
 
-    def _commit(self, key: ModelKey, held: Claim, work: ChunkWork) -> Outcome:
+    def _commit(self, key: ModelKey, held: Claim, failures: Failures) -> Outcome:
         """Commit, and again while the server is away: a result that is stored is worth waiting for."""
         while True:
             try:
                 return self._ledger.commit(
-                    key, held, rows_succeeded=work.rows - work.rows_failed, rows_failed=work.rows_failed
+                    key,
+                    held,
+                    rows_succeeded=held.rows - failures.rows,
+                    rows_failed=failures.rows,
+                    first_error=failures.first,
                 )
             except RedisError as error:
                 log.warning("commit_delayed", job_id=held.job_id, chunk=held.index, reason=str(error))
