@@ -1,0 +1,53 @@
+"""A real S3 API server for tests: moto's, as a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from tests.support.polling import eventually
+from tests.support.servers import free_port
+
+BUCKET = "payloads"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIATESTONLY", "AWS_SECRET_ACCESS_KEY": "a-secret-of-tests"}
+"""What obstore finds in the environment, as it finds a deployment's."""
+
+
+@dataclass(frozen=True)
+class S3:
+    endpoint: str
+
+    def url(self, prefix: str, *, bucket: str = BUCKET) -> str:
+        return f"s3://{bucket}/{prefix}?endpoint={self.endpoint}&region=us-east-1"
+
+    def keys(self, prefix: str) -> list[str]:
+        """What lies there, as the server says and not as obstore does."""
+        listing = httpx.get(f"{self.endpoint}/{BUCKET}", params={"list-type": "2", "prefix": prefix}).text
+        return [part.partition("</Key>")[0] for part in listing.split("<Key>")[1:]]
+
+
+@contextmanager
+def s3_server() -> Iterator[S3]:
+    """A server with one empty bucket, which ends with the block."""
+    port = free_port()
+    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = S3(f"http://127.0.0.1:{port}")
+    try:
+        eventually(lambda: _has_bucket(server), limit_s=60.0, every_s=0.1)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _has_bucket(server: S3) -> bool:
+    try:
+        return httpx.put(f"{server.endpoint}/{BUCKET}", timeout=5.0).is_success
+    except httpx.HTTPError:
+        return False
