@@ -1,0 +1,124 @@
+"""One connection to a rival that makes one call after another: to check answers, and to see their stages."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from bench.answers import is_right
+from bench.results import Stages
+from bench.rivals import Rival
+
+CALL_LIMIT_S = 30.0
+
+
+class NoAnswer(Exception):
+    """A rival answered with an error: not ready, overloaded, broken."""
+
+
+class WrongAnswer(Exception):
+    """A rival did not answer the row as the model does: what it is measured at is not the same work."""
+
+
+@dataclass(frozen=True)
+class Called:
+    """One right answer."""
+
+    took_ms: float
+    server_timing: str  # empty where the rival does not send it
+
+
+class Caller:
+    """A keep-alive connection to one rival."""
+
+    def __init__(self, rival: Rival, port: int) -> None:
+        self._rival = rival
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=CALL_LIMIT_S)
+
+    def call(self) -> Called:
+        """Raises NoAnswer, WrongAnswer, and OSError or http.client.HTTPException where nothing came."""
+        begun_s = time.perf_counter()
+        self._connection.request("POST", self._rival.path, self._rival.body, dict(self._rival.headers))
+        response = self._connection.getresponse()
+        body = response.read()
+        took_ms = (time.perf_counter() - begun_s) * 1000
+        _check(self._rival, response.status, body)
+        return Called(took_ms, response.headers.get("Server-Timing", ""))
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _check(rival: Rival, status: int, body: bytes) -> None:
+    if status != 200:
+        raise NoAnswer(f"{rival.name} answered {status}: {body[:200]!r}")
+    try:
+        answer = rival.answer(body)
+    except ValueError as error:
+        raise WrongAnswer(f"{rival.name}: {error}") from error
+    if not is_right(answer):
+        raise WrongAnswer(f"{rival.name} answered {answer}, which is not what the model says")
+
+
+class Probe(threading.Thread):
+    """A closed loop of its own beside a load, whose answers tell where the time goes."""
+
+    def __init__(self, rival: Rival, port: int) -> None:
+        super().__init__(name="probe", daemon=True)
+        self._caller = Caller(rival, port)
+        self._enough = threading.Event()
+        self._error: Exception | None = None
+        self.calls: list[Called] = []
+
+    def run(self) -> None:
+        try:
+            while not self._enough.is_set():
+                self.calls.append(self._caller.call())
+        except (NoAnswer, WrongAnswer, OSError, http.client.HTTPException) as error:
+            self._error = error
+        finally:
+            self._caller.close()
+
+    def end(self) -> list[Called]:
+        """Stop, and what was seen. Raises what ended the probe before."""
+        self._enough.set()
+        self.join(CALL_LIMIT_S)
+        if self._error is not None:
+            raise self._error
+        return self.calls
+
+
+# -- Server-Timing -----------------------------------------------------------------------------------------
+
+
+def stage_times(server_timing: str) -> dict[str, float]:
+    """ms by stage, from a Server-Timing header (https://www.w3.org/TR/server-timing/)."""
+    found = re.findall(r'(\w+)(?:;desc="[^"]*")?;dur=([\d.]+)', server_timing)
+    return {name: float(ms) for name, ms in found}
+
+
+def batch_rows(server_timing: str) -> int:
+    """Rows of the batch that a request ran in; 0 where the header does not say."""
+    found = re.search(r'desc="rows=(\d+)"', server_timing)
+    return int(found[1]) if found else 0
+
+
+def stages_of(rival: str, connections: int, calls: list[Called]) -> Stages | None:
+    """Medians over the calls; None where no call says where its time went."""
+    timed = [call for call in calls if call.server_timing]
+    if not timed:
+        return None
+    times: list[Mapping[str, float]] = [stage_times(call.server_timing) for call in timed]
+    return Stages(
+        rival=rival,
+        connections=connections,
+        answers=len(timed),
+        whole_ms=median(call.took_ms for call in timed),
+        batch_rows=median(batch_rows(call.server_timing) for call in timed),
+        stages_ms={name: median(one[name] for one in times if name in one) for name in times[0]},
+    )

@@ -1,0 +1,62 @@
+"""What a run leaves behind: records that are written as JSON, and from which every table is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.plan import Plan, Turn
+from bench.samples import Measured
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and with what a run took place."""
+
+    cores: int
+    processor: str
+    system: str
+    load_before: float  # the 1-minute load average before anything was started
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One turn's outcome."""
+
+    turn: Turn
+    measured: Measured
+    cpu_cores: Mapping[str, float]  # by part of the rival: CPU seconds a second
+    memory_bytes: Mapping[str, int]  # by part of the rival, resident, at the end of the turn
+    others_cores: float  # what programs that are no part of the run took meanwhile
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Where a request's time goes under a load, as one of its connections saw it: medians."""
+
+    rival: str
+    connections: int
+    answers: int
+    whole_ms: float  # as the client saw it
+    batch_rows: float
+    stages_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Results:
+    """One run."""
+
+    command: str
+    began_at: str  # UTC, RFC 3339
+    took_s: float
+    load: str
+    plan: Plan
+    machine: Machine
+    rounds: tuple[Round, ...]
+    stages: tuple[Stages, ...]
+
+    def of(self, rival: str, connections: int) -> list[Round]:
+        """The rounds of one rival under one load, in their order."""
+        wanted = (rival, connections)
+        return [r for r in self.rounds if (r.turn.rival, r.turn.connections) == wanted]

@@ -1,0 +1,138 @@
+"""A rival that runs: started, checked, looked at, stopped. Everything it starts is held by a leash.
+
+The leash (stack/leash.py) ends the servers and the loads when this program is gone, however it went.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.calls import Caller, NoAnswer
+from bench.processes import Usage, usage_of
+from bench.rivals import Place, Rival
+from shared.settings import environment
+from stack.leash import Leash
+from stack.logs import Log
+from stack.valkey import free_port
+
+START_LIMIT_S = 90.0
+STOP_LIMIT_S = 25.0
+QUIET_LIMIT_S = 20.0
+_QUIET_CORES = 0.3
+_LOOK_S = 0.25
+
+
+class DidNotStart(Exception):
+    """A rival ended, or did not answer in time; with its last words."""
+
+
+class Server:
+    """One rival's process, and a connection to check it by."""
+
+    def __init__(self, rival: Rival, place: Place, process: subprocess.Popen[bytes]) -> None:
+        self.rival = rival
+        self.place = place
+        self._process = process
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.place.port}{self.rival.path}"
+
+    def check(self) -> None:
+        """One right answer, which also waits for whatever is still in line. Raises as `Caller.call` does."""
+        caller = Caller(self.rival, self.place.port)
+        try:
+            caller.call()
+        finally:
+            caller.close()
+
+    def usage(self) -> Usage:
+        return usage_of(self._process.pid, self.rival.parts)
+
+    def quiet_down(self) -> None:
+        """Wait until it has stopped working for clients that are gone: the next turn is another's."""
+        limit_s = time.monotonic() + QUIET_LIMIT_S
+        while time.monotonic() < limit_s:
+            before = self.usage()
+            time.sleep(_LOOK_S)
+            if sum(self.usage().cores_since(before, _LOOK_S).values()) < _QUIET_CORES:
+                return
+
+    def wait_ready(self, log: Log) -> None:
+        """Until it answers rightly. Raises DidNotStart, WrongAnswer."""
+        limit_s = time.monotonic() + START_LIMIT_S
+        while time.monotonic() < limit_s and self._process.poll() is None:
+            with contextlib.suppress(NoAnswer, OSError, http.client.HTTPException):
+                self.check()
+                return
+            time.sleep(_LOOK_S)
+        words = "\n    ".join(log.last_lines(12))
+        raise DidNotStart(f"{self.rival.name} does not answer. Its last words:\n    {words}")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def serving(rival: Rival, folder: Path, artifact: Path, leash: Leash) -> Iterator[Server]:
+    """The rival, once it answers; it ends with the block. Raises DidNotStart, WrongAnswer."""
+    folder.mkdir()
+    place = Place(folder, free_port(), artifact)
+    log = Log(folder / "server.log")
+    with log.open() as output:
+        process = subprocess.Popen(
+            rival.command(place),
+            cwd=folder,
+            env=plain_environment(environment({})),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            process_group=leash.group,
+        )
+    server = Server(rival, place, process)
+    try:
+        server.wait_ready(log)
+        yield server
+    finally:
+        server.stop()
+
+
+def plain_environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """What every rival is given: one thread in a model's call, and nobody's Takt settings."""
+    kept = {name: value for name, value in inherited.items() if not name.startswith("TAKT_")}
+    return kept | {"OMP_NUM_THREADS": "1"}
+
+
+def run_within(command: Sequence[str], folder: Path, leash: Leash, limit_s: float) -> str:
+    """Run a program to its end, on the leash. → what it said.
+
+    Raises subprocess.CalledProcessError, and TimeoutExpired once it was ended for being late.
+    """
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=leash.group,
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=limit_s)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, output)
+    return output

@@ -1,0 +1,101 @@
+"""Spreads, ratios and tables: what a benchmark says of what it measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.plan import Plan, Turn
+from bench.report import report, rivals_table
+from bench.results import Machine, Results, Round, Stages
+from bench.samples import Measured
+from bench.spreads import Spread, ratios, short, spread
+from bench.tables import table
+
+
+def a_round(number: int, rival: str, rps: float, *, bad: int = 0, steady: bool = True) -> Round:
+    measured = Measured(good=round(rps), bad=bad, rps=rps, p50_ms=8.0, p90_ms=9.0, p99_ms=10.0, steady=steady)
+    return Round(Turn(number, 64, rival), measured, {"gateway": 0.5, "worker": 1.0}, {"worker": 2**20}, 0.1)
+
+
+def results(*rounds: Round, stages: tuple[Stages, ...] = ()) -> Results:
+    return Results(
+        command="python -m bench",
+        began_at="2026-01-02T03:04:05+00:00",
+        took_s=240.0,
+        load="h2load --h1",
+        plan=Plan(("guide", "takt"), (64,), rounds=2, seconds=3),
+        machine=Machine(2, "a processor", "Linux 6", 0.5, {"Python": "3.11"}),
+        rounds=rounds,
+        stages=stages,
+    )
+
+
+TWO_ROUNDS = (
+    a_round(0, "guide", 40),
+    a_round(0, "takt", 800),
+    a_round(1, "takt", 300),
+    a_round(1, "guide", 10),
+)
+
+
+def cells(text: str, row: int) -> list[str]:
+    """A row of a table: 0 is the header, 2 the first below the rule."""
+    return [cell.strip() for cell in text.splitlines()[row].strip("|").split("|")]
+
+
+def test_a_spread_is_the_median_with_its_least_and_most() -> None:
+    assert spread([3, None, 1, 8]) == Spread(3, 1, 8)
+    assert spread([None, None]) is None
+
+
+def test_ratios_are_of_rounds_that_ran_next_to_each_other() -> None:
+    # a machine half as fast in the second round: the ratio has no spread
+    assert ratios([800, 400], [40, 20]) == Spread(20, 20, 20)
+
+
+def test_a_round_in_which_the_other_answered_nothing_has_no_ratio() -> None:
+    assert ratios([800, 400], [40, 0]) == Spread(20, 20, 20)
+    assert ratios([800], [0]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.916, "0.92"), (9.44, "9.4"), (41.6, "42"), (1204.4, "1,204"), (0, "0.00")]
+)
+def test_numbers_are_shown_with_the_digits_that_mean_something(value: float, shown: str) -> None:
+    assert short(value) == shown
+
+
+def test_a_spread_without_any_is_shown_as_one_number() -> None:
+    assert Spread(42.1, 41.8, 42.3).shown(short) == "42"
+    assert Spread(42, 40, 44).shown(short) == "42 (40-44)"
+
+
+def test_tables_are_aligned_markdown() -> None:
+    assert table(["a", "long name"], [["1,000", "x"]]) == (
+        "|     a | long name |\n| ----: | --------: |\n| 1,000 |         x |"
+    )
+
+
+def test_each_rival_is_set_against_the_first() -> None:
+    text = rivals_table(results(*TWO_ROUNDS))
+    assert cells(text, 0)[:4] == ["connections", "rival", "req/s", "× guide"]
+    assert cells(text, 2)[:4] == ["64", "guide", "25 (10-40)", "-"]
+    assert cells(text, 3)[:4] == ["64", "takt", "550 (300-800)", "25 (20-30)"]
+
+
+def test_answers_that_were_not_2xx_are_reported_as_such() -> None:
+    text = report(results(a_round(0, "guide", 9), a_round(0, "takt", 9, bad=7)))
+    assert "7 requests were not answered with 2xx" in text
+    assert "not answered" not in report(results(*TWO_ROUNDS))
+
+
+def test_times_that_are_too_short_are_marked_as_bounds() -> None:
+    text = rivals_table(results(a_round(0, "guide", 9, steady=False), a_round(0, "takt", 9)))
+    assert [cells(text, row)[4] for row in (2, 3)] == ["≥ 8.0", "8.0"]
+
+
+def test_the_report_says_where_the_time_goes() -> None:
+    stages = Stages("takt", 64, 900, 21.0, 31.0, {"queue": 9.5, "predict": 6.25})
+    text = report(results(*TWO_ROUNDS, stages=(stages,)))
+    assert cells(text.splitlines()[-1], 0) == ["64", "takt", "31", "9.5", "6.2", "21"]
+    assert "CPU cores of takt at 64 connections: gateway 0.50, worker 1.0." in text
