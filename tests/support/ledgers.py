@@ -1,0 +1,106 @@
+"""Both sides of the ledger over one empty server, for tests that drive them in turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Self, TypeVar
+
+import fakeredis
+import redis
+import redis.asyncio
+
+from shared.keys import ModelKey, model_key
+from shared.ledger import AsyncLedger, ChunkRecord, Claim, JobRecord, Ledger, NewJob, Outcome, new_job_id
+
+T = TypeVar("T")
+
+IRIS = model_key("iris", "1.0.0")
+NEVER_S = 3600.0
+"""A lease that no test outlives; one of 0 s is over at once."""
+
+
+class Clients:
+    """A client for threads and one for asyncio, and the loop that the latter runs on."""
+
+    def __init__(self, threads: redis.Redis, gateway: redis.asyncio.Redis) -> None:
+        self.threads = threads
+        self.gateway = gateway
+        self._runner = asyncio.Runner()
+        threads.flushdb()
+
+    @classmethod
+    def of_fake(cls) -> Self:
+        server = fakeredis.FakeServer()
+        return cls(fakeredis.FakeRedis(server=server), fakeredis.FakeAsyncRedis(server=server))
+
+    @classmethod
+    def of_url(cls, url: str) -> Self:
+        return cls(redis.Redis.from_url(url), redis.asyncio.Redis.from_url(url))
+
+    def run(self, answer: Awaitable[T]) -> T:
+        async def awaited() -> T:
+            return await answer
+
+        return self._runner.run(awaited())
+
+    def close(self) -> None:
+        self.threads.close()
+        self.run(self.gateway.aclose())
+        self._runner.close()
+
+
+class House:
+    """A gateway's and a worker's ledger on one server, and the doorbells that they rang."""
+
+    def __init__(self, clients: Clients, *, lease_s: float = NEVER_S, max_attempts: int = 3) -> None:
+        self.clients = clients
+        self.rung: list[tuple[ModelKey, int]] = []
+        self.gateway = AsyncLedger(clients.gateway, self._ring, lease_s=lease_s)
+        self.worker = Ledger(
+            clients.threads, self._ring, worker="w:1", lease_s=lease_s, max_attempts=max_attempts
+        )
+
+    def _ring(self, key: ModelKey, count: int) -> None:
+        self.rung.append((key, count))
+
+    def ask(self, call: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> T:  # Any: the call's own
+        """One call of the gateway's ledger."""
+        return self.clients.run(call(*args, **options))
+
+    def open(self, **fields: Any) -> NewJob:  # Any: fields of NewJob
+        names = {"model": "iris", "version": "1.0.0", "digest": "d", "owner": "anonymous"}
+        job = NewJob(id=new_job_id(), **(names | fields))
+        self.ask(self.gateway.open_job, job)
+        return job
+
+    def append(self, job: NewJob, *rows: int) -> int:
+        return self.ask(self.gateway.append_chunks, job.id, job.key, rows)
+
+    def submit(self, *rows: int, **fields: Any) -> str:  # Any: fields of NewJob
+        """A whole job, of chunks with so many rows. → its id"""
+        job = self.open(**fields)
+        self.append(job, *rows)
+        self.ask(self.gateway.seal, job.id)
+        return job.id
+
+    def read(self, job_id: str) -> JobRecord:
+        return self.ask(self.gateway.read, job_id)
+
+    def chunks(self, job_id: str) -> list[ChunkRecord]:
+        return self.ask(self.gateway.chunks, job_id)
+
+    def claim(self, key: ModelKey = IRIS) -> Claim:
+        held = self.worker.claim(key)
+        assert held is not None
+        return held
+
+    def commit(self, held: Claim, *, failed: int = 0, first_error: str = "") -> Outcome:
+        return self.worker.commit(
+            IRIS, held, rows_succeeded=held.rows - failed, rows_failed=failed, first_error=first_error
+        )
+
+    def finish(self) -> None:
+        """Claim and commit until nothing is ready."""
+        while held := self.worker.claim(IRIS):
+            self.commit(held)
