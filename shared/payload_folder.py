@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 LOOK_EVERY_S = 5.0
-"""How old the count of stored bytes may be: walking the folder costs about 2 µs a file."""
+"""How old the count of stored bytes may be, at least."""
+WALK_SHARE = 0.05
+"""The most of its time that a process walks the folder: of many objects it takes stock less often."""
 
 
 class _Walk(NamedTuple):
-    at_s: float
+    next_at_s: float
     found_bytes: int
     written_bytes: int  # by this process before it
 
@@ -66,21 +68,33 @@ class PayloadFolder:
     def _used(self) -> int:
         """Bytes of every process's objects: counted now and then, and this one's added in between."""
         now_s, walked = self._clock(), self._walked
-        if walked is None or now_s - walked.at_s >= LOOK_EVERY_S:
+        if walked is None or now_s >= walked.next_at_s:
             # not under the lock: the event loop counts what it wrote while a thread walks
             written_before = self._written_bytes
-            walked = self._walked = _Walk(now_s, stored_bytes(self._root), written_before)
+            found_bytes = stored_bytes(self._root)
+            pause_s = max(LOOK_EVERY_S, (self._clock() - now_s) / WALK_SHARE)
+            walked = self._walked = _Walk(now_s + pause_s, found_bytes, written_before)
         return walked.found_bytes + self._written_bytes - walked.written_bytes
 
 
-def stored_bytes(folder: Path) -> int:
-    """The size of all files below a folder; those that vanish meanwhile are not counted."""
-    total = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                total += (Path(root) / name).stat().st_size
+def stored_bytes(folder: str | Path) -> int:
+    """The size of all files below a folder; what vanishes meanwhile is not counted."""
+    total, folders = 0, [folder]
+    while folders:
+        with contextlib.suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    total += _size_of(entry)
     return total
+
+
+def _size_of(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _sync(path: Path) -> None:

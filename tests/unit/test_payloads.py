@@ -142,6 +142,15 @@ def test_what_others_stored_and_removed_is_counted_again_after_a_while(tmp_path:
     assert folder.free_bytes() == 1000
 
 
+def test_a_folder_that_takes_long_to_walk_is_walked_less_often(tmp_path: Path) -> None:
+    ticks = iter([0.0, 2.0, 39.9, 40.0, 40.0])  # a walk of 2 s, then looks at the clock
+    folder = PayloadFolder(tmp_path, 1000, clock=lambda: next(ticks))
+    assert folder.free_bytes() == 1000
+    (tmp_path / "object").write_bytes(bytes(400))
+    assert folder.free_bytes() == 1000
+    assert folder.free_bytes() == 600
+
+
 def test_without_a_budget_the_disk_is_the_limit(store: PayloadStore, folder: Path) -> None:
     disk = os.statvfs(folder)
     free_bytes = store.free_bytes()
