@@ -1,59 +1,200 @@
-"""`GET /jobs/{id}/results`."""
+"""`GET /jobs/{id}/results` and `/errors`: what became of the rows, streamed in the order of the inputs."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any, TypeAlias
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from api.errors import of_errors
+from api.gateway import Gateway
+from api.jobs.formats import MEDIA_TYPES, Format, negotiated
 from api.jobs.ownership import own_job
+from api.jobs.pieces import failed_pieces_of, failed_rows, pieces_of
+from api.jobs.tables import ErrorTables, ResultTables
 from api.jobs.views import POLL_AFTER_S
+from api.jobs.writers import JsonWriter, error_objects, in_threads, result_objects, tabular, written
 from api.principals import Asker
-from api.results import pieces_of, results_json
 from api.state import GatewayState
 from shared.errors import ResultsNotReady
 from shared.ledger import JobRecord, JobState
+from shared.specs import ModelSpec
 
 router = APIRouter()
 
+ERROR_FORMATS = (Format.JSON, Format.NDJSON, Format.CSV)
+
+Offset: TypeAlias = Annotated[int, Query(ge=0, description="The first row")]
+Limit: TypeAlias = Annotated[int | None, Query(ge=0, description="At most so many rows; all where not given")]
+FormatName: TypeAlias = Annotated[
+    str | None,
+    Query(
+        alias="format",
+        description="Instead of `Accept`",
+        json_schema_extra={"enum": [*Format], "examples": ["csv"]},
+    ),
+]
+Accept: TypeAlias = Annotated[str | None, Header(include_in_schema=False)]  # OpenAPI says it by the contents
+
 
 class JobResults(BaseModel):
-    """Results in the order of the inputs: each the model's outputs, or only `error`."""
+    """Results in the order of the inputs: each the model's outputs, or only `error`.
+
+    `row` and the job's kept columns stand before them where the job has any, and in partial results.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "job_id": "0e6f3b0c6c5b4c64a8f64b0f6d3c9c11",
+                    "results": [
+                        {"prediction": "setosa", "confidence": 0.98},
+                        {"error": "sepal_width is missing"},
+                    ],
+                    "total_count": 2,
+                }
+            ]
+        }
+    )
 
     job_id: str
     results: list[dict[str, Any]]
     total_count: int
 
 
-@router.get("/jobs/{job_id}/results", response_model=JobResults, responses=of_errors(404, 409, 422, 503))
+class RowError(BaseModel):
+    row: int
+    id: Any = None  # what the job's id column holds; only where it has one
+    error: str
+
+
+class JobErrors(BaseModel):
+    """The rows that have failed so far, in the order of the inputs."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "job_id": "0e6f3b0c6c5b4c64a8f64b0f6d3c9c11",
+                    "errors": [{"row": 17, "id": "S-0017", "error": "sepal_width is missing"}],
+                    "total_count": 1,
+                }
+            ]
+        }
+    )
+
+    job_id: str
+    errors: list[RowError]
+    total_count: int
+
+
+def _contents(*formats: Format) -> dict[int | str, dict[str, Any]]:
+    """FastAPI's `responses` of an answer in several formats (Any: its own type)."""
+    text, binary = {"type": "string"}, {"type": "string", "format": "binary"}
+    schemas = {one: text if one in (Format.NDJSON, Format.CSV) else binary for one in formats}
+    return {200: {"content": {MEDIA_TYPES[one][0]: {"schema": schemas[one]} for one in formats[1:]}}}
+
+
+@router.get(
+    "/jobs/{job_id}/results",
+    response_model=JobResults,
+    responses=_contents(*Format) | of_errors(404, 406, 409, 410, 422, 503),
+)
 async def results(
     job_id: str,
     gateway: GatewayState,
     asker: Asker,
-    offset: Annotated[int, Query(ge=0, description="The first row")] = 0,
-    limit: Annotated[int | None, Query(ge=0, description="At most so many rows")] = None,
+    *,
+    offset: Offset = 0,
+    limit: Limit = None,
+    name: FormatName = None,
+    accept: Accept = None,
+    partial: Annotated[
+        bool, Query(description="What there is: while the job runs, and after it was canceled or failed")
+    ] = False,
 ) -> Response:
-    """The results of a job that has succeeded, in the order of its inputs."""
+    """The results of a job that has succeeded, in the order of its inputs.
+
+    `offset` and `limit` count the job's rows. With `partial` those that have not run are left out, and
+    `row` says which the others are.
+    """
+    kind = negotiated(name, accept)
     record = await own_job(gateway, asker, job_id)
-    if record.state is not JobState.SUCCEEDED:
+    if record.state is not JobState.SUCCEEDED and not partial:
         raise _not_ready(record)
     pieces = pieces_of(await gateway.ledger.chunks(job_id), offset, limit)
-    parts = results_json(gateway.payloads, job_id, pieces, record.rows_total or 0)
-    head = await anext(parts) + await anext(parts)  # a result that is gone is still an honest error here
-    return StreamingResponse(_chain(head, parts), media_type="application/json")
+    tables = ResultTables(gateway.payloads, record, pieces, _spec(gateway, record))
+
+    def parts() -> Iterator[bytes]:
+        if kind is not Format.JSON:
+            return written(tables, tabular(kind, tables.schema))
+        kept = tables.kept_names
+        shape = result_objects(kept, placed=partial or bool(kept))
+        return written(tables, JsonWriter("results", job_id, _rows(record), shape))
+
+    return await _streamed(await asyncio.to_thread(parts), kind, f"{record.model}-{job_id[:8]}")
+
+
+@router.get(
+    "/jobs/{job_id}/errors",
+    response_model=JobErrors,
+    responses=_contents(*ERROR_FORMATS) | of_errors(404, 406, 410, 422, 503),
+)
+async def errors(
+    job_id: str,
+    gateway: GatewayState,
+    asker: Asker,
+    *,
+    offset: Offset = 0,
+    limit: Limit = None,
+    name: FormatName = None,
+    accept: Accept = None,
+) -> Response:
+    """The rows that have failed, at any time of a job's life. `offset` and `limit` count failed rows."""
+    kind = negotiated(name, accept, ERROR_FORMATS)
+    record = await own_job(gateway, asker, job_id)
+    chunks = await gateway.ledger.chunks(job_id)
+    tables = ErrorTables(gateway.payloads, record, failed_pieces_of(chunks, offset, limit))
+
+    def parts() -> Iterator[bytes]:
+        if kind is not Format.JSON:
+            return written(tables, tabular(kind, tables.schema))
+        return written(tables, JsonWriter("errors", job_id, sum(map(failed_rows, chunks)), error_objects))
+
+    return await _streamed(await asyncio.to_thread(parts), kind, f"{record.model}-{job_id[:8]}-errors")
+
+
+def _rows(record: JobRecord) -> int:
+    return record.rows_accepted if record.rows_total is None else record.rows_total
+
+
+def _spec(gateway: Gateway, record: JobRecord) -> ModelSpec | None:
+    """What the repository says now; a model may have left it."""
+    return gateway.catalog.repository.specs.get(record.model)
 
 
 def _not_ready(record: JobRecord) -> ResultsNotReady:
     if record.state.ended:
-        return ResultsNotReady(f"The job has ended as {record.state}; it has no complete results.")
+        detail = f"The job has ended as {record.state}; what it has done is read with ?partial=true."
+        return ResultsNotReady(detail)
     return ResultsNotReady(f"The job is {record.state}.", retry_after_s=POLL_AFTER_S)
 
 
-async def _chain(head: bytes, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    async for part in parts:
+async def _streamed(parts: Iterator[bytes], kind: Format, file_name: str) -> StreamingResponse:
+    rest = in_threads(parts)
+    first = await anext(rest)  # a result that is gone is still an honest error here
+    headers = {"Vary": "Accept"}
+    if kind is not Format.JSON:
+        headers["Content-Disposition"] = f'attachment; filename="{file_name}.{kind}"'
+    return StreamingResponse(_chain(first, rest), media_type=kind.media_type, headers=headers)
+
+
+async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for part in rest:
         yield part

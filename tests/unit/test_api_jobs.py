@@ -15,8 +15,8 @@ from fakeredis import FakeStrictRedis
 
 from api.doorbell import Doorbell
 from api.gateway import Gateway
+from api.jobs.pieces import pieces_of
 from api.principals import ANONYMOUS, Principal, principal
-from api.results import pieces_of
 from api.submissions import chunks_of, read_submission
 from api.validation import RowValidator
 from shared.errors import InvalidInput

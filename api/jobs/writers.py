@@ -1,0 +1,213 @@
+"""Tables as the bytes of an answer, one after the other, in each format."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Protocol, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+from typing_extensions import Buffer
+
+from api.answers import encode
+from api.jobs import json_texts
+from api.jobs.formats import Format
+from api.jobs.tables import ROW
+from shared.tables import ERROR
+
+_ROWS_AT_ONCE = 8192
+"""Of JSON: rows that are texts at once."""
+
+Shape: TypeAlias = Callable[[pa.RecordBatch], pa.StringArray]
+"""A JSON object for each row."""
+
+
+class Tables(Protocol):
+    """Tables of one schema. Iterating blocks: it reads what is stored."""
+
+    @property
+    def schema(self) -> pa.Schema: ...
+
+    def __iter__(self) -> Iterator[pa.Table]: ...
+
+
+class Writer(Protocol):
+    def write(self, table: pa.Table) -> bytes:
+        """The bytes that are due with this table; what comes first of all stands before them."""
+
+    def close(self) -> bytes:
+        """What comes last."""
+
+
+def written(tables: Tables, writer: Writer) -> Iterator[bytes]:
+    """The parts of an answer. Blocking."""
+    for table in tables:
+        yield writer.write(table)
+    yield writer.close()
+
+
+async def in_threads(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Each part is made in a thread, and only when the one before it is sent."""
+    while (part := await asyncio.to_thread(next, parts, None)) is not None:
+        yield part
+
+
+def tabular(kind: Format, schema: pa.Schema) -> Writer:
+    """A writer of any format but JSON, whose shape is its endpoint's."""
+    match kind:
+        case Format.CSV:
+            return CsvWriter(schema)
+        case Format.PARQUET:
+            return ParquetWriter(schema)
+        case Format.ARROW:
+            return ArrowWriter(schema)
+        case _:
+            return NdjsonWriter()
+
+
+class _Sink(io.RawIOBase):
+    """A file that is taken away as it grows."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer, /) -> int:
+        self._parts.append(bytes(data))
+        return len(self._parts[-1])
+
+    def take(self) -> bytes:
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
+
+
+class CsvWriter:
+    """Texts stand in quotes, what is missing is empty. Lists are JSON: a cell holds one value."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._sink = _Sink()
+        cells = [field.with_type(pa.string()) if _nested(field) else field for field in schema]
+        self._writer = pa.csv.CSVWriter(self._sink, pa.schema(cells))
+
+    def write(self, table: pa.Table) -> bytes:
+        for batch in table.to_batches():
+            self._writer.write_batch(_flat(batch))
+        return self._sink.take()
+
+    def close(self) -> bytes:
+        self._writer.close()
+        return self._sink.take()
+
+
+def _nested(field: pa.Field) -> bool:
+    return bool(pa.types.is_nested(field.type))
+
+
+def _flat(batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = [
+        _list_texts(column) if _nested(field) else column
+        for field, column in zip(batch.schema, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _list_texts(column: pa.Array) -> pa.StringArray:
+    return pc.if_else(column.is_valid(), json_texts.texts(column), pa.scalar(None, pa.string()))
+
+
+class ParquetWriter:
+    """One row group for each table."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._sink = _Sink()
+        self._writer = pa.parquet.ParquetWriter(self._sink, schema, compression="zstd")
+
+    def write(self, table: pa.Table) -> bytes:
+        self._writer.write_table(table)
+        return self._sink.take()
+
+    def close(self) -> bytes:
+        self._writer.close()
+        return self._sink.take()
+
+
+class ArrowWriter:
+    """An Arrow IPC stream."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._sink = _Sink()
+        self._writer = pa.ipc.new_stream(self._sink, schema)
+
+    def write(self, table: pa.Table) -> bytes:
+        self._writer.write_table(table)
+        return self._sink.take()
+
+    def close(self) -> bytes:
+        self._writer.close()
+        return self._sink.take()
+
+
+class NdjsonWriter:
+    """All columns on every line."""
+
+    def write(self, table: pa.Table) -> bytes:
+        lines = (json_texts.in_line(_all_columns(batch), "\n") + b"\n" for batch in _batches(table))
+        return b"".join(lines)
+
+    def close(self) -> bytes:
+        return b""
+
+
+class JsonWriter:
+    """`{"job_id", <name>: […], "total_count"}`; `shape` makes a table's rows into objects."""
+
+    def __init__(self, name: str, job_id: str, total_count: int, shape: Shape) -> None:
+        self._before = b'{"job_id":%s,%s:[' % (encode(job_id), encode(name))
+        self._total_count = total_count
+        self._shape = shape
+
+    def write(self, table: pa.Table) -> bytes:
+        rows = b",".join(json_texts.in_line(self._shape(batch), ",") for batch in _batches(table))
+        written, self._before = self._before + rows, b","
+        return written
+
+    def close(self) -> bytes:
+        opening = b"" if self._before == b"," else self._before
+        return opening + b'],"total_count":%d}' % self._total_count
+
+
+def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
+    """At least a row in each: what is empty has no text."""
+    return (batch for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE) if batch.num_rows)
+
+
+def _all_columns(batch: pa.RecordBatch) -> pa.StringArray:
+    return json_texts.objects(dict(zip(batch.schema.names, batch.columns, strict=True)), batch.num_rows)
+
+
+def result_objects(kept: Sequence[str], *, placed: bool) -> Shape:
+    """Each row's outputs, or only its `error`; `placed`: its place and its kept columns before them."""
+    context = [ROW, *kept] if placed else []
+
+    def shape(batch: pa.RecordBatch) -> pa.StringArray:
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        error = columns.pop(ERROR)
+        about = {name: columns[name] for name in context}
+        outputs = {name: column for name, column in columns.items() if name not in (ROW, *kept)}
+        good = json_texts.objects(about | outputs, batch.num_rows)
+        if error.null_count == batch.num_rows:
+            return good
+        return pc.if_else(error.is_null(), good, json_texts.objects(about | {ERROR: error}, batch.num_rows))
+
+    return shape
+
+
+error_objects: Shape = _all_columns
+"""Each failed row with its place, its id where the job has one, and its error."""
