@@ -218,3 +218,13 @@ def test_an_object_store_does_not_say_how_much_it_takes() -> None:
     store = PayloadStore("s3://bucket/prefix?endpoint=http://127.0.0.1:9&region=us-east-1", max_bytes=10)
     assert store.free_bytes() is None
     assert store.fits(10**15)
+
+
+def test_removing_one_object_leaves_the_jobs_others(store: PayloadStore) -> None:
+    store.put(result_path("job", 0, "late"), b"x")
+    store.put(result_path("job", 0, "counts"), b"y")
+    store.remove(result_path("job", 0, "late"))
+    store.remove(result_path("job", 0, "late"))
+    with pytest.raises(PayloadError):
+        store.get(result_path("job", 0, "late"))
+    assert store.get(result_path("job", 0, "counts")) == b"y"
