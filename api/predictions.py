@@ -18,11 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.admission import Traffic, admit, backlog_rows
 from api.bodies import read_json
 from api.catalog import Servable
+from api.deferral import defer
 from api.disconnects import has_left
 from api.envelope import request_id_of, respond
 from api.gateway import Gateway
 from api.pending import ClientLeftError
-from api.preferences import preferred_wait_s
+from api.preferences import preferred_wait_s, prefers_async
 from api.stages import StageClock
 from shared.columns import encode_values
 from shared.errors import DeadlineExceeded
@@ -84,6 +85,10 @@ class Predictions:
         validator = servable.validator
         values = validator.read_batch(body) if target.batch else validator.read_one(body)
         clock.mark("validate")
+        if prefers_async(headers.get(b"prefer")):
+            response = await defer(gateway, servable, values, headers, body)
+            await response(scope, receive, send)
+            return
         columns = encode_values(servable.spec, values)
         rows = len(values[0])
         clock.mark("encode")

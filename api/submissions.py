@@ -19,8 +19,9 @@ from api.uploads.decoding import Meter, unpacked
 from api.uploads.formats import Packing
 from api.uploads.ndjson import rows_of_json
 from api.uploads.reading import Tally
-from api.validation import RowValidator
+from api.validation import RowValidator, Values
 from shared.errors import InvalidInput, Problem
+from shared.specs import ModelSpec
 from shared.tables import batch_of_values
 
 SLICE_ROWS = 1000
@@ -87,6 +88,12 @@ def chunks_of(
     cutter = Cutter(chunk_rows=chunk_rows, chunk_bytes=chunk_bytes)
     chunks = [chunk for batch in _batches(validator, inputs) for chunk in cutter.add(batch)]
     return [*chunks, *cutter.rest()]
+
+
+def chunks_of_values(spec: ModelSpec, values: Values, *, chunk_rows: int, chunk_bytes: int) -> list[Chunk]:
+    """The same, of rows that were validated before."""
+    cutter = Cutter(chunk_rows=chunk_rows, chunk_bytes=chunk_bytes)
+    return [*cutter.add(batch_of_values(spec, values)), *cutter.rest()]
 
 
 def examine(validator: RowValidator, inputs: Sequence[msgspec.Raw]) -> Tally:

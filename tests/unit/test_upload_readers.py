@@ -106,7 +106,7 @@ def test_csv_columns_are_found_by_name_in_any_order() -> None:
     ],
 )
 def test_csv_of_any_charset_and_dialect_is_the_json_row(
-    charset: str, options: dict[str, str], sep: str, decimal: str
+    charset: str, options: dict[str, Any], sep: str, decimal: str
 ) -> None:
     body = quality_csv(QUALITY_ROW, sep=sep, decimal=decimal).encode(charset)
     rows, _ = read(body, Format.CSV, QUALITY, **options)

@@ -1,0 +1,44 @@
+"""`Prefer: respond-async` on a prediction: its rows become a job, and the answer says where that is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from fastapi import Response
+
+from api.catalog import Servable
+from api.gateway import Gateway
+from api.jobs.acceptance import acceptance
+from api.jobs.json_rows import hand_over
+from api.jobs.terms import Terms
+from api.principals import principal
+from api.submissions import chunks_of_values
+from api.uploads.cutting import Chunk
+from api.validation import Values
+from shared.settings import Settings
+
+
+async def defer(
+    gateway: Gateway, servable: Servable, values: Values, headers: Mapping[bytes, bytes], body: bytes
+) -> Response:
+    """202, whatever the queue is like. An Idempotency-Key stands for the model version and the body."""
+    said = headers.get(b"idempotency-key")
+    record, replayed = await hand_over(
+        gateway,
+        await principal(),
+        servable,
+        await asyncio.to_thread(_cut, gateway.settings, servable, values),
+        Terms(),
+        key=said.decode("latin-1") if said is not None else None,
+        body=servable.key.encode() + b"\n" + body,
+    )
+    response = await acceptance(gateway, record, None, replayed=replayed)
+    response.headers["Preference-Applied"] = "respond-async"
+    return response
+
+
+def _cut(settings: Settings, servable: Servable, values: Values) -> list[Chunk]:
+    return chunks_of_values(
+        servable.spec, values, chunk_rows=settings.chunk_rows, chunk_bytes=settings.chunk_bytes
+    )
