@@ -164,10 +164,13 @@ class AsyncLedger:
         entries: Any = await self._client.xrevrange(keys.job_events(job_id), "+", beyond, count=1)
         return job_event(*entries[0]) if entries else None
 
-    async def webhook_attempts(self, job_id: str) -> list[WebhookAttempt]:
-        """What was tried to deliver the job's webhook, oldest first."""
-        entries: Any = await self._client.xrange(keys.job_webhook(job_id))
-        return [webhook_attempt(entry_id, fields) for entry_id, fields in entries]
+    async def webhook_attempts(self, *job_ids: str) -> dict[str, list[WebhookAttempt]]:
+        """What was tried to deliver the webhooks of jobs, by job, oldest first."""
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipeline.xrange(keys.job_webhook(job_id))
+        found = zip(job_ids, await pipeline.execute(), strict=True)
+        return {job_id: [webhook_attempt(*entry) for entry in entries] for job_id, entries in found}
 
     def _ring_for(self, key: ModelKey, chunks: int) -> None:
         if chunks:

@@ -72,8 +72,8 @@ class House:
         return self.ledger.claim_webhook(lease_s=LEASE_S)
 
     def attempts(self, job_id: str) -> list[WebhookAttempt]:
-        attempts: list[WebhookAttempt] = self.ask("webhook_attempts", job_id)
-        return attempts
+        attempts: dict[str, list[WebhookAttempt]] = self.ask("webhook_attempts", job_id)
+        return attempts[job_id]
 
     def due_in_ms(self, job_id: str) -> float | None:
         """By the server's clock; None: never."""

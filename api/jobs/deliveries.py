@@ -1,0 +1,62 @@
+"""How the telling of a job's end went, as its owner sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, Field
+
+from shared.ledger import JobRecord, WebhookAttempt
+
+
+class DeliveryState(StrEnum):
+    PENDING = "pending"  # the job has not ended, or the next attempt is to come
+    DELIVERED = "delivered"  # the receiver answered with 2xx
+    GIVEN_UP = "given_up"  # the receiver is gone, or the time for it is over
+
+
+class AttemptView(BaseModel):
+    """One attempt to deliver a webhook; times are UTC."""
+
+    at: datetime
+    status: int | None = Field(description="What the receiver answered; null where it did not")
+    error: str | None = Field(description="Why it did not")
+    next_at: datetime | None = Field(description="When it is tried again; null: never")
+
+
+class WebhookView(BaseModel):
+    """A job's webhook and what became of it."""
+
+    url: str
+    state: DeliveryState
+    attempts: list[AttemptView]
+
+
+def webhook_of(record: JobRecord, attempts: Sequence[WebhookAttempt]) -> WebhookView | None:
+    """None where the job has no webhook."""
+    if not record.webhook_url:
+        return None
+    views = [_view(attempt) for attempt in attempts]
+    return WebhookView(url=record.webhook_url, state=delivery_state(attempts), attempts=views)
+
+
+def delivery_state(attempts: Sequence[WebhookAttempt]) -> DeliveryState:
+    """By all attempts: a late worker's, which another had taken for dead, may be the one that arrived."""
+    if any(attempt.delivered for attempt in attempts):
+        return DeliveryState.DELIVERED
+    if attempts and attempts[-1].next_at_ms is None:
+        return DeliveryState.GIVEN_UP
+    return DeliveryState.PENDING
+
+
+def _view(attempt: WebhookAttempt) -> AttemptView:
+    next_at = None if attempt.next_at_ms is None else _moment(attempt.next_at_ms)
+    return AttemptView(
+        at=_moment(attempt.at_ms), status=attempt.status, error=attempt.error or None, next_at=next_at
+    )
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
