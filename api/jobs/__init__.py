@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from api.jobs import reading, results, submission
+from api.jobs import control, events, listing, manifest, reading, results, submission
 
 router = APIRouter(tags=["jobs"])
-for part in (submission, reading, results):
+for part in (submission, listing, reading, events, results, manifest, control):
     router.include_router(part.router)
 
 __all__ = ["router"]

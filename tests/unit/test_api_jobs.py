@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
-import pyarrow as pa
 import pytest
-from fakeredis import FakeStrictRedis
 
 from api.doorbell import Doorbell
 from api.gateway import Gateway
@@ -20,11 +17,11 @@ from api.principals import ANONYMOUS, Principal, principal
 from api.submissions import chunks_of, read_submission
 from api.validation import RowValidator
 from shared.errors import InvalidInput
-from shared.ledger import ChunkRecord, ChunkState, Ledger
-from shared.payloads import result_path, rows_path
+from shared.ledger import ChunkRecord, ChunkState
 from shared.settings import Settings
-from shared.tables import read_ipc, result_schema, write_ipc
-from tests.unit.gateway_fakes import IRIS, IRIS_KEY, MODELS, FakeRedis, running_gateway, until
+from shared.tables import read_ipc
+from tests.unit.gateway_fakes import IRIS, IRIS_KEY, FakeRedis
+from tests.unit.job_stage import job_stage, run_chunks, submission
 
 iris = RowValidator(IRIS)
 
@@ -36,53 +33,8 @@ def client() -> FakeRedis:
 
 @pytest.fixture
 async def stage(client: FakeRedis, tmp_path: Path) -> AsyncIterator[tuple[Gateway, httpx.AsyncClient]]:
-    built(tmp_path / "models")
-    async with running_gateway(
-        client, tmp_path / "payloads", models_dir=tmp_path / "models", chunk_rows=2, max_job_body_bytes=10_000
-    ) as (gateway, http):
-        gateway.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
-        await until(lambda: gateway.link.up)
-        yield gateway, http
-
-
-def built(models: Path) -> None:
-    """A repository whose iris is built, as far as a gateway looks: its manifest."""
-    folder = models / "iris" / "1.0.0"
-    folder.mkdir(parents=True)
-    (models / "iris" / "model.toml").write_bytes((MODELS / "iris" / "model.toml").read_bytes())
-    manifest = {
-        "model": "iris",
-        "version": "1.0.0",
-        "artifact": "model.joblib",
-        "sha256": "ab" * 32,
-        "size_bytes": 1,
-        "created_at": "2026-01-01T00:00:00Z",
-        "frameworks": {},
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
-async def run_chunks(gateway: Gateway, job_id: str, *, failing: int | None = None) -> None:
-    """What a worker does: claim, predict (each row's first input), store, commit."""
-    client = FakeStrictRedis(server=gateway.client.server)  # type: ignore[attr-defined]
-    ledger = Ledger(client, lambda *_: None, worker="w", lease_s=30, max_attempts=5)
-    while claim := ledger.claim(IRIS_KEY):
-        rows = read_ipc(gateway.payloads.get(rows_path(job_id, claim.index))).to_pylist()
-        results = [
-            {"prediction": None, "confidence": None, "error": "no such iris"}
-            if row["sepal_length"] == failing
-            else {"prediction": "setosa", "confidence": row["sepal_length"], "error": None}
-            for row in rows
-        ]
-        schema = result_schema(IRIS)
-        data = write_ipc([pa.RecordBatch.from_pylist(results, schema=schema)], schema)
-        gateway.payloads.put(result_path(job_id, claim.index, claim.token), data)
-        failed = sum(result["error"] is not None for result in results)
-        ledger.commit(IRIS_KEY, claim, rows_succeeded=len(rows) - failed, rows_failed=failed)
-
-
-def submission(rows: int, **more: Any) -> dict[str, Any]:
-    return {"model": "iris", "inputs": [[i, 1, 1, 1] for i in range(rows)]} | more
+    async with job_stage(client, tmp_path) as started:
+        yield started
 
 
 async def test_a_job_is_accepted_pinned_and_found_at_its_location(
@@ -173,8 +125,12 @@ async def test_anothers_job_is_not_found(stage: tuple[Gateway, httpx.AsyncClient
         return Principal("another")
 
     app.dependency_overrides[principal] = another
-    for link in job["links"].values():
-        assert (await http.get(link)).json()["error"] == "job_not_found"
+    for name, link in job["links"].items():
+        answer = await http.request("POST" if name == "cancel" else "GET", link)
+        assert answer.json()["error"] == "job_not_found"
+    for method, link in (("PATCH", ""), ("DELETE", ""), ("POST", "/pause"), ("POST", "/resume")):
+        answer = await http.request(method, job["links"]["self"] + link, json={"priority": 1})
+        assert answer.json()["error"] == "job_not_found"
 
 
 async def test_while_redis_is_away_jobs_are_refused_with_a_time(

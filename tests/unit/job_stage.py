@@ -1,0 +1,100 @@
+"""A gateway whose jobs are run by hand: what a worker does, step by step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+from fakeredis import FakeStrictRedis
+
+from api.gateway import Gateway
+from shared.ledger import JobRecord, Ledger, NewJob, new_job_id
+from shared.payloads import result_path, rows_path
+from shared.tables import KEEP, read_ipc, result_schema, write_ipc
+from tests.unit.gateway_fakes import IRIS, IRIS_KEY, MODELS, FakeRedis, running_gateway, until
+
+
+@asynccontextmanager
+async def job_stage(client: FakeRedis, folder: Path) -> AsyncIterator[tuple[Gateway, httpx.AsyncClient]]:
+    """Jobs of two rows a chunk; nobody runs them but `run_chunks`."""
+    built(folder / "models")
+    async with running_gateway(
+        client, folder / "payloads", models_dir=folder / "models", chunk_rows=2, max_job_body_bytes=10_000
+    ) as (gateway, http):
+        gateway.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
+        await until(lambda: gateway.link.up)
+        yield gateway, http
+
+
+def built(models: Path) -> None:
+    """A repository whose iris is built, as far as a gateway looks: its manifest."""
+    folder = models / "iris" / "1.0.0"
+    folder.mkdir(parents=True)
+    (models / "iris" / "model.toml").write_bytes((MODELS / "iris" / "model.toml").read_bytes())
+    manifest = {
+        "model": "iris",
+        "version": "1.0.0",
+        "artifact": "model.joblib",
+        "sha256": "ab" * 32,
+        "size_bytes": 1,
+        "created_at": "2026-01-01T00:00:00Z",
+        "frameworks": {},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+async def run_chunks(gateway: Gateway, job_id: str, *, failing: int | None = None, most: int = 1000) -> None:
+    """What a worker does: claim, predict (each row's first input), store, commit."""
+    ledger = worker_ledger(gateway)
+    while most and (claim := ledger.claim(IRIS_KEY)):
+        most -= 1
+        rows = read_ipc(gateway.payloads.get(rows_path(job_id, claim.index))).to_pylist()
+        results = [
+            {"prediction": None, "confidence": None, "error": "no such iris"}
+            if row["sepal_length"] == failing
+            else {"prediction": "setosa", "confidence": row["sepal_length"], "error": None}
+            for row in rows
+        ]
+        schema = result_schema(IRIS)
+        data = write_ipc([pa.RecordBatch.from_pylist(results, schema=schema)], schema)
+        gateway.payloads.put(result_path(job_id, claim.index, claim.token), data)
+        failed = sum(result["error"] is not None for result in results)
+        ledger.commit(IRIS_KEY, claim, rows_succeeded=len(rows) - failed, rows_failed=failed)
+
+
+def worker_ledger(gateway: Gateway, *, max_attempts: int = 5) -> Ledger:
+    client = FakeStrictRedis(server=gateway.client.server)  # type: ignore[attr-defined]
+    return Ledger(client, lambda *_: None, worker="w", lease_s=30, max_attempts=max_attempts)
+
+
+def give_up_next(gateway: Gateway) -> None:
+    """A chunk whose only try fails."""
+    ledger = worker_ledger(gateway, max_attempts=1)
+    held = ledger.claim(IRIS_KEY)
+    assert held is not None
+    ledger.hand_back(IRIS_KEY, held, at_fault=True)
+    ledger.claim(IRIS_KEY)
+
+
+async def stored_job(
+    gateway: Gateway, chunks: Sequence[Sequence[dict[str, object]]], **about: Any
+) -> JobRecord:
+    """A job whose chunks hold `sepal_length` and the kept columns of `about`, as a file's do."""
+    new = NewJob(id=new_job_id(), model="iris", version="1.0.0", digest="ab" * 32, owner="anonymous", **about)
+    await gateway.ledger.open_job(new)
+    for index, rows in enumerate(chunks):
+        batch = pa.RecordBatch.from_pylist(
+            [{name if name == "sepal_length" else KEEP + name: v for name, v in row.items()} for row in rows]
+        )
+        gateway.payloads.put(rows_path(new.id, index), write_ipc([batch], batch.schema))
+        await gateway.ledger.append_chunks(new.id, new.key, [len(rows)])
+    return await gateway.ledger.seal(new.id)
+
+
+def submission(rows: int, **more: Any) -> dict[str, Any]:
+    return {"model": "iris", "inputs": [[i, 1, 1, 1] for i in range(rows)]} | more
