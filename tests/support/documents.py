@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -67,6 +68,6 @@ def blocks(path: Path) -> list[Block]:
 def curls(path: Path) -> Iterator[Curl]:
     """The curl commands of a Markdown file that have an answer in the block below."""
     found = blocks(path)
-    for command, answer in zip(found, found[1:], strict=False):
+    for command, answer in pairwise(found):
         if command.kind == "bash" and command.code.startswith("curl ") and answer.kind == "json":
             yield Curl(command.code, json.loads(answer.code), tuple(shlex.split(command.code)))

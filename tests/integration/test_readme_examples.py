@@ -1,0 +1,83 @@
+"""The curl commands of README.md and docs/http-api.md, run by a shell, answer what is shown below them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.documents import LEFT_OUT, ROOT, Curl, curls
+from tests.support.polling import eventually
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.integration
+
+Answer = dict[str, Any]  # Any: JSON
+OF_THE_MOMENT = {"uptime_seconds", "id", "job_id"}
+README = list(curls(ROOT / "README.md"))
+HTTP_API = list(curls(ROOT / "docs" / "http-api.md"))
+CALLS = [curl for curl in README + HTTP_API if not curl.path.startswith("/jobs")]
+FILE = next(curl for curl in HTTP_API if "text/csv" in curl.command)
+
+
+@pytest.fixture
+def ask(stack: Stack) -> Callable[[Curl, str], Answer]:
+    """Run a command as it stands, but against this stack, and for another job where one is named."""
+
+    def run(curl: Curl, job_id: str = "") -> Answer:
+        command = curl.command.replace("localhost:8000", f"127.0.0.1:{stack.port}")
+        if job_id:
+            command = command.replace(curl.path.split("/")[2], job_id)
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, timeout=60)
+        answer: Answer = json.loads(done.stdout)
+        return answer
+
+    return run
+
+
+def assert_as_shown(answer: Answer, shown: Answer) -> None:
+    """What is shown has the value that is shown, probabilities nearly; nothing else is there."""
+    fields = shown.keys() - {LEFT_OUT}
+    assert fields <= answer.keys() if LEFT_OUT in shown else list(answer) == list(shown)
+    for field in fields - OF_THE_MOMENT:
+        assert_alike(answer[field], shown[field])
+
+
+def assert_alike(value: Any, shown: Any) -> None:
+    match shown:
+        case list():
+            assert len(value) == len(shown)
+            for one, other in zip(value, shown, strict=True):
+                assert_alike(one, other)
+        case dict():
+            assert_as_shown(value, shown)
+        case float():  # another release of scikit-learn may grow slightly other trees
+            assert value == pytest.approx(shown, abs=0.03)
+        case _:
+            assert value == shown
+
+
+@pytest.mark.parametrize("curl", CALLS, ids=lambda curl: curl.path)
+def test_a_call_answers_what_is_shown(ask: Callable[[Curl], Answer], curl: Curl) -> None:
+    assert_as_shown(ask(curl), curl.answer)
+
+
+def test_a_job_goes_as_the_readme_shows_it(ask: Callable[..., Answer]) -> None:
+    submit, poll, results = [curl for curl in README if curl.path.startswith("/jobs")]
+    submitted = ask(submit)
+    # a quick worker may have begun, or ended it, before the answer was written
+    assert submitted["state"] in ("queued", "running", "succeeded")
+    assert_as_shown(submitted | {"state": submit.answer["state"]}, submit.answer)
+    job_id = submitted["id"]
+    eventually(lambda: ask(poll, job_id)["state"] == "succeeded", limit_s=30, every_s=0.2)
+    assert_as_shown(ask(poll, job_id), poll.answer)
+    answer = ask(results, job_id)
+    assert answer["job_id"] == job_id
+    assert_as_shown(answer, results.answer)
+
+
+def test_a_file_is_a_job_as_the_guide_shows_it(ask: Callable[[Curl], Answer]) -> None:
+    assert_as_shown(ask(FILE), FILE.answer)
