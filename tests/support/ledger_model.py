@@ -1,0 +1,311 @@
+"""The ledger in plain Python: what each transition promises, with neither Redis nor a clock.
+
+A lease is `brief` (over at the next `expire`) or it lasts. Of one model version; ids and tokens come from
+outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from shared.ledger import ChunkState, Claim, JobState, NewJob, Outcome, Reservation
+
+CLAIMABLE = {JobState.UPLOADING, JobState.QUEUED, JobState.RUNNING}
+
+
+@dataclass
+class Chunk:
+    rows: int
+    state: ChunkState = ChunkState.READY
+    attempts: int = 0
+    token: str = ""  # while it is leased, and once it is done
+    failed: int = 0
+    brief: bool = False
+
+
+@dataclass
+class Job:
+    new: NewJob
+    brief: bool  # its upload's lease
+    priority: int
+    state: JobState = JobState.UPLOADING
+    chunks: list[Chunk] = field(default_factory=list)
+    rows_total: int | None = None
+    started: bool = False
+    error: str | None = None
+    tag: float = 0.0
+    served: float = 0.0  # rows over weight, ever
+    largest: float = 0.0  # the most of it that one chunk took
+
+    def count(self, state: ChunkState) -> int:
+        return sum(chunk.state is state for chunk in self.chunks)
+
+    @property
+    def rows_failed(self) -> int:
+        return sum(chunk.failed for chunk in self.chunks)
+
+    @property
+    def rows_succeeded(self) -> int:
+        return sum(chunk.rows - chunk.failed for chunk in self.chunks if chunk.state is ChunkState.DONE)
+
+    @property
+    def claimable(self) -> bool:
+        return self.state in CLAIMABLE and self.count(ChunkState.READY) > 0
+
+    @property
+    def over_budget(self) -> bool:
+        most, share = self.new.max_errors, self.new.max_error_share
+        if most is not None and self.rows_failed > most:
+            return True
+        return (
+            share is not None and self.rows_total is not None and self.rows_failed > share * self.rows_total
+        )
+
+
+Lease = tuple[str, int, str]
+
+
+class LedgerModel:
+    """Methods answer what the ledger's ought to."""
+
+    def __init__(self, max_attempts: int) -> None:
+        self._max_attempts = max_attempts
+        self._clock = 0.0
+        self.jobs: dict[str, Job] = {}
+        self.line: dict[str, float] = {}  # jobs that may be claimed from, by tag
+        self.keys: dict[str, Reservation] = {}
+        self.expired: set[str] = set()
+        self.expiring: set[str] = set()  # ended, or retired and not yet removed
+        self._orphans: dict[Lease, bool] = {}  # leases of forgotten jobs; whether they are brief
+
+    def leases(self) -> set[Lease]:
+        held = {
+            (job_id, index, chunk.token)
+            for job_id, job in self.jobs.items()
+            for index, chunk in enumerate(job.chunks)
+            if chunk.state is ChunkState.LEASED
+        }
+        return held | set(self._orphans)
+
+    def uploads(self) -> set[str]:
+        return {job_id for job_id, job in self.jobs.items() if job.state is JobState.UPLOADING}
+
+    def ready(self) -> int:
+        return sum(self.jobs[job_id].count(ChunkState.READY) for job_id in self.line)
+
+    # The gateway
+
+    def open(self, new: NewJob, *, brief: bool) -> None:
+        self.jobs[new.id] = Job(new, brief, new.priority)
+
+    def append(self, job_id: str, rows: Sequence[int], *, brief: bool) -> int | None:
+        job = self.jobs.get(job_id)
+        if job is None or job.state is not JobState.UPLOADING:
+            return None
+        first = len(job.chunks)
+        job.chunks += [Chunk(count) for count in rows]
+        job.brief = brief
+        self._queue(job)
+        return first
+
+    def seal(self, job_id: str) -> JobState | None:
+        job = self.jobs.get(job_id)
+        if job is None or job.state is not JobState.UPLOADING:
+            return None
+        job.rows_total = sum(chunk.rows for chunk in job.chunks)
+        job.state = JobState.RUNNING if job.started else JobState.QUEUED
+        self._end_if_due(job)
+        return job.state
+
+    def fail(self, job_id: str, code: str) -> bool:
+        job = self.jobs.get(job_id)
+        if job is None or job.state.ended or job.state is JobState.CANCELING:
+            return False
+        self._fail(job, code)
+        return True
+
+    def reserve(self, name: str, job_id: str, *, brief: bool) -> Reservation | None:
+        held = self.keys.get(name)
+        if held is None and not brief:
+            self.keys[name] = Reservation(job_id=job_id, digest="")
+        return held if held and held.job_id != job_id else None
+
+    def bind(self, name: str, job_id: str, digest: str) -> bool:
+        held = self.keys.get(name)
+        if held is None or held.job_id != job_id:
+            return False
+        self.keys[name] = Reservation(job_id=job_id, digest=digest)
+        return True
+
+    # The owner
+
+    def cancel(self, job_id: str) -> JobState:
+        job = self.jobs[job_id]
+        if not job.state.ended:
+            if job.state is JobState.UPLOADING:
+                self._free_key(job)
+            job.state = JobState.CANCELING
+            self._queue(job)
+            self._end_if_due(job)
+        return job.state
+
+    def pause(self, job_id: str) -> JobState:
+        job = self.jobs[job_id]
+        if job.state in (JobState.QUEUED, JobState.RUNNING):
+            job.state = JobState.PAUSED
+            self._queue(job)
+        return job.state
+
+    def resume(self, job_id: str) -> JobState:
+        job = self.jobs[job_id]
+        if job.state is JobState.PAUSED:
+            job.state = JobState.RUNNING if job.started else JobState.QUEUED
+            self._queue(job)
+        return job.state
+
+    def prioritize(self, job_id: str, priority: int) -> JobState:
+        job = self.jobs[job_id]
+        if not job.state.ended:
+            job.priority = priority
+        return job.state
+
+    def delete(self, job_id: str) -> bool:
+        job = self.jobs.get(job_id)
+        if job is None or not job.state.ended:
+            return False
+        self._forget(job)
+        return True
+
+    # A worker
+
+    def claim(self, token: str, *, brief: bool) -> Claim | None:
+        while self.line:
+            job_id = min(self.line, key=lambda candidate: (self.line[candidate], candidate))
+            job = self.jobs[job_id]
+            index = next(i for i, chunk in enumerate(job.chunks) if chunk.state is ChunkState.READY)
+            chunk = job.chunks[index]
+            self._charge(job, chunk.rows / (job.priority + 1))
+            if chunk.attempts < self._max_attempts:
+                chunk.state, chunk.token, chunk.brief = ChunkState.LEASED, token, brief
+                chunk.attempts += 1
+                job.started = True
+                if job.state is JobState.QUEUED:
+                    job.state = JobState.RUNNING
+                self._queue(job)
+                return Claim(job_id=job_id, index=index, rows=chunk.rows, attempt=chunk.attempts, token=token)
+            chunk.state, chunk.failed = ChunkState.FAILED, chunk.rows
+            self._queue(job)
+            self._end_if_due(job)
+        return None
+
+    def renew(self, held: Claim, *, brief: bool) -> bool:
+        chunk = self._held(held)
+        if chunk is None or self.jobs[held.job_id].state not in CLAIMABLE:
+            return False
+        chunk.brief = brief
+        return True
+
+    def commit(self, held: Claim, *, failed: int) -> Outcome:
+        job = self.jobs.get(held.job_id)
+        if job and job.chunks[held.index].token == held.token:
+            if job.chunks[held.index].state is ChunkState.DONE:
+                return Outcome.REPEATED
+            if not job.state.ended:
+                job.chunks[held.index].state = ChunkState.DONE
+                job.chunks[held.index].failed = failed
+                self._end_if_due(job)
+                return Outcome.COMMITTED
+            self._release(job, job.chunks[held.index])
+        return Outcome.LOST
+
+    def hand_back(self, held: Claim, *, at_fault: bool) -> None:
+        chunk = self._held(held)
+        if chunk is not None:
+            chunk.attempts -= not at_fault
+            self._release(self.jobs[held.job_id], chunk)
+
+    # The reconciler
+
+    def expire(self) -> set[str]:
+        self._orphans = {lease: brief for lease, brief in self._orphans.items() if not brief}
+        interrupted = {job_id for job_id in self.uploads() if self.jobs[job_id].brief}
+        for job_id in interrupted:
+            self._fail(self.jobs[job_id], "upload_interrupted")
+        for job, chunk in list(self._brief_chunks()):
+            self._release(job, chunk)
+        return interrupted
+
+    def retire(self) -> set[str]:
+        retired = [job for job in self.jobs.values() if job.state.ended and not job.new.retention_ms]
+        for job in retired:
+            self._forget(job)
+            self.expired.add(job.new.id)
+            self.expiring.add(job.new.id)
+        return {job.new.id for job in retired}
+
+    # What they share
+
+    def _held(self, held: Claim) -> Chunk | None:
+        job = self.jobs.get(held.job_id)
+        chunk = job.chunks[held.index] if job else None
+        return chunk if chunk and chunk.state is ChunkState.LEASED and chunk.token == held.token else None
+
+    def _brief_chunks(self) -> Iterator[tuple[Job, Chunk]]:
+        for job in self.jobs.values():
+            for chunk in job.chunks:
+                if chunk.state is ChunkState.LEASED and chunk.brief:
+                    yield job, chunk
+
+    def _queue(self, job: Job) -> None:
+        if job.claimable:
+            self.line.setdefault(job.new.id, max(self._clock, job.tag))
+        else:
+            self.line.pop(job.new.id, None)
+
+    def _charge(self, job: Job, cost: float) -> None:
+        self._clock = self.line[job.new.id]
+        self.line[job.new.id] = job.tag = self._clock + cost
+        job.served += cost
+        job.largest = max(job.largest, cost)
+
+    def _release(self, job: Job, chunk: Chunk) -> None:
+        chunk.state, chunk.token = ChunkState.READY, ""
+        self._queue(job)
+        self._end_if_due(job)
+
+    def _end_if_due(self, job: Job) -> None:
+        ended = job.count(ChunkState.DONE) + job.count(ChunkState.FAILED)
+        if job.state.ended:
+            return
+        if job.state is JobState.CANCELING:
+            if not job.count(ChunkState.LEASED):
+                self._end(job, JobState.CANCELED)
+        elif job.over_budget:
+            self._fail(job, "too_many_errors")
+        elif job.rows_total is not None and ended == len(job.chunks):
+            self._end(job, JobState.SUCCEEDED)
+
+    def _fail(self, job: Job, code: str) -> None:
+        if job.state is JobState.UPLOADING:
+            self._free_key(job)
+        job.error = code
+        self._end(job, JobState.FAILED)
+
+    def _end(self, job: Job, state: JobState) -> None:
+        job.state = state
+        self.expiring.add(job.new.id)
+        self._queue(job)
+
+    def _free_key(self, job: Job) -> None:
+        held = self.keys.get(job.new.idempotency)
+        if held and held.job_id == job.new.id:
+            del self.keys[job.new.idempotency]
+
+    def _forget(self, job: Job) -> None:
+        self._free_key(job)
+        for index, chunk in enumerate(job.chunks):
+            if chunk.state is ChunkState.LEASED:
+                self._orphans[job.new.id, index, chunk.token] = chunk.brief
+        self.expiring.discard(job.new.id)
+        del self.jobs[job.new.id]

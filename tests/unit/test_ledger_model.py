@@ -1,0 +1,309 @@
+"""Whatever happens in whatever order, the ledger does what a plain model of it does, on three servers."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+from fakeredis import FakeRedis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from shared import keys
+from shared.errors import JobExpired, JobNotFound
+from shared.ledger import ChunkRecord, ChunkState, Claim, JobRecord, JobState, NewJob, Reservation, new_job_id
+from shared.ledger.records import chunks_from_hash, job_from_hash
+from tests.support.ledger_model import LedgerModel
+from tests.support.ledgers import IRIS, NEVER_S, Clients, House
+
+MOST_JOBS = 5
+STEPS = 40
+MAX_ATTEMPTS = 2
+NAMES = ["", "key-1", "key-2"]
+ROWS = st.integers(1, 100)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Each rule does the same to the ledger and to its model, and wants the same answer."""
+
+    jobs: Bundle[str] = Bundle("jobs")
+    claims: Bundle[Claim] = Bundle("claims")
+
+    def __init__(self, clients: Clients) -> None:
+        super().__init__()
+        clients.threads.flushdb()
+        self._redis = clients.threads
+        self._lasting = House(clients, max_attempts=MAX_ATTEMPTS)
+        self._brief = House(clients, lease_s=0, max_attempts=MAX_ATTEMPTS)
+        self._model = LedgerModel(MAX_ATTEMPTS)
+        self._ended: dict[str, JobState] = {}
+        self._level: dict[tuple[str, str], float] = {}  # what two jobs in line differed by when they met
+
+    def _house(self, brief: bool) -> House:
+        house = self._brief if brief else self._lasting
+        house.rung.clear()
+        return house
+
+    @precondition(lambda self: len(self._model.jobs) < MOST_JOBS)
+    @rule(
+        target=jobs,
+        brief=st.booleans(),
+        priority=st.integers(0, 9),
+        name=st.sampled_from(NAMES),
+        budget=st.sampled_from([(None, None), (None, None), (20, None), (None, 0.2)]),
+        retention_ms=st.sampled_from([0, 3_600_000]),
+    )
+    def open(
+        self,
+        brief: bool,
+        priority: int,
+        name: str,
+        budget: tuple[int | None, float | None],
+        retention_ms: int,
+    ) -> Any:  # Any: a job, or none where the key was taken
+        house, job_id = self._house(brief), new_job_id()
+        if name:
+            taken = house.ask(house.gateway.reserve, name, job_id)
+            assert taken == self._model.reserve(name, job_id, brief=brief)
+            if taken:
+                return multiple()
+        job = NewJob(
+            id=job_id,
+            model="iris",
+            version="1.0.0",
+            digest="d",
+            owner="o",
+            priority=priority,
+            idempotency=name,
+            retention_ms=retention_ms,
+            max_errors=budget[0],
+            max_error_share=budget[1],
+        )
+        house.ask(house.gateway.open_job, job)
+        self._model.open(job, brief=brief)
+        return job_id
+
+    @rule(job_id=jobs, rows=st.lists(ROWS, max_size=10), brief=st.booleans())
+    def append(self, job_id: str, rows: list[int], brief: bool) -> None:
+        house = self._house(brief)
+        try:
+            first = house.ask(house.gateway.append_chunks, job_id, IRIS, rows)
+        except JobNotFound:
+            first = None
+        assert first == self._model.append(job_id, rows, brief=brief)
+        rings = min(len(rows), 8) if first is not None else 0
+        assert house.rung == ([(IRIS, rings)] if rings else [])
+
+    @rule(job_id=jobs)
+    def seal(self, job_id: str) -> None:
+        try:
+            state = self._lasting.ask(self._lasting.gateway.seal, job_id).state
+        except JobNotFound:
+            state = None
+        assert state == self._model.seal(job_id)
+
+    @rule(job_id=jobs, name=st.sampled_from(NAMES[1:]))
+    def bind(self, job_id: str, name: str) -> None:
+        bound = self._lasting.ask(self._lasting.gateway.bind, name, job_id, "sha", keep_s=NEVER_S)
+        assert bound == self._model.bind(name, job_id, "sha")
+
+    @rule(job_id=jobs)
+    def fail(self, job_id: str) -> None:
+        failed = self._lasting.ask(self._lasting.gateway.fail_job, job_id, "internal_error", "")
+        assert failed == self._model.fail(job_id, "internal_error")
+
+    @rule(target=claims, brief=st.booleans())
+    def claim(self, brief: bool) -> Any:  # Any: a claim, or none where nothing is ready
+        held = self._house(brief).worker.claim(IRIS)
+        assert held == self._model.claim(held.token if held else "", brief=brief)
+        return multiple() if held is None else held
+
+    @rule(held=claims, brief=st.booleans())
+    def renew(self, held: Claim, brief: bool) -> None:
+        assert self._house(brief).worker.renew(held) == self._model.renew(held, brief=brief)
+
+    @rule(held=claims, share=st.sampled_from([0.0, 0.0, 0.0, 0.5, 1.0]))
+    def commit(self, held: Claim, share: float) -> None:
+        """Claims stay in their bundle: commits come late and doubled as well."""
+        house, failed = self._house(brief=False), round(held.rows * share)
+        assert house.commit(held, failed=failed) is self._model.commit(held, failed=failed)
+        assert house.rung == ([(IRIS, 1)] if self._model.line else [])
+
+    @rule(held=claims, at_fault=st.booleans())
+    def hand_back(self, held: Claim, at_fault: bool) -> None:
+        house = self._house(brief=False)
+        house.worker.hand_back(IRIS, held, at_fault=at_fault)
+        self._model.hand_back(held, at_fault=at_fault)
+        assert house.rung == ([(IRIS, 1)] if self._model.line else [])
+
+    @rule()
+    def expire(self) -> None:
+        assert set(self._lasting.worker.expire()) == self._model.expire()
+
+    @rule()
+    def retire(self) -> None:
+        assert set(self._lasting.worker.retire()) == self._model.retire()
+
+    @precondition(lambda self: self._model.expired & self._model.expiring)
+    @rule()
+    def remove(self) -> None:
+        job_id = min(self._model.expired & self._model.expiring)
+        self._lasting.worker.removed(job_id)
+        self._model.expiring.discard(job_id)
+
+    @rule(job_id=jobs)
+    def cancel(self, job_id: str) -> None:
+        self._change(job_id, "cancel")
+
+    @rule(job_id=jobs)
+    def pause(self, job_id: str) -> None:
+        self._change(job_id, "pause")
+
+    @rule(job_id=jobs)
+    def resume(self, job_id: str) -> None:
+        self._change(job_id, "resume", key=IRIS)
+
+    @rule(job_id=jobs, priority=st.integers(0, 9))
+    def prioritize(self, job_id: str, priority: int) -> None:
+        self._change(job_id, "prioritize", priority=priority)
+
+    def _change(self, job_id: str, call: str, **options: Any) -> None:  # Any: the call's own
+        try:
+            state = self._lasting.ask(getattr(self._lasting.gateway, call), job_id, **options)
+        except JobExpired:
+            assert job_id in self._model.expired
+        except JobNotFound:
+            assert job_id not in self._model.jobs
+        else:
+            options.pop("key", None)
+            assert state is getattr(self._model, call)(job_id, **options)
+
+    @rule(job_id=consumes(jobs))
+    def delete(self, job_id: str) -> Any:
+        deleted = self._lasting.ask(self._lasting.gateway.delete, job_id)
+        assert deleted == self._model.delete(job_id)
+
+    @invariant()
+    def holds(self) -> None:
+        for job_id, (record, chunks) in self._read().items():
+            self._is_the_models(record, chunks)
+            _accounts_for_each_row_once(record, chunks)
+            ended = self._ended.get(job_id, record.state)
+            assert record.state is ended
+            if record.state.ended:
+                self._ended[job_id] = record.state
+        self._leases_are_of_what_runs()
+        self._indexes_hold_what_they_say()
+        self._those_in_line_are_served_alike()
+
+    def _read(self) -> dict[str, tuple[JobRecord, list[ChunkRecord]]]:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in self._model.jobs:
+                pipe.hgetall(keys.job(job_id))
+                pipe.hgetall(keys.job_chunks(job_id))
+            found: Any = pipe.execute()
+        pairs = zip(self._model.jobs, found[::2], found[1::2], strict=True)
+        return {
+            job_id: (job_from_hash(job_id, job), chunks_from_hash(chunks)) for job_id, job, chunks in pairs
+        }
+
+    def _is_the_models(self, record: JobRecord, chunks: list[ChunkRecord]) -> None:
+        job = self._model.jobs[record.id]
+        assert (record.state, record.priority) == (job.state, job.priority)
+        counts = (record.rows_total, record.rows_succeeded, record.rows_failed)
+        assert counts == (job.rows_total, job.rows_succeeded, job.rows_failed)
+        assert (record.error.code if record.error else None) == job.error
+        assert [(c.state, c.rows, c.attempts, c.token, c.failed) for c in chunks] == [
+            (c.state, c.rows, c.attempts, c.token, c.failed) for c in job.chunks
+        ]
+
+    def _leases_are_of_what_runs(self) -> None:
+        names: Any = self._redis.zrange(keys.leases(), 0, -1)
+        parts = [name.decode().split(":") for name in names]
+        assert {job_id for job_id, index, _ in parts if index == "upload"} == self._model.uploads()
+        held = [(job_id, int(index), token) for job_id, index, token in parts if index != "upload"]
+        assert set(held) == self._model.leases()
+        assert len({(job_id, index) for job_id, index, _ in held}) == len(held)
+
+    def _indexes_hold_what_they_say(self) -> None:
+        def members(name: str) -> set[str]:
+            found: Any = self._redis.zrange(name, 0, -1)
+            return {member.decode() for member in found}
+
+        assert members(keys.active(IRIS)) == set(self._model.line)
+        assert members(keys.jobs()) == members(keys.owner_jobs("o")) == set(self._model.jobs)
+        assert members(keys.expiring()) == self._model.expiring
+        ready = self._model.ready()
+        assert self._lasting.worker.ready() == ({IRIS: ready} if ready else {})
+        for name in NAMES[1:]:
+            fields: Any = self._redis.hgetall(keys.idempotency(name))
+            assert self._model.keys.get(name) == (_reservation(fields) if fields else None)
+
+    def _those_in_line_are_served_alike(self) -> None:
+        """Two jobs differ, while both wait, by no more than one chunk of each, over their weights."""
+        met: dict[tuple[str, str], float] = {}
+        for pair in combinations(sorted(self._model.line), 2):
+            one, other = (self._model.jobs[job_id] for job_id in pair)
+            lead = one.served - other.served
+            met[pair] = self._level.get(pair, lead)
+            assert abs(lead - met[pair]) <= one.largest + other.largest + 1e-6
+        self._level = met
+
+    def teardown(self) -> None:
+        """At the end everything ends, and each row of a job that succeeded has ended once."""
+        for job_id in list(self._model.jobs):
+            self.resume(job_id)
+            self.seal(job_id)
+        for job_id, index, token in self._model.leases():
+            if job_id in self._model.jobs:
+                rows = self._model.jobs[job_id].chunks[index].rows
+                self.commit(Claim(job_id=job_id, index=index, rows=rows, attempt=1, token=token), 0.0)
+        while self._model.line:
+            held = self.claim(brief=False)
+            if isinstance(held, Claim):
+                self.commit(held, 0.0)
+        self.holds()
+        for job in self._model.jobs.values():
+            assert job.state.ended
+            if job.state is JobState.SUCCEEDED:
+                assert job.rows_succeeded + job.rows_failed == job.rows_total
+        super().teardown()
+
+
+def _accounts_for_each_row_once(record: JobRecord, chunks: list[ChunkRecord]) -> None:
+    by_state = {state: [c for c in chunks if c.state is state] for state in ChunkState}
+    ready, leased, done, failed = by_state.values()
+    assert record.rows_done + sum(c.rows for c in ready + leased) == record.rows_accepted
+    assert record.rows_failed == sum(c.failed for c in done) + sum(c.rows for c in failed)
+    assert (record.chunks_leased, record.chunks_ended) == (len(leased), len(done + failed))
+    assert record.chunks_total == len(chunks)
+
+
+def _reservation(fields: dict[bytes, bytes]) -> Reservation:
+    return Reservation(job_id=fields[b"job"].decode(), digest=fields.get(b"digest", b"").decode())
+
+
+def test_the_ledger_does_what_its_model_does(clients: Clients) -> None:
+    class Machine(LedgerMachine):
+        def __init__(self) -> None:
+            super().__init__(clients)
+
+    # fakeredis compiles each script anew: it is slower than a server
+    examples = 30 if isinstance(clients.threads, FakeRedis) else 40
+    checks = list(HealthCheck)
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=STEPS, deadline=None, suppress_health_check=checks
+        ),
+    )
