@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--connections", help="a,b (1,16,64,256)")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (5)")
-    parser.add_argument("--seconds", type=float, help="measured seconds a turn, after the warm-up (3)")
+    parser.add_argument("--seconds", type=float, help="measured at 1 connection, longer at more (2)")
     parser.add_argument("--load", help=f"{' or '.join(loads.names())} (the first that runs here)")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="where results go (a new file in bench/results)"
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _plan(given: argparse.Namespace) -> Plan:
-    connections, rounds, seconds = ("1,64", 2, 1.0) if given.quick else ("1,16,64,256", 5, 3.0)
+    connections, rounds, seconds = ("1,64", 2, 1.0) if given.quick else ("1,16,64,256", 5, 2.0)
     plan = Plan(
         rivals=tuple(given.rivals.split(",")),
         connections=tuple(int(count) for count in (given.connections or connections).split(",")),

@@ -107,6 +107,10 @@ def _cores(part: str) -> Callable[[Round], float]:
 
 
 def _about(results: Results) -> Iterator[str]:
+    def span(seconds: Callable[[int], float]) -> str:
+        shortest, longest = seconds(min(plan.connections)), seconds(max(plan.connections))
+        return f"{shortest:.3g} s" if shortest == longest else f"{shortest:.3g} to {longest:.3g} s"
+
     plan, machine = results.plan, results.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     yield f"`{results.command}` at {results.began_at}, {results.took_s:.0f} s."
@@ -119,6 +123,6 @@ def _about(results: Results) -> Iterator[str]:
     yield f"Cores that other programs took during the turns: {_shown(others)}."
     yield (
         f"One row a request, closed loop, {results.load}; {plan.rounds} interleaved rounds of "
-        f"{plan.seconds:g} s after {plan.warm_up_s:g} s of warm-up. Median (least-most); "
+        f"{span(plan.measured_for_s)} after {span(plan.warm_up_for_s)} of warm-up. Median (least-most); "
         "ratios are taken round by round."
     )

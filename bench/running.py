@@ -67,18 +67,15 @@ def _take(field: Field, plan: Plan, turn: Turn, say: Say) -> Round:
     server = field.servers[turn.rival]
     server.check()
     before, machine, begun_s = server.usage(), machine_now(), time.monotonic()
-    samples, broken = field.fire(server, turn.connections, plan.turn_s)
+    warm_up_s, seconds = plan.warm_up_for_s(turn.connections), plan.measured_for_s(turn.connections)
+    samples, broken = field.fire(server, turn.connections, warm_up_s + seconds)
     after, elapsed_s = server.usage(), time.monotonic() - begun_s
     cores = after.cores_since(before, elapsed_s)
     others_cores = machine_now().others_since(machine, sum(cores.values()), elapsed_s)
     server.check()
     server.quiet_down()
     measured = measure(
-        samples,
-        connections=turn.connections,
-        warm_up_s=plan.warm_up_s,
-        seconds=plan.seconds,
-        broken=broken,
+        samples, connections=turn.connections, warm_up_s=warm_up_s, seconds=seconds, broken=broken
     )
     place = f"round {turn.round + 1}/{plan.rounds}, {turn.connections:>3} × {turn.rival:<8}"
     say(f"{place} {measured.rps:>8,.0f} req/s")

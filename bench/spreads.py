@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -29,12 +30,23 @@ def spread(values: Iterable[float | None]) -> Spread | None:
 
 
 def ratios(of: Sequence[float], to: Sequence[float]) -> Spread | None:
-    """Round by round, so that a machine whose speed drifts between rounds does not spread the ratio."""
-    return spread(a / b if b else None for a, b in zip(of, to, strict=True))
+    """Round by round, so that a machine whose speed drifts between rounds does not spread the ratio.
+
+    A round in which the other did nothing counts as infinitely much; leaving it out would flatter the other.
+    """
+    return spread(_ratio(a, b) for a, b in zip(of, to, strict=True))
+
+
+def _ratio(of: float, to: float) -> float | None:
+    if to:
+        return of / to
+    return math.inf if of else None
 
 
 def short(value: float) -> str:
     """Three digits that mean something: `0.92`, `9.4`, `42`, `1,204`."""
+    if math.isinf(value):
+        return "∞"
     for limit, form in ((1, "{:.2f}"), (10, "{:.1f}")):
         if abs(value) < limit:
             return form.format(value)

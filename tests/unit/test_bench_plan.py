@@ -6,7 +6,7 @@ from collections import Counter
 
 from bench.plan import Plan
 
-PLAN = Plan(rivals=("a", "b", "c"), connections=(1, 64), rounds=4, seconds=3)
+PLAN = Plan(rivals=("a", "b", "c"), connections=(1, 64), rounds=4, seconds=2)
 
 
 def order(number: int, connections: int) -> str:
@@ -28,6 +28,11 @@ def test_rivals_are_next_to_each_other_under_one_load() -> None:
     assert turns == sorted(turns)
 
 
+def test_the_more_wait_at_once_the_longer_a_turn_is() -> None:
+    assert [round(PLAN.measured_for_s(c), 1) for c in (1, 64, 256)] == [2, 3, 6]
+    assert [round(PLAN.warm_up_for_s(c), 1) for c in (1, 64, 256)] == [1, 1.5, 3]
+
+
 def test_the_run_that_make_bench_makes_takes_less_than_six_minutes() -> None:
-    plan = Plan(rivals=("guide", "takt"), connections=(1, 16, 64, 256), rounds=5, seconds=3)
+    plan = Plan(rivals=("guide", "takt"), connections=(1, 16, 64, 256), rounds=5, seconds=2)
     assert plan.estimate_s() < 360

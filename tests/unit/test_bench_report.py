@@ -53,9 +53,11 @@ def test_ratios_are_of_rounds_that_ran_next_to_each_other() -> None:
     assert ratios([800, 400], [40, 20]) == Spread(20, 20, 20)
 
 
-def test_a_round_in_which_the_other_answered_nothing_has_no_ratio() -> None:
-    assert ratios([800, 400], [40, 0]) == Spread(20, 20, 20)
-    assert ratios([800], [0]) is None
+def test_a_round_in_which_the_other_answered_nothing_counts_as_infinitely_much() -> None:
+    found = ratios([800, 400, 100], [40, 0, 10])
+    assert found is not None
+    assert found.shown(short) == "20 (10-∞)"
+    assert ratios([0], [0]) is None
 
 
 @pytest.mark.parametrize(
