@@ -15,6 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from api.catalog import Catalog, Servable
 from api.errors import ErrorBody, of_errors
 from api.input_types import title
+from api.jobs.documentation import file_bodies, submission_parameters
 from api.submissions import Submission
 from api.validation import example_body
 from shared.specs import ModelSpec, OutputSpec, View
@@ -29,7 +30,8 @@ _WAIT = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "example": "wait=5"},
-    "description": "`wait=N`: how many seconds to wait for the answer (RFC 7240).",
+    "description": "`wait=N`: how many seconds to wait for the answer; `respond-async`: make it a job and "
+    "answer 202 with its Location (RFC 7240).",
 }
 
 
@@ -167,8 +169,9 @@ def _describe_submission(base: Json, schemas: Json, catalog: Catalog) -> None:
     if catalog.default is not None:
         spec = catalog.default.spec
         content["example"] = {"model": spec.name} | _example_batch(spec)
-    body = {"required": True, "content": {"application/json": content}}
-    base["paths"]["/jobs"]["post"]["requestBody"] = body
+    operation: Json = base["paths"]["/jobs"]["post"]
+    operation["requestBody"] = {"required": True, "content": {"application/json": content} | file_bodies()}
+    operation["parameters"] = [*operation.get("parameters", ()), *submission_parameters()]
 
 
 def _only_our_errors(base: Json, schemas: Json) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import Headers
@@ -16,7 +17,7 @@ from api.catalog import Servable
 from api.envelope import request_id_of
 from api.errors import answer_of, foreseen, of_errors
 from api.gateway import Gateway
-from api.jobs.acceptance import acceptance, report_of
+from api.jobs.acceptance import ValidationReport, acceptance, report_of
 from api.jobs.json_rows import hand_over
 from api.jobs.terms import pinned_job, terms_of_options, terms_of_submission
 from api.jobs.views import JobView
@@ -36,6 +37,13 @@ from shared.settings import Settings
 
 router = APIRouter()
 
+_ENDED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": JobView | ValidationReport,
+        "description": "The job, which ended while the client waited; or what `validate_only` found",
+    }
+}
+"""As FastAPI takes it (Any: its own type)."""
 _UNREAD = 499
 """Of an answer that nobody reads: the client has left."""
 
@@ -60,7 +68,10 @@ class _Asked:
 
 
 @router.post(
-    "/jobs", status_code=202, response_model=JobView, responses=of_errors(404, 408, 409, 413, 415, 422, 503)
+    "/jobs",
+    status_code=202,
+    response_model=JobView,
+    responses=_ENDED | of_errors(404, 408, 409, 413, 415, 422, 503),
 )
 async def submit(request: Request, gateway: GatewayState, asker: Asker) -> Response:
     """Hand over rows; the answer says where to ask for them."""

@@ -130,6 +130,7 @@ def test_a_broken_upload_fails_and_leaves_no_object(models: Path, stack: Stack, 
         return jobs[0] if jobs and jobs[0]["state"] == "failed" else None
 
     job = eventually(failed, limit_s=15)
+    assert job is not None
     assert job["error"]["code"] == "upload_interrupted"
     folder = stack.folder / "payloads" / job["id"]
     eventually(lambda: not any(path.is_file() for path in folder.rglob("*")), limit_s=10)
