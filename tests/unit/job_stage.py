@@ -78,7 +78,8 @@ def give_up_next(gateway: Gateway) -> None:
     held = ledger.claim(IRIS_KEY)
     assert held is not None
     ledger.hand_back(IRIS_KEY, held, at_fault=True)
-    ledger.claim(IRIS_KEY)
+    if following := ledger.claim(IRIS_KEY):
+        ledger.hand_back(IRIS_KEY, following, at_fault=False)
 
 
 async def stored_job(
