@@ -24,7 +24,7 @@ class Turn:
 class Plan:
     """One run. The first rival is the one that ratios are to.
 
-    Seconds are those of one connection: the more wait at once, the longer each waits, so the longer a turn is.
+    Seconds are those of one connection. Where many wait at once each waits longer, so turns are longer.
     """
 
     rivals: tuple[str, ...]
