@@ -57,10 +57,16 @@ class Reconciler(threading.Thread):
     def run(self) -> None:
         while not self._stopping.wait(EVERY_S):
             try:
-                if self._leads():
-                    self.reconcile()
+                self.take_turn()
             except RedisError as error:
                 log.warning("reconcile_failed", reason=str(error))
+
+    def take_turn(self) -> bool:
+        """One pass, if this worker leads. → whether it does."""
+        if not self._leads():
+            return False
+        self.reconcile()
+        return True
 
     def reconcile(self) -> None:
         """One pass: expired leases, broken uploads, retention, doorbells."""
