@@ -122,11 +122,22 @@ class LedgerMachine(RuleBasedStateMachine):
         failed = self._lasting.ask(self._lasting.gateway.fail_job, job_id, "internal_error", "")
         assert failed == self._model.fail(job_id, "internal_error")
 
-    @rule(target=claims, brief=st.booleans())
-    def claim(self, brief: bool) -> Any:  # Any: a claim, or none where nothing is ready
+    @rule(target=claims, brief=st.booleans(), most=st.integers(1, 6))
+    def claim(self, brief: bool, most: int) -> Any:  # Any: several claims
+        found = [self._claim(brief) for _ in range(most)]
+        return multiple(*(held for held in found if held))
+
+    @rule(most=st.integers(1, 6))
+    def work(self, most: int) -> None:
+        for _ in range(most):
+            held = self._claim(brief=False)
+            if held:
+                self.commit(held, 0.0)
+
+    def _claim(self, brief: bool) -> Claim | None:
         held = self._house(brief).worker.claim(IRIS)
         assert held == self._model.claim(held.token if held else "", brief=brief)
-        return multiple() if held is None else held
+        return held
 
     @rule(held=claims, brief=st.booleans())
     def renew(self, held: Claim, brief: bool) -> None:
@@ -269,9 +280,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 rows = self._model.jobs[job_id].chunks[index].rows
                 self.commit(Claim(job_id=job_id, index=index, rows=rows, attempt=1, token=token), 0.0)
         while self._model.line:
-            held = self.claim(brief=False)
-            if isinstance(held, Claim):
-                self.commit(held, 0.0)
+            self.work(6)
         self.holds()
         for job in self._model.jobs.values():
             assert job.state.ended
