@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from api.fleet import Fleet
 from api.gateway import Gateway
@@ -10,7 +10,7 @@ from api.jobs.progress import progress_of
 from api.jobs.views import JobView, Outlook, headers_of, view_of
 from api.jobs.waiting import position, rows_ahead, wait_of
 from shared.keys import ModelKey
-from shared.ledger import JobRecord, Line
+from shared.ledger import JobRecord, Line, WebhookAttempt
 
 MOST_IN_LINE = 100
 """Jobs of a line that are looked at: those behind them are not served before."""
@@ -19,7 +19,8 @@ MOST_IN_LINE = 100
 async def described(gateway: Gateway, record: JobRecord) -> tuple[JobView, dict[str, str]]:
     """A job as its owner sees it now, and the headers that tell when to ask again."""
     line = await gateway.ledger.line(record.key, most=MOST_IN_LINE)
-    outlook = outlook_of(record, line, gateway.watch.fleet)
+    tried = await _attempts(gateway, [record])
+    outlook = outlook_of(record, line, gateway.watch.fleet, tried.get(record.id, ()))
     return view_of(record, outlook), headers_of(record, outlook)
 
 
@@ -28,11 +29,22 @@ async def described_all(gateway: Gateway, records: Sequence[JobRecord]) -> list[
     lines: dict[ModelKey, Line] = {}
     for key in dict.fromkeys(record.key for record in records):
         lines[key] = await gateway.ledger.line(key, most=MOST_IN_LINE)
-    fleet = gateway.watch.fleet
-    return [view_of(record, outlook_of(record, lines[record.key], fleet)) for record in records]
+    fleet, tried = gateway.watch.fleet, await _attempts(gateway, records)
+    return [
+        view_of(record, outlook_of(record, lines[record.key], fleet, tried.get(record.id, ())))
+        for record in records
+    ]
 
 
-def outlook_of(record: JobRecord, line: Line, fleet: Fleet) -> Outlook:
+async def _attempts(gateway: Gateway, records: Sequence[JobRecord]) -> Mapping[str, Sequence[WebhookAttempt]]:
+    """To deliver their webhooks, of those that have one and have ended."""
+    telling = [record.id for record in records if record.webhook_url and record.state.ended]
+    return await gateway.ledger.webhook_attempts(*telling) if telling else {}
+
+
+def outlook_of(
+    record: JobRecord, line: Line, fleet: Fleet, attempts: Sequence[WebhookAttempt] = ()
+) -> Outlook:
     ahead = rows_ahead(line, record.id)
     rate = fleet.rates.get(record.key, 0.0)
     return Outlook(
@@ -41,4 +53,5 @@ def outlook_of(record: JobRecord, line: Line, fleet: Fleet) -> Outlook:
         wait=wait_of(record, fleet.staffing(record.key), ahead),
         position=position(line, record.id),
         rows_ahead=ahead,
+        attempts=attempts,
     )

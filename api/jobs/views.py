@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,9 +11,10 @@ from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.main import IncEx
 
+from api.jobs.deliveries import WebhookView, webhook_of
 from api.jobs.progress import Progress, poll_after_s
 from api.jobs.waiting import Reason, Wait
-from shared.ledger import JobRecord, JobState
+from shared.ledger import JobRecord, JobState, WebhookAttempt
 
 POLL_AFTER_S = 1
 """For those who have nothing to go by."""
@@ -47,6 +48,7 @@ EXAMPLE: dict[str, JsonValue] = {
     "finished_at": None,
     "expires_at": None,
     "error": None,
+    "webhook": None,
     "links": {"self": "/jobs/0e6f3b0c6c5b4c64a8f64b0f6d3c9c11"},
 }
 
@@ -93,6 +95,7 @@ class JobView(BaseModel):
     finished_at: datetime | None
     expires_at: datetime | None = Field(description="When an ended job and its results are removed")
     error: JobError | None
+    webhook: WebhookView | None = Field(description="Where its end is told, and what became of that")
     links: dict[str, str]
 
 
@@ -105,6 +108,7 @@ class Outlook:
     wait: Wait | None
     position: int | None
     rows_ahead: int | None
+    attempts: Sequence[WebhookAttempt] = ()  # to deliver its webhook
 
 
 def view_of(record: JobRecord, outlook: Outlook) -> JobView:
@@ -131,6 +135,7 @@ def view_of(record: JobRecord, outlook: Outlook) -> JobView:
         finished_at=_moment(record.finished_at_ms),
         expires_at=_moment(record.expires_at_ms),
         error=JobError(code=record.error.code, detail=record.error.detail) if record.error else None,
+        webhook=webhook_of(record, outlook.attempts),
         links=_links(record),
     )
 

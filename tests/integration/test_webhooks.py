@@ -64,6 +64,11 @@ def test_a_failed_attempt_is_kept_and_tried_again(calling: Stack, valkey: Server
         client.zadd(keys.webhooks(), {job["id"]: 0})  # its pause is over
         eventually(lambda: client.xlen(keys.job_webhook(job["id"])) == 2)
         assert client.zscore(keys.webhooks(), job["id"]) is None
+        shown = http.get(f"/jobs/{job['id']}").json()["webhook"]
+        (listed,) = [other for other in http.get("/jobs").json()["jobs"] if other["id"] == job["id"]]
+    assert (shown["url"], shown["state"]) == (to.url, "delivered")
+    assert [attempt["status"] for attempt in shown["attempts"]] == [503, 200]
+    assert listed["webhook"] == shown
     first, second = to.received
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert verified(first) == verified(second)
