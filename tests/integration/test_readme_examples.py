@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.documents import LEFT_OUT, ROOT, Curl, curls
+from tests.support.documents import LEFT_OUT, ROOT, Curl, blocks, curls
 from tests.support.polling import eventually
 from tests.support.stack import Stack
 
@@ -81,3 +85,25 @@ def test_a_job_goes_as_the_readme_shows_it(ask: Callable[..., Answer]) -> None:
 
 def test_a_file_is_a_job_as_the_guide_shows_it(ask: Callable[[Curl], Answer]) -> None:
     assert_as_shown(ask(FILE), FILE.answer)
+
+
+def test_the_program_answers_as_the_curl_does(stack: Stack) -> None:
+    command = next(code for _, code in blocks(ROOT / "README.md") if "takt predict" in code)
+    program, *arguments = shlex.split(command)
+    assert program == ".venv/bin/takt"
+    installed = str(Path(sys.executable).with_name("takt"))
+    assert json.loads(output_of(installed, *arguments, "--url", stack.url)) == {
+        "prediction": "setosa",
+        "confidence": 1.0,
+    }
+
+
+def test_the_sdk_runs_a_job_as_the_readme_shows_it(stack: Stack) -> None:
+    code = next(code for kind, code in blocks(ROOT / "README.md") if kind == "python")
+    program = code.replace("http://127.0.0.1:8000", stack.url) + "\nprint(rows)"
+    rows = ast.literal_eval(output_of(sys.executable, "-c", program))
+    assert [row["prediction"] for row in rows] == ["setosa"]
+
+
+def output_of(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
