@@ -22,7 +22,7 @@ from api.jobs.views import EXAMPLE, JobView, as_json
 from api.principals import Asker
 from api.state import GatewayState
 from shared.errors import InvalidInput, Problem
-from shared.ledger import JobRecord, JobState
+from shared.ledger import JobHead, JobState
 
 router = APIRouter()
 
@@ -74,12 +74,12 @@ class Filter:
     reference: str | None = None
     tag: str | None = None
 
-    def matches(self, record: JobRecord) -> bool:
+    def matches(self, head: JobHead) -> bool:
         return (
-            self.state in (None, record.state)
-            and self.model in (None, record.model)
-            and self.reference in (None, record.reference)
-            and (self.tag is None or self.tag in record.tags)
+            self.state in (None, head.state)
+            and self.model in (None, head.model)
+            and self.reference in (None, head.reference)
+            and (self.tag is None or self.tag in head.tags)
         )
 
 
@@ -105,7 +105,8 @@ async def jobs(
     asked = Filter(state, model, reference, tag)
     span = Span(asker.name, _ms(created_after), _ms(created_before))
     found, last = await scan(gateway, span, asked, limit, read_cursor(cursor) if cursor else None)
-    page = JobPage(jobs=await described_all(gateway, found), next=str(last) if last else None)
+    records = await gateway.ledger.read_all(found)
+    page = JobPage(jobs=await described_all(gateway, records), next=str(last) if last else None)
     return as_json(page)
 
 
@@ -120,25 +121,25 @@ class Span:
 
 async def scan(
     gateway: Gateway, span: Span, asked: Filter, limit: int, last: Cursor | None
-) -> tuple[list[JobRecord], Cursor | None]:
-    """Matching jobs that come after `last`, and where to go on; None: there are no more."""
-    found: list[JobRecord] = []
+) -> tuple[list[str], Cursor | None]:
+    """Matching jobs' ids that come after `last`, and where to go on; None: there are no more."""
+    found: list[str] = []
     for _ in range(_MOST_SCANNED // _SCANNED_AT_ONCE):
-        records = await gateway.ledger.newest(
+        heads = await gateway.ledger.newest_heads(
             span.owner,
             before_ms=last.created_at_ms if last else span.before_ms,
             after_id=last.job_id if last else None,
             most=_SCANNED_AT_ONCE,
         )
-        for record in records:
-            if span.after_ms is not None and record.created_at_ms <= span.after_ms:
+        for head in heads:
+            if span.after_ms is not None and head.created_at_ms <= span.after_ms:
                 return found, None
-            last = Cursor(record.created_at_ms, record.id)
-            if asked.matches(record):
-                found.append(record)
+            last = Cursor(head.created_at_ms, head.id)
+            if asked.matches(head):
+                found.append(head.id)
             if len(found) == limit:
                 return found, last
-        if not records:
+        if not heads:
             return found, None
     return found, last
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -88,7 +89,11 @@ class ResultTables:
 
     def _table(self, piece: Piece) -> pa.Table:
         first, stop = piece.first_row + piece.start, piece.first_row + piece.stop
-        columns = [pa.array(range(first, stop), pa.int64()), *self._kept_of(piece), *self._outputs_of(piece)]
+        columns = [
+            pa.array(np.arange(first, stop, dtype=np.int64)),
+            *self._kept_of(piece),
+            *self._outputs_of(piece),
+        ]
         return pa.table(columns, names=self.schema.names).cast(self.schema)
 
     def _kept_of(self, piece: Piece) -> list[pa.ChunkedArray]:

@@ -16,10 +16,12 @@ from shared.doorbells import Ring
 from shared.keys import ModelKey
 from shared.ledger import transitions
 from shared.ledger.records import (
+    HEAD_FIELDS,
     STANDING_FIELDS,
     ChunkRecord,
     Claim,
     JobEvent,
+    JobHead,
     JobRecord,
     JobState,
     Line,
@@ -32,6 +34,7 @@ from shared.ledger.records import (
     chunks_from_hash,
     job_event,
     job_from_hash,
+    job_head,
     new_token,
     standing,
     webhook_attempt,
@@ -111,28 +114,31 @@ class AsyncLedger:
         check_job_id(job_id)
         return job_from_hash(job_id, await self._client.hgetall(keys.job(job_id)))
 
-    async def newest(
-        self, owner: str | None, *, before_ms: int | None, most: int, after_id: str | None = None
-    ) -> list[JobRecord]:
-        """Jobs by their creation, newest first: of one owner, or of all; those created before a time.
+    async def newest(self, owner: str | None, *, before_ms: int | None, most: int) -> list[JobRecord]:
+        """Jobs by their creation, newest first: of one owner, or of all; those created before a time."""
+        return await self.read_all(await self._newest_ids(owner, before_ms, most, None))
+
+    async def newest_heads(
+        self, owner: str, *, before_ms: int | None, most: int, after_id: str | None = None
+    ) -> list[JobHead]:
+        """The same in short, of one owner, to look through many.
 
         Where `after_id` is still known, those that come after it instead: none of its own ms is left out.
         """
-        index = keys.jobs() if owner is None else keys.owner_jobs(owner)
-        below = "+inf" if before_ms is None else f"({before_ms}"
-        rank = None if after_id is None else await self._client.zrevrank(index, after_id)
-        ids: Any
-        if isinstance(rank, int):
-            ids = await self._client.zrange(index, rank + 1, rank + most, desc=True)
-        else:
-            ids = await self._client.zrange(index, below, "-inf", desc=True, byscore=True, offset=0, num=most)
+        ids = await self._newest_ids(owner, before_ms, most, after_id)
         pipeline = self._client.pipeline(transaction=False)
         for job_id in ids:
-            pipeline.hgetall(keys.job(job_id.decode()))
+            pipeline.hmget(keys.job(job_id), HEAD_FIELDS)
         found = zip(ids, await pipeline.execute(), strict=True)
-        return [
-            job_from_hash(job_id.decode(), fields) for job_id, fields in found if b"created_at_ms" in fields
-        ]
+        return [job_head(job_id, fields) for job_id, fields in found if None not in fields]
+
+    async def read_all(self, job_ids: Sequence[str]) -> list[JobRecord]:
+        """The records of jobs in this order; those that are gone are left out."""
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipeline.hgetall(keys.job(job_id))
+        found = zip(job_ids, await pipeline.execute(), strict=True)
+        return [job_from_hash(job_id, fields) for job_id, fields in found if b"created_at_ms" in fields]
 
     async def chunks(self, job_id: str) -> list[ChunkRecord]:
         """The job's chunks in the order of their rows."""
@@ -140,13 +146,10 @@ class AsyncLedger:
 
     async def line(self, key: ModelKey, *, most: int) -> Line:
         """The jobs that take part in the fair order of a model version, least served first."""
-        served: Any
-        served, (seconds, micros) = await (
-            self._client.pipeline(transaction=False)
-            .zrange(keys.active(key), 0, most - 1, withscores=True)
-            .time()
-            .execute()
-        )
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.zrange(keys.active(key), 0, most - 1, withscores=True)
+        pipeline.time()
+        served, (seconds, micros) = await pipeline.execute()
         pipeline = self._client.pipeline(transaction=False)
         for job_id, _ in served:
             pipeline.hmget(keys.job(job_id.decode()), STANDING_FIELDS)
@@ -175,6 +178,19 @@ class AsyncLedger:
     def _ring_for(self, key: ModelKey, chunks: int) -> None:
         if chunks:
             self._ring(key, min(chunks, MOST_RINGS))
+
+    async def _newest_ids(
+        self, owner: str | None, before_ms: int | None, most: int, after_id: str | None
+    ) -> list[str]:
+        index = keys.jobs() if owner is None else keys.owner_jobs(owner)
+        rank = None if after_id is None else await self._client.zrevrank(index, after_id)
+        ids: Any
+        if isinstance(rank, int):
+            ids = await self._client.zrange(index, rank + 1, rank + most, desc=True)
+        else:
+            below = "+inf" if before_ms is None else f"({before_ms}"
+            ids = await self._client.zrange(index, below, "-inf", desc=True, byscore=True, offset=0, num=most)
+        return [job_id.decode() for job_id in ids]
 
     async def _run(self, transition: Transition[T]) -> T:
         script = self._client.register_script(transitions.source(transition.script))

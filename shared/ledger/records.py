@@ -103,6 +103,17 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.rows_succeeded + self.rows_failed
 
 
+class JobHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job is found by."""
+
+    id: str
+    created_at_ms: int
+    state: JobState
+    model: str
+    reference: str
+    tags: tuple[str, ...]
+
+
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     """Whom an Idempotency-Key belongs to. `digest` is empty while that job's body is still being read."""
 
@@ -262,6 +273,22 @@ def chunks_from_hash(fields: Mapping[Any, Any]) -> list[ChunkRecord]:
         for i, text in fields.items()
     ]
     return sorted(chunks, key=lambda chunk: chunk.index)
+
+
+HEAD_FIELDS = ["created_at_ms", "state", "model", "reference", "tags"]
+
+
+def job_head(job_id: str, fields: Sequence[Any]) -> JobHead:
+    """The record of raw `HEAD_FIELDS` (Any: redis-py's own types, bytes here)."""
+    created_at_ms, state, model, reference, tags = fields
+    return JobHead(
+        id=job_id,
+        created_at_ms=int(created_at_ms),
+        state=JobState(state.decode()),
+        model=model.decode(),
+        reference=reference.decode(),
+        tags=msgspec.json.decode(tags, type=tuple[str, ...]),
+    )
 
 
 STANDING_FIELDS = ["rows_accepted", "rows_succeeded", "rows_failed", "priority"]
