@@ -251,7 +251,8 @@ class LedgerMachine(RuleBasedStateMachine):
             found: Any = self._redis.zrange(name, 0, -1)
             return {member.decode() for member in found}
 
-        assert members(keys.active(IRIS)) == set(self._model.line)
+        line: Any = self._redis.zrange(keys.active(IRIS), 0, -1, withscores=True)
+        assert {job_id.decode(): tag for job_id, tag in line} == self._model.line
         assert members(keys.jobs()) == members(keys.owner_jobs("o")) == set(self._model.jobs)
         assert members(keys.expiring()) == self._model.expiring
         ready = self._model.ready()

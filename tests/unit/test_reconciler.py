@@ -61,7 +61,8 @@ class Belfry:
             started_at="2026-01-01T00:00:00Z",
             models={IRIS: HeldModel(state=state)},
         )
-        self.redis.hset(keys.worker(name), mapping={**to_hash(record)})
+        for field, text in to_hash(record).items():
+            self.redis.hset(keys.worker(name), field, text)
         self.redis.zadd(keys.workers(), {name: 1})
         return Reconciler(self.redis, self.house.worker, self.store, self.ring, name, slots=SLOTS)
 
