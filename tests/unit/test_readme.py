@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.errors import STATUS
+from api.jobs.views import JobView
 from api.main import create_app
 from api.validation import RowValidator
 from shared.settings import Settings
@@ -133,6 +134,12 @@ def test_the_table_of_calls_is_the_gateways(tmp_path: Path) -> None:
     ]
     own = {call for call in shown if not call[1].endswith(("/batch", "}/predict"))}
     assert own == set(there)
+
+
+def test_every_field_of_a_job_is_explained() -> None:
+    table = HTTP_API.read_text().partition("A job's fields:")[2].partition("\n\nA job has")[0]
+    cells = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == set(JobView.model_fields)
 
 
 def test_the_table_of_errors_is_the_gateways() -> None:
