@@ -8,17 +8,31 @@ with Takt("http://127.0.0.1:8000") as takt:
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from takt.client import Job, Takt
+    from takt.asynchronous import AsyncTakt
+    from takt.client import Takt
+    from takt.errors import TaktError
+    from takt.formats import Format
+    from takt.records import Job, Progress
+    from takt.retries import Retries
 
-__all__ = ["Job", "Takt"]
+__all__ = ["AsyncTakt", "Format", "Job", "Progress", "Retries", "Takt", "TaktError"]
+
+_HOMES = {
+    "AsyncTakt": "asynchronous",
+    "Format": "formats",
+    "Job": "records",
+    "Progress": "records",
+    "Retries": "retries",
+    "Takt": "client",
+    "TaktError": "errors",
+}
 
 
 def __getattr__(name: str) -> Any:  # Any: whatever the SDK exports; late, so that `takt --help` loads no HTTP
-    if name in __all__:
-        from takt import client
-
-        return getattr(client, name)
+    if name in _HOMES:
+        return getattr(import_module(f"takt.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

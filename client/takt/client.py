@@ -2,132 +2,233 @@
 
 with Takt("http://127.0.0.1:8000") as takt:
     takt.predict({"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2})
-    job = takt.submit([[5.1, 3.5, 1.4, 0.2]], model="iris")
-    rows = takt.results(takt.wait(job.id).id)
+    job = takt.wait(takt.submit("flowers.csv", model="iris").id)
+    for row in takt.results(job.id): ...
 """
 
+# ruff: noqa: A002 - `format` is the service's own word
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, Self, TypeAlias
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import httpx
 
-from takt.errors import JobFailed, NotTakt, Refused, TaktError, TryLater, Unreachable
+from takt import calls
+from takt.bodies import InputRow, Rows
+from takt.calls import Call, MoreTerms, Terms, Wanted
+from takt.decoding import error_of
+from takt.errors import NotTakt, Refused, TryLater
+from takt.files import whole
+from takt.following import ended_well, file_format, is_about_events
+from takt.formats import Format
+from takt.records import Health, Job, JobPage, Json, Model, Progress, Report
+from takt.retries import PATIENT, Retries
+from takt.streams import Event, Events, Lines, rows_of
+from takt.wire import DEFAULT_URL, TIMEOUT_S, answer_of, head, in_our_words, luck, timeout
 
-Json: TypeAlias = dict[str, Any]  # Any: a model's own fields
-InputRow: TypeAlias = Mapping[str, Any] | Sequence[Any]
-"""One input: its fields by name, or in the model's order."""
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
-DEFAULT_URL = "http://127.0.0.1:8000"
-_ENDED = {"succeeded", "failed", "canceled"}
-_TRANSIENT = {429, 503, 504}
-_POLL_S = (0.1, 2.0)  # the first pause and the longest, where the service names none
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job as the service last told it."""
-
-    id: str
-    state: str
-    model: str
-    version: str
-    rows_total: int | None
-    rows_succeeded: int
-    rows_failed: int
-    document: Json  # all that the service said
-
-    @property
-    def ended(self) -> bool:
-        return self.state in _ENDED
+T = TypeVar("T")
 
 
 class Takt:
-    """A client of one service. Holds connections: close it, or use it as a context."""
+    """A client of one service. Holds connections: close it, or use it as a context.
+
+    Every method raises what `takt.errors` draws. What may succeed later is tried again, as `retries` says.
+    """
 
     def __init__(
-        self, url: str = DEFAULT_URL, *, timeout_s: float = 65.0, transport: httpx.BaseTransport | None = None
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        retries: Retries = PATIENT,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
-        # longer than the longest wait that a gateway grants, so that the gateway's own answer comes first
-        timeout = httpx.Timeout(timeout_s, connect=5.0)
-        try:
-            self._http = httpx.Client(base_url=url.rstrip("/"), timeout=timeout, transport=transport)
-        except httpx.InvalidURL as error:
-            raise Refused(f"{url} is not a URL of a service: {error}") from error
         self.url = url
+        self._retries = retries
+        with in_our_words(url):
+            self._http = httpx.Client(
+                base_url=url.rstrip("/"), timeout=timeout(timeout_s), transport=transport
+            )
 
     def predict(self, row: InputRow, *, model: str | None = None, version: str | None = None) -> Json:
         """The model's answer for one row; the service's default model where none is named."""
-        if not isinstance(row, Mapping):  # a row without names is what the batch call takes
-            return self.predict_batch([row], model=model, version=version)[0]
-        answer: Json = self._call("POST", f"{_path(model, version)}/predict", row).json()
-        return answer
+        return self._do(calls.predict(row, model, version))
 
     def predict_batch(
         self, rows: Sequence[InputRow], *, model: str | None = None, version: str | None = None
     ) -> list[Json]:
         """The answers for some rows, in their order."""
-        body = {"inputs": [row if isinstance(row, Mapping) else list(row) for row in rows]}
-        answer = self._call("POST", f"{_path(model, version)}/predict/batch", body).json()
-        results: list[Json] = answer["results"]
-        return results
+        return self._do(calls.predict_batch(rows, model, version))
 
     def submit(
         self,
-        rows: Sequence[InputRow],
+        rows: Rows,
         *,
         model: str,
-        version: str | None = None,
-        reference: str | None = None,
+        format: Format | None = None,
+        idempotency_key: str | None = None,
+        on_sent: Callable[[int], None] | None = None,
+        **terms: Unpack[MoreTerms],
     ) -> Job:
-        """Queue rows as a job; returns at once."""
-        inputs = [row if isinstance(row, Mapping) else list(row) for row in rows]
-        body = {"model": model, "version": version, "reference": reference, "inputs": inputs}
-        given = {key: value for key, value in body.items() if value is not None}
-        return _job(self._call("POST", "/jobs", given).json())
+        """Queue rows as a job; returns once they are sent. `on_sent` is told the bytes sent so far.
+
+        Raises ValueError where the rows' format is not known, OSError where their file cannot be read.
+        """
+        call = calls.submit(rows, Terms(model, **terms), format, idempotency_key)
+        return self._do(calls.told(call, on_sent) if on_sent else call)
+
+    def check(
+        self,
+        rows: Rows,
+        *,
+        model: str,
+        format: Format | None = None,
+        **terms: Unpack[MoreTerms],
+    ) -> Report:
+        """Whether rows fit a model; nothing runs and no job is made."""
+        return self._do(calls.check(rows, Terms(model, **terms), format))
 
     def job(self, job_id: str) -> Job:
         """How far the job is."""
-        return _job(self._call("GET", f"/jobs/{quote(job_id, safe='')}").json())
+        return self._do(calls.job(job_id))
 
-    def watch(self, job_id: str) -> Iterator[Job]:
-        """The job, again and again until it has ended, paced by the service's Retry-After."""
-        pause_s, longest_s = _POLL_S
+    def jobs(self, **wanted: Unpack[Wanted]) -> Iterator[Job]:
+        """All jobs that fit, newest first; pages are fetched as they are needed."""
+        cursor: str | None = None
         while True:
-            answer = self._call("GET", f"/jobs/{quote(job_id, safe='')}")
-            job = _job(answer.json())
-            yield job
-            if job.ended:
+            page = self.page(cursor=cursor, **wanted)
+            yield from page.jobs
+            cursor = page.next
+            if cursor is None:
                 return
-            time.sleep(_retry_after_s(answer) or pause_s)
-            pause_s = min(pause_s * 1.5, longest_s)
+
+    def page(
+        self, *, limit: int | None = None, cursor: str | None = None, **wanted: Unpack[Wanted]
+    ) -> JobPage:
+        """Some of the jobs that fit."""
+        return self._do(calls.jobs(wanted, limit=limit, cursor=cursor))
+
+    def watch(self, job_id: str) -> Iterator[Progress]:
+        """How far the job is, again and again until it has ended: as it tells, or by polling."""
+        heard, streaming = "", True
+        while True:
+            try:
+                for event in self._events(job_id, heard) if streaming else ():
+                    heard = event.id
+                    yield event.progress
+                    if event.progress.ended:
+                        return
+            except (Refused, NotTakt) as error:
+                streaming = not is_about_events(error)
+            except TryLater:
+                pass  # broken off: the poll tells whether the service is there
+            polled = self._do(calls.poll(job_id))
+            yield polled.job
+            if polled.job.ended:
+                return
+            time.sleep(polled.pause_s)
 
     def wait(self, job_id: str) -> Job:
         """The job once it has succeeded. Raises JobFailed where it ended otherwise."""
-        *_, job = self.watch(job_id)
-        if job.state != "succeeded":
-            error = job.document.get("error") or {}
-            detail = error.get("detail", "") if isinstance(error, dict) else str(error)
-            raise JobFailed(f"job {job.id} {job.state}{': ' + detail if detail else ''}", code=job.state)
-        return job
+        for _ in self.watch(job_id):
+            pass
+        return ended_well(self.job(job_id))
 
-    def results(self, job_id: str) -> list[Json]:
-        """The job's results, one a row, in the order of its inputs."""
-        answer = self._call("GET", f"/jobs/{quote(job_id, safe='')}/results").json()
-        results: list[Json] = answer["results"]
-        return results
+    def results(self, job_id: str, *, partial: bool = False) -> Iterator[Json]:
+        """The job's results as they come, one a row, in the order of its inputs.
 
-    def health(self) -> Json:
-        """What the service says of itself."""
-        answer: Json = self._call("GET", "/health").json()
-        return answer
+        `partial`: those that are there, of a job that runs or was canceled.
+        """
+        return self._rows(calls.results(job_id, Format.NDJSON, partial=partial))
+
+    def errors(self, job_id: str) -> Iterator[Json]:
+        """The rows that failed, and why."""
+        return self._rows(calls.errors(job_id, Format.NDJSON))
+
+    def results_table(self, job_id: str, *, partial: bool = False) -> pa.Table:
+        """The results as an Arrow table; needs pyarrow."""
+        from takt.tables import table_of
+
+        with TemporaryDirectory(prefix="takt-") as folder:
+            path = Path(folder) / "results.arrow"
+            self.download(job_id, path, partial=partial)
+            return table_of(path)
+
+    def results_frame(self, job_id: str, *, partial: bool = False) -> pd.DataFrame:
+        """The results as a pandas DataFrame; needs pandas and pyarrow."""
+        from takt.tables import frame_of
+
+        return frame_of(self.results_table(job_id, partial=partial))
+
+    def download(
+        self,
+        job_id: str,
+        path: str | Path,
+        *,
+        format: Format | None = None,
+        partial: bool = False,
+    ) -> int:
+        """Write the results to a file, in the format of its ending. The file is there whole, or not at all.
+
+        → its bytes. Raises ValueError where the ending names no format, OSError.
+        """
+        call = calls.results(job_id, file_format(path, format), partial=partial)
+        return self._patiently(lambda: self._write(call, Path(path)))
+
+    def stream(
+        self,
+        job_id: str,
+        format: Format,
+        *,
+        partial: bool = False,
+        only_errors: bool = False,
+    ) -> Iterator[bytes]:
+        """The bytes of the results, or of the failed rows, as they come."""
+        call = calls.errors(job_id, format) if only_errors else calls.results(job_id, format, partial=partial)
+        with self._streamed(call) as response:
+            yield from response.iter_bytes()
+
+    def manifest(self, job_id: str) -> Json:
+        """Counts, digests and versions: what a job's results stand on."""
+        return self._do(calls.manifest(job_id))
+
+    def cancel(self, job_id: str) -> Job:
+        """End the job; what is done stays readable."""
+        return self._do(calls.act(job_id, "cancel"))
+
+    def pause(self, job_id: str) -> Job:
+        """Start no more of the job until it is resumed."""
+        return self._do(calls.act(job_id, "pause"))
+
+    def resume(self, job_id: str) -> Job:
+        return self._do(calls.act(job_id, "resume"))
+
+    def prioritize(self, job_id: str, priority: int) -> Job:
+        """0–9, as weight."""
+        return self._do(calls.prioritize(job_id, priority))
+
+    def delete(self, job_id: str) -> None:
+        """Remove a job that has ended, and its data."""
+        self._do(calls.delete(job_id))
+
+    def models(self) -> list[Model]:
+        """What is served."""
+        return self._do(calls.models)
+
+    def health(self) -> Health:
+        """How the service does."""
+        return self._do(calls.health)
 
     def close(self) -> None:
         self._http.close()
@@ -140,79 +241,68 @@ class Takt:
     ) -> None:
         self.close()
 
-    def _call(self, method: str, path: str, body: object = None) -> httpx.Response:
+    def _do(self, call: Call[T]) -> T:
+        def once() -> T:
+            with self._closing(self._open(call)) as response:
+                response.read()
+                return call.decode(answer_of(response))
+
+        return self._patiently(once, repeatable=call.repeatable)
+
+    @contextmanager
+    def _streamed(self, call: Call[None]) -> Iterator[httpx.Response]:
+        """A response whose body is unread; what breaks off after it began is not tried again."""
+        with self._closing(self._patiently(lambda: self._open(call))) as response:
+            yield response
+
+    @contextmanager
+    def _closing(self, response: httpx.Response) -> Iterator[httpx.Response]:
         try:
-            content = None if body is None else json.dumps(body, default=_plain).encode()
-            answer = self._http.request(
-                method, path, content=content, headers={"Content-Type": "application/json"}
-            )
-        except httpx.UnsupportedProtocol as error:
-            raise Refused(f"{self.url} is not a URL of a service: {error}") from error
-        except httpx.TransportError as error:
-            raise Unreachable(f"{self.url} does not answer: {error or type(error).__name__}") from error
-        if answer.is_success:
-            return answer
-        raise _error(answer)
+            with in_our_words(self.url):
+                yield response
+        finally:
+            response.close()
 
+    def _patiently(self, act: Callable[[], T], *, repeatable: bool = True) -> T:
+        for attempt in count(1):
+            try:
+                return act()
+            except TryLater as error:
+                pause_s = self._retries.pause_s(error, attempt, luck()) if repeatable else None
+                if pause_s is None:
+                    raise
+            time.sleep(pause_s)
+        raise AssertionError  # count has no end
 
-def _plain(value: object) -> str:
-    """Times as RFC 3339; json.dumps knows the rest."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"a row cannot hold a {type(value).__name__}")
+    def _open(self, call: Call[Any]) -> httpx.Response:
+        """A response that is no error (Any: whatever its answer becomes)."""
+        with in_our_words(self.url):
+            response = self._http.send(self._request(call), stream=True)
+        if response.is_success:
+            return response
+        with self._closing(response):
+            response.read()
+            raise error_of(answer_of(response))
 
-
-def _path(model: str | None, version: str | None) -> str:
-    if model is None:
-        return ""
-    part = f"/models/{quote(model, safe='')}"
-    return part if version is None else f"{part}/versions/{quote(version, safe='')}"
-
-
-def _job(document: Json) -> Job:
-    try:
-        return Job(
-            id=document["id"],
-            state=document["state"],
-            model=document["model"],
-            version=document["version"],
-            rows_total=document["rows_total"],
-            rows_succeeded=document["rows_succeeded"],
-            rows_failed=document["rows_failed"],
-            document=document,
+    def _request(self, call: Call[Any]) -> httpx.Request:
+        content = call.body.pieces() if call.body else None
+        return self._http.build_request(
+            call.method, call.path, params=list(call.params), headers=head(call), content=content
         )
-    except (KeyError, TypeError) as error:
-        raise NotTakt(f"the answer is not a job: {error} is missing") from error
 
+    def _events(self, job_id: str, heard: str) -> Iterator[Event]:
+        with self._streamed(calls.events(job_id, heard)) as response:
+            events = Events()
+            for piece in response.iter_bytes():
+                yield from events.feed(piece)
 
-def _error(answer: httpx.Response) -> TaktError:
-    """The service's error document as an exception."""
-    try:
-        document = answer.json()
-        code, detail = str(document["error"]), document["detail"]
-    except (ValueError, KeyError, TypeError):
-        return NotTakt(
-            f"{answer.url} answered {answer.status_code}, but not as Takt does", status=answer.status_code
-        )
-    words = detail if isinstance(detail, str) else "; ".join(map(_problem, detail))
-    kind = TryLater if answer.status_code in _TRANSIENT else Refused
-    error = kind(words, code=code, status=answer.status_code, request_id=str(document.get("request_id", "")))
-    if isinstance(error, TryLater):
-        error.retry_after_s = _retry_after_s(answer)
-    return error
+    def _rows(self, call: Call[None]) -> Iterator[Json]:
+        with self._streamed(call) as response:
+            lines = Lines()
+            for piece in response.iter_bytes():
+                yield from rows_of(lines.feed(piece))
+            yield from rows_of(lines.rest())
 
-
-def _problem(problem: object) -> str:
-    """`row 3, sepal_length: Input should be a valid number`, of one entry of a validation error."""
-    if not isinstance(problem, dict):
-        return str(problem)
-    row, field = problem.get("row"), problem.get("field")
-    where = ", ".join([*([f"row {row}"] if row is not None else []), *([str(field)] if field else [])])
-    return f"{where}: {problem.get('msg', '')}" if where else str(problem.get("msg", problem))
-
-
-def _retry_after_s(answer: httpx.Response) -> float | None:
-    try:
-        return float(answer.headers["Retry-After"])
-    except (KeyError, ValueError):
-        return None
+    def _write(self, call: Call[None], path: Path) -> int:
+        with self._closing(self._open(call)) as response, whole(path) as file:
+            return sum(file.write(piece) for piece in response.iter_bytes())

@@ -1,0 +1,198 @@
+"""What is sent: JSON documents, files, rows, tables, each as pieces that are made while they are sent."""
+
+# ruff: noqa: A002 - `format` is the service's own word
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from takt.formats import ENDINGS, MAGIC_BYTES, Format, format_of, media_type_of, packing_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+InputRow: TypeAlias = Mapping[str, Any] | Sequence[Any]
+"""One input: its fields by name, or in the model's order (Any: a model's own fields)."""
+
+Rows: TypeAlias = "str | Path | bytes | Iterable[InputRow] | Iterator[bytes] | pd.DataFrame | pa.Table"
+"""A file by its path, a file's bytes, rows, a pandas DataFrame or an Arrow table."""
+
+PIECE_BYTES = 2**18
+_ROWS_AT_ONCE = 500
+_TABLE_ROWS_AT_ONCE = 2**16
+
+
+@dataclass(frozen=True)
+class Body:
+    """A request's body. `pieces` begins anew each time, unless the rows can be had only `once`."""
+
+    pieces: Callable[[], Iterator[bytes]]
+    media_type: str = Format.JSON.media_type
+    encoding: str = ""
+    length_bytes: int | None = None
+    once: bool = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        found = {"content-type": self.media_type}
+        if self.encoding:
+            found["content-encoding"] = self.encoding
+        if self.length_bytes is not None:
+            found["content-length"] = str(self.length_bytes)
+        return found
+
+
+def of_document(value: object) -> Body:
+    """JSON; times as RFC 3339."""
+    return of_bytes(encode(value), Format.JSON.media_type)
+
+
+def of_bytes(content: bytes, media_type: str, encoding: str = "") -> Body:
+    return Body(lambda: iter(_cut(content)), media_type, encoding, len(content))
+
+
+def of_rows(rows: Rows, format: Format | None = None) -> Body:
+    """Raises ValueError where a file's format is not known, OSError where it cannot be read.
+
+    With a format, what is iterated over is bytes in it. Else rows go as NDJSON, tables and frames as an
+    Arrow stream; those two need pyarrow.
+    """
+    if isinstance(rows, str | Path):
+        return of_file(Path(rows), format)
+    if isinstance(rows, bytes | bytearray | memoryview):
+        if format is None:
+            raise ValueError("bytes do not say what they are: give `format`")
+        return _of_format(format, bytes(rows))
+    if format is not None:
+        pieces = cast("Iterator[bytes]", iter(rows))
+        return Body(lambda: pieces, format.media_type, once=True)
+    if (table := _table(rows)) is not None:
+        return Body(lambda: _arrow_pieces(table), Format.ARROW.media_type)
+    listed = cast("Iterable[InputRow]", rows)
+    return Body(lambda: _lines(listed), Format.NDJSON.media_type, once=isinstance(listed, Iterator))
+
+
+def of_file(path: Path, format: Format | None = None) -> Body:
+    """Raises ValueError where its format is not known, OSError where it is not there."""
+    found = format or format_of(path.name)
+    if found is None:
+        raise ValueError(f"{path.name} does not say its format: give `format`, or one of {ENDINGS}")
+    if found is Format.JSON:
+        return _of_format(found, path.read_bytes())
+    with path.open("rb") as file:
+        media_type = media_type_of(found, file.read(MAGIC_BYTES))
+    return Body(lambda: _file_pieces(path), media_type, packing_of(path.name), path.stat().st_size)
+
+
+def _of_format(format: Format, content: bytes) -> Body:
+    """A list of rows in JSON goes as its rows; everything else as it is. Raises ValueError."""
+    if format is not Format.JSON:
+        return of_bytes(content, media_type_of(format, content[:MAGIC_BYTES]))
+    rows = json.loads(content)
+    if not isinstance(rows, list):
+        raise ValueError("the JSON is not a list of rows")
+    return Body(lambda: _lines(rows), Format.NDJSON.media_type)
+
+
+def observed(body: Body, sent: Callable[[int], None]) -> Body:
+    """The same, telling after each piece how many bytes went before the next."""
+
+    def pieces() -> Iterator[bytes]:
+        count = 0
+        for piece in body.pieces():
+            yield piece
+            count += len(piece)
+            sent(count)
+
+    return replace(body, pieces=pieces)
+
+
+def plain(row: InputRow) -> InputRow:
+    """A row as JSON has it."""
+    return row if isinstance(row, Mapping) else list(row)
+
+
+def encode(value: object) -> bytes:
+    return json.dumps(value, default=_as_text, ensure_ascii=False).encode()
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"a row cannot hold a {type(value).__name__}")
+
+
+def _cut(content: bytes) -> Iterator[bytes]:
+    return (content[first : first + PIECE_BYTES] for first in range(0, len(content), PIECE_BYTES))
+
+
+def _file_pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
+
+
+def _lines(rows: Iterable[InputRow]) -> Iterator[bytes]:
+    lines: list[bytes] = []
+    for row in rows:
+        lines.append(encode(plain(row)) + b"\n")
+        if len(lines) == _ROWS_AT_ONCE:
+            yield b"".join(lines)
+            lines.clear()
+    if lines:
+        yield b"".join(lines)
+
+
+def _table(rows: object) -> pa.Table | None:
+    """Rows that are a frame or a table, as a table. Who holds one has imported its package."""
+    pandas, arrow = sys.modules.get("pandas"), sys.modules.get("pyarrow")
+    if pandas is not None and isinstance(rows, pandas.DataFrame):
+        import pyarrow
+
+        return pyarrow.Table.from_pandas(rows, preserve_index=False)
+    return rows if arrow is not None and isinstance(rows, arrow.Table) else None
+
+
+def _arrow_pieces(table: pa.Table) -> Iterator[bytes]:
+    import pyarrow
+
+    sink = _Sink()
+    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
+        for batch in table.to_batches(max_chunksize=_TABLE_ROWS_AT_ONCE):
+            writer.write_batch(batch)
+            yield sink.taken()
+    yield sink.taken()
+
+
+class _Sink(io.RawIOBase):
+    """A file that only hands on what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: list[bytes] = []
+        self._position = 0
+
+    def taken(self) -> bytes:
+        """What was written since the last call."""
+        found = b"".join(self._written)
+        self._written.clear()
+        return found
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def write(self, data: Any) -> int:  # Any: bytes or a buffer of Arrow's
+        written = bytes(data)
+        self._written.append(written)
+        self._position += len(written)
+        return len(written)

@@ -1,0 +1,239 @@
+"""Every call of the service as a value: what to send, and how to read the answer. No I/O.
+
+`Takt` and `AsyncTakt` carry these values over HTTP, and differ in nothing else.
+"""
+
+# ruff: noqa: A002 - `format` is the service's own word
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import Generic, TypedDict, TypeVar, cast
+from urllib.parse import quote
+from uuid import uuid4
+
+from takt import decoding
+from takt.bodies import Body, InputRow, Rows, observed, of_document, of_rows, plain
+from takt.decoding import Answer
+from takt.formats import Format
+from takt.records import Health, Job, JobPage, Json, Model, Polled, Report
+
+T = TypeVar("T")
+Pairs = tuple[tuple[str, str], ...]
+
+MOST_JSON_ROWS = 10_000
+"""A list of at most so many rows goes as one JSON document, so that a wrong row is refused at once."""
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request. Where it is `repeatable`, making it twice does no more than making it once."""
+
+    method: str
+    path: str
+    decode: Callable[[Answer], T]
+    params: Pairs = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body | None = None
+    repeatable: bool = True
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a job is to be, besides its rows. None and empty: as the service has it.
+
+    `max_errors` is a count of rows (25) or a share ("10%"); a list of rows may hold no invalid one at all.
+    """
+
+    model: str
+    version: str | None = None
+    reference: str | None = None
+    tags: Sequence[str] = ()
+    priority: int | None = None
+    max_errors: int | str | None = None
+    keep_columns: Sequence[str] = ()
+    id_column: str | None = None
+    charset: str | None = None
+    delimiter: str | None = None
+    expires_in_s: float | None = None
+    webhook_url: str | None = None
+
+    @property
+    def of_files_only(self) -> bool:
+        """Whether a JSON document cannot say all of it."""
+        return bool(self.keep_columns or self.id_column or self.charset or self.delimiter)
+
+    def document(self) -> Json:
+        """As the fields of a JSON document."""
+        common = ("model", "version", "reference", "priority", "max_errors", "expires_in_s", "webhook_url")
+        found: Json = {name: getattr(self, name) for name in common}
+        return {name: value for name, value in found.items() if value is not None} | (
+            {"tags": list(self.tags)} if self.tags else {}
+        )
+
+    def pairs(self) -> Pairs:
+        """As the parameters of a URL."""
+        found = self.document() | {
+            "id_column": self.id_column,
+            "charset": self.charset,
+            "delimiter": self.delimiter,
+        }
+        found.pop("tags", None)
+        named = tuple((name, str(value)) for name, value in found.items() if value is not None)
+        tags = tuple(("tag", tag) for tag in self.tags)
+        return (*named, *tags, *(("keep_columns", column) for column in self.keep_columns))
+
+
+class MoreTerms(TypedDict, total=False):
+    """The fields of `Terms` that may be left out, as keywords."""
+
+    version: str | None
+    reference: str | None
+    tags: Sequence[str]
+    priority: int | None
+    max_errors: int | str | None
+    keep_columns: Sequence[str]
+    id_column: str | None
+    charset: str | None
+    delimiter: str | None
+    expires_in_s: float | None
+    webhook_url: str | None
+
+
+def predict(row: InputRow, model: str | None, version: str | None) -> Call[Json]:
+    """The model's answer for one row; a row without names is what the batch call takes."""
+    if not isinstance(row, Mapping):
+        call = predict_batch([row], model, version)
+        return Call(call.method, call.path, lambda answer: decoding.results(answer)[0], body=call.body)
+    return Call("POST", f"{_of_model(model, version)}/predict", decoding.document, body=of_document(row))
+
+
+def predict_batch(rows: Sequence[InputRow], model: str | None, version: str | None) -> Call[list[Json]]:
+    body = of_document({"inputs": [plain(row) for row in rows]})
+    return Call("POST", f"{_of_model(model, version)}/predict/batch", decoding.results, body=body)
+
+
+def submit(
+    rows: Rows,
+    terms: Terms,
+    format: Format | None = None,
+    idempotency_key: str | None = None,
+) -> Call[Job]:
+    """Repeatable, for it bears an Idempotency-Key; only rows that can be had once cannot be sent again.
+
+    Raises ValueError where the rows' format is not known, OSError where their file cannot be read.
+    """
+    params, body = _handed_over(rows, terms, format, {})
+    key = idempotency_key or uuid4().hex
+    return Call(
+        "POST", "/jobs", decoding.job, params, {"idempotency-key": key}, body, repeatable=not body.once
+    )
+
+
+def told(call: Call[T], sent: Callable[[int], None]) -> Call[T]:
+    """The same call, telling how many bytes of its body went."""
+    return replace(call, body=observed(call.body, sent)) if call.body else call
+
+
+def check(
+    rows: Rows,
+    terms: Terms,
+    format: Format | None = None,
+) -> Call[Report]:
+    """The same rows, only looked at."""
+    params, body = _handed_over(rows, terms, format, {"validate_only": True})
+    return Call("POST", "/jobs", decoding.report, params, body=body, repeatable=not body.once)
+
+
+def _handed_over(rows: Rows, terms: Terms, format: Format | None, more: Json) -> tuple[Pairs, Body]:
+    if isinstance(rows, list | tuple) and len(rows) <= MOST_JSON_ROWS and not terms.of_files_only:
+        inputs = [plain(row) for row in cast("Sequence[InputRow]", rows)]
+        return (), of_document(terms.document() | more | {"inputs": inputs})
+    said = tuple((name, str(value).lower()) for name, value in more.items())
+    return (*terms.pairs(), *said), of_rows(rows, format)
+
+
+def job(job_id: str) -> Call[Job]:
+    return Call("GET", _of_job(job_id), decoding.job)
+
+
+def poll(job_id: str) -> Call[Polled]:
+    return Call("GET", _of_job(job_id), decoding.polled)
+
+
+class Wanted(TypedDict, total=False):
+    """Which jobs: those that all of it fits. Times with no zone are UTC."""
+
+    state: str | None
+    model: str | None
+    reference: str | None
+    tag: str | None
+    created_after: datetime | None
+    created_before: datetime | None
+
+
+def jobs(wanted: Wanted, *, limit: int | None = None, cursor: str | None = None) -> Call[JobPage]:
+    given = {**wanted, "limit": limit, "cursor": cursor}
+    return Call("GET", "/jobs", decoding.job_page, tuple(_pairs(given)))
+
+
+def _pairs(given: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for name, value in given.items():
+        if value is not None:
+            yield name, value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def act(job_id: str, action: str) -> Call[Job]:
+    """`action`: cancel, pause or resume."""
+    return Call("POST", f"{_of_job(job_id)}/{action}", decoding.job)
+
+
+def prioritize(job_id: str, priority: int) -> Call[Job]:
+    return Call("PATCH", _of_job(job_id), decoding.job, body=of_document({"priority": priority}))
+
+
+def delete(job_id: str) -> Call[None]:
+    return Call("DELETE", _of_job(job_id), decoding.nothing)
+
+
+def events(job_id: str, after: str) -> Call[None]:
+    """A stream of what happens to a job after the event `after`; all of it where that is empty."""
+    headers = {"accept": "text/event-stream"} | ({"last-event-id": after} if after else {})
+    return Call("GET", f"{_of_job(job_id)}/events", decoding.nothing, headers=headers)
+
+
+def results(job_id: str, format: Format, *, partial: bool = False) -> Call[None]:
+    """A stream of a job's results, in the order of its rows."""
+    return _rows(job_id, "results", format, partial=partial)
+
+
+def errors(job_id: str, format: Format) -> Call[None]:
+    """A stream of the rows that failed."""
+    return _rows(job_id, "errors", format, partial=False)
+
+
+def _rows(job_id: str, what: str, format: Format, *, partial: bool) -> Call[None]:
+    params: Pairs = (("format", format), *((("partial", "true"),) if partial else ()))
+    return Call("GET", f"{_of_job(job_id)}/{what}", decoding.nothing, params)
+
+
+def manifest(job_id: str) -> Call[Json]:
+    return Call("GET", f"{_of_job(job_id)}/manifest", decoding.document)
+
+
+health: Call[Health] = Call("GET", "/health", decoding.health)
+models: Call[list[Model]] = Call("GET", "/models", decoding.models)
+
+_part = partial(quote, safe="")
+
+
+def _of_job(job_id: str) -> str:
+    return f"/jobs/{_part(job_id)}"
+
+
+def _of_model(model: str | None, version: str | None) -> str:
+    if model is None:
+        return ""
+    return f"/models/{_part(model)}" + (f"/versions/{_part(version)}" if version is not None else "")

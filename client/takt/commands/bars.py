@@ -1,0 +1,95 @@
+"""The live bar of a job: bytes while they are sent, then rows with their rate and the time that is left.
+
+It is drawn on standard error, and only where that is a terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from takt import records
+
+
+class Bars:
+    """Nothing is drawn outside of a terminal, whatever is told."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._live: Progress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def sending(self, size_bytes: int | None) -> Callable[[int], None]:
+        """What to tell the bytes sent so far."""
+        columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        live = self._begin(*columns)
+        task = live.add_task("uploading", total=size_bytes)
+        return lambda sent: live.update(task, completed=sent)
+
+    def following(self, watched: Iterable[records.Progress]) -> None:
+        """Until the job has ended."""
+        live = self._begin(_Rows(), TimeRemainingColumn())
+        task = live.add_task("queued", total=None)
+        for progress in watched:
+            live.update(
+                task,
+                completed=progress.rows_done,
+                total=progress.rows_total,
+                description=_words(progress),
+            )
+
+    def _begin(self, *columns: ProgressColumn) -> Progress:
+        self._end()
+        shown = self._console.is_terminal and sys.stderr.isatty()
+        self._live = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            *columns,
+            console=self._console,
+            disable=not shown,
+        )
+        self._live.start()
+        return self._live
+
+    def _end(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def _words(progress: records.Progress) -> str:
+    failed = f", {progress.rows_failed:,} failed" if progress.rows_failed else ""
+    waiting = progress.waiting if isinstance(progress, records.Job) else None
+    return f"{progress.state}{failed}{f': {waiting.detail}' if waiting else ''}"
+
+
+class _Rows(ProgressColumn):
+    """`9,998/20,000 rows  8,000 rows/s`"""
+
+    def render(self, task: Task) -> Text:
+        total = f"{task.total:,.0f}" if task.total is not None else "?"
+        speed = task.finished_speed or task.speed
+        rate = f"  {speed:,.0f} rows/s" if speed else ""
+        return Text(f"{task.completed:,.0f}/{total} rows{rate}", style="progress.download")

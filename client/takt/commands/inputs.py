@@ -1,0 +1,53 @@
+"""Rows from a command line: JSON text, a file of it, or standard input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from takt.bodies import InputRow
+    from takt.records import Json
+
+
+def is_json_text(source: str) -> bool:
+    """Whether an argument is the rows themselves."""
+    return source.lstrip().startswith(("{", "["))
+
+
+def read_inputs(source: str) -> Json | list[InputRow]:
+    """One row by field names, or a list of rows, from JSON text, a file of it, or standard input (`-`).
+
+    A row without names is a list of one row. Raises typer.BadParameter.
+    """
+    text = _text(source)
+    try:
+        document: Any = json.loads(text)  # Any: checked below
+    except ValueError as error:
+        raise typer.BadParameter(f"not JSON: {error}") from error
+    match document:
+        case dict() as row:
+            return dict(row)
+        case [list() | dict(), *_] as rows:
+            return list(rows)
+        case [_, *_] as row_without_names:
+            return [list(row_without_names)]
+        case _:
+            raise typer.BadParameter("neither a row nor a list of rows")
+
+
+def _text(source: str) -> str:
+    if source == "-":
+        if sys.stdin.isatty():
+            raise typer.BadParameter("no rows: give JSON, a file, or pipe them in")
+        return sys.stdin.read()
+    if is_json_text(source):
+        return source
+    try:
+        return Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{source}: {getattr(error, 'strerror', None) or error}") from error

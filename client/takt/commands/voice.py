@@ -1,0 +1,166 @@
+"""How the commands speak: exit codes, errors in words, jobs as lines and tables.
+
+Results go to standard output, everything else to standard error. A person at a terminal gets bars, tables and
+a summary; a pipe gets plain lines and nothing that a script would have to skip.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from takt.errors import TaktError
+    from takt.records import Job
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Exit(IntEnum):
+    """What a script may rely on."""
+
+    DONE = 0
+    REFUSED = 1  # the service says no, or a file cannot be read or written
+    USAGE = 2
+    TRY_LATER = 3  # nobody answers, or not now
+    FAILED = 4  # the job ended as failed
+    CANCELED = 5  # … or was canceled
+    INTERRUPTED = 130  # Ctrl-C; a job that was waited for goes on
+
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+Url = Annotated[str, typer.Option("--url", envvar="TAKT_URL", help="The service.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job.")]
+
+
+def in_words(command: Callable[P, R]) -> Callable[P, R]:
+    """What goes wrong becomes a line on stderr and an exit code, not a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        from takt.errors import TaktError
+
+        try:
+            return command(*args, **kwargs)
+        except TaktError as error:
+            code = f"{error.code}: " if error.code else ""
+            complain(f"{code}{error.detail}")
+            raise typer.Exit(exit_of(error)) from None
+        except BrokenPipeError:
+            raise  # the reader has had enough: typer ends the program without a word
+        except OSError as error:
+            complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            raise typer.Exit(Exit.REFUSED) from None
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return wrapped
+
+
+def exit_of(error: TaktError) -> Exit:
+    from takt.errors import JobCanceled, JobFailed, TryLater
+
+    match error:
+        case TryLater():
+            return Exit.TRY_LATER
+        case JobCanceled():
+            return Exit.CANCELED
+        case JobFailed():
+            return Exit.FAILED
+        case _:
+            return Exit.REFUSED
+
+
+def complain(words: str) -> None:
+    typer.secho(f"takt: {words}", fg="red", err=True)
+
+
+def remark(words: str) -> None:
+    """Something that helps a person, and that no pipe gets."""
+    if sys.stderr.isatty():
+        typer.echo(words, err=True)
+
+
+def as_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def show_job(job: Job, *, json: bool) -> None:
+    """A line, the id first."""
+    typer.echo(as_json(job.document) if json else line_of(job))
+
+
+def line_of(job: Job) -> str:
+    failed = f", {job.rows_failed} failed" if job.rows_failed else ""
+    return f"{job.id}  {job.state}  {job.model}@{job.version}  {_done(job)} rows{failed}{_why(job)}"
+
+
+def _done(job: Job) -> str:
+    return f"{job.rows_done} of {'?' if job.rows_total is None else job.rows_total}"
+
+
+def _why(job: Job) -> str:
+    why = job.error or job.waiting
+    return f"  {why.detail}" if why else ""
+
+
+def summary_of(job: Job, file: str = "", size_bytes: int = 0) -> str:
+    """`20,000 rows, 3 failed, in 1.2 s (16,667 rows/s) → out.parquet (1.1 MB)`"""
+    took_s = job.took_s
+    rate = f" in {took_s:.1f} s ({job.rows_done / took_s:,.0f} rows/s)" if took_s else ""
+    where = f" → {file} ({megabytes(size_bytes)})" if file else ""
+    return f"{job.rows_done:,} rows, {job.rows_failed:,} failed,{rate}{where}"
+
+
+def megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 100_000 else f"{size_bytes / 1e3:.1f} kB"
+
+
+_COLUMNS = ("id", "state", "model", "rows", "failed", "created", "reference")
+
+
+def show_jobs(jobs: Iterable[Job], *, json: bool) -> None:
+    """A table in a terminal, columns between tabs in a pipe, a JSON document a line where asked for."""
+    if json:
+        for job in jobs:
+            typer.echo(as_json(job.document))
+    elif sys.stdout.isatty():
+        _console().print(_table(jobs))
+    else:
+        for job in jobs:
+            typer.echo("\t".join(_cells(job)))
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _table(jobs: Iterable[Job]) -> object:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in _COLUMNS:
+        table.add_column(
+            name, justify="right" if name in ("rows", "failed") else "left", no_wrap=name == "id"
+        )
+    for job in jobs:
+        table.add_row(*_cells(job))
+    return table
+
+
+def _cells(job: Job) -> tuple[str, ...]:
+    created = job.created_at.astimezone().isoformat(sep=" ", timespec="seconds")
+    model = f"{job.model}@{job.version}"
+    return job.id, job.state, model, _done(job), str(job.rows_failed), created, job.reference

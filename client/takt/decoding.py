@@ -1,0 +1,200 @@
+"""An answer's bytes → records, or the error that they mean. No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from takt.errors import Conflict, InvalidInput, NotFound, NotTakt, Problem, Refused, TaktError, TryLater
+from takt.records import (
+    Failure,
+    Health,
+    Job,
+    JobPage,
+    Json,
+    Model,
+    Polled,
+    Progress,
+    Report,
+    RowProblem,
+    Waiting,
+)
+
+T = TypeVar("T")
+
+_TRANSIENT = {408, 429, 503, 504}
+_REFUSALS = {404: NotFound, 409: Conflict, 410: NotFound, 422: InvalidInput}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer. Headers' names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    url: str = ""
+
+
+def document(answer: Answer) -> Json:
+    """Raises NotTakt where the answer is no JSON object."""
+    try:
+        found: object = json.loads(answer.content)
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    raise NotTakt(f"{answer.url} answered {answer.status}, but not as Takt does", status=answer.status)
+
+
+def nothing(_: Answer) -> None:
+    """Of an answer that says only that it was done."""
+
+
+def results(answer: Answer) -> list[Json]:
+    return _as(lambda found: list(found["results"]), document(answer), "results")
+
+
+def job(answer: Answer) -> Job:
+    return job_of(document(answer))
+
+
+def polled(answer: Answer) -> Polled:
+    return Polled(job(answer), retry_after_s(answer.headers))
+
+
+def report(answer: Answer) -> Report:
+    def of(found: Json) -> Report:
+        return Report(
+            **{name: found[name] for name in ("valid", "rows_total", "rows_valid", "rows_invalid")},
+            problems=tuple(RowProblem(each["row"], each["reason"]) for each in found["problems"]),
+            ignored_columns=tuple(found["ignored_columns"]),
+        )
+
+    return _as(of, document(answer), "report on rows")
+
+
+def job_page(answer: Answer) -> JobPage:
+    def page(found: Json) -> JobPage:
+        return JobPage(tuple(map(job_of, found["jobs"])), found["next"])
+
+    return _as(page, document(answer), "page of jobs")
+
+
+def health(answer: Answer) -> Health:
+    def of(found: Json) -> Health:
+        return Health(found["status"], found["uptime_seconds"], tuple(found["models_loaded"]))
+
+    return _as(of, document(answer), "health")
+
+
+def models(answer: Answer) -> list[Model]:
+    names = ("name", "version", "framework", "description", "loaded")
+
+    def of(found: Json) -> list[Model]:
+        return [
+            Model(versions=tuple(each["versions"]), **{name: each[name] for name in names})
+            for each in found["models"]
+        ]
+
+    return _as(of, document(answer), "list of models")
+
+
+def job_of(found: Json) -> Job:
+    """Raises NotTakt where the document is none of a job."""
+    return _as(_job, found, "job")
+
+
+def progress_of(found: Json) -> Progress:
+    """A whole job where the document is one. Raises NotTakt where it does not say how far a job is."""
+    if "id" in found:
+        return job_of(found)
+    return _as(lambda document: Progress(**_counts(document)), found, "job's progress")
+
+
+def _job(found: Json) -> Job:
+    as_they_are = ("id", "model", "version", "digest", "reference", "priority")
+    outlook = ("percent", "rows_per_s", "eta_s", "position")
+    times = ("created_at", "started_at", "finished_at", "expires_at")
+    error, waiting = found["error"], found["waiting"]
+    moments: Json = {name: _time(found[name]) for name in times}
+    return Job(
+        **_counts(found),
+        **{name: found[name] for name in (*as_they_are, *outlook)},
+        **moments,
+        waiting=Waiting(waiting["reason"], waiting["detail"], waiting["rows_ahead"]) if waiting else None,
+        tags=tuple(found["tags"]),
+        error=Failure(error["code"], error["detail"]) if error else None,
+        links=dict(found["links"]),
+        document=found,
+    )
+
+
+def _counts(found: Json) -> Json:
+    return {name: found[name] for name in ("state", "rows_total", "rows_succeeded", "rows_failed")}
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _as(decode: Callable[[Json], T], found: Json, what: str) -> T:
+    try:
+        return decode(found)
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotTakt(f"the answer is not a {what}: {error!r}") from error
+
+
+def error_of(answer: Answer) -> TaktError:
+    """The service's error document as an exception."""
+    try:
+        found = document(answer)
+        code, detail = str(found["error"]), found["detail"]
+    except (NotTakt, KeyError):
+        return _foreign(answer)
+    error = _kind(answer)(
+        _words(detail), code=code, status=answer.status, request_id=str(found.get("request_id", ""))
+    )
+    if isinstance(error, TryLater):
+        error.retry_after_s = retry_after_s(answer.headers)
+    if isinstance(error, InvalidInput) and isinstance(detail, list):
+        error.problems = tuple(map(_problem, detail))
+    return error
+
+
+def _kind(answer: Answer) -> type[TaktError]:
+    # a conflict with a time is one that passes: results that are not ready, a key whose body still comes in
+    if answer.status in _TRANSIENT or (answer.status == 409 and "retry-after" in answer.headers):
+        return TryLater
+    return _REFUSALS.get(answer.status, Refused)
+
+
+def _foreign(answer: Answer) -> TaktError:
+    """An error that is not Takt's own: of a proxy with nobody behind it, or of another service."""
+    words = f"{answer.url} answered {answer.status}, but not as Takt does"
+    if answer.status not in (502, *_TRANSIENT):
+        return NotTakt(words, status=answer.status)
+    error = TryLater(words, status=answer.status)
+    error.retry_after_s = retry_after_s(answer.headers)
+    return error
+
+
+def _words(detail: object) -> str:
+    return "; ".join(str(_problem(each)) for each in detail) if isinstance(detail, list) else str(detail)
+
+
+def _problem(found: Any) -> Problem:  # Any: an entry of a validation error, or whatever stands in its place
+    if not isinstance(found, dict):
+        return Problem(str(found))
+    return Problem(str(found.get("msg", found)), found.get("row"), found.get("field"))
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """The seconds of Retry-After; None where it is missing, or a date."""
+    try:
+        return max(0.0, float(headers["retry-after"]))
+    except (KeyError, ValueError):
+        return None

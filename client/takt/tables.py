@@ -1,0 +1,23 @@
+"""Arrow's bytes → tables and frames. pyarrow and pandas are imported where they are used, and only there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+def table_of(path: Path) -> pa.Table:
+    """The table of an Arrow stream, mapped into memory rather than read."""
+    import pyarrow
+
+    with pyarrow.memory_map(str(path)) as source, pyarrow.ipc.open_stream(source) as reader:
+        return reader.read_all()
+
+
+def frame_of(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
