@@ -22,7 +22,8 @@ def report(results: Results) -> str:
 def rivals_table(results: Results) -> str:
     """Every rival under every load: medians of the rounds, least and most in brackets."""
     base = results.plan.rivals[0]
-    header = ["connections", "rival", "req/s", f"× {base}", "p50 ms", "p99 ms", "CPU cores", "MiB", "bad"]
+    times = ("p50 ms", "p99 ms", "CPU cores", "CPU ms a request")
+    header = ["connections", "rival", "req/s", f"× {base}", *times, "MiB", "bad"]
     rows = [
         [str(connections), rival, *_figures(results, rival, connections)]
         for connections in results.plan.connections
@@ -43,6 +44,7 @@ def _figures(results: Results, rival: str, connections: int) -> list[str]:
         _shown(spread(r.measured.p50_ms for r in rounds), bound),
         _shown(spread(r.measured.p99_ms for r in rounds), bound),
         _median_of(rounds, lambda r: sum(r.cpu_cores.values())),
+        _shown(spread(r.cpu_ms_a_request for r in rounds)),
         _median_of(rounds, lambda r: sum(r.memory_bytes.values()) / 2**20),
         str(sum(r.measured.bad for r in rounds)),
     ]

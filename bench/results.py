@@ -30,6 +30,12 @@ class Round:
     memory_bytes: Mapping[str, int]  # by part of the rival, resident, at the end of the turn
     others_cores: float  # what programs that are no part of the run took meanwhile
 
+    @property
+    def cpu_ms_a_request(self) -> float | None:
+        """What an answer costs; a machine that is busy with other things changes it least of all figures."""
+        cores = sum(self.cpu_cores.values())
+        return cores * 1000 / self.measured.rps if self.measured.rps else None
+
 
 @dataclass(frozen=True)
 class Stages:

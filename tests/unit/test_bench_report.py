@@ -85,6 +85,11 @@ def test_each_rival_is_set_against_the_first() -> None:
     assert cells(text, 3)[:4] == ["64", "takt", "550 (300-800)", "25 (20-30)"]
 
 
+def test_what_an_answer_costs_is_cpu_time_by_answers() -> None:
+    assert a_round(0, "takt", 300).cpu_ms_a_request == pytest.approx(5.0)
+    assert a_round(0, "takt", 0).cpu_ms_a_request is None
+
+
 def test_answers_that_were_not_2xx_are_reported_as_such() -> None:
     text = report(results(a_round(0, "guide", 9), a_round(0, "takt", 9, bad=7)))
     assert "7 requests were not answered with 2xx" in text
