@@ -47,13 +47,10 @@ class _Cast:
 class Caster:
     """Casts the batches of one table."""
 
-    def __init__(
-        self, spec: ModelSpec, layout: Layout, *, decimal: str = ".", empty_is_missing: bool = False
-    ) -> None:
+    def __init__(self, spec: ModelSpec, layout: Layout, *, decimal: str = ".") -> None:
         self._spec = spec
         self._layout = layout
         self._decimal = decimal
-        self._empty_is_missing = empty_is_missing
         self._types = [field.type for field in input_schema(spec)]
 
     def rows(self, batch: pa.RecordBatch) -> Rows:
@@ -85,8 +82,6 @@ class Caster:
     def _typed(self, field: InputSpec, column: pa.Array) -> _Cast:
         if not pa.types.is_string(column.type):
             return _from_typed(field, column)
-        if field.type is InputType.STRING and not self._empty_is_missing:
-            return _Cast(field, column)
         values, unreadable = from_text(field.type, column, decimal=self._decimal)
         return _Cast(field, values).refuse(unreadable, f"is not {WHAT.get(field.type)}", column)
 
@@ -106,11 +101,11 @@ def _within(cast: _Cast) -> _Cast:
     if field.type in (InputType.FLOAT, InputType.FLOAT32):
         cast = cast.refuse(pc.invert(pc.is_finite(values)), "is not finite", values)
     if field.type is InputType.FLOAT32:
-        cast = cast.refuse(pc.greater(pc.abs(values), _FLOAT32_MOST), "is past 32 bits", values)
+        cast = cast.refuse(pc.greater(pc.abs(cast.values), _FLOAT32_MOST), "is past 32 bits", values)
     if field.minimum is not None:
-        cast = cast.refuse(pc.less(values, field.minimum), f"is less than {field.minimum}", values)
+        cast = cast.refuse(pc.less(cast.values, field.minimum), f"is less than {field.minimum}", values)
     if field.maximum is not None:
-        cast = cast.refuse(pc.greater(values, field.maximum), f"is greater than {field.maximum}", values)
+        cast = cast.refuse(pc.greater(cast.values, field.maximum), f"is greater than {field.maximum}", values)
     if field.allowed is not None:
         allowed = pa.array(field.allowed, values.type)
         wrong = pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, allowed)))

@@ -40,7 +40,7 @@ class CsvReader:
         head = text.read(BLOCK_BYTES).removeprefix(_BOM)
         self.layout = lay_out(spec, _header(head, options), options.kept, text=True)
         self.ignored = self.layout.ignored
-        self._caster = Caster(spec, self.layout, decimal=options.decimal, empty_is_missing=True)
+        self._caster = Caster(spec, self.layout, decimal=options.decimal)
         self._lame: _Lame = deque()
         self._file = _Rejoined(head, text)
         self._options = options
@@ -68,7 +68,12 @@ class CsvReader:
                 newlines_in_values=True,
                 invalid_row_handler=self._note,
             ),
-            csv.ConvertOptions(column_types=dict.fromkeys(wanted, pa.string()), include_columns=wanted),
+            csv.ConvertOptions(
+                column_types=dict.fromkeys(wanted, pa.string()),
+                include_columns=wanted,
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
         ) as reader:
             yield from reader
 
@@ -120,6 +125,8 @@ def _nothing(layout: Layout) -> pa.RecordBatch:
 
 def _with_lame(rows: Rows, lame: _Lame, first: int) -> Rows:
     """The same rows, from row `first` of the file on, with the lame ones that stand between or next."""
+    if not lame or lame[0][0] > first + len(rows.reasons):
+        return rows
     places: list[int | None] = []
     reasons: list[str] = []
     for place in range(len(rows.reasons) + 1):
@@ -128,7 +135,7 @@ def _with_lame(rows: Rows, lame: _Lame, first: int) -> Rows:
             places.append(None)
         places.append(place)
     places.pop()
-    return _gapped(rows, places, reasons) if reasons else rows
+    return _gapped(rows, places, reasons)
 
 
 def _gapped(rows: Rows, places: Sequence[int | None], reasons: Sequence[str]) -> Rows:

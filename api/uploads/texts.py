@@ -1,6 +1,6 @@
 """Text → an input's type, a column at a time: what CSV holds, and text columns of Parquet and Arrow.
 
-A cast of the whole column is tried first; only where it fails are the values looked at that cannot be read.
+A cast of the whole column is tried first; only where it fails is each value looked at.
 """
 
 from __future__ import annotations
@@ -37,52 +37,68 @@ WHAT = {
 def from_text(kind: InputType, column: pa.Array, *, decimal: str = ".") -> tuple[pa.Array, pa.Array]:
     """→ the values, null where missing or not readable; and which are not readable.
 
-    A text of spaces alone is missing; strings are taken as they are.
+    A text of blanks alone is missing, where it is no string: those are taken as they are.
     """
     if kind is InputType.STRING:
-        texts = _empty_is_null(column)
-        return texts, _none_of(texts)
-    texts = _normal(kind, _empty_is_null(pc.utf8_trim_whitespace(column)), decimal)
-    readable = pc.fill_null(pc.match_substring_regex(texts, _PATTERN[kind]), True)
-    if pc.all(readable, min_count=0).as_py():
-        try:
-            return _cast(kind, texts), _none_of(texts)
-        except pa.ArrowInvalid:
-            pass  # written well, and yet no value: a 13th month, 2^63
-    values = [_one(kind, text) for text in pc.if_else(readable, texts, None).to_pylist()]
-    found = pa.array(values, _TARGET[kind])
-    return found, pc.and_(pc.is_valid(texts), pc.is_null(found))
+        return column, _none_of(column)
+    texts = _normal(kind, column, decimal)
+    values = _at_once(kind, texts)
+    return _one_by_one(kind, texts) if values is None else (values, _none_of(values))
 
 
 def _normal(kind: InputType, texts: pa.Array, decimal: str) -> pa.Array:
-    """As the cast reads it: a decimal point, no plus sign, a moment of UTC to the microsecond."""
+    """As the cast reads it: a decimal point, a moment of UTC to the microsecond."""
     if kind in (InputType.FLOAT, InputType.FLOAT32) and decimal == ",":
         # a point would be taken for the decimals', and a thousands separator is refused
-        texts = pc.replace_substring(pc.replace_substring(texts, ".", "?"), ",", ".")
+        return pc.replace_substring(pc.replace_substring(texts, ".", "?"), ",", ".")
     if kind is InputType.DATETIME:
-        texts = pc.utf8_upper(texts)
+        texts = pc.utf8_upper(pc.utf8_trim_whitespace(texts))
         texts = pc.replace_substring_regex(texts, r"(\.\d{6})\d+", r"\1")
         zoned = pc.match_substring_regex(texts, r"(Z|[+-]\d\d:?\d\d)$")
         return pc.if_else(zoned, texts, pc.binary_join_element_wise(texts, "Z", ""))
-    return pc.replace_substring_regex(texts, r"^\+", "") if kind is not InputType.BOOL else texts
+    return texts
 
 
-def _cast(kind: InputType, texts: pa.Array) -> pa.Array:
-    return pc.cast(texts, _TARGET[kind])
-
-
-def _one(kind: InputType, text: str | None) -> object:
-    if text is None:
-        return None
+def _at_once(kind: InputType, texts: pa.Array) -> pa.Array | None:
+    """The whole column by one cast, or None where a value needs a closer look."""
+    if kind is InputType.INT64 and _any(pc.match_substring(texts, "x")):
+        return None  # the cast would read hexadecimals
+    if kind is InputType.DATETIME and not _all(pc.match_substring_regex(texts, _PATTERN[kind])):
+        return None  # … and bare dates
     try:
-        return _cast(kind, pa.array([text], pa.string()))[0].as_py()
+        return pc.cast(texts, _TARGET[kind])
     except pa.ArrowInvalid:
         return None
 
 
-def _empty_is_null(texts: pa.Array) -> pa.Array:
-    return pc.if_else(pc.equal(texts, ""), None, texts)
+def _one_by_one(kind: InputType, texts: pa.Array) -> tuple[pa.Array, pa.Array]:
+    texts = pc.utf8_trim_whitespace(texts)
+    given = pc.fill_null(pc.not_equal(texts, "Z" if kind is InputType.DATETIME else ""), False)
+    readable = pc.and_(given, pc.match_substring_regex(texts, _PATTERN[kind]))
+    texts = pc.replace_substring_regex(texts, r"^\+", "")
+    found = pa.array(
+        [_one(kind, text) for text in pc.if_else(readable, texts, None).to_pylist()], _TARGET[kind]
+    )
+    return found, pc.and_(given, pc.is_null(found))
+
+
+def _one(kind: InputType, text: str | None) -> object:
+    """None too where it is written well, and yet no value: a 13th month, 2^63."""
+    if text is None:
+        return None
+    try:
+        return pc.cast(pa.array([text], pa.string()), _TARGET[kind])[0].as_py()
+    except pa.ArrowInvalid:
+        return None
+
+
+def _any(condition: pa.Array) -> bool:
+    return bool(pc.any(condition, min_count=0).as_py())
+
+
+def _all(condition: pa.Array) -> bool:
+    return bool(pc.all(condition, min_count=0).as_py())
 
 
 def _none_of(array: pa.Array) -> pa.Array:
-    return pc.and_(pc.is_valid(array), pa.scalar(False))
+    return pa.repeat(False, len(array))

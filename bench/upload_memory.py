@@ -1,0 +1,137 @@
+"""`python -m bench.upload_memory --rows 1000000`: what a large CSV costs in memory, read and run.
+
+Takt runs as `takt up` runs it. A small job comes first: the gateway is compared with itself at rest, the
+worker with itself after that job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+import numpy as np
+
+from bench.rivals import takt
+from bench.running import ROOT
+from bench.servers import DidNotStart, Server, serving
+from shared.repository import open_repository
+from stack.leash import Leash
+
+PARTS = ("gateway", "worker")
+_HEADER = b"sepal_length,sepal_width,petal_length,petal_width\n"
+_PIECE_ROWS = 10_000
+_SMALL_ROWS = 1000
+_EVERY_S = 0.5
+_CURVE_LINES = 30
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was resident at one moment, by part."""
+
+    at_s: float
+    memory_bytes: Mapping[str, int]
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.upload_memory", description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the large CSV (1000000)")
+    parser.add_argument("--limit-s", type=float, default=3600, help="a job that takes longer is given up")
+    given = parser.parse_args(words)
+    artifact = open_repository(ROOT / "models").version("iris").verify()
+    try:
+        with (
+            TemporaryDirectory(prefix="takt-bench-") as folder,
+            closing(Leash()) as leash,
+            serving(takt.RIVAL, Path(folder) / "takt", artifact, leash) as server,
+        ):
+            _measure(server, given.rows, given.limit_s)
+    except (DidNotStart, httpx.HTTPError, TimeoutError) as error:
+        print(f"bench.upload_memory: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _measure(server: Server, rows: int, limit_s: float) -> None:
+    url = f"http://127.0.0.1:{server.place.port}"
+    with httpx.Client(base_url=url, timeout=limit_s) as client:
+        at_rest = server.usage().memory_bytes
+        _run_job(client, _SMALL_ROWS, limit_s)
+        before = {"gateway": at_rest["gateway"], "worker": server.usage().memory_bytes["worker"]}
+        with _watched(server) as looks:
+            uploaded_s, ended_s = _run_job(client, rows, limit_s)
+    print(f"{rows} rows: read within {uploaded_s:.1f} s, answered within {ended_s:.1f} s")
+    _print_curves(looks, before)
+
+
+def _run_job(client: httpx.Client, rows: int, limit_s: float) -> tuple[float, float]:
+    """→ seconds until the upload had ended, and until the job had. Raises TimeoutError."""
+    began_s = time.monotonic()
+    answer = client.post(
+        "/jobs", params={"model": "iris"}, content=_csv(rows), headers={"Content-Type": "text/csv"}
+    )
+    answer.raise_for_status()
+    uploaded_s = time.monotonic() - began_s
+    while (took_s := time.monotonic() - began_s) < limit_s:
+        job = client.get(answer.headers["Location"]).raise_for_status().json()
+        if job["state"] in ("succeeded", "failed", "canceled"):
+            assert (job["state"], job["rows_succeeded"]) == ("succeeded", rows), job
+            return uploaded_s, took_s
+        time.sleep(_EVERY_S)
+    raise TimeoutError(f"{rows} rows were not answered within {limit_s:g} s")
+
+
+def _csv(rows: int) -> Iterator[bytes]:
+    yield _HEADER
+    drawn = np.random.default_rng(5).uniform(0.0, 8.0, (_PIECE_ROWS, 4)).round(2).tolist()
+    lines = [",".join(map(str, row)).encode() + b"\n" for row in drawn]
+    for first in range(0, rows, _PIECE_ROWS):
+        yield b"".join(lines[: min(_PIECE_ROWS, rows - first)])
+
+
+@contextmanager
+def _watched(server: Server) -> Iterator[list[Look]]:
+    """Looks at the server's memory while the block runs."""
+    looks: list[Look] = []
+    ended = threading.Event()
+    began_s = time.monotonic()
+
+    def look() -> None:
+        while not ended.wait(_EVERY_S):
+            looks.append(Look(time.monotonic() - began_s, server.usage().memory_bytes))
+
+    thread = threading.Thread(target=look, name="looks")
+    thread.start()
+    try:
+        yield looks
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _print_curves(looks: Sequence[Look], before: Mapping[str, int]) -> None:
+    print(f"{'s':>7} " + " ".join(f"{part + ' MiB':>14} {'above':>7}" for part in PARTS))
+    for look in looks[:: max(1, len(looks) // _CURVE_LINES)]:
+        cells = [_cells(look.memory_bytes[part], before[part]) for part in PARTS]
+        print(f"{look.at_s:7.1f} " + " ".join(cells))
+    for part in PARTS:
+        peak_bytes = max((look.memory_bytes[part] for look in looks), default=before[part])
+        above = (peak_bytes - before[part]) / _MIB
+        print(f"peak of the {part}: {above:.0f} MiB above {before[part] / _MIB:.0f}")
+
+
+def _cells(memory_bytes: int, before_bytes: int) -> str:
+    return f"{memory_bytes / _MIB:14.0f} {(memory_bytes - before_bytes) / _MIB:7.0f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
