@@ -17,7 +17,7 @@ from shared.ledger import JobState
 from shared.payloads import rows_path
 from shared.tables import read_ipc
 from tests.unit.gateway_fakes import FakeRedis, running_gateway, until
-from tests.unit.test_api_jobs import built, run_chunks, submission
+from tests.unit.job_stage import built, run_chunks, submission
 
 Stage: TypeAlias = tuple[Gateway, httpx.AsyncClient]
 
