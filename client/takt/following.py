@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from takt.errors import JobCanceled, JobFailed, NotTakt, Refused
-from takt.formats import ENDINGS, Format, format_of
+from takt.formats import ENDINGS, Format, format_of, packing_of
 from takt.records import Job
 
 _NO_JOB = ("job_not_found", "job_expired")
@@ -28,8 +28,9 @@ def is_about_events(error: Refused | NotTakt) -> bool:
 
 
 def file_format(path: str | Path, named: Format | None) -> Format:
-    """Raises ValueError where neither is told."""
-    found = named or format_of(Path(path).name)
+    """Of a file to write. Raises ValueError where neither is told; results come unpacked."""
+    name = Path(path).name
+    found = named or (None if packing_of(name) else format_of(name))
     if found is None:
-        raise ValueError(f"{Path(path).name} does not say its format: use one of {ENDINGS}")
+        raise ValueError(f"{name} does not say a format to write: use one of {ENDINGS}")
     return found

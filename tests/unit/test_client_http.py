@@ -304,8 +304,8 @@ def test_a_download_that_breaks_off_leaves_no_file_and_is_made_again(tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
     assert asked[0].url.params["format"] == "csv"
     broken = takt(lambda _: httpx.Response(200, content=iter([b"a"])), NEVER)
-    with broken, pytest.raises(ValueError, match=r"out\.xyz does not say its format"):
-        broken.download("j1", tmp_path / "out.xyz")
+    with broken, pytest.raises(ValueError, match=r"out\.csv\.gz does not say a format"):
+        broken.download("j1", tmp_path / "out.csv.gz")
 
 
 async def test_the_asynchronous_client_keeps_the_same_rules(tmp_path: Path) -> None:

@@ -52,13 +52,16 @@ class Bars:
         """Until the job has ended."""
         live = self._begin(_Rows(), TimeRemainingColumn())
         task = live.add_task("queued", total=None)
-        for progress in watched:
-            live.update(
-                task,
-                completed=progress.rows_done,
-                total=progress.rows_total,
-                description=_words(progress),
-            )
+        try:
+            for progress in watched:
+                live.update(
+                    task,
+                    completed=progress.rows_done,
+                    total=progress.rows_total,
+                    description=_words(progress),
+                )
+        finally:
+            self._end()  # what is said next stands below the bar
 
     def _begin(self, *columns: ProgressColumn) -> Progress:
         self._end()

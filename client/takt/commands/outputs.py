@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from takt.formats import ENDINGS, format_of
+from takt.following import file_format
 
 if TYPE_CHECKING:
     from takt.client import Takt
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 def _known(output: str | None) -> str | None:
     """Wrong usage is told before anything is sent."""
-    if output not in (None, "-") and format_of(str(output)) is None:
-        raise typer.BadParameter(f"{output} does not say its format: use one of {ENDINGS}")
+    if output is not None and output != "-":
+        try:
+            file_format(output, None)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
     return output
 
 
