@@ -13,7 +13,9 @@ NOTHING = "-"
 
 def report(results: Results) -> str:
     """The whole report, as Markdown."""
-    sections = [*_about(results), "", rivals_table(results), *_remarks(results)]
+    sections = [*_about(results), "", rivals_table(results)]
+    if remarks := list(_remarks(results)):
+        sections += ["", *remarks]  # a line right below a table would be a row of it
     if results.stages:
         sections += ["", *_stages_heading(results), "", stages_table(results.stages)]
     return "\n".join(sections)
