@@ -13,9 +13,10 @@ import socket
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -162,6 +163,13 @@ class Settings(BaseSettings):
     def _default_payloads(cls, url: str) -> str:
         return url or (Path.cwd() / ".takt" / "payloads").as_uri()
 
+    @model_validator(mode="after")
+    def _watchdog_before_lease(self) -> Self:
+        # a hung call keeps the lease from being renewed: its process must end before another takes the chunk
+        if self.batch_limit_s + 1 >= self.lease_s:
+            raise ValueError("TAKT_LEASE_S must be more than a second longer than TAKT_BATCH_LIMIT_S")
+        return self
+
     def model_names(self) -> frozenset[str] | None:
         """The names in `models`, or None for all of them."""
         names = frozenset(name.strip() for name in self.models.split(",") if name.strip())
@@ -202,8 +210,16 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 @cache
 def settings() -> Settings:
-    """The settings of this process."""
-    return Settings()
+    """The settings of this process. Ends it, in words, where one is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SystemExit("\n".join(map(_complaint, error.errors()))) from None
+
+
+def _complaint(detail: ErrorDetails) -> str:
+    reason = detail["msg"].removeprefix("Value error, ")
+    return f"TAKT_{str(detail['loc'][0]).upper()}: {reason}" if detail["loc"] else reason
 
 
 def environment(overrides: dict[str, str]) -> dict[str, str]:
