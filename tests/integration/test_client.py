@@ -6,10 +6,13 @@ import contextlib
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import pandas as pd
 import pyarrow as pa
@@ -49,29 +52,49 @@ def submission(stack: Stack, flowers: Path, output: Path) -> list[str]:
     return [PROGRAM, "submit", str(flowers), *options]
 
 
-def in_a_terminal(command: list[str]) -> str:
-    """What a person sees of a command in a terminal of 120 columns; it must end with 0."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        command,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env=environment({}) | {"TERM": "xterm-256color", "COLUMNS": "120"},
-    )
-    os.close(slave)
-    seen = b""
-    with contextlib.suppress(OSError):  # EIO: the terminal has no other end any more
-        while piece := os.read(master, 2**16):
-            seen += piece
-    os.close(master)
-    assert process.wait(30) == 0, seen.decode()
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
+class Terminal:
+    """A command as a person sees it, in a terminal of 120 columns."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            command,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=environment({}) | {"TERM": "xterm-256color", "COLUMNS": "120"},
+        )
+        os.close(slave)
+        self._seen = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._master)
+        self.process.kill()
+        self.process.wait(10)
+
+    def read_until(self, words: bytes) -> None:
+        while words not in self._seen:
+            self._seen += os.read(self._master, 2**16)
+
+    def ended(self) -> tuple[int, str]:
+        """The exit code, and all that was seen."""
+        with contextlib.suppress(OSError):  # EIO: the terminal has no other end any more
+            while piece := os.read(self._master, 2**16):
+                self._seen += piece
+        seen = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self._seen.decode())
+        return self.process.wait(30), seen
 
 
 def test_a_person_sees_a_bar_that_moves_and_a_summary(stack: Stack, flowers: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.parquet"
-    seen = in_a_terminal(submission(stack, flowers, output))
+    with Terminal(submission(stack, flowers, output)) as terminal:
+        code, seen = terminal.ended()
+    assert code == 0, seen
     assert "uploading" in seen
     done = [int(count.replace(",", "")) for count in re.findall(r"([\d,]+)/(?:\?|20,000) rows", seen)]
     assert done == sorted(done)
@@ -91,6 +114,19 @@ def test_a_pipe_gets_one_line_and_the_file(stack: Stack, flowers: Path, tmp_path
     assert line.endswith("succeeded  iris@1.0.0  20000 of 20000 rows")
     assert len(pd.read_csv(output)) == ROWS
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_job(stack: Stack, client: Takt) -> None:
+    job = client.submit(pd.concat([FLOWERS] * 2000), model="iris")
+    client.pause(job.id)
+    with Terminal([PROGRAM, "watch", job.id, "--url", stack.url]) as terminal:
+        terminal.read_until(b"paused")
+        terminal.process.send_signal(signal.SIGINT)
+        code, seen = terminal.ended()
+    assert code == 130
+    assert f"goes on: takt watch {job.id}" in " ".join(seen.split())
+    assert client.job(job.id).state == "paused"
+    assert client.cancel(job.id).state in ("canceling", "canceled")
 
 
 def test_frames_and_tables_go_in_and_come_out_equal(client: Takt) -> None:
