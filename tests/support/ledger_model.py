@@ -91,6 +91,12 @@ class LedgerModel:
     def uploads(self) -> set[str]:
         return {job_id for job_id, job in self.jobs.items() if job.state is JobState.UPLOADING}
 
+    def held(self, held: Claim) -> Chunk | None:
+        """The chunk, if it runs under this claim."""
+        job = self.jobs.get(held.job_id)
+        chunk = job.chunks[held.index] if job else None
+        return chunk if chunk and chunk.state is ChunkState.LEASED and chunk.token == held.token else None
+
     def ready(self) -> int:
         return sum(self.jobs[job_id].count(ChunkState.READY) for job_id in self.line)
 
@@ -200,7 +206,7 @@ class LedgerModel:
         return None
 
     def renew(self, held: Claim, *, brief: bool) -> bool:
-        chunk = self._held(held)
+        chunk = self.held(held)
         if chunk is None or self.jobs[held.job_id].state not in CLAIMABLE:
             return False
         chunk.brief = brief
@@ -220,7 +226,7 @@ class LedgerModel:
         return Outcome.LOST
 
     def hand_back(self, held: Claim, *, at_fault: bool) -> None:
-        chunk = self._held(held)
+        chunk = self.held(held)
         if chunk is not None:
             chunk.attempts -= not at_fault
             self._release(self.jobs[held.job_id], chunk)
@@ -245,11 +251,6 @@ class LedgerModel:
         return {job.new.id for job in retired}
 
     # What they share
-
-    def _held(self, held: Claim) -> Chunk | None:
-        job = self.jobs.get(held.job_id)
-        chunk = job.chunks[held.index] if job else None
-        return chunk if chunk and chunk.state is ChunkState.LEASED and chunk.token == held.token else None
 
     def _brief_chunks(self) -> Iterator[tuple[Job, Chunk]]:
         for job in self.jobs.values():

@@ -9,11 +9,8 @@ from fakeredis import FakeRedis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
-    consumes,
     invariant,
-    multiple,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -30,14 +27,13 @@ MOST_JOBS = 5
 STEPS = 40
 MAX_ATTEMPTS = 2
 NAMES = ["", "key-1", "key-2"]
-ROWS = st.integers(1, 100)
+ROWS = st.lists(st.integers(1, 100), max_size=6)
+BRIEF = st.sampled_from([False, False, False, True])
+PICK = st.integers(0, 59)
 
 
 class LedgerMachine(RuleBasedStateMachine):
     """Each rule does the same to the ledger and to its model, and wants the same answer."""
-
-    jobs: Bundle[str] = Bundle("jobs")
-    claims: Bundle[Claim] = Bundle("claims")
 
     def __init__(self, clients: Clients) -> None:
         super().__init__()
@@ -46,6 +42,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self._lasting = House(clients, max_attempts=MAX_ATTEMPTS)
         self._brief = House(clients, lease_s=0, max_attempts=MAX_ATTEMPTS)
         self._model = LedgerModel(MAX_ATTEMPTS)
+        self._opened: list[str] = []
+        self._claimed: list[Claim] = []
         self._ended: dict[str, JobState] = {}
         self._level: dict[tuple[str, str], float] = {}  # what two jobs in line differed by when they met
 
@@ -54,10 +52,23 @@ class LedgerMachine(RuleBasedStateMachine):
         house.rung.clear()
         return house
 
+    def _job(self, pick: int) -> str:
+        """One of the jobs that are there, or the last one that no longer is."""
+        gone = [job_id for job_id in self._opened if job_id not in self._model.jobs]
+        known = [*self._model.jobs, *gone[-1:]]
+        return known[pick % len(known)]
+
+    def _claim_of(self, pick: int) -> Claim:
+        """One of the claims that are held, or one of the last that no longer are: late and doubled ones."""
+        held = [claim for claim in self._claimed if self._model.held(claim)]
+        known = held + [claim for claim in self._claimed if claim not in held][-3:]
+        return known[pick % len(known)]
+
     @precondition(lambda self: len(self._model.jobs) < MOST_JOBS)
     @rule(
-        target=jobs,
-        brief=st.booleans(),
+        brief=BRIEF,
+        rows=ROWS,
+        whole=st.booleans(),
         priority=st.integers(0, 9),
         name=st.sampled_from(NAMES),
         budget=st.sampled_from([(None, None), (None, None), (20, None), (None, 0.2)]),
@@ -65,18 +76,21 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def open(
         self,
+        *,
         brief: bool,
+        rows: list[int],
+        whole: bool,
         priority: int,
         name: str,
         budget: tuple[int | None, float | None],
         retention_ms: int,
-    ) -> Any:  # Any: a job, or none where the key was taken
+    ) -> None:
         house, job_id = self._house(brief), new_job_id()
         if name:
             taken = house.ask(house.gateway.reserve, name, job_id)
             assert taken == self._model.reserve(name, job_id, brief=brief)
             if taken:
-                return multiple()
+                return
         job = NewJob(
             id=job_id,
             model="iris",
@@ -91,10 +105,18 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         house.ask(house.gateway.open_job, job)
         self._model.open(job, brief=brief)
-        return job_id
+        self._opened.append(job_id)
+        if rows:
+            self._append(job_id, rows, brief)
+        if whole:
+            self._seal(job_id)
 
-    @rule(job_id=jobs, rows=st.lists(ROWS, max_size=10), brief=st.booleans())
-    def append(self, job_id: str, rows: list[int], brief: bool) -> None:
+    @precondition(lambda self: self._opened)
+    @rule(pick=PICK, rows=ROWS, brief=BRIEF)
+    def append(self, pick: int, rows: list[int], brief: bool) -> None:
+        self._append(self._job(pick), rows, brief)
+
+    def _append(self, job_id: str, rows: list[int], brief: bool) -> None:
         house = self._house(brief)
         try:
             first = house.ask(house.gateway.append_chunks, job_id, IRIS, rows)
@@ -104,63 +126,75 @@ class LedgerMachine(RuleBasedStateMachine):
         rings = min(len(rows), 8) if first is not None else 0
         assert house.rung == ([(IRIS, rings)] if rings else [])
 
-    @rule(job_id=jobs)
-    def seal(self, job_id: str) -> None:
+    @precondition(lambda self: self._opened)
+    @rule(pick=PICK)
+    def seal(self, pick: int) -> None:
+        self._seal(self._job(pick))
+
+    def _seal(self, job_id: str) -> None:
         try:
             state = self._lasting.ask(self._lasting.gateway.seal, job_id).state
         except JobNotFound:
             state = None
         assert state == self._model.seal(job_id)
 
-    @rule(job_id=jobs, name=st.sampled_from(NAMES[1:]))
-    def bind(self, job_id: str, name: str) -> None:
+    @precondition(lambda self: self._opened)
+    @rule(pick=PICK, name=st.sampled_from(NAMES[1:]))
+    def bind(self, pick: int, name: str) -> None:
+        job_id = self._job(pick)
         bound = self._lasting.ask(self._lasting.gateway.bind, name, job_id, "sha", keep_s=NEVER_S)
         assert bound == self._model.bind(name, job_id, "sha")
 
-    @rule(job_id=jobs)
-    def fail(self, job_id: str) -> None:
-        failed = self._lasting.ask(self._lasting.gateway.fail_job, job_id, "internal_error", "")
-        assert failed == self._model.fail(job_id, "internal_error")
+    @precondition(lambda self: self._model.jobs)
+    @rule(brief=st.booleans(), most=st.integers(1, 6))
+    def claim(self, brief: bool, most: int) -> None:
+        for _ in range(most):
+            self._claim(brief)
 
-    @rule(target=claims, brief=st.booleans(), most=st.integers(1, 6))
-    def claim(self, brief: bool, most: int) -> Any:  # Any: several claims
-        found = [self._claim(brief) for _ in range(most)]
-        return multiple(*(held for held in found if held))
-
+    @precondition(lambda self: self._model.jobs)
     @rule(most=st.integers(1, 6))
     def work(self, most: int) -> None:
         for _ in range(most):
             held = self._claim(brief=False)
             if held:
-                self.commit(held, 0.0)
+                self._commit(held, 0.0)
 
     def _claim(self, brief: bool) -> Claim | None:
         held = self._house(brief).worker.claim(IRIS)
         assert held == self._model.claim(held.token if held else "", brief=brief)
+        self._claimed += [held] if held else []
         return held
 
-    @rule(held=claims, brief=st.booleans())
-    def renew(self, held: Claim, brief: bool) -> None:
+    @precondition(lambda self: self._claimed)
+    @rule(pick=PICK, brief=st.booleans())
+    def renew(self, pick: int, brief: bool) -> None:
+        held = self._claim_of(pick)
         assert self._house(brief).worker.renew(held) == self._model.renew(held, brief=brief)
 
-    @rule(held=claims, share=st.sampled_from([0.0, 0.0, 0.0, 0.5, 1.0]))
-    def commit(self, held: Claim, share: float) -> None:
-        """Claims stay in their bundle: commits come late and doubled as well."""
+    @precondition(lambda self: self._claimed)
+    @rule(pick=PICK, share=st.sampled_from([0.0, 0.0, 0.0, 0.5, 1.0]))
+    def commit(self, pick: int, share: float) -> None:
+        self._commit(self._claim_of(pick), share)
+
+    def _commit(self, held: Claim, share: float) -> None:
         house, failed = self._house(brief=False), round(held.rows * share)
         assert house.commit(held, failed=failed) is self._model.commit(held, failed=failed)
         assert house.rung == ([(IRIS, 1)] if self._model.line else [])
 
-    @rule(held=claims, at_fault=st.booleans())
-    def hand_back(self, held: Claim, at_fault: bool) -> None:
-        house = self._house(brief=False)
+    @precondition(lambda self: self._claimed)
+    @rule(pick=PICK, at_fault=st.booleans())
+    def hand_back(self, pick: int, at_fault: bool) -> None:
+        house, held = self._house(brief=False), self._claim_of(pick)
         house.worker.hand_back(IRIS, held, at_fault=at_fault)
         self._model.hand_back(held, at_fault=at_fault)
         assert house.rung == ([(IRIS, 1)] if self._model.line else [])
 
+    @precondition(lambda self: self._model.jobs)
     @rule()
     def expire(self) -> None:
         assert set(self._lasting.worker.expire()) == self._model.expire()
 
+    @precondition(lambda self: self._model.expiring)
     @rule()
     def retire(self) -> None:
         assert set(self._lasting.worker.retire()) == self._model.retire()
@@ -172,21 +206,32 @@ class LedgerMachine(RuleBasedStateMachine):
         self._lasting.worker.removed(job_id)
         self._model.expiring.discard(job_id)
 
-    @rule(job_id=jobs)
-    def cancel(self, job_id: str) -> None:
-        self._change(job_id, "cancel")
+    @precondition(lambda self: self._opened)
+    @rule(pick=PICK, how=st.sampled_from(["cancel", "delete", "fail"]))
+    def end(self, pick: int, how: str) -> None:
+        job_id, gateway = self._job(pick), self._lasting.gateway
+        if how == "cancel":
+            self._change(job_id, "cancel")
+        elif how == "delete":
+            assert self._lasting.ask(gateway.delete, job_id) == self._model.delete(job_id)
+        else:
+            failed = self._lasting.ask(gateway.fail_job, job_id, "internal_error", "")
+            assert failed == self._model.fail(job_id, "internal_error")
 
-    @rule(job_id=jobs)
-    def pause(self, job_id: str) -> None:
-        self._change(job_id, "pause")
+    @precondition(lambda self: self._opened)
+    @rule(pick=PICK)
+    def pause(self, pick: int) -> None:
+        self._change(self._job(pick), "pause")
 
-    @rule(job_id=jobs)
-    def resume(self, job_id: str) -> None:
-        self._change(job_id, "resume", key=IRIS)
+    @precondition(lambda self: self._opened)
+    @rule(pick=PICK)
+    def resume(self, pick: int) -> None:
+        self._change(self._job(pick), "resume", key=IRIS)
 
-    @rule(job_id=jobs, priority=st.integers(0, 9))
-    def prioritize(self, job_id: str, priority: int) -> None:
-        self._change(job_id, "prioritize", priority=priority)
+    @precondition(lambda self: self._opened)
+    @rule(pick=PICK, priority=st.integers(0, 9))
+    def prioritize(self, pick: int, priority: int) -> None:
+        self._change(self._job(pick), "prioritize", priority=priority)
 
     def _change(self, job_id: str, call: str, **options: Any) -> None:  # Any: the call's own
         try:
@@ -198,11 +243,6 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             options.pop("key", None)
             assert state is getattr(self._model, call)(job_id, **options)
-
-    @rule(job_id=consumes(jobs))
-    def delete(self, job_id: str) -> Any:
-        deleted = self._lasting.ask(self._lasting.gateway.delete, job_id)
-        assert deleted == self._model.delete(job_id)
 
     @invariant()
     def holds(self) -> None:
@@ -234,6 +274,8 @@ class LedgerMachine(RuleBasedStateMachine):
         counts = (record.rows_total, record.rows_succeeded, record.rows_failed)
         assert counts == (job.rows_total, job.rows_succeeded, job.rows_failed)
         assert (record.error.code if record.error else None) == job.error
+        waiting = 0 if job.state.ended else job.count(ChunkState.READY)
+        assert self._redis.zcard(keys.job_ready(record.id)) == waiting
         assert [(c.state, c.rows, c.attempts, c.token, c.failed) for c in chunks] == [
             (c.state, c.rows, c.attempts, c.token, c.failed) for c in job.chunks
         ]
@@ -274,12 +316,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """At the end everything ends, and each row of a job that succeeded has ended once."""
         for job_id in list(self._model.jobs):
-            self.resume(job_id)
-            self.seal(job_id)
-        for job_id, index, token in self._model.leases():
-            if job_id in self._model.jobs:
-                rows = self._model.jobs[job_id].chunks[index].rows
-                self.commit(Claim(job_id=job_id, index=index, rows=rows, attempt=1, token=token), 0.0)
+            self._change(job_id, "resume", key=IRIS)
+            self._seal(job_id)
+        for held in self._claimed:
+            self._commit(held, 0.0)
         while self._model.line:
             self.work(6)
         self.holds()
@@ -309,7 +349,7 @@ def test_the_ledger_does_what_its_model_does(clients: Clients) -> None:
             super().__init__(clients)
 
     # fakeredis compiles each script anew: it is slower than a server
-    examples = 30 if isinstance(clients.threads, FakeRedis) else 40
+    examples = 20 if isinstance(clients.threads, FakeRedis) else 30
     checks = list(HealthCheck)
     run_state_machine_as_test(
         Machine,

@@ -313,7 +313,7 @@ def test_pages_of_jobs_lack_none_and_repeat_none(house: House) -> None:
     seen: list[str] = []
     before_ms, after_id = None, None
     while page := house.ask(
-        house.gateway.newest, "anonymous", before_ms=before_ms, after_id=after_id, most=2
+        house.gateway.newest_heads, "anonymous", before_ms=before_ms, after_id=after_id, most=2
     ):
         seen += [found.id for found in page]
         before_ms, after_id = page[-1].created_at_ms, page[-1].id
