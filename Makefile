@@ -7,10 +7,10 @@ export TORCH
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test lint fmt types models bench constraints clean
+.PHONY: help setup up test lint fmt types models bench containers-test constraints clean
 
 help:  ## what can be made here
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 
 setup:  ## install everything into .venv (the other targets do this by themselves)
 	@command -v $(PYTHON) >/dev/null || { echo "Takt needs Python 3.11 or later; '$(PYTHON)' is not on the PATH."; exit 1; }
@@ -19,8 +19,8 @@ setup:  ## install everything into .venv (the other targets do this by themselve
 up: setup  ## start everything on this machine: Valkey, gateway, workers; Ctrl-C ends it
 	@$(BIN)/takt up
 
-test: setup  ## run all tests, with coverage
-	$(BIN)/python -m pytest --cov
+test: models  ## run all tests, two files at a time, with coverage
+	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
 
 lint: setup  ## style, format and the arrows between the packages
 	$(BIN)/ruff check .
@@ -39,6 +39,9 @@ models: setup  ## build the models that are not built yet
 
 bench: setup  ## benchmarks
 	$(BIN)/python -m bench
+
+containers-test:  ## build and run the containers, where Docker answers
+	@$(PYTHON) -m tests.containers
 
 constraints: setup  ## write the versions in .venv, which were tested, to constraints.txt
 	@$(BIN)/python stack/install.py --freeze
