@@ -40,7 +40,8 @@ def _train(network: nn.Module, features: torch.Tensor, classes: torch.Tensor) ->
     network.train()
     for _ in range(_STEPS):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(network(features), classes).backward()
+        loss = nn.functional.cross_entropy(network(features), classes)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
         optimizer.step()
 
 

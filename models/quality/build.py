@@ -120,7 +120,8 @@ def _defects(table: pd.DataFrame, rng: Generator) -> pd.Series:
         + 0.7 * (table["shift"] == "night") * (table["operators"] == 1)
         + 0.5 * (table["produced_at"].dt.day_of_week == 0)
     )
-    return (rng.random(len(table)) < 1 / (1 + np.exp(-odds))).astype(int)  # 0: ok, 1: defect
+    defects = rng.random(len(table)) < 1 / (1 + np.exp(-odds))
+    return pd.Series(defects, index=table.index).astype(int)  # 0: ok, 1: defect
 
 
 def _metrics(model: Pipeline, test: pd.DataFrame, truth: pd.Series) -> dict[str, float]:
