@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 
 from shared.settings import Settings
 
@@ -29,11 +30,8 @@ def open_redis(settings: Settings) -> Redis:
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_timeout=READ_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
+        # with them the pool hands out connections that the server has closed, and each fails one request
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
         **tcp,
     )
     return Redis.from_pool(pool)
-
-
-async def drop_idle(client: Redis) -> None:
-    """Close the pooled connections that are not in use: after one broke, each of them would fail once."""
-    await client.connection_pool.disconnect(inuse_connections=False)

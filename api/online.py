@@ -19,7 +19,6 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from api.connections import drop_idle
 from api.link import Link, unavailable
 from api.loops import Loops
 from api.outbox import Outbox
@@ -48,7 +47,6 @@ class OnlineLane:
     ) -> None:
         self.gateway = f"{name}:{secrets.token_hex(4)}"
         self.pending = Pending()
-        self._client = client
         self._link = link
         self._clock = clock
         self._replies = ReplyStream(client, self.gateway, clock)
@@ -133,7 +131,6 @@ class OnlineLane:
         except (RedisError, OSError, UnsupportedServer) as error:
             self._replies.lost()
             self._link.broke(error)
-            await drop_idle(self._client)
             await asyncio.sleep(self._link.backoff_s)
             return
         self._link.works()

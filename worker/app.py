@@ -11,6 +11,7 @@ import structlog
 from celery import Celery, bootsteps, signals
 from celery.worker import state as celery_state
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from shared.doorbells import TASK, celery_settings
 from shared.keys import ModelKey, offline_queue
@@ -39,7 +40,11 @@ process = WorkerProcess(settings(), ring)
 @app.task(name=TASK)  # type: ignore[untyped-decorator]  # celery publishes no types
 def claim(key: str) -> None:
     """A doorbell: claim the next chunk of a model version, run it, commit it."""
-    process.run_next_chunk(ModelKey(key))
+    try:
+        process.run_next_chunk(ModelKey(key))
+    except RedisError as error:
+        # leases and the reconciler bring back what this doorbell was about
+        log.warning("doorbell_unanswered", model=key, reason=str(error))
 
 
 class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery publishes no types

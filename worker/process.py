@@ -11,7 +11,9 @@ from typing import NoReturn
 import msgspec
 import redis
 import structlog
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from shared import keys
 from shared.doorbells import Ring
@@ -50,7 +52,11 @@ class WorkerProcess:
         self._id = new_worker_id(settings.worker_name)
         self._holdings = Holdings()
         self._client = redis.Redis.from_url(
-            settings.redis_dsn(), socket_timeout=5.0, socket_connect_timeout=3.0, socket_keepalive=True
+            settings.redis_dsn(),
+            socket_timeout=5.0,
+            socket_connect_timeout=3.0,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),  # a claim sent twice would lease two chunks
         )
         self._heartbeat = Heartbeat(
             self._client,

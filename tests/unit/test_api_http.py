@@ -170,7 +170,7 @@ async def test_no_answer_within_the_preferred_wait_is_504(idle: Stage) -> None:
 
 
 async def test_a_preferred_wait_is_capped_and_confirmed(stage: Stage) -> None:
-    answer = await stage.http.post("/predict", json=IRIS_ROW, headers={"Prefer": "respond-async, wait=900"})
+    answer = await stage.http.post("/predict", json=IRIS_ROW, headers={"Prefer": "wait=900"})
     assert answer.headers["preference-applied"] == "wait=60"
 
 
