@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from shared.settings import environment
-from tests.support.servers import Server
+from tests.support.servers import Server, valkey_binary
 from tests.support.stack import ROOT, Stack, running, wait_until_ready
 
 
@@ -27,11 +27,23 @@ def models() -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack(valkey: Server, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack_queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The Valkey of `stack` alone: its worker would take the jobs of others, and retire them."""
+    with Server(valkey_binary(), tmp_path_factory.mktemp("stack_queue")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Valkey for the stack that one module starts for itself."""
+    with Server(valkey_binary(), tmp_path_factory.mktemp("queue")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(stack_queue: Server, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A gateway and one worker that holds every model."""
-    with valkey.client() as client:
-        client.flushdb()
-    with running(valkey.url, tmp_path_factory.mktemp("stack")) as started:
+    with running(stack_queue.url, tmp_path_factory.mktemp("stack")) as started:
         started.gateway()
         started.worker("worker")
         wait_until_ready(started)

@@ -117,8 +117,12 @@ def test_a_pipe_gets_one_line_and_the_file(stack: Stack, flowers: Path, tmp_path
 
 
 def test_ctrl_c_ends_the_watching_and_not_the_job(stack: Stack, client: Takt) -> None:
-    job = client.submit(pd.concat([FLOWERS] * 2000), model="iris")
-    client.pause(job.id)
+    stack.parts["worker"].pause()
+    try:
+        job = client.submit(FLOWERS, model="iris")
+        client.pause(job.id)
+    finally:
+        stack.parts["worker"].go_on()
     with Terminal([PROGRAM, "watch", job.id, "--url", stack.url]) as terminal:
         terminal.read_until(b"paused")
         terminal.process.send_signal(signal.SIGINT)

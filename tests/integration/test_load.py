@@ -36,7 +36,7 @@ def test_every_stage_of_a_request_is_timed(http: httpx.Client) -> None:
 
 
 def test_a_wait_that_is_too_short_ends_with_504_and_leaves_nothing_in_the_queue(
-    stack: Stack, valkey: Server, http: httpx.Client
+    stack: Stack, stack_queue: Server, http: httpx.Client
 ) -> None:
     stopped = stack.parts["worker"]
     stopped.pause()
@@ -46,18 +46,18 @@ def test_a_wait_that_is_too_short_ends_with_504_and_leaves_nothing_in_the_queue(
         assert answer.json()["error"] in ("deadline_exceeded", "model_not_loaded")
     finally:
         stopped.go_on()
-    with valkey.client() as client:
+    with stack_queue.client() as client:
         eventually(lambda: client.xlen(STREAM) == 0)
     eventually(lambda: http.post("/predict", json=IRIS).status_code == 200, limit_s=20)
 
 
-async def test_requests_whose_clients_left_are_taken_back(stack: Stack, valkey: Server) -> None:
+async def test_requests_whose_clients_left_are_taken_back(stack: Stack, stack_queue: Server) -> None:
     stopped = stack.parts["worker"]
     stopped.pause()
     try:
         async with httpx.AsyncClient(base_url=stack.url) as client:
             leaving = [asyncio.create_task(client.post("/predict", json=IRIS)) for _ in range(20)]
-            with valkey.client() as redis:
+            with stack_queue.client() as redis:
                 await _until(lambda: redis.xlen(STREAM) >= 19)
                 for task in leaving:
                     task.cancel()

@@ -243,15 +243,15 @@ def test_kill_9_of_up_leaves_no_orphan_and_a_folder_that_starts_again(tmp_path: 
         assert again.end() == 0
 
 
-def test_an_existing_queue_is_used_and_left_running(tmp_path: Path, valkey: Server) -> None:
-    stack = Stack(tmp_path / "stack", "--redis-url", valkey.url)
+def test_an_existing_queue_is_used_and_left_running(tmp_path: Path, queue: Server) -> None:
+    stack = Stack(tmp_path / "stack", "--redis-url", queue.url)
     try:
         stack.serving()
-        assert f"at {valkey.url}, as you chose" in stack.printed()
+        assert f"at {queue.url}, as you chose" in stack.printed()
         assert not re.search("^valkey ", stack.printed(), re.MULTILINE)
     finally:
         assert stack.end() == 0
-    with valkey.client() as client:
+    with queue.client() as client:
         assert client.ping()
 
 

@@ -27,11 +27,9 @@ LIMIT_S = 30.0
 
 
 @pytest.fixture(scope="module")
-def calling(valkey: Server, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def calling(queue: Server, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A gateway and a worker whose webhooks may reach this machine."""
-    with valkey.client() as client:
-        client.flushdb()
-    with running(valkey.url, tmp_path_factory.mktemp("calling"), **SETTINGS) as started:
+    with running(queue.url, tmp_path_factory.mktemp("calling"), **SETTINGS) as started:
         started.gateway()
         started.worker("worker")
         wait_until_ready(started)
@@ -59,8 +57,8 @@ def test_a_jobs_end_is_told_with_a_valid_signature(calling: Stack) -> None:
     assert message["data"]["links"]["self"] == f"/jobs/{job['id']}"
 
 
-def test_a_failed_attempt_is_kept_and_tried_again(calling: Stack, valkey: Server) -> None:
-    with calling.client() as http, valkey.client() as client, receiver(Answer(503), Answer(200)) as to:
+def test_a_failed_attempt_is_kept_and_tried_again(calling: Stack, queue: Server) -> None:
+    with calling.client() as http, queue.client() as client, receiver(Answer(503), Answer(200)) as to:
         job = finished(http, submitted(http, to.url).headers["Location"])
         eventually(lambda: client.xlen(keys.job_webhook(job["id"])) == 1, limit_s=LIMIT_S)
         client.zadd(keys.webhooks(), {job["id"]: 0})  # its pause is over
@@ -76,8 +74,8 @@ def test_a_failed_attempt_is_kept_and_tried_again(calling: Stack, valkey: Server
     assert verified(first) == verified(second)
 
 
-def test_what_a_worker_was_telling_as_it_was_killed_another_tells(calling: Stack, valkey: Server) -> None:
-    with calling.client() as http, valkey.client() as client, receiver() as to:
+def test_what_a_worker_was_telling_as_it_was_killed_another_tells(calling: Stack, queue: Server) -> None:
+    with calling.client() as http, queue.client() as client, receiver() as to:
         to.gate.clear()
         job = finished(http, submitted(http, to.url).headers["Location"])
         eventually(lambda: to.received, limit_s=LIMIT_S)
@@ -113,9 +111,9 @@ def test_nothing_of_the_secret_is_in_the_logs(calling: Stack) -> None:
 
 
 def test_without_a_secret_a_webhook_is_422_and_says_what_to_set(
-    valkey: Server, models: Path, tmp_path: Path
+    queue: Server, models: Path, tmp_path: Path
 ) -> None:
-    with running(valkey.url, tmp_path) as stack, stack.client() as http:
+    with running(queue.url, tmp_path) as stack, stack.client() as http:
         stack.gateway()
         answer = submitted(http, "https://mes.example/takt")
     assert answer.status_code == 422
