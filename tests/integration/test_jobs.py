@@ -105,7 +105,7 @@ def test_events_tell_a_jobs_way_up_to_its_end(http: httpx.Client) -> None:
 
 
 def test_a_paused_job_stops_goes_on_and_is_canceled_with_what_it_has_done(http: httpx.Client) -> None:
-    job = submitted(http, INPUTS * 15)
+    job = submitted(http, INPUTS * 30)
     eventually(lambda: http.get(job).json()["rows_succeeded"] > 0, limit_s=30)
     assert http.post(f"{job}/pause").json()["state"] == "paused"
     held = eventually(lambda: idle(http, job))
@@ -115,7 +115,7 @@ def test_a_paused_job_stops_goes_on_and_is_canceled_with_what_it_has_done(http: 
     eventually(lambda: http.get(job).json()["rows_succeeded"] > held["rows_succeeded"], limit_s=30)
     assert http.post(f"{job}/cancel").json()["state"] in ("canceling", "canceled")
     canceled = finished(http, job, limit_s=5)
-    assert (canceled["state"], canceled["rows_succeeded"] < ROWS * 15) == ("canceled", True)
+    assert (canceled["state"], canceled["rows_succeeded"] < ROWS * 30) == ("canceled", True)
     assert http.get(f"{job}/results").status_code == 409
     partial = http.get(f"{job}/results", params={"partial": True, "format": "arrow"})
     rows = pa.ipc.open_stream(partial.content).read_all()["row"].to_pylist()
