@@ -14,11 +14,12 @@ from typing import Any
 import structlog
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
 from api.answers import encode
 from api.link import unavailable
+from shared.connections import means_away
 from shared.errors import InvalidInput, OperatorError, Problem, TaktError
 
 log = structlog.get_logger()
@@ -82,17 +83,12 @@ def foreseen(error: Exception) -> TaktError | HTTPException:
             return error
         case RequestValidationError():
             return InvalidInput("The request's parameters are wrong.", problems=_problems(error))
-        case RedisError() if _means_away(error):
+        case RedisError() if means_away(error):
             log.warning("queue_failed", error=type(error).__name__)
             return unavailable()
         case _:
             log.error("request_failed", exc_info=error)
             return TaktError("Something went wrong inside the gateway.")
-
-
-def _means_away(error: RedisError) -> bool:
-    """Whether the server is away or full, rather than asked for something wrong."""
-    return isinstance(error, OutOfMemoryError | ReadOnlyError) or not isinstance(error, ResponseError)
 
 
 def _problems(error: RequestValidationError) -> list[Problem]:

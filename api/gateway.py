@@ -10,13 +10,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from api.catalog import Catalog
-from api.connections import open_redis
 from api.doorbell import Doorbell
 from api.fleet import FleetWatch
 from api.link import Link
 from api.loops import Loops
 from api.online import OnlineLane
 from api.uploads.threads import UploadThreads
+from shared.connections import connect_async
 from shared.ledger import AsyncLedger
 from shared.payloads import open_payloads
 from shared.repository import open_repository
@@ -33,7 +33,7 @@ class Gateway:
         self.settings = settings
         self.started_s = time.monotonic()
         self.draining = False
-        self.client = client if client is not None else open_redis(settings)
+        self.client = client if client is not None else connect_async(settings.redis_dsn())
         self.link = Link()
         self.catalog = Catalog(open_repository(settings.models_dir), settings.default_model)
         self.lane = OnlineLane(self.client, settings.gateway_name, self.link)

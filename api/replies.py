@@ -13,8 +13,8 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
-from api.connections import BLOCK_MS
 from shared import keys
+from shared.connections import BLOCK_MS
 from shared.messages import FIELD, Reply, UnreadableMessage, decode_reply
 from shared.server import check_server
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from shared.connections import broker_settings
 from shared.keys import ModelKey, idle_queue
 from shared.settings import Settings
 
@@ -23,20 +24,19 @@ class Ring(Protocol):
 
 def celery_settings(settings: Settings) -> dict[str, Any]:  # Any: Celery's own settings
     """Celery's configuration, the same on both sides."""
+    url, connecting = broker_settings(settings.redis_dsn())
     return {
-        "broker_url": settings.redis_dsn(),
+        "broker_url": url,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # for ever: the worker waits for its server
-        "broker_transport_options": {
+        "broker_transport_options": connecting
+        | {
             # Leases bring work back, by Redis' clock; kombu's timeout trusts the hosts' clocks.
             "visibility_timeout": 3600,
             "unacked_mutex_expire": 5,
             "priority_steps": [0],
             "queue_order_strategy": "round_robin",
             "health_check_interval": 5,
-            "socket_timeout": 10,
-            "socket_connect_timeout": 3,
-            "socket_keepalive": True,
         },
         "task_serializer": "json",
         "accept_content": ["json"],

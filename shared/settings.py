@@ -19,6 +19,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.sentinels import is_sentinel, sentinel_address
+
 
 class Settings(BaseSettings):
     """Settings of every part of Takt."""
@@ -31,7 +33,8 @@ class Settings(BaseSettings):
     # What both sides share
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="Redis ≥ 7.0 or Valkey ≥ 7.2: redis:// or rediss://. May hold a password: never logged.",
+        description="Redis ≥ 7.0 or Valkey ≥ 7.2: redis://, rediss://, or redis+sentinel://host:26379,"
+        "host:26379/SERVICE. May hold a password: never logged.",
     )
     models_dir: Path = Field(
         Path("models"), description="The model repository: <name>/model.toml and <name>/<version>/."
@@ -145,6 +148,13 @@ class Settings(BaseSettings):
     webhook_retry_s: float = Field(
         86_400.0, ge=0, description="How long after a job's end its webhook is tried again."
     )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_sentinels(cls, url: SecretStr) -> SecretStr:
+        if is_sentinel(url.get_secret_value()):
+            sentinel_address(url.get_secret_value())
+        return url
 
     @field_validator("webhook_secret")
     @classmethod

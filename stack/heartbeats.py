@@ -6,13 +6,13 @@ from typing import Any
 
 import redis
 
-from shared import keys
+from shared import connections, keys
 from shared.workers import HeldModel, ModelState, WorkerRecord, from_hash
 
 
 def connect(url: str) -> redis.Redis:
     """A client that gives up soon: what it is asked, a person waits for."""
-    return redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
+    return connections.connect(url, timeout_s=2)
 
 
 def live_workers(client: redis.Redis) -> list[WorkerRecord]:

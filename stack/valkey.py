@@ -14,6 +14,7 @@ from pathlib import Path
 
 import redis
 
+from shared.connections import connect
 from shared.errors import UnsupportedServer
 from shared.server import Server, check_server
 from stack.folder import Folder
@@ -141,7 +142,7 @@ def part(binary: Binary, address: Address, folder: Folder, lock: int, environmen
 
 def answers(url: str) -> bool:
     """Whether the server is up and has loaded its data."""
-    with redis.Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5) as client:
+    with connect(url, timeout_s=0.5) as client:
         try:
             return bool(client.ping())
         except redis.RedisError:
@@ -172,7 +173,7 @@ def explain(failure: PartFailed, folder: Folder) -> Refusal:
 def existing(url: str) -> Server:
     """The server behind a URL that the operator gave. Raises Refusal, UnsupportedServer."""
     try:
-        with redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
+        with connect(url) as client:
             return check_server(client.info("server"))
     except ValueError as error:
         raise Refusal(f"{masked(url)} is not a Redis URL: {error}") from error
@@ -181,5 +182,5 @@ def existing(url: str) -> Server:
 
 
 def masked(url: str) -> str:
-    """The URL without its password."""
-    return re.sub(r"(://[^:/@]*:).*@", r"\1***@", url)
+    """The URL without its passwords."""
+    return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"(://[^:/@]*:).*@", r"\1***@", url))

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterable
 
 import msgspec
-import redis
 from redis.exceptions import RedisError
 
 from shared import keys
+from shared.connections import connect
 from shared.errors import TaktError
 from shared.keys import split_model_key
 from shared.repository import Repository, open_repository
@@ -78,9 +78,7 @@ def health(_: argparse.Namespace) -> int:
     except OSError:
         return _unhealthy("no worker of this name has started here")
     try:
-        with redis.Redis.from_url(
-            settings().redis_dsn(), socket_timeout=2.0, socket_connect_timeout=2.0
-        ) as client:
+        with connect(settings().redis_dsn(), timeout_s=2.0) as client:
             record = from_hash(client.hgetall(keys.worker(worker_id)))
     except RedisError as error:
         return _unhealthy(f"the queue does not answer: {error}")

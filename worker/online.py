@@ -18,19 +18,16 @@ from typing import Any, cast
 
 import redis
 import structlog
-from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
-from redis.retry import Retry
 
 from shared import keys, messages
+from shared.connections import BLOCK_MS, TIMEOUT_S, connect
 from shared.keys import ModelKey
 from shared.messages import Answer, Reply, UnreadableMessage
 from worker.batches import Delivery
 
 log = structlog.get_logger(__name__)
 
-BLOCK_MS = 1000
-SOCKET_TIMEOUT_S = 3.0
 REPLY_STREAM_ENTRIES = 10_000
 """About how many replies a gateway's stream holds before the oldest go: it reads them as they come."""
 MOST_CLAIMED = 256
@@ -92,14 +89,8 @@ class OnlineLane:
         self._streams = [keys.online(key) for key in self._model_keys]
         self._max_rows = list(max_rows.values())
         self._batch_limit_ms = round(batch_limit_s * 1000)
-        self._client = redis.Redis.from_url(
-            url,
-            protocol=2,  # the raw answers of scripts and of the blocking connection then have one shape
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=SOCKET_TIMEOUT_S,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),  # the engine tries again, when it chooses
-        )
+        # the raw answers of scripts and of the blocking connection then have one shape
+        self._client = connect(url, protocol=2)
         self._blocking: Any = self._client.connection_pool.make_connection()  # Any: untyped there
         self._blocking_id: int | None = None
         self._next_batch = self._client.register_script((_SCRIPTS / "next_batch.lua").read_text())
@@ -208,7 +199,7 @@ class OnlineLane:
         group = ("GROUP", keys.WORKER_GROUP, self._worker_id, "COUNT", 1, "BLOCK", BLOCK_MS)
         self._blocking.send_command("XREADGROUP", *group, "STREAMS", *streams)
         answer = self._blocking._get_socket()  # redis-py has no public way to its descriptor
-        ready, _, _ = select.select([answer, self.wake], [], [], SOCKET_TIMEOUT_S)
+        ready, _, _ = select.select([answer, self.wake], [], [], TIMEOUT_S)
         if self.wake in ready:
             self.wake.drain()
             self._client.client_unblock(self._blocking_id)

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import msgspec
-import redis
 import structlog
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from shared import keys
+from shared.connections import connect
 from shared.doorbells import Ring
 from shared.keys import ModelKey
 from shared.ledger import Ledger
@@ -51,13 +49,7 @@ class WorkerProcess:
         self._ring = ring
         self._id = new_worker_id(settings.worker_name)
         self._holdings = Holdings()
-        self._client = redis.Redis.from_url(
-            settings.redis_dsn(),
-            socket_timeout=5.0,
-            socket_connect_timeout=3.0,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),  # a claim sent twice would lease two chunks
-        )
+        self._client = connect(settings.redis_dsn())
         self._heartbeat = Heartbeat(
             self._client,
             self._id,

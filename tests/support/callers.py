@@ -17,11 +17,16 @@ IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_wid
 """The guide's first flower: a setosa."""
 
 
-def finished(http: httpx.Client, location: str, *, limit_s: float = 30.0) -> dict[str, Any]:
-    """A job once it has ended."""
+def finished(
+    http: httpx.Client, location: str, *, limit_s: float = 30.0, outage: bool = False
+) -> dict[str, Any]:
+    """A job once it has ended; in an `outage` it is asked for again where the answer is 503."""
 
     def ended() -> dict[str, Any] | None:
-        job: dict[str, Any] = http.get(location).raise_for_status().json()
+        answer = http.get(location)
+        if outage and answer.status_code == 503:
+            return None
+        job: dict[str, Any] = answer.raise_for_status().json()
         return job if job["state"] in ("succeeded", "failed", "canceled") else None
 
     job = eventually(ended, limit_s=limit_s)

@@ -1,0 +1,111 @@
+"""How every part of Takt reaches Redis: bounded waits, no silent second try of a write, and, where Sentinel
+watches the server, whichever is the primary now.
+
+A client made here has not connected yet. Its commands raise redis.exceptions.RedisError, and find the server
+again by themselves: a connection that breaks, or that turns out to lead to a replica, is made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.asyncio.connection import BlockingConnectionPool
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.maint_notifications import MaintNotificationsConfig
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from shared.sentinels import SentinelAddress, is_sentinel, sentinel_address
+
+TIMEOUT_S = 3.0
+"""For a connection and for an answer. Longer than BLOCK_MS: a half-open socket shows as a timeout, a quiet
+stream does not."""
+BLOCK_MS = 1000
+MOST_CONNECTIONS = 32
+POOL_WAIT_S = 3.0
+_REFUSALS = ("MISCONF", "NOREPLICAS", "BUSY")
+"""Answers of a server that cannot write now, which redis-py knows no class for."""
+
+
+def connect(url: str, *, timeout_s: float = TIMEOUT_S, protocol: int | None = None) -> redis.Redis:
+    """A client for threads."""
+    options = _options(timeout_s, Retry(NoBackoff(), 0))
+    if protocol is not None:
+        options["protocol"] = protocol
+    if not is_sentinel(url):
+        return redis.Redis.from_url(url, **options)
+    address = sentinel_address(url)
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py left it so
+        address.sentinels, sentinel_kwargs=_asking(address, options)
+    )
+    client: redis.Redis = sentinel.master_for(address.service, **options, **address.credentials)  # type: ignore[no-untyped-call]
+    return client
+
+
+def connect_async(url: str) -> redis.asyncio.Redis:
+    """A client for asyncio; who finds all its connections taken waits a while for one."""
+    options = _options(TIMEOUT_S, AsyncRetry(NoBackoff(), 0))
+    pool: dict[str, Any] = {"max_connections": MOST_CONNECTIONS, "timeout": POOL_WAIT_S}
+    if not is_sentinel(url):
+        return redis.asyncio.Redis.from_pool(BlockingConnectionPool.from_url(url, **options, **pool))
+    address = sentinel_address(url)
+    sentinel = AsyncSentinel(  # type: ignore[no-untyped-call]  # redis-py left it so
+        address.sentinels, sentinel_kwargs=_asking(address, options)
+    )
+    client: redis.asyncio.Redis = sentinel.master_for(
+        address.service, connection_pool_class=_BlockingSentinelPool, **options, **pool, **address.credentials
+    )
+    return client
+
+
+class _BlockingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Asks Sentinel where to connect to, as the one, and waits for a free connection, as the other."""
+
+
+def broker_settings(url: str) -> tuple[str, dict[str, Any]]:
+    """kombu's broker URL and transport options (Any: its own) for the same server."""
+    options: dict[str, Any] = {
+        "socket_timeout": 10,
+        "socket_connect_timeout": TIMEOUT_S,
+        "socket_keepalive": True,
+    }
+    if not is_sentinel(url):
+        return url, options
+    address = sentinel_address(url)
+    asking = _asking(address, _options(TIMEOUT_S, Retry(NoBackoff(), 0)))
+    return address.broker_url, options | {"master_name": address.service, "sentinel_kwargs": asking}
+
+
+def refuses_writes(error: Exception) -> bool:
+    """Whether a server answers that cannot take work now: full, its disk broken, or a replica."""
+    if isinstance(error, OutOfMemoryError | ReadOnlyError | MasterDownError):
+        return True
+    return isinstance(error, ResponseError) and str(error).startswith(_REFUSALS)
+
+
+def means_away(error: RedisError) -> bool:
+    """Whether the server is away or takes no work, rather than asked for something wrong."""
+    return refuses_writes(error) or not isinstance(error, ResponseError)
+
+
+def _options(timeout_s: float, retry: Retry | AsyncRetry) -> dict[str, Any]:  # Any: redis-py's keywords
+    return {
+        "socket_connect_timeout": timeout_s,
+        "socket_timeout": timeout_s,
+        "socket_keepalive": True,
+        "retry": retry,  # who asked decides whether a write is worth a second try
+        # with them a pool hands out connections that the server has closed, and each fails one request
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
+
+
+def _asking(address: SentinelAddress, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Sentinels are asked with the same patience; one that is gone must not hold up the next."""
+    return {**options, "password": address.sentinel_password}

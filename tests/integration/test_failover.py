@@ -1,0 +1,73 @@
+"""A Sentinel-managed pair fails over: gateway, worker and Celery find the new primary by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.callers import IRIS, finished, predict_all
+from tests.support.sentinels import SentinelPair, sentinel_pair
+from tests.support.servers import valkey_binary
+from tests.support.stack import Stack, running, wait_until_ready
+
+pytestmark = pytest.mark.integration
+
+ROWS = [[5.1, 3.5, 1.4, 0.2]] * 60_000
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelPair]:
+    with sentinel_pair(valkey_binary(), tmp_path_factory.mktemp("pair")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def stack(pair: SentinelPair, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("failover")
+    with running(pair.url, folder, models="iris", lease_s="6", batch_limit_s="4") as started:
+        started.gateway()
+        started.worker("one")
+        wait_until_ready(started)
+        yield started
+
+
+def test_roles_exchanged_by_sentinel_lose_no_job_and_restart_no_program(
+    stack: Stack, pair: SentinelPair
+) -> None:
+    pids = {name: part.pid for name, part in stack.parts.items()}
+    with stack.client() as http:
+        location = http.post("/jobs", json={"model": "iris", "inputs": ROWS}).headers["Location"]
+        pair.fail_over()
+        wait_until_ready(stack, limit_s=20)
+        job = finished(http, location, limit_s=60, outage=True)
+        assert (job["state"], job["rows_succeeded"]) == ("succeeded", len(ROWS))
+        assert http.post("/predict", json=IRIS).status_code == 200
+    assert {name: part.pid for name, part in stack.parts.items() if part.running} == pids
+
+
+async def test_a_primary_that_is_killed_is_replaced_and_online_calls_fail_fast_meanwhile(
+    stack: Stack, pair: SentinelPair
+) -> None:
+    pids = {name: part.pid for name, part in stack.parts.items()}
+    wait_until_ready(stack)
+    await asyncio.to_thread(pair.primary.kill)
+    killed_s = time.monotonic()
+    [refused] = await predict_all(stack.url, [dict(IRIS)], connections=1)
+    assert (refused.status_code, refused.json()["error"]) == (503, "queue_unavailable")
+    assert time.monotonic() - killed_s < 2
+    async with httpx.AsyncClient(base_url=stack.url) as client:
+        assert (await client.get("/health/live")).status_code == 200
+        assert (await client.get("/health/ready")).status_code == 503
+    await asyncio.to_thread(wait_until_ready, stack, limit_s=30)
+    print(f"ready {time.monotonic() - killed_s:.1f} s after the primary was killed")  # noqa: T201
+    with stack.client() as http:
+        answer = http.post("/jobs", json={"model": "iris", "inputs": ROWS})
+        assert answer.status_code == 202, answer.text
+        job = finished(http, answer.headers["Location"], limit_s=60)
+    assert (job["state"], job["rows_succeeded"]) == ("succeeded", len(ROWS))
+    assert {name: part.pid for name, part in stack.parts.items() if part.running} == pids
