@@ -61,7 +61,7 @@ def test_the_broker_is_told_of_every_sentinel_and_the_service() -> None:
     broker_url, options = broker_settings(URL)
     assert options["master_name"] == "takt"
     assert options["sentinel_kwargs"]["password"] == "shh"
-    broker = Connection(broker_url)
+    broker = Connection(broker_url)  # type: ignore[no-untyped-call]
     assert broker.alt[1:] == ["sentinel://app:p%40ss@s2:26379/3", "sentinel://app:p%40ss@[::1]:26381/3"]
     assert (broker.transport_cls, broker.userid, broker.password) == ("sentinel", "app", "p@ss")
     assert (broker.hostname, broker.port, broker.virtual_host) == ("s1", 26380, "3")
