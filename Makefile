@@ -1,13 +1,16 @@
 # Everything a person types here. Set-up runs by itself, once, and again when what it installs from has changed.
 #   PYTHON=python3.12   the Python to build .venv with (3.11 or later)
 #   TORCH="torch==…"    pip's words for another torch, such as a CUDA build (default: the CPU build)
+#   ROWS, JOB_ROWS      how large the jobs of `make test-large` are
 PYTHON ?= python3
 TORCH ?=
+ROWS ?= 1000000
+JOB_ROWS ?= 5000000
 export TORCH
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test lint fmt types models bench containers-test constraints clean
+.PHONY: help setup up test test-large lint fmt types models bench containers-test constraints clean
 
 help:  ## what can be made here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -21,6 +24,9 @@ up: setup  ## start everything on this machine: Valkey, gateway, workers; Ctrl-C
 
 test: models  ## run all tests, two files at a time, with coverage
 	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
+
+test-large: models  ## run the tests of large jobs, minutes each: ROWS=1000000 JOB_ROWS=5000000
+	$(BIN)/python -m pytest -m large tests/large --rows $(ROWS) --job-rows $(JOB_ROWS)
 
 lint: setup  ## style, format and the arrows between the packages
 	$(BIN)/ruff check .

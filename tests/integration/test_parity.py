@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from shared.repository import open_repository
+from tests.support import samples
 from tests.support.callers import batch_results, job_results, predict_all
+from tests.support.parity import hold_against_model
+from tests.support.samples import Drawn
 from tests.support.stack import ROOT, Stack
 
 pytestmark = pytest.mark.integration
@@ -54,6 +57,13 @@ def test_iris_batches_of_every_size_are_the_forests(models: Path, http: httpx.Cl
 
 def test_an_iris_job_is_the_forests(models: Path, http: httpx.Client) -> None:
     assert job_results(http, "iris", flowers()) == expected_flowers()
+
+
+@pytest.mark.parametrize(("model", "drawn"), [("iris", samples.flowers), ("quality", samples.parts)])
+def test_a_csv_of_20_000_rows_is_its_models_in_every_format_and_in_order(
+    models: Path, http: httpx.Client, tmp_path: Path, model: str, drawn: Drawn
+) -> None:
+    hold_against_model(http, models, model, drawn(20_000), tmp_path, limit_s=30)
 
 
 def test_the_classifier_is_the_networks_to_four_decimals_on_both_lanes(

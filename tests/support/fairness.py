@@ -1,0 +1,49 @@
+"""Small jobs behind a large one: how long each takes from its first byte to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from tests.support.bodies import ARROW, arrow_stream
+from tests.support.callers import finished
+from tests.support.polling import eventually
+from tests.support.samples import Drawn, flowers, parts
+
+SMALL: Mapping[str, Drawn] = {"iris": flowers, "quality": parts}
+SMALL_ROWS = 1000
+MOST_S = 5.0
+_DRAWN_ROWS = 100_000
+"""Of the large job; it is these again and again."""
+
+
+@contextmanager
+def behind(http: httpx.Client, rows: int) -> Iterator[Callable[[], dict[str, Any]]]:
+    """A job of iris that runs while the block does, and is canceled then. → how it is now"""
+    location = handed_over(http, "iris", arrow_stream(flowers(min(rows, _DRAWN_ROWS)), rows))
+    try:
+        eventually(lambda: http.get(location).json()["rows_succeeded"] > 0)
+        yield lambda: dict(http.get(location).raise_for_status().json())
+    finally:
+        http.post(f"{location}/cancel")
+        finished(http, location)
+
+
+def seconds_of(http: httpx.Client, model: str) -> float:
+    """Hand over a small job and wait for its end."""
+    began_s = time.monotonic()
+    job = finished(http, handed_over(http, model, arrow_stream(SMALL[model](SMALL_ROWS), SMALL_ROWS)))
+    took_s = time.monotonic() - began_s
+    assert (job["state"], job["rows_succeeded"]) == ("succeeded", SMALL_ROWS), job
+    return took_s
+
+
+def handed_over(http: httpx.Client, model: str, body: Iterator[bytes]) -> str:
+    """→ the place of the job"""
+    answer = http.post("/jobs", params={"model": model}, content=body, headers={"Content-Type": ARROW})
+    assert answer.status_code == 202, answer.text
+    return str(answer.headers["Location"])
