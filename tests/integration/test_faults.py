@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.callers import IRIS, finished, predict_all
+from tests.support.bodies import arrow_stream
+from tests.support.callers import IRIS, finished, handed_over, predict_all
 from tests.support.polling import eventually
+from tests.support.samples import flowers
 from tests.support.servers import Server, valkey_binary
-from tests.support.stack import Stack, running, wait_until_ready
+from tests.support.stack import STARTS_S, Stack, running, wait_until_ready
 
 pytestmark = pytest.mark.integration
 
@@ -86,15 +90,37 @@ async def test_redis_stopped_is_503_within_the_deadline_and_its_return_heals_bot
     assert {name: part.pid for name, part in stack.parts.items() if part.running} == pids
 
 
-def test_a_job_ends_although_its_worker_is_killed(stack: Stack, server: Server) -> None:
-    with stack.client() as http:
-        rows = [[5.1, 3.5, 1.4, 0.2]] * 60_000
-        location = http.post("/jobs", json={"model": "iris", "inputs": rows}).headers["Location"]
-        eventually(lambda: http.get(location).json()["state"] == "running")
-        stack.parts["one"].kill()
-        stack.worker("two")
+def test_a_job_ends_although_its_worker_was_killed_three_times_with_the_identical_result(
+    server: Server, models: Path, tmp_path: Path
+) -> None:
+    rows, short = 300_000, {"lease_s": "3", "batch_limit_s": "1.5", "chunk_rows": "10000"}
+    with running(server.url, tmp_path, models="iris", **short) as stack, stack.client() as http:
+        stack.gateway()
+        worker = stack.worker("one")
+        body = b"".join(arrow_stream(flowers(20_000), rows))
+        undisturbed = finished(http, handed_over(http, "iris", [body]))
+        location = handed_over(http, "iris", [body])
+        done = 0
+        for _ in range(3):
+            done = eventually(partial(rows_past, http, location, done), limit_s=STARTS_S)
+            worker.kill()
+            assert http.get(location).json()["state"] == "running"
+            worker.start()
         job = finished(http, location, limit_s=60)
-    assert (job["state"], job["rows_succeeded"], job["rows_failed"]) == ("succeeded", 60_000, 0)
+        assert (job["state"], job["rows_succeeded"], job["rows_failed"]) == ("succeeded", rows, 0)
+        assert as_csv(http, job) == as_csv(http, undisturbed)
+        chunks = http.get(job["links"]["manifest"]).json()["chunks"]
+        assert sum(chunk["attempts"] for chunk in chunks) >= len(chunks) + 3
+
+
+def rows_past(http: httpx.Client, location: str, done: int) -> int:
+    """The rows that have run, once there are more; else 0."""
+    now_done: int = http.get(location).json()["rows_succeeded"]
+    return now_done if now_done > done else 0
+
+
+def as_csv(http: httpx.Client, job: dict[str, Any]) -> bytes:
+    return http.get(job["links"]["results"], params={"format": "csv"}).raise_for_status().content
 
 
 def test_a_job_ends_although_redis_was_killed(stack: Stack, server: Server) -> None:

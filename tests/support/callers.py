@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
+from tests.support.bodies import ARROW
 from tests.support.polling import eventually
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
@@ -32,6 +33,17 @@ def finished(
     job = eventually(ended, limit_s=limit_s)
     assert job is not None
     return job
+
+
+def handed_over(
+    http: httpx.Client, model: str, body: Iterable[bytes], media_type: str = ARROW, **query: str
+) -> str:
+    """Submit a file, an Arrow stream where nothing else is said. → the place of its job"""
+    answer = http.post(
+        "/jobs", params={"model": model} | query, content=body, headers={"Content-Type": media_type}
+    )
+    assert answer.status_code == 202, answer.text
+    return str(answer.headers["Location"])
 
 
 def job_results(http: httpx.Client, model: str, inputs: Sequence[object]) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from tests.support.bodies import ARROW, arrow_stream
-from tests.support.callers import finished
+from tests.support.bodies import arrow_stream
+from tests.support.callers import finished, handed_over
 from tests.support.polling import eventually
 from tests.support.samples import Drawn, flowers, parts
 
@@ -40,10 +40,3 @@ def seconds_of(http: httpx.Client, model: str) -> float:
     took_s = time.monotonic() - began_s
     assert (job["state"], job["rows_succeeded"]) == ("succeeded", SMALL_ROWS), job
     return took_s
-
-
-def handed_over(http: httpx.Client, model: str, body: Iterator[bytes]) -> str:
-    """→ the place of the job"""
-    answer = http.post("/jobs", params={"model": model}, content=body, headers={"Content-Type": ARROW})
-    assert answer.status_code == 202, answer.text
-    return str(answer.headers["Location"])

@@ -21,7 +21,7 @@ import pyarrow.parquet
 from shared.repository import open_repository
 from shared.specs import ModelSpec, OutputSpec, View
 from shared.tables import result_schema
-from tests.support.callers import finished
+from tests.support.callers import finished, handed_over
 
 _ROWS_AT_ONCE = 100_000
 _PIECE_BYTES = 2**20
@@ -93,11 +93,8 @@ def done_by_csv(
     path = folder / "rows.csv"
     pa.csv.write_csv(rows, path)
     with path.open("rb") as file:
-        answer = http.post(
-            "/jobs", params={"model": model}, content=file, headers={"Content-Type": "text/csv"}
-        )
-    assert answer.status_code == 202, answer.text
-    return finished(http, answer.headers["Location"], limit_s=limit_s)
+        location = handed_over(http, model, file, "text/csv")
+    return finished(http, location, limit_s=limit_s)
 
 
 def results_as(http: httpx.Client, job: dict[str, Any], kind: str, spec: ModelSpec, folder: Path) -> pa.Table:
