@@ -41,6 +41,7 @@ STATUS = {
     "model_not_loaded": 503,
     "overloaded": 503,
     "queue_unavailable": 503,
+    "not_durable": 503,
     "payload_unavailable": 503,
     "deadline_exceeded": 504,
     "internal_error": 500,

@@ -17,10 +17,10 @@ from api.loops import Loops
 from api.online import OnlineLane
 from api.uploads.threads import UploadThreads
 from shared.connections import connect_async
+from shared.durability import check_durable
 from shared.ledger import AsyncLedger
 from shared.payloads import open_payloads
 from shared.repository import open_repository
-from shared.server import check_server
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -41,13 +41,16 @@ class Gateway:
         self.payloads = open_payloads(settings)
         self.uploads = UploadThreads(settings.max_uploads)
         self._doorbell = Doorbell(settings)
-        self.ledger = AsyncLedger(self.client, self._doorbell, lease_s=settings.lease_s)
+        self.ledger = AsyncLedger(
+            self.client, self._doorbell, lease_s=settings.lease_s, durability=settings.durable()
+        )
         self._loops = Loops()
 
     async def start(self) -> None:
-        """Raises UnsupportedServer where Redis answers and is too old."""
+        """Raises UnsupportedServer where Redis answers and is too old, or cannot keep TAKT_DURABILITY."""
         try:
-            server = check_server(await self.client.info("server"))
+            info = await self.client.info("server", "persistence")
+            server = check_durable(info, self.settings.durability)
             await self.watch.renew()
             log.info("gateway_started", gateway=self.lane.gateway, server=str(server))
         except (RedisError, OSError) as error:

@@ -46,8 +46,8 @@ class Link:
             raise unavailable()
 
 
-def unavailable() -> QueueUnavailable:
-    return QueueUnavailable(retry_after_s=RETRY_AFTER_S)
+def unavailable(detail: str | None = None) -> QueueUnavailable:
+    return QueueUnavailable(detail, retry_after_s=RETRY_AFTER_S)
 
 
 def _name(error: Exception) -> str:

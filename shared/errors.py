@@ -18,6 +18,7 @@
     │   ├── ResultsNotReady         the job has not succeeded, so it has no complete results
     │   ├── Overloaded              the queue is longer than the deadline allows
     │   ├── QueueUnavailable        Redis does not answer
+    │   ├── NotDurable              the job was taken, but is not yet where TAKT_DURABILITY wants it
     │   └── DeadlineExceeded        accepted, but no answer came in time
     ├── PredictionFailed          the model raised on this input
     └── OperatorError             somebody must mend the installation
@@ -153,6 +154,12 @@ class QueueUnavailable(TryLater):
     """The queue does not answer."""
 
     code = "queue_unavailable"
+
+
+class NotDurable(TryLater):
+    """The job was taken, but it is not as durable yet as this deployment promises."""
+
+    code = "not_durable"
 
 
 class DeadlineExceeded(TryLater):

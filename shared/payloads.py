@@ -52,7 +52,7 @@ def result_path(job_id: str, chunk: int, token: str) -> str:
 def open_payloads(settings: Settings) -> PayloadStore:
     """The store of this deployment. Raises PayloadError where it cannot be used."""
     return PayloadStore(
-        settings.payload_url, max_bytes=settings.max_stored_bytes, fsync=settings.fsync_payloads
+        settings.payload_url, max_bytes=settings.max_stored_bytes, fsync=settings.writes_through()
     )
 
 

@@ -15,6 +15,11 @@ class Server:
     name: str  # redis | valkey
     version: str
 
+    @property
+    def release(self) -> tuple[int, ...]:
+        """Major and minor."""
+        return tuple(int(part) for part in self.version.split(".")[:2])
+
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
 
@@ -23,10 +28,10 @@ def check_server(info: Mapping[str, object]) -> Server:
     """The server of an `INFO server` answer. Raises UnsupportedServer."""
     # Valkey keeps `redis_version` at 7.2.4 for old clients and says its own beside it
     name = "valkey" if "valkey_version" in info else "redis"
-    version = str(info.get(f"{name}_version", "0"))
+    server = Server(name, str(info.get(f"{name}_version", "0")))
     least = _LEAST[name]
-    if tuple(int(part) for part in version.split(".")[:2]) < least:
+    if server.release < least:
         raise UnsupportedServer(
-            f"{name} {version} is too old: Takt needs {name} {'.'.join(map(str, least))} or later."
+            f"{server} is too old: Takt needs {name} {'.'.join(map(str, least))} or later."
         )
-    return Server(name, version)
+    return server

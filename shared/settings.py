@@ -19,6 +19,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.durability import Durability, Promise
 from shared.sentinels import is_sentinel, sentinel_address
 
 
@@ -52,6 +53,14 @@ class Settings(BaseSettings):
     fsync_payloads: bool = Field(
         False,
         description="Write payloads through to the disk before they count, as a power cut would demand.",
+    )
+    durability: Promise = Field(
+        Promise.MEMORY,
+        description="Where a job must be before its 202: in the queue's `memory`, on its `disk`, on a "
+        "`replica`. Anything but memory also writes payloads through.",
+    )
+    durability_limit_s: float = Field(
+        2.0, gt=0, le=2.5, description="How long a submission waits for that; then it is a 503."
     )
     default_model: str = Field(
         "iris", description="The model behind /predict, /predict/batch and /model-info."
@@ -184,6 +193,14 @@ class Settings(BaseSettings):
         """The names in `models`, or None for all of them."""
         names = frozenset(name.strip() for name in self.models.split(",") if name.strip())
         return None if names == {"all"} else names
+
+    def writes_through(self) -> bool:
+        """Whether payloads are on the disk before they count: a durable job needs its rows, too."""
+        return self.fsync_payloads or self.durability is not Promise.MEMORY
+
+    def durable(self) -> Durability:
+        """What a job's client is promised with its 202."""
+        return Durability(self.durability, round(self.durability_limit_s * 1000))
 
     def webhook_keys(self) -> tuple[bytes, ...]:
         """What webhooks are signed with, newest first; none: there are no webhooks."""

@@ -22,6 +22,7 @@ import redis
 from rich.console import Console
 from rich.markup import escape
 
+from shared.durability import Promise, check_durable
 from shared.errors import ArtifactError, OperatorError
 from shared.repository import Repository, open_repository
 from shared.server import check_server
@@ -180,6 +181,7 @@ def queue(patient: Patient) -> Findings:
             info: dict[str, Any] = client.info()
             yield ok("queue", f"{check_server(info)} at {valkey.masked(url)}")
             yield from _policy(info)
+            yield _durability(info, patient.settings.durability)
             yield from _clock(client)
     except (redis.RedisError, OperatorError, ValueError) as error:
         yield fail("queue", f"{valkey.masked(url)}: {error}", "start it, or mend TAKT_REDIS_URL")
@@ -200,6 +202,18 @@ def _policy(info: Mapping[str, Any]) -> Findings:
         yield warn(
             "queue", "no append-only file: accepted work is lost when the server ends", "appendonly yes"
         )
+
+
+def _durability(info: Mapping[str, Any], promise: Promise) -> Finding:
+    try:
+        check_durable(info, promise)
+    except OperatorError as error:
+        return fail("durability", error.detail)
+    if promise is Promise.MEMORY:
+        return ok("durability", "memory: a host that dies may lose about the last second (TAKT_DURABILITY)")
+    if promise is Promise.REPLICA and not info.get("connected_slaves"):
+        return warn("durability", "replica, but the queue has none: jobs are refused", "docs/reliability.md")
+    return ok("durability", f"{promise}: a job's 202 waits for it")
 
 
 def _clock(client: redis.Redis) -> Findings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_args
 
@@ -52,6 +53,8 @@ def _plain(value: object) -> str:
             return str(value).lower()
         case float() if value.is_integer():
             return str(int(value))
+        case StrEnum():
+            return value.value
         case Path() | str() | int() | float():
             return str(value)
     raise TypeError(f"no words for a default of {type(value)}")
@@ -61,6 +64,8 @@ def _allowed(field: FieldInfo) -> Iterator[str]:
     if field.annotation is bool:
         yield "`true`, `false`"
     choices: tuple[Any, ...] = get_args(field.annotation)  # Any: a Literal's values
+    if isinstance(field.annotation, type) and issubclass(field.annotation, StrEnum):
+        choices = tuple(field.annotation)
     if choices and all(isinstance(choice, str) for choice in choices):
         yield ", ".join(f"`{choice}`" for choice in choices)
     for constraint in field.metadata:

@@ -49,7 +49,11 @@ def report_of(tally: Tally) -> Response:
 async def acceptance(
     gateway: Gateway, record: JobRecord, prefer: bytes | None, *, replayed: bool = False
 ) -> Response:
-    """Waits as long as the client prefers (RFC 7240), and at most as long as it may."""
+    """Once the job is durable. Waits as long as the client prefers (RFC 7240), and at most as long as it may.
+
+    Raises NotDurable, QueueUnavailable.
+    """
+    await gateway.ledger.make_durable(record.id)
     asked_s = preferred_wait_s(prefer)
     headers = {"Location": f"/jobs/{record.id}"}
     if asked_s is not None:

@@ -14,7 +14,8 @@ from api.idempotency import require_same, reservation_name, reserve
 from api.jobs.terms import Terms, pinned_job
 from api.principals import Principal
 from api.uploads.cutting import Chunk
-from shared.errors import TaktError
+from api.uploads.intake import ended_early
+from shared.errors import JobNotFound, TaktError
 from shared.ledger import JobRecord, NewJob
 from shared.payloads import rows_path
 
@@ -51,11 +52,13 @@ async def _stored(gateway: Gateway, new: NewJob, chunks: Sequence[Chunk], digest
     try:
         for index, chunk in enumerate(chunks):
             await gateway.payloads.put_async(rows_path(new.id, index), chunk.data)
-            await gateway.ledger.append_chunks(new.id, new.key, [chunk.rows])
+            await gateway.ledger.append_chunks(new.id, new.key, [chunk.rows], first=index)
         if new.idempotency:
             keep_s = gateway.settings.idempotency_keep_s
             await gateway.ledger.bind(new.idempotency, new.id, digest, keep_s=keep_s)
-        sealed = await gateway.ledger.seal(new.id)
+        sealed = await gateway.ledger.seal(new.id, chunks=len(chunks))
+    except JobNotFound:
+        return await ended_early(gateway, new.id)
     except TaktError as error:
         await gateway.ledger.fail_job(new.id, error.code, "The rows could not be stored.")
         await asyncio.to_thread(gateway.payloads.remove_job, new.id)

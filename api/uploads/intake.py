@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from api.gateway import Gateway
 from api.idempotency import fingerprint
+from api.link import unavailable
 from api.pending import ClientLeftError
 from api.uploads.cutting import Chunk
 from api.uploads.pipe import Pipe
@@ -53,14 +54,25 @@ async def take_in(gateway: Gateway, upload: Upload, new: NewJob) -> JobRecord:
             tally = await read_through(gateway, upload, storing.store)
         if new.idempotency:
             await _bind(gateway, new, fingerprint(upload.reading, tally.sha256))
-        sealed = await gateway.ledger.seal(new.id)
+        sealed = await gateway.ledger.seal(new.id, chunks=storing.chunks)
     except JobNotFound:
-        return await gateway.ledger.read(new.id)  # canceled meanwhile, or past its error budget
+        return await ended_early(gateway, new.id)
     except BaseException as error:
         await asyncio.shield(_abandon(gateway, new, error))
         raise
     log.info("job_submitted", job_id=new.id, key=new.key, rows=tally.rows, rows_invalid=tally.rows_failed)
     return sealed
+
+
+async def ended_early(gateway: Gateway, job_id: str) -> JobRecord:
+    """A job that takes no more rows, as it is: canceled meanwhile, or past its error budget.
+
+    Raises QueueUnavailable where the server has forgotten it.
+    """
+    try:
+        return await gateway.ledger.read(job_id)
+    except JobNotFound:
+        raise unavailable("The queue has lost this job: hand it over again.") from None
 
 
 async def read_through(gateway: Gateway, upload: Upload, deliver: Deliver) -> Tally:
@@ -117,12 +129,12 @@ class _Storing:
     def __init__(self, gateway: Gateway, new: NewJob) -> None:
         self._gateway = gateway
         self._new = new
-        self._chunks = 0
+        self.chunks = 0
 
     async def store(self, chunk: Chunk) -> None:
-        await self._gateway.payloads.put_async(rows_path(self._new.id, self._chunks), chunk.data)
-        self._chunks += 1
-        await self._gateway.ledger.append_chunks(self._new.id, self._new.key, [chunk.rows])
+        index, self.chunks = self.chunks, self.chunks + 1
+        await self._gateway.payloads.put_async(rows_path(self._new.id, index), chunk.data)
+        await self._gateway.ledger.append_chunks(self._new.id, self._new.key, [chunk.rows], first=index)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import redis.asyncio
 
 from shared import keys
 from shared.doorbells import Ring
+from shared.durability import Durability, require_durable
 from shared.keys import ModelKey
 from shared.ledger import transitions
 from shared.ledger.records import (
@@ -43,6 +44,7 @@ from shared.ledger.transitions import Transition
 
 T = TypeVar("T")
 
+_IN_MEMORY = Durability()
 MOST_RINGS = 8
 """Doorbells that one submission rings at most; commits and the reconciler ring the rest."""
 
@@ -50,30 +52,63 @@ MOST_RINGS = 8
 class AsyncLedger:
     """The ledger for asyncio. Methods raise redis.exceptions.RedisError where the server does not answer."""
 
-    def __init__(self, client: redis.asyncio.Redis, ring: Ring, *, lease_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        ring: Ring,
+        *,
+        lease_s: float = 30.0,
+        durability: Durability = _IN_MEMORY,
+    ) -> None:
         self._client = client
         self._ring = ring
         self._lease_ms = round(lease_s * 1000)
+        self._durability = durability
 
     async def open_job(self, job: NewJob) -> JobRecord:
         """Record a job before its rows are read; its upload is held by this gateway's lease."""
         await self._run(transitions.open_job(job, token=new_token(), lease_ms=self._lease_ms))
         return await self.read(job.id)
 
-    async def append_chunks(self, job_id: str, key: ModelKey, rows: Sequence[int]) -> int:
+    async def append_chunks(
+        self, job_id: str, key: ModelKey, rows: Sequence[int], *, first: int | None = None
+    ) -> int:
         """Chunks of so many rows each, already stored, become ready. → index of the first.
 
         Renews the upload's lease, also with no chunk at all: call it more often than every `lease_s`.
-        Raises JobNotFound where the job takes no more.
+        Raises JobNotFound where the job takes no more, and QueueUnavailable where the server has not kept
+        all that was appended before `first`.
         """
-        first_index = await self._run(transitions.append_chunks(job_id, rows, lease_ms=self._lease_ms))
+        first_index = await self._run(
+            transitions.append_chunks(job_id, rows, first=first, lease_ms=self._lease_ms)
+        )
         self._ring_for(key, len(rows))
         return first_index
 
-    async def seal(self, job_id: str) -> JobRecord:
-        """The upload is whole. Raises JobNotFound where it was not going on."""
-        await self._run(transitions.seal(job_id))
+    async def seal(self, job_id: str, *, chunks: int | None = None) -> JobRecord:
+        """The upload is whole. Raises JobNotFound where it was not going on, and QueueUnavailable where the
+        server has not kept so many chunks."""
+        await self._run(transitions.seal(job_id, chunks))
         return await self.read(job_id)
+
+    async def make_durable(self, job_id: str) -> None:
+        """Return once all that was written of a job is as durable as this deployment promises.
+
+        A write and the wait for it, on one connection: all that any connection wrote before stands before
+        that write, in the append-only file and on the way to a replica.
+        Raises NotDurable where the time was over, QueueUnavailable where the server forgot the job, and
+        UnsupportedServer where it cannot keep the promise.
+        """
+        if self._durability.command is None:
+            return
+        fence = transitions.fence(job_id)
+        pipeline = self._client.pipeline(transaction=False)
+        await self._client.register_script(transitions.source(fence.script))(
+            args=fence.arguments, client=pipeline
+        )
+        pipeline.execute_command(*self._durability.command)
+        known, answer = await pipeline.execute(raise_on_error=False)
+        require_durable(job_id, known, answer, self._durability)
 
     async def cancel(self, job_id: str) -> JobState:
         """No chunk starts any more; it is `canceling` until none runs. Raises JobNotFound."""

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from shared import keys
-from shared.errors import JobExpired, JobNotFound
+from shared.errors import JobExpired, JobNotFound, QueueUnavailable
 from shared.keys import ModelKey
 from shared.ledger.records import (
     Claim,
@@ -92,26 +92,46 @@ def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
     return Transition("open", (job.id, job.owner, token, lease_ms, *job_fields(job)), created)
 
 
-def append_chunks(job_id: str, rows: Sequence[int], *, lease_ms: int) -> Transition[int]:
-    """Chunks whose rows are stored. → index of the first. Raises JobNotFound where the job takes no more."""
+def append_chunks(job_id: str, rows: Sequence[int], *, first: int | None, lease_ms: int) -> Transition[int]:
+    """Chunks whose rows are stored. → index of the first.
+
+    Raises JobNotFound where the job takes no more, QueueUnavailable where that index is not `first`.
+    """
 
     def appended(answer: Any) -> int:
         if answer is None:
             raise JobNotFound(f"Job {job_id!r} takes no more rows.")
+        if answer < 0:
+            raise _torn()
         return int(answer)
 
-    return Transition("append", (job_id, lease_ms, *rows), appended)
+    return Transition("append", (job_id, lease_ms, "" if first is None else first, *rows), appended)
 
 
-def seal(job_id: str) -> Transition[JobState]:
-    """The upload is whole. Raises JobNotFound where it was not going on."""
+def seal(job_id: str, chunks: int | None) -> Transition[JobState]:
+    """The upload is whole.
+
+    Raises JobNotFound where it was not going on, QueueUnavailable where it has not so many chunks.
+    """
 
     def state(answer: Any) -> JobState:
         if answer is None:
             raise JobNotFound(f"Job {job_id!r} is not uploading.")
+        if answer == b"torn":
+            raise _torn()
         return JobState(answer.decode())
 
-    return Transition("seal", (job_id,), state)
+    return Transition("seal", (job_id, "" if chunks is None else chunks), state)
+
+
+def _torn() -> QueueUnavailable:
+    """The server went back in time: it was restarted, or replaced by a replica, without its last writes."""
+    return QueueUnavailable("The queue has lost a part of this job: hand it over again.", retry_after_s=2.0)
+
+
+def fence(job_id: str) -> Transition[bool]:
+    """A write behind all that was written of a job. → whether the server knows the job."""
+    return Transition("fence", (job_id,), bool)
 
 
 def fail_job(job_id: str, code: str, detail: str) -> Transition[bool]:

@@ -55,7 +55,7 @@ class SentinelPair:
     def start(self) -> None:
         one, two = (server.start() for server in self._servers)
         with two.client() as client:
-            client.execute_command("REPLICAOF", "127.0.0.1", one.port)
+            client.replicaof("127.0.0.1", one.port)
             eventually(lambda: client.info("replication")["master_link_status"] == "up")
         lines = (
             f"port {self._port}",

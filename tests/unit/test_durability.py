@@ -1,0 +1,71 @@
+"""What a client is promised with its 202: which command waits for it, and what the server's answers mean."""
+
+from __future__ import annotations
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from shared.durability import Durability, Promise, check_durable, require_durable
+from shared.errors import NotDurable, QueueUnavailable, UnsupportedServer
+from shared.settings import Settings
+
+DISK, REPLICA = Durability(Promise.DISK, 1500), Durability(Promise.REPLICA, 1500)
+VALKEY = {"redis_version": "7.2.4", "valkey_version": "9.1.2", "aof_enabled": 1}
+
+
+def test_each_promise_waits_by_the_command_that_proves_it() -> None:
+    assert Durability().command is None
+    assert DISK.command == ("WAITAOF", 1, 0, 1500)
+    assert REPLICA.command == ("WAIT", 1, 1500)
+
+
+@pytest.mark.parametrize(("durability", "kept", "late"), [(DISK, [1, 0], [0, 0]), (REPLICA, 1, 0)])
+def test_a_promise_that_was_not_kept_in_time_names_the_job_and_when_to_try_again(
+    durability: Durability, kept: object, late: object
+) -> None:
+    require_durable("j1", 1, kept, durability)
+    with pytest.raises(NotDurable, match="'j1' was taken") as refusal:
+        require_durable("j1", 1, late, durability)
+    assert (refusal.value.code, refusal.value.retryable) == ("not_durable", True)
+    assert refusal.value.retry_after_s
+
+
+def test_a_job_that_the_server_forgot_is_not_called_durable() -> None:
+    with pytest.raises(QueueUnavailable, match="lost this job"):
+        require_durable("j1", 0, [1, 0], DISK)
+
+
+def test_a_server_that_cannot_keep_the_promise_is_the_operators_to_mend() -> None:
+    with pytest.raises(UnsupportedServer, match="TAKT_DURABILITY=disk"):
+        require_durable("j1", 1, ResponseError("unknown command 'WAITAOF'"), DISK)
+
+
+@pytest.mark.parametrize("error", [RedisConnectionError("gone"), ResponseError("MISCONF disk is full")])
+def test_what_goes_wrong_before_the_wait_stays_what_it_is(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        require_durable("j1", error, error, DISK)
+
+
+@pytest.mark.parametrize(
+    ("info", "reason"),
+    [
+        ({"redis_version": "7.0.15", "aof_enabled": 1}, "no WAITAOF"),
+        (VALKEY | {"aof_enabled": 0}, "appendonly yes"),
+        ({"redis_version": "6.2.0"}, "too old"),
+    ],
+)
+def test_disk_is_refused_of_a_server_that_cannot_promise_it(info: dict[str, object], reason: str) -> None:
+    with pytest.raises(UnsupportedServer, match=reason):
+        check_durable(info, Promise.DISK)
+
+
+def test_a_server_that_can_is_taken() -> None:
+    assert str(check_durable(VALKEY, Promise.DISK)) == "valkey 9.1.2"
+    assert str(check_durable({"redis_version": "7.0.15"}, Promise.REPLICA)) == "redis 7.0.15"
+
+
+@pytest.mark.parametrize(("promise", "written"), [("memory", False), ("disk", True), ("replica", True)])
+def test_a_durable_job_has_its_rows_written_through(promise: str, written: bool) -> None:
+    assert Settings(durability=promise).writes_through() is written
+    assert Settings(durability=promise, fsync_payloads=True).writes_through()
