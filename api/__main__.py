@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import signal
+import socket
 import sys
 from types import FrameType
 
@@ -19,6 +21,11 @@ log = structlog.get_logger()
 
 class Server(uvicorn.Server):
     """Turns not-ready the moment it is told to stop."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # modules and validators stay: going through all of them again held up requests
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.config.app.state.gateway.drain()  # type: ignore[union-attr]  # our own application

@@ -15,6 +15,15 @@ from shared.keys import ModelKey
 NOT_LOADED_RETRY_S = 5.0
 """About what a worker takes to start and warm its models."""
 LEAST_RETRY_S = 1.0
+MOST_RETRY_S = 60.0
+
+FILLED = 0.85
+"""How much of a wait the work before a request may take. The rest is for what is not foreseen: rows that
+other gateways admit at the same moment, a slice of a chunk, a rate that has just changed."""
+LEAST_FILLED = 0.5
+"""… also where one batch takes so long that nothing of the wait would be left: batches must form."""
+LEAST_SHARE = 0.1
+"""Of the rate, for a gateway that has sent next to nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,39 +32,52 @@ class Traffic:
 
     holders: int  # live workers that hold it
     rows_per_s: float  # of all holders together; 0: not measured yet
-    backlog_rows: float  # waiting or being computed
+    backlog_s: float  # work that waits or runs on them, of all their models
+    own_share: float  # of that work, what this gateway sent: 0 to 1
+    batch_rows: int  # of a full batch
     inflight_rows: int  # of this gateway, all models
     max_inflight_rows: int
 
 
-def admit(traffic: Traffic, key: ModelKey, rows: int, wait_s: float) -> None:
-    """Return where the request may enter.
+class Line:
+    """In which order refused clients come back. Only its length is kept: by when, at the rate that this
+    gateway has, all of those would be served whom it sent away.
 
-    Raises ModelNotLoaded, or Overloaded with the time until the backlog fits the request's wait.
+    Without it all are told the same moment, come at once, and most of them are refused again.
+    """
+
+    def __init__(self) -> None:
+        self._ends_s: dict[ModelKey, float] = {}
+
+    def place_s(self, key: ModelKey, now_s: float, late_s: float, takes_s: float) -> float:
+        """A client joins the line, not before `late_s` have passed. → seconds until it is its turn."""
+        turn_s = max(now_s + late_s, self._ends_s.get(key, 0.0))
+        self._ends_s[key] = min(turn_s + takes_s, now_s + MOST_RETRY_S)
+        return min(MOST_RETRY_S, max(LEAST_RETRY_S, turn_s - now_s))
+
+
+def admit(traffic: Traffic, key: ModelKey, rows: int, wait_s: float, *, line: Line, now_s: float) -> None:
+    """Return where the request may enter. `now_s` is monotonic.
+
+    Raises ModelNotLoaded, or Overloaded with the time after which this client would be admitted.
     """
     if not traffic.holders:
         raise ModelNotLoaded(f"No live worker holds {key}.", retry_after_s=NOT_LOADED_RETRY_S)
+    takes_s = rows / traffic.rows_per_s if traffic.rows_per_s else 0.0
+    reason, late_s = "", 0.0
     surplus_rows = traffic.inflight_rows + rows - traffic.max_inflight_rows
     if surplus_rows > 0 and traffic.inflight_rows:
-        raise Overloaded(
-            "This gateway has as many rows in flight as it may.",
-            retry_after_s=_retry_s(surplus_rows, traffic.rows_per_s),
-        )
-    late_rows = traffic.backlog_rows - wait_s * traffic.rows_per_s
-    if traffic.rows_per_s and late_rows > 0:
-        raise Overloaded(retry_after_s=_retry_s(late_rows, traffic.rows_per_s))
+        reason = "This gateway has as many rows in flight as it may."
+        late_s = surplus_rows / traffic.rows_per_s if traffic.rows_per_s else LEAST_RETRY_S
+    elif traffic.rows_per_s and traffic.backlog_s:
+        late_s = traffic.backlog_s + takes_s - usable_s(traffic, wait_s)
+    if late_s > 0:
+        turn_s = line.place_s(key, now_s, late_s, takes_s / max(LEAST_SHARE, traffic.own_share))
+        raise Overloaded(reason or None, retry_after_s=float(math.ceil(turn_s)))
 
 
-def backlog_rows(stream_entries: int, own_rows: int, own_entries: int) -> float:
-    """Rows that wait for a model version: this gateway's own, or those in the stream where they are more.
-
-    The stream's length is a snapshot and counts entries, of the other gateways too; this gateway's own rows
-    are known exactly, and give the size of an entry.
-    """
-    rows_per_entry = own_rows / own_entries if own_entries else 1.0
-    return max(float(own_rows), stream_entries * rows_per_entry)
-
-
-def _retry_s(rows: float, rows_per_s: float) -> float:
-    """The time in which so many rows are served, in whole seconds as the header wants it."""
-    return float(math.ceil(max(LEAST_RETRY_S, rows / rows_per_s))) if rows_per_s else LEAST_RETRY_S
+def usable_s(traffic: Traffic, wait_s: float) -> float:
+    """How much work may lie before a request that waits so long, its own included. It is answered with its
+    batch, so that the last batch of one worker counts as a whole."""
+    batch_s = traffic.batch_rows * traffic.holders / traffic.rows_per_s
+    return max(LEAST_FILLED * wait_s, FILLED * wait_s - batch_s)

@@ -7,10 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -19,8 +20,14 @@ from shared import keys
 from shared.keys import ModelKey, split_model_key
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState, from_hash
 
-REFRESH_EVERY_S = 0.5
+LOOK_EVERY_S = 0.1
+"""How often the streams' lengths are read: what other gateways admit meanwhile is not known here."""
+LOOKS_A_RENEWAL = 5
+"""… and with how many of those the heartbeats once."""
 MOST_WORKERS = 1000
+
+OwnEntries: TypeAlias = Callable[[ModelKey], int]
+"""How many entries of this gateway wait for a model version now."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +48,15 @@ class Fleet:
 
     read_at_s: float | None = None
     workers: tuple[WorkerRecord, ...] = ()
-    entries: Mapping[ModelKey, int] = field(default_factory=lambda: MappingProxyType({}))
-    """Entries in the online stream of each model version that a worker holds."""
+    others_rows: Mapping[ModelKey, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Rows that other gateways have in the online stream of each model version that a worker holds, about."""
     lives: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """By a worker's name: how often one was started that has beaten within about a minute."""
 
     @cached_property
     def held(self) -> frozenset[ModelKey]:
         """Model versions that a live worker holds."""
-        return frozenset(
-            ModelKey(key) for worker in self.workers for key in worker.models if worker.holds(ModelKey(key))
-        )
+        return frozenset().union(*map(_held_by, self.workers))
 
     @cached_property
     def model_names(self) -> list[str]:
@@ -62,8 +67,26 @@ class Fleet:
         """Rows a second of all workers that hold a model version; 0 where one of them is not measured yet."""
         return {key: _rate(key, self.workers) for key in self.held}
 
+    @cached_property
+    def _beside(self) -> Mapping[ModelKey, frozenset[ModelKey]]:
+        held = {worker.id: _held_by(worker) for worker in self.workers}
+        return {key: frozenset().union(*(some for some in held.values() if key in some)) for key in self.held}
+
+    def beside(self, key: ModelKey) -> frozenset[ModelKey]:
+        """The model version, and all that share a worker with it; none where no live worker holds it."""
+        return self._beside.get(key, frozenset())
+
+    @cached_property
+    def entry_rows(self) -> Mapping[ModelKey, float]:
+        """About how many rows an entry of each model version has, as its workers saw lately."""
+        return {key: _entry_rows(key, self.workers) for key in self.held}
+
+    @cached_property
+    def _holders(self) -> Mapping[ModelKey, int]:
+        return Counter(chain.from_iterable(map(_held_by, self.workers)))
+
     def holders(self, key: ModelKey) -> int:
-        return sum(worker.holds(key) for worker in self.workers)
+        return self._holders.get(key, 0)
 
     def staffing(self, key: ModelKey) -> Staffing:
         held = [worker.models[key] for worker in self.workers if key in worker.models]
@@ -91,6 +114,16 @@ def _loads(model: HeldModel | None) -> bool:
     return model is not None and model.state is not ModelState.FAILED
 
 
+def _held_by(worker: WorkerRecord) -> frozenset[ModelKey]:
+    return frozenset(ModelKey(key) for key in worker.models if worker.holds(ModelKey(key)))
+
+
+def _entry_rows(key: ModelKey, workers: tuple[WorkerRecord, ...]) -> float:
+    seen = [worker.models[key].entry_rows for worker in workers if worker.holds(key)]
+    known = [rows for rows in seen if rows]
+    return sum(known) / len(known) if known else 1.0
+
+
 def _rate(key: ModelKey, workers: tuple[WorkerRecord, ...]) -> float:
     rates = [worker.models[key].rows_per_s for worker in workers if worker.holds(key)]
     return sum(rates) if all(rates) else 0.0
@@ -99,33 +132,52 @@ def _rate(key: ModelKey, workers: tuple[WorkerRecord, ...]) -> float:
 class FleetWatch:
     """Keeps the snapshot. While Redis is away the last one stays; `Link` says that it is away."""
 
-    def __init__(self, client: Redis, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, client: Redis, own_entries: OwnEntries, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._client = client
+        self._own_entries = own_entries
         self._clock = clock
+        self._looks = 0
         self.fleet = Fleet()
 
-    async def renew_later(self) -> None:
-        """One turn of the watch: renew, then rest."""
+    async def look_later(self) -> None:
+        """One turn of the watch: look, then rest."""
         with suppress(RedisError, OSError):  # the lane's reader reports it
-            await self.renew()
-        await asyncio.sleep(REFRESH_EVERY_S)
+            if self._looks % LOOKS_A_RENEWAL == 0:
+                await self.renew()
+            else:
+                await self.look()
+        self._looks += 1
+        await asyncio.sleep(LOOK_EVERY_S)
 
     async def renew(self) -> None:
-        """Raises redis.exceptions.RedisError where the server does not answer."""
+        """Read the heartbeats, and how much waits.
+
+        Raises redis.exceptions.RedisError where the server does not answer.
+        """
         # Any: redis-py's union of all that a sorted set may answer
         newest: Any = await self._client.zrevrange(keys.workers(), 0, MOST_WORKERS - 1)
         ids: list[str] = [worker_id.decode() for worker_id in newest]
-        known = sorted(self.fleet.held)
         pipeline = self._client.pipeline(transaction=False)
         for worker_id in ids:
             pipeline.hgetall(keys.worker(worker_id))
-        for key in known:
-            pipeline.xlen(keys.online(key))
-        answers = await pipeline.execute()
-        records = [from_hash(answer) for answer in answers[: len(ids)]]
+        records = [from_hash(answer) for answer in await pipeline.execute()]
         self.fleet = Fleet(
             read_at_s=self._clock(),
             workers=tuple(record for record in records if record is not None),
-            entries=dict(zip(known, answers[len(ids) :], strict=True)),
+            others_rows=self.fleet.others_rows,
             lives=Counter(map(_name, ids)),
         )
+        await self.look()
+
+    async def look(self) -> None:
+        """Read how much waits. Raises redis.exceptions.RedisError where the server does not answer."""
+        held = sorted(self.fleet.held)
+        pipeline = self._client.pipeline(transaction=False)
+        for key in held:
+            pipeline.xlen(keys.online(key))
+        entries = dict(zip(held, await pipeline.execute(), strict=True))
+        others = {key: max(0, entries[key] - self._own_entries(key)) for key in held}
+        size = self.fleet.entry_rows
+        self.fleet = replace(self.fleet, others_rows={key: n * size[key] for key, n in others.items()})

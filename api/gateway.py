@@ -9,6 +9,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from api.admission import Line
 from api.catalog import Catalog
 from api.doorbell import Doorbell
 from api.fleet import FleetWatch
@@ -37,7 +38,8 @@ class Gateway:
         self.link = Link()
         self.catalog = Catalog(open_repository(settings.models_dir), settings.default_model)
         self.lane = OnlineLane(self.client, settings.gateway_name, self.link)
-        self.watch = FleetWatch(self.client)
+        self.watch = FleetWatch(self.client, self.lane.pending.entries_of)
+        self.line = Line()
         self.payloads = open_payloads(settings)
         self.uploads = UploadThreads(settings.max_uploads)
         self._doorbell = Doorbell(settings)
@@ -89,6 +91,6 @@ class Gateway:
         return time.monotonic() - self.started_s
 
     async def _watch(self) -> None:
-        await self.watch.renew_later()
+        await self.watch.look_later()
         for name in self.watch.fleet.model_names:
             self.catalog.learn(name, self.watch.fleet.versions(name))

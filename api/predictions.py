@@ -9,13 +9,14 @@ These paths are answered before any framework routing; everything else passes on
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.admission import Traffic, admit, backlog_rows
+from api.admission import admit
 from api.bodies import read_json
 from api.catalog import Servable
 from api.deferral import defer
@@ -25,6 +26,7 @@ from api.gateway import Gateway
 from api.pending import ClientLeftError
 from api.preferences import preferred_wait_s, prefers_async
 from api.stages import StageClock
+from api.traffic import traffic_of
 from shared.columns import encode_values
 from shared.errors import DeadlineExceeded
 
@@ -81,11 +83,15 @@ class Predictions:
         asked_s = preferred_wait_s(headers.get(b"prefer"))
         wait_s = gateway.wait_s(asked_s)
 
+        later = prefers_async(headers.get(b"prefer"))
+        if not target.batch and not later:  # one row: an overload need not read what it refuses
+            self._admit(servable, 1, wait_s)
+
         clock = StageClock()
         validator = servable.validator
         values = validator.read_batch(body) if target.batch else validator.read_one(body)
         clock.mark("validate")
-        if prefers_async(headers.get(b"prefer")):
+        if later:
             response = await defer(gateway, servable, values, headers, body)
             await response(scope, receive, send)
             return
@@ -93,7 +99,8 @@ class Predictions:
         rows = len(values[0])
         clock.mark("encode")
 
-        self._admit(servable, rows, wait_s)
+        if target.batch:
+            self._admit(servable, rows, wait_s)
         answered = await gateway.lane.submit(
             servable.key,
             servable.spec,
@@ -120,16 +127,13 @@ class Predictions:
         """Raises QueueUnavailable, ModelNotLoaded, Overloaded, or DeadlineExceeded for a wait of nothing."""
         gateway = self._gateway
         gateway.link.require()
-        fleet, pending, key = gateway.watch.fleet, gateway.lane.pending, servable.key
         if wait_s <= 0:
             raise DeadlineExceeded("The client does not wait.")
-        traffic = Traffic(
-            holders=fleet.holders(key),
-            rows_per_s=fleet.rates.get(key, 0.0),
-            backlog_rows=backlog_rows(
-                fleet.entries.get(key, 0), pending.rows_of(key), pending.entries_of(key)
-            ),
-            inflight_rows=pending.rows,
-            max_inflight_rows=gateway.settings.max_inflight_rows,
+        traffic = traffic_of(
+            servable.key,
+            servable.spec,
+            gateway.watch.fleet,
+            gateway.lane.pending,
+            gateway.settings.max_inflight_rows,
         )
-        admit(traffic, key, rows, wait_s)
+        admit(traffic, servable.key, rows, wait_s, line=gateway.line, now_s=time.monotonic())

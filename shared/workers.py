@@ -34,9 +34,12 @@ class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
     state: ModelState
     reason: str = ""
     load_s: float = 0.0
-    rows_per_s: float = 0.0  # measured while it predicts, both lanes; 0: not measured yet
+    rows_per_s: float = (
+        0.0  # of the online lane in a busy engine, beside the offline lane; 0: not measured yet
+    )
     batches: int = 0  # online batches since start
     batch_rows: int = 0  # rows in them
+    entry_rows: float = 0.0  # of an online entry, about, lately; 0: there was none
 
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +53,8 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str  # UTC, RFC 3339
     models: dict[str, HeldModel]  # by model key
     rss_bytes: int = 0
+    online_s: float = 0.0  # of the engine's time since start, by lane
+    offline_s: float = 0.0
     current: str = ""  # what it does now: `online iris@1.0.0`, `chunk {job}/{n}`, or nothing
     schema: int = SCHEMA
 

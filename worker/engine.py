@@ -26,9 +26,12 @@ from worker.entries import EntryBatch
 from worker.intake import Intake
 from worker.online import BatchFacts, Finished, OnlineLane, answers_to
 from worker.predictors import Predictor
-from worker.rates import Rate
+from worker.rates import Lap, Rate
 from worker.turns import Share, Turn, slice_rows
 from worker.watchdog import Watchdog
+
+_NEWEST = 0.1
+"""The weight of the newest batch in what is said of an entry's size."""
 
 
 class SickPredictorError(Exception):
@@ -43,11 +46,18 @@ class Served:
     offline: Rate
     batches: int = 0
     batch_rows: int = 0
+    entry_rows: float = 0.0  # of an online entry, about, lately
+
+    def online_ran(self, rows: int, entries: int) -> None:
+        self.batches += 1
+        self.batch_rows += rows
+        newest = rows / entries
+        self.entry_rows += (newest - self.entry_rows) * (_NEWEST if self.entry_rows else 1.0)
 
 
 class Engine(threading.Thread):
-    """Serves both lanes until `stop`. Other threads only call `submit` and `stop`, and read `served` and
-    `current`. `on_crash` is called, in this thread, where it ends on its own."""
+    """Serves both lanes until `stop`. Other threads only call `submit` and `stop`, and read `served`, `share`
+    and `current`. `on_crash` is called, in this thread, where it ends on its own."""
 
     def __init__(
         self,
@@ -68,9 +78,10 @@ class Engine(threading.Thread):
         self._max_attempts = max_attempts
         self._on_crash = on_crash
         self._stopping = threading.Event()
-        self._share = Share()
         self._work: deque[ChunkWork] = deque()
+        self._lap = Lap()
         self.current = ""
+        self.share = Share()
         self.served = {key: _served(predictor) for key, predictor in predictors.items()}
 
     def submit(self, work: ChunkWork) -> None:
@@ -104,7 +115,8 @@ class Engine(threading.Thread):
         now_s = time.monotonic()
         self._watchdog.progress(now_s)
         self._intake.look(now_s)
-        match self._share.next_turn(now_s, online=self._intake.waiting, offline=bool(self._work)):
+        self._lap.looked(now_s, waiting=self._intake.waiting)
+        match self.share.next_turn(online=self._intake.waiting, offline=bool(self._work)):
             case Turn.ONLINE:
                 self._run_online(read_on=True)
             case Turn.OFFLINE:
@@ -126,6 +138,9 @@ class Engine(threading.Thread):
             replies = self._predict(self._predictors[key], alive, now_ms)
         entry_ids = [delivery.entry_id for delivery in batch]
         self._intake.send(Finished(key, replies, entry_ids), read_on=read_on)
+        took_s = self._lap.ended(time.monotonic())
+        if replies:
+            self.served[key].online.measured(sum(delivery.entry.rows for delivery in alive), took_s)
 
     def _predict(self, predictor: Predictor, entries: list[Delivery], now_ms: float) -> dict[str, Reply]:
         begun_s = time.monotonic()
@@ -135,11 +150,8 @@ class Engine(threading.Thread):
         batch = EntryBatch(predictor, entries, now_ms)
         batch.run(on_failure=lambda: _check_health(predictor))
         now_s = time.monotonic()
-        self._share.online_ran(now_s, now_s - begun_s)
-        served = self.served[predictor.key]
-        served.online.measured(batch.rows, batch.predict_ms / 1000)
-        served.batches += 1
-        served.batch_rows += batch.rows
+        self.share.online_ran(now_s, now_s - begun_s)
+        self.served[predictor.key].online_ran(batch.rows, len(entries))
         facts = BatchFacts(batch.rows, batch.batch_ms, batch.predict_ms)
         return answers_to(batch.answers(), self._worker_id, facts)
 
@@ -150,10 +162,12 @@ class Engine(threading.Thread):
             self.current = f"chunk {work.name}"
             predictor = work.predictor
             batching, rate = predictor.spec.batching, self.served[predictor.key].offline
-            seconds = self._share.slice_s(now_s)
+            seconds = self.share.slice_s(now_s)
             rows = slice_rows(seconds, rate.rows_per_s, least=batching.max_rows, most=batching.max_slice_rows)
             ran = work.run_slice(rows, on_failure=lambda: _check_health(predictor))
-            rate.measured(ran, time.monotonic() - now_s)
+            took_s = time.monotonic() - now_s
+            self.share.offline_ran(took_s)
+            rate.measured(ran, took_s)
         if work.over:
             self._work.remove(work)
             work.ended.set()

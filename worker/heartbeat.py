@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from shared import keys
 from shared.workers import HeldModel, WorkerRecord, WorkerState, to_hash
+from worker.turns import Share
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,7 @@ class Heartbeat(threading.Thread):
         *,
         models: Callable[[], dict[str, HeldModel]],
         current: Callable[[], str],
+        share: Callable[[], Share],
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._client = client
@@ -49,6 +51,7 @@ class Heartbeat(threading.Thread):
         self._ttl_ms = round(ttl_s * 1000)
         self._models = models
         self._current = current
+        self._share = share
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._process = psutil.Process()
         self._stopping = threading.Event()
@@ -73,6 +76,7 @@ class Heartbeat(threading.Thread):
         self._try(self._withdraw)
 
     def record(self) -> WorkerRecord:
+        share = self._share()
         return WorkerRecord(
             id=self._worker_id,
             host=socket.gethostname(),
@@ -83,6 +87,8 @@ class Heartbeat(threading.Thread):
             models=self._models(),
             rss_bytes=self._process.memory_info().rss,
             current=self._current(),
+            online_s=round(share.online_s, 3),
+            offline_s=round(share.offline_s, 3),
         )
 
     def _beat(self) -> None:

@@ -28,6 +28,7 @@ from worker.heartbeat import Heartbeat, new_worker_id
 from worker.holdings import Holdings
 from worker.online import OnlineLane
 from worker.reconciler import Reconciler
+from worker.turns import Share
 from worker.watchdog import Watchdog
 from worker.webhooks import Webhooks
 
@@ -57,6 +58,7 @@ class WorkerProcess:
             settings.heartbeat_ttl_s,
             models=self._held,
             current=lambda: self._engine.current if self._engine else "",
+            share=lambda: self._engine.share if self._engine else Share(),
         )
         self._engine: Engine | None = None
         self._runner: ChunkRunner | None = None
@@ -158,6 +160,7 @@ class WorkerProcess:
                 rows_per_s=round(served.online.rows_per_s, 1),
                 batches=served.batches,
                 batch_rows=served.batch_rows,
+                entry_rows=round(served.entry_rows, 1),
             )
         return states
 

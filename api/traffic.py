@@ -1,0 +1,29 @@
+"""What is known of one model version when a request for it arrives: this gateway's own requests exactly,
+those of the others from the last look at the streams."""
+
+from __future__ import annotations
+
+from api.admission import Traffic
+from api.fleet import Fleet
+from api.pending import Pending
+from shared.keys import ModelKey
+from shared.specs import ModelSpec
+
+
+def traffic_of(
+    key: ModelKey, spec: ModelSpec, fleet: Fleet, pending: Pending, max_inflight_rows: int
+) -> Traffic:
+    own_s, others_s = 0.0, 0.0
+    for other in fleet.beside(key):  # a worker takes the oldest first, whichever of its models it is for
+        if rate := fleet.rates[other]:
+            own_s += pending.rows_of(other) / rate
+            others_s += fleet.others_rows.get(other, 0.0) / rate
+    return Traffic(
+        holders=fleet.holders(key),
+        rows_per_s=fleet.rates.get(key, 0.0),
+        backlog_s=own_s + others_s,
+        own_share=own_s / (own_s + others_s) if own_s else float(not others_s),
+        batch_rows=spec.batching.max_rows,
+        inflight_rows=pending.rows,
+        max_inflight_rows=max_inflight_rows,
+    )

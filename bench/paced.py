@@ -1,0 +1,140 @@
+"""Takt with a model of a known speed (specimens/paced): `takt up` and, where asked for, more gateways."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+
+from bench.running import ROOT
+from bench.servers import DidNotStart, plain_environment
+from shared.settings import environment
+from stack.leash import Leash
+from stack.logs import Log
+from stack.running import queue_url
+from stack.valkey import free_port
+
+MODEL = "paced"
+BODY = b'{"x": 2.0}'
+ANSWER = b'{"y":2.0}'
+_BUILD_LIMIT_S = 120.0
+_START_LIMIT_S = 90.0
+
+
+@dataclass(frozen=True)
+class PacedStack:
+    """What runs: a URL for each gateway, the queue, and the file that says how fast the model is."""
+
+    gateways: tuple[str, ...]
+    redis_url: str
+    pace_file: Path
+
+    @property
+    def predictions(self) -> list[str]:
+        return [f"{url}/models/{MODEL}/predict" for url in self.gateways]
+
+
+def paced_repository(folder: Path, *versions: str, pace_ms: float = 5.0) -> Path:
+    """A model repository under `folder` with the paced model alone, built. → its root."""
+    root = folder / "models"
+    shutil.copytree(ROOT / "bench" / "specimens", root, ignore=shutil.ignore_patterns("__pycache__"))
+    pace_file(root).write_text(f"{pace_ms:g}")
+    for version in versions or ("1.0.0",):
+        command = [sys.executable, "-m", "worker", "build", MODEL, "--version", version]
+        settings = environment({"models_dir": str(root)})
+        subprocess.run(
+            command, cwd=ROOT, env=settings, check=True, capture_output=True, timeout=_BUILD_LIMIT_S
+        )
+    return root
+
+
+def pace_file(repository: Path) -> Path:
+    """Where the milliseconds of a row stand; read again by each call of the model."""
+    return repository / MODEL / "pace_ms.txt"
+
+
+@contextmanager
+def serving_paced(pace_ms: float, gateways: int = 1) -> Iterator[PacedStack]:
+    """The stack, once every gateway is ready; it ends with the block. Raises DidNotStart."""
+    with ExitStack() as held:
+        folder = Path(held.enter_context(TemporaryDirectory(prefix="takt-bench-")))
+        leash = held.enter_context(closing(Leash()))
+        repository = paced_repository(folder, pace_ms=pace_ms)
+        first = held.enter_context(_takt_up(folder, repository, leash))
+        redis_url = queue_url(folder / "data")
+        more = [
+            held.enter_context(_gateway(folder, repository, leash, redis_url, number))
+            for number in range(2, gateways + 1)
+        ]
+        yield PacedStack((first, *more), redis_url, pace_file(repository))
+
+
+@contextmanager
+def _takt_up(folder: Path, repository: Path, leash: Leash) -> Iterator[str]:
+    takt, port = str(Path(sys.executable).with_name("takt")), free_port()
+    served = ["--models", MODEL, "--models-dir", str(repository), "--workers", "1"]
+    command = [takt, "up", *served, "--port", str(port), "--data", str(folder / "data")]
+    with _started(command, folder / "up.log", leash, {}, port) as url:
+        yield url
+
+
+@contextmanager
+def _gateway(folder: Path, repository: Path, leash: Leash, redis_url: str, number: int) -> Iterator[str]:
+    port = free_port()
+    settings = {
+        "redis_url": redis_url,
+        "models_dir": str(repository),
+        "default_model": MODEL,
+        "payload_url": (folder / "data" / "payloads").as_uri(),
+        "gateway_name": f"gateway-{number}",
+        "port": str(port),
+    }
+    command = [sys.executable, "-m", "api"]
+    with _started(command, folder / f"gateway-{number}.log", leash, settings, port) as url:
+        yield url
+
+
+@contextmanager
+def _started(
+    command: list[str], log: Path, leash: Leash, settings: dict[str, str], port: int
+) -> Iterator[str]:
+    """A program, once its gateway is ready. → the gateway's URL"""
+    given = {f"TAKT_{name.upper()}": value for name, value in settings.items()}
+    with Log(log).open() as output:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=plain_environment(environment({})) | given,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            process_group=leash.group,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_ready(process, url, Log(log))
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Log) -> None:
+    limit_s = time.monotonic() + _START_LIMIT_S
+    while time.monotonic() < limit_s and process.poll() is None:
+        try:
+            if httpx.get(f"{url}/health/ready", timeout=1.0).is_success:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    words = "\n    ".join(log.last_lines(12))
+    raise DidNotStart(f"{url} does not answer. Its last words:\n    {words}")

@@ -1,0 +1,17 @@
+"""Nothing is trained: version 1.N.0 answers 1 + N times what it is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import joblib
+
+from worker.building import Build
+
+from .pacing import Paced
+
+
+def build(folder: Path) -> Build:
+    factor = 1.0 + int(folder.name.split(".")[1])
+    joblib.dump(Paced(factor), folder / "model.joblib")
+    return Build("model.joblib")
