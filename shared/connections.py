@@ -17,7 +17,14 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    ConnectionError,  # noqa: A004 - redis-py's own
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from redis.sentinel import Sentinel
@@ -54,7 +61,7 @@ def connect_async(url: str) -> redis.asyncio.Redis:
     options = _options(TIMEOUT_S, AsyncRetry(NoBackoff(), 0))
     pool: dict[str, Any] = {"max_connections": MOST_CONNECTIONS, "timeout": POOL_WAIT_S}
     if not is_sentinel(url):
-        return redis.asyncio.Redis.from_pool(BlockingConnectionPool.from_url(url, **options, **pool))
+        return _honest(redis.asyncio.Redis.from_pool(BlockingConnectionPool.from_url(url, **options, **pool)))
     address = sentinel_address(url)
     sentinel = AsyncSentinel(  # type: ignore[no-untyped-call]  # redis-py left it so
         address.sentinels, sentinel_kwargs=_asking(address, options)
@@ -62,11 +69,31 @@ def connect_async(url: str) -> redis.asyncio.Redis:
     client: redis.asyncio.Redis = sentinel.master_for(
         address.service, connection_pool_class=_BlockingSentinelPool, **options, **pool, **address.credentials
     )
-    return client
+    return _honest(client)
 
 
 class _BlockingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
     """Asks Sentinel where to connect to, as the one, and waits for a free connection, as the other."""
+
+
+class _Honest:
+    """A connection that calls itself broken where it was closed as it was written to.
+
+    uvloop's transport raises RuntimeError then, and redis-py hands that on.
+    """
+
+    async def send_packed_command(self, *args: Any, **options: Any) -> None:  # Any: as redis-py calls it
+        try:
+            await super().send_packed_command(*args, **options)  # type: ignore[misc]  # of redis-py's class
+        except RuntimeError as error:
+            raise ConnectionError(f"The connection was closed: {error}") from error
+
+
+def _honest(client: redis.asyncio.Redis) -> redis.asyncio.Redis:
+    """The same, whichever class of connection its URL demands."""
+    pool = client.connection_pool
+    pool.connection_class = type("HonestConnection", (_Honest, pool.connection_class), {})
+    return client
 
 
 def broker_settings(url: str) -> tuple[str, dict[str, Any]]:
