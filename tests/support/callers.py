@@ -90,14 +90,15 @@ async def predict_all(
     async def connection() -> None:
         reader, writer = await asyncio.open_connection(host, int(port))
         for number, body in turns:
-            answers[number] = await _post(reader, writer, path, json.dumps(body).encode())
+            answers[number] = await post(reader, writer, path, json.dumps(body).encode())
         writer.close()
 
     await asyncio.wait_for(asyncio.gather(*(connection() for _ in range(connections))), 90)
     return [answers[number] for number in range(len(bodies))]
 
 
-async def _post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes) -> Answer:
+async def post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes) -> Answer:
+    """One request on an open connection. Raises OSError or EOFError where it breaks."""
     head = f"POST {path} HTTP/1.1\r\nHost: takt\r\nContent-Type: application/json\r\n"
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")

@@ -60,10 +60,28 @@ class Server:
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.url, socket_timeout=5.0)
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_status(self) -> int | None:
+        """Of the life that ended; negative: the signal that ended it. None while it runs."""
+        return None if self._process is None else self._process.poll()
+
     def start(self) -> Self:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.launch()
         eventually(self._answers)
         return self
+
+    def launch(self) -> None:
+        """Start it, and do not wait until it answers."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def tell(self, how: signal.Signals) -> None:
+        """Send a signal, and do not wait for what comes of it."""
+        if self._process is not None:
+            self._process.send_signal(how)
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)

@@ -36,6 +36,11 @@ class Part:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def exit_status(self) -> int | None:
+        """Of the life that ended; negative: the signal that ended it. None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
@@ -61,12 +66,16 @@ class Part:
         if self._process is not None:
             self.end(signal.SIGKILL)
 
+    def tell(self, how: signal.Signals) -> None:
+        """Send a signal, and do not wait for what comes of it."""
+        os.kill(self.pid, how)
+
     def pause(self) -> None:
         """Stop the process where it stands, as a machine that hangs does."""
-        os.kill(self.pid, signal.SIGSTOP)
+        self.tell(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
+        self.tell(signal.SIGCONT)
 
 
 class Stack:
@@ -92,10 +101,12 @@ class Stack:
     def client(self, *, timeout_s: float = 30.0) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=timeout_s)
 
-    def gateway(self, name: str = "gateway") -> Part:
-        """Start the gateway and wait until it lives."""
-        part = self._start(name, ["api"], {"gateway_name": name})
-        eventually(lambda: _answers(f"{self.url}/health/live") or self._alive(part), limit_s=STARTS_S)
+    def gateway(self, name: str = "gateway", *, port: int | None = None) -> Part:
+        """Start a gateway, on the stack's own port where none is named, and wait until it lives."""
+        port = port or self.port
+        part = self._start(name, ["api"], {"gateway_name": name, "port": str(port)})
+        live = f"http://127.0.0.1:{port}/health/live"
+        eventually(lambda: _answers(live) or self._alive(part), limit_s=STARTS_S)
         return part
 
     def worker(self, name: str, *, wait: bool = True, **settings: str) -> Part:

@@ -1,0 +1,65 @@
+"""`python -m tests.chaos`: kill parts of a loaded Takt at random, and see that it keeps its promise.
+
+Exit status 1 where a row was lost, doubled or wrong, or where a fault did not heal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from tests.chaos.report import Run, report
+from tests.chaos.running import Terms, run
+
+
+def main(words: Sequence[str]) -> int:
+    given = _parser().parse_args(words)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    folder = Path(tempfile.mkdtemp(prefix="takt-chaos-"))
+    terms = Terms(seed=given.seed, minutes=given.minutes, least_faults=given.faults, workers=given.workers)
+    try:
+        done = run(terms, folder, _say)
+    except KeyboardInterrupt:
+        _say(f"interrupted; everything it started has ended; its folder stays: {folder}")
+        return 130
+    print(f"\n{report(done)}")
+    if given.json:
+        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(done), indent=2) + b"\n")
+    _tidy_up(done, folder)
+    return 0 if done.kept_its_promise else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument(
+        "--seed", type=int, default=random.randrange(10**6), help="what faults and loads follow (a new one)"
+    )
+    parser.add_argument("--minutes", type=float, default=10.0, help="of faults (10)")
+    parser.add_argument("--faults", type=int, default=30, help="the least, where time allows (30)")
+    parser.add_argument("--workers", type=int, default=2, help="how many (2)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the run goes, too")
+    return parser
+
+
+def _tidy_up(done: Run, folder: Path) -> None:
+    """The logs and the data stay where something is to be looked into."""
+    if done.kept_its_promise and not done.requests.unexplained:
+        shutil.rmtree(folder)
+    else:
+        _say(f"logs and data: {folder}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

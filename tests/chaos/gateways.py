@@ -1,0 +1,54 @@
+"""The gateways as a patient client sees them: what one of them does not answer, it asks the next."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+from takt import Takt
+from takt.errors import TryLater
+from takt.retries import NEVER
+
+T = TypeVar("T")
+
+PAUSE_S = 0.3
+PATIENCE_S = 120.0
+TIMEOUT_S = 20.0
+
+
+class Gateways:
+    """May be used by several threads."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self.urls = urls
+        self._clients = [Takt(url, timeout_s=TIMEOUT_S, retries=NEVER) for url in urls]
+        self._turns = itertools.cycle(self._clients)
+        self._lock = threading.Lock()
+
+    def ask(self, act: Callable[[Takt], T], *, patience_s: float = PATIENCE_S) -> T:
+        """What the first gateway answers. Raises TryLater where none did, and what else takt.errors draws."""
+        end_s = time.monotonic() + patience_s
+        while True:
+            try:
+                return act(self._next())
+            except TryLater as error:
+                if time.monotonic() > end_s:
+                    raise
+                time.sleep(min(error.retry_after_s or PAUSE_S, 2.0))
+
+    def _next(self) -> Takt:
+        with self._lock:
+            return next(self._turns)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for client in self._clients:
+            client.close()

@@ -1,0 +1,65 @@
+"""Which fault comes when: a pure sequence, the same for the same seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    WORKER_KILLED = "worker SIGKILL"
+    WORKER_TERMINATED = "worker SIGTERM"
+    WORKER_STOPPED = "worker SIGSTOP"
+    WORKERS_KILLED = "all workers SIGKILL"
+    GATEWAY_KILLED = "gateway SIGKILL"
+    GATEWAY_TERMINATED = "gateway SIGTERM"
+    GATEWAY_STOPPED = "gateway SIGSTOP"
+    REDIS_KILLED = "Redis SIGKILL"
+    REDIS_TERMINATED = "Redis SIGTERM"
+    REDIS_STOPPED = "Redis SIGSTOP"
+
+
+ROUND = (
+    *(Kind.WORKER_KILLED,) * 3,
+    *(Kind.GATEWAY_KILLED, Kind.REDIS_KILLED) * 2,
+    *(Kind.WORKER_TERMINATED, Kind.WORKER_STOPPED, Kind.WORKERS_KILLED),
+    *(Kind.GATEWAY_TERMINATED, Kind.GATEWAY_STOPPED),
+    *(Kind.REDIS_TERMINATED, Kind.REDIS_STOPPED),
+)
+"""Each round has every kind, in an order of its own."""
+
+SHORT_ROUND = (Kind.WORKER_KILLED, Kind.REDIS_KILLED, Kind.GATEWAY_KILLED, Kind.WORKER_STOPPED)
+"""For a run of a minute: what comes back without a worker's start, which takes long."""
+
+SHORTEST_CALM_S, LONGEST_CALM_S = 0.5, 4.0
+SHORTEST_HOLD_S, LONGEST_HOLD_S = 2.0, 8.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault to come. Where it stops a process, that goes on after `hold_s`."""
+
+    number: int  # from 1
+    kind: Kind
+    victim: int  # which of the gateways or workers; a Redis there is one of
+    calm_s: float  # how long all is well before it
+    hold_s: float
+
+
+def faults(seed: int, *, workers: int, gateways: int, round_of: tuple[Kind, ...] = ROUND) -> Iterator[Fault]:
+    """Faults without end."""
+    luck = random.Random(seed)
+    number = 0
+    while True:
+        for kind in luck.sample(round_of, len(round_of)):
+            number += 1
+            victims = {"worker": workers, "gateway": gateways}.get(kind.split()[0], 1)
+            yield Fault(
+                number=number,
+                kind=kind,
+                victim=luck.randrange(victims),
+                calm_s=luck.uniform(SHORTEST_CALM_S, LONGEST_CALM_S),
+                hold_s=luck.uniform(SHORTEST_HOLD_S, LONGEST_HOLD_S),
+            )

@@ -1,0 +1,130 @@
+"""What a run came to, and the tables that say it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.tables import table
+from tests.chaos.account import Totals
+from tests.chaos.online import Failure
+from tests.chaos.plan import Kind
+
+NOTHING = "-"
+MOST_NOTES = 20
+
+
+@dataclass(frozen=True)
+class Healed:
+    """A fault that has been. Times are of the monotonic clock; `healed_s` is None where it never healed."""
+
+    kind: Kind
+    victims: tuple[str, ...]
+    begun_s: float
+    over_s: float  # when recovery could begin: the signal, or the end of a stop
+    healed_s: float | None
+    note: str = ""
+
+    @property
+    def recovery_s(self) -> float | None:
+        return None if self.healed_s is None else self.healed_s - self.over_s
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What the online requests came to."""
+
+    right: int = 0
+    wrong: int = 0
+    rows: int = 0  # of the right answers
+    excused: int = 0  # 503, 504 or a broken connection while a fault went on
+    unexplained: int = 0  # every other that has no right answer
+
+    @property
+    def total(self) -> int:
+        return self.right + self.wrong + self.excused + self.unexplained
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the suite."""
+
+    seed: int
+    took_s: float
+    faults: tuple[Healed, ...]
+    jobs: Totals
+    requests: Requests
+    notes: tuple[str, ...] = ()
+
+    @property
+    def kept_its_promise(self) -> bool:
+        """Nothing lost, nothing doubled, nothing wrong, and every fault healed."""
+        broken = self.jobs.lost + self.jobs.doubled + self.jobs.wrong + self.requests.wrong
+        return not broken and all(fault.healed_s is not None for fault in self.faults)
+
+
+def is_excused(failure: Failure, faults: Sequence[Healed]) -> bool:
+    """Whether a fault went on while the request did."""
+    return failure.meant and any(
+        fault.begun_s <= failure.ended_s and (fault.healed_s is None or failure.begun_s <= fault.healed_s)
+        for fault in faults
+    )
+
+
+def unexplained(failures: Sequence[Failure], faults: Sequence[Healed]) -> list[Failure]:
+    """The requests that nothing excuses."""
+    return [failure for failure in failures if not is_excused(failure, faults)]
+
+
+def report(run: Run) -> str:
+    """The whole report, as Markdown."""
+    verdict = "the promise was kept" if run.kept_its_promise else "THE PROMISE WAS BROKEN"
+    heading = f"{len(run.faults)} faults in {run.took_s / 60:.1f} minutes, seed {run.seed}: {verdict}"
+    return "\n".join([heading, "", faults_table(run.faults), "", loads_table(run), *_notes(run.notes)])
+
+
+def faults_table(faults: Sequence[Healed]) -> str:
+    """By kind: how often, and how long until all was well again."""
+    kinds = [kind for kind in Kind if any(fault.kind is kind for fault in faults)]
+    rows = [[str(kind), *_recovery([f for f in faults if f.kind is kind])] for kind in kinds]
+    return table(["fault", "times", "recovery median s", "longest s"], [*rows, ["all", *_recovery(faults)]])
+
+
+def _recovery(faults: Sequence[Healed]) -> list[str]:
+    known = [fault.recovery_s for fault in faults if fault.recovery_s is not None]
+    longest = f"{max(known):.1f}" if known and len(known) == len(faults) else "never" if faults else NOTHING
+    return [str(len(faults)), f"{median(known):.1f}" if known else NOTHING, longest]
+
+
+def loads_table(run: Run) -> str:
+    """What was asked, and what is not as it should be."""
+    header = ["load", "asked", "rows", "lost", "doubled", "wrong", "refused in a fault", "unexplained"]
+    jobs, requests = run.jobs, run.requests
+    return table(
+        header,
+        [
+            [
+                "jobs",
+                *map(_figure, (jobs.jobs, jobs.rows, jobs.lost, jobs.doubled, jobs.wrong)),
+                *[NOTHING] * 2,
+            ],
+            [
+                "requests",
+                *map(_figure, (requests.total, requests.rows)),
+                *[NOTHING] * 2,
+                *map(_figure, (requests.wrong, requests.excused, requests.unexplained)),
+            ],
+        ],
+    )
+
+
+def _figure(number: int) -> str:
+    return f"{number:,}"
+
+
+def _notes(notes: Sequence[str]) -> Iterator[str]:
+    if notes:
+        yield from ("", "Seen besides:", "", *(f"- {note}" for note in notes[:MOST_NOTES]))
+    if len(notes) > MOST_NOTES:
+        yield f"- and {len(notes) - MOST_NOTES} more"

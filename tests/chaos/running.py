@@ -1,0 +1,174 @@
+"""One run: a stack, both loads, and fault after fault, each once the last has healed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos import scene as scenes
+from tests.chaos.account import Account
+from tests.chaos.faults import Faults
+from tests.chaos.gateways import Gateways
+from tests.chaos.healing import Healing
+from tests.chaos.offline import JobLoop, audit
+from tests.chaos.online import Failure, OnlineLoad
+from tests.chaos.orders import orders
+from tests.chaos.plan import ROUND, Fault, Kind, faults
+from tests.chaos.report import Healed, Requests, Run, unexplained
+from tests.chaos.scene import REDIS, Scene
+from tests.chaos.supervision import Supervisor
+from tests.chaos.terrain import Pool, built, known_pool
+
+HEALS_S = 120.0
+"""A fault that has not healed by then never did."""
+LAST_JOBS_S = 180.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How long and how large a run is to be."""
+
+    seed: int
+    minutes: float = 10.0  # of faults; what is in hand then is seen through
+    least_faults: int = 30  # it goes on until these have healed, at most half as long again
+    workers: int = 2
+    gateways: int = 2
+    job_loops: int = 4
+    connections: int = 8
+    round_of: tuple[Kind, ...] = ROUND
+
+    def goes_on(self, ran_s: float, healed: int) -> bool:
+        """Whether another fault is due."""
+        seconds = 60 * self.minutes
+        return ran_s < seconds or (healed < self.least_faults and ran_s < 1.5 * seconds)
+
+    def faults(self) -> Iterator[Fault]:
+        return faults(self.seed, workers=self.workers, gateways=self.gateways, round_of=self.round_of)
+
+
+class Loads:
+    """Both loads, as they run."""
+
+    def __init__(self, terms: Terms, gateways: Gateways, pool: Pool, folder: Path) -> None:
+        self.account = Account()
+        self.online = OnlineLoad(gateways.urls, terms.connections, pool, terms.seed)
+        self._jobs = [
+            JobLoop(gateways, self.account, pool, orders(terms.seed, f"loop-{number}", pool.rows), folder)
+            for number in range(terms.job_loops)
+        ]
+
+    def start(self) -> None:
+        for load in (self.online, *self._jobs):
+            load.start()
+
+    def stop(self) -> None:
+        """See the jobs in hand through, and end the requests."""
+        for loop in self._jobs:
+            loop.stop()
+        end_s = time.monotonic() + LAST_JOBS_S
+        for loop in self._jobs:
+            loop.join(max(0.0, end_s - time.monotonic()))
+        self.online.stop()
+        self.online.join()
+
+    def __str__(self) -> str:
+        return f"{self.account.rows_settled():>11,} rows {self.online.log.requests:>8,} requests"
+
+
+def run(terms: Terms, folder: Path, say: Say) -> Run:
+    """Everything, from an empty folder to the report's figures. `say` is told what happens meanwhile."""
+    begun_s = time.monotonic()
+    pool = known_pool(built(folder / "models"), terms.seed)
+    say(f"seed {terms.seed}: {terms.gateways} gateways, {terms.workers} workers, in {folder}")
+    opened = scenes.opened(folder, workers=terms.workers, gateways=terms.gateways)
+    with opened as scene, Gateways(scene.urls) as gateways:
+        supervisor = Supervisor(scene.posts, terms.seed)
+        supervisor.start()
+        loads = Loads(terms, gateways, pool, folder)
+        loads.start()
+        try:
+            healed = Chaos(scene, supervisor, gateways, loads, pool).run(terms, say)
+            say("the last jobs are seen through")
+            loads.stop()
+            audit(gateways, loads.account)
+        finally:
+            supervisor.stop()
+    return _figures(terms.seed, time.monotonic() - begun_s, healed, loads, supervisor.unasked)
+
+
+class Chaos:
+    """Fault after fault."""
+
+    def __init__(
+        self, scene: Scene, supervisor: Supervisor, gateways: Gateways, loads: Loads, pool: Pool
+    ) -> None:
+        self._scene = scene
+        self._ways = Faults(
+            supervisor, scene.posts, workers=scene.workers, gateways=list(scene.gateways), redis=REDIS
+        )
+        self._gateways = gateways
+        self._loads = loads
+        self._pool = pool
+
+    def run(self, terms: Terms, say: Say) -> list[Healed]:
+        """Until it has been long enough. Returns with all parts up."""
+        begun_s, healed = time.monotonic(), list[Healed]()
+        coming = terms.faults()
+        while terms.goes_on(time.monotonic() - begun_s, len(healed)):
+            fault = next(coming)
+            time.sleep(fault.calm_s)
+            healed.append(self._one(fault))
+            say(_line(time.monotonic() - begun_s, fault, healed[-1], self._loads))
+            self._scene.wait_until_whole()
+        return healed
+
+    def _one(self, fault: Fault) -> Healed:
+        names = tuple(self._ways.victims_of(fault))
+        healing = Healing(
+            self._scene.client, self._gateways, self._scene.http, self._loads.account, self._pool
+        )
+        begun_s = time.monotonic()
+        over_s = self._ways.bring_about(fault)
+        if healing.wait(HEALS_S):
+            return Healed(fault.kind, names, begun_s, over_s, time.monotonic())
+        return Healed(fault.kind, names, begun_s, over_s, None, healing.what_is_missing())
+
+
+def _line(ran_s: float, fault: Fault, healed: Healed, loads: Loads) -> str:
+    recovery = "NOT HEALED" if healed.recovery_s is None else f"healed in {healed.recovery_s:4.1f} s"
+    who = ", ".join(healed.victims)
+    return f"{ran_s:5.0f} s {fault.number:3}  {fault.kind:<19} {who:<18} {recovery} {loads}  {healed.note}"
+
+
+def _figures(seed: int, took_s: float, healed: list[Healed], loads: Loads, unasked: list[str]) -> Run:
+    log = loads.online.log
+    strange = unexplained(log.failures, healed)
+    requests = Requests(
+        right=log.right,
+        wrong=log.wrong,
+        rows=log.rows,
+        excused=len(log.failures) - len(strange),
+        unexplained=len(strange),
+    )
+    notes = [
+        *(f"{fault.kind}: {fault.note}" for fault in healed if fault.note),
+        *loads.account.notes(),
+        *(f"{times} × {how}" for how, times in Counter(unasked).items()),
+        *_in_words(strange, healed),
+    ]
+    return Run(seed, took_s, tuple(healed), loads.account.totals(), requests, tuple(notes))
+
+
+def _in_words(strange: list[Failure], healed: list[Healed]) -> Iterator[str]:
+    """Requests that nothing excuses: when they failed, and how long the last fault had healed then."""
+    for failure in strange:
+        before = [fault for fault in healed if fault.healed_s and fault.healed_s < failure.begun_s]
+        since = (
+            f"{failure.begun_s - (before[-1].healed_s or 0):.1f} s after {before[-1].kind}" if before else ""
+        )
+        yield f"request: {failure.what} after {failure.ended_s - failure.begun_s:.1f} s, begun {since}"

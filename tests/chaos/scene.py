@@ -1,0 +1,101 @@
+"""What the suite breaks: a real stack on a Valkey that writes everything through, and whether it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import redis
+from redis.exceptions import RedisError
+
+from shared.workers import WorkerState
+from stack.heartbeats import worker_of
+from tests.chaos.supervision import Post
+from tests.chaos.terrain import MODEL
+from tests.support.polling import eventually
+from tests.support.servers import Server, free_port, valkey_binary
+from tests.support.stack import Stack
+
+REDIS = "redis"
+WHOLE_S = 120.0
+"""How long all parts may take to start on a busy machine."""
+CHUNK_ROWS = 10_000
+"""Smaller than the default, so that jobs are held in many places when a fault comes."""
+LOOK_LIMIT_S = 3.0
+"""A gateway or a Redis that does not answer within this does not answer."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What runs, and the ways to look at it."""
+
+    stack: Stack
+    server: Server
+    workers: tuple[str, ...]
+    gateways: dict[str, str]  # name → URL
+    client: redis.Redis
+    http: httpx.Client
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return tuple(self.gateways.values())
+
+    @property
+    def posts(self) -> dict[str, Post]:
+        """Every process by its name."""
+        parts = {name: Post(part, part.start) for name, part in self.stack.parts.items()}
+        return parts | {REDIS: Post(self.server, self.server.launch)}
+
+    def wait_until_whole(self) -> None:
+        """Until every part serves, the restarted ones too."""
+        eventually(self._whole, limit_s=WHOLE_S, every_s=0.2)
+
+    def _whole(self) -> bool:
+        try:
+            return all(map(self._serves, self.workers)) and all(map(self._is_ready, self.urls))
+        except RedisError:
+            return False
+
+    def _serves(self, name: str) -> bool:
+        part = self.stack.parts[name]
+        record = worker_of(self.client, name, part.pid) if part.running else None
+        return record is not None and record.state is WorkerState.SERVING
+
+    def _is_ready(self, url: str) -> bool:
+        try:
+            return self.http.get(f"{url}/health/ready").is_success
+        except httpx.HTTPError:
+            return False
+
+
+@contextmanager
+def opened(folder: Path, *, workers: int, gateways: int) -> Iterator[Scene]:
+    """Everything started, with the models under `folder`; it ends with the block."""
+    data = folder / "data"
+    data.mkdir()
+    settings = {
+        "models_dir": str(folder / "models"),
+        "default_model": MODEL,
+        "chunk_rows": str(CHUNK_ROWS),
+    }
+    with ExitStack() as owned:
+        server = owned.enter_context(Server(valkey_binary(), data, "--appendfsync", "always"))
+        stack = Stack(server.url, folder, **settings)
+        owned.callback(stack.stop)
+        scene = Scene(
+            stack,
+            server,
+            workers=tuple(f"worker-{number + 1}" for number in range(workers)),
+            gateways={f"gateway-{n + 1}": f"http://127.0.0.1:{free_port()}" for n in range(gateways)},
+            client=owned.enter_context(redis.Redis.from_url(server.url, socket_timeout=LOOK_LIMIT_S)),
+            http=owned.enter_context(httpx.Client(timeout=LOOK_LIMIT_S)),
+        )
+        for name in scene.workers:
+            stack.worker(name, wait=False)
+        for name, url in scene.gateways.items():
+            stack.gateway(name, port=int(url.rpartition(":")[2]))
+        scene.wait_until_whole()
+        yield scene

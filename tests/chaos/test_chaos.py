@@ -1,0 +1,22 @@
+"""The one-minute form of the chaos suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.plan import SHORT_ROUND
+from tests.chaos.report import report
+from tests.chaos.running import Terms, run
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+
+
+def test_a_minute_of_chaos_loses_nothing_doubles_nothing_and_answers_nothing_wrong(tmp_path: Path) -> None:
+    terms = Terms(seed=5, minutes=0.4, least_faults=2, round_of=SHORT_ROUND, job_loops=2, connections=4)
+    done = run(terms, tmp_path, print)
+    assert done.kept_its_promise, report(done)
+    assert len(done.faults) >= 2
+    assert done.jobs.rows > 1000
+    assert done.requests.right > 100
