@@ -7,3 +7,7 @@ fleet        what the live workers hold               admission    whether a req
 jobs         /jobs, through the ledger                doorbell     rings Celery, from a thread of its own
 openapi      each model's own schema and examples     errors       code → status, the only such table
 """
+
+from shared.memory import give_memory_back
+
+give_memory_back()

@@ -16,7 +16,6 @@ from api.principals import principal
 from api.submissions import chunks_of_values
 from api.uploads.cutting import Chunk
 from api.validation import Values
-from shared.settings import Settings
 
 
 async def defer(
@@ -28,7 +27,7 @@ async def defer(
         gateway,
         await principal(),
         servable,
-        await asyncio.to_thread(_cut, gateway.settings, servable, values),
+        await asyncio.to_thread(_cut, gateway, servable, values),
         Terms(),
         key=said.decode("latin-1") if said is not None else None,
         body=servable.key.encode() + b"\n" + body,
@@ -38,7 +37,10 @@ async def defer(
     return response
 
 
-def _cut(settings: Settings, servable: Servable, values: Values) -> list[Chunk]:
+def _cut(gateway: Gateway, servable: Servable, values: Values) -> list[Chunk]:
     return chunks_of_values(
-        servable.spec, values, chunk_rows=settings.chunk_rows, chunk_bytes=settings.chunk_bytes
+        servable.spec,
+        values,
+        chunk_rows=gateway.chunk_rows(servable),
+        chunk_bytes=gateway.settings.chunk_bytes,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -64,8 +64,13 @@ class Fleet:
 
     @cached_property
     def rates(self) -> Mapping[ModelKey, float]:
-        """Rows a second of all workers that hold a model version; 0 where one of them is not measured yet."""
-        return {key: _rate(key, self.workers) for key in self.held}
+        """Rows a second, online, of all workers that hold a model version; 0 where one is not measured."""
+        return {key: _sum(model.rows_per_s for model in self._models(key)) for key in self.held}
+
+    @cached_property
+    def slice_rates(self) -> Mapping[ModelKey, float]:
+        """The same of the rows of jobs."""
+        return {key: _sum(model.slice_rows_per_s for model in self._models(key)) for key in self.held}
 
     @cached_property
     def _beside(self) -> Mapping[ModelKey, frozenset[ModelKey]]:
@@ -103,6 +108,9 @@ class Fleet:
         """The versions of a model that live workers hold."""
         return {version for name, version in map(split_model_key, self.held) if name == model}
 
+    def _models(self, key: ModelKey) -> Iterator[HeldModel]:
+        return (worker.models[key] for worker in self.workers if worker.holds(key))
+
 
 def _name(worker_id: str) -> str:
     """What all lives of one worker have in common, see `WorkerRecord.id`."""
@@ -124,9 +132,9 @@ def _entry_rows(key: ModelKey, workers: tuple[WorkerRecord, ...]) -> float:
     return sum(known) / len(known) if known else 1.0
 
 
-def _rate(key: ModelKey, workers: tuple[WorkerRecord, ...]) -> float:
-    rates = [worker.models[key].rows_per_s for worker in workers if worker.holds(key)]
-    return sum(rates) if all(rates) else 0.0
+def _sum(rates: Iterable[float]) -> float:
+    known = list(rates)
+    return sum(known) if all(known) else 0.0
 
 
 class FleetWatch:

@@ -10,12 +10,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from api.admission import Line
-from api.catalog import Catalog
+from api.catalog import Catalog, Servable
 from api.doorbell import Doorbell
 from api.fleet import FleetWatch
 from api.link import Link
 from api.loops import Loops
 from api.online import OnlineLane
+from api.uploads.cutting import chunk_rows
 from api.uploads.threads import UploadThreads
 from shared.connections import connect_async
 from shared.durability import check_durable
@@ -76,6 +77,12 @@ class Gateway:
     def wait_s(self, asked_s: float | None) -> float:
         """How long a request waits that asked for so much."""
         return min(self.settings.default_wait_s if asked_s is None else asked_s, self.settings.max_wait_s)
+
+    def chunk_rows(self, servable: Servable) -> int:
+        """How many rows a chunk of a job takes at most, by what the workers have measured."""
+        fleet = self.watch.fleet
+        rows_per_s = fleet.slice_rates.get(servable.key, 0.0) / max(1, fleet.holders(servable.key))
+        return chunk_rows(rows_per_s, least=servable.spec.batching.max_rows, most=self.settings.chunk_rows)
 
     def holds_default(self) -> bool:
         """Whether a live worker holds the default version of the default model."""

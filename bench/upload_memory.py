@@ -1,4 +1,4 @@
-"""`python -m bench.upload_memory --rows 1000000`: what a large CSV costs in memory, read and run.
+"""`python -m bench.upload_memory --rows 1000000 --format csv`: what a large job costs in memory.
 
 Takt runs as `takt up` runs it. A small job comes first: the gateway is compared with itself at rest, the
 worker with itself after that job.
@@ -10,14 +10,17 @@ import argparse
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO, Any
 
 import httpx
 import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
 
 from bench.rivals import takt
 from bench.running import ROOT
@@ -26,8 +29,9 @@ from shared.repository import open_repository
 from stack.leash import Leash
 
 PARTS = ("gateway", "worker")
-_HEADER = b"sepal_length,sepal_width,petal_length,petal_width\n"
+_COLUMNS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 _PIECE_ROWS = 10_000
+_GROUP_ROWS = 1_000_000
 _SMALL_ROWS = 1000
 _EVERY_S = 0.5
 _CURVE_LINES = 30
@@ -44,7 +48,8 @@ class Look:
 
 def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.upload_memory", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of the large CSV (1000000)")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the large job (1000000)")
+    parser.add_argument("--format", choices=_BODIES, default="csv", help="of its file (csv)")
     parser.add_argument("--limit-s", type=float, default=3600, help="a job that takes longer is given up")
     given = parser.parse_args(words)
     artifact = open_repository(ROOT / "models").version("iris").verify()
@@ -54,30 +59,31 @@ def main(words: Sequence[str]) -> int:
             closing(Leash()) as leash,
             serving(takt.RIVAL, Path(folder) / "takt", artifact, leash) as server,
         ):
-            _measure(server, given.rows, given.limit_s)
+            _measure(server, given.format, given.rows, given.limit_s)
     except (DidNotStart, httpx.HTTPError, TimeoutError) as error:
         print(f"bench.upload_memory: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _measure(server: Server, rows: int, limit_s: float) -> None:
+def _measure(server: Server, form: str, rows: int, limit_s: float) -> None:
     url = f"http://127.0.0.1:{server.place.port}"
     with httpx.Client(base_url=url, timeout=limit_s) as client:
         at_rest = server.usage().memory_bytes
-        _run_job(client, _SMALL_ROWS, limit_s)
+        _run_job(client, form, _SMALL_ROWS, limit_s)
         before = {"gateway": at_rest["gateway"], "worker": server.usage().memory_bytes["worker"]}
         with _watched(server) as looks:
-            uploaded_s, ended_s = _run_job(client, rows, limit_s)
-    print(f"{rows} rows: read within {uploaded_s:.1f} s, answered within {ended_s:.1f} s")
+            uploaded_s, ended_s = _run_job(client, form, rows, limit_s)
+    print(f"{rows} rows of {form}: read within {uploaded_s:.1f} s, answered within {ended_s:.1f} s")
     _print_curves(looks, before)
 
 
-def _run_job(client: httpx.Client, rows: int, limit_s: float) -> tuple[float, float]:
+def _run_job(client: httpx.Client, form: str, rows: int, limit_s: float) -> tuple[float, float]:
     """→ seconds until the upload had ended, and until the job had. Raises TimeoutError."""
+    media_type, body = _BODIES[form]
     began_s = time.monotonic()
     answer = client.post(
-        "/jobs", params={"model": "iris"}, content=_csv(rows), headers={"Content-Type": "text/csv"}
+        "/jobs", params={"model": "iris"}, content=body(rows), headers={"Content-Type": media_type}
     )
     answer.raise_for_status()
     uploaded_s = time.monotonic() - began_s
@@ -91,11 +97,45 @@ def _run_job(client: httpx.Client, rows: int, limit_s: float) -> tuple[float, fl
 
 
 def _csv(rows: int) -> Iterator[bytes]:
-    yield _HEADER
-    drawn = np.random.default_rng(5).uniform(0.0, 8.0, (_PIECE_ROWS, 4)).round(2).tolist()
-    lines = [",".join(map(str, row)).encode() + b"\n" for row in drawn]
+    yield (",".join(_COLUMNS) + "\n").encode()
+    lines = [",".join(map(str, row)).encode() + b"\n" for row in _drawn().tolist()]
     for first in range(0, rows, _PIECE_ROWS):
         yield b"".join(lines[: min(_PIECE_ROWS, rows - first)])
+
+
+def _parquet(rows: int) -> Iterator[bytes]:
+    """With row groups of the size that its writers use."""
+    yield from _written(rows, parquet.ParquetWriter, _GROUP_ROWS)
+
+
+def _arrow(rows: int) -> Iterator[bytes]:
+    yield from _written(rows, pa.ipc.new_stream, _PIECE_ROWS)
+
+
+def _written(rows: int, writer: Callable[[IO[bytes], pa.Schema], Any], most: int) -> Iterator[bytes]:
+    """A file of tables of at most so many rows, piece by piece. Any: the writers have no common type."""
+    drawn = np.resize(_drawn(), (min(rows, most), len(_COLUMNS)))
+    table = pa.table(dict(zip(_COLUMNS, drawn.T, strict=True)))
+    with TemporaryFile() as file:
+        with writer(file, table.schema) as sink:
+            for first in range(0, rows, most):
+                sink.write_table(table.slice(0, rows - first))
+        file.seek(0)
+        while piece := file.read(_MIB):
+            yield piece
+
+
+def _drawn() -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    drawn: np.ndarray[tuple[int, int], np.dtype[np.float64]]
+    drawn = np.random.default_rng(5).uniform(0.0, 8.0, (_PIECE_ROWS, len(_COLUMNS))).round(2)
+    return drawn
+
+
+_BODIES: Mapping[str, tuple[str, Callable[[int], Iterator[bytes]]]] = {
+    "csv": ("text/csv", _csv),
+    "parquet": ("application/vnd.apache.parquet", _parquet),
+    "arrow": ("application/vnd.apache.arrow.stream", _arrow),
+}
 
 
 @contextmanager

@@ -34,12 +34,11 @@ class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
     state: ModelState
     reason: str = ""
     load_s: float = 0.0
-    rows_per_s: float = (
-        0.0  # of the online lane in a busy engine, beside the offline lane; 0: not measured yet
-    )
+    rows_per_s: float = 0.0  # online in a busy engine, beside the offline lane; 0: not measured yet
     batches: int = 0  # online batches since start
     batch_rows: int = 0  # rows in them
     entry_rows: float = 0.0  # of an online entry, about, lately; 0: there was none
+    slice_rows_per_s: float = 0.0  # of the slices of chunks, measured at warm-up and since; 0: not yet
 
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):

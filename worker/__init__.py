@@ -9,3 +9,7 @@ holdings    which model versions this worker holds, and why not
 heartbeat   what this worker says of itself            reconciler  what leases and doorbells lost
 watchdog    ends a process whose model call hangs      app         how Celery runs all this
 """
+
+from shared.memory import give_memory_back
+
+give_memory_back()

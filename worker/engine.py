@@ -182,7 +182,9 @@ class Engine(threading.Thread):
 
 def _served(predictor: Predictor) -> Served:
     full_rows = predictor.spec.batching.max_rows
-    return Served(online=Rate(full_rows, predictor.rows_per_s), offline=Rate(full_rows, predictor.rows_per_s))
+    return Served(
+        online=Rate(full_rows, predictor.rows_per_s), offline=Rate(full_rows, predictor.slice_rows_per_s)
+    )
 
 
 def _check_health(predictor: Predictor) -> None:

@@ -158,6 +158,7 @@ class WorkerProcess:
             states[key] = msgspec.structs.replace(
                 states[key],
                 rows_per_s=round(served.online.rows_per_s, 1),
+                slice_rows_per_s=round(served.offline.rows_per_s, 1),
                 batches=served.batches,
                 batch_rows=served.batch_rows,
                 entry_rows=round(served.entry_rows, 1),

@@ -46,7 +46,7 @@ def outlook_of(
     record: JobRecord, line: Line, fleet: Fleet, attempts: Sequence[WebhookAttempt] = ()
 ) -> Outlook:
     ahead = rows_ahead(line, record.id)
-    rate = fleet.rates.get(record.key, 0.0)
+    rate = fleet.slice_rates.get(record.key, 0.0)
     return Outlook(
         now_ms=line.now_ms,
         progress=progress_of(record, line.now_ms, model_rows_per_s=rate, rows_ahead=ahead or 0),

@@ -33,7 +33,6 @@ from api.uploads.options import read_options
 from api.uploads.reading import Digesting, Limits, Reading
 from shared.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType, UploadInterrupted
 from shared.ledger import JobRecord, NewJob
-from shared.settings import Settings
 
 router = APIRouter()
 
@@ -92,7 +91,7 @@ async def _submit_json(asked: _Asked) -> Response:
     terms = terms_of_submission(submission)
     if submission.validate_only:
         return report_of(await asyncio.to_thread(examine, servable.validator, submission.inputs))
-    chunks = await asyncio.to_thread(_cut, gateway.settings, servable, submission)
+    chunks = await asyncio.to_thread(_cut, gateway, servable, submission)
     record, replayed = await hand_over(
         gateway, asked.asker, servable, chunks, terms, key=asked.key, body=body
     )
@@ -105,12 +104,12 @@ def _read(gateway: Gateway, body: bytes, packing: Packing) -> tuple[bytes, Submi
     return body, submission, gateway.catalog.find(submission.model, submission.version)
 
 
-def _cut(settings: Settings, servable: Servable, submission: Submission) -> list[Chunk]:
+def _cut(gateway: Gateway, servable: Servable, submission: Submission) -> list[Chunk]:
     return chunks_of(
         servable.validator,
         submission.inputs,
-        chunk_rows=settings.chunk_rows,
-        chunk_bytes=settings.chunk_bytes,
+        chunk_rows=gateway.chunk_rows(servable),
+        chunk_bytes=gateway.settings.chunk_bytes,
     )
 
 
@@ -158,7 +157,7 @@ async def _upload(asked: _Asked, query: list[tuple[str, str]]) -> tuple[Upload, 
         wrapping = wrapping_of_body(content_type, packing)
     options = read_options(query)
     servable = asked.gateway.catalog.find(options.model, options.version)
-    limits = _limits(asked.gateway.settings)
+    limits = _limits(asked.gateway, servable)
     return Upload(body, Reading(wrapping, servable.validator, options, limits)), servable
 
 
@@ -171,8 +170,11 @@ def _boundary(content_type: str, content_encoding: str) -> str:
     return boundary
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(settings.max_job_bytes, settings.chunk_rows, settings.chunk_bytes, settings.spool_dir)
+def _limits(gateway: Gateway, servable: Servable) -> Limits:
+    settings = gateway.settings
+    return Limits(
+        settings.max_job_bytes, gateway.chunk_rows(servable), settings.chunk_bytes, settings.spool_dir
+    )
 
 
 async def _parts(receive: Receive, idle_s: float) -> AsyncIterator[bytes]:

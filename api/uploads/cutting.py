@@ -9,6 +9,9 @@ import pyarrow as pa
 
 from shared.tables import numbered, write_ipc
 
+CHUNK_S = 0.2
+"""So much is lost at most where a worker is killed, and a chunk is still worth its way through the store."""
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -16,6 +19,11 @@ class Chunk:
 
     rows: int
     data: bytes
+
+
+def chunk_rows(rows_per_s: float, *, least: int, most: int) -> int:
+    """Rows of about `CHUNK_S` of work, at least a batch; `most` where the rate is not known (0)."""
+    return min(most, max(least, round(rows_per_s * CHUNK_S))) if rows_per_s else most
 
 
 class Cutter:

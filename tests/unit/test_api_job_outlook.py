@@ -166,6 +166,16 @@ def worker(name: str, state: WorkerState, model: HeldModel | None) -> WorkerReco
     )
 
 
+def test_rates_add_up_over_the_workers_and_are_unknown_while_one_is() -> None:
+    def fleet(*rates: float) -> Fleet:
+        held = [HeldModel(state=ModelState.LOADED, rows_per_s=1.0, slice_rows_per_s=rate) for rate in rates]
+        workers = (worker(str(n), WorkerState.SERVING, model) for n, model in enumerate(held))
+        return Fleet(workers=tuple(workers))
+
+    assert (fleet(30.0, 50.0).slice_rates[KEY], fleet(30.0, 50.0).rates[KEY]) == (80.0, 2.0)
+    assert fleet(30.0, 0.0).slice_rates[KEY] == 0.0
+
+
 def test_staffing_counts_who_holds_loads_and_fails() -> None:
     loaded, loading = HeldModel(state=ModelState.LOADED), HeldModel(state=ModelState.LOADING)
     failed = HeldModel(state=ModelState.FAILED, reason="why")

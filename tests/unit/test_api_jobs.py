@@ -15,6 +15,7 @@ from api.gateway import Gateway
 from api.jobs.pieces import pieces_of
 from api.principals import ANONYMOUS, Principal, principal
 from api.submissions import chunks_of, read_submission
+from api.uploads.cutting import chunk_rows
 from api.validation import RowValidator
 from shared.errors import InvalidInput
 from shared.ledger import ChunkRecord, ChunkState
@@ -151,6 +152,13 @@ def test_chunks_hold_all_rows_in_order_within_their_limits() -> None:
     assert [chunk.rows for chunk in by_bytes] == [1000, 1000, 500]
     lengths = [v for chunk in by_rows for v in read_ipc(chunk.data)["sepal_length"].to_pylist()]
     assert lengths == [float(i % 10) for i in range(2500)]
+
+
+def test_a_chunk_is_a_fifth_of_a_second_of_work_between_a_batch_and_the_limit() -> None:
+    assert chunk_rows(10_000.0, least=64, most=50_000) == 2000
+    assert chunk_rows(100.0, least=64, most=50_000) == 64
+    assert chunk_rows(1e9, least=64, most=50_000) == 50_000
+    assert chunk_rows(0.0, least=64, most=50_000) == 50_000, "nobody has measured it yet"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"model":"\xff"}', b'{"model":"iris","inputs":[NaN]}'])

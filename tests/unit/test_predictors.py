@@ -152,6 +152,13 @@ def test_what_a_model_raises_is_a_failed_prediction(tmp_path: Path) -> None:
     assert caught.value.detail == "specimen@1.0.0: ValueError: unknown machine"
 
 
+def test_slices_are_warmed_up_to_the_largest_or_to_one_that_takes_long(tmp_path: Path) -> None:
+    spec = declaration(batching={"max_rows": 10, "max_slice_rows": 500})
+    predictor = answering(spec, lambda columns: np.zeros(row_count(columns)), tmp_path)
+    assert list(predictor.warm_up_slices(60.0)) == [40, 160, 500]
+    assert list(predictor.warm_up_slices(1e-9)) == [40]
+
+
 def test_a_model_is_warmed_at_each_batch_size_class(tmp_path: Path) -> None:
     sizes: list[int] = []
 

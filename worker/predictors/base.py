@@ -18,6 +18,7 @@ from worker.predictors.golden import disagreement
 from worker.views import as_columns
 
 _RUNS = 3
+_GROWTH = 4  # from one slice at warm-up to the next
 _RATE_LIMIT_S = 0.5  # a model this slow is measured once
 
 
@@ -38,7 +39,7 @@ class Predictor:
     version: ModelVersion
     runtime: Runtime
     load_s: float = 0.0  # from the digest to the end of the warm-up
-    rates: Mapping[int, float] = field(default_factory=dict)  # rows/s at warm-up, by batch size
+    rates: Mapping[int, float] = field(default_factory=dict)  # rows/s at warm-up, by rows of a call
 
     @property
     def spec(self) -> ModelSpec:
@@ -52,6 +53,11 @@ class Predictor:
     def rows_per_s(self) -> float:
         """The rate of a full online batch, as measured at warm-up; 0 before that."""
         return self.rates.get(self.spec.batching.max_rows, 0.0)
+
+    @property
+    def slice_rows_per_s(self) -> float:
+        """The rate of the largest call at warm-up: what a slice of a chunk runs at; 0 before that."""
+        return self.rates[max(self.rates)] if self.rates else 0.0
 
     def predict(self, columns: Columns) -> Array:
         """The answer for these rows, float64 and finite: (rows, classes), (rows,) or (rows, *shape).
@@ -87,6 +93,20 @@ class Predictor:
         Raises PredictionFailed.
         """
         return {size: self._rate(of_rows(self.spec, self._sample(size))) for size in sizes}
+
+    def warm_up_slices(self, seconds: float) -> dict[int, float]:
+        """Run calls that grow until one takes so long, or is the largest slice; rows/s by size.
+
+        Raises PredictionFailed.
+        """
+        batching = self.spec.batching
+        rates: dict[int, float] = {}
+        rows, took_s = batching.max_rows, 0.0
+        while rows < batching.max_slice_rows and took_s < seconds:
+            rows = min(rows * _GROWTH, batching.max_slice_rows)
+            rates |= self.warm_up([rows])
+            took_s = rows / rates[rows]
+        return rates
 
     def _rate(self, columns: Columns) -> float:
         fastest_s = float("inf")
