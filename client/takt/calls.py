@@ -57,13 +57,15 @@ class Terms:
     id_column: str | None = None
     charset: str | None = None
     delimiter: str | None = None
+    quote: str | None = None
+    decimal: str | None = None
     expires_in_s: float | None = None
     webhook_url: str | None = None
 
     @property
     def of_files_only(self) -> bool:
         """Whether a JSON document cannot say all of it."""
-        return bool(self.keep_columns or self.id_column or self.charset or self.delimiter)
+        return bool(self.keep_columns or self.id_column or self._of_csv())
 
     def document(self) -> Json:
         """As the fields of a JSON document."""
@@ -75,15 +77,16 @@ class Terms:
 
     def pairs(self) -> Pairs:
         """As the parameters of a URL."""
-        found = self.document() | {
-            "id_column": self.id_column,
-            "charset": self.charset,
-            "delimiter": self.delimiter,
-        }
+        found = self.document() | {"id_column": self.id_column} | self._of_csv()
         found.pop("tags", None)
         named = tuple((name, str(value)) for name, value in found.items() if value is not None)
         tags = tuple(("tag", tag) for tag in self.tags)
         return (*named, *tags, *(("keep_columns", column) for column in self.keep_columns))
+
+    def _of_csv(self) -> Json:
+        """What is said of how a CSV is written."""
+        names = ("charset", "delimiter", "quote", "decimal")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 class MoreTerms(TypedDict, total=False):
@@ -98,6 +101,8 @@ class MoreTerms(TypedDict, total=False):
     id_column: str | None
     charset: str | None
     delimiter: str | None
+    quote: str | None
+    decimal: str | None
     expires_in_s: float | None
     webhook_url: str | None
 

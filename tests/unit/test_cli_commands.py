@@ -100,6 +100,44 @@ def test_a_submission_prints_the_job_its_id_first(serve: Serve) -> None:
     assert result.stdout == "j1  queued  iris@1.0.0  0 of 2 rows\n"
 
 
+@pytest.mark.parametrize(("valid", "code"), [(True, 0), (False, 1)])
+def test_a_check_runs_nothing_says_what_is_wrong_and_exits_by_it(
+    valid: bool, code: int, serve: Serve
+) -> None:
+    problems = [] if valid else [{"row": 1, "reason": "x is missing"}]
+    counts = {"rows_total": 2, "rows_valid": 2 - len(problems), "rows_invalid": len(problems)}
+    report = {"valid": valid, "problems": problems, "ignored_columns": ["lot"]} | counts
+    asked: list[httpx.Request] = []
+    serve(lambda request: asked.append(request) or httpx.Response(200, json=report))  # type: ignore[func-returns-value]
+    arguments = ["submit", "[[1], [2]]", "-m", "iris", "--validate-only"]
+    result = RUNNER.invoke(app, arguments)
+    assert result.exit_code == code, result.output
+    assert result.stdout.splitlines() == (
+        ["2 rows, valid; ignored columns: lot"]
+        if valid
+        else ["2 rows, 1 invalid; ignored columns: lot", "row 1: x is missing"]
+    )
+    assert json.loads(RUNNER.invoke(app, [*arguments, "--json"]).stdout) == report
+    assert all(json.loads(request.content)["validate_only"] for request in asked)
+
+
+def test_what_is_said_of_a_file_reaches_the_service(serve: Serve, tmp_path: Path) -> None:
+    asked: list[httpx.Request] = []
+    serve(lambda request: asked.append(request) or httpx.Response(202, json=job()))  # type: ignore[func-returns-value]
+    said = {
+        "quote": "'",
+        "decimal": ",",
+        "delimiter": ";",
+        "expires_in_s": "60.0",
+        "webhook_url": "https://mes/x",
+    }
+    (tmp_path / "rows.csv").write_text("x\n1\n")
+    options = [word for name, value in said.items() for word in (f"--{name.replace('_', '-')}", value)]
+    result = RUNNER.invoke(app, ["submit", str(tmp_path / "rows.csv"), "-m", "iris", *options])
+    assert result.exit_code == 0, result.output
+    assert dict(asked[0].url.params) == said | {"model": "iris"}
+
+
 def test_waiting_ends_with_the_file_and_one_line(serve: Serve, tmp_path: Path) -> None:
     serve(service(job()))
     output = tmp_path / "out.ndjson"

@@ -22,12 +22,14 @@ from takt.commands.voice import (
     in_words,
     remark,
     show_job,
+    show_report,
     summary_of,
 )
 from takt.formats import Format
 
 if TYPE_CHECKING:
     from takt.bodies import Rows
+    from takt.calls import MoreTerms
     from takt.client import Takt
     from takt.commands.bars import Bars
     from takt.records import Job
@@ -58,6 +60,15 @@ def submit(
     ] = None,
     charset: Annotated[str | None, typer.Option(help="Of CSV: utf-8, cp949, …")] = None,
     delimiter: Annotated[str | None, typer.Option(help="Of CSV; `tab` for a tab.")] = None,
+    quote: Annotated[str | None, typer.Option(help='Of CSV: what encloses values. (default: ")')] = None,
+    decimal: Annotated[str | None, typer.Option(help="Of CSV: a point or a comma. (default: .)")] = None,
+    expires_in_s: Annotated[
+        float | None, typer.Option("--expires-in-s", help="How long the job is kept once it has ended.")
+    ] = None,
+    webhook_url: Annotated[str | None, typer.Option(help="Where the job's end is told.")] = None,
+    validate_only: Annotated[
+        bool, typer.Option("--validate-only", help="Check every row, run nothing, leave no job behind.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the job's end.")] = False,
     output: Output = None,
     url: Url = DEFAULT_URL,
@@ -72,26 +83,33 @@ def submit(
     from takt.commands.bars import Bars
 
     rows, found = _rows(file, format)
-    with Takt(url) as takt, Bars() as bars:
-        job = takt.submit(
-            rows,
-            model=model,
-            format=found,
-            on_sent=bars.sending(_size_bytes(rows)),
-            version=version,
-            reference=reference,
-            tags=tag or (),
-            priority=priority,
-            max_errors=max_errors,
-            keep_columns=keep_columns.split(",") if keep_columns else (),
-            id_column=id_column,
-            charset=charset,
-            delimiter=delimiter,
-        )
-        if wait or output:
-            job = wait_for(takt, job.id, bars)
-            size_bytes = fetch(takt, job.id, output) if output else 0
-            remark(summary_of(job, output or "", size_bytes))
+    terms: MoreTerms = {
+        "version": version,
+        "reference": reference,
+        "tags": tag or (),
+        "priority": priority,
+        "max_errors": max_errors,
+        "keep_columns": keep_columns.split(",") if keep_columns else (),
+        "id_column": id_column,
+        "charset": charset,
+        "delimiter": delimiter,
+        "quote": quote,
+        "decimal": decimal,
+        "expires_in_s": expires_in_s,
+        "webhook_url": webhook_url,
+    }
+    with Takt(url) as takt:
+        if validate_only:
+            report = takt.check(rows, model=model, format=found, **terms)
+            show_report(report, json=as_json)
+            raise typer.Exit(Exit.DONE if report.valid else Exit.REFUSED)
+        with Bars() as bars:
+            on_sent = bars.sending(_size_bytes(rows))
+            job = takt.submit(rows, model=model, format=found, on_sent=on_sent, **terms)
+            if wait or output:
+                job = wait_for(takt, job.id, bars)
+                size_bytes = fetch(takt, job.id, output) if output else 0
+                remark(summary_of(job, output or "", size_bytes))
     if output != "-":
         show_job(job, json=as_json)
 

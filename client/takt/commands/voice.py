@@ -10,6 +10,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from takt.errors import TaktError
-    from takt.records import Job
+    from takt.records import Job, Report
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,6 +99,18 @@ def as_json(value: object) -> str:
 def show_job(job: Job, *, json: bool) -> None:
     """A line, the id first."""
     typer.echo(as_json(job.document) if json else line_of(job))
+
+
+def show_report(report: Report, *, json: bool) -> None:
+    """What a check found: a line, then one for each of the first invalid rows."""
+    if json:
+        typer.echo(as_json(asdict(report)))
+        return
+    verdict = "valid" if report.valid else f"{report.rows_invalid} invalid"
+    ignored = f"; ignored columns: {', '.join(report.ignored_columns)}" if report.ignored_columns else ""
+    typer.echo(f"{report.rows_total} rows, {verdict}{ignored}")
+    for problem in report.problems:
+        typer.echo(f"row {problem.row}: {problem.reason}")
 
 
 def line_of(job: Job) -> str:
