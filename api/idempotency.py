@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from shared.errors import IdempotencyConflict, IdempotencyInProgress, InvalidInput, Problem
-from shared.ledger import AsyncLedger, Reservation
+from shared.ledger import AsyncLedger, JobRecord, JobState, Reservation
 
 if TYPE_CHECKING:
     from api.uploads.reading import Reading
@@ -57,7 +57,15 @@ async def reserve(ledger: AsyncLedger, name: str, job_id: str) -> Reservation | 
     return taken
 
 
-def require_same(taken: Reservation, digest: str) -> None:
-    """Raises IdempotencyConflict where the key stands for another body."""
+async def same_job(ledger: AsyncLedger, taken: Reservation, digest: str) -> JobRecord:
+    """The job that the key stands for.
+
+    Raises IdempotencyConflict where that is of another body, IdempotencyInProgress where it is not sealed: if
+    its gateway died before that, the job fails soon and the key is free.
+    """
     if taken.digest != digest:
         raise IdempotencyConflict
+    record = await ledger.read(taken.job_id)
+    if record.state is JobState.UPLOADING:
+        raise IdempotencyInProgress(retry_after_s=_RETRY_AFTER_S)
+    return record

@@ -10,7 +10,7 @@ import structlog
 
 from api.catalog import Servable
 from api.gateway import Gateway
-from api.idempotency import require_same, reservation_name, reserve
+from api.idempotency import reservation_name, reserve, same_job
 from api.jobs.terms import Terms, pinned_job
 from api.principals import Principal
 from api.uploads.cutting import Chunk
@@ -41,8 +41,7 @@ async def hand_over(
     new = await pinned_job(gateway, asker, servable, terms, reserved)
     digest = hashlib.sha256(body).hexdigest()
     if reserved and (taken := await reserve(gateway.ledger, reserved, new.id)):
-        require_same(taken, digest)
-        return await gateway.ledger.read(taken.job_id), True
+        return await same_job(gateway.ledger, taken, digest), True
     await gateway.ledger.open_job(new)
     return await _stored(gateway, new, chunks, digest), False
 

@@ -126,8 +126,8 @@ async def _submit_file(asked: _Asked, query: list[tuple[str, str]]) -> Response:
     new = await pinned_job(gateway, asked.asker, servable, terms_of_options(options), reserved)
     if reserved and (taken := await idempotency.reserve(gateway.ledger, reserved, new.id)):
         digest = await _digest(gateway, upload)
-        idempotency.require_same(taken, digest)
-        return await asked.accepted(await gateway.ledger.read(taken.job_id), replayed=True)
+        record = await idempotency.same_job(gateway.ledger, taken, digest)
+        return await asked.accepted(record, replayed=True)
     return await _taken_in(asked, upload, new)
 
 

@@ -197,13 +197,16 @@ async def _bind(gateway: Gateway, new: NewJob, digest: str) -> None:
 
 
 async def _abandon(gateway: Gateway, new: NewJob, error: BaseException) -> None:
-    """The ledger first: no chunk is claimed any more whose rows are gone."""
+    """The ledger first: no chunk is claimed any more whose rows are gone.
+
+    Where it does not answer, the rows stay: the job may be sealed, by a call whose answer was lost. If it is
+    not, its lease runs out, and the reconciler does the same.
+    """
     code, detail = _reason(error)
     log.warning("upload_failed", job_id=new.id, code=code)
-    with suppress(RedisError):  # its lease runs out, and the reconciler does the same
-        await gateway.ledger.fail_job(new.id, code, detail)
-    with suppress(PayloadError):
-        await asyncio.to_thread(gateway.payloads.remove_job, new.id)
+    with suppress(RedisError, PayloadError):
+        if await gateway.ledger.fail_job(new.id, code, detail):
+            await asyncio.to_thread(gateway.payloads.remove_job, new.id)
 
 
 def _reason(error: BaseException) -> tuple[str, str]:

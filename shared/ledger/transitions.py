@@ -135,7 +135,7 @@ def fence(job_id: str) -> Transition[bool]:
 
 
 def fail_job(job_id: str, code: str, detail: str) -> Transition[bool]:
-    """→ whether this ended it; a job that has ended or is being canceled does so on its own."""
+    """The upload broke off. → whether this ended the job; one that is sealed or has ended stays as it is."""
     return Transition("fail_job", (job_id, code, detail), bool)
 
 

@@ -126,7 +126,7 @@ class LedgerModel:
 
     def fail(self, job_id: str, code: str) -> bool:
         job = self.jobs.get(job_id)
-        if job is None or job.state.ended or job.state is JobState.CANCELING:
+        if job is None or job.state is not JobState.UPLOADING:
             return False
         self._fail(job, code)
         return True

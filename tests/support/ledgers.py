@@ -77,12 +77,17 @@ class House:
     def append(self, job: NewJob, *rows: int) -> int:
         return self.ask(self.gateway.append_chunks, job.id, job.key, rows)
 
-    def submit(self, *rows: int, **fields: Any) -> str:  # Any: fields of NewJob
-        """A whole job, of chunks with so many rows. → its id"""
+    def upload(self, *rows: int, **fields: Any) -> str:  # Any: fields of NewJob
+        """A job whose rows still come in, of chunks with so many rows. → its id"""
         job = self.open(**fields)
         self.append(job, *rows)
-        self.ask(self.gateway.seal, job.id)
         return job.id
+
+    def submit(self, *rows: int, **fields: Any) -> str:  # Any: fields of NewJob
+        """A whole job, of chunks with so many rows. → its id"""
+        job_id = self.upload(*rows, **fields)
+        self.ask(self.gateway.seal, job_id)
+        return job_id
 
     def read(self, job_id: str) -> JobRecord:
         return self.ask(self.gateway.read, job_id)

@@ -11,9 +11,10 @@ from typing import Any, TypeAlias
 
 import httpx
 import pytest
+from redis.exceptions import ConnectionError as ConnectionBroke
 
 from api.gateway import Gateway
-from shared.ledger import JobState
+from shared.ledger import JobRecord, JobState
 from shared.payloads import rows_path
 from shared.tables import read_ipc
 from tests.unit.gateway_fakes import FakeRedis, running_gateway, until
@@ -312,6 +313,47 @@ async def test_a_key_whose_first_body_is_still_coming_is_in_progress(stage: Stag
     assert (await post(http, slow(), AS_CSV | KEY)).status_code == 202
     assert (answers[0].status_code, answers[0].json()["error"]) == (409, "idempotency_in_progress")
     assert int(answers[0].headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+async def test_a_job_whose_sealing_was_not_heard_of_is_the_same_job_when_it_is_sent_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    gateway, http = stage
+    seal = gateway.ledger.seal
+
+    async def sealed_unheard(job_id: str, **options: Any) -> JobRecord:
+        await seal(job_id, **options)
+        raise ConnectionBroke("it broke before the answer")
+
+    async def send() -> httpx.Response:
+        if kind == "csv":
+            return await post(http, CSV, AS_CSV | KEY)
+        return await http.post("/jobs", json=submission(5), headers=KEY)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(gateway.ledger, "seal", sealed_unheard)
+        assert (await send()).status_code == 503
+    again = await send()
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")
+    await run_chunks(gateway, again.json()["id"])
+    assert (await job_of(http, again))["rows_succeeded"] == 5
+
+
+async def test_a_key_whose_gateway_died_before_it_sealed_the_job_is_in_progress_and_not_accepted(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, http = stage
+
+    async def unreachable(*_: object, **_options: object) -> None:
+        raise ConnectionBroke("it is gone")
+
+    with monkeypatch.context() as gone:
+        gone.setattr(gateway.ledger, "seal", unreachable)
+        gone.setattr(gateway.ledger, "fail_job", unreachable)
+        assert (await post(http, CSV, AS_CSV | KEY)).status_code == 503
+    again = await post(http, CSV, AS_CSV | KEY)
+    assert (again.status_code, again.json()["error"]) == (409, "idempotency_in_progress")
 
 
 async def test_json_jobs_obey_the_key_too(stage: Stage) -> None:

@@ -157,7 +157,7 @@ def test_priority_is_a_weight(house: House) -> None:
 
 
 def test_a_job_that_failed_takes_no_commit(house: House) -> None:
-    job_id = house.submit(10, 10)
+    job_id = house.upload(10, 10)
     held = house.claim()
     assert house.ask(house.gateway.fail_job, job_id, "too_many_errors", "more than allowed")
     assert not house.ask(house.gateway.fail_job, job_id, "again", "")
@@ -175,7 +175,7 @@ def test_a_commit_rings_while_anything_is_ready(house: House) -> None:
 
 
 def test_work_that_comes_too_late_still_rings_for_others(house: House) -> None:
-    canceled = house.submit(10, 10)
+    canceled = house.upload(10, 10)
     late, later = house.claim(), house.claim()
     house.ask(house.gateway.fail_job, canceled, "internal_error", "")
     house.submit(10)
@@ -195,7 +195,7 @@ def test_an_upload_rings_once_for_each_chunk_but_not_for_thousands(house: House)
 
 
 def test_what_runs_of_a_failed_job_is_let_go(house: House, clients: Clients) -> None:
-    job_id = house.submit(10, 10, 10)
+    job_id = house.upload(10, 10, 10)
     committing, handing_back = house.claim(), house.claim()
     House(clients, lease_s=0).claim()
     house.ask(house.gateway.fail_job, job_id, "internal_error", "")

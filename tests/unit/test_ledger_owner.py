@@ -225,7 +225,7 @@ def test_a_deleted_job_leaves_nothing(house: House, clients: Clients) -> None:
 def test_a_commit_after_its_job_was_deleted_is_lost_and_brings_nothing_back(
     house: House, clients: Clients
 ) -> None:
-    job_id = house.submit(10)
+    job_id = house.upload(10)
     held = House(clients, lease_s=0).claim()
     house.ask(house.gateway.fail_job, job_id, "internal_error", "")
     house.ask(house.gateway.delete, job_id)
