@@ -82,8 +82,9 @@ class WorkerProcess:
         store = open_payloads(self._settings)
         self._heartbeat.start()
         self._write_id()
+        ledger = self._start_reconciler(store)  # loading takes long, and what a dead worker held waits
         self._holdings.load(repository, self._settings)
-        self._start_lanes(store)
+        self._start_lanes(ledger, store)
         self._heartbeat.become(WorkerState.SERVING)
         log.info("worker_serving", worker=self._id, models=sorted(self._holdings.predictors))
 
@@ -126,7 +127,19 @@ class WorkerProcess:
                 return True
         return False
 
-    def _start_lanes(self, store: PayloadStore) -> None:
+    def _start_reconciler(self, store: PayloadStore) -> Ledger:
+        ledger = Ledger(
+            self._client,
+            self._ring,
+            worker=self._id,
+            lease_s=self._settings.lease_s,
+            max_attempts=self._settings.max_attempts,
+        )
+        self._reconciler = Reconciler(self._client, ledger, store, self._ring, self._id, slots=CHUNK_THREADS)
+        self._reconciler.start()
+        return ledger
+
+    def _start_lanes(self, ledger: Ledger, store: PayloadStore) -> None:
         settings, predictors = self._settings, self._holdings.predictors
         max_rows = {key: predictor.spec.batching.max_rows for key, predictor in predictors.items()}
         self._engine = Engine(
@@ -137,17 +150,8 @@ class WorkerProcess:
             max_attempts=settings.max_attempts,
             on_crash=self._crash,
         )
-        ledger = Ledger(
-            self._client,
-            self._ring,
-            worker=self._id,
-            lease_s=settings.lease_s,
-            max_attempts=settings.max_attempts,
-        )
         self._runner = ChunkRunner(ledger, store, self._engine, predictors, lease_s=settings.lease_s)
-        self._reconciler = Reconciler(self._client, ledger, store, self._ring, self._id, slots=CHUNK_THREADS)
         self._engine.start()
-        self._reconciler.start()
         if settings.webhook_keys():
             self._webhooks = Webhooks(ledger, settings)
             self._webhooks.start()

@@ -19,8 +19,8 @@ from shared.workers import WorkerRecord, from_hash
 
 log = structlog.get_logger(__name__)
 
-EVERY_S = 1.5
-LOCK_MS = 5000
+EVERY_S = 1.0
+LOCK_MS = 3000
 
 
 def missing_doorbells(ready: int, slots: int, queued: int) -> int:

@@ -45,6 +45,8 @@ from shared.ledger.transitions import Transition
 T = TypeVar("T")
 
 _IN_MEMORY = Durability()
+SILENT_GRACE_S = 2.0
+"""How long a worker without a heartbeat may still renew: a server that comes back has forgotten them all."""
 MOST_RINGS = 8
 """Doorbells that one submission rings at most; commits and the reconciler ring the rest."""
 
@@ -236,13 +238,21 @@ class Ledger:
     """The ledger for threads. Methods raise redis.exceptions.RedisError where the server does not answer."""
 
     def __init__(
-        self, client: redis.Redis, ring: Ring, *, worker: str, lease_s: float, max_attempts: int
+        self,
+        client: redis.Redis,
+        ring: Ring,
+        *,
+        worker: str,
+        lease_s: float,
+        max_attempts: int,
+        grace_s: float = SILENT_GRACE_S,
     ) -> None:
         self._client = client
         self._ring = ring
         self._worker = worker
         self._lease_ms = round(lease_s * 1000)
         self._max_attempts = max_attempts
+        self._grace_ms = round(grace_s * 1000)
 
     def claim(self, key: ModelKey) -> Claim | None:
         """The next chunk of a model version, or None where nothing is ready."""
@@ -279,8 +289,8 @@ class Ledger:
             self._ring(key, 1)
 
     def expire(self) -> list[str]:
-        """Bring back what expired leases held. → jobs whose upload broke off."""
-        return self._run(transitions.expire())
+        """Bring back what expired leases and dead workers held. → jobs whose upload broke off."""
+        return self._run(transitions.expire(grace_ms=self._grace_ms))
 
     def retire(self) -> list[str]:
         """End the retention of jobs whose time has come. → those jobs; their data may go.

@@ -46,6 +46,7 @@ _NAMES = msgspec.json.encode(
         "idempotency": keys.idempotency("{}"),
         "webhook": keys.job_webhook("{}"),
         "webhooks": keys.webhooks(),
+        "worker": keys.worker("{}"),
     }
 )
 
@@ -175,9 +176,12 @@ def hand_back(key: ModelKey, held: Claim, *, at_fault: bool) -> Transition[bool]
     return Transition("hand_back", (held.job_id, held.index, held.token, int(at_fault), key), bool)
 
 
-def expire(*, most: int = 1000) -> Transition[list[str]]:
-    """Bring back what expired leases held. → jobs whose upload broke off."""
-    return Transition("expire", (most,), lambda answer: [job_id.decode() for job_id in answer])
+def expire(*, grace_ms: int, most: int = 1000) -> Transition[list[str]]:
+    """Bring back what expired leases held; those of a worker without a heartbeat expire after the grace.
+
+    → jobs whose upload broke off.
+    """
+    return Transition("expire", (most, grace_ms), lambda answer: [job_id.decode() for job_id in answer])
 
 
 def cancel(job_id: str) -> Transition[JobState]:

@@ -1,7 +1,7 @@
 """The ledger in plain Python: what each transition promises, with neither Redis nor a clock.
 
-A lease is `brief` (over at the next `expire`) or it lasts. Of one model version; ids and tokens come from
-outside.
+A lease is `brief` (over at the next `expire`) or it lasts, unless its worker is dead by then. Of one model
+version; ids and tokens come from outside.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Chunk:
     token: str = ""  # while it is leased, and once it is done
     failed: int = 0
     brief: bool = False
+    worker: str = ""  # whose lease it is
 
 
 @dataclass
@@ -75,6 +76,7 @@ class LedgerModel:
         self.jobs: dict[str, Job] = {}
         self.line: dict[str, float] = {}  # jobs that may be claimed from, by tag
         self.keys: dict[str, Reservation] = {}
+        self.dead: set[str] = set()  # workers without a heartbeat
         self.expired: set[str] = set()
         self.expiring: set[str] = set()  # ended, or retired and not yet removed
         self._orphans: dict[Lease, bool] = {}  # leases of forgotten jobs; whether they are brief
@@ -185,7 +187,7 @@ class LedgerModel:
 
     # A worker
 
-    def claim(self, token: str, *, brief: bool) -> Claim | None:
+    def claim(self, token: str, *, worker: str, brief: bool) -> Claim | None:
         while self.line:
             job_id = min(self.line, key=lambda candidate: (self.line[candidate], candidate))
             job = self.jobs[job_id]
@@ -194,6 +196,7 @@ class LedgerModel:
             self._charge(job, chunk.rows / (job.priority + 1))
             if chunk.attempts < self._max_attempts:
                 chunk.state, chunk.token, chunk.brief = ChunkState.LEASED, token, brief
+                chunk.worker = worker
                 chunk.attempts += 1
                 job.started = True
                 if job.state is JobState.QUEUED:
@@ -238,7 +241,7 @@ class LedgerModel:
         interrupted = {job_id for job_id in self.uploads() if self.jobs[job_id].brief}
         for job_id in interrupted:
             self._fail(self.jobs[job_id], "upload_interrupted")
-        for job, chunk in list(self._brief_chunks()):
+        for job, chunk in list(self._lost_chunks()):
             self._release(job, chunk)
         return interrupted
 
@@ -252,10 +255,10 @@ class LedgerModel:
 
     # What they share
 
-    def _brief_chunks(self) -> Iterator[tuple[Job, Chunk]]:
+    def _lost_chunks(self) -> Iterator[tuple[Job, Chunk]]:
         for job in self.jobs.values():
             for chunk in job.chunks:
-                if chunk.state is ChunkState.LEASED and chunk.brief:
+                if chunk.state is ChunkState.LEASED and (chunk.brief or chunk.worker in self.dead):
                     yield job, chunk
 
     def _queue(self, job: Job) -> None:

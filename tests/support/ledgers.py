@@ -10,6 +10,7 @@ import fakeredis
 import redis
 import redis.asyncio
 
+from shared import keys
 from shared.keys import ModelKey, model_key
 from shared.ledger import AsyncLedger, ChunkRecord, Claim, JobRecord, Ledger, NewJob, Outcome, new_job_id
 
@@ -50,15 +51,33 @@ class Clients:
         self._runner.close()
 
 
+def beat(client: redis.Redis, worker: str) -> None:
+    """Let a worker count as alive."""
+    client.hset(keys.worker(worker), "record", "{}")
+
+
 class House:
     """A gateway's and a worker's ledger on one server, and the doorbells that they rang."""
 
-    def __init__(self, clients: Clients, *, lease_s: float = NEVER_S, max_attempts: int = 3) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        *,
+        lease_s: float = NEVER_S,
+        max_attempts: int = 3,
+        worker: str = "w:1",
+        grace_s: float = NEVER_S,
+    ) -> None:
         self.clients = clients
         self.rung: list[tuple[ModelKey, int]] = []
         self.gateway = AsyncLedger(clients.gateway, self._ring, lease_s=lease_s)
         self.worker = Ledger(
-            clients.threads, self._ring, worker="w:1", lease_s=lease_s, max_attempts=max_attempts
+            clients.threads,
+            self._ring,
+            worker=worker,
+            lease_s=lease_s,
+            max_attempts=max_attempts,
+            grace_s=grace_s,
         )
 
     def _ring(self, key: ModelKey, count: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from shared import keys
 from shared.errors import JobNotFound
 from shared.ledger import ChunkState, JobState, Outcome
-from tests.support.ledgers import IRIS, Clients, House
+from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
 
 
 def test_a_job_exists_before_its_rows_do(house: House) -> None:
@@ -68,6 +68,38 @@ def test_an_expired_lease_brings_its_chunk_back_and_fences_the_late_worker(clien
     assert house.commit(late) is Outcome.LOST
     assert house.commit(current) is Outcome.COMMITTED
     assert house.chunks(job_id)[0].token == current.token
+
+
+def test_a_dead_workers_lease_ends_long_before_its_time_and_fences_it(clients: Clients) -> None:
+    house = House(clients, grace_s=0)
+    beat(clients.threads, "w:1")
+    job_id = house.submit(10)
+    dead = house.claim()
+    house.worker.expire()
+    assert house.worker.claim(IRIS) is None
+    clients.threads.delete(keys.worker("w:1"))
+    house.worker.expire()
+    current = house.claim()
+    assert (current.index, current.attempt) == (dead.index, 2)
+    assert house.commit(dead) is Outcome.LOST
+    assert house.commit(current) is Outcome.COMMITTED
+    assert house.read(job_id).rows_succeeded == 10
+
+
+def test_a_worker_that_was_only_not_heard_keeps_its_lease_by_renewing_it(clients: Clients) -> None:
+    house = House(clients, grace_s=NEVER_S / 2)
+    house.submit(10)
+    held = house.claim()
+
+    def lease_ends_ms() -> float:
+        return clients.threads.zscore(keys.leases(), f"{held.job_id}:{held.index}:{held.token}") or 0.0
+
+    given_ms = lease_ends_ms()
+    house.worker.expire()
+    left_ms = lease_ends_ms()
+    assert house.worker.renew(held)
+    assert left_ms < given_ms <= lease_ends_ms()
+    assert house.commit(held) is Outcome.COMMITTED
 
 
 def test_a_renewed_lease_does_not_expire(house: House) -> None:

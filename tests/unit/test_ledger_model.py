@@ -21,13 +21,14 @@ from shared.errors import JobExpired, JobNotFound
 from shared.ledger import ChunkRecord, ChunkState, Claim, JobRecord, JobState, NewJob, Reservation, new_job_id
 from shared.ledger.records import chunks_from_hash, job_from_hash
 from tests.support.ledger_model import LedgerModel
-from tests.support.ledgers import IRIS, NEVER_S, Clients, House
+from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
 
 MOST_JOBS = 5
 STEPS = 40
 MAX_ATTEMPTS = 2
 NAMES = ["", "key-1", "key-2"]
 ROWS = st.lists(st.integers(1, 100), max_size=6)
+WORKERS = ["w:1", "w:2"]
 BRIEF = st.sampled_from([False, False, False, True])
 PICK = st.integers(0, 59)
 
@@ -39,16 +40,28 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         clients.threads.flushdb()
         self._redis = clients.threads
-        self._lasting = House(clients, max_attempts=MAX_ATTEMPTS)
-        self._brief = House(clients, lease_s=0, max_attempts=MAX_ATTEMPTS)
+        self._houses = {
+            (worker, brief): House(
+                clients,
+                lease_s=0 if brief else NEVER_S,
+                max_attempts=MAX_ATTEMPTS,
+                worker=worker,
+                grace_s=0,
+            )
+            for worker in WORKERS
+            for brief in (False, True)
+        }
+        self._lasting = self._houses["w:1", False]
+        for worker in WORKERS:
+            beat(self._redis, worker)
         self._model = LedgerModel(MAX_ATTEMPTS)
         self._opened: list[str] = []
         self._claimed: list[Claim] = []
         self._ended: dict[str, JobState] = {}
         self._level: dict[tuple[str, str], float] = {}  # what two jobs in line differed by when they met
 
-    def _house(self, brief: bool) -> House:
-        house = self._brief if brief else self._lasting
+    def _house(self, brief: bool, worker: str = "w:1") -> House:
+        house = self._houses[worker, brief]
         house.rung.clear()
         return house
 
@@ -146,10 +159,10 @@ class LedgerMachine(RuleBasedStateMachine):
         assert bound == self._model.bind(name, job_id, "sha")
 
     @precondition(lambda self: self._model.jobs)
-    @rule(brief=st.booleans(), most=st.integers(1, 6))
-    def claim(self, brief: bool, most: int) -> None:
+    @rule(brief=st.booleans(), most=st.integers(1, 6), worker=st.sampled_from(WORKERS))
+    def claim(self, brief: bool, most: int, worker: str) -> None:
         for _ in range(most):
-            self._claim(brief)
+            self._claim(brief, worker)
 
     @precondition(lambda self: self._model.jobs)
     @rule(most=st.integers(1, 6))
@@ -159,9 +172,9 @@ class LedgerMachine(RuleBasedStateMachine):
             if held:
                 self._commit(held, 0.0)
 
-    def _claim(self, brief: bool) -> Claim | None:
-        held = self._house(brief).worker.claim(IRIS)
-        assert held == self._model.claim(held.token if held else "", brief=brief)
+    def _claim(self, brief: bool, worker: str = "w:1") -> Claim | None:
+        held = self._house(brief, worker).worker.claim(IRIS)
+        assert held == self._model.claim(held.token if held else "", worker=worker, brief=brief)
         self._claimed += [held] if held else []
         return held
 
@@ -193,6 +206,19 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def expire(self) -> None:
         assert set(self._lasting.worker.expire()) == self._model.expire()
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def die(self, worker: str) -> None:
+        self._redis.delete(keys.worker(worker))
+        self._model.dead.add(worker)
+
+    @precondition(lambda self: self._model.dead)
+    @rule()
+    def start_again(self) -> None:
+        """As the same worker does that was merely not heard for a while."""
+        worker = min(self._model.dead)
+        beat(self._redis, worker)
+        self._model.dead.remove(worker)
 
     @precondition(lambda self: self._model.expiring)
     @rule()

@@ -1,16 +1,40 @@
--- Leases that ran out: their chunks are ready again, and uploads that broke off fail.
--- ARGV: names, most leases to look at → {job ids whose upload was interrupted, …}
-local interrupted = {}
+-- Leases that ran out: their chunks are ready again, and uploads that broke off fail. A lease whose worker has no
+-- heartbeat runs out after the grace: a worker that lives, and was only not heard, renews it before that.
+-- ARGV: names, most leases to look at, grace_ms → {job ids whose upload was interrupted, …}
+local most, grace_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local interrupted, heard = {}, {}
 
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', names.leases, '-inf', now_ms(), 'LIMIT', 0, tonumber(ARGV[2]))) do
-  redis.call('ZREM', names.leases, name) -- also where its job was forgotten meanwhile
-  local id, index, token = string.match(name, '^([^:]+):([^:]+):(.*)$')
-  local chunk = held_chunk(id, index, token)
-  if chunk then
-    release(id, index, chunk)
-  elseif redis.call('HGET', key_of('job', id), 'upload_token') == token then
-    fail(id, 'upload_interrupted', 'The upload broke off before its end.')
-    table.insert(interrupted, id)
+local function parts(name)
+  return string.match(name, '^([^:]+):([^:]+):(.*)$')
+end
+
+local function silent(worker)
+  if heard[worker] == nil then heard[worker] = redis.call('EXISTS', key_of('worker', worker)) == 1 end
+  return not heard[worker]
+end
+
+local function shorten_leases_of_silent_workers()
+  local over = now_ms() + grace_ms
+  for _, name in ipairs(redis.call('ZRANGE', names.leases, 0, most - 1)) do
+    local chunk = held_chunk(parts(name))
+    if chunk and silent(chunk.worker) then redis.call('ZADD', names.leases, 'LT', over, name) end
   end
 end
+
+local function end_leases_that_ran_out()
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', names.leases, '-inf', now_ms(), 'LIMIT', 0, most)) do
+    redis.call('ZREM', names.leases, name) -- also where its job was forgotten meanwhile
+    local id, index, token = parts(name)
+    local chunk = held_chunk(id, index, token)
+    if chunk then
+      release(id, index, chunk)
+    elseif redis.call('HGET', key_of('job', id), 'upload_token') == token then
+      fail(id, 'upload_interrupted', 'The upload broke off before its end.')
+      table.insert(interrupted, id)
+    end
+  end
+end
+
+shorten_leases_of_silent_workers()
+end_leases_that_ran_out()
 return interrupted
