@@ -14,11 +14,14 @@ import msgspec
 import pyarrow as pa
 from msgspec import Meta
 
+from api.row_texts import RowTexts, row_texts
 from api.uploads.cutting import Chunk, Cutter
 from api.uploads.decoding import Meter, unpacked
 from api.uploads.formats import Packing
 from api.uploads.ndjson import rows_of_json
+from api.uploads.options import kept_columns
 from api.uploads.reading import Tally
+from api.uploads.rows import Rows
 from api.validation import RowValidator, Values
 from shared.errors import InvalidInput, Problem
 from shared.specs import ModelSpec
@@ -27,6 +30,7 @@ from shared.tables import batch_of_values
 SLICE_ROWS = 1000
 
 Tag = Annotated[str, Meta(min_length=1, max_length=64)]
+Column = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -51,6 +55,20 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ) = None
     webhook_url: Annotated[str, Meta(description="Where the job's end is told")] = ""
     validate_only: Annotated[bool, Meta(description="Check every row, run nothing, leave no job")] = False
+    keep_columns: Annotated[
+        list[Column],
+        Meta(
+            max_length=50, description="Named fields of the rows, inputs or not, that come back in the result"
+        ),
+    ] = []
+    id_column: Annotated[
+        str, Meta(max_length=200, description="The field that names a row; it comes back too")
+    ] = ""
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Every field that comes back, the id first."""
+        return kept_columns(self.id_column, self.keep_columns)
 
 
 _decoder = msgspec.json.Decoder(Submission)
@@ -79,14 +97,15 @@ def read_submission(body: bytes) -> Submission:
 
 
 def chunks_of(
-    validator: RowValidator, inputs: Sequence[msgspec.Raw], *, chunk_rows: int, chunk_bytes: int
+    validator: RowValidator, submission: Submission, *, chunk_rows: int, chunk_bytes: int
 ) -> list[Chunk]:
     """All rows, validated, in chunks of at most so many rows and about so many bytes.
 
     Raises InvalidInput, naming row and field.
     """
+    rows = row_texts(validator.spec, submission.inputs, submission.kept)
     cutter = Cutter(chunk_rows=chunk_rows, chunk_bytes=chunk_bytes)
-    chunks = [chunk for batch in _batches(validator, inputs) for chunk in cutter.add(batch)]
+    chunks = [chunk for batch in _batches(validator, rows) for chunk in cutter.add(batch)]
     return [*chunks, *cutter.rest()]
 
 
@@ -96,18 +115,27 @@ def chunks_of_values(spec: ModelSpec, values: Values, *, chunk_rows: int, chunk_
     return [*cutter.add(batch_of_values(spec, values)), *cutter.rest()]
 
 
-def examine(validator: RowValidator, inputs: Sequence[msgspec.Raw]) -> Tally:
-    """What there is to say of the rows, without a job."""
+def examine(validator: RowValidator, submission: Submission) -> Tally:
+    """What there is to say of the rows, without a job. Raises InvalidInput where they are no job's at all."""
+    rows = row_texts(validator.spec, submission.inputs, submission.kept)
     tally = Tally()
-    for first in range(0, len(inputs), SLICE_ROWS):
-        tally.add(rows_of_json(validator, [bytes(row) for row in inputs[first : first + SLICE_ROWS]]))
+    for first in range(0, len(rows.texts), SLICE_ROWS):
+        tally.add(rows_of_json(validator, [bytes(row) for row in rows.texts[first : first + SLICE_ROWS]]))
     return tally
 
 
-def _batches(validator: RowValidator, inputs: Sequence[msgspec.Raw]) -> Iterator[pa.RecordBatch]:
-    for first in range(0, len(inputs), SLICE_ROWS):
-        array = b"[%s]" % b",".join(map(bytes, inputs[first : first + SLICE_ROWS]))
-        yield batch_of_values(validator.spec, validator.read_rows(array, first))
+def _batches(validator: RowValidator, rows: RowTexts) -> Iterator[pa.RecordBatch]:
+    for first in range(0, len(rows.texts), SLICE_ROWS):
+        values = validator.read_rows(rows.joined(first, first + SLICE_ROWS), first)
+        batch = batch_of_values(validator.spec, values)
+        kept = [column.slice(first, batch.num_rows) for column in rows.kept.values()]
+        yield _with_kept(batch, validator.spec, list(rows.kept), kept) if kept else batch
+
+
+def _with_kept(
+    batch: pa.RecordBatch, spec: ModelSpec, names: Sequence[str], kept: Sequence[pa.Array]
+) -> pa.RecordBatch:
+    return Rows(batch.columns, pa.nulls(batch.num_rows, pa.string()), kept).batch(spec, names)
 
 
 def _invalid(reason: str, field: str | None) -> InvalidInput:

@@ -35,8 +35,7 @@ def texts(column: pa.Array) -> pa.StringArray:
     """Each value as JSON; what is missing, and what is not finite, is `null`."""
     kind = column.type
     if pa.types.is_floating(kind):
-        finite = pc.if_else(pc.is_finite(column), column, pa.scalar(None, kind))
-        found = finite.cast(pa.string())
+        found = _floats(pc.if_else(pc.is_finite(column), column, pa.scalar(None, kind)))
     elif pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
         found = column.cast(pa.string())
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -50,6 +49,15 @@ def texts(column: pa.Array) -> pa.StringArray:
     else:
         found = pa.array([_encode_any(value).decode() for value in column.to_pylist()], pa.string())
     return pc.fill_null(found, "null")
+
+
+def _floats(column: pa.Array) -> pa.StringArray:
+    """A whole one as `1.0`, as `/predict` has it: typed readers of JSON take `1` for another type."""
+    found = column.cast(pa.string())
+    if not pc.any(pc.equal(column, pc.floor(column)), min_count=0).as_py():
+        return found
+    bare = pc.match_substring_regex(found, r"^-?\d+$")
+    return pc.if_else(bare, pc.binary_join_element_wise(found, ".0", ""), found)
 
 
 def _quoted(column: pa.Array) -> pa.StringArray:

@@ -21,7 +21,7 @@ from api.answers import encode
 from api.errors import of_errors
 from api.gateway import Gateway
 from api.jobs.ownership import own_job
-from api.jobs.pieces import ENDED, failed_rows
+from api.jobs.pieces import ENDED, failed_rows, readable
 from api.jobs.views import moment
 from api.jobs.writers import in_threads
 from api.principals import Asker
@@ -70,7 +70,8 @@ async def manifest(job_id: str, request: Request, gateway: GatewayState, asker: 
     record = await own_job(gateway, asker, job_id)
     if not record.state.ended:
         raise ResultsNotReady(f"The job is {record.state}; its manifest is written once it has ended.")
-    ended = [chunk for chunk in await gateway.ledger.chunks(job_id) if chunk.state in ENDED]
+    chunks = readable(record, await gateway.ledger.chunks(job_id))
+    ended = [chunk for chunk in chunks if chunk.state in ENDED]
     about = _about(gateway, record) | {"versions": _versions(request.app.version)}
     parts = in_threads(_parts(gateway.payloads, about, record.id, ended))
     return StreamingResponse(parts, media_type="application/json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from shared.ledger import ChunkRecord, ChunkState
+from shared.ledger import ChunkRecord, ChunkState, JobRecord
 
 ENDED = (ChunkState.DONE, ChunkState.FAILED)
 
@@ -19,6 +19,11 @@ class Piece:
     stop: int
     first_row: int
     """Which row of the job the chunk begins with."""
+
+
+def readable(record: JobRecord, chunks: Sequence[ChunkRecord]) -> Sequence[ChunkRecord]:
+    """The chunks whose rows and results are kept: none of a job whose upload failed."""
+    return () if record.abandoned else chunks
 
 
 def pieces_of(chunks: Sequence[ChunkRecord], offset: int, limit: int | None) -> list[Piece]:

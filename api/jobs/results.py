@@ -14,7 +14,7 @@ from api.errors import of_errors
 from api.gateway import Gateway
 from api.jobs.formats import MEDIA_TYPES, Format, negotiated
 from api.jobs.ownership import own_job
-from api.jobs.pieces import failed_pieces_of, failed_rows, pieces_of
+from api.jobs.pieces import failed_pieces_of, failed_rows, pieces_of, readable
 from api.jobs.tables import ErrorTables, ResultTables
 from api.jobs.views import POLL_AFTER_S
 from api.jobs.writers import JsonWriter, error_objects, in_threads, result_objects, tabular, written
@@ -127,7 +127,7 @@ async def results(
     record = await own_job(gateway, asker, job_id)
     if record.state is not JobState.SUCCEEDED and not partial:
         raise _not_ready(record)
-    pieces = pieces_of(await gateway.ledger.chunks(job_id), offset, limit)
+    pieces = pieces_of(readable(record, await gateway.ledger.chunks(job_id)), offset, limit)
     tables = ResultTables(gateway.payloads, record, pieces, _spec(gateway, record))
 
     def parts() -> Iterator[bytes]:
@@ -158,7 +158,7 @@ async def errors(
     """The rows that have failed, at any time of a job's life. `offset` and `limit` count failed rows."""
     kind = negotiated(name, accept, ERROR_FORMATS)
     record = await own_job(gateway, asker, job_id)
-    chunks = await gateway.ledger.chunks(job_id)
+    chunks = readable(record, await gateway.ledger.chunks(job_id))
     tables = ErrorTables(gateway.payloads, record, failed_pieces_of(chunks, offset, limit))
 
     def parts() -> Iterator[bytes]:

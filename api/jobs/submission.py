@@ -90,7 +90,7 @@ async def _submit_json(asked: _Asked) -> Response:
     body, submission, servable = await asyncio.to_thread(_read, gateway, body, packing)
     terms = terms_of_submission(submission)
     if submission.validate_only:
-        return report_of(await asyncio.to_thread(examine, servable.validator, submission.inputs))
+        return report_of(await asyncio.to_thread(examine, servable.validator, submission))
     chunks = await asyncio.to_thread(_cut, gateway, servable, submission)
     record, replayed = await hand_over(
         gateway, asked.asker, servable, chunks, terms, key=asked.key, body=body
@@ -107,7 +107,7 @@ def _read(gateway: Gateway, body: bytes, packing: Packing) -> tuple[bytes, Submi
 def _cut(gateway: Gateway, servable: Servable, submission: Submission) -> list[Chunk]:
     return chunks_of(
         servable.validator,
-        submission.inputs,
+        submission,
         chunk_rows=gateway.chunk_rows(servable),
         chunk_bytes=gateway.settings.chunk_bytes,
     )

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from api.jobs.pieces import Piece
+from api.uploads.options import kept_columns
 from shared.ledger import ChunkState, JobRecord
 from shared.payloads import PayloadStore, result_path, rows_path
 from shared.specs import ModelSpec
@@ -26,11 +27,6 @@ from shared.tables import ERROR, KEEP, read_ipc, result_schema
 ROW = "row"
 ID = "id"
 _ERRORS = pa.schema([pa.field(ERROR, pa.string())])
-
-
-def kept_columns(record: JobRecord) -> tuple[str, ...]:
-    """The columns of the input that come back, the id column first."""
-    return tuple(dict.fromkeys(name for name in (record.id_column, *record.keep_columns) if name))
 
 
 def named_apart(kept: Sequence[str], taken: Sequence[str]) -> list[str]:
@@ -82,7 +78,7 @@ class ResultTables:
 
     @cached_property
     def _kept(self) -> list[pa.Field]:
-        wanted = [KEEP + name for name in kept_columns(self._record)]
+        wanted = [KEEP + name for name in kept_columns(self._record.id_column, self._record.keep_columns)]
         if not wanted or not self._pieces:
             return [pa.field(name, pa.string()) for name in wanted]
         return list(self._rows(self._pieces[0]).select(wanted).schema)

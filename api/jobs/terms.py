@@ -39,6 +39,8 @@ def terms_of_submission(submission: Submission) -> Terms:
         priority=submission.priority,
         budget=_budget(submission.max_errors),
         expires_in_s=submission.expires_in_s,
+        id_column=submission.id_column,
+        keep_columns=tuple(submission.keep_columns),
         webhook_url=submission.webhook_url,
     )
 

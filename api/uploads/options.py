@@ -94,7 +94,12 @@ class UploadOptions(BaseModel):
     @property
     def kept(self) -> tuple[str, ...]:
         """Every column that comes back, the id first."""
-        return tuple(dict.fromkeys((*([self.id_column] if self.id_column else ()), *self.keep_columns)))
+        return kept_columns(self.id_column, self.keep_columns)
+
+
+def kept_columns(id_column: str, keep_columns: Iterable[str]) -> tuple[str, ...]:
+    """The columns that come back, each once, the id first."""
+    return tuple(dict.fromkeys(name for name in (id_column, *keep_columns) if name))
 
 
 def read_options(pairs: Iterable[tuple[str, str]]) -> UploadOptions:

@@ -13,6 +13,8 @@ from shared.errors import JobExpired, JobNotFound
 from shared.keys import ModelKey, model_key
 
 _TOMBSTONE = b"expired"
+TOO_MANY_ERRORS = "too_many_errors"
+"""Why a job failed that is past its `max_errors`; the scripts say it."""
 
 
 class JobState(StrEnum):
@@ -97,6 +99,19 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> ModelKey:
         return model_key(self.model, self.version)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether its upload failed, so that nothing of its rows and results is kept.
+
+        A job that ran out of its error budget while its rows came in keeps them.
+        """
+        return (
+            self.state is JobState.FAILED
+            and self.rows_total is None
+            and self.error is not None
+            and self.error.code != TOO_MANY_ERRORS
+        )
 
     @property
     def rows_done(self) -> int:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.answers import encode
 from api.jobs.formats import Format, negotiated
 from api.jobs.json_texts import in_line, objects, texts
 from api.jobs.writers import JsonWriter, result_objects, tabular, written
@@ -120,6 +121,12 @@ def test_every_text_is_its_json(values: list[str | None]) -> None:
 def test_every_number_is_its_json_and_what_json_lacks_is_null(values: list[float | None]) -> None:
     found = [json.loads(text) for text in texts(pa.array(values, pa.float64())).to_pylist()]
     assert found == [v if v is not None and math.isfinite(v) else None for v in values]
+    assert all(isinstance(number, float) for number in found if number is not None)
+
+
+def test_numbers_are_written_as_predict_writes_them() -> None:
+    values = [1.0, -0.0, 0.1, 5.1, 1 / 3, 1e-5, 123456.0, 0.9999999999999999, None]
+    assert texts(pa.array(values, pa.float64())).to_pylist() == [encode(value).decode() for value in values]
 
 
 @given(

@@ -20,8 +20,9 @@ from api.jobs.events import HEARTBEAT, watched
 from api.jobs.listing import Cursor, read_cursor
 from shared import keys
 from shared.errors import InvalidInput
+from shared.ledger import NewJob, new_job_id
 from shared.payloads import rows_path
-from tests.unit.gateway_fakes import FakeRedis, until
+from tests.unit.gateway_fakes import IRIS_KEY, FakeRedis, until
 from tests.unit.job_stage import give_up_next, job_stage, run_chunks, stored_job, submission, worker_ledger
 
 Stage = tuple[Gateway, httpx.AsyncClient]
@@ -201,6 +202,23 @@ async def test_partial_results_are_the_chunks_that_have_ended(stage: Stage) -> N
     canceled = await http.get(link)
     assert (canceled.status_code, "partial" in canceled.json()["detail"]) == (409, True)
     assert (await http.get(link, params={"partial": True})).json() == partial
+
+
+async def test_of_a_job_whose_upload_failed_nothing_is_left_to_read_and_that_is_no_error(
+    stage: Stage,
+) -> None:
+    gateway, http = stage
+    new = NewJob(id=new_job_id(), model="iris", version="1.0.0", digest="d", owner="anonymous")
+    await gateway.ledger.open_job(new)
+    await gateway.ledger.append_chunks(new.id, new.key, [2, 2])
+    held = worker_ledger(gateway).claim(IRIS_KEY)
+    assert held is not None
+    worker_ledger(gateway).commit(IRIS_KEY, held, rows_succeeded=1, rows_failed=1)
+    await gateway.ledger.fail_job(new.id, "upload_interrupted", "The upload broke off before its end.")
+    for path in ("results?partial=true", "errors", "manifest"):
+        answer = await http.get(f"/jobs/{new.id}/{path}")
+        assert answer.status_code == 200, answer.text
+        assert [value for value in answer.json().values() if isinstance(value, list)] == [[]]
 
 
 async def test_failed_rows_are_read_by_themselves_at_any_time(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from api.doorbell import Doorbell
 from api.gateway import Gateway
 from api.jobs.pieces import pieces_of
 from api.principals import ANONYMOUS, Principal, principal
-from api.submissions import chunks_of, read_submission
+from api.submissions import Submission, chunks_of, read_submission
 from api.uploads.cutting import chunk_rows
 from api.validation import RowValidator
 from shared.errors import InvalidInput
@@ -145,7 +145,7 @@ async def test_while_redis_is_away_jobs_are_refused_with_a_time(
 
 
 def test_chunks_hold_all_rows_in_order_within_their_limits() -> None:
-    rows = [msgspec.Raw(b"[%d,1,1,1]" % (i % 10)) for i in range(2500)]
+    rows = Submission(model="iris", inputs=[msgspec.Raw(b"[%d,1,1,1]" % (i % 10)) for i in range(2500)])
     by_rows = chunks_of(iris, rows, chunk_rows=1000, chunk_bytes=10**9)
     by_bytes = chunks_of(iris, rows, chunk_rows=10**9, chunk_bytes=32_000)
     assert [chunk.rows for chunk in by_rows] == [1000, 1000, 500]

@@ -253,6 +253,14 @@ def test_kept_columns_come_along() -> None:
     assert (rows[0]["keep:id"], rows[0]["keep:petal_width"], rows[0]["error"]) == ("7", "1", None)
 
 
+def test_kept_values_of_ndjson_are_texts_whatever_their_types_from_line_to_line() -> None:
+    flower = {"sepal_length": 1, "sepal_width": 1, "petal_length": 1, "petal_width": 1}
+    values = [7, 7.5, "x", None, True, {"line": 2}, [1]]
+    lines = [json.dumps(flower | {"lot": value}).encode() for value in values]
+    rows, _ = read(b"\n".join(lines), Format.NDJSON, keep_columns=("lot",))
+    assert [row["keep:lot"] for row in rows] == ["7", "7.5", "x", None, "true", '{"line":2}', "[1]"]
+
+
 def test_values_may_hold_newlines_quotes_delimiters_and_nul() -> None:
     row = QUALITY_ROW | {"machine": '"a\n""b"",\x00"'}
     (found,), _ = csv(quality_csv(row), QUALITY)
