@@ -44,6 +44,8 @@ STATUS = {
     "not_durable": 503,
     "payload_unavailable": 503,
     "deadline_exceeded": 504,
+    "message_unreadable": 503,
+    "record_unreadable": 500,
     "internal_error": 500,
 }
 _OF_HTTP = {404: "not_found", 405: "method_not_allowed"}

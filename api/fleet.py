@@ -166,7 +166,7 @@ class FleetWatch:
         """
         # Any: redis-py's union of all that a sorted set may answer
         newest: Any = await self._client.zrevrange(keys.workers(), 0, MOST_WORKERS - 1)
-        ids: list[str] = [worker_id.decode() for worker_id in newest]
+        ids: list[str] = [worker_id.decode(errors="replace") for worker_id in newest]
         pipeline = self._client.pipeline(transaction=False)
         for worker_id in ids:
             pipeline.hgetall(keys.worker(worker_id))

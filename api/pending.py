@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import TypeAlias
 
-from shared.errors import TaktError, from_wire
+from shared.errors import MessageUnreadable, TaktError, from_wire
 from shared.keys import ModelKey
 from shared.messages import Answer, Column, OutputColumn, Reply
 
@@ -115,9 +115,7 @@ class Pending:
                 self.fail(waiting, from_wire(answer.failure.code, answer.failure.detail))
                 ended.append(waiting)
             elif len(waiting.answers) == len(waiting.parts):
-                self._close(waiting)
-                if not waiting.outcome.done():
-                    waiting.outcome.set_result(joined(waiting))
+                self._answer(waiting)
         return ended
 
     def fail(self, waiting: Waiting, error: Exception) -> None:
@@ -140,6 +138,16 @@ class Pending:
                 continue
             ended.append(waiting)
         return ended
+
+    def _answer(self, waiting: Waiting) -> None:
+        try:
+            answered = joined(waiting)
+        except ValueError:  # of two workers that do not agree on the outputs
+            self.fail(waiting, MessageUnreadable("The parts of the answer do not fit together."))
+            return
+        self._close(waiting)
+        if not waiting.outcome.done():
+            waiting.outcome.set_result(answered)
 
     def _close(self, waiting: Waiting) -> None:
         del self._waiting[waiting.id]

@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 
 from shared import keys
 from shared.connections import BLOCK_MS
-from shared.messages import FIELD, Reply, UnreadableMessage, decode_reply
+from shared.dead_letters import AsyncDeadLetters, Kind, Unreadable
+from shared.messages import FIELD, Reply, UnreadableMessage, decode_reply, refusal_of_reply
 from shared.server import check_server
 
 log = structlog.get_logger()
@@ -31,7 +32,9 @@ class ReplyStream:
     def __init__(self, client: Redis, gateway: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._clock = clock
+        self._gateway = gateway
         self._stream = keys.reply(gateway)
+        self._dead_letters = AsyncDeadLetters(client)
         self._read_to = b"0-0"
         self._tended_s = 0.0
         self.is_open = False
@@ -59,7 +62,11 @@ class ReplyStream:
         answer: Any = await self._client.xread(
             {self._stream: self._read_to}, count=MOST_ENTRIES, block=BLOCK_MS
         )
-        replies = [reply for _, entries in answer for reply in self._decoded(entries)]
+        replies: list[Reply] = []
+        for entry_id, fields in (entry for _, entries in answer for entry in entries):
+            if FIELD in fields:  # else it is a beat
+                replies += await self._replies(entry_id, fields[FIELD])
+            self._read_to = entry_id
         if self._clock() - self._tended_s >= TEND_EVERY_S:
             await self._tend()
         return replies
@@ -67,17 +74,17 @@ class ReplyStream:
     async def close(self) -> None:
         await self._client.delete(self._stream)
 
-    def _decoded(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[Reply]:
-        replies: list[Reply] = []
-        for entry_id, fields in entries:
-            self._read_to = entry_id
-            if FIELD not in fields:
-                continue  # a beat
-            try:
-                replies.append(decode_reply(fields[FIELD]))
-            except UnreadableMessage as error:
-                log.warning("reply_unreadable", error=str(error))
-        return replies
+    async def _replies(self, entry_id: bytes, data: bytes) -> list[Reply]:
+        """The reply, or in its place the refusal of those whom it was to answer, where it says so."""
+        try:
+            return [decode_reply(data)]
+        except UnreadableMessage as error:
+            reason = str(error)
+        log.error("reply_unreadable", entry_id=entry_id.decode(), reason=reason)
+        place = f"{self._gateway}/{entry_id.decode()}"
+        await self._dead_letters.set_aside(Unreadable(kind=Kind.REPLY, place=place, reason=reason, data=data))
+        refusal = refusal_of_reply(data, reason)
+        return [refusal] if refusal else []
 
     async def _tend(self) -> None:
         pipeline = self._client.pipeline(transaction=False)

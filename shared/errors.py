@@ -16,6 +16,7 @@
     │   ├── IdempotencyInProgress   the key's first body is still being read
     │   ├── UploadInterrupted       a body that ended, or stopped, before it was whole
     │   ├── ResultsNotReady         the job has not succeeded, so it has no complete results
+    │   ├── MessageUnreadable       another process could not read what crossed the queue
     │   ├── Overloaded              the queue is longer than the deadline allows
     │   ├── QueueUnavailable        Redis does not answer
     │   ├── NotDurable              the job was taken, but is not yet where TAKT_DURABILITY wants it
@@ -25,6 +26,7 @@
         ├── SpecError               a model.toml that says something wrong
         ├── ArtifactError           an artifact that is missing or is not the one that was built
         ├── PayloadError            a stored payload that cannot be read or written
+        ├── RecordUnreadable        a record of the ledger that is corrupt, or of a newer Takt
         └── UnsupportedServer       a Redis or Valkey too old for what Takt promises
 
 An error crosses the queue as `(code, detail)` and is raised on the other side as the same class. HTTP
@@ -144,6 +146,12 @@ class ResultsNotReady(TryLater):
     code = "results_not_ready"
 
 
+class MessageUnreadable(TryLater):
+    """The message was corrupt, or of a schema version that its receiver does not know; it was set aside."""
+
+    code = "message_unreadable"
+
+
 class Overloaded(TryLater):
     """More work is waiting than can be answered within the deadline."""
 
@@ -194,6 +202,12 @@ class PayloadError(OperatorError):
     """A stored payload cannot be read or written."""
 
     code = "payload_unavailable"
+
+
+class RecordUnreadable(OperatorError):
+    """The job's record cannot be read; it was set aside for an operator to look at."""
+
+    code = "record_unreadable"
 
 
 class UnsupportedServer(OperatorError):

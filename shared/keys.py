@@ -15,6 +15,8 @@ PREFIX = f"takt:{SCHEMA}"
 WORKER_GROUP = "workers"
 """The consumer group of every online stream."""
 
+_OFFLINE = "offline."
+
 ModelKey = NewType("ModelKey", str)
 """`{model}@{version}`: names what is served, everywhere outside HTTP paths."""
 
@@ -118,9 +120,24 @@ def reconciler_lock() -> str:
     return f"{PREFIX}:reconciler"
 
 
+def dead_letters() -> str:
+    """Stream: what could not be read, with the reason, see `shared/dead_letters.py`."""
+    return f"{PREFIX}:dead-letters"
+
+
+def dead_letter_mark(place: str) -> str:
+    """String with a TTL: what lay at this place was set aside already."""
+    return f"{PREFIX}:dead-letter:{place}"
+
+
 def offline_queue(key: ModelKey) -> str:
     """Celery queue (a list): doorbells of one model version."""
-    return f"offline.{key}"
+    return f"{_OFFLINE}{key}"
+
+
+def model_key_of_queue(queue: str) -> ModelKey:
+    """Whose doorbells lie in a queue of `offline_queue`."""
+    return ModelKey(queue.removeprefix(_OFFLINE))
 
 
 def idle_queue() -> str:
@@ -128,4 +145,4 @@ def idle_queue() -> str:
 
     An empty queue selection makes Celery consume its default queue instead.
     """
-    return "offline.none"
+    return f"{_OFFLINE}none"

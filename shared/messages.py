@@ -3,17 +3,24 @@
     gateway ── Entry ─▶ takt:online:{model}@{version} ─▶ engine ── Reply ─▶ takt:reply:{gateway} ─▶ gateway
 
 A message is an array whose first element is the schema version. Fields are only ever appended, with a
-default, so that a worker of schema N+1 reads what a gateway of schema N wrote. Clocks are not trusted: an
-entry carries the budget that remained when it was sent, and its stream id carries Redis' own time.
+default, so that a worker of schema N+1 reads what a gateway of schema N wrote, and fields that a worker does
+not know are passed over. What another schema version lays out otherwise still begins as here, so that whoever
+waits for a message that cannot be read is told. Clocks are not trusted: an entry carries the budget that
+remained when it was sent, and its stream id carries Redis' own time.
 """
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
+from shared.errors import MessageUnreadable
+
 SCHEMA: Final = 1
+"""What this process writes."""
+OLDEST: Final = 1
+"""The oldest schema version that it still reads."""
 
 FIELD: Final = b"m"
 """The one field of a stream entry that holds a message."""
@@ -68,9 +75,39 @@ class Reply(msgspec.Struct, array_like=True, frozen=True):
     answers: list[Answer]
 
 
+class _EntryHead(msgspec.Struct, array_like=True, frozen=True):
+    """What an entry of any schema version begins with."""
+
+    schema: int
+    gateway: str
+    id: int
+    part: int
+
+
+class _AnswerHead(msgspec.Struct, array_like=True, frozen=True):
+    id: int
+    part: int
+
+
+class _ReplyHead(msgspec.Struct, array_like=True, frozen=True):
+    """What a reply of any schema version begins with."""
+
+    schema: int
+    worker: str
+    batch_rows: int
+    batch_ms: float
+    predict_ms: float
+    answers: list[_AnswerHead]
+
+
+_Head = TypeVar("_Head", _EntryHead, _ReplyHead)
+
 _entry = msgspec.msgpack.Decoder(Entry)
 _reply = msgspec.msgpack.Decoder(Reply)
+_entry_head = msgspec.msgpack.Decoder(_EntryHead)
+_reply_head = msgspec.msgpack.Decoder(_ReplyHead)
 _encoder = msgspec.msgpack.Encoder()
+_MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class UnreadableMessage(ValueError):
@@ -85,10 +122,11 @@ def decode_entry(data: bytes) -> Entry:
     """Raises UnreadableMessage."""
     try:
         entry = _entry.decode(data)
-    except msgspec.MsgspecError as error:
-        raise UnreadableMessage(str(error)) from error
-    if entry.schema != SCHEMA:
-        raise UnreadableMessage(f"schema version {entry.schema}; this worker reads {SCHEMA}")
+    except _MALFORMED as error:
+        raise UnreadableMessage(_why(error, _head(_entry_head, data))) from error
+    _check_schema(entry.schema)
+    if entry.rows < 1 or entry.part < 0:
+        raise UnreadableMessage(f"an entry of {entry.rows} rows, part {entry.part}")
     return entry
 
 
@@ -96,8 +134,47 @@ def decode_reply(data: bytes) -> Reply:
     """Raises UnreadableMessage."""
     try:
         reply = _reply.decode(data)
-    except msgspec.MsgspecError as error:
-        raise UnreadableMessage(str(error)) from error
-    if reply.schema != SCHEMA:
-        raise UnreadableMessage(f"schema version {reply.schema}; this gateway reads {SCHEMA}")
+    except _MALFORMED as error:
+        raise UnreadableMessage(_why(error, _head(_reply_head, data))) from error
+    _check_schema(reply.schema)
+    if any((answer.columns is None) is (answer.failure is None) for answer in reply.answers):
+        raise UnreadableMessage("an answer with neither columns nor a failure, or with both")
     return reply
+
+
+def refusal_of_entry(data: bytes, reason: str) -> tuple[str, Answer] | None:
+    """The gateway of an entry that cannot be read, and what it is told; None where the entry does not say."""
+    head = _head(_entry_head, data)
+    return None if head is None else (head.gateway, _refused(head.id, head.part, reason))
+
+
+def refusal_of_reply(data: bytes, reason: str) -> Reply | None:
+    """What stands for a reply that cannot be read: its requests fail; None where it does not name them."""
+    head = _head(_reply_head, data)
+    if head is None:
+        return None
+    answers = [_refused(answer.id, answer.part, reason) for answer in head.answers]
+    return Reply(SCHEMA, head.worker, head.batch_rows, head.batch_ms, head.predict_ms, answers)
+
+
+def _refused(request: int, part: int, reason: str) -> Answer:
+    return Answer(request, part, 0.0, None, Failure(MessageUnreadable.code, reason))
+
+
+def _head(decoder: msgspec.msgpack.Decoder[_Head], data: bytes) -> _Head | None:
+    try:
+        return decoder.decode(data)
+    except _MALFORMED:
+        return None
+
+
+def _check_schema(schema: int) -> None:
+    if not OLDEST <= schema <= SCHEMA:
+        raise UnreadableMessage(f"schema version {schema}; {OLDEST} to {SCHEMA} are read here")
+
+
+def _why(error: Exception, head: _EntryHead | _ReplyHead | None) -> str:
+    """Another schema version explains more than the field at which it shows."""
+    if head is not None:
+        _check_schema(head.schema)
+    return str(error)

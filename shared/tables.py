@@ -138,11 +138,13 @@ def write_ipc(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> bytes:
 
 
 def read_ipc(data: bytes) -> pa.Table:
-    """Raises PayloadError where the bytes are not an Arrow IPC stream."""
+    """Raises PayloadError where the bytes are not an Arrow IPC stream, whole and as it was written."""
     try:
         with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
-            return reader.read_all()
-    except pa.ArrowException as error:
+            table = reader.read_all()
+        table.validate(full=True)  # what a bad disk made of an offset would be followed anywhere
+        return table
+    except (pa.ArrowException, OSError, EOFError) as error:
         raise PayloadError(f"a stored chunk is not readable: {error}") from error
 
 

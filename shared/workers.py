@@ -13,6 +13,8 @@ import msgspec
 from shared.keys import ModelKey
 
 SCHEMA = 1
+OLDEST = 1
+"""The oldest schema version that is still read."""
 _RECORD = b"record"
 
 
@@ -39,6 +41,10 @@ class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
     batch_rows: int = 0  # rows in them
     entry_rows: float = 0.0  # of an online entry, about, lately; 0: there was none
     slice_rows_per_s: float = 0.0  # of the slices of chunks, measured at warm-up and since; 0: not yet
+
+
+class _Head(msgspec.Struct):
+    schema: int = SCHEMA
 
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,10 +78,28 @@ def to_hash(record: WorkerRecord) -> dict[str, str]:
     }
 
 
+class UnreadableHeartbeat(ValueError):
+    """The heartbeat is corrupt, or of a schema version that this process does not know."""
+
+
 def from_hash(fields: Mapping[bytes, bytes]) -> WorkerRecord | None:
-    """The heartbeat, or None where there is none or where a newer worker writes another schema."""
+    """The heartbeat, or None where there is none, or none that can be read."""
     try:
-        record = msgspec.json.decode(fields[_RECORD], type=WorkerRecord)
-    except (KeyError, msgspec.MsgspecError):
+        return read_heartbeat(fields)
+    except UnreadableHeartbeat:
         return None
-    return record if record.schema == SCHEMA else None
+
+
+def read_heartbeat(fields: Mapping[bytes, bytes]) -> WorkerRecord | None:
+    """The heartbeat, or None where there is none. Raises UnreadableHeartbeat."""
+    if not fields:
+        return None
+    try:
+        schema = msgspec.json.decode(fields[_RECORD], type=_Head).schema
+        if not OLDEST <= schema <= SCHEMA:
+            raise UnreadableHeartbeat(f"schema version {schema}; {OLDEST} to {SCHEMA} are read here")
+        return msgspec.json.decode(fields[_RECORD], type=WorkerRecord)
+    except KeyError:
+        raise UnreadableHeartbeat("it holds no record") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableHeartbeat(str(error)) from None

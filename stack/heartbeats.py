@@ -20,7 +20,7 @@ def live_workers(client: redis.Redis) -> list[WorkerRecord]:
     ids: list[Any] = client.zrange(keys.workers(), 0, -1)
     pipeline = client.pipeline(transaction=False)
     for worker_id in ids:
-        pipeline.hgetall(keys.worker(worker_id.decode()))
+        pipeline.hgetall(keys.worker(worker_id.decode(errors="replace")))
     records = (from_hash(fields) for fields in pipeline.execute())
     return sorted((record for record in records if record is not None), key=lambda record: record.id)
 

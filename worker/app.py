@@ -10,7 +10,6 @@ from typing import Any
 import structlog
 from celery import Celery, bootsteps, signals
 from celery.worker import state as celery_state
-from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -18,17 +17,10 @@ from shared.doorbells import TASK, celery_settings
 from shared.keys import ModelKey, offline_queue
 from shared.logs import configure_logging
 from shared.settings import settings
+from worker.broker import BrokerConnection
 from worker.process import WorkerProcess
 
 log = structlog.get_logger(__name__)
-
-
-class BrokerConnection(Connection):
-    """Looks for its server every two seconds: kombu's pause grows to 30 s, with no doorbell heard."""
-
-    def ensure_connection(self, *args: Any, **options: Any) -> Any:  # Any: kombu's own
-        pauses = {"interval_start": 1, "interval_step": 1, "interval_max": 2}
-        return super().ensure_connection(*args, **options, **pauses)  # type: ignore[no-untyped-call]
 
 
 app = Celery("takt")

@@ -18,6 +18,8 @@ from redis.exceptions import RedisError
 
 from shared import tables
 from shared.columns import Columns, row_count, take
+from shared.connections import means_away
+from shared.dead_letters import DeadLetters, Kind, Unreadable
 from shared.errors import PayloadError
 from shared.keys import ModelKey
 from shared.ledger import Claim, Ledger, Outcome
@@ -100,6 +102,7 @@ class ChunkRunner:
         store: PayloadStore,
         engine: Slicer,
         predictors: dict[ModelKey, Predictor],
+        dead_letters: DeadLetters,
         *,
         lease_s: float,
     ) -> None:
@@ -107,6 +110,7 @@ class ChunkRunner:
         self._store = store
         self._engine = engine
         self._predictors = predictors
+        self._dead_letters = dead_letters
         self._lease_s = lease_s
         self._stopping = threading.Event()
         self._idle = threading.Condition()
@@ -139,6 +143,7 @@ class ChunkRunner:
             outcome = self._see_through(predictor, held)
         except PayloadError as error:
             chunk_log.error("chunk_unreadable", reason=error.detail)
+            self._set_aside(key, held, error.detail)
             self._ledger.hand_back(key, held, at_fault=True)
         else:
             chunk_log.info("chunk_ended", rows=held.rows, outcome=str(outcome))
@@ -176,9 +181,18 @@ class ChunkRunner:
 
     def _load(self, predictor: Predictor, held: Claim) -> ChunkWork:
         table = tables.read_ipc(self._store.get(rows_path(held.job_id, held.index)))
-        invalid, valid = part_rows(table)
-        columns = tables.columns_of_batch(predictor.spec, valid)
+        if table.num_rows != held.rows:
+            raise PayloadError(f"a stored chunk has {table.num_rows} rows, and should have {held.rows}")
+        try:
+            invalid, valid = part_rows(table)
+            columns = tables.columns_of_batch(predictor.spec, valid)
+        except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
+            raise PayloadError(f"a stored chunk is not of its model's inputs: {error}") from error
         return ChunkWork(predictor, f"{held.job_id}/{held.index}", columns, invalid)
+
+    def _set_aside(self, key: ModelKey, held: Claim, reason: str) -> None:
+        place = f"{held.job_id}/{held.index}"
+        self._dead_letters.set_aside(Unreadable(kind=Kind.CHUNK, place=place, model=key, reason=reason))
 
     def _renewed(self, held: Claim) -> bool:
         try:
@@ -200,6 +214,8 @@ class ChunkRunner:
                     first_error=failures.first,
                 )
             except RedisError as error:
+                if not means_away(error):
+                    raise
                 log.warning("commit_delayed", job_id=held.job_id, chunk=held.index, reason=str(error))
                 if self._stopping.wait(RETRY_S):
                     return Outcome.LOST

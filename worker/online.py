@@ -22,6 +22,7 @@ from redis.exceptions import ResponseError
 
 from shared import keys, messages
 from shared.connections import BLOCK_MS, TIMEOUT_S, connect
+from shared.dead_letters import DeadLetters, Kind, Unreadable
 from shared.keys import ModelKey
 from shared.messages import Answer, Reply, UnreadableMessage
 from worker.batches import Delivery
@@ -95,6 +96,7 @@ class OnlineLane:
         self._blocking_id: int | None = None
         self._next_batch = self._client.register_script((_SCRIPTS / "next_batch.lua").read_text())
         self._claim_stale = self._client.register_script((_SCRIPTS / "claim_stale.lua").read_text())
+        self._dead_letters = DeadLetters(self._client)
         self._clock_offset_ms = 0.0
         self.wake = Wake()
 
@@ -245,14 +247,25 @@ class OnlineLane:
 
     def _delivery(self, key: ModelKey, entry_id: bytes, fields: Any, deliveries: int) -> Delivery | None:
         by_name = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+        data: bytes = by_name.get(messages.FIELD, b"")
         try:
-            entry = messages.decode_entry(by_name[messages.FIELD])
-        except (KeyError, UnreadableMessage) as error:
-            log.error("entry_unreadable", model=key, entry_id=entry_id.decode(), reason=str(error))
-            self._client.xack(keys.online(key), keys.WORKER_GROUP, entry_id)
-            self._client.xdel(keys.online(key), entry_id)
+            return Delivery(key, entry_id, messages.decode_entry(data), deliveries)
+        except UnreadableMessage as error:
+            self._refuse(key, entry_id, data, str(error))
             return None
-        return Delivery(key, entry_id, entry, deliveries)
+
+    def _refuse(self, key: ModelKey, entry_id: bytes, data: bytes, reason: str) -> None:
+        """Set an entry aside that nobody here can read, and tell its gateway, where it says whose it is."""
+        place = f"{key}/{entry_id.decode()}"
+        log.error("entry_unreadable", model=key, entry_id=entry_id.decode(), reason=reason)
+        self._dead_letters.set_aside(
+            Unreadable(kind=Kind.ENTRY, place=place, model=key, reason=reason, data=data)
+        )
+        refusal = messages.refusal_of_entry(data, reason)
+        gateway_answers = {refusal[0]: [refusal[1]]} if refusal else {}
+        self.answer(
+            Finished(key, answers_to(gateway_answers, self._worker_id, BatchFacts(rows=1)), [entry_id])
+        )
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from shared import keys
 from shared.connections import connect
+from shared.dead_letters import DeadLetters
 from shared.doorbells import Ring
 from shared.keys import ModelKey
 from shared.ledger import Ledger
@@ -150,7 +151,9 @@ class WorkerProcess:
             max_attempts=settings.max_attempts,
             on_crash=self._crash,
         )
-        self._runner = ChunkRunner(ledger, store, self._engine, predictors, lease_s=settings.lease_s)
+        self._runner = ChunkRunner(
+            ledger, store, self._engine, predictors, DeadLetters(self._client), lease_s=settings.lease_s
+        )
         self._engine.start()
         if settings.webhook_keys():
             self._webhooks = Webhooks(ledger, settings)

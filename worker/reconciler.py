@@ -10,12 +10,13 @@ import structlog
 from redis.exceptions import RedisError
 
 from shared import keys
+from shared.dead_letters import DeadLetters, Kind, Unreadable
 from shared.doorbells import Ring
 from shared.errors import PayloadError
 from shared.keys import ModelKey
 from shared.ledger import Ledger
 from shared.payloads import PayloadStore
-from shared.workers import WorkerRecord, from_hash
+from shared.workers import UnreadableHeartbeat, WorkerRecord, read_heartbeat
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,7 @@ class Reconciler(threading.Thread):
         self._ring = ring
         self._worker_id = worker_id
         self._slots = slots
+        self._dead_letters = DeadLetters(client)
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -77,8 +79,9 @@ class Reconciler(threading.Thread):
             log.info("job_retired", job_id=job_id)
             if self._remove(job_id):
                 self._ledger.removed(job_id)
+        workers = self._live_workers()
         for key, ready in self._ledger.ready().items():
-            self._top_up(key, ready)
+            self._top_up(key, ready, self._slots * sum(worker.holds(key) for worker in workers))
 
     def _remove(self, job_id: str) -> bool:
         """→ whether the job's data is gone. If not, the end of its retention (again) brings it up."""
@@ -99,20 +102,28 @@ class Reconciler(threading.Thread):
         self._client.pexpire(name, LOCK_MS)
         return True
 
-    def _top_up(self, key: ModelKey, ready: int) -> None:
+    def _top_up(self, key: ModelKey, ready: int, slots: int) -> None:
         queue = keys.offline_queue(key)
-        slots = self._slots * sum(worker.holds(key) for worker in live_workers(self._client))
         missing = missing_doorbells(ready, slots, int(self._client.llen(queue)))
         if missing:
             log.info("doorbells_topped_up", model=key, ready=ready, rung=missing)
             self._ring(key, missing)
 
+    def _live_workers(self) -> list[WorkerRecord]:
+        """Every worker whose heartbeat is there; one that cannot be read is set aside."""
+        ids = cast(list[bytes], self._client.zrange(keys.workers(), 0, -1))
+        with self._client.pipeline(transaction=False) as pipe:
+            for worker_id in ids:
+                pipe.hgetall(keys.worker(worker_id.decode(errors="replace")))
+            records = [self._read(*found) for found in zip(ids, pipe.execute(), strict=True)]
+        return [record for record in records if record is not None]
 
-def live_workers(client: redis.Redis) -> list[WorkerRecord]:
-    """Every worker whose heartbeat is there."""
-    ids = cast(list[bytes], client.zrange(keys.workers(), 0, -1))
-    with client.pipeline(transaction=False) as pipe:
-        for worker_id in ids:
-            pipe.hgetall(keys.worker(worker_id.decode()))
-        records = [from_hash(fields) for fields in pipe.execute()]
-    return [record for record in records if record is not None]
+    def _read(self, worker_id: bytes, fields: dict[bytes, bytes]) -> WorkerRecord | None:
+        try:
+            return read_heartbeat(fields)
+        except UnreadableHeartbeat as error:
+            place, data = worker_id.decode(errors="replace"), fields.get(b"record", b"")
+            found = Unreadable(kind=Kind.HEARTBEAT, place=place, reason=str(error), data=data)
+            if self._dead_letters.set_aside(found):
+                log.error("heartbeat_unreadable", worker=place, reason=str(error))
+            return None

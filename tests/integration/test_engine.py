@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 import redis
 
-from shared import keys
+from shared import keys, messages
 from shared.columns import Array, Columns
+from shared.dead_letters import DeadLetters, Kind
 from tests.support.engines import (
     BAD,
     Caller,
@@ -299,3 +301,49 @@ class _Noting(Doubling):
 
 
 _STRING = {"name": "x", "type": "string", "example": "a"}
+
+
+def test_a_corrupt_entry_is_set_aside_and_its_neighbours_are_answered(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    double = predictor(Doubling())
+    before = caller.send(double, 1.0)
+    client.xadd(keys.online(double.key), {messages.FIELD: b"\xc1 no message"})
+    client.xadd(keys.online(double.key), {"nothing": "of a message"})
+    after = caller.send(double, 2.0)
+    with engine(server.url, double):
+        assert caller.values(before, after) == [2.0, 4.0]
+        eventually(lambda: settled(client, keys.online(double.key)))
+    letters = DeadLetters(client).newest(10)
+    assert [(letter.kind, letter.model, letter.data) for letter in letters] == [
+        (Kind.ENTRY, double.key, b""),
+        (Kind.ENTRY, double.key, b"\xc1 no message"),
+    ]
+
+
+def test_an_entry_of_an_unknown_version_is_refused_at_once_and_can_be_put_back(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    double = predictor(Doubling())
+    newer = msgspec.msgpack.encode([2, caller.name, 77, 0, "laid out otherwise"])
+    client.xadd(keys.online(double.key), {messages.FIELD: newer})
+    with engine(server.url, double):
+        [refused] = caller.wait_for(77)
+        assert refused.failure is not None
+        assert refused.failure.code == "message_unreadable"
+        assert "schema version 2" in refused.failure.detail
+        assert caller.values(caller.send(double, 3.0)) == [6.0]
+    [letter] = DeadLetters(client).newest(10)
+    assert letter.data == newer
+
+
+def test_an_unreadable_entry_of_a_dead_worker_is_set_aside_once(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    double = predictor(Doubling())
+    with_group(client, double)
+    client.xadd(keys.online(double.key), {messages.FIELD: b"\xc1"})
+    take_and_die(client, double)
+    with engine(server.url, double):
+        eventually(lambda: settled(client, keys.online(double.key)))
+    assert [letter.data for letter in DeadLetters(client).newest(10)] == [b"\xc1"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from api.link import Link
@@ -12,7 +13,7 @@ from api.online import OnlineLane
 from api.pending import Answered, ClientLeftError
 from shared import keys
 from shared.columns import encode_rows
-from shared.errors import DeadlineExceeded, PredictionFailed, QueueUnavailable
+from shared.errors import DeadlineExceeded, MessageUnreadable, PredictionFailed, QueueUnavailable
 from shared.messages import FIELD, SCHEMA, Answer, Entry, Failure, Reply, encode
 from tests.unit.gateway_fakes import IRIS, IRIS_KEY, IRIS_ROW, FakeClock, FakeRedis, FakeWorker, until
 
@@ -117,6 +118,33 @@ async def test_answers_to_unknown_requests_and_unreadable_ones_are_ignored(
     await written(lane, client, 1)
     await FakeWorker(client, IRIS).answer()
     assert (await outcome).columns[1] == [1.0]
+
+
+async def test_a_reply_of_a_newer_schema_fails_its_requests_at_once_and_is_set_aside(
+    lane: OnlineLane, client: FakeRedis
+) -> None:
+    one, other = submit(lane, 1.0), submit(lane, 2.0)
+    await written(lane, client, 2)
+    newer = msgspec.msgpack.encode([2, "w:1", 1, 0.0, 0.0, [[1, 0, {"laid": "out otherwise"}]]])
+    await client.xadd(keys.reply(lane.gateway), {FIELD: newer})
+    with pytest.raises(MessageUnreadable, match="schema version 2"):
+        await one
+    await FakeWorker(client, IRIS).answer()
+    assert (await other).columns[1] == [2.0]
+    [(_, letter)] = await client.xrange(keys.dead_letters())
+    assert (letter[b"kind"], letter[b"data"]) == (b"reply", newer)
+
+
+async def test_parts_of_an_answer_that_do_not_fit_together_fail_their_request(
+    lane: OnlineLane, client: FakeRedis
+) -> None:
+    many = submit(lane, *[1.0] * (IRIS.batching.max_rows + 1))
+    await written(lane, client, 2)
+    answers = [Answer(1, 0, 0.0, [["setosa"]]), Answer(1, 1, 0.0, [["setosa"], [1.0]])]
+    whole = Reply(SCHEMA, "w:1", 1, 0.0, 0.0, answers)
+    await client.xadd(keys.reply(lane.gateway), {FIELD: encode(whole)})
+    with pytest.raises(MessageUnreadable, match="do not fit"):
+        await many
 
 
 async def test_the_entry_says_what_remains_of_the_deadline(lane: OnlineLane, client: FakeRedis) -> None:
