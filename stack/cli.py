@@ -21,12 +21,14 @@ ModelsDir = Annotated[
     Path | None, typer.Option("--models-dir", help="The model repository. (default: models)")
 ]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Models; none named: all.")]
+Letters = Annotated[list[str], typer.Argument(metavar="ID...", help="Letters, as the list names them.")]
 AsJson = Annotated[bool, typer.Option("--json", help="A JSON document a line, for scripts.")]
 
 _DATA = Path(".takt")
 
 models = typer.Typer(no_args_is_help=True, help="The model repository: list, build, verify.")
 workers = typer.Typer(no_args_is_help=True, help="The workers that serve now.")
+dead_letters = typer.Typer(no_args_is_help=True, help="What could not be read and was set aside.")
 
 
 def in_words(command: Callable[P, R]) -> Callable[P, R]:
@@ -138,6 +140,46 @@ def list_workers(data: Data = _DATA, as_json: AsJson = False) -> None:
     from stack.workers import show_workers
 
     show_workers(data, as_json=as_json)
+
+
+@dead_letters.command("list")
+@in_words
+def list_dead_letters(
+    data: Data = _DATA,
+    most: Annotated[int, typer.Option("--most", min=1, help="So many, the newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """What was set aside, the newest first, on TAKT_REDIS_URL's queue, else on the local stack's."""
+    from stack.dead_letters import show_letters
+
+    show_letters(data, most, as_json=as_json)
+
+
+@dead_letters.command("show")
+@in_words
+def show_dead_letter(letter: str, data: Data = _DATA, as_json: AsJson = False) -> None:
+    """One letter with what is kept of its bytes."""
+    from stack.dead_letters import show_letter
+
+    show_letter(data, letter, as_json=as_json)
+
+
+@dead_letters.command("requeue")
+@in_words
+def requeue_dead_letters(letters: Letters, data: Data = _DATA) -> None:
+    """Put entries, doorbells and chunks back where they came from. Exits 1 where one cannot be."""
+    from stack.dead_letters import requeue
+
+    requeue(data, letters)
+
+
+@dead_letters.command("drop")
+@in_words
+def drop_dead_letters(letters: Letters, data: Data = _DATA) -> None:
+    """Forget letters."""
+    from stack.dead_letters import drop
+
+    drop(data, letters)
 
 
 def _exit_unless(good: bool) -> None:

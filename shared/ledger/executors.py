@@ -5,15 +5,17 @@ Both ring the doorbell where a transition left chunks ready; ringing needs Celer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
 
 from shared import keys
+from shared.dead_letters import AsyncDeadLetters
 from shared.doorbells import Ring
 from shared.durability import Durability, require_durable
+from shared.errors import RecordUnreadable
 from shared.keys import ModelKey
 from shared.ledger import transitions
 from shared.ledger.records import (
@@ -38,6 +40,7 @@ from shared.ledger.records import (
     job_head,
     new_token,
     standing,
+    unreadable_job,
     webhook_attempt,
 )
 from shared.ledger.transitions import Transition
@@ -63,6 +66,7 @@ class AsyncLedger:
         durability: Durability = _IN_MEMORY,
     ) -> None:
         self._client = client
+        self._dead_letters = AsyncDeadLetters(client)
         self._ring = ring
         self._lease_ms = round(lease_s * 1000)
         self._durability = durability
@@ -147,9 +151,14 @@ class AsyncLedger:
         return await self._run(transitions.fail_job(job_id, code, detail))
 
     async def read(self, job_id: str) -> JobRecord:
-        """Raises JobNotFound, and JobExpired where its retention is over."""
+        """Raises JobNotFound, JobExpired where its retention is over, and RecordUnreadable."""
         check_job_id(job_id)
-        return job_from_hash(job_id, await self._client.hgetall(keys.job(job_id)))
+        fields: Any = await self._client.hgetall(keys.job(job_id))
+        try:
+            return job_from_hash(job_id, fields)
+        except RecordUnreadable as error:
+            await self._dead_letters.set_aside(unreadable_job(job_id, fields, error))
+            raise
 
     async def newest(self, owner: str | None, *, before_ms: int | None, most: int) -> list[JobRecord]:
         """Jobs by their creation, newest first: of one owner, or of all; those created before a time."""
@@ -167,15 +176,26 @@ class AsyncLedger:
         for job_id in ids:
             pipeline.hmget(keys.job(job_id), HEAD_FIELDS)
         found = zip(ids, await pipeline.execute(), strict=True)
-        return [job_head(job_id, fields) for job_id, fields in found if None not in fields]
+        return await self._readable(job_head, (pair for pair in found if None not in pair[1]))
 
     async def read_all(self, job_ids: Sequence[str]) -> list[JobRecord]:
-        """The records of jobs in this order; those that are gone are left out."""
+        """The records of jobs in this order; those that are gone, or cannot be read, are left out."""
         pipeline = self._client.pipeline(transaction=False)
         for job_id in job_ids:
             pipeline.hgetall(keys.job(job_id))
         found = zip(job_ids, await pipeline.execute(), strict=True)
-        return [job_from_hash(job_id, fields) for job_id, fields in found if b"created_at_ms" in fields]
+        return await self._readable(job_from_hash, (pair for pair in found if b"created_at_ms" in pair[1]))
+
+    async def _readable(
+        self, record_of: Callable[[str, Any], T], found: Iterable[tuple[str, Any]]
+    ) -> list[T]:
+        records: list[T] = []
+        for job_id, fields in found:
+            try:
+                records.append(record_of(job_id, fields))
+            except RecordUnreadable as error:
+                await self._dead_letters.set_aside(unreadable_job(job_id, fields, error))
+        return records
 
     async def chunks(self, job_id: str) -> list[ChunkRecord]:
         """The job's chunks in the order of their rows."""
@@ -194,7 +214,7 @@ class AsyncLedger:
         jobs = tuple(
             standing(job_id.decode(), float(score), fields)
             for (job_id, score), fields in found
-            if all(fields)
+            if all(field is not None and field.isdigit() for field in fields)
         )
         return Line(now_ms=seconds * 1000 + micros // 1000, jobs=jobs)
 

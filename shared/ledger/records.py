@@ -9,12 +9,19 @@ from uuid import uuid4
 
 import msgspec
 
-from shared.errors import JobExpired, JobNotFound
+from shared.dead_letters import Kind, Unreadable
+from shared.errors import JobExpired, JobNotFound, RecordUnreadable
 from shared.keys import ModelKey, model_key
 
+SCHEMA = 1
+"""Of the records that this process writes; those of an older one are read, a newer one's are left to it.
+
+Fields are only added. One that a record lacks has a default, one that nobody here knows is kept as it is.
+"""
 _TOMBSTONE = b"expired"
 TOO_MANY_ERRORS = "too_many_errors"
 """Why a job failed that is past its `max_errors`; the scripts say it."""
+_MALFORMED = (KeyError, TypeError, ValueError, RecursionError, msgspec.MsgspecError)
 
 
 class JobState(StrEnum):
@@ -92,8 +99,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     chunks_leased: int
     error: JobError | None
     expires_at_ms: int | None  # once it has ended
-    id_column: str
-    keep_columns: tuple[str, ...]
+    id_column: str = ""
+    keep_columns: tuple[str, ...] = ()
     webhook_url: str = ""  # where its end is told
 
     @property
@@ -237,6 +244,7 @@ def new_token() -> str:
 def job_fields(job: NewJob) -> list[str]:
     """Field, value, … of a new job's hash."""
     record = {
+        "schema": str(SCHEMA),
         "id": job.id,
         "model": job.model,
         "version": job.version,
@@ -264,15 +272,33 @@ def _text(names: tuple[str, ...]) -> str:
 def job_from_hash(job_id: str, fields: Mapping[Any, Any]) -> JobRecord:
     """The record of a raw hash (Any: redis-py's own types, bytes here).
 
-    Raises JobNotFound where there is no such hash, and JobExpired where a tombstone stands for it.
+    Raises JobNotFound where there is no such hash, JobExpired where a tombstone stands for it, and
+    RecordUnreadable.
     """
     if not fields:
         raise JobNotFound(f"There is no job {job_id!r}.")
-    if fields[b"state"] == _TOMBSTONE:
+    if fields.get(b"state") == _TOMBSTONE:
         raise JobExpired(f"Job {job_id!r} was here; its retention is over and its data is gone.")
+    try:
+        schema = int(fields.get(b"schema", SCHEMA))
+        if schema > SCHEMA:
+            raise RecordUnreadable(f"schema version {schema}; up to {SCHEMA} is read here")
+        return _job_record(fields)
+    except _MALFORMED as error:
+        raise RecordUnreadable(f"{type(error).__name__}: {error}") from None
+
+
+def unreadable_job(
+    job_id: str, fields: Mapping[Any, Any] | Sequence[Any], error: RecordUnreadable
+) -> Unreadable:
+    """A raw hash, or some of its fields, as a dead letter."""
+    return Unreadable(kind=Kind.JOB, place=job_id, reason=error.detail, data=repr(fields).encode())
+
+
+def _job_record(fields: Mapping[Any, Any]) -> JobRecord:
     values: dict[str, object] = {name.decode(): value.decode() for name, value in fields.items()}
     for name in ("tags", "keep_columns"):
-        values[name] = msgspec.json.decode(fields[name.encode()])
+        values[name] = msgspec.json.decode(fields.get(name.encode(), b"[]"))
     if fields.get(b"finished_at_ms"):
         values["expires_at_ms"] = int(fields[b"finished_at_ms"]) + int(fields[b"retention_ms"])
     if b"error_code" in fields:
@@ -282,11 +308,14 @@ def job_from_hash(job_id: str, fields: Mapping[Any, Any]) -> JobRecord:
 
 
 def chunks_from_hash(fields: Mapping[Any, Any]) -> list[ChunkRecord]:
-    """Chunks in the order of their rows."""
-    chunks = [
-        msgspec.convert(msgspec.json.decode(text) | {"index": int(i)}, ChunkRecord)
-        for i, text in fields.items()
-    ]
+    """Chunks in the order of their rows. Raises RecordUnreadable."""
+    try:
+        chunks = [
+            msgspec.convert(msgspec.json.decode(text) | {"index": int(i)}, ChunkRecord)
+            for i, text in fields.items()
+        ]
+    except _MALFORMED as error:
+        raise RecordUnreadable(f"a chunk of the job: {error}") from None
     return sorted(chunks, key=lambda chunk: chunk.index)
 
 
@@ -294,16 +323,19 @@ HEAD_FIELDS = ["created_at_ms", "state", "model", "reference", "tags"]
 
 
 def job_head(job_id: str, fields: Sequence[Any]) -> JobHead:
-    """The record of raw `HEAD_FIELDS` (Any: redis-py's own types, bytes here)."""
+    """The record of raw `HEAD_FIELDS` (Any: redis-py's own types, bytes here). Raises RecordUnreadable."""
     created_at_ms, state, model, reference, tags = fields
-    return JobHead(
-        id=job_id,
-        created_at_ms=int(created_at_ms),
-        state=JobState(state.decode()),
-        model=model.decode(),
-        reference=reference.decode(),
-        tags=msgspec.json.decode(tags, type=tuple[str, ...]),
-    )
+    try:
+        return JobHead(
+            id=job_id,
+            created_at_ms=int(created_at_ms),
+            state=JobState(state.decode()),
+            model=model.decode(),
+            reference=reference.decode(),
+            tags=msgspec.json.decode(tags, type=tuple[str, ...]),
+        )
+    except _MALFORMED as error:
+        raise RecordUnreadable(f"{type(error).__name__}: {error}") from None
 
 
 STANDING_FIELDS = ["rows_accepted", "rows_succeeded", "rows_failed", "priority"]

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from shared import keys
+from shared.dead_letters import LUA
 from shared.errors import JobExpired, JobNotFound, QueueUnavailable
 from shared.keys import ModelKey
 from shared.ledger.records import (
@@ -29,7 +30,7 @@ from shared.ledger.records import (
 T = TypeVar("T")
 
 _SCRIPTS = Path(__file__).parent / "scripts"
-_SHARED = ("keys", "order", "turns")
+_SHARED = ("keys", "order", "turns", "unreadable")
 _ANY = keys.ModelKey("{}")
 _NAMES = msgspec.json.encode(
     {
@@ -47,6 +48,8 @@ _NAMES = msgspec.json.encode(
         "webhook": keys.job_webhook("{}"),
         "webhooks": keys.webhooks(),
         "worker": keys.worker("{}"),
+        "dead_letters": keys.dead_letters(),
+        "dead_letter": keys.dead_letter_mark("{}"),
     }
 )
 
@@ -67,7 +70,8 @@ class Transition(Generic[T]):
 @cache
 def source(script: str) -> str:
     """The text of a script, after what all of them share."""
-    return "\n".join((_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8") for name in (*_SHARED, script))
+    own = ((_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8") for name in (*_SHARED, script))
+    return "\n".join((LUA, *own))
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,14 @@ def commit(
 def hand_back(key: ModelKey, held: Claim, *, at_fault: bool) -> Transition[bool]:
     """Give a chunk up; it is ready at once. → whether anything of the model version is ready."""
     return Transition("hand_back", (held.job_id, held.index, held.token, int(at_fault), key), bool)
+
+
+def requeue_chunk(job_id: str, index: int) -> Transition[bool]:
+    """Have a chunk that was given up tried once more. → False where it was not, or its job has ended.
+
+    Nobody is rung: the reconciler does so.
+    """
+    return Transition("requeue_chunk", (job_id, index), bool)
 
 
 def expire(*, grace_ms: int, most: int = 1000) -> Transition[list[str]]:

@@ -5,8 +5,10 @@
 local model, worker, token = ARGV[2], ARGV[3], ARGV[4]
 local lease_ms, max_attempts = tonumber(ARGV[5]), tonumber(ARGV[6])
 
+local passed = 0 -- jobs that a newer worker understands
+
 local function next_job()
-  return redis.call('ZRANGE', key_of('active', model), 0, 0)[1]
+  return redis.call('ZRANGE', key_of('active', model), passed, passed)[1]
 end
 
 local function lease(id, index, chunk)
@@ -29,13 +31,28 @@ local function give_up(id, index, chunk)
   end_chunk(id, index, chunk, 0, chunk.rows)
 end
 
+-- → the claim, or nothing where the job's next chunk was given up
+local function claim_of(id)
+  local index = redis.call('ZPOPMIN', key_of('ready', id))[1]
+  local chunk, text = get_chunk(id, index)
+  charge(id, model, chunk and chunk.rows or 0)
+  if not chunk then
+    condemn(id, index, text)
+  elseif chunk.attempts < max_attempts then
+    return lease(id, index, chunk)
+  else
+    give_up(id, index, chunk)
+  end
+end
+
 local id = next_job()
 while id do
-  local index = redis.call('ZPOPMIN', key_of('ready', id))[1]
-  local chunk = get_chunk(id, index)
-  charge(id, model, chunk.rows)
-  if chunk.attempts < max_attempts then return lease(id, index, chunk) end
-  give_up(id, index, chunk)
+  if of_newer_schema(id) then
+    passed = passed + 1
+  else
+    local claimed = guarded(id, claim_of, model)
+    if claimed then return claimed end
+  end
   id = next_job()
 end
 return false

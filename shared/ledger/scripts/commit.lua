@@ -19,4 +19,4 @@ local function commit()
   return 'committed'
 end
 
-return {commit(), anything_ready(ARGV[8])}
+return {guarded(id, commit) or 'lost', anything_ready(ARGV[8])}

@@ -16,8 +16,23 @@ end
 local function shorten_leases_of_silent_workers()
   local over = now_ms() + grace_ms
   for _, name in ipairs(redis.call('ZRANGE', names.leases, 0, most - 1)) do
-    local chunk = held_chunk(parts(name))
-    if chunk and silent(chunk.worker) then redis.call('ZADD', names.leases, 'LT', over, name) end
+    local id, index, token = parts(name)
+    local chunk = id and held_chunk(id, index, token)
+    if chunk and chunk.worker and silent(chunk.worker) then redis.call('ZADD', names.leases, 'LT', over, name) end
+  end
+end
+
+local function bring_back(id, index, token)
+  local _, text = get_chunk(id, index)
+  local chunk = held_chunk(id, index, token)
+  if chunk then
+    release(id, index, chunk)
+  elseif text then
+    redis.call('HINCRBY', key_of('job', id), 'chunks_leased', -1)
+    if not terminal[redis.call('HGET', key_of('job', id), 'state')] then condemn(id, index, text) end
+  elseif redis.call('HGET', key_of('job', id), 'upload_token') == token then
+    fail(id, 'upload_interrupted', 'The upload broke off before its end.')
+    table.insert(interrupted, id)
   end
 end
 
@@ -25,13 +40,7 @@ local function end_leases_that_ran_out()
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', names.leases, '-inf', now_ms(), 'LIMIT', 0, most)) do
     redis.call('ZREM', names.leases, name) -- also where its job was forgotten meanwhile
     local id, index, token = parts(name)
-    local chunk = held_chunk(id, index, token)
-    if chunk then
-      release(id, index, chunk)
-    elseif redis.call('HGET', key_of('job', id), 'upload_token') == token then
-      fail(id, 'upload_interrupted', 'The upload broke off before its end.')
-      table.insert(interrupted, id)
-    end
+    if id then guarded(id, function() bring_back(id, index, token) end) end
   end
 end
 

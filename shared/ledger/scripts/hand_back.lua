@@ -5,6 +5,6 @@ local id, index, token = ARGV[2], ARGV[3], ARGV[4]
 local chunk = held_chunk(id, index, token)
 if chunk then
   if ARGV[5] == '0' then chunk.attempts = chunk.attempts - 1 end
-  release(id, index, chunk)
+  guarded(id, function() release(id, index, chunk) end)
 end
 return anything_ready(ARGV[6])

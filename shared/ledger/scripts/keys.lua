@@ -18,9 +18,18 @@ local function now_ms()
   return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 end
 
+local function is_chunk(chunk)
+  return type(chunk) == 'table' and type(chunk.state) == 'string'
+    and type(chunk.rows) == 'number' and type(chunk.attempts) == 'number'
+end
+
+-- The chunk's record; nothing where there is none, or none that can be read. Then also its text, if any.
 local function get_chunk(id, index)
   local text = redis.call('HGET', key_of('chunks', id), index)
-  return text and cjson.decode(text)
+  if not text then return nil end
+  local decoded, chunk = pcall(cjson.decode, text)
+  if decoded and is_chunk(chunk) then return chunk end
+  return nil, text
 end
 
 local function put_chunk(id, index, chunk)

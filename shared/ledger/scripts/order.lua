@@ -8,7 +8,7 @@ local function enter(id, model)
   if redis.call('EXISTS', key_of('ready', id)) == 0 then return end
   redis.call('HSETNX', names.clocks, model, 0)
   local clock, tag = redis.call('HGET', names.clocks, model), redis.call('HGET', key_of('job', id), 'tag')
-  redis.call('ZADD', key_of('active', model), 'NX', math.max(tonumber(clock), tonumber(tag or 0)), id)
+  redis.call('ZADD', key_of('active', model), 'NX', math.max(tonumber(clock) or 0, tonumber(tag or 0)), id)
 end
 
 local function leave(id, model)

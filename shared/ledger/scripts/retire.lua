@@ -3,13 +3,18 @@
 -- ARGV: names, most jobs, tombstone_ms, again_ms → {job ids whose rows and results may go, …}
 local now = now_ms()
 local due = redis.call('ZRANGEBYSCORE', names.expiring, '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))
-for _, id in ipairs(due) do
+
+local function leave_tombstone(id)
   local job = key_of('job', id)
-  if redis.call('HEXISTS', job, 'created_at_ms') == 1 then
-    local owner = forget(id)
-    redis.call('HSET', job, 'state', 'expired', 'owner', owner)
-    redis.call('PEXPIRE', job, ARGV[3])
-  end
+  if redis.call('HEXISTS', job, 'created_at_ms') == 0 then return end
+  local owner = forget(id)
   redis.call('ZADD', names.expiring, now + tonumber(ARGV[4]), id)
+  redis.call('HSET', job, 'state', 'expired', 'owner', owner)
+  redis.call('PEXPIRE', job, ARGV[3])
+end
+
+for _, id in ipairs(due) do
+  redis.call('ZADD', names.expiring, now + tonumber(ARGV[4]), id)
+  guarded(id, leave_tombstone)
 end
 return due

@@ -25,12 +25,14 @@ local function free_key(id)
   if name then redis.call('DEL', name) end
 end
 
+local WEEK_MS = 604800000
+
 local function end_job(id, state)
   local job, now = key_of('job', id), now_ms()
   local f = redis.call('HMGET', job, 'key', 'retention_ms', 'webhook_url')
   redis.call('HSET', job, 'state', state, 'finished_at_ms', now)
-  redis.call('ZADD', names.expiring, now + tonumber(f[2]), id)
-  if f[3] ~= '' then redis.call('ZADD', names.webhooks, now, id) end
+  redis.call('ZADD', names.expiring, now + (tonumber(f[2]) or WEEK_MS), id)
+  if f[3] and f[3] ~= '' then redis.call('ZADD', names.webhooks, now, id) end
   redis.call('DEL', key_of('ready', id))
   leave(id, f[1])
   tell(id)

@@ -1,0 +1,134 @@
+"""What `takt dead-letters` shows and does: letters listed, looked at, put back, dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import redis
+import typer
+from rich.console import Console
+
+from shared import keys, messages
+from shared.dead_letters import DeadLetter, DeadLetters, Kind
+from shared.keys import ModelKey
+from shared.ledger import transitions
+from stack.heartbeats import connect
+from stack.refusals import Refusal
+from stack.running import queue_url
+from stack.tables import show
+
+_SHOWN_BYTES = 256
+_NEVER_SENT_AGAIN = {
+    Kind.REPLY: "its request has ended",
+    Kind.HEARTBEAT: "the next one says more",
+    Kind.JOB: "its record stays where it is, for a Takt that understands it",
+}
+
+
+def show_letters(data: Path, most: int, *, as_json: bool) -> None:
+    """List letters, the newest first. Raises Refusal where no queue answers."""
+    with _opened(data) as (_, letters):
+        found = letters.newest(most)
+    if as_json:
+        for letter in found:
+            typer.echo(msgspec.json.encode(letter))
+        return
+    columns = ("id", "at", "kind", "model", "place", "bytes", "reason")
+    show(columns, [_row(letter) for letter in found], empty="nothing was set aside")
+
+
+def show_letter(data: Path, letter_id: str, *, as_json: bool) -> None:
+    """One letter. Raises Refusal where there is none, or no queue answers."""
+    with _opened(data) as (_, letters):
+        letter = _read(letters, letter_id)
+    if as_json:
+        typer.echo(msgspec.json.encode(letter))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for name, text in zip(
+        ("id", "at", "kind", "model", "place", "bytes", "reason"), _row(letter), strict=True
+    ):
+        console.print(f"{name:<7} {text}", markup=False)
+    for line in _hexadecimal(letter.data[:_SHOWN_BYTES]):
+        console.print(line, markup=False)
+
+
+def requeue(data: Path, letter_ids: Sequence[str]) -> None:
+    """Put things back where they came from. Raises Refusal at the first that cannot be put back."""
+    with _opened(data) as (client, letters):
+        for letter_id in letter_ids:
+            letter = _read(letters, letter_id)
+            _put_back(client, letter)
+            letters.drop(letter)
+            typer.echo(f"{letter.id} requeued")
+
+
+def drop(data: Path, letter_ids: Sequence[str]) -> None:
+    """Forget letters. Raises Refusal where there is none of an id."""
+    with _opened(data) as (_, letters):
+        for letter_id in letter_ids:
+            letters.drop(_read(letters, letter_id))
+            typer.echo(f"{letter_id} dropped")
+
+
+@contextmanager
+def _opened(data: Path) -> Iterator[tuple[redis.Redis, DeadLetters]]:
+    try:
+        with connect(queue_url(data)) as client:
+            yield client, DeadLetters(client)
+    except redis.RedisError as error:
+        raise Refusal(f"the queue does not answer: {error}") from error
+
+
+def _read(letters: DeadLetters, letter_id: str) -> DeadLetter:
+    try:
+        letter = letters.read(letter_id)
+    except redis.ResponseError:  # no id of a stream
+        letter = None
+    if letter is None:
+        raise Refusal(f"there is no dead letter {letter_id}; takt dead-letters list names them.")
+    return letter
+
+
+def _put_back(client: redis.Redis, letter: DeadLetter) -> None:
+    match letter.kind:
+        case Kind.ENTRY if _whole(letter):
+            client.xadd(keys.online(ModelKey(letter.model)), {messages.FIELD: letter.data})
+        case Kind.DOORBELL if _whole(letter):
+            client.lpush(keys.offline_queue(ModelKey(letter.model)), letter.data)
+        case Kind.CHUNK:
+            _make_ready(client, letter)
+        case kind:
+            raise Refusal(f"{letter.id}: a {kind} is not put back: {_NEVER_SENT_AGAIN[kind]}.")
+
+
+def _whole(letter: DeadLetter) -> bool:
+    """Raises Refusal where only the beginning was kept."""
+    if not letter.whole:
+        raise Refusal(f"{letter.id}: only {len(letter.data)} of its {letter.size_bytes} bytes were kept.")
+    return True
+
+
+def _make_ready(client: redis.Redis, letter: DeadLetter) -> None:
+    job_id, _, index = letter.place.rpartition("/")
+    again = transitions.requeue_chunk(job_id, int(index))
+    script = client.register_script(transitions.source(again.script))
+    if not again.decode(script(args=again.arguments)):
+        raise Refusal(f"{letter.id}: the chunk was not given up, or its job has ended.")
+
+
+def _row(letter: DeadLetter) -> list[str]:
+    at = datetime.fromtimestamp(letter.at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return [letter.id, at, letter.kind, letter.model, letter.place, str(letter.size_bytes), letter.reason]
+
+
+def _hexadecimal(data: bytes) -> Iterator[str]:
+    """Sixteen bytes a line, and what is printable of them."""
+    for start in range(0, len(data), 16):
+        line = data[start : start + 16]
+        printable = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in line)
+        yield f"{start:06x}  {line.hex(' '):<47}  {printable}"
