@@ -1,7 +1,12 @@
-"""What surrounds every request: its id, and the one place where errors become answers. Pure ASGI."""
+"""What surrounds every request: its id, and the one place where errors become answers. Pure ASGI.
+
+While the gateway is being stopped, every answer asks its client to connect elsewhere; a request that is cut
+off at the end of the grace is told so.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 
@@ -9,10 +14,13 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import answer_of, foreseen
+from api.gateway import Gateway
+from api.link import stopping
 
 log = structlog.get_logger()
 
 HEADER = b"x-request-id"
+CLOSE = (b"connection", b"close")
 _SANE = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
@@ -25,8 +33,9 @@ def request_id_of(scope: Scope) -> str:
 class Envelope:
     """Takes the client's X-Request-ID if it is sane, makes one otherwise, and puts it on every answer."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
         self._app = app
+        self._gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,15 +49,17 @@ class Envelope:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message.get("headers", ()), (HEADER, request_id)]
+                closing = (CLOSE,) if self._gateway.draining else ()
+                message["headers"] = [*message.get("headers", ()), (HEADER, request_id), *closing]
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             if started:  # too late for another answer: the server breaks the connection off
                 raise
-            status, headers, body = answer_of(foreseen(error), scope["takt.request_id"])
+            found = stopping() if isinstance(error, asyncio.CancelledError) else foreseen(error)
+            status, headers, body = answer_of(found, scope["takt.request_id"])
             await respond(send_with_id, status, headers, body)
 
 

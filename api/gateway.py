@@ -35,6 +35,9 @@ class Gateway:
         self.settings = settings
         self.started_s = time.monotonic()
         self.draining = False
+        """It was told to stop: it is not ready, and asks its clients to connect elsewhere."""
+        self.leaving = False
+        """It takes no new connections: what would go on without end ends now."""
         self.client = client if client is not None else connect_async(settings.redis_dsn())
         self.link = Link()
         self.catalog = Catalog(open_repository(settings.models_dir), settings.default_model)
@@ -71,8 +74,15 @@ class Gateway:
         log.info("gateway_stopped", gateway=self.lane.gateway)
 
     def drain(self) -> None:
-        """The program was told to stop: what was taken is answered, nothing more is asked for."""
         self.draining = True
+
+    def leave(self) -> None:
+        self.draining = self.leaving = True
+
+    def give_up(self) -> None:
+        """The grace is nearly over: who still waits is told to ask again, uploads are broken off."""
+        self.lane.give_up()
+        self.uploads.break_off()
 
     def wait_s(self, asked_s: float | None) -> float:
         """How long a request waits that asked for so much."""

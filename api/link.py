@@ -9,6 +9,7 @@ from shared.errors import QueueUnavailable, TaktError
 log = structlog.get_logger()
 
 RETRY_AFTER_S = 2.0
+STOPPING_RETRY_S = 1.0
 FIRST_BACKOFF_S = 0.05
 LONGEST_BACKOFF_S = 1.0
 
@@ -48,6 +49,11 @@ class Link:
 
 def unavailable(detail: str | None = None) -> QueueUnavailable:
     return QueueUnavailable(detail, retry_after_s=RETRY_AFTER_S)
+
+
+def stopping() -> QueueUnavailable:
+    """What requests are told that a gateway cannot answer before it ends."""
+    return QueueUnavailable("This gateway is being stopped; ask again.", retry_after_s=STOPPING_RETRY_S)
 
 
 def _name(error: Exception) -> str:

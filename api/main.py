@@ -55,7 +55,7 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _to_envelope)
     app.openapi = lambda: document(app, gateway.catalog)  # type: ignore[method-assign]  # as FastAPI documents it
     app.add_middleware(Predictions, gateway=gateway)
-    app.add_middleware(Envelope)
+    app.add_middleware(Envelope, gateway=gateway)
     return app
 
 

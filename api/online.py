@@ -19,7 +19,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from api.link import Link, unavailable
+from api.link import Link, stopping, unavailable
 from api.loops import Loops
 from api.outbox import Outbox
 from api.pending import Answered, Left, Pending
@@ -64,11 +64,17 @@ class OnlineLane:
         self._loops.start("online_reader", self._read)
         self._loops.start("online_sweeper", self._sweep_later)
 
+    def give_up(self) -> None:
+        """This gateway stops: who still waits is told to ask again, and their entries are taken back."""
+        for waiting in self.pending:
+            self.pending.fail(waiting, stopping())
+            self._outbox.withdraw(waiting)
+
     async def close(self) -> None:
-        """Stop; who still waits is told that the queue is gone."""
+        """Stop; who still waits is told to ask again."""
         await self._loops.stop()
         for waiting in self.pending:
-            self.pending.fail(waiting, unavailable())
+            self.pending.fail(waiting, stopping())
         if self._link.up:
             with suppress(RedisError, OSError):
                 await self._replies.close()

@@ -13,12 +13,11 @@ import time
 from collections.abc import Sequence
 
 import redis
-import uvloop
 
-from bench.arrivals import Call, Load, Offer
+from bench.arrivals import Offer
 from bench.machine import this_machine
 from bench.outcomes import Outcome, outcome_of
-from bench.paced import BODY, MODEL, PacedStack, serving_paced
+from bench.paced import MODEL, PacedStack, offered, serving_paced
 from bench.samples import percentile
 from bench.servers import DidNotStart
 from bench.spreads import short
@@ -57,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(stack: PacedStack, given: argparse.Namespace) -> None:
-    idle_ms = percentile(sorted(call.took_ms for call in _offered(stack, _IDLE)), 50) or 0.0
+    idle_ms = percentile(sorted(call.took_ms for call in offered(stack, _IDLE)), 50) or 0.0
     machine = this_machine()
     print(
         f"{machine.cores} cores ({machine.processor}), load average before: {machine.load_before:.1f}; "
@@ -85,7 +84,7 @@ _HEADER = [
 def _line(stack: PacedStack, given: argparse.Namespace, load: float, idle_ms: float) -> list[str]:
     offer = Offer(load * given.cap, given.seconds, given.returns, given.wait, seed=int(load))
     before = _rows_predicted(stack)
-    calls = _offered(stack, offer)
+    calls = offered(stack, offer)
     time.sleep(_BEAT_S)
     predicted = _rows_predicted(stack) - before
     in_vain = predicted - sum(call.good for call in calls)
@@ -106,13 +105,6 @@ def _cells(seen: Outcome, cap: float, idle_ms: float, in_vain: int) -> list[str]
         f"{seen.honesty:.0%}" if seen.honesty is not None else "-",
         f"{seen.longest_retry_s} s",
     ]
-
-
-def _offered(stack: PacedStack, offer: Offer) -> list[Call]:
-    async def offered() -> list[Call]:
-        return await Load(stack.predictions, BODY, offer).run()
-
-    return uvloop.run(offered())
 
 
 def _rows_predicted(stack: PacedStack) -> int:

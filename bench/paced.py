@@ -13,7 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
+import uvloop
 
+from bench.arrivals import Call, Load, Offer
 from bench.running import ROOT
 from bench.servers import DidNotStart, plain_environment
 from shared.settings import environment
@@ -59,6 +61,15 @@ def paced_repository(folder: Path, *versions: str, pace_ms: float = 5.0) -> Path
 def pace_file(repository: Path) -> Path:
     """Where the milliseconds of a row stand; read again by each call of the model."""
     return repository / MODEL / "pace_ms.txt"
+
+
+def offered(stack: PacedStack, offer: Offer) -> list[Call]:
+    """Put a load on all gateways. → its calls, once the last has ended"""
+
+    async def load() -> list[Call]:
+        return await Load(stack.predictions, BODY, offer).run()
+
+    return uvloop.run(load())
 
 
 @contextmanager

@@ -86,12 +86,22 @@ class Settings(BaseSettings):
     shutdown_grace_s: float = Field(
         15.0, gt=0, description="How long a program that was told to stop may finish its work."
     )
+    drain_delay_s: float = Field(
+        0.0,
+        ge=0,
+        description="How much of that a gateway still takes connections, not ready any more: what a load "
+        "balancer needs to see it.",
+    )
 
     # Worker
     device: str = Field(
         "cpu", pattern=r"^(cpu|cuda:\d+)$", description="cpu, or the one GPU of this worker: cuda:N."
     )
-    models: str = Field("all", description="Model names that this worker loads, separated by commas, or all.")
+    models: str = Field(
+        "all",
+        description="What this worker loads, separated by commas: models in their default version, "
+        "versions of them (iris@1.0.0), or all models.",
+    )
     worker_name: str = Field(
         default_factory=socket.gethostname, description="This worker's name in logs and heartbeats."
     )
@@ -187,6 +197,12 @@ class Settings(BaseSettings):
         # a hung call keeps the lease from being renewed: its process must end before another takes the chunk
         if self.batch_limit_s + 1 >= self.lease_s:
             raise ValueError("TAKT_LEASE_S must be more than a second longer than TAKT_BATCH_LIMIT_S")
+        return self
+
+    @model_validator(mode="after")
+    def _delay_within_grace(self) -> Self:
+        if self.drain_delay_s and self.drain_delay_s + 2 > self.shutdown_grace_s:
+            raise ValueError("TAKT_SHUTDOWN_GRACE_S must be at least 2 s longer than TAKT_DRAIN_DELAY_S")
         return self
 
     def model_names(self) -> frozenset[str] | None:

@@ -72,7 +72,7 @@ async def _ended_within(gateway: Gateway, record: JobRecord, wait_s: float) -> J
     """The job once it has ended, or as it is when the time is over: a small one is looked at more often."""
     loop = asyncio.get_running_loop()
     end_s, pause_s = loop.time() + wait_s, _FIRST_LOOK_S
-    while not record.state.ended and (left_s := end_s - loop.time()) > 0:
+    while not (record.state.ended or gateway.draining) and (left_s := end_s - loop.time()) > 0:
         await asyncio.sleep(min(pause_s, left_s))
         pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
         record = await gateway.ledger.read(record.id)

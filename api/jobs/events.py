@@ -84,7 +84,7 @@ async def _events(
         known, record = await _begin(gateway, record)
         yield framed("snapshot", known, await _whole(gateway, record))
     spoken_s = clock()
-    while not record.state.ended and not gateway.draining:
+    while not record.state.ended and not gateway.leaving:
         event = await gateway.ledger.newest_event(record.id, after=known)
         if event is not None:
             known, spoken_s = event.id, clock()

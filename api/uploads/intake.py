@@ -80,7 +80,7 @@ async def read_through(gateway: Gateway, upload: Upload, deliver: Deliver) -> Ta
     tally = Tally()
     pipe = Pipe(_WAITING_BYTES)
     loop = asyncio.get_running_loop()
-    with gateway.uploads.one(), _pumped(upload.body, pipe) as pump:
+    with gateway.uploads.one(pipe), _pumped(upload.body, pipe) as pump:
         try:
             run = _Run(upload.reading, pipe, tally, gateway.payloads.fits, deliver, loop)
             await loop.run_in_executor(gateway.uploads.pool, run)

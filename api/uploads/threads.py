@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from api.uploads.pipe import Pipe
 from shared.errors import Overloaded
 
 _RETRY_AFTER_S = 5.0
@@ -16,21 +17,26 @@ class UploadThreads:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._taken = 0
+        self._pipes: set[Pipe] = set()
         self.pool = ThreadPoolExecutor(most, thread_name_prefix="upload")
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """Keep a thread free for the block. Raises Overloaded where all are taken."""
-        if self._taken >= self._most:
+    def one(self, pipe: Pipe) -> Iterator[None]:
+        """Keep a thread free for the block, which reads `pipe`. Raises Overloaded where all are taken."""
+        if len(self._pipes) >= self._most:
             raise Overloaded(
                 f"This gateway reads {self._most} uploads already.", retry_after_s=_RETRY_AFTER_S
             )
-        self._taken += 1
+        self._pipes.add(pipe)
         try:
             yield
         finally:
-            self._taken -= 1
+            self._pipes.remove(pipe)
+
+    def break_off(self) -> None:
+        """End every upload that is under way; its request fails its job."""
+        for pipe in list(self._pipes):
+            pipe.break_off()
 
     def close(self) -> None:
         """Take nothing more; uploads that still run are broken off by their requests."""

@@ -30,6 +30,7 @@ class Part:
         self._command = command
         self._environment = environment(settings)
         self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{settings['port']}"
 
     @property
     def running(self) -> bool:
@@ -61,6 +62,15 @@ class Part:
         if self.running:
             self._process.send_signal(how)
         return self._process.wait(timeout=limit_s)
+
+    def outlives(self, seconds: float) -> bool:
+        """Whether the process still runs after so long."""
+        assert self._process is not None
+        try:
+            self._process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
 
     def kill(self) -> None:
         if self._process is not None:
@@ -101,12 +111,10 @@ class Stack:
     def client(self, *, timeout_s: float = 30.0) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=timeout_s)
 
-    def gateway(self, name: str = "gateway", *, port: int | None = None) -> Part:
+    def gateway(self, name: str = "gateway", *, port: int | None = None, **settings: str) -> Part:
         """Start a gateway, on the stack's own port where none is named, and wait until it lives."""
-        port = port or self.port
-        part = self._start(name, ["api"], {"gateway_name": name, "port": str(port)})
-        live = f"http://127.0.0.1:{port}/health/live"
-        eventually(lambda: _answers(live) or self._alive(part), limit_s=STARTS_S)
+        part = self._start(name, ["api"], {"gateway_name": name, "port": str(port or self.port)} | settings)
+        eventually(lambda: _answers(f"{part.url}/health/live") or self._alive(part), limit_s=STARTS_S)
         return part
 
     def worker(self, name: str, *, wait: bool = True, **settings: str) -> Part:
@@ -166,6 +174,6 @@ def _answers(url: str) -> bool:
         return False
 
 
-def wait_until_ready(stack: Stack, *, limit_s: float = STARTS_S) -> None:
-    """Until a worker holds the default model and the queue answers."""
+def wait_until_ready(stack: Stack | Part, *, limit_s: float = STARTS_S) -> None:
+    """Until a worker holds the default model and the queue answers, as this gateway sees it."""
     eventually(lambda: _answers(f"{stack.url}/health/ready"), limit_s=limit_s, every_s=0.1)

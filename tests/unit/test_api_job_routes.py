@@ -371,7 +371,7 @@ async def test_a_quiet_watch_is_kept_alive_and_ends_with_the_job_or_the_gateway(
     with pytest.raises(StopAsyncIteration):
         await asyncio.wait_for(anext(quiet), 5)
     stopping = watched(gateway, record, "1-0", look_every_s=0.001)
-    gateway.drain()
+    gateway.leave()
     with pytest.raises(StopAsyncIteration):
         await asyncio.wait_for(anext(stopping), 5)
 

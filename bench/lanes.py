@@ -1,0 +1,115 @@
+"""`python -m bench.lanes`: each lane under the other's full load.
+
+Online: how much longer an answer takes, at a modest rate, beside a job that would take all of the worker.
+Offline: how much of the engine's time a job has, beside five times the online load that the model can bear.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import httpx
+import redis
+
+from bench.arrivals import Offer
+from bench.machine import this_machine
+from bench.outcomes import Outcome, outcome_of
+from bench.paced import MODEL, PacedStack, offered, serving_paced
+from bench.servers import DidNotStart
+from bench.spreads import short
+from bench.tables import table
+from stack.heartbeats import connect, live_workers
+
+_JOB_ROWS = 400_000
+_START_LIMIT_S = 30.0
+_BEAT_S = 2.5
+"""After so long a worker's heartbeat has told all that it did."""
+_OVERLOAD = 5
+
+
+def main(words: Sequence[str]) -> int:
+    given = _parser().parse_args(words)
+    try:
+        with serving_paced(given.row_ms) as stack:
+            _report(stack, given)
+    except (DidNotStart, httpx.HTTPError, redis.RedisError, subprocess.SubprocessError) as error:
+        print(f"bench.lanes: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.lanes", description=__doc__)
+    parser.add_argument("--row-ms", type=float, default=0.1, help="what a row takes, for latency (0.1)")
+    parser.add_argument("--rate", type=float, default=50.0, help="the modest online rate (50)")
+    parser.add_argument("--cap", type=float, default=200.0, help="rows/s of the model, for shares (200)")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each load (15)")
+    return parser
+
+
+def _report(stack: PacedStack, given: argparse.Namespace) -> None:
+    machine = this_machine()
+    print(
+        f"{machine.cores} cores ({machine.processor}), load average before: {machine.load_before:.1f}; "
+        "one gateway, one worker."
+    )
+    modest = Offer(given.rate, given.seconds)
+    full = Offer(_OVERLOAD * given.cap, given.seconds)
+    offered(stack, Offer(given.rate, 2.0))  # warm-up
+    rows = [_line(stack, f"{given.rate:g}/s, alone", modest)]
+    with _job(stack):
+        rows.append(_line(stack, f"{given.rate:g}/s, beside a job", modest))
+    stack.pace_file.write_text(f"{1000 / given.cap:g}")
+    with _job(stack):
+        rows.append(_line(stack, f"{_OVERLOAD} × {given.cap:g}/s, beside a job", full))
+    print(
+        f"\n{table(['online load', 'answers/s', 'p50 ms', 'p99 ms', 'late', 'engine: job', 'of it'], rows)}"
+    )
+
+
+def _line(stack: PacedStack, name: str, offer: Offer) -> list[str]:
+    before = _spent(stack)
+    seen = outcome_of(offered(stack, offer), offer)
+    time.sleep(_BEAT_S)
+    online_s, offline_s = (after - then for after, then in zip(_spent(stack), before, strict=True))
+    return [name, *_cells(seen, online_s, offline_s)]
+
+
+def _cells(seen: Outcome, online_s: float, offline_s: float) -> list[str]:
+    times = [short(ms) if ms is not None else "-" for ms in (seen.p50_ms, seen.p99_ms)]
+    share = f"{offline_s / (online_s + offline_s):.0%}"
+    return [short(seen.good_per_s), *times, str(seen.misses), f"{offline_s:.1f} s", share]
+
+
+def _spent(stack: PacedStack) -> tuple[float, float]:
+    """Seconds of the engine's time that each lane has had."""
+    with connect(stack.redis_url) as client:
+        [worker] = live_workers(client)
+    return worker.online_s, worker.offline_s
+
+
+@contextmanager
+def _job(stack: PacedStack) -> Iterator[None]:
+    """A job that outlasts the block, once it runs."""
+    text = "x\n" + "1.5\n" * _JOB_ROWS
+    with httpx.Client(base_url=stack.gateways[0], timeout=60) as http:
+        answer = http.post(
+            "/jobs", params={"model": MODEL}, content=text, headers={"Content-Type": "text/csv"}
+        )
+        job = answer.raise_for_status().headers["location"]
+        limit_s = time.monotonic() + _START_LIMIT_S
+        while http.get(job).json()["state"] != "running" and time.monotonic() < limit_s:
+            time.sleep(0.1)
+        try:
+            yield
+        finally:
+            http.post(f"{job}/cancel").raise_for_status()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
