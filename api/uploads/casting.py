@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -155,9 +156,23 @@ def _dense(column: pa.Array) -> pa.Array:
         column = column.storage
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+    if pa.types.is_string_view(column.type):
+        return _texts_of_views(column)
+    if pa.types.is_large_string(column.type):
         return pc.cast(column, pa.string())
     return pc.cast(column, pa.float32()) if pa.types.is_float16(column.type) else column
+
+
+def _texts_of_views(column: pa.Array) -> pa.Array:
+    """Arrow's cast follows also what was written under a null, out of its buffer: that is blanked first."""
+    if column.null_count:
+        validity, views, *texts = column.buffers()
+        slots = np.frombuffer(views, np.uint64).reshape(-1, 2).copy()
+        nulls = column.is_null().to_numpy(zero_copy_only=False)
+        slots[column.offset : column.offset + len(column)][nulls] = 0
+        buffers = [validity, pa.py_buffer(slots), *texts]
+        column = pa.Array.from_buffers(column.type, len(column), buffers, offset=column.offset)
+    return pc.cast(column, pa.string())
 
 
 def _as_text(column: pa.Array) -> pa.Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from api.uploads.casting import Caster
 from api.uploads.decoding import ByteSource
+from api.uploads.ipc_messages import MOST_UNPACKED_BYTES, CheckedMessages
 from api.uploads.layout import lay_out
 from api.uploads.options import UploadOptions
 from api.uploads.rows import Rows
@@ -33,7 +34,7 @@ class ArrowReader:
     def __init__(self, source: ByteSource, spec: ModelSpec, options: UploadOptions, *, file: bool) -> None:
         if file and source.read(len(_ARROW_MAGIC)) != _ARROW_MAGIC:
             raise InvalidInput("The body is not an Arrow file: it does not begin with ARROW1.")
-        self._batches = pa.ipc.open_stream(pa.PythonFile(source, mode="r"))
+        self._batches = pa.ipc.open_stream(pa.PythonFile(CheckedMessages(source), mode="r"))
         self.layout = lay_out(spec, self._batches.schema.names, options.kept, text=False)
         self.ignored = self.layout.ignored
         self._caster = Caster(spec, self.layout)
@@ -62,6 +63,7 @@ class ParquetReader:
             self._file = _parquet(self._spool)
             names = self._file.schema_arrow.names
             self.layout = lay_out(spec, names, options.kept, text=False)
+            _check_columns(self._file.metadata, set(self.layout.wanted))
         except BaseException:
             self._spool.close()
             raise
@@ -75,6 +77,20 @@ class ParquetReader:
 
     def close(self) -> None:
         self._spool.close()
+
+
+def _check_columns(metadata: Any, wanted: Set[str]) -> None:
+    """Raises InvalidInput where a column of a row group unpacks too large: a page of it may be all of it."""
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for place in range(row_group.num_columns):
+            column = row_group.column(place)
+            name = column.path_in_schema.partition(".")[0]
+            if name in wanted and column.total_uncompressed_size > MOST_UNPACKED_BYTES:
+                raise InvalidInput(
+                    f"Column {name!r} of row group {group} unpacks to more than {MOST_UNPACKED_BYTES} bytes: "
+                    "write smaller row groups."
+                )
 
 
 def _parquet(file: Any) -> Any:
