@@ -46,6 +46,7 @@ def _config(app: FastAPI, chosen: Settings) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing asks for the client's address
         timeout_graceful_shutdown=max(1, round(chosen.shutdown_grace_s - chosen.drain_delay_s)),
     )
 

@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.types import ASGIApp
 
 from api import health, jobs, models
 from api.envelope import Envelope
@@ -51,11 +52,17 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(models.router)
     app.include_router(jobs.router)
+    app.add_exception_handler(Exception, _to_envelope)
     app.add_exception_handler(HTTPException, _to_envelope)
     app.add_exception_handler(RequestValidationError, _to_envelope)
     app.openapi = lambda: document(app, gateway.catalog)  # type: ignore[method-assign]  # as FastAPI documents it
-    app.add_middleware(Predictions, gateway=gateway)
-    app.add_middleware(Envelope, gateway=gateway)
+    framework = app.build_middleware_stack
+
+    def stack() -> ASGIApp:
+        """The envelope and the hot route, before all that the framework does to a request."""
+        return Envelope(Predictions(framework(), gateway), gateway)
+
+    app.build_middleware_stack = stack  # type: ignore[method-assign]
     return app
 
 

@@ -1,4 +1,4 @@
-"""The gateway's end of the online lane: requests out in shared pipelines, answers in through one reader.
+"""The gateway's end of the online lane: requests out in shared commands, answers in through one reader.
 
     submit ─▶ pending ─▶ outbox ─▶ takt:online:{model}@{version}        one writer
     outcome ◀─ pending ◀─ replies ◀─ takt:reply:{gateway}               one reader

@@ -1,6 +1,6 @@
-"""The one writer of the online lane: all entries of one loop turn leave in one pipeline.
+"""The one writer of the online lane: all entries of one loop turn leave in one command.
 
-While a pipeline is on its way, the next gathers. Nothing is sent twice: a write whose answer did not come is
+While one is on its way, the next gathers. Nothing is sent twice: a write whose answer did not come is
 a failed request, since a second try could double the work.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from api.link import Link, unavailable
 from api.pending import Pending, Waiting
@@ -21,6 +22,8 @@ from shared.keys import ModelKey
 from shared.messages import FIELD, ROWS, Entry
 
 log = structlog.get_logger()
+
+_ADD_ENTRIES = (Path(__file__).parent / "scripts" / "add_entries.lua").read_text(encoding="utf-8")
 
 
 class Outbox:
@@ -42,6 +45,7 @@ class Outbox:
         self._sends: list[tuple[Waiting, int]] = []
         self._withdrawals: list[tuple[ModelKey, list[bytes]]] = []
         self._filled = asyncio.Event()
+        self._add_entries = client.register_script(_ADD_ENTRIES)
 
     def send(self, waiting: Waiting) -> None:
         self._sends.extend((waiting, part) for part in range(len(waiting.parts)))
@@ -63,26 +67,32 @@ class Outbox:
         if not sends and not withdrawals:
             return
         try:
-            answers = await self._execute(sends, withdrawals)
+            if withdrawals:
+                await self._remove(withdrawals)
+            entry_ids = await self._add(sends) if sends else []
+        except ResponseError as error:
+            self._refused(sends, error)
         except (RedisError, OSError) as error:
             self._broke(sends, error)
-            return
-        for (waiting, part), answer in zip(sends, answers, strict=False):
-            self._written(waiting, part, answer)
+        else:
+            for (waiting, part), entry_id in zip(sends, entry_ids, strict=True):
+                self._written(waiting, part, entry_id)
 
-    async def _execute(
-        self, sends: Sequence[tuple[Waiting, int]], withdrawals: Sequence[tuple[ModelKey, list[bytes]]]
-    ) -> list[object]:
-        pipeline = self._client.pipeline(transaction=False)
+    async def _add(self, sends: Sequence[tuple[Waiting, int]]) -> list[bytes]:
+        """→ the ids of the entries. One command for all: one for each costs more than the rest does."""
         now_s = self._clock()
+        fields: list[bytes | str | int] = [FIELD, ROWS]
         for waiting, part in sends:
-            message = messages.encode(self._entry(waiting, part, now_s))
-            stream = keys.online(waiting.key)
-            pipeline.execute_command("XADD", stream, "*", FIELD, message, ROWS, waiting.part_rows[part])
+            fields += (messages.encode(self._entry(waiting, part, now_s)), waiting.part_rows[part])
+        streams = [keys.online(waiting.key) for waiting, _ in sends]
+        entry_ids: list[bytes] = await self._add_entries(keys=streams, args=fields)
+        return entry_ids
+
+    async def _remove(self, withdrawals: Sequence[tuple[ModelKey, list[bytes]]]) -> None:
+        pipeline = self._client.pipeline(transaction=False)
         for key, entry_ids in withdrawals:
             pipeline.execute_command("XDEL", keys.online(key), *entry_ids)
-        answers: list[object] = await pipeline.execute(raise_on_error=False)
-        return answers
+        await pipeline.execute()
 
     def _entry(self, waiting: Waiting, part: int, now_s: float) -> Entry:
         return Entry(
@@ -96,22 +106,24 @@ class Outbox:
             request_id=waiting.request_id,
         )
 
-    def _written(self, waiting: Waiting, part: int, answer: object) -> None:
-        if isinstance(answer, Exception):
-            log.warning("entry_refused", key=waiting.key, error=str(answer))  # out of memory, for one
-            self._pending.fail(waiting, unavailable())
-            self.withdraw(waiting)
-        elif part in waiting.answers:
-            return  # the worker was quicker than this pipeline
-        elif isinstance(answer, bytes):
-            if self._pending.holds(waiting):
-                waiting.entry_ids[part] = answer
-            else:
-                self._withdraw(waiting.key, [answer])
+    def _written(self, waiting: Waiting, part: int, entry_id: bytes) -> None:
+        if part in waiting.answers:
+            return  # the worker was quicker than this answer
+        if self._pending.holds(waiting):
+            waiting.entry_ids[part] = entry_id
+        else:
+            self._withdraw(waiting.key, [entry_id])
 
     def _withdraw(self, key: ModelKey, entry_ids: list[bytes]) -> None:
         self._withdrawals.append((key, entry_ids))
         self._filled.set()
+
+    def _refused(self, sends: Sequence[tuple[Waiting, int]], error: Exception) -> None:
+        """The server answers and took none of them: its memory is full, for one."""
+        log.warning("entries_refused", entries=len(sends), error=str(error))
+        for waiting, _ in sends:
+            self._pending.fail(waiting, unavailable())
+            self.withdraw(waiting)
 
     def _broke(self, sends: Sequence[tuple[Waiting, int]], error: Exception) -> None:
         self._link.broke(error)

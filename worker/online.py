@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import redis
 import structlog
 from redis.exceptions import ResponseError
 
@@ -94,7 +93,7 @@ class OnlineLane:
         self._client = connect(url, protocol=2)
         self._blocking: Any = self._client.connection_pool.make_connection()  # Any: untyped there
         self._blocking_id: int | None = None
-        self._next_batch = self._client.register_script((_SCRIPTS / "next_batch.lua").read_text())
+        self._turn = self._client.register_script((_SCRIPTS / "turn.lua").read_text())
         self._claim_stale = self._client.register_script((_SCRIPTS / "claim_stale.lua").read_text())
         self._dead_letters = DeadLetters(self._client)
         self._clock_offset_ms = 0.0
@@ -113,7 +112,6 @@ class OnlineLane:
         without reaching it is handed out again."""
         seconds, microseconds = self._client.time()
         self._set_clock(seconds * 1000 + microseconds / 1000)
-        self._client.script_load(self._next_batch.script)  # `answer_and_read` calls it by its digest
         for stream in self._streams:
             with _allowing("BUSYGROUP"):
                 self._client.xgroup_create(stream, keys.WORKER_GROUP, id="0", mkstream=True)
@@ -124,31 +122,30 @@ class OnlineLane:
 
     def read(self) -> list[Delivery]:
         """The next batch of the stream with the oldest head; nothing where nothing waits."""
-        if not self._streams:
-            return []
-        return self._planned(self._next_batch(keys=self._streams, args=self._next_args()))
+        return self._take_turn(None, read_on=True) if self._streams else []
 
     def answer(self, finished: Finished) -> None:
         """Send the answers of a batch and settle its entries, all or nothing."""
-        with self._answering(finished) as pipe:
-            pipe.execute()
+        self._take_turn(finished, read_on=False)
 
     def answer_and_read(self, finished: Finished) -> list[Delivery]:
         """`answer` and `read` in one round trip."""
-        with self._answering(finished) as pipe:
-            pipe.evalsha(self._next_batch.sha, len(self._streams), *self._streams, *self._next_args())
-            return self._planned(pipe.execute()[-1])
+        return self._take_turn(finished, read_on=True)
 
-    def _answering(self, finished: Finished) -> redis.client.Pipeline:
-        # MULTI: a plain pipeline loses answers when the server's memory is full
-        pipe = self._client.pipeline(transaction=True)
-        for gateway, reply in finished.replies.items():
-            # no stream: that gateway is gone, and its answers with it
-            fields: dict[Any, Any] = {messages.FIELD: messages.encode(reply)}  # Any: redis-py's own types
-            pipe.xadd(keys.reply(gateway), fields, maxlen=REPLY_STREAM_ENTRIES, nomkstream=True)
-        pipe.xack(keys.online(finished.key), keys.WORKER_GROUP, *finished.entry_ids)
-        pipe.xdel(keys.online(finished.key), *finished.entry_ids)
-        return pipe
+    def _take_turn(self, finished: Finished | None, *, read_on: bool) -> list[Delivery]:
+        """One command, which packs and parses in a fraction of what a transaction of as many steps does."""
+        answered = [keys.online(finished.key)] if finished else []
+        replies = finished.replies if finished else {}
+        entry_ids = finished.entry_ids if finished else ()
+        args: list[str | int | bytes] = [
+            *(keys.WORKER_GROUP, self._worker_id, messages.FIELD, REPLY_STREAM_ENTRIES),
+            *(len(replies), len(entry_ids)),
+            *map(messages.encode, replies.values()),
+            *entry_ids,
+            *(self._max_rows if read_on else ()),
+        ]
+        streams = [*answered, *map(keys.reply, replies), *(self._streams if read_on else ())]
+        return self._planned(self._turn(keys=streams, args=args))
 
     def claim_stale(self) -> list[Delivery]:
         """Entries that another worker was handed and will not answer."""
@@ -219,9 +216,6 @@ class OnlineLane:
 
     def _set_clock(self, now_ms: float) -> None:
         self._clock_offset_ms = now_ms - time.monotonic() * 1000
-
-    def _next_args(self) -> list[str | int]:
-        return [keys.WORKER_GROUP, self._worker_id, *self._max_rows]
 
     def _planned(self, found: Any) -> list[Delivery]:
         self._set_clock(found[0])

@@ -41,21 +41,21 @@ class FakeClock:
 
 
 class FakeRedis(FakeAsyncRedis):  # fakeredis publishes no types
-    """fakeredis, with the INFO that it lacks, counting pipelines; `server.connected = False` cuts it off."""
+    """fakeredis with the INFO that it lacks, counting scripts; `server.connected = False` cuts it off."""
 
     def __init__(self, server: FakeServer | None = None) -> None:
         self.server = server or FakeServer()
         super().__init__(server=self.server)
-        self.pipelines: list[Any] = []
+        self.script_runs = 0
 
     async def info(self, *_sections: str, **_options: Any) -> dict[str, str]:  # type: ignore[override]
         await self.ping()
         return {"redis_version": "7.2.4", "valkey_version": "9.0.0"}
 
-    def pipeline(self, *arguments: Any, **options: Any) -> Any:
-        made = super().pipeline(*arguments, **options)
-        self.pipelines.append(made)
-        return made
+    async def evalsha(self, *arguments: Any) -> Any:
+        answer = await super().evalsha(*arguments)
+        self.script_runs += 1
+        return answer
 
 
 def echo_first_input(spec: ModelSpec, entry: Entry) -> list[OutputColumn]:

@@ -68,13 +68,13 @@ async def test_an_answer_reaches_the_request_that_asked(lane: OnlineLane, client
     assert (await other).columns[1] == [2.0]
 
 
-async def test_all_requests_of_one_loop_turn_leave_in_one_pipeline(
+async def test_all_requests_of_one_loop_turn_leave_in_one_command(
     lane: OnlineLane, client: FakeRedis
 ) -> None:
-    client.pipelines.clear()
+    client.script_runs = 0
     outcomes = [submit(lane, float(i)) for i in range(20)]
     await written(lane, client, 20)
-    assert len(client.pipelines) == 1
+    assert client.script_runs == 1
     await FakeWorker(client, IRIS).answer()
     await asyncio.gather(*outcomes)
 

@@ -1,0 +1,74 @@
+-- One turn of an engine on the online lane: the answers of a batch leave and its entries are settled, and the
+-- next batch is read: of the stream whose head is oldest, as many entries as fit. Either half may be left out.
+-- Answers first: where memory is full the script ends with the first of them, and nothing is settled.
+-- KEYS: the answered stream, if any; the gateways' streams; the online streams to read from
+-- ARGV: group, consumer, field, most replies that a stream keeps, number of replies, of entries, then the replies,
+--       the ids of the entries, and the rows of a batch for each stream that is read
+-- → {Redis' clock in ms, index of the stream, entries}, or only the clock where nothing waits
+local group, consumer, field, most_kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local replies, settled = tonumber(ARGV[5]), tonumber(ARGV[6])
+local first_key, first_arg = 0, 6
+
+if settled > 0 then
+  for i = 1, replies do
+    -- no stream: that gateway is gone, and its answers with it
+    redis.call('XADD', KEYS[1 + i], 'NOMKSTREAM', 'MAXLEN', '~', most_kept, '*', field, ARGV[6 + i])
+  end
+  first_key, first_arg = 1 + replies, 6 + replies + settled
+  for first = 7 + replies, first_arg, 1000 do -- Lua passes no more than some thousands at once
+    local last = math.min(first + 999, first_arg)
+    redis.call('XACK', KEYS[1], group, unpack(ARGV, first, last))
+    redis.call('XDEL', KEYS[1], unpack(ARGV, first, last))
+  end
+end
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local function delivered(stream)
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local name, last
+    for i = 1, #info, 2 do
+      if info[i] == 'name' then name = info[i + 1] end
+      if info[i] == 'last-delivered-id' then last = info[i + 1] end
+    end
+    if name == group then return last end
+  end
+end
+
+local function sooner(a, b)
+  local a_ms, a_n = string.match(a, '(%d+)-(%d+)')
+  local b_ms, b_n = string.match(b, '(%d+)-(%d+)')
+  if a_ms ~= b_ms then return tonumber(a_ms) < tonumber(b_ms) end
+  return tonumber(a_n) < tonumber(b_n)
+end
+
+local function rows_of(entry)
+  local fields = entry[2]
+  for i = 1, #fields, 2 do
+    if fields[i] == 'r' then return tonumber(fields[i + 1]) or 1 end
+  end
+  return 1
+end
+
+local best, best_head, best_after
+for i = 1, #KEYS - first_key do
+  local stream = KEYS[first_key + i]
+  local after = '(' .. delivered(stream)
+  local head = redis.call('XRANGE', stream, after, '+', 'COUNT', 1)[1]
+  if head and (not best or sooner(head[1], best_head)) then
+    best, best_head, best_after = i, head[1], after
+  end
+end
+if not best then return {now} end
+
+local stream, most = KEYS[first_key + best], tonumber(ARGV[first_arg + best])
+local count, rows = 0, 0
+for _, entry in ipairs(redis.call('XRANGE', stream, best_after, '+', 'COUNT', most)) do
+  rows = rows + rows_of(entry)
+  if count > 0 and rows > most then break end
+  count = count + 1
+end
+local read = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', stream, '>')
+if not read then return {now} end
+return {now, best, read[1][2]}
