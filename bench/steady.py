@@ -24,37 +24,34 @@ class Steady:
         self._rival = rival
         self._port = port
         self._every_s = 1 / requests_per_s
-        self._pool = ThreadPoolExecutor(_MOST_AT_ONCE, thread_name_prefix="steady")
-        self._local = threading.local()
-        self._callers: list[Caller] = []
 
     def times_ms(self, going: Callable[[], bool]) -> list[float]:
         """Send as long as it is going on. → what each request took. Raises what `Caller.call` raises."""
         asked: list[Future[float]] = []
-        due_s = time.perf_counter()
-        while going():
-            asked.append(self._pool.submit(self._call, due_s))
-            due_s += self._every_s
-            time.sleep(max(0.0, due_s - time.perf_counter()))
-        return [future.result() for future in asked]
-
-    def close(self) -> None:
-        self._pool.shutdown()
-        for caller in self._callers:
-            caller.close()
-
-    def _call(self, due_s: float) -> float:
-        if not hasattr(self._local, "caller"):
-            self._local.caller = Caller(self._rival, self._port)
-            self._callers.append(self._local.caller)
-        self._local.caller.call()
-        return (time.perf_counter() - due_s) * 1000
+        with _callers(self._rival, self._port) as call, ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
+            due_s = time.perf_counter()
+            while going():
+                asked.append(pool.submit(call, due_s))
+                due_s += self._every_s
+                time.sleep(max(0.0, due_s - time.perf_counter()))
+            return [future.result() for future in asked]
 
 
 @contextmanager
-def steady(rival: Rival, port: int, requests_per_s: float) -> Iterator[Steady]:
-    load = Steady(rival, port, requests_per_s)
+def _callers(rival: Rival, port: int) -> Iterator[Callable[[float], float]]:
+    """A call on the connection of its thread. → ms since it was due"""
+    local = threading.local()
+    opened: list[Caller] = []
+
+    def call(due_s: float) -> float:
+        if not hasattr(local, "caller"):
+            local.caller = Caller(rival, port)
+            opened.append(local.caller)
+        local.caller.call()
+        return (time.perf_counter() - due_s) * 1000
+
     try:
-        yield load
+        yield call
     finally:
-        load.close()
+        for caller in opened:
+            caller.close()

@@ -30,7 +30,7 @@ from bench.running import ROOT
 from bench.samples import percentile
 from bench.servers import DidNotStart, Server, serving
 from bench.spreads import ratios, short, spread
-from bench.steady import Steady, steady
+from bench.steady import Steady
 from bench.tables import table
 from shared.repository import open_repository
 from stack.leash import Leash
@@ -58,9 +58,8 @@ def main(words: Sequence[str]) -> int:
             TemporaryDirectory(prefix="takt-bench-") as folder,
             closing(Leash()) as leash,
             serving(takt.RIVAL, Path(folder) / "takt", artifact, leash) as server,
-            steady(takt.RIVAL, server.place.port, given.rate) as load,
         ):
-            _measure(server, load, given)
+            _measure(server, Steady(takt.RIVAL, server.place.port, given.rate), given)
     except (DidNotStart, NoAnswer, WrongAnswer, httpx.HTTPError, OSError) as error:
         print(f"bench.upload_latency: {error}", file=sys.stderr)
         return 1
