@@ -35,6 +35,8 @@ class Staffing:
     """Who is there for one model version."""
 
     holders: int = 0
+    digests: frozenset[str] = frozenset([""])
+    """Of the artifacts that they hold; an empty one: nobody says which."""
     loading: int = 0
     failures: tuple[str, ...] = ()
     """Why live workers could not load it."""
@@ -99,6 +101,7 @@ class Fleet:
         serving = {_name(w.id) for w in self.workers if w.state is WorkerState.SERVING}
         return Staffing(
             holders=self.holders(key),
+            digests=frozenset(model.digest for model in self._models(key)),
             loading=sum(not w.models or _loads(w.models.get(key)) for w in starting),
             failures=tuple(model.reason for model in held if model.state is ModelState.FAILED),
             restarts=max((n - 1 for name, n in self.lives.items() if name not in serving), default=0),

@@ -40,6 +40,7 @@ class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
     batches: int = 0  # online batches since start
     batch_rows: int = 0  # rows in them
     entry_rows: float = 0.0  # of an online entry, about, lately; 0: there was none
+    digest: str = ""  # SHA-256 of the artifact that is loaded
     slice_rows_per_s: float = 0.0  # of the slices of chunks, measured at warm-up and since; 0: not yet
 
 

@@ -131,7 +131,7 @@ class ChunkRunner:
         if predictor is None or self._stopping.is_set():
             return False
         with self._counted():
-            held = self._ledger.claim(key)
+            held = self._ledger.claim(key, digest=predictor.version.manifest.sha256)
             if held is not None:
                 self._run(predictor, held)
         return held is not None
@@ -211,7 +211,7 @@ class ChunkRunner:
                     held,
                     rows_succeeded=held.rows - failures.rows,
                     rows_failed=failures.rows,
-                    first_error=failures.first,
+                    first_errors=failures.first,
                 )
             except RedisError as error:
                 if not means_away(error):

@@ -55,7 +55,9 @@ class Holdings:
             rows_per_s=round(predictor.rows_per_s),
         )
         self.predictors[key] = predictor
-        self.states[key] = HeldModel(state=ModelState.LOADED, load_s=predictor.load_s)
+        self.states[key] = HeldModel(
+            state=ModelState.LOADED, load_s=predictor.load_s, digest=predictor.version.manifest.sha256
+        )
 
 
 def _wanted(repository: Repository, settings: Settings) -> Iterator[ModelKey]:

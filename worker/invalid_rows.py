@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 
 from shared.tables import ERROR, first_row_of
 
+MOST_NAMED = 5
+"""Failed rows of a chunk whose reasons the ledger is told."""
 _LONGEST_REASON = 300
 
 
@@ -33,10 +35,10 @@ class InvalidRows:
 
 @dataclass(frozen=True)
 class Failures:
-    """Of a chunk's rows, how many failed, and what the first of them says."""
+    """Of a chunk's rows, how many failed, and what the first of them say."""
 
     rows: int
-    first: str = ""
+    first: tuple[str, ...] = ()
 
 
 def part_rows(chunk: pa.Table) -> tuple[InvalidRows, pa.RecordBatch]:
@@ -53,11 +55,13 @@ def part_rows(chunk: pa.Table) -> tuple[InvalidRows, pa.RecordBatch]:
 def failures_of(answer: pa.Table, first_row: int | None) -> Failures:
     """`answer`: the results of a chunk that begins with this row of its job, where that is known."""
     failed = pc.indices_nonzero(pc.is_valid(answer[ERROR]))
-    if not len(failed):
-        return Failures(0)
-    row = failed[0].as_py()
+    named = [_named(answer, row, first_row) for row in failed[:MOST_NAMED].to_pylist()]
+    return Failures(len(failed), tuple(named))
+
+
+def _named(answer: pa.Table, row: int, first_row: int | None) -> str:
     where = f"row {first_row + row}" if first_row is not None else f"row {row} of its chunk"
-    return Failures(len(failed), f"{where}: {answer[ERROR][row].as_py()}"[:_LONGEST_REASON])
+    return f"{where}: {answer[ERROR][row].as_py()}"[:_LONGEST_REASON]
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:

@@ -72,8 +72,11 @@ class Reconciler(threading.Thread):
 
     def reconcile(self) -> None:
         """One pass: expired leases, broken uploads, retention, doorbells."""
-        for job_id in self._ledger.expire():
+        expired = self._ledger.expire()
+        for job_id in expired.interrupted:
             log.warning("upload_interrupted", job_id=job_id)
+            self._remove(job_id)
+        for job_id in expired.orphaned:
             self._remove(job_id)
         for job_id in self._ledger.retire():
             log.info("job_retired", job_id=job_id)

@@ -46,11 +46,13 @@ def _percent(record: JobRecord) -> float | None:
 
 
 def _rate(record: JobRecord, now_ms: int) -> float | None:
-    """Rows a second since the first chunk started, pauses included."""
+    """Rows a second since the first chunk started, without pauses."""
     if record.started_at_ms is None or not record.rows_done:
         return None
     end_ms = record.finished_at_ms if record.finished_at_ms is not None else now_ms
-    return record.rows_done * 1000 / max(1, end_ms - record.started_at_ms)
+    running_until_ms = end_ms if record.paused_at_ms is None else record.paused_at_ms
+    running_ms = running_until_ms - record.started_at_ms - record.paused_ms
+    return record.rows_done * 1000 / max(1, running_ms)
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -19,6 +19,7 @@ class Reason(StrEnum):
     NO_WORKER = "no_worker"  # no live worker holds its model version, nor is about to
     WORKERS_LOADING = "workers_loading"  # a worker loads it
     WORKERS_FAILING = "workers_failing"  # workers cannot load it, or end before they have
+    OTHER_ARTIFACT = "other_artifact"  # live workers hold its model version, but another artifact of it
     BEHIND = "behind"  # other jobs of the model version go first
 
 
@@ -59,6 +60,8 @@ def wait_of(record: JobRecord, staffing: Staffing, ahead: int | None) -> Wait | 
         return None
     if not staffing.holders:
         return _without_workers(record, staffing)
+    if staffing.digests.isdisjoint({record.digest, ""}):
+        return Wait(Reason.OTHER_ARTIFACT, _other_artifact(record, staffing))
     if ahead and not record.chunks_leased:
         return Wait(Reason.BEHIND, f"Other jobs of {record.key} take turns with it: {ahead} rows.")
     return None
@@ -67,6 +70,14 @@ def wait_of(record: JobRecord, staffing: Staffing, ahead: int | None) -> Wait | 
 def _nothing_to_run(record: JobRecord) -> bool:
     """Whether an upload has not brought a row yet that could run."""
     return record.state is JobState.UPLOADING and record.rows_accepted == record.rows_done
+
+
+def _other_artifact(record: JobRecord, staffing: Staffing) -> str:
+    held = ", ".join(sorted(digest[:12] for digest in staffing.digests))
+    return (
+        f"The job was submitted for the artifact {record.digest[:12]}… of {record.key}, and its live workers "
+        f"hold {held}…: load that one again, or cancel the job and submit it anew."
+    )
 
 
 def _without_workers(record: JobRecord, staffing: Staffing) -> Wait:

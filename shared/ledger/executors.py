@@ -43,7 +43,7 @@ from shared.ledger.records import (
     unreadable_job,
     webhook_attempt,
 )
-from shared.ledger.transitions import Transition
+from shared.ledger.transitions import Expired, Transition
 
 T = TypeVar("T")
 
@@ -274,8 +274,11 @@ class Ledger:
         self._max_attempts = max_attempts
         self._grace_ms = round(grace_s * 1000)
 
-    def claim(self, key: ModelKey) -> Claim | None:
-        """The next chunk of a model version, or None where nothing is ready."""
+    def claim(self, key: ModelKey, *, digest: str = "") -> Claim | None:
+        """The next chunk of a model version, or None where nothing is ready.
+
+        `digest`: only of jobs that were submitted for this artifact.
+        """
         return self._run(
             transitions.claim(
                 key,
@@ -283,6 +286,7 @@ class Ledger:
                 token=new_token(),
                 lease_ms=self._lease_ms,
                 max_attempts=self._max_attempts,
+                digest=digest,
             )
         )
 
@@ -291,12 +295,18 @@ class Ledger:
         return self._run(transitions.renew(held, lease_ms=self._lease_ms))
 
     def commit(
-        self, key: ModelKey, held: Claim, *, rows_succeeded: int, rows_failed: int, first_error: str = ""
+        self,
+        key: ModelKey,
+        held: Claim,
+        *,
+        rows_succeeded: int,
+        rows_failed: int,
+        first_errors: Sequence[str] = (),
     ) -> Outcome:
         """Count a stored result, once and only under the current token; ring if anything is ready."""
         committed = self._run(
             transitions.commit(
-                key, held, rows_succeeded=rows_succeeded, rows_failed=rows_failed, first_error=first_error
+                key, held, rows_succeeded=rows_succeeded, rows_failed=rows_failed, first_errors=first_errors
             )
         )
         if committed.more:
@@ -308,8 +318,8 @@ class Ledger:
         if self._run(transitions.hand_back(key, held, at_fault=at_fault)):
             self._ring(key, 1)
 
-    def expire(self) -> list[str]:
-        """Bring back what expired leases and dead workers held. → jobs whose upload broke off."""
+    def expire(self) -> Expired:
+        """Bring back what expired leases and dead workers held. → jobs of which nothing may stay stored"""
         return self._run(transitions.expire(grace_ms=self._grace_ms))
 
     def retire(self) -> list[str]:

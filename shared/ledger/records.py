@@ -102,6 +102,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     id_column: str = ""
     keep_columns: tuple[str, ...] = ()
     webhook_url: str = ""  # where its end is told
+    paused_ms: int = 0  # between its start and now, in pauses that are over
+    paused_at_ms: int | None = None  # since when it has been paused, up to its end
 
     @property
     def key(self) -> ModelKey:

@@ -81,6 +81,14 @@ class Committed:
 
 
 @dataclass(frozen=True)
+class Expired:
+    """Jobs whose stored rows and results are nobody's any more."""
+
+    interrupted: list[str]  # their upload broke off
+    orphaned: list[str]  # they were removed while a worker held a chunk, which may have stored a result since
+
+
+@dataclass(frozen=True)
 class Resumed:
     state: JobState
     ready: int  # chunks that may be claimed now
@@ -145,9 +153,10 @@ def fail_job(job_id: str, code: str, detail: str) -> Transition[bool]:
 
 
 def claim(
-    key: ModelKey, *, worker: str, token: str, lease_ms: int, max_attempts: int
+    key: ModelKey, *, worker: str, token: str, lease_ms: int, max_attempts: int, digest: str
 ) -> Transition[Claim | None]:
-    """The next chunk of a model version, fairly; None where nothing is ready."""
+    """The next chunk of a model version, fairly, of jobs that were submitted for the artifact of this digest
+    (empty: for any); None where nothing is ready."""
 
     def claimed(answer: Any) -> Claim | None:
         if answer is None:
@@ -155,7 +164,7 @@ def claim(
         job_id, index, rows, attempt = answer
         return Claim(job_id=job_id.decode(), index=index, rows=rows, attempt=attempt, token=token)
 
-    return Transition("claim", (key, worker, token, lease_ms, max_attempts), claimed)
+    return Transition("claim", (key, worker, token, lease_ms, max_attempts, digest), claimed)
 
 
 def renew(held: Claim, *, lease_ms: int) -> Transition[bool]:
@@ -164,7 +173,7 @@ def renew(held: Claim, *, lease_ms: int) -> Transition[bool]:
 
 
 def commit(
-    key: ModelKey, held: Claim, *, rows_succeeded: int, rows_failed: int, first_error: str
+    key: ModelKey, held: Claim, *, rows_succeeded: int, rows_failed: int, first_errors: Sequence[str]
 ) -> Transition[Committed]:
     """Count a stored result, once."""
 
@@ -172,7 +181,8 @@ def commit(
         return Committed(Outcome(answer[0].decode()), bool(answer[1]))
 
     counts = (rows_succeeded, rows_failed)
-    return Transition("commit", (held.job_id, held.index, held.token, *counts, first_error, key), committed)
+    said = msgspec.json.encode(list(first_errors)).decode()
+    return Transition("commit", (held.job_id, held.index, held.token, *counts, said, key), committed)
 
 
 def hand_back(key: ModelKey, held: Claim, *, at_fault: bool) -> Transition[bool]:
@@ -188,12 +198,14 @@ def requeue_chunk(job_id: str, index: int) -> Transition[bool]:
     return Transition("requeue_chunk", (job_id, index), bool)
 
 
-def expire(*, grace_ms: int, most: int = 1000) -> Transition[list[str]]:
-    """Bring back what expired leases held; those of a worker without a heartbeat expire after the grace.
+def expire(*, grace_ms: int, most: int = 1000) -> Transition[Expired]:
+    """Bring back what expired leases held; those of a worker without a heartbeat expire after the grace."""
 
-    → jobs whose upload broke off.
-    """
-    return Transition("expire", (most, grace_ms), lambda answer: [job_id.decode() for job_id in answer])
+    def expired(answer: Any) -> Expired:
+        interrupted, orphaned = ([job_id.decode() for job_id in ids] for ids in answer)
+        return Expired(interrupted, orphaned)
+
+    return Transition("expire", (most, grace_ms), expired)
 
 
 def cancel(job_id: str) -> Transition[JobState]:

@@ -236,14 +236,16 @@ class LedgerModel:
 
     # The reconciler
 
-    def expire(self) -> set[str]:
+    def expire(self) -> tuple[set[str], set[str]]:
+        """→ jobs whose upload broke off; jobs that were forgotten while a chunk of theirs was held."""
+        orphaned = {job_id for (job_id, _, _), brief in self._orphans.items() if brief}
         self._orphans = {lease: brief for lease, brief in self._orphans.items() if not brief}
         interrupted = {job_id for job_id in self.uploads() if self.jobs[job_id].brief}
         for job_id in interrupted:
             self._fail(self.jobs[job_id], "upload_interrupted")
         for job, chunk in list(self._lost_chunks()):
             self._release(job, chunk)
-        return interrupted
+        return interrupted, orphaned
 
     def retire(self) -> set[str]:
         retired = [job for job in self.jobs.values() if job.state.ended and not job.new.retention_ms]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self, TypeVar
 
 import fakeredis
@@ -119,9 +119,9 @@ class House:
         assert held is not None
         return held
 
-    def commit(self, held: Claim, *, failed: int = 0, first_error: str = "") -> Outcome:
+    def commit(self, held: Claim, *, failed: int = 0, first_errors: Sequence[str] = ()) -> Outcome:
         return self.worker.commit(
-            IRIS, held, rows_succeeded=held.rows - failed, rows_failed=failed, first_error=first_error
+            IRIS, held, rows_succeeded=held.rows - failed, rows_failed=failed, first_errors=first_errors
         )
 
     def finish(self) -> None:

@@ -93,6 +93,22 @@ def test_an_ended_jobs_rate_is_that_of_its_life() -> None:
     assert (progress.percent, progress.rows_per_s) == (100.0, 500.0)
 
 
+@pytest.mark.parametrize(
+    ("pauses", "rows_per_s"),
+    [
+        ({"paused_ms": 3_000}, 125.0),
+        ({"paused_at_ms": 5_000, "state": JobState.PAUSED}, 83.3),
+        (
+            {"paused_at_ms": 5_000, "paused_ms": 1_000, "state": JobState.CANCELED, "finished_at_ms": 9_000},
+            125.0,
+        ),
+    ],
+)
+def test_pauses_do_not_slow_a_jobs_rate(pauses: dict[str, Any], rows_per_s: float) -> None:
+    job = record(**pauses)
+    assert progress_of(job, 7_000, model_rows_per_s=0, rows_ahead=0).rows_per_s == rows_per_s
+
+
 def test_a_job_is_at_100_percent_only_once_every_row_has_run() -> None:
     nearly = record(rows_total=1_000_000, rows_succeeded=999_999, rows_failed=0)
     assert progress_of(nearly, 7_000, model_rows_per_s=0, rows_ahead=0).percent == 99.99
@@ -134,6 +150,8 @@ def test_a_position_is_the_place_in_the_fair_order() -> None:
         (queued(), Staffing(), 0, Reason.NO_WORKER),
         (record(), Staffing(), 0, Reason.NO_WORKER),
         (queued(), Staffing(loading=2), 0, Reason.WORKERS_LOADING),
+        (queued(digest="old"), Staffing(holders=1, digests=frozenset(["new"])), 9, Reason.OTHER_ARTIFACT),
+        (queued(digest="old"), Staffing(holders=2, digests=frozenset(["new", "old"])), 0, None),
         (queued(), Staffing(failures=("it is broken",), loading=1), 0, Reason.WORKERS_FAILING),
         (queued(), Staffing(loading=1, restarts=2), 0, Reason.WORKERS_FAILING),
         (queued(), Staffing(loading=1, restarts=1), 0, Reason.WORKERS_LOADING),

@@ -63,13 +63,13 @@ def test_invalid_rows_are_skipped_and_stand_in_their_places() -> None:
     seen, errors, failures = run(chunk([(1, None), (None, "x: is missing"), (3, None), (9, "no"), (5, None)]))
     assert seen == [1, 3, 5]
     assert errors == [None, "x: is missing", None, "no", None]
-    assert failures == Failures(2, "row 101: x: is missing")
+    assert failures == Failures(2, ("row 101: x: is missing", "row 103: no"))
 
 
 def test_a_row_that_the_model_fails_on_counts_with_the_invalid_ones() -> None:
     _, errors, failures = run(chunk([(1, None), (-2, None), (None, "bad")]))
     assert errors == [None, "The model raised ValueError: negative", "bad"]
-    assert failures == Failures(2, "row 101: The model raised ValueError: negative")
+    assert failures == Failures(2, ("row 101: The model raised ValueError: negative", "row 102: bad"))
 
 
 @pytest.mark.parametrize("rows", [[(None, "bad")], [(None, "bad"), (None, "worse")]])
@@ -86,4 +86,4 @@ def test_a_chunk_whose_rows_are_all_valid_is_as_it_was() -> None:
 
 
 def test_a_chunk_that_does_not_say_where_it_begins_names_its_own_row() -> None:
-    assert run(chunk([(None, "bad")], first_row=None))[2].first == "row 0 of its chunk: bad"
+    assert run(chunk([(None, "bad")], first_row=None))[2].first == ("row 0 of its chunk: bad",)

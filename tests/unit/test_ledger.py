@@ -61,7 +61,7 @@ def test_an_expired_lease_brings_its_chunk_back_and_fences_the_late_worker(clien
     house = House(clients, lease_s=0)
     job_id = house.submit(10)
     late = house.claim()
-    assert house.worker.expire() == []
+    assert house.worker.expire().interrupted == []
     current = house.claim()
     assert (current.index, current.attempt) == (late.index, 2)
     assert not house.worker.renew(late)
@@ -141,7 +141,7 @@ def test_an_upload_that_breaks_off_fails_its_job(clients: Clients) -> None:
     house = House(clients, lease_s=0)
     job = house.open()
     house.append(job, 10)
-    assert house.worker.expire() == [job.id]
+    assert house.worker.expire().interrupted == [job.id]
     record = house.read(job.id)
     assert record.error is not None
     assert (record.state, record.error.code) == (JobState.FAILED, "upload_interrupted")

@@ -205,7 +205,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._model.jobs)
     @rule()
     def expire(self) -> None:
-        assert set(self._lasting.worker.expire()) == self._model.expire()
+        expired = self._lasting.worker.expire()
+        assert (set(expired.interrupted), set(expired.orphaned)) == self._model.expire()
 
     @rule(worker=st.sampled_from(WORKERS))
     def die(self, worker: str) -> None:

@@ -12,7 +12,7 @@ from shared import keys
 from shared.errors import PayloadError
 from shared.keys import ModelKey
 from shared.ledger import JobState, Outcome
-from shared.payloads import PayloadStore, rows_path
+from shared.payloads import PayloadStore, result_path, rows_path
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState, to_hash
 from tests.support.ledgers import IRIS, Clients, House
 from tests.support.polling import eventually
@@ -190,3 +190,16 @@ def test_it_goes_on_after_its_server_was_away(monkeypatch: pytest.MonkeyPatch, t
         eventually(lambda: belfry.doorbells == 1)
         reconciler.stop()
     clients.close()
+
+
+def test_a_result_that_a_dead_worker_stored_for_a_deleted_job_is_removed_once_its_lease_is_over(
+    clients: Clients, tmp_path: Path
+) -> None:
+    belfry = Belfry(clients, PayloadStore(tmp_path.as_uri()), lease_s=0)
+    job_id = belfry.house.submit(10, 10, max_errors=0)
+    dying, ending = belfry.house.claim(), belfry.house.claim()
+    belfry.house.commit(ending, failed=1)
+    assert belfry.house.ask(belfry.house.gateway.delete, job_id)
+    belfry.store.put(result_path(job_id, dying.index, dying.token), b"late")
+    belfry.worker("w:1").reconcile()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

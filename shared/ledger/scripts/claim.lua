@@ -1,11 +1,11 @@
 -- The next ready chunk of the least-served job of a model version, under a new lease and token. Chunks that
 -- were tried too often are given up on the way.
--- ARGV: names, model key, worker, token, lease_ms, max_attempts
+-- ARGV: names, model key, worker, token, lease_ms, max_attempts, digest of the artifact or '' for any
 -- → {job id, index, rows, attempt}, or nothing where nothing is ready
 local model, worker, token = ARGV[2], ARGV[3], ARGV[4]
-local lease_ms, max_attempts = tonumber(ARGV[5]), tonumber(ARGV[6])
+local lease_ms, max_attempts, digest = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 
-local passed = 0 -- jobs that a newer worker understands
+local passed = 0 -- jobs that others have to run
 
 local function next_job()
   return redis.call('ZRANGE', key_of('active', model), passed, passed)[1]
@@ -45,9 +45,14 @@ local function claim_of(id)
   end
 end
 
+-- A newer worker understands it, or one with the artifact that it was submitted for: another answers otherwise.
+local function is_for_others(id)
+  return of_newer_schema(id) or digest ~= '' and redis.call('HGET', key_of('job', id), 'digest') ~= digest
+end
+
 local id = next_job()
 while id do
-  if of_newer_schema(id) then
+  if is_for_others(id) then
     passed = passed + 1
   else
     local claimed = guarded(id, claim_of, model)

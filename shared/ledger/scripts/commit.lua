@@ -1,5 +1,5 @@
 -- A chunk's result counts: only under the current token, only once, and only until its job has ended.
--- ARGV: names, job id, index, token, rows succeeded, rows failed, what its first failed row says, model key
+-- ARGV: names, job id, index, token, rows succeeded, rows failed, what its first failed rows say as JSON, model key
 -- → {outcome, whether anything of the model version is ready}; outcome: committed | repeated | lost
 local id, index, token = ARGV[2], ARGV[3], ARGV[4]
 local job = key_of('job', id)
@@ -14,7 +14,7 @@ local function commit()
   end
   end_lease(id, index, chunk)
   chunk.state = 'done'
-  if ARGV[7] ~= '' then redis.call('HSETNX', job, 'first_errors', ARGV[7]) end
+  name_errors(id, index, cjson.decode(ARGV[7]))
   end_chunk(id, index, chunk, tonumber(ARGV[5]), tonumber(ARGV[6]))
   return 'committed'
 end

@@ -1,8 +1,9 @@
 -- Leases that ran out: their chunks are ready again, and uploads that broke off fail. A lease whose worker has no
 -- heartbeat runs out after the grace: a worker that lives, and was only not heard, renews it before that.
--- ARGV: names, most leases to look at, grace_ms → {job ids whose upload was interrupted, …}
+-- ARGV: names, most leases to look at, grace_ms
+-- → {job ids whose upload was interrupted, job ids that were forgotten while a worker held a chunk of theirs}
 local most, grace_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local interrupted, heard = {}, {}
+local interrupted, orphaned, heard = {}, {}, {}
 
 local function parts(name)
   return string.match(name, '^([^:]+):([^:]+):(.*)$')
@@ -33,12 +34,14 @@ local function bring_back(id, index, token)
   elseif redis.call('HGET', key_of('job', id), 'upload_token') == token then
     fail(id, 'upload_interrupted', 'The upload broke off before its end.')
     table.insert(interrupted, id)
+  elseif redis.call('HEXISTS', key_of('job', id), 'created_at_ms') == 0 then
+    table.insert(orphaned, id) -- its worker may have stored a result and died
   end
 end
 
 local function end_leases_that_ran_out()
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', names.leases, '-inf', now_ms(), 'LIMIT', 0, most)) do
-    redis.call('ZREM', names.leases, name) -- also where its job was forgotten meanwhile
+    redis.call('ZREM', names.leases, name)
     local id, index, token = parts(name)
     if id then guarded(id, function() bring_back(id, index, token) end) end
   end
@@ -46,4 +49,4 @@ end
 
 shorten_leases_of_silent_workers()
 end_leases_that_ran_out()
-return interrupted
+return {interrupted, orphaned}

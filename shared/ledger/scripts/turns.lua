@@ -56,6 +56,27 @@ local function too_many_errors(id)
   return f[4] ~= '' and f[2] and failed > tonumber(f[4]) * tonumber(f[2])
 end
 
+local most_errors_named = 5
+
+-- What the first failed rows say, in the order of their chunks, of all that have ended so far.
+local function name_errors(id, index, texts)
+  if #texts == 0 then return end
+  local job = key_of('job', id)
+  local named = cjson.decode(redis.call('HGET', job, 'errors_named') or '[]')
+  for place, text in ipairs(texts) do table.insert(named, {tonumber(index), place, text}) end
+  table.sort(named, function(a, b) return a[1] < b[1] or a[1] == b[1] and a[2] < b[2] end)
+  while #named > most_errors_named do table.remove(named) end
+  redis.call('HSET', job, 'errors_named', cjson.encode(named))
+end
+
+local function named_errors(id)
+  local texts = {}
+  for _, named in ipairs(cjson.decode(redis.call('HGET', key_of('job', id), 'errors_named') or '[]')) do
+    table.insert(texts, named[3])
+  end
+  return table.concat(texts, '; ')
+end
+
 -- A job's last transition, where it is due: canceled once nothing runs, failed past its error budget,
 -- succeeded once it is sealed and every chunk has ended.
 local function end_if_due(id)
@@ -65,8 +86,7 @@ local function end_if_due(id)
     if tonumber(f[5]) == 0 then end_job(id, 'canceled') end
   elseif too_many_errors(id) then
     local failed = redis.call('HGET', job, 'rows_failed')
-    local first = redis.call('HGET', job, 'first_errors') or ''
-    fail(id, 'too_many_errors', failed .. ' rows failed, more than max_errors allows. First: ' .. first)
+    fail(id, 'too_many_errors', failed .. ' rows failed, more than max_errors allows. First: ' .. named_errors(id))
   elseif f[2] and tonumber(f[3]) == tonumber(f[4]) then
     end_job(id, 'succeeded')
   end
