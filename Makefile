@@ -10,7 +10,7 @@ export TORCH
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-large lint fmt types models bench chaos chaos-long containers-test constraints clean
+.PHONY: help setup up test test-large lint fmt types models bench chaos chaos-long fuzz containers-test constraints clean
 
 help:  ## what can be made here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ chaos: setup  ## ten minutes of killed parts under load: is anything lost, doubl
 
 chaos-long: setup  ## the same for an hour, with at least 100 faults
 	$(BIN)/python -m tests.chaos --minutes 60 --faults 100
+
+fuzz: setup  ## a running Takt against its own OpenAPI document, with hundreds of examples an operation
+	$(BIN)/python -m tests.fuzz
 
 containers-test:  ## build and run the containers, where Docker answers
 	@$(PYTHON) -m tests.containers

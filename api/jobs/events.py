@@ -38,6 +38,13 @@ HEARTBEAT_S = 15.0
 HEARTBEAT = b": alive\n\n"
 MEDIA_TYPE = "text/event-stream"
 _ID = re.compile(r"\d{1,20}-\d{1,20}")
+_TEXT = {"type": "string"}
+_EVENT = {
+    "type": "object",
+    "description": "One event of the stream; `data` is JSON: the whole job, or its state and counts.",
+    "properties": {"id": _TEXT, "event": _TEXT | {"enum": ["snapshot", "progress", "end"]}, "data": _TEXT},
+    "required": ["id", "event", "data"],
+}
 _EXAMPLE = 'id: 1772352000000-0\nevent: progress\ndata: {"state":"running","rows_total":20000,…}\n\n'
 
 
@@ -45,7 +52,7 @@ _EXAMPLE = 'id: 1772352000000-0\nevent: progress\ndata: {"state":"running","rows
     "/jobs/{job_id}/events",
     response_class=StreamingResponse,
     responses=of_errors(404, 410, 503)
-    | {200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EXAMPLE}}}},
+    | {200: {"content": {MEDIA_TYPE: {"schema": _EVENT, "example": _EXAMPLE}}}},
 )
 async def events(
     job_id: str,

@@ -1,0 +1,1 @@
+"""`python -m tests.fuzz`: a running Takt against its own OpenAPI document, with many examples."""

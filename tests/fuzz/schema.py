@@ -1,0 +1,32 @@
+"""Schemathesis over our own OpenAPI document: every operation, with what it allows and what it does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+)
+
+
+def fuzz(
+    url: str, *, examples: int, seed: int, folder: Path, limit_s: float, versions: bool
+) -> tuple[int, str]:
+    """Ask a running Takt. `versions`: also each model version by its own path, which are the same operations.
+
+    → the exit status, 0 where nothing was found, and what Schemathesis says.
+    """
+    command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
+    command += ["--config-file", str(Path(__file__).parent / "schemathesis.toml"), "--no-color"]
+    command += ["run", f"{url}/openapi.json", "--checks", ",".join(CHECKS)]
+    command += ["--phases", "examples,coverage,fuzzing", "--max-examples", str(examples), "--seed", str(seed)]
+    command += [] if versions else ["--exclude-path-regex", "/versions/[^{]"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=limit_s, check=False)
+    return done.returncode, done.stdout + done.stderr

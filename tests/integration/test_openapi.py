@@ -1,0 +1,18 @@
+"""What the OpenAPI document says is what the running service does, whatever it is sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.schema import fuzz
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.integration
+
+
+def test_whatever_is_sent_the_answer_is_one_that_the_document_promises(stack: Stack, tmp_path: Path) -> None:
+    code, said = fuzz(stack.url, examples=5, seed=1, folder=tmp_path, limit_s=110, versions=False)
+    assert code == 0, said
+    assert stack.parts["gateway"].running
