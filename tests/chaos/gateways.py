@@ -28,6 +28,7 @@ class Gateways:
         self._clients = [Takt(url, timeout_s=TIMEOUT_S, retries=NEVER) for url in urls]
         self._turns = itertools.cycle(self._clients)
         self._lock = threading.Lock()
+        self._closed = False
 
     def ask(self, act: Callable[[Takt], T], *, patience_s: float = PATIENCE_S) -> T:
         """What the first gateway answers. Raises TryLater where none did, and what else takt.errors draws."""
@@ -36,11 +37,13 @@ class Gateways:
             try:
                 return act(self._next())
             except TryLater as error:
-                if time.monotonic() > end_s:
+                if self._closed or time.monotonic() > end_s:
                     raise
                 time.sleep(min(error.retry_after_s or PAUSE_S, 2.0))
 
     def _next(self) -> Takt:
+        if self._closed:
+            raise TryLater("The run is over.")
         with self._lock:
             return next(self._turns)
 
@@ -50,5 +53,6 @@ class Gateways:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed = True
         for client in self._clients:
             client.close()

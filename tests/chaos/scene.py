@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from shared.workers import WorkerState
 from stack.heartbeats import worker_of
 from tests.chaos.supervision import Post
 from tests.chaos.terrain import MODEL
-from tests.support.polling import eventually
 from tests.support.servers import Server, free_port, valkey_binary
 from tests.support.stack import Stack
 
@@ -24,6 +24,7 @@ WHOLE_S = 120.0
 """How long all parts may take to start on a busy machine."""
 CHUNK_ROWS = 10_000
 """Smaller than the default, so that jobs are held in many places when a fault comes."""
+LOOK_EVERY_S = 0.2
 LOOK_LIMIT_S = 3.0
 """A gateway or a Redis that does not answer within this does not answer."""
 
@@ -49,15 +50,19 @@ class Scene:
         parts = {name: Post(part, part.start) for name, part in self.stack.parts.items()}
         return parts | {REDIS: Post(self.server, self.server.launch)}
 
-    def wait_until_whole(self) -> None:
-        """Until every part serves, the restarted ones too."""
-        eventually(self._whole, limit_s=WHOLE_S, every_s=0.2)
+    def missing_parts(self) -> list[str]:
+        """Who does not serve yet; waits until nobody is missing, and no longer than a start may take."""
+        end_s = time.monotonic() + WHOLE_S
+        while (missing := self._missing()) and time.monotonic() < end_s:
+            time.sleep(LOOK_EVERY_S)
+        return missing
 
-    def _whole(self) -> bool:
+    def _missing(self) -> list[str]:
         try:
-            return all(map(self._serves, self.workers)) and all(map(self._is_ready, self.urls))
+            workers = [name for name in self.workers if not self._serves(name)]
         except RedisError:
-            return False
+            return [REDIS]
+        return workers + [name for name, url in self.gateways.items() if not self._is_ready(url)]
 
     def _serves(self, name: str) -> bool:
         part = self.stack.parts[name]
@@ -97,5 +102,6 @@ def opened(folder: Path, *, workers: int, gateways: int) -> Iterator[Scene]:
             stack.worker(name, wait=False)
         for name, url in scene.gateways.items():
             stack.gateway(name, port=int(url.rpartition(":")[2]))
-        scene.wait_until_whole()
+        if missing := scene.missing_parts():
+            raise RuntimeError(f"{', '.join(missing)} did not start; see the logs in {folder}")
         yield scene
