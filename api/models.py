@@ -38,6 +38,7 @@ class Holder(BaseModel):
     state: str
     reason: str
     rows_per_s: float
+    ceiling_rows: int | None = Field(description="Most rows of a call since one ran out of memory; or null")
 
 
 class ModelDetail(ModelSummary):
@@ -133,4 +134,5 @@ def _holder(worker: str, device: str, held: HeldModel) -> Holder:
         state=held.state.value,
         reason=held.reason,
         rows_per_s=held.rows_per_s,
+        ceiling_rows=held.ceiling_rows or None,
     )

@@ -119,7 +119,13 @@ class Settings(BaseSettings):
         30.0, gt=0, description="How long a worker owns a chunk without renewing its lease."
     )
     max_attempts: int = Field(
-        5, ge=1, description="How often a chunk, or an online entry on its own, is tried."
+        5, ge=1, description="How often a chunk is tried; from the third time on in quarantine."
+    )
+    memory_limit_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="What a worker on a CPU may allocate, and its quarantine process. Unset: 80 % of what "
+        "the machine or container has; 0: no limit. Linux only.",
     )
     run_dir: Path = Field(
         Path(".takt/run"), description="Where a worker leaves its id for the health command."

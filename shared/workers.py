@@ -41,6 +41,7 @@ class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
     batch_rows: int = 0  # rows in them
     entry_rows: float = 0.0  # of an online entry, about, lately; 0: there was none
     digest: str = ""  # SHA-256 of the artifact that is loaded
+    ceiling_rows: int = 0  # of one call: more ran out of memory here; 0: none did
     slice_rows_per_s: float = 0.0  # of the slices of chunks, measured at warm-up and since; 0: not yet
 
 

@@ -1,4 +1,4 @@
-"""`python -m worker run | health | build | verify`: everything about a worker that needs its frameworks."""
+"""`python -m worker run | quarantine | health | build | verify`: what needs a worker's frameworks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from shared import keys
 from shared.connections import connect
 from shared.errors import TaktError
 from shared.keys import split_model_key
+from shared.logs import configure_logging
 from shared.repository import Repository, open_repository
 from shared.settings import settings
 from shared.workers import WorkerState, from_hash
@@ -33,6 +34,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("run", help="serve until told to stop").set_defaults(command=run)
+    quarantine_parser = commands.add_parser(
+        "quarantine", help="started by a worker: run rows that end workers"
+    )
+    quarantine_parser.add_argument("model", metavar="MODEL@VERSION")
+    quarantine_parser.set_defaults(command=quarantine)
     commands.add_parser("health", help="exit 0 if this host's worker serves").set_defaults(command=health)
     build_parser = commands.add_parser("build", help="train models and write their artifacts")
     build_parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
@@ -67,6 +73,14 @@ def run(_: argparse.Namespace) -> int:
         ]
     )
     return 0
+
+
+def quarantine(options: argparse.Namespace) -> int:
+    """The quarantine process of one model version: tasks on stdin, results on stdout."""
+    from worker.cell import serve
+
+    configure_logging(settings())
+    return serve(options.model, settings())
 
 
 def health(_: argparse.Namespace) -> int:

@@ -12,6 +12,9 @@ from shared.messages import Entry, Failure
 
 T = TypeVar("T")
 
+MOST_LONE_RUNS = 1
+"""An online entry that ended a worker in a batch, and so many as it ran alone, is given up."""
+
 
 @dataclass(frozen=True)
 class Delivery:

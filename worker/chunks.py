@@ -1,4 +1,5 @@
 """The offline lane in a worker: a chunk is claimed, read, run by the engine in slices, stored and committed.
+One that ended two workers runs in quarantine instead.
 
 The moving of payloads and the lease belong to a Celery thread; the predicting belongs to the engine. One
 thread's payload moves while another's chunk computes.
@@ -7,6 +8,7 @@ thread's payload moves while another's chunk computes.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,11 +28,16 @@ from shared.ledger import Claim, Ledger, Outcome
 from shared.payloads import PayloadStore, result_path, rows_path
 from worker import views
 from worker.batches import salvage
+from worker.ceilings import Ceiling
+from worker.health import SickPredictorError
 from worker.invalid_rows import Failures, InvalidRows, failures_of, part_rows
 from worker.predictors import Predictor
+from worker.quarantine import CellError, Quarantine
 
 log = structlog.get_logger(__name__)
 
+QUARANTINED_ATTEMPT = 3
+"""From its second death on a chunk may end no third worker."""
 RETRY_S = 0.5
 LOOK_EVERY_S = 0.5
 """How soon a chunk learns that its job was canceled or paused."""
@@ -44,6 +51,7 @@ class ChunkWork:
     name: str  # `{job}/{chunk}`, for logs and the heartbeat
     columns: Columns
     invalid: InvalidRows  # left out of the columns; they stand in the results
+    ceiling: Ceiling = field(default_factory=Ceiling)  # the engine's, where it runs there
     position: int = 0  # rows that are done
     results: list[pa.RecordBatch] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -72,11 +80,12 @@ class ChunkWork:
         pieces: dict[int, pa.RecordBatch] = {}
 
         def run(part: range) -> None:
-            answer = self.predictor.predict(take(self.columns, part.start, part.stop))
+            answer = self.ceiling.predict(self.predictor, take(self.columns, part.start, part.stop))
             pieces[part.start] = views.as_batch(self.predictor.spec, answer)
 
         for row, failure in salvage(range(start, stop), run, on_failure):  # type: ignore[arg-type]  # slices of a range are ranges
             pieces[row] = views.failed_batch(self.predictor.spec, [failure.detail])
+        self.ceiling.settle()
         self.results += [pieces[first] for first in sorted(pieces)]
         self.position = stop
         return stop - start
@@ -104,11 +113,13 @@ class ChunkRunner:
         predictors: dict[ModelKey, Predictor],
         dead_letters: DeadLetters,
         *,
+        quarantine: Quarantine,
         lease_s: float,
     ) -> None:
         self._ledger = ledger
         self._store = store
         self._engine = engine
+        self._quarantine = quarantine
         self._predictors = predictors
         self._dead_letters = dead_letters
         self._lease_s = lease_s
@@ -122,8 +133,9 @@ class ChunkRunner:
             return self._idle.wait_for(lambda: self._running == 0, timeout_s)
 
     def stop(self) -> None:
-        """Claim nothing more, and give up waiting for a server that is away."""
+        """Claim nothing more, and give up waiting for a server that is away, and what runs in quarantine."""
         self._stopping.set()
+        self._quarantine.close()
 
     def run_next(self, key: ModelKey) -> bool:
         """Claim the next chunk of a model version and see it through. → whether there was one."""
@@ -145,18 +157,18 @@ class ChunkRunner:
             chunk_log.error("chunk_unreadable", reason=error.detail)
             self._set_aside(key, held, error.detail)
             self._ledger.hand_back(key, held, at_fault=True)
+        except (SickPredictorError, CellError, MemoryError) as error:  # of the quarantine, or of this thread
+            chunk_log.error("chunk_failed", reason=str(error) or type(error).__name__)
+            self._ledger.hand_back(key, held, at_fault=True)
         else:
             chunk_log.info("chunk_ended", rows=held.rows, outcome=str(outcome))
 
     def _see_through(self, predictor: Predictor, held: Claim) -> str:
-        work = self._load(predictor, held)
-        if work.rows:
-            self._engine.submit(work)
-        else:  # none of its rows is valid
-            work.ended.set()
-        while not work.ended.wait(min(self._lease_s / 3, LOOK_EVERY_S)):
-            if not self._renewed(held):
-                work.stop()
+        work, rows = self._load(predictor, held)
+        if work.rows and held.attempt < QUARANTINED_ATTEMPT:
+            self._run_in_engine(work, held)
+        elif work.rows:
+            self._run_in_quarantine(work, rows, held)
         if not work.complete:
             self._ledger.hand_back(predictor.key, held, at_fault=False)
             return "handed_back"
@@ -167,6 +179,34 @@ class ChunkRunner:
         if outcome is Outcome.LOST:  # nobody will ask for it, and its job's data may be gone already
             self._store.remove(path)
         return outcome
+
+    def _run_in_engine(self, work: ChunkWork, held: Claim) -> None:
+        self._engine.submit(work)
+        while not work.ended.wait(self._renew_every_s):
+            if not self._renewed(held):
+                work.stop()
+
+    def _run_in_quarantine(self, work: ChunkWork, rows: pa.RecordBatch, held: Claim) -> None:
+        """Like the engine, without it: the rows may end the process that runs them."""
+        log.warning("chunk_quarantined", job_id=held.job_id, chunk=held.index, attempt=held.attempt)
+        renewed_s = time.monotonic()
+
+        def may_go_on() -> bool:
+            nonlocal renewed_s
+            if self._stopping.is_set():
+                return False
+            if time.monotonic() - renewed_s < self._renew_every_s:
+                return True
+            renewed_s = time.monotonic()
+            return self._renewed(held)
+
+        results = self._quarantine.run(work.predictor, rows, may_go_on)
+        if results is not None:
+            work.results, work.position = results, work.rows
+
+    @property
+    def _renew_every_s(self) -> float:
+        return min(self._lease_s / 3, LOOK_EVERY_S)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -179,7 +219,8 @@ class ChunkRunner:
                 self._running -= 1
                 self._idle.notify_all()
 
-    def _load(self, predictor: Predictor, held: Claim) -> ChunkWork:
+    def _load(self, predictor: Predictor, held: Claim) -> tuple[ChunkWork, pa.RecordBatch]:
+        """→ the chunk's work, and its valid rows as they are stored."""
         table = tables.read_ipc(self._store.get(rows_path(held.job_id, held.index)))
         if table.num_rows != held.rows:
             raise PayloadError(f"a stored chunk has {table.num_rows} rows, and should have {held.rows}")
@@ -188,7 +229,7 @@ class ChunkRunner:
             columns = tables.columns_of_batch(predictor.spec, valid)
         except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
             raise PayloadError(f"a stored chunk is not of its model's inputs: {error}") from error
-        return ChunkWork(predictor, f"{held.job_id}/{held.index}", columns, invalid)
+        return ChunkWork(predictor, f"{held.job_id}/{held.index}", columns, invalid), valid
 
     def _set_aside(self, key: ModelKey, held: Claim, reason: str) -> None:
         place = f"{held.job_id}/{held.index}"

@@ -15,14 +15,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.errors import PredictionFailed
 from shared.keys import ModelKey
 from shared.messages import Answer, Failure, Reply
-from worker.batches import Delivery
+from worker.batches import MOST_LONE_RUNS, Delivery
+from worker.ceilings import Ceiling
 from worker.chunks import ChunkWork
 from worker.entries import EntryBatch
+from worker.health import check_health
 from worker.intake import Intake
 from worker.online import BatchFacts, Finished, OnlineLane, answers_to
 from worker.predictors import Predictor
@@ -34,10 +36,6 @@ _NEWEST = 0.1
 """The weight of the newest batch in what is said of an entry's size."""
 
 
-class SickPredictorError(Exception):
-    """A predictor fails on rows whose answer is known: no row is to blame, and this process must end."""
-
-
 @dataclass
 class Served:
     """What the engine did with one model version since it started."""
@@ -46,6 +44,7 @@ class Served:
     offline: Rate
     batches: int = 0
     batch_rows: int = 0
+    ceiling: Ceiling = field(default_factory=Ceiling)
     entry_rows: float = 0.0  # of an online entry, about, lately
 
     def online_ran(self, rows: int, entries: int) -> None:
@@ -66,7 +65,6 @@ class Engine(threading.Thread):
         lane: OnlineLane,
         watchdog: Watchdog,
         *,
-        max_attempts: int,
         on_crash: Callable[[BaseException], None],
     ) -> None:
         super().__init__(name="engine", daemon=True)
@@ -75,7 +73,6 @@ class Engine(threading.Thread):
         self._lane = lane
         self._intake = Intake(lane, lambda key: predictors[key].spec.batching.max_rows)
         self._watchdog = watchdog
-        self._max_attempts = max_attempts
         self._on_crash = on_crash
         self._stopping = threading.Event()
         self._work: deque[ChunkWork] = deque()
@@ -132,7 +129,7 @@ class Engine(threading.Thread):
         alive = [delivery for delivery in batch if not delivery.late(now_ms)]
         if not alive:
             replies: dict[str, Reply] = {}
-        elif alive[0].suspect and alive[0].lone_runs >= self._max_attempts:
+        elif alive[0].lone_runs >= MOST_LONE_RUNS:
             replies = answers_to(_given_up(alive[0]), self._worker_id, BatchFacts(alive[0].entry.rows))
         else:
             replies = self._predict(self._predictors[key], alive, now_ms)
@@ -147,8 +144,8 @@ class Engine(threading.Thread):
         self.current = f"online {predictor.key}"
         if entries[0].suspect:
             self._intake.mark_lone_run(entries[0])
-        batch = EntryBatch(predictor, entries, now_ms)
-        batch.run(on_failure=lambda: _check_health(predictor))
+        batch = EntryBatch(predictor, entries, now_ms, self.served[predictor.key].ceiling)
+        batch.run(on_failure=lambda: check_health(predictor))
         now_s = time.monotonic()
         self.share.online_ran(now_s, now_s - begun_s)
         self.served[predictor.key].online_ran(batch.rows, len(entries))
@@ -161,10 +158,11 @@ class Engine(threading.Thread):
         if not work.over:
             self.current = f"chunk {work.name}"
             predictor = work.predictor
+            work.ceiling = self.served[predictor.key].ceiling
             batching, rate = predictor.spec.batching, self.served[predictor.key].offline
             seconds = self.share.slice_s(now_s)
             rows = slice_rows(seconds, rate.rows_per_s, least=batching.max_rows, most=batching.max_slice_rows)
-            ran = work.run_slice(rows, on_failure=lambda: _check_health(predictor))
+            ran = work.run_slice(rows, on_failure=lambda: check_health(predictor))
             took_s = time.monotonic() - now_s
             self.share.offline_ran(took_s)
             rate.measured(ran, took_s)
@@ -187,14 +185,8 @@ def _served(predictor: Predictor) -> Served:
     )
 
 
-def _check_health(predictor: Predictor) -> None:
-    problem = predictor.golden_problem()
-    if problem:
-        raise SickPredictorError(f"{predictor.key} fails its golden rows: {problem}")
-
-
 def _given_up(delivery: Delivery) -> dict[str, list[Answer]]:
     entry = delivery.entry
-    detail = f"{delivery.lone_runs} workers ended while they ran this request on its own."
+    detail = "The workers that ran this request ended: one with it in a batch, another with it alone."
     failure = Failure(PredictionFailed.code, detail)
     return {entry.gateway: [Answer(entry.id, entry.part, 0.0, None, failure)]}

@@ -107,5 +107,5 @@ class Heartbeat(threading.Thread):
     def _try(self, step: Callable[[], None]) -> None:
         try:
             step()
-        except RedisError as error:
+        except (RedisError, MemoryError) as error:  # a row that takes all memory must not end this thread
             log.warning("heartbeat_missed", reason=str(error))

@@ -27,7 +27,9 @@ from worker.chunks import ChunkRunner
 from worker.engine import Engine
 from worker.heartbeat import Heartbeat, new_worker_id
 from worker.holdings import Holdings
+from worker.memory import limit_memory
 from worker.online import OnlineLane
+from worker.quarantine import Quarantine
 from worker.reconciler import Reconciler
 from worker.turns import Share
 from worker.watchdog import Watchdog
@@ -79,6 +81,7 @@ class WorkerProcess:
         """
         if not self._wait_for_server(told_to_stop):
             return
+        limit_memory(self._settings)
         repository = open_repository(self._settings.models_dir)
         store = open_payloads(self._settings)
         self._heartbeat.start()
@@ -148,11 +151,16 @@ class WorkerProcess:
             predictors,
             OnlineLane(settings.redis_dsn(), self._id, max_rows, settings.batch_limit_s),
             Watchdog(settings.batch_limit_s),
-            max_attempts=settings.max_attempts,
             on_crash=self._crash,
         )
         self._runner = ChunkRunner(
-            ledger, store, self._engine, predictors, DeadLetters(self._client), lease_s=settings.lease_s
+            ledger,
+            store,
+            self._engine,
+            predictors,
+            DeadLetters(self._client),
+            quarantine=Quarantine(settings.batch_limit_s),
+            lease_s=settings.lease_s,
         )
         self._engine.start()
         if settings.webhook_keys():
@@ -168,6 +176,7 @@ class WorkerProcess:
                 slice_rows_per_s=round(served.offline.rows_per_s, 1),
                 batches=served.batches,
                 batch_rows=served.batch_rows,
+                ceiling_rows=served.ceiling.rows,
                 entry_rows=round(served.entry_rows, 1),
             )
         return states

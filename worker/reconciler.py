@@ -60,7 +60,7 @@ class Reconciler(threading.Thread):
         while not self._stopping.wait(EVERY_S):
             try:
                 self.take_turn()
-            except RedisError as error:
+            except (RedisError, MemoryError) as error:
                 log.warning("reconcile_failed", reason=str(error))
 
     def take_turn(self) -> bool:

@@ -131,7 +131,6 @@ def engine(
     *predictors: Predictor,
     worker_id: str = "w:1",
     batch_limit_s: float = 20.0,
-    max_attempts: int = 3,
     crashes: Crashes | None = None,
 ) -> Iterator[Engine]:
     """An engine that serves until the block ends."""
@@ -144,7 +143,6 @@ def engine(
         by_key,
         lane,
         Watchdog(60.0),
-        max_attempts=max_attempts,
         on_crash=crashes if crashes is not None else _raise,
     )
     started.start()

@@ -18,10 +18,10 @@ import structlog
 from shared.errors import ArtifactError, PredictionFailed
 from shared.repository import ModelVersion
 from worker.predictors import frameworks
-from worker.predictors.base import Predictor, Runtime, batch_sizes
+from worker.predictors.base import OutOfMemory, Predictor, Runtime, batch_sizes
 from worker.predictors.code import open_folder
 
-__all__ = ["Predictor", "Runtime", "batch_sizes", "load_predictor"]
+__all__ = ["OutOfMemory", "Predictor", "Runtime", "batch_sizes", "load_predictor", "open_predictor"]
 
 log = structlog.get_logger()
 
@@ -38,10 +38,8 @@ def load_predictor(
     of its framework built. Raises ArtifactError, with everything that is wrong in it named.
     """
     started = time.perf_counter()
-    _check_device(version, device)
-    artifact = version.verify()
-    _check_frameworks(version, mismatch)
-    predictor = Predictor(version, _load(version, artifact, device, threads))
+    predictor = open_predictor(version, device=device, threads=threads, mismatch=mismatch)
+    artifact = version.artifact
     if problem := predictor.golden_problem():
         raise ArtifactError(f"{artifact}: {problem}")
     try:
@@ -50,6 +48,16 @@ def load_predictor(
     except PredictionFailed as error:
         raise ArtifactError(f"{artifact}: warm-up: {error.detail}") from error
     return replace(predictor, rates=rates, load_s=time.perf_counter() - started)
+
+
+def open_predictor(
+    version: ModelVersion, *, device: str, threads: int, mismatch: Literal["warn", "refuse"]
+) -> Predictor:
+    """The same, but it has not been called yet: neither for its golden rows nor to be warm."""
+    _check_device(version, device)
+    artifact = version.verify()
+    _check_frameworks(version, mismatch)
+    return Predictor(version, _load(version, artifact, device, threads))
 
 
 def _check_device(version: ModelVersion, device: str) -> None:

@@ -22,6 +22,10 @@ _GROWTH = 4  # from one slice at warm-up to the next
 _RATE_LIMIT_S = 0.5  # a model this slow is measured once
 
 
+class OutOfMemory(PredictionFailed):
+    """The call needs more memory than there is: with fewer rows it may not."""
+
+
 class Runtime(Protocol):
     """A framework's loaded model. Rows in, as many rows out, each independent of its neighbours.
 
@@ -62,14 +66,16 @@ class Predictor:
     def predict(self, columns: Columns) -> Array:
         """The answer for these rows, float64 and finite: (rows, classes), (rows,) or (rows, *shape).
 
-        The one spot where a model's answer is checked. Raises PredictionFailed where the model raises, and
-        where its answer has another length or shape, or holds NaN or infinity, which JSON cannot carry.
+        The one spot where a model's answer is checked. Raises PredictionFailed where the model raises,
+        OutOfMemory where that was its reason, and PredictionFailed where its answer has another length or
+        shape, or holds NaN or infinity, which JSON cannot carry.
         """
         try:
             answer = np.asarray(self.runtime(columns), dtype=np.float64)
         except Exception as error:
             reason = (str(error).splitlines() or [""])[0][:200]
-            raise PredictionFailed(f"{self.key}: {type(error).__name__}: {reason}") from error
+            failure = OutOfMemory if _is_of_memory(error) else PredictionFailed
+            raise failure(f"{self.key}: {type(error).__name__}: {reason}") from error
         expected = (row_count(columns), *self._row_shape(answer))
         if answer.shape != expected:
             raise PredictionFailed(f"{self.key}: answered shape {answer.shape}, expected {expected}")
@@ -128,6 +134,15 @@ class Predictor:
             return (len(self.spec.classes) or answer.shape[-1],) if answer.ndim else (1,)
         first = self.spec.outputs[0]
         return first.shape if first.view is View.TENSOR else ()
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """torch has an error of its own for a GPU, and none for a CPU; neither is worth importing it."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    )
 
 
 def batch_sizes(max_rows: int) -> list[int]:

@@ -1,0 +1,56 @@
+"""The estimator: it dies, hangs or raises where a row says so."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+class Poisoned:
+    """y = 2x, unless x is a poison."""
+
+    def predict(self, features: Any) -> Any:  # Any: numpy's own, which a worker has
+        for x in features[:, 0]:
+            POISONS.get(float(x), _nothing)()
+        return features[:, 0] * 2
+
+
+def _nothing() -> None:
+    return None
+
+
+def _raise() -> None:
+    raise ValueError("a bad row")
+
+
+def _segfault() -> None:
+    ctypes.string_at(0)
+
+
+def _take_all_memory() -> None:
+    taken = []
+    while True:
+        taken.append(np.empty(64 << 20, np.uint8))  # reserved, not touched: the machine is shared
+
+
+def _hang() -> None:
+    time.sleep(3600)
+
+
+def _hold_the_gil() -> None:
+    ctypes.PyDLL(None).sleep(3600)  # PyDLL calls without letting the GIL go
+
+
+POISONS: dict[float, Callable[[], None]] = {
+    -1.0: _raise,
+    -2.0: _segfault,
+    -3.0: os.abort,
+    -4.0: _take_all_memory,
+    -5.0: _hang,
+    -6.0: _hold_the_gil,
+}

@@ -1,0 +1,92 @@
+"""The search for the rows that end their process, and what crosses the pipes; no process is started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.frames import Frames, Kind, hung_up, write_frame
+from worker.quarantine import MOST_DEATHS, Search
+
+
+def searched(rows: int, slice_rows: int, poison: set[int]) -> tuple[set[int], Search]:
+    """What a search blames where the rows of `poison` end their process."""
+    search, blamed = Search(rows, slice_rows), set()
+    while not search.over and not search.given_up:
+        stop, step = search.next_run()
+        while search.position < stop:
+            part = range(search.position, min(search.position + step, stop))
+            if poison & set(part):
+                if search.died():
+                    blamed.add(search.position)
+                    search.position += 1
+                break
+            search.position = part.stop
+    return blamed, search
+
+
+@given(st.integers(1, 300), st.integers(1, 64), st.sets(st.integers(0, 299), max_size=MOST_DEATHS // 2 - 1))
+def test_exactly_the_rows_that_end_their_process_are_blamed_at_two_deaths_each(
+    rows: int, slice_rows: int, poison: set[int]
+) -> None:
+    blamed, search = searched(rows, slice_rows, poison)
+    assert blamed == {row for row in poison if row < rows}
+    assert search.over
+    assert search.deaths <= 2 * len(blamed)
+
+
+def test_a_chunk_in_which_everything_kills_is_given_up_after_so_many_deaths() -> None:
+    blamed, search = searched(1000, 10, set(range(1000)))
+    assert search.given_up
+    assert search.deaths == MOST_DEATHS
+    assert blamed == set(range(search.position))
+
+
+def test_a_death_that_does_not_happen_again_blames_nobody() -> None:
+    search = Search(100, 10)
+    search.position = 20
+    assert not search.died()
+    assert search.next_run() == (30, 1)
+    search.position = 30
+    assert search.next_run() == (100, 10)
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def test_frames_arrive_whole_and_in_order(pipe: tuple[int, int]) -> None:
+    read_end, write_end = pipe
+    write_frame(write_end, Kind.RESULT, b"rows")
+    write_frame(write_end, Kind.DONE)
+    frames = Frames(read_end)
+    assert [frames.next(1.0), frames.next(1.0), frames.next(0.0)] == [
+        (Kind.RESULT, b"rows"),
+        (Kind.DONE, b""),
+        None,
+    ]
+
+
+def test_a_frame_that_breaks_off_is_never_seen() -> None:
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"r\x09\x00\x00\x00\x00\x00\x00\x00half")
+    os.close(write_end)
+    with pytest.raises(EOFError):
+        Frames(read_end).next(1.0)
+    os.close(read_end)
+
+
+def test_a_pipe_whose_other_side_is_gone_has_hung_up() -> None:
+    read_end, write_end = os.pipe()
+    assert not hung_up(read_end)
+    os.close(write_end)
+    assert hung_up(read_end)
+    os.close(read_end)
