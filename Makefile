@@ -28,6 +28,9 @@ test: models  ## run all tests, two files at a time, with coverage
 test-large: models  ## run the tests of large jobs, minutes each: ROWS=1000000 JOB_ROWS=5000000
 	$(BIN)/python -m pytest -m large tests/large --rows $(ROWS) --job-rows $(JOB_ROWS)
 
+test-faults: models  ## the faults of Redis in their long form, a minute each
+	$(BIN)/python -m pytest --long-faults --timeout 300 tests/integration/test_redis_faults.py
+
 lint: setup  ## style, format and the arrows between the packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

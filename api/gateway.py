@@ -101,7 +101,7 @@ class Gateway:
 
     def ready(self) -> bool:
         """Whether requests for the default model can be answered now."""
-        return self.link.up and self.holds_default() and not self.draining
+        return self.link.open and self.holds_default() and not self.draining
 
     @property
     def uptime_s(self) -> float:

@@ -32,7 +32,7 @@ class Readiness(BaseModel):
 @router.get("/health")
 async def health(gateway: GatewayState) -> Health:
     """How the service does as a whole: `healthy` where Redis answers and a live worker holds a model."""
-    loaded = gateway.watch.fleet.model_names if gateway.link.up else []
+    loaded = gateway.watch.fleet.model_names if gateway.link.open else []
     return Health(
         status="healthy" if loaded else "degraded",
         uptime_seconds=round(gateway.uptime_s, 1),
@@ -53,7 +53,7 @@ async def ready(gateway: GatewayState, response: Response) -> Readiness:
     response.status_code = 200 if is_ready else 503
     return Readiness(
         status="ready" if is_ready else "not_ready",
-        queue=gateway.link.up,
+        queue=gateway.link.open,
         default_model=gateway.holds_default(),
         draining=gateway.draining,
     )

@@ -1,4 +1,4 @@
-"""Whether Redis answers this gateway: one flag, set by those who talk to it, logged when it turns."""
+"""Whether Redis answers this gateway, and takes work: set by those who talk to it, logged when it turns."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class Link:
 
     def __init__(self) -> None:
         self.up = False
+        self.takes_work = True
+        """Where it answers: not so while its memory or its disk is full, or it is a replica."""
         self.breaks = 0
         """How often it broke: what was made before the last break may be gone."""
         self._failures = 0
@@ -36,6 +38,19 @@ class Link:
         self.breaks += 1
         self._failures += 1
 
+    def judge(self, refusal: Exception | None) -> None:
+        """What the server said to a write: nothing against it, or why not."""
+        if refusal is not None and self.takes_work:
+            log.warning("queue_refuses", error=str(refusal))
+        elif refusal is None and not self.takes_work:
+            log.info("queue_takes_work")
+        self.takes_work = refusal is None
+
+    @property
+    def open(self) -> bool:
+        """Whether work can be handed over now."""
+        return self.up and self.takes_work
+
     @property
     def backoff_s(self) -> float:
         """How long to wait before the next try: doubled by every failure in a row."""
@@ -44,6 +59,11 @@ class Link:
     def require(self) -> None:
         """Raises QueueUnavailable where Redis does not answer now."""
         if not self.up:
+            raise unavailable()
+
+    def require_open(self) -> None:
+        """Raises QueueUnavailable where Redis does not answer, or takes no work, now."""
+        if not self.open:
             raise unavailable()
 
 

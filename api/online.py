@@ -93,9 +93,9 @@ class OnlineLane:
         """Send rows to a model version. The future raises what the worker raised, QueueUnavailable,
         DeadlineExceeded, or ClientLeftError.
 
-        Raises QueueUnavailable at once where Redis is known to be away.
+        Raises QueueUnavailable at once where Redis is known to be away or full.
         """
-        self._link.require()
+        self._link.require_open()
         now_s = self._clock()
         parts, part_rows = _parts(spec, columns, rows)
         waiting = self.pending.open(
@@ -117,7 +117,7 @@ class OnlineLane:
             self._outbox.withdraw(waiting)
 
     def _overdue(self) -> TaktError:
-        return DeadlineExceeded() if self._link.up else unavailable()
+        return DeadlineExceeded() if self._link.open else unavailable()
 
     async def _sweep_later(self) -> None:
         await asyncio.sleep(SWEEP_EVERY_S)
@@ -140,6 +140,7 @@ class OnlineLane:
             await asyncio.sleep(self._link.backoff_s)
             return
         self._link.works()
+        self._link.judge(self._replies.refusal)
         for reply in replies:
             for ended in self.pending.settle(reply):
                 self._outbox.withdraw(ended)

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 from api.link import Link, unavailable
 from api.pending import Pending, Waiting
 from shared import keys, messages
+from shared.connections import refuses_writes
 from shared.keys import ModelKey
 from shared.messages import FIELD, ROWS, Entry
 
@@ -120,6 +121,8 @@ class Outbox:
 
     def _refused(self, sends: Sequence[tuple[Waiting, int]], error: Exception) -> None:
         """The server answers and took none of them: its memory is full, for one."""
+        if refuses_writes(error):
+            self._link.judge(error)
         log.warning("entries_refused", entries=len(sends), error=str(error))
         for waiting, _ in sends:
             self._pending.fail(waiting, unavailable())

@@ -126,7 +126,7 @@ class Predictions:
     def _admit(self, servable: Servable, rows: int, wait_s: float) -> None:
         """Raises QueueUnavailable, ModelNotLoaded, Overloaded, or DeadlineExceeded for a wait of nothing."""
         gateway = self._gateway
-        gateway.link.require()
+        gateway.link.require_open()
         if wait_s <= 0:
             raise DeadlineExceeded("The client does not wait.")
         traffic = traffic_of(

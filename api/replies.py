@@ -38,6 +38,8 @@ class ReplyStream:
         self._read_to = b"0-0"
         self._tended_s = 0.0
         self.is_open = False
+        self.refusal: Exception | None = None
+        """Why the server took no write when the stream was tended last."""
 
     async def open(self) -> None:
         """Make the stream, or find it again after the connection broke.
@@ -50,7 +52,7 @@ class ReplyStream:
             self._read_to = b"0-0"
         await self._client.expire(self._stream, TTL_S)
         self._tended_s = self._clock()
-        self.is_open = True
+        self.is_open, self.refusal = True, None
 
     def lost(self) -> None:
         """The connection broke: the stream must be opened again before it is read."""
@@ -90,9 +92,11 @@ class ReplyStream:
         pipeline = self._client.pipeline(transaction=False)
         pipeline.xtrim(self._stream, minid=self._read_to.decode(), approximate=False)
         pipeline.expire(self._stream, TTL_S)
-        _, alive = await pipeline.execute()
+        pipeline.xadd(self._stream, {"beat": ""}, nomkstream=True)  # which a full server refuses
+        _, alive, beaten = await pipeline.execute(raise_on_error=False)
         self._tended_s = self._clock()
         self.is_open = bool(alive)  # somebody removed the stream: the next turn makes it anew
+        self.refusal = beaten if isinstance(beaten, Exception) else None
 
 
 def _position(entry_id: bytes) -> tuple[int, int]:

@@ -15,6 +15,16 @@ from tests.support.servers import Server, redis_binary, valkey_binary
 from tests.support.stack import ROOT, Stack, running, wait_until_ready
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long-faults", action="store_true", help="let each fault last a minute")
+
+
+@pytest.fixture(scope="session")
+def fault_s(request: pytest.FixtureRequest) -> float:
+    """How long a fault lasts: a minute in `make test-faults`, less in CI."""
+    return 60.0 if request.config.getoption("--long-faults") else 4.0
+
+
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The Valkey 9 that ships with `takt up`."""

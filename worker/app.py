@@ -33,7 +33,7 @@ def ring(key: ModelKey, count: int) -> None:
     try:
         for _ in range(count):
             app.send_task(TASK, args=[key], queue=offline_queue(key))
-    except OperationalError as error:
+    except (OperationalError, RedisError) as error:  # a full server's refusal comes as redis-py's
         log.warning("doorbell_failed", model=key, reason=str(error))
 
 

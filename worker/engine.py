@@ -121,6 +121,7 @@ class Engine(threading.Thread):
                 self._intake.look_again()
             case Turn.WAIT:
                 self.current = ""
+                self._watchdog.progress(time.monotonic())  # `look` may have waited for a server that hangs
                 self._intake.wait(now_s)
 
     def _run_online(self, *, read_on: bool) -> None:

@@ -13,7 +13,7 @@ from uuid import uuid4
 import psutil
 import redis
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from shared import keys
 from shared.workers import HeldModel, WorkerRecord, WorkerState, to_hash
@@ -71,7 +71,7 @@ class Heartbeat(threading.Thread):
     def run(self) -> None:
         while not self._stopping.is_set():
             self._told.clear()
-            self._try(self._beat)
+            self._try(self._beat_on)
             self._told.wait(self._ttl_ms / 3000)
         self._try(self._withdraw)
 
@@ -90,6 +90,13 @@ class Heartbeat(threading.Thread):
             online_s=round(share.online_s, 3),
             offline_s=round(share.offline_s, 3),
         )
+
+    def _beat_on(self) -> None:
+        try:
+            self._beat()
+        except OutOfMemoryError:  # a worker lives on while the server is full; what it said last must do
+            self._client.pexpire(keys.worker(self._worker_id), self._ttl_ms)
+            raise
 
     def _beat(self) -> None:
         seconds, _ = self._client.time()

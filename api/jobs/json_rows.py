@@ -36,7 +36,7 @@ async def hand_over(
 
     Raises IdempotencyConflict, IdempotencyInProgress, QueueUnavailable, PayloadError.
     """
-    gateway.link.require()
+    gateway.link.require_open()
     reserved = reservation_name(asker.name, key) if key is not None else ""
     new = await pinned_job(gateway, asker, servable, terms, reserved)
     digest = hashlib.sha256(body).hexdigest()

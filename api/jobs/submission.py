@@ -121,7 +121,7 @@ async def _submit_file(asked: _Asked, query: list[tuple[str, str]]) -> Response:
     options = upload.reading.options
     if options.validate_only:
         return report_of(await read_through(gateway, upload, _dropped))
-    gateway.link.require()
+    gateway.link.require_open()
     reserved = idempotency.reservation_name(asked.asker.name, asked.key) if asked.key is not None else ""
     new = await pinned_job(gateway, asked.asker, servable, terms_of_options(options), reserved)
     if reserved and (taken := await idempotency.reserve(gateway.ledger, reserved, new.id)):
