@@ -199,6 +199,8 @@ class OnlineLane:
         self._blocking.send_command("XREADGROUP", *group, "STREAMS", *streams)
         answer = self._blocking._get_socket()  # redis-py has no public way to its descriptor
         ready, _, _ = select.select([answer, self.wake], [], [], TIMEOUT_S)
+        if not ready:  # half open: the server answers each BLOCK_MS, if with nothing
+            raise redis.TimeoutError("Timeout waiting for an entry, or for none")
         if self.wake in ready:
             self.wake.drain()
             self._client.client_unblock(self._blocking_id)

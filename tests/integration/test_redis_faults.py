@@ -53,7 +53,7 @@ def proxy(server: Server) -> Iterator[Proxy]:
 @pytest.fixture(scope="module")
 def standing(proxy: Proxy, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("redis_faults")
-    changes = {"models": "iris", "lease_s": "6", "batch_limit_s": "4", "chunk_rows": "2000"}
+    changes = {"models": "iris", "lease_s": "12", "batch_limit_s": "10", "chunk_rows": "2000"}
     with running(proxy.url, folder, durability="disk", **changes) as started:
         started.gateway()
         started.worker("one")
@@ -63,7 +63,7 @@ def standing(proxy: Proxy, models: Path, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def stack(standing: Stack) -> Iterator[Stack]:
     """Ready before each fault, and the same processes after it."""
-    wait_until_ready(standing)
+    wait_until_ready(standing, limit_s=20)
     pids = {name: part.pid for name, part in standing.parts.items()}
     yield standing
     assert {name: part.pid for name, part in standing.parts.items() if part.running} == pids
@@ -100,8 +100,8 @@ def test_half_open_connections_are_given_up_and_made_anew(stack: Stack, proxy: P
             proxy.heal()
 
 
-def test_dropped_packets_are_503_and_their_return_heals(stack: Stack, server: Server, fault_s: float) -> None:
-    rule = ("-p", "tcp", "--dport", str(server.port), "-j", "DROP")
+def test_dropped_packets_are_503_and_their_return_heals(stack: Stack, proxy: Proxy, fault_s: float) -> None:
+    rule = ("-p", "tcp", "--dport", str(proxy.port), "-j", "DROP")
     if not may_filter(rule):
         pytest.skip("needs root and iptables")
     with job_across(stack):

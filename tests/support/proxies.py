@@ -51,12 +51,13 @@ class Proxy:
         while True:
             try:
                 client, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            try:
                 server = socket.create_connection(("127.0.0.1", self._target_port), timeout=1.0)
-            except ConnectionRefusedError:
+            except OSError:
                 client.close()
                 continue
-            except OSError:
-                return
             flow = _Flow(client, server)
             self._flows.append(flow)
             if self._partition.is_set():
