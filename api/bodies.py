@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from starlette.types import Receive
 
 from api.pending import ClientLeftError
-from shared.errors import PayloadTooLarge, UnsupportedMediaType
+from shared.errors import PayloadTooLarge, UnsupportedMediaType, UploadInterrupted
 
 
-async def read_json(headers: Mapping[bytes, bytes], receive: Receive, most_bytes: int) -> bytes:
+async def read_json(
+    headers: Mapping[bytes, bytes], receive: Receive, most_bytes: int, *, idle_s: float
+) -> bytes:
     """The body, which claims to be JSON or claims nothing.
 
-    Raises UnsupportedMediaType, PayloadTooLarge as soon as it is known, or ClientLeftError.
+    Raises UnsupportedMediaType, PayloadTooLarge as soon as it is known, ClientLeftError, or UploadInterrupted
+    where nothing of it comes for so long.
     """
     _require_json(headers.get(b"content-type", b""))
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > most_bytes:
         raise _too_large(most_bytes)
-    body = b""
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeftError
-        body = body + message["body"] if body else message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > most_bytes:
-            raise _too_large(most_bytes)
+    try:
+        return await _read(receive, most_bytes, idle_s)
+    except TimeoutError:
+        raise UploadInterrupted(f"Nothing of the body came for {idle_s:g} s.") from None
+
+
+async def _read(receive: Receive, most_bytes: int, idle_s: float) -> bytes:
+    body, more = b"", True
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(idle_s) as patience:  # one for the body: most come whole
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeftError
+            body = body + message["body"] if body else message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > most_bytes:
+                raise _too_large(most_bytes)
+            if more:
+                patience.reschedule(loop.time() + idle_s)
     return body
 
 

@@ -32,6 +32,7 @@ STATUS = {
     "results_not_ready": 409,
     "idempotency_conflict": 409,
     "idempotency_in_progress": 409,
+    "request_timeout": 408,
     "upload_interrupted": 408,
     "invalid_state": 409,
     "not_acceptable": 406,
@@ -115,6 +116,8 @@ def answer_of(error: TaktError | HTTPException, request_id: str) -> tuple[int, H
     headers: Headers = []
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(math.ceil(error.retry_after_s)).encode()))
+    if status_of(error.code) == 408:  # the rest of the body may still come, or may never
+        headers.append((b"connection", b"close"))
     return status_of(error.code), headers, _body(error.code, detail, request_id)
 
 

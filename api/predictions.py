@@ -79,7 +79,9 @@ class Predictions:
         gateway = self._gateway
         servable = gateway.catalog.find(target.model, target.version)
         headers = dict(scope["headers"])
-        body = await read_json(headers, receive, gateway.settings.max_body_bytes)
+        body = await read_json(
+            headers, receive, gateway.settings.max_body_bytes, idle_s=gateway.settings.upload_idle_s
+        )
         asked_s = preferred_wait_s(headers.get(b"prefer"))
         wait_s = gateway.wait_s(asked_s)
 

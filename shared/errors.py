@@ -14,6 +14,7 @@
     ├── TryLater                  the same request may succeed later
     │   ├── ModelNotLoaded          no live worker holds this model version
     │   ├── IdempotencyInProgress   the key's first body is still being read
+    │   ├── RequestTimeout          a request whose head does not come
     │   ├── UploadInterrupted       a body that ended, or stopped, before it was whole
     │   ├── ResultsNotReady         the job has not succeeded, so it has no complete results
     │   ├── MessageUnreadable       another process could not read what crossed the queue
@@ -132,6 +133,12 @@ class IdempotencyInProgress(TryLater):
     """The first request with this Idempotency-Key is still being read."""
 
     code = "idempotency_in_progress"
+
+
+class RequestTimeout(TryLater):
+    """The request's head did not come in time."""
+
+    code = "request_timeout"
 
 
 class UploadInterrupted(TryLater):

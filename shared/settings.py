@@ -80,6 +80,14 @@ class Settings(BaseSettings):
     max_wait_s: float = Field(60.0, gt=0, description="The longest wait that a client may ask for.")
     max_body_bytes: int = Field(8 * 2**20, gt=0, description="The largest body of a /predict call.")
     max_job_body_bytes: int = Field(64 * 2**20, gt=0, description="The largest JSON body of a job.")
+    head_limit_s: float = Field(
+        10.0, gt=0, description="How long a client may take to connect and send its request's head."
+    )
+    max_connections: int | None = Field(
+        None,
+        gt=0,
+        description="Clients connected to one gateway at most. Unset: as many as files may be open.",
+    )
     max_inflight_rows: int = Field(
         20_000, gt=0, description="Rows that one gateway has in flight on the online lane at most."
     )
@@ -148,7 +156,7 @@ class Settings(BaseSettings):
         8, ge=1, description="Files that one gateway reads at a time; each takes a thread."
     )
     upload_idle_s: float = Field(
-        60.0, gt=0, description="An upload of which nothing came for so long is broken off."
+        60.0, gt=0, description="A body of which nothing came for so long is broken off."
     )
     spool_dir: Path | None = Field(
         None, description="Where Parquet files lie while they are read. Unset: the system's temporary folder."

@@ -86,7 +86,12 @@ async def submit(request: Request, gateway: GatewayState, asker: Asker) -> Respo
 async def _submit_json(asked: _Asked) -> Response:
     gateway = asked.gateway
     packing = packing_of(asked.headers.get("content-encoding", ""))
-    body = await read_json(dict(asked.headers.raw), asked.receive, gateway.settings.max_job_body_bytes)
+    body = await read_json(
+        dict(asked.headers.raw),
+        asked.receive,
+        gateway.settings.max_job_body_bytes,
+        idle_s=gateway.settings.upload_idle_s,
+    )
     body, submission, servable = await asyncio.to_thread(_read, gateway, body, packing)
     terms = terms_of_submission(submission)
     if submission.validate_only:
