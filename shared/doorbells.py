@@ -28,6 +28,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:  # Any: Celery's own 
     return {
         "broker_url": url,
         "broker_connection_retry_on_startup": True,
+        "broker_channel_error_retry": True,  # a full server's refusal would end the worker
         "broker_connection_max_retries": None,  # for ever: the worker waits for its server
         "broker_transport_options": connecting
         | {
