@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import structlog
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared import keys, messages
 from shared.connections import BLOCK_MS, TIMEOUT_S, connect
@@ -200,7 +201,7 @@ class OnlineLane:
         answer = self._blocking._get_socket()  # redis-py has no public way to its descriptor
         ready, _, _ = select.select([answer, self.wake], [], [], TIMEOUT_S)
         if not ready:  # half open: the server answers each BLOCK_MS, if with nothing
-            raise redis.TimeoutError("Timeout waiting for an entry, or for none")
+            raise RedisTimeoutError("Timeout waiting for an entry, or for none")
         if self.wake in ready:
             self.wake.drain()
             self._client.client_unblock(self._blocking_id)
