@@ -30,6 +30,7 @@ _START_LIMIT_S = 30.0
 _BEAT_S = 2.5
 """After so long a worker's heartbeat has told all that it did."""
 _OVERLOAD = 5
+_SETTLE_S = 5.0
 
 
 def main(words: Sequence[str]) -> int:
@@ -66,6 +67,7 @@ def _report(stack: PacedStack, given: argparse.Namespace) -> None:
         rows.append(_line(stack, f"{given.rate:g}/s, beside a job", modest))
     stack.pace_file.write_text(f"{1000 / given.cap:g}")
     with _job(stack):
+        offered(stack, Offer(full.rate, _SETTLE_S))  # until the new speed is known
         rows.append(_line(stack, f"{_OVERLOAD} × {given.cap:g}/s, beside a job", full))
     print(
         f"\n{table(['online load', 'answers/s', 'p50 ms', 'p99 ms', 'late', 'engine: job', 'of it'], rows)}"

@@ -27,7 +27,10 @@ class Rate:
         if rows * 2 < self.full_rows and newest <= self.rows_per_s:
             return
         weight = 1 - math.exp(-seconds / SPAN_S) if self.rows_per_s else 1.0
-        self.rows_per_s += (newest - self.rows_per_s) * weight
+        if 0 < newest < self.rows_per_s:  # averages what a row costs, so that a sudden rise shows at once
+            self.rows_per_s = 1 / (weight / newest + (1 - weight) / self.rows_per_s)
+        else:
+            self.rows_per_s += (newest - self.rows_per_s) * weight
 
 
 @dataclass

@@ -87,6 +87,13 @@ def test_a_rate_has_followed_a_model_that_slows_down_after_a_second_of_work() ->
     assert rate.rows_per_s < 30
 
 
+def test_a_model_that_is_suddenly_fifty_times_as_slow_shows_after_a_few_batches() -> None:
+    rate = Rate(full_rows=16, rows_per_s=10_000)
+    for _ in range(5):
+        rate.measured(16, 0.08)
+    assert 200 <= rate.rows_per_s < 400
+
+
 def test_a_rate_that_was_too_low_rises_although_it_keeps_batches_small() -> None:
     rate = Rate(full_rows=64, rows_per_s=1.0)
     for _ in range(100):
