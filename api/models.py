@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
@@ -32,6 +33,17 @@ class ModelList(BaseModel):
     default_model: str
 
 
+class Runtime(BaseModel):
+    name: str = Field(description="`native` is the framework's own; the others are compiled from the model")
+    bit_equal: bool = Field(
+        description="Whether it gave the native answers, bit for bit. What did not runs nothing"
+    )
+    compared_rows: int = Field(description="On so many rows, when the model was loaded")
+    max_difference: float = Field(description="The greatest absolute difference on them")
+    rows_per_s: dict[int, float] = Field(description="At warm-up, by rows of a call")
+    serves: list[int] = Field(description="The sizes of a call that it was chosen for: up to so many rows")
+
+
 class Holder(BaseModel):
     worker: str
     device: str
@@ -39,6 +51,8 @@ class Holder(BaseModel):
     reason: str
     rows_per_s: float
     ceiling_rows: int | None = Field(description="Most rows of a call since one ran out of memory; or null")
+    runtime: str = Field(description="Which runtime runs calls of how many rows, in words")
+    runtimes: list[Runtime] = Field(description="What it was chosen from")
 
 
 class ModelDetail(ModelSummary):
@@ -135,4 +149,6 @@ def _holder(worker: str, device: str, held: HeldModel) -> Holder:
         reason=held.reason,
         rows_per_s=held.rows_per_s,
         ceiling_rows=held.ceiling_rows or None,
+        runtime=held.runtimes.in_words(),
+        runtimes=[Runtime(**msgspec.structs.asdict(one)) for one in held.runtimes.measured],
     )

@@ -117,6 +117,11 @@ class Settings(BaseSettings):
     framework_mismatch: Literal["warn", "refuse"] = Field(
         "warn", description="What to do with an artifact that another version of its framework built."
     )
+    runtime: Literal["auto", "native"] = Field(
+        "auto",
+        description="native: every model runs as its framework does, whatever its model.toml says. "
+        "For comparisons.",
+    )
     heartbeat_ttl_s: float = Field(
         3.0, gt=0, description="A worker silent for longer than this counts as dead."
     )

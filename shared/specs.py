@@ -183,6 +183,9 @@ class ModelSpec(_Declaration):
     name: str = Field(pattern=NAME)
     framework: Literal["scikit-learn", "pytorch"]
     device: Literal["cpu", "gpu", "any"] = "any"
+    runtime: Literal["auto", "native"] = Field(
+        "auto", description="auto: compiled where that answers the same bits sooner; native: never"
+    )
     default_version: str = Field(pattern=VERSION)
     description: str = ""
     classes: tuple[str, ...] = ()

@@ -30,6 +30,38 @@ class ModelState(StrEnum):
     FAILED = "failed"  # `reason` says why; the others serve
 
 
+class MeasuredRuntime(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to run a model: how it stands beside the native one, and for which calls it is taken."""
+
+    name: str  # `native` is the framework's own
+    bit_equal: bool = True  # to the native answers, on every row that was compared
+    compared_rows: int = 0
+    max_difference: float = 0.0
+    rows_per_s: dict[int, float] = {}  # by rows of a call, at warm-up; no further where it fell behind
+    serves: tuple[int, ...] = ()  # of those calls, the ones that it is taken for
+
+
+class Runtimes(msgspec.Struct, frozen=True, kw_only=True):
+    """How the calls of a model are run."""
+
+    note: str = ""  # why there is nothing beside the native runtime
+    measured: tuple[MeasuredRuntime, ...] = ()
+
+    def in_words(self) -> str:
+        """`one_tree to 256 rows, native beyond`, or why it is `native` alone."""
+        order = sorted((rows, one.name) for one in self.measured for rows in one.serves)
+        ends = [
+            (rows, name)
+            for (rows, name), following in zip(order, [*order[1:], None], strict=True)
+            if following is None or following[1] != name
+        ]
+        if len(ends) < 2:
+            name = ends[0][1] if ends else "native"
+            return f"{name} ({self.note})" if self.note else name
+        bounded = [f"{name} to {rows} rows" for rows, name in ends[:-1]]
+        return ", ".join([*bounded, f"{ends[-1][1]} beyond"])
+
+
 class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
     """One model version in one worker."""
 
@@ -43,6 +75,7 @@ class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
     digest: str = ""  # SHA-256 of the artifact that is loaded
     ceiling_rows: int = 0  # of one call: more ran out of memory here; 0: none did
     slice_rows_per_s: float = 0.0  # of the slices of chunks, measured at warm-up and since; 0: not yet
+    runtimes: Runtimes = Runtimes()
 
 
 class _Head(msgspec.Struct):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from shared.workers import MeasuredRuntime
 from stack.logs import Log
 from stack.refusals import Refusal
 
@@ -46,13 +47,23 @@ class Verified(_Line, frozen=True, kw_only=True):
     """What a verification found: ok or failed."""
 
     rows_per_s: float = 0.0
+    runtime: str = ""  # which runs calls of how many rows, in words
+    compared: list[MeasuredRuntime] = []
 
     @property
     def ok(self) -> bool:
         return self.state == "ok"
 
     def in_words(self) -> str:
-        return f"ok, {self.rows_per_s:,.0f} rows/s" if self.ok else f"failed: {self.reason}"
+        if not self.ok:
+            return f"failed: {self.reason}"
+        parities = map(_parity, self.compared[1:])
+        return "; ".join([f"ok, {self.rows_per_s:,.0f} rows/s", self.runtime, *parities])
+
+
+def _parity(runtime: MeasuredRuntime) -> str:
+    same = "the same bits" if runtime.bit_equal else f"differs by up to {runtime.max_difference:.1e}"
+    return f"{runtime.name} {same} on {runtime.compared_rows:,} rows"
 
 
 def build(

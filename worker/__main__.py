@@ -123,13 +123,21 @@ def verify(options: argparse.Namespace) -> int:
     repository = open_repository(settings().models_dir)
 
     def one(name: str) -> dict[str, object]:
-        result = verify_model(repository, name, device=settings().device, threads=settings().threads)
+        result = verify_model(
+            repository,
+            name,
+            device=settings().device,
+            threads=settings().threads,
+            runtime=settings().runtime,
+        )
         state = "ok" if result.ok else "failed"
         return {
             "version": split_model_key(result.key)[1],
             "state": state,
             "reason": result.problem,
             "rows_per_s": result.rows_per_s,
+            "runtime": result.runtimes.in_words(),
+            "compared": [msgspec.to_builtins(one, str_keys=True) for one in result.runtimes.measured],
         }
 
     return _for_each(options.models or _all(repository), one)

@@ -42,6 +42,7 @@ class Holdings:
                 device=settings.device,
                 threads=settings.threads,
                 mismatch=settings.framework_mismatch,
+                runtime=settings.runtime,
             )
         except Exception as error:  # a model's own code may raise anything
             reason = error.detail if isinstance(error, TaktError) else f"{type(error).__name__}: {error}"
@@ -53,10 +54,14 @@ class Holdings:
             model=key,
             load_s=round(predictor.load_s, 2),
             rows_per_s=round(predictor.rows_per_s),
+            runtime=predictor.runtimes.in_words(),
         )
         self.predictors[key] = predictor
         self.states[key] = HeldModel(
-            state=ModelState.LOADED, load_s=predictor.load_s, digest=predictor.version.manifest.sha256
+            state=ModelState.LOADED,
+            load_s=predictor.load_s,
+            digest=predictor.version.manifest.sha256,
+            runtimes=predictor.runtimes,
         )
 
 

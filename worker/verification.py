@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.errors import TaktError
 from shared.keys import ModelKey
 from shared.repository import Repository
+from shared.workers import Runtimes
 from worker.predictors import load_predictor
 
 
@@ -21,6 +22,7 @@ class Verification:
     sha256: str
     load_s: float = 0.0
     rows_per_s: float = 0.0  # at the model's largest online batch
+    runtimes: Runtimes = field(default_factory=Runtimes)
 
     @property
     def ok(self) -> bool:
@@ -35,6 +37,7 @@ def verify_model(
     device: str = "cpu",
     threads: int = 1,
     mismatch: Literal["warn", "refuse"] = "warn",
+    runtime: Literal["auto", "native"] = "auto",
 ) -> Verification:
     """Verify a built version, the default one where none is named.
 
@@ -46,9 +49,15 @@ def verify_model(
     found = repository.version(name, version)
     golden_rows, sha256 = len(found.spec.golden), found.manifest.sha256
     try:
-        predictor = load_predictor(found, device=device, threads=threads, mismatch=mismatch)
+        predictor = load_predictor(found, device=device, threads=threads, mismatch=mismatch, runtime=runtime)
     except TaktError as error:
         return Verification(found.key, golden_rows, error.detail, sha256)
     return Verification(
-        found.key, golden_rows, None, sha256, load_s=predictor.load_s, rows_per_s=predictor.rows_per_s
+        found.key,
+        golden_rows,
+        None,
+        sha256,
+        load_s=predictor.load_s,
+        rows_per_s=predictor.rows_per_s,
+        runtimes=predictor.runtimes,
     )

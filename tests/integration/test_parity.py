@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import joblib
 import numpy as np
 import pytest
 
@@ -16,6 +17,8 @@ from tests.support.callers import batch_results, job_results, predict_all
 from tests.support.parity import hold_against_model
 from tests.support.samples import Drawn
 from tests.support.stack import ROOT, Stack
+from worker.predictors.compiled.trees import compile_trees
+from worker.predictors.probes import probes
 
 pytestmark = pytest.mark.integration
 
@@ -31,12 +34,14 @@ def flowers() -> list[list[float]]:
 
 @cache
 def expected_flowers() -> list[dict[str, object]]:
-    """What the artifact itself says of every flower, in this process."""
-    import joblib
+    return says_the_forest(flowers())
 
+
+def says_the_forest(rows: list[list[float]]) -> list[dict[str, object]]:
+    """What the artifact itself says of every flower, in this process."""
     forest = joblib.load(ROOT / "models/iris/1.0.0/model.joblib")
     forest.n_jobs = 1
-    probabilities = forest.predict_proba(np.array(flowers()))
+    probabilities = forest.predict_proba(np.array(rows))
     return [{"prediction": CLASSES[p.argmax()], "confidence": float(p.max())} for p in probabilities]
 
 
@@ -53,6 +58,31 @@ async def test_iris_answers_are_the_forests_in_every_batch_composition(models: P
 @pytest.mark.parametrize("rows", [1, 2, 63, 64, 65, 1000])
 def test_iris_batches_of_every_size_are_the_forests(models: Path, http: httpx.Client, rows: int) -> None:
     assert batch_results(http, "iris", flowers()[:rows]) == expected_flowers()[:rows]
+
+
+@pytest.mark.parametrize("rows", [1, 64, 900])
+def test_the_compiled_forest_is_in_use_and_decides_at_every_threshold_as_the_native_one(
+    models: Path, http: httpx.Client, rows: int
+) -> None:
+    held = http.get("/models/iris").json()["workers"][0]
+    one_tree = next(runtime for runtime in held["runtimes"] if runtime["name"] == "one_tree")
+    assert one_tree["bit_equal"]
+    assert {1, 64} <= set(one_tree["serves"])
+    beside = beside_thresholds()[: 5 * rows]
+    found = [
+        r for at in range(0, len(beside), rows) for r in batch_results(http, "iris", beside[at : at + rows])
+    ]
+    assert found == says_the_forest(beside)
+
+
+def beside_thresholds() -> list[list[float]]:
+    """Flowers on the forest's thresholds, and right beside them."""
+    forest = joblib.load(ROOT / "models/iris/1.0.0/model.joblib")
+    columns = probes(
+        open_repository(ROOT / "models").specs["iris"], FEATURES, compile_trees(forest).thresholds
+    )
+    flowers: list[list[float]] = np.stack([columns[name] for name in FEATURES], axis=1)[20:].tolist()
+    return flowers
 
 
 def test_an_iris_job_is_the_forests(models: Path, http: httpx.Client) -> None:

@@ -37,9 +37,13 @@ def with_manifest(version: ModelVersion, **changes: Any) -> ModelVersion:
 
 
 def load(
-    version: ModelVersion, *, device: str = "cpu", mismatch: Literal["warn", "refuse"] = "refuse"
+    version: ModelVersion,
+    *,
+    device: str = "cpu",
+    mismatch: Literal["warn", "refuse"] = "refuse",
+    runtime: Literal["auto", "native"] = "auto",
 ) -> Predictor:
-    return load_predictor(version, device=device, threads=1, mismatch=mismatch)
+    return load_predictor(version, device=device, threads=1, mismatch=mismatch, runtime=runtime)
 
 
 class Opened:

@@ -1,6 +1,7 @@
 """Predictors: loaded model versions, whatever their framework. This is their only door.
 
-    load_predictor ─ device ─ digest ─ framework versions ─ load ─ golden rows ─ warm-up ─▶ Predictor
+    load_predictor ─ device ─ digest ─ framework versions ─ load ─ golden rows ─ warm-up ─ acceleration
+                                                                                              └─▶ Predictor
 
 Each step may refuse the artifact; until the digest is right, no framework has opened it. A framework is
 imported when the first model that needs it is loaded.
@@ -18,6 +19,7 @@ import structlog
 from shared.errors import ArtifactError, PredictionFailed
 from shared.repository import ModelVersion
 from worker.predictors import frameworks
+from worker.predictors.acceleration import accelerate, native_only
 from worker.predictors.base import OutOfMemory, Predictor, Runtime, batch_sizes
 from worker.predictors.code import open_folder
 
@@ -30,12 +32,18 @@ _LONG_SLICE_S = 0.05
 
 
 def load_predictor(
-    version: ModelVersion, *, device: str, threads: int, mismatch: Literal["warn", "refuse"]
+    version: ModelVersion,
+    *,
+    device: str,
+    threads: int,
+    mismatch: Literal["warn", "refuse"],
+    runtime: Literal["auto", "native"] = "auto",
 ) -> Predictor:
     """A predictor on `device` (`cpu` or `cuda:N`) that is warm and has answered its golden rows rightly.
 
     `threads` bounds one call's CPU threads; `mismatch` says what to do with an artifact that another version
-    of its framework built. Raises ArtifactError, with everything that is wrong in it named.
+    of its framework built; `runtime` native compiles no model, whatever its spec says.
+    Raises ArtifactError, with everything that is wrong in it named.
     """
     started = time.perf_counter()
     predictor = open_predictor(version, device=device, threads=threads, mismatch=mismatch)
@@ -47,7 +55,16 @@ def load_predictor(
         rates |= predictor.warm_up_slices(_LONG_SLICE_S)
     except PredictionFailed as error:
         raise ArtifactError(f"{artifact}: warm-up: {error.detail}") from error
-    return replace(predictor, rates=rates, load_s=time.perf_counter() - started)
+    predictor = _accelerated(replace(predictor, rates=rates), runtime)
+    return replace(predictor, load_s=time.perf_counter() - started)
+
+
+def _accelerated(predictor: Predictor, runtime: Literal["auto", "native"]) -> Predictor:
+    if predictor.spec.runtime == "native":
+        return native_only(predictor, "model.toml says so")
+    if runtime == "native":
+        return native_only(predictor, "TAKT_RUNTIME says so")
+    return accelerate(predictor)
 
 
 def open_predictor(

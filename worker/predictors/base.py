@@ -14,6 +14,7 @@ from shared.errors import PredictionFailed
 from shared.keys import ModelKey
 from shared.repository import ModelVersion
 from shared.specs import ModelSpec, Row, View
+from shared.workers import Runtimes
 from worker.predictors.golden import disagreement
 from worker.views import as_columns
 
@@ -44,6 +45,7 @@ class Predictor:
     runtime: Runtime
     load_s: float = 0.0  # from the digest to the end of the warm-up
     rates: Mapping[int, float] = field(default_factory=dict)  # rows/s at warm-up, by rows of a call
+    runtimes: Runtimes = field(default_factory=Runtimes)  # the native one and those beside it
 
     @property
     def spec(self) -> ModelSpec:

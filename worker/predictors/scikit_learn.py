@@ -12,7 +12,6 @@ import numpy as np
 from shared.columns import Array, Columns
 from shared.errors import ArtifactError
 from shared.specs import InputType, ModelSpec
-from worker.predictors.base import Runtime
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 _NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
 
 
-def load(spec: ModelSpec, artifact: Path, threads: int) -> Runtime:
+def load(spec: ModelSpec, artifact: Path, threads: int) -> ScikitLearn:
     """Raises ArtifactError where the estimator does not fit the spec, and whatever joblib raises."""
     import joblib
 
@@ -29,11 +28,14 @@ def load(spec: ModelSpec, artifact: Path, threads: int) -> Runtime:
     for part in _parts(estimator, set()):
         if getattr(part, "n_jobs", None) is not None:
             part.n_jobs = 1  # parallelism is more workers; joblib's own pool costs more than a small batch
-    return _ScikitLearn(spec, estimator, threads)
+    return ScikitLearn(spec, estimator, threads)
 
 
-class _ScikitLearn:
+class ScikitLearn:
+    """An estimator, called as scikit-learn means it to be called."""
+
     def __init__(self, spec: ModelSpec, estimator: Any, threads: int) -> None:  # Any: sklearn has no types
+        self.estimator = estimator
         self._call = estimator.predict_proba if spec.classifies else estimator.predict
         self._names = _names(spec, estimator)
         self._inputs = spec.input_names
@@ -44,9 +46,26 @@ class _ScikitLearn:
         answer: Array = self._call(self._features(columns))
         return answer
 
+    @property
+    def features(self) -> list[str]:
+        """The inputs that the estimator takes, in its order."""
+        return self._inputs if self._names is None else self._names
+
+    def rows(self, columns: Columns) -> Array:
+        """Numeric columns as the array that the estimator computes with, in the layout that it has there: a
+        DataFrame keeps its columns together."""
+        if self._names is None:
+            return self._stacked(columns)
+        parts = [columns[name] for name in self._names]
+        rows = np.empty((len(parts[0]), len(parts)), dtype=np.result_type(*parts), order="F")
+        for number, part in enumerate(parts):
+            rows[:, number] = part
+        return rows
+
     def _features(self, columns: Columns) -> Array | pd.DataFrame:
-        if self._names is not None:
-            return as_frame(columns, self._names)
+        return self._stacked(columns) if self._names is None else as_frame(columns, self._names)
+
+    def _stacked(self, columns: Columns) -> Array:
         if len(self._inputs) == 1 and columns[self._inputs[0]].ndim > 1:
             return columns[self._inputs[0]]
         return np.stack([columns[name] for name in self._inputs], axis=1).astype(np.float64, copy=False)

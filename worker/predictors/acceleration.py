@@ -1,0 +1,147 @@
+"""Acceleration: a loaded model is compiled, compared with itself, and run by whatever is faster.
+
+native predictor ─ compile ─ compare ─ measure ─ choose ─▶ the same predictor, sooner
+                      │         └ differs in a bit: left out, and said so
+                      └ nothing to compile: native, and why
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from shared.columns import Array, Columns
+from shared.specs import InputType, ModelSpec
+from shared.workers import MeasuredRuntime, Runtimes
+from worker.predictors.base import Predictor, Runtime
+from worker.predictors.choice import NATIVE, Rates, Switch, choose
+from worker.predictors.compiled import Compiled, Kernel, NotCompiledError, compile_estimator
+from worker.predictors.parity import Parity, Reference
+from worker.predictors.probes import probes
+from worker.predictors.scikit_learn import ScikitLearn
+
+_NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
+
+
+def native_only(predictor: Predictor, why: str) -> Predictor:
+    """The predictor as it is, with the reason for that."""
+    return replace(predictor, runtimes=_report(predictor.rates, {}, why))
+
+
+def accelerate(predictor: Predictor) -> Predictor:
+    """A warm native predictor that answers the same and, where a compiled runtime is faster, sooner."""
+    if not isinstance(predictor.runtime, ScikitLearn):
+        return native_only(predictor, f"{predictor.spec.framework} models are not compiled")
+    try:
+        found = _candidates(predictor, predictor.runtime)
+    except NotCompiledError as error:
+        return native_only(predictor, str(error))
+    except Exception as error:  # scikit-learn's innards may change in any release
+        return native_only(predictor, f"not compiled: {type(error).__name__}: {error}")
+    return _settled(predictor, found)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A compiled runtime, and how it stands beside the native one."""
+
+    runtime: Runtime
+    parity: Parity
+    rates: Rates = field(default_factory=dict)  # of nothing that is not bit-equal
+
+
+class KernelRuntime:
+    """A kernel behind the Runtime protocol. What it leaves to the native model, that answers or raises on."""
+
+    def __init__(self, native: ScikitLearn, kernel: Kernel) -> None:
+        self._native = native
+        self._kernel = kernel
+
+    def __call__(self, columns: Columns) -> Array:
+        answer = self._kernel(self._native.rows(columns))
+        return self._native(columns) if answer is None else answer
+
+
+def _candidates(predictor: Predictor, native: ScikitLearn) -> dict[str, Candidate]:
+    """Every kernel, compared and measured. Raises NotCompiledError, and what compiling raises."""
+    compiled = _compiled(predictor.spec, native)
+    rows = probes(predictor.spec, native.features, compiled.thresholds)
+    reference = Reference(native, rows, predictor.rates)
+    found = {}
+    for name, kernel in compiled.kernels.items():
+        runtime = KernelRuntime(native, kernel)
+        parity = reference.compare(runtime)
+        rates = _rates(replace(predictor, runtime=runtime)) if parity.bit_equal else {}
+        found[name] = Candidate(runtime, parity, rates)
+    return found
+
+
+def _compiled(spec: ModelSpec, native: ScikitLearn) -> Compiled:
+    odd = [i for i in spec.inputs if i.name in native.features and i.type not in _NUMBERS]
+    if odd:
+        raise NotCompiledError(f"{odd[0].name!r} is {odd[0].type}: only models of numbers are compiled")
+    return compile_estimator(native.estimator, probabilities=spec.classifies)
+
+
+def _rates(candidate: Predictor) -> dict[int, float]:
+    """Rows/s in calls of growing size, until it falls behind the native runtime: it will not catch up."""
+    rates: dict[int, float] = {}
+    for size in sorted(candidate.rates):
+        rates |= candidate.warm_up([size])
+        if rates[size] < candidate.rates[size]:
+            break
+    return rates
+
+
+def _settled(predictor: Predictor, found: Mapping[str, Candidate]) -> Predictor:
+    chosen = choose(predictor.rates, {name: candidate.rates for name, candidate in found.items()})
+    runtimes: dict[str, Runtime] = {NATIVE: predictor.runtime}
+    runtimes |= {name: candidate.runtime for name, candidate in found.items()}
+    rates = {
+        size: predictor.rates[size] if name == NATIVE else found[name].rates[size]
+        for size, name in chosen.items()
+    }
+    return replace(
+        predictor,
+        runtime=Switch(runtimes, chosen),
+        rates=rates,
+        runtimes=_report(predictor.rates, found, _why_native(chosen, found), chosen),
+    )
+
+
+def _why_native(chosen: Mapping[int, str], found: Mapping[str, Candidate]) -> str:
+    if set(chosen.values()) != {NATIVE}:
+        return ""
+    differing = [
+        f"{name} differs by up to {c.parity.max_difference:.1e}"
+        for name, c in found.items()
+        if not c.parity.bit_equal
+    ]
+    return ", ".join(differing) or "nothing compiled is faster"
+
+
+def _report(
+    native_rates: Rates, found: Mapping[str, Candidate], note: str, chosen: Mapping[int, str] | None = None
+) -> Runtimes:
+    by_size = chosen or dict.fromkeys(native_rates, NATIVE)
+
+    def serves(name: str) -> tuple[int, ...]:
+        return tuple(size for size, runtime in by_size.items() if runtime == name)
+
+    native = MeasuredRuntime(name=NATIVE, rows_per_s=_rounded(native_rates), serves=serves(NATIVE))
+    others = [
+        MeasuredRuntime(
+            name=name,
+            bit_equal=candidate.parity.bit_equal,
+            compared_rows=candidate.parity.rows,
+            max_difference=candidate.parity.max_difference,
+            rows_per_s=_rounded(candidate.rates),
+            serves=serves(name),
+        )
+        for name, candidate in found.items()
+    ]
+    return Runtimes(note=note, measured=(native, *others))
+
+
+def _rounded(rates: Rates) -> dict[int, float]:
+    return {size: round(rate, 1) for size, rate in rates.items()}

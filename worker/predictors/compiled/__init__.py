@@ -1,0 +1,64 @@
+"""Compiled models: kernels that answer as scikit-learn does, bit for bit, without what it does around a call.
+
+What a kernel answers is not believed but compared whenever a model is loaded (`worker/predictors/parity.py`),
+so this need not know every release and every option: what differs is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from worker.predictors.compiled.boosting import compile_boosting
+from worker.predictors.compiled.kernels import Compiled, Kernel, NotCompiledError
+from worker.predictors.compiled.linear import compile_linear
+from worker.predictors.compiled.trees import compile_trees
+
+__all__ = ["Compiled", "Kernel", "NotCompiledError", "compile_estimator"]
+
+_LINEAR = ("LogisticRegression", "LinearRegression", "Ridge", "Lasso", "ElasticNet")
+_COMPILERS: Mapping[str, Callable[[Any], Compiled]] = {
+    "DecisionTreeClassifier": compile_trees,
+    "DecisionTreeRegressor": compile_trees,
+    "RandomForestClassifier": compile_trees,
+    "RandomForestRegressor": compile_trees,
+    "ExtraTreesClassifier": compile_trees,
+    "ExtraTreesRegressor": compile_trees,
+    "GradientBoostingClassifier": compile_boosting,
+    "GradientBoostingRegressor": compile_boosting,
+} | dict.fromkeys(_LINEAR, compile_linear)
+
+
+def compile_estimator(estimator: Any, *, probabilities: bool) -> Compiled:
+    """Of what scikit-learn fitted, for its probabilities or for its values. Raises NotCompiledError.
+
+    Only scikit-learn's own classes: who derives from them may answer otherwise. (Any: it has no types.)
+    """
+    name = _name(estimator)
+    if name == "Pipeline":
+        return _compile_pipeline(estimator, probabilities=probabilities)
+    if name not in _COMPILERS:
+        raise NotCompiledError(f"{type(estimator).__name__} is not compiled")
+    if hasattr(estimator, "classes_") and not probabilities:
+        raise NotCompiledError("a classifier's labels are not compiled, only its probabilities")
+    return _COMPILERS[name](estimator)
+
+
+def _compile_pipeline(pipeline: Any, *, probabilities: bool) -> Compiled:
+    steps = [step for _, step in pipeline.steps if step is not None and step != "passthrough"]
+    *before, last = steps
+    if not before:
+        return compile_estimator(last, probabilities=probabilities)
+    strange = [step for step in before if _name(step) != "StandardScaler"]
+    if strange or _name(last) not in _LINEAR:
+        odd = type(strange[0] if strange else last).__name__
+        raise NotCompiledError(f"a Pipeline with {odd} is not compiled")
+    if hasattr(last, "classes_") and not probabilities:
+        raise NotCompiledError("a classifier's labels are not compiled, only its probabilities")
+    return compile_linear(last, before)
+
+
+def _name(estimator: object) -> str:
+    """The name of a class of scikit-learn's own; of any other the empty string."""
+    kind = type(estimator)
+    return kind.__name__ if kind.__module__.startswith("sklearn.") else ""

@@ -1,0 +1,57 @@
+"""Linear models, after scalers or not, as the few lines of numpy that they are.
+
+They are scikit-learn's own lines in its own order and types; what is left out is the checking around them,
+and pandas. Matrices keep the layout that they have there, since BLAS adds in another order where it differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from shared.columns import Array
+from worker.predictors.compiled.kernels import Compiled, all_finite
+
+
+def compile_linear(estimator: Any, scalers: Sequence[Any] = ()) -> Compiled:
+    """Of a linear model, behind StandardScalers. Any: scikit-learn publishes no types."""
+    return Compiled({"arrays": _Linear(estimator, scalers)})
+
+
+class _Linear:
+    def __init__(self, estimator: Any, scalers: Sequence[Any]) -> None:
+        self._scalers = scalers
+        self._weights: Array = estimator.coef_.T
+        self._intercept = estimator.intercept_
+        self._is_regressor = not hasattr(estimator, "classes_")
+
+    def __call__(self, rows: Array) -> Array | None:
+        if not all_finite(rows):
+            return None
+        for scaler in self._scalers:
+            rows = _scaled(scaler, rows)
+        if self._scalers and not all_finite(rows):
+            return None
+        answer = rows @ self._weights + self._intercept
+        return answer if self._is_regressor else _probabilities(answer)
+
+
+def _scaled(scaler: Any, rows: Array) -> Array:
+    if not np.issubdtype(rows.dtype, np.floating):
+        rows = rows.astype(np.float64)
+    if scaler.with_mean:
+        rows = rows - scaler.mean_.astype(rows.dtype)
+    return rows / scaler.scale_.astype(rows.dtype) if scaler.with_std else rows
+
+
+def _probabilities(scores: Array) -> Array:
+    from scipy.special import expit  # type: ignore[import-untyped]  # publishes no types
+    from sklearn.utils.extmath import softmax
+
+    if scores.shape[1] > 1:
+        answer: Array = softmax(scores, copy=False)
+        return answer
+    second = expit(scores[:, 0])
+    return np.stack([1 - second, second], axis=1)
