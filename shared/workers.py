@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from itertools import groupby
 
 import msgspec
 
@@ -49,17 +50,15 @@ class Runtimes(msgspec.Struct, frozen=True, kw_only=True):
 
     def in_words(self) -> str:
         """`one_tree to 256 rows, native beyond`, or why it is `native` alone."""
-        order = sorted((rows, one.name) for one in self.measured for rows in one.serves)
-        ends = [
-            (rows, name)
-            for (rows, name), following in zip(order, [*order[1:], None], strict=True)
-            if following is None or following[1] != name
+        by_rows = sorted((rows, one.name) for one in self.measured for rows in one.serves)
+        spans = [
+            (name, max(rows for rows, _ in span)) for name, span in groupby(by_rows, lambda pair: pair[1])
         ]
-        if len(ends) < 2:
-            name = ends[0][1] if ends else "native"
+        if len(spans) < 2:
+            name = spans[0][0] if spans else "native"
             return f"{name} ({self.note})" if self.note else name
-        bounded = [f"{name} to {rows} rows" for rows, name in ends[:-1]]
-        return ", ".join([*bounded, f"{ends[-1][1]} beyond"])
+        bounded = [f"{name} to {rows} rows" for name, rows in spans[:-1]]
+        return ", ".join([*bounded, f"{spans[-1][0]} beyond"])
 
 
 class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
