@@ -18,6 +18,7 @@ from shared.workers import (
     from_hash,
     to_hash,
 )
+from stack.building import Verified
 from tests.support.specimens import declaration
 from worker.predictors.choice import Switch, choose
 from worker.predictors.parity import Reference
@@ -70,6 +71,18 @@ def measured(serving: Mapping[str, tuple[int, ...]]) -> tuple[MeasuredRuntime, .
 )
 def test_the_choice_is_said_in_words(runtimes: Runtimes, words: str) -> None:
     assert runtimes.in_words() == words
+
+
+def test_a_verification_says_what_runs_and_what_was_compared() -> None:
+    native = MeasuredRuntime(name="native", serves=(1024,))
+    equal = MeasuredRuntime(name="one_tree", compared_rows=1356, serves=(1, 64))
+    other = MeasuredRuntime(name="arrays", bit_equal=False, compared_rows=1356, max_difference=2e-16)
+    line = Verified(model="m", state="ok", rows_per_s=9000, runtime="words", compared=[native, equal, other])
+    assert line.in_words() == (
+        "ok, 9,000 rows/s; words; one_tree the same bits on 1,356 rows; "
+        "arrays differs by up to 2.0e-16 on 1,356 rows"
+    )
+    assert Verified(model="m", state="failed", reason="why").in_words() == "failed: why"
 
 
 def heartbeat(model: HeldModel) -> WorkerRecord:

@@ -58,6 +58,7 @@ class KernelRuntime:
         self._kernel = kernel
 
     def __call__(self, columns: Columns) -> Array:
+        self._native.limit_threads()
         answer = self._kernel(self._native.rows(columns))
         return self._native(columns) if answer is None else answer
 
@@ -84,11 +85,12 @@ def _compiled(spec: ModelSpec, native: ScikitLearn) -> Compiled:
 
 
 def _rates(candidate: Predictor) -> dict[int, float]:
-    """Rows/s in calls of growing size, until it falls behind the native runtime: it will not catch up."""
+    """Rows/s in calls of growing size, until it falls behind the native runtime, or far behind what it was at
+    fewer rows: it will not catch up."""
     rates: dict[int, float] = {}
     for size in sorted(candidate.rates):
         rates |= candidate.warm_up([size])
-        if rates[size] < candidate.rates[size]:
+        if rates[size] < max(candidate.rates[size], max(rates.values()) / 2):
             break
     return rates
 

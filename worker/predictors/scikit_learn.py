@@ -42,9 +42,13 @@ class ScikitLearn:
         self._threads = _ThreadLimit(threads)
 
     def __call__(self, columns: Columns) -> Array:
-        self._threads.apply()
+        self.limit_threads()
         answer: Array = self._call(self._features(columns))
         return answer
+
+    def limit_threads(self) -> None:
+        """Let this thread's calls into BLAS and OpenMP use the worker's threads, and no more."""
+        self._threads.apply()
 
     @property
     def features(self) -> list[str]:

@@ -30,8 +30,8 @@ from worker.predictors.compiled.kernels import Compiled, Kernel, NotCompiledErro
 _NO_CHILD = -1
 MOST_NODES = 1_000_000
 """A grafted tree is a copy of all nodes, 64 bytes each and their values. Larger forests are not grafted."""
-_WALKS = 65_536
-"""Rows times trees of one call into a grafted tree: what is made for it stays in the processor's cache."""
+_CELLS = 262_144
+"""Rows times trees times features of one call into a grafted tree: what is made for it stays in the cache."""
 
 Tree = Any  # sklearn.tree._tree.Tree; scikit-learn publishes no types
 
@@ -94,7 +94,7 @@ class Graft:
 
     def leaves(self, rows: Array) -> Iterator[Array]:
         """What the trees say of float32 rows: (trees, rows, values), for some rows after the others."""
-        step = max(1, _WALKS // self._count)
+        step = max(1, _CELLS // (self._count * (self._features + 1)))
         for start in range(0, len(rows), step):
             yield self._leaves(rows[start : start + step])
 
