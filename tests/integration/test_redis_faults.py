@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.support.callers import IRIS, finished
+from tests.support.disks import small_disk
 from tests.support.polling import eventually
 from tests.support.proxies import Proxy
 from tests.support.servers import Server, valkey_binary
@@ -23,6 +24,7 @@ from tests.support.stack import Stack, running, wait_until_ready
 
 pytestmark = pytest.mark.integration
 
+DISK_BYTES = 48 * 2**20
 ROWS = [[5.1, 3.5, 1.4, 0.2]] * 20_000
 NOTICES_S = 4.0
 """A server that hangs is noticed by the gateway's timeout, 3 s; one that is gone, at once."""
@@ -30,8 +32,15 @@ HEALS_S = 20.0
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(valkey_binary(), tmp_path_factory.mktemp("server")) as started:
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A small disk of its own where this user may mount one, else a folder."""
+    with small_disk(tmp_path_factory.mktemp("disk"), DISK_BYTES) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def server(disk: Path) -> Iterator[Server]:
+    with Server(valkey_binary(), disk) as started:
         yield started
 
 
@@ -104,6 +113,39 @@ def test_dropped_packets_are_503_and_their_return_heals(stack: Stack, proxy: Pro
             iptables("-D", "INPUT", *rule)
 
 
+def test_full_memory_refuses_new_work_and_running_jobs_end_afterwards(stack: Stack, server: Server) -> None:
+    with server.client() as admin, stack.client() as http, job_across(stack) as location:
+        admin.config_set("maxmemory", 1)
+        try:
+            refused_within(stack, 2.0)
+            upload = http.post("/jobs?model=iris", content=csv(2_000), headers={"Content-Type": "text/csv"})
+            assert (upload.status_code, upload.json()["error"]) == (503, "queue_unavailable")
+            assert http.get(location).status_code == 200  # what needs no memory goes on
+            refused_until(stack, time.monotonic() + 4)
+            assert http.post("/predict", json=IRIS).json()["error"] == "queue_unavailable"
+        finally:
+            admin.config_set("maxmemory", 0)
+
+
+def test_a_full_disk_refuses_new_work_and_heals_once_there_is_room(
+    stack: Stack, server: Server, disk: Path
+) -> None:
+    if not disk.is_mount():
+        pytest.skip("needs root, to mount a small disk")
+    ballast = disk / "ballast"
+    with server.client() as admin, job_across(stack):
+        admin.config_set("appendfsync", "everysec")  # with always, the server ends instead
+        admin.config_set("auto-aof-rewrite-percentage", 0)
+        fill(ballast)
+        try:
+            # each request writes until nothing more fits
+            eventually(lambda: not ask(stack).is_success, limit_s=20)
+            refused_within(stack, 5.0)
+            refused_until(stack, time.monotonic() + 4)
+        finally:
+            ballast.unlink()
+
+
 @contextmanager
 def job_across(stack: Stack) -> Iterator[str]:
     """A job that is running as the fault begins, and ends once it has healed. → where it is asked for"""
@@ -154,6 +196,21 @@ def refused_until(stack: Stack, end_s: float) -> None:
             time.sleep(0.05)
     print(f"later refusals within {slowest_s * 1000:.0f} ms")  # noqa: T201
     assert slowest_s < 1.0
+
+
+def csv(rows: int) -> bytes:
+    return b"sepal_length,sepal_width,petal_length,petal_width\n" + b"5.1,3.5,1.4,0.2\n" * rows
+
+
+def fill(path: Path) -> None:
+    """All that is left of the disk."""
+    with path.open("wb") as file:
+        try:
+            while True:
+                file.write(b"\0" * 65536)
+                file.flush()
+        except OSError:
+            return
 
 
 def iptables(*arguments: str) -> int:
