@@ -16,6 +16,7 @@ from api.fleet import FleetWatch
 from api.link import Link
 from api.loops import Loops
 from api.online import OnlineLane
+from api.uploads.broken import BrokenUploads
 from api.uploads.cutting import chunk_rows
 from api.uploads.threads import UploadThreads
 from shared.connections import connect_async
@@ -50,6 +51,7 @@ class Gateway:
         self.ledger = AsyncLedger(
             self.client, self._doorbell, lease_s=settings.lease_s, durability=settings.durable()
         )
+        self.broken_uploads = BrokenUploads(self.ledger, self.payloads, lease_s=settings.lease_s)
         self._loops = Loops()
 
     async def start(self) -> None:
@@ -64,6 +66,7 @@ class Gateway:
         self._doorbell.start()
         self.lane.start()
         self._loops.start("fleet_watch", self._watch)
+        self._loops.start("broken_uploads", self.broken_uploads.try_again)
 
     async def close(self) -> None:
         await self._loops.stop()

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 
 import structlog
+from redis.exceptions import RedisError
 
 from api.catalog import Servable
 from api.gateway import Gateway
 from api.idempotency import reservation_name, reserve, same_job
 from api.jobs.terms import Terms, pinned_job
 from api.principals import Principal
+from api.uploads.broken import BrokenUpload
 from api.uploads.cutting import Chunk
 from api.uploads.intake import ended_early
-from shared.errors import JobNotFound, TaktError
+from shared.errors import JobNotFound, QueueUnavailable, TaktError
 from shared.ledger import JobRecord, NewJob
 from shared.payloads import rows_path
 
@@ -58,9 +59,9 @@ async def _stored(gateway: Gateway, new: NewJob, chunks: Sequence[Chunk], digest
         sealed = await gateway.ledger.seal(new.id, chunks=len(chunks))
     except JobNotFound:
         return await ended_early(gateway, new.id)
-    except TaktError as error:
-        await gateway.ledger.fail_job(new.id, error.code, "The rows could not be stored.")
-        await asyncio.to_thread(gateway.payloads.remove_job, new.id)
+    except (TaktError, RedisError) as error:
+        code = error.code if isinstance(error, TaktError) else QueueUnavailable.code
+        await gateway.broken_uploads.end(BrokenUpload(new.id, code, "The rows could not be stored."))
         raise
     log.info("job_submitted", job_id=new.id, key=new.key, rows=sealed.rows_total, chunks=len(chunks))
     return sealed

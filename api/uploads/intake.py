@@ -19,10 +19,18 @@ from api.gateway import Gateway
 from api.idempotency import fingerprint
 from api.link import unavailable
 from api.pending import ClientLeftError
+from api.uploads.broken import BrokenUpload
 from api.uploads.cutting import Chunk
 from api.uploads.pipe import Pipe
 from api.uploads.reading import Reading, Tally
-from shared.errors import JobNotFound, PayloadError, PayloadTooLarge, TaktError, UploadInterrupted
+from shared.errors import (
+    JobNotFound,
+    PayloadError,
+    PayloadTooLarge,
+    QueueUnavailable,
+    TaktError,
+    UploadInterrupted,
+)
 from shared.ledger import JobRecord, NewJob
 from shared.payloads import rows_path
 
@@ -58,7 +66,9 @@ async def take_in(gateway: Gateway, upload: Upload, new: NewJob) -> JobRecord:
     except JobNotFound:
         return await ended_early(gateway, new.id)
     except BaseException as error:
-        await asyncio.shield(_abandon(gateway, new, error))
+        code, detail = _reason(error)
+        log.warning("upload_failed", job_id=new.id, code=code)
+        await asyncio.shield(gateway.broken_uploads.end(BrokenUpload(new.id, code, detail)))
         raise
     log.info("job_submitted", job_id=new.id, key=new.key, rows=tally.rows, rows_invalid=tally.rows_failed)
     return sealed
@@ -196,22 +206,11 @@ async def _bind(gateway: Gateway, new: NewJob, digest: str) -> None:
     await gateway.ledger.bind(new.idempotency, new.id, digest, keep_s=keep_s)
 
 
-async def _abandon(gateway: Gateway, new: NewJob, error: BaseException) -> None:
-    """The ledger first: no chunk is claimed any more whose rows are gone.
-
-    Where it does not answer, the rows stay: the job may be sealed, by a call whose answer was lost. If it is
-    not, its lease runs out, and the reconciler does the same.
-    """
-    code, detail = _reason(error)
-    log.warning("upload_failed", job_id=new.id, code=code)
-    with suppress(RedisError, PayloadError):
-        if await gateway.ledger.fail_job(new.id, code, detail):
-            await asyncio.to_thread(gateway.payloads.remove_job, new.id)
-
-
 def _reason(error: BaseException) -> tuple[str, str]:
     if isinstance(error, PayloadError):
         return error.code, "The rows could not be stored."
+    if isinstance(error, RedisError):
+        return QueueUnavailable.code, "The queue went away before the upload's end."
     if isinstance(error, TaktError):
         return error.code, error.detail
     if isinstance(error, ClientLeftError | asyncio.CancelledError):

@@ -348,12 +348,31 @@ async def test_a_key_whose_gateway_died_before_it_sealed_the_job_is_in_progress_
     async def unreachable(*_: object, **_options: object) -> None:
         raise ConnectionBroke("it is gone")
 
-    with monkeypatch.context() as gone:
-        gone.setattr(gateway.ledger, "seal", unreachable)
-        gone.setattr(gateway.ledger, "fail_job", unreachable)
-        assert (await post(http, CSV, AS_CSV | KEY)).status_code == 503
+    monkeypatch.setattr(gateway.ledger, "seal", unreachable)
+    monkeypatch.setattr(gateway.ledger, "fail_job", unreachable)
+    assert (await post(http, CSV, AS_CSV | KEY)).status_code == 503
     again = await post(http, CSV, AS_CSV | KEY)
     assert (again.status_code, again.json()["error"]) == (409, "idempotency_in_progress")
+
+
+async def test_an_upload_that_broke_off_with_the_queue_can_be_sent_again_once_that_is_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gateway, http = stage
+
+    async def unreachable(*_: object, **_options: object) -> None:
+        raise ConnectionBroke("it is gone")
+
+    with monkeypatch.context() as gone:
+        gone.setattr(gateway.ledger, "append_chunks", unreachable)
+        gone.setattr(gateway.ledger, "fail_job", unreachable)
+        broken = await post(http, CSV, AS_CSV | KEY)
+    assert broken.status_code == 503
+    await until(lambda: not objects(tmp_path), limit_s=5)
+    assert (await job_of(http, broken))["error"]["code"] == "queue_unavailable"
+    again = await post(http, CSV, AS_CSV | KEY)
+    assert (again.status_code, "idempotent-replayed" in again.headers) == (202, False)
+    assert await stored_rows(gateway, again.json()["id"]) == [0, 1, 2, 3, 4]
 
 
 async def test_json_jobs_obey_the_key_too(stage: Stage) -> None:
