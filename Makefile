@@ -10,7 +10,7 @@ export TORCH
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-large lint fmt types models bench chaos chaos-long fuzz containers-test constraints clean
+.PHONY: help setup up test test-large lint fmt types models bench bench-full chaos chaos-long fuzz containers-test constraints clean
 
 help:  ## what can be made here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -46,8 +46,15 @@ types: setup  ## the strict type checker
 models: setup  ## build the models that are not built yet
 	@$(BIN)/takt models build
 
-bench: setup  ## benchmarks
+bench: setup  ## benchmarks, online: Takt beside its rivals, a quarter of an hour
 	$(BIN)/python -m bench
+
+bench-full: setup  ## all benchmarks, hours: every model and load, open loops, millions of rows, single-row jobs
+	$(BIN)/python -m bench --full
+	$(BIN)/python -m bench.offline --rows 1000000
+	$(BIN)/python -m bench.offline --rows 10000000 --formats parquet,arrow --rivals ""
+	$(BIN)/python -m bench.offline --model classifier --formats parquet,arrow
+	$(BIN)/python -m bench.jobs
 
 chaos: setup  ## ten minutes of killed parts under load: is anything lost, doubled or wrong?
 	$(BIN)/python -m tests.chaos
@@ -66,5 +73,5 @@ constraints: setup  ## write the versions in .venv, which were tested, to constr
 
 clean:  ## remove .venv, caches and built models; .takt (jobs, logs) stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov build dist
-	rm -rf models/*/[0-9]*/
+	rm -rf models/*/[0-9]*/ bench/models/*/[0-9]*/ .bench
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,36 +1,39 @@
-"""`python -m bench`: measure the rivals side by side, print the report, and keep it as JSON."""
+"""`python -m bench`: measure the rivals side by side, print the report, and keep it as JSON.
+
+`python -m bench report FILE.json …` makes the report of runs that were kept; `--into PAGE.md` puts it there.
+"""
 
 from __future__ import annotations
 
 import argparse
 import http.client
-import platform
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
-from bench import loads, rivals
+from bench import keeping, loads, rivals
 from bench.calls import NoAnswer, WrongAnswer
+from bench.environments import enter, versions
 from bench.machine import this_machine
 from bench.plan import Plan
 from bench.report import report
 from bench.results import Results
-from bench.running import ROOT, run
+from bench.running import run
 from bench.servers import DidNotStart
+from bench.subjects import subject
 from shared.errors import TaktError
-from shared.repository import open_repository
 
-RESULTS = ROOT / "bench" / "results"
-_BUILD_LIMIT_S = 180.0
+DEFAULT_RIVALS = "guide,celery_tasks,litserve,bentoml,mosec,takt"
 
 
 def main(words: Sequence[str]) -> int:
+    if words[:1] == ["report"]:
+        return keeping.main(words[1:])
     given = _parser().parse_args(words)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -44,19 +47,21 @@ def main(words: Sequence[str]) -> int:
     except (OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
         return _failed(f"{error!r}\n{getattr(error, 'output', None) or ''}")
     print(f"\n{report(results)}")
-    _keep(results, given.json)
+    _say(f"results: {keeping.keep(results, given.json)}")
     return 0
 
 
 def _measure(given: argparse.Namespace, command: str) -> Results:
     """Raises ValueError for options that make no sense, and what `run` raises."""
-    plan = _plan(given)
-    chosen = [rivals.rival(name) for name in plan.rivals]
+    wanted = _plan(given)
+    chosen = [rivals.rival(name) for name in wanted.rivals]
+    subjects = [subject(name) for name in wanted.models]
     load = loads.choose(given.load)
-    machine, began_at, begun_s = this_machine(), datetime.now(UTC), time.monotonic()
-    artifact = _artifact()
+    entrants, skipped = enter(chosen, _say)
+    plan = replace(wanted, rivals=tuple(one.rival.name for one in entrants))
+    machine, began_at, begun_s = this_machine(versions(entrants)), datetime.now(UTC), time.monotonic()
     _say(f"about {plan.estimate_s() / 60:.1f} minutes; load: {load.about}")
-    rounds, stages = run(plan, chosen, load, artifact, _say)
+    seen = [run(plan, entrants, one, load, _say) for one in subjects]
     return Results(
         command=command,
         began_at=began_at.isoformat(timespec="seconds"),
@@ -64,58 +69,70 @@ def _measure(given: argparse.Namespace, command: str) -> Results:
         load=load.about,
         plan=plan,
         machine=machine,
-        rounds=rounds,
-        stages=stages,
+        rounds=tuple(round_ for rounds, _ in seen for round_ in rounds),
+        stages=tuple(stages for _, found in seen for stages in found),
+        skipped=skipped,
     )
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "--rivals", default="guide,takt", help="a,b; the first is what ratios are to (guide,takt)"
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--connections", help="a,b (1,16,64,256)")
+    parser.add_argument(
+        "--rivals", default=DEFAULT_RIVALS, help=f"a,b; the first is what ratios are to ({DEFAULT_RIVALS})"
+    )
+    parser.add_argument("--models", help="a,b of iris, classifier, heavy (iris,classifier)")
+    parser.add_argument("--connections", help="a,b: closed loops (1,64)")
+    parser.add_argument("--rates", help="a,b: open loops, in requests a second (none)")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (5)")
-    parser.add_argument("--seconds", type=float, help="measured at 1 connection, longer at more (2)")
+    parser.add_argument("--seconds", type=float, help="measured at 1 connection, longer at more (1.5)")
     parser.add_argument("--load", help=f"{' or '.join(loads.names())} (the first that runs here)")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="where results go (a new file in bench/results)"
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="2 rounds of 1 s at 1 and 64 connections: a look only"
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="iris, 2 rounds of 1 s at 1 and 64: a look only")
+    size.add_argument(
+        "--full", action="store_true", help="every model, 1,16,64,256 connections, and open loops: hours"
     )
     return parser
 
 
+@dataclass(frozen=True)
+class _Size:
+    """What is measured where no option says otherwise."""
+
+    models: str
+    connections: str
+    rates: str
+    rounds: int
+    seconds: float
+
+
+_QUICK = _Size("iris", "1,64", "", 2, 1.0)
+_USUAL = _Size("iris,classifier", "1,64", "", 5, 1.5)
+_FULL = _Size("iris,classifier,heavy", "1,16,64,256", "30,100,300,1000,2000", 5, 2.0)
+
+
+def planned(words: Sequence[str]) -> Plan:
+    """The plan of a command's options. Raises ValueError where they make none."""
+    return _plan(_parser().parse_args(words))
+
+
 def _plan(given: argparse.Namespace) -> Plan:
-    connections, rounds, seconds = ("1,64", 2, 1.0) if given.quick else ("1,16,64,256", 5, 2.0)
+    size = _QUICK if given.quick else _FULL if given.full else _USUAL
     plan = Plan(
         rivals=tuple(given.rivals.split(",")),
-        connections=tuple(int(count) for count in (given.connections or connections).split(",")),
-        rounds=given.rounds if given.rounds is not None else rounds,
-        seconds=given.seconds if given.seconds is not None else seconds,
+        connections=tuple(int(count) for count in (given.connections or size.connections).split(",")),
+        rounds=given.rounds if given.rounds is not None else size.rounds,
+        seconds=given.seconds if given.seconds is not None else size.seconds,
+        models=tuple((given.models or size.models).split(",")),
+        rates=tuple(float(rate) for rate in (given.rates or size.rates).split(",") if rate),
     )
-    if min(*plan.connections, plan.rounds) < 1 or plan.seconds <= 0:
-        raise ValueError("--connections, --rounds and --seconds must be greater than 0")
+    if min(*plan.connections, plan.rounds) < 1 or min(plan.seconds, *plan.rates, 1) <= 0:
+        raise ValueError("--connections, --rates, --rounds and --seconds must be greater than 0")
     return plan
-
-
-def _artifact() -> Path:
-    """The iris forest that every rival loads; built where it never was."""
-    repository = open_repository(ROOT / "models")
-    if not repository.versions("iris"):
-        _say("building iris (once)")
-        command = [sys.executable, "-m", "worker", "build", "iris"]
-        subprocess.run(command, cwd=ROOT, check=True, timeout=_BUILD_LIMIT_S, stdout=subprocess.DEVNULL)
-    return repository.version("iris").verify()
-
-
-def _keep(results: Results, chosen: Path | None) -> None:
-    stamp = results.began_at.replace(":", "").partition("+")[0]
-    path = chosen or RESULTS / f"{stamp}-{platform.node() or 'host'}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
-    _say(f"results: {path}")
 
 
 def _say(line: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from bench.answers import is_right
+from bench.answers import Answer, is_right
 from bench.results import Stages
 from bench.rivals import Rival
 
@@ -36,41 +36,43 @@ class Called:
 class Caller:
     """A keep-alive connection to one rival."""
 
-    def __init__(self, rival: Rival, port: int) -> None:
+    def __init__(self, rival: Rival, port: int, body: bytes, right: Answer) -> None:
         self._rival = rival
+        self._body = body
+        self._right = right
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=CALL_LIMIT_S)
 
     def call(self) -> Called:
         """Raises NoAnswer, WrongAnswer, and OSError or http.client.HTTPException where nothing came."""
         begun_s = time.perf_counter()
-        self._connection.request("POST", self._rival.path, self._rival.body, dict(self._rival.headers))
+        self._connection.request("POST", self._rival.path, self._body, dict(self._rival.headers))
         response = self._connection.getresponse()
         body = response.read()
         took_ms = (time.perf_counter() - begun_s) * 1000
-        _check(self._rival, response.status, body)
+        _check(self._rival, response.status, body, self._right)
         return Called(took_ms, response.headers.get("Server-Timing", ""))
 
     def close(self) -> None:
         self._connection.close()
 
 
-def _check(rival: Rival, status: int, body: bytes) -> None:
+def _check(rival: Rival, status: int, body: bytes, right: Answer) -> None:
     if status != 200:
         raise NoAnswer(f"{rival.name} answered {status}: {body[:200]!r}")
     try:
         answer = rival.answer(body)
     except ValueError as error:
         raise WrongAnswer(f"{rival.name}: {error}") from error
-    if not is_right(answer):
-        raise WrongAnswer(f"{rival.name} answered {answer}, which is not what the model says")
+    if not is_right(answer, right):
+        raise WrongAnswer(f"{rival.name} answered {answer}, but the model says {right}")
 
 
 class Probe(threading.Thread):
     """A closed loop of its own beside a load, whose answers tell where the time goes."""
 
-    def __init__(self, rival: Rival, port: int) -> None:
+    def __init__(self, caller: Caller) -> None:
         super().__init__(name="probe", daemon=True)
-        self._caller = Caller(rival, port)
+        self._caller = caller
         self._enough = threading.Event()
         self._error: Exception | None = None
         self.calls: list[Called] = []
@@ -108,13 +110,14 @@ def batch_rows(server_timing: str) -> int:
     return int(found[1]) if found else 0
 
 
-def stages_of(rival: str, connections: int, calls: list[Called]) -> Stages | None:
+def stages_of(model: str, rival: str, connections: int, calls: list[Called]) -> Stages | None:
     """Medians over the calls; None where no call says where its time went."""
     timed = [call for call in calls if call.server_timing]
     if not timed:
         return None
     times: list[Mapping[str, float]] = [stage_times(call.server_timing) for call in timed]
     return Stages(
+        model=model,
         rival=rival,
         connections=connections,
         answers=len(timed),

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,16 +16,17 @@ from stack.parts import available_cores
 from stack.refusals import Refusal
 from stack.valkey import find_binary
 
-PACKAGES = ("fastapi", "uvicorn", "celery", "redis", "scikit-learn", "numpy")
+PACKAGES = ("fastapi", "uvicorn", "celery", "redis", "scikit-learn", "torch", "numpy")
 
 
-def this_machine() -> Machine:
+def this_machine(rivals: Mapping[str, str] | None = None) -> Machine:
+    """`rivals`: the versions of those that have libraries of their own."""
     return Machine(
         cores=available_cores(),
         processor=_processor(),
         system=f"{platform.system()} {platform.release()}",
         load_before=os.getloadavg()[0],
-        versions=_versions(),
+        versions=_versions() | dict(rivals or {}),
     )
 
 

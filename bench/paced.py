@@ -16,8 +16,8 @@ import httpx
 import uvloop
 
 from bench.arrivals import Call, Load, Offer
-from bench.running import ROOT
 from bench.servers import DidNotStart, plain_environment
+from bench.subjects import ROOT
 from shared.settings import environment
 from stack.leash import Leash
 from stack.logs import Log

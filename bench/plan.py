@@ -7,17 +7,24 @@ from dataclasses import dataclass
 
 WARM_UP_S = 1.0
 PROBE_S = 3.0
+OPEN_S = 4.0
 _AROUND_A_TURN_S = 1.0  # checks, the load's own start, and until the servers are quiet again
-_START_S = 15.0
+_START_S = 12.0
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One rival under one load, once."""
+    """One rival under one load, once: so many connections in a closed loop, or so many requests a second."""
 
     round: int
     connections: int
     rival: str
+    model: str = "iris"
+    rate: float | None = None  # requests a second of an open loop, over as many connections as it takes
+
+    @property
+    def load(self) -> tuple[int, float | None]:
+        return self.connections, self.rate
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class Plan:
     rounds: int
     seconds: float
     warm_up_s: float = WARM_UP_S
+    models: tuple[str, ...] = ("iris",)
+    rates: tuple[float, ...] = ()  # of open loops
 
     def warm_up_for_s(self, connections: int) -> float:
         """How long the load of a turn runs before anything counts."""
@@ -41,21 +50,28 @@ class Plan:
         """How long the load of a turn runs after that."""
         return self.seconds * _stretch(connections)
 
-    def turns(self) -> Iterator[Turn]:
+    def turns(self, model: str) -> Iterator[Turn]:
         """Each round: every rival under every load; A B, then B A, so that none always goes first."""
         for number in range(self.rounds):
             order = self.rivals if number % 2 == 0 else self.rivals[::-1]
-            for connections in self.connections:
+            for connections, rate in self.loads():
                 for rival in order:
-                    yield Turn(number, connections, rival)
+                    yield Turn(number, connections, rival, model, rate)
+
+    def loads(self) -> list[tuple[int, float | None]]:
+        """The closed loops, then the open ones, which count no connections."""
+        closed: list[tuple[int, float | None]] = [(count, None) for count in self.connections]
+        return [*closed, *((0, rate) for rate in self.rates)]
 
     def estimate_s(self) -> float:
         """About how long the run takes."""
         loads_s = sum(
             self.warm_up_for_s(c) + self.measured_for_s(c) + _AROUND_A_TURN_S for c in self.connections
         )
+        loads_s += len(self.rates) * (self.warm_up_s + OPEN_S + _AROUND_A_TURN_S)
         probes_s = len(self.connections) * (PROBE_S + _AROUND_A_TURN_S)
-        return len(self.rivals) * (_START_S + self.rounds * loads_s) + probes_s
+        each_s = len(self.rivals) * (_START_S + self.rounds * loads_s) + probes_s
+        return len(self.models) * each_s
 
 
 def _stretch(connections: int) -> float:

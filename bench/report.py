@@ -1,10 +1,11 @@
-"""Results → words: the table of rivals, where the time goes, and what the figures come from."""
+"""Results → words: the tables of rivals, where the time goes, and what the figures come from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.results import Results, Round, Stages
+from bench.plots import Line, Plot
+from bench.results import Machine, Results, Round, Stages
 from bench.spreads import Spread, ratios, short, spread
 from bench.tables import table
 
@@ -13,42 +14,77 @@ NOTHING = "-"
 
 def report(results: Results) -> str:
     """The whole report, as Markdown."""
-    sections = [*_about(results), "", rivals_table(results)]
+    sections = list(_about(results))
+    for model in results.plan.models:
+        sections += ["", f"**{model}**, closed loop", "", rivals_table(results, model)]
+        if results.plan.rates:
+            sections += ["", f"**{model}**, open loop", "", rates_table(results, model)]
     if remarks := list(_remarks(results)):
         sections += ["", *remarks]  # a line right below a table would be a row of it
-    if results.stages:
-        sections += ["", *_stages_heading(results), "", stages_table(results.stages)]
+    for model in results.plan.models:
+        if stages := [one for one in results.stages if one.model == model]:
+            sections += ["", *_stages_heading(results, model), "", stages_table(stages)]
     return "\n".join(sections)
 
 
-def rivals_table(results: Results) -> str:
-    """Every rival under every load: medians of the rounds, least and most in brackets."""
+def rivals_table(results: Results, model: str) -> str:
+    """Every rival under every closed loop: medians of the rounds, least and most in brackets."""
     base = results.plan.rivals[0]
     times = ("p50 ms", "p99 ms", "CPU cores", "CPU ms a request")
     header = ["connections", "rival", "req/s", f"× {base}", *times, "MiB", "bad"]
     rows = [
-        [str(connections), rival, *_figures(results, rival, connections)]
+        [str(connections), rival, *_figures(results, model, rival, connections)]
         for connections in results.plan.connections
         for rival in results.plan.rivals
     ]
     return table(header, rows)
 
 
-def _figures(results: Results, rival: str, connections: int) -> list[str]:
-    rounds = results.of(rival, connections)
+def _figures(results: Results, model: str, rival: str, connections: int) -> list[str]:
+    rounds = results.of(model, rival, connections)
     base = results.plan.rivals[0]
-    base_rps = [r.measured.rps for r in results.of(base, connections)]
+    base_rps = [r.measured.rps for r in results.of(model, base, connections)]
     rps = [r.measured.rps for r in rounds]
-    bound = "" if all(r.measured.steady for r in rounds) else "≥ "
     return [
         _shown(spread(rps)),
         NOTHING if rival == base else _shown(ratios(rps, base_rps)),
-        _shown(spread(r.measured.p50_ms for r in rounds), bound),
-        _shown(spread(r.measured.p99_ms for r in rounds), bound),
+        *_times(rounds),
         _median_of(rounds, lambda r: sum(r.cpu_cores.values())),
         _shown(spread(r.cpu_ms_a_request for r in rounds)),
         _median_of(rounds, lambda r: sum(r.memory_bytes.values()) / 2**20),
         str(sum(r.measured.bad for r in rounds)),
+    ]
+
+
+def rates_table(results: Results, model: str) -> str:
+    """Latency against rate: every rival under every open loop."""
+    header = ["rate/s", "rival", "answered", "p50 ms", "p99 ms", "CPU cores", "bad"]
+    rows = [
+        [short(rate), rival, *_rate_figures(results.of(model, rival, 0, rate))]
+        for rate in results.plan.rates
+        for rival in results.plan.rivals
+    ]
+    return table(header, rows)
+
+
+def _rate_figures(rounds: Sequence[Round]) -> list[str]:
+    good, bad = (
+        sum(figures) for figures in zip(*((r.measured.good, r.measured.bad) for r in rounds), strict=True)
+    )
+    return [
+        f"{good / max(1, good + bad):.0%}",
+        *_times(rounds),
+        _median_of(rounds, lambda r: sum(r.cpu_cores.values())),
+        str(bad),
+    ]
+
+
+def _times(rounds: Sequence[Round]) -> list[str]:
+    """p50 and p99, marked where they are bounds."""
+    bound = "" if all(r.measured.steady for r in rounds) else "≥ "
+    return [
+        _shown(spread(r.measured.p50_ms for r in rounds), bound),
+        _shown(spread(r.measured.p99_ms for r in rounds), bound),
     ]
 
 
@@ -64,9 +100,14 @@ def _median_of(rounds: Sequence[Round], figure: Callable[[Round], float]) -> str
 def _remarks(results: Results) -> Iterator[str]:
     """What a reader must know of these very figures."""
     if not all(r.measured.steady for r in results.rounds):
-        yield "≥: some requests waited longer than the warm-up; the real times are longer than those shown."
+        yield (
+            "≥: in a closed loop some requests waited longer than the warm-up, in an open one some were not "
+            "answered; the real times are longer than those shown."
+        )
     if bad := sum(r.measured.bad for r in results.rounds):
         yield f"bad: {bad} requests were not answered with 2xx, so these rows compare more than speed."
+    for rival, reason in results.skipped.items():
+        yield f"{rival} took no part, for it cannot be installed here: {reason}"
 
 
 # -- where the time goes -----------------------------------------------------------------------------------
@@ -75,11 +116,12 @@ def _remarks(results: Results) -> Iterator[str]:
 def stages_table(stages: Sequence[Stages]) -> str:
     """Medians, in ms; `whole` is the client's: what the stages leave of it is HTTP and the client itself."""
     names = list(dict.fromkeys(name for one in stages for name in one.stages_ms))
-    header = ["connections", "rival", "rows a batch", *names, "whole"]
+    header = ["connections", "rival", "rows a batch", *names, "sum", "whole"]
     rows = [
         [
             *(str(one.connections), one.rival, short(one.batch_rows)),
             *(short(one.stages_ms[name]) if name in one.stages_ms else NOTHING for name in names),
+            short(sum(one.stages_ms.values())),
             short(one.whole_ms),
         ]
         for one in stages
@@ -87,16 +129,16 @@ def stages_table(stages: Sequence[Stages]) -> str:
     return table(header, rows)
 
 
-def _stages_heading(results: Results) -> Iterator[str]:
-    yield "Where the time goes, in ms: medians of one connection among so many (Server-Timing)."
-    yield from _parts_in_words(results)
+def _stages_heading(results: Results, model: str) -> Iterator[str]:
+    yield f"Where the time of {model} goes, in ms: medians of one connection among so many (Server-Timing)."
+    yield from _parts_in_words(results, model)
 
 
-def _parts_in_words(results: Results) -> Iterator[str]:
+def _parts_in_words(results: Results, model: str) -> Iterator[str]:
     """The CPU of a rival that has several parts, under the most connections."""
     most = max(results.plan.connections)
     for rival in results.plan.rivals:
-        rounds = results.of(rival, most)
+        rounds = results.of(model, rival, most)
         parts = list(dict.fromkeys(part for r in rounds for part in r.cpu_cores))
         if len(parts) > 1:
             shares = ", ".join(f"{part} {_median_of(rounds, _cores(part))}" for part in parts)
@@ -105,6 +147,47 @@ def _parts_in_words(results: Results) -> Iterator[str]:
 
 def _cores(part: str) -> Callable[[Round], float]:
     return lambda r: r.cpu_cores.get(part, 0.0)
+
+
+# -- plots -------------------------------------------------------------------------------------------------
+
+
+def report_plots(results: Results) -> dict[str, Plot]:
+    """By file stem: latency against what is answered, and against the rate that is asked, of each model."""
+    found = {}
+    for model in results.plan.models:
+        found[f"load-{model}"] = Plot(
+            f"{model}: p50 against answers a second, by connections",
+            "req/s",
+            "ms",
+            _load_lines(results, model),
+        )
+        if results.plan.rates:
+            found[f"rates-{model}"] = Plot(
+                f"{model}: p99 against the rate that is asked", "req/s", "ms", _rate_lines(results, model)
+            )
+    return found
+
+
+def _load_lines(results: Results, model: str) -> tuple[Line, ...]:
+    def point(rival: str, connections: int) -> tuple[float, float] | None:
+        rounds = results.of(model, rival, connections)
+        rps, p50_ms = spread(r.measured.rps for r in rounds), spread(r.measured.p50_ms for r in rounds)
+        return (rps.median, p50_ms.median) if rps and p50_ms else None
+
+    plan = results.plan
+    points = {rival: [point(rival, connections) for connections in plan.connections] for rival in plan.rivals}
+    return tuple(Line(rival, tuple(p for p in found if p)) for rival, found in points.items())
+
+
+def _rate_lines(results: Results, model: str) -> tuple[Line, ...]:
+    def point(rival: str, rate: float) -> tuple[float, float] | None:
+        p99_ms = spread(r.measured.p99_ms for r in results.of(model, rival, 0, rate))
+        return (rate, p99_ms.median) if p99_ms else None
+
+    plan = results.plan
+    points = {rival: [point(rival, rate) for rate in plan.rates] for rival in plan.rivals}
+    return tuple(Line(rival, tuple(p for p in found if p)) for rival, found in points.items())
 
 
 # -- what the figures come from ----------------------------------------------------------------------------
@@ -116,17 +199,21 @@ def _about(results: Results) -> Iterator[str]:
         return f"{shortest:.3g} s" if shortest == longest else f"{shortest:.3g} to {longest:.3g} s"
 
     plan, machine = results.plan, results.machine
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     yield f"`{results.command}` at {results.began_at}, {results.took_s:.0f} s."
+    yield from machine_in_words(machine)
+    others = spread(r.others_cores for r in results.rounds)
+    yield f"Cores that other programs took during the turns: {_shown(others)}."
+    yield (
+        f"One row a request, closed loop by {results.load}; {plan.rounds} interleaved rounds of "
+        f"{span(plan.measured_for_s)} after {span(plan.warm_up_for_s)} of warm-up. Median (least-most); "
+        "ratios are taken round by round."
+    )
+
+
+def machine_in_words(machine: Machine) -> Iterator[str]:
+    """Where and with what a run took place."""
     yield (
         f"{machine.cores} cores ({machine.processor}), {machine.system}; load average before: "
         f"{machine.load_before:.1f}. The load runs on the same cores."
     )
-    yield f"{versions}."
-    others = spread(r.others_cores for r in results.rounds)
-    yield f"Cores that other programs took during the turns: {_shown(others)}."
-    yield (
-        f"One row a request, closed loop, {results.load}; {plan.rounds} interleaved rounds of "
-        f"{span(plan.measured_for_s)} after {span(plan.warm_up_for_s)} of warm-up. Median (least-most); "
-        "ratios are taken round by round."
-    )
+    yield f"{', '.join(f'{name} {version}' for name, version in machine.versions.items())}."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from bench.plan import Plan, Turn
 from bench.samples import Measured
@@ -41,6 +42,7 @@ class Round:
 class Stages:
     """Where a request's time goes under a load, as one of its connections saw it: medians."""
 
+    model: str
     rival: str
     connections: int
     answers: int
@@ -61,8 +63,10 @@ class Results:
     machine: Machine
     rounds: tuple[Round, ...]
     stages: tuple[Stages, ...]
+    skipped: Mapping[str, str] = field(default_factory=dict)  # a rival that did not take part → why
+    kind: Literal["online"] = "online"
 
-    def of(self, rival: str, connections: int) -> list[Round]:
+    def of(self, model: str, rival: str, connections: int, rate: float | None = None) -> list[Round]:
         """The rounds of one rival under one load, in their order."""
-        wanted = (rival, connections)
-        return [r for r in self.rounds if (r.turn.rival, r.turn.connections) == wanted]
+        wanted = (model, rival, (connections, rate))
+        return [r for r in self.rounds if (r.turn.model, r.turn.rival, r.turn.load) == wanted]

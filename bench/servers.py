@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
+from bench.answers import Answer
 from bench.calls import Caller, NoAnswer
+from bench.environments import Entrant
 from bench.processes import Usage, usage_of
-from bench.rivals import Place, Rival
+from bench.rivals import DESCRIPTION, Place, Rival
+from bench.subjects import ROOT, Description, Subject
 from shared.settings import environment
 from stack.leash import Leash
 from stack.logs import Log
@@ -32,13 +39,28 @@ class DidNotStart(Exception):
     """A rival ended, or did not answer in time; with its last words."""
 
 
+@dataclass(frozen=True)
+class Task:
+    """What all rivals are to do alike: a model, and the answer that is right to its subject's row."""
+
+    subject: Subject
+    description: Description
+    right: Answer
+
+
 class Server:
     """One rival's process, and a connection to check it by."""
 
-    def __init__(self, rival: Rival, place: Place, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, rival: Rival, place: Place, right: Answer, process: subprocess.Popen[bytes]) -> None:
         self.rival = rival
         self.place = place
+        self.right = right
         self._process = process
+
+    @property
+    def body(self) -> bytes:
+        """What each request of a load sends: the subject's row."""
+        return self.rival.body(self.place.subject.row)
 
     @property
     def url(self) -> str:
@@ -46,11 +68,15 @@ class Server:
 
     def check(self) -> None:
         """One right answer, which also waits for whatever is still in line. Raises as `Caller.call` does."""
-        caller = Caller(self.rival, self.place.port)
+        caller = self.caller()
         try:
             caller.call()
         finally:
             caller.close()
+
+    def caller(self) -> Caller:
+        """A connection of its own."""
+        return Caller(self.rival, self.place.port, self.body, self.right)
 
     def usage(self) -> Usage:
         return usage_of(self._process.pid, self.rival.parts)
@@ -85,22 +111,24 @@ class Server:
 
 
 @contextmanager
-def serving(rival: Rival, folder: Path, artifact: Path, leash: Leash) -> Iterator[Server]:
+def serving(entrant: Entrant, folder: Path, task: Task, leash: Leash) -> Iterator[Server]:
     """The rival, once it answers; it ends with the block. Raises DidNotStart, WrongAnswer."""
+    rival = entrant.rival
     folder.mkdir()
-    place = Place(folder, free_port(), artifact)
+    (folder / DESCRIPTION).write_bytes(msgspec.json.encode(task.description))
+    place = Place(folder, free_port(), entrant.python, task.subject, Path(task.description.artifact))
     log = Log(folder / "server.log")
     with log.open() as output:
         process = subprocess.Popen(
             rival.command(place),
             cwd=folder,
-            env=plain_environment(environment({})),
+            env=plain_environment(environment({})) | _paths(folder) | dict(rival.environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             process_group=leash.group,
         )
-    server = Server(rival, place, process)
+    server = Server(rival, place, task.right, process)
     try:
         server.wait_ready(log)
         yield server
@@ -112,6 +140,12 @@ def plain_environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """What every rival is given: one thread in a model's call, and nobody's Takt settings."""
     kept = {name: value for name, value in inherited.items() if not name.startswith("TAKT_")}
     return kept | {"OMP_NUM_THREADS": "1"}
+
+
+def _paths(folder: Path) -> dict[str, str]:
+    """Where a rival's program finds bench.served, and its own folder."""
+    client = str(ROOT / "client")
+    return {"PYTHONPATH": os.pathsep.join((str(ROOT), client)), "BENCH_FOLDER": str(folder)}
 
 
 def run_within(command: Sequence[str], folder: Path, leash: Leash, limit_s: float) -> str:

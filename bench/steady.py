@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from bench.calls import Caller
-from bench.rivals import Rival
+from bench.servers import Server
 
 _MOST_AT_ONCE = 64
 
@@ -20,15 +20,14 @@ _MOST_AT_ONCE = 64
 class Steady:
     """Right answers of one rival, at a rate; keep-alive connections, one a thread."""
 
-    def __init__(self, rival: Rival, port: int, requests_per_s: float) -> None:
-        self._rival = rival
-        self._port = port
+    def __init__(self, server: Server, requests_per_s: float) -> None:
+        self._server = server
         self._every_s = 1 / requests_per_s
 
     def times_ms(self, going: Callable[[], bool]) -> list[float]:
         """Send as long as it is going on. → what each request took. Raises what `Caller.call` raises."""
         asked: list[Future[float]] = []
-        with _callers(self._rival, self._port) as call, ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
+        with _callers(self._server) as call, ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
             due_s = time.perf_counter()
             while going():
                 asked.append(pool.submit(call, due_s))
@@ -38,14 +37,14 @@ class Steady:
 
 
 @contextmanager
-def _callers(rival: Rival, port: int) -> Iterator[Callable[[float], float]]:
+def _callers(server: Server) -> Iterator[Callable[[float], float]]:
     """A call on the connection of its thread. → ms since it was due"""
     local = threading.local()
     opened: list[Caller] = []
 
     def call(due_s: float) -> float:
         if not hasattr(local, "caller"):
-            local.caller = Caller(rival, port)
+            local.caller = server.caller()
             opened.append(local.caller)
         local.caller.call()
         return (time.perf_counter() - due_s) * 1000

@@ -16,24 +16,20 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from multiprocessing.synchronize import Event
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import httpx
 import numpy as np
 
 from bench.calls import NoAnswer, WrongAnswer
 from bench.rivals import takt
-from bench.running import ROOT
 from bench.samples import percentile
-from bench.servers import DidNotStart, Server, serving
+from bench.servers import DidNotStart, Server
 from bench.spreads import ratios, short, spread
+from bench.standing import alone
 from bench.steady import Steady
+from bench.subjects import subject
 from bench.tables import table
-from shared.repository import open_repository
-from stack.leash import Leash
 
 TURNS = ("alone", "parsing", "job")
 _HEADER = b"sepal_length,sepal_width,petal_length,petal_width\n"
@@ -52,14 +48,9 @@ def main(words: Sequence[str]) -> int:
     )
     parser.add_argument("--turns", nargs="+", choices=TURNS[1:], default=TURNS[1:], help="besides `alone`")
     given = parser.parse_args(words)
-    artifact = open_repository(ROOT / "models").version("iris").verify()
     try:
-        with (
-            TemporaryDirectory(prefix="takt-bench-") as folder,
-            closing(Leash()) as leash,
-            serving(takt.RIVAL, Path(folder) / "takt", artifact, leash) as server,
-        ):
-            _measure(server, Steady(takt.RIVAL, server.place.port, given.rate), given)
+        with alone(takt.RIVAL, subject("iris")) as server:
+            _measure(server, Steady(server, given.rate), given)
     except (DidNotStart, NoAnswer, WrongAnswer, httpx.HTTPError, OSError) as error:
         print(f"bench.upload_latency: {error}", file=sys.stderr)
         return 1

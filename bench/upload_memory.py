@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 import httpx
@@ -23,27 +19,18 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from bench.rivals import takt
-from bench.running import ROOT
-from bench.servers import DidNotStart, Server, serving
-from shared.repository import open_repository
-from stack.leash import Leash
+from bench.servers import DidNotStart, Server
+from bench.standing import alone
+from bench.subjects import subject
+from bench.watching import EVERY_S, Look, watched
 
 PARTS = ("gateway", "worker")
 _COLUMNS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 _PIECE_ROWS = 10_000
 _GROUP_ROWS = 1_000_000
 _SMALL_ROWS = 1000
-_EVERY_S = 0.5
 _CURVE_LINES = 30
 _MIB = 2**20
-
-
-@dataclass(frozen=True)
-class Look:
-    """What was resident at one moment, by part."""
-
-    at_s: float
-    memory_bytes: Mapping[str, int]
 
 
 def main(words: Sequence[str]) -> int:
@@ -52,13 +39,8 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--format", choices=_BODIES, default="csv", help="of its file (csv)")
     parser.add_argument("--limit-s", type=float, default=3600, help="a job that takes longer is given up")
     given = parser.parse_args(words)
-    artifact = open_repository(ROOT / "models").version("iris").verify()
     try:
-        with (
-            TemporaryDirectory(prefix="takt-bench-") as folder,
-            closing(Leash()) as leash,
-            serving(takt.RIVAL, Path(folder) / "takt", artifact, leash) as server,
-        ):
+        with alone(takt.RIVAL, subject("iris")) as server:
             _measure(server, given.format, given.rows, given.limit_s)
     except (DidNotStart, httpx.HTTPError, TimeoutError) as error:
         print(f"bench.upload_memory: {error}", file=sys.stderr)
@@ -72,7 +54,7 @@ def _measure(server: Server, form: str, rows: int, limit_s: float) -> None:
         at_rest = server.usage().memory_bytes
         _run_job(client, form, _SMALL_ROWS, limit_s)
         before = {"gateway": at_rest["gateway"], "worker": server.usage().memory_bytes["worker"]}
-        with _watched(server) as looks:
+        with watched(server) as looks:
             uploaded_s, ended_s = _run_job(client, form, rows, limit_s)
     print(f"{rows} rows of {form}: read within {uploaded_s:.1f} s, answered within {ended_s:.1f} s")
     _print_curves(looks, before)
@@ -92,7 +74,7 @@ def _run_job(client: httpx.Client, form: str, rows: int, limit_s: float) -> tupl
         if job["state"] in ("succeeded", "failed", "canceled"):
             assert (job["state"], job["rows_succeeded"]) == ("succeeded", rows), job
             return uploaded_s, took_s
-        time.sleep(_EVERY_S)
+        time.sleep(EVERY_S)
     raise TimeoutError(f"{rows} rows were not answered within {limit_s:g} s")
 
 
@@ -136,26 +118,6 @@ _BODIES: Mapping[str, tuple[str, Callable[[int], Iterator[bytes]]]] = {
     "parquet": ("application/vnd.apache.parquet", _parquet),
     "arrow": ("application/vnd.apache.arrow.stream", _arrow),
 }
-
-
-@contextmanager
-def _watched(server: Server) -> Iterator[list[Look]]:
-    """Looks at the server's memory while the block runs."""
-    looks: list[Look] = []
-    ended = threading.Event()
-    began_s = time.monotonic()
-
-    def look() -> None:
-        while not ended.wait(_EVERY_S):
-            looks.append(Look(time.monotonic() - began_s, server.usage().memory_bytes))
-
-    thread = threading.Thread(target=look, name="looks")
-    thread.start()
-    try:
-        yield looks
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _print_curves(looks: Sequence[Look], before: Mapping[str, int]) -> None:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from bench.answers import ROW, guide_answer
 from bench.rivals import Place, Rival
 
 
-def _command(place: Place) -> Sequence[str]:
-    takt = str(Path(sys.executable).with_name("takt"))
-    repository = str(place.artifact.parents[2])  # <repository>/<model>/<version>/<artifact>
-    served = ("--models", "iris", "--models-dir", repository, "--workers", "1")
+def up(place: Place) -> Sequence[str]:
+    """The words of `takt up` for the place's model alone."""
+    takt = str(place.python.with_name("takt"))
+    served = ("--models", place.subject.name, "--models-dir", str(place.subject.repository), "--workers", "1")
     return [takt, "up", *served, "--port", str(place.port), "--data", str(place.folder / "data")]
 
+
+PARTS = {"api": "gateway", "worker": "worker", "valkey-server": "queue", "redis-server": "queue"}
 
 RIVAL = Rival(
     name="takt",
     about="takt up: Valkey, one gateway, one worker",
-    command=_command,
-    path="/predict",
-    body=json.dumps(ROW).encode(),
-    answer=guide_answer,
-    parts={"api": "gateway", "worker": "worker", "valkey-server": "queue", "redis-server": "queue"},
+    command=up,
+    many_path="/predict/batch",
+    parts=PARTS,
     timed=True,
 )

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 
+from bench.arrivals import Call, Offer
+from bench.keeping import BEGIN, END, replaced, reported
+from bench.open_loop import measure_open
 from bench.plan import Plan, Turn
-from bench.report import report, rivals_table
+from bench.plots import Line, Plot, axis, svg
+from bench.report import rates_table, report, report_plots, rivals_table
 from bench.results import Machine, Results, Round, Stages
 from bench.samples import Measured
 from bench.spreads import Spread, ratios, short, spread
@@ -41,6 +48,20 @@ TWO_ROUNDS = (
 def cells(text: str, row: int) -> list[str]:
     """A row of a table: 0 is the header, 2 the first below the rule."""
     return [cell.strip() for cell in text.splitlines()[row].strip("|").split("|")]
+
+
+def open_results() -> Results:
+    """guide answers half of what is asked, takt all of it."""
+    plan = Plan(("guide", "takt"), (64,), rounds=1, seconds=3, rates=(100,))
+    closed = [a_round(0, "guide", 40), a_round(0, "takt", 800)]
+    opened = [
+        replace(closed[0], turn=Turn(0, 0, "guide", rate=100), measured=replace(HALF, steady=False)),
+        replace(closed[1], turn=Turn(0, 0, "takt", rate=100), measured=replace(HALF, good=400, bad=0)),
+    ]
+    return replace(results(*closed, *opened), plan=plan)
+
+
+HALF = Measured(good=200, bad=200, rps=50, p50_ms=500.0, p90_ms=900.0, p99_ms=1000.0, steady=True)
 
 
 def test_a_spread_is_the_median_with_its_least_and_most() -> None:
@@ -79,7 +100,7 @@ def test_tables_are_aligned_markdown() -> None:
 
 
 def test_each_rival_is_set_against_the_first() -> None:
-    text = rivals_table(results(*TWO_ROUNDS))
+    text = rivals_table(results(*TWO_ROUNDS), "iris")
     assert cells(text, 0)[:4] == ["connections", "rival", "req/s", "× guide"]
     assert cells(text, 2)[:4] == ["64", "guide", "25 (10-40)", "-"]
     assert cells(text, 3)[:4] == ["64", "takt", "550 (300-800)", "25 (20-30)"]
@@ -97,12 +118,63 @@ def test_answers_that_were_not_2xx_are_reported_as_such() -> None:
 
 
 def test_times_that_are_too_short_are_marked_as_bounds() -> None:
-    text = rivals_table(results(a_round(0, "guide", 9, steady=False), a_round(0, "takt", 9)))
+    text = rivals_table(results(a_round(0, "guide", 9, steady=False), a_round(0, "takt", 9)), "iris")
     assert [cells(text, row)[4] for row in (2, 3)] == ["≥ 8.0", "8.0"]
 
 
 def test_the_report_says_where_the_time_goes() -> None:
-    stages = Stages("takt", 64, 900, 21.0, 31.0, {"queue": 9.5, "predict": 6.25})
+    stages = Stages("iris", "takt", 64, 900, 21.0, 31.0, {"queue": 9.5, "predict": 6.25})
     text = report(results(*TWO_ROUNDS, stages=(stages,)))
-    assert cells(text.splitlines()[-1], 0) == ["64", "takt", "31", "9.5", "6.2", "21"]
+    assert cells(text.splitlines()[-1], 0) == ["64", "takt", "31", "9.5", "6.2", "16", "21"]
     assert "CPU cores of takt at 64 connections: gateway 0.50, worker 1.0." in text
+
+
+def test_latency_stands_against_the_rate_that_was_asked() -> None:
+    text = rates_table(open_results(), "iris")
+    assert cells(text, 2)[:4] == ["100", "guide", "50%", "≥ 500"]
+    assert cells(text, 3)[:4] == ["100", "takt", "100%", "500"]
+
+
+def test_an_open_loop_counts_what_was_due_after_the_warm_up_and_never_answered() -> None:
+    offer = Offer(rate=50, seconds=3)
+    due = [due_s for due_s in offer.arrivals() if due_s >= 1]
+    calls = [Call(due_s=0.5, ended_s=9.0, status=200), *(Call(d, d + 0.02, 200) for d in due[1:-1])]
+    seen = measure_open([*calls, Call(due[-1], due[-1], 503)], offer, warm_up_s=1)
+    assert (seen.good, seen.bad, seen.steady) == (len(due) - 2, 2, False)
+    assert seen.p99_ms == pytest.approx(20)
+
+
+def test_a_rival_that_took_no_part_is_named_with_its_reason() -> None:
+    text = report(replace(results(*TWO_ROUNDS), skipped={"mosec": "no wheel"}))
+    assert "mosec took no part, for it cannot be installed here: no wheel" in text
+
+
+def test_a_report_can_be_made_of_what_was_kept() -> None:
+    kept = open_results()
+    assert reported(msgspec.json.encode(kept)) == report(kept)
+
+
+def test_a_page_gets_other_runs_between_its_marks() -> None:
+    page = f"# Title\n\n{BEGIN}\n\nold\n\n{END}\n\nmore\n"
+    assert replaced(page, "new") == f"# Title\n\n{BEGIN}\n\nnew\n\n{END}\n\nmore\n"
+    with pytest.raises(ValueError, match="has no"):
+        replaced("# Title\n", "new")
+
+
+def test_plots_are_of_what_was_measured() -> None:
+    plots = report_plots(open_results())
+    assert plots["load-iris"].lines == (Line("guide", ((40.0, 8.0),)), Line("takt", ((800.0, 8.0),)))
+    assert plots["rates-iris"].lines == (Line("guide", ((100, 1000.0),)), Line("takt", ((100, 1000.0),)))
+
+
+def test_an_axis_is_logarithmic_where_values_span_more_than_a_decade() -> None:
+    assert (axis([3, 40]).least, axis([3, 40]).most) == (1, 100)
+    assert axis([3, 40]).at(10) == pytest.approx(0.5)
+    assert axis([3, 4]).at(2) == pytest.approx(0.5)
+    assert axis([]).ticks()[0] == 0
+
+
+def test_a_plot_is_an_svg_with_a_line_for_each_series() -> None:
+    text = svg(Plot("a < b", "x", "y", (Line("one", ((1, 2), (3, 4))), Line("two", ((1, 1),)))))
+    assert text.count("<polyline") == 2
+    assert "a &lt; b" in text

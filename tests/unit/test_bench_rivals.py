@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bench import loads, rivals
-from bench.answers import RIGHT, Answer, guide_answer, is_right
+from bench.answers import Answer, is_right, read_answer, read_first
 from bench.calls import Called, batch_rows, stage_times, stages_of
 from bench.processes import REST, Machine, Usage, part_of
 from bench.servers import plain_environment
+from bench.subjects import subject
 
 TIMING = 'validate;dur=0.031, queue;dur=9.500, batch;desc="rows=31";dur=0.120, predict;dur=6.250'
 PARTS = {"api": "gateway", "worker": "worker", "valkey-server": "queue"}
@@ -32,24 +35,44 @@ def test_a_load_is_told_all_that_it_needs(name: str, tmp_path: Path) -> None:
 
 
 def test_a_rival_that_is_none_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="'nobody'; there are: guide, takt"):
+    with pytest.raises(ValueError, match=r"'nobody'; there are: .*guide, .*takt"):
         rivals.rival("nobody")
 
 
-def test_the_guide_and_takt_are_sent_the_same_bytes() -> None:
-    assert rivals.rival("guide").body == rivals.rival("takt").body
+@pytest.mark.parametrize("name", rivals.names())
+def test_a_rivals_libraries_are_pinned(name: str) -> None:
+    requirements = rivals.rival(name).requirements
+    if requirements is not None:
+        lines = requirements.read_text().split()
+        assert lines
+        assert all("==" in line for line in lines)
 
 
-def test_an_answer_is_right_when_label_and_confidence_are() -> None:
-    assert is_right(guide_answer(b'{"prediction": "virginica", "confidence": 0.99, "model_version": "1"}'))
-    assert not is_right(Answer("setosa", RIGHT.confidence))
-    assert not is_right(Answer(RIGHT.label, 0.5))
+def test_all_are_sent_the_same_row() -> None:
+    row = subject("iris").row
+    sent = {name: json.loads(rivals.rival(name).body(row)) for name in rivals.names()}
+    assert sent.pop("bentoml") == {"requests": [row]}
+    assert all(body == row for body in sent.values())
+
+
+def test_an_answer_is_right_where_it_is_the_models() -> None:
+    right = Answer("virginica", 0.99)
+    assert is_right(Answer("virginica", 0.9904), right)
+    assert not is_right(Answer("setosa", 0.99), right)
+    assert not is_right(Answer("virginica", 0.5), right)
+
+
+def test_answers_are_read_in_both_shapes_of_the_guide() -> None:
+    assert read_answer(b'{"prediction": "setosa", "confidence": 1}') == Answer("setosa", 1.0)
+    assert read_answer(b'{"predicted_class": 2, "probabilities": [0.1, 0.2, 0.7]}') == Answer("2", 0.7)
+    assert read_first(b'[{"prediction": "setosa", "confidence": 1}]') == Answer("setosa", 1.0)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"detail": "x"}', b'{"prediction": "a", "confidence": null}'])
-def test_what_is_no_answer_is_refused(body: bytes) -> None:
-    with pytest.raises(ValueError, match=r"guide's shape|Expecting value"):
-        guide_answer(body)
+@pytest.mark.parametrize("read", [read_answer, read_first])
+def test_what_is_no_answer_is_refused(body: bytes, read: Callable[[bytes], Answer]) -> None:
+    with pytest.raises(ValueError, match=r"guide's shape|list of answers|Expecting value"):
+        read(body)
 
 
 def test_stages_are_read_from_server_timing() -> None:
@@ -60,13 +83,13 @@ def test_stages_are_read_from_server_timing() -> None:
 
 def test_stages_of_a_probe_are_medians() -> None:
     calls = [Called(took, f'batch;desc="rows={n}";dur={n}') for took, n in ((9, 1), (20, 30), (11, 20))]
-    stages = stages_of("takt", 64, calls)
+    stages = stages_of("iris", "takt", 64, calls)
     assert stages is not None
     assert (stages.whole_ms, stages.batch_rows, stages.stages_ms) == (11, 20, {"batch": 20})
 
 
 def test_a_rival_that_times_nothing_has_no_stages() -> None:
-    assert stages_of("guide", 1, [Called(9.0, "")]) is None
+    assert stages_of("iris", "guide", 1, [Called(9.0, "")]) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""Runs as files: kept as JSON, and made into the report of a document and its plots.
+
+`python -m bench report FILE.json … [--into docs/benchmarks.md]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.offline_report import offline_plots, offline_report
+from bench.offline_results import OfflineResults
+from bench.plots import Plot, svg
+from bench.report import report, report_plots
+from bench.results import Results
+from bench.subjects import ROOT
+
+RESULTS = ROOT / "bench" / "results"
+BEGIN = "<!-- runs: `python -m bench report` writes from here -->"
+END = "<!-- to here -->"
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench report", description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
+    parser.add_argument("--into", type=Path, metavar="PAGE.md", help="the page whose runs these become")
+    given = parser.parse_args(words)
+    try:
+        sections = [reported(file.read_bytes()) for file in given.files]
+    except (OSError, ValueError) as error:
+        print(f"bench report: {error}", file=sys.stderr)
+        return 1
+    text = "\n\n".join(sections)
+    if given.into is None:
+        print(text)
+    else:
+        given.into.write_text(replaced(given.into.read_text(), text))
+    return 0
+
+
+def keep(results: Results | OfflineResults, chosen: Path | None) -> Path:
+    """Write a run and its plots. → the JSON file; plots lie beside it, under its name and their own."""
+    stamp = results.began_at.replace(":", "").partition("+")[0]
+    path = chosen or RESULTS / f"{stamp}-{results.kind}-{platform.node() or 'host'}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
+    for name, plot in plots_of(results).items():
+        path.with_name(f"{path.stem}-{name}.svg").write_text(svg(plot))
+    return path
+
+
+def reported(kept: bytes) -> str:
+    """The report of a run that was kept. Raises ValueError where it is none."""
+    if msgspec.json.decode(kept, type=_Kind).kind == "offline":
+        return offline_report(msgspec.json.decode(kept, type=OfflineResults))
+    return report(msgspec.json.decode(kept, type=Results))
+
+
+class _Kind(msgspec.Struct):
+    """Which of the records a file holds."""
+
+    kind: str
+
+
+def plots_of(results: Results | OfflineResults) -> dict[str, Plot]:
+    return offline_plots(results) if isinstance(results, OfflineResults) else report_plots(results)
+
+
+def replaced(page: str, runs: str) -> str:
+    """The page with other runs between its marks. Raises ValueError where it has no marks."""
+    before, began, rest = page.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not (began and ended):
+        raise ValueError(f"the page has no {BEGIN} … {END}")
+    return f"{before}{BEGIN}\n\n{runs}\n\n{END}{after}"

@@ -1,0 +1,202 @@
+"""`python -m bench.offline --rows 1000000 --formats csv,parquet,arrow`: many rows, by every way there is.
+
+Takt's jobs, rivals' requests of 1,000 rows, and the bare model in as many processes as Takt has workers, in
+interleaved rounds. Rivals are given fewer rows: what is compared is rows a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from bench import keeping, rivals, ways
+from bench.answers import Answer, read_answer
+from bench.calls import NoAnswer, WrongAnswer
+from bench.drawn import MEDIA_TYPES, draw, requests_of, write_file
+from bench.environments import enter, versions
+from bench.machine import this_machine
+from bench.offline_report import offline_report
+from bench.offline_results import BARE, OfflineResults, Passage, Rate
+from bench.rivals import DESCRIPTION
+from bench.servers import DidNotStart, Server, run_within
+from bench.standing import Field, standing
+from bench.subjects import ROOT, subject
+from bench.watching import peaks, watched
+from shared.errors import TaktError
+
+SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536)
+_ROWS_A_REQUEST = 1000
+_WORKERS = 1  # of Takt, see bench/rivals/takt.py
+_SIZES_LIMIT_S = 60.0
+
+Way = Callable[[], Passage]
+
+
+def main(words: Sequence[str]) -> int:
+    given = _parser().parse_args(words)
+    try:
+        results = _measure(given, f"python -m bench.offline {' '.join(words)}".strip())
+    except (ValueError, TaktError, DidNotStart, NoAnswer, WrongAnswer, httpx.HTTPError) as error:
+        print(f"bench.offline: {error}", file=sys.stderr)
+        return 1
+    except (OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
+        print(f"bench.offline: {error!r}", file=sys.stderr)
+        return 1
+    print(f"\n{offline_report(results)}")
+    _say(f"results: {keeping.keep(results, given.json)}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.offline", description=__doc__)
+    parser.add_argument("--model", default="iris", help="iris, classifier or heavy (iris)")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of Takt and the bare model (1000000)")
+    parser.add_argument("--rival-rows", type=int, default=100_000, help="of the rivals (100000)")
+    parser.add_argument("--formats", default="csv,parquet,arrow", help="of Takt's jobs")
+    parser.add_argument("--rivals", default="litserve,bentoml,mosec", help="besides Takt; '' for none")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
+    return parser
+
+
+def _measure(given: argparse.Namespace, command: str) -> OfflineResults:
+    began_at, begun_s = datetime.now(UTC), time.monotonic()
+    wanted = [rivals.rival(name) for name in ("takt", *filter(None, given.rivals.split(",")))]
+    entrants, skipped = enter(wanted, _say)
+    machine = this_machine(versions(entrants))
+    with standing(entrants, subject(given.model), _say) as field:
+        load = _prepared(field, given)
+        passages = _rounds(_ways(field, load), given.rounds)
+        rates = _rates(field, load)
+    return OfflineResults(
+        command=command,
+        began_at=began_at.isoformat(timespec="seconds"),
+        took_s=time.monotonic() - begun_s,
+        model=given.model,
+        rounds=given.rounds,
+        ways=tuple(dict.fromkeys(one.way for one in passages)),
+        machine=machine,
+        passages=tuple(passages),
+        rates=rates,
+        skipped=skipped,
+    )
+
+
+@dataclass(frozen=True)
+class _Load:
+    """The rows, as each way takes them."""
+
+    rows: int
+    files: Mapping[str, Path]  # by format
+    shares: Sequence[Path]  # for the bare model, one a process
+    requests: Sequence[Mapping[str, object]]
+    right: Sequence[Answer]  # of the first rows
+
+
+def _prepared(field: Field, given: argparse.Namespace) -> _Load:
+    """Everything that is no part of what is measured. Raises ValueError for a format that is none."""
+    description = field.task.description
+    rows = draw(description, given.rows)
+    files = {form: field.folder / f"rows.{form}" for form in given.formats.split(",")}
+    for form, file in files.items():
+        if form not in MEDIA_TYPES:
+            raise ValueError(f"there is no format {form!r}; there are: {', '.join(MEDIA_TYPES)}")
+        write_file(form, file, description, rows)
+    shares = [field.folder / f"rows-{number}.npy" for number in range(_WORKERS)]
+    for share, part in zip(shares, np.array_split(rows, _WORKERS), strict=True):
+        np.save(share, part)
+    requests = list(requests_of(rows[: given.rival_rows], _ROWS_A_REQUEST))
+    return _Load(given.rows, files, shares, requests, _right(field, requests[0]))
+
+
+def _right(field: Field, request: Mapping[str, object]) -> list[Answer]:
+    """The first request's answers by the model itself."""
+    command = [sys.executable, "-m", "bench.served", str(field.folder / DESCRIPTION)]
+    asked = subprocess.run(
+        command, cwd=ROOT, input=json.dumps(request).encode(), check=True, capture_output=True
+    )
+    return [read_answer(json.dumps(one).encode()) for one in json.loads(asked.stdout)["results"]]
+
+
+def _ways(field: Field, load: _Load) -> list[Way]:
+    """What a round consists of; the first is the one that ratios are to."""
+    takt = field.servers["takt"]
+    found: list[Way] = [lambda: _bare(field, load)]
+    found += [lambda form=form: _job(takt, form, load) for form in load.files]  # type: ignore[misc]
+    others = [server for server in field.servers.values() if server is not takt and server.rival.many_path]
+    found += [lambda server=server: _requests(server, load) for server in others]  # type: ignore[misc]
+    return found
+
+
+def _rounds(found: Sequence[Way], rounds: int) -> list[Passage]:
+    """A B C, then C B A, so that none always goes first."""
+    passages: list[Passage] = []
+    for number in range(rounds):
+        for way in found if number % 2 == 0 else found[::-1]:
+            passage = way()
+            passages.append(replace(passage, round=number))
+            _say(f"round {number + 1}/{rounds}, {passage.way:<16} {passage.rows_per_s:>12,.0f} rows/s")
+    return passages
+
+
+def _bare(field: Field, load: _Load) -> Passage:
+    took_s, memory_bytes = ways.bare(field.folder / DESCRIPTION, load.shares)
+    return Passage(0, BARE, load.rows, took_s, {"model": took_s * _WORKERS}, {"model": memory_bytes})
+
+
+def _job(takt: Server, form: str, load: _Load) -> Passage:
+    def run() -> float:
+        return ways.job(takt, form, load.files[form], load.rows, load.right)
+
+    return _timed(takt, f"takt {form}", load.rows, run)
+
+
+def _requests(server: Server, load: _Load) -> Passage:
+    bodies = [server.rival.body(request) for request in load.requests]
+    rows = len(bodies) * _ROWS_A_REQUEST
+    return _timed(server, server.rival.name, rows, lambda: ways.requests(server, bodies, load.right))
+
+
+def _timed(server: Server, way: str, rows: int, run: Callable[[], float]) -> Passage:
+    """One passage, with the CPU and the memory of the server meanwhile."""
+    server.check()
+    before = server.usage()
+    with watched(server) as looks:
+        took_s = run()
+    after = server.usage()
+    cpu_s = {part: after.cpu_s[part] - before.cpu_s.get(part, 0.0) for part in after.cpu_s}
+    server.quiet_down()
+    return Passage(0, way, rows, took_s, cpu_s, peaks(looks) or after.memory_bytes, tuple(looks))
+
+
+def _rates(field: Field, load: _Load) -> tuple[Rate, ...]:
+    sizes = [str(size) for size in SIZES if size <= load.rows]
+    words = [
+        "-m",
+        "bench.bare",
+        str(field.folder / DESCRIPTION),
+        str(load.shares[0]),
+        "--sizes",
+        ",".join(sizes),
+    ]
+    said = run_within([sys.executable, *words], ROOT, field.leash, _SIZES_LIMIT_S)
+    return tuple(Rate(size, rows_per_s) for size, rows_per_s in json.loads(said))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

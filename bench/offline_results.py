@@ -1,0 +1,58 @@
+"""What a run of many rows leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bench.results import Machine
+from bench.watching import Look
+
+BARE = "in-process"
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Many rows, once, by one way."""
+
+    round: int
+    way: str
+    rows: int
+    took_s: float
+    cpu_s: Mapping[str, float]  # by part
+    peak_bytes: Mapping[str, int]  # by part
+    looks: tuple[Look, ...] = ()
+
+    @property
+    def rows_per_s(self) -> float:
+        return self.rows / self.took_s
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What the bare model makes of calls of one size."""
+
+    rows_a_call: int
+    rows_per_s: float
+
+
+@dataclass(frozen=True)
+class OfflineResults:
+    """One run."""
+
+    command: str
+    began_at: str  # UTC, RFC 3339
+    took_s: float
+    model: str
+    rounds: int
+    ways: tuple[str, ...]  # BARE first: ratios are to it
+    machine: Machine
+    passages: tuple[Passage, ...]
+    rates: tuple[Rate, ...]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["offline"] = "offline"
+
+    def of(self, way: str) -> list[Passage]:
+        """The passages of one way, in the order of their rounds."""
+        return [one for one in self.passages if one.way == way]

@@ -1,0 +1,26 @@
+"""LitServe: FastAPI in one process, the model in another, batches between them.
+
+One model process: on two cores a second one makes batches smaller and answers fewer requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.rivals import Place, Rival
+
+_APP = Path(__file__).with_name("litserve_app")
+
+
+def _command(place: Place) -> Sequence[str]:
+    return [str(place.python), str(_APP / "server.py"), str(place.port)]
+
+
+RIVAL = Rival(
+    name="litserve",
+    about="LitServe, batches of 64 within 2 ms, fast_queue, one model process",
+    command=_command,
+    requirements=_APP / "requirements.txt",
+    distribution="litserve",
+)

@@ -1,0 +1,66 @@
+"""The rivals of one model, standing side by side on this machine; all end with their block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from bench.environments import Entrant, entrant
+from bench.rivals import DESCRIPTION, Rival
+from bench.servers import Server, Task, serving
+from bench.subjects import Subject, built, describe, right_answer
+from stack.leash import Leash
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Field:
+    """The servers by their rival's name, a folder for whatever a load writes, and what ends all programs."""
+
+    task: Task
+    servers: Mapping[str, Server]
+    folder: Path
+    leash: Leash
+
+
+@contextmanager
+def standing(entrants: Sequence[Entrant], subject: Subject, say: Say) -> Iterator[Field]:
+    """All of them, serving the subject's model.
+
+    Raises DidNotStart, WrongAnswer, TaktError, OSError, subprocess.SubprocessError.
+    """
+    with ExitStack() as held:
+        folder = Path(held.enter_context(TemporaryDirectory(prefix="takt-bench-")))
+        leash = held.enter_context(closing(Leash()))
+        task = _task(subject, folder)
+        servers = {}
+        for one in entrants:
+            say(f"{subject.name}, {one.rival.name}: {one.rival.about}")
+            started = serving(one, folder / one.rival.name, task, leash)
+            servers[one.rival.name] = held.enter_context(started)
+        yield Field(task, servers, folder, leash)
+
+
+@contextmanager
+def alone(rival: Rival, subject: Subject) -> Iterator[Server]:
+    """One of them. Raises what `standing` and `entrant` raise."""
+    with standing([entrant(rival, _unsaid)], subject, _unsaid) as field:
+        yield field.servers[rival.name]
+
+
+def _unsaid(_: str) -> None:
+    """Nobody listens."""
+
+
+def _task(subject: Subject, folder: Path) -> Task:
+    """The subject's model, built, and its right answer."""
+    description = describe(built(subject))
+    file = folder / DESCRIPTION
+    file.write_bytes(msgspec.json.encode(description))
+    return Task(subject, description, right_answer(subject, file))

@@ -1,0 +1,114 @@
+"""The models that every rival serves, the row that each is asked online, and the artifact that all load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bench.answers import Answer, read_answer
+from shared.repository import ModelVersion, open_repository
+from shared.settings import environment
+
+ROOT = Path(__file__).resolve().parent.parent
+_BUILD_LIMIT_S = 180.0
+_ASK_LIMIT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model of a repository, and one row of it as JSON would have it."""
+
+    name: str
+    repository: Path
+    row: Mapping[str, object]
+
+    @property
+    def body(self) -> bytes:
+        return json.dumps(self.row).encode()
+
+
+SUBJECTS = (
+    Subject(
+        "iris",
+        ROOT / "models",
+        {"sepal_length": 6.7, "sepal_width": 3.0, "petal_length": 5.2, "petal_width": 2.3},
+    ),
+    Subject(
+        "classifier",
+        ROOT / "models",
+        {"features": [-0.7, 0.1, -0.2, 0.9, 0.0, 0.0, -0.7, 0.5, -1.0, 0.7]},
+    ),
+    Subject(
+        "heavy",
+        ROOT / "bench" / "models",
+        {"features": [(number * 37 % 101 - 50) / 25 for number in range(32)]},
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a program that is not Takt needs to load the model: see bench/served.py."""
+
+    name: str
+    artifact: str
+    fields: tuple[str, ...]
+    width: int  # numbers in a row
+    classes: tuple[str, ...]
+    network: str | None = None  # the file of the network's class; None: the artifact is an estimator
+    network_class: str = ""
+    arguments: Mapping[str, object] = msgspec.field(default_factory=dict)
+
+
+def subject(name: str) -> Subject:
+    """Raises ValueError where there is none of this name."""
+    for one in SUBJECTS:
+        if one.name == name:
+            return one
+    raise ValueError(f"there is no model {name!r}; there are: {', '.join(s.name for s in SUBJECTS)}")
+
+
+def built(one: Subject) -> ModelVersion:
+    """Its default version, verified; built where it never was.
+
+    Raises subprocess.SubprocessError, and TaktError for a repository that is broken.
+    """
+    if not open_repository(one.repository).versions(one.name):
+        settings = environment({"models_dir": str(one.repository)})
+        command = [sys.executable, "-m", "worker", "build", one.name]
+        subprocess.run(
+            command, cwd=ROOT, env=settings, check=True, timeout=_BUILD_LIMIT_S, stdout=subprocess.DEVNULL
+        )
+    version = open_repository(one.repository).version(one.name)
+    version.verify()
+    return version
+
+
+def describe(version: ModelVersion) -> Description:
+    spec = version.spec
+    module, _, name = spec.pytorch.module.partition(":") if spec.pytorch else ("", "", "")
+    return Description(
+        name=spec.name,
+        artifact=str(version.artifact),
+        fields=tuple(one.name for one in spec.inputs),
+        width=spec.inputs[0].shape[0] if spec.inputs[0].shape else len(spec.inputs),
+        classes=spec.classes,
+        network=str(version.folder.parent / f"{module}.py") if spec.pytorch else None,
+        network_class=name,
+        arguments=spec.pytorch.arguments if spec.pytorch else {},
+    )
+
+
+def right_answer(one: Subject, description: Path) -> Answer:
+    """What the model itself says of the subject's row, in a process of its own."""
+    command = [sys.executable, "-m", "bench.served", str(description)]
+    asked = subprocess.run(
+        command, cwd=ROOT, input=one.body, check=True, capture_output=True, timeout=_ASK_LIMIT_S
+    )
+    return read_answer(asked.stdout)

@@ -1,0 +1,151 @@
+"""Ways to have many rows predicted: a job of Takt, a rival's requests, the bare model; each timed whole."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from bench.answers import Answer, is_right, read_answer
+from bench.calls import NoAnswer, WrongAnswer
+from bench.drawn import MEDIA_TYPES, read_answers
+from bench.servers import Server
+from bench.subjects import ROOT
+
+AT_ONCE = 4  # requests of a rival
+_CHECKED_ROWS = 100
+_LOOK_S = 0.02
+_LIMIT_S = 900.0
+_PIECE_BYTES = 1 << 20
+
+
+def job(server: Server, form: str, file: Path, rows: int, right: Sequence[Answer]) -> float:
+    """Seconds from the first byte sent to the last result byte read, in the form in which the rows went.
+
+    Raises NoAnswer, httpx.HTTPError; WrongAnswer where the first rows' results are not the model's.
+    """
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.place.port}", timeout=_LIMIT_S) as client:
+        begun_s = time.perf_counter()
+        with file.open("rb") as body:
+            params, headers = {"model": server.place.subject.name}, {"Content-Type": MEDIA_TYPES[form]}
+            answer = client.post("/jobs", params=params, content=_pieces(body), headers=headers)
+        if answer.status_code != httpx.codes.ACCEPTED:
+            raise NoAnswer(f"takt answered a job with {answer.status_code}: {answer.text[:300]}")
+        path = answer.headers["Location"]
+        _await_end(client, path, rows)
+        with client.stream("GET", f"{path}/results", params={"format": form}) as results:
+            results.raise_for_status()
+            read_bytes = sum(len(piece) for piece in results.iter_raw(_PIECE_BYTES))
+        took_s = time.perf_counter() - begun_s
+        assert read_bytes > rows
+        first = client.get(f"{path}/results", params={"limit": _CHECKED_ROWS}).raise_for_status().json()
+        check_rows("takt", first["results"], right)
+        client.delete(path).raise_for_status()
+    return took_s
+
+
+def _pieces(file: Any) -> Iterator[bytes]:  # Any: a file that is open for reading
+    while piece := file.read(_PIECE_BYTES):
+        yield piece
+
+
+def _await_end(client: httpx.Client, path: str, rows: int) -> None:
+    """Until the job has succeeded. Raises WrongAnswer where it ended otherwise."""
+    while True:
+        found = client.get(path).raise_for_status().json()
+        if found["state"] == "succeeded":
+            if found["rows_succeeded"] != rows:
+                raise WrongAnswer(f"takt answered {found['rows_succeeded']} of {rows} rows")
+            return
+        if found["state"] in ("failed", "canceled"):
+            raise WrongAnswer(f"takt's job ended as {found['state']}: {found.get('error')}")
+        time.sleep(_LOOK_S)
+
+
+def requests(server: Server, bodies: Sequence[bytes], right: Sequence[Answer]) -> float:
+    """Seconds until the last of the requests is answered, a few at a time over keep-alive connections.
+
+    Raises NoAnswer, WrongAnswer, OSError, http.client.HTTPException.
+    """
+    shares = [bodies[number::AT_ONCE] for number in range(AT_ONCE)]
+    begun_s = time.perf_counter()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(lambda share: _asked(server, share), shares))
+    took_s = time.perf_counter() - begun_s
+    check_rows(server.rival.name, read_answers(answers[0][0]), right)
+    return took_s
+
+
+def _asked(server: Server, bodies: Sequence[bytes]) -> list[bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.place.port, timeout=_LIMIT_S)
+    answers = []
+    for body in bodies:
+        connection.request("POST", server.rival.many_path or "", body, dict(server.rival.headers))
+        response = connection.getresponse()
+        answers.append(response.read())
+        if response.status != httpx.codes.OK:
+            raise NoAnswer(f"{server.rival.name} answered {response.status}: {answers[-1][:200]!r}")
+    connection.close()
+    return answers
+
+
+def check_rows(name: str, answers: Sequence[Mapping[str, Any]], right: Sequence[Answer]) -> None:
+    """The first rows, as far as both go. Raises WrongAnswer."""
+    for number, (answer, expected) in enumerate(zip(answers, right, strict=False)):
+        found = read_answer(json.dumps(answer).encode())
+        if not is_right(found, expected):
+            raise WrongAnswer(f"{name} answered {found} to row {number}, but the model says {expected}")
+
+
+def bare(description: Path, shares: Sequence[Path]) -> tuple[float, int]:
+    """The model in as many processes as shares, each with its rows loaded, and warm.
+
+    → seconds from the word to go until the last is done, and what they hold then, in bytes.
+    """
+    with ExitStack() as held:
+        processes = [held.enter_context(_bare(description, share)) for share in shares]
+        for process in processes:
+            _line(process)
+        begun_s = time.perf_counter()
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in processes:
+            _line(process)
+        took_s = time.perf_counter() - begun_s
+        return took_s, sum(psutil.Process(process.pid).memory_info().rss for process in processes)
+
+
+@contextmanager
+def _bare(description: Path, rows: Path) -> Iterator[subprocess.Popen[str]]:
+    """One process, which waits for a line to end, too: until then its memory can be looked at."""
+    command = [sys.executable, "-m", "bench.bare", str(description), str(rows)]
+    environment = dict(os.environ) | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    """What it says next. Raises OSError where it ended instead."""
+    assert process.stdout is not None
+    if said := process.stdout.readline():
+        return said
+    raise OSError(f"the model's own process ended with {process.wait()}")
