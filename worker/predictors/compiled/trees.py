@@ -30,7 +30,7 @@ from worker.predictors.compiled.kernels import Compiled, Kernel, NotCompiledErro
 _NO_CHILD = -1
 MOST_NODES = 1_000_000
 """A grafted tree is a copy of all nodes, 64 bytes each and their values. Larger forests are not grafted."""
-_CELLS = 262_144
+_CELLS = 131_072
 """Rows times trees times features of one call into a grafted tree: what is made for it stays in the cache."""
 
 Tree = Any  # sklearn.tree._tree.Tree; scikit-learn publishes no types
