@@ -13,6 +13,8 @@ from sklearn.ensemble import (
     ExtraTreesRegressor,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
 )
@@ -40,12 +42,14 @@ VALUES = ROWS[:, 0] * 3 + np.sin(ROWS[:, 1]) + rng.normal(size=240) * 0.1
 CLASSES = np.digitize(VALUES, [-1.5, 1.5])
 
 SMALL: dict[str, Any] = {"n_estimators": 13, "random_state": 1}
+HISTOGRAM: dict[str, Any] = {"max_iter": 13, "random_state": 1}
 CLASSIFIERS = [
     DecisionTreeClassifier(random_state=1),
     RandomForestClassifier(**SMALL),
     ExtraTreesClassifier(**SMALL),
     GradientBoostingClassifier(**SMALL),
     GradientBoostingClassifier(init="zero", **SMALL),
+    HistGradientBoostingClassifier(**HISTOGRAM),
     LogisticRegression(),
     make_pipeline(StandardScaler(), LogisticRegression()),
 ]
@@ -55,6 +59,8 @@ REGRESSORS = [
     RandomForestRegressor(n_estimators=1, random_state=1),
     ExtraTreesRegressor(**SMALL),
     GradientBoostingRegressor(**SMALL),
+    HistGradientBoostingRegressor(**HISTOGRAM),
+    HistGradientBoostingRegressor(loss="poisson", **HISTOGRAM),
     LinearRegression(),
     make_pipeline(StandardScaler(with_mean=False), Ridge()),
 ]
@@ -70,7 +76,8 @@ def spec_of(estimator: Any, **changes: Any) -> ModelSpec:
 
 
 def fitted(estimator: Any, rows: Any = ROWS) -> Any:
-    return estimator.fit(rows, CLASSES if hasattr(estimator, "predict_proba") else VALUES)
+    positive = np.exp(VALUES / 4)  # a Poisson loss takes nothing else
+    return estimator.fit(rows, CLASSES if hasattr(estimator, "predict_proba") else positive)
 
 
 def kernels_of(native: ScikitLearn, spec: ModelSpec) -> dict[str, Kernel]:
@@ -99,10 +106,22 @@ def test_two_classes_give_the_same_bits(estimator: Any) -> None:
     assert_same_bits(ScikitLearn(spec, estimator.fit(ROWS, CLASSES > 0), threads=1), spec)
 
 
-def test_two_classes_of_boosting_give_the_same_bits() -> None:
-    spec = spec_of(GradientBoostingClassifier(), classes=["low", "high"])
-    boosting = GradientBoostingClassifier(**SMALL).fit(ROWS, CLASSES > 0)
-    assert_same_bits(ScikitLearn(spec, boosting, threads=1), spec)
+@pytest.mark.parametrize(
+    "boosting", [GradientBoostingClassifier(**SMALL), HistGradientBoostingClassifier(**HISTOGRAM)], ids=str
+)
+def test_two_classes_of_boosting_give_the_same_bits(boosting: Any) -> None:
+    spec = spec_of(boosting, classes=["low", "high"])
+    assert_same_bits(ScikitLearn(spec, boosting.fit(ROWS, CLASSES > 0), threads=1), spec)
+
+
+def test_histogram_boosting_takes_missing_values_compiled_too() -> None:
+    rows = ROWS.copy()
+    rows[::3, 1] = np.nan
+    boosting = fitted(HistGradientBoostingClassifier(**HISTOGRAM), rows)
+    (kernel,) = compile_estimator(boosting, probabilities=True).kernels.values()
+    answer = kernel(rows)
+    assert answer is not None
+    assert answer.tobytes() == boosting.predict_proba(rows).tobytes()
 
 
 @pytest.mark.parametrize(
@@ -126,7 +145,7 @@ def test_whole_numbers_give_the_same_bits() -> None:
 def test_a_forest_of_many_rows_is_run_in_pieces_and_gives_the_same_bits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("worker.predictors.compiled.trees._CELLS", 13 * 4 * 5)
+    monkeypatch.setattr("worker.predictors.compiled.grafting._CELLS", 13 * 4 * 5)
     spec = spec_of(RandomForestClassifier())
     assert_same_bits(ScikitLearn(spec, fitted(RandomForestClassifier(**SMALL)), threads=1), spec)
 
@@ -163,6 +182,10 @@ class Derived(RandomForestClassifier):  # type: ignore[misc]  # scikit-learn has
             "a Pipeline with DecisionTreeClassifier is not",
         ),
         (
+            HistGradientBoostingClassifier(categorical_features=[0], **HISTOGRAM),
+            "categorical features are not compiled",
+        ),
+        (
             GradientBoostingClassifier(init=LogisticRegression(), **SMALL),
             "begins with LogisticRegression is not",
         ),
@@ -171,7 +194,7 @@ class Derived(RandomForestClassifier):  # type: ignore[misc]  # scikit-learn has
 )
 def test_what_cannot_be_compiled_says_so(estimator: Any, why: str) -> None:
     with pytest.raises(NotCompiledError, match=why):
-        compile_estimator(fitted(estimator), probabilities=True)
+        compile_estimator(fitted(estimator, np.abs(np.rint(ROWS))), probabilities=True)
 
 
 def test_a_forest_of_too_many_nodes_is_not_grafted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.predictors.compiled.boosting import compile_boosting
+from worker.predictors.compiled.boosting import compile_boosting, compile_histogram_boosting
 from worker.predictors.compiled.kernels import Compiled, Kernel, NotCompiledError
 from worker.predictors.compiled.linear import compile_linear
 from worker.predictors.compiled.trees import compile_trees
@@ -26,6 +26,8 @@ _COMPILERS: Mapping[str, Callable[[Any], Compiled]] = {
     "ExtraTreesRegressor": compile_trees,
     "GradientBoostingClassifier": compile_boosting,
     "GradientBoostingRegressor": compile_boosting,
+    "HistGradientBoostingClassifier": compile_histogram_boosting,
+    "HistGradientBoostingRegressor": compile_histogram_boosting,
 } | dict.fromkeys(_LINEAR, compile_linear)
 
 
