@@ -151,8 +151,8 @@ def _rounds(found: Sequence[Way], rounds: int) -> list[Passage]:
 
 
 def _bare(field: Field, load: _Load) -> Passage:
-    took_s, memory_bytes = ways.bare(field.folder / DESCRIPTION, load.shares)
-    return Passage(0, BARE, load.rows, took_s, {"model": took_s * _WORKERS}, {"model": memory_bytes})
+    took_s, usage = ways.bare(field.folder / DESCRIPTION, load.shares)
+    return Passage(0, BARE, load.rows, took_s, usage.cpu_s, usage.memory_bytes)
 
 
 def _job(takt: Server, form: str, load: _Load) -> Passage:

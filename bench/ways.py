@@ -20,10 +20,13 @@ import psutil
 from bench.answers import Answer, is_right, read_answer
 from bench.calls import NoAnswer, WrongAnswer
 from bench.drawn import MEDIA_TYPES, read_answers
+from bench.processes import Usage
 from bench.servers import Server
 from bench.subjects import ROOT
 
 AT_ONCE = 4  # requests of a rival
+MODEL = "model"
+"""The only part of the bare model's processes."""
 _CHECKED_ROWS = 100
 _LOOK_S = 0.02
 _LIMIT_S = 900.0
@@ -108,16 +111,16 @@ def check_rows(name: str, answers: Sequence[Mapping[str, Any]], right: Sequence[
             raise WrongAnswer(f"{name} answered {found} to row {number}, but the model says {expected}")
 
 
-def bare(description: Path, shares: Sequence[Path]) -> tuple[float, int]:
+def bare(description: Path, shares: Sequence[Path]) -> tuple[float, Usage]:
     """The model in as many processes as shares, each with its rows loaded, and warm.
 
-    → seconds from the word to go until the last is done, and what they hold then, in bytes.
+    → seconds from the word to go until the last is done, the CPU that took, and what they hold then
     """
     with ExitStack() as held:
         processes = [held.enter_context(_bare(description, share)) for share in shares]
         for process in processes:
             _line(process)
-        begun_s = time.perf_counter()
+        before_s, begun_s = _cpu_s(processes), time.perf_counter()
         for process in processes:
             assert process.stdin is not None
             process.stdin.write("go\n")
@@ -125,7 +128,13 @@ def bare(description: Path, shares: Sequence[Path]) -> tuple[float, int]:
         for process in processes:
             _line(process)
         took_s = time.perf_counter() - begun_s
-        return took_s, sum(psutil.Process(process.pid).memory_info().rss for process in processes)
+        memory_bytes = sum(psutil.Process(process.pid).memory_info().rss for process in processes)
+        return took_s, Usage({MODEL: _cpu_s(processes) - before_s}, {MODEL: memory_bytes})
+
+
+def _cpu_s(processes: Sequence[subprocess.Popen[str]]) -> float:
+    times = [psutil.Process(process.pid).cpu_times() for process in processes]
+    return sum(one.user + one.system for one in times)
 
 
 @contextmanager
