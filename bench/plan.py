@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 WARM_UP_S = 1.0
 PROBE_S = 3.0
+SETTLE_S = 6.0
+"""How long each rival is loaded once before all turns: BentoML learns how to batch, every 5 s."""
 OPEN_S = 4.0
 _AROUND_A_TURN_S = 1.0  # checks, the load's own start, and until the servers are quiet again
 _START_S = 12.0
@@ -70,7 +72,8 @@ class Plan:
         )
         loads_s += len(self.rates) * (self.warm_up_s + OPEN_S + _AROUND_A_TURN_S)
         probes_s = len(self.connections) * (PROBE_S + _AROUND_A_TURN_S)
-        each_s = len(self.rivals) * (_START_S + self.rounds * loads_s) + probes_s
+        before_s = _START_S + SETTLE_S + _AROUND_A_TURN_S
+        each_s = len(self.rivals) * (before_s + self.rounds * loads_s) + probes_s
         return len(self.models) * each_s
 
 

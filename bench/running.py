@@ -12,7 +12,7 @@ from bench.calls import Probe, stages_of
 from bench.environments import Entrant
 from bench.loads import Load, Shot
 from bench.open_loop import measure_open
-from bench.plan import OPEN_S, PROBE_S, Plan, Turn
+from bench.plan import OPEN_S, PROBE_S, SETTLE_S, Plan, Turn
 from bench.processes import machine_now
 from bench.results import Round, Stages
 from bench.samples import Measured, Sample, broken_requests, measure, parse_log
@@ -32,6 +32,7 @@ def run(
     """
     with standing(entrants, subject, say) as field:
         session = Session(field, load, plan)
+        _settle(session)
         rounds = [_take(session, turn, say) for turn in plan.turns(subject.name)]
         return rounds, _probed(session)
 
@@ -54,6 +55,13 @@ class Session:
         limit_s = duration_s + _LOAD_MORE_S
         output = run_within(self._load.command(shot), ROOT, self._field.leash, limit_s)
         return list(parse_log(log_file.read_text())), broken_requests(output)
+
+
+def _settle(session: Session) -> None:
+    """Load that does not count: whatever learns or is compiled at first has done so when the turns begin."""
+    for server in session.servers.values():
+        session.fire(server, max(session.plan.connections), SETTLE_S)
+        server.quiet_down()
 
 
 def _take(session: Session, turn: Turn, say: Say) -> Round:
