@@ -50,7 +50,7 @@ bench: setup  ## benchmarks, online: Takt beside its rivals, a quarter of an hou
 	$(BIN)/python -m bench
 
 bench-full: setup  ## all benchmarks, hours: every model and load, open loops, millions of rows, single-row jobs
-	$(BIN)/python -m bench --full
+	$(BIN)/python -m bench --full --rivals guide,celery_tasks,litserve,bentoml,mlserver,mosec,takt
 	$(BIN)/python -m bench.offline --rows 1000000
 	$(BIN)/python -m bench.offline --rows 10000000 --formats parquet,arrow --rivals ""
 	$(BIN)/python -m bench.offline --model classifier --formats parquet,arrow

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 TOLERANCE = 0.001
 """Every rival loads the same artifact; a network's probabilities are rounded to four digits."""
@@ -24,10 +26,7 @@ def is_right(answer: Answer, right: Answer) -> bool:
 def read_answer(body: bytes) -> Answer:
     """An answer in either of the guide's shapes, the forest's and the network's. Raises ValueError."""
     try:
-        fields = json.loads(body)
-        if "predicted_class" in fields:
-            return Answer(str(fields["predicted_class"]), max(fields["probabilities"]))
-        return Answer(str(fields["prediction"]), float(fields["confidence"]))
+        return _answer_of(json.loads(body))
     except (KeyError, TypeError) as error:
         raise ValueError(f"not an answer in the guide's shape: {error!r}") from error
 
@@ -38,3 +37,20 @@ def read_first(body: bytes) -> Answer:
         return read_answer(json.dumps(json.loads(body)[0]).encode())
     except (IndexError, KeyError, TypeError) as error:
         raise ValueError(f"not a list of answers: {error!r}") from error
+
+
+def read_answers(body: bytes) -> list[Answer]:
+    """Those of a request for many rows, in the guide's shape or as a list of it. Raises ValueError."""
+    found = json.loads(body)
+    if isinstance(found, list):
+        found = found[0]
+    try:
+        return [_answer_of(fields) for fields in found["results"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not the answers of many rows: {error!r}") from error
+
+
+def _answer_of(fields: Mapping[str, Any]) -> Answer:  # Any: JSON
+    if "predicted_class" in fields:
+        return Answer(str(fields["predicted_class"]), max(fields["probabilities"]))
+    return Answer(str(fields["prediction"]), float(fields["confidence"]))

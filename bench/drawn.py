@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,15 +73,3 @@ MEDIA_TYPES = {
     "parquet": "application/vnd.apache.parquet",
     "arrow": "application/vnd.apache.arrow.stream",
 }
-
-
-def read_answers(body: bytes) -> list[Mapping[str, Any]]:
-    """The results of a request for many rows, in the guide's shape or as a list of it. Raises ValueError."""
-    found = json.loads(body)
-    if isinstance(found, list):
-        found = found[0]
-    try:
-        answers: list[Mapping[str, Any]] = found["results"]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"not the answers of many rows: {error!r}") from error
-    return answers

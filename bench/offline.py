@@ -21,7 +21,7 @@ import httpx
 import numpy as np
 
 from bench import keeping, rivals, ways
-from bench.answers import Answer, read_answer
+from bench.answers import Answer, read_answers
 from bench.calls import NoAnswer, WrongAnswer
 from bench.drawn import MEDIA_TYPES, draw, requests_of, write_file
 from bench.environments import enter, versions
@@ -64,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", type=int, default=1_000_000, help="of Takt and the bare model (1000000)")
     parser.add_argument("--rival-rows", type=int, default=100_000, help="of the rivals (100000)")
     parser.add_argument("--formats", default="csv,parquet,arrow", help="of Takt's jobs")
-    parser.add_argument("--rivals", default="litserve,bentoml,mosec", help="besides Takt; '' for none")
+    parser.add_argument(
+        "--rivals", default="litserve,bentoml,mlserver,mosec", help="besides Takt; '' for none"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
     return parser
@@ -126,7 +128,7 @@ def _right(field: Field, request: Mapping[str, object]) -> list[Answer]:
     asked = subprocess.run(
         command, cwd=ROOT, input=json.dumps(request).encode(), check=True, capture_output=True
     )
-    return [read_answer(json.dumps(one).encode()) for one in json.loads(asked.stdout)["results"]]
+    return read_answers(asked.stdout)
 
 
 def _ways(field: Field, load: _Load) -> list[Way]:

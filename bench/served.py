@@ -36,12 +36,21 @@ class Served:
         parts = np.split(found, ends)
         return [self._shown(request, part) for request, part in zip(requests, parts, strict=True)]
 
+    @property
+    def kind(self) -> type[np.floating[Any]]:
+        """Of the numbers that the model takes."""
+        return np.float32 if self.is_network else np.float64
+
+    def labels(self, found: np.ndarray) -> list[str]:
+        """The most probable class of each row: its name, or its number where classes have none."""
+        most = found.argmax(axis=1).tolist()
+        return [str(number) if self.is_network else self._classes[number] for number in most]
+
     def _rows(self, request: Request) -> np.ndarray:
-        kind = np.float32 if self.is_network else np.float64
         if "inputs" in request:
-            return np.asarray(request["inputs"], dtype=kind)
+            return np.asarray(request["inputs"], dtype=self.kind)
         row = request["features"] if self.is_network else [request[field] for field in self._fields]
-        return np.asarray([row], dtype=kind)
+        return np.asarray([row], dtype=self.kind)
 
     def _shown(self, request: Request, found: np.ndarray) -> dict[str, Any]:
         results = [self._result(row) for row in found.tolist()]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,9 +16,9 @@ from typing import Any
 import httpx
 import psutil
 
-from bench.answers import Answer, is_right, read_answer
+from bench.answers import Answer, is_right, read_answers
 from bench.calls import NoAnswer, WrongAnswer
-from bench.drawn import MEDIA_TYPES, read_answers
+from bench.drawn import MEDIA_TYPES
 from bench.processes import Usage
 from bench.servers import Server
 from bench.subjects import ROOT
@@ -52,8 +51,8 @@ def job(server: Server, form: str, file: Path, rows: int, right: Sequence[Answer
             read_bytes = sum(len(piece) for piece in results.iter_raw(_PIECE_BYTES))
         took_s = time.perf_counter() - begun_s
         assert read_bytes > rows
-        first = client.get(f"{path}/results", params={"limit": _CHECKED_ROWS}).raise_for_status().json()
-        check_rows("takt", first["results"], right)
+        first = client.get(f"{path}/results", params={"limit": _CHECKED_ROWS}).raise_for_status()
+        check_rows("takt", read_answers(first.content), right)
         client.delete(path).raise_for_status()
     return took_s
 
@@ -86,7 +85,7 @@ def requests(server: Server, bodies: Sequence[bytes], right: Sequence[Answer]) -
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(pool.map(lambda share: _asked(server, share), shares))
     took_s = time.perf_counter() - begun_s
-    check_rows(server.rival.name, read_answers(answers[0][0]), right)
+    check_rows(server.rival.name, server.rival.answers(answers[0][0]), right)
     return took_s
 
 
@@ -103,12 +102,11 @@ def _asked(server: Server, bodies: Sequence[bytes]) -> list[bytes]:
     return answers
 
 
-def check_rows(name: str, answers: Sequence[Mapping[str, Any]], right: Sequence[Answer]) -> None:
+def check_rows(name: str, answers: Sequence[Answer], right: Sequence[Answer]) -> None:
     """The first rows, as far as both go. Raises WrongAnswer."""
     for number, (answer, expected) in enumerate(zip(answers, right, strict=False)):
-        found = read_answer(json.dumps(answer).encode())
-        if not is_right(found, expected):
-            raise WrongAnswer(f"{name} answered {found} to row {number}, but the model says {expected}")
+        if not is_right(answer, expected):
+            raise WrongAnswer(f"{name} answered {answer} to row {number}, but the model says {expected}")
 
 
 def bare(description: Path, shares: Sequence[Path]) -> tuple[float, Usage]:

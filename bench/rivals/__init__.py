@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
-from bench.answers import Answer, read_answer
+from bench.answers import Answer, read_answer, read_answers
 from bench.subjects import Subject
 
 DESCRIPTION = "model.json"
@@ -52,6 +52,7 @@ class Rival:
     many_path: str | None = "/predict"  # of `{"inputs": [[…], …]}`; None: it takes a row at a time only
     body: Callable[[Mapping[str, object]], bytes] = as_it_is
     answer: Callable[[bytes], Answer] = read_answer  # raises ValueError where an answer cannot be read
+    answers: Callable[[bytes], list[Answer]] = read_answers  # of many rows; so does this
     parts: Mapping[str, str] = field(default_factory=dict)  # a word of a process' command → the part it is
     timed: bool = False  # answers carry Server-Timing
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -11,9 +10,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
-from bench.answers import Answer
+from bench.answers import Answer, read_answers
 from bench.calls import WrongAnswer
-from bench.drawn import draw, read_answers, requests_of, write_file
+from bench.drawn import draw, requests_of, write_file
 from bench.keeping import reported
 from bench.offline_report import offline_plots, offline_report, ways_table
 from bench.offline_results import BARE, OfflineResults, Passage, Rate
@@ -113,7 +112,7 @@ def test_requests_hold_all_rows_once() -> None:
 
 
 def test_answers_of_many_rows_are_read_bare_and_in_a_list() -> None:
-    assert read_answers(b'{"results": [{"prediction": "a"}]}') == [{"prediction": "a"}]
+    assert read_answers(b'{"results": [{"prediction": "a", "confidence": 1}]}') == [Answer("a", 1.0)]
     assert read_answers(b'[{"results": []}]') == []
     with pytest.raises(ValueError, match="many rows"):
         read_answers(b'{"detail": "no"}')
@@ -121,10 +120,7 @@ def test_answers_of_many_rows_are_read_bare_and_in_a_list() -> None:
 
 def test_a_wrong_row_is_told_by_its_number() -> None:
     right = [Answer("x", 1.0), Answer("y", 0.5)]
-    rows: list[Mapping[str, object]] = [
-        {"prediction": "x", "confidence": 1.0},
-        {"prediction": "x", "confidence": 0.5},
-    ]
+    rows = [Answer("x", 1.0), Answer("x", 0.5)]
     check_rows("mosec", rows[:1], right)
     with pytest.raises(WrongAnswer, match=r"mosec answered .* to row 1"):
         check_rows("mosec", rows, right)

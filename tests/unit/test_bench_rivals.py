@@ -52,6 +52,8 @@ def test_all_are_sent_the_same_row() -> None:
     row = subject("iris").row
     sent = {name: json.loads(rivals.rival(name).body(row)) for name in rivals.names()}
     assert sent.pop("bentoml") == {"requests": [row]}
+    [tensor] = sent.pop("mlserver")["inputs"]
+    assert (tensor["shape"], tensor["data"]) == ([1, 4], list(row.values()))
     assert all(body == row for body in sent.values())
 
 
