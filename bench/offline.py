@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -45,8 +46,13 @@ Way = Callable[[], Passage]
 
 def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         results = _measure(given, f"python -m bench.offline {' '.join(words)}".strip())
+    except KeyboardInterrupt:
+        print("bench.offline: interrupted; everything it started has ended", file=sys.stderr)
+        return 130
     except (ValueError, TaktError, DidNotStart, NoAnswer, WrongAnswer, httpx.HTTPError) as error:
         print(f"bench.offline: {error}", file=sys.stderr)
         return 1
