@@ -50,6 +50,8 @@ T = TypeVar("T")
 _IN_MEMORY = Durability()
 SILENT_GRACE_S = 2.0
 """How long a worker without a heartbeat may still renew: a server that comes back has forgotten them all."""
+UNHEARD_LEASE_MS = 3000
+"""How long a claim holds its chunk until its worker says that it has heard of it."""
 MOST_RINGS = 8
 """Doorbells that one submission rings at most; commits and the reconciler ring the rest."""
 
@@ -277,18 +279,20 @@ class Ledger:
     def claim(self, key: ModelKey, *, digest: str = "") -> Claim | None:
         """The next chunk of a model version, or None where nothing is ready.
 
-        `digest`: only of jobs that were submitted for this artifact.
+        `digest`: only of jobs that were submitted for this artifact. The lease is short until this worker has
+        heard of it, so that an answer that gets lost holds no chunk up.
         """
-        return self._run(
+        held = self._run(
             transitions.claim(
                 key,
                 worker=self._worker,
                 token=new_token(),
-                lease_ms=self._lease_ms,
+                lease_ms=min(self._lease_ms, UNHEARD_LEASE_MS),
                 max_attempts=self._max_attempts,
                 digest=digest,
             )
         )
+        return held if held and self.renew(held) else None
 
     def renew(self, held: Claim) -> bool:
         """→ whether the lease is still held; once it is not, the chunk's work must stop."""

@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from shared import keys
+from shared.keys import model_key
 from tests.support.callers import IRIS, finished, predict_all
 from tests.support.polling import eventually
 from tests.support.servers import Server
@@ -22,6 +24,9 @@ pytestmark = pytest.mark.integration
 
 HEADER = b"sepal_length,sepal_width,petal_length,petal_width\n"
 CSV = {"Content-Type": "text/csv"}
+ONLINE = keys.online(model_key("iris", "1.0.0"))
+IDLE = 5_000
+LEAVING = 2_000
 HEAD_LIMIT_S = 2.0
 
 
@@ -90,6 +95,23 @@ def test_kill_9_of_a_gateway_during_an_upload_fails_its_job_and_frees_its_key(
     upload.close()
 
 
+async def test_kill_9_of_a_gateway_during_waits_leaves_nothing_in_the_streams(
+    stack: Stack, other: Stack, queue: Server
+) -> None:
+    bodies: list[dict[str, object]] = [dict(IRIS) for _ in range(400)]
+    load = asyncio.create_task(predict_all(other.url, bodies, connections=64))
+    admin = queue.client()
+    await asyncio.to_thread(eventually, lambda: admin.xlen(ONLINE), every_s=0.001)
+    other.parts["other"].kill()
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await load
+    await asyncio.to_thread(eventually, lambda: admin.xlen(ONLINE) == 0)
+    replies = list(admin.scan_iter(keys.reply("other:*")))
+    assert all(0 < admin.ttl(reply) <= 60 for reply in replies)  # its answers go with it
+    [answer] = await predict_all(stack.url, [dict(IRIS)], connections=1)
+    assert answer.status_code == 200
+
+
 def test_a_head_that_comes_a_byte_at_a_time_is_408_and_let_go(stack: Stack) -> None:
     began_s = time.monotonic()
     with connected(stack) as client:
@@ -100,6 +122,60 @@ def test_a_head_that_comes_a_byte_at_a_time_is_408_and_let_go(stack: Stack) -> N
         assert body["request_id"]
         assert client.recv(1) == b""
     assert time.monotonic() - began_s < HEAD_LIMIT_S + 2
+
+
+@pytest.mark.parametrize("path", ["/predict", "/jobs", "/jobs?model=iris"])
+def test_a_body_that_stops_is_408_and_let_go(stack: Stack, path: str) -> None:
+    kind = "text/csv" if "?" in path else "application/json"
+    head = f"POST {path} HTTP/1.1\r\nHost: takt\r\nContent-Type: {kind}\r\nContent-Length: 1000\r\n\r\n"
+    with connected(stack) as client:
+        client.sendall(head.encode() + b'{"sepal_')
+        status, body = answered(client)
+        assert (status, body["error"]) == (408, "upload_interrupted")
+        assert client.recv(1) == b""
+
+
+async def test_predictions_are_answered_beside_5000_idle_connections(stack: Stack) -> None:
+    idle = await held_open(stack, IDLE)
+    try:
+        began_s = time.monotonic()
+        answers = await predict_all(stack.url, [dict(IRIS)] * 50, connections=4)
+        print(f"50 answers beside {len(idle)} idle in {time.monotonic() - began_s:.2f} s")  # noqa: T201
+        assert {answer.status_code for answer in answers} == {200}
+        assert len(idle) == IDLE
+    finally:
+        for _, writer in idle:
+            writer.close()
+
+
+async def test_thousands_of_clients_that_leave_leave_nothing_behind(stack: Stack, queue: Server) -> None:
+    body = json.dumps(IRIS).encode()
+    head = (
+        f"POST /predict HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    )
+    request = f"{head}\r\n\r\n".encode() + body
+    for _ in range(LEAVING // 200):
+        clients = await held_open(stack, 200)
+        for _, writer in clients:
+            writer.write(request)
+            writer.close()
+    with queue.client() as admin:
+        await asyncio.to_thread(eventually, lambda: admin.xlen(ONLINE) == 0, limit_s=20)
+    [answer] = await predict_all(stack.url, [dict(IRIS)], connections=1)
+    assert answer.status_code == 200
+
+
+async def held_open(
+    stack: Stack, connections: int
+) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """So many connections, on which nothing has been said."""
+    found: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    while len(found) < connections:
+        some = min(250, connections - len(found))  # uvicorn listens with a backlog of 2048
+        found += await asyncio.gather(
+            *(asyncio.open_connection("127.0.0.1", stack.port) for _ in range(some))
+        )
+    return found
 
 
 def begun_upload(stack: Stack, headers: dict[str, str]) -> http.client.HTTPConnection:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import redis
 
 from shared import keys
 from shared.errors import JobNotFound
-from shared.ledger import ChunkState, JobState, Outcome
+from shared.ledger import ChunkState, Claim, JobState, Ledger, Outcome
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
 
 
@@ -84,6 +85,26 @@ def test_a_dead_workers_lease_ends_long_before_its_time_and_fences_it(clients: C
     assert house.commit(dead) is Outcome.LOST
     assert house.commit(current) is Outcome.COMMITTED
     assert house.read(job_id).rows_succeeded == 10
+
+
+class DeafWorker(Ledger):
+    """A worker whose connection breaks as a claim is answered."""
+
+    def renew(self, held: Claim) -> bool:
+        raise redis.exceptions.ConnectionError(f"nothing was heard of {held.job_id}")
+
+
+def test_a_claim_whose_answer_is_lost_holds_its_chunk_for_seconds_not_for_a_lease(clients: Clients) -> None:
+    house = House(clients)
+    house.submit(10)
+    deaf = DeafWorker(clients.threads, lambda *_: None, worker="w:2", lease_s=NEVER_S, max_attempts=3)
+    with pytest.raises(redis.exceptions.ConnectionError):
+        deaf.claim(IRIS)
+    [(_, ends_ms)] = clients.threads.zrange(keys.leases(), 0, -1, withscores=True)
+    seconds, _ = clients.threads.time()
+    assert ends_ms / 1000 - seconds <= 4
+    house.worker.expire()
+    assert house.worker.claim(IRIS) is None, "it may still be on its way"
 
 
 def test_a_worker_that_was_only_not_heard_keeps_its_lease_by_renewing_it(clients: Clients) -> None:
