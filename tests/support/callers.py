@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,11 +90,21 @@ async def predict_all(
 
     async def connection() -> None:
         reader, writer = await asyncio.open_connection(host, int(port))
-        for number, body in turns:
-            answers[number] = await post(reader, writer, path, json.dumps(body).encode())
-        writer.close()
+        try:
+            for number, body in turns:
+                answers[number] = await post(reader, writer, path, json.dumps(body).encode())
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
-    await asyncio.wait_for(asyncio.gather(*(connection() for _ in range(connections))), 90)
+    tasks = [asyncio.create_task(connection()) for _ in range(connections)]
+    try:
+        await asyncio.wait_for(asyncio.gather(*tasks), 90)
+    finally:  # where one breaks, the others end with it
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     return [answers[number] for number in range(len(bodies))]
 
 
