@@ -1,16 +1,18 @@
 # Everything a person types here. Set-up runs by itself, once, and again when what it installs from has changed.
 #   PYTHON=python3.12   the Python to build .venv with (3.11 or later)
 #   TORCH="torch==…"    pip's words for another torch, such as a CUDA build (default: the CPU build)
+#   FAULTS=--long-faults  let each fault of Redis last a minute in `make test-faults`
 #   ROWS, JOB_ROWS      how large the jobs of `make test-large` are
 PYTHON ?= python3
 TORCH ?=
+FAULTS ?=
 ROWS ?= 1000000
 JOB_ROWS ?= 5000000
 export TORCH
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-large lint fmt types models bench bench-full chaos chaos-long fuzz containers-test constraints clean
+.PHONY: help setup up test test-faults test-large lint fmt types models bench bench-full chaos chaos-long fuzz containers-test constraints clean
 
 help:  ## what can be made here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -22,14 +24,14 @@ setup:  ## install everything into .venv (the other targets do this by themselve
 up: setup  ## start everything on this machine: Valkey, gateway, workers; Ctrl-C ends it
 	@$(BIN)/takt up
 
-test: models  ## run all tests, two files at a time, with coverage
+test: models  ## run the tests, two files at a time, with coverage
 	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
 
 test-large: models  ## run the tests of large jobs, minutes each: ROWS=1000000 JOB_ROWS=5000000
 	$(BIN)/python -m pytest -m large tests/large --rows $(ROWS) --job-rows $(JOB_ROWS)
 
-test-faults: models  ## the faults of Redis in their long form, a minute each
-	$(BIN)/python -m pytest --long-faults --timeout 300 tests/integration/test_redis_faults.py
+test-faults: models  ## the tests that kill, hang, flood and starve parts of a running Takt
+	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadfile --timeout 300 $(FAULTS)
 
 lint: setup  ## style, format and the arrows between the packages
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def fault_s(request: pytest.FixtureRequest) -> float:
-    """How long a fault lasts: a minute in `make test-faults`, less in CI."""
+    """How long a fault lasts: a minute with `--long-faults`, less in CI."""
     return 60.0 if request.config.getoption("--long-faults") else 4.0
 
 

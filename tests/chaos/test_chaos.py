@@ -10,7 +10,7 @@ from tests.chaos.plan import SHORT_ROUND
 from tests.chaos.report import report
 from tests.chaos.running import Terms, run
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(400)]
 
 
 def test_a_minute_of_chaos_loses_nothing_doubles_nothing_and_answers_nothing_wrong(tmp_path: Path) -> None:

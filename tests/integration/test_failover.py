@@ -15,7 +15,7 @@ from tests.support.sentinels import SentinelPair, sentinel_pair
 from tests.support.servers import valkey_binary
 from tests.support.stack import Stack, running, wait_until_ready
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 ROWS = [[5.1, 3.5, 1.4, 0.2]] * 60_000
 

@@ -23,7 +23,7 @@ from tests.support.samples import flowers
 from tests.support.servers import Server, valkey_binary
 from tests.support.stack import STARTS_S, Stack, running, wait_until_ready
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 PREDICTION = {"prediction": "setosa", "confidence": 1.0, "model_version": "1.0.0"}
 

@@ -22,7 +22,7 @@ from tests.support.polling import eventually
 from tests.support.servers import Server
 from tests.support.stack import Stack, running, wait_until_ready
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 HEADER = b"sepal_length,sepal_width,petal_length,petal_width\n"
 CSV = {"Content-Type": "text/csv"}

@@ -9,7 +9,7 @@ import pytest
 from tests.fuzz.schema import fuzz
 from tests.support.stack import Stack
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 
 def test_whatever_is_sent_the_answer_is_one_that_the_document_promises(stack: Stack, tmp_path: Path) -> None:

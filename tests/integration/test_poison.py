@@ -26,7 +26,7 @@ from tests.support.polling import eventually
 from tests.support.servers import Server
 from tests.support.stack import STARTS_S, Stack, running
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 ROWS = 3000
 LIMIT_S = 2.0

@@ -1,6 +1,7 @@
 """Redis fails in every way that one machine can show: what a user sees meanwhile, and that all of it heals.
 
-One stack for all of them, and no program of it is started again. `make test-faults` is the long form.
+One stack for all of them, and no program of it is started again. The long form is
+`make test-faults FAULTS=--long-faults`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.support.proxies import Proxy
 from tests.support.servers import Server, valkey_binary
 from tests.support.stack import Stack, running, wait_until_ready
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 DISK_BYTES = 48 * 2**20
 ROWS = [[5.1, 3.5, 1.4, 0.2]] * 20_000

@@ -23,7 +23,7 @@ from tests.support.rollout import Traffic, traffic
 from tests.support.servers import Server, free_port
 from tests.support.stack import Part, Stack, running, wait_until_ready
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 PACE_MS = 2.0
 OLD, NEW = "1.0.0", "1.1.0"
