@@ -99,7 +99,7 @@ def _honest(client: redis.asyncio.Redis) -> redis.asyncio.Redis:
 def broker_settings(url: str) -> tuple[str, dict[str, Any]]:
     """kombu's broker URL and transport options (Any: its own) for the same server."""
     options: dict[str, Any] = {
-        "socket_timeout": 10,
+        "socket_timeout": TIMEOUT_S,
         "socket_connect_timeout": TIMEOUT_S,
         "socket_keepalive": True,
     }

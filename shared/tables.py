@@ -23,6 +23,7 @@ ERROR = "error"
 KEEP = "keep:"
 """What stands before the name of a kept column in a chunk."""
 _FIRST_ROW = b"takt:first_row"
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 _ARROW = {
     InputType.FLOAT: pa.float64(),
@@ -139,6 +140,8 @@ def write_ipc(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> bytes:
 
 def read_ipc(data: bytes) -> pa.Table:
     """Raises PayloadError where the bytes are not an Arrow IPC stream, whole and as it was written."""
+    if not data.endswith(_END_OF_STREAM):  # Arrow takes what ends between two messages for whole
+        raise PayloadError("a stored chunk is not readable: it is cut off")
     try:
         with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
             table = reader.read_all()

@@ -70,7 +70,7 @@ def test_the_broker_is_told_of_every_sentinel_and_the_service() -> None:
 def test_the_broker_of_a_plain_url_is_that_url() -> None:
     settings = celery_settings(Settings(redis_url="redis://:secret@queue:6379/1"))
     assert settings["broker_url"] == "redis://:secret@queue:6379/1"
-    assert settings["broker_transport_options"]["socket_timeout"] == 10
+    assert settings["broker_transport_options"]["socket_timeout"] == 3.0
     assert settings["broker_transport_options"]["health_check_interval"] == 5
 
 

@@ -240,7 +240,8 @@ def test_a_receiver_that_fails_twice_is_told_a_third_time_under_the_same_id(hous
     attempts = house.attempts(job_id)
     assert [attempt.status for attempt in attempts] == [500, 503, 200]
     pauses = [attempt.next_at_ms - attempt.at_ms for attempt in attempts if attempt.next_at_ms]
-    assert pauses == [5_000, 20_000]
+    # the attempt is timed by the server as it is noted, a moment after its pause was reckoned
+    assert pauses == pytest.approx([5_000, 20_000], abs=100)
     assert house.due_in_ms(job_id) is None
 
 
