@@ -161,10 +161,11 @@ def test_events_end_with_their_gateway_and_go_on_at_another(stack: Stack, leavin
 
 def test_a_download_that_has_begun_is_finished(stack: Stack, leaving: Part, repository: Path) -> None:
     pace_file(repository).write_text("0")
-    rows = 120_000  # more than the sockets of both ends hold
+    rows, note = 20_000, "." * 400  # more than the sockets of both ends hold
     with httpx.Client(base_url=leaving.url, timeout=30) as http:
-        text = "x\n" + "\n".join(str(n + 1 / 3) for n in range(rows))
-        job = http.post("/jobs", params={"model": MODEL}, content=text, headers={"Content-Type": "text/csv"})
+        text = "x,note\n" + "".join(f"{n + 1 / 3},{note}\n" for n in range(rows))
+        asked = {"model": MODEL, "keep_columns": "note"}
+        job = http.post("/jobs", params=asked, content=text, headers={"Content-Type": "text/csv"})
         finished(http, job.raise_for_status().headers["location"], limit_s=60)
     pace_file(repository).write_text(f"{PACE_MS:g}")
     # a client that reads slowly, and has no room for what it has not read
