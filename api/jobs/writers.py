@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -122,36 +122,34 @@ def _list_texts(column: pa.Array) -> pa.StringArray:
     return pc.if_else(column.is_valid(), json_texts.texts(column), pa.scalar(None, pa.string()))
 
 
-class ParquetWriter:
+class _OfArrow:
+    """One of Arrow's own writers, and what it has written since it was asked."""
+
+    def __init__(self, opened: Callable[[_Sink], Any]) -> None:  # Any: pyarrow's writers have no common type
+        self._sink = _Sink()
+        self._writer = opened(self._sink)
+
+    def write(self, table: pa.Table) -> bytes:
+        self._writer.write_table(table)
+        return self._sink.take()
+
+    def close(self) -> bytes:
+        self._writer.close()
+        return self._sink.take()
+
+
+class ParquetWriter(_OfArrow):
     """One row group for each table."""
 
     def __init__(self, schema: pa.Schema) -> None:
-        self._sink = _Sink()
-        self._writer = pa.parquet.ParquetWriter(self._sink, schema, compression="zstd")
-
-    def write(self, table: pa.Table) -> bytes:
-        self._writer.write_table(table)
-        return self._sink.take()
-
-    def close(self) -> bytes:
-        self._writer.close()
-        return self._sink.take()
+        super().__init__(lambda sink: pa.parquet.ParquetWriter(sink, schema, compression="zstd"))
 
 
-class ArrowWriter:
+class ArrowWriter(_OfArrow):
     """An Arrow IPC stream."""
 
     def __init__(self, schema: pa.Schema) -> None:
-        self._sink = _Sink()
-        self._writer = pa.ipc.new_stream(self._sink, schema)
-
-    def write(self, table: pa.Table) -> bytes:
-        self._writer.write_table(table)
-        return self._sink.take()
-
-    def close(self) -> bytes:
-        self._writer.close()
-        return self._sink.take()
+        super().__init__(lambda sink: pa.ipc.new_stream(sink, schema))
 
 
 class NdjsonWriter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import io
+from abc import abstractmethod
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -68,16 +69,17 @@ class Meter(io.RawIOBase):
         return self._digest.hexdigest()
 
 
-class Transcoder(io.RawIOBase):
-    """A text file in any charset, as UTF-8. Reads raise InvalidInput where a byte does not belong."""
+class Piecewise(io.RawIOBase):
+    """A file that is read from pieces of any length."""
 
-    def __init__(self, source: ByteSource, charset: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._source = source
-        self._charset = charset
-        self._decoder = codecs.getincrementaldecoder(charset)("strict")
         self._ready = b""
         self._ended = False
+
+    @abstractmethod
+    def _next(self) -> bytes:
+        """The next piece; sets `_ended` with the last."""
 
     def readable(self) -> bool:
         return True
@@ -88,6 +90,16 @@ class Transcoder(io.RawIOBase):
         stop = len(self._ready) if size < 0 else size
         data, self._ready = self._ready[:stop], self._ready[stop:]
         return data
+
+
+class Transcoder(Piecewise):
+    """A text file in any charset, as UTF-8. Reads raise InvalidInput where a byte does not belong."""
+
+    def __init__(self, source: ByteSource, charset: str) -> None:
+        super().__init__()
+        self._source = source
+        self._charset = charset
+        self._decoder = codecs.getincrementaldecoder(charset)("strict")
 
     def _next(self) -> bytes:
         data = self._source.read(_BLOCK_BYTES)

@@ -5,13 +5,12 @@ The layout is that of Arrow's format/Message.fbs, in FlatBuffers' wire format.
 
 from __future__ import annotations
 
-import io
 import struct
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from api.uploads.decoding import ByteSource
+from api.uploads.decoding import ByteSource, Piecewise
 from shared.errors import InvalidInput
 
 MOST_UNPACKED_BYTES = 256 * 2**20
@@ -20,24 +19,12 @@ _HEADER, _DATA, _BUFFERS, _COMPRESSION = 2, 1, 2, 3
 """Places of the fields that are looked at: of Message, DictionaryBatch and RecordBatch."""
 
 
-class CheckedMessages(io.RawIOBase):
+class CheckedMessages(Piecewise):
     """An IPC stream, message by message. Reads raise InvalidInput where one would unpack too large."""
 
     def __init__(self, source: ByteSource) -> None:
         super().__init__()
         self._source = pa.PythonFile(source, mode="r")
-        self._ready = b""
-        self._ended = False
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        while not self._ended and (size < 0 or len(self._ready) < size):
-            self._ready += self._next()
-        stop = len(self._ready) if size < 0 else size
-        data, self._ready = self._ready[:stop], self._ready[stop:]
-        return data
 
     def _next(self) -> bytes:
         try:
