@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,6 +13,13 @@ from api.uploads.pipe import Pipe
 from shared.errors import Overloaded
 
 _RETRY_AFTER_S = 5.0
+_NICE = 10
+
+
+def _yield_to_requests() -> None:
+    """Let the system prefer the event loop to this thread. On Linux alone is a thread's priority its own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class UploadThreads:
@@ -18,7 +28,7 @@ class UploadThreads:
     def __init__(self, most: int) -> None:
         self._most = most
         self._pipes: set[Pipe] = set()
-        self.pool = ThreadPoolExecutor(most, thread_name_prefix="upload")
+        self.pool = ThreadPoolExecutor(most, thread_name_prefix="upload", initializer=_yield_to_requests)
 
     @contextmanager
     def one(self, pipe: Pipe) -> Iterator[None]:
