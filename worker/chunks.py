@@ -43,7 +43,7 @@ LOOK_EVERY_S = 0.5
 """How soon a chunk learns that its job was canceled or paused."""
 
 
-@dataclass
+@dataclass(eq=False)
 class ChunkWork:
     """One chunk on its way through the engine. The engine advances it; its thread waits for `ended`."""
 

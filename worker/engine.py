@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from shared.errors import PredictionFailed
@@ -75,6 +76,7 @@ class Engine(threading.Thread):
         self._watchdog = watchdog
         self._on_crash = on_crash
         self._stopping = threading.Event()
+        self._takes_no_chunks = threading.Event()
         self._work: deque[ChunkWork] = deque()
         self._lap = Lap()
         self.current = ""
@@ -84,7 +86,7 @@ class Engine(threading.Thread):
     def submit(self, work: ChunkWork) -> None:
         """Have a chunk run, slice by slice; `work.ended` is set when it is over."""
         self._work.append(work)
-        if self._stopping.is_set():
+        if self._takes_no_chunks.is_set():
             self._abandon_chunks()
         self._lane.wake()
 
@@ -97,14 +99,13 @@ class Engine(threading.Thread):
         try:
             while not self._stopping.is_set():
                 self._turn()
+            self._abandon_chunks()
             while self._intake.waiting:
                 self._run_online(read_on=False)
         except BaseException as error:
-            self._stopping.set()
             self._abandon_chunks()
             self._on_crash(error)
         finally:
-            self._abandon_chunks()
             self._watchdog.disarm()
             self._lane.close()
 
@@ -172,11 +173,16 @@ class Engine(threading.Thread):
             work.ended.set()
 
     def _abandon_chunks(self) -> None:
-        """End what is left of the offline lane here; its threads hand the chunks back."""
+        """End what is left of the offline lane here; its threads hand the chunks back.
+
+        The engine's thread begins: until then a slice of one of them may be running.
+        """
+        self._takes_no_chunks.set()
         while self._work:
-            work = self._work.popleft()
-            work.stop()
-            work.ended.set()
+            with suppress(IndexError):  # `submit` may empty it at the same time
+                work = self._work.popleft()
+                work.stop()
+                work.ended.set()
 
 
 def _served(predictor: Predictor) -> Served:

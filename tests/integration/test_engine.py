@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
+import numpy as np
 import pytest
 import redis
 
@@ -26,7 +27,9 @@ from tests.support.engines import (
 )
 from tests.support.polling import eventually
 from tests.support.servers import Server
+from worker.chunks import ChunkWork
 from worker.health import SickPredictorError
+from worker.invalid_rows import InvalidRows
 
 pytestmark = pytest.mark.integration
 
@@ -287,6 +290,38 @@ def test_stopping_answers_what_is_in_hand(server: Server, caller: Caller) -> Non
         stopping.stop()
         model.gate.set()
         assert caller.values(held) == [2.0]
+
+
+def test_a_chunk_that_comes_while_the_engine_stops_leaves_the_one_that_runs_to_it(server: Server) -> None:
+    model, crashes = Doubling(), Crashes()
+    model.gate.clear()
+    double = predictor(model)
+    running, late = (
+        ChunkWork(double, name, {"x": np.arange(100.0)}, InvalidRows(0)) for name in ("j/0", "j/1")
+    )
+    with engine(server.url, double, crashes=crashes) as stopping:
+        stopping.submit(running)
+        assert model.running.wait(10)
+        stopping.stop()
+        stopping.submit(late)
+        assert not running.ended.is_set()  # its thread would hand it back in the midst of a slice
+        model.gate.set()
+        assert running.ended.wait(10)
+        assert late.ended.wait(10)
+    assert crashes.errors == []
+    assert 0 < running.position < running.rows
+    assert late.position == 0
+
+
+def test_a_chunk_that_comes_after_the_end_is_handed_back(server: Server) -> None:
+    double = predictor(Doubling())
+    with engine(server.url, double) as ended:
+        pass
+    work = ChunkWork(double, "j/0", {"x": np.arange(3.0)}, InvalidRows(0))
+    ended.submit(work)
+    assert work.ended.is_set()
+    assert work.over
+    assert not work.complete
 
 
 class _Noting(Doubling):
