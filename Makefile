@@ -12,7 +12,7 @@ export TORCH
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-faults test-large lint fmt types models bench bench-full chaos chaos-long fuzz containers-test constraints clean
+.PHONY: help setup up test test-tools test-faults test-large lint fmt types models bench bench-full chaos chaos-long fuzz containers-test constraints clean
 
 help:  ## what can be made here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ test: models  ## run the tests, two files at a time, with coverage
 
 test-large: models  ## run the tests of large jobs, minutes each: ROWS=1000000 JOB_ROWS=5000000
 	$(BIN)/python -m pytest -m large tests/large --rows $(ROWS) --job-rows $(JOB_ROWS)
+
+test-tools: models  ## the tests with programs that others make: Prometheus, a browser, Flower
+	$(BIN)/python -m pytest -m tools --timeout 300
 
 test-faults: models  ## the tests that kill, hang, flood and starve parts of a running Takt
 	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadfile --timeout 300 $(FAULTS)
