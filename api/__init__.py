@@ -5,6 +5,7 @@ envelope     request ids, and errors as answers       validation   JSON → rows
 online       the online lane: one writer, one reader  pending      who waits for which answer
 fleet        what the live workers hold               admission    whether a request may enter
 jobs         /jobs, through the ledger                doorbell     rings Celery, from a thread of its own
+door         who may enter, and what a refusal costs  protocol     connections: their limits, and refusals
 openapi      each model's own schema and examples     errors       code → status, the only such table
 """
 

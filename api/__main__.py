@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.main import create_app
-from api.protocol import patient_protocol
+from api.protocol import protocol_of
 from api.serving import Server
 from shared.errors import OperatorError
 from shared.logs import configure_logging
@@ -40,7 +40,7 @@ def _config(app: FastAPI, chosen: Settings) -> uvicorn.Config:
         host=chosen.host,
         port=chosen.port,
         loop="uvloop",
-        http=patient_protocol(chosen.head_limit_s, chosen.max_connections),
+        http=protocol_of(app.state.gateway),
         ws="none",
         lifespan="on",
         log_config=None,

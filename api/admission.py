@@ -55,6 +55,10 @@ class Line:
         self._ends_s[key] = min(turn_s + takes_s, now_s + MOST_RETRY_S)
         return min(MOST_RETRY_S, max(LEAST_RETRY_S, turn_s - now_s))
 
+    def lasts(self, now_s: float) -> bool:
+        """Whether anybody still stands in it."""
+        return any(ends_s > now_s for ends_s in self._ends_s.values())
+
 
 def admit(traffic: Traffic, key: ModelKey, rows: int, wait_s: float, *, line: Line, now_s: float) -> None:
     """Return where the request may enter. `now_s` is monotonic.

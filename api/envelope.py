@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import Iterable
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +20,7 @@ from api.link import stopping
 
 log = structlog.get_logger()
 
-HEADER = b"x-request-id"
+REQUEST_ID = b"x-request-id"
 CLOSE = (b"connection", b"close")
 _SANE = re.compile(rb"[\x21-\x7e]{1,128}")
 
@@ -41,7 +42,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id = request_id_in(scope["headers"])
         scope["takt.request_id"] = request_id.decode()
         started = False
 
@@ -50,7 +51,7 @@ class Envelope:
             if message["type"] == "http.response.start":
                 started = True
                 closing = (CLOSE,) if self._gateway.draining else ()
-                message["headers"] = [*message.get("headers", ()), (HEADER, request_id), *closing]
+                message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request_id), *closing]
             await send(message)
 
         try:
@@ -63,19 +64,24 @@ class Envelope:
             await respond(send_with_id, status, headers, body)
 
 
-def _request_id(scope: Scope) -> bytes:
-    for name, value in scope["headers"]:
-        if name == HEADER:
-            return value if _SANE.fullmatch(value) else _new_id()
-    return _new_id()
+def request_id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The client's id where it is sane, a new one otherwise."""
+    for name, value in headers:
+        if name == REQUEST_ID:
+            return value if _SANE.fullmatch(value) else new_request_id()
+    return new_request_id()
 
 
-def _new_id() -> bytes:
+def new_request_id() -> bytes:
     return os.urandom(16).hex().encode()  # as random as a UUID, and made in a fifth of the time
+
+
+def whole_json(body: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers of a JSON body that is sent as a whole."""
+    return [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
 
 
 async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     """Send a whole JSON answer."""
-    shape = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": shape + headers})
+    await send({"type": "http.response.start", "status": status, "headers": whole_json(body) + headers})
     await send({"type": "http.response.body", "body": body})

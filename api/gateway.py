@@ -9,8 +9,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from api.admission import Line
 from api.catalog import Catalog, Servable
+from api.door import Door
 from api.doorbell import Doorbell
 from api.fleet import FleetWatch
 from api.link import Link
@@ -44,7 +44,7 @@ class Gateway:
         self.catalog = Catalog(open_repository(settings.models_dir), settings.default_model)
         self.lane = OnlineLane(self.client, settings.gateway_name, self.link)
         self.watch = FleetWatch(self.client, self.lane.pending.entries_of)
-        self.line = Line()
+        self.door = Door(settings, self.catalog, self.link, self.watch, self.lane.pending)
         self.payloads = open_payloads(settings)
         self.uploads = UploadThreads(settings.max_uploads)
         self._doorbell = Doorbell(settings)
@@ -86,10 +86,6 @@ class Gateway:
         """The grace is nearly over: who still waits is told to ask again, uploads are broken off."""
         self.lane.give_up()
         self.uploads.break_off()
-
-    def wait_s(self, asked_s: float | None) -> float:
-        """How long a request waits that asked for so much."""
-        return min(self.settings.default_wait_s if asked_s is None else asked_s, self.settings.max_wait_s)
 
     def chunk_rows(self, servable: Servable) -> int:
         """How many rows a chunk of a job takes at most, by what the workers have measured."""

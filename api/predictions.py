@@ -9,16 +9,12 @@ These paths are answered before any framework routing; everything else passes on
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from functools import partial
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.admission import admit
 from api.bodies import read_json
-from api.catalog import Servable
 from api.deferral import defer
 from api.disconnects import has_left
 from api.envelope import request_id_of, respond
@@ -26,34 +22,8 @@ from api.gateway import Gateway
 from api.pending import ClientLeftError
 from api.preferences import preferred_wait_s, prefers_async
 from api.stages import StageClock
-from api.traffic import traffic_of
+from api.targets import Target, target_of
 from shared.columns import encode_values
-from shared.errors import DeadlineExceeded
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a path asks for; None: the default."""
-
-    model: str | None
-    version: str | None
-    batch: bool
-
-
-def target_of(path: str) -> Target | None:
-    """What a prediction's path names, or None where it is another path."""
-    match path.split("/"):
-        case ["", "predict", *rest]:
-            model, version = None, None
-        case ["", "models", model, "predict", *rest]:
-            version = None
-        case ["", "models", model, "versions", version, "predict", *rest]:
-            pass
-        case _:
-            return None
-    if rest not in ([], ["batch"]):
-        return None
-    return Target(model, version, batch=bool(rest))
 
 
 class Predictions:
@@ -83,11 +53,11 @@ class Predictions:
             headers, receive, gateway.settings.max_body_bytes, idle_s=gateway.settings.upload_idle_s
         )
         asked_s = preferred_wait_s(headers.get(b"prefer"))
-        wait_s = gateway.wait_s(asked_s)
+        wait_s = gateway.door.wait_s(asked_s)
 
         later = prefers_async(headers.get(b"prefer"))
         if not target.batch and not later:  # one row: an overload need not read what it refuses
-            self._admit(servable, 1, wait_s)
+            gateway.door.admit(servable, 1, wait_s)
 
         clock = StageClock()
         validator = servable.validator
@@ -102,7 +72,7 @@ class Predictions:
         clock.mark("encode")
 
         if target.batch:
-            self._admit(servable, rows, wait_s)
+            gateway.door.admit(servable, rows, wait_s)
         answered = await gateway.lane.submit(
             servable.key,
             servable.spec,
@@ -124,18 +94,3 @@ class Predictions:
         if asked_s is not None:
             about.append((b"preference-applied", b"wait=%d" % wait_s))
         await respond(send, 200, about, content)
-
-    def _admit(self, servable: Servable, rows: int, wait_s: float) -> None:
-        """Raises QueueUnavailable, ModelNotLoaded, Overloaded, or DeadlineExceeded for a wait of nothing."""
-        gateway = self._gateway
-        gateway.link.require_open()
-        if wait_s <= 0:
-            raise DeadlineExceeded("The client does not wait.")
-        traffic = traffic_of(
-            servable.key,
-            servable.spec,
-            gateway.watch.fleet,
-            gateway.lane.pending,
-            gateway.settings.max_inflight_rows,
-        )
-        admit(traffic, servable.key, rows, wait_s, line=gateway.line, now_s=time.monotonic())

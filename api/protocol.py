@@ -1,8 +1,10 @@
-"""What uvicorn leaves open: how long a client may take to say what it wants, and how many may be connected.
+"""What uvicorn leaves open: how long a client may take to say what it wants, how many may be connected, and
+what a refusal costs.
 
 uvicorn limits neither; its keep-alive timer ends with the first byte of a request. A client that sends its
 head a byte at a time, or nothing at all, is answered 408 here and let go; bodies have limits where they are
-read. One who finds all connections taken is answered 503.
+read. One who finds all connections taken is answered 503. Under overload most requests are refused: those
+are answered here too, and cost no task (`api/door.py`).
 """
 
 from __future__ import annotations
@@ -10,30 +12,65 @@ from __future__ import annotations
 import asyncio
 import resource
 from asyncio import TimerHandle
-from uuid import uuid4
+from typing import cast
 
-import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from api.envelope import CLOSE, REQUEST_ID, new_request_id, request_id_in, whole_json
 from api.errors import answer_of
+from api.gateway import Gateway
 from shared.errors import Overloaded, RequestTimeout, TaktError
-
-log = structlog.get_logger()
 
 RESERVED_FILES = 256
 """Of the process's open files, for everything that is not a client."""
 _RETRY_AFTER_S = 5.0
 
 
-class PatientProtocol(HttpToolsProtocol):
-    """One connection. `head_limit_s` and `most_connections` are set by `patient_protocol`."""
+class WholeAnswers:
+    """A connection's transport for answers: a head of which the length is known leaves with its body.
 
+    uvicorn writes them one after the other: two system calls, two packets, and a client woken twice.
+    """
+
+    __slots__ = ("_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(b"HTTP/1.1 ") and b"\r\ncontent-length: " in data:
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """The answer is over; to a HEAD request it had no body."""
+        if self._head:
+            self.write(b"")
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """One connection. What it knows of its gateway is set by `protocol_of`."""
+
+    gateway: Gateway
     head_limit_s: float
     most_connections: int
     _head_timer: TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self._answers = WholeAnswers(transport)
         if len(self.connections) > self.most_connections:
             self._refuse(Overloaded("Too many connections.", retry_after_s=_RETRY_AFTER_S))
         else:
@@ -52,6 +89,21 @@ class PatientProtocol(HttpToolsProtocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        refusal = self.gateway.door.refusal(cycle.scope) if self.gateway.door.refusing else None
+        if refusal is None:
+            cycle.transport = cast(asyncio.Transport, self._answers)  # it has what a cycle uses of one
+            super()._start_asgi_task(cycle, app)
+            return
+        keep_alive = cycle.keep_alive and not self.gateway.draining
+        cycle.response_complete = True  # what comes of its body is passed over
+        self._answer(refusal, request_id_in(cycle.scope["headers"]), keep_alive=keep_alive)
+        self.on_response_complete()
+
+    def on_response_complete(self) -> None:
+        self._answers.flush()
+        super().on_response_complete()
+
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_limit_s, self._head_is_late)
 
@@ -65,26 +117,29 @@ class PatientProtocol(HttpToolsProtocol):
         self._refuse(RequestTimeout(f"The request's head did not come within {self.head_limit_s:g} s."))
 
     def _refuse(self, error: TaktError) -> None:
-        if self.transport.is_closing():
-            return
-        request_id = uuid4().hex
-        status, headers, body = answer_of(error, request_id)
-        lines = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"x-request-id", request_id.encode()),
-            *headers,
-        ]
-        head = b"".join(b"%s: %s\r\n" % line for line in lines)
+        if not self.transport.is_closing():
+            self._answer(error, new_request_id(), keep_alive=False)
+
+    def _answer(self, error: TaktError, request_id: bytes, *, keep_alive: bool) -> None:
+        """A whole answer, past uvicorn's own."""
+        status, headers, body = answer_of(error, request_id.decode())
+        lines = [*whole_json(body), *headers, (REQUEST_ID, request_id)]
+        if not keep_alive and CLOSE not in lines:
+            lines.append(CLOSE)
+        head = b"".join([b"%s: %s\r\n" % line for line in lines])
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
-        self.transport.close()
+        if not keep_alive:
+            self.transport.close()
 
 
-def patient_protocol(head_limit_s: float, most_connections: int | None) -> type[PatientProtocol]:
-    """The protocol with these limits; no number of connections: as many as the process may open files."""
-    most = most_connections if most_connections is not None else _open_files() - RESERVED_FILES
-    limits = {"head_limit_s": head_limit_s, "most_connections": most}
-    return type("LimitedProtocol", (PatientProtocol,), limits)
+def protocol_of(gateway: Gateway) -> type[PatientProtocol]:
+    """The protocol of a gateway, with the limits of its settings; no number of connections: as many as the
+    process may open files."""
+    most = gateway.settings.max_connections
+    if most is None:
+        most = _open_files() - RESERVED_FILES
+    limits = {"head_limit_s": gateway.settings.head_limit_s, "most_connections": most}
+    return type("GatewayProtocol", (PatientProtocol,), {"gateway": gateway} | limits)
 
 
 def _open_files() -> int:

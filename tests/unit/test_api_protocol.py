@@ -1,4 +1,5 @@
-"""A connection has limits: how long a head may take, and how many may be there. Real sockets, a small app."""
+"""A connection has limits: how long a head may take, how many may be there, and what a refusal costs. Real
+sockets, a small app."""
 
 from __future__ import annotations
 
@@ -6,13 +7,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import cast
 
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.envelope import respond
-from api.protocol import patient_protocol
-from tests.unit.gateway_fakes import until
+from api.envelope import Envelope, respond
+from api.gateway import Gateway
+from api.predictions import Predictions
+from api.protocol import WholeAnswers, protocol_of
+from shared.settings import Settings
+from tests.unit.gateway_fakes import IRIS, IRIS_ROW, MODELS, FakeRedis, FakeWorker, running_gateway, until
 
 HEAD_LIMIT_S = 0.2
 GET = b"GET / HTTP/1.1\r\nHost: takt\r\n\r\n"
@@ -25,8 +31,22 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 @asynccontextmanager
 async def serving(most_connections: int | None = None) -> AsyncIterator[int]:
     """→ the port of a server with these limits."""
-    protocol = patient_protocol(HEAD_LIMIT_S, most_connections)
-    config = uvicorn.Config(hello, port=0, http=protocol, lifespan="off", log_config=None)
+    limits = Settings(models_dir=MODELS, head_limit_s=HEAD_LIMIT_S, max_connections=most_connections)
+    async with serving_for(Gateway(limits, FakeRedis())) as port:
+        yield port
+
+
+@asynccontextmanager
+async def serving_for(gateway: Gateway) -> AsyncIterator[int]:
+    """→ the port of a server of this gateway's predictions; whatever else it is asked, it says hello."""
+    app = Envelope(Predictions(hello, gateway), gateway)
+    async with serving_app(app, gateway) as port:
+        yield port
+
+
+@asynccontextmanager
+async def serving_app(app: ASGIApp, gateway: Gateway) -> AsyncIterator[int]:
+    config = uvicorn.Config(app, port=0, http=protocol_of(gateway), lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     await until(lambda: server.started)
@@ -79,3 +99,112 @@ async def test_one_connection_too_many_is_503_and_the_others_are_served() -> Non
         assert await answered(reader) == (200, {})
         refusing.close()
         writer.close()
+
+
+def prediction(wait_s: int = 1, headers: dict[str, str] | None = None) -> tuple[bytes, bytes]:
+    """→ the head and the body of a request."""
+    body = json.dumps(IRIS_ROW).encode()
+    lines = {"Host": "takt", "Prefer": f"wait={wait_s}", "Content-Length": str(len(body))} | (headers or {})
+    head = "POST /predict HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"{head}\r\n".encode(), body
+
+
+@asynccontextmanager
+async def refusing(folder: Path) -> AsyncIterator[tuple[Gateway, int]]:
+    """A gateway of which one client was just refused, since another's row takes a second. → and its port"""
+    client = FakeRedis()
+    async with running_gateway(client, folder) as (gateway, _), serving_for(gateway) as port:
+        await FakeWorker(client, IRIS).beat(rows_per_s=1.0)
+        await gateway.watch.renew()
+        await until(lambda: gateway.link.up)
+        _, waiting = await asyncio.open_connection("127.0.0.1", port)
+        waiting.writelines(prediction(wait_s=30))
+        await until(lambda: gateway.lane.pending.rows)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.writelines(prediction())
+        assert (await answered(reader))[1]["error"] == "overloaded"
+        assert gateway.door.refusing
+        yield gateway, port
+        waiting.close()
+        writer.close()
+
+
+async def test_while_others_are_refused_a_prediction_is_refused_by_its_head_alone(tmp_path: Path) -> None:
+    async with refusing(tmp_path) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head, body = prediction(headers={"X-Request-ID": "mine", "Expect": "100-continue"})
+        writer.write(head)
+        said = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 3)).lower()
+        assert said.startswith(b"http/1.1 503 ")
+        assert b"\r\nretry-after: " in said
+        assert b"\r\nx-request-id: mine\r\n" in said
+        said_body = json.loads(await reader.readuntil(b"}"))
+        assert (said_body["error"], said_body["request_id"]) == ("overloaded", "mine")
+        writer.writelines([body, GET])  # the connection goes on
+        assert await asyncio.wait_for(answered(reader), 3) == (200, {})
+        writer.writelines([*prediction(), GET])  # also where the next request is there already
+        assert (await asyncio.wait_for(answered(reader), 3))[0] == 503
+        assert await asyncio.wait_for(answered(reader), 3) == (200, {})
+        writer.close()
+
+
+async def test_a_refused_client_that_closes_is_let_go(tmp_path: Path) -> None:
+    async with refusing(tmp_path) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.writelines(prediction(headers={"Connection": "close"}))
+        assert (await asyncio.wait_for(answered(reader), 3))[0] == 503
+        assert await asyncio.wait_for(reader.read(), 3) == b""
+        writer.close()
+
+
+async def test_whoever_waits_long_enough_or_asks_for_something_else_is_read_on(tmp_path: Path) -> None:
+    async with refusing(tmp_path) as (gateway, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        assert await asyncio.wait_for(answered(reader), 3) == (200, {})
+        rows = gateway.lane.pending.rows
+        writer.writelines(prediction(wait_s=30))
+        await until(lambda: gateway.lane.pending.rows == rows + 1)
+        writer.close()
+
+
+async def test_an_answer_of_known_length_comes_whole_and_a_stream_begins_with_its_head() -> None:
+    goes_on = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/whole":
+            await respond(send, 200, [], b"{}")
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await goes_on.wait()
+        await send({"type": "http.response.body", "body": b"late"})
+
+    async with serving_app(app, Gateway(Settings(models_dir=MODELS), FakeRedis())) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /whole HTTP/1.1\r\nHost: takt\r\n\r\n")
+        assert await answered(reader) == (200, {})
+        writer.write(b"HEAD /whole HTTP/1.1\r\nHost: takt\r\n\r\n")
+        assert b"content-length: 2\r\n\r\n" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 3)
+        writer.write(b"GET /stream HTTP/1.1\r\nHost: takt\r\n\r\n")
+        assert b"chunked" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 3)
+        goes_on.set()
+        assert await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 3) == b"4\r\nlate\r\n0\r\n\r\n"
+        writer.close()
+
+
+def test_a_head_is_kept_until_its_body_and_both_are_written_at_once() -> None:
+    class Writes:
+        def __init__(self) -> None:
+            self.seen: list[bytes] = []
+
+        def write(self, data: bytes) -> None:
+            self.seen.append(data)
+
+    transport = Writes()
+    answers = WholeAnswers(cast(asyncio.Transport, transport))
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
+    answers.write(head)
+    assert transport.seen == []
+    answers.write(b"{}")
+    answers.flush()
+    assert transport.seen == [head + b"{}"]

@@ -1,0 +1,81 @@
+"""The door of the online lane: who may enter, and how the others are sent away.
+
+A gateway that is offered many times what its models can do spends most of its time on refusals. While some
+are being refused, single predictions are therefore looked at as soon as their head is read (`refusal`):
+before they cost a task, a body or a parse. Whom that lets pass is asked again when his body is there.
+"""
+
+from __future__ import annotations
+
+import time
+
+from uvicorn._types import HTTPScope
+
+from api.admission import Line, admit
+from api.catalog import Catalog, Servable
+from api.fleet import FleetWatch
+from api.link import Link
+from api.pending import Pending
+from api.preferences import preferred_wait_s, prefers_async
+from api.targets import target_of
+from api.traffic import traffic_of
+from shared.errors import DeadlineExceeded, Overloaded, TaktError
+from shared.settings import Settings
+
+
+class Door:
+    """One gateway's. It knows how long a client may wait, and keeps the line of those that were refused."""
+
+    def __init__(
+        self, settings: Settings, catalog: Catalog, link: Link, watch: FleetWatch, pending: Pending
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._link = link
+        self._watch = watch
+        self._pending = pending
+        self._line = Line()
+
+    def wait_s(self, asked_s: float | None) -> float:
+        """How long a request waits that asked for so much."""
+        settings = self._settings
+        return min(settings.default_wait_s if asked_s is None else asked_s, settings.max_wait_s)
+
+    def admit(self, servable: Servable, rows: int, wait_s: float) -> None:
+        """Return where the request may enter now.
+
+        Raises QueueUnavailable, ModelNotLoaded, Overloaded, or DeadlineExceeded for a wait of nothing.
+        """
+        self._link.require_open()
+        if wait_s <= 0:
+            raise DeadlineExceeded("The client does not wait.")
+        traffic = traffic_of(
+            servable.key,
+            servable.spec,
+            self._watch.fleet,
+            self._pending,
+            self._settings.max_inflight_rows,
+        )
+        admit(traffic, servable.key, rows, wait_s, line=self._line, now_s=time.monotonic())
+
+    def refusal(self, scope: HTTPScope) -> Overloaded | None:
+        """Why a request is refused of which only the head is known; None where it is to be read on."""
+        target = target_of(scope["path"])
+        if target is None or target.batch or scope["method"] != "POST":
+            return None
+        prefer = dict(scope["headers"]).get(b"prefer")
+        if prefers_async(prefer):
+            return None
+        try:
+            servable = self._catalog.find(target.model, target.version)
+            self.admit(servable, 1, self.wait_s(preferred_wait_s(prefer)))
+        except Overloaded as error:
+            return error
+        except TaktError:
+            return None  # said once the request has been read
+        return None
+
+    @property
+    def refusing(self) -> bool:
+        """Whether somebody who was refused has not had his turn yet."""
+        return self._line.lasts(time.monotonic())
