@@ -6,9 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import http.client
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -17,16 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import keeping, loads, rivals
-from bench.calls import NoAnswer, WrongAnswer
+from bench.commands import ended, say
 from bench.environments import enter, versions
 from bench.machine import this_machine
 from bench.plan import Plan
 from bench.report import report
 from bench.results import Results
 from bench.running import run
-from bench.servers import DidNotStart
 from bench.subjects import subject
-from shared.errors import TaktError
 
 DEFAULT_RIVALS = "guide,celery_tasks,litserve,bentoml,mosec,takt"
 
@@ -35,20 +30,14 @@ def main(words: Sequence[str]) -> int:
     if words[:1] == ["report"]:
         return keeping.main(words[1:])
     given = _parser().parse_args(words)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        results = _measure(given, f"python -m bench {' '.join(words)}".strip())
-    except KeyboardInterrupt:
-        print("bench: interrupted; everything it started has ended", file=sys.stderr)
-        return 130
-    except (ValueError, TaktError, DidNotStart, NoAnswer, WrongAnswer) as error:
-        return _failed(str(error))
-    except (OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
-        return _failed(f"{error!r}\n{getattr(error, 'output', None) or ''}")
+    command = f"python -m bench {' '.join(words)}".strip()
+    return ended("bench", lambda: _report(given, command))
+
+
+def _report(given: argparse.Namespace, command: str) -> None:
+    results = _measure(given, command)
     print(f"\n{report(results)}")
-    _say(f"results: {keeping.keep(results, given.json)}")
-    return 0
+    say(f"results: {keeping.keep(results, given.json)}")
 
 
 def _measure(given: argparse.Namespace, command: str) -> Results:
@@ -57,11 +46,11 @@ def _measure(given: argparse.Namespace, command: str) -> Results:
     chosen = [rivals.rival(name) for name in wanted.rivals]
     subjects = [subject(name) for name in wanted.models]
     load = loads.choose(given.load)
-    entrants, skipped = enter(chosen, _say)
+    entrants, skipped = enter(chosen, say)
     plan = replace(wanted, rivals=tuple(one.rival.name for one in entrants))
     machine, began_at, begun_s = this_machine(versions(entrants)), datetime.now(UTC), time.monotonic()
-    _say(f"about {plan.estimate_s() / 60:.1f} minutes; load: {load.about}")
-    seen = [run(plan, entrants, one, load, _say) for one in subjects]
+    say(f"about {plan.estimate_s() / 60:.1f} minutes; load: {load.about}")
+    seen = [run(plan, entrants, one, load, say) for one in subjects]
     return Results(
         command=command,
         began_at=began_at.isoformat(timespec="seconds"),
@@ -133,16 +122,6 @@ def _plan(given: argparse.Namespace) -> Plan:
     if min(*plan.connections, plan.rounds) < 1 or min(plan.seconds, *plan.rates, 1) <= 0:
         raise ValueError("--connections, --rates, --rounds and --seconds must be greater than 0")
     return plan
-
-
-def _say(line: str) -> None:
-    """Progress, which is not the report."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def _failed(reason: str) -> int:
-    print(f"bench: {reason}", file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

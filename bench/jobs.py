@@ -17,11 +17,12 @@ from dataclasses import dataclass
 
 from bench.answers import is_right, read_answer
 from bench.calls import NoAnswer, WrongAnswer
+from bench.commands import ended
 from bench.machine import this_machine
 from bench.report import machine_in_words
 from bench.rivals import takt
 from bench.samples import percentile
-from bench.servers import DidNotStart, Server
+from bench.servers import Server
 from bench.spreads import Spread, short, spread
 from bench.standing import alone
 from bench.subjects import subject
@@ -47,16 +48,15 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--connections", type=int, default=16, help="that they come from (16)")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args(words)
+    return ended("bench.jobs", lambda: _measure(given))
+
+
+def _measure(given: argparse.Namespace) -> None:
     for line in machine_in_words(this_machine()):
         print(line)
-    try:
-        with alone(takt.RIVAL, subject("iris")) as server:
-            outcomes = [_round(server, given.jobs, given.connections) for _ in range(given.rounds)]
-    except (DidNotStart, NoAnswer, WrongAnswer, OSError, http.client.HTTPException) as error:
-        print(f"bench.jobs: {error!r}", file=sys.stderr)
-        return 1
+    with alone(takt.RIVAL, subject("iris")) as server:
+        outcomes = [_round(server, given.jobs, given.connections) for _ in range(given.rounds)]
     print(f"\n{_table(outcomes, given.connections)}")
-    return 0
 
 
 def _table(outcomes: Sequence[Outcome], connections: int) -> str:

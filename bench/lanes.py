@@ -7,20 +7,18 @@ Offline: how much of the engine's time a job has, beside five times the online l
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import httpx
-import redis
 
 from bench.arrivals import Offer
+from bench.commands import ended
 from bench.machine import this_machine
 from bench.outcomes import Outcome, outcome_of
 from bench.paced import MODEL, PacedStack, offered, serving_paced
-from bench.servers import DidNotStart
 from bench.spreads import short
 from bench.tables import table
 from stack.heartbeats import connect, live_workers
@@ -35,13 +33,7 @@ _SETTLE_S = 5.0
 
 def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
-    try:
-        with serving_paced(given.row_ms) as stack:
-            _report(stack, given)
-    except (DidNotStart, httpx.HTTPError, redis.RedisError, subprocess.SubprocessError) as error:
-        print(f"bench.lanes: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return ended("bench.lanes", lambda: _measure(given))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cap", type=float, default=200.0, help="rows/s of the model, for shares (200)")
     parser.add_argument("--seconds", type=float, default=15.0, help="of each load (15)")
     return parser
+
+
+def _measure(given: argparse.Namespace) -> None:
+    with serving_paced(given.row_ms) as stack:
+        _report(stack, given)
 
 
 def _report(stack: PacedStack, given: argparse.Namespace) -> None:

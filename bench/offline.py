@@ -7,9 +7,7 @@ interleaved rounds. Rivals are given fewer rows: what is compared is rows a seco
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -18,23 +16,21 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import numpy as np
 
 from bench import keeping, rivals, ways
 from bench.answers import Answer, read_answers
-from bench.calls import NoAnswer, WrongAnswer
+from bench.commands import ended, say
 from bench.drawn import MEDIA_TYPES, draw, requests_of, write_file
 from bench.environments import enter, versions
 from bench.machine import this_machine
 from bench.offline_report import offline_report
 from bench.offline_results import BARE, OfflineResults, Passage, Rate
 from bench.rivals import DESCRIPTION
-from bench.servers import DidNotStart, Server, run_within
+from bench.servers import Server, run_within
 from bench.standing import Field, standing
 from bench.subjects import ROOT, subject
 from bench.watching import peaks, watched
-from shared.errors import TaktError
 
 SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536)
 _ROWS_A_REQUEST = 1000
@@ -46,22 +42,15 @@ Way = Callable[[], Passage]
 
 def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        results = _measure(given, f"python -m bench.offline {' '.join(words)}".strip())
-    except KeyboardInterrupt:
-        print("bench.offline: interrupted; everything it started has ended", file=sys.stderr)
-        return 130
-    except (ValueError, TaktError, DidNotStart, NoAnswer, WrongAnswer, httpx.HTTPError) as error:
-        print(f"bench.offline: {error}", file=sys.stderr)
-        return 1
-    except (OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
-        print(f"bench.offline: {error!r}", file=sys.stderr)
-        return 1
+    return ended(
+        "bench.offline", lambda: _report(given, f"python -m bench.offline {' '.join(words)}".strip())
+    )
+
+
+def _report(given: argparse.Namespace, command: str) -> None:
+    results = _measure(given, command)
     print(f"\n{offline_report(results)}")
-    _say(f"results: {keeping.keep(results, given.json)}")
-    return 0
+    say(f"results: {keeping.keep(results, given.json)}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,9 +70,9 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(given: argparse.Namespace, command: str) -> OfflineResults:
     began_at, begun_s = datetime.now(UTC), time.monotonic()
     wanted = [rivals.rival(name) for name in ("takt", *filter(None, given.rivals.split(",")))]
-    entrants, skipped = enter(wanted, _say)
+    entrants, skipped = enter(wanted, say)
     machine = this_machine(versions(entrants))
-    with standing(entrants, subject(given.model), _say) as field:
+    with standing(entrants, subject(given.model), say) as field:
         load = _prepared(field, given)
         passages = _rounds(_ways(field, load), given.rounds)
         rates = _rates(field, load)
@@ -154,7 +143,7 @@ def _rounds(found: Sequence[Way], rounds: int) -> list[Passage]:
         for way in found if number % 2 == 0 else found[::-1]:
             passage = way()
             passages.append(replace(passage, round=number))
-            _say(f"round {number + 1}/{rounds}, {passage.way:<16} {passage.rows_per_s:>12,.0f} rows/s")
+            say(f"round {number + 1}/{rounds}, {passage.way:<16} {passage.rows_per_s:>12,.0f} rows/s")
     return passages
 
 
@@ -200,10 +189,6 @@ def _rates(field: Field, load: _Load) -> tuple[Rate, ...]:
     ]
     said = run_within([sys.executable, *words], ROOT, field.leash, _SIZES_LIMIT_S)
     return tuple(Rate(size, rows_per_s) for size, rows_per_s in json.loads(said))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

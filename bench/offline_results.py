@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.results import Machine
+from bench.results import Run
 from bench.watching import Look
 
 BARE = "in-process"
@@ -37,17 +37,13 @@ class Rate:
     rows_per_s: float
 
 
-@dataclass(frozen=True)
-class OfflineResults:
-    """One run."""
+@dataclass(frozen=True, kw_only=True)
+class OfflineResults(Run):
+    """Many rows by several ways."""
 
-    command: str
-    began_at: str  # UTC, RFC 3339
-    took_s: float
     model: str
     rounds: int
     ways: tuple[str, ...]  # BARE first: ratios are to it
-    machine: Machine
     passages: tuple[Passage, ...]
     rates: tuple[Rate, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)

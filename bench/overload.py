@@ -7,19 +7,16 @@ the others fare (an open loop); whoever is refused comes back when the refusal s
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
-import redis
-
 from bench.arrivals import Offer
+from bench.commands import ended
 from bench.machine import this_machine
 from bench.outcomes import Outcome, outcome_of
 from bench.paced import MODEL, PacedStack, offered, serving_paced
 from bench.samples import percentile
-from bench.servers import DidNotStart
 from bench.spreads import short
 from bench.tables import table
 from shared.keys import model_key
@@ -33,13 +30,7 @@ _KEY = model_key(MODEL, "1.0.0")
 
 def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
-    try:
-        with serving_paced(1000 / given.cap, given.gateways) as stack:
-            _report(stack, given)
-    except (DidNotStart, ValueError, redis.RedisError, subprocess.SubprocessError) as error:
-        print(f"bench.overload: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return ended("bench.overload", lambda: _measure(given))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,6 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--wait", type=int, default=2, help="how long a client waits, in seconds (2)")
     parser.add_argument("--gateways", type=int, default=1, help="gateways that share the load (1)")
     return parser
+
+
+def _measure(given: argparse.Namespace) -> None:
+    with serving_paced(1000 / given.cap, given.gateways) as stack:
+        _report(stack, given)
 
 
 def _report(stack: PacedStack, given: argparse.Namespace) -> None:

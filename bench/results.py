@@ -51,16 +51,22 @@ class Stages:
     stages_ms: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class Results:
-    """One run."""
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What every run says of itself."""
 
     command: str
     began_at: str  # UTC, RFC 3339
     took_s: float
+    machine: Machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results(Run):
+    """Rivals under loads."""
+
     load: str
     plan: Plan
-    machine: Machine
     rounds: tuple[Round, ...]
     stages: tuple[Stages, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)  # a rival that did not take part → why

@@ -21,10 +21,10 @@ from multiprocessing.synchronize import Event
 import httpx
 import numpy as np
 
-from bench.calls import NoAnswer, WrongAnswer
+from bench.commands import ended
 from bench.rivals import takt
 from bench.samples import percentile
-from bench.servers import DidNotStart, Server
+from bench.servers import Server
 from bench.spreads import ratios, short, spread
 from bench.standing import alone
 from bench.steady import Steady
@@ -48,13 +48,12 @@ def main(words: Sequence[str]) -> int:
     )
     parser.add_argument("--turns", nargs="+", choices=TURNS[1:], default=TURNS[1:], help="besides `alone`")
     given = parser.parse_args(words)
-    try:
-        with alone(takt.RIVAL, subject("iris")) as server:
-            _measure(server, Steady(server, given.rate), given)
-    except (DidNotStart, NoAnswer, WrongAnswer, httpx.HTTPError, OSError) as error:
-        print(f"bench.upload_latency: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return ended("bench.upload_latency", lambda: _run(given))
+
+
+def _run(given: argparse.Namespace) -> None:
+    with alone(takt.RIVAL, subject("iris")) as server:
+        _measure(server, Steady(server, given.rate), given)
 
 
 def _measure(server: Server, load: Steady, given: argparse.Namespace) -> None:

@@ -18,8 +18,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from bench.commands import ended
 from bench.rivals import takt
-from bench.servers import DidNotStart, Server
+from bench.servers import Server
 from bench.standing import alone
 from bench.subjects import subject
 from bench.watching import EVERY_S, Look, watched
@@ -39,13 +40,12 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--format", choices=_BODIES, default="csv", help="of its file (csv)")
     parser.add_argument("--limit-s", type=float, default=3600, help="a job that takes longer is given up")
     given = parser.parse_args(words)
-    try:
-        with alone(takt.RIVAL, subject("iris")) as server:
-            _measure(server, given.format, given.rows, given.limit_s)
-    except (DidNotStart, httpx.HTTPError, TimeoutError) as error:
-        print(f"bench.upload_memory: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return ended("bench.upload_memory", lambda: _run(given))
+
+
+def _run(given: argparse.Namespace) -> None:
+    with alone(takt.RIVAL, subject("iris")) as server:
+        _measure(server, given.format, given.rows, given.limit_s)
 
 
 def _measure(server: Server, form: str, rows: int, limit_s: float) -> None:
