@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import keeping, loads, rivals
 from bench.commands import ended, say
 from bench.environments import enter, versions
-from bench.machine import this_machine
+from bench.machine import Began
 from bench.plan import Plan
-from bench.report import report
 from bench.results import Results
 from bench.running import run
 from bench.subjects import subject
@@ -31,33 +28,23 @@ def main(words: Sequence[str]) -> int:
         return keeping.main(words[1:])
     given = _parser().parse_args(words)
     command = f"python -m bench {' '.join(words)}".strip()
-    return ended("bench", lambda: _report(given, command))
-
-
-def _report(given: argparse.Namespace, command: str) -> None:
-    results = _measure(given, command)
-    print(f"\n{report(results)}")
-    say(f"results: {keeping.keep(results, given.json)}")
+    return ended("bench", lambda: keeping.report_and_keep(_measure(given, command), given.json))
 
 
 def _measure(given: argparse.Namespace, command: str) -> Results:
     """Raises ValueError for options that make no sense, and what `run` raises."""
-    wanted = _plan(given)
+    began, wanted = Began(command), _plan(given)
     chosen = [rivals.rival(name) for name in wanted.rivals]
     subjects = [subject(name) for name in wanted.models]
     load = loads.choose(given.load)
     entrants, skipped = enter(chosen, say)
     plan = replace(wanted, rivals=tuple(one.rival.name for one in entrants))
-    machine, began_at, begun_s = this_machine(versions(entrants)), datetime.now(UTC), time.monotonic()
     say(f"about {plan.estimate_s() / 60:.1f} minutes; load: {load.about}")
     seen = [run(plan, entrants, one, load, say) for one in subjects]
     return Results(
-        command=command,
-        began_at=began_at.isoformat(timespec="seconds"),
-        took_s=time.monotonic() - begun_s,
+        **began.facts(versions(entrants)),
         load=load.about,
         plan=plan,
-        machine=machine,
         rounds=tuple(round_ for rounds, _ in seen for round_ in rounds),
         stages=tuple(stages for _, found in seen for stages in found),
         skipped=skipped,

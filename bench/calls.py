@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean
 
 from bench.answers import Answer, is_right
 from bench.results import Stages
@@ -111,7 +111,7 @@ def batch_rows(server_timing: str) -> int:
 
 
 def stages_of(model: str, rival: str, connections: int, calls: list[Called]) -> Stages | None:
-    """Medians over the calls; None where no call says where its time went."""
+    """Means over the calls; None where no call says where its time went."""
     timed = [call for call in calls if call.server_timing]
     if not timed:
         return None
@@ -121,7 +121,7 @@ def stages_of(model: str, rival: str, connections: int, calls: list[Called]) -> 
         rival=rival,
         connections=connections,
         answers=len(timed),
-        whole_ms=median(call.took_ms for call in timed),
-        batch_rows=median(batch_rows(call.server_timing) for call in timed),
-        stages_ms={name: median(one[name] for one in times if name in one) for name in times[0]},
+        whole_ms=fmean(call.took_ms for call in timed),
+        batch_rows=fmean(batch_rows(call.server_timing) for call in timed),
+        stages_ms={name: fmean(one.get(name, 0.0) for one in times) for name in times[0]},
     )

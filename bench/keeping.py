@@ -8,16 +8,20 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from bench.commands import say
 from bench.offline_report import offline_plots, offline_report
 from bench.offline_results import OfflineResults
 from bench.plots import Plot, svg
 from bench.report import report, report_plots
-from bench.results import Results
+from bench.results import Results, Run
+from bench.stages_report import StageResults, stages_report
 from bench.subjects import ROOT
 
 RESULTS = ROOT / "bench" / "results"
@@ -43,32 +47,52 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def keep(results: Results | OfflineResults, chosen: Path | None) -> Path:
+def report_and_keep(results: Run, chosen: Path | None) -> None:
+    """The report to standard output, and everything to a file."""
+    print(f"\n{_KINDS[results.kind].report(results)}")
+    say(f"results: {keep(results, chosen)}")
+
+
+def keep(results: Run, chosen: Path | None) -> Path:
     """Write a run and its plots. → the JSON file; plots lie beside it, under its name and their own."""
     stamp = results.began_at.replace(":", "").partition("+")[0]
     path = chosen or RESULTS / f"{stamp}-{results.kind}-{platform.node() or 'host'}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
-    for name, plot in plots_of(results).items():
+    for name, plot in _KINDS[results.kind].plots(results).items():
         path.with_name(f"{path.stem}-{name}.svg").write_text(svg(plot))
     return path
 
 
 def reported(kept: bytes) -> str:
     """The report of a run that was kept. Raises ValueError where it is none."""
-    if msgspec.json.decode(kept, type=_Kind).kind == "offline":
-        return offline_report(msgspec.json.decode(kept, type=OfflineResults))
-    return report(msgspec.json.decode(kept, type=Results))
+    name = msgspec.json.decode(kept, type=_Named).kind
+    if name not in _KINDS:
+        raise ValueError(f"there are no runs of kind {name!r}; there are: {', '.join(_KINDS)}")
+    kind = _KINDS[name]
+    return kind.report(msgspec.json.decode(kept, type=kind.record))
 
 
-class _Kind(msgspec.Struct):
-    """Which of the records a file holds."""
+class _Named(msgspec.Struct):
+    """Which of the kinds a file holds."""
 
     kind: str
 
 
-def plots_of(results: Results | OfflineResults) -> dict[str, Plot]:
-    return offline_plots(results) if isinstance(results, OfflineResults) else report_plots(results)
+@dataclass(frozen=True)
+class _Kind:
+    """One kind of run. Any: its own record, which a file names by its kind."""
+
+    record: type[Run]
+    report: Callable[[Any], str]
+    plots: Callable[[Any], dict[str, Plot]] = lambda _: {}
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "online": _Kind(Results, report, report_plots),
+    "offline": _Kind(OfflineResults, offline_report, offline_plots),
+    "stages": _Kind(StageResults, stages_report),
+}
 
 
 def replaced(page: str, runs: str) -> str:

@@ -7,11 +7,14 @@ import os
 import platform
 import re
 import subprocess
+import time
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench.results import Machine
+from bench.results import Facts, Machine
 from stack.parts import available_cores
 from stack.refusals import Refusal
 from stack.valkey import find_binary
@@ -19,14 +22,32 @@ from stack.valkey import find_binary
 PACKAGES = ("fastapi", "uvicorn", "celery", "redis", "scikit-learn", "torch", "numpy")
 
 
-def this_machine(rivals: Mapping[str, str] | None = None) -> Machine:
-    """`rivals`: the versions of those that have libraries of their own."""
+class Began:
+    """A run begins, before anything of it is started."""
+
+    def __init__(self, command: str) -> None:
+        self._command = command
+        self._at, self._s = datetime.now(UTC), time.monotonic()
+        self._machine = this_machine()
+
+    def facts(self, rivals: Mapping[str, str] | None = None) -> Facts:
+        """What the run says of itself now that it is over. `rivals`: versions of their own libraries."""
+        machine = replace(self._machine, versions={**self._machine.versions, **(rivals or {})})
+        return Facts(
+            command=self._command,
+            began_at=self._at.isoformat(timespec="seconds"),
+            took_s=time.monotonic() - self._s,
+            machine=machine,
+        )
+
+
+def this_machine() -> Machine:
     return Machine(
         cores=available_cores(),
         processor=_processor(),
         system=f"{platform.system()} {platform.release()}",
         load_before=os.getloadavg()[0],
-        versions=_versions() | dict(rivals or {}),
+        versions=_versions(),
     )
 
 

@@ -10,10 +10,8 @@ import argparse
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +21,7 @@ from bench.answers import Answer, read_answers
 from bench.commands import ended, say
 from bench.drawn import MEDIA_TYPES, draw, requests_of, write_file
 from bench.environments import enter, versions
-from bench.machine import this_machine
-from bench.offline_report import offline_report
+from bench.machine import Began
 from bench.offline_results import BARE, OfflineResults, Passage, Rate
 from bench.rivals import DESCRIPTION
 from bench.servers import Server, run_within
@@ -42,15 +39,8 @@ Way = Callable[[], Passage]
 
 def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
-    return ended(
-        "bench.offline", lambda: _report(given, f"python -m bench.offline {' '.join(words)}".strip())
-    )
-
-
-def _report(given: argparse.Namespace, command: str) -> None:
-    results = _measure(given, command)
-    print(f"\n{offline_report(results)}")
-    say(f"results: {keeping.keep(results, given.json)}")
+    command = f"python -m bench.offline {' '.join(words)}".strip()
+    return ended("bench.offline", lambda: keeping.report_and_keep(_measure(given, command), given.json))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,22 +58,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(given: argparse.Namespace, command: str) -> OfflineResults:
-    began_at, begun_s = datetime.now(UTC), time.monotonic()
+    began = Began(command)
     wanted = [rivals.rival(name) for name in ("takt", *filter(None, given.rivals.split(",")))]
     entrants, skipped = enter(wanted, say)
-    machine = this_machine(versions(entrants))
     with standing(entrants, subject(given.model), say) as field:
         load = _prepared(field, given)
         passages = _rounds(_ways(field, load), given.rounds)
         rates = _rates(field, load)
     return OfflineResults(
-        command=command,
-        began_at=began_at.isoformat(timespec="seconds"),
-        took_s=time.monotonic() - begun_s,
+        **began.facts(versions(entrants)),
         model=given.model,
         rounds=given.rounds,
         ways=tuple(dict.fromkeys(one.way for one in passages)),
-        machine=machine,
         passages=tuple(passages),
         rates=rates,
         skipped=skipped,

@@ -7,7 +7,7 @@ from statistics import median
 
 from bench.offline_results import BARE, OfflineResults, Passage
 from bench.plots import Line, Plot
-from bench.report import NOTHING, machine_in_words
+from bench.report import NOTHING, run_in_words
 from bench.spreads import Spread, ratios, short, spread
 from bench.tables import table
 
@@ -95,8 +95,7 @@ def _shown(values: Spread | None) -> str:
 
 
 def _about(results: OfflineResults) -> Iterator[str]:
-    yield f"`{results.command}` at {results.began_at}, {results.took_s:.0f} s."
-    yield from machine_in_words(results.machine)
+    yield from run_in_words(results)
     yield (
         f"{results.model}; {results.rounds} interleaved rounds, median (least-most), ratios by round. A "
         "job counts from its first byte sent to the last byte of its results read; a rival from the first "

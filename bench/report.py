@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from bench.plots import Line, Plot
-from bench.results import Machine, Results, Round, Stages
+from bench.results import Machine, Results, Round, Run, Stages
 from bench.spreads import Spread, ratios, short, spread
 from bench.tables import table
 
@@ -114,14 +114,14 @@ def _remarks(results: Results) -> Iterator[str]:
 
 
 def stages_table(stages: Sequence[Stages]) -> str:
-    """Medians, in ms; `whole` is the client's: what the stages leave of it is HTTP and the client itself."""
+    """Means, in ms; `whole` is the client's, `rest` what the stages leave of it."""
     names = list(dict.fromkeys(name for one in stages for name in one.stages_ms))
-    header = ["connections", "rival", "rows a batch", *names, "sum", "whole"]
+    header = ["connections", "rival", "rows a batch", *names, "rest", "whole"]
     rows = [
         [
             *(str(one.connections), one.rival, short(one.batch_rows)),
             *(short(one.stages_ms[name]) if name in one.stages_ms else NOTHING for name in names),
-            short(sum(one.stages_ms.values())),
+            short(one.rest_ms),
             short(one.whole_ms),
         ]
         for one in stages
@@ -130,7 +130,7 @@ def stages_table(stages: Sequence[Stages]) -> str:
 
 
 def _stages_heading(results: Results, model: str) -> Iterator[str]:
-    yield f"Where the time of {model} goes, in ms: medians of one connection among so many (Server-Timing)."
+    yield f"Where the time of {model} goes, in ms: means of one connection among so many (Server-Timing)."
     yield from _parts_in_words(results, model)
 
 
@@ -198,9 +198,8 @@ def _about(results: Results) -> Iterator[str]:
         shortest, longest = seconds(min(plan.connections)), seconds(max(plan.connections))
         return f"{shortest:.3g} s" if shortest == longest else f"{shortest:.3g} to {longest:.3g} s"
 
-    plan, machine = results.plan, results.machine
-    yield f"`{results.command}` at {results.began_at}, {results.took_s:.0f} s."
-    yield from machine_in_words(machine)
+    plan = results.plan
+    yield from run_in_words(results)
     others = spread(r.others_cores for r in results.rounds)
     yield f"Cores that other programs took during the turns: {_shown(others)}."
     yield (
@@ -208,6 +207,12 @@ def _about(results: Results) -> Iterator[str]:
         f"{span(plan.measured_for_s)} after {span(plan.warm_up_for_s)} of warm-up. Median (least-most); "
         "ratios are taken round by round."
     )
+
+
+def run_in_words(run: Run) -> Iterator[str]:
+    """What was run, when, and where."""
+    yield f"`{run.command}` at {run.began_at}, {run.took_s:.0f} s."
+    yield from machine_in_words(run.machine)
 
 
 def machine_in_words(machine: Machine) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TypedDict
 
 from bench.plan import Plan, Turn
 from bench.samples import Measured
@@ -40,7 +40,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Stages:
-    """Where a request's time goes under a load, as one of its connections saw it: medians."""
+    """Where a request's time goes under a load, as one of its connections saw it: means, which add up."""
 
     model: str
     rival: str
@@ -49,6 +49,20 @@ class Stages:
     whole_ms: float  # as the client saw it
     batch_rows: float
     stages_ms: Mapping[str, float]
+
+    @property
+    def rest_ms(self) -> float:
+        """What the stages leave of the whole: the client, the kernel, and HTTP on both sides."""
+        return self.whole_ms - sum(self.stages_ms.values())
+
+
+class Facts(TypedDict):
+    """The fields of a `Run`."""
+
+    command: str
+    began_at: str
+    took_s: float
+    machine: Machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +73,7 @@ class Run:
     began_at: str  # UTC, RFC 3339
     took_s: float
     machine: Machine
+    kind: str  # of its record, by which a kept run is read: see bench/keeping.py
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +85,7 @@ class Results(Run):
     rounds: tuple[Round, ...]
     stages: tuple[Stages, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)  # a rival that did not take part → why
-    kind: Literal["online"] = "online"
+    kind: str = "online"
 
     def of(self, model: str, rival: str, connections: int, rate: float | None = None) -> list[Round]:
         """The rounds of one rival under one load, in their order."""

@@ -32,7 +32,7 @@ def run(
     """
     with standing(entrants, subject, say) as field:
         session = Session(field, load, plan)
-        _settle(session)
+        settle(session)
         rounds = [_take(session, turn, say) for turn in plan.turns(subject.name)]
         return rounds, _probed(session)
 
@@ -57,7 +57,7 @@ class Session:
         return list(parse_log(log_file.read_text())), broken_requests(output)
 
 
-def _settle(session: Session) -> None:
+def settle(session: Session) -> None:
     """Load that does not count: whatever learns or is compiled at first has done so when the turns begin."""
     for server in session.servers.values():
         session.fire(server, max(session.plan.connections), SETTLE_S)
@@ -106,19 +106,20 @@ def _open(session: Session, server: Server, turn: Turn) -> Measured:
 def _probed(session: Session) -> list[Stages]:
     """The stages of every rival that times them, one of the connections being the probe's."""
     timed = [server for server in session.servers.values() if server.rival.timed]
-    found = [_probe(session, server, count) for server in timed for count in session.plan.connections]
+    found = [probe(session, server, count) for server in timed for count in session.plan.connections]
     return [stages for stages in found if stages is not None]
 
 
-def _probe(session: Session, server: Server, connections: int) -> Stages | None:
-    probe = Probe(server.caller())
-    probe.start()
+def probe(session: Session, server: Server, connections: int) -> Stages | None:
+    """Where the time of one connection goes among so many. Raises what `Probe.end` raises."""
+    watch = Probe(server.caller())
+    watch.start()
     try:
         if connections > 1:
             session.fire(server, connections - 1, PROBE_S)
         else:
             time.sleep(PROBE_S)
     finally:
-        calls = probe.end()
+        calls = watch.end()
     server.quiet_down()
     return stages_of(server.place.subject.name, server.rival.name, connections, calls)

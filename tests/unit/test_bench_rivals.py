@@ -83,11 +83,12 @@ def test_stages_are_read_from_server_timing() -> None:
     assert batch_rows("predict;dur=1.0") == 0
 
 
-def test_stages_of_a_probe_are_medians() -> None:
-    calls = [Called(took, f'batch;desc="rows={n}";dur={n}') for took, n in ((9, 1), (20, 30), (11, 20))]
+def test_stages_of_a_probe_are_means_which_add_up_to_the_whole() -> None:
+    calls = [Called(took, f'batch;desc="rows={n}";dur={n}') for took, n in ((22, 1), (50, 30), (30, 20))]
     stages = stages_of("iris", "takt", 64, calls)
     assert stages is not None
-    assert (stages.whole_ms, stages.batch_rows, stages.stages_ms) == (11, 20, {"batch": 20})
+    assert (stages.whole_ms, stages.batch_rows, stages.stages_ms) == (34, 17, {"batch": 17})
+    assert stages.rest_ms == 17
 
 
 def test_a_rival_that_times_nothing_has_no_stages() -> None:
