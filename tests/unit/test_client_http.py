@@ -26,7 +26,7 @@ from takt.errors import (
     Unreachable,
 )
 from takt.formats import Format
-from takt.retries import NEVER, Retries
+from takt.retries import NEVER, PATIENT, Retries
 from tests.unit.client_fakes import HASTY, Handler, answering, job, refusal, takt
 
 
@@ -163,6 +163,15 @@ def test_rows_that_can_be_had_once_are_not_sent_twice() -> None:
     with takt(serve) as client, pytest.raises(TryLater):
         client.submit(iter([[1, 2]]), model="iris")
     assert len(asked) == 1
+
+
+def test_an_upload_that_another_gateway_still_holds_is_asked_for_until_its_lease_is_over() -> None:
+    held = TryLater("its first body is still being read", code="idempotency_in_progress")
+    held.retry_after_s = 2.0
+    pauses_s = [PATIENT.pause_s(held, attempt, luck=0.0) for attempt in range(1, 31)]
+    assert sum(pause_s or 0.0 for pause_s in pauses_s) > 45  # a lease is 30 s
+    assert pauses_s[-1] is None
+    assert NEVER.pause_s(held, 1, luck=0.0) is None
 
 
 def test_a_retry_after_is_kept_to_unless_it_is_too_long() -> None:
