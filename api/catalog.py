@@ -51,6 +51,11 @@ class Catalog:
         return sorted(self.repository.specs)
 
     @property
+    def keys(self) -> list[ModelKey]:
+        """Every version of every model."""
+        return [servable.key for servable in self._servables.values()]
+
+    @property
     def default(self) -> Servable | None:
         """What answers `/predict`; None where the repository lacks the default model."""
         return self._defaults.get(self.default_model)

@@ -54,6 +54,8 @@ class Fleet:
     """Rows that other gateways have in the online stream of each model version that a worker holds, about."""
     lives: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """By a worker's name: how often one was started that has beaten within about a minute."""
+    seen_at_ms: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """By a worker's id: its last heartbeat, by Redis' clock, to the second."""
 
     @cached_property
     def held(self) -> frozenset[ModelKey]:
@@ -98,7 +100,7 @@ class Fleet:
     def staffing(self, key: ModelKey) -> Staffing:
         held = [worker.models[key] for worker in self.workers if key in worker.models]
         starting = [w for w in self.workers if w.state is WorkerState.STARTING]
-        serving = {_name(w.id) for w in self.workers if w.state is WorkerState.SERVING}
+        serving = {w.name for w in self.workers if w.state is WorkerState.SERVING}
         return Staffing(
             holders=self.holders(key),
             digests=frozenset(model.digest for model in self._models(key)),
@@ -168,8 +170,9 @@ class FleetWatch:
         Raises redis.exceptions.RedisError where the server does not answer.
         """
         # Any: redis-py's union of all that a sorted set may answer
-        newest: Any = await self._client.zrevrange(keys.workers(), 0, MOST_WORKERS - 1)
-        ids: list[str] = [worker_id.decode(errors="replace") for worker_id in newest]
+        newest: Any = await self._client.zrevrange(keys.workers(), 0, MOST_WORKERS - 1, withscores=True)
+        seen_at_ms = {worker_id.decode(errors="replace"): int(at_ms) for worker_id, at_ms in newest}
+        ids = list(seen_at_ms)
         pipeline = self._client.pipeline(transaction=False)
         for worker_id in ids:
             pipeline.hgetall(keys.worker(worker_id))
@@ -179,6 +182,7 @@ class FleetWatch:
             workers=tuple(record for record in records if record is not None),
             others_rows=self.fleet.others_rows,
             lives=Counter(map(_name, ids)),
+            seen_at_ms=seen_at_ms,
         )
         await self.look()
 

@@ -13,7 +13,9 @@ from api.catalog import Catalog, Servable
 from api.door import Door
 from api.doorbell import Doorbell
 from api.fleet import FleetWatch
+from api.lanes import LaneWatch
 from api.link import Link
+from api.loads import Loads
 from api.loops import Loops
 from api.online import OnlineLane
 from api.uploads.broken import BrokenUploads
@@ -21,6 +23,7 @@ from api.uploads.cutting import chunk_rows
 from api.uploads.threads import UploadThreads
 from shared.connections import connect_async
 from shared.durability import check_durable
+from shared.keys import ModelKey
 from shared.ledger import AsyncLedger
 from shared.payloads import open_payloads
 from shared.repository import open_repository
@@ -45,6 +48,8 @@ class Gateway:
         self.lane = OnlineLane(self.client, settings.gateway_name, self.link)
         self.watch = FleetWatch(self.client, self.lane.pending.entries_of)
         self.door = Door(settings, self.catalog, self.link, self.watch, self.lane.pending)
+        self.loads = Loads()
+        self.lanes = LaneWatch(self.client, self._entry_rows)
         self.payloads = open_payloads(settings)
         self.uploads = UploadThreads(settings.max_uploads)
         self._doorbell = Doorbell(settings)
@@ -106,7 +111,14 @@ class Gateway:
     def uptime_s(self) -> float:
         return time.monotonic() - self.started_s
 
+    def _entry_rows(self) -> dict[ModelKey, float]:
+        """About how many rows a request has, of each model version that is declared or held somewhere."""
+        return dict.fromkeys(self.catalog.keys, 1.0) | dict(self.watch.fleet.entry_rows)
+
     async def _watch(self) -> None:
         await self.watch.look_later()
+        fleet = self.watch.fleet
+        if fleet.read_at_s is not None:
+            self.loads.see(fleet.workers, fleet.read_at_s)
         for name in self.watch.fleet.model_names:
             self.catalog.learn(name, self.watch.fleet.versions(name))

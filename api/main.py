@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from api import health, jobs, models
+from api import health, jobs, models, operations
 from api.envelope import Envelope
 from api.gateway import Gateway
 from api.openapi import document
@@ -52,6 +52,7 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(models.router)
     app.include_router(jobs.router)
+    app.include_router(operations.router)
     app.add_exception_handler(Exception, _to_envelope)
     app.add_exception_handler(HTTPException, _to_envelope)
     app.add_exception_handler(RequestValidationError, _to_envelope)

@@ -47,6 +47,7 @@ def document(app: FastAPI, catalog: Catalog) -> Json:
     base["tags"] = [_tag(catalog.find(name).spec) for name in catalog.names] + [
         {"name": "models", "description": "What is served, by whom, and how fast."},
         {"name": "jobs", "description": "Work that is handed over now and fetched later."},
+        {"name": "operations", "description": "Who works, what waits, and how many workers that wants."},
         {"name": "health", "description": "For probes and load balancers."},
     ]
     return base

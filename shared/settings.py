@@ -101,6 +101,12 @@ class Settings(BaseSettings):
         "balancer needs to see it.",
     )
 
+    scaling_target_s: float = Field(
+        60.0,
+        gt=0,
+        description="How soon GET /scaling wants what waits to be done, where who asks names no target.",
+    )
+
     # Worker
     device: str = Field(
         "cpu", pattern=r"^(cpu|cuda:\d+)$", description="cpu, or the one GPU of this worker: cuda:N."

@@ -95,7 +95,13 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     online_s: float = 0.0  # of the engine's time since start, by lane
     offline_s: float = 0.0
     current: str = ""  # what it does now: `online iris@1.0.0`, `chunk {job}/{n}`, or nothing
+    drained: bool = False  # it was told to drain and holds nothing any more; `state` is `draining`
     schema: int = SCHEMA
+
+    @property
+    def name(self) -> str:
+        """What all lives of one worker have in common."""
+        return self.id.rpartition(":")[0]
 
     def holds(self, key: ModelKey) -> bool:
         model = self.models.get(key)

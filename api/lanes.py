@@ -1,0 +1,42 @@
+"""How much waits, for all who ask: read when somebody does, and at most every `FRESH_S`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from redis.asyncio import Redis
+
+from shared.keys import ModelKey
+from shared.lanes import Lanes, read_lanes
+
+FRESH_S = 0.5
+
+
+class LaneWatch:
+    """The lanes of every model version that this gateway knows, and of each other with jobs."""
+
+    def __init__(
+        self,
+        client: Redis,
+        entry_rows: Callable[[], Mapping[ModelKey, float]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._entry_rows = entry_rows
+        self._clock = clock
+        self._lanes = Lanes()
+        self._read_at_s = float("-inf")
+        self._reading = asyncio.Lock()
+
+    async def lanes(self) -> Lanes:
+        """As of half a second ago at most.
+
+        Raises redis.exceptions.RedisError where the server does not answer.
+        """
+        async with self._reading:  # who comes meanwhile is answered by the same look
+            if self._clock() - self._read_at_s >= FRESH_S:
+                self._lanes = await read_lanes(self._client, self._entry_rows())
+                self._read_at_s = self._clock()
+            return self._lanes
