@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import structlog
 
 from api.answers import AnswerRenderer
 from api.stages import StageTimes
+from api.tallies import RequestTally
 from api.validation import RowValidator
 from shared.errors import ModelNotFound
 from shared.keys import ModelKey, model_key
@@ -28,6 +29,7 @@ class Servable:
     validator: RowValidator
     renderer: AnswerRenderer
     times: StageTimes = field(default_factory=StageTimes)
+    tally: RequestTally = field(default_factory=RequestTally)
 
 
 class Catalog:
@@ -49,6 +51,10 @@ class Catalog:
     @property
     def names(self) -> list[str]:
         return sorted(self.repository.specs)
+
+    def __iter__(self) -> Iterator[Servable]:
+        """Every version of every model that is known now."""
+        return iter(list(self._servables.values()))
 
     @property
     def keys(self) -> list[ModelKey]:

@@ -8,7 +8,9 @@ before they cost a task, a body or a parse. Whom that lets pass is asked again w
 from __future__ import annotations
 
 import time
+from typing import cast
 
+from starlette.types import Scope
 from uvicorn._types import HTTPScope
 
 from api.admission import Line, admit
@@ -17,6 +19,7 @@ from api.fleet import FleetWatch
 from api.link import Link
 from api.pending import Pending
 from api.preferences import preferred_wait_s, prefers_async
+from api.tallies import ROUTE
 from api.targets import target_of
 from api.traffic import traffic_of
 from shared.errors import DeadlineExceeded, Overloaded, TaktError
@@ -42,21 +45,16 @@ class Door:
         return min(settings.default_wait_s if asked_s is None else asked_s, settings.max_wait_s)
 
     def admit(self, servable: Servable, rows: int, wait_s: float) -> None:
-        """Return where the request may enter now.
+        """Return where the request may enter now. It is counted, and so is whoever may not.
 
         Raises QueueUnavailable, ModelNotLoaded, Overloaded, or DeadlineExceeded for a wait of nothing.
         """
-        self._link.require_open()
-        if wait_s <= 0:
-            raise DeadlineExceeded("The client does not wait.")
-        traffic = traffic_of(
-            servable.key,
-            servable.spec,
-            self._watch.fleet,
-            self._pending,
-            self._settings.max_inflight_rows,
-        )
-        admit(traffic, servable.key, rows, wait_s, line=self._line, now_s=time.monotonic())
+        try:
+            self._judge(servable, rows, wait_s)
+        except TaktError as error:
+            servable.tally.shed[error.code] += 1
+            raise
+        servable.tally.admitted += 1
 
     def refusal(self, scope: HTTPScope) -> Overloaded | None:
         """Why a request is refused of which only the head is known; None where it is to be read on."""
@@ -68,8 +66,10 @@ class Door:
             return None
         try:
             servable = self._catalog.find(target.model, target.version)
-            self.admit(servable, 1, self.wait_s(preferred_wait_s(prefer)))
+            self._judge(servable, 1, self.wait_s(preferred_wait_s(prefer)))
         except Overloaded as error:
+            servable.tally.refused(error.code)
+            cast(Scope, scope)[ROUTE] = target.route
             return error
         except TaktError:
             return None  # said once the request has been read
@@ -79,3 +79,16 @@ class Door:
     def refusing(self) -> bool:
         """Whether somebody who was refused has not had his turn yet."""
         return self._line.lasts(time.monotonic())
+
+    def _judge(self, servable: Servable, rows: int, wait_s: float) -> None:
+        self._link.require_open()
+        if wait_s <= 0:
+            raise DeadlineExceeded("The client does not wait.")
+        traffic = traffic_of(
+            servable.key,
+            servable.spec,
+            self._watch.fleet,
+            self._pending,
+            self._settings.max_inflight_rows,
+        )
+        admit(traffic, servable.key, rows, wait_s, line=self._line, now_s=time.monotonic())

@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 from collections.abc import Iterable
+from time import perf_counter
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -44,12 +45,13 @@ class Envelope:
             return
         request_id = request_id_in(scope["headers"])
         scope["takt.request_id"] = request_id.decode()
-        started = False
+        status: int | None = None
+        begun_s = perf_counter()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 closing = (CLOSE,) if self._gateway.draining else ()
                 message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request_id), *closing]
             await send(message)
@@ -57,11 +59,13 @@ class Envelope:
         try:
             await self._app(scope, receive, send_with_id)
         except (Exception, asyncio.CancelledError) as error:
-            if started:  # too late for another answer: the server breaks the connection off
+            if status is not None:  # too late for another answer: the server breaks the connection off
                 raise
             found = stopping() if isinstance(error, asyncio.CancelledError) else foreseen(error)
-            status, headers, body = answer_of(found, scope["takt.request_id"])
-            await respond(send_with_id, status, headers, body)
+            code, headers, body = answer_of(found, scope["takt.request_id"])
+            await respond(send_with_id, code, headers, body)
+        finally:
+            self._gateway.http.ended(scope, status, perf_counter() - begun_s)
 
 
 def request_id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -18,6 +18,8 @@ from redis.exceptions import RedisError
 
 from shared import keys
 from shared.keys import ModelKey, split_model_key
+from shared.metrics.distribution import Distribution
+from shared.metrics.gateway import REDIS_ROUNDTRIP
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState, from_hash
 
 LOOK_EVERY_S = 0.1
@@ -152,6 +154,7 @@ class FleetWatch:
         self._own_entries = own_entries
         self._clock = clock
         self._looks = 0
+        self.roundtrips = Distribution(REDIS_ROUNDTRIP)
         self.fleet = Fleet()
 
     async def look_later(self) -> None:
@@ -170,7 +173,9 @@ class FleetWatch:
         Raises redis.exceptions.RedisError where the server does not answer.
         """
         # Any: redis-py's union of all that a sorted set may answer
+        asked_s = time.perf_counter()
         newest: Any = await self._client.zrevrange(keys.workers(), 0, MOST_WORKERS - 1, withscores=True)
+        self.roundtrips.add(time.perf_counter() - asked_s)
         seen_at_ms = {worker_id.decode(errors="replace"): int(at_ms) for worker_id, at_ms in newest}
         ids = list(seen_at_ms)
         pipeline = self._client.pipeline(transaction=False)

@@ -18,6 +18,7 @@ from api.link import Link
 from api.loads import Loads
 from api.loops import Loops
 from api.online import OnlineLane
+from api.tallies import HttpTally, JobTally
 from api.uploads.broken import BrokenUploads
 from api.uploads.cutting import chunk_rows
 from api.uploads.threads import UploadThreads
@@ -50,6 +51,8 @@ class Gateway:
         self.door = Door(settings, self.catalog, self.link, self.watch, self.lane.pending)
         self.loads = Loads()
         self.lanes = LaneWatch(self.client, self._entry_rows)
+        self.http = HttpTally()
+        self.accepted = JobTally()
         self.payloads = open_payloads(settings)
         self.uploads = UploadThreads(settings.max_uploads)
         self._doorbell = Doorbell(settings)

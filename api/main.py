@@ -17,11 +17,12 @@ from starlette.types import ASGIApp
 from api import health, jobs, models, operations
 from api.envelope import Envelope
 from api.gateway import Gateway
+from api.metrics import routes as metrics
 from api.openapi import document
 from api.predictions import Predictions
+from shared.release import VERSION
 from shared.settings import Settings
 
-VERSION = "0.1.0"
 DESCRIPTION = "Machine-learning models, served from a queue."
 
 
@@ -53,6 +54,7 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
     app.include_router(models.router)
     app.include_router(jobs.router)
     app.include_router(operations.router)
+    app.include_router(metrics.router)
     app.add_exception_handler(Exception, _to_envelope)
     app.add_exception_handler(HTTPException, _to_envelope)
     app.add_exception_handler(RequestValidationError, _to_envelope)

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.bodies import read_json
+from api.catalog import Servable
 from api.deferral import defer
 from api.disconnects import has_left
 from api.envelope import request_id_of, respond
@@ -22,8 +23,10 @@ from api.gateway import Gateway
 from api.pending import ClientLeftError
 from api.preferences import preferred_wait_s, prefers_async
 from api.stages import StageClock
+from api.tallies import ROUTE
 from api.targets import Target, target_of
 from shared.columns import encode_values
+from shared.errors import TaktError
 
 
 class Predictions:
@@ -38,16 +41,22 @@ class Predictions:
         if target is None:
             await self._app(scope, receive, send)
             return
+        scope[ROUTE] = target.route
         if scope["method"] != "POST":
             raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
+        servable = self._gateway.catalog.find(target.model, target.version)
         try:
-            await self._predict(target, scope, receive, send)
-        except ClientLeftError:
-            return  # nobody reads an answer
+            await self._predict(servable, target, scope, receive, send)
+        except ClientLeftError:  # nobody reads an answer
+            servable.tally.failed["client_left"] += 1
+        except TaktError as error:
+            servable.tally.failed[error.code] += 1
+            raise
 
-    async def _predict(self, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _predict(
+        self, servable: Servable, target: Target, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         gateway = self._gateway
-        servable = gateway.catalog.find(target.model, target.version)
         headers = dict(scope["headers"])
         body = await read_json(
             headers, receive, gateway.settings.max_body_bytes, idle_s=gateway.settings.upload_idle_s

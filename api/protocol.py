@@ -14,12 +14,14 @@ import resource
 from asyncio import TimerHandle
 from typing import cast
 
+from starlette.types import Scope
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.envelope import CLOSE, REQUEST_ID, new_request_id, request_id_in, whole_json
-from api.errors import answer_of
+from api.errors import answer_of, status_of
 from api.gateway import Gateway
+from api.tallies import OTHER, UNREAD
 from shared.errors import Overloaded, RequestTimeout, TaktError
 
 RESERVED_FILES = 256
@@ -97,6 +99,7 @@ class PatientProtocol(HttpToolsProtocol):
             return
         keep_alive = cycle.keep_alive and not self.gateway.draining
         cycle.response_complete = True  # what comes of its body is passed over
+        self.gateway.http.ended(cast(Scope, cycle.scope), status_of(refusal.code), 0.0)
         self._answer(refusal, request_id_in(cycle.scope["headers"]), keep_alive=keep_alive)
         self.on_response_complete()
 
@@ -118,6 +121,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: TaktError) -> None:
         if not self.transport.is_closing():
+            self.gateway.http.add(UNREAD, OTHER, status_of(error.code), 0.0)
             self._answer(error, new_request_id(), keep_alive=False)
 
     def _answer(self, error: TaktError, request_id: bytes, *, keep_alive: bool) -> None:

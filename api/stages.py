@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from api.pending import Answered
+from shared.metrics.distribution import Distribution
+from shared.metrics.gateway import REQUEST_BATCH_ROWS, REQUEST_ROWS, STAGE_DURATION
 
 STAGES = ("validate", "encode", "queue", "batch", "predict", "reply", "serialize")
 
@@ -50,31 +52,17 @@ class StageClock:
         return metrics.replace("batch;", f'batch;desc="rows={batch_rows}";', 1).encode()
 
 
-@dataclass
-class Spread:
-    """Count, sum and maximum of one quantity since this gateway started."""
-
-    count: int = 0
-    total: float = 0.0
-    most: float = 0.0
-
-    def add(self, value: float) -> None:
-        self.count += 1
-        self.total += value
-        self.most = max(self.most, value)
-
-    def summary(self) -> dict[str, float]:
-        mean = self.total / self.count if self.count else 0.0
-        return {"count": self.count, "mean": round(mean, 3), "max": round(self.most, 3)}
+def _in_ms() -> dict[str, Distribution]:
+    return {stage: Distribution(STAGE_DURATION, per_unit=1000) for stage in STAGES}
 
 
 @dataclass
 class StageTimes:
-    """What this gateway measured of one model version; the seam at which metrics will be fed."""
+    """What this gateway measured of one model version: of requests that succeeded, since it started."""
 
-    stages_ms: dict[str, Spread] = field(default_factory=lambda: {stage: Spread() for stage in STAGES})
-    request_rows: Spread = field(default_factory=Spread)
-    batch_rows: Spread = field(default_factory=Spread)
+    stages_ms: dict[str, Distribution] = field(default_factory=_in_ms)
+    request_rows: Distribution = field(default_factory=lambda: Distribution(REQUEST_ROWS))
+    batch_rows: Distribution = field(default_factory=lambda: Distribution(REQUEST_BATCH_ROWS))
 
     def add(self, times_ms: dict[str, float], rows: int, batch_rows: int) -> None:
         for stage, ms in times_ms.items():
@@ -85,7 +73,11 @@ class StageTimes:
     def summary(self) -> dict[str, object]:
         return {
             "requests": self.request_rows.count,
-            "stages_ms": {stage: spread.summary() for stage, spread in self.stages_ms.items()},
-            "request_rows": self.request_rows.summary(),
-            "batch_rows": self.batch_rows.summary(),
+            "stages_ms": {stage: _summary(times) for stage, times in self.stages_ms.items()},
+            "request_rows": _summary(self.request_rows),
+            "batch_rows": _summary(self.batch_rows),
         }
+
+
+def _summary(values: Distribution) -> dict[str, float]:
+    return {"count": values.count, "mean": round(values.mean, 3), "max": round(values.most, 3)}

@@ -11,6 +11,7 @@ class Target:
 
     model: str | None
     version: str | None
+    route: str  # its path, with names for what varies
     batch: bool
 
 
@@ -18,13 +19,13 @@ def target_of(path: str) -> Target | None:
     """What a prediction's path names, or None where it is another path."""
     match path.split("/"):
         case ["", "predict", *rest]:
-            model, version = None, None
+            model, version, route = None, None, "/predict"
         case ["", "models", model, "predict", *rest]:
-            version = None
+            version, route = None, "/models/{name}/predict"
         case ["", "models", model, "versions", version, "predict", *rest]:
-            pass
+            route = "/models/{name}/versions/{version}/predict"
         case _:
             return None
     if rest not in ([], ["batch"]):
         return None
-    return Target(model, version, batch=bool(rest))
+    return Target(model, version, f"{route}/batch" if rest else route, batch=bool(rest))

@@ -54,6 +54,8 @@ async def acceptance(
     Raises NotDurable, QueueUnavailable.
     """
     await gateway.ledger.make_durable(record.id)
+    if not replayed:
+        gateway.accepted.add(record)
     asked_s = preferred_wait_s(prefer)
     headers = {"Location": f"/jobs/{record.id}"}
     if asked_s is not None:

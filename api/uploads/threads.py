@@ -30,6 +30,11 @@ class UploadThreads:
         self._pipes: set[Pipe] = set()
         self.pool = ThreadPoolExecutor(most, thread_name_prefix="upload", initializer=_yield_to_requests)
 
+    @property
+    def running(self) -> int:
+        """How many uploads are read now."""
+        return len(self._pipes)
+
     @contextmanager
     def one(self, pipe: Pipe) -> Iterator[None]:
         """Keep a thread free for the block, which reads `pipe`. Raises Overloaded where all are taken."""

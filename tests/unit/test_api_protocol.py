@@ -129,6 +129,17 @@ async def refusing(folder: Path) -> AsyncIterator[tuple[Gateway, int]]:
         writer.close()
 
 
+async def test_who_is_refused_by_his_head_alone_is_counted_like_the_others(tmp_path: Path) -> None:
+    async with refusing(tmp_path) as (gateway, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.writelines(prediction())
+        assert (await answered(reader))[0] == 503
+        writer.close()
+        tally = gateway.catalog.find("iris").tally
+        assert (tally.shed["overloaded"], tally.failed["overloaded"]) == (2, 2)  # and who began it
+        assert {answer: took_s.count for answer, took_s in gateway.http} == {("POST", "/predict", "503"): 2}
+
+
 async def test_while_others_are_refused_a_prediction_is_refused_by_its_head_alone(tmp_path: Path) -> None:
     async with refusing(tmp_path) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

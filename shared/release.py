@@ -1,0 +1,3 @@
+"""Which Takt this is."""
+
+VERSION = "0.1.0"
