@@ -66,7 +66,7 @@ def entrant(rival: Rival, say: Callable[[str], None]) -> Entrant:
     """The rival, its libraries installed if need be. Raises CannotInstall."""
     if rival.requirements is None:
         return Entrant(rival, Path(sys.executable))
-    folder = CACHE / rival.name
+    folder = CACHE / (rival.distribution or rival.name)
     python, stamp = folder / "bin" / "python", folder / "bench-stamp"
     wanted = _digest(rival.requirements)
     if not (stamp.exists() and stamp.read_text() == wanted):

@@ -31,10 +31,7 @@ def run(
     Raises NoAnswer, and what `standing` raises.
     """
     with standing(entrants, subject, say) as field:
-        session = Session(field, load, plan)
-        settle(session)
-        rounds = [_take(session, turn, say) for turn in plan.turns(subject.name)]
-        return rounds, _probed(session)
+        return measured(Session(field, load, plan), subject.name, say)
 
 
 class Session:
@@ -55,6 +52,12 @@ class Session:
         limit_s = duration_s + _LOAD_MORE_S
         output = run_within(self._load.command(shot), ROOT, self._field.leash, limit_s)
         return list(parse_log(log_file.read_text())), broken_requests(output)
+
+
+def measured(session: Session, model: str, say: Say) -> tuple[list[Round], list[Stages]]:
+    """What the session's plan asks for of the one model that its servers hold."""
+    settle(session)
+    return [_take(session, turn, say) for turn in session.plan.turns(model)], _probed(session)
 
 
 def settle(session: Session) -> None:
