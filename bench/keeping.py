@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from bench.commands import say
+from bench.costs_report import CostResults, costs_report
 from bench.offline_report import offline_plots, offline_report
 from bench.offline_results import OfflineResults
 from bench.plots import Plot, svg
@@ -92,6 +93,7 @@ _KINDS: Mapping[str, _Kind] = {
     "online": _Kind(Results, report, report_plots),
     "offline": _Kind(OfflineResults, offline_report, offline_plots),
     "stages": _Kind(StageResults, stages_report),
+    "costs": _Kind(CostResults, costs_report),
 }
 
 

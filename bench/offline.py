@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import keeping, rivals, ways
-from bench.answers import Answer, read_answers
+from bench.answers import Answer
 from bench.commands import ended, say
 from bench.drawn import MEDIA_TYPES, draw, requests_of, write_file
 from bench.environments import enter, versions
@@ -100,16 +99,8 @@ def _prepared(field: Field, given: argparse.Namespace) -> _Load:
     for share, part in zip(shares, np.array_split(rows, _WORKERS), strict=True):
         np.save(share, part)
     requests = list(requests_of(rows[: given.rival_rows], _ROWS_A_REQUEST))
-    return _Load(given.rows, files, shares, requests, _right(field, requests[0]))
-
-
-def _right(field: Field, request: Mapping[str, object]) -> list[Answer]:
-    """The first request's answers by the model itself."""
-    command = [sys.executable, "-m", "bench.served", str(field.folder / DESCRIPTION)]
-    asked = subprocess.run(
-        command, cwd=ROOT, input=json.dumps(request).encode(), check=True, capture_output=True
-    )
-    return read_answers(asked.stdout)
+    right = ways.right_answers(field.folder / DESCRIPTION, requests[0])
+    return _Load(given.rows, files, shares, requests, right)
 
 
 def _ways(field: Field, load: _Load) -> list[Way]:

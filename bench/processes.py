@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psutil
 
@@ -16,10 +16,14 @@ REST = "rest"
 
 @dataclass(frozen=True)
 class Usage:
-    """Of a process and all its descendants: CPU seconds since they began, and bytes resident now."""
+    """Of a process and all its descendants: CPU seconds and bytes written to disks since they began, bytes
+    resident now."""
 
     cpu_s: Mapping[str, float]
     memory_bytes: Mapping[str, int]
+    written_bytes: Mapping[str, int] = field(
+        default_factory=dict
+    )  # to disks; empty where the system tells nobody
 
     def cores_since(self, before: Usage, elapsed_s: float) -> dict[str, float]:
         """CPU seconds a second, by part."""
@@ -63,6 +67,7 @@ def usage_of(pid: int, parts: Mapping[str, str]) -> Usage:
     """Raises psutil.NoSuchProcess where the process itself has ended."""
     cpu_s: Counter[str] = Counter()
     memory_bytes: Counter[str] = Counter()
+    written_bytes: Counter[str] = Counter()
     root = psutil.Process(pid)
     for process in (root, *root.children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
@@ -70,4 +75,6 @@ def usage_of(pid: int, parts: Mapping[str, str]) -> Usage:
             times = process.cpu_times()
             cpu_s[part] += times.user + times.system  # type: ignore[assignment]  # a Counter of seconds
             memory_bytes[part] += process.memory_info().rss
-    return Usage(cpu_s, memory_bytes)
+            if hasattr(process, "io_counters"):  # not on macOS
+                written_bytes[part] += process.io_counters().write_bytes
+    return Usage(cpu_s, memory_bytes, written_bytes)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -55,6 +56,14 @@ def job(server: Server, form: str, file: Path, rows: int, right: Sequence[Answer
         check_rows("takt", read_answers(first.content), right)
         client.delete(path).raise_for_status()
     return took_s
+
+
+def right_answers(description: Path, request: Mapping[str, object]) -> list[Answer]:
+    """A request for many rows as the model itself answers it, in a process of its own."""
+    command = [sys.executable, "-m", "bench.served", str(description)]
+    body = json.dumps(request).encode()
+    asked = subprocess.run(command, cwd=ROOT, input=body, check=True, capture_output=True)
+    return read_answers(asked.stdout)
 
 
 def _pieces(file: Any) -> Iterator[bytes]:  # Any: a file that is open for reading
