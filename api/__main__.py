@@ -9,6 +9,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from api.access.opening import check_access
 from api.main import create_app
 from api.protocol import protocol_of
 from api.serving import Server
@@ -25,6 +26,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         app = create_app(settings())
+        check_access(settings())
         Server(_config(app, settings()), app.state.gateway, settings()).run()
     except OperatorError as error:
         log.error("gateway_cannot_start", reason=error.detail)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from api.answers import AnswerRenderer
+from api.principals import ANONYMOUS, Principal
 from api.stages import StageTimes
 from api.tallies import RequestTally
 from api.validation import RowValidator
@@ -66,12 +67,16 @@ class Catalog:
         """What answers `/predict`; None where the repository lacks the default model."""
         return self._defaults.get(self.default_model)
 
-    def find(self, model: str | None = None, version: str | None = None) -> Servable:
+    def find(
+        self, model: str | None = None, version: str | None = None, asker: Principal = ANONYMOUS
+    ) -> Servable:
         """The default version where none is named, of the default model where none is.
 
-        Raises ModelNotFound.
+        Raises ModelNotFound where there is none, or none for this asker.
         """
         name = model if model is not None else self.default_model
+        if asker.models is not None:
+            asker.require_sight(name)
         found = self._defaults.get(name) if version is None else self._servables.get((name, version))
         if found is not None:
             return found

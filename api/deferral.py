@@ -12,20 +12,31 @@ from api.gateway import Gateway
 from api.jobs.acceptance import acceptance
 from api.jobs.json_rows import hand_over
 from api.jobs.terms import Terms
-from api.principals import principal
+from api.principals import Principal
 from api.submissions import chunks_of_values
 from api.uploads.cutting import Chunk
 from api.validation import Values
+from shared.access import Role
 
 
 async def defer(
-    gateway: Gateway, servable: Servable, values: Values, headers: Mapping[bytes, bytes], body: bytes
+    gateway: Gateway,
+    asker: Principal,
+    servable: Servable,
+    values: Values,
+    *,
+    headers: Mapping[bytes, bytes],
+    body: bytes,
 ) -> Response:
-    """202, whatever the queue is like. An Idempotency-Key stands for the model version and the body."""
+    """202, whatever the queue is like. An Idempotency-Key stands for the model version and the body.
+
+    Raises Forbidden where the asker may not submit jobs.
+    """
+    asker.require(Role.SUBMIT)
     said = headers.get(b"idempotency-key")
     record, replayed = await hand_over(
         gateway,
-        await principal(),
+        asker,
         servable,
         await asyncio.to_thread(_cut, gateway, servable, values),
         Terms(),

@@ -13,6 +13,7 @@ from typing import cast
 from starlette.types import Scope
 from uvicorn._types import HTTPScope
 
+from api.access.gate import Gate
 from api.admission import Line, admit
 from api.catalog import Catalog, Servable
 from api.fleet import FleetWatch
@@ -30,9 +31,17 @@ class Door:
     """One gateway's. It knows how long a client may wait, and keeps the line of those that were refused."""
 
     def __init__(
-        self, settings: Settings, catalog: Catalog, link: Link, watch: FleetWatch, pending: Pending
+        self,
+        settings: Settings,
+        *,
+        gate: Gate,
+        catalog: Catalog,
+        link: Link,
+        watch: FleetWatch,
+        pending: Pending,
     ) -> None:
         self._settings = settings
+        self._gate = gate
         self._catalog = catalog
         self._link = link
         self._watch = watch
@@ -65,7 +74,8 @@ class Door:
         if prefers_async(prefer):
             return None
         try:
-            servable = self._catalog.find(target.model, target.version)
+            asker = self._gate.enter(scope["headers"])
+            servable = self._catalog.find(target.model, target.version, asker)
             self._judge(servable, 1, self.wait_s(preferred_wait_s(prefer)))
         except Overloaded as error:
             servable.tally.refused(error.code)

@@ -20,12 +20,14 @@ from starlette.exceptions import HTTPException
 from api.answers import encode
 from api.link import unavailable
 from shared.connections import means_away
-from shared.errors import InvalidInput, OperatorError, Problem, TaktError
+from shared.errors import InvalidInput, OperatorError, Problem, TaktError, Unauthorized
 
 log = structlog.get_logger()
 
 STATUS = {
     "validation_error": 422,
+    "unauthorized": 401,
+    "forbidden": 403,
     "model_not_found": 404,
     "job_not_found": 404,
     "job_expired": 410,
@@ -49,6 +51,8 @@ STATUS = {
     "record_unreadable": 500,
     "internal_error": 500,
 }
+CHALLENGE = 'Bearer realm="takt"'
+"""What a 401 asks for."""
 _OF_HTTP = {404: "not_found", 405: "method_not_allowed"}
 Headers = list[tuple[bytes, bytes]]
 
@@ -116,6 +120,8 @@ def answer_of(error: TaktError | HTTPException, request_id: str) -> tuple[int, H
     headers: Headers = []
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(math.ceil(error.retry_after_s)).encode()))
+    if isinstance(error, Unauthorized):
+        headers.append((b"www-authenticate", CHALLENGE.encode()))
     if status_of(error.code) == 408:  # the rest of the body may still come, or may never
         headers.append((b"connection", b"close"))
     return status_of(error.code), headers, _body(error.code, detail, request_id)

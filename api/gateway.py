@@ -9,6 +9,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from api.access.gate import Gate, KeyGate, OpenGate
 from api.catalog import Catalog, Servable
 from api.door import Door
 from api.doorbell import Doorbell
@@ -48,7 +49,15 @@ class Gateway:
         self.catalog = Catalog(open_repository(settings.models_dir), settings.default_model)
         self.lane = OnlineLane(self.client, settings.gateway_name, self.link)
         self.watch = FleetWatch(self.client, self.lane.pending.entries_of)
-        self.door = Door(settings, self.catalog, self.link, self.watch, self.lane.pending)
+        self.gate: Gate = KeyGate(self.client) if settings.asks_for_keys() else OpenGate()
+        self.door = Door(
+            settings,
+            gate=self.gate,
+            catalog=self.catalog,
+            link=self.link,
+            watch=self.watch,
+            pending=self.lane.pending,
+        )
         self.loads = Loads()
         self.lanes = LaneWatch(self.client, self._entry_rows)
         self.http = HttpTally()
@@ -74,6 +83,7 @@ class Gateway:
         self._doorbell.start()
         self.lane.start()
         self._loops.start("fleet_watch", self._watch)
+        self._loops.start("access_watch", self.gate.look_later)
         self._loops.start("broken_uploads", self.broken_uploads.try_again)
 
     async def close(self) -> None:

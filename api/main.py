@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from api import health, jobs, models, operations
+from api.access.gatekeeper import Gatekeeper
 from api.envelope import Envelope
 from api.gateway import Gateway
 from api.metrics import routes as metrics
@@ -58,12 +59,14 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
     app.add_exception_handler(Exception, _to_envelope)
     app.add_exception_handler(HTTPException, _to_envelope)
     app.add_exception_handler(RequestValidationError, _to_envelope)
-    app.openapi = lambda: document(app, gateway.catalog)  # type: ignore[method-assign]  # as FastAPI documents it
+    guarded = gateway.gate.asks
+    app.openapi = lambda: document(app, gateway.catalog, guarded=guarded)  # type: ignore[method-assign]  # as FastAPI documents it
     framework = app.build_middleware_stack
 
     def stack() -> ASGIApp:
-        """The envelope and the hot route, before all that the framework does to a request."""
-        return Envelope(Predictions(framework(), gateway), gateway)
+        """The envelope, the hot route and the gatekeeper, before all that the framework does to a request."""
+        routes = Gatekeeper(framework(), gateway.gate) if guarded else framework()
+        return Envelope(Predictions(routes, gateway), gateway)
 
     app.build_middleware_stack = stack  # type: ignore[method-assign]
     return app

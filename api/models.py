@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from api.catalog import Servable
 from api.errors import of_errors
 from api.gateway import Gateway
+from api.principals import Asker
 from api.state import GatewayState
 from api.validation import example_body
 from shared.specs import InputSpec, OutputSpec
@@ -75,28 +76,29 @@ class ModelInfo(BaseModel):
 
 
 @router.get("/models")
-async def list_models(gateway: GatewayState) -> ModelList:
-    """All models of the repository."""
-    models = [_summary(gateway, gateway.catalog.find(name)) for name in gateway.catalog.names]
+async def list_models(gateway: GatewayState, asker: Asker) -> ModelList:
+    """All models of the repository, or those that the key may see."""
+    names = filter(asker.sees, gateway.catalog.names)
+    models = [_summary(gateway, gateway.catalog.find(name)) for name in names]
     return ModelList(models=models, default_model=gateway.catalog.default_model)
 
 
 @router.get("/models/{name}", responses=of_errors(404))
-async def model(name: str, gateway: GatewayState) -> ModelDetail:
+async def model(name: str, gateway: GatewayState, asker: Asker) -> ModelDetail:
     """One model in its default version."""
-    return _detail(gateway, gateway.catalog.find(name))
+    return _detail(gateway, gateway.catalog.find(name, asker=asker))
 
 
 @router.get("/models/{name}/versions/{version}", responses=of_errors(404))
-async def model_version(name: str, version: str, gateway: GatewayState) -> ModelDetail:
+async def model_version(name: str, version: str, gateway: GatewayState, asker: Asker) -> ModelDetail:
     """One version of one model."""
-    return _detail(gateway, gateway.catalog.find(name, version))
+    return _detail(gateway, gateway.catalog.find(name, version, asker))
 
 
 @router.get("/model-info", responses=of_errors(404))
-async def model_info(gateway: GatewayState) -> ModelInfo:
+async def model_info(gateway: GatewayState, asker: Asker) -> ModelInfo:
     """The model behind `/predict`."""
-    servable = gateway.catalog.find()
+    servable = gateway.catalog.find(asker=asker)
     return ModelInfo(
         model_name=servable.spec.name,
         model_version=servable.version,

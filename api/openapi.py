@@ -12,6 +12,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.access.documentation import describe_access
 from api.catalog import Catalog, Servable
 from api.errors import ErrorBody, of_errors
 from api.input_types import title
@@ -35,8 +36,8 @@ _WAIT = {
 }
 
 
-def document(app: FastAPI, catalog: Catalog) -> Json:
-    """The whole document, as the catalog is now."""
+def document(app: FastAPI, catalog: Catalog, *, guarded: bool = False) -> Json:
+    """The whole document, as the catalog is now; `guarded`: with what a key is needed for."""
     base = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     schemas: Json = base["components"]["schemas"]
     _only_our_errors(base, schemas)
@@ -50,6 +51,8 @@ def document(app: FastAPI, catalog: Catalog) -> Json:
         {"name": "operations", "description": "Who works, what waits, and how many workers that wants."},
         {"name": "health", "description": "For probes and load balancers."},
     ]
+    if guarded:
+        describe_access(base)
     return base
 
 

@@ -22,9 +22,11 @@ from api.envelope import request_id_of, respond
 from api.gateway import Gateway
 from api.pending import ClientLeftError
 from api.preferences import preferred_wait_s, prefers_async
+from api.principals import asker_of, let_in
 from api.stages import StageClock
 from api.tallies import ROUTE
 from api.targets import Target, target_of
+from shared.access import Role
 from shared.columns import encode_values
 from shared.errors import TaktError
 
@@ -44,7 +46,10 @@ class Predictions:
         scope[ROUTE] = target.route
         if scope["method"] != "POST":
             raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
-        servable = self._gateway.catalog.find(target.model, target.version)
+        asker = self._gateway.gate.enter(scope["headers"])
+        asker.require(Role.PREDICT)
+        let_in(scope, asker)
+        servable = self._gateway.catalog.find(target.model, target.version, asker)
         try:
             await self._predict(servable, target, scope, receive, send)
         except ClientLeftError:  # nobody reads an answer
@@ -73,7 +78,7 @@ class Predictions:
         values = validator.read_batch(body) if target.batch else validator.read_one(body)
         clock.mark("validate")
         if later:
-            response = await defer(gateway, servable, values, headers, body)
+            response = await defer(gateway, asker_of(scope), servable, values, headers=headers, body=body)
             await response(scope, receive, send)
             return
         columns = encode_values(servable.spec, values)

@@ -1,11 +1,17 @@
-"""Who asks. Every request has a principal; until access control is on, all are the same one."""
+"""Who asks. Every request has a principal: its key's owner; where none is asked for, the same for all."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
-from fastapi import Depends
+from fastapi import Depends, Request
+from starlette.types import Scope
+
+from shared.access import OPEN_OWNER, Role
+from shared.errors import Forbidden, ModelNotFound
+
+_PLACE = "takt.principal"
 
 
 @dataclass(frozen=True)
@@ -13,16 +19,55 @@ class Principal:
     """The owner of the jobs that it submits."""
 
     name: str
+    roles: frozenset[Role] = frozenset((Role.PREDICT, Role.SUBMIT, Role.READ))
+    models: frozenset[str] | None = None
+    """What it may see; None: every model."""
 
     def owns(self, owner: str) -> bool:
-        return owner == self.name
+        """Whether this owner's jobs are for it."""
+        return owner == self.name or self.sees_all_jobs
+
+    @property
+    def sees_all_jobs(self) -> bool:
+        return Role.ADMIN in self.roles
+
+    def may(self, role: Role) -> bool:
+        return role in self.roles or Role.ADMIN in self.roles
+
+    def require(self, role: Role) -> None:
+        """Raises Forbidden."""
+        if not self.may(role):
+            raise Forbidden(f"This needs a key with the role {role.value!r}.")
+
+    def sees(self, model: str) -> bool:
+        return self.models is None or model in self.models
+
+    def require_sight(self, model: str) -> None:
+        """Raises ModelNotFound, in the words for a model that does not exist."""
+        if not self.sees(model):
+            raise no_such_model(model)
 
 
-ANONYMOUS = Principal("anonymous")
+def no_such_model(model: str) -> ModelNotFound:
+    return ModelNotFound(f"There is no model {model!r}.")
 
 
-async def principal() -> Principal:
-    return ANONYMOUS
+ANONYMOUS = Principal(OPEN_OWNER)
+
+
+def let_in(scope: Scope, asker: Principal) -> None:
+    """Say whose request this is, for those who answer it."""
+    scope[_PLACE] = asker
+
+
+def asker_of(scope: Scope) -> Principal:
+    """Whose request this is: it was let in before any route was reached."""
+    found: Principal = scope.get(_PLACE, ANONYMOUS)
+    return found
+
+
+async def principal(request: Request) -> Principal:
+    return asker_of(request.scope)
 
 
 Asker: TypeAlias = Annotated[Principal, Depends(principal)]

@@ -3,6 +3,8 @@
     TaktError
     ├── CallerError               change the request, then send it again
     │   ├── InvalidInput            a row or a field is wrong; each problem is named
+    │   ├── Unauthorized            no key, or one that opens nothing
+    │   ├── Forbidden               the key is good, but not for this
     │   ├── ModelNotFound           no such model or version in the repository
     │   ├── JobNotFound             no such job, or somebody else's
     │   ├── JobExpired              the job was here, its retention is over
@@ -69,6 +71,18 @@ class InvalidInput(CallerError):
         self.problems = problems or []
 
 
+class Unauthorized(CallerError):
+    """An API key is needed: `Authorization: Bearer takt_…`."""
+
+    code = "unauthorized"
+
+
+class Forbidden(CallerError):
+    """This key may not do that."""
+
+    code = "forbidden"
+
+
 class ModelNotFound(CallerError):
     """No such model or version is in the repository."""
 
@@ -85,6 +99,11 @@ class JobExpired(CallerError):
     """The job's retention is over and its data is gone."""
 
     code = "job_expired"
+
+    def __init__(self, detail: str | None = None, *, owner: str = "") -> None:
+        super().__init__(detail)
+        self.owner = owner
+        """Whose it was; never sent."""
 
 
 class InvalidState(CallerError):

@@ -115,6 +115,21 @@ def worker(worker_id: str) -> str:
     return f"{PREFIX}:worker:{worker_id}"
 
 
+def access_keys() -> str:
+    """Hash: API key id → the key's record, as JSON, without its secret."""
+    return f"{PREFIX}:access:keys"
+
+
+def access_version() -> str:
+    """String: counts the changes of `access_keys`, so that gateways need not read all of them to see one."""
+    return f"{PREFIX}:access:version"
+
+
+def access_used() -> str:
+    """Hash: API key id → when it was last used, about, in ms of Redis TIME."""
+    return f"{PREFIX}:access:used"
+
+
 def reconciler_lock() -> str:
     """String with a TTL: which worker reconciles now."""
     return f"{PREFIX}:reconciler"

@@ -22,6 +22,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared.durability import Durability, Promise
 from shared.sentinels import is_sentinel, sentinel_address
 
+_LOOPBACKS = frozenset(("127.0.0.1", "::1", "localhost"))
+
 
 class Settings(BaseSettings):
     """Settings of every part of Takt."""
@@ -73,6 +75,16 @@ class Settings(BaseSettings):
     # Gateway
     host: str = Field("127.0.0.1", description="The address that the gateway listens on.")
     port: int = Field(8000, ge=0, le=65535, description="The port that the gateway listens on.")
+    publish: str = Field(
+        "",
+        description="Where a container's port is published, as ADDRESS:PORT; it counts instead of the "
+        "address that the gateway listens on.",
+    )
+    access: Literal["auto", "keys", "open"] = Field(
+        "auto",
+        description="`keys`: every request needs an API key (`takt keys create`). `open`: none does. `auto`: "
+        "open on the loopback address; elsewhere keys, and no start before there is one.",
+    )
     gateway_name: str = Field(
         default_factory=socket.gethostname, description="This gateway's name in logs and reply streams."
     )
@@ -229,6 +241,15 @@ class Settings(BaseSettings):
         if self.drain_delay_s and self.drain_delay_s + 2 > self.shutdown_grace_s:
             raise ValueError("TAKT_SHUTDOWN_GRACE_S must be at least 2 s longer than TAKT_DRAIN_DELAY_S")
         return self
+
+    def exposed(self) -> bool:
+        """Whether other machines may reach the gateway."""
+        host = self.publish.rpartition(":")[0] if self.publish else self.host
+        return host.strip("[]") not in _LOOPBACKS
+
+    def asks_for_keys(self) -> bool:
+        """Whether requests need an API key."""
+        return self.access == "keys" or (self.access == "auto" and self.exposed())
 
     def model_names(self) -> frozenset[str] | None:
         """The names in `models`, or None for all of them."""

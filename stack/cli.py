@@ -28,6 +28,7 @@ _DATA = Path(".takt")
 
 models = typer.Typer(no_args_is_help=True, help="The model repository: list, build, verify.")
 workers = typer.Typer(no_args_is_help=True, help="The workers that serve now.")
+keys = typer.Typer(no_args_is_help=True, help="API keys: who may do what.")
 dead_letters = typer.Typer(no_args_is_help=True, help="What could not be read and was set aside.")
 
 
@@ -59,6 +60,10 @@ def up(
     redis_url: Annotated[
         str | None, typer.Option(help="An existing queue instead of the embedded one (or TAKT_REDIS_URL).")
     ] = None,
+    access: Annotated[
+        str | None,
+        typer.Option(help="keys: requests need one; open. (default: open on this machine, keys elsewhere)"),
+    ] = None,
     models_dir: ModelsDir = None,
     data: Data = _DATA,
 ) -> None:
@@ -73,6 +78,7 @@ def up(
         "models": models,
         "device": device,
         "redis_url": redis_url,
+        "access": access,
         "models_dir": models_dir,
     }
     run(make_plan(data, workers, given), Voice())
@@ -140,6 +146,53 @@ def list_workers(data: Data = _DATA, as_json: AsJson = False) -> None:
     from stack.workers import show_workers
 
     show_workers(data, as_json=as_json)
+
+
+@keys.command("create")
+@in_words
+def create_key(
+    name: Annotated[str, typer.Argument(help="Whose it is: keys of one name share their jobs.")],
+    roles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role",
+            help="predict, submit, read or admin; once for each. (default: all but admin)",
+        ),
+    ] = None,
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="Only this model; once for each. (default: all)")
+    ] = None,
+    expires_in: Annotated[
+        str | None, typer.Option("--expires-in", help="When it ends: 12h, 90d, 52w. (default: never)")
+    ] = None,
+    data: Data = _DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and show it, this once; only its digest is kept."""
+    from stack.keys import Wish, create_key
+
+    create_key(data, Wish(name, roles or (), models or (), expires_in), as_json=as_json)
+
+
+@keys.command("list")
+@in_words
+def list_keys(data: Data = _DATA, as_json: AsJson = False) -> None:
+    """Every key, without its secret, on TAKT_REDIS_URL's queue, else on the local stack's."""
+    from stack.keys import show_keys
+
+    show_keys(data, as_json=as_json)
+
+
+@keys.command("revoke")
+@in_words
+def revoke_keys(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Keys, as the list names them.")],
+    data: Data = _DATA,
+) -> None:
+    """Have keys open nothing any more, at every gateway, within two seconds."""
+    from stack.keys import revoke_keys
+
+    revoke_keys(data, ids)
 
 
 @dead_letters.command("list")

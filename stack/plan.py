@@ -20,8 +20,6 @@ from stack.folder import Folder
 from stack.parts import available_cores
 from stack.refusals import Refusal
 
-_LOOPBACKS = {"127.0.0.1", "::1", "localhost"}
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -45,7 +43,12 @@ class Plan:
     @property
     def exposed(self) -> bool:
         """Whether other machines may reach the gateway."""
-        return self.settings.host not in _LOOPBACKS
+        return self.settings.exposed()
+
+    @property
+    def guarded(self) -> bool:
+        """Whether requests need a key."""
+        return self.settings.asks_for_keys()
 
     def environment(self, redis_url: str) -> dict[str, str]:
         """The settings that the parts are given."""
@@ -53,6 +56,7 @@ class Plan:
             "redis_url": redis_url,
             "host": self.settings.host,
             "port": str(self.settings.port),
+            "access": self.settings.access,
             "models_dir": str(self.repository.root),
             "models": ",".join(spec.name for spec in self.models),
             "default_model": self.models[0].name,

@@ -48,12 +48,13 @@ def first_prediction(plan: Plan) -> Predicted:
                 return Predicted(spec.name, curl(plan.http_url, row), json.dumps(answer), took_ms)
 
 
-def curl(http_url: str, row: Row) -> str:
-    """The command that makes this prediction from a shell."""
+def curl(http_url: str, row: Row, *, keyed: bool = False) -> str:
+    """The command that makes this prediction from a shell, or `keyed` by what is in TAKT_API_KEY."""
     body = json.dumps(
         row, default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value)
     )
-    return f"curl -X POST {http_url}/predict -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+    key = '-H "Authorization: Bearer $TAKT_API_KEY" ' if keyed else ""
+    return f"curl -X POST {http_url}/predict {key}-H 'Content-Type: application/json' -d {shlex.quote(body)}"
 
 
 def _refusal(spec: ModelSpec, error: TaktError) -> Refusal:

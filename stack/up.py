@@ -21,7 +21,7 @@ from stack.leash import Leash
 from stack.logs import Log
 from stack.parts import Layer, Part
 from stack.plan import Plan, check_port
-from stack.prediction import first_prediction
+from stack.prediction import curl, first_prediction
 from stack.refusals import PartFailed, Refusal
 from stack.supervisor import Supervisor
 from stack.voice import Voice
@@ -46,7 +46,10 @@ def _run(plan: Plan, voice: Voice, lock: int, leash: Leash) -> None:
     supervisor = Supervisor(parts, leash, voice)
     try:
         _start(supervisor, plan.folder)
-        voice.serving(plan, first_prediction(plan))
+        if plan.guarded:
+            voice.serving_keys(plan, curl(plan.http_url, plan.models[0].example_row(), keyed=True))
+        else:
+            voice.serving(plan, first_prediction(plan))
         supervisor.watch()
     finally:
         _stop(supervisor, leash, voice)

@@ -38,7 +38,7 @@ class Voice:
         names = ", ".join(f"{spec.name}@{spec.default_version}" for spec in plan.models)
         count = f"{plan.workers} worker{'s' if plan.workers > 1 else ''} on {plan.settings.device}"
         self._say("takt", f"{count}; models {names}; everything in {plan.folder.root}", "bold")
-        if plan.exposed:
+        if plan.exposed and not plan.guarded:
             self._say(
                 "takt",
                 f"other machines can reach {plan.settings.host}, and there is no access control",
@@ -67,6 +67,16 @@ class Voice:
         self._say("try", f"{predicted.model}, answered in {predicted.took_ms:.0f} ms:", "bold")
         self._console.print(f"  {escape(predicted.curl)}")
         self._console.print(f"  [cyan]{escape(predicted.answer)}[/cyan]")
+        self._places(plan)
+
+    def serving_keys(self, plan: Plan, curl: str) -> None:
+        self._console.print()
+        self._say("keys", "every request needs one: takt keys create NAME, in another terminal", "bold")
+        self._say("try", "with that in TAKT_API_KEY:", "bold")
+        self._console.print(f"  {escape(curl)}")
+        self._places(plan)
+
+    def _places(self, plan: Plan) -> None:
         self._console.print()
         url = plan.http_url
         for subject, text in (

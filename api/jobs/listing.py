@@ -103,7 +103,8 @@ async def jobs(
     """One's own jobs, newest first. A page may be short: there are more as long as it has `next`."""
     gateway.link.require()
     asked = Filter(state, model, reference, tag)
-    span = Span(asker.name, _ms(created_after), _ms(created_before))
+    owner = None if asker.sees_all_jobs else asker.name
+    span = Span(owner, _ms(created_after), _ms(created_before), asker.models)
     found, last = await scan(gateway, span, asked, limit, read_cursor(cursor) if cursor else None)
     records = await gateway.ledger.read_all(found)
     page = JobPage(jobs=await described_all(gateway, records), next=str(last) if last else None)
@@ -112,11 +113,15 @@ async def jobs(
 
 @dataclass(frozen=True)
 class Span:
-    """Whose jobs, and from when: both ends are left out."""
+    """Whose jobs, of which models, and from when: both ends are left out. None: all."""
 
-    owner: str
+    owner: str | None
     after_ms: int | None = None
     before_ms: int | None = None
+    models: frozenset[str] | None = None
+
+    def shows(self, head: JobHead) -> bool:
+        return self.models is None or head.model in self.models
 
 
 async def scan(
@@ -135,7 +140,7 @@ async def scan(
             if span.after_ms is not None and head.created_at_ms <= span.after_ms:
                 return found, None
             last = Cursor(head.created_at_ms, head.id)
-            if asked.matches(head):
+            if span.shows(head) and asked.matches(head):
                 found.append(head.id)
             if len(found) == limit:
                 return found, last

@@ -92,7 +92,7 @@ async def _submit_json(asked: _Asked) -> Response:
         gateway.settings.max_job_body_bytes,
         idle_s=gateway.settings.upload_idle_s,
     )
-    body, submission, servable = await asyncio.to_thread(_read, gateway, body, packing)
+    body, submission, servable = await asyncio.to_thread(_read, asked, body, packing)
     terms = terms_of_submission(submission)
     if submission.validate_only:
         return report_of(await asyncio.to_thread(examine, servable.validator, submission))
@@ -103,10 +103,11 @@ async def _submit_json(asked: _Asked) -> Response:
     return await asked.accepted(record, replayed=replayed)
 
 
-def _read(gateway: Gateway, body: bytes, packing: Packing) -> tuple[bytes, Submission, Servable]:
+def _read(asked: _Asked, body: bytes, packing: Packing) -> tuple[bytes, Submission, Servable]:
+    gateway = asked.gateway
     body = unpacked_body(body, packing, gateway.settings.max_job_body_bytes)
     submission = read_submission(body)
-    return body, submission, gateway.catalog.find(submission.model, submission.version)
+    return body, submission, gateway.catalog.find(submission.model, submission.version, asked.asker)
 
 
 def _cut(gateway: Gateway, servable: Servable, submission: Submission) -> list[Chunk]:
@@ -161,7 +162,7 @@ async def _upload(asked: _Asked, query: list[tuple[str, str]]) -> tuple[Upload, 
     else:
         wrapping = wrapping_of_body(content_type, packing)
     options = read_options(query)
-    servable = asked.gateway.catalog.find(options.model, options.version)
+    servable = asked.gateway.catalog.find(options.model, options.version, asked.asker)
     limits = _limits(asked.gateway, servable)
     return Upload(body, Reading(wrapping, servable.validator, options, limits)), servable
 

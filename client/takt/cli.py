@@ -15,7 +15,7 @@ import typer
 from takt.commands import jobs, predicting, submission
 from takt.commands.voice import Exit
 
-SERVER_COMMANDS = ("up", "doctor", "models", "workers")
+SERVER_COMMANDS = ("up", "doctor", "models", "workers", "keys")
 """What the server's side brings; named here to say how to get it where it is missing."""
 
 app = typer.Typer(

@@ -167,9 +167,9 @@ class AsyncLedger:
         return await self.read_all(await self._newest_ids(owner, before_ms, most, None))
 
     async def newest_heads(
-        self, owner: str, *, before_ms: int | None, most: int, after_id: str | None = None
+        self, owner: str | None, *, before_ms: int | None, most: int, after_id: str | None = None
     ) -> list[JobHead]:
-        """The same in short, of one owner, to look through many.
+        """The same in short, to look through many.
 
         Where `after_id` is still known, those that come after it instead: none of its own ms is left out.
         """

@@ -280,7 +280,8 @@ def job_from_hash(job_id: str, fields: Mapping[Any, Any]) -> JobRecord:
     if not fields:
         raise JobNotFound(f"There is no job {job_id!r}.")
     if fields.get(b"state") == _TOMBSTONE:
-        raise JobExpired(f"Job {job_id!r} was here; its retention is over and its data is gone.")
+        gone = f"Job {job_id!r} was here; its retention is over and its data is gone."
+        raise JobExpired(gone, owner=fields.get(b"owner", b"").decode())
     try:
         schema = int(fields.get(b"schema", SCHEMA))
         if schema > SCHEMA:

@@ -20,11 +20,18 @@ from tests.unit.gateway_fakes import IRIS, IRIS_KEY, MODELS, FakeRedis, running_
 
 
 @asynccontextmanager
-async def job_stage(client: FakeRedis, folder: Path) -> AsyncIterator[tuple[Gateway, httpx.AsyncClient]]:
+async def job_stage(
+    client: FakeRedis, folder: Path, **changes: Any
+) -> AsyncIterator[tuple[Gateway, httpx.AsyncClient]]:
     """Jobs of two rows a chunk; nobody runs them but `run_chunks`."""
     built(folder / "models")
     async with running_gateway(
-        client, folder / "payloads", models_dir=folder / "models", chunk_rows=2, max_job_body_bytes=10_000
+        client,
+        folder / "payloads",
+        models_dir=folder / "models",
+        chunk_rows=2,
+        max_job_body_bytes=10_000,
+        **changes,
     ) as (gateway, http):
         gateway.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
         await until(lambda: gateway.link.up)

@@ -13,7 +13,7 @@ import pytest
 from api.doorbell import Doorbell
 from api.gateway import Gateway
 from api.jobs.pieces import pieces_of
-from api.principals import ANONYMOUS, Principal, principal
+from api.principals import Principal, principal
 from api.submissions import Submission, chunks_of, read_submission
 from api.uploads.cutting import chunk_rows
 from api.validation import RowValidator
@@ -191,7 +191,3 @@ def test_a_doorbell_that_cannot_be_rung_disturbs_nobody() -> None:
     doorbell(IRIS_KEY, 3)
     doorbell.stop()
     assert not doorbell.ringing
-
-
-async def test_until_access_control_everybody_is_anonymous() -> None:
-    assert await principal() is ANONYMOUS

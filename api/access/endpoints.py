@@ -1,0 +1,100 @@
+"""The table of every endpoint and what it asks of a key. What does not stand here answers nobody.
+
+A key needs one role of those that its endpoint names; `admin` has all of them. Whose jobs and which models
+it sees is decided where they are looked up, see `api/jobs/ownership.py` and `Principal.sees`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.routing import compile_path
+
+from api.principals import Principal
+from shared.access import Role
+from shared.errors import Forbidden
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What an endpoint asks for."""
+
+    role: Role | None = None
+    """None: any good key will do."""
+    open: bool = False
+    """It answers everybody, and shows nothing that is anybody's."""
+    whole: bool = False
+    """It shows the service as a whole: not to keys that are limited to some models."""
+    in_browser: bool = False
+    """A browser asks for it by itself, so that the key may come as a password (HTTP Basic)."""
+
+    def require(self, asker: Principal) -> None:
+        """Raises Forbidden."""
+        if self.role is not None:
+            asker.require(self.role)
+        if self.whole and asker.models is not None:
+            raise Forbidden("This shows every model, and your key is limited to some.")
+
+
+OPEN = Rule(open=True)
+ANY_KEY = Rule()
+PREDICT, SUBMIT, READ = Rule(Role.PREDICT), Rule(Role.SUBMIT), Rule(Role.READ)
+OPERATE = Rule(Role.READ, whole=True)
+"""To look at the service as its operators do."""
+
+ENDPOINTS: Mapping[str, Mapping[str, Rule]] = {
+    # for probes and load balancers
+    "/health": {"GET": OPEN},
+    "/health/live": {"GET": OPEN},
+    "/health/ready": {"GET": OPEN},
+    # pages without anything in them: what they show, they ask for
+    "/docs": {"GET": OPEN},
+    "/docs/oauth2-redirect": {"GET": OPEN},
+    "/redoc": {"GET": OPEN},
+    "/static-offline-docs/{path:path}": {"GET": OPEN},
+    "/openapi.json": {"GET": Rule(whole=True, in_browser=True)},
+    # predictions, which `api/predictions.py` answers
+    "/predict": {"POST": PREDICT},
+    "/predict/batch": {"POST": PREDICT},
+    "/models/{name}/predict": {"POST": PREDICT},
+    "/models/{name}/predict/batch": {"POST": PREDICT},
+    "/models/{name}/versions/{version}/predict": {"POST": PREDICT},
+    "/models/{name}/versions/{version}/predict/batch": {"POST": PREDICT},
+    # models
+    "/models": {"GET": ANY_KEY},
+    "/models/{name}": {"GET": ANY_KEY},
+    "/models/{name}/versions/{version}": {"GET": ANY_KEY},
+    "/model-info": {"GET": ANY_KEY},
+    # what operators, Prometheus and autoscalers look at
+    "/metrics": {"GET": OPERATE},
+    "/workers": {"GET": OPERATE},
+    "/lanes": {"GET": OPERATE},
+    "/scaling": {"GET": OPERATE},
+    "/scaling/{model}": {"GET": OPERATE},
+    "/scaling/{model}/versions/{version}": {"GET": OPERATE},
+    # jobs
+    "/jobs": {"GET": READ, "POST": SUBMIT},
+    "/jobs/{job_id}": {"GET": READ, "PATCH": SUBMIT, "DELETE": SUBMIT},
+    "/jobs/{job_id}/events": {"GET": READ},
+    "/jobs/{job_id}/results": {"GET": READ},
+    "/jobs/{job_id}/errors": {"GET": READ},
+    "/jobs/{job_id}/manifest": {"GET": READ},
+    "/jobs/{job_id}/cancel": {"POST": SUBMIT},
+    "/jobs/{job_id}/pause": {"POST": SUBMIT},
+    "/jobs/{job_id}/resume": {"POST": SUBMIT},
+}
+
+_PATTERNS = [(compile_path(path)[0], rules) for path, rules in ENDPOINTS.items()]
+
+
+def rules_of(path: str) -> Mapping[str, Rule]:
+    """What each method of a path asks for; none: there is no such endpoint."""
+    if path in ENDPOINTS:
+        return ENDPOINTS[path]
+    return next((rules for pattern, rules in _PATTERNS if pattern.match(path)), {})
+
+
+def rule_of(method: str, rules: Mapping[str, Rule]) -> Rule | None:
+    """HEAD asks for what GET does."""
+    return rules.get("GET" if method == "HEAD" else method)

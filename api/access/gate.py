@@ -1,0 +1,166 @@
+"""A request's headers → whose it is, by the keys that are good now. Nothing here waits for Redis.
+
+The keys are read from the queue every second, where they have changed, so that a new key, or a revoked one,
+is known to every gateway within two. While Redis is away the last ones stand, and still run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from base64 import b64decode
+from binascii import Error
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from api.link import unavailable
+from api.principals import ANONYMOUS, Principal
+from shared import keys
+from shared.access import KeyRecord, decode_key, key_id_of
+from shared.errors import Unauthorized
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S = 1.0
+LOOKS_A_READING = 30
+"""… and with how many of those all keys are read, whether or not they have changed."""
+LOOKS_A_NOTE = 60
+"""… and with how many of those it is noted which were used."""
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+"""As ASGI has them."""
+
+
+class Gate(Protocol):
+    """Who is let in."""
+
+    asks: bool
+    """Whether for a key at all."""
+
+    def enter(self, headers: RawHeaders, *, basic: bool = False) -> Principal:
+        """Whose request has these headers. `basic`: a key that came as a password will do.
+
+        Raises Unauthorized, or QueueUnavailable where no keys could be read yet.
+        """
+        ...
+
+    async def look_later(self) -> None:
+        """One turn of the watch: look which keys are good, then rest."""
+        ...
+
+
+class OpenGate:
+    """Lets everybody in."""
+
+    asks = False
+
+    def enter(self, headers: RawHeaders, *, basic: bool = False) -> Principal:  # noqa: ARG002 - as `Gate` has it
+        return ANONYMOUS
+
+    async def look_later(self) -> None:
+        await asyncio.Event().wait()  # there is nothing to look at
+
+
+class KeyGate:
+    """Lets in who has a key that is good."""
+
+    asks = True
+
+    def __init__(self, client: Redis, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client: Any = client  # Any: redis-py's union of what RESP2 and RESP3 answer
+        self._clock = clock
+        self._looks = 0
+        self._known: list[KeyRecord] | None = None
+        """Every key that is kept; None: never read yet."""
+        self._version: bytes | None = None
+        self._ahead_ms = 0.0
+        """Of this process's clock, Redis' one."""
+        self._good: dict[str, tuple[KeyRecord, Principal]] = {}
+        self._used: set[str] = set()
+
+    def enter(self, headers: RawHeaders, *, basic: bool = False) -> Principal:
+        token = token_of(dict(headers), basic=basic)
+        if token is None:
+            raise Unauthorized
+        if self._known is None:
+            raise unavailable()
+        found = self._good.get(key_id_of(token))
+        if found is None or not found[0].fits(token):
+            raise Unauthorized("This API key opens nothing: it is unknown, revoked or past its expiry.")
+        record, principal = found
+        self._used.add(record.id)
+        return principal
+
+    async def look_later(self) -> None:
+        with suppress(RedisError, OSError):  # the lane's reader reports it
+            await self.look()
+        self.sort_out()
+        await asyncio.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        """Read the keys where they have changed. Raises redis.exceptions.RedisError."""
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.get(keys.access_version()).time()
+        version, (seconds, micros) = await pipeline.execute()
+        self._ahead_ms = seconds * 1000 + micros / 1000 - self._clock() * 1000
+        if version != self._version or self._known is None or self._looks % LOOKS_A_READING == 0:
+            stored: dict[bytes, bytes] = await self._client.hgetall(keys.access_keys())
+            self._known = [record for record in map(decode_key, stored.values()) if record is not None]
+            self._version = version
+            self.sort_out()
+        self._looks += 1
+        if self._looks % LOOKS_A_NOTE == 0:
+            await self._note()
+
+    @property
+    def good_keys(self) -> int:
+        return len(self._good)
+
+    def sort_out(self) -> None:
+        """Keep the keys that are good now."""
+        now_ms = self._clock() * 1000 + self._ahead_ms
+        before = self._good
+        good = (record for record in self._known or () if record.good(now_ms))
+        self._good = {
+            record.id: before[record.id]
+            if record.id in before and before[record.id][0] == record
+            else (record, principal_of(record))
+            for record in good
+        }
+
+    async def _note(self) -> None:
+        used, self._used = self._used, set()
+        if used:
+            now_ms = round(self._clock() * 1000 + self._ahead_ms)
+            await self._client.hset(keys.access_used(), mapping=dict.fromkeys(used, now_ms))
+
+
+def principal_of(record: KeyRecord) -> Principal:
+    return Principal(record.name, record.roles, frozenset(record.models) or None)
+
+
+def token_of(headers: Mapping[bytes, bytes], *, basic: bool = False) -> bytes | None:
+    """The key that a request bears, as `Authorization: Bearer` or `X-API-Key`; None where it has none."""
+    said = headers.get(b"authorization")
+    if said is None:
+        return headers.get(b"x-api-key")
+    scheme, _, rest = said.partition(b" ")
+    match scheme.lower():
+        case b"bearer":
+            return rest.strip()
+        case b"basic" if basic:
+            return _password(rest)
+        case _:
+            return headers.get(b"x-api-key")
+
+
+def _password(encoded: bytes) -> bytes | None:
+    try:
+        return b64decode(encoded, validate=True).partition(b":")[2]
+    except Error:
+        return None

@@ -1,0 +1,55 @@
+"""Asks for a key before any route is reached, by the table of `endpoints`. Pure ASGI.
+
+Predictions come first and ask by themselves (`api/predictions.py`): they are in a hurry.
+"""
+
+from __future__ import annotations
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.access.endpoints import Rule, rule_of, rules_of
+from api.access.gate import Gate
+from api.principals import ANONYMOUS, Principal, let_in
+from shared.errors import Unauthorized
+
+log = structlog.get_logger()
+
+BROWSER_CHALLENGE = 'Basic realm="Takt: any name, and an API key as the password", Bearer realm="takt"'
+
+
+class Gatekeeper:
+    """Lets `app` see only what its table lets in, with its principal."""
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app = app
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            let_in(scope, self._principal(scope))
+        await self._app(scope, receive, send)
+
+    def _principal(self, scope: Scope) -> Principal:
+        rules = rules_of(scope["path"])
+        rule = rule_of(scope["method"], rules)
+        if rule is not None and rule.open:
+            return ANONYMOUS
+        asker = self._enter(scope, rule)
+        if not rules:
+            raise HTTPException(404)
+        if rule is None:
+            raise HTTPException(405, headers={"Allow": ", ".join(rules)})
+        rule.require(asker)
+        return asker
+
+    def _enter(self, scope: Scope, rule: Rule | None) -> Principal:
+        in_browser = rule is not None and rule.in_browser
+        try:
+            return self._gate.enter(scope["headers"], basic=in_browser)
+        except Unauthorized as error:
+            if in_browser:
+                challenge = {"WWW-Authenticate": BROWSER_CHALLENGE}
+                raise HTTPException(401, error.detail, challenge) from None
+            raise

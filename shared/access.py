@@ -1,0 +1,89 @@
+"""API keys: who may do what, as the queue keeps it. The secret itself is kept nowhere.
+
+takt_3f9c1a7e52b0_Zk3…         `takt_{id}_{secret}`: the secret is 256 random bits, so that one plain
+                               SHA-256 guards it; there is nothing to guess, and nothing to stretch
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from enum import StrEnum
+
+import msgspec
+
+MARK = "takt"
+OPEN_OWNER = "anonymous"
+"""Whose jobs are where no key is asked for."""
+_ID_BYTES, _SECRET_BYTES = 6, 32
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+class Role(StrEnum):
+    """What a key may do. Roles add up; `api/access/endpoints.py` says which endpoint asks for which."""
+
+    PREDICT = "predict"  # have rows predicted while waiting
+    SUBMIT = "submit"  # hand over jobs, and tell one's own what to do
+    READ = "read"  # look: at one's own jobs and their results, at how the service does
+    ADMIN = "admin"  # everything, and everybody's jobs
+
+
+class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One key. Keys of the same name are of the same owner, who may thus replace one and keep the jobs."""
+
+    id: str
+    name: str
+    sha256: str
+    """Of the whole token, in hex."""
+    roles: frozenset[Role]
+    models: tuple[str, ...] = ()
+    """The models that it may see; none: all."""
+    created_at_ms: int
+    expires_at_ms: int | None = None
+    revoked_at_ms: int | None = None
+
+    def good(self, now_ms: float) -> bool:
+        """Whether it opens anything at this time (Redis' clock)."""
+        return self.revoked_at_ms is None and (self.expires_at_ms is None or now_ms < self.expires_at_ms)
+
+    def fits(self, token: bytes) -> bool:
+        """Whether this is its token; takes as long whatever the token is."""
+        return hmac.compare_digest(digest_of(token), self.sha256)
+
+
+def new_token() -> tuple[str, str]:
+    """A fresh key's id, and the token that its holder is shown once."""
+    key_id = secrets.token_hex(_ID_BYTES)
+    return key_id, f"{MARK}_{key_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+
+
+def key_id_of(token: bytes) -> str:
+    """The public part of a token; empty where it is none."""
+    mark, _, rest = token.partition(b"_")
+    return rest.partition(b"_")[0].decode("latin-1") if mark == b"takt" else ""
+
+
+def digest_of(token: bytes) -> str:
+    return hashlib.sha256(token).hexdigest()
+
+
+def is_name(text: str) -> bool:
+    """Whether a key's owner may be called so: it becomes a part of keys in Redis."""
+    return _NAME.fullmatch(text) is not None and text != OPEN_OWNER
+
+
+def encode_key(record: KeyRecord) -> bytes:
+    return msgspec.json.encode(record)
+
+
+def decode_key(text: bytes) -> KeyRecord | None:
+    """None where it is not readable: such a key opens nothing."""
+    try:
+        return _decoder.decode(text)
+    except msgspec.MsgspecError:
+        return None
+
+
+_decoder = msgspec.json.Decoder(KeyRecord)

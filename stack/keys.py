@@ -1,0 +1,214 @@
+"""What `takt keys` does: make API keys, show them, revoke them. The queue keeps all but their secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import redis
+import typer
+
+from shared import keys
+from shared.access import KeyRecord, Role, decode_key, digest_of, encode_key, is_name, new_token
+from stack.heartbeats import connect
+from stack.refusals import Refusal
+from stack.running import queue_url
+from stack.tables import show
+
+KEPT_DAYS = 90
+"""How long a key that opens nothing any more stays in the list."""
+_UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a new key is to be."""
+
+    name: str
+    roles: Sequence[str] = ()
+    """None: all but admin."""
+    models: Sequence[str] = ()
+    expires_in: str | None = None
+
+
+def create_key(data: Path, wish: Wish, *, as_json: bool) -> None:
+    """Make a key, and show its token: this once. Raises Refusal."""
+    if not is_name(wish.name):
+        raise Refusal(f"{wish.name!r} is no name for a key: a-z, 0-9, dot, dash and underscore, 63 at most")
+    with _store(data) as store:
+        record, token = made(wish, store.now_ms())
+        sharing = [key.id for key in store.all() if key.name == record.name and key.good(store.now_ms())]
+        store.put(record)
+    if as_json:
+        typer.echo(msgspec.json.encode({"id": record.id, "name": record.name, "key": token}))
+        return
+    typer.echo(token)
+    typer.echo(
+        f"\nThis is the only time that it is shown. It is {_in_words(record)}; send it as\n"
+        "  Authorization: Bearer takt_…     or set TAKT_API_KEY for the client and the takt program.",
+        err=True,
+    )
+    if sharing:
+        typer.echo(f"It shares its jobs with {', '.join(sharing)}, also named {record.name}.", err=True)
+
+
+def show_keys(data: Path, *, as_json: bool) -> None:
+    """Every key that is kept, the oldest first. Raises Refusal where no queue answers."""
+    with _store(data) as store:
+        now_ms, used = store.now_ms(), store.last_used()
+        records = sorted(store.all(), key=lambda record: record.created_at_ms)
+    if as_json:
+        for record in records:
+            typer.echo(msgspec.json.encode(_document(record, now_ms, used.get(record.id))))
+        return
+    columns = ("id", "name", "roles", "models", "state", "created", "expires", "last used, about")
+    rows = [_row(record, now_ms, used.get(record.id)) for record in records]
+    show(columns, rows, empty="there is no key; takt keys create NAME makes one")
+
+
+def revoke_keys(data: Path, ids: Sequence[str]) -> None:
+    """Have keys open nothing any more. Raises Refusal, and revokes none, where one is not there."""
+    with _store(data) as store:
+        known = {record.id: record for record in store.all()}
+        if missing := [key_id for key_id in ids if key_id not in known]:
+            raise Refusal(f"there is no key {', '.join(missing)}; takt keys list shows their ids")
+        now_ms = store.now_ms()
+        for key_id in ids:
+            revoked = known[key_id].revoked_at_ms or now_ms
+            store.put(msgspec.structs.replace(known[key_id], revoked_at_ms=revoked))
+    typer.echo(f"{', '.join(ids)} revoked; every gateway knows within two seconds.")
+
+
+# -- deciding ----------------------------------------------------------------------------------------------
+
+
+def made(wish: Wish, now_ms: int) -> tuple[KeyRecord, str]:
+    """A fresh key and its token. Raises Refusal."""
+    key_id, token = new_token()
+    record = KeyRecord(
+        id=key_id,
+        name=wish.name,
+        sha256=digest_of(token.encode()),
+        roles=_roles(wish.roles),
+        models=tuple(sorted(set(wish.models))),
+        created_at_ms=now_ms,
+        expires_at_ms=now_ms + _span_ms(wish.expires_in) if wish.expires_in else None,
+    )
+    return record, token
+
+
+def _roles(words: Sequence[str]) -> frozenset[Role]:
+    if wrong := sorted(set(words) - set(Role)):
+        raise Refusal(f"{', '.join(wrong)}: there is no such role; there are: {', '.join(Role)}")
+    return frozenset(map(Role, words)) or frozenset(Role) - {Role.ADMIN}
+
+
+def state_of(record: KeyRecord, now_ms: int) -> str:
+    if record.good(now_ms):
+        return "good"
+    return "expired" if record.revoked_at_ms is None else "revoked"
+
+
+def is_forgotten(record: KeyRecord, now_ms: int) -> bool:
+    """Whether it has opened nothing for so long that nobody asks for it."""
+    ends = [moment for moment in (record.revoked_at_ms, record.expires_at_ms) if moment is not None]
+    return bool(ends) and min(ends) + KEPT_DAYS * _UNITS_MS["d"] < now_ms
+
+
+def _span_ms(text: str) -> int:
+    found = re.fullmatch(r"(\d{1,5})([mhdw])", text)
+    if found is None or int(found[1]) == 0:
+        raise Refusal(f"{text!r} is no time: a number and m, h, d or w, such as 90d")
+    return int(found[1]) * _UNITS_MS[found[2]]
+
+
+# -- the queue's side --------------------------------------------------------------------------------------
+
+
+class KeyStore:
+    """The keys as the queue keeps them. Methods raise redis.RedisError."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client: Any = client  # Any: redis-py's union of what it may answer
+
+    def now_ms(self) -> int:
+        """By Redis' clock."""
+        seconds, micros = self._client.time()
+        return int(seconds * 1000 + micros // 1000)
+
+    def all(self) -> list[KeyRecord]:
+        found = map(decode_key, self._client.hvals(keys.access_keys()))
+        return [record for record in found if record is not None]
+
+    def last_used(self) -> dict[str, int]:
+        """Key id → when, in ms; noted once a minute."""
+        return {key.decode(): int(ms) for key, ms in self._client.hgetall(keys.access_used()).items()}
+
+    def put(self, record: KeyRecord) -> None:
+        """Keep a key as it is now, drop those that are forgotten, and have all gateways see it."""
+        now_ms = self.now_ms()
+        gone = [key.id for key in self.all() if is_forgotten(key, now_ms)]
+        change = self._client.pipeline(transaction=True)
+        if gone:
+            change.hdel(keys.access_keys(), *gone).hdel(keys.access_used(), *gone)
+        change.hset(keys.access_keys(), record.id, encode_key(record)).incr(keys.access_version())
+        change.execute()
+
+
+@contextmanager
+def _store(data: Path) -> Iterator[KeyStore]:
+    try:
+        with connect(queue_url(data)) as client:
+            yield KeyStore(client)
+    except redis.RedisError as error:
+        raise Refusal(f"the queue does not answer: {error}") from error
+
+
+# -- words -------------------------------------------------------------------------------------------------
+
+
+def _row(record: KeyRecord, now_ms: int, used_ms: int | None) -> list[str]:
+    return [
+        record.id,
+        record.name,
+        ", ".join(sorted(record.roles)),
+        ", ".join(record.models) or "all",
+        state_of(record, now_ms),
+        _moment(record.created_at_ms),
+        _moment_or_none(record.expires_at_ms) or "never",
+        _moment_or_none(used_ms) or "never",
+    ]
+
+
+def _document(record: KeyRecord, now_ms: int, used_ms: int | None) -> dict[str, object]:
+    """For scripts; times are RFC 3339, and the digest stays where it is."""
+    return {
+        "id": record.id,
+        "name": record.name,
+        "roles": sorted(record.roles),
+        "models": list(record.models),
+        "state": state_of(record, now_ms),
+        "created_at": _moment(record.created_at_ms),
+        "expires_at": _moment_or_none(record.expires_at_ms),
+        "last_used_at": _moment_or_none(used_ms),
+    }
+
+
+def _in_words(record: KeyRecord) -> str:
+    models = f"models {', '.join(record.models)}" if record.models else "every model"
+    until = f", until {_moment(record.expires_at_ms)}" if record.expires_at_ms else ""
+    return f"{record.name}'s key {record.id} for {', '.join(sorted(record.roles))} on {models}{until}"
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _moment_or_none(at_ms: int | None) -> str | None:
+    return None if at_ms is None else _moment(at_ms)

@@ -1,0 +1,37 @@
+"""API keys for tests: made as `takt keys create` makes them, kept as it keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from shared import keys
+from shared.access import KeyRecord, encode_key
+from stack.keys import Wish, made
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Somebody with a key."""
+
+    record: KeyRecord
+    token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token}"}
+
+
+def holder(name: str, *roles: str, models: tuple[str, ...] = (), **changes: Any) -> Holder:
+    """A key that is not kept yet. `changes`: of its record."""
+    record, token = made(Wish(name, roles, models), now_ms=1)
+    return Holder(msgspec.structs.replace(record, **changes), token)
+
+
+async def keep(client: Any, *holders: Holder) -> None:  # Any: fakeredis has no types
+    """Have the queue know these keys."""
+    for one in holders:
+        await client.hset(keys.access_keys(), one.record.id, encode_key(one.record))
+    await client.incr(keys.access_version())
