@@ -115,6 +115,11 @@ def worker(worker_id: str) -> str:
     return f"{PREFIX}:worker:{worker_id}"
 
 
+def drain(worker_id: str) -> str:
+    """String with a TTL: this worker takes no work. It keeps the order while it lives."""
+    return f"{PREFIX}:drain:{worker_id}"
+
+
 def access_keys() -> str:
     """Hash: API key id → the key's record, as JSON, without its secret."""
     return f"{PREFIX}:access:keys"

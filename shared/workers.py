@@ -16,6 +16,8 @@ from shared.keys import ModelKey
 SCHEMA = 1
 OLDEST = 1
 """The oldest schema version that is still read."""
+DRAIN_KEPT_S = 86_400
+"""How long an order to drain is kept while its worker does not renew it, for instance as Redis is away."""
 _RECORD = b"record"
 
 

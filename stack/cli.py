@@ -22,6 +22,8 @@ ModelsDir = Annotated[
 ]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Models; none named: all.")]
 Letters = Annotated[list[str], typer.Argument(metavar="ID...", help="Letters, as the list names them.")]
+Workers = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Workers, by id or name.")]
+AllWorkers = Annotated[bool, typer.Option("--all", help="Every worker with a heartbeat.")]
 AsJson = Annotated[bool, typer.Option("--json", help="A JSON document a line, for scripts.")]
 
 _DATA = Path(".takt")
@@ -146,6 +148,35 @@ def list_workers(data: Data = _DATA, as_json: AsJson = False) -> None:
     from stack.workers import show_workers
 
     show_workers(data, as_json=as_json)
+
+
+@workers.command("drain")
+@in_words
+def drain_workers(
+    names: Workers = None,
+    everyone: AllWorkers = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return once they hold nothing any more.")] = False,
+    limit_s: Annotated[
+        float | None, typer.Option("--limit", metavar="SECONDS", help="Wait so long at most; then exit 1.")
+    ] = None,
+    data: Data = _DATA,
+) -> None:
+    """Have workers take no work: they finish what they hold, hand chunks back, and stay up, idle.
+
+    They do so until `takt workers undrain`, or their end: one that is started again takes work.
+    """
+    from stack.workers import drain_workers as drain
+
+    _exit_unless(drain(data, names or [], everyone=everyone, wait=wait, limit_s=limit_s))
+
+
+@workers.command("undrain")
+@in_words
+def undrain_workers(names: Workers = None, everyone: AllWorkers = False, data: Data = _DATA) -> None:
+    """Have drained workers take work again."""
+    from stack.workers import undrain_workers as undrain
+
+    undrain(data, names or [], everyone=everyone)
 
 
 @keys.command("create")

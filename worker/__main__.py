@@ -19,6 +19,9 @@ from shared.repository import Repository, open_repository
 from shared.settings import settings
 from shared.workers import WorkerState, from_hash
 
+ALIVE_MARGIN_S = 10.0
+"""How much longer than a batch may take a heartbeat may be late before its worker counts as stuck."""
+
 
 def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
@@ -39,7 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     quarantine_parser.add_argument("model", metavar="MODEL@VERSION")
     quarantine_parser.set_defaults(command=quarantine)
-    commands.add_parser("health", help="exit 0 if this host's worker serves").set_defaults(command=health)
+    health_parser = commands.add_parser("health", help="exit 0 if this host's worker serves")
+    health_parser.add_argument("--alive", action="store_true", help="or does anything, such as drain")
+    health_parser.set_defaults(command=health)
     build_parser = commands.add_parser("build", help="train models and write their artifacts")
     build_parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
     build_parser.add_argument("--version", help="default: the model's default version")
@@ -83,14 +88,23 @@ def quarantine(options: argparse.Namespace) -> int:
     return serve(options.model, settings())
 
 
-def health(_: argparse.Namespace) -> int:
-    """Whether the worker of this name, here, serves. Reads its heartbeat; needs no remote control."""
+def health(options: argparse.Namespace) -> int:
+    """Whether the worker of this name, here, serves. Reads its heartbeat; needs no remote control.
+
+    With `--alive`: whether it beats, whatever its state is and whether the queue answers or not.
+    """
     from worker.process import id_file
 
+    path = id_file(settings())
     try:
-        worker_id = id_file(settings()).read_text(encoding="utf-8").strip()
+        worker_id, beat_at_s = path.read_text(encoding="utf-8").strip(), path.stat().st_mtime
     except OSError:
         return _unhealthy("no worker of this name has started here")
+    if options.alive:
+        # the watchdog ends what is stuck; a thread that is held up by a long call may beat late until then
+        silent_s = time.time() - beat_at_s
+        limit_s = settings().batch_limit_s + ALIVE_MARGIN_S
+        return 0 if silent_s < limit_s else _unhealthy(f"{worker_id} has been silent for {silent_s:.0f} s")
     try:
         with connect(settings().redis_dsn(), timeout_s=2.0) as client:
             record = from_hash(client.hgetall(keys.worker(worker_id)))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import structlog
@@ -59,7 +60,7 @@ class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery publi
     requires = ("celery.worker.components:Pool",)
 
     def start(self, worker: Any) -> None:  # Any: Celery's WorkController
-        process.start(told_to_stop=_told_to_stop)
+        process.start(told_to_stop=_told_to_stop, consume=partial(_consume, worker))
         # an empty selection would mean Celery's default queue: `queues` is never empty
         worker.app.amqp.queues.select(process.queues)
 
@@ -70,6 +71,22 @@ class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery publi
 
 
 app.steps["worker"].add(EngineStep)
+
+
+def _consume(worker: Any, queues: list[str]) -> None:
+    """Consume exactly these queues from now on, also after a reconnection; Celery's own thread does it."""
+    worker.app.amqp.queues.select(queues)
+    worker.hub.call_soon(_switch, worker, queues)
+
+
+def _switch(worker: Any, queues: list[str]) -> None:
+    consumer = worker.consumer
+    if consumer is None or consumer.task_consumer is None:
+        return  # not connected: it will consume what is selected
+    for queue in queues:
+        consumer.add_task_queue(queue)
+    for queue in {queue.name for queue in consumer.task_consumer.queues} - set(queues):
+        consumer.cancel_task_queue(queue)
 
 
 @signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]

@@ -124,8 +124,21 @@ class ChunkRunner:
         self._dead_letters = dead_letters
         self._lease_s = lease_s
         self._stopping = threading.Event()
+        self._paused = threading.Event()
         self._idle = threading.Condition()
         self._running = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether no chunk is in hand."""
+        return self._running == 0
+
+    def pause(self) -> None:
+        """Claim nothing until `resume`, and hand back what runs in quarantine; the engine lets others go."""
+        self._paused.set()
+
+    def resume(self) -> None:
+        self._paused.clear()
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until no chunk is in hand. → whether that is so."""
@@ -140,7 +153,7 @@ class ChunkRunner:
     def run_next(self, key: ModelKey) -> bool:
         """Claim the next chunk of a model version and see it through. → whether there was one."""
         predictor = self._predictors.get(key)
-        if predictor is None or self._stopping.is_set():
+        if predictor is None or self._stopping.is_set() or self._paused.is_set():
             return False
         with self._counted():
             held = self._ledger.claim(key, digest=predictor.version.manifest.sha256)
@@ -193,7 +206,7 @@ class ChunkRunner:
 
         def may_go_on() -> bool:
             nonlocal renewed_s
-            if self._stopping.is_set():
+            if self._stopping.is_set() or self._paused.is_set():
                 return False
             if time.monotonic() - renewed_s < self._renew_every_s:
                 return True

@@ -56,8 +56,9 @@ class Served:
 
 
 class Engine(threading.Thread):
-    """Serves both lanes until `stop`. Other threads only call `submit` and `stop`, and read `served`, `share`
-    and `current`. `on_crash` is called, in this thread, where it ends on its own."""
+    """Serves both lanes until `stop`. Other threads only call `submit`, `drain`, `resume` and `stop`, and
+    read `served`, `share`, `current` and `drained`. `on_crash` is called, in this thread, where it ends on
+    its own."""
 
     def __init__(
         self,
@@ -76,9 +77,12 @@ class Engine(threading.Thread):
         self._watchdog = watchdog
         self._on_crash = on_crash
         self._stopping = threading.Event()
+        self._draining = threading.Event()
         self._takes_no_chunks = threading.Event()
         self._work: deque[ChunkWork] = deque()
         self._lap = Lap()
+        self.drained = False
+        """It was told to drain, and nothing is in hand."""
         self.current = ""
         self.share = Share()
         self.served = {key: _served(predictor) for key, predictor in predictors.items()}
@@ -87,7 +91,17 @@ class Engine(threading.Thread):
         """Have a chunk run, slice by slice; `work.ended` is set when it is over."""
         self._work.append(work)
         if self._takes_no_chunks.is_set():
-            self._abandon_chunks()
+            self._let_chunks_go()
+        self._lane.wake()
+
+    def drain(self) -> None:
+        """Take nothing more until `resume`: answer what is in hand, let chunks go at their next slice."""
+        self._draining.set()
+        self._lane.wake()
+
+    def resume(self) -> None:
+        """Serve again."""
+        self._draining.clear()
         self._lane.wake()
 
     def stop(self) -> None:
@@ -110,6 +124,8 @@ class Engine(threading.Thread):
             self._lane.close()
 
     def _turn(self) -> None:
+        if self._draining.is_set():
+            self._stay_drained()
         now_s = time.monotonic()
         self._watchdog.progress(now_s)
         self._intake.look(now_s)
@@ -124,6 +140,21 @@ class Engine(threading.Thread):
                 self.current = ""
                 self._watchdog.progress(time.monotonic())  # `look` may have waited for a server that hangs
                 self._intake.wait(now_s)
+
+    def _stay_drained(self) -> None:
+        """Until told otherwise: answer what is in hand, and take nothing."""
+        self._abandon_chunks()
+        while self._draining.is_set() and not self._stopping.is_set():
+            now_s = time.monotonic()
+            self._watchdog.progress(now_s)
+            self._intake.reconnect(now_s)
+            if self._intake.waiting:
+                self._run_online(read_on=False)
+            else:
+                self.current, self.drained = "", self._intake.empty
+                self._intake.rest(now_s)
+        self.drained = False
+        self._takes_no_chunks.clear()
 
     def _run_online(self, *, read_on: bool) -> None:
         batch, now_ms = self._intake.next_batch()
@@ -178,6 +209,9 @@ class Engine(threading.Thread):
         The engine's thread begins: until then a slice of one of them may be running.
         """
         self._takes_no_chunks.set()
+        self._let_chunks_go()
+
+    def _let_chunks_go(self) -> None:
         while self._work:
             with suppress(IndexError):  # `submit` may empty it at the same time
                 work = self._work.popleft()

@@ -16,7 +16,7 @@ import structlog
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from shared import keys
-from shared.workers import HeldModel, WorkerRecord, WorkerState, to_hash
+from shared.workers import DRAIN_KEPT_S, HeldModel, WorkerRecord, WorkerState, to_hash
 from worker.turns import Share
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,12 @@ class Heartbeat(threading.Thread):
         models: Callable[[], dict[str, HeldModel]],
         current: Callable[[], str],
         share: Callable[[], Share],
+        drained: Callable[[], bool],
+        on_order: Callable[[bool], None],
+        on_turn: Callable[[], None],
     ) -> None:
+        """`on_order` hears with each beat whether this worker is to drain; `on_turn` is called after each
+        beat, whether it reached the server or not."""
         super().__init__(name="heartbeat", daemon=True)
         self._client = client
         self._worker_id = worker_id
@@ -52,6 +57,9 @@ class Heartbeat(threading.Thread):
         self._models = models
         self._current = current
         self._share = share
+        self._drained = drained
+        self._on_order = on_order
+        self._on_turn = on_turn
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._process = psutil.Process()
         self._stopping = threading.Event()
@@ -72,6 +80,7 @@ class Heartbeat(threading.Thread):
         while not self._stopping.is_set():
             self._told.clear()
             self._try(self._beat_on)
+            self._on_turn()
             self._told.wait(self._ttl_ms / 3000)
         self._try(self._withdraw)
 
@@ -89,6 +98,7 @@ class Heartbeat(threading.Thread):
             current=self._current(),
             online_s=round(share.online_s, 3),
             offline_s=round(share.offline_s, 3),
+            drained=self._drained(),
         )
 
     def _beat_on(self) -> None:
@@ -100,15 +110,18 @@ class Heartbeat(threading.Thread):
 
     def _beat(self) -> None:
         seconds, _ = self._client.time()
+        order = keys.drain(self._worker_id)
         with self._client.pipeline(transaction=True) as pipe:
             pipe.hset(keys.worker(self._worker_id), mapping=dict[Any, Any](to_hash(self.record())))
             pipe.pexpire(keys.worker(self._worker_id), self._ttl_ms)
             pipe.zadd(keys.workers(), {self._worker_id: seconds * 1000})
             pipe.zremrangebyscore(keys.workers(), "-inf", seconds * 1000 - FORGET_AFTER_MS)
-            pipe.execute()
+            pipe.expire(order, DRAIN_KEPT_S)
+            *_, is_ordered = pipe.execute()
+        self._on_order(bool(is_ordered))
 
     def _withdraw(self) -> None:
-        self._client.delete(keys.worker(self._worker_id))
+        self._client.delete(keys.worker(self._worker_id), keys.drain(self._worker_id))
         self._client.zrem(keys.workers(), self._worker_id)
 
     def _try(self, step: Callable[[], None]) -> None:

@@ -21,6 +21,7 @@ from worker.online import Finished, OnlineLane
 log = structlog.get_logger(__name__)
 
 CLAIM_EVERY_S = 1.0
+RESTS_S = 1.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 2.0
 
 
@@ -39,14 +40,18 @@ class Intake:
         self._claim_at_s = 0.0
 
     @property
+    def empty(self) -> bool:
+        """Whether nothing is in hand, and no answer is held back."""
+        return not self._hand and self._unsent is None
+
+    @property
     def waiting(self) -> bool:
         """Whether a batch can be run and answered now."""
         return self._reachable and bool(self._hand)
 
     def look(self, now_s: float) -> None:
         """Find out what waits, without blocking; reconnect and claim what others left when it is time."""
-        if not self._reachable and now_s >= self._retry_at_s:
-            self._recover()
+        self.reconnect(now_s)
         if not self._reachable:
             return
         with self._outages():
@@ -55,6 +60,15 @@ class Intake:
                 self._hand += self._lane.claim_stale()
             if not self._hand and not self._looked:
                 self._take(self._lane.read())
+
+    def reconnect(self, now_s: float) -> None:
+        """Where the server was away and it is time: what this worker was handed is in hand again."""
+        if not self._reachable and now_s >= self._retry_at_s:
+            self._recover()
+
+    def rest(self, now_s: float) -> None:
+        """Sleep until the engine is woken, about a second at most, and take nothing."""
+        self._lane.sleep(RESTS_S if self._reachable else max(0.0, self._retry_at_s - now_s))
 
     def look_again(self) -> None:
         """Time has passed since the streams were seen to be empty."""

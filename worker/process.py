@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -62,7 +63,15 @@ class WorkerProcess:
             models=self._held,
             current=lambda: self._engine.current if self._engine else "",
             share=lambda: self._engine.share if self._engine else Share(),
+            drained=self._drained,
+            on_order=self._obey,
+            on_turn=self._touch_id,
         )
+        self._consume: Callable[[list[str]], None] = lambda _: None
+        self._orders = threading.Lock()
+        self._obeys = False
+        """It serves, and is not being stopped."""
+        self._draining = False
         self._engine: Engine | None = None
         self._runner: ChunkRunner | None = None
         self._reconciler: Reconciler | None = None
@@ -70,11 +79,13 @@ class WorkerProcess:
 
     @property
     def queues(self) -> list[str]:
-        """What Celery consumes: the doorbells of exactly what is loaded."""
-        return [keys.offline_queue(key) for key in self._holdings.predictors] or [keys.idle_queue()]
+        """What Celery consumes: the doorbells of exactly what is loaded; none while the worker is drained."""
+        loaded = [] if self._draining else [keys.offline_queue(key) for key in self._holdings.predictors]
+        return loaded or [keys.idle_queue()]
 
-    def start(self, told_to_stop: Callable[[], bool]) -> None:
-        """Load the models and serve. Returns early where it is told to stop before.
+    def start(self, told_to_stop: Callable[[], bool], consume: Callable[[list[str]], None]) -> None:
+        """Load the models and serve. Returns early where it is told to stop before. `consume` has Celery
+        consume other queues from then on.
 
         Raises UnsupportedServer, SpecError where there is no repository, PayloadError where the store is
         unusable.
@@ -89,6 +100,8 @@ class WorkerProcess:
         ledger = self._start_reconciler(store)  # loading takes long, and what a dead worker held waits
         self._holdings.load(repository, self._settings)
         self._start_lanes(ledger, store)
+        self._consume = consume
+        self._obeys = True
         self._heartbeat.become(WorkerState.SERVING)
         log.info("worker_serving", worker=self._id, models=sorted(self._holdings.predictors))
 
@@ -99,6 +112,8 @@ class WorkerProcess:
     def stop(self) -> None:
         """Answer what is in hand, hand chunks back, and withdraw, within the grace period or not at all."""
         self._exit_before_grace_ends()
+        with self._orders:
+            self._obeys = False
         self._heartbeat.become(WorkerState.DRAINING)
         if self._runner:
             self._runner.stop()
@@ -181,6 +196,26 @@ class WorkerProcess:
             )
         return states
 
+    def _obey(self, drain: bool) -> None:
+        """Take no work, or take it again: heard with each heartbeat, obeyed once the models are loaded."""
+        with self._orders:
+            if not self._obeys or drain == self._draining or not self._engine or not self._runner:
+                return
+            self._draining = drain
+            log.info("worker_drains" if drain else "worker_resumes", worker=self._id)
+            self._consume(self.queues)
+            if drain:
+                self._runner.pause()
+                self._engine.drain()
+            else:
+                self._runner.resume()
+                self._engine.resume()
+            self._heartbeat.become(WorkerState.DRAINING if drain else WorkerState.SERVING)
+
+    def _drained(self) -> bool:
+        """Whether an order to drain is carried out."""
+        return bool(self._engine and self._engine.drained and self._runner and self._runner.idle)
+
     def _crash(self, error: BaseException) -> NoReturn:
         """The engine has ended on its own: nothing here can predict any more, so the process ends too."""
         log.critical(
@@ -203,6 +238,11 @@ class WorkerProcess:
         path = id_file(self._settings)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self._id, encoding="utf-8")
+
+    def _touch_id(self) -> None:
+        """A sign of life for who asks no server."""
+        with suppress(OSError):
+            id_file(self._settings).touch()
 
     def _withdraw(self) -> None:
         if self._heartbeat.is_alive():
