@@ -21,7 +21,7 @@ from tests.support.polling import eventually
 from tests.support.servers import Server
 from tests.support.stack import STARTS_S, Stack, running, wait_until_ready
 
-pytestmark = [pytest.mark.integration, pytest.mark.faults]
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(600)]
 
 PACE_MS = 40.0
 BETWEEN_ROWS_PER_S = 1.4 * 1000 / PACE_MS

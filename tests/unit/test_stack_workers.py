@@ -1,0 +1,114 @@
+"""`takt workers drain` and `undrain`: whom they mean, what they order, and what they wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import fakeredis
+import pytest
+import redis
+from typer.testing import CliRunner
+
+from shared import keys
+from shared.workers import WorkerRecord, WorkerState, to_hash
+from stack import workers as commands
+from stack.cli import workers as program
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
+    made = fakeredis.FakeRedis()
+
+    @contextmanager
+    def connect(_: str) -> Iterator[redis.Redis]:
+        yield made
+
+    monkeypatch.setattr(commands, "connect", connect)
+    monkeypatch.setattr(commands, "queue_url", lambda _: "redis://queue")
+    return made
+
+
+@pytest.fixture
+def beat(client: redis.Redis) -> Callable[..., str]:
+    def beat(name: str, *, drained: bool = False) -> str:
+        """Let a worker of this name live. → its id"""
+        record = WorkerRecord(
+            id=f"{name}:1",
+            host="here",
+            pid=1,
+            device="cpu",
+            state=WorkerState.DRAINING if drained else WorkerState.SERVING,
+            started_at="2026-01-01T00:00:00+00:00",
+            models={},
+            drained=drained,
+        )
+        client.zadd(keys.workers(), {record.id: 1})
+        client.hset(keys.worker(record.id), mapping=dict(to_hash(record)))
+        return record.id
+
+    return beat
+
+
+def ordered(client: redis.Redis) -> set[str]:
+    return {key.decode() for key in client.scan_iter(keys.drain("*"))}
+
+
+def test_a_worker_is_told_to_drain_by_its_name_or_id(client: redis.Redis, beat: Callable[..., str]) -> None:
+    one, other, _ = beat("one"), beat("other"), beat("third")
+    result = RUNNER.invoke(program, ["drain", "one", other])
+    assert result.exit_code == 0, result.output
+    assert ordered(client) == {keys.drain(one), keys.drain(other)}
+    assert 0 < client.ttl(keys.drain(one)) <= 86_400
+
+
+def test_all_workers_are_told_to_drain_and_to_take_work_again(
+    client: redis.Redis, beat: Callable[..., str]
+) -> None:
+    workers = {beat("one"), beat("other")}
+    assert RUNNER.invoke(program, ["drain", "--all"]).exit_code == 0
+    assert ordered(client) == {keys.drain(worker_id) for worker_id in workers}
+    assert RUNNER.invoke(program, ["undrain", "--all"]).exit_code == 0
+    assert ordered(client) == set()
+
+
+@pytest.mark.parametrize("words", [["drain"], ["drain", "one", "--all"], ["undrain"]])
+def test_whom_to_drain_must_be_said(client: redis.Redis, beat: Callable[..., str], words: list[str]) -> None:
+    beat("one")
+    result = RUNNER.invoke(program, words)
+    assert (result.exit_code, "--all" in result.output) == (1, True)
+    assert ordered(client) == set()
+
+
+def test_a_worker_that_is_not_there_is_named_with_those_that_are(
+    client: redis.Redis, beat: Callable[..., str]
+) -> None:
+    beat("one")
+    result = RUNNER.invoke(program, ["drain", "one", "two"])
+    assert result.exit_code == 1
+    assert "no worker two has a heartbeat; there are: one:1" in result.output
+    assert ordered(client) == set()
+
+
+def test_waiting_ends_once_each_worker_holds_nothing(client: redis.Redis, beat: Callable[..., str]) -> None:
+    beat("one", drained=True)
+    result = RUNNER.invoke(program, ["drain", "one", "--wait"])
+    assert (result.exit_code, result.output) == (0, "one:1 is drained\n")
+
+
+def test_waiting_gives_up_after_its_limit(client: redis.Redis, beat: Callable[..., str]) -> None:
+    beat("one")
+    result = RUNNER.invoke(program, ["drain", "one", "--wait", "--limit", "0"])
+    assert result.exit_code == 1
+    assert "these still hold work: one:1" in result.output
+
+
+def test_the_list_says_who_is_drained(
+    client: redis.Redis, beat: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    beat("one", drained=True)
+    assert "drained" in RUNNER.invoke(program, ["list", "--data", str(Path())]).output
