@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import fakeredis
 import pytest
@@ -47,7 +48,7 @@ def beat(client: redis.Redis) -> Callable[..., str]:
             drained=drained,
         )
         client.zadd(keys.workers(), {record.id: 1})
-        client.hset(keys.worker(record.id), mapping=dict(to_hash(record)))
+        client.hset(keys.worker(record.id), mapping=dict[Any, Any](to_hash(record)))
         return record.id
 
     return beat
