@@ -158,6 +158,14 @@ class Settings(BaseSettings):
         description="What a worker on a CPU may allocate, and its quarantine process. Unset: 80 % of what "
         "the machine or container has; 0: no limit. Linux only.",
     )
+    worker_metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="The port at which a worker tells Prometheus what it counts. Unset: it does not; "
+        "0: any free one, which `GET /metrics/targets` names.",
+    )
+    worker_metrics_host: str = Field("127.0.0.1", description="The address of that port.")
     run_dir: Path = Field(
         Path(".takt/run"), description="Where a worker leaves its id for the health command."
     )

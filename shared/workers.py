@@ -98,6 +98,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     offline_s: float = 0.0
     current: str = ""  # what it does now: `online iris@1.0.0`, `chunk {job}/{n}`, or nothing
     drained: bool = False  # it was told to drain and holds nothing any more; `state` is `draining`
+    metrics_address: str = ""  # `host:port` where Prometheus finds its metrics; empty: nowhere
     schema: int = SCHEMA
 
     @property

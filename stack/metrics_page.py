@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shared.metrics import gateway
+from shared.metrics import gateway, worker
 from shared.metrics.metric import Metric
 from shared.metrics.program import PROCESS
 
@@ -19,6 +19,7 @@ This page is made by `python -m stack.metrics_page > docs/metrics.md`, and a tes
 _COLUMNS = "\n| metric | kind | labels | what |\n|---|---|---|---|\n"
 _SECTIONS = (
     ("Of each gateway, at `GET /metrics`", gateway.METRICS),
+    ("Of each worker, at `/metrics` of `TAKT_WORKER_METRICS_PORT`", worker.METRICS),
     ("Of each process, gateway or worker", PROCESS),
 )
 

@@ -65,6 +65,12 @@ class Plan:
             "run_dir": str(self.folder.run),
         }
 
+    def worker_environment(self, n: int) -> dict[str, str]:
+        """What the n-th worker, from 1, has of its own: none takes another's port."""
+        first = self.settings.worker_metrics_port
+        port = 0 if not first else first + n - 1
+        return {"worker_name": f"worker-{n}", "worker_metrics_port": str(port)}
+
     @property
     def payload_url(self) -> str:
         chosen = "payload_url" in self.settings.model_fields_set

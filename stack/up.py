@@ -110,7 +110,8 @@ def _parts(plan: Plan, voice: Voice, lock: int) -> tuple[list[Part], str]:
 
 def _programs(plan: Plan, redis_url: str) -> list[Part]:
     settings = plan.environment(redis_url)
-    workers = [_worker(f"worker-{n}", plan, settings, redis_url) for n in range(1, plan.workers + 1)]
+    numbers = range(1, plan.workers + 1)
+    workers = [_worker(plan, settings | plan.worker_environment(n), redis_url) for n in numbers]
     return [_gateway(plan, settings), *workers]
 
 
@@ -133,14 +134,15 @@ def _lives(http_url: str) -> bool:
         return False
 
 
-def _worker(name: str, plan: Plan, settings: dict[str, str], redis_url: str) -> Part:
+def _worker(plan: Plan, settings: dict[str, str], redis_url: str) -> Part:
+    name = settings["worker_name"]
     return Part(
         name=name,
         layer=Layer.WORKERS,
         command=(sys.executable, "-m", "worker", "run"),
         ready=lambda pid: _serves(redis_url, name, pid),
         log=Log(plan.folder.logs / f"{name}.log"),
-        environment=environment(settings | {"worker_name": name}),
+        environment=environment(settings),
         grace_s=plan.settings.shutdown_grace_s + 5,
     )
 

@@ -33,6 +33,7 @@ from worker.health import SickPredictorError
 from worker.invalid_rows import Failures, InvalidRows, failures_of, part_rows
 from worker.predictors import Predictor
 from worker.quarantine import CellError, Quarantine
+from worker.tallies import ChunkTally
 
 log = structlog.get_logger(__name__)
 
@@ -115,6 +116,7 @@ class ChunkRunner:
         *,
         quarantine: Quarantine,
         lease_s: float,
+        tally: ChunkTally,
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -123,10 +125,16 @@ class ChunkRunner:
         self._predictors = predictors
         self._dead_letters = dead_letters
         self._lease_s = lease_s
+        self._tally = tally
         self._stopping = threading.Event()
         self._paused = threading.Event()
         self._idle = threading.Condition()
         self._running = 0
+
+    @property
+    def running(self) -> int:
+        """How many chunks are in hand."""
+        return self._running
 
     @property
     def idle(self) -> bool:
@@ -164,9 +172,12 @@ class ChunkRunner:
     def _run(self, predictor: Predictor, held: Claim) -> None:
         key = predictor.key
         chunk_log = log.bind(job_id=held.job_id, chunk=held.index, model=key, attempt=held.attempt)
+        self._tally.claimed(key, held.attempt)
+        begun_s, outcome = time.monotonic(), "failed"
         try:
             outcome = self._see_through(predictor, held)
         except PayloadError as error:
+            outcome = "unreadable"
             chunk_log.error("chunk_unreadable", reason=error.detail)
             self._set_aside(key, held, error.detail)
             self._ledger.hand_back(key, held, at_fault=True)
@@ -175,6 +186,8 @@ class ChunkRunner:
             self._ledger.hand_back(key, held, at_fault=True)
         else:
             chunk_log.info("chunk_ended", rows=held.rows, outcome=str(outcome))
+        finally:
+            self._tally.ended(key, outcome, time.monotonic() - begun_s)
 
     def _see_through(self, predictor: Predictor, held: Claim) -> str:
         work, rows = self._load(predictor, held)
@@ -188,7 +201,12 @@ class ChunkRunner:
         answer = work.answer()
         path = result_path(held.job_id, held.index, held.token)
         self._store.put(path, tables.write_ipc(answer.to_batches(), answer.schema))
-        outcome = self._commit(predictor.key, held, failures_of(answer, work.invalid.first_row))
+        failures = failures_of(answer, work.invalid.first_row)
+        outcome = self._commit(predictor.key, held, failures)
+        if outcome is Outcome.COMMITTED:
+            self._tally.committed(
+                predictor.key, rows_succeeded=held.rows - failures.rows, rows_failed=failures.rows
+            )
         if outcome is Outcome.LOST:  # nobody will ask for it, and its job's data may be gone already
             self._store.remove(path)
         return outcome
@@ -201,6 +219,7 @@ class ChunkRunner:
 
     def _run_in_quarantine(self, work: ChunkWork, rows: pa.RecordBatch, held: Claim) -> None:
         """Like the engine, without it: the rows may end the process that runs them."""
+        self._tally.quarantined(work.predictor.key)
         log.warning("chunk_quarantined", job_id=held.job_id, chunk=held.index, attempt=held.attempt)
         renewed_s = time.monotonic()
 
@@ -250,11 +269,14 @@ class ChunkRunner:
 
     def _renewed(self, held: Claim) -> bool:
         try:
-            return self._ledger.renew(held)
+            renewed = self._ledger.renew(held)
         except RedisError as error:
+            self._tally.renewed("failed")
             # the work goes on: a lease that ran out meanwhile is found out by the commit
             log.warning("lease_not_renewed", job_id=held.job_id, chunk=held.index, reason=str(error))
             return True
+        self._tally.renewed("renewed" if renewed else "lost")
+        return renewed
 
     def _commit(self, key: ModelKey, held: Claim, failures: Failures) -> Outcome:
         """Commit, and again while the server is away: a result that is stored is worth waiting for."""

@@ -30,6 +30,7 @@ from worker.intake import Intake
 from worker.online import BatchFacts, Finished, OnlineLane, answers_to
 from worker.predictors import Predictor
 from worker.rates import Lap, Rate
+from worker.tallies import EngineTally
 from worker.turns import Share, Turn, slice_rows
 from worker.watchdog import Watchdog
 
@@ -47,12 +48,20 @@ class Served:
     batch_rows: int = 0
     ceiling: Ceiling = field(default_factory=Ceiling)
     entry_rows: float = 0.0  # of an online entry, about, lately
+    tally: EngineTally = field(default_factory=EngineTally)
 
-    def online_ran(self, rows: int, entries: int) -> None:
+    def online_ran(self, batch: EntryBatch) -> None:
         self.batches += 1
-        self.batch_rows += rows
-        newest = rows / entries
+        self.batch_rows += batch.rows
+        newest = batch.rows / len(batch.entries)
         self.entry_rows += (newest - self.entry_rows) * (_NEWEST if self.entry_rows else 1.0)
+        self.tally.online.ran(batch.rows, batch.predict_ms / 1000)
+        self.tally.answered(
+            parts=len(batch.entries),
+            rows=batch.rows,
+            failed_parts=len(batch.failed),
+            failed_rows=sum(delivery.entry.rows for delivery in batch.failed),
+        )
 
 
 class Engine(threading.Thread):
@@ -159,10 +168,14 @@ class Engine(threading.Thread):
     def _run_online(self, *, read_on: bool) -> None:
         batch, now_ms = self._intake.next_batch()
         key = batch[0].key
+        tally = self.served[key].tally
         alive = [delivery for delivery in batch if not delivery.late(now_ms)]
+        tally.parts["late"] += len(batch) - len(alive)
+        tally.redeliveries += sum(delivery.suspect for delivery in batch)
         if not alive:
             replies: dict[str, Reply] = {}
         elif alive[0].lone_runs >= MOST_LONE_RUNS:
+            tally.parts["given_up"] += 1
             replies = answers_to(_given_up(alive[0]), self._worker_id, BatchFacts(alive[0].entry.rows))
         else:
             replies = self._predict(self._predictors[key], alive, now_ms)
@@ -181,7 +194,7 @@ class Engine(threading.Thread):
         batch.run(on_failure=lambda: check_health(predictor))
         now_s = time.monotonic()
         self.share.online_ran(now_s, now_s - begun_s)
-        self.served[predictor.key].online_ran(batch.rows, len(entries))
+        self.served[predictor.key].online_ran(batch)
         facts = BatchFacts(batch.rows, batch.batch_ms, batch.predict_ms)
         return answers_to(batch.answers(), self._worker_id, facts)
 
@@ -198,6 +211,7 @@ class Engine(threading.Thread):
             ran = work.run_slice(rows, on_failure=lambda: check_health(predictor))
             took_s = time.monotonic() - now_s
             self.share.offline_ran(took_s)
+            self.served[predictor.key].tally.offline.ran(ran, took_s)
             rate.measured(ran, took_s)
         if work.over:
             self._work.remove(work)

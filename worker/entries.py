@@ -32,6 +32,11 @@ class EntryBatch:
     def rows(self) -> int:
         return sum(delivery.entry.rows for delivery in self.entries)
 
+    @property
+    def failed(self) -> Sequence[Delivery]:
+        """The entries that failed."""
+        return [delivery for delivery in self.entries if delivery.entry_id in self._failures]
+
     def run(self, on_failure: Callable[[], None]) -> None:
         """Predict; where that raises, `on_failure` is called once and then only the bad entries fail."""
         for delivery, failure in salvage(self.entries, self._predict, on_failure):

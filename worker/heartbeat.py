@@ -46,6 +46,7 @@ class Heartbeat(threading.Thread):
         drained: Callable[[], bool],
         on_order: Callable[[bool], None],
         on_turn: Callable[[], None],
+        metrics_address: Callable[[], str],
     ) -> None:
         """`on_order` hears with each beat whether this worker is to drain; `on_turn` is called after each
         beat, whether it reached the server or not."""
@@ -60,11 +61,14 @@ class Heartbeat(threading.Thread):
         self._drained = drained
         self._on_order = on_order
         self._on_turn = on_turn
+        self._metrics_address = metrics_address
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._process = psutil.Process()
         self._stopping = threading.Event()
         self._told = threading.Event()
         self.state = WorkerState.STARTING
+        self.beats = {"sent": 0, "missed": 0}
+        """Heartbeats by what became of them."""
 
     def become(self, state: WorkerState) -> None:
         """Say so at once, not at the next beat."""
@@ -99,11 +103,13 @@ class Heartbeat(threading.Thread):
             online_s=round(share.online_s, 3),
             offline_s=round(share.offline_s, 3),
             drained=self._drained(),
+            metrics_address=self._metrics_address(),
         )
 
     def _beat_on(self) -> None:
         try:
             self._beat()
+            self.beats["sent"] += 1
         except OutOfMemoryError:  # a worker lives on while the server is full; what it said last must do
             self._client.pexpire(keys.worker(self._worker_id), self._ttl_ms)
             raise
@@ -128,4 +134,5 @@ class Heartbeat(threading.Thread):
         try:
             step()
         except (RedisError, MemoryError) as error:  # a row that takes all memory must not end this thread
+            self.beats["missed"] += 1
             log.warning("heartbeat_missed", reason=str(error))

@@ -26,12 +26,15 @@ from shared.settings import Settings
 from shared.workers import HeldModel, WorkerState
 from worker.chunks import ChunkRunner
 from worker.engine import Engine
+from worker.exporter import Exporter
 from worker.heartbeat import Heartbeat, new_worker_id
 from worker.holdings import Holdings
 from worker.memory import limit_memory
+from worker.metrics import Facts, readings
 from worker.online import OnlineLane
 from worker.quarantine import Quarantine
 from worker.reconciler import Reconciler
+from worker.tallies import ChunkTally
 from worker.turns import Share
 from worker.watchdog import Watchdog
 from worker.webhooks import Webhooks
@@ -62,11 +65,14 @@ class WorkerProcess:
             settings.heartbeat_ttl_s,
             models=self._held,
             current=lambda: self._engine.current if self._engine else "",
-            share=lambda: self._engine.share if self._engine else Share(),
+            share=lambda: self._share,
             drained=self._drained,
             on_order=self._obey,
             on_turn=self._touch_id,
+            metrics_address=lambda: self._exporter.address,
         )
+        self._chunk_tally = ChunkTally()
+        self._exporter = Exporter(settings, lambda: readings(self._facts()))
         self._consume: Callable[[list[str]], None] = lambda _: None
         self._orders = threading.Lock()
         self._obeys = False
@@ -90,6 +96,7 @@ class WorkerProcess:
         Raises UnsupportedServer, SpecError where there is no repository, PayloadError where the store is
         unusable.
         """
+        self._exporter.start()
         if not self._wait_for_server(told_to_stop):
             return
         limit_memory(self._settings)
@@ -129,6 +136,7 @@ class WorkerProcess:
         if self._webhooks:
             self._webhooks.join(LAST_WEBHOOK_S)
         self._withdraw()
+        self._exporter.stop()
         log.info("worker_stopped", worker=self._id)
 
     def _wait_for_server(self, told_to_stop: Callable[[], bool]) -> bool:
@@ -176,6 +184,7 @@ class WorkerProcess:
             DeadLetters(self._client),
             quarantine=Quarantine(settings.batch_limit_s),
             lease_s=settings.lease_s,
+            tally=self._chunk_tally,
         )
         self._engine.start()
         if settings.webhook_keys():
@@ -215,6 +224,22 @@ class WorkerProcess:
     def _drained(self) -> bool:
         """Whether an order to drain is carried out."""
         return bool(self._engine and self._engine.drained and self._runner and self._runner.idle)
+
+    @property
+    def _share(self) -> Share:
+        return self._engine.share if self._engine else Share()
+
+    def _facts(self) -> Facts:
+        served = self._engine.served if self._engine else {}
+        return Facts(
+            state=self._heartbeat.state,
+            heartbeats=self._heartbeat.beats,
+            models=self._held(),
+            share=self._share,
+            engine={key: one.tally for key, one in served.items()},
+            chunks=self._chunk_tally,
+            held_leases=self._runner.running if self._runner else 0,
+        )
 
     def _crash(self, error: BaseException) -> NoReturn:
         """The engine has ended on its own: nothing here can predict any more, so the process ends too."""

@@ -1,10 +1,11 @@
-"""`GET /metrics`, for Prometheus: of this gateway."""
+"""What Prometheus asks a gateway for: what it counts, and where the workers tell what they count."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
+from pydantic import BaseModel
 
 from api.metrics.gateway import readings
 from api.state import GatewayState
@@ -19,8 +20,26 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 """As FastAPI takes it (Any: its own type)."""
 
 
+class Targets(BaseModel):
+    """As Prometheus' `http_sd_configs` takes it."""
+
+    targets: list[str]
+    labels: dict[str, str]
+
+
 @router.get("/metrics", response_class=Response, responses=_TEXT)
 async def metrics(gateway: GatewayState, accept: _Accept = "") -> Response:
     """What this gateway counts, for Prometheus."""
     content, media_type = text_of(registry_of(lambda: readings(gateway)), accept)
     return Response(content, media_type=media_type)
+
+
+@router.get("/metrics/targets")
+async def targets(gateway: GatewayState) -> list[Targets]:
+    """Where the live workers that export metrics are scraped, for Prometheus' `http_sd_configs`."""
+    workers = sorted(gateway.watch.fleet.workers, key=lambda worker: worker.id)
+    return [
+        Targets(targets=[worker.metrics_address], labels={"instance": worker.name})
+        for worker in workers
+        if worker.metrics_address
+    ]

@@ -86,7 +86,13 @@ class FakeWorker:
         self._predict = predict
         self.stopped = False
 
-    async def beat(self, *, rows_per_s: float = 0.0, state: WorkerState = WorkerState.SERVING) -> None:
+    async def beat(
+        self,
+        *,
+        rows_per_s: float = 0.0,
+        state: WorkerState = WorkerState.SERVING,
+        metrics_address: str = "",
+    ) -> None:
         held = HeldModel(state=ModelState.LOADED, rows_per_s=rows_per_s)
         record = WorkerRecord(
             id=WORKER,
@@ -96,6 +102,7 @@ class FakeWorker:
             state=state,
             started_at="2026-01-01T00:00:00Z",
             models=dict.fromkeys(self._specs, held),
+            metrics_address=metrics_address,
         )
         await self._client.zadd(keys.workers(), {WORKER: 1})
         await self._client.hset(keys.worker(WORKER), mapping=to_hash(record))

@@ -110,3 +110,19 @@ async def test_a_job_is_counted_once_with_its_rows_however_often_it_is_sent(stag
         told = await stage.scrape()
     assert told.of(metrics.JOBS, **IRIS_LABELS) == 1
     assert told.of(metrics.JOB_ROWS, **IRIS_LABELS) == 3
+
+
+# -- where the workers are ---------------------------------------------------------------------------------
+
+
+async def test_a_worker_that_exports_metrics_is_a_target_by_its_name(stage: Stage) -> None:
+    await stage.worker.beat(metrics_address="127.0.0.1:9464")
+    await stage.gateway.watch.renew()
+    found = (await stage.http.get("/metrics/targets")).json()
+    assert found == [{"targets": ["127.0.0.1:9464"], "labels": {"instance": "fake"}}]
+
+
+async def test_a_worker_that_exports_none_is_no_target(stage: Stage) -> None:
+    await stage.worker.beat()
+    await stage.gateway.watch.renew()
+    assert (await stage.http.get("/metrics/targets")).json() == []

@@ -116,6 +116,14 @@ def test_one_core_is_left_to_gateway_and_queue_and_a_gpu_has_one_worker(
     assert default_workers(device, cores) == workers
 
 
+@pytest.mark.parametrize(("first", "ports"), [(None, ["0", "0"]), (0, ["0", "0"]), (9464, ["9464", "9465"])])
+def test_no_worker_takes_the_metrics_port_of_another(
+    models: Path, first: int | None, ports: list[str]
+) -> None:
+    made = plan(models, workers=2, worker_metrics_port=first)
+    assert [made.worker_environment(n)["worker_metrics_port"] for n in (1, 2)] == ports
+
+
 def test_less_than_one_worker_is_refused(models: Path) -> None:
     with pytest.raises(Refusal, match="at least one worker"):
         plan(models, workers=0)

@@ -1,0 +1,61 @@
+"""A worker's metrics over HTTP, at a small port of its own: prometheus_client's server, in threads."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+from wsgiref.simple_server import WSGIServer
+
+import structlog
+from prometheus_client import start_http_server
+
+from shared.metrics.exposition import Reading, registry_of
+from shared.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class Exporter:
+    """Off where TAKT_WORKER_METRICS_PORT is not set. A port that is taken is said, and ends nobody."""
+
+    def __init__(self, settings: Settings, read: Callable[[], Iterable[Reading]]) -> None:
+        self._host = settings.worker_metrics_host
+        self._port = settings.worker_metrics_port
+        self._read = read
+        self._server: WSGIServer | None = None
+
+    @property
+    def address(self) -> str:
+        """`host:port` as others reach it; empty where nothing is exported."""
+        return "" if self._server is None else _address(self._host, self._server.server_port)
+
+    def start(self) -> None:
+        if self._port is None:
+            return
+        try:
+            self._server, _ = start_http_server(self._port, self._host, registry_of(self._read))
+        except OSError as error:
+            log.error("metrics_not_exported", host=self._host, port=self._port, reason=str(error))
+        else:
+            log.info("metrics_exported", address=self.address)
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+
+def _address(host: str, port: int) -> str:
+    if _is_any(host):
+        return f"{socket.gethostname()}:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_any(host: str) -> bool:
+    """Whether it stands for all addresses of this machine."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False

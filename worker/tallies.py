@@ -1,0 +1,102 @@
+"""What a worker has counted since it started, for its metrics. Outcomes are named before they happen, so that
+a reader never meets a dictionary that grows, and the first of a kind shows as a rise."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from shared.keys import ModelKey
+from shared.metrics import worker as metrics
+from shared.metrics.distribution import Distribution
+
+SUCCEEDED, FAILED = "succeeded", "failed"
+_PARTS = ("answered", FAILED, "late", "given_up")
+_CHUNKS = ("committed", "repeated", "lost", "handed_back", "unreadable", FAILED)
+_RENEWALS = ("renewed", "lost", FAILED)
+
+
+def _of(*outcomes: str) -> dict[str, int]:
+    return dict.fromkeys(outcomes, 0)
+
+
+@dataclass
+class LaneTally:
+    """Model calls of one lane."""
+
+    rows: Distribution = field(default_factory=lambda: Distribution(metrics.BATCH_ROWS))
+    took_s: Distribution = field(default_factory=lambda: Distribution(metrics.PREDICT_DURATION))
+
+    def ran(self, rows: int, took_s: float) -> None:
+        self.rows.add(rows)
+        self.took_s.add(took_s)
+
+
+@dataclass
+class EngineTally:
+    """One model version in the engine, whose thread alone writes."""
+
+    online: LaneTally = field(default_factory=LaneTally)
+    offline: LaneTally = field(default_factory=LaneTally)
+    parts: dict[str, int] = field(default_factory=lambda: _of(*_PARTS))
+    online_rows: dict[str, int] = field(default_factory=lambda: _of(SUCCEEDED, FAILED))
+    redeliveries: int = 0
+
+    def answered(self, *, parts: int, rows: int, failed_parts: int, failed_rows: int) -> None:
+        """A batch of so many is over; some of it may have failed."""
+        self.parts["answered"] += parts - failed_parts
+        self.parts[FAILED] += failed_parts
+        self.online_rows[SUCCEEDED] += rows - failed_rows
+        self.online_rows[FAILED] += failed_rows
+
+
+@dataclass
+class ModelChunks:
+    """Chunks of one model version."""
+
+    ended: dict[str, int] = field(default_factory=lambda: _of(*_CHUNKS))
+    rows: dict[str, int] = field(default_factory=lambda: _of(SUCCEEDED, FAILED))
+    took_s: Distribution = field(default_factory=lambda: Distribution(metrics.CHUNK_DURATION))
+    attempts: int = 0
+    retries: int = 0
+    quarantines: int = 0
+
+
+class ChunkTally:
+    """Chunks of a worker. Several threads write: under a lock, a few times a chunk."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._models: dict[ModelKey, ModelChunks] = {}
+        self.renewals = _of(*_RENEWALS)
+
+    def of(self, key: ModelKey) -> ModelChunks:
+        with self._lock:
+            return self._models.setdefault(key, ModelChunks())
+
+    def claimed(self, key: ModelKey, attempt: int) -> None:
+        model = self.of(key)
+        with self._lock:
+            model.attempts += 1
+            model.retries += attempt > 1
+
+    def quarantined(self, key: ModelKey) -> None:
+        model = self.of(key)
+        with self._lock:
+            model.quarantines += 1
+
+    def committed(self, key: ModelKey, *, rows_succeeded: int, rows_failed: int) -> None:
+        model = self.of(key)
+        with self._lock:
+            model.rows[SUCCEEDED] += rows_succeeded
+            model.rows[FAILED] += rows_failed
+
+    def ended(self, key: ModelKey, outcome: str, took_s: float) -> None:
+        model = self.of(key)
+        with self._lock:
+            model.ended[outcome] += 1
+            model.took_s.add(took_s)
+
+    def renewed(self, outcome: str) -> None:
+        with self._lock:
+            self.renewals[outcome] += 1
