@@ -30,7 +30,7 @@ from takt.formats import Format
 from takt.records import Health, Job, JobPage, Json, Model, Progress, Report
 from takt.retries import PATIENT, Retries
 from takt.streams import Event, Events, Lines, rows_of
-from takt.wire import DEFAULT_URL, TIMEOUT_S, answer_of, head, in_our_words, luck, timeout
+from takt.wire import DEFAULT_URL, TIMEOUT_S, access, answer_of, head, in_our_words, luck, timeout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +42,8 @@ T = TypeVar("T")
 class AsyncTakt:
     """A client of one service. Holds connections: close it, or use it as a context, in one event loop.
 
+    `api_key` is sent with every call; without it, what TAKT_API_KEY holds.
+
     Every method raises what `takt.errors` draws. What may succeed later is tried again, as `retries` says.
     """
 
@@ -49,6 +51,7 @@ class AsyncTakt:
         self,
         url: str = DEFAULT_URL,
         *,
+        api_key: str | None = None,
         timeout_s: float = TIMEOUT_S,
         retries: Retries = PATIENT,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -57,7 +60,10 @@ class AsyncTakt:
         self._retries = retries
         with in_our_words(url):
             self._http = httpx.AsyncClient(
-                base_url=url.rstrip("/"), timeout=timeout(timeout_s), transport=transport
+                base_url=url.rstrip("/"),
+                headers=access(api_key),
+                timeout=timeout(timeout_s),
+                transport=transport,
             )
 
     async def predict(self, row: InputRow, *, model: str | None = None, version: str | None = None) -> Json:

@@ -6,6 +6,7 @@ Exit codes, for scripts: 0 done · 1 refused · 2 wrong usage · 3 try later: no
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib.metadata import entry_points, version
 from typing import Annotated
@@ -70,7 +71,13 @@ def _missing(name: str, error: Exception) -> Callable[[], None]:
 @app.callback(invoke_without_command=True)
 def _program(
     show_version: Annotated[bool, typer.Option("--version", is_eager=True, help="Show the version.")] = False,
+    api_key: Annotated[
+        str | None,
+        typer.Option("--api-key", help="The service's key. TAKT_API_KEY is safer: others see what you type."),
+    ] = None,
 ) -> None:
+    if api_key is not None:
+        os.environ["TAKT_API_KEY"] = api_key  # where the client looks for it
     if show_version:
         typer.echo(f"takt {version('takt-client')}")
         raise typer.Exit

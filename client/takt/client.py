@@ -31,7 +31,7 @@ from takt.formats import Format
 from takt.records import Health, Job, JobPage, Json, Model, Progress, Report
 from takt.retries import PATIENT, Retries
 from takt.streams import Event, Events, Lines, rows_of
-from takt.wire import DEFAULT_URL, TIMEOUT_S, answer_of, head, in_our_words, luck, timeout
+from takt.wire import DEFAULT_URL, TIMEOUT_S, access, answer_of, head, in_our_words, luck, timeout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +43,8 @@ T = TypeVar("T")
 class Takt:
     """A client of one service. Holds connections: close it, or use it as a context.
 
+    `api_key` is sent with every call; without it, what TAKT_API_KEY holds.
+
     Every method raises what `takt.errors` draws. What may succeed later is tried again, as `retries` says.
     """
 
@@ -50,6 +52,7 @@ class Takt:
         self,
         url: str = DEFAULT_URL,
         *,
+        api_key: str | None = None,
         timeout_s: float = TIMEOUT_S,
         retries: Retries = PATIENT,
         transport: httpx.BaseTransport | None = None,
@@ -58,7 +61,10 @@ class Takt:
         self._retries = retries
         with in_our_words(url):
             self._http = httpx.Client(
-                base_url=url.rstrip("/"), timeout=timeout(timeout_s), transport=transport
+                base_url=url.rstrip("/"),
+                headers=access(api_key),
+                timeout=timeout(timeout_s),
+                transport=transport,
             )
 
     def predict(self, row: InputRow, *, model: str | None = None, version: str | None = None) -> Json:

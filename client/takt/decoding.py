@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from takt.errors import Conflict, InvalidInput, NotFound, NotTakt, Problem, Refused, TaktError, TryLater
+from takt.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    NotTakt,
+    Problem,
+    RateLimited,
+    Refused,
+    TaktError,
+    TryLater,
+    Unauthorized,
+)
 from takt.records import (
     Failure,
     Health,
@@ -26,7 +38,14 @@ from takt.records import (
 T = TypeVar("T")
 
 _TRANSIENT = {408, 429, 503, 504}
-_REFUSALS = {404: NotFound, 409: Conflict, 410: NotFound, 422: InvalidInput}
+_REFUSALS = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: NotFound,
+    422: InvalidInput,
+}
 
 
 @dataclass(frozen=True)
@@ -167,6 +186,8 @@ def error_of(answer: Answer) -> TaktError:
 
 def _kind(answer: Answer) -> type[TaktError]:
     # a conflict with a time is one that passes: results that are not ready, a key whose body still comes in
+    if answer.status == 429:
+        return RateLimited
     if answer.status in _TRANSIENT or (answer.status == 409 and "retry-after" in answer.headers):
         return TryLater
     return _REFUSALS.get(answer.status, Refused)

@@ -2,10 +2,13 @@
 
 TaktError
 ├── Refused          the service read the request and says no: change it (`code`, `status`)
+│   ├── Unauthorized   no API key, or one that opens nothing
+│   ├── Forbidden      the key is good, but not for this
 │   ├── InvalidInput   rows, fields or parameters are wrong; `problems` names each
 │   ├── NotFound       no such model or job, or the job's retention is over
 │   └── Conflict       the job's state, or the Idempotency-Key, stands against it
 ├── TryLater         the same request may succeed later (`retry_after_s`, where the service knows)
+│   ├── RateLimited    the key has used up what it may for now
 │   └── Unreachable    no whole answer: service down, network, a stream that broke off
 │       └── TimedOut     … within the client's own limit
 ├── JobFailed        the job ended as failed (`job`)
@@ -57,6 +60,14 @@ class InvalidInput(Refused):
     problems: tuple[Problem, ...] = ()
 
 
+class Unauthorized(Refused):
+    """The service wants an API key that is good."""
+
+
+class Forbidden(Refused):
+    """The key does not reach so far."""
+
+
 class NotFound(Refused):
     """There is no such model or job, or no longer."""
 
@@ -69,6 +80,10 @@ class TryLater(TaktError):
     """The service cannot serve this now."""
 
     retry_after_s: float | None = None
+
+
+class RateLimited(TryLater):
+    """The key's rate or quota is used up; `retry_after_s` says until when."""
 
 
 class Unreachable(TryLater):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,12 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 TIMEOUT_S = 65.0
 """Longer than the longest wait that a gateway grants, so that the gateway's own answer comes first."""
+
+
+def access(api_key: str | None) -> dict[str, str]:
+    """The header that bears the key, where there is one."""
+    key = (os.environ.get("TAKT_API_KEY", "") if api_key is None else api_key).strip()
+    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def timeout(seconds: float) -> httpx.Timeout:

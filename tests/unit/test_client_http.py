@@ -11,18 +11,21 @@ from typing import Any
 import httpx
 import pytest
 
-from takt import AsyncTakt
+from takt import AsyncTakt, Takt
 from takt.errors import (
     Conflict,
+    Forbidden,
     InvalidInput,
     JobCanceled,
     JobFailed,
     NotFound,
     NotTakt,
+    RateLimited,
     Refused,
     TaktError,
     TimedOut,
     TryLater,
+    Unauthorized,
     Unreachable,
 )
 from takt.formats import Format
@@ -81,7 +84,9 @@ def test_a_refusal_names_row_and_field() -> None:
         (409, "results_not_ready", {"Retry-After": "1"}, TryLater),
         (413, "payload_too_large", {}, Refused),
         (408, "upload_interrupted", {}, TryLater),
-        (429, "rate_limited", {}, TryLater),
+        (401, "unauthorized", {}, Unauthorized),
+        (403, "forbidden", {}, Forbidden),
+        (429, "rate_limited", {}, RateLimited),
         (503, "overloaded", {}, TryLater),
         (504, "deadline_exceeded", {}, TryLater),
     ],
@@ -94,6 +99,21 @@ def test_each_refusal_is_of_the_kind_that_says_what_to_do(
         client.job("j1")
     assert type(raised.value) is kind
     assert raised.value.code == code
+
+
+def test_the_key_goes_with_every_call_and_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str | None] = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers.get("authorization"))
+        return httpx.Response(200, json={"prediction": "setosa"})
+
+    for given, kept in ((None, ""), (None, "takt_1_env"), ("takt_1_own", "takt_1_env"), ("", "takt_1_env")):
+        monkeypatch.setenv("TAKT_API_KEY", kept)
+        with Takt("http://takt.test", api_key=given, transport=httpx.MockTransport(serve)) as client:
+            client.predict({})
+            assert "takt_1" not in repr(client) + repr(vars(client))
+    assert sent == [None, "Bearer takt_1_env", "Bearer takt_1_own", None]
 
 
 def test_a_proxy_with_nobody_behind_it_is_tried_again_later() -> None:

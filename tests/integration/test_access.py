@@ -1,0 +1,80 @@
+"""Keys on running gateways: made and revoked by the program, known to all of them."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner, Result
+
+from shared import keys as spelled
+from stack.cli import keys
+from tests.support.polling import eventually
+from tests.support.servers import Server, free_port
+from tests.support.stack import STARTS_S, running
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def no_keys(valkey: Server) -> None:
+    """The server is other tests', too."""
+    with valkey.client() as client:
+        client.delete(spelled.access_keys())
+
+
+def takt_keys(server: Server, *words: str) -> Result:
+    return CliRunner().invoke(keys, words, env={"TAKT_REDIS_URL": server.url})
+
+
+def made(server: Server, *words: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads(takt_keys(server, "create", *words, "--json").stdout)
+    return found
+
+
+def answers(url: str, token: str, status: int) -> bool:
+    return httpx.get(f"{url}/models", headers={"x-api-key": token}, timeout=10).status_code == status
+
+
+def test_a_key_is_known_to_every_gateway_once_it_is_made_and_to_none_once_it_is_revoked(
+    valkey: Server, tmp_path: Path
+) -> None:
+    with running(valkey.url, tmp_path, access="keys") as stack:
+        urls = [stack.gateway("one").url, stack.gateway("two", port=free_port()).url]
+        key = made(valkey, "mes")
+        for url in urls:
+            eventually(partial(answers, url, key["key"], 200), limit_s=30)
+        listed = takt_keys(valkey, "list").stdout
+        assert key["id"] in listed
+        assert key["key"] not in listed
+        assert takt_keys(valkey, "revoke", key["id"]).exit_code == 0
+        for url in urls:
+            eventually(partial(answers, url, key["key"], 401), limit_s=30)
+        assert "revoked" in takt_keys(valkey, "list").stdout
+        assert all(key["key"] not in part.log.read_text() for part in stack.parts.values())
+
+
+def test_a_gateway_that_others_could_reach_says_what_to_do_and_ends(valkey: Server, tmp_path: Path) -> None:
+    with running(valkey.url, tmp_path, host="0.0.0.0") as stack:
+        part = stack._start("gateway", ["api"], {"gateway_name": "gateway", "port": str(stack.port)})
+        eventually(lambda: not part.running, limit_s=STARTS_S)
+        assert part.exit_status == 1
+        assert "takt keys create NAME" in part.log.read_text()
+        made(valkey, "mes")
+        assert stack.gateway().running
+
+
+def test_what_cannot_be_made_or_revoked_is_refused_in_words(valkey: Server) -> None:
+    for words, why in [
+        (("create", "A B"), "is no name"),
+        (("create", "mes", "--role", "king"), "there are: predict, submit, read, admin"),
+        (("create", "mes", "--expires-in", "soon"), "such as 90d"),
+        (("revoke", "nothing"), "there is no key nothing"),
+    ]:
+        result = takt_keys(valkey, *words)
+        assert result.exit_code == 1
+        assert why in result.stderr
+    assert "there is no key" in takt_keys(valkey, "list").stdout
