@@ -63,6 +63,11 @@ class Catalog:
         return [servable.key for servable in self._servables.values()]
 
     @property
+    def servables(self) -> list[Servable]:
+        """Every version of every model that is known here."""
+        return list(self._servables.values())
+
+    @property
     def default(self) -> Servable | None:
         """What answers `/predict`; None where the repository lacks the default model."""
         return self._defaults.get(self.default_model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 import structlog
 from redis.asyncio import Redis
@@ -14,6 +15,7 @@ from api.catalog import Catalog, Servable
 from api.door import Door
 from api.doorbell import Doorbell
 from api.fleet import FleetWatch
+from api.history import HistoryWriter
 from api.lanes import LaneWatch
 from api.link import Link
 from api.loads import Loads
@@ -62,6 +64,7 @@ class Gateway:
         self.lanes = LaneWatch(self.client, self._entry_rows)
         self.http = HttpTally()
         self.accepted = JobTally()
+        self._history = HistoryWriter(self.client, self.catalog)
         self.payloads = open_payloads(settings)
         self.uploads = UploadThreads(settings.max_uploads)
         self._doorbell = Doorbell(settings)
@@ -84,6 +87,7 @@ class Gateway:
         self.lane.start()
         self._loops.start("fleet_watch", self._watch)
         self._loops.start("access_watch", self.gate.look_later)
+        self._loops.start("history", self._write_history)
         self._loops.start("broken_uploads", self.broken_uploads.try_again)
 
     async def close(self) -> None:
@@ -127,6 +131,10 @@ class Gateway:
     def _entry_rows(self) -> dict[ModelKey, float]:
         """About how many rows a request has, of each model version that is declared or held somewhere."""
         return dict.fromkeys(self.catalog.keys, 1.0) | dict(self.watch.fleet.entry_rows)
+
+    async def _write_history(self) -> None:
+        with suppress(RedisError, OSError):  # what is not told now is told later
+            await self._history.write_later()
 
     async def _watch(self) -> None:
         await self.watch.look_later()

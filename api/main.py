@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from api import health, jobs, models, operations
+from api import cluster, console, health, jobs, models, operations
 from api.access.gatekeeper import Gatekeeper
 from api.envelope import Envelope
 from api.gateway import Gateway
@@ -56,6 +56,8 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
     app.include_router(jobs.router)
     app.include_router(operations.router)
     app.include_router(metrics.router)
+    app.include_router(cluster.router)
+    app.include_router(console.router)
     app.add_exception_handler(Exception, _to_envelope)
     app.add_exception_handler(HTTPException, _to_envelope)
     app.add_exception_handler(RequestValidationError, _to_envelope)

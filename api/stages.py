@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from api.pending import Answered
+from shared.history import BOUNDS_MS, latency_bucket
 from shared.metrics.distribution import Distribution
 from shared.metrics.gateway import REQUEST_BATCH_ROWS, REQUEST_ROWS, STAGE_DURATION
 
@@ -63,10 +64,13 @@ class StageTimes:
     stages_ms: dict[str, Distribution] = field(default_factory=_in_ms)
     request_rows: Distribution = field(default_factory=lambda: Distribution(REQUEST_ROWS))
     batch_rows: Distribution = field(default_factory=lambda: Distribution(REQUEST_BATCH_ROWS))
+    latencies: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
+    """Requests by how long all stages took together, see `shared/history.py`."""
 
     def add(self, times_ms: dict[str, float], rows: int, batch_rows: int) -> None:
         for stage, ms in times_ms.items():
             self.stages_ms[stage].add(ms)
+        self.latencies[latency_bucket(sum(times_ms.values()))] += 1
         self.request_rows.add(rows)
         self.batch_rows.add(batch_rows)
 

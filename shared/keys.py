@@ -135,6 +135,11 @@ def access_used() -> str:
     return f"{PREFIX}:access:used"
 
 
+def history(slot_s: int) -> str:
+    """Hash with a TTL: what all processes did within a slot of time, by its start in s of Redis TIME."""
+    return f"{PREFIX}:history:{slot_s}"
+
+
 def reconciler_lock() -> str:
     """String with a TTL: which worker reconciles now."""
     return f"{PREFIX}:reconciler"

@@ -16,7 +16,9 @@ import structlog
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from shared import keys
+from shared.history import add_to_slot
 from shared.workers import DRAIN_KEPT_S, HeldModel, WorkerRecord, WorkerState, to_hash
+from worker.history import WorkerHistory
 from worker.turns import Share
 
 log = structlog.get_logger(__name__)
@@ -47,6 +49,7 @@ class Heartbeat(threading.Thread):
         on_order: Callable[[bool], None],
         on_turn: Callable[[], None],
         metrics_address: Callable[[], str],
+        history: WorkerHistory,
     ) -> None:
         """`on_order` hears with each beat whether this worker is to drain; `on_turn` is called after each
         beat, whether it reached the server or not."""
@@ -62,6 +65,7 @@ class Heartbeat(threading.Thread):
         self._on_order = on_order
         self._on_turn = on_turn
         self._metrics_address = metrics_address
+        self._history = history
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._process = psutil.Process()
         self._stopping = threading.Event()
@@ -122,8 +126,10 @@ class Heartbeat(threading.Thread):
             pipe.pexpire(keys.worker(self._worker_id), self._ttl_ms)
             pipe.zadd(keys.workers(), {self._worker_id: seconds * 1000})
             pipe.zremrangebyscore(keys.workers(), "-inf", seconds * 1000 - FORGET_AFTER_MS)
+            add_to_slot(pipe, seconds, counts := self._history.counts())
             pipe.expire(order, DRAIN_KEPT_S)
             *_, is_ordered = pipe.execute()
+        self._history.told(counts)
         self._on_order(bool(is_ordered))
 
     def _withdraw(self) -> None:

@@ -28,6 +28,7 @@ from worker.chunks import ChunkRunner
 from worker.engine import Engine
 from worker.exporter import Exporter
 from worker.heartbeat import Heartbeat, new_worker_id
+from worker.history import WorkerHistory
 from worker.holdings import Holdings
 from worker.memory import limit_memory
 from worker.metrics import Facts, readings
@@ -58,6 +59,7 @@ class WorkerProcess:
         self._id = new_worker_id(settings.worker_name)
         self._holdings = Holdings()
         self._client = connect(settings.redis_dsn())
+        self._chunk_tally = ChunkTally()
         self._heartbeat = Heartbeat(
             self._client,
             self._id,
@@ -70,8 +72,8 @@ class WorkerProcess:
             on_order=self._obey,
             on_turn=self._touch_id,
             metrics_address=lambda: self._exporter.address,
+            history=WorkerHistory(self._chunk_tally),
         )
-        self._chunk_tally = ChunkTally()
         self._exporter = Exporter(settings, lambda: readings(self._facts()))
         self._consume: Callable[[list[str]], None] = lambda _: None
         self._orders = threading.Lock()

@@ -91,6 +91,11 @@ class ChunkTally:
             model.rows[SUCCEEDED] += rows_succeeded
             model.rows[FAILED] += rows_failed
 
+    def rows_done(self) -> dict[ModelKey, int]:
+        """Rows of committed chunks, whatever became of each, by model version."""
+        with self._lock:
+            return {key: sum(model.rows.values()) for key, model in self._models.items()}
+
     def ended(self, key: ModelKey, outcome: str, took_s: float) -> None:
         model = self.of(key)
         with self._lock:

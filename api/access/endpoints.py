@@ -53,6 +53,9 @@ ENDPOINTS: Mapping[str, Mapping[str, Rule]] = {
     "/docs/oauth2-redirect": {"GET": OPEN},
     "/redoc": {"GET": OPEN},
     "/static-offline-docs/{path:path}": {"GET": OPEN},
+    "/console": {"GET": OPEN},
+    "/console/": {"GET": OPEN},
+    "/console/{name}": {"GET": OPEN},
     "/openapi.json": {"GET": Rule(whole=True, in_browser=True)},
     # predictions, which `api/predictions.py` answers
     "/predict": {"POST": PREDICT},
@@ -70,6 +73,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Rule]] = {
     "/metrics": {"GET": OPERATE},
     "/workers": {"GET": OPERATE},
     "/lanes": {"GET": OPERATE},
+    "/history": {"GET": OPERATE},
     "/scaling": {"GET": OPERATE},
     "/scaling/{model}": {"GET": OPERATE},
     "/scaling/{model}/versions/{version}": {"GET": OPERATE},

@@ -69,14 +69,14 @@ def read_cursor(text: str) -> Cursor:
 class Filter:
     """Which jobs are asked for; what is None is not looked at."""
 
-    state: JobState | None = None
+    states: frozenset[JobState] = frozenset()  # any, where it is empty
     model: str | None = None
     reference: str | None = None
     tag: str | None = None
 
     def matches(self, head: JobHead) -> bool:
         return (
-            self.state in (None, head.state)
+            (not self.states or head.state in self.states)
             and self.model in (None, head.model)
             and self.reference in (None, head.reference)
             and (self.tag is None or self.tag in head.tags)
@@ -91,7 +91,7 @@ async def jobs(
     gateway: GatewayState,
     asker: Asker,
     *,
-    state: JobState | None = None,
+    state: Annotated[list[JobState], Query(description="One or several")] = [],  # noqa: B006 - FastAPI copies it
     model: str | None = None,
     reference: Annotated[str | None, Query(description="The client's own name, whole")] = None,
     tag: Annotated[str | None, Query(description="One of the job's tags")] = None,
@@ -102,7 +102,7 @@ async def jobs(
 ) -> Response:
     """One's own jobs, newest first. A page may be short: there are more as long as it has `next`."""
     gateway.link.require()
-    asked = Filter(state, model, reference, tag)
+    asked = Filter(frozenset(state), model, reference, tag)
     owner = None if asker.sees_all_jobs else asker.name
     span = Span(owner, _ms(created_after), _ms(created_before), asker.models)
     found, last = await scan(gateway, span, asked, limit, read_cursor(cursor) if cursor else None)

@@ -1,0 +1,128 @@
+// One field of a form that is made from a spec: it knows its type, its range, and how to say what is wrong.
+
+import { h, text } from "./dom.js";
+import { taken } from "./model.js";
+import { t } from "./words.js";
+
+const KINDS = {
+  float: "number",
+  float32: "number",
+  int64: "number",
+  datetime: "text",
+  string: "text",
+  bool: "checkbox",
+};
+
+/** → `{node, name, value(), check(), refuse(why), reset(), focus()}` */
+export function inputField(spec, example) {
+  const id = `try-${spec.name}`;
+  const control = make(spec, id);
+  const wrong = h("span", { class: "wrong", id: `${id}-wrong` });
+  const hint = h(
+    "span",
+    { class: "hint", id: `${id}-hint` },
+    [spec.description, taken(spec)].filter(Boolean).join(" · "),
+  );
+  const reset = () => (write(spec, control, example), refuse(""));
+  const refuse = (why) => {
+    text(wrong, why);
+    control.setAttribute("aria-invalid", why ? "true" : "false");
+  };
+  const check = () => {
+    const problem = problemOf(spec, control);
+    refuse(problem);
+    return !problem;
+  };
+  control.addEventListener("change", check);
+  reset();
+  const node = h(
+    "div",
+    { class: "field" },
+    h("label", { for: id, class: "mono" }, spec.name),
+    control,
+    hint,
+    wrong,
+  );
+  return {
+    node,
+    name: spec.name,
+    value: () => read(spec, control),
+    check,
+    refuse,
+    reset,
+    focus: () => control.focus(),
+  };
+}
+
+function make(spec, id) {
+  const about = `${id}-hint ${id}-wrong`;
+  if (spec.allowed) {
+    const empty = spec.nullable ? [h("option", { value: "" }, t("try.none"))] : [];
+    return h(
+      "select",
+      { id, "aria-describedby": about },
+      empty,
+      spec.allowed.map((one) => h("option", { value: String(one) }, String(one))),
+    );
+  }
+  const many = spec.shape.length > 0;
+  const type = many ? "text" : KINDS[spec.type];
+  const number =
+    type === "number"
+      ? { step: spec.type === "int64" ? 1 : "any", min: spec.minimum, max: spec.maximum }
+      : {};
+  const placeholder = many
+    ? t("try.list", { n: spec.shape.reduce((a, b) => a * b, 1) })
+    : spec.nullable
+      ? t("try.none")
+      : null;
+  return h("input", {
+    id,
+    type,
+    placeholder,
+    "aria-describedby": about,
+    required: !spec.nullable && type !== "checkbox",
+    maxlength: spec.type === "string" ? spec.max_length : null,
+    ...number,
+  });
+}
+
+function write(spec, control, value) {
+  if (control.type === "checkbox") control.checked = value === true;
+  else if (spec.shape.length) control.value = (value ?? []).flat(Infinity).join(", ");
+  else control.value = value === null || value === undefined ? "" : String(value);
+}
+
+function read(spec, control) {
+  if (control.type === "checkbox") return control.checked;
+  if (spec.shape.length) return nested(numbersOf(control), spec.shape);
+  const words = control.value.trim();
+  if (words === "") return spec.nullable ? null : "";
+  if (spec.type === "string" || spec.type === "datetime") return control.value;
+  return Number(words);
+}
+
+function numbersOf(control) {
+  return control.value
+    .split(/[\s,;]+/)
+    .filter(Boolean)
+    .map(Number);
+}
+
+/** A flat list in the shape that the model takes. */
+function nested(values, shape) {
+  if (shape.length === 1) return values;
+  const size = values.length / shape[0];
+  return Array.from({ length: shape[0] }, (_, place) =>
+    nested(values.slice(place * size, (place + 1) * size), shape.slice(1)),
+  );
+}
+
+function problemOf(spec, control) {
+  if (spec.shape.length) {
+    const values = numbersOf(control);
+    const wanted = spec.shape.reduce((a, b) => a * b, 1);
+    return values.length === wanted && values.every(Number.isFinite) ? "" : t("try.list", { n: wanted });
+  }
+  return control.validity.valid ? "" : control.validationMessage;
+}

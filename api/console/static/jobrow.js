@@ -1,0 +1,49 @@
+// One job as a row of the list.
+
+import { h, put, text } from "./dom.js";
+import { clock, number } from "./format.js";
+import { drawProgress, progressText } from "./joblines.js";
+import { endText, jobName, waitText } from "./jobtexts.js";
+import { jobBadge, meter } from "./marks.js";
+
+export function jobRow(job, place) {
+  const link = h("a", {}, jobName(job));
+  const why = h("span", { class: "small muted" });
+  const state = h("td");
+  const bar = meter([0, 0], "");
+  const rows = h("span", { class: "small muted" });
+  const failed = h("td", { class: "number" });
+  const ends = h("td", { class: "small" });
+  const cells = [
+    state,
+    h("td", { class: "small" }, `${job.model} ${job.version}`),
+    h("td", {}, h("span", { class: "two-lines" }, bar.node, rows)),
+    failed,
+    ends,
+    h("td", { class: "small" }, clock(job.created_at)),
+  ];
+  const node = h(
+    "tr",
+    { class: "job" },
+    h("th", { scope: "row" }, h("span", { class: "two-lines" }, link, why)),
+    cells,
+  );
+  return {
+    node,
+    update(now) {
+      const { query, rest } = place();
+      const words = query.toString();
+      link.setAttribute("href", `#/jobs/${now.id}${words ? `?${words}` : ""}`);
+      if (rest === now.id) node.setAttribute("aria-current", "true");
+      else node.removeAttribute("aria-current");
+      if (state.dataset.state !== now.state) put(state, jobBadge(now.state));
+      state.dataset.state = now.state;
+      text(why, waitText(now) || now.error?.detail || now.tags.join(", "));
+      drawProgress(bar, now);
+      text(rows, progressText(now));
+      text(failed, number(now.rows_failed));
+      failed.classList.toggle("zero", !now.rows_failed);
+      text(ends, endText(now));
+    },
+  };
+}

@@ -1,0 +1,113 @@
+// The list of jobs with its filters, and beside it the one that is chosen.
+
+import { h, text } from "./dom.js";
+import { feeds } from "./feeds.js";
+import { filters, requestOf } from "./filters.js";
+import { number } from "./format.js";
+import { jobDetail } from "./job.js";
+import { JobList } from "./joblist.js";
+import { jobRow } from "./jobrow.js";
+import { failureText } from "./panels.js";
+import { virtualRows } from "./virtual.js";
+import { t } from "./words.js";
+
+const REFRESH_MS = 2500;
+const NEAR_END = 30;
+const COLUMNS = [
+  ["job", "30%"],
+  ["state", "7.5rem"],
+  ["model", "9rem"],
+  ["progress", "22%"],
+  ["failed", "5.5rem", "number"],
+  ["ends", "10.5rem"],
+  ["created", "9rem"],
+];
+
+export function jobsView(place) {
+  const view = { place, list: null, detail: null };
+  const foot = h("p", { class: "table-foot", role: "status" });
+  const heads = COLUMNS.map(([name, width, kind]) =>
+    h("th", { scope: "col", class: kind, style: { width } }, t(`jobs.col.${name}`)),
+  );
+  const caption = h("caption", { class: "hidden-text" });
+  const table = h("table", {}, caption, h("thead", {}, h("tr", { "aria-rowindex": 1 }, heads)));
+  const scroller = h(
+    "div",
+    { class: "table-window", tabindex: "0", role: "region", "aria-label": t("jobs.title") },
+    table,
+  );
+  const side = h("div", { class: "list" });
+  const node = h("div", { class: "jobs" });
+  let shown = [0, 0];
+
+  const rows = virtualRows(
+    scroller,
+    table,
+    (job) => jobRow(job, () => view.place),
+    (first, last) => {
+      shown = [first, last];
+      if (last > view.list.jobs.length - NEAR_END) view.list.more();
+    },
+  );
+  const changed = () => {
+    const { jobs, complete, error } = view.list;
+    rows.set(jobs);
+    text(caption, t("jobs.caption", { n: number(jobs.length) }));
+    text(
+      foot,
+      error
+        ? failureText(error)
+        : !jobs.length && complete
+          ? t("jobs.none")
+          : `${t("jobs.caption", { n: number(jobs.length) })} ${complete ? t("jobs.end") : t("jobs.more")}`,
+    );
+  };
+  const restart = () => {
+    view.list?.close();
+    scroller.scrollTop = 0;
+    view.list = new JobList(requestOf(view.place.query), changed);
+    rows.set([]);
+    text(foot, t("app.loading"));
+    view.list.more();
+  };
+  const form = filters(place.query, (query) => (location.hash = address(view.place.rest, query)));
+  const open = () => {
+    view.detail?.close();
+    view.detail = view.place.rest
+      ? jobDetail(view.place.rest, {
+          back: () => address("", view.place.query),
+          told: (job) => (view.list.update([job]), rows.redraw()),
+          gone: (id) => (view.list.remove(id), changed()),
+        })
+      : null;
+    node.classList.toggle("open", Boolean(view.detail));
+    node.replaceChildren(side, ...(view.detail ? [view.detail.node] : []));
+    view.detail?.focus();
+  };
+  side.append(h("div", { class: "panel" }, form.node, scroller, foot));
+  restart();
+  open();
+  const stop = feeds.models.watch((value) => value && form.models(value.models.map((model) => model.name)));
+  const timer = setInterval(
+    () => document.hidden || view.list.refresh(view.list.jobs.slice(...shown)),
+    REFRESH_MS,
+  );
+  return {
+    node: h("div", { class: "stack" }, h("h1", {}, t("jobs.title")), node),
+    close: () => (stop(), clearInterval(timer), rows.close(), view.list.close(), view.detail?.close()),
+    move(next) {
+      const before = view.place;
+      view.place = next;
+      if (before.query.toString() !== next.query.toString()) (form.set(next.query), restart());
+      if (before.rest !== next.rest) open();
+      rows.redraw();
+      if (before.rest && !next.rest) scroller.focus();
+    },
+  };
+}
+
+/** Where a job, or none, is shown under these filters. */
+export function address(id, query) {
+  const words = query.toString();
+  return `#/jobs${id ? `/${id}` : ""}${words ? `?${words}` : ""}`;
+}

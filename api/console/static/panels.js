@@ -1,0 +1,37 @@
+// The plain frame of a part of a view, and tables with a caption.
+
+import { h } from "./dom.js";
+import { ApiError } from "./http.js";
+import { t } from "./words.js";
+
+let numbers = 0;
+
+/** A panel under a heading that names it for screen readers, too. */
+export function panel(title, end, ...children) {
+  const id = `panel-${(numbers += 1)}`;
+  const head = h("header", {}, h("h2", { id }, title), end ? h("span", { class: "end" }, end) : null);
+  return h("section", { class: "panel", "aria-labelledby": id }, head, ...children);
+}
+
+/** A table with a caption that only screen readers see. `columns`: `[words, class]` each. */
+export function table(caption, columns, body) {
+  const heads = columns.map(([words, kind]) => h("th", { scope: "col", class: kind }, words));
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    h("table", {}, h("caption", { class: "hidden-text" }, caption), h("thead", {}, h("tr", {}, heads)), body),
+  );
+}
+
+/** What to write where data cannot be shown. */
+export function failureText(error) {
+  if (error instanceof ApiError && error.status === 403) return t("app.forbidden");
+  return t("app.failed", { reason: reasonOf(error) });
+}
+
+/** The service's own words for an error, whatever their shape. */
+export function reasonOf(error) {
+  if (Array.isArray(error.detail))
+    return error.detail.map((one) => [one.field, one.msg].filter(Boolean).join(": ")).join("; ");
+  return error.message || error.code;
+}

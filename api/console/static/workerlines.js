@@ -1,0 +1,63 @@
+// The workers in the overview: who does what, and how busy each is.
+
+import { h, keyed, put, text } from "./dom.js";
+import { currentWork } from "./fleet.js";
+import { percent, shortId } from "./format.js";
+import { meter, workerBadge } from "./marks.js";
+import { failureText, panel } from "./panels.js";
+import { t } from "./words.js";
+
+export function workerLines() {
+  const list = h("ul");
+  const note = h("p", { class: "empty" }, t("app.loading"));
+  const node = panel(t("workers.title"), h("a", { href: "#/workers" }, t("workers.all")), note, list);
+  const sync = keyed(list, line);
+  return {
+    node,
+    draw(value, error) {
+      const workers = value?.workers ?? [];
+      note.hidden = workers.length > 0;
+      text(note, error && !value ? failureText(error) : value ? t("workers.none") : t("app.loading"));
+      sync(workers, (worker) => worker.id);
+    },
+  };
+}
+
+function line(worker) {
+  const state = h("span");
+  const work = h("span", { class: "small muted" });
+  const load = h("span", { class: "small number" });
+  const bar = meter([0, 0], "");
+  const name = h("b", {}, worker.name);
+  const node = h(
+    "li",
+    { class: "worker-line" },
+    h("span", { class: "what" }, state, " ", name, " ", h("span", { class: "muted small" }, worker.device)),
+    load,
+    bar.node,
+    work,
+  );
+  return {
+    node,
+    update(now) {
+      if (state.dataset.state !== now.state) put(state, workerBadge(now.state));
+      state.dataset.state = now.state;
+      drawLoad(bar, load, now);
+      text(work, workText(now.current));
+    },
+  };
+}
+
+/** Draw a worker's load: the online lane's share of its time, then that of jobs. */
+export function drawLoad(bar, words, { online_share: online, offline_share: jobs }) {
+  const all = percent(Math.min(1, online + jobs));
+  text(words, all);
+  bar.draw([online, jobs], t("workers.load.about", { all, online: percent(online), jobs: percent(jobs) }));
+}
+
+export function workText(current) {
+  const work = currentWork(current);
+  if (work.kind === "online") return t("workers.online", { model: work.model });
+  if (work.kind === "chunk") return t("workers.chunk", { job: shortId(work.job), chunk: work.chunk });
+  return t("workers.idle");
+}

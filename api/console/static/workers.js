@@ -1,0 +1,97 @@
+// All live workers: device, models, load, current work, memory, last sign of life.
+
+import { h, keyed, put, text } from "./dom.js";
+import { feeds } from "./feeds.js";
+import { currentWork, modelKey } from "./fleet.js";
+import { bytes, duration, figure, since } from "./format.js";
+import { heldBadge, meter, workerBadge } from "./marks.js";
+import { failureText, panel, table } from "./panels.js";
+import { t } from "./words.js";
+import { drawLoad, workText } from "./workerlines.js";
+
+export function workersView() {
+  const body = h("tbody");
+  const note = h("p", { class: "empty" }, t("app.loading"));
+  const columns = ["name", "state", "device", "models", "load", "current", "memory", "up", "seen"].map(
+    (name) => [t(`workers.${name}`), ["memory", "up", "seen"].includes(name) ? "number" : undefined],
+  );
+  const shown = table(t("workers.title"), columns, body);
+  const sync = keyed(body, row);
+  const node = h(
+    "div",
+    { class: "stack" },
+    h("h1", {}, t("workers.title")),
+    h("div", { class: "panel" }, note, shown),
+  );
+  const draw = (value, error) => {
+    const workers = value?.workers ?? [];
+    note.hidden = workers.length > 0;
+    shown.hidden = !workers.length;
+    text(note, error && !value ? failureText(error) : value ? t("workers.none") : t("app.loading"));
+    sync(workers, (worker) => worker.id);
+  };
+  return { node, close: feeds.workers.watch(draw) };
+}
+
+function row(worker) {
+  const cells = Object.fromEntries(
+    ["state", "models", "memory", "up", "seen"].map((name) => [
+      name,
+      h("td", { class: ["state", "models"].includes(name) ? undefined : "number" }),
+    ]),
+  );
+  const bar = meter([0, 0], "");
+  const load = h("span", { class: "small" });
+  const work = h("td");
+  const about = t("workers.host", { host: worker.host, process: worker.pid });
+  const name = h("th", { scope: "row" }, worker.name, h("div", { class: "small muted" }, about));
+  const node = h(
+    "tr",
+    {},
+    name,
+    cells.state,
+    h("td", { class: "nowrap" }, worker.device),
+    cells.models,
+    h("td", { class: "load" }, bar.node, load),
+    work,
+    cells.memory,
+    cells.up,
+    cells.seen,
+  );
+  return {
+    node,
+    update(now) {
+      changed(cells.state, now.state, () => workerBadge(now.state));
+      changed(cells.models, JSON.stringify(now.models), () =>
+        h("div", { class: "held" }, now.models.map(held)),
+      );
+      drawLoad(bar, load, now);
+      changed(work, now.current, () => workLink(now.current));
+      text(cells.memory, bytes(now.rss_bytes));
+      text(cells.up, duration(since(now.started_at)));
+      text(cells.seen, t("time.ago", { for: duration(Math.max(0, since(now.last_seen_at))) }));
+    },
+  };
+}
+
+function changed(cell, value, make) {
+  if (cell.dataset.value === value) return;
+  cell.dataset.value = value;
+  put(cell, make());
+}
+
+function held(model) {
+  const node = heldBadge(modelKey(model), model);
+  node.title ||= t("held.rates", {
+    online: figure(model.online_rows_per_s),
+    jobs: figure(model.offline_rows_per_s),
+  });
+  return node;
+}
+
+function workLink(current) {
+  const work = currentWork(current);
+  return work.kind === "chunk"
+    ? h("a", { href: `#/jobs/${work.job}` }, workText(current))
+    : h("span", { class: work.kind === "idle" ? "muted" : null }, workText(current));
+}

@@ -1,0 +1,131 @@
+"""What all gateways and workers did in the last hour, cluster-wide and in bounded memory.
+
+Each process counts for itself and adds what is new to a hash of its time slot, every few seconds. A slot is
+30 s of Redis' clock, its hash lives a little longer than an hour, and holds one number for each count of each
+model version: some 120 small hashes in all. What is written twice, or lost with a process, shows in a chart
+and nowhere else.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import accumulate
+from typing import Any
+
+from shared import keys
+from shared.keys import ModelKey
+
+SLOT_S = 30
+SPAN_S = 3600
+KEPT_S = SPAN_S + 4 * SLOT_S
+
+BOUNDS_MS = (
+    *(0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 22.0, 32.0, 45.0, 64.0, 90.0),
+    *(128.0, 180.0, 256.0, 360.0, 512.0, 725.0, 1024.0, 1450.0, 2048.0, 4096.0, 8192.0, 16384.0, 60000.0),
+)
+"""Upper ends of the latencies that are counted together: neighbours differ by √2 where it matters."""
+
+
+class Count(StrEnum):
+    """What is counted of a model version, beside its latencies."""
+
+    REQUESTS = "requests"  # answered on the online lane
+    ROWS = "rows"  # in them
+    ERRORS = "errors"  # requests that the service failed: an answer of 5xx
+    JOB_ROWS = "job_rows"  # of chunks that were committed, whatever became of each row
+
+
+_COUNTS = frozenset(Count)
+
+
+def latency_bucket(ms: float) -> int:
+    """Which of the counts of latencies takes this one; the last is beyond all bounds."""
+    return bisect_left(BOUNDS_MS, ms)
+
+
+def slot_of(now_s: float) -> int:
+    """The start of the slot, in s of Redis' clock."""
+    return int(now_s) // SLOT_S * SLOT_S
+
+
+def slots_until(now_s: float) -> range:
+    """The starts of the slots of the last hour, the one that is being filled last."""
+    last = slot_of(now_s)
+    return range(last - SPAN_S + SLOT_S, last + SLOT_S, SLOT_S)
+
+
+def count_field(key: ModelKey, count: Count) -> str:
+    """The name of a count within the hash of a slot."""
+    return f"{key}|{count.value}"
+
+
+def latency_field(key: ModelKey, bucket: int) -> str:
+    return f"{key}|ms{bucket}"
+
+
+def add_to_slot(pipeline: Any, now_s: float, counts: Mapping[str, int]) -> None:
+    """Queue the commands that add counts by field to the slot of now. `pipeline`: any of redis-py (Any)."""
+    if not counts:
+        return
+    slot = keys.history(slot_of(now_s))
+    for name, number in counts.items():
+        pipeline.hincrby(slot, name, number)
+    pipeline.expire(slot, KEPT_S)
+
+
+@dataclass
+class SlotCounts:
+    """One slot of one model version, or of several together."""
+
+    counts: Counter[Count] = field(default_factory=Counter)
+    latencies: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
+
+    def add(self, name: str, number: int) -> None:
+        """Take a count by the second part of its field; one that nobody knows here is passed over."""
+        bucket = name.removeprefix("ms")
+        if bucket != name and bucket.isdigit() and int(bucket) < len(self.latencies):
+            self.latencies[int(bucket)] += number
+        elif name in _COUNTS:
+            self.counts[Count(name)] += number
+
+    def latency_ms(self, share: float) -> float | None:
+        """The latency that this share of requests did not exceed, about; None where there was none."""
+        return quantile_ms(self.latencies, share)
+
+
+def quantile_ms(latencies: Sequence[int], share: float) -> float | None:
+    """Interpolated within its bucket, as Prometheus' histogram_quantile does."""
+    total = sum(latencies)
+    if not total:
+        return None
+    wanted = share * total
+    up_to = list(accumulate(latencies))
+    bucket = next(n for n, count in enumerate(up_to) if count >= wanted)
+    if bucket == len(BOUNDS_MS):
+        return BOUNDS_MS[-1]
+    lower = BOUNDS_MS[bucket - 1] if bucket else 0.0
+    within = (wanted - (up_to[bucket] - latencies[bucket])) / latencies[bucket]
+    return lower + (BOUNDS_MS[bucket] - lower) * within
+
+
+def read_slot(fields: Mapping[bytes, bytes]) -> dict[ModelKey, SlotCounts]:
+    """A slot's hash by model version; what cannot be read is passed over."""
+    found: dict[ModelKey, SlotCounts] = {}
+    for name, number in fields.items():
+        key, bar, count = name.decode(errors="replace").rpartition("|")
+        if bar and number.isdigit():
+            found.setdefault(ModelKey(key), SlotCounts()).add(count, int(number))
+    return found
+
+
+def together(slots: Sequence[SlotCounts]) -> SlotCounts:
+    """The sum, over model versions or over time."""
+    merged = SlotCounts()
+    for slot in slots:
+        merged.counts.update(slot.counts)
+        merged.latencies = [a + b for a, b in zip(merged.latencies, slot.latencies, strict=True)]
+    return merged
