@@ -1,6 +1,7 @@
 """Rings the workers' Celery queues from a thread of its own, so that no request ever waits for Celery.
 
 A doorbell that cannot be rung is dropped: the ledger has the work, and the workers' reconciler rings for it.
+So is one behind enough others that nobody has answered yet: whoever answers those finds this one's chunk too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from queue import Empty, Full, Queue
 import structlog
 from celery import Celery
 
+from shared.connections import connect
 from shared.doorbells import TASK, celery_settings
 from shared.keys import ModelKey, offline_queue
 from shared.settings import Settings
@@ -18,6 +20,9 @@ from shared.settings import Settings
 log = structlog.get_logger()
 
 MOST_WAITING = 1000
+ENOUGH = 8
+"""Doorbells of a model version that wait. Idle threads take them at once: so many are there only where all
+are at work, and each goes on until nothing is ready."""
 LONGEST_JOIN_S = 2.0
 
 
@@ -31,6 +36,7 @@ class Doorbell:
         # kombu would otherwise try to connect for ever, and ring long after
         chosen["broker_transport_options"] |= {"max_retries": 1, "interval_start": 0}
         self._celery.conf.update(chosen)
+        self._client = connect(settings.redis_dsn())
         self._rings: Queue[ModelKey | None] = Queue(MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
 
@@ -60,7 +66,8 @@ class Doorbell:
     def _run(self) -> None:
         while (key := self._rings.get()) is not None:
             try:
-                self._celery.send_task(TASK, args=[key], queue=offline_queue(key), ignore_result=True)
+                if self._client.llen(offline_queue(key)) < ENOUGH:
+                    self._celery.send_task(TASK, args=[key], queue=offline_queue(key), ignore_result=True)
             except Exception as error:  # whatever Celery and its transport raise
                 log.warning("doorbell_failed", key=key, error=type(error).__name__)
                 self._forget()

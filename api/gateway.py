@@ -17,6 +17,7 @@ from api.doorbell import Doorbell
 from api.fleet import FleetWatch
 from api.history import HistoryWriter
 from api.lanes import LaneWatch
+from api.lines import Lines
 from api.link import Link
 from api.loads import Loads
 from api.loops import Loops
@@ -71,6 +72,7 @@ class Gateway:
         self.ledger = AsyncLedger(
             self.client, self._doorbell, lease_s=settings.lease_s, durability=settings.durable()
         )
+        self.lines = Lines(self.ledger)
         self.broken_uploads = BrokenUploads(self.ledger, self.payloads, lease_s=settings.lease_s)
         self._loops = Loops()
 

@@ -13,7 +13,7 @@ from shared.keys import ModelKey, idle_queue
 from shared.settings import Settings
 
 TASK = "takt.claim"
-"""The one task: claim the next chunk of `model_key`, run it, commit it."""
+"""The one task: claim the next chunks of `model_key`, run them, commit them."""
 
 
 class Ring(Protocol):

@@ -20,6 +20,7 @@ from shared.logs import configure_logging
 from shared.settings import settings
 from worker.broker import BrokerConnection
 from worker.process import WorkerProcess
+from worker.ringing import Doorbells
 
 log = structlog.get_logger(__name__)
 
@@ -38,14 +39,15 @@ def ring(key: ModelKey, count: int) -> None:
         log.warning("doorbell_failed", model=key, reason=str(error))
 
 
-process = WorkerProcess(settings(), ring)
+doorbells = Doorbells(ring)
+process = WorkerProcess(settings(), doorbells)
 
 
 @app.task(name=TASK)  # type: ignore[untyped-decorator]  # celery publishes no types
 def claim(key: str) -> None:
-    """A doorbell: claim the next chunk of a model version, run it, commit it."""
+    """A doorbell: claim the next chunks of a model version, run them, commit them."""
     try:
-        process.run_next_chunk(ModelKey(key))
+        doorbells.answer(ModelKey(key), process.run_next_chunk)
     except RedisError as error:
         # leases and the reconciler bring back what this doorbell was about
         log.warning("doorbell_unanswered", model=key, reason=str(error))

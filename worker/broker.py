@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import structlog
@@ -42,13 +43,17 @@ def checked(popped: Sequence[bytes] | None, dead_letters: DeadLetters) -> tuple[
     return None
 
 
+@cache
+def _dead_letters() -> DeadLetters:
+    return DeadLetters(connect(settings().redis_dsn()))  # kombu makes a client for each acknowledgement
+
+
 class _Checking:
     """A channel whose client looks at what it pops."""
 
     def _create_client(self, *args: Any, **options: Any) -> Any:  # Any: kombu's own
         client = super()._create_client(*args, **options)  # type: ignore[misc]  # of the channel it is mixed into
-        dead_letters = DeadLetters(connect(settings().redis_dsn()))
-        client.set_response_callback("BRPOP", lambda popped, **_: checked(popped, dead_letters))
+        client.set_response_callback("BRPOP", lambda popped, **_: checked(popped, _dead_letters()))
         return client
 
 

@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 REPLY_STREAM_ENTRIES = 10_000
 """About how many replies a gateway's stream holds before the oldest go: it reads them as they come."""
 MOST_CLAIMED = 256
+UNBLOCK_AGAIN_S = 0.001
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 
@@ -204,8 +205,15 @@ class OnlineLane:
             raise RedisTimeoutError("Timeout waiting for an entry, or for none")
         if self.wake in ready:
             self.wake.drain()
-            self._client.client_unblock(self._blocking_id)
+            self._unblock(self._blocking_id, answer)
         return self._blocking.read_response()
+
+    def _unblock(self, blocking_id: int, answer: socket.socket) -> None:
+        """Have the blocking read answered now. The server may see this before it has seen the read itself,
+        which came by another connection: then nothing was blocked yet, and it is asked again."""
+        while not self._client.client_unblock(blocking_id):
+            if select.select([answer], [], [], UNBLOCK_AGAIN_S)[0]:
+                return
 
     def sleep(self, seconds: float) -> None:
         """Sleep until `wake` is called, so many seconds at most."""

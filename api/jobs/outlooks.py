@@ -12,13 +12,10 @@ from api.jobs.waiting import position, rows_ahead, wait_of
 from shared.keys import ModelKey
 from shared.ledger import JobRecord, Line, WebhookAttempt
 
-MOST_IN_LINE = 100
-"""Jobs of a line that are looked at: those behind them are not served before."""
-
 
 async def described(gateway: Gateway, record: JobRecord) -> tuple[JobView, dict[str, str]]:
     """A job as its owner sees it now, and the headers that tell when to ask again."""
-    line = await gateway.ledger.line(record.key, most=MOST_IN_LINE)
+    line = await gateway.lines.of(record.key)
     tried = await _attempts(gateway, [record])
     outlook = outlook_of(record, line, gateway.watch.fleet, tried.get(record.id, ()))
     return view_of(record, outlook), headers_of(record, outlook)
@@ -28,7 +25,7 @@ async def described_all(gateway: Gateway, records: Sequence[JobRecord]) -> list[
     """The same of many; each line is read once."""
     lines: dict[ModelKey, Line] = {}
     for key in dict.fromkeys(record.key for record in records):
-        lines[key] = await gateway.ledger.line(key, most=MOST_IN_LINE)
+        lines[key] = await gateway.lines.of(key)
     fleet, tried = gateway.watch.fleet, await _attempts(gateway, records)
     return [
         view_of(record, outlook_of(record, lines[record.key], fleet, tried.get(record.id, ())))

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
+from redis.commands.core import AsyncScript, Script
 
 from shared import keys
 from shared.dead_letters import AsyncDeadLetters
@@ -72,11 +73,11 @@ class AsyncLedger:
         self._ring = ring
         self._lease_ms = round(lease_s * 1000)
         self._durability = durability
+        self._scripts: dict[str, AsyncScript] = {}
 
-    async def open_job(self, job: NewJob) -> JobRecord:
+    async def open_job(self, job: NewJob) -> None:
         """Record a job before its rows are read; its upload is held by this gateway's lease."""
         await self._run(transitions.open_job(job, token=new_token(), lease_ms=self._lease_ms))
-        return await self.read(job.id)
 
     async def append_chunks(
         self, job_id: str, key: ModelKey, rows: Sequence[int], *, first: int | None = None
@@ -111,9 +112,7 @@ class AsyncLedger:
             return
         fence = transitions.fence(job_id)
         pipeline = self._client.pipeline(transaction=False)
-        await self._client.register_script(transitions.source(fence.script))(
-            args=fence.arguments, client=pipeline
-        )
+        await self._script(fence.script)(args=fence.arguments, client=pipeline)
         pipeline.execute_command(*self._durability.command)
         known, answer = await pipeline.execute(raise_on_error=False)
         require_durable(job_id, known, answer, self._durability)
@@ -252,8 +251,12 @@ class AsyncLedger:
         return [job_id.decode() for job_id in ids]
 
     async def _run(self, transition: Transition[T]) -> T:
-        script = self._client.register_script(transitions.source(transition.script))
-        return transition.decode(await script(args=transition.arguments))
+        return transition.decode(await self._script(transition.script)(args=transition.arguments))
+
+    def _script(self, name: str) -> AsyncScript:
+        if name not in self._scripts:  # registering takes the digest of its text
+            self._scripts[name] = self._client.register_script(transitions.source(name))
+        return self._scripts[name]
 
 
 class Ledger:
@@ -275,6 +278,7 @@ class Ledger:
         self._lease_ms = round(lease_s * 1000)
         self._max_attempts = max_attempts
         self._grace_ms = round(grace_s * 1000)
+        self._scripts: dict[str, Script] = {}
 
     def claim(self, key: ModelKey, *, digest: str = "") -> Claim | None:
         """The next chunk of a model version, or None where nothing is ready.
@@ -358,5 +362,7 @@ class Ledger:
         return job_from_hash(job_id, self._client.hgetall(keys.job(job_id)))
 
     def _run(self, transition: Transition[T]) -> T:
-        script = self._client.register_script(transitions.source(transition.script))
-        return transition.decode(script(args=transition.arguments))
+        if transition.script not in self._scripts:  # registering takes the digest of its text
+            source = transitions.source(transition.script)
+            self._scripts[transition.script] = self._client.register_script(source)
+        return transition.decode(self._scripts[transition.script](args=transition.arguments))

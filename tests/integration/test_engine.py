@@ -12,6 +12,7 @@ import redis
 from shared import keys, messages
 from shared.columns import Array, Columns
 from shared.dead_letters import DeadLetters, Kind
+from shared.keys import model_key
 from tests.support.engines import (
     BAD,
     Caller,
@@ -30,6 +31,7 @@ from tests.support.servers import Server
 from worker.chunks import ChunkWork
 from worker.health import SickPredictorError
 from worker.invalid_rows import InvalidRows
+from worker.online import OnlineLane
 
 pytestmark = pytest.mark.integration
 
@@ -311,6 +313,25 @@ def test_a_chunk_that_comes_while_the_engine_stops_leaves_the_one_that_runs_to_i
     assert crashes.errors == []
     assert 0 < running.position < running.rows
     assert late.position == 0
+
+
+def test_a_wake_up_that_the_server_sees_before_the_read_is_not_lost(
+    server: Server, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The read and its unblocking come by two connections, and either may be first."""
+    lane = OnlineLane(server.url, "w:1", {model_key("double", "1.0.0"): 8}, 20.0)
+    lane.recover()
+    unblock, answers = redis.Redis.client_unblock, list[object]()
+
+    def too_early(self: redis.Redis, client_id: int) -> object:
+        answers.append(unblock(self, client_id) if answers else 0)
+        return answers[-1]
+
+    monkeypatch.setattr(redis.Redis, "client_unblock", too_early)
+    lane.wake()
+    assert lane.wait() == []
+    assert len(answers) > 1
+    lane.close()
 
 
 def test_a_chunk_that_comes_after_the_end_is_handed_back(server: Server) -> None:

@@ -1,0 +1,53 @@
+"""Which lines a gateway reads again."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from api.lines import KEPT_S, MOST_IN_LINE, Lines
+from shared.keys import ModelKey, model_key
+from shared.ledger import AsyncLedger, Line, Standing
+from tests.unit.gateway_fakes import FakeClock
+
+IRIS, QUALITY = model_key("iris", "1.0.0"), model_key("quality", "1.0.0")
+
+
+class Ledger:
+    """A ledger of which a line has so many jobs."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.reads = 0
+
+    async def line(self, _key: ModelKey, *, most: int) -> Line:
+        self.reads += 1
+        standing = Standing(job_id="a" * 32, served=0.0, priority=5, rows_left=1)
+        return Line(now_ms=self.reads, jobs=(standing,) * min(self.jobs, most))
+
+
+def lines_of(ledger: Ledger, clock: FakeClock) -> Lines:
+    return Lines(cast(AsyncLedger, ledger), clock)
+
+
+async def test_a_short_line_is_read_for_every_answer() -> None:
+    ledger = Ledger(MOST_IN_LINE - 1)
+    lines = lines_of(ledger, FakeClock())
+    assert [(await lines.of(IRIS)).now_ms for _ in range(3)] == [1, 2, 3]
+
+
+async def test_a_full_line_is_read_twice_a_second_and_each_model_version_has_its_own() -> None:
+    ledger, clock = Ledger(MOST_IN_LINE + 50), FakeClock()
+    lines = lines_of(ledger, clock)
+    assert [(await lines.of(IRIS)).now_ms for _ in range(3)] == [1, 1, 1]
+    assert (await lines.of(QUALITY)).now_ms == 2
+    clock.now_s += KEPT_S
+    assert [(await lines.of(IRIS)).now_ms for _ in range(2)] == [3, 3]
+
+
+async def test_a_line_that_has_become_short_is_read_for_every_answer_again() -> None:
+    ledger, clock = Ledger(MOST_IN_LINE), FakeClock()
+    lines = lines_of(ledger, clock)
+    await lines.of(IRIS)
+    ledger.jobs = 1
+    clock.now_s += KEPT_S
+    assert [(await lines.of(IRIS)).now_ms for _ in range(2)] == [2, 3]
