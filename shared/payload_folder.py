@@ -43,6 +43,10 @@ class PayloadFolder:
             return disk_bytes
         return max(0, min(disk_bytes, self._max_bytes - self._used()))
 
+    def limit_bytes(self) -> int:
+        """The budget, or the size of the disk where there is none."""
+        return shutil.disk_usage(self._root).total if self._max_bytes is None else self._max_bytes
+
     def count(self, size_bytes: int) -> None:
         """So much was stored by this process."""
         with self._lock:

@@ -124,6 +124,13 @@ class PayloadStore:
         except OSError as error:
             raise self._failed("measure", "its folder", error) from error
 
+    def limit_bytes(self) -> int | None:
+        """What may be stored in all. None: the store does not say."""
+        try:
+            return self._folder.limit_bytes() if self._folder else None
+        except OSError as error:
+            raise self._failed("measure", "its folder", error) from error
+
     def fits(self, size_bytes: int) -> bool:
         """Whether so much may be stored as things are; see `free_bytes`."""
         free_bytes = self.free_bytes()

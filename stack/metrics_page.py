@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shared.metrics import gateway, worker
+from shared.metrics import cluster, gateway, worker
 from shared.metrics.metric import Metric
 from shared.metrics.program import PROCESS
 
@@ -20,6 +20,7 @@ _COLUMNS = "\n| metric | kind | labels | what |\n|---|---|---|---|\n"
 _SECTIONS = (
     ("Of each gateway, at `GET /metrics`", gateway.METRICS),
     ("Of each worker, at `/metrics` of `TAKT_WORKER_METRICS_PORT`", worker.METRICS),
+    ("Of the whole, at `GET /metrics/cluster` of any gateway", cluster.METRICS),
     ("Of each process, gateway or worker", PROCESS),
 )
 

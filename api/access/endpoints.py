@@ -71,6 +71,8 @@ ENDPOINTS: Mapping[str, Mapping[str, Rule]] = {
     "/model-info": {"GET": ANY_KEY},
     # what operators, Prometheus and autoscalers look at
     "/metrics": {"GET": OPERATE},
+    "/metrics/cluster": {"GET": OPERATE},
+    "/metrics/targets": {"GET": OPERATE},
     "/workers": {"GET": OPERATE},
     "/lanes": {"GET": OPERATE},
     "/history": {"GET": OPERATE},

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel
 
+from api.metrics import cluster
+from api.metrics.cluster import look
 from api.metrics.gateway import readings
 from api.state import GatewayState
-from shared.metrics.exposition import registry_of, text_of
+from shared.metrics.exposition import Readings, registry_of, text_of
 
 router = APIRouter(tags=["metrics"])
 
@@ -31,6 +33,14 @@ class Targets(BaseModel):
 async def metrics(gateway: GatewayState, accept: _Accept = "") -> Response:
     """What this gateway counts, for Prometheus."""
     content, media_type = text_of(registry_of(lambda: readings(gateway)), accept)
+    return Response(content, media_type=media_type)
+
+
+@router.get("/metrics/cluster", response_class=Response, responses=_TEXT)
+async def cluster_metrics(gateway: GatewayState, accept: _Accept = "") -> Response:
+    """What waits, who works, and how the queue does: the same from every gateway, to be scraped once."""
+    found = await look(gateway)
+    content, media_type = text_of(Readings(lambda: cluster.readings(found)), accept)
     return Response(content, media_type=media_type)
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from shared.metrics import gateway, worker
+from shared.metrics import cluster, gateway, worker
 from shared.metrics.distribution import Distribution
 from shared.metrics.exposition import Readings, text_of
 from shared.metrics.metric import Kind, Metric, counter, gauge, histogram
@@ -14,7 +14,7 @@ from stack.metrics_page import page
 from tests.support.documents import ROOT
 from tests.support.scrapes import Scrape
 
-OWN: tuple[Metric, ...] = tuple(dict.fromkeys(gateway.METRICS + worker.METRICS))
+OWN: tuple[Metric, ...] = tuple(dict.fromkeys(gateway.METRICS + worker.METRICS + cluster.METRICS))
 LABELS = {"model", "version", "lane", "stage", "reason", "outcome", "state", "method", "route", "status"} | {
     "release"
 }
