@@ -22,8 +22,10 @@ from bench.offline_results import OfflineResults
 from bench.plots import Plot, svg
 from bench.report import report, report_plots
 from bench.results import Results, Run
+from bench.simulation.report import SimulationResults, simulation_report
 from bench.stages_report import StageResults, stages_report
 from bench.subjects import ROOT
+from bench.tuning_report import TuningResults, tuning_report
 
 RESULTS = ROOT / "bench" / "results"
 BEGIN = "<!-- runs: `python -m bench report` writes from here -->"
@@ -94,6 +96,8 @@ _KINDS: Mapping[str, _Kind] = {
     "offline": _Kind(OfflineResults, offline_report, offline_plots),
     "stages": _Kind(StageResults, stages_report),
     "costs": _Kind(CostResults, costs_report),
+    "tuning": _Kind(TuningResults, tuning_report),
+    "simulation": _Kind(SimulationResults, simulation_report),
 }
 
 

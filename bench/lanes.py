@@ -9,22 +9,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
-import httpx
+from collections.abc import Sequence
 
 from bench.arrivals import Offer
 from bench.commands import ended
 from bench.machine import this_machine
 from bench.outcomes import Outcome, outcome_of
-from bench.paced import MODEL, PacedStack, offered, serving_paced
+from bench.paced import PacedStack, offered, running_job, serving_paced
 from bench.spreads import short
 from bench.tables import table
 from stack.heartbeats import connect, live_workers
 
 _JOB_ROWS = 400_000
-_START_LIMIT_S = 30.0
 _BEAT_S = 2.5
 """After so long a worker's heartbeat has told all that it did."""
 _OVERLOAD = 5
@@ -60,10 +56,10 @@ def _report(stack: PacedStack, given: argparse.Namespace) -> None:
     full = Offer(_OVERLOAD * given.cap, given.seconds)
     offered(stack, Offer(given.rate, 2.0))  # warm-up
     rows = [_line(stack, f"{given.rate:g}/s, alone", modest)]
-    with _job(stack):
+    with running_job(stack, _JOB_ROWS):
         rows.append(_line(stack, f"{given.rate:g}/s, beside a job", modest))
     stack.pace_file.write_text(f"{1000 / given.cap:g}")
-    with _job(stack):
+    with running_job(stack, _JOB_ROWS):
         offered(stack, Offer(full.rate, _SETTLE_S))  # until the new speed is known
         rows.append(_line(stack, f"{_OVERLOAD} × {given.cap:g}/s, beside a job", full))
     print(
@@ -90,24 +86,6 @@ def _spent(stack: PacedStack) -> tuple[float, float]:
     with connect(stack.redis_url) as client:
         [worker] = live_workers(client)
     return worker.online_s, worker.offline_s
-
-
-@contextmanager
-def _job(stack: PacedStack) -> Iterator[None]:
-    """A job that outlasts the block, once it runs."""
-    text = "x\n" + "1.5\n" * _JOB_ROWS
-    with httpx.Client(base_url=stack.gateways[0], timeout=60) as http:
-        answer = http.post(
-            "/jobs", params={"model": MODEL}, content=text, headers={"Content-Type": "text/csv"}
-        )
-        job = answer.raise_for_status().headers["location"]
-        limit_s = time.monotonic() + _START_LIMIT_S
-        while http.get(job).json()["state"] != "running" and time.monotonic() < limit_s:
-            time.sleep(0.1)
-        try:
-            yield
-        finally:
-            http.post(f"{job}/cancel").raise_for_status()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ import httpx
 import uvloop
 
 from bench.arrivals import Call, Load, Offer
+from bench.processes import Usage, usage_of
+from bench.rivals import takt
 from bench.servers import DidNotStart, plain_environment
 from bench.subjects import ROOT
 from shared.settings import environment
@@ -38,17 +40,24 @@ class PacedStack:
     gateways: tuple[str, ...]
     redis_url: str
     pace_file: Path
+    folder: Path  # for whatever a load writes
+    leash: Leash
+    pid: int  # of `takt up`
+
+    def usage(self) -> Usage:
+        """Of the first gateway, the queue and the workers, by part."""
+        return usage_of(self.pid, takt.PARTS)
 
     @property
     def predictions(self) -> list[str]:
         return [f"{url}/models/{MODEL}/predict" for url in self.gateways]
 
 
-def paced_repository(folder: Path, *versions: str, pace_ms: float = 5.0) -> Path:
+def paced_repository(folder: Path, *versions: str, pace_ms: float = 5.0, call_ms: float = 0.0) -> Path:
     """A model repository under `folder` with the paced model alone, built. → its root."""
     root = folder / "models"
     shutil.copytree(ROOT / "bench" / "specimens", root, ignore=shutil.ignore_patterns("__pycache__"))
-    pace_file(root).write_text(f"{pace_ms:g}")
+    pace_file(root).write_text(f"{pace_ms:g} {call_ms:g}")
     for version in versions or ("1.0.0",):
         command = [sys.executable, "-m", "worker", "build", MODEL, "--version", version]
         settings = environment({"models_dir": str(root)})
@@ -59,7 +68,7 @@ def paced_repository(folder: Path, *versions: str, pace_ms: float = 5.0) -> Path
 
 
 def pace_file(repository: Path) -> Path:
-    """Where the milliseconds of a row stand; read again by each call of the model."""
+    """Where the milliseconds of a row stand, then those of a call; read again by each call of the model."""
     return repository / MODEL / "pace_ms.txt"
 
 
@@ -72,33 +81,58 @@ def offered(stack: PacedStack, offer: Offer) -> list[Call]:
     return uvloop.run(load())
 
 
+def submitted(client: httpx.Client, rows: int) -> str:
+    """A job of so many rows, handed over. → its path"""
+    text, headers = "x\n" + "1.5\n" * rows, {"Content-Type": "text/csv"}
+    answer = client.post("/jobs", params={"model": MODEL}, content=text, headers=headers)
+    return str(answer.raise_for_status().headers["location"])
+
+
 @contextmanager
-def serving_paced(pace_ms: float, gateways: int = 1) -> Iterator[PacedStack]:
+def running_job(stack: PacedStack, rows: int) -> Iterator[None]:
+    """A job that outlasts the block, once it runs."""
+    with httpx.Client(base_url=stack.gateways[0], timeout=_START_LIMIT_S) as client:
+        job = submitted(client, rows)
+        limit_s = time.monotonic() + _START_LIMIT_S
+        while client.get(job).json()["state"] != "running" and time.monotonic() < limit_s:
+            time.sleep(0.1)
+        try:
+            yield
+        finally:
+            client.post(f"{job}/cancel").raise_for_status()
+
+
+@contextmanager
+def serving_paced(
+    pace_ms: float, gateways: int = 1, *, call_ms: float = 0.0, workers: int = 1
+) -> Iterator[PacedStack]:
     """The stack, once every gateway is ready; it ends with the block. Raises DidNotStart."""
     with ExitStack() as held:
         folder = Path(held.enter_context(TemporaryDirectory(prefix="takt-bench-")))
         leash = held.enter_context(closing(Leash()))
-        repository = paced_repository(folder, pace_ms=pace_ms)
-        first = held.enter_context(_takt_up(folder, repository, leash))
+        repository = paced_repository(folder, pace_ms=pace_ms, call_ms=call_ms)
+        first, pid = held.enter_context(_takt_up(folder, repository, leash, workers))
         redis_url = queue_url(folder / "data")
         more = [
-            held.enter_context(_gateway(folder, repository, leash, redis_url, number))
+            held.enter_context(_gateway(folder, repository, leash, redis_url, number))[0]
             for number in range(2, gateways + 1)
         ]
-        yield PacedStack((first, *more), redis_url, pace_file(repository))
+        yield PacedStack((first, *more), redis_url, pace_file(repository), folder, leash, pid)
 
 
 @contextmanager
-def _takt_up(folder: Path, repository: Path, leash: Leash) -> Iterator[str]:
-    takt, port = str(Path(sys.executable).with_name("takt")), free_port()
-    served = ["--models", MODEL, "--models-dir", str(repository), "--workers", "1"]
-    command = [takt, "up", *served, "--port", str(port), "--data", str(folder / "data")]
-    with _started(command, folder / "up.log", leash, {}, port) as url:
-        yield url
+def _takt_up(folder: Path, repository: Path, leash: Leash, workers: int) -> Iterator[tuple[str, int]]:
+    program, port = str(Path(sys.executable).with_name("takt")), free_port()
+    served = ["--models", MODEL, "--models-dir", str(repository), "--workers", str(workers)]
+    command = [program, "up", *served, "--port", str(port), "--data", str(folder / "data")]
+    with _started(command, folder / "up.log", leash, {}, port) as started:
+        yield started
 
 
 @contextmanager
-def _gateway(folder: Path, repository: Path, leash: Leash, redis_url: str, number: int) -> Iterator[str]:
+def _gateway(
+    folder: Path, repository: Path, leash: Leash, redis_url: str, number: int
+) -> Iterator[tuple[str, int]]:
     port = free_port()
     settings = {
         "redis_url": redis_url,
@@ -109,15 +143,15 @@ def _gateway(folder: Path, repository: Path, leash: Leash, redis_url: str, numbe
         "port": str(port),
     }
     command = [sys.executable, "-m", "api"]
-    with _started(command, folder / f"gateway-{number}.log", leash, settings, port) as url:
-        yield url
+    with _started(command, folder / f"gateway-{number}.log", leash, settings, port) as started:
+        yield started
 
 
 @contextmanager
 def _started(
     command: list[str], log: Path, leash: Leash, settings: dict[str, str], port: int
-) -> Iterator[str]:
-    """A program, once its gateway is ready. → the gateway's URL"""
+) -> Iterator[tuple[str, int]]:
+    """A program, once its gateway is ready. → the gateway's URL, and the program's pid"""
     given = {f"TAKT_{name.upper()}": value for name, value in settings.items()}
     with Log(log).open() as output:
         process = subprocess.Popen(
@@ -132,7 +166,7 @@ def _started(
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_ready(process, url, Log(log))
-        yield url
+        yield url, process.pid
     finally:
         process.terminate()
         process.wait()

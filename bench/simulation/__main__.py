@@ -1,0 +1,115 @@
+"""`python -m bench.simulation`: the policies on a virtual clock, held to running stacks of 1 and 2 workers.
+
+A model of a known speed runs on both stacks. What surrounds it is calibrated at one worker, by 1 and by 64
+connections; every other load is simulated and measured. Then come more workers than there are cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import fields
+from pathlib import Path
+from statistics import median
+
+import redis
+import structlog
+
+from bench import keeping
+from bench.commands import ended, say
+from bench.machine import Began
+from bench.paced import PacedStack, serving_paced
+from bench.queues import bare_queue
+from bench.simulation.costs import Costs
+from bench.simulation.measuring import calibrated, figures_of
+from bench.simulation.report import Compared, Scaled, SimulationResults
+from bench.simulation.scenes import Figures, Scene, SimulatedStack, open_loop, simulate
+
+CALL_S, ROW_S = 0.020, 0.001
+LOADED = 0.8
+"""How much of what the workers can do is asked of stacks that are simulated only."""
+
+
+def main(words: Sequence[str]) -> int:
+    given = _parser().parse_args(words)
+    # the queue of the simulation is always reached
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    command = f"python -m bench.simulation {' '.join(words)}".strip()
+    return ended("bench.simulation", lambda: keeping.report_and_keep(_measure(given, command), given.json))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.simulation", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each load (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="of all loads on both stacks (3)")
+    parser.add_argument("--scaled", default="1,2,4,8,16,32,64", help="a,b: workers, simulated only")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
+    return parser
+
+
+def _measure(given: argparse.Namespace, command: str) -> SimulationResults:
+    began = Began(command)
+    with ExitStack() as held:
+        pace = {"pace_ms": ROW_S * 1000, "call_ms": CALL_S * 1000}
+        stacks = {n: held.enter_context(serving_paced(**pace, workers=n)) for n in (1, 2)}  # type: ignore[arg-type]
+        client = held.enter_context(bare_queue())
+        costs = _calibrated(stacks[1], given.rounds, given.seconds)
+        scenes = list(compared_scenes(costs, given.seconds))
+        measured = _measured(stacks, scenes, given.rounds)
+        compared = [Compared(one, tuple(measured[one]), simulate(one, costs, client)) for one in scenes]
+        scaled = [_scaled(int(n), costs, given.seconds, client) for n in given.scaled.split(",") if n]
+    return SimulationResults(
+        **began.facts(), rounds=given.rounds, costs=costs, compared=tuple(compared), scaled=tuple(scaled)
+    )
+
+
+def compared_scenes(costs: Costs, seconds: float) -> Iterator[Scene]:
+    """What is measured and simulated, by 1 and by 2 workers."""
+    for workers in (1, 2):
+        rate = workers * costs.capacity
+        yield Scene("16 connections", workers, seconds, connections=16)
+        yield Scene("64 connections", workers, seconds, connections=64)
+        yield Scene("open, 30%", workers, seconds, rate=0.3 * rate)
+        yield Scene("open, 80%", workers, seconds, rate=0.8 * rate)
+        yield Scene("open, 200%", workers, seconds, rate=2.0 * rate)
+        yield Scene("open, 30%, beside a job", workers, seconds, rate=0.3 * rate, beside_a_job=True)
+        yield Scene("a small job behind a large one", workers, seconds)
+
+
+def _calibrated(stack: PacedStack, rounds: int, seconds: float) -> Costs:
+    """The median of each cost."""
+    found = [calibrated(stack, CALL_S, ROW_S, seconds) for _ in range(rounds)]
+    medians = {one.name: median(getattr(costs, one.name) for costs in found) for one in fields(Costs)}
+    return Costs(**{**medians, "max_rows": found[0].max_rows, "max_slice_rows": found[0].max_slice_rows})
+
+
+def _measured(
+    stacks: Mapping[int, PacedStack], scenes: Sequence[Scene], rounds: int
+) -> dict[Scene, list[Figures]]:
+    """A B C, then C B A, so that none always goes first."""
+    found: dict[Scene, list[Figures]] = {scene: [] for scene in scenes}
+    for number in range(rounds):
+        for scene in scenes if number % 2 == 0 else scenes[::-1]:
+            found[scene].append(figures_of(stacks[scene.workers], scene))
+            say(f"round {number + 1}/{rounds}, {scene.workers} workers, {scene.name}")
+    return found
+
+
+def _scaled(workers: int, costs: Costs, seconds: float, client: redis.Redis) -> Scaled:
+    """So many workers at `LOADED`, with as many gateways as that fills to as much."""
+    client.flushdb()
+    rate = LOADED * workers * costs.capacity
+    gateways = math.ceil(rate * costs.gateway_s / LOADED)
+    scene = Scene(f"open, {LOADED:.0%}", workers, seconds, rate=rate, gateways=gateways)
+    stack = SimulatedStack(costs, workers=workers, gateways=gateways, client=client)
+    found = open_loop(stack, scene)
+    busy_s = sum(gateway.loop.busy_s for gateway in stack.gateways) / gateways
+    return Scaled(scene, found, busy_s / seconds, stack.queue.busy_s / seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

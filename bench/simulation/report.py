@@ -1,0 +1,146 @@
+"""The simulation beside what was measured, and what it says of stacks that do not fit on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.report import NOTHING, run_in_words
+from bench.results import Run
+from bench.simulation.costs import Costs
+from bench.simulation.scenes import Figures, Scene
+from bench.spreads import short, spread
+from bench.tables import table
+
+SHOWN: Mapping[str, str] = {
+    "answers_per_s": "answers/s",
+    "batch_rows": "rows a batch",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "admitted": "admitted",
+    "job_share": "job's share",
+    "large_s": "large job, s",
+    "small_s": "small job, s",
+}
+"""The figures by their names in a table."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One scene: each round as it was measured, and what the simulation says of it."""
+
+    scene: Scene
+    measured: tuple[Figures, ...]
+    simulated: Figures
+
+    def error(self, figure: str) -> float | None:
+        """Of the simulation, to the median of the rounds: 0.1 is a tenth too much. None: no such figure."""
+        seen, said = self._median(figure), getattr(self.simulated, figure)
+        return said / seen - 1 if seen and said is not None else None
+
+    def shown(self, figure: str) -> str:
+        """`441 (430-450) -1%`: measured, and the simulation's error."""
+        seen, error = spread(getattr(one, figure) for one in self.measured), self.error(figure)
+        return f"{seen.shown(short)} {error:+.0%}" if seen and error is not None else NOTHING
+
+    def _median(self, figure: str) -> float | None:
+        found = [value for one in self.measured if (value := getattr(one, figure)) is not None]
+        return median(found) if found else None
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """What the simulation says of so many workers, and how busy what stands before them is: 1 is full."""
+
+    scene: Scene
+    figures: Figures
+    gateway_busy: float
+    queue_busy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationResults(Run):
+    """One calibration at one worker, and everything that follows from it."""
+
+    rounds: int
+    costs: Costs
+    compared: tuple[Compared, ...]
+    scaled: tuple[Scaled, ...]
+    kind: str = "simulation"
+
+
+def simulation_report(results: SimulationResults) -> str:
+    """The whole report, as Markdown."""
+    sections = list(_about(results))
+    if results.compared:
+        sections += ["", compared_table(results.compared), "", *errors_in_words(results.compared)]
+    if results.scaled:
+        sections += [
+            "",
+            "What does not fit on this machine, simulated only:",
+            "",
+            scaled_table(results.scaled),
+        ]
+    return "\n".join(sections)
+
+
+def compared_table(compared: Sequence[Compared]) -> str:
+    """Every scene: what was measured, and by how much the simulation is off."""
+    rows = [
+        [one.scene.name, str(one.scene.workers), *(one.shown(figure) for figure in SHOWN)] for one in compared
+    ]
+    return table(["load", "workers", *SHOWN.values()], rows)
+
+
+def errors_in_words(compared: Sequence[Compared]) -> Iterator[str]:
+    """`answers/s: off by 2% (median), 6% at most.`"""
+    for figure, name in SHOWN.items():
+        errors = [abs(error) for one in compared if (error := one.error(figure)) is not None]
+        if errors:
+            yield f"{name}: off by {median(errors):.0%} (median of {len(errors)}), {max(errors):.0%} at most."
+
+
+def scaled_table(scaled: Sequence[Scaled]) -> str:
+    base = scaled[0].figures.answers_per_s
+    header = [*("workers", "gateways", "asked/s", "× one worker", "rows a batch", "p50 ms", "p99 ms")]
+    return table([*header, "admitted", "gateways busy", "queue busy"], [_scaled(one, base) for one in scaled])
+
+
+def _scaled(one: Scaled, base: float | None) -> list[str]:
+    def shown(value: float | None) -> str:
+        return short(value) if value is not None else NOTHING
+
+    scene, figures = one.scene, one.figures
+    times = figures.answers_per_s / base if base and figures.answers_per_s is not None else None
+    return [
+        *(
+            str(scene.workers),
+            str(scene.gateways),
+            short(scene.rate),
+            shown(times),
+            shown(figures.batch_rows),
+        ),
+        *(shown(figures.p50_ms), shown(figures.p99_ms)),
+        f"{figures.admitted:.0%}" if figures.admitted is not None else NOTHING,
+        *(f"{busy:.0%}" for busy in (one.gateway_busy, one.queue_busy)),
+    ]
+
+
+def _about(results: SimulationResults) -> Iterator[str]:
+    yield from run_in_words(results)
+    costs = results.costs
+    around = {
+        "a batch": costs.batch_s,
+        "a request in the gateway": costs.gateway_s,
+        "in the queue": costs.queue_s,
+        "of both ways": costs.path_s,
+    }
+    full_s = costs.predict_s(costs.max_rows)
+    shares = ", ".join(f"{name} {seconds / full_s:.1%}" for name, seconds in around.items())
+    yield (
+        f"The model takes {costs.call_s * 1000:g} ms a call and {costs.row_s * 1000:g} ms a row, at most "
+        f"{costs.max_rows} rows. Calibrated at one worker, by 1 and 64 connections, as shares of a full "
+        f"batch's call: {shares}. Measured: {results.rounds} rounds, median (least-most), then the "
+        "simulation's error."
+    )

@@ -1,0 +1,71 @@
+"""What settings of the interpreter and of libraries are worth to a worker: rounds → ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from bench.report import NOTHING, run_in_words
+from bench.results import Run
+from bench.spreads import ratios, short
+from bench.tables import table
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """One setting in one round, under both lanes and then under the online lane alone."""
+
+    round: int
+    setting: str
+    rows_per_s: float  # of a job, beside a modest online load
+    p50_ms: float  # of that load
+    p99_ms: float
+    answers_per_s: float  # of a closed loop without a job
+    worker_cpu_ms: float  # an answer of the closed loop
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningResults(Run):
+    """The first setting is the one that ratios are to: a worker as it is."""
+
+    model: str
+    settings: Mapping[str, str]  # by name, in words
+    rounds: tuple[Tuned, ...]
+    kind: str = "tuning"
+
+
+_FIGURES: Mapping[str, Callable[[Tuned], float]] = {
+    "job rows/s": lambda one: one.rows_per_s,
+    "p50 beside it": lambda one: one.p50_ms,
+    "p99 beside it": lambda one: one.p99_ms,
+    "answers/s, full": lambda one: one.answers_per_s,
+    "worker's CPU an answer": lambda one: one.worker_cpu_ms,
+}
+
+
+def tuning_report(results: TuningResults) -> str:
+    """The whole report, as Markdown."""
+    return "\n".join([*_about(results), "", tuning_table(results)])
+
+
+def tuning_table(results: TuningResults) -> str:
+    """Every setting by its ratios to the first, taken round by round: median (least-most)."""
+    base, *others = results.settings
+    rows = [[name, *(_ratio(results, figure, name, base) for figure in _FIGURES.values())] for name in others]
+    return table([f"× {base}", *_FIGURES], rows)
+
+
+def _ratio(results: TuningResults, figure: Callable[[Tuned], float], name: str, base: str) -> str:
+    of, to = ([figure(one) for one in results.rounds if one.setting == setting] for setting in (name, base))
+    found = ratios(of, to)
+    return found.shown(short) if found else NOTHING
+
+
+def _about(results: TuningResults) -> Iterator[str]:
+    yield from run_in_words(results)
+    count = 1 + max((one.round for one in results.rounds), default=-1)
+    yield (
+        f"{results.model}; {count} interleaved rounds, ratios round by round, median (least-most). Each "
+        "setting is a stack of its own, in whose worker alone it is set."
+    )
+    yield ", ".join(f"{name}: {words}" for name, words in results.settings.items()) + "."
