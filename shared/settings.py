@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.durability import Durability, Promise
+from shared.redis_urls import completed
 from shared.sentinels import is_sentinel, sentinel_address
 
 _LOOPBACKS = frozenset(("127.0.0.1", "::1", "localhost"))
@@ -38,6 +39,15 @@ class Settings(BaseSettings):
         SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis ≥ 7.0 or Valkey ≥ 7.2: redis://, rediss://, or redis+sentinel://host:26379,"
         "host:26379/SERVICE. May hold a password: never logged.",
+    )
+    redis_username: str = Field("", description="Whom Redis knows Takt as (ACL), where the URL does not say.")
+    redis_password: SecretStr = Field(
+        SecretStr(""), description="Redis' password, where the URL does not hold it. Never logged."
+    )
+    redis_ca_file: str = Field(
+        "",
+        description="Whom the certificate of a rediss:// server is to be from: a file of CA certificates "
+        "(PEM). Empty: the system's.",
     )
     models_dir: Path = Field(
         Path("models"), description="The model repository: <name>/model.toml and <name>/<version>/."
@@ -281,8 +291,13 @@ class Settings(BaseSettings):
         return _networks(self.webhook_allow)
 
     def redis_dsn(self) -> str:
-        """The Redis URL with its password: for clients, never for logs."""
-        return self.redis_url.get_secret_value()
+        """The Redis URL with all that it takes to connect, its password too: for clients, never for logs."""
+        return completed(
+            self.redis_url.get_secret_value(),
+            username=self.redis_username,
+            password=self.redis_password.get_secret_value(),
+            ca_file=self.redis_ca_file,
+        )
 
 
 def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:

@@ -53,7 +53,10 @@ class Plan:
     def environment(self, redis_url: str) -> dict[str, str]:
         """The settings that the parts are given."""
         return {
-            "redis_url": redis_url,
+            "redis_url": redis_url,  # complete: what else is set must not go into the embedded one's
+            "redis_username": "",
+            "redis_password": "",
+            "redis_ca_file": "",
             "host": self.settings.host,
             "port": str(self.settings.port),
             "access": self.settings.access,
