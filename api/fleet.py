@@ -27,6 +27,10 @@ LOOK_EVERY_S = 0.1
 LOOKS_A_RENEWAL = 5
 """… and with how many of those the heartbeats once."""
 MOST_WORKERS = 1000
+UNSEEN_S = 2.0
+"""After so long without a look the server was away, and heartbeats ran out that could not be renewed."""
+RETURN_S = 2.0
+"""How long workers have then to be heard of again."""
 
 OwnEntries: TypeAlias = Callable[[ModelKey], int]
 """How many entries of this gateway wait for a model version now."""
@@ -154,6 +158,7 @@ class FleetWatch:
         self._own_entries = own_entries
         self._clock = clock
         self._looks = 0
+        self._believes_at_s = 0.0
         self.roundtrips = Distribution(REDIS_ROUNDTRIP)
         self.fleet = Fleet()
 
@@ -182,14 +187,26 @@ class FleetWatch:
         for worker_id in ids:
             pipeline.hgetall(keys.worker(worker_id))
         records = [from_hash(answer) for answer in await pipeline.execute()]
+        now_s = self._clock()
+        heard = tuple(record for record in records if record is not None)
         self.fleet = Fleet(
-            read_at_s=self._clock(),
-            workers=tuple(record for record in records if record is not None),
+            read_at_s=now_s,
+            workers=heard + self._not_heard_yet(heard, now_s),
             others_rows=self.fleet.others_rows,
             lives=Counter(map(_name, ids)),
             seen_at_ms=seen_at_ms,
         )
         await self.look()
+
+    def _not_heard_yet(self, heard: Iterable[WorkerRecord], now_s: float) -> tuple[WorkerRecord, ...]:
+        """Workers of the last look whose silence is the server's, which was away."""
+        seen_s = self.fleet.read_at_s
+        if seen_s is not None and now_s - seen_s > UNSEEN_S:
+            self._believes_at_s = now_s + RETURN_S
+        if now_s >= self._believes_at_s:
+            return ()
+        ids = {worker.id for worker in heard}
+        return tuple(worker for worker in self.fleet.workers if worker.id not in ids)
 
     async def look(self) -> None:
         """Read how much waits. Raises redis.exceptions.RedisError where the server does not answer."""

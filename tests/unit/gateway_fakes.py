@@ -81,7 +81,7 @@ class FakeWorker:
     """Holds models and answers what waits for them, one step at a time or until stopped."""
 
     def __init__(self, client: FakeRedis, *specs: ModelSpec, predict: Predict = echo_first_input) -> None:
-        self._client: Any = client  # Any: redis-py's union of what RESP2 and RESP3 answer
+        self.client: Any = client  # Any: redis-py's union of what RESP2 and RESP3 answer
         self._specs = {model_key(spec.name, spec.default_version): spec for spec in specs}
         self._predict = predict
         self.stopped = False
@@ -104,11 +104,11 @@ class FakeWorker:
             models=dict.fromkeys(self._specs, held),
             metrics_address=metrics_address,
         )
-        await self._client.zadd(keys.workers(), {WORKER: 1})
-        await self._client.hset(keys.worker(WORKER), mapping=to_hash(record))
+        await self.client.zadd(keys.workers(), {WORKER: 1})
+        await self.client.hset(keys.worker(WORKER), mapping=to_hash(record))
 
     async def die(self) -> None:
-        await self._client.delete(keys.worker(WORKER))
+        await self.client.delete(keys.worker(WORKER))
 
     async def waiting(self, key: ModelKey) -> list[Entry]:
         return [entry for _, entry in await self._entries(key)]
@@ -127,7 +127,7 @@ class FakeWorker:
         for key, spec in self._specs.items():
             for entry_id, entry in await self._entries(key):
                 await self._reply(spec, entry)
-                await self._client.xdel(keys.online(key), entry_id)
+                await self.client.xdel(keys.online(key), entry_id)
                 answered += 1
         return answered
 
@@ -137,7 +137,7 @@ class FakeWorker:
             await asyncio.sleep(0.002)
 
     async def _entries(self, key: ModelKey) -> list[tuple[bytes, Entry]]:
-        entries = await self._client.xrange(keys.online(key))
+        entries = await self.client.xrange(keys.online(key))
         return [(entry_id, decode_entry(fields[FIELD])) for entry_id, fields in entries]
 
     async def _reply(self, spec: ModelSpec, entry: Entry) -> None:
@@ -146,7 +146,7 @@ class FakeWorker:
         columns = None if isinstance(result, Failure) else result
         answer = Answer(entry.id, entry.part, 1.5, columns, failure)
         reply = Reply(SCHEMA, WORKER, entry.rows, 0.1, 2.0, [answer])
-        await self._client.xadd(keys.reply(entry.gateway), {FIELD: encode(reply)}, nomkstream=True)
+        await self.client.xadd(keys.reply(entry.gateway), {FIELD: encode(reply)}, nomkstream=True)
 
 
 @asynccontextmanager
