@@ -18,6 +18,7 @@ from shared.logs import configure_logging
 from shared.repository import Repository, open_repository
 from shared.settings import settings
 from shared.workers import WorkerState, from_hash
+from worker.id_file import id_file
 
 ALIVE_MARGIN_S = 10.0
 """How much longer than a batch may take a heartbeat may be late before its worker counts as stuck."""
@@ -93,8 +94,6 @@ def health(options: argparse.Namespace) -> int:
 
     With `--alive`: whether it beats, whatever its state is and whether the queue answers or not.
     """
-    from worker.process import id_file
-
     path = id_file(settings())
     try:
         worker_id, beat_at_s = path.read_text(encoding="utf-8").strip(), path.stat().st_mtime

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import NoReturn
 
 import msgspec
@@ -30,6 +29,7 @@ from worker.exporter import Exporter
 from worker.heartbeat import Heartbeat, new_worker_id
 from worker.history import WorkerHistory
 from worker.holdings import Holdings
+from worker.id_file import id_file
 from worker.memory import limit_memory
 from worker.metrics import Facts, readings
 from worker.online import OnlineLane
@@ -275,8 +275,3 @@ class WorkerProcess:
         if self._heartbeat.is_alive():
             self._heartbeat.stop()
         id_file(self._settings).unlink(missing_ok=True)
-
-
-def id_file(settings: Settings) -> Path:
-    """Where a worker leaves its id for the health command."""
-    return settings.run_dir / f"worker-{settings.worker_name}.id"
