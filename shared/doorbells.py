@@ -48,8 +48,8 @@ def celery_settings(settings: Settings) -> dict[str, Any]:  # Any: Celery's own 
         "task_default_queue": idle_queue(),
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
-        "worker_send_task_events": False,
-        "worker_enable_remote_control": False,
+        "worker_send_task_events": settings.celery_tools,
+        "worker_enable_remote_control": settings.celery_tools,
         "worker_hijack_root_logger": False,
         "timezone": "UTC",
     }

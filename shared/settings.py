@@ -150,6 +150,11 @@ class Settings(BaseSettings):
         description="native: every model runs as its framework does, whatever its model.toml says. "
         "For comparisons.",
     )
+    celery_tools: bool = Field(
+        False,
+        description="Celery's events and remote control, for `celery inspect` and Flower. Whoever reaches "
+        "the queue can then also command workers through it.",
+    )
     heartbeat_ttl_s: float = Field(
         3.0, gt=0, description="A worker silent for longer than this counts as dead."
     )

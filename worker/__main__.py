@@ -63,7 +63,9 @@ def run(_: argparse.Namespace) -> int:
     from worker.process import CHUNK_THREADS
 
     own = ["--hostname", f"{settings().worker_name}@%h", "--loglevel", settings().log_level]
-    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    quiet = ["--without-gossip", "--without-mingle"]
+    if not settings().celery_tools:
+        quiet.append("--without-heartbeat")
     app.worker_main(
         [
             "--quiet",
