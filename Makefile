@@ -67,7 +67,7 @@ chaos: setup  ## ten minutes of killed parts under load: is anything lost, doubl
 chaos-long: setup  ## the same for an hour, with at least 100 faults
 	$(BIN)/python -m tests.chaos --minutes 60 --faults 100
 
-fuzz: setup  ## a running Takt against its own OpenAPI document, with hundreds of examples an operation
+fuzz: models  ## a running Takt against its own OpenAPI document, with hundreds of examples an operation
 	$(BIN)/python -m tests.fuzz
 
 containers-test:  ## build and run the containers, where Docker answers
