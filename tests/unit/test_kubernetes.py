@@ -76,6 +76,12 @@ def test_a_pod_is_given_longer_to_end_than_its_program_takes(name: str) -> None:
     assert pod_of(PODS[name])["terminationGracePeriodSeconds"] >= grace_s + 5
 
 
+@pytest.mark.parametrize("name", PODS)
+def test_no_service_sets_a_setting(name: str) -> None:
+    # Kubernetes tells pods of the Service `takt` by TAKT_PORT=tcp://…, unless it is told not to
+    assert pod_of(PODS[name])["enableServiceLinks"] is False
+
+
 def test_the_grace_holds_the_drain_delay_and_the_longest_wait() -> None:
     longest_wait_s = Settings.model_fields["max_wait_s"].default
     grace_s, delay_s = float(SETTINGS["TAKT_SHUTDOWN_GRACE_S"]), float(SETTINGS["TAKT_DRAIN_DELAY_S"])
