@@ -20,10 +20,13 @@ from shared import keys
 from shared.keys import ModelKey
 
 MOST_JOBS = 200
-"""Of a model version's line, those that are served next: each costs two reads."""
+"""Of a model version's line, those that are served next: each costs two reads inside the server."""
 MOST_LEASES = 1000
-_ONLINE = (Path(__file__).parent / "scripts" / "online_lane.lua").read_text(encoding="utf-8")
-_JOB_FIELDS = ("key", "rows_accepted", "chunks_total", "created_at_ms")
+_SCRIPTS = Path(__file__).parent / "scripts"
+_ONLINE = (_SCRIPTS / "online_lane.lua").read_text(encoding="utf-8")
+_OFFLINE = (_SCRIPTS / "offline_lane.lua").read_text(encoding="utf-8")
+_LINE_ARGUMENTS = (keys.job("{}"), keys.job_ready("{}"), MOST_JOBS)
+_JOB_FIELDS = ("key", "rows_accepted", "chunks_total")
 
 
 @dataclass(frozen=True)
@@ -84,18 +87,23 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class JobStock:
-    """A job as it was found: what its chunks hold, and how many may be taken."""
+class Line:
+    """The line of jobs of one model version as it was found; the sums are over those that were looked at."""
+
+    jobs: int
+    looked_at: int
+    ready_chunks: int
+    ready_rows: int
+    oldest_at_ms: int  # when the first of them was opened; 0: there is none
+
+
+@dataclass(frozen=True)
+class Running:
+    """What workers hold of one job."""
 
     key: ModelKey
-    rows_stored: int
-    chunks_stored: int
-    created_at_ms: int
-    ready_chunks: int
-
-    def rows_in(self, chunks: int) -> int:
-        """About how many rows so many of its chunks have."""
-        return round(chunks * self.rows_stored / self.chunks_stored) if self.chunks_stored else 0
+    chunks: int
+    rows: int  # about: by the mean of the job's chunks
 
 
 @dataclass(frozen=True)
@@ -104,9 +112,8 @@ class Found:
 
     now_ms: int
     streams: Mapping[ModelKey, Stream]
-    lines: Mapping[ModelKey, tuple[int, Sequence[str]]]  # how many jobs are in it, and the ids of its first
-    leased: Mapping[str, int]  # job id → chunks of it that workers hold
-    stocks: Mapping[str, JobStock]  # by job id, of those that can be read
+    lines: Mapping[ModelKey, Line]
+    running: Sequence[Running]
 
 
 async def read_lanes(client: Redis, entry_rows: Mapping[ModelKey, float]) -> Lanes:
@@ -120,13 +127,12 @@ async def read_lanes(client: Redis, entry_rows: Mapping[ModelKey, float]) -> Lan
 
 def lanes_of(found: Found, entry_rows: Mapping[ModelKey, float]) -> Lanes:
     """The lanes of what was found."""
-    running = _by_model(found)
     models = {
         key: ModelLanes(
-            online_lane(found.streams[key], entry_rows.get(key, 1.0), found.now_ms),
-            offline_lane(*found.lines[key], running.get(key, ()), found),
+            online_lane(stream, entry_rows.get(key, 1.0), found.now_ms),
+            offline_lane(found.lines[key], [one for one in found.running if one.key == key], found.now_ms),
         )
-        for key in found.streams
+        for key, stream in found.streams.items()
     }
     return Lanes(found.now_ms, {k: lanes for k, lanes in models.items() if k in entry_rows or not lanes.idle})
 
@@ -142,28 +148,16 @@ def online_lane(stream: Stream, entry_rows: float, now_ms: int) -> OnlineLane:
     )
 
 
-def offline_lane(jobs: int, ids: Sequence[str], leased_ids: Iterable[str], found: Found) -> OfflineLane:
-    """The lane of one model version: `jobs` in its line, of which those of `ids` were looked at."""
-    stocks = [found.stocks[job_id] for job_id in ids if job_id in found.stocks]
-    scale = jobs / len(ids) if ids else 0.0
-    running = [(found.stocks[job_id], found.leased[job_id]) for job_id in leased_ids]
+def offline_lane(line: Line, running: Sequence[Running], now_ms: int) -> OfflineLane:
+    scale = line.jobs / line.looked_at if line.looked_at else 0.0
     return OfflineLane(
-        jobs=jobs,
-        chunks=round(scale * sum(stock.ready_chunks for stock in stocks)),
-        rows=round(scale * sum(stock.rows_in(stock.ready_chunks) for stock in stocks)),
-        running_chunks=sum(chunks for _, chunks in running),
-        running_rows=sum(stock.rows_in(chunks) for stock, chunks in running),
-        oldest_s=_age_s(min((stock.created_at_ms for stock in stocks), default=found.now_ms), found.now_ms),
+        jobs=line.jobs,
+        chunks=round(scale * line.ready_chunks),
+        rows=round(scale * line.ready_rows),
+        running_chunks=sum(one.chunks for one in running),
+        running_rows=sum(one.rows for one in running),
+        oldest_s=_age_s(line.oldest_at_ms or now_ms, now_ms),
     )
-
-
-def _by_model(found: Found) -> Mapping[ModelKey, list[str]]:
-    """The jobs of which workers hold chunks."""
-    jobs: dict[ModelKey, list[str]] = {}
-    for job_id in found.leased:
-        if job_id in found.stocks:
-            jobs.setdefault(found.stocks[job_id].key, []).append(job_id)
-    return jobs
 
 
 def _age_s(since_ms: int, now_ms: int) -> float:
@@ -174,8 +168,7 @@ async def _find(client: Redis, asked: Sequence[ModelKey]) -> Found:
     now_ms, known, leased = await _find_first(client)
     models = list(dict.fromkeys([*asked, *known]))
     streams, lines = await _find_waiting(client, models)
-    ids = dict.fromkeys([*(job_id for _, first in lines.values() for job_id in first), *leased])
-    return Found(now_ms, streams, lines, leased, await _find_stocks(client, list(ids)))
+    return Found(now_ms, streams, lines, await _find_running(client, leased))
 
 
 async def _find_first(client: Redis) -> tuple[int, list[ModelKey], Mapping[str, int]]:
@@ -190,39 +183,37 @@ async def _find_first(client: Redis) -> tuple[int, list[ModelKey], Mapping[str, 
 
 async def _find_waiting(
     client: Redis, models: Sequence[ModelKey]
-) -> tuple[dict[ModelKey, Stream], dict[ModelKey, tuple[int, list[str]]]]:
-    script = client.register_script(_ONLINE)
+) -> tuple[dict[ModelKey, Stream], dict[ModelKey, Line]]:
+    """By scripts, for what entries and jobs hold need not leave the server."""
+    online, offline = client.register_script(_ONLINE), client.register_script(_OFFLINE)
     pipeline = client.pipeline(transaction=False)
     for key in models:
-        await script(keys=[keys.online(key)], args=[keys.WORKER_GROUP], client=pipeline)
-        pipeline.zcard(keys.active(key))
-        pipeline.zrange(keys.active(key), 0, MOST_JOBS - 1)
+        await online(keys=[keys.online(key)], args=[keys.WORKER_GROUP], client=pipeline)
+        await offline(keys=[keys.active(key)], args=_LINE_ARGUMENTS, client=pipeline)
     answers: list[Any] = await pipeline.execute()
     streams, lines = {}, {}
-    for key, stream, jobs, first in zip(models, answers[::3], answers[1::3], answers[2::3], strict=True):
-        entries, handed, oldest_id = stream
+    for key, (entries, handed, oldest_id), line in zip(models, answers[::2], answers[1::2], strict=True):
         streams[key] = Stream(entries, handed, oldest_id.decode())
-        lines[key] = (jobs, [job_id.decode() for job_id in first])
+        lines[key] = Line(*line)
     return streams, lines
 
 
-async def _find_stocks(client: Redis, ids: Sequence[str]) -> dict[str, JobStock]:
+async def _find_running(client: Redis, leased: Mapping[str, int]) -> list[Running]:
     pipeline = client.pipeline(transaction=False)
-    for job_id in ids:
+    for job_id in leased:
         pipeline.hmget(keys.job(job_id), _JOB_FIELDS)
-        pipeline.zcard(keys.job_ready(job_id))
-    answers: list[Any] = await pipeline.execute()
-    found = zip(ids, answers[::2], answers[1::2], strict=True)
-    return {job_id: stock for job_id, fields, ready in found if (stock := _stock(fields, ready))}
+    found = zip(leased.values(), await pipeline.execute(), strict=True)
+    return [running for chunks, fields in found if (running := _running(chunks, fields))]
 
 
-def _stock(fields: Sequence[bytes | None], ready_chunks: int) -> JobStock | None:
+def _running(chunks: int, fields: Sequence[bytes | None]) -> Running | None:
     """None where the record is gone or cannot be read: the ledger sees to that."""
     key, *numbers = fields
     if key is None or not all(number is not None and number.isdigit() for number in numbers):
         return None
-    rows, chunks, created_at_ms = (int(number or 0) for number in numbers)
-    return JobStock(ModelKey(key.decode(errors="replace")), rows, chunks, created_at_ms, ready_chunks)
+    rows_stored, chunks_stored = (int(number or 0) for number in numbers)
+    rows = round(chunks * rows_stored / chunks_stored) if chunks_stored else 0
+    return Running(ModelKey(key.decode(errors="replace")), chunks, rows)
 
 
 def _leased(names: Iterable[bytes]) -> Counter[str]:

@@ -7,13 +7,13 @@ import redis
 from shared import keys
 from shared.keys import ModelKey, model_key
 from shared.lanes import (
-    Found,
-    JobStock,
+    MOST_JOBS,
     Lanes,
+    Line,
     ModelLanes,
     OfflineLane,
     Stream,
-    lanes_of,
+    offline_lane,
     online_lane,
     read_lanes,
 )
@@ -138,10 +138,25 @@ def test_the_oldest_job_is_told_by_when_it_was_opened(house: House) -> None:
 
 
 def test_of_a_long_line_those_that_were_not_looked_at_count_as_the_mean() -> None:
-    stocks = {f"j{n}": JobStock(IRIS, 100, 10, 1000, ready_chunks=n) for n in (2, 4)}
-    found = Found(2000, {IRIS: Stream(0, 0, "")}, {IRIS: (10, ["j2", "j4"])}, {}, stocks)
-    offline = lanes_of(found, {IRIS: 1.0}).of(IRIS).offline
+    line = Line(jobs=10, looked_at=2, ready_chunks=6, ready_rows=60, oldest_at_ms=1000)
+    offline = offline_lane(line, [], now_ms=2000)
     assert (offline.jobs, offline.chunks, offline.rows, offline.oldest_s) == (10, 30, 300, 1.0)
+
+
+def test_no_more_of_a_line_is_looked_at_than_is_allowed(house: House) -> None:
+    client = house.clients.threads
+    for n in range(MOST_JOBS + 10):
+        client.zadd(keys.active(IRIS), {f"j{n}": n})
+        client.zadd(keys.job_ready(f"j{n}"), {"0": 0})
+        client.hset(keys.job(f"j{n}"), mapping={"rows_accepted": 5, "chunks_total": 1, "created_at_ms": 1})
+    client.hset(keys.clocks(), IRIS, 0)
+    client.delete(*(keys.job(f"j{n}") for n in range(MOST_JOBS, MOST_JOBS + 10)))
+    offline = read(house).of(IRIS).offline
+    assert (offline.jobs, offline.chunks, offline.rows) == (
+        MOST_JOBS + 10,
+        MOST_JOBS + 10,
+        5 * MOST_JOBS + 50,
+    )
 
 
 def test_an_age_is_never_negative() -> None:
