@@ -32,7 +32,7 @@ from bench.standing import Field, standing
 from bench.subjects import ROOT, subject
 from bench.tuning_report import Tuned, TuningResults
 
-_TUNED = Path(__file__).with_name("tuned")
+TUNED = Path(__file__).with_name("tuned")
 _CHECKED_ROWS = 100
 _CONNECTIONS = 64
 _WARM_UP_S = 0.5
@@ -96,7 +96,7 @@ def _setting(name: str) -> Setting:
 
 def _told(name: str, setting: Setting) -> Entrant:
     """Takt under this setting."""
-    path = os.pathsep.join(map(str, (_TUNED, ROOT, ROOT / "client")))
+    path = os.pathsep.join(map(str, (TUNED, ROOT, ROOT / "client")))
     environment = {"PYTHONPATH": path, **setting.environment}
     rival = replace(takt.RIVAL, name=name, about=setting.about, environment=environment)
     return entrant(rival, say)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from bench.keeping import reported
 from bench.results import Machine
-from bench.tuning import SETTINGS, main
+from bench.tuning import SETTINGS, TUNED, main
 from bench.tuning_report import Tuned, TuningResults, tuning_report
 
 
@@ -47,3 +53,24 @@ def test_the_first_setting_is_a_worker_as_it_is() -> None:
 def test_an_unknown_setting_is_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--settings", "faster"]) == 1
     assert "there is no setting 'faster'" in capsys.readouterr().err
+
+
+def test_settings_reach_workers_alone(tmp_path: Path) -> None:
+    for program in ("worker", "api"):
+        (tmp_path / program).mkdir()
+        (tmp_path / program / "__init__.py").touch()  # else the real one, installed, stands before it
+        (tmp_path / program / "__main__.py").write_text(
+            "import gc, sys; print(sys.getswitchinterval(), gc.get_threshold())"
+        )
+    told = {"BENCH_SWITCH_INTERVAL_S": "0.5", "BENCH_GC_THRESHOLDS": "50000,20,50"}
+    path = os.pathsep.join((str(TUNED), str(tmp_path)))
+
+    def said(*words: str) -> str:
+        command = [sys.executable, "-m", *words]
+        environment = {**os.environ, **told, "PYTHONPATH": path}
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    assert said("worker", "run") == "0.5 (50000, 20, 50)"
+    assert said("api") == f"{sys.getswitchinterval()} {gc.get_threshold()}"
