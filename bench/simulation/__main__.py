@@ -1,7 +1,8 @@
 """`python -m bench.simulation`: the policies on a virtual clock, held to running stacks of 1 and 2 workers.
 
 A model of a known speed runs on both stacks. What surrounds it is calibrated at one worker, by 1 and by 64
-connections; every other load is simulated and measured. Then come more workers than there are cores.
+connections and by jobs of one row; every other load is simulated and measured. Then come more workers than
+there are cores.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from statistics import median
 
@@ -29,7 +30,7 @@ from bench.simulation.measuring import calibrated, figures_of
 from bench.simulation.report import Compared, Scaled, SimulationResults
 from bench.simulation.scenes import Figures, Scene, SimulatedStack, open_loop, simulate
 
-CALL_S, ROW_S = 0.020, 0.001
+CALL_S, ROW_S = 0.040, 0.002
 LOADED = 0.8
 """How much of what the workers can do is asked of stacks that are simulated only."""
 
@@ -44,9 +45,9 @@ def main(words: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.simulation", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each load (3)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each load (4)")
     parser.add_argument("--rounds", type=int, default=3, help="of all loads on both stacks (3)")
-    parser.add_argument("--scaled", default="1,2,4,8,16,32,64", help="a,b: workers, simulated only")
+    parser.add_argument("--scaled", default="1,2,4,8,16,32,64,128", help="a,b: workers, simulated only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
     return parser
 
@@ -75,7 +76,7 @@ def compared_scenes(costs: Costs, seconds: float) -> Iterator[Scene]:
         yield Scene("64 connections", workers, seconds, connections=64)
         yield Scene("open, 30%", workers, seconds, rate=0.3 * rate)
         yield Scene("open, 80%", workers, seconds, rate=0.8 * rate)
-        yield Scene("open, 200%", workers, seconds, rate=2.0 * rate)
+        yield Scene("open, 150%", workers, seconds, rate=1.5 * rate)
         yield Scene("open, 30%, beside a job", workers, seconds, rate=0.3 * rate, beside_a_job=True)
         yield Scene("a small job behind a large one", workers, seconds)
 
@@ -84,7 +85,7 @@ def _calibrated(stack: PacedStack, rounds: int, seconds: float) -> Costs:
     """The median of each cost."""
     found = [calibrated(stack, CALL_S, ROW_S, seconds) for _ in range(rounds)]
     medians = {one.name: median(getattr(costs, one.name) for costs in found) for one in fields(Costs)}
-    return Costs(**{**medians, "max_rows": found[0].max_rows, "max_slice_rows": found[0].max_slice_rows})
+    return replace(found[0], **{name: value for name, value in medians.items() if name.endswith("_s")})
 
 
 def _measured(

@@ -11,14 +11,13 @@ class Costs:
 
     call_s: float  # of the model: each call …
     row_s: float  # … and each of its rows
-    batch_s: float  # of the engine, around each call: reading, decoding, answering
+    batch_s: float  # of the engine, around each call: reading, decoding, encoding, answering
     gateway_s: float  # of a gateway's event loop, for each request, on its way in and out together
     queue_s: float  # of the queue's thread, for each request, both ways together
     path_s: float  # of the rest of both ways, in which nobody is held up
+    chunk_s: float  # of a chunk outside the engine: its doorbell, claimed and read, stored and committed
     max_rows: int = 16
     max_slice_rows: int = 64
-    load_s: float = 0.005  # of a chunk: claimed and read
-    store_s: float = 0.010  # of a chunk: stored and committed
 
     def predict_s(self, rows: int) -> float:
         return self.call_s + rows * self.row_s

@@ -80,10 +80,10 @@ class SimulatedJobs:
             return
 
         def ended() -> None:
-            self._clock.after(self._costs.store_s, lambda: self._store(worker, held))
+            self._clock.after(self._costs.chunk_s / 2, lambda: self._store(worker, held))
 
         work = ChunkInHand(held.rows, ended)
-        self._clock.after(self._costs.load_s, lambda: worker.submit(work))
+        self._clock.after(self._costs.chunk_s / 2, lambda: worker.submit(work))
 
     def _store(self, worker: SimulatedWorker, held: Claim) -> None:
         outcome = self._ledger.commit(KEY, held, rows_succeeded=held.rows, rows_failed=0)

@@ -35,6 +35,7 @@ _KEY = model_key(MODEL, "1.0.0")
 _SETTLE_S = 15.0
 _JOB_LIMIT_S = 60.0
 _LOOK_S = 0.05
+_LONE_JOBS = 5
 _FULL = 64
 """Connections that keep one worker's batches full."""
 
@@ -52,12 +53,12 @@ def figures_of(stack: PacedStack, scene: Scene) -> Figures:
 
 
 def calibrated(stack: PacedStack, call_s: float, row_s: float, seconds: float) -> Costs:
-    """What surrounds the model, by one connection and by so many that one worker is never idle.
+    """What surrounds the model, by one connection, by so many that one worker is never idle, by lone jobs.
 
     Raises as `figures_of` does.
     """
     lone_ms = median(sample.took_us / 1000 for sample in _fired(stack, 1, seconds) if sample.good)
-    spent, used = _spent(stack), stack.usage().cpu_s
+    spent, used = _beaten(stack), stack.usage().cpu_s
     samples = _fired(stack, _FULL, WARM_UP_S + seconds)
     after = stack.usage().cpu_s
     seen = measure(samples, connections=_FULL, warm_up_s=WARM_UP_S, seconds=seconds)
@@ -67,6 +68,7 @@ def calibrated(stack: PacedStack, call_s: float, row_s: float, seconds: float) -
     predict_s = call_s + rows * row_s
     batch_s = max(0.0, rows / seen.rps - predict_s)
     gateway_s, queue_s = ((after[part] - used.get(part, 0.0)) / len(samples) for part in ("gateway", "queue"))
+    chunk_s = median(_lone_job_s(stack) for _ in range(_LONE_JOBS)) - call_s - row_s - batch_s
     around_s = lone_ms / 1000 - call_s - row_s - batch_s
     return Costs(
         call_s=call_s,
@@ -75,6 +77,7 @@ def calibrated(stack: PacedStack, call_s: float, row_s: float, seconds: float) -
         gateway_s=gateway_s,
         queue_s=queue_s,
         path_s=max(0.0, around_s - gateway_s - queue_s),
+        chunk_s=max(0.0, chunk_s),
     )
 
 
@@ -119,6 +122,12 @@ def _two_jobs(stack: PacedStack) -> Figures:
         time.sleep(SECOND_S)
         small = submitted(client, SMALL)
         return Figures(large_s=_took_s(client, large), small_s=_took_s(client, small))
+
+
+def _lone_job_s(stack: PacedStack) -> float:
+    """A job of one row, nothing beside it."""
+    with httpx.Client(base_url=stack.gateways[0], timeout=_JOB_LIMIT_S) as client:
+        return _took_s(client, submitted(client, 1))
 
 
 def _took_s(client: httpx.Client, path: str) -> float:

@@ -135,12 +135,13 @@ def _about(results: SimulationResults) -> Iterator[str]:
         "a request in the gateway": costs.gateway_s,
         "in the queue": costs.queue_s,
         "of both ways": costs.path_s,
+        "of a chunk": costs.chunk_s,
     }
     full_s = costs.predict_s(costs.max_rows)
     shares = ", ".join(f"{name} {seconds / full_s:.1%}" for name, seconds in around.items())
     yield (
         f"The model takes {costs.call_s * 1000:g} ms a call and {costs.row_s * 1000:g} ms a row, at most "
-        f"{costs.max_rows} rows. Calibrated at one worker, by 1 and 64 connections, as shares of a full "
-        f"batch's call: {shares}. Measured: {results.rounds} rounds, median (least-most), then the "
-        "simulation's error."
+        f"{costs.max_rows} rows. Calibrated at one worker, by 1 and 64 connections and jobs of one row, as "
+        f"shares of a full batch's call: {shares}. Measured: {results.rounds} rounds, median (least-most), "
+        "then the simulation's error."
     )

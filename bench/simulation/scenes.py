@@ -20,7 +20,7 @@ from worker.batches import Delivery
 
 WARM_UP_S = 1.0
 WAIT_S = 2
-LARGE, SMALL = 1800, 300
+LARGE, SMALL = 900, 150
 """Rows of the jobs that show whose turn it is; the small one comes `SECOND_S` after the large one."""
 SECOND_S = 0.5
 ENDLESS_ROWS = 200_000

@@ -99,7 +99,7 @@ class SimulatedWorker:
         seconds, costs = self.share.slice_s(now_s), self._costs
         rows = slice_rows(seconds, self.offline.rows_per_s, least=costs.max_rows, most=costs.max_slice_rows)
         rows = min(rows, work.rows_left)
-        took_s = costs.predict_s(rows)
+        took_s = costs.predict_s(rows) + costs.batch_s
 
         def ran() -> None:
             work.rows_left -= rows

@@ -16,7 +16,9 @@ from bench.simulation.costs import Costs
 from bench.simulation.report import Compared, Scaled, SimulationResults, simulation_report
 from bench.simulation.scenes import LARGE, SMALL, Figures, Scene, SimulatedStack, simulate
 
-COSTS = Costs(call_s=0.020, row_s=0.001, batch_s=0.002, gateway_s=0.0002, queue_s=0.0001, path_s=0.002)
+COSTS = Costs(
+    call_s=0.020, row_s=0.001, batch_s=0.002, gateway_s=0.0002, queue_s=0.0001, path_s=0.002, chunk_s=0.01
+)
 FULL_MS = 36.0 + 2.0
 LONE_MS = 21.0 + 2.0 + 2.0 + 0.3
 
