@@ -13,6 +13,7 @@ from stack.plan import Plan
 from stack.refusals import Refusal
 from takt.client import Takt
 from takt.errors import TaktError, TryLater
+from takt.retries import NEVER
 
 _LIMIT_S = 20.0  # the gateway may see a new worker's heartbeat a second later than the stack does
 
@@ -32,7 +33,7 @@ def first_prediction(plan: Plan) -> Predicted:
     spec = plan.models[0]
     row = spec.example_row()
     limit_s = time.monotonic() + _LIMIT_S
-    with Takt(plan.http_url) as takt:
+    with Takt(plan.http_url, retries=NEVER) as takt:  # what it took is of the call that was answered
         while True:
             begun_s = time.monotonic()
             try:
