@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import redis
 import redis.asyncio
 from redis.commands.core import AsyncScript, Script
+from redis.exceptions import RedisError
 
 from shared import keys
 from shared.dead_letters import AsyncDeadLetters
@@ -296,7 +297,12 @@ class Ledger:
                 digest=digest,
             )
         )
-        return held if held and self.renew(held) else None
+        if held is None:
+            return None
+        try:
+            return held if self.renew(held) else None
+        except RedisError:
+            return held  # the renewal may have arrived: whoever dropped the chunk now would hold it up
 
     def renew(self, held: Claim) -> bool:
         """→ whether the lease is still held; once it is not, the chunk's work must stop."""

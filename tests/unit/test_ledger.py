@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import redis
 
 from shared import keys
 from shared.errors import JobNotFound
-from shared.ledger import ChunkState, Claim, JobState, Ledger, Outcome
+from shared.ledger import ChunkState, JobState, Ledger, Outcome
+from shared.ledger.transitions import Transition
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
+
+T = TypeVar("T")
 
 
 def test_a_job_exists_before_its_rows_do(house: House) -> None:
@@ -90,18 +93,38 @@ def test_a_dead_workers_lease_ends_long_before_its_time_and_fences_it(clients: C
 
 
 class DeafWorker(Ledger):
-    """A worker whose connection breaks as a claim is answered."""
+    """A worker whose connection breaks as a script that it sent is answered."""
 
-    def renew(self, held: Claim) -> bool:
-        raise redis.exceptions.ConnectionError(f"nothing was heard of {held.job_id}")
+    deaf_to: str
+
+    def _run(self, transition: Transition[T]) -> T:
+        answer = super()._run(transition)
+        if transition.script == self.deaf_to:
+            raise redis.exceptions.ConnectionError("nothing was heard of it")
+        return answer
+
+
+def deaf_worker(clients: Clients, deaf_to: str) -> DeafWorker:
+    deaf = DeafWorker(clients.threads, lambda *_: None, worker="w:2", lease_s=NEVER_S, max_attempts=3)
+    deaf.deaf_to = deaf_to
+    return deaf
+
+
+def test_a_chunk_whose_first_renewal_is_not_heard_of_is_run_all_the_same(clients: Clients) -> None:
+    house = House(clients)
+    job_id = house.submit(10)
+    deaf = deaf_worker(clients, "renew")
+    held = deaf.claim(IRIS)
+    assert held is not None, "a lease that nobody uses would hold the chunk up"
+    assert deaf.commit(IRIS, held, rows_succeeded=10, rows_failed=0) is Outcome.COMMITTED
+    assert house.read(job_id).rows_succeeded == 10
 
 
 def test_a_claim_whose_answer_is_lost_holds_its_chunk_for_seconds_not_for_a_lease(clients: Clients) -> None:
     house = House(clients)
     house.submit(10)
-    deaf = DeafWorker(clients.threads, lambda *_: None, worker="w:2", lease_s=NEVER_S, max_attempts=3)
     with pytest.raises(redis.exceptions.ConnectionError):
-        deaf.claim(IRIS)
+        deaf_worker(clients, "claim").claim(IRIS)
     # Any: redis-py's union of what RESP2 and RESP3 answer
     leases: Any = clients.threads.zrange(keys.leases(), 0, -1, withscores=True)
     [(_, ends_ms)] = leases
