@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterable
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors import answer_of, foreseen
 from api.gateway import Gateway
 from api.link import stopping
+from api.tracing import put_trace
+from shared.logs import bind_ids
+
+if TYPE_CHECKING:
+    from api.request_traces import RequestTrace
 
 log = structlog.get_logger()
 
@@ -47,6 +53,8 @@ class Envelope:
         scope["takt.request_id"] = request_id.decode()
         status: int | None = None
         begun_s = perf_counter()
+        trace = self._trace(scope)
+        bind_ids(_ids(scope, trace))
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -65,7 +73,31 @@ class Envelope:
             code, headers, body = answer_of(found, scope["takt.request_id"])
             await respond(send_with_id, code, headers, body)
         finally:
-            self._gateway.http.ended(scope, status, perf_counter() - begun_s)
+            took_s = perf_counter() - begun_s
+            self._gateway.http.ended(scope, status, took_s)
+            if self._gateway.settings.access_log:
+                _log_access(scope, status, took_s)
+            if trace is not None:
+                trace.end(scope, status)
+
+    def _trace(self, scope: Scope) -> RequestTrace | None:
+        if self._gateway.traces is None:
+            return None
+        trace = self._gateway.traces.begin(scope, request_id_of(scope))
+        if trace is not None:
+            put_trace(scope, trace)
+        return trace
+
+
+def _ids(scope: Scope, trace: RequestTrace | None) -> dict[str, str]:
+    ids = {"request_id": request_id_of(scope)}
+    return ids if trace is None else ids | {"trace_id": trace.trace_id}
+
+
+def _log_access(scope: Scope, status: int | None, took_s: float) -> None:
+    """The path alone: a query may hold a client's own words. `status`: None where nobody was answered."""
+    ms = round(took_s * 1000, 3)
+    log.info("request_ended", method=scope["method"], path=scope["path"], status=status, took_ms=ms)
 
 
 def request_id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -23,6 +23,7 @@ from api.loads import Loads
 from api.loops import Loops
 from api.online import OnlineLane
 from api.tallies import HttpTally, JobTally
+from api.tracing import open_traces
 from api.uploads.broken import BrokenUploads
 from api.uploads.cutting import chunk_rows
 from api.uploads.threads import UploadThreads
@@ -65,6 +66,7 @@ class Gateway:
         self.lanes = LaneWatch(self.client, self._entry_rows)
         self.http = HttpTally()
         self.accepted = JobTally()
+        self.traces = open_traces(settings, self.lane.gateway)
         self._history = HistoryWriter(self.client, self.catalog)
         self.payloads = open_payloads(settings)
         self.uploads = UploadThreads(settings.max_uploads)
@@ -98,6 +100,8 @@ class Gateway:
         await self.lane.close()
         await asyncio.to_thread(self._doorbell.stop)
         await self.client.aclose()
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.close)
         log.info("gateway_stopped", gateway=self.lane.gateway)
 
     def drain(self) -> None:

@@ -89,6 +89,7 @@ class OnlineLane:
         wait_s: float,
         left: Left = _nobody_left,
         request_id: str = "",
+        traceparent: str = "",
     ) -> asyncio.Future[Answered]:
         """Send rows to a model version. The future raises what the worker raised, QueueUnavailable,
         DeadlineExceeded, or ClientLeftError.
@@ -107,6 +108,7 @@ class OnlineLane:
             deadline_s=now_s + wait_s,
             left=left,
             request_id=request_id,
+            traceparent=traceparent,
         )
         self._outbox.send(waiting)
         return waiting.outcome

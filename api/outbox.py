@@ -105,6 +105,7 @@ class Outbox:
             rows=waiting.part_rows[part],
             columns=waiting.parts[part],
             request_id=waiting.request_id,
+            traceparent=waiting.traceparent,
         )
 
     def _written(self, waiting: Waiting, part: int, entry_id: bytes) -> None:

@@ -46,6 +46,7 @@ class Waiting:
     left: Left
     outcome: asyncio.Future[Answered]
     request_id: str = ""
+    traceparent: str = ""  # of its span; empty: not recorded
     entry_ids: dict[int, bytes] = field(default_factory=dict)
     answers: dict[int, tuple[Answer, Reply]] = field(default_factory=dict)
 
@@ -91,9 +92,19 @@ class Pending:
         deadline_s: float,
         left: Left,
         request_id: str = "",
+        traceparent: str = "",
     ) -> Waiting:
         waiting = Waiting(
-            next(self._ids), key, parts, part_rows, since_s, deadline_s, left, outcome, request_id
+            next(self._ids),
+            key,
+            parts,
+            part_rows,
+            since_s,
+            deadline_s,
+            left,
+            outcome,
+            request_id,
+            traceparent,
         )
         self._waiting[waiting.id] = waiting
         self._count(waiting, 1)

@@ -9,6 +9,7 @@ These paths are answered before any framework routing; everything else passes on
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 from starlette.exceptions import HTTPException
@@ -26,6 +27,7 @@ from api.principals import asker_of, let_in
 from api.stages import StageClock
 from api.tallies import ROUTE
 from api.targets import Target, target_of
+from api.tracing import trace_of
 from shared.access import Role
 from shared.columns import encode_values
 from shared.errors import TaktError
@@ -73,6 +75,8 @@ class Predictions:
         if not target.batch and not later:  # one row: an overload need not read what it refuses
             gateway.door.admit(servable, 1, wait_s)
 
+        trace = trace_of(scope)
+        validating_ns = time.time_ns() if trace is not None else 0
         clock = StageClock()
         validator = servable.validator
         values = validator.read_batch(body) if target.batch else validator.read_one(body)
@@ -95,12 +99,15 @@ class Predictions:
             wait_s=wait_s,
             left=partial(has_left, receive),
             request_id=request_id_of(scope),
+            traceparent=trace.traceparent if trace is not None else "",
         )
         clock.mark_answered(answered)
         render = servable.renderer.batch if target.batch else servable.renderer.one
         content = render(answered.columns)
         clock.mark("serialize")
         servable.times.add(clock.times_ms, rows, answered.batch_rows)
+        if trace is not None:
+            trace.predicted(servable.key, rows, answered.batch_rows, clock.times_ms, validating_ns)
         about = [
             (b"x-model-version", servable.version.encode()),
             (b"server-timing", clock.header(answered.batch_rows)),

@@ -1,15 +1,17 @@
 """Log events: a name and fields, on stderr, for a person (`console`) or a collector (`json`).
 
-Inputs and secrets are never fields. Libraries that log through `logging` come out in the same form.
+Inputs and secrets are never fields. Libraries that log through `logging` come out in the same form, and so do
+warnings. What is logged while a request is served bears its ids.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from contextvars import ContextVar
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from shared.settings import Settings
 
@@ -22,13 +24,22 @@ _NOISY = (
     "uvicorn.access",
 )
 
+_ids: ContextVar[dict[str, str]] = ContextVar("ids")
+
+
+def bind_ids(ids: dict[str, str]) -> None:
+    """Have every event of this task, and of threads that it hands work to, bear these ids besides those that
+    it bears already."""
+    _ids.set(_ids.get({}) | ids)
+
 
 def configure_logging(settings: Settings) -> None:
     """Set up structlog and `logging` for this process. Called once, by a program as it starts."""
     level = getattr(logging, settings.log_level.upper())
     before: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _add_ids,
         structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
@@ -47,8 +58,15 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.captureWarnings(True)
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def _add_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for name, value in _ids.get({}).items():
+        event.setdefault(name, value)
+    return event
 
 
 def _rendering(settings: Settings) -> list[Processor]:

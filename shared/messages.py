@@ -44,7 +44,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     rows: int
     columns: list[Column]  # in the order of the spec's inputs
     request_id: str = ""  # the client's X-Request-ID, for logs
-    traceparent: str = ""
+    traceparent: str = ""  # of the request's span, where that is recorded
 
 
 class Failure(msgspec.Struct, array_like=True, frozen=True):

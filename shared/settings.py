@@ -15,7 +15,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -31,7 +31,12 @@ class Settings(BaseSettings):
 
     # an error names the setting and the reason, not what was set: it may be a secret
     model_config = SettingsConfigDict(
-        env_prefix="TAKT_", env_file=None, frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix="TAKT_",
+        env_file=None,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        populate_by_name=True,
     )
 
     # What both sides share
@@ -80,6 +85,14 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field("console", description="How log events are written.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."
+    )
+    access_log: bool = Field(False, description="Log each request that was answered, without its query.")
+    otlp_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_ENDPOINT", "TAKT_OTLP_ENDPOINT"),
+        description="The OTLP/HTTP collector that traces go to, such as http://collector:4318. Empty: no "
+        "traces. OTEL_EXPORTER_OTLP_ENDPOINT, the standard's name, counts instead where both are set.",
     )
 
     # Gateway
@@ -279,6 +292,10 @@ class Settings(BaseSettings):
         names = frozenset(name.strip() for name in self.models.split(",") if name.strip())
         return None if names == {"all"} else names
 
+    def traces_url(self) -> str:
+        """Where spans are posted, as the OTLP specification makes it of the endpoint."""
+        return f"{self.otlp_endpoint.rstrip('/')}/v1/traces"
+
     def writes_through(self) -> bool:
         """Whether payloads are on the disk before they count: a durable job needs its rows, too."""
         return self.fsync_payloads or self.durability is not Promise.MEMORY
@@ -336,7 +353,10 @@ def settings() -> Settings:
 
 def _complaint(detail: ErrorDetails) -> str:
     reason = detail["msg"].removeprefix("Value error, ")
-    return f"TAKT_{str(detail['loc'][0]).upper()}: {reason}" if detail["loc"] else reason
+    if not detail["loc"]:
+        return reason
+    name = str(detail["loc"][0])
+    return f"{name if name.isupper() else f'TAKT_{name.upper()}'}: {reason}"
 
 
 def environment(overrides: dict[str, str]) -> dict[str, str]:

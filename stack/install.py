@@ -162,7 +162,12 @@ def tested_versions(chosen_torch: str) -> Path:
 
 def install_takt(constraints: Path) -> None:
     say("Takt and what it needs (a minute or two)")
-    editable = ["--editable", str(ROOT / "client"), "--editable", f"{ROOT}[api,worker,stack,dev]"]
+    editable = [
+        "--editable",
+        str(ROOT / "client"),
+        "--editable",
+        f"{ROOT}[api,worker,stack,tracing,docs,dev]",
+    ]
     if not pip("install", "--constraint", str(constraints), *editable):
         show_log()
         give_up(f"pip failed; all that it said stands in {LOG}")

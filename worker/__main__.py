@@ -62,6 +62,7 @@ def run(_: argparse.Namespace) -> int:
     from worker.app import app
     from worker.process import CHUNK_THREADS
 
+    configure_logging(settings())  # Celery warns of things before it asks for this
     own = ["--hostname", f"{settings().worker_name}@%h", "--loglevel", settings().log_level]
     quiet = ["--without-gossip", "--without-mingle"]
     if not settings().celery_tools:

@@ -34,6 +34,7 @@ from worker.invalid_rows import Failures, InvalidRows, failures_of, part_rows
 from worker.predictors import Predictor
 from worker.quarantine import CellError, Quarantine
 from worker.tallies import ChunkTally
+from worker.tracing import NO_TRACES, Traces
 
 log = structlog.get_logger(__name__)
 
@@ -117,6 +118,7 @@ class ChunkRunner:
         quarantine: Quarantine,
         lease_s: float,
         tally: ChunkTally,
+        traces: Traces = NO_TRACES,
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -126,6 +128,7 @@ class ChunkRunner:
         self._dead_letters = dead_letters
         self._lease_s = lease_s
         self._tally = tally
+        self._traces = traces
         self._stopping = threading.Event()
         self._paused = threading.Event()
         self._idle = threading.Condition()
@@ -187,7 +190,9 @@ class ChunkRunner:
         else:
             chunk_log.info("chunk_ended", rows=held.rows, outcome=str(outcome))
         finally:
-            self._tally.ended(key, outcome, time.monotonic() - begun_s)
+            took_s = time.monotonic() - begun_s
+            self._tally.ended(key, outcome, took_s)
+            self._traces.chunk_ended(key, held, str(outcome), took_s)
 
     def _see_through(self, predictor: Predictor, held: Claim) -> str:
         work, rows = self._load(predictor, held)

@@ -31,6 +31,7 @@ from worker.online import BatchFacts, Finished, OnlineLane, answers_to
 from worker.predictors import Predictor
 from worker.rates import Lap, Rate
 from worker.tallies import EngineTally
+from worker.tracing import NO_TRACES, Traces
 from worker.turns import Share, Turn, slice_rows
 from worker.watchdog import Watchdog
 
@@ -77,6 +78,7 @@ class Engine(threading.Thread):
         watchdog: Watchdog,
         *,
         on_crash: Callable[[BaseException], None],
+        traces: Traces = NO_TRACES,
     ) -> None:
         super().__init__(name="engine", daemon=True)
         self._worker_id = worker_id
@@ -84,6 +86,7 @@ class Engine(threading.Thread):
         self._lane = lane
         self._intake = Intake(lane, lambda key: predictors[key].spec.batching.max_rows)
         self._watchdog = watchdog
+        self._traces = traces
         self._on_crash = on_crash
         self._stopping = threading.Event()
         self._draining = threading.Event()
@@ -195,6 +198,7 @@ class Engine(threading.Thread):
         now_s = time.monotonic()
         self.share.online_ran(now_s, now_s - begun_s)
         self.served[predictor.key].online_ran(batch)
+        self._traces.batch_ran(batch, now_s - begun_s)
         facts = BatchFacts(batch.rows, batch.batch_ms, batch.predict_ms)
         return answers_to(batch.answers(), self._worker_id, facts)
 

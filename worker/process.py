@@ -36,6 +36,7 @@ from worker.online import OnlineLane
 from worker.quarantine import Quarantine
 from worker.reconciler import Reconciler
 from worker.tallies import ChunkTally
+from worker.tracing import NO_TRACES, Traces, open_traces
 from worker.turns import Share
 from worker.watchdog import Watchdog
 from worker.webhooks import Webhooks
@@ -80,6 +81,7 @@ class WorkerProcess:
         self._obeys = False
         """It serves, and is not being stopped."""
         self._draining = False
+        self._traces: Traces = NO_TRACES
         self._engine: Engine | None = None
         self._runner: ChunkRunner | None = None
         self._reconciler: Reconciler | None = None
@@ -98,6 +100,7 @@ class WorkerProcess:
         Raises UnsupportedServer, SpecError where there is no repository, PayloadError where the store is
         unusable.
         """
+        self._traces = open_traces(self._settings, self._id)
         self._exporter.start()
         if not self._wait_for_server(told_to_stop):
             return
@@ -139,6 +142,7 @@ class WorkerProcess:
             self._webhooks.join(LAST_WEBHOOK_S)
         self._withdraw()
         self._exporter.stop()
+        self._traces.close()
         log.info("worker_stopped", worker=self._id)
 
     def _wait_for_server(self, told_to_stop: Callable[[], bool]) -> bool:
@@ -177,6 +181,7 @@ class WorkerProcess:
             OnlineLane(settings.redis_dsn(), self._id, max_rows, settings.batch_limit_s),
             Watchdog(settings.batch_limit_s),
             on_crash=self._crash,
+            traces=self._traces,
         )
         self._runner = ChunkRunner(
             ledger,
@@ -187,6 +192,7 @@ class WorkerProcess:
             quarantine=Quarantine(settings.batch_limit_s),
             lease_s=settings.lease_s,
             tally=self._chunk_tally,
+            traces=self._traces,
         )
         self._engine.start()
         if settings.webhook_keys():

@@ -9,6 +9,7 @@ from api.catalog import Servable
 from api.gateway import Gateway
 from api.principals import Principal
 from api.submissions import Submission
+from api.tracing import current_traceparent
 from api.uploads.options import ErrorBudget, UploadOptions, error_budget
 from shared.errors import InvalidInput, Problem
 from shared.ledger import NewJob, new_job_id
@@ -83,6 +84,7 @@ async def pinned_job(
         keep_columns=terms.keep_columns,
         idempotency=reserved,
         webhook_url=terms.webhook_url,
+        traceparent=current_traceparent(),
     )
 
 

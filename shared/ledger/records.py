@@ -64,6 +64,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     keep_columns: tuple[str, ...] = ()
     webhook_url: str = ""  # where its end is told, see `shared/webhooks.py`
     idempotency: str = ""  # the reservation that it holds, see `shared.keys.idempotency`
+    traceparent: str = ""  # of its submission's span, where that is recorded
 
     @property
     def key(self) -> ModelKey:
@@ -196,6 +197,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     attempt: int
     token: str
+    traceparent: str = ""  # of the job's submission, where that is recorded
 
 
 class WebhookClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,6 +266,8 @@ def job_fields(job: NewJob) -> list[str]:
         "webhook_url": job.webhook_url,
         "idempotency": job.idempotency,
     }
+    if job.traceparent:
+        record["traceparent"] = job.traceparent
     return [part for item in record.items() for part in item]
 
 

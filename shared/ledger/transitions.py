@@ -161,8 +161,15 @@ def claim(
     def claimed(answer: Any) -> Claim | None:
         if answer is None:
             return None
-        job_id, index, rows, attempt = answer
-        return Claim(job_id=job_id.decode(), index=index, rows=rows, attempt=attempt, token=token)
+        job_id, index, rows, attempt, traceparent = answer
+        return Claim(
+            job_id=job_id.decode(),
+            index=index,
+            rows=rows,
+            attempt=attempt,
+            token=token,
+            traceparent=traceparent.decode(),
+        )
 
     return Transition("claim", (key, worker, token, lease_ms, max_attempts, digest), claimed)
 

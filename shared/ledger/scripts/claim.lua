@@ -1,7 +1,7 @@
 -- The next ready chunk of the least-served job of a model version, under a new lease and token. Chunks that
 -- were tried too often are given up on the way.
 -- ARGV: names, model key, worker, token, lease_ms, max_attempts, digest of the artifact or '' for any
--- → {job id, index, rows, attempt}, or nothing where nothing is ready
+-- → {job id, index, rows, attempt, traceparent or ''}, or nothing where nothing is ready
 local model, worker, token = ARGV[2], ARGV[3], ARGV[4]
 local lease_ms, max_attempts, digest = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 
@@ -22,7 +22,7 @@ local function lease(id, index, chunk)
     redis.call('HSET', job, 'state', 'running')
     tell(id)
   end
-  return {id, tonumber(index), chunk.rows, chunk.attempts}
+  return {id, tonumber(index), chunk.rows, chunk.attempts, redis.call('HGET', job, 'traceparent') or ''}
 end
 
 local function give_up(id, index, chunk)
