@@ -113,8 +113,8 @@ class WorkerProcess:
         self._holdings.load(repository, self._settings)
         self._start_lanes(ledger, store)
         self._consume = consume
-        self._obeys = True
         self._heartbeat.become(WorkerState.SERVING)
+        self._obeys = True
         log.info("worker_serving", worker=self._id, models=sorted(self._holdings.predictors))
 
     def run_next_chunk(self, key: ModelKey) -> bool:
