@@ -116,6 +116,15 @@ def test_a_worker_is_probed_by_commands_that_it_has(name: str, monkeypatch: pyte
     assert "--alive" in asked[1]  # one that drains, or whose queue is away, must not be killed
 
 
+@pytest.mark.parametrize("name", PROGRAMS[1:])
+def test_a_workers_metrics_can_be_scraped(name: str) -> None:
+    [worker] = pod_of(PODS[name])["containers"]
+    [port] = worker["ports"]
+    assert (port["name"], str(port["containerPort"])) == ("metrics", SETTINGS["TAKT_WORKER_METRICS_PORT"])
+    [rule] = EVERYTHING[f"NetworkPolicy/{name.partition('/')[2]}"]["spec"]["ingress"]
+    assert [opened["port"] for opened in rule["ports"]] == [port["containerPort"]]
+
+
 # -- hardening -----------------------------------------------------------------------------------------------
 
 
