@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors import answer_of, foreseen
 from api.gateway import Gateway
 from api.link import stopping
+from api.outgoing import headers_of
 from api.tracing import put_trace
 from shared.logs import bind_ids
 
@@ -61,7 +62,8 @@ class Envelope:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 closing = (CLOSE,) if self._gateway.draining else ()
-                message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request_id), *closing]
+                more = headers_of(scope)
+                message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request_id), *more, *closing]
             await send(message)
 
         try:

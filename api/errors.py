@@ -40,6 +40,7 @@ STATUS = {
     "not_acceptable": 406,
     "payload_too_large": 413,
     "unsupported_media_type": 415,
+    "rate_limited": 429,
     "prediction_failed": 500,
     "model_not_loaded": 503,
     "overloaded": 503,

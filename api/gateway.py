@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from api.access.gate import Gate, KeyGate, OpenGate
+from api.access.limits import Limiter
 from api.catalog import Catalog, Servable
 from api.door import Door
 from api.doorbell import Doorbell
@@ -54,6 +55,7 @@ class Gateway:
         self.lane = OnlineLane(self.client, settings.gateway_name, self.link)
         self.watch = FleetWatch(self.client, self.lane.pending.entries_of)
         self.gate: Gate = KeyGate(self.client) if settings.asks_for_keys() else OpenGate()
+        self.limiter = Limiter(self.client)
         self.door = Door(
             settings,
             gate=self.gate,

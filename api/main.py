@@ -67,7 +67,7 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
 
     def stack() -> ASGIApp:
         """The envelope, the hot route and the gatekeeper, before all that the framework does to a request."""
-        routes = Gatekeeper(framework(), gateway.gate) if guarded else framework()
+        routes = Gatekeeper(framework(), gateway.gate, gateway.limiter) if guarded else framework()
         return Envelope(Predictions(routes, gateway), gateway)
 
     app.build_middleware_stack = stack  # type: ignore[method-assign]

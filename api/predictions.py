@@ -51,6 +51,8 @@ class Predictions:
         asker = self._gateway.gate.enter(scope["headers"])
         asker.require(Role.PREDICT)
         let_in(scope, asker)
+        if asker.allowance is not None:
+            await self._gateway.limiter.admit(asker.allowance, scope)
         servable = self._gateway.catalog.find(target.model, target.version, asker)
         try:
             await self._predict(servable, target, scope, receive, send)
@@ -91,6 +93,8 @@ class Predictions:
 
         if target.batch:
             gateway.door.admit(servable, rows, wait_s)
+        if (allowance := asker_of(scope).allowance) is not None:
+            await gateway.limiter.charge(allowance, rows, scope)
         answered = await gateway.lane.submit(
             servable.key,
             servable.spec,

@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 from fastapi import Depends, Request
 from starlette.types import Scope
 
+from api.access.allowances import Allowance
 from shared.access import OPEN_OWNER, Role
 from shared.errors import Forbidden, ModelNotFound
 
@@ -22,6 +23,8 @@ class Principal:
     roles: frozenset[Role] = frozenset((Role.PREDICT, Role.SUBMIT, Role.READ))
     models: frozenset[str] | None = None
     """What it may see; None: every model."""
+    allowance: Allowance | None = None
+    """What it may use up; None: nothing is limited."""
 
     def owns(self, owner: str) -> bool:
         """Whether this owner's jobs are for it."""

@@ -18,6 +18,7 @@ MARK = "takt"
 OPEN_OWNER = "anonymous"
 """Whose jobs are where no key is asked for."""
 _ID_BYTES, _SECRET_BYTES = 6, 32
+_RATE = re.compile(r"[1-9]\d{0,8}/(second|minute|hour|day)")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -40,6 +41,9 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     roles: frozenset[Role]
     models: tuple[str, ...] = ()
     """The models that it may see; none: all."""
+    rate: str = ""
+    """Requests a while, as `100/second`; empty: any number."""
+    rows_per_day: int | None = None
     created_at_ms: int
     expires_at_ms: int | None = None
     revoked_at_ms: int | None = None
@@ -67,6 +71,11 @@ def key_id_of(token: bytes) -> str:
 
 def digest_of(token: bytes) -> str:
     return hashlib.sha256(token).hexdigest()
+
+
+def is_rate(text: str) -> bool:
+    """Whether it says so many requests a while."""
+    return _RATE.fullmatch(text) is not None
 
 
 def is_name(text: str) -> bool:

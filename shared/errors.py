@@ -20,6 +20,7 @@
     │   ├── UploadInterrupted       a body that ended, or stopped, before it was whole
     │   ├── ResultsNotReady         the job has not succeeded, so it has no complete results
     │   ├── MessageUnreadable       another process could not read what crossed the queue
+    │   ├── RateLimited             the key has used up what it may for now
     │   ├── Overloaded              the queue is longer than the deadline allows
     │   ├── QueueUnavailable        Redis does not answer
     │   ├── NotDurable              the job was taken, but is not yet where TAKT_DURABILITY wants it
@@ -176,6 +177,12 @@ class MessageUnreadable(TryLater):
     """The message was corrupt, or of a schema version that its receiver does not know; it was set aside."""
 
     code = "message_unreadable"
+
+
+class RateLimited(TryLater):
+    """The key has used up what it may for now."""
+
+    code = "rate_limited"
 
 
 class Overloaded(TryLater):

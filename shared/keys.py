@@ -140,6 +140,11 @@ def history(slot_s: int) -> str:
     return f"{PREFIX}:history:{slot_s}"
 
 
+def limits() -> str:
+    """Prefix of strings with a TTL: what API keys have used up, as the library `limits` spells the rest."""
+    return f"{PREFIX}:limits"
+
+
 def reconciler_lock() -> str:
     """String with a TTL: which worker reconciles now."""
     return f"{PREFIX}:reconciler"

@@ -196,13 +196,20 @@ def create_key(
     expires_in: Annotated[
         str | None, typer.Option("--expires-in", help="When it ends: 12h, 90d, 52w. (default: never)")
     ] = None,
+    rate: Annotated[
+        str | None, typer.Option("--rate", help="Requests: 100/second, 5000/hour. (default: any number)")
+    ] = None,
+    rows_per_day: Annotated[
+        int | None,
+        typer.Option("--rows-per-day", min=1, help="Rows, of predictions and jobs. (default: any)"),
+    ] = None,
     data: Data = _DATA,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, this once; only its digest is kept."""
     from stack.keys import Wish, create_key
 
-    create_key(data, Wish(name, roles or (), models or (), expires_in), as_json=as_json)
+    create_key(data, Wish(name, roles or (), models or (), expires_in, rate, rows_per_day), as_json=as_json)
 
 
 @keys.command("list")

@@ -15,7 +15,7 @@ import redis
 import typer
 
 from shared import keys
-from shared.access import KeyRecord, Role, decode_key, digest_of, encode_key, is_name, new_token
+from shared.access import KeyRecord, Role, decode_key, digest_of, encode_key, is_name, is_rate, new_token
 from stack.heartbeats import connect
 from stack.refusals import Refusal
 from stack.running import queue_url
@@ -35,6 +35,8 @@ class Wish:
     """None: all but admin."""
     models: Sequence[str] = ()
     expires_in: str | None = None
+    rate: str | None = None
+    rows_per_day: int | None = None
 
 
 def create_key(data: Path, wish: Wish, *, as_json: bool) -> None:
@@ -67,7 +69,7 @@ def show_keys(data: Path, *, as_json: bool) -> None:
         for record in records:
             typer.echo(msgspec.json.encode(_document(record, now_ms, used.get(record.id))))
         return
-    columns = ("id", "name", "roles", "models", "state", "created", "expires", "last used, about")
+    columns = ("id", "name", "roles", "models", "limits", "state", "created", "expires", "last used, about")
     rows = [_row(record, now_ms, used.get(record.id)) for record in records]
     show(columns, rows, empty="there is no key; takt keys create NAME makes one")
 
@@ -97,6 +99,8 @@ def made(wish: Wish, now_ms: int) -> tuple[KeyRecord, str]:
         sha256=digest_of(token.encode()),
         roles=_roles(wish.roles),
         models=tuple(sorted(set(wish.models))),
+        rate=_rate(wish.rate or ""),
+        rows_per_day=wish.rows_per_day,
         created_at_ms=now_ms,
         expires_at_ms=now_ms + _span_ms(wish.expires_in) if wish.expires_in else None,
     )
@@ -107,6 +111,12 @@ def _roles(words: Sequence[str]) -> frozenset[Role]:
     if wrong := sorted(set(words) - set(Role)):
         raise Refusal(f"{', '.join(wrong)}: there is no such role; there are: {', '.join(Role)}")
     return frozenset(map(Role, words)) or frozenset(Role) - {Role.ADMIN}
+
+
+def _rate(text: str) -> str:
+    if text and not is_rate(text):
+        raise Refusal(f"{text!r} is no rate: a number a second, minute, hour or day, such as 100/second")
+    return text
 
 
 def state_of(record: KeyRecord, now_ms: int) -> str:
@@ -179,6 +189,7 @@ def _row(record: KeyRecord, now_ms: int, used_ms: int | None) -> list[str]:
         record.name,
         ", ".join(sorted(record.roles)),
         ", ".join(record.models) or "all",
+        _limits(record),
         state_of(record, now_ms),
         _moment(record.created_at_ms),
         _moment_or_none(record.expires_at_ms) or "never",
@@ -193,11 +204,18 @@ def _document(record: KeyRecord, now_ms: int, used_ms: int | None) -> dict[str, 
         "name": record.name,
         "roles": sorted(record.roles),
         "models": list(record.models),
+        "rate": record.rate or None,
+        "rows_per_day": record.rows_per_day,
         "state": state_of(record, now_ms),
         "created_at": _moment(record.created_at_ms),
         "expires_at": _moment_or_none(record.expires_at_ms),
         "last_used_at": _moment_or_none(used_ms),
     }
+
+
+def _limits(record: KeyRecord) -> str:
+    rows = "" if record.rows_per_day is None else f"{record.rows_per_day} rows/day"
+    return ", ".join(filter(None, (record.rate, rows))) or "none"
 
 
 def _in_words(record: KeyRecord) -> str:

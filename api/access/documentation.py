@@ -31,5 +31,5 @@ def describe_access(document: dict[str, Any]) -> None:  # Any: JSON
 def _describe(operation: dict[str, Any], rule: Rule) -> None:
     asked = f"Needs a key with the role `{rule.role}`." if rule.role else "Needs a key."
     operation["description"] = f"{operation.get('description', '')}\n\n{asked}".strip()
-    for status, response in of_errors(401, 403).items():
+    for status, response in of_errors(401, 403, 429).items():
         operation["responses"][str(status)] = {"description": response["description"], "content": _CONTENT}

@@ -18,6 +18,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from api.access.allowances import allowance_of
 from api.link import unavailable
 from api.principals import ANONYMOUS, Principal
 from shared import keys
@@ -141,7 +142,7 @@ class KeyGate:
 
 
 def principal_of(record: KeyRecord) -> Principal:
-    return Principal(record.name, record.roles, frozenset(record.models) or None)
+    return Principal(record.name, record.roles, frozenset(record.models) or None, allowance_of(record))
 
 
 def token_of(headers: Mapping[bytes, bytes], *, basic: bool = False) -> bytes | None:

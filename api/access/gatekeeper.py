@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access.endpoints import Rule, rule_of, rules_of
 from api.access.gate import Gate
+from api.access.limits import Limiter
 from api.principals import ANONYMOUS, Principal, let_in
 from shared.errors import Unauthorized
 
@@ -22,13 +23,17 @@ BROWSER_CHALLENGE = 'Basic realm="Takt: any name, and an API key as the password
 class Gatekeeper:
     """Lets `app` see only what its table lets in, with its principal."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+    def __init__(self, app: ASGIApp, gate: Gate, limiter: Limiter) -> None:
         self._app = app
         self._gate = gate
+        self._limiter = limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            let_in(scope, self._principal(scope))
+            asker = self._principal(scope)
+            let_in(scope, asker)
+            if asker.allowance is not None:
+                await self._limiter.admit(asker.allowance, scope)
         await self._app(scope, receive, send)
 
     def _principal(self, scope: Scope) -> Principal:

@@ -35,7 +35,7 @@ async def hand_over(
 ) -> tuple[JobRecord, bool]:
     """→ the job, and whether it is that of an earlier request with the same Idempotency-Key and body.
 
-    Raises IdempotencyConflict, IdempotencyInProgress, QueueUnavailable, PayloadError.
+    Raises IdempotencyConflict, IdempotencyInProgress, RateLimited, QueueUnavailable, PayloadError.
     """
     gateway.link.require_open()
     reserved = reservation_name(asker.name, key) if key is not None else ""
@@ -43,6 +43,7 @@ async def hand_over(
     digest = hashlib.sha256(body).hexdigest()
     if reserved and (taken := await reserve(gateway.ledger, reserved, new.id)):
         return await same_job(gateway.ledger, taken, digest), True
+    await gateway.limiter.charge(asker.allowance, sum(chunk.rows for chunk in chunks))
     await gateway.ledger.open_job(new)
     return await _stored(gateway, new, chunks, digest), False
 

@@ -61,6 +61,10 @@ class _Asked:
     def key(self) -> str | None:
         return self.headers.get(idempotency.HEADER)
 
+    async def charge(self, rows: int) -> None:
+        """Raises RateLimited."""
+        await self.gateway.limiter.charge(self.asker.allowance, rows)
+
     async def accepted(self, record: JobRecord, *, replayed: bool) -> Response:
         prefer = self.headers.get("prefer", "").encode()
         return await acceptance(self.gateway, record, prefer, replayed=replayed)
@@ -139,7 +143,7 @@ async def _submit_file(asked: _Asked, query: list[tuple[str, str]]) -> Response:
 
 async def _taken_in(asked: _Asked, upload: Upload, new: NewJob) -> Response:
     try:
-        record = await take_in(asked.gateway, upload, new)
+        record = await take_in(asked.gateway, upload, new, asked.charge)
     except ClientLeftError:
         raise
     except Exception as error:

@@ -40,6 +40,8 @@ _WAITING_BYTES = 2 * 2**20
 """Of a body, between the event loop and its thread."""
 
 Deliver = Callable[[Chunk], Awaitable[None]]
+Charge = Callable[[int], Awaitable[None]]
+"""Is told how many rows are to be stored next, and raises where they are too many."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,12 @@ class Upload:
     reading: Reading
 
 
-async def take_in(gateway: Gateway, upload: Upload, new: NewJob) -> JobRecord:
+async def take_in(gateway: Gateway, upload: Upload, new: NewJob, charge: Charge) -> JobRecord:
     """→ the job, sealed; or as it is, where it was ended while its rows came in.
 
     Raises ClientLeftError, and what is wrong with the upload as a whole; the job has failed then.
     """
-    storing = _Storing(gateway, new)
+    storing = _Storing(gateway, new, charge)
     await gateway.ledger.open_job(new)
     try:
         async with _leased(gateway, new):
@@ -136,12 +138,14 @@ class _Run:
 class _Storing:
     """Rows first, then the ledger: no chunk is ready whose rows are not there."""
 
-    def __init__(self, gateway: Gateway, new: NewJob) -> None:
+    def __init__(self, gateway: Gateway, new: NewJob, charge: Charge) -> None:
         self._gateway = gateway
         self._new = new
+        self._charge = charge
         self.chunks = 0
 
     async def store(self, chunk: Chunk) -> None:
+        await self._charge(chunk.rows)
         index, self.chunks = self.chunks, self.chunks + 1
         await self._gateway.payloads.put_async(rows_path(self._new.id, index), chunk.data)
         await self._gateway.ledger.append_chunks(self._new.id, self._new.key, [chunk.rows], first=index)

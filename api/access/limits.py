@@ -1,0 +1,61 @@
+"""How much a key may ask for: requests a while, rows a day. Counted in Redis, for all gateways together.
+
+A sliding window of counters (`limits`): the window before counts for as much of it as still reaches into the
+last second, or day. What is refused is not counted. Keys without limits cost nothing here; the others two
+round trips a request, and two more where rows are limited.
+"""
+
+from __future__ import annotations
+
+import time
+
+from limits import RateLimitItem
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from redis.asyncio import Redis
+from starlette.types import Scope
+
+from api.access.allowances import REQUESTS, ROWS, Allowance
+from api.outgoing import add_headers
+from shared import keys
+from shared.errors import PayloadTooLarge, RateLimited
+
+
+class Limiter:
+    """Counts what keys use. Methods raise redis.exceptions.RedisError where the server does not answer."""
+
+    def __init__(self, client: Redis) -> None:
+        storage = RedisStorage(
+            "async+redis://",
+            implementation="redispy",
+            key_prefix=keys.limits(),
+            connection_pool=client.connection_pool,  # type: ignore[arg-type]  # it takes one, see its docstring
+        )
+        self._windows = SlidingWindowCounterRateLimiter(storage)
+
+    async def admit(self, allowance: Allowance, scope: Scope) -> None:
+        """Count a request; its answer will say what is left. Raises RateLimited."""
+        add_headers(scope, (b"ratelimit-policy", allowance.policy))
+        if allowance.requests is not None:
+            await self._take(REQUESTS, allowance.requests, allowance.key_id, 1, scope)
+
+    async def charge(self, allowance: Allowance | None, rows: int, scope: Scope | None = None) -> None:
+        """Count rows that are about to run. Raises RateLimited, or PayloadTooLarge for more than a day's."""
+        if allowance is None or allowance.rows is None:
+            return
+        if rows > allowance.rows.amount:
+            raise PayloadTooLarge(f"Your key may have {allowance.rows.amount} rows a day predicted.")
+        await self._take(ROWS, allowance.rows, allowance.key_id, rows, scope)
+
+    async def _take(
+        self, name: str, item: RateLimitItem, key_id: str, cost: int, scope: Scope | None
+    ) -> None:
+        taken = await self._windows.hit(item, key_id, name, cost=cost)
+        stats = await self._windows.get_window_stats(item, key_id, name)
+        soon_s = max(1, round(stats.reset_time - time.time()))
+        if scope is not None:
+            add_headers(scope, (b"ratelimit", f'"{name}";r={stats.remaining};t={soon_s}'.encode()))
+        if not taken:
+            raise RateLimited(
+                f"Your key may have {item} ({name}); {stats.remaining} are left.", retry_after_s=soon_s
+            )

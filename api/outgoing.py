@@ -1,0 +1,19 @@
+"""Headers that an answer gets whatever it will be: said early, and sent by the envelope."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.types import Scope
+
+Header = tuple[bytes, bytes]
+_PLACE = "takt.headers"
+
+
+def add_headers(scope: Scope, *headers: Header) -> None:
+    scope.setdefault(_PLACE, []).extend(headers)
+
+
+def headers_of(scope: Scope) -> Sequence[Header]:
+    found: Sequence[Header] = scope.get(_PLACE, ())
+    return found
