@@ -280,7 +280,7 @@ class ChunkRunner:
             # the work goes on: a lease that ran out meanwhile is found out by the commit
             log.warning("lease_not_renewed", job_id=held.job_id, chunk=held.index, reason=str(error))
             return True
-        self._tally.renewed("renewed" if renewed else "lost")
+        self._tally.renewed("renewed" if renewed else "ended")
         return renewed
 
     def _commit(self, key: ModelKey, held: Claim, failures: Failures) -> Outcome:

@@ -13,7 +13,7 @@ from shared.metrics.distribution import Distribution
 SUCCEEDED, FAILED = "succeeded", "failed"
 _PARTS = ("answered", FAILED, "late", "given_up")
 _CHUNKS = ("committed", "repeated", "lost", "handed_back", "unreadable", FAILED)
-_RENEWALS = ("renewed", "lost", FAILED)
+_RENEWALS = ("renewed", "ended", FAILED)
 
 
 def _of(*outcomes: str) -> dict[str, int]:

@@ -96,7 +96,10 @@ QUARANTINES = counter(
 )
 LEASES = gauge("takt_held_leases", "Chunks that this worker holds now.")
 RENEWALS = counter(
-    "takt_lease_renewals_total", "Renewals: renewed, lost, or failed as Redis did not answer.", OUTCOME
+    "takt_lease_renewals_total",
+    "Renewals: renewed, ended (the job was canceled or paused, or the lease ran out), or failed as Redis did "
+    "not answer.",
+    OUTCOME,
 )
 
 METRICS: tuple[Metric, ...] = (

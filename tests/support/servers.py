@@ -34,11 +34,16 @@ def valkey_binary() -> str:
 
 def redis_binary() -> str:
     """Debian's Redis 7. Skips where there is none, but not in CI."""
-    found = shutil.which("redis-server")
+    return program("redis-server")
+
+
+def program(name: str) -> str:
+    """The path of a program of the system. Skips where it is not installed, but not in CI."""
+    found = shutil.which(name)
     if found is None:
         if os.environ.get("CI"):
-            pytest.fail("redis-server is not installed: CI tests against it")
-        pytest.skip("redis-server is not installed (apt-get install redis-server)")
+            pytest.fail(f"{name} is not installed: CI tests against it")
+        pytest.skip(f"{name} is not installed (.ci/run names its package)")
     return found
 
 

@@ -38,6 +38,10 @@ def test_no_label_has_endlessly_many_values(metric: Metric) -> None:
     assert set(metric.labels) <= LABELS
 
 
+def test_what_is_true_of_the_whole_is_told_by_no_single_gateway_or_worker() -> None:
+    assert not {*cluster.METRICS} & {*gateway.METRICS, *worker.METRICS}
+
+
 def test_the_buckets_of_a_histogram_rise() -> None:
     histograms = [metric for metric in OWN if metric.kind is Kind.HISTOGRAM]
     assert histograms

@@ -86,13 +86,13 @@ def test_a_chunk_is_told_with_its_attempts_rows_and_outcome() -> None:
     chunks.quarantined(IRIS)
     chunks.committed(IRIS, rows_succeeded=90, rows_failed=10)
     chunks.ended(IRIS, "committed", 2.5)
-    chunks.renewed("lost")
+    chunks.renewed("ended")
     found = told(facts_of(chunks=chunks))
     counts = (metrics.ATTEMPTS, metrics.RETRIES, metrics.QUARANTINES, metrics.CHUNK_DURATION)
     assert [found.of(metric, **LABELS) for metric in counts] == [3, 2, 1, 1]
     assert found.of(metrics.ROWS_ENDED, **LABELS, lane="offline", outcome="failed") == 10
     assert found.of(metrics.CHUNKS, **LABELS, outcome="committed") == 1
-    assert found.of(metrics.RENEWALS, outcome="lost") == 1
+    assert found.of(metrics.RENEWALS, outcome="ended") == 1
 
 
 def test_an_outcome_is_told_before_it_happens() -> None:

@@ -1,0 +1,88 @@
+"""A real Prometheus that scrapes a stack, configured as deploy/ says."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from tests.support.monitoring import PROMETHEUS, RULES
+from tests.support.polling import eventually
+from tests.support.servers import free_port, program
+
+STARTS_S = 60.0
+
+
+class Prometheus:
+    """Its HTTP API, as a test asks it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @property
+    def ready(self) -> bool:
+        try:
+            return httpx.get(f"{self._url}/-/ready", timeout=5.0).is_success
+        except httpx.TransportError:
+            return False
+
+    def query(self, text: str) -> Sequence[Mapping[str, Any]]:
+        """The series of a query's answer; AssertionError where it is none (Any: JSON)."""
+        answer = httpx.get(f"{self._url}/api/v1/query", params={"query": text}, timeout=20.0).json()
+        assert answer["status"] == "success", f"{text}: {answer}"
+        found: Sequence[Mapping[str, Any]] = answer["data"]["result"]
+        return found
+
+    def value(self, text: str) -> float | None:
+        """Of a query with one series; None where it has none."""
+        found = self.query(text)
+        assert len(found) <= 1, found
+        return float(found[0]["value"][1]) if found else None
+
+    def rules(self) -> list[Mapping[str, Any]]:
+        """The alert rules as it evaluates them (Any: JSON)."""
+        groups = httpx.get(f"{self._url}/api/v1/rules", timeout=20.0).json()["data"]["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
+
+@contextmanager
+def scraping(gateway_address: str, folder: Path) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes a gateway at `host:port`, each second, and what that one names."""
+    binary, port = program("prometheus"), free_port()
+    config = folder / "prometheus.yml"
+    config.write_text(yaml.safe_dump(_config(gateway_address)), encoding="utf-8")
+    with (folder / "prometheus.log").open("ab") as log:
+        process = subprocess.Popen(
+            [
+                binary,
+                f"--config.file={config}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--log.level=warn",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            started = Prometheus(f"http://127.0.0.1:{port}")
+            eventually(lambda: started.ready, limit_s=STARTS_S, every_s=0.2)
+            yield started
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def _config(gateway_address: str) -> dict[str, Any]:  # Any: YAML
+    text = (PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8")
+    config: dict[str, Any] = yaml.safe_load(text.replace("127.0.0.1:8000", gateway_address))
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["rule_files"] = [str(RULES)]
+    for scrape in config["scrape_configs"]:
+        for found in scrape.get("http_sd_configs", ()):
+            found["refresh_interval"] = "1s"
+    return config
