@@ -60,7 +60,7 @@ class _Events:
         self.file: Wrapping | None = None
         self.whole = False
         self._data: list[bytes] = []
-        self._headers: dict[str, str] = {}
+        self._headers: dict[str, bytes] = {}
         self._name = self._value = b""
         self._field: tuple[str, bytearray] | None = None
         self._field_bytes = 0
@@ -89,7 +89,7 @@ class _Events:
         self._value += data[start:end]
 
     def _header_end(self) -> None:
-        self._headers[self._name.decode("latin-1").lower()] = self._value.decode(errors="replace")
+        self._headers[self._name.decode("latin-1").lower()] = self._value
         self._name = self._value = b""
 
     def _part(self) -> None:
@@ -98,7 +98,8 @@ class _Events:
         _, options = parse_options_header(self._headers.get("content-disposition"))
         if b"filename" in options:
             file_name = options[b"filename"].decode(errors="replace")
-            self.file = wrapping_of_part(self._headers.get("content-type", ""), file_name)
+            content_type = self._headers.get("content-type", b"").decode(errors="replace")
+            self.file = wrapping_of_part(content_type, file_name)
         else:
             self._field = options.get(b"name", b"").decode(errors="replace"), bytearray()
 

@@ -5,28 +5,29 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import httpx
 import pytest
-from redis.exceptions import ConnectionError as ConnectionBroke
 
-from api.gateway import Gateway
-from shared.ledger import JobRecord, JobState
-from shared.payloads import rows_path
-from shared.tables import read_ipc
-from tests.unit.gateway_fakes import FakeRedis, running_gateway, until
-from tests.unit.job_stage import built, run_chunks, submission
-
-Stage: TypeAlias = tuple[Gateway, httpx.AsyncClient]
-
-HEADER = b"sepal_length,sepal_width,petal_length,petal_width\n"
-CSV = HEADER + b"".join(b"%d,1,1,1\n" % i for i in range(5))
-AS_CSV = {"content-type": "text/csv"}
-KEY = {"idempotency-key": "lot-7"}
+from shared.ledger import JobState
+from tests.unit.gateway_fakes import FakeRedis
+from tests.unit.job_stage import run_chunks, submission
+from tests.unit.upload_stage import (
+    AS_CSV,
+    CSV,
+    HEADER,
+    KEY,
+    Stage,
+    accepted_rows,
+    job_of,
+    objects,
+    post,
+    stored_rows,
+    upload_stage,
+)
 
 
 @pytest.fixture
@@ -36,51 +37,8 @@ def client() -> FakeRedis:
 
 @pytest.fixture
 async def stage(client: FakeRedis, tmp_path: Path) -> AsyncIterator[Stage]:
-    built(tmp_path / "models")
-    async with running_gateway(
-        client,
-        tmp_path / "payloads",
-        models_dir=tmp_path / "models",
-        chunk_rows=2,
-        max_job_bytes=20_000_000,
-        upload_idle_s=0.2,
-        max_uploads=2,
-    ) as (gateway, http):
-        gateway.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
-        await until(lambda: gateway.link.up)
-        yield gateway, http
-
-
-async def post(
-    http: httpx.AsyncClient, body: Any, headers: dict[str, str] = AS_CSV, **query: Any
-) -> httpx.Response:
-    return await http.post("/jobs", params={"model": "iris"} | query, content=body, headers=headers)
-
-
-async def stored_rows(gateway: Gateway, job_id: str) -> list[float]:
-    chunks = await gateway.ledger.chunks(job_id)
-    tables = [read_ipc(gateway.payloads.get(rows_path(job_id, chunk.index))) for chunk in chunks]
-    return [value for table in tables for value in table["sepal_length"].to_pylist()]
-
-
-async def accepted_rows(gateway: Gateway) -> int:
-    """Rows of the newest job, once some are stored."""
-    for _ in range(1000):
-        jobs = await gateway.ledger.newest(None, before_ms=None, most=1)
-        if jobs and jobs[0].rows_accepted:
-            return jobs[0].rows_accepted
-        await asyncio.sleep(0.005)
-    raise AssertionError("no row was stored")
-
-
-def objects(folder: Path) -> list[Path]:
-    # os.walk passes over a folder that goes meanwhile
-    return [Path(at) / name for at, _, names in os.walk(folder / "payloads") for name in names]
-
-
-async def job_of(http: httpx.AsyncClient, answer: httpx.Response) -> dict[str, Any]:
-    found: dict[str, Any] = (await http.get(answer.headers["location"])).json()
-    return found
+    async with upload_stage(client, tmp_path) as started:
+        yield started
 
 
 async def test_a_csv_becomes_a_job_with_its_terms(stage: Stage) -> None:
@@ -94,54 +52,6 @@ async def test_a_csv_becomes_a_job_with_its_terms(stage: Stage) -> None:
     assert (job["reference"], job["priority"]) == ("lot 7", 8)
     assert await stored_rows(gateway, job["id"]) == [0, 1, 2, 3, 4]
     assert [c.rows for c in await gateway.ledger.chunks(job["id"])] == [2, 2, 1]
-
-
-async def test_a_form_with_a_packed_file_becomes_a_job(stage: Stage) -> None:
-    gateway, http = stage
-    answer = await http.post(
-        "/jobs",
-        data={"model": "iris", "delimiter": ";", "tag": "a"},
-        files={"file": ("lot.csv.gz", gzip.compress(CSV.replace(b",", b";")), "application/gzip")},
-    )
-    assert answer.status_code == 202, answer.text
-    assert await stored_rows(gateway, answer.json()["id"]) == [0, 1, 2, 3, 4]
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (b"--x\r\nContent-Disposition: form-data; name=model\r\n\r\niris\r\n--x--\r\n", "no file"),
-        (b"--x\r\nContent-Disposition: form-data; name=f; filename=a.csv\r\n\r\n", "model"),
-        (b"not a form", "not multipart"),
-        (b"", "no file"),
-    ],
-)
-async def test_a_form_that_lacks_something_is_refused(stage: Stage, body: bytes, said: str) -> None:
-    _, http = stage
-    headers = {"content-type": "multipart/form-data; boundary=x"}
-    answer = await http.post("/jobs", content=body, headers=headers)
-    assert (answer.status_code, said in answer.text) == (422, True), answer.text
-
-
-async def test_a_form_that_is_cut_off_fails_its_job(stage: Stage, tmp_path: Path) -> None:
-    _, http = stage
-    head = b"--x\r\nContent-Disposition: form-data; name=f; filename=a.csv\r\n\r\n"
-    answer = await post(http, head + CSV, {"content-type": "multipart/form-data; boundary=x"})
-    assert (answer.status_code, "cut off" in answer.text) == (422, True), answer.text
-    assert (await job_of(http, answer))["state"] == "failed"
-    assert objects(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "headers", [{"content-type": "application/pdf"}, AS_CSV | {"content-encoding": "br"}]
-)
-async def test_an_unknown_format_is_refused_with_those_that_are_read(
-    stage: Stage, headers: dict[str, str]
-) -> None:
-    _, http = stage
-    answer = await post(http, CSV, headers)
-    assert (answer.status_code, answer.json()["error"]) == (415, "unsupported_media_type")
-    assert "text/csv" in answer.text or "gzip" in answer.text
 
 
 @pytest.mark.parametrize(
@@ -270,124 +180,6 @@ async def test_an_upload_whose_job_is_canceled_ends_with_the_job(stage: Stage) -
     object.__setattr__(gateway.settings, "chunk_rows", 50_000)
     answer = await post(http, canceled())
     assert (answer.status_code, answer.json()["state"]) == (202, "canceled")
-
-
-async def test_the_same_key_and_body_are_the_same_job_however_they_are_packed(stage: Stage) -> None:
-    gateway, http = stage
-    first = await post(http, CSV, AS_CSV | KEY)
-    again = await post(http, CSV, AS_CSV | KEY)
-    packed = await post(http, gzip.compress(CSV), AS_CSV | KEY | {"content-encoding": "gzip"})
-    for answer in (again, packed):
-        assert (answer.status_code, answer.headers["idempotent-replayed"]) == (202, "true")
-        assert answer.headers["location"] == first.headers["location"]
-    assert "idempotent-replayed" not in first.headers
-    await run_chunks(gateway, first.json()["id"])
-    over = await post(http, CSV, AS_CSV | KEY)
-    assert (over.status_code, over.json()["state"]) == (200, "succeeded")
-
-
-async def test_the_same_form_sent_again_is_the_same_job(stage: Stage) -> None:
-    _, http = stage
-    answers = [
-        await http.post("/jobs", data={"model": "iris"}, files={"file": ("lot.csv", CSV)}, headers=KEY)
-        for _ in range(2)  # httpx draws a boundary each time
-    ]
-    assert answers[0].headers["location"] == answers[1].headers["location"]
-
-
-@pytest.mark.parametrize("query", [{}, {"priority": "9"}])
-async def test_the_same_key_with_another_body_or_other_terms_is_a_conflict(
-    stage: Stage, query: dict[str, str]
-) -> None:
-    _, http = stage
-    await post(http, CSV, AS_CSV | KEY)
-    answer = await post(http, CSV if query else CSV + b"9,9,9,9\n", AS_CSV | KEY, **query)
-    assert (answer.status_code, answer.json()["error"]) == (409, "idempotency_conflict")
-
-
-async def test_a_key_whose_first_body_is_still_coming_is_in_progress(stage: Stage) -> None:
-    _, http = stage
-    answers: list[httpx.Response] = []
-
-    async def slow() -> AsyncIterator[bytes]:
-        yield CSV
-        answers.append(await post(http, CSV, AS_CSV | KEY))
-
-    assert (await post(http, slow(), AS_CSV | KEY)).status_code == 202
-    assert (answers[0].status_code, answers[0].json()["error"]) == (409, "idempotency_in_progress")
-    assert int(answers[0].headers["retry-after"]) > 0
-
-
-@pytest.mark.parametrize("kind", ["csv", "json"])
-async def test_a_job_whose_sealing_was_not_heard_of_is_the_same_job_when_it_is_sent_again(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    gateway, http = stage
-    seal = gateway.ledger.seal
-
-    async def sealed_unheard(job_id: str, **options: Any) -> JobRecord:
-        await seal(job_id, **options)
-        raise ConnectionBroke("it broke before the answer")
-
-    async def send() -> httpx.Response:
-        if kind == "csv":
-            return await post(http, CSV, AS_CSV | KEY)
-        return await http.post("/jobs", json=submission(5), headers=KEY)
-
-    with monkeypatch.context() as broken:
-        broken.setattr(gateway.ledger, "seal", sealed_unheard)
-        assert (await send()).status_code == 503
-    again = await send()
-    assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")
-    await run_chunks(gateway, again.json()["id"])
-    assert (await job_of(http, again))["rows_succeeded"] == 5
-
-
-async def test_a_key_whose_gateway_died_before_it_sealed_the_job_is_in_progress_and_not_accepted(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gateway, http = stage
-
-    async def unreachable(*_: object, **_options: object) -> None:
-        raise ConnectionBroke("it is gone")
-
-    monkeypatch.setattr(gateway.ledger, "seal", unreachable)
-    monkeypatch.setattr(gateway.ledger, "fail_job", unreachable)
-    assert (await post(http, CSV, AS_CSV | KEY)).status_code == 503
-    again = await post(http, CSV, AS_CSV | KEY)
-    assert (again.status_code, again.json()["error"]) == (409, "idempotency_in_progress")
-
-
-async def test_an_upload_that_broke_off_with_the_queue_can_be_sent_again_once_that_is_back(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    gateway, http = stage
-
-    async def unreachable(*_: object, **_options: object) -> None:
-        raise ConnectionBroke("it is gone")
-
-    with monkeypatch.context() as gone:
-        gone.setattr(gateway.ledger, "append_chunks", unreachable)
-        gone.setattr(gateway.ledger, "fail_job", unreachable)
-        broken = await post(http, CSV, AS_CSV | KEY)
-    assert broken.status_code == 503
-    await until(lambda: not objects(tmp_path), limit_s=5)
-    assert (await job_of(http, broken))["error"]["code"] == "queue_unavailable"
-    again = await post(http, CSV, AS_CSV | KEY)
-    assert (again.status_code, "idempotent-replayed" in again.headers) == (202, False)
-    assert await stored_rows(gateway, again.json()["id"]) == [0, 1, 2, 3, 4]
-
-
-async def test_json_jobs_obey_the_key_too(stage: Stage) -> None:
-    _, http = stage
-    first = await http.post("/jobs", json=submission(3), headers=KEY)
-    again = await http.post("/jobs", json=submission(3), headers=KEY)
-    other = await http.post("/jobs", json=submission(4), headers=KEY)
-    assert first.headers["location"] == again.headers["location"]
-    assert (again.headers["idempotent-replayed"], other.status_code) == ("true", 409)
-    assert (
-        await http.post("/jobs", json=submission(3), headers={"idempotency-key": "x" * 256})
-    ).status_code == 422
 
 
 async def test_a_packed_json_body_is_unpacked(stage: Stage) -> None:
