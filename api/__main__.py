@@ -49,7 +49,8 @@ def _config(app: FastAPI, chosen: Settings) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing asks for the client's address
+        proxy_headers=bool(chosen.trusted_proxies),  # it costs each request, so only where it is of use
+        forwarded_allow_ips=chosen.trusted_proxies,
         timeout_graceful_shutdown=max(1, round(chosen.shutdown_grace_s - chosen.drain_delay_s)),
     )
 

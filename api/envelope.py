@@ -21,6 +21,7 @@ from api.gateway import Gateway
 from api.link import stopping
 from api.outgoing import headers_of
 from api.tracing import put_trace
+from shared.errors import Forbidden, Unauthorized
 from shared.logs import bind_ids
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Envelope:
             if status is not None:  # too late for another answer: the server breaks the connection off
                 raise
             found = stopping() if isinstance(error, asyncio.CancelledError) else foreseen(error)
+            if isinstance(found, Unauthorized | Forbidden):
+                log.info("access_refused", code=found.code, client=_client(scope), path=scope["path"])
             code, headers, body = answer_of(found, scope["takt.request_id"])
             await respond(send_with_id, code, headers, body)
         finally:
@@ -102,6 +105,12 @@ def _log_access(scope: Scope, status: int | None, took_s: float) -> None:
     log.info("request_ended", method=scope["method"], path=scope["path"], status=status, took_ms=ms)
 
 
+def _client(scope: Scope) -> str:
+    """Who called; behind a proxy that is trusted, whom it called for."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
 def request_id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The client's id where it is sane, a new one otherwise."""
     for name, value in headers:
@@ -116,7 +125,11 @@ def new_request_id() -> bytes:
 
 def whole_json(body: bytes) -> list[tuple[bytes, bytes]]:
     """The headers of a JSON body that is sent as a whole."""
-    return [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    return [
+        (b"content-type", b"application/json"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-length", b"%d" % len(body)),
+    ]
 
 
 async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

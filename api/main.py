@@ -20,7 +20,9 @@ from api.envelope import Envelope
 from api.gateway import Gateway
 from api.metrics import routes as metrics
 from api.openapi import document
+from api.origins import open_to
 from api.predictions import Predictions
+from api.safe_headers import SafeHeaders
 from shared.release import VERSION
 from shared.settings import Settings
 
@@ -67,8 +69,9 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
 
     def stack() -> ASGIApp:
         """The envelope, the hot route and the gatekeeper, before all that the framework does to a request."""
-        routes = Gatekeeper(framework(), gateway.gate, gateway.limiter) if guarded else framework()
-        return Envelope(Predictions(routes, gateway), gateway)
+        safe = SafeHeaders(framework())
+        routes = Gatekeeper(safe, gateway.gate, gateway.limiter) if guarded else safe
+        return open_to(Envelope(Predictions(routes, gateway), gateway), settings.origins())
 
     app.build_middleware_stack = stack  # type: ignore[method-assign]
     return app

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 import socket
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -23,6 +24,7 @@ from shared.durability import Durability, Promise
 from shared.redis_urls import completed
 from shared.sentinels import is_sentinel, sentinel_address
 
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
 _LOOPBACKS = frozenset(("127.0.0.1", "::1", "localhost"))
 
 
@@ -107,6 +109,16 @@ class Settings(BaseSettings):
         "auto",
         description="`keys`: every request needs an API key (`takt keys create`). `open`: none does. `auto`: "
         "open on the loopback address; elsewhere keys, and no start before there is one.",
+    )
+    cors_origins: str = Field(
+        "",
+        description="Whose pages may call the gateway from a browser: https://mes.example, separated by "
+        "commas; * for all. Empty: nobody's.",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Proxies whose X-Forwarded-For and X-Forwarded-Proto count: addresses or CIDR, separated "
+        "by commas. Empty: none.",
     )
     gateway_name: str = Field(
         default_factory=socket.gethostname, description="This gateway's name in logs and reply streams."
@@ -254,7 +266,15 @@ class Settings(BaseSettings):
         _webhook_keys(secret)
         return secret
 
-    @field_validator("webhook_allow")
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, text: str) -> str:
+        for origin in _listed(text):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin: https://host or https://host:port, and no path")
+        return text
+
+    @field_validator("webhook_allow", "trusted_proxies")
     @classmethod
     def _check_networks(cls, text: str) -> str:
         _networks(text)
@@ -282,6 +302,10 @@ class Settings(BaseSettings):
         """Whether other machines may reach the gateway."""
         host = self.publish.rpartition(":")[0] if self.publish else self.host
         return host.strip("[]") not in _LOOPBACKS
+
+    def origins(self) -> tuple[str, ...]:
+        """Whose pages may call from a browser."""
+        return _listed(self.cors_origins)
 
     def asks_for_keys(self) -> bool:
         """Whether requests need an API key."""
@@ -339,7 +363,11 @@ def _webhook_key(secret: str) -> bytes:
 
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     """Raises ValueError."""
-    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    return tuple(map(ip_network, _listed(text)))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 @cache
