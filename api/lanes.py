@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from shared.keys import ModelKey
 from shared.lanes import Lanes, read_lanes
@@ -26,8 +27,9 @@ class LaneWatch:
         self._client = client
         self._entry_rows = entry_rows
         self._clock = clock
-        self._lanes = Lanes()
-        self._read_at_s = float("-inf")
+        self._lanes: Lanes | RedisError = Lanes()
+        """What the last look brought."""
+        self._looked_at_s = float("-inf")
         self._reading = asyncio.Lock()
 
     async def lanes(self) -> Lanes:
@@ -35,8 +37,16 @@ class LaneWatch:
 
         Raises redis.exceptions.RedisError where the server does not answer.
         """
-        async with self._reading:  # who comes meanwhile is answered by the same look
-            if self._clock() - self._read_at_s >= FRESH_S:
-                self._lanes = await read_lanes(self._client, self._entry_rows())
-                self._read_at_s = self._clock()
+        async with self._reading:  # who comes meanwhile is answered by the same look, or fails with it
+            if self._clock() - self._looked_at_s >= FRESH_S:
+                self._lanes = await self._look()
+                self._looked_at_s = self._clock()
+            if isinstance(self._lanes, RedisError):
+                raise self._lanes.with_traceback(None)
             return self._lanes
+
+    async def _look(self) -> Lanes | RedisError:
+        try:
+            return await read_lanes(self._client, self._entry_rows())
+        except RedisError as error:
+            return error

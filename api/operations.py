@@ -18,6 +18,8 @@ from shared.workers import WorkerState
 
 router = APIRouter(tags=["operations"])
 
+MOST_WORKERS = 10_000
+
 
 @router.get("/workers")
 async def workers(gateway: GatewayState) -> Workers:
@@ -47,10 +49,12 @@ async def _bounds(
     gateway: GatewayState,
     target_s: Annotated[
         float | None,
-        Query(gt=0, description="How soon what waits is to be done. Default: TAKT_SCALING_TARGET_S"),
+        Query(
+            ge=1, le=86_400, description="How soon what waits is to be done. Default: TAKT_SCALING_TARGET_S"
+        ),
     ] = None,
-    min_workers: Annotated[int, Query(ge=0, description="Never want fewer")] = 0,
-    max_workers: Annotated[int | None, Query(ge=0, description="Never want more")] = None,
+    min_workers: Annotated[int, Query(ge=0, le=MOST_WORKERS, description="Never want fewer")] = 0,
+    max_workers: Annotated[int | None, Query(ge=0, le=MOST_WORKERS, description="Never want more")] = None,
 ) -> Bounds:
     return Bounds(target_s or gateway.settings.scaling_target_s, min_workers, max_workers)
 

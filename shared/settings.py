@@ -150,7 +150,8 @@ class Settings(BaseSettings):
 
     scaling_target_s: float = Field(
         60.0,
-        gt=0,
+        ge=1,
+        le=86_400,
         description="How soon GET /scaling wants what waits to be done, where who asks names no target.",
     )
 

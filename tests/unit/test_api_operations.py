@@ -9,12 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.exceptions import RedisError
 
 from api.gateway import Gateway
+from api.lanes import FRESH_S, LaneWatch
 from shared import keys
 from shared.keys import model_key
 from shared.ledger import AsyncLedger, NewJob, new_job_id
-from tests.unit.gateway_fakes import IRIS, IRIS_KEY, WORKER, FakeRedis, FakeWorker, running_gateway
+from tests.unit.gateway_fakes import IRIS, IRIS_KEY, WORKER, FakeClock, FakeRedis, FakeWorker, running_gateway
 
 
 @dataclass
@@ -135,6 +137,30 @@ async def test_without_redis_nobody_is_told_that_nothing_waits(stage: Stage, pat
     assert (answer.status_code, answer.json()["error"]) == (503, "queue_unavailable")
 
 
-async def test_a_target_of_no_time_is_refused(stage: Stage) -> None:
-    answer = await stage.http.get("/scaling/iris", params={"target_s": 0})
+async def test_who_waits_for_a_look_that_fails_does_not_wait_for_another() -> None:
+    client, clock = FakeRedis(), FakeClock()
+    watch = LaneWatch(client, lambda: {IRIS_KEY: 1.0}, clock)
+    client.server.connected = False
+    with pytest.raises(RedisError):
+        await watch.lanes()
+    client.server.connected = True
+    with pytest.raises(RedisError):  # as it was half a second ago
+        await watch.lanes()
+    clock.now_s += FRESH_S
+    assert (await watch.lanes()).of(IRIS_KEY).idle
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"target_s": 0},
+        {"target_s": "inf"},
+        {"target_s": "nan"},
+        {"target_s": 1e-300},
+        {"min_workers": -1},
+        {"max_workers": 10**30},
+    ],
+)
+async def test_bounds_that_make_no_sense_are_refused(stage: Stage, query: dict[str, float]) -> None:
+    answer = await stage.http.get("/scaling/iris", params=query)
     assert (answer.status_code, answer.json()["error"]) == (422, "validation_error")
