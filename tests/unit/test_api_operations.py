@@ -86,10 +86,15 @@ async def test_what_waits_stands_in_its_lane(stage: Stage) -> None:
     assert (lane["online"]["requests_waiting"], lane["online"]["rows_waiting"]) == (1, 1)
 
 
-async def test_who_asks_within_half_a_second_is_answered_by_the_same_look(stage: Stage) -> None:
-    first = await stage.get("/lanes")
-    await stage.hand_over(10)
-    assert await stage.get("/lanes") == first
+async def test_who_asks_within_half_a_second_is_answered_by_the_same_look() -> None:
+    client, clock = FakeRedis(), FakeClock()
+    watch = LaneWatch(client, lambda: {IRIS_KEY: 1.0}, clock)
+    assert (await watch.lanes()).of(IRIS_KEY).online.requests == 0
+    await client.xadd(keys.online(IRIS_KEY), {"m": b"x", "r": 1})
+    clock.now_s += FRESH_S / 2
+    assert (await watch.lanes()).of(IRIS_KEY).online.requests == 0
+    clock.now_s += FRESH_S / 2
+    assert (await watch.lanes()).of(IRIS_KEY).online.requests == 1
 
 
 async def test_an_autoscaler_reads_how_many_workers_are_wanted(stage: Stage) -> None:
