@@ -12,7 +12,7 @@ export TORCH
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-tools test-faults test-large lint fmt types models bench bench-full chaos chaos-long fuzz containers-test constraints clean
+.PHONY: help setup up test test-tools test-faults test-large lint fmt types audit models bench bench-full chaos chaos-long fuzz containers-test constraints clean
 
 help:  ## what can be made here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ fmt: setup  ## write the format, and mend what can be mended
 
 types: setup  ## the strict type checker
 	$(BIN)/mypy
+
+audit: setup  ## ask PyPI whether a tested version has a known vulnerability
+	@$(BIN)/python -m stack.audit
 
 models: setup  ## build the models that are not built yet
 	@$(BIN)/takt models build

@@ -1,0 +1,77 @@
+"""`make audit`: whether a version that Takt is tested with has a known vulnerability.
+
+It asks PyPI, so it needs the internet. Where nobody can be asked it says so and passes: that is no finding.
+Exits 1 where there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints.txt"
+LIMIT_S = 180.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the database says of so many packages."""
+
+    checked: int = 0
+    unknown: int = 0
+    findings: tuple[str, ...] = ()
+
+    @property
+    def in_words(self) -> str:
+        if not self.checked:
+            return (
+                "audit: NOTHING WAS CHECKED: the database of vulnerabilities could not be reached from here"
+            )
+        unknown = f"; {self.unknown} are not known there" if self.unknown else ""
+        return f"audit: {self.checked} packages checked, {len(self.findings)} findings{unknown}"
+
+
+def verdict_of(report: str) -> Verdict:
+    """Of pip-audit's JSON; whatever else it wrote means that nothing was checked."""
+    try:
+        found: list[dict[str, Any]] = json.loads(report)["dependencies"]  # Any: JSON
+    except (ValueError, KeyError):
+        return Verdict()
+    checked = [package for package in found if "skip_reason" not in package]
+    return Verdict(len(checked), len(found) - len(checked), tuple(_findings(checked)))
+
+
+def _findings(checked: Sequence[dict[str, Any]]) -> list[str]:
+    return [
+        f"{package['name']} {package['version']}: {found['id']}, mended in "
+        f"{', '.join(found['fix_versions']) or 'no version yet'}"
+        for package in checked
+        for found in package["vulns"]
+    ]
+
+
+def _asked() -> str:
+    words = ("--no-deps", "--disable-pip", "--format", "json", "--progress-spinner", "off")
+    command = [sys.executable, "-m", "pip_audit", "--requirement", str(CONSTRAINTS), *words]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S).stdout
+    except subprocess.TimeoutExpired:
+        return ""
+
+
+def main() -> int:
+    verdict = verdict_of(_asked())
+    for line in (*verdict.findings, verdict.in_words):
+        typer.echo(line)
+    return 1 if verdict.findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
