@@ -12,7 +12,7 @@ export TORCH
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-tools test-faults test-large lint fmt types audit models bench bench-full chaos chaos-long fuzz containers-test constraints clean
+.PHONY: help setup up test test-tools screenshots test-faults test-large lint fmt types audit models bench bench-full chaos chaos-long fuzz containers-test constraints clean
 
 help:  ## what can be made here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ test-large: models  ## run the tests of large jobs, minutes each: ROWS=1000000 J
 
 test-tools: models  ## the tests with programs that others make: Prometheus, a browser, Flower
 	$(BIN)/python -m pytest -m tools --timeout 300
+
+screenshots: models  ## take the pictures of the console that the documents show, in a real browser
+	$(BIN)/python -m tests.screenshots
 
 test-faults: models  ## the tests that kill, hang, flood and starve parts of a running Takt
 	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadfile --timeout 300 $(FAULTS)
@@ -57,17 +60,12 @@ models: setup  ## build the models that are not built yet
 bench: setup  ## benchmarks, online: Takt beside its rivals, a quarter of an hour
 	$(BIN)/python -m bench
 
-bench-full: setup  ## all benchmarks, hours: every model and load, open loops, millions of rows, single-row jobs, costs
+bench-full: setup  ## all benchmarks, hours: every model and load, open loops, millions of rows, single-row jobs
 	$(BIN)/python -m bench --full --rivals guide,celery_tasks,litserve,bentoml,mlserver,mosec,takt
 	$(BIN)/python -m bench.offline --rows 1000000
 	$(BIN)/python -m bench.offline --rows 10000000 --formats parquet,arrow --rivals ""
 	$(BIN)/python -m bench.offline --model classifier --formats parquet,arrow
 	$(BIN)/python -m bench.jobs
-	$(BIN)/python -m bench.stages
-	$(BIN)/python -m bench.costs
-	$(BIN)/python -m bench.fronts
-	$(BIN)/python -m bench.tuning
-	$(BIN)/python -m bench.simulation
 
 chaos: setup  ## ten minutes of killed parts under load: is anything lost, doubled or wrong?
 	$(BIN)/python -m tests.chaos

@@ -17,7 +17,7 @@ from tests.support.polling import eventually
 from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
-STARTS_S = 60.0
+STARTS_S = 120.0
 """How long a worker may take to import its frameworks on a busy machine."""
 
 

@@ -20,11 +20,7 @@ export function jobDetail(id, { back, told, gone }) {
   const body = h("div", {}, h("p", { class: "empty" }, t("app.loading")));
   const node = h(
     "section",
-    {
-      class: "panel detail",
-      "aria-labelledby": "job-title",
-      onkeydown: (event) => event.key === "Escape" && (location.hash = back()),
-    },
+    { class: "panel detail", "aria-labelledby": "job-title" },
     h("header", {}, title, parts.state, close),
     body,
   );

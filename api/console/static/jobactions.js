@@ -10,7 +10,7 @@ import { t } from "./words.js";
 
 export function jobActions({ id, now, changed, removed }) {
   const problem = h("p", { class: "note", data: { tone: "bad" }, role: "alert", hidden: true });
-  const buttons = h("div", { class: "actions" });
+  const buttons = h("div", { class: "actions", tabindex: "-1" });
   const priority = h("input", { id: "priority", type: "number", min: 0, max: 9, step: 1, required: true });
   const set = h(
     "form",
@@ -71,9 +71,9 @@ export function jobActions({ id, now, changed, removed }) {
   };
 }
 
-/** Whoever stood on a button that goes stands on the one that takes its place. */
+/** Whoever stood on a button that goes stands on the one that takes its place, or where it will come. */
 function replaceButtons(box, next) {
   const held = box.contains(document.activeElement);
   put(box, next);
-  if (held) next[0]?.focus();
+  if (held) (next[0] ?? box).focus();
 }

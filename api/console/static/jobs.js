@@ -88,13 +88,23 @@ export function jobsView(place) {
   restart();
   open();
   const stop = feeds.models.watch((value) => value && form.models(value.models.map((model) => model.name)));
+  const leave = (event) => {
+    if (event.key === "Escape" && view.place.rest && !document.querySelector("dialog[open]"))
+      location.hash = address("", view.place.query);
+  };
+  document.addEventListener("keydown", leave);
   const timer = setInterval(
     () => document.hidden || view.list.refresh(view.list.jobs.slice(...shown)),
     REFRESH_MS,
   );
   return {
     node: h("div", { class: "stack" }, h("h1", {}, t("jobs.title")), node),
-    close: () => (stop(), clearInterval(timer), rows.close(), view.list.close(), view.detail?.close()),
+    close() {
+      document.removeEventListener("keydown", leave);
+      clearInterval(timer);
+      for (const part of [rows, view.list, view.detail]) part?.close();
+      stop();
+    },
     move(next) {
       const before = view.place;
       view.place = next;

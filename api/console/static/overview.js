@@ -46,7 +46,7 @@ export function overview() {
 
 function drawVerdict(node) {
   const { level, problems } = now();
-  const said = JSON.stringify([level, problems]);
+  const said = JSON.stringify([problems, summary(level)]);
   if (node.dataset.said === said) return;
   Object.assign(node.dataset, { said, level });
   put(

@@ -18,7 +18,7 @@ export function table(caption, columns, body) {
   const heads = columns.map(([words, kind]) => h("th", { scope: "col", class: kind }, words));
   return h(
     "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
     h("table", {}, h("caption", { class: "hidden-text" }, caption), h("thead", {}, h("tr", {}, heads)), body),
   );
 }

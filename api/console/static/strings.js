@@ -56,7 +56,6 @@ export const STRINGS = {
     "워커 {workers}대 중 {serving}대 가동, 모델 버전 {models}개. 막힌 작업이 없습니다.",
   ],
   "verdict.unknown": ["Waiting for the first answers.", "첫 응답을 기다리는 중입니다."],
-  "problem.unreachable": ["The gateway does not answer.", "게이트웨이가 응답하지 않습니다."],
   "problem.queue": [
     "The queue (Redis) does not answer: nothing can be accepted or predicted.",
     "큐(Redis)가 응답하지 않습니다. 접수와 예측이 모두 멈췄습니다.",

@@ -11,7 +11,7 @@ export function tryIt(model) {
   const inputs = model.inputs.map((spec) => inputField(spec, model.example[spec.name]));
   const answer = h(
     "div",
-    { class: "stack", role: "status", "aria-live": "polite" },
+    { class: "stack answers" },
     h("p", { class: "muted" }, t("try.empty")),
   );
   const button = h("button", { class: "primary", type: "submit" }, t("try.predict"));

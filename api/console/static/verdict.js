@@ -8,7 +8,7 @@ const FEW_REQUESTS = 20;
 
 /** Each problem: its level, its string and the string's parameters, and where to look. Worst first. */
 export function verdict({ ready, workers, lanes, history, models }) {
-  if (!ready && !workers) return { level: "unknown", problems: [] };
+  if (!ready || !workers) return { level: "unknown", problems: [] };
   const problems = [
     ...ofGateway(ready),
     ...(workers ? ofWorkers(workers) : []),
@@ -31,7 +31,6 @@ function problem(level, key, parameters = {}, link = null) {
 }
 
 function ofGateway(ready) {
-  if (!ready) return [problem("bad", "unreachable")];
   if (!ready.queue) return [problem("bad", "queue")];
   return ready.draining ? [problem("warn", "gateway_draining")] : [];
 }
