@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(6
 PACE_MS = 40.0
 BETWEEN_ROWS_PER_S = 1.4 * 1000 / PACE_MS
 """More than one worker can do, whose model sleeps for its rows; less than two do, be the machine slow."""
-ROWS = 8000
+ROWS = 12_000
 LIMIT_S = 60.0
 
 
@@ -87,7 +87,8 @@ def test_a_second_worker_doubles_a_running_jobs_throughput_and_drains_without_lo
 
         stack.worker("second")
         eventually(lambda: workers_of(http)["second"]["current"].startswith("chunk"), limit_s=STARTS_S)
-        assert rows_per_s(http, job, 300) > BETWEEN_ROWS_PER_S
+        # one worker can never do so; two do, once the machine lets them
+        eventually(lambda: rows_per_s(http, job, 300) > BETWEEN_ROWS_PER_S, limit_s=2 * LIMIT_S)
 
         assert "is drained" in asked("drain", "second", "--wait", "--limit", str(LIMIT_S))
         assert "drained" in asked("list")
