@@ -12,7 +12,7 @@ export TORCH
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-tools screenshots test-faults test-large lint fmt types audit models bench bench-full chaos chaos-long fuzz containers-test constraints clean
+.PHONY: help setup up test test-tools screenshots test-faults test-large lint fmt types audit models bench bench-full chaos chaos-long fuzz docs containers-test constraints clean
 
 help:  ## what can be made here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ chaos-long: setup  ## the same for an hour, with at least 100 faults
 fuzz: models  ## a running Takt against its own OpenAPI document, with hundreds of examples an operation
 	$(BIN)/python -m tests.fuzz
 
+docs: setup  ## the documents as a site to read from files, without the internet: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 containers-test:  ## build and run the containers, where Docker answers
 	@$(PYTHON) -m tests.containers
 
@@ -83,6 +86,6 @@ constraints: setup  ## write the versions in .venv, which were tested, to constr
 	@$(BIN)/python stack/install.py --freeze
 
 clean:  ## remove .venv, caches and built models; .takt (jobs, logs) stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov build dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov build dist site
 	rm -rf models/*/[0-9]*/ bench/models/*/[0-9]*/ .bench
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

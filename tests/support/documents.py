@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 LEFT_OUT = "…"
 """The key that stands for fields of an answer that are not shown."""
 
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(\w*)(?: title=\"[^\"\n]*\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_TITLED = re.compile(r"^```\w+ title=\"([^\"\n]*)\"\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class Block(NamedTuple):
@@ -63,6 +64,11 @@ class Curl:
 def blocks(path: Path) -> list[Block]:
     """The fenced blocks of a Markdown file, in their order."""
     return [Block(kind, code.rstrip("\n")) for kind, code in _BLOCK.findall(path.read_text(encoding="utf-8"))]
+
+
+def titled(path: Path) -> list[tuple[str, str]]:
+    """The title and the text of each block that has one: a file's name, or what a test does with it."""
+    return _TITLED.findall(path.read_text(encoding="utf-8"))
 
 
 def curls(path: Path) -> Iterator[Curl]:
