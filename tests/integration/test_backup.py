@@ -50,7 +50,7 @@ def test_a_job_of_a_running_takt_reads_the_same_where_its_backup_was_restored(
             job_id = http.post("/jobs", json={"model": "iris", "inputs": ROWS, "reference": "kept"}).json()[
                 "id"
             ]
-            before = finished(http, job_id)
+            before = finished(http, f"/jobs/{job_id}")
             results = http.get(f"/jobs/{job_id}/results").json()
         run("back up", QUEUE=server.url, PAYLOADS=old / "payloads", BACKUP=backup)
     run("restore", DATA=new / "data", PAYLOADS=new / "payloads", BACKUP=backup, PORT=free_port())
