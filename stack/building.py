@@ -20,7 +20,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     version: str = ""
     seconds: float = 0.0
-    reason: str = ""
+    reason: str | None = ""  # null in the line of one that is right
 
     @property
     def name(self) -> str:

@@ -1,35 +1,26 @@
-"""What docs/own-model.md and docs/mes.md show runs as it stands."""
+"""The programs of docs/mes.md run as they stand."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from shared.settings import environment
 from tests.support.documents import ROOT, titled
-from tests.support.servers import Server
-from tests.support.stack import Stack, running, wait_until_ready
+from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.tools]
 
-OWN_MODEL = titled(ROOT / "docs" / "own-model.md")
 PROGRAMS = dict(titled(ROOT / "docs" / "mes.md"))
-TAKT = Path(sys.executable).with_name("takt")
 
 
-def output_of(*command: str, folder: Path, settings: dict[str, str] | None = None) -> str:
+def output_of(*command: str, folder: Path) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
-        env=environment(settings or {}) | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "client")))},
         capture_output=True,
         text=True,
         timeout=200,
@@ -37,43 +28,6 @@ def output_of(*command: str, folder: Path, settings: dict[str, str] | None = Non
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The models of the guide, built and proven by its commands."""
-    folder = tmp_path_factory.mktemp("own")
-    for name, text in OWN_MODEL:
-        if name.startswith("models/"):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8")
-    commands = next(text for title, text in OWN_MODEL if title == "run").replace(".venv/bin/takt", str(TAKT))
-    output_of("bash", "-ec", commands, folder=folder, settings={"models_dir": str(folder / "models")})
-    return folder / "models"
-
-
-@pytest.fixture(scope="module")
-def serving(queue: Server, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    settings = {"models_dir": str(repository), "default_model": "progress"}
-    with running(queue.url, tmp_path_factory.mktemp("serving"), **settings) as stack:
-        stack.gateway()
-        stack.worker("worker")
-        wait_until_ready(stack)
-        yield stack
-
-
-def test_the_models_of_the_guide_are_built_proven_and_answer(serving: Stack, tmp_path: Path) -> None:
-    asked = [text for title, text in OWN_MODEL if title == "ask"]
-    answers = [answered(command, serving, tmp_path) for command in asked]
-    assert 100 < answers[0]["progress"] < 300
-    assert answers[1]["state"] == "tight"
-
-
-def answered(command: str, stack: Stack, folder: Path) -> dict[str, Any]:
-    """What a curl command gets of this stack (Any: a model's own fields)."""
-    ours = command.replace("localhost:8000", f"127.0.0.1:{stack.port}")
-    answer: dict[str, Any] = json.loads(output_of("bash", "-ec", ours, folder=folder))
-    return answer
 
 
 def test_the_program_in_java_submits_polls_and_reads_its_job(stack: Stack, tmp_path: Path) -> None:
