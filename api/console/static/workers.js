@@ -43,7 +43,7 @@ function row(worker) {
   const bar = meter([0, 0], "");
   const load = h("span", { class: "small" });
   const work = h("td");
-  const about = t("workers.host", { host: worker.host, process: worker.pid });
+  const about = t("workers.host", { host: worker.host, pid: worker.pid });
   const name = h("th", { scope: "row" }, worker.name, h("div", { class: "small muted" }, about));
   const node = h(
     "tr",
