@@ -60,12 +60,17 @@ models: setup  ## build the models that are not built yet
 bench: setup  ## benchmarks, online: Takt beside its rivals, a quarter of an hour
 	$(BIN)/python -m bench
 
-bench-full: setup  ## all benchmarks, hours: every model and load, open loops, millions of rows, single-row jobs
+bench-full: setup  ## all benchmarks, hours: every model and load, open loops, millions of rows, single-row jobs, costs
 	$(BIN)/python -m bench --full --rivals guide,celery_tasks,litserve,bentoml,mlserver,mosec,takt
 	$(BIN)/python -m bench.offline --rows 1000000
 	$(BIN)/python -m bench.offline --rows 10000000 --formats parquet,arrow --rivals ""
 	$(BIN)/python -m bench.offline --model classifier --formats parquet,arrow
 	$(BIN)/python -m bench.jobs
+	$(BIN)/python -m bench.stages
+	$(BIN)/python -m bench.costs
+	$(BIN)/python -m bench.fronts
+	$(BIN)/python -m bench.tuning
+	$(BIN)/python -m bench.simulation
 
 chaos: setup  ## ten minutes of killed parts under load: is anything lost, doubled or wrong?
 	$(BIN)/python -m tests.chaos

@@ -1,6 +1,6 @@
 """Runs as files: kept as JSON, and made into the report of a document and its plots.
 
-`python -m bench report FILE.json … [--into docs/benchmarks.md]`
+`python -m bench report FILE.json … [--into docs/benchmarks.md [--at stages]]`
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bench.subjects import ROOT
 from bench.tuning_report import TuningResults, tuning_report
 
 RESULTS = ROOT / "bench" / "results"
-BEGIN = "<!-- runs: `python -m bench report` writes from here -->"
+BEGIN = "<!-- {}: `python -m bench report` writes from here -->"
 END = "<!-- to here -->"
 
 
@@ -36,17 +36,17 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench report", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
     parser.add_argument("--into", type=Path, metavar="PAGE.md", help="the page whose runs these become")
+    parser.add_argument("--at", default="runs", metavar="NAME", help="of the marks on that page (runs)")
     given = parser.parse_args(words)
     try:
-        sections = [reported(file.read_bytes()) for file in given.files]
+        text = "\n\n".join(reported(file.read_bytes()) for file in given.files)
+        if given.into is None:
+            print(text)
+        else:
+            given.into.write_text(replaced(given.into.read_text(), text, given.at))
     except (OSError, ValueError) as error:
         print(f"bench report: {error}", file=sys.stderr)
         return 1
-    text = "\n\n".join(sections)
-    if given.into is None:
-        print(text)
-    else:
-        given.into.write_text(replaced(given.into.read_text(), text))
     return 0
 
 
@@ -101,10 +101,11 @@ _KINDS: Mapping[str, _Kind] = {
 }
 
 
-def replaced(page: str, runs: str) -> str:
-    """The page with other runs between its marks. Raises ValueError where it has no marks."""
-    before, began, rest = page.partition(BEGIN)
+def replaced(page: str, runs: str, name: str = "runs") -> str:
+    """The page with other runs between the marks of this name. Raises ValueError where it has none."""
+    begin = BEGIN.format(name)
+    before, began, rest = page.partition(begin)
     _, ended, after = rest.partition(END)
     if not (began and ended):
-        raise ValueError(f"the page has no {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n\n{runs}\n\n{END}{after}"
+        raise ValueError(f"the page has no {begin} … {END}")
+    return f"{before}{begin}\n\n{runs}\n\n{END}{after}"

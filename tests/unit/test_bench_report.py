@@ -156,8 +156,10 @@ def test_a_report_can_be_made_of_what_was_kept() -> None:
 
 
 def test_a_page_gets_other_runs_between_its_marks() -> None:
-    page = f"# Title\n\n{BEGIN}\n\nold\n\n{END}\n\nmore\n"
-    assert replaced(page, "new") == f"# Title\n\n{BEGIN}\n\nnew\n\n{END}\n\nmore\n"
+    runs, costs = (f"{BEGIN.format(name)}\n\n{{}}\n\n{END}" for name in ("runs", "costs"))
+    page = f"# Title\n\n{runs}\n\n{costs}\n\nmore\n"
+    assert replaced(page.format("old", "dear"), "new") == page.format("new", "dear")
+    assert replaced(page.format("old", "dear"), "cheap", "costs") == page.format("old", "cheap")
     with pytest.raises(ValueError, match="has no"):
         replaced("# Title\n", "new")
 
