@@ -88,6 +88,8 @@ def foreseen(error: Exception) -> TaktError | HTTPException:
         case OperatorError():
             log.error("installation_error", code=error.code, reason=error.detail)  # paths are not for clients
             return type(error)()
+        case HTTPException(status_code=400):  # the framework could not decode a body
+            return InvalidInput(error.detail)
         case TaktError() | HTTPException():
             return error
         case RequestValidationError():

@@ -284,6 +284,10 @@ async def test_another_priority_counts_from_then_on(stage: Stage) -> None:
     assert (await http.patch(f"/jobs/{job_id}", json={"priority": 9})).json()["priority"] == 9
     for wrong in ({"priority": 10}, {"priority": "9"}, {}, {"priority": 1, "state": "running"}):
         assert (await http.patch(f"/jobs/{job_id}", json=wrong)).status_code == 422
+    undecodable = await http.patch(
+        f"/jobs/{job_id}", content=b"\xff", headers={"content-type": "application/json"}
+    )
+    assert (undecodable.status_code, undecodable.json()["error"]) == (422, "validation_error")
 
 
 async def test_what_a_jobs_state_forbids_is_refused_in_words(stage: Stage) -> None:
