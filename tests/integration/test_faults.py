@@ -120,8 +120,15 @@ def test_a_job_ends_although_its_worker_was_killed_three_times_with_the_identica
 def test_a_chunk_of_a_killed_worker_is_claimed_within_ten_seconds_at_the_default_lease(
     server: Server, models: Path, tmp_path: Path
 ) -> None:
-    rows = 400_000
+    rows = 800_000
     with running(server.url, tmp_path, models="iris", chunk_rows="10000") as stack, stack.client() as http:
+
+        def stopped_with_a_chunk() -> set[int]:
+            stack.parts["one"].pause()
+            if not (found := held() & held()):  # it stood between two chunks, or had sent its commit
+                stack.parts["one"].go_on()
+            return found
+
         stack.gateway()
         for name in ("one", "two"):
             stack.worker(name, wait=False)
@@ -129,9 +136,7 @@ def test_a_chunk_of_a_killed_worker_is_claimed_within_ten_seconds_at_the_default
             eventually(partial(stack.serves, name), limit_s=STARTS_S, every_s=0.2)
         location = handed_over(http, "iris", arrow_stream(flowers(20_000), rows))
         held = partial(chunks_of, server, location, "one", ChunkState.LEASED)
-        eventually(held)
-        stack.parts["one"].pause()
-        lost = held()
+        lost = eventually(stopped_with_a_chunk)
         stack.parts["one"].kill()
         eventually(lambda: not held(), limit_s=10.0)
         eventually(lambda: lost <= chunks_of(server, location, "two"), limit_s=20.0)
