@@ -134,9 +134,11 @@ def test_a_chunk_of_a_killed_worker_is_claimed_within_ten_seconds_at_the_default
             stack.worker(name, wait=False)
         for name in ("one", "two"):
             eventually(partial(stack.serves, name), limit_s=STARTS_S, every_s=0.2)
+        stack.parts["two"].pause()  # so that the first chunks are the other's
         location = handed_over(http, "iris", arrow_stream(flowers(20_000), rows))
         held = partial(chunks_of, server, location, "one", ChunkState.LEASED)
-        lost = eventually(stopped_with_a_chunk)
+        lost = eventually(stopped_with_a_chunk, limit_s=STARTS_S)
+        stack.parts["two"].go_on()
         stack.parts["one"].kill()
         eventually(lambda: not held(), limit_s=10.0)
         eventually(lambda: lost <= chunks_of(server, location, "two"), limit_s=20.0)
