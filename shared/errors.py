@@ -30,6 +30,7 @@
         ├── SpecError               a model.toml that says something wrong
         ├── ArtifactError           an artifact that is missing or is not the one that was built
         ├── PayloadError            a stored payload that cannot be read or written
+        │     └── PayloadStoreAway    … by a store that does not do what it is asked, for now
         ├── RecordUnreadable        a record of the ledger that is corrupt, or of a newer Takt
         └── UnsupportedServer       a Redis or Valkey too old for what Takt promises
 
@@ -235,6 +236,10 @@ class PayloadError(OperatorError):
     """A stored payload cannot be read or written."""
 
     code = "payload_unavailable"
+
+
+class PayloadStoreAway(PayloadError):
+    """The payload store does not do what it is asked: it is full, out of reach, or refuses."""
 
 
 class RecordUnreadable(OperatorError):

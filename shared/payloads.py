@@ -28,7 +28,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from shared.errors import PayloadError
+from shared.errors import PayloadError, PayloadStoreAway
 from shared.payload_folder import PayloadFolder
 from shared.settings import Settings
 
@@ -57,7 +57,8 @@ def open_payloads(settings: Settings) -> PayloadStore:
 
 
 class PayloadStore:
-    """Objects by path. Every method raises PayloadError where the store does not do what it is asked."""
+    """Objects by path. Every method raises PayloadStoreAway where the store does not do what it is asked, and
+    a bare PayloadError where there is no such object."""
 
     def __init__(self, url: str, *, max_bytes: int | None = None, fsync: bool = False) -> None:
         self._url = url
@@ -147,7 +148,8 @@ class PayloadStore:
             yield [item["path"] for item in page]
 
     def _failed(self, verb: str, path: str, error: Exception) -> PayloadError:
-        return PayloadError(f"{_speakable(self._url)}: cannot {verb} {path}: {_reason(error)}")
+        kind = PayloadError if isinstance(error, FileNotFoundError) else PayloadStoreAway
+        return kind(f"{_speakable(self._url)}: cannot {verb} {path}: {_reason(error)}")
 
 
 def _folder(url: str, max_bytes: int | None) -> PayloadFolder | None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 import structlog
@@ -22,7 +22,7 @@ from shared import tables
 from shared.columns import Columns, row_count, take
 from shared.connections import means_away
 from shared.dead_letters import DeadLetters, Kind, Unreadable
-from shared.errors import PayloadError
+from shared.errors import PayloadError, PayloadStoreAway
 from shared.keys import ModelKey
 from shared.ledger import Claim, Ledger, Outcome
 from shared.payloads import PayloadStore, result_path, rows_path
@@ -38,11 +38,15 @@ from worker.tracing import NO_TRACES, Traces
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 QUARANTINED_ATTEMPT = 3
 """From its second death on a chunk may end no third worker."""
 RETRY_S = 0.5
 LOOK_EVERY_S = 0.5
 """How soon a chunk learns that its job was canceled or paused."""
+STORE_PATIENCE_S = 300.0
+"""How long a chunk is held for a payload store that is away, before that counts as one of its attempts."""
 
 
 @dataclass(eq=False)
@@ -96,6 +100,10 @@ class ChunkWork:
         """The results of all its rows, the invalid ones too, in their order."""
         predicted = pa.Table.from_batches(self.results, tables.result_schema(self.predictor.spec))
         return self.invalid.put_back(predicted)
+
+
+class LetGo(Exception):
+    """The chunk is no longer this worker's, or this worker takes no work: it is handed back."""
 
 
 class Slicer(Protocol):
@@ -164,9 +172,9 @@ class ChunkRunner:
     def run_next(self, key: ModelKey) -> bool:
         """Claim the next chunk of a model version and see it through. → whether there was one."""
         predictor = self._predictors.get(key)
-        if predictor is None or self._stopping.is_set() or self._paused.is_set():
-            return False
-        with self._counted():
+        with self._counted():  # from before the look, so that nobody is called idle who is about to claim
+            if predictor is None or self._takes_no_work:
+                return False
             held = self._ledger.claim(key, digest=predictor.version.manifest.sha256)
             if held is not None:
                 self._run(predictor, held)
@@ -179,6 +187,12 @@ class ChunkRunner:
         begun_s, outcome = time.monotonic(), "failed"
         try:
             outcome = self._see_through(predictor, held)
+        except LetGo:
+            outcome = "handed_back"
+            self._ledger.hand_back(key, held, at_fault=False)
+        except PayloadStoreAway as error:
+            chunk_log.error("chunk_failed", reason=error.detail)
+            self._ledger.hand_back(key, held, at_fault=True)
         except PayloadError as error:
             outcome = "unreadable"
             chunk_log.error("chunk_unreadable", reason=error.detail)
@@ -205,7 +219,8 @@ class ChunkRunner:
             return "handed_back"
         answer = work.answer()
         path = result_path(held.job_id, held.index, held.token)
-        self._store.put(path, tables.write_ipc(answer.to_batches(), answer.schema))
+        data = tables.write_ipc(answer.to_batches(), answer.schema)
+        self._patiently(held, lambda: self._store.put(path, data))
         failures = failures_of(answer, work.invalid.first_row)
         outcome = self._commit(predictor.key, held, failures)
         if outcome is Outcome.COMMITTED:
@@ -213,8 +228,8 @@ class ChunkRunner:
                 predictor.key, rows_succeeded=held.rows - failures.rows, rows_failed=failures.rows
             )
         if outcome is Outcome.LOST:  # nobody will ask for it, and its job's data may be gone already
-            self._store.remove(path)
-        return outcome
+            self._remove(path)
+        return outcome or Outcome.LOST
 
     def _run_in_engine(self, work: ChunkWork, held: Claim) -> None:
         self._engine.submit(work)
@@ -230,7 +245,7 @@ class ChunkRunner:
 
         def may_go_on() -> bool:
             nonlocal renewed_s
-            if self._stopping.is_set() or self._paused.is_set():
+            if self._takes_no_work:
                 return False
             if time.monotonic() - renewed_s < self._renew_every_s:
                 return True
@@ -240,6 +255,10 @@ class ChunkRunner:
         results = self._quarantine.run(work.predictor, rows, may_go_on)
         if results is not None:
             work.results, work.position = results, work.rows
+
+    @property
+    def _takes_no_work(self) -> bool:
+        return self._stopping.is_set() or self._paused.is_set()
 
     @property
     def _renew_every_s(self) -> float:
@@ -258,7 +277,8 @@ class ChunkRunner:
 
     def _load(self, predictor: Predictor, held: Claim) -> tuple[ChunkWork, pa.RecordBatch]:
         """→ the chunk's work, and its valid rows as they are stored."""
-        table = tables.read_ipc(self._store.get(rows_path(held.job_id, held.index)))
+        path = rows_path(held.job_id, held.index)
+        table = tables.read_ipc(self._patiently(held, lambda: self._store.get(path)))
         if table.num_rows != held.rows:
             raise PayloadError(f"a stored chunk has {table.num_rows} rows, and should have {held.rows}")
         try:
@@ -267,6 +287,29 @@ class ChunkRunner:
         except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
             raise PayloadError(f"a stored chunk is not of its model's inputs: {error}") from error
         return ChunkWork(predictor, f"{held.job_id}/{held.index}", columns, invalid), valid
+
+    def _patiently(self, held: Claim, move: Callable[[], T]) -> T:
+        """Move a payload; again while the store is away, under the chunk's lease: no row is to blame.
+
+        Raises LetGo, PayloadStoreAway once the patience is over, PayloadError where there is no such object.
+        """
+        end_s = time.monotonic() + STORE_PATIENCE_S
+        while True:
+            try:
+                return move()
+            except PayloadStoreAway as error:
+                if time.monotonic() >= end_s:
+                    raise
+                log.warning("store_away", job_id=held.job_id, chunk=held.index, reason=error.detail)
+                if self._stopping.wait(RETRY_S) or self._takes_no_work or not self._renewed(held):
+                    raise LetGo from error
+
+    def _remove(self, path: str) -> None:
+        """If that fails, it goes with its job."""
+        try:
+            self._store.remove(path)
+        except PayloadError as error:
+            log.warning("payloads_not_removed", path=path, reason=error.detail)
 
     def _set_aside(self, key: ModelKey, held: Claim, reason: str) -> None:
         place = f"{held.job_id}/{held.index}"
@@ -283,8 +326,11 @@ class ChunkRunner:
         self._tally.renewed("renewed" if renewed else "ended")
         return renewed
 
-    def _commit(self, key: ModelKey, held: Claim, failures: Failures) -> Outcome:
-        """Commit, and again while the server is away: a result that is stored is worth waiting for."""
+    def _commit(self, key: ModelKey, held: Claim, failures: Failures) -> Outcome | None:
+        """Commit, and again while the server is away: a result that is stored is worth waiting for.
+
+        None: this worker stops and has heard nothing. The commit may have counted, so its result must stay.
+        """
         while True:
             try:
                 return self._ledger.commit(
@@ -299,4 +345,4 @@ class ChunkRunner:
                     raise
                 log.warning("commit_delayed", job_id=held.job_id, chunk=held.index, reason=str(error))
                 if self._stopping.wait(RETRY_S):
-                    return Outcome.LOST
+                    return None

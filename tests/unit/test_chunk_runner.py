@@ -1,0 +1,182 @@
+"""A chunk from its claim to its commit, whatever the queue and the payload store do meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import pyarrow as pa
+import pytest
+import redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from shared import keys
+from shared.dead_letters import DeadLetters
+from shared.errors import PayloadStoreAway
+from shared.keys import model_key
+from shared.ledger import ChunkState, JobState, Ledger
+from shared.payloads import PayloadStore, result_path, rows_path
+from shared.tables import streamed_schema, write_ipc
+from tests.support.engines import Doubling, predictor
+from tests.support.ledgers import Clients, House
+from worker import chunks
+from worker.chunks import ChunkRunner, ChunkWork
+from worker.quarantine import Quarantine
+from worker.tallies import ChunkTally
+
+DOUBLE = predictor(Doubling())
+KEY = model_key("double", "1.0.0")
+
+
+def nothing() -> None:
+    """Of a trouble: nobody has to be told."""
+
+
+class Inline:
+    """An engine that runs a chunk in the thread that brings it."""
+
+    def submit(self, work: ChunkWork) -> None:
+        while not work.over:
+            work.run_slice(8, lambda: None)
+        work.ended.set()
+
+
+class MoodyStore(PayloadStore):
+    """A store that is away while it has anything in `troubles`: each takes one call, and is told of it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder.as_uri())
+        self.troubles: list[Callable[[], None]] = []
+        self.on_put: Callable[[], object] = nothing
+
+    def put(self, path: str, data: bytes) -> None:
+        self._be_away()
+        super().put(path, data)
+        self.on_put()
+
+    def get(self, path: str) -> bytes:
+        self._be_away()
+        return super().get(path)
+
+    def _be_away(self) -> None:
+        if self.troubles:
+            self.troubles.pop(0)()
+            raise PayloadStoreAway("the store is full")
+
+
+class Shop:
+    """A worker's chunks, without the worker."""
+
+    def __init__(self, clients: Clients, folder: Path) -> None:
+        self.house = House(clients)
+        self._folder = folder
+        self.store = MoodyStore(folder)
+        self.runner = self.runner_of(self.house.worker, clients.threads)
+
+    def runner_of(self, ledger: Ledger, client: redis.Redis) -> ChunkRunner:
+        return ChunkRunner(
+            ledger,
+            self.store,
+            Inline(),
+            {KEY: DOUBLE},
+            DeadLetters(client),
+            quarantine=Quarantine(20.0),
+            lease_s=30.0,
+            tally=ChunkTally(),
+        )
+
+    def submit(self, *xs: float) -> str:
+        """A job of one chunk."""
+        job_id = self.house.submit(len(xs), model="double", digest="")
+        schema = streamed_schema(DOUBLE.spec, {})
+        rows = pa.RecordBatch.from_pylist([{"x": x, "error": None} for x in xs], schema=schema)
+        PayloadStore.put(self.store, rows_path(job_id, 0), write_ipc([rows], schema))
+        return job_id
+
+    def results(self) -> list[Path]:
+        return [path for path in self._folder.rglob("out/*") if path.is_file()]
+
+
+@pytest.fixture
+def shop(clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    monkeypatch.setattr(chunks, "RETRY_S", 0.001)
+    return Shop(clients, tmp_path)
+
+
+@pytest.mark.parametrize("calls", [1, 40])
+def test_a_store_that_is_away_costs_a_chunk_no_attempt_and_no_row(shop: Shop, calls: int) -> None:
+    job_id = shop.submit(1.0, 2.0)
+    shop.store.troubles = [nothing] * calls
+    assert shop.runner.run_next(KEY)
+    record = shop.house.read(job_id)
+    assert (record.state, record.rows_succeeded, record.rows_failed) == (JobState.SUCCEEDED, 2, 0)
+    assert shop.house.chunks(job_id)[0].attempts == 1
+
+
+def test_a_chunk_whose_job_is_canceled_while_the_store_is_away_is_let_go(shop: Shop) -> None:
+    job_id = shop.submit(1.0)
+    shop.store.troubles = [lambda: cast(None, shop.house.ask(shop.house.gateway.cancel, job_id))] * 2
+    shop.runner.run_next(KEY)
+    assert shop.house.read(job_id).state is JobState.CANCELED
+
+
+def test_a_worker_that_drains_while_the_store_is_away_hands_its_chunk_back(shop: Shop) -> None:
+    job_id = shop.submit(1.0)
+    shop.store.troubles = [shop.runner.pause] * 2
+    shop.runner.run_next(KEY)
+    (chunk,) = shop.house.chunks(job_id)
+    assert (chunk.state, chunk.attempts) == (ChunkState.READY, 0)
+    assert shop.runner.idle
+
+
+def test_patience_with_a_store_has_an_end(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "STORE_PATIENCE_S", 0.0)
+    job_id = shop.submit(1.0)
+    shop.store.troubles = [nothing]
+    shop.runner.run_next(KEY)
+    (chunk,) = shop.house.chunks(job_id)
+    assert (chunk.state, chunk.attempts) == (ChunkState.READY, 1)
+
+
+def test_rows_that_are_gone_are_not_waited_for(shop: Shop) -> None:
+    job_id = shop.submit(1.0)
+    shop.store.remove(rows_path(job_id, 0))
+    shop.runner.run_next(KEY)
+    (chunk,) = shop.house.chunks(job_id)
+    assert (chunk.state, chunk.attempts) == (ChunkState.READY, 1)
+
+
+class Unheard(Ledger):
+    """A ledger whose answer to a commit gets lost: it has counted, and the worker does not know."""
+
+    def commit(self, *args: object, **options: object) -> None:  # type: ignore[override]
+        super().commit(*args, **options)  # type: ignore[arg-type]
+        raise RedisConnectionError("the connection was closed")
+
+
+def test_a_commit_that_was_not_heard_of_as_its_worker_stops_keeps_its_result(
+    shop: Shop, clients: Clients
+) -> None:
+    job_id = shop.submit(1.0, 2.0)
+    ledger = Unheard(clients.threads, lambda *_: None, worker="w:1", lease_s=30.0, max_attempts=3)
+    runner = shop.runner_of(ledger, clients.threads)
+    shop.store.on_put = runner.stop
+    runner.run_next(KEY)
+    assert shop.house.read(job_id).state is JobState.SUCCEEDED
+    (chunk,) = shop.house.chunks(job_id)
+    assert shop.store.get(result_path(job_id, 0, chunk.token))
+
+
+def test_a_result_that_another_worker_was_quicker_with_is_removed(shop: Shop, clients: Clients) -> None:
+    job_id = shop.submit(1.0)
+
+    def run_out() -> None:
+        [(lease, _)] = clients.threads.zscan_iter(keys.leases())
+        clients.threads.zadd(keys.leases(), {lease: 0})
+        shop.house.worker.expire()
+
+    shop.store.on_put = run_out
+    shop.runner.run_next(KEY)
+    assert shop.house.read(job_id).rows_done == 0
+    assert shop.results() == []
