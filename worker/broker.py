@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from kombu.connection import Connection
 from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
 from redis.exceptions import RedisError
 
 from shared.connections import connect
@@ -48,8 +49,26 @@ def _dead_letters() -> DeadLetters:
     return DeadLetters(connect(settings().redis_dsn()))  # kombu makes a client for each acknowledgement
 
 
+class _QoS(kombu_redis.QoS):
+    """Gives a doorbell's place among the prefetched free even where the server does not hear of it.
+
+    kombu's keeps the place for ever, so that as many lost acknowledgements as there are threads end all
+    consuming. The server still has the doorbell, and brings it back after the visibility timeout: one too
+    many, which is harmless.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        try:
+            super().ack(delivery_tag)
+        except (RedisError, OSError) as error:
+            log.warning("doorbell_not_acknowledged", reason=str(error))
+            virtual.QoS.ack(self, delivery_tag)
+
+
 class _Checking:
     """A channel whose client looks at what it pops."""
+
+    QoS = _QoS
 
     def _create_client(self, *args: Any, **options: Any) -> Any:  # Any: kombu's own
         client = super()._create_client(*args, **options)  # type: ignore[misc]  # of the channel it is mixed into

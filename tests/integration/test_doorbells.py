@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from kombu import Message, Queue
 
 from shared import keys
 from shared.dead_letters import DeadLetters, Kind
@@ -16,8 +19,9 @@ from shared.keys import model_key
 from tests.integration.test_consumption import ring
 from tests.support.callers import IRIS, job_results
 from tests.support.polling import eventually
-from tests.support.servers import Server
+from tests.support.servers import Server, valkey_binary
 from tests.support.stack import Stack, running
+from worker.broker import BrokerConnection
 
 pytestmark = pytest.mark.integration
 
@@ -93,3 +97,25 @@ def test_a_chunk_whose_rows_are_corrupt_fails_its_rows_and_says_so_in_a_letter(
 
 def job_if_ended(job: dict[str, Any]) -> dict[str, Any] | None:
     return job if job["state"] in ("succeeded", "failed") else None
+
+
+def test_a_lost_acknowledgement_keeps_no_place_among_the_prefetched(tmp_path: Path) -> None:
+    with Server(valkey_binary(), tmp_path) as server, server.client() as client:
+        ring(client, KEY)
+        taken: list[Message] = []
+        with BrokerConnection(server.url) as connection:
+            consumer = connection.Consumer(
+                [Queue(keys.offline_queue(KEY))], on_message=taken.append, prefetch_count=1
+            )
+            with consumer:
+                eventually(lambda: taken or _drained(connection))
+                assert not consumer.channel.qos.can_consume()
+                server.kill()
+                taken[0].ack_log_error(logging.getLogger(__name__), connection.connection_errors)
+                assert consumer.channel.qos.can_consume()
+                server.start()
+
+
+def _drained(connection: BrokerConnection) -> None:
+    with suppress(TimeoutError):
+        connection.drain_events(timeout=1)

@@ -101,7 +101,7 @@ def test_a_gateway_told_to_stop_is_not_ready_and_still_answers_for_the_drain_del
     assert (answer.json()["draining"], answer.headers["connection"]) == (True, "close")
     predicted = httpx.post(f"{leaving.url}/predict", json={"x": 1.0})
     assert (predicted.status_code, predicted.headers["connection"]) == (200, "close")
-    assert leaving.end() == 0
+    assert leaving.ended() == 0
 
 
 def _unready(gateway: Part) -> httpx.Response | None:
@@ -182,7 +182,7 @@ def test_a_download_that_has_begun_is_finished(stack: Stack, leaving: Part, repo
         assert leaving.outlives(0.5)
         body += parts
     assert b"".join(body).count(b"\n") == rows
-    assert leaving.end() == 0
+    assert leaving.ended() == 0
 
 
 def _refuses(gateway: Part) -> bool:
@@ -223,7 +223,7 @@ def test_an_upload_that_outlasts_the_grace_fails_its_job_and_may_be_sent_again(
         assert again.status_code == 202
         assert finished(http, again.headers["location"])["rows_succeeded"] == 3
     uploading.join()
-    assert leaving.end() == 0
+    assert leaving.ended() == 0
     assert {answer.status_code for answer in answers} <= {408}
 
 

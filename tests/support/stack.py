@@ -61,6 +61,12 @@ class Part:
         assert self._process is not None
         if self.running:
             self._process.send_signal(how)
+        return self.ended(limit_s=limit_s)
+
+    def ended(self, *, limit_s: float = 30.0) -> int:
+        """Wait for the end of one that was told to. A second signal could meet an interpreter that no longer
+        handles any. → as `end`"""
+        assert self._process is not None
         return self._process.wait(timeout=limit_s)
 
     def outlives(self, seconds: float) -> bool:
