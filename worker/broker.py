@@ -59,10 +59,10 @@ class _QoS(kombu_redis.QoS):
 
     def ack(self, delivery_tag: str) -> None:
         try:
-            super().ack(delivery_tag)
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]  # kombu publishes no types
         except (RedisError, OSError) as error:
             log.warning("doorbell_not_acknowledged", reason=str(error))
-            virtual.QoS.ack(self, delivery_tag)
+            virtual.QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
 
 
 class _Checking:

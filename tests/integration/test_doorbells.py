@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from kombu import Message, Queue
+from kombu.entity import Queue
+from kombu.message import Message
 
 from shared import keys
 from shared.dead_letters import DeadLetters, Kind
@@ -24,6 +24,8 @@ from tests.support.stack import Stack, running
 from worker.broker import BrokerConnection
 
 pytestmark = pytest.mark.integration
+
+log = logging.getLogger(__name__)
 
 KEY = model_key("iris", "1.0.0")
 OTHER = model_key("nobodys", "1.0.0")
@@ -103,19 +105,13 @@ def test_a_lost_acknowledgement_keeps_no_place_among_the_prefetched(tmp_path: Pa
     with Server(valkey_binary(), tmp_path) as server, server.client() as client:
         ring(client, KEY)
         taken: list[Message] = []
-        with BrokerConnection(server.url) as connection:
-            consumer = connection.Consumer(
-                [Queue(keys.offline_queue(KEY))], on_message=taken.append, prefetch_count=1
-            )
-            with consumer:
-                eventually(lambda: taken or _drained(connection))
-                assert not consumer.channel.qos.can_consume()
-                server.kill()
-                taken[0].ack_log_error(logging.getLogger(__name__), connection.connection_errors)
-                assert consumer.channel.qos.can_consume()
-                server.start()
-
-
-def _drained(connection: BrokerConnection) -> None:
-    with suppress(TimeoutError):
-        connection.drain_events(timeout=1)
+        connection: Any = BrokerConnection(server.url)  # type: ignore[no-untyped-call]  # kombu publishes no types
+        queue = Queue(keys.offline_queue(KEY))  # type: ignore[no-untyped-call]
+        with connection, connection.Consumer([queue], on_message=taken.append, prefetch_count=1) as consumer:
+            while not taken:
+                connection.drain_events(timeout=20)
+            assert not consumer.channel.qos.can_consume()
+            server.kill()
+            taken[0].ack_log_error(log, connection.connection_errors)  # type: ignore[no-untyped-call]
+            assert consumer.channel.qos.can_consume()
+            server.start()  # for the consumer's farewell
