@@ -90,7 +90,7 @@ class Engine(threading.Thread):
         self._on_crash = on_crash
         self._stopping = threading.Event()
         self._draining = threading.Event()
-        self._takes_no_chunks = threading.Event()
+        self._over = threading.Event()
         self._work: deque[ChunkWork] = deque()
         self._lap = Lap()
         self.drained = False
@@ -102,7 +102,7 @@ class Engine(threading.Thread):
     def submit(self, work: ChunkWork) -> None:
         """Have a chunk run, slice by slice; `work.ended` is set when it is over."""
         self._work.append(work)
-        if self._takes_no_chunks.is_set():
+        if self._over.is_set():  # else only the engine's thread does: it may be in the midst of a slice
             self._let_chunks_go()
         self._lane.wake()
 
@@ -125,11 +125,11 @@ class Engine(threading.Thread):
         try:
             while not self._stopping.is_set():
                 self._turn()
-            self._abandon_chunks()
+            self._end_chunks()
             while self._intake.waiting:
                 self._run_online(read_on=False)
         except BaseException as error:
-            self._abandon_chunks()
+            self._end_chunks()
             self._on_crash(error)
         finally:
             self._watchdog.disarm()
@@ -155,8 +155,8 @@ class Engine(threading.Thread):
 
     def _stay_drained(self) -> None:
         """Until told otherwise: answer what is in hand, and take nothing."""
-        self._abandon_chunks()
         while self._draining.is_set() and not self._stopping.is_set():
+            self._let_chunks_go()
             now_s = time.monotonic()
             self._watchdog.progress(now_s)
             self._intake.reconnect(now_s)
@@ -166,7 +166,6 @@ class Engine(threading.Thread):
                 self.current, self.drained = "", self._intake.empty
                 self._intake.rest(now_s)
         self.drained = False
-        self._takes_no_chunks.clear()
 
     def _run_online(self, *, read_on: bool) -> None:
         batch, now_ms = self._intake.next_batch()
@@ -221,17 +220,15 @@ class Engine(threading.Thread):
             self._work.remove(work)
             work.ended.set()
 
-    def _abandon_chunks(self) -> None:
-        """End what is left of the offline lane here; its threads hand the chunks back.
-
-        The engine's thread begins: until then a slice of one of them may be running.
-        """
-        self._takes_no_chunks.set()
+    def _end_chunks(self) -> None:
+        """No slice runs any more: what still comes is let go by the thread that brings it."""
+        self._over.set()
         self._let_chunks_go()
 
     def _let_chunks_go(self) -> None:
+        """End what is in hand of the offline lane; its threads hand the chunks back."""
         while self._work:
-            with suppress(IndexError):  # `submit` may empty it at the same time
+            with suppress(IndexError):  # `submit` may empty it at the same time, once all is over
                 work = self._work.popleft()
                 work.stop()
                 work.ended.set()

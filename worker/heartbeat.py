@@ -142,3 +142,6 @@ class Heartbeat(threading.Thread):
         except (RedisError, MemoryError) as error:  # a row that takes all memory must not end this thread
             self.beats["missed"] += 1
             log.warning("heartbeat_missed", reason=str(error))
+        except Exception:  # a bug in one beat must not let a worker that lives count as dead
+            self.beats["missed"] += 1
+            log.exception("heartbeat_broke")

@@ -254,11 +254,13 @@ class WorkerProcess:
         log.critical(
             "engine_crashed", worker=self._id, reason=f"{type(error).__name__}: {error}", exc_info=error
         )
-        if self._runner:
-            self._runner.stop()
-            self._runner.drain(DRAIN_ON_CRASH_S)
-        self._withdraw()
-        os._exit(EXIT_CRASHED)
+        try:
+            if self._runner:
+                self._runner.stop()
+                self._runner.drain(DRAIN_ON_CRASH_S)
+            self._withdraw()
+        finally:
+            os._exit(EXIT_CRASHED)
 
     def _exit_before_grace_ends(self) -> None:
         timer = threading.Timer(

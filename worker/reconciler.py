@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import cast
 
 import redis
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 EVERY_S = 1.0
 LOCK_MS = 3000
+RETIRES_S = 1.0
+"""How long one pass removes the data of retired jobs; the next goes on."""
 
 
 def missing_doorbells(ready: int, slots: int, queued: int) -> int:
@@ -62,6 +65,8 @@ class Reconciler(threading.Thread):
                 self.take_turn()
             except (RedisError, MemoryError) as error:
                 log.warning("reconcile_failed", reason=str(error))
+            except Exception:  # a bug in one pass must not end all later ones
+                log.exception("reconcile_broke")
 
     def take_turn(self) -> bool:
         """One pass, if this worker leads. → whether it does."""
@@ -71,20 +76,31 @@ class Reconciler(threading.Thread):
         return True
 
     def reconcile(self) -> None:
-        """One pass: expired leases, broken uploads, retention, doorbells."""
+        """One pass: expired leases, doorbells, and then, which may take a while, what is stored in vain."""
         expired = self._ledger.expire()
+        self._top_up_all()
         for job_id in expired.interrupted:
             log.warning("upload_interrupted", job_id=job_id)
             self._remove(job_id)
         for job_id in expired.orphaned:
             self._remove(job_id)
-        for job_id in self._ledger.retire():
-            log.info("job_retired", job_id=job_id)
-            if self._remove(job_id):
-                self._ledger.removed(job_id)
+        self._retire()
+
+    def _top_up_all(self) -> None:
         workers = self._live_workers()
-        for key, ready in self._ledger.ready().items():
+        all_slots = self._slots * max(1, len(workers))
+        for key, ready in self._ledger.ready(most=all_slots).items():
             self._top_up(key, ready, self._slots * sum(worker.holds(key) for worker in workers))
+
+    def _retire(self) -> None:
+        end_s = time.monotonic() + RETIRES_S
+        while due := self._ledger.retire():
+            for job_id in due:
+                log.info("job_retired", job_id=job_id)
+                if self._remove(job_id):
+                    self._ledger.removed(job_id)
+            if time.monotonic() >= end_s:
+                return
 
     def _remove(self, job_id: str) -> bool:
         """→ whether the job's data is gone. If not, the end of its retention (again) brings it up."""

@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 from redis.exceptions import RedisError
 
-from shared.errors import InvalidInput, JobExpired, JobNotFound
+from shared.errors import InvalidInput, JobExpired, JobNotFound, RecordUnreadable
 from shared.ledger import JobRecord, WebhookClaim
 from shared.settings import Settings
 from shared.webhooks import Target, target_of
@@ -98,6 +98,10 @@ class Webhooks:
             record = self._ledger.read(held.job_id)
         except (JobNotFound, JobExpired) as gone:
             self._ledger.record_webhook(held, status=None, error=gone.detail, delay_s=None)
+        except (
+            RecordUnreadable
+        ) as error:  # a newer worker may read it: it is due again when the lease is over
+            log.warning("webhook_unreadable", job_id=held.job_id, reason=error.detail)
         else:
             self._attempt(held, record)
         return True
@@ -109,6 +113,8 @@ class Webhooks:
                     pass
             except RedisError as error:
                 log.warning("webhooks_delayed", reason=str(error))
+            except Exception:  # one that cannot be delivered comes back by its lease, and silences no other
+                log.exception("webhook_broke")
 
     def _attempt(self, held: WebhookClaim, record: JobRecord) -> None:
         status, error, retry_after = None, "", ""
@@ -162,7 +168,7 @@ def retry_after_s(header: str, now_s: float) -> float:
         return float(header)
     try:
         moment = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

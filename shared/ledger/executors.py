@@ -300,7 +300,10 @@ class Ledger:
         if held is None:
             return None
         try:
-            return held if self.renew(held) else None
+            if self.renew(held):
+                return held
+            self.hand_back(key, held, at_fault=False)  # its job was paused or canceled in between
+            return None
         except RedisError:
             return held  # the renewal may have arrived: whoever dropped the chunk now would hold it up
 
@@ -347,9 +350,9 @@ class Ledger:
         """The data of a retired job has gone."""
         self._run(transitions.removed(job_id))
 
-    def ready(self) -> dict[ModelKey, int]:
-        """Ready chunks by model version, where there are any."""
-        return self._run(transitions.ready())
+    def ready(self, *, most: int = 1000) -> dict[ModelKey, int]:
+        """Ready chunks by model version, where there are any; counted until there are at least `most`."""
+        return self._run(transitions.ready(most=most))
 
     def claim_webhook(self, *, lease_s: float) -> WebhookClaim | None:
         """The webhook that is due longest, or None. It is due again once its lease has run out."""

@@ -305,11 +305,11 @@ def _state_of(job_id: str) -> Callable[[Any], JobState]:
     return state
 
 
-def ready() -> Transition[dict[ModelKey, int]]:
-    """Ready chunks by model version, where there are any."""
+def ready(*, most: int) -> Transition[dict[ModelKey, int]]:
+    """Ready chunks by model version, where there are any; counted until there are at least `most`."""
 
     def counts(answer: Any) -> dict[ModelKey, int]:
         pairs = zip(answer[::2], answer[1::2], strict=True)
         return {ModelKey(key.decode()): count for key, count in pairs if count}
 
-    return Transition("ready", (), counts)
+    return Transition("ready", (most,), counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import redis
 
 from shared import keys
-from tests.support.engines import Caller, Doubling, engine, predictor
+from tests.support.engines import Caller, Crashes, Doubling, engine, predictor
 from tests.support.polling import eventually
 from tests.support.servers import Server
 from worker.chunks import ChunkWork
@@ -103,3 +104,33 @@ def test_a_drained_worker_that_is_told_to_stop_ends(valkey: Server) -> None:
         stopping.stop()
         stopping.join(LIMIT_S)
         assert not stopping.is_alive()
+
+
+def test_a_chunk_that_comes_as_a_worker_is_told_to_resume_is_its_engines_alone(
+    valkey: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let go by the thread that brought it, it would vanish under a slice that runs."""
+    model, crashes, late = Doubling(), Crashes(), threading.Event()
+    model.gate.clear()
+    double = predictor(model)
+    with engine(valkey.url, double, crashes=crashes) as resumed:
+        drained(resumed)
+        let_go = resumed._let_chunks_go
+
+        def let_go_late() -> None:
+            if threading.current_thread() is not resumed:
+                assert late.wait(LIMIT_S)
+            let_go()
+
+        monkeypatch.setattr(resumed, "_let_chunks_go", let_go_late)
+        work = work_of(double, 100)
+        bringing = threading.Thread(target=resumed.submit, args=[work])
+        bringing.start()
+        eventually(lambda: resumed._work or work.ended.is_set(), limit_s=LIMIT_S)
+        resumed.resume()
+        eventually(lambda: model.running.is_set() or work.ended.is_set(), limit_s=LIMIT_S)
+        late.set()
+        bringing.join(LIMIT_S)
+        model.gate.set()
+        assert work.ended.wait(LIMIT_S)
+    assert crashes.errors == []

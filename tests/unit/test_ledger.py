@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
@@ -9,7 +10,7 @@ import redis
 
 from shared import keys
 from shared.errors import JobNotFound
-from shared.ledger import ChunkState, JobState, Ledger, Outcome
+from shared.ledger import ChunkState, Claim, JobState, Ledger, Outcome
 from shared.ledger.transitions import Transition
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
 
@@ -310,3 +311,33 @@ def test_the_ready_chunks_of_every_model_version_are_known(house: House, clients
         house.commit(held)
     assert house.worker.ready() == {}
     assert not clients.threads.zcard(keys.leases())
+
+
+def test_ready_chunks_are_counted_no_further_than_asked(house: House) -> None:
+    for _ in range(5):
+        house.submit(1, 1)
+    assert house.worker.ready(most=4) == {IRIS: 4}
+    assert house.worker.ready(most=3) == {IRIS: 4}
+    assert house.worker.ready(most=100) == {IRIS: 10}
+
+
+class _Interrupted(Ledger):
+    """A worker's ledger whose job is paused or canceled before the worker has heard of its claim."""
+
+    interrupt: Callable[[], object]
+
+    def renew(self, held: Claim) -> bool:
+        self.interrupt()
+        return super().renew(held)
+
+
+@pytest.mark.parametrize(("order", "state"), [("pause", JobState.PAUSED), ("cancel", JobState.CANCELED)])
+def test_a_chunk_whose_job_is_stopped_as_it_is_claimed_is_handed_back_at_once(
+    house: House, clients: Clients, order: str, state: JobState
+) -> None:
+    job_id = house.submit(10)
+    ledger = _Interrupted(clients.threads, lambda *_: None, worker="w:1", lease_s=30.0, max_attempts=3)
+    ledger.interrupt = lambda: house.ask(getattr(house.gateway, order), job_id)
+    assert ledger.claim(IRIS) is None
+    record, (chunk,) = house.read(job_id), house.chunks(job_id)
+    assert (record.state, record.chunks_leased, chunk.attempts) == (state, 0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from shared import keys
 from shared.errors import PayloadError
 from shared.keys import ModelKey
-from shared.ledger import JobState, Outcome
+from shared.ledger import JobState, Outcome, transitions
 from shared.payloads import PayloadStore, result_path, rows_path
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState, to_hash
 from tests.support.ledgers import IRIS, Clients, House
@@ -203,3 +204,30 @@ def test_a_result_that_a_dead_worker_stored_for_a_deleted_job_is_removed_once_it
     belfry.store.put(result_path(job_id, dying.index, dying.token), b"late")
     belfry.worker("w:1").reconcile()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_it_goes_on_after_a_pass_that_met_a_bug(belfry: Belfry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.reconciler.EVERY_S", 0.01)
+    reconciler, passes = belfry.worker("w:1"), list[int]()
+
+    def broken() -> bool:
+        passes.append(1)
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(reconciler, "take_turn", broken)
+    with structlog.testing.capture_logs() as logs:
+        reconciler.start()
+        eventually(lambda: len(passes) > 1)
+        reconciler.stop()
+    assert "reconcile_broke" in [entry["event"] for entry in logs]
+
+
+def test_one_pass_retires_more_jobs_than_one_call_of_the_ledger(
+    belfry: Belfry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transitions, "retire", partial(transitions.retire, most=2))
+    jobs = [belfry.house.submit(1, retention_ms=0) for _ in range(5)]
+    belfry.house.finish()
+    belfry.worker("w:1").reconcile()
+    assert belfry.redis.zcard(keys.expiring()) == 0
+    assert belfry.redis.hget(keys.job(jobs[-1]), "state") == b"expired"
