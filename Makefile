@@ -25,19 +25,19 @@ up: setup  ## start everything on this machine: Valkey, gateway, workers; Ctrl-C
 	@$(BIN)/takt up
 
 test: models  ## run the tests, two files at a time, with coverage
-	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
+	$(BIN)/python -m tests.retrial --cov --numprocesses 2 --dist loadfile
 
 test-large: models  ## run the tests of large jobs, minutes each: ROWS=1000000 JOB_ROWS=5000000
 	$(BIN)/python -m pytest -m large tests/large --rows $(ROWS) --job-rows $(JOB_ROWS)
 
 test-tools: models  ## the tests with programs that others make: Prometheus, a browser, Flower
-	$(BIN)/python -m pytest -m tools --timeout 300
+	$(BIN)/python -m tests.retrial -m tools --timeout 300
 
 screenshots: models  ## take the pictures of the console that the documents show, in a real browser
 	$(BIN)/python -m tests.screenshots
 
 test-faults: models  ## the tests that kill, hang, flood and starve parts of a running Takt
-	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadfile --timeout 300 $(FAULTS)
+	$(BIN)/python -m tests.retrial -m faults --numprocesses 2 --dist loadfile --timeout 300 $(FAULTS)
 
 lint: setup  ## style, format and the arrows between the packages
 	$(BIN)/ruff check .

@@ -1,0 +1,56 @@
+"""Runs pytest, and then what failed once more: `python -m tests.retrial WORDS`, the words being pytest's.
+
+Tests here start servers and kill them, and share two cores with other tests. A test that fails again when all
+others are done fails for good. One that passes then is named in the last lines, for it wants mending. Where
+more than a few fail there is no second trial: that is no accident.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+MOST = 5
+"""So many tests may have a second trial."""
+_FAILED = Path(".pytest_cache/v/cache/lastfailed")
+_ALONE = ("--last-failed", "--last-failed-no-failures", "none", "--numprocesses", "0", "-v")
+
+Run = Callable[[Sequence[str]], int]
+
+
+def main(words: Sequence[str], run: Run, failed: Path = _FAILED, say: Callable[[str], None] = print) -> int:
+    """The exit status of the last trial."""
+    failed.unlink(missing_ok=True)  # of tests that this run leaves out
+    status = run(words)
+    if status != pytest.ExitCode.TESTS_FAILED or not failed.exists():
+        return status
+    names = list(json.loads(failed.read_text(encoding="utf-8")))
+    if len(names) > MOST:
+        say(_banner(f"{len(names)} TESTS FAILED: too many for a second trial", names))
+        return status
+    say(_banner("SECOND TRIAL, of what failed and by itself", names))
+    status = run([*(word for word in words if not word.startswith("--cov")), *_ALONE])
+    say(
+        _banner(
+            "FAILED TWICE" if status else "FLAKY: failed, and passed at the second trial. Mend them", names
+        )
+    )
+    return status
+
+
+def _banner(words: str, names: Sequence[str]) -> str:
+    line = "!" * 100
+    return "\n".join(["", line, f"!! {words}:", *(f"!!   {name}" for name in names), line])
+
+
+def _pytest(words: Sequence[str]) -> int:
+    return subprocess.run([sys.executable, "-m", "pytest", *words], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], _pytest))
