@@ -21,19 +21,19 @@ STARTS_S = 60.0
 class Prometheus:
     """Its HTTP API, as a test asks it."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
 
     @property
     def ready(self) -> bool:
         try:
-            return httpx.get(f"{self._url}/-/ready", timeout=5.0).is_success
+            return self._http.get("/-/ready").is_success
         except httpx.TransportError:
             return False
 
     def query(self, text: str) -> Sequence[Mapping[str, Any]]:
         """The series of a query's answer; AssertionError where it is none (Any: JSON)."""
-        answer = httpx.get(f"{self._url}/api/v1/query", params={"query": text}, timeout=20.0).json()
+        answer = self._http.get("/api/v1/query", params={"query": text}).json()
         assert answer["status"] == "success", f"{text}: {answer}"
         found: Sequence[Mapping[str, Any]] = answer["data"]["result"]
         return found
@@ -46,7 +46,7 @@ class Prometheus:
 
     def rules(self) -> list[Mapping[str, Any]]:
         """The alert rules as it evaluates them (Any: JSON)."""
-        groups = httpx.get(f"{self._url}/api/v1/rules", timeout=20.0).json()["data"]["groups"]
+        groups = self._http.get("/api/v1/rules").json()["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
 
@@ -69,9 +69,10 @@ def scraping(gateway_address: str, folder: Path) -> Iterator[Prometheus]:
             stderr=log,
         )
         try:
-            started = Prometheus(f"http://127.0.0.1:{port}")
-            eventually(lambda: started.ready, limit_s=STARTS_S, every_s=0.2)
-            yield started
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20.0, verify=False) as http:
+                started = Prometheus(http)
+                eventually(lambda: started.ready, limit_s=STARTS_S, every_s=0.2)
+                yield started
         finally:
             process.terminate()
             process.wait(timeout=30)

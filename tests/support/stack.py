@@ -46,6 +46,10 @@ class Part:
         assert self._process is not None
         return self._process.pid
 
+    def has_said(self, event: str) -> bool:
+        """Whether its log bears an event, of this life or of one before."""
+        return event in self.log.read_text(errors="replace")
+
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -115,7 +119,8 @@ class Stack:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, *, timeout_s: float = 30.0) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=timeout_s)
+        # plain HTTP: reading the authorities for TLS takes 50 ms a client
+        return httpx.Client(base_url=self.url, timeout=timeout_s, verify=False)
 
     def gateway(self, name: str = "gateway", *, port: int | None = None, **settings: str) -> Part:
         """Start a gateway, on the stack's own port where none is named, and wait until it lives."""
@@ -127,7 +132,12 @@ class Stack:
         """Start a worker and, where told so, wait until it serves."""
         part = self._start(name, ["worker", "run"], {"worker_name": name} | settings)
         if wait:
-            eventually(lambda: self.serves(name) or self._alive(part), limit_s=STARTS_S, every_s=0.2)
+            eventually(
+                # its log first: the health command is a process each time, on the cores that it starts on
+                lambda: (part.has_said("worker_serving") and self.serves(name)) or self._alive(part),
+                limit_s=STARTS_S,
+                every_s=0.2,
+            )
         return part
 
     def serves(self, name: str) -> bool:
@@ -175,7 +185,7 @@ def running(redis_url: str, folder: Path, **settings: str) -> Iterator[Stack]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=1.0).is_success
+        return httpx.get(url, timeout=5.0, verify=False).is_success
     except httpx.HTTPError:
         return False
 
