@@ -75,7 +75,7 @@ class Terminal:
     ) -> None:
         os.close(self._master)
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
 
     def read_until(self, words: bytes) -> None:
         while words not in self._seen:

@@ -71,7 +71,7 @@ def test_requests_that_gather_while_a_batch_runs_form_the_next(server: Server, c
     double = predictor(model)
     with engine(server.url, double):
         first = caller.send(double, 0.0)
-        assert model.running.wait(10)
+        assert model.running.wait(30)
         gathered = caller.send_all(double, [[float(i)] for i in range(11)])
         model.gate.set()
         caller.wait_for(first, *gathered)
@@ -86,7 +86,7 @@ def test_batches_form_across_gateways_and_each_gets_its_own_answers(
     double = predictor(model)
     with engine(server.url, double):
         held = caller.send(double, 0.0)
-        assert model.running.wait(10)
+        assert model.running.wait(30)
         mine, theirs = caller.send(double, 1.0), other.send(double, 2.0)
         model.gate.set()
         assert caller.values(held, mine) == [0.0, 2.0]
@@ -205,7 +205,7 @@ def test_a_lone_run_is_counted_before_it_begins(server: Server, client: redis.Re
     take_and_die(client, double)
     model.gate.clear()
     with engine(server.url, double):
-        assert model.running.wait(10)
+        assert model.running.wait(30)
         pending = client.xpending_range(keys.online(double.key), keys.WORKER_GROUP, "-", "+", 10)
         assert [item["times_delivered"] for item in pending] == [2]
         model.gate.set()
@@ -265,7 +265,7 @@ def test_answers_wait_while_the_servers_memory_is_full_and_none_is_lost(
     double = predictor(model)
     with engine(server.url, double):
         held = caller.send(double, 1.0)
-        assert model.running.wait(10)
+        assert model.running.wait(30)
         client.config_set("maxmemory", 1)
         try:
             model.gate.set()
@@ -288,7 +288,7 @@ def test_stopping_answers_what_is_in_hand(server: Server, caller: Caller) -> Non
     double = predictor(model)
     with engine(server.url, double) as stopping:
         held = caller.send(double, 1.0)
-        assert model.running.wait(10)
+        assert model.running.wait(30)
         stopping.stop()
         model.gate.set()
         assert caller.values(held) == [2.0]
@@ -303,13 +303,13 @@ def test_a_chunk_that_comes_while_the_engine_stops_leaves_the_one_that_runs_to_i
     )
     with engine(server.url, double, crashes=crashes) as stopping:
         stopping.submit(running)
-        assert model.running.wait(10)
+        assert model.running.wait(30)
         stopping.stop()
         stopping.submit(late)
         assert not running.ended.is_set()  # its thread would hand it back in the midst of a slice
         model.gate.set()
-        assert running.ended.wait(10)
-        assert late.ended.wait(10)
+        assert running.ended.wait(30)
+        assert late.ended.wait(30)
     assert crashes.errors == []
     assert 0 < running.position < running.rows
     assert late.position == 0

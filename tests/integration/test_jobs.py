@@ -114,7 +114,7 @@ def test_a_paused_job_stops_goes_on_and_is_canceled_with_what_it_has_done(http: 
     assert http.post(f"{job}/resume").json()["state"] == "running"
     eventually(lambda: http.get(job).json()["rows_succeeded"] > held["rows_succeeded"], limit_s=30)
     assert http.post(f"{job}/cancel").json()["state"] in ("canceling", "canceled")
-    canceled = finished(http, job, limit_s=5)
+    canceled = finished(http, job)
     assert (canceled["state"], canceled["rows_succeeded"] < ROWS * 30) == ("canceled", True)
     assert http.get(f"{job}/results").status_code == 409
     partial = http.get(f"{job}/results", params={"partial": True, "format": "arrow"})

@@ -48,7 +48,7 @@ def test_a_wait_that_is_too_short_ends_with_504_and_leaves_nothing_in_the_queue(
         stopped.go_on()
     with stack_queue.client() as client:
         eventually(lambda: client.xlen(STREAM) == 0)
-    eventually(lambda: http.post("/predict", json=IRIS).status_code == 200, limit_s=20)
+    eventually(lambda: http.post("/predict", json=IRIS).status_code == 200)
 
 
 async def test_requests_whose_clients_left_are_taken_back(stack: Stack, stack_queue: Server) -> None:

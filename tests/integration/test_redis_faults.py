@@ -27,9 +27,12 @@ pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 DISK_BYTES = 48 * 2**20
 ROWS = [[5.1, 3.5, 1.4, 0.2]] * 20_000
-NOTICES_S = 4.0
-"""A server that hangs is noticed by the gateway's timeout, 3 s; one that is gone, at once."""
-HEALS_S = 20.0
+NOTICES_S = 8.0
+"""A server that hangs is noticed by the gateway's timeout, 3 s; one that is gone, at once. Who is not told so
+waits for his deadline, 10 s."""
+AT_ONCE_S = 2.5
+"""Less than the gateway waits for a server that it takes to be there."""
+HEALS_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,7 @@ def standing(proxy: Proxy, models: Path, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def stack(standing: Stack) -> Iterator[Stack]:
     """Ready before each fault, and the same processes after it."""
-    wait_until_ready(standing, limit_s=20)
+    wait_until_ready(standing, limit_s=60)
     pids = {name: part.pid for name, part in standing.parts.items()}
     yield standing
     assert {name: part.pid for name, part in standing.parts.items() if part.running} == pids
@@ -75,7 +78,7 @@ def test_a_job_acknowledged_durably_ends_although_its_server_is_killed(stack: St
         admin.config_set("appendfsync", "always")
     with job_across(stack):
         server.kill()
-        refused_within(stack, 2.0)
+        refused_within(stack, NOTICES_S)
         server.start()
 
 
@@ -118,7 +121,7 @@ def test_full_memory_refuses_new_work_and_running_jobs_end_afterwards(stack: Sta
     with server.client() as admin, stack.client() as http, job_across(stack) as location:
         admin.config_set("maxmemory", 1)
         try:
-            refused_within(stack, 2.0)
+            refused_within(stack, NOTICES_S)
             upload = http.post("/jobs?model=iris", content=csv(2_000), headers={"Content-Type": "text/csv"})
             assert (upload.status_code, upload.json()["error"]) == (503, "queue_unavailable")
             assert http.get(location).status_code == 200  # what needs no memory goes on
@@ -140,8 +143,8 @@ def test_a_full_disk_refuses_new_work_and_heals_once_there_is_room(
         fill(ballast)
         try:
             # each request writes until nothing more fits
-            eventually(lambda: not ask(stack).is_success, limit_s=20)
-            refused_within(stack, 5.0)
+            eventually(lambda: not ask(stack).is_success)
+            refused_within(stack, NOTICES_S)
             refused_until(stack, time.monotonic() + 4)
         finally:
             ballast.unlink()
@@ -158,13 +161,13 @@ def job_across(stack: Stack) -> Iterator[str]:
         healed_s = time.monotonic()
         eventually(lambda: ask(stack).is_success, limit_s=HEALS_S, every_s=0.1)
         print(f"/predict again after {time.monotonic() - healed_s:.1f} s")  # noqa: T201 - a figure to report
-        job = finished(http, location, limit_s=60, outage=True)
+        job = finished(http, location, limit_s=120, outage=True)
         print(f"the job's end after {time.monotonic() - healed_s:.1f} s")  # noqa: T201
     assert (job["state"], job["rows_succeeded"], job["rows_failed"]) == ("succeeded", len(ROWS), 0)
 
 
 def ask(stack: Stack) -> httpx.Response:
-    return httpx.post(f"{stack.url}/predict", json=IRIS, timeout=15)
+    return httpx.post(f"{stack.url}/predict", json=IRIS, timeout=30)
 
 
 def refused_within(stack: Stack, limit_s: float) -> None:
@@ -178,8 +181,8 @@ def refused_within(stack: Stack, limit_s: float) -> None:
     eventually(refused, limit_s=limit_s)
     print(f"503 after {time.monotonic() - began_s:.2f} s")  # noqa: T201 - a figure to report
     assert time.monotonic() - began_s < limit_s
-    assert httpx.get(f"{stack.url}/health/live", timeout=1).status_code == 200
-    assert httpx.get(f"{stack.url}/health/ready", timeout=1).status_code == 503
+    assert httpx.get(f"{stack.url}/health/live", timeout=20).status_code == 200
+    assert httpx.get(f"{stack.url}/health/ready", timeout=20).status_code == 503
 
 
 def refused_until(stack: Stack, end_s: float) -> None:
@@ -196,7 +199,7 @@ def refused_until(stack: Stack, end_s: float) -> None:
             assert http.get("/health/ready").status_code == 503
             time.sleep(0.05)
     print(f"later refusals within {slowest_s * 1000:.0f} ms")  # noqa: T201
-    assert slowest_s < 1.0
+    assert slowest_s < AT_ONCE_S
 
 
 def csv(rows: int) -> bytes:

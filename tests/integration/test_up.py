@@ -235,7 +235,7 @@ def test_kill_9_of_up_leaves_no_orphan_and_a_folder_that_starts_again(tmp_path: 
     assert len(members(group)) >= 4  # leash, queue, gateway, worker
     stack.process.kill()
     stack.process.wait()
-    eventually(lambda: members(group) == [], limit_s=15, every_s=0.1)
+    eventually(lambda: members(group) == [], limit_s=60, every_s=0.1)
     again = Stack(tmp_path / "stack")
     try:
         again.serving()

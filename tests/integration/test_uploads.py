@@ -129,8 +129,8 @@ def test_a_broken_upload_fails_and_leaves_no_object(models: Path, stack: Stack, 
         jobs = http.get("/jobs", params={"reference": "broken"}).raise_for_status().json()["jobs"]
         return jobs[0] if jobs and jobs[0]["state"] == "failed" else None
 
-    job = eventually(failed, limit_s=15)
+    job = eventually(failed)
     assert job is not None
     assert job["error"]["code"] == "upload_interrupted"
     folder = stack.folder / "payloads" / job["id"]
-    eventually(lambda: not any(path.is_file() for path in folder.rglob("*")), limit_s=10)
+    eventually(lambda: not any(path.is_file() for path in folder.rglob("*")))

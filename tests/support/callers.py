@@ -20,7 +20,7 @@ IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_wid
 
 
 def finished(
-    http: httpx.Client, location: str, *, limit_s: float = 30.0, outage: bool = False
+    http: httpx.Client, location: str, *, limit_s: float = 60.0, outage: bool = False
 ) -> dict[str, Any]:
     """A job once it has ended; in an `outage` it is asked for again where the answer is 503."""
 

@@ -44,7 +44,7 @@ class Doubling:
     def __call__(self, columns: Columns) -> Array:
         x = columns["x"]
         self.running.set()
-        assert self.gate.wait(30)
+        assert self.gate.wait(60)
         self.batches.append(len(x))
         if self.sick or BAD in x:
             raise ValueError("a bad row")
@@ -93,7 +93,7 @@ class Caller:
             pipe.execute()
         return ids
 
-    def wait_for(self, *ids: int, limit_s: float = 10.0) -> list[Answer]:
+    def wait_for(self, *ids: int, limit_s: float = 30.0) -> list[Answer]:
         eventually(lambda: set(ids) <= self._read().keys(), limit_s=limit_s)
         return [self.answers[i] for i in ids]
 
@@ -150,7 +150,7 @@ def engine(
         yield started
     finally:
         started.stop()
-        started.join(20)
+        started.join(60)
         assert not started.is_alive()
 
 

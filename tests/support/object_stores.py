@@ -43,7 +43,7 @@ def s3_server() -> Iterator[S3]:
         yield server
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
 
 
 def _has_bucket(server: S3) -> bool:

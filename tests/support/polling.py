@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], *, limit_s: float = 10.0, every_s: float = 0.02) -> T:
+def eventually(condition: Callable[[], T], *, limit_s: float = 30.0, every_s: float = 0.02) -> T:
     """The first true answer of `condition`; AssertionError where none came within the limit."""
     end_s = time.monotonic() + limit_s
     while not (answer := condition()):

@@ -25,7 +25,7 @@ class Traffic:
     def versions(self) -> set[str]:
         return {version for _, version in self.predictions}
 
-    async def goes_on(self, *, limit_s: float = 20.0) -> None:
+    async def goes_on(self, *, limit_s: float = 60.0) -> None:
         """Wait until both loads have had some more answers."""
         predictions, jobs = len(self.predictions) + 30, len(self.jobs) + 2
 
@@ -65,7 +65,7 @@ async def traffic(*gateways: Part, clients: int = 8, job_rows: int = 40) -> Asyn
     """Clients that predict, and one that hands over jobs, until the block ends; each call goes to a gateway
     that the balancer holds for ready, and to another where its connection is refused."""
     seen = Traffic()
-    async with httpx.AsyncClient(timeout=20) as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         balancer = Balancer(gateways, http, [gateway.url for gateway in gateways if gateway.running])
         stopping = asyncio.Event()
         watching = asyncio.create_task(balancer.watch())
@@ -75,7 +75,7 @@ async def traffic(*gateways: Part, clients: int = 8, job_rows: int = 40) -> Asyn
             yield seen
         finally:
             stopping.set()
-            await asyncio.wait_for(asyncio.gather(*callers), 40)
+            await asyncio.wait_for(asyncio.gather(*callers), 90)
             watching.cancel()
 
 

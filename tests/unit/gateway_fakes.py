@@ -183,7 +183,7 @@ async def serving(worker: FakeWorker, gateway: Gateway) -> AsyncIterator[None]:
         await task
 
 
-async def until(condition: Callable[[], object], *, limit_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], *, limit_s: float = 30.0) -> None:
     """Let the loop run until `condition` holds; AssertionError where it does not within the limit."""
     loop = asyncio.get_running_loop()
     end_s = loop.time() + limit_s

@@ -128,7 +128,7 @@ async def test_an_upload_that_broke_off_with_the_queue_can_be_sent_again_once_th
         gone.setattr(gateway.ledger, "fail_job", unreachable)
         broken = await post(http, CSV, AS_CSV | KEY)
     assert broken.status_code == 503
-    await until(lambda: not objects(tmp_path), limit_s=5)
+    await until(lambda: not objects(tmp_path))
     assert (await job_of(http, broken))["error"]["code"] == "queue_unavailable"
     again = await post(http, CSV, AS_CSV | KEY)
     assert (again.status_code, "idempotent-replayed" in again.headers) == (202, False)

@@ -25,6 +25,8 @@ from shared.payloads import rows_path
 from tests.unit.gateway_fakes import IRIS_KEY, FakeRedis, until
 from tests.unit.job_stage import give_up_next, job_stage, run_chunks, stored_job, submission, worker_ledger
 
+LIMIT_S = 30.0
+
 Stage = tuple[Gateway, httpx.AsyncClient]
 
 
@@ -351,7 +353,7 @@ async def test_a_watcher_sees_progress_up_to_the_end(stage: Stage) -> None:
     stream = watched(gateway, record, look_every_s=0.001)
 
     async def event() -> tuple[str, dict[str, Any]]:
-        part = await asyncio.wait_for(anext(stream), 5)
+        part = await asyncio.wait_for(anext(stream), LIMIT_S)
         return events_of(part.decode())[0]
 
     assert (await event())[0] == "snapshot"
@@ -370,14 +372,14 @@ async def test_a_quiet_watch_is_kept_alive_and_ends_with_the_job_or_the_gateway(
     record = await gateway.ledger.read(await submitted(http))
     quiet = watched(gateway, record, look_every_s=0.001, heartbeat_s=0.0)
     await anext(quiet)
-    assert await asyncio.wait_for(anext(quiet), 5) == HEARTBEAT
+    assert await asyncio.wait_for(anext(quiet), LIMIT_S) == HEARTBEAT
     await gateway.client.delete(keys.job(record.id))
     with pytest.raises(StopAsyncIteration):
-        await asyncio.wait_for(anext(quiet), 5)
+        await asyncio.wait_for(anext(quiet), LIMIT_S)
     stopping = watched(gateway, record, "1-0", look_every_s=0.001)
     gateway.leave()
     with pytest.raises(StopAsyncIteration):
-        await asyncio.wait_for(anext(stopping), 5)
+        await asyncio.wait_for(anext(stopping), LIMIT_S)
 
 
 async def test_a_watcher_that_left_is_noticed(stage: Stage) -> None:
@@ -413,5 +415,5 @@ async def test_a_watcher_that_left_is_noticed(stage: Stage) -> None:
         "server": ("gateway", 80),
         "client": ("client", 1),
     }
-    await asyncio.wait_for(app(scope, receive, send), 5)
+    await asyncio.wait_for(app(scope, receive, send), LIMIT_S)
     assert b"event: snapshot" in sent[1]["body"]

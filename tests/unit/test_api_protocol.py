@@ -21,6 +21,7 @@ from shared.settings import Settings
 from tests.unit.gateway_fakes import IRIS, IRIS_ROW, MODELS, FakeRedis, FakeWorker, running_gateway, until
 
 HEAD_LIMIT_S = 0.2
+LIMIT_S = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: takt\r\n\r\n"
 
 
@@ -66,7 +67,7 @@ async def test_a_head_that_stays_away_or_unfinished_is_408_and_the_connection_is
         for begun in (b"", GET[:20]):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(begun)
-            status, body = await asyncio.wait_for(answered(reader), 3)
+            status, body = await asyncio.wait_for(answered(reader), LIMIT_S)
             assert (status, body["error"]) == (408, "request_timeout")
             assert await reader.read() == b""
             writer.close()
@@ -82,7 +83,7 @@ async def test_the_next_head_of_a_kept_connection_has_the_same_limit() -> None:
         writer.write(GET)
         assert await answered(reader) == (200, {})
         writer.write(GET[:20])
-        status, _ = await asyncio.wait_for(answered(reader), 3)
+        status, _ = await asyncio.wait_for(answered(reader), LIMIT_S)
         assert status == 408
         writer.close()
 
@@ -93,7 +94,7 @@ async def test_one_connection_too_many_is_503_and_the_others_are_served() -> Non
         writer.write(GET)
         assert await answered(reader) == (200, {})
         refused, refusing = await asyncio.open_connection("127.0.0.1", port)
-        status, body = await asyncio.wait_for(answered(refused), 3)
+        status, body = await asyncio.wait_for(answered(refused), LIMIT_S)
         assert (status, body["error"]) == (503, "overloaded")
         writer.write(GET)
         assert await answered(reader) == (200, {})
@@ -145,17 +146,17 @@ async def test_while_others_are_refused_a_prediction_is_refused_by_its_head_alon
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         head, body = prediction(headers={"X-Request-ID": "mine", "Expect": "100-continue"})
         writer.write(head)
-        said = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 3)).lower()
+        said = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT_S)).lower()
         assert said.startswith(b"http/1.1 503 ")
         assert b"\r\nretry-after: " in said
         assert b"\r\nx-request-id: mine\r\n" in said
         said_body = json.loads(await reader.readuntil(b"}"))
         assert (said_body["error"], said_body["request_id"]) == ("overloaded", "mine")
         writer.writelines([body, GET])  # the connection goes on
-        assert await asyncio.wait_for(answered(reader), 3) == (200, {})
+        assert await asyncio.wait_for(answered(reader), LIMIT_S) == (200, {})
         writer.writelines([*prediction(), GET])  # also where the next request is there already
-        assert (await asyncio.wait_for(answered(reader), 3))[0] == 503
-        assert await asyncio.wait_for(answered(reader), 3) == (200, {})
+        assert (await asyncio.wait_for(answered(reader), LIMIT_S))[0] == 503
+        assert await asyncio.wait_for(answered(reader), LIMIT_S) == (200, {})
         writer.close()
 
 
@@ -163,8 +164,8 @@ async def test_a_refused_client_that_closes_is_let_go(tmp_path: Path) -> None:
     async with refusing(tmp_path) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.writelines(prediction(headers={"Connection": "close"}))
-        assert (await asyncio.wait_for(answered(reader), 3))[0] == 503
-        assert await asyncio.wait_for(reader.read(), 3) == b""
+        assert (await asyncio.wait_for(answered(reader), LIMIT_S))[0] == 503
+        assert await asyncio.wait_for(reader.read(), LIMIT_S) == b""
         writer.close()
 
 
@@ -172,7 +173,7 @@ async def test_whoever_waits_long_enough_or_asks_for_something_else_is_read_on(t
     async with refusing(tmp_path) as (gateway, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(GET)
-        assert await asyncio.wait_for(answered(reader), 3) == (200, {})
+        assert await asyncio.wait_for(answered(reader), LIMIT_S) == (200, {})
         rows = gateway.lane.pending.rows
         writer.writelines(prediction(wait_s=30))
         await until(lambda: gateway.lane.pending.rows == rows + 1)
@@ -195,11 +196,11 @@ async def test_an_answer_of_known_length_comes_whole_and_a_stream_begins_with_it
         writer.write(b"GET /whole HTTP/1.1\r\nHost: takt\r\n\r\n")
         assert await answered(reader) == (200, {})
         writer.write(b"HEAD /whole HTTP/1.1\r\nHost: takt\r\n\r\n")
-        assert b"content-length: 2\r\n\r\n" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 3)
+        assert b"content-length: 2\r\n\r\n" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT_S)
         writer.write(b"GET /stream HTTP/1.1\r\nHost: takt\r\n\r\n")
-        assert b"chunked" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 3)
+        assert b"chunked" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT_S)
         goes_on.set()
-        assert await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 3) == b"4\r\nlate\r\n0\r\n\r\n"
+        assert await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), LIMIT_S) == b"4\r\nlate\r\n0\r\n\r\n"
         writer.close()
 
 
