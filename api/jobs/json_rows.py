@@ -43,7 +43,12 @@ async def hand_over(
     digest = hashlib.sha256(body).hexdigest()
     if reserved and (taken := await reserve(gateway.ledger, reserved, new.id)):
         return await same_job(gateway.ledger, taken, digest), True
-    await gateway.limiter.charge(asker.allowance, sum(chunk.rows for chunk in chunks))
+    try:
+        await gateway.limiter.charge(asker.allowance, sum(chunk.rows for chunk in chunks))
+    except TaktError:
+        if reserved:  # else who comes back when he was told to would be told that it is in progress
+            await gateway.ledger.unreserve(reserved, new.id)
+        raise
     await gateway.ledger.open_job(new)
     return await _stored(gateway, new, chunks, digest), False
 

@@ -4,7 +4,7 @@ open ─▶ append* ─▶ seal          the gateway: a job, its chunks, its tot
 claim ─▶ renew* ─▶ commit        a worker: a chunk under a lease and a fencing token
               └──▶ hand_back     … or not, and the chunk is ready again
 cancel, pause, resume, …         the job's owner
-reserve, bind                    an Idempotency-Key, while and after its body is read
+reserve, unreserve, bind         an Idempotency-Key, while and after its body is read
 expire, retire, ready            the reconciler: leases, retention, doorbells
 claim_webhook ─▶ record_webhook  a worker: telling a job's end to who asked for it
 """

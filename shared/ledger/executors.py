@@ -144,6 +144,10 @@ class AsyncLedger:
         """Lease an idempotency key while a body is read. → None: it is this job's; else whose it is."""
         return await self._run(transitions.reserve(name, job_id, lease_ms=self._lease_ms))
 
+    async def unreserve(self, name: str, job_id: str) -> bool:
+        """Free an idempotency key whose job never came to be. → whether it was this job's"""
+        return await self._run(transitions.unreserve(name, job_id))
+
     async def bind(self, name: str, job_id: str, digest: str, *, keep_s: float) -> bool:
         """Let an idempotency key stand for a whole body. → whether it was still this job's."""
         return await self._run(transitions.bind(name, job_id, digest, keep_ms=round(keep_s * 1000)))

@@ -269,6 +269,11 @@ def reserve(name: str, job_id: str, *, lease_ms: int) -> Transition[Reservation 
     return Transition("reserve", (name, job_id, lease_ms), reserved)
 
 
+def unreserve(name: str, job_id: str) -> Transition[bool]:
+    """Free an idempotency key whose job never came to be. → whether it was this job's"""
+    return Transition("unreserve", (name, job_id), bool)
+
+
 def bind(name: str, job_id: str, digest: str, *, keep_ms: int) -> Transition[bool]:
     """Let an idempotency key stand for a whole body. → whether it was still this job's."""
     return Transition("bind", (name, job_id, digest, keep_ms), bool)

@@ -11,6 +11,7 @@ import pytest
 from api.access.allowances import allowance_of
 from api.access.gate import KeyGate
 from api.gateway import Gateway
+from api.idempotency import reservation_name
 from shared.access import is_rate
 from tests.support.access import Holder, holder, keep
 from tests.unit.gateway_fakes import IRIS, IRIS_ROW, FakeRedis, FakeWorker, serving
@@ -72,6 +73,18 @@ async def test_rows_of_predictions_and_jobs_count_against_the_days_rows(stage: S
     refused = await http.post("/jobs", json=submission(5), headers=FEW.headers)
     assert refused.status_code == 429
     assert (await http.get("/jobs", headers=FEW.headers)).json()["jobs"] == jobs, "there is no job of it"
+
+
+async def test_a_job_that_was_refused_for_its_rows_may_be_sent_again_under_its_key(stage: Stage) -> None:
+    gateway, http = stage
+    headers = FEW.headers | {"Idempotency-Key": "again"}
+    assert (await predict(http, FEW, 8)).status_code == 200
+    for _ in range(2):
+        refused = await http.post("/jobs", json=submission(5), headers=headers)
+        assert (refused.status_code, refused.json()["error"]) == (429, "rate_limited")
+    assert (await http.post("/jobs", json=submission(2), headers=headers)).status_code == 202
+    name = reservation_name(FEW.record.name, "again")
+    assert not await gateway.ledger.unreserve(name, "of another job")
 
 
 async def test_more_rows_than_a_day_has_are_too_many_at_any_time(stage: Stage) -> None:
