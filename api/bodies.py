@@ -30,20 +30,23 @@ async def read_json(
 
 
 async def _read(receive: Receive, most_bytes: int, idle_s: float) -> bytes:
-    body, more = b"", True
+    pieces: list[bytes] = []  # joined once: a sum of bytes copies all that came before with each piece
+    size_bytes, more = 0, True
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(idle_s) as patience:  # one for the body: most come whole
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientLeftError
-            body = body + message["body"] if body else message.get("body", b"")
+            piece = message.get("body", b"")
+            pieces.append(piece)
+            size_bytes += len(piece)
             more = message.get("more_body", False)
-            if len(body) > most_bytes:
+            if size_bytes > most_bytes:
                 raise _too_large(most_bytes)
             if more:
                 patience.reschedule(loop.time() + idle_s)
-    return body
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _require_json(content_type: bytes) -> None:

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message
 
 from api.bodies import read_json
-from shared.errors import UploadInterrupted
+from shared.errors import PayloadTooLarge, UploadInterrupted
 
 JSON = {b"content-type": b"application/json"}
 
@@ -35,5 +35,22 @@ async def test_a_body_that_stops_is_broken_off(begun: tuple[bytes, ...]) -> None
 
 
 async def test_a_body_that_comes_slowly_is_read_to_its_end() -> None:
-    slow = Sender(b"{", *[b" "] * 6, b"}", pause_s=0.02)
-    assert await read_json(JSON, slow, 1000, idle_s=0.1) == b"{" + b" " * 6 + b"}"
+    slow = Sender(b"{", *[b" "] * 6, b"}", pause_s=0.1)
+    assert await read_json(JSON, slow, 1000, idle_s=0.7) == b"{" + b" " * 6 + b"}"
+
+
+async def test_reading_a_body_in_many_pieces_copies_each_of_them_once() -> None:
+    pieces = [_Unaddable(b" " * 100)] * 50
+    assert len(await read_json(JSON, Sender(b"{", *pieces, b"}"), 10_000, idle_s=30)) == 5002
+
+
+async def test_too_many_bytes_are_refused_as_soon_as_they_are_there() -> None:
+    with pytest.raises(PayloadTooLarge):
+        await read_json(JSON, Sender(b"{", b" " * 600, b" " * 600), 1000, idle_s=30)
+
+
+class _Unaddable(bytes):
+    """A piece that is not added to what came before."""
+
+    def __radd__(self, before: bytes) -> bytes:
+        raise AssertionError("what came before is copied with each piece")
