@@ -202,7 +202,7 @@ async def test_sigterm_to_the_gateway_answers_what_it_took(stack: Stack, server:
         with server.client() as admin:
 
             def all_came() -> bool:  # some may be refused: the worker is not heard any more
-                return admin.xlen(ONLINE) + sum(task.done() for task in requests) == len(requests)
+                return len(requests) == int(admin.xlen(ONLINE)) + sum(task.done() for task in requests)
 
             await asyncio.to_thread(eventually, all_came)
         taken = [task for task in requests if not task.done()]

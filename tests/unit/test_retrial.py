@@ -82,9 +82,9 @@ def test_pytest_runs_only_what_failed_once_more(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(FLAKY)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.retrial", "test_it.py", "--numprocesses", "1", "-p", "no:schemathesis"],
+        [sys.executable, "-m", "tests.retrial", "test_it.py", "-p", "xdist", "--numprocesses", "0"],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        env={"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -13,6 +13,7 @@ import fakeredis
 import pytest
 import redis
 import redis.asyncio
+import structlog
 from standardwebhooks.webhooks import Webhook
 
 from shared import keys
@@ -354,10 +355,11 @@ def test_a_delivery_that_meets_a_bug_ends_no_thread(house: House, monkeypatch: p
 
     webhooks = delivery(house)
     monkeypatch.setattr(webhooks, "deliver_next", broken)
-    webhooks.start()
-    eventually(lambda: len(turns) > 2 * AT_ONCE)
-    webhooks.stop()
-    webhooks.join(10)
+    with structlog.testing.capture_logs():
+        webhooks.start()
+        eventually(lambda: len(turns) > 2 * AT_ONCE)
+        webhooks.stop()
+        webhooks.join(10)
 
 
 @pytest.mark.parametrize("header", [f"Mon, 01 Jan {'9' * 30} 00:00:00 GMT", "soon", "", "-1"])
