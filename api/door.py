@@ -47,6 +47,8 @@ class Door:
         self._watch = watch
         self._pending = pending
         self._line = Line()
+        self._to_pages = bool(settings.origins())
+        """What pages of other origins may read is said around the routes, which a refusal does not reach."""
 
     def wait_s(self, asked_s: float | None) -> float:
         """How long a request waits that asked for so much."""
@@ -70,8 +72,9 @@ class Door:
         target = target_of(scope["path"])
         if target is None or target.batch or scope["method"] != "POST":
             return None
-        prefer = dict(scope["headers"]).get(b"prefer")
-        if prefers_async(prefer):
+        headers = dict(scope["headers"])
+        prefer = headers.get(b"prefer")
+        if prefers_async(prefer) or (self._to_pages and b"origin" in headers):
             return None
         try:
             asker = self._gate.enter(scope["headers"])

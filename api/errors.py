@@ -54,6 +54,8 @@ STATUS = {
 }
 CHALLENGE = 'Bearer realm="takt"'
 """What a 401 asks for."""
+FRAMELESS = ((b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"))
+"""What browsers are told of every answer but a prediction's: show it in no frame, and tell nobody of it."""
 _OF_HTTP = {404: "not_found", 405: "method_not_allowed"}
 Headers = list[tuple[bytes, bytes]]
 
@@ -120,7 +122,7 @@ def answer_of(error: TaktError | HTTPException, request_id: str) -> tuple[int, H
     if isinstance(error, HTTPException):
         return _answer_of_http(error, request_id)
     detail = error.problems if isinstance(error, InvalidInput) and error.problems else error.detail
-    headers: Headers = []
+    headers: Headers = [*FRAMELESS]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(math.ceil(error.retry_after_s)).encode()))
     if isinstance(error, Unauthorized):
@@ -132,7 +134,8 @@ def answer_of(error: TaktError | HTTPException, request_id: str) -> tuple[int, H
 
 def _answer_of_http(error: HTTPException, request_id: str) -> tuple[int, Headers, bytes]:
     code = _OF_HTTP.get(error.status_code) or HTTPStatus(error.status_code).name.lower()
-    headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+    said = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+    headers = [*FRAMELESS, *said]
     return error.status_code, headers, _body(code, error.detail, request_id)
 
 

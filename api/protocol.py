@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import sys
 from asyncio import TimerHandle
 from typing import cast
 
+import httptools
+from starlette.exceptions import HTTPException
 from starlette.types import Scope
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -69,6 +72,8 @@ class PatientProtocol(HttpToolsProtocol):
     head_limit_s: float
     most_connections: int
     _head_timer: TimerHandle | None = None
+    _offered_at: int | None = None
+    """Where in the data that came last a head ends that offers another protocol."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -82,6 +87,36 @@ class PatientProtocol(HttpToolsProtocol):
         if self._head_timer is None and self.timeout_keep_alive_task is not None:
             self._await_head()  # the next request of a connection that was kept alive
         super().data_received(data)
+        while self._offered_at is not None:
+            data = self._without_offer() + data[self._offered_at :]
+            self._offered_at = None
+            self.parser = httptools.HttpRequestParser(self)
+            super().data_received(data)
+
+    def _should_upgrade(self) -> bool:
+        """Called by uvicorn where another protocol is offered. CONNECT has none, and is not for us."""
+        return bool(self.parser.get_method() != b"CONNECT")
+
+    def handle_websocket_upgrade(self) -> None:
+        """Called by uvicorn once it has let go of such a head, as it handles httptools' exception."""
+        offer = sys.exc_info()[1]
+        assert isinstance(offer, httptools.HttpParserUpgrade)
+        self._offered_at = offer.args[0]
+
+    def _without_offer(self) -> bytes:
+        """The head that was read last, without what makes it more than a request."""
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s: %s\r\n" % line for line in self.headers if line[0] != b"upgrade"]
+        return b"%s %s HTTP/%s\r\n%s\r\n" % (
+            self.parser.get_method(),
+            self.url,
+            version,
+            b"".join(lines),
+        )
+
+    def send_400_response(self, msg: str) -> None:
+        """Called by uvicorn for what is no HTTP, or more than one thing."""
+        self._refuse(HTTPException(400, msg))
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()
@@ -119,13 +154,13 @@ class PatientProtocol(HttpToolsProtocol):
         self._head_timer = None
         self._refuse(RequestTimeout(f"The request's head did not come within {self.head_limit_s:g} s."))
 
-    def _refuse(self, error: TaktError) -> None:
+    def _refuse(self, error: TaktError | HTTPException) -> None:
         if not self.transport.is_closing():
-            self.gateway.http.add(UNREAD, OTHER, status_of(error.code), 0.0)
-            self._answer(error, new_request_id(), keep_alive=False)
+            status = self._answer(error, new_request_id(), keep_alive=False)
+            self.gateway.http.add(UNREAD, OTHER, status, 0.0)
 
-    def _answer(self, error: TaktError, request_id: bytes, *, keep_alive: bool) -> None:
-        """A whole answer, past uvicorn's own."""
+    def _answer(self, error: TaktError | HTTPException, request_id: bytes, *, keep_alive: bool) -> int:
+        """A whole answer, past uvicorn's own. → its status"""
         status, headers, body = answer_of(error, request_id.decode())
         lines = [*whole_json(body), *headers, (REQUEST_ID, request_id)]
         if not keep_alive and CLOSE not in lines:
@@ -134,6 +169,7 @@ class PatientProtocol(HttpToolsProtocol):
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
         if not keep_alive:
             self.transport.close()
+        return status
 
 
 def protocol_of(gateway: Gateway) -> type[PatientProtocol]:

@@ -1,12 +1,15 @@
 """What browsers are told of our answers: take them for what they say they are, show them in no frame, and let
 pages load nothing from elsewhere.
 
-Answers that know better, as the console's do, keep their own. Predictions do without all but `nosniff`.
+Answers that know better, as the console's do, keep their own. Predictions do without all but `nosniff`;
+errors say the same where they are made (`api/errors.py`), for not all of them pass here.
 """
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import FRAMELESS
 
 # Swagger UI and ReDoc set themselves up in the page, style their parts, and search in a worker
 _PAGE = (
@@ -14,11 +17,7 @@ _PAGE = (
     b"img-src 'self' data:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; "
     b"frame-ancestors 'none'"
 )
-_OF_ALL = {
-    b"x-content-type-options": b"nosniff",
-    b"x-frame-options": b"DENY",
-    b"referrer-policy": b"no-referrer",
-}
+_OF_ALL = {b"x-content-type-options": b"nosniff", **dict(FRAMELESS)}
 
 
 class SafeHeaders:

@@ -8,13 +8,15 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.envelope import Envelope, respond
 from api.gateway import Gateway
+from api.origins import open_to
 from api.predictions import Predictions
 from api.protocol import WholeAnswers, protocol_of
 from shared.settings import Settings
@@ -40,7 +42,7 @@ async def serving(most_connections: int | None = None) -> AsyncIterator[int]:
 @asynccontextmanager
 async def serving_for(gateway: Gateway) -> AsyncIterator[int]:
     """→ the port of a server of this gateway's predictions; whatever else it is asked, it says hello."""
-    app = Envelope(Predictions(hello, gateway), gateway)
+    app = open_to(Envelope(Predictions(hello, gateway), gateway), gateway.settings.origins())
     async with serving_app(app, gateway) as port:
         yield port
 
@@ -111,10 +113,13 @@ def prediction(wait_s: int = 1, headers: dict[str, str] | None = None) -> tuple[
 
 
 @asynccontextmanager
-async def refusing(folder: Path) -> AsyncIterator[tuple[Gateway, int]]:
+async def refusing(folder: Path, **changes: Any) -> AsyncIterator[tuple[Gateway, int]]:
     """A gateway of which one client was just refused, since another's row takes a second. → and its port"""
     client = FakeRedis()
-    async with running_gateway(client, folder) as (gateway, _), serving_for(gateway) as port:
+    async with (
+        running_gateway(client, folder, **changes) as (gateway, _),
+        serving_for(gateway) as port,
+    ):
         await FakeWorker(client, IRIS).beat(rows_per_s=1.0)
         await gateway.watch.renew()
         await until(lambda: gateway.link.up)
@@ -158,6 +163,26 @@ async def test_while_others_are_refused_a_prediction_is_refused_by_its_head_alon
         assert (await asyncio.wait_for(answered(reader), LIMIT_S))[0] == 503
         assert await asyncio.wait_for(answered(reader), LIMIT_S) == (200, {})
         writer.close()
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [("https://mes.example", "https://mes.example"), ("https://evil.example", None), (None, None)],
+)
+async def test_who_is_refused_while_many_are_is_told_what_browsers_need(
+    tmp_path: Path, page: str | None, told: str | None
+) -> None:
+    async with refusing(tmp_path, cors_origins="https://mes.example") as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.writelines(prediction(headers={"Origin": page} if page else {}))
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT_S)).decode().lower()
+        said = dict(line.split(": ", 1) for line in head.strip().split("\r\n")[1:])
+        writer.close()
+    assert " 503 " in head
+    assert said.get("access-control-allow-origin") == told
+    assert ("retry-after" in said.get("access-control-expose-headers", "")) == (page is not None)
+    assert said["x-content-type-options"] == "nosniff"
+    assert (said["x-frame-options"], said["referrer-policy"]) == ("deny", "no-referrer")
 
 
 async def test_a_refused_client_that_closes_is_let_go(tmp_path: Path) -> None:

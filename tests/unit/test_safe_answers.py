@@ -31,6 +31,16 @@ async def test_an_answer_is_taken_for_what_it_says_it_is(path: str, tmp_path: Pa
         assert predicted.headers.get_list("x-content-type-options") == ["nosniff"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/health", "/models", "/nothing", "/jobs/x", "/predict", "/models/no/predict"]
+)
+async def test_an_answer_stands_in_no_frame_errors_too(path: str, tmp_path: Path) -> None:
+    async with running_gateway(FakeRedis(), tmp_path) as (_, http):
+        for answer in (await http.get(path), await http.post(path, json={})):
+            assert answer.headers.get_list("x-frame-options") == ["DENY"], answer.text
+            assert answer.headers.get_list("referrer-policy") == ["no-referrer"]
+
+
 async def test_a_bug_is_told_to_the_log_and_not_to_the_client(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
