@@ -25,7 +25,7 @@ from shared import tables
 from shared.keys import ModelKey, split_model_key
 from shared.repository import ModelVersion, open_repository
 from shared.settings import Settings
-from worker.chunks import ChunkWork
+from worker.chunk_work import ChunkWork
 from worker.frames import Frame, Frames, Kind, Task, hung_up, write_frame
 from worker.health import SickPredictorError, check_health
 from worker.invalid_rows import part_rows

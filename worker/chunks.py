@@ -11,26 +11,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 import structlog
 from redis.exceptions import RedisError
 
 from shared import tables
-from shared.columns import Columns, row_count, take
 from shared.connections import means_away
 from shared.dead_letters import DeadLetters, Kind, Unreadable
 from shared.errors import PayloadError, PayloadStoreAway
 from shared.keys import ModelKey
 from shared.ledger import Claim, Ledger, Outcome
 from shared.payloads import PayloadStore, result_path, rows_path
-from worker import views
-from worker.batches import salvage
-from worker.ceilings import Ceiling
+from worker.chunk_work import ChunkWork, Slicer
 from worker.health import SickPredictorError
-from worker.invalid_rows import Failures, InvalidRows, failures_of, part_rows
+from worker.invalid_rows import Failures, failures_of, part_rows
 from worker.predictors import Predictor
 from worker.quarantine import CellError, Quarantine
 from worker.tallies import ChunkTally
@@ -49,67 +45,8 @@ STORE_PATIENCE_S = 300.0
 """How long a chunk is held for a payload store that is away, before that counts as one of its attempts."""
 
 
-@dataclass(eq=False)
-class ChunkWork:
-    """One chunk on its way through the engine. The engine advances it; its thread waits for `ended`."""
-
-    predictor: Predictor
-    name: str  # `{job}/{chunk}`, for logs and the heartbeat
-    columns: Columns
-    invalid: InvalidRows  # left out of the columns; they stand in the results
-    ceiling: Ceiling = field(default_factory=Ceiling)  # the engine's, where it runs there
-    position: int = 0  # rows that are done
-    results: list[pa.RecordBatch] = field(default_factory=list)
-    ended: threading.Event = field(default_factory=threading.Event)
-    _stopped: bool = False
-
-    @property
-    def rows(self) -> int:
-        return row_count(self.columns)
-
-    @property
-    def complete(self) -> bool:
-        return self.position == self.rows
-
-    @property
-    def over(self) -> bool:
-        """Whether the engine has nothing more to do for it."""
-        return self._stopped or self.complete
-
-    def stop(self) -> None:
-        """Take no further slice: the lease is lost, or the worker is stopping."""
-        self._stopped = True
-
-    def run_slice(self, rows: int, on_failure: Callable[[], None]) -> int:
-        """Predict the next rows, at most so many; rows that fail bear their reason. → rows run."""
-        start, stop = self.position, min(self.position + rows, self.rows)
-        pieces: dict[int, pa.RecordBatch] = {}
-
-        def run(part: range) -> None:
-            answer = self.ceiling.predict(self.predictor, take(self.columns, part.start, part.stop))
-            pieces[part.start] = views.as_batch(self.predictor.spec, answer)
-
-        for row, failure in salvage(range(start, stop), run, on_failure):  # type: ignore[arg-type]  # slices of a range are ranges
-            pieces[row] = views.failed_batch(self.predictor.spec, [failure.detail])
-        self.ceiling.settle()
-        self.results += [pieces[first] for first in sorted(pieces)]
-        self.position = stop
-        return stop - start
-
-    def answer(self) -> pa.Table:
-        """The results of all its rows, the invalid ones too, in their order."""
-        predicted = pa.Table.from_batches(self.results, tables.result_schema(self.predictor.spec))
-        return self.invalid.put_back(predicted)
-
-
 class LetGo(Exception):
     """The chunk is no longer this worker's, or this worker takes no work: it is handed back."""
-
-
-class Slicer(Protocol):
-    """The engine, as a chunk sees it."""
-
-    def submit(self, work: ChunkWork) -> None: ...
 
 
 class ChunkRunner:

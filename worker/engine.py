@@ -23,7 +23,7 @@ from shared.keys import ModelKey
 from shared.messages import Answer, Failure, Reply
 from worker.batches import MOST_LONE_RUNS, Delivery
 from worker.ceilings import Ceiling
-from worker.chunks import ChunkWork
+from worker.chunk_work import ChunkWork
 from worker.entries import EntryBatch
 from worker.health import check_health
 from worker.intake import Intake

@@ -218,8 +218,8 @@ class _Run:
             kind, body = end
             if kind is Kind.SICK:
                 raise SickPredictorError(body.decode())
-            if kind is Kind.DIED:
-                self._narrow(search, body.decode())
+            if kind is Kind.DIED and not self._narrow(search, body.decode()):
+                return None
         return self._results
 
     def _advance(self, search: Search) -> Frame | None:
@@ -236,19 +236,27 @@ class _Run:
                 return kind, body
         return None
 
-    def _narrow(self, search: Search, how: str) -> None:
-        if not search.deaths:
-            self._check_health()
+    def _narrow(self, search: Search, how: str) -> bool:
+        """→ whether it may go on: nobody is blamed before the golden rows were heard to pass"""
+        if not search.deaths and not self._checked_health():
+            return False
         row = search.position
         if search.died():
             log.warning("row_ends_its_process", model=self.predictor.key, row=row, reason=how)
             self._fail(search, 1, how)
+        return True
 
-    def _check_health(self) -> None:
-        """Before a row is blamed for a death: a process that dies of any row is not the row's fault."""
+    def _checked_health(self) -> bool:
+        """Before a row is blamed for a death: a process that dies of any row is not the row's fault.
+
+        → False where it may not go on before that is known. Raises SickPredictorError.
+        """
         for kind, body in self.cell.frames(Task(limit_s=self.limit_s), self.may_go_on):
             if kind in (Kind.SICK, Kind.DIED):
                 raise SickPredictorError(f"{self.predictor.key}: golden rows: {body.decode()}")
+            if kind is Kind.DONE:
+                return True
+        return False
 
     def _fail(self, search: Search, rows: int, reason: str) -> None:
         self._results.append(views.failed_batch(self.predictor.spec, [reason] * rows))

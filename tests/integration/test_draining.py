@@ -13,7 +13,7 @@ from shared import keys
 from tests.support.engines import Caller, Crashes, Doubling, engine, predictor
 from tests.support.polling import eventually
 from tests.support.servers import Server
-from worker.chunks import ChunkWork
+from worker.chunk_work import ChunkWork
 from worker.engine import Engine
 from worker.invalid_rows import InvalidRows
 from worker.predictors import Predictor

@@ -28,7 +28,7 @@ from tests.support.engines import (
 )
 from tests.support.polling import eventually
 from tests.support.servers import Server
-from worker.chunks import ChunkWork
+from worker.chunk_work import ChunkWork
 from worker.health import SickPredictorError
 from worker.invalid_rows import InvalidRows
 from worker.online import OnlineLane

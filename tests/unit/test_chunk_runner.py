@@ -21,7 +21,8 @@ from shared.tables import streamed_schema, write_ipc
 from tests.support.engines import Doubling, predictor
 from tests.support.ledgers import Clients, House
 from worker import chunks
-from worker.chunks import ChunkRunner, ChunkWork
+from worker.chunk_work import ChunkWork
+from worker.chunks import ChunkRunner
 from worker.quarantine import Quarantine
 from worker.tallies import ChunkTally
 

@@ -11,7 +11,7 @@ from shared.columns import Columns, row_count
 from shared.specs import Row
 from shared.tables import columns_of_batch, numbered, read_ipc, result_schema, streamed_schema, write_ipc
 from tests.support.specimens import classifier
-from worker.chunks import ChunkWork
+from worker.chunk_work import ChunkWork
 from worker.invalid_rows import Failures, failures_of, part_rows
 
 SPEC = classifier(inputs=[{"name": "x", "type": "int64", "example": 1}])

@@ -7,7 +7,7 @@ import pytest
 
 from shared.columns import Array, Columns
 from tests.support.engines import predictor
-from worker.chunks import ChunkWork
+from worker.chunk_work import ChunkWork
 from worker.health import SickPredictorError, check_health
 from worker.invalid_rows import InvalidRows
 

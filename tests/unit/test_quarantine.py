@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.frames import Frames, Kind, hung_up, write_frame
-from worker.quarantine import MOST_DEATHS, Search
+from shared.tables import streamed_schema
+from tests.support.engines import Doubling, predictor
+from worker.frames import Frame, Frames, Kind, Task, hung_up, write_frame
+from worker.health import SickPredictorError
+from worker.quarantine import MOST_DEATHS, Quarantine, Search
 
 
 def searched(rows: int, slice_rows: int, poison: set[int]) -> tuple[set[int], Search]:
@@ -90,3 +94,49 @@ def test_a_pipe_whose_other_side_is_gone_has_hung_up() -> None:
     os.close(write_end)
     assert hung_up(read_end)
     os.close(read_end)
+
+
+class Scripted:
+    """A quarantine process that says these things: one list for each task that it is given."""
+
+    def __init__(self, *answers: list[Frame]) -> None:
+        self._answers = iter(answers)
+        self.closed = False
+
+    def frames(self, _task: Task, _may_go_on: object) -> Iterator[Frame]:
+        yield from next(self._answers)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+DIED: list[Frame] = [(Kind.DIED, b"ended with SIGSEGV")]
+SOUND: list[Frame] = [(Kind.DONE, b"")]
+BROKEN_OFF: list[Frame] = []
+
+
+def results_of(cell: Scripted, monkeypatch: pytest.MonkeyPatch) -> list[pa.RecordBatch] | None:
+    """Of a chunk of one row."""
+    double, quarantine = predictor(Doubling()), Quarantine(20.0)
+    monkeypatch.setattr(quarantine, "_taken", lambda _: cell)
+    row = pa.RecordBatch.from_pylist([{"x": 1.0, "error": None}], schema=streamed_schema(double.spec, {}))
+    return quarantine.run(double, row, lambda: True)
+
+
+def test_a_row_that_ends_its_process_is_blamed_once_the_golden_rows_have_passed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    results = results_of(Scripted(DIED, SOUND), monkeypatch)
+    assert results is not None
+    assert [batch["error"].to_pylist() for batch in results] == [["ended with SIGSEGV"]]
+
+
+def test_a_row_whose_search_is_broken_off_before_that_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = Scripted(DIED, BROKEN_OFF)
+    assert results_of(cell, monkeypatch) is None
+    assert cell.closed
+
+
+def test_where_the_golden_rows_die_too_the_model_is_sick(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SickPredictorError):
+        results_of(Scripted(DIED, DIED), monkeypatch)
