@@ -129,7 +129,8 @@ def _gateway(plan: Plan, settings: dict[str, str]) -> Part:
 
 def _lives(http_url: str) -> bool:
     try:
-        return httpx.get(f"{http_url}/health/live", timeout=0.8).is_success
+        # on this machine, by plain HTTP: no proxy leads there, and reading the authorities takes 50 ms a call
+        return httpx.get(f"{http_url}/health/live", timeout=0.8, trust_env=False, verify=False).is_success  # noqa: S501
     except httpx.TransportError:
         return False
 

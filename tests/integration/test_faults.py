@@ -127,7 +127,7 @@ def test_a_chunk_of_a_killed_worker_is_claimed_long_before_its_default_lease_is_
         for name in ("one", "two"):
             stack.worker(name, wait=False)
         for name in ("one", "two"):
-            eventually(partial(stack.serves, name), limit_s=STARTS_S, every_s=0.2)
+            stack.wait_for(name)
         stack.parts["two"].pause()  # so that the first chunks are the other's
         location = handed_over(http, "iris", arrow_stream(flowers(20_000), rows))
         lost = eventually(

@@ -285,7 +285,7 @@ async def test_versions_change_under_load_while_jobs_of_the_old_one_are_in_fligh
         for job in [pinned, *seen.jobs]:
             assert finished(http, job)["state"] == "succeeded"
         # only the new version is left, and a job of the old one says what it waits for
-        eventually(lambda: stack.serves("newest"), limit_s=60, every_s=0.2)
+        await asyncio.to_thread(stack.wait_for, "newest")
         assert await asyncio.to_thread(stack.parts["both"].end, signal.SIGTERM) == 0
         waiting = submitted(http, 10, version=OLD)
         eventually(lambda: http.get(waiting).json()["waiting"])

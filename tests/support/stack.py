@@ -132,13 +132,18 @@ class Stack:
         """Start a worker and, where told so, wait until it serves."""
         part = self._start(name, ["worker", "run"], {"worker_name": name} | settings)
         if wait:
-            eventually(
-                # its log first: the health command is a process each time, on the cores that it starts on
-                lambda: (part.has_said("worker_serving") and self.serves(name)) or self._alive(part),
-                limit_s=STARTS_S,
-                every_s=0.2,
-            )
+            self.wait_for(name)
         return part
+
+    def wait_for(self, worker: str) -> None:
+        """Until the worker of this name serves."""
+        part = self.parts[worker]
+        # its log first: the health command is a process each time, on the cores that it starts on
+        eventually(
+            lambda: (part.has_said("worker_serving") and self.serves(worker)) or self._alive(part),
+            limit_s=STARTS_S,
+            every_s=0.2,
+        )
 
     def serves(self, name: str) -> bool:
         """Whether the worker of this name has a heartbeat that says so."""

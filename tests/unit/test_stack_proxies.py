@@ -1,0 +1,57 @@
+"""What `takt up` asks on its own machine takes no way through a proxy that the environment names."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from stack.plan import Plan
+from stack.prediction import first_prediction
+from stack.up import _lives
+from tests.support.servers import free_port
+from tests.support.specimens import declaration
+
+
+class Gateway(BaseHTTPRequestHandler):
+    """Lives, and answers everything alike."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", "7")
+        self.end_headers()
+        self.wfile.write(b'{"y":2}')
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Of a gateway, where the environment names a proxy that takes no connections."""
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_gateway_is_seen_to_live_past_a_proxy(url: str) -> None:
+    assert _lives(url)
+    assert not _lives(f"http://127.0.0.1:{free_port()}")
+
+
+def test_the_first_prediction_is_made_past_a_proxy(url: str) -> None:
+    plan = cast(Plan, SimpleNamespace(http_url=url, models=[declaration()]))
+    assert first_prediction(plan).answer == '{"y": 2}'
