@@ -19,7 +19,8 @@ async def read_json(
     Raises UnsupportedMediaType, PayloadTooLarge as soon as it is known, ClientLeftError, or UploadInterrupted
     where nothing of it comes for so long.
     """
-    _require_json(headers.get(b"content-type", b""))
+    if not is_json(headers.get(b"content-type", b"")):
+        raise UnsupportedMediaType("The body must be application/json.")
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > most_bytes:
         raise _too_large(most_bytes)
@@ -49,10 +50,10 @@ async def _read(receive: Receive, most_bytes: int, idle_s: float) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _require_json(content_type: bytes) -> None:
+def is_json(content_type: bytes) -> bool:
+    """Whether a body claims to be JSON, or claims nothing."""
     media_type = content_type.partition(b";")[0].strip().lower()
-    if media_type and media_type != b"application/json" and not media_type.endswith(b"+json"):
-        raise UnsupportedMediaType("The body must be application/json.")
+    return media_type in (b"application/json", b"") or media_type.endswith(b"+json")
 
 
 def _too_large(most_bytes: int) -> PayloadTooLarge:

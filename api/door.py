@@ -61,7 +61,7 @@ class Door:
         Raises QueueUnavailable, ModelNotLoaded, Overloaded, or DeadlineExceeded for a wait of nothing.
         """
         try:
-            self._judge(servable, rows, wait_s)
+            self.judge(servable, rows, wait_s)
         except TaktError as error:
             servable.tally.shed[error.code] += 1
             raise
@@ -79,7 +79,7 @@ class Door:
         try:
             asker = self._gate.enter(scope["headers"])
             servable = self._catalog.find(target.model, target.version, asker)
-            self._judge(servable, 1, self.wait_s(preferred_wait_s(prefer)))
+            self.judge(servable, 1, self.wait_s(preferred_wait_s(prefer)))
         except Overloaded as error:
             servable.tally.refused(error.code)
             cast(Scope, scope)[ROUTE] = target.route
@@ -93,7 +93,8 @@ class Door:
         """Whether somebody who was refused has not had his turn yet."""
         return self._line.lasts(time.monotonic())
 
-    def _judge(self, servable: Servable, rows: int, wait_s: float) -> None:
+    def judge(self, servable: Servable, rows: int, wait_s: float) -> None:
+        """`admit`, counting nothing."""
         self._link.require_open()
         if wait_s <= 0:
             raise DeadlineExceeded("The client does not wait.")

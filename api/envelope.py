@@ -14,14 +14,15 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import answer_of, foreseen
+from api.errors import Headers, answer_of, foreseen
 from api.gateway import Gateway
 from api.link import stopping
 from api.outgoing import headers_of
 from api.tracing import put_trace
-from shared.errors import Forbidden, Unauthorized
+from shared.errors import Forbidden, TaktError, Unauthorized
 from shared.logs import bind_ids
 
 if TYPE_CHECKING:
@@ -130,6 +131,12 @@ def whole_json(body: bytes) -> list[tuple[bytes, bytes]]:
         (b"x-content-type-options", b"nosniff"),
         (b"content-length", b"%d" % len(body)),
     ]
+
+
+def error_answer(error: TaktError | HTTPException, request_id: bytes) -> tuple[int, Headers, bytes]:
+    """Status, headers and body, for an answer that the envelope does not see."""
+    status, headers, body = answer_of(error, request_id.decode())
+    return status, [*whole_json(body), *headers, (REQUEST_ID, request_id)], body
 
 
 async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

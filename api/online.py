@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from api.link import Link, stopping, unavailable
 from api.loops import Loops
 from api.outbox import Outbox
-from api.pending import Answered, Left, Pending
+from api.pending import Answered, Left, Outcome, Pending
 from api.replies import ReplyStream
 from shared.columns import cut
 from shared.errors import DeadlineExceeded, TaktError, UnsupportedServer
@@ -96,6 +96,34 @@ class OnlineLane:
 
         Raises QueueUnavailable at once where Redis is known to be away or full.
         """
+        outcome: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        self.ask(
+            key,
+            spec,
+            columns,
+            rows,
+            wait_s=wait_s,
+            outcome=outcome,
+            left=left,
+            request_id=request_id,
+            traceparent=traceparent,
+        )
+        return outcome
+
+    def ask(
+        self,
+        key: ModelKey,
+        spec: ModelSpec,
+        columns: list[Column],
+        rows: int,
+        *,
+        wait_s: float,
+        outcome: Outcome,
+        left: Left,
+        request_id: str = "",
+        traceparent: str = "",
+    ) -> None:
+        """The same, for somebody who is no future: `outcome` is told."""
         self._link.require_open()
         now_s = self._clock()
         parts, part_rows = _parts(spec, columns, rows)
@@ -103,7 +131,7 @@ class OnlineLane:
             key,
             parts,
             part_rows,
-            outcome=asyncio.get_running_loop().create_future(),
+            outcome=outcome,
             since_s=now_s,
             deadline_s=now_s + wait_s,
             left=left,
@@ -111,7 +139,6 @@ class OnlineLane:
             traceparent=traceparent,
         )
         self._outbox.send(waiting)
-        return waiting.outcome
 
     def sweep(self) -> None:
         """End requests that are overdue or whose client left, and take their entries back."""

@@ -6,12 +6,11 @@ by its first failing part, by its deadline, or because its client left. What com
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, count
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from shared.errors import MessageUnreadable, TaktError, from_wire
 from shared.keys import ModelKey
@@ -33,6 +32,18 @@ class Answered:
     predict_ms: float
 
 
+class Outcome(Protocol):
+    """Who is told how a request ended, once: a future, or an `Exchange`."""
+
+    def done(self) -> bool:
+        """Whether nobody waits for it any more."""
+        ...
+
+    def set_result(self, answered: Answered, /) -> None: ...
+
+    def set_exception(self, error: Exception, /) -> None: ...
+
+
 @dataclass(slots=True, eq=False)
 class Waiting:
     """One request that waits. `entry_ids`: the stream id of each part that is written and not answered."""
@@ -44,7 +55,7 @@ class Waiting:
     since_s: float
     deadline_s: float
     left: Left
-    outcome: asyncio.Future[Answered]
+    outcome: Outcome
     request_id: str = ""
     traceparent: str = ""  # of its span; empty: not recorded
     entry_ids: dict[int, bytes] = field(default_factory=dict)
@@ -87,7 +98,7 @@ class Pending:
         parts: list[list[Column]],
         part_rows: list[int],
         *,
-        outcome: asyncio.Future[Answered],
+        outcome: Outcome,
         since_s: float,
         deadline_s: float,
         left: Left,

@@ -1,5 +1,7 @@
 """The hot route: /predict and its kin. One read, one parse-and-validate, one encode, one shared write.
 
+What is ordinary, one row that came whole, has been answered before it gets here: `api/exchange.py`.
+
     POST /predict[/batch]                                    the default model
     POST /models/{name}/predict[/batch]                      its default version
     POST /models/{name}/versions/{version}/predict[/batch]
@@ -19,9 +21,10 @@ from api.bodies import read_json
 from api.catalog import Servable
 from api.deferral import defer
 from api.disconnects import has_left
+from api.door import Door
 from api.envelope import request_id_of, respond
 from api.gateway import Gateway
-from api.pending import ClientLeftError
+from api.pending import Answered, ClientLeftError
 from api.preferences import preferred_wait_s, prefers_async
 from api.principals import asker_of, let_in
 from api.stages import StageClock
@@ -112,10 +115,17 @@ class Predictions:
         servable.times.add(clock.times_ms, rows, answered.batch_rows)
         if trace is not None:
             trace.predicted(servable.key, rows, answered.batch_rows, clock.times_ms, validating_ns)
-        about = [
-            (b"x-model-version", servable.version.encode()),
-            (b"server-timing", clock.header(answered.batch_rows)),
-        ]
-        if asked_s is not None:
-            about.append((b"preference-applied", b"wait=%d" % wait_s))
-        await respond(send, 200, about, content)
+        await respond(send, 200, about(servable, clock, answered, asked_s, gateway.door), content)
+
+
+def about(
+    servable: Servable, clock: StageClock, answered: Answered, asked_s: int | None, door: Door
+) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer: who gave it, where its time went, and how long it might have taken."""
+    headers = [
+        (b"x-model-version", servable.version.encode()),
+        (b"server-timing", clock.header(answered.batch_rows)),
+    ]
+    if asked_s is not None:
+        headers.append((b"preference-applied", b"wait=%d" % door.wait_s(asked_s)))
+    return headers

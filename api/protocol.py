@@ -1,10 +1,13 @@
 """What uvicorn leaves open: how long a client may take to say what it wants, how many may be connected, and
-what a refusal costs.
+what an answer costs.
 
 uvicorn limits neither; its keep-alive timer ends with the first byte of a request. A client that sends its
 head a byte at a time, or nothing at all, is answered 408 here and let go; bodies have limits where they are
-read. One who finds all connections taken is answered 503. Under overload most requests are refused: those
-are answered here too, and cost no task (`api/door.py`).
+read. One who finds all connections taken is answered 503. Time is kept by one timer for all connections
+(`api/sweeper.py`).
+
+What there is most of costs no task: refusals under overload, by the head alone (`api/door.py`), and
+predictions of a row (`api/exchange.py`). All else is uvicorn's.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ from __future__ import annotations
 import asyncio
 import resource
 import sys
-from asyncio import TimerHandle
-from typing import cast
+from collections.abc import Collection
+from functools import partial
+from typing import NamedTuple, cast
 
 import httptools
 from starlette.exceptions import HTTPException
@@ -21,9 +25,11 @@ from starlette.types import Scope
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from api.envelope import CLOSE, REQUEST_ID, new_request_id, request_id_in, whole_json
-from api.errors import answer_of, status_of
+from api.envelope import CLOSE, error_answer, new_request_id, request_id_in
+from api.errors import Headers, status_of
+from api.exchange import Exchange, exchange_of
 from api.gateway import Gateway
+from api.sweeper import SWEEP_EVERY_S, Awaited, Sweeper, Watched
 from api.tallies import OTHER, UNREAD
 from shared.errors import Overloaded, RequestTimeout, TaktError
 
@@ -65,27 +71,39 @@ class WholeAnswers:
         self._transport.close()
 
 
+class _Held(NamedTuple):
+    """A prediction whose body is still coming."""
+
+    cycle: RequestResponseCycle
+    app: ASGI3Application
+    exchange: Exchange
+
+
 class PatientProtocol(HttpToolsProtocol):
     """One connection. What it knows of its gateway is set by `protocol_of`."""
 
     gateway: Gateway
+    sweeper: Sweeper
     head_limit_s: float
     most_connections: int
-    _head_timer: TimerHandle | None = None
+    _awaits = Awaited.HEAD
+    _since_s = 0.0
+    _held: _Held | None = None
     _offered_at: int | None = None
     """Where in the data that came last a head ends that offers another protocol."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self._answers = WholeAnswers(transport)
+        self.sweeper.watch(cast("Collection[Watched]", self.connections), self.loop)
         if len(self.connections) > self.most_connections:
             self._refuse(Overloaded("Too many connections.", retry_after_s=_RETRY_AFTER_S))
         else:
-            self._await_head()
+            self._await(Awaited.HEAD)
 
     def data_received(self, data: bytes) -> None:
-        if self._head_timer is None and self.timeout_keep_alive_task is not None:
-            self._await_head()  # the next request of a connection that was kept alive
+        if self._awaits is Awaited.NEXT:
+            self._await(Awaited.HEAD)
         super().data_received(data)
         while self._offered_at is not None:
             data = self._without_offer() + data[self._offered_at :]
@@ -119,57 +137,118 @@ class PatientProtocol(HttpToolsProtocol):
         self._refuse(HTTPException(400, msg))
 
     def on_headers_complete(self) -> None:
-        self._stop_waiting()
+        self._awaits = Awaited.NOTHING
         super().on_headers_complete()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        refusal = self.gateway.door.refusal(cycle.scope) if self.gateway.door.refusing else None
-        if refusal is None:
-            cycle.transport = cast(asyncio.Transport, self._answers)  # it has what a cycle uses of one
-            super()._start_asgi_task(cycle, app)
-            return
-        keep_alive = cycle.keep_alive and not self.gateway.draining
-        cycle.response_complete = True  # what comes of its body is passed over
-        self.gateway.http.ended(cast(Scope, cycle.scope), status_of(refusal.code), 0.0)
-        self._answer(refusal, request_id_in(cycle.scope["headers"]), keep_alive=keep_alive)
-        self.on_response_complete()
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if self._held is not None:
+            self._begin(self._held)
 
     def on_response_complete(self) -> None:
+        """As uvicorn has it, but for its timer, and for the turn of the loop before the next of requests that
+        came at once: they may be more than calls can lie within each other."""
         self._answers.flush()
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self.loop.call_soon(self._start_next)
+        else:
+            self._await(Awaited.NEXT)
 
-    def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_limit_s, self._head_is_late)
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._held is not None:
+            self._take_long_way(self._held)  # which counts it as one that has left
 
-    def _stop_waiting(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def look(self, now_s: float) -> None:
+        """Called by the sweeper: let go of a client that has taken too long."""
+        waited_s = now_s - self._since_s
+        if self.transport.is_closing():
+            return
+        if self._awaits is Awaited.HEAD and waited_s >= self.head_limit_s:
+            self._refuse(RequestTimeout(f"The request's head did not come within {self.head_limit_s:g} s."))
+        elif self._awaits is Awaited.NEXT and waited_s >= self.timeout_keep_alive:
+            self.transport.close()
+        elif self._held is not None and waited_s >= self.sweeper.every_s:
+            self._take_long_way(self._held)  # there is a limit for what comes of the body
 
-    def _head_is_late(self) -> None:
-        self._head_timer = None
-        self._refuse(RequestTimeout(f"The request's head did not come within {self.head_limit_s:g} s."))
+    def _await(self, what: Awaited) -> None:
+        self._awaits = what
+        self._since_s = self.loop.time()
+
+    def _start_next(self) -> None:
+        if self.pipeline and not self.transport.is_closing():
+            self._start_asgi_task(*self.pipeline.pop())
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Called by uvicorn as soon as a head is read, or its turn has come."""
+        if self.flow.write_paused:  # its client reads no answers: a task can wait for that
+            self._start_task(cycle, app)
+            return
+        refusal = self.gateway.door.refusal(cycle.scope) if self.gateway.door.refusing else None
+        if refusal is not None:
+            self._send_away(cycle, refusal)
+        elif (exchange := self._exchange_of(cycle)) is not None:
+            self._hold(_Held(cycle, app, exchange))
+        else:
+            self._start_task(cycle, app)
+
+    def _hold(self, held: _Held) -> None:
+        if held.cycle.more_body:
+            self._held = held
+            self._await(Awaited.BODY)
+        else:  # it came while others were being answered
+            self._begin(held)
+
+    def _exchange_of(self, cycle: RequestResponseCycle) -> Exchange | None:
+        if cycle.waiting_for_100_continue:
+            return None
+        finish = partial(self._finish, cycle)
+        return exchange_of(self.gateway, cycle.scope, finish, self.transport.is_closing)
+
+    def _begin(self, held: _Held) -> None:
+        self._held, self._awaits = None, Awaited.NOTHING
+        if not held.exchange.begin(bytes(held.cycle.body)):
+            self._start_task(held.cycle, held.app)
+
+    def _take_long_way(self, held: _Held) -> None:
+        self._held, self._awaits = None, Awaited.NOTHING
+        self._start_task(held.cycle, held.app)
+
+    def _start_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        cycle.transport = cast(asyncio.Transport, self._answers)  # it has what a cycle uses of one
+        super()._start_asgi_task(cycle, app)
+
+    def _send_away(self, cycle: RequestResponseCycle, refusal: TaktError) -> None:
+        self.gateway.http.ended(cast(Scope, cycle.scope), status_of(refusal.code), 0.0)
+        self._finish(cycle, *error_answer(refusal, request_id_in(cycle.scope["headers"])))
+
+    def _finish(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
+        """Answer a request that has no task. What may still come of its body is passed over."""
+        cycle.response_complete = True
+        if self.transport.is_closing():
+            return
+        self._write(status, headers, body, keep_alive=cycle.keep_alive and not self.gateway.draining)
+        self.on_response_complete()
 
     def _refuse(self, error: TaktError | HTTPException) -> None:
+        """Let go of a client that has asked for nothing yet, or for nothing that can be understood."""
         if not self.transport.is_closing():
-            status = self._answer(error, new_request_id(), keep_alive=False)
+            status, headers, body = error_answer(error, new_request_id())
             self.gateway.http.add(UNREAD, OTHER, status, 0.0)
+            self._write(status, headers, body, keep_alive=False)
 
-    def _answer(self, error: TaktError | HTTPException, request_id: bytes, *, keep_alive: bool) -> int:
-        """A whole answer, past uvicorn's own. → its status"""
-        status, headers, body = answer_of(error, request_id.decode())
-        lines = [*whole_json(body), *headers, (REQUEST_ID, request_id)]
-        if not keep_alive and CLOSE not in lines:
-            lines.append(CLOSE)
-        head = b"".join([b"%s: %s\r\n" % line for line in lines])
-        self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
+    def _write(self, status: int, headers: Headers, body: bytes, *, keep_alive: bool) -> None:
+        """A whole answer, past uvicorn's own."""
+        lines = [b"%s: %s\r\n" % header for header in (*self.server_state.default_headers, *headers)]
+        if not keep_alive and CLOSE not in headers:
+            lines.append(b"%s: %s\r\n" % CLOSE)
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
         if not keep_alive:
             self.transport.close()
-        return status
 
 
 def protocol_of(gateway: Gateway) -> type[PatientProtocol]:
@@ -178,8 +257,14 @@ def protocol_of(gateway: Gateway) -> type[PatientProtocol]:
     most = gateway.settings.max_connections
     if most is None:
         most = _open_files() - RESERVED_FILES
-    limits = {"head_limit_s": gateway.settings.head_limit_s, "most_connections": most}
-    return type("GatewayProtocol", (PatientProtocol,), {"gateway": gateway} | limits)
+    limit_s = gateway.settings.head_limit_s
+    known = {
+        "gateway": gateway,
+        "sweeper": Sweeper(min(SWEEP_EVERY_S, limit_s)),
+        "head_limit_s": limit_s,
+        "most_connections": most,
+    }
+    return type("GatewayProtocol", (PatientProtocol,), known)
 
 
 def _open_files() -> int:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+
+_LONGEST_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,16 @@ class Target:
 
 def target_of(path: str) -> Target | None:
     """What a prediction's path names, or None where it is another path."""
+    return _kept(path) if len(path) <= _LONGEST_KEPT else _named_by(path)
+
+
+@lru_cache(maxsize=1024)
+def _kept(path: str) -> Target | None:
+    """Most requests name what others named just before."""
+    return _named_by(path)
+
+
+def _named_by(path: str) -> Target | None:
     match path.split("/"):
         case ["", "predict", *rest]:
             model, version, route = None, None, "/predict"

@@ -11,24 +11,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from api.envelope import Envelope, respond
+from api.envelope import respond
 from api.gateway import Gateway
-from api.origins import open_to
-from api.predictions import Predictions
-from api.protocol import WholeAnswers, protocol_of
+from api.protocol import WholeAnswers
 from shared.settings import Settings
 from tests.unit.gateway_fakes import IRIS, IRIS_ROW, MODELS, FakeRedis, FakeWorker, running_gateway, until
+from tests.unit.gateway_sockets import GET, answer_of, serving_app, serving_for
 
 HEAD_LIMIT_S = 0.2
 LIMIT_S = 30.0
-GET = b"GET / HTTP/1.1\r\nHost: takt\r\n\r\n"
-
-
-async def hello(scope: Scope, receive: Receive, send: Send) -> None:
-    await respond(send, 200, [], b"{}")
 
 
 @asynccontextmanager
@@ -37,25 +30,6 @@ async def serving(most_connections: int | None = None) -> AsyncIterator[int]:
     limits = Settings(models_dir=MODELS, head_limit_s=HEAD_LIMIT_S, max_connections=most_connections)
     async with serving_for(Gateway(limits, FakeRedis())) as port:
         yield port
-
-
-@asynccontextmanager
-async def serving_for(gateway: Gateway) -> AsyncIterator[int]:
-    """→ the port of a server of this gateway's predictions; whatever else it is asked, it says hello."""
-    app = open_to(Envelope(Predictions(hello, gateway), gateway), gateway.settings.origins())
-    async with serving_app(app, gateway) as port:
-        yield port
-
-
-@asynccontextmanager
-async def serving_app(app: ASGIApp, gateway: Gateway) -> AsyncIterator[int]:
-    config = uvicorn.Config(app, port=0, http=protocol_of(gateway), lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    await task
 
 
 async def answered(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
@@ -191,6 +165,16 @@ async def test_a_refused_client_that_closes_is_let_go(tmp_path: Path) -> None:
         writer.writelines(prediction(headers={"Connection": "close"}))
         assert (await asyncio.wait_for(answered(reader), LIMIT_S))[0] == 503
         assert await asyncio.wait_for(reader.read(), LIMIT_S) == b""
+        writer.close()
+
+
+async def test_refusals_of_requests_that_came_at_once_may_be_any_number(tmp_path: Path) -> None:
+    async with refusing(tmp_path) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.writelines([GET, *prediction() * 2000])
+        assert (await answer_of(reader)).status_code == 200
+        for _ in range(2000):
+            assert (await answer_of(reader)).status_code == 503
         writer.close()
 
 

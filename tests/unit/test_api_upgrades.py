@@ -15,7 +15,8 @@ from api.envelope import respond
 from api.gateway import Gateway
 from shared.settings import Settings
 from tests.unit.gateway_fakes import MODELS, FakeRedis
-from tests.unit.test_api_protocol import answered, serving_app
+from tests.unit.gateway_sockets import serving_app
+from tests.unit.test_api_protocol import answered
 
 OFFER = "Host: takt\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
 """As Java's HttpClient begins, unless it is told otherwise."""
