@@ -12,6 +12,7 @@ from api.principals import ANONYMOUS, Principal
 from api.stages import StageTimes
 from api.tallies import RequestTally
 from api.validation import RowValidator
+from shared.columns import Encoder
 from shared.errors import ModelNotFound
 from shared.keys import ModelKey, model_key
 from shared.repository import Repository
@@ -28,6 +29,7 @@ class Servable:
     version: str
     key: ModelKey
     validator: RowValidator
+    encode: Encoder
     renderer: AnswerRenderer
     times: StageTimes = field(default_factory=StageTimes)
     tally: RequestTally = field(default_factory=RequestTally)
@@ -101,7 +103,12 @@ class Catalog:
     def _add(self, model: str, version: str) -> Servable:
         spec = self.repository.specs[model]
         servable = Servable(
-            spec, version, model_key(model, version), self._validators[model], AnswerRenderer(spec, version)
+            spec=spec,
+            version=version,
+            key=model_key(model, version),
+            validator=self._validators[model],
+            encode=Encoder(spec),
+            renderer=AnswerRenderer(spec, version),
         )
         self._servables[model, version] = servable
         return servable

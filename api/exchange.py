@@ -33,7 +33,6 @@ from api.stages import StageClock
 from api.tallies import ROUTE
 from api.targets import Target, target_of
 from shared.access import Role
-from shared.columns import encode_values
 from shared.errors import Overloaded, TaktError
 from shared.logs import bind_ids
 
@@ -119,7 +118,7 @@ class Exchange:
             clock = self._clock = StageClock()
             values = servable.validator.read_one(body)
             clock.mark("validate")
-            columns = encode_values(servable.spec, values)
+            columns = servable.encode(values)
             clock.mark("encode")
         except Overloaded as error:
             servable.tally.shed[error.code] += 1

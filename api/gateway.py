@@ -70,7 +70,7 @@ class Gateway:
         self.accepted = JobTally()
         self.traces = open_traces(settings, self.lane.gateway)
         self.short_way = self.traces is None and not settings.access_log
-        """Whether predictions may be answered without a task (`api/exchange.py`): one that is traced or logged
+        """Whether predictions may be answered without a task, see `api/exchange.py`: what is traced or logged
         needs a context of its own."""
         self._history = HistoryWriter(self.client, self.catalog)
         self.payloads = open_payloads(settings)

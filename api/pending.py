@@ -189,14 +189,21 @@ class ClientLeftError(Exception):
 def joined(waiting: Waiting) -> Answered:
     """The answer of a request whose parts have all succeeded, rows in their order."""
     answers = [waiting.answers[part] for part in range(len(waiting.parts))]
+    if len(answers) == 1:
+        answer, reply = answers[0]
+        return _answered(answer.columns or [], answer, reply, reply.batch_rows)
     pieces = [answer.columns or [] for answer, _ in answers]
     columns = [list(chain.from_iterable(column)) for column in zip(*pieces, strict=True)]
     last = max(answers, key=lambda pair: pair[0].queue_ms)
+    return _answered(columns, *last, max(reply.batch_rows for _, reply in answers))
+
+
+def _answered(columns: list[OutputColumn], last: Answer, reply: Reply, batch_rows: int) -> Answered:
     return Answered(
         columns=columns,
-        worker=last[1].worker,
-        batch_rows=max(reply.batch_rows for _, reply in answers),
-        queue_ms=last[0].queue_ms,
-        batch_ms=last[1].batch_ms,
-        predict_ms=last[1].predict_ms,
+        worker=reply.worker,
+        batch_rows=batch_rows,
+        queue_ms=last.queue_ms,
+        batch_ms=reply.batch_ms,
+        predict_ms=reply.predict_ms,
     )

@@ -32,7 +32,6 @@ from api.tallies import ROUTE
 from api.targets import Target, target_of
 from api.tracing import trace_of
 from shared.access import Role
-from shared.columns import encode_values
 from shared.errors import TaktError
 
 
@@ -90,7 +89,7 @@ class Predictions:
             response = await defer(gateway, asker_of(scope), servable, values, headers=headers, body=body)
             await response(scope, receive, send)
             return
-        columns = encode_values(servable.spec, values)
+        columns = servable.encode(values)
         rows = len(values[0])
         clock.mark("encode")
 

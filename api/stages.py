@@ -22,6 +22,12 @@ from shared.metrics.gateway import REQUEST_BATCH_ROWS, REQUEST_ROWS, STAGE_DURAT
 STAGES = ("validate", "encode", "queue", "batch", "predict", "reply", "serialize")
 
 
+_SERVER_TIMING = (
+    b"validate;dur=%.3f, encode;dur=%.3f, queue;dur=%.3f, "
+    b'batch;desc="rows=%d";dur=%.3f, predict;dur=%.3f, reply;dur=%.3f, serialize;dur=%.3f'
+)
+
+
 class StageClock:
     """Measures one request: `mark` ends the stage that began at the mark before."""
 
@@ -49,8 +55,17 @@ class StageClock:
 
     def header(self, batch_rows: int) -> bytes:
         """The value of `Server-Timing` (https://www.w3.org/TR/server-timing/), durations in ms."""
-        metrics = ", ".join([f"{stage};dur={ms:.3f}" for stage, ms in self.times_ms.items()])
-        return metrics.replace("batch;", f'batch;desc="rows={batch_rows}";', 1).encode()
+        times = self.times_ms
+        return _SERVER_TIMING % (
+            times["validate"],
+            times["encode"],
+            times["queue"],
+            batch_rows,
+            times["batch"],
+            times["predict"],
+            times["reply"],
+            times["serialize"],
+        )
 
 
 def _in_ms() -> dict[str, Distribution]:
