@@ -7,7 +7,8 @@ which it would have a chance; work that nobody will wait for is never begun.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shared.errors import ModelNotLoaded, Overloaded
 from shared.keys import ModelKey
@@ -26,8 +27,7 @@ LEAST_SHARE = 0.1
 """Of the rate, for a gateway that has sent next to nothing yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(Struct, frozen=True):  # made for every request
     """What is known of one model version when a request for it arrives."""
 
     holders: int  # live workers that hold it

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct
 
 from shared.errors import MessageUnreadable, TaktError, from_wire
 from shared.keys import ModelKey
@@ -20,8 +21,7 @@ Left: TypeAlias = Callable[[], bool]
 """Whether the client of a request has gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):  # made in a tenth of a frozen dataclass's time, and once a request
     """A request's whole answer: one column per output of the spec, and where its time went."""
 
     columns: list[OutputColumn]
@@ -44,8 +44,7 @@ class Outcome(Protocol):
     def set_exception(self, error: Exception, /) -> None: ...
 
 
-@dataclass(slots=True, eq=False)
-class Waiting:
+class Waiting(Struct, eq=False):
     """One request that waits. `entry_ids`: the stream id of each part that is written and not answered."""
 
     id: int
@@ -58,8 +57,8 @@ class Waiting:
     outcome: Outcome
     request_id: str = ""
     traceparent: str = ""  # of its span; empty: not recorded
-    entry_ids: dict[int, bytes] = field(default_factory=dict)
-    answers: dict[int, tuple[Answer, Reply]] = field(default_factory=dict)
+    entry_ids: dict[int, bytes] = {}
+    answers: dict[int, tuple[Answer, Reply]] = {}
 
     @property
     def rows(self) -> int:

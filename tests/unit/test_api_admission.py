@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from api.admission import MOST_RETRY_S, Line, Traffic, admit
 from api.fleet import Fleet
