@@ -75,9 +75,11 @@ class OnlineLane:
         await self._loops.stop()
         for waiting in self.pending:
             self.pending.fail(waiting, stopping())
-        if self._link.up:
-            with suppress(RedisError, OSError):
-                await self._replies.close()
+        with suppress(RedisError, OSError):
+            if self._link.up:
+                await self._replies.remove()
+        with suppress(RedisError, OSError):
+            await self._replies.close()
 
     def submit(
         self,

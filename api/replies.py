@@ -30,7 +30,7 @@ class ReplyStream:
     """Every method raises redis.exceptions.RedisError where the server does not answer."""
 
     def __init__(self, client: Redis, gateway: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client = client
+        self._client = client.client()  # always reading, it shares its connection with nobody
         self._clock = clock
         self._gateway = gateway
         self._stream = keys.reply(gateway)
@@ -73,8 +73,12 @@ class ReplyStream:
             await self._tend()
         return replies
 
-    async def close(self) -> None:
+    async def remove(self) -> None:
+        """What workers still answer vanishes."""
         await self._client.delete(self._stream)
+
+    async def close(self) -> None:
+        await self._client.aclose()
 
     async def _replies(self, entry_id: bytes, data: bytes) -> list[Reply]:
         """The reply, or in its place the refusal of those whom it was to answer, where it says so."""

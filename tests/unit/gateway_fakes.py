@@ -52,6 +52,9 @@ class FakeRedis(FakeAsyncRedis):  # fakeredis publishes no types
         await self.ping()
         return {"redis_version": "7.2.4", "valkey_version": "9.0.0"}
 
+    def client(self) -> FakeRedis:
+        return FakeRedis(self.server)
+
     async def evalsha(self, *arguments: Any) -> Any:
         answer = await super().evalsha(*arguments)
         self.script_runs += 1
