@@ -11,7 +11,7 @@ import pytest
 
 from api.link import Link
 from api.online import OnlineLane
-from api.pending import Answered, ClientLeftError
+from api.pending import Answered, ClientLeftError, Left
 from shared import keys
 from shared.columns import encode_rows
 from shared.errors import DeadlineExceeded, MessageUnreadable, PredictionFailed, QueueUnavailable
@@ -41,12 +41,12 @@ async def lane(client: FakeRedis, clock: FakeClock) -> AsyncIterator[OnlineLane]
 
 
 def submit(
-    lane: OnlineLane, *lengths: float, wait_s: float = 10.0, left: bool = False
+    lane: OnlineLane, *lengths: float, wait_s: float = 10.0, left: Left = lambda: False
 ) -> asyncio.Future[Answered]:
     """Rows of iris that differ in their first input."""
     rows = [IRIS_ROW | {"sepal_length": length} for length in lengths]
     columns = encode_rows(IRIS, rows)
-    return lane.submit(IRIS_KEY, IRIS, columns, len(rows), wait_s=wait_s, left=lambda: left)
+    return lane.submit(IRIS_KEY, IRIS, columns, len(rows), wait_s=wait_s, left=left)
 
 
 async def written(lane: OnlineLane, client: FakeRedis, entries: int) -> None:
@@ -171,8 +171,10 @@ async def test_past_its_deadline_a_request_fails_and_its_entry_is_taken_back(
 
 
 async def test_nobody_computes_for_a_client_that_left(lane: OnlineLane, client: FakeRedis) -> None:
-    outcome = submit(lane, 1.0, left=True)
+    has_left = asyncio.Event()
+    outcome = submit(lane, 1.0, left=has_left.is_set)
     await written(lane, client, 1)
+    has_left.set()
     with pytest.raises(ClientLeftError):
         await outcome
     await written(lane, client, 0)
