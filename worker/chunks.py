@@ -27,6 +27,7 @@ from shared.payloads import PayloadStore, result_path, rows_path
 from worker.chunk_work import ChunkWork, Slicer
 from worker.health import SickPredictorError
 from worker.invalid_rows import Failures, failures_of, part_rows
+from worker.leases import LeaseKeeper
 from worker.predictors import Predictor
 from worker.quarantine import CellError, Quarantine
 from worker.tallies import ChunkTally
@@ -72,12 +73,17 @@ class ChunkRunner:
         self._predictors = predictors
         self._dead_letters = dead_letters
         self._lease_s = lease_s
+        self._keeper = LeaseKeeper(self._renewed, every_s=self._renew_every_s, most_s=STORE_PATIENCE_S)
         self._tally = tally
         self._traces = traces
         self._stopping = threading.Event()
         self._paused = threading.Event()
         self._idle = threading.Condition()
         self._running = 0
+
+    def start(self) -> None:
+        """Keep leases while payloads move."""
+        self._keeper.start()
 
     @property
     def running(self) -> int:
@@ -97,9 +103,11 @@ class ChunkRunner:
         self._paused.clear()
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until no chunk is in hand. → whether that is so."""
+        """Wait until no chunk is in hand, last of all. → whether that is so."""
         with self._idle:
-            return self._idle.wait_for(lambda: self._running == 0, timeout_s)
+            is_idle = self._idle.wait_for(lambda: self._running == 0, timeout_s)
+        self._keeper.stop()
+        return is_idle
 
     def stop(self) -> None:
         """Claim nothing more, and give up waiting for a server that is away, and what runs in quarantine."""
@@ -233,7 +241,8 @@ class ChunkRunner:
         end_s = time.monotonic() + STORE_PATIENCE_S
         while True:
             try:
-                return move()
+                with self._keeper.keeping(held):
+                    return move()
             except PayloadStoreAway as error:
                 if time.monotonic() >= end_s:
                     raise

@@ -195,6 +195,7 @@ class WorkerProcess:
             traces=self._traces,
         )
         self._engine.start()
+        self._runner.start()
         if settings.webhook_keys():
             self._webhooks = Webhooks(ledger, settings)
             self._webhooks.start()
