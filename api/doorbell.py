@@ -7,6 +7,9 @@ So is one behind enough others that nobody has answered yet: whoever answers tho
 from __future__ import annotations
 
 import threading
+import time
+from collections import Counter
+from contextlib import suppress
 from queue import Empty, Full, Queue
 
 import structlog
@@ -23,6 +26,8 @@ MOST_WAITING = 1000
 ENOUGH = 8
 """Doorbells of a model version that wait. Idle threads take them at once: so many are there only where all
 are at work, and each goes on until nothing is ready."""
+LOOK_EVERY_S = 0.01
+"""How often a queue is looked at while enough doorbells wait in it: what comes in between is gathered."""
 LONGEST_JOIN_S = 2.0
 
 
@@ -64,13 +69,33 @@ class Doorbell:
         self._thread.join(LONGEST_JOIN_S)
 
     def _run(self) -> None:
-        while (key := self._rings.get()) is not None:
-            try:
-                if self._client.llen(offline_queue(key)) < ENOUGH:
-                    self._celery.send_task(TASK, args=[key], queue=offline_queue(key), ignore_result=True)
-            except Exception as error:  # whatever Celery and its transport raise
-                log.warning("doorbell_failed", key=key, error=type(error).__name__)
-                self._forget()
+        going_on = True
+        while going_on:
+            keys = self._gathered()
+            going_on = None not in keys
+            for key, count in keys.items():
+                if key is not None:
+                    self._ring(key, count)
+
+    def _gathered(self) -> Counter[ModelKey | None]:
+        """What is to be rung, how often each; waits for the first. None: the end, which comes last."""
+        keys = Counter([self._rings.get()])
+        with suppress(Empty):
+            while None not in keys:
+                keys[self._rings.get_nowait()] += 1
+        return keys
+
+    def _ring(self, key: ModelKey, count: int) -> None:
+        try:
+            waiting = self._client.llen(offline_queue(key))
+            for _ in range(min(count, ENOUGH - waiting)):
+                self._celery.send_task(TASK, args=[key], queue=offline_queue(key), ignore_result=True)
+        except Exception as error:  # whatever Celery and its transport raise
+            log.warning("doorbell_failed", key=key, error=type(error).__name__)
+            self._forget()
+            return
+        if waiting >= ENOUGH:
+            time.sleep(LOOK_EVERY_S)
 
     def _forget(self) -> None:
         # the server is away: what waited with this one would fail the same way, one timeout after another

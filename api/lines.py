@@ -1,7 +1,8 @@
 """The lines that jobs stand in, as this gateway last read them.
 
-Reading a line looks at each of its jobs. A short one is read for every answer; one that is full is read twice
-a second, however many jobs are asked for or handed over meanwhile.
+Reading a line looks at each of its jobs. A short one is read for every answer; a longer one is kept for a
+while, the longer the more jobs it has, however many are asked for or handed over meanwhile: a full one is
+read twice a second.
 """
 
 from __future__ import annotations
@@ -14,24 +15,26 @@ from shared.ledger import AsyncLedger, Line
 
 MOST_IN_LINE = 100
 """Jobs of a line that are looked at: those behind them are not served before."""
+SHORT = 10
+"""Jobs of a line that is read each time."""
 KEPT_S = 0.5
 
 
 class Lines:
-    """Whoever asks while a full line is kept may find it half a second old."""
+    """Whoever asks while a line is kept may find it half a second old."""
 
     def __init__(self, ledger: AsyncLedger, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._full: dict[ModelKey, tuple[float, Line]] = {}
+        self._kept: dict[ModelKey, tuple[float, Line]] = {}  # and until when
 
     async def of(self, key: ModelKey) -> Line:
         """Raises redis.exceptions.RedisError where the server does not answer."""
-        read_s, line = self._full.get(key, (-KEPT_S, None))
-        if line is not None and self._clock() - read_s < KEPT_S:
+        until_s, line = self._kept.get(key, (0.0, None))
+        if line is not None and self._clock() < until_s:
             return line
         line = await self._ledger.line(key, most=MOST_IN_LINE)
-        self._full.pop(key, None)
-        if len(line.jobs) == MOST_IN_LINE:
-            self._full[key] = (self._clock(), line)
+        self._kept.pop(key, None)
+        if len(line.jobs) > SHORT:
+            self._kept[key] = (self._clock() + KEPT_S * len(line.jobs) / MOST_IN_LINE, line)
         return line

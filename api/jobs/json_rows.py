@@ -56,13 +56,15 @@ async def hand_over(
 async def _stored(gateway: Gateway, new: NewJob, chunks: Sequence[Chunk], digest: str) -> JobRecord:
     """Rows first, then the ledger: no chunk is ready whose rows are not there."""
     try:
-        for index, chunk in enumerate(chunks):
+        for index, chunk in enumerate(chunks[:-1]):
             await gateway.payloads.put_async(rows_path(new.id, index), chunk.data)
             await gateway.ledger.append_chunks(new.id, new.key, [chunk.rows], first=index)
+        last = len(chunks) - 1
+        await gateway.payloads.put_async(rows_path(new.id, last), chunks[last].data)
         if new.idempotency:
             keep_s = gateway.settings.idempotency_keep_s
             await gateway.ledger.bind(new.idempotency, new.id, digest, keep_s=keep_s)
-        sealed = await gateway.ledger.seal(new.id, chunks=len(chunks))
+        sealed = await gateway.ledger.fill(new.id, new.key, [chunks[last].rows], first=last)
     except JobNotFound:
         return await ended_early(gateway, new.id)
     except (TaktError, RedisError) as error:

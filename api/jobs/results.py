@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Header, Query, Response
@@ -14,7 +14,7 @@ from api.errors import of_errors
 from api.gateway import Gateway
 from api.jobs.formats import MEDIA_TYPES, Format, negotiated
 from api.jobs.ownership import own_job
-from api.jobs.pieces import failed_pieces_of, failed_rows, pieces_of, readable
+from api.jobs.pieces import Piece, failed_pieces_of, failed_rows, pieces_of, readable
 from api.jobs.tables import ErrorTables, ResultTables
 from api.jobs.views import POLL_AFTER_S
 from api.jobs.writers import JsonWriter, error_objects, in_threads, result_objects, tabular, written
@@ -25,6 +25,8 @@ from shared.ledger import JobRecord, JobState
 from shared.specs import ModelSpec
 
 router = APIRouter()
+
+_SMALL_ROWS = 1000
 
 ERROR_FORMATS = (Format.JSON, Format.NDJSON, Format.CSV)
 
@@ -137,7 +139,7 @@ async def results(
         shape = result_objects(kept, placed=partial or bool(kept))
         return written(tables, JsonWriter("results", job_id, _rows(record), shape))
 
-    return await _streamed(await asyncio.to_thread(parts), kind, f"{record.model}-{job_id[:8]}")
+    return await _answered(parts, kind, f"{record.model}-{job_id[:8]}", whole=_is_small(pieces))
 
 
 @router.get(
@@ -166,7 +168,7 @@ async def errors(
             return written(tables, tabular(kind, tables.schema))
         return written(tables, JsonWriter("errors", job_id, sum(map(failed_rows, chunks)), error_objects))
 
-    return await _streamed(await asyncio.to_thread(parts), kind, f"{record.model}-{job_id[:8]}-errors")
+    return await _answered(parts, kind, f"{record.model}-{job_id[:8]}-errors", whole=False)
 
 
 def _rows(record: JobRecord) -> int:
@@ -185,12 +187,23 @@ def _not_ready(record: JobRecord) -> ResultsNotReady:
     return ResultsNotReady(f"The job is {record.state}.", retry_after_s=POLL_AFTER_S)
 
 
-async def _streamed(parts: Iterator[bytes], kind: Format, file_name: str) -> StreamingResponse:
-    rest = in_threads(parts)
-    first = await anext(rest)  # a result that is gone is still an honest error here
+def _is_small(pieces: Sequence[Piece]) -> bool:
+    """Whether the answer is made by one read, and soon."""
+    return len(pieces) == 1 and pieces[0].chunk.rows <= _SMALL_ROWS
+
+
+async def _answered(
+    parts: Callable[[], Iterator[bytes]], kind: Format, file_name: str, *, whole: bool
+) -> Response:
+    """`whole`: in one piece, by one turn of a thread; a stream takes one for each part, and a task."""
     headers = {"Vary": "Accept"}
     if kind is not Format.JSON:
         headers["Content-Disposition"] = f'attachment; filename="{file_name}.{kind}"'
+    if whole:
+        body = await asyncio.to_thread(lambda: b"".join(parts()))
+        return Response(body, media_type=kind.media_type, headers=headers)
+    rest = in_threads(await asyncio.to_thread(parts))
+    first = await anext(rest)  # a result that is gone is still an honest error here
     return StreamingResponse(_chain(first, rest), media_type=kind.media_type, headers=headers)
 
 

@@ -21,6 +21,7 @@ from api.jobs.acceptance import ValidationReport, acceptance, report_of
 from api.jobs.json_rows import hand_over
 from api.jobs.terms import pinned_job, terms_of_options, terms_of_submission
 from api.jobs.views import JobView
+from api.offloading import offloaded
 from api.pending import ClientLeftError
 from api.principals import Asker, Principal
 from api.state import GatewayState
@@ -96,22 +97,27 @@ async def _submit_json(asked: _Asked) -> Response:
         gateway.settings.max_job_body_bytes,
         idle_s=gateway.settings.upload_idle_s,
     )
-    body, submission, servable = await asyncio.to_thread(_read, asked, body, packing)
+    body = await _unpacked(gateway, body, packing)
+    submission, servable = await offloaded(len(body), lambda: _read(asked, body))
     terms = terms_of_submission(submission)
     if submission.validate_only:
-        return report_of(await asyncio.to_thread(examine, servable.validator, submission))
-    chunks = await asyncio.to_thread(_cut, gateway, servable, submission)
+        return report_of(await offloaded(len(body), lambda: examine(servable.validator, submission)))
+    chunks = await offloaded(len(body), lambda: _cut(gateway, servable, submission))
     record, replayed = await hand_over(
         gateway, asked.asker, servable, chunks, terms, key=asked.key, body=body
     )
     return await asked.accepted(record, replayed=replayed)
 
 
-def _read(asked: _Asked, body: bytes, packing: Packing) -> tuple[bytes, Submission, Servable]:
-    gateway = asked.gateway
-    body = unpacked_body(body, packing, gateway.settings.max_job_body_bytes)
+async def _unpacked(gateway: Gateway, body: bytes, packing: Packing) -> bytes:
+    if packing is Packing.NONE:
+        return body
+    return await asyncio.to_thread(unpacked_body, body, packing, gateway.settings.max_job_body_bytes)
+
+
+def _read(asked: _Asked, body: bytes) -> tuple[Submission, Servable]:
     submission = read_submission(body)
-    return body, submission, gateway.catalog.find(submission.model, submission.version, asked.asker)
+    return submission, asked.gateway.catalog.find(submission.model, submission.version, asked.asker)
 
 
 def _cut(gateway: Gateway, servable: Servable, submission: Submission) -> list[Chunk]:

@@ -53,6 +53,7 @@ class ResultTables:
         self._record = record
         self._pieces = pieces
         self._spec = spec
+        self._last_read: tuple[Piece, pa.Table] | None = None  # the first is asked for its schema, too
 
     def __iter__(self) -> Iterator[pa.Table]:
         return map(self._table, self._pieces)
@@ -106,8 +107,11 @@ class ResultTables:
         return [*missing, pa.repeat(pa.scalar(piece.chunk.error, pa.string()), rows)]
 
     def _result(self, piece: Piece) -> pa.Table:
-        chunk = piece.chunk
-        return read_ipc(self._store.get(result_path(self._record.id, chunk.index, chunk.token)))
+        if self._last_read is None or self._last_read[0] is not piece:
+            path = result_path(self._record.id, piece.chunk.index, piece.chunk.token)
+            self._last_read = None  # before the next is in memory
+            self._last_read = piece, read_ipc(self._store.get(path))
+        return self._last_read[1]
 
     def _rows(self, piece: Piece) -> pa.Table:
         return read_ipc(self._store.get(rows_path(self._record.id, piece.chunk.index)))

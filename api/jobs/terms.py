@@ -13,7 +13,6 @@ from api.tracing import current_traceparent
 from api.uploads.options import ErrorBudget, UploadOptions, error_budget
 from shared.errors import InvalidInput, Problem
 from shared.ledger import NewJob, new_job_id
-from shared.repository import ModelVersion
 from shared.webhooks import checked_url
 
 ANY_NUMBER = ErrorBudget()
@@ -66,7 +65,9 @@ async def pinned_job(
 
     Raises InvalidInput for a webhook that may not be, ModelNotFound where nothing is built.
     """
-    version = await asyncio.to_thread(_looked_up, gateway, servable, terms)
+    if terms.webhook_url:
+        await asyncio.to_thread(checked_url, terms.webhook_url, gateway.settings)  # it asks DNS
+    version = gateway.catalog.repository.version(servable.spec.name, servable.version)
     retention_s = terms.expires_in_s or gateway.settings.job_retention_s
     return NewJob(
         id=new_job_id(),
@@ -86,13 +87,6 @@ async def pinned_job(
         webhook_url=terms.webhook_url,
         traceparent=current_traceparent(),
     )
-
-
-def _looked_up(gateway: Gateway, servable: Servable, terms: Terms) -> ModelVersion:
-    """Blocks: on the disk, and on DNS."""
-    if terms.webhook_url:
-        checked_url(terms.webhook_url, gateway.settings)
-    return gateway.catalog.repository.version(servable.spec.name, servable.version)
 
 
 def _budget(said: int | float | str | None) -> ErrorBudget:

@@ -1,6 +1,7 @@
 """The job ledger: the one owner of a job's state. Nothing else writes a job's keys.
 
 open ─▶ append* ─▶ seal          the gateway: a job, its chunks, its total
+              └──▶ fill          … the last chunks and the total at once
 claim ─▶ renew* ─▶ commit        a worker: a chunk under a lease and a fencing token
               └──▶ hand_back     … or not, and the chunk is ready again
 cancel, pause, resume, …         the job's owner

@@ -101,6 +101,15 @@ class AsyncLedger:
         await self._run(transitions.seal(job_id, chunks))
         return await self.read(job_id)
 
+    async def fill(self, job_id: str, key: ModelKey, rows: Sequence[int], *, first: int) -> JobRecord:
+        """The last chunks become ready, and the upload is whole: `append_chunks` and `seal` in one.
+
+        Raises what they raise.
+        """
+        filled = await self._run(transitions.fill(job_id, rows, first=first, lease_ms=self._lease_ms))
+        self._ring_for(key, len(rows))
+        return filled
+
     async def make_durable(self, job_id: str) -> None:
         """Return once all that was written of a job is as durable as this deployment promises.
 

@@ -19,18 +19,20 @@ from shared.errors import JobExpired, JobNotFound, QueueUnavailable
 from shared.keys import ModelKey
 from shared.ledger.records import (
     Claim,
+    JobRecord,
     JobState,
     NewJob,
     Outcome,
     Reservation,
     WebhookClaim,
     job_fields,
+    job_from_hash,
 )
 
 T = TypeVar("T")
 
 _SCRIPTS = Path(__file__).parent / "scripts"
-_SHARED = ("keys", "order", "turns", "unreadable")
+_SHARED = ("keys", "order", "turns", "uploads", "unreadable")
 _ANY = keys.ModelKey("{}")
 _NAMES = msgspec.json.encode(
     {
@@ -112,13 +114,30 @@ def append_chunks(job_id: str, rows: Sequence[int], *, first: int | None, lease_
     """
 
     def appended(answer: Any) -> int:
-        if answer is None:
-            raise JobNotFound(f"Job {job_id!r} takes no more rows.")
-        if answer < 0:
-            raise _torn()
+        _require_appended(job_id, answer)
         return int(answer)
 
     return Transition("append", (job_id, lease_ms, "" if first is None else first, *rows), appended)
+
+
+def fill(job_id: str, rows: Sequence[int], *, first: int, lease_ms: int) -> Transition[JobRecord]:
+    """The last chunks, whose rows are stored, and with them the total. → the job, sealed.
+
+    Raises JobNotFound where the job takes no more, QueueUnavailable where their index is not `first`.
+    """
+
+    def filled(answer: Any) -> JobRecord:
+        _require_appended(job_id, answer)
+        return job_from_hash(job_id, dict(zip(answer[::2], answer[1::2], strict=True)))
+
+    return Transition("fill", (job_id, lease_ms, first, *rows), filled)
+
+
+def _require_appended(job_id: str, answer: Any) -> None:
+    if answer is None:
+        raise JobNotFound(f"Job {job_id!r} takes no more rows.")
+    if answer == -1:
+        raise _torn()
 
 
 def seal(job_id: str, chunks: int | None) -> Transition[JobState]:

@@ -80,10 +80,11 @@ async def test_a_job_whose_sealing_was_not_heard_of_is_the_same_job_when_it_is_s
     stage: Stage, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     gateway, http = stage
-    seal = gateway.ledger.seal
+    name = "seal" if kind == "csv" else "fill"
+    seal = getattr(gateway.ledger, name)
 
-    async def sealed_unheard(job_id: str, **options: Any) -> JobRecord:
-        await seal(job_id, **options)
+    async def sealed_unheard(*said: Any, **options: Any) -> JobRecord:
+        await seal(*said, **options)
         raise ConnectionBroke("it broke before the answer")
 
     async def send() -> httpx.Response:
@@ -92,7 +93,7 @@ async def test_a_job_whose_sealing_was_not_heard_of_is_the_same_job_when_it_is_s
         return await http.post("/jobs", json=submission(5), headers=KEY)
 
     with monkeypatch.context() as broken:
-        broken.setattr(gateway.ledger, "seal", sealed_unheard)
+        broken.setattr(gateway.ledger, name, sealed_unheard)
         assert (await send()).status_code == 503
     again = await send()
     assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from api.lines import KEPT_S, MOST_IN_LINE, Lines
+from api.lines import KEPT_S, MOST_IN_LINE, SHORT, Lines
 from shared.keys import ModelKey, model_key
 from shared.ledger import AsyncLedger, Line, Standing
 from tests.unit.gateway_fakes import FakeClock
@@ -30,9 +30,19 @@ def lines_of(ledger: Ledger, clock: FakeClock) -> Lines:
 
 
 async def test_a_short_line_is_read_for_every_answer() -> None:
-    ledger = Ledger(MOST_IN_LINE - 1)
+    ledger = Ledger(SHORT)
     lines = lines_of(ledger, FakeClock())
     assert [(await lines.of(IRIS)).now_ms for _ in range(3)] == [1, 2, 3]
+
+
+async def test_a_line_of_some_length_is_kept_for_its_share_of_the_time_of_a_full_one() -> None:
+    ledger, clock = Ledger(MOST_IN_LINE // 2), FakeClock()
+    lines = lines_of(ledger, clock)
+    await lines.of(IRIS)
+    clock.now_s += 0.49 * KEPT_S
+    assert (await lines.of(IRIS)).now_ms == 1
+    clock.now_s += 0.02 * KEPT_S
+    assert (await lines.of(IRIS)).now_ms == 2
 
 
 async def test_a_full_line_is_read_twice_a_second_and_each_model_version_has_its_own() -> None:

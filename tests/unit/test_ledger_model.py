@@ -152,6 +152,22 @@ class LedgerMachine(RuleBasedStateMachine):
         assert state == self._model.seal(job_id)
 
     @precondition(lambda self: self._opened)
+    @rule(pick=PICK, rows=ROWS)
+    def fill(self, pick: int, rows: list[int]) -> None:
+        """What `append` and `seal` do, one after the other."""
+        house, job_id = self._house(brief=False), self._job(pick)
+        known = self._model.jobs.get(job_id)
+        try:
+            first = len(known.chunks) if known else 0
+            state = house.ask(house.gateway.fill, job_id, IRIS, rows, first=first).state
+        except JobNotFound:
+            state = None
+        self._model.append(job_id, rows, brief=False)
+        assert state == self._model.seal(job_id)
+        rings = min(len(rows), 8) if state is not None else 0
+        assert house.rung == ([(IRIS, rings)] if rings else [])
+
+    @precondition(lambda self: self._opened)
     @rule(pick=PICK, name=st.sampled_from(NAMES[1:]))
     def bind(self, pick: int, name: str) -> None:
         job_id = self._job(pick)
