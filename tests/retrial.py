@@ -8,6 +8,7 @@ more than a few fail there is no second trial: that is no accident.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -49,7 +50,11 @@ def _banner(words: str, names: Sequence[str]) -> str:
 
 
 def _pytest(words: Sequence[str]) -> int:
-    return subprocess.run([sys.executable, "-m", "pytest", *words], check=False).returncode
+    with subprocess.Popen([sys.executable, "-m", "pytest", *words]) as running:
+        # a terminal's Ctrl-C reaches pytest by itself, which then ends the servers that it has started
+        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: running.terminate())
+        return running.wait()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.retrial import MOST, main
+from tests.support.polling import eventually
 from tests.support.stack import ROOT
 
 FLAKY = """
@@ -24,6 +27,23 @@ def test_flaky():
     fails = not seen.exists()
     seen.touch()
     assert not fails
+"""
+
+
+ENDLESS = """
+import time
+from pathlib import Path
+import pytest
+
+@pytest.fixture
+def server():
+    Path("started").touch()
+    yield
+    time.sleep(1)
+    Path("ended").touch()
+
+def test_endless(server):
+    time.sleep(100)
 """
 
 
@@ -81,17 +101,34 @@ def test_where_many_fail_there_is_no_second_trial(tmp_path: Path) -> None:
 def test_pytest_runs_only_what_failed_once_more(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(FLAKY)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    ran = subprocess.run(
+    with started(tmp_path) as program:
+        said, _ = program.communicate(timeout=100)
+    assert program.returncode == 0, said
+    assert "1 failed, 1 passed" in said
+    assert "!!   test_it.py::test_flaky" in said
+    assert "test_it.py::test_flaky PASSED" in said
+    assert "test_it.py::test_sound PASSED" not in said.partition("SECOND TRIAL")[2]
+
+
+def test_ctrl_c_lets_pytest_end_what_its_tests_have_started(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(ENDLESS)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    with started(tmp_path) as program:
+        eventually((tmp_path / "started").exists, limit_s=60)
+        os.killpg(program.pid, signal.SIGINT)
+        said, _ = program.communicate(timeout=100)
+    assert program.returncode == pytest.ExitCode.INTERRUPTED, said
+    assert (tmp_path / "ended").exists()
+
+
+def started(folder: Path) -> subprocess.Popen[str]:
+    """The program on a folder's test file, in a process group of its own, as a shell starts it."""
+    return subprocess.Popen(
         [sys.executable, "-m", "tests.retrial", "test_it.py", "-p", "xdist", "--numprocesses", "0"],
-        cwd=tmp_path,
+        cwd=folder,
         env={"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-        timeout=100,
+        start_new_session=True,
     )
-    assert ran.returncode == 0, ran.stdout
-    assert "1 failed, 1 passed" in ran.stdout
-    assert "!!   test_it.py::test_flaky" in ran.stdout
-    assert "test_it.py::test_flaky PASSED" in ran.stdout
-    assert "test_it.py::test_sound PASSED" not in ran.stdout.partition("SECOND TRIAL")[2]
