@@ -8,6 +8,7 @@ again by themselves: a connection that breaks, or that turns out to lead to a re
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -96,18 +97,28 @@ def _honest(client: redis.asyncio.Redis) -> redis.asyncio.Redis:
     return client
 
 
-def broker_settings(url: str) -> tuple[str, dict[str, Any]]:
-    """kombu's broker URL and transport options (Any: its own) for the same server."""
+@dataclass(frozen=True)
+class Broker:
+    """How kombu names and reaches the same server (Any: its own options)."""
+
+    url: str
+    options: Mapping[str, Any]
+    tls: Mapping[str, str]
+    """How certificates are checked, where the URL cannot say it; empty: it does, or nothing is encrypted."""
+
+
+def broker_of(url: str) -> Broker:
     options: dict[str, Any] = {
         "socket_timeout": TIMEOUT_S,
         "socket_connect_timeout": TIMEOUT_S,
         "socket_keepalive": True,
     }
     if not is_sentinel(url):
-        return url, options
+        return Broker(url, options, {})
     address = sentinel_address(url)
     asking = _asking(address, _options(TIMEOUT_S, Retry(NoBackoff(), 0)))
-    return address.broker_url, options | {"master_name": address.service, "sentinel_kwargs": asking}
+    finding = {"master_name": address.service, "sentinel_kwargs": asking}
+    return Broker(address.broker_url, options | finding, address.tls)
 
 
 def refuses_writes(error: Exception) -> bool:
@@ -135,4 +146,4 @@ def _options(timeout_s: float, retry: Retry | AsyncRetry) -> dict[str, Any]:  # 
 
 def _asking(address: SentinelAddress, options: Mapping[str, Any]) -> dict[str, Any]:
     """Sentinels are asked with the same patience; one that is gone must not hold up the next."""
-    return {**options, "password": address.sentinel_password}
+    return {**options, "password": address.sentinel_password, **address.transport}

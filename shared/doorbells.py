@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from shared.connections import broker_settings
+from shared.connections import broker_of
 from shared.keys import ModelKey, idle_queue
 from shared.settings import Settings
 
@@ -24,13 +24,14 @@ class Ring(Protocol):
 
 def celery_settings(settings: Settings) -> dict[str, Any]:  # Any: Celery's own settings
     """Celery's configuration, the same on both sides."""
-    url, connecting = broker_settings(settings.redis_dsn())
+    broker = broker_of(settings.redis_dsn())
     return {
-        "broker_url": url,
+        "broker_url": broker.url,
+        "broker_use_ssl": broker.tls or False,
         "broker_connection_retry_on_startup": True,
         "broker_channel_error_retry": True,  # a full server's refusal would end the worker
         "broker_connection_max_retries": None,  # for ever: the worker waits for its server
-        "broker_transport_options": connecting
+        "broker_transport_options": {**broker.options}
         | {
             # Leases bring work back, by Redis' clock; kombu's timeout trusts the hosts' clocks.
             "visibility_timeout": 3600,

@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis ≥ 7.0 or Valkey ≥ 7.2: redis://, rediss://, or redis+sentinel://host:26379,"
-        "host:26379/SERVICE. May hold a password: never logged.",
+        "host:26379/SERVICE (rediss+sentinel:// over TLS). May hold a password: never logged.",
     )
     redis_username: str = Field("", description="Whom Redis knows Takt as (ACL), where the URL does not say.")
     redis_password: SecretStr = Field(
@@ -53,8 +53,8 @@ class Settings(BaseSettings):
     )
     redis_ca_file: str = Field(
         "",
-        description="Whom the certificate of a rediss:// server is to be from: a file of CA certificates "
-        "(PEM). Empty: the system's.",
+        description="Whom the certificates of servers and Sentinels over TLS are to be from: a file of CA "
+        "certificates (PEM). Empty: the system's.",
     )
     models_dir: Path = Field(
         Path("models"), description="The model repository: <name>/model.toml and <name>/<version>/."

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import redis
 import trustme
 
+from tests.support.polling import eventually
+from tests.support.sentinels import SERVICE
 from tests.support.servers import Server, free_port
 
 PASSWORD = "p@ss/w:rd"
@@ -44,6 +48,46 @@ def authority(folder: Path, *names: str) -> Authority:
     issued.cert_chain_pems[0].write_to_path(str(found.certificate))
     issued.private_key_pem.write_to_path(str(found.key))
     return found
+
+
+class TlsSentinel:
+    """A Sentinel over TLS that watches one server over TLS."""
+
+    def __init__(self, binary: str, folder: Path, watched: TlsServer) -> None:
+        self.port = free_port()
+        self._watched = watched
+        trusted = watched.trusted
+        lines = (
+            *("port 0", f"tls-port {self.port}", "bind 127.0.0.1", f"dir {folder}"),
+            *("tls-auth-clients no", "tls-replication yes", f"tls-ca-cert-file {trusted.ca}"),
+            *(f"tls-cert-file {trusted.certificate}", f"tls-key-file {trusted.key}"),
+            f"sentinel monitor {SERVICE} 127.0.0.1 {watched.tls_port} 1",
+            f"sentinel auth-pass {SERVICE} {PASSWORD}",
+        )
+        configuration = folder / "sentinel.conf"
+        configuration.write_text("\n".join(lines) + "\n")
+        self._command = [binary, str(configuration), "--sentinel"]
+
+    @property
+    def url(self) -> str:
+        return f"rediss+sentinel://127.0.0.1:{self.port}/{SERVICE}"
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        eventually(self._answers)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait(timeout=20)
+
+    def _answers(self) -> bool:
+        ca = str(self._watched.trusted.ca)
+        with redis.Redis("127.0.0.1", self.port, ssl=True, ssl_ca_certs=ca, socket_timeout=5.0) as client:
+            try:
+                return bool(client.ping())
+            except redis.ConnectionError:
+                return False
 
 
 class TlsServer(Server):

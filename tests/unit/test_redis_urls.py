@@ -32,6 +32,11 @@ CA = "/etc/takt/ca.pem"
             "redis+sentinel://s1:26379,s2:26379/main?db=1",
             "redis+sentinel://takt:p%40s%2Fs@s1:26379,s2:26379/main?db=1",
         ),
+        (
+            "rediss+sentinel://s1:26379,s2:26379/main",
+            "rediss+sentinel://takt:p%40s%2Fs@s1:26379,s2:26379/main"
+            "?ssl_cert_reqs=required&ssl_ca_certs=%2Fetc%2Ftakt%2Fca.pem",
+        ),
         ("unix:///run/valkey.sock?db=0", "unix://takt:p%40s%2Fs@/run/valkey.sock?db=0"),
     ],
 )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from kombu.connection import Connection
 from pydantic import ValidationError
+from redis.asyncio.connection import SSLConnection as AsyncSSLConnection
 from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
+from redis.connection import SSLConnection
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.sentinel import MasterNotFoundError
 
-from shared.connections import broker_settings, connect, connect_async, means_away, refuses_writes
+from shared.connections import broker_of, connect, connect_async, means_away, refuses_writes
 from shared.doorbells import celery_settings
 from shared.sentinels import sentinel_address
 from shared.settings import Settings
@@ -58,13 +61,37 @@ def test_every_client_asks_the_sentinels_for_the_primary() -> None:
 
 
 def test_the_broker_is_told_of_every_sentinel_and_the_service() -> None:
-    broker_url, options = broker_settings(URL)
-    assert options["master_name"] == "takt"
-    assert options["sentinel_kwargs"]["password"] == "shh"
-    broker = Connection(broker_url)  # type: ignore[no-untyped-call]
+    found = broker_of(URL)
+    assert found.tls == {}
+    assert found.options["master_name"] == "takt"
+    assert found.options["sentinel_kwargs"]["password"] == "shh"
+    broker = Connection(found.url)  # type: ignore[no-untyped-call]
     assert broker.alt[1:] == ["sentinel://app:p%40ss@s2:26379/3", "sentinel://app:p%40ss@[::1]:26381/3"]
     assert (broker.transport_cls, broker.userid, broker.password) == ("sentinel", "app", "p@ss")
     assert (broker.hostname, broker.port, broker.virtual_host) == ("s1", 26380, "3")
+
+
+def test_over_tls_every_client_checks_the_certificates_of_sentinels_and_servers() -> None:
+    settings = Settings(
+        redis_url="rediss+sentinel://s1:26380,s2/takt?ssl_certfile=/me.pem", redis_ca_file="/ca.pem"
+    )
+    checks = {"ssl_cert_reqs": "required", "ssl_ca_certs": "/ca.pem", "ssl_certfile": "/me.pem"}
+    assert sentinel_address(settings.redis_dsn()).tls == checks
+    celery = celery_settings(settings)
+    assert celery["broker_use_ssl"] == checks
+    assert checks.items() <= celery["broker_transport_options"]["sentinel_kwargs"].items()
+    for client in (connect(settings.redis_dsn()), connect_async(settings.redis_dsn())):
+        pool: Any = client.connection_pool
+        assert issubclass(pool.connection_class, SSLConnection | AsyncSSLConnection)
+        assert checks.items() <= pool.connection_kwargs.items()
+        (asked, _) = pool.sentinel_manager.sentinels
+        assert issubclass(asked.connection_pool.connection_class, SSLConnection | AsyncSSLConnection)
+        assert checks.items() <= asked.connection_pool.connection_kwargs.items()
+
+
+def test_options_of_tls_are_refused_where_nothing_is_encrypted() -> None:
+    with pytest.raises(ValidationError, match="not ssl_ca_certs"):
+        Settings(redis_url="redis+sentinel://s1/takt?ssl_ca_certs=/ca.pem")
 
 
 def test_the_broker_of_a_plain_url_is_that_url() -> None:
