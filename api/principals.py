@@ -56,6 +56,9 @@ def no_such_model(model: str) -> ModelNotFound:
 
 
 ANONYMOUS = Principal(OPEN_OWNER)
+"""Everybody, where no key is asked for."""
+STRANGER = Principal(OPEN_OWNER, frozenset(), frozenset())
+"""Who has no good key where one is asked for."""
 
 
 def let_in(scope: Scope, asker: Principal) -> None:

@@ -29,6 +29,9 @@ class Rule:
     in_browser: bool = False
     """A browser asks for it by itself, so that the key may come as a password (HTTP Basic)."""
 
+    by_link: bool = False
+    """A link may bear its permission (`api/access/links.py`): browsers save it, and send no key."""
+
     def require(self, asker: Principal) -> None:
         """Raises Forbidden."""
         if self.role is not None:
@@ -40,6 +43,7 @@ class Rule:
 OPEN = Rule(open=True)
 ANY_KEY = Rule()
 PREDICT, SUBMIT, READ = Rule(Role.PREDICT), Rule(Role.SUBMIT), Rule(Role.READ)
+SAVE = Rule(Role.READ, by_link=True)
 OPERATE = Rule(Role.READ, whole=True)
 """To look at the service as its operators do."""
 
@@ -83,9 +87,10 @@ ENDPOINTS: Mapping[str, Mapping[str, Rule]] = {
     "/jobs": {"GET": READ, "POST": SUBMIT},
     "/jobs/{job_id}": {"GET": READ, "PATCH": SUBMIT, "DELETE": SUBMIT},
     "/jobs/{job_id}/events": {"GET": READ},
-    "/jobs/{job_id}/results": {"GET": READ},
-    "/jobs/{job_id}/errors": {"GET": READ},
-    "/jobs/{job_id}/manifest": {"GET": READ},
+    "/jobs/{job_id}/results": {"GET": SAVE},
+    "/jobs/{job_id}/errors": {"GET": SAVE},
+    "/jobs/{job_id}/manifest": {"GET": SAVE},
+    "/jobs/{job_id}/links": {"POST": READ},
     "/jobs/{job_id}/cancel": {"POST": SUBMIT},
     "/jobs/{job_id}/pause": {"POST": SUBMIT},
     "/jobs/{job_id}/resume": {"POST": SUBMIT},

@@ -19,11 +19,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from api.access.allowances import allowance_of
+from api.access.links import LASTS_S, linked, read_link, ticket_of
 from api.link import unavailable
-from api.principals import ANONYMOUS, Principal
+from api.principals import ANONYMOUS, STRANGER, Principal
 from shared import keys
 from shared.access import KeyRecord, decode_key, key_id_of
-from shared.errors import Unauthorized
+from shared.errors import QueueUnavailable, Unauthorized
 
 log = structlog.get_logger()
 
@@ -50,6 +51,19 @@ class Gate(Protocol):
         """
         ...
 
+    def greet(self, headers: RawHeaders) -> Principal:
+        """The same, for what answers everybody: STRANGER where `enter` would raise."""
+        ...
+
+    def enter_by_link(self, path: str, query: bytes) -> Principal:
+        """Whose ticket a link bears (`api/access/links.py`). Raises Unauthorized where it bears none."""
+        ...
+
+    def link(self, headers: RawHeaders, path: str, query: bytes) -> tuple[str, int | None]:
+        """The address with a ticket of whoever has these headers, and for how many seconds that is good;
+        None where no key is asked for. Raises Unauthorized."""
+        ...
+
     async def look_later(self) -> None:
         """One turn of the watch: look which keys are good, then rest."""
         ...
@@ -62,6 +76,15 @@ class OpenGate:
 
     def enter(self, headers: RawHeaders, *, basic: bool = False) -> Principal:  # noqa: ARG002 - as `Gate` has it
         return ANONYMOUS
+
+    def greet(self, headers: RawHeaders) -> Principal:  # noqa: ARG002 - as `Gate` has it
+        return ANONYMOUS
+
+    def enter_by_link(self, path: str, query: bytes) -> Principal:  # noqa: ARG002 - as `Gate` has it
+        return ANONYMOUS
+
+    def link(self, headers: RawHeaders, path: str, query: bytes) -> tuple[str, int | None]:  # noqa: ARG002
+        return (f"{path}?{query.decode()}" if query else path), None
 
     async def look_later(self) -> None:
         await asyncio.Event().wait()  # there is nothing to look at
@@ -85,6 +108,31 @@ class KeyGate:
         self._used: set[str] = set()
 
     def enter(self, headers: RawHeaders, *, basic: bool = False) -> Principal:
+        return self._found(headers, basic=basic)[1]
+
+    def greet(self, headers: RawHeaders) -> Principal:
+        try:
+            return self.enter(headers)
+        except (Unauthorized, QueueUnavailable):
+            return STRANGER
+
+    def enter_by_link(self, path: str, query: bytes) -> Principal:
+        found = read_link(query)
+        if found is None:
+            raise Unauthorized
+        before, ticket = found
+        if self._known is None:
+            raise unavailable()
+        record, principal = self._good.get(ticket.key_id, (None, ANONYMOUS))
+        if record is None or not ticket.opens(record, path, before, self._now_ms):
+            raise Unauthorized("This link opens nothing: it is not whole, or past its end.")
+        return principal
+
+    def link(self, headers: RawHeaders, path: str, query: bytes) -> tuple[str, int | None]:
+        record, _ = self._found(headers)
+        return linked(path, query, ticket_of(record, path, query, self._now_ms)), LASTS_S
+
+    def _found(self, headers: RawHeaders, *, basic: bool = False) -> tuple[KeyRecord, Principal]:
         token = token_of(dict(headers), basic=basic)
         if token is None:
             raise Unauthorized
@@ -93,9 +141,13 @@ class KeyGate:
         found = self._good.get(key_id_of(token))
         if found is None or not found[0].fits(token):
             raise Unauthorized("This API key opens nothing: it is unknown, revoked or past its expiry.")
-        record, principal = found
-        self._used.add(record.id)
-        return principal
+        self._used.add(found[0].id)
+        return found
+
+    @property
+    def _now_ms(self) -> float:
+        """By Redis' clock."""
+        return self._clock() * 1000 + self._ahead_ms
 
     async def look_later(self) -> None:
         with suppress(RedisError, OSError):  # the lane's reader reports it
@@ -124,7 +176,7 @@ class KeyGate:
 
     def sort_out(self) -> None:
         """Keep the keys that are good now."""
-        now_ms = self._clock() * 1000 + self._ahead_ms
+        now_ms = self._now_ms
         before = self._good
         good = (record for record in self._known or () if record.good(now_ms))
         self._good = {
@@ -137,7 +189,7 @@ class KeyGate:
     async def _note(self) -> None:
         used, self._used = self._used, set()
         if used:
-            now_ms = round(self._clock() * 1000 + self._ahead_ms)
+            now_ms = round(self._now_ms)
             await self._client.hset(keys.access_used(), mapping=dict.fromkeys(used, now_ms))
 
 

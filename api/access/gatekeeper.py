@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access.endpoints import Rule, rule_of, rules_of
-from api.access.gate import Gate
+from api.access.gate import Gate, token_of
 from api.access.limits import Limiter
 from api.principals import ANONYMOUS, Principal, let_in
 from shared.errors import Unauthorized
@@ -50,6 +50,8 @@ class Gatekeeper:
         return asker
 
     def _enter(self, scope: Scope, rule: Rule | None) -> Principal:
+        if rule is not None and rule.by_link and token_of(dict(scope["headers"])) is None:
+            return self._gate.enter_by_link(scope["path"], scope["query_string"])
         in_browser = rule is not None and rule.in_browser
         try:
             return self._gate.enter(scope["headers"], basic=in_browser)

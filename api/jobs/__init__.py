@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from api.jobs import control, events, listing, manifest, reading, results, submission
+from api.jobs import control, events, links, listing, manifest, reading, results, submission
 
 router = APIRouter(tags=["jobs"])
-for part in (submission, listing, reading, events, results, manifest, control):
+for part in (submission, listing, reading, events, results, manifest, links, control):
     router.include_router(part.router)
 
 __all__ = ["router"]

@@ -320,6 +320,31 @@ def test_a_key_is_asked_for_once_kept_in_the_tab_and_sent_with_everything(
         assert visitor.errors == []
 
 
+def test_with_a_key_a_file_is_saved_by_a_link_that_does_not_hold_it(
+    window: Browser, busy: Stack, queue: Server, tmp_path: Path
+) -> None:
+    owner = holder("saver", "read", "submit")
+    apart(kept(queue.url, owner))
+    gateway = busy.parts["keyed"].url
+    with httpx.Client(base_url=gateway, headers=owner.headers, timeout=30.0) as http:
+        eventually(lambda: http.get("/jobs").status_code == 200, limit_s=30)
+        job = http.post("/jobs", json={"model": "iris", "inputs": [IRIS]}).json()["links"]["self"]
+        assert http.post(f"{job}/cancel").json()["state"] == "canceled"
+        with visiting(window, gateway) as visitor:
+            page = visitor.open(f"#{job}")
+            page.get_by_role("dialog").get_by_label("Key").fill(owner.token)
+            page.get_by_role("button", name="Use this key").click()
+            for link, file in (("CSV", "results?format=csv&partial=true"), ("Manifest", "manifest")):
+                with page.expect_download() as coming:
+                    page.get_by_role("link", name=re.compile(f"{link}$")).click()
+                assert coming.value.url.startswith(f"{gateway}{job}/{file}")
+                assert "ticket=" in coming.value.url
+                assert owner.token not in coming.value.url
+                coming.value.save_as(tmp_path / "saved")
+                assert (tmp_path / "saved").read_bytes() == http.get(f"{job}/{file}").content
+            assert visitor.errors == []
+
+
 async def kept(url: str, *holders: Holder) -> None:
     async with Redis.from_url(url) as client:
         await keep(client, *holders)

@@ -1,7 +1,7 @@
 // A job's results, failed rows and manifest as files.
 
 import { h, text } from "./dom.js";
-import { send } from "./http.js";
+import { post } from "./http.js";
 import { reasonOf } from "./panels.js";
 import { key } from "./session.js";
 import { ENDED } from "./jobtexts.js";
@@ -18,7 +18,7 @@ export function downloads({ id }) {
   const manifest = h(
     "div",
     { class: "downloads" },
-    link(state, t("job.manifest"), `/jobs/${id}/manifest`, `${id}-manifest.json`, "json"),
+    link(state, id, { part: "manifest" }, t("job.manifest"), `${id}-manifest.json`),
   );
   const errorsLabel = h("h3", {}, t("job.errors"));
   let partial = null;
@@ -29,28 +29,14 @@ export function downloads({ id }) {
       text(label, whole ? t("job.results") : t("job.partial"));
       results.replaceChildren(
         ...RESULTS.map((format) =>
-          link(
-            state,
-            format,
-            `/jobs/${id}/results?format=${format}${whole ? "" : "&partial=true"}`,
-            `${id}.${format}`,
-            format,
-            label.textContent,
-          ),
+          link(state, id, { part: "results", format, partial: !whole }, label.textContent, `${id}.${format}`),
         ),
       );
     }
     if (!errors.childElementCount)
       errors.replaceChildren(
         ...ERRORS.map((format) =>
-          link(
-            state,
-            format,
-            `/jobs/${id}/errors?format=${format}`,
-            `${id}-errors.${format}`,
-            format,
-            t("job.errors"),
-          ),
+          link(state, id, { part: "errors", format }, t("job.errors"), `${id}-errors.${format}`),
         ),
       );
     for (const part of [errors, errorsLabel]) part.hidden = !job.rows_failed;
@@ -59,29 +45,26 @@ export function downloads({ id }) {
   return { node: h("div", { class: "stack" }, label, results, errorsLabel, errors, manifest, state), draw };
 }
 
-/** A plain link streams to the disk; with a key it must be fetched, for a link cannot bear one. */
-function link(state, words, href, name, format, what = words) {
-  const label = what === words ? words : t("job.formats", { what, format: format.toUpperCase() });
-  const anchor = h(
-    "a",
-    { href, download: name, "aria-label": label },
-    what === words ? words : format.toUpperCase(),
-  );
+/** A link streams to the disk; with a key it needs a ticket first, for a link cannot bear a key. */
+function link(state, id, wanted, what, name) {
+  const { part, format, partial } = wanted;
+  const query = String(new URLSearchParams({ ...(format && { format }), ...(partial && { partial }) }));
+  const href = `/jobs/${id}/${part}${query && `?${query}`}`;
+  const label = format ? t("job.formats", { what, format: format.toUpperCase() }) : what;
+  const anchor = h("a", { href, download: name, "aria-label": label }, format?.toUpperCase() ?? what);
   anchor.addEventListener("click", (event) => {
     if (!key()) return;
     event.preventDefault();
-    save(href, name, state);
+    save(id, wanted, name, state);
   });
   return anchor;
 }
 
-async function save(href, name, state) {
+async function save(id, wanted, name, state) {
   text(state, t("job.saving"));
   try {
-    const whole = await (await send(href)).blob();
-    const url = URL.createObjectURL(whole);
+    const { url } = await post(`/jobs/${id}/links`, wanted);
     h("a", { href: url, download: name }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
     text(state, "");
   } catch (error) {
     text(state, reasonOf(error));

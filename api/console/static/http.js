@@ -25,11 +25,12 @@ export function onUnauthorized(listener) {
 
 /** Send a request; resolves to the Response, or raises ApiError. */
 export async function send(path, { method = "GET", headers = {}, body, signal } = {}) {
+  const shown = credentials();
   let response;
   try {
     response = await fetch(path, {
       method,
-      headers: { ...credentials(), ...headers },
+      headers: { ...shown, ...headers },
       body,
       signal,
       cache: "no-store",
@@ -38,7 +39,7 @@ export async function send(path, { method = "GET", headers = {}, body, signal } 
     if (signal?.aborted) throw error;
     throw new ApiError(0, { error: "unreachable", detail: String(error.message) });
   }
-  if (!response.ok && response.status !== 304) throw await failure(response);
+  if (!response.ok && response.status !== 304) throw await failure(response, shown);
   return response;
 }
 
@@ -61,7 +62,7 @@ async function sendJson(method, path, data) {
   return (await send(path, { method, headers, body })).json();
 }
 
-async function failure(response) {
+async function failure(response, shown) {
   let told = {};
   try {
     told = await response.json();
@@ -69,7 +70,8 @@ async function failure(response) {
     // not the service's own shape: a proxy answered
   }
   const error = new ApiError(response.status, { error: `http_${response.status}`, ...told });
-  if (response.status === 401) for (const listener of unauthorized) listener(error);
+  const current = shown.Authorization === credentials().Authorization; // else it is about the key before
+  if (response.status === 401 && current) for (const listener of unauthorized) listener(error);
   return error;
 }
 
