@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from api.answers import AnswerRenderer
-from api.principals import ANONYMOUS, Principal
+from api.principals import ANONYMOUS, Principal, no_such_model
 from api.stages import StageTimes
 from api.tallies import RequestTally
 from api.validation import RowValidator
@@ -83,13 +83,21 @@ class Catalog:
         """
         name = model if model is not None else self.default_model
         if asker.models is not None:
-            asker.require_sight(name)
+            self._require_sight(model, name, asker)
         found = self._defaults.get(name) if version is None else self._servables.get((name, version))
         if found is not None:
             return found
         spec = self.repository.spec(name)  # raises where it is the model that is missing
         known = ", ".join(self.versions(spec.name))
         raise ModelNotFound(f"Model {name!r} has no version {version!r}; there are: {known}.")
+
+    def _require_sight(self, model: str | None, name: str, asker: Principal) -> None:
+        """Nor is somebody who sees some models told of the others. Raises ModelNotFound."""
+        if model is None and not asker.sees(name):
+            raise ModelNotFound("There is no default model for this key: name one.")
+        asker.require_sight(name)
+        if name not in self.repository.specs:
+            raise no_such_model(name)
 
     def versions(self, model: str) -> list[str]:
         return sorted(version for name, version in self._servables if name == model)

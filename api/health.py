@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from api.state import GatewayState
@@ -30,13 +30,17 @@ class Readiness(BaseModel):
 
 
 @router.get("/health")
-async def health(gateway: GatewayState) -> Health:
-    """How the service does as a whole: `healthy` where Redis answers and a live worker holds a model."""
+async def health(request: Request, gateway: GatewayState) -> Health:
+    """How the service does as a whole: `healthy` where Redis answers and a live worker holds a model.
+
+    Where keys are asked for, it answers without one as well, and then names no model.
+    """
+    asker = gateway.gate.greet(request.scope["headers"])
     loaded = gateway.watch.fleet.model_names if gateway.link.open else []
     return Health(
         status="healthy" if loaded else "degraded",
         uptime_seconds=round(gateway.uptime_s, 1),
-        models_loaded=loaded,
+        models_loaded=list(filter(asker.sees, loaded)),
     )
 
 

@@ -31,7 +31,7 @@ class ModelSummary(BaseModel):
 
 class ModelList(BaseModel):
     models: list[ModelSummary]
-    default_model: str
+    default_model: str | None = Field(description="Behind `/predict`; null where the key does not see it")
 
 
 class Runtime(BaseModel):
@@ -80,7 +80,8 @@ async def list_models(gateway: GatewayState, asker: Asker) -> ModelList:
     """All models of the repository, or those that the key may see."""
     names = filter(asker.sees, gateway.catalog.names)
     models = [_summary(gateway, gateway.catalog.find(name)) for name in names]
-    return ModelList(models=models, default_model=gateway.catalog.default_model)
+    default = gateway.catalog.default_model
+    return ModelList(models=models, default_model=default if asker.sees(default) else None)
 
 
 @router.get("/models/{name}", responses=of_errors(404))

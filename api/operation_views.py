@@ -11,6 +11,9 @@ from shared.keys import ModelKey, split_model_key
 from shared.lanes import ModelLanes
 from shared.workers import HeldModel, WorkerRecord
 
+CHUNK = "chunk"
+"""How a worker's `current` begins while it runs a job's chunk."""
+
 
 class HeldModelView(BaseModel):
     """One model version in one worker."""
@@ -39,7 +42,8 @@ class WorkerView(BaseModel):
     started_at: datetime
     last_seen_at: datetime = Field(description="By Redis' clock")
     current: str = Field(
-        description="What it does now: `online {model}@{version}`, `chunk {job}/{n}`, or nothing"
+        description="What it does now: `online {model}@{version}`, `chunk {job}/{n}`, `chunk` alone "
+        "where the job is another's, or nothing"
     )
     rss_bytes: int
     online_share: float = Field(description="Of its engine's time, over about the last half minute, 0 to 1")
@@ -144,6 +148,12 @@ def worker_view(worker: WorkerRecord, load: Load, seen_at_ms: int) -> WorkerView
             _held_view(key, held, load.online_rows_per_s.get(key, 0.0)) for key, held in worker.models.items()
         ],
     )
+
+
+def job_of_chunk(current: str) -> str | None:
+    """Whose chunk a worker runs; None where it runs none."""
+    kind, _, chunk = current.partition(" ")
+    return chunk.partition("/")[0] if kind == CHUNK else None
 
 
 def _held_view(key: str, held: HeldModel, answered_rows_per_s: float) -> HeldModelView:

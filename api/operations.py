@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Depends, Query
 
 from api.errors import of_errors
 from api.gateway import Gateway
-from api.operation_views import LaneList, Scaling, Workers, lanes_view, time_view, worker_view
+from api.operation_views import (
+    CHUNK,
+    LaneList,
+    Scaling,
+    Workers,
+    WorkerView,
+    job_of_chunk,
+    lanes_view,
+    time_view,
+    worker_view,
+)
+from api.principals import Asker, Principal
 from api.scaling import Bounds, Demand, wanted_workers
 from api.state import GatewayState
 from shared.keys import ModelKey, split_model_key
@@ -21,17 +32,28 @@ router = APIRouter(tags=["operations"])
 MOST_WORKERS = 10_000
 
 
-@router.get("/workers")
-async def workers(gateway: GatewayState) -> Workers:
+@router.get("/workers", responses=of_errors(503))
+async def workers(gateway: GatewayState, asker: Asker) -> Workers:
     """Every worker with a heartbeat, by name."""
     fleet = gateway.watch.fleet
     ordered = sorted(fleet.workers, key=lambda worker: worker.id)
-    return Workers(
-        workers=[
-            worker_view(worker, gateway.loads.of(worker.id), fleet.seen_at_ms.get(worker.id, 0))
-            for worker in ordered
-        ]
-    )
+    shown = [
+        worker_view(worker, gateway.loads.of(worker.id), fleet.seen_at_ms.get(worker.id, 0))
+        for worker in ordered
+    ]
+    if gateway.gate.asks and not asker.sees_all_jobs:
+        await _hide_jobs_of_others(gateway, asker, shown)
+    return Workers(workers=shown)
+
+
+async def _hide_jobs_of_others(gateway: Gateway, asker: Principal, shown: Sequence[WorkerView]) -> None:
+    """Say that a worker runs somebody's chunk, and not whose."""
+    running = [(worker, job_id) for worker in shown if (job_id := job_of_chunk(worker.current))]
+    records = await gateway.ledger.read_all(list({job_id for _, job_id in running}))
+    own = {record.id for record in records if asker.owns(record.owner)}
+    for worker, job_id in running:
+        if job_id not in own:
+            worker.current = CHUNK
 
 
 @router.get("/lanes", responses=of_errors(503))

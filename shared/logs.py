@@ -69,9 +69,21 @@ def _add_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
     return event
 
 
+def _harmless(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """What others said, such as a path, is shown to a terminal without what would command it."""
+    for name, value in event.items():
+        if name != "event" and isinstance(value, str) and not value.isprintable():
+            event[name] = "".join(map(_visible, value))
+    return event
+
+
+def _visible(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+
+
 def _rendering(settings: Settings) -> list[Processor]:
     if settings.log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     # not rich's: it is slow, and would print local variables, inputs and secrets among them
     plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    return [_harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]

@@ -28,8 +28,15 @@ _PORTS = {"http": 80, "https": 443}
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _METADATA = frozenset(
-    # AWS, GCP, Azure and others; AWS by IPv6; Alibaba; Oracle; Azure's wire server, which is a public address
-    map(ip_address, ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16"))
+    # AWS, GCP, Azure and others; AWS by IPv6, and for pods; GCP by IPv6; Alibaba; Oracle; Azure's wire
+    # server, which is a public address
+    map(
+        ip_address,
+        (
+            *("169.254.169.254", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254"),
+            *("100.100.100.200", "192.0.0.192", "168.63.129.16"),
+        ),
+    )
 )
 
 
@@ -83,7 +90,8 @@ def target_of(url: str) -> Target:
 def permitted(addresses: Sequence[Address], networks: Sequence[Network]) -> list[Address]:
     """Those of the addresses that a webhook may reach: public ones, and those in the operator's `networks`.
 
-    Cloud metadata, multicast and unspecified addresses are nobody's receiver: no network permits them.
+    Cloud metadata, link-local, multicast and unspecified addresses are nobody's receiver: no network permits
+    them.
     """
     return [address for address in addresses if _permitted(_plain(address), networks)]
 
@@ -103,7 +111,7 @@ def refusal(host: str) -> str:
 
 
 def _permitted(address: Address, networks: Sequence[Network]) -> bool:
-    if address in _METADATA or address.is_multicast or address.is_unspecified:
+    if address in _METADATA or address.is_link_local or address.is_multicast or address.is_unspecified:
         return False
     public = address.is_global and (address.version == 4 or address in _GLOBAL_UNICAST)
     return public or any(address in network for network in networks)

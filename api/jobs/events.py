@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from redis.exceptions import RedisError
 
@@ -28,6 +28,7 @@ from api.jobs.outlooks import described
 from api.jobs.ownership import own_job
 from api.principals import Asker
 from api.state import GatewayState
+from shared.access import Role
 from shared.errors import CallerError
 from shared.ledger import JobEvent, JobRecord
 
@@ -56,6 +57,7 @@ _EXAMPLE = 'id: 1772352000000-0\nevent: progress\ndata: {"state":"running","rows
 )
 async def events(
     job_id: str,
+    request: Request,
     gateway: GatewayState,
     asker: Asker,
     last_event_id: Annotated[str | None, Header(description="Go on after this event")] = None,
@@ -63,8 +65,13 @@ async def events(
     """A job's progress as it happens: `snapshot`, `progress`, …, `end`. Ends with the job."""
     record = await own_job(gateway, asker, job_id)
     known = last_event_id if last_event_id and _ID.fullmatch(last_event_id) else ""
-    parts = watched(gateway, record, known)
+    headers = request.scope["headers"]
+    parts = watched(gateway, record, known, may=lambda: gateway.gate.greet(headers).may(Role.READ))
     return StreamingResponse(parts, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+
+
+def _may_always() -> bool:
+    return True
 
 
 async def watched(
@@ -72,12 +79,16 @@ async def watched(
     record: JobRecord,
     known: str = "",
     *,
+    may: Callable[[], bool] = _may_always,
     look_every_s: float = LOOK_EVERY_S,
     heartbeat_s: float = HEARTBEAT_S,
 ) -> AsyncIterator[bytes]:
-    """The events of a job until its end, until its data is gone, or until this gateway is told to stop."""
+    """The events of a job until its end, until its data is gone, or until this gateway is told to stop; or
+    until its watcher `may` not any more, whose key has ended."""
     try:
         async for part in _events(gateway, record, known, look_every_s, heartbeat_s):
+            if not may():
+                return
             yield part
     except (RedisError, OSError, CallerError):
         return  # the client comes again, and goes on or learns why not

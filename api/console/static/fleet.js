@@ -9,6 +9,7 @@ export function modelKey({ model, version }) {
 export function currentWork(current) {
   const [kind, what = ""] = current.split(" ");
   if (kind === "online") return { kind, model: what };
+  if (kind === "chunk" && !what) return { kind: "other" };
   if (kind === "chunk") return { kind, job: what.split("/")[0], chunk: what.split("/")[1] };
   return { kind: "idle" };
 }

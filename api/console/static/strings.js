@@ -166,6 +166,7 @@ export const STRINGS = {
   "workers.idle": ["nothing", "없음"],
   "workers.online": ["requests of {model}", "{model} 요청"],
   "workers.chunk": ["job {job}, chunk {chunk}", "작업 {job} 묶음 {chunk}"],
+  "workers.other": ["another's job", "다른 이의 작업"],
   "workers.host": ["{host}, process {pid}", "{host}, 프로세스 {pid}"],
   "worker.starting": ["Starting", "시작 중"],
   "worker.serving": ["Serving", "가동 중"],

@@ -59,5 +59,5 @@ export function workText(current) {
   const work = currentWork(current);
   if (work.kind === "online") return t("workers.online", { model: work.model });
   if (work.kind === "chunk") return t("workers.chunk", { job: shortId(work.job), chunk: work.chunk });
-  return t("workers.idle");
+  return t(work.kind === "other" ? "workers.other" : "workers.idle");
 }
