@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -29,7 +28,7 @@ DOCUMENTS = [
     *sorted(ROOT.glob("docs/**/*.md")),
 ]
 EVERY_DOCUMENT = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-OURS = ("api", "worker", "stack", "bench", "tests", "shared", "takt")
+OURS = ("api", "worker", "stack", "bench", "tests", "shared")
 MADE_HERE = (".takt", ".venv", ".bench", "site")
 """Folders that the programs make; nothing in them is of the repository."""
 OF_THE_MACHINE = {"srv", "proc", "tmp", "dev", "path", "usr", "etc", "sys", "app", "var", "data", "backup"}
@@ -58,22 +57,17 @@ def own_lines(path: Path) -> list[str]:
 
 
 @cache
-def text_of(*folders: str) -> str:
-    """The source of these packages and files of the repository."""
-    named = [path for name in folders for path in tracked() if path == name or path.startswith(f"{name}/")]
-    sources = [path for path in named if path.endswith((".py", ".yml", ".toml", ".example", "Makefile"))]
-    return "\n".join((ROOT / path).read_text(encoding="utf-8") for path in sources)
-
-
-@cache
-def tracked() -> frozenset[str]:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return frozenset(listed.stdout.splitlines())
-
-
-@cache
-def folders() -> frozenset[str]:
-    return frozenset(str(parent) for path in tracked() for parent in Path(path).parents)
+def text_of(*places: str) -> str:
+    """The source in these folders, and of these files, of the repository."""
+    files = [
+        path
+        for place in places
+        for path in ((ROOT / place).rglob("*") if (ROOT / place).is_dir() else [ROOT / place])
+    ]
+    sources = [
+        path for path in files if path.suffix in (".py", ".yml", ".yaml", ".toml") or path.name == "Makefile"
+    ]
+    return "\n".join(path.read_text(encoding="utf-8") for path in sources)
 
 
 # -- takt --------------------------------------------------------------------------------------------------
@@ -237,10 +231,10 @@ def _fits(url: str, route: str) -> bool:
 def test_every_file_of_the_repository_that_is_named_exists(path: Path) -> None:
     named = {span for span in spans(path) if _PATH.fullmatch(span)}
     named |= {word for line in own_lines(path) for word in line.split() if _PATH.fullmatch(word)}
-    ours = {name.rstrip("/") for name in named if _is_ours(name)}
-    assert {name for name in ours if name not in tracked() | folders()} == set()
+    assert {name for name in named if _is_ours(name) and not (ROOT / name).exists()} == set()
 
 
 def _is_ours(name: str) -> bool:
     """Whether a path begins in a folder of the repository, and not in one that the programs make."""
-    return name.partition("/")[0] in folders() and name.partition("/")[0] not in MADE_HERE
+    first = name.partition("/")[0]
+    return (ROOT / first).is_dir() and first not in MADE_HERE

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 
 import pytest
 import yaml
@@ -16,6 +18,18 @@ RULES = yaml.safe_load((ROOT / "deploy" / "prometheus" / "takt.rules.yml").read_
 ALERTS = [rule["alert"] for group in RULES["groups"] for rule in group["rules"]]
 TEXTS = (ROOT / "api" / "console" / "static" / "strings.js").read_text(encoding="utf-8")
 SENTENCES = re.findall(r'"problem\.\w+": \[\s*"([^"]+)"', TEXTS)
+
+LOUD = ("warning", "error", "exception", "critical")
+
+
+def loud_events() -> Iterator[str]:
+    """The events that gateways and workers log at the level of a warning or above."""
+    for path in [*(ROOT / "api").rglob("*.py"), *(ROOT / "worker").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(ast.Attribute(ast.Name(name), level), [ast.Constant(str(event)), *_]):
+                    if name.endswith("log") and level in LOUD:
+                        yield event
 
 
 def section(title: str) -> str:
@@ -53,3 +67,10 @@ def test_every_problem_that_the_console_names_has_a_line() -> None:
     assert len(SENTENCES) > 8
     shown = {re.sub(r"\{\w+\}", "…", sentence) for sentence in SENTENCES}
     assert shown <= set(first_cells("The console says"))
+
+
+def test_every_event_that_is_logged_as_a_warning_or_worse_has_a_line() -> None:
+    events = set(loud_events())
+    assert len(events) > 30
+    told = set(re.findall(r"`(\w+)`", " ".join(first_cells("The log says"))))
+    assert told == events
