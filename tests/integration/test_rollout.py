@@ -44,7 +44,6 @@ def stack(queue: Server, repository: Path, tmp_path_factory: pytest.TempPathFact
         "default_model": MODEL,
         "lease_s": "60",
         "chunk_rows": "400",
-        "shutdown_grace_s": "6",
         "drain_delay_s": "1.5",
     }
     with running(queue.url, folder, **settings) as started:
@@ -57,7 +56,7 @@ def stack(queue: Server, repository: Path, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def leaving(stack: Stack) -> Iterator[Part]:
     """A second gateway, to be stopped."""
-    part = stack.gateway("leaves", port=free_port(), chunk_rows="20000")
+    part = stack.gateway("leaves", port=free_port(), chunk_rows="20000", shutdown_grace_s="6")
     wait_until_ready(part)
     yield part
     part.kill()

@@ -73,12 +73,12 @@ class Caller:
         self.replies: list[Reply] = []
         client.xadd(keys.reply(name), {"beat": 1})
 
-    def send(self, to: Predictor, *xs: object, budget_ms: int = 10_000) -> int:
+    def send(self, to: Predictor, *xs: object, budget_ms: int = 60_000) -> int:
         """One request. → its id."""
         return self.send_all(to, [xs], budget_ms=budget_ms)[0]
 
     def send_all(
-        self, to: Predictor, requests: Sequence[Sequence[object]], *, budget_ms: int = 10_000
+        self, to: Predictor, requests: Sequence[Sequence[object]], *, budget_ms: int = 60_000
     ) -> list[int]:
         """Requests that arrive together. → their ids."""
         ids = []

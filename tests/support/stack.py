@@ -60,14 +60,14 @@ class Part:
                 stderr=log,
             )
 
-    def end(self, how: signal.Signals = signal.SIGTERM, *, limit_s: float = 30.0) -> int:
+    def end(self, how: signal.Signals = signal.SIGTERM, *, limit_s: float = 60.0) -> int:
         """Send a signal and wait for the end. → the exit status; negative: the signal that ended it."""
         assert self._process is not None
         if self.running:
             self._process.send_signal(how)
         return self.ended(limit_s=limit_s)
 
-    def ended(self, *, limit_s: float = 30.0) -> int:
+    def ended(self, *, limit_s: float = 60.0) -> int:
         """Wait for the end of one that was told to. A second signal could meet an interpreter that no longer
         handles any. → as `end`"""
         assert self._process is not None
@@ -110,7 +110,7 @@ class Stack:
             "payload_url": (folder / "payloads").as_uri(),
             "run_dir": str(folder / "run"),
             "port": str(self.port),
-            "shutdown_grace_s": "8",
+            "shutdown_grace_s": "20",
         } | settings
         self.parts: dict[str, Part] = {}
 
