@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.documents import LEFT_OUT, ROOT, Curl, blocks, curls
+from tests.support.documents import ROOT, Curl, assert_as_shown, blocks, curls
 from tests.support.polling import eventually
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.integration
 
 Answer = dict[str, Any]  # Any: JSON
-OF_THE_MOMENT = {"uptime_seconds", "id", "job_id"}
 README = list(curls(ROOT / "README.md"))
 HTTP_API = list(curls(ROOT / "docs" / "http-api.md"))
 CALLS = [curl for curl in README + HTTP_API if not curl.path.startswith("/jobs")]
@@ -40,28 +39,6 @@ def ask(stack: Stack) -> Callable[[Curl, str], Answer]:
         return answer
 
     return run
-
-
-def assert_as_shown(answer: Answer, shown: Answer) -> None:
-    """What is shown has the value that is shown, probabilities nearly; nothing else is there."""
-    fields = shown.keys() - {LEFT_OUT}
-    assert fields <= answer.keys() if LEFT_OUT in shown else list(answer) == list(shown)
-    for field in fields - OF_THE_MOMENT:
-        assert_alike(answer[field], shown[field])
-
-
-def assert_alike(value: Any, shown: Any) -> None:
-    match shown:
-        case list():
-            assert len(value) == len(shown)
-            for one, other in zip(value, shown, strict=True):
-                assert_alike(one, other)
-        case dict():
-            assert_as_shown(value, shown)
-        case float():  # another release of scikit-learn may grow slightly other trees
-            assert value == pytest.approx(shown, abs=0.03)
-        case _:
-            assert value == shown
 
 
 @pytest.mark.parametrize("curl", CALLS, ids=lambda curl: curl.path)

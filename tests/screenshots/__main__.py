@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.screenshots.shift import remember, work
+from tests.screenshots.shift import Shift, remember, work
 from tests.support.browsers import PATIENCE_MS, Theme, browser, chromium, visiting
 from tests.support.servers import Server, valkey_binary
 from tests.support.stack import ROOT, Stack, running, wait_until_ready
@@ -28,14 +28,18 @@ class Picture:
     language: str = "en-GB"
 
 
-def pictures(checked: str) -> list[Picture]:
+def pictures(shift: Shift) -> list[Picture]:
+    """Those of work that runs come first, lest it end before."""
     return [
         Picture("console-overview", "", height=1120),
+        Picture("console-job-running", f"#{shift.running}", height=840),
+        Picture("console-tablet-korean", "", width=820, height=1180, language="ko-KR"),
         Picture("console-overview-dark", "", theme="dark", width=1920, height=1080),
         Picture("console-jobs", "#/jobs"),
         Picture("console-workers", "#/workers", height=420),
         Picture("console-models", "#/models/quality", height=1000),
         Picture("console-submit", "#/submit", height=640),
+        Picture("console-job-failed", f"#{shift.failed}", height=1180),
     ]
 
 
@@ -51,9 +55,9 @@ def main() -> None:
             with queue.client() as client:
                 remember(client)
             with stack.client(timeout_s=120.0) as http:
-                checked = work(http)
+                shift = work(http)
             with browser(chromium()) as window:
-                for picture in pictures(checked):
+                for picture in pictures(shift):
                     take(window, stack, picture)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import httpx
 import redis
@@ -17,6 +18,13 @@ HEAD = (
     "part,machine,product,shift,resin_lot,melt_temperature_c,mold_temperature_c,torque_nm,pressure_bar,"
     "cycle_time_s,operators,maintenance_due,produced_at\n"
 )
+
+
+class Shift(NamedTuple):
+    """The places of the jobs that have a picture of their own."""
+
+    running: str
+    failed: str
 
 
 def remember(client: redis.Redis) -> None:
@@ -56,21 +64,21 @@ def rows(count: int, *, wrong_every: int = 0) -> Iterator[bytes]:
         ).encode()
 
 
-def work(http: httpx.Client) -> str:
-    """Hand over a shift's jobs. → the place of the one with rows that failed"""
+def work(http: httpx.Client) -> Shift:
+    """Hand over a shift's jobs, the last of which still run."""
     for number in range(1, 9):
         done = _job(http, f"LOT-47{number:02d}", 300 * number)
     finished(http, done, limit_s=120)
-    checked = _job(http, "LOT-4709 recheck", 4000, wrong_every=29, tag="recheck")
-    finished(http, checked, limit_s=120)
-    finished(http, _job(http, "LOT-4710 incoming", 400, wrong_every=50, max_errors="0"), limit_s=120)
-    _job(http, "LOT-4711 night shift", 150_000, tag="night")
+    finished(http, _job(http, "LOT-4709 recheck", 4000, wrong_every=29, tag="recheck"), limit_s=120)
+    failed = _job(http, "LOT-4710 incoming", 400, wrong_every=50, max_errors="0", tag="incoming")
+    finished(http, failed, limit_s=120)
+    running = _job(http, "LOT-4711 night shift", 150_000, tag="night")
     _job(http, "LOT-4712 night shift", 60_000, tag="night", priority="8")
     held = _job(http, "LOT-4713 hold for QA", 12_000)
     http.post(f"{held}/pause").raise_for_status()
     for _ in range(20):
         http.post("/predict", json=IRIS).raise_for_status()
-    return checked
+    return Shift(running, failed)
 
 
 def _job(http: httpx.Client, reference: str, count: int, *, wrong_every: int = 0, **query: str) -> str:

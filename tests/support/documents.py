@@ -12,17 +12,37 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = "…"
-"""The key that stands for fields of an answer that are not shown."""
+"""What is not shown: as a key, fields of an answer; in printed text, anything within a line."""
+OF_THE_MOMENT = {"uptime_seconds", "id", "job_id"}
+"""Fields whose values are another one each time."""
 
 _BLOCK = re.compile(r"^```(\w*)(?: title=\"[^\"\n]*\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(
+    r"^(?: *<!-- (?:run by (?P<run_by>\S+)|not run: (?P<why>[^\n]+)) -->\n)?"
+    r" *```(?:bash|sh)(?: title=\"[^\"\n]*\")?\n(?P<code>.*?)^ *```$"
+    r"(?:\n\n```(?P<kind>json|text)\n(?P<shown>.*?)^```$)?",
+    re.MULTILINE | re.DOTALL,
+)
 _TITLED = re.compile(r"^```\w+ title=\"([^\"\n]*)\"\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class Block(NamedTuple):
     kind: str  # what stands behind the fence: bash, json, …
     code: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A block that is typed into a shell: which test runs it, or why none does."""
+
+    code: str
+    run_by: str  # a file of tests; empty: none
+    why_not: str  # empty: a test runs it
+    shown: Block | None  # what it prints, as JSON or as text
 
 
 @dataclass(frozen=True)
@@ -66,6 +86,19 @@ def blocks(path: Path) -> list[Block]:
     return [Block(kind, code.rstrip("\n")) for kind, code in _BLOCK.findall(path.read_text(encoding="utf-8"))]
 
 
+def commands(path: Path) -> list[Command]:
+    """The blocks of a Markdown file that are typed into a shell, with the remark that stands above each."""
+    return [
+        Command(
+            found["code"].rstrip("\n"),
+            found["run_by"] or "",
+            found["why"] or "",
+            Block(found["kind"], found["shown"]) if found["kind"] else None,
+        )
+        for found in _COMMAND.finditer(path.read_text(encoding="utf-8"))
+    ]
+
+
 def titled(path: Path) -> list[tuple[str, str]]:
     """The title and the text of each block that has one: a file's name, or what a test does with it."""
     return _TITLED.findall(path.read_text(encoding="utf-8"))
@@ -77,3 +110,36 @@ def curls(path: Path) -> Iterator[Curl]:
     for command, answer in pairwise(found):
         if command.kind == "bash" and command.code.startswith("curl ") and answer.kind == "json":
             yield Curl(command.code, json.loads(answer.code), tuple(shlex.split(command.code)))
+
+
+def as_shown(printed: str, shown: str) -> bool:
+    """Whether each line that is shown was printed, in their order and no other; blanks count as one."""
+    lines, wanted = (
+        [" ".join(line.split()) for line in text.strip().splitlines()] for text in (printed, shown)
+    )
+    return len(lines) == len(wanted) and all(
+        re.fullmatch(".*".join(map(re.escape, line.split(LEFT_OUT))), was)
+        for line, was in zip(wanted, lines, strict=True)
+    )
+
+
+def assert_as_shown(answer: dict[str, Any], shown: dict[str, Any]) -> None:
+    """What is shown has the value that is shown, probabilities nearly; nothing else is there."""
+    fields = shown.keys() - {LEFT_OUT}
+    assert fields <= answer.keys() if LEFT_OUT in shown else list(answer) == list(shown)
+    for field in fields - OF_THE_MOMENT:
+        _assert_alike(answer[field], shown[field])
+
+
+def _assert_alike(value: Any, shown: Any) -> None:
+    match shown:
+        case list():
+            assert len(value) == len(shown)
+            for one, other in zip(value, shown, strict=True):
+                _assert_alike(one, other)
+        case dict():
+            assert_as_shown(value, shown)
+        case float():  # another release of scikit-learn may grow slightly other trees
+            assert value == pytest.approx(shown, abs=0.03)
+        case _:
+            assert value == shown

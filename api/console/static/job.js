@@ -2,7 +2,7 @@
 
 import { h, put, say, text } from "./dom.js";
 import { downloads } from "./downloads.js";
-import { clock, duration, figure, NONE, number, shortId } from "./format.js";
+import { clock, duration, figure, NONE, number, percent, shortId } from "./format.js";
 import { jobActions } from "./jobactions.js";
 import { drawProgress, progressText } from "./joblines.js";
 import { endText, ENDED, jobName, waitReason } from "./jobtexts.js";
@@ -75,7 +75,7 @@ function sections() {
       if (state.dataset.state !== job.state) put(state, jobBadge(job.state));
       state.dataset.state = job.state;
       drawProgress(bar, job);
-      text(rows, `${progressText(job)}${job.percent === null ? "" : ` · ${figure(job.percent)} %`}`);
+      text(rows, progressText(job) + shareText(job));
       text(
         why,
         job.waiting
@@ -89,6 +89,12 @@ function sections() {
       drawn.forEach((part) => part.draw(job));
     },
   };
+}
+
+/** Of the rows beside it: events bring rows, and no share of them. */
+function shareText(job) {
+  if (!job.rows_total) return "";
+  return ` · ${percent((job.rows_succeeded + job.rows_failed) / job.rows_total, 1)}`;
 }
 
 function drawFacts(list, job) {

@@ -1,0 +1,80 @@
+"""A terminal as the documents have one: commands typed in the folder of a clone, word for word."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.documents import ROOT
+from tests.support.polling import eventually
+
+SERVING = "Ctrl-C ends everything"
+STARTS_S = 180.0
+_OF_THE_DOCUMENTS = "localhost:8000"
+
+
+class Terminal:
+    """A folder that looks like a clone with its `.venv`, and a port where the documents say 8000."""
+
+    def __init__(self, folder: Path, port: int, **settings: str) -> None:
+        self.folder = folder
+        self._port = port
+        settings |= {"port": str(port)}
+        outer = {name: value for name, value in os.environ.items() if not name.startswith("TAKT_")}
+        self._environment = outer | {
+            **{f"TAKT_{name.upper()}": value for name, value in settings.items()},
+            "TAKT_URL": f"http://127.0.0.1:{port}",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "client")]),
+            "COLUMNS": "200",
+        }
+        (folder / ".venv").symlink_to(sys.prefix)
+
+    def types(self, command: str) -> str:
+        """Run a command to its end. → what it prints; AssertionError where it fails."""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", self._here(command)],
+            cwd=self.folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=STARTS_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    @contextmanager
+    def serving(self, command: str) -> Iterator[None]:
+        """Let a `takt up` run beside the block, which begins once it serves and ends with Ctrl-C."""
+        printed = self.folder / "takt_up.out"
+        with printed.open("w") as out:
+            process = subprocess.Popen(
+                ["bash", "-c", f"exec {self._here(command)}"],
+                cwd=self.folder,
+                env=self._environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+
+        def serves() -> bool:
+            assert process.poll() is None, printed.read_text()
+            return SERVING in printed.read_text()
+
+        try:
+            eventually(serves, limit_s=STARTS_S, every_s=0.2)
+            yield
+        except BaseException:
+            print(printed.read_text())  # noqa: T201 - pytest shows it with the failure
+            raise
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=60)
+
+    def _here(self, command: str) -> str:
+        return command.replace(_OF_THE_DOCUMENTS, f"127.0.0.1:{self._port}")
