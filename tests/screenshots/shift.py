@@ -72,12 +72,12 @@ def work(http: httpx.Client) -> Shift:
     finished(http, _job(http, "LOT-4709 recheck", 4000, wrong_every=29, tag="recheck"), limit_s=120)
     failed = _job(http, "LOT-4710 incoming", 400, wrong_every=50, max_errors="0", tag="incoming")
     finished(http, failed, limit_s=120)
+    for _ in range(20):
+        http.post("/predict", json=IRIS).raise_for_status()
     running = _job(http, "LOT-4711 night shift", 150_000, tag="night")
     _job(http, "LOT-4712 night shift", 60_000, tag="night", priority="8")
     held = _job(http, "LOT-4713 hold for QA", 12_000)
     http.post(f"{held}/pause").raise_for_status()
-    for _ in range(20):
-        http.post("/predict", json=IRIS).raise_for_status()
     return Shift(running, failed)
 
 
