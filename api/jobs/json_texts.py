@@ -1,4 +1,7 @@
-"""Arrow columns as JSON texts, column by column: no Python for each row, and the GIL is free meanwhile."""
+"""Arrow columns as JSON texts, column by column: no Python for each row, and the GIL is free meanwhile.
+
+A few rows of plain values are faster row by row: each of Arrow's steps costs tens of microseconds.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import pyarrow.compute as pc
 
 from api.answers import encode
 
+FEW_ROWS = 32
+
 _encode_any = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -17,11 +22,27 @@ def objects(columns: Mapping[str, pa.Array], rows: int) -> pa.StringArray:
     """One JSON object per row."""
     if not columns:
         return pa.array(["{}"] * rows, pa.string())
+    if rows <= FEW_ROWS and all(_is_plain(column.type) for column in columns.values()):
+        values = zip(*(column.to_pylist() for column in columns.values()), strict=True)
+        whole = (dict(zip(columns, row, strict=True)) for row in values)
+        return pa.array([encode(row).decode() for row in whole], pa.string())
     pieces: list[pa.Array | pa.Scalar] = []
     for name, column in columns.items():
         opening = ("," if pieces else "{") + encode(name).decode() + ":"
         pieces += [pa.scalar(opening), texts(column)]
     return _joined(*pieces, pa.scalar("}"))
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether msgspec writes its values as `texts` does: to the last bit, and `1.0` for a whole one."""
+    if pa.types.is_list(kind):
+        return _is_plain(kind.value_type)
+    return bool(
+        pa.types.is_float64(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_string(kind)
+    )
 
 
 def in_line(rows: pa.StringArray, separator: str) -> bytes:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from api.errors import of_errors
 from api.gateway import Gateway
 from api.jobs.formats import MEDIA_TYPES, Format, negotiated
-from api.jobs.ownership import own_job
+from api.jobs.ownership import own_job, own_results
 from api.jobs.pieces import Piece, failed_pieces_of, failed_rows, pieces_of, readable
 from api.jobs.tables import ErrorTables, ResultTables
 from api.jobs.views import POLL_AFTER_S
@@ -126,10 +126,10 @@ async def results(
     `row` says which the others are.
     """
     kind = negotiated(name, accept)
-    record = await own_job(gateway, asker, job_id)
+    record, chunks = await own_results(gateway, asker, job_id, partial=partial)
     if record.state is not JobState.SUCCEEDED and not partial:
         raise _not_ready(record)
-    pieces = pieces_of(readable(record, await gateway.ledger.chunks(job_id)), offset, limit)
+    pieces = pieces_of(readable(record, chunks), offset, limit)
     tables = ResultTables(gateway.payloads, record, pieces, _spec(gateway, record))
 
     def parts() -> Iterator[bytes]:

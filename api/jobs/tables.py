@@ -91,7 +91,8 @@ class ResultTables:
             *self._kept_of(piece),
             *self._outputs_of(piece),
         ]
-        return pa.table(columns, names=self.schema.names).cast(self.schema)
+        table = pa.table(columns, names=self.schema.names)
+        return table if table.schema.equals(self.schema) else table.cast(self.schema)
 
     def _kept_of(self, piece: Piece) -> list[pa.ChunkedArray]:
         if not self._kept:

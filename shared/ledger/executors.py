@@ -169,6 +169,18 @@ class AsyncLedger:
         """Raises JobNotFound, JobExpired where its retention is over, and RecordUnreadable."""
         check_job_id(job_id)
         fields: Any = await self._client.hgetall(keys.job(job_id))
+        return await self._record(job_id, fields)
+
+    async def read_ended(self, job_id: str, *, partial: bool = False) -> tuple[JobRecord, list[ChunkRecord]]:
+        """A job, and its chunks once it has succeeded, or as they are now where `partial`; in one round trip.
+
+        Raises what `read` raises.
+        """
+        check_job_id(job_id)
+        fields, chunks = await self._run(transitions.read(job_id, chunks=partial))
+        return await self._record(job_id, fields), chunks_from_hash(chunks)
+
+    async def _record(self, job_id: str, fields: Any) -> JobRecord:
         try:
             return job_from_hash(job_id, fields)
         except RecordUnreadable as error:

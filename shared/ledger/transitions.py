@@ -128,7 +128,7 @@ def fill(job_id: str, rows: Sequence[int], *, first: int, lease_ms: int) -> Tran
 
     def filled(answer: Any) -> JobRecord:
         _require_appended(job_id, answer)
-        return job_from_hash(job_id, dict(zip(answer[::2], answer[1::2], strict=True)))
+        return job_from_hash(job_id, _hash(answer))
 
     return Transition("fill", (job_id, lease_ms, first, *rows), filled)
 
@@ -159,6 +159,19 @@ def seal(job_id: str, chunks: int | None) -> Transition[JobState]:
 def _torn() -> QueueUnavailable:
     """The server went back in time: it was restarted, or replaced by a replica, without its last writes."""
     return QueueUnavailable("The queue has lost a part of this job: hand it over again.", retry_after_s=2.0)
+
+
+def read(job_id: str, *, chunks: bool) -> Transition[tuple[dict[Any, Any], dict[Any, Any]]]:
+    """The raw hashes of a job and its chunks: the latter where `chunks`, or where the job has succeeded."""
+
+    def hashes(answer: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
+        return _hash(answer[0]), _hash(answer[1])
+
+    return Transition("read", (job_id, int(chunks)), hashes)
+
+
+def _hash(flat: Sequence[Any]) -> dict[Any, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def fence(job_id: str) -> Transition[bool]:

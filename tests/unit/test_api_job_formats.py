@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from api.answers import encode
 from api.jobs.formats import Format, negotiated
-from api.jobs.json_texts import in_line, objects, texts
+from api.jobs.json_texts import FEW_ROWS, in_line, objects, texts
 from api.jobs.writers import JsonWriter, result_objects, tabular, written
 from shared.errors import NotAcceptable
 
@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         pa.field("error", pa.string()),
     ]
 )
+KINDS = [pa.float64(), pa.string(), pa.list_(pa.float64())]
 ROWS: list[dict[str, Any]] = [
     {"row": 0, "lot": 'a "b", ü\n', "prediction": "x", "probabilities": [0.1, 1 / 3], "error": None},
     {"row": 1, "lot": None, "prediction": None, "probabilities": None, "error": "it is, broken"},
@@ -122,6 +123,19 @@ def test_every_number_is_its_json_and_what_json_lacks_is_null(values: list[float
     found = [json.loads(text) for text in texts(pa.array(values, pa.float64())).to_pylist()]
     assert found == [v if v is not None and math.isfinite(v) else None for v in values]
     assert all(isinstance(number, float) for number in found if number is not None)
+
+
+@given(st.lists(st.tuples(st.floats(), st.text(), st.lists(st.floats() | st.none())), min_size=1, max_size=3))
+def test_a_few_rows_say_what_many_do(rows: list[tuple[float, str, list[float | None]]]) -> None:
+    columns = {
+        name: pa.array(list(values), kind)
+        for name, kind, values in zip("abc", KINDS, zip(*rows, strict=True), strict=True)
+    }
+    few = objects(columns, len(rows)).to_pylist()
+    times = FEW_ROWS // len(rows) + 1
+    repeated = {name: pa.concat_arrays([column] * times) for name, column in columns.items()}
+    many = objects(repeated, len(rows) * times).to_pylist()
+    assert [json.loads(text) for text in few] == [json.loads(text) for text in many[: len(rows)]]
 
 
 def test_numbers_are_written_as_predict_writes_them() -> None:

@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from shared import keys
-from shared.errors import JobNotFound
-from shared.ledger import ChunkState, Claim, JobState, Ledger, Outcome
+from shared.errors import JobNotFound, QueueUnavailable
+from shared.ledger import ChunkRecord, ChunkState, Claim, JobRecord, JobState, Ledger, Outcome
 from shared.ledger.transitions import Transition
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
 
@@ -34,6 +34,38 @@ def test_chunks_run_before_the_upload_ends_and_the_job_ends_after_both(house: Ho
     assert house.commit(house.claim()) is Outcome.COMMITTED
     assert house.read(job.id).state is JobState.UPLOADING
     assert house.ask(house.gateway.seal, job.id).state is JobState.SUCCEEDED
+
+
+def test_chunks_that_complete_a_job_are_claimed_and_end_it_as_those_that_came_before(house: House) -> None:
+    job = house.open()
+    house.append(job, 10)
+    record = house.ask(house.gateway.fill, job.id, job.key, [20, 5], first=1)
+    assert record == house.read(job.id)
+    assert (record.state, record.rows_total, record.chunks_total) == (JobState.QUEUED, 35, 3)
+    assert house.rung[-1] == (job.key, 2)
+    house.finish()
+    assert house.read(job.id).state is JobState.SUCCEEDED
+    with pytest.raises(JobNotFound):
+        house.ask(house.gateway.fill, job.id, job.key, [1], first=3)
+
+
+def test_chunks_do_not_complete_a_job_that_the_server_has_lost_chunks_of(house: House) -> None:
+    job = house.open()
+    with pytest.raises(QueueUnavailable):
+        house.ask(house.gateway.fill, job.id, job.key, [10], first=1)
+    assert house.read(job.id).state is JobState.UPLOADING
+    assert house.chunks(job.id) == []
+
+
+def test_who_waits_for_a_jobs_end_is_given_its_chunks_only_then(house: House) -> None:
+    def ended(**options: bool) -> tuple[JobRecord, list[ChunkRecord]]:
+        return house.ask(house.gateway.read_ended, job_id, **options)
+
+    job_id = house.submit(10, 20)
+    assert ended() == (house.read(job_id), [])
+    assert ended(partial=True) == (house.read(job_id), house.chunks(job_id))
+    house.finish()
+    assert ended() == (house.read(job_id), house.chunks(job_id))
 
 
 def test_a_job_goes_from_queued_over_running_to_succeeded(house: House) -> None:
