@@ -66,6 +66,7 @@ bench-full: setup  ## all benchmarks, hours: every model and load, open loops, m
 	$(BIN)/python -m bench.offline --rows 10000000 --formats parquet,arrow --rivals ""
 	$(BIN)/python -m bench.offline --model classifier --formats parquet,arrow
 	$(BIN)/python -m bench.jobs
+	$(BIN)/python -m bench.beside
 	$(BIN)/python -m bench.stages
 	$(BIN)/python -m bench.costs
 	$(BIN)/python -m bench.fronts

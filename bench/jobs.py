@@ -1,7 +1,7 @@
 """`python -m bench.jobs --jobs 2000 --connections 16`: jobs of one row, each sent and read by itself.
 
 All are sent as fast as so many connections can, then read as they end. A job takes from its sending until its
-result is read.
+result is read. Rivals take part in interleaved rounds, with fewer jobs: what is compared is jobs a second.
 """
 
 from __future__ import annotations
@@ -11,72 +11,77 @@ import http.client
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from pathlib import Path
 
+from bench import keeping, rivals
 from bench.answers import is_right, read_answer
 from bench.calls import NoAnswer, WrongAnswer
-from bench.commands import ended
-from bench.machine import this_machine
-from bench.report import machine_in_words
+from bench.commands import ended, say
+from bench.environments import enter, versions
+from bench.jobs_report import JobsResults, JobsRound
+from bench.machine import Began
 from bench.rivals import takt
 from bench.samples import percentile
 from bench.servers import Server
-from bench.spreads import Spread, short, spread
-from bench.standing import alone
+from bench.standing import Field, standing
 from bench.subjects import subject
-from bench.tables import table
 
 _LOOK_S = 0.02
 _LIMIT_S = 60.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One round of jobs."""
-
-    jobs_per_s: float  # from the first sent to the last result read
-    accepted_per_s: float
-    p50_ms: float
-    p99_ms: float
+_WARM_UP_JOBS = 32
 
 
 def main(words: Sequence[str]) -> int:
+    given = _parser().parse_args(words)
+    command = f"python -m bench.jobs {' '.join(words)}".strip()
+    return ended("bench.jobs", lambda: keeping.report_and_keep(_measure(given, command), given.json))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.jobs", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=2000, help="in a round (2000)")
+    parser.add_argument("--jobs", type=int, default=2000, help="of Takt in a round (2000)")
+    parser.add_argument("--rival-jobs", type=int, default=500, help="of a rival in a round (500)")
     parser.add_argument("--connections", type=int, default=16, help="that they come from (16)")
-    parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args(words)
-    return ended("bench.jobs", lambda: _measure(given))
+    parser.add_argument("--rivals", default="ray_tasks,celery_tasks", help="before Takt; '' for none")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
+    return parser
 
 
-def _measure(given: argparse.Namespace) -> None:
-    for line in machine_in_words(this_machine()):
-        print(line)
-    with alone(takt.RIVAL, subject("iris")) as server:
-        outcomes = [_round(server, given.jobs, given.connections) for _ in range(given.rounds)]
-    print(f"\n{_table(outcomes, given.connections)}")
-
-
-def _table(outcomes: Sequence[Outcome], connections: int) -> str:
-    figures = (
-        spread(one.jobs_per_s for one in outcomes),
-        spread(one.accepted_per_s for one in outcomes),
-        spread(one.p50_ms for one in outcomes),
-        spread(one.p99_ms for one in outcomes),
+def _measure(given: argparse.Namespace, command: str) -> JobsResults:
+    began = Began(command)
+    wanted = [rivals.rival(name) for name in (*filter(None, given.rivals.split(",")), takt.RIVAL.name)]
+    entrants, skipped = enter(wanted, say)
+    with standing(entrants, subject("iris"), say) as field:
+        rounds = tuple(_rounds(field, given))
+    return JobsResults(
+        **began.facts(versions(entrants)),
+        connections=given.connections,
+        rivals=tuple(one.rival.name for one in entrants),
+        rounds=rounds,
+        skipped=skipped,
     )
-    header = ["connections", "jobs/s", "accepted/s", "p50 ms to the result", "p99 ms"]
-    return table(header, [[str(connections), *map(_shown, figures)]])
 
 
-def _shown(values: Spread | None) -> str:
-    return values.shown(short) if values else "-"
+def _rounds(field: Field, given: argparse.Namespace) -> Iterator[JobsRound]:
+    """A B C, then C B A, so that none always goes first."""
+    servers = list(field.servers.values())
+    for server in servers:
+        _round(server, 0, _WARM_UP_JOBS, given.connections)
+    for number in range(given.rounds):
+        for server in servers if number % 2 == 0 else servers[::-1]:
+            jobs = given.jobs if server.rival is takt.RIVAL else given.rival_jobs
+            done = _round(server, number, jobs, given.connections)
+            say(f"round {number + 1}/{given.rounds}, {server.rival.name:<12} {done.jobs_per_s:>8,.0f} jobs/s")
+            server.quiet_down()
+            yield done
 
 
-def _round(server: Server, jobs: int, connections: int) -> Outcome:
+def _round(server: Server, number: int, jobs: int, connections: int) -> JobsRound:
     """Raises NoAnswer, WrongAnswer, OSError, http.client.HTTPException."""
-    shares = [len(range(number, jobs, connections)) for number in range(connections)]
+    shares = [len(range(start, jobs, connections)) for start in range(connections)]
     begun_s = time.perf_counter()
     with ThreadPoolExecutor(connections) as pool:
         sent = list(pool.map(lambda count: Submitter(server).send(count), shares))
@@ -86,14 +91,14 @@ def _round(server: Server, jobs: int, connections: int) -> Outcome:
     p50_ms, p99_ms = percentile(took_ms, 50), percentile(took_ms, 99)
     assert p50_ms is not None
     assert p99_ms is not None
-    return Outcome(jobs / took_s, jobs / accepted_s, p50_ms, p99_ms)
+    return JobsRound(number, server.rival.name, jobs, jobs / took_s, jobs / accepted_s, p50_ms, p99_ms)
 
 
 class Submitter:
     """One connection with its jobs."""
 
     def __init__(self, server: Server) -> None:
-        self._right = server.right
+        self._right, self._headers = server.right, dict(server.rival.headers)
         self._connection = http.client.HTTPConnection("127.0.0.1", server.place.port, timeout=_LIMIT_S)
         self._body = json.dumps(
             {"model": server.place.subject.name, "inputs": [server.place.subject.row]}
@@ -134,8 +139,7 @@ class Submitter:
     def _ask(
         self, method: str, path: str, body: bytes | None = None
     ) -> tuple[http.client.HTTPResponse, bytes]:
-        headers = {"Content-Type": "application/json"} if body else {}
-        self._connection.request(method, path, body, headers)
+        self._connection.request(method, path, body, self._headers)
         response = self._connection.getresponse()
         return response, response.read()
 

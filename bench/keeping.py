@@ -15,8 +15,10 @@ from typing import Any
 
 import msgspec
 
+from bench.beside_report import BesideResults, beside_report
 from bench.commands import say
 from bench.costs_report import CostResults, costs_report
+from bench.jobs_report import JobsResults, jobs_report
 from bench.offline_report import offline_plots, offline_report
 from bench.offline_results import OfflineResults
 from bench.plots import Plot, svg
@@ -69,11 +71,16 @@ def keep(results: Run, chosen: Path | None) -> Path:
 
 def reported(kept: bytes) -> str:
     """The report of a run that was kept. Raises ValueError where it is none."""
+    run = decoded(kept)
+    return _KINDS[run.kind].report(run)
+
+
+def decoded(kept: bytes) -> Run:
+    """A run that was kept, by its kind. Raises ValueError where it is none."""
     name = msgspec.json.decode(kept, type=_Named).kind
     if name not in _KINDS:
         raise ValueError(f"there are no runs of kind {name!r}; there are: {', '.join(_KINDS)}")
-    kind = _KINDS[name]
-    return kind.report(msgspec.json.decode(kept, type=kind.record))
+    return msgspec.json.decode(kept, type=_KINDS[name].record)
 
 
 class _Named(msgspec.Struct):
@@ -94,6 +101,8 @@ class _Kind:
 _KINDS: Mapping[str, _Kind] = {
     "online": _Kind(Results, report, report_plots),
     "offline": _Kind(OfflineResults, offline_report, offline_plots),
+    "beside": _Kind(BesideResults, beside_report),
+    "jobs": _Kind(JobsResults, jobs_report),
     "stages": _Kind(StageResults, stages_report),
     "costs": _Kind(CostResults, costs_report),
     "tuning": _Kind(TuningResults, tuning_report),

@@ -42,7 +42,7 @@ def job(server: Server, form: str, file: Path, rows: int, right: Sequence[Answer
         begun_s = time.perf_counter()
         with file.open("rb") as body:
             params, headers = {"model": server.place.subject.name}, {"Content-Type": MEDIA_TYPES[form]}
-            answer = client.post("/jobs", params=params, content=_pieces(body), headers=headers)
+            answer = client.post("/jobs", params=params, content=pieces(body), headers=headers)
         if answer.status_code != httpx.codes.ACCEPTED:
             raise NoAnswer(f"takt answered a job with {answer.status_code}: {answer.text[:300]}")
         path = answer.headers["Location"]
@@ -66,7 +66,7 @@ def right_answers(description: Path, request: Mapping[str, object]) -> list[Answ
     return read_answers(asked.stdout)
 
 
-def _pieces(file: Any) -> Iterator[bytes]:  # Any: a file that is open for reading
+def pieces(file: Any) -> Iterator[bytes]:  # Any: a file that is open for reading
     while piece := file.read(_PIECE_BYTES):
         yield piece
 

@@ -12,7 +12,7 @@ from celery.signals import worker_process_init
 from bench.served import Served, load
 
 app = Celery("tasks", broker=os.environ["QUEUE_URL"], backend=os.environ["QUEUE_URL"])
-app.conf.update(result_expires=60, broker_connection_retry_on_startup=True)
+app.conf.update(result_expires=600, broker_connection_retry_on_startup=True)
 _held: list[Served] = []
 
 

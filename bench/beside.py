@@ -1,0 +1,210 @@
+"""`python -m bench.beside`: online requests at a modest rate, alone and while a large job runs.
+
+The rate is a share of what a closed loop is answered. In each round the same requests come twice, alone and
+beside a job that outlasts them; heartbeats of the worker tell how much of the engine's time each lane had.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self, TypeAlias
+
+import httpx
+import uvloop
+
+from bench import arrivals, keeping, loads
+from bench.arrivals import Offer
+from bench.beside_report import BesideResults, BesideRound
+from bench.calls import NoAnswer
+from bench.commands import ended, say
+from bench.drawn import MEDIA_TYPES, draw, write_file
+from bench.environments import entrant
+from bench.machine import Began
+from bench.open_loop import measure_open
+from bench.plan import Plan
+from bench.results import Measured
+from bench.rivals import takt
+from bench.running import Session, settle
+from bench.servers import Server
+from bench.standing import Field, standing
+from bench.subjects import subject
+from bench.ways import pieces
+from stack.heartbeats import connect, live_workers
+from stack.running import queue_url
+
+_CONNECTIONS = 64
+_WARM_UP_S = 1.0
+_LOOK_S = 0.02
+_LIMIT_S = 300.0
+
+_Spent: TypeAlias = tuple[float, float, float]
+"""Seconds between two heartbeats, and of the engine in them: online, offline."""
+
+_Turn: TypeAlias = tuple[Measured, float, float, float, float]
+"""The requests beside a job, the job's rows a second, and what was spent."""
+
+
+def main(words: Sequence[str]) -> int:
+    given = _parser().parse_args(words)
+    command = f"python -m bench.beside {' '.join(words)}".strip()
+    return ended("bench.beside", lambda: keeping.report_and_keep(_measure(given, command), given.json))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.beside", description=__doc__)
+    parser.add_argument("--model", default="iris", help="iris, classifier or heavy (iris)")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="of the job (10000000)")
+    parser.add_argument("--load", type=float, default=0.3, help="of what a closed loop is answered (0.3)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each load (8)")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
+    return parser
+
+
+def _measure(given: argparse.Namespace, command: str) -> BesideResults:
+    began = Began(command)
+    plan = Plan((takt.RIVAL.name,), (_CONNECTIONS,), given.rounds, given.seconds, models=(given.model,))
+    with standing([entrant(takt.RIVAL, say)], subject(given.model), say) as field:
+        session = Session(field, loads.choose(None), plan)
+        full_per_s = _full(session)
+        bench = _Bench(field, given.rows, given.load * full_per_s, given.seconds)
+        rounds = tuple(bench.take(number) for number in range(given.rounds))
+    return BesideResults(
+        **began.facts(),
+        model=given.model,
+        job_rows=given.rows,
+        full_per_s=full_per_s,
+        rate=given.load * full_per_s,
+        rounds=rounds,
+    )
+
+
+def _full(session: Session) -> float:
+    """Answers a second of a closed loop, once everything is warm."""
+    settle(session)
+    [server] = session.servers.values()
+    samples, _ = session.fire(server, _CONNECTIONS, session.plan.seconds)
+    server.quiet_down()
+    return sum(sample.good for sample in samples) / session.plan.seconds
+
+
+class _Bench:
+    """The turns of a round, on one stack."""
+
+    def __init__(self, field: Field, rows: int, rate: float, seconds: float) -> None:
+        [self._server] = field.servers.values()
+        self._file = field.folder / "rows.arrow"
+        write_file("arrow", self._file, field.task.description, draw(field.task.description, rows))
+        self._rate, self._seconds = rate, seconds
+
+    def take(self, number: int) -> BesideRound:
+        """A B, then B A, so that neither always goes first. Raises NoAnswer, httpx.HTTPError."""
+        if number % 2 == 0:
+            alone, turn = self._alone(number), self._beside(number)
+        else:
+            turn, alone = self._beside(number), self._alone(number)
+        found = BesideRound(number, alone, *turn)
+        say(
+            f"round {number + 1}: p99 {alone.p99_ms or 0:.1f} ms alone, {found.beside.p99_ms or 0:.1f} "
+            f"beside a job, which has {found.left_taken:.0%} of what is left"
+        )
+        return found
+
+    def _alone(self, number: int) -> Measured:
+        seen = self._offered(number)
+        self._server.quiet_down()
+        return seen
+
+    def _beside(self, number: int) -> _Turn:
+        with _running(self._server, self._file) as job, _Beats(self._server) as beats:
+            rows, begun_s = job.rows_done(), time.monotonic()
+            seen = self._offered(number)
+            rows_per_s = (job.rows_done() - rows) / (time.monotonic() - begun_s)
+        self._server.quiet_down()
+        return seen, rows_per_s, *beats.spent()
+
+    def _offered(self, number: int) -> Measured:
+        """The same requests for the same round."""
+        offer = Offer(self._rate, _WARM_UP_S + self._seconds, seed=number)
+
+        async def offered() -> list[arrivals.Call]:
+            return await arrivals.Load([self._server.url], self._server.body, offer).run()
+
+        return measure_open(uvloop.run(offered()), offer, warm_up_s=_WARM_UP_S)
+
+
+class _Job:
+    """A job that runs."""
+
+    def __init__(self, client: httpx.Client, path: str) -> None:
+        self._client, self._path = client, path
+
+    def rows_done(self) -> int:
+        """Raises NoAnswer where it does not run (any more): then it was no load."""
+        found = self._client.get(self._path).raise_for_status().json()
+        if found["state"] != "running":
+            raise NoAnswer(f"the job is {found['state']}, and not beside the requests: give it more --rows")
+        return int(found["rows_succeeded"])
+
+
+@contextmanager
+def _running(server: Server, file: Path) -> Iterator[_Job]:
+    """A job of the file's rows, once its first rows are done; it is deleted with the block."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.place.port}", timeout=_LIMIT_S) as client:
+        params, headers = {"model": server.place.subject.name}, {"Content-Type": MEDIA_TYPES["arrow"]}
+        with file.open("rb") as body:
+            answer = client.post("/jobs", params=params, content=pieces(body), headers=headers)
+        path = str(answer.raise_for_status().headers["Location"])
+        job, limit_s = _Job(client, path), time.monotonic() + _LIMIT_S
+        while not client.get(path).json()["rows_succeeded"] and time.monotonic() < limit_s:
+            time.sleep(_LOOK_S)
+        yield job
+        client.post(f"{path}/cancel").raise_for_status()
+        while client.get(path).json()["state"] not in ("canceled", "succeeded"):
+            time.sleep(_LOOK_S)
+        client.delete(path).raise_for_status()
+
+
+class _Beats(threading.Thread):
+    """Looks at the worker's heartbeat as long as the block lasts: what each lane has had of the engine."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(name="beats", daemon=True)
+        self._url = queue_url(server.place.folder / "data")
+        self._enough = threading.Event()
+        self._seen: list[tuple[float, float, float]] = []  # when, online and offline seconds, as they change
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self.join(_LIMIT_S)
+
+    def run(self) -> None:
+        last = None
+        with connect(self._url) as client:
+            while not self._enough.wait(_LOOK_S):
+                [worker] = live_workers(client)
+                if (now := (worker.online_s, worker.offline_s)) != last:
+                    self._seen.append((time.monotonic(), *now))
+                    last = now
+
+    def spent(self) -> _Spent:
+        """From the first new heartbeat of the block to its last. Raises NoAnswer where there were not two."""
+        if len(self._seen) < 3:
+            raise NoAnswer("too few heartbeats: let each load last longer (--seconds)")
+        (then_s, *before), (now_s, *after) = self._seen[1], self._seen[-1]  # the very first is an old one
+        online_s, offline_s = (b - a for a, b in zip(before, after, strict=True))
+        return now_s - then_s, online_s, offline_s
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,105 @@
+"""Online requests alone and beside a large job: what a run leaves behind, and its table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.report import NOTHING, run_in_words
+from bench.results import Run
+from bench.samples import Measured
+from bench.spreads import Spread, ratios, short, spread
+from bench.tables import table
+
+
+@dataclass(frozen=True)
+class BesideRound:
+    """The same load twice: without a job, and while one runs."""
+
+    round: int
+    alone: Measured
+    beside: Measured
+    rows_per_s: float  # of the job, beside the load
+    took_s: float  # from one heartbeat to another while both ran
+    online_s: float  # of the engine's time in it
+    offline_s: float
+
+    @property
+    def left_taken(self) -> float:
+        """The job's share of the engine's time that the online lane left."""
+        return self.offline_s / (self.took_s - self.online_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BesideResults(Run):
+    """One model, one rate, one size of job."""
+
+    model: str
+    job_rows: int
+    full_per_s: float  # what a closed loop of 64 connections is answered
+    rate: float  # requests a second that were offered
+    rounds: tuple[BesideRound, ...]
+    kind: str = "beside"
+
+    @property
+    def p99_ratios(self) -> Spread | None:
+        """The p99 beside a job by the p99 alone, round by round; None where there was none."""
+        alone = [one.alone.p99_ms for one in self.rounds if one.alone.p99_ms]
+        beside = [one.beside.p99_ms for one in self.rounds if one.beside.p99_ms]
+        return ratios(beside, alone) if len(alone) == len(beside) else None
+
+
+def beside_report(results: BesideResults) -> str:
+    """The whole report, as Markdown."""
+    return "\n".join([*_about(results), "", beside_table(results)])
+
+
+def beside_table(results: BesideResults) -> str:
+    """Both turns: medians of the rounds, least and most in brackets; the ratio round by round."""
+    header = [
+        "turn",
+        "answers/s",
+        "p50 ms",
+        "p99 ms",
+        "× alone's p99",
+        "bad",
+        "job rows/s",
+        "of what is left",
+    ]
+    alone, beside = [one.alone for one in results.rounds], [one.beside for one in results.rounds]
+    rates = [one.rows_per_s for one in results.rounds]
+    taken = spread(one.left_taken for one in results.rounds)
+    rows = [
+        ["alone", *_times(alone), "1.0", _bad(alone), NOTHING, NOTHING],
+        [
+            *("beside a job", *_times(beside), _shown(results.p99_ratios), _bad(beside)),
+            *(_shown(spread(rates)), taken.shown("{:.0%}".format) if taken else NOTHING),
+        ],
+    ]
+    return table(header, rows)
+
+
+def _times(turns: Sequence[Measured]) -> list[str]:
+    return [
+        _shown(spread(one.rps for one in turns)),
+        _shown(spread(one.p50_ms for one in turns)),
+        _shown(spread(one.p99_ms for one in turns)),
+    ]
+
+
+def _bad(turns: Sequence[Measured]) -> str:
+    return str(sum(one.bad for one in turns))
+
+
+def _shown(values: Spread | None) -> str:
+    return values.shown(short) if values else NOTHING
+
+
+def _about(results: BesideResults) -> Iterator[str]:
+    yield from run_in_words(results)
+    yield (
+        f"{results.model}: {short(results.rate)} requests a second (open loop), "
+        f"{results.rate / results.full_per_s:.0%} of the {short(results.full_per_s)} that a closed loop of "
+        f"64 connections is answered; {len(results.rounds)} interleaved rounds, alone and beside a job of "
+        f"{results.job_rows:,} rows. The last column: the job's share of the engine's time that online left."
+    )

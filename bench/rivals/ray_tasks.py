@@ -1,0 +1,30 @@
+"""Ray Serve's asynchronous inference: a `task_consumer` deployment, on a Valkey of its own as Takt embeds it.
+
+One consumer, as Takt has one worker; its HTTP deployment hands jobs over and reads their results as
+`bench.jobs` asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.rivals import Place, Rival
+
+_APP = Path(__file__).with_name("ray_app")
+
+
+def _command(place: Place) -> Sequence[str]:
+    return [str(place.python), "-m", "bench.rivals.ray_app.start", str(place.port)]
+
+
+RIVAL = Rival(
+    name="ray_tasks",
+    about="Ray Serve's task_consumer, one replica, Celery on Valkey",
+    command=_command,
+    requirements=_APP / "requirements.txt",
+    distribution="ray",
+    many_path=None,
+    parts={"valkey-server": "queue", "ray::": "worker"},
+    environment={"RAY_USAGE_STATS_ENABLED": "0"},
+)
