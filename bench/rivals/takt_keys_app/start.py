@@ -1,0 +1,57 @@
+"""Starts a `takt up` that asks for keys, and gives its queue the one that the load sends; ends as it does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import redis
+
+from shared.access import KeyRecord, Role, digest_of, key_id_of
+from stack.heartbeats import connect
+from stack.keys import KeyStore
+from stack.refusals import Refusal
+from stack.running import queue_url
+
+_LOOK_S = 0.1
+
+
+def main(words: Sequence[str]) -> int:
+    """`words`: the stack's data folder, then its command."""
+    data, *command = words
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with subprocess.Popen(command) as stack:
+        try:
+            while stack.poll() is None and not _given(Path(data), os.environ["BENCH_KEY"].encode()):
+                time.sleep(_LOOK_S)
+            return stack.wait()
+        except KeyboardInterrupt:
+            stack.terminate()
+            return stack.wait()
+
+
+def _given(data: Path, token: bytes) -> bool:
+    """Put the key where the gateways look. → False where the queue does not answer yet"""
+    with contextlib.suppress(Refusal, redis.RedisError), connect(queue_url(data)) as client:
+        store = KeyStore(client)
+        store.put(
+            KeyRecord(
+                id=key_id_of(token),
+                name="bench",
+                sha256=digest_of(token),
+                roles=frozenset(Role) - {Role.ADMIN},
+                created_at_ms=store.now_ms(),
+            )
+        )
+        return True
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
