@@ -28,9 +28,9 @@ from bench.environments import entrant
 from bench.machine import Began
 from bench.open_loop import measure_open
 from bench.plan import Plan
-from bench.results import Measured
 from bench.rivals import takt
 from bench.running import Session, settle
+from bench.samples import Measured
 from bench.servers import Server
 from bench.standing import Field, standing
 from bench.subjects import subject

@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=2000, help="of Takt in a round (2000)")
     parser.add_argument("--rival-jobs", type=int, default=500, help="of a rival in a round (500)")
     parser.add_argument("--connections", type=int, default=16, help="that they come from (16)")
-    parser.add_argument("--rivals", default="ray_tasks,celery_tasks", help="before Takt; '' for none")
+    parser.add_argument(
+        "--rivals", default="celery_tasks", help="before Takt: celery_tasks, ray_tasks; '' for none"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
     return parser
