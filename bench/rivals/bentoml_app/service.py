@@ -11,7 +11,12 @@ import bentoml
 from bench.served import load
 
 
-@bentoml.service(workers=2, traffic={"timeout": 60, "max_concurrency": 1024})
+@bentoml.service(
+    workers=2,
+    traffic={"timeout": 60, "max_concurrency": 1024},
+    logging={"access": {"enabled": False}},
+    metrics={"enabled": False},
+)
 class Model:
     def __init__(self) -> None:
         self._served = load(Path(os.environ["BENCH_FOLDER"]) / "model.json")
