@@ -1,12 +1,15 @@
 """The gateway: HTTP on one side, Redis on the other. It loads no model and imports no ML framework.
 
-main         the application, made of its parts       predictions  /predict and its kin, the hot route
-envelope     request ids, and errors as answers       validation   JSON → rows, by the model's spec
-online       the online lane: one writer, one reader  pending      who waits for which answer
-fleet        what the live workers hold               admission    whether a request may enter
-jobs         /jobs, through the ledger                doorbell     rings Celery, from a thread of its own
-door         who may enter, and what a refusal costs  protocol     connections: their limits, and refusals
-openapi      each model's own schema and examples     errors       code → status, the only such table
+main, gateway    the application, and the parts that its routes share
+web              connections, heads and bodies, errors as answers, headers, traces of requests
+access           who may do what, and how often
+models           what is served, and how its requests are read: JSON → rows, by the model's spec
+online           /predict and its kin: who may enter, one writer, one reader, who waits for which answer
+jobs, uploads    /jobs, through the ledger; files that are read as a stream
+fleet            who works, what waits and what was done lately, as this gateway knows it
+operations       health, workers, lanes, scaling, the last hour
+metrics          what Prometheus scrapes
+console          the page that operators keep open
 """
 
 from shared.memory import give_memory_back

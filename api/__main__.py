@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from api.access.opening import check_access
 from api.main import create_app
-from api.protocol import protocol_of
-from api.serving import Server
+from api.web.protocol import protocol_of
+from api.web.serving import Server
 from shared.errors import OperatorError
 from shared.logs import configure_logging
 from shared.settings import Settings, settings

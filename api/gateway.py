@@ -12,22 +12,22 @@ from redis.exceptions import RedisError
 
 from api.access.gate import Gate, KeyGate, OpenGate
 from api.access.limits import Limiter
-from api.catalog import Catalog, Servable
-from api.door import Door
-from api.doorbell import Doorbell
-from api.fleet import FleetWatch
-from api.history import HistoryWriter
-from api.lanes import LaneWatch
-from api.lines import Lines
+from api.fleet.lanes import LaneWatch
+from api.fleet.lines import Lines
+from api.fleet.loads import Loads
+from api.fleet.snapshot import FleetWatch
+from api.jobs.doorbell import Doorbell
 from api.link import Link
-from api.loads import Loads
 from api.loops import Loops
-from api.online import OnlineLane
+from api.models.catalog import Catalog, Servable
+from api.online.door import Door
+from api.online.lane import OnlineLane
+from api.operations.history import HistoryWriter
 from api.tallies import HttpTally, JobTally
-from api.tracing import open_traces
 from api.uploads.broken import BrokenUploads
 from api.uploads.cutting import chunk_rows
 from api.uploads.threads import UploadThreads
+from api.web.tracing import open_traces
 from shared.connections import connect_async
 from shared.durability import check_durable
 from shared.keys import ModelKey
@@ -70,8 +70,8 @@ class Gateway:
         self.accepted = JobTally()
         self.traces = open_traces(settings, self.lane.gateway)
         self.short_way = self.traces is None and not settings.access_log
-        """Whether predictions may be answered without a task, see `api/exchange.py`: what is traced or logged
-        needs a context of its own."""
+        """Whether predictions may be answered without a task, see `api/online/exchange.py`: what is traced or
+        logged needs a context of its own."""
         self._history = HistoryWriter(self.client, self.catalog)
         self.payloads = open_payloads(settings)
         self.uploads = UploadThreads(settings.max_uploads)

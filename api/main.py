@@ -14,15 +14,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from api import cluster, console, health, jobs, models, operations
+from api import console, jobs
 from api.access.gatekeeper import Gatekeeper
-from api.envelope import Envelope
 from api.gateway import Gateway
 from api.metrics import routes as metrics
-from api.openapi import document
-from api.origins import open_to
-from api.predictions import Predictions
-from api.safe_headers import SafeHeaders
+from api.models import routes as models
+from api.models.openapi import document
+from api.online.predictions import Predictions
+from api.operations import cluster, health
+from api.operations import routes as operations
+from api.web.envelope import Envelope
+from api.web.origins import open_to
+from api.web.safe_headers import SafeHeaders
 from shared.release import VERSION
 from shared.settings import Settings
 

@@ -35,7 +35,7 @@
         └── UnsupportedServer       a Redis or Valkey too old for what Takt promises
 
 An error crosses the queue as `(code, detail)` and is raised on the other side as the same class. HTTP
-status codes appear only in `api/errors.py`.
+status codes appear only in `api/web/errors.py`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.access.endpoints import Rule, rule_of, rules_of
-from api.errors import ErrorBody, of_errors
+from api.web.errors import ErrorBody, of_errors
 
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `takt_…`"},

@@ -61,7 +61,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Rule]] = {
     "/console/": {"GET": OPEN},
     "/console/{name}": {"GET": OPEN},
     "/openapi.json": {"GET": Rule(whole=True, in_browser=True)},
-    # predictions, which `api/predictions.py` answers
+    # predictions, which `api/online/predictions.py` answers
     "/predict": {"POST": PREDICT},
     "/predict/batch": {"POST": PREDICT},
     "/models/{name}/predict": {"POST": PREDICT},

@@ -1,6 +1,6 @@
 """Asks for a key before any route is reached, by the table of `endpoints`. Pure ASGI.
 
-Predictions come first and ask by themselves (`api/predictions.py`): they are in a hurry.
+Predictions come first and ask by themselves (`api/online/predictions.py`): they are in a hurry.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from starlette.types import Scope
 
 from api.access.allowances import REQUESTS, ROWS, Allowance
-from api.outgoing import add_headers
+from api.web.outgoing import add_headers
 from shared import keys
 from shared.errors import PayloadTooLarge, RateLimited
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from api.gateway import Gateway
 from api.jobs.outlooks import described
 from api.jobs.views import POLL_AFTER_S, as_json
-from api.preferences import preferred_wait_s
 from api.uploads.reading import Tally
+from api.web.preferences import preferred_wait_s
 from shared.ledger import JobRecord
 
 _FIRST_LOOK_S = 0.02

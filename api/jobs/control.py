@@ -7,13 +7,13 @@ import asyncio
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.errors import of_errors
 from api.gateway import Gateway
 from api.jobs.outlooks import described
 from api.jobs.ownership import own_job
 from api.jobs.views import JobView, as_json
 from api.principals import Asker
 from api.state import GatewayState
+from api.web.errors import of_errors
 from shared.errors import InvalidState
 from shared.ledger import JobState
 

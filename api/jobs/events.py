@@ -21,13 +21,13 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from redis.exceptions import RedisError
 
-from api.answers import encode
-from api.errors import of_errors
 from api.gateway import Gateway
 from api.jobs.outlooks import described
 from api.jobs.ownership import own_job
+from api.online.answers import encode
 from api.principals import Asker
 from api.state import GatewayState
+from api.web.errors import of_errors
 from shared.access import Role
 from shared.errors import CallerError
 from shared.ledger import JobEvent, JobRecord

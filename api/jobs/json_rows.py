@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import structlog
 from redis.exceptions import RedisError
 
-from api.catalog import Servable
 from api.gateway import Gateway
-from api.idempotency import reservation_name, reserve, same_job
+from api.jobs.idempotency import reservation_name, reserve, same_job
 from api.jobs.terms import Terms, pinned_job
+from api.models.catalog import Servable
 from api.principals import Principal
 from api.uploads.broken import BrokenUpload
 from api.uploads.cutting import Chunk

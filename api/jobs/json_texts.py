@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from api.answers import encode
+from api.online.answers import encode
 
 FEW_ROWS = 32
 

@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.errors import of_errors
 from api.jobs.formats import Format
 from api.jobs.ownership import own_job
 from api.jobs.results import ERROR_FORMATS
 from api.jobs.views import as_json
 from api.principals import Asker
 from api.state import GatewayState
+from api.web.errors import of_errors
 
 router = APIRouter()
 

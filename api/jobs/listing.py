@@ -15,12 +15,12 @@ from typing import Annotated, TypeAlias
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.errors import of_errors
 from api.gateway import Gateway
 from api.jobs.outlooks import described_all
 from api.jobs.views import EXAMPLE, JobView, as_json
 from api.principals import Asker
 from api.state import GatewayState
+from api.web.errors import of_errors
 from shared.errors import InvalidInput, Problem
 from shared.ledger import JobHead, JobState
 

@@ -17,15 +17,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from api.answers import encode
-from api.errors import of_errors
 from api.gateway import Gateway
 from api.jobs.ownership import own_job
 from api.jobs.pieces import ENDED, failed_rows, readable
 from api.jobs.views import moment
 from api.jobs.writers import in_threads
+from api.online.answers import encode
 from api.principals import Asker
 from api.state import GatewayState
+from api.web.errors import of_errors
 from shared.errors import ResultsNotReady, TaktError
 from shared.ledger import ChunkRecord, ChunkState, JobRecord
 from shared.payloads import PayloadStore, result_path, rows_path

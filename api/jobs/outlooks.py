@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from api.fleet import Fleet
+from api.fleet.snapshot import Fleet
 from api.gateway import Gateway
 from api.jobs.progress import progress_of
 from api.jobs.views import JobView, Outlook, headers_of, view_of

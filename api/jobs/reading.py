@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 
-from api.errors import of_errors
 from api.jobs.outlooks import described
 from api.jobs.ownership import own_job
 from api.jobs.views import JobView, as_json, etag_of, matches
 from api.principals import Asker
 from api.state import GatewayState
+from api.web.errors import of_errors
 
 router = APIRouter()
 _UNCHANGED: dict[int | str, dict[str, Any]] = {

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
-from api.errors import of_errors
 from api.gateway import Gateway
 from api.jobs.formats import MEDIA_TYPES, Format, negotiated
 from api.jobs.ownership import own_job, own_results
@@ -20,6 +19,7 @@ from api.jobs.views import POLL_AFTER_S
 from api.jobs.writers import JsonWriter, error_objects, in_threads, result_objects, tabular, written
 from api.principals import Asker
 from api.state import GatewayState
+from api.web.errors import of_errors
 from shared.errors import ResultsNotReady
 from shared.ledger import JobRecord, JobState
 from shared.specs import ModelSpec

@@ -11,27 +11,27 @@ from fastapi import APIRouter, Request, Response
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
-from api import idempotency
-from api.bodies import read_json
-from api.catalog import Servable
-from api.envelope import request_id_of
-from api.errors import answer_of, foreseen, of_errors
 from api.gateway import Gateway
+from api.jobs import idempotency
 from api.jobs.acceptance import ValidationReport, acceptance, report_of
+from api.jobs.json_chunks import Submission, chunks_of, examine, read_submission, unpacked_body
 from api.jobs.json_rows import hand_over
 from api.jobs.terms import pinned_job, terms_of_options, terms_of_submission
 from api.jobs.views import JobView
-from api.offloading import offloaded
-from api.pending import ClientLeftError
+from api.models.catalog import Servable
+from api.online.pending import ClientLeftError
 from api.principals import Asker, Principal
 from api.state import GatewayState
-from api.submissions import Submission, chunks_of, examine, read_submission, unpacked_body
 from api.uploads.cutting import Chunk
 from api.uploads.form import FormBody
 from api.uploads.formats import FORM, Packing, is_json, media_type, packing_of, parameter, wrapping_of_body
 from api.uploads.intake import Upload, read_through, take_in
 from api.uploads.options import read_options
 from api.uploads.reading import Digesting, Limits, Reading
+from api.web.bodies import read_json
+from api.web.envelope import request_id_of
+from api.web.errors import answer_of, foreseen, of_errors
+from api.web.offloading import offloaded
 from shared.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType, UploadInterrupted
 from shared.ledger import JobRecord, NewJob
 

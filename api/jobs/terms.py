@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from api.catalog import Servable
 from api.gateway import Gateway
+from api.jobs.json_chunks import Submission
+from api.models.catalog import Servable
 from api.principals import Principal
-from api.submissions import Submission
-from api.tracing import current_traceparent
 from api.uploads.options import ErrorBudget, UploadOptions, error_budget
+from api.web.tracing import current_traceparent
 from shared.errors import InvalidInput, Problem
 from shared.ledger import NewJob, new_job_id
 from shared.webhooks import checked_url

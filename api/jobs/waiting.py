@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from api.fleet import Staffing
+from api.fleet.snapshot import Staffing
 from shared.ledger import JobRecord, JobState, Line, Standing
 
 MANY_RESTARTS = 2

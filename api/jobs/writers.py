@@ -13,10 +13,10 @@ import pyarrow.csv
 import pyarrow.parquet
 from typing_extensions import Buffer
 
-from api.answers import encode
 from api.jobs import json_texts
 from api.jobs.formats import Format
 from api.jobs.tables import ROW
+from api.online.answers import encode
 from shared.tables import ERROR
 
 _ROWS_AT_ONCE = 8192

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
-from api.fleet import Fleet
+from api.fleet.snapshot import Fleet
 from api.gateway import Gateway
 from api.metrics.queue import Queue, read_queue
 from shared.errors import PayloadError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from api.catalog import Servable
 from api.gateway import Gateway
-from api.stages import StageTimes
+from api.models.catalog import Servable
+from api.online.stages import StageTimes
 from shared.errors import ModelNotLoaded, Overloaded, QueueUnavailable
 from shared.keys import split_model_key
 from shared.metrics import gateway as metrics

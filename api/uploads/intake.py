@@ -16,9 +16,9 @@ import structlog
 from redis.exceptions import RedisError
 
 from api.gateway import Gateway
-from api.idempotency import fingerprint
+from api.jobs.idempotency import fingerprint
 from api.link import unavailable
-from api.pending import ClientLeftError
+from api.online.pending import ClientLeftError
 from api.uploads.broken import BrokenUpload
 from api.uploads.cutting import Chunk
 from api.uploads.pipe import Pipe

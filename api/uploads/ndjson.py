@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence, Set
 import msgspec
 import pyarrow as pa
 
+from api.models.validation import RowValidator
 from api.uploads.decoding import ByteSource
 from api.uploads.rows import Rows, with_gaps
-from api.validation import RowValidator
 from shared.errors import InvalidInput
 from shared.tables import batch_of_values, input_schema
 

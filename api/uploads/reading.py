@@ -11,6 +11,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from api.models.validation import RowValidator
 from api.uploads.csv import CsvReader
 from api.uploads.cutting import Chunk, Cutter
 from api.uploads.decoding import ByteSource, Meter, unpacked
@@ -19,7 +20,6 @@ from api.uploads.ndjson import NdjsonReader
 from api.uploads.options import UploadOptions
 from api.uploads.rows import Rows
 from api.uploads.tabular import ArrowReader, ParquetReader
-from api.validation import RowValidator
 from shared.errors import InvalidInput, PayloadTooLarge
 
 MOST_PROBLEMS = 100

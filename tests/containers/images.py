@@ -14,7 +14,7 @@ PRESENT = "import sys; from importlib.util import find_spec; print([n for n in s
 GATEWAY = """
 import sys
 from api import __main__
-from api.doorbell import Doorbell
+from api.jobs.doorbell import Doorbell
 from shared.settings import Settings
 doorbell = Doorbell(Settings(redis_url="redis://127.0.0.1:1/0"))
 doorbell._client.llen = lambda _queue: 0  # nobody listens: it would not come to ring

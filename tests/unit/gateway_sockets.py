@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.envelope import Envelope, respond
 from api.gateway import Gateway
-from api.origins import open_to
-from api.predictions import Predictions
-from api.protocol import protocol_of
+from api.online.predictions import Predictions
+from api.web.envelope import Envelope, respond
+from api.web.origins import open_to
+from api.web.protocol import protocol_of
 from tests.support.callers import Answer
 from tests.unit.gateway_fakes import IRIS_ROW, until
 

@@ -11,7 +11,7 @@ import pytest
 from api.access.allowances import allowance_of
 from api.access.gate import KeyGate
 from api.gateway import Gateway
-from api.idempotency import reservation_name
+from api.jobs.idempotency import reservation_name
 from shared.access import is_rate
 from tests.support.access import Holder, holder, keep
 from tests.unit.gateway_fakes import IRIS, IRIS_ROW, FakeRedis, FakeWorker, serving

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from api.admission import MOST_RETRY_S, Line, Traffic, admit
-from api.fleet import Fleet
-from api.pending import Pending
-from api.traffic import traffic_of
+from api.fleet.snapshot import Fleet
+from api.online.admission import MOST_RETRY_S, Line, Traffic, admit
+from api.online.pending import Pending
+from api.online.traffic import traffic_of
 from shared.errors import ModelNotLoaded, Overloaded
 from shared.keys import ModelKey, model_key
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState

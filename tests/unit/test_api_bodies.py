@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.types import Message
 
-from api.bodies import read_json
+from api.web.bodies import read_json
 from shared.errors import PayloadTooLarge, UploadInterrupted
 
 JSON = {b"content-type": b"application/json"}

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from api.envelope import Envelope
 from api.gateway import Gateway
-from api.predictions import Predictions
+from api.online.predictions import Predictions
+from api.web.envelope import Envelope
 from shared.messages import Entry, Failure, OutputColumn
 from shared.specs import ModelSpec
 from tests.support.callers import stages

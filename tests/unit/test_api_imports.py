@@ -7,7 +7,7 @@ import sys
 
 PROGRAM = """
 import sys
-from api.doorbell import Doorbell
+from api.jobs.doorbell import Doorbell
 from api.main import create_app
 from shared.settings import Settings
 doorbell = Doorbell(Settings(redis_url="redis://127.0.0.1:1/0"))

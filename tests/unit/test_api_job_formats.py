@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.answers import encode
 from api.jobs.formats import Format, negotiated
 from api.jobs.json_texts import FEW_ROWS, in_line, objects, texts
 from api.jobs.writers import JsonWriter, result_objects, tabular, written
+from api.online.answers import encode
 from shared.errors import NotAcceptable
 
 SCHEMA = pa.schema(

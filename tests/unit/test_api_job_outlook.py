@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.fleet import Fleet, Staffing
+from api.fleet.snapshot import Fleet, Staffing
 from api.jobs.outlooks import outlook_of
 from api.jobs.progress import poll_after_s, progress_of
 from api.jobs.views import etag_of, matches, view_of

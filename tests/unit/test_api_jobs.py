@@ -10,13 +10,13 @@ import httpx
 import msgspec
 import pytest
 
-from api.doorbell import Doorbell
 from api.gateway import Gateway
+from api.jobs.doorbell import Doorbell
+from api.jobs.json_chunks import Submission, chunks_of, read_submission
 from api.jobs.pieces import pieces_of
+from api.models.validation import RowValidator
 from api.principals import Principal, principal
-from api.submissions import Submission, chunks_of, read_submission
 from api.uploads.cutting import chunk_rows
-from api.validation import RowValidator
 from shared.errors import InvalidInput
 from shared.ledger import ChunkRecord, ChunkState
 from shared.settings import Settings

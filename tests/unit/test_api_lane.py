@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from api.link import Link
-from api.online import OnlineLane
-from api.pending import Answered, ClientLeftError, Left
+from api.online.lane import OnlineLane
+from api.online.pending import Answered, ClientLeftError, Left
 from shared import keys
 from shared.columns import encode_rows
 from shared.errors import DeadlineExceeded, MessageUnreadable, PredictionFailed, QueueUnavailable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from api.lines import KEPT_S, MOST_IN_LINE, SHORT, Lines
+from api.fleet.lines import KEPT_S, MOST_IN_LINE, SHORT, Lines
 from shared.keys import ModelKey, model_key
 from shared.ledger import AsyncLedger, Line, Standing
 from tests.unit.gateway_fakes import FakeClock

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api.gateway import Gateway
-from api.stages import STAGES
+from api.online.stages import STAGES
 from shared.metrics import gateway as metrics
 from shared.metrics.program import BUILD
 from shared.release import VERSION

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from openapi_spec_validator import validate
 
-from api.errors import STATUS
 from api.gateway import Gateway
 from api.main import create_app
+from api.web.errors import STATUS
 from shared import errors
 from shared.errors import OperatorError, TaktError
 from shared.settings import Settings

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from redis.exceptions import RedisError
 
+from api.fleet.lanes import FRESH_S, LaneWatch
 from api.gateway import Gateway
-from api.lanes import FRESH_S, LaneWatch
 from shared import keys
 from shared.keys import model_key
 from shared.ledger import AsyncLedger, NewJob, new_job_id

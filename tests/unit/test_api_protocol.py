@@ -13,9 +13,9 @@ from typing import Any, cast
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from api.envelope import respond
 from api.gateway import Gateway
-from api.protocol import WholeAnswers
+from api.web.envelope import respond
+from api.web.protocol import WholeAnswers
 from shared.settings import Settings
 from tests.unit.gateway_fakes import IRIS, IRIS_ROW, MODELS, FakeRedis, FakeWorker, running_gateway, until
 from tests.unit.gateway_sockets import GET, answer_of, serving_app, serving_for

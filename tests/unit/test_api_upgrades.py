@@ -11,8 +11,8 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from api.envelope import respond
 from api.gateway import Gateway
+from api.web.envelope import respond
 from shared.settings import Settings
 from tests.unit.gateway_fakes import MODELS, FakeRedis
 from tests.unit.gateway_sockets import serving_app

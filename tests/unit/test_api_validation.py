@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.validation import RowValidator, example_body
+from api.models.validation import RowValidator, example_body
 from shared.errors import InvalidInput
 from tests.support.specimens import declaration, every_type
 from tests.unit.gateway_fakes import CLASSIFIER, IRIS, IRIS_ROW, QUALITY

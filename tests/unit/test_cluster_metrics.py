@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from api.fleet import Fleet
+from api.fleet.snapshot import Fleet
 from api.gateway import Gateway
 from api.metrics.cluster import Cluster, readings
 from api.metrics.queue import Queue

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakeredis import FakeStrictRedis
 
-from api.history import HistoryWriter, read_history
+from api.operations.history import HistoryWriter, read_history
 from shared import keys
 from shared.history import BOUNDS_MS, KEPT_S, SLOT_S, SPAN_S, Count, add_to_slot, quantile_ms, slots_until
 from shared.history import count_field as field_of

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from api.errors import STATUS
 from api.jobs.views import JobView
 from api.main import create_app
-from api.validation import RowValidator
+from api.models.validation import RowValidator
+from api.web.errors import STATUS
 from shared.settings import Settings
 from shared.specs import ModelSpec, load_spec
 from tests.support.documents import ROOT, Curl, blocks, curls

@@ -8,8 +8,8 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from api.submissions import Submission, chunks_of, examine
-from api.validation import RowValidator
+from api.jobs.json_chunks import Submission, chunks_of, examine
+from api.models.validation import RowValidator
 from shared.errors import InvalidInput
 from shared.tables import read_ipc
 from tests.unit.gateway_fakes import IRIS

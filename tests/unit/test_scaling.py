@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from api.loads import MEMORY_S, Loads
-from api.scaling import Bounds, Demand, need_of, wanted_workers
+from api.fleet.loads import MEMORY_S, Loads
+from api.operations.scaling import Bounds, Demand, need_of, wanted_workers
 from shared.keys import model_key
 from shared.lanes import ModelLanes, OfflineLane, OnlineLane
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState

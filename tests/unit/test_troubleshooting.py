@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from api.errors import STATUS
 from api.jobs.waiting import Reason
+from api.web.errors import STATUS
 from tests.support.documents import ROOT
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from pyarrow import parquet
 
+from api.models.validation import RowValidator
 from api.uploads.formats import Format, Packing, Wrapping
 from api.uploads.options import UploadOptions, read_options
 from api.uploads.reading import Limits, Reading, Tally
-from api.validation import RowValidator
 from shared.errors import InvalidInput, PayloadTooLarge
 from shared.specs import ModelSpec, Row
 from shared.tables import batch_of_rows, first_row_of, read_ipc

@@ -14,15 +14,15 @@ from starlette.types import Scope
 from uvicorn._types import HTTPScope
 
 from api.access.gate import Gate
-from api.admission import Line, admit
-from api.catalog import Catalog, Servable
-from api.fleet import FleetWatch
+from api.fleet.snapshot import FleetWatch
 from api.link import Link
-from api.pending import Pending
-from api.preferences import preferred_wait_s, prefers_async
+from api.models.catalog import Catalog, Servable
+from api.online.admission import Line, admit
+from api.online.pending import Pending
+from api.online.targets import target_of
+from api.online.traffic import traffic_of
 from api.tallies import ROUTE
-from api.targets import target_of
-from api.traffic import traffic_of
+from api.web.preferences import preferred_wait_s, prefers_async
 from shared.errors import DeadlineExceeded, Overloaded, TaktError
 from shared.settings import Settings
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, Field
 
-from api.loads import Load
+from api.fleet.loads import Load
 from shared.keys import ModelKey, split_model_key
 from shared.lanes import ModelLanes
 from shared.workers import HeldModel, WorkerRecord

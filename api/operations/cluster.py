@@ -9,9 +9,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.errors import of_errors
-from api.history import read_history
+from api.operations.history import read_history
 from api.state import GatewayState
+from api.web.errors import of_errors
 from shared import keys
 from shared.history import SLOT_S, Count, SlotCounts, together
 from shared.keys import ModelKey

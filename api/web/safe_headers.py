@@ -2,14 +2,14 @@
 pages load nothing from elsewhere.
 
 Answers that know better, as the console's do, keep their own. Predictions do without all but `nosniff`;
-errors say the same where they are made (`api/errors.py`), for not all of them pass here.
+errors say the same where they are made (`api/web/errors.py`), for not all of them pass here.
 """
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import FRAMELESS
+from api.web.errors import FRAMELESS
 
 # Swagger UI and ReDoc set themselves up in the page, style their parts, and search in a worker
 _PAGE = (

@@ -3,9 +3,9 @@ those of the others from the last look at the streams."""
 
 from __future__ import annotations
 
-from api.admission import Traffic
-from api.fleet import Fleet
-from api.pending import Pending
+from api.fleet.snapshot import Fleet
+from api.online.admission import Traffic
+from api.online.pending import Pending
 from shared.keys import ModelKey
 from shared.specs import ModelSpec
 

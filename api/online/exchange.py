@@ -3,7 +3,7 @@
     head ─ exchange_of ─▶ Exchange ─ body ─▶ begin ─▶ online lane ─ its reader ─▶ set_result ─▶ the connection
 
 uvicorn makes a task, an event and a scope for each request, and the answer passes through the event loop and
-ASGI again: on the long way (`api/predictions.py`) most of a request's CPU is spent on that. Here the
+ASGI again: on the long way (`api/online/predictions.py`) most of a request's CPU is spent on that. Here the
 connection's own callback hands the row to the lane, and the lane's reader writes the answer.
 
 Only what is ordinary comes this way. For all else `exchange_of` has no exchange, or `begin` returns False
@@ -21,17 +21,17 @@ from typing import cast
 from starlette.types import Scope
 from uvicorn._types import HTTPScope
 
-from api.bodies import is_json
-from api.catalog import Servable
-from api.envelope import REQUEST_ID, request_id_in, whole_json
-from api.errors import Headers, answer_of, foreseen
 from api.gateway import Gateway
-from api.pending import Answered, ClientLeftError
-from api.predictions import about
-from api.preferences import preferred_wait_s, prefers_async
-from api.stages import StageClock
+from api.models.catalog import Servable
+from api.online.pending import Answered, ClientLeftError
+from api.online.predictions import about
+from api.online.stages import StageClock
+from api.online.targets import Target, target_of
 from api.tallies import ROUTE
-from api.targets import Target, target_of
+from api.web.bodies import is_json
+from api.web.envelope import REQUEST_ID, request_id_in, whole_json
+from api.web.errors import Headers, answer_of, foreseen
+from api.web.preferences import preferred_wait_s, prefers_async
 from shared.access import Role
 from shared.errors import Overloaded, TaktError
 from shared.logs import bind_ids

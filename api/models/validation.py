@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from api import input_types
+from api.models import input_types
 from shared.errors import InvalidInput, Problem
 from shared.specs import ModelSpec
 

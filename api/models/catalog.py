@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from api.answers import AnswerRenderer
+from api.models.validation import RowValidator
+from api.online.answers import AnswerRenderer
+from api.online.stages import StageTimes
 from api.principals import ANONYMOUS, Principal, no_such_model
-from api.stages import StageTimes
 from api.tallies import RequestTally
-from api.validation import RowValidator
 from shared.columns import Encoder
 from shared.errors import ModelNotFound
 from shared.keys import ModelKey, model_key

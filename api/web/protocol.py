@@ -4,10 +4,10 @@ what an answer costs.
 uvicorn limits neither; its keep-alive timer ends with the first byte of a request. A client that sends its
 head a byte at a time, or nothing at all, is answered 408 here and let go; bodies have limits where they are
 read. One who finds all connections taken is answered 503. Time is kept by one timer for all connections
-(`api/sweeper.py`).
+(`api/web/sweeper.py`).
 
-What there is most of costs no task: refusals under overload, by the head alone (`api/door.py`), and
-predictions of a row (`api/exchange.py`). All else is uvicorn's.
+What there is most of costs no task: refusals under overload, by the head alone (`api/online/door.py`), and
+predictions of a row (`api/online/exchange.py`). All else is uvicorn's.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from starlette.types import Scope
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from api.envelope import CLOSE, error_answer, new_request_id, request_id_in
-from api.errors import Headers, status_of
-from api.exchange import Exchange, exchange_of
 from api.gateway import Gateway
-from api.sweeper import SWEEP_EVERY_S, Awaited, Sweeper, Watched
+from api.online.exchange import Exchange, exchange_of
 from api.tallies import OTHER, UNREAD
+from api.web.envelope import CLOSE, error_answer, new_request_id, request_id_in
+from api.web.errors import Headers, status_of
+from api.web.sweeper import SWEEP_EVERY_S, Awaited, Sweeper, Watched
 from shared.errors import Overloaded, RequestTimeout, TaktError
 
 RESERVED_FILES = 256

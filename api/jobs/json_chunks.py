@@ -14,7 +14,8 @@ import msgspec
 import pyarrow as pa
 from msgspec import Meta
 
-from api.row_texts import RowTexts, row_texts
+from api.jobs.row_texts import RowTexts, row_texts
+from api.models.validation import RowValidator, Values
 from api.uploads.cutting import Chunk, Cutter
 from api.uploads.decoding import Meter, unpacked
 from api.uploads.formats import Packing
@@ -22,7 +23,6 @@ from api.uploads.ndjson import rows_of_json
 from api.uploads.options import kept_columns
 from api.uploads.reading import Tally
 from api.uploads.rows import Rows
-from api.validation import RowValidator, Values
 from shared.errors import InvalidInput, Problem
 from shared.specs import ModelSpec
 from shared.tables import batch_of_values

@@ -10,7 +10,7 @@ from starlette.types import Scope
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from api.request_traces import RequestTrace, RequestTraces
+    from api.web.request_traces import RequestTrace, RequestTraces
 
 _PLACE = "takt.trace"
 _traceparent: ContextVar[str] = ContextVar("traceparent", default="")
@@ -23,7 +23,7 @@ def open_traces(settings: Settings, gateway: str) -> RequestTraces | None:
     from shared.tracing import open_provider
 
     provider = open_provider(settings, "takt-gateway", gateway)
-    from api.request_traces import RequestTraces
+    from api.web.request_traces import RequestTraces
 
     return RequestTraces(provider)
 

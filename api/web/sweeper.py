@@ -20,7 +20,7 @@ class Awaited(Enum):
     HEAD = auto()
     """the rest of a request's head, or the first byte of the first one"""
     BODY = auto()
-    """the rest of a small body, see `api/exchange.py`"""
+    """the rest of a small body, see `api/online/exchange.py`"""
     NEXT = auto()
     """another request, or none"""
     NOTHING = auto()

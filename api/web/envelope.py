@@ -17,16 +17,16 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import Headers, answer_of, foreseen
 from api.gateway import Gateway
 from api.link import stopping
-from api.outgoing import headers_of
-from api.tracing import put_trace
+from api.web.errors import Headers, answer_of, foreseen
+from api.web.outgoing import headers_of
+from api.web.tracing import put_trace
 from shared.errors import Forbidden, TaktError, Unauthorized
 from shared.logs import bind_ids
 
 if TYPE_CHECKING:
-    from api.request_traces import RequestTrace
+    from api.web.request_traces import RequestTrace
 
 log = structlog.get_logger()
 

@@ -1,6 +1,7 @@
 """This gateway's part in the history of the last hour, and the whole of it as all have written it.
 
-Nothing here touches a request: what is new is the difference of sums that `api/stages.py` keeps anyway.
+Nothing here touches a request: what is new is the difference of sums that `api/online/stages.py` keeps
+anyway.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
-from api.catalog import Catalog, Servable
-from api.errors import STATUS
+from api.models.catalog import Catalog, Servable
+from api.web.errors import STATUS
 from shared import keys
 from shared.history import (
     Count,

@@ -1,6 +1,6 @@
 """The hot route: /predict and its kin. One read, one parse-and-validate, one encode, one shared write.
 
-What is ordinary, one row that came whole, has been answered before it gets here: `api/exchange.py`.
+What is ordinary, one row that came whole, has been answered before it gets here: `api/online/exchange.py`.
 
     POST /predict[/batch]                                    the default model
     POST /models/{name}/predict[/batch]                      its default version
@@ -17,20 +17,20 @@ from functools import partial
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.bodies import read_json
-from api.catalog import Servable
-from api.deferral import defer
-from api.disconnects import has_left
-from api.door import Door
-from api.envelope import request_id_of, respond
 from api.gateway import Gateway
-from api.pending import Answered, ClientLeftError
-from api.preferences import preferred_wait_s, prefers_async
+from api.models.catalog import Servable
+from api.online.deferral import defer
+from api.online.door import Door
+from api.online.pending import Answered, ClientLeftError
+from api.online.stages import StageClock
+from api.online.targets import Target, target_of
 from api.principals import asker_of, let_in
-from api.stages import StageClock
 from api.tallies import ROUTE
-from api.targets import Target, target_of
-from api.tracing import trace_of
+from api.web.bodies import read_json
+from api.web.disconnects import has_left
+from api.web.envelope import request_id_of, respond
+from api.web.preferences import preferred_wait_s, prefers_async
+from api.web.tracing import trace_of
 from shared.access import Role
 from shared.errors import TaktError
 

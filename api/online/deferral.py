@@ -7,15 +7,15 @@ from collections.abc import Mapping
 
 from fastapi import Response
 
-from api.catalog import Servable
 from api.gateway import Gateway
 from api.jobs.acceptance import acceptance
+from api.jobs.json_chunks import chunks_of_values
 from api.jobs.json_rows import hand_over
 from api.jobs.terms import Terms
+from api.models.catalog import Servable
+from api.models.validation import Values
 from api.principals import Principal
-from api.submissions import chunks_of_values
 from api.uploads.cutting import Chunk
-from api.validation import Values
 from shared.access import Role
 
 

@@ -21,9 +21,9 @@ from redis.exceptions import RedisError
 
 from api.link import Link, stopping, unavailable
 from api.loops import Loops
-from api.outbox import Outbox
-from api.pending import Answered, Left, Outcome, Pending
-from api.replies import ReplyStream
+from api.online.outbox import Outbox
+from api.online.pending import Answered, Left, Outcome, Pending
+from api.online.replies import ReplyStream
 from shared.columns import cut
 from shared.errors import DeadlineExceeded, TaktError, UnsupportedServer
 from shared.keys import ModelKey

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from starlette.types import Receive
 
-from api.pending import ClientLeftError
+from api.online.pending import ClientLeftError
 from shared.errors import PayloadTooLarge, UnsupportedMediaType, UploadInterrupted
 
 

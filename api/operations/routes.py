@@ -7,9 +7,9 @@ from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Depends, Query
 
-from api.errors import of_errors
 from api.gateway import Gateway
-from api.operation_views import (
+from api.operations.scaling import Bounds, Demand, wanted_workers
+from api.operations.views import (
     CHUNK,
     LaneList,
     Scaling,
@@ -21,8 +21,8 @@ from api.operation_views import (
     worker_view,
 )
 from api.principals import Asker, Principal
-from api.scaling import Bounds, Demand, wanted_workers
 from api.state import GatewayState
+from api.web.errors import of_errors
 from shared.keys import ModelKey, split_model_key
 from shared.lanes import Lanes, ModelLanes
 from shared.workers import WorkerState

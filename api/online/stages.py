@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from api.pending import Answered
+from api.online.pending import Answered
 from shared.history import BOUNDS_MS, latency_bucket
 from shared.metrics.distribution import Distribution
 from shared.metrics.gateway import REQUEST_BATCH_ROWS, REQUEST_ROWS, STAGE_DURATION

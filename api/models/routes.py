@@ -8,12 +8,12 @@ import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from api.catalog import Servable
-from api.errors import of_errors
 from api.gateway import Gateway
+from api.models.catalog import Servable
+from api.models.validation import example_body
 from api.principals import Asker
 from api.state import GatewayState
-from api.validation import example_body
+from api.web.errors import of_errors
 from shared.specs import InputSpec, OutputSpec
 from shared.workers import HeldModel
 

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from api.link import Link, unavailable
-from api.pending import Pending, Waiting
+from api.online.pending import Pending, Waiting
 from shared import keys, messages
 from shared.connections import refuses_writes
 from shared.keys import ModelKey

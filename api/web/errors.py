@@ -17,8 +17,8 @@ from pydantic import BaseModel
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
-from api.answers import encode
 from api.link import unavailable
+from api.online.answers import encode
 from shared.connections import means_away
 from shared.errors import InvalidInput, OperatorError, Problem, TaktError, Unauthorized
 

@@ -13,12 +13,12 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.access.documentation import describe_access
-from api.catalog import Catalog, Servable
-from api.errors import ErrorBody, of_errors
-from api.input_types import title
 from api.jobs.documentation import file_bodies, submission_parameters
-from api.submissions import Submission
-from api.validation import example_body
+from api.jobs.json_chunks import Submission
+from api.models.catalog import Catalog, Servable
+from api.models.input_types import title
+from api.models.validation import example_body
+from api.web.errors import ErrorBody, of_errors
 from shared.specs import ModelSpec, OutputSpec, View
 
 Json: TypeAlias = dict[str, Any]

@@ -1,0 +1,1 @@
+"""What is served: the models, how their requests are read, and what is said of them."""

@@ -1,0 +1,1 @@
+"""What operators and autoscalers ask: health, workers, lanes, scaling, the last hour."""

@@ -1,0 +1,1 @@
+"""HTTP itself: connections, heads and bodies, errors as answers, headers, traces of requests."""
