@@ -1,6 +1,7 @@
-"""A consumer that holds the model, and the HTTP deployment that hands tasks to it and reads their results."""
+"""A consumer that holds the model, and the HTTP deployment that hands tasks to it and reads their results.
 
-from __future__ import annotations
+Annotations are values here: FastAPI reads them where Ray has carried the class to another process.
+"""
 
 import os
 import time
