@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, count
 from typing import Any
 
 from fakeredis import FakeRedis
@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 
 from shared import keys
 from shared.errors import JobExpired, JobNotFound
-from shared.ledger import ChunkRecord, ChunkState, Claim, JobRecord, JobState, NewJob, Reservation, new_job_id
+from shared.ledger import ChunkRecord, ChunkState, Claim, JobRecord, JobState, NewJob, Reservation
 from shared.ledger.records import chunks_from_hash, job_from_hash
 from tests.support.ledger_model import LedgerModel
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
@@ -55,6 +55,8 @@ class LedgerMachine(RuleBasedStateMachine):
         for worker in WORKERS:
             beat(self._redis, worker)
         self._model = LedgerModel(MAX_ATTEMPTS)
+        # jobs that tie go by their ids: with random ones the same steps would not be the same run
+        self._ids = (f"{number:032x}" for number in count(1))
         self._opened: list[str] = []
         self._claimed: list[Claim] = []
         self._ended: dict[str, JobState] = {}
@@ -98,7 +100,7 @@ class LedgerMachine(RuleBasedStateMachine):
         budget: tuple[int | None, float | None],
         retention_ms: int,
     ) -> None:
-        house, job_id = self._house(brief), new_job_id()
+        house, job_id = self._house(brief), next(self._ids)
         if name:
             taken = house.ask(house.gateway.reserve, name, job_id)
             assert taken == self._model.reserve(name, job_id, brief=brief)
