@@ -46,6 +46,8 @@ class ReplyStream:
 
         Raises UnsupportedServer.
         """
+        # kept, a connection that broke would go back to the same server, whichever is the primary by now
+        await self._client.aclose()
         check_server(await self._client.info("server"))
         beat: Any = await self._client.xadd(self._stream, {"beat": ""})
         if _position(beat) < _position(self._read_to):  # made anew by a server whose clock is behind
