@@ -14,9 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from api import console, jobs
+from api import console
 from api.access.gatekeeper import Gatekeeper
 from api.gateway import Gateway
+from api.jobs import routes as jobs
 from api.metrics import routes as metrics
 from api.models import routes as models
 from api.models.openapi import document

@@ -18,6 +18,21 @@ doorbell.stop()
 print("\\n".join(sys.modules))
 """
 
+EACH_ALONE = """
+import importlib, pkgutil, sys
+import api
+names = [m.name for m in pkgutil.walk_packages(api.__path__, "api.") if not m.name.endswith("__main__")]
+assert len(names) > 100
+for name in names:
+    for loaded in [known for known in sys.modules if known.startswith("api.")]:
+        del sys.modules[loaded]
+    importlib.import_module(name)
+"""
+
+
+def test_each_module_of_the_gateway_can_be_the_first() -> None:
+    subprocess.run([sys.executable, "-c", EACH_ALONE], check=True)
+
 
 def test_the_gateway_loads_no_framework_and_no_celery_worker() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
