@@ -80,7 +80,6 @@ async def test_workers_may_start_before_the_upload_ends(stage: Stage) -> None:
         yield b"2,2,2,2\n"
 
     object.__setattr__(gateway.settings, "chunk_rows", 50_000)
-    object.__setattr__(gateway.settings, "upload_idle_s", 30.0)
     answer = await post(http, slow())
     assert answer.json()["rows_total"] == 300_001
     assert 0 < seen[0] < 300_000
@@ -156,7 +155,8 @@ async def test_an_upload_that_breaks_off_fails_and_leaves_nothing(stage: Stage, 
 
 
 async def test_an_upload_that_stands_still_is_broken_off(stage: Stage) -> None:
-    _, http = stage
+    gateway, http = stage
+    object.__setattr__(gateway.settings, "upload_idle_s", 0.2)
     hung = asyncio.Event()
 
     async def standing() -> AsyncIterator[bytes]:

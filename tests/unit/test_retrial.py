@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -115,10 +116,20 @@ def test_ctrl_c_lets_pytest_end_what_its_tests_have_started(tmp_path: Path) -> N
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     with started(tmp_path) as program:
         eventually((tmp_path / "started").exists, limit_s=60)
-        os.killpg(program.pid, signal.SIGINT)
+        eventually(lambda: _ended_by_ctrl_c(program, tmp_path / "ended"), limit_s=90)
         said, _ = program.communicate(timeout=100)
     assert program.returncode == pytest.ExitCode.INTERRUPTED, said
     assert (tmp_path / "ended").exists()
+
+
+def _ended_by_ctrl_c(program: subprocess.Popen[str], ended: Path) -> bool:
+    """Press, and wait a while: Python may swallow the first, in a destructor for instance."""
+    os.killpg(program.pid, signal.SIGINT)
+    for _ in range(100):
+        if ended.exists() or program.poll() is not None:
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def started(folder: Path) -> subprocess.Popen[str]:

@@ -27,7 +27,7 @@ KEY = {"idempotency-key": "lot-7"}
 
 @asynccontextmanager
 async def upload_stage(client: FakeRedis, folder: Path) -> AsyncIterator[Stage]:
-    """Chunks of two rows, two uploads at a time, and little patience with one that stands still."""
+    """Chunks of two rows, and two uploads at a time."""
     built(folder / "models")
     async with running_gateway(
         client,
@@ -35,7 +35,6 @@ async def upload_stage(client: FakeRedis, folder: Path) -> AsyncIterator[Stage]:
         models_dir=folder / "models",
         chunk_rows=2,
         max_job_bytes=20_000_000,
-        upload_idle_s=0.2,
         max_uploads=2,
     ) as (gateway, http):
         gateway.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
