@@ -45,9 +45,8 @@ class Web:
     @web.post("/predict")
     def predict(self, row: dict[str, Any]) -> dict[str, Any]:
         task = self._tasks.enqueue_task_sync(task_name="predict", args=[row])
-        while (found := self._tasks.get_task_status_sync(task.id)).status != "SUCCESS":
+        while (answer := self._answer(task.id)) is None:
             time.sleep(_LOOK_S)
-        answer: dict[str, Any] = found.result
         return answer
 
     @web.post("/jobs", status_code=202)
@@ -58,10 +57,15 @@ class Web:
 
     @web.get("/jobs/{task_id}/results")
     def results(self, task_id: str) -> JSONResponse:
+        answer = self._answer(task_id)
+        if answer is None:
+            return JSONResponse({"state": "PENDING"}, 409, {"Retry-After": "1"})
+        return JSONResponse({"results": [answer]})
+
+    def _answer(self, task_id: str) -> dict[str, Any] | None:
+        """None until there is one: a task is said to have succeeded a moment before its result is read."""
         found = self._tasks.get_task_status_sync(task_id)
-        if found.status != "SUCCESS":
-            return JSONResponse({"state": found.status}, 409, {"Retry-After": "1"})
-        return JSONResponse({"results": [found.result]})
+        return found.result if found.status == "SUCCESS" else None
 
 
 app = Web.bind(Consumer.bind())
