@@ -51,7 +51,7 @@ class Runtimes(msgspec.Struct, frozen=True, kw_only=True):
     measured: tuple[MeasuredRuntime, ...] = ()
 
     def in_words(self) -> str:
-        """`one_tree to 256 rows, native beyond`, or why it is `native` alone."""
+        """`walk to 256 rows, native beyond`, or why it is `native` alone."""
         by_rows = sorted((rows, one.name) for one in self.measured for rows in one.serves)
         spans = [
             (name, max(rows for rows, _ in span)) for name, span in groupby(by_rows, lambda pair: pair[1])

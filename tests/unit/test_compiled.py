@@ -118,10 +118,10 @@ def test_histogram_boosting_takes_missing_values_compiled_too() -> None:
     rows = ROWS.copy()
     rows[::3, 1] = np.nan
     boosting = fitted(HistGradientBoostingClassifier(**HISTOGRAM), rows)
-    (kernel,) = compile_estimator(boosting, probabilities=True).kernels.values()
-    answer = kernel(rows)
-    assert answer is not None
-    assert answer.tobytes() == boosting.predict_proba(rows).tobytes()
+    for kernel in compile_estimator(boosting, probabilities=True).kernels.values():
+        answer = kernel(rows)
+        assert answer is not None
+        assert answer.tobytes() == boosting.predict_proba(rows).tobytes()
 
 
 @pytest.mark.parametrize(
@@ -142,12 +142,33 @@ def test_whole_numbers_give_the_same_bits() -> None:
     assert_same_bits(ScikitLearn(spec, forest, threads=1), spec)
 
 
-def test_a_forest_of_many_rows_is_run_in_pieces_and_gives_the_same_bits(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("worker.predictors.compiled.grafting._CELLS", 13 * 4 * 5)
-    spec = spec_of(RandomForestClassifier())
-    assert_same_bits(ScikitLearn(spec, fitted(RandomForestClassifier(**SMALL)), threads=1), spec)
+def deep(**changes: Any) -> Any:
+    """A forest with a tree of more leaves than a word has bits."""
+    rows = rng.normal(size=(600, 3))
+    return RandomForestRegressor(n_estimators=3, random_state=1, **changes).fit(rows, rows.prod(axis=1))
+
+
+def test_trees_of_many_leaves_are_walked_and_give_the_same_bits() -> None:
+    spec = spec_of(RandomForestRegressor())
+    native = ScikitLearn(spec, deep(), threads=1)
+    assert set(kernels_of(native, spec)) == {"walk"}
+    assert_same_bits(native, spec)
+
+
+@pytest.mark.parametrize("leaves", [2, 32, 33, 64])
+def test_trees_of_a_words_bits_are_scored_at_once_and_give_the_same_bits(leaves: int) -> None:
+    spec = spec_of(RandomForestRegressor())
+    native = ScikitLearn(spec, deep(max_leaf_nodes=leaves), threads=1)
+    assert set(kernels_of(native, spec)) == {"walk", "quickscorer"}
+    assert_same_bits(native, spec)
+
+
+def test_a_tree_that_is_one_leaf_gives_the_same_bits() -> None:
+    spec = spec_of(DecisionTreeClassifier())
+    stump = DecisionTreeClassifier(random_state=1, max_depth=1, min_samples_leaf=150)
+    native = ScikitLearn(spec, fitted(stump), threads=1)
+    assert native.estimator.tree_.node_count == 1
+    assert_same_bits(native, spec)
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf, 1e300])
@@ -197,14 +218,14 @@ def test_what_cannot_be_compiled_says_so(estimator: Any, why: str) -> None:
         compile_estimator(fitted(estimator, np.abs(np.rint(ROWS))), probabilities=True)
 
 
-def test_a_forest_of_too_many_nodes_is_not_grafted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.predictors.compiled.trees.MOST_NODES", 10)
-    found = compile_estimator(fitted(RandomForestClassifier(**SMALL)), probabilities=True)
-    assert set(found.kernels) == {"tree_by_tree"}
+def test_a_forest_of_too_many_nodes_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.predictors.compiled.forest.MOST_NODES", 10)
+    with pytest.raises(NotCompiledError, match="more than 10 nodes"):
+        compile_estimator(fitted(RandomForestClassifier(**SMALL)), probabilities=True)
 
 
 def iris_like(folder: Path, **changes: Any) -> Any:
-    forest = fitted(RandomForestClassifier(n_estimators=30, random_state=1))
+    forest = fitted(RandomForestClassifier(n_estimators=30, max_leaf_nodes=30, random_state=1))
     batching = {"max_rows": 8, "max_slice_rows": 256}  # less to measure
     return version_of(spec_of(forest, batching=batching, **changes), forest, folder)
 
@@ -212,11 +233,12 @@ def iris_like(folder: Path, **changes: Any) -> Any:
 def test_a_loaded_forest_is_run_compiled_and_says_how_it_was_compared(tmp_path: Path) -> None:
     predictor = load(iris_like(tmp_path))
     native, *others = predictor.runtimes.measured
-    assert predictor.runtimes.in_words().startswith("one_tree")
-    assert {one.name for one in others} == {"one_tree", "tree_by_tree"}
+    assert "native" not in predictor.runtimes.in_words()
+    assert {one.name for one in others} == {"walk", "quickscorer"}
     assert all(one.bit_equal and one.compared_rows > 1000 for one in others)
     assert others[0].rows_per_s[1] > native.rows_per_s[1]
-    assert predictor.rates[1] == pytest.approx(others[0].rows_per_s[1], abs=0.1)
+    serving = next(one for one in others if 1 in one.serves)
+    assert predictor.rates[1] == pytest.approx(serving.rows_per_s[1], abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -234,11 +256,11 @@ def nearly(estimator: Any, *, probabilities: bool) -> compiled.Compiled:
     exact = compile_estimator(estimator, probabilities=probabilities)
 
     def kernel(rows: Array) -> Array:
-        answer = exact.kernels["one_tree"](rows)
+        answer = exact.kernels["walk"](rows)
         assert answer is not None
         return np.nextafter(answer, 2.0)
 
-    return compiled.Compiled({"one_tree": kernel})
+    return compiled.Compiled({"walk": kernel})
 
 
 def test_what_is_not_bit_equal_runs_nothing_and_says_so(
@@ -246,7 +268,7 @@ def test_what_is_not_bit_equal_runs_nothing_and_says_so(
 ) -> None:
     monkeypatch.setattr(acceleration, "compile_estimator", nearly)
     predictor = load(iris_like(tmp_path))
-    assert predictor.runtimes.in_words().startswith("native (one_tree differs by up to ")
+    assert predictor.runtimes.in_words().startswith("native (walk differs by up to ")
     native, other = predictor.runtimes.measured
     assert (other.bit_equal, other.serves, other.rows_per_s) == (False, (), {})
     assert set(native.serves) == set(predictor.rates)

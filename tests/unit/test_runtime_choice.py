@@ -36,6 +36,13 @@ def test_what_is_hardly_faster_is_not_worth_a_switch() -> None:
     assert choose({1: 100.0}, {"other": {1: 111.0}}) == {1: "other"}
 
 
+def test_of_two_that_are_as_fast_the_one_of_larger_calls_runs_the_smaller_too() -> None:
+    others = {"walk": {1: 105.0, 8: 800.0, 64: 900.0}, "bits": {1: 100.0, 8: 600.0, 64: 1000.0}}
+    assert choose({1: 1.0, 8: 2.0, 64: 3.0}, others) == {1: "walk", 8: "walk", 64: "bits"}
+    steady = {"walk": {1: 105.0, 64: 900.0}, "bits": {1: 100.0, 64: 1000.0}}
+    assert choose({1: 1.0, 64: 3.0}, steady) == {1: "bits", 64: "bits"}
+
+
 def test_without_another_runtime_all_is_native() -> None:
     assert choose({1: 100.0, 2: 200.0}, {}) == {1: "native", 2: "native"}
 
@@ -75,11 +82,11 @@ def test_the_choice_is_said_in_words(runtimes: Runtimes, words: str) -> None:
 
 def test_a_verification_says_what_runs_and_what_was_compared() -> None:
     native = MeasuredRuntime(name="native", serves=(1024,))
-    equal = MeasuredRuntime(name="one_tree", compared_rows=1356, serves=(1, 64))
+    equal = MeasuredRuntime(name="walk", compared_rows=1356, serves=(1, 64))
     other = MeasuredRuntime(name="arrays", bit_equal=False, compared_rows=1356, max_difference=2e-16)
     line = Verified(model="m", state="ok", rows_per_s=9000, runtime="words", compared=[native, equal, other])
     assert line.in_words() == (
-        "ok, 9,000 rows/s; words; one_tree the same bits on 1,356 rows; "
+        "ok, 9,000 rows/s; words; walk the same bits on 1,356 rows; "
         "arrays differs by up to 2.0e-16 on 1,356 rows"
     )
     assert Verified(model="m", state="failed", reason="why").in_words() == "failed: why"
@@ -92,7 +99,7 @@ def heartbeat(model: HeldModel) -> WorkerRecord:
 
 
 def test_a_heartbeat_carries_what_was_measured() -> None:
-    one = MeasuredRuntime(name="one_tree", compared_rows=9, rows_per_s={1: 2.0}, serves=(1,))
+    one = MeasuredRuntime(name="walk", compared_rows=9, rows_per_s={1: 2.0}, serves=(1,))
     record = heartbeat(HeldModel(state=ModelState.LOADED, runtimes=Runtimes(measured=(one,))))
     fields = {name.encode(): value.encode() for name, value in to_hash(record).items()}
     assert from_hash(fields) == record

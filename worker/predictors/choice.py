@@ -10,21 +10,32 @@ from worker.predictors.base import Runtime
 
 NATIVE = "native"
 _GAIN = 1.1
-"""A compiled runtime is taken where it is so many times as fast as the native one: less may be noise."""
+"""A runtime is left for another that is so many times as fast: less may be noise."""
 
 Rates = Mapping[int, float]
 """Rows/s by the rows of a call."""
 
 
 def choose(native: Rates, others: Mapping[str, Rates]) -> dict[int, str]:
-    """The name of the runtime for calls of each size that the native one was measured at."""
-    return {size: _fastest(size, rate, others) for size, rate in native.items()}
+    """The name of the runtime for calls of each size that the native one was measured at.
+
+    From the largest size down: calls of the next smaller one stay with its runtime unless another gains.
+    """
+    chosen: dict[int, str] = {}
+    runtime = NATIVE
+    for size in sorted(native, reverse=True):
+        rates = {NATIVE: native[size]} | {
+            name: rates[size] for name, rates in others.items() if size in rates
+        }
+        runtime = chosen[size] = _fastest(rates, runtime)
+    return {size: chosen[size] for size in native}
 
 
-def _fastest(size: int, native_rate: float, others: Mapping[str, Rates]) -> str:
-    rates = {name: rates[size] for name, rates in others.items() if size in rates}
-    best = max(rates, key=rates.__getitem__, default=NATIVE)
-    return best if rates.get(best, 0.0) >= _GAIN * native_rate else NATIVE
+def _fastest(rates: Mapping[str, float], before: str) -> str:
+    """What is as fast as the fastest, or nearly: the native one, else the one before, else the fastest."""
+    enough = max(rates.values()) / _GAIN
+    content = [name for name in (NATIVE, before) if rates.get(name, 0.0) > enough]
+    return content[0] if content else max(rates, key=rates.__getitem__)
 
 
 class Switch:

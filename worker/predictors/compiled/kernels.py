@@ -34,12 +34,3 @@ class NotCompiledError(Exception):
 
 def all_finite(rows: Array) -> bool:
     return bool(np.isfinite(rows).all())
-
-
-def sum_in_order(parts: Array) -> Array:
-    """The sum over the first axis, added in its order as a loop would.
-
-    numpy's own sum adds in pairs where a part is a single number, and so rounds otherwise.
-    """
-    total: Array = parts.cumsum(axis=0)[-1] if parts[0].size == 1 else parts.sum(axis=0)
-    return total

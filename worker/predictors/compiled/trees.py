@@ -1,99 +1,78 @@
 """Trees and forests without what scikit-learn does around each tree: joblib, checks, an array a tree.
 
-Two kernels, for scikit-learn's own compiled code walks the trees in both:
-
-    one_tree      All trees are grafted onto one (grafting.py). One call runs every row through every tree.
-    tree_by_tree  One call a tree, as scikit-learn has it: for many rows, where walking costs the most.
-
 Leaves' values are added in the order of the trees, as scikit-learn adds them, so answers are the same to the
 last bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
 
 import numpy as np
 
 from shared.columns import Array
-from worker.predictors.compiled.grafting import MOST_NODES, Fields, graft, walks
-from worker.predictors.compiled.kernels import Compiled, Kernel, NotCompiledError, all_finite, sum_in_order
+from worker.predictors.compiled.forest import Forest, Tree, below, forest_of
+from worker.predictors.compiled.kernels import Compiled, Kernel, NotCompiledError, all_finite
+
+SklearnTree = Any  # sklearn.tree._tree.Tree; scikit-learn publishes no types
 
 _NO_CHILD = -1
-_FIELDS = Fields(feature="feature", threshold="threshold", left="left_child", right="right_child")
 
-Tree = Any  # sklearn.tree._tree.Tree; scikit-learn publishes no types
+
+class Trees(Protocol):
+    """A forest in a form that can be run."""
+
+    def add_to(self, answer: Array, features: Array, /) -> None: ...
 
 
 def compile_trees(estimator: Any) -> Compiled:
     """Of a decision tree or a forest. Raises NotCompiledError."""
-    trees = [one.tree_ for one in getattr(estimator, "estimators_", [estimator])]
     if estimator.n_outputs_ != 1:
         raise NotCompiledError("more than one output is not compiled")
+    trees = [one.tree_ for one in getattr(estimator, "estimators_", [estimator])]
+    forest = forest_of([tree_of(tree) for tree in trees], trees[0].value.shape[2])
     is_regressor = not hasattr(estimator, "classes_")
-    kernels: dict[str, Kernel] = {"tree_by_tree": _TreeByTree(trees, is_regressor)}
-    if sum(tree.node_count for tree in trees) <= MOST_NODES:
-        kernels = {"one_tree": _OneTree(trees, is_regressor)} | kernels
+    kernels: dict[str, Kernel] = {
+        name: _Mean(ways, len(trees), trees[0].value.shape[2], is_regressor)
+        for name, ways in ways_to_run(forest).items()
+    }
     return Compiled(kernels, thresholds_of(trees))
 
 
-class _OneTree:
-    def __init__(self, trees: Sequence[Tree], is_regressor: bool) -> None:
-        self._graft = Graft(trees)
-        self._trees = len(trees)
-        self._is_regressor = is_regressor
+def ways_to_run(forest: Forest) -> Mapping[str, Trees]:
+    """By name, each faster than another for some forests and some calls."""
+    from worker.predictors.compiled.quickscorer import QuickScorer
+    from worker.predictors.compiled.walk import Walk
 
-    def __call__(self, rows: Array) -> Array | None:
-        values = as_float32(rows)
-        if not all_finite(values):
-            return None
-        pieces = [sum_in_order(leaves) for leaves in self._graft.leaves(values)]
-        answer: Array = (pieces[0] if len(pieces) == 1 else np.concatenate(pieces)) / self._trees
-        return answer[:, 0] if self._is_regressor else answer
+    ways: dict[str, Trees] = {"walk": Walk(forest)}
+    with suppress(NotCompiledError):  # too many leaves
+        ways["quickscorer"] = QuickScorer(forest)
+    return ways
 
 
-class _TreeByTree:
-    def __init__(self, trees: Sequence[Tree], is_regressor: bool) -> None:
-        self._trees = trees
-        self._is_regressor = is_regressor
-
-    def __call__(self, rows: Array) -> Array | None:
-        values = as_float32(rows)
-        if not all_finite(values):
-            return None
-        answer: Array = self._trees[0].predict(values)
-        for tree in self._trees[1:]:
-            answer += tree.predict(values)
-        answer /= len(self._trees)
-        return answer[:, 0] if self._is_regressor else answer
-
-
-class Graft:
-    """The trees of scikit-learn's decision trees as one."""
-
-    def __init__(self, trees: Sequence[Tree], *, weight: float = 1.0) -> None:
-        """`weight` multiplies what every leaf says. Raises NotCompiledError where the trees are too large."""
-        states = [tree.__getstate__() for tree in trees]  # what pickle keeps of a tree
-        self._count = len(trees)
-        self._tree = _grafted(trees[0], states)
-        self._values = _values(states) * weight
-
-    def leaves(self, rows: Array) -> Iterator[Array]:
-        """What the trees say of float32 rows: (trees, rows, values), for some rows after the others."""
-        for walk in walks(rows, self._count):
-            found = self._tree.apply(walk.reshape(-1, walk.shape[-1]))
-            said: Array = self._values.take(found, axis=0)
-            yield said.reshape(*walk.shape[:2], -1)
+def tree_of(tree: SklearnTree, weight: float = 1.0) -> Tree:
+    """`weight` multiplies what every leaf says."""
+    number = np.arange(tree.node_count)
+    is_leaf = tree.children_left == _NO_CHILD
+    return Tree(
+        feature=tree.feature,
+        threshold=np.where(is_leaf, np.float32(np.inf), below(tree.threshold)),
+        left=np.where(is_leaf, number, tree.children_left),
+        right=np.where(is_leaf, number, tree.children_right),
+        missing_right=np.zeros(tree.node_count, dtype=bool),  # such rows are the native model's
+        values=tree.value[:, 0, :] * weight,
+    )
 
 
 def as_float32(rows: Array) -> Array:
-    """What scikit-learn's trees compare; what is too large becomes infinity."""
+    """What scikit-learn's trees compare, as (features, rows); what is too large becomes infinity."""
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(rows, dtype=np.float32)
+        return np.ascontiguousarray(rows.T, dtype=np.float32)
 
 
-def thresholds_of(trees: Sequence[Tree]) -> dict[int, Array]:
+def thresholds_of(trees: Sequence[SklearnTree]) -> dict[int, Array]:
     """Feature → every threshold that a tree holds of it."""
     inner = [tree.children_left != _NO_CHILD for tree in trees]
     features = np.concatenate([tree.feature[where] for tree, where in zip(trees, inner, strict=True)])
@@ -101,22 +80,20 @@ def thresholds_of(trees: Sequence[Tree]) -> dict[int, Array]:
     return {int(feature): np.unique(thresholds[features == feature]) for feature in np.unique(features)}
 
 
-def _grafted(like: Tree, states: Sequence[dict[str, Any]]) -> Tree:
-    grafted = graft([state["nodes"] for state in states], _FIELDS, like.n_features)
-    tree = type(like)(like.n_features + 1, np.asarray(like.n_classes, dtype=np.intp), like.n_outputs)
-    tree.__setstate__(
-        {
-            "max_depth": grafted.selector_depth + max(state["max_depth"] for state in states),
-            "node_count": len(grafted.nodes),
-            "nodes": grafted.nodes,
-            "values": np.zeros((len(grafted.nodes), *states[0]["values"].shape[1:])),
-        }
-    )
-    return tree
+class _Mean:
+    """The mean of what the trees say."""
 
+    def __init__(self, trees: Trees, count: int, width: int, is_regressor: bool) -> None:
+        self._trees = trees
+        self._count = count
+        self._width = width
+        self._is_regressor = is_regressor
 
-def _values(states: Sequence[dict[str, Any]]) -> Array:
-    """What each node of the grafted tree says: (nodes, classes), or (nodes, 1) of a regression."""
-    values = np.concatenate([state["values"][:, 0, :] for state in states])
-    selector = np.zeros((len(states) - 1, values.shape[1]))
-    return np.concatenate([selector, values])
+    def __call__(self, rows: Array) -> Array | None:
+        features = as_float32(rows)
+        if not all_finite(features):
+            return None
+        answer = np.zeros((len(rows), self._width))
+        self._trees.add_to(answer, features)
+        answer /= self._count
+        return answer[:, 0] if self._is_regressor else answer

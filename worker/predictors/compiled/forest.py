@@ -1,0 +1,89 @@
+"""A forest as flat arrays: what the kernels walk, whatever class of scikit-learn its trees came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from shared.columns import Array
+from worker.predictors.compiled.kernels import NotCompiledError
+
+MOST_NODES = 10_000_000
+"""A forest is a copy of all nodes, 20 or 24 bytes each and their values. More are not copied."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One tree, by its nodes; the first is the root. A leaf's children are itself."""
+
+    feature: Array
+    threshold: Array
+    left: Array  # of a node: where to go if value ≤ threshold
+    right: Array
+    missing_right: Array  # whether a row that misses the value goes right
+    values: Array  # (nodes, values): what a leaf adds to the answer, float64
+
+    @property
+    def is_leaf(self) -> Array:
+        is_leaf: Array = self.left == np.arange(len(self.left))
+        return is_leaf
+
+
+class Node(Protocol):
+    """A record of `Forest.nodes`."""
+
+    threshold: float
+    feature: int
+    left: int  # children and the leaf itself are counted from the forest's first node
+    right: int
+    missing_right: int
+
+
+class Forest(NamedTuple):
+    """Trees, each of which adds its leaf's values to a row of the answer, from some column on.
+
+    A tuple, for that machine code takes as it is.
+    """
+
+    nodes: Array  # of all trees, one tree after the other: records, see Node
+    roots: Array  # (trees,), uint32
+    values: Array  # (nodes, values), float64
+    columns: Array  # (trees,), uint32: of the answer, the first that the tree adds to
+
+
+def forest_of(trees: Sequence[Tree], answer_columns: int) -> Forest:
+    """Trees that say one value take turns at the columns of the answer, as stages of boosting have a tree for
+    each; trees that say more say them all. Raises NotCompiledError where there are too many nodes."""
+    sizes = [len(tree.feature) for tree in trees]
+    if sum(sizes) > MOST_NODES:
+        raise NotCompiledError(f"more than {MOST_NODES:,} nodes are not copied")
+    roots = np.cumsum([0, *sizes[:-1]])
+    turns = answer_columns // trees[0].values.shape[1]
+    return Forest(
+        np.concatenate([_nodes(tree, int(root)) for tree, root in zip(trees, roots, strict=True)]),
+        roots.astype(np.uint32),
+        np.ascontiguousarray(np.concatenate([tree.values for tree in trees]), dtype=np.float64),
+        (np.arange(len(trees)) % turns).astype(np.uint32),
+    )
+
+
+def below(thresholds: Array) -> Array:
+    """float64 thresholds as float32 ones that split float32 values alike: none is rounded up."""
+    with np.errstate(over="ignore"):
+        nearest = thresholds.astype(np.float32)
+    lower = np.nextafter(nearest, np.float32(-np.inf))
+    return np.where(nearest.astype(np.float64) > thresholds, lower, nearest)
+
+
+def _nodes(tree: Tree, start: int) -> Array:
+    """All that a step needs, side by side in memory. Children count from the forest's first node."""
+    fields = [("feature", "u4"), ("left", "u4"), ("right", "u4"), ("missing_right", "u4")]
+    nodes = np.empty(len(tree.feature), dtype=[("threshold", tree.threshold.dtype), *fields])
+    nodes["threshold"] = tree.threshold
+    nodes["feature"] = np.where(tree.is_leaf, 0, tree.feature)
+    nodes["left"], nodes["right"] = tree.left + start, tree.right + start
+    nodes["missing_right"] = tree.missing_right
+    return nodes
