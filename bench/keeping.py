@@ -1,6 +1,6 @@
 """Runs as files: kept as JSON, and made into the report of a document and its plots.
 
-`python -m bench report FILE.json … [--into docs/benchmarks.md [--at stages]]`
+`python -m bench report FILE.json … [--into docs/benchmarks.md [--at online]]`
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench report", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
     parser.add_argument("--into", type=Path, metavar="PAGE.md", help="the page whose runs these become")
-    parser.add_argument("--at", default="runs", metavar="NAME", help="of the marks on that page (runs)")
+    parser.add_argument("--at", metavar="NAME", help="of the marks on that page (the first run's kind)")
     given = parser.parse_args(words)
     try:
-        text = "\n\n".join(reported(file.read_bytes()) for file in given.files)
+        runs = [decoded(file.read_bytes()) for file in given.files]
+        text = "\n\n".join(map(reported, runs))
         if given.into is None:
             print(text)
         else:
-            given.into.write_text(replaced(given.into.read_text(), text, given.at))
+            given.into.write_text(replaced(given.into.read_text(), text, given.at or runs[0].kind))
     except (OSError, ValueError) as error:
         print(f"bench report: {error}", file=sys.stderr)
         return 1
@@ -54,7 +55,7 @@ def main(words: Sequence[str]) -> int:
 
 def report_and_keep(results: Run, chosen: Path | None) -> None:
     """The report to standard output, and everything to a file."""
-    print(f"\n{_KINDS[results.kind].report(results)}")
+    print(f"\n{reported(results)}")
     say(f"results: {keep(results, chosen)}")
 
 
@@ -69,9 +70,7 @@ def keep(results: Run, chosen: Path | None) -> Path:
     return path
 
 
-def reported(kept: bytes) -> str:
-    """The report of a run that was kept. Raises ValueError where it is none."""
-    run = decoded(kept)
+def reported(run: Run) -> str:
     return _KINDS[run.kind].report(run)
 
 
@@ -110,7 +109,7 @@ _KINDS: Mapping[str, _Kind] = {
 }
 
 
-def replaced(page: str, runs: str, name: str = "runs") -> str:
+def replaced(page: str, runs: str, name: str) -> str:
     """The page with other runs between the marks of this name. Raises ValueError where it has none."""
     begin = BEGIN.format(name)
     before, began, rest = page.partition(begin)

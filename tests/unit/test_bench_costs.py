@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from bench.costs_report import Cost, CostResults, costs_report, in_proportion
-from bench.keeping import reported
+from bench.keeping import decoded, reported
 from bench.results import Machine
 
 
@@ -62,4 +62,4 @@ def test_the_busiest_part_fills_a_core_first() -> None:
 
 
 def test_kept_costs_are_reported_as_such() -> None:
-    assert reported(msgspec.json.encode(RESULTS)) == costs_report(RESULTS)
+    assert reported(decoded(msgspec.json.encode(RESULTS))) == costs_report(RESULTS)

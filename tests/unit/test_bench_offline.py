@@ -13,7 +13,7 @@ from pyarrow import csv, parquet
 from bench.answers import Answer, read_answers
 from bench.calls import WrongAnswer
 from bench.drawn import draw, requests_of, write_file
-from bench.keeping import reported
+from bench.keeping import decoded, reported
 from bench.offline_report import offline_plots, offline_report, ways_table
 from bench.offline_results import BARE, OfflineResults, Passage, Rate
 from bench.results import Machine
@@ -139,7 +139,7 @@ def test_ways_are_set_against_the_bare_model_round_by_round() -> None:
 
 
 def test_a_kept_run_of_many_rows_is_reported_as_one() -> None:
-    assert reported(msgspec.json.encode(RESULTS)) == offline_report(RESULTS)
+    assert reported(decoded(msgspec.json.encode(RESULTS))) == offline_report(RESULTS)
 
 
 def test_plots_show_sizes_and_the_memory_of_jobs() -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bench.arrivals import Call, Offer
-from bench.keeping import BEGIN, END, replaced, reported
+from bench.keeping import BEGIN, END, decoded, replaced, reported
 from bench.open_loop import measure_open
 from bench.plan import Plan, Turn
 from bench.plots import Line, Plot, axis, svg
@@ -152,16 +152,16 @@ def test_a_rival_that_took_no_part_is_named_with_its_reason() -> None:
 
 def test_a_report_can_be_made_of_what_was_kept() -> None:
     kept = open_results()
-    assert reported(msgspec.json.encode(kept)) == report(kept)
+    assert reported(decoded(msgspec.json.encode(kept))) == report(kept)
 
 
 def test_a_page_gets_other_runs_between_its_marks() -> None:
     runs, costs = (f"{BEGIN.format(name)}\n\n{{}}\n\n{END}" for name in ("runs", "costs"))
     page = f"# Title\n\n{runs}\n\n{costs}\n\nmore\n"
-    assert replaced(page.format("old", "dear"), "new") == page.format("new", "dear")
+    assert replaced(page.format("old", "dear"), "new", "runs") == page.format("new", "dear")
     assert replaced(page.format("old", "dear"), "cheap", "costs") == page.format("old", "cheap")
     with pytest.raises(ValueError, match="has no"):
-        replaced("# Title\n", "new")
+        replaced("# Title\n", "new", "runs")
 
 
 def test_plots_are_of_what_was_measured() -> None:

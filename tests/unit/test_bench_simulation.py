@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import redis
 
-from bench.keeping import reported
+from bench.keeping import decoded, reported
 from bench.results import Machine
 from bench.simulation.clock import Station, VirtualClock
 from bench.simulation.costs import Costs
@@ -123,6 +123,6 @@ def test_a_kept_simulation_is_reported_as_one() -> None:
         scaled=(Scaled(replace(SCENE, workers=8), Figures(800.0, admitted=1.0), 0.5, 0.25),),
     )
     text = simulation_report(results)
-    assert reported(msgspec.json.encode(results)) == text
+    assert reported(decoded(msgspec.json.encode(results))) == text
     assert "answers/s: off by 5% (median of 1), 5% at most." in text
     assert "50%" in text.splitlines()[-1]

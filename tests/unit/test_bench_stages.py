@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from bench.keeping import reported
+from bench.keeping import decoded, reported
 from bench.results import Machine, Stages
 from bench.stages_report import StageResults, mean_of, shares_table, stages_report
 
@@ -47,10 +47,10 @@ def test_a_kept_run_of_stages_is_reported_as_one() -> None:
         rounds=2,
         stages=ROUNDS,
     )
-    assert reported(msgspec.json.encode(results)) == stages_report(results)
+    assert reported(decoded(msgspec.json.encode(results))) == stages_report(results)
     assert "**iris**" in stages_report(results)
 
 
 def test_a_kept_run_of_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="no runs of kind 'weather'"):
-        reported(b'{"kind": "weather"}')
+        decoded(b'{"kind": "weather"}')

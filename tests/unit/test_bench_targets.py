@@ -10,7 +10,7 @@ import pytest
 from bench import targets
 from bench.beside_report import BesideResults, BesideRound
 from bench.jobs_report import JobsResults, JobsRound
-from bench.keeping import BEGIN, END, reported
+from bench.keeping import BEGIN, END, decoded, reported
 from bench.offline_results import BARE, OfflineResults, Passage
 from bench.results import Facts, Machine
 from bench.samples import Measured
@@ -90,9 +90,9 @@ def test_the_table_stands_between_its_marks(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_jobs_and_requests_beside_a_job_are_reported_as_they_were_kept() -> None:
-    shown = reported(msgspec.json.encode(JOBS))
+    shown = reported(decoded(msgspec.json.encode(JOBS)))
     assert "takt | " in shown
     assert " 12 |" in shown
-    shown = reported(msgspec.json.encode(BESIDE))
+    shown = reported(decoded(msgspec.json.encode(BESIDE)))
     assert "30% of the 2,000" in shown
     assert " 90% |" in shown

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.keeping import reported
+from bench.keeping import decoded, reported
 from bench.results import Machine
 from bench.tuning import SETTINGS, TUNED, main
 from bench.tuning_report import Tuned, TuningResults, tuning_report
@@ -43,7 +43,7 @@ def test_settings_are_compared_within_their_round() -> None:
 
 
 def test_a_kept_run_of_settings_is_reported_as_one() -> None:
-    assert reported(msgspec.json.encode(RESULTS)) == tuning_report(RESULTS)
+    assert reported(decoded(msgspec.json.encode(RESULTS))) == tuning_report(RESULTS)
 
 
 def test_the_first_setting_is_a_worker_as_it_is() -> None:
