@@ -1,4 +1,4 @@
-"""Rows as Arrow: the one row format of jobs. Chunks are Arrow IPC streams, compressed with LZ4.
+"""Rows as Arrow: the one row format of jobs. Chunks are Arrow IPC streams, compressed with LZ4 where that pays.
 
 The schema of a chunk's inputs and of its results follows from the ModelSpec. A result has one column per
 output and `error`, which is null where the row succeeded. The chunks of a file that was read as a stream have
@@ -23,6 +23,9 @@ ERROR = "error"
 KEEP = "keep:"
 """What stands before the name of a kept column in a chunk."""
 _FIRST_ROW = b"takt:first_row"
+_PLAIN_BYTES = 4096
+"""So little is not compressed: Arrow's threads are woken for each column of it, which takes ten times as long
+as writing it does, and again to read it."""
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 _ARROW = {
@@ -131,7 +134,8 @@ def _columns(field: InputSpec, array: pa.Array) -> Array:
 def write_ipc(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> bytes:
     """One payload: an Arrow IPC stream of these batches."""
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    small = sum(batch.get_total_buffer_size() for batch in batches) <= _PLAIN_BYTES
+    options = pa.ipc.IpcWriteOptions(compression=None if small else "lz4")
     with pa.ipc.new_stream(sink, schema, options=options) as writer:
         for batch in batches:
             writer.write_batch(batch)

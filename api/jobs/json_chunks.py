@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from api.jobs.row_texts import RowTexts, row_texts
 from api.models.validation import RowValidator, Values
-from api.uploads.cutting import Chunk, Cutter
+from api.uploads.cutting import Chunk, Cutter, whole
 from api.uploads.decoding import Meter, unpacked
 from api.uploads.formats import Packing
 from api.uploads.ndjson import rows_of_json
@@ -104,6 +104,10 @@ def chunks_of(
     Raises InvalidInput, naming row and field.
     """
     rows = row_texts(validator.spec, submission.inputs, submission.kept)
+    if len(rows.texts) <= min(SLICE_ROWS, chunk_rows):
+        (batch,) = _batches(validator, rows)
+        if batch.get_total_buffer_size() <= chunk_bytes:
+            return [whole(batch)]
     cutter = Cutter(chunk_rows=chunk_rows, chunk_bytes=chunk_bytes)
     chunks = [chunk for batch in _batches(validator, rows) for chunk in cutter.add(batch)]
     return [*chunks, *cutter.rest()]

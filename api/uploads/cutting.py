@@ -26,6 +26,11 @@ def chunk_rows(rows_per_s: float, *, least: int, most: int) -> int:
     return min(most, max(least, round(rows_per_s * CHUNK_S))) if rows_per_s else most
 
 
+def whole(batch: pa.RecordBatch) -> Chunk:
+    """The one chunk of a small job."""
+    return Chunk(batch.num_rows, write_ipc([batch], numbered(batch.schema, 0)))
+
+
 class Cutter:
     """Gathers batches of one schema until a chunk is full."""
 
