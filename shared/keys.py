@@ -65,6 +65,11 @@ def job_webhook(job_id: str) -> str:
     return f"{PREFIX}:job:{job_id}:webhook"
 
 
+def job_inline(job_id: str) -> str:
+    """Hash: `rows` and `result` of a small job of one chunk, which lie in no payload store."""
+    return f"{PREFIX}:job:{job_id}:inline"
+
+
 def active(key: ModelKey) -> str:
     """Sorted set: jobs of a model version with ready chunks, by their tag: rows served over weight."""
     return f"{PREFIX}:active:{key}"

@@ -1,4 +1,4 @@
-"""Rows as Arrow: the one row format of jobs. Chunks are Arrow IPC streams, compressed with LZ4 where that pays.
+"""Rows as Arrow: the one row format of jobs. Chunks are Arrow IPC streams, by LZ4 where that pays.
 
 The schema of a chunk's inputs and of its results follows from the ModelSpec. A result has one column per
 output and `error`, which is null where the row succeeded. The chunks of a file that was read as a stream have

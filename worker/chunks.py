@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from shared.connections import means_away
 from shared.dead_letters import DeadLetters, Kind, Unreadable
 from shared.errors import PayloadError, PayloadStoreAway
 from shared.keys import ModelKey
-from shared.ledger import Claim, Ledger, Outcome
+from shared.ledger import INLINE_BYTES, Claim, Ended, Ledger, Outcome
 from shared.payloads import PayloadStore, result_path, rows_path
 from worker.chunk_work import ChunkWork, Slicer
 from worker.health import SickPredictorError
@@ -30,6 +30,7 @@ from worker.invalid_rows import Failures, failures_of, part_rows
 from worker.leases import LeaseKeeper
 from worker.predictors import Predictor
 from worker.quarantine import CellError, Quarantine
+from worker.small_chunks import MOST_TOGETHER, Lease, SmallChunks
 from worker.tallies import ChunkTally
 from worker.tracing import NO_TRACES, Traces
 
@@ -77,6 +78,15 @@ class ChunkRunner:
         self._tally = tally
         self._traces = traces
         self._stopping = threading.Event()
+        self._small = SmallChunks(
+            Lease(self._renewed, self._let_go, self._committed, self._remove),
+            store,
+            engine,
+            self._keeper,
+            tally=tally,
+            traces=traces,
+            renew_every_s=self._renew_every_s,
+        )
         self._paused = threading.Event()
         self._idle = threading.Condition()
         self._running = 0
@@ -120,10 +130,15 @@ class ChunkRunner:
         with self._counted():  # from before the look, so that nobody is called idle who is about to claim
             if predictor is None or self._takes_no_work:
                 return False
-            held = self._ledger.claim(key, digest=predictor.version.manifest.sha256)
-            if held is not None:
+            claims = self._ledger.claim_some(
+                key,
+                digest=predictor.version.manifest.sha256,
+                most=MOST_TOGETHER,
+                most_rows=predictor.spec.batching.max_rows,
+            )
+            for held in self._small.run(predictor, claims):
                 self._run(predictor, held)
-        return held is not None
+        return bool(claims)
 
     def _run(self, predictor: Predictor, held: Claim) -> None:
         key = predictor.key
@@ -134,7 +149,7 @@ class ChunkRunner:
             outcome = self._see_through(predictor, held)
         except LetGo:
             outcome = "handed_back"
-            self._ledger.hand_back(key, held, at_fault=False)
+            self._let_go(key, held)
         except PayloadStoreAway as error:
             chunk_log.error("chunk_failed", reason=error.detail)
             self._ledger.hand_back(key, held, at_fault=True)
@@ -160,19 +175,22 @@ class ChunkRunner:
         elif work.rows:
             self._run_in_quarantine(work, rows, held)
         if not work.complete:
-            self._ledger.hand_back(predictor.key, held, at_fault=False)
+            self._let_go(predictor.key, held)
             return "handed_back"
         answer = work.answer()
         path = result_path(held.job_id, held.index, held.token)
         data = tables.write_ipc(answer.to_batches(), answer.schema)
-        self._patiently(held, lambda: self._store.put(path, data))
+        is_inline = bool(held.data) and len(data) <= INLINE_BYTES
+        if not is_inline:
+            self._patiently(held, lambda: self._store.put(path, data))
         failures = failures_of(answer, work.invalid.first_row)
-        outcome = self._commit(predictor.key, held, failures)
+        outcome = self._commit(predictor.key, held, failures, data if is_inline else b"")
         if outcome is Outcome.COMMITTED:
             self._tally.committed(
                 predictor.key, rows_succeeded=held.rows - failures.rows, rows_failed=failures.rows
             )
-        if outcome is Outcome.LOST:  # nobody will ask for it, and its job's data may be gone already
+        if outcome is Outcome.LOST and not is_inline:
+            # nobody will ask for it, and its job's data may be gone already
             self._remove(path)
         return outcome or Outcome.LOST
 
@@ -223,7 +241,7 @@ class ChunkRunner:
     def _load(self, predictor: Predictor, held: Claim) -> tuple[ChunkWork, pa.RecordBatch]:
         """→ the chunk's work, and its valid rows as they are stored."""
         path = rows_path(held.job_id, held.index)
-        table = tables.read_ipc(self._patiently(held, lambda: self._store.get(path)))
+        table = tables.read_ipc(held.data or self._patiently(held, lambda: self._store.get(path)))
         if table.num_rows != held.rows:
             raise PayloadError(f"a stored chunk has {table.num_rows} rows, and should have {held.rows}")
         try:
@@ -272,23 +290,32 @@ class ChunkRunner:
         self._tally.renewed("renewed" if renewed else "ended")
         return renewed
 
-    def _commit(self, key: ModelKey, held: Claim, failures: Failures) -> Outcome | None:
+    def _let_go(self, key: ModelKey, held: Claim) -> None:
+        self._ledger.hand_back(key, held, at_fault=False)
+
+    def _commit(self, key: ModelKey, held: Claim, failures: Failures, inline: bytes) -> Outcome | None:
+        """None: as `_committed` has it."""
+        ended = Ended(
+            held=held,
+            rows_succeeded=held.rows - failures.rows,
+            rows_failed=failures.rows,
+            first_errors=failures.first,
+            result=inline,
+        )
+        outcomes = self._committed(key, [ended])
+        return outcomes[0] if outcomes else None
+
+    def _committed(self, key: ModelKey, ended: Sequence[Ended]) -> list[Outcome] | None:
         """Commit, and again while the server is away: a result that is stored is worth waiting for.
 
-        None: this worker stops and has heard nothing. The commit may have counted, so its result must stay.
+        None: this worker stops and has heard nothing. The commit may have counted, so its results must stay.
         """
         while True:
             try:
-                return self._ledger.commit(
-                    key,
-                    held,
-                    rows_succeeded=held.rows - failures.rows,
-                    rows_failed=failures.rows,
-                    first_errors=failures.first,
-                )
+                return self._ledger.commit_some(key, ended)
             except RedisError as error:
                 if not means_away(error):
                     raise
-                log.warning("commit_delayed", job_id=held.job_id, chunk=held.index, reason=str(error))
+                log.warning("commit_delayed", chunks=len(ended), reason=str(error))
                 if self._stopping.wait(RETRY_S):
                     return None

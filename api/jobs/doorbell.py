@@ -1,20 +1,22 @@
 """Rings the workers' Celery queues from a thread of its own, so that no request ever waits for Celery.
 
 A doorbell that cannot be rung is dropped: the ledger has the work, and the workers' reconciler rings for it.
-So is one behind enough others that nobody has answered yet: whoever answers those finds this one's chunk too.
+So is one behind enough others that nobody has answered yet, or that came too soon after them: whoever answers
+those finds this one's chunk too.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import suppress
 from queue import Empty, Full, Queue
 
 import structlog
 from celery import Celery
 
+from api.jobs.pace import Pace
 from shared.connections import connect
 from shared.doorbells import TASK, celery_settings
 from shared.keys import ModelKey, offline_queue
@@ -26,8 +28,11 @@ MOST_WAITING = 1000
 ENOUGH = 8
 """Doorbells of a model version that wait. Idle threads take them at once: so many are there only where all
 are at work, and each goes on until nothing is ready."""
-LOOK_EVERY_S = 0.01
-"""How often a queue is looked at while enough doorbells wait in it: what comes in between is gathered."""
+BURST, PER_S = 16, 50
+"""Doorbells of a model version at once, and then a second: each is a Celery message, which costs both programs
+more than a small job does, and whoever answers one takes all small jobs that are there."""
+REST_S = 1 / PER_S
+"""For which doorbells are gathered once there were enough."""
 LONGEST_JOIN_S = 2.0
 
 
@@ -43,6 +48,7 @@ class Doorbell:
         self._celery.conf.update(chosen)
         self._client = connect(settings.redis_dsn())
         self._rings: Queue[ModelKey | None] = Queue(MOST_WAITING)
+        self._paces: defaultdict[ModelKey, Pace] = defaultdict(lambda: Pace(BURST, PER_S))
         self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
 
     def __call__(self, key: ModelKey, count: int) -> None:
@@ -73,9 +79,9 @@ class Doorbell:
         while going_on:
             keys = self._gathered()
             going_on = None not in keys
-            for key, count in keys.items():
-                if key is not None:
-                    self._ring(key, count)
+            rung_enough = [self._ring(key, count) for key, count in keys.items() if key is not None]
+            if any(rung_enough) and going_on:
+                time.sleep(REST_S)
 
     def _gathered(self) -> Counter[ModelKey | None]:
         """What is to be rung, how often each; waits for the first. None: the end, which comes last."""
@@ -85,17 +91,19 @@ class Doorbell:
                 keys[self._rings.get_nowait()] += 1
         return keys
 
-    def _ring(self, key: ModelKey, count: int) -> None:
+    def _ring(self, key: ModelKey, count: int) -> bool:
+        """→ whether the next are to be gathered for a while"""
+        pace = self._paces[key]
         try:
             waiting = self._client.llen(offline_queue(key))
-            for _ in range(min(count, ENOUGH - waiting)):
+            if waiting >= ENOUGH:
+                return True
+            for _ in range(pace.take(min(count, ENOUGH - waiting), time.monotonic())):
                 self._celery.send_task(TASK, args=[key], queue=offline_queue(key), ignore_result=True)
         except Exception as error:  # whatever Celery and its transport raise
             log.warning("doorbell_failed", key=key, error=type(error).__name__)
             self._forget()
-            return
-        if waiting >= ENOUGH:
-            time.sleep(LOOK_EVERY_S)
+        return pace.spent
 
     def _forget(self) -> None:
         # the server is away: what waited with this one would fail the same way, one timeout after another

@@ -17,7 +17,7 @@ from api.uploads.broken import BrokenUpload
 from api.uploads.cutting import Chunk
 from api.uploads.intake import ended_early
 from shared.errors import JobNotFound, QueueUnavailable, TaktError
-from shared.ledger import JobRecord, NewJob
+from shared.ledger import INLINE_BYTES, JobRecord, NewJob
 from shared.payloads import rows_path
 
 log = structlog.get_logger()
@@ -49,8 +49,17 @@ async def hand_over(
         if reserved:  # else who comes back when he was told to would be told that it is in progress
             await gateway.ledger.unreserve(reserved, new.id)
         raise
+    if not reserved and len(chunks) == 1 and len(chunks[0].data) <= INLINE_BYTES:
+        return await _submitted(gateway, new, chunks[0]), False
     await gateway.ledger.open_job(new)
     return await _stored(gateway, new, chunks, digest), False
+
+
+async def _submitted(gateway: Gateway, new: NewJob, chunk: Chunk) -> JobRecord:
+    """A small job, its rows in the ledger. One under an Idempotency-Key is told of before it is whole."""
+    whole = await gateway.ledger.submit(new, chunk.rows, chunk.data)
+    log.info("job_submitted", job_id=new.id, key=new.key, rows=chunk.rows, chunks=1)
+    return whole
 
 
 async def _stored(gateway: Gateway, new: NewJob, chunks: Sequence[Chunk], digest: str) -> JobRecord:

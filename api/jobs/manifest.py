@@ -18,6 +18,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from api.gateway import Gateway
+from api.jobs.objects import JobObjects
 from api.jobs.ownership import own_job
 from api.jobs.pieces import ENDED, failed_rows, readable
 from api.jobs.views import moment
@@ -28,7 +29,6 @@ from api.state import GatewayState
 from api.web.errors import of_errors
 from shared.errors import ResultsNotReady, TaktError
 from shared.ledger import ChunkRecord, ChunkState, JobRecord
-from shared.payloads import PayloadStore, result_path, rows_path
 
 router = APIRouter()
 
@@ -73,7 +73,8 @@ async def manifest(job_id: str, request: Request, gateway: GatewayState, asker: 
     chunks = readable(record, await gateway.ledger.chunks(job_id))
     ended = [chunk for chunk in chunks if chunk.state in ENDED]
     about = _about(gateway, record) | {"versions": _versions(request.app.version)}
-    parts = in_threads(_parts(gateway.payloads, about, record.id, ended))
+    objects = JobObjects(gateway.payloads, job_id, await gateway.ledger.inline(job_id))
+    parts = in_threads(_parts(objects, about, ended))
     return StreamingResponse(parts, media_type="application/json")
 
 
@@ -108,16 +109,14 @@ def _versions(takt: str) -> dict[str, str]:
     return {"takt": takt, "pyarrow": pyarrow.__version__}
 
 
-def _parts(
-    store: PayloadStore, about: dict[str, Any], job_id: str, chunks: list[ChunkRecord]
-) -> Iterator[bytes]:
+def _parts(objects: JobObjects, about: dict[str, Any], chunks: list[ChunkRecord]) -> Iterator[bytes]:
     """The manifest's JSON. Blocking: it reads every object of the job, one at a time."""
     inputs, outputs = hashlib.sha256(), hashlib.sha256()
     yield encode(about)[:-1] + b',"chunks":['
     for place, chunk in enumerate(chunks):
-        taken = _sha256(store, rows_path(job_id, chunk.index))
+        taken = hashlib.sha256(objects.rows(chunk)).digest()
         done = chunk.state is ChunkState.DONE
-        given = _sha256(store, result_path(job_id, chunk.index, chunk.token)) if done else b""
+        given = hashlib.sha256(objects.result(chunk)).digest() if done else b""
         inputs.update(taken)
         outputs.update(given)
         yield (b"," if place else b"") + encode(_entry(chunk, taken, given))
@@ -134,7 +133,3 @@ def _entry(chunk: ChunkRecord, taken: bytes, given: bytes) -> dict[str, Any]:
         "input_sha256": taken.hex(),
         "output_sha256": given.hex() or None,
     }
-
-
-def _sha256(store: PayloadStore, path: str) -> bytes:
-    return hashlib.sha256(store.get(path)).digest()

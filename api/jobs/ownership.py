@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from api.gateway import Gateway
 from api.principals import Principal
 from shared.errors import JobExpired, JobNotFound
-from shared.ledger import ChunkRecord, JobRecord
+from shared.ledger import ChunkRecord, Inline, JobRecord
 
 
 async def own_job(gateway: Gateway, asker: Principal, job_id: str) -> JobRecord:
@@ -22,13 +22,14 @@ async def own_job(gateway: Gateway, asker: Principal, job_id: str) -> JobRecord:
 
 async def own_results(
     gateway: Gateway, asker: Principal, job_id: str, *, partial: bool
-) -> tuple[JobRecord, list[ChunkRecord]]:
-    """The job, and its chunks once it has succeeded, or as they are where `partial`. Raises the same."""
+) -> tuple[JobRecord, list[ChunkRecord], Inline]:
+    """The job, and once it has succeeded, or as they are where `partial`, its chunks and what of it lies in
+    the ledger. Raises the same."""
     gateway.link.require()
     with _hiding(asker, job_id):
-        record, chunks = await gateway.ledger.read_ended(job_id, partial=partial)
+        record, chunks, inline = await gateway.ledger.read_ended(job_id, partial=partial)
     _require_own(asker, record)
-    return record, chunks
+    return record, chunks, inline
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.gateway import Gateway
 from api.jobs.formats import MEDIA_TYPES, Format, negotiated
+from api.jobs.objects import JobObjects
 from api.jobs.ownership import own_job, own_results
 from api.jobs.pieces import Piece, failed_pieces_of, failed_rows, pieces_of, readable
 from api.jobs.tables import ErrorTables, ResultTables
@@ -126,11 +127,12 @@ async def results(
     `row` says which the others are.
     """
     kind = negotiated(name, accept)
-    record, chunks = await own_results(gateway, asker, job_id, partial=partial)
+    record, chunks, inline = await own_results(gateway, asker, job_id, partial=partial)
     if record.state is not JobState.SUCCEEDED and not partial:
         raise _not_ready(record)
     pieces = pieces_of(readable(record, chunks), offset, limit)
-    tables = ResultTables(gateway.payloads, record, pieces, _spec(gateway, record))
+    objects = JobObjects(gateway.payloads, job_id, inline)
+    tables = ResultTables(objects, record, pieces, _spec(gateway, record))
 
     def parts() -> Iterator[bytes]:
         if kind is not Format.JSON:
@@ -161,7 +163,8 @@ async def errors(
     kind = negotiated(name, accept, ERROR_FORMATS)
     record = await own_job(gateway, asker, job_id)
     chunks = readable(record, await gateway.ledger.chunks(job_id))
-    tables = ErrorTables(gateway.payloads, record, failed_pieces_of(chunks, offset, limit))
+    objects = JobObjects(gateway.payloads, job_id, await gateway.ledger.inline(job_id))
+    tables = ErrorTables(objects, record, failed_pieces_of(chunks, offset, limit))
 
     def parts() -> Iterator[bytes]:
         if kind is not Format.JSON:

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from api.jobs.objects import JobObjects
 from api.jobs.pieces import Piece
 from api.uploads.options import kept_columns
 from shared.ledger import ChunkState, JobRecord
-from shared.payloads import PayloadStore, result_path, rows_path
 from shared.specs import ModelSpec
 from shared.tables import ERROR, KEEP, read_ipc, result_schema
 
@@ -47,9 +47,9 @@ class ResultTables:
     """
 
     def __init__(
-        self, store: PayloadStore, record: JobRecord, pieces: Sequence[Piece], spec: ModelSpec | None
+        self, objects: JobObjects, record: JobRecord, pieces: Sequence[Piece], spec: ModelSpec | None
     ) -> None:
-        self._store = store
+        self._objects = objects
         self._record = record
         self._pieces = pieces
         self._spec = spec
@@ -109,13 +109,12 @@ class ResultTables:
 
     def _result(self, piece: Piece) -> pa.Table:
         if self._last_read is None or self._last_read[0] is not piece:
-            path = result_path(self._record.id, piece.chunk.index, piece.chunk.token)
             self._last_read = None  # before the next is in memory
-            self._last_read = piece, read_ipc(self._store.get(path))
+            self._last_read = piece, read_ipc(self._objects.result(piece.chunk))
         return self._last_read[1]
 
     def _rows(self, piece: Piece) -> pa.Table:
-        return read_ipc(self._store.get(rows_path(self._record.id, piece.chunk.index)))
+        return read_ipc(self._objects.rows(piece.chunk))
 
 
 def _cut(table: pa.Table, piece: Piece) -> pa.Table:
@@ -125,9 +124,9 @@ def _cut(table: pa.Table, piece: Piece) -> pa.Table:
 class ErrorTables:
     """Of each piece the failed rows only: `row`, `id` where the job has an id column, and `error`."""
 
-    def __init__(self, store: PayloadStore, record: JobRecord, pieces: Sequence[Piece]) -> None:
+    def __init__(self, objects: JobObjects, record: JobRecord, pieces: Sequence[Piece]) -> None:
         whole = [Piece(piece.chunk, 0, piece.chunk.rows, piece.first_row) for piece in pieces]
-        self._tables = ResultTables(store, record, whole, None)
+        self._tables = ResultTables(objects, record, whole, None)
         self._pieces = pieces
         self._has_id = bool(record.id_column)
 

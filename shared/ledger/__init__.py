@@ -2,6 +2,7 @@
 
 open ─▶ append* ─▶ seal          the gateway: a job, its chunks, its total
               └──▶ fill          … the last chunks and the total at once
+submit                           … a small job as a whole, its rows in the ledger
 claim ─▶ renew* ─▶ commit        a worker: a chunk under a lease and a fencing token
               └──▶ hand_back     … or not, and the chunk is ready again
 cancel, pause, resume, …         the job's owner
@@ -12,9 +13,13 @@ claim_webhook ─▶ record_webhook  a worker: telling a job's end to who asked 
 
 from shared.ledger.executors import AsyncLedger, Ledger
 from shared.ledger.records import (
+    INLINE_BYTES,
+    NOTHING_INLINE,
     ChunkRecord,
     ChunkState,
     Claim,
+    Ended,
+    Inline,
     JobError,
     JobEvent,
     JobHead,
@@ -31,10 +36,14 @@ from shared.ledger.records import (
 )
 
 __all__ = [
+    "INLINE_BYTES",
+    "NOTHING_INLINE",
     "AsyncLedger",
     "ChunkRecord",
     "ChunkState",
     "Claim",
+    "Ended",
+    "Inline",
     "JobError",
     "JobEvent",
     "JobHead",

@@ -25,6 +25,8 @@ from shared.ledger.records import (
     STANDING_FIELDS,
     ChunkRecord,
     Claim,
+    Ended,
+    Inline,
     JobEvent,
     JobHead,
     JobRecord,
@@ -37,11 +39,13 @@ from shared.ledger.records import (
     WebhookClaim,
     check_job_id,
     chunks_from_hash,
+    inline_from_hash,
     job_event,
     job_from_hash,
     job_head,
     new_token,
     standing,
+    submitted,
     unreadable_job,
     webhook_attempt,
 )
@@ -94,6 +98,12 @@ class AsyncLedger:
         )
         self._ring_for(key, len(rows))
         return first_index
+
+    async def submit(self, job: NewJob, rows: int, data: bytes) -> JobRecord:
+        """A whole job of one chunk, whose rows are `data` and lie in the ledger."""
+        created_at_ms = await self._run(transitions.submit(job, rows, data))
+        self._ring_for(job.key, 1)
+        return submitted(job, rows, created_at_ms)
 
     async def seal(self, job_id: str, *, chunks: int | None = None) -> JobRecord:
         """The upload is whole. Raises JobNotFound where it was not going on, and QueueUnavailable where the
@@ -171,14 +181,17 @@ class AsyncLedger:
         fields: Any = await self._client.hgetall(keys.job(job_id))
         return await self._record(job_id, fields)
 
-    async def read_ended(self, job_id: str, *, partial: bool = False) -> tuple[JobRecord, list[ChunkRecord]]:
-        """A job, and its chunks once it has succeeded, or as they are now where `partial`; in one round trip.
+    async def read_ended(
+        self, job_id: str, *, partial: bool = False
+    ) -> tuple[JobRecord, list[ChunkRecord], Inline]:
+        """A job, and once it has succeeded, or as they are now where `partial`, its chunks and what of it
+        lies in the ledger; in one round trip.
 
         Raises what `read` raises.
         """
         check_job_id(job_id)
-        fields, chunks = await self._run(transitions.read(job_id, chunks=partial))
-        return await self._record(job_id, fields), chunks_from_hash(chunks)
+        fields, chunks, inline = await self._run(transitions.read(job_id, chunks=partial))
+        return await self._record(job_id, fields), chunks_from_hash(chunks), inline
 
     async def _record(self, job_id: str, fields: Any) -> JobRecord:
         try:
@@ -227,6 +240,10 @@ class AsyncLedger:
     async def chunks(self, job_id: str) -> list[ChunkRecord]:
         """The job's chunks in the order of their rows."""
         return chunks_from_hash(await self._client.hgetall(keys.job_chunks(job_id)))
+
+    async def inline(self, job_id: str) -> Inline:
+        """What of a job lies in the ledger."""
+        return inline_from_hash(await self._client.hgetall(keys.job_inline(job_id)))
 
     async def line(self, key: ModelKey, *, most: int) -> Line:
         """The jobs that take part in the fair order of a model version, least served first."""
@@ -312,7 +329,23 @@ class Ledger:
         `digest`: only of jobs that were submitted for this artifact. The lease is short until this worker has
         heard of it, so that an answer that gets lost holds no chunk up.
         """
-        held = self._run(
+        claims = self._claimed(key, digest, most=1, most_rows=0)
+        return self._heard(key, claims[0]) if claims else None
+
+    def claim_some(self, key: ModelKey, *, digest: str = "", most: int, most_rows: int) -> list[Claim]:
+        """The same, and where that chunk is small, those that come after it in the fair order while they are
+        small, too: at most so many, of so many rows in all.
+
+        The leases of small ones stay short: they are to be renewed, or committed, within a second or two.
+        """
+        claims = self._claimed(key, digest, most, most_rows)
+        if not claims or claims[0].small:
+            return claims
+        held = self._heard(key, claims[0])
+        return [held] if held else []
+
+    def _claimed(self, key: ModelKey, digest: str, most: int, most_rows: int) -> list[Claim]:
+        return self._run(
             transitions.claim(
                 key,
                 worker=self._worker,
@@ -320,10 +353,12 @@ class Ledger:
                 lease_ms=min(self._lease_ms, UNHEARD_LEASE_MS),
                 max_attempts=self._max_attempts,
                 digest=digest,
+                most=most,
+                most_rows=most_rows,
             )
         )
-        if held is None:
-            return None
+
+    def _heard(self, key: ModelKey, held: Claim) -> Claim | None:
         try:
             if self.renew(held):
                 return held
@@ -346,14 +381,18 @@ class Ledger:
         first_errors: Sequence[str] = (),
     ) -> Outcome:
         """Count a stored result, once and only under the current token; ring if anything is ready."""
-        committed = self._run(
-            transitions.commit(
-                key, held, rows_succeeded=rows_succeeded, rows_failed=rows_failed, first_errors=first_errors
-            )
+        ended = Ended(
+            held=held, rows_succeeded=rows_succeeded, rows_failed=rows_failed, first_errors=first_errors
         )
+        (outcome,) = self.commit_some(key, [ended])
+        return outcome
+
+    def commit_some(self, key: ModelKey, ended: Sequence[Ended]) -> list[Outcome]:
+        """The same of several, each for itself; they may have been claimed together or not."""
+        committed = self._run(transitions.commit(key, ended))
         if committed.more:
             self._ring(key, 1)
-        return committed.outcome
+        return committed.outcomes
 
     def hand_back(self, key: ModelKey, held: Claim, *, at_fault: bool) -> None:
         """Give a chunk up, so that another claims it at once; ring if anything is ready."""

@@ -13,11 +13,16 @@ from shared.dead_letters import Kind, Unreadable
 from shared.errors import JobExpired, JobNotFound, RecordUnreadable
 from shared.keys import ModelKey, model_key
 
-SCHEMA = 1
-"""Of the records that this process writes; those of an older one are read, a newer one's are left to it.
+SCHEMA = 2
+"""The newest that is read here; those of an older one are read, a newer one's are left to it.
 
 Fields are only added. One that a record lacks has a default, one that nobody here knows is kept as it is.
 """
+UPLOAD_SCHEMA, INLINE_SCHEMA = 1, 2
+"""Of a job whose rows lie in the payload store, and of one whose rows lie in the ledger: who knows no such
+jobs passes them over."""
+INLINE_BYTES = 4096
+"""Of rows, or of a result, that lie in the ledger at most: it is memory, for as long as the job is kept."""
 _TOMBSTONE = b"expired"
 TOO_MANY_ERRORS = "too_many_errors"
 """Why a job failed that is past its `max_errors`; the scripts say it."""
@@ -198,6 +203,32 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     token: str
     traceparent: str = ""  # of the job's submission, where that is recorded
+    data: bytes = b""  # its rows, where they lie in the ledger
+
+    @property
+    def small(self) -> bool:
+        """Whether it may run together with others: one that was tried before runs by itself."""
+        return bool(self.data) and self.attempt == 1
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a claim: its rows, counted, and what the first of the failed say."""
+
+    held: Claim
+    rows_succeeded: int
+    rows_failed: int
+    first_errors: Sequence[str] = ()
+    result: bytes = b""  # where it is to lie in the ledger, beside the rows
+
+
+class Inline(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a job lies in the ledger: the rows of its one chunk, and their result; else empty."""
+
+    rows: bytes = b""
+    result: bytes = b""
+
+
+NOTHING_INLINE = Inline()
 
 
 class WebhookClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,10 +276,10 @@ def new_token() -> str:
     return uuid4().hex[:16]
 
 
-def job_fields(job: NewJob) -> list[str]:
+def job_fields(job: NewJob, schema: int = UPLOAD_SCHEMA) -> list[str]:
     """Field, value, … of a new job's hash."""
     record = {
-        "schema": str(SCHEMA),
+        "schema": str(schema),
         "id": job.id,
         "model": job.model,
         "version": job.version,
@@ -312,6 +343,41 @@ def _job_record(fields: Mapping[Any, Any]) -> JobRecord:
         values["error"] = {"code": values["error_code"], "detail": values["error_detail"]}
     blank = dict.fromkeys(("started_at_ms", "finished_at_ms", "rows_total", "error", "expires_at_ms"))
     return msgspec.convert(blank | values, JobRecord, strict=False)
+
+
+def submitted(job: NewJob, rows: int, created_at_ms: int) -> JobRecord:
+    """The record of a job that was submitted as a whole just now, as the ledger has it."""
+    return JobRecord(
+        id=job.id,
+        model=job.model,
+        version=job.version,
+        digest=job.digest,
+        owner=job.owner,
+        reference=job.reference,
+        tags=job.tags,
+        priority=job.priority,
+        state=JobState.QUEUED,
+        created_at_ms=created_at_ms,
+        started_at_ms=None,
+        finished_at_ms=None,
+        rows_total=rows,
+        rows_accepted=rows,
+        rows_succeeded=0,
+        rows_failed=0,
+        chunks_total=1,
+        chunks_ended=0,
+        chunks_leased=0,
+        error=None,
+        expires_at_ms=None,
+        id_column=job.id_column,
+        keep_columns=job.keep_columns,
+        webhook_url=job.webhook_url,
+    )
+
+
+def inline_from_hash(fields: Mapping[Any, Any]) -> Inline:
+    """What a raw hash holds of a job (Any: redis-py's own types, bytes here)."""
+    return Inline(rows=fields.get(b"rows", b""), result=fields.get(b"result", b""))
 
 
 def chunks_from_hash(fields: Mapping[Any, Any]) -> list[ChunkRecord]:

@@ -18,13 +18,17 @@ from shared.dead_letters import LUA
 from shared.errors import JobExpired, JobNotFound, QueueUnavailable
 from shared.keys import ModelKey
 from shared.ledger.records import (
+    INLINE_SCHEMA,
     Claim,
+    Ended,
+    Inline,
     JobRecord,
     JobState,
     NewJob,
     Outcome,
     Reservation,
     WebhookClaim,
+    inline_from_hash,
     job_fields,
     job_from_hash,
 )
@@ -44,6 +48,7 @@ _NAMES = msgspec.json.encode(
         "leases": keys.leases(),
         "jobs": keys.jobs(),
         "events": keys.job_events("{}"),
+        "inline": keys.job_inline("{}"),
         "owner_jobs": keys.owner_jobs("{}"),
         "expiring": keys.expiring(),
         "idempotency": keys.idempotency("{}"),
@@ -61,7 +66,7 @@ class Transition(Generic[T]):
     """One script call. `decode` takes the raw answer (Any: Redis' own types)."""
 
     script: str
-    args: tuple[str | int, ...]
+    args: tuple[str | int | bytes, ...]
     decode: Callable[[Any], T]
 
     @property
@@ -78,7 +83,7 @@ def source(script: str) -> str:
 
 @dataclass(frozen=True)
 class Committed:
-    outcome: Outcome
+    outcomes: list[Outcome]
     more: bool  # whether anything of the model version is ready
 
 
@@ -98,13 +103,22 @@ class Resumed:
 
 def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
     """A job that is `uploading`, held by its gateway's lease. → ms of its creation."""
+    return Transition("open", (job.id, job.owner, token, lease_ms, *job_fields(job)), _created(job.id))
 
+
+def submit(job: NewJob, rows: int, data: bytes) -> Transition[int]:
+    """A whole job of one chunk, whose rows lie in the ledger. → ms of its creation."""
+    fields = job_fields(job, schema=INLINE_SCHEMA)
+    return Transition("submit", (job.id, job.owner, job.key, rows, data, *fields), _created(job.id))
+
+
+def _created(job_id: str) -> Callable[[Any], int]:
     def created(answer: Any) -> int:
         if answer is None:
-            raise ValueError(f"job id {job.id} is taken")
+            raise ValueError(f"job id {job_id} is taken")
         return int(answer)
 
-    return Transition("open", (job.id, job.owner, token, lease_ms, *job_fields(job)), created)
+    return created
 
 
 def append_chunks(job_id: str, rows: Sequence[int], *, first: int | None, lease_ms: int) -> Transition[int]:
@@ -161,11 +175,12 @@ def _torn() -> QueueUnavailable:
     return QueueUnavailable("The queue has lost a part of this job: hand it over again.", retry_after_s=2.0)
 
 
-def read(job_id: str, *, chunks: bool) -> Transition[tuple[dict[Any, Any], dict[Any, Any]]]:
-    """The raw hashes of a job and its chunks: the latter where `chunks`, or where the job has succeeded."""
+def read(job_id: str, *, chunks: bool) -> Transition[tuple[dict[Any, Any], dict[Any, Any], Inline]]:
+    """The raw hashes of a job and its chunks, and what of it lies in the ledger: the latter two where
+    `chunks`, or where the job has succeeded."""
 
-    def hashes(answer: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
-        return _hash(answer[0]), _hash(answer[1])
+    def hashes(answer: Any) -> tuple[dict[Any, Any], dict[Any, Any], Inline]:
+        return _hash(answer[0]), _hash(answer[1]), inline_from_hash(_hash(answer[2]))
 
     return Transition("read", (job_id, int(chunks)), hashes)
 
@@ -185,25 +200,35 @@ def fail_job(job_id: str, code: str, detail: str) -> Transition[bool]:
 
 
 def claim(
-    key: ModelKey, *, worker: str, token: str, lease_ms: int, max_attempts: int, digest: str
-) -> Transition[Claim | None]:
+    key: ModelKey,
+    *,
+    worker: str,
+    token: str,
+    lease_ms: int,
+    max_attempts: int,
+    digest: str,
+    most: int,
+    most_rows: int,
+) -> Transition[list[Claim]]:
     """The next chunk of a model version, fairly, of jobs that were submitted for the artifact of this digest
-    (empty: for any); None where nothing is ready."""
+    (empty: for any), and those after it while all are small: at most so many, with so many rows."""
 
-    def claimed(answer: Any) -> Claim | None:
-        if answer is None:
-            return None
-        job_id, index, rows, attempt, traceparent = answer
-        return Claim(
-            job_id=job_id.decode(),
-            index=index,
-            rows=rows,
-            attempt=attempt,
-            token=token,
-            traceparent=traceparent.decode(),
-        )
+    def claimed(answer: Any) -> list[Claim]:
+        return [
+            Claim(
+                job_id=job_id.decode(),
+                index=index,
+                rows=rows,
+                attempt=attempt,
+                token=token.decode(),
+                traceparent=traceparent.decode(),
+                data=data,
+            )
+            for job_id, index, rows, attempt, token, traceparent, data in answer
+        ]
 
-    return Transition("claim", (key, worker, token, lease_ms, max_attempts, digest), claimed)
+    limits = (lease_ms, max_attempts, digest, most, most_rows)
+    return Transition("claim", (key, worker, token, *limits), claimed)
 
 
 def renew(held: Claim, *, lease_ms: int) -> Transition[bool]:
@@ -211,17 +236,20 @@ def renew(held: Claim, *, lease_ms: int) -> Transition[bool]:
     return Transition("renew", (held.job_id, held.index, held.token, lease_ms), bool)
 
 
-def commit(
-    key: ModelKey, held: Claim, *, rows_succeeded: int, rows_failed: int, first_errors: Sequence[str]
-) -> Transition[Committed]:
-    """Count a stored result, once."""
+def commit(key: ModelKey, ended: Sequence[Ended]) -> Transition[Committed]:
+    """Count results, each once and for itself."""
 
     def committed(answer: Any) -> Committed:
-        return Committed(Outcome(answer[0].decode()), bool(answer[1]))
+        return Committed([Outcome(outcome.decode()) for outcome in answer[0]], bool(answer[1]))
 
-    counts = (rows_succeeded, rows_failed)
-    said = msgspec.json.encode(list(first_errors)).decode()
-    return Transition("commit", (held.job_id, held.index, held.token, *counts, said, key), committed)
+    each = (argument for one in ended for argument in _commit_arguments(one))
+    return Transition("commit", (key, *each), committed)
+
+
+def _commit_arguments(ended: Ended) -> tuple[str | int | bytes, ...]:
+    held, said = ended.held, msgspec.json.encode(list(ended.first_errors))
+    chunk = (held.job_id, held.index, held.token)
+    return (*chunk, ended.rows_succeeded, ended.rows_failed, said, ended.result)
 
 
 def hand_back(key: ModelKey, held: Claim, *, at_fault: bool) -> Transition[bool]:

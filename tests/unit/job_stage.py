@@ -60,7 +60,8 @@ async def run_chunks(gateway: Gateway, job_id: str, *, failing: int | None = Non
     ledger = worker_ledger(gateway)
     while most and (claim := ledger.claim(IRIS_KEY)):
         most -= 1
-        rows = read_ipc(gateway.payloads.get(rows_path(job_id, claim.index))).to_pylist()
+        stored = claim.data or gateway.payloads.get(rows_path(job_id, claim.index))
+        rows = read_ipc(stored).to_pylist()
         results = [
             {"prediction": None, "confidence": None, "error": "no such iris"}
             if row["sepal_length"] == failing

@@ -76,7 +76,7 @@ async def test_results_come_in_the_order_of_the_inputs(stage: tuple[Gateway, htt
 
 async def test_a_result_that_is_gone_is_an_honest_error(stage: tuple[Gateway, httpx.AsyncClient]) -> None:
     gateway, http = stage
-    job = (await http.post("/jobs", json=submission(1))).json()
+    job = (await http.post("/jobs", json=submission(3))).json()
     await run_chunks(gateway, job["id"])
     gateway.payloads.remove_job(job["id"])
     answer = await http.get(job["links"]["results"])

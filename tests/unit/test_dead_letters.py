@@ -119,7 +119,7 @@ def test_a_job_whose_record_is_corrupt_is_set_aside_and_others_run(
 
 def test_a_job_of_a_newer_schema_is_passed_over_and_left_to_a_newer_worker(house: House) -> None:
     job_id, other = house.submit(10), house.submit(5)
-    house.clients.threads.hset(keys.job(job_id), "schema", 2)
+    house.clients.threads.hset(keys.job(job_id), "schema", 3)
     house.finish()
     assert house.read(other).state is JobState.SUCCEEDED
     assert [letter.place for letter in letters(house.clients)] == [job_id]

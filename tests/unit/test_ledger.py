@@ -10,7 +10,17 @@ import redis
 
 from shared import keys
 from shared.errors import JobNotFound, QueueUnavailable
-from shared.ledger import ChunkRecord, ChunkState, Claim, JobRecord, JobState, Ledger, Outcome
+from shared.ledger import (
+    NOTHING_INLINE,
+    ChunkRecord,
+    ChunkState,
+    Claim,
+    Inline,
+    JobRecord,
+    JobState,
+    Ledger,
+    Outcome,
+)
 from shared.ledger.transitions import Transition
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
 
@@ -58,14 +68,14 @@ def test_chunks_do_not_complete_a_job_that_the_server_has_lost_chunks_of(house: 
 
 
 def test_who_waits_for_a_jobs_end_is_given_its_chunks_only_then(house: House) -> None:
-    def ended(**options: bool) -> tuple[JobRecord, list[ChunkRecord]]:
+    def ended(**options: bool) -> tuple[JobRecord, list[ChunkRecord], Inline]:
         return house.ask(house.gateway.read_ended, job_id, **options)
 
     job_id = house.submit(10, 20)
-    assert ended() == (house.read(job_id), [])
-    assert ended(partial=True) == (house.read(job_id), house.chunks(job_id))
+    assert ended() == (house.read(job_id), [], NOTHING_INLINE)
+    assert ended(partial=True) == (house.read(job_id), house.chunks(job_id), NOTHING_INLINE)
     house.finish()
-    assert ended() == (house.read(job_id), house.chunks(job_id))
+    assert ended() == (house.read(job_id), house.chunks(job_id), NOTHING_INLINE)
 
 
 def test_a_job_goes_from_queued_over_running_to_succeeded(house: House) -> None:

@@ -8,7 +8,7 @@ import pytest
 from shared import keys
 from shared.errors import RecordUnreadable
 from shared.ledger import ChunkRecord, ChunkState, JobState
-from shared.ledger.records import SCHEMA, chunks_from_hash, job_from_hash
+from shared.ledger.records import UPLOAD_SCHEMA, chunks_from_hash, job_from_hash
 from tests.support.ledgers import House
 
 JOB = {
@@ -69,7 +69,7 @@ def test_fields_that_are_yet_to_come_are_passed_over() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {b"schema": b"2"},
+        {b"schema": b"3"},
         {b"schema": b"x"},
         {b"state": b"dreaming"},
         {b"tags": b"["},
@@ -89,7 +89,7 @@ def test_a_chunk_that_is_corrupt_is_told_as_such(text: bytes) -> None:
 
 def test_a_script_writes_the_schema_and_keeps_the_fields_that_it_does_not_know(house: House) -> None:
     job_id, redis = house.submit(10), house.clients.threads
-    assert redis.hget(keys.job(job_id), "schema") == str(SCHEMA).encode()
+    assert redis.hget(keys.job(job_id), "schema") == str(UPLOAD_SCHEMA).encode()
     newer = msgspec.json.encode({"state": "ready", "rows": 10, "attempts": 0, "later": "kept"})
     redis.hset(keys.job_chunks(job_id), "0", newer)
     house.finish()

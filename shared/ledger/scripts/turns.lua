@@ -119,7 +119,7 @@ end
 local function forget(id)
   free_key(id)
   local owner = redis.call('HGET', key_of('job', id), 'owner')
-  for _, kind in ipairs({'job', 'chunks', 'ready', 'events', 'webhook'}) do
+  for _, kind in ipairs({'job', 'chunks', 'ready', 'inline', 'events', 'webhook'}) do
     redis.call('DEL', key_of(kind, id))
   end
   for _, index in ipairs({names.jobs, key_of('owner_jobs', owner), names.expiring, names.webhooks}) do

@@ -1,6 +1,6 @@
 -- Records that cannot be read: set aside with their reason, and stopping nobody else.
 
-local SCHEMA = 1 -- of the records that these scripts write, as in records.py
+local SCHEMA = 2 -- the newest that these scripts read, as in records.py
 
 local function keep_aside(kind, place, model, reason, data)
   set_aside(names.dead_letters, names.dead_letter, kind, place, model or '', reason, data)

@@ -1,0 +1,25 @@
+"""How often something may be done: a burst at once, then at a steady rate. Pure; the clock is passed in."""
+
+from __future__ import annotations
+
+
+class Pace:
+    """A bucket of `burst` turns that fills up at `per_s`."""
+
+    def __init__(self, burst: int, per_s: float) -> None:
+        self._burst = burst
+        self._per_s = per_s
+        self._turns = float(burst)
+        self._at_s = 0.0
+
+    def take(self, wanted: int, now_s: float) -> int:
+        """→ how many of the wanted turns may be had now: one at least"""
+        filled = min(float(self._burst), self._turns + (now_s - self._at_s) * self._per_s)
+        taken = max(1, min(wanted, int(filled)))
+        self._turns, self._at_s = max(0.0, filled - taken), now_s
+        return taken
+
+    @property
+    def spent(self) -> bool:
+        """Whether the next turn is not there yet."""
+        return self._turns < 1
