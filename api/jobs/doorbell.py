@@ -29,8 +29,8 @@ ENOUGH = 8
 """Doorbells of a model version that wait. Idle threads take them at once: so many are there only where all
 are at work, and each goes on until nothing is ready."""
 BURST, PER_S = 16, 50
-"""Doorbells of a model version at once, and then a second: each is a Celery message, which costs both programs
-more than a small job does, and whoever answers one takes all small jobs that are there."""
+"""Doorbells of a model version at once, and then a second: each is a Celery message, which costs both
+programs more than a small job does, and whoever answers one takes all small jobs that are there."""
 REST_S = 1 / PER_S
 """For which doorbells are gathered once there were enough."""
 LONGEST_JOIN_S = 2.0

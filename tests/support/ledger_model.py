@@ -38,6 +38,7 @@ class Job:
     tag: float = 0.0
     served: float = 0.0  # rows over weight, ever
     largest: float = 0.0  # the most of it that one chunk took
+    data: bytes = b""  # of its rows, where they lie in the ledger
 
     def count(self, state: ChunkState) -> int:
         return sum(chunk.state is state for chunk in self.chunks)
@@ -106,6 +107,12 @@ class LedgerModel:
 
     def open(self, new: NewJob, *, brief: bool) -> None:
         self.jobs[new.id] = Job(new, brief, new.priority)
+
+    def submit(self, new: NewJob, rows: int, data: bytes) -> None:
+        self.open(new, brief=False)
+        self.jobs[new.id].data = data
+        self.append(new.id, [rows], brief=False)
+        self.seal(new.id)
 
     def append(self, job_id: str, rows: Sequence[int], *, brief: bool) -> int | None:
         job = self.jobs.get(job_id)
@@ -189,8 +196,8 @@ class LedgerModel:
 
     def claim(self, token: str, *, worker: str, brief: bool) -> Claim | None:
         while self.line:
-            job_id = min(self.line, key=lambda candidate: (self.line[candidate], candidate))
-            job = self.jobs[job_id]
+            job = self._next_job()
+            job_id = job.new.id
             index = next(i for i, chunk in enumerate(job.chunks) if chunk.state is ChunkState.READY)
             chunk = job.chunks[index]
             self._charge(job, chunk.rows / (job.priority + 1))
@@ -202,11 +209,41 @@ class LedgerModel:
                 if job.state is JobState.QUEUED:
                     job.state = JobState.RUNNING
                 self._queue(job)
-                return Claim(job_id=job_id, index=index, rows=chunk.rows, attempt=chunk.attempts, token=token)
+                return Claim(
+                    job_id=job_id,
+                    index=index,
+                    rows=chunk.rows,
+                    attempt=chunk.attempts,
+                    token=token,
+                    data=job.data,
+                )
             chunk.state, chunk.failed = ChunkState.FAILED, chunk.rows
             self._queue(job)
             self._end_if_due(job)
         return None
+
+    def claim_some(self, token: str, *, worker: str, brief: bool, most: int, most_rows: int) -> list[Claim]:
+        """As many claims, one after the other, while all are small."""
+        claims: list[Claim] = []
+        while not claims or (
+            len(claims) < most and claims[-1].small and self._joins(most_rows - sum(c.rows for c in claims))
+        ):
+            held = self.claim(f"{token}-{len(claims)}" if claims else token, worker=worker, brief=brief)
+            if held is None:
+                break
+            claims.append(held)
+        return claims
+
+    def _joins(self, room: int) -> bool:
+        """Whether the next chunk is small, and of no more rows than there is room for."""
+        if not self.line:
+            return False
+        job = self._next_job()
+        chunk = next(chunk for chunk in job.chunks if chunk.state is ChunkState.READY)
+        return bool(job.data) and not chunk.attempts and chunk.rows <= room
+
+    def _next_job(self) -> Job:
+        return self.jobs[min(self.line, key=lambda candidate: (self.line[candidate], candidate))]
 
     def renew(self, held: Claim, *, brief: bool) -> bool:
         chunk = self.held(held)

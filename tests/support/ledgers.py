@@ -88,8 +88,8 @@ class House:
         return self.clients.run(call(*args, **options))
 
     def open(self, **fields: Any) -> NewJob:  # Any: fields of NewJob
-        names = {"model": "iris", "version": "1.0.0", "digest": "d", "owner": "anonymous"}
-        job = NewJob(id=new_job_id(), **(names | fields))
+        names = {"id": new_job_id(), "model": "iris", "version": "1.0.0", "digest": "d", "owner": "anonymous"}
+        job = NewJob(**(names | fields))
         self.ask(self.gateway.open_job, job)
         return job
 

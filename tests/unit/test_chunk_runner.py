@@ -15,12 +15,12 @@ from shared import keys
 from shared.dead_letters import DeadLetters
 from shared.errors import PayloadStoreAway
 from shared.keys import model_key
-from shared.ledger import ChunkState, JobState, Ledger
+from shared.ledger import ChunkState, JobState, Ledger, NewJob, new_job_id
 from shared.payloads import PayloadStore, result_path, rows_path
-from shared.tables import streamed_schema, write_ipc
+from shared.tables import batch_of_rows, read_ipc, streamed_schema, write_ipc
 from tests.support.engines import Doubling, predictor
 from tests.support.ledgers import Clients, House
-from worker import chunks
+from worker import chunks, small_chunks
 from worker.chunk_work import ChunkWork
 from worker.chunks import ChunkRunner
 from worker.quarantine import Quarantine
@@ -37,8 +37,13 @@ def nothing() -> None:
 class Inline:
     """An engine that runs a chunk in the thread that brings it."""
 
+    def __init__(self) -> None:
+        self.before: Callable[[], None] = nothing
+        self.lets_go = False
+
     def submit(self, work: ChunkWork) -> None:
-        while not work.over:
+        self.before()
+        while not (work.over or self.lets_go):
             work.run_slice(8, lambda: None)
         work.ended.set()
 
@@ -73,13 +78,14 @@ class Shop:
         self.house = House(clients)
         self._folder = folder
         self.store = MoodyStore(folder)
+        self.engine = Inline()
         self.runner = self.runner_of(self.house.worker, clients.threads)
 
     def runner_of(self, ledger: Ledger, client: redis.Redis) -> ChunkRunner:
         return ChunkRunner(
             ledger,
             self.store,
-            Inline(),
+            self.engine,
             {KEY: DOUBLE},
             DeadLetters(client),
             quarantine=Quarantine(20.0),
@@ -94,6 +100,20 @@ class Shop:
         rows = pa.RecordBatch.from_pylist([{"x": x, "error": None} for x in xs], schema=schema)
         PayloadStore.put(self.store, rows_path(job_id, 0), write_ipc([rows], schema))
         return job_id
+
+    def submit_small(self, *xs: float) -> str:
+        """A job whose rows lie in the ledger."""
+        job = NewJob(id=new_job_id(), model="double", version="1.0.0", digest="", owner="anonymous")
+        rows = batch_of_rows(DOUBLE.spec, [{"x": x} for x in xs])
+        self.house.ask(self.house.gateway.submit, job, len(xs), write_ipc([rows], rows.schema))
+        return job.id
+
+    def small_results(self, job_id: str) -> list[float | None]:
+        """What the ledger has of them."""
+        (name, *_) = DOUBLE.spec.outputs
+        result = self.house.ask(self.house.gateway.inline, job_id).result
+        values: list[float | None] = read_ipc(result)[name.name].to_pylist()
+        return values
 
     def results(self) -> list[Path]:
         return [path for path in self._folder.rglob("out/*") if path.is_file()]
@@ -181,3 +201,89 @@ def test_a_result_that_another_worker_was_quicker_with_is_removed(shop: Shop, cl
     shop.runner.run_next(KEY)
     assert shop.house.read(job_id).rows_done == 0
     assert shop.results() == []
+
+
+def test_small_jobs_run_together_and_each_has_its_own_results(shop: Shop) -> None:
+    jobs = [shop.submit_small(float(x), x + 0.5) for x in range(4)]
+    assert shop.runner.run_next(KEY)
+    assert not shop.runner.run_next(KEY)
+    assert [shop.small_results(job_id) for job_id in jobs] == [[2.0 * x, 2 * x + 1.0] for x in range(4)]
+    assert {shop.house.read(job_id).state for job_id in jobs} == {JobState.SUCCEEDED}
+    assert shop.results() == []
+
+
+def test_of_small_jobs_that_run_together_only_the_row_fails_that_the_model_refuses(shop: Shop) -> None:
+    good, bad = shop.submit_small(1.0), shop.submit_small(-1.0, 3.0)
+    shop.runner.run_next(KEY)
+    assert shop.small_results(good) == [2.0]
+    record = shop.house.read(bad)
+    assert (record.state, record.rows_succeeded, record.rows_failed) == (JobState.SUCCEEDED, 1, 1)
+    assert shop.small_results(bad) == [None, 6.0]
+
+
+def test_a_small_chunk_that_cannot_be_read_is_handed_back_and_its_neighbours_end(
+    shop: Shop, clients: Clients
+) -> None:
+    good, torn = shop.submit_small(1.0), shop.submit_small(2.0)
+    clients.threads.hset(keys.job_inline(torn), "rows", b"no rows")
+    shop.runner.run_next(KEY)
+    assert shop.house.read(good).state is JobState.SUCCEEDED
+    (chunk,) = shop.house.chunks(torn)
+    assert (chunk.state, chunk.attempts) == (ChunkState.READY, 1)
+
+
+def test_a_small_job_that_is_canceled_while_it_runs_with_others_ends_as_canceled(shop: Shop) -> None:
+    kept, canceled = shop.submit_small(1.0), shop.submit_small(2.0)
+    shop.engine.before = lambda: cast(None, shop.house.ask(shop.house.gateway.cancel, canceled))
+    shop.runner.run_next(KEY)
+    states = [shop.house.read(job_id).state for job_id in (kept, canceled)]
+    assert states == [JobState.SUCCEEDED, JobState.CANCELED]
+
+
+def test_small_chunks_that_the_engine_lets_go_are_all_handed_back_without_blame(shop: Shop) -> None:
+    jobs = [shop.submit_small(1.0), shop.submit_small(2.0)]
+    shop.engine.lets_go = True
+    shop.runner.run_next(KEY)
+    chunks = [shop.house.chunks(job_id)[0] for job_id in jobs]
+    assert {(chunk.state, chunk.attempts) for chunk in chunks} == {(ChunkState.READY, 0)}
+
+
+def test_small_chunks_whose_worker_dies_come_back_and_are_run_one_by_one(
+    shop: Shop, clients: Clients
+) -> None:
+    jobs = [shop.submit_small(1.0), shop.submit_small(2.0)]
+    assert (
+        len(shop.house.worker.claim_some(KEY, most=9, most_rows=64)) == 2
+    )  # and nothing more is heard of it
+    for lease, _ in clients.threads.zscan_iter(keys.leases()):
+        clients.threads.zadd(keys.leases(), {lease: 0})
+    shop.house.worker.expire()
+    assert [shop.runner.run_next(KEY) for _ in range(3)] == [True, True, False]
+    assert {shop.house.read(job_id).state for job_id in jobs} == {JobState.SUCCEEDED}
+    assert {shop.house.chunks(job_id)[0].attempts for job_id in jobs} == {2}
+
+
+def test_results_that_are_too_large_for_the_ledger_lie_in_the_store(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (small_chunks, chunks):
+        monkeypatch.setattr(module, "INLINE_BYTES", 0)
+    stored, refused = shop.submit_small(1.0), shop.submit_small(2.0)
+    shop.store.troubles = [nothing]  # one of them is stored by itself, then
+    shop.runner.run_next(KEY)
+    assert {shop.house.read(job_id).state for job_id in (stored, refused)} == {JobState.SUCCEEDED}
+    assert len(shop.results()) == 2
+
+
+def test_small_chunks_whose_leases_ran_out_as_they_ran_count_nothing(shop: Shop, clients: Clients) -> None:
+    jobs = [shop.submit_small(1.0), shop.submit_small(2.0)]
+
+    def run_out() -> None:
+        for lease, _ in clients.threads.zscan_iter(keys.leases()):
+            clients.threads.zadd(keys.leases(), {lease: 0})
+        shop.house.worker.expire()
+
+    shop.engine.before = run_out
+    shop.runner.run_next(KEY)
+    assert {shop.house.chunks(job_id)[0].state for job_id in jobs} == {ChunkState.READY}
+    assert {shop.house.read(job_id).rows_done for job_id in jobs} == {0}

@@ -15,16 +15,22 @@ from shared.ledger import (
     ChunkRecord,
     ChunkState,
     Claim,
+    Ended,
     Inline,
     JobRecord,
     JobState,
     Ledger,
+    NewJob,
     Outcome,
+    new_job_id,
 )
 from shared.ledger.transitions import Transition
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
 
 T = TypeVar("T")
+
+IRIS_JOB: dict[str, Any] = {"model": "iris", "version": "1.0.0", "digest": "d"}
+"""Fields of a new one (Any: of their types)."""
 
 
 def test_a_job_exists_before_its_rows_do(house: House) -> None:
@@ -76,6 +82,79 @@ def test_who_waits_for_a_jobs_end_is_given_its_chunks_only_then(house: House) ->
     assert ended(partial=True) == (house.read(job_id), house.chunks(job_id), NOTHING_INLINE)
     house.finish()
     assert ended() == (house.read(job_id), house.chunks(job_id), NOTHING_INLINE)
+
+
+def small_jobs(house: House, *rows: int, **fields: Any) -> list[str]:
+    """Jobs of one chunk whose rows lie in the ledger. → their ids"""
+    jobs = [NewJob(id=new_job_id(), owner="anonymous", **(IRIS_JOB | fields)) for _ in rows]
+    for job, count in zip(jobs, rows, strict=True):
+        house.ask(house.gateway.submit, job, count, b"rows of " + job.id.encode())
+    return [job.id for job in jobs]
+
+
+def some(house: House, *, most: int = 9, most_rows: int = 64) -> list[Claim]:
+    return house.worker.claim_some(IRIS, most=most, most_rows=most_rows)
+
+
+def test_small_jobs_are_claimed_together_with_their_rows_each_under_a_token_of_its_own(house: House) -> None:
+    jobs = small_jobs(house, 1, 2, 3)
+    claims = some(house)
+    assert sorted(held.job_id for held in claims) == sorted(jobs)
+    assert all(held.data == b"rows of " + held.job_id.encode() for held in claims)
+    assert len({held.token for held in claims}) == 3
+    assert {house.read(job_id).state for job_id in jobs} == {JobState.RUNNING}
+    assert some(house) == []
+
+
+def test_no_more_is_claimed_together_than_is_asked_for(house: House) -> None:
+    small_jobs(house, *[2] * 6)
+    assert [len(some(house, most=3)), len(some(house, most_rows=4)), len(some(house))] == [3, 2, 1]
+
+
+def test_small_chunks_and_stored_ones_are_claimed_in_the_one_fair_order(house: House) -> None:
+    def submit_small(first_letter: str) -> str:
+        job = NewJob(id=first_letter * 32, owner="anonymous", **IRIS_JOB)
+        return house.ask(house.gateway.submit, job, 1, b"rows").id
+
+    stored = house.open(id="b" * 32)
+    house.append(stored, 1, 1)
+    small = [submit_small(letter) for letter in "acd"]  # jobs that tie go by their ids
+    claimed = [[held.job_id for held in some(house)] for _ in range(4)]
+    assert claimed == [small[:1], [stored.id], small[1:], [stored.id]]
+
+
+def test_a_small_chunk_that_was_tried_before_is_claimed_alone(clients: Clients) -> None:
+    house = House(clients, lease_s=0)
+    small_jobs(house, 1, 1, 1)
+    assert len(some(house)) == 3
+    house.worker.expire()
+    again = [some(house) for _ in range(3)]
+    assert [[held.attempt for held in claims] for claims in again] == [[2], [2], [2]]
+
+
+def test_what_fences_one_of_several_commits_does_not_fence_the_others(house: House) -> None:
+    small_jobs(house, 1, 1, 1)
+    canceled, lost, good = some(house)
+    house.ask(house.gateway.cancel, canceled.job_id)
+    house.worker.hand_back(IRIS, lost, at_fault=True)
+    ended = [
+        Ended(held=held, rows_succeeded=1, rows_failed=0, result=b"r") for held in (canceled, lost, good)
+    ]
+    outcomes = house.worker.commit_some(IRIS, ended)
+    assert outcomes == [Outcome.COMMITTED, Outcome.LOST, Outcome.COMMITTED]
+    states = [house.read(held.job_id).state for held in claims]
+    assert states == [JobState.CANCELED, JobState.RUNNING, JobState.SUCCEEDED]
+    assert house.worker.commit_some(IRIS, ended[2:]) == [Outcome.REPEATED]
+    kept = [house.ask(house.gateway.inline, held.job_id).result for held in claims]
+    assert kept == [b"r", b"", b"r"]
+
+
+def test_what_a_job_keeps_in_the_ledger_goes_with_it(house: House) -> None:
+    (job_id,) = small_jobs(house, 1)
+    house.finish()
+    assert house.ask(house.gateway.inline, job_id).rows
+    house.ask(house.gateway.delete, job_id)
+    assert not house.clients.threads.exists(keys.job_inline(job_id))
 
 
 def test_a_job_goes_from_queued_over_running_to_succeeded(house: House) -> None:

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 
 from shared import keys
 from shared.errors import JobExpired, JobNotFound
-from shared.ledger import ChunkRecord, ChunkState, Claim, JobRecord, JobState, NewJob, Reservation
+from shared.ledger import ChunkRecord, ChunkState, Claim, Ended, JobRecord, JobState, NewJob, Reservation
 from shared.ledger.records import chunks_from_hash, job_from_hash
 from tests.support.ledger_model import LedgerModel
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
@@ -126,6 +126,18 @@ class LedgerMachine(RuleBasedStateMachine):
         if whole:
             self._seal(job_id)
 
+    @precondition(lambda self: len(self._model.jobs) < MOST_JOBS)
+    @rule(rows=st.integers(1, 9), priority=st.integers(0, 9))
+    def submit(self, rows: int, priority: int) -> None:
+        """A small job, whose rows lie in the ledger."""
+        house, job_id = self._house(brief=False), next(self._ids)
+        job = NewJob(id=job_id, model="iris", version="1.0.0", digest="d", owner="o", priority=priority)
+        record = house.ask(house.gateway.submit, job, rows, b"rows")
+        self._model.submit(job, rows, b"rows")
+        self._opened.append(job_id)
+        assert record == house.read(job_id)
+        assert house.rung == [(IRIS, 1)]
+
     @precondition(lambda self: self._opened)
     @rule(pick=PICK, rows=ROWS, brief=BRIEF)
     def append(self, pick: int, rows: list[int], brief: bool) -> None:
@@ -181,6 +193,37 @@ class LedgerMachine(RuleBasedStateMachine):
     def claim(self, brief: bool, most: int, worker: str) -> None:
         for _ in range(most):
             self._claim(brief, worker)
+
+    @precondition(lambda self: self._model.jobs)
+    @rule(brief=BRIEF, most=st.integers(1, 6), most_rows=st.integers(1, 20), worker=st.sampled_from(WORKERS))
+    def claim_some(self, brief: bool, most: int, most_rows: int, worker: str) -> None:
+        ledger = self._house(brief, worker).worker
+        claims = ledger.claim_some(IRIS, most=most, most_rows=most_rows)
+        token = claims[0].token if claims else ""
+        assert claims == self._model.claim_some(
+            token, worker=worker, brief=brief, most=most, most_rows=most_rows
+        )
+        assert all(ledger.renew(held) for held in claims)  # their leases are short until then
+        self._claimed += claims
+
+    @precondition(lambda self: len(self._claimed) > 1)
+    @rule(picks=st.lists(PICK, min_size=2, max_size=4), share=st.sampled_from([0.0, 0.0, 1.0]))
+    def commit_some(self, picks: list[int], share: float) -> None:
+        """Claims at once, also late and doubled ones: each is judged for itself."""
+        house, held = self._house(brief=False), [self._claim_of(pick) for pick in picks]
+        failed = [round(one.rows * share) for one in held]
+        ended = [
+            Ended(
+                held=one,
+                rows_succeeded=one.rows - most,
+                rows_failed=most,
+                result=b"result" if one.data else b"",
+            )
+            for one, most in zip(held, failed, strict=True)
+        ]
+        outcomes = [self._model.commit(one, failed=most) for one, most in zip(held, failed, strict=True)]
+        assert house.worker.commit_some(IRIS, ended) == outcomes
+        assert house.rung == ([(IRIS, 1)] if self._model.line else [])
 
     @precondition(lambda self: self._model.jobs)
     @rule(most=st.integers(1, 6))
@@ -344,6 +387,10 @@ class LedgerMachine(RuleBasedStateMachine):
         assert members(keys.expiring()) == self._model.expiring
         ready = self._model.ready()
         assert self._lasting.worker.ready() == ({IRIS: ready} if ready else {})
+        for job_id in self._opened:
+            job = self._model.jobs.get(job_id)
+            kept = bool(job and job.data)
+            assert self._redis.hget(keys.job_inline(job_id), "rows") == (b"rows" if kept else None)
         for name in NAMES[1:]:
             fields: Any = self._redis.hgetall(keys.idempotency(name))
             assert self._model.keys.get(name) == (_reservation(fields) if fields else None)
