@@ -137,9 +137,8 @@ def test_what_fences_one_of_several_commits_does_not_fence_the_others(house: Hou
     canceled, lost, good = some(house)
     house.ask(house.gateway.cancel, canceled.job_id)
     house.worker.hand_back(IRIS, lost, at_fault=True)
-    ended = [
-        Ended(held=held, rows_succeeded=1, rows_failed=0, result=b"r") for held in (canceled, lost, good)
-    ]
+    claims = (canceled, lost, good)
+    ended = [Ended(held=held, rows_succeeded=1, rows_failed=0, result=b"r") for held in claims]
     outcomes = house.worker.commit_some(IRIS, ended)
     assert outcomes == [Outcome.COMMITTED, Outcome.LOST, Outcome.COMMITTED]
     states = [house.read(held.job_id).state for held in claims]

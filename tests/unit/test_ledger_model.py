@@ -213,12 +213,7 @@ class LedgerMachine(RuleBasedStateMachine):
         house, held = self._house(brief=False), [self._claim_of(pick) for pick in picks]
         failed = [round(one.rows * share) for one in held]
         ended = [
-            Ended(
-                held=one,
-                rows_succeeded=one.rows - most,
-                rows_failed=most,
-                result=b"result" if one.data else b"",
-            )
+            Ended(held=one, rows_succeeded=one.rows - most, rows_failed=most, result=one.data)
             for one, most in zip(held, failed, strict=True)
         ]
         outcomes = [self._model.commit(one, failed=most) for one, most in zip(held, failed, strict=True)]
