@@ -83,7 +83,8 @@ def _digest(requirements: Path) -> str:
 
 
 def _own_libraries() -> str:
-    return sysconfig.get_path("purelib")
+    """By the folder itself, which several checkouts may share by links."""
+    return str(Path(sysconfig.get_path("purelib")).resolve())
 
 
 def _numpy() -> str:

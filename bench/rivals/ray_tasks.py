@@ -15,7 +15,7 @@ _APP = Path(__file__).with_name("ray_app")
 
 
 def _command(place: Place) -> Sequence[str]:
-    return [str(place.python), "-m", "bench.rivals.ray_app.start", str(place.port)]
+    return [str(place.python), "-m", "bench.rivals.ray_app.start_tasks", str(place.port)]
 
 
 RIVAL = Rival(
