@@ -5,6 +5,7 @@ Each input becomes its values and the reasons why some rows have none; a row's r
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -68,9 +69,9 @@ class Caster:
     def _cast(self, field: InputSpec, columns: Sequence[pa.Array], final: pa.DataType) -> _Cast:
         if field.shape:
             values, reasons = tensor(field, columns, self._value)
-            return _Cast(field, pc.cast(values, final, safe=False), (reasons,))
+            return _Cast(field, _cast_to(values, final), (reasons,))
         cast = self._checked(field, columns[0])
-        return _Cast(field, pc.cast(cast.values, final, safe=False), cast.reasons)
+        return _Cast(field, _cast_to(cast.values, final), cast.reasons)
 
     def _value(self, field: InputSpec, column: pa.Array) -> tuple[pa.Array, pa.Array]:
         """One value a row of a tensor, and why some rows have none."""
@@ -78,13 +79,44 @@ class Caster:
         return cast.values, joined(cast.reasons, len(column))
 
     def _checked(self, field: InputSpec, column: pa.Array) -> _Cast:
-        return _present(_within(self._typed(field, _dense(column))))
+        column = _dense(column)
+        if _sound(field, column):
+            return _Cast(field, _cast_to(column, _WIDE[field.type]))
+        cast = self._typed(field, column)
+        return cast if _sound(field, cast.values) and not cast.reasons else _present(_within(cast))
 
     def _typed(self, field: InputSpec, column: pa.Array) -> _Cast:
         if not pa.types.is_string(column.type):
             return _from_typed(field, column)
         values, unreadable = from_text(field.type, column, decimal=self._decimal)
         return _Cast(field, values).refuse(unreadable, f"is not {WHAT.get(field.type)}", column)
+
+
+def _sound(field: InputSpec, column: pa.Array) -> bool:
+    """Whether a column of numbers is all that its field declares, as its least and its greatest value say.
+
+    That takes a tenth of looking at each value; False says only that each is to be looked at.
+    """
+    if not _is_bounded(field, column.type) or column.null_count or not len(column):
+        return False
+    values = column.to_numpy()
+    least, greatest = values.min(), values.max()  # NaN where any value is
+    most = _MOST[field.type]
+    return bool(
+        -most <= least
+        and greatest <= most
+        and (field.minimum is None or field.minimum <= least)
+        and (field.maximum is None or greatest <= field.maximum)
+    )
+
+
+def _is_bounded(field: InputSpec, given: pa.DataType) -> bool:
+    """Whether bounds are all that is asked of the values of this type."""
+    if field.type not in _MOST or field.allowed is not None:
+        return False
+    if field.type is InputType.INT64:
+        return bool(pa.types.is_integer(given))
+    return bool(pa.types.is_floating(given) or pa.types.is_integer(given))
 
 
 def joined(reasons: Sequence[pa.Array], rows: int) -> pa.Array:
@@ -150,6 +182,10 @@ def _whole(field: InputSpec, column: pa.Array) -> _Cast:
     return _Cast(field, values).refuse(wrong, f"is not {WHAT[InputType.INT64]}", numbers)
 
 
+def _cast_to(column: pa.Array, final: pa.DataType) -> pa.Array:
+    return column if column.type == final else pc.cast(column, final, safe=False)
+
+
 def _dense(column: pa.Array) -> pa.Array:
     """Plain values: no dictionary, no extension, texts of one type."""
     if isinstance(column, pa.ExtensionArray):
@@ -183,6 +219,11 @@ def _is_number(given: pa.DataType) -> bool:
     return bool(pa.types.is_integer(given) or pa.types.is_floating(given) or pa.types.is_decimal(given))
 
 
+_MOST: dict[InputType, float] = {
+    InputType.FLOAT: sys.float_info.max,
+    InputType.FLOAT32: _FLOAT32_MOST,
+    InputType.INT64: 2**63 - 1,
+}
 _WIDE = {
     InputType.FLOAT: pa.float64(),
     InputType.FLOAT32: pa.float64(),  # its range is checked before it is made narrower
