@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import math
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
@@ -18,9 +21,9 @@ from hypothesis import strategies as st
 
 from api.jobs.formats import Format, negotiated
 from api.jobs.json_texts import FEW_ROWS, in_line, objects, texts
-from api.jobs.writers import JsonWriter, result_objects, tabular, written
+from api.jobs.writers import JsonWriter, in_threads, result_objects, tabular, written
 from api.online.answers import encode
-from shared.errors import NotAcceptable
+from shared.errors import NotAcceptable, PayloadError
 
 SCHEMA = pa.schema(
     [
@@ -208,3 +211,37 @@ def test_what_nobody_writes_is_not_acceptable(name: str | None, accept: str | No
 def test_an_endpoint_offers_what_it_can() -> None:
     with pytest.raises(NotAcceptable):
         negotiated("parquet", None, (Format.JSON, Format.CSV))
+
+
+def test_places_take_next_to_nothing_in_parquet() -> None:
+    rows = pa.table({"row": np.arange(50_000)})
+    writer = tabular(Format.PARQUET, rows.schema)
+    data = writer.write(rows) + writer.close()
+    assert len(data) < 5_000
+    assert pa.parquet.read_table(pa.BufferReader(data)).equals(rows)
+
+
+async def test_a_part_is_made_while_the_one_before_it_is_sent() -> None:
+    made = [threading.Event() for _ in range(3)]
+
+    def parts() -> Iterator[bytes]:
+        for number, done in enumerate(made):
+            done.set()
+            yield b"%d" % number
+
+    sent = in_threads(parts())
+    assert await anext(sent) == b"0"
+    assert await asyncio.to_thread(made[1].wait, 30)
+    assert not made[2].is_set()
+    assert [part async for part in sent] == [b"1", b"2"]
+
+
+async def test_a_part_that_cannot_be_made_ends_the_answer_after_those_before_it() -> None:
+    def parts() -> Iterator[bytes]:
+        yield b"0"
+        raise PayloadError("gone")
+
+    sent = in_threads(parts())
+    assert await anext(sent) == b"0"
+    with pytest.raises(PayloadError):
+        await anext(sent)
