@@ -69,3 +69,13 @@ def test_failed_rows_have_a_reason_and_no_outputs() -> None:
         "probabilities": None,
         ERROR: "too cold",
     }
+
+
+@given(st.integers(1, 12), st.sampled_from([1, 63, 64, 200]), st.integers(0, 2**32 - 1))
+def test_the_confidence_is_the_highest_probability_however_many_rows_and_classes(
+    classes: int, rows: int, seed: int
+) -> None:
+    names = [f"c{number}" for number in range(classes)]
+    spec = classifier(classes=names, outputs=[{"name": "confidence", "view": "confidence"}])
+    answer = np.random.default_rng(seed).random((rows, classes))
+    assert as_rows(spec, answer) == {"confidence": answer.max(axis=1).tolist()}
