@@ -33,6 +33,10 @@ class ChunkWork:
     _stopped: bool = False
 
     @property
+    def job_id(self) -> str:
+        return self.name.partition("/")[0]
+
+    @property
     def rows(self) -> int:
         return row_count(self.columns)
 

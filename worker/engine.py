@@ -203,7 +203,6 @@ class Engine(threading.Thread):
 
     def _run_slice(self, now_s: float) -> None:
         work = self._work[0]
-        self._work.rotate(-1)  # chunks take turns
         if not work.over:
             self.current = f"chunk {work.name}"
             predictor = work.predictor
@@ -219,6 +218,8 @@ class Engine(threading.Thread):
         if work.over:
             self._work.remove(work)
             work.ended.set()
+        elif any(other.job_id != work.job_id for other in tuple(self._work)):
+            self._work.rotate(-1)  # jobs take turns; of one job the next chunk computes while this is stored
 
     def _end_chunks(self) -> None:
         """No slice runs any more: what still comes is let go by the thread that brings it."""

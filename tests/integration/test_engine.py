@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import msgspec
@@ -404,3 +405,32 @@ def test_an_unreadable_entry_of_a_dead_worker_is_set_aside_once(
     with engine(server.url, double):
         eventually(lambda: settled(client, keys.online(double.key)))
     assert [letter.data for letter in DeadLetters(client).newest(10)] == [b"\xc1"]
+
+
+def order_of_runs(server: Server, *names: str) -> list[float]:
+    """The first value of each slice of chunks that wait together, each of two slices."""
+    starts: list[float] = []
+    all_there = threading.Event()
+
+    def model(columns: Columns) -> Array:
+        assert all_there.wait(60)
+        starts.append(float(columns["x"][0]))
+        return np.asarray(2 * columns["x"])
+
+    double = predictor(model, batching={"max_rows": 8, "max_slice_rows": 8})
+    values = [np.arange(100.0 * number, 100.0 * number + 16) for number in range(len(names))]
+    works = [ChunkWork(double, name, {"x": x}, InvalidRows(0)) for name, x in zip(names, values, strict=True)]
+    with engine(server.url, double) as running:
+        for work in works:
+            running.submit(work)
+        all_there.set()
+        assert all(work.ended.wait(30) for work in works)
+    return starts
+
+
+def test_chunks_of_one_job_run_one_after_the_other(server: Server) -> None:
+    assert order_of_runs(server, "j/0", "j/1") == [0.0, 8.0, 100.0, 108.0]
+
+
+def test_chunks_of_two_jobs_take_turns(server: Server) -> None:
+    assert order_of_runs(server, "j/0", "k/0") == [0.0, 100.0, 8.0, 108.0]
