@@ -100,7 +100,7 @@ def _sound(field: InputSpec, column: pa.Array) -> bool:
     if not _is_bounded(field, column.type) or column.null_count or not len(column):
         return False
     values = column.to_numpy()
-    least, greatest = values.min(), values.max()  # NaN where any value is
+    least, greatest = values.min().item(), values.max().item()  # NaN where any value is
     most = _MOST[field.type]
     return bool(
         -most <= least

@@ -6,6 +6,7 @@ The layout is that of Arrow's format/Message.fbs, in FlatBuffers' wire format.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -19,20 +20,30 @@ _HEADER, _DATA, _BUFFERS, _COMPRESSION = 2, 1, 2, 3
 """Places of the fields that are looked at: of Message, DictionaryBatch and RecordBatch."""
 
 
-class CheckedMessages(Piecewise):
-    """An IPC stream, message by message. Reads raise InvalidInput where one would unpack too large."""
+def checked(source: ByteSource) -> Iterator[pa.ipc.Message]:
+    """An IPC stream, message by message. Raises InvalidInput where one would unpack too large."""
+    stream = pa.PythonFile(source, mode="r")
+    while True:
+        try:
+            message = pa.ipc.read_message(stream)
+        except EOFError:
+            return
+        check(message)
+        yield message
 
-    def __init__(self, source: ByteSource) -> None:
+
+class Rewritten(Piecewise):
+    """Messages as the stream that they came from."""
+
+    def __init__(self, messages: Iterator[pa.ipc.Message]) -> None:
         super().__init__()
-        self._source = pa.PythonFile(source, mode="r")
+        self._messages = messages
 
     def _next(self) -> bytes:
-        try:
-            message = pa.ipc.read_message(self._source)
-        except EOFError:
+        message = next(self._messages, None)
+        if message is None:
             self._ended = True
             return b""
-        check(message)
         written: bytes = message.serialize().to_pybytes()
         return written
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Set
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from api.uploads.casting import Caster
 from api.uploads.decoding import ByteSource
-from api.uploads.ipc_messages import MOST_UNPACKED_BYTES, CheckedMessages
+from api.uploads.ipc_messages import MOST_UNPACKED_BYTES, Rewritten, checked
 from api.uploads.layout import lay_out
 from api.uploads.options import UploadOptions
 from api.uploads.rows import Rows
@@ -34,8 +35,8 @@ class ArrowReader:
     def __init__(self, source: ByteSource, spec: ModelSpec, options: UploadOptions, *, file: bool) -> None:
         if file and source.read(len(_ARROW_MAGIC)) != _ARROW_MAGIC:
             raise InvalidInput("The body is not an Arrow file: it does not begin with ARROW1.")
-        self._batches = pa.ipc.open_stream(pa.PythonFile(CheckedMessages(source), mode="r"))
-        self.layout = lay_out(spec, self._batches.schema.names, options.kept, text=False)
+        schema, self._batches = _opened(source)
+        self.layout = lay_out(spec, schema.names, options.kept, text=False)
         self.ignored = self.layout.ignored
         self._caster = Caster(spec, self.layout)
 
@@ -48,6 +49,21 @@ class ArrowReader:
 
     def close(self) -> None:
         self._batches.close()
+
+
+def _opened(source: ByteSource) -> tuple[pa.Schema, Any]:
+    """→ the schema, and the batches, which are closed in the end.
+
+    They are made of the messages as these lie in memory, but for those with dictionaries: what came of these
+    before only Arrow's own reader of a stream knows.
+    """
+    messages = checked(source)
+    head = list(islice(messages, 2))
+    if [message.type for message in head] != ["schema", "record batch"]:
+        reader = pa.ipc.open_stream(pa.PythonFile(Rewritten(chain(head, messages)), mode="r"))
+        return reader.schema, reader
+    schema = pa.ipc.read_schema(head[0])
+    return schema, (pa.ipc.read_record_batch(message, schema) for message in chain(head[1:], messages))
 
 
 class ParquetReader:

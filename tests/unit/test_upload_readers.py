@@ -11,10 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from api.models.validation import RowValidator
+from api.uploads import casting
 from api.uploads.formats import Format, Packing, Wrapping
+from api.uploads.layout import lay_out
 from api.uploads.options import UploadOptions, read_options
 from api.uploads.reading import Limits, Reading, Tally
 from shared.errors import InvalidInput, PayloadTooLarge
@@ -387,3 +390,45 @@ def test_blanks_and_plus_signs_around_numbers_do_no_harm() -> None:
     (found,), _ = csv(quality_csv(row), QUALITY)
     assert (found["error"], found["operators"], found["torque_nm"]) == (None, 2, None)
     assert found["produced_at"].microsecond == 123456
+
+
+def extremes() -> st.SearchStrategy[list[float]]:
+    edges = [0.0, -0.0, 10.0, 10.5, -1.0, 1e39, -1e300, float("inf"), float("-inf"), float("nan")]
+    return st.lists(st.sampled_from(edges) | st.floats(0, 10), min_size=1, max_size=4)
+
+
+@given(extremes(), st.sampled_from([pa.float64(), pa.float32(), pa.string()]))
+def test_a_column_is_judged_by_its_extremes_as_value_by_value(values: list[float], kind: pa.DataType) -> None:
+    given = (
+        pa.array([str(value) for value in values], kind) if kind == pa.string() else pa.array(values, kind)
+    )
+    columns = dict.fromkeys(IRIS.input_names, given)
+    batch = pa.RecordBatch.from_pydict(columns)
+    caster = casting.Caster(IRIS, lay_out(IRIS, batch.schema.names, (), text=False))
+    by_extremes = caster.rows(batch)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(casting, "_sound", lambda *_: False)
+        one_by_one = caster.rows(batch)
+    assert by_extremes.reasons.equals(one_by_one.reasons)
+    assert [column.to_pylist() for column in by_extremes.inputs] == [
+        column.to_pylist() for column in one_by_one.inputs
+    ]
+
+
+@pytest.mark.parametrize("given", [pa.uint64(), pa.int8(), pa.int64()])
+def test_whole_numbers_of_any_width_are_taken(given: pa.DataType) -> None:
+    table = pa.table(dict.fromkeys(IRIS.input_names, pa.array([1, 7], given)))
+    rows, _ = read(packed(table, Format.ARROW_STREAM), Format.ARROW_STREAM)
+    assert [row["sepal_length"] for row in rows] == [1.0, 7.0]
+    assert [row["error"] for row in rows] == [None, None]
+
+
+def test_codes_that_are_explained_anew_in_an_arrow_stream_are_read_as_their_values() -> None:
+    schema = pa.schema([pa.field(n, pa.dictionary(pa.int8(), pa.float64())) for n in IRIS.input_names])
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, schema) as stream:
+        for value in (1.5, 2.5):  # code 0 in both
+            column = pa.array([value, value]).dictionary_encode().cast(schema.field(0).type)
+            stream.write_batch(pa.RecordBatch.from_arrays([column] * 4, schema=schema))
+    rows, _ = read(sink.getvalue(), Format.ARROW_STREAM)
+    assert [row["sepal_length"] for row in rows] == [1.5, 1.5, 2.5, 2.5]
