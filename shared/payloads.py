@@ -35,6 +35,8 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from obstore.store import S3Config
 
+    from shared.tables import Compression
+
 MAX_RETRIES = 4
 """What an object store that fails for a moment is given; obstore waits 0.1 s, then longer, in between."""
 LIST_PAGE = 1000
@@ -52,15 +54,35 @@ def result_path(job_id: str, chunk: int, token: str) -> str:
 def open_payloads(settings: Settings) -> PayloadStore:
     """The store of this deployment. Raises PayloadError where it cannot be used."""
     return PayloadStore(
-        settings.payload_url, max_bytes=settings.max_stored_bytes, fsync=settings.writes_through()
+        settings.payload_url,
+        max_bytes=settings.max_stored_bytes,
+        fsync=settings.writes_through(),
+        compression=_compression(settings),
     )
+
+
+def _compression(settings: Settings) -> Compression:
+    """A folder is faster than LZ4 is; by a network it pays."""
+    chosen = settings.payload_compression
+    if chosen == "auto":
+        return None if urlsplit(settings.payload_url).scheme == "file" else "lz4"
+    return None if chosen == "none" else chosen
 
 
 class PayloadStore:
     """Objects by path. Every method raises PayloadStoreAway where the store does not do what it is asked, and
     a bare PayloadError where there is no such object."""
 
-    def __init__(self, url: str, *, max_bytes: int | None = None, fsync: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_bytes: int | None = None,
+        fsync: bool = False,
+        compression: Compression = None,
+    ) -> None:
+        self.compression = compression
+        """How whoever writes rows or results is to compress them."""
         self._url = url
         self._folder = _folder(url, max_bytes)
         self._store = _open(url)

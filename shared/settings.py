@@ -69,6 +69,11 @@ class Settings(BaseSettings):
         gt=0,
         description="What the payload folder may hold before no job is taken. Unset: what the disk has.",
     )
+    payload_compression: Literal["auto", "lz4", "none"] = Field(
+        "auto",
+        description="How stored rows and results are compressed. `auto`: by LZ4 in an object store, and not "
+        "in a folder, which is faster than LZ4: numbers then take about twice the room, texts more.",
+    )
     fsync_payloads: bool = Field(
         False,
         description="Write payloads through to the disk before they count, as a power cut would demand.",

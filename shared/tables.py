@@ -9,7 +9,7 @@ file that comes back in the result.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,9 @@ import pyarrow as pa
 from shared.columns import Array, Columns, microseconds
 from shared.errors import PayloadError
 from shared.specs import InputSpec, InputType, ModelSpec, OutputSpec, Row, View
+
+Compression: TypeAlias = Literal["lz4"] | None
+"""Of a payload's buffers; each says itself whether it is compressed."""
 
 ERROR = "error"
 """The column of a result that says why its row failed; of a streamed chunk, why its row is invalid."""
@@ -131,11 +134,13 @@ def _columns(field: InputSpec, array: pa.Array) -> Array:
             return np.asarray(array.to_numpy(zero_copy_only=False)).astype(object, copy=False)
 
 
-def write_ipc(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> bytes:
+def write_ipc(
+    batches: Sequence[pa.RecordBatch], schema: pa.Schema, compression: Compression = "lz4"
+) -> bytes:
     """One payload: an Arrow IPC stream of these batches."""
     sink = pa.BufferOutputStream()
     small = sum(batch.get_total_buffer_size() for batch in batches) <= _PLAIN_BYTES
-    options = pa.ipc.IpcWriteOptions(compression=None if small else "lz4")
+    options = pa.ipc.IpcWriteOptions(compression=None if small else compression, use_threads=False)
     with pa.ipc.new_stream(sink, schema, options=options) as writer:
         for batch in batches:
             writer.write_batch(batch)

@@ -179,7 +179,7 @@ class ChunkRunner:
             return "handed_back"
         answer = work.answer()
         path = result_path(held.job_id, held.index, held.token)
-        data = tables.write_ipc(answer.to_batches(), answer.schema)
+        data = tables.write_ipc(answer.to_batches(), answer.schema, self._store.compression)
         is_inline = bool(held.data) and len(data) <= INLINE_BYTES
         if not is_inline:
             self._patiently(held, lambda: self._store.put(path, data))

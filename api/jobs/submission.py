@@ -189,7 +189,11 @@ def _boundary(content_type: str, content_encoding: str) -> str:
 def _limits(gateway: Gateway, servable: Servable) -> Limits:
     settings = gateway.settings
     return Limits(
-        settings.max_job_bytes, gateway.chunk_rows(servable), settings.chunk_bytes, settings.spool_dir
+        settings.max_job_bytes,
+        gateway.chunk_rows(servable),
+        settings.chunk_bytes,
+        settings.spool_dir,
+        gateway.payloads.compression,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from shared.tables import numbered, write_ipc
+from shared.tables import Compression, numbered, write_ipc
 
 CHUNK_S = 0.2
 """So much is lost at most where a worker is killed, and a chunk is still worth its way through the store."""
@@ -34,9 +34,10 @@ def whole(batch: pa.RecordBatch) -> Chunk:
 class Cutter:
     """Gathers batches of one schema until a chunk is full."""
 
-    def __init__(self, *, chunk_rows: int, chunk_bytes: int) -> None:
+    def __init__(self, *, chunk_rows: int, chunk_bytes: int, compression: Compression = None) -> None:
         self._chunk_rows = chunk_rows
         self._chunk_bytes = chunk_bytes
+        self._compression = compression
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
         self._bytes = 0
@@ -68,7 +69,8 @@ class Cutter:
         self._bytes += batch.nbytes
 
     def _cut(self) -> Chunk:
-        data = write_ipc(self._waiting, numbered(self._waiting[0].schema, self._first_row))
+        schema = numbered(self._waiting[0].schema, self._first_row)
+        data = write_ipc(self._waiting, schema, self._compression)
         chunk = Chunk(self._rows, data)
         self._first_row += self._rows
         self._waiting, self._rows, self._bytes = [], 0, 0

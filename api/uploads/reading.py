@@ -21,6 +21,7 @@ from api.uploads.options import UploadOptions
 from api.uploads.rows import Rows
 from api.uploads.tabular import ArrowReader, ParquetReader
 from shared.errors import InvalidInput, PayloadTooLarge
+from shared.tables import Compression
 
 MOST_PROBLEMS = 100
 _LONGEST_REASON = 300
@@ -28,12 +29,13 @@ _LONGEST_REASON = 300
 
 @dataclass(frozen=True)
 class Limits:
-    """What one upload may cost."""
+    """What one upload may cost, and how its rows are stored."""
 
     job_bytes: int  # of what a body unpacks to, and of the rows as they are stored
     chunk_rows: int
     chunk_bytes: int
     spool_dir: Path | None
+    compression: Compression = None
 
 
 @dataclass
@@ -81,7 +83,10 @@ class Reading:
         Raises InvalidInput where the file as a whole cannot be read or holds no row, PayloadTooLarge past
         the limits, and what `source` raises.
         """
-        cutter = Cutter(chunk_rows=self.limits.chunk_rows, chunk_bytes=self.limits.chunk_bytes)
+        limits = self.limits
+        cutter = Cutter(
+            chunk_rows=limits.chunk_rows, chunk_bytes=limits.chunk_bytes, compression=limits.compression
+        )
         with _foreign_errors(self.wrapping):
             meter = Meter(unpacked(source, self.wrapping.packing), self.limits.job_bytes)
             for batch in self._batches(meter, tally):

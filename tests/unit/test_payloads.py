@@ -228,3 +228,20 @@ def test_removing_one_object_leaves_the_jobs_others(store: PayloadStore) -> None
     with pytest.raises(PayloadError):
         store.get(result_path("job", 0, "late"))
     assert store.get(result_path("job", 0, "counts")) == b"y"
+
+
+@pytest.mark.parametrize(
+    ("url", "chosen", "expected"),
+    [
+        ("file:///payloads", "auto", None),
+        ("s3://bucket/x", "auto", "lz4"),
+        ("file:///payloads", "lz4", "lz4"),
+        ("s3://bucket/x", "none", None),
+    ],
+)
+def test_payloads_are_compressed_where_that_pays_or_as_the_settings_say(
+    url: str, chosen: str, expected: str | None, tmp_path: Path
+) -> None:
+    place = url.replace("file:///payloads", tmp_path.as_uri())
+    settings = Settings.model_validate({"payload_url": place, "payload_compression": chosen})
+    assert open_payloads(settings).compression == expected

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from shared.columns import of_rows, take
 from shared.errors import PayloadError
 from shared.specs import Row
-from shared.tables import batch_of_rows, columns_of_batch, input_schema, read_ipc, rows_of, write_ipc
+from shared.tables import (
+    Compression,
+    batch_of_rows,
+    columns_of_batch,
+    input_schema,
+    read_ipc,
+    rows_of,
+    write_ipc,
+)
 from tests.support.specimens import every_type, rows_of_every_type, same
 
 SPEC = every_type()
@@ -45,3 +53,11 @@ def test_rows_come_back_plain_and_in_order() -> None:
     rows = list(rows_of(table))
     assert [row["n"] for row in rows] == list(range(10_000))
     assert rows[0] == {"n": 0, "error": None}
+
+
+@pytest.mark.parametrize("compression", ["lz4", None])
+def test_a_chunk_says_itself_how_it_is_compressed(compression: Compression) -> None:
+    batch = batch_of_rows(SPEC, [SPEC.example_row()] * 1000)
+    written = write_ipc([batch], batch.schema, compression)
+    assert read_ipc(written).to_batches() == [batch]
+    assert (len(written) < batch.nbytes / 2) is (compression is not None)
