@@ -19,6 +19,7 @@ from bench.beside_report import BesideResults, beside_report
 from bench.commands import say
 from bench.costs_report import CostResults, costs_report
 from bench.jobs_report import JobsResults, jobs_report
+from bench.kernels_report import KernelResults, kernels_report
 from bench.offline_report import offline_plots, offline_report
 from bench.offline_results import OfflineResults
 from bench.plots import Plot, svg
@@ -104,6 +105,7 @@ _KINDS: Mapping[str, _Kind] = {
     "jobs": _Kind(JobsResults, jobs_report),
     "stages": _Kind(StageResults, stages_report),
     "costs": _Kind(CostResults, costs_report),
+    "kernels": _Kind(KernelResults, kernels_report),
     "tuning": _Kind(TuningResults, tuning_report),
     "simulation": _Kind(SimulationResults, simulation_report),
 }
