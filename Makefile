@@ -71,6 +71,7 @@ bench-full: setup  ## all benchmarks, hours: every model and load, open loops, m
 	$(BIN)/python -m bench.costs
 	$(BIN)/python -m bench.fronts
 	$(BIN)/python -m bench.tuning
+	$(BIN)/python -m bench.kernels
 	$(BIN)/python -m bench.simulation
 
 chaos: setup  ## ten minutes of killed parts under load: is anything lost, doubled or wrong?

@@ -51,7 +51,7 @@ def test_a_run_measures_what_it_is_asked_for_and_is_kept(
         *(("native", 1), ("native", 8)),
         *(("arrays", 1), ("arrays", 8)),
     }
-    assert reported(kept.read_bytes()) in capsys.readouterr().out
+    assert reported(run) in capsys.readouterr().out
     assert json.loads(kept.read_bytes())["kind"] == "kernels"
 
 
