@@ -18,6 +18,7 @@ from api import console
 from api.access.gatekeeper import Gatekeeper
 from api.gateway import Gateway
 from api.jobs import routes as jobs
+from api.jobs.shortcuts import JobShortcuts
 from api.metrics import routes as metrics
 from api.models import routes as models
 from api.models.openapi import document
@@ -72,8 +73,8 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
     framework = app.build_middleware_stack
 
     def stack() -> ASGIApp:
-        """The envelope, the hot route and the gatekeeper, before all that the framework does to a request."""
-        safe = SafeHeaders(framework())
+        """The envelope, the hot routes and the gatekeeper, before all that the framework does."""
+        safe = SafeHeaders(JobShortcuts(framework(), gateway))
         routes = Gatekeeper(safe, gateway.gate, gateway.limiter) if guarded else safe
         return open_to(Envelope(Predictions(routes, gateway), gateway), settings.origins())
 

@@ -18,6 +18,8 @@ MOST_IN_LINE = 100
 SHORT = 10
 """Jobs of a line that is read each time."""
 KEPT_S = 0.5
+TOLD_S = 0.002
+"""How long a line is kept that came with something else: until the answer of which it is a part."""
 
 
 class Lines:
@@ -27,6 +29,10 @@ class Lines:
         self._ledger = ledger
         self._clock = clock
         self._kept: dict[ModelKey, tuple[float, Line]] = {}  # and until when
+
+    def told(self, key: ModelKey, line: Line) -> None:
+        """A short line as it is just now."""
+        self._kept[key] = self._clock() + TOLD_S, line
 
     async def of(self, key: ModelKey) -> Line:
         """Raises redis.exceptions.RedisError where the server does not answer."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import structlog
 from redis.exceptions import RedisError
 
+from api.fleet.lines import SHORT
 from api.gateway import Gateway
 from api.jobs.idempotency import reservation_name, reserve, same_job
 from api.jobs.terms import Terms, pinned_job
@@ -57,7 +58,9 @@ async def hand_over(
 
 async def _submitted(gateway: Gateway, new: NewJob, chunk: Chunk) -> JobRecord:
     """A small job, its rows in the ledger. One under an Idempotency-Key is told of before it is whole."""
-    whole = await gateway.ledger.submit(new, chunk.rows, chunk.data)
+    whole, line = await gateway.ledger.submit(new, chunk.rows, chunk.data, short=SHORT)
+    if line is not None:
+        gateway.lines.told(new.key, line)
     log.info("job_submitted", job_id=new.id, key=new.key, rows=chunk.rows, chunks=1)
     return whole
 

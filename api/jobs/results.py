@@ -28,6 +28,7 @@ from shared.specs import ModelSpec
 router = APIRouter()
 
 _SMALL_ROWS = 1000
+_VARY = {"Vary": "Accept"}
 
 ERROR_FORMATS = (Format.JSON, Format.NDJSON, Format.CSV)
 
@@ -141,7 +142,10 @@ async def results(
         shape = result_objects(kept, placed=partial or bool(kept))
         return written(tables, JsonWriter("results", job_id, _rows(record), shape))
 
-    return await _answered(parts, kind, f"{record.model}-{job_id[:8]}", whole=_is_small(pieces))
+    file_name = f"{record.model}-{job_id[:8]}"
+    if inline.result and kind is Format.JSON:  # nothing of it has to be read
+        return Response(b"".join(parts()), media_type=kind.media_type, headers=_VARY)
+    return await _answered(parts, kind, file_name, whole=_is_small(pieces))
 
 
 @router.get(
@@ -199,7 +203,7 @@ async def _answered(
     parts: Callable[[], Iterator[bytes]], kind: Format, file_name: str, *, whole: bool
 ) -> Response:
     """`whole`: in one piece, by one turn of a thread; a stream takes one for each part, and a task."""
-    headers = {"Vary": "Accept"}
+    headers = dict(_VARY)
     if kind is not Format.JSON:
         headers["Content-Disposition"] = f'attachment; filename="{file_name}.{kind}"'
     if whole:

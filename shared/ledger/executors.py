@@ -99,11 +99,14 @@ class AsyncLedger:
         self._ring_for(key, len(rows))
         return first_index
 
-    async def submit(self, job: NewJob, rows: int, data: bytes) -> JobRecord:
-        """A whole job of one chunk, whose rows are `data` and lie in the ledger."""
-        created_at_ms = await self._run(transitions.submit(job, rows, data))
+    async def submit(
+        self, job: NewJob, rows: int, data: bytes, *, short: int = 0
+    ) -> tuple[JobRecord, Line | None]:
+        """A whole job of one chunk, whose rows are `data` and lie in the ledger. → its record, and the line
+        that it stands in, where that has no more than `short` jobs"""
+        made = await self._run(transitions.submit(job, rows, data, short=short))
         self._ring_for(job.key, 1)
-        return submitted(job, rows, created_at_ms)
+        return submitted(job, rows, made.created_at_ms), made.line
 
     async def seal(self, job_id: str, *, chunks: int | None = None) -> JobRecord:
         """The upload is whole. Raises JobNotFound where it was not going on, and QueueUnavailable where the

@@ -24,6 +24,7 @@ from shared.ledger.records import (
     Inline,
     JobRecord,
     JobState,
+    Line,
     NewJob,
     Outcome,
     Reservation,
@@ -31,6 +32,7 @@ from shared.ledger.records import (
     inline_from_hash,
     job_fields,
     job_from_hash,
+    standing,
 )
 
 T = TypeVar("T")
@@ -106,10 +108,23 @@ def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
     return Transition("open", (job.id, job.owner, token, lease_ms, *job_fields(job)), _created(job.id))
 
 
-def submit(job: NewJob, rows: int, data: bytes) -> Transition[int]:
-    """A whole job of one chunk, whose rows lie in the ledger. → ms of its creation."""
+@dataclass(frozen=True)
+class Submitted:
+    created_at_ms: int
+    line: Line | None  # that the job stands in, where that is short
+
+
+def submit(job: NewJob, rows: int, data: bytes, *, short: int) -> Transition[Submitted]:
+    """A whole job of one chunk, whose rows lie in the ledger. `short`: the most jobs of a short line."""
+
+    def submitted(answer: Any) -> Submitted:
+        at_ms = _created(job.id)(answer and answer[0])
+        served = zip(answer[1::3], answer[2::3], answer[3::3], strict=True)
+        jobs = tuple(standing(job_id.decode(), float(score), fields) for job_id, score, fields in served)
+        return Submitted(at_ms, Line(now_ms=at_ms, jobs=jobs) if jobs else None)
+
     fields = job_fields(job, schema=INLINE_SCHEMA)
-    return Transition("submit", (job.id, job.owner, job.key, rows, data, *fields), _created(job.id))
+    return Transition("submit", (job.id, job.owner, job.key, rows, data, short, *fields), submitted)
 
 
 def _created(job_id: str) -> Callable[[Any], int]:

@@ -82,15 +82,16 @@ def test_items_that_are_no_doorbells_are_set_aside_and_the_worker_goes_on(
 def test_a_chunk_whose_rows_are_corrupt_fails_its_rows_and_says_so_in_a_letter(
     stack: Stack, client: redis.Redis
 ) -> None:
+    rows = [[5.1, 3.5, 1.4, n / 1000] for n in range(2000)]  # too many for the ledger
     stack.parts["worker"].pause()
     with stack.client() as http:
-        job = http.post("/jobs", json={"model": "iris", "inputs": [IRIS] * 300}).raise_for_status().json()
+        job = http.post("/jobs", json={"model": "iris", "inputs": rows}).raise_for_status().json()
         [stored] = (stack.folder / "payloads").glob(f"**/{job['id']}/in/*")
         stored.write_bytes(stored.read_bytes()[:-40])
         stack.parts["worker"].go_on()
         ended = eventually(lambda: job_if_ended(http.get(f"/jobs/{job['id']}").json()), limit_s=30)
         assert ended is not None
-        assert ended["rows_failed"] == 300
+        assert ended["rows_failed"] == len(rows)
         assert job_results(http, "iris", [IRIS])[0]["prediction"] == "setosa"
     [letter] = [found for found in DeadLetters(client).newest(100) if found.kind is Kind.CHUNK]
     assert letter.place == f"{job['id']}/0"

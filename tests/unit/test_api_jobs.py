@@ -9,13 +9,14 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from api.gateway import Gateway
 from api.jobs.doorbell import Doorbell
 from api.jobs.json_chunks import Submission, chunks_of, read_submission
 from api.jobs.pieces import pieces_of
 from api.models.validation import RowValidator
-from api.principals import Principal, principal
+from api.principals import Principal, let_in
 from api.uploads.cutting import chunk_rows
 from shared.errors import InvalidInput
 from shared.ledger import ChunkRecord, ChunkState
@@ -122,10 +123,11 @@ async def test_anothers_job_is_not_found(stage: tuple[Gateway, httpx.AsyncClient
     job = (await http.post("/jobs", json=submission(1))).json()
     app = http._transport.app  # type: ignore[attr-defined]  # the application under test
 
-    async def another() -> Principal:
-        return Principal("another")
+    async def to_another(scope: Scope, receive: Receive, send: Send) -> None:
+        let_in(scope, Principal("another"))
+        await app(scope, receive, send)
 
-    app.dependency_overrides[principal] = another
+    http._transport.app = to_another  # type: ignore[attr-defined]
     for name, link in job["links"].items():
         answer = await http.request("POST" if name == "cancel" else "GET", link)
         assert answer.json()["error"] == "job_not_found"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from api.fleet.lines import KEPT_S, MOST_IN_LINE, SHORT, Lines
+from api.fleet.lines import KEPT_S, MOST_IN_LINE, SHORT, TOLD_S, Lines
 from shared.keys import ModelKey, model_key
 from shared.ledger import AsyncLedger, Line, Standing
 from tests.unit.gateway_fakes import FakeClock
@@ -61,3 +61,12 @@ async def test_a_line_that_has_become_short_is_read_for_every_answer_again() -> 
     ledger.jobs = 1
     clock.now_s += KEPT_S
     assert [(await lines.of(IRIS)).now_ms for _ in range(2)] == [2, 3]
+
+
+async def test_a_line_that_came_with_a_job_is_not_read_for_that_jobs_answer() -> None:
+    ledger, clock = Ledger(SHORT), FakeClock()
+    lines = lines_of(ledger, clock)
+    lines.told(IRIS, Line(now_ms=77, jobs=()))
+    assert (await lines.of(IRIS)).now_ms == 77
+    clock.now_s += 2 * TOLD_S
+    assert (await lines.of(IRIS)).now_ms == 1

@@ -114,7 +114,8 @@ def test_no_more_is_claimed_together_than_is_asked_for(house: House) -> None:
 def test_small_chunks_and_stored_ones_are_claimed_in_the_one_fair_order(house: House) -> None:
     def submit_small(first_letter: str) -> str:
         job = NewJob(id=first_letter * 32, owner="anonymous", **IRIS_JOB)
-        return house.ask(house.gateway.submit, job, 1, b"rows").id
+        house.ask(house.gateway.submit, job, 1, b"rows")
+        return job.id
 
     stored = house.open(id="b" * 32)
     house.append(stored, 1, 1)

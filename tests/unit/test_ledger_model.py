@@ -132,10 +132,13 @@ class LedgerMachine(RuleBasedStateMachine):
         """A small job, whose rows lie in the ledger."""
         house, job_id = self._house(brief=False), next(self._ids)
         job = NewJob(id=job_id, model="iris", version="1.0.0", digest="d", owner="o", priority=priority)
-        record = house.ask(house.gateway.submit, job, rows, b"rows")
+        record, line = house.ask(house.gateway.submit, job, rows, b"rows", short=MOST_JOBS)
         self._model.submit(job, rows, b"rows")
         self._opened.append(job_id)
         assert record == house.read(job_id)
+        found = house.ask(house.gateway.line, IRIS, most=MOST_JOBS)
+        assert line is not None
+        assert line.jobs == found.jobs
         assert house.rung == [(IRIS, 1)]
 
     @precondition(lambda self: self._opened)
