@@ -3,16 +3,18 @@
 #   TORCH="torch==…"    pip's words for another torch, such as a CUDA build (default: the CPU build)
 #   FAULTS=--long-faults  let each fault of Redis last a minute in `make test-faults`
 #   ROWS, JOB_ROWS      how large the jobs of `make test-large` are
+#   PARTS=jobs,beside   the only ones that `make bench-docs` measures
 PYTHON ?= python3
 TORCH ?=
 FAULTS ?=
+PARTS ?=
 ROWS ?= 1000000
 JOB_ROWS ?= 5000000
 export TORCH
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-tools screenshots test-faults test-large lint fmt types audit models bench bench-full chaos chaos-long fuzz docs containers-test constraints clean
+.PHONY: help setup up test test-tools screenshots test-faults test-large lint fmt types audit models bench bench-full bench-docs chaos chaos-long fuzz docs containers-test constraints clean
 
 help:  ## what can be made here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -61,18 +63,21 @@ bench: setup  ## benchmarks, online: Takt beside its rivals, a quarter of an hou
 	$(BIN)/python -m bench
 
 bench-full: setup  ## all benchmarks, hours: every model and load, open loops, millions of rows, single-row jobs, costs
-	$(BIN)/python -m bench --full --rivals guide,celery_tasks,litserve,bentoml,mlserver,mosec,takt
-	$(BIN)/python -m bench.offline --rows 1000000
-	$(BIN)/python -m bench.offline --rows 10000000 --formats parquet,arrow --rivals ""
+	$(BIN)/python -m bench --full --rivals guide,celery_tasks,litserve,bentoml,mlserver,ray_serve,mosec,takt_native,takt
+	$(BIN)/python -m bench.offline --rows 1000000 --rivals celery_tasks,litserve,bentoml,mlserver,ray_serve,mosec
+	$(BIN)/python -m bench.offline --rows 10000000 --rivals ""
 	$(BIN)/python -m bench.offline --model classifier --formats parquet,arrow
-	$(BIN)/python -m bench.jobs
+	$(BIN)/python -m bench.jobs --rivals ray_tasks,celery_tasks
 	$(BIN)/python -m bench.beside
-	$(BIN)/python -m bench.stages
+	$(BIN)/python -m bench.stages --models iris,classifier,heavy
 	$(BIN)/python -m bench.costs
-	$(BIN)/python -m bench.fronts
-	$(BIN)/python -m bench.tuning
+	$(BIN)/python -m bench.fronts --fronts takt,plain,dateless,h11,asyncio,granian,granian_mt --rounds 5
+	$(BIN)/python -m bench.tuning --rounds 5
 	$(BIN)/python -m bench.kernels
-	$(BIN)/python -m bench.simulation
+	$(BIN)/python -m bench.simulation --rounds 3
+
+bench-docs: setup  ## measure what the documents show, and write it into them, three quarters of an hour; PARTS=jobs,beside
+	$(BIN)/python -m bench.documents $(if $(PARTS),--only $(PARTS))
 
 chaos: setup  ## ten minutes of killed parts under load: is anything lost, doubled or wrong?
 	$(BIN)/python -m tests.chaos

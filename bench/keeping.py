@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from bench.stages_report import StageResults, stages_report
 from bench.subjects import ROOT
 from bench.tuning_report import TuningResults, tuning_report
 
+IMAGES = "images/benchmarks"
+_FEW_POINTS = 2
 RESULTS = ROOT / "bench" / "results"
 BEGIN = "<!-- {}: `python -m bench report` writes from here -->"
 END = "<!-- to here -->"
@@ -43,11 +46,10 @@ def main(words: Sequence[str]) -> int:
     given = parser.parse_args(words)
     try:
         runs = [decoded(file.read_bytes()) for file in given.files]
-        text = "\n\n".join(map(reported, runs))
         if given.into is None:
-            print(text)
+            print("\n\n".join(map(reported, runs)))
         else:
-            given.into.write_text(replaced(given.into.read_text(), text, given.at or runs[0].kind))
+            place(runs, given.into, given.at or runs[0].kind)
     except (OSError, ValueError) as error:
         print(f"bench report: {error}", file=sys.stderr)
         return 1
@@ -69,6 +71,29 @@ def keep(results: Run, chosen: Path | None) -> Path:
     for name, plot in _KINDS[results.kind].plots(results).items():
         path.with_name(f"{path.stem}-{name}.svg").write_text(svg(plot))
     return path
+
+
+def place(runs: Sequence[Run], page: Path, at: str) -> None:
+    """Put the runs' reports between the marks of this name, and their plots into images beside the page.
+
+    Raises ValueError where the page has no such marks.
+    """
+    stems = (at if number == 1 else f"{at}-{number}" for number in count(1))
+    texts = [
+        "\n\n".join([reported(run), *_drawn(run, page, stem)]) for run, stem in zip(runs, stems, strict=False)
+    ]
+    page.write_text(replaced(page.read_text(), "\n\n".join(texts), at))
+
+
+def _drawn(run: Run, page: Path, stem: str) -> Iterator[str]:
+    """The run's plots, as the page shows them; none of two points, which the table shows as well."""
+    for name, plot in _KINDS[run.kind].plots(run).items():
+        if max((len(line.points) for line in plot.lines), default=0) <= _FEW_POINTS:
+            continue
+        file = page.parent / IMAGES / f"{stem}-{name}.svg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(svg(plot))
+        yield f"![{plot.title}]({IMAGES}/{file.name})"
 
 
 def reported(run: Run) -> str:

@@ -26,7 +26,7 @@ class Began:
     """A run begins, before anything of it is started."""
 
     def __init__(self, command: str) -> None:
-        self._command = command
+        self._command = re.sub(r" --json \S+", "", command)
         self._at, self._s = datetime.now(UTC), time.monotonic()
         self._machine = this_machine()
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx
 import numpy as np
 
 from bench import keeping, rivals, ways
@@ -28,7 +29,7 @@ from bench.standing import Field, standing
 from bench.subjects import ROOT, subject
 from bench.watching import peaks, watched
 
-SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536)
+SIZES = "1,4,16,64,256,1024,4096,16384,65536"
 _ROWS_A_REQUEST = 1000
 _WORKERS = 1  # of Takt, see bench/rivals/takt.py
 _SIZES_LIMIT_S = 60.0
@@ -51,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rivals", default="litserve,bentoml,mlserver,mosec", help="besides Takt; '' for none"
     )
+    parser.add_argument(
+        "--sizes", default=SIZES, help=f"rows a call of the bare model; '' for none ({SIZES})"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
     return parser
@@ -63,7 +67,8 @@ def _measure(given: argparse.Namespace, command: str) -> OfflineResults:
     with standing(entrants, subject(given.model), say) as field:
         load = _prepared(field, given)
         passages = _rounds(_ways(field, load), given.rounds)
-        rates = _rates(field, load)
+        rates = _rates(field, load, [int(size) for size in given.sizes.split(",") if size])
+        runtimes = _runtimes(field.servers["takt"])
     return OfflineResults(
         **began.facts(versions(entrants)),
         model=given.model,
@@ -71,6 +76,7 @@ def _measure(given: argparse.Namespace, command: str) -> OfflineResults:
         ways=tuple(dict.fromkeys(one.way for one in passages)),
         passages=tuple(passages),
         rates=rates,
+        runtimes=runtimes,
         skipped=skipped,
     )
 
@@ -154,18 +160,25 @@ def _timed(server: Server, way: str, rows: int, run: Callable[[], float]) -> Pas
     return Passage(0, way, rows, took_s, cpu_s, peaks(looks) or after.memory_bytes, tuple(looks))
 
 
-def _rates(field: Field, load: _Load) -> tuple[Rate, ...]:
-    sizes = [str(size) for size in SIZES if size <= load.rows]
-    words = [
-        "-m",
-        "bench.bare",
-        str(field.folder / DESCRIPTION),
-        str(load.shares[0]),
-        "--sizes",
-        ",".join(sizes),
-    ]
-    said = run_within([sys.executable, *words], ROOT, field.leash, _SIZES_LIMIT_S)
+def _rates(field: Field, load: _Load, wanted: Sequence[int]) -> tuple[Rate, ...]:
+    """What the bare model makes of calls of these sizes."""
+    sizes = [str(size) for size in wanted if size <= load.rows]
+    if not sizes:
+        return ()
+    place = (str(field.folder / DESCRIPTION), str(load.shares[0]))
+    command = [sys.executable, "-m", "bench.bare", *place, "--sizes", ",".join(sizes)]
+    said = run_within(command, ROOT, field.leash, _SIZES_LIMIT_S)
     return tuple(Rate(size, rows_per_s) for size, rows_per_s in json.loads(said))
+
+
+def _runtimes(takt: Server) -> dict[str, tuple[Rate, ...]]:
+    """What each runtime of the worker makes of calls of growing size, as it measured them at its warm-up."""
+    port, name = takt.place.port, takt.place.subject.name
+    held = httpx.get(f"http://127.0.0.1:{port}/models/{name}").raise_for_status().json()["workers"][0]
+    return {
+        one["name"]: tuple(Rate(int(rows), rate) for rows, rate in one["rows_per_s"].items())
+        for one in held["runtimes"]
+    }
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from bench.spreads import Spread, ratios, short, spread
 from bench.tables import table
 
 _MIB = 2**20
+_DRAWN_PARTS = ("gateway", "worker")
+"""The others are small and flat: their peaks stand in the table."""
 
 
 def offline_report(results: OfflineResults) -> str:
@@ -44,28 +46,37 @@ def ways_table(results: OfflineResults) -> str:
 
 def offline_plots(results: OfflineResults) -> dict[str, Plot]:
     """By file stem: rows a second against the size of a call, and memory over time."""
-    rates = tuple((float(one.rows_a_call), one.rows_per_s) for one in results.rates)
-    return {
-        f"sizes-{results.model}": Plot(
-            f"{results.model}: the bare model by the size of a call",
+    model = results.model
+    found = {
+        f"memory-{model}": Plot(
+            f"{model}: memory during a job, first round", "s", "MiB", tuple(_memory_lines(results))
+        )
+    }
+    if results.rates:
+        found[f"sizes-{model}"] = Plot(
+            f"{model}: rows a second by the size of a call",
             "rows a call",
             "rows/s",
-            (Line(BARE, rates),),
-        ),
-        f"memory-{results.model}": Plot(
-            f"{results.model}: memory during a job, first round",
-            "s",
-            "MiB",
-            tuple(_memory_lines(results)),
-        ),
-    }
+            tuple(_rate_lines(results)),
+        )
+    return found
+
+
+def _rate_lines(results: OfflineResults) -> Iterator[Line]:
+    """The bare model, and each runtime of the worker."""
+    for name, rates in {BARE: results.rates, **results.runtimes}.items():
+        yield Line(name, tuple((float(one.rows_a_call), one.rows_per_s) for one in rates))
 
 
 def _memory_lines(results: OfflineResults) -> Iterator[Line]:
     for way in results.ways:
         first = results.of(way)[0]
-        for part in first.peak_bytes:
-            points = [(look.at_s, look.memory_bytes.get(part, 0) / _MIB) for look in first.looks]
+        for part in _DRAWN_PARTS:
+            points = [
+                (look.at_s, look.memory_bytes[part] / _MIB)
+                for look in first.looks
+                if part in look.memory_bytes
+            ]
             if points and way.startswith("takt"):
                 yield Line(f"{way}, {part}", tuple(points))
 

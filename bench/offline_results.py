@@ -44,7 +44,8 @@ class OfflineResults(Run):
     rounds: int
     ways: tuple[str, ...]  # BARE first: ratios are to it
     passages: tuple[Passage, ...]
-    rates: tuple[Rate, ...]
+    rates: tuple[Rate, ...]  # of the bare model
+    runtimes: Mapping[str, tuple[Rate, ...]] = field(default_factory=dict)  # of the worker's, at its warm-up
     skipped: Mapping[str, str] = field(default_factory=dict)
     kind: str = "offline"
 

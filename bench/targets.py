@@ -21,7 +21,7 @@ from bench.spreads import Spread, ratios, short, spread
 from bench.tables import table
 
 AT = "targets"
-_RIVAL_WAYS = ("litserve", "bentoml", "mlserver", "mosec")
+_RIVAL_WAYS = ("celery_tasks", "litserve", "bentoml", "mlserver", "ray_serve", "mosec")
 
 Figure = Callable[[Run], Spread | None]
 """A run → what it says of a target; None: nothing."""

@@ -68,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--settings", default=",".join(SETTINGS), help="a,b; the first is the base")
     parser.add_argument("--rows", type=int, default=400_000, help="of each job (400000)")
     parser.add_argument("--rate", type=float, default=100.0, help="online requests a second beside it (100)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each online load (2)")
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each online load (1.5)")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
     return parser
 

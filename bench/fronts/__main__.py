@@ -27,6 +27,7 @@ from bench.standing import Field, standing
 from bench.subjects import subject
 from stack.running import queue_url
 
+DEFAULT = "takt,plain,granian,granian_mt"
 _MODEL = "iris"
 
 
@@ -39,10 +40,10 @@ def main(words: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     names = ",".join(one.name for one in FRONTS)
     parser = argparse.ArgumentParser(prog="python -m bench.fronts", description=__doc__)
-    parser.add_argument("--fronts", default=names, help=f"a,b of {names}")
+    parser.add_argument("--fronts", default=DEFAULT, help=f"a,b of {names} ({DEFAULT})")
     parser.add_argument("--connections", default="1,64", help="a,b: closed loops (1,64)")
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
-    parser.add_argument("--seconds", type=float, default=1.5, help="measured at 1 connection (1.5)")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="measured at 1 connection (1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
     return parser
 

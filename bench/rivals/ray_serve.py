@@ -26,7 +26,7 @@ RIVAL = Rival(
     command=_command,
     requirements=_APP / "requirements.txt",
     distribution="ray",
-    parts={"haproxy": "gateway", "ray::": "worker"},
+    parts={"haproxy": "gateway", "ray::ServeReplica:default:Model": "worker"},
     environment={
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",

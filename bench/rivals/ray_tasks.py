@@ -25,6 +25,10 @@ RIVAL = Rival(
     requirements=_APP / "requirements.txt",
     distribution="ray",
     many_path=None,
-    parts={"valkey-server": "queue", "ray::": "worker"},
+    parts={
+        "valkey-server": "queue",
+        "ray::ServeReplica:default:Web": "gateway",
+        "ray::ServeReplica:default:Consumer": "worker",
+    },
     environment={"RAY_USAGE_STATS_ENABLED": "0"},
 )

@@ -45,8 +45,8 @@ def main(words: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.simulation", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each load (4)")
-    parser.add_argument("--rounds", type=int, default=3, help="of all loads on both stacks (3)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each load (3)")
+    parser.add_argument("--rounds", type=int, default=1, help="of all loads on both stacks (1)")
     parser.add_argument("--scaled", default="1,2,4,8,16,32,64,128", help="a,b: workers, simulated only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
     return parser

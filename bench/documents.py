@@ -1,0 +1,164 @@
+"""`python -m bench.documents`: measure all that the documents show, part after part, and write it into them.
+
+Each part is a command of the bench, kept as JSON in a folder. `--only jobs,beside` runs those alone,
+`--resume` those that are not kept yet, and `--write` none, but writes the documents anew from what is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import keeping, targets
+from bench.commands import ended, say
+from bench.subjects import ROOT
+
+KEPT = keeping.RESULTS / "documents"
+BENCHMARKS, PERFORMANCE, SCALING = "benchmarks.md", "performance.md", "scaling.md"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One run, and the page that shows it between the marks of the part's name."""
+
+    name: str
+    command: str  # a module and its options
+    page: str
+    minutes: float  # about, on two cores that do nothing else
+    tiny: str  # options that make it as short as can be: a look whether it works
+
+    def words(self, *, tiny: bool) -> list[str]:
+        """The last of an option's values holds, so the tiny ones do."""
+        return ["-m", *shlex.split(f"{self.command} {self.tiny}" if tiny else self.command)]
+
+
+_SHORT = "--rounds 1 --seconds 0.5"
+_NATIVE = "guide,celery_tasks,litserve,bentoml,mosec,takt_native,takt_keys,takt"
+
+PARTS = (
+    Part("iris", f"bench --models iris --seconds 1 --rivals {_NATIVE}", BENCHMARKS, 7, _SHORT),
+    Part("classifier", "bench --models classifier --seconds 1", BENCHMARKS, 5, _SHORT),
+    Part(
+        "more",
+        "bench --models iris --seconds 1 --rounds 3 --rivals mlserver,ray_serve,takt",
+        BENCHMARKS,
+        2.5,
+        f"{_SHORT} --rivals takt",
+    ),
+    Part(
+        "heavy",
+        "bench --models heavy --seconds 1 --rounds 2 --connections 1,16,64,256 --rates 30,60,120 "
+        "--rivals guide,mosec,takt",
+        BENCHMARKS,
+        4.5,
+        f"{_SHORT} --connections 1,8,16 --rates 5,10,20 --rivals guide,takt",
+    ),
+    Part(
+        "jobs",
+        "bench.jobs --jobs 2000 --rival-jobs 100 --rivals ray_tasks,celery_tasks",
+        BENCHMARKS,
+        2.5,
+        "--jobs 50 --rival-jobs 20 --rounds 1 --rivals celery_tasks",
+    ),
+    Part(
+        "million",
+        "bench.offline --rows 1000000",
+        BENCHMARKS,
+        4.5,
+        "--rows 20000 --rival-rows 2000 --rounds 1 --rivals mosec",
+    ),
+    Part(
+        "ten_million",
+        "bench.offline --rows 10000000 --rivals '' --formats arrow,parquet --sizes ''",
+        BENCHMARKS,
+        5,
+        "--rows 20000 --rounds 1",
+    ),
+    Part("beside", "bench.beside", BENCHMARKS, 3, "--rounds 1 --seconds 2 --rows 300000"),
+    Part("stages", "bench.stages", PERFORMANCE, 2, "--rounds 1 --models iris --connections 1,8"),
+    Part("fronts", "bench.fronts", PERFORMANCE, 2, f"{_SHORT} --fronts takt,plain"),
+    Part("kernels", "bench.kernels", PERFORMANCE, 1, "--rounds 1 --models iris --sizes 1,64"),
+    Part("tuning", "bench.tuning", PERFORMANCE, 3, f"{_SHORT} --rows 20000 --settings as_it_is,gc_frozen"),
+    Part("costs", "bench.costs --seconds 2", SCALING, 2, f"{_SHORT} --rows 20000 --connections 1,8"),
+    Part("simulation", "bench.simulation", SCALING, 3, f"{_SHORT} --scaled 1,2"),
+)
+
+
+def main(words: Sequence[str]) -> int:
+    given = _parser().parse_args(words)
+    return ended("bench.documents", lambda: _publish(given))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.documents",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    names = ",".join(part.name for part in PARTS)
+    parser.add_argument("--only", help=f"a,b of {names}")
+    parser.add_argument("--resume", action="store_true", help="leave out what is kept already")
+    parser.add_argument("--write", action="store_true", help="measure nothing; write what is kept")
+    parser.add_argument("--tiny", action="store_true", help="see that all works: the figures say nothing")
+    parser.add_argument("--kept", type=Path, default=KEPT, help="a folder of JSON, one a part")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="the folder of the pages")
+    return parser
+
+
+def chosen(only: str | None, kept: Mapping[str, Path], *, resume: bool, write: bool) -> list[Part]:
+    """The parts to measure, in their order. Raises ValueError for a name that is none's."""
+    named = only.split(",") if only else [part.name for part in PARTS]
+    if unknown := set(named) - {part.name for part in PARTS}:
+        raise ValueError(f"there are no parts {sorted(unknown)}; there are: {[part.name for part in PARTS]}")
+    return [part for part in PARTS if part.name in named and not write and not (resume and part.name in kept)]
+
+
+def kept_in(folder: Path) -> dict[str, Path]:
+    """The runs that a folder keeps, by their part, in the parts' order."""
+    files = {part.name: folder / f"{part.name}.json" for part in PARTS}
+    return {name: file for name, file in files.items() if file.exists()}
+
+
+def _publish(given: argparse.Namespace) -> None:
+    """Raises ValueError where a part failed, once all others are written."""
+    given.kept.mkdir(parents=True, exist_ok=True)
+    parts = chosen(given.only, kept_in(given.kept), resume=given.resume, write=given.write)
+    say(f"{len(parts)} parts, about {sum(part.minutes for part in parts):.0f} minutes")
+    failed = [part.name for part in parts if not _measured(part, given)]
+    write(kept_in(given.kept), given.docs)
+    if failed:
+        raise ValueError(f"these parts failed, and show what they did before: {', '.join(failed)}")
+
+
+def _measured(part: Part, given: argparse.Namespace) -> bool:
+    """Run one part; its JSON takes the place of the last one's only when it has ended well."""
+    fresh, begun_s = given.kept / f"{part.name}.fresh", time.monotonic()
+    say(f"\n== {part.name}: {part.command}")
+    command = [sys.executable, *part.words(tiny=given.tiny), "--json", str(fresh)]
+    code = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode
+    say(f"== {part.name}: {'done' if code == 0 else f'FAILED ({code})'}, {time.monotonic() - begun_s:.0f} s")
+    if code == 0:
+        fresh.rename(given.kept / f"{part.name}.json")
+    return code == 0
+
+
+def write(kept: Mapping[str, Path], docs: Path) -> None:
+    """Put every kept run on its page, and the targets, judged by all of them."""
+    runs = {name: keeping.decoded(file.read_bytes()) for name, file in kept.items()}
+    for part in PARTS:
+        if part.name in runs:
+            keeping.place([runs[part.name]], docs / part.page, part.name)
+    page = docs / BENCHMARKS
+    page.write_text(
+        keeping.replaced(page.read_text(), targets.targets_table(list(runs.values())), targets.AT)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
