@@ -183,9 +183,12 @@ class ModelSpec(_Declaration):
     name: str = Field(pattern=NAME)
     framework: Literal["scikit-learn", "pytorch"]
     device: Literal["cpu", "gpu", "any"] = "any"
-    runtime: Literal["auto", "native"] = Field(
-        "auto", description="auto: compiled where that answers the same bits sooner; native: never"
+    runtime: Literal["auto", "native", "onnx"] = Field(
+        "auto",
+        description="auto: compiled where that answers the same bits sooner; native: never; onnx: as auto, "
+        "and ONNX Runtime where it answers within `tolerance` sooner",
     )
+    tolerance: float = Field(0.0, ge=0, description="how far ONNX Runtime's answers may be off, absolutely")
     default_version: str = Field(pattern=VERSION)
     description: str = ""
     classes: tuple[str, ...] = ()
@@ -210,6 +213,14 @@ class ModelSpec(_Declaration):
             raise ValueError("outputs: model_version is taken; set response_model_version = false")
         if (self.framework == "pytorch") != (self.pytorch is not None):
             raise ValueError("pytorch: this table belongs to framework = 'pytorch', which needs it")
+        return self
+
+    @model_validator(mode="after")
+    def _onnx_has_a_tolerance(self) -> Self:
+        if (self.runtime == "onnx") != (self.tolerance > 0):
+            raise ValueError("tolerance: it belongs to runtime = 'onnx', which needs it")
+        if self.runtime == "onnx" and self.framework != "scikit-learn":
+            raise ValueError("runtime: only scikit-learn models are run by onnx")
         return self
 
     @model_validator(mode="after")

@@ -40,6 +40,7 @@ class MeasuredRuntime(msgspec.Struct, frozen=True, kw_only=True):
     bit_equal: bool = True  # to the native answers, on every row that was compared
     compared_rows: int = 0
     max_difference: float = 0.0
+    tolerance: float = 0.0  # how far it may be off; 0: not in a bit
     rows_per_s: dict[int, float] = {}  # by rows of a call, at warm-up; no further where it fell behind
     serves: tuple[int, ...] = ()  # of those calls, the ones that it is taken for
 

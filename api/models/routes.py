@@ -37,10 +37,12 @@ class ModelList(BaseModel):
 class Runtime(BaseModel):
     name: str = Field(description="`native` is the framework's own; the others are compiled from the model")
     bit_equal: bool = Field(
-        description="Whether it gave the native answers, bit for bit. What did not runs nothing"
+        description="Whether it gave the native answers, bit for bit. What did not runs nothing, unless "
+        "it is within its tolerance"
     )
     compared_rows: int = Field(description="On so many rows, when the model was loaded")
     max_difference: float = Field(description="The greatest absolute difference on them")
+    tolerance: float = Field(description="How far model.toml lets it be off; 0: not in a bit")
     rows_per_s: dict[int, float] = Field(description="At warm-up, by rows of a call")
     serves: list[int] = Field(description="The sizes of a call that it was chosen for: up to so many rows")
 

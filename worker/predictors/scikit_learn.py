@@ -39,7 +39,8 @@ class ScikitLearn:
         self._call = estimator.predict_proba if spec.classifies else estimator.predict
         self._names = _names(spec, estimator)
         self._inputs = spec.input_names
-        self._threads = _ThreadLimit(threads)
+        self.threads = threads
+        self._limit = _ThreadLimit(threads)
 
     def __call__(self, columns: Columns) -> Array:
         self.limit_threads()
@@ -48,7 +49,7 @@ class ScikitLearn:
 
     def limit_threads(self) -> None:
         """Let this thread's calls into BLAS and OpenMP use the worker's threads, and no more."""
-        self._threads.apply()
+        self._limit.apply()
 
     @property
     def features(self) -> list[str]:

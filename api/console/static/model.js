@@ -112,7 +112,9 @@ function runtimes(measured) {
   const rows = measured.map((one) => {
     const equal = one.bit_equal
       ? badge(["ok", "check"], t("models.yes"))
-      : badge(["bad", "cross"], t("models.no"));
+      : one.max_difference <= one.tolerance
+        ? badge(["ok", "check"], t("models.runtime.within", { n: one.tolerance }))
+        : badge(["bad", "cross"], t("models.no"));
     const rates = Object.entries(one.rows_per_s)
       .map(([rows_, rate]) => `${number(rows_)}: ${figure(rate)}`)
       .join(" · ");

@@ -199,6 +199,7 @@ export const STRINGS = {
   "models.runtime": ["Runtime", "런타임"],
   "models.runtime.calls": ["Runs calls", "실행 방식"],
   "models.runtime.equal": ["Same bits as native", "원본과 동일"],
+  "models.runtime.within": ["to {n}", "오차 {n} 이내"],
   "models.runtime.compared": ["{n} rows compared", "{n}행 비교"],
   "models.runtime.rate": ["Rows/s by rows of a call", "호출 행수별 행/초"],
   "models.yes": ["yes", "예"],
