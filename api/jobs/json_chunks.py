@@ -79,7 +79,7 @@ def unpacked_body(body: bytes, packing: Packing, most_bytes: int) -> bytes:
     if packing is Packing.NONE:
         return body
     try:
-        meter = Meter(unpacked(io.BytesIO(body), packing), most_bytes)
+        meter = Meter(unpacked(io.BytesIO(body), packing), most_bytes, digested=False)
         return b"".join(iter(lambda: meter.read(2**20), b""))
     except (OSError, pa.ArrowException) as error:
         raise InvalidInput(f"The body is not {packing}: {error}") from None

@@ -174,7 +174,8 @@ async def _upload(asked: _Asked, query: list[tuple[str, str]]) -> tuple[Upload, 
     options = read_options(query)
     servable = asked.gateway.catalog.find(options.model, options.version, asked.asker)
     limits = _limits(asked.gateway, servable)
-    return Upload(body, Reading(wrapping, servable.validator, options, limits)), servable
+    reading = Reading(wrapping, servable.validator, options, limits, digested=asked.key is not None)
+    return Upload(body, reading), servable
 
 
 def _boundary(content_type: str, content_encoding: str) -> str:

@@ -34,16 +34,16 @@ def unpacked(source: Any, packing: Packing) -> ByteSource:  # Any: a Python file
 
 
 class Meter(io.RawIOBase):
-    """Passes a file on, counts and digests it, and ends it at a limit.
+    """Passes a file on, counts it, digests it where that is asked for, and ends it at a limit.
 
     Reads raise PayloadTooLarge past the limit, and InvalidInput where a reader would have to hold too much.
     """
 
-    def __init__(self, source: ByteSource, most_bytes: int) -> None:
+    def __init__(self, source: ByteSource, most_bytes: int, *, digested: bool) -> None:
         super().__init__()
         self._source = source
         self._most_bytes = most_bytes
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256() if digested else None
         self.size_bytes = 0
 
     def readable(self) -> bool:
@@ -56,17 +56,18 @@ class Meter(io.RawIOBase):
         self.size_bytes += len(data)
         if self.size_bytes > self._most_bytes:
             raise PayloadTooLarge(f"The body holds more than {self._most_bytes} bytes.")
-        self._digest.update(data)
+        if self._digest is not None:
+            self._digest.update(data)
         return data
 
     def drain(self) -> None:
-        """Read what is left, so that the digest is the whole body's."""
+        """Read what is left, so that size and digest are the whole body's."""
         while self.read(_BLOCK_BYTES):
             pass
 
     def hexdigest(self) -> str:
-        """SHA-256 of what was read."""
-        return self._digest.hexdigest()
+        """SHA-256 of what was read; empty where it is not digested."""
+        return "" if self._digest is None else self._digest.hexdigest()
 
 
 class Piecewise(io.RawIOBase):

@@ -21,6 +21,7 @@ class Pipe(io.RawIOBase):
         self._changed = threading.Condition()
         self._parts: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._full = False  # somebody waits for room
         self._whole = False
         self._broken = False
 
@@ -36,6 +37,7 @@ class Pipe(io.RawIOBase):
                     self._changed.notify()
                     return True
                 self._room.clear()
+                self._full = True
             await self._room.wait()
 
     def end(self) -> None:
@@ -47,7 +49,7 @@ class Pipe(io.RawIOBase):
     def break_off(self) -> None:
         """Nothing more comes and nothing more is taken. Call it from any thread."""
         with self._changed:
-            self._broken = True
+            self._broken = self._full = True
             self._changed.notify()
         self._make_room()
 
@@ -79,5 +81,8 @@ class Pipe(io.RawIOBase):
         return part
 
     def _make_room(self) -> None:
-        if not self._loop.is_closed():
+        """Wake who waits for it: each call wakes the loop, and most parts find room."""
+        with self._changed:
+            was_full, self._full = self._full, False
+        if was_full and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._room.set)

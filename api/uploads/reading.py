@@ -46,7 +46,7 @@ class Tally:
     rows_failed: int = 0
     problems: list[tuple[int, str]] = field(default_factory=list)  # the first: row, reason
     ignored_columns: tuple[str, ...] = ()
-    sha256: str = ""  # of the unpacked body
+    sha256: str = ""  # of the unpacked body, where it is digested
 
     def add(self, rows: Rows) -> None:
         failed = len(rows.reasons) - rows.reasons.null_count
@@ -76,6 +76,8 @@ class Reading:
     validator: RowValidator
     options: UploadOptions
     limits: Limits
+    digested: bool = True
+    """Whether the body's SHA-256 is wanted, which takes a tenth of the time that its rows do."""
 
     def chunks(self, source: ByteSource, tally: Tally) -> Iterator[Chunk]:
         """Every row of the file, in chunks; `tally` counts along.
@@ -88,7 +90,7 @@ class Reading:
             chunk_rows=limits.chunk_rows, chunk_bytes=limits.chunk_bytes, compression=limits.compression
         )
         with _foreign_errors(self.wrapping):
-            meter = Meter(unpacked(source, self.wrapping.packing), self.limits.job_bytes)
+            meter = self._meter(source)
             for batch in self._batches(meter, tally):
                 yield from cutter.add(batch)
             meter.drain()
@@ -96,6 +98,9 @@ class Reading:
         if not tally.rows:
             raise InvalidInput("The body holds no row.")
         yield from cutter.rest()
+
+    def _meter(self, source: ByteSource) -> Meter:
+        return Meter(unpacked(source, self.wrapping.packing), self.limits.job_bytes, digested=self.digested)
 
     def _batches(self, meter: Meter, tally: Tally) -> Iterator[pa.RecordBatch]:
         stored_bytes = 0
@@ -127,7 +132,7 @@ class Digesting(Reading):
 
     def chunks(self, source: ByteSource, tally: Tally) -> Iterator[Chunk]:
         with _foreign_errors(self.wrapping):
-            meter = Meter(unpacked(source, self.wrapping.packing), self.limits.job_bytes)
+            meter = self._meter(source)
             meter.drain()
         tally.sha256 = meter.hexdigest()
         return iter(())

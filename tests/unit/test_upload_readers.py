@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 from typing import Any
@@ -432,3 +433,12 @@ def test_codes_that_are_explained_anew_in_an_arrow_stream_are_read_as_their_valu
             stream.write_batch(pa.RecordBatch.from_arrays([column] * 4, schema=schema))
     rows, _ = read(sink.getvalue(), Format.ARROW_STREAM)
     assert [row["sepal_length"] for row in rows] == [1.5, 1.5, 2.5, 2.5]
+
+
+@pytest.mark.parametrize("digested", [True, False])
+def test_a_body_is_digested_where_that_is_asked_for(digested: bool) -> None:
+    body, tally = (IRIS_HEADER + "1,1,1,1\n").encode(), Tally()
+    wrapping = Wrapping(Format.CSV, Packing.NONE)
+    reading = Reading(wrapping, RowValidator(IRIS), UploadOptions(model="iris"), LIMITS, digested=digested)
+    assert sum(chunk.rows for chunk in reading.chunks(io.BytesIO(body), tally)) == 1
+    assert tally.sha256 == (hashlib.sha256(body).hexdigest() if digested else "")
