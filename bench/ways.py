@@ -51,7 +51,7 @@ def job(server: Server, form: str, file: Path, rows: int, right: Sequence[Answer
             results.raise_for_status()
             read_bytes = sum(len(piece) for piece in results.iter_raw(_PIECE_BYTES))
         took_s = time.perf_counter() - begun_s
-        assert read_bytes > rows
+        assert read_bytes > rows // 10  # Parquet keeps places as differences, and few labels as codes
         first = client.get(f"{path}/results", params={"limit": _CHECKED_ROWS}).raise_for_status()
         check_rows("takt", read_answers(first.content), right)
         client.delete(path).raise_for_status()
