@@ -52,7 +52,12 @@ async def reserve(ledger: AsyncLedger, name: str, job_id: str) -> Reservation | 
     Raises IdempotencyInProgress while that body is still being read.
     """
     taken = await ledger.reserve(name, job_id)
-    if taken is not None and not taken.digest:
+    return None if taken is None else whole(taken)
+
+
+def whole(taken: Reservation) -> Reservation:
+    """One of which the body has been read. Raises IdempotencyInProgress."""
+    if not taken.digest:
         raise IdempotencyInProgress(retry_after_s=_RETRY_AFTER_S)
     return taken
 

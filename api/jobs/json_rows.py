@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from api.fleet.lines import SHORT
 from api.gateway import Gateway
-from api.jobs.idempotency import reservation_name, reserve, same_job
+from api.jobs.idempotency import reservation_name, reserve, same_job, whole
 from api.jobs.terms import Terms, pinned_job
 from api.models.catalog import Servable
 from api.principals import Principal
@@ -18,7 +18,7 @@ from api.uploads.broken import BrokenUpload
 from api.uploads.cutting import Chunk
 from api.uploads.intake import ended_early
 from shared.errors import JobNotFound, QueueUnavailable, TaktError
-from shared.ledger import INLINE_BYTES, JobRecord, NewJob
+from shared.ledger import INLINE_BYTES, JobRecord, NewJob, Reservation
 from shared.payloads import rows_path
 
 log = structlog.get_logger()
@@ -42,6 +42,8 @@ async def hand_over(
     reserved = reservation_name(asker.name, key) if key is not None else ""
     new = await pinned_job(gateway, asker, servable, terms, reserved)
     digest = hashlib.sha256(body).hexdigest()
+    if len(chunks) == 1 and len(chunks[0].data) <= INLINE_BYTES and asker.allowance is None:
+        return await _submitted(gateway, new, chunks[0], digest)
     if reserved and (taken := await reserve(gateway.ledger, reserved, new.id)):
         return await same_job(gateway.ledger, taken, digest), True
     try:
@@ -50,19 +52,26 @@ async def hand_over(
         if reserved:  # else who comes back when he was told to would be told that it is in progress
             await gateway.ledger.unreserve(reserved, new.id)
         raise
-    if not reserved and len(chunks) == 1 and len(chunks[0].data) <= INLINE_BYTES:
-        return await _submitted(gateway, new, chunks[0]), False
     await gateway.ledger.open_job(new)
     return await _stored(gateway, new, chunks, digest), False
 
 
-async def _submitted(gateway: Gateway, new: NewJob, chunk: Chunk) -> JobRecord:
-    """A small job, its rows in the ledger. One under an Idempotency-Key is told of before it is whole."""
-    whole, line = await gateway.ledger.submit(new, chunk.rows, chunk.data, short=SHORT)
-    if line is not None:
-        gateway.lines.told(new.key, line)
+async def _submitted(gateway: Gateway, new: NewJob, chunk: Chunk, digest: str) -> tuple[JobRecord, bool]:
+    """A small job, its rows in the ledger: all in one round trip, where nothing is charged in between."""
+    made = await gateway.ledger.submit(
+        new,
+        chunk.rows,
+        chunk.data,
+        digest=digest,
+        keep_s=gateway.settings.idempotency_keep_s,
+        short=SHORT,
+    )
+    if isinstance(made, Reservation):
+        return await same_job(gateway.ledger, whole(made), digest), True
+    if made.line is not None:
+        gateway.lines.told(new.key, made.line)
     log.info("job_submitted", job_id=new.id, key=new.key, rows=chunk.rows, chunks=1)
-    return whole
+    return made.record, False
 
 
 async def _stored(gateway: Gateway, new: NewJob, chunks: Sequence[Chunk], digest: str) -> JobRecord:

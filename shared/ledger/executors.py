@@ -35,6 +35,7 @@ from shared.ledger.records import (
     NewJob,
     Outcome,
     Reservation,
+    Submitted,
     WebhookAttempt,
     WebhookClaim,
     check_job_id,
@@ -45,7 +46,6 @@ from shared.ledger.records import (
     job_head,
     new_token,
     standing,
-    submitted,
     unreadable_job,
     webhook_attempt,
 )
@@ -100,13 +100,21 @@ class AsyncLedger:
         return first_index
 
     async def submit(
-        self, job: NewJob, rows: int, data: bytes, *, short: int = 0
-    ) -> tuple[JobRecord, Line | None]:
-        """A whole job of one chunk, whose rows are `data` and lie in the ledger. → its record, and the line
-        that it stands in, where that has no more than `short` jobs"""
-        made = await self._run(transitions.submit(job, rows, data, short=short))
-        self._ring_for(job.key, 1)
-        return submitted(job, rows, made.created_at_ms), made.line
+        self, job: NewJob, rows: int, data: bytes, *, digest: str = "", keep_s: float = 0.0, short: int = 0
+    ) -> Submitted | Reservation:
+        """A whole job of one chunk, whose rows are `data` and lie in the ledger.
+
+        Its Idempotency-Key, if it has one, stands for a body of this digest from then on; where it is another
+        job's there is no new one. → the job, and the line that it stands in, where that has no more than
+        `short` jobs; or whose the key is
+        """
+        keep_ms = round(keep_s * 1000)
+        made = await self._run(
+            transitions.submit(job, rows, data, digest=digest, keep_ms=keep_ms, short=short)
+        )
+        if isinstance(made, Submitted):
+            self._ring_for(job.key, 1)
+        return made
 
     async def seal(self, job_id: str, *, chunks: int | None = None) -> JobRecord:
         """The upload is whole. Raises JobNotFound where it was not going on, and QueueUnavailable where the

@@ -231,6 +231,13 @@ class Inline(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING_INLINE = Inline()
 
 
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that was submitted as a whole just now."""
+
+    record: JobRecord
+    line: Line | None  # that it stands in, where that is short
+
+
 class WebhookClaim(msgspec.Struct, frozen=True, kw_only=True):
     """A worker's right to deliver one webhook. Its lease is the time at which the webhook is due again."""
 

@@ -28,11 +28,13 @@ from shared.ledger.records import (
     NewJob,
     Outcome,
     Reservation,
+    Submitted,
     WebhookClaim,
     inline_from_hash,
     job_fields,
     job_from_hash,
     standing,
+    submitted,
 )
 
 T = TypeVar("T")
@@ -108,23 +110,26 @@ def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
     return Transition("open", (job.id, job.owner, token, lease_ms, *job_fields(job)), _created(job.id))
 
 
-@dataclass(frozen=True)
-class Submitted:
-    created_at_ms: int
-    line: Line | None  # that the job stands in, where that is short
+def submit(
+    job: NewJob, rows: int, data: bytes, *, digest: str, keep_ms: int, short: int
+) -> Transition[Submitted | Reservation]:
+    """A whole job of one chunk, whose rows lie in the ledger. → whose its Idempotency-Key is, if another's.
 
+    `digest`: of the body, kept for so long under that key. `short`: the most jobs of a line that comes back.
+    """
 
-def submit(job: NewJob, rows: int, data: bytes, *, short: int) -> Transition[Submitted]:
-    """A whole job of one chunk, whose rows lie in the ledger. `short`: the most jobs of a short line."""
-
-    def submitted(answer: Any) -> Submitted:
+    def made(answer: Any) -> Submitted | Reservation:
         at_ms = _created(job.id)(answer and answer[0])
+        if not at_ms:
+            return Reservation(job_id=answer[1].decode(), digest=answer[2].decode())
         served = zip(answer[1::3], answer[2::3], answer[3::3], strict=True)
         jobs = tuple(standing(job_id.decode(), float(score), fields) for job_id, score, fields in served)
-        return Submitted(at_ms, Line(now_ms=at_ms, jobs=jobs) if jobs else None)
+        line = Line(now_ms=at_ms, jobs=jobs) if jobs else None
+        return Submitted(record=submitted(job, rows, at_ms), line=line)
 
+    limits = (short, job.idempotency, digest, keep_ms)
     fields = job_fields(job, schema=INLINE_SCHEMA)
-    return Transition("submit", (job.id, job.owner, job.key, rows, data, short, *fields), submitted)
+    return Transition("submit", (job.id, job.owner, job.key, rows, data, *limits, *fields), made)
 
 
 def _created(job_id: str) -> Callable[[Any], int]:

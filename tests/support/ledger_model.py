@@ -108,11 +108,17 @@ class LedgerModel:
     def open(self, new: NewJob, *, brief: bool) -> None:
         self.jobs[new.id] = Job(new, brief, new.priority)
 
-    def submit(self, new: NewJob, rows: int, data: bytes) -> None:
+    def submit(self, new: NewJob, rows: int, data: bytes, *, digest: str) -> Reservation | None:
+        """→ whose the job's key is, where it is another's"""
+        if new.idempotency in self.keys:
+            return self.keys[new.idempotency]
+        if new.idempotency:
+            self.keys[new.idempotency] = Reservation(job_id=new.id, digest=digest)
         self.open(new, brief=False)
         self.jobs[new.id].data = data
         self.append(new.id, [rows], brief=False)
         self.seal(new.id)
+        return None
 
     def append(self, job_id: str, rows: Sequence[int], *, brief: bool) -> int | None:
         job = self.jobs.get(job_id)

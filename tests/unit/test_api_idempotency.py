@@ -146,3 +146,12 @@ async def test_json_jobs_obey_the_key_too(stage: Stage) -> None:
     assert (
         await http.post("/jobs", json=submission(3), headers={"idempotency-key": "x" * 256})
     ).status_code == 422
+
+
+async def test_a_small_job_in_json_is_made_once_under_its_key(stage: Stage) -> None:
+    _, http = stage
+    first, again = [await http.post("/jobs", json=submission(1), headers=KEY) for _ in range(2)]
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")
+    assert again.json()["id"] == first.json()["id"]
+    other = await http.post("/jobs", json=submission(2), headers=KEY)
+    assert (other.status_code, other.json()["error"]) == (409, "idempotency_conflict")

@@ -18,7 +18,17 @@ from hypothesis.stateful import (
 
 from shared import keys
 from shared.errors import JobExpired, JobNotFound
-from shared.ledger import ChunkRecord, ChunkState, Claim, Ended, JobRecord, JobState, NewJob, Reservation
+from shared.ledger import (
+    ChunkRecord,
+    ChunkState,
+    Claim,
+    Ended,
+    JobRecord,
+    JobState,
+    NewJob,
+    Reservation,
+    Submitted,
+)
 from shared.ledger.records import chunks_from_hash, job_from_hash
 from tests.support.ledger_model import LedgerModel
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
@@ -127,18 +137,30 @@ class LedgerMachine(RuleBasedStateMachine):
             self._seal(job_id)
 
     @precondition(lambda self: len(self._model.jobs) < MOST_JOBS)
-    @rule(rows=st.integers(1, 9), priority=st.integers(0, 9))
-    def submit(self, rows: int, priority: int) -> None:
+    @rule(rows=st.integers(1, 9), priority=st.integers(0, 9), name=st.sampled_from(NAMES))
+    def submit(self, rows: int, priority: int, name: str) -> None:
         """A small job, whose rows lie in the ledger."""
         house, job_id = self._house(brief=False), next(self._ids)
-        job = NewJob(id=job_id, model="iris", version="1.0.0", digest="d", owner="o", priority=priority)
-        record, line = house.ask(house.gateway.submit, job, rows, b"rows", short=MOST_JOBS)
-        self._model.submit(job, rows, b"rows")
+        job = NewJob(
+            id=job_id,
+            model="iris",
+            version="1.0.0",
+            digest="d",
+            owner="o",
+            priority=priority,
+            idempotency=name,
+        )
+        options = {"digest": "sha", "keep_s": NEVER_S, "short": MOST_JOBS}
+        made = house.ask(house.gateway.submit, job, rows, b"rows", **options)
+        taken = self._model.submit(job, rows, b"rows", digest="sha")
+        if taken is not None:
+            assert (made, house.rung) == (taken, [])
+            return
         self._opened.append(job_id)
-        assert record == house.read(job_id)
-        found = house.ask(house.gateway.line, IRIS, most=MOST_JOBS)
-        assert line is not None
-        assert line.jobs == found.jobs
+        assert isinstance(made, Submitted)
+        assert made.record == house.read(job_id)
+        assert made.line is not None
+        assert made.line.jobs == house.ask(house.gateway.line, IRIS, most=MOST_JOBS).jobs
         assert house.rung == [(IRIS, 1)]
 
     @precondition(lambda self: self._opened)
