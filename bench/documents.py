@@ -80,11 +80,11 @@ PARTS = (
         5,
         "--rows 20000 --rounds 1",
     ),
-    Part("beside", "bench.beside", BENCHMARKS, 3, "--rounds 1 --seconds 2 --rows 300000"),
+    Part("beside", "bench.beside", BENCHMARKS, 3, "--rounds 1 --seconds 2 --rows 4000000"),
     Part("stages", "bench.stages", PERFORMANCE, 2, "--rounds 1 --models iris --connections 1,8"),
     Part("fronts", "bench.fronts", PERFORMANCE, 2, f"{_SHORT} --fronts takt,plain"),
     Part("kernels", "bench.kernels", PERFORMANCE, 1, "--rounds 1 --models iris --sizes 1,64"),
-    Part("tuning", "bench.tuning", PERFORMANCE, 3, f"{_SHORT} --rows 20000 --settings as_it_is,gc_frozen"),
+    Part("tuning", "bench.tuning", PERFORMANCE, 3, f"{_SHORT} --rows 20000 --settings as_it_is,gc_thawed"),
     Part("costs", "bench.costs --seconds 2", SCALING, 2, f"{_SHORT} --rows 20000 --connections 1,8"),
     Part("simulation", "bench.simulation", SCALING, 3, f"{_SHORT} --scaled 1,2"),
 )

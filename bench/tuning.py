@@ -47,11 +47,11 @@ class Setting:
 
 
 SETTINGS: Mapping[str, Setting] = {
-    "as_it_is": Setting("threads switch after 5 ms, the collector as Python has it, one CPU thread", {}),
+    "as_it_is": Setting("threads switch after 5 ms, models and modules frozen, one CPU thread", {}),
     "switch_1ms": Setting("switch interval 1 ms", {"BENCH_SWITCH_INTERVAL_S": "0.001"}),
     "switch_50ms": Setting("switch interval 50 ms", {"BENCH_SWITCH_INTERVAL_S": "0.05"}),
     "gc_rare": Setting("gc.set_threshold(50000, 20, 50)", {"BENCH_GC_THRESHOLDS": "50000,20,50"}),
-    "gc_frozen": Setting("gc.freeze() once the model is loaded", {"BENCH_GC_FREEZE": "1"}),
+    "gc_thawed": Setting("gc.unfreeze(): the collector as Python has it", {"BENCH_GC_THAW": "1"}),
     "two_threads": Setting("two CPU threads a call", {"TAKT_THREADS": "2", "OMP_NUM_THREADS": "2"}),
 }
 

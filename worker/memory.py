@@ -1,4 +1,4 @@
-"""How much memory a worker on a CPU may take, set through the operating system.
+"""A worker's memory: how much it may take on a CPU, and what of it the collector goes through.
 
 RLIMIT_DATA bounds what a process allocates for itself. RLIMIT_AS would count address space that is only
 reserved, of which torch takes much more than it ever uses.
@@ -6,6 +6,7 @@ reserved, of which torch takes much more than it ever uses.
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def limit_memory(settings: Settings) -> int | None:
     resource.setrlimit(resource.RLIMIT_DATA, (bounded, hard))
     log.info("memory_limited", limit_bytes=bounded)
     return bounded
+
+
+def leave_to_stay() -> None:
+    """Tell the collector that what there is now stays: modules and models, hundreds of thousands of objects.
+
+    Going through them took 0.15 to 0.5 s, in which no thread of the worker ran.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _available_bytes() -> int:

@@ -30,7 +30,7 @@ from worker.heartbeat import Heartbeat, new_worker_id
 from worker.history import WorkerHistory
 from worker.holdings import Holdings
 from worker.id_file import id_file
-from worker.memory import limit_memory
+from worker.memory import leave_to_stay, limit_memory
 from worker.metrics import Facts, readings
 from worker.online import OnlineLane
 from worker.quarantine import Quarantine
@@ -111,6 +111,7 @@ class WorkerProcess:
         self._write_id()
         ledger = self._start_reconciler(store)  # loading takes long, and what a dead worker held waits
         self._holdings.load(repository, self._settings)
+        leave_to_stay()
         self._start_lanes(ledger, store)
         self._consume = consume
         self._heartbeat.become(WorkerState.SERVING)

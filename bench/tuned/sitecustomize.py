@@ -8,14 +8,16 @@ import gc
 import os
 import sys
 import threading
+import time
 
-_LOADED_S = 8.0
-"""After so long a worker has loaded its model."""
+_LOOK_S = 0.1
 
 
-def _freeze() -> None:
-    gc.collect()
-    gc.freeze()
+def _thaw() -> None:
+    """Once a worker has loaded its models, which it freezes then."""
+    while not gc.get_freeze_count():
+        time.sleep(_LOOK_S)
+    gc.unfreeze()
 
 
 def _tune() -> None:
@@ -23,10 +25,8 @@ def _tune() -> None:
         sys.setswitchinterval(float(interval_s))
     if thresholds := os.environ.get("BENCH_GC_THRESHOLDS"):
         gc.set_threshold(*map(int, thresholds.split(",")))
-    if os.environ.get("BENCH_GC_FREEZE"):
-        timer = threading.Timer(_LOADED_S, _freeze)
-        timer.daemon = True
-        timer.start()
+    if os.environ.get("BENCH_GC_THAW"):
+        threading.Thread(target=_thaw, daemon=True).start()
 
 
 if sys.orig_argv[-2:] == ["worker", "run"]:
