@@ -1,7 +1,8 @@
 """`python -m bench.beside`: online requests at a modest rate, alone and while a large job runs.
 
 The rate is a share of what a closed loop is answered. In each round the same requests come twice, alone and
-beside a job that outlasts them; heartbeats of the worker tell how much of the engine's time each lane had.
+beside a job that outlasts them, and the job runs alone for as long; heartbeats of the worker tell how much of
+the engine's time each lane had.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from bench.environments import entrant
 from bench.machine import Began
 from bench.open_loop import measure_open
 from bench.plan import Plan
-from bench.rivals import takt
+from bench.rivals import takt, takt_native
 from bench.running import Session, settle
 from bench.samples import Measured
 from bench.servers import Server
@@ -42,6 +43,7 @@ _CONNECTIONS = 64
 _WARM_UP_S = 1.0
 _LOOK_S = 0.02
 _LIMIT_S = 300.0
+_STACKS = {"auto": takt.RIVAL, "native": takt_native.RIVAL}
 
 _Spent: TypeAlias = tuple[float, float, float]
 """Seconds between two heartbeats, and of the engine in them: online, offline."""
@@ -59,6 +61,7 @@ def main(words: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.beside", description=__doc__)
     parser.add_argument("--model", default="iris", help="iris, classifier or heavy (iris)")
+    parser.add_argument("--runtime", choices=_STACKS, default="auto", help="native: nothing is compiled")
     parser.add_argument("--rows", type=int, default=10_000_000, help="of the job (10000000)")
     parser.add_argument("--load", type=float, default=0.3, help="of what a closed loop is answered (0.3)")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each load (8)")
@@ -69,8 +72,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measure(given: argparse.Namespace, command: str) -> BesideResults:
     began = Began(command)
-    plan = Plan((takt.RIVAL.name,), (_CONNECTIONS,), given.rounds, given.seconds, models=(given.model,))
-    with standing([entrant(takt.RIVAL, say)], subject(given.model), say) as field:
+    stack = _STACKS[given.runtime]
+    plan = Plan((stack.name,), (_CONNECTIONS,), given.rounds, given.seconds, models=(given.model,))
+    with standing([entrant(stack, say)], subject(given.model), say) as field:
         session = Session(field, loads.choose(None), plan)
         full_per_s = _full(session)
         bench = _Bench(field, given.rows, given.load * full_per_s, given.seconds)
@@ -78,6 +82,7 @@ def _measure(given: argparse.Namespace, command: str) -> BesideResults:
     return BesideResults(
         **began.facts(),
         model=given.model,
+        runtime=given.runtime,
         job_rows=given.rows,
         full_per_s=full_per_s,
         rate=given.load * full_per_s,
@@ -107,12 +112,15 @@ class _Bench:
         """A B, then B A, so that neither always goes first. Raises NoAnswer, httpx.HTTPError."""
         if number % 2 == 0:
             alone, turn = self._alone(number), self._beside(number)
+            job_alone = self._job_alone()
         else:
+            job_alone = self._job_alone()
             turn, alone = self._beside(number), self._alone(number)
-        found = BesideRound(number, alone, *turn)
+        found = BesideRound(number, alone, *turn, job_alone_rows_per_s=job_alone)
         say(
             f"round {number + 1}: p99 {alone.p99_ms or 0:.1f} ms alone, {found.beside.p99_ms or 0:.1f} "
-            f"beside a job, which has {found.left_taken:.0%} of what is left"
+            f"beside a job, which has {found.left_taken:.0%} of the time left and does {found.left_done:.0%} "
+            "of the rows"
         )
         return found
 
@@ -128,6 +136,15 @@ class _Bench:
             rows_per_s = (job.rows_done() - rows) / (time.monotonic() - begun_s)
         self._server.quiet_down()
         return seen, rows_per_s, *beats.spent()
+
+    def _job_alone(self) -> float:
+        """Its rows a second, over as long a time."""
+        with _running(self._server, self._file) as job:
+            rows, begun_s = job.rows_done(), time.monotonic()
+            time.sleep(_WARM_UP_S + self._seconds)
+            rows_per_s = (job.rows_done() - rows) / (time.monotonic() - begun_s)
+        self._server.quiet_down()
+        return rows_per_s
 
     def _offered(self, number: int) -> Measured:
         """The same requests for the same round."""

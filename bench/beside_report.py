@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.report import NOTHING, run_in_words
@@ -14,7 +14,7 @@ from bench.tables import table
 
 @dataclass(frozen=True)
 class BesideRound:
-    """The same load twice: without a job, and while one runs."""
+    """The same load twice, without a job and while one runs; and the job alone."""
 
     round: int
     alone: Measured
@@ -23,11 +23,17 @@ class BesideRound:
     took_s: float  # from one heartbeat to another while both ran
     online_s: float  # of the engine's time in it
     offline_s: float
+    job_alone_rows_per_s: float
 
     @property
     def left_taken(self) -> float:
         """The job's share of the engine's time that the online lane left."""
         return self.offline_s / (self.took_s - self.online_s)
+
+    @property
+    def left_done(self) -> float:
+        """The job's rows, of what it does alone in the engine's time that the online lane left."""
+        return self.rows_per_s / (self.job_alone_rows_per_s * (1 - self.online_s / self.took_s))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,7 @@ class BesideResults(Run):
     """One model, one rate, one size of job."""
 
     model: str
+    runtime: str  # auto, or native: nothing is compiled
     job_rows: int
     full_per_s: float  # what a closed loop of 64 connections is answered
     rate: float  # requests a second that were offered
@@ -64,19 +71,28 @@ def beside_table(results: BesideResults) -> str:
         "× alone's p99",
         "bad",
         "job rows/s",
-        "of what is left",
+        "of the time left",
+        "of the rows of that time",
     ]
     alone, beside = [one.alone for one in results.rounds], [one.beside for one in results.rounds]
     rates = [one.rows_per_s for one in results.rounds]
-    taken = spread(one.left_taken for one in results.rounds)
+    taken = _share(one.left_taken for one in results.rounds)
+    done = _share(one.left_done for one in results.rounds)
+    job_alone = _shown(spread(one.job_alone_rows_per_s for one in results.rounds))
     rows = [
-        ["alone", *_times(alone), "1.0", _bad(alone), NOTHING, NOTHING],
+        ["alone", *_times(alone), "1.0", _bad(alone), NOTHING, NOTHING, NOTHING],
         [
             *("beside a job", *_times(beside), _shown(results.p99_ratios), _bad(beside)),
-            *(_shown(spread(rates)), taken.shown("{:.0%}".format) if taken else NOTHING),
+            *(_shown(spread(rates)), taken, done),
         ],
+        ["the job alone", *[NOTHING] * 5, job_alone, NOTHING, NOTHING],
     ]
     return table(header, rows)
+
+
+def _share(values: Iterable[float]) -> str:
+    found = spread(values)
+    return found.shown("{:.0%}".format) if found else NOTHING
 
 
 def _times(turns: Sequence[Measured]) -> list[str]:
@@ -98,8 +114,9 @@ def _shown(values: Spread | None) -> str:
 def _about(results: BesideResults) -> Iterator[str]:
     yield from run_in_words(results)
     yield (
-        f"{results.model}: {short(results.rate)} requests a second (open loop), "
+        f"{results.model}, runtime {results.runtime}: {short(results.rate)} requests a second (open loop), "
         f"{results.rate / results.full_per_s:.0%} of the {short(results.full_per_s)} that a closed loop of "
         f"64 connections is answered; {len(results.rounds)} interleaved rounds, alone and beside a job of "
-        f"{results.job_rows:,} rows. The last column: the job's share of the engine's time that online left."
+        f"{results.job_rows:,} rows. The last columns: the job's share of the engine's time that online "
+        "left, and of the rows that it does alone in so much of the engine's time."
     )
