@@ -93,7 +93,7 @@ PARTS = (
     Part("kernels", "bench.kernels", PERFORMANCE, 1, "--rounds 1 --models iris --sizes 1,64"),
     Part("tuning", "bench.tuning", PERFORMANCE, 3, f"{_SHORT} --rows 20000 --settings as_it_is,gc_thawed"),
     Part("costs", "bench.costs --seconds 2", SCALING, 2, f"{_SHORT} --rows 20000 --connections 1,8"),
-    Part("simulation", "bench.simulation", SCALING, 3, f"{_SHORT} --scaled 1,2"),
+    Part("simulation", "bench.simulation", SCALING, 3, "--seconds 1.5 --scaled 1,2"),
 )
 
 

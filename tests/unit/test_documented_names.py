@@ -32,8 +32,8 @@ OURS = ("api", "worker", "stack", "bench", "tests", "shared")
 MADE_HERE = (".takt", ".venv", ".bench", "site")
 """Folders that the programs make; nothing in them is of the repository."""
 OF_THE_MACHINE = {"srv", "proc", "tmp", "dev", "path", "usr", "etc", "sys", "app", "var", "data", "backup"}
-OF_OTHERS = {"--reload", "--rps"}
-"""Options of programs that others make: uvicorn, h2load."""
+OF_OTHERS = {"--reload", "--rps", "--build-arg"}
+"""Options of programs that others make: uvicorn, h2load, Docker."""
 _OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]+|-[a-zA-Z])(?![\w-])")
 _END_OF_COMMAND = re.compile(r"\s(?:\||&&|;|>|2>)\s?")
 _PATH = re.compile(r"\.?[\w-][\w.-]*(?:/[\w.-]+)+/?")
