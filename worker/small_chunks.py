@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +101,10 @@ class SmallChunks:
                 self._lease.hand_back(predictor.key, one.held)
                 self._tell(predictor.key, one.held, "handed_back", begun_s)
             return []
-        ended = [self._ended(one, answer) for one, answer in _answers(ready, work)]
+        with ExitStack() as kept:
+            for one in ready:  # a store may be slow with one, and the others wait
+                kept.enter_context(self._keeper.keeping(one.held))
+            ended = [self._ended(one, answer) for one, answer in _answers(ready, work)]
         self._commit(predictor.key, [one for one in ended if one is not None], begun_s)
         return [one.held for one, its_end in zip(ready, ended, strict=True) if its_end is None]
 
@@ -121,8 +125,7 @@ class SmallChunks:
 
     def _is_stored(self, held: Claim, result: bytes) -> bool:
         try:
-            with self._keeper.keeping(held):
-                self._store.put(result_path(held.job_id, held.index, held.token), result)
+            self._store.put(result_path(held.job_id, held.index, held.token), result)
         except PayloadError:
             return False
         return True

@@ -286,3 +286,23 @@ def test_small_chunks_whose_leases_ran_out_as_they_ran_count_nothing(shop: Shop,
     shop.runner.run_next(KEY)
     assert {shop.house.chunks(job_id)[0].state for job_id in jobs} == {ChunkState.READY}
     assert {shop.house.read(job_id).rows_done for job_id in jobs} == {0}
+
+
+def test_all_leases_are_kept_while_one_of_several_results_is_stored(
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_chunks, "INLINE_BYTES", 0)
+    monkeypatch.setattr(chunks, "LOOK_EVERY_S", 0.0)
+    runner = shop.runner_of(shop.house.worker, clients.threads)
+    jobs = [shop.submit_small(1.0), shop.submit_small(2.0)]
+
+    def nearly_run_out() -> None:
+        for lease, _ in clients.threads.zscan_iter(keys.leases()):
+            clients.threads.zadd(keys.leases(), {lease: 1})
+        runner._keeper.renew_due()
+        assert shop.house.worker.expire().orphaned == []
+
+    shop.store.on_put = nearly_run_out
+    runner.run_next(KEY)
+    assert {shop.house.chunks(job_id)[0].attempts for job_id in jobs} == {1}
+    assert {shop.house.read(job_id).state for job_id in jobs} == {JobState.SUCCEEDED}
