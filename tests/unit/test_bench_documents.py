@@ -58,8 +58,8 @@ def test_each_part_is_a_command_that_there_is(part: documents.Part) -> None:
     assert part.words(tiny=True)[: len(part.words(tiny=False))] == part.words(tiny=False)
 
 
-def test_all_parts_take_about_three_quarters_of_an_hour() -> None:
-    assert sum(part.minutes for part in PARTS) <= 50
+def test_all_parts_take_less_than_an_hour() -> None:
+    assert sum(part.minutes for part in PARTS) <= 55
 
 
 def test_parts_are_measured_by_name_or_all_or_those_that_are_missing(tmp_path: Path) -> None:
