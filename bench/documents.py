@@ -43,7 +43,13 @@ _NATIVE = "guide,celery_tasks,litserve,bentoml,mosec,takt_native,takt_keys,takt"
 
 PARTS = (
     Part("iris", f"bench --models iris --seconds 1 --rivals {_NATIVE}", BENCHMARKS, 7, _SHORT),
-    Part("classifier", "bench --models classifier --seconds 1", BENCHMARKS, 5, _SHORT),
+    Part(
+        "classifier",
+        "bench --models classifier --seconds 1 --rivals guide,litserve,mosec,takt",
+        BENCHMARKS,
+        3,
+        _SHORT,
+    ),
     Part(
         "more",
         "bench --models iris --seconds 1 --rounds 3 --rivals mlserver,ray_serve,takt",
@@ -53,31 +59,31 @@ PARTS = (
     ),
     Part(
         "heavy",
-        "bench --models heavy --seconds 1 --rounds 2 --connections 1,16,64,256 --rates 30,60,120 "
+        "bench --models heavy --seconds 1 --rounds 2 --connections 1,16,64 --rates 50,150,300 "
         "--rivals guide,mosec,takt",
         BENCHMARKS,
-        4.5,
+        3.5,
         f"{_SHORT} --connections 1,8,16 --rates 5,10,20 --rivals guide,takt",
     ),
     Part(
         "jobs",
         "bench.jobs --jobs 2000 --rival-jobs 100 --rivals ray_tasks,celery_tasks",
         BENCHMARKS,
-        2.5,
+        2,
         "--jobs 50 --rival-jobs 20 --rounds 1 --rivals celery_tasks",
     ),
     Part(
         "million",
         "bench.offline --rows 1000000",
         BENCHMARKS,
-        4.5,
+        3.5,
         "--rows 20000 --rival-rows 2000 --rounds 1 --rivals mosec",
     ),
     Part(
         "ten_million",
         "bench.offline --rows 10000000 --rivals '' --formats arrow,parquet --sizes ''",
         BENCHMARKS,
-        5,
+        4.5,
         "--rows 20000 --rounds 1",
     ),
     Part("beside", "bench.beside", BENCHMARKS, 4, "--rounds 1 --seconds 2 --rows 4000000"),
@@ -88,7 +94,7 @@ PARTS = (
         2.5,
         "--rounds 1 --seconds 2 --rows 4000000",
     ),
-    Part("stages", "bench.stages", PERFORMANCE, 2, "--rounds 1 --models iris --connections 1,8"),
+    Part("stages", "bench.stages --models iris", PERFORMANCE, 1.5, "--rounds 1 --connections 1,8"),
     Part("fronts", "bench.fronts", PERFORMANCE, 2, f"{_SHORT} --fronts takt,plain"),
     Part("kernels", "bench.kernels", PERFORMANCE, 1, "--rounds 1 --models iris --sizes 1,64"),
     Part("tuning", "bench.tuning", PERFORMANCE, 3, f"{_SHORT} --rows 20000 --settings as_it_is,gc_thawed"),

@@ -10,7 +10,7 @@ from html import escape
 from bench.spreads import short
 
 _WIDTH, _HEIGHT = 720, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 150, 40, 50
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 150, 40, 50
 _COLORS = ("#c0392b", "#2471a3", "#1e8449", "#b7950b", "#7d3c98", "#5d6d7e", "#d35400", "#16a085")
 _DECADE = 10.0
 _LINEAR_TICKS = 5
@@ -51,8 +51,15 @@ class Axis:
         if self.logarithmic:
             first, last = round(math.log10(self.least)), round(math.log10(self.most))
             return [_DECADE**power for power in range(first, last + 1)]
-        step = (self.most - self.least) / _LINEAR_TICKS
-        return [self.least + step * number for number in range(_LINEAR_TICKS + 1)]
+        step = round_step(self.most - self.least)
+        return [self.least + step * number for number in range(round((self.most - self.least) / step) + 1)]
+
+
+def round_step(span: float) -> float:
+    """1, 2 or 5 times a power of ten, with which so long a span takes at most `_LINEAR_TICKS` steps."""
+    least = span / _LINEAR_TICKS
+    power = _DECADE ** math.floor(math.log10(least))
+    return next(power * times for times in (1, 2, 5, _DECADE) if power * times >= least)
 
 
 def axis(values: Sequence[float]) -> Axis:
@@ -63,7 +70,9 @@ def axis(values: Sequence[float]) -> Axis:
         return Axis(
             _DECADE ** math.floor(math.log10(least)), _DECADE ** math.ceil(math.log10(most)), logarithmic=True
         )
-    return Axis(min(0.0, least), most if most > 0 else 1.0, logarithmic=False)
+    least, most = min(0.0, least), most if most > 0 else 1.0
+    step = round_step(most - least)
+    return Axis(step * math.floor(least / step), step * math.ceil(most / step), logarithmic=False)
 
 
 def svg(plot: Plot) -> str:

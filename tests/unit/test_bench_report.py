@@ -174,6 +174,11 @@ def test_an_axis_is_logarithmic_where_values_span_more_than_a_decade() -> None:
     assert (axis([3, 40]).least, axis([3, 40]).most) == (1, 100)
     assert axis([3, 40]).at(10) == pytest.approx(0.5)
     assert axis([3, 4]).at(2) == pytest.approx(0.5)
+
+
+def test_an_axis_of_close_values_has_round_ticks() -> None:
+    assert axis([242, 669]).ticks() == [0, 200, 400, 600, 800]
+    assert axis([0.3, 0.5]).ticks() == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
     assert axis([]).ticks()[0] == 0
 
 
