@@ -131,22 +131,28 @@ def stages_table(stages: Sequence[Stages]) -> str:
 
 def _stages_heading(results: Results, model: str) -> Iterator[str]:
     yield f"Where the time of {model} goes, in ms: means of one connection among so many (Server-Timing)."
+    yield ""
     yield from _parts_in_words(results, model)
 
 
 def _parts_in_words(results: Results, model: str) -> Iterator[str]:
-    """The CPU of a rival that has several parts, under the most connections."""
+    """CPU and memory of the parts of a rival that has several, under the most connections."""
     most = max(results.plan.connections)
     for rival in results.plan.rivals:
         rounds = results.of(model, rival, most)
         parts = list(dict.fromkeys(part for r in rounds for part in r.cpu_cores))
         if len(parts) > 1:
-            shares = ", ".join(f"{part} {_median_of(rounds, _cores(part))}" for part in parts)
-            yield f"CPU cores of {rival} at {most} connections: {shares}."
+            cores = ", ".join(f"{part} {_median_of(rounds, _cores(part))}" for part in parts)
+            mib = ", ".join(f"{part} {_median_of(rounds, _mib(part))}" for part in parts)
+            yield f"- {rival} at {most} connections, CPU cores: {cores}; MiB: {mib}."
 
 
 def _cores(part: str) -> Callable[[Round], float]:
     return lambda r: r.cpu_cores.get(part, 0.0)
+
+
+def _mib(part: str) -> Callable[[Round], float]:
+    return lambda r: r.memory_bytes.get(part, 0) / 2**20
 
 
 # -- plots -------------------------------------------------------------------------------------------------

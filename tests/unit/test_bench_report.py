@@ -127,7 +127,10 @@ def test_the_report_says_where_the_time_goes() -> None:
     stages = Stages("iris", "takt", 64, 900, 21.0, 31.0, {"queue": 9.5, "predict": 6.25})
     text = report(results(*TWO_ROUNDS, stages=(stages,)))
     assert cells(text.splitlines()[-1], 0) == ["64", "takt", "31", "9.5", "6.2", "5.2", "21"]
-    assert "CPU cores of takt at 64 connections: gateway 0.50, worker 1.0." in text
+    assert (
+        "- takt at 64 connections, CPU cores: gateway 0.50, worker 1.0; MiB: gateway 0.00, worker 1.0."
+        in text
+    )
 
 
 def test_latency_stands_against_the_rate_that_was_asked() -> None:
