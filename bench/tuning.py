@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.tuning", description=__doc__)
     parser.add_argument("--model", default="iris", help="iris, classifier or heavy (iris)")
     parser.add_argument("--settings", default=",".join(SETTINGS), help="a,b; the first is the base")
-    parser.add_argument("--rows", type=int, default=400_000, help="of each job (400000)")
+    parser.add_argument("--rows", type=int, default=2_000_000, help="of each job (2000000)")
     parser.add_argument("--rate", type=float, default=100.0, help="online requests a second beside it (100)")
     parser.add_argument("--seconds", type=float, default=1.5, help="of each online load (1.5)")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
