@@ -14,7 +14,7 @@ export TORCH
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-tools screenshots test-faults test-large lint fmt types audit models bench bench-full bench-docs chaos chaos-long fuzz docs containers-test constraints clean
+.PHONY: help setup up test test-tools screenshots test-gpu test-faults test-large lint fmt types audit models bench bench-full bench-docs chaos chaos-long fuzz docs containers-test constraints clean
 
 help:  ## what can be made here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ test-tools: models  ## the tests with programs that others make: Prometheus, a b
 
 screenshots: models  ## take the pictures of the console that the documents show, in a real browser
 	$(BIN)/python -m tests.screenshots
+
+test-gpu: models  ## the tests that need a CUDA device; they skip without one
+	$(BIN)/python -m pytest -m gpu tests/integration --timeout 300
 
 test-faults: models  ## the tests that kill, hang, flood and starve parts of a running Takt
 	$(BIN)/python -m tests.retrial -m faults --numprocesses 2 --dist loadfile --timeout 300 $(FAULTS)

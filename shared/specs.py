@@ -164,6 +164,19 @@ class GoldenRow(_Declaration):
     tolerance: float = Field(1e-6, ge=0, description="greatest absolute difference of a number")
 
 
+class Precision(StrEnum):
+    """What a torch network computes in. Inputs and answers are float32 everywhere else."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"  # 11 bits of significand, up to 65504: on a GPU only
+    BFLOAT16 = "bfloat16"  # 8 bits, the range of float32
+
+    @property
+    def tolerance(self) -> float:
+        """How far a right answer may be from that of float32: of its size, or of 1 where it is smaller."""
+        return {Precision.FLOAT32: 0.0, Precision.FLOAT16: 5e-3, Precision.BFLOAT16: 4e-2}[self]
+
+
 class PytorchOptions(_Declaration):
     """How a torch network is made before its state_dict is loaded."""
 
@@ -175,6 +188,7 @@ class PytorchOptions(_Declaration):
         "none",
         description="what becomes of the network's answer; sigmoid with classes: of one logit, two classes",
     )
+    precision: Precision = Precision.FLOAT32
 
 
 class ModelSpec(_Declaration):
@@ -213,6 +227,8 @@ class ModelSpec(_Declaration):
             raise ValueError("outputs: model_version is taken; set response_model_version = false")
         if (self.framework == "pytorch") != (self.pytorch is not None):
             raise ValueError("pytorch: this table belongs to framework = 'pytorch', which needs it")
+        if self.precision is Precision.FLOAT16 and self.device != "gpu":
+            raise ValueError("pytorch.precision: float16 needs device = 'gpu'; bfloat16 runs on both")
         return self
 
     @model_validator(mode="after")
@@ -250,6 +266,10 @@ class ModelSpec(_Declaration):
     def classifies(self) -> bool:
         """Whether the predictor is asked for class probabilities rather than for values."""
         return any(o.view in CLASS_VIEWS for o in self.outputs)
+
+    @property
+    def precision(self) -> Precision:
+        return self.pytorch.precision if self.pytorch else Precision.FLOAT32
 
     @property
     def input_names(self) -> list[str]:

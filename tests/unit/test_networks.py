@@ -15,6 +15,7 @@ from shared.repository import ModelVersion, sha256_of
 from shared.tables import batch_of_rows, columns_of_batch
 from tests.support.artifacts import Opened, load, version_of, with_manifest
 from tests.support.specimens import declaration
+from worker.predictors.pytorch import _Rows
 
 NETWORK = """
 from torch import nn
@@ -74,6 +75,50 @@ def test_arrow_memory_reaches_a_network_without_a_warning(tmp_path: Path) -> Non
     predictor = load(network_version(tmp_path))
     batch = batch_of_rows(predictor.spec, [{"a": 1.0, "b": 2.0, "c": 3.0}])
     assert predictor.predict(columns_of_batch(predictor.spec, batch)).tolist() == [6.0]
+
+
+def test_a_network_computes_in_the_precision_that_its_declaration_names(tmp_path: Path) -> None:
+    predictor = load(network_version(tmp_path, pytorch={"precision": "bfloat16"}))
+    # 8 bits: 257 is 256 or 258
+    rows = {"a": np.array([257.0]), "b": np.array([0.0]), "c": np.array([0.0])}
+    assert predictor.predict(rows)[0] in (256.0, 258.0)
+    assert predictor.runtimes.in_words() == "native (in bfloat16; pytorch models are not compiled)"
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_runtime_answers_in_float32_whatever_it_computes_in(tmp_path: Path, precision: str) -> None:
+    predictor = load(network_version(tmp_path, pytorch={"precision": precision}))
+    assert predictor.runtime(THREE).dtype == np.float32
+
+
+def test_golden_rows_of_a_network_in_half_precision_may_be_off_by_its_stated_tolerance(
+    tmp_path: Path,
+) -> None:
+    row = {"inputs": {"a": 100.0, "b": 1.0, "c": 0.0}, "outputs": {"y": 102.0}}
+    with pytest.raises(ArtifactError, match="golden row 0"):
+        load(network_version(tmp_path / "float32", golden=[row]))
+    load(network_version(tmp_path / "bfloat16", golden=[row], pytorch={"precision": "bfloat16"}))
+
+
+def test_golden_rows_in_half_precision_are_refused_beyond_it(tmp_path: Path) -> None:
+    row = {"inputs": {"a": 100.0, "b": 1.0, "c": 0.0}, "outputs": {"y": 110.0}}
+    with pytest.raises(ArtifactError, match="golden row 0"):
+        load(network_version(tmp_path, golden=[row], pytorch={"precision": "bfloat16"}))
+
+
+@pytest.mark.parametrize("device", ["cpu", "any"])
+def test_float16_is_for_a_gpu(tmp_path: Path, device: str) -> None:
+    with pytest.raises(ValueError, match=r"pytorch\.precision: float16 needs device = 'gpu'"):
+        network_version(tmp_path, device=device, pytorch={"precision": "float16"})
+
+
+def test_rows_written_where_a_copy_begins_are_those_of_a_plain_call(tmp_path: Path) -> None:
+    rows = _Rows(network_version(tmp_path).spec)
+    source, plain = rows.source(THREE), rows.array(THREE)
+    into = np.empty((1, *source.row_shape), source.dtype)
+    source.fill(slice(1, 2), into)
+    assert np.array_equal(into, plain[1:])
+    assert rows.row_bytes(THREE) == plain[0].nbytes
 
 
 def test_a_state_dict_that_hides_code_is_not_loaded(tmp_path: Path) -> None:

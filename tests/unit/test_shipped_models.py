@@ -84,13 +84,3 @@ def test_quality_answers_a_row_alike_among_any_neighbours(shipped: Callable[[str
     together = predictor.predict(of_rows(version.spec, rows))
     alone = [predictor.predict(of_rows(version.spec, [row])) for row in rows]
     assert np.array_equal(np.concatenate(alone), together)
-
-
-@pytest.mark.gpu
-def test_the_classifier_answers_alike_on_a_gpu(shipped: Callable[[str], ModelVersion]) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    version = shipped("classifier")
-    rows = {"features": np.random.default_rng(7).normal(size=(64, 10)).astype(np.float32)}
-    on_gpu = load(version, device="cuda:0").predict(rows)
-    assert np.allclose(on_gpu, load(version).predict(rows), rtol=0, atol=1e-4)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from shared.columns import Array, Columns
-from shared.specs import InputType, ModelSpec
+from shared.specs import InputType, ModelSpec, Precision
 from shared.workers import MeasuredRuntime, Runtimes
 from worker.predictors.base import Predictor, Runtime
 from worker.predictors.choice import NATIVE, Rates, Switch, choose
@@ -33,7 +33,7 @@ def native_only(predictor: Predictor, why: str) -> Predictor:
 def accelerate(predictor: Predictor) -> Predictor:
     """A warm native predictor that answers the same and, where a compiled runtime is faster, sooner."""
     if not isinstance(predictor.runtime, ScikitLearn):
-        return native_only(predictor, f"{predictor.spec.framework} models are not compiled")
+        return native_only(predictor, _why_not_compiled(predictor.spec))
     try:
         found = _candidates(predictor, predictor.runtime)
     except NotCompiledError as error:
@@ -41,6 +41,11 @@ def accelerate(predictor: Predictor) -> Predictor:
     except Exception as error:  # scikit-learn's innards may change in any release
         return native_only(predictor, f"not compiled: {type(error).__name__}: {error}")
     return _settled(predictor, found)
+
+
+def _why_not_compiled(spec: ModelSpec) -> str:
+    computed = "" if spec.precision is Precision.FLOAT32 else f"in {spec.precision}; "
+    return f"{computed}{spec.framework} models are not compiled"
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,18 @@ def disagreement(spec: ModelSpec, columns: list[OutputColumn]) -> str | None:
     for number, row in enumerate(spec.golden):
         for name, expected in row.outputs.items():
             got = answers[name][number]
-            if not _agree(expected, got, row.tolerance):
+            if not _agree(expected, got, row.tolerance, spec.precision.tolerance):
                 return f"golden row {number}: {name}: expected {expected!r}, got {got!r}"
     return None
 
 
-def _agree(expected: object, got: object, tolerance: float) -> bool:
-    """Numbers within the tolerance, lists element by element, everything else exactly."""
+def _agree(expected: object, got: object, tolerance: float, of_size: float) -> bool:
+    """Numbers within the tolerance, or within `of_size` of their own size (of 1 where that is smaller); lists
+    element by element, everything else exactly."""
     if isinstance(expected, list) and isinstance(got, list):
         return len(expected) == len(got) and all(
-            _agree(e, g, tolerance) for e, g in zip(expected, got, strict=True)
+            _agree(e, g, tolerance, of_size) for e, g in zip(expected, got, strict=True)
         )
     if isinstance(expected, int | float) and isinstance(got, int | float):
-        return abs(expected - got) <= tolerance
+        return abs(expected - got) <= max(tolerance, of_size * max(1.0, abs(expected)))
     return expected == got

@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shared.columns import Array, Columns
+from shared.columns import Array, Columns, row_count
 from shared.errors import ArtifactError
-from shared.specs import InputType, ModelSpec, PytorchOptions
+from shared.specs import InputType, ModelSpec, Precision, PytorchOptions
 from worker.predictors.base import Runtime
 from worker.predictors.code import import_beside
+from worker.predictors.pieces import PIECE_BYTES, pieces
+from worker.predictors.pipeline import Pipeline, Source
 
 if TYPE_CHECKING:
     import torch
 
 _FLOATS = (InputType.FLOAT, InputType.FLOAT32)
+_KEPT_BYTES = 16 * 2**20  # by each of a pipeline's four buffers
 
 
-def load(spec: ModelSpec, artifact: Path, folder: Path, device: str, threads: int) -> Runtime:
+@dataclass(frozen=True)
+class Copies:
+    """How rows and answers cross between host and GPU. Nothing crosses on a CPU."""
+
+    pinned: bool = True  # host memory that the device reads and writes by itself
+    pipelined: bool = True  # large calls in pieces, whose copies overlap with computing
+    least_bytes: int = 2**16  # of rows: CUDA stages smaller copies itself, and streams would cost more
+
+
+PIPELINED = Copies()
+
+
+def load(
+    spec: ModelSpec,
+    artifact: Path,
+    folder: Path,
+    device: str,
+    threads: int,
+    *,
+    copies: Copies = PIPELINED,
+) -> Runtime:
     """`folder` is the model's, where its module lies.
 
     Raises ArtifactError where the spec's inputs make no tensor, and whatever torch raises.
@@ -32,36 +58,124 @@ def load(spec: ModelSpec, artifact: Path, folder: Path, device: str, threads: in
     torch.set_num_threads(threads)
     network = _network(spec.pytorch, folder)
     network.load_state_dict(torch.load(artifact, map_location=device, weights_only=True))
-    return _Pytorch(spec, network.to(device).eval(), torch.device(device))
+    if spec.precision is not Precision.FLOAT32:
+        # weights are cast once; under autocast every call would cast them again
+        network = network.to(getattr(torch, spec.precision.value))
+    plain = _Plain(_Rows(spec), _Network(spec, network.to(device).eval()), torch.device(device))
+    return plain if device == "cpu" else _OnGpu(plain, copies)
 
 
-class _Pytorch:
-    def __init__(self, spec: ModelSpec, network: torch.nn.Module, device: torch.device) -> None:
+class _Network:
+    """Rows on the device in, answers on the device out."""
+
+    def __init__(self, spec: ModelSpec, network: torch.nn.Module) -> None:
         assert spec.pytorch is not None
-        self._inputs = spec.inputs
         self._network = network
-        self._device = device
+        self._precision = spec.precision
         self._activation = _activation(spec, spec.pytorch)
         self._one_value = not spec.classifies and not spec.outputs[0].shape
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        answer = self._activation(self._computed(rows))
+        # a network's one value is (rows, 1) as a rule
+        return answer.reshape(-1) if self._one_value else answer
+
+    def _computed(self, rows: torch.Tensor) -> torch.Tensor:
+        """Float32 again before the activation: of a softmax in half precision little is left."""
+        import torch
+
+        if self._precision is Precision.FLOAT32:
+            answer: torch.Tensor = self._network(rows)
+            return answer
+        if rows.is_floating_point():
+            rows = rows.to(getattr(torch, self._precision.value))
+        return self._network(rows).float()  # type: ignore[no-any-return]
+
+
+class _Rows:
+    """A call's columns as the one array that a network takes."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._names = spec.input_names
+        self._tensor = bool(spec.inputs[0].shape)
+        self._dtype = np.dtype(np.int64 if spec.inputs[0].type is InputType.INT64 else np.float32)
+
+    def array(self, columns: Columns) -> Array:
+        """In C order and writable: torch warns of memory that it may not write to, as Arrow's is."""
+        arrays = [columns[name] for name in self._names]
+        array = arrays[0] if self._tensor else np.stack(arrays, axis=1)
+        return np.require(array, self._dtype, ["C", "W"])
+
+    def source(self, columns: Columns) -> Source:
+        """The same, to be written where a copy begins."""
+        arrays = [columns[name] for name in self._names]
+        if self._tensor:
+            return Source(
+                arrays[0].shape[1:],
+                self._dtype,
+                lambda piece, into: np.copyto(into, arrays[0][piece], casting="unsafe"),
+            )
+        return Source((len(arrays),), self._dtype, lambda piece, into: _side_by_side(arrays, piece, into))
+
+    def row_bytes(self, columns: Columns) -> int:
+        size = math.prod(columns[self._names[0]].shape[1:]) if self._tensor else len(self._names)
+        return size * self._dtype.itemsize
+
+
+class _Plain:
+    """One call, and copies that are waited for."""
+
+    def __init__(self, rows: _Rows, network: _Network, device: torch.device) -> None:
+        self.rows = rows
+        self.network = network
+        self.device = device
 
     def __call__(self, columns: Columns) -> Array:
         import torch
 
         with torch.inference_mode():
-            answer = self._activation(self._network(self._tensor(columns)))
-            # a network's one value is (rows, 1) as a rule
-            return (answer.reshape(-1) if self._one_value else answer).cpu().numpy()
+            sent = torch.from_numpy(self.rows.array(columns)).to(self.device)
+            return self.network(sent).cpu().numpy()
 
-    def _tensor(self, columns: Columns) -> torch.Tensor:
+
+class _OnGpu:
+    """Large calls by a pipeline of pinned memory, small ones plainly."""
+
+    def __init__(self, plainly: _Plain, copies: Copies) -> None:
+        from worker.predictors.cuda import CudaCourier
+
+        self._plainly = plainly
+        self._rows = plainly.rows
+        self._least_bytes = copies.least_bytes
+        self._most_bytes = PIECE_BYTES if copies.pipelined else sys.maxsize
+        self._pipeline = Pipeline(
+            CudaCourier(plainly.device, plainly.network, pinned=copies.pinned), _KEPT_BYTES
+        )
+
+    def __call__(self, columns: Columns) -> Array:
         import torch
 
-        if len(self._inputs) == 1 and self._inputs[0].shape:
-            array = columns[self._inputs[0].name]
-        else:
-            array = np.stack([columns[i.name] for i in self._inputs], axis=1)
-        dtype = np.int64 if self._inputs[0].type is InputType.INT64 else np.float32
-        # torch warns of memory that it may not write to, as Arrow's is
-        return torch.from_numpy(np.require(array, dtype, ["C", "W"])).to(self._device)
+        from worker.predictors.cuda import let_go
+
+        try:
+            return self._answered(columns)
+        except torch.OutOfMemoryError as error:
+            let_go(error)
+            raise
+
+    def _answered(self, columns: Columns) -> Array:
+        import torch
+
+        rows, row_bytes = row_count(columns), self._rows.row_bytes(columns)
+        if not rows or rows * row_bytes < self._least_bytes:
+            return self._plainly(columns)
+        with torch.inference_mode():
+            return self._pipeline.run(self._rows.source(columns), pieces(rows, row_bytes, self._most_bytes))
+
+
+def _side_by_side(arrays: Sequence[Array], piece: slice, into: Array) -> None:
+    for number, array in enumerate(arrays):
+        into[:, number] = array[piece]
 
 
 def _check(spec: ModelSpec) -> None:

@@ -1,0 +1,87 @@
+"""A CUDA device as a courier: pinned host memory, a stream for each direction, and events between them."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+import torch
+
+from shared.columns import Array
+from worker.predictors.pipeline import Started
+from worker.predictors.staging import Bytes, Event
+
+log = structlog.get_logger()
+
+
+class CudaCourier:
+    """Computes on the device's default stream, in which the weights were loaded, and copies beside it."""
+
+    def __init__(
+        self, device: torch.device, answer: Callable[[torch.Tensor], torch.Tensor], *, pinned: bool
+    ) -> None:
+        """`answer` is the model, from rows on the device. `pinned` False: pageable host memory."""
+        self._device = device
+        self._answer = answer
+        self._pinned = pinned
+        self._computing = torch.cuda.default_stream(device)
+        self._inward, self._outward = _stream(device), _stream(device)
+
+    def allocate(self, size_bytes: int) -> Bytes:
+        """Pinned; pageable from when the system refuses: it is slower, and as right."""
+        if self._pinned:
+            try:
+                return _memory(torch.empty(size_bytes, dtype=torch.uint8, pin_memory=True))
+            except RuntimeError as error:
+                log.warning("pinned_memory_refused", size_bytes=size_bytes, reason=str(error)[:200])
+                self._pinned = False
+        return np.empty(size_bytes, np.uint8)
+
+    def start(self, rows: Array) -> Started[torch.Tensor]:
+        with torch.cuda.stream(self._inward):
+            sent_rows = torch.from_numpy(rows).to(self._device, non_blocking=True)
+            sent = self._inward.record_event()
+        # its memory belongs to the stream that it was made in, until this one has done with it, too
+        sent_rows.record_stream(self._computing)
+        with torch.cuda.stream(self._computing):
+            self._computing.wait_event(sent)
+            answer = self._answer(sent_rows).contiguous()
+            computed = self._computing.record_event()
+        return Started(answer, tuple(answer.shape), _dtype(answer), sent, computed)
+
+    def fetch(self, started: Started[torch.Tensor], into: Array) -> Event:
+        assert isinstance(started.computed, torch.cuda.Event)
+        started.answer.record_stream(self._outward)
+        with torch.cuda.stream(self._outward):
+            self._outward.wait_event(started.computed)
+            torch.from_numpy(into).copy_(started.answer, non_blocking=True)
+            copied: Event = self._outward.record_event()
+        return copied
+
+    def settle(self) -> None:
+        torch.cuda.synchronize(self._device)
+
+
+def let_go(error: BaseException) -> None:
+    """Free what a call that ran out of memory held: its frames live as long as the error, and the cache keeps
+    what they let go. Only then is there room for half the rows."""
+    traceback.clear_frames(error.__traceback__)
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _dtype(tensor: torch.Tensor) -> npt.DTypeLike:
+    return torch.empty(0, dtype=tensor.dtype).numpy().dtype
+
+
+def _memory(tensor: torch.Tensor) -> Bytes:
+    array: Bytes = tensor.numpy()
+    return array
