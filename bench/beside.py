@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.beside", description=__doc__)
     parser.add_argument("--model", default="iris", help="iris, classifier or heavy (iris)")
     parser.add_argument("--runtime", choices=_STACKS, default="auto", help="native: nothing is compiled")
+    parser.add_argument("--device", default="cpu", help="of the worker: cpu or cuda:N (cpu)")
     parser.add_argument("--rows", type=int, default=10_000_000, help="of the job (10000000)")
     parser.add_argument("--load", type=float, default=0.3, help="of what a closed loop is answered (0.3)")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each load (8)")
@@ -72,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measure(given: argparse.Namespace, command: str) -> BesideResults:
     began = Began(command)
-    stack = _STACKS[given.runtime]
+    stack = replace(_STACKS[given.runtime], environment={"TAKT_DEVICE": given.device})
     plan = Plan((stack.name,), (_CONNECTIONS,), given.rounds, given.seconds, models=(given.model,))
     with standing([entrant(stack, say)], subject(given.model), say) as field:
         session = Session(field, loads.choose(None), plan)

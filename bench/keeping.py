@@ -19,6 +19,7 @@ import msgspec
 from bench.beside_report import BesideResults, beside_report
 from bench.commands import say
 from bench.costs_report import CostResults, costs_report
+from bench.gpu_report import GpuResults, gpu_plots, gpu_report
 from bench.jobs_report import JobsResults, jobs_report
 from bench.kernels_report import KernelResults, kernels_report
 from bench.offline_report import offline_plots, offline_report
@@ -127,6 +128,7 @@ _KINDS: Mapping[str, _Kind] = {
     "online": _Kind(Results, report, report_plots),
     "offline": _Kind(OfflineResults, offline_report, offline_plots),
     "beside": _Kind(BesideResults, beside_report),
+    "gpu": _Kind(GpuResults, gpu_report, gpu_plots),
     "jobs": _Kind(JobsResults, jobs_report),
     "stages": _Kind(StageResults, stages_report),
     "costs": _Kind(CostResults, costs_report),
