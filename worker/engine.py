@@ -32,7 +32,7 @@ from worker.predictors import Predictor
 from worker.rates import Lap, Rate
 from worker.tallies import EngineTally
 from worker.tracing import NO_TRACES, Traces
-from worker.turns import Share, Turn, slice_rows
+from worker.turns import Share, Turn, least_slice_rows, slice_rows
 from worker.watchdog import Watchdog
 
 _NEWEST = 0.1
@@ -45,6 +45,7 @@ class Served:
 
     online: Rate
     offline: Rate
+    least_slice_rows: int
     batches: int = 0
     batch_rows: int = 0
     ceiling: Ceiling = field(default_factory=Ceiling)
@@ -206,14 +207,14 @@ class Engine(threading.Thread):
         if not work.over:
             self.current = f"chunk {work.name}"
             predictor = work.predictor
-            work.ceiling = self.served[predictor.key].ceiling
-            batching, rate = predictor.spec.batching, self.served[predictor.key].offline
-            seconds = self.share.slice_s(now_s)
-            rows = slice_rows(seconds, rate.rows_per_s, least=batching.max_rows, most=batching.max_slice_rows)
+            served, most = self.served[predictor.key], predictor.spec.batching.max_slice_rows
+            least, rate = served.least_slice_rows, served.offline
+            rows = slice_rows(self.share.slice_s(now_s), rate.rows_per_s, least=least, most=most)
+            work.ceiling = served.ceiling
             ran = work.run_slice(rows, on_failure=lambda: check_health(predictor))
             took_s = time.monotonic() - now_s
             self.share.offline_ran(took_s)
-            self.served[predictor.key].tally.offline.ran(ran, took_s)
+            served.tally.offline.ran(ran, took_s)
             rate.measured(ran, took_s)
         if work.over:
             self._work.remove(work)
@@ -238,7 +239,9 @@ class Engine(threading.Thread):
 def _served(predictor: Predictor) -> Served:
     full_rows = predictor.spec.batching.max_rows
     return Served(
-        online=Rate(full_rows, predictor.rows_per_s), offline=Rate(full_rows, predictor.slice_rows_per_s)
+        online=Rate(full_rows, predictor.rows_per_s),
+        offline=Rate(full_rows, predictor.slice_rows_per_s),
+        least_slice_rows=least_slice_rows(predictor.rates, full_rows),
     )
 
 

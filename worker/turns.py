@@ -6,6 +6,7 @@ slices are short while online requests arrive, and long otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,6 +15,7 @@ QUIET_S = 1.0
 """After so long without an online batch, slices are long."""
 SHORT_SLICE_S = 0.003
 LONG_SLICE_S = 0.075
+_LONGER = 2.0
 
 
 class Turn(Enum):
@@ -57,6 +59,19 @@ class Share:
         return SHORT_SLICE_S if now_s - self._last_online_s < QUIET_S else LONG_SLICE_S
 
 
+def least_slice_rows(rates: Mapping[int, float], batch_rows: int) -> int:
+    """The rows that a slice has at least: of the largest call that takes at most twice as long as a batch's.
+
+    Many models take most of a small call's time for the call itself. Rows are nearly free there, and slices
+    without them would cost a job its speed, and requests about the same wait. `rates` are rows/s by the rows
+    of a call.
+    """
+    if not rates.get(batch_rows):
+        return batch_rows
+    limit_s = _LONGER * batch_rows / rates[batch_rows]
+    return max(rows for rows, rate in rates.items() if rows >= batch_rows and rows <= rate * limit_s)
+
+
 def slice_rows(seconds: float, rows_per_s: float, *, least: int, most: int) -> int:
-    """Rows of the next slice: what fits into `seconds`, never less than one call of `least` rows."""
+    """Rows of the next slice: what fits into `seconds`, never less than `least`."""
     return max(least, min(most, int(seconds * rows_per_s)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker.rates import Lap, Rate
-from worker.turns import LONG_SLICE_S, SHORT_SLICE_S, Share, Turn, slice_rows
+from worker.turns import LONG_SLICE_S, SHORT_SLICE_S, Share, Turn, least_slice_rows, slice_rows
 
 
 def test_the_engine_waits_only_when_neither_lane_has_work() -> None:
@@ -68,6 +68,22 @@ def test_slices_are_short_for_a_second_after_an_online_batch() -> None:
 )
 def test_a_slice_is_what_fits_into_its_time_but_one_call_at_least(rows_per_s: float, rows: int) -> None:
     assert slice_rows(LONG_SLICE_S, rows_per_s, least=64, most=16_384) == rows
+
+
+@pytest.mark.parametrize(
+    ("rates", "rows"),
+    [
+        ({}, 64),
+        ({1: 100.0, 64: 5_000.0, 256: 18_000.0, 1024: 60_000.0, 4096: 120_000.0}, 1024),
+        ({1: 28_000.0, 64: 800_000.0, 256: 1_500_000.0, 1024: 2_000_000.0}, 64),
+        ({1: 10.0, 64: 10.0, 256: 10.0}, 64),
+    ],
+    ids=["unmeasured", "a call costs most", "compiled", "a row costs most"],
+)
+def test_a_slice_has_the_rows_that_a_batch_of_requests_has_time_for_anyway(
+    rates: dict[int, float], rows: int
+) -> None:
+    assert least_slice_rows(rates, 64) == rows
 
 
 def test_a_rate_follows_full_batches_and_ignores_nearly_empty_ones_that_are_slower() -> None:
