@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import cast
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from shared.workers import (
 )
 from stack.building import Verified
 from tests.support.specimens import declaration
+from worker.predictors import Predictor
+from worker.predictors.acceleration import _rates
 from worker.predictors.choice import Switch, choose
 from worker.predictors.parity import Reference
 from worker.predictors.probes import probes
@@ -41,6 +44,29 @@ def test_of_two_that_are_as_fast_the_one_of_larger_calls_runs_the_smaller_too() 
     assert choose({1: 1.0, 8: 2.0, 64: 3.0}, others) == {1: "walk", 8: "walk", 64: "bits"}
     steady = {"walk": {1: 105.0, 64: 900.0}, "bits": {1: 100.0, 64: 1000.0}}
     assert choose({1: 1.0, 64: 3.0}, steady) == {1: "bits", 64: "bits"}
+
+
+class Timed:
+    """A candidate that runs as fast as it is told; `rates` are the native runtime's."""
+
+    rates: Mapping[int, float] = {1: 100.0, 64: 100.0, 256: 100.0}
+
+    def __init__(self, own: Mapping[int, float]) -> None:
+        self._own = own
+
+    def warm_up(self, sizes: Iterable[int]) -> dict[int, float]:
+        return {size: self._own[size] for size in sizes}
+
+
+@pytest.mark.parametrize(
+    ("own", "measured_at"),
+    [({1: 900.0, 64: 60.0, 256: 900.0}, [1, 64, 256]), ({1: 900.0, 64: 30.0, 256: 900.0}, [1, 64])],
+    ids=["a stumble", "far behind"],
+)
+def test_a_runtime_that_stumbles_once_is_measured_further_and_one_far_behind_is_not(
+    own: Mapping[int, float], measured_at: list[int]
+) -> None:
+    assert list(_rates(cast(Predictor, Timed(own)))) == measured_at
 
 
 def test_without_another_runtime_all_is_native() -> None:

@@ -22,6 +22,7 @@ from worker.predictors.parity import Parity, Reference
 from worker.predictors.probes import probes
 from worker.predictors.scikit_learn import ScikitLearn
 
+_FAR_BEHIND = 3
 _NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
 
 
@@ -110,12 +111,14 @@ def _with_onnx(native: ScikitLearn, *, probabilities: bool) -> Compiled:
 
 
 def _rates(candidate: Predictor) -> dict[int, float]:
-    """Rows/s in calls of growing size, until it falls behind the native runtime, or far behind what it was at
-    fewer rows: it will not catch up."""
+    """Rows/s in calls of growing size, until it falls far behind the native runtime: it will not catch up.
+
+    Less than that may be a moment in which the machine was busy, and what is not measured never runs.
+    """
     rates: dict[int, float] = {}
     for size in sorted(candidate.rates):
         rates |= candidate.warm_up([size])
-        if rates[size] < max(candidate.rates[size], max(rates.values()) / 2):
+        if rates[size] * _FAR_BEHIND < candidate.rates[size]:
             break
     return rates
 
