@@ -86,10 +86,10 @@ PARTS = (
         4.5,
         "--rows 20000 --rounds 1",
     ),
-    Part("beside", "bench.beside", BENCHMARKS, 4, "--rounds 1 --seconds 1 --rows 10000000"),
+    Part("beside", "bench.beside", BENCHMARKS, 3, "--rounds 1 --seconds 1 --rows 10000000"),
     Part(
         "beside_native",
-        "bench.beside --runtime native --seconds 4",
+        "bench.beside --runtime native",
         BENCHMARKS,
         2.5,
         "--rounds 1 --seconds 1 --rows 10000000",
