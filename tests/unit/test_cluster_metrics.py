@@ -38,7 +38,7 @@ class Stage(NamedTuple):
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     client = FakeRedis()
-    async with running_gateway(client, tmp_path, max_stored_bytes=1000) as (gateway, http):
+    async with running_gateway(client, tmp_path, max_stored_bytes=1_000_000) as (gateway, http):
         yield Stage(gateway, http, client, FakeWorker(client, IRIS))
 
 
@@ -136,16 +136,18 @@ def test_all_that_is_declared_is_named_also_where_nothing_is_known() -> None:
 async def test_a_running_gateway_tells_of_the_whole(stage: Stage) -> None:
     async with serving(stage.worker, stage.gateway):
         await stage.http.post("/predict", json=IRIS_ROW)
-        await stage.http.post("/jobs", json={"model": "iris", "inputs": [IRIS_ROW] * 3})
+        await stage.http.post(
+            "/jobs", json={"model": "iris", "inputs": [IRIS_ROW] * 500}
+        )  # more than lies in the ledger
         found = await stage.scrape()
     assert found.of(metrics.REDIS_UP) == 1
     assert found.of(metrics.MODEL_WORKERS, model="iris", version=IRIS.default_version) == 1
     assert found.of(metrics.JOBS, state="open") == 1
     assert found.of(metrics.WAITING_JOBS, model="iris", version=IRIS.default_version) == 1
-    assert found.of(metrics.WAITING_ROWS, model="iris", version=IRIS.default_version, lane="offline") == 3
+    assert found.of(metrics.WAITING_ROWS, model="iris", version=IRIS.default_version, lane="offline") == 500
     assert found.of(metrics.DEAD_LETTERS_EVER) == 0
-    assert found.of(metrics.PAYLOAD_LIMIT) == 1000
-    assert 0 < (found.of(metrics.PAYLOAD_FREE) or 0) < 1000
+    assert found.of(metrics.PAYLOAD_LIMIT) == 1_000_000
+    assert 0 < (found.of(metrics.PAYLOAD_FREE) or 0) < 1_000_000
 
 
 async def test_while_redis_is_away_that_is_all_that_is_told(stage: Stage) -> None:
