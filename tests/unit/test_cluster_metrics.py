@@ -136,15 +136,14 @@ def test_all_that_is_declared_is_named_also_where_nothing_is_known() -> None:
 async def test_a_running_gateway_tells_of_the_whole(stage: Stage) -> None:
     async with serving(stage.worker, stage.gateway):
         await stage.http.post("/predict", json=IRIS_ROW)
-        await stage.http.post(
-            "/jobs", json={"model": "iris", "inputs": [IRIS_ROW] * 500}
-        )  # more than lies in the ledger
+        rows = [IRIS_ROW | {"sepal_length": 5 + n * 0.0017} for n in range(1000)]  # no room in the ledger
+        await stage.http.post("/jobs", json={"model": "iris", "inputs": rows})
         found = await stage.scrape()
     assert found.of(metrics.REDIS_UP) == 1
     assert found.of(metrics.MODEL_WORKERS, model="iris", version=IRIS.default_version) == 1
     assert found.of(metrics.JOBS, state="open") == 1
     assert found.of(metrics.WAITING_JOBS, model="iris", version=IRIS.default_version) == 1
-    assert found.of(metrics.WAITING_ROWS, model="iris", version=IRIS.default_version, lane="offline") == 500
+    assert found.of(metrics.WAITING_ROWS, model="iris", version=IRIS.default_version, lane="offline") == 1000
     assert found.of(metrics.DEAD_LETTERS_EVER) == 0
     assert found.of(metrics.PAYLOAD_LIMIT) == 1_000_000
     assert 0 < (found.of(metrics.PAYLOAD_FREE) or 0) < 1_000_000
