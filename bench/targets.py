@@ -169,19 +169,15 @@ def _ways(run: OfflineResults, of: str, to: str, rows: int) -> Spread | None:
     return ratios([one.rows_per_s for one in mine], [one.rows_per_s for one in other])
 
 
-def _beside(of: Callable[[BesideResults], Spread | None], runtime: str = "auto") -> Figure:
+def _beside(of: Callable[[BesideResults], Spread | None]) -> Figure:
     def figure(run: Run) -> Spread | None:
-        return of(run) if isinstance(run, BesideResults) and run.runtime == runtime else None
+        return of(run) if isinstance(run, BesideResults) and run.runtime == "auto" else None
 
     return figure
 
 
 def _left_taken(run: BesideResults) -> Spread | None:
     return spread(one.left_taken for one in run.rounds)
-
-
-def _left_done(run: BesideResults) -> Spread | None:
-    return spread(one.left_done for one in run.rounds)
 
 
 _MILLION, _TEN_MILLION = 1_000_000, 10_000_000
@@ -208,9 +204,7 @@ TARGETS = (
     Target("10,000,000 rows, Arrow, rows/s ÷ in-process", 0.9, _bare("arrow", _TEN_MILLION)),
     Target("10,000,000 rows, Parquet, rows/s ÷ in-process", 0.9, _bare("parquet", _TEN_MILLION)),
     Target("p99 beside a job ÷ p99 alone, 30 % load", 3, _beside(lambda run: run.p99_ratios), at_most=True),
-    Target("job's rows ÷ alone's in the engine's time that online leaves", 0.8, _beside(_left_done)),
     Target("job's engine time ÷ what online leaves", 0.8, _beside(_left_taken)),
-    Target("job's engine time ÷ what online leaves, native", 0.8, _beside(_left_taken, "native")),
 )
 
 
