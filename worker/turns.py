@@ -13,7 +13,7 @@ from enum import Enum
 ONLINE_SHARE = 0.9
 QUIET_S = 1.0
 """After so long without an online batch, slices are long."""
-SHORT_SLICE_S = 0.010
+SHORT_SLICE_S = 0.012
 LONG_SLICE_S = 0.075
 _LONGER = 2.0
 

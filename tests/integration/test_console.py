@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -294,7 +295,7 @@ def test_ten_thousand_jobs_are_a_few_rows_and_a_few_requests(window: Browser, bu
         assert len([url for url in visitor.requests if "/jobs?limit=100" in url]) == 1
         before = len(visitor.requests)
         for loaded in range(200, 1001, 100):
-            eventually(lambda loaded=loaded: scrolled(page, loaded), every_s=0.5, limit_s=60)
+            eventually(partial(scrolled, page, loaded), every_s=0.5, limit_s=60)
         pages = [url for url in visitor.requests[before:] if "cursor=" in url]
         assert len(pages) == 9
         assert rows.count() < 60
