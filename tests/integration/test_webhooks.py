@@ -114,7 +114,8 @@ def test_without_a_secret_a_webhook_is_422_and_says_what_to_set(
     queue: Server, models: Path, tmp_path: Path
 ) -> None:
     with running(queue.url, tmp_path) as stack, stack.client() as http:
-        stack.gateway()
+        gateway = stack.gateway()
+        eventually(lambda: gateway.has_said("queue_reached"))  # it lives a moment sooner
         answer = submitted(http, "https://mes.example/takt")
-    assert answer.status_code == 422
+    assert answer.status_code == 422, answer.text
     assert "TAKT_WEBHOOK_SECRET" in answer.text
