@@ -30,7 +30,9 @@
         ├── SpecError               a model.toml that says something wrong
         ├── ArtifactError           an artifact that is missing or is not the one that was built
         ├── PayloadError            a stored payload that cannot be read or written
-        │     └── PayloadStoreAway    … by a store that does not do what it is asked, for now
+        │     ├── PayloadStoreAway    … by a store that does not do what it is asked, for now
+        │     ├── ResultLost          a committed result that is missing or damaged: it can be computed again
+        │     └── PayloadLost         rows that are missing or damaged: nothing can bring them back
         ├── RecordUnreadable        a record of the ledger that is corrupt, or of a newer Takt
         └── UnsupportedServer       a Redis or Valkey too old for what Takt promises
 
@@ -240,6 +242,21 @@ class PayloadError(OperatorError):
 
 class PayloadStoreAway(PayloadError):
     """The payload store does not do what it is asked: it is full, out of reach, or refuses."""
+
+
+class ResultLost(PayloadError):
+    """A committed result is missing or damaged; its chunk can be computed again from its rows."""
+
+    def __init__(self, detail: str, *, index: int, token: str) -> None:
+        super().__init__(detail)
+        self.index = index
+        self.token = token
+
+
+class PayloadLost(PayloadError):
+    """Stored rows are missing or damaged, and nothing can bring them back."""
+
+    code = "payload_lost"
 
 
 class RecordUnreadable(OperatorError):

@@ -43,6 +43,10 @@ QUARANTINED_ATTEMPT = 3
 RETRY_S = 0.5
 LOOK_EVERY_S = 0.5
 """How soon a chunk learns that its job was canceled or paused."""
+LOST_ROWS_DELAY_S = 2.0
+"""How long a chunk waits for its next attempt after its stored rows were missing or damaged: twice as long
+after each attempt, 30 s in all for five. A network file system may show a file late."""
+LOST_ROWS = "payload_lost: the stored rows of this chunk are missing or damaged"
 STORE_PATIENCE_S = 300.0
 """How long a chunk is held for a payload store that is away, before that counts as one of its attempts."""
 
@@ -157,7 +161,7 @@ class ChunkRunner:
             outcome = "unreadable"
             chunk_log.error("chunk_unreadable", reason=error.detail)
             self._set_aside(key, held, error.detail)
-            self._ledger.hand_back(key, held, at_fault=True)
+            self._hand_back_unread(key, held)
         except (SickPredictorError, CellError, MemoryError) as error:  # of the quarantine, or of this thread
             chunk_log.error("chunk_failed", reason=str(error) or type(error).__name__)
             self._ledger.hand_back(key, held, at_fault=True)
@@ -289,6 +293,12 @@ class ChunkRunner:
             return True
         self._tally.renewed("renewed" if renewed else "ended")
         return renewed
+
+    def _hand_back_unread(self, key: ModelKey, held: Claim) -> None:
+        """Rows in the ledger are not read better later; those in a store may be."""
+        is_last = held.data or held.attempt >= self._ledger.max_attempts
+        delay_s = 0.0 if is_last else LOST_ROWS_DELAY_S * 2 ** (held.attempt - 1)
+        self._ledger.hand_back(key, held, at_fault=True, reason=LOST_ROWS, delay_s=delay_s)
 
     def _let_go(self, key: ModelKey, held: Claim) -> None:
         self._ledger.hand_back(key, held, at_fault=False)

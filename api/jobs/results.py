@@ -15,13 +15,14 @@ from api.jobs.formats import MEDIA_TYPES, Format, negotiated
 from api.jobs.objects import JobObjects
 from api.jobs.ownership import own_job, own_results
 from api.jobs.pieces import Piece, failed_pieces_of, failed_rows, pieces_of, readable
+from api.jobs.recomputing import recompute, recomputing, recomputing_each
 from api.jobs.tables import ErrorTables, ResultTables
 from api.jobs.views import POLL_AFTER_S
 from api.jobs.writers import JsonWriter, error_objects, in_threads, result_objects, tabular, written
 from api.principals import Asker
 from api.state import GatewayState
 from api.web.errors import of_errors
-from shared.errors import ResultsNotReady
+from shared.errors import ResultLost, ResultsNotReady
 from shared.ledger import JobRecord, JobState
 from shared.specs import ModelSpec
 
@@ -144,14 +145,14 @@ async def results(
 
     file_name = f"{record.model}-{job_id[:8]}"
     if inline.result and kind is Format.JSON:  # nothing of it has to be read
-        return Response(b"".join(parts()), media_type=kind.media_type, headers=_VARY)
-    return await _answered(parts, kind, file_name, whole=_is_small(pieces))
+        return await _of_ledger(gateway, job_id, parts)
+    return await _answered(gateway, job_id, parts, kind, file_name, whole=_is_small(pieces))
 
 
 @router.get(
     "/jobs/{job_id}/errors",
     response_model=JobErrors,
-    responses=_contents(*ERROR_FORMATS) | of_errors(404, 406, 410, 422, 503),
+    responses=_contents(*ERROR_FORMATS) | of_errors(404, 406, 409, 410, 422, 503),
 )
 async def errors(
     job_id: str,
@@ -175,7 +176,7 @@ async def errors(
             return written(tables, tabular(kind, tables.schema))
         return written(tables, JsonWriter("errors", job_id, sum(map(failed_rows, chunks)), error_objects))
 
-    return await _answered(parts, kind, f"{record.model}-{job_id[:8]}-errors", whole=False)
+    return await _answered(gateway, job_id, parts, kind, f"{record.model}-{job_id[:8]}-errors", whole=False)
 
 
 def _rows(record: JobRecord) -> int:
@@ -199,18 +200,38 @@ def _is_small(pieces: Sequence[Piece]) -> bool:
     return len(pieces) == 1 and pieces[0].chunk.rows <= _SMALL_ROWS
 
 
+async def _of_ledger(gateway: Gateway, job_id: str, parts: Callable[[], Iterator[bytes]]) -> Response:
+    """JSON of a small job: quicker than by a thread. Raises ResultsNotReady."""
+    try:
+        body = b"".join(parts())
+    except ResultLost as lost:
+        raise await recompute(gateway.ledger, job_id, lost) from lost
+    return Response(body, media_type=Format.JSON.media_type, headers=_VARY)
+
+
 async def _answered(
-    parts: Callable[[], Iterator[bytes]], kind: Format, file_name: str, *, whole: bool
+    gateway: Gateway,
+    job_id: str,
+    parts: Callable[[], Iterator[bytes]],
+    kind: Format,
+    file_name: str,
+    *,
+    whole: bool,
 ) -> Response:
-    """`whole`: in one piece, by one turn of a thread; a stream takes one for each part, and a task."""
+    """`whole`: in one piece, by one turn of a thread; a stream takes one for each part, and a task.
+
+    Raises ResultsNotReady where a result is lost and computed again, PayloadLost.
+    """
     headers = dict(_VARY)
     if kind is not Format.JSON:
         headers["Content-Disposition"] = f'attachment; filename="{file_name}.{kind}"'
     if whole:
-        body = await asyncio.to_thread(lambda: b"".join(parts()))
+        joined = asyncio.to_thread(lambda: b"".join(parts()))
+        body = await recomputing(gateway.ledger, job_id, joined)
         return Response(body, media_type=kind.media_type, headers=headers)
-    rest = in_threads(await asyncio.to_thread(parts))
-    first = await anext(rest)  # a result that is gone is still an honest error here
+    made = await recomputing(gateway.ledger, job_id, asyncio.to_thread(parts))
+    rest = recomputing_each(gateway.ledger, job_id, in_threads(made))
+    first = await anext(rest)  # a result that is lost is still an error with a status here
     return StreamingResponse(_chain(first, rest), media_type=kind.media_type, headers=headers)
 
 

@@ -22,7 +22,7 @@ from api.jobs.pieces import Piece
 from api.uploads.options import kept_columns
 from shared.ledger import ChunkState, JobRecord
 from shared.specs import ModelSpec
-from shared.tables import ERROR, KEEP, read_ipc, result_schema
+from shared.tables import ERROR, KEEP, result_schema
 
 ROW = "row"
 ID = "id"
@@ -43,7 +43,7 @@ def named_apart(kept: Sequence[str], taken: Sequence[str]) -> list[str]:
 class ResultTables:
     """The tables of one answer; all have one schema, which follows from what is stored.
 
-    Raises PayloadError where a stored object is gone.
+    Raises ResultLost where a stored result is gone, PayloadLost where rows are, PayloadStoreAway.
     """
 
     def __init__(
@@ -110,11 +110,11 @@ class ResultTables:
     def _result(self, piece: Piece) -> pa.Table:
         if self._last_read is None or self._last_read[0] is not piece:
             self._last_read = None  # before the next is in memory
-            self._last_read = piece, read_ipc(self._objects.result(piece.chunk))
+            self._last_read = piece, self._objects.result_table(piece.chunk)
         return self._last_read[1]
 
     def _rows(self, piece: Piece) -> pa.Table:
-        return read_ipc(self._objects.rows(piece.chunk))
+        return self._objects.rows_table(piece.chunk)
 
 
 def _cut(table: pa.Table, piece: Piece) -> pa.Table:

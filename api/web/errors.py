@@ -47,6 +47,7 @@ STATUS = {
     "queue_unavailable": 503,
     "not_durable": 503,
     "payload_unavailable": 503,
+    "payload_lost": 410,
     "deadline_exceeded": 504,
     "message_unreadable": 503,
     "record_unreadable": 500,

@@ -6,6 +6,7 @@ submit                           … a small job as a whole, its rows in the led
 claim ─▶ renew* ─▶ commit        a worker: a chunk under a lease and a fencing token
               └──▶ hand_back     … or not, and the chunk is ready again
 cancel, pause, resume, …         the job's owner
+recompute                        a chunk with a lost or damaged result: it runs again, or fails for good
 reserve, unreserve, bind         an Idempotency-Key, while and after its body is read
 expire, retire, ready            the reconciler: leases, retention, doorbells
 claim_webhook ─▶ record_webhook  a worker: telling a job's end to who asked for it
@@ -28,6 +29,7 @@ from shared.ledger.records import (
     Line,
     NewJob,
     Outcome,
+    Recomputed,
     Reservation,
     Standing,
     Submitted,
@@ -54,6 +56,7 @@ __all__ = [
     "Line",
     "NewJob",
     "Outcome",
+    "Recomputed",
     "Reservation",
     "Standing",
     "Submitted",

@@ -34,6 +34,7 @@ from shared.ledger.records import (
     Line,
     NewJob,
     Outcome,
+    Recomputed,
     Reservation,
     Submitted,
     WebhookAttempt,
@@ -186,6 +187,10 @@ class AsyncLedger:
         """End a job early. → whether this did; one that is being canceled ends as canceled."""
         return await self._run(transitions.fail_job(job_id, code, detail))
 
+    async def recompute(self, job_id: str, index: int, token: str, reason: str) -> Recomputed:
+        """Compute a chunk again, because its stored result with this token is lost or damaged."""
+        return await self._run(transitions.recompute(job_id, index, token, reason))
+
     async def read(self, job_id: str) -> JobRecord:
         """Raises JobNotFound, JobExpired where its retention is over, and RecordUnreadable."""
         check_job_id(job_id)
@@ -334,6 +339,11 @@ class Ledger:
         self._grace_ms = round(grace_s * 1000)
         self._scripts: dict[str, Script] = {}
 
+    @property
+    def max_attempts(self) -> int:
+        """How often a chunk is tried."""
+        return self._max_attempts
+
     def claim(self, key: ModelKey, *, digest: str = "") -> Claim | None:
         """The next chunk of a model version, or None where nothing is ready.
 
@@ -405,10 +415,20 @@ class Ledger:
             self._ring(key, 1)
         return committed.outcomes
 
-    def hand_back(self, key: ModelKey, held: Claim, *, at_fault: bool) -> None:
-        """Give a chunk up, so that another claims it at once; ring if anything is ready."""
-        if self._run(transitions.hand_back(key, held, at_fault=at_fault)):
+    def hand_back(
+        self, key: ModelKey, held: Claim, *, at_fault: bool, reason: str = "", delay_s: float = 0.0
+    ) -> None:
+        """Give a chunk up, so that another claims it at once, or after the delay; ring if anything is ready.
+
+        `reason`: what its rows say if this was the last attempt.
+        """
+        delay_ms = round(delay_s * 1000)
+        if self._run(transitions.hand_back(key, held, at_fault=at_fault, reason=reason, delay_ms=delay_ms)):
             self._ring(key, 1)
+
+    def recompute(self, job_id: str, index: int, token: str, reason: str) -> Recomputed:
+        """Compute a chunk again, because its stored result with this token is lost or damaged."""
+        return self._run(transitions.recompute(job_id, index, token, reason))
 
     def expire(self) -> Expired:
         """Bring back what expired leases and dead workers held. → jobs of which nothing may stay stored"""

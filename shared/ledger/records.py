@@ -268,6 +268,14 @@ class Outcome(StrEnum):
     LOST = "lost"  # the lease went to another, or the job has ended: the result is dropped
 
 
+class Recomputed(StrEnum):
+    """What was decided about a chunk with a lost result."""
+
+    READY = "ready"  # it is computed again from its rows
+    FAILED = "failed"  # it is given up: every row has the reason
+    STALE = "stale"  # the ledger has no result of this token: another caller was first, or the job is gone
+
+
 def new_job_id() -> str:
     """Unguessable, and of no meaning."""
     return uuid4().hex

@@ -27,6 +27,7 @@ from shared.ledger.records import (
     Line,
     NewJob,
     Outcome,
+    Recomputed,
     Reservation,
     Submitted,
     WebhookClaim,
@@ -272,9 +273,15 @@ def _commit_arguments(ended: Ended) -> tuple[str | int | bytes, ...]:
     return (*chunk, ended.rows_succeeded, ended.rows_failed, said, ended.result)
 
 
-def hand_back(key: ModelKey, held: Claim, *, at_fault: bool) -> Transition[bool]:
-    """Give a chunk up; it is ready at once. → whether anything of the model version is ready."""
-    return Transition("hand_back", (held.job_id, held.index, held.token, int(at_fault), key), bool)
+def hand_back(
+    key: ModelKey, held: Claim, *, at_fault: bool, reason: str = "", delay_ms: int = 0
+) -> Transition[bool]:
+    """Give a chunk up; it is ready at once, or after the delay.
+
+    → whether anything of the model version is ready. `reason`: for its rows, if this was the last attempt.
+    """
+    arguments = (held.job_id, held.index, held.token, int(at_fault), key, reason, delay_ms)
+    return Transition("hand_back", arguments, bool)
 
 
 def requeue_chunk(job_id: str, index: int) -> Transition[bool]:
@@ -283,6 +290,15 @@ def requeue_chunk(job_id: str, index: int) -> Transition[bool]:
     Nobody is rung: the reconciler does so.
     """
     return Transition("requeue_chunk", (job_id, index), bool)
+
+
+def recompute(job_id: str, index: int, token: str, reason: str) -> Transition[Recomputed]:
+    """Compute a chunk again, because its stored result with this token is lost or damaged.
+
+    A job that has succeeded runs again. If the job has ended in another way, or if the result was lost
+    several times, the chunk fails with the reason. Nobody is rung: the reconciler does so.
+    """
+    return Transition("recompute", (job_id, index, token, reason), lambda answer: Recomputed(answer.decode()))
 
 
 def expire(*, grace_ms: int, most: int = 1000) -> Transition[Expired]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from shared.ledger import ChunkState, Claim, JobState, NewJob, Outcome, Reservation
+from shared.ledger import ChunkState, Claim, JobState, NewJob, Outcome, Recomputed, Reservation
 
+MOST_RECOMPUTED = 3
+"""Times that one chunk is computed again."""
 CLAIMABLE = {JobState.UPLOADING, JobState.QUEUED, JobState.RUNNING}
 
 
@@ -23,6 +25,7 @@ class Chunk:
     failed: int = 0
     brief: bool = False
     worker: str = ""  # whose lease it is
+    recomputed: int = 0
 
 
 @dataclass
@@ -276,6 +279,26 @@ class LedgerModel:
         if chunk is not None:
             chunk.attempts -= not at_fault
             self._release(self.jobs[held.job_id], chunk)
+
+    def recompute(self, job_id: str, index: int, token: str) -> Recomputed:
+        job = self.jobs.get(job_id)
+        chunk = job.chunks[index] if job else None
+        if job is None or chunk is None or chunk.state is not ChunkState.DONE or chunk.token != token:
+            return Recomputed.STALE
+        chunk.token = ""
+        if job.state not in {*CLAIMABLE, JobState.PAUSED, JobState.SUCCEEDED} or (
+            chunk.recomputed == MOST_RECOMPUTED
+        ):
+            chunk.state, chunk.failed = ChunkState.FAILED, chunk.rows
+            self._end_if_due(job)
+            return Recomputed.FAILED
+        chunk.state, chunk.failed, chunk.attempts = ChunkState.READY, 0, 0
+        chunk.recomputed += 1
+        if job.state is JobState.SUCCEEDED:
+            job.state = JobState.RUNNING
+            self.expiring.discard(job_id)
+        self._queue(job)
+        return Recomputed.READY
 
     # The reconciler
 

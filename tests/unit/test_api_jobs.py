@@ -18,8 +18,9 @@ from api.jobs.pieces import pieces_of
 from api.models.validation import RowValidator
 from api.principals import Principal, let_in
 from api.uploads.cutting import chunk_rows
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, PayloadStoreAway
 from shared.ledger import ChunkRecord, ChunkState
+from shared.payloads import result_path
 from shared.settings import Settings
 from shared.tables import read_ipc
 from tests.unit.gateway_fakes import IRIS, IRIS_KEY, FakeRedis
@@ -75,14 +76,48 @@ async def test_results_come_in_the_order_of_the_inputs(stage: tuple[Gateway, htt
     assert beyond == {"job_id": job["id"], "results": [], "total_count": 5}
 
 
-async def test_a_result_that_is_gone_is_an_honest_error(stage: tuple[Gateway, httpx.AsyncClient]) -> None:
+@pytest.mark.parametrize("damage", ["missing", "cut off"])
+async def test_a_result_that_is_lost_is_computed_again_from_its_rows(
+    stage: tuple[Gateway, httpx.AsyncClient], damage: str
+) -> None:
     gateway, http = stage
     job = (await http.post("/jobs", json=submission(3))).json()
     await run_chunks(gateway, job["id"])
-    gateway.payloads.remove_job(job["id"])
+    whole = (await http.get(job["links"]["results"])).json()
+    await _lose_result(gateway, job["id"], damage)
+    answer = await http.get(job["links"]["results"])
+    assert (answer.status_code, answer.json()["error"]) == (409, "results_not_ready")
+    assert "computed again" in answer.json()["detail"]
+    assert int(answer.headers["retry-after"]) >= 1
+    assert "file:" not in answer.text
+    assert (await http.get(job["links"]["self"])).json()["state"] == "running"
+    await run_chunks(gateway, job["id"])
+    assert (await http.get(job["links"]["results"])).json() == whole
+
+
+async def test_a_store_that_is_away_has_no_result_computed_again(
+    stage: tuple[Gateway, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, http = stage
+    job = (await http.post("/jobs", json=submission(3))).json()
+    await run_chunks(gateway, job["id"])
+
+    def away(path: str) -> bytes:
+        raise PayloadStoreAway(f"cannot read {path}")
+
+    monkeypatch.setattr(gateway.payloads, "get", away)
     answer = await http.get(job["links"]["results"])
     assert (answer.status_code, answer.json()["error"]) == (503, "payload_unavailable")
-    assert "file:" not in answer.text
+    assert (await http.get(job["links"]["self"])).json()["state"] == "succeeded"
+
+
+async def _lose_result(gateway: Gateway, job_id: str, damage: str) -> None:
+    chunk, _ = await gateway.ledger.chunks(job_id)
+    path = result_path(job_id, 0, chunk.token)
+    data = gateway.payloads.get(path)
+    gateway.payloads.remove(path)
+    if damage == "cut off":
+        gateway.payloads.put(path, data[: len(data) // 2])
 
 
 async def test_an_invalid_row_is_refused_and_no_job_exists(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -160,12 +160,45 @@ def test_patience_with_a_store_has_an_end(shop: Shop, monkeypatch: pytest.Monkey
     assert (chunk.state, chunk.attempts) == (ChunkState.READY, 1)
 
 
-def test_rows_that_are_gone_are_not_waited_for(shop: Shop) -> None:
+def test_rows_that_are_missing_are_looked_for_again_later_and_later_before_they_count_as_lost(
+    shop: Shop, clients: Clients
+) -> None:
     job_id = shop.submit(1.0)
     shop.store.remove(rows_path(job_id, 0))
+    delays_s = []
+    while shop.runner.run_next(KEY):
+        delays_s.append(_delay_s(clients))
+        _run_out(clients)
+        shop.house.worker.expire()
+    assert delays_s == [2, 4, 0]  # of three attempts the last has nothing to wait for
+    record = shop.house.read(job_id)
+    assert (record.state, record.rows_failed) == (JobState.SUCCEEDED, 1)
+    assert "payload_lost" in shop.house.chunks(job_id)[0].error
+
+
+def test_a_chunk_whose_rows_come_back_meanwhile_loses_no_row(shop: Shop, clients: Clients) -> None:
+    job_id = shop.submit(1.0)
+    rows = shop.store.get(rows_path(job_id, 0))
+    shop.store.remove(rows_path(job_id, 0))
     shop.runner.run_next(KEY)
-    (chunk,) = shop.house.chunks(job_id)
-    assert (chunk.state, chunk.attempts) == (ChunkState.READY, 1)
+    assert not shop.runner.run_next(KEY)  # it is delayed
+    shop.store.put(rows_path(job_id, 0), rows)
+    _run_out(clients)
+    shop.house.worker.expire()
+    assert shop.runner.run_next(KEY)
+    assert shop.house.read(job_id).rows_succeeded == 1
+
+
+def _delay_s(clients: Clients) -> int:
+    """Until the one lease ends; 0: there is none."""
+    leases: Any = clients.threads.zrange(keys.leases(), 0, -1, withscores=True)
+    seconds, micros = cast("tuple[int, int]", clients.threads.time())
+    return round(leases[0][1] / 1000 - seconds - micros / 1e6) if leases else 0
+
+
+def _run_out(clients: Clients) -> None:
+    for lease, _ in clients.threads.zscan_iter(keys.leases()):
+        clients.threads.zadd(keys.leases(), {lease: 0})
 
 
 class Unheard(Ledger):

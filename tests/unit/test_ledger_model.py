@@ -26,6 +26,7 @@ from shared.ledger import (
     JobRecord,
     JobState,
     NewJob,
+    Recomputed,
     Reservation,
     Submitted,
 )
@@ -274,6 +275,21 @@ class LedgerMachine(RuleBasedStateMachine):
         house, failed = self._house(brief=False), round(held.rows * share)
         assert house.commit(held, failed=failed) is self._model.commit(held, failed=failed)
         assert house.rung == ([(IRIS, 1)] if self._model.line else [])
+
+    @precondition(lambda self: self._claimed)
+    @rule(pick=PICK, times=st.sampled_from([1, 1, 1, 4]))
+    def recompute(self, pick: int, times: int) -> None:
+        """The result of one of the last claims is lost, if there was one; perhaps again and again."""
+        held = self._claimed[-1 - pick % min(len(self._claimed), 8)]
+        for _ in range(times):
+            made = self._lasting.worker.recompute(held.job_id, held.index, held.token, "it is lost")
+            assert made is self._model.recompute(held.job_id, held.index, held.token)
+            if made is Recomputed.READY:
+                self._ended.pop(held.job_id, None)
+                again = self._claim(brief=False)
+                if again is not None:
+                    self._commit(again, 0.0)
+                    held = again
 
     @precondition(lambda self: self._claimed)
     @rule(pick=PICK, at_fault=st.booleans())

@@ -40,7 +40,7 @@ end
 
 local function give_up(id, index, chunk)
   chunk.state = 'failed'
-  chunk.error = 'tried ' .. chunk.attempts .. ' times; no worker finished it'
+  chunk.error = chunk.reason or 'tried ' .. chunk.attempts .. ' times; no worker finished it'
   end_chunk(id, index, chunk, 0, chunk.rows)
 end
 
