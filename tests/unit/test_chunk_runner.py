@@ -192,7 +192,7 @@ def test_a_chunk_whose_rows_come_back_meanwhile_loses_no_row(shop: Shop, clients
 def _delay_s(clients: Clients) -> int:
     """Until the one lease ends; 0: there is none."""
     leases: Any = clients.threads.zrange(keys.leases(), 0, -1, withscores=True)
-    seconds, micros = cast("tuple[int, int]", clients.threads.time())
+    seconds, micros = clients.threads.time()
     return round(leases[0][1] / 1000 - seconds - micros / 1e6) if leases else 0
 
 
