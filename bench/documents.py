@@ -20,7 +20,8 @@ from bench.commands import ended, say
 from bench.subjects import ROOT
 
 KEPT = keeping.RESULTS / "documents"
-BENCHMARKS, PERFORMANCE, SCALING = "benchmarks.md", "performance.md", "scaling.md"
+BENCHMARKS, NOTEBOOK, SCALING = "docs/benchmarks.md", "bench/notebook.md", "docs/scaling.md"
+"""Pages, by their path in the repository."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,10 @@ PARTS = (
         2.5,
         "--rounds 1 --seconds 1 --rows 10000000",
     ),
-    Part("stages", "bench.stages --models iris", PERFORMANCE, 1.5, "--rounds 1 --connections 1,8"),
-    Part("fronts", "bench.fronts", PERFORMANCE, 2, f"{_SHORT} --fronts takt,plain"),
-    Part("kernels", "bench.kernels", PERFORMANCE, 1, "--rounds 1 --models iris --sizes 1,64"),
-    Part("tuning", "bench.tuning", PERFORMANCE, 3, f"{_SHORT} --rows 20000 --settings as_it_is,gc_thawed"),
+    Part("stages", "bench.stages --models iris", NOTEBOOK, 1.5, "--rounds 1 --connections 1,8"),
+    Part("fronts", "bench.fronts", NOTEBOOK, 2, f"{_SHORT} --fronts takt,plain"),
+    Part("kernels", "bench.kernels", NOTEBOOK, 1, "--rounds 1 --models iris --sizes 1,64"),
+    Part("tuning", "bench.tuning", NOTEBOOK, 3, f"{_SHORT} --rows 20000 --settings as_it_is,gc_thawed"),
     Part("costs", "bench.costs --seconds 2", SCALING, 2, f"{_SHORT} --rows 20000 --connections 1,8"),
     Part("simulation", "bench.simulation", SCALING, 3, "--seconds 1.5 --scaled 1,2"),
 )
@@ -120,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--write", action="store_true", help="measure nothing; write what is kept")
     parser.add_argument("--tiny", action="store_true", help="see that all works: the figures say nothing")
     parser.add_argument("--kept", type=Path, default=KEPT, help="a folder of JSON, one a part")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="the folder of the pages")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds docs/ and bench/")
     return parser
 
 
@@ -144,7 +145,7 @@ def _publish(given: argparse.Namespace) -> None:
     parts = chosen(given.only, kept_in(given.kept), resume=given.resume, write=given.write)
     say(f"{len(parts)} parts, about {sum(part.minutes for part in parts):.0f} minutes")
     failed = [part.name for part in parts if not _measured(part, given)]
-    write(kept_in(given.kept), given.docs)
+    write(kept_in(given.kept), given.root)
     if failed:
         raise ValueError(f"these parts failed, and show what they did before: {', '.join(failed)}")
 
@@ -161,13 +162,13 @@ def _measured(part: Part, given: argparse.Namespace) -> bool:
     return code == 0
 
 
-def write(kept: Mapping[str, Path], docs: Path) -> None:
+def write(kept: Mapping[str, Path], root: Path) -> None:
     """Put every kept run on its page, and the targets, judged by all of them."""
     runs = {name: keeping.decoded(file.read_bytes()) for name, file in kept.items()}
     for part in PARTS:
         if part.name in runs:
-            keeping.place([runs[part.name]], docs / part.page, part.name)
-    page = docs / BENCHMARKS
+            keeping.place([runs[part.name]], root / part.page, part.name)
+    page = root / BENCHMARKS
     page.write_text(
         keeping.replaced(page.read_text(), targets.targets_table(list(runs.values())), targets.AT)
     )
