@@ -34,7 +34,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     size_bytes: int
     created_at: str  # UTC, RFC 3339
-    frameworks: dict[str, str]  # package → version that built it
+    frameworks: dict[str, str]  # package → version that made the artifact
     metrics: dict[str, float] = {}
 
 

@@ -78,6 +78,8 @@ class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
     ceiling_rows: int = 0  # of one call: more ran out of memory here; 0: none did
     slice_rows_per_s: float = 0.0  # of the slices of chunks, measured at warm-up and since; 0: not yet
     runtimes: Runtimes = Runtimes()
+    built_with: dict[str, str] = {}  # package → version that made the artifact
+    warnings: tuple[str, ...] = ()  # of its framework, while it was loaded
 
 
 class _Head(msgspec.Struct):

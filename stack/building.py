@@ -21,10 +21,14 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     seconds: float = 0.0
     reason: str | None = ""  # null in the line of one that is right
+    warnings: list[str] = []
 
     @property
     def name(self) -> str:
         return f"{self.model}@{self.version}" if self.version else self.model
+
+    def _warned(self) -> list[str]:
+        return [f"warning: {text}" for text in self.warnings]
 
 
 class Built(_Line, frozen=True, kw_only=True):
@@ -40,7 +44,8 @@ class Built(_Line, frozen=True, kw_only=True):
         if not self.ok:
             return f"failed: {self.reason}"
         metrics = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
-        return f"{self.state} in {self.seconds:.1f} s" + (f" ({metrics})" if metrics else "")
+        done = f"{self.state} in {self.seconds:.1f} s" + (f" ({metrics})" if metrics else "")
+        return "; ".join([done, *self._warned()])
 
 
 class Verified(_Line, frozen=True, kw_only=True):
@@ -58,7 +63,8 @@ class Verified(_Line, frozen=True, kw_only=True):
         if not self.ok:
             return f"failed: {self.reason}"
         parities = map(_parity, self.compared[1:])
-        return "; ".join([f"ok, {self.rows_per_s:,.0f} rows/s", self.runtime, *parities])
+        done = [f"ok, {self.rows_per_s:,.0f} rows/s", self.runtime, *parities]
+        return "; ".join([*done, *self._warned()])
 
 
 def _parity(runtime: MeasuredRuntime) -> str:

@@ -120,6 +120,7 @@ def health(options: argparse.Namespace) -> int:
 def build(options: argparse.Namespace) -> int:
     """Build models; a JSON line each. Exit 1 if one failed."""
     from worker.building import build_model
+    from worker.predictors.frameworks import mismatch
 
     repository = open_repository(settings().models_dir)
 
@@ -127,7 +128,13 @@ def build(options: argparse.Namespace) -> int:
         built_before = (options.version or _default(repository, name)) in _built(repository, name)
         version = build_model(repository, name, options.version, force=options.force)
         state = "present" if built_before and not options.force else "built"
-        return {"version": version.manifest.version, "state": state, "metrics": version.manifest.metrics}
+        difference = mismatch(version.manifest.frameworks, version.spec.framework)
+        return {
+            "version": version.manifest.version,
+            "state": state,
+            "metrics": version.manifest.metrics,
+            "warnings": [difference] if difference else [],
+        }
 
     return _for_each(options.models or _all(repository), one)
 
@@ -144,6 +151,7 @@ def verify(options: argparse.Namespace) -> int:
             name,
             device=settings().device,
             threads=settings().threads,
+            mismatch=settings().framework_mismatch,
             runtime=settings().runtime,
         )
         state = "ok" if result.ok else "failed"
@@ -153,6 +161,7 @@ def verify(options: argparse.Namespace) -> int:
             "reason": result.problem,
             "rows_per_s": result.rows_per_s,
             "runtime": result.runtimes.in_words(),
+            "warnings": result.warnings,
             "compared": [msgspec.to_builtins(one, str_keys=True) for one in result.runtimes.measured],
         }
 

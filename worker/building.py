@@ -28,6 +28,8 @@ class Build:
 
     artifact: str  # the file that it wrote into `folder`, by name
     metrics: dict[str, float] = field(default_factory=dict)  # measured on rows that training did not see
+    frameworks: dict[str, str] = field(default_factory=dict)
+    """Package → version that made the artifact, if it was made elsewhere and does not say so itself."""
 
 
 def build_model(
@@ -56,7 +58,7 @@ def build_model(
 def _run(home: Path, folder: Path) -> Build:
     try:
         build = import_beside(home, "build").build(folder)
-    except Exception as error:  # it is the model's own code
+    except (Exception, SystemExit) as error:  # it is the model's own code
         raise ArtifactError(f"{home / 'build.py'}: {type(error).__name__}: {error}") from error
     if not isinstance(build, Build) or not (folder / build.artifact).is_file():
         raise ArtifactError(
@@ -74,7 +76,7 @@ def _manifest(spec: ModelSpec, version: str, folder: Path, build: Build) -> Mani
         sha256=sha256_of(artifact),
         size_bytes=artifact.stat().st_size,
         created_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        frameworks=frameworks.installed(spec.framework),
+        frameworks=frameworks.made_by(spec.framework, artifact) | build.frameworks,
         metrics=build.metrics,
     )
 

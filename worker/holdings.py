@@ -62,6 +62,8 @@ class Holdings:
             load_s=predictor.load_s,
             digest=predictor.version.manifest.sha256,
             runtimes=predictor.runtimes,
+            built_with=predictor.version.manifest.frameworks,
+            warnings=predictor.warnings,
         )
 
 

@@ -23,6 +23,7 @@ class Verification:
     load_s: float = 0.0
     rows_per_s: float = 0.0  # at the model's largest online batch
     runtimes: Runtimes = field(default_factory=Runtimes)
+    warnings: tuple[str, ...] = ()  # of its framework, while it was loaded
 
     @property
     def ok(self) -> bool:
@@ -60,4 +61,5 @@ def verify_model(
         load_s=predictor.load_s,
         rows_per_s=predictor.rows_per_s,
         runtimes=predictor.runtimes,
+        warnings=predictor.warnings,
     )

@@ -51,7 +51,7 @@ class Manifest(BaseModel):
     model: str
     version: str
     model_sha256: str
-    built_with: dict[str, str] = Field(description="Library versions that built the model")
+    built_with: dict[str, str] = Field(description="Library versions that made the model's artifact")
     versions: dict[str, str] = Field(description="Of the gateway that wrote this: takt and pyarrow")
     rows_total: int | None
     rows_succeeded: int
@@ -97,7 +97,10 @@ def _about(gateway: Gateway, record: JobRecord) -> dict[str, Any]:
 
 
 def _built_with(gateway: Gateway, record: JobRecord) -> dict[str, str]:
-    """By the artifact's manifest, if the repository still has the very one that was pinned."""
+    """What was recorded at submission. Records of an older release lack it: then the artifact's manifest,
+    if the repository still has the version that the job is pinned to."""
+    if record.built_with:
+        return record.built_with
     try:
         built = gateway.catalog.repository.version(record.model, record.version).manifest
     except TaktError:

@@ -86,6 +86,7 @@ async def pinned_job(
         idempotency=reserved,
         webhook_url=terms.webhook_url,
         traceparent=current_traceparent(),
+        built_with=version.manifest.frameworks,
     )
 
 

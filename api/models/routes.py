@@ -14,6 +14,7 @@ from api.models.validation import example_body
 from api.principals import Asker
 from api.state import GatewayState
 from api.web.errors import of_errors
+from shared.errors import TaktError
 from shared.specs import InputSpec, OutputSpec
 from shared.workers import HeldModel
 
@@ -56,6 +57,7 @@ class Holder(BaseModel):
     ceiling_rows: int | None = Field(description="Most rows of a call since one ran out of memory; or null")
     runtime: str = Field(description="Which runtime runs calls of how many rows, in words")
     runtimes: list[Runtime] = Field(description="What it was chosen from")
+    warnings: list[str] = Field(description="What the model's framework warned of while it was loaded")
 
 
 class ModelDetail(ModelSummary):
@@ -65,6 +67,9 @@ class ModelDetail(ModelSummary):
     max_batch_rows: int
     max_rows_per_request: int
     example: dict[str, Any]
+    built_with: dict[str, str] = Field(
+        description="Library versions that made the artifact; empty where no version is built"
+    )
     workers: list[Holder]
     measured: dict[str, Any] = Field(description="By this gateway since it started; durations in ms")
 
@@ -133,9 +138,22 @@ def _detail(gateway: Gateway, servable: Servable) -> ModelDetail:
         max_batch_rows=spec.batching.max_rows,
         max_rows_per_request=spec.limits.max_rows_per_request,
         example=example_body(spec),
+        built_with=_built_with(gateway, servable),
         workers=_holders(gateway, servable),
         measured=servable.times.summary(),
     )
+
+
+def _built_with(gateway: Gateway, servable: Servable) -> dict[str, str]:
+    """By a live worker that holds the version, else by the repository's manifest."""
+    for worker in gateway.watch.fleet.workers:
+        if worker.holds(servable.key):
+            return worker.models[servable.key].built_with
+    try:
+        built = gateway.catalog.repository.version(servable.spec.name, servable.version)
+    except TaktError:
+        return {}
+    return built.manifest.frameworks
 
 
 def _holders(gateway: Gateway, servable: Servable) -> list[Holder]:
@@ -155,5 +173,6 @@ def _holder(worker: str, device: str, held: HeldModel) -> Holder:
         rows_per_s=held.rows_per_s,
         ceiling_rows=held.ceiling_rows or None,
         runtime=held.runtimes.in_words(),
+        warnings=list(held.warnings),
         runtimes=[Runtime(**msgspec.structs.asdict(one)) for one in held.runtimes.measured],
     )

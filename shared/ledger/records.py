@@ -70,6 +70,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     webhook_url: str = ""  # where its end is told, see `shared/webhooks.py`
     idempotency: str = ""  # the reservation that it holds, see `shared.keys.idempotency`
     traceparent: str = ""  # of its submission's span, where that is recorded
+    built_with: dict[str, str] = {}  # library versions that made the artifact
 
     @property
     def key(self) -> ModelKey:
@@ -110,6 +111,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     webhook_url: str = ""  # where its end is told
     paused_ms: int = 0  # between its start and now, in pauses that are over
     paused_at_ms: int | None = None  # since when it has been paused, up to its end
+    built_with: dict[str, str] = {}  # library versions that made the artifact; empty in older records
 
     @property
     def key(self) -> ModelKey:
@@ -314,6 +316,8 @@ def job_fields(job: NewJob, schema: int = UPLOAD_SCHEMA) -> list[str]:
     }
     if job.traceparent:
         record["traceparent"] = job.traceparent
+    if job.built_with:
+        record["built_with"] = msgspec.json.encode(job.built_with).decode()
     return [part for item in record.items() for part in item]
 
 
@@ -352,6 +356,7 @@ def _job_record(fields: Mapping[Any, Any]) -> JobRecord:
     values: dict[str, object] = {name.decode(): value.decode() for name, value in fields.items()}
     for name in ("tags", "keep_columns"):
         values[name] = msgspec.json.decode(fields.get(name.encode(), b"[]"))
+    values["built_with"] = msgspec.json.decode(fields.get(b"built_with", b"{}"))
     if fields.get(b"finished_at_ms"):
         values["expires_at_ms"] = int(fields[b"finished_at_ms"]) + int(fields[b"retention_ms"])
     if b"error_code" in fields:
@@ -387,6 +392,7 @@ def submitted(job: NewJob, rows: int, created_at_ms: int) -> JobRecord:
         id_column=job.id_column,
         keep_columns=job.keep_columns,
         webhook_url=job.webhook_url,
+        built_with=job.built_with,
     )
 
 

@@ -50,7 +50,7 @@ def built(models: Path) -> None:
         "sha256": "ab" * 32,
         "size_bytes": 1,
         "created_at": "2026-01-01T00:00:00Z",
-        "frameworks": {},
+        "frameworks": {"scikit-learn": "1.3.2"},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
 

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,15 @@ async def test_a_manifest_has_the_digests_of_what_is_stored(stage: Stage) -> Non
     assert found["inputs_sha256"] == whole != found["outputs_sha256"]
     assert (found["rows_succeeded"], found["reference"], found["model_sha256"]) == (3, "lot 7", "ab" * 32)
     assert found["versions"]["pyarrow"] == pa.__version__
+
+
+async def test_a_manifest_keeps_built_with_after_the_versions_folder_is_deleted(stage: Stage) -> None:
+    gateway, http = stage
+    job_id = await submitted(http)
+    await run_chunks(gateway, job_id)
+    shutil.rmtree(gateway.catalog.repository.root / "iris" / "1.0.0")
+    found = (await http.get(f"/jobs/{job_id}/manifest")).json()
+    assert found["built_with"] == {"scikit-learn": "1.3.2"}
 
 
 async def test_a_canceled_job_starts_no_chunk_and_may_be_canceled_again(stage: Stage) -> None:

@@ -51,6 +51,7 @@ def test_a_job_of_schema_1_is_read_as_it_always_was() -> None:
     assert (record.state, record.tags, record.reference) == (JobState.SUCCEEDED, ("line-7",), "shift-2")
     assert (record.rows_total, record.rows_done, record.expires_at_ms) == (30, 30, 1300)
     assert (record.id_column, record.keep_columns, record.webhook_url) == ("", (), "")
+    assert record.built_with == {}
 
 
 def test_chunks_of_schema_1_are_read_as_they_always_were() -> None:

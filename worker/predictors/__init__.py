@@ -10,6 +10,7 @@ imported when the first model that needs it is loaded.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,7 @@ from worker.predictors import frameworks
 from worker.predictors.acceleration import accelerate, native_only
 from worker.predictors.base import OutOfMemory, Predictor, Runtime, batch_sizes
 from worker.predictors.code import open_folder
+from worker.predictors.load_warnings import recorded_warnings
 
 __all__ = ["OutOfMemory", "Predictor", "Runtime", "batch_sizes", "load_predictor", "open_predictor"]
 
@@ -73,8 +75,17 @@ def open_predictor(
     """The same, but it has not been called yet: neither for its golden rows nor to be warm."""
     _check_device(version, device)
     artifact = version.verify()
-    _check_frameworks(version, mismatch)
-    return Predictor(version, _load(version, artifact, device, threads))
+    found = [*_difference(version)]
+    _judge(version, found, mismatch)
+    with recorded_warnings() as warned:
+        runtime = _load(version, artifact, device, threads)
+    found += warned.texts
+    if not found:
+        return Predictor(version, runtime)
+    _judge(version, warned.of_versions, mismatch)
+    for text in warned.texts:
+        log.warning("framework_warning", model=version.key, warning=text)
+    return Predictor(version, runtime, warnings=tuple(found))
 
 
 def _check_device(version: ModelVersion, device: str) -> None:
@@ -82,11 +93,21 @@ def _check_device(version: ModelVersion, device: str) -> None:
         raise ArtifactError(f"{version.key}: is for {version.spec.device}, and this worker has {device}")
 
 
-def _check_frameworks(version: ModelVersion, mismatch: Literal["warn", "refuse"]) -> None:
-    difference = frameworks.mismatch(version.manifest.frameworks, version.spec.framework)
-    if difference and mismatch == "refuse":
-        raise ArtifactError(f"{version.artifact}: {difference}")
-    if difference:
+def _difference(version: ModelVersion) -> Iterator[str]:
+    """How the installed libraries differ from those that made the artifact, by its manifest and by itself."""
+    framework = version.spec.framework
+    declared = version.manifest.frameworks
+    stated = declared | frameworks.stated_by(framework, version.artifact)
+    for built_with in (stated, declared):
+        if difference := frameworks.mismatch(built_with, framework):
+            yield difference
+            return
+
+
+def _judge(version: ModelVersion, differences: Sequence[str], mismatch: Literal["warn", "refuse"]) -> None:
+    if differences and mismatch == "refuse":
+        raise ArtifactError(f"{version.artifact}: {differences[0]} (TAKT_FRAMEWORK_MISMATCH=refuse)")
+    for difference in differences:
         log.warning("framework_mismatch", model=version.key, difference=difference)
 
 

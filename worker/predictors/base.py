@@ -46,6 +46,7 @@ class Predictor:
     load_s: float = 0.0  # from the digest to the end of the warm-up
     rates: Mapping[int, float] = field(default_factory=dict)  # rows/s at warm-up, by rows of a call
     runtimes: Runtimes = field(default_factory=Runtimes)  # the native one and those beside it
+    warnings: tuple[str, ...] = ()  # what its framework warned of while it was loaded
 
     @property
     def spec(self) -> ModelSpec:

@@ -1,11 +1,21 @@
-"""Which packages' versions an artifact depends on: written into its manifest, compared when it is loaded."""
+"""Which library versions made an artifact: written into its manifest, compared when it is loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from worker.predictors.pickle_versions import PickledBy, pickled_by
 
 _PACKAGES = {"scikit-learn": ("scikit-learn", "joblib"), "pytorch": ("torch",)}
+_LIBRARIES = {
+    "lightgbm": "lightgbm",
+    "xgboost": "xgboost",
+    "catboost": "catboost",
+    "imblearn": "imbalanced-learn",
+}
+"""Module → package of estimators that are not scikit-learn's own."""
 
 
 def installed(framework: str) -> dict[str, str]:
@@ -13,18 +23,52 @@ def installed(framework: str) -> dict[str, str]:
     return {package: version(package) for package in _PACKAGES[framework]}
 
 
+def made_by(framework: str, artifact: Path) -> dict[str, str]:
+    """Package → version that made the artifact, as far as the artifact says so, else the installed version.
+
+    scikit-learn's version stands in the artifact: one that was made elsewhere and copied here keeps it.
+    """
+    if framework != "scikit-learn":
+        return installed(framework)
+    pickled = pickled_by(artifact)
+    return installed(framework) | dict(_libraries(pickled.modules)) | _stated(pickled)
+
+
+def stated_by(framework: str, artifact: Path) -> dict[str, str]:
+    """Package → version that the artifact itself says made it."""
+    return _stated(pickled_by(artifact)) if framework == "scikit-learn" else {}
+
+
+def _stated(pickled: PickledBy) -> dict[str, str]:
+    return {"scikit-learn": ", ".join(sorted(pickled.sklearn))} if pickled.sklearn else {}
+
+
+def _libraries(modules: set[str]) -> Iterator[tuple[str, str]]:
+    for module in sorted(modules & _LIBRARIES.keys()):
+        if found := _found(_LIBRARIES[module]):
+            yield _LIBRARIES[module], found
+
+
 def mismatch(built_with: Mapping[str, str], framework: str) -> str | None:
-    """How the installed versions differ from those that built an artifact; None: they do not.
+    """How the installed versions differ from those that made an artifact; None: they do not.
 
     A local label is ignored: torch 2.13.0+cpu reads what 2.13.0+cu130 wrote.
     """
-    here = installed(framework)
+    needed = dict.fromkeys([*_PACKAGES[framework], *(p for p in built_with if p in _LIBRARIES.values())])
     different = [
-        f"{package} {built_with.get(package, 'of unknown version')} (here {found})"
-        for package, found in here.items()
-        if _public(built_with.get(package, "")) != _public(found)
+        f"{package} {built_with.get(package, 'of unknown version')} (here {_found(package) or 'none'})"
+        for package in needed
+        if _public(built_with.get(package, "")) != _public(_found(package))
     ]
     return f"built with {', '.join(different)}" if different else None
+
+
+def _found(package: str) -> str:
+    """The installed version, or nothing."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def _public(label: str) -> str:
