@@ -32,7 +32,8 @@
         ├── PayloadError            a stored payload that cannot be read or written
         │     ├── PayloadStoreAway    … by a store that does not do what it is asked, for now
         │     ├── ResultLost          a committed result that is missing or damaged: it can be computed again
-        │     └── PayloadLost         rows that are missing or damaged: nothing can bring them back
+        │     ├── PayloadLost         rows that are missing or damaged: nothing can bring them back
+        │     └── PayloadCorrupt      … because it is not what was written
         ├── RecordUnreadable        a record of the ledger that is corrupt, or of a newer Takt
         └── UnsupportedServer       a Redis or Valkey too old for what Takt promises
 
@@ -247,16 +248,24 @@ class PayloadStoreAway(PayloadError):
 class ResultLost(PayloadError):
     """A committed result is missing or damaged; its chunk can be computed again from its rows."""
 
-    def __init__(self, detail: str, *, index: int, token: str) -> None:
+    def __init__(self, detail: str, *, index: int, token: str, cause: str = "payload_lost") -> None:
         super().__init__(detail)
         self.index = index
         self.token = token
+        self.cause = cause
+        """The code of what was found: `payload_lost`, or `payload_corrupt` if the result was changed."""
 
 
 class PayloadLost(PayloadError):
     """Stored rows are missing or damaged, and nothing can bring them back."""
 
     code = "payload_lost"
+
+
+class PayloadCorrupt(PayloadError):
+    """A stored object is not what was written: its digest differs from the recorded one."""
+
+    code = "payload_corrupt"
 
 
 class RecordUnreadable(OperatorError):

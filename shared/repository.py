@@ -15,14 +15,17 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from shared.errors import ArtifactError, ModelNotFound, SpecError
+from shared.integrity import digest_of, short
 from shared.keys import ModelKey, model_key
 from shared.specs import VERSION, ModelSpec, load_spec
 
 MANIFEST = "manifest.json"
+_OWN_DIGEST = "manifest_sha256"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +39,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str  # UTC, RFC 3339
     frameworks: dict[str, str]  # package → version that made the artifact
     metrics: dict[str, float] = {}
+    manifest_sha256: str = ""  # of all the rest, see `_digest_of_rest`; empty: an older Takt wrote it
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,9 @@ def sha256_of(path: Path) -> str:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest last: a version without one was never built."""
-    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    fields = msgspec.to_builtins(manifest)
+    fields[_OWN_DIGEST] = _digest_of_rest(fields)
+    text = msgspec.json.format(msgspec.json.encode(fields), indent=2)
     (folder / MANIFEST).write_bytes(text + b"\n")
 
 
@@ -140,20 +146,46 @@ def _read_manifest(folder: Path, model: str, version: str) -> Manifest:
     path = folder / MANIFEST
     try:
         written = path.stat()
-        manifest = _manifest_as_of(path, written.st_mtime_ns, written.st_size, written.st_ino)
-    except (OSError, msgspec.MsgspecError) as error:
+        manifest, change = _manifest_as_of(path, written.st_mtime_ns, written.st_size, written.st_ino)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError(f"{path}: {error}") from error
     if (manifest.model, manifest.version) != (model, version):
         raise ArtifactError(f"{path}: is of {manifest.model}@{manifest.version}")
     if Path(manifest.artifact).name != manifest.artifact:
         raise ArtifactError(f"{path}: artifact: {manifest.artifact!r} is not the name of a file beside it")
+    if change:
+        raise ArtifactError(change)
     return manifest
 
 
 @lru_cache(maxsize=256)
-def _manifest_as_of(path: Path, _written_ns: int, _size_bytes: int, _inode: int) -> Manifest:
-    """Each job asks for it, and it is written once for each build."""
-    return msgspec.json.decode(path.read_bytes(), type=Manifest)
+def _manifest_as_of(path: Path, _written_ns: int, _size_bytes: int, _inode: int) -> tuple[Manifest, str]:
+    """→ the manifest, and how it was changed, if it was. Each job asks for it; a build writes it once."""
+    data = path.read_bytes()
+    manifest = msgspec.json.decode(data, type=Manifest)
+    return manifest, _change(path, msgspec.json.decode(data))
+
+
+def _change(path: Path, fields: dict[str, Any]) -> str:
+    """What differs, if a manifest is not as it was written; else nothing (Any: as JSON has it).
+
+    One of an older Takt has no digest, and no field that is not known here either.
+    """
+    said = fields.get(_OWN_DIGEST)
+    if said is None and fields.keys() <= set(Manifest.__struct_fields__):
+        return ""
+    if said == (digest := _digest_of_rest(fields)):
+        return ""
+    return (
+        f"{path}: manifest_sha256 is {short(str(said or ''))}, but the rest has SHA-256 {short(digest)}; it "
+        "was changed after it was built, and is not used: `takt models build --force` builds it again"
+    )
+
+
+def _digest_of_rest(fields: dict[str, Any]) -> str:
+    """SHA-256 over the other fields as compact JSON with sorted names."""
+    rest = {name: value for name, value in fields.items() if name != _OWN_DIGEST}
+    return digest_of(msgspec.json.encode(rest, order="sorted"))
 
 
 def _precedence(version: str) -> tuple[object, ...]:

@@ -20,15 +20,17 @@ from redis.exceptions import RedisError
 from shared import tables
 from shared.connections import means_away
 from shared.dead_letters import DeadLetters, Kind, Unreadable
-from shared.errors import PayloadError, PayloadStoreAway
+from shared.errors import PayloadCorrupt, PayloadError, PayloadStoreAway
+from shared.integrity import digest_of, require_intact
 from shared.keys import ModelKey
 from shared.ledger import INLINE_BYTES, Claim, Ended, Ledger, Outcome
 from shared.payloads import PayloadStore, result_path, rows_path
 from worker.chunk_work import ChunkWork, Slicer
 from worker.health import SickPredictorError
-from worker.invalid_rows import Failures, failures_of, part_rows
+from worker.invalid_rows import failures_of, part_rows
 from worker.leases import LeaseKeeper
 from worker.predictors import Predictor
+from worker.provenance import Provenance
 from worker.quarantine import CellError, Quarantine
 from worker.small_chunks import MOST_TOGETHER, Lease, SmallChunks
 from worker.tallies import ChunkTally
@@ -47,6 +49,7 @@ LOST_ROWS_DELAY_S = 2.0
 """How long a chunk waits for its next attempt after its stored rows were missing or damaged: twice as long
 after each attempt, 30 s in all for five. A network file system may show a file late."""
 LOST_ROWS = "payload_lost: the stored rows of this chunk are missing or damaged"
+CHANGED_ROWS = "payload_corrupt: the stored rows of this chunk are not what was written"
 STORE_PATIENCE_S = 300.0
 """How long a chunk is held for a payload store that is away, before that counts as one of its attempts."""
 
@@ -70,6 +73,7 @@ class ChunkRunner:
         lease_s: float,
         tally: ChunkTally,
         traces: Traces = NO_TRACES,
+        device: str = "cpu",
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -81,6 +85,7 @@ class ChunkRunner:
         self._keeper = LeaseKeeper(self._renewed, every_s=self._renew_every_s, most_s=STORE_PATIENCE_S)
         self._tally = tally
         self._traces = traces
+        self._provenance = Provenance(device)
         self._stopping = threading.Event()
         self._small = SmallChunks(
             Lease(self._renewed, self._let_go, self._committed, self._remove),
@@ -89,6 +94,7 @@ class ChunkRunner:
             self._keeper,
             tally=tally,
             traces=traces,
+            provenance=self._provenance,
             renew_every_s=self._renew_every_s,
         )
         self._paused = threading.Event()
@@ -161,7 +167,7 @@ class ChunkRunner:
             outcome = "unreadable"
             chunk_log.error("chunk_unreadable", reason=error.detail)
             self._set_aside(key, held, error.detail)
-            self._hand_back_unread(key, held)
+            self._hand_back_unread(key, held, error)
         except (SickPredictorError, CellError, MemoryError) as error:  # of the quarantine, or of this thread
             chunk_log.error("chunk_failed", reason=str(error) or type(error).__name__)
             self._ledger.hand_back(key, held, at_fault=True)
@@ -188,7 +194,20 @@ class ChunkRunner:
         if not is_inline:
             self._patiently(held, lambda: self._store.put(path, data))
         failures = failures_of(answer, work.invalid.first_row)
-        outcome = self._commit(predictor.key, held, failures, data if is_inline else b"")
+        outcome = self._commit(
+            predictor.key,
+            Ended(
+                held=held,
+                rows_succeeded=held.rows - failures.rows,
+                rows_failed=failures.rows,
+                first_errors=failures.first,
+                result=data if is_inline else b"",
+                result_sha256=digest_of(data),
+                computed_by=self._provenance.of(
+                    predictor, quarantined=held.attempt >= QUARANTINED_ATTEMPT and work.rows > 0
+                ),
+            ),
+        )
         if outcome is Outcome.COMMITTED:
             self._tally.committed(
                 predictor.key, rows_succeeded=held.rows - failures.rows, rows_failed=failures.rows
@@ -244,8 +263,7 @@ class ChunkRunner:
 
     def _load(self, predictor: Predictor, held: Claim) -> tuple[ChunkWork, pa.RecordBatch]:
         """→ the chunk's work, and its valid rows as they are stored."""
-        path = rows_path(held.job_id, held.index)
-        table = tables.read_ipc(held.data or self._patiently(held, lambda: self._store.get(path)))
+        table = tables.read_ipc(self._rows(held))
         if table.num_rows != held.rows:
             raise PayloadError(f"a stored chunk has {table.num_rows} rows, and should have {held.rows}")
         try:
@@ -254,6 +272,18 @@ class ChunkRunner:
         except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
             raise PayloadError(f"a stored chunk is not of its model's inputs: {error}") from error
         return ChunkWork(predictor, f"{held.job_id}/{held.index}", columns, invalid), valid
+
+    def _rows(self, held: Claim) -> bytes:
+        """The chunk's rows as they were stored. Raises PayloadCorrupt where they are others, read twice."""
+        path, what = rows_path(held.job_id, held.index), f"rows of chunk {held.index} of job {held.job_id}"
+
+        def read() -> bytes:
+            return require_intact(held.data or self._store.get(path), held.rows_sha256, what)
+
+        try:
+            return self._patiently(held, read)
+        except PayloadCorrupt:  # the store may have it right: what was read may be wrong
+            return self._patiently(held, read)
 
     def _patiently(self, held: Claim, move: Callable[[], T]) -> T:
         """Move a payload; again while the store is away, under the chunk's lease: no row is to blame.
@@ -294,24 +324,18 @@ class ChunkRunner:
         self._tally.renewed("renewed" if renewed else "ended")
         return renewed
 
-    def _hand_back_unread(self, key: ModelKey, held: Claim) -> None:
+    def _hand_back_unread(self, key: ModelKey, held: Claim, error: PayloadError) -> None:
         """Rows in the ledger are not read better later; those in a store may be."""
+        reason = CHANGED_ROWS if isinstance(error, PayloadCorrupt) else LOST_ROWS
         is_last = held.data or held.attempt >= self._ledger.max_attempts
         delay_s = 0.0 if is_last else LOST_ROWS_DELAY_S * 2 ** (held.attempt - 1)
-        self._ledger.hand_back(key, held, at_fault=True, reason=LOST_ROWS, delay_s=delay_s)
+        self._ledger.hand_back(key, held, at_fault=True, reason=reason, delay_s=delay_s)
 
     def _let_go(self, key: ModelKey, held: Claim) -> None:
         self._ledger.hand_back(key, held, at_fault=False)
 
-    def _commit(self, key: ModelKey, held: Claim, failures: Failures, inline: bytes) -> Outcome | None:
+    def _commit(self, key: ModelKey, ended: Ended) -> Outcome | None:
         """None: as `_committed` has it."""
-        ended = Ended(
-            held=held,
-            rows_succeeded=held.rows - failures.rows,
-            rows_failed=failures.rows,
-            first_errors=failures.first,
-            result=inline,
-        )
         outcomes = self._committed(key, [ended])
         return outcomes[0] if outcomes else None
 

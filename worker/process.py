@@ -194,6 +194,7 @@ class WorkerProcess:
             lease_s=settings.lease_s,
             tally=self._chunk_tally,
             traces=self._traces,
+            device=settings.device,
         )
         self._engine.start()
         self._runner.start()

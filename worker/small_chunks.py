@@ -19,6 +19,7 @@ import structlog
 from shared import tables
 from shared.columns import Columns
 from shared.errors import PayloadError
+from shared.integrity import digest_of, require_intact
 from shared.keys import ModelKey
 from shared.ledger import INLINE_BYTES, Claim, Ended, Outcome
 from shared.payloads import PayloadStore, result_path
@@ -26,6 +27,7 @@ from worker.chunk_work import ChunkWork, Slicer
 from worker.invalid_rows import InvalidRows, failures_of, part_rows
 from worker.leases import LeaseKeeper
 from worker.predictors import Predictor
+from worker.provenance import Provenance
 from worker.tallies import ChunkTally
 from worker.tracing import Traces
 
@@ -66,6 +68,7 @@ class SmallChunks:
         *,
         tally: ChunkTally,
         traces: Traces,
+        provenance: Provenance,
         renew_every_s: float,
     ) -> None:
         self._lease = lease
@@ -74,6 +77,7 @@ class SmallChunks:
         self._keeper = keeper
         self._tally = tally
         self._traces = traces
+        self._provenance = provenance
         self._renew_every_s = renew_every_s
 
     def run(self, predictor: Predictor, claims: Sequence[Claim]) -> Iterator[Claim]:
@@ -104,11 +108,12 @@ class SmallChunks:
         with ExitStack() as kept:
             for one in ready:  # a store may be slow with one, and the others wait
                 kept.enter_context(self._keeper.keeping(one.held))
-            ended = [self._ended(one, answer) for one, answer in _answers(ready, work)]
+            computed_by = self._provenance.of(predictor)
+            ended = [self._ended(one, answer, computed_by) for one, answer in _answers(ready, work)]
         self._commit(predictor.key, [one for one in ended if one is not None], begun_s)
         return [one.held for one, its_end in zip(ready, ended, strict=True) if its_end is None]
 
-    def _ended(self, one: _Small, answer: pa.Table) -> Ended | None:
+    def _ended(self, one: _Small, answer: pa.Table, computed_by: str) -> Ended | None:
         """What is to be committed; None where the store does not take the result."""
         held, failures = one.held, failures_of(answer, one.first_row)
         result = tables.write_ipc(answer.to_batches(), answer.schema)
@@ -121,6 +126,8 @@ class SmallChunks:
             rows_failed=failures.rows,
             first_errors=failures.first,
             result=result if is_inline else b"",
+            result_sha256=digest_of(result),
+            computed_by=computed_by,
         )
 
     def _is_stored(self, held: Claim, result: bytes) -> bool:
@@ -170,7 +177,8 @@ def _read(predictor: Predictor, claims: Sequence[Claim]) -> tuple[list[_Small], 
 
 def _small(predictor: Predictor, held: Claim) -> _Small | None:
     try:
-        invalid, rows = part_rows(tables.read_ipc(held.data))
+        data = require_intact(held.data, held.rows_sha256, f"rows of job {held.job_id}")
+        invalid, rows = part_rows(tables.read_ipc(data))
         columns = tables.columns_of_batch(predictor.spec, rows)
     except (PayloadError, pa.ArrowException, KeyError, ValueError, TypeError):
         return None

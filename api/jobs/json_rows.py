@@ -62,6 +62,7 @@ async def _submitted(gateway: Gateway, new: NewJob, chunk: Chunk, digest: str) -
         new,
         chunk.rows,
         chunk.data,
+        rows_sha256=chunk.sha256,
         digest=digest,
         keep_s=gateway.settings.idempotency_keep_s,
         short=SHORT,
@@ -79,13 +80,17 @@ async def _stored(gateway: Gateway, new: NewJob, chunks: Sequence[Chunk], digest
     try:
         for index, chunk in enumerate(chunks[:-1]):
             await gateway.payloads.put_async(rows_path(new.id, index), chunk.data)
-            await gateway.ledger.append_chunks(new.id, new.key, [chunk.rows], first=index)
+            await gateway.ledger.append_chunks(
+                new.id, new.key, [chunk.rows], sha256s=[chunk.sha256], first=index
+            )
         last = len(chunks) - 1
         await gateway.payloads.put_async(rows_path(new.id, last), chunks[last].data)
         if new.idempotency:
             keep_s = gateway.settings.idempotency_keep_s
             await gateway.ledger.bind(new.idempotency, new.id, digest, keep_s=keep_s)
-        sealed = await gateway.ledger.fill(new.id, new.key, [chunks[last].rows], first=last)
+        sealed = await gateway.ledger.fill(
+            new.id, new.key, [chunks[last].rows], sha256s=[chunks[last].sha256], first=last
+        )
     except JobNotFound:
         return await ended_early(gateway, new.id)
     except (TaktError, RedisError) as error:

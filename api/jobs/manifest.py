@@ -1,36 +1,41 @@
 """`GET /jobs/{id}/manifest`: what was predicted, by what, from what, with digests of both sides.
 
 `input_sha256` and `output_sha256` of a chunk are SHA-256 over its stored objects: the rows and the results
-as Arrow IPC streams, byte for byte. The job's own, `inputs_sha256` and `outputs_sha256`, are SHA-256 over
-the digests of its chunks in their order, 32 bytes each; a chunk that was given up has no output and adds
-none. They are computed as the manifest is read, chunk by chunk.
+as Arrow IPC streams, byte for byte. They are the digests that the ledger recorded when these objects were
+written. No object is read, so that a changed object cannot change the manifest. The job's own digests,
+`inputs_sha256` and `outputs_sha256`, are SHA-256 over the digests of its chunks in their order, 32 bytes
+each. A chunk that was given up has no output and adds none.
+
+A job of a Takt that recorded no digests has null for them.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pyarrow
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from api.gateway import Gateway
-from api.jobs.objects import JobObjects
 from api.jobs.ownership import own_job
 from api.jobs.pieces import ENDED, failed_rows, readable
 from api.jobs.views import moment
-from api.jobs.writers import in_threads
 from api.online.answers import encode
 from api.principals import Asker
 from api.state import GatewayState
 from api.web.errors import of_errors
-from shared.errors import ResultsNotReady, TaktError
-from shared.ledger import ChunkRecord, ChunkState, JobRecord
+from api.web.offloading import offloaded
+from shared.errors import RecordUnreadable, ResultsNotReady, TaktError
+from shared.integrity import digest_of
+from shared.ledger import ChunkRecord, ChunkState, JobRecord, computed_by_name
 
 router = APIRouter()
+
+_CHUNK_BYTES = 300
+"""About what a chunk takes of a manifest."""
 
 
 class ChunkManifest(BaseModel):
@@ -38,8 +43,20 @@ class ChunkManifest(BaseModel):
     rows: int
     rows_failed: int
     attempts: int
-    input_sha256: str
-    output_sha256: str | None = Field(description="Null where the chunk was given up")
+    input_sha256: str | None = Field(description="Null if none was recorded, by an older Takt")
+    output_sha256: str | None = Field(description="Null if the chunk was given up, or none was recorded")
+    computed_by: str | None = Field(description="Name of an entry of the job's `computed_by`")
+
+
+class ComputedBy(BaseModel):
+    """What computed some chunks of a job."""
+
+    artifact_sha256: str
+    runtime: str = Field(description="Which runtime served calls of how many rows")
+    device: str = Field(description="cpu or cuda:N")
+    precision: str = Field(description="What the model computed in")
+    machine: str = Field("", description="Kind of CPU, such as x86_64")
+    versions: dict[str, str] = Field(description="Of Takt, Python and the libraries")
 
 
 class Manifest(BaseModel):
@@ -60,8 +77,15 @@ class Manifest(BaseModel):
     started_at: str | None
     finished_at: str | None
     chunks: list[ChunkManifest] = Field(description="Those that have ended")
-    inputs_sha256: str = Field(description="SHA-256 over the chunks' `input_sha256`, as 32 bytes each")
-    outputs_sha256: str = Field(description="SHA-256 over the chunks' `output_sha256`, as 32 bytes each")
+    inputs_sha256: str | None = Field(
+        description="SHA-256 over the chunks' `input_sha256`, as 32 bytes each; null if one is missing"
+    )
+    outputs_sha256: str | None = Field(
+        description="SHA-256 over the chunks' `output_sha256`, as 32 bytes each; null if one is missing"
+    )
+    computed_by: dict[str, ComputedBy] = Field(
+        description="What computed the chunks, by the names in their `computed_by`"
+    )
 
 
 @router.get("/jobs/{job_id}/manifest", response_model=Manifest, responses=of_errors(404, 409, 410, 503))
@@ -73,9 +97,8 @@ async def manifest(job_id: str, request: Request, gateway: GatewayState, asker: 
     chunks = readable(record, await gateway.ledger.chunks(job_id))
     ended = [chunk for chunk in chunks if chunk.state in ENDED]
     about = _about(gateway, record) | {"versions": _versions(request.app.version)}
-    objects = JobObjects(gateway.payloads, job_id, await gateway.ledger.inline(job_id))
-    parts = in_threads(_parts(objects, about, ended))
-    return StreamingResponse(parts, media_type="application/json")
+    body = await offloaded(len(ended) * _CHUNK_BYTES, lambda: encode(about | _of_chunks(record, ended)))
+    return Response(body, media_type="application/json")
 
 
 def _about(gateway: Gateway, record: JobRecord) -> dict[str, Any]:
@@ -112,27 +135,38 @@ def _versions(takt: str) -> dict[str, str]:
     return {"takt": takt, "pyarrow": pyarrow.__version__}
 
 
-def _parts(objects: JobObjects, about: dict[str, Any], chunks: list[ChunkRecord]) -> Iterator[bytes]:
-    """The manifest's JSON. Blocking: it reads every object of the job, one at a time."""
-    inputs, outputs = hashlib.sha256(), hashlib.sha256()
-    yield encode(about)[:-1] + b',"chunks":['
-    for place, chunk in enumerate(chunks):
-        taken = hashlib.sha256(objects.rows(chunk)).digest()
-        done = chunk.state is ChunkState.DONE
-        given = hashlib.sha256(objects.result(chunk)).digest() if done else b""
-        inputs.update(taken)
-        outputs.update(given)
-        yield (b"," if place else b"") + encode(_entry(chunk, taken, given))
-    sums = {"inputs_sha256": inputs.hexdigest(), "outputs_sha256": outputs.hexdigest()}
-    yield b"]," + encode(sums)[1:]
+def _of_chunks(record: JobRecord, chunks: Sequence[ChunkRecord]) -> dict[str, Any]:
+    done = [chunk for chunk in chunks if chunk.state is ChunkState.DONE]
+    return {
+        "chunks": [_entry(chunk) for chunk in chunks],
+        "inputs_sha256": _joint([chunk.rows_sha256 for chunk in chunks]),
+        "outputs_sha256": _joint([chunk.result_sha256 for chunk in done]),
+        "computed_by": {name: _described(name, text) for name, text in record.computed_by.items()},
+    }
 
 
-def _entry(chunk: ChunkRecord, taken: bytes, given: bytes) -> dict[str, Any]:
+def _described(name: str, text: str) -> Any:  # Any: as JSON has it; a newer worker may say more
+    """Raises RecordUnreadable if it is not what a worker recorded under this name."""
+    if computed_by_name(text) != name:
+        raise RecordUnreadable("What computed the job's chunks was changed since it was recorded.")
+    return msgspec.json.decode(text)
+
+
+def _joint(digests: Sequence[str]) -> str | None:
+    """The SHA-256 over several; None if one of them was not recorded."""
+    if not all(digests):
+        return None
+    return digest_of(b"".join(map(bytes.fromhex, digests)))
+
+
+def _entry(chunk: ChunkRecord) -> dict[str, Any]:
+    is_done = chunk.state is ChunkState.DONE
     return {
         "index": chunk.index,
         "rows": chunk.rows,
         "rows_failed": failed_rows(chunk),
         "attempts": chunk.attempts,
-        "input_sha256": taken.hex(),
-        "output_sha256": given.hex() or None,
+        "input_sha256": chunk.rows_sha256 or None,
+        "output_sha256": chunk.result_sha256 or None if is_done else None,
+        "computed_by": chunk.computed_by or None if is_done else None,
     }

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from shared.errors import PayloadError, PayloadLost, PayloadStoreAway, ResultLost
+from shared.errors import PayloadCorrupt, PayloadError, PayloadLost, PayloadStoreAway, ResultLost
+from shared.integrity import require_intact
 from shared.ledger import ChunkRecord, Inline
 from shared.payloads import PayloadStore, result_path, rows_path
 from shared.tables import read_ipc
@@ -28,18 +29,19 @@ class JobObjects:
         self._inline = inline
 
     def rows(self, chunk: ChunkRecord) -> bytes:
-        """Raises PayloadError where they are gone."""
-        return self._inline.rows or self._found(rows_path(self._job_id, chunk.index))
+        """Raises PayloadError if they are gone, and PayloadCorrupt if they are not what was written."""
+        return self._read("rows", chunk, self._inline.rows, rows_path(self._job_id, chunk.index))
 
     def result(self, chunk: ChunkRecord) -> bytes:
-        """Raises PayloadError where it is gone."""
-        return self._inline.result or self._found(result_path(self._job_id, chunk.index, chunk.token))
+        """Raises PayloadError if it is gone, and PayloadCorrupt if it is not what was written."""
+        path = result_path(self._job_id, chunk.index, chunk.token)
+        return self._read("result", chunk, self._inline.result, path)
 
     def rows_table(self, chunk: ChunkRecord) -> pa.Table:
-        """Raises PayloadLost where they are gone or damaged."""
+        """Raises PayloadCorrupt if they were changed, and PayloadLost if they are gone or damaged."""
         try:
             return read_ipc(self.rows(chunk))
-        except PayloadStoreAway:
+        except (PayloadStoreAway, PayloadCorrupt):
             raise
         except PayloadError as error:
             raise PayloadLost(f"The stored rows of chunk {chunk.index} are lost.") from error
@@ -51,10 +53,15 @@ class JobObjects:
         except PayloadStoreAway:
             raise
         except PayloadError as error:
-            raise ResultLost(error.detail, index=chunk.index, token=chunk.token) from error
+            cause = error.code if isinstance(error, PayloadCorrupt) else PayloadLost.code
+            raise ResultLost(error.detail, index=chunk.index, token=chunk.token, cause=cause) from error
 
-    def _found(self, path: str) -> bytes:
-        return _again(lambda: self._store.get(path))
+    def _read(self, what: str, chunk: ChunkRecord, inline: bytes, path: str) -> bytes:
+        recorded = chunk.rows_sha256 if what == "rows" else chunk.result_sha256
+        named = f"{what} of chunk {chunk.index} of job {self._job_id}"
+        if inline:
+            return require_intact(inline, recorded, named)
+        return _again(lambda: require_intact(self._store.get(path), recorded, named))
 
 
 def _again(read: Callable[[], bytes]) -> bytes:

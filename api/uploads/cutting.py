@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from shared.integrity import digest_of
 from shared.tables import Compression, numbered, write_ipc
 
 CHUNK_S = 0.2
@@ -15,10 +16,15 @@ CHUNK_S = 0.2
 
 @dataclass(frozen=True)
 class Chunk:
-    """A slice of a job as it is stored: an Arrow IPC stream."""
+    """A slice of a job as it is stored: an Arrow IPC stream, and its digest."""
 
     rows: int
     data: bytes
+    sha256: str
+
+
+def _chunk(rows: int, data: bytes) -> Chunk:
+    return Chunk(rows, data, digest_of(data))
 
 
 def chunk_rows(rows_per_s: float, *, least: int, most: int) -> int:
@@ -28,7 +34,7 @@ def chunk_rows(rows_per_s: float, *, least: int, most: int) -> int:
 
 def whole(batch: pa.RecordBatch) -> Chunk:
     """The one chunk of a small job."""
-    return Chunk(batch.num_rows, write_ipc([batch], numbered(batch.schema, 0)))
+    return _chunk(batch.num_rows, write_ipc([batch], numbered(batch.schema, 0)))
 
 
 class Cutter:
@@ -71,7 +77,7 @@ class Cutter:
     def _cut(self) -> Chunk:
         schema = numbered(self._waiting[0].schema, self._first_row)
         data = write_ipc(self._waiting, schema, self._compression)
-        chunk = Chunk(self._rows, data)
+        chunk = _chunk(self._rows, data)
         self._first_row += self._rows
         self._waiting, self._rows, self._bytes = [], 0, 0
         return chunk

@@ -148,7 +148,9 @@ class _Storing:
         await self._charge(chunk.rows)
         index, self.chunks = self.chunks, self.chunks + 1
         await self._gateway.payloads.put_async(rows_path(self._new.id, index), chunk.data)
-        await self._gateway.ledger.append_chunks(self._new.id, self._new.key, [chunk.rows], first=index)
+        await self._gateway.ledger.append_chunks(
+            self._new.id, self._new.key, [chunk.rows], sha256s=[chunk.sha256], first=index
+        )
 
 
 @contextmanager

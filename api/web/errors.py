@@ -48,6 +48,7 @@ STATUS = {
     "not_durable": 503,
     "payload_unavailable": 503,
     "payload_lost": 410,
+    "payload_corrupt": 410,
     "deadline_exceeded": 504,
     "message_unreadable": 503,
     "record_unreadable": 500,

@@ -35,6 +35,7 @@ from shared.ledger.records import (
     Submitted,
     WebhookAttempt,
     WebhookClaim,
+    computed_by_name,
     new_job_id,
 )
 
@@ -62,5 +63,6 @@ __all__ = [
     "Submitted",
     "WebhookAttempt",
     "WebhookClaim",
+    "computed_by_name",
     "new_job_id",
 ]

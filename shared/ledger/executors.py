@@ -86,24 +86,40 @@ class AsyncLedger:
         await self._run(transitions.open_job(job, token=new_token(), lease_ms=self._lease_ms))
 
     async def append_chunks(
-        self, job_id: str, key: ModelKey, rows: Sequence[int], *, first: int | None = None
+        self,
+        job_id: str,
+        key: ModelKey,
+        rows: Sequence[int],
+        *,
+        sha256s: Sequence[str] = (),
+        first: int | None = None,
     ) -> int:
         """Chunks of so many rows each, already stored, become ready. → index of the first.
+
+        `sha256s`: of their rows as they were stored, which whoever reads them checks; none: nobody does.
 
         Renews the upload's lease, also with no chunk at all: call it more often than every `lease_s`.
         Raises JobNotFound where the job takes no more, and QueueUnavailable where the server has not kept
         all that was appended before `first`.
         """
         first_index = await self._run(
-            transitions.append_chunks(job_id, rows, first=first, lease_ms=self._lease_ms)
+            transitions.append_chunks(job_id, rows, sha256s=sha256s, first=first, lease_ms=self._lease_ms)
         )
         self._ring_for(key, len(rows))
         return first_index
 
     async def submit(
-        self, job: NewJob, rows: int, data: bytes, *, digest: str = "", keep_s: float = 0.0, short: int = 0
+        self,
+        job: NewJob,
+        rows: int,
+        data: bytes,
+        *,
+        rows_sha256: str = "",
+        digest: str = "",
+        keep_s: float = 0.0,
+        short: int = 0,
     ) -> Submitted | Reservation:
-        """A whole job of one chunk, whose rows are `data` and lie in the ledger.
+        """A whole job of one chunk, whose rows are `data`, of that digest, and lie in the ledger.
 
         Its Idempotency-Key, if it has one, stands for a body of this digest from then on; where it is another
         job's there is no new one. → the job, and the line that it stands in, where that has no more than
@@ -111,7 +127,9 @@ class AsyncLedger:
         """
         keep_ms = round(keep_s * 1000)
         made = await self._run(
-            transitions.submit(job, rows, data, digest=digest, keep_ms=keep_ms, short=short)
+            transitions.submit(
+                job, rows, data, rows_sha256=rows_sha256, digest=digest, keep_ms=keep_ms, short=short
+            )
         )
         if isinstance(made, Submitted):
             self._ring_for(job.key, 1)
@@ -123,12 +141,16 @@ class AsyncLedger:
         await self._run(transitions.seal(job_id, chunks))
         return await self.read(job_id)
 
-    async def fill(self, job_id: str, key: ModelKey, rows: Sequence[int], *, first: int) -> JobRecord:
+    async def fill(
+        self, job_id: str, key: ModelKey, rows: Sequence[int], *, first: int, sha256s: Sequence[str] = ()
+    ) -> JobRecord:
         """The last chunks become ready, and the upload is whole: `append_chunks` and `seal` in one.
 
         Raises what they raise.
         """
-        filled = await self._run(transitions.fill(job_id, rows, first=first, lease_ms=self._lease_ms))
+        filled = await self._run(
+            transitions.fill(job_id, rows, sha256s=sha256s, first=first, lease_ms=self._lease_ms)
+        )
         self._ring_for(key, len(rows))
         return filled
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ import msgspec
 
 from shared.dead_letters import Kind, Unreadable
 from shared.errors import JobExpired, JobNotFound, RecordUnreadable
+from shared.integrity import digest_of
 from shared.keys import ModelKey, model_key
 
 SCHEMA = 2
@@ -23,6 +25,8 @@ UPLOAD_SCHEMA, INLINE_SCHEMA = 1, 2
 jobs passes them over."""
 INLINE_BYTES = 4096
 """Of rows, or of a result, that lie in the ledger at most: it is memory, for as long as the job is kept."""
+COMPUTED_BY = "computed_by:"
+"""What stands before the name of an entry of `JobRecord.computed_by` in a job's hash."""
 _TOMBSTONE = b"expired"
 TOO_MANY_ERRORS = "too_many_errors"
 """Why a job failed that is past its `max_errors`; the scripts say it."""
@@ -112,6 +116,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     paused_ms: int = 0  # between its start and now, in pauses that are over
     paused_at_ms: int | None = None  # since when it has been paused, up to its end
     built_with: dict[str, str] = {}  # library versions that made the artifact; empty in older records
+    computed_by: dict[str, str] = {}  # JSON of what computed its chunks, by the names that they give it
 
     @property
     def key(self) -> ModelKey:
@@ -164,6 +169,10 @@ class ChunkRecord(msgspec.Struct, frozen=True, kw_only=True):
     worker: str = ""
     failed: int = 0  # rows of it that failed
     error: str = ""
+    rows_sha256: str = ""  # of its rows as they were stored; empty: recorded by a Takt that knew none
+    result_sha256: str = ""  # of its result, likewise; once done
+    computed_by: str = ""  # once done: which of the job's `computed_by` made the result
+    seal: str = ""  # once done: over all of the above that does not change any more, see `seal_of`
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,6 +215,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     traceparent: str = ""  # of the job's submission, where that is recorded
     data: bytes = b""  # its rows, where they lie in the ledger
+    rows_sha256: str = ""  # what their digest must be; empty: none was recorded
 
     @property
     def small(self) -> bool:
@@ -221,6 +231,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     rows_failed: int
     first_errors: Sequence[str] = ()
     result: bytes = b""  # where it is to lie in the ledger, beside the rows
+    result_sha256: str = ""  # of the result, wherever it lies
+    computed_by: str = ""  # what made it, as JSON, see `worker/provenance.py`
 
 
 class Inline(msgspec.Struct, frozen=True, kw_only=True):
@@ -281,6 +293,12 @@ class Recomputed(StrEnum):
 def new_job_id() -> str:
     """Unguessable, and of no meaning."""
     return uuid4().hex
+
+
+@lru_cache(maxsize=256)
+def computed_by_name(about: str) -> str:
+    """The name of an entry of `JobRecord.computed_by`: the same text always has the same."""
+    return digest_of(about.encode())[:12] if about else ""
 
 
 def check_job_id(job_id: str) -> None:
@@ -361,6 +379,9 @@ def _job_record(fields: Mapping[Any, Any]) -> JobRecord:
         values["expires_at_ms"] = int(fields[b"finished_at_ms"]) + int(fields[b"retention_ms"])
     if b"error_code" in fields:
         values["error"] = {"code": values["error_code"], "detail": values["error_detail"]}
+    values["computed_by"] = {
+        name.removeprefix(COMPUTED_BY): text for name, text in values.items() if name.startswith(COMPUTED_BY)
+    }
     blank = dict.fromkeys(("started_at_ms", "finished_at_ms", "rows_total", "error", "expires_at_ms"))
     return msgspec.convert(blank | values, JobRecord, strict=False)
 
@@ -402,7 +423,10 @@ def inline_from_hash(fields: Mapping[Any, Any]) -> Inline:
 
 
 def chunks_from_hash(fields: Mapping[Any, Any]) -> list[ChunkRecord]:
-    """Chunks in the order of their rows. Raises RecordUnreadable."""
+    """Chunks in the order of their rows.
+
+    Raises RecordUnreadable, also if the record of a result is not as it was committed.
+    """
     try:
         chunks = [
             msgspec.convert(msgspec.json.decode(text) | {"index": int(i)}, ChunkRecord)
@@ -410,7 +434,32 @@ def chunks_from_hash(fields: Mapping[Any, Any]) -> list[ChunkRecord]:
         ]
     except _MALFORMED as error:
         raise RecordUnreadable(f"a chunk of the job: {error}") from None
+    for chunk in chunks:
+        _require_sealed(chunk)
     return sorted(chunks, key=lambda chunk: chunk.index)
+
+
+def seal_of(held: Claim, ended: Ended) -> str:
+    """A digest over what the ledger records of a result, so that a change of that record is found."""
+    named = computed_by_name(ended.computed_by)
+    return _seal(
+        held.index, held.rows, ended.rows_failed, held.token, held.rows_sha256, ended.result_sha256, named
+    )
+
+
+def _require_sealed(chunk: ChunkRecord) -> None:
+    """Raises RecordUnreadable. A record of a Takt that made no seals has none."""
+    if chunk.state is not ChunkState.DONE or not chunk.seal:
+        return
+    recorded = (chunk.rows_sha256, chunk.result_sha256, chunk.computed_by)
+    if _seal(chunk.index, chunk.rows, chunk.failed, chunk.token, *recorded) != chunk.seal:
+        raise RecordUnreadable(
+            f"chunk {chunk.index} of the job: its record was changed since it was committed"
+        )
+
+
+def _seal(*parts: object) -> str:
+    return digest_of("\n".join(map(str, parts)).encode())[:16]
 
 
 HEAD_FIELDS = ["created_at_ms", "state", "model", "reference", "tags"]

@@ -5,9 +5,10 @@ Two small executors run them (`executors.py`), one for asyncio and one for threa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -31,9 +32,11 @@ from shared.ledger.records import (
     Reservation,
     Submitted,
     WebhookClaim,
+    computed_by_name,
     inline_from_hash,
     job_fields,
     job_from_hash,
+    seal_of,
     standing,
     submitted,
 )
@@ -112,11 +115,12 @@ def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
 
 
 def submit(
-    job: NewJob, rows: int, data: bytes, *, digest: str, keep_ms: int, short: int
+    job: NewJob, rows: int, data: bytes, *, rows_sha256: str, digest: str, keep_ms: int, short: int
 ) -> Transition[Submitted | Reservation]:
     """A whole job of one chunk, whose rows lie in the ledger. → whose its Idempotency-Key is, if another's.
 
-    `digest`: of the body, kept for so long under that key. `short`: the most jobs of a line that comes back.
+    `rows_sha256`: of `data`. `digest`: of the body, kept for so long under that key. `short`: the most jobs
+    of a line that comes back.
     """
 
     def made(answer: Any) -> Submitted | Reservation:
@@ -128,7 +132,7 @@ def submit(
         line = Line(now_ms=at_ms, jobs=jobs) if jobs else None
         return Submitted(record=submitted(job, rows, at_ms), line=line)
 
-    limits = (short, job.idempotency, digest, keep_ms)
+    limits = (short, job.idempotency, digest, keep_ms, rows_sha256)
     fields = job_fields(job, schema=INLINE_SCHEMA)
     return Transition("submit", (job.id, job.owner, job.key, rows, data, *limits, *fields), made)
 
@@ -142,8 +146,10 @@ def _created(job_id: str) -> Callable[[Any], int]:
     return created
 
 
-def append_chunks(job_id: str, rows: Sequence[int], *, first: int | None, lease_ms: int) -> Transition[int]:
-    """Chunks whose rows are stored. → index of the first.
+def append_chunks(
+    job_id: str, rows: Sequence[int], *, sha256s: Sequence[str] = (), first: int | None, lease_ms: int
+) -> Transition[int]:
+    """Chunks whose rows are stored, with the digests of these rows. → index of the first.
 
     Raises JobNotFound where the job takes no more, QueueUnavailable where that index is not `first`.
     """
@@ -152,10 +158,18 @@ def append_chunks(job_id: str, rows: Sequence[int], *, first: int | None, lease_
         _require_appended(job_id, answer)
         return int(answer)
 
-    return Transition("append", (job_id, lease_ms, "" if first is None else first, *rows), appended)
+    wanted = "" if first is None else first
+    return Transition("append", (job_id, lease_ms, wanted, *_stored(rows, sha256s)), appended)
 
 
-def fill(job_id: str, rows: Sequence[int], *, first: int, lease_ms: int) -> Transition[JobRecord]:
+def _stored(rows: Sequence[int], sha256s: Sequence[str]) -> Iterator[str | int]:
+    """Of each chunk its rows and their digest; none were taken where there are no `sha256s`."""
+    return chain.from_iterable(zip(rows, sha256s or [""] * len(rows), strict=True))
+
+
+def fill(
+    job_id: str, rows: Sequence[int], *, sha256s: Sequence[str] = (), first: int, lease_ms: int
+) -> Transition[JobRecord]:
     """The last chunks, whose rows are stored, and with them the total. → the job, sealed.
 
     Raises JobNotFound where the job takes no more, QueueUnavailable where their index is not `first`.
@@ -165,7 +179,7 @@ def fill(job_id: str, rows: Sequence[int], *, first: int, lease_ms: int) -> Tran
         _require_appended(job_id, answer)
         return job_from_hash(job_id, _hash(answer))
 
-    return Transition("fill", (job_id, lease_ms, first, *rows), filled)
+    return Transition("fill", (job_id, lease_ms, first, *_stored(rows, sha256s)), filled)
 
 
 def _require_appended(job_id: str, answer: Any) -> None:
@@ -244,8 +258,9 @@ def claim(
                 token=token.decode(),
                 traceparent=traceparent.decode(),
                 data=data,
+                rows_sha256=sha256.decode(),
             )
-            for job_id, index, rows, attempt, token, traceparent, data in answer
+            for job_id, index, rows, attempt, token, traceparent, data, sha256 in answer
         ]
 
     limits = (lease_ms, max_attempts, digest, most, most_rows)
@@ -270,7 +285,9 @@ def commit(key: ModelKey, ended: Sequence[Ended]) -> Transition[Committed]:
 def _commit_arguments(ended: Ended) -> tuple[str | int | bytes, ...]:
     held, said = ended.held, msgspec.json.encode(list(ended.first_errors))
     chunk = (held.job_id, held.index, held.token)
-    return (*chunk, ended.rows_succeeded, ended.rows_failed, said, ended.result)
+    result = (ended.result, ended.result_sha256, computed_by_name(ended.computed_by), ended.computed_by)
+    seal = seal_of(held, ended) if ended.result_sha256 else ""
+    return (*chunk, ended.rows_succeeded, ended.rows_failed, said, *result, seal)
 
 
 def hand_back(

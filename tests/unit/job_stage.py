@@ -13,10 +13,17 @@ import pyarrow as pa
 from fakeredis import FakeStrictRedis
 
 from api.gateway import Gateway
-from shared.ledger import JobRecord, Ledger, NewJob, new_job_id
+from shared.integrity import digest_of
+from shared.ledger import Ended, JobRecord, Ledger, NewJob, new_job_id
 from shared.payloads import result_path, rows_path
 from shared.tables import KEEP, read_ipc, result_schema, write_ipc
 from tests.unit.gateway_fakes import IRIS, IRIS_KEY, MODELS, FakeRedis, running_gateway, until
+
+COMPUTED_BY = (
+    '{"artifact_sha256":"%s","device":"cpu","precision":"float64","runtime":"native","versions":{}}'
+    % ("ab" * 32)
+)
+"""What a worker says of itself with a result."""
 
 
 @asynccontextmanager
@@ -72,7 +79,14 @@ async def run_chunks(gateway: Gateway, job_id: str, *, failing: int | None = Non
         data = write_ipc([pa.RecordBatch.from_pylist(results, schema=schema)], schema)
         gateway.payloads.put(result_path(job_id, claim.index, claim.token), data)
         failed = sum(result["error"] is not None for result in results)
-        ledger.commit(IRIS_KEY, claim, rows_succeeded=len(rows) - failed, rows_failed=failed)
+        ended = Ended(
+            held=claim,
+            rows_succeeded=len(rows) - failed,
+            rows_failed=failed,
+            result_sha256=digest_of(data),
+            computed_by=COMPUTED_BY,
+        )
+        ledger.commit_some(IRIS_KEY, [ended])
 
 
 def worker_ledger(gateway: Gateway, *, max_attempts: int = 5) -> Ledger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from shared.errors import ArtifactError, ModelNotFound, SpecError
@@ -156,3 +157,26 @@ def test_a_wrong_manifest_is_refused(repository: Repository, change: dict[str, s
     path.write_text(json.dumps(json.loads(path.read_text()) | change), encoding="utf-8")
     with pytest.raises(ArtifactError, match=rf"manifest\.json: .*{why}"):
         repository.version("tiny")
+
+
+def test_no_flipped_bit_of_a_manifest_is_followed(repository: Repository) -> None:
+    path = build_model(repository, "tiny").folder / "manifest.json"
+    written, right = path.read_bytes(), repository.version("tiny").manifest
+    for place in range(len(written) * 8):
+        data = bytearray(written)
+        data[place // 8] ^= 1 << place % 8
+        path.unlink()  # another inode, so that it is read again
+        path.write_bytes(data)
+        try:
+            found = repository.version("tiny").manifest
+        except ArtifactError:
+            continue
+        assert msgspec.structs.replace(found, manifest_sha256=right.manifest_sha256) == right, place
+
+
+def test_a_manifest_of_an_older_takt_is_read(repository: Repository) -> None:
+    path = build_model(repository, "tiny").folder / "manifest.json"
+    fields = json.loads(path.read_text())
+    del fields["manifest_sha256"]
+    path.write_text(json.dumps(fields))
+    assert repository.version("tiny").manifest.manifest_sha256 == ""

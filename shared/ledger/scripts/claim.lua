@@ -3,7 +3,7 @@
 -- the way.
 -- ARGV: names, model key, worker, token, lease_ms, max_attempts, digest of the artifact or '' for any,
 -- most chunks, most rows of several
--- → {{job id, index, rows, attempt, token, traceparent or '', its rows' bytes or ''}, …}
+-- → {{job id, index, rows, attempt, token, traceparent or '', its rows' bytes or '', their digest or ''}, …}
 local model, worker = ARGV[2], ARGV[3]
 local lease_ms, max_attempts, digest = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local most, most_rows = tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -35,7 +35,8 @@ local function lease(id, index, chunk)
     tell(id)
   end
   local traceparent = redis.call('HGET', job, 'traceparent') or ''
-  return {id, tonumber(index), chunk.rows, chunk.attempts, token, traceparent, inline_rows(id)}
+  local sha256 = chunk.rows_sha256 or ''
+  return {id, tonumber(index), chunk.rows, chunk.attempts, token, traceparent, inline_rows(id), sha256}
 end
 
 local function give_up(id, index, chunk)

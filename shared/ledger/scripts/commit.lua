@@ -1,8 +1,9 @@
 -- Chunks' results count, each for itself: only under its current token, only once, and only until its job has ended.
 -- ARGV: names, model key, then of each chunk job id, index, token, rows succeeded, rows failed, what its first failed
--- rows say as JSON, its result's bytes or ''
+-- rows say as JSON, its result's bytes or '', the result's digest or '', the name of what computed it or '', what
+-- that is as JSON, the seal of the record or ''
 -- → {{outcome, …}, whether anything of the model version is ready}; outcome: committed | repeated | lost
-local function commit(id, index, token, succeeded, failed, errors, result)
+local function commit(id, index, token, succeeded, failed, errors, result, sha256, by, about, seal)
   local chunk = get_chunk(id, index)
   if not chunk or chunk.token ~= token then return 'lost' end
   if chunk.state == 'done' then return 'repeated' end
@@ -11,7 +12,9 @@ local function commit(id, index, token, succeeded, failed, errors, result)
     return 'lost'
   end
   end_lease(id, index, chunk)
-  chunk.state = 'done'
+  chunk.state, chunk.result_sha256 = 'done', sha256 ~= '' and sha256 or nil
+  chunk.computed_by, chunk.seal = by ~= '' and by or nil, seal ~= '' and seal or nil
+  if by ~= '' then redis.call('HSETNX', key_of('job', id), 'computed_by:' .. by, about) end
   if result ~= '' then redis.call('HSET', key_of('inline', id), 'result', result) end
   name_errors(id, index, cjson.decode(errors))
   end_chunk(id, index, chunk, tonumber(succeeded), tonumber(failed))
@@ -19,8 +22,8 @@ local function commit(id, index, token, succeeded, failed, errors, result)
 end
 
 local outcomes = {}
-for first = 3, #ARGV, 7 do
-  local chunk = {unpack(ARGV, first, first + 6)}
+for first = 3, #ARGV, 11 do
+  local chunk = {unpack(ARGV, first, first + 10)}
   local outcome = guarded(chunk[1], function() return commit(unpack(chunk)) end)
   table.insert(outcomes, outcome or 'lost')
 end

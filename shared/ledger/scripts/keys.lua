@@ -36,6 +36,11 @@ local function put_chunk(id, index, chunk)
   redis.call('HSET', key_of('chunks', id), index, cjson.encode(chunk))
 end
 
+-- A chunk that was just stored. sha256: of its rows, or '' where nobody took it.
+local function new_chunk(rows, sha256)
+  return {state = 'ready', rows = rows, attempts = 0, rows_sha256 = sha256 ~= '' and sha256 or nil}
+end
+
 -- The chunk, if this token holds its lease. A chunk bears a token while it is leased and once it is done.
 local function held_chunk(id, index, token)
   local chunk = get_chunk(id, index)

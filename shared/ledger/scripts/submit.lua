@@ -1,7 +1,7 @@
 -- A whole job of one chunk, whose rows lie in the ledger: `open` and `fill` as one, and under an Idempotency-Key
 -- `reserve` and `bind` too.
 -- ARGV: names, job id, owner, model key, rows, their bytes, most jobs of a short line, Idempotency-Key or '', the body's
--- digest, how long that is kept in ms, then field, value, … of the record
+-- digest, how long that is kept in ms, digest of the rows' bytes or '', then field, value, … of the record
 -- → {created_at_ms, job id, rows served over weight, {rows accepted, succeeded, failed, priority}, … of the line that
 -- it stands in, least served first, where that is short}; {0, job id, digest or ''} where the key is that other job's;
 -- nothing where the id is taken
@@ -18,9 +18,9 @@ end
 redis.call('HSET', job, 'state', 'queued', 'created_at_ms', now,
   'rows_total', rows, 'rows_accepted', rows, 'rows_succeeded', 0, 'rows_failed', 0,
   'chunks_total', 1, 'chunks_ended', 0, 'chunks_leased', 0,
-  unpack(ARGV, 11))
+  unpack(ARGV, 12))
 redis.call('HSET', key_of('inline', id), 'rows', ARGV[6])
-put_chunk(id, 0, {state = 'ready', rows = rows, attempts = 0})
+put_chunk(id, 0, new_chunk(rows, ARGV[11]))
 redis.call('ZADD', key_of('ready', id), 0, 0)
 redis.call('ZADD', names.jobs, now, id)
 redis.call('ZADD', key_of('owner_jobs', owner), now, id)

@@ -1,21 +1,21 @@
 -- What an upload does to its job: chunks come, and at last there come no more.
 
 -- Chunks whose rows are stored become ready; the upload's lease, and that of its Idempotency-Key, are renewed.
--- wanted: the index that the first must have, or ''; rows: of each chunk
+-- wanted: the index that the first must have, or ''; stored: of each chunk its rows, and the digest of them or ''
 -- → index of the first; false where the job takes no more; -1 where this server lacks chunks that were appended before
-local function append_chunks(id, lease_ms, wanted, rows)
+local function append_chunks(id, lease_ms, wanted, stored)
   local job = key_of('job', id)
   local f = redis.call('HMGET', job, 'state', 'key', 'chunks_total', 'upload_token')
   if f[1] ~= 'uploading' then return false end
   local first, rows_added = tonumber(f[3]), 0
   if wanted ~= '' and tonumber(wanted) ~= first then return -1 end
-  for i, count in ipairs(rows) do
-    local index = first + i - 1
-    put_chunk(id, index, {state = 'ready', rows = tonumber(count), attempts = 0})
+  for i = 1, #stored, 2 do
+    local index, rows = first + (i - 1) / 2, tonumber(stored[i])
+    put_chunk(id, index, new_chunk(rows, stored[i + 1]))
     redis.call('ZADD', key_of('ready', id), index, index)
-    rows_added = rows_added + tonumber(count)
+    rows_added = rows_added + rows
   end
-  redis.call('HINCRBY', job, 'chunks_total', #rows)
+  redis.call('HINCRBY', job, 'chunks_total', #stored / 2)
   redis.call('HINCRBY', job, 'rows_accepted', rows_added)
   redis.call('ZADD', names.leases, now_ms() + lease_ms, lease_name(id, 'upload', f[4]))
   local key = held_key(id)
