@@ -22,7 +22,9 @@ REASON = "{}: the stored result of this chunk is missing or damaged, and its job
 async def recompute(ledger: AsyncLedger, job_id: str, lost: ResultLost) -> ResultsNotReady:
     """Have the chunk computed again. → what the client is answered"""
     made = await ledger.recompute(job_id, lost.index, lost.token, REASON.format(lost.cause))
-    log.error("result_lost", job_id=job_id, chunk=lost.index, made=str(made), code=lost.cause, reason=lost.detail)
+    log.error(
+        "result_lost", job_id=job_id, chunk=lost.index, made=str(made), code=lost.cause, reason=lost.detail
+    )
     detail = "A stored result of the job is missing or damaged; its rows are computed again."
     return ResultsNotReady(detail, retry_after_s=POLL_AFTER_S)
 
