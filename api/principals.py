@@ -25,6 +25,8 @@ class Principal:
     """What it may see; None: every model."""
     allowance: Allowance | None = None
     """What it may use up; None: nothing is limited."""
+    weight: float = 1.0
+    """Of its share beside other owners, see `shared.access.Share`."""
 
     def owns(self, owner: str) -> bool:
         """Whether this owner's jobs are for it."""

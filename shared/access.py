@@ -57,6 +57,20 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
         return hmac.compare_digest(digest_of(token), self.sha256)
 
 
+class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one owner may have of the service. All keys of its name have it together."""
+
+    weight: float = 1.0
+    """An owner of weight 2 gets twice the rows of one of weight 1 while both have work."""
+    max_running_rows: int | None = None
+    """Rows of its jobs' chunks that run at once; none: any number. A larger chunk runs alone."""
+    max_jobs: int | None = None
+    """Jobs that have not ended; none: any number."""
+
+
+DEFAULT_SHARE = Share()
+
+
 def new_token() -> tuple[str, str]:
     """A fresh key's id, and the token that its holder is shown once."""
     key_id = secrets.token_hex(_ID_BYTES)
@@ -95,4 +109,17 @@ def decode_key(text: bytes) -> KeyRecord | None:
         return None
 
 
+def encode_share(share: Share) -> bytes:
+    return msgspec.json.encode(share)
+
+
+def decode_share(text: bytes) -> Share:
+    """The default where it cannot be read, as the ledger's scripts have it."""
+    try:
+        return _share_decoder.decode(text)
+    except msgspec.MsgspecError:
+        return DEFAULT_SHARE
+
+
+_share_decoder = msgspec.json.Decoder(Share)
 _decoder = msgspec.json.Decoder(KeyRecord)

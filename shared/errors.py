@@ -21,6 +21,7 @@
     │   ├── ResultsNotReady         the job has not succeeded, so it has no complete results
     │   ├── MessageUnreadable       another process could not read what crossed the queue
     │   ├── RateLimited             the key has used up what it may for now
+    │   │     └── TooManyJobs         … as many jobs that have not ended
     │   ├── Overloaded              the queue is longer than the deadline allows
     │   ├── QueueUnavailable        Redis does not answer
     │   ├── NotDurable              the job was taken, but is not yet where TAKT_DURABILITY wants it
@@ -187,6 +188,12 @@ class RateLimited(TryLater):
     """The key has used up what it may for now."""
 
     code = "rate_limited"
+
+
+class TooManyJobs(RateLimited):
+    """The key's owner has as many jobs that have not ended as it may."""
+
+    code = "too_many_jobs"
 
 
 class Overloaded(TryLater):

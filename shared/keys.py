@@ -75,6 +75,36 @@ def active(key: ModelKey) -> str:
     return f"{PREFIX}:active:{key}"
 
 
+def owners(key: ModelKey) -> str:
+    """Sorted set: owners with jobs in `active` of a model version, by their tag: rows served over weight."""
+    return f"{PREFIX}:owners:{key}"
+
+
+def owner_active(key: ModelKey, owner: str) -> str:
+    """Sorted set: one owner's part of `active`, with the same tags."""
+    return f"{active(key)}:{owner}"
+
+
+def placed(key: ModelKey) -> str:
+    """Hash: job id → owner, of the jobs of a model version that stand in an `owner_active`."""
+    return f"{PREFIX}:placed:{key}"
+
+
+def fair_times(key: ModelKey) -> str:
+    """Hash: the owners' clock and tags in one model version, and the clock of each owner's jobs."""
+    return f"{PREFIX}:fair-times:{key}"
+
+
+def running(owner: str) -> str:
+    """Hash with a TTL: `{job}:{chunk}:{token}` → rows, of the chunks of an owner with `max_running_rows`."""
+    return f"{PREFIX}:running:{owner}"
+
+
+def open_jobs(owner: str) -> str:
+    """Sorted set: one owner's jobs that have not ended, by creation time."""
+    return f"{PREFIX}:open-jobs:{owner}"
+
+
 def clocks() -> str:
     """Hash: model version → the tag of its last claim, at which jobs enter `active`."""
     return f"{PREFIX}:clocks"
@@ -130,8 +160,13 @@ def access_keys() -> str:
     return f"{PREFIX}:access:keys"
 
 
+def access_shares() -> str:
+    """Hash: owner → weight and limits, as JSON, see `shared.access.Share`."""
+    return f"{PREFIX}:access:shares"
+
+
 def access_version() -> str:
-    """String: counts the changes of `access_keys`, so that gateways need not read all of them to see one."""
+    """String: counts the changes of `access_keys` and `access_shares`: gateways read those only after one."""
     return f"{PREFIX}:access:version"
 
 

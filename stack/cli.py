@@ -30,6 +30,19 @@ _DATA = Path(".takt")
 
 models = typer.Typer(no_args_is_help=True, help="The model repository: list, build, verify.")
 workers = typer.Typer(no_args_is_help=True, help="The workers that serve now.")
+Weight = Annotated[
+    float | None,
+    typer.Option("--weight", help="Share of rows between owners: 2 gets twice what 1 gets. (default: 1)"),
+]
+MaxRunningRows = Annotated[
+    int | None,
+    typer.Option("--max-running-rows", min=0, help="Rows of jobs that run at once; 0: any. (default: any)"),
+]
+MaxJobs = Annotated[
+    int | None,
+    typer.Option("--max-jobs", min=0, help="Jobs that have not ended; 0: any. (default: any)"),
+]
+
 keys = typer.Typer(no_args_is_help=True, help="API keys: who may do what.")
 dead_letters = typer.Typer(no_args_is_help=True, help="What could not be read and was set aside.")
 
@@ -203,13 +216,36 @@ def create_key(
         int | None,
         typer.Option("--rows-per-day", min=1, help="Rows, of predictions and jobs. (default: any)"),
     ] = None,
+    weight: Weight = None,
+    max_running_rows: MaxRunningRows = None,
+    max_jobs: MaxJobs = None,
     data: Data = _DATA,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, this once; only its digest is kept."""
     from stack.keys import Wish, create_key
+    from stack.shares import ShareChange
 
-    create_key(data, Wish(name, roles or (), models or (), expires_in, rate, rows_per_day), as_json=as_json)
+    share = ShareChange(weight, max_running_rows, max_jobs)
+    wish = Wish(name, roles or (), models or (), expires_in, rate, rows_per_day, share)
+    create_key(data, wish, as_json=as_json)
+
+
+@keys.command("set")
+@in_words
+def set_share(
+    owner: Annotated[str, typer.Argument(help="The name of the keys, or the id of one of them.")],
+    weight: Weight = None,
+    max_running_rows: MaxRunningRows = None,
+    max_jobs: MaxJobs = None,
+    data: Data = _DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Change weight and limits of all keys of one name; gateways follow within two seconds."""
+    from stack.keys import set_share
+    from stack.shares import ShareChange
+
+    set_share(data, owner, ShareChange(weight, max_running_rows, max_jobs), as_json=as_json)
 
 
 @keys.command("list")

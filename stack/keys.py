@@ -1,4 +1,7 @@
-"""What `takt keys` does: make API keys, show them, revoke them. The queue keeps all but their secrets."""
+"""What `takt keys` does: make API keys, show them, set their owners' shares, revoke them.
+
+The queue keeps all but their secrets.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,24 @@ import redis
 import typer
 
 from shared import keys
-from shared.access import KeyRecord, Role, decode_key, digest_of, encode_key, is_name, is_rate, new_token
+from shared.access import (
+    DEFAULT_SHARE,
+    KeyRecord,
+    Role,
+    Share,
+    decode_key,
+    decode_share,
+    digest_of,
+    encode_key,
+    encode_share,
+    is_name,
+    is_rate,
+    new_token,
+)
 from stack.heartbeats import connect
 from stack.refusals import Refusal
 from stack.running import queue_url
+from stack.shares import NO_CHANGE, ShareChange, changed, document, in_words
 from stack.tables import show
 
 KEPT_DAYS = 90
@@ -37,6 +54,8 @@ class Wish:
     expires_in: str | None = None
     rate: str | None = None
     rows_per_day: int | None = None
+    share: ShareChange = NO_CHANGE
+    """Of its owner, and thus of all keys of this name."""
 
 
 def create_key(data: Path, wish: Wish, *, as_json: bool) -> None:
@@ -46,7 +65,10 @@ def create_key(data: Path, wish: Wish, *, as_json: bool) -> None:
     with _store(data) as store:
         record, token = made(wish, store.now_ms())
         sharing = [key.id for key in store.all() if key.name == record.name and key.good(store.now_ms())]
+        share = changed(store.shares().get(record.name, DEFAULT_SHARE), wish.share)
         store.put(record)
+        if wish.share != NO_CHANGE:
+            store.put_share(record.name, share)
     if as_json:
         typer.echo(msgspec.json.encode({"id": record.id, "name": record.name, "key": token}))
         return
@@ -58,20 +80,43 @@ def create_key(data: Path, wish: Wish, *, as_json: bool) -> None:
     )
     if sharing:
         typer.echo(f"It shares its jobs with {', '.join(sharing)}, also named {record.name}.", err=True)
+    if share != DEFAULT_SHARE:
+        typer.echo(f"All keys of {record.name} together have: {in_words(share)}.", err=True)
 
 
 def show_keys(data: Path, *, as_json: bool) -> None:
     """Every key that is kept, the oldest first. Raises Refusal where no queue answers."""
     with _store(data) as store:
-        now_ms, used = store.now_ms(), store.last_used()
+        now_ms, used, shares = store.now_ms(), store.last_used(), store.shares()
         records = sorted(store.all(), key=lambda record: record.created_at_ms)
     if as_json:
         for record in records:
-            typer.echo(msgspec.json.encode(_document(record, now_ms, used.get(record.id))))
+            share = shares.get(record.name, DEFAULT_SHARE)
+            typer.echo(msgspec.json.encode(_document(record, share, now_ms, used.get(record.id))))
         return
     columns = ("id", "name", "roles", "models", "limits", "state", "created", "expires", "last used, about")
-    rows = [_row(record, now_ms, used.get(record.id)) for record in records]
+    rows = [
+        _row(record, shares.get(record.name, DEFAULT_SHARE), now_ms, used.get(record.id))
+        for record in records
+    ]
     show(columns, rows, empty="there is no key; takt keys create NAME makes one")
+
+
+def set_share(data: Path, owner: str, change: ShareChange, *, as_json: bool) -> None:
+    """Change the share of an owner, named by its name or by one of its keys' ids. Raises Refusal."""
+    if change == NO_CHANGE:
+        raise Refusal("nothing to set: give --weight, --max-running-rows or --max-jobs")
+    with _store(data) as store:
+        names = {record.id: record.name for record in store.all()}
+        name = names.get(owner, owner)
+        if name not in names.values():
+            raise Refusal(f"there is no key named {owner}, nor one of this id; takt keys list shows them")
+        share = changed(store.shares().get(name, DEFAULT_SHARE), change)
+        store.put_share(name, share)
+    if as_json:
+        typer.echo(msgspec.json.encode({"name": name} | document(share)))
+    else:
+        typer.echo(f"All keys of {name} together have: {in_words(share) or 'weight 1, no limit'}.")
 
 
 def revoke_keys(data: Path, ids: Sequence[str]) -> None:
@@ -160,13 +205,29 @@ class KeyStore:
         """Key id → when, in ms; noted once a minute."""
         return {key.decode(): int(ms) for key, ms in self._client.hgetall(keys.access_used()).items()}
 
+    def shares(self) -> dict[str, Share]:
+        """Owner → share, where it is not the default."""
+        found = self._client.hgetall(keys.access_shares())
+        return {owner.decode(): decode_share(text) for owner, text in found.items()}
+
+    def put_share(self, owner: str, share: Share) -> None:
+        """Have all gateways and the ledger see an owner's share."""
+        change = self._client.pipeline(transaction=True)
+        change.hset(keys.access_shares(), owner, encode_share(share)).incr(keys.access_version())
+        change.execute()
+
     def put(self, record: KeyRecord) -> None:
         """Keep a key as it is now, drop those that are forgotten, and have all gateways see it."""
         now_ms = self.now_ms()
-        gone = [key.id for key in self.all() if is_forgotten(key, now_ms)]
+        known = self.all()
+        gone = {key.id for key in known if is_forgotten(key, now_ms)}
+        kept_names = {key.name for key in known if key.id not in gone} | {record.name}
+        nameless = {key.name for key in known} - kept_names
         change = self._client.pipeline(transaction=True)
         if gone:
             change.hdel(keys.access_keys(), *gone).hdel(keys.access_used(), *gone)
+        if nameless:
+            change.hdel(keys.access_shares(), *nameless)
         change.hset(keys.access_keys(), record.id, encode_key(record)).incr(keys.access_version())
         change.execute()
 
@@ -183,13 +244,13 @@ def _store(data: Path) -> Iterator[KeyStore]:
 # -- words -------------------------------------------------------------------------------------------------
 
 
-def _row(record: KeyRecord, now_ms: int, used_ms: int | None) -> list[str]:
+def _row(record: KeyRecord, share: Share, now_ms: int, used_ms: int | None) -> list[str]:
     return [
         record.id,
         record.name,
         ", ".join(sorted(record.roles)),
         ", ".join(record.models) or "all",
-        _limits(record),
+        _limits(record, share),
         state_of(record, now_ms),
         _moment(record.created_at_ms),
         _moment_or_none(record.expires_at_ms) or "never",
@@ -197,7 +258,7 @@ def _row(record: KeyRecord, now_ms: int, used_ms: int | None) -> list[str]:
     ]
 
 
-def _document(record: KeyRecord, now_ms: int, used_ms: int | None) -> dict[str, object]:
+def _document(record: KeyRecord, share: Share, now_ms: int, used_ms: int | None) -> dict[str, object]:
     """For scripts; times are RFC 3339, and the digest stays where it is."""
     return {
         "id": record.id,
@@ -206,6 +267,7 @@ def _document(record: KeyRecord, now_ms: int, used_ms: int | None) -> dict[str, 
         "models": list(record.models),
         "rate": record.rate or None,
         "rows_per_day": record.rows_per_day,
+        **document(share),
         "state": state_of(record, now_ms),
         "created_at": _moment(record.created_at_ms),
         "expires_at": _moment_or_none(record.expires_at_ms),
@@ -213,9 +275,9 @@ def _document(record: KeyRecord, now_ms: int, used_ms: int | None) -> dict[str, 
     }
 
 
-def _limits(record: KeyRecord) -> str:
+def _limits(record: KeyRecord, share: Share) -> str:
     rows = "" if record.rows_per_day is None else f"{record.rows_per_day} rows/day"
-    return ", ".join(filter(None, (record.rate, rows))) or "none"
+    return ", ".join(filter(None, (record.rate, rows, in_words(share)))) or "none"
 
 
 def _in_words(record: KeyRecord) -> str:

@@ -23,7 +23,7 @@ from api.access.links import LASTS_S, linked, read_link, ticket_of
 from api.link import unavailable
 from api.principals import ANONYMOUS, STRANGER, Principal
 from shared import keys
-from shared.access import KeyRecord, decode_key, key_id_of
+from shared.access import DEFAULT_SHARE, KeyRecord, Share, decode_key, decode_share, key_id_of
 from shared.errors import QueueUnavailable, Unauthorized
 
 log = structlog.get_logger()
@@ -104,6 +104,8 @@ class KeyGate:
         self._version: bytes | None = None
         self._ahead_ms = 0.0
         """Of this process's clock, Redis' one."""
+        self._shares: dict[str, Share] = {}
+        """By owner, where it is not the default."""
         self._good: dict[str, tuple[KeyRecord, Principal]] = {}
         self._used: set[str] = set()
 
@@ -164,6 +166,8 @@ class KeyGate:
         if version != self._version or self._known is None or self._looks % LOOKS_A_READING == 0:
             stored: dict[bytes, bytes] = await self._client.hgetall(keys.access_keys())
             self._known = [record for record in map(decode_key, stored.values()) if record is not None]
+            shares: dict[bytes, bytes] = await self._client.hgetall(keys.access_shares())
+            self._shares = {owner.decode(): decode_share(text) for owner, text in shares.items()}
             self._version = version
             self.sort_out()
         self._looks += 1
@@ -179,12 +183,15 @@ class KeyGate:
         now_ms = self._now_ms
         before = self._good
         good = (record for record in self._known or () if record.good(now_ms))
-        self._good = {
-            record.id: before[record.id]
-            if record.id in before and before[record.id][0] == record
-            else (record, principal_of(record))
-            for record in good
-        }
+        self._good = {record.id: self._known_as(record, before.get(record.id)) for record in good}
+
+    def _known_as(
+        self, record: KeyRecord, before: tuple[KeyRecord, Principal] | None
+    ) -> tuple[KeyRecord, Principal]:
+        weight = self._shares.get(record.name, DEFAULT_SHARE).weight
+        if before is not None and before[0] == record and before[1].weight == weight:
+            return before
+        return record, principal_of(record, weight)
 
     async def _note(self) -> None:
         used, self._used = self._used, set()
@@ -193,8 +200,9 @@ class KeyGate:
             await self._client.hset(keys.access_used(), mapping=dict.fromkeys(used, now_ms))
 
 
-def principal_of(record: KeyRecord) -> Principal:
-    return Principal(record.name, record.roles, frozenset(record.models) or None, allowance_of(record))
+def principal_of(record: KeyRecord, weight: float = DEFAULT_SHARE.weight) -> Principal:
+    models = frozenset(record.models) or None
+    return Principal(record.name, record.roles, models, allowance_of(record), weight)
 
 
 def token_of(headers: Mapping[bytes, bytes], *, basic: bool = False) -> bytes | None:

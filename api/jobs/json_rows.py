@@ -36,7 +36,8 @@ async def hand_over(
 ) -> tuple[JobRecord, bool]:
     """→ the job, and whether it is that of an earlier request with the same Idempotency-Key and body.
 
-    Raises IdempotencyConflict, IdempotencyInProgress, RateLimited, QueueUnavailable, PayloadError.
+    Raises IdempotencyConflict, IdempotencyInProgress, RateLimited, TooManyJobs, QueueUnavailable,
+    PayloadError.
     """
     gateway.link.require_open()
     reserved = reservation_name(asker.name, key) if key is not None else ""
@@ -48,11 +49,11 @@ async def hand_over(
         return await same_job(gateway.ledger, taken, digest), True
     try:
         await gateway.limiter.charge(asker.allowance, sum(chunk.rows for chunk in chunks))
+        await gateway.ledger.open_job(new)
     except TaktError:
-        if reserved:  # else who comes back when he was told to would be told that it is in progress
+        if reserved:  # a client that comes back in time must not find its key in progress
             await gateway.ledger.unreserve(reserved, new.id)
         raise
-    await gateway.ledger.open_job(new)
     return await _stored(gateway, new, chunks, digest), False
 
 

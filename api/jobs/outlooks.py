@@ -8,7 +8,7 @@ from api.fleet.snapshot import Fleet
 from api.gateway import Gateway
 from api.jobs.progress import progress_of
 from api.jobs.views import JobView, Outlook, headers_of, view_of
-from api.jobs.waiting import position, rows_ahead, wait_of
+from api.jobs.waiting import is_at_limit, position, rows_ahead, wait_of
 from shared.keys import ModelKey
 from shared.ledger import JobRecord, Line, WebhookAttempt
 
@@ -47,7 +47,7 @@ def outlook_of(
     return Outlook(
         now_ms=line.now_ms,
         progress=progress_of(record, line.now_ms, model_rows_per_s=rate, rows_ahead=ahead or 0),
-        wait=wait_of(record, fleet.staffing(record.key), ahead),
+        wait=wait_of(record, fleet.staffing(record.key), ahead, at_limit=is_at_limit(line, record.owner)),
         position=position(line, record.id),
         rows_ahead=ahead,
         attempts=attempts,

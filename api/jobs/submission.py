@@ -32,7 +32,13 @@ from api.web.bodies import read_json
 from api.web.envelope import request_id_of
 from api.web.errors import answer_of, foreseen, of_errors
 from api.web.offloading import offloaded
-from shared.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType, UploadInterrupted
+from shared.errors import (
+    InvalidInput,
+    PayloadTooLarge,
+    TooManyJobs,
+    UnsupportedMediaType,
+    UploadInterrupted,
+)
 from shared.ledger import JobRecord, NewJob
 
 router = APIRouter()
@@ -150,7 +156,7 @@ async def _submit_file(asked: _Asked, query: list[tuple[str, str]]) -> Response:
 async def _taken_in(asked: _Asked, upload: Upload, new: NewJob) -> Response:
     try:
         record = await take_in(asked.gateway, upload, new, asked.charge)
-    except ClientLeftError:
+    except (ClientLeftError, TooManyJobs):  # there is no such job
         raise
     except Exception as error:
         status, headers, body = answer_of(foreseen(error), asked.request_id)

@@ -1,6 +1,7 @@
 """Why a job waits: decided from its record, its model version's workers, and the line that it stands in.
 
-The line is the ledger's fair order: the job with the fewest rows served, over its weight, goes next.
+The line is the ledger's fair order: the owner with the fewest rows served, over its weight, goes next, and of
+its jobs the one with the fewest.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from api.fleet.snapshot import Staffing
-from shared.ledger import JobRecord, JobState, Line, Standing
+from shared.ledger import JobRecord, JobState, Line, OwnerStanding, Standing
 
 MANY_RESTARTS = 2
 
@@ -20,6 +21,7 @@ class Reason(StrEnum):
     WORKERS_LOADING = "workers_loading"  # a worker loads it
     WORKERS_FAILING = "workers_failing"  # workers cannot load it, or end before they have
     OTHER_ARTIFACT = "other_artifact"  # live workers hold its model version, but another artifact of it
+    AT_LIMIT = "at_limit"  # as many rows of its owner run as the owner's `max_running_rows` allows
     BEHIND = "behind"  # other jobs of the model version go first
 
 
@@ -30,29 +32,72 @@ class Wait:
 
 
 def position(line: Line, job_id: str) -> int | None:
-    """The job's place in the line, from 1; None where it does not stand there."""
-    ids = [standing.job_id for standing in line.jobs]
-    return ids.index(job_id) + 1 if job_id in ids else None
+    """The job's place in the line, from 1: how many jobs have their next chunk served first, and itself.
+
+    None where it does not stand there.
+    """
+    places = {standing.job_id: place for place, standing in enumerate(_in_order(line), 1)}
+    return places.get(job_id)
+
+
+def _in_order(line: Line) -> list[Standing]:
+    """By the owner's tag at which each job's next chunk is due: an owner's first job is due at the tag that
+    the owner has now, each later one after a chunk of each job before it."""
+    due: list[tuple[float, str, float, str, Standing]] = []
+    for owner, jobs in _by_owner(line).items():
+        tag = owner.served
+        for job in jobs:
+            due.append((tag, owner.owner, job.served, job.job_id, job))
+            tag += job.chunk_rows / owner.weight
+    return [entry[-1] for entry in sorted(due, key=lambda entry: entry[:-1])]
+
+
+def _by_owner(line: Line) -> dict[OwnerStanding, list[Standing]]:
+    """Each owner's jobs, least served first."""
+    owners = {owner.owner: owner for owner in line.owners}
+    found: dict[OwnerStanding, list[Standing]] = {}
+    for job in sorted(line.jobs, key=lambda job: (job.served, job.job_id)):
+        found.setdefault(owners.get(job.owner, OwnerStanding(owner=job.owner)), []).append(job)
+    return found
 
 
 def rows_ahead(line: Line, job_id: str) -> int | None:
     """Rows of other jobs that run before this one has ended, as things stand; None where it is not in line.
 
     When this job's last row runs, it has been served `served + rows_left / weight`. Until then every other
-    job is served up to the same mark, or until it has no rows left.
+    job of its owner is served up to the same mark, or until it has no rows left. Its owner has been served
+    all these rows then; until then every other owner is served up to the owner's mark, or until it has no
+    rows left.
     """
-    own = next((standing for standing in line.jobs if standing.job_id == job_id), None)
-    if own is None:
-        return None
-    mark = own.served + own.rows_left / own.weight
-    return sum(_until(mark, other) for other in line.jobs if other is not own)
+    owners = _by_owner(line)
+    for owner, jobs in owners.items():
+        own = next((job for job in jobs if job.job_id == job_id), None)
+        if own is not None:
+            mark = own.served + own.rows_left / own.weight
+            rows = sum(_until(mark, job) for job in jobs if job is not own)
+            owner_mark = owner.served + (rows + own.rows_left) / owner.weight
+            others = (_owner_until(owner_mark, *other) for other in owners.items() if other[0] is not owner)
+            return rows + sum(others)
+    return None
 
 
 def _until(mark: float, other: Standing) -> int:
     return min(other.rows_left, max(0, round((mark - other.served) * other.weight)))
 
 
-def wait_of(record: JobRecord, staffing: Staffing, ahead: int | None) -> Wait | None:
+def _owner_until(mark: float, other: OwnerStanding, jobs: list[Standing]) -> int:
+    rows_left = sum(job.rows_left for job in jobs)
+    return min(rows_left, max(0, round((mark - other.served) * other.weight)))
+
+
+def is_at_limit(line: Line, owner: str) -> bool:
+    """Whether as many rows of the owner run as may."""
+    return any(standing.at_limit for standing in line.owners if standing.owner == owner)
+
+
+def wait_of(
+    record: JobRecord, staffing: Staffing, ahead: int | None, *, at_limit: bool = False
+) -> Wait | None:
     """Why none of the job's rows run now; None where they do, or where nothing holds them up."""
     if record.state is JobState.PAUSED:
         return Wait(Reason.PAUSED, "The job is paused; resume it and it goes on.")
@@ -62,7 +107,15 @@ def wait_of(record: JobRecord, staffing: Staffing, ahead: int | None) -> Wait | 
         return _without_workers(record, staffing)
     if staffing.digests.isdisjoint({record.digest, ""}):
         return Wait(Reason.OTHER_ARTIFACT, _other_artifact(record, staffing))
-    if ahead and not record.chunks_leased:
+    return None if record.chunks_leased else _behind_others(record, ahead, at_limit=at_limit)
+
+
+def _behind_others(record: JobRecord, ahead: int | None, *, at_limit: bool) -> Wait | None:
+    if at_limit:
+        return Wait(
+            Reason.AT_LIMIT, "As many rows of your jobs run as your API key's max_running_rows allows."
+        )
+    if ahead:
         return Wait(Reason.BEHIND, f"Other jobs of {record.key} take turns with it: {ahead} rows.")
     return None
 

@@ -29,6 +29,7 @@ from shared.errors import (
     PayloadTooLarge,
     QueueUnavailable,
     TaktError,
+    TooManyJobs,
     UploadInterrupted,
 )
 from shared.ledger import JobRecord, NewJob
@@ -58,7 +59,7 @@ async def take_in(gateway: Gateway, upload: Upload, new: NewJob, charge: Charge)
     Raises ClientLeftError, and what is wrong with the upload as a whole; the job has failed then.
     """
     storing = _Storing(gateway, new, charge)
-    await gateway.ledger.open_job(new)
+    await _open(gateway, new)
     try:
         async with _leased(gateway, new):
             tally = await read_through(gateway, upload, storing.store)
@@ -74,6 +75,16 @@ async def take_in(gateway: Gateway, upload: Upload, new: NewJob, charge: Charge)
         raise
     log.info("job_submitted", job_id=new.id, key=new.key, rows=tally.rows, rows_invalid=tally.rows_failed)
     return sealed
+
+
+async def _open(gateway: Gateway, new: NewJob) -> None:
+    """Raises TooManyJobs; the job's Idempotency-Key is free again then."""
+    try:
+        await gateway.ledger.open_job(new)
+    except TooManyJobs:
+        if new.idempotency:
+            await gateway.ledger.unreserve(new.idempotency, new.id)
+        raise
 
 
 async def ended_early(gateway: Gateway, job_id: str) -> JobRecord:

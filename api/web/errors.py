@@ -41,6 +41,7 @@ STATUS = {
     "payload_too_large": 413,
     "unsupported_media_type": 415,
     "rate_limited": 429,
+    "too_many_jobs": 429,
     "prediction_failed": 500,
     "model_not_loaded": 503,
     "overloaded": 503,

@@ -22,7 +22,6 @@ from shared.keys import ModelKey
 from shared.ledger import transitions
 from shared.ledger.records import (
     HEAD_FIELDS,
-    STANDING_FIELDS,
     ChunkRecord,
     Claim,
     Ended,
@@ -46,7 +45,6 @@ from shared.ledger.records import (
     job_from_hash,
     job_head,
     new_token,
-    standing,
     unreadable_job,
     webhook_attempt,
 )
@@ -284,21 +282,11 @@ class AsyncLedger:
         return inline_from_hash(await self._client.hgetall(keys.job_inline(job_id)))
 
     async def line(self, key: ModelKey, *, most: int) -> Line:
-        """The jobs that take part in the fair order of a model version, least served first."""
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.zrange(keys.active(key), 0, most - 1, withscores=True)
-        pipeline.time()
-        served, (seconds, micros) = await pipeline.execute()
-        pipeline = self._client.pipeline(transaction=False)
-        for job_id, _ in served:
-            pipeline.hmget(keys.job(job_id.decode()), STANDING_FIELDS)
-        found = zip(served, await pipeline.execute(), strict=True)
-        jobs = tuple(
-            standing(job_id.decode(), float(score), fields)
-            for (job_id, score), fields in found
-            if all(field is not None and field.isdigit() for field in fields)
-        )
-        return Line(now_ms=seconds * 1000 + micros // 1000, jobs=jobs)
+        """The jobs that take part in the fair order of a model version, at most so many.
+
+        Of a longer line the first jobs of each owner.
+        """
+        return await self._run(transitions.line(key, most=most))
 
     async def newest_event(self, job_id: str, *, after: str = "") -> JobEvent | None:
         """The last thing that a job's stream tells, where that is after an event's id; else None."""

@@ -176,23 +176,37 @@ class ChunkRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a job stands in the fair order of its model version."""
+    """The place of a job among its owner's jobs of a model version."""
 
     job_id: str
     served: float  # rows over weight: the least goes first
     rows_left: int  # of those that are stored
     priority: int
+    owner: str = ""
+    chunk_rows: float = 1.0  # of one chunk, on average
 
     @property
     def weight(self) -> int:
         return self.priority + 1
 
 
+class OwnerStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """The place of an owner among the owners that have ready chunks of a model version."""
+
+    owner: str = ""
+    served: float = 0.0  # rows over weight: the least goes first
+    weight: float = 1.0
+    jobs: int = 0  # all that stand in its line
+    at_limit: bool = False  # as many rows of it run as may
+
+
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """The jobs of a model version that are served in turn, least served first."""
+    """The jobs of a model version that are served in turn. An owner that is not listed has an OwnerStanding's
+    defaults."""
 
     now_ms: int  # by Redis' clock
-    jobs: tuple[Standing, ...]
+    jobs: tuple[Standing, ...]  # of each owner, least served first
+    owners: tuple[OwnerStanding, ...] = ()  # least served first
 
 
 class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -481,13 +495,39 @@ def job_head(job_id: str, fields: Sequence[Any]) -> JobHead:
         raise RecordUnreadable(f"{type(error).__name__}: {error}") from None
 
 
-STANDING_FIELDS = ["rows_accepted", "rows_succeeded", "rows_failed", "priority"]
+def line_of(answer: Sequence[Any]) -> Line:
+    """The record of a raw line (Any: Redis' own types): what cannot be read of it is left out."""
+    now_ms, owners, jobs = answer
+    return Line(
+        now_ms=now_ms,
+        jobs=tuple(_standing(*job) for job in jobs if all(_is_number(field) for field in job[3:])),
+        owners=tuple(
+            OwnerStanding(
+                owner=owner.decode(),
+                served=float(tag),
+                weight=float(weight),
+                jobs=count,
+                at_limit=bool(at_limit),
+            )
+            for owner, tag, weight, count, at_limit in owners
+        ),
+    )
 
 
-def standing(job_id: str, served: float, fields: Sequence[Any]) -> Standing:
-    """The record of raw `STANDING_FIELDS` (Any: redis-py's own types, bytes here)."""
-    accepted, succeeded, failed, priority = map(int, fields)
-    return Standing(job_id=job_id, served=served, rows_left=accepted - succeeded - failed, priority=priority)
+def _is_number(field: bytes | None) -> bool:
+    return field is not None and field.isdigit()
+
+
+def _standing(job_id: bytes, owner: bytes, served: bytes, *fields: bytes) -> Standing:
+    accepted, succeeded, failed, priority, chunks = map(int, fields)
+    return Standing(
+        job_id=job_id.decode(),
+        owner=owner.decode(),
+        served=float(served),
+        rows_left=accepted - succeeded - failed,
+        priority=priority,
+        chunk_rows=accepted / max(1, chunks),
+    )
 
 
 def job_event(entry_id: bytes, fields: Mapping[Any, Any]) -> JobEvent:

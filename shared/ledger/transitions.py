@@ -16,7 +16,7 @@ import msgspec
 
 from shared import keys
 from shared.dead_letters import LUA
-from shared.errors import JobExpired, JobNotFound, QueueUnavailable
+from shared.errors import JobExpired, JobNotFound, QueueUnavailable, TooManyJobs
 from shared.keys import ModelKey
 from shared.ledger.records import (
     INLINE_SCHEMA,
@@ -36,15 +36,17 @@ from shared.ledger.records import (
     inline_from_hash,
     job_fields,
     job_from_hash,
+    line_of,
     seal_of,
-    standing,
     submitted,
 )
 
 T = TypeVar("T")
 
 _SCRIPTS = Path(__file__).parent / "scripts"
-_SHARED = ("keys", "order", "turns", "uploads", "unreadable")
+_SHARED = ("keys", "shares", "order", "standings", "turns", "uploads", "unreadable", "adoption")
+TOO_MANY_JOBS_RETRY_S = 5.0
+"""When a client whose owner has as many jobs as it may is told to try again: nobody knows when one ends."""
 _ANY = keys.ModelKey("{}")
 _NAMES = msgspec.json.encode(
     {
@@ -52,6 +54,13 @@ _NAMES = msgspec.json.encode(
         "chunks": keys.job_chunks("{}"),
         "ready": keys.job_ready("{}"),
         "active": keys.active(_ANY),
+        "owners": keys.owners(_ANY),
+        "owner_active": keys.owner_active(_ANY, "{}"),
+        "placed": keys.placed(_ANY),
+        "fair_times": keys.fair_times(_ANY),
+        "running": keys.running("{}"),
+        "open_jobs": keys.open_jobs("{}"),
+        "access_shares": keys.access_shares(),
         "clocks": keys.clocks(),
         "leases": keys.leases(),
         "jobs": keys.jobs(),
@@ -110,7 +119,7 @@ class Resumed:
 
 
 def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
-    """A job that is `uploading`, held by its gateway's lease. → ms of its creation."""
+    """A job that is `uploading`, held by its gateway's lease. → ms of its creation. Raises TooManyJobs."""
     return Transition("open", (job.id, job.owner, token, lease_ms, *job_fields(job)), _created(job.id))
 
 
@@ -121,15 +130,14 @@ def submit(
 
     `rows_sha256`: of `data`. `digest`: of the body, kept for so long under that key. `short`: the most jobs
     of a line that comes back.
+    Raises TooManyJobs.
     """
 
     def made(answer: Any) -> Submitted | Reservation:
         at_ms = _created(job.id)(answer and answer[0])
         if not at_ms:
             return Reservation(job_id=answer[1].decode(), digest=answer[2].decode())
-        served = zip(answer[1::3], answer[2::3], answer[3::3], strict=True)
-        jobs = tuple(standing(job_id.decode(), float(score), fields) for job_id, score, fields in served)
-        line = Line(now_ms=at_ms, jobs=jobs) if jobs else None
+        line = line_of(answer) if len(answer) > 1 else None
         return Submitted(record=submitted(job, rows, at_ms), line=line)
 
     limits = (short, job.idempotency, digest, keep_ms, rows_sha256)
@@ -141,6 +149,10 @@ def _created(job_id: str) -> Callable[[Any], int]:
     def created(answer: Any) -> int:
         if answer is None:
             raise ValueError(f"job id {job_id} is taken")
+        if int(answer) < 0:
+            raise TooManyJobs(
+                f"You may have {-int(answer)} jobs that have not ended.", retry_after_s=TOO_MANY_JOBS_RETRY_S
+            )
         return int(answer)
 
     return created
@@ -232,6 +244,11 @@ def fence(job_id: str) -> Transition[bool]:
 def fail_job(job_id: str, code: str, detail: str) -> Transition[bool]:
     """The upload broke off. → whether this ended the job; one that is sealed or has ended stays as it is."""
     return Transition("fail_job", (job_id, code, detail), bool)
+
+
+def line(key: ModelKey, *, most: int) -> Transition[Line]:
+    """The jobs that take part in the fair order of a model version, at most so many."""
+    return Transition("line", (key, most), line_of)
 
 
 def claim(

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 def no_keys(valkey: Server) -> None:
     """The server is other tests', too."""
     with valkey.client() as client:
-        client.delete(spelled.access_keys())
+        client.delete(spelled.access_keys(), spelled.access_shares())
 
 
 def takt_keys(server: Server, *words: str) -> Result:
@@ -78,3 +78,43 @@ def test_what_cannot_be_made_or_revoked_is_refused_in_words(valkey: Server) -> N
         assert result.exit_code == 1
         assert why in result.stderr
     assert "there is no key" in takt_keys(valkey, "list").stdout
+
+
+def listed(server: Server) -> dict[str, dict[str, object]]:
+    lines = takt_keys(server, "list", "--json").stdout.splitlines()
+    return {str(document["id"]): document for document in map(json.loads, lines)}
+
+
+def test_keys_of_one_name_have_one_share_and_it_can_be_set_later(valkey: Server) -> None:
+    limits = ("--max-running-rows", "500", "--max-jobs", "7")
+    first, second = made(valkey, "lab", "--weight", "3", *limits), made(valkey, "lab")
+    other = made(valkey, "mes")
+    share = {"weight": 3.0, "max_running_rows": 500, "max_jobs": 7}
+    for key in (first, second):
+        assert listed(valkey)[key["id"]] | share == listed(valkey)[key["id"]]
+    assert "weight 3, 500 running rows, 7 jobs" in " ".join(takt_keys(valkey, "list").stdout.split())
+    assert takt_keys(valkey, "set", second["id"], "--max-jobs", "0", "--weight", "0.5").exit_code == 0
+    assert listed(valkey)[first["id"]]["max_jobs"] is None
+    assert listed(valkey)[first["id"]]["weight"] == 0.5
+    answer = json.loads(takt_keys(valkey, "set", "mes", "--max-jobs", "2", "--json").stdout)
+    assert answer == {"name": "mes", "weight": 1.0, "max_running_rows": None, "max_jobs": 2}
+    assert listed(valkey)[other["id"]]["max_jobs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("set", "nobody", "--weight", "2"), "no key named nobody"),
+        (("set", "mes"), "nothing to set"),
+        (("set", "mes", "--weight", "0"), "no weight"),
+        (("create", "new", "--weight", "-1"), "no weight"),
+    ],
+)
+def test_a_share_that_cannot_be_set_is_refused_in_words(
+    valkey: Server, words: tuple[str, ...], said: str
+) -> None:
+    made(valkey, "mes")
+    refused = takt_keys(valkey, *words)
+    assert refused.exit_code == 1
+    assert said in refused.stderr
+    assert len(listed(valkey)) == 1

@@ -6,9 +6,11 @@ version; ids and tokens come from outside.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from shared.access import DEFAULT_SHARE, Share
 from shared.ledger import ChunkState, Claim, JobState, NewJob, Outcome, Recomputed, Reservation
 
 MOST_RECOMPUTED = 3
@@ -29,6 +31,18 @@ class Chunk:
 
 
 @dataclass
+class Service:
+    """What a job, or an owner, was given: rows over weight."""
+
+    total: float = 0.0  # ever
+    largest: float = 0.0  # the most of it that one chunk took
+
+    def add(self, cost: float) -> None:
+        self.total += cost
+        self.largest = max(self.largest, cost)
+
+
+@dataclass
 class Job:
     new: NewJob
     brief: bool  # its upload's lease
@@ -39,8 +53,7 @@ class Job:
     started: bool = False
     error: str | None = None
     tag: float = 0.0
-    served: float = 0.0  # rows over weight, ever
-    largest: float = 0.0  # the most of it that one chunk took
+    service: Service = field(default_factory=Service)
     data: bytes = b""  # of its rows, where they lie in the ledger
 
     def count(self, state: ChunkState) -> int:
@@ -53,6 +66,10 @@ class Job:
     @property
     def rows_succeeded(self) -> int:
         return sum(chunk.rows - chunk.failed for chunk in self.chunks if chunk.state is ChunkState.DONE)
+
+    @property
+    def next_chunk(self) -> Chunk:
+        return next(chunk for chunk in self.chunks if chunk.state is ChunkState.READY)
 
     @property
     def claimable(self) -> bool:
@@ -76,9 +93,16 @@ class LedgerModel:
 
     def __init__(self, max_attempts: int) -> None:
         self._max_attempts = max_attempts
-        self._clock = 0.0
+        self._clock = 0.0  # of all jobs: the tag of the last claim
+        self._job_clocks: dict[str, float] = {}  # of each owner's jobs
+        self._owner_clock = 0.0
+        self._owner_tags: dict[str, float] = {}
         self.jobs: dict[str, Job] = {}
         self.line: dict[str, float] = {}  # jobs that may be claimed from, by tag
+        self.owners: dict[str, float] = {}  # of these jobs, by tag
+        self.services: dict[str, Service] = defaultdict(Service)  # of each owner
+        self.shares: dict[str, Share] = {}
+        self._running: dict[str, dict[Lease, int]] = defaultdict(dict)  # rows, of owners with a limit
         self.keys: dict[str, Reservation] = {}
         self.dead: set[str] = set()  # workers without a heartbeat
         self.expired: set[str] = set()
@@ -104,9 +128,23 @@ class LedgerModel:
         return chunk if chunk and chunk.state is ChunkState.LEASED and chunk.token == held.token else None
 
     def ready(self) -> int:
-        return sum(self.jobs[job_id].count(ChunkState.READY) for job_id in self.line)
+        """Ready chunks of the owners that may start one."""
+        return sum(
+            self.jobs[job_id].count(ChunkState.READY)
+            for job_id in self.line
+            if self._next_of_owner(self.jobs[job_id].new.owner)
+        )
+
+    def anything_ready(self) -> bool:
+        return self._next_job() is not None
 
     # The gateway
+
+    def has_max_jobs(self, owner: str) -> bool:
+        """Whether the owner has as many jobs that have not ended as it may."""
+        most = self.share(owner).max_jobs
+        unended = [job for job in self.jobs.values() if job.new.owner == owner and not job.state.ended]
+        return most is not None and len(unended) >= most
 
     def open(self, new: NewJob, *, brief: bool) -> None:
         self.jobs[new.id] = Job(new, brief, new.priority)
@@ -204,16 +242,17 @@ class LedgerModel:
     # A worker
 
     def claim(self, token: str, *, worker: str, brief: bool) -> Claim | None:
-        while self.line:
-            job = self._next_job()
+        while job := self._next_job():
             job_id = job.new.id
             index = next(i for i, chunk in enumerate(job.chunks) if chunk.state is ChunkState.READY)
             chunk = job.chunks[index]
-            self._charge(job, chunk.rows / (job.priority + 1))
+            self._charge(job, chunk.rows)
             if chunk.attempts < self._max_attempts:
                 chunk.state, chunk.token, chunk.brief = ChunkState.LEASED, token, brief
                 chunk.worker = worker
                 chunk.attempts += 1
+                if self.share(job.new.owner).max_running_rows is not None:
+                    self._running[job.new.owner][job_id, index, token] = chunk.rows
                 job.started = True
                 if job.state is JobState.QUEUED:
                     job.state = JobState.RUNNING
@@ -245,14 +284,31 @@ class LedgerModel:
 
     def _joins(self, room: int) -> bool:
         """Whether the next chunk is small, and of no more rows than there is room for."""
-        if not self.line:
-            return False
         job = self._next_job()
-        chunk = next(chunk for chunk in job.chunks if chunk.state is ChunkState.READY)
+        if job is None:
+            return False
+        chunk = job.next_chunk
         return bool(job.data) and not chunk.attempts and chunk.rows <= room
 
-    def _next_job(self) -> Job:
-        return self.jobs[min(self.line, key=lambda candidate: (self.line[candidate], candidate))]
+    def _next_job(self) -> Job | None:
+        """The least-served owner's least-served job, of the owners that may start its next chunk."""
+        for owner in sorted(self.owners, key=lambda one: (self.owners[one], one)):
+            if job := self._next_of_owner(owner):
+                return job
+        return None
+
+    def _next_of_owner(self, owner: str) -> Job | None:
+        own = [job_id for job_id in self.line if self.jobs[job_id].new.owner == owner]
+        job = self.jobs[min(own, key=lambda one: (self.line[one], one))]
+        most, running = self.share(owner).max_running_rows, self.running_rows(owner)
+        return job if most is None or not running or running + job.next_chunk.rows <= most else None
+
+    def share(self, owner: str) -> Share:
+        return self.shares.get(owner, DEFAULT_SHARE)
+
+    def running_rows(self, owner: str) -> int:
+        leases = self.leases()
+        return sum(rows for lease, rows in self._running[owner].items() if lease in leases)
 
     def renew(self, held: Claim, *, brief: bool) -> bool:
         chunk = self.held(held)
@@ -331,15 +387,26 @@ class LedgerModel:
 
     def _queue(self, job: Job) -> None:
         if job.claimable:
-            self.line.setdefault(job.new.id, max(self._clock, job.tag))
+            self._enter(job, job.new.owner)
         else:
             self.line.pop(job.new.id, None)
+            if all(self.jobs[job_id].new.owner != job.new.owner for job_id in self.line):
+                self.owners.pop(job.new.owner, None)
 
-    def _charge(self, job: Job, cost: float) -> None:
-        self._clock = self.line[job.new.id]
+    def _enter(self, job: Job, owner: str) -> None:
+        if job.new.id not in self.line:
+            self.line[job.new.id] = max(self._job_clocks.setdefault(owner, self._clock), job.tag)
+        self.owners.setdefault(owner, max(self._owner_clock, self._owner_tags.get(owner, 0.0)))
+
+    def _charge(self, job: Job, rows: int) -> None:
+        owner, cost = job.new.owner, rows / (job.priority + 1)
+        self._clock = self._job_clocks[owner] = self.line[job.new.id]
         self.line[job.new.id] = job.tag = self._clock + cost
-        job.served += cost
-        job.largest = max(job.largest, cost)
+        job.service.add(cost)
+        self._owner_clock = max(self._owner_clock, self.owners[owner])
+        owner_cost = rows / self.share(owner).weight
+        self.owners[owner] = self._owner_tags[owner] = self._owner_clock + owner_cost
+        self.services[owner].add(owner_cost)
 
     def _release(self, job: Job, chunk: Chunk) -> None:
         chunk.state, chunk.token = ChunkState.READY, ""

@@ -10,9 +10,9 @@ from api.fleet.snapshot import Fleet, Staffing
 from api.jobs.outlooks import outlook_of
 from api.jobs.progress import poll_after_s, progress_of
 from api.jobs.views import etag_of, matches, view_of
-from api.jobs.waiting import Reason, position, rows_ahead, wait_of
+from api.jobs.waiting import Reason, is_at_limit, position, rows_ahead, wait_of
 from shared.keys import ModelKey
-from shared.ledger import JobRecord, JobState, Line, Standing
+from shared.ledger import JobRecord, JobState, Line, OwnerStanding, Standing
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState
 
 KEY = ModelKey("iris@1.0.0")
@@ -141,6 +141,49 @@ def test_rows_ahead_are_those_that_the_fair_order_runs_before_the_jobs_end() -> 
 def test_a_position_is_the_place_in_the_fair_order() -> None:
     assert position(line(standing("a", 0, 1), standing("b", 0, 1)), "b") == 2
     assert position(line(), "b") is None
+
+
+def shared_line(*jobs: Standing, weight: float = 1.0) -> Line:
+    """Of the owners `a`, who has been served 100 rows, and `b`."""
+    a = OwnerStanding(owner="a", served=100.0, jobs=3)
+    return Line(now_ms=7_000, jobs=jobs, owners=(OwnerStanding(owner="b", served=100.0, weight=weight), a))
+
+
+def of(owner: str, job_id: str, served: float = 0, rows_left: int = 100) -> Standing:
+    return Standing(
+        job_id=job_id, owner=owner, served=served, rows_left=rows_left, priority=0, chunk_rows=10.0
+    )
+
+
+MANY = [of("a", f"a{place}") for place in range(3)]
+
+
+def test_a_job_waits_for_as_many_rows_of_another_owner_as_its_own_owner_gets() -> None:
+    assert rows_ahead(shared_line(*MANY, of("b", "b", rows_left=50)), "b") == 50
+    assert rows_ahead(shared_line(*MANY, of("b", "b", rows_left=1_000)), "b") == 300
+    assert rows_ahead(shared_line(*MANY, of("b", "b", rows_left=50), weight=5), "b") == 10
+
+
+def test_a_job_waits_for_its_owners_other_jobs_and_for_the_other_owner_meanwhile() -> None:
+    assert rows_ahead(shared_line(*MANY, of("b", "b", rows_left=50)), "a0") == 200 + 50
+    mates = of("b", "b0", rows_left=20), of("b", "b1", rows_left=40)
+    assert rows_ahead(shared_line(*MANY, *mates), "b0") == 20 + 40
+
+
+def test_positions_alternate_between_owners() -> None:
+    fair = shared_line(*MANY, of("b", "b0", served=5), of("b", "b1", served=6))
+    order = sorted((standing.job_id for standing in fair.jobs), key=lambda one: position(fair, one) or 0)
+    assert order == ["a0", "b0", "a1", "b1", "a2"]
+
+
+def test_a_job_of_an_owner_at_its_limit_says_so() -> None:
+    limited = Line(now_ms=1, jobs=(), owners=(OwnerStanding(owner="o", at_limit=True),))
+    assert is_at_limit(limited, "o")
+    assert not is_at_limit(limited, "p")
+    wait = wait_of(queued(), HELD, 10, at_limit=True)
+    assert wait is not None
+    assert wait.reason is Reason.AT_LIMIT
+    assert wait_of(record(), HELD, 10, at_limit=True) is None  # a chunk of it runs
 
 
 @pytest.mark.parametrize(

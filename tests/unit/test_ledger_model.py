@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations, count
 from typing import Any
 
+import pytest
 from fakeredis import FakeRedis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -17,7 +19,8 @@ from hypothesis.stateful import (
 )
 
 from shared import keys
-from shared.errors import JobExpired, JobNotFound
+from shared.access import Share, encode_share
+from shared.errors import JobExpired, JobNotFound, TooManyJobs
 from shared.ledger import (
     ChunkRecord,
     ChunkState,
@@ -31,12 +34,13 @@ from shared.ledger import (
     Submitted,
 )
 from shared.ledger.records import chunks_from_hash, job_from_hash
-from tests.support.ledger_model import LedgerModel
+from tests.support.ledger_model import LedgerModel, Service
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
 
 MOST_JOBS = 5
 STEPS = 40
 MAX_ATTEMPTS = 2
+OWNERS = ["o", "p"]
 NAMES = ["", "key-1", "key-2"]
 ROWS = st.lists(st.integers(1, 100), max_size=6)
 WORKERS = ["w:1", "w:2"]
@@ -97,6 +101,7 @@ class LedgerMachine(RuleBasedStateMachine):
         whole=st.booleans(),
         priority=st.integers(0, 9),
         name=st.sampled_from(NAMES),
+        owner=st.sampled_from(OWNERS),
         budget=st.sampled_from([(None, None), (None, None), (20, None), (None, 0.2)]),
         retention_ms=st.sampled_from([0, 3_600_000]),
     )
@@ -108,6 +113,7 @@ class LedgerMachine(RuleBasedStateMachine):
         whole: bool,
         priority: int,
         name: str,
+        owner: str,
         budget: tuple[int | None, float | None],
         retention_ms: int,
     ) -> None:
@@ -122,13 +128,18 @@ class LedgerMachine(RuleBasedStateMachine):
             model="iris",
             version="1.0.0",
             digest="d",
-            owner="o",
+            owner=owner,
             priority=priority,
             idempotency=name,
             retention_ms=retention_ms,
             max_errors=budget[0],
             max_error_share=budget[1],
         )
+        if self._model.has_max_jobs(owner):
+            with pytest.raises(TooManyJobs):
+                house.ask(house.gateway.open_job, job)
+            self._free_key(name, job_id)
+            return
         house.ask(house.gateway.open_job, job)
         self._model.open(job, brief=brief)
         self._opened.append(job_id)
@@ -137,9 +148,32 @@ class LedgerMachine(RuleBasedStateMachine):
         if whole:
             self._seal(job_id)
 
+    def _free_key(self, name: str, job_id: str) -> None:
+        """A gateway does so where the job is refused."""
+        if name and self._lasting.ask(self._lasting.gateway.unreserve, name, job_id):
+            assert self._model.keys.pop(name).job_id == job_id
+
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        weight=st.sampled_from([0.5, 1.0, 3.0]),
+        max_running_rows=st.sampled_from([None, None, 1, 50, 150]),
+        max_jobs=st.sampled_from([None, None, 1, 2]),
+    )
+    def share(self, owner: str, weight: float, max_running_rows: int | None, max_jobs: int | None) -> None:
+        """As `takt keys set` does."""
+        share = Share(weight=weight, max_running_rows=max_running_rows, max_jobs=max_jobs)
+        self._redis.hset(keys.access_shares(), owner, encode_share(share))
+        self._model.shares[owner] = share
+        self._level.clear()
+
     @precondition(lambda self: len(self._model.jobs) < MOST_JOBS)
-    @rule(rows=st.integers(1, 9), priority=st.integers(0, 9), name=st.sampled_from(NAMES))
-    def submit(self, rows: int, priority: int, name: str) -> None:
+    @rule(
+        rows=st.integers(1, 9),
+        priority=st.integers(0, 9),
+        name=st.sampled_from(NAMES),
+        owner=st.sampled_from(OWNERS),
+    )
+    def submit(self, rows: int, priority: int, name: str, owner: str) -> None:
         """A small job, whose rows lie in the ledger."""
         house, job_id = self._house(brief=False), next(self._ids)
         job = NewJob(
@@ -147,11 +181,15 @@ class LedgerMachine(RuleBasedStateMachine):
             model="iris",
             version="1.0.0",
             digest="d",
-            owner="o",
+            owner=owner,
             priority=priority,
             idempotency=name,
         )
         options = {"digest": "sha", "keep_s": NEVER_S, "short": MOST_JOBS}
+        if name not in self._model.keys and self._model.has_max_jobs(owner):
+            with pytest.raises(TooManyJobs):
+                house.ask(house.gateway.submit, job, rows, b"rows", **options)
+            return
         made = house.ask(house.gateway.submit, job, rows, b"rows", **options)
         taken = self._model.submit(job, rows, b"rows", digest="sha")
         if taken is not None:
@@ -244,7 +282,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ]
         outcomes = [self._model.commit(one, failed=most) for one, most in zip(held, failed, strict=True)]
         assert house.worker.commit_some(IRIS, ended) == outcomes
-        assert house.rung == ([(IRIS, 1)] if self._model.line else [])
+        assert house.rung == ([(IRIS, 1)] if self._model.anything_ready() else [])
 
     @precondition(lambda self: self._model.jobs)
     @rule(most=st.integers(1, 6))
@@ -274,7 +312,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _commit(self, held: Claim, share: float) -> None:
         house, failed = self._house(brief=False), round(held.rows * share)
         assert house.commit(held, failed=failed) is self._model.commit(held, failed=failed)
-        assert house.rung == ([(IRIS, 1)] if self._model.line else [])
+        assert house.rung == ([(IRIS, 1)] if self._model.anything_ready() else [])
 
     @precondition(lambda self: self._claimed)
     @rule(pick=PICK, times=st.sampled_from([1, 1, 1, 4]))
@@ -297,7 +335,7 @@ class LedgerMachine(RuleBasedStateMachine):
         house, held = self._house(brief=False), self._claim_of(pick)
         house.worker.hand_back(IRIS, held, at_fault=at_fault)
         self._model.hand_back(held, at_fault=at_fault)
-        assert house.rung == ([(IRIS, 1)] if self._model.line else [])
+        assert house.rung == ([(IRIS, 1)] if self._model.anything_ready() else [])
 
     @precondition(lambda self: self._model.jobs)
     @rule()
@@ -419,7 +457,14 @@ class LedgerMachine(RuleBasedStateMachine):
 
         line: Any = self._redis.zrange(keys.active(IRIS), 0, -1, withscores=True)
         assert {job_id.decode(): tag for job_id, tag in line} == self._model.line
-        assert members(keys.jobs()) == members(keys.owner_jobs("o")) == set(self._model.jobs)
+        assert members(keys.jobs()) == set(self._model.jobs)
+        owners: Any = self._redis.zrange(keys.owners(IRIS), 0, -1, withscores=True)
+        assert {owner.decode(): tag for owner, tag in owners} == self._model.owners
+        for owner in OWNERS:
+            own = {job_id for job_id, job in self._model.jobs.items() if job.new.owner == owner}
+            assert members(keys.owner_jobs(owner)) == own
+            assert members(keys.open_jobs(owner)) == {i for i in own if not self._model.jobs[i].state.ended}
+            assert members(keys.owner_active(IRIS, owner)) == own & set(self._model.line)
         assert members(keys.expiring()) == self._model.expiring
         ready = self._model.ready()
         assert self._lasting.worker.ready() == ({IRIS: ready} if ready else {})
@@ -432,17 +477,32 @@ class LedgerMachine(RuleBasedStateMachine):
             assert self._model.keys.get(name) == (_reservation(fields) if fields else None)
 
     def _those_in_line_are_served_alike(self) -> None:
-        """Two jobs differ, while both wait, by no more than one chunk of each, over their weights."""
+        """Two jobs of an owner, or two owners without a limit, differ, while both wait, by no more than one
+        chunk of each, over their weights."""
         met: dict[tuple[str, str], float] = {}
-        for pair in combinations(sorted(self._model.line), 2):
-            one, other = (self._model.jobs[job_id] for job_id in pair)
-            lead = one.served - other.served
+        for pair in self._comparable():
+            one, other = (self._service(name) for name in pair)
+            lead = one.total - other.total
             met[pair] = self._level.get(pair, lead)
             assert abs(lead - met[pair]) <= one.largest + other.largest + 1e-6
         self._level = met
 
+    def _comparable(self) -> Iterator[tuple[str, str]]:
+        jobs = self._model.jobs
+        for one, other in combinations(sorted(self._model.line), 2):
+            if jobs[one].new.owner == jobs[other].new.owner:
+                yield one, other
+        free = [o for o in self._model.owners if self._model.share(o).max_running_rows is None]
+        yield from combinations(sorted(free), 2)
+
+    def _service(self, name: str) -> Service:
+        return self._model.jobs[name].service if name in self._model.jobs else self._model.services[name]
+
     def teardown(self) -> None:
         """At the end everything ends, and each row of a job that succeeded has ended once."""
+        self._redis.delete(keys.access_shares())
+        self._model.shares.clear()
+        self._level.clear()
         for job_id in list(self._model.jobs):
             self._change(job_id, "resume", key=IRIS)
             self._seal(job_id)

@@ -269,6 +269,10 @@ export const STRINGS = {
     "workers hold another artifact of its version",
     "워커가 같은 버전의 다른 파일을 올림",
   ],
+  "waiting.at_limit": [
+    "as many rows of its owner run as the key allows",
+    "키가 허용하는 만큼의 행이 이미 처리 중",
+  ],
   "waiting.behind": ["{rows} rows of other jobs run before it ends", "먼저 처리할 다른 작업 {rows}행"],
 
   "job.title": ["Job {id}", "작업 {id}"],

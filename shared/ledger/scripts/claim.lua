@@ -1,6 +1,6 @@
--- The next ready chunk of the least-served job of a model version, under a new lease and token, and where that is
--- small those after it in this order, up to the first that is not. Chunks that were tried too often are given up on
--- the way.
+-- The next ready chunk of a model version, of the least-served owner's least-served job, under a new lease and token,
+-- and where that is small those after it in this order, up to the first that is not. Chunks that were tried too often
+-- are given up on the way.
 -- ARGV: names, model key, worker, token, lease_ms, max_attempts, digest of the artifact or '' for any,
 -- most chunks, most rows of several
 -- → {{job id, index, rows, attempt, token, traceparent or '', its rows' bytes or '', their digest or ''}, …}
@@ -8,12 +8,8 @@ local model, worker = ARGV[2], ARGV[3]
 local lease_ms, max_attempts, digest = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local most, most_rows = tonumber(ARGV[8]), tonumber(ARGV[9])
 
-local passed = 0 -- jobs that others have to run
+local passed = {} -- owner → jobs that others have to run
 local claims, claimed_rows = {}, 0
-
-local function next_job()
-  return redis.call('ZRANGE', key_of('active', model), passed, passed)[1]
-end
 
 local function inline_rows(id)
   return redis.call('HGET', key_of('inline', id), 'rows') or ''
@@ -28,6 +24,7 @@ local function lease(id, index, chunk)
   chunk.state, chunk.token, chunk.worker, chunk.attempts = 'leased', token, worker, chunk.attempts + 1
   put_chunk(id, index, chunk)
   redis.call('ZADD', names.leases, now + lease_ms, lease_name(id, index, token))
+  count_running(owner_of(id), lease_name(id, index, token), chunk.rows)
   redis.call('HINCRBY', job, 'chunks_leased', 1)
   redis.call('HSETNX', job, 'started_at_ms', now)
   if redis.call('HGET', job, 'state') == 'queued' then
@@ -83,10 +80,12 @@ local function add(claim)
   return #claims < most and is_small(claim[4], claim[7])
 end
 
-local id, goes_on = next_job(), true
+if is_unsettled(model) then adopt(model) end
+local goes_on = true
+local id, owner = next_in_order(model, passed)
 while id and goes_on do
   if is_for_others(id) then
-    passed = passed + 1
+    passed[owner] = (passed[owner] or 0) + 1
   else
     local known, joins = true, true
     if #claims > 0 then known, joins = pcall(may_join, id) end
@@ -94,6 +93,6 @@ while id and goes_on do
     local claim = guarded(id, claim_of, model)
     if claim then goes_on = add(claim) end
   end
-  id = next_job()
+  id, owner = next_in_order(model, passed)
 end
 return claims

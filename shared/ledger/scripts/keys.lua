@@ -1,16 +1,21 @@
 -- What every script of the ledger stands on: keys, the clock, chunks and their leases.
 --
 -- KEYS of a job follow from its id, which a script may learn only as it runs, so their patterns come in
--- ARGV[1] as JSON, spelled by shared/keys.py with `{}` for the id. Takt runs on one primary (Celery has no
--- Redis Cluster transport), where a script may touch keys that it was not handed.
+-- ARGV[1] as JSON, spelled by shared/keys.py with `{}` for the id, and a second `{}` for a second part.
+-- Takt runs on one primary (Celery has no Redis Cluster transport), where a script may touch keys that it was not
+-- handed.
 
 local names = cjson.decode(ARGV[1])
 
 local terminal = {succeeded = true, failed = true, canceled = true, expired = true}
 local claimable = {uploading = true, queued = true, running = true}
 
-local function key_of(kind, id)
-  return (string.gsub(names[kind], '{}', function() return id end))
+local function key_of(kind, ...)
+  local parts, place = {...}, 0
+  return (string.gsub(names[kind], '{}', function()
+    place = place + 1
+    return parts[place]
+  end))
 end
 
 local function now_ms()

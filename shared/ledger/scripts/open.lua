@@ -1,9 +1,11 @@
 -- A new job, before the first byte of its body is read: `uploading`, held by the gateway's lease.
 -- ARGV: names, job id, owner, upload token, lease_ms, then field, value, … of the record
--- → created_at_ms, or nothing where the id is taken
+-- → created_at_ms; -most where the owner has as many jobs as it may; nothing where the id is taken
 local id, owner, token, lease_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local job = key_of('job', id)
 if redis.call('EXISTS', job) == 1 then return false end
+local most = exceeded_max_jobs(owner)
+if most then return -most end
 local now = now_ms()
 redis.call('HSET', job, 'state', 'uploading', 'created_at_ms', now, 'upload_token', token,
   'rows_accepted', 0, 'rows_succeeded', 0, 'rows_failed', 0,
@@ -11,6 +13,7 @@ redis.call('HSET', job, 'state', 'uploading', 'created_at_ms', now, 'upload_toke
   unpack(ARGV, 6))
 redis.call('ZADD', names.jobs, now, id)
 redis.call('ZADD', key_of('owner_jobs', owner), now, id)
+redis.call('ZADD', key_of('open_jobs', owner), now, id)
 redis.call('ZADD', names.leases, now + lease_ms, lease_name(id, 'upload', token))
 tell(id)
 return now

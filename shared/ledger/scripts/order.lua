@@ -1,31 +1,123 @@
--- The fair order of a model version's jobs: start-time fair queueing (Goyal, Vin, Cheng 1996).
+-- The fair order of a model version's chunks, in two levels: first between owners, then between one owner's jobs.
+-- Both levels use start-time fair queueing (Goyal, Vin, Cheng 1996).
 --
--- `active` holds the jobs that have ready chunks by their tag: rows served over weight. The clock is the tag
--- of the last claim. Who comes, or comes back, enters at the clock: nobody is owed what he did not ask for
--- meanwhile, and nobody loses what he has been served in advance.
+-- A tag is the number of rows served, divided by a weight. The lowest tag is served next. A level's clock is the tag
+-- of its last claim. An owner or a job that enters gets at least the clock as its tag: idle time earns no credit, and
+-- a job that leaves and returns keeps the rows that it was served in advance.
+--
+-- `owners`        owner → tag; the weight is that of the owner's share
+-- `owner_active`  job → tag, for each owner; the weight is the job's priority + 1
+-- `active`        the same jobs and tags of all owners: it says which jobs take part. Programs of the version before
+--                 know this set only. A job that they removed from it is dropped below; one that they added is
+--                 placed by `adopt`.
+-- `placed`        job → owner, of the jobs that stand in an `owner_active`
+
+local function owner_of(id)
+  return redis.call('HGET', key_of('job', id), 'owner') or ''
+end
+
+-- A number of `fair_times`, or the other one where it has none.
+local function fair_time(model, field, other)
+  return tonumber(redis.call('HGET', key_of('fair_times', model), field) or other) or 0
+end
+
+-- The clock of an owner's jobs begins at that of all jobs, whose tags they bore before there were two levels.
+local function job_clock(model, owner)
+  local begins = redis.call('HGET', names.clocks, model)
+  redis.call('HSETNX', key_of('fair_times', model), 'jobs:' .. owner, tonumber(begins) or 0)
+  return fair_time(model, 'jobs:' .. owner, 0)
+end
 
 local function enter(id, model)
   if redis.call('EXISTS', key_of('ready', id)) == 0 then return end
   redis.call('HSETNX', names.clocks, model, 0)
-  local clock, tag = redis.call('HGET', names.clocks, model), redis.call('HGET', key_of('job', id), 'tag')
-  redis.call('ZADD', key_of('active', model), 'NX', math.max(tonumber(clock) or 0, tonumber(tag or 0)), id)
+  local active, owner = key_of('active', model), owner_of(id)
+  local tag = tonumber(redis.call('ZSCORE', active, id))
+  if not tag then
+    tag = math.max(job_clock(model, owner), tonumber(redis.call('HGET', key_of('job', id), 'tag') or 0))
+  end
+  redis.call('ZADD', active, 'NX', tag, id)
+  redis.call('ZADD', key_of('owner_active', model, owner), 'NX', tag, id)
+  redis.call('HSET', key_of('placed', model), id, owner)
+  local owner_tag = math.max(fair_time(model, 'clock', 0), fair_time(model, 'owner:' .. owner, 0))
+  redis.call('ZADD', key_of('owners', model), 'NX', owner_tag, owner)
+end
+
+local function drop(id, model, owner)
+  local line = key_of('owner_active', model, owner)
+  redis.call('HDEL', key_of('placed', model), id)
+  redis.call('ZREM', line, id)
+  if redis.call('EXISTS', line) == 0 then redis.call('ZREM', key_of('owners', model), owner) end
 end
 
 local function leave(id, model)
   redis.call('ZREM', key_of('active', model), id)
+  local owner = redis.call('HGET', key_of('placed', model), id)
+  if owner then drop(id, model, owner) end
+end
+
+-- An owner that could take no chunk for a while starts at the clock, too.
+local function charge_owner(owner, model, rows)
+  local owners = key_of('owners', model)
+  local start = math.max(tonumber(redis.call('ZSCORE', owners, owner)), fair_time(model, 'clock', 0))
+  local next_tag = start + rows / weight_of(owner)
+  redis.call('HSET', key_of('fair_times', model), 'clock', start, 'owner:' .. owner, next_tag)
+  redis.call('ZADD', owners, next_tag, owner)
 end
 
 -- One of the job's chunks was taken out of `ready`.
 local function charge(id, model, rows)
-  local job, active = key_of('job', id), key_of('active', model)
-  local tag, priority = redis.call('ZSCORE', active, id), redis.call('HGET', job, 'priority')
+  local job, owner = key_of('job', id), redis.call('HGET', key_of('placed', model), id)
+  local line = key_of('owner_active', model, owner)
+  local tag, priority = redis.call('ZSCORE', line, id), redis.call('HGET', job, 'priority')
   local next_tag = tonumber(tag) + rows / (tonumber(priority) + 1)
   redis.call('HSET', names.clocks, model, tag)
+  redis.call('HSET', key_of('fair_times', model), 'jobs:' .. owner, tag)
   redis.call('HSET', job, 'tag', next_tag)
-  redis.call('ZADD', active, next_tag, id)
+  redis.call('ZADD', line, next_tag, id)
+  redis.call('ZADD', key_of('active', model), next_tag, id)
+  charge_owner(owner, model, rows)
   if redis.call('EXISTS', key_of('ready', id)) == 0 then leave(id, model) end
 end
 
+-- Whether the job takes part and has a chunk: a program of the version before may have changed that.
+local function is_waiting(id, model)
+  return redis.call('ZSCORE', key_of('active', model), id) and redis.call('EXISTS', key_of('ready', id)) == 1
+end
+
+-- The owner's next job, behind so many that others have to run; nothing where there is none, or where the owner has
+-- as many rows running as it may.
+local function next_of_owner(owner, model, passed)
+  local line = key_of('owner_active', model, owner)
+  local id = redis.call('ZRANGE', line, passed, passed)[1]
+  while id and not is_waiting(id, model) do
+    redis.call('ZREM', key_of('active', model), id)
+    drop(id, model, owner)
+    id = redis.call('ZRANGE', line, passed, passed)[1]
+  end
+  return id and may_start(owner, id) and id
+end
+
+-- The job that is served next. passed: owner → how many of its first jobs others have to run
+-- → job id, owner; or nothing
+local function next_in_order(model, passed)
+  local owners, rank = key_of('owners', model), 0
+  local owner = redis.call('ZRANGE', owners, rank, rank)[1]
+  while owner do
+    local id = next_of_owner(owner, model, passed[owner] or 0)
+    if id then return id, owner end
+    if redis.call('ZSCORE', owners, owner) then rank = rank + 1 end
+    owner = redis.call('ZRANGE', owners, rank, rank)[1]
+  end
+end
+
+-- Whether `active` differs from what is placed: a program of the version before changed it.
+local function is_unsettled(model)
+  return redis.call('ZCARD', key_of('active', model)) ~= redis.call('HLEN', key_of('placed', model))
+end
+
+-- → 1 where a worker may find a chunk to claim, else 0
 local function anything_ready(model)
-  return redis.call('EXISTS', key_of('active', model))
+  if redis.call('EXISTS', key_of('active', model)) == 0 then return 0 end
+  return (is_unsettled(model) or next_in_order(model, {})) and 1 or 0
 end

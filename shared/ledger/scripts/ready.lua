@@ -1,10 +1,23 @@
--- How much is ready, counted no further than the caller cares for: a line may hold any number of jobs.
+-- How much is ready, counted no further than the caller cares for: a line may hold any number of jobs. Chunks of an
+-- owner that has as many rows running as it may do not count.
 -- ARGV: names, most chunks to count → {model key, ready chunks, …} of every model version that had chunks
 local most, found = tonumber(ARGV[2]), {}
-for _, model in ipairs(redis.call('HKEYS', names.clocks)) do
+
+local function ready_of(owner, model, room)
+  if not next_of_owner(owner, model, 0) then return 0 end
   local chunks = 0
-  for _, id in ipairs(redis.call('ZRANGE', key_of('active', model), 0, most - 1)) do
+  for _, id in ipairs(redis.call('ZRANGE', key_of('owner_active', model, owner), 0, room - 1)) do
     chunks = chunks + redis.call('ZCARD', key_of('ready', id))
+    if chunks >= room then break end
+  end
+  return chunks
+end
+
+for _, model in ipairs(redis.call('HKEYS', names.clocks)) do
+  adopt(model)
+  local chunks = 0
+  for _, owner in ipairs(redis.call('ZRANGE', key_of('owners', model), 0, -1)) do
+    chunks = chunks + ready_of(owner, model, most - chunks)
     if chunks >= most then break end
   end
   table.insert(found, model)

@@ -33,6 +33,7 @@ local function run_again()
     redis.call('HSET', job, 'state', 'running')
     redis.call('HDEL', job, 'finished_at_ms')
     for _, ended in ipairs({names.expiring, names.webhooks}) do redis.call('ZREM', ended, id) end
+    redis.call('ZADD', key_of('open_jobs', owner_of(id)), redis.call('HGET', job, 'created_at_ms'), id)
   end
   chunk.state, chunk.attempts, chunk.token, chunk.failed, chunk.error = 'ready', 0, nil, nil, nil
   chunk.recomputed = (chunk.recomputed or 0) + 1

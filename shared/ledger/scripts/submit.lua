@@ -2,9 +2,8 @@
 -- `reserve` and `bind` too.
 -- ARGV: names, job id, owner, model key, rows, their bytes, most jobs of a short line, Idempotency-Key or '', the body's
 -- digest, how long that is kept in ms, digest of the rows' bytes or '', then field, value, … of the record
--- → {created_at_ms, job id, rows served over weight, {rows accepted, succeeded, failed, priority}, … of the line that
--- it stands in, least served first, where that is short}; {0, job id, digest or ''} where the key is that other job's;
--- nothing where the id is taken
+-- → {created_at_ms}, and where the line is short its owners and jobs, as `standings`; {0, job id, digest or ''} where
+-- the key is that other job's; {-most} where the owner has as many jobs as it may; nothing where the id is taken
 local id, owner, model, rows = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local job, now = key_of('job', id), now_ms()
 if redis.call('EXISTS', job) == 1 then return false end
@@ -12,6 +11,11 @@ if ARGV[8] ~= '' then
   local key = key_of('idempotency', ARGV[8])
   local f = redis.call('HMGET', key, 'job', 'digest')
   if f[1] then return {0, f[1], f[2] or ''} end
+end
+local most = exceeded_max_jobs(owner)
+if most then return {-most} end
+if ARGV[8] ~= '' then
+  local key = key_of('idempotency', ARGV[8])
   redis.call('HSET', key, 'job', id, 'digest', ARGV[9])
   redis.call('PEXPIRE', key, ARGV[10])
 end
@@ -24,14 +28,9 @@ put_chunk(id, 0, new_chunk(rows, ARGV[11]))
 redis.call('ZADD', key_of('ready', id), 0, 0)
 redis.call('ZADD', names.jobs, now, id)
 redis.call('ZADD', key_of('owner_jobs', owner), now, id)
+redis.call('ZADD', key_of('open_jobs', owner), now, id)
 enter(id, model)
 tell(id)
 
-local found, line = {now}, key_of('active', model)
-if redis.call('ZCARD', line) > tonumber(ARGV[7]) then return found end
-local served = redis.call('ZRANGE', line, 0, -1, 'WITHSCORES')
-for place = 1, #served, 2 do
-  local f = redis.call('HMGET', key_of('job', served[place]), 'rows_accepted', 'rows_succeeded', 'rows_failed', 'priority')
-  for _, part in ipairs({served[place], served[place + 1], f}) do table.insert(found, part) end
-end
-return found
+if redis.call('ZCARD', key_of('active', model)) > tonumber(ARGV[7]) then return {now} end
+return {now, standings(model, tonumber(ARGV[7]))}

@@ -29,11 +29,12 @@ local WEEK_MS = 604800000
 
 local function end_job(id, state)
   local job, now = key_of('job', id), now_ms()
-  local f = redis.call('HMGET', job, 'key', 'retention_ms', 'webhook_url')
+  local f = redis.call('HMGET', job, 'key', 'retention_ms', 'webhook_url', 'owner')
   redis.call('HSET', job, 'state', state, 'finished_at_ms', now)
   redis.call('ZADD', names.expiring, now + (tonumber(f[2]) or WEEK_MS), id)
   if f[3] and f[3] ~= '' then redis.call('ZADD', names.webhooks, now, id) end
   redis.call('DEL', key_of('ready', id))
+  redis.call('ZREM', key_of('open_jobs', f[4] or ''), id)
   leave(id, f[1])
   tell(id)
 end
@@ -122,7 +123,8 @@ local function forget(id)
   for _, kind in ipairs({'job', 'chunks', 'ready', 'inline', 'events', 'webhook'}) do
     redis.call('DEL', key_of(kind, id))
   end
-  for _, index in ipairs({names.jobs, key_of('owner_jobs', owner), names.expiring, names.webhooks}) do
+  local of_owner = {key_of('owner_jobs', owner), key_of('open_jobs', owner)}
+  for _, index in ipairs({names.jobs, names.expiring, names.webhooks, unpack(of_owner)}) do
     redis.call('ZREM', index, id)
   end
   return owner
