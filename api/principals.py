@@ -28,6 +28,11 @@ class Principal:
     weight: float = 1.0
     """Of its share beside other owners, see `shared.access.Share`."""
 
+    @property
+    def online_owner(self) -> str:
+        """By whom its predictions are counted; empty where there is one owner only."""
+        return "" if self is ANONYMOUS else self.name
+
     def owns(self, owner: str) -> bool:
         """Whether this owner's jobs are for it."""
         return owner == self.name or self.sees_all_jobs

@@ -23,6 +23,10 @@ FILLED = 0.85
 other gateways admit at the same moment, a slice of a chunk, a rate that has just changed."""
 LEAST_FILLED = 0.5
 """… also where one batch takes so long that nothing of the wait would be left: batches must form."""
+SPARE = 0.1
+"""While several owners ask: the part of a wait that only owners within their share may fill, beyond what the
+others may; and the part of the rows in flight that is kept for them."""
+FULL = "This gateway has as many rows in flight as it may."
 LEAST_SHARE = 0.1
 """Of the rate, for a gateway that has sent next to nothing yet."""
 
@@ -39,6 +43,16 @@ class Traffic(Struct, frozen=True):  # made for every request
     max_inflight_rows: int
 
 
+class Claim(Struct, frozen=True):
+    """What one owner has of a gateway beside other owners that ask."""
+
+    owner: str
+    share: float  # of the work, by weight: 0 to 1
+    backlog_s: float  # of this gateway's work, what is the owner's
+    rows: int  # of the rows in flight
+    default_wait_s: float  # of a client that asks for no time
+
+
 class Line:
     """In which order refused clients come back. Only its length is kept: by when, at the rate that this
     gateway has, all of those would be served whom it sent away.
@@ -47,21 +61,32 @@ class Line:
     """
 
     def __init__(self) -> None:
-        self._ends_s: dict[ModelKey, float] = {}
+        self._ends_s: dict[tuple[ModelKey, str], float] = {}
+        self._last_end_s = 0.0
 
-    def place_s(self, key: ModelKey, now_s: float, late_s: float, takes_s: float) -> float:
-        """A client joins the line, not before `late_s` have passed. → seconds until it is its turn."""
-        turn_s = max(now_s + late_s, self._ends_s.get(key, 0.0))
-        self._ends_s[key] = min(turn_s + takes_s, now_s + MOST_RETRY_S)
+    def place_s(self, key: ModelKey, now_s: float, late_s: float, takes_s: float, owner: str = "") -> float:
+        """A client joins its owner's line, not before `late_s` have passed. → seconds until its turn."""
+        turn_s = max(now_s + late_s, self._ends_s.get((key, owner), 0.0))
+        ends_s = self._ends_s[key, owner] = min(turn_s + takes_s, now_s + MOST_RETRY_S)
+        self._last_end_s = max(self._last_end_s, ends_s)
         return min(MOST_RETRY_S, max(LEAST_RETRY_S, turn_s - now_s))
 
     def lasts(self, now_s: float) -> bool:
         """Whether anybody still stands in it."""
-        return any(ends_s > now_s for ends_s in self._ends_s.values())
+        return self._last_end_s > now_s
 
 
-def admit(traffic: Traffic, key: ModelKey, rows: int, wait_s: float, *, line: Line, now_s: float) -> None:
-    """Return where the request may enter. `now_s` is monotonic.
+def admit(
+    traffic: Traffic,
+    key: ModelKey,
+    rows: int,
+    wait_s: float,
+    *,
+    line: Line,
+    now_s: float,
+    claim: Claim | None = None,
+) -> None:
+    """Return where the request may enter. `now_s` is monotonic. `claim`: None where no other owner asks.
 
     Raises ModelNotLoaded, or Overloaded with the time after which this client would be admitted.
     """
@@ -69,15 +94,49 @@ def admit(traffic: Traffic, key: ModelKey, rows: int, wait_s: float, *, line: Li
         raise ModelNotLoaded(f"No live worker holds {key}.", retry_after_s=NOT_LOADED_RETRY_S)
     takes_s = rows / traffic.rows_per_s if traffic.rows_per_s else 0.0
     reason, late_s = "", 0.0
-    surplus_rows = traffic.inflight_rows + rows - traffic.max_inflight_rows
-    if surplus_rows > 0 and traffic.inflight_rows:
-        reason = "This gateway has as many rows in flight as it may."
+    if claim is not None:
+        reason, late_s = beside_others(traffic, claim, rows, takes_s, wait_s)
+    elif (
+        surplus_rows := traffic.inflight_rows + rows - traffic.max_inflight_rows
+    ) > 0 and traffic.inflight_rows:
+        reason = FULL
         late_s = surplus_rows / traffic.rows_per_s if traffic.rows_per_s else LEAST_RETRY_S
     elif traffic.rows_per_s and traffic.backlog_s:
         late_s = traffic.backlog_s + takes_s - usable_s(traffic, wait_s)
     if late_s > 0:
-        turn_s = line.place_s(key, now_s, late_s, takes_s / max(LEAST_SHARE, traffic.own_share))
+        line_s = takes_s / max(LEAST_SHARE, traffic.own_share)
+        turn_s = line.place_s(key, now_s, late_s, line_s, claim.owner if claim is not None else "")
         raise Overloaded(reason or None, retry_after_s=float(math.ceil(turn_s)))
+
+
+def beside_others(
+    traffic: Traffic, claim: Claim, rows: int, takes_s: float, wait_s: float
+) -> tuple[str, float]:
+    """The reason why an owner's request may not enter, and by how many seconds it is too early; 0: it may.
+
+    An owner within its share may go a little beyond (`SPARE`) what the others may: it is admitted to a queue
+    that they have filled, and they are refused until the queue is below their own limit again. So an owner is
+    held to its share only by owners that use theirs. A request that is larger than all permits does not enter
+    alone, since the others would be refused meanwhile. A wait that is longer than the default gives no longer
+    queue.
+    """
+    wait_s = min(wait_s, claim.default_wait_s)
+    rate, within = traffic.rows_per_s, is_within_share(traffic, claim, rows, takes_s, wait_s)
+    most_rows = traffic.max_inflight_rows if within else (1 - SPARE) * traffic.max_inflight_rows
+    surplus_rows = traffic.inflight_rows + rows - most_rows
+    if surplus_rows > 0:
+        return FULL, surplus_rows / rate if rate else LEAST_RETRY_S
+    if not rate:
+        return "", 0.0
+    room_s = usable_s(traffic, wait_s) + (SPARE * wait_s if within else 0.0)
+    return "", traffic.backlog_s + takes_s - room_s
+
+
+def is_within_share(traffic: Traffic, claim: Claim, rows: int, takes_s: float, wait_s: float) -> bool:
+    """Whether the owner would have no more than its part of what may be in flight."""
+    if claim.rows + rows > claim.share * traffic.max_inflight_rows:
+        return False
+    return not traffic.rows_per_s or claim.backlog_s + takes_s <= claim.share * usable_s(traffic, wait_s)
 
 
 def usable_s(traffic: Traffic, wait_s: float) -> float:

@@ -17,10 +17,12 @@ from api.access.gate import Gate
 from api.fleet.snapshot import FleetWatch
 from api.link import Link
 from api.models.catalog import Catalog, Servable
-from api.online.admission import Line, admit
+from api.online.admission import Claim, Line, admit
+from api.online.owners import Owners
 from api.online.pending import Pending
 from api.online.targets import target_of
-from api.online.traffic import traffic_of
+from api.online.traffic import claim_of, traffic_of
+from api.principals import ANONYMOUS, Principal
 from api.tallies import ROUTE
 from api.web.preferences import preferred_wait_s, prefers_async
 from shared.errors import DeadlineExceeded, Overloaded, TaktError
@@ -47,6 +49,7 @@ class Door:
         self._watch = watch
         self._pending = pending
         self._line = Line()
+        self._owners = Owners()
         self._to_pages = bool(settings.origins())
         """What pages of other origins may read is said around the routes, which a refusal does not reach."""
 
@@ -55,13 +58,13 @@ class Door:
         settings = self._settings
         return min(settings.default_wait_s if asked_s is None else asked_s, settings.max_wait_s)
 
-    def admit(self, servable: Servable, rows: int, wait_s: float) -> None:
+    def admit(self, servable: Servable, rows: int, wait_s: float, asker: Principal = ANONYMOUS) -> None:
         """Return where the request may enter now. It is counted, and so is whoever may not.
 
         Raises QueueUnavailable, ModelNotLoaded, Overloaded, or DeadlineExceeded for a wait of nothing.
         """
         try:
-            self.judge(servable, rows, wait_s)
+            self.judge(servable, rows, wait_s, asker)
         except TaktError as error:
             servable.tally.shed[error.code] += 1
             raise
@@ -79,7 +82,7 @@ class Door:
         try:
             asker = self._gate.enter(scope["headers"])
             servable = self._catalog.find(target.model, target.version, asker)
-            self.judge(servable, 1, self.wait_s(preferred_wait_s(prefer)))
+            self.judge(servable, 1, self.wait_s(preferred_wait_s(prefer)), asker)
         except Overloaded as error:
             servable.tally.refused(error.code)
             cast(Scope, scope)[ROUTE] = target.route
@@ -93,11 +96,12 @@ class Door:
         """Whether somebody who was refused has not had his turn yet."""
         return self._line.lasts(time.monotonic())
 
-    def judge(self, servable: Servable, rows: int, wait_s: float) -> None:
+    def judge(self, servable: Servable, rows: int, wait_s: float, asker: Principal = ANONYMOUS) -> None:
         """`admit`, counting nothing."""
         self._link.require_open()
         if wait_s <= 0:
             raise DeadlineExceeded("The client does not wait.")
+        now_s = time.monotonic()
         traffic = traffic_of(
             servable.key,
             servable.spec,
@@ -105,4 +109,14 @@ class Door:
             self._pending,
             self._settings.max_inflight_rows,
         )
-        admit(traffic, servable.key, rows, wait_s, line=self._line, now_s=time.monotonic())
+        claim = None if asker is ANONYMOUS else self._claim(asker, servable, now_s)
+        admit(traffic, servable.key, rows, wait_s, line=self._line, now_s=now_s, claim=claim)
+
+    def _claim(self, asker: Principal, servable: Servable, now_s: float) -> Claim | None:
+        """What the asker has beside other owners; None where no other asks."""
+        share = self._owners.share(asker.name, asker.weight, now_s)
+        if share == 1:
+            return None
+        default_s = self._settings.default_wait_s
+        fleet = self._watch.fleet
+        return claim_of(asker.name, share, servable.key, fleet, self._pending, default_wait_s=default_s)

@@ -114,7 +114,7 @@ class Exchange:
             if asker.allowance is not None:  # counted in Redis
                 return False
             servable = self._servable = gateway.catalog.find(target.model, target.version, asker)
-            gateway.door.judge(servable, 1, wait_s)
+            gateway.door.judge(servable, 1, wait_s, asker)
             clock = self._clock = StageClock()
             values = servable.validator.read_one(body)
             clock.mark("validate")
@@ -136,6 +136,7 @@ class Exchange:
             outcome=self,
             left=self._left,
             request_id=self._request_id.decode(),
+            owner=asker.online_owner,
         )
         return True
 

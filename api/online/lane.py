@@ -92,6 +92,7 @@ class OnlineLane:
         left: Left = _nobody_left,
         request_id: str = "",
         traceparent: str = "",
+        owner: str = "",
     ) -> asyncio.Future[Answered]:
         """Send rows to a model version. The future raises what the worker raised, QueueUnavailable,
         DeadlineExceeded, or ClientLeftError.
@@ -109,6 +110,7 @@ class OnlineLane:
             left=left,
             request_id=request_id,
             traceparent=traceparent,
+            owner=owner,
         )
         return outcome
 
@@ -124,6 +126,7 @@ class OnlineLane:
         left: Left,
         request_id: str = "",
         traceparent: str = "",
+        owner: str = "",
     ) -> None:
         """The same, for somebody who is no future: `outcome` is told."""
         self._link.require_open()
@@ -139,6 +142,7 @@ class OnlineLane:
             left=left,
             request_id=request_id,
             traceparent=traceparent,
+            owner=owner,
         )
         self._outbox.send(waiting)
 

@@ -57,6 +57,7 @@ class Waiting(Struct, eq=False):
     outcome: Outcome
     request_id: str = ""
     traceparent: str = ""  # of its span; empty: not recorded
+    owner: str = ""  # who asks
     entry_ids: dict[int, bytes] = {}
     answers: dict[int, tuple[Answer, Reply]] = {}
 
@@ -76,6 +77,8 @@ class Pending:
         self._ids = count(1)
         self._rows: Counter[ModelKey] = Counter()
         self._entries: Counter[ModelKey] = Counter()
+        self._owners: dict[str, Counter[ModelKey]] = {}
+        """Rows of each owner that has any."""
         self.rows = 0
         """Rows that wait for an answer, of all models."""
 
@@ -87,6 +90,15 @@ class Pending:
 
     def rows_of(self, key: ModelKey) -> int:
         return self._rows[key]
+
+    def owner_rows_of(self, owner: str, key: ModelKey) -> int:
+        rows = self._owners.get(owner)
+        return rows[key] if rows else 0
+
+    def owner_rows(self, owner: str) -> int:
+        """Of all models."""
+        rows = self._owners.get(owner)
+        return rows.total() if rows else 0
 
     def entries_of(self, key: ModelKey) -> int:
         return self._entries[key]
@@ -103,6 +115,7 @@ class Pending:
         left: Left,
         request_id: str = "",
         traceparent: str = "",
+        owner: str = "",
     ) -> Waiting:
         waiting = Waiting(
             next(self._ids),
@@ -115,6 +128,7 @@ class Pending:
             outcome,
             request_id,
             traceparent,
+            owner,
         )
         self._waiting[waiting.id] = waiting
         self._count(waiting, 1)
@@ -178,7 +192,19 @@ class Pending:
         rows = sign * waiting.rows
         self.rows += rows
         self._rows[waiting.key] += rows
+        if waiting.owner:
+            self._count_owner(waiting.owner, waiting.key, rows)
         self._entries[waiting.key] += sign * len(waiting.parts)
+
+    def _count_owner(self, owner: str, key: ModelKey, rows: int) -> None:
+        of_owner = self._owners.get(owner)
+        if of_owner is None:
+            of_owner = self._owners[owner] = Counter()
+        of_owner[key] += rows
+        if not of_owner[key]:
+            del of_owner[key]
+            if not of_owner:
+                del self._owners[owner]
 
 
 class ClientLeftError(Exception):

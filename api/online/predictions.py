@@ -77,7 +77,7 @@ class Predictions:
 
         later = prefers_async(headers.get(b"prefer"))
         if not target.batch and not later:  # one row: an overload need not read what it refuses
-            gateway.door.admit(servable, 1, wait_s)
+            gateway.door.admit(servable, 1, wait_s, asker_of(scope))
 
         trace = trace_of(scope)
         validating_ns = time.time_ns() if trace is not None else 0
@@ -94,7 +94,7 @@ class Predictions:
         clock.mark("encode")
 
         if target.batch:
-            gateway.door.admit(servable, rows, wait_s)
+            gateway.door.admit(servable, rows, wait_s, asker_of(scope))
         if (allowance := asker_of(scope).allowance) is not None:
             await gateway.limiter.charge(allowance, rows, scope)
         answered = await gateway.lane.submit(
@@ -106,6 +106,7 @@ class Predictions:
             left=partial(has_left, receive),
             request_id=request_id_of(scope),
             traceparent=trace.traceparent if trace is not None else "",
+            owner=asker_of(scope).online_owner,
         )
         clock.mark_answered(answered)
         render = servable.renderer.batch if target.batch else servable.renderer.one

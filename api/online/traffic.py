@@ -1,10 +1,10 @@
 """What is known of one model version when a request for it arrives: this gateway's own requests exactly,
-those of the others from the last look at the streams."""
+those of the others from the last look at the streams. Whose the other gateways' rows are is not known."""
 
 from __future__ import annotations
 
 from api.fleet.snapshot import Fleet
-from api.online.admission import Traffic
+from api.online.admission import Claim, Traffic
 from api.online.pending import Pending
 from shared.keys import ModelKey
 from shared.specs import ModelSpec
@@ -27,3 +27,14 @@ def traffic_of(
         inflight_rows=pending.rows,
         max_inflight_rows=max_inflight_rows,
     )
+
+
+def claim_of(
+    owner: str, share: float, key: ModelKey, fleet: Fleet, pending: Pending, *, default_wait_s: float
+) -> Claim:
+    """What an owner has of this gateway's requests, while other owners ask, too."""
+    backlog_s = 0.0
+    for other in fleet.beside(key):
+        if rate := fleet.rates[other]:
+            backlog_s += pending.owner_rows_of(owner, other) / rate
+    return Claim(owner, share, backlog_s, pending.owner_rows(owner), default_wait_s)
