@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 import redis.asyncio
-from redis.asyncio.connection import BlockingConnectionPool
+from redis.asyncio.connection import AbstractConnection, BlockingConnectionPool
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.asyncio.sentinel import SentinelConnectionPool
@@ -30,7 +30,12 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from shared.library_hooks import require_hooks
 from shared.sentinels import SentinelAddress, is_sentinel, sentinel_address
+
+require_hooks("redis", AbstractConnection, ("send_packed_command",))
+require_hooks("redis", BlockingConnectionPool, ("get_connection", "release"))
+require_hooks("redis", SentinelConnectionPool, ("get_master_address",))
 
 TIMEOUT_S = 3.0
 """For a connection and for an answer. Longer than BLOCK_MS: a half-open socket shows as a timeout, a quiet

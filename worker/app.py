@@ -10,12 +10,15 @@ from typing import Any
 
 import structlog
 from celery import Celery, bootsteps, signals
+from celery.app.amqp import AMQP
 from celery.worker import state as celery_state
+from celery.worker.consumer import Consumer
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from shared.doorbells import TASK, celery_settings
 from shared.keys import ModelKey, offline_queue
+from shared.library_hooks import require_hooks
 from shared.logs import configure_logging
 from shared.settings import settings
 from worker.broker import BrokerConnection
@@ -24,6 +27,9 @@ from worker.ringing import Doorbells
 
 log = structlog.get_logger(__name__)
 
+require_hooks("celery", AMQP, ("Connection", "queues"))
+require_hooks("celery", celery_state, ("should_stop", "should_terminate"))
+require_hooks("celery", Consumer, ("add_task_queue", "cancel_task_queue"))
 
 app = Celery("takt")
 app.conf.update(celery_settings(settings()))

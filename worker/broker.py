@@ -19,10 +19,18 @@ from redis.exceptions import RedisError
 from shared.connections import connect
 from shared.dead_letters import DeadLetters, Kind, Unreadable
 from shared.keys import model_key_of_queue
+from shared.library_hooks import require_hooks
 from shared.settings import settings
 from worker.doorbells import problem_of
 
 log = structlog.get_logger(__name__)
+
+require_hooks("kombu", kombu_redis.QoS, ("ack",))
+require_hooks("kombu", kombu_redis.Channel, ("QoS", "_create_client"))
+require_hooks("kombu", kombu_redis.SentinelChannel, ("QoS", "_create_client"))
+require_hooks("kombu", kombu_redis.Transport, ("Channel",))
+require_hooks("kombu", kombu_redis.SentinelTransport, ("Channel",))
+require_hooks("kombu", Connection, ("ensure_connection", "get_transport_cls"))
 
 
 def checked(popped: Sequence[bytes] | None, dead_letters: DeadLetters) -> tuple[bytes, bytes] | None:

@@ -26,7 +26,7 @@ from shared.keys import ModelKey, split_model_key
 from shared.repository import ModelVersion, open_repository
 from shared.settings import Settings
 from worker.chunk_work import ChunkWork
-from worker.frames import Frame, Frames, Kind, Task, hung_up, write_frame
+from worker.frames import LOAD_LIMIT_S, Frame, Frames, Kind, Task, hung_up, write_frame
 from worker.health import SickPredictorError, check_health
 from worker.invalid_rows import part_rows
 from worker.memory import limit_memory
@@ -34,7 +34,6 @@ from worker.predictors import Predictor, open_predictor
 
 log = structlog.get_logger(__name__)
 
-LOAD_LIMIT_S = 300.0
 _LOOK_EVERY_S = 0.2
 _PR_SET_PDEATHSIG = 1
 

@@ -17,6 +17,8 @@ from enum import Enum
 
 import msgspec
 
+LOAD_LIMIT_S = 300.0
+"""How long a quarantine process may take to load its model: its parent and its child wait for so long."""
 _HEADER = struct.Struct("<cQ")
 _READ_BYTES = 1 << 16
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import structlog
+from redis.connection import AbstractConnection
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -24,10 +25,13 @@ from shared import keys, messages
 from shared.connections import BLOCK_MS, TIMEOUT_S, connect
 from shared.dead_letters import DeadLetters, Kind, Unreadable
 from shared.keys import ModelKey
+from shared.library_hooks import require_hooks
 from shared.messages import Answer, Reply, UnreadableMessage
 from worker.batches import Delivery
 
 log = structlog.get_logger(__name__)
+
+require_hooks("redis", AbstractConnection, ("_get_socket", "read_response", "send_command"))
 
 REPLY_STREAM_ENTRIES = 10_000
 """About how many replies a gateway's stream holds before the oldest go: it reads them as they come."""
@@ -141,7 +145,7 @@ class OnlineLane:
         entry_ids = finished.entry_ids if finished else ()
         args: list[str | int | bytes] = [
             *(keys.WORKER_GROUP, self._worker_id, messages.FIELD, REPLY_STREAM_ENTRIES),
-            *(len(replies), len(entry_ids)),
+            *(messages.ROWS, len(replies), len(entry_ids)),
             *map(messages.encode, replies.values()),
             *entry_ids,
             *(self._max_rows if read_on else ()),

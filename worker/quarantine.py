@@ -23,7 +23,7 @@ from shared import tables
 from shared.keys import ModelKey
 from shared.settings import environment
 from worker import views
-from worker.frames import Frame, Frames, Kind, Task, write_frame
+from worker.frames import LOAD_LIMIT_S, Frame, Frames, Kind, Task, write_frame
 from worker.health import SickPredictorError
 from worker.predictors import Predictor
 
@@ -32,7 +32,6 @@ log = structlog.get_logger(__name__)
 MOST_DEATHS = 40
 """Processes that one chunk may cost: at the default limit of 20 s a quarter of an hour, if each one hangs."""
 MOST_SLICE_ROWS = 1000
-LOAD_LIMIT_S = 300.0
 IDLE_S = 60.0
 """How long a quarantine process stays, with its model, for the next chunk."""
 _LOOK_EVERY_S = 0.2

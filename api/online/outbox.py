@@ -19,6 +19,7 @@ from api.link import Link, unavailable
 from api.online.pending import Pending, Waiting
 from shared import keys, messages
 from shared.connections import refuses_writes
+from shared.errors import TaktError
 from shared.keys import ModelKey
 from shared.messages import FIELD, ROWS, Entry
 
@@ -70,24 +71,36 @@ class Outbox:
         try:
             if withdrawals:
                 await self._remove(withdrawals)
-            entry_ids = await self._add(sends) if sends else []
+            if sends:
+                await self._add(sends)
         except ResponseError as error:
             self._refused(sends, error)
         except (RedisError, OSError) as error:
             self._broke(sends, error)
-        else:
-            for (waiting, part), entry_id in zip(sends, entry_ids, strict=True):
-                self._written(waiting, part, entry_id)
+        except Exception:
+            self._failed(sends)
+            raise
 
-    async def _add(self, sends: Sequence[tuple[Waiting, int]]) -> list[bytes]:
-        """→ the ids of the entries. One command for all: one for each costs more than the rest does."""
+    async def _add(self, sends: Sequence[tuple[Waiting, int]]) -> None:
+        """One command for all entries: one for each costs more than the rest does."""
         now_s = self._clock()
         fields: list[bytes | str | int] = [FIELD, ROWS]
+        encoded: list[tuple[Waiting, int]] = []
         for waiting, part in sends:
-            fields += (messages.encode(self._entry(waiting, part, now_s)), waiting.part_rows[part])
-        streams = [keys.online(waiting.key) for waiting, _ in sends]
+            try:
+                message = messages.encode(self._entry(waiting, part, now_s))
+            except Exception:  # one that cannot be encoded takes no other with it
+                log.exception("entry_not_encoded", model=waiting.key, request_id=waiting.request_id)
+                self._failed([(waiting, part)])
+            else:
+                fields += (message, waiting.part_rows[part])
+                encoded.append((waiting, part))
+        if not encoded:
+            return
+        streams = [keys.online(waiting.key) for waiting, _ in encoded]
         entry_ids: list[bytes] = await self._add_entries(keys=streams, args=fields)
-        return entry_ids
+        for (waiting, part), entry_id in zip(encoded, entry_ids, strict=True):
+            self._written(waiting, part, entry_id)
 
     async def _remove(self, withdrawals: Sequence[tuple[ModelKey, list[bytes]]]) -> None:
         pipeline = self._client.pipeline(transaction=False)
@@ -127,6 +140,13 @@ class Outbox:
         log.warning("entries_refused", entries=len(sends), error=str(error))
         for waiting, _ in sends:
             self._pending.fail(waiting, unavailable())
+            self.withdraw(waiting)
+
+    def _failed(self, sends: Sequence[tuple[Waiting, int]]) -> None:
+        """An unexpected error: a fault of this program. Its requests fail now; else they would wait until
+        their deadline."""
+        for waiting, _ in sends:
+            self._pending.fail(waiting, TaktError("The request could not be written to the queue."))
             self.withdraw(waiting)
 
     def _broke(self, sends: Sequence[tuple[Waiting, int]], error: Exception) -> None:

@@ -32,6 +32,30 @@ from api.web.envelope import CLOSE, error_answer, new_request_id, request_id_in
 from api.web.errors import Headers, status_of
 from api.web.sweeper import SWEEP_EVERY_S, Awaited, Sweeper, Watched
 from shared.errors import Overloaded, RequestTimeout, TaktError
+from shared.library_hooks import require_hooks
+
+require_hooks(
+    "uvicorn",
+    HttpToolsProtocol,
+    (
+        *("connection_made", "data_received", "connection_lost", "on_headers_complete"),
+        *("on_message_complete", "on_response_complete", "send_400_response"),
+        *("_should_upgrade", "handle_websocket_upgrade", "_start_asgi_task"),
+    ),
+    attributes=(
+        *("connections", "flow", "headers", "loop", "parser", "pipeline", "server_state"),
+        *("timeout_keep_alive", "transport"),
+    ),
+)
+require_hooks(
+    "uvicorn",
+    RequestResponseCycle,
+    ("run_asgi",),
+    attributes=(
+        *("body", "keep_alive", "more_body", "response_complete", "scope", "transport"),
+        "waiting_for_100_continue",
+    ),
+)
 
 RESERVED_FILES = 256
 """Of the process's open files, for everything that is not a client."""

@@ -20,7 +20,10 @@ from types import FrameType
 import uvicorn
 
 from api.gateway import Gateway
+from shared.library_hooks import require_hooks
 from shared.settings import Settings
+
+require_hooks("uvicorn", uvicorn.Server, ("startup", "handle_exit", "on_tick", "shutdown"))
 
 LAST_WORDS_S = 1.0
 """What requests that cannot be answered within the grace have for an error, and their uploads to end."""

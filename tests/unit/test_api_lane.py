@@ -14,7 +14,7 @@ from api.online.lane import OnlineLane
 from api.online.pending import Answered, ClientLeftError, Left
 from shared import keys
 from shared.columns import encode_rows
-from shared.errors import DeadlineExceeded, MessageUnreadable, PredictionFailed, QueueUnavailable
+from shared.errors import DeadlineExceeded, MessageUnreadable, PredictionFailed, QueueUnavailable, TaktError
 from shared.messages import FIELD, SCHEMA, Answer, Entry, Failure, Reply, encode
 from tests.unit.gateway_fakes import IRIS, IRIS_KEY, IRIS_ROW, FakeClock, FakeRedis, FakeWorker, until
 
@@ -205,6 +205,43 @@ async def test_a_failing_part_fails_its_request_and_takes_the_others_back(
         await outcome
     await written(lane, client, 1)
     assert await worker.waiting(IRIS_KEY) == [first]  # whoever answered it removes it
+
+
+async def test_an_unexpected_error_of_a_write_fails_its_requests_at_once_and_the_next_is_written(
+    lane: OnlineLane, client: FakeRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("a fault of this program")
+
+    monkeypatch.setattr("api.loops.PAUSE_AFTER_BUG_S", 0.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(lane._outbox, "_add_entries", refuse)
+        outcomes = [submit(lane, float(i)) for i in range(3)]
+        for outcome in outcomes:
+            with pytest.raises(TaktError, match="could not be written"):
+                await asyncio.wait_for(outcome, 5)
+    assert lane.pending.rows == 0
+    later = submit(lane, 1.0)
+    await written(lane, client, 1)
+    await FakeWorker(client, IRIS).answer()
+    assert (await later).columns[1] == [1.0]
+
+
+async def test_an_entry_that_cannot_be_encoded_fails_alone(
+    lane: OnlineLane, client: FakeRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode_or_raise(entry: Entry) -> bytes:
+        if entry.id == 2:
+            raise OverflowError("too large")
+        return encode(entry)
+
+    monkeypatch.setattr("api.online.outbox.messages.encode", encode_or_raise)
+    outcomes = [submit(lane, float(i)) for i in range(3)]
+    with pytest.raises(TaktError, match="could not be written"):
+        await outcomes[1]
+    await written(lane, client, 2)
+    await FakeWorker(client, IRIS).answer()
+    assert [(await outcomes[i]).columns[1] for i in (0, 2)] == [[0.0], [2.0]]
 
 
 async def test_while_redis_is_away_requests_are_refused_at_once(

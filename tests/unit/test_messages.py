@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -103,3 +104,16 @@ def test_no_bytes_break_a_reader_of_messages(data: bytes) -> None:
 def test_a_message_that_is_corrupt_or_of_another_schema_is_refused(data: bytes) -> None:
     with pytest.raises(UnreadableMessage):
         messages.decode_entry(data)
+
+
+def test_no_script_spells_a_field_of_an_entry() -> None:
+    """The fields are passed in, so that renaming one here renames it everywhere."""
+    folders = [Path(__file__).parents[2] / part for part in ("api", "worker", "shared")]
+    scripts = [script for folder in folders for script in folder.rglob("*.lua")]
+    assert len(scripts) > 20
+    for script in scripts:
+        text = script.read_text(encoding="utf-8")
+        for field in (messages.FIELD, messages.ROWS):
+            name = field.decode()
+            assert f"'{name}'" not in text, script
+            assert f'"{name}"' not in text, script

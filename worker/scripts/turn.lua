@@ -2,20 +2,20 @@
 -- next batch is read: of the stream whose head is oldest, as many entries as fit. Either half may be left out.
 -- Answers first: where memory is full the script ends with the first of them, and nothing is settled.
 -- KEYS: the answered stream, if any; the gateways' streams; the online streams to read from
--- ARGV: group, consumer, field, most replies that a stream keeps, number of replies, of entries, then the replies,
---       the ids of the entries, and the rows of a batch for each stream that is read
+-- ARGV: group, consumer, field of a message, most replies that a stream keeps, field of an entry's rows, number of
+--       replies, of entries, then the replies, the ids of the entries, and the rows of a batch for each stream that is read
 -- → {Redis' clock in ms, index of the stream, entries}, or only the clock where nothing waits
 local group, consumer, field, most_kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local replies, settled = tonumber(ARGV[5]), tonumber(ARGV[6])
-local first_key, first_arg = 0, 6
+local rows_field, replies, settled = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local first_key, first_arg = 0, 7
 
 if settled > 0 then
   for i = 1, replies do
     -- no stream: that gateway is gone, and its answers with it
-    redis.call('XADD', KEYS[1 + i], 'NOMKSTREAM', 'MAXLEN', '~', most_kept, '*', field, ARGV[6 + i])
+    redis.call('XADD', KEYS[1 + i], 'NOMKSTREAM', 'MAXLEN', '~', most_kept, '*', field, ARGV[7 + i])
   end
-  first_key, first_arg = 1 + replies, 6 + replies + settled
-  for first = 7 + replies, first_arg, 1000 do -- Lua passes no more than some thousands at once
+  first_key, first_arg = 1 + replies, 7 + replies + settled
+  for first = 8 + replies, first_arg, 1000 do -- Lua passes no more than some thousands at once
     local last = math.min(first + 999, first_arg)
     redis.call('XACK', KEYS[1], group, unpack(ARGV, first, last))
     redis.call('XDEL', KEYS[1], unpack(ARGV, first, last))
@@ -46,7 +46,7 @@ end
 local function rows_of(entry)
   local fields = entry[2]
   for i = 1, #fields, 2 do
-    if fields[i] == 'r' then return tonumber(fields[i + 1]) or 1 end
+    if fields[i] == rows_field then return tonumber(fields[i + 1]) or 1 end
   end
   return 1
 end
