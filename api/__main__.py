@@ -14,7 +14,7 @@ from api.main import create_app
 from api.web.protocol import protocol_of
 from api.web.serving import Server
 from shared.errors import OperatorError
-from shared.logs import configure_logging
+from shared.logs import configure_logging, warn_of_unknown_settings
 from shared.settings import Settings, settings
 
 log = structlog.get_logger()
@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 def main() -> int:
     configure_logging(settings())
+    warn_of_unknown_settings()
     # uvicorn raises the signal again once it has shut down: this ending is a good one
     signal.signal(signal.SIGTERM, lambda *_: None)
     try:

@@ -11,11 +11,45 @@ kombu does not check any by itself.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from shared.sentinels import TLS_SCHEME
+from shared.sentinels import SCHEME, TLS_SCHEME
 
 TLS = ("rediss", TLS_SCHEME)
+SCHEMES = ("redis", "rediss", "unix", SCHEME, TLS_SCHEME)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\[\]:@/?#]*)(:\d{1,5})?")
+_OPTION = re.compile(r"db=\d+|[a-z_]*password=[^&]*|(?!db=)[A-Za-z_]+=[^&@]*")
+_DATABASE = re.compile(r"/?\d*")
+ENCODE = (
+    "In a user name and a password, these characters are written percent-encoded: "
+    "@ %40, : %3A, / %2F, ? %3F, # %23, % %25, [ %5B, ] %5D. "
+    "Or set TAKT_REDIS_PASSWORD, which needs no encoding"
+)
+
+
+def check_url(url: str) -> None:
+    """Raises ValueError if the URL cannot be read without doubt. The message repeats no part of it: any part
+    may belong to a password that is not percent-encoded."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in SCHEMES:
+        raise ValueError(f"a Redis URL begins with {', '.join(f'{known}://' for known in SCHEMES)}")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    after = rest[len(authority) :]
+    path, _, query = after.partition("#")[0].partition("?")
+    login, at, hosts = authority.rpartition("@")
+    if "@" in path or "@" in after.partition("#")[2]:
+        raise ValueError(f"an @ follows a / or # that is not encoded. {ENCODE}")
+    if "[" in login or "]" in login:
+        raise ValueError(f"the user name or password contains a bracket. {ENCODE}")
+    if not all(_HOST.fullmatch(host.strip()) for host in hosts.split(",")) or (at and not login):
+        raise ValueError(f"what follows the password is not HOST or HOST:PORT. {ENCODE}")
+    if query and not all(map(_OPTION.fullmatch, query.split("&"))):
+        raise ValueError(
+            f"what follows the ? is not NAME=VALUE, with & between, and for db a number. {ENCODE}"
+        )
+    if scheme in ("redis", "rediss") and not _DATABASE.fullmatch(path):
+        raise ValueError(f"what follows the host is not the number of a database. {ENCODE}")
 
 
 def completed(url: str, *, username: str = "", password: str = "", ca_file: str = "") -> str:

@@ -6,23 +6,31 @@ their unit. Values are read once, when a program starts.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import re
 import socket
+from collections.abc import Iterable
 from functools import cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.durability import Durability, Promise
-from shared.redis_urls import completed
+from shared.redis_urls import check_url, completed
 from shared.sentinels import is_sentinel, sentinel_address
+from shared.setting_values import listed, networks, size_in_bytes, webhook_keys
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
 _LOOPBACKS = frozenset(("127.0.0.1", "::1", "localhost"))
@@ -259,9 +267,16 @@ class Settings(BaseSettings):
         86_400.0, ge=0, description="How long after a job's end its webhook is tried again."
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_sizes(cls, value: object, info: ValidationInfo) -> object:
+        is_size = str(info.field_name).endswith("_bytes")
+        return size_in_bytes(value) if is_size and isinstance(value, str) else value
+
     @field_validator("redis_url")
     @classmethod
-    def _check_sentinels(cls, url: SecretStr) -> SecretStr:
+    def _check_url(cls, url: SecretStr) -> SecretStr:
+        check_url(url.get_secret_value())
         if is_sentinel(url.get_secret_value()):
             sentinel_address(url.get_secret_value())
         return url
@@ -269,13 +284,13 @@ class Settings(BaseSettings):
     @field_validator("webhook_secret")
     @classmethod
     def _check_secrets(cls, secret: SecretStr) -> SecretStr:
-        _webhook_keys(secret)
+        webhook_keys(secret.get_secret_value())
         return secret
 
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, text: str) -> str:
-        for origin in _listed(text):
+        for origin in listed(text):
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is no origin: https://host or https://host:port, and no path")
         return text
@@ -283,7 +298,7 @@ class Settings(BaseSettings):
     @field_validator("webhook_allow", "trusted_proxies")
     @classmethod
     def _check_networks(cls, text: str) -> str:
-        _networks(text)
+        networks(text)
         return text
 
     @field_validator("payload_url")
@@ -311,7 +326,7 @@ class Settings(BaseSettings):
 
     def origins(self) -> tuple[str, ...]:
         """Whose pages may call from a browser."""
-        return _listed(self.cors_origins)
+        return listed(self.cors_origins)
 
     def asks_for_keys(self) -> bool:
         """Whether requests need an API key."""
@@ -336,11 +351,11 @@ class Settings(BaseSettings):
 
     def webhook_keys(self) -> tuple[bytes, ...]:
         """What webhooks are signed with, newest first; none: there are no webhooks."""
-        return _webhook_keys(self.webhook_secret)
+        return webhook_keys(self.webhook_secret.get_secret_value())
 
     def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The private networks that webhooks may reach."""
-        return _networks(self.webhook_allow)
+        return networks(self.webhook_allow)
 
     def redis_dsn(self) -> str:
         """The Redis URL with all that it takes to connect, its password too: for clients, never for logs."""
@@ -350,30 +365,6 @@ class Settings(BaseSettings):
             password=self.redis_password.get_secret_value(),
             ca_file=self.redis_ca_file,
         )
-
-
-def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:
-    """The keys of Standard Webhooks secrets. Raises ValueError."""
-    return tuple(_webhook_key(part) for part in secret.get_secret_value().split())
-
-
-def _webhook_key(secret: str) -> bytes:
-    try:
-        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
-        key = b""
-    if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:
-        raise ValueError("a webhook secret is `whsec_` and 24 to 64 random bytes in base64")
-    return key
-
-
-def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Raises ValueError."""
-    return tuple(map(ip_network, _listed(text)))
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 @cache
@@ -396,3 +387,8 @@ def _complaint(detail: ErrorDetails) -> str:
 def environment(overrides: dict[str, str]) -> dict[str, str]:
     """This process's environment with `TAKT_` settings replaced: what a child program is started with."""
     return os.environ | {f"TAKT_{name.upper()}": value for name, value in overrides.items()}
+
+
+def environment_names() -> Iterable[str]:
+    """The names of all variables of this process's environment."""
+    return tuple(os.environ)

@@ -54,6 +54,8 @@ def in_words(command: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         from shared.errors import TaktError
 
+        if command.__name__ != "doctor":  # which lists them among its findings
+            _warn_of_unknown_settings()
         try:
             return command(*args, **kwargs)
         except TaktError as error:
@@ -307,6 +309,13 @@ def drop_dead_letters(letters: Letters, data: Data = _DATA) -> None:
     from stack.dead_letters import drop
 
     drop(data, letters)
+
+
+def _warn_of_unknown_settings() -> None:
+    from shared.setting_names import unknown_in_environment
+
+    for unknown in unknown_in_environment():
+        typer.secho(f"takt: {unknown.sentence}", fg="yellow", err=True)
 
 
 def _exit_unless(good: bool) -> None:

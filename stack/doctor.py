@@ -26,6 +26,7 @@ from shared.durability import Promise, check_durable
 from shared.errors import ArtifactError, OperatorError
 from shared.repository import Repository, open_repository
 from shared.server import check_server
+from shared.setting_names import unknown_in_environment, unknown_in_file
 from shared.settings import Settings
 from shared.specs import ModelSpec
 from stack import valkey
@@ -159,6 +160,18 @@ def build_of_torch(installed: str, system: str) -> str:
     return "CUDA" if system == "linux" else "CPU"
 
 
+def settings(_: Patient) -> Findings:
+    """Variables of the environment, and of docker compose's `.env` here, that nothing reads."""
+    unknown = unknown_in_environment()
+    for one in unknown:
+        yield warn("settings", one.sentence)
+    in_file = unknown_in_file(Path(".env"))
+    for one in in_file:
+        yield warn("settings", f".env: {one.sentence}")
+    if not unknown and not in_file:
+        yield ok("settings", "every TAKT_ variable is known")
+
+
 # -- the queue ---------------------------------------------------------------------------------------------
 
 
@@ -289,6 +302,7 @@ def data_folder(patient: Patient) -> Findings:
 CHECKS: tuple[Callable[[Patient], Findings], ...] = (
     python,
     packages,
+    settings,
     torch_build,
     embedded_server,
     queue,

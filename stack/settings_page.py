@@ -16,6 +16,11 @@ _HEAD = """# Settings
 
 Every setting is an environment variable, read once when a program starts. Names carry their unit. A wrong
 value stops the program with the setting's name; the value itself is not repeated: it may be a secret.
+A variable that begins with `TAKT_` and is not in this table has no effect: each program warns of it as it
+starts, with the nearest name, and `takt doctor` lists it, also from a `.env` file in the current folder.
+
+Settings that end in `_BYTES` take a number of bytes or a size: `10GB`, `64k` (powers of 1000), `512MiB`,
+`64Ki` (powers of 1024).
 
 This page is made by `python -m stack.settings_page > docs/settings.md`, and a test keeps it true.
 

@@ -182,5 +182,5 @@ def existing(url: str) -> Server:
 
 
 def masked(url: str) -> str:
-    """The URL without its passwords."""
-    return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"(://[^:/@]*:).*@", r"\1***@", url))
+    """The URL without its user name and passwords."""
+    return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"://.*@", "://***@", url))

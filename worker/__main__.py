@@ -14,7 +14,7 @@ from shared import keys
 from shared.connections import connect
 from shared.errors import TaktError
 from shared.keys import split_model_key
-from shared.logs import configure_logging
+from shared.logs import configure_logging, warn_of_unknown_settings
 from shared.repository import Repository, open_repository
 from shared.settings import settings
 from shared.workers import WorkerState, from_hash
@@ -63,6 +63,7 @@ def run(_: argparse.Namespace) -> int:
     from worker.process import CHUNK_THREADS
 
     configure_logging(settings())  # Celery warns of things before it asks for this
+    warn_of_unknown_settings()
     own = ["--hostname", f"{settings().worker_name}@%h", "--loglevel", settings().log_level]
     quiet = ["--without-gossip", "--without-mingle"]
     if not settings().celery_tools:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from difflib import get_close_matches
 from importlib.metadata import entry_points, version
 from typing import Annotated
 
@@ -50,6 +51,18 @@ def join_installed(program: typer.Typer) -> None:
                 program.command(name)(command)
 
 
+NAMES = ("TAKT_URL", "TAKT_API_KEY")
+"""The variables that the client reads."""
+
+
+def _warn_of_misspelt_names() -> None:
+    """A misspelt variable has no effect. The server's are the server's to know: only near misses count."""
+    for name in sorted(os.environ):
+        nearest = get_close_matches(name.upper(), NAMES, n=1, cutoff=0.85)
+        if nearest and name not in NAMES:
+            typer.echo(f"takt: {name} has no effect. Did you mean {nearest[0]}?", err=True)
+
+
 _ANYTHING = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -76,6 +89,7 @@ def _program(
         typer.Option("--api-key", help="The service's key. TAKT_API_KEY is safer: others see what you type."),
     ] = None,
 ) -> None:
+    _warn_of_misspelt_names()
     if api_key is not None:
         os.environ["TAKT_API_KEY"] = api_key  # where the client looks for it
     if show_version:

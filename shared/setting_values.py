@@ -1,0 +1,53 @@
+"""Values of settings that need more than a type: sizes with a unit, secrets, networks, lists.
+
+Each function raises ValueError, with a text that does not repeat a secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from fractions import Fraction
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)(b?)", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def size_in_bytes(text: str) -> int:
+    """The bytes that a size names: `65536`, `64k`, `10GB` (powers of 1000), `512MiB`, `64Ki` (of 1024)."""
+    found = _SIZE.fullmatch(text.strip().replace("_", ""))
+    if found is None or (found[3] and not found[2]):
+        raise ValueError(
+            "a size is a number of bytes, alone or with a unit: kB, MB, GB, TB (powers of 1000) or "
+            "KiB, MiB, GiB, TiB (powers of 1024); the B may be left out"
+        )
+    size = Fraction(found[1]) * (1024 if found[3] else 1000) ** _POWERS[found[2].lower()]
+    if size.denominator != 1:
+        raise ValueError("a size is a whole number of bytes")
+    return int(size)
+
+
+def webhook_keys(text: str) -> tuple[bytes, ...]:
+    """The keys of Standard Webhooks secrets."""
+    return tuple(map(_webhook_key, text.split()))
+
+
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(map(ip_network, listed(text)))
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The parts between commas, without blanks and without empty ones."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _webhook_key(secret: str) -> bytes:
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        key = b""
+    if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:
+        raise ValueError("a webhook secret is `whsec_` and 24 to 64 random bytes in base64")
+    return key
