@@ -226,6 +226,47 @@ def test_a_file_that_cannot_be_read_or_written_is_words(serve: Serve, tmp_path: 
         assert "No such file or directory" in result.stderr
 
 
+@pytest.mark.parametrize("place", ["nowhere/out.csv", "folder.csv", "file.csv/out.csv", "out.csv/"])
+@pytest.mark.parametrize("command", [["submit", "[[1]]", "-m", "iris"], ["results", "j1"], ["errors", "j1"]])
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_sent(
+    command: list[str], place: str, serve: Serve, tmp_path: Path
+) -> None:
+    asked: list[httpx.Request] = []
+    serve(lambda request: asked.append(request) or httpx.Response(500))  # type: ignore[func-returns-value]
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file.csv").write_text("kept")
+    result = RUNNER.invoke(app, [*command, "-o", f"{tmp_path}/{place}"])
+    assert (result.exit_code, asked) == (1, []), result.output
+    assert place in result.stderr
+    assert ".part" not in result.stderr
+
+
+def test_a_folder_that_is_not_writable_is_refused_before_anything_is_sent(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "a temporary name")
+
+    asked: list[httpx.Request] = []
+    serve(lambda request: asked.append(request) or httpx.Response(500))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(Path, "open", refuse)  # root may write everywhere
+    result = RUNNER.invoke(app, ["submit", "[[1]]", "-m", "iris", "-o", str(tmp_path / "out.csv")])
+    assert (result.exit_code, asked) == (1, [])
+    assert "out.csv: Permission denied" in result.stderr
+
+
+def test_a_check_of_the_output_leaves_the_folder_and_the_file_as_they_are(
+    serve: Serve, tmp_path: Path
+) -> None:
+    serve(service(job("failed", error={"code": "x", "detail": "the model raised"})))
+    output = tmp_path / "out.ndjson"
+    output.write_text("before")
+    result = RUNNER.invoke(app, ["submit", "[[1, 2]]", "-m", "iris", "-o", str(output)])
+    assert result.exit_code == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["out.ndjson"]
+    assert output.read_text() == "before"
+
+
 def test_a_service_that_is_not_there_is_exit_code_3_and_words() -> None:
     result = RUNNER.invoke(app, ["status", "j1", "--url", "http://127.0.0.1:1"])
     assert (result.exit_code, result.stdout) == (3, "")

@@ -76,6 +76,19 @@ def test_both_readmes_lead_to_the_same_documents() -> None:
     assert english - {"README.ko.md"} == korean - {"README.md"}
 
 
+POLLING = re.compile(r".*(?:ntil its `state`|until `state`|`state`가).*")
+
+
+def test_a_document_that_polls_a_job_names_each_state_that_ends_it() -> None:
+    """Whoever asks until it has succeeded asks a failed job for ever."""
+    sentences = {path: POLLING.findall(path.read_text()) for path in DOCUMENTS}
+    assert all(sentences[path] for path in (README, KOREAN, ROOT / "docs" / "mes.md"))
+    for path, found in sentences.items():
+        for sentence in found:
+            for state in ("succeeded", "failed", "canceled"):
+                assert f"`{state}`" in sentence, path
+
+
 # -- links -------------------------------------------------------------------------------------------------
 
 

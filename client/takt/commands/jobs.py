@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from takt.commands.outputs import Output, fetch, pour, save
+from takt.commands.outputs import Output, check_output, fetch, pour, save
 from takt.commands.submission import wait_for
 from takt.commands.voice import (
     DEFAULT_URL,
@@ -112,6 +112,7 @@ def results(
     """A job's results, in the order of its rows: a JSON document a line, or a file by its ending."""
     from takt.client import Takt
 
+    check_output(output)
     with Takt(url) as takt:
         size_bytes = fetch(takt, job_id, output or "-", partial=partial)
     if output not in (None, "-"):
@@ -125,6 +126,7 @@ def errors(job_id: JobId, output: Output = None, url: Url = DEFAULT_URL) -> None
     from takt.following import file_format
     from takt.formats import Format
 
+    check_output(output)
     with Takt(url) as takt:
         if output is None or output == "-":
             pour(takt.stream(job_id, Format.NDJSON, only_errors=True))

@@ -33,6 +33,14 @@ Output = Annotated[
 ]
 
 
+def check_output(output: str | None) -> None:
+    """Raises OSError if the file could not be written: called before a job that takes hours is sent."""
+    from takt.files import prove_writable
+
+    if output is not None and output != "-":
+        prove_writable(output)
+
+
 def fetch(takt: Takt, job_id: str, output: str, *, partial: bool = False) -> int:
     """Write a job's results where they belong. → their bytes"""
     from takt.formats import Format

@@ -12,7 +12,7 @@ import typer
 
 from takt.bodies import PIECE_BYTES
 from takt.commands.inputs import is_json_text, read_inputs
-from takt.commands.outputs import Output, fetch
+from takt.commands.outputs import Output, check_output, fetch
 from takt.commands.voice import (
     DEFAULT_URL,
     AsJson,
@@ -76,12 +76,13 @@ def submit(
 ) -> None:
     """Queue a file's rows as a job, and print the job.
 
-    With -o the job's end is waited for, and its results are written to a file in the format of its ending.
-    Ctrl-C then leaves the job running.
+    With -o the job's end is waited for, and its results are written to a file in the format of its ending. That
+    it can be written is checked before anything is sent; a file that is there is replaced. Ctrl-C then leaves the job running.
     """
     from takt.client import Takt
     from takt.commands.bars import Bars
 
+    check_output(output)
     rows, found = _rows(file, format)
     terms: MoreTerms = {
         "version": version,
