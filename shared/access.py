@@ -19,6 +19,7 @@ OPEN_OWNER = "anonymous"
 """Whose jobs are where no key is asked for."""
 _ID_BYTES, _SECRET_BYTES = 6, 32
 _RATE = re.compile(r"[1-9]\d{0,8}/(second|minute|hour|day)")
+_ID = re.compile(rf"[0-9a-f]{{{2 * _ID_BYTES}}}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -81,6 +82,11 @@ def key_id_of(token: bytes) -> str:
     """The public part of a token; empty where it is none."""
     mark, _, rest = token.partition(b"_")
     return rest.partition(b"_")[0].decode("latin-1") if mark == b"takt" else ""
+
+
+def is_key_id(text: str) -> bool:
+    """Whether `new_token` could have made this id."""
+    return _ID.fullmatch(text) is not None
 
 
 def digest_of(token: bytes) -> str:

@@ -1,7 +1,9 @@
 """A request's headers → whose it is, by the keys that are good now. Nothing here waits for Redis.
 
-The keys are read from the queue every second, where they have changed, so that a new key, or a revoked one,
-is known to every gateway within two. While Redis is away the last ones stand, and still run out.
+The keys are read from the queue every second if they have changed, so that every gateway refuses a revoked
+key within two. An unknown key causes one look at once (`entered`), so that a new key is good at its first
+use; such looks are shared, and at most five a second. While Redis is away the last keys stand, and still
+expire.
 """
 
 from __future__ import annotations
@@ -20,15 +22,19 @@ from redis.exceptions import RedisError
 
 from api.access.allowances import allowance_of
 from api.access.links import LASTS_S, linked, read_link, ticket_of
+from api.access.rare_look import RareLook
 from api.link import unavailable
 from api.principals import ANONYMOUS, STRANGER, Principal
 from shared import keys
-from shared.access import DEFAULT_SHARE, KeyRecord, Share, decode_key, decode_share, key_id_of
+from shared.access import DEFAULT_SHARE, KeyRecord, Share, decode_key, decode_share, is_key_id, key_id_of
 from shared.errors import QueueUnavailable, Unauthorized
 
 log = structlog.get_logger()
 
 LOOK_EVERY_S = 1.0
+NEW_KEY_LOOK_EVERY_S = 0.2
+"""The least time between two looks that unknown keys cause: guessing keys costs Redis no more."""
+NEW_KEY_LIMIT_S = 1.0
 LOOKS_A_READING = 30
 """… and with how many of those all keys are read, whether or not they have changed."""
 LOOKS_A_NOTE = 60
@@ -64,9 +70,23 @@ class Gate(Protocol):
         None where no key is asked for. Raises Unauthorized."""
         ...
 
+    async def finds(self, key_id: str) -> bool:
+        """Whether Redis has a key of this id that is good and was not known here."""
+        ...
+
     async def look_later(self) -> None:
         """One turn of the watch: look which keys are good, then rest."""
         ...
+
+
+async def entered(gate: Gate, enter: Callable[[], Principal], key_id: str) -> Principal:
+    """What `enter` returns; it is called again if the key was made since the gate looked last."""
+    try:
+        return enter()
+    except Unauthorized:
+        if not await gate.finds(key_id):
+            raise
+    return enter()
 
 
 class OpenGate:
@@ -85,6 +105,9 @@ class OpenGate:
 
     def link(self, headers: RawHeaders, path: str, query: bytes) -> tuple[str, int | None]:  # noqa: ARG002
         return (f"{path}?{query.decode()}" if query else path), None
+
+    async def finds(self, key_id: str) -> bool:  # noqa: ARG002 - as `Gate` has it
+        return False
 
     async def look_later(self) -> None:
         await asyncio.Event().wait()  # there is nothing to look at
@@ -108,6 +131,9 @@ class KeyGate:
         """By owner, where it is not the default."""
         self._good: dict[str, tuple[KeyRecord, Principal]] = {}
         self._used: set[str] = set()
+        self._ids: frozenset[str] = frozenset()
+        self._looking = asyncio.Lock()
+        self._look_for_new = RareLook(self.look, NEW_KEY_LOOK_EVERY_S)
 
     def enter(self, headers: RawHeaders, *, basic: bool = False) -> Principal:
         return self._found(headers, basic=basic)[1]
@@ -157,8 +183,19 @@ class KeyGate:
         self.sort_out()
         await asyncio.sleep(LOOK_EVERY_S)
 
+    async def finds(self, key_id: str) -> bool:
+        if not is_key_id(key_id) or key_id in self._ids:
+            return False  # no key, or one that is known: revoked, expired, or with another secret
+        with suppress(RedisError, OSError, TimeoutError):  # the lane's reader reports it
+            await asyncio.wait_for(self._look_for_new(), NEW_KEY_LIMIT_S)
+        return key_id in self._good
+
     async def look(self) -> None:
         """Read the keys where they have changed. Raises redis.exceptions.RedisError."""
+        async with self._looking:  # else an older reading could take the place of a newer one
+            await self._look()
+
+    async def _look(self) -> None:
         pipeline = self._client.pipeline(transaction=False)
         pipeline.get(keys.access_version()).time()
         version, (seconds, micros) = await pipeline.execute()
@@ -168,6 +205,7 @@ class KeyGate:
             self._known = [record for record in map(decode_key, stored.values()) if record is not None]
             shares: dict[bytes, bytes] = await self._client.hgetall(keys.access_shares())
             self._shares = {owner.decode(): decode_share(text) for owner, text in shares.items()}
+            self._ids = frozenset(record.id for record in self._known)
             self._version = version
             self.sort_out()
         self._looks += 1

@@ -5,14 +5,18 @@ Predictions come first and ask by themselves (`api/online/predictions.py`): they
 
 from __future__ import annotations
 
+from functools import partial
+
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access.endpoints import Rule, rule_of, rules_of
-from api.access.gate import Gate, token_of
+from api.access.gate import Gate, entered, token_of
 from api.access.limits import Limiter
+from api.access.links import key_id_of_link
 from api.principals import ANONYMOUS, Principal, let_in
+from shared.access import key_id_of
 from shared.errors import Unauthorized
 
 log = structlog.get_logger()
@@ -30,18 +34,18 @@ class Gatekeeper:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            asker = self._principal(scope)
+            asker = await self._principal(scope)
             let_in(scope, asker)
             if asker.allowance is not None:
                 await self._limiter.admit(asker.allowance, scope)
         await self._app(scope, receive, send)
 
-    def _principal(self, scope: Scope) -> Principal:
+    async def _principal(self, scope: Scope) -> Principal:
         rules = rules_of(scope["path"])
         rule = rule_of(scope["method"], rules)
         if rule is not None and rule.open:
             return ANONYMOUS
-        asker = self._enter(scope, rule)
+        asker = await self._enter(scope, rule)
         if not rules:
             raise HTTPException(404)
         if rule is None:
@@ -49,12 +53,15 @@ class Gatekeeper:
         rule.require(asker)
         return asker
 
-    def _enter(self, scope: Scope, rule: Rule | None) -> Principal:
-        if rule is not None and rule.by_link and token_of(dict(scope["headers"])) is None:
-            return self._gate.enter_by_link(scope["path"], scope["query_string"])
+    async def _enter(self, scope: Scope, rule: Rule | None) -> Principal:
         in_browser = rule is not None and rule.in_browser
+        token = token_of(dict(scope["headers"]), basic=in_browser)
+        if rule is not None and rule.by_link and token is None:
+            by_link = partial(self._gate.enter_by_link, scope["path"], scope["query_string"])
+            return await entered(self._gate, by_link, key_id_of_link(scope["query_string"]))
+        by_key = partial(self._gate.enter, scope["headers"], basic=in_browser)
         try:
-            return self._gate.enter(scope["headers"], basic=in_browser)
+            return await entered(self._gate, by_key, key_id_of(token or b""))
         except Unauthorized as error:
             if in_browser:
                 challenge = {"WWW-Authenticate": BROWSER_CHALLENGE}

@@ -60,6 +60,12 @@ def read_link(whole: bytes) -> tuple[bytes, Ticket] | None:
     return query.removesuffix(b"&"), Ticket(key_id, int(ends), seal)
 
 
+def key_id_of_link(whole: bytes) -> str:
+    """The id of the key that a query's ticket names; empty if it has none."""
+    found = read_link(whole)
+    return "" if found is None else found[1].key_id
+
+
 def _seal(record: KeyRecord, ends_ms: int, path: str, query: bytes) -> str:
     about = b"\n".join((b"takt link", record.id.encode(), b"%d" % ends_ms, path.encode(), query))
     return hmac.new(record.sha256.encode(), about, hashlib.sha256).hexdigest()

@@ -17,6 +17,7 @@ from functools import partial
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.access.gate import entered, token_of
 from api.gateway import Gateway
 from api.models.catalog import Servable
 from api.online.deferral import defer
@@ -31,7 +32,7 @@ from api.web.disconnects import has_left
 from api.web.envelope import request_id_of, respond
 from api.web.preferences import preferred_wait_s, prefers_async
 from api.web.tracing import trace_of
-from shared.access import Role
+from shared.access import Role, key_id_of
 from shared.errors import TaktError
 
 
@@ -50,7 +51,8 @@ class Predictions:
         scope[ROUTE] = target.route
         if scope["method"] != "POST":
             raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
-        asker = self._gateway.gate.enter(scope["headers"])
+        gate, headers = self._gateway.gate, scope["headers"]
+        asker = await entered(gate, partial(gate.enter, headers), key_id_of(token_of(dict(headers)) or b""))
         asker.require(Role.PREDICT)
         let_in(scope, asker)
         if asker.allowance is not None:

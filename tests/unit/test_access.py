@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import msgspec
@@ -13,6 +15,7 @@ import structlog
 
 from api.access.gate import KeyGate, token_of
 from api.access.opening import check_access
+from api.access.rare_look import RareLook
 from api.gateway import Gateway
 from shared import keys
 from shared.access import KeyRecord, Role, decode_key, encode_key, is_name, key_id_of, new_token
@@ -76,6 +79,63 @@ async def test_a_second_key_can_neither_see_nor_read_nor_change_a_job_of_the_fir
         assert answer.json()["detail"] == guessed.json()["detail"].replace(nowhere, job["id"])
     assert (await http.get("/jobs", headers=BERT.headers)).json()["jobs"] == []
     assert (await http.get(job["links"]["self"], headers=ANNA.headers)).json()["state"] == "succeeded"
+
+
+async def test_a_new_key_is_good_at_its_first_use(stage: Stage, client: FakeRedis) -> None:
+    _, http = stage
+    new, linked = holder("new"), holder("linked")
+    await keep(client, new)
+    assert (await http.get("/jobs", headers=new.headers)).status_code == 200
+    await keep(client, linked)
+    row = {"sepal_length": 5, "sepal_width": 3, "petal_length": 1, "petal_width": 0.2}
+    taken = await http.post("/predict", json=row, headers=linked.headers | {"prefer": "respond-async"})
+    assert taken.status_code == 202
+
+
+async def test_many_unknown_keys_share_few_looks_at_redis(stage: Stage, client: FakeRedis) -> None:
+    gateway, http = stage
+    gate = gateway.gate
+    assert isinstance(gate, KeyGate)
+    looks = 0
+    real = client.hgetall
+
+    async def counted(name: str) -> dict[bytes, bytes]:
+        nonlocal looks
+        looks += 1
+        return cast("dict[bytes, bytes]", await cast("Any", real(name)))
+
+    client.hgetall = counted  # type: ignore[method-assign,assignment]
+    gate._look_for_new = RareLook(gate.look, 0.05)
+    before = gate._looks
+    begun_s = time.monotonic()
+    answers = await asyncio.gather(*(http.get("/jobs", headers=holder("x").headers) for _ in range(300)))
+    took_s = time.monotonic() - begun_s
+    assert {answer.status_code for answer in answers} == {401}
+    assert gate._looks - before <= 2 + took_s / 0.05
+    assert looks <= 1, "the version had not changed"
+
+
+async def test_only_what_could_be_a_new_key_causes_a_look(stage: Stage, client: FakeRedis) -> None:
+    gateway, http = stage
+    gate = gateway.gate
+    assert isinstance(gate, KeyGate)
+    revoked = holder("gone", revoked_at_ms=1)
+    await keep(client, revoked)
+    await gate.look()
+    before = gate._looks
+    wrong_secret = ANNA.token[:-3] + "xyz"
+    for token in ("", "nonsense", "takt_", "takt_short_secret", wrong_secret, revoked.token):
+        answer = await http.get("/jobs", headers={"x-api-key": token})
+        assert answer.status_code == 401
+    assert gate._looks == before
+
+
+async def test_an_unknown_key_is_refused_soon_while_redis_is_away(stage: Stage, client: FakeRedis) -> None:
+    _, http = stage
+    client.server.connected = False
+    answer = await http.get("/jobs", headers=holder("new").headers)
+    assert answer.status_code == 401
+    assert (await http.get("/models", headers=ANNA.headers)).status_code == 200
 
 
 async def test_an_idempotency_key_is_its_owners(stage: Stage) -> None:

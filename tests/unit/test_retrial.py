@@ -38,12 +38,13 @@ import pytest
 
 @pytest.fixture
 def server():
-    Path("started").touch()
     yield
+    Path("ending").touch()
     time.sleep(1)
     Path("ended").touch()
 
 def test_endless(server):
+    Path("started").touch()  # not in the fixture: interrupted before its `yield`, it has no end
     time.sleep(100)
 """
 
@@ -116,17 +117,18 @@ def test_ctrl_c_lets_pytest_end_what_its_tests_have_started(tmp_path: Path) -> N
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     with started(tmp_path) as program:
         eventually((tmp_path / "started").exists, limit_s=60)
-        eventually(lambda: _ended_by_ctrl_c(program, tmp_path / "ended"), limit_s=90)
+        eventually(lambda: _ends_by_ctrl_c(program, tmp_path / "ending"), limit_s=90)
         said, _ = program.communicate(timeout=100)
     assert program.returncode == pytest.ExitCode.INTERRUPTED, said
     assert (tmp_path / "ended").exists()
 
 
-def _ended_by_ctrl_c(program: subprocess.Popen[str], ended: Path) -> bool:
-    """Press, and wait a while: Python may swallow the first, in a destructor for instance."""
+def _ends_by_ctrl_c(program: subprocess.Popen[str], ending: Path) -> bool:
+    """Press, and wait a while: Python may swallow the first, in a destructor for instance. Once the end of the
+    fixture has begun, another press would interrupt that."""
     os.killpg(program.pid, signal.SIGINT)
     for _ in range(100):
-        if ended.exists() or program.poll() is not None:
+        if ending.exists() or program.poll() is not None:
             return True
         time.sleep(0.2)
     return False

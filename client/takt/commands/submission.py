@@ -76,8 +76,8 @@ def submit(
 ) -> None:
     """Queue a file's rows as a job, and print the job.
 
-    With -o the job's end is waited for, and its results are written to a file in the format of its ending. That
-    it can be written is checked before anything is sent; a file that is there is replaced. Ctrl-C then leaves the job running.
+    With -o the job's end is waited for, and its results are written to a file in the format of its ending.
+    Whether that can be written is checked before anything is sent. Ctrl-C leaves the job running.
     """
     from takt.client import Takt
     from takt.commands.bars import Bars
