@@ -124,8 +124,8 @@ def test_ctrl_c_lets_pytest_end_what_its_tests_have_started(tmp_path: Path) -> N
 
 
 def _ends_by_ctrl_c(program: subprocess.Popen[str], ending: Path) -> bool:
-    """Press, and wait a while: Python may swallow the first, in a destructor for instance. Once the end of the
-    fixture has begun, another press would interrupt that."""
+    """Press, and wait a while: Python may swallow the first, in a destructor for instance. Once the fixture's
+    end has begun, another press would interrupt that."""
     os.killpg(program.pid, signal.SIGINT)
     for _ in range(100):
         if ending.exists() or program.poll() is not None:
