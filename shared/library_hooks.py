@@ -20,7 +20,7 @@ def require_hooks(
     library: str, owner: type | ModuleType, methods: Iterable[str], *, attributes: Iterable[str] = ()
 ) -> None:
     """Raises ImportError if `owner` lacks one of the methods, or its `__init__` one of the attributes."""
-    named_in_init = owner.__init__.__code__.co_names if isinstance(owner, type) and attributes else ()
+    named_in_init = vars(owner)["__init__"].__code__.co_names if attributes else ()
     missing = [name for name in methods if not hasattr(owner, name)]
     missing += [name for name in attributes if name not in named_in_init]
     if missing:
