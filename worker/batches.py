@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from shared.errors import PredictionFailed, TaktError
+from shared.errors import DeadlineExceeded, PredictionFailed, TaktError
 from shared.keys import ModelKey
 from shared.messages import Entry, Failure
+from worker.bisection import Bisection
 
 T = TypeVar("T")
 
@@ -59,32 +60,38 @@ def first_batch(waiting: Sequence[Delivery], max_rows: int) -> int:
 
 
 def salvage(
-    parts: Sequence[T], run: Callable[[Sequence[T]], None], on_failure: Callable[[], None]
+    parts: Sequence[T],
+    run: Callable[[Sequence[T]], None],
+    on_failure: Callable[[], None],
+    *,
+    after_call: Callable[[], None] = lambda: None,
+    expired: Callable[[T], bool] = lambda _: False,
 ) -> Iterator[tuple[T, Failure]]:
-    """Run parts together; where that raises, run them again in halves, until only those fail that fail alone.
+    """Run parts together; if that raises, run them again in groups (`worker/bisection.py`), until each part
+    that fails has failed alone.
 
-    `run` keeps what it computes. `on_failure` is called once, before anything is blamed: it raises where the
-    model itself is sick. → the parts that failed, with their reason.
+    `run` keeps what it computes. `on_failure` is called once, before anything is blamed: it raises if the
+    model itself is broken. `after_call` is called after each call from then on, and a part that has `expired`
+    fails without a call. → the parts that failed, with their reason.
     """
-    try:
-        run(parts)
-    except Exception as error:  # a model may raise anything
-        on_failure()
-        yield from _halves(parts, run, error)
-
-
-def _halves(
-    parts: Sequence[T], run: Callable[[Sequence[T]], None], error: Exception
-) -> Iterator[tuple[T, Failure]]:
-    if len(parts) == 1:
-        yield parts[0], failure(error)
-        return
-    middle = len(parts) // 2
-    for half in (parts[:middle], parts[middle:]):
+    bisection, has_failed = Bisection(len(parts)), False
+    while group := bisection.group:
+        if has_failed and expired(parts[group.start]):
+            bisection.skip()
+            yield parts[group.start], Failure(DeadlineExceeded.code, DeadlineExceeded().detail)
+            continue
         try:
-            run(half)
-        except Exception as reason:
-            yield from _halves(half, run, reason)
+            run(parts[group.start : group.stop])
+        except Exception as error:  # a model may raise anything
+            if not has_failed:
+                on_failure()
+                has_failed = True
+            if bisection.failed():
+                yield parts[group.start], failure(error)
+        else:
+            bisection.passed()
+        if has_failed:
+            after_call()
 
 
 def failure(error: Exception) -> Failure:

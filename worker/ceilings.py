@@ -1,6 +1,6 @@
 """Ceilings: how many rows of a model version fit into this worker's memory, learned where a call did not fit.
 
-A call that runs out of memory is run again in halves (`worker.batches.salvage`). If then every row passes,
+A call that runs out of memory is run again in groups (`worker/bisection.py`). If then every row passes,
 the largest call that passed is the ceiling of all later ones, until the worker ends: what else takes the
 memory may change, but finding out again would cost a failed call each time.
 """

@@ -152,7 +152,8 @@ def _results(predictor: Predictor, task: Task) -> Iterator[bytes]:
     schema = tables.result_schema(predictor.spec)
     while not work.complete:
         done = len(work.results)
-        work.run_slice(task.step_rows, on_failure=lambda: check_health(predictor))
+        # call by call while failing rows are being found: each result says that the process lives
+        work.run_slice(task.step_rows, on_failure=lambda: check_health(predictor), limit_s=0.0)
         yield tables.write_ipc(work.results[done:], schema)
 
 

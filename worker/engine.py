@@ -194,7 +194,10 @@ class Engine(threading.Thread):
         if entries[0].suspect:
             self._intake.mark_lone_run(entries[0])
         batch = EntryBatch(predictor, entries, now_ms, self.served[predictor.key].ceiling)
-        batch.run(on_failure=lambda: check_health(predictor))
+        batch.run(
+            on_failure=lambda: check_health(predictor),
+            after_call=lambda: self._watchdog.progress(time.monotonic()),
+        )
         now_s = time.monotonic()
         self.share.online_ran(now_s, now_s - begun_s)
         self.served[predictor.key].online_ran(batch)
@@ -209,9 +212,10 @@ class Engine(threading.Thread):
             predictor = work.predictor
             served, most = self.served[predictor.key], predictor.spec.batching.max_slice_rows
             least, rate = served.least_slice_rows, served.offline
-            rows = slice_rows(self.share.slice_s(now_s), rate.rows_per_s, least=least, most=most)
+            slice_s = self.share.slice_s(now_s)
+            rows = slice_rows(slice_s, rate.rows_per_s, least=least, most=most)
             work.ceiling = served.ceiling
-            ran = work.run_slice(rows, on_failure=lambda: check_health(predictor))
+            ran = work.run_slice(rows, on_failure=lambda: check_health(predictor), limit_s=slice_s)
             took_s = time.monotonic() - now_s
             self.share.offline_ran(took_s)
             served.tally.offline.ran(ran, took_s)

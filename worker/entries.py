@@ -37,9 +37,16 @@ class EntryBatch:
         """The entries that failed."""
         return [delivery for delivery in self.entries if delivery.entry_id in self._failures]
 
-    def run(self, on_failure: Callable[[], None]) -> None:
-        """Predict; where that raises, `on_failure` is called once and then only the bad entries fail."""
-        for delivery, failure in salvage(self.entries, self._predict, on_failure):
+    def run(self, on_failure: Callable[[], None], after_call: Callable[[], None] = lambda: None) -> None:
+        """Predict; if that raises, `on_failure` is called once and then only the bad entries fail, and those
+        of which the deadline passes while the bad ones are found."""
+        ahead_ms = self.read_at_ms - time.monotonic() * 1000
+
+        def expired(delivery: Delivery) -> bool:
+            return delivery.late(time.monotonic() * 1000 + ahead_ms)
+
+        found = salvage(self.entries, self._predict, on_failure, after_call=after_call, expired=expired)
+        for delivery, failure in found:
             self._failures[delivery.entry_id] = failure
         self.ceiling.settle()
 

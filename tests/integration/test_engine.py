@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import msgspec
@@ -434,3 +435,43 @@ def test_chunks_of_one_job_run_one_after_the_other(server: Server) -> None:
 
 def test_chunks_of_two_jobs_take_turns(server: Server) -> None:
     assert order_of_runs(server, "j/0", "k/0") == [0.0, 100.0, 8.0, 108.0]
+
+
+def test_requests_are_answered_while_the_failing_rows_of_a_chunk_are_being_found(
+    server: Server, caller: Caller
+) -> None:
+    """Found in one turn, they would hold requests up for seconds, and the watchdog would end the worker."""
+    model = Doubling()
+
+    def slow(columns: Columns) -> Array:
+        time.sleep(0.002)  # a call's own cost
+        return model(columns)
+
+    double = predictor(slow, batching={"max_rows": 2000, "max_slice_rows": 2000})
+    work = ChunkWork(double, "j/0", {"x": np.full(2000, BAD)}, InvalidRows(0))
+    with engine(server.url, double) as running:
+        running.submit(work)
+        eventually(lambda: work.position > 0)
+        assert caller.values(*(caller.send(double, float(x)) for x in range(5))) == [
+            2.0 * x for x in range(5)
+        ]
+        assert not work.ended.is_set()
+        assert work.ended.wait(60)
+    assert work.complete
+    assert work.answer()["error"].null_count == 0
+    assert len(model.batches) < 2100 + 5
+
+
+def test_a_slice_that_is_interrupted_keeps_every_rows_outcome_in_its_place() -> None:
+    x = np.arange(500.0)
+    x[7::11] = BAD
+    double = predictor(Doubling(), batching={"max_rows": 500, "max_slice_rows": 500})
+    work = ChunkWork(double, "j/0", {"x": x}, InvalidRows(0))
+    turns = 0
+    while not work.complete:
+        work.run_slice(500, lambda: None, limit_s=0.0)
+        turns += 1
+    answer = work.answer()
+    assert turns > 100
+    assert answer["y"].to_pylist() == [None if value == BAD else 2 * value for value in x]
+    assert [error is not None for error in answer["error"].to_pylist()] == [value == BAD for value in x]

@@ -88,3 +88,24 @@ def test_an_error_of_ours_keeps_its_code_across_the_queue() -> None:
         raise DeadlineExceeded("too late")
 
     assert list(salvage([1], run, lambda: None)) == [(1, Failure("deadline_exceeded", "too late"))]
+
+
+def test_a_part_that_expires_while_bad_ones_are_found_fails_without_a_call() -> None:
+    model = Model(3)
+    failed = dict(salvage(range(64), model.run, lambda: None, expired=lambda part: part >= 40))
+    assert failed.pop(3).code == "prediction_failed"
+    assert {reason.code for reason in failed.values()} == {"deadline_exceeded"}
+    assert min(failed) >= 40
+    assert sorted([3, *failed, *model.kept]) == list(range(64))
+    assert not set(failed) & set(model.kept)
+
+
+def test_nothing_expires_in_a_batch_that_passes() -> None:
+    model = Model()
+    assert not list(salvage(range(8), model.run, lambda: None, expired=lambda _: True))
+
+
+def test_each_call_of_a_search_is_told_to_the_watchdog() -> None:
+    model, alive = Model(3), []
+    list(salvage(range(64), model.run, lambda: None, after_call=lambda: alive.append(model.calls)))
+    assert alive == list(range(1, model.calls + 1))
