@@ -31,6 +31,7 @@ from worker.health import SickPredictorError, check_health
 from worker.invalid_rows import part_rows
 from worker.memory import limit_memory
 from worker.predictors import Predictor, open_predictor
+from worker.watchdog import limit_in_words
 
 log = structlog.get_logger(__name__)
 
@@ -91,16 +92,16 @@ class _Cell:
 
     def _pass_on(self, frames: Frames, limit_s: float) -> str | None:
         """→ None where the fork was heard to the end; else how it ended, where that is known."""
-        step_limit_s = LOAD_LIMIT_S
+        step_limit_s, why = LOAD_LIMIT_S, f"{LOAD_LIMIT_S:g} s, the limit of loading a model"
         while True:
             try:
                 frame = self._answer(frames, step_limit_s)
             except EOFError:
                 return ""
             if frame is None:
-                return f"no answer within {step_limit_s:g} s"
+                return f"no answer within {why}"
             kind, body = frame
-            step_limit_s = limit_s
+            step_limit_s, why = limit_s, limit_in_words(limit_s)
             if kind is not Kind.READY:
                 write_frame(self._answers, kind, body)
             if kind in (Kind.DONE, Kind.SICK):

@@ -33,7 +33,7 @@ from worker.rates import Lap, Rate
 from worker.tallies import EngineTally
 from worker.tracing import NO_TRACES, Traces
 from worker.turns import Share, Turn, least_slice_rows, slice_rows
-from worker.watchdog import Watchdog
+from worker.watchdog import Watchdog, limit_in_words
 
 _NEWEST = 0.1
 """The weight of the newest batch in what is said of an entry's size."""
@@ -87,6 +87,7 @@ class Engine(threading.Thread):
         self._lane = lane
         self._intake = Intake(lane, lambda key: predictors[key].spec.batching.max_rows)
         self._watchdog = watchdog
+        watchdog.running = lambda: self.current
         self._traces = traces
         self._on_crash = on_crash
         self._stopping = threading.Event()
@@ -179,7 +180,8 @@ class Engine(threading.Thread):
             replies: dict[str, Reply] = {}
         elif alive[0].lone_runs >= MOST_LONE_RUNS:
             tally.parts["given_up"] += 1
-            replies = answers_to(_given_up(alive[0]), self._worker_id, BatchFacts(alive[0].entry.rows))
+            given_up = _given_up(alive[0], self._watchdog.limit_s)
+            replies = answers_to(given_up, self._worker_id, BatchFacts(alive[0].entry.rows))
         else:
             replies = self._predict(self._predictors[key], alive, now_ms)
         entry_ids = [delivery.entry_id for delivery in batch]
@@ -249,8 +251,11 @@ def _served(predictor: Predictor) -> Served:
     )
 
 
-def _given_up(delivery: Delivery) -> dict[str, list[Answer]]:
+def _given_up(delivery: Delivery, limit_s: float) -> dict[str, list[Answer]]:
     entry = delivery.entry
-    detail = "The workers that ran this request ended: one with it in a batch, another with it alone."
+    detail = (
+        "The workers that ran this request ended: one with it in a batch, another with it alone. Either the "
+        f"model ended its process, or a call took longer than {limit_in_words(limit_s)}."
+    )
     failure = Failure(PredictionFailed.code, detail)
     return {entry.gateway: [Answer(entry.id, entry.part, 0.0, None, failure)]}

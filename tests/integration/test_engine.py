@@ -198,6 +198,7 @@ def test_an_entry_that_ends_every_worker_is_given_up_and_its_neighbours_are_not(
     assert given_up.failure is not None
     assert given_up.failure.code == "prediction_failed"
     assert "ended: one with it in a batch, another with it alone" in given_up.failure.detail
+    assert "(TAKT_BATCH_LIMIT_S)" in given_up.failure.detail
 
 
 def test_a_lone_run_is_counted_before_it_begins(server: Server, client: redis.Redis, caller: Caller) -> None:

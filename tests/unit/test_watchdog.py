@@ -14,6 +14,8 @@ HANGS = {
 PROGRAM = """
 import ctypes, time
 from worker.watchdog import Watchdog
+import structlog
+structlog.configure(processors=[structlog.processors.JSONRenderer()])
 watchdog = Watchdog(limit_s={limit_s})
 watchdog.progress(time.monotonic())
 {hang}
@@ -40,3 +42,13 @@ def test_progress_keeps_a_process_alive_past_its_limit() -> None:
     )
     program = PROGRAM.format(hang=hang, limit_s=2.0)  # with less, a machine that stalls for a moment ends it
     assert subprocess.run([sys.executable, "-c", program], timeout=30, check=False).returncode == 0
+
+
+def test_before_a_process_is_ended_the_log_names_the_limit_and_its_setting() -> None:
+    program = PROGRAM.format(hang="time.sleep(60)", limit_s=0.5)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert "no progress within 0.5 s, the limit of one model call (TAKT_BATCH_LIMIT_S)" in ended.stdout
+    assert ended.stdout.count("model_call_over_limit") == 1
