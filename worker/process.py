@@ -30,6 +30,7 @@ from worker.heartbeat import Heartbeat, new_worker_id
 from worker.history import WorkerHistory
 from worker.holdings import Holdings
 from worker.id_file import id_file
+from worker.loading_signals import ended_at_once_by_signals
 from worker.memory import leave_to_stay, limit_memory
 from worker.metrics import Facts, readings
 from worker.online import OnlineLane
@@ -110,7 +111,10 @@ class WorkerProcess:
         self._heartbeat.start()
         self._write_id()
         ledger = self._start_reconciler(store)  # loading takes long, and what a dead worker held waits
-        self._holdings.load(repository, self._settings)
+        with ended_at_once_by_signals():
+            if told_to_stop():  # before the handlers changed
+                return
+            self._holdings.load(repository, self._settings)
         leave_to_stay()
         self._start_lanes(ledger, store)
         self._consume = consume

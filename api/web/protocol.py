@@ -13,7 +13,6 @@ predictions of a row (`api/online/exchange.py`). All else is uvicorn's.
 from __future__ import annotations
 
 import asyncio
-import resource
 import sys
 from collections.abc import Collection
 from functools import partial
@@ -30,6 +29,7 @@ from api.online.exchange import Exchange, exchange_of
 from api.tallies import OTHER, UNREAD
 from api.web.envelope import CLOSE, error_answer, new_request_id, request_id_in
 from api.web.errors import Headers, status_of
+from api.web.open_files import most_connections, most_open_files
 from api.web.sweeper import SWEEP_EVERY_S, Awaited, Sweeper, Watched
 from shared.errors import Overloaded, RequestTimeout, TaktError
 from shared.library_hooks import require_hooks
@@ -57,8 +57,6 @@ require_hooks(
     ),
 )
 
-RESERVED_FILES = 256
-"""Of the process's open files, for everything that is not a client."""
 _RETRY_AFTER_S = 5.0
 
 
@@ -276,11 +274,11 @@ class PatientProtocol(HttpToolsProtocol):
 
 
 def protocol_of(gateway: Gateway) -> type[PatientProtocol]:
-    """The protocol of a gateway, with the limits of its settings; no number of connections: as many as the
-    process may open files."""
-    most = gateway.settings.max_connections
-    if most is None:
-        most = _open_files() - RESERVED_FILES
+    """The protocol of a gateway, with the limits of its settings and of the files that may be open.
+
+    Raises OperatorError if these are too few.
+    """
+    most = most_connections(most_open_files(), gateway.settings.max_connections)
     limit_s = gateway.settings.head_limit_s
     known = {
         "gateway": gateway,
@@ -289,10 +287,3 @@ def protocol_of(gateway: Gateway) -> type[PatientProtocol]:
         "most_connections": most,
     }
     return type("GatewayProtocol", (PatientProtocol,), known)
-
-
-def _open_files() -> int:
-    """How many files this process may open; it is let open as many as it may be let."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard

@@ -71,8 +71,8 @@ def test_the_server_listens_on_the_loopback_with_a_password_and_keeps_what_it_ac
 
 def test_no_address_shows_its_password() -> None:
     assert "s3cret" not in repr(LOCAL)
-    assert masked(LOCAL.url) == "redis://:***@127.0.0.1:47111/0"
-    assert masked("rediss://user:p@ss@host:6379/1") == "rediss://user:***@host:6379/1"
+    assert masked(LOCAL.url) == "redis://***@127.0.0.1:47111/0"
+    assert masked("rediss://user:p@ss@host:6379/1") == "rediss://***@host:6379/1"
     assert masked("redis://host:6379/0") == "redis://host:6379/0"
 
 

@@ -6,18 +6,33 @@ import ctypes
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+LOADING = "POISON_LOADING"
+"""The variable of the environment that names a file: written as the model is unpickled, which then takes an
+hour, holding the GIL."""
 
 
 class Poisoned:
     """y = 2x, unless x is a poison."""
 
+    def __reduce__(self) -> tuple[Callable[[], Poisoned], tuple[()]]:
+        return _unpickled, ()
+
     def predict(self, features: Any) -> Any:  # Any: numpy's own, which a worker has
         for x in features[:, 0]:
             POISONS.get(float(x), _nothing)()
         return features[:, 0] * 2
+
+
+def _unpickled() -> Poisoned:
+    if sign := os.environ.get(LOADING):
+        Path(sign).touch()
+        _hold_the_gil()
+    return Poisoned()
 
 
 def _nothing() -> None:
