@@ -41,7 +41,7 @@ def most_connections(files: int, chosen: int | None) -> int:
         raise OperatorError(
             f"this process may open {files} files, and a gateway needs at least {LEAST_FILES} "
             f"(one for each client, and up to {RESERVED_FILES} for itself). Raise the limit: "
-            "`ulimit -n 4096` in a shell, LimitNOFILE= in a systemd unit, `--ulimit nofile=4096` for a container"
+            "`ulimit -n 4096` in a shell, LimitNOFILE= in a systemd unit, `--ulimit nofile=4096` for Docker"
         )
     room = files - min(RESERVED_FILES, files // 2)
     if files < 2 * RESERVED_FILES or (chosen is not None and chosen > room):

@@ -84,7 +84,8 @@ def test_parts_that_fail_only_together_all_pass_and_the_groups_stay_small() -> N
 
 
 def test_a_part_may_be_skipped() -> None:
-    plan, run = Bisection(4), []
+    plan = Bisection(4)
+    run: list[int] = []
     assert not plan.failed()
     while group := plan.group:
         if group.start == 0:
