@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from limits import RateLimitItem
+from limits import RateLimitItem, WindowStats
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import Redis
@@ -39,6 +39,14 @@ class Limiter:
         if allowance.requests is not None:
             await self._take(REQUESTS, allowance.requests, allowance.key_id, 1, scope)
 
+    async def require_rows(self, allowance: Allowance | None) -> None:
+        """Raises RateLimited if not one row is left; counts nothing."""
+        if allowance is None or allowance.rows is None:
+            return
+        if not await self._windows.test(allowance.rows, allowance.key_id, ROWS):
+            stats = await self._windows.get_window_stats(allowance.rows, allowance.key_id, ROWS)
+            raise _refusal(ROWS, allowance.rows, stats.remaining, _soon_s(stats))
+
     async def charge(self, allowance: Allowance | None, rows: int, scope: Scope | None = None) -> None:
         """Count rows that are about to run. Raises RateLimited, or PayloadTooLarge for more than a day's."""
         if allowance is None or allowance.rows is None:
@@ -52,10 +60,16 @@ class Limiter:
     ) -> None:
         taken = await self._windows.hit(item, key_id, name, cost=cost)
         stats = await self._windows.get_window_stats(item, key_id, name)
-        soon_s = max(1, round(stats.reset_time - time.time()))
+        soon_s = _soon_s(stats)
         if scope is not None:
             add_headers(scope, (b"ratelimit", f'"{name}";r={stats.remaining};t={soon_s}'.encode()))
         if not taken:
-            raise RateLimited(
-                f"Your key may have {item} ({name}); {stats.remaining} are left.", retry_after_s=soon_s
-            )
+            raise _refusal(name, item, stats.remaining, soon_s)
+
+
+def _soon_s(stats: WindowStats) -> int:
+    return max(1, round(stats.reset_time - time.time()))
+
+
+def _refusal(name: str, item: RateLimitItem, left: int, soon_s: int) -> RateLimited:
+    return RateLimited(f"Your key may have {item} ({name}); {left} are left.", retry_after_s=soon_s)

@@ -140,10 +140,16 @@ async def _submit_file(asked: _Asked, query: list[tuple[str, str]]) -> Response:
     gateway = asked.gateway
     await _refuse_too_long(gateway, asked.headers.get("content-length", ""))
     upload, servable = await _upload(asked, query)
-    options = upload.reading.options
+    with gateway.uploads.held():
+        return await _read_file(asked, upload, servable)
+
+
+async def _read_file(asked: _Asked, upload: Upload, servable: Servable) -> Response:
+    gateway, options = asked.gateway, upload.reading.options
     if options.validate_only:
         return report_of(await read_through(gateway, upload, _dropped))
     gateway.link.require_open()
+    await gateway.limiter.require_rows(asked.asker.allowance)
     reserved = idempotency.reservation_name(asked.asker.name, asked.key) if asked.key is not None else ""
     new = await pinned_job(gateway, asked.asker, servable, terms_of_options(options), reserved)
     if reserved and (taken := await idempotency.reserve(gateway.ledger, reserved, new.id)):

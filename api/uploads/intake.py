@@ -99,11 +99,12 @@ async def ended_early(gateway: Gateway, job_id: str) -> JobRecord:
 
 
 async def read_through(gateway: Gateway, upload: Upload, deliver: Deliver) -> Tally:
-    """Read a body to its end in a thread of its own, delivering its chunks one by one. → what it holds."""
+    """Read a body to its end in the thread that is held for it, delivering its chunks one by one. → what it
+    holds."""
     tally = Tally()
     pipe = Pipe(_WAITING_BYTES)
     loop = asyncio.get_running_loop()
-    with gateway.uploads.one(pipe), _pumped(upload.body, pipe) as pump:
+    with gateway.uploads.reading(pipe), _pumped(upload.body, pipe) as pump:
         try:
             run = _Run(upload.reading, pipe, tally, gateway.payloads.fits, deliver, loop)
             await loop.run_in_executor(gateway.uploads.pool, run)

@@ -28,20 +28,33 @@ class UploadThreads:
     def __init__(self, most: int) -> None:
         self._most = most
         self._pipes: set[Pipe] = set()
+        self._held = 0
         self.pool = ThreadPoolExecutor(most, thread_name_prefix="upload", initializer=_yield_to_requests)
 
     @property
     def running(self) -> int:
         """How many uploads are read now."""
-        return len(self._pipes)
+        return self._held
 
     @contextmanager
-    def one(self, pipe: Pipe) -> Iterator[None]:
-        """Keep a thread free for the block, which reads `pipe`. Raises Overloaded where all are taken."""
-        if len(self._pipes) >= self._most:
+    def held(self) -> Iterator[None]:
+        """Keep a thread free for the block: entered before anything is left behind of an upload.
+
+        Raises Overloaded if all threads are taken.
+        """
+        if self._held >= self._most:
             raise Overloaded(
                 f"This gateway reads {self._most} uploads already.", retry_after_s=_RETRY_AFTER_S
             )
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+
+    @contextmanager
+    def reading(self, pipe: Pipe) -> Iterator[None]:
+        """The block reads `pipe` in the thread that its upload holds; `break_off` ends it."""
         self._pipes.add(pipe)
         try:
             yield

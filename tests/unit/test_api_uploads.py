@@ -85,6 +85,21 @@ async def test_workers_may_start_before_the_upload_ends(stage: Stage) -> None:
     assert 0 < seen[0] < 300_000
 
 
+async def test_an_upload_that_is_refused_as_overloaded_leaves_no_job_and_no_reservation(
+    stage: Stage, client: FakeRedis
+) -> None:
+    gateway, http = stage
+    with gateway.uploads.held(), gateway.uploads.held():
+        for _ in range(5):
+            refused = await post(http, CSV, AS_CSV | KEY)
+            assert (refused.status_code, refused.json()["error"]) == (503, "overloaded")
+            assert "location" not in refused.headers
+    assert await gateway.ledger.newest(None, before_ms=None, most=5) == []
+    taken = await post(http, CSV, AS_CSV | KEY)
+    assert (taken.status_code, taken.headers.get("idempotent-replayed")) == (202, None)
+    assert gateway.uploads.running == 0
+
+
 async def test_a_known_length_past_the_limit_is_refused_at_once(stage: Stage, client: FakeRedis) -> None:
     _, http = stage
     answer = await post(http, b"x" * 20_000_001)
