@@ -14,7 +14,8 @@ from api.main import create_app
 from api.web.protocol import protocol_of
 from api.web.serving import Server
 from shared.errors import OperatorError
-from shared.logs import configure_logging, warn_of_unknown_settings
+from shared.logs import configure_logging
+from shared.setting_names import warn_of_unknown_settings
 from shared.settings import Settings, settings
 
 log = structlog.get_logger()

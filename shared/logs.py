@@ -13,7 +13,6 @@ from contextvars import ContextVar
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from shared.setting_names import unknown_in_environment
 from shared.settings import Settings
 
 _NOISY = (
@@ -88,10 +87,3 @@ def _rendering(settings: Settings) -> list[Processor]:
     # not rich's: it is slow, and would print local variables, inputs and secrets among them
     plain = structlog.dev.plain_traceback
     return [_harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
-
-
-def warn_of_unknown_settings() -> None:
-    """Log each variable that looks like a setting and is none; called once, as a program starts."""
-    log = structlog.get_logger()
-    for unknown in unknown_in_environment():
-        log.warning("setting_unknown", name=unknown.name, meaning=unknown.sentence)

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+import structlog
+
 from shared.settings import Settings, environment_names
+
+log = structlog.get_logger(__name__)
 
 PREFIX = "TAKT_"
 OTHERS = frozenset(
@@ -58,3 +62,9 @@ def unknown_in_file(path: Path) -> list[UnknownSetting]:
     except OSError:
         return []
     return list(unknown_settings(found[1] for line in lines if (found := _ENV_LINE.match(line))))
+
+
+def warn_of_unknown_settings() -> None:
+    """Log those of this process's environment; called once, as a program starts."""
+    for unknown in unknown_in_environment():
+        log.warning("setting_unknown", name=unknown.name, meaning=unknown.sentence)

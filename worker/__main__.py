@@ -14,8 +14,9 @@ from shared import keys
 from shared.connections import connect
 from shared.errors import TaktError
 from shared.keys import split_model_key
-from shared.logs import configure_logging, warn_of_unknown_settings
+from shared.logs import configure_logging
 from shared.repository import Repository, open_repository
+from shared.setting_names import warn_of_unknown_settings
 from shared.settings import settings
 from shared.workers import WorkerState, from_hash
 from worker.id_file import id_file
