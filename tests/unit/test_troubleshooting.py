@@ -24,7 +24,7 @@ LOUD = ("warning", "error", "exception", "critical")
 
 def loud_events() -> Iterator[str]:
     """The events that gateways and workers log at the level of a warning or above."""
-    for path in [*(ROOT / "api").rglob("*.py"), *(ROOT / "worker").rglob("*.py")]:
+    for path in (path for part in ("api", "shared", "worker") for path in (ROOT / part).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(ast.Attribute(ast.Name(name), level), [ast.Constant(str(event)), *_]):
