@@ -54,9 +54,9 @@ _PYTHON: dict[InputType, Any] = {  # Any: mypy would narrow values to `object` b
 class View(StrEnum):
     """What an output shows of a predictor's answer."""
 
-    LABEL = "label"  # the most probable class, by name
-    CLASS_INDEX = "class_index"  # the most probable class, by index
-    CONFIDENCE = "confidence"  # its probability
+    LABEL = "label"  # the class that the model predicts, by name
+    CLASS_INDEX = "class_index"  # the same, by index
+    CONFIDENCE = "confidence"  # the probability of that class
     PROBABILITIES = "probabilities"  # of every class, in the order of `classes`
     VALUE = "value"  # one number a row: a regression
     TENSOR = "tensor"  # the predictor's answer as it is

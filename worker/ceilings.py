@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from shared.columns import Array, Columns, row_count, take
 from worker.predictors import OutOfMemory, Predictor
+from worker.predictors.labels import joined
 
 
 @dataclass
@@ -30,9 +29,7 @@ class Ceiling:
         if not self.rows or rows <= self.rows:
             return self._call(predictor, columns)
         starts = range(0, rows, self.rows)
-        return np.concatenate(
-            [self._call(predictor, take(columns, start, start + self.rows)) for start in starts]
-        )
+        return joined([self._call(predictor, take(columns, start, start + self.rows)) for start in starts])
 
     def predict_in_halves(self, predictor: Predictor, columns: Columns) -> Array:
         """For rows that cannot be told apart by who failed: those of one online entry."""
@@ -43,7 +40,7 @@ class Ceiling:
             if rows == 1:
                 raise
             halves = (take(columns, 0, rows // 2), take(columns, rows // 2, rows))
-            return np.concatenate([self.predict_in_halves(predictor, half) for half in halves])
+            return joined([self.predict_in_halves(predictor, half) for half in halves])
 
     def settle(self) -> None:
         """A batch or slice is over. A row that runs out of memory by itself lowers no ceiling."""

@@ -17,6 +17,7 @@ from shared.columns import Array
 from shared.messages import OutputColumn
 from shared.specs import ModelSpec, OutputSpec, View
 from shared.tables import ERROR, result_schema
+from worker.predictors.labels import PROBABILITIES, class_numbers_of
 
 _FEW_ROWS, _FEW_CLASSES = 64, 8
 
@@ -24,7 +25,7 @@ _FEW_ROWS, _FEW_CLASSES = 64, 8
 def as_columns(spec: ModelSpec, answer: Array) -> list[OutputColumn]:
     """Plain values of each output, in the order of the spec's outputs.
 
-    `answer` is what `Predictor.predict` returns.
+    `answer` is what `Predictor.predict` returns; labels follow from it, or are given apart.
     """
     return [_plain(spec, output, _view(output, answer)) for output in spec.outputs]
 
@@ -48,12 +49,23 @@ def _view(output: OutputSpec, answer: Array) -> Array:
     shown: Array
     match output.view:
         case View.LABEL | View.CLASS_INDEX:
-            shown = answer.argmax(axis=1)
+            shown = class_numbers_of(answer)
         case View.CONFIDENCE:
-            shown = _highest(answer)
-        case View.PROBABILITIES | View.VALUE | View.TENSOR:
+            shown = _confidence(answer)
+        case View.PROBABILITIES:
+            shown = answer if answer.dtype.names is None else answer[PROBABILITIES]
+        case View.VALUE | View.TENSOR:
             shown = answer
     return shown if output.round is None else shown.round(output.round)
+
+
+def _confidence(answer: Array) -> Array:
+    """The probability of each row's label: the highest one, unless the label is given apart."""
+    if answer.dtype.names is None:
+        return _highest(answer)
+    numbers = class_numbers_of(answer)[:, np.newaxis]
+    chosen: Array = np.take_along_axis(answer[PROBABILITIES], numbers, axis=1)
+    return chosen[:, 0]
 
 
 def _highest(answer: Array) -> Array:

@@ -178,3 +178,50 @@ def test_only_the_framework_of_a_loaded_model_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ([[7063.85, 46.2, 0.0]], r"answered 7063\.85, 46\.2, 0 as class probabilities"),
+        ([[1.2, -0.2, 0.0]], r"-0\.2.* must lie within \[0, 1\]"),
+        ([[0.2, 0.2, 0.2]], r"must sum to 1 \(they sum to 0\.6\)"),
+        ([[0.2, 0.2, np.nan]], "answered NaN or infinity"),
+    ],
+)
+def test_numbers_that_are_no_probabilities_fail_the_call(tmp_path: Path, answer: Any, why: str) -> None:
+    predictor = answering(classifier(), lambda _: np.array(answer), tmp_path)
+    with pytest.raises(PredictionFailed, match=why):
+        predictor.predict({"x": np.zeros(1)})
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_probabilities_are_judged_by_the_type_that_they_were_computed_in(tmp_path: Path, dtype: Any) -> None:
+    answer = np.random.default_rng(1).dirichlet(np.ones(3), 50).astype(dtype)
+    predictor = answering(classifier(), lambda _: answer, tmp_path)
+    assert predictor.predict({"x": np.zeros(50)}).shape == (50, 3)
+
+
+class Corrupt(RandomForestClassifier):  # type: ignore[misc]  # sklearn has no types
+    """Its golden and example rows are answered rightly; others get counts, as after a change of format."""
+
+    def predict_proba(self, rows: Any) -> Any:
+        given = np.asarray(super().predict_proba(rows))
+        return np.where(np.asarray(rows) == 1.0, given, given * 7000)
+
+
+def test_a_model_that_answers_no_probabilities_on_probe_rows_is_refused(tmp_path: Path) -> None:
+    features = [[float(n)] for n in range(12)]
+    model = Corrupt(n_estimators=3, random_state=1).fit(features, [0, 1, 2] * 4)
+    with pytest.raises(ArtifactError, match=r"probe rows: answered .* as class probabilities"):
+        load(version_of(classifier(), model, tmp_path))
+
+
+class Column(LinearRegression):  # type: ignore[misc]  # sklearn has no types
+    """It answers one value a row as a column, as one does that was fitted on a column."""
+
+
+def test_one_value_a_row_may_come_as_a_column(tmp_path: Path) -> None:
+    model = Column().fit([[0.0], [1.0]], [[0.0], [2.0]])
+    predictor = load(version_of(declaration(), model, tmp_path))
+    assert predictor.predict({"x": np.array([1.0, 3.0])}).tolist() == pytest.approx([2.0, 6.0])

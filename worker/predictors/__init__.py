@@ -23,6 +23,7 @@ from worker.predictors import frameworks
 from worker.predictors.acceleration import accelerate, native_only
 from worker.predictors.base import OutOfMemory, Predictor, Runtime, batch_sizes
 from worker.predictors.code import open_folder
+from worker.predictors.load_checks import check_loaded
 from worker.predictors.load_warnings import recorded_warnings
 
 __all__ = ["OutOfMemory", "Predictor", "Runtime", "batch_sizes", "load_predictor", "open_predictor"]
@@ -52,6 +53,7 @@ def load_predictor(
     artifact = version.artifact
     if problem := predictor.golden_problem():
         raise ArtifactError(f"{artifact}: {problem}")
+    check_loaded(predictor)
     try:
         rates = predictor.warm_up(batch_sizes(version.spec.batching.max_rows))
         rates |= predictor.warm_up_slices(_LONG_SLICE_S)

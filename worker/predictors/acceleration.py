@@ -17,6 +17,7 @@ from shared.workers import MeasuredRuntime, Runtimes
 from worker.predictors.base import Predictor, Runtime
 from worker.predictors.choice import NATIVE, Rates, Switch, choose
 from worker.predictors.compiled import Compiled, Kernel, NotCompiledError, compile_estimator
+from worker.predictors.labels import LabelRule
 from worker.predictors.onnx import ONNX, onnx_kernel
 from worker.predictors.parity import Parity, Reference
 from worker.predictors.probes import probes
@@ -35,6 +36,9 @@ def accelerate(predictor: Predictor) -> Predictor:
     """A warm native predictor that answers the same and, where a compiled runtime is faster, sooner."""
     if not isinstance(predictor.runtime, ScikitLearn):
         return native_only(predictor, _why_not_compiled(predictor.spec))
+    if predictor.runtime.label_rule is LabelRule.PREDICT:
+        name = type(predictor.runtime.estimator).__name__
+        return native_only(predictor, f"the labels of {name} are those of its predict, which is not compiled")
     try:
         found = _candidates(predictor, predictor.runtime)
     except NotCompiledError as error:
@@ -66,14 +70,17 @@ class Candidate:
 class KernelRuntime:
     """A kernel behind the Runtime protocol. What it leaves to the native model, that answers or raises on."""
 
-    def __init__(self, native: ScikitLearn, kernel: Kernel) -> None:
+    def __init__(self, native: ScikitLearn, kernel: Kernel, tolerance: float = 0.0) -> None:
         self._native = native
         self._kernel = kernel
+        self._margin = 2 * tolerance  # two probabilities that are each off by as much may change places
 
     def __call__(self, columns: Columns) -> Array:
         self._native.limit_threads()
         answer = self._kernel(self._native.rows(columns))
-        return self._native(columns) if answer is None else answer
+        if answer is None:
+            return self._native(columns)
+        return self._native.labelled(columns, answer, self._margin)
 
 
 def _candidates(predictor: Predictor, native: ScikitLearn) -> dict[str, Candidate]:
@@ -83,8 +90,8 @@ def _candidates(predictor: Predictor, native: ScikitLearn) -> dict[str, Candidat
     reference = Reference(native, rows, predictor.rates)
     found = {}
     for name, kernel in compiled.kernels.items():
-        runtime = KernelRuntime(native, kernel)
         tolerance = predictor.spec.tolerance if name == ONNX else 0.0
+        runtime = KernelRuntime(native, kernel, tolerance)
         candidate = Candidate(runtime, reference.compare(runtime), tolerance)
         rates = _rates(replace(predictor, runtime=runtime)) if candidate.accepted else {}
         found[name] = replace(candidate, rates=rates)

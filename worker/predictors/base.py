@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from shared.repository import ModelVersion
 from shared.specs import ModelSpec, Row, View
 from shared.workers import Runtimes
 from worker.predictors.golden import disagreement
+from worker.predictors.labels import class_numbers_of, probabilities_of
+from worker.predictors.probabilities import NOT_FINITE, probability_problem, tolerance_of
 from worker.views import as_columns
 
 _RUNS = 3
@@ -30,8 +32,9 @@ class OutOfMemory(PredictionFailed):
 class Runtime(Protocol):
     """A framework's loaded model. Rows in, as many rows out, each independent of its neighbours.
 
-    Returns class probabilities (rows, classes) where `spec.classifies`, else values (rows,) or a tensor
-    (rows, *shape). Raises whatever the framework raises.
+    Returns class probabilities (rows, classes) if `spec.classifies`, or records with the label apart (see
+    `worker.predictors.labels`), else values (rows,) or a tensor (rows, *shape). Raises whatever the framework
+    raises.
     """
 
     def __call__(self, columns: Columns, /) -> Array: ...
@@ -67,24 +70,49 @@ class Predictor:
         return self.rates[max(self.rates)] if self.rates else 0.0
 
     def predict(self, columns: Columns) -> Array:
-        """The answer for these rows, float64 and finite: (rows, classes), (rows,) or (rows, *shape).
+        """The answer for these rows, finite: (rows, classes), (rows,) or (rows, *shape) of float64.
 
-        The one spot where a model's answer is checked. Raises PredictionFailed where the model raises,
-        OutOfMemory where that was its reason, and PredictionFailed where its answer has another length or
-        shape, or holds NaN or infinity, which JSON cannot carry.
+        Where a model's labels are not the most probable classes, records of `worker.predictors.labels`.
+
+        The one spot where a model's answer is checked. Raises PredictionFailed if the model raises,
+        OutOfMemory if that was its reason, and PredictionFailed if its answer has another length or shape,
+        holds NaN or infinity, which JSON cannot carry, or probabilities that are none.
         """
+        rows = row_count(columns)
         try:
-            answer = np.asarray(self.runtime(columns), dtype=np.float64)
+            raw = np.asarray(self.runtime(columns))
+            answer = raw if raw.dtype.names else np.asarray(raw, dtype=np.float64)
         except Exception as error:
             reason = (str(error).splitlines() or [""])[0][:200]
             failure = OutOfMemory if _is_of_memory(error) else PredictionFailed
             raise failure(f"{self.key}: {type(error).__name__}: {reason}") from error
-        expected = (row_count(columns), *self._row_shape(answer))
-        if answer.shape != expected:
-            raise PredictionFailed(f"{self.key}: answered shape {answer.shape}, expected {expected}")
-        if not np.isfinite(answer).all():
-            raise PredictionFailed(f"{self.key}: answered NaN or infinity")
+        if problem := self._problem(answer, rows, raw.dtype):
+            raise PredictionFailed(f"{self.key}: {problem}")
         return answer
+
+    def _problem(self, answer: Array, rows: int, computed_in: np.dtype[Any]) -> str | None:
+        """What is wrong with an answer; None: nothing."""
+        if answer.dtype.names:
+            return self._problem_of_labels(answer, rows)
+        expected = (rows, *self._row_shape(answer))
+        if answer.shape != expected:
+            return f"answered shape {answer.shape}, expected {expected}"
+        if self.spec.classifies:
+            return probability_problem(answer, tolerance_of(computed_in))
+        return None if np.isfinite(answer).all() else NOT_FINITE
+
+    def _problem_of_labels(self, answer: Array, rows: int) -> str | None:
+        if answer.shape != (rows,):
+            return f"answered {len(answer)} labels, expected {rows}"
+        probabilities, numbers = probabilities_of(answer), class_numbers_of(answer)
+        classes = len(self.spec.classes) or (0 if probabilities is None else probabilities.shape[1])
+        if rows and (numbers.min() < 0 or (classes and numbers.max() >= classes)):
+            return f"predicted class {int(numbers.max())}; there are {classes}"
+        if probabilities is None:
+            return None
+        if probabilities.shape != (rows, classes):
+            return f"answered probabilities of shape {probabilities.shape}, expected {(rows, classes)}"
+        return probability_problem(probabilities, tolerance_of(np.dtype(np.float32)))
 
     def golden_problem(self) -> str | None:
         """What is wrong with the answers to the golden rows: row, output, expected, got. None: nothing."""

@@ -11,7 +11,9 @@ import numpy as np
 
 from shared.columns import Array, Columns
 from shared.errors import ArtifactError
-from shared.specs import InputType, ModelSpec
+from shared.specs import InputType, ModelSpec, View
+from worker.predictors.classes import Classes, check_classes
+from worker.predictors.labels import LabelRule, class_numbers_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +38,10 @@ class ScikitLearn:
 
     def __init__(self, spec: ModelSpec, estimator: Any, threads: int) -> None:  # Any: sklearn has no types
         self.estimator = estimator
-        self._call = estimator.predict_proba if spec.classifies else estimator.predict
+        has_probabilities = spec.classifies and hasattr(estimator, "predict_proba")
+        self._call = estimator.predict_proba if has_probabilities else estimator.predict
+        self._classes = Classes(spec, estimator) if spec.classifies else None
+        self._one_value = spec.outputs[0].view is View.VALUE
         self._names = _names(spec, estimator)
         self._inputs = spec.input_names
         self.threads = threads
@@ -44,8 +49,49 @@ class ScikitLearn:
 
     def __call__(self, columns: Columns) -> Array:
         self.limit_threads()
-        answer: Array = self._call(self._features(columns))
-        return answer
+        features = self._features(columns)
+        if self._classes is None:
+            return self._values(features)
+        if self._classes.rule is LabelRule.PREDICT:
+            return self._classes.predicted(features)
+        return self.labelled(columns, self._call(features))
+
+    @property
+    def label_rule(self) -> LabelRule | None:
+        """How labels follow from the probabilities; None: it answers values."""
+        return self._classes.rule if self._classes else None
+
+    def distrust_probabilities(self) -> None:
+        """Take every label from `predict` from now on."""
+        if self._classes:
+            self._classes.rule = LabelRule.PREDICT
+
+    def labelled(self, columns: Columns, probabilities: Array, margin: float = 0.0) -> Array:
+        """The probabilities, with the labels of `predict` for rows whose two highest probabilities are closer
+        than `margin`, or than rounding makes of scores."""
+        if self._classes is None:
+            return probabilities
+        return self._classes.labelled(
+            probabilities,
+            margin,
+            lambda rows: self._features({name: values[rows] for name, values in columns.items()}),
+        )
+
+    def shown_classes(self, columns: Columns) -> Array:
+        """The number of the class that a prediction shows for each row."""
+        return class_numbers_of(np.asarray(self(columns)))
+
+    def predicted_classes(self, columns: Columns) -> Array:
+        """The number of the class that `predict` answers for each row."""
+        assert self._classes is not None
+        self.limit_threads()
+        return self._classes.numbers(self._features(columns))
+
+    def _values(self, features: Array | pd.DataFrame) -> Array:
+        answer: Array = self._call(features)
+        # some estimators answer one value a row as a column
+        is_column = self._one_value and answer.ndim == 2 and answer.shape[1] == 1
+        return answer.reshape(-1) if is_column else answer
 
     def limit_threads(self) -> None:
         """Let this thread's calls into BLAS and OpenMP use the worker's threads, and no more."""
@@ -105,19 +151,8 @@ def _check(spec: ModelSpec, estimator: Any) -> None:
     unknown = set(_names(spec, estimator) or ()) - set(spec.input_names)
     if unknown:
         raise ArtifactError(f"the estimator was fitted with {min(unknown)!r}, which is no input of the spec")
-    if spec.classifies and not hasattr(estimator, "predict_proba"):
-        raise ArtifactError(f"{type(estimator).__name__} gives no class probabilities (predict_proba)")
-    fitted = getattr(estimator, "classes_", None)
-    if spec.classes and fitted is not None and not _same_classes(spec, list(fitted)):
-        theirs, ours = ", ".join(map(str, fitted)), ", ".join(spec.classes)
-        raise ArtifactError(f"the estimator's classes are {theirs}; the spec's are {ours}")
-
-
-def _same_classes(spec: ModelSpec, fitted: list[Any]) -> bool:
-    """Classes that were fitted by name must have the spec's names; numbers only need one name each."""
-    if all(isinstance(name, str) for name in fitted):
-        return tuple(fitted) == spec.classes
-    return len(fitted) == len(spec.classes)
+    if spec.classifies:
+        check_classes(spec, estimator)
 
 
 def _parts(thing: object, seen: set[int]) -> Iterator[Any]:

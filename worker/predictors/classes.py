@@ -1,0 +1,133 @@
+"""An estimator's classes: whether they are the spec's, and which of them it predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from shared.columns import Array
+from shared.errors import ArtifactError
+from shared.specs import ModelSpec, View
+from worker.predictors.labels import CLOSE, ClassNumbers, LabelRule, close_rows, label_rule, with_labels
+
+_OF_PROBABILITIES = (View.CONFIDENCE, View.PROBABILITIES)
+_OUTLIER, _INLIER = -1, 1
+"""What an outlier detector of scikit-learn predicts. It has no `classes_`."""
+
+
+class Classes:
+    """Labels and probabilities of a classifier. `rule` may change while the model is loaded."""
+
+    def __init__(self, spec: ModelSpec, estimator: Any) -> None:  # Any: sklearn has no types
+        self._estimator = estimator
+        self._names = np.array(spec.classes)
+        self._shows_probabilities = any(output.view in _OF_PROBABILITIES for output in spec.outputs)
+        fitted = _fitted_classes(estimator)
+        self._numbers = None if fitted is None else ClassNumbers(fitted)
+        has_probabilities = hasattr(estimator, "predict_proba")
+        self.rule = label_rule(estimator) if has_probabilities else LabelRule.PREDICT
+
+    def predicted(self, features: Any) -> Array:
+        """The labels of `predict`, and the probabilities if an output shows them."""
+        numbers = self.numbers(features)
+        if not self._shows_probabilities:
+            return with_labels(numbers, None)
+        return with_labels(numbers, np.asarray(self._estimator.predict_proba(features)))
+
+    def labelled(self, probabilities: Array, margin: float, features_of: Callable[[Array], Any]) -> Array:
+        """The probabilities, with labels apart if `predict` decides a close call otherwise.
+
+        `features_of` gives the estimator's input of some rows.
+        """
+        if self.rule is LabelRule.SCORES:
+            margin = max(margin, CLOSE)
+        if not margin or probabilities.ndim != 2:
+            return probabilities
+        rows = close_rows(probabilities, margin)
+        if rows is None:
+            return probabilities
+        numbers = probabilities.argmax(axis=1)
+        predicted = self.numbers(features_of(rows))
+        if np.array_equal(numbers[rows], predicted):
+            return probabilities
+        numbers[rows] = predicted
+        return with_labels(numbers, probabilities)
+
+    def numbers(self, features: Any) -> Array:
+        """The number of the class that `predict` answers, by row. Raises ValueError for what is no class."""
+        predicted = np.asarray(self._estimator.predict(features))
+        if self._numbers is not None:
+            return self._numbers.of(predicted)
+        if predicted.dtype.kind in "iub":
+            return predicted.reshape(-1).astype(np.int64)
+        return ClassNumbers(self._names).of(predicted)
+
+
+def check_classes(spec: ModelSpec, estimator: Any) -> None:
+    """Raises ArtifactError if the estimator does not predict the spec's classes."""
+    name = type(estimator).__name__
+    if not hasattr(estimator, "predict_proba"):
+        _check_without_probabilities(spec, estimator, name)
+    fitted = getattr(estimator, "classes_", None)
+    if fitted is not None and len(fitted) and np.ndim(fitted[0]):
+        raise ArtifactError(f"{name} predicts several outputs a row; outputs that show classes need one")
+    if spec.classes and fitted is not None and not _same_classes(spec, list(fitted)):
+        theirs, ours = ", ".join(map(str, fitted)), ", ".join(spec.classes)
+        raise ArtifactError(f"the estimator's classes are {theirs}; the spec's are {ours}")
+
+
+def _check_without_probabilities(spec: ModelSpec, estimator: Any, name: str) -> None:
+    if _is_regressor(estimator) or not hasattr(estimator, "predict"):
+        raise ArtifactError(f"{name} predicts no classes, and gives no class probabilities (predict_proba)")
+    if shown := [output for output in spec.outputs if output.view in _OF_PROBABILITIES]:
+        raise ArtifactError(
+            f"{name} gives no class probabilities (predict_proba), which output {shown[0].name!r} shows "
+            f"(view {shown[0].view}); it can show label and class_index"
+        )
+
+
+def _is_regressor(estimator: Any) -> bool:
+    from sklearn.base import is_regressor
+
+    try:
+        return bool(is_regressor(estimator))
+    except Exception:  # an estimator that is not derived from scikit-learn's has no tags
+        return False
+
+
+def _fitted_classes(estimator: Any) -> Array | None:
+    fitted = getattr(estimator, "classes_", None)
+    if fitted is not None:
+        return np.asarray(fitted)
+    kind = getattr(estimator, "_estimator_type", None)
+    if kind is None:
+        kind = _type_by_tags(estimator)
+    return np.array([_OUTLIER, _INLIER]) if kind == "outlier_detector" else None
+
+
+def _type_by_tags(estimator: Any) -> str | None:
+    from sklearn.utils import get_tags
+
+    try:
+        found: str | None = get_tags(estimator).estimator_type
+    except Exception:  # an estimator that is not derived from scikit-learn's has no tags
+        return None
+    return found
+
+
+def _same_classes(spec: ModelSpec, fitted: list[Any]) -> bool:
+    """Whether the spec names the fitted classes in their order. Names that are not theirs may name numbers,
+    one name each."""
+    names = [_name(one) for one in fitted]
+    ours = [name.lower() for name in spec.classes]
+    if all(isinstance(one, str) for one in fitted):
+        return tuple(fitted) == spec.classes
+    return len(names) == len(ours) and (names == ours or set(names) != set(ours))
+
+
+def _name(fitted: Any) -> str:
+    """`0` for 0 and 0.0, `true` for True."""
+    is_whole = isinstance(fitted, float | np.floating) and float(fitted).is_integer()
+    return str(int(fitted) if is_whole else fitted).lower()
