@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import redis
 
 from shared import keys
 from shared.access import KeyRecord, encode_key
@@ -35,3 +36,10 @@ async def keep(client: Any, *holders: Holder) -> None:  # Any: fakeredis has no 
     for one in holders:
         await client.hset(keys.access_keys(), one.record.id, encode_key(one.record))
     await client.incr(keys.access_version())
+
+
+def keep_now(client: redis.Redis, *holders: Holder) -> None:
+    """The same, from a thread."""
+    for one in holders:
+        client.hset(keys.access_keys(), one.record.id, encode_key(one.record))
+    client.incr(keys.access_version())
