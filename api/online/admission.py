@@ -24,8 +24,11 @@ other gateways admit at the same moment, a slice of a chunk, a rate that has jus
 LEAST_FILLED = 0.5
 """… also where one batch takes so long that nothing of the wait would be left: batches must form."""
 SPARE = 0.1
-"""While several owners ask: the part of a wait that only owners within their share may fill, beyond what the
-others may; and the part of the rows in flight that is kept for them."""
+"""While several owners ask: how much of a wait owners within their share may fill beyond what one owner alone
+may, and the part of the rows in flight that is kept for them."""
+BEYOND_SHARE = 0.7
+"""… and how much of what one owner alone may fill the owners beyond their share may. The difference is for
+the others: it is enough if the rate drops by a third after the queue was filled."""
 FULL = "This gateway has as many rows in flight as it may."
 LEAST_SHARE = 0.1
 """Of the rate, for a gateway that has sent next to nothing yet."""
@@ -128,7 +131,8 @@ def beside_others(
         return FULL, surplus_rows / rate if rate else LEAST_RETRY_S
     if not rate:
         return "", 0.0
-    room_s = usable_s(traffic, wait_s) + (SPARE * wait_s if within else 0.0)
+    usable = usable_s(traffic, wait_s)
+    room_s = usable + SPARE * wait_s if within else BEYOND_SHARE * usable
     return "", traffic.backlog_s + takes_s - room_s
 
 
