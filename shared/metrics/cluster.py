@@ -1,65 +1,70 @@
-"""What is true of the whole, at `GET /metrics/cluster` of any gateway: to be scraped once."""
+"""Metrics of the whole installation, at `GET /metrics/cluster` of any gateway: scrape it once."""
 
 from __future__ import annotations
 
 from shared.metrics.metric import LANE, MODEL, STATE, VERSION, Metric, counter, gauge
 
-# -- what waits
+# -- waiting work
 WAITING = gauge(
     "takt_lane_waiting",
-    "What waits: online requests (parts of at most a batch), or offline chunks.",
+    "Waiting work: online requests (parts of at most one batch), or chunks of jobs.",
     MODEL,
     VERSION,
     LANE,
 )
-WAITING_ROWS = gauge("takt_lane_waiting_rows", "Rows of those, about.", MODEL, VERSION, LANE)
-RUNNING = gauge("takt_lane_running", "The same of what a worker has in hand.", MODEL, VERSION, LANE)
+WAITING_ROWS = gauge("takt_lane_waiting_rows", "Rows of the waiting work, estimated.", MODEL, VERSION, LANE)
+RUNNING = gauge("takt_lane_running", "Requests or chunks that workers have in hand.", MODEL, VERSION, LANE)
 OLDEST_AGE = gauge(
     "takt_lane_oldest_age_seconds",
-    "Since the oldest request came that is not answered, or the oldest waiting job; 0: there is none.",
+    "Age of the oldest unanswered request, or of the oldest waiting job; 0: none.",
     MODEL,
     VERSION,
     LANE,
 )
-WAITING_JOBS = gauge("takt_waiting_jobs", "Jobs with chunks that a worker may take.", MODEL, VERSION)
-JOBS = gauge("takt_jobs", "Jobs that are kept: open, or ended and not past their retention.", STATE)
-LEASES = gauge("takt_leases", "Chunks that workers hold, and uploads that gateways read.")
-WEBHOOKS = gauge("takt_waiting_webhooks", "Ended jobs of which the end is not told yet.")
+WAITING_JOBS = gauge("takt_waiting_jobs", "Jobs with chunks that are ready.", MODEL, VERSION)
+JOBS = gauge("takt_jobs", "Stored jobs by state: open, or ended and within their retention.", STATE)
+LEASES = gauge("takt_leases", "Chunks that workers have claimed, and uploads that gateways are reading.")
+WEBHOOKS = gauge("takt_waiting_webhooks", "Ended jobs with a webhook that is not delivered yet.")
 
-# -- who works
-WORKERS = gauge("takt_workers", "Workers with a heartbeat, by what they do.", STATE)
-MODEL_WORKERS = gauge("takt_model_workers", "Workers that serve it now.", MODEL, VERSION)
-FAILED_WORKERS = gauge("takt_model_failed_workers", "Live workers that could not load it.", MODEL, VERSION)
+# -- workers
+WORKERS = gauge("takt_workers", "Workers with a heartbeat, by state.", STATE)
+MODEL_WORKERS = gauge(
+    "takt_model_workers", "Workers that have the model version loaded and serve.", MODEL, VERSION
+)
+FAILED_WORKERS = gauge(
+    "takt_model_failed_workers", "Live workers that failed to load the model version.", MODEL, VERSION
+)
 HEARTBEAT_AGE = gauge(
     "takt_oldest_heartbeat_age_seconds",
-    "Since the last heartbeat of the worker that has been silent longest; one that left on purpose, or a "
-    "minute ago, is not counted.",
+    "Age of the oldest heartbeat. Workers that stopped in order, or more than a minute ago, do not count.",
 )
 SILENT_WORKERS = gauge(
-    "takt_silent_workers", "Workers whose heartbeat has run out within about a minute: dead, or hanging."
+    "takt_silent_workers", "Workers with a heartbeat that expired within about a minute: dead or hanging."
 )
-RESTARTS = gauge("takt_worker_restarts", "How often a worker was started again within about a minute.")
+RESTARTS = gauge("takt_worker_restarts", "Worker restarts within about a minute.")
 
-# -- what could not be read
+# -- dead letters
 DEAD_LETTERS = gauge(
-    "takt_dead_letters", "Things set aside as nobody could read them; 1000 at most are kept."
+    "takt_dead_letters",
+    "Messages and records that could not be read and were set aside; at most 1000 are kept.",
 )
-DEAD_LETTERS_EVER = counter("takt_dead_letters_total", "How many were ever set aside.")
+DEAD_LETTERS_EVER = counter("takt_dead_letters_total", "Dead letters since the start of the installation.")
 
-# -- Redis, and where payloads lie
-REDIS_UP = gauge("takt_redis_up", "1: Redis answers; 0: nothing else here is known.")
-REDIS_LATENCY = gauge("takt_redis_latency_seconds", "One small command and back, just now.")
-REDIS_MEMORY = gauge("takt_redis_memory_used_bytes", "What Redis holds.")
-REDIS_MEMORY_LIMIT = gauge("takt_redis_memory_limit_bytes", "Its `maxmemory`; 0: none.")
-REDIS_CLIENTS = gauge("takt_redis_clients", "Connections to it.")
+# -- Redis and the payload store
+REDIS_UP = gauge("takt_redis_up", "1: Redis answers; 0: no other metric of this path is known.")
+REDIS_LATENCY = gauge("takt_redis_latency_seconds", "Duration of one small command, measured now.")
+REDIS_MEMORY = gauge("takt_redis_memory_used_bytes", "Memory that Redis uses.")
+REDIS_MEMORY_LIMIT = gauge("takt_redis_memory_limit_bytes", "`maxmemory` of Redis; 0: no limit.")
+REDIS_CLIENTS = gauge("takt_redis_clients", "Client connections to Redis.")
 REDIS_LOG_OK = gauge(
-    "takt_redis_log_ok", "1: its last write to the append-only file succeeded, or it has none."
+    "takt_redis_log_ok", "1: the last write to the append-only file succeeded, or there is none."
 )
 PAYLOAD_FREE = gauge(
-    "takt_payload_free_bytes", "What the payload folder may still hold; not of an object store."
+    "takt_payload_free_bytes", "Free bytes of the payload folder; not available for an object store."
 )
 PAYLOAD_LIMIT = gauge(
-    "takt_payload_limit_bytes", "What it may hold in all: TAKT_MAX_STORED_BYTES, or the size of its disk."
+    "takt_payload_limit_bytes",
+    "Capacity of the payload folder: TAKT_MAX_STORED_BYTES, or the size of the disk.",
 )
 
 METRICS: tuple[Metric, ...] = (

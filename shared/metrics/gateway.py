@@ -1,4 +1,4 @@
-"""What each gateway says of itself, at `GET /metrics`."""
+"""Metrics of one gateway, at `GET /metrics`."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from shared.metrics.metric import (
 from shared.metrics.program import BUILD
 
 # -- health
-UPTIME = gauge("takt_gateway_uptime_seconds", "Since this gateway started.")
+UPTIME = gauge("takt_gateway_uptime_seconds", "Time since this gateway started.")
 READY = gauge(
-    "takt_gateway_ready", "1: Redis answers, a worker holds the default model, and nobody stops this gateway."
+    "takt_gateway_ready",
+    "1: Redis answers, a worker has the default model loaded, and the gateway is not stopping.",
 )
-DRAINING = gauge("takt_gateway_draining", "1: it was told to stop.")
-QUEUE_OPEN = gauge("takt_gateway_queue_open", "1: Redis answers this gateway, and takes work.")
-QUEUE_BREAKS = counter("takt_gateway_queue_breaks_total", "How often the way to Redis broke.")
+DRAINING = gauge("takt_gateway_draining", "1: this gateway is stopping.")
+QUEUE_OPEN = gauge("takt_gateway_queue_open", "1: Redis answers this gateway and accepts writes.")
+QUEUE_BREAKS = counter("takt_gateway_queue_breaks_total", "Lost connections to Redis.")
 REDIS_ROUNDTRIP = histogram(
     "takt_redis_roundtrip_duration_seconds",
-    "One small command to Redis and back, measured twice a second.",
+    "Duration of one small Redis command, measured twice a second.",
     bounds=SHORT_DURATIONS_S,
 )
 
 # -- HTTP
 HTTP_DURATION = histogram(
     "takt_http_request_duration_seconds",
-    "HTTP requests by route, method and status, until their last byte; 499: the client left before.",
+    "HTTP requests by route, method and status, until the last byte; 499: the client left first.",
     "method",
     "route",
     "status",
@@ -43,38 +44,34 @@ HTTP_DURATION = histogram(
 )
 
 # -- the online lane
-ADMITTED = counter("takt_admitted_requests_total", "Predictions that were let in.", MODEL, VERSION)
+ADMITTED = counter("takt_admitted_requests_total", "Predictions admitted to the queue.", MODEL, VERSION)
 SHED = counter(
     "takt_shed_requests_total",
-    "Predictions that were refused at the door, by the error's code.",
+    "Predictions rejected by admission, by error code.",
     MODEL,
     VERSION,
     REASON,
 )
 REQUESTS = counter(
     "takt_requests_total",
-    "Predictions that ended: succeeded, client_left, or the error's code.",
+    "Ended predictions: succeeded, client_left, or the error code.",
     MODEL,
     VERSION,
     OUTCOME,
 )
-INFLIGHT_ROWS = gauge(
-    "takt_inflight_rows", "Rows of this gateway that wait for their answers.", MODEL, VERSION
-)
-INFLIGHT_LIMIT = gauge("takt_inflight_limit_rows", "TAKT_MAX_INFLIGHT_ROWS: of all models together.")
-REQUEST_ROWS = histogram(
-    "takt_request_rows", "Rows of a prediction that succeeded.", MODEL, VERSION, bounds=ROWS
-)
+INFLIGHT_ROWS = gauge("takt_inflight_rows", "Rows of this gateway that wait for an answer.", MODEL, VERSION)
+INFLIGHT_LIMIT = gauge("takt_inflight_limit_rows", "TAKT_MAX_INFLIGHT_ROWS, for all models together.")
+REQUEST_ROWS = histogram("takt_request_rows", "Rows of a successful prediction.", MODEL, VERSION, bounds=ROWS)
 REQUEST_BATCH_ROWS = histogram(
     "takt_request_batch_rows",
-    "Rows of the batch that such a prediction ran in, those of others included.",
+    "Rows of the batch in which a successful prediction ran.",
     MODEL,
     VERSION,
     bounds=ROWS,
 )
 STAGE_DURATION = histogram(
     "takt_stage_duration_seconds",
-    "Where the time of predictions that succeeded went: the stages of `Server-Timing`.",
+    "Duration of each stage of successful predictions, as in `Server-Timing`.",
     MODEL,
     VERSION,
     STAGE,
@@ -82,10 +79,10 @@ STAGE_DURATION = histogram(
 )
 
 # -- the offline lane
-JOBS = counter("takt_accepted_jobs_total", "Jobs that were taken in whole.", MODEL, VERSION)
-JOB_ROWS = counter("takt_accepted_job_rows_total", "Rows of those.", MODEL, VERSION)
-UPLOADS = gauge("takt_running_uploads", "Files that are read now.")
-UPLOADS_LIMIT = gauge("takt_uploads_limit", "TAKT_MAX_UPLOADS.")
+JOBS = counter("takt_accepted_jobs_total", "Jobs accepted completely.", MODEL, VERSION)
+JOB_ROWS = counter("takt_accepted_job_rows_total", "Rows of accepted jobs.", MODEL, VERSION)
+UPLOADS = gauge("takt_running_uploads", "Uploads that are being read.")
+UPLOADS_LIMIT = gauge("takt_uploads_limit", "TAKT_MAX_UPLOADS, the most uploads at a time.")
 
 METRICS: tuple[Metric, ...] = (
     *(BUILD, UPTIME, READY, DRAINING, QUEUE_OPEN, QUEUE_BREAKS, REDIS_ROUNDTRIP, HTTP_DURATION),

@@ -1,5 +1,8 @@
-"""What a metric is: its name, what it counts, and by what. Names and units are those of Prometheus' practice:
-seconds and bytes, `_total` for what only grows (https://prometheus.io/docs/practices/naming/)."""
+"""Declarations of metrics: name, kind, labels, meaning.
+
+Names and units follow Prometheus' practice: seconds and bytes, `_total` for counters
+(https://prometheus.io/docs/practices/naming/).
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from enum import StrEnum
 
 MODEL, VERSION, LANE, STAGE = "model", "version", "lane", "stage"
 REASON, OUTCOME, STATE = "reason", "outcome", "state"
-"""Labels have few values: nothing that is made for one request or job is one."""
+"""Labels have few values. Ids of requests and jobs are never labels."""
 
 ONLINE, OFFLINE = "online", "offline"
 """The values of `lane`."""
 
 DURATIONS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 SHORT_DURATIONS_S = (0.00005, 0.0001, 0.00025, 0.0005, *DURATIONS_S[:13])
-"""… of what may take less than a millisecond, such as a stage."""
+"""Bounds for durations below a millisecond, such as a stage."""
 ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0)
 
 
@@ -27,17 +30,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric, as it is asked for in a query; a histogram adds `_bucket`, `_sum` and `_count` to it."""
+    """One metric. A histogram stores its samples as `_bucket`, `_sum` and `_count`."""
 
     kind: Kind
     name: str
     about: str
     labels: tuple[str, ...] = ()
-    bounds: tuple[float, ...] = ()  # of a histogram's buckets, in its unit; the last, +Inf, is not named
+    bounds: tuple[float, ...] = ()  # upper bounds of a histogram's buckets, without +Inf
 
     @property
     def series(self) -> frozenset[str]:
-        """The names under which its samples are stored."""
+        """The names of the stored series."""
         if self.kind is not Kind.HISTOGRAM:
             return frozenset([self.name])
         return frozenset(f"{self.name}_{suffix}" for suffix in ("bucket", "sum", "count"))

@@ -1,4 +1,4 @@
-"""What each worker says of itself, at a small port of its own (`TAKT_WORKER_METRICS_PORT`)."""
+"""Metrics of one worker, at a port of its own (`TAKT_WORKER_METRICS_PORT`)."""
 
 from __future__ import annotations
 
@@ -19,29 +19,36 @@ from shared.metrics.metric import (
 from shared.metrics.program import BUILD
 
 # -- health
-STATE_NOW = gauge("takt_worker_state", "1 for what it does: starting, serving or draining; else 0.", STATE)
-HEARTBEATS = counter("takt_heartbeats_total", "Heartbeats: sent, or missed as Redis took none.", OUTCOME)
+STATE_NOW = gauge(
+    "takt_worker_state", "1 for the current state (starting, serving, draining), else 0.", STATE
+)
+HEARTBEATS = counter(
+    "takt_heartbeats_total", "Heartbeats: sent, or missed because Redis did not accept them.", OUTCOME
+)
 
 # -- models
-LOADED = gauge("takt_model_loaded", "1: this worker holds it; 0: it loads it, or could not.", MODEL, VERSION)
+LOADED = gauge(
+    "takt_model_loaded", "1: this worker has the model version loaded; 0: loading, or failed.", MODEL, VERSION
+)
 LOAD_TIME = gauge(
-    "takt_model_load_duration_seconds", "How long loading, checking and warming it took.", MODEL, VERSION
+    "takt_model_load_duration_seconds", "Time to load, check and warm up the model version.", MODEL, VERSION
 )
-RATE = gauge(
-    "takt_model_rows_per_second", "How fast it runs here, as measured at work.", MODEL, VERSION, LANE
-)
+RATE = gauge("takt_model_rows_per_second", "Measured rate on this worker.", MODEL, VERSION, LANE)
 CEILING = gauge(
-    "takt_model_ceiling_rows", "Most rows of a call since one ran out of memory; 0: none did.", MODEL, VERSION
+    "takt_model_ceiling_rows",
+    "Largest allowed rows per call after a call ran out of memory; 0: no limit.",
+    MODEL,
+    VERSION,
 )
 
 # -- the engine
-BUSY = counter("takt_engine_busy_seconds_total", "The engine's time that each lane had.", LANE)
+BUSY = counter("takt_engine_busy_seconds_total", "Engine time used by each lane.", LANE)
 BATCH_ROWS = histogram(
-    "takt_batch_rows", "Rows of a batch, or of a slice of a chunk.", MODEL, VERSION, LANE, bounds=ROWS
+    "takt_batch_rows", "Rows of an online batch, or of a slice of a chunk.", MODEL, VERSION, LANE, bounds=ROWS
 )
 PREDICT_DURATION = histogram(
     "takt_predict_duration_seconds",
-    "How long the model took for a batch, or a slice.",
+    "Time of one model call: a batch or a slice.",
     MODEL,
     VERSION,
     LANE,
@@ -49,7 +56,7 @@ PREDICT_DURATION = histogram(
 )
 ROWS_ENDED = counter(
     "takt_rows_total",
-    "Rows that ended here: succeeded or failed; those of a chunk count as it is committed.",
+    "Rows that succeeded or failed here; rows of a chunk count when it is committed.",
     MODEL,
     VERSION,
     LANE,
@@ -57,15 +64,15 @@ ROWS_ENDED = counter(
 )
 PARTS = counter(
     "takt_request_parts_total",
-    "Predictions, or parts of at most a batch, that ended here: answered, failed, late (past their deadline, "
-    "not run), or given_up (they ended two workers).",
+    "Request parts that ended here: answered, failed, late (past the deadline, not run), or given_up "
+    "(ended two workers).",
     MODEL,
     VERSION,
     OUTCOME,
 )
 REDELIVERIES = counter(
     "takt_redeliveries_total",
-    "Of those, the ones that another worker was handed before, and did not answer.",
+    "Request parts that were delivered before to a worker that did not answer.",
     MODEL,
     VERSION,
 )
@@ -73,32 +80,32 @@ REDELIVERIES = counter(
 # -- chunks
 CHUNKS = counter(
     "takt_chunks_total",
-    "Chunks that left this worker: committed, repeated (committed before), lost (the lease went to another), "
-    "handed_back, unreadable, or failed.",
+    "Chunks that left this worker: committed, repeated (committed before), lost (another worker has the "
+    "lease), handed_back, unreadable, or failed.",
     MODEL,
     VERSION,
     OUTCOME,
 )
 CHUNK_DURATION = histogram(
     "takt_chunk_duration_seconds",
-    "From a chunk's claim until it left this worker.",
+    "Time from the claim of a chunk until it left this worker.",
     MODEL,
     VERSION,
     bounds=(*DURATIONS_S[3:], 120.0, 300.0, 900.0),
 )
-ATTEMPTS = counter("takt_chunk_attempts_total", "Chunks that were claimed.", MODEL, VERSION)
-RETRIES = counter("takt_chunk_retries_total", "… of those, not for the first time.", MODEL, VERSION)
+ATTEMPTS = counter("takt_chunk_attempts_total", "Claimed chunks.", MODEL, VERSION)
+RETRIES = counter("takt_chunk_retries_total", "Claimed chunks that had an attempt before.", MODEL, VERSION)
 QUARANTINES = counter(
     "takt_chunk_quarantines_total",
-    "… and of those, run in a process of their own: they ended two workers.",
+    "Claimed chunks that ran in the sandbox because they ended two workers.",
     MODEL,
     VERSION,
 )
-LEASES = gauge("takt_held_leases", "Chunks that this worker holds now.")
+LEASES = gauge("takt_held_leases", "Chunks that this worker has claimed now.")
 RENEWALS = counter(
     "takt_lease_renewals_total",
-    "Renewals: renewed, ended (the job was canceled or paused, or the lease ran out), or failed as Redis did "
-    "not answer.",
+    "Lease renewals: renewed, ended (job canceled or paused, or lease expired), or failed (Redis did not "
+    "answer).",
     OUTCOME,
 )
 

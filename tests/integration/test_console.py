@@ -83,9 +83,9 @@ def test_a_file_is_submitted_watched_to_its_end_and_downloaded_byte_for_byte(
     visitor: Visitor, http: httpx.Client, tmp_path: Path
 ) -> None:
     page = visitor.open("#/submit")
-    uploaded(page, CSV, **{"Reference": "from the browser", "Column with the row's name": "part"})
+    uploaded(page, CSV, **{"Reference": "from the browser", "Row id column": "part"})
     page.get_by_role("button", name="Submit", exact=True).click()
-    page.get_by_role("link", name="Watch the job").click()
+    page.get_by_role("link", name="Open the job").click()
     detail = page.get_by_role("region", name="from the browser")
     expect(detail.locator("header")).to_contain_text("Done")
     expect(detail).to_contain_text("20,000 of 20,000 rows")
@@ -105,7 +105,7 @@ def test_a_paused_job_says_why_it_waits_goes_on_and_is_canceled(
     page = visitor.open(f"#/jobs/{job_id}")
     state = page.locator(".detail header")
     expect(state).to_contain_text("Paused")
-    expect(page.locator(".detail")).to_contain_text("Why it waits: it is paused")
+    expect(page.locator(".detail")).to_contain_text("Why it waits: the job is paused")
     page.get_by_label("Priority, 0 to 9").fill("8")
     page.get_by_role("button", name="Set").click()
     eventually(lambda: patient.get(f"/jobs/{job_id}").json()["priority"] == 8, limit_s=60)
@@ -124,8 +124,8 @@ def test_a_file_is_checked_and_leaves_no_job(visitor: Visitor, http: httpx.Clien
     page = visitor.open("#/submit")
     uploaded(page, HEAD + "A,5.1,3.5,1.4,0.2\nB,5.1,3.5,140,0.2\n", Reference="only checked")
     page.get_by_role("button", name="Check only").click()
-    expect(page.get_by_text("1 of 2 rows are wrong.")).to_be_visible()
-    expect(page.get_by_role("table", name="The first problems")).to_contain_text("petal_length")
+    expect(page.get_by_text("1 of 2 rows are invalid.")).to_be_visible()
+    expect(page.get_by_role("table", name="First problems")).to_contain_text("petal_length")
     assert http.get("/jobs", params={"reference": "only checked"}).json()["jobs"] == []
 
 
@@ -134,7 +134,7 @@ def test_rows_that_failed_are_shown_with_their_reasons(visitor: Visitor, http: h
     place = handed_over(http, "iris", [body.encode()], "text/csv", max_errors="50%")
     finished(http, place)
     page = visitor.open(f"#{place}")
-    rows = page.get_by_role("table", name="Rows that failed")
+    rows = page.get_by_role("table", name="Failed rows")
     expect(rows).to_contain_text("petal_length")
     expect(page.locator(".detail")).to_contain_text("21 of 21 rows")
 
@@ -164,7 +164,7 @@ def test_a_try_out_answers_what_predict_answers_and_says_what_it_does_not_take(
 def test_the_overview_says_that_all_is_well_what_waits_and_who_works(visitor: Visitor) -> None:
     page = visitor.open()
     expect(page.locator(".verdict")).to_contain_text("Healthy")
-    lanes = page.get_by_role("table", name="Lanes: what waits, and how long")
+    lanes = page.get_by_role("table", name="Waiting work")
     for model in ("classifier", "iris", "quality"):
         expect(lanes).to_contain_text(model)
     expect(page.get_by_role("region", name="Workers", exact=True)).to_contain_text("Serving")
@@ -282,9 +282,9 @@ def busy(queue: Server, models: Path, tmp_path_factory: pytest.TempPathFactory) 
 def scrolled(page: Page, loaded: int) -> bool:
     """Whether so many jobs are loaded; else scroll to the end again, as who sees no more of them does."""
     foot = page.locator(".table-foot").inner_text()
-    if f"{loaded - 100:,} are loaded." in foot:
+    if f"{loaded - 100:,} loaded." in foot:
         page.locator(".table-window").evaluate("window => window.scrollTo(0, window.scrollHeight)")
-    return f"{loaded:,} are loaded." in foot
+    return f"{loaded:,} loaded." in foot
 
 
 def test_ten_thousand_jobs_are_a_few_rows_and_a_few_requests(window: Browser, busy: Stack) -> None:
@@ -314,7 +314,7 @@ def test_a_key_is_asked_for_once_kept_in_the_tab_and_sent_with_everything(
         field = page.get_by_role("dialog").get_by_label("Key")
         field.fill("takt_wrong")
         page.get_by_role("button", name="Use this key").click()
-        expect(page.get_by_text("The gateway did not take this key.")).to_be_visible()
+        expect(page.get_by_text("The gateway rejected this key.")).to_be_visible()
         field.fill(reader.token)
         page.get_by_role("button", name="Use this key").click()
         expect(page.get_by_text("No job matches.")).to_be_visible()  # those of others are not seen
