@@ -28,6 +28,7 @@ from api.operations import routes as operations
 from api.web.envelope import Envelope
 from api.web.origins import open_to
 from api.web.safe_headers import SafeHeaders
+from api.web.surface import MethodTable, Surface
 from shared.release import VERSION
 from shared.settings import Settings
 
@@ -74,9 +75,9 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
 
     def stack() -> ASGIApp:
         """The envelope, the hot routes and the gatekeeper, before all that the framework does."""
-        safe = SafeHeaders(JobShortcuts(framework(), gateway))
+        safe = SafeHeaders(MethodTable(JobShortcuts(framework(), gateway)))
         routes = Gatekeeper(safe, gateway.gate, gateway.limiter) if guarded else safe
-        return open_to(Envelope(Predictions(routes, gateway), gateway), settings.origins())
+        return open_to(Envelope(Surface(Predictions(routes, gateway)), gateway), settings.origins())
 
     app.build_middleware_stack = stack  # type: ignore[method-assign]
     return app

@@ -13,6 +13,7 @@
     │   ├── IdempotencyConflict     the key stands for another body
     │   ├── PayloadTooLarge         more bytes or rows than this deployment takes
     │   └── UnsupportedMediaType    a body in a format that nobody here reads
+    │         └── UnsupportedCoding   … or in a Content-Encoding that nobody here unpacks
     ├── TryLater                  the same request may succeed later
     │   ├── ModelNotLoaded          no live worker holds this model version
     │   ├── IdempotencyInProgress   the key's first body is still being read
@@ -24,6 +25,7 @@
     │   │     └── TooManyJobs         … as many jobs that have not ended
     │   ├── Overloaded              the queue is longer than the deadline allows
     │   ├── QueueUnavailable        Redis does not answer
+    │   ├── StorageFull             the payload store has no room for more rows
     │   ├── NotDurable              the job was taken, but is not yet where TAKT_DURABILITY wants it
     │   └── DeadlineExceeded        accepted, but no answer came in time
     ├── PredictionFailed          the model raised on this input
@@ -44,7 +46,22 @@ status codes appear only in `api/web/errors.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
+
+import msgspec
+
+from shared.texts import MOST_NAME_CHARS, bounded
+
+MOST_PROBLEMS = 50
+"""That are named in one answer; of more only the number is said."""
+_MOST_PROBLEM_CHARS = 500
+_MOST_PROBLEMS_BYTES = 32 * 2**10
+_MOST_PLACES = 16
+
+
+STORAGE_RETRY_S = 30.0
+"""After which a full store is worth another try: the longest that our client waits by itself."""
 
 
 class TaktError(Exception):
@@ -54,7 +71,7 @@ class TaktError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, detail: str | None = None, *, retry_after_s: float | None = None) -> None:
-        self.detail = detail if detail is not None else first_line(self.__doc__)
+        self.detail = bounded(detail) if detail is not None else first_line(self.__doc__)
         self.retry_after_s = retry_after_s
         super().__init__(self.detail)
 
@@ -72,9 +89,22 @@ class InvalidInput(CallerError):
 
     code = "validation_error"
 
-    def __init__(self, detail: str | None = None, *, problems: list[Problem] | None = None) -> None:
+    def __init__(
+        self, detail: str | None = None, *, problems: Sequence[Problem] = (), more_problems: int = 0
+    ) -> None:
+        """`more_problems`: how many there are besides these."""
         super().__init__(detail)
-        self.problems = problems or []
+        self.problems = _bounded_problems(problems)
+        self.more_problems = more_problems + len(problems) - len(self.problems)
+
+    def listed(self) -> list[Problem]:
+        """What an answer says: each problem, at least one, and how many more there are."""
+        whole = Problem(row=None, field=None, loc=[], msg=self.detail, type="invalid_input")
+        if not self.more_problems:
+            return self.problems or [whole]
+        said = f"{self.more_problems} more problem(s) of this kind are not listed."
+        more = Problem(row=None, field=None, loc=[], msg=said, type="more_problems")
+        return [*self.problems, Problem(more | {"count": self.more_problems})]
 
 
 class Unauthorized(CallerError):
@@ -140,6 +170,10 @@ class UnsupportedMediaType(CallerError):
     """The body's media type is not one that this endpoint reads."""
 
     code = "unsupported_media_type"
+
+
+class UnsupportedCoding(UnsupportedMediaType):
+    """The body is packed in a way that is not unpacked here."""
 
 
 class TryLater(TaktError):
@@ -208,6 +242,15 @@ class QueueUnavailable(TryLater):
     code = "queue_unavailable"
 
 
+class StorageFull(TryLater):
+    """The payload store has no room for this job now: room is made as older jobs expire or are deleted."""
+
+    code = "storage_full"
+
+    def __init__(self, detail: str | None = None, *, retry_after_s: float | None = STORAGE_RETRY_S) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+
+
 class NotDurable(TryLater):
     """The job was taken, but it is not as durable yet as this deployment promises."""
 
@@ -251,6 +294,9 @@ class PayloadError(OperatorError):
 class PayloadStoreAway(PayloadError):
     """The payload store does not do what it is asked: it is full, out of reach, or refuses."""
 
+    full = False
+    """Whether it lacks the room."""
+
 
 class ResultLost(PayloadError):
     """A committed result is missing or damaged; its chunk can be computed again from its rows."""
@@ -285,6 +331,26 @@ class UnsupportedServer(OperatorError):
     """The Redis or Valkey server is too old."""
 
     code = "unsupported_server"
+
+
+def _bounded_problems(problems: Iterable[Problem]) -> list[Problem]:
+    kept: list[Problem] = []
+    left_bytes = _MOST_PROBLEMS_BYTES
+    for problem in problems:
+        short = Problem({key: _bounded_value(key, value) for key, value in problem.items()})
+        left_bytes -= len(msgspec.json.encode(short))
+        if len(kept) == MOST_PROBLEMS or (kept and left_bytes < 0):
+            break
+        kept.append(short)
+    return kept
+
+
+def _bounded_value(key: str, value: object) -> object:
+    if isinstance(value, str):
+        return bounded(value, _MOST_PROBLEM_CHARS if key == "msg" else MOST_NAME_CHARS)
+    if isinstance(value, list):
+        return [_bounded_value("", one) for one in value[:_MOST_PLACES]]
+    return value
 
 
 def first_line(text: str | None) -> str:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 MAX_RETRIES = 4
 """What an object store that fails for a moment is given; obstore waits 0.1 s, then longer, in between."""
+_OUT_OF_ROOM = ("No space left on device", "Disk quota exceeded")
+"""What the system says of a disk, and of a user, without room."""
 LIST_PAGE = 1000
 """S3 removes so many objects by one request."""
 
@@ -171,7 +173,10 @@ class PayloadStore:
 
     def _failed(self, verb: str, path: str, error: Exception) -> PayloadError:
         kind = PayloadError if isinstance(error, FileNotFoundError) else PayloadStoreAway
-        return kind(f"{_speakable(self._url)}: cannot {verb} {path}: {_reason(error)}")
+        failed = kind(f"{_speakable(self._url)}: cannot {verb} {path}: {_reason(error)}")
+        if isinstance(failed, PayloadStoreAway):
+            failed.full = any(words in str(error) for words in _OUT_OF_ROOM)
+        return failed
 
 
 def _folder(url: str, max_bytes: int | None) -> PayloadFolder | None:

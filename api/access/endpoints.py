@@ -6,6 +6,7 @@ it sees is decided where they are looked up, see `api/jobs/ownership.py` and `Pr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,6 +54,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Rule]] = {
     "/health/live": {"GET": OPEN},
     "/health/ready": {"GET": OPEN},
     # pages without anything in them: what they show, they ask for
+    "/": {"GET": OPEN},
     "/docs": {"GET": OPEN},
     "/docs/oauth2-redirect": {"GET": OPEN},
     "/redoc": {"GET": OPEN},
@@ -96,16 +98,39 @@ ENDPOINTS: Mapping[str, Mapping[str, Rule]] = {
     "/jobs/{job_id}/resume": {"POST": SUBMIT},
 }
 
-_PATTERNS = [(compile_path(path)[0], rules) for path, rules in ENDPOINTS.items()]
+
+def _patterns() -> dict[str, list[tuple[re.Pattern[str], str]]]:
+    """The patterns of paths in which something varies, by the first part of their path."""
+    found: dict[str, list[tuple[re.Pattern[str], str]]] = {}
+    for path in ENDPOINTS:
+        if "{" in path:
+            found.setdefault(path.split("/")[1], []).append((compile_path(path)[0], path))
+    return found
+
+
+_PATTERNS = _patterns()
+
+
+def endpoint_of(path: str) -> str | None:
+    """The endpoint of a path, as the table names it; None if there is none."""
+    if path in ENDPOINTS:
+        return path
+    among = _PATTERNS.get(path[1:].partition("/")[0], ())
+    return next((endpoint for pattern, endpoint in among if pattern.match(path)), None)
 
 
 def rules_of(path: str) -> Mapping[str, Rule]:
     """What each method of a path asks for; none: there is no such endpoint."""
-    if path in ENDPOINTS:
-        return ENDPOINTS[path]
-    return next((rules for pattern, rules in _PATTERNS if pattern.match(path)), {})
+    endpoint = endpoint_of(path)
+    return {} if endpoint is None else ENDPOINTS[endpoint]
 
 
 def rule_of(method: str, rules: Mapping[str, Rule]) -> Rule | None:
     """HEAD asks for what GET does."""
     return rules.get("GET" if method == "HEAD" else method)
+
+
+def allow_of(rules: Mapping[str, Rule]) -> str:
+    """The value of `Allow` for an endpoint with these rules (RFC 9110, 10.2.1)."""
+    head = ("HEAD",) if "GET" in rules else ()
+    return ", ".join(sorted({*rules, *head, "OPTIONS"}))

@@ -5,13 +5,14 @@ Predictions come first and ask by themselves (`api/online/predictions.py`): they
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.access.endpoints import Rule, rule_of, rules_of
+from api.access.endpoints import Rule, allow_of, rule_of, rules_of
 from api.access.gate import Gate, entered, token_of
 from api.access.limits import Limiter
 from api.access.links import key_id_of_link
@@ -43,14 +44,15 @@ class Gatekeeper:
     async def _principal(self, scope: Scope) -> Principal:
         rules = rules_of(scope["path"])
         rule = rule_of(scope["method"], rules)
-        if rule is not None and rule.open:
+        if _is_open(scope["method"], rule, rules):
             return ANONYMOUS
         asker = await self._enter(scope, rule)
         if not rules:
             raise HTTPException(404)
-        if rule is None:
-            raise HTTPException(405, headers={"Allow": ", ".join(rules)})
-        rule.require(asker)
+        if rule is None and scope["method"] != "OPTIONS":
+            raise HTTPException(405, headers={"Allow": allow_of(rules)})
+        if rule is not None:
+            rule.require(asker)
         return asker
 
     async def _enter(self, scope: Scope, rule: Rule | None) -> Principal:
@@ -67,3 +69,10 @@ class Gatekeeper:
                 challenge = {"WWW-Authenticate": BROWSER_CHALLENGE}
                 raise HTTPException(401, error.detail, challenge) from None
             raise
+
+
+def _is_open(method: str, rule: Rule | None, rules: Mapping[str, Rule]) -> bool:
+    """Whether no key is asked for: OPTIONS needs none if no method does."""
+    if rule is None:
+        return method == "OPTIONS" and bool(rules) and all(one.open for one in rules.values())
+    return rule.open

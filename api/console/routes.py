@@ -39,6 +39,12 @@ HEADERS = {
 IfNoneMatch = Annotated[str | None, Header()]
 
 
+@router.get("/")
+async def front() -> Response:
+    """People who open the service in a browser want the console."""
+    return Response(status_code=302, headers={"Location": "/console", "Cache-Control": "no-cache"})
+
+
 @router.get("/console")
 @router.get("/console/")
 async def page(if_none_match: IfNoneMatch = None) -> Response:

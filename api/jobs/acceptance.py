@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fastapi import Response
 from pydantic import BaseModel
 
 from api.gateway import Gateway
+from api.jobs.ending import ended_within
 from api.jobs.outlooks import described
 from api.jobs.views import POLL_AFTER_S, as_json
 from api.uploads.reading import Tally
 from api.web.preferences import preferred_wait_s
 from shared.ledger import JobRecord
-
-_FIRST_LOOK_S = 0.02
-_LONGEST_PAUSE_S = 0.25
 
 
 class RowProblem(BaseModel):
@@ -59,23 +55,11 @@ async def acceptance(
     asked_s = preferred_wait_s(prefer)
     headers = {"Location": f"/jobs/{record.id}"}
     if asked_s is not None:
-        wait_s = min(float(asked_s), gateway.settings.max_wait_s)
-        headers["Preference-Applied"] = f"wait={wait_s:.0f}"
-        record = await _ended_within(gateway, record, wait_s)
+        record, granted_s = await ended_within(gateway, record, asked_s)
+        headers["Preference-Applied"] = f"wait={granted_s}"
     if replayed:
         headers["Idempotent-Replayed"] = "true"
     view, polling = await described(gateway, record)
     if record.state.ended and (replayed or asked_s is not None):
         return as_json(view, 200, headers)
     return as_json(view, 202, headers | {"Retry-After": str(POLL_AFTER_S)} | polling)
-
-
-async def _ended_within(gateway: Gateway, record: JobRecord, wait_s: float) -> JobRecord:
-    """The job once it has ended, or as it is when the time is over: a small one is looked at more often."""
-    loop = asyncio.get_running_loop()
-    end_s, pause_s = loop.time() + wait_s, _FIRST_LOOK_S
-    while not (record.state.ended or gateway.draining) and (left_s := end_s - loop.time()) > 0:
-        await asyncio.sleep(min(pause_s, left_s))
-        pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
-        record = await gateway.ledger.read(record.id)
-    return record

@@ -81,8 +81,8 @@ def unpacked_body(body: bytes, packing: Packing, most_bytes: int) -> bytes:
     try:
         meter = Meter(unpacked(io.BytesIO(body), packing), most_bytes, digested=False)
         return b"".join(iter(lambda: meter.read(2**20), b""))
-    except (OSError, pa.ArrowException) as error:
-        raise InvalidInput(f"The body is not {packing}: {error}") from None
+    except (OSError, pa.ArrowException):
+        raise InvalidInput(f"The body is not {packing}: it is damaged, or is not packed so.") from None
 
 
 def read_submission(body: bytes) -> Submission:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 
@@ -17,7 +18,8 @@ from api.principals import Principal
 from api.uploads.broken import BrokenUpload
 from api.uploads.cutting import Chunk
 from api.uploads.intake import ended_early
-from shared.errors import JobNotFound, QueueUnavailable, TaktError
+from api.web.errors import is_full
+from shared.errors import JobNotFound, QueueUnavailable, StorageFull, TaktError
 from shared.ledger import INLINE_BYTES, JobRecord, NewJob, Reservation
 from shared.payloads import rows_path
 
@@ -37,7 +39,7 @@ async def hand_over(
     """→ the job, and whether it is that of an earlier request with the same Idempotency-Key and body.
 
     Raises IdempotencyConflict, IdempotencyInProgress, RateLimited, TooManyJobs, QueueUnavailable,
-    PayloadError.
+    StorageFull, PayloadError.
     """
     gateway.link.require_open()
     reserved = reservation_name(asker.name, key) if key is not None else ""
@@ -45,6 +47,7 @@ async def hand_over(
     digest = hashlib.sha256(body).hexdigest()
     if len(chunks) == 1 and len(chunks[0].data) <= INLINE_BYTES and asker.allowance is None:
         return await _submitted(gateway, new, chunks[0], digest)
+    await _require_room(gateway, chunks)
     if reserved and (taken := await reserve(gateway.ledger, reserved, new.id)):
         return await same_job(gateway.ledger, taken, digest), True
     try:
@@ -55,6 +58,13 @@ async def hand_over(
             await gateway.ledger.unreserve(reserved, new.id)
         raise
     return await _stored(gateway, new, chunks, digest), False
+
+
+async def _require_room(gateway: Gateway, chunks: Sequence[Chunk]) -> None:
+    """Raises StorageFull before a job exists."""
+    size_bytes = sum(len(chunk.data) for chunk in chunks)
+    if not await asyncio.to_thread(gateway.payloads.fits, size_bytes):
+        raise StorageFull
 
 
 async def _submitted(gateway: Gateway, new: NewJob, chunk: Chunk, digest: str) -> tuple[JobRecord, bool]:
@@ -76,6 +86,10 @@ async def _submitted(gateway: Gateway, new: NewJob, chunk: Chunk, digest: str) -
     return made.record, False
 
 
+def _code_of(error: TaktError | RedisError) -> str:
+    return error.code if isinstance(error, TaktError) else QueueUnavailable.code
+
+
 async def _stored(gateway: Gateway, new: NewJob, chunks: Sequence[Chunk], digest: str) -> JobRecord:
     """Rows first, then the ledger: no chunk is ready whose rows are not there."""
     try:
@@ -95,7 +109,7 @@ async def _stored(gateway: Gateway, new: NewJob, chunks: Sequence[Chunk], digest
     except JobNotFound:
         return await ended_early(gateway, new.id)
     except (TaktError, RedisError) as error:
-        code = error.code if isinstance(error, TaktError) else QueueUnavailable.code
+        code = StorageFull.code if is_full(error) else _code_of(error)
         await gateway.broken_uploads.end(BrokenUpload(new.id, code, "The rows could not be stored."))
         raise
     log.info("job_submitted", job_id=new.id, key=new.key, rows=sealed.rows_total, chunks=len(chunks))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 
+from api.jobs.ending import ended_within
 from api.jobs.outlooks import described
 from api.jobs.ownership import own_job
 from api.jobs.views import JobView, as_json, etag_of, matches
 from api.principals import Asker
 from api.state import GatewayState
+from api.web.disconnects import has_left
 from api.web.errors import of_errors
+from api.web.fields import field_of, text_field
+from api.web.preferences import preferred_wait_s
 
 router = APIRouter()
+_PREFER = "`wait=N`: answer once the job has ended, or after so many seconds (RFC 7240)"
 _UNCHANGED: dict[int | str, dict[str, Any]] = {
     304: {"description": "Nothing has happened to the job since the `ETag` that you know"}
 }
@@ -23,14 +29,25 @@ _UNCHANGED: dict[int | str, dict[str, Any]] = {
 @router.get("/jobs/{job_id}", response_model=JobView, responses=of_errors(404, 410, 503) | _UNCHANGED)
 async def job(
     job_id: str,
+    request: Request,
     gateway: GatewayState,
     asker: Asker,
+    *,
     if_none_match: Annotated[str | None, Header(description="An `ETag` of this job")] = None,
+    prefer: Annotated[str | None, Header(description=_PREFER)] = None,
 ) -> Response:
     """How a job does, why it waits, and when to ask again (`Retry-After`)."""
     record = await own_job(gateway, asker, job_id)
+    asked_s = preferred_wait_s(field_of(request.headers.raw, b"prefer")) if prefer else None
+    applied: dict[str, str] = {}
+    if asked_s is not None:
+        await request.body()
+        left = partial(has_left, request.receive)
+        record, granted_s = await ended_within(gateway, record, asked_s, left=left)
+        applied["Preference-Applied"] = f"wait={granted_s}"
     view, headers = await described(gateway, record)
+    headers |= applied
     headers["ETag"] = etag = etag_of(view)
-    if matches(if_none_match, etag):
+    if matches(text_field(request.scope, "if-none-match") if if_none_match else None, etag):
         return Response(status_code=304, headers=headers)
     return as_json(view, 200, headers)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Annotated, Any, TypeAlias
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
@@ -22,6 +22,7 @@ from api.jobs.writers import JsonWriter, error_objects, in_threads, result_objec
 from api.principals import Asker
 from api.state import GatewayState
 from api.web.errors import of_errors
+from api.web.fields import text_field
 from shared.errors import ResultLost, ResultsNotReady
 from shared.ledger import JobRecord, JobState
 from shared.specs import ModelSpec
@@ -43,7 +44,14 @@ FormatName: TypeAlias = Annotated[
         json_schema_extra={"enum": [*Format], "examples": ["csv"]},
     ),
 ]
-Accept: TypeAlias = Annotated[str | None, Header(include_in_schema=False)]  # OpenAPI says it by the contents
+
+
+def accepted(request: Request) -> str | None:
+    """`Accept`, which may stand on several lines."""
+    return text_field(request.scope, "accept")
+
+
+Accept: TypeAlias = Annotated[str | None, Depends(accepted)]  # OpenAPI says it by the contents
 
 
 class JobResults(BaseModel):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,6 +21,7 @@ from api.jobs.results import results
 from api.jobs.submission import submit
 from api.principals import asker_of
 from api.tallies import ROUTE
+from api.web.fields import text_field
 
 _RESULTS = re.compile(r"/jobs/([^/]+)/results")
 
@@ -49,6 +49,6 @@ class JobShortcuts:
             return submit(Request(scope, receive), self._gateway, asker_of(scope))
         if scope["method"] == "GET" and (found := _RESULTS.fullmatch(scope["path"])) is not None:
             scope[ROUTE] = "/jobs/{job_id}/results"
-            accept = Headers(scope=scope).get("accept")
+            accept = text_field(scope, "accept")
             return results(found[1], self._gateway, asker_of(scope), accept=accept)
         return None

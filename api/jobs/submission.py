@@ -31,10 +31,12 @@ from api.uploads.reading import Digesting, Limits, Reading
 from api.web.bodies import read_json
 from api.web.envelope import request_id_of
 from api.web.errors import answer_of, foreseen, of_errors
+from api.web.fields import field_of
 from api.web.offloading import offloaded
 from shared.errors import (
     InvalidInput,
     PayloadTooLarge,
+    StorageFull,
     TooManyJobs,
     UnsupportedMediaType,
     UploadInterrupted,
@@ -73,7 +75,7 @@ class _Asked:
         await self.gateway.limiter.charge(self.asker.allowance, rows)
 
     async def accepted(self, record: JobRecord, *, replayed: bool) -> Response:
-        prefer = self.headers.get("prefer", "").encode()
+        prefer = field_of(self.headers.raw, b"prefer")
         return await acceptance(self.gateway, record, prefer, replayed=replayed)
 
 
@@ -226,13 +228,16 @@ async def _parts(receive: Receive, idle_s: float) -> AsyncIterator[bytes]:
 
 
 async def _refuse_too_long(gateway: Gateway, length: str) -> None:
-    """Raises PayloadTooLarge before a byte is read, where the length is known."""
+    """Raises PayloadTooLarge or StorageFull before a byte is read, if the length is known."""
     if not length.isdigit():
         return
     if int(length) > gateway.settings.max_job_bytes:
         raise PayloadTooLarge(f"The body is larger than {gateway.settings.max_job_bytes} bytes.")
+    limit_bytes = await asyncio.to_thread(gateway.payloads.limit_bytes)
+    if limit_bytes is not None and int(length) > limit_bytes:
+        raise PayloadTooLarge(f"The body is larger than all that may be stored, {limit_bytes} bytes.")
     if not await asyncio.to_thread(gateway.payloads.fits, int(length)):
-        raise PayloadTooLarge("The payload store has no room for this job.")
+        raise StorageFull
 
 
 async def _digest(gateway: Gateway, upload: Upload) -> str:

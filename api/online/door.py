@@ -24,6 +24,7 @@ from api.online.targets import target_of
 from api.online.traffic import claim_of, traffic_of
 from api.principals import ANONYMOUS, Principal
 from api.tallies import ROUTE
+from api.web.fields import field_of
 from api.web.preferences import preferred_wait_s, prefers_async
 from shared.errors import DeadlineExceeded, Overloaded, TaktError
 from shared.settings import Settings
@@ -76,7 +77,7 @@ class Door:
         if target is None or target.batch or scope["method"] != "POST":
             return None
         headers = dict(scope["headers"])
-        prefer = headers.get(b"prefer")
+        prefer = field_of(scope["headers"], b"prefer")
         if prefers_async(prefer) or (self._to_pages and b"origin" in headers):
             return None
         try:

@@ -31,6 +31,7 @@ from api.tallies import ROUTE
 from api.web.bodies import is_json
 from api.web.envelope import REQUEST_ID, request_id_in, whole_json
 from api.web.errors import Headers, answer_of, foreseen
+from api.web.fields import field_of
 from api.web.preferences import preferred_wait_s, prefers_async
 from shared.access import Role
 from shared.errors import Overloaded, TaktError
@@ -38,6 +39,8 @@ from shared.logs import bind_ids
 
 MOST_BYTES = 16 * 1024
 """Of a body: larger ones are worth a task, and the connection need not hold them."""
+_NOT_THIS_WAY = frozenset((b"origin", b"content-encoding", b"expect"))
+"""Headers of requests that go the long way."""
 Finish = Callable[[int, Headers, bytes], None]
 """Sends status, headers and body."""
 
@@ -56,9 +59,9 @@ def exchange_of(
     length = headers.get(b"content-length", b"")
     if not length.isdigit() or int(length) > min(MOST_BYTES, gateway.settings.max_body_bytes):
         return None
-    if b"origin" in headers or not is_json(headers.get(b"content-type", b"")):
+    if not _NOT_THIS_WAY.isdisjoint(headers) or not is_json(headers.get(b"content-type", b"")):
         return None
-    prefer = headers.get(b"prefer")
+    prefer = field_of(scope["headers"], b"prefer") if b"prefer" in headers else None
     if prefers_async(prefer):
         return None
     asked_s = preferred_wait_s(prefer)

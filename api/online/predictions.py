@@ -11,7 +11,9 @@ These paths are answered before any framework routing; everything else passes on
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Mapping
 from functools import partial
 
 from starlette.exceptions import HTTPException
@@ -19,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access.gate import entered, token_of
 from api.gateway import Gateway
+from api.jobs.json_chunks import unpacked_body
 from api.models.catalog import Servable
 from api.online.deferral import defer
 from api.online.door import Door
@@ -27,13 +30,18 @@ from api.online.stages import StageClock
 from api.online.targets import Target, target_of
 from api.principals import asker_of, let_in
 from api.tallies import ROUTE
+from api.uploads.formats import Packing, packing_of
 from api.web.bodies import read_json
 from api.web.disconnects import has_left
 from api.web.envelope import request_id_of, respond
+from api.web.fields import field_of
 from api.web.preferences import preferred_wait_s, prefers_async
 from api.web.tracing import trace_of
 from shared.access import Role, key_id_of
 from shared.errors import TaktError
+
+ALLOWED = "OPTIONS, POST"
+"""The methods of these paths."""
 
 
 class Predictions:
@@ -45,12 +53,12 @@ class Predictions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         target = target_of(scope["path"]) if scope["type"] == "http" else None
-        if target is None:
+        if target is None or scope["method"] == "OPTIONS":
             await self._app(scope, receive, send)
             return
         scope[ROUTE] = target.route
         if scope["method"] != "POST":
-            raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
+            raise HTTPException(405, "Method Not Allowed", {"Allow": ALLOWED})
         gate, headers = self._gateway.gate, scope["headers"]
         asker = await entered(gate, partial(gate.enter, headers), key_id_of(token_of(dict(headers)) or b""))
         asker.require(Role.PREDICT)
@@ -71,13 +79,12 @@ class Predictions:
     ) -> None:
         gateway = self._gateway
         headers = dict(scope["headers"])
-        body = await read_json(
-            headers, receive, gateway.settings.max_body_bytes, idle_s=gateway.settings.upload_idle_s
-        )
-        asked_s = preferred_wait_s(headers.get(b"prefer"))
+        body = await self._body(scope, headers, receive)
+        prefer = field_of(scope["headers"], b"prefer")
+        asked_s = preferred_wait_s(prefer)
         wait_s = gateway.door.wait_s(asked_s)
 
-        later = prefers_async(headers.get(b"prefer"))
+        later = prefers_async(prefer)
         if not target.batch and not later:  # one row: an overload need not read what it refuses
             gateway.door.admit(servable, 1, wait_s, asker_of(scope))
 
@@ -118,6 +125,16 @@ class Predictions:
         if trace is not None:
             trace.predicted(servable.key, rows, answered.batch_rows, clock.times_ms, validating_ns)
         await respond(send, 200, about(servable, clock, answered, asked_s, gateway.door), content)
+
+    async def _body(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        """The whole body, unpacked; either way within the limit."""
+        settings = self._gateway.settings
+        packing = packing_of(field_of(scope["headers"], b"content-encoding") or b"")
+        most_bytes = settings.max_body_bytes
+        body = await read_json(headers, receive, most_bytes, idle_s=settings.upload_idle_s)
+        if packing is Packing.NONE:
+            return body
+        return await asyncio.to_thread(unpacked_body, body, packing, most_bytes)
 
 
 def about(

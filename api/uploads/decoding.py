@@ -29,6 +29,10 @@ def unpacked(source: Any, packing: Packing) -> ByteSource:  # Any: a Python file
     if packing is Packing.NONE:
         plain: ByteSource = source
         return plain
+    if packing is Packing.DEFLATE:
+        from api.uploads.inflating import Inflated  # which reads by a class of this module
+
+        return Inflated(source)
     stream: ByteSource = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), packing.value)
     return stream
 

@@ -6,7 +6,9 @@ order of a form.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping
+from urllib.parse import unquote
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -14,6 +16,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from api.uploads.formats import Wrapping, wrapping_of_part
 from shared.errors import InvalidInput
 
+_EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=([^;]*)", re.IGNORECASE)
 _MOST_FIELD_BYTES = 64 * 2**10
 """Of all fields together."""
 
@@ -95,9 +98,9 @@ class _Events:
     def _part(self) -> None:
         if self.file is not None:
             raise InvalidInput("The file must be the form's last part: fields stand before it.")
-        _, options = parse_options_header(self._headers.get("content-disposition"))
-        if b"filename" in options:
-            file_name = options[b"filename"].decode(errors="replace")
+        disposition = self._headers.get("content-disposition", b"")
+        _, options = parse_options_header(disposition)
+        if (file_name := _file_name(disposition, options)) is not None:
             content_type = self._headers.get("content-type", b"").decode(errors="replace")
             self.file = wrapping_of_part(content_type, file_name)
         else:
@@ -120,3 +123,12 @@ class _Events:
 
     def _end(self) -> None:
         self.whole = True
+
+
+def _file_name(disposition: bytes, options: Mapping[bytes, bytes]) -> str | None:
+    """The plain name, or the one of RFC 5987 (`filename*=UTF-8''…`); None if this part is no file."""
+    plain = options.get(b"filename")
+    if plain is not None:
+        return plain.decode(errors="replace")
+    extended = _EXTENDED_NAME.search(disposition)
+    return None if extended is None else unquote(extended[1].decode("latin-1").strip().rpartition("'")[2])

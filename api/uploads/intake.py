@@ -23,11 +23,12 @@ from api.uploads.broken import BrokenUpload
 from api.uploads.cutting import Chunk
 from api.uploads.pipe import Pipe
 from api.uploads.reading import Reading, Tally
+from api.web.errors import is_full
 from shared.errors import (
     JobNotFound,
     PayloadError,
-    PayloadTooLarge,
     QueueUnavailable,
+    StorageFull,
     TaktError,
     TooManyJobs,
     UploadInterrupted,
@@ -132,7 +133,7 @@ class _Run:
         try:
             for chunk in self.reading.chunks(self.pipe, self.tally):
                 if not self.fits(len(chunk.data)):
-                    raise PayloadTooLarge("The payload store has no room left for this job.")
+                    raise StorageFull
                 if stored is not None:
                     stored.result()
                 stored = asyncio.run_coroutine_threadsafe(self._deliver(chunk), self.loop)
@@ -225,6 +226,8 @@ async def _bind(gateway: Gateway, new: NewJob, digest: str) -> None:
 
 
 def _reason(error: BaseException) -> tuple[str, str]:
+    if is_full(error):
+        return StorageFull.code, StorageFull().detail
     if isinstance(error, PayloadError):
         return error.code, "The rows could not be stored."
     if isinstance(error, RedisError):

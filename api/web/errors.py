@@ -19,8 +19,19 @@ from starlette.exceptions import HTTPException
 
 from api.link import unavailable
 from api.online.answers import encode
+from api.uploads.formats import ACCEPTED_CODINGS
 from shared.connections import means_away
-from shared.errors import InvalidInput, OperatorError, Problem, TaktError, Unauthorized
+from shared.errors import (
+    InvalidInput,
+    OperatorError,
+    PayloadStoreAway,
+    Problem,
+    StorageFull,
+    TaktError,
+    Unauthorized,
+    UnsupportedCoding,
+)
+from shared.texts import bounded
 
 log = structlog.get_logger()
 
@@ -46,6 +57,7 @@ STATUS = {
     "model_not_loaded": 503,
     "overloaded": 503,
     "queue_unavailable": 503,
+    "storage_full": 503,
     "not_durable": 503,
     "payload_unavailable": 503,
     "payload_lost": 410,
@@ -87,12 +99,17 @@ def status_of(code: str) -> int:
     return STATUS.get(code, 500)
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether the payload store lacks the room for what it was asked to keep."""
+    return isinstance(error, PayloadStoreAway) and error.full
+
+
 def foreseen(error: Exception) -> TaktError | HTTPException:
     """The error to answer with: itself, or what a foreign one means to a client. Logs what is a bug."""
     match error:
         case OperatorError():
             log.error("installation_error", code=error.code, reason=error.detail)  # paths are not for clients
-            return type(error)()
+            return StorageFull() if is_full(error) else type(error)()
         case HTTPException(status_code=400):  # the framework could not decode a body
             return InvalidInput(error.detail)
         case TaktError() | HTTPException():
@@ -124,10 +141,12 @@ def answer_of(error: TaktError | HTTPException, request_id: str) -> tuple[int, H
     """Status, headers and body."""
     if isinstance(error, HTTPException):
         return _answer_of_http(error, request_id)
-    detail = error.problems if isinstance(error, InvalidInput) and error.problems else error.detail
+    detail = error.listed() if isinstance(error, InvalidInput) else error.detail
     headers: Headers = [*FRAMELESS]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(math.ceil(error.retry_after_s)).encode()))
+    if isinstance(error, UnsupportedCoding):
+        headers.append((b"accept-encoding", ACCEPTED_CODINGS.encode()))
     if isinstance(error, Unauthorized):
         headers.append((b"www-authenticate", CHALLENGE.encode()))
     if status_of(error.code) == 408:  # the rest of the body may still come, or may never
@@ -143,4 +162,5 @@ def _answer_of_http(error: HTTPException, request_id: str) -> tuple[int, Headers
 
 
 def _body(code: str, detail: object, request_id: str) -> bytes:
-    return encode({"error": code, "detail": detail, "request_id": request_id})
+    said = bounded(detail) if isinstance(detail, str) else detail
+    return encode({"error": code, "detail": said, "request_id": request_id})

@@ -29,8 +29,10 @@ from api.online.exchange import Exchange, exchange_of
 from api.tallies import OTHER, UNREAD
 from api.web.envelope import CLOSE, error_answer, new_request_id, request_id_in
 from api.web.errors import Headers, status_of
+from api.web.framing import closing_unread, in_close_framing, stays_in_http_1_0
 from api.web.open_files import most_connections, most_open_files
 from api.web.sweeper import SWEEP_EVERY_S, Awaited, Sweeper, Watched
+from api.web.targets import origin_form, wrong_head
 from shared.errors import Overloaded, RequestTimeout, TaktError
 from shared.library_hooks import require_hooks
 
@@ -38,13 +40,13 @@ require_hooks(
     "uvicorn",
     HttpToolsProtocol,
     (
-        *("connection_made", "data_received", "connection_lost", "on_headers_complete"),
+        *("connection_made", "data_received", "connection_lost", "on_headers_complete", "on_url"),
         *("on_message_complete", "on_response_complete", "send_400_response"),
         *("_should_upgrade", "handle_websocket_upgrade", "_start_asgi_task"),
     ),
     attributes=(
         *("connections", "flow", "headers", "loop", "parser", "pipeline", "server_state"),
-        *("timeout_keep_alive", "transport"),
+        *("timeout_keep_alive", "transport", "url"),
     ),
 )
 require_hooks(
@@ -53,10 +55,14 @@ require_hooks(
     ("run_asgi",),
     attributes=(
         *("body", "keep_alive", "more_body", "response_complete", "scope", "transport"),
-        "waiting_for_100_continue",
+        *("chunked_encoding", "expected_content_length", "response_started", "waiting_for_100_continue"),
     ),
 )
 
+MOST_TARGET_BYTES = 16 * 2**10
+MOST_HEAD_BYTES = 64 * 2**10
+MOST_FIELDS = 200
+"""Of a request's head: its target, all of it while it comes, its lines."""
 _RETRY_AFTER_S = 5.0
 
 
@@ -92,6 +98,9 @@ class WholeAnswers:
         self.flush()
         self._transport.close()
 
+    def abort(self) -> None:
+        self._transport.abort()
+
 
 class _Held(NamedTuple):
     """A prediction whose body is still coming."""
@@ -111,6 +120,8 @@ class PatientProtocol(HttpToolsProtocol):
     _awaits = Awaited.HEAD
     _since_s = 0.0
     _held: _Held | None = None
+    _head_bytes = 0
+    """Of a head that is not whole yet."""
     _offered_at: int | None = None
     """Where in the data that came last a head ends that offers another protocol."""
 
@@ -127,6 +138,8 @@ class PatientProtocol(HttpToolsProtocol):
         if self._awaits is Awaited.NEXT:
             self._await(Awaited.HEAD)
         super().data_received(data)
+        if self._awaits is Awaited.HEAD:
+            self._count_head(len(data))
         while self._offered_at is not None:
             data = self._without_offer() + data[self._offered_at :]
             self._offered_at = None
@@ -158,9 +171,25 @@ class PatientProtocol(HttpToolsProtocol):
         """Called by uvicorn for what is no HTTP, or more than one thing."""
         self._refuse(HTTPException(400, msg))
 
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > MOST_TARGET_BYTES:
+            self._break_off(HTTPException(414, f"The target is longer than {MOST_TARGET_BYTES} bytes."))
+
     def on_headers_complete(self) -> None:
+        if len(self.headers) > MOST_FIELDS:
+            self._break_off(HTTPException(431, f"The head has more than {MOST_FIELDS} fields."))
+        if (wrong := wrong_head(self.headers, self.parser.get_http_version())) is not None:
+            self._break_off(wrong)
         self._awaits = Awaited.NOTHING
+        if not self.url.startswith(b"/"):
+            self.url = origin_form(self.url)
         super().on_headers_complete()
+
+    def _break_off(self, error: HTTPException) -> None:
+        """Refuse what is being parsed, and end the parsing: the parser raises what a callback raises."""
+        self._refuse(error)
+        raise error
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -197,7 +226,14 @@ class PatientProtocol(HttpToolsProtocol):
         elif self._held is not None and waited_s >= self.sweeper.every_s:
             self._take_long_way(self._held)  # there is a limit for what comes of the body
 
+    def _count_head(self, size_bytes: int) -> None:
+        """A head that is not whole yet may not grow for ever."""
+        self._head_bytes += size_bytes
+        if self._head_bytes > MOST_HEAD_BYTES:
+            self._refuse(HTTPException(431, f"The request's head is larger than {MOST_HEAD_BYTES} bytes."))
+
     def _await(self, what: Awaited) -> None:
+        self._head_bytes = 0
         self._awaits = what
         self._since_s = self.loop.time()
 
@@ -207,7 +243,8 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Called by uvicorn as soon as a head is read, or its turn has come."""
-        if self.flow.write_paused:  # its client reads no answers: a task can wait for that
+        # a client that reads no answers: a task can wait for that
+        if self.flow.write_paused or stays_in_http_1_0(cycle.scope):
             self._start_task(cycle, app)
             return
         refusal = self.gateway.door.refusal(cycle.scope) if self.gateway.door.refusing else None
@@ -242,6 +279,10 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _start_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         cycle.transport = cast(asyncio.Transport, self._answers)  # it has what a cycle uses of one
+        if cycle.scope["http_version"] == "1.0":
+            app = in_close_framing(app, cycle)
+        if cycle.waiting_for_100_continue:
+            app = closing_unread(app, cycle)
         super()._start_asgi_task(cycle, app)
 
     def _send_away(self, cycle: RequestResponseCycle, refusal: TaktError) -> None:

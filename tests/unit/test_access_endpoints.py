@@ -108,7 +108,7 @@ async def test_a_path_that_is_not_in_the_table_answers_nobody(http: httpx.AsyncC
     assert (await call(http, "GET", "/nothing", None)).status_code == 401
     assert (await call(http, "GET", "/nothing", HOLDERS[Role.ADMIN])).status_code == 404
     refused = await call(http, "PUT", "/jobs", HOLDERS[Role.ADMIN])
-    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, POST")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
 
 
 async def test_a_browser_may_send_its_key_as_a_password_to_read_the_document(http: httpx.AsyncClient) -> None:

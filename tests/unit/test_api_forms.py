@@ -105,3 +105,34 @@ async def test_the_same_form_sent_again_is_the_same_job(stage: Stage) -> None:
         for _ in range(2)  # httpx draws a boundary each time
     ]
     assert answers[0].headers["location"] == answers[1].headers["location"]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/vnd.ms-excel",
+        "text/plain",
+        "application/octet-stream",
+        "application/x-csv",
+        "x",
+        "text/csv",
+    ],
+)
+@pytest.mark.parametrize("name", ["lot.csv", "LOT.CSV", "불량.csv"])
+async def test_the_name_of_a_file_decides_where_its_type_is_none_of_ours(
+    stage: Stage, content_type: str, name: str
+) -> None:
+    """Windows takes the type of .csv from the registry, where Excel has put its own."""
+    _, http = stage
+    answer = await http.post("/jobs", data={"model": "iris"}, files={"file": (name, CSV, content_type)})
+    assert (answer.status_code, answer.json().get("rows_total")) == (202, 5), answer.text
+
+
+async def test_a_file_name_in_utf_8_alone_is_a_file_name(stage: Stage) -> None:
+    """As RFC 5987 writes it, which some clients send without a plain one beside it."""
+    _, http = stage
+    field = b"--x\r\nContent-Disposition: form-data; name=model\r\n\r\niris\r\n"
+    part = b"--x\r\nContent-Disposition: form-data; name=f; filename*=UTF-8''%ED%95%9C.csv\r\n\r\n"
+    headers = {"content-type": 'multipart/form-data; charset="utf-8"; boundary="x"'}
+    answer = await http.post("/jobs", content=field + part + CSV + b"\r\n--x--\r\n", headers=headers)
+    assert (answer.status_code, answer.json().get("rows_total")) == (202, 5), answer.text

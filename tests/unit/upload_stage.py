@@ -26,7 +26,7 @@ KEY = {"idempotency-key": "lot-7"}
 
 
 @asynccontextmanager
-async def upload_stage(client: FakeRedis, folder: Path) -> AsyncIterator[Stage]:
+async def upload_stage(client: FakeRedis, folder: Path, **changes: Any) -> AsyncIterator[Stage]:
     """Chunks of two rows, and two uploads at a time."""
     built(folder / "models")
     async with running_gateway(
@@ -36,6 +36,7 @@ async def upload_stage(client: FakeRedis, folder: Path) -> AsyncIterator[Stage]:
         chunk_rows=2,
         max_job_bytes=20_000_000,
         max_uploads=2,
+        **changes,
     ) as (gateway, http):
         gateway.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
         await until(lambda: gateway.link.up)

@@ -1,0 +1,40 @@
+"""Waiting for a job's end on behalf of a client that prefers to (`Prefer: wait=N`, RFC 7240)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from api.gateway import Gateway
+from shared.ledger import JobRecord
+
+_FIRST_LOOK_S = 0.02
+_LONGEST_PAUSE_S = 0.25
+
+
+def _stays() -> bool:
+    return False
+
+
+async def ended_within(
+    gateway: Gateway, record: JobRecord, asked_s: int, *, left: Callable[[], bool] = _stays
+) -> tuple[JobRecord, int]:
+    """The job once it has ended, or as it is when the time is over; and the seconds that were granted.
+
+    It looks at the newest entry of the job's stream of events, as `events.py` does: one small command, and no
+    connection held meanwhile. A small job is looked at more often. Ends early if the gateway is to stop, or
+    if the client has `left`. Raises JobNotFound or JobExpired if the job is removed meanwhile.
+    """
+    granted_s = int(min(asked_s, gateway.settings.max_wait_s))
+    loop = asyncio.get_running_loop()
+    end_s, pause_s, known = loop.time() + granted_s, _FIRST_LOOK_S, ""
+    while not (record.state.ended or gateway.draining or left()) and (left_s := end_s - loop.time()) > 0:
+        await asyncio.sleep(min(pause_s, left_s))
+        pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+        event = await gateway.ledger.newest_event(record.id, after=known)
+        if event is None:
+            continue
+        known = event.id
+        if event.state.ended:
+            record = await gateway.ledger.read(record.id)
+    return (record if record.state.ended else await gateway.ledger.read(record.id)), granted_s
