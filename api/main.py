@@ -27,6 +27,7 @@ from api.operations import cluster, health
 from api.operations import routes as operations
 from api.web.envelope import Envelope
 from api.web.origins import open_to
+from api.web.parameters import fields_of, invalid_parameters
 from api.web.safe_headers import SafeHeaders
 from api.web.surface import MethodTable, Surface
 from shared.release import VERSION
@@ -83,6 +84,8 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
     return app
 
 
-async def _to_envelope(_: Request, error: Exception) -> Never:
+async def _to_envelope(request: Request, error: Exception) -> Never:
     """Errors become answers in the envelope alone; FastAPI's own handlers would give them another shape."""
+    if isinstance(error, RequestValidationError):
+        raise invalid_parameters(error, fields_of(request)) from None
     raise error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
@@ -11,6 +12,7 @@ from starlette.types import Scope
 from api.access.allowances import Allowance
 from shared.access import OPEN_OWNER, Role
 from shared.errors import Forbidden, ModelNotFound
+from shared.texts import did_you_mean, named
 
 _PLACE = "takt.principal"
 
@@ -55,11 +57,12 @@ class Principal:
     def require_sight(self, model: str) -> None:
         """Raises ModelNotFound, in the words for a model that does not exist."""
         if not self.sees(model):
-            raise no_such_model(model)
+            raise no_such_model(model, self.models or ())
 
 
-def no_such_model(model: str) -> ModelNotFound:
-    return ModelNotFound(f"There is no model {model!r}.")
+def no_such_model(model: str, seen: Iterable[str]) -> ModelNotFound:
+    """`seen`: the models that the asker may see, whether or not they are there."""
+    return ModelNotFound(f"There is no model {named(model)}.{did_you_mean(model, sorted(seen))}")
 
 
 ANONYMOUS = Principal(OPEN_OWNER)

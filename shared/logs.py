@@ -24,6 +24,10 @@ _NOISY = (
     "uvicorn.access",
 )
 
+MOST_FIELD_CHARS = 16 * 2**10
+MOST_FIELD_ITEMS = 100
+"""Of a field of an event: a traceback has its place in it, a client's body has none."""
+
 _ids: ContextVar[dict[str, str]] = ContextVar("ids")
 
 
@@ -69,6 +73,16 @@ def _add_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
     return event
 
 
+def _bounded(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """No field grows with what a client sent, nor a list of them."""
+    for name, value in event.items():
+        if isinstance(value, str) and len(value) > MOST_FIELD_CHARS:
+            event[name] = f"{value[:MOST_FIELD_CHARS]}… ({len(value)} characters)"
+        elif isinstance(value, list | tuple) and len(value) > MOST_FIELD_ITEMS:
+            event[name] = [*value[:MOST_FIELD_ITEMS], f"… ({len(value)} in all)"]
+    return event
+
+
 def _harmless(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """What others said, such as a path, is shown to a terminal without what would command it."""
     for name, value in event.items():
@@ -83,7 +97,11 @@ def _visible(letter: str) -> str:
 
 def _rendering(settings: Settings) -> list[Processor]:
     if settings.log_format == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        return [structlog.processors.format_exc_info, _bounded, structlog.processors.JSONRenderer()]
     # not rich's: it is slow, and would print local variables, inputs and secrets among them
     plain = structlog.dev.plain_traceback
-    return [_harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    return [
+        _bounded,
+        _harmless,
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
+    ]

@@ -23,6 +23,7 @@ from shared.errors import ArtifactError, ModelNotFound, SpecError
 from shared.integrity import digest_of, short
 from shared.keys import ModelKey, model_key
 from shared.specs import VERSION, ModelSpec, load_spec
+from shared.texts import did_you_mean, listed, named
 
 MANIFEST = "manifest.json"
 _OWN_DIGEST = "manifest_sha256"
@@ -84,8 +85,11 @@ class Repository:
         try:
             return self.specs[model]
         except KeyError:
-            known = ", ".join(sorted(self.specs)) or "none"
-            raise ModelNotFound(f"There is no model {model!r}; there are: {known}.") from None
+            known = sorted(self.specs)
+            near = did_you_mean(model, known)
+            raise ModelNotFound(
+                f"There is no model {named(model)}; there are: {listed(known)}.{near}"
+            ) from None
 
     def versions(self, model: str) -> list[str]:
         """The built versions of a model, oldest first."""
@@ -103,8 +107,10 @@ class Repository:
         folder = self.root / spec.name / version
         # what a client names becomes a path only once it has a version's form
         if not re.fullmatch(VERSION, version) or not (folder / MANIFEST).is_file():
-            built = ", ".join(self.versions(model)) or "none; `takt models build` makes them"
-            raise ModelNotFound(f"Model {model!r} has no version {version!r}; built: {built}.")
+            versions = self.versions(model)
+            built = listed(versions) if versions else "none; `takt models build` makes them"
+            near = did_you_mean(version, versions)
+            raise ModelNotFound(f"Model {model!r} has no version {named(version)}; built: {built}.{near}")
         return ModelVersion(spec, _read_manifest(folder, spec.name, version), folder)
 
 

@@ -28,8 +28,8 @@ _URL = re.compile(r"\bhttps?://\S+")
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+")
 _ADVICE = re.compile(
-    r"(please|consider|try|use|set|see|pass|compile|reshape|you (can|may|should|need|must|might)|to (fix|avoid|"
-    r"disable|silence|suppress)|if you|for (debugging|more|further|details)|did you|make sure|note|hint)\b",
+    r"(please|consider|try|use|set|see|pass|compile|reshape|you (can|may|should|need|must|might)|if you|"
+    r"did you|to (fix|avoid|disable|silence|suppress)|for (debugging|more|further)|make sure|note|hint)\b",
     re.IGNORECASE,
 )
 _ABOUT = re.compile(r"[\s_\-.]+")
@@ -55,13 +55,19 @@ def first_of(names: Sequence[object], most: int = MOST_NAMES) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
+def listed(names: Sequence[str], most: int = MOST_NAMES) -> str:
+    """The same of names that are ours, without quotes."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that somebody most likely meant; None if none is near."""
     asked = name[:MOST_NAME_CHARS]
-    candidates = list(islice(known, _MOST_CANDIDATES))
-    alike = next((one for one in candidates if one != name and _alike(one) == _alike(asked)), None)
-    if alike is not None:
-        return alike
+    candidates = [one for one in islice(known, _MOST_CANDIDATES) if one != name]
+    same = next((one for one in candidates if alike(one) == alike(asked)), None)
+    if same is not None:
+        return same
     by_lower_case = {one.lower(): one for one in reversed(candidates) if len(one) <= MOST_NAME_CHARS}
     found = get_close_matches(asked.lower(), by_lower_case, n=1, cutoff=0.7)
     return by_lower_case[found[0]] if found else None
@@ -73,7 +79,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return "" if found is None else f" Did you mean {named(found)}?"
 
 
-def _alike(name: str) -> str:
+def alike(name: str) -> str:
     """What is left of a name without case, blanks and what joins its words."""
     return _ABOUT.sub("", name.casefold())
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from shared.errors import DeadlineExceeded, PredictionFailed, TaktError
 from shared.keys import ModelKey
 from shared.messages import Entry, Failure
+from shared.texts import foreign_words
 from worker.bisection import Bisection
 
 T = TypeVar("T")
@@ -98,4 +99,4 @@ def failure(error: Exception) -> Failure:
     """The error as it crosses the queue; what a model raised becomes `prediction_failed`."""
     if isinstance(error, TaktError):
         return Failure(error.code, error.detail)
-    return Failure(PredictionFailed.code, f"The model raised {type(error).__name__}: {error}")
+    return Failure(PredictionFailed.code, f"The model raised {type(error).__name__}: {foreign_words(error)}")

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from api.jobs.row_texts import RowTexts, row_texts
 from api.models.validation import RowValidator, Values
+from api.models.wording import of_msgspec
 from api.uploads.cutting import Chunk, Cutter, whole
 from api.uploads.decoding import Meter, unpacked
 from api.uploads.formats import Packing
@@ -53,7 +54,7 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         Annotated[float, Meta(gt=0, le=366 * 86_400, description="How long it is kept once it has ended")]
         | None
     ) = None
-    webhook_url: Annotated[str, Meta(description="Where the job's end is told")] = ""
+    webhook_url: Annotated[str, Meta(max_length=2048, description="Where the job's end is told")] = ""
     validate_only: Annotated[bool, Meta(description="Check every row, run nothing, leave no job")] = False
     keep_columns: Annotated[
         list[Column],
@@ -90,10 +91,11 @@ def read_submission(body: bytes) -> Submission:
     try:
         return _decoder.decode(body)
     except RecursionError:
-        raise _invalid("Invalid JSON: nested too deeply", None) from None
+        raise _invalid("not JSON that is read here: nested too deeply", None) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        reason, _, path = str(error).partition(" - at `$.")
-        raise _invalid(reason, path.rstrip("`") or None) from None
+        reason, _, path = str(error).partition(" - at `$")
+        field = path.strip("`.") or None
+        raise _invalid(of_msgspec(reason, Submission.__struct_fields__), field) from None
 
 
 def chunks_of(
@@ -144,4 +146,4 @@ def _with_kept(
 
 def _invalid(reason: str, field: str | None) -> InvalidInput:
     problem = Problem(row=None, field=field, loc=[field] if field else [], msg=reason, type="invalid_body")
-    return InvalidInput("The body is not a job.", problems=[problem])
+    return InvalidInput(f"The body is not a job: {reason}", problems=[problem])

@@ -17,6 +17,7 @@ from shared.errors import ModelNotFound
 from shared.keys import ModelKey, model_key
 from shared.repository import Repository
 from shared.specs import ModelSpec
+from shared.texts import did_you_mean, listed, named
 
 log = structlog.get_logger()
 
@@ -88,8 +89,10 @@ class Catalog:
         if found is not None:
             return found
         spec = self.repository.spec(name)  # raises where it is the model that is missing
-        known = ", ".join(self.versions(spec.name))
-        raise ModelNotFound(f"Model {name!r} has no version {version!r}; there are: {known}.")
+        known = self.versions(spec.name)
+        near = did_you_mean(str(version), known)
+        there_are = listed(known)
+        raise ModelNotFound(f"Model {name!r} has no version {named(version)}; there are: {there_are}.{near}")
 
     def _require_sight(self, model: str | None, name: str, asker: Principal) -> None:
         """Nor is somebody who sees some models told of the others. Raises ModelNotFound."""
@@ -97,7 +100,7 @@ class Catalog:
             raise ModelNotFound("There is no default model for this key: name one.")
         asker.require_sight(name)
         if name not in self.repository.specs:
-            raise no_such_model(name)
+            raise no_such_model(name, asker.models or ())
 
     def versions(self, model: str) -> list[str]:
         return sorted(version for name, version in self._servables if name == model)

@@ -8,14 +8,15 @@ field must be there, and no unknown one may be.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from api.models import input_types
-from shared.errors import InvalidInput, Problem
+from api.models.wording import of_pydantic
+from shared.errors import MOST_PROBLEMS, InvalidInput, Problem
 from shared.specs import ModelSpec
 
 Values: TypeAlias = list[list[Any]]
@@ -25,7 +26,6 @@ Loc: TypeAlias = list[int | str]
 Place: TypeAlias = tuple[int | None, str | None]
 """Row and field; None where the body as a whole is wrong."""
 
-_MOST_PROBLEMS = 100
 _LONGEST_ECHO = 80
 
 
@@ -44,7 +44,7 @@ class RowValidator:
         try:
             row = self.one.validate_json(body)
         except ValidationError as error:
-            raise _invalid(error, lambda path: self._place(0, path)) from None
+            raise self._invalid(error, lambda path: self._place(0, path)) from None
         return [[row[name]] for name in self._names]
 
     def read_batch(self, body: bytes) -> Values:
@@ -52,7 +52,7 @@ class RowValidator:
         try:
             rows = self.batch.validate_json(body)["inputs"]
         except ValidationError as error:
-            raise _invalid(error, self._place_in_batch) from None
+            raise self._invalid(error, self._place_in_batch) from None
         return self._by_input(rows)
 
     def read_rows(self, array: bytes, first_row: int) -> Values:
@@ -60,7 +60,7 @@ class RowValidator:
         try:
             rows = self.rows.validate_json(array)
         except ValidationError as error:
-            raise _invalid(error, self._place_in_batch, first_row) from None
+            raise self._invalid(error, self._place_in_batch, first_row) from None
         return self._by_input(rows)
 
     def _by_input(self, rows: list[Any]) -> Values:
@@ -85,22 +85,26 @@ class RowValidator:
         known = isinstance(step, int) and step < len(self._names)
         return row, self._names[step] if known else str(step)  # type: ignore[index]  # known: an int
 
+    def _invalid(
+        self, error: ValidationError, place: Callable[[Loc], Place], first_row: int | None = None
+    ) -> InvalidInput:
+        """`first_row` of a part of a job, whose paths begin at its own first row."""
+        details = error.errors(include_url=False, include_context=False)
+        shown = details[:MOST_PROBLEMS]
+        problems = [_problem(detail, place, first_row, self._names) for detail in shown]
+        more = len(details) - len(shown)
+        return InvalidInput(f"{len(details)} problem(s) in the input.", problems=problems, more_problems=more)
 
-def _invalid(
-    error: ValidationError, place: Callable[[Loc], Place], first_row: int | None = None
-) -> InvalidInput:
-    """`first_row` of a part of a job, whose paths begin at its own first row."""
-    details = error.errors(include_url=False, include_context=False)
-    problems = [_problem(detail, place, first_row) for detail in details[:_MOST_PROBLEMS]]
-    return InvalidInput(f"{len(details)} problem(s) in the input.", problems=problems)
 
-
-def _problem(detail: ErrorDetails, place: Callable[[Loc], Place], first_row: int | None) -> Problem:
+def _problem(
+    detail: ErrorDetails, place: Callable[[Loc], Place], first_row: int | None, known: Sequence[str]
+) -> Problem:
     path = [part for part in detail["loc"] if part not in (input_types.LISTS, input_types.OBJECTS)]
     if first_row is not None and path:
         path = ["inputs", first_row + int(path[0]), *path[1:]]
     row, field = place(path) if detail["type"] != "json_invalid" else (None, None)
-    problem = Problem(row=row, field=field, loc=path, msg=detail["msg"], type=detail["type"])
+    said = of_pydantic(detail["msg"], detail["type"], field, known)
+    problem = Problem(row=row, field=field, loc=path, msg=said, type=detail["type"])
     if _may_be_shown(detail["input"]):
         problem["input"] = detail["input"]
     return problem

@@ -14,6 +14,7 @@ from pyarrow import csv
 
 from api.uploads.casting import Caster
 from api.uploads.decoding import ByteSource, Transcoder, known_charset
+from api.uploads.hints import Head
 from api.uploads.layout import Layout, lay_out
 from api.uploads.options import UploadOptions
 from api.uploads.rows import Rows, with_gaps
@@ -38,7 +39,9 @@ class CsvReader:
         charset = known_charset(charset)
         text = source if charset in ("utf-8", "ascii", "utf-8-sig") else Transcoder(source, charset)
         head = text.read(BLOCK_BYTES).removeprefix(_BOM)
-        self.layout = lay_out(spec, _header(head, options), options.kept, text=True)
+        self.layout = lay_out(
+            spec, _header(head, options), options.kept, text=True, head=_written(head, options)
+        )
         self.ignored = self.layout.ignored
         self._caster = Caster(spec, self.layout, decimal=options.decimal)
         self._lame: _Lame = deque()
@@ -101,6 +104,13 @@ class _Rejoined(io.RawIOBase):
         stop = len(self._head) if size < 0 else size
         data, self._head = self._head[:stop], self._head[stop:]
         return data
+
+
+def _written(head: bytes, options: UploadOptions) -> Head:
+    is_whole = len(head) < BLOCK_BYTES
+    return Head(
+        options.delimiter, one_line=is_whole and b"\n" not in head.strip() and b"\r" not in head.strip()
+    )
 
 
 def _header(head: bytes, options: UploadOptions) -> list[str]:

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from api.models.wording import of_pydantic
 from shared.errors import InvalidInput, Problem
+from shared.texts import did_you_mean, named
 
 DEFAULT_ERROR_SHARE = 0.1
 """Of a file's rows, so many may fail before the job does."""
@@ -76,7 +78,7 @@ class UploadOptions(BaseModel):
     expires_in_s: float | None = Field(
         None, gt=0, le=366 * 86_400, description="How long the job is kept once it has ended"
     )
-    webhook_url: str = Field("", description="Where the job's end is told")
+    webhook_url: str = Field("", max_length=2048, description="Where the job's end is told")
     validate_only: bool = Field(False, description="Check everything, run nothing, leave no job behind")
     charset: str | None = Field(
         None, max_length=40, description="Of CSV: utf-8 (default), cp949, …; else the Content-Type's"
@@ -124,7 +126,10 @@ def _split(name: str, value: str) -> list[str]:
 
 def _problem_of(found: Mapping[str, Any]) -> Problem:
     name = str(found["loc"][0]) if found["loc"] else "parameters"
-    return _problem(name, found["msg"].removeprefix("Value error, "))
+    if found["type"] == "extra_forbidden":
+        known = did_you_mean(name, UploadOptions.model_fields)
+        return _problem(name, f"Unknown parameter {named(name)}.{known}")
+    return _problem(name, of_pydantic(found["msg"], found["type"]))
 
 
 def _problem(name: str, reason: str) -> Problem:

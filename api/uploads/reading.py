@@ -20,8 +20,10 @@ from api.uploads.ndjson import NdjsonReader
 from api.uploads.options import UploadOptions
 from api.uploads.rows import Rows
 from api.uploads.tabular import ArrowReader, ParquetReader
+from api.uploads.unreadable import reason_of
 from shared.errors import InvalidInput, PayloadTooLarge
 from shared.tables import Compression
+from shared.texts import bounded
 
 MOST_PROBLEMS = 100
 _LONGEST_REASON = 300
@@ -53,7 +55,9 @@ class Tally:
         if failed and len(self.problems) < MOST_PROBLEMS:
             places = pc.indices_nonzero(pc.is_valid(rows.reasons)).to_pylist()
             room = MOST_PROBLEMS - len(self.problems)
-            self.problems += [(self.rows + i, rows.reasons[i].as_py()) for i in places[:room]]
+            self.problems += [
+                (self.rows + i, bounded(rows.reasons[i].as_py(), _LONGEST_REASON)) for i in places[:room]
+            ]
         self.rows += len(rows.reasons)
         self.rows_failed += failed
 
@@ -106,7 +110,8 @@ class Reading:
         stored_bytes = 0
         with closing(self._open(meter)) as reader:
             tally.ignored_columns = reader.ignored
-            for rows in reader:
+            for unbounded in reader:
+                rows = unbounded.with_short_reasons()
                 tally.add(rows)
                 batch = rows.batch(self.validator.spec, self.options.kept)
                 stored_bytes += batch.nbytes
@@ -144,6 +149,7 @@ def _foreign_errors(wrapping: Wrapping) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:_LONGEST_REASON]
         packed = "" if wrapping.packing == "identity" else f" packed with {wrapping.packing}"
-        raise InvalidInput(f"The body cannot be read as {wrapping.format}{packed}: {reason}") from error
+        raise InvalidInput(
+            f"The body cannot be read as {wrapping.format}{packed}: {reason_of(error)}."
+        ) from error

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 from shared.specs import ModelSpec
 from shared.tables import streamed_schema
 
+MOST_REASON_CHARS = 500
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -23,6 +25,13 @@ class Rows:
     inputs: Sequence[pa.Array]
     reasons: pa.Array
     kept: Sequence[pa.Array] = ()
+
+    def with_short_reasons(self) -> Rows:
+        """The same, no reason longer than a person reads: each is stored, and comes back with its row."""
+        if self.reasons.null_count == len(self.reasons):
+            return self
+        shown = pc.utf8_slice_codeunits(self.reasons, 0, MOST_REASON_CHARS)
+        return Rows(self.inputs, shown, self.kept)
 
     def batch(self, spec: ModelSpec, kept_names: Sequence[str]) -> pa.RecordBatch:
         """As it is stored."""

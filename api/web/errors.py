@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
@@ -25,7 +24,6 @@ from shared.errors import (
     InvalidInput,
     OperatorError,
     PayloadStoreAway,
-    Problem,
     StorageFull,
     TaktError,
     Unauthorized,
@@ -114,27 +112,12 @@ def foreseen(error: Exception) -> TaktError | HTTPException:
             return InvalidInput(error.detail)
         case TaktError() | HTTPException():
             return error
-        case RequestValidationError():
-            return InvalidInput("The request's parameters are wrong.", problems=_problems(error))
         case RedisError() if means_away(error):
             log.warning("queue_failed", error=type(error).__name__)
             return unavailable()
         case _:
             log.error("request_failed", exc_info=error)
             return TaktError("Something went wrong inside the gateway.")
-
-
-def _problems(error: RequestValidationError) -> list[Problem]:
-    return [
-        Problem(
-            row=None,
-            field=str(found["loc"][-1]),
-            loc=list(found["loc"]),
-            msg=found["msg"],
-            type=found["type"],
-        )
-        for found in error.errors()
-    ]
 
 
 def answer_of(error: TaktError | HTTPException, request_id: str) -> tuple[int, Headers, bytes]:

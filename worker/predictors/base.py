@@ -14,6 +14,7 @@ from shared.errors import PredictionFailed
 from shared.keys import ModelKey
 from shared.repository import ModelVersion
 from shared.specs import ModelSpec, Row, View
+from shared.texts import foreign_words
 from shared.workers import Runtimes
 from worker.predictors.golden import disagreement
 from worker.predictors.labels import class_numbers_of, probabilities_of
@@ -83,7 +84,7 @@ class Predictor:
             raw = np.asarray(self.runtime(columns))
             answer = raw if raw.dtype.names else np.asarray(raw, dtype=np.float64)
         except Exception as error:
-            reason = (str(error).splitlines() or [""])[0][:200]
+            reason = foreign_words(error)
             failure = OutOfMemory if _is_of_memory(error) else PredictionFailed
             raise failure(f"{self.key}: {type(error).__name__}: {reason}") from error
         if problem := self._problem(answer, rows, raw.dtype):
