@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shared.ledger import FailedRows
 from shared.tables import ERROR, first_row_of
+from shared.texts import bounded
 
-MOST_NAMED = 5
-"""Failed rows of a chunk whose reasons the ledger is told."""
-_LONGEST_REASON = 300
+MOST_NAMED = 10
+"""Reasons of a chunk's failed rows that the ledger keeps."""
+MOST_COUNTED_ROWS = 100_000
+"""Failed rows of a chunk that are counted by their reasons: more are counted only in all."""
+_LONGEST_REASON = 200
+_VALUE = re.compile(r"'[^']*'|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+_LINE = re.compile(r" \(line (\d+)\)$")
 
 
 @dataclass(frozen=True)
@@ -35,10 +43,10 @@ class InvalidRows:
 
 @dataclass(frozen=True)
 class Failures:
-    """Of a chunk's rows, how many failed, and what the first of them say."""
+    """Of a chunk's rows, how many failed, and for which reasons, those of most rows."""
 
     rows: int
-    first: tuple[str, ...] = ()
+    first: tuple[FailedRows, ...] = ()
 
 
 def part_rows(chunk: pa.Table) -> tuple[InvalidRows, pa.RecordBatch]:
@@ -55,13 +63,34 @@ def part_rows(chunk: pa.Table) -> tuple[InvalidRows, pa.RecordBatch]:
 def failures_of(answer: pa.Table, first_row: int | None) -> Failures:
     """`answer`: the results of a chunk that begins with this row of its job, where that is known."""
     failed = pc.indices_nonzero(pc.is_valid(answer[ERROR]))
-    named = [_named(answer, row, first_row) for row in failed[:MOST_NAMED].to_pylist()]
+    if not len(failed):
+        return Failures(0)
+    counted = failed[:MOST_COUNTED_ROWS]
+    texts = answer[ERROR].take(counted).to_pylist()
+    groups: dict[str, list[int]] = {}  # by key: rows, place of the first
+    for place, text in enumerate(texts):
+        group = groups.setdefault(_key(text), [0, place])
+        group[0] += 1
+    most = sorted(groups.items(), key=lambda item: (-item[1][0], item[1][1]))[:MOST_NAMED]
+    named = [
+        _named(key, texts[place], rows, counted[place].as_py(), first_row)
+        for key, (rows, place) in sorted(most, key=lambda item: item[1][1])
+    ]
     return Failures(len(failed), tuple(named))
 
 
-def _named(answer: pa.Table, row: int, first_row: int | None) -> str:
+@lru_cache(maxsize=1024)
+def _key(text: str) -> str:
+    """A reason without values and lines, which differ from row to row."""
+    return _VALUE.sub("…", _LINE.sub("", text))[:_LONGEST_REASON]
+
+
+def _named(key: str, text: str, rows: int, row: int, first_row: int | None) -> FailedRows:
     where = f"row {first_row + row}" if first_row is not None else f"row {row} of its chunk"
-    return f"{where}: {answer[ERROR][row].as_py()}"[:_LONGEST_REASON]
+    line = _LINE.search(text)
+    if line is not None:
+        where, text = f"{where} (line {line[1]})", text[: line.start()]
+    return FailedRows(key=key, text=bounded(text, _LONGEST_REASON), rows=rows, first=where)
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:

@@ -25,6 +25,7 @@ from shared.ledger.records import (
     ChunkRecord,
     Claim,
     Ended,
+    FailedRows,
     Inline,
     JobEvent,
     JobHead,
@@ -409,7 +410,7 @@ class Ledger:
         *,
         rows_succeeded: int,
         rows_failed: int,
-        first_errors: Sequence[str] = (),
+        first_errors: Sequence[FailedRows | str] = (),
     ) -> Outcome:
         """Count a stored result, once and only under the current token; ring if anything is ready."""
         ended = Ended(

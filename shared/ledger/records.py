@@ -237,13 +237,22 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.data) and self.attempt == 1
 
 
+class FailedRows(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of one chunk that failed for the same reason."""
+
+    key: str  # the reason without the values that differ from row to row
+    text: str  # as the first of them says it
+    rows: int
+    first: str  # where that one is: `row 99`
+
+
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a claim: its rows, counted, and what the first of the failed say."""
+    """What came of a claim: its rows, counted, and why rows failed."""
 
     held: Claim
     rows_succeeded: int
     rows_failed: int
-    first_errors: Sequence[str] = ()
+    first_errors: Sequence[FailedRows | str] = ()  # a text: of one row
     result: bytes = b""  # where it is to lie in the ledger, beside the rows
     result_sha256: str = ""  # of the result, wherever it lies
     computed_by: str = ""  # what made it, as JSON, see `worker/provenance.py`

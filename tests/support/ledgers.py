@@ -12,7 +12,17 @@ import redis.asyncio
 
 from shared import keys
 from shared.keys import ModelKey, model_key
-from shared.ledger import AsyncLedger, ChunkRecord, Claim, JobRecord, Ledger, NewJob, Outcome, new_job_id
+from shared.ledger import (
+    AsyncLedger,
+    ChunkRecord,
+    Claim,
+    FailedRows,
+    JobRecord,
+    Ledger,
+    NewJob,
+    Outcome,
+    new_job_id,
+)
 
 T = TypeVar("T")
 
@@ -119,7 +129,9 @@ class House:
         assert held is not None
         return held
 
-    def commit(self, held: Claim, *, failed: int = 0, first_errors: Sequence[str] = ()) -> Outcome:
+    def commit(
+        self, held: Claim, *, failed: int = 0, first_errors: Sequence[FailedRows | str] = ()
+    ) -> Outcome:
         return self.worker.commit(
             IRIS, held, rows_succeeded=held.rows - failed, rows_failed=failed, first_errors=first_errors
         )

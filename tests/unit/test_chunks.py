@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from shared.ledger import FailedRows
 from shared.columns import Columns, row_count
 from shared.specs import Row
 from shared.tables import columns_of_batch, numbered, read_ipc, result_schema, streamed_schema, write_ipc
@@ -44,6 +45,10 @@ def chunk(rows: list[tuple[int | None, str | None]], first_row: int | None = 100
     return read_ipc(write_ipc([pa.RecordBatch.from_pylist(records, schema=schema)], schema))
 
 
+def failed(reason: str, row: int) -> FailedRows:
+    return FailedRows(key=reason, text=reason, rows=1, first=f"row {row}")
+
+
 def run(table: pa.Table) -> tuple[list[int], list[str | None], Failures]:
     """→ what was predicted, each row's error, and what is committed."""
     predictor = Recorder()
@@ -63,13 +68,13 @@ def test_invalid_rows_are_skipped_and_stand_in_their_places() -> None:
     seen, errors, failures = run(chunk([(1, None), (None, "x: is missing"), (3, None), (9, "no"), (5, None)]))
     assert seen == [1, 3, 5]
     assert errors == [None, "x: is missing", None, "no", None]
-    assert failures == Failures(2, ("row 101: x: is missing", "row 103: no"))
+    assert failures == Failures(2, (failed("x: is missing", 101), failed("no", 103)))
 
 
 def test_a_row_that_the_model_fails_on_counts_with_the_invalid_ones() -> None:
     _, errors, failures = run(chunk([(1, None), (-2, None), (None, "bad")]))
     assert errors == [None, "The model raised ValueError: negative", "bad"]
-    assert failures == Failures(2, ("row 101: The model raised ValueError: negative", "row 102: bad"))
+    assert failures == Failures(2, (failed("The model raised ValueError: negative", 101), failed("bad", 102)))
 
 
 @pytest.mark.parametrize("rows", [[(None, "bad")], [(None, "bad"), (None, "worse")]])
@@ -86,4 +91,29 @@ def test_a_chunk_whose_rows_are_all_valid_is_as_it_was() -> None:
 
 
 def test_a_chunk_that_does_not_say_where_it_begins_names_its_own_row() -> None:
-    assert run(chunk([(None, "bad")], first_row=None))[2].first == ("row 0 of its chunk: bad",)
+    assert run(chunk([(None, "bad")], first_row=None))[2].first == (
+        FailedRows(key="bad", text="bad", rows=1, first="row 0 of its chunk"),
+    )
+
+
+def test_failed_rows_are_counted_by_their_reasons_whatever_their_values() -> None:
+    reasons = [None, "x: 'a' is not a number (line 3)", "no", "x: 'b' is not a number (line 5)"]
+    answer = pa.table({"error": pa.array([*reasons, "no", *["x: 'c' is not a number"] * 9], pa.string())})
+    assert failures_of(answer, 100) == Failures(
+        13,
+        (
+            FailedRows(
+                key="x: … is not a number", text="x: 'a' is not a number", rows=11, first="row 101 (line 3)"
+            ),
+            FailedRows(key="no", text="no", rows=2, first="row 102"),
+        ),
+    )
+
+
+def test_of_many_reasons_the_commonest_are_kept_and_none_is_long() -> None:
+    letters = [chr(ord("a") + n) for n in range(20)]
+    answer = pa.table({"error": pa.array([*letters, "z" * 10_000, "z" * 10_000], pa.string())})
+    failures = failures_of(answer, 0)
+    assert (failures.rows, len(failures.first)) == (22, 10)
+    assert failures.first[-1].rows == 2
+    assert len(failures.first[-1].text) <= 200

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from shared import keys
 from shared.errors import JobExpired, JobNotFound
-from shared.ledger import ChunkState, JobRecord, JobState, Outcome, Reservation
+from shared.ledger import ChunkState, FailedRows, JobRecord, JobState, Outcome, Reservation
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House
 from tests.support.polling import eventually
 
@@ -167,6 +168,56 @@ def test_a_job_fails_past_its_error_budget_and_names_its_first_errors(house: Hou
     named = 'First: row 2: not a number; row 7: too hot; row 9: "ü"; row 11: empty'
     assert record.error.detail == f"4 rows failed, more than max_errors allows. {named}"
     assert house.worker.claim(IRIS) is None
+
+
+def grouped(reason: str, rows: int, first: int) -> FailedRows:
+    return FailedRows(key=reason, text=reason, rows=rows, first=f"row {first}")
+
+
+def test_a_job_past_its_error_budget_says_how_many_rows_failed_for_each_reason(house: House) -> None:
+    job_id = house.submit(10, 10, 10, max_errors=15)
+    early, late, last = house.claim(), house.claim(), house.claim()
+    house.commit(late, failed=8, first_errors=[grouped("x: is missing", 7, 11), grouped("y: bad", 1, 15)])
+    house.commit(early, failed=5, first_errors=[grouped("x: is missing", 5, 2)])
+    house.commit(last, failed=4, first_errors=[grouped("x: is missing", 2, 20), grouped("z", 1, 25)])
+    error = house.read(job_id).error
+    assert error is not None
+    assert error.detail == (
+        "17 rows failed, more than max_errors allows. "
+        "First: 14 × x: is missing, first in row 2; row 15: y: bad; row 25: z; and 1 more"
+    )
+
+
+def test_a_job_past_its_error_budget_is_told_in_a_few_words_whatever_failed(house: House) -> None:
+    job_id = house.submit(*[10] * 30, max_errors=299)
+    for held in [house.claim() for _ in range(30)]:
+        reasons = [grouped(f"{held.index}-{n} " + "y" * 180, 1, held.index * 10 + n) for n in range(10)]
+        house.commit(held, failed=10, first_errors=reasons)
+    error = house.read(job_id).error
+    assert error is None or len(error.detail) < 2000
+    record = house.clients.run(house.clients.gateway.hgetall(keys.job(job_id)))
+    assert sum(map(len, record.values())) < 16_384
+
+
+def test_chunks_that_were_given_up_say_why_their_job_failed(house: House) -> None:
+    """No worker lived to say why: the sentence must not end in nothing."""
+    job_id = house.submit(10, max_errors=5)
+    for _ in range(5):
+        held = house.worker.claim(IRIS)
+        if held is not None:
+            house.worker.hand_back(IRIS, held, at_fault=True)
+    error = house.read(job_id).error
+    assert error is not None
+    assert error.code == "too_many_errors"
+    assert re.search(r"First: 10 × tried \d times; no worker finished it, first in chunk 0$", error.detail)
+
+
+def test_a_job_of_which_no_reason_is_known_says_only_how_many_rows_failed(house: House) -> None:
+    job_id = house.submit(10, max_errors=1)
+    house.commit(house.claim(), failed=2)
+    error = house.read(job_id).error
+    assert error is not None
+    assert error.detail == "2 rows failed, more than max_errors allows."
 
 
 def test_a_count_of_errors_fails_a_job_that_still_uploads(house: House) -> None:

@@ -39,6 +39,8 @@ end
 local function give_up(id, index, chunk)
   chunk.state = 'failed'
   chunk.error = chunk.reason or 'tried ' .. chunk.attempts .. ' times; no worker finished it'
+  local where = 'chunk ' .. index
+  name_errors(id, index, {{key = chunk.error, text = chunk.error, rows = chunk.rows, first = where}})
   end_chunk(id, index, chunk, 0, chunk.rows)
 end
 

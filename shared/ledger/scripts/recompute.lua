@@ -49,6 +49,7 @@ local function give_up()
   put_chunk(id, index, chunk)
   redis.call('HINCRBY', job, 'rows_failed', chunk.rows)
   redis.call('HINCRBY', job, 'chunks_ended', 1)
+  name_errors(id, index, {{key = reason, text = reason, rows = chunk.rows, first = 'chunk ' .. index}})
   tell(id)
   if not terminal[f[1]] then end_if_due(id) end
   return 'failed'

@@ -57,25 +57,61 @@ local function too_many_errors(id)
   return f[4] ~= '' and f[2] and failed > tonumber(f[4]) * tonumber(f[2])
 end
 
-local most_errors_named = 5
+local most_reasons_kept, most_reasons_named = 20, 5
 
--- What the first failed rows say, in the order of their chunks, of all that have ended so far.
-local function name_errors(id, index, texts)
-  if #texts == 0 then return end
+-- Why rows failed, of all chunks that have ended so far: how many for each reason, and where the first of them is.
+-- `errors_named` is a list of {index, place, text, rows, key, first}. A version before kept only the first three,
+-- one for each row, and reads those now.
+-- groups: of one chunk, in the order of their first rows: texts, each of one row, or {key, text, rows, first}
+local function name_errors(id, index, groups)
+  if #groups == 0 then return end
   local job = key_of('job', id)
   local named = cjson.decode(redis.call('HGET', job, 'errors_named') or '[]')
-  for place, text in ipairs(texts) do table.insert(named, {tonumber(index), place, text}) end
+  local by_key = {}
+  for _, one in ipairs(named) do if one[5] then by_key[one[5]] = one end end
+  for place, group in ipairs(groups) do
+    local one = {tonumber(index), place, group}
+    if type(group) == 'table' then
+      one = {tonumber(index), place, group.text, group.rows, group.key, group.first}
+    end
+    local known = one[5] and by_key[one[5]]
+    if known then
+      local rows = known[4] + one[4]
+      if one[1] < known[1] then for field = 1, 6 do known[field] = one[field] end end
+      known[4] = rows
+    else
+      table.insert(named, one)
+      if one[5] then by_key[one[5]] = one end
+    end
+  end
   table.sort(named, function(a, b) return a[1] < b[1] or a[1] == b[1] and a[2] < b[2] end)
-  while #named > most_errors_named do table.remove(named) end
+  while #named > most_reasons_kept do table.remove(named) end
   redis.call('HSET', job, 'errors_named', cjson.encode(named))
 end
 
-local function named_errors(id)
-  local texts = {}
-  for _, named in ipairs(cjson.decode(redis.call('HGET', key_of('job', id), 'errors_named') or '[]')) do
-    table.insert(texts, named[3])
+-- '20 × text, first in row 99'; of a single row 'row 99: text'
+local function said(one)
+  if not one[6] then return one[3] end
+  if one[4] == 1 then return one[6] .. ': ' .. one[3] end
+  return string.format('%d × %s, first in %s', one[4], one[3], one[6])
+end
+
+-- The reasons of most rows, and of how many others none is named; nothing where none is known.
+local function named_errors(id, failed)
+  local named = cjson.decode(redis.call('HGET', key_of('job', id), 'errors_named') or '[]')
+  if #named == 0 then return '' end
+  table.sort(named, function(a, b)
+    local rows_a, rows_b = a[4] or 1, b[4] or 1
+    if rows_a ~= rows_b then return rows_a > rows_b end
+    return a[1] < b[1] or a[1] == b[1] and a[2] < b[2]
+  end)
+  local texts, left = {}, failed
+  for place = 1, math.min(#named, most_reasons_named) do
+    table.insert(texts, said(named[place]))
+    left = left - (named[place][4] or 1)
   end
-  return table.concat(texts, '; ')
+  local more = left > 0 and string.format('; and %d more', left) or ''
+  return ' First: ' .. table.concat(texts, '; ') .. more
 end
 
 -- A job's last transition, where it is due: canceled once nothing runs, failed past its error budget,
@@ -87,7 +123,8 @@ local function end_if_due(id)
     if tonumber(f[5]) == 0 then end_job(id, 'canceled') end
   elseif too_many_errors(id) then
     local failed = redis.call('HGET', job, 'rows_failed')
-    fail(id, 'too_many_errors', failed .. ' rows failed, more than max_errors allows. First: ' .. named_errors(id))
+    local reasons = named_errors(id, tonumber(failed))
+    fail(id, 'too_many_errors', failed .. ' rows failed, more than max_errors allows.' .. reasons)
   elseif f[2] and tonumber(f[3]) == tonumber(f[4]) then
     end_job(id, 'succeeded')
   end
