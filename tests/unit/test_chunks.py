@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from shared.ledger import FailedRows
 from shared.columns import Columns, row_count
+from shared.ledger import FailedRows
 from shared.specs import Row
 from shared.tables import columns_of_batch, numbered, read_ipc, result_schema, streamed_schema, write_ipc
 from tests.support.specimens import classifier
