@@ -46,7 +46,7 @@ require_hooks(
     ),
     attributes=(
         *("connections", "flow", "headers", "loop", "parser", "pipeline", "server_state"),
-        *("timeout_keep_alive", "transport", "url"),
+        *("timeout_keep_alive", "transport"),
     ),
 )
 require_hooks(
