@@ -247,6 +247,7 @@ def _raw_deflate(data: bytes) -> bytes:
         (b"deflate", _raw_deflate(ROW)),
         (b"identity", ROW),
     ],
+    ids=["gzip", "x-gzip", "zlib", "raw deflate", "identity"],  # gzip's bytes tell the time
 )
 async def test_a_packed_prediction_is_unpacked(stage: Stage, coding: bytes, packed: bytes) -> None:
     assert (await stage.said(prediction(b"Content-Encoding: %s\r\n" % coding, packed))).body == ANSWER
