@@ -19,7 +19,6 @@ from shared.workers import Runtimes
 from worker.predictors.golden import disagreement
 from worker.predictors.labels import class_numbers_of, probabilities_of
 from worker.predictors.probabilities import NOT_FINITE, probability_problem, tolerance_of
-from worker.views import as_columns
 
 _RUNS = 3
 _GROWTH = 4  # from one slice at warm-up to the next
@@ -123,6 +122,8 @@ class Predictor:
             answer = self.predict(of_rows(self.spec, self.spec.golden_inputs()))
         except PredictionFailed as error:
             return f"golden rows: {error.detail}"
+        from worker.views import as_columns  # which names its labels by a module of this package
+
         return disagreement(self.spec, as_columns(self.spec, answer))
 
     def warm_up(self, sizes: Iterable[int]) -> dict[int, float]:
