@@ -52,8 +52,10 @@ class Gateway:
         self.client = client if client is not None else connect_async(settings.redis_dsn())
         self.link = Link()
         self.catalog = Catalog(open_repository(settings.models_dir), settings.default_model)
-        self.lane = OnlineLane(self.client, settings.gateway_name, self.link)
-        self.watch = FleetWatch(self.client, self.lane.pending.entries_of)
+        self.lane = OnlineLane(
+            self.client, settings.gateway_name, self.link, identity_of=self.catalog.wire_identity
+        )
+        self.watch = FleetWatch(self.client, self.lane.pending.entries_of, identities=self.catalog.identities)
         self.gate: Gate = KeyGate(self.client) if settings.asks_for_keys() else OpenGate()
         self.limiter = Limiter(self.client)
         self.door = Door(
@@ -65,6 +67,7 @@ class Gateway:
             pending=self.lane.pending,
         )
         self.loads = Loads()
+        self._seen_at_s = -1.0
         self.lanes = LaneWatch(self.client, self._entry_rows)
         self.http = HttpTally()
         self.accepted = JobTally()
@@ -129,7 +132,7 @@ class Gateway:
     def holds_default(self) -> bool:
         """Whether a live worker holds the default version of the default model."""
         default = self.catalog.default
-        return default is not None and default.key in self.watch.fleet.held
+        return default is not None and self.watch.fleet.matching_holders(default.key) > 0
 
     def ready(self) -> bool:
         """Whether requests for the default model can be answered now."""
@@ -150,6 +153,9 @@ class Gateway:
     async def _watch(self) -> None:
         await self.watch.look_later()
         fleet = self.watch.fleet
+        if fleet.read_at_s is not None and fleet.read_at_s != self._seen_at_s:
+            self._seen_at_s = fleet.read_at_s
+            self.catalog.look_again()
         if fleet.read_at_s is not None:
             self.loads.see(fleet.workers, fleet.read_at_s)
         for name in self.watch.fleet.model_names:

@@ -16,6 +16,7 @@
     │         └── UnsupportedCoding   … or in a Content-Encoding that nobody here unpacks
     ├── TryLater                  the same request may succeed later
     │   ├── ModelNotLoaded          no live worker holds this model version
+    │   ├── ModelMismatch           workers hold it with another spec or artifact than the gateway
     │   ├── IdempotencyInProgress   the key's first body is still being read
     │   ├── RequestTimeout          a request whose head does not come
     │   ├── UploadInterrupted       a body that ended, or stopped, before it was whole
@@ -186,6 +187,12 @@ class ModelNotLoaded(TryLater):
     """No live worker holds this model version."""
 
     code = "model_not_loaded"
+
+
+class ModelMismatch(TryLater):
+    """Gateway and worker have different specs or artifacts of this model version."""
+
+    code = "model_mismatch"
 
 
 class IdempotencyInProgress(TryLater):

@@ -45,6 +45,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     columns: list[Column]  # in the order of the spec's inputs
     request_id: str = ""  # the client's X-Request-ID, for logs
     traceparent: str = ""  # of the request's span, where that is recorded
+    identity: bytes = b""  # spec and artifact of the gateway, see `shared/model_identity.py`; empty: any
 
 
 class Failure(msgspec.Struct, array_like=True, frozen=True):

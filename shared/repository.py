@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import msgspec
 from shared.errors import ArtifactError, ModelNotFound, SpecError
 from shared.integrity import digest_of, short
 from shared.keys import ModelKey, model_key
+from shared.model_identity import ModelIdentity
 from shared.specs import VERSION, ModelSpec, load_spec
 from shared.texts import did_you_mean, listed, named
 
@@ -54,6 +55,10 @@ class ModelVersion:
     @property
     def key(self) -> ModelKey:
         return model_key(self.spec.name, self.manifest.version)
+
+    @cached_property
+    def identity(self) -> ModelIdentity:
+        return ModelIdentity(self.spec.digest, self.manifest.sha256)
 
     @property
     def artifact(self) -> Path:

@@ -12,12 +12,14 @@ import tomllib
 from collections import Counter
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.errors import SpecError
+from shared.model_identity import spec_digest
 
 NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 FIELD = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
@@ -261,6 +263,11 @@ class ModelSpec(_Declaration):
         if unshown and not self.golden:
             raise ValueError(f"inputs: {unshown[0]!r} needs an example, or the model a golden row")
         return self
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over what rows and answers mean, see `shared/model_identity.py`."""
+        return spec_digest(self)
 
     @property
     def classifies(self) -> bool:

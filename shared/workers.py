@@ -80,6 +80,7 @@ class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
     runtimes: Runtimes = Runtimes()
     built_with: dict[str, str] = {}  # package → version that made the artifact
     warnings: tuple[str, ...] = ()  # of its framework, while it was loaded
+    spec_digest: str = ""  # of the spec that it was loaded with; an older worker says nothing
 
 
 class _Head(msgspec.Struct):

@@ -142,7 +142,8 @@ class ChunkRunner:
                 return False
             claims = self._ledger.claim_some(
                 key,
-                digest=predictor.version.manifest.sha256,
+                digest=predictor.version.identity.artifact_sha256,
+                spec_digest=predictor.version.identity.spec_sha256,
                 most=MOST_TOGETHER,
                 most_rows=predictor.spec.batching.max_rows,
             )

@@ -60,7 +60,8 @@ class Holdings:
         self.states[key] = HeldModel(
             state=ModelState.LOADED,
             load_s=predictor.load_s,
-            digest=predictor.version.manifest.sha256,
+            digest=predictor.version.identity.artifact_sha256,
+            spec_digest=predictor.version.identity.spec_sha256,
             runtimes=predictor.runtimes,
             built_with=predictor.version.manifest.frameworks,
             warnings=predictor.warnings,

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import structlog
@@ -27,7 +28,9 @@ from shared.dead_letters import DeadLetters, Kind, Unreadable
 from shared.keys import ModelKey
 from shared.library_hooks import require_hooks
 from shared.messages import Answer, Reply, UnreadableMessage
+from shared.model_identity import ModelIdentity
 from worker.batches import Delivery
+from worker.foreign_entries import ForeignEntries
 
 log = structlog.get_logger(__name__)
 
@@ -88,12 +91,19 @@ class OnlineLane:
     """The online streams of the model versions that this worker holds."""
 
     def __init__(
-        self, url: str, worker_id: str, max_rows: Mapping[ModelKey, int], batch_limit_s: float
+        self,
+        url: str,
+        worker_id: str,
+        max_rows: Mapping[ModelKey, int],
+        batch_limit_s: float,
+        *,
+        identities: Mapping[ModelKey, ModelIdentity] = MappingProxyType({}),
     ) -> None:
+        """`identities`: what this worker has of each model version; entries for others are not run."""
         self._worker_id = worker_id
         self._model_keys = list(max_rows)
         self._streams = [keys.online(key) for key in self._model_keys]
-        self._max_rows = list(max_rows.values())
+        self._max_rows = max_rows
         self._batch_limit_ms = round(batch_limit_s * 1000)
         # the raw answers of scripts and of the blocking connection then have one shape
         self._client = connect(url, protocol=2)
@@ -102,6 +112,7 @@ class OnlineLane:
         self._turn = self._client.register_script((_SCRIPTS / "turn.lua").read_text())
         self._claim_stale = self._client.register_script((_SCRIPTS / "claim_stale.lua").read_text())
         self._dead_letters = DeadLetters(self._client)
+        self._foreign = ForeignEntries(self._client, worker_id, identities)
         self._clock_offset_ms = 0.0
         self.wake = Wake()
 
@@ -140,6 +151,7 @@ class OnlineLane:
 
     def _take_turn(self, finished: Finished | None, *, read_on: bool) -> list[Delivery]:
         """One command, which packs and parses in a fraction of what a transaction of as many steps does."""
+        open_keys = self._open_keys if read_on else []
         answered = [keys.online(finished.key)] if finished else []
         replies = finished.replies if finished else {}
         entry_ids = finished.entry_ids if finished else ()
@@ -148,10 +160,17 @@ class OnlineLane:
             *(messages.ROWS, len(replies), len(entry_ids)),
             *map(messages.encode, replies.values()),
             *entry_ids,
-            *(self._max_rows if read_on else ()),
+            *(self._max_rows[key] for key in open_keys),
         ]
-        streams = [*answered, *map(keys.reply, replies), *(self._streams if read_on else ())]
-        return self._planned(self._turn(keys=streams, args=args))
+        streams = [*answered, *map(keys.reply, replies), *map(keys.online, open_keys)]
+        return self._planned(self._turn(keys=streams, args=args), open_keys)
+
+    @property
+    def _open_keys(self) -> Sequence[ModelKey]:
+        """The model versions that are read: not those of which another worker is to take the entries."""
+        if not self._foreign.any_rests:
+            return self._model_keys
+        return [key for key in self._model_keys if not self._foreign.rests_s(key)]
 
     def claim_stale(self) -> list[Delivery]:
         """Entries that another worker was handed and will not answer."""
@@ -170,7 +189,7 @@ class OnlineLane:
             self._delivery(self._model_keys[i - 1], entry_id, fields, n + 1)
             for i, entry_id, n, fields in quads
         ]
-        return [delivery for delivery in found if delivery is not None]
+        return self._own(found)
 
     def mark_lone_run(self, delivery: Delivery) -> None:
         """Count a run of its own against a suspect entry, before it runs: it may end this process."""
@@ -185,22 +204,24 @@ class OnlineLane:
 
     def wait(self) -> list[Delivery]:
         """Sleep until an entry comes or `wake` is called, a second at most. → the entry, if one came."""
-        if not self._streams:
-            self.sleep(BLOCK_MS / 1000)
+        open_keys = self._open_keys
+        if not open_keys:
+            rests_s = [self._foreign.rests_s(key) for key in self._model_keys]
+            self.sleep(min([BLOCK_MS / 1000, *rests_s]))
             return []
         try:
-            return self._of_streams(self._blocking_read() or [], deliveries=1)
+            return self._of_streams(self._blocking_read(open_keys) or [], deliveries=1)
         except BaseException:
             self._blocking.disconnect()  # an answer may still be under way on it
             self._blocking_id = None
             raise
 
-    def _blocking_read(self) -> Any:  # Any: redis-py's own types
+    def _blocking_read(self, open_keys: Sequence[ModelKey]) -> Any:  # Any: redis-py's own types
         if self._blocking_id is None:
             self._blocking.connect()
             self._blocking.send_command("CLIENT", "ID")
             self._blocking_id = self._blocking.read_response()
-        streams = [*self._streams, *(">" for _ in self._streams)]
+        streams = [*map(keys.online, open_keys), *(">" for _ in open_keys)]
         group = ("GROUP", keys.WORKER_GROUP, self._worker_id, "COUNT", 1, "BLOCK", BLOCK_MS)
         self._blocking.send_command("XREADGROUP", *group, "STREAMS", *streams)
         answer = self._blocking._get_socket()  # redis-py has no public way to its descriptor
@@ -232,14 +253,32 @@ class OnlineLane:
     def _set_clock(self, now_ms: float) -> None:
         self._clock_offset_ms = now_ms - time.monotonic() * 1000
 
-    def _planned(self, found: Any) -> list[Delivery]:
+    def _planned(self, found: Any, open_keys: Sequence[ModelKey]) -> list[Delivery]:
         self._set_clock(found[0])
         if len(found) == 1:
             return []
         _, index, entries = found
-        key = self._model_keys[index - 1]
-        deliveries = [self._delivery(key, entry_id, fields, 1) for entry_id, fields in entries]
-        return [delivery for delivery in deliveries if delivery is not None]
+        key = open_keys[index - 1]
+        return self._own([self._delivery(key, entry_id, fields, 1) for entry_id, fields in entries])
+
+    def _own(self, found: Sequence[Delivery | None]) -> list[Delivery]:
+        """Those that can be read, and are for the spec and the artifact that this worker has."""
+        readable = [delivery for delivery in found if delivery is not None]
+        foreign = [one for one in readable if self._foreign.is_foreign(one.key, one.entry)]
+        if foreign:
+            readable = [one for one in readable if one not in foreign]
+            self._turn_away(foreign)
+        if self._foreign.any_rests:
+            for key in {one.key for one in readable}:
+                self._foreign.own_came(key)
+        return readable
+
+    def _turn_away(self, foreign: Sequence[Delivery]) -> None:
+        refused = self._foreign.put_back(foreign, self.now_ms())
+        for key in {one.key for one in refused}:
+            of_key = [one for one in refused if one.key == key]
+            replies = answers_to(self._foreign.refusals(of_key), self._worker_id, BatchFacts(rows=1))
+            self.answer(Finished(key, replies, [one.entry_id for one in of_key]))
 
     def _of_streams(self, read: Any, *, deliveries: int) -> list[Delivery]:
         streams = read.items() if isinstance(read, dict) else read
@@ -248,7 +287,7 @@ class OnlineLane:
             for stream, entries in streams
             for entry_id, fields in entries
         ]
-        return [delivery for delivery in found if delivery is not None]
+        return self._own(found)
 
     def _key_of(self, stream: bytes | str) -> ModelKey:
         name = stream.decode() if isinstance(stream, bytes) else stream

@@ -183,7 +183,13 @@ class WorkerProcess:
         self._engine = Engine(
             self._id,
             predictors,
-            OnlineLane(settings.redis_dsn(), self._id, max_rows, settings.batch_limit_s),
+            OnlineLane(
+                settings.redis_dsn(),
+                self._id,
+                max_rows,
+                settings.batch_limit_s,
+                identities={key: one.version.identity for key, one in predictors.items()},
+            ),
             Watchdog(settings.batch_limit_s),
             on_crash=self._crash,
             traces=self._traces,

@@ -20,6 +20,7 @@ from shared import keys
 from shared.keys import ModelKey, split_model_key
 from shared.metrics.distribution import Distribution
 from shared.metrics.gateway import REDIS_ROUNDTRIP
+from shared.model_identity import SAME_ON_BOTH, ModelIdentity, in_words
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState, from_hash
 
 LOOK_EVERY_S = 0.1
@@ -43,6 +44,8 @@ class Staffing:
     holders: int = 0
     digests: frozenset[str] = frozenset([""])
     """Of the artifacts that they hold; an empty one: nobody says which."""
+    spec_digests: frozenset[str] = frozenset([""])
+    """Of the specs that they loaded it with, likewise."""
     loading: int = 0
     failures: tuple[str, ...] = ()
     """Why live workers could not load it."""
@@ -62,6 +65,8 @@ class Fleet:
     """By a worker's name: how often one was started that has beaten within about a minute."""
     seen_at_ms: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """By a worker's id: its last heartbeat, by Redis' clock, to the second."""
+    identities: Mapping[ModelKey, ModelIdentity] = field(default_factory=lambda: MappingProxyType({}))
+    """What this gateway has of each model version. A worker that has another serves none of its requests."""
 
     @cached_property
     def held(self) -> frozenset[ModelKey]:
@@ -74,8 +79,8 @@ class Fleet:
 
     @cached_property
     def rates(self) -> Mapping[ModelKey, float]:
-        """Rows a second, online, of all workers that hold a model version; 0 where one is not measured."""
-        return {key: _sum(model.rows_per_s for model in self._models(key)) for key in self.held}
+        """Rows a second, online, of the workers that serve this gateway; 0 where one is not measured."""
+        return {key: _sum(model.rows_per_s for model in self._matching(key)) for key in self.held}
 
     @cached_property
     def slice_rates(self) -> Mapping[ModelKey, float]:
@@ -103,6 +108,41 @@ class Fleet:
     def holders(self, key: ModelKey) -> int:
         return self._holders.get(key, 0)
 
+    def matching_holders(self, key: ModelKey) -> int:
+        """How many workers hold a model version as this gateway knows it."""
+        return self._matching_holders.get(key, 0)
+
+    @cached_property
+    def _matching_holders(self) -> Mapping[ModelKey, int]:
+        return {key: sum(1 for _ in self._matching(key)) for key in self.held}
+
+    def mismatch(self, key: ModelKey) -> str:
+        """How the workers that hold a model version differ from this gateway; empty: none does."""
+        return self._mismatches.get(key, "")
+
+    @cached_property
+    def _mismatches(self) -> Mapping[ModelKey, str]:
+        found = {key: self._foreign(key) for key in self.held}
+        return {key: _difference(key, self.identities[key], seen) for key, seen in found.items() if seen}
+
+    def _matching(self, key: ModelKey) -> Iterator[HeldModel]:
+        own = self.identities.get(key)
+        return (
+            model
+            for model in self._models(key)
+            if own is None or not own.differs(model.spec_digest, model.digest)
+        )
+
+    def _foreign(self, key: ModelKey) -> dict[str, HeldModel]:
+        """Models that another spec or artifact was loaded for, by worker."""
+        own = self.identities.get(key)
+        held = {worker.id: worker.models[key] for worker in self.workers if worker.holds(key)}
+        return {
+            worker: model
+            for worker, model in held.items()
+            if own is not None and own.differs(model.spec_digest, model.digest)
+        }
+
     def staffing(self, key: ModelKey) -> Staffing:
         held = [worker.models[key] for worker in self.workers if key in worker.models]
         starting = [w for w in self.workers if w.state is WorkerState.STARTING]
@@ -110,6 +150,7 @@ class Fleet:
         return Staffing(
             holders=self.holders(key),
             digests=frozenset(model.digest for model in self._models(key)),
+            spec_digests=frozenset(model.spec_digest for model in self._models(key)),
             loading=sum(not w.models or _loads(w.models.get(key)) for w in starting),
             failures=tuple(model.reason for model in held if model.state is ModelState.FAILED),
             restarts=max((n - 1 for name, n in self.lives.items() if name not in serving), default=0),
@@ -121,6 +162,12 @@ class Fleet:
 
     def _models(self, key: ModelKey) -> Iterator[HeldModel]:
         return (worker.models[key] for worker in self.workers if worker.holds(key))
+
+
+def _difference(key: ModelKey, own: ModelIdentity, foreign: Mapping[str, HeldModel]) -> str:
+    worker, model = next(iter(foreign.items()))
+    theirs = in_words(model.spec_digest, model.digest)
+    return f"{key}: this gateway has {own.in_words()}; worker {worker} has {theirs}. {SAME_ON_BOTH}"
 
 
 def _name(worker_id: str) -> str:
@@ -152,8 +199,14 @@ class FleetWatch:
     """Keeps the snapshot. While Redis is away the last one stays; `Link` says that it is away."""
 
     def __init__(
-        self, client: Redis, own_entries: OwnEntries, clock: Callable[[], float] = time.monotonic
+        self,
+        client: Redis,
+        own_entries: OwnEntries,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        identities: Mapping[ModelKey, ModelIdentity] = MappingProxyType({}),
     ) -> None:
+        self._identities = identities
         self._client = client
         self._own_entries = own_entries
         self._clock = clock
@@ -195,6 +248,7 @@ class FleetWatch:
             others_rows=self.fleet.others_rows,
             lives=Counter(map(_name, ids)),
             seen_at_ms=seen_at_ms,
+            identities=dict(self._identities),
         )
         await self.look()
 

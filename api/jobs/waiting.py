@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from api.fleet.snapshot import Staffing
+from shared.integrity import short
 from shared.ledger import JobRecord, JobState, Line, OwnerStanding, Standing
+from shared.model_identity import SAME_ON_BOTH
 
 MANY_RESTARTS = 2
 
@@ -21,6 +23,7 @@ class Reason(StrEnum):
     WORKERS_LOADING = "workers_loading"  # a worker loads it
     WORKERS_FAILING = "workers_failing"  # workers cannot load it, or end before they have
     OTHER_ARTIFACT = "other_artifact"  # live workers hold its model version, but another artifact of it
+    OTHER_SPEC = "other_spec"  # live workers loaded its model version with another spec
     AT_LIMIT = "at_limit"  # as many rows of its owner run as the owner's `max_running_rows` allows
     BEHIND = "behind"  # other jobs of the model version go first
 
@@ -105,8 +108,8 @@ def wait_of(
         return None
     if not staffing.holders:
         return _without_workers(record, staffing)
-    if staffing.digests.isdisjoint({record.digest, ""}):
-        return Wait(Reason.OTHER_ARTIFACT, _other_artifact(record, staffing))
+    if other := _other_model(record, staffing):
+        return other
     return None if record.chunks_leased else _behind_others(record, ahead, at_limit=at_limit)
 
 
@@ -125,11 +128,28 @@ def _nothing_to_run(record: JobRecord) -> bool:
     return record.state is JobState.UPLOADING and record.rows_accepted == record.rows_done
 
 
+def _other_model(record: JobRecord, staffing: Staffing) -> Wait | None:
+    """Why no live worker that holds the model version takes the job; None: one does."""
+    if staffing.digests.isdisjoint({record.digest, ""}):
+        return Wait(Reason.OTHER_ARTIFACT, _other_artifact(record, staffing))
+    if record.spec_digest and staffing.spec_digests.isdisjoint({record.spec_digest, ""}):
+        return Wait(Reason.OTHER_SPEC, _other_spec(record, staffing))
+    return None
+
+
 def _other_artifact(record: JobRecord, staffing: Staffing) -> str:
     held = ", ".join(sorted(digest[:12] for digest in staffing.digests))
     return (
         f"The job was submitted for the artifact {record.digest[:12]}… of {record.key}, and its live workers "
         f"hold {held}…: load that one again, or cancel the job and submit it anew."
+    )
+
+
+def _other_spec(record: JobRecord, staffing: Staffing) -> str:
+    held = ", ".join(sorted(map(short, staffing.spec_digests)))
+    return (
+        f"The job was submitted for the spec {short(record.spec_digest)} of {record.key}, and its live "
+        f"workers have {held}. {SAME_ON_BOTH} Cancel a job of the old spec, and submit it anew."
     )
 
 

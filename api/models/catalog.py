@@ -13,8 +13,9 @@ from api.online.stages import StageTimes
 from api.principals import ANONYMOUS, Principal, no_such_model
 from api.tallies import RequestTally
 from shared.columns import Encoder
-from shared.errors import ModelNotFound
+from shared.errors import ModelNotFound, TaktError
 from shared.keys import ModelKey, model_key
+from shared.model_identity import ModelIdentity
 from shared.repository import Repository
 from shared.specs import ModelSpec
 from shared.texts import did_you_mean, listed, named
@@ -42,6 +43,8 @@ class Catalog:
     def __init__(self, repository: Repository, default_model: str) -> None:
         self.repository = repository
         self.default_model = default_model
+        self.identities: dict[ModelKey, ModelIdentity] = {}
+        """What this gateway has of each version: its spec, and its artifact where that is built here."""
         self._validators = {name: RowValidator(spec) for name, spec in repository.specs.items()}
         self._servables: dict[tuple[str, str], Servable] = {}
         self._defaults = {
@@ -111,8 +114,30 @@ class Catalog:
             if model in self.repository.specs and (model, version) not in self._servables:
                 self._add(model, version)
 
+    def look_again(self) -> None:
+        """Versions may be built again while this gateway runs: their artifacts' digests are read anew."""
+        for servable in self.servables:
+            self._identify(servable.spec, servable.version)
+
+    def wire_identity(self, key: ModelKey) -> bytes:
+        """What an entry for this version says of spec and artifact."""
+        identity = self.identities.get(key)
+        return identity.wire if identity is not None else b""
+
+    def _identify(self, spec: ModelSpec, version: str) -> None:
+        found, key = self._identity(spec, version), model_key(spec.name, version)
+        if self.identities.get(key) != found:
+            self.identities[key] = found
+
+    def _identity(self, spec: ModelSpec, version: str) -> ModelIdentity:
+        try:
+            return self.repository.version(spec.name, version).identity
+        except TaktError:  # it is not built here, or its manifest cannot be used
+            return ModelIdentity(spec.digest)
+
     def _add(self, model: str, version: str) -> Servable:
         spec = self.repository.specs[model]
+        self._identify(spec, version)
         servable = Servable(
             spec=spec,
             version=version,

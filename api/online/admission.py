@@ -10,7 +10,7 @@ import math
 
 from msgspec import Struct
 
-from shared.errors import ModelNotLoaded, Overloaded
+from shared.errors import ModelMismatch, ModelNotLoaded, Overloaded
 from shared.keys import ModelKey
 
 NOT_LOADED_RETRY_S = 5.0
@@ -44,6 +44,7 @@ class Traffic(Struct, frozen=True):  # made for every request
     batch_rows: int  # of a full batch
     inflight_rows: int  # of this gateway, all models
     max_inflight_rows: int
+    mismatch: str = ""  # how live workers that hold it differ from this gateway: they are no `holders`
 
 
 class Claim(Struct, frozen=True):
@@ -91,8 +92,11 @@ def admit(
 ) -> None:
     """Return where the request may enter. `now_s` is monotonic. `claim`: None where no other owner asks.
 
-    Raises ModelNotLoaded, or Overloaded with the time after which this client would be admitted.
+    Raises ModelNotLoaded, ModelMismatch, or Overloaded with the time after which this client would be
+    admitted.
     """
+    if not traffic.holders and traffic.mismatch:
+        raise ModelMismatch(traffic.mismatch, retry_after_s=NOT_LOADED_RETRY_S)
     if not traffic.holders:
         raise ModelNotLoaded(f"No live worker holds {key}.", retry_after_s=NOT_LOADED_RETRY_S)
     takes_s = rows / traffic.rows_per_s if traffic.rows_per_s else 0.0

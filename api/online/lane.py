@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from api.link import Link, stopping, unavailable
 from api.loops import Loops
-from api.online.outbox import Outbox
+from api.online.outbox import IdentityOf, Outbox, any_identity
 from api.online.pending import Answered, Left, Outcome, Pending
 from api.online.replies import ReplyStream
 from shared.columns import cut
@@ -43,14 +43,20 @@ class OnlineLane:
     """The one door to the online lane of this gateway."""
 
     def __init__(
-        self, client: Redis, name: str, link: Link, clock: Callable[[], float] = time.monotonic
+        self,
+        client: Redis,
+        name: str,
+        link: Link,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        identity_of: IdentityOf = any_identity,
     ) -> None:
         self.gateway = f"{name}:{secrets.token_hex(4)}"
         self.pending = Pending()
         self._link = link
         self._clock = clock
         self._replies = ReplyStream(client, self.gateway, clock)
-        self._outbox = Outbox(client, self.gateway, self.pending, link, clock)
+        self._outbox = Outbox(client, self.gateway, self.pending, link, clock, identity_of=identity_of)
         self._opened_after_breaks = 0
         self._loops = Loops()
 

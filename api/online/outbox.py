@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import structlog
 from redis.asyncio import Redis
@@ -28,6 +29,15 @@ log = structlog.get_logger()
 _ADD_ENTRIES = (Path(__file__).parent / "scripts" / "add_entries.lua").read_text(encoding="utf-8")
 
 
+IdentityOf: TypeAlias = Callable[[ModelKey], bytes]
+"""What an entry for a model version says of its spec and artifact, see `shared/model_identity.py`."""
+
+
+def any_identity(_: ModelKey) -> bytes:
+    """Every worker takes the entry."""
+    return b""
+
+
 class Outbox:
     """What is to be written: entries of requests, and the withdrawal of entries that nobody waits for."""
 
@@ -38,12 +48,15 @@ class Outbox:
         pending: Pending,
         link: Link,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        identity_of: IdentityOf = any_identity,
     ) -> None:
         self._client = client
         self._gateway = gateway
         self._pending = pending
         self._link = link
         self._clock = clock
+        self._identity_of = identity_of
         self._sends: list[tuple[Waiting, int]] = []
         self._withdrawals: list[tuple[ModelKey, list[bytes]]] = []
         self._filled = asyncio.Event()
@@ -119,6 +132,7 @@ class Outbox:
             columns=waiting.parts[part],
             request_id=waiting.request_id,
             traceparent=waiting.traceparent,
+            identity=self._identity_of(waiting.key),
         )
 
     def _written(self, waiting: Waiting, part: int, entry_id: bytes) -> None:

@@ -19,7 +19,8 @@ def traffic_of(
             own_s += pending.rows_of(other) / rate
             others_s += fleet.others_rows.get(other, 0.0) / rate
     return Traffic(
-        holders=fleet.holders(key),
+        holders=fleet.matching_holders(key),
+        mismatch=fleet.mismatch(key),
         rows_per_s=fleet.rates.get(key, 0.0),
         backlog_s=own_s + others_s,
         own_share=own_s / (own_s + others_s) if own_s else float(not others_s),

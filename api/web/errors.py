@@ -53,6 +53,7 @@ STATUS = {
     "too_many_jobs": 429,
     "prediction_failed": 500,
     "model_not_loaded": 503,
+    "model_mismatch": 503,
     "overloaded": 503,
     "queue_unavailable": 503,
     "storage_full": 503,

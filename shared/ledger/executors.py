@@ -361,22 +361,26 @@ class Ledger:
         `digest`: only of jobs that were submitted for this artifact. The lease is short until this worker has
         heard of it, so that an answer that gets lost holds no chunk up.
         """
-        claims = self._claimed(key, digest, most=1, most_rows=0)
+        claims = self._claimed(key, digest, "", most=1, most_rows=0)
         return self._heard(key, claims[0]) if claims else None
 
-    def claim_some(self, key: ModelKey, *, digest: str = "", most: int, most_rows: int) -> list[Claim]:
+    def claim_some(
+        self, key: ModelKey, *, digest: str = "", spec_digest: str = "", most: int, most_rows: int
+    ) -> list[Claim]:
         """The same, and where that chunk is small, those that come after it in the fair order while they are
         small, too: at most so many, of so many rows in all.
 
         The leases of small ones stay short: they are to be renewed, or committed, within a second or two.
         """
-        claims = self._claimed(key, digest, most, most_rows)
+        claims = self._claimed(key, digest, spec_digest, most, most_rows)
         if not claims or claims[0].small:
             return claims
         held = self._heard(key, claims[0])
         return [held] if held else []
 
-    def _claimed(self, key: ModelKey, digest: str, most: int, most_rows: int) -> list[Claim]:
+    def _claimed(
+        self, key: ModelKey, digest: str, spec_digest: str, most: int, most_rows: int
+    ) -> list[Claim]:
         return self._run(
             transitions.claim(
                 key,
@@ -387,6 +391,7 @@ class Ledger:
                 digest=digest,
                 most=most,
                 most_rows=most_rows,
+                spec_digest=spec_digest,
             )
         )
 

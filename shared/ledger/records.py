@@ -75,6 +75,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     idempotency: str = ""  # the reservation that it holds, see `shared.keys.idempotency`
     traceparent: str = ""  # of its submission's span, where that is recorded
     built_with: dict[str, str] = {}  # library versions that made the artifact
+    spec_digest: str = ""  # of the spec that its rows were read by, see `shared/model_identity.py`
 
     @property
     def key(self) -> ModelKey:
@@ -116,6 +117,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     paused_ms: int = 0  # between its start and now, in pauses that are over
     paused_at_ms: int | None = None  # since when it has been paused, up to its end
     built_with: dict[str, str] = {}  # library versions that made the artifact; empty in older records
+    spec_digest: str = ""  # of the spec that its rows were read by; an older gateway's job has none
     computed_by: dict[str, str] = {}  # JSON of what computed its chunks, by the names that they give it
 
     @property
@@ -357,6 +359,8 @@ def job_fields(job: NewJob, schema: int = UPLOAD_SCHEMA) -> list[str]:
     }
     if job.traceparent:
         record["traceparent"] = job.traceparent
+    if job.spec_digest:
+        record["spec_digest"] = job.spec_digest
     if job.built_with:
         record["built_with"] = msgspec.json.encode(job.built_with).decode()
     return [part for item in record.items() for part in item]
@@ -437,6 +441,7 @@ def submitted(job: NewJob, rows: int, created_at_ms: int) -> JobRecord:
         keep_columns=job.keep_columns,
         webhook_url=job.webhook_url,
         built_with=job.built_with,
+        spec_digest=job.spec_digest,
     )
 
 

@@ -261,9 +261,11 @@ def claim(
     digest: str,
     most: int,
     most_rows: int,
+    spec_digest: str = "",
 ) -> Transition[list[Claim]]:
-    """The next chunk of a model version, fairly, of jobs that were submitted for the artifact of this digest
-    (empty: for any), and those after it while all are small: at most so many, with so many rows."""
+    """The next chunk of a model version, fairly, of jobs that were submitted for the artifact and the spec of
+    these digests (empty: for any), and those after it while all are small: at most so many, of so many rows.
+    """
 
     def claimed(answer: Any) -> list[Claim]:
         return [
@@ -280,7 +282,7 @@ def claim(
             for job_id, index, rows, attempt, token, traceparent, data, sha256 in answer
         ]
 
-    limits = (lease_ms, max_attempts, digest, most, most_rows)
+    limits = (lease_ms, max_attempts, digest, most, most_rows, spec_digest)
     return Transition("claim", (key, worker, token, *limits), claimed)
 
 

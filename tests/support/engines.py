@@ -64,8 +64,9 @@ def predictor(model: Callable[[Columns], Array], name: str = "double", **changes
 class Caller:
     """A gateway as the engine sees it: sends entries, and reads its reply stream."""
 
-    def __init__(self, client: redis.Redis, name: str = "caller:1") -> None:
+    def __init__(self, client: redis.Redis, name: str = "caller:1", identity: bytes = b"") -> None:
         self.name = name
+        self._identity = identity
         self._client = client
         self._last = "0"
         self._next_id = 0
@@ -103,7 +104,7 @@ class Caller:
 
     def _entry(self, spec: ModelSpec, request: int, xs: Sequence[object], budget_ms: int) -> Entry:
         columns = encode_rows(spec, [{"x": x} for x in xs])
-        return Entry(SCHEMA, self.name, request, 0, budget_ms, len(xs), columns)
+        return Entry(SCHEMA, self.name, request, 0, budget_ms, len(xs), columns, identity=self._identity)
 
     def _read(self) -> dict[int, Answer]:
         for entry_id, fields in entries(self._client, keys.reply(self.name), f"({self._last}"):
@@ -136,7 +137,11 @@ def engine(
     """An engine that serves until the block ends."""
     by_key: dict[ModelKey, Predictor] = {p.key: p for p in predictors}
     lane = OnlineLane(
-        url, worker_id, {key: p.spec.batching.max_rows for key, p in by_key.items()}, batch_limit_s
+        url,
+        worker_id,
+        {key: p.spec.batching.max_rows for key, p in by_key.items()},
+        batch_limit_s,
+        identities={key: p.version.identity for key, p in by_key.items()},
     )
     started = Engine(
         worker_id,

@@ -258,6 +258,7 @@ export const STRINGS = {
   "waiting.workers_failing": ["workers cannot load the model", "워커가 모델을 로드하지 못함"],
   "waiting.other_artifact": ["workers have another artifact of this version loaded", "워커에 같은 버전의 다른 파일이 로드됨"],
   "waiting.at_limit": ["the owner's limit of running rows is reached", "키가 허용하는 만큼의 행이 이미 처리 중"],
+  "waiting.other_spec": ["workers have another model.toml of this version loaded", "워커에 이 버전의 다른 model.toml이 로드됨"],
   "waiting.behind": ["{rows} rows of other jobs run first", "먼저 처리할 다른 작업 {rows}행"],
 
   "job.title": ["Job {id}", "작업 {id}"],

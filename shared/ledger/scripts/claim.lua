@@ -2,11 +2,11 @@
 -- and where that is small those after it in this order, up to the first that is not. Chunks that were tried too often
 -- are given up on the way.
 -- ARGV: names, model key, worker, token, lease_ms, max_attempts, digest of the artifact or '' for any,
--- most chunks, most rows of several
+-- most chunks, most rows of several, digest of the spec or '' for any
 -- → {{job id, index, rows, attempt, token, traceparent or '', its rows' bytes or '', their digest or ''}, …}
 local model, worker = ARGV[2], ARGV[3]
 local lease_ms, max_attempts, digest = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
-local most, most_rows = tonumber(ARGV[8]), tonumber(ARGV[9])
+local most, most_rows, spec_digest = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
 
 local passed = {} -- owner → jobs that others have to run
 local claims, claimed_rows = {}, 0
@@ -58,9 +58,18 @@ local function claim_of(id)
   end
 end
 
--- A newer worker understands it, or one with the artifact that it was submitted for: another answers otherwise.
+-- Whether a job was submitted for another spec than this worker's. An older gateway named none.
+local function is_of_other_spec(said)
+  return spec_digest ~= '' and said and said ~= '' and said ~= spec_digest
+end
+
+-- A newer worker understands it, or one with the artifact and the spec that it was submitted for: another answers
+-- otherwise.
 local function is_for_others(id)
-  return of_newer_schema(id) or digest ~= '' and redis.call('HGET', key_of('job', id), 'digest') ~= digest
+  if of_newer_schema(id) then return true end
+  if digest == '' and spec_digest == '' then return false end
+  local f = redis.call('HMGET', key_of('job', id), 'digest', 'spec_digest')
+  return digest ~= '' and f[1] ~= digest or is_of_other_spec(f[2])
 end
 
 -- Only what lies in the ledger runs together, and only at its first attempt: what ends a worker then runs alone.
