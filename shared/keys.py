@@ -190,6 +190,16 @@ def reconciler_lock() -> str:
     return f"{PREFIX}:reconciler"
 
 
+def scrubber_lock() -> str:
+    """String with a TTL: which worker checks stored objects now."""
+    return f"{PREFIX}:scrubber"
+
+
+def scrub_progress() -> str:
+    """String: how far the check of stored objects is, as JSON, see `worker/scrubber.py`."""
+    return f"{PREFIX}:scrub-progress"
+
+
 def dead_letters() -> str:
     """Stream: what could not be read, with the reason, see `shared/dead_letters.py`."""
     return f"{PREFIX}:dead-letters"

@@ -250,6 +250,16 @@ class Settings(BaseSettings):
         86_400.0, gt=0, description="How long an Idempotency-Key stands for its job."
     )
 
+    scrub_bytes_per_s: int = Field(
+        2 * 2**20,
+        ge=0,
+        description="How fast one worker of all reads stored rows and results to check their digests. "
+        "0: none does.",
+    )
+    scrub_every_s: float = Field(
+        86_400.0, gt=0, description="How long after one such check of all jobs began the next begins."
+    )
+
     # Webhooks
     webhook_secret: SecretStr = Field(
         SecretStr(""),

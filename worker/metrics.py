@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.keys import ModelKey, split_model_key
 from shared.metrics import worker as metrics
@@ -27,6 +27,7 @@ class Facts:
     engine: Mapping[ModelKey, EngineTally]
     chunks: ChunkTally
     held_leases: int
+    scrubbed: Mapping[str, int] = field(default_factory=dict)  # by outcome
 
 
 def readings(facts: Facts) -> Iterator[Reading]:
@@ -40,6 +41,7 @@ def readings(facts: Facts) -> Iterator[Reading]:
     yield from _engine(engine, chunks)
     yield from _chunks(chunks)
     yield metrics.LEASES, {(): float(facts.held_leases)}
+    yield metrics.SCRUBBED, _by_outcome((), facts.scrubbed)
     yield metrics.RENEWALS, _by_outcome((), facts.chunks.renewals)
 
 

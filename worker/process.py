@@ -36,6 +36,7 @@ from worker.metrics import Facts, readings
 from worker.online import OnlineLane
 from worker.quarantine import Quarantine
 from worker.reconciler import Reconciler
+from worker.scrubber import Scrubber
 from worker.tallies import ChunkTally
 from worker.tracing import NO_TRACES, Traces, open_traces
 from worker.turns import Share
@@ -86,6 +87,7 @@ class WorkerProcess:
         self._engine: Engine | None = None
         self._runner: ChunkRunner | None = None
         self._reconciler: Reconciler | None = None
+        self._scrubber: Scrubber | None = None
         self._webhooks: Webhooks | None = None
 
     @property
@@ -141,8 +143,9 @@ class WorkerProcess:
             self._engine.join()
         if self._runner:
             self._runner.drain(self._settings.shutdown_grace_s)
-        if self._reconciler:
-            self._reconciler.stop()
+        for background in (self._reconciler, self._scrubber):
+            if background:
+                background.stop()
         if self._webhooks:
             self._webhooks.join(LAST_WEBHOOK_S)
         self._withdraw()
@@ -175,6 +178,16 @@ class WorkerProcess:
         )
         self._reconciler = Reconciler(self._client, ledger, store, self._ring, self._id, slots=CHUNK_THREADS)
         self._reconciler.start()
+        if self._settings.scrub_bytes_per_s:
+            self._scrubber = Scrubber(
+                self._client,
+                ledger,
+                store,
+                self._id,
+                bytes_per_s=self._settings.scrub_bytes_per_s,
+                every_s=self._settings.scrub_every_s,
+            )
+            self._scrubber.start()
         return ledger
 
     def _start_lanes(self, ledger: Ledger, store: PayloadStore) -> None:
@@ -260,6 +273,7 @@ class WorkerProcess:
             engine={key: one.tally for key, one in served.items()},
             chunks=self._chunk_tally,
             held_leases=self._runner.running if self._runner else 0,
+            scrubbed=self._scrubber.checked if self._scrubber else {},
         )
 
     def _crash(self, error: BaseException) -> NoReturn:

@@ -109,8 +109,14 @@ RENEWALS = counter(
     OUTCOME,
 )
 
+SCRUBBED = counter(
+    "takt_scrubbed_objects_total",
+    "Stored rows and results that the scrubber of this worker has read: intact, corrupt or missing.",
+    OUTCOME,
+)
+
 METRICS: tuple[Metric, ...] = (
     *(BUILD, STATE_NOW, HEARTBEATS, LOADED, LOAD_TIME, RATE, CEILING),
     *(BUSY, BATCH_ROWS, PREDICT_DURATION, ROWS_ENDED, PARTS, REDELIVERIES),
-    *(CHUNKS, CHUNK_DURATION, ATTEMPTS, RETRIES, QUARANTINES, LEASES, RENEWALS),
+    *(CHUNKS, CHUNK_DURATION, ATTEMPTS, RETRIES, QUARANTINES, LEASES, RENEWALS, SCRUBBED),
 )
