@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 from shared import messages
 from shared.messages import SCHEMA, Answer, Entry, Failure, Reply, UnreadableMessage
 
-ENTRY = Entry(SCHEMA, "gw:1", 7, 0, 9_500, 2, [b"\x00" * 16, ["a", None]], "req-1", "00-ab-cd-01")
-ENTRY_BYTES = bytes.fromhex(
-    "9901a467773a310700cd251c0292c410" + "00" * 16 + "92a161c0a57265712d31ab30302d61622d63642d3031"
+ENTRY = Entry(
+    SCHEMA, "gw:1", 7, 0, 9_500, 2, [b"\x00" * 16, ["a", None]], "req-1", "00-ab-cd-01", b"\x11\x22"
 )
+ENTRY_BYTES = bytes.fromhex(
+    "9a01a467773a310700cd251c0292c410" + "00" * 16 + "92a161c0a57265712d31ab30302d61622d63642d3031c4021122"
+)
+BEFORE_IDENTITY = b"\x99" + ENTRY_BYTES[1 : -len("\xc4\x02\x11\x22")]
+"""As a gateway writes it that sends no identity."""
 REPLY = Reply(
     SCHEMA,
     "w:1",
@@ -36,10 +40,14 @@ def test_an_entry_of_schema_1_is_read_as_it_always_was() -> None:
 
 
 def test_an_entry_without_the_later_fields_is_read() -> None:
-    shorter = b"\x97" + ENTRY_BYTES[1 : -len("\xa5req-1\xab00-ab-cd-01")]
+    shorter = b"\x97" + BEFORE_IDENTITY[1 : -len("\xa5req-1\xab00-ab-cd-01")]
     assert messages.decode_entry(shorter) == Entry(
         SCHEMA, "gw:1", 7, 0, 9_500, 2, [b"\x00" * 16, ["a", None]]
     )
+
+
+def test_an_entry_of_a_gateway_that_sends_no_identity_is_read() -> None:
+    assert messages.decode_entry(BEFORE_IDENTITY) == msgspec.structs.replace(ENTRY, identity=b"")
 
 
 def test_a_reply_survives_the_wire() -> None:
@@ -47,11 +55,11 @@ def test_a_reply_survives_the_wire() -> None:
 
 
 def test_fields_that_a_newer_takt_appends_are_passed_over() -> None:
-    assert messages.decode_entry(b"\x9a" + ENTRY_BYTES[1:] + b"\xa5later") == ENTRY
+    assert messages.decode_entry(b"\x9b" + ENTRY_BYTES[1:] + b"\xa5later") == ENTRY
 
 
 def test_whoever_waits_for_an_entry_of_another_schema_is_known() -> None:
-    newer = b"\x99\x02" + ENTRY_BYTES[2:]
+    newer = b"\x9a\x02" + ENTRY_BYTES[2:]
     with pytest.raises(UnreadableMessage, match="schema version 2; 1 to 1 are read here"):
         messages.decode_entry(newer)
     laid_out_otherwise = msgspec.msgpack.encode([2, "gw:1", 7, 3, {"rows": "of another kind"}])
