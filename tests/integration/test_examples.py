@@ -46,7 +46,7 @@ def needs(*programs: str) -> None:
 @contextmanager
 def receiver(port: int) -> Iterator[subprocess.Popen[str]]:
     """The webhook receiver as a process that accepts connections."""
-    command = [sys.executable, EXAMPLES / "webhook_receiver.py", str(port)]
+    command = [sys.executable, str(EXAMPLES / "webhook_receiver.py"), str(port)]
     settings = os.environ | {"TAKT_WEBHOOK_SECRET": SECRET}
     with subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True) as process:
         try:
