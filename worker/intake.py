@@ -49,6 +49,11 @@ class Intake:
         """Whether a batch can be run and answered now."""
         return self._reachable and bool(self._hand)
 
+    @property
+    def reachable(self) -> bool:
+        """Whether the server answered last."""
+        return self._reachable
+
     def look(self, now_s: float) -> None:
         """Find out what waits, without blocking; reconnect and claim what others left when it is time."""
         self.reconnect(now_s)
@@ -111,7 +116,12 @@ class Intake:
         with self._outages():
             recovered = self._lane.recover()
             answered = set(self._unsent.entry_ids) if self._unsent else set()
-            self._hand = [delivery for delivery in recovered if delivery.entry_id not in answered]
+            known = {delivery.entry_id: delivery for delivery in self._hand}  # and whether it is suspect
+            self._hand = [
+                known.get(delivery.entry_id, delivery)
+                for delivery in recovered
+                if delivery.entry_id not in answered
+            ]
             self._reachable, self._retry_s, self._looked = True, FIRST_RETRY_S, False
             log.info("queue_reached", streams=len(self._lane.streams))
         if self._unsent and self._reachable:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from redis.connection import AbstractConnection
@@ -111,6 +111,7 @@ class OnlineLane:
         self._blocking_id: int | None = None
         self._turn = self._client.register_script((_SCRIPTS / "turn.lua").read_text())
         self._claim_stale = self._client.register_script((_SCRIPTS / "claim_stale.lua").read_text())
+        self._claim_own = self._client.register_script((_SCRIPTS / "claim_own.lua").read_text())
         self._dead_letters = DeadLetters(self._client)
         self._foreign = ForeignEntries(self._client, worker_id, identities)
         self._clock_offset_ms = 0.0
@@ -125,8 +126,8 @@ class OnlineLane:
         return self._clock_offset_ms + time.monotonic() * 1000
 
     def recover(self) -> list[Delivery]:
-        """Begin, or begin again after a lost connection: groups exist, and what was handed to this worker
-        without reaching it is handed out again."""
+        """Begin, or begin again after a lost connection: make the groups. → the entries that Redis holds as
+        delivered to this worker, with the deliveries counted so far."""
         seconds, microseconds = self._client.time()
         self._set_clock(seconds * 1000 + microseconds / 1000)
         for stream in self._streams:
@@ -134,8 +135,8 @@ class OnlineLane:
                 self._client.xgroup_create(stream, keys.WORKER_GROUP, id="0", mkstream=True)
         if not self._streams:
             return []
-        own = self._client.xreadgroup(keys.WORKER_GROUP, self._worker_id, dict.fromkeys(self._streams, "0"))
-        return self._of_streams(own, deliveries=2)
+        own = self._claim_own(keys=self._streams, args=[keys.WORKER_GROUP, self._worker_id])
+        return self._claimed(own, runs=0)
 
     def read(self) -> list[Delivery]:
         """The next batch of the stream with the oldest head; nothing where nothing waits."""
@@ -183,13 +184,7 @@ class OnlineLane:
             self._batch_limit_ms,
             MOST_CLAIMED,
         ]
-        flat = cast(list[Any], self._claim_stale(keys=self._streams, args=args))
-        quads = zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
-        found = [
-            self._delivery(self._model_keys[i - 1], entry_id, fields, n + 1)
-            for i, entry_id, n, fields in quads
-        ]
-        return self._own(found)
+        return self._claimed(self._claim_stale(keys=self._streams, args=args), runs=1)
 
     def mark_lone_run(self, delivery: Delivery) -> None:
         """Count a run of its own against a suspect entry, before it runs: it may end this process."""
@@ -210,7 +205,7 @@ class OnlineLane:
             self.sleep(min([BLOCK_MS / 1000, *rests_s]))
             return []
         try:
-            return self._of_streams(self._blocking_read(open_keys) or [], deliveries=1)
+            return self._of_streams(self._blocking_read(open_keys) or [])
         except BaseException:
             self._blocking.disconnect()  # an answer may still be under way on it
             self._blocking_id = None
@@ -280,10 +275,19 @@ class OnlineLane:
             replies = answers_to(self._foreign.refusals(of_key), self._worker_id, BatchFacts(rows=1))
             self.answer(Finished(key, replies, [one.entry_id for one in of_key]))
 
-    def _of_streams(self, read: Any, *, deliveries: int) -> list[Delivery]:
+    def _claimed(self, flat: Any, *, runs: int) -> list[Delivery]:  # Any: redis-py's own types
+        """The entries that a script claimed. `runs`: how many it adds to the deliveries that Redis counts."""
+        quads = zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
+        found = [
+            self._delivery(self._model_keys[index - 1], entry_id, fields, counted + runs)
+            for index, entry_id, counted, fields in quads
+        ]
+        return self._own(found)
+
+    def _of_streams(self, read: Any) -> list[Delivery]:
         streams = read.items() if isinstance(read, dict) else read
         found = [
-            self._delivery(self._key_of(stream), entry_id, fields, deliveries)
+            self._delivery(self._key_of(stream), entry_id, fields, 1)
             for stream, entries in streams
             for entry_id, fields in entries
         ]

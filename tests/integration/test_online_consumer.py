@@ -1,0 +1,188 @@
+"""What a worker does with the entries of the online lane when its connection breaks, on real servers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import redis
+
+from shared import keys, messages
+from shared.dead_letters import DeadLetters
+from shared.messages import SCHEMA, Answer, Reply
+from tests.support.engines import Caller, Doubling, engine, entries, predictor, take_and_die
+from tests.support.polling import eventually
+from tests.support.servers import Server
+from worker.batches import Delivery
+from worker.intake import Intake
+from worker.online import Finished, OnlineLane
+from worker.predictors import Predictor
+
+pytestmark = pytest.mark.integration
+
+WORKER = "w:1"
+
+
+@pytest.fixture(params=["valkey", "redis7"])
+def server(request: pytest.FixtureRequest) -> Server:
+    found: Server = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[redis.Redis]:
+    with server.client() as made:
+        made.flushdb()
+        yield made
+
+
+@pytest.fixture
+def caller(client: redis.Redis) -> Caller:
+    return Caller(client)
+
+
+@dataclass
+class Consumer:
+    """The online entries of one model in a worker, without the engine."""
+
+    server: Server
+    client: redis.Redis
+    model: Predictor
+    intake: Intake
+
+    def look(self) -> None:
+        self.intake.look_again()
+        self.intake.look(time.monotonic())
+
+    def has_entries(self) -> bool:
+        self.look()
+        return self.intake.waiting
+
+    def break_off(self) -> None:
+        """End the server, and let the worker find that out."""
+        self.server.stop()
+        self.intake.mark_lone_run(self._of_nothing())
+
+    def come_back(self) -> None:
+        self.server.start()
+        eventually(self._is_back)
+
+    def reconnect(self) -> None:
+        self.break_off()
+        self.come_back()
+
+    def batches(self) -> list[list[int]]:
+        """The requests of each batch that would run now."""
+        found = []
+        while self.intake.waiting:
+            found.append([delivery.entry.id for delivery in self.intake.next_batch()[0]])
+        return found
+
+    def delivery_counts(self) -> list[int]:
+        pending = self.client.xpending_range(keys.online(self.model.key), keys.WORKER_GROUP, "-", "+", 100)
+        return [item["times_delivered"] for item in pending]
+
+    def _of_nothing(self) -> Delivery:
+        """Of an entry that is gone: to mark a run of it changes nothing."""
+        return Delivery(self.model.key, b"1-1", messages.Entry(SCHEMA, "caller:1", 0, 0, 1000, 0, []))
+
+    def _is_back(self) -> bool:
+        self.intake.reconnect(time.monotonic())
+        return self.intake.reachable
+
+
+@pytest.fixture
+def consumer(server: Server, client: redis.Redis) -> Iterator[Consumer]:
+    """A worker that has connected, before anything waits."""
+    double = predictor(Doubling())
+    lane = OnlineLane(server.url, WORKER, {double.key: double.spec.batching.max_rows}, 20.0)
+    made = Consumer(server, client, double, Intake(lane, lambda _: double.spec.batching.max_rows))
+    made.look()
+    yield made
+    lane.close()
+
+
+def lose_answer(client: redis.Redis, to: Predictor) -> None:
+    """What a connection leaves behind that broke as entries were on their way to the worker."""
+    client.xreadgroup(keys.WORKER_GROUP, WORKER, {keys.online(to.key): ">"})
+
+
+def finished(to: Predictor, caller: Caller, delivery: Delivery) -> Finished:
+    """The answer to one entry."""
+    answer = Answer(delivery.entry.id, 0, 0.0, [[2.0]])
+    return Finished(to.key, {caller.name: Reply(SCHEMA, WORKER, 1, 0.0, 0.0, [answer])}, [delivery.entry_id])
+
+
+def test_entries_that_were_handed_out_as_the_connection_broke_run_after_it(
+    consumer: Consumer, client: redis.Redis, caller: Caller
+) -> None:
+    ids = caller.send_all(consumer.model, [[1.0], [2.0]])
+    lose_answer(client, consumer.model)
+    consumer.reconnect()
+    assert consumer.batches() == [ids]
+
+
+def test_an_entry_that_ended_another_worker_still_runs_alone_after_a_break(
+    consumer: Consumer, client: redis.Redis, caller: Caller
+) -> None:
+    first, second = caller.send_all(consumer.model, [[1.0], [2.0]])
+    take_and_die(client, consumer.model)
+    eventually(consumer.has_entries)
+    consumer.reconnect()
+    assert consumer.batches() == [[first], [second]]
+
+
+def test_entries_in_hand_stay_in_hand_once_when_the_connection_breaks(
+    consumer: Consumer, caller: Caller
+) -> None:
+    ids = caller.send_all(consumer.model, [[1.0], [2.0], [3.0]])
+    consumer.look()
+    consumer.reconnect()
+    assert consumer.batches() == [ids]
+
+
+def test_an_answer_that_could_not_be_sent_is_sent_after_the_break_and_its_entry_does_not_run_again(
+    consumer: Consumer, client: redis.Redis, caller: Caller
+) -> None:
+    first, second = caller.send_all(consumer.model, [[1.0], [2.0] * consumer.model.spec.batching.max_rows])
+    consumer.look()
+    (delivery,), _ = consumer.intake.next_batch()
+    consumer.server.stop()
+    consumer.intake.send(finished(consumer.model, caller, delivery), read_on=False)
+    consumer.come_back()
+    assert caller.values(first) == [2.0]
+    consumer.look()
+    assert consumer.batches() == [[second]]
+
+
+def test_a_broken_connection_counts_as_no_delivery(
+    consumer: Consumer, client: redis.Redis, caller: Caller
+) -> None:
+    caller.send_all(consumer.model, [[1.0], [2.0]])
+    lose_answer(client, consumer.model)
+    for _ in range(3):
+        consumer.reconnect()
+    assert consumer.delivery_counts() == [1, 1]
+
+
+def test_an_entry_whose_worker_ended_after_a_broken_connection_runs_in_the_next(
+    server: Server, consumer: Consumer, client: redis.Redis, caller: Caller
+) -> None:
+    ids = caller.send_all(consumer.model, [[1.0], [2.0]])
+    lose_answer(client, consumer.model)
+    consumer.reconnect()  # and then it ends, with both in hand
+    with engine(server.url, consumer.model, worker_id="w:2"):
+        assert caller.values(*ids) == [2.0, 4.0]
+
+
+def test_an_entry_that_its_gateway_took_back_meanwhile_is_no_unreadable_one(
+    consumer: Consumer, client: redis.Redis, caller: Caller
+) -> None:
+    _, kept = caller.send_all(consumer.model, [[1.0], [2.0]])
+    lose_answer(client, consumer.model)
+    client.xdel(keys.online(consumer.model.key), entries(client, keys.online(consumer.model.key))[0][0])
+    consumer.reconnect()
+    assert consumer.batches() == [[kept]]
+    assert DeadLetters(client).newest(9) == []
