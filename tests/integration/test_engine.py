@@ -108,6 +108,30 @@ def test_a_batch_is_filled_by_rows_not_by_requests(
     assert model.batches == [8, 4]
 
 
+def test_an_engine_is_handed_no_more_rows_than_a_batch_has_and_another_runs_the_rest(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    double = predictor(Doubling())
+    max_rows = {double.key: double.spec.batching.max_rows}
+    lanes = [OnlineLane(server.url, worker_id, max_rows, 20.0) for worker_id in ("w:1", "w:2", "w:3")]
+    lanes[0].recover()
+    five, three, more, full = caller.send_all(double, [[1.0] * 5, [2.0] * 3, [3.0], [4.0] * 8])
+    assert [[found.entry.id for found in lane.read()] for lane in lanes] == [[five, three], [more], [full]]
+    for lane in lanes:
+        lane.close()
+
+
+def test_batches_and_what_became_of_their_requests_are_counted(server: Server, caller: Caller) -> None:
+    double = predictor(Doubling())
+    ids = caller.send_all(double, [[1.0, 2.0], [BAD, 3.0, 4.0]])
+    with engine(server.url, double) as started:
+        caller.wait_for(*ids)
+        served = started.served[double.key]
+    assert (served.batches, served.batch_rows) == (1, 5)
+    assert (served.tally.parts["answered"], served.tally.parts["failed"]) == (1, 1)
+    assert (served.tally.online_rows["succeeded"], served.tally.online_rows["failed"]) == (2, 3)
+
+
 def test_the_stream_with_the_oldest_head_goes_first(
     server: Server, client: redis.Redis, caller: Caller
 ) -> None:

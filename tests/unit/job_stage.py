@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pyarrow as pa
 from fakeredis import FakeStrictRedis
 
 from api.gateway import Gateway
 from shared.integrity import digest_of
-from shared.ledger import Ended, JobRecord, Ledger, NewJob, new_job_id
+from shared.ledger import Claim, Ended, JobRecord, Ledger, NewJob, new_job_id
 from shared.payloads import result_path, rows_path
 from shared.tables import KEEP, read_ipc, result_schema, write_ipc
 from tests.unit.gateway_fakes import IRIS, IRIS_KEY, MODELS, FakeRedis, running_gateway, until
@@ -67,26 +68,45 @@ async def run_chunks(gateway: Gateway, job_id: str, *, failing: int | None = Non
     ledger = worker_ledger(gateway)
     while most and (claim := ledger.claim(IRIS_KEY)):
         most -= 1
-        stored = claim.data or gateway.payloads.get(rows_path(job_id, claim.index))
-        rows = read_ipc(stored).to_pylist()
-        results = [
-            {"prediction": None, "confidence": None, "error": "no such iris"}
-            if row["sepal_length"] == failing
-            else {"prediction": "setosa", "confidence": row["sepal_length"], "error": None}
-            for row in rows
-        ]
-        schema = result_schema(IRIS)
-        data = write_ipc([pa.RecordBatch.from_pylist(results, schema=schema)], schema)
-        gateway.payloads.put(result_path(job_id, claim.index, claim.token), data)
-        failed = sum(result["error"] is not None for result in results)
-        ended = Ended(
-            held=claim,
-            rows_succeeded=len(rows) - failed,
-            rows_failed=failed,
-            result_sha256=digest_of(data),
-            computed_by=COMPUTED_BY,
+        data, succeeded, failed = predicted(
+            claim.data or gateway.payloads.get(rows_path(job_id, claim.index)), failing
         )
+        gateway.payloads.put(result_path(job_id, claim.index, claim.token), data)
+        ledger.commit_some(IRIS_KEY, [_ended(claim, data, succeeded, failed)])
+
+
+def run_small(gateway: Gateway, *, failing: int | None = None) -> None:
+    """What a worker does with small jobs: the results are kept in the ledger."""
+    ledger = worker_ledger(gateway)
+    for claim in ledger.claim_some(IRIS_KEY, most=9, most_rows=64):
+        data, succeeded, failed = predicted(claim.data, failing)
+        ended = msgspec.structs.replace(_ended(claim, data, succeeded, failed), result=data)
         ledger.commit_some(IRIS_KEY, [ended])
+
+
+def _ended(claim: Claim, data: bytes, succeeded: int, failed: int) -> Ended:
+    return Ended(
+        held=claim,
+        rows_succeeded=succeeded,
+        rows_failed=failed,
+        result_sha256=digest_of(data),
+        computed_by=COMPUTED_BY,
+    )
+
+
+def predicted(stored: bytes, failing: int | None) -> tuple[bytes, int, int]:
+    """→ the results of stored rows, each row's first input; how many succeeded, and failed"""
+    rows = read_ipc(stored).to_pylist()
+    results = [
+        {"prediction": None, "confidence": None, "error": "no such iris"}
+        if row["sepal_length"] == failing
+        else {"prediction": "setosa", "confidence": row["sepal_length"], "error": None}
+        for row in rows
+    ]
+    schema = result_schema(IRIS)
+    failed = sum(result["error"] is not None for result in results)
+    data = write_ipc([pa.RecordBatch.from_pylist(results, schema=schema)], schema)
+    return data, len(rows) - failed, failed
 
 
 def worker_ledger(gateway: Gateway, *, max_attempts: int = 5) -> Ledger:

@@ -160,6 +160,13 @@ def test_a_ticket_is_good_for_a_minute_by_redis_clock() -> None:
     )
 
 
+@pytest.mark.parametrize("before", [b"format=csv", b"format=csv&x", b"x"])
+def test_a_ticket_that_is_glued_to_another_parameter_is_none(before: bytes) -> None:
+    ticket = ticket_of(ANNA.record, PATH, before, now_ms=1)
+    assert read_link(before + b"ticket=" + str(ticket).encode()) is None
+    assert read_link(before + b"&ticket=" + str(ticket).encode()) == (before, ticket)
+
+
 @pytest.mark.parametrize("query", [b"", QUERY, b"format=csv&partial=true"])
 def test_a_link_is_read_as_it_was_written(query: bytes) -> None:
     ticket = ticket_of(ANNA.record, PATH, query, now_ms=1)

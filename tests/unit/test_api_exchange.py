@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from api.access.gate import KeyGate
 from api.gateway import Gateway
 from api.online.predictions import Predictions
 from api.web.envelope import Envelope
 from shared.messages import Entry, Failure, OutputColumn
 from shared.specs import ModelSpec
+from tests.support.access import Holder, holder, keep
 from tests.support.callers import stages
 from tests.unit.gateway_fakes import (
     IRIS,
@@ -142,6 +144,23 @@ async def test_what_is_out_of_the_ordinary_takes_the_long_way(
     async with answering_at(tmp_path) as served, connected(served.port) as (_, writer):
         writer.writelines(request(path, headers))
         await until(lambda: served.long_way == [path])
+
+
+@pytest.mark.parametrize(
+    "key",
+    [holder("slow", rate="2/day"), holder("few", rows_per_day=2)],
+    ids=["requests", "rows"],
+)
+async def test_a_limited_key_is_refused_past_its_limit(tmp_path: Path, key: Holder) -> None:
+    async with answering_at(tmp_path, access="keys") as served:
+        await keep(served.client, key)
+        assert isinstance(served.gateway.gate, KeyGate)
+        await served.gateway.gate.look()
+        answers = [await asked(served.port, *request(headers=key.headers)) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[-1].json()["error"] == "rate_limited"
+    assert int(answers[-1].headers["retry-after"]) > 0
+    assert all("ratelimit-policy" in answer.headers for answer in answers)
 
 
 async def test_a_chunked_body_takes_the_long_way(tmp_path: Path) -> None:

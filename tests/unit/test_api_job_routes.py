@@ -24,7 +24,15 @@ from shared.errors import InvalidInput
 from shared.ledger import NewJob, new_job_id
 from shared.payloads import rows_path
 from tests.unit.gateway_fakes import IRIS_KEY, FakeRedis, until
-from tests.unit.job_stage import give_up_next, job_stage, run_chunks, stored_job, submission, worker_ledger
+from tests.unit.job_stage import (
+    give_up_next,
+    job_stage,
+    run_chunks,
+    run_small,
+    stored_job,
+    submission,
+    worker_ledger,
+)
 
 LIMIT_S = 30.0
 
@@ -205,6 +213,34 @@ async def test_partial_results_are_the_chunks_that_have_ended(stage: Stage) -> N
     canceled = await http.get(link)
     assert (canceled.status_code, "partial" in canceled.json()["detail"]) == (409, True)
     assert (await http.get(link, params={"partial": True})).json() == partial
+
+
+async def test_partial_results_of_a_small_job_are_its_rows_once_it_has_run(stage: Stage) -> None:
+    gateway, http = stage
+    job_id = await submitted(http, rows=2)
+    link = f"/jobs/{job_id}/results"
+    before = await http.get(link, params={"partial": True})
+    assert (before.status_code, before.json()["results"], before.json()["total_count"]) == (200, [], 2)
+    run_small(gateway, failing=1)
+    partial = await http.get(link, params={"partial": True})
+    assert partial.json()["results"] == [
+        {"row": 0, "prediction": "setosa", "confidence": 0.0},
+        {"row": 1, "error": "no such iris"},
+    ]
+    whole = (await http.get(link)).json()["results"]
+    assert whole == [{"prediction": "setosa", "confidence": 0.0}, {"error": "no such iris"}]
+    table = (await http.get(link, params={"partial": True, "format": "csv", "offset": 1})).text
+    assert [row["row"] for row in csv.DictReader(io.StringIO(table))] == ["1"]
+
+
+async def test_partial_results_of_a_small_job_that_failed_are_still_read(stage: Stage) -> None:
+    gateway, http = stage
+    job_id = await submitted(http, rows=2, max_errors=0)
+    run_small(gateway, failing=1)
+    link = f"/jobs/{job_id}/results"
+    assert (await http.get(link)).status_code == 409
+    partial = (await http.get(link, params={"partial": True})).json()["results"]
+    assert [row.get("prediction") for row in partial] == ["setosa", None]
 
 
 async def test_of_a_job_whose_upload_failed_nothing_is_left_to_read_and_that_is_no_error(

@@ -8,14 +8,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from redis.asyncio import BlockingConnectionPool, Redis
 
 from api.link import Link
 from api.online.lane import OnlineLane
-from api.online.pending import Answered, ClientLeftError, Left
+from api.online.outbox import Outbox
+from api.online.pending import Answered, ClientLeftError, Left, Pending
+from api.online.replies import ReplyStream
 from shared import keys
 from shared.columns import encode_rows
 from shared.errors import DeadlineExceeded, MessageUnreadable, PredictionFailed, QueueUnavailable, TaktError
 from shared.messages import FIELD, SCHEMA, Answer, Entry, Failure, Reply, encode
+from tests.support.servers import Server
 from tests.unit.gateway_fakes import IRIS, IRIS_KEY, IRIS_ROW, FakeClock, FakeRedis, FakeWorker, until
 
 
@@ -303,3 +307,30 @@ async def test_what_was_read_is_cut_off_the_reply_stream(
         await FakeWorker(client, IRIS).answer()
         await outcome
     assert await client.xlen(keys.reply(lane.gateway)) <= 2
+
+
+async def test_a_request_that_was_taken_back_has_no_entries_left_to_take_back(client: FakeRedis) -> None:
+    pending = Pending()
+    outbox = Outbox(client, "test", pending, Link())
+    waiting = pending.open(
+        IRIS_KEY,
+        [[]],
+        [1],
+        outcome=asyncio.get_running_loop().create_future(),
+        since_s=0.0,
+        deadline_s=10.0,
+        left=lambda: False,
+    )
+    waiting.entry_ids[0] = b"1-1"
+    outbox.withdraw(waiting)
+    assert waiting.entry_ids == {}
+
+
+@pytest.mark.integration
+async def test_a_reply_stream_that_is_closed_gives_its_connection_back(valkey: Server) -> None:
+    pool = BlockingConnectionPool.from_url(valkey.url, max_connections=1, timeout=1)
+    async with Redis.from_pool(pool) as client:
+        replies = ReplyStream(client, "test")
+        await replies.open()
+        await replies.close()
+        assert await client.ping()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -18,11 +19,12 @@ from shared.keys import model_key
 from shared.ledger import ChunkState, JobState, Ledger, NewJob, new_job_id
 from shared.payloads import PayloadStore, result_path, rows_path
 from shared.tables import batch_of_rows, read_ipc, streamed_schema, write_ipc
-from tests.support.engines import Doubling, predictor
+from tests.support.engines import BAD, Doubling, predictor
 from tests.support.ledgers import Clients, House
-from worker import chunks, small_chunks
+from tests.support.polling import eventually
+from worker import chunks, quarantine, small_chunks
 from worker.chunk_work import ChunkWork
-from worker.chunks import ChunkRunner
+from worker.chunks import QUARANTINED_ATTEMPT, ChunkRunner
 from worker.quarantine import Quarantine
 from worker.tallies import ChunkTally
 
@@ -151,6 +153,53 @@ def test_a_worker_that_drains_while_the_store_is_away_hands_its_chunk_back(shop:
     assert shop.runner.idle
 
 
+def quarantined(shop: Shop, clients: Clients, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A job whose chunk ended two workers. The process that it runs in next says nothing."""
+    job_id = shop.submit(1.0)
+    for _ in range(QUARANTINED_ATTEMPT - 1):
+        assert shop.house.worker.claim(KEY)
+        for lease, _ in clients.threads.zscan_iter(keys.leases()):
+            clients.threads.zadd(keys.leases(), {lease: 0})
+        shop.house.worker.expire()
+    silent = folder / "silent.sh"
+    silent.write_text("#!/bin/sh\nexec cat\n")
+    silent.chmod(0o755)
+    monkeypatch.setattr(quarantine.sys, "executable", str(silent))
+    return job_id
+
+
+@pytest.mark.parametrize("leave", [ChunkRunner.pause, ChunkRunner.stop], ids=["drains", "stops"])
+def test_a_quarantined_chunk_is_handed_back_when_its_worker_drains_or_stops(
+    shop: Shop,
+    clients: Clients,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    leave: Callable[[ChunkRunner], None],
+) -> None:
+    job_id = quarantined(shop, clients, tmp_path, monkeypatch)
+    thread = threading.Thread(target=shop.runner.run_next, args=[KEY], daemon=True)
+    thread.start()
+    eventually(lambda: shop.house.chunks(job_id)[0].attempts == QUARANTINED_ATTEMPT)
+    leave(shop.runner)
+    thread.join(10)
+    assert not thread.is_alive()
+    (chunk,) = shop.house.chunks(job_id)
+    assert (chunk.state, chunk.attempts) == (ChunkState.READY, QUARANTINED_ATTEMPT - 1)
+
+
+def test_a_quarantined_chunk_whose_job_is_canceled_is_let_go(
+    shop: Shop, clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = quarantined(shop, clients, tmp_path, monkeypatch)
+    thread = threading.Thread(target=shop.runner.run_next, args=[KEY], daemon=True)
+    thread.start()
+    eventually(lambda: shop.house.chunks(job_id)[0].attempts == QUARANTINED_ATTEMPT)
+    shop.house.ask(shop.house.gateway.cancel, job_id)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert shop.house.read(job_id).state is JobState.CANCELED
+
+
 def test_patience_with_a_store_has_an_end(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "STORE_PATIENCE_S", 0.0)
     job_id = shop.submit(1.0)
@@ -234,6 +283,13 @@ def test_a_result_that_another_worker_was_quicker_with_is_removed(shop: Shop, cl
     shop.runner.run_next(KEY)
     assert shop.house.read(job_id).rows_done == 0
     assert shop.results() == []
+
+
+def test_rows_that_succeeded_and_failed_are_counted_apart(shop: Shop) -> None:
+    job_id = shop.submit(1.0, BAD, 2.0)
+    assert shop.runner.run_next(KEY)
+    job = shop.house.read(job_id)
+    assert (job.rows_succeeded, job.rows_failed) == (2, 1)
 
 
 def test_small_jobs_run_together_and_each_has_its_own_results(shop: Shop) -> None:

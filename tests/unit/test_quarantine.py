@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.keys import model_key
 from shared.tables import streamed_schema
 from tests.support.engines import Doubling, predictor
+from worker import quarantine
 from worker.frames import Frame, Frames, Kind, Task, hung_up, write_frame
 from worker.health import SickPredictorError
-from worker.quarantine import MOST_DEATHS, Quarantine, Search
+from worker.quarantine import MOST_DEATHS, Cell, CellError, Quarantine, Search
 
 
 def searched(rows: int, slice_rows: int, poison: set[int]) -> tuple[set[int], Search]:
@@ -117,10 +121,10 @@ BROKEN_OFF: list[Frame] = []
 
 def results_of(cell: Scripted, monkeypatch: pytest.MonkeyPatch) -> list[pa.RecordBatch] | None:
     """Of a chunk of one row."""
-    double, quarantine = predictor(Doubling()), Quarantine(20.0)
-    monkeypatch.setattr(quarantine, "_taken", lambda _: cell)
+    double, runner = predictor(Doubling()), Quarantine(20.0)
+    monkeypatch.setattr(runner, "_taken", lambda _: cell)
     row = pa.RecordBatch.from_pylist([{"x": 1.0, "error": None}], schema=streamed_schema(double.spec, {}))
-    return quarantine.run(double, row, lambda: True)
+    return runner.run(double, row, lambda: True)
 
 
 def test_a_row_that_ends_its_process_is_blamed_once_the_golden_rows_have_passed(
@@ -140,3 +144,51 @@ def test_a_row_whose_search_is_broken_off_before_that_is_not_blamed(monkeypatch:
 def test_where_the_golden_rows_die_too_the_model_is_sick(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SickPredictorError):
         results_of(Scripted(DIED, DIED), monkeypatch)
+
+
+@contextmanager
+def cell_of(program: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cell]:
+    """A quarantine process that runs a shell program instead of a model."""
+    script = folder / "cell.sh"
+    script.write_text(f"#!/bin/sh\n{program}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(quarantine.sys, "executable", str(script))
+    cell = Cell(model_key("double", "1.0.0"))
+    yield cell
+    cell.close()
+
+
+def test_a_quarantine_process_that_says_nothing_is_given_up_after_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "LOAD_LIMIT_S", 0.2)
+    with (
+        cell_of("exec cat", tmp_path, monkeypatch) as cell,
+        pytest.raises(CellError, match=r"said nothing for 0\.2 s"),
+    ):
+        list(cell.frames(Task(limit_s=20.0), lambda: True))
+
+
+def test_a_quarantine_process_may_take_the_limit_for_each_of_its_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = r"printf '%s\000\000\000\000\000\000\000\000'"
+    slow = f"for kind in y r r r r r r e; do {frame} $kind; sleep 0.3; done; exec cat"
+    monkeypatch.setattr(quarantine, "LOAD_LIMIT_S", 1.2)
+    with cell_of(slow, tmp_path, monkeypatch) as cell:
+        kinds = [kind for kind, _ in cell.frames(Task(limit_s=0.0), lambda: True)]
+    assert kinds == [Kind.READY, *[Kind.RESULT] * 6, Kind.DONE]
+
+
+def test_a_quarantine_process_that_is_given_up_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "LOAD_LIMIT_S", 0.2)
+    with cell_of(f"echo $$ > {tmp_path}/pid; exec cat", tmp_path, monkeypatch) as cell:
+        double, runner = predictor(Doubling()), Quarantine(20.0)
+        monkeypatch.setattr(runner, "_taken", lambda _: cell)
+        row = pa.RecordBatch.from_pylist([{"x": 1.0, "error": None}], schema=streamed_schema(double.spec, {}))
+        with pytest.raises(CellError):
+            runner.run(double, row, lambda: True)
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -191,6 +191,22 @@ def test_lame_lines_stand_in_their_places_across_blocks() -> None:
     assert all(row["error"] or row["sepal_length"] == i % 10 for i, row in enumerate(rows))
 
 
+LAME_LINE = "1," + "1" * 500 + "\n"
+
+
+@pytest.mark.parametrize("count", [1, 3, 5000], ids=["one", "some", "several blocks"])
+def test_a_csv_of_nothing_but_lame_lines_has_a_failed_row_for_each(count: int) -> None:
+    rows, tally = csv(IRIS_HEADER + LAME_LINE * count)
+    assert (tally.rows, tally.rows_failed) == (count, count)
+    assert {row["error"] for row in rows} == {"has 2 cells, but the header has 4"}
+
+
+def test_a_row_after_whole_blocks_of_lame_lines_stands_in_its_place() -> None:
+    rows, tally = csv(IRIS_HEADER + LAME_LINE * 5000 + "7,1,1,1\n")
+    assert (tally.rows, tally.rows_failed) == (5001, 5000)
+    assert (rows[-1]["error"], rows[-1]["sepal_length"]) == (None, 7.0)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [

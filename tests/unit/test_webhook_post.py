@@ -14,6 +14,7 @@ import trustme
 
 from shared.webhooks import Address, Resolve, Target
 from tests.support.receivers import Answer, Receiver, receiver
+from worker import webhook_post
 from worker.webhook_post import NotPosted, Poster, Reply
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -51,6 +52,21 @@ def test_the_address_is_the_checked_one_and_the_name_the_one_that_was_asked_for(
         poster = Poster(LOOPBACK, 10.0, resolving("127.0.0.1"))
         poster(Target(False, "receiver.example", to.port, "/"), {}, b"")
     assert to.received[0].headers["host"] == f"receiver.example:{to.port}"
+
+
+def test_the_default_port_of_http_is_left_out_of_the_host_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiver() as to:
+        connected = webhook_post._connected
+        monkeypatch.setattr(
+            webhook_post, "_connected", lambda addresses, _port, end_s: connected(addresses, to.port, end_s)
+        )
+        for port in (80, 443):
+            target = Target(False, "receiver.example", port, "/")
+            Poster(LOOPBACK, 10.0, resolving("127.0.0.1"))(target, {}, b"")
+    assert [request.headers["host"] for request in to.received] == [
+        "receiver.example",
+        "receiver.example:443",
+    ]
 
 
 def test_a_name_is_resolved_once_so_that_no_second_answer_is_connected_to() -> None:

@@ -150,6 +150,14 @@ def test_a_url_is_taken_apart_as_it_will_be_asked_for() -> None:
     assert target_of("http://[2606::1]:81") == Target(False, "2606::1", 81, "/")
 
 
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [("http://mes.local/x", 80), ("https://mes.local/x", 443), ("http://mes.local:8080/x", 8080)],
+)
+def test_a_url_without_a_port_has_that_of_its_scheme(url: str, port: int) -> None:
+    assert target_of(url).port == port
+
+
 def test_without_a_secret_webhooks_are_refused_and_say_so() -> None:
     with pytest.raises(InvalidInput, match="TAKT_WEBHOOK_SECRET"):
         checked_url("https://receiver.example/", settings(webhook_secret=""), resolving("93.184.215.14"))
