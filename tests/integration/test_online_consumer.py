@@ -82,7 +82,7 @@ class Consumer:
 
     def delivery_counts(self) -> list[int]:
         pending = self.client.xpending_range(keys.online(self.model.key), keys.WORKER_GROUP, "-", "+", 100)
-        return [item["times_delivered"] for item in pending]
+        return [int(item["times_delivered"]) for item in pending]
 
     def _of_nothing(self) -> Delivery:
         """Of an entry that is gone: to mark a run of it changes nothing."""

@@ -22,7 +22,7 @@ from shared.tables import batch_of_rows, read_ipc, streamed_schema, write_ipc
 from tests.support.engines import BAD, Doubling, predictor
 from tests.support.ledgers import Clients, House
 from tests.support.polling import eventually
-from worker import chunks, quarantine, small_chunks
+from worker import chunks, small_chunks
 from worker.chunk_work import ChunkWork
 from worker.chunks import QUARANTINED_ATTEMPT, ChunkRunner
 from worker.quarantine import Quarantine
@@ -164,7 +164,7 @@ def quarantined(shop: Shop, clients: Clients, folder: Path, monkeypatch: pytest.
     silent = folder / "silent.sh"
     silent.write_text("#!/bin/sh\nexec cat\n")
     silent.chmod(0o755)
-    monkeypatch.setattr(quarantine.sys, "executable", str(silent))
+    monkeypatch.setattr("worker.quarantine.sys.executable", str(silent))
     return job_id
 
 

@@ -152,7 +152,7 @@ def cell_of(program: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     script = folder / "cell.sh"
     script.write_text(f"#!/bin/sh\n{program}\n")
     script.chmod(0o755)
-    monkeypatch.setattr(quarantine.sys, "executable", str(script))
+    monkeypatch.setattr("worker.quarantine.sys.executable", str(script))
     cell = Cell(model_key("double", "1.0.0"))
     yield cell
     cell.close()
