@@ -1,0 +1,1 @@
+"""The ledger of the version before owners had shares."""

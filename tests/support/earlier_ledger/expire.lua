@@ -1,0 +1,52 @@
+-- Leases that ran out: their chunks are ready again, and uploads that broke off fail. A lease whose worker has no
+-- heartbeat runs out after the grace: a worker that lives, and was only not heard, renews it before that.
+-- ARGV: names, most leases to look at, grace_ms
+-- → {job ids whose upload was interrupted, job ids that were forgotten while a worker held a chunk of theirs}
+local most, grace_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local interrupted, orphaned, heard = {}, {}, {}
+
+local function parts(name)
+  return string.match(name, '^([^:]+):([^:]+):(.*)$')
+end
+
+local function silent(worker)
+  if heard[worker] == nil then heard[worker] = redis.call('EXISTS', key_of('worker', worker)) == 1 end
+  return not heard[worker]
+end
+
+local function shorten_leases_of_silent_workers()
+  local over = now_ms() + grace_ms
+  for _, name in ipairs(redis.call('ZRANGE', names.leases, 0, most - 1)) do
+    local id, index, token = parts(name)
+    local chunk = id and held_chunk(id, index, token)
+    if chunk and chunk.worker and silent(chunk.worker) then redis.call('ZADD', names.leases, 'LT', over, name) end
+  end
+end
+
+local function bring_back(id, index, token)
+  local _, text = get_chunk(id, index)
+  local chunk = held_chunk(id, index, token)
+  if chunk then
+    release(id, index, chunk)
+  elseif text then
+    redis.call('HINCRBY', key_of('job', id), 'chunks_leased', -1)
+    if not terminal[redis.call('HGET', key_of('job', id), 'state')] then condemn(id, index, text) end
+  elseif redis.call('HGET', key_of('job', id), 'upload_token') == token then
+    fail(id, 'upload_interrupted', 'The upload broke off before its end.')
+    table.insert(interrupted, id)
+  elseif redis.call('HEXISTS', key_of('job', id), 'created_at_ms') == 0 then
+    table.insert(orphaned, id) -- its worker may have stored a result and died
+  end
+end
+
+local function end_leases_that_ran_out()
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', names.leases, '-inf', now_ms(), 'LIMIT', 0, most)) do
+    redis.call('ZREM', names.leases, name)
+    local id, index, token = parts(name)
+    if id then guarded(id, function() bring_back(id, index, token) end) end
+  end
+end
+
+shorten_leases_of_silent_workers()
+end_leases_that_ran_out()
+return {interrupted, orphaned}

@@ -1,0 +1,52 @@
+-- What every script of the ledger stands on: keys, the clock, chunks and their leases.
+--
+-- KEYS of a job follow from its id, which a script may learn only as it runs, so their patterns come in
+-- ARGV[1] as JSON, spelled by shared/keys.py with `{}` for the id. Takt runs on one primary (Celery has no
+-- Redis Cluster transport), where a script may touch keys that it was not handed.
+
+local names = cjson.decode(ARGV[1])
+
+local terminal = {succeeded = true, failed = true, canceled = true, expired = true}
+local claimable = {uploading = true, queued = true, running = true}
+
+local function key_of(kind, id)
+  return (string.gsub(names[kind], '{}', function() return id end))
+end
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+local function is_chunk(chunk)
+  return type(chunk) == 'table' and type(chunk.state) == 'string'
+    and type(chunk.rows) == 'number' and type(chunk.attempts) == 'number'
+end
+
+-- The chunk's record; nothing where there is none, or none that can be read. Then also its text, if any.
+local function get_chunk(id, index)
+  local text = redis.call('HGET', key_of('chunks', id), index)
+  if not text then return nil end
+  local decoded, chunk = pcall(cjson.decode, text)
+  if decoded and is_chunk(chunk) then return chunk end
+  return nil, text
+end
+
+local function put_chunk(id, index, chunk)
+  redis.call('HSET', key_of('chunks', id), index, cjson.encode(chunk))
+end
+
+-- The chunk, if this token holds its lease. A chunk bears a token while it is leased and once it is done.
+local function held_chunk(id, index, token)
+  local chunk = get_chunk(id, index)
+  return chunk and chunk.state == 'leased' and chunk.token == token and chunk
+end
+
+local function lease_name(id, index, token)
+  return id .. ':' .. index .. ':' .. token
+end
+
+local function end_lease(id, index, chunk)
+  redis.call('ZREM', names.leases, lease_name(id, index, chunk.token))
+  redis.call('HINCRBY', key_of('job', id), 'chunks_leased', -1)
+end
