@@ -23,6 +23,7 @@ from api.models.catalog import Catalog, Servable
 from api.online.door import Door
 from api.online.lane import OnlineLane
 from api.operations.history import HistoryWriter
+from api.principals import Principal
 from api.tallies import HttpTally, JobTally
 from api.uploads.broken import BrokenUploads
 from api.uploads.cutting import chunk_rows
@@ -123,11 +124,14 @@ class Gateway:
         self.lane.give_up()
         self.uploads.break_off()
 
-    def chunk_rows(self, servable: Servable) -> int:
-        """How many rows a chunk of a job takes at most, by what the workers have measured."""
+    def chunk_rows(self, servable: Servable, asker: Principal) -> int:
+        """How many rows a chunk of a job takes at most, by what the workers have measured, and by how many of
+        its owner may run at once; not less than one call of the model takes."""
         fleet = self.watch.fleet
         rows_per_s = fleet.slice_rates.get(servable.key, 0.0) / max(1, fleet.holders(servable.key))
-        return chunk_rows(rows_per_s, least=servable.spec.batching.max_rows, most=self.settings.chunk_rows)
+        least, limit = servable.spec.batching.max_rows, asker.share.max_running_rows
+        rows = chunk_rows(rows_per_s, least=least, most=self.settings.chunk_rows)
+        return rows if limit is None else min(rows, max(least, limit))
 
     def holds_default(self) -> bool:
         """Whether a live worker holds the default version of the default model."""

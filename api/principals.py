@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from starlette.types import Scope
 
 from api.access.allowances import Allowance
-from shared.access import OPEN_OWNER, Role
+from shared.access import DEFAULT_SHARE, OPEN_OWNER, Role, Share
 from shared.errors import Forbidden, ModelNotFound
 from shared.texts import did_you_mean, named
 
@@ -27,8 +27,8 @@ class Principal:
     """What it may see; None: every model."""
     allowance: Allowance | None = None
     """What it may use up; None: nothing is limited."""
-    weight: float = 1.0
-    """Of its share beside other owners, see `shared.access.Share`."""
+    share: Share = DEFAULT_SHARE
+    """Of the service, beside other owners."""
 
     @property
     def online_owner(self) -> str:

@@ -226,10 +226,10 @@ class KeyGate:
     def _known_as(
         self, record: KeyRecord, before: tuple[KeyRecord, Principal] | None
     ) -> tuple[KeyRecord, Principal]:
-        weight = self._shares.get(record.name, DEFAULT_SHARE).weight
-        if before is not None and before[0] == record and before[1].weight == weight:
+        share = self._shares.get(record.name, DEFAULT_SHARE)
+        if before is not None and before[0] == record and before[1].share == share:
             return before
-        return record, principal_of(record, weight)
+        return record, principal_of(record, share)
 
     async def _note(self) -> None:
         used, self._used = self._used, set()
@@ -238,9 +238,9 @@ class KeyGate:
             await self._client.hset(keys.access_used(), mapping=dict.fromkeys(used, now_ms))
 
 
-def principal_of(record: KeyRecord, weight: float = DEFAULT_SHARE.weight) -> Principal:
+def principal_of(record: KeyRecord, share: Share = DEFAULT_SHARE) -> Principal:
     models = frozenset(record.models) or None
-    return Principal(record.name, record.roles, models, allowance_of(record), weight)
+    return Principal(record.name, record.roles, models, allowance_of(record), share)
 
 
 def token_of(headers: Mapping[bytes, bytes], *, basic: bool = False) -> bytes | None:

@@ -110,7 +110,7 @@ async def _submit_json(asked: _Asked) -> Response:
     terms = terms_of_submission(submission)
     if submission.validate_only:
         return report_of(await offloaded(len(body), lambda: examine(servable.validator, submission)))
-    chunks = await offloaded(len(body), lambda: _cut(gateway, servable, submission))
+    chunks = await offloaded(len(body), lambda: _cut(gateway, asked.asker, servable, submission))
     record, replayed = await hand_over(
         gateway, asked.asker, servable, chunks, terms, key=asked.key, body=body
     )
@@ -128,11 +128,11 @@ def _read(asked: _Asked, body: bytes) -> tuple[Submission, Servable]:
     return submission, asked.gateway.catalog.find(submission.model, submission.version, asked.asker)
 
 
-def _cut(gateway: Gateway, servable: Servable, submission: Submission) -> list[Chunk]:
+def _cut(gateway: Gateway, asker: Principal, servable: Servable, submission: Submission) -> list[Chunk]:
     return chunks_of(
         servable.validator,
         submission,
-        chunk_rows=gateway.chunk_rows(servable),
+        chunk_rows=gateway.chunk_rows(servable, asker),
         chunk_bytes=gateway.settings.chunk_bytes,
     )
 
@@ -187,7 +187,7 @@ async def _upload(asked: _Asked, query: list[tuple[str, str]]) -> tuple[Upload, 
         wrapping = wrapping_of_body(content_type, packing)
     options = read_options(query)
     servable = asked.gateway.catalog.find(options.model, options.version, asked.asker)
-    limits = _limits(asked.gateway, servable)
+    limits = _limits(asked.gateway, asked.asker, servable)
     reading = Reading(wrapping, servable.validator, options, limits, digested=asked.key is not None)
     return Upload(body, reading), servable
 
@@ -201,11 +201,11 @@ def _boundary(content_type: str, content_encoding: str) -> str:
     return boundary
 
 
-def _limits(gateway: Gateway, servable: Servable) -> Limits:
+def _limits(gateway: Gateway, asker: Principal, servable: Servable) -> Limits:
     settings = gateway.settings
     return Limits(
         settings.max_job_bytes,
-        gateway.chunk_rows(servable),
+        gateway.chunk_rows(servable, asker),
         settings.chunk_bytes,
         settings.spool_dir,
         gateway.payloads.compression,

@@ -38,7 +38,7 @@ async def defer(
         gateway,
         asker,
         servable,
-        await asyncio.to_thread(_cut, gateway, servable, values),
+        await asyncio.to_thread(_cut, gateway, asker, servable, values),
         Terms(),
         key=said.decode("latin-1") if said is not None else None,
         body=servable.key.encode() + b"\n" + body,
@@ -48,10 +48,10 @@ async def defer(
     return response
 
 
-def _cut(gateway: Gateway, servable: Servable, values: Values) -> list[Chunk]:
+def _cut(gateway: Gateway, asker: Principal, servable: Servable, values: Values) -> list[Chunk]:
     return chunks_of_values(
         servable.spec,
         values,
-        chunk_rows=gateway.chunk_rows(servable),
+        chunk_rows=gateway.chunk_rows(servable, asker),
         chunk_bytes=gateway.settings.chunk_bytes,
     )

@@ -115,7 +115,7 @@ class Door:
 
     def _claim(self, asker: Principal, servable: Servable, now_s: float) -> Claim | None:
         """What the asker has beside other owners; None where no other asks."""
-        share = self._owners.share(asker.name, asker.weight, now_s)
+        share = self._owners.share(asker.name, asker.share.weight, now_s)
         if share == 1:
             return None
         default_s = self._settings.default_wait_s

@@ -33,14 +33,11 @@ async def job_stage(
 ) -> AsyncIterator[tuple[Gateway, httpx.AsyncClient]]:
     """Jobs of two rows a chunk; nobody runs them but `run_chunks`."""
     built(folder / "models")
-    async with running_gateway(
-        client,
-        folder / "payloads",
-        models_dir=folder / "models",
-        chunk_rows=2,
-        max_job_body_bytes=10_000,
-        **changes,
-    ) as (gateway, http):
+    settings: dict[str, Any] = {"chunk_rows": 2, "max_job_body_bytes": 10_000} | changes
+    async with running_gateway(client, folder / "payloads", models_dir=folder / "models", **settings) as (
+        gateway,
+        http,
+    ):
         gateway.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
         await until(lambda: gateway.link.up)
         yield gateway, http

@@ -10,6 +10,7 @@ import pytest
 
 from api.access.gate import KeyGate
 from api.gateway import Gateway
+from api.principals import ANONYMOUS
 from shared import keys
 from shared.access import Share, decode_share, encode_share
 from stack.refusals import Refusal
@@ -33,7 +34,7 @@ def client() -> FakeRedis:
 async def stage(client: FakeRedis, tmp_path: Path) -> AsyncIterator[Stage]:
     await keep(client, FEW, SAME_OWNER, FREE)
     await client.hset(keys.access_shares(), "few", encode_share(Share(max_jobs=2, weight=3)))
-    async with job_stage(client, tmp_path, access="keys") as (gateway, http):
+    async with job_stage(client, tmp_path, access="keys", chunk_rows=1000) as (gateway, http):
         assert isinstance(gateway.gate, KeyGate)
         await gateway.gate.look()
         async with serving(FakeWorker(client, IRIS), gateway):
@@ -89,15 +90,30 @@ async def test_a_refused_job_may_be_sent_again_under_its_key(stage: Stage, rows:
     assert (await submit(http, FEW, rows, **named)).json()["id"] == made.json()["id"], "a replay makes none"
 
 
+async def test_chunks_are_cut_so_that_they_fit_into_what_may_run_at_once(
+    stage: Stage, client: FakeRedis
+) -> None:
+    gateway, http = stage
+    assert isinstance(gateway.gate, KeyGate)
+    most = gateway.catalog.find("iris", None, ANONYMOUS).spec.batching.max_rows
+    await client.hset(keys.access_shares(), "free", encode_share(Share(max_running_rows=most + 1)))
+    await client.incr(keys.access_version())
+    await gateway.gate.look()
+    for key, rows in ((FREE, [most + 1, most - 1]), (FEW, [2 * most])):
+        made = await submit(http, key, 2 * most)
+        chunks = await gateway.ledger.chunks(made.json()["id"])
+        assert [chunk.rows for chunk in chunks] == rows
+
+
 async def test_a_gateway_knows_an_owners_new_weight_at_its_next_look(stage: Stage, client: FakeRedis) -> None:
     gateway, _ = stage
     assert isinstance(gateway.gate, KeyGate)
     headers = [(name.encode(), value.encode()) for name, value in FEW.headers.items()]
-    assert gateway.gate.enter(headers).weight == 3
+    assert gateway.gate.enter(headers).share.weight == 3
     await client.hset(keys.access_shares(), "few", encode_share(Share(weight=0.5)))
     await client.incr(keys.access_version())
     await gateway.gate.look()
-    assert gateway.gate.enter(headers).weight == 0.5
+    assert gateway.gate.enter(headers).share.weight == 0.5
 
 
 def test_what_is_not_named_stays_and_a_limit_of_nothing_is_none() -> None:
