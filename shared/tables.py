@@ -156,6 +156,8 @@ def read_ipc(data: bytes) -> pa.Table:
             table = reader.read_all()
         table.validate(full=True)  # what a bad disk made of an offset would be followed anywhere
         return table
+    except MemoryError:  # pyarrow.ArrowMemoryError is one: nothing is wrong with the bytes
+        raise
     except (pa.ArrowException, OSError, EOFError) as error:
         raise PayloadError(f"a stored chunk is not readable: {error}") from error
 

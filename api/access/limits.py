@@ -49,7 +49,7 @@ class Limiter:
 
     async def charge(self, allowance: Allowance | None, rows: int, scope: Scope | None = None) -> None:
         """Count rows that are about to run. Raises RateLimited, or PayloadTooLarge for more than a day's."""
-        if allowance is None or allowance.rows is None:
+        if not rows or allowance is None or allowance.rows is None:
             return
         if rows > allowance.rows.amount:
             raise PayloadTooLarge(f"Your key may have {allowance.rows.amount} rows a day predicted.")

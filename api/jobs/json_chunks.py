@@ -82,6 +82,8 @@ def unpacked_body(body: bytes, packing: Packing, most_bytes: int) -> bytes:
     try:
         meter = Meter(unpacked(io.BytesIO(body), packing), most_bytes, digested=False)
         return b"".join(iter(lambda: meter.read(2**20), b""))
+    except MemoryError:  # pyarrow.ArrowMemoryError is one: nothing is wrong with the bytes
+        raise
     except (OSError, pa.ArrowException):
         raise InvalidInput(f"The body is not {packing}: it is damaged, or is not packed so.") from None
 

@@ -26,6 +26,7 @@ from api.uploads.cutting import Chunk
 from api.uploads.form import FormBody
 from api.uploads.formats import FORM, Packing, is_json, media_type, packing_of, parameter, wrapping_of_body
 from api.uploads.intake import Upload, read_through, take_in
+from api.uploads.memory_room import require_room
 from api.uploads.options import read_options
 from api.uploads.reading import Digesting, Limits, Reading
 from api.web.bodies import read_json
@@ -71,7 +72,8 @@ class _Asked:
         return self.headers.get(idempotency.HEADER)
 
     async def charge(self, rows: int) -> None:
-        """Raises RateLimited."""
+        """Raises RateLimited, and Unauthorized if the key was revoked or expired since the request began."""
+        self.gateway.gate.enter(self.headers.raw)
         await self.gateway.limiter.charge(self.asker.allowance, rows)
 
     async def accepted(self, record: JobRecord, *, replayed: bool) -> Response:
@@ -143,6 +145,7 @@ async def _submit_file(asked: _Asked, query: list[tuple[str, str]]) -> Response:
     await _refuse_too_long(gateway, asked.headers.get("content-length", ""))
     upload, servable = await _upload(asked, query)
     with gateway.uploads.held():
+        require_room()
         return await _read_file(asked, upload, servable)
 
 

@@ -21,11 +21,13 @@ from api.link import unavailable
 from api.online.pending import ClientLeftError
 from api.uploads.broken import BrokenUpload
 from api.uploads.cutting import Chunk
+from api.uploads.memory_room import out_of_memory, require_room
 from api.uploads.pipe import Pipe
 from api.uploads.reading import Reading, Tally
 from api.web.errors import is_full
 from shared.errors import (
     JobNotFound,
+    Overloaded,
     PayloadError,
     QueueUnavailable,
     StorageFull,
@@ -43,7 +45,8 @@ _WAITING_BYTES = 2 * 2**20
 
 Deliver = Callable[[Chunk], Awaitable[None]]
 Charge = Callable[[int], Awaitable[None]]
-"""Is told how many rows are to be stored next, and raises where they are too many."""
+"""Called with the rows that are to be stored next, and with 0 before the job is sealed. Raises if they are too
+many, or if the client's key is no longer good."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ async def take_in(gateway: Gateway, upload: Upload, new: NewJob, charge: Charge)
     try:
         async with _leased(gateway, new):
             tally = await read_through(gateway, upload, storing.store)
+        await charge(0)
         if new.idempotency:
             await _bind(gateway, new, fingerprint(upload.reading, tally.sha256))
         sealed = await gateway.ledger.seal(new.id, chunks=storing.chunks)
@@ -131,7 +135,9 @@ class _Run:
         """One chunk is stored while the next is cut."""
         stored: Future[None] | None = None
         try:
+            require_room()
             for chunk in self.reading.chunks(self.pipe, self.tally):
+                require_room()
                 if not self.fits(len(chunk.data)):
                     raise StorageFull
                 if stored is not None:
@@ -234,6 +240,8 @@ def _reason(error: BaseException) -> tuple[str, str]:
         return QueueUnavailable.code, "The queue went away before the upload's end."
     if isinstance(error, TaktError):
         return error.code, error.detail
+    if isinstance(error, MemoryError):
+        return Overloaded.code, out_of_memory().detail
     if isinstance(error, ClientLeftError | asyncio.CancelledError):
         return UploadInterrupted.code, "The upload broke off before its end."
     return TaktError.code, "Something went wrong inside the gateway."

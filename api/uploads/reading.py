@@ -148,6 +148,8 @@ def _foreign_errors(wrapping: Wrapping) -> Iterator[None]:
     """What Arrow says of a file that it cannot read, as InvalidInput."""
     try:
         yield
+    except MemoryError:  # pyarrow.ArrowMemoryError is one: nothing is wrong with the bytes
+        raise
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         packed = "" if wrapping.packing == "identity" else f" packed with {wrapping.packing}"
         raise InvalidInput(

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from api.link import unavailable
 from api.online.answers import encode
 from api.uploads.formats import ACCEPTED_CODINGS
+from api.uploads.memory_room import out_of_memory
 from shared.connections import means_away
 from shared.errors import (
     InvalidInput,
@@ -113,6 +114,15 @@ def foreseen(error: Exception) -> TaktError | HTTPException:
             return InvalidInput(error.detail)
         case TaktError() | HTTPException():
             return error
+        case _:
+            return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> TaktError:
+    match error:
+        case MemoryError():
+            log.error("gateway_out_of_memory", error=type(error).__name__)
+            return out_of_memory()
         case RedisError() if means_away(error):
             log.warning("queue_failed", error=type(error).__name__)
             return unavailable()

@@ -28,7 +28,7 @@ from api.gateway import Gateway
 from api.online.exchange import Exchange, exchange_of
 from api.tallies import OTHER, UNREAD
 from api.web.envelope import CLOSE, error_answer, new_request_id, request_id_in
-from api.web.errors import Headers, status_of
+from api.web.errors import Headers, foreseen, status_of
 from api.web.framing import closing_unread, in_close_framing, stays_in_http_1_0
 from api.web.open_files import most_connections, most_open_files
 from api.web.sweeper import SWEEP_EVERY_S, Awaited, Sweeper, Watched
@@ -168,8 +168,10 @@ class PatientProtocol(HttpToolsProtocol):
         )
 
     def send_400_response(self, msg: str) -> None:
-        """Called by uvicorn for what is no HTTP, or more than one thing."""
-        self._refuse(HTTPException(400, msg))
+        """Called by uvicorn for what is no HTTP, or more than one thing, and where a callback raised."""
+        error = sys.exc_info()[1]
+        cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
+        self._refuse(foreseen(cause) if isinstance(cause, MemoryError) else HTTPException(400, msg))
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)

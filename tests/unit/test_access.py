@@ -138,6 +138,31 @@ async def test_an_unknown_key_is_refused_soon_while_redis_is_away(stage: Stage, 
     assert (await http.get("/models", headers=ANNA.headers)).status_code == 200
 
 
+@pytest.mark.parametrize("more", [b"5,3,1,0.2\n" * 20, b""])
+async def test_a_key_that_is_revoked_during_an_upload_breaks_it_off(
+    stage: Stage, client: FakeRedis, more: bytes
+) -> None:
+    """At the next chunk, or at the seal."""
+    gateway, http = stage
+    gate = gateway.gate
+    assert isinstance(gate, KeyGate)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"sepal_length,sepal_width,petal_length,petal_width\n5,3,1,0.2\n"
+        revoked = msgspec.structs.replace(ANNA.record, revoked_at_ms=2)
+        raw: Any = client
+        await raw.hset(keys.access_keys(), revoked.id, encode_key(revoked))
+        await raw.incr(keys.access_version())
+        await gate.look()
+        yield more
+
+    headers = ANNA.headers | {"content-type": "text/csv"}
+    refused = await http.post("/jobs?model=iris", content=body(), headers=headers)
+    assert (refused.status_code, refused.json()["error"]) == (401, "unauthorized")
+    job = (await http.get(refused.headers["location"], headers=ADMIN.headers)).json()
+    assert (job["state"], job["error"]["code"]) == ("failed", "unauthorized")
+
+
 async def test_an_idempotency_key_is_its_owners(stage: Stage) -> None:
     _, http = stage
     once = {"idempotency-key": "lot 7"}

@@ -103,6 +103,17 @@ async def test_a_file_that_runs_over_the_days_rows_fails_its_job(stage: Stage) -
     assert (job["state"], job["error"]["code"]) == ("failed", "rate_limited")
 
 
+async def test_a_file_of_a_key_that_has_no_rows_left_makes_no_job(stage: Stage) -> None:
+    gateway, http = stage
+    assert (await predict(http, FEW, 10)).status_code == 200
+    headers = FEW.headers | {"content-type": "text/csv"}
+    csv = "sepal_length,sepal_width,petal_length,petal_width\n5,3,1,0.2\n"
+    refused = await http.post("/jobs?model=iris", content=csv, headers=headers)
+    assert (refused.status_code, refused.json()["error"]) == (429, "rate_limited")
+    assert "location" not in refused.headers
+    assert await gateway.ledger.newest(None, before_ms=None, most=5) == []
+
+
 async def test_a_key_without_limits_costs_no_round_trip(stage: Stage, client: FakeRedis) -> None:
     _, http = stage
     assert (await predict(http, FREE)).status_code == 200
