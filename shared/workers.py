@@ -81,6 +81,8 @@ class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
     built_with: dict[str, str] = {}  # package → version that made the artifact
     warnings: tuple[str, ...] = ()  # of its framework, while it was loaded
     spec_digest: str = ""  # of the spec that it was loaded with; an older worker says nothing
+    least_call_s: float = 0.0  # the shortest call measured, of any size, at warm-up or since; 0: none yet
+    most_rows_per_s: float = 0.0  # the highest rate of a call measured; 0: none yet
 
 
 class _Head(msgspec.Struct):

@@ -29,7 +29,7 @@ from worker.health import check_health
 from worker.intake import Intake
 from worker.online import BatchFacts, Finished, OnlineLane, answers_to
 from worker.predictors import Predictor
-from worker.rates import Lap, Rate
+from worker.rates import Fastest, Lap, Rate
 from worker.tallies import EngineTally
 from worker.tracing import NO_TRACES, Traces
 from worker.turns import Share, Turn, least_slice_rows, slice_rows
@@ -51,8 +51,11 @@ class Served:
     ceiling: Ceiling = field(default_factory=Ceiling)
     entry_rows: float = 0.0  # of an online entry, about, lately
     tally: EngineTally = field(default_factory=EngineTally)
+    fastest: Fastest = field(default_factory=Fastest)
 
     def online_ran(self, batch: EntryBatch) -> None:
+        if not batch.failed:
+            self.fastest.ran(batch.rows, batch.predict_ms / 1000)
         self.batches += 1
         self.batch_rows += batch.rows
         newest = batch.rows / len(batch.entries)
@@ -244,10 +247,15 @@ class Engine(threading.Thread):
 
 def _served(predictor: Predictor) -> Served:
     full_rows = predictor.spec.batching.max_rows
+    fastest = Fastest()
+    for rows, rate in predictor.rates.items():
+        if rate > 0:
+            fastest.ran(rows, rows / rate)
     return Served(
         online=Rate(full_rows, predictor.rows_per_s),
         offline=Rate(full_rows, predictor.slice_rows_per_s),
         least_slice_rows=least_slice_rows(predictor.rates, full_rows),
+        fastest=fastest,
     )
 
 

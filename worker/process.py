@@ -236,6 +236,8 @@ class WorkerProcess:
                 batch_rows=served.batch_rows,
                 ceiling_rows=served.ceiling.rows,
                 entry_rows=round(served.entry_rows, 1),
+                least_call_s=round(served.fastest.call_s, 6),
+                most_rows_per_s=round(served.fastest.rows_per_s, 1),
             )
         return states
 

@@ -34,6 +34,19 @@ class Rate:
 
 
 @dataclass
+class Fastest:
+    """The shortest call and the highest rate of a call that were measured here: no request can be quicker."""
+
+    call_s: float = 0.0  # 0: none yet
+    rows_per_s: float = 0.0
+
+    def ran(self, rows: int, seconds: float) -> None:
+        if rows > 0 and seconds > 0:
+            self.call_s = min(self.call_s or seconds, seconds)
+            self.rows_per_s = max(self.rows_per_s, rows / seconds)
+
+
+@dataclass
 class Lap:
     """What one online batch costs: all the time since the one before it or, where the lane was empty in
     between, since there was something to do. So the other lane's slices and the sending of answers count."""

@@ -88,6 +88,16 @@ class Fleet:
         return {key: _sum(model.slice_rows_per_s for model in self._models(key)) for key in self.held}
 
     @cached_property
+    def least_call_s(self) -> Mapping[ModelKey, float]:
+        """The shortest call that a worker has measured of each model version; 0 if one has measured none."""
+        return {key: min(model.least_call_s for model in self._models(key)) for key in self.held}
+
+    @cached_property
+    def most_rows_per_s(self) -> Mapping[ModelKey, float]:
+        """The highest rate measured, of all workers together; 0 if one has measured none."""
+        return {key: _sum(model.most_rows_per_s for model in self._models(key)) for key in self.held}
+
+    @cached_property
     def _beside(self) -> Mapping[ModelKey, frozenset[ModelKey]]:
         held = {worker.id: _held_by(worker) for worker in self.workers}
         return {key: frozenset().union(*(some for some in held.values() if key in some)) for key in self.held}

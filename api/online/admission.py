@@ -10,7 +10,7 @@ import math
 
 from msgspec import Struct
 
-from shared.errors import ModelMismatch, ModelNotLoaded, Overloaded
+from shared.errors import DeadlineExceeded, ModelMismatch, ModelNotLoaded, Overloaded
 from shared.keys import ModelKey
 
 NOT_LOADED_RETRY_S = 5.0
@@ -45,6 +45,8 @@ class Traffic(Struct, frozen=True):  # made for every request
     inflight_rows: int  # of this gateway, all models
     max_inflight_rows: int
     mismatch: str = ""  # how live workers that hold it differ from this gateway: they are no `holders`
+    least_call_s: float = 0.0  # the shortest call ever measured; 0: not measured
+    most_rows_per_s: float = 0.0  # the highest rate ever measured, of all holders together; 0: not measured
 
 
 class Claim(Struct, frozen=True):
@@ -92,13 +94,14 @@ def admit(
 ) -> None:
     """Return where the request may enter. `now_s` is monotonic. `claim`: None where no other owner asks.
 
-    Raises ModelNotLoaded, ModelMismatch, or Overloaded with the time after which this client would be
-    admitted.
+    Raises ModelNotLoaded, ModelMismatch, Overloaded with the time after which this client would be admitted,
+    or DeadlineExceeded if no worker could answer within the wait, however little it has to do.
     """
     if not traffic.holders and traffic.mismatch:
         raise ModelMismatch(traffic.mismatch, retry_after_s=NOT_LOADED_RETRY_S)
     if not traffic.holders:
         raise ModelNotLoaded(f"No live worker holds {key}.", retry_after_s=NOT_LOADED_RETRY_S)
+    require_time(traffic, key, rows, wait_s)
     takes_s = rows / traffic.rows_per_s if traffic.rows_per_s else 0.0
     reason, late_s = "", 0.0
     if claim is not None:
@@ -114,6 +117,19 @@ def admit(
         line_s = takes_s / max(LEAST_SHARE, traffic.own_share)
         turn_s = line.place_s(key, now_s, late_s, line_s, claim.owner if claim is not None else "")
         raise Overloaded(reason or None, retry_after_s=float(math.ceil(turn_s)))
+
+
+def require_time(traffic: Traffic, key: ModelKey, rows: int, wait_s: float) -> None:
+    """Raises DeadlineExceeded if the wait is shorter than the quickest answer that was ever measured."""
+    at_best_s = rows / traffic.most_rows_per_s if traffic.most_rows_per_s else 0.0
+    needed_s = max(traffic.least_call_s, at_best_s)
+    if needed_s >= wait_s:
+        enough_s = math.ceil(needed_s / FILLED) + 1
+        what = "this row" if rows == 1 else f"these {rows} rows"
+        raise DeadlineExceeded(
+            f"{key} needs at least {needed_s:.1f} s for {what}, and this request waits {wait_s:g} s. Ask for "
+            f"a longer wait (`Prefer: wait={enough_s}`, if TAKT_MAX_WAIT_S allows it), or submit a job."
+        )
 
 
 def beside_others(

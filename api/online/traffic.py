@@ -27,6 +27,8 @@ def traffic_of(
         batch_rows=spec.batching.max_rows,
         inflight_rows=pending.rows,
         max_inflight_rows=max_inflight_rows,
+        least_call_s=fleet.least_call_s.get(key, 0.0),
+        most_rows_per_s=fleet.most_rows_per_s.get(key, 0.0),
     )
 
 

@@ -16,8 +16,8 @@ from shared.errors import Overloaded
 LEAST_ROOM_BYTES = 48 * 2**20
 """What an upload may take before the next look: blocks of the parser, a chunk and its copy."""
 STACKS_BYTES = 112 * 2**20
-"""Stacks of threads that Arrow and uploads may start: address space that counts against a process's own limits,
-and is hardly ever touched."""
+"""Stacks of threads that Arrow and uploads may start: address space that counts against a process's own
+limits, and is hardly ever touched."""
 RETRY_AFTER_S = 5.0
 _CGROUP = Path("/sys/fs/cgroup")
 _PROC = Path("/proc")

@@ -9,7 +9,7 @@ from api.fleet.snapshot import Fleet
 from api.online.admission import MOST_RETRY_S, Line, Traffic, admit
 from api.online.pending import Pending
 from api.online.traffic import traffic_of
-from shared.errors import ModelNotLoaded, Overloaded
+from shared.errors import DeadlineExceeded, ModelNotLoaded, Overloaded
 from shared.keys import ModelKey, model_key
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState
 from tests.support.specimens import declaration
@@ -140,3 +140,52 @@ def test_the_work_of_other_workers_models_does_not_count() -> None:
 def test_two_workers_are_twice_as_fast() -> None:
     traffic = seen(worker("w:1", iris=100.0), worker("w:2", iris=100.0), iris=50)
     assert (traffic.holders, traffic.rows_per_s, traffic.backlog_s) == (2, 200.0, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("traffic", "rows", "needed"),
+    [
+        (replace(QUIET, least_call_s=14.0), 1, "14.0 s for this row"),
+        (replace(QUIET, most_rows_per_s=100.0), 2000, "20.0 s for these 2000 rows"),
+        (replace(QUIET, least_call_s=30.0, backlog_s=100.0), 1, "30.0 s for this row"),
+    ],
+)
+def test_an_idle_model_that_cannot_answer_in_time_is_refused_with_the_wait_that_it_needs(
+    traffic: Traffic, rows: int, needed: str
+) -> None:
+    with pytest.raises(DeadlineExceeded) as refusal:
+        enter(traffic, rows=rows, wait_s=10.0)
+    assert needed in refusal.value.detail
+    named = int(refusal.value.detail.partition("wait=")[2].partition("`")[0])
+    enter(replace(traffic, backlog_s=0.0), rows=rows, wait_s=float(named))
+
+
+def test_a_model_of_which_no_call_was_measured_is_given_a_chance() -> None:
+    enter(QUIET, rows=900, wait_s=0.1)
+
+
+def test_the_shortest_call_of_any_worker_counts() -> None:
+    def worker(name: str, least_call_s: float, most_rows_per_s: float) -> WorkerRecord:
+        held = HeldModel(
+            state=ModelState.LOADED,
+            rows_per_s=1.0,
+            least_call_s=least_call_s,
+            most_rows_per_s=most_rows_per_s,
+        )
+        return WorkerRecord(
+            id=f"{name}:1",
+            host="here",
+            pid=1,
+            device="cpu",
+            state=WorkerState.SERVING,
+            started_at="2026-01-01T00:00:00Z",
+            models={KEY: held},
+        )
+
+    spec = declaration(name="iris")
+    fleet = Fleet(workers=(worker("a", 12.0, 5.0), worker("b", 3.0, 7.0)))
+    traffic = traffic_of(KEY, spec, fleet, Pending(), 1000)
+    assert (traffic.least_call_s, traffic.most_rows_per_s) == (3.0, 12.0)
+    unknown = Fleet(workers=(worker("a", 12.0, 5.0), worker("b", 0.0, 0.0)))
+    traffic = traffic_of(KEY, spec, unknown, Pending(), 1000)
+    assert (traffic.least_call_s, traffic.most_rows_per_s) == (0.0, 0.0)
