@@ -45,8 +45,8 @@ _WAITING_BYTES = 2 * 2**20
 
 Deliver = Callable[[Chunk], Awaitable[None]]
 Charge = Callable[[int], Awaitable[None]]
-"""Called with the rows that are to be stored next, and with 0 before the job is sealed. Raises if they are too
-many, or if the client's key is no longer good."""
+"""Called with the rows that are to be stored next, and with 0 before the job is sealed. Raises if they are
+too many, or if the client's key is no longer good."""
 
 
 @dataclass(frozen=True)
