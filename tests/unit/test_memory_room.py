@@ -57,7 +57,7 @@ def test_a_stored_chunk_that_does_not_fit_is_not_called_unreadable(monkeypatch: 
     def refuse(_: object) -> None:
         raise pa.ArrowMemoryError("malloc of size 64 failed")
 
-    monkeypatch.setattr(tables.pa.ipc, "open_stream", refuse)
+    monkeypatch.setattr(pa.ipc, "open_stream", refuse)
     with pytest.raises(MemoryError):
         tables.read_ipc(data)
 
