@@ -27,7 +27,6 @@ from api.uploads.reading import Reading, Tally
 from api.web.errors import is_full
 from shared.errors import (
     JobNotFound,
-    Overloaded,
     PayloadError,
     QueueUnavailable,
     StorageFull,
@@ -238,10 +237,10 @@ def _reason(error: BaseException) -> tuple[str, str]:
         return error.code, "The rows could not be stored."
     if isinstance(error, RedisError):
         return QueueUnavailable.code, "The queue went away before the upload's end."
+    if isinstance(error, MemoryError):
+        error = out_of_memory()
     if isinstance(error, TaktError):
         return error.code, error.detail
-    if isinstance(error, MemoryError):
-        return Overloaded.code, out_of_memory().detail
     if isinstance(error, ClientLeftError | asyncio.CancelledError):
         return UploadInterrupted.code, "The upload broke off before its end."
     return TaktError.code, "Something went wrong inside the gateway."
