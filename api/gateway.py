@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from typing import cast
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from api.access.gate import Gate, KeyGate, OpenGate
 from api.access.limits import Limiter
@@ -30,7 +31,7 @@ from api.uploads.cutting import chunk_rows
 from api.uploads.threads import UploadThreads
 from api.web.tracing import open_traces
 from shared.connections import connect_async
-from shared.durability import check_durable
+from shared.durability import SYNC_OPTIONS, VOUCHED, SyncPolicy, check_durable
 from shared.keys import ModelKey
 from shared.ledger import AsyncLedger
 from shared.payloads import open_payloads
@@ -91,7 +92,7 @@ class Gateway:
         """Raises UnsupportedServer where Redis answers and is too old, or cannot keep TAKT_DURABILITY."""
         try:
             info = await self.client.info("server", "persistence")
-            server = check_durable(info, self.settings.durability)
+            server = check_durable(info, self.settings.durability, await self._sync_policy())
             await self.watch.renew()
             log.info("gateway_started", gateway=self.lane.gateway, server=str(server))
         except (RedisError, OSError) as error:
@@ -102,6 +103,15 @@ class Gateway:
         self._loops.start("access_watch", self.gate.look_later)
         self._loops.start("history", self._write_history)
         self._loops.start("broken_uploads", self.broken_uploads.try_again)
+
+    async def _sync_policy(self) -> SyncPolicy | None:
+        """When the server syncs its append-only file, where that matters; None: it refuses to say."""
+        if not self.settings.durable().asks:
+            return VOUCHED
+        try:
+            return cast(SyncPolicy, await self.client.config_get(*SYNC_OPTIONS))
+        except ResponseError:
+            return None
 
     async def close(self) -> None:
         await self._loops.stop()

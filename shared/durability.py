@@ -1,10 +1,14 @@
 """What must have happened to a job before its client is told that it was taken.
 
     memory    the server has it; a host that dies loses what `appendfsync` had not written (about a second)
-    disk      the server's append-only file has it on the disk     WAITAOF 1 0
+    disk      the server's append-only file has it on the disk     `appendfsync always` and WAITAOF 1 0
     replica   a replica has received it, which Sentinel can promote     WAIT 1
 
 For both, give the server `appendfsync always` and choose `replica`.
+
+`disk` demands `appendfsync always`: with `everysec`, Valkey 9 answers WAITAOF before it has synced the file
+(docs/decisions/0001-disk-durability-demands-appendfsync-always.md). The demand is checked when a program
+starts, and again with each submission, because a reconnect or a failover may lead to another server.
 """
 
 from __future__ import annotations
@@ -12,13 +16,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import ResponseError
 
 from shared.errors import NotDurable, QueueUnavailable, UnsupportedServer
 from shared.server import Server, check_server
 
+if TYPE_CHECKING:
+    import redis
+
+SYNC_OPTIONS = ("appendfsync", "no-appendfsync-on-rewrite")
+"""What `CONFIG GET` is asked for."""
+SyncPolicy = Mapping[str, str]
+"""Its answer."""
+VOUCHED: SyncPolicy = {"appendfsync": "always"}
+"""What the operator says of a server that refuses `CONFIG GET`."""
 RETRY_AFTER_S = 2.0
 _LEAST_WITH_WAITAOF = {"redis": (7, 2), "valkey": (7, 2)}
 
@@ -38,6 +51,7 @@ class Durability:
 
     promise: Promise = Promise.MEMORY
     limit_ms: int = 2000
+    vouched: bool = False  # the operator says that the server has `appendfsync always`
 
     @property
     def command(self) -> tuple[str | int, ...] | None:
@@ -50,16 +64,44 @@ class Durability:
             case Promise.REPLICA:
                 return "WAIT", 1, self.limit_ms
 
+    @property
+    def asks(self) -> bool:
+        """Whether the server is asked for its `SYNC_OPTIONS`."""
+        return self.promise is Promise.DISK and not self.vouched
+
     def kept(self, answer: Any) -> bool:  # Any: the command's answer
         """Whether the command was answered because it is so, not because its time was over."""
         copies: int = answer[0] if isinstance(answer, list) else answer
         return copies >= 1
 
 
-def check_durable(info: Mapping[str, object], promise: Promise) -> Server:
+def unsynced(policy: SyncPolicy | None) -> str:
+    """Why a write with this policy may be acknowledged before it is on the disk; empty: it may not.
+
+    None: the server refused to say.
+    """
+    if policy is None:
+        return (
+            "refuses CONFIG GET appendfsync: allow it, or set TAKT_APPENDFSYNC=always if the server has "
+            "`appendfsync always`"
+        )
+    if policy.get("appendfsync") != "always":
+        return (
+            f"has `appendfsync {policy.get('appendfsync')}`, which acknowledges a write before it is on the "
+            "disk: set `appendfsync always`"
+        )
+    if policy.get("no-appendfsync-on-rewrite") == "yes":
+        return (
+            "has `no-appendfsync-on-rewrite yes`, which acknowledges writes during a rewrite before they are "
+            "on the disk: set `no-appendfsync-on-rewrite no`"
+        )
+    return ""
+
+
+def check_durable(info: Mapping[str, object], promise: Promise, policy: SyncPolicy | None) -> Server:
     """The server of an `INFO` with the sections `server` and `persistence`, where it can keep a promise.
 
-    Raises UnsupportedServer.
+    `policy`: its `SYNC_OPTIONS`; None: it refused to say. Raises UnsupportedServer.
     """
     server = check_server(info)
     if promise is not Promise.DISK:
@@ -71,13 +113,39 @@ def check_durable(info: Mapping[str, object], promise: Promise) -> Server:
         )
     if not info.get("aof_enabled"):
         raise UnsupportedServer(
-            f"{server} keeps no append-only file: TAKT_DURABILITY=disk needs `appendonly yes`."
+            f"{server} keeps no append-only file: TAKT_DURABILITY=disk needs `appendonly yes` and "
+            "`appendfsync always`."
         )
+    if reason := unsynced(policy):
+        raise UnsupportedServer(f"TAKT_DURABILITY=disk: {server} {reason}.")
     return server
 
 
-def require_durable(job_id: str, known: Any, answer: Any, durability: Durability) -> None:  # Any: raw answers
-    """Judge what a server said to a job's fence and to the wait behind it.
+def checked_server(client: redis.Redis, durability: Durability) -> Server:
+    """The server behind a client, where it can keep the promise. Raises UnsupportedServer, RedisError."""
+    info: Mapping[str, object] = client.info("server")
+    if durability.promise is Promise.DISK:
+        info = {**info, **client.info("persistence")}
+    return check_durable(info, durability.promise, _sync_policy(client, durability))
+
+
+def _sync_policy(client: redis.Redis, durability: Durability) -> SyncPolicy | None:
+    if not durability.asks:
+        return VOUCHED
+    try:
+        return cast(SyncPolicy, client.config_get(*SYNC_OPTIONS))
+    except ResponseError:
+        return None
+
+
+def require_durable(
+    job_id: str,
+    known: Any,  # Any: raw answers
+    answer: Any,
+    durability: Durability,
+    policy: Any = VOUCHED,
+) -> None:
+    """Judge a server's answers: to a job's fence, to the wait behind it, and to the question for its policy.
 
     Raises what the server raised at the fence, QueueUnavailable, UnsupportedServer, NotDurable.
     """
@@ -92,8 +160,16 @@ def require_durable(job_id: str, known: Any, answer: Any, durability: Durability
     if isinstance(answer, Exception):
         raise answer
     if not durability.kept(answer):
-        raise NotDurable(
-            f"Job {job_id!r} was taken, but it is not on {_PLACE[durability.promise]} yet: send it again "
-            "with the same Idempotency-Key, or ask for it.",
-            retry_after_s=RETRY_AFTER_S,
-        )
+        raise _not_durable(job_id, durability, "")
+    if isinstance(policy, Exception) and not isinstance(policy, ResponseError):
+        raise policy
+    if reason := unsynced(None if isinstance(policy, ResponseError) else policy):
+        raise _not_durable(job_id, durability, f" The queue's server {reason}.")
+
+
+def _not_durable(job_id: str, durability: Durability, reason: str) -> NotDurable:
+    return NotDurable(
+        f"Job {job_id!r} was taken, but it is not on {_PLACE[durability.promise]} yet: send it again "
+        f"with the same Idempotency-Key, or ask for it.{reason}",
+        retry_after_s=RETRY_AFTER_S,
+    )

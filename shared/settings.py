@@ -94,6 +94,11 @@ class Settings(BaseSettings):
     durability_limit_s: float = Field(
         2.0, gt=0, le=2.5, description="How long a submission waits for that; then it is a 503."
     )
+    appendfsync: Literal["ask", "always"] = Field(
+        "ask",
+        description="Whether the queue has `appendfsync always`, which TAKT_DURABILITY=disk demands. "
+        "`ask`: the server is asked. `always`: it has, and it refuses `CONFIG GET`, as managed servers do.",
+    )
     default_model: str = Field(
         "iris", description="The model behind /predict, /predict/batch and /model-info."
     )
@@ -357,7 +362,8 @@ class Settings(BaseSettings):
 
     def durable(self) -> Durability:
         """What a job's client is promised with its 202."""
-        return Durability(self.durability, round(self.durability_limit_s * 1000))
+        limit_ms = round(self.durability_limit_s * 1000)
+        return Durability(self.durability, limit_ms, vouched=self.appendfsync == "always")
 
     def webhook_keys(self) -> tuple[bytes, ...]:
         """What webhooks are signed with, newest first; none: there are no webhooks."""

@@ -22,7 +22,7 @@ import redis
 from rich.console import Console
 from rich.markup import escape
 
-from shared.durability import Promise, check_durable
+from shared.durability import Durability, Promise, checked_server
 from shared.errors import ArtifactError, OperatorError
 from shared.repository import Repository, open_repository
 from shared.server import check_server
@@ -30,6 +30,7 @@ from shared.setting_names import unknown_in_environment, unknown_in_file
 from shared.settings import Settings
 from shared.specs import ModelSpec
 from stack import valkey
+from stack.append_only_file import torn_tails
 from stack.folder import Folder
 from stack.heartbeats import connect
 from stack.plan import check_port, read_settings
@@ -194,7 +195,7 @@ def queue(patient: Patient) -> Findings:
             info: dict[str, Any] = client.info()
             yield ok("queue", f"{check_server(info)} at {valkey.masked(url)}")
             yield from _policy(info)
-            yield _durability(info, patient.settings.durability)
+            yield _durability(client, info, patient.settings.durable())
             yield from _clock(client)
     except (redis.RedisError, OperatorError, ValueError) as error:
         yield fail("queue", f"{valkey.masked(url)}: {error}", "start it, or mend TAKT_REDIS_URL")
@@ -217,9 +218,10 @@ def _policy(info: Mapping[str, Any]) -> Findings:
         )
 
 
-def _durability(info: Mapping[str, Any], promise: Promise) -> Finding:
+def _durability(client: redis.Redis, info: Mapping[str, Any], durability: Durability) -> Finding:
+    promise = durability.promise
     try:
-        check_durable(info, promise)
+        checked_server(client, durability)
     except OperatorError as error:
         return fail("durability", error.detail)
     if promise is Promise.MEMORY:
@@ -283,6 +285,18 @@ def port(patient: Patient) -> Findings:
         yield fail("port", refusal.detail)
 
 
+def append_only_file(patient: Patient) -> Findings:
+    if patient.folder.running() is not None:
+        return
+    try:
+        cuts = torn_tails(patient.folder.data)
+    except Refusal as refusal:
+        yield fail("queue", refusal.detail)
+        return
+    for cut in cuts:
+        yield warn("queue", f"a power cut tore {cut}", "takt up cuts this off, and keeps the file as it was")
+
+
 def data_folder(patient: Patient) -> Findings:
     existing = next(path for path in (patient.folder.root, *patient.folder.root.parents) if path.exists())
     try:
@@ -306,6 +320,7 @@ CHECKS: tuple[Callable[[Patient], Findings], ...] = (
     torch_build,
     embedded_server,
     queue,
+    append_only_file,
     models,
     port,
     data_folder,

@@ -15,6 +15,7 @@ import redis
 from shared.settings import environment
 from shared.workers import WorkerState
 from stack import building, valkey
+from stack.append_only_file import cut_off, torn_tails
 from stack.folder import Folder, StackRecord, held
 from stack.heartbeats import connect, held_in_words, worker_of
 from stack.leash import Leash
@@ -101,11 +102,20 @@ def _ended_by_signals() -> Iterator[None]:
 def _parts(plan: Plan, voice: Voice, lock: int) -> tuple[list[Part], str]:
     """The parts, and the URL of their queue."""
     if plan.redis_url is not None:
-        voice.queue_found(valkey.existing(plan.redis_url), valkey.masked(plan.redis_url))
+        found = valkey.existing(plan.redis_url, plan.settings.durable())
+        voice.queue_found(found, valkey.masked(plan.redis_url))
         return _programs(plan, plan.redis_url), plan.redis_url
+    _repair(plan, voice)
     address = valkey.new_address()
-    server = valkey.part(valkey.find_binary(), address, plan.folder, lock, environment({}))
+    given = valkey.configuration(address, plan.folder.data, plan.settings.durability)
+    server = valkey.part(valkey.find_binary(), address, plan.folder, lock, environment({}), given=given)
     return [server, *_programs(plan, address.url)], address.url
+
+
+def _repair(plan: Plan, voice: Voice) -> None:
+    """Raises Refusal where the queue's data is damaged."""
+    if cuts := torn_tails(plan.folder.data):
+        voice.cut_off(cuts, cut_off(plan.folder.data, cuts, datetime.now(UTC)))
 
 
 def _programs(plan: Plan, redis_url: str) -> list[Part]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import redis
 
 from shared.connections import connect
+from shared.durability import Durability, Promise, checked_server
 from shared.errors import UnsupportedServer
 from shared.server import Server, check_server
 from stack.folder import Folder
@@ -23,6 +24,7 @@ from stack.parts import Layer, Part
 from stack.refusals import PartFailed, Refusal
 
 LOOPBACK = "127.0.0.1"
+_IN_MEMORY = Durability()
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def free_port() -> int:
         return port
 
 
-def configuration(address: Address, data: Path) -> bytes:
+def configuration(address: Address, data: Path, promise: Promise = Promise.MEMORY) -> bytes:
     """The server's configuration; by standard input, so that no file and no `ps` shows the password."""
     folder = str(data).replace("\\", "\\\\").replace('"', '\\"')
     lines = [
@@ -112,7 +114,7 @@ def configuration(address: Address, data: Path) -> bytes:
         f"requirepass {address.password}",
         f'dir "{folder}"',
         "appendonly yes",
-        "appendfsync everysec",
+        f"appendfsync {'always' if promise is Promise.DISK else 'everysec'}",
         'save ""',  # the append-only file is the one copy
         "maxmemory-policy noeviction",
         "daemonize no",
@@ -121,8 +123,16 @@ def configuration(address: Address, data: Path) -> bytes:
     return "\n".join(lines).encode() + b"\n"
 
 
-def part(binary: Binary, address: Address, folder: Folder, lock: int, environment: dict[str, str]) -> Part:
-    """The embedded server as a part. It inherits the folder's lock: see `folder.held`."""
+def part(
+    binary: Binary,
+    address: Address,
+    folder: Folder,
+    lock: int,
+    environment: dict[str, str],
+    *,
+    given: bytes,
+) -> Part:
+    """The embedded server as a part, with its `configuration`. It inherits the lock of `folder.held`."""
 
     def ready(_: int) -> str | None:
         where = f"{binary.server} on {LOOPBACK}:{address.port}, data in {folder.data}"
@@ -135,7 +145,7 @@ def part(binary: Binary, address: Address, folder: Folder, lock: int, environmen
         ready=ready,
         log=Log(folder.logs / "valkey.log"),
         environment=environment,
-        input=configuration(address, folder.data),
+        input=given,
         inherits=(lock,),
     )
 
@@ -162,19 +172,19 @@ def explain(failure: PartFailed, folder: Folder) -> Refusal:
         r"Bad file format reading the append|Unrecoverable error reading the append|AOF MANIFEST", words
     ):
         return Refusal(
-            f"the append-only file in {folder.data} is damaged. Keep a copy of the folder, then mend it with "
-            "valkey-check-aof --fix, or start with an empty folder (--data DIR)."
+            f"the append-only file in {folder.data} is damaged: {failure.last_lines[-1]}\nRestore the folder "
+            "from a backup, or start with an empty one (--data DIR)."
         )
     if "No space left on device" in words:
         return Refusal(f"the disk that holds {folder.data} is full.")
     return failure
 
 
-def existing(url: str) -> Server:
+def existing(url: str, durability: Durability = _IN_MEMORY) -> Server:
     """The server behind a URL that the operator gave. Raises Refusal, UnsupportedServer."""
     try:
         with connect(url) as client:
-            return check_server(client.info("server"))
+            return checked_server(client, durability)
     except ValueError as error:
         raise Refusal(f"{masked(url)} is not a Redis URL: {error}") from error
     except redis.RedisError as error:

@@ -54,6 +54,10 @@ class Voice:
     def queue_found(self, server: Server, url: str) -> None:
         self._say("queue", f"{server} at {url}, as you chose", "green")
 
+    def cut_off(self, cuts: Sequence[object], kept: object) -> None:
+        text = "; ".join(map(str, cuts))
+        self._say("queue", f"a power cut tore its append-only file; cut off {text}. Kept in {kept}", "yellow")
+
     def ready(self, part: str, what: str, took_s: float) -> None:
         self._say(part, f"ready after {took_s:.1f} s: {what}", "green")
 

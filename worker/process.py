@@ -16,11 +16,11 @@ from shared import keys
 from shared.connections import connect
 from shared.dead_letters import DeadLetters
 from shared.doorbells import Ring
+from shared.durability import checked_server
 from shared.keys import ModelKey
 from shared.ledger import Ledger
 from shared.payloads import PayloadStore, open_payloads
 from shared.repository import open_repository
-from shared.server import check_server
 from shared.settings import Settings
 from shared.workers import HeldModel, WorkerState
 from worker.chunks import ChunkRunner
@@ -100,8 +100,8 @@ class WorkerProcess:
         """Load the models and serve. Returns early where it is told to stop before. `consume` has Celery
         consume other queues from then on.
 
-        Raises UnsupportedServer, SpecError where there is no repository, PayloadError where the store is
-        unusable.
+        Raises UnsupportedServer where the server is too old or cannot keep TAKT_DURABILITY, SpecError where
+        there is no repository, PayloadError where the store is unusable.
         """
         self._traces = open_traces(self._settings, self._id)
         self._exporter.start()
@@ -157,7 +157,7 @@ class WorkerProcess:
         pause, complained = threading.Event(), False
         while not told_to_stop():
             try:
-                server = check_server(self._client.info("server"))
+                server = checked_server(self._client, self._settings.durable())
             except RedisError as error:
                 if not complained:
                     log.warning("queue_unreachable", reason=str(error))

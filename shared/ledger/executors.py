@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from shared import keys
 from shared.dead_letters import AsyncDeadLetters
 from shared.doorbells import Ring
-from shared.durability import Durability, require_durable
+from shared.durability import SYNC_OPTIONS, Durability, require_durable
 from shared.errors import RecordUnreadable
 from shared.keys import ModelKey
 from shared.ledger import transitions
@@ -167,8 +167,10 @@ class AsyncLedger:
         pipeline = self._client.pipeline(transaction=False)
         await self._script(fence.script)(args=fence.arguments, client=pipeline)
         pipeline.execute_command(*self._durability.command)
-        known, answer = await pipeline.execute(raise_on_error=False)
-        require_durable(job_id, known, answer, self._durability)
+        if self._durability.asks:
+            pipeline.config_get(*SYNC_OPTIONS)
+        known, *answers = await pipeline.execute(raise_on_error=False)
+        require_durable(job_id, known, answers[0], self._durability, *answers[1:])
 
     async def cancel(self, job_id: str) -> JobState:
         """No chunk starts any more; it is `canceling` until none runs. Raises JobNotFound."""

@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 import redis
+from pydantic import SecretStr
 
 from api.main import create_app
-from shared.durability import Promise, check_durable
+from shared.durability import VOUCHED, Promise, check_durable
 from shared.errors import JobNotFound, QueueUnavailable, UnsupportedServer
 from shared.settings import Settings
 from tests.support.ledgers import Clients, House
@@ -20,6 +21,7 @@ from tests.support.polling import eventually
 from tests.support.servers import Server, valkey_binary
 from tests.unit.gateway_fakes import until
 from tests.unit.job_stage import built
+from worker.process import WorkerProcess
 
 pytestmark = pytest.mark.integration
 
@@ -29,7 +31,7 @@ KEY = {"Idempotency-Key": "lot-4711"}
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    with Server(valkey_binary(), _made(tmp_path / "server")) as started:
+    with Server(valkey_binary(), _made(tmp_path / "server"), "--appendfsync", "always") as started:
         yield started
 
 
@@ -59,6 +61,63 @@ async def durable(http: httpx.AsyncClient, headers: dict[str, str]) -> httpx.Res
         if answer.status_code != 503:
             break
     return answer
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"appendfsync": "everysec"}, "set `appendfsync always`"),
+        ({"appendfsync": "no"}, "set `appendfsync always`"),
+        ({"no-appendfsync-on-rewrite": "yes"}, "set `no-appendfsync-on-rewrite no`"),
+        ({"appendonly": "no"}, "needs `appendonly yes` and `appendfsync always`"),
+    ],
+)
+async def test_no_program_starts_with_disk_on_a_server_that_acknowledges_before_it_syncs(
+    server: Server, tmp_path: Path, options: dict[str, str], advice: str
+) -> None:
+    with server.client() as admin:
+        for name, value in options.items():
+            admin.config_set(name, value)
+    with pytest.raises(UnsupportedServer, match=advice):
+        async with gateway(server, tmp_path, durability="disk"):
+            pass
+    settings = Settings(redis_url=SecretStr(server.url), durability=Promise.DISK)
+    process = WorkerProcess(settings, lambda *_: None)
+    with pytest.raises(UnsupportedServer, match=advice):
+        process.start(lambda: False, lambda _: None)
+
+
+async def test_a_server_that_refuses_config_is_taken_where_the_operator_vouches_for_it(
+    server: Server, tmp_path: Path
+) -> None:
+    with server.client() as admin:
+        admin.acl_setuser(
+            "takt",
+            enabled=True,
+            passwords=["+s3cret"],
+            keys=["*"],
+            channels=["*"],
+            categories=["+@all"],
+            commands=["-config"],
+        )
+    account = {"redis_username": "takt", "redis_password": "s3cret", "durability": "disk"}
+    with pytest.raises(UnsupportedServer, match="TAKT_APPENDFSYNC=always"):
+        async with gateway(server, tmp_path / "refused", **account):
+            pass
+    async with gateway(server, tmp_path / "taken", **account, appendfsync="always") as http:
+        assert (await http.post("/jobs", json=JOB)).status_code == 202
+
+
+async def test_a_server_that_no_longer_syncs_each_write_has_no_job_acknowledged_as_durable(
+    server: Server, tmp_path: Path
+) -> None:
+    """As after a failover to a server of another configuration."""
+    async with gateway(server, tmp_path, durability="disk") as http:
+        with server.client() as admin:
+            admin.config_set("appendfsync", "everysec")
+        refused = await http.post("/jobs", json=JOB)
+    assert (refused.status_code, refused.json()["error"]) == (503, "not_durable")
+    assert "set `appendfsync always`" in refused.json()["detail"]
 
 
 async def test_a_job_that_is_not_on_the_disk_in_time_is_503_and_its_key_still_leads_to_it(
@@ -107,8 +166,8 @@ def test_redis_7_0_is_refused_for_the_disk_and_taken_for_a_replica(redis7: Serve
     with redis7.client() as client:
         info: dict[str, object] = client.info("server", "persistence")
     with pytest.raises(UnsupportedServer, match="no WAITAOF"):
-        check_durable(info, Promise.DISK)
-    assert check_durable(info, Promise.REPLICA).name == "redis"
+        check_durable(info, Promise.DISK, VOUCHED)
+    assert check_durable(info, Promise.REPLICA, None).name == "redis"
 
 
 def test_a_job_whose_chunks_were_lost_in_a_failover_is_refused_rather_than_sealed_short(

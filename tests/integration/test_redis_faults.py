@@ -44,7 +44,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def server(disk: Path) -> Iterator[Server]:
-    with Server(valkey_binary(), disk) as started:
+    with Server(valkey_binary(), disk, "--appendfsync", "always") as started:
         yield started
 
 
@@ -74,8 +74,6 @@ def stack(standing: Stack) -> Iterator[Stack]:
 
 
 def test_a_job_acknowledged_durably_ends_although_its_server_is_killed(stack: Stack, server: Server) -> None:
-    with server.client() as admin:
-        admin.config_set("appendfsync", "always")
     with job_across(stack):
         server.kill()
         refused_within(stack, NOTICES_S)
@@ -148,6 +146,7 @@ def test_a_full_disk_refuses_new_work_and_heals_once_there_is_room(
             refused_until(stack, time.monotonic() + 4)
         finally:
             ballast.unlink()
+            eventually(lambda: admin.config_set("appendfsync", "always"))
 
 
 @contextmanager

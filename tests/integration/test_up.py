@@ -255,6 +255,29 @@ def test_an_existing_queue_is_used_and_left_running(tmp_path: Path, queue: Serve
         assert client.ping()
 
 
+def test_a_queue_that_a_power_cut_tore_is_repaired_and_its_jobs_are_there(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "stack")
+    try:
+        job = httpx.post(
+            f"{stack.serving().url}/jobs", json={"model": "iris", "inputs": [[5.1, 3.5, 1.4, 0.2]]}
+        )
+        assert job.status_code == 202
+    finally:
+        assert stack.end() == 0
+    (text,) = (stack.folder.data / "appendonlydir").glob("*.incr.aof")
+    with text.open("ab") as torn:
+        torn.write(b"*3\r\n$3\r\nSET" + bytes(5000))
+    again = Stack(stack.folder.root)
+    try:
+        found = httpx.get(f"{again.serving().url}{job.headers['location']}")
+        assert found.status_code == 200
+        assert "a power cut tore its append-only file; cut off" in again.printed()
+    finally:
+        assert again.end() == 0
+    (kept,) = stack.folder.data.glob("appendonlydir.torn-*/*.incr.aof")
+    assert kept.read_bytes().endswith(bytes(5000))
+
+
 def test_data_that_a_newer_server_wrote_is_refused_and_nothing_is_left_running(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "stack")
     aof = folder.data / "appendonlydir"

@@ -6,7 +6,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from shared.durability import Durability, Promise, check_durable, require_durable
+from shared.durability import VOUCHED, Durability, Promise, check_durable, require_durable, unsynced
 from shared.errors import NotDurable, QueueUnavailable, UnsupportedServer
 from shared.settings import Settings
 
@@ -57,12 +57,46 @@ def test_what_goes_wrong_before_the_wait_stays_what_it_is(error: Exception) -> N
 )
 def test_disk_is_refused_of_a_server_that_cannot_promise_it(info: dict[str, object], reason: str) -> None:
     with pytest.raises(UnsupportedServer, match=reason):
-        check_durable(info, Promise.DISK)
+        check_durable(info, Promise.DISK, VOUCHED)
 
 
 def test_a_server_that_can_is_taken() -> None:
-    assert str(check_durable(VALKEY, Promise.DISK)) == "valkey 9.1.2"
-    assert str(check_durable({"redis_version": "7.0.15"}, Promise.REPLICA)) == "redis 7.0.15"
+    assert str(check_durable(VALKEY, Promise.DISK, VOUCHED)) == "valkey 9.1.2"
+    assert str(check_durable({"redis_version": "7.0.15"}, Promise.REPLICA, None)) == "redis 7.0.15"
+    assert str(check_durable(VALKEY, Promise.MEMORY, {"appendfsync": "no"})) == "valkey 9.1.2"
+
+
+@pytest.mark.parametrize(
+    ("policy", "advice"),
+    [
+        (None, "TAKT_APPENDFSYNC=always"),
+        ({"appendfsync": "everysec"}, "set `appendfsync always`"),
+        ({"appendfsync": "no", "no-appendfsync-on-rewrite": "no"}, "set `appendfsync always`"),
+        ({"appendfsync": "always", "no-appendfsync-on-rewrite": "yes"}, "set `no-appendfsync-on-rewrite no`"),
+        ({"appendfsync": "always", "no-appendfsync-on-rewrite": "no"}, ""),
+    ],
+)
+def test_what_acknowledges_before_it_syncs_is_told_what_to_set(
+    policy: dict[str, str] | None, advice: str
+) -> None:
+    reason = unsynced(policy)
+    assert bool(reason) == bool(advice)
+    assert advice in reason
+
+
+def test_a_job_is_not_durable_while_its_server_does_not_sync_each_write() -> None:
+    with pytest.raises(NotDurable, match="set `appendfsync always`"):
+        require_durable("j1", 1, [1, 0], DISK, {"appendfsync": "everysec"})
+    with pytest.raises(NotDurable, match="TAKT_APPENDFSYNC"):
+        require_durable("j1", 1, [1, 0], DISK, ResponseError("NOPERM"))
+    with pytest.raises(RedisConnectionError):
+        require_durable("j1", 1, [1, 0], DISK, RedisConnectionError("gone"))
+
+
+def test_only_disk_asks_the_server_and_not_where_the_operator_vouches_for_it() -> None:
+    asks = [Settings(durability=promise).durable().asks for promise in Promise]
+    assert asks == [False, True, False]
+    assert not Settings(durability=Promise.DISK, appendfsync="always").durable().asks
 
 
 @pytest.mark.parametrize(("promise", "written"), [("memory", False), ("disk", True), ("replica", True)])

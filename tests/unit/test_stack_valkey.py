@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.durability import Promise
 from stack import valkey
 from stack.folder import Folder
 from stack.refusals import PartFailed, Refusal
@@ -69,6 +70,10 @@ def test_the_server_listens_on_the_loopback_with_a_password_and_keeps_what_it_ac
         assert line in lines
 
 
+def test_the_server_syncs_each_write_where_accepted_work_is_to_be_on_the_disk() -> None:
+    assert b"appendfsync always\n" in configuration(LOCAL, Path("/srv"), Promise.DISK)
+
+
 def test_no_address_shows_its_password() -> None:
     assert "s3cret" not in repr(LOCAL)
     assert masked(LOCAL.url) == "redis://***@127.0.0.1:47111/0"
@@ -81,7 +86,7 @@ def test_no_address_shows_its_password() -> None:
     [
         ("Can't handle RDB format version 999", "written by a newer or another server.*--data"),
         ("Wrong signature trying to load DB from file", "written by a newer or another server.*--data"),
-        ("Bad file format reading the append only file x.aof: make a backup", "damaged.*valkey-check-aof"),
+        ("Bad file format reading the append only file x.aof: make a backup", "damaged.*from a backup"),
         ("*** FATAL AOF MANIFEST FILE ERROR ***", "damaged"),
         ("write: No space left on device", "disk .* is full"),
         ("something never seen before", "something never seen before"),
