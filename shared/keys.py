@@ -185,6 +185,11 @@ def limits() -> str:
     return f"{PREFIX}:limits"
 
 
+def born() -> str:
+    """String: when this ledger was first seen, in ms of Redis TIME."""
+    return f"{PREFIX}:born"
+
+
 def reconciler_lock() -> str:
     """String with a TTL: which worker reconciles now."""
     return f"{PREFIX}:reconciler"

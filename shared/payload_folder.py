@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,9 @@ LOOK_EVERY_S = 5.0
 """How old the count of stored bytes may be, at least."""
 WALK_SHARE = 0.05
 """The most of its time that a process walks the folder: of many objects it takes stock less often."""
+
+
+_MOST_NAMED = 10_000
 
 
 class _Walk(NamedTuple):
@@ -35,6 +38,7 @@ class PayloadFolder:
         self._lock = threading.Lock()
         self._written_bytes = 0  # by this process, ever
         self._walked: _Walk | None = None
+        self._named: set[Path] = set()  # folders with a name that is on the disk
 
     def free_bytes(self) -> int:
         """The least of what the disk and what the budget have left."""
@@ -53,12 +57,34 @@ class PayloadFolder:
             self._written_bytes += size_bytes
 
     def sync(self, path: str) -> None:
-        """Have an object, and the names of the folders that lead to it, on the disk."""
+        """Have an object's bytes on the disk."""
+        _sync(self._root / path)
+
+    def sync_name(self, path: str) -> None:
+        """Have an object's name, and the names of the folders that lead to it, on the disk.
+
+        A folder is synced for each object in it; those above only for the first, as their names stay.
+        """
         place = self._root / path
-        for each in (place, *place.parents):
-            _sync(each)
-            if each == self._root:
-                break
+        _sync(place.parent)
+        if place.parent not in self._named:
+            for folder in _between(place.parent, self._root):
+                _sync(folder)
+            self._remember(place.parent)
+
+    def _remember(self, folder: Path) -> None:
+        with self._lock:
+            if len(self._named) >= _MOST_NAMED:
+                self._named.clear()
+            self._named.add(folder)
+
+    def jobs(self) -> Iterator[tuple[str, float]]:
+        """Each folder of a job, and when an object was last written or removed there: s since 1970."""
+        with os.scandir(self._root) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    with contextlib.suppress(FileNotFoundError):
+                        yield entry.name, _touched_at_s(Path(entry.path))
 
     def remove(self, job_id: str) -> None:
         """Remove a job's folder, what a killed writer left in it too."""
@@ -94,11 +120,23 @@ def stored_bytes(folder: str | Path) -> int:
     return total
 
 
+def _touched_at_s(folder: Path) -> float:
+    parts = [folder, *(part for part in folder.iterdir() if part.is_dir())]
+    return max(part.stat().st_mtime for part in parts)
+
+
 def _size_of(entry: os.DirEntry[str]) -> int:
     try:
         return entry.stat(follow_symlinks=False).st_size
     except FileNotFoundError:
         return 0
+
+
+def _between(folder: Path, root: Path) -> Iterator[Path]:
+    """The folders above one, up to the root."""
+    while folder not in {root, folder.parent}:
+        folder = folder.parent
+        yield folder
 
 
 def _sync(path: Path) -> None:

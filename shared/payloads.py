@@ -12,17 +12,18 @@ Credentials never stand in the URL: obstore takes them from where these services
 
 obstore does the work for every kind of store, for threads and for asyncio. What it promises: no reader sees
 half an object. An object store has made an object durable when it says so. A folder's objects are written
-beside and renamed, without fsync: they outlive a killed process, and a power cut loses the last seconds of
-them, as Redis with `appendfsync everysec` loses the last second of the ledger. With `fsync` an object and the
-names that lead to it are on the disk before `put` returns.
+beside and renamed. With `fsync`, the default, an object and the names that lead to it are on the disk before
+the ledger refers to them: before `put` returns, or once the syncs that follow `put_async` have. Without it
+they outlive a killed process, and a power cut may empty what the kernel has not written yet, half a minute
+or more.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import obstore
@@ -71,6 +72,13 @@ def _compression(settings: Settings) -> Compression:
     return None if chosen == "none" else chosen
 
 
+class StoredJob(NamedTuple):
+    """What the store has of a job."""
+
+    id: str
+    newest_at_s: float  # of its newest object, s since 1970
+
+
 class PayloadStore:
     """Objects by path. Every method raises PayloadStoreAway where the store does not do what it is asked, and
     a bare PayloadError where there is no such object."""
@@ -104,13 +112,28 @@ class PayloadStore:
             raise self._failed("read", path, error) from error
 
     async def put_async(self, path: str, data: bytes) -> None:
+        """Write an object. It is on the disk once `sync_async` and then `sync_name_async` have returned."""
         try:
             await obstore.put_async(self._store, path, data)
-            if self._fsync:
-                await asyncio.to_thread(self._settle, path, len(data))
-            else:
-                self._settle(path, len(data))
         except Exception as error:
+            raise self._failed("write", path, error) from error
+        if self._folder:
+            self._folder.count(len(data))
+
+    async def sync_async(self, path: str) -> None:
+        """Have an object's bytes on the disk, where that is wanted."""
+        if self._folder and self._fsync:
+            await self._synced(self._folder.sync, path)
+
+    async def sync_name_async(self, path: str) -> None:
+        """Have the names of an object, and of all others beside it, on the disk, where that is wanted."""
+        if self._folder and self._fsync:
+            await self._synced(self._folder.sync_name, path)
+
+    async def _synced(self, sync: Callable[[str], None], path: str) -> None:
+        try:
+            await asyncio.to_thread(sync, path)
+        except OSError as error:
             raise self._failed("write", path, error) from error
 
     async def get_async(self, path: str) -> bytes:
@@ -139,6 +162,29 @@ class PayloadStore:
         except Exception as error:
             raise self._failed("remove", job_id, error) from error
 
+    def stored_jobs(self) -> Iterator[StoredJob]:
+        """What jobs the store has objects of; of an object store one may come several times.
+
+        The generator takes what it yields from the store as it goes: it belongs into a thread.
+        """
+        try:
+            yield from self._folder_jobs() if self._folder else self._listed_jobs()
+        except Exception as error:
+            raise self._failed("list", "its objects", error) from error
+
+    def _folder_jobs(self) -> Iterator[StoredJob]:
+        assert self._folder is not None
+        for job_id, at_s in self._folder.jobs():
+            yield StoredJob(job_id, at_s)
+
+    def _listed_jobs(self) -> Iterator[StoredJob]:
+        for page in obstore.list(self._store, chunk_size=LIST_PAGE):
+            newest: dict[str, float] = {}
+            for item in page:
+                job_id, at_s = item["path"].partition("/")[0], item["last_modified"].timestamp()
+                newest[job_id] = max(at_s, newest.get(job_id, 0.0))
+            yield from (StoredJob(job_id, at_s) for job_id, at_s in newest.items())
+
     def free_bytes(self) -> int | None:
         """What may be stored still: within the budget, and on the disk. None: the store does not say.
 
@@ -166,6 +212,7 @@ class PayloadStore:
             self._folder.count(size_bytes)
             if self._fsync:
                 self._folder.sync(path)
+                self._folder.sync_name(path)
 
     def _pages(self, job_id: str) -> Iterator[Sequence[str]]:
         for page in obstore.list(self._store, prefix=job_id, chunk_size=LIST_PAGE):

@@ -83,8 +83,9 @@ class Settings(BaseSettings):
         "in a folder, which is faster than LZ4: numbers then take about twice the room, texts more.",
     )
     fsync_payloads: bool = Field(
-        False,
-        description="Write payloads through to the disk before they count, as a power cut would demand.",
+        True,
+        description="Whether rows and results in a folder are on the disk before the queue refers to them. "
+        "`false`: a power cut may empty those of the last half minute or more.",
     )
     durability: Promise = Field(
         Promise.MEMORY,

@@ -34,6 +34,7 @@ from worker.loading_signals import ended_at_once_by_signals
 from worker.memory import leave_to_stay, limit_memory
 from worker.metrics import Facts, readings
 from worker.online import OnlineLane
+from worker.orphans import Orphans
 from worker.quarantine import Quarantine
 from worker.reconciler import Reconciler
 from worker.scrubber import Scrubber
@@ -176,7 +177,10 @@ class WorkerProcess:
             lease_s=self._settings.lease_s,
             max_attempts=self._settings.max_attempts,
         )
-        self._reconciler = Reconciler(self._client, ledger, store, self._ring, self._id, slots=CHUNK_THREADS)
+        orphans = Orphans(ledger, store, retention_s=self._settings.job_retention_s)
+        self._reconciler = Reconciler(
+            self._client, ledger, store, self._ring, self._id, slots=CHUNK_THREADS, orphans=orphans
+        )
         self._reconciler.start()
         if self._settings.scrub_bytes_per_s:
             self._scrubber = Scrubber(

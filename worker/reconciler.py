@@ -18,6 +18,7 @@ from shared.keys import ModelKey
 from shared.ledger import Ledger
 from shared.payloads import PayloadStore
 from shared.workers import UnreadableHeartbeat, WorkerRecord, read_heartbeat
+from worker.orphans import Orphans
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,7 @@ class Reconciler(threading.Thread):
         worker_id: str,
         *,
         slots: int,
+        orphans: Orphans | None = None,
     ) -> None:
         super().__init__(name="reconciler", daemon=True)
         self._client = client
@@ -52,6 +54,7 @@ class Reconciler(threading.Thread):
         self._ring = ring
         self._worker_id = worker_id
         self._slots = slots
+        self._orphans = orphans
         self._dead_letters = DeadLetters(client)
         self._stopping = threading.Event()
 
@@ -85,6 +88,8 @@ class Reconciler(threading.Thread):
         for job_id in expired.orphaned:
             self._remove(job_id)
         self._retire()
+        if self._orphans is not None:
+            self._orphans.step()
 
     def _top_up_all(self) -> None:
         workers = self._live_workers()

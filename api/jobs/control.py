@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,10 +15,11 @@ from api.jobs.views import JobView, as_json
 from api.principals import Asker
 from api.state import GatewayState
 from api.web.errors import of_errors
-from shared.errors import InvalidState
+from shared.errors import InvalidState, PayloadError
 from shared.ledger import JobState
 
 router = APIRouter()
+log = structlog.get_logger(__name__)
 
 _CANCELED = (JobState.CANCELING, JobState.CANCELED)
 _GOING = (JobState.UPLOADING, JobState.QUEUED, JobState.RUNNING)
@@ -71,9 +73,13 @@ async def delete(job_id: str, gateway: GatewayState, asker: Asker) -> None:
     """Remove a job that has ended, with its rows and results."""
     record = await own_job(gateway, asker, job_id)
     _require(record.state, record.state.ended, "deleted; cancel it first")
-    # its data first: where that fails, the job is still there to be deleted
-    await asyncio.to_thread(gateway.payloads.remove_job, job_id)
-    await gateway.ledger.delete(job_id)
+    # the ledger first: a reader who missed a result would have the job computed again
+    if not await gateway.ledger.delete(job_id):
+        raise InvalidState("The job runs again, because a stored result was lost; cancel it first.")
+    try:
+        await asyncio.to_thread(gateway.payloads.remove_job, job_id)
+    except PayloadError as error:  # the workers remove it later, see worker/orphans.py
+        log.warning("payloads_not_removed", job_id=job_id, reason=error.detail)
 
 
 def _require(state: JobState, allowed: bool, verb: str) -> None:

@@ -18,6 +18,7 @@ from api.principals import Principal
 from api.uploads.broken import BrokenUpload
 from api.uploads.cutting import Chunk
 from api.uploads.intake import ended_early
+from api.uploads.syncing import Syncing
 from api.web.errors import is_full
 from shared.errors import JobNotFound, QueueUnavailable, StorageFull, TaktError
 from shared.ledger import INLINE_BYTES, JobRecord, NewJob, Reservation
@@ -92,14 +93,16 @@ def _code_of(error: TaktError | RedisError) -> str:
 
 async def _stored(gateway: Gateway, new: NewJob, chunks: Sequence[Chunk], digest: str) -> JobRecord:
     """Rows first, then the ledger: no chunk is ready whose rows are not there."""
+    syncing = Syncing(gateway.payloads)
     try:
         for index, chunk in enumerate(chunks[:-1]):
-            await gateway.payloads.put_async(rows_path(new.id, index), chunk.data)
+            await syncing.put(rows_path(new.id, index), chunk.data)
             await gateway.ledger.append_chunks(
                 new.id, new.key, [chunk.rows], sha256s=[chunk.sha256], first=index
             )
         last = len(chunks) - 1
-        await gateway.payloads.put_async(rows_path(new.id, last), chunks[last].data)
+        await syncing.put(rows_path(new.id, last), chunks[last].data)
+        await syncing.ended()
         if new.idempotency:
             keep_s = gateway.settings.idempotency_keep_s
             await gateway.ledger.bind(new.idempotency, new.id, digest, keep_s=keep_s)

@@ -24,6 +24,7 @@ from api.uploads.cutting import Chunk
 from api.uploads.memory_room import out_of_memory, require_room
 from api.uploads.pipe import Pipe
 from api.uploads.reading import Reading, Tally
+from api.uploads.syncing import Syncing
 from api.web.errors import is_full
 from shared.errors import (
     JobNotFound,
@@ -66,6 +67,7 @@ async def take_in(gateway: Gateway, upload: Upload, new: NewJob, charge: Charge)
     try:
         async with _leased(gateway, new):
             tally = await read_through(gateway, upload, storing.store)
+            await storing.synced()
         await charge(0)
         if new.idempotency:
             await _bind(gateway, new, fingerprint(upload.reading, tally.sha256))
@@ -160,12 +162,17 @@ class _Storing:
         self._gateway = gateway
         self._new = new
         self._charge = charge
+        self._syncing = Syncing(gateway.payloads)
         self.chunks = 0
+
+    async def synced(self) -> None:
+        """No job is sealed whose rows a power cut may empty."""
+        await self._syncing.ended()
 
     async def store(self, chunk: Chunk) -> None:
         await self._charge(chunk.rows)
         index, self.chunks = self.chunks, self.chunks + 1
-        await self._gateway.payloads.put_async(rows_path(self._new.id, index), chunk.data)
+        await self._syncing.put(rows_path(self._new.id, index), chunk.data)
         await self._gateway.ledger.append_chunks(
             self._new.id, self._new.key, [chunk.rows], sha256s=[chunk.sha256], first=index
         )

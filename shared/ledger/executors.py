@@ -467,6 +467,26 @@ class Ledger:
         """Ready chunks by model version, where there are any; counted until there are at least `most`."""
         return self._run(transitions.ready(most=most))
 
+    def age_s(self) -> float:
+        """How long this ledger has existed, as far as it knows: one that was emptied has just begun."""
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.time()
+        seconds, micros = pipeline.execute()[0]
+        now_ms: int = seconds * 1000 + micros // 1000
+        self._client.set(keys.born(), now_ms, nx=True)
+        born: Any = self._client.get(keys.born())
+        return (now_ms - int(born)) / 1000
+
+    def unknown(self, job_ids: Sequence[str]) -> list[str]:
+        """Those that are neither jobs nor retired ones with data that is still to be removed."""
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipeline.hexists(keys.job(job_id), "created_at_ms")
+            pipeline.zscore(keys.expiring(), job_id)
+        answers = pipeline.execute()
+        found = zip(job_ids, answers[::2], answers[1::2], strict=True)
+        return [job_id for job_id, is_job, score in found if not is_job and score is None]
+
     def claim_webhook(self, *, lease_s: float) -> WebhookClaim | None:
         """The webhook that is due longest, or None. It is due again once its lease has run out."""
         return self._run(transitions.claim_webhook(lease_ms=round(lease_s * 1000)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,17 @@ def test_a_chunk_larger_than_one_part_arrives_whole(s3: S3) -> None:
     store, chunk = PayloadStore(s3.url("large")), bytes(range(256)) * 2**15 * 2
     store.put(rows_path("job", 0), chunk)
     assert store.get(rows_path("job", 0)) == chunk
+
+
+def test_a_buckets_jobs_are_listed_with_the_time_of_their_newest_object(s3: S3) -> None:
+    store = PayloadStore(s3.url("listed"))
+    before_s = time.time() - 2
+    for job_id in ("a" * 32, "b" * 32):
+        for chunk in range(3):
+            store.put(rows_path(job_id, chunk), b"rows")
+    found = list(store.stored_jobs())
+    assert [job.id for job in found] == ["a" * 32, "b" * 32]
+    assert min(job.newest_at_s for job in found) >= before_s
 
 
 def test_removing_a_job_empties_its_prefix_and_no_other(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:

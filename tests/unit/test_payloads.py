@@ -169,8 +169,25 @@ def test_with_fsync_an_object_and_every_folder_above_it_reach_the_disk(
     store.put(rows_path("job", 0), b"x")
     assert synced == [place.stat().st_ino for place in places]
     synced.clear()
-    asyncio.run(store.put_async(rows_path("job", 0), b"x"))
-    assert synced == [place.stat().st_ino for place in places]
+    store.put(rows_path("job", 0), b"x")  # the names of the folders above are there already
+    assert synced == [place.stat().st_ino for place in places[:2]]
+
+
+def test_an_object_that_is_written_by_the_event_loop_is_synced_once_that_is_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    store = PayloadStore(folder.as_uri(), fsync=True)
+    path = rows_path("job", 0)
+    asyncio.run(store.put_async(path, b"x"))
+    assert synced == []
+    asyncio.run(store.sync_async(path))
+    assert synced == [(folder / path).stat().st_ino]
+    asyncio.run(store.sync_name_async(path))
+    assert synced[1:] == [place.stat().st_ino for place in (folder / "job/in", folder / "job", folder)]
+    with pytest.raises(PayloadError, match="cannot write"):
+        asyncio.run(store.sync_async(rows_path("job", 1)))
 
 
 def test_without_fsync_nothing_waits_for_the_disk(

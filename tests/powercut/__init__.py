@@ -1,0 +1,1 @@
+"""Power cuts of a running Takt: what was acknowledged, and what is there afterwards."""

@@ -1,0 +1,138 @@
+"""Cut after cut: load, power cut, start, and the account of what is there."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.powercut.disk import CutFolder, Disk, LoopDisk, can_mount
+from tests.powercut.load import Accepted, Loads
+from tests.powercut.stack import CutStack, DidNotStart
+from tests.powercut.verdicts import DOCUMENTED_S, Account, account_of
+
+LOAD_S = (1.5, 6.0)
+"""The shortest and the longest load before a cut."""
+_WATCH_S = 0.05
+_REMEMBERED = 20
+"""Jobs of earlier cuts that are looked for again."""
+
+
+@dataclass
+class Run:
+    """All cuts in one durability mode."""
+
+    durability: str
+    disk: str
+    cuts: int = 0
+    jobs: int = 0
+    predictions: int = 0
+    lost: int = 0
+    oldest_lost_s: float = 0.0
+    torn: int = 0
+    recomputed: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        """What came of it, in a line."""
+        return (
+            f"{self.durability} ({self.disk}): {self.cuts} cuts, {self.predictions} predictions, "
+            f"{self.jobs} jobs acknowledged; lost {self.lost}, the oldest {self.oldest_lost_s:.2f} s before "
+            f"its cut; {self.torn} torn append-only files repaired; {self.recomputed} results computed "
+            f"again; {len(self.faults)} faults"
+        )
+
+    def add(self, found: Account, loads: Loads, stack: CutStack) -> None:
+        """One more cut."""
+        self.cuts += 1
+        self.jobs += len(loads.accepted)
+        self.predictions += loads.predictions
+        self.lost += found.lost
+        self.oldest_lost_s = max(self.oldest_lost_s, found.oldest_lost_s)
+        self.torn += stack.torn
+        self.recomputed += stack.lost_results()
+        self.faults += found.faults
+
+
+class Cutter:
+    """Cuts the power of one stack again and again."""
+
+    def __init__(self, durability: str, root: Path, disk: Disk, chance: random.Random) -> None:
+        self.done = Run(durability, disk.kind)
+        self._root = root
+        self._disk = disk
+        self._chance = chance
+        self._accepted: list[Accepted] = []
+        self._stack = self._started()
+
+    def close(self) -> None:
+        """End what runs."""
+        self._stack.end()
+
+    def cut(self) -> None:
+        """Load, cut, start, and see what is there. Raises DidNotStart."""
+        loads, cut_at_s = self._load_until_the_cut()
+        self._disk.restart()
+        self._stack = stack = self._started()
+        acknowledged = [*self._accepted, *(job for job in loads.accepted if job.at_s <= cut_at_s)]
+        with httpx.Client(base_url=stack.url, timeout=30, verify=False) as http, stack.redis() as server:
+            found = account_of(http, server, acknowledged, cut_at_s=cut_at_s, durability=self.done.durability)
+        self.done.add(found, loads, stack)
+        kept = [job for job in acknowledged if cut_at_s - job.at_s > DOCUMENTED_S]
+        self._accepted = kept[-_REMEMBERED:]
+
+    def _load_until_the_cut(self) -> tuple[Loads, float]:
+        """→ what was asked of the stack, and when it lost its power"""
+        loads = Loads(self._stack.url, str(self.done.cuts))
+        loads.start()
+        try:
+            end_s = time.monotonic() + self._chance.uniform(*LOAD_S)
+            while time.monotonic() < end_s:
+                self._disk.watch()
+                time.sleep(_WATCH_S)
+            processes, cut_at_s = self._stack.freeze(), time.monotonic()
+            self._disk.cut()
+            loads.stop()
+            self._stack.kill(processes)
+        finally:
+            loads.stop()
+            loads.join()
+        return loads, cut_at_s
+
+    def _started(self) -> CutStack:
+        """Raises DidNotStart."""
+        log = self._root / f"up-{self.done.cuts}.log"
+        stack = CutStack(self._disk.folder / "stack", log, self.done.durability)
+        try:
+            stack.serving()
+        except DidNotStart:
+            stack.end()
+            raise
+        return stack
+
+
+def run(durability: str, cuts: int, root: Path, seed: int, say: Callable[[str], None]) -> Run:
+    """So many cuts in one mode."""
+    chance = random.Random(seed)
+    with (
+        closing(_disk(root, durability, chance)) as disk,
+        closing(Cutter(durability, root, disk, chance)) as cutter,
+    ):
+        try:
+            for number in range(1, cuts + 1):
+                cutter.cut()
+                say(f"cut {number}/{cuts}: {cutter.done.line()}")
+        except DidNotStart as error:
+            cutter.done.faults.append(f"the stack did not start by itself: {error}")
+    return cutter.done
+
+
+def _disk(root: Path, durability: str, chance: random.Random) -> Disk:
+    if can_mount():
+        return LoopDisk(root)
+    return CutFolder(root, unsynced_s=1.0 if durability == "memory" else 0.0, chance=chance)

@@ -1,0 +1,111 @@
+"""What is there after a cut: every job that was acknowledged, its results, and what its key leads to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import redis
+
+from shared import keys
+from tests.powercut.load import Accepted, submit
+
+ENDS_S = 90.0
+_KEYS_EACH = 10
+"""The key of each lost job is sent again, and of so many others the key of one."""
+DOCUMENTED_S = 2.0
+"""What docs/reliability.md says may be lost at most in memory mode."""
+
+
+@dataclass
+class Account:
+    """Of one cut."""
+
+    jobs: int = 0
+    lost: int = 0
+    oldest_lost_s: float = 0.0
+    faults: list[str] = field(default_factory=list)
+
+
+def account_of(
+    http: httpx.Client, server: redis.Redis, accepted: list[Accepted], *, cut_at_s: float, durability: str
+) -> Account:
+    account = Account(jobs=len(accepted))
+    limit_s = DOCUMENTED_S if durability == "memory" else 0.0
+    for number, job in enumerate(accepted):
+        age_s = cut_at_s - job.at_s
+        fault = _fault_of(http, job)
+        lost = fault == LOST
+        if lost:
+            account.lost += 1
+            account.oldest_lost_s = max(account.oldest_lost_s, age_s)
+            fault = "" if age_s <= limit_s else f"is lost, {age_s:.1f} s after it was acknowledged"
+        account.faults += [f"job {job.id} of {job.rows} rows {fault}"] if fault else []
+        if lost or number % _KEYS_EACH == 0:
+            account.faults += _key_faults(http, job)
+    account.faults += dangling(server)
+    return account
+
+
+LOST = "lost"
+
+
+def _fault_of(http: httpx.Client, job: Accepted) -> str:
+    """Empty: the job ends, and its results are whole."""
+    first = http.get(f"/jobs/{job.id}")
+    if first.status_code == httpx.codes.NOT_FOUND:
+        return LOST
+    if first.json()["state"] == "succeeded":
+        early = http.get(f"/jobs/{job.id}/results")
+        if not early.is_success:
+            return f"has succeeded, and its results are {early.status_code} {early.text[:200]}"
+    end_s = time.monotonic() + ENDS_S
+    while not (now := http.get(f"/jobs/{job.id}").json())["finished_at"]:
+        if time.monotonic() > end_s:
+            return f"does not end: {now['state']}"
+        time.sleep(0.1)
+    if now["state"] == "failed" and now["error"]["code"] == "upload_interrupted":
+        return LOST  # it was not sealed yet, by what is left
+    if (now["state"], now["rows_succeeded"]) != ("succeeded", job.rows):
+        return f"ended as {now['state']} with {now['rows_failed']} failed rows: {now['error']}"
+    results = http.get(f"/jobs/{job.id}/results").raise_for_status().json()["results"]
+    return "" if len(results) == job.rows and "prediction" in results[0] else "has other results"
+
+
+def _key_faults(http: httpx.Client, job: Accepted) -> list[str]:
+    """The same request again leads to the job, or to a new one where that is lost."""
+    end_s = time.monotonic() + ENDS_S
+    while (again := submit(http, job.rows, job.key)).status_code in {409, 503} and time.monotonic() < end_s:
+        time.sleep(0.5)
+    if again.status_code not in {200, 202}:
+        return [f"key {job.key} is answered {again.status_code}: {again.text[:200]}"]
+    return []
+
+
+def dangling(server: redis.Redis) -> list[str]:
+    """What names a job that there is none of."""
+    indexes = (keys.jobs(), keys.webhooks())
+    named: list[tuple[str, bytes]] = [
+        (name, job_id) for name in indexes for job_id in _members(server, name)
+    ] + [(name.decode(), job_id) for name, job_id in _bound(server)]
+    return [
+        f"{name} names {job_id.decode()}, and there is no such job"
+        for name, job_id in named
+        if not server.exists(keys.job(job_id.decode()))
+    ]
+
+
+def _members(server: redis.Redis, name: str) -> list[bytes]:
+    found: Any = server.zrange(name, 0, -1)
+    return list(found)
+
+
+def _bound(server: redis.Redis) -> Iterator[tuple[bytes, bytes]]:
+    """Idempotency-Keys that stand for a whole body, and the job of each."""
+    for name in server.scan_iter(keys.idempotency("*"), count=1000):
+        fields: Any = server.hgetall(name)
+        if b"digest" in fields:
+            yield name, fields[b"job"]

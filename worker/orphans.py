@@ -1,0 +1,76 @@
+"""Folders of jobs that the ledger does not know: a power cut lost the job, or its removal was interrupted.
+
+Nothing is removed by mistake: a folder must be older than the retention of jobs, and so must the ledger be. A
+server that was emptied, or replaced by another one, knows no job, but it is young.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+import structlog
+
+from shared.errors import PayloadError
+from shared.ledger import Ledger
+from shared.payloads import PayloadStore, StoredJob
+
+log = structlog.get_logger(__name__)
+
+LEAST_AGE_S = 86_400.0
+SWEEP_EVERY_S = 3600.0
+STEP_JOBS = 200
+"""Folders that one step looks at; a step follows about every second."""
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
+"""Whatever else lies in the store is left alone."""
+
+
+def removable(found: Sequence[StoredJob], *, now_s: float, age_s: float) -> list[str]:
+    """The jobs whose newest object is older than that."""
+    return [job.id for job in found if _JOB_ID.fullmatch(job.id) and now_s - job.newest_at_s > age_s]
+
+
+class Orphans:
+    """A few folders a step, and an hour between two sweeps."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: PayloadStore,
+        *,
+        retention_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._age_s = max(retention_s, LEAST_AGE_S)
+        self._clock = clock
+        self._next_at_s = 0.0
+        self._sweep: Iterator[StoredJob] | None = None
+
+    def step(self) -> list[str]:
+        """Look at the next folders. → the jobs that were removed. Raises RedisError."""
+        try:
+            return self._step()
+        except PayloadError as error:
+            self._sweep = None
+            log.warning("payloads_not_removed", reason=error.detail)
+            return []
+
+    def _step(self) -> list[str]:
+        if self._sweep is None:
+            if self._clock() < self._next_at_s or self._ledger.age_s() <= self._age_s:
+                return []
+            self._sweep = self._store.stored_jobs()
+        found = list(islice(self._sweep, STEP_JOBS))
+        if len(found) < STEP_JOBS:
+            self._sweep, self._next_at_s = None, self._clock() + SWEEP_EVERY_S
+        old = removable(found, now_s=self._clock(), age_s=self._age_s)
+        return [job_id for job_id in self._ledger.unknown(old) if self._remove(job_id)]
+
+    def _remove(self, job_id: str) -> bool:
+        self._store.remove_job(job_id)
+        log.info("orphan_removed", job_id=job_id)
+        return True
