@@ -10,11 +10,12 @@ FAULTS ?=
 PARTS ?=
 ROWS ?= 1000000
 JOB_ROWS ?= 5000000
+CUTS ?= 20
 export TORCH
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-tools screenshots test-gpu test-faults test-large lint fmt types audit models bench bench-full bench-docs chaos chaos-long fuzz docs containers-test constraints clean
+.PHONY: help setup up test test-tools screenshots test-gpu test-faults test-large lint fmt types audit models bench bench-full bench-docs chaos chaos-long powercut fuzz docs containers-test constraints clean
 
 help:  ## what can be made here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -87,6 +88,9 @@ chaos: setup  ## ten minutes of killed parts under load: is anything lost, doubl
 
 chaos-long: setup  ## the same for an hour, with at least 100 faults
 	$(BIN)/python -m tests.chaos --minutes 60 --faults 100
+
+powercut: models  ## cut the power of a loaded Takt twenty times in each durability mode, half an hour: CUTS=20
+	$(BIN)/python -m tests.powercut --cuts $(CUTS)
 
 fuzz: models  ## a running Takt against its own OpenAPI document, with hundreds of examples an operation
 	$(BIN)/python -m tests.fuzz

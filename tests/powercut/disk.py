@@ -89,7 +89,7 @@ class CutFolder:
 
     def __init__(self, root: Path, *, unsynced_s: float, chance: random.Random) -> None:
         self.folder = root / "folder"
-        self.folder.mkdir()
+        self.folder.mkdir(parents=True)
         self._unsynced_s = unsynced_s
         self._chance = chance
         self._sizes: list[tuple[float, Path, int]] = []

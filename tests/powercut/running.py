@@ -110,7 +110,7 @@ class Cutter:
         stack = CutStack(self._disk.folder / "stack", log, self.done.durability)
         try:
             stack.serving()
-        except DidNotStart:
+        except BaseException:
             stack.end()
             raise
         return stack

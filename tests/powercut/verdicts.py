@@ -55,15 +55,15 @@ LOST = "lost"
 
 def _fault_of(http: httpx.Client, job: Accepted) -> str:
     """Empty: the job ends, and its results are whole."""
-    first = http.get(f"/jobs/{job.id}")
+    first = _asked(http, f"/jobs/{job.id}")
     if first.status_code == httpx.codes.NOT_FOUND:
         return LOST
     if first.json()["state"] == "succeeded":
-        early = http.get(f"/jobs/{job.id}/results")
+        early = _asked(http, f"/jobs/{job.id}/results")
         if not early.is_success:
             return f"has succeeded, and its results are {early.status_code} {early.text[:200]}"
     end_s = time.monotonic() + ENDS_S
-    while not (now := http.get(f"/jobs/{job.id}").json())["finished_at"]:
+    while not (now := _asked(http, f"/jobs/{job.id}").json())["finished_at"]:
         if time.monotonic() > end_s:
             return f"does not end: {now['state']}"
         time.sleep(0.1)
@@ -71,8 +71,18 @@ def _fault_of(http: httpx.Client, job: Accepted) -> str:
         return LOST  # it was not sealed yet, by what is left
     if (now["state"], now["rows_succeeded"]) != ("succeeded", job.rows):
         return f"ended as {now['state']} with {now['rows_failed']} failed rows: {now['error']}"
-    results = http.get(f"/jobs/{job.id}/results").raise_for_status().json()["results"]
+    results = _asked(http, f"/jobs/{job.id}/results").raise_for_status().json()["results"]
     return "" if len(results) == job.rows and "prediction" in results[0] else "has other results"
+
+
+def _asked(http: httpx.Client, path: str) -> httpx.Response:
+    """The answer; a busy machine may have the gateway lose its queue for a moment."""
+    end_s = time.monotonic() + ENDS_S
+    while (answer := http.get(path)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        if time.monotonic() > end_s:
+            break
+        time.sleep(0.2)
+    return answer
 
 
 def _key_faults(http: httpx.Client, job: Accepted) -> list[str]:
