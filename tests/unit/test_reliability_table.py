@@ -1,4 +1,4 @@
-"""docs/reliability.md: what each fault may lose in each durability mode, each cell with a test that exists."""
+"""docs/reliability.md: what each fault may lose in each durability mode, with a test for each cell."""
 
 from __future__ import annotations
 
