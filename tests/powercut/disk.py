@@ -79,7 +79,7 @@ class LoopDisk:
         _run("mount", "-o", "loop", str(self._image(self._turn)), str(self.folder))
 
     def _unmount(self) -> None:
-        _run("umount", str(self.folder))
+        _run("umount", "--lazy", str(self.folder))  # the last processes may end a moment later
 
 
 class CutFolder:

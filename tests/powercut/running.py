@@ -18,6 +18,8 @@ from tests.powercut.verdicts import DOCUMENTED_S, Account, account_of
 
 LOAD_S = (1.5, 6.0)
 """The shortest and the longest load before a cut."""
+LEAST_JOBS, LONGEST_S = 10, 30.0
+"""On a busy machine a load goes on until so many jobs were acknowledged, for so long at most."""
 _WATCH_S = 0.05
 _REMEMBERED = 20
 """Jobs of earlier cuts that are looked for again."""
@@ -91,8 +93,9 @@ class Cutter:
         loads = Loads(self._stack.url, str(self.done.cuts))
         loads.start()
         try:
-            end_s = time.monotonic() + self._chance.uniform(*LOAD_S)
-            while time.monotonic() < end_s:
+            begun_s = time.monotonic()
+            end_s = begun_s + self._chance.uniform(*LOAD_S)
+            while time.monotonic() < (end_s if len(loads.accepted) >= LEAST_JOBS else begun_s + LONGEST_S):
                 self._disk.watch()
                 time.sleep(_WATCH_S)
             processes, cut_at_s = self._stack.freeze(), time.monotonic()
