@@ -308,7 +308,9 @@ class PayloadStoreAway(PayloadError):
 class ResultLost(PayloadError):
     """A committed result is missing or damaged; its chunk can be computed again from its rows."""
 
-    def __init__(self, detail: str, *, index: int, token: str, cause: str = "payload_lost") -> None:
+    def __init__(
+        self, detail: str | None = None, *, index: int = -1, token: str = "", cause: str = "payload_lost"
+    ) -> None:
         super().__init__(detail)
         self.index = index
         self.token = token
