@@ -53,7 +53,9 @@ class Gateway:
         """It takes no new connections: what would go on without end ends now."""
         self.client = client if client is not None else connect_async(settings.redis_dsn())
         self.link = Link()
-        self.catalog = Catalog(open_repository(settings.models_dir), settings.default_model)
+        self.catalog = Catalog(
+            open_repository(settings.models_dir), settings.default_model, settings.model_names()
+        )
         self.lane = OnlineLane(
             self.client, settings.gateway_name, self.link, identity_of=self.catalog.wire_identity
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -134,6 +135,16 @@ def open_repository(root: Path) -> Repository:
         except SpecError as error:
             wrong[path.parent.name] = error
     return Repository(root, specs, wrong)
+
+
+def is_version(text: str) -> bool:
+    """Whether it is a semantic version."""
+    return re.fullmatch(VERSION, text) is not None
+
+
+def newest_version(versions: Iterable[str]) -> str:
+    """The highest of them by Semantic Versioning."""
+    return max(versions, key=_precedence)
 
 
 def sha256_of(path: Path) -> str:

@@ -180,8 +180,8 @@ class Settings(BaseSettings):
     )
     models: str = Field(
         "all",
-        description="What this worker loads, separated by commas: models in their default version, "
-        "versions of them (iris@1.0.0), or all models.",
+        description="What a worker loads and a gateway serves, separated by commas: models in their default "
+        "version, versions of them (iris@1.0.0), or all models.",
     )
     worker_name: str = Field(
         default_factory=socket.gethostname, description="This worker's name in logs and heartbeats."

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 
 from shared.workers import MeasuredRuntime
+from stack.line_process import LINES_TO, LineProcess
 from stack.logs import Log
+from stack.parts import ending
 from stack.refusals import Refusal
+
+OnOutput: TypeAlias = Callable[[str, str], None]
+"""Given the model, or nothing between models, and a line that its code printed."""
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,36 +78,94 @@ def _parity(runtime: MeasuredRuntime) -> str:
     return f"{runtime.name} {same} on {runtime.compared_rows:,} rows"
 
 
-def build(
-    arguments: Sequence[str], settings: dict[str, str], log: Log, *, group: int | None = None
-) -> Iterator[Built]:
-    """Build models, a line as each is done, failed ones too. Raises Refusal where the program fails."""
-    for line in _lines("build", arguments, settings, log, group):
+@dataclass(frozen=True)
+class ModelProgram:
+    """How to run `python -m worker` on models."""
+
+    settings: Mapping[str, str]  # its environment
+    log: Log  # of its standard error
+    on_output: OnOutput  # called with each line that a model prints
+    group: int | None = None  # the process group that it joins
+
+
+def build(names: Sequence[str], options: Sequence[str], program: ModelProgram) -> Iterator[Built]:
+    """Build models, a line as each is done, failed ones too. Raises Refusal if the program fails."""
+    for line in _lines("build", names, options, program):
         yield msgspec.json.decode(line, type=Built)
 
 
-def verify(arguments: Sequence[str], settings: dict[str, str], log: Log) -> Iterator[Verified]:
-    """Verify models, a line as each is done, failed ones too. Raises Refusal where the program fails."""
-    for line in _lines("verify", arguments, settings, log, None):
+def verify(names: Sequence[str], program: ModelProgram) -> Iterator[Verified]:
+    """Verify models, a line as each is done, failed ones too. Raises Refusal if the program fails."""
+    for line in _lines("verify", names, (), program):
         yield msgspec.json.decode(line, type=Verified)
 
 
 def _lines(
-    command: str, arguments: Sequence[str], settings: dict[str, str], log: Log, group: int | None
-) -> Iterator[str]:
-    start_bytes = log.size_bytes()
-    words = [sys.executable, "-m", "worker", command, *arguments]
-    failed = False
-    with (
-        log.open() as errors,
-        subprocess.Popen(
-            words, env=settings, stdout=subprocess.PIPE, stderr=errors, text=True, process_group=group
-        ) as process,
-    ):
-        assert process.stdout is not None
-        for line in process.stdout:
-            failed |= '"state":"failed"' in line
-            yield line
-    if process.returncode and not failed:
-        words_last = "".join(f"\n    {line}" for line in log.last_lines(8, since_bytes=start_bytes))
-        raise Refusal(f"`takt models {command}` failed (code {process.returncode}):{words_last}")
+    command: str, names: Sequence[str], options: Sequence[str], program: ModelProgram
+) -> Iterator[bytes]:
+    """The lines of all models. A model that ends the program fails; the program is started for the rest."""
+    left = list(names)
+    while left:
+        run = _Run(command, left, options, program)
+        yield from run.lines()
+        if run.ended_by is None:
+            return
+        yield run.failure()
+        left = left[run.begun :]
+
+
+class _Run:
+    """One run of the program."""
+
+    def __init__(
+        self, command: str, names: Sequence[str], options: Sequence[str], program: ModelProgram
+    ) -> None:
+        self._command = command
+        self._words = (*names, *options)
+        self._program = program
+        self._log_start_bytes = program.log.size_bytes()
+        self._current: _Line | None = None  # the model that it works on
+        self.begun = 0  # models
+        self.ended_by: str | None = None  # how a model ended the program; None: none did
+
+    def lines(self) -> Iterator[bytes]:
+        """Raises Refusal if the program fails without having begun with a model."""
+        with self._program.log.open() as errors:
+            with LineProcess(
+                [sys.executable, "-m", "worker", self._command, *self._words, "--lines-to", LINES_TO],
+                settings=self._program.settings,
+                errors=errors,
+                group=self._program.group,
+                on_output=self._say,
+            ) as process:
+                for line in process.lines():
+                    if self._is_news(line):
+                        yield line
+            if self._current is not None:
+                self.ended_by = ending(process.code)
+            elif process.code and not self.begun:
+                raise Refusal(self._words_of_failure(process.code))
+
+    def failure(self) -> bytes:
+        """The line of the model that ended the program."""
+        assert self._current is not None
+        reason = "; ".join([f"its code ended the program, which {self.ended_by}", *self._last_words(3)])
+        line = {"model": self._current.model, "version": self._current.version, "state": "failed"}
+        return msgspec.json.encode(line | {"reason": reason})
+
+    def _is_news(self, line: bytes) -> bool:
+        found = msgspec.json.decode(line, type=_Line)
+        is_begin = found.state == "begun"
+        self._current = found if is_begin else None
+        self.begun += is_begin
+        return not is_begin
+
+    def _say(self, text: str) -> None:
+        self._program.on_output(self._current.model if self._current else "", text)
+
+    def _last_words(self, count: int) -> list[str]:
+        return self._program.log.last_lines(count, since_bytes=self._log_start_bytes)
+
+    def _words_of_failure(self, code: int) -> str:
+        words_last = "".join(f"\n    {line}" for line in self._last_words(8))
+        return f"`takt models {self._command}` failed (code {code}):{words_last}"

@@ -20,7 +20,10 @@ Data = Annotated[Path, typer.Option("--data", help="The stack's folder: queue, p
 ModelsDir = Annotated[
     Path | None, typer.Option("--models-dir", help="The model repository. (default: models)")
 ]
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Models; none named: all.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME[@VERSION]]...", help="Models, in their default version; none named: all."),
+]
 Letters = Annotated[list[str], typer.Argument(metavar="ID...", help="Letters, as the list names them.")]
 Workers = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Workers, by id or name.")]
 AllWorkers = Annotated[bool, typer.Option("--all", help="Every worker with a heartbeat.")]
@@ -134,12 +137,8 @@ def build_models(
     """Train models and write their artifacts. Exits 1 where one fails."""
     from stack.models import build_models as build
 
-    arguments = [
-        *(names or []),
-        *(["--force"] if force else []),
-        *(["--version", version] if version else []),
-    ]
-    _exit_unless(build(models_dir, arguments, as_json=as_json))
+    options = [*(["--force"] if force else []), *(["--version", version] if version else [])]
+    _exit_unless(build(models_dir, names or [], options, as_json=as_json))
 
 
 @models.command("verify")

@@ -11,7 +11,7 @@ import typer
 from shared.repository import Repository, open_repository
 from shared.settings import environment
 from shared.specs import ModelSpec
-from stack.building import Built, Verified, build, verify
+from stack.building import Built, ModelProgram, Verified, build, verify
 from stack.folder import Folder
 from stack.logs import Log
 from stack.plan import read_settings
@@ -60,14 +60,18 @@ def _row(model: Declared) -> list[str]:
     return [model.model, model.default_version, built, model.framework, model.device, model.description]
 
 
-def build_models(models_dir: Path | None, arguments: Sequence[str], *, as_json: bool) -> bool:
-    """Build by the words of `python -m worker build`, showing each line as it comes. Whether none failed."""
-    return _show_lines(build(arguments, *_where(models_dir)), as_json=as_json)
+def build_models(
+    models_dir: Path | None, names: Sequence[str], options: Sequence[str], *, as_json: bool
+) -> bool:
+    """Build by the options of `python -m worker build`, showing each line. → whether none failed."""
+    repository, program = _opened(models_dir)
+    return _show_lines(build(names or _all(repository), options, program), as_json=as_json)
 
 
 def verify_models(models_dir: Path | None, names: Sequence[str], *, as_json: bool) -> bool:
     """Verify, showing each line as it comes. Whether none failed."""
-    return _show_lines(verify(names, *_where(models_dir)), as_json=as_json)
+    repository, program = _opened(models_dir)
+    return _show_lines(verify(names or _all(repository), program), as_json=as_json)
 
 
 def _show_lines(lines: Iterable[Built | Verified], *, as_json: bool) -> bool:
@@ -78,10 +82,20 @@ def _show_lines(lines: Iterable[Built | Verified], *, as_json: bool) -> bool:
     return good
 
 
-def _where(models_dir: Path | None) -> tuple[dict[str, str], Log]:
-    """The environment for `python -m worker`, and the log of what it says beside its lines."""
+def _all(repository: Repository) -> list[str]:
+    return sorted(repository.specs.keys() | repository.wrong.keys())
+
+
+def _opened(models_dir: Path | None) -> tuple[Repository, ModelProgram]:
+    """The repository, and the program that works on its models. Raises SpecError for a missing folder."""
     root = read_settings({"models_dir": models_dir}).models_dir.resolve()
-    open_repository(root)  # a missing folder is named before frameworks are loaded
+    repository = open_repository(root)
     folder = Folder(Path(".takt").resolve())
     folder.make()
-    return environment({"models_dir": str(root)}), Log(folder.logs / "models.log")
+    settings = environment({"models_dir": str(root)})
+    return repository, ModelProgram(settings, Log(folder.logs / "models.log"), _show_output)
+
+
+def _show_output(model: str, line: str) -> None:
+    """What a model's own code prints; on stderr, so that `--json` stays a document a line."""
+    typer.echo(f"{model or 'models'} | {line}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import psutil
 from pydantic import ValidationError
 
-from shared.repository import Repository, open_repository
+from shared.keys import model_key, split_model_key
+from shared.repository import Repository, is_version, open_repository
 from shared.settings import Settings
 from shared.specs import ModelSpec
 from stack.folder import Folder
@@ -29,6 +30,8 @@ class Plan:
     folder: Folder
     repository: Repository
     models: tuple[ModelSpec, ...]  # the served ones, the default model first
+    named: Mapping[str, tuple[str, ...]]  # of each served model the versions that were asked for, if any
+    problems: tuple[str, ...]  # why other models of the repository are not served
     workers: int
     redis_url: str | None  # of an existing server; None: the embedded one
 
@@ -61,8 +64,8 @@ class Plan:
             "port": str(self.settings.port),
             "access": self.settings.access,
             "models_dir": str(self.repository.root),
-            "models": ",".join(spec.name for spec in self.models),
-            "default_model": self.models[0].name,
+            "models": ",".join(key for spec in self.models for key in self.keys_of(spec)),
+            "default_model": self.default_model,
             "device": self.settings.device,
             "payload_url": self.payload_url,
             "run_dir": str(self.folder.run),
@@ -79,10 +82,28 @@ class Plan:
         chosen = "payload_url" in self.settings.model_fields_set
         return self.settings.payload_url if chosen else self.folder.payloads.as_uri()
 
+    @property
+    def default_model(self) -> str:
+        """What `/predict` asks: the first model, unless the chosen one is there and cannot be read."""
+        chosen = self.settings.default_model
+        names = self.settings.model_names()
+        is_broken = chosen in self.repository.wrong and (names is None or chosen in map(_model_of, names))
+        return chosen if is_broken else self.models[0].name
+
+    def keys_of(self, spec: ModelSpec) -> list[str]:
+        """The model by its name, or by the versions that were asked for."""
+        versions = self.named.get(spec.name, ())
+        return [model_key(spec.name, version) if version else spec.name for version in versions or ("",)]
+
     def unbuilt(self) -> list[str]:
-        """Models whose default version was never built."""
-        built = self.repository.versions
-        return [spec.name for spec in self.models if spec.default_version not in built(spec.name)]
+        """Models whose version, the default one unless another was asked for, was never built."""
+        built = {spec.name: self.repository.versions(spec.name) for spec in self.models}
+        return [
+            key
+            for spec in self.models
+            for key in self.keys_of(spec)
+            if (split_model_key(key)[1] or spec.default_version) not in built[spec.name]
+        ]
 
 
 def make_plan(data: Path, workers: int | None, given: Mapping[str, Any]) -> Plan:
@@ -96,11 +117,14 @@ def make_plan(data: Path, workers: int | None, given: Mapping[str, Any]) -> Plan
     settings = settings.model_copy(update={"port": port})
     if workers is not None and workers < 1:
         raise Refusal("--workers: there must be at least one worker")
+    models = _served(repository, settings)
     return Plan(
         settings=settings,
         folder=Folder(data.resolve()),
         repository=repository,
-        models=_served(repository, settings),
+        models=models,
+        named=_named(settings, models),
+        problems=tuple(_problems(repository, settings)),
         workers=workers or default_workers(settings.device, available_cores()),
         redis_url=settings.redis_dsn() if "redis_url" in settings.model_fields_set else None,
     )
@@ -122,20 +146,44 @@ def default_workers(device: str, cores: int) -> int:
 
 
 def _served(repository: Repository, settings: Settings) -> tuple[ModelSpec, ...]:
+    """Raises Refusal if no model is left to serve, ModelNotFound for a name that no folder has."""
     names = settings.model_names()
-    if wrong := [str(error) for name, error in repository.wrong.items() if names is None or name in names]:
-        raise Refusal("\n".join(wrong))
-    specs = (
-        [repository.spec(name) for name in sorted(names)]
-        if names is not None
-        else list(repository.specs.values())
-    )
+    if names is None:
+        specs = list(repository.specs.values())
+    else:
+        chosen = {_model_of(name) for name in names} - repository.wrong.keys()
+        specs = [repository.spec(name) for name in sorted(chosen)]
+    if not specs and (problems := list(_problems(repository, settings))):
+        raise Refusal("\n".join(problems))
     if not specs:
         raise Refusal(f"{repository.root} holds no model: each is a folder with a model.toml (--models-dir)")
     fitting = [spec for spec in specs if spec.runs_on(settings.device)]
     if not fitting:
         raise Refusal(f"no chosen model runs on {settings.device}: {', '.join(spec.name for spec in specs)}")
     return tuple(sorted(fitting, key=lambda spec: (spec.name != settings.default_model, spec.name)))
+
+
+def _named(settings: Settings, models: Sequence[ModelSpec]) -> dict[str, tuple[str, ...]]:
+    """Of each model the versions that were asked for; an empty one is the default version.
+
+    Raises Refusal for what is no version.
+    """
+    asked = [split_model_key(name) for name in sorted(settings.model_names() or ())]
+    if wrong := [f"{name}@{version}" for name, version in asked if version and not is_version(version)]:
+        raise Refusal(f"--models: {wrong[0]!r} names no version, such as 1.0.0")
+    return {spec.name: tuple(version for name, version in asked if name == spec.name) for spec in models}
+
+
+def _problems(repository: Repository, settings: Settings) -> Iterator[str]:
+    """Why models that were asked for cannot be read."""
+    names = settings.model_names()
+    for name, error in repository.wrong.items():
+        if names is None or name in map(_model_of, names):
+            yield error.detail
+
+
+def _model_of(name: str) -> str:
+    return split_model_key(name)[0]
 
 
 # -- the port ----------------------------------------------------------------------------------------------

@@ -57,13 +57,24 @@ def _run(plan: Plan, voice: Voice, lock: int, leash: Leash) -> None:
 
 
 def _build(plan: Plan, voice: Voice, leash: Leash) -> None:
+    """Build what was never built. Raises Refusal if no model is left to serve."""
     if names := plan.unbuilt():
         voice.building(names)
-        settings = environment({"models_dir": str(plan.repository.root)})
-        for line in building.build(names, settings, Log(plan.folder.logs / "build.log"), group=leash.group):
-            if not line.ok:
-                raise Refusal(f"{line.model} cannot be built: {line.reason}")
-            voice.built(line)
+        program = building.ModelProgram(
+            environment({"models_dir": str(plan.repository.root)}),
+            Log(plan.folder.logs / "build.log"),
+            voice.model_prints,
+            leash.group,
+        )
+        failed = [line for line in _built(names, program, voice) if not line.ok]
+        if len(failed) == sum(len(plan.keys_of(spec)) for spec in plan.models):
+            raise Refusal(f"{failed[0].model} cannot be built: {failed[0].reason}")
+
+
+def _built(names: list[str], program: building.ModelProgram, voice: Voice) -> Iterator[building.Built]:
+    for line in building.build(names, (), program):
+        voice.built(line)
+        yield line
 
 
 def _start(supervisor: Supervisor, folder: Folder) -> None:

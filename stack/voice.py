@@ -35,7 +35,11 @@ class Voice:
             self._console.print(f"{'':<{_WIDTH}}   [dim]{escape(line)}[/dim]")
 
     def begins(self, plan: Plan) -> None:
-        names = ", ".join(f"{spec.name}@{spec.default_version}" for spec in plan.models)
+        names = ", ".join(
+            key if "@" in key else f"{key}@{spec.default_version}"
+            for spec in plan.models
+            for key in plan.keys_of(spec)
+        )
         count = f"{plan.workers} worker{'s' if plan.workers > 1 else ''} on {plan.settings.device}"
         self._say("takt", f"{count}; models {names}; everything in {plan.folder.root}", "bold")
         if plan.exposed and not plan.guarded:
@@ -44,12 +48,18 @@ class Voice:
                 f"other machines can reach {plan.settings.host}, and there is no access control",
                 "yellow",
             )
+        for problem in plan.problems:
+            self._say("models", f"not served: {problem}", "red")
 
     def building(self, names: Sequence[str]) -> None:
         self._say("models", f"building {', '.join(names)} (once)")
 
     def built(self, built: Built) -> None:
-        self._say("models", f"{built.name} {built.in_words()}", "green")
+        self._say("models", f"{built.name} {built.in_words()}", "green" if built.ok else "red")
+
+    def model_prints(self, model: str, line: str) -> None:
+        """A line that a model's own code prints."""
+        self._say(model or "models", f"| {line}", "dim")
 
     def queue_found(self, server: Server, url: str) -> None:
         self._say("queue", f"{server} at {url}, as you chose", "green")
@@ -67,6 +77,8 @@ class Voice:
         self._indent(last_lines)
 
     def serving(self, plan: Plan, predicted: Predicted) -> None:
+        for name, reason in predicted.failed.items():
+            self._say(name, f"is not served: {reason}", "red")
         self._console.print()
         self._say("try", f"{predicted.model}, answered in {predicted.took_ms:.0f} ms:", "bold")
         self._console.print(f"  {escape(predicted.curl)}")

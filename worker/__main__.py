@@ -19,6 +19,7 @@ from shared.repository import Repository, open_repository
 from shared.setting_names import warn_of_unknown_settings
 from shared.settings import settings
 from shared.workers import WorkerState, from_hash
+from worker.command_lines import CommandLines
 from worker.id_file import id_file
 
 ALIVE_MARGIN_S = 10.0
@@ -48,14 +49,20 @@ def _parser() -> argparse.ArgumentParser:
     health_parser.add_argument("--alive", action="store_true", help="or does anything, such as drain")
     health_parser.set_defaults(command=health)
     build_parser = commands.add_parser("build", help="train models and write their artifacts")
-    build_parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
+    build_parser.add_argument("models", nargs="*", metavar="MODEL[@VERSION]", help="default: all")
     build_parser.add_argument("--version", help="default: the model's default version")
     build_parser.add_argument("--force", action="store_true", help="build again what is built")
     build_parser.set_defaults(command=build)
+    _add_lines_to(build_parser)
     verify_parser = commands.add_parser("verify", help="check digests and golden rows")
-    verify_parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
+    verify_parser.add_argument("models", nargs="*", metavar="MODEL[@VERSION]", help="default: all")
     verify_parser.set_defaults(command=verify)
+    _add_lines_to(verify_parser)
     return parser
+
+
+def _add_lines_to(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lines-to", type=int, metavar="FD", help="write the lines there, not to stdout")
 
 
 def run(_: argparse.Namespace) -> int:
@@ -124,42 +131,44 @@ def build(options: argparse.Namespace) -> int:
     from worker.building import build_model
     from worker.predictors.frameworks import mismatch
 
+    lines = CommandLines(options.lines_to)
     repository = open_repository(settings().models_dir)
 
-    def one(name: str) -> dict[str, object]:
-        built_before = (options.version or _default(repository, name)) in _built(repository, name)
-        version = build_model(repository, name, options.version, force=options.force)
-        state = "present" if built_before and not options.force else "built"
-        difference = mismatch(version.manifest.frameworks, version.spec.framework)
+    def one(name: str, version: str) -> dict[str, object]:
+        version = version or options.version or _default(repository, name)
+        built_before = version in _built(repository, name)
+        made = build_model(repository, name, version or None, force=options.force)
+        difference = mismatch(made.manifest.frameworks, made.spec.framework)
         return {
-            "version": version.manifest.version,
-            "state": state,
-            "metrics": version.manifest.metrics,
+            "version": made.manifest.version,
+            "state": "present" if built_before and not options.force else "built",
+            "metrics": made.manifest.metrics,
             "warnings": [difference] if difference else [],
         }
 
-    return _for_each(options.models or _all(repository), one)
+    return _for_each(options.models or _all(repository), one, lines)
 
 
 def verify(options: argparse.Namespace) -> int:
     """Verify models; a JSON line each. Exit 1 if one failed."""
     from worker.verification import verify_model
 
+    lines = CommandLines(options.lines_to)
     repository = open_repository(settings().models_dir)
 
-    def one(name: str) -> dict[str, object]:
+    def one(name: str, version: str) -> dict[str, object]:
         result = verify_model(
             repository,
             name,
+            version or None,
             device=settings().device,
             threads=settings().threads,
             mismatch=settings().framework_mismatch,
             runtime=settings().runtime,
         )
-        state = "ok" if result.ok else "failed"
         return {
             "version": split_model_key(result.key)[1],
-            "state": state,
+            "state": "ok" if result.ok else "failed",
             "reason": result.problem,
             "rows_per_s": result.rows_per_s,
             "runtime": result.runtimes.in_words(),
@@ -167,20 +176,27 @@ def verify(options: argparse.Namespace) -> int:
             "compared": [msgspec.to_builtins(one, str_keys=True) for one in result.runtimes.measured],
         }
 
-    return _for_each(options.models or _all(repository), one)
+    return _for_each(options.models or _all(repository), one, lines)
 
 
-def _for_each(names: Iterable[str], work: Callable[[str], dict[str, object]]) -> int:
+def _for_each(
+    names: Iterable[str], work: Callable[[str, str], dict[str, object]], lines: CommandLines
+) -> int:
+    """Work on each model, `NAME` or `NAME@VERSION`."""
+    configure_logging(settings())
     failed = False
-    for name in names:
+    for named in names:
+        name, version = split_model_key(named)
         begun_s = time.monotonic()
+        lines.begin(name, version)
         try:
-            line = work(name)
+            line = work(name, version)
         except TaktError as error:
-            line = {"state": "failed", "reason": error.detail}
+            line = {"version": version, "state": "failed", "reason": error.detail}
+        except (Exception, SystemExit) as error:  # a model's own code may raise anything
+            line = {"version": version, "state": "failed", "reason": f"{type(error).__name__}: {error}"}
         failed |= line["state"] == "failed"
-        line = {"model": name} | line | {"seconds": round(time.monotonic() - begun_s, 2)}
-        print(msgspec.json.encode(line).decode(), flush=True)  # noqa: T201 - lines are what this command gives
+        lines.write({"model": name} | line | {"seconds": round(time.monotonic() - begun_s, 2)})
     return int(failed)
 
 

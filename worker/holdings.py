@@ -44,7 +44,7 @@ class Holdings:
                 mismatch=settings.framework_mismatch,
                 runtime=settings.runtime,
             )
-        except Exception as error:  # a model's own code may raise anything
+        except (Exception, SystemExit) as error:  # a model's own code may raise anything
             reason = error.detail if isinstance(error, TaktError) else f"{type(error).__name__}: {error}"
             log.error("model_failed", model=key, reason=reason)
             self.states[key] = HeldModel(state=ModelState.FAILED, reason=reason)

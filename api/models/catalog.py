@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import structlog
@@ -14,13 +15,16 @@ from api.principals import ANONYMOUS, Principal, no_such_model
 from api.tallies import RequestTally
 from shared.columns import Encoder
 from shared.errors import ModelNotFound, TaktError
-from shared.keys import ModelKey, model_key
+from shared.keys import ModelKey, model_key, split_model_key
 from shared.model_identity import ModelIdentity
-from shared.repository import Repository
-from shared.specs import ModelSpec
+from shared.repository import MANIFEST, Repository, is_version, newest_version
+from shared.specs import NAME, ModelSpec
 from shared.texts import did_you_mean, listed, named
 
 log = structlog.get_logger()
+
+_MOST_CHARACTERS = 128
+"""Of a version that is looked up on the disk."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,19 +44,24 @@ class Servable:
 class Catalog:
     """Models by name and version. A default version is there before it is built: a worker may hold it."""
 
-    def __init__(self, repository: Repository, default_model: str) -> None:
-        self.repository = repository
+    def __init__(
+        self, repository: Repository, default_model: str, wanted: Collection[str] | None = None
+    ) -> None:
+        """`wanted`: the models to serve, as `name` or `name@version`; None: all of the repository."""
+        self.root = repository
+        self.repository = _restricted(repository, wanted)
         self.default_model = default_model
         self.identities: dict[ModelKey, ModelIdentity] = {}
         """What this gateway has of each version: its spec, and its artifact where that is built here."""
-        self._validators = {name: RowValidator(spec) for name, spec in repository.specs.items()}
+        specs = self.repository.specs
+        self._validators = {name: RowValidator(spec) for name, spec in specs.items()}
         self._servables: dict[tuple[str, str], Servable] = {}
         self._defaults = {
-            name: self._add(name, spec.default_version) for name, spec in repository.specs.items()
+            name: self._add(name, _default_version(spec, wanted)) for name, spec in specs.items()
         }
-        for name in repository.specs:
+        for name in specs:
             self.learn(name, repository.versions(name))
-        for error in repository.wrong.values():
+        for error in self.repository.wrong.values():
             log.error("spec_wrong", reason=error.detail)
 
     @property
@@ -91,11 +100,27 @@ class Catalog:
         found = self._defaults.get(name) if version is None else self._servables.get((name, version))
         if found is not None:
             return found
+        self._require_restart(name, version)
         spec = self.repository.spec(name)  # raises where it is the model that is missing
         known = self.versions(spec.name)
         near = did_you_mean(str(version), known)
         there_are = listed(known)
         raise ModelNotFound(f"Model {name!r} has no version {named(version)}; there are: {there_are}.{near}")
+
+    def _require_restart(self, name: str, version: str | None) -> None:
+        """Raises ModelNotFound if the folder has by now what this gateway did not find when it started."""
+        if not re.fullmatch(NAME, name):
+            return
+        folder = self.root.root / name
+        if name not in self.root.specs.keys() | self.root.wrong.keys():
+            if (folder / "model.toml").is_file():
+                added = f"Model {name!r} was added after this gateway started"
+                raise ModelNotFound(f"{added}: restart the gateway and the workers.")
+        elif version is not None and _is_path(version) and (folder / version / MANIFEST).is_file():
+            raise ModelNotFound(
+                f"Version {version!r} of model {name!r} was built after this gateway started, and no worker "
+                "holds it: restart the workers with it in TAKT_MODELS."
+            )
 
     def _require_sight(self, model: str | None, name: str, asker: Principal) -> None:
         """Nor is somebody who sees some models told of the others. Raises ModelNotFound."""
@@ -148,3 +173,28 @@ class Catalog:
         )
         self._servables[model, version] = servable
         return servable
+
+
+def _restricted(repository: Repository, wanted: Collection[str] | None) -> Repository:
+    if wanted is None:
+        return repository
+    names = {split_model_key(name)[0] for name in wanted}
+    return Repository(
+        repository.root,
+        {name: spec for name, spec in repository.specs.items() if name in names},
+        {name: error for name, error in repository.wrong.items() if name in names},
+    )
+
+
+def _default_version(spec: ModelSpec, wanted: Collection[str] | None) -> str:
+    """The spec's, unless only others were asked for: then the newest of those."""
+    asked = [split_model_key(name) for name in wanted or ()]
+    versions = [version or spec.default_version for name, version in asked if name == spec.name]
+    if not versions or spec.default_version in versions:
+        return spec.default_version
+    return newest_version(versions)
+
+
+def _is_path(version: str) -> bool:
+    """Whether what a client names may be a folder's name."""
+    return len(version) <= _MOST_CHARACTERS and is_version(version)

@@ -76,12 +76,37 @@ def test_an_empty_models_folder_is_refused(tmp_path: Path) -> None:
         plan(tmp_path / "models")
 
 
-def test_a_wrong_spec_is_refused_with_file_and_key_unless_it_is_not_served(models: Path) -> None:
-    wrong = models / "apple" / "model.toml"
+def break_spec(models: Path, name: str) -> None:
+    wrong = models / name / "model.toml"
     wrong.write_text(wrong.read_text().replace('type = "float"', 'type = "flaot"'))
+
+
+def test_a_wrong_spec_is_reported_with_file_and_key_and_the_others_are_served(models: Path) -> None:
+    break_spec(models, "apple")
+    made = plan(models)
+    assert served(made) == ["iris"]
+    assert "apple/model.toml: inputs[0].type: " in made.problems[0]
+    assert plan(models, models="iris").problems == ()
     with pytest.raises(Refusal, match=r"apple/model\.toml: inputs\[0\]\.type: "):
-        plan(models)
-    assert served(plan(models, models="iris")) == ["iris"]
+        plan(models, models="apple")
+
+
+def test_a_wrong_default_model_hands_predict_to_no_other(models: Path) -> None:
+    break_spec(models, "iris")
+    made = plan(models)
+    assert (served(made), made.default_model) == (["apple"], "iris")
+    assert plan(models, models="apple").default_model == "apple"
+
+
+def test_versions_that_are_not_the_default_can_be_served(models: Path) -> None:
+    made = plan(models, models="iris@1.1.0,iris@1.0.0,apple")
+    assert served(made) == ["iris", "apple"]
+    assert made.environment("redis://x")["models"] == "iris@1.0.0,iris@1.1.0,apple"
+    assert made.unbuilt() == ["iris@1.0.0", "iris@1.1.0", "apple"]
+    with pytest.raises(Refusal, match="'iris@latest' names no version"):
+        plan(models, models="iris@latest")
+    with pytest.raises(ModelNotFound, match="no model 'pear'"):
+        plan(models, models="pear@1.0.0")
 
 
 def test_what_was_never_built_is_known(models: Path) -> None:

@@ -118,7 +118,7 @@ def _load(version: ModelVersion, artifact: Path, device: str, threads: int) -> R
         return _open(version, artifact, device, threads)
     except ArtifactError as error:
         raise ArtifactError(f"{artifact}: {error.detail}") from error
-    except Exception as error:  # an artifact may make its framework raise anything
+    except (Exception, SystemExit) as error:  # an artifact may make its framework raise anything
         raise ArtifactError(f"{artifact}: cannot be loaded: {type(error).__name__}: {error}") from error
 
 
