@@ -205,6 +205,10 @@ class ModelSpec(_Declaration):
         "and ONNX Runtime where it answers within `tolerance` sooner",
     )
     tolerance: float = Field(0.0, ge=0, description="how far ONNX Runtime's answers may be off, absolutely")
+    estimator_input: Literal["auto", "array", "dataframe"] = Field(
+        "auto",
+        description="what a scikit-learn estimator is given: auto: what it was fitted on, as far as it says",
+    )
     default_version: str = Field(pattern=VERSION)
     description: str = ""
     classes: tuple[str, ...] = ()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import httpx
 
-from shared.specs import Row
+from shared.specs import ModelSpec, Row
 from stack.plan import Plan
 from stack.refusals import Refusal
 from takt.client import Takt
@@ -41,8 +42,7 @@ def first_prediction(plan: Plan) -> Predicted:
     failed: dict[str, str] = {}
     here = httpx.HTTPTransport()  # on this machine: a proxy that the environment names does not lead there
     with Takt(plan.http_url, retries=NEVER, transport=here) as takt:  # took_ms: of the call that was answered
-        for spec in plan.models:
-            asked = None if spec.name == plan.default_model else spec.name
+        for spec, asked in _asked(plan.models):
             try:
                 answer, took_ms = _answered(takt, spec.example_row(), asked)
             except TaktError as error:
@@ -52,6 +52,13 @@ def first_prediction(plan: Plan) -> Predicted:
             return Predicted(spec.name, call, json.dumps(answer), took_ms, failed)
     reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
     raise Refusal(f"everything runs, but no model answered a first prediction: {reasons}")
+
+
+def _asked(models: Sequence[ModelSpec]) -> Iterator[tuple[ModelSpec, str | None]]:
+    """The first as the default model, which it is unless that is wrong; then each model by its name."""
+    yield models[0], None
+    for spec in models:
+        yield spec, spec.name
 
 
 def _answered(takt: Takt, row: Row, model: str | None) -> tuple[object, float]:

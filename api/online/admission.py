@@ -10,8 +10,10 @@ import math
 
 from msgspec import Struct
 
+from api.fleet.snapshot import Staffing
 from shared.errors import DeadlineExceeded, ModelMismatch, ModelNotLoaded, Overloaded
 from shared.keys import ModelKey
+from shared.texts import foreign_words
 
 NOT_LOADED_RETRY_S = 5.0
 """About what a worker takes to start and warm its models."""
@@ -80,6 +82,17 @@ class Line:
     def lasts(self, now_s: float) -> bool:
         """Whether anybody still stands in it."""
         return self._last_end_s > now_s
+
+
+def not_loaded(key: ModelKey, staffing: Staffing, refusal: ModelNotLoaded) -> ModelNotLoaded:
+    """The same refusal with the reason: whether workers are loading the model version, or why they cannot."""
+    if staffing.loading:
+        detail = f"{staffing.loading} worker(s) are loading {key}."
+    elif staffing.failures:
+        detail = f"Workers cannot load {key}: {foreign_words(ValueError(staffing.failures[0]))}"
+    else:
+        return refusal
+    return ModelNotLoaded(detail, retry_after_s=refusal.retry_after_s)
 
 
 def admit(

@@ -17,7 +17,7 @@ from api.access.gate import Gate
 from api.fleet.snapshot import FleetWatch
 from api.link import Link
 from api.models.catalog import Catalog, Servable
-from api.online.admission import Claim, Line, admit
+from api.online.admission import Claim, Line, admit, not_loaded
 from api.online.owners import Owners
 from api.online.pending import Pending
 from api.online.targets import target_of
@@ -26,7 +26,7 @@ from api.principals import ANONYMOUS, Principal
 from api.tallies import ROUTE
 from api.web.fields import field_of
 from api.web.preferences import preferred_wait_s, prefers_async
-from shared.errors import DeadlineExceeded, Overloaded, TaktError
+from shared.errors import DeadlineExceeded, ModelNotLoaded, Overloaded, TaktError
 from shared.settings import Settings
 
 
@@ -111,7 +111,10 @@ class Door:
             self._settings.max_inflight_rows,
         )
         claim = None if asker is ANONYMOUS else self._claim(asker, servable, now_s)
-        admit(traffic, servable.key, rows, wait_s, line=self._line, now_s=now_s, claim=claim)
+        try:
+            admit(traffic, servable.key, rows, wait_s, line=self._line, now_s=now_s, claim=claim)
+        except ModelNotLoaded as error:
+            raise not_loaded(servable.key, self._watch.fleet.staffing(servable.key), error) from None
 
     def _claim(self, asker: Principal, servable: Servable, now_s: float) -> Claim | None:
         """What the asker has beside other owners; None where no other asks."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from shared.columns import Array, Columns
 from shared.errors import ArtifactError
 from shared.specs import InputType, ModelSpec, View
 from worker.predictors.classes import Classes, check_classes
+from worker.predictors.estimator_input import EstimatorInput, input_of, parts
 from worker.predictors.labels import LabelRule, class_numbers_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def load(spec: ModelSpec, artifact: Path, threads: int) -> ScikitLearn:
 
     estimator = joblib.load(artifact)
     _check(spec, estimator)
-    for part in _parts(estimator, set()):
+    for part in parts(estimator, set()):
         if getattr(part, "n_jobs", None) is not None:
             part.n_jobs = 1  # parallelism is more workers; joblib's own pool costs more than a small batch
     return ScikitLearn(spec, estimator, threads)
@@ -42,13 +42,33 @@ class ScikitLearn:
         self._call = estimator.predict_proba if has_probabilities else estimator.predict
         self._classes = Classes(spec, estimator) if spec.classifies else None
         self._one_value = spec.outputs[0].view is View.VALUE
-        self._names = _names(spec, estimator)
+        self._input = input_of(spec, estimator)
+        self._names = self._input.names
         self._inputs = spec.input_names
         self.threads = threads
         self._limit = _ThreadLimit(threads)
 
     def __call__(self, columns: Columns) -> Array:
         self.limit_threads()
+        if self._input.other is None:
+            return self._answer(columns)
+        try:
+            answer = self._answer(columns)
+        except Exception:  # a model may raise anything
+            answer = self._answer_otherwise(columns, self._input.other)
+        self._input = EstimatorInput(self._names)  # settled by the first call that succeeds
+        return answer
+
+    def _answer_otherwise(self, columns: Columns, other: EstimatorInput) -> Array:
+        """Try the other form of input. Raises what the model raises; the form is then as before."""
+        before, self._names = self._names, other.names
+        try:
+            return self._answer(columns)
+        except Exception:
+            self._names = before
+            raise
+
+    def _answer(self, columns: Columns) -> Array:
         features = self._features(columns)
         if self._classes is None:
             return self._values(features)
@@ -140,38 +160,12 @@ def _series(column: Array) -> pd.Series[Any]:
     return pd.Series(column, dtype=column.dtype, copy=False)
 
 
-def _names(spec: ModelSpec, estimator: Any) -> list[str] | None:
-    """The columns of the DataFrame that the estimator wants, or None: it wants an array."""
-    if hasattr(estimator, "feature_names_in_"):
-        return [str(name) for name in estimator.feature_names_in_]
-    return None if all(i.type in _NUMBERS for i in spec.inputs) else spec.input_names
-
-
 def _check(spec: ModelSpec, estimator: Any) -> None:
-    unknown = set(_names(spec, estimator) or ()) - set(spec.input_names)
+    unknown = set(input_of(spec, estimator).names or ()) - set(spec.input_names)
     if unknown:
         raise ArtifactError(f"the estimator was fitted with {min(unknown)!r}, which is no input of the spec")
     if spec.classifies:
         check_classes(spec, estimator)
-
-
-def _parts(thing: object, seen: set[int]) -> Iterator[Any]:
-    """Every estimator inside an estimator, fitted ones too, which `get_params` does not know of."""
-    from sklearn.base import BaseEstimator
-
-    if id(thing) in seen:
-        return
-    seen.add(id(thing))
-    inside: Any = ()
-    if isinstance(thing, BaseEstimator):
-        yield thing
-        inside = vars(thing).values()
-    elif isinstance(thing, dict):
-        inside = thing.values()
-    elif isinstance(thing, list | tuple):
-        inside = thing
-    for part in inside:
-        yield from _parts(part, seen)
 
 
 class _ThreadLimit:

@@ -1,0 +1,91 @@
+"""Whether an estimator is given a DataFrame or an array: by what it was fitted on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from shared.specs import InputType, ModelSpec
+
+_NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
+_MADE_UP = re.compile(r"(Column_|f|x|feature_)(\d+)")
+"""How LightGBM, XGBoost and others name the columns of an array."""
+
+
+@dataclass(frozen=True)
+class EstimatorInput:
+    """`names`: the columns of the DataFrame, or None: an array. `other`: what to try if the first call fails
+    and nothing that was fitted says which of the two is right."""
+
+    names: list[str] | None
+    other: EstimatorInput | None = None
+
+
+def input_of(spec: ModelSpec, estimator: Any) -> EstimatorInput:  # Any: sklearn has no types
+    """Of the spec, if it says so; else as the estimator, or a part of it, was fitted."""
+    frame, array = EstimatorInput(spec.input_names), EstimatorInput(None)
+    own = fitted_names(spec, estimator)
+    if spec.estimator_input != "auto":
+        return array if spec.estimator_input == "array" else EstimatorInput(own or spec.input_names)
+    if own is not None:
+        return EstimatorInput(own)
+    if not all(i.type in _NUMBERS for i in spec.inputs):
+        return frame
+    inside = list(parts(estimator, set()))
+    if all(type(part).__module__.startswith("sklearn.") for part in inside) and not _named(spec, inside):
+        return array
+    if not _takes_columns(estimator) or any(i.shape for i in spec.inputs):
+        return array
+    return (
+        EstimatorInput(None, frame) if not _named(spec, inside) else EstimatorInput(spec.input_names, array)
+    )
+
+
+def fitted_names(spec: ModelSpec, estimator: Any) -> list[str] | None:
+    """The names that the estimator was fitted with, unless its library made them up for an array."""
+    found = getattr(estimator, "feature_names_in_", None)
+    if found is None:
+        return None
+    names = [str(name) for name in found]
+    return None if _are_made_up(names, spec.input_names) else names
+
+
+def parts(thing: object, seen: set[int]) -> Iterator[Any]:
+    """Every estimator inside an estimator, fitted ones too, which `get_params` does not know of."""
+    from sklearn.base import BaseEstimator
+
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    inside: Any = ()
+    if isinstance(thing, BaseEstimator):
+        yield thing
+        inside = vars(thing).values()
+    elif isinstance(thing, dict):
+        inside = thing.values()
+    elif isinstance(thing, list | tuple):
+        inside = thing
+    for part in inside:
+        yield from parts(part, seen)
+
+
+def _are_made_up(names: list[str], inputs: list[str]) -> bool:
+    matches = [_MADE_UP.fullmatch(name) for name in names]
+    numbers = [int(match.group(2)) for match in matches if match]
+    in_order = numbers in (list(range(len(names))), list(range(1, len(names) + 1)))
+    return in_order and len(names) == len(inputs) and not set(names) & set(inputs)
+
+
+def _named(spec: ModelSpec, inside: list[Any]) -> bool:
+    """Whether a part was fitted on columns with names."""
+    return any(fitted_names(spec, part) is not None for part in inside)
+
+
+def _takes_columns(estimator: Any) -> bool:
+    """Whether it passes its input on as it is, so that its own fit did not see names: a Pipeline, or an
+    estimator around one."""
+    from sklearn.pipeline import FeatureUnion, Pipeline
+
+    return any(isinstance(part, Pipeline | FeatureUnion) for part in parts(estimator, set()))
