@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv as lines
-import io
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
@@ -13,63 +12,78 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from api.uploads.casting import Caster
-from api.uploads.decoding import ByteSource, Transcoder, known_charset
+from api.uploads.csv_records import Block, Records, line_ends
+from api.uploads.decoding import ByteSource
 from api.uploads.hints import Head
 from api.uploads.layout import Layout, lay_out
 from api.uploads.options import UploadOptions
 from api.uploads.rows import Rows, with_gaps
+from api.uploads.text import Text
 from shared.errors import InvalidInput
 from shared.specs import ModelSpec
 
 BLOCK_BYTES = 2**20
 """What is parsed at once; no line may be longer."""
-_BOM = b"\xef\xbb\xbf"
 _Lame: TypeAlias = deque[tuple[int, str]]
-"""Rows that cannot be split into cells, by their index, and why. Arrow tells of them as it parses."""
+"""Rows that cannot be split into cells, by their index in the file, and why."""
 
 
 class CsvReader:
     """Rows in the order of their lines; an empty line is no row, an empty cell is a missing value.
 
-    Making one reads the header, and raises InvalidInput where it cannot feed the model. Iterating raises
-    InvalidInput where the text as a whole cannot be read.
+    Making one reads the header, and raises InvalidInput if it cannot feed the model. Iterating raises
+    InvalidInput if the text as a whole cannot be read: a wrong byte, a quote without its end, a last line
+    that is cut off.
     """
 
-    def __init__(self, source: ByteSource, spec: ModelSpec, options: UploadOptions, charset: str) -> None:
-        charset = known_charset(charset)
-        text = source if charset in ("utf-8", "ascii", "utf-8-sig") else Transcoder(source, charset)
-        head = text.read(BLOCK_BYTES).removeprefix(_BOM)
-        self.layout = lay_out(
-            spec, _header(head, options), options.kept, text=True, head=_written(head, options)
+    def __init__(
+        self, source: ByteSource, spec: ModelSpec, options: UploadOptions, charset: str | None
+    ) -> None:
+        text = iter(Text(source, charset, BLOCK_BYTES))
+        self._records = Records(
+            text, delimiter=options.delimiter, quote=options.quote, most_bytes=BLOCK_BYTES
         )
+        self._names = _header(self._records.first(), options)
+        head = Head(options.delimiter, one_line=self._records.one_line)
+        self.layout = lay_out(spec, self._names, options.kept, text=True, head=head)
         self.ignored = self.layout.ignored
         self._caster = Caster(spec, self.layout, decimal=options.decimal)
-        self._lame: _Lame = deque()
-        self._file = _Rejoined(head, text)
         self._options = options
 
     def __iter__(self) -> Iterator[Rows]:
         first = 0
-        for batch in self._batches():
-            rows = _with_lame(self._caster.rows(batch), self._lame, first)
+        for block in self._records:
+            lame: _Lame = deque()
+            rows = self._caster.rows(self._parsed(block, lame, first))
+            rows = _with_lame(rows, lame, first)
             first += len(rows.reasons)
-            yield rows
-        if self._lame:
-            yield _with_lame(self._caster.rows(_nothing(self.layout)), self._lame, first)
+            if len(rows.reasons):
+                yield rows
 
     def close(self) -> None:
         """Nothing is held open between two rows."""
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def _parsed(self, block: Block, lame: _Lame, first: int) -> pa.RecordBatch:
+        """A block's good rows; the others are noted in `lame`. Raises InvalidInput if the last is cut off."""
         wanted = self.layout.wanted
-        with csv.open_csv(
-            self._file,
-            csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
+        cut_off: list[int] = []
+
+        def note(line: Any) -> str:  # Any: pyarrow publishes no types
+            """Arrow numbers rows from 1, and leaves out empty lines."""
+            reason = f"has {line.actual_columns} cells, but the header has {line.expected_columns}"
+            lame.append((first + line.number - 1, reason))
+            if line.actual_columns < line.expected_columns:
+                cut_off.append(first + line.number - 1)
+            return "skip"
+
+        table = csv.read_csv(
+            pa.BufferReader(block.data),
+            csv.ReadOptions(use_threads=False, block_size=len(block.data) + 1, column_names=self._names),
             csv.ParseOptions(
                 delimiter=self._options.delimiter,
                 quote_char=self._options.quote,
                 newlines_in_values=True,
-                invalid_row_handler=self._note,
+                invalid_row_handler=note,
             ),
             csv.ConvertOptions(
                 column_types=dict.fromkeys(wanted, pa.string()),
@@ -77,50 +91,26 @@ class CsvReader:
                 null_values=[""],
                 strings_can_be_null=True,
             ),
-        ) as reader:
-            yield from reader
-
-    def _note(self, line: Any) -> str:  # Any: pyarrow publishes no types
-        """Arrow numbers lines from 1, the header, and leaves out empty ones."""
-        reason = f"has {line.actual_columns} cells, but the header has {line.expected_columns}"
-        self._lame.append((line.number - 2, reason))
-        return "skip"
+        )
+        last_row = first + table.num_rows + len(lame) - 1
+        if not block.ended and cut_off and cut_off[-1] == last_row:
+            raise _cut_off(block, lame[-1][1])
+        return table.combine_chunks().to_batches()[0] if table.num_rows else _nothing(self.layout)
 
 
-class _Rejoined(io.RawIOBase):
-    """A file whose head was read before."""
-
-    def __init__(self, head: bytes, rest: ByteSource) -> None:
-        super().__init__()
-        self._head = head
-        self._rest = rest
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        if not self._head:
-            return self._rest.read(size)
-        stop = len(self._head) if size < 0 else size
-        data, self._head = self._head[:stop], self._head[stop:]
-        return data
-
-
-def _written(head: bytes, options: UploadOptions) -> Head:
-    is_whole = len(head) < BLOCK_BYTES
-    return Head(
-        options.delimiter, one_line=is_whole and b"\n" not in head.strip() and b"\r" not in head.strip()
+def _cut_off(block: Block, reason: str) -> InvalidInput:
+    line = block.line + line_ends(block.data)
+    return InvalidInput(
+        f"The body is cut off: line {line}, the last one, {reason}, and lacks its line end. "
+        "If nothing is missing behind it, give it a line end."
     )
 
 
-def _header(head: bytes, options: UploadOptions) -> list[str]:
-    """The column names. Raises InvalidInput where there are none."""
+def _header(record: bytes, options: UploadOptions) -> list[str]:
+    """The column names. Raises InvalidInput if there are none."""
     try:
-        text = head.decode(errors="strict" if len(head) < BLOCK_BYTES else "ignore")
-        cells = lines.reader(io.StringIO(text), delimiter=options.delimiter, quotechar=options.quote)
-        names = next((cell for cell in cells if cell), [])
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"The body is not UTF-8: {error}. Name its charset: charset=cp949.") from None
+        cells = lines.reader([record.decode()], delimiter=options.delimiter, quotechar=options.quote)
+        names = next(cells, [])
     except lines.Error as error:
         raise InvalidInput(f"The header is not CSV: {error}.") from None
     if not names:

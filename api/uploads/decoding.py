@@ -1,21 +1,23 @@
-"""What lies between a body's bytes on the wire and a file that a reader takes: packing, limit, charset."""
+"""What lies between a body's bytes on the wire and a file that a reader takes: packing, limit."""
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import io
 from abc import abstractmethod
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
 from api.uploads.formats import Packing
-from shared.errors import InvalidInput, PayloadTooLarge, Problem
+from shared.errors import InvalidInput, PayloadTooLarge
 
 MOST_READ_BYTES = 128 * 2**20
 """The most that a reader may ask for at once: what one Arrow record batch may hold."""
 _BLOCK_BYTES = 2**20
+_MAGIC_BYTES = 4
+_SKIPPABLE = tuple(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60))
+_MAGICS = {Packing.GZIP: (b"\x1f\x8b",), Packing.ZSTD: (b"\x28\xb5\x2f\xfd", *_SKIPPABLE)}
 
 
 class ByteSource(Protocol):
@@ -24,17 +26,47 @@ class ByteSource(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-def unpacked(source: Any, packing: Packing) -> ByteSource:  # Any: a Python file, wrapped by Arrow
-    """The file inside; gzip and zstd as they come, with several members or frames."""
+def unpacked(source: ByteSource, packing: Packing) -> ByteSource:
+    """The file inside; gzip and zstd as they come, with several members or frames.
+
+    Raises InvalidInput if the file does not begin as one that is packed so.
+    """
     if packing is Packing.NONE:
-        plain: ByteSource = source
-        return plain
+        return source
     if packing is Packing.DEFLATE:
         from api.uploads.inflating import Inflated  # which reads by a class of this module
 
         return Inflated(source)
-    stream: ByteSource = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), packing.value)
+    head = source.read(_MAGIC_BYTES)
+    if not any(head.startswith(magic) for magic in _MAGICS[packing]):
+        raise InvalidInput(
+            f"The body is not packed with {packing}: leave out Content-Encoding, or pack it so."
+        )
+    stream: ByteSource = pa.CompressedInputStream(
+        pa.PythonFile(Rejoined(head, source), mode="r"), packing.value
+    )
     return stream
+
+
+class Rejoined(io.RawIOBase):
+    """A file of which the head was read before."""
+
+    def __init__(self, head: bytes, rest: ByteSource) -> None:
+        super().__init__()
+        self._head = head
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._head:
+            return self._rest.read(size)
+        if size < 0:
+            data, self._head = self._head, b""
+            return data + self._rest.read(size)
+        data, self._head = self._head[:size], self._head[size:]
+        return data if len(data) == size else data + self._rest.read(size - len(data))
 
 
 class Meter(io.RawIOBase):
@@ -95,32 +127,3 @@ class Piecewise(io.RawIOBase):
         stop = len(self._ready) if size < 0 else size
         data, self._ready = self._ready[:stop], self._ready[stop:]
         return data
-
-
-class Transcoder(Piecewise):
-    """A text file in any charset, as UTF-8. Reads raise InvalidInput where a byte does not belong."""
-
-    def __init__(self, source: ByteSource, charset: str) -> None:
-        super().__init__()
-        self._source = source
-        self._charset = charset
-        self._decoder = codecs.getincrementaldecoder(charset)("strict")
-
-    def _next(self) -> bytes:
-        data = self._source.read(_BLOCK_BYTES)
-        self._ended = not data
-        try:
-            return self._decoder.decode(data, final=self._ended).encode()
-        except UnicodeError as error:
-            raise InvalidInput(f"The body is not {self._charset}: {error}.") from None
-
-
-def known_charset(name: str) -> str:
-    """The codec's own name. Raises InvalidInput where Python has none that is for text."""
-    try:
-        "".encode(name)
-        return codecs.lookup(name).name
-    except (LookupError, UnicodeError, ValueError):
-        reason = f"charset {name!r} is not known"
-        problem = Problem(row=None, field="charset", loc=["charset"], msg=reason, type="invalid_parameter")
-        raise InvalidInput(reason, problems=[problem]) from None

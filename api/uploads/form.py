@@ -28,6 +28,8 @@ class FormBody:
         self._body = parts
         self._events = _Events()
         self._parser = MultipartParser(boundary, self._events.callbacks())  # type: ignore[arg-type]
+        self._last_boundary = b"--" + boundary.encode("latin-1", "replace") + b"--"
+        self._recent = b""  # as much as a boundary that is not whole yet may take
 
     async def head(self) -> tuple[list[tuple[str, str]], Wrapping]:
         """Read up to the file. → the fields, and how to read the file."""
@@ -48,11 +50,27 @@ class FormBody:
 
     async def _advance(self) -> bool:
         data = await anext(self._body, None)
+        was_whole = self._events.whole
         try:
             self._parser.write(data or b"")
         except FormParserError as error:
             raise InvalidInput(f"The body is not multipart/form-data: {error}") from None
+        self._require_end(data or b"", was_whole=was_whole)
         return data is not None
+
+    def _require_end(self, data: bytes, *, was_whole: bool) -> None:
+        """Raises InvalidInput if text follows the last boundary, which the parser would pass over.
+
+        The boundary may stand in the file by accident: what follows is the file's rest then.
+        """
+        behind = self._recent + data
+        if self._events.whole and not was_whole:
+            behind = behind.partition(self._last_boundary)[2]
+        if self._events.whole and behind.strip():
+            raise InvalidInput(
+                "The form goes on after its last boundary: does the file contain the boundary?"
+            )
+        self._recent = b"" if self._events.whole else behind[-len(self._last_boundary) :]
 
 
 class _Events:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from api.models.validation import RowValidator
 from api.uploads.decoding import ByteSource
 from api.uploads.rows import Rows, with_gaps
+from api.uploads.text import Text
 from shared.errors import InvalidInput
 from shared.tables import batch_of_values, input_schema
 
@@ -20,17 +21,22 @@ SLICE_ROWS = 500
 """Rows that are validated at once: the thread gives way to the event loop in between."""
 _BLOCK_BYTES = 2**18
 _LONGEST_LINE_BYTES = 2**20
-_BOM = b"\xef\xbb\xbf"
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
+_skim = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class NdjsonReader:
-    """Rows in the order of their lines; an empty line is no row. Iterating raises InvalidInput where a line
-    is too long to be one."""
+    """Rows in the order of their lines; an empty line is no row.
 
-    def __init__(self, source: ByteSource, validator: RowValidator, kept: Sequence[str]) -> None:
-        self._source = source
+    Iterating raises InvalidInput at a byte that is not of the charset, at a line that is too long to be one,
+    and if the last line is cut off.
+    """
+
+    def __init__(
+        self, source: ByteSource, validator: RowValidator, kept: Sequence[str], charset: str | None
+    ) -> None:
+        self._text = Text(source, charset, _BLOCK_BYTES)
         self._validator = validator
         self._kept = kept
         self.ignored: tuple[str, ...] = ()
@@ -40,7 +46,7 @@ class NdjsonReader:
 
     def __iter__(self) -> Iterator[Rows]:
         waiting: list[bytes] = []
-        for line in _lines(self._source):
+        for line in _lines(iter(self._text)):
             waiting.append(line)
             if len(waiting) == SLICE_ROWS:
                 yield rows_of_json(self._validator, waiting, self._kept)
@@ -110,16 +116,27 @@ def _as_text(value: object) -> str | None:
     return value if value is None or isinstance(value, str) else _encode(value).decode()
 
 
-def _lines(source: ByteSource) -> Iterator[bytes]:
-    """Lines that are not empty, without their ends."""
-    rest = source.read(_BLOCK_BYTES).removeprefix(_BOM)
-    data = rest
-    while data:
-        *whole, rest = rest.split(b"\n")
+def _lines(text: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines that are not empty, without their ends. Raises InvalidInput if the last one is cut off."""
+    rest, ended = b"", 0
+    for block in text:
+        *whole, rest = (rest + block).split(b"\n")
+        ended += len(whole)
         yield from filter(None, map(bytes.strip, whole))
         if len(rest) > _LONGEST_LINE_BYTES:
-            raise InvalidInput(f"A line is longer than {_LONGEST_LINE_BYTES} bytes.")
-        data = source.read(_BLOCK_BYTES)
-        rest += data
-    if rest.strip():
-        yield rest.strip()
+            raise InvalidInput(f"Line {ended + 1} is longer than {_LONGEST_LINE_BYTES} bytes.")
+    if last := rest.strip():
+        _require_whole(last, ended + 1)
+        yield last
+
+
+def _require_whole(line: bytes, number: int) -> None:
+    """Raises InvalidInput if the last line, which has no line end, ends within its JSON value."""
+    try:
+        _skim(line)
+    except RecursionError:
+        return  # its row says that
+    except msgspec.DecodeError as error:
+        if "truncated" in str(error):
+            said = f"The body is cut off: line {number}, the last one, ends within its JSON value."
+            raise InvalidInput(said) from None

@@ -81,7 +81,9 @@ class UploadOptions(BaseModel):
     webhook_url: str = Field("", max_length=2048, description="Where the job's end is told")
     validate_only: bool = Field(False, description="Check everything, run nothing, leave no job behind")
     charset: str | None = Field(
-        None, max_length=40, description="Of CSV: utf-8 (default), cp949, …; else the Content-Type's"
+        None,
+        max_length=40,
+        description="Of CSV and NDJSON: utf-8 (default), cp949, …; else the Content-Type's",
     )
     delimiter: Character = Field(",", description="Of CSV; `tab` for a tab")
     quote: Character = Field('"', description="Of CSV: what encloses values")

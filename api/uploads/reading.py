@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 from api.models.validation import RowValidator
 from api.uploads.csv import CsvReader
 from api.uploads.cutting import Chunk, Cutter
-from api.uploads.decoding import ByteSource, Meter, unpacked
+from api.uploads.decoding import ByteSource, Meter, Rejoined, unpacked
 from api.uploads.formats import Format, Wrapping
 from api.uploads.ndjson import NdjsonReader
 from api.uploads.options import UploadOptions
 from api.uploads.rows import Rows
+from api.uploads.signatures import HEAD_BYTES, refuse_other
 from api.uploads.tabular import ArrowReader, ParquetReader
 from api.uploads.unreadable import reason_of
 from shared.errors import InvalidInput, PayloadTooLarge
@@ -119,13 +120,17 @@ class Reading:
                     raise PayloadTooLarge(f"The rows take more than {self.limits.job_bytes} bytes.")
                 yield batch
 
-    def _open(self, source: ByteSource) -> Reader:
+    def _open(self, meter: Meter) -> Reader:
         spec, options = self.validator.spec, self.options
+        charset = options.charset or self.wrapping.charset
+        head = meter.read(HEAD_BYTES)
+        refuse_other(head, self.wrapping.format, charset)
+        source = Rejoined(head, meter)
         match self.wrapping.format:
             case Format.CSV:
-                return CsvReader(source, spec, options, options.charset or self.wrapping.charset or "utf-8")
+                return CsvReader(source, spec, options, charset)
             case Format.NDJSON:
-                return NdjsonReader(source, self.validator, options.kept)
+                return NdjsonReader(source, self.validator, options.kept, charset)
             case Format.PARQUET:
                 return ParquetReader(source, spec, options, self.limits.spool_dir)
             case Format.ARROW_STREAM | Format.ARROW_FILE as kind:

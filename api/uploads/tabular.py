@@ -1,11 +1,12 @@
 """Arrow and Parquet: tables whose columns have types of their own.
 
-An Arrow stream is read as it comes; an Arrow file is the same stream between a magic and a footer. Parquet
-keeps its directory at its end, so that its file lies on disk until it is read.
+An Arrow stream is read as it comes, up to its end mark; an Arrow file is the same stream between a magic and
+a footer. Parquet keeps its directory at its end, so that its file lies on disk until it is read.
 """
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 from collections.abc import Iterator, Set
@@ -17,7 +18,13 @@ import pyarrow as pa
 
 from api.uploads.casting import Caster
 from api.uploads.decoding import ByteSource
-from api.uploads.ipc_messages import MOST_UNPACKED_BYTES, Rewritten, checked
+from api.uploads.ipc_messages import (
+    MOST_UNPACKED_BYTES,
+    Rewritten,
+    checked,
+    footer_follows,
+    nothing_follows,
+)
 from api.uploads.layout import lay_out
 from api.uploads.options import UploadOptions
 from api.uploads.rows import Rows
@@ -27,6 +34,8 @@ from shared.specs import ModelSpec
 _SLICE_ROWS = 16_384
 _ARROW_MAGIC = b"ARROW1\0\0"
 _COPY_BYTES = 2**20
+_BETWEEN_PARQUETS = b"PAR1PAR1"
+_PARQUET_TAIL_BYTES = 8
 
 
 class ArrowReader:
@@ -35,7 +44,7 @@ class ArrowReader:
     def __init__(self, source: ByteSource, spec: ModelSpec, options: UploadOptions, *, file: bool) -> None:
         if file and source.read(len(_ARROW_MAGIC)) != _ARROW_MAGIC:
             raise InvalidInput("The body is not an Arrow file: it does not begin with ARROW1.")
-        schema, self._batches = _opened(source)
+        schema, self._batches = _opened(checked(source, footer_follows if file else nothing_follows))
         self.layout = lay_out(spec, schema.names, options.kept, text=False)
         self.ignored = self.layout.ignored
         self._caster = Caster(spec, self.layout)
@@ -51,13 +60,12 @@ class ArrowReader:
         self._batches.close()
 
 
-def _opened(source: ByteSource) -> tuple[pa.Schema, Any]:
+def _opened(messages: Iterator[pa.ipc.Message]) -> tuple[pa.Schema, Any]:
     """→ the schema, and the batches, which are closed in the end.
 
     They are made of the messages as these lie in memory, but for those with dictionaries: what came of these
     before only Arrow's own reader of a stream knows.
     """
-    messages = checked(source)
     head = list(islice(messages, 2))
     if [message.type for message in head] != ["schema", "record batch"]:
         reader = pa.ipc.open_stream(pa.PythonFile(Rewritten(chain(head, messages)), mode="r"))
@@ -79,6 +87,8 @@ class ParquetReader:
             self._file = _parquet(self._spool)
             names = self._file.schema_arrow.names
             self.layout = lay_out(spec, names, options.kept, text=False)
+            _check_rows(self._file.metadata)
+            _check_rest(self._spool, self._file.metadata)
             _check_columns(self._file.metadata, set(self.layout.wanted))
         except BaseException:
             self._spool.close()
@@ -88,11 +98,58 @@ class ParquetReader:
 
     def __iter__(self) -> Iterator[Rows]:
         batches = self._file.iter_batches(_SLICE_ROWS, columns=self.layout.wanted, use_threads=False)
+        rows = 0
         for batch in batches:
+            rows += batch.num_rows
             yield self._caster.rows(batch)
+        if rows != self._file.metadata.num_rows:
+            declared = self._file.metadata.num_rows
+            raise InvalidInput(f"The Parquet file's footer says {declared} rows, but it holds {rows}.")
 
     def close(self) -> None:
         self._spool.close()
+
+
+def _check_rows(metadata: Any) -> None:
+    """Raises InvalidInput if the footer's row counts of file, row groups and columns do not agree."""
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    if sum(group.num_rows for group in groups) != metadata.num_rows:
+        raise InvalidInput("The Parquet file's footer is damaged: its row groups do not add up to its rows.")
+    flat = [
+        place
+        for place in range(metadata.num_columns)
+        if not metadata.schema.column(place).max_repetition_level
+    ]
+    for number, group in enumerate(groups):
+        if any(group.column(place).num_values != group.num_rows for place in flat):
+            raise InvalidInput(
+                f"The Parquet file's footer is damaged: a column of row group {number} has another number of "
+                "values than rows."
+            )
+
+
+def _check_rest(file: Any, metadata: Any) -> None:
+    """Raises InvalidInput if another file ends between the last column and the footer."""
+    columns = (
+        metadata.row_group(group).column(place)
+        for group in range(metadata.num_row_groups)
+        for place in range(metadata.num_columns)
+    )
+    place = max((_begin_of(column) + column.total_compressed_size for column in columns), default=0)
+    file.seek(0, io.SEEK_END)
+    end = file.tell() - metadata.serialized_size - _PARQUET_TAIL_BYTES
+    file.seek(place)
+    before = b""
+    while place < end and (data := file.read(min(_COPY_BYTES, end - place))):
+        if _BETWEEN_PARQUETS in before + data:
+            raise InvalidInput("The body holds several Parquet files in a row: send one file.")
+        before, place = data[-len(_BETWEEN_PARQUETS) :], place + len(data)
+    file.seek(0)
+
+
+def _begin_of(column: Any) -> int:
+    begin: int = column.data_page_offset
+    return min(begin, column.dictionary_page_offset or begin)
 
 
 def _check_columns(metadata: Any, wanted: Set[str]) -> None:
@@ -112,4 +169,4 @@ def _check_columns(metadata: Any, wanted: Set[str]) -> None:
 def _parquet(file: Any) -> Any:
     from pyarrow import parquet  # most gateways never read one
 
-    return parquet.ParquetFile(file)
+    return parquet.ParquetFile(file, page_checksum_verification=True)

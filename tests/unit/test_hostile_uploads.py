@@ -92,9 +92,7 @@ def test_a_harmed_file_is_read_or_refused_and_never_anything_else(kind: Format) 
 def test_a_file_that_is_cut_off_anywhere_is_refused(kind: Format) -> None:
     _, table = tables(5)[0]
     body = packed(table, kind)
-    whole = body.rindex(b"ARROW1") if kind is Format.ARROW_FILE else len(body)
-    ends = range(0, whole - 400 if kind is not Format.PARQUET else whole, 61)
-    assert {outcome(body[:end], kind) for end in ends} == {"validation_error"}
+    assert {outcome(body[:end], kind) for end in range(0, len(body), 7)} == {"validation_error"}
 
 
 @given(
@@ -195,7 +193,6 @@ ROW = b'{"sepal_length":1,"sepal_width":1,"petal_length":1,"petal_width":%s}'
         (ROW % b"[1]", "petal_width"),
         (ROW % b'1,"petal_width":2', ""),
         (b"\x00", ""),
-        (b"\xed\xa0\x80", ""),
         (ROW % b'"\\ud800"', ""),
     ],
 )

