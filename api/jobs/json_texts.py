@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from api.online.answers import encode
+from api.uploads.value_texts import json_texts as texts
+
+__all__ = ["FEW_ROWS", "in_line", "objects", "texts"]
 
 FEW_ROWS = 32
-
-_encode_any = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def objects(columns: Mapping[str, pa.Array], rows: int) -> pa.StringArray:
@@ -50,52 +50,6 @@ def in_line(rows: pa.StringArray, separator: str) -> bytes:
     whole = pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
     joined: bytes = pc.binary_join(whole, separator)[0].as_buffer().to_pybytes()
     return joined
-
-
-def texts(column: pa.Array) -> pa.StringArray:
-    """Each value as JSON; what is missing, and what is not finite, is `null`."""
-    kind = column.type
-    if pa.types.is_floating(kind):
-        found = _floats(pc.if_else(pc.is_finite(column), column, pa.scalar(None, kind)))
-    elif pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
-        found = column.cast(pa.string())
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        found = _quoted(column)
-    elif pa.types.is_timestamp(kind):
-        found = _in_quotes(pc.replace_substring(column.cast(pa.string()), " ", "T", max_replacements=1))
-    elif pa.types.is_date(kind) or pa.types.is_time(kind):
-        found = _in_quotes(column.cast(pa.string()))
-    elif pa.types.is_list(kind):
-        found = _lists(column)
-    else:
-        found = pa.array([_encode_any(value).decode() for value in column.to_pylist()], pa.string())
-    return pc.fill_null(found, "null")
-
-
-def _floats(column: pa.Array) -> pa.StringArray:
-    """A whole one as `1.0`, as `/predict` has it: typed readers of JSON take `1` for another type."""
-    found = column.cast(pa.string())
-    if not pc.any(pc.equal(column, pc.floor(column)), min_count=0).as_py():
-        return found
-    bare = pc.match_substring_regex(found, r"^-?\d+$")
-    return pc.if_else(bare, pc.binary_join_element_wise(found, ".0", ""), found)
-
-
-def _quoted(column: pa.Array) -> pa.StringArray:
-    """Each different text is escaped once: labels are few."""
-    coded = column.dictionary_encode()
-    escaped = pa.array([encode(text).decode() for text in coded.dictionary.to_pylist()], pa.string())
-    return escaped.take(coded.indices)
-
-
-def _in_quotes(column: pa.StringArray) -> pa.StringArray:
-    return _joined(pa.scalar('"'), column, pa.scalar('"'))
-
-
-def _lists(column: pa.ListArray) -> pa.StringArray:
-    inner = pa.ListArray.from_arrays(column.offsets, texts(column.values))
-    whole = _joined(pa.scalar("["), pc.binary_join(inner, ","), pa.scalar("]"))
-    return pc.if_else(column.is_valid(), whole, pa.scalar(None, pa.string()))
 
 
 def _joined(*pieces: pa.Array | pa.Scalar) -> pa.StringArray:

@@ -17,6 +17,8 @@ from api.jobs import json_texts
 from api.jobs.formats import Format
 from api.jobs.tables import ROW
 from api.online.answers import encode
+from api.uploads.arrow_types import Family, family_of, parquet_holds
+from api.uploads.value_texts import value_texts
 from shared.tables import ERROR
 
 _ROWS_AT_ONCE = 8192
@@ -101,16 +103,16 @@ class _Sink(io.RawIOBase):
 
 
 class CsvWriter:
-    """Texts stand in quotes, what is missing is empty. Lists are JSON: a cell holds one value."""
+    """Texts stand in quotes, what is missing is empty. A list is JSON; any other value has its text."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._sink = _Sink()
-        cells = [field.with_type(pa.string()) if _nested(field) else field for field in schema]
-        self._writer = pa.csv.CSVWriter(self._sink, pa.schema(cells))
+        self._schema = _with_texts(schema, _csv_holds)
+        self._writer = pa.csv.CSVWriter(self._sink, self._schema)
 
     def write(self, table: pa.Table) -> bytes:
         for batch in table.to_batches():
-            self._writer.write_batch(_flat(batch))
+            self._writer.write_batch(_as_texts(batch, self._schema))
         return self._sink.take()
 
     def close(self) -> bytes:
@@ -118,20 +120,30 @@ class CsvWriter:
         return self._sink.take()
 
 
-def _nested(field: pa.Field) -> bool:
-    return bool(pa.types.is_nested(field.type))
+_IN_CSV = (Family.NULL, Family.BOOL, Family.INTEGER, Family.FLOAT, Family.DECIMAL, Family.DATE, Family.TIME)
 
 
-def _flat(batch: pa.RecordBatch) -> pa.RecordBatch:
+def _csv_holds(kind: pa.DataType) -> bool:
+    """Whether Arrow writes the type to CSV as `value_texts` would, or as earlier versions of Takt did."""
+    if pa.types.is_timestamp(kind):
+        return kind.tz in (None, "UTC")
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return True
+    is_plain = not isinstance(kind, pa.BaseExtensionType) and not pa.types.is_run_end_encoded(kind)
+    return is_plain and not pa.types.is_dictionary(kind) and family_of(kind) in _IN_CSV
+
+
+def _with_texts(schema: pa.Schema, holds: Callable[[pa.DataType], bool]) -> pa.Schema:
+    """The schema with text for each type that a format does not hold."""
+    return pa.schema([field if holds(field.type) else field.with_type(pa.string()) for field in schema])
+
+
+def _as_texts(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     columns = [
-        _list_texts(column) if _nested(field) else column
-        for field, column in zip(batch.schema, batch.columns, strict=True)
+        column if column.type == field.type else value_texts(column)
+        for field, column in zip(schema, batch.columns, strict=True)
     ]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-
-
-def _list_texts(column: pa.Array) -> pa.StringArray:
-    return pc.if_else(column.is_valid(), json_texts.texts(column), pa.scalar(None, pa.string()))
+    return pa.RecordBatch.from_arrays(columns, names=schema.names)
 
 
 class _OfArrow:
@@ -151,21 +163,31 @@ class _OfArrow:
 
 
 class ParquetWriter(_OfArrow):
-    """One row group for each table. Places go up by one, so that their differences are stored: they and their
-    least and greatest value are all that is worth its time, of a million rows half of what the rest takes."""
+    """One row group for each table. A column of a type that Parquet does not have is text.
+
+    Places go up by one, so that their differences are stored: they and their least and greatest value are all
+    that is worth its time, of a million rows half of what the rest takes.
+    """
 
     def __init__(self, schema: pa.Schema) -> None:
         placed = ROW in schema.names
+        self._schema = _with_texts(schema, parquet_holds)
         super().__init__(
             lambda sink: pa.parquet.ParquetWriter(
                 sink,
-                schema,
+                self._schema,
                 compression="zstd",
                 use_dictionary=[name for name in schema.names if name != ROW],
                 column_encoding={ROW: "DELTA_BINARY_PACKED"} if placed else None,
                 write_statistics=[ROW] if placed else False,
             )
         )
+
+    def write(self, table: pa.Table) -> bytes:
+        if not self._schema.equals(table.schema):
+            batches = [_as_texts(batch, self._schema) for batch in table.to_batches()]
+            table = pa.Table.from_batches(batches, self._schema)
+        return super().write(table)
 
 
 class ArrowWriter(_OfArrow):

@@ -6,17 +6,19 @@ Each input becomes its values and the reasons why some rows have none; a row's r
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from api.uploads.arrow_types import Taken, is_storable, taken
 from api.uploads.layout import Layout
+from api.uploads.plain_values import plain, plain_lists, storable
 from api.uploads.rows import Rows
 from api.uploads.tensors import tensor
 from api.uploads.texts import WHAT, from_text
+from api.uploads.value_texts import value_texts
 from shared.errors import InvalidInput
 from shared.specs import InputSpec, InputType, ModelSpec
 from shared.tables import input_schema
@@ -63,7 +65,7 @@ class Caster:
             self._cast(field, [columns[name] for name in names], final) for field, names, final in fields
         ]
         reasons = [reason for cast in casts for reason in cast.reasons]
-        kept = [_dense(columns[name]) for name in self._layout.kept]
+        kept = [kept_values(columns[name]) for name in self._layout.kept]
         return Rows([cast.values for cast in casts], joined(reasons, batch.num_rows), kept)
 
     def _cast(self, field: InputSpec, columns: Sequence[pa.Array], final: pa.DataType) -> _Cast:
@@ -79,17 +81,26 @@ class Caster:
         return cast.values, joined(cast.reasons, len(column))
 
     def _checked(self, field: InputSpec, column: pa.Array) -> _Cast:
-        column = _dense(column)
+        given = column.type
+        column = plain(column)
         if _sound(field, column):
             return _Cast(field, _cast_to(column, _WIDE[field.type]))
-        cast = self._typed(field, column)
+        cast = self._typed(field, column, given)
         return cast if _sound(field, cast.values) and not cast.reasons else _present(_within(cast))
 
-    def _typed(self, field: InputSpec, column: pa.Array) -> _Cast:
-        if not pa.types.is_string(column.type):
-            return _from_typed(field, column)
-        values, unreadable = from_text(field.type, column, decimal=self._decimal)
-        return _Cast(field, values).refuse(unreadable, f"is not {WHAT.get(field.type)}", column)
+    def _typed(self, field: InputSpec, column: pa.Array, given: pa.DataType) -> _Cast:
+        """By the matrix. Raises InvalidInput if the input takes no value of the column's type."""
+        match taken(given, field.type):
+            case Taken.NO:
+                shown = str(given)[:_LONGEST_ECHO]
+                raise InvalidInput(f"column {field.name!r} is {shown}, but {field.name} is {field.type}.")
+            case Taken.MISSING:
+                return _Cast(field, pa.nulls(len(column), _WIDE[field.type]))
+            case Taken.READ:
+                values, unreadable = from_text(field.type, column, decimal=self._decimal)
+                return _Cast(field, values).refuse(unreadable, f"is not {WHAT.get(field.type)}", column)
+            case _:
+                return _from_typed(field, column)
 
 
 def _sound(field: InputSpec, column: pa.Array) -> bool:
@@ -160,63 +171,83 @@ def _present(cast: _Cast) -> _Cast:
 
 
 def _from_typed(field: InputSpec, column: pa.Array) -> _Cast:
-    """A column that is not text. NaN is a missing value, as pandas writes it."""
-    kind, given = field.type, column.type
-    if pa.types.is_floating(given):
+    """A column of a type that the input takes. NaN is a missing value, as pandas writes it."""
+    if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
-    if pa.types.is_null(given):
-        return _Cast(field, pa.nulls(len(column), _WIDE[kind]))
-    if kind is InputType.INT64 and (pa.types.is_floating(given) or pa.types.is_uint64(given)):
-        return _whole(field, column)
-    if not _TAKEN[kind](given):
-        raise InvalidInput(f"column {field.name!r} is {given}, but {field.name} is {kind}.")
-    return _Cast(field, pc.cast(column, _WIDE[kind], safe=False))
+    match field.type:
+        case InputType.INT64:
+            return _whole(field, column)
+        case InputType.BOOL if not pa.types.is_boolean(column.type):
+            return _zero_or_one(field, column)
+        case InputType.DATETIME:
+            return _moments(field, column)
+        case _:
+            return _Cast(field, pc.cast(column, _WIDE[field.type], safe=False))
 
 
 def _whole(field: InputSpec, column: pa.Array) -> _Cast:
     """Numbers that may not be whole, or not fit: pandas makes floats of whole numbers with gaps."""
-    numbers = pc.cast(column, pa.float64(), safe=False)
-    fits = pc.and_(pc.equal(numbers, pc.floor(numbers)), pc.less(pc.abs(numbers), 2.0**63))
-    wrong = pc.invert(fits)
+    if pa.types.is_decimal(column.type):
+        return _whole_decimals(field, column)
+    if pa.types.is_integer(column.type) and not pa.types.is_uint64(column.type):
+        return _Cast(field, pc.cast(column, pa.int64()))
+    fits = _is_whole(column)
     values = pc.cast(pc.if_else(fits, column, None), pa.int64(), safe=False)
-    return _Cast(field, values).refuse(wrong, f"is not {WHAT[InputType.INT64]}", numbers)
+    return _Cast(field, values).refuse(pc.invert(fits), f"is not {WHAT[InputType.INT64]}", column)
+
+
+def _is_whole(column: pa.Array) -> pa.Array:
+    if pa.types.is_uint64(column.type):
+        return pc.less(column, pa.scalar(2**63, pa.uint64()))
+    numbers = pc.cast(column, pa.float64())
+    return pc.and_(pc.equal(numbers, pc.floor(numbers)), pc.less(pc.abs(numbers), 2.0**63))
+
+
+def _whole_decimals(field: InputSpec, column: pa.Array) -> _Cast:
+    """Exactly: a decimal may hold more digits than a float."""
+    try:
+        return _Cast(field, pc.cast(column, pa.int64()))
+    except pa.ArrowInvalid:
+        found = column.to_pylist()
+    fits = [v is not None and v == v.to_integral_value() and -(2**63) <= v < 2**63 for v in found]
+    values = pa.array([int(v) if fit else None for v, fit in zip(found, fits, strict=True)], pa.int64())
+    wrong = pc.and_(column.is_valid(), pc.invert(pa.array(fits, pa.bool_())))
+    return _Cast(field, values).refuse(wrong, f"is not {WHAT[InputType.INT64]}", column)
+
+
+def _zero_or_one(field: InputSpec, column: pa.Array) -> _Cast:
+    """Numbers for true and false, as databases without booleans write them."""
+    numbers = pc.cast(column, pa.float64(), safe=False)
+    fits = pc.or_(pc.equal(numbers, 0), pc.equal(numbers, 1))
+    values = pc.if_else(fits, pc.equal(numbers, 1), None)
+    return _Cast(field, values).refuse(pc.invert(fits), f"is not {WHAT[InputType.BOOL]}", column)
+
+
+def _moments(field: InputSpec, column: pa.Array) -> _Cast:
+    """To the microsecond; seconds and milliseconds may lie outside of what 64 bits of these hold."""
+    parts = {"s": 10**6, "ms": 10**3}.get(column.type.unit, 1)
+    counts = column.cast(pa.int64())
+    most = (2**63 - 1) // parts
+    wrong = pc.or_(pc.greater(counts, most), pc.less(counts, -most))
+    values = pc.cast(pc.if_else(wrong, None, column), _WIDE[InputType.DATETIME], safe=False)
+    return _Cast(field, values).refuse(wrong, "is outside of the times that microseconds hold")
+
+
+def kept_values(column: pa.Array) -> pa.Array:
+    """A column that comes back, in a type that can be stored: its own if Arrow can select rows of it."""
+    column = storable(column)
+    if is_storable(column.type):
+        return column
+    listed = plain_lists(column)
+    return listed if is_storable(listed.type) else value_texts(column)
 
 
 def _cast_to(column: pa.Array, final: pa.DataType) -> pa.Array:
     return column if column.type == final else pc.cast(column, final, safe=False)
 
 
-def _dense(column: pa.Array) -> pa.Array:
-    """Plain values: no dictionary, no extension, texts of one type."""
-    if isinstance(column, pa.ExtensionArray):
-        column = column.storage
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_string_view(column.type):
-        return _texts_of_views(column)
-    if pa.types.is_large_string(column.type):
-        return pc.cast(column, pa.string())
-    return pc.cast(column, pa.float32()) if pa.types.is_float16(column.type) else column
-
-
-def _texts_of_views(column: pa.Array) -> pa.Array:
-    """Arrow's cast follows also what was written under a null, out of its buffer: that is blanked first."""
-    if column.null_count:
-        validity, views, *texts = column.buffers()
-        slots = np.frombuffer(views, np.uint64).reshape(-1, 2).copy()
-        nulls = column.is_null().to_numpy(zero_copy_only=False)
-        slots[column.offset : column.offset + len(column)][nulls] = 0
-        buffers = [validity, pa.py_buffer(slots), *texts]
-        column = pa.Array.from_buffers(column.type, len(column), buffers, offset=column.offset)
-    return pc.cast(column, pa.string())
-
-
 def _as_text(column: pa.Array) -> pa.Array:
     return pc.cast(column, pa.string())
-
-
-def _is_number(given: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(given) or pa.types.is_floating(given) or pa.types.is_decimal(given))
 
 
 _MOST: dict[InputType, float] = {
@@ -231,12 +262,4 @@ _WIDE = {
     InputType.BOOL: pa.bool_(),
     InputType.STRING: pa.string(),
     InputType.DATETIME: pa.timestamp("us", tz="UTC"),
-}
-_TAKEN: dict[InputType, Callable[[pa.DataType], bool]] = {
-    InputType.FLOAT: _is_number,
-    InputType.FLOAT32: _is_number,
-    InputType.INT64: pa.types.is_integer,
-    InputType.BOOL: pa.types.is_boolean,
-    InputType.STRING: pa.types.is_string,
-    InputType.DATETIME: pa.types.is_timestamp,  # without a zone: taken as UTC
 }

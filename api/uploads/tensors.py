@@ -10,6 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from api.uploads.arrow_types import Family, family_of
+from api.uploads.plain_values import plain, plain_lists
+from shared.errors import InvalidInput
 from shared.specs import InputSpec
 
 Check: TypeAlias = Callable[[InputSpec, pa.Array], tuple[pa.Array, pa.Array]]
@@ -18,9 +21,22 @@ Check: TypeAlias = Callable[[InputSpec, pa.Array], tuple[pa.Array, pa.Array]]
 
 def tensor(field: InputSpec, columns: Sequence[pa.Array], check: Check) -> tuple[pa.Array, pa.Array]:
     """→ a fixed-size list a row, and why some rows are invalid; what those hold means nothing."""
-    if len(columns) == 1 and _is_list(columns[0].type):
-        return _of_lists(field, columns[0], check)
+    if len(columns) == 1 and family_of(columns[0].type) in (Family.LIST, Family.TENSOR):
+        return _of_lists(field, _lists_of(field, columns[0]), check)
     return _of_columns(field, columns, check)
+
+
+def _lists_of(field: InputSpec, column: pa.Array) -> pa.Array:
+    """Raises InvalidInput if a column of tensors has another shape, or its values in another order."""
+    kind = column.type
+    if family_of(kind) is Family.TENSOR and isinstance(column, pa.ExtensionArray):
+        in_order = kind.permutation is None or list(kind.permutation) == sorted(kind.permutation)
+        if list(kind.shape) != list(field.shape) or not in_order:
+            raise InvalidInput(
+                f"column {field.name!r} holds tensors of shape {list(kind.shape)}"
+                f"{'' if in_order else ' in another order'}, but {field.name} has shape {list(field.shape)}."
+            )
+    return plain_lists(column)
 
 
 def _of_columns(field: InputSpec, columns: Sequence[pa.Array], check: Check) -> tuple[pa.Array, pa.Array]:
@@ -31,7 +47,7 @@ def _of_columns(field: InputSpec, columns: Sequence[pa.Array], check: Check) -> 
 
 
 def _of_lists(field: InputSpec, column: pa.Array, check: Check) -> tuple[pa.Array, pa.Array]:
-    nested = _is_list(column.type.value_type)
+    nested = family_of(column.type.value_type) is Family.LIST
     leaves, shaped = _leaves(column, field.shape if nested else (field.size,))
     values, reasons = check(field, leaves)
     places = np.full(len(column), -1, dtype=np.int64)
@@ -46,7 +62,7 @@ def _of_lists(field: InputSpec, column: pa.Array, check: Check) -> tuple[pa.Arra
 def _leaves(column: pa.Array, shape: tuple[int, ...]) -> tuple[pa.Array, NDArray[np.bool_]]:
     """The values of the rows that are of this shape, in order; and which rows those are."""
     shaped = _mask(pc.equal(pc.list_value_length(column), shape[0]))
-    inner = column.filter(pa.array(shaped)).flatten()
+    inner = plain(column.filter(pa.array(shaped)).flatten())
     if len(shape) == 1:
         return inner, shaped
     leaves, inner_shaped = _leaves(inner, shape[1:])
@@ -75,9 +91,3 @@ def _filled(values: pa.Array) -> NDArray[np.float64]:
 def _mask(condition: pa.Array) -> NDArray[np.bool_]:
     mask: NDArray[np.bool_] = pc.fill_null(condition, False).to_numpy(zero_copy_only=False)
     return mask.copy()
-
-
-def _is_list(given: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_list(given) or pa.types.is_large_list(given) or pa.types.is_fixed_size_list(given)
-    )
