@@ -15,7 +15,6 @@ from api.uploads.plain_values import dense, plain
 encode = msgspec.json.encode
 _SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _DAY_S = 86_400
-_NULL = pa.scalar("null")
 _BARE = (Family.NULL, Family.BOOL, Family.INTEGER, Family.FLOAT, Family.DECIMAL, Family.BOOL8)
 """Their JSON stands without quotes."""
 
@@ -36,7 +35,7 @@ def json_texts(column: pa.Array) -> pa.StringArray:
         found = _quoted(value_texts(column))
     else:
         found = _joined(pa.scalar('"'), value_texts(column), pa.scalar('"'))
-    return pc.fill_null(found, _NULL)
+    return pc.fill_null(found, "null")
 
 
 def value_texts(column: pa.Array) -> pa.StringArray:

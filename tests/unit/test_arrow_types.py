@@ -140,17 +140,18 @@ TEXTS: dict[str, Any] = {
     "duration_us": "PT1500.000001S",
     "duration_ns": "PT1.500000001S",
     "interval": "P1M2DT0.000000003S",
-    **dict.fromkeys(
-        ("list", "large_list", "fixed_size_list", "list_view", "large_list_view", "tensor"), [1, 2]
-    ),
+    **{
+        name: [1, 2]
+        for name in ("list", "large_list", "fixed_size_list", "list_view", "large_list_view", "tensor")
+    },
     "list_of_views": ["a", None],
     "list_of_moments": ["1970-01-01T00:00:01.500000001"],
     "map": [["a", 1]],
     "struct": {"a": 1, "b": "x"},
     "struct_of_binary": {"a": ["eA=="], "b": None},
     "empty_struct": {},
-    "dense_union": 7,
-    "sparse_union": 7,
+    "dense_union": "7",
+    "sparse_union": "7",
     "uuid": str(UUID),
     "json": '{"a":1}',
 }
