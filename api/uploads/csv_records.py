@@ -81,7 +81,7 @@ class Records:
 
     def _is_over(self) -> bool:
         """Whether nothing but line ends follows."""
-        while not self._over and not self._rest.strip():
+        if not self._over and not self._rest.strip():
             self._read()
         return self._over and not self._rest.strip()
 

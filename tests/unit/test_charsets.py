@@ -232,5 +232,5 @@ def test_a_header_that_looks_like_a_signature_is_text_all_the_same(name: str) ->
 
 @pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
 def test_a_body_that_is_not_packed_as_it_says_is_told_so(packing: Packing) -> None:
-    with pytest.raises(InvalidInput, match=f"not packed with {packing}: leave out Content-Encoding"):
+    with pytest.raises(InvalidInput, match=f"is not {packing}: it is not packed with"):
         read((IRIS_HEADER + "1,1,1,1\n").encode(), Format.CSV, packing=packing)
