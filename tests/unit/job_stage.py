@@ -93,7 +93,8 @@ def _ended(claim: Claim, data: bytes, succeeded: int, failed: int) -> Ended:
 
 def predicted(stored: bytes, failing: int | None) -> tuple[bytes, int, int]:
     """→ the results of stored rows, each row's first input; how many succeeded, and failed"""
-    rows = read_ipc(stored).to_pylist()
+    table = read_ipc(stored)
+    rows = table.select([name for name in table.schema.names if not name.startswith(KEEP)]).to_pylist()
     results = [
         {"prediction": None, "confidence": None, "error": "no such iris"}
         if row["sepal_length"] == failing
