@@ -40,7 +40,7 @@ def unpacked(source: ByteSource, packing: Packing) -> ByteSource:
     head = source.read(_MAGIC_BYTES)
     if not any(head.startswith(magic) for magic in _MAGICS[packing]):
         raise InvalidInput(
-            f"The body is not {packing}: it is not packed with {packing}. Pack it, or leave out Content-Encoding."
+            f"The body is not {packing}: it is not packed with {packing}. Pack it, or omit Content-Encoding."
         )
     stream: ByteSource = pa.CompressedInputStream(
         pa.PythonFile(Rejoined(head, source), mode="r"), packing.value
