@@ -17,6 +17,8 @@ class Progress:
     percent: float | None
     rows_per_s: float | None
     eta_s: float | None  # until its last row has run
+    eta_low_s: float | None = None  # rows differ in cost: between these two the job is likely to end
+    eta_high_s: float | None = None
 
 
 def progress_of(record: JobRecord, now_ms: int, *, model_rows_per_s: float, rows_ahead: int) -> Progress:
@@ -26,14 +28,34 @@ def progress_of(record: JobRecord, now_ms: int, *, model_rows_per_s: float, rows
     rows that the fair order puts ahead of its end are counted in.
     """
     total, rate = record.rows_total, _rate(record, now_ms)
-    eta_s = None
+    by_job_s, by_model_s = None, None
     if total is not None and record.state in (JobState.QUEUED, JobState.RUNNING):
         left = total - record.rows_done
-        if rate:
-            eta_s = left / rate
-        elif model_rows_per_s:
-            eta_s = (left + rows_ahead) / model_rows_per_s
-    return Progress(_percent(record), _rounded(rate, 1), _rounded(eta_s, 1))
+        by_job_s = left / rate if rate else None
+        by_model_s = (left + rows_ahead) / model_rows_per_s if model_rows_per_s else None
+    low_s, high_s = likely_range_s(by_job_s, by_model_s, record.chunks_ended)
+    return Progress(
+        _percent(record),
+        _rounded(rate, 1),
+        _rounded(by_job_s if by_job_s is not None else by_model_s, 1),
+        _rounded(low_s, 1),
+        _rounded(high_s, 1),
+    )
+
+
+def likely_range_s(
+    by_job_s: float | None, by_model_s: float | None, chunks_ended: int
+) -> tuple[float | None, float | None]:
+    """When the job is likely to end, by two measurements: its own rate since it began, and the rate of its model
+    now. Where rows differ in cost, these differ, too.
+
+    Each is widened by the error of a mean of as many chunks as have ended: a factor of 2 after the first, of
+    1.1 after a hundred. (None, None): one of the two is not known, or no chunk has ended.
+    """
+    if by_job_s is None or by_model_s is None or not chunks_ended:
+        return None, None
+    factor = 1 + 1 / math.sqrt(chunks_ended)
+    return min(by_job_s, by_model_s) / factor, max(by_job_s, by_model_s) * factor
 
 
 def _percent(record: JobRecord) -> float | None:

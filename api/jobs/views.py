@@ -21,6 +21,8 @@ POLL_AFTER_S = 1
 _PASSING: Mapping[str, IncEx | bool] = {
     "rows_per_s": True,
     "eta_s": True,
+    "eta_low_s": True,
+    "eta_high_s": True,
     "position": True,
     "waiting": {"detail", "rows_ahead"},
 }
@@ -41,6 +43,8 @@ EXAMPLE: dict[str, JsonValue] = {
     "percent": 50.0,
     "rows_per_s": 8000.0,
     "eta_s": 1.3,
+    "eta_low_s": 0.9,
+    "eta_high_s": 1.7,
     "position": 1,
     "waiting": None,
     "created_at": "2026-03-01T08:00:00Z",
@@ -88,6 +92,12 @@ class JobView(BaseModel):
     percent: float | None = Field(description="Of all rows, those that have run; null while uploading")
     rows_per_s: float | None = Field(description="Since the job's first chunk started; null before")
     eta_s: float | None = Field(description="Seconds until the last row has run; null where nobody knows")
+    eta_low_s: float | None = Field(
+        None, description="It is likely to end between this and eta_high_s; null where too little is known"
+    )
+    eta_high_s: float | None = Field(
+        None, description="Far from eta_low_s where its rows differ in cost, or few have run"
+    )
     position: int | None = Field(description="Place in the fair order, from 1; null where it is not in line")
     waiting: Waiting | None = Field(description="Why none of its rows run now; null where they do")
     created_at: datetime
@@ -128,6 +138,8 @@ def view_of(record: JobRecord, outlook: Outlook) -> JobView:
         percent=progress.percent,
         rows_per_s=progress.rows_per_s,
         eta_s=progress.eta_s,
+        eta_low_s=progress.eta_low_s,
+        eta_high_s=progress.eta_high_s,
         position=outlook.position,
         waiting=_waiting(outlook),
         created_at=moment(record.created_at_ms),

@@ -144,6 +144,8 @@ def _job(found: Json) -> Job:
         **_counts(found),
         **{name: found[name] for name in (*as_they_are, *outlook)},
         **moments,
+        eta_low_s=found.get("eta_low_s"),
+        eta_high_s=found.get("eta_high_s"),
         waiting=Waiting(waiting["reason"], waiting["detail"], waiting["rows_ahead"]) if waiting else None,
         tags=tuple(found["tags"]),
         error=Failure(error["code"], error["detail"]) if error else None,

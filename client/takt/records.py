@@ -71,6 +71,8 @@ class Job(Progress):
     error: Failure | None
     links: Mapping[str, str]
     document: Json = field(repr=False, compare=False)
+    eta_low_s: float | None = None  # it is likely to end between this …
+    eta_high_s: float | None = None  # … and this; None: too little is known, or an older service
 
     @property
     def took_s(self) -> float | None:

@@ -66,6 +66,34 @@ def test_a_running_job_goes_on_at_the_rate_that_it_had() -> None:
     assert (progress.percent, progress.rows_per_s, progress.eta_s) == (25.0, 50.0, 15.0)
 
 
+def test_a_job_whose_rows_differ_in_cost_has_a_wide_range() -> None:
+    """Its first rows ran at 50/s, and its model runs at 5/s now: 15 s by the one, 150 s by the other."""
+    progress = progress_of(record(chunks_ended=100), 7_000, model_rows_per_s=5, rows_ahead=0)
+    assert progress.eta_s == 15.0
+    assert progress.eta_low_s == pytest.approx(15 / 1.1, abs=0.1)
+    assert progress.eta_high_s == pytest.approx(150 * 1.1, abs=0.1)
+
+
+def test_a_range_narrows_as_chunks_end() -> None:
+    widths = []
+    for ended in (1, 4, 100):
+        progress = progress_of(record(chunks_ended=ended), 7_000, model_rows_per_s=50, rows_ahead=0)
+        assert progress.eta_low_s is not None
+        assert progress.eta_high_s is not None
+        assert progress.eta_low_s <= 15.0 <= progress.eta_high_s
+        widths.append(progress.eta_high_s / progress.eta_low_s)
+    assert widths == pytest.approx([4, 2.25, 1.21], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("job", "model_rows_per_s"),
+    [(queued(chunks_ended=0), 100.0), (record(chunks_ended=0), 100.0), (record(), 0.0)],
+)
+def test_a_range_that_nobody_knows_is_null(job: JobRecord, model_rows_per_s: float) -> None:
+    progress = progress_of(job, 7_000, model_rows_per_s=model_rows_per_s, rows_ahead=0)
+    assert (progress.eta_low_s, progress.eta_high_s) == (None, None)
+
+
 def test_a_queued_job_waits_for_the_rows_ahead_at_the_rate_of_its_model() -> None:
     progress = progress_of(queued(), 7_000, model_rows_per_s=100, rows_ahead=500)
     assert (progress.percent, progress.rows_per_s, progress.eta_s) == (0.0, None, 15.0)

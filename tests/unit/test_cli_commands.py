@@ -193,6 +193,23 @@ def test_a_job_that_is_named_is_shown(action: str, serve: Serve) -> None:
     assert json.loads(RUNNER.invoke(app, [action, "j1", "--json"]).stdout) == job(reference="lot 7")
 
 
+@pytest.mark.parametrize(
+    ("outlook", "words"),
+    [
+        ({"eta_s": 60.0, "eta_low_s": 40.0, "eta_high_s": 95.4}, "  ends in 40 to 95 s"),
+        ({"eta_s": 60.0}, "  ends in about 60 s"),
+        ({"eta_s": 60.0, "eta_low_s": None, "eta_high_s": None}, "  ends in about 60 s"),
+        ({}, ""),
+    ],
+)
+def test_when_a_job_ends_is_a_range_if_the_service_gives_one(
+    outlook: dict[str, Any], words: str, serve: Serve
+) -> None:
+    serve(service(job("running", **outlook)))
+    line = RUNNER.invoke(app, ["status", "j1"]).stdout
+    assert line == f"j1  running  iris@1.0.0  2 of 2 rows{words}\n"
+
+
 def test_a_deleted_job_leaves_nothing_to_say(serve: Serve) -> None:
     serve(service(job()))
     result = RUNNER.invoke(app, ["delete", "j1"])

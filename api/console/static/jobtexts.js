@@ -24,6 +24,13 @@ export function waitReason({ waiting }) {
 export function endText(job) {
   if (ENDED.has(job.state)) return t("jobs.ended", { at: clock(job.finished_at) });
   if (job.eta_s === null || job.eta_s === undefined) return job.waiting ? NONE : t("jobs.unknown_end");
-  const at = new Date(Date.now() + job.eta_s * 1000);
-  return t("jobs.ends", { at: clock(at), in: t("time.in", { for: duration(job.eta_s) }) });
+  const low = job.eta_low_s ?? job.eta_s;
+  const high = job.eta_high_s ?? job.eta_s;
+  const at = between(...[low, high].map((seconds) => clock(new Date(Date.now() + seconds * 1000))));
+  return t("jobs.ends", { at, in: t("time.in", { for: between(duration(low), duration(high)) }) });
+}
+
+/** A range, or one text where both ends read alike. */
+function between(low, high) {
+  return low === high ? low : `${low}–${high}`;
 }

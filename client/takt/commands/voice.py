@@ -115,11 +115,21 @@ def show_report(report: Report, *, json: bool) -> None:
 
 def line_of(job: Job) -> str:
     failed = f", {job.rows_failed} failed" if job.rows_failed else ""
-    return f"{job.id}  {job.state}  {job.model}@{job.version}  {_done(job)} rows{failed}{_why(job)}"
+    ends = _ends(job)
+    return f"{job.id}  {job.state}  {job.model}@{job.version}  {_done(job)} rows{failed}{ends}{_why(job)}"
 
 
 def _done(job: Job) -> str:
     return f"{job.rows_done} of {'?' if job.rows_total is None else job.rows_total}"
+
+
+def _ends(job: Job) -> str:
+    """`  ends in 40 to 95 s`: a range if the service gives one."""
+    if job.eta_s is None or job.waiting:
+        return ""
+    if job.eta_low_s is None or job.eta_high_s is None:
+        return f"  ends in about {job.eta_s:,.0f} s"
+    return f"  ends in {job.eta_low_s:,.0f} to {job.eta_high_s:,.0f} s"
 
 
 def _why(job: Job) -> str:
