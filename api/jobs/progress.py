@@ -46,8 +46,8 @@ def progress_of(record: JobRecord, now_ms: int, *, model_rows_per_s: float, rows
 def likely_range_s(
     by_job_s: float | None, by_model_s: float | None, chunks_ended: int
 ) -> tuple[float | None, float | None]:
-    """When the job is likely to end, by two measurements: its own rate since it began, and the rate of its model
-    now. Where rows differ in cost, these differ, too.
+    """When the job is likely to end, by two measurements: its own rate since it began, and the rate of its
+    model now. Where rows differ in cost, these differ, too.
 
     Each is widened by the error of a mean of as many chunks as have ended: a factor of 2 after the first, of
     1.1 after a hundred. (None, None): one of the two is not known, or no chunk has ended.
