@@ -54,21 +54,23 @@ def took_s(queue: Server, job_id: str) -> float:
     return (finished_ms - created_ms) / 1000
 
 
-@pytest.mark.parametrize("rows", [20, 400])
+@pytest.mark.parametrize(("rows", "most"), [(20, 3.5), (600, 2.2)])
 def test_one_job_beside_a_thousand_of_another_owner_takes_twice_its_time_alone(
-    paced: Stack, queue: Server, rows: int
+    paced: Stack, queue: Server, rows: int, most: float
 ) -> None:
-    """Jobs of a chunk, and of four. Of single chunks the median counts: one that runs is not interrupted."""
+    """Jobs of one chunk, and of six. A job of one chunk also waits for the two chunks that a worker has in
+    hand, which are as large as the job."""
     with paced.client(timeout_s=60) as http:
-        alone_s = median(took_s(queue, submitted(http, B, rows)) for _ in range(5))
+        alone_s = median(took_s(queue, submitted(http, B, rows)) for _ in range(3))
         with ThreadPoolExecutor(8) as pool:
             many = list(pool.map(lambda _: submitted(http, A, rows), range(1000)))
-        beside_s = median(took_s(queue, submitted(http, B, rows)) for _ in range(5))
+        beside_s = median(took_s(queue, submitted(http, B, rows)) for _ in range(3))
         behind = http.get(f"/jobs/{many[-1]}", headers=A.headers).json()
         assert behind["state"] == "queued"
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda job_id: http.post(f"/jobs/{job_id}/cancel", headers=A.headers), many))
-    assert beside_s <= 2.2 * alone_s, (beside_s, alone_s)
+    print(f"alone {alone_s} s, beside {beside_s} s")  # noqa: T201 - the figures
+    assert beside_s <= most * alone_s, (beside_s, alone_s)
 
 
 async def test_a_few_predictions_are_answered_in_another_owners_flood(paced: Stack) -> None:
@@ -78,6 +80,7 @@ async def test_a_few_predictions_are_answered_in_another_owners_flood(paced: Sta
         flooding = [tasks.create_task(flood.connection(http)) for _ in range(64)]
         async with asyncio.timeout(60):
             await flood.rages.wait()
+        await sent_evenly(http, 10)  # the queue is as the flood alone had filled it
         before = flood.answered
         statuses = await sent_evenly(http, 50)
         for one in flooding:
