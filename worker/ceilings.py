@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.columns import Array, Columns, row_count, take
+from worker.labelled_answers import joined
 from worker.predictors import OutOfMemory, Predictor
-from worker.predictors.labels import joined
 
 
 @dataclass

@@ -17,7 +17,7 @@ from shared.columns import Array
 from shared.messages import OutputColumn
 from shared.specs import ModelSpec, OutputSpec, View
 from shared.tables import ERROR, result_schema
-from worker.predictors.labels import PROBABILITIES, class_numbers_of
+from worker.labelled_answers import PROBABILITIES, class_numbers_of
 
 _FEW_ROWS, _FEW_CLASSES = 64, 8
 

@@ -10,7 +10,8 @@ import numpy as np
 from shared.columns import Array
 from shared.errors import ArtifactError
 from shared.specs import ModelSpec, View
-from worker.predictors.labels import CLOSE, ClassNumbers, LabelRule, close_rows, label_rule, with_labels
+from worker.labelled_answers import with_labels
+from worker.predictors.labels import CLOSE, ClassNumbers, LabelRule, close_rows, label_rule
 
 _OF_PROBABILITIES = (View.CONFIDENCE, View.PROBABILITIES)
 _OUTLIER, _INLIER = -1, 1

@@ -14,8 +14,6 @@ import numpy as np
 
 from shared.columns import Array
 
-CLASS_INDEX, PROBABILITIES = "class_index", "probabilities"
-"""The fields of an answer whose labels are given apart from the probabilities."""
 CLOSE = 1e-6
 """Two highest probabilities of a row that differ by less may be in another order than the scores."""
 _FEW_VALUES, _FEW_CLASSES = 32, 8
@@ -96,38 +94,6 @@ class ClassNumbers:
         if np.any(strange):
             raise ValueError(f"predict answered {predicted[strange][0]!r}, which is none of the classes")
         return cast(Array, self._order[places])
-
-
-def with_labels(numbers: Array, probabilities: Array | None) -> Array:
-    """An answer whose labels are given apart: records of the class's number and any probabilities."""
-    fields: list[Any] = [(CLASS_INDEX, np.int64)]
-    if probabilities is not None:
-        fields.append((PROBABILITIES, np.float64, probabilities.shape[1:]))
-    answer = np.empty(len(numbers), dtype=fields)
-    answer[CLASS_INDEX] = numbers
-    if probabilities is not None:
-        answer[PROBABILITIES] = probabilities
-    return answer
-
-
-def probabilities_of(answer: Array) -> Array | None:
-    """The class probabilities of an answer, with or without labels apart; None: it has none."""
-    if answer.dtype.names is None:
-        return answer
-    return answer[PROBABILITIES] if PROBABILITIES in answer.dtype.names else None
-
-
-def class_numbers_of(answer: Array) -> Array:
-    """The number of each row's class."""
-    numbers: Array = answer[CLASS_INDEX] if answer.dtype.names else answer.argmax(axis=1)
-    return numbers
-
-
-def joined(answers: list[Array]) -> Array:
-    """Answers to parts of a call as one, where some have labels apart and others not."""
-    if all(answer.dtype.names is None for answer in answers):
-        return np.concatenate(answers)
-    return np.concatenate([with_labels(class_numbers_of(one), probabilities_of(one)) for one in answers])
 
 
 def close_rows(probabilities: Array, margin: float) -> Array | None:

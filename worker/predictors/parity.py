@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.columns import Array, Columns, row_count, take
+from worker.labelled_answers import probabilities_of
 from worker.predictors.base import Runtime
-from worker.predictors.labels import probabilities_of
 
 
 @dataclass(frozen=True)
