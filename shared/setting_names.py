@@ -19,7 +19,7 @@ OTHERS = frozenset(
     {
         *("TAKT_API_KEY", "TAKT_URL"),  # the client's
         *("TAKT_API_IMAGE", "TAKT_WORKER_IMAGE", "TAKT_WORKER_CUDA_IMAGE", "TAKT_REDIS_IMAGE"),
-        *("TAKT_REDIS_MAXMEMORY", "TAKT_STOP_GRACE_PERIOD"),  # docker-compose.yml's
+        *("TAKT_REDIS_MAXMEMORY", "TAKT_REDIS_APPENDFSYNC", "TAKT_STOP_GRACE_PERIOD"),  # docker-compose.yml's
     }
 )
 """Variables that other programs read."""
