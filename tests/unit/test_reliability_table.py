@@ -11,11 +11,8 @@ from tests.support.documents import ROOT
 
 PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("## What a fault may lose\n")[2].partition("\n## ")[0]
-HEAD, _, *ROWS = (
-    [cell.strip() for cell in line.strip("| ").split(" | ")]
-    for line in SECTION.splitlines()
-    if line.startswith("|")
-)
+TABLE = "| fault |" + SECTION.partition("| fault |")[2].partition("\n\n")[0]
+HEAD, _, *ROWS = ([cell.strip() for cell in line.strip("| ").split(" | ")] for line in TABLE.splitlines())
 TESTS = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("**/test_*.py"))
 CELLS = [(row[0], mode, cell) for row in ROWS for mode, cell in zip(HEAD[1:], row[1:], strict=True)]
 
