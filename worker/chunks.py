@@ -264,7 +264,7 @@ class ChunkRunner:
 
     def _load(self, predictor: Predictor, held: Claim) -> tuple[ChunkWork, pa.RecordBatch]:
         """→ the chunk's work, and its valid rows as they are stored."""
-        table = tables.read_ipc(self._rows(held))
+        table = tables.read_ipc(self._rows(held), verified=bool(held.rows_sha256))
         if table.num_rows != held.rows:
             raise PayloadError(f"a stored chunk has {table.num_rows} rows, and should have {held.rows}")
         try:

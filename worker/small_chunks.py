@@ -178,7 +178,7 @@ def _read(predictor: Predictor, claims: Sequence[Claim]) -> tuple[list[_Small], 
 def _small(predictor: Predictor, held: Claim) -> _Small | None:
     try:
         data = require_intact(held.data, held.rows_sha256, f"rows of job {held.job_id}")
-        invalid, rows = part_rows(tables.read_ipc(data))
+        invalid, rows = part_rows(tables.read_ipc(data, verified=bool(held.rows_sha256)))
         columns = tables.columns_of_batch(predictor.spec, rows)
     except (PayloadError, pa.ArrowException, KeyError, ValueError, TypeError):
         return None

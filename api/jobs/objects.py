@@ -40,7 +40,7 @@ class JobObjects:
     def rows_table(self, chunk: ChunkRecord) -> pa.Table:
         """Raises PayloadCorrupt if they were changed, and PayloadLost if they are gone or damaged."""
         try:
-            return read_ipc(self.rows(chunk))
+            return read_ipc(self.rows(chunk), verified=bool(chunk.rows_sha256))
         except (PayloadStoreAway, PayloadCorrupt):
             raise
         except PayloadError as error:
@@ -49,7 +49,7 @@ class JobObjects:
     def result_table(self, chunk: ChunkRecord) -> pa.Table:
         """Raises ResultLost where it is gone or damaged."""
         try:
-            return read_ipc(self.result(chunk))
+            return read_ipc(self.result(chunk), verified=bool(chunk.result_sha256))
         except PayloadStoreAway:
             raise
         except PayloadError as error:
