@@ -79,6 +79,7 @@ bench-full: setup  ## all benchmarks, hours: every model and load, open loops, m
 	$(BIN)/python -m bench.tuning --rounds 5
 	$(BIN)/python -m bench.kernels
 	$(BIN)/python -m bench.simulation --rounds 3
+	$(BIN)/python -m bench.fair_shares
 
 bench-docs: setup  ## measure what the documents show, and write it into them, three quarters of an hour; PARTS=jobs,beside
 	$(BIN)/python -m bench.documents $(if $(PARTS),--only $(PARTS))

@@ -89,13 +89,15 @@ def test_a_chunk_whose_rows_are_corrupt_fails_its_rows_and_says_so_in_a_letter(
         [stored] = (stack.folder / "payloads").glob(f"**/{job['id']}/in/*")
         stored.write_bytes(stored.read_bytes()[:-40])
         stack.parts["worker"].go_on()
-        ended = eventually(lambda: job_if_ended(http.get(f"/jobs/{job['id']}").json()), limit_s=30)
+        ended = eventually(
+            lambda: job_if_ended(http.get(f"/jobs/{job['id']}").json()), limit_s=90
+        )  # attempts, some seconds apart
         assert ended is not None
         assert ended["rows_failed"] == len(rows)
         assert job_results(http, "iris", [IRIS])[0]["prediction"] == "setosa"
     [letter] = [found for found in DeadLetters(client).newest(100) if found.kind is Kind.CHUNK]
     assert letter.place == f"{job['id']}/0"
-    assert "not readable" in letter.reason
+    assert "was recorded when it was written" in letter.reason
 
 
 def job_if_ended(job: dict[str, Any]) -> dict[str, Any] | None:
