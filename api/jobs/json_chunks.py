@@ -20,6 +20,7 @@ from api.models.wording import of_msgspec
 from api.uploads.cutting import Chunk, Cutter, whole
 from api.uploads.decoding import Meter, unpacked
 from api.uploads.formats import Packing
+from api.uploads.json_bodies import refuse_other
 from api.uploads.ndjson import rows_of_json
 from api.uploads.options import kept_columns
 from api.uploads.reading import Tally
@@ -95,6 +96,8 @@ def read_submission(body: bytes) -> Submission:
     except RecursionError:
         raise _invalid("not JSON that is read here: nested too deeply", None) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        if not isinstance(error, msgspec.ValidationError):
+            refuse_other(body)
         reason, _, path = str(error).partition(" - at `$")
         field = path.strip("`.") or None
         raise _invalid(of_msgspec(reason, Submission.__struct_fields__), field) from None

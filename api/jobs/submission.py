@@ -26,6 +26,7 @@ from api.uploads.cutting import Chunk
 from api.uploads.form import FormBody
 from api.uploads.formats import FORM, Packing, is_json, media_type, packing_of, parameter, wrapping_of_body
 from api.uploads.intake import Upload, read_through, take_in
+from api.uploads.json_bodies import in_utf_8
 from api.uploads.memory_room import require_room
 from api.uploads.options import read_options
 from api.uploads.reading import Digesting, Limits, Reading
@@ -126,7 +127,8 @@ async def _unpacked(gateway: Gateway, body: bytes, packing: Packing) -> bytes:
 
 
 def _read(asked: _Asked, body: bytes) -> tuple[Submission, Servable]:
-    submission = read_submission(body)
+    content_type = asked.headers.get("content-type", "").encode("latin-1")
+    submission = read_submission(in_utf_8(body, content_type))
     return submission, asked.gateway.catalog.find(submission.model, submission.version, asked.asker)
 
 

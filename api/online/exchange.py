@@ -28,6 +28,7 @@ from api.online.predictions import about
 from api.online.stages import StageClock
 from api.online.targets import Target, target_of
 from api.tallies import ROUTE
+from api.uploads.json_bodies import names_charset
 from api.web.bodies import is_json
 from api.web.envelope import REQUEST_ID, request_id_in, whole_json
 from api.web.errors import Headers, answer_of, foreseen
@@ -59,7 +60,8 @@ def exchange_of(
     length = headers.get(b"content-length", b"")
     if not length.isdigit() or int(length) > min(MOST_BYTES, gateway.settings.max_body_bytes):
         return None
-    if not _NOT_THIS_WAY.isdisjoint(headers) or not is_json(headers.get(b"content-type", b"")):
+    content_type = headers.get(b"content-type", b"")
+    if not _NOT_THIS_WAY.isdisjoint(headers) or not is_json(content_type) or names_charset(content_type):
         return None
     prefer = field_of(scope["headers"], b"prefer") if b"prefer" in headers else None
     if prefers_async(prefer):

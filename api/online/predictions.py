@@ -31,6 +31,7 @@ from api.online.targets import Target, target_of
 from api.principals import asker_of, let_in
 from api.tallies import ROUTE
 from api.uploads.formats import Packing, packing_of
+from api.uploads.json_bodies import in_utf_8, refuse_other
 from api.web.bodies import read_json
 from api.web.disconnects import has_left
 from api.web.envelope import request_id_of, respond
@@ -38,7 +39,7 @@ from api.web.fields import field_of
 from api.web.preferences import preferred_wait_s, prefers_async
 from api.web.tracing import trace_of
 from shared.access import Role, key_id_of
-from shared.errors import TaktError
+from shared.errors import InvalidInput, TaktError
 
 ALLOWED = "OPTIONS, POST"
 """The methods of these paths."""
@@ -92,7 +93,11 @@ class Predictions:
         validating_ns = time.time_ns() if trace is not None else 0
         clock = StageClock()
         validator = servable.validator
-        values = validator.read_batch(body) if target.batch else validator.read_one(body)
+        try:
+            values = validator.read_batch(body) if target.batch else validator.read_one(body)
+        except InvalidInput:
+            refuse_other(body)
+            raise
         clock.mark("validate")
         if later:
             response = await defer(gateway, asker_of(scope), servable, values, headers=headers, body=body)
@@ -132,9 +137,9 @@ class Predictions:
         packing = packing_of(field_of(scope["headers"], b"content-encoding") or b"")
         most_bytes = settings.max_body_bytes
         body = await read_json(headers, receive, most_bytes, idle_s=settings.upload_idle_s)
-        if packing is Packing.NONE:
-            return body
-        return await asyncio.to_thread(unpacked_body, body, packing, most_bytes)
+        if packing is not Packing.NONE:
+            body = await asyncio.to_thread(unpacked_body, body, packing, most_bytes)
+        return in_utf_8(body, headers.get(b"content-type", b""))
 
 
 def about(

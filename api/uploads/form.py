@@ -13,7 +13,8 @@ from urllib.parse import unquote
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from api.uploads.formats import Wrapping, wrapping_of_part
+from api.uploads.charsets import of_body
+from api.uploads.formats import Wrapping, parameter, wrapping_of_part
 from shared.errors import InvalidInput
 
 _EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=([^;]*)", re.IGNORECASE)
@@ -85,6 +86,7 @@ class _Events:
         self._name = self._value = b""
         self._field: tuple[str, bytearray] | None = None
         self._field_bytes = 0
+        self._charset: str | None = None  # of the current field
 
     def callbacks(self) -> dict[str, object]:
         return {
@@ -123,6 +125,7 @@ class _Events:
             self.file = wrapping_of_part(content_type, file_name)
         else:
             self._field = options.get(b"name", b"").decode(errors="replace"), bytearray()
+            self._charset = parameter(self._headers.get("content-type", b"").decode("latin-1"), "charset")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._field is None:
@@ -136,7 +139,7 @@ class _Events:
     def _part_end(self) -> None:
         if self._field is not None:
             name, value = self._field
-            self.fields.append((name, value.decode(errors="replace")))
+            self.fields.append((name, _text(name, bytes(value), self._charset)))
             self._field = None
 
     def _end(self) -> None:
@@ -150,3 +153,16 @@ def _file_name(disposition: bytes, options: Mapping[bytes, bytes]) -> str | None
         return plain.decode(errors="replace")
     extended = _EXTENDED_NAME.search(disposition)
     return None if extended is None else unquote(extended[1].decode("latin-1").strip().rpartition("'")[2])
+
+
+def _text(name: str, value: bytes, charset: str | None) -> str:
+    """A field's value, by the rule of all texts. Raises InvalidInput if it is not of its charset."""
+    codec, mark_bytes = of_body(value, charset)
+    try:
+        return value[mark_bytes:].decode(codec)
+    except UnicodeDecodeError as error:
+        said = f"byte 0x{value[mark_bytes + error.start]:02X} at offset {error.start}"
+        raise InvalidInput(
+            f"The form's field {name[:40]!r} is not {codec}: {said}. Send it as UTF-8, "
+            "or name its charset in the Content-Type of its part."
+        ) from None

@@ -82,6 +82,11 @@ def refuse_other(head: bytes, kind: Format, charset: str | None) -> None:
         raise InvalidInput(f"The body is not {_NAMES[kind]}: it is {name}. {advice}")
 
 
+def recognized_without_mark(head: bytes) -> tuple[str, str] | None:
+    """The same of a text without a declared charset, which may be UTF-16 without its byte order mark."""
+    return recognized(head) or _utf_16(head)
+
+
 def recognized(head: bytes) -> tuple[str, str] | None:
     """→ what a file that begins so is, and what to do with it; None if that is not known."""
     if head.startswith(b"PK\x03\x04"):
