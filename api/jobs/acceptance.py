@@ -12,6 +12,10 @@ from api.jobs.views import POLL_AFTER_S, as_json
 from api.uploads.reading import Tally
 from api.web.preferences import preferred_wait_s
 from shared.ledger import JobRecord
+from shared.texts import MOST_NAME_CHARS, bounded
+
+MOST_IGNORED = 100
+"""Columns that nothing asks for: so many are named."""
 
 
 class RowProblem(BaseModel):
@@ -27,7 +31,8 @@ class ValidationReport(BaseModel):
     rows_valid: int
     rows_invalid: int
     problems: list[RowProblem]  # the first of them
-    ignored_columns: list[str]
+    ignored_columns: list[str]  # the first of them
+    ignored_columns_total: int = 0
 
 
 def report_of(tally: Tally) -> Response:
@@ -37,7 +42,8 @@ def report_of(tally: Tally) -> Response:
         rows_valid=tally.rows - tally.rows_failed,
         rows_invalid=tally.rows_failed,
         problems=[RowProblem(row=row, reason=reason) for row, reason in tally.problems],
-        ignored_columns=list(tally.ignored_columns),
+        ignored_columns=[bounded(name, MOST_NAME_CHARS) for name in tally.ignored_columns[:MOST_IGNORED]],
+        ignored_columns_total=len(tally.ignored_columns),
     )
     return Response(report.model_dump_json(), media_type="application/json")
 

@@ -18,7 +18,7 @@ from api.jobs.json_chunks import Submission
 from api.models.catalog import Catalog, Servable
 from api.models.input_types import title
 from api.models.validation import example_body
-from api.web.errors import ErrorBody, of_errors
+from api.web.errors import ErrorBody, InvalidInputBody, body_of, of_errors
 from shared.specs import ModelSpec, OutputSpec, View
 
 Json: TypeAlias = dict[str, Any]
@@ -109,7 +109,7 @@ def _error_responses() -> Json:
     return {
         str(status): {
             "description": response["description"],
-            "content": _json_of(_reference(ErrorBody.__name__)),
+            "content": _json_of(_reference(body_of(int(status)).__name__)),
         }
         for status, response in of_errors(*_ERRORS).items()
     }
@@ -181,6 +181,8 @@ def _describe_submission(base: Json, schemas: Json, catalog: Catalog) -> None:
 def _only_our_errors(base: Json, schemas: Json) -> None:
     """FastAPI promises its own 422 wherever there is a parameter; ours is declared where it can happen."""
     schemas["ErrorBody"] = ErrorBody.model_json_schema()
+    listed = InvalidInputBody.model_json_schema(ref_template=_REF)
+    schemas |= listed.pop("$defs") | {"InvalidInputBody": listed}
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     for operation in (op for path in base["paths"].values() for op in path.values()):

@@ -27,7 +27,8 @@ from shared.tables import Compression
 from shared.texts import bounded
 
 MOST_PROBLEMS = 100
-_LONGEST_REASON = 300
+_LONGEST_REASON = 200
+_MOST_REASONS_BYTES = 16 * 2**10
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,17 @@ class Tally:
         failed = len(rows.reasons) - rows.reasons.null_count
         if failed and len(self.problems) < MOST_PROBLEMS:
             places = pc.indices_nonzero(pc.is_valid(rows.reasons)).to_pylist()
-            room = MOST_PROBLEMS - len(self.problems)
+            room = self._room()
             self.problems += [
                 (self.rows + i, bounded(rows.reasons[i].as_py(), _LONGEST_REASON)) for i in places[:room]
             ]
         self.rows += len(rows.reasons)
         self.rows_failed += failed
+
+    def _room(self) -> int:
+        """For how many more problems: they are few, and none is long."""
+        said_bytes = sum(len(reason.encode()) for _, reason in self.problems)
+        return MOST_PROBLEMS - len(self.problems) if said_bytes < _MOST_REASONS_BYTES else 0
 
 
 class Reader(Protocol):

@@ -8,11 +8,12 @@ Codes and their meaning are those of `shared/errors.py`; what is not foreseen th
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 import structlog
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
@@ -22,9 +23,11 @@ from api.uploads.formats import ACCEPTED_CODINGS
 from api.uploads.memory_room import out_of_memory
 from shared.connections import means_away
 from shared.errors import (
+    MOST_PROBLEMS,
     InvalidInput,
     OperatorError,
     PayloadStoreAway,
+    Problem,
     StorageFull,
     TaktError,
     Unauthorized,
@@ -75,19 +78,53 @@ _OF_HTTP = {404: "not_found", 405: "method_not_allowed"}
 Headers = list[tuple[bytes, bytes]]
 
 
+DETAIL_TYPES: Mapping[str, type[str] | type[list[Problem]]] = {
+    code: list if code == InvalidInput.code else str for code in STATUS
+}
+"""What `detail` is, by error code, in every answer: problems with a request are a list, else it is a text.
+
+A job's own `error.detail` and a row's `error` are texts, whatever their code.
+"""
+
+
 class ErrorBody(BaseModel):
-    """The body of every error."""
+    """The body of every error but 422."""
 
     error: str
-    detail: str | list[dict[str, Any]]
+    detail: str = Field(description="At most 2000 characters")
     request_id: str
+
+
+class ProblemBody(BaseModel):
+    """One thing wrong with a request. The last of many says how many more there are (`more_problems`)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    row: int | None = Field(description="From 0")
+    field: str | None
+    loc: list[int | str] = Field(description="Where in the request")
+    msg: str
+    type: str
+
+
+class InvalidInputBody(BaseModel):
+    """The body of a 422."""
+
+    error: str
+    detail: list[ProblemBody] = Field(description=f"At least one, and at most {MOST_PROBLEMS} and one more")
+    request_id: str
+
+
+def body_of(status: int) -> type[BaseModel]:
+    """The model of an error's body."""
+    return InvalidInputBody if status == STATUS[InvalidInput.code] else ErrorBody
 
 
 def of_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """FastAPI's `responses` for these error statuses, with the codes that each may bear."""
     return {
         status: {
-            "model": ErrorBody,
+            "model": body_of(status),
             "description": " · ".join(code for code, of_code in STATUS.items() if of_code == status),
         }
         for status in sorted(statuses)

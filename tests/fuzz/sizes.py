@@ -32,6 +32,7 @@ from shared.repository import open_repository
 from shared.settings import Settings
 from tests.fuzz.bodies import Case, case
 from tests.support.servers import Server, valkey_binary
+from tests.unit.gateway_fakes import FakeWorker
 
 MOST_BYTES = 64 * 2**10
 ROOT = Path(__file__).parents[2]
@@ -74,7 +75,7 @@ class Sizes:
 def models(folder: Path) -> Path:
     """The shipped models and one with a large tensor, as far as a gateway looks: spec and manifest."""
     specs = {path.parent.name: path.read_text("utf-8") for path in (ROOT / "models").glob("*/model.toml")}
-    image = IMAGE.replace("EXAMPLE", f"[{'0, ' * (3 * 224 * 224)}]")
+    image = IMAGE.replace("EXAMPLE", json.dumps([[[0] * 224] * 224] * 3))
     for name, spec in (specs | {"image": image}).items():
         built = folder / name / "1.0.0"
         built.mkdir(parents=True)
@@ -95,6 +96,7 @@ async def measure(client: Any, folder: Path, cases: int, seed: int) -> Sizes:  #
         access_log=True,
         max_body_bytes=2_000_000,
         max_job_body_bytes=2_000_000,
+        default_wait_s=0.02,
     )
     specs = open_repository(settings.models_dir).specs
     inputs = {name: spec.input_names for name, spec in specs.items()}
@@ -108,6 +110,8 @@ async def measure(client: Any, folder: Path, cases: int, seed: int) -> Sizes:  #
         ):
             gateway: Gateway = app.state.gateway
             gateway.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
+            await FakeWorker(client, *specs.values()).beat()
+            await gateway.watch.renew()
             for number in range(cases):
                 await _ask(http, client, case(chance, inputs), sizes, number)
     return sizes

@@ -55,7 +55,7 @@ def in_words(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except TaktError as error:
             code = f"{error.code}: " if error.code else ""
-            complain(f"{code}{error.detail}")
+            complain(f"{code}{words_of(error)}")
             raise typer.Exit(exit_of(error)) from None
         except BrokenPipeError:
             raise  # the reader has had enough: typer ends the program without a word
@@ -80,6 +80,15 @@ def exit_of(error: TaktError) -> Exit:
             return Exit.FAILED
         case _:
             return Exit.REFUSED
+
+
+def words_of(error: TaktError) -> str:
+    """One problem a line, so that each hint stands beside what it is about."""
+    from takt.errors import InvalidInput
+
+    if isinstance(error, InvalidInput) and len(error.problems) > 1:
+        return "\n".join(("", *(f"  {problem}" for problem in error.problems)))
+    return error.detail
 
 
 def complain(words: str) -> None:
