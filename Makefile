@@ -22,7 +22,7 @@ help:  ## what can be made here
 
 setup:  ## install everything into .venv (the other targets do this by themselves)
 	@command -v $(PYTHON) >/dev/null || { echo "Takt needs Python 3.11 or later; '$(PYTHON)' is not on the PATH."; exit 1; }
-	@$(PYTHON) stack/install.py
+	@$(PYTHON) tools/install.py
 
 up: setup  ## start everything on this machine: Valkey, gateway, workers; Ctrl-C ends it
 	@$(BIN)/takt up
@@ -58,7 +58,7 @@ types: setup  ## the strict type checker
 	$(BIN)/mypy
 
 audit: setup  ## ask PyPI whether a tested version has a known vulnerability
-	@$(BIN)/python -m stack.audit
+	@$(BIN)/python -m tools.audit
 
 models: setup  ## build the models that are not built yet
 	@$(BIN)/takt models build
@@ -75,8 +75,8 @@ bench-full: setup  ## all benchmarks, hours: every model and load, open loops, m
 	$(BIN)/python -m bench.beside
 	$(BIN)/python -m bench.stages --models iris,classifier,heavy
 	$(BIN)/python -m bench.costs
-	$(BIN)/python -m bench.fronts --fronts takt,plain,dateless,h11,asyncio,granian,granian_mt --rounds 5
-	$(BIN)/python -m bench.tuning --rounds 5
+	$(BIN)/python -m bench.studies.fronts --fronts takt,plain,dateless,h11,asyncio,granian,granian_mt --rounds 5
+	$(BIN)/python -m bench.studies.tuning --rounds 5
 	$(BIN)/python -m bench.kernels
 	$(BIN)/python -m bench.simulation --rounds 3
 	$(BIN)/python -m bench.fair_shares
@@ -103,7 +103,7 @@ containers-test:  ## build and run the containers, where Docker answers
 	@$(PYTHON) -m tests.containers
 
 constraints: setup  ## write the versions in .venv, which were tested, to constraints.txt
-	@$(BIN)/python stack/install.py --freeze
+	@$(BIN)/python tools/install.py --freeze
 
 clean:  ## remove .venv, caches and built models; .takt (jobs, logs) stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov build dist site

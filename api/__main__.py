@@ -10,9 +10,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.access.opening import check_access
-from api.main import create_app
-from api.web.protocol import protocol_of
-from api.web.serving import Server
+from api.app import create_app
+from api.server.protocol import protocol_of
+from api.server.serving import Server
 from shared.errors import OperatorError
 from shared.logs import configure_logging
 from shared.setting_names import warn_of_unknown_settings

@@ -11,25 +11,24 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from api.access.gate import Gate, KeyGate, OpenGate
+from api.access.authenticator import Gate, KeyGate, OpenGate
 from api.access.limits import Limiter
+from api.access.principal import Principal
 from api.fleet.lanes import LaneWatch
 from api.fleet.lines import Lines
 from api.fleet.loads import Loads
+from api.fleet.queue_status import Link
 from api.fleet.snapshot import FleetWatch
+from api.http.background import Loops
+from api.jobs.broken_uploads import BrokenUploads
 from api.jobs.doorbell import Doorbell
-from api.link import Link
-from api.loops import Loops
+from api.jobs.upload_threads import UploadThreads
 from api.models.catalog import Catalog, Servable
-from api.online.door import Door
-from api.online.lane import OnlineLane
-from api.operations.history import HistoryWriter
-from api.principals import Principal
-from api.tallies import HttpTally, JobTally
-from api.uploads.broken import BrokenUploads
-from api.uploads.cutting import chunk_rows
-from api.uploads.threads import UploadThreads
-from api.web.tracing import open_traces
+from api.online.admission_control import Door
+from api.online.dispatcher import OnlineLane
+from api.online.history import HistoryWriter
+from api.telemetry.counters import HttpTally, JobTally
+from api.telemetry.tracing import open_traces
 from shared.connections import connect_async
 from shared.durability import SYNC_OPTIONS, VOUCHED, SyncPolicy, check_durable
 from shared.keys import ModelKey
@@ -37,6 +36,7 @@ from shared.ledger import AsyncLedger
 from shared.payloads import open_payloads
 from shared.repository import open_repository
 from shared.settings import Settings
+from shared.tabular.chunking import chunk_rows
 
 log = structlog.get_logger()
 
@@ -77,7 +77,8 @@ class Gateway:
         self.accepted = JobTally()
         self.traces = open_traces(settings, self.lane.gateway)
         self.short_way = self.traces is None and not settings.access_log
-        """Whether predictions may be answered without a task, see `api/online/exchange.py`: what is traced or
+        """Whether predictions may be answered without a task, see `api/server/fast_path.py`: what is traced
+        or
         logged needs a context of its own."""
         self._history = HistoryWriter(self.client, self.catalog)
         self.payloads = open_payloads(settings)

@@ -96,9 +96,11 @@ PARTS = (
         "--rounds 1 --seconds 1 --rows 10000000",
     ),
     Part("stages", "bench.stages --models iris", NOTEBOOK, 1.5, "--rounds 1 --connections 1,8"),
-    Part("fronts", "bench.fronts", NOTEBOOK, 2, f"{_SHORT} --fronts takt,plain"),
+    Part("fronts", "bench.studies.fronts", NOTEBOOK, 2, f"{_SHORT} --fronts takt,plain"),
     Part("kernels", "bench.kernels", NOTEBOOK, 1, "--rounds 1 --models iris --sizes 1,64"),
-    Part("tuning", "bench.tuning", NOTEBOOK, 3, f"{_SHORT} --rows 20000 --settings as_it_is,gc_thawed"),
+    Part(
+        "tuning", "bench.studies.tuning", NOTEBOOK, 3, f"{_SHORT} --rows 20000 --settings as_it_is,gc_thawed"
+    ),
     Part("costs", "bench.costs --seconds 2", SCALING, 2, f"{_SHORT} --rows 20000 --connections 1,8"),
     Part("simulation", "bench.simulation", SCALING, 3, "--seconds 1.5 --scaled 1,2"),
 )

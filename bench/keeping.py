@@ -19,7 +19,6 @@ import msgspec
 from bench.beside_report import BesideResults, beside_report
 from bench.commands import say
 from bench.costs_report import CostResults, costs_report
-from bench.gpu_report import GpuResults, gpu_plots, gpu_report
 from bench.jobs_report import JobsResults, jobs_report
 from bench.kernels_report import KernelResults, kernels_report
 from bench.offline_report import offline_plots, offline_report
@@ -29,8 +28,9 @@ from bench.report import report, report_plots
 from bench.results import Results, Run
 from bench.simulation.report import SimulationResults, simulation_report
 from bench.stages_report import StageResults, stages_report
+from bench.studies.gpu_report import GpuResults, gpu_plots, gpu_report
+from bench.studies.tuning_report import TuningResults, tuning_report
 from bench.subjects import ROOT
-from bench.tuning_report import TuningResults, tuning_report
 
 IMAGES = "images/benchmarks"
 _FEW_POINTS = 2

@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench.results import Facts, Machine
-from stack.parts import available_cores
-from stack.refusals import Refusal
+from stack.errors import Refusal
+from stack.services import available_cores
 from stack.valkey import find_binary
 
 PACKAGES = ("fastapi", "uvicorn", "celery", "redis", "scikit-learn", "torch", "numpy")

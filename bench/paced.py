@@ -21,8 +21,8 @@ from bench.rivals import takt
 from bench.servers import DidNotStart, plain_environment
 from bench.subjects import ROOT
 from shared.settings import environment
-from stack.leash import Leash
 from stack.logs import Log
+from stack.process_group import Leash
 from stack.running import queue_url
 from stack.valkey import free_port
 

@@ -13,7 +13,7 @@ import redis
 
 from bench.servers import DidNotStart
 from shared.connections import connect
-from stack.leash import Leash
+from stack.process_group import Leash
 from stack.valkey import answers, configuration, find_binary, new_address
 
 _START_LIMIT_S = 30.0

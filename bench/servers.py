@@ -1,6 +1,6 @@
 """A rival that runs: started, checked, looked at, stopped. Everything it starts is held by a leash.
 
-The leash (stack/leash.py) ends the servers and the loads when this program is gone, however it went.
+The leash (stack/process_group.py) ends the servers and the loads when this program is gone, however it went.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from bench.processes import Usage, usage_of
 from bench.rivals import DESCRIPTION, Place, Rival
 from bench.subjects import ROOT, Description, Subject
 from shared.settings import environment
-from stack.leash import Leash
 from stack.logs import Log
+from stack.process_group import Leash
 from stack.valkey import free_port
 
 START_LIMIT_S = 90.0

@@ -14,7 +14,7 @@ from bench.environments import Entrant, entrant
 from bench.rivals import DESCRIPTION, Rival
 from bench.servers import Server, Task, serving
 from bench.subjects import Subject, built, describe, right_answer
-from stack.leash import Leash
+from stack.process_group import Leash
 
 Say = Callable[[str], None]
 

@@ -24,7 +24,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 class Role(StrEnum):
-    """What a key may do. Roles add up; `api/access/endpoints.py` says which endpoint asks for which."""
+    """What a key may do. Roles add up; `api/access/permissions.py` says which endpoint asks for which."""
 
     PREDICT = "predict"  # have rows predicted while waiting
     SUBMIT = "submit"  # hand over jobs, and tell one's own what to do

@@ -42,7 +42,7 @@
         └── UnsupportedServer       a Redis or Valkey too old for what Takt promises
 
 An error crosses the queue as `(code, detail)` and is raised on the other side as the same class. HTTP
-status codes appear only in `api/web/errors.py`.
+status codes appear only in `api/http/errors.py`.
 """
 
 from __future__ import annotations

@@ -201,7 +201,7 @@ def scrubber_lock() -> str:
 
 
 def scrub_progress() -> str:
-    """String: how far the check of stored objects is, as JSON, see `worker/scrubber.py`."""
+    """String: how far the check of stored objects is, as JSON, see `worker/chunks/scrubber.py`."""
     return f"{PREFIX}:scrub-progress"
 
 

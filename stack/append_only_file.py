@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from stack.refusals import Refusal
+from stack.errors import Refusal
 
 FOLDER = "appendonlydir"
 _LINE_END = b"\r\n"

@@ -10,10 +10,10 @@ from typing import TypeAlias
 import msgspec
 
 from shared.workers import MeasuredRuntime
+from stack.errors import Refusal
 from stack.line_process import LINES_TO, LineProcess
 from stack.logs import Log
-from stack.parts import ending
-from stack.refusals import Refusal
+from stack.services import ending
 
 OnOutput: TypeAlias = Callable[[str, str], None]
 """Given the model, or nothing between models, and a line that its code printed."""

@@ -88,9 +88,9 @@ def up(
     data: Data = _DATA,
 ) -> None:
     """Start everything on this machine: queue, gateway, workers. Ctrl-C ends it all."""
+    from stack.output import Voice
     from stack.plan import make_plan
     from stack.up import up as run
-    from stack.voice import Voice
 
     given = {
         "port": port,

@@ -16,8 +16,8 @@ from shared import keys, messages
 from shared.dead_letters import DeadLetter, DeadLetters, Kind
 from shared.keys import ModelKey
 from shared.ledger import transitions
+from stack.errors import Refusal
 from stack.heartbeats import connect
-from stack.refusals import Refusal
 from stack.running import queue_url
 from stack.tables import show
 

@@ -31,10 +31,10 @@ from shared.settings import Settings
 from shared.specs import ModelSpec
 from stack import valkey
 from stack.append_only_file import torn_tails
+from stack.errors import Refusal
 from stack.folder import Folder
 from stack.heartbeats import connect
 from stack.plan import check_port, read_settings
-from stack.refusals import Refusal
 
 LEAST_PYTHON = (3, 11)
 LEAST_DISK_BYTES = 2 * 2**30

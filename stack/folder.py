@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from stack.refusals import Refusal
+from stack.errors import Refusal
 
 _LEFTOVERS_S = 8.0  # what a killed run left behind has gone by then: see leash.py
 

@@ -32,8 +32,8 @@ from shared.access import (
     is_rate,
     new_token,
 )
+from stack.errors import Refusal
 from stack.heartbeats import connect
-from stack.refusals import Refusal
 from stack.running import queue_url
 from stack.shares import NO_CHANGE, ShareChange, changed, document, in_words
 from stack.tables import show

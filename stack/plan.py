@@ -17,9 +17,9 @@ from shared.keys import model_key, split_model_key
 from shared.repository import Repository, is_version, open_repository
 from shared.settings import Settings
 from shared.specs import ModelSpec
+from stack.errors import Refusal
 from stack.folder import Folder
-from stack.parts import available_cores
-from stack.refusals import Refusal
+from stack.services import available_cores
 
 
 @dataclass(frozen=True)

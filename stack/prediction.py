@@ -12,8 +12,8 @@ from datetime import datetime
 import httpx
 
 from shared.specs import ModelSpec, Row
+from stack.errors import Refusal
 from stack.plan import Plan
-from stack.refusals import Refusal
 from takt.client import Takt
 from takt.errors import TaktError, TryLater
 from takt.retries import NEVER

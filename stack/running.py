@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stack.errors import Refusal
 from stack.folder import Folder
 from stack.plan import read_settings
-from stack.refusals import Refusal
 
 
 def queue_url(data: Path) -> str:

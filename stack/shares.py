@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from shared.access import Share
-from stack.refusals import Refusal
+from stack.errors import Refusal
 
 
 @dataclass(frozen=True)

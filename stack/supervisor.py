@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Protocol
 
-from stack.leash import Leash
-from stack.parts import Layer, Life, Part
-from stack.refusals import PartFailed, Refusal
+from stack.errors import PartFailed, Refusal
+from stack.process_group import Leash
 from stack.restarts import Backoff, Crashes
+from stack.services import Layer, Life, Part
 
 TURN_S = 0.1
 START_LIMIT_S = 180.0

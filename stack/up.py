@@ -16,16 +16,16 @@ from shared.settings import environment
 from shared.workers import WorkerState
 from stack import building, valkey
 from stack.append_only_file import cut_off, torn_tails
+from stack.errors import PartFailed, Refusal
 from stack.folder import Folder, StackRecord, held
 from stack.heartbeats import connect, held_in_words, worker_of
-from stack.leash import Leash
 from stack.logs import Log
-from stack.parts import Layer, Part
+from stack.output import Voice
 from stack.plan import Plan, check_port
 from stack.prediction import curl, first_prediction
-from stack.refusals import PartFailed, Refusal
+from stack.process_group import Leash
+from stack.services import Layer, Part
 from stack.supervisor import Supervisor
-from stack.voice import Voice
 
 
 def up(plan: Plan, voice: Voice) -> None:

@@ -18,10 +18,10 @@ from shared.connections import connect
 from shared.durability import Durability, Promise, checked_server
 from shared.errors import UnsupportedServer
 from shared.server import Server, check_server
+from stack.errors import PartFailed, Refusal
 from stack.folder import Folder
 from stack.logs import Log
-from stack.parts import Layer, Part
-from stack.refusals import PartFailed, Refusal
+from stack.services import Layer, Part
 
 LOOPBACK = "127.0.0.1"
 _IN_MEMORY = Durability()

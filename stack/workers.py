@@ -14,8 +14,8 @@ import typer
 
 from shared import keys
 from shared.workers import DRAIN_KEPT_S, WorkerRecord
+from stack.errors import Refusal
 from stack.heartbeats import connect, held_in_words, live_workers
-from stack.refusals import Refusal
 from stack.running import queue_url
 from stack.tables import show
 

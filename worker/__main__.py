@@ -19,8 +19,8 @@ from shared.repository import Repository, open_repository
 from shared.setting_names import warn_of_unknown_settings
 from shared.settings import settings
 from shared.workers import WorkerState, from_hash
-from worker.command_lines import CommandLines
 from worker.id_file import id_file
+from worker.models.command_lines import CommandLines
 
 ALIVE_MARGIN_S = 10.0
 """How much longer than a batch may take a heartbeat may be late before its worker counts as stuck."""
@@ -67,7 +67,7 @@ def _add_lines_to(parser: argparse.ArgumentParser) -> None:
 
 def run(_: argparse.Namespace) -> int:
     """One worker process: Celery's worker with the engine as a boot step. Does not return before it ends."""
-    from worker.app import app
+    from worker.broker.app import app
     from worker.process import CHUNK_THREADS
 
     configure_logging(settings())  # Celery warns of things before it asks for this
@@ -95,7 +95,7 @@ def run(_: argparse.Namespace) -> int:
 
 def quarantine(options: argparse.Namespace) -> int:
     """The quarantine process of one model version: tasks on stdin, results on stdout."""
-    from worker.cell import serve
+    from worker.sandbox.process import serve
 
     configure_logging(settings())
     return serve(options.model, settings())
@@ -128,7 +128,7 @@ def health(options: argparse.Namespace) -> int:
 
 def build(options: argparse.Namespace) -> int:
     """Build models; a JSON line each. Exit 1 if one failed."""
-    from worker.building import build_model
+    from worker.models.build import build_model
     from worker.predictors.frameworks import mismatch
 
     lines = CommandLines(options.lines_to)
@@ -151,7 +151,7 @@ def build(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Verify models; a JSON line each. Exit 1 if one failed."""
-    from worker.verification import verify_model
+    from worker.models.verify import verify_model
 
     lines = CommandLines(options.lines_to)
     repository = open_repository(settings().models_dir)

@@ -18,8 +18,8 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from shared import keys
 from shared.history import add_to_slot
 from shared.workers import DRAIN_KEPT_S, HeldModel, WorkerRecord, WorkerState, to_hash
-from worker.history import WorkerHistory
-from worker.turns import Share
+from worker.execution.scheduler import Share
+from worker.telemetry.history import WorkerHistory
 
 log = structlog.get_logger(__name__)
 

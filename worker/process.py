@@ -23,26 +23,26 @@ from shared.payloads import PayloadStore, open_payloads
 from shared.repository import open_repository
 from shared.settings import Settings
 from shared.workers import HeldModel, WorkerState
-from worker.chunks import ChunkRunner
-from worker.engine import Engine
-from worker.exporter import Exporter
+from worker.chunks.orphans import Orphans
+from worker.chunks.reconciler import Reconciler
+from worker.chunks.runner import ChunkRunner
+from worker.chunks.scrubber import Scrubber
+from worker.execution.engine import Engine
+from worker.execution.scheduler import Share
+from worker.execution.watchdog import Watchdog
 from worker.heartbeat import Heartbeat, new_worker_id
-from worker.history import WorkerHistory
-from worker.holdings import Holdings
 from worker.id_file import id_file
-from worker.loading_signals import ended_at_once_by_signals
 from worker.memory import leave_to_stay, limit_memory
-from worker.metrics import Facts, readings
-from worker.online import OnlineLane
-from worker.orphans import Orphans
-from worker.quarantine import Quarantine
-from worker.reconciler import Reconciler
-from worker.scrubber import Scrubber
-from worker.tallies import ChunkTally
-from worker.tracing import NO_TRACES, Traces, open_traces
-from worker.turns import Share
-from worker.watchdog import Watchdog
-from worker.webhooks import Webhooks
+from worker.model_registry import Holdings
+from worker.models.loading_signals import ended_at_once_by_signals
+from worker.online.stream import OnlineLane
+from worker.sandbox.runner import Quarantine
+from worker.telemetry.counters import ChunkTally
+from worker.telemetry.exporter import Exporter
+from worker.telemetry.history import WorkerHistory
+from worker.telemetry.metrics import Facts, readings
+from worker.telemetry.tracing import NO_TRACES, Traces, open_traces
+from worker.webhooks.delivery import Webhooks
 
 log = structlog.get_logger(__name__)
 

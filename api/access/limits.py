@@ -15,8 +15,8 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import Redis
 from starlette.types import Scope
 
-from api.access.allowances import REQUESTS, ROWS, Allowance
-from api.web.outgoing import add_headers
+from api.access.quotas import REQUESTS, ROWS, Allowance
+from api.http.response_headers import add_headers
 from shared import keys
 from shared.errors import PayloadTooLarge, RateLimited
 

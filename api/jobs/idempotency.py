@@ -14,7 +14,7 @@ from shared.errors import IdempotencyConflict, IdempotencyInProgress, InvalidInp
 from shared.ledger import AsyncLedger, JobRecord, JobState, Reservation
 
 if TYPE_CHECKING:
-    from api.uploads.reading import Reading
+    from shared.tabular.reading import Reading
 
 HEADER = "idempotency-key"
 _SANE = re.compile(r"[\x20-\x7e]{1,255}")

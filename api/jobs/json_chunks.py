@@ -14,20 +14,20 @@ import msgspec
 import pyarrow as pa
 from msgspec import Meta
 
-from api.jobs.row_texts import RowTexts, row_texts
-from api.models.validation import RowValidator, Values
-from api.models.wording import of_msgspec
-from api.uploads.cutting import Chunk, Cutter, whole
-from api.uploads.decoding import Meter, unpacked
-from api.uploads.formats import Packing
-from api.uploads.json_bodies import refuse_other
-from api.uploads.ndjson import rows_of_json
-from api.uploads.options import kept_columns
-from api.uploads.reading import Tally
-from api.uploads.rows import Rows
 from shared.errors import InvalidInput, Problem
 from shared.specs import ModelSpec
 from shared.tables import batch_of_values
+from shared.tabular.chunking import Chunk, Cutter, whole
+from shared.tabular.decoding import Meter, unpacked
+from shared.tabular.formats import Packing
+from shared.tabular.json_bodies import refuse_other
+from shared.tabular.ndjson import rows_of_json
+from shared.tabular.options import kept_columns
+from shared.tabular.reading import Tally
+from shared.tabular.row_texts import RowTexts, row_texts
+from shared.tabular.rows import Rows
+from shared.validation import RowValidator, Values
+from shared.wording import of_msgspec
 
 SLICE_ROWS = 1000
 

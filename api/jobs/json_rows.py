@@ -9,20 +9,20 @@ from collections.abc import Sequence
 import structlog
 from redis.exceptions import RedisError
 
+from api.access.principal import Principal
 from api.fleet.lines import SHORT
 from api.gateway import Gateway
+from api.http.errors import is_full
+from api.jobs.broken_uploads import BrokenUpload
 from api.jobs.idempotency import reservation_name, reserve, same_job, whole
 from api.jobs.terms import Terms, pinned_job
+from api.jobs.upload import ended_early
+from api.jobs.upload_syncing import Syncing
 from api.models.catalog import Servable
-from api.principals import Principal
-from api.uploads.broken import BrokenUpload
-from api.uploads.cutting import Chunk
-from api.uploads.intake import ended_early
-from api.uploads.syncing import Syncing
-from api.web.errors import is_full
 from shared.errors import JobNotFound, QueueUnavailable, StorageFull, TaktError
 from shared.ledger import INLINE_BYTES, JobRecord, NewJob, Reservation
 from shared.payloads import rows_path
+from shared.tabular.chunking import Chunk
 
 log = structlog.get_logger()
 

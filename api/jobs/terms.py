@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from api.access.principal import Principal
 from api.gateway import Gateway
 from api.jobs.json_chunks import Submission
 from api.models.catalog import Servable
-from api.principals import Principal
-from api.uploads.options import ErrorBudget, UploadOptions, error_budget
-from api.web.tracing import current_traceparent
+from api.telemetry.tracing import current_traceparent
 from shared.errors import InvalidInput, Problem
 from shared.ledger import NewJob, new_job_id
+from shared.tabular.options import ErrorBudget, UploadOptions, error_budget
 from shared.webhooks import checked_url
 
 ANY_NUMBER = ErrorBudget()

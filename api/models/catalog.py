@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from api.models.validation import RowValidator
-from api.online.answers import AnswerRenderer
-from api.online.stages import StageTimes
-from api.principals import ANONYMOUS, Principal, no_such_model
-from api.tallies import RequestTally
+from api.access.principal import ANONYMOUS, Principal, no_such_model
+from api.models.rendering import AnswerRenderer
+from api.telemetry.counters import RequestTally
+from api.telemetry.stages import StageTimes
 from shared.columns import Encoder
 from shared.errors import ModelNotFound, TaktError
 from shared.keys import ModelKey, model_key, split_model_key
@@ -20,6 +19,7 @@ from shared.model_identity import ModelIdentity
 from shared.repository import MANIFEST, Repository, is_version, newest_version
 from shared.specs import NAME, ModelSpec
 from shared.texts import did_you_mean, listed, named
+from shared.validation import RowValidator
 
 log = structlog.get_logger()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from api.fleet.snapshot import Fleet
 from api.online.admission import Claim, Traffic
-from api.online.pending import Pending
+from api.online.inflight import Pending
 from shared.keys import ModelKey
 from shared.specs import ModelSpec
 

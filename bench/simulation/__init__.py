@@ -2,7 +2,7 @@
 
     clients ─▶ gateways ─▶ queue ─▶ workers        their times: `Costs`, measured at one worker
                   │          │         │
-          api.online.admission      │   worker.intake, .batches, .turns, .rates
+          api.online.admission      │   worker.online.consumer, .batches, .turns, .rates
                        the ledger's claims (its scripts, on a server of its own)
 
 What decides is Takt's own code; what takes time is drawn from no distribution, but is a fixed cost for each

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import redis
 
-from api.uploads.cutting import chunk_rows
 from bench.simulation.clock import VirtualClock
 from bench.simulation.costs import Costs
 from bench.simulation.lane import KEY
@@ -17,6 +16,7 @@ from shared.keys import split_model_key
 from shared.ledger import Claim, Ledger, NewJob, Outcome, new_job_id
 from shared.ledger.records import new_token
 from shared.ledger.transitions import Transition, append_chunks, open_job, seal, source
+from shared.tabular.chunking import chunk_rows
 
 T = TypeVar("T")
 

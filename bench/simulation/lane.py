@@ -1,4 +1,4 @@
-"""The online lane's stream, and a worker's end of it as `worker.intake` expects it."""
+"""The online lane's stream, and a worker's end of it as `worker.online.consumer` expects it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Protocol
 from bench.simulation.clock import VirtualClock
 from shared.keys import model_key
 from shared.messages import SCHEMA, Entry
-from worker.batches import Delivery, first_batch
-from worker.online import Finished
+from worker.online.batching import Delivery, first_batch
+from worker.online.stream import Finished
 
 KEY = model_key("simulated", "1.0.0")
 
@@ -63,7 +63,8 @@ class Stream:
 
 
 class SimulatedLane:
-    """What `worker.intake.Intake` asks of `worker.online.OnlineLane`, of a queue that always answers."""
+    """What `worker.online.consumer.Intake` asks of `worker.online.stream.OnlineLane`, of a queue that always
+    answers."""
 
     streams: Sequence[str] = ("simulated",)
 

@@ -16,7 +16,7 @@ from bench.simulation.gateway import Floor, SimulatedGateway
 from bench.simulation.jobs import SimulatedJob, SimulatedJobs
 from bench.simulation.lane import Stream
 from bench.simulation.worker import SimulatedWorker
-from worker.batches import Delivery
+from worker.online.batching import Delivery
 
 WARM_UP_S = 1.0
 WAIT_S = 2

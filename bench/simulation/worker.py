@@ -1,4 +1,4 @@
-"""A worker's engine in virtual time: the turns of `worker.engine`, decided by the same code."""
+"""A worker's engine in virtual time: the turns of `worker.execution.engine`, decided by the same code."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import cast
 from bench.simulation.clock import Action, VirtualClock
 from bench.simulation.costs import Costs
 from bench.simulation.lane import KEY, SimulatedLane, Stream
-from worker.batches import Delivery
-from worker.intake import Intake
-from worker.online import Finished, OnlineLane
-from worker.rates import Lap, Rate
-from worker.turns import Share, Turn, slice_rows
+from worker.execution.scheduler import Share, Turn, slice_rows
+from worker.execution.throughput import Lap, Rate
+from worker.online.batching import Delivery
+from worker.online.consumer import Intake
+from worker.online.stream import Finished, OnlineLane
 
 
 @dataclass(eq=False)

@@ -9,7 +9,7 @@ from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_score
 
-from worker.building import Build
+from worker.models.build import Build
 
 
 def build(folder: Path) -> Build:

@@ -20,7 +20,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
-from worker.building import Build
+from worker.models.build import Build
 
 _SEED = 42
 _ROWS = 20_000

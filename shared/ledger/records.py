@@ -257,7 +257,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     first_errors: Sequence[FailedRows | str] = ()  # a text: of one row
     result: bytes = b""  # where it is to lie in the ledger, beside the rows
     result_sha256: str = ""  # of the result, wherever it lies
-    computed_by: str = ""  # what made it, as JSON, see `worker/provenance.py`
+    computed_by: str = ""  # what made it, as JSON, see `worker/models/provenance.py`
 
 
 class Inline(msgspec.Struct, frozen=True, kw_only=True):

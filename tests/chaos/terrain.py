@@ -37,7 +37,7 @@ class Pool:
 
 def built(folder: Path) -> ModelVersion:
     """The model, built in a repository of its own: `folder`, which must not be there yet."""
-    from worker.building import build_model
+    from worker.models.build import build_model
 
     source = Path(__file__).parent / "models"
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__"))

@@ -24,8 +24,8 @@ from typing import Any
 import httpx
 import redis.asyncio
 
+from api.app import create_app
 from api.gateway import Gateway
-from api.main import create_app
 from shared import keys
 from shared.logs import configure_logging
 from shared.repository import open_repository

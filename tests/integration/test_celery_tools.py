@@ -65,7 +65,7 @@ def flower(stack: Stack, queue: Server, tmp_path_factory: pytest.TempPathFactory
 
 
 def celery(*words: str) -> list[str]:
-    return [sys.executable, "-m", "celery", "-A", "worker.tools", *words]
+    return [sys.executable, "-m", "celery", "-A", "worker.broker.inspect", *words]
 
 
 def answers(client: httpx.Client) -> bool:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stack.documents_site import linked
 from tests.support.documents import ROOT
+from tools.documents_site import linked
 
 FETCHED = re.compile(r"""<(?:script|img|link|iframe)\b[^>]*?(?:src|href)=["']?(https?:)?//""")
 

@@ -21,7 +21,7 @@ from tests.support.callers import IRIS, job_results
 from tests.support.polling import eventually
 from tests.support.servers import Server, valkey_binary
 from tests.support.stack import Stack, running
-from worker.broker import BrokerConnection
+from worker.broker.transport import BrokerConnection
 
 pytestmark = pytest.mark.integration
 

@@ -13,9 +13,9 @@ from shared import keys
 from tests.support.engines import Caller, Crashes, Doubling, engine, predictor
 from tests.support.polling import eventually
 from tests.support.servers import Server
-from worker.chunk_work import ChunkWork
-from worker.engine import Engine
-from worker.invalid_rows import InvalidRows
+from worker.execution.engine import Engine
+from worker.execution.invalid_rows import InvalidRows
+from worker.execution.slices import ChunkWork
 from worker.predictors import Predictor
 
 pytestmark = pytest.mark.integration

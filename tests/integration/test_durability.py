@@ -12,7 +12,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from api.main import create_app
+from api.app import create_app
 from shared.durability import VOUCHED, Promise, check_durable
 from shared.errors import JobNotFound, QueueUnavailable, UnsupportedServer
 from shared.settings import Settings

@@ -30,10 +30,10 @@ from tests.support.engines import (
 )
 from tests.support.polling import eventually
 from tests.support.servers import Server
-from worker.chunk_work import ChunkWork
-from worker.health import SickPredictorError
-from worker.invalid_rows import InvalidRows
-from worker.online import OnlineLane
+from worker.execution.invalid_rows import InvalidRows
+from worker.execution.slices import ChunkWork
+from worker.online.stream import OnlineLane
+from worker.predictors.self_check import SickPredictorError
 
 pytestmark = pytest.mark.integration
 

@@ -15,8 +15,8 @@ from shared.repository import ModelVersion, sha256_of
 from shared.specs import ModelSpec
 from tests.support.artifacts import load, version_of, with_manifest
 from tests.support.specimens import declaration
-from worker.ceilings import Ceiling
 from worker.predictors import Predictor
+from worker.predictors.call_limit import Ceiling
 from worker.predictors.pieces import PIECE_BYTES
 from worker.predictors.pytorch import Copies
 from worker.predictors.pytorch import load as load_network

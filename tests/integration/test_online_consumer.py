@@ -15,9 +15,9 @@ from shared.messages import SCHEMA, Answer, Reply
 from tests.support.engines import Caller, Doubling, engine, entries, predictor, take_and_die
 from tests.support.polling import eventually
 from tests.support.servers import Server
-from worker.batches import Delivery
-from worker.intake import Intake
-from worker.online import Finished, OnlineLane
+from worker.online.batching import Delivery
+from worker.online.consumer import Intake
+from worker.online.stream import Finished, OnlineLane
 from worker.predictors import Predictor
 
 pytestmark = pytest.mark.integration

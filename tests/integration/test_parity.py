@@ -18,7 +18,7 @@ from tests.support.parity import hold_against_model
 from tests.support.samples import Drawn
 from tests.support.stack import ROOT, Stack
 from worker.predictors.compiled.trees import compile_trees
-from worker.predictors.probes import probes
+from worker.predictors.probe_rows import probes
 
 pytestmark = pytest.mark.integration
 

@@ -80,7 +80,7 @@ class Stack:
         return psutil.Process(self.process.pid).children()
 
     def group(self) -> int:
-        return os.getpgid(self.part_named("stack.leash").pid)
+        return os.getpgid(self.part_named("stack.process_group").pid)
 
     def end(self) -> int:
         """Press Ctrl-C; the exit code."""

@@ -16,7 +16,7 @@ import pytest
 from tests.support.callers import finished, job_results
 from tests.support.polling import eventually
 from tests.support.stack import ROOT, Stack
-from tests.unit.test_upload_readers import QUALITY_ROW
+from tests.unit.shared.tabular.test_readers import QUALITY_ROW
 
 pytestmark = pytest.mark.integration
 

@@ -20,10 +20,10 @@ from shared.repository import Manifest, ModelVersion
 from shared.specs import ModelSpec
 from tests.support.polling import eventually
 from tests.support.specimens import declaration
-from worker.engine import Engine
-from worker.online import OnlineLane
+from worker.execution.engine import Engine
+from worker.execution.watchdog import Watchdog
+from worker.online.stream import OnlineLane
 from worker.predictors import Predictor
-from worker.watchdog import Watchdog
 
 BAD = -1.0
 """The value of `x` that the toy model raises on."""

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 from fakeredis import FakeAsyncRedis, FakeServer
 
+from api.app import create_app
 from api.gateway import Gateway
-from api.main import create_app
 from shared import keys
 from shared.columns import join, row_count
 from shared.keys import ModelKey, model_key

@@ -11,10 +11,10 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.gateway import Gateway
-from api.online.predictions import Predictions
-from api.web.envelope import Envelope, respond
-from api.web.origins import open_to
-from api.web.protocol import protocol_of
+from api.http.cors import open_to
+from api.http.envelope import Envelope, respond
+from api.routes.predict import Predictions
+from api.server.protocol import protocol_of
 from tests.support.callers import Answer
 from tests.unit.gateway_fakes import IRIS_ROW, until
 

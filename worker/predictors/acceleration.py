@@ -15,12 +15,12 @@ from shared.columns import Array, Columns
 from shared.specs import InputType, ModelSpec, Precision
 from shared.workers import MeasuredRuntime, Runtimes
 from worker.predictors.base import Predictor, Runtime
-from worker.predictors.choice import NATIVE, Rates, Switch, choose
 from worker.predictors.compiled import Compiled, Kernel, NotCompiledError, compile_estimator
+from worker.predictors.equivalence import Parity, Reference
 from worker.predictors.labels import LabelRule
 from worker.predictors.onnx import ONNX, onnx_kernel
-from worker.predictors.parity import Parity, Reference
-from worker.predictors.probes import probes
+from worker.predictors.probe_rows import probes
+from worker.predictors.runtime_selection import NATIVE, Rates, Switch, choose
 from worker.predictors.scikit_learn import ScikitLearn
 
 _FAR_BEHIND = 3

@@ -16,8 +16,8 @@ from shared.repository import ModelVersion
 from shared.specs import ModelSpec, Row, View
 from shared.texts import foreign_words
 from shared.workers import Runtimes
-from worker.labelled_answers import class_numbers_of, probabilities_of
 from worker.predictors.golden import disagreement
+from worker.predictors.labelled_answers import class_numbers_of, probabilities_of
 from worker.predictors.probabilities import NOT_FINITE, probability_problem, tolerance_of
 
 _RUNS = 3
@@ -33,7 +33,8 @@ class Runtime(Protocol):
     """A framework's loaded model. Rows in, as many rows out, each independent of its neighbours.
 
     Returns class probabilities (rows, classes) if `spec.classifies`, or records with the label apart (see
-    `worker.labelled_answers`), else values (rows,) or a tensor (rows, *shape). Raises whatever the framework
+    `worker.predictors.labelled_answers`), else values (rows,) or a tensor (rows, *shape). Raises whatever the
+    framework
     raises.
     """
 
@@ -72,7 +73,8 @@ class Predictor:
     def predict(self, columns: Columns) -> Array:
         """The answer for these rows, finite: (rows, classes), (rows,) or (rows, *shape) of float64.
 
-        Where a model's labels are not the most probable classes, records of `worker.labelled_answers`.
+        Where a model's labels are not the most probable classes, records of
+        `worker.predictors.labelled_answers`.
 
         The one spot where a model's answer is checked. Raises PredictionFailed if the model raises,
         OutOfMemory if that was its reason, and PredictionFailed if its answer has another length or shape,
@@ -122,7 +124,7 @@ class Predictor:
             answer = self.predict(of_rows(self.spec, self.spec.golden_inputs()))
         except PredictionFailed as error:
             return f"golden rows: {error.detail}"
-        from worker.views import as_columns  # which names its labels by a module of this package
+        from worker.predictors.outputs import as_columns  # which names its labels by a module of this package
 
         return disagreement(self.spec, as_columns(self.spec, answer))
 

@@ -10,7 +10,7 @@ import numpy as np
 from shared.columns import Array
 from shared.errors import ArtifactError
 from shared.specs import ModelSpec, View
-from worker.labelled_answers import with_labels
+from worker.predictors.labelled_answers import with_labels
 from worker.predictors.labels import CLOSE, ClassNumbers, LabelRule, close_rows, label_rule
 
 _OF_PROBABILITIES = (View.CONFIDENCE, View.PROBABILITIES)

@@ -10,11 +10,11 @@ import structlog
 from shared.columns import Array, Columns, of_rows, row_count, take
 from shared.errors import ArtifactError
 from shared.specs import InputType
-from worker.labelled_answers import probabilities_of
 from worker.predictors.base import Predictor
+from worker.predictors.labelled_answers import probabilities_of
 from worker.predictors.labels import LabelRule
 from worker.predictors.probabilities import probability_problem, tolerance_of
-from worker.predictors.probes import probes
+from worker.predictors.probe_rows import probes
 from worker.predictors.scikit_learn import ScikitLearn
 
 log = structlog.get_logger()

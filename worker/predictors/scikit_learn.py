@@ -11,9 +11,9 @@ import numpy as np
 from shared.columns import Array, Columns
 from shared.errors import ArtifactError
 from shared.specs import InputType, ModelSpec, View
-from worker.labelled_answers import class_numbers_of
 from worker.predictors.classes import Classes, check_classes
 from worker.predictors.estimator_input import EstimatorInput, input_of, parts
+from worker.predictors.labelled_answers import class_numbers_of
 from worker.predictors.labels import LabelRule
 
 if TYPE_CHECKING:

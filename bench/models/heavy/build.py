@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from worker.building import Build
+from worker.models.build import Build
 
 from .network import Deep
 

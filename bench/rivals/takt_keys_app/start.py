@@ -14,9 +14,9 @@ from pathlib import Path
 import redis
 
 from shared.access import KeyRecord, Role, digest_of, key_id_of
+from stack.errors import Refusal
 from stack.heartbeats import connect
 from stack.keys import KeyStore
-from stack.refusals import Refusal
 from stack.running import queue_url
 
 _LOOK_S = 0.1

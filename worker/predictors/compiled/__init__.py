@@ -1,6 +1,7 @@
 """Compiled models: kernels that answer as scikit-learn does, bit for bit, without what it does around a call.
 
-What a kernel answers is not believed but compared whenever a model is loaded (`worker/predictors/parity.py`),
+What a kernel answers is not believed but compared whenever a model is loaded
+(`worker/predictors/equivalence.py`),
 so this need not know every release and every option: what differs is left out.
 """
 

@@ -8,7 +8,7 @@ import joblib
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
 
-from worker.building import Build
+from worker.models.build import Build
 
 PLACES = 32_768
 

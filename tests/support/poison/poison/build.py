@@ -6,7 +6,7 @@ from pathlib import Path
 
 import joblib
 
-from worker.building import Build
+from worker.models.build import Build
 
 from .poisoned import Poisoned
 

@@ -1,0 +1,91 @@
+"""The gateway's application: `create_app` joins its parts; `python -m api` serves it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Never
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from redis.asyncio import Redis
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from api.access.middleware import Gatekeeper
+from api.gateway import Gateway
+from api.http.cors import open_to
+from api.http.envelope import Envelope
+from api.http.parameters import fields_of, invalid_parameters
+from api.http.security_headers import SafeHeaders
+from api.routes import console, models
+from api.routes.jobs import router as jobs
+from api.routes.jobs.shortcuts import JobShortcuts
+from api.routes.metrics import routes as metrics
+from api.routes.openapi.document import document
+from api.routes.operations import health
+from api.routes.operations import history as cluster
+from api.routes.operations import workers as operations
+from api.routes.predict import Predictions
+from api.routes.surface import MethodTable, Surface
+from shared.release import VERSION
+from shared.settings import Settings
+
+DESCRIPTION = "Machine-learning models, served from a queue."
+
+
+def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
+    """The application of one gateway. `client` stands in for the Redis of the settings.
+
+    Raises SpecError where there is no model repository.
+    """
+    gateway = Gateway(settings, client)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await gateway.start()
+        try:
+            yield
+        finally:
+            await gateway.close()
+
+    app = FastAPIOffline(
+        title="Takt",
+        version=VERSION,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        # stages are timed by Takt itself; asking for these costs each request, also where nobody set them up
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.gateway = gateway
+    app.include_router(health.router)
+    app.include_router(models.router)
+    app.include_router(jobs.router)
+    app.include_router(operations.router)
+    app.include_router(metrics.router)
+    app.include_router(cluster.router)
+    app.include_router(console.router)
+    app.add_exception_handler(Exception, _to_envelope)
+    app.add_exception_handler(HTTPException, _to_envelope)
+    app.add_exception_handler(RequestValidationError, _to_envelope)
+    guarded = gateway.gate.asks
+    app.openapi = lambda: document(app, gateway.catalog, guarded=guarded)  # type: ignore[method-assign]  # as FastAPI documents it
+    framework = app.build_middleware_stack
+
+    def stack() -> ASGIApp:
+        """The envelope, the hot routes and the gatekeeper, before all that the framework does."""
+        safe = SafeHeaders(MethodTable(JobShortcuts(framework(), gateway)))
+        routes = Gatekeeper(safe, gateway.gate, gateway.limiter) if guarded else safe
+        return open_to(Envelope(Surface(Predictions(routes, gateway)), gateway), settings.origins())
+
+    app.build_middleware_stack = stack  # type: ignore[method-assign]
+    return app
+
+
+async def _to_envelope(request: Request, error: Exception) -> Never:
+    """Errors become answers in the envelope alone; FastAPI's own handlers would give them another shape."""
+    if isinstance(error, RequestValidationError):
+        raise invalid_parameters(error, fields_of(request)) from None
+    raise error

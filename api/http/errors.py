@@ -1,0 +1,197 @@
+"""Errors as HTTP answers: the one table of code → status, and the one shape of their bodies.
+
+    {"error": code, "detail": text, or a list of problems, "request_id": id}
+
+Codes and their meaning are those of `shared/errors.py`; what is not foreseen there is `internal_error`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+
+from api.http.unavailable import unavailable
+from shared.connections import means_away
+from shared.errors import (
+    MOST_PROBLEMS,
+    InvalidInput,
+    OperatorError,
+    PayloadStoreAway,
+    Problem,
+    StorageFull,
+    TaktError,
+    Unauthorized,
+    UnsupportedCoding,
+)
+from shared.json_encoding import encode
+from shared.tabular.formats import ACCEPTED_CODINGS
+from shared.tabular.memory_room import out_of_memory
+from shared.texts import bounded
+
+log = structlog.get_logger()
+
+STATUS = {
+    "validation_error": 422,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "model_not_found": 404,
+    "job_not_found": 404,
+    "job_expired": 410,
+    "results_not_ready": 409,
+    "idempotency_conflict": 409,
+    "idempotency_in_progress": 409,
+    "request_timeout": 408,
+    "upload_interrupted": 408,
+    "invalid_state": 409,
+    "not_acceptable": 406,
+    "payload_too_large": 413,
+    "unsupported_media_type": 415,
+    "rate_limited": 429,
+    "too_many_jobs": 429,
+    "prediction_failed": 500,
+    "model_not_loaded": 503,
+    "model_mismatch": 503,
+    "overloaded": 503,
+    "queue_unavailable": 503,
+    "storage_full": 503,
+    "not_durable": 503,
+    "payload_unavailable": 503,
+    "payload_lost": 410,
+    "payload_corrupt": 410,
+    "deadline_exceeded": 504,
+    "message_unreadable": 503,
+    "record_unreadable": 500,
+    "internal_error": 500,
+}
+CHALLENGE = 'Bearer realm="takt"'
+"""What a 401 asks for."""
+FRAMELESS = ((b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"))
+"""What browsers are told of every answer but a prediction's: show it in no frame, and tell nobody of it."""
+_OF_HTTP = {404: "not_found", 405: "method_not_allowed"}
+Headers = list[tuple[bytes, bytes]]
+
+
+DETAIL_TYPES: Mapping[str, type[str] | type[list[Problem]]] = {
+    code: list if code == InvalidInput.code else str for code in STATUS
+}
+"""What `detail` is, by error code, in every answer: problems with a request are a list, else it is a text.
+
+A job's own `error.detail` and a row's `error` are texts, whatever their code.
+"""
+
+
+class ErrorBody(BaseModel):
+    """The body of every error but 422."""
+
+    error: str
+    detail: str = Field(description="At most 2000 characters")
+    request_id: str
+
+
+class ProblemBody(BaseModel):
+    """One thing wrong with a request. The last of many says how many more there are (`more_problems`)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    row: int | None = Field(description="From 0")
+    field: str | None
+    loc: list[int | str] = Field(description="Where in the request")
+    msg: str
+    type: str
+
+
+class InvalidInputBody(BaseModel):
+    """The body of a 422."""
+
+    error: str
+    detail: list[ProblemBody] = Field(description=f"At least one, and at most {MOST_PROBLEMS} and one more")
+    request_id: str
+
+
+def body_of(status: int) -> type[BaseModel]:
+    """The model of an error's body."""
+    return InvalidInputBody if status == STATUS[InvalidInput.code] else ErrorBody
+
+
+def of_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """FastAPI's `responses` for these error statuses, with the codes that each may bear."""
+    return {
+        status: {
+            "model": body_of(status),
+            "description": " · ".join(code for code, of_code in STATUS.items() if of_code == status),
+        }
+        for status in sorted(statuses)
+    }
+
+
+def status_of(code: str) -> int:
+    """The status of an error code; 500 for one that is not in the table."""
+    return STATUS.get(code, 500)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the payload store lacks the room for what it was asked to keep."""
+    return isinstance(error, PayloadStoreAway) and error.full
+
+
+def foreseen(error: Exception) -> TaktError | HTTPException:
+    """The error to answer with: itself, or what a foreign one means to a client. Logs what is a bug."""
+    match error:
+        case OperatorError():
+            log.error("installation_error", code=error.code, reason=error.detail)  # paths are not for clients
+            return StorageFull() if is_full(error) else type(error)()
+        case HTTPException(status_code=400):  # the framework could not decode a body
+            return InvalidInput(error.detail)
+        case TaktError() | HTTPException():
+            return error
+        case _:
+            return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> TaktError:
+    match error:
+        case MemoryError():
+            log.error("gateway_out_of_memory", error=type(error).__name__)
+            return out_of_memory()
+        case RedisError() if means_away(error):
+            log.warning("queue_failed", error=type(error).__name__)
+            return unavailable()
+        case _:
+            log.error("request_failed", exc_info=error)
+            return TaktError("Something went wrong inside the gateway.")
+
+
+def answer_of(error: TaktError | HTTPException, request_id: str) -> tuple[int, Headers, bytes]:
+    """Status, headers and body."""
+    if isinstance(error, HTTPException):
+        return _answer_of_http(error, request_id)
+    detail = error.listed() if isinstance(error, InvalidInput) else error.detail
+    headers: Headers = [*FRAMELESS]
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(math.ceil(error.retry_after_s)).encode()))
+    if isinstance(error, UnsupportedCoding):
+        headers.append((b"accept-encoding", ACCEPTED_CODINGS.encode()))
+    if isinstance(error, Unauthorized):
+        headers.append((b"www-authenticate", CHALLENGE.encode()))
+    if status_of(error.code) == 408:  # the rest of the body may still come, or may never
+        headers.append((b"connection", b"close"))
+    return status_of(error.code), headers, _body(error.code, detail, request_id)
+
+
+def _answer_of_http(error: HTTPException, request_id: str) -> tuple[int, Headers, bytes]:
+    code = _OF_HTTP.get(error.status_code) or HTTPStatus(error.status_code).name.lower()
+    said = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+    headers = [*FRAMELESS, *said]
+    return error.status_code, headers, _body(code, error.detail, request_id)
+
+
+def _body(code: str, detail: object, request_id: str) -> bytes:
+    said = bounded(detail) if isinstance(detail, str) else detail
+    return encode({"error": code, "detail": said, "request_id": request_id})

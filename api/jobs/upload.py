@@ -1,0 +1,253 @@
+"""A body → a job: its bytes go to the reading thread, its chunks to the store and the ledger as they are cut.
+
+The job is there before the first byte; workers start on its first chunks while the rest comes in. Whatever
+breaks the upload off fails the job, frees its Idempotency-Key and removes its chunks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+
+import structlog
+from redis.exceptions import RedisError
+
+from api.gateway import Gateway
+from api.http.disconnects import ClientLeftError
+from api.http.errors import is_full
+from api.http.unavailable import unavailable
+from api.jobs.broken_uploads import BrokenUpload
+from api.jobs.idempotency import fingerprint
+from api.jobs.upload_pipe import Pipe
+from api.jobs.upload_syncing import Syncing
+from shared.errors import (
+    JobNotFound,
+    PayloadError,
+    QueueUnavailable,
+    StorageFull,
+    TaktError,
+    TooManyJobs,
+    UploadInterrupted,
+)
+from shared.ledger import JobRecord, NewJob
+from shared.payloads import rows_path
+from shared.tabular.chunking import Chunk
+from shared.tabular.memory_room import out_of_memory, require_room
+from shared.tabular.reading import Reading, Tally
+
+log = structlog.get_logger()
+
+_WAITING_BYTES = 2 * 2**20
+"""Of a body, between the event loop and its thread."""
+
+Deliver = Callable[[Chunk], Awaitable[None]]
+Charge = Callable[[int], Awaitable[None]]
+"""Called with the rows that are to be stored next, and with 0 before the job is sealed. Raises if they are
+too many, or if the client's key is no longer good."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A body that comes in, and how it is read."""
+
+    body: AsyncIterator[bytes]
+    reading: Reading
+
+
+async def take_in(gateway: Gateway, upload: Upload, new: NewJob, charge: Charge) -> JobRecord:
+    """→ the job, sealed; or as it is, where it was ended while its rows came in.
+
+    Raises ClientLeftError, and what is wrong with the upload as a whole; the job has failed then.
+    """
+    storing = _Storing(gateway, new, charge)
+    await _open(gateway, new)
+    try:
+        async with _leased(gateway, new):
+            tally = await read_through(gateway, upload, storing.store)
+            await storing.synced()
+        await charge(0)
+        if new.idempotency:
+            await _bind(gateway, new, fingerprint(upload.reading, tally.sha256))
+        sealed = await gateway.ledger.seal(new.id, chunks=storing.chunks)
+    except JobNotFound:
+        return await ended_early(gateway, new.id)
+    except BaseException as error:
+        code, detail = _reason(error)
+        log.warning("upload_failed", job_id=new.id, code=code)
+        await asyncio.shield(gateway.broken_uploads.end(BrokenUpload(new.id, code, detail)))
+        raise
+    log.info("job_submitted", job_id=new.id, key=new.key, rows=tally.rows, rows_invalid=tally.rows_failed)
+    return sealed
+
+
+async def _open(gateway: Gateway, new: NewJob) -> None:
+    """Raises TooManyJobs; the job's Idempotency-Key is free again then."""
+    try:
+        await gateway.ledger.open_job(new)
+    except TooManyJobs:
+        if new.idempotency:
+            await gateway.ledger.unreserve(new.idempotency, new.id)
+        raise
+
+
+async def ended_early(gateway: Gateway, job_id: str) -> JobRecord:
+    """A job that takes no more rows, as it is: canceled meanwhile, or past its error budget.
+
+    Raises QueueUnavailable where the server has forgotten it.
+    """
+    try:
+        return await gateway.ledger.read(job_id)
+    except JobNotFound:
+        raise unavailable("The queue has lost this job: hand it over again.") from None
+
+
+async def read_through(gateway: Gateway, upload: Upload, deliver: Deliver) -> Tally:
+    """Read a body to its end in the thread that is held for it, delivering its chunks one by one. → what it
+    holds."""
+    tally = Tally()
+    pipe = Pipe(_WAITING_BYTES)
+    loop = asyncio.get_running_loop()
+    with gateway.uploads.reading(pipe), _pumped(upload.body, pipe) as pump:
+        try:
+            run = _Run(upload.reading, pipe, tally, gateway.payloads.fits, deliver, loop)
+            await loop.run_in_executor(gateway.uploads.pool, run)
+        except UploadInterrupted:
+            if pump.done():
+                await pump  # why it broke off
+            raise
+    return tally
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the thread does."""
+
+    reading: Reading
+    pipe: Pipe
+    tally: Tally
+    fits: Callable[[int], bool]
+    deliver: Deliver
+    loop: asyncio.AbstractEventLoop
+
+    def __call__(self) -> None:
+        """One chunk is stored while the next is cut."""
+        stored: Future[None] | None = None
+        try:
+            require_room()
+            for chunk in self.reading.chunks(self.pipe, self.tally):
+                require_room()
+                if not self.fits(len(chunk.data)):
+                    raise StorageFull
+                if stored is not None:
+                    stored.result()
+                stored = asyncio.run_coroutine_threadsafe(self._deliver(chunk), self.loop)
+            if stored is not None:
+                stored.result()
+        finally:
+            self.pipe.break_off()
+            if stored is not None:
+                wait([stored])
+
+    async def _deliver(self, chunk: Chunk) -> None:
+        await self.deliver(chunk)
+
+
+class _Storing:
+    """Rows first, then the ledger: no chunk is ready whose rows are not there."""
+
+    def __init__(self, gateway: Gateway, new: NewJob, charge: Charge) -> None:
+        self._gateway = gateway
+        self._new = new
+        self._charge = charge
+        self._syncing = Syncing(gateway.payloads)
+        self.chunks = 0
+
+    async def synced(self) -> None:
+        """No job is sealed whose rows a power cut may empty."""
+        await self._syncing.ended()
+
+    async def store(self, chunk: Chunk) -> None:
+        await self._charge(chunk.rows)
+        index, self.chunks = self.chunks, self.chunks + 1
+        await self._syncing.put(rows_path(self._new.id, index), chunk.data)
+        await self._gateway.ledger.append_chunks(
+            self._new.id, self._new.key, [chunk.rows], sha256s=[chunk.sha256], first=index
+        )
+
+
+@contextmanager
+def _pumped(body: AsyncIterator[bytes], pipe: Pipe) -> Iterator[asyncio.Task[None]]:
+    """Feed the pipe beside the block; nothing is fed any more once the block has ended."""
+    task = asyncio.create_task(_pump(body, pipe))
+    try:
+        yield task
+    finally:
+        pipe.break_off()
+        task.cancel()
+        task.add_done_callback(_seen)
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+async def _pump(body: AsyncIterator[bytes], pipe: Pipe) -> None:
+    try:
+        async for part in body:
+            if part and not await pipe.put(part):
+                return
+        pipe.end()
+    except BaseException:
+        pipe.break_off()
+        raise
+
+
+@asynccontextmanager
+async def _leased(gateway: Gateway, new: NewJob) -> AsyncIterator[None]:
+    """Renew the upload's lease and its key's, however slowly the body comes."""
+    task = asyncio.create_task(_renew(gateway, new))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _renew(gateway: Gateway, new: NewJob) -> None:
+    lease_s = gateway.settings.lease_s
+    while True:
+        await asyncio.sleep(lease_s / 3)
+        try:
+            await gateway.ledger.append_chunks(new.id, new.key, [])
+            if new.idempotency:
+                await gateway.ledger.bind(new.idempotency, new.id, "", keep_s=lease_s)
+        except RedisError as error:
+            log.warning("upload_lease_not_renewed", job_id=new.id, error=type(error).__name__)
+        except JobNotFound:
+            return  # the next chunk finds out
+
+
+async def _bind(gateway: Gateway, new: NewJob, digest: str) -> None:
+    keep_s = gateway.settings.idempotency_keep_s
+    await gateway.ledger.bind(new.idempotency, new.id, digest, keep_s=keep_s)
+
+
+def _reason(error: BaseException) -> tuple[str, str]:
+    if is_full(error):
+        return StorageFull.code, StorageFull().detail
+    if isinstance(error, PayloadError):
+        return error.code, "The rows could not be stored."
+    if isinstance(error, RedisError):
+        return QueueUnavailable.code, "The queue went away before the upload's end."
+    if isinstance(error, MemoryError):
+        error = out_of_memory()
+    if isinstance(error, TaktError):
+        return error.code, error.detail
+    if isinstance(error, ClientLeftError | asyncio.CancelledError):
+        return UploadInterrupted.code, "The upload broke off before its end."
+    return TaktError.code, "Something went wrong inside the gateway."

@@ -1,0 +1,126 @@
+"""The door of the online lane: who may enter, and how the others are sent away.
+
+A gateway that is offered many times what its models can do spends most of its time on refusals. While some
+are being refused, single predictions are therefore looked at as soon as their head is read (`refusal`):
+before they cost a task, a body or a parse. Whom that lets pass is asked again when his body is there.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import cast
+
+from starlette.types import Scope
+from uvicorn._types import HTTPScope
+
+from api.access.authenticator import Gate
+from api.access.principal import ANONYMOUS, Principal
+from api.fleet.queue_status import Link
+from api.fleet.snapshot import FleetWatch
+from api.http.fields import field_of
+from api.http.prefer import preferred_wait_s, prefers_async
+from api.models.catalog import Catalog, Servable
+from api.online.admission import Claim, Line, admit, not_loaded
+from api.online.inflight import Pending
+from api.online.owners import Owners
+from api.online.paths import target_of
+from api.online.traffic import claim_of, traffic_of
+from api.telemetry.counters import ROUTE
+from shared.errors import DeadlineExceeded, ModelNotLoaded, Overloaded, TaktError
+from shared.settings import Settings
+
+
+class Door:
+    """One gateway's. It knows how long a client may wait, and keeps the line of those that were refused."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        gate: Gate,
+        catalog: Catalog,
+        link: Link,
+        watch: FleetWatch,
+        pending: Pending,
+    ) -> None:
+        self._settings = settings
+        self._gate = gate
+        self._catalog = catalog
+        self._link = link
+        self._watch = watch
+        self._pending = pending
+        self._line = Line()
+        self._owners = Owners()
+        self._to_pages = bool(settings.origins())
+        """What pages of other origins may read is said around the routes, which a refusal does not reach."""
+
+    def wait_s(self, asked_s: float | None) -> float:
+        """How long a request waits that asked for so much."""
+        settings = self._settings
+        return min(settings.default_wait_s if asked_s is None else asked_s, settings.max_wait_s)
+
+    def admit(self, servable: Servable, rows: int, wait_s: float, asker: Principal = ANONYMOUS) -> None:
+        """Return where the request may enter now. It is counted, and so is whoever may not.
+
+        Raises QueueUnavailable, ModelNotLoaded, Overloaded, or DeadlineExceeded for a wait of nothing.
+        """
+        try:
+            self.judge(servable, rows, wait_s, asker)
+        except TaktError as error:
+            servable.tally.shed[error.code] += 1
+            raise
+        servable.tally.admitted += 1
+
+    def refusal(self, scope: HTTPScope) -> Overloaded | None:
+        """Why a request is refused of which only the head is known; None where it is to be read on."""
+        target = target_of(scope["path"])
+        if target is None or target.batch or scope["method"] != "POST":
+            return None
+        headers = dict(scope["headers"])
+        prefer = field_of(scope["headers"], b"prefer")
+        if prefers_async(prefer) or (self._to_pages and b"origin" in headers):
+            return None
+        try:
+            asker = self._gate.enter(scope["headers"])
+            servable = self._catalog.find(target.model, target.version, asker)
+            self.judge(servable, 1, self.wait_s(preferred_wait_s(prefer)), asker)
+        except Overloaded as error:
+            servable.tally.refused(error.code)
+            cast(Scope, scope)[ROUTE] = target.route
+            return error
+        except TaktError:
+            return None  # said once the request has been read
+        return None
+
+    @property
+    def refusing(self) -> bool:
+        """Whether somebody who was refused has not had his turn yet."""
+        return self._line.lasts(time.monotonic())
+
+    def judge(self, servable: Servable, rows: int, wait_s: float, asker: Principal = ANONYMOUS) -> None:
+        """`admit`, counting nothing."""
+        self._link.require_open()
+        if wait_s <= 0:
+            raise DeadlineExceeded("The client does not wait.")
+        now_s = time.monotonic()
+        traffic = traffic_of(
+            servable.key,
+            servable.spec,
+            self._watch.fleet,
+            self._pending,
+            self._settings.max_inflight_rows,
+        )
+        claim = None if asker is ANONYMOUS else self._claim(asker, servable, now_s)
+        try:
+            admit(traffic, servable.key, rows, wait_s, line=self._line, now_s=now_s, claim=claim)
+        except ModelNotLoaded as error:
+            raise not_loaded(servable.key, self._watch.fleet.staffing(servable.key), error) from None
+
+    def _claim(self, asker: Principal, servable: Servable, now_s: float) -> Claim | None:
+        """What the asker has beside other owners; None where no other asks."""
+        share = self._owners.share(asker.name, asker.share.weight, now_s)
+        if share == 1:
+            return None
+        default_s = self._settings.default_wait_s
+        fleet = self._watch.fleet
+        return claim_of(asker.name, share, servable.key, fleet, self._pending, default_wait_s=default_s)

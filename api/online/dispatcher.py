@@ -1,0 +1,198 @@
+"""The gateway's end of the online lane: requests out in shared commands, answers in through one reader.
+
+    submit ─▶ pending ─▶ outbox ─▶ takt:online:{model}@{version}        one writer
+    outcome ◀─ pending ◀─ replies ◀─ takt:reply:{gateway}               one reader
+                  ▲ sweep: deadlines, and clients that left             one sweeper
+
+A request costs no task, no timer and no lock of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from api.fleet.queue_status import Link
+from api.http.background import Loops
+from api.http.unavailable import stopping, unavailable
+from api.online.entry_writer import IdentityOf, Outbox, any_identity
+from api.online.inflight import Answered, Left, Outcome, Pending
+from api.online.reply_reader import ReplyStream
+from shared.columns import cut
+from shared.errors import DeadlineExceeded, TaktError, UnsupportedServer
+from shared.keys import ModelKey
+from shared.messages import Column
+from shared.specs import ModelSpec
+
+log = structlog.get_logger()
+
+SWEEP_EVERY_S = 0.1
+
+
+def _nobody_left() -> bool:
+    return False
+
+
+class OnlineLane:
+    """The one door to the online lane of this gateway."""
+
+    def __init__(
+        self,
+        client: Redis,
+        name: str,
+        link: Link,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        identity_of: IdentityOf = any_identity,
+    ) -> None:
+        self.gateway = f"{name}:{secrets.token_hex(4)}"
+        self.pending = Pending()
+        self._link = link
+        self._clock = clock
+        self._replies = ReplyStream(client, self.gateway, clock)
+        self._outbox = Outbox(client, self.gateway, self.pending, link, clock, identity_of=identity_of)
+        self._opened_after_breaks = 0
+        self._loops = Loops()
+
+    @property
+    def up(self) -> bool:
+        """Whether Redis answers, as far as is known."""
+        return self._link.up
+
+    def start(self) -> None:
+        self._loops.start("online_writer", self._outbox.write)
+        self._loops.start("online_reader", self._read)
+        self._loops.start("online_sweeper", self._sweep_later)
+
+    def give_up(self) -> None:
+        """This gateway stops: who still waits is told to ask again, and their entries are taken back."""
+        for waiting in self.pending:
+            self.pending.fail(waiting, stopping())
+            self._outbox.withdraw(waiting)
+
+    async def close(self) -> None:
+        """Stop; who still waits is told to ask again."""
+        await self._loops.stop()
+        for waiting in self.pending:
+            self.pending.fail(waiting, stopping())
+        with suppress(RedisError, OSError):
+            if self._link.up:
+                await self._replies.remove()
+        with suppress(RedisError, OSError):
+            await self._replies.close()
+
+    def submit(
+        self,
+        key: ModelKey,
+        spec: ModelSpec,
+        columns: list[Column],
+        rows: int,
+        *,
+        wait_s: float,
+        left: Left = _nobody_left,
+        request_id: str = "",
+        traceparent: str = "",
+        owner: str = "",
+    ) -> asyncio.Future[Answered]:
+        """Send rows to a model version. The future raises what the worker raised, QueueUnavailable,
+        DeadlineExceeded, or ClientLeftError.
+
+        Raises QueueUnavailable at once where Redis is known to be away or full.
+        """
+        outcome: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        self.ask(
+            key,
+            spec,
+            columns,
+            rows,
+            wait_s=wait_s,
+            outcome=outcome,
+            left=left,
+            request_id=request_id,
+            traceparent=traceparent,
+            owner=owner,
+        )
+        return outcome
+
+    def ask(
+        self,
+        key: ModelKey,
+        spec: ModelSpec,
+        columns: list[Column],
+        rows: int,
+        *,
+        wait_s: float,
+        outcome: Outcome,
+        left: Left,
+        request_id: str = "",
+        traceparent: str = "",
+        owner: str = "",
+    ) -> None:
+        """The same, for somebody who is no future: `outcome` is told."""
+        self._link.require_open()
+        now_s = self._clock()
+        parts, part_rows = _parts(spec, columns, rows)
+        waiting = self.pending.open(
+            key,
+            parts,
+            part_rows,
+            outcome=outcome,
+            since_s=now_s,
+            deadline_s=now_s + wait_s,
+            left=left,
+            request_id=request_id,
+            traceparent=traceparent,
+            owner=owner,
+        )
+        self._outbox.send(waiting)
+
+    def sweep(self) -> None:
+        """End requests that are overdue or whose client left, and take their entries back."""
+        for waiting in self.pending.sweep(self._clock(), self._overdue):
+            self._outbox.withdraw(waiting)
+
+    def _overdue(self) -> TaktError:
+        return DeadlineExceeded() if self._link.open else unavailable()
+
+    async def _sweep_later(self) -> None:
+        await asyncio.sleep(SWEEP_EVERY_S)
+        self.sweep()
+
+    async def _open(self) -> None:
+        breaks = self._link.breaks
+        await self._replies.open()
+        self._opened_after_breaks = breaks
+        self._link.works()
+
+    async def _read(self) -> None:
+        try:
+            if not self._replies.is_open or self._opened_after_breaks != self._link.breaks:
+                await self._open()
+            replies = await self._replies.read()
+        except (RedisError, OSError, UnsupportedServer) as error:
+            self._replies.lost()
+            self._link.broke(error)
+            await asyncio.sleep(self._link.backoff_s)
+            return
+        self._link.works()
+        self._link.judge(self._replies.refusal)
+        for reply in replies:
+            for ended in self.pending.settle(reply):
+                self._outbox.withdraw(ended)
+
+
+def _parts(spec: ModelSpec, columns: list[Column], rows: int) -> tuple[list[list[Column]], list[int]]:
+    """Parts of at most one batch each, in the order of the rows."""
+    most = spec.batching.max_rows
+    if rows <= most:
+        return [columns], [rows]
+    starts = range(0, rows, most)
+    parts = [cut(spec, columns, start, min(start + most, rows)) for start in starts]
+    return parts, [min(most, rows - start) for start in starts]

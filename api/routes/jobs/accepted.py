@@ -1,0 +1,71 @@
+"""The answer to rows that were handed over: 202, or 200 where the client waited for the job's end."""
+
+from __future__ import annotations
+
+from fastapi import Response
+from pydantic import BaseModel
+
+from api.gateway import Gateway
+from api.http.prefer import preferred_wait_s
+from api.jobs.describe import described
+from api.jobs.ending import ended_within
+from api.jobs.views import POLL_AFTER_S, as_json
+from shared.ledger import JobRecord
+from shared.tabular.reading import Tally
+from shared.texts import MOST_NAME_CHARS, bounded
+
+MOST_IGNORED = 100
+"""Columns that nothing asks for: so many are named."""
+
+
+class RowProblem(BaseModel):
+    row: int
+    reason: str
+
+
+class ValidationReport(BaseModel):
+    """What `validate_only` found: no job was made."""
+
+    valid: bool
+    rows_total: int
+    rows_valid: int
+    rows_invalid: int
+    problems: list[RowProblem]  # the first of them
+    ignored_columns: list[str]  # the first of them
+    ignored_columns_total: int = 0
+
+
+def report_of(tally: Tally) -> Response:
+    report = ValidationReport(
+        valid=not tally.rows_failed,
+        rows_total=tally.rows,
+        rows_valid=tally.rows - tally.rows_failed,
+        rows_invalid=tally.rows_failed,
+        problems=[RowProblem(row=row, reason=reason) for row, reason in tally.problems],
+        ignored_columns=[bounded(name, MOST_NAME_CHARS) for name in tally.ignored_columns[:MOST_IGNORED]],
+        ignored_columns_total=len(tally.ignored_columns),
+    )
+    return Response(report.model_dump_json(), media_type="application/json")
+
+
+async def acceptance(
+    gateway: Gateway, record: JobRecord, prefer: bytes | None, *, replayed: bool = False
+) -> Response:
+    """Once the job is durable. Waits as long as the client prefers (RFC 7240), and at most as long as it may.
+
+    Raises NotDurable, QueueUnavailable.
+    """
+    await gateway.ledger.make_durable(record.id)
+    if not replayed:
+        gateway.accepted.add(record)
+    asked_s = preferred_wait_s(prefer)
+    headers = {"Location": f"/jobs/{record.id}"}
+    if asked_s is not None:
+        record, granted_s = await ended_within(gateway, record, asked_s)
+        headers["Preference-Applied"] = f"wait={granted_s}"
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    view, polling = await described(gateway, record)
+    if record.state.ended and (replayed or asked_s is not None):
+        return as_json(view, 200, headers)
+    return as_json(view, 202, headers | {"Retry-After": str(POLL_AFTER_S)} | polling)

@@ -1,0 +1,53 @@
+"""`GET /jobs/{id}`: how a job does."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
+
+from api.access.principal import Asker
+from api.http.disconnects import has_left
+from api.http.errors import of_errors
+from api.http.fields import field_of, text_field
+from api.http.prefer import preferred_wait_s
+from api.jobs.authorization import own_job
+from api.jobs.describe import described
+from api.jobs.ending import ended_within
+from api.jobs.views import JobView, as_json, etag_of, matches
+from api.routes.dependencies import GatewayState
+
+router = APIRouter()
+_PREFER = "`wait=N`: answer once the job has ended, or after so many seconds (RFC 7240)"
+_UNCHANGED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "Nothing has happened to the job since the `ETag` that you know"}
+}
+"""As FastAPI takes it (Any: its own type)."""
+
+
+@router.get("/jobs/{job_id}", response_model=JobView, responses=of_errors(404, 410, 503) | _UNCHANGED)
+async def job(
+    job_id: str,
+    request: Request,
+    gateway: GatewayState,
+    asker: Asker,
+    *,
+    if_none_match: Annotated[str | None, Header(description="An `ETag` of this job")] = None,
+    prefer: Annotated[str | None, Header(description=_PREFER)] = None,
+) -> Response:
+    """How a job does, why it waits, and when to ask again (`Retry-After`)."""
+    record = await own_job(gateway, asker, job_id)
+    asked_s = preferred_wait_s(field_of(request.headers.raw, b"prefer")) if prefer else None
+    applied: dict[str, str] = {}
+    if asked_s is not None:
+        await request.body()
+        left = partial(has_left, request.receive)
+        record, granted_s = await ended_within(gateway, record, asked_s, left=left)
+        applied["Preference-Applied"] = f"wait={granted_s}"
+    view, headers = await described(gateway, record)
+    headers |= applied
+    headers["ETag"] = etag = etag_of(view)
+    if matches(text_field(request.scope, "if-none-match") if if_none_match else None, etag):
+        return Response(status_code=304, headers=headers)
+    return as_json(view, 200, headers)

@@ -1,0 +1,172 @@
+"""`GET /jobs/{id}/manifest`: what was predicted, by what, from what, with digests of both sides.
+
+`input_sha256` and `output_sha256` of a chunk are SHA-256 over its stored objects: the rows and the results
+as Arrow IPC streams, byte for byte. They are the digests that the ledger recorded when these objects were
+written. No object is read, so that a changed object cannot change the manifest. The job's own digests,
+`inputs_sha256` and `outputs_sha256`, are SHA-256 over the digests of its chunks in their order, 32 bytes
+each. A chunk that was given up has no output and adds none.
+
+A job of a Takt that recorded no digests has null for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pyarrow
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from api.access.principal import Asker
+from api.gateway import Gateway
+from api.http.errors import of_errors
+from api.http.offloading import offloaded
+from api.jobs.authorization import own_job
+from api.jobs.views import moment
+from api.routes.dependencies import GatewayState
+from shared.errors import RecordUnreadable, ResultsNotReady, TaktError
+from shared.integrity import digest_of
+from shared.json_encoding import encode
+from shared.ledger import ChunkRecord, ChunkState, JobRecord, computed_by_name
+from shared.tabular.pieces import ENDED, failed_rows, readable
+
+router = APIRouter()
+
+_CHUNK_BYTES = 300
+"""About what a chunk takes of a manifest."""
+
+
+class ChunkManifest(BaseModel):
+    index: int
+    rows: int
+    rows_failed: int
+    attempts: int
+    input_sha256: str | None = Field(description="Null if none was recorded, by an older Takt")
+    output_sha256: str | None = Field(description="Null if the chunk was given up, or none was recorded")
+    computed_by: str | None = Field(description="Name of an entry of the job's `computed_by`")
+
+
+class ComputedBy(BaseModel):
+    """What computed some chunks of a job."""
+
+    artifact_sha256: str
+    runtime: str = Field(description="Which runtime served calls of how many rows")
+    device: str = Field(description="cpu or cuda:N")
+    precision: str = Field(description="What the model computed in")
+    machine: str = Field("", description="Kind of CPU, such as x86_64")
+    versions: dict[str, str] = Field(description="Of Takt, Python and the libraries")
+
+
+class Manifest(BaseModel):
+    """What an ended job was made from, by what, and what came of it. Times are UTC."""
+
+    job_id: str
+    state: str
+    reference: str
+    model: str
+    version: str
+    model_sha256: str
+    built_with: dict[str, str] = Field(description="Library versions that made the model's artifact")
+    versions: dict[str, str] = Field(description="Of the gateway that wrote this: takt and pyarrow")
+    rows_total: int | None
+    rows_succeeded: int
+    rows_failed: int
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    chunks: list[ChunkManifest] = Field(description="Those that have ended")
+    inputs_sha256: str | None = Field(
+        description="SHA-256 over the chunks' `input_sha256`, as 32 bytes each; null if one is missing"
+    )
+    outputs_sha256: str | None = Field(
+        description="SHA-256 over the chunks' `output_sha256`, as 32 bytes each; null if one is missing"
+    )
+    computed_by: dict[str, ComputedBy] = Field(
+        description="What computed the chunks, by the names in their `computed_by`"
+    )
+
+
+@router.get("/jobs/{job_id}/manifest", response_model=Manifest, responses=of_errors(404, 409, 410, 503))
+async def manifest(job_id: str, request: Request, gateway: GatewayState, asker: Asker) -> Response:
+    """What an ended job was made from, by what, and what came of it, with digests."""
+    record = await own_job(gateway, asker, job_id)
+    if not record.state.ended:
+        raise ResultsNotReady(f"The job is {record.state}; its manifest is written once it has ended.")
+    chunks = readable(record, await gateway.ledger.chunks(job_id))
+    ended = [chunk for chunk in chunks if chunk.state in ENDED]
+    about = _about(gateway, record) | {"versions": _versions(request.app.version)}
+    body = await offloaded(len(ended) * _CHUNK_BYTES, lambda: encode(about | _of_chunks(record, ended)))
+    return Response(body, media_type="application/json")
+
+
+def _about(gateway: Gateway, record: JobRecord) -> dict[str, Any]:
+    return {
+        "job_id": record.id,
+        "state": record.state,
+        "reference": record.reference,
+        "model": record.model,
+        "version": record.version,
+        "model_sha256": record.digest,
+        "built_with": _built_with(gateway, record),
+        "rows_total": record.rows_total,
+        "rows_succeeded": record.rows_succeeded,
+        "rows_failed": record.rows_failed,
+        "created_at": moment(record.created_at_ms),
+        "started_at": None if record.started_at_ms is None else moment(record.started_at_ms),
+        "finished_at": None if record.finished_at_ms is None else moment(record.finished_at_ms),
+    }
+
+
+def _built_with(gateway: Gateway, record: JobRecord) -> dict[str, str]:
+    """What was recorded at submission. Records of an older release lack it: then the artifact's manifest,
+    if the repository still has the version that the job is pinned to."""
+    if record.built_with:
+        return record.built_with
+    try:
+        built = gateway.catalog.repository.version(record.model, record.version).manifest
+    except TaktError:
+        return {}
+    return built.frameworks if built.sha256 == record.digest else {}
+
+
+def _versions(takt: str) -> dict[str, str]:
+    return {"takt": takt, "pyarrow": pyarrow.__version__}
+
+
+def _of_chunks(record: JobRecord, chunks: Sequence[ChunkRecord]) -> dict[str, Any]:
+    done = [chunk for chunk in chunks if chunk.state is ChunkState.DONE]
+    return {
+        "chunks": [_entry(chunk) for chunk in chunks],
+        "inputs_sha256": _joint([chunk.rows_sha256 for chunk in chunks]),
+        "outputs_sha256": _joint([chunk.result_sha256 for chunk in done]),
+        "computed_by": {name: _described(name, text) for name, text in record.computed_by.items()},
+    }
+
+
+def _described(name: str, text: str) -> Any:  # Any: as JSON has it; a newer worker may say more
+    """Raises RecordUnreadable if it is not what a worker recorded under this name."""
+    if computed_by_name(text) != name:
+        raise RecordUnreadable("What computed the job's chunks was changed since it was recorded.")
+    return msgspec.json.decode(text)
+
+
+def _joint(digests: Sequence[str]) -> str | None:
+    """The SHA-256 over several; None if one of them was not recorded."""
+    if not all(digests):
+        return None
+    return digest_of(b"".join(map(bytes.fromhex, digests)))
+
+
+def _entry(chunk: ChunkRecord) -> dict[str, Any]:
+    is_done = chunk.state is ChunkState.DONE
+    return {
+        "index": chunk.index,
+        "rows": chunk.rows,
+        "rows_failed": failed_rows(chunk),
+        "attempts": chunk.attempts,
+        "input_sha256": chunk.rows_sha256 or None,
+        "output_sha256": chunk.result_sha256 or None if is_done else None,
+        "computed_by": chunk.computed_by or None if is_done else None,
+    }

@@ -1,0 +1,249 @@
+"""`GET /jobs/{id}/results` and `/errors`: what became of the rows, streamed in the order of the inputs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Annotated, Any, TypeAlias
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict
+
+from api.access.principal import Asker
+from api.gateway import Gateway
+from api.http.errors import of_errors
+from api.http.fields import text_field
+from api.jobs.authorization import own_job, own_results
+from api.jobs.recomputing import recompute, recomputing, recomputing_each
+from api.jobs.views import POLL_AFTER_S
+from api.routes.dependencies import GatewayState
+from shared.errors import ResultLost, ResultsNotReady
+from shared.job_objects import JobObjects
+from shared.ledger import JobRecord, JobState
+from shared.specs import ModelSpec
+from shared.tabular.pieces import Piece, failed_pieces_of, failed_rows, pieces_of, readable
+from shared.tabular.result_formats import MEDIA_TYPES, Format, negotiated
+from shared.tabular.result_tables import ErrorTables, ResultTables
+from shared.tabular.writers import JsonWriter, error_objects, in_threads, result_objects, tabular, written
+
+router = APIRouter()
+
+_SMALL_ROWS = 1000
+_VARY = {"Vary": "Accept"}
+
+ERROR_FORMATS = (Format.JSON, Format.NDJSON, Format.CSV)
+
+Offset: TypeAlias = Annotated[int, Query(ge=0, description="The first row")]
+Limit: TypeAlias = Annotated[int | None, Query(ge=0, description="At most so many rows; all where not given")]
+FormatName: TypeAlias = Annotated[
+    str | None,
+    Query(
+        alias="format",
+        description="Instead of `Accept`",
+        json_schema_extra={"enum": [*Format], "examples": ["csv"]},
+    ),
+]
+
+
+def accepted(request: Request) -> str | None:
+    """`Accept`, which may stand on several lines."""
+    return text_field(request.scope, "accept")
+
+
+Accept: TypeAlias = Annotated[str | None, Depends(accepted)]  # OpenAPI says it by the contents
+
+
+class JobResults(BaseModel):
+    """Results in the order of the inputs: each the model's outputs, or only `error`.
+
+    `row` and the job's kept columns stand before them where the job has any, and in partial results.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "job_id": "0e6f3b0c6c5b4c64a8f64b0f6d3c9c11",
+                    "results": [
+                        {"prediction": "setosa", "confidence": 0.98},
+                        {"error": "sepal_width is missing"},
+                    ],
+                    "total_count": 2,
+                }
+            ]
+        }
+    )
+
+    job_id: str
+    results: list[dict[str, Any]]
+    total_count: int
+
+
+class RowError(BaseModel):
+    row: int
+    id: Any = None  # what the job's id column holds; only where it has one
+    error: str
+
+
+class JobErrors(BaseModel):
+    """The rows that have failed so far, in the order of the inputs."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "job_id": "0e6f3b0c6c5b4c64a8f64b0f6d3c9c11",
+                    "errors": [{"row": 17, "id": "S-0017", "error": "sepal_width is missing"}],
+                    "total_count": 1,
+                }
+            ]
+        }
+    )
+
+    job_id: str
+    errors: list[RowError]
+    total_count: int
+
+
+def _contents(*formats: Format) -> dict[int | str, dict[str, Any]]:
+    """FastAPI's `responses` of an answer in several formats (Any: its own type)."""
+    text, binary = {"type": "string"}, {"type": "string", "format": "binary"}
+    schemas = {one: text if one in (Format.NDJSON, Format.CSV) else binary for one in formats}
+    return {200: {"content": {MEDIA_TYPES[one][0]: {"schema": schemas[one]} for one in formats[1:]}}}
+
+
+@router.get(
+    "/jobs/{job_id}/results",
+    response_model=JobResults,
+    responses=_contents(*Format) | of_errors(404, 406, 409, 410, 422, 503),
+)
+async def results(
+    job_id: str,
+    gateway: GatewayState,
+    asker: Asker,
+    *,
+    offset: Offset = 0,
+    limit: Limit = None,
+    name: FormatName = None,
+    accept: Accept = None,
+    partial: Annotated[
+        bool, Query(description="What there is: while the job runs, and after it was canceled or failed")
+    ] = False,
+) -> Response:
+    """The results of a job that has succeeded, in the order of its inputs.
+
+    `offset` and `limit` count the job's rows. With `partial` those that have not run are left out, and
+    `row` says which the others are.
+    """
+    kind = negotiated(name, accept)
+    record, chunks, inline = await own_results(gateway, asker, job_id, partial=partial)
+    if record.state is not JobState.SUCCEEDED and not partial:
+        raise _not_ready(record)
+    pieces = pieces_of(readable(record, chunks), offset, limit)
+    objects = JobObjects(gateway.payloads, job_id, inline)
+    tables = ResultTables(objects, record, pieces, _spec(gateway, record))
+
+    def parts() -> Iterator[bytes]:
+        if kind is not Format.JSON:
+            return written(tables, tabular(kind, tables.schema))
+        kept = tables.kept_names
+        shape = result_objects(kept, placed=partial or bool(kept))
+        return written(tables, JsonWriter("results", job_id, _rows(record), shape))
+
+    file_name = f"{record.model}-{job_id[:8]}"
+    if inline.result and kind is Format.JSON:  # nothing of it has to be read
+        return await _of_ledger(gateway, job_id, parts)
+    return await _answered(gateway, job_id, parts, kind, file_name, whole=_is_small(pieces))
+
+
+@router.get(
+    "/jobs/{job_id}/errors",
+    response_model=JobErrors,
+    responses=_contents(*ERROR_FORMATS) | of_errors(404, 406, 409, 410, 422, 503),
+)
+async def errors(
+    job_id: str,
+    gateway: GatewayState,
+    asker: Asker,
+    *,
+    offset: Offset = 0,
+    limit: Limit = None,
+    name: FormatName = None,
+    accept: Accept = None,
+) -> Response:
+    """The rows that have failed, at any time of a job's life. `offset` and `limit` count failed rows."""
+    kind = negotiated(name, accept, ERROR_FORMATS)
+    record = await own_job(gateway, asker, job_id)
+    chunks = readable(record, await gateway.ledger.chunks(job_id))
+    objects = JobObjects(gateway.payloads, job_id, await gateway.ledger.inline(job_id))
+    tables = ErrorTables(objects, record, failed_pieces_of(chunks, offset, limit))
+
+    def parts() -> Iterator[bytes]:
+        if kind is not Format.JSON:
+            return written(tables, tabular(kind, tables.schema))
+        return written(tables, JsonWriter("errors", job_id, sum(map(failed_rows, chunks)), error_objects))
+
+    return await _answered(gateway, job_id, parts, kind, f"{record.model}-{job_id[:8]}-errors", whole=False)
+
+
+def _rows(record: JobRecord) -> int:
+    return record.rows_accepted if record.rows_total is None else record.rows_total
+
+
+def _spec(gateway: Gateway, record: JobRecord) -> ModelSpec | None:
+    """What the repository says now; a model may have left it."""
+    return gateway.catalog.repository.specs.get(record.model)
+
+
+def _not_ready(record: JobRecord) -> ResultsNotReady:
+    if record.state.ended:
+        detail = f"The job has ended as {record.state}; what it has done is read with ?partial=true."
+        return ResultsNotReady(detail)
+    return ResultsNotReady(f"The job is {record.state}.", retry_after_s=POLL_AFTER_S)
+
+
+def _is_small(pieces: Sequence[Piece]) -> bool:
+    """Whether the answer is made by one read, and soon."""
+    return len(pieces) == 1 and pieces[0].chunk.rows <= _SMALL_ROWS
+
+
+async def _of_ledger(gateway: Gateway, job_id: str, parts: Callable[[], Iterator[bytes]]) -> Response:
+    """JSON of a small job: quicker than by a thread. Raises ResultsNotReady."""
+    try:
+        body = b"".join(parts())
+    except ResultLost as lost:
+        raise await recompute(gateway.ledger, job_id, lost) from lost
+    return Response(body, media_type=Format.JSON.media_type, headers=_VARY)
+
+
+async def _answered(
+    gateway: Gateway,
+    job_id: str,
+    parts: Callable[[], Iterator[bytes]],
+    kind: Format,
+    file_name: str,
+    *,
+    whole: bool,
+) -> Response:
+    """`whole`: in one piece, by one turn of a thread; a stream takes one for each part, and a task.
+
+    Raises ResultsNotReady where a result is lost and computed again, PayloadLost.
+    """
+    headers = dict(_VARY)
+    if kind is not Format.JSON:
+        headers["Content-Disposition"] = f'attachment; filename="{file_name}.{kind}"'
+    if whole:
+        joined = asyncio.to_thread(lambda: b"".join(parts()))
+        body = await recomputing(gateway.ledger, job_id, joined)
+        return Response(body, media_type=kind.media_type, headers=headers)
+    made = await recomputing(gateway.ledger, job_id, asyncio.to_thread(parts))
+    rest = recomputing_each(gateway.ledger, job_id, in_threads(made))
+    first = await anext(rest)  # a result that is lost is still an error with a status here
+    return StreamingResponse(_chain(first, rest), media_type=kind.media_type, headers=headers)
+
+
+async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for part in rest:
+        yield part

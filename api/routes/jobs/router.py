@@ -1,0 +1,10 @@
+"""The routes below /jobs, as the application takes them."""
+
+from fastapi import APIRouter
+
+from api.routes.jobs import control, events, links, listing, manifest, results, submission
+from api.routes.jobs import detail as reading
+
+router = APIRouter(tags=["jobs"])
+for part in (submission, listing, reading, events, results, manifest, links, control):
+    router.include_router(part.router)

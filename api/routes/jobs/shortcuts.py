@@ -1,0 +1,54 @@
+"""The short way of small jobs: what there is most of is answered before any framework routing.
+
+    POST /jobs                  without a query
+    GET  /jobs/{id}/results     without a query
+
+The same functions answer as on FastAPI's routes (`submission.py`, `results.py`), which document them: to find
+a route and to solve its dependencies costs as much as a job of one row does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.access.principal import asker_of
+from api.gateway import Gateway
+from api.http.fields import text_field
+from api.routes.jobs.results import results
+from api.routes.jobs.submission import submit
+from api.telemetry.counters import ROUTE
+
+_RESULTS = re.compile(r"/jobs/([^/]+)/results")
+
+
+class JobShortcuts:
+    """Answers such requests of `gateway`, and passes others to `app`. Who asks has been let in before."""
+
+    def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
+        self._app = app
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answering = self._answering(scope, receive) if scope["type"] == "http" else None
+        if answering is None:
+            await self._app(scope, receive, send)
+        else:
+            response = await answering
+            await response(scope, receive, send)
+
+    def _answering(self, scope: Scope, receive: Receive) -> Awaitable[Response] | None:
+        if scope["query_string"]:
+            return None
+        if scope["method"] == "POST" and scope["path"] == "/jobs":
+            scope[ROUTE] = "/jobs"
+            return submit(Request(scope, receive), self._gateway, asker_of(scope))
+        if scope["method"] == "GET" and (found := _RESULTS.fullmatch(scope["path"])) is not None:
+            scope[ROUTE] = "/jobs/{job_id}/results"
+            accept = text_field(scope, "accept")
+            return results(found[1], self._gateway, asker_of(scope), accept=accept)
+        return None

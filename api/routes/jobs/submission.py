@@ -1,0 +1,256 @@
+"""`POST /jobs`: rows in JSON, or a file that is read as a stream. The answer says where to ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.datastructures import Headers
+from starlette.types import Receive
+
+from api.access.principal import Asker, Principal
+from api.gateway import Gateway
+from api.http.bodies import read_json
+from api.http.disconnects import ClientLeftError
+from api.http.envelope import request_id_of
+from api.http.errors import answer_of, foreseen, of_errors
+from api.http.fields import field_of
+from api.http.offloading import offloaded
+from api.jobs import idempotency
+from api.jobs.form import FormBody
+from api.jobs.json_chunks import Submission, chunks_of, examine, read_submission, unpacked_body
+from api.jobs.json_rows import hand_over
+from api.jobs.terms import pinned_job, terms_of_options, terms_of_submission
+from api.jobs.upload import Upload, read_through, take_in
+from api.jobs.views import JobView
+from api.models.catalog import Servable
+from api.routes.dependencies import GatewayState
+from api.routes.jobs.accepted import ValidationReport, acceptance, report_of
+from shared.errors import (
+    InvalidInput,
+    PayloadTooLarge,
+    StorageFull,
+    TooManyJobs,
+    UnsupportedMediaType,
+    UploadInterrupted,
+)
+from shared.ledger import JobRecord, NewJob
+from shared.tabular.chunking import Chunk
+from shared.tabular.formats import FORM, Packing, is_json, media_type, packing_of, parameter, wrapping_of_body
+from shared.tabular.json_bodies import in_utf_8
+from shared.tabular.memory_room import require_room
+from shared.tabular.options import read_options
+from shared.tabular.reading import Digesting, Limits, Reading
+
+router = APIRouter()
+
+_ENDED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": JobView | ValidationReport,
+        "description": "The job, which ended while the client waited; or what `validate_only` found",
+    }
+}
+"""As FastAPI takes it (Any: its own type)."""
+_UNREAD = 499
+"""Of an answer that nobody reads: the client has left."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One request, as both ways need it."""
+
+    gateway: Gateway
+    asker: Principal
+    headers: Headers
+    receive: Receive
+    request_id: str
+
+    @property
+    def key(self) -> str | None:
+        return self.headers.get(idempotency.HEADER)
+
+    async def charge(self, rows: int) -> None:
+        """Raises RateLimited, and Unauthorized if the key was revoked or expired since the request began."""
+        self.gateway.gate.enter(self.headers.raw)
+        await self.gateway.limiter.charge(self.asker.allowance, rows)
+
+    async def accepted(self, record: JobRecord, *, replayed: bool) -> Response:
+        prefer = field_of(self.headers.raw, b"prefer")
+        return await acceptance(self.gateway, record, prefer, replayed=replayed)
+
+
+@router.post(
+    "/jobs",
+    status_code=202,
+    response_model=JobView,
+    responses=_ENDED | of_errors(404, 408, 409, 413, 415, 422, 503),
+)
+async def submit(request: Request, gateway: GatewayState, asker: Asker) -> Response:
+    """Hand over rows; the answer says where to ask for them."""
+    asked = _Asked(gateway, asker, request.headers, request.receive, request_id_of(request.scope))
+    try:
+        if is_json(request.headers.get("content-type", "")):
+            return await _submit_json(asked)
+        return await _submit_file(asked, list(request.query_params.multi_items()))
+    except ClientLeftError:
+        return Response(status_code=_UNREAD)
+
+
+async def _submit_json(asked: _Asked) -> Response:
+    gateway = asked.gateway
+    packing = packing_of(asked.headers.get("content-encoding", ""))
+    body = await read_json(
+        dict(asked.headers.raw),
+        asked.receive,
+        gateway.settings.max_job_body_bytes,
+        idle_s=gateway.settings.upload_idle_s,
+    )
+    body = await _unpacked(gateway, body, packing)
+    submission, servable = await offloaded(len(body), lambda: _read(asked, body))
+    terms = terms_of_submission(submission)
+    if submission.validate_only:
+        return report_of(await offloaded(len(body), lambda: examine(servable.validator, submission)))
+    chunks = await offloaded(len(body), lambda: _cut(gateway, asked.asker, servable, submission))
+    record, replayed = await hand_over(
+        gateway, asked.asker, servable, chunks, terms, key=asked.key, body=body
+    )
+    return await asked.accepted(record, replayed=replayed)
+
+
+async def _unpacked(gateway: Gateway, body: bytes, packing: Packing) -> bytes:
+    if packing is Packing.NONE:
+        return body
+    return await asyncio.to_thread(unpacked_body, body, packing, gateway.settings.max_job_body_bytes)
+
+
+def _read(asked: _Asked, body: bytes) -> tuple[Submission, Servable]:
+    content_type = asked.headers.get("content-type", "").encode("latin-1")
+    submission = read_submission(in_utf_8(body, content_type))
+    return submission, asked.gateway.catalog.find(submission.model, submission.version, asked.asker)
+
+
+def _cut(gateway: Gateway, asker: Principal, servable: Servable, submission: Submission) -> list[Chunk]:
+    return chunks_of(
+        servable.validator,
+        submission,
+        chunk_rows=gateway.chunk_rows(servable, asker),
+        chunk_bytes=gateway.settings.chunk_bytes,
+    )
+
+
+async def _submit_file(asked: _Asked, query: list[tuple[str, str]]) -> Response:
+    """What is wrong before the rows are read is an error alone; after that it is a failed job's, too."""
+    gateway = asked.gateway
+    await _refuse_too_long(gateway, asked.headers.get("content-length", ""))
+    upload, servable = await _upload(asked, query)
+    with gateway.uploads.held():
+        require_room()
+        return await _read_file(asked, upload, servable)
+
+
+async def _read_file(asked: _Asked, upload: Upload, servable: Servable) -> Response:
+    gateway, options = asked.gateway, upload.reading.options
+    if options.validate_only:
+        return report_of(await read_through(gateway, upload, _dropped))
+    gateway.link.require_open()
+    await gateway.limiter.require_rows(asked.asker.allowance)
+    reserved = idempotency.reservation_name(asked.asker.name, asked.key) if asked.key is not None else ""
+    new = await pinned_job(gateway, asked.asker, servable, terms_of_options(options), reserved)
+    if reserved and (taken := await idempotency.reserve(gateway.ledger, reserved, new.id)):
+        digest = await _digest(gateway, upload)
+        record = await idempotency.same_job(gateway.ledger, taken, digest)
+        return await asked.accepted(record, replayed=True)
+    return await _taken_in(asked, upload, new)
+
+
+async def _taken_in(asked: _Asked, upload: Upload, new: NewJob) -> Response:
+    try:
+        record = await take_in(asked.gateway, upload, new, asked.charge)
+    except (ClientLeftError, TooManyJobs):  # there is no such job
+        raise
+    except Exception as error:
+        status, headers, body = answer_of(foreseen(error), asked.request_id)
+        named = {name.decode(): value.decode() for name, value in headers}
+        where = {"Location": f"/jobs/{new.id}"}
+        return Response(body, status, named | where, media_type="application/json")
+    return await asked.accepted(record, replayed=False)
+
+
+async def _upload(asked: _Asked, query: list[tuple[str, str]]) -> tuple[Upload, Servable]:
+    """Raises UnsupportedMediaType, InvalidInput, ModelNotFound."""
+    content_type = asked.headers.get("content-type", "")
+    packing = asked.headers.get("content-encoding", "")
+    body = _parts(asked.receive, asked.gateway.settings.upload_idle_s)
+    if media_type(content_type) == FORM:
+        form = FormBody(_boundary(content_type, packing), body)
+        fields, wrapping = await form.head()
+        query, body = [*query, *fields], form.file()
+    else:
+        wrapping = wrapping_of_body(content_type, packing)
+    options = read_options(query)
+    servable = asked.gateway.catalog.find(options.model, options.version, asked.asker)
+    limits = _limits(asked.gateway, asked.asker, servable)
+    reading = Reading(wrapping, servable.validator, options, limits, digested=asked.key is not None)
+    return Upload(body, reading), servable
+
+
+def _boundary(content_type: str, content_encoding: str) -> str:
+    if packing_of(content_encoding) is not Packing.NONE:
+        raise UnsupportedMediaType("A form is not packed as a whole: pack the file in it (name.csv.gz).")
+    boundary = parameter(content_type, "boundary")
+    if not boundary:
+        raise InvalidInput("The form's Content-Type names no boundary.")
+    return boundary
+
+
+def _limits(gateway: Gateway, asker: Principal, servable: Servable) -> Limits:
+    settings = gateway.settings
+    return Limits(
+        settings.max_job_bytes,
+        gateway.chunk_rows(servable, asker),
+        settings.chunk_bytes,
+        settings.spool_dir,
+        gateway.payloads.compression,
+    )
+
+
+async def _parts(receive: Receive, idle_s: float) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises ClientLeftError, or UploadInterrupted where nothing comes for long."""
+    more = True
+    while more:
+        try:
+            async with asyncio.timeout(idle_s):
+                message = await receive()
+        except TimeoutError:
+            raise UploadInterrupted(f"Nothing of the body came for {idle_s:g} s.") from None
+        if message["type"] == "http.disconnect":
+            raise ClientLeftError
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
+
+
+async def _refuse_too_long(gateway: Gateway, length: str) -> None:
+    """Raises PayloadTooLarge or StorageFull before a byte is read, if the length is known."""
+    if not length.isdigit():
+        return
+    if int(length) > gateway.settings.max_job_bytes:
+        raise PayloadTooLarge(f"The body is larger than {gateway.settings.max_job_bytes} bytes.")
+    limit_bytes = await asyncio.to_thread(gateway.payloads.limit_bytes)
+    if limit_bytes is not None and int(length) > limit_bytes:
+        raise PayloadTooLarge(f"The body is larger than all that may be stored, {limit_bytes} bytes.")
+    if not await asyncio.to_thread(gateway.payloads.fits, int(length)):
+        raise StorageFull
+
+
+async def _digest(gateway: Gateway, upload: Upload) -> str:
+    reading = upload.reading
+    again = Digesting(reading.wrapping, reading.validator, reading.options, reading.limits)
+    tally = await read_through(gateway, Upload(upload.body, again), _dropped)
+    return idempotency.fingerprint(reading, tally.sha256)
+
+
+async def _dropped(_: Chunk) -> None:
+    """Nothing is stored of rows that are only looked at."""

@@ -1,0 +1,76 @@
+"""This gateway's own readings: nothing here waits, or asks anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from api.gateway import Gateway
+from api.models.catalog import Servable
+from api.telemetry.stages import StageTimes
+from shared.errors import ModelNotLoaded, Overloaded, QueueUnavailable
+from shared.keys import split_model_key
+from shared.metrics import gateway as metrics
+from shared.metrics.distribution import Distribution
+from shared.metrics.exposition import Labels, Reading
+from shared.metrics.program import BUILD
+from shared.release import VERSION
+
+_SHED = (Overloaded.code, ModelNotLoaded.code, QueueUnavailable.code)
+"""Reasons that are named before they happen, so that the first time shows as a rise."""
+
+
+def readings(gateway: Gateway) -> Iterator[Reading]:
+    yield BUILD, {(VERSION,): 1}
+    yield metrics.UPTIME, _one(gateway.uptime_s)
+    yield metrics.READY, _one(gateway.ready())
+    yield metrics.DRAINING, _one(gateway.draining)
+    yield metrics.QUEUE_OPEN, _one(gateway.link.open)
+    yield metrics.QUEUE_BREAKS, _one(gateway.link.breaks)
+    yield metrics.REDIS_ROUNDTRIP, {(): gateway.watch.roundtrips}
+    yield metrics.HTTP_DURATION, dict(gateway.http)
+    yield from _online(gateway)
+    yield from _offline(gateway)
+
+
+def _online(gateway: Gateway) -> Iterator[Reading]:
+    served = {split_model_key(servable.key): servable for servable in gateway.catalog}
+    yield metrics.ADMITTED, {labels: one.tally.admitted for labels, one in served.items()}
+    yield (
+        metrics.SHED,
+        {
+            (*labels, reason): one.tally.shed[reason]
+            for labels, one in served.items()
+            for reason in dict.fromkeys((*_SHED, *one.tally.shed))
+        },
+    )
+    yield (
+        metrics.REQUESTS,
+        {(*labels, outcome): n for labels, one in served.items() for outcome, n in _outcomes(one).items()},
+    )
+    pending = gateway.lane.pending
+    yield metrics.INFLIGHT_ROWS, {labels: pending.rows_of(one.key) for labels, one in served.items()}
+    yield metrics.INFLIGHT_LIMIT, _one(gateway.settings.max_inflight_rows)
+    used = {labels: one.times for labels, one in served.items() if one.times.request_rows.count}
+    yield metrics.REQUEST_ROWS, {labels: times.request_rows for labels, times in used.items()}
+    yield metrics.REQUEST_BATCH_ROWS, {labels: times.batch_rows for labels, times in used.items()}
+    yield metrics.STAGE_DURATION, _stages(used.items())
+
+
+def _offline(gateway: Gateway) -> Iterator[Reading]:
+    keys = [servable.key for servable in gateway.catalog]
+    yield metrics.JOBS, {split_model_key(key): gateway.accepted.jobs[key] for key in keys}
+    yield metrics.JOB_ROWS, {split_model_key(key): gateway.accepted.rows[key] for key in keys}
+    yield metrics.UPLOADS, _one(gateway.uploads.running)
+    yield metrics.UPLOADS_LIMIT, _one(gateway.settings.max_uploads)
+
+
+def _outcomes(servable: Servable) -> dict[str, int]:
+    return {"succeeded": servable.times.request_rows.count, **servable.tally.failed}
+
+
+def _stages(used: Iterable[tuple[Labels, StageTimes]]) -> dict[Labels, Distribution]:
+    return {(*labels, stage): took for labels, times in used for stage, took in times.stages_ms.items()}
+
+
+def _one(value: float) -> dict[Labels, float]:
+    return {(): float(value)}

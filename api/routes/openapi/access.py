@@ -1,0 +1,35 @@
+"""What the OpenAPI document says of access: how a key is sent, and which operations ask for one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.access.permissions import Rule, rule_of, rules_of
+from api.http.errors import ErrorBody, of_errors
+
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `takt_…`"},
+    "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same"},
+}
+_CONTENT = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}}}
+
+
+def describe_access(document: dict[str, Any]) -> None:  # Any: JSON
+    """Add the schemes, and to each operation the role that it asks for."""
+    document["components"]["securitySchemes"] = _SCHEMES
+    document["security"] = [{name: []} for name in _SCHEMES]
+    for path, operations in document["paths"].items():
+        rules = rules_of(path)
+        for method, operation in operations.items():
+            rule = rule_of(method.upper(), rules)
+            if rule is None or rule.open:
+                operation["security"] = []
+            else:
+                _describe(operation, rule)
+
+
+def _describe(operation: dict[str, Any], rule: Rule) -> None:
+    asked = f"Needs a key with the role `{rule.role}`." if rule.role else "Needs a key."
+    operation["description"] = f"{operation.get('description', '')}\n\n{asked}".strip()
+    for status, response in of_errors(401, 403, 429).items():
+        operation["responses"][str(status)] = {"description": response["description"], "content": _CONTENT}

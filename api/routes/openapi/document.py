@@ -1,0 +1,206 @@
+"""The OpenAPI document: FastAPI's own for the plain routes, and each model's predictions by its spec.
+
+The hot route bypasses FastAPI, so its operations are written here: request schemas are those that validate,
+responses follow from the spec's outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.http.errors import ErrorBody, InvalidInputBody, body_of, of_errors
+from api.jobs.json_chunks import Submission
+from api.models.catalog import Catalog, Servable
+from api.routes.openapi.access import describe_access
+from api.routes.openapi.jobs import file_bodies, submission_parameters
+from shared.input_types import title
+from shared.specs import ModelSpec, OutputSpec, View
+from shared.validation import example_body
+
+Json: TypeAlias = dict[str, Any]
+"""A part of the document (Any: JSON)."""
+
+_REF = "#/components/schemas/{model}"
+_ERRORS = (404, 413, 415, 422, 500, 503, 504)
+_WAIT = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "example": "wait=5"},
+    "description": "`wait=N`: how many seconds to wait for the answer; `respond-async`: make it a job and "
+    "answer 202 with its Location (RFC 7240).",
+}
+
+
+def document(app: FastAPI, catalog: Catalog, *, guarded: bool = False) -> Json:
+    """The whole document, as the catalog is now; `guarded`: with what a key is needed for."""
+    base = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    schemas: Json = base["components"]["schemas"]
+    _only_our_errors(base, schemas)
+    _describe_submission(base, schemas, catalog)
+    for name in catalog.names:
+        schemas |= _schemas_of(catalog.find(name))
+    base["paths"] = _predictions(catalog) | base["paths"]
+    base["tags"] = [_tag(catalog.find(name).spec) for name in catalog.names] + [
+        {"name": "models", "description": "What is served, by whom, and how fast."},
+        {"name": "jobs", "description": "Work that is handed over now and fetched later."},
+        {"name": "operations", "description": "Who works, what waits, and how many workers that wants."},
+        {"name": "health", "description": "For probes and load balancers."},
+    ]
+    if guarded:
+        describe_access(base)
+    return base
+
+
+def _predictions(catalog: Catalog) -> Json:
+    paths: Json = {}
+    if catalog.default is not None:
+        paths |= _operations("", catalog.default, "default")
+    for name in catalog.names:
+        paths |= _operations(f"/models/{name}", catalog.find(name), name)
+        for version in catalog.versions(name):
+            servable = catalog.find(name, version)
+            paths |= _operations(f"/models/{name}/versions/{version}", servable, f"{name}_{version}")
+    return paths
+
+
+def _operations(prefix: str, servable: Servable, about: str) -> Json:
+    spec = servable.spec
+    row, rows = example_body(spec), _example_batch(spec)
+    one = _operation(servable, f"predict_{about}", "One row", ("Input", "Prediction"), row)
+    many = _operation(servable, f"predict_batch_{about}", "Many rows", ("Batch", "Predictions"), rows)
+    return {f"{prefix}/predict": {"post": one}, f"{prefix}/predict/batch": {"post": many}}
+
+
+def _operation(
+    servable: Servable, operation_id: str, summary: str, types: tuple[str, str], example: Json
+) -> Json:
+    spec = servable.spec
+    taken, given = (_reference(title(spec) + kind) for kind in types)
+    return {
+        "tags": [spec.name],
+        "operationId": operation_id.replace(".", "_").replace("-", "_").replace("+", "_"),
+        "summary": f"{summary} through {spec.name} {servable.version}",
+        "description": spec.description,
+        "parameters": [_WAIT],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": taken, "example": example}},
+        },
+        "responses": {"200": {"description": "The answer", "headers": _headers(), "content": _json_of(given)}}
+        | _error_responses(),
+    }
+
+
+def _headers() -> Json:
+    text = {"type": "string"}
+    return {
+        "X-Model-Version": {"description": "The version that answered", "schema": text},
+        "Server-Timing": {"description": "Where the time went, in ms", "schema": text},
+        "X-Request-ID": {"description": "The request's id, in logs and errors", "schema": text},
+    }
+
+
+def _error_responses() -> Json:
+    return {
+        str(status): {
+            "description": response["description"],
+            "content": _json_of(_reference(body_of(int(status)).__name__)),
+        }
+        for status, response in of_errors(*_ERRORS).items()
+    }
+
+
+def _schemas_of(servable: Servable) -> Json:
+    spec, validator = servable.spec, servable.validator
+    name = title(spec)
+    batch = validator.batch.json_schema(ref_template=_REF)
+    defined: Json = batch.pop("$defs", {})
+    prediction = _object({output.name: _output(spec, output) for output in spec.outputs})
+    one = prediction
+    if spec.response_model_version:
+        version = {"type": "string", "description": "The version that answered"}
+        one = _object(prediction["properties"] | {"model_version": version})
+    rows = {"results": {"type": "array", "items": prediction}, "total_count": {"type": "integer"}}
+    return defined | {
+        f"{name}Input": validator.one.json_schema(ref_template=_REF),
+        f"{name}Batch": batch,
+        f"{name}Prediction": one,
+        f"{name}Predictions": _object(rows),
+    }
+
+
+def _output(spec: ModelSpec, output: OutputSpec) -> Json:
+    about = {"description": output.description} if output.description else {}
+    number = {"type": "number"}
+    match output.view:
+        case View.LABEL:
+            return {"type": "string", "enum": list(spec.classes)} | about
+        case View.CLASS_INDEX:
+            return {"type": "integer", "minimum": 0} | about
+        case View.CONFIDENCE:
+            return number | {"minimum": 0, "maximum": 1} | about
+        case View.PROBABILITIES:
+            return {"type": "array", "items": number} | about
+        case View.VALUE | View.TENSOR:
+            nested: Json = number
+            for length in reversed(output.shape):
+                nested = {"type": "array", "items": nested, "minItems": length, "maxItems": length}
+            return nested | about
+
+
+def _example_batch(spec: ModelSpec) -> Json:
+    row = example_body(spec)
+    if not spec.positional:
+        return {"inputs": [row]}
+    values = list(row.values())
+    return {"inputs": values if spec.inputs[0].shape else [values]}
+
+
+def _describe_submission(base: Json, schemas: Json, catalog: Catalog) -> None:
+    # its rows are validated by the named model, so that only their two forms can be said here
+    (reference,), defined = msgspec.json.schema_components(
+        [Submission], ref_template=_REF.format(model="{name}")
+    )
+    schemas |= defined
+    rows = {"type": "array", "minItems": 1, "items": {"type": ["array", "object"]}}
+    schemas["Submission"]["properties"]["inputs"] |= rows
+    content: Json = {"schema": reference}
+    if catalog.default is not None:
+        spec = catalog.default.spec
+        content["example"] = {"model": spec.name} | _example_batch(spec)
+    operation: Json = base["paths"]["/jobs"]["post"]
+    operation["requestBody"] = {"required": True, "content": {"application/json": content} | file_bodies()}
+    operation["parameters"] = [*operation.get("parameters", ()), *submission_parameters()]
+
+
+def _only_our_errors(base: Json, schemas: Json) -> None:
+    """FastAPI promises its own 422 wherever there is a parameter; ours is declared where it can happen."""
+    schemas["ErrorBody"] = ErrorBody.model_json_schema()
+    listed = InvalidInputBody.model_json_schema(ref_template=_REF)
+    schemas |= listed.pop("$defs") | {"InvalidInputBody": listed}
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for operation in (op for path in base["paths"].values() for op in path.values()):
+        if "HTTPValidationError" in str(operation["responses"].get("422")):
+            del operation["responses"]["422"]
+
+
+def _tag(spec: ModelSpec) -> Json:
+    return {"name": spec.name, "description": spec.description}
+
+
+def _object(properties: Json) -> Json:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _reference(name: str) -> Json:
+    return {"$ref": _REF.format(model=name)}
+
+
+def _json_of(schema: Json) -> Json:
+    return {"application/json": {"schema": schema}}

@@ -1,0 +1,77 @@
+"""What OpenAPI says of `POST /jobs`: its bodies, and the parameters of a file.
+
+The route reads its body itself, as a stream, so that FastAPI knows nothing of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from shared.tabular.formats import FORM, Format
+from shared.tabular.options import UploadOptions
+
+Json: TypeAlias = dict[str, Any]
+"""A part of the document (Any: JSON)."""
+
+_BINARY: Json = {"type": "string", "format": "binary"}
+_BUDGET: Json = {"type": "string", "default": "10%", "examples": ["25", "0.1", "10%"]}
+_CSV = "sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,1.4,0.2\n"
+_NDJSON = '{"sepal_length":5.1,"sepal_width":3.5,"petal_length":1.4,"petal_width":0.2}\n'
+_HEADERS = {
+    "Idempotency-Key": "The same key and the same body are the same job, however often they are sent",
+    "Content-Encoding": "gzip or zstd, where the body is packed so",
+    "Prefer": "`wait=N`: answer with the finished job if it ends within so many seconds (RFC 7240)",
+}
+
+
+def file_bodies() -> Json:
+    """Every body of `POST /jobs` but JSON, by its media type."""
+    fields = _fields()
+    form = {
+        "type": "object",
+        "properties": fields | {"file": _BINARY | {"description": "The last part of the form"}},
+        "required": ["model", "file"],
+    }
+    text: Json = {"type": "string"}
+    return {
+        Format.CSV.value: {"schema": text, "example": _CSV},
+        Format.NDJSON.value: {"schema": text, "example": _NDJSON},
+        Format.PARQUET.value: {"schema": _BINARY},
+        Format.ARROW_STREAM.value: {"schema": _BINARY},
+        Format.ARROW_FILE.value: {"schema": _BINARY},
+        FORM: {"schema": form},
+    }
+
+
+def submission_parameters() -> list[Json]:
+    """Headers of every submission, and what a query says of a file."""
+    text: Json = {"type": "string"}
+    headers = [
+        {"name": name, "in": "header", "required": False, "schema": text, "description": about}
+        for name, about in _HEADERS.items()
+    ]
+    queries = [
+        {"name": name, "in": "query", "required": False, "schema": schema, "description": _about(schema)}
+        for name, schema in _fields().items()
+    ]
+    return [*headers, *queries]
+
+
+def _fields() -> dict[str, Json]:
+    """The parameters of a file by name, as they are written into a query."""
+    described: dict[str, Json] = UploadOptions.model_json_schema(by_alias=False)["properties"]
+    del described["delimiter"]["maxLength"]  # it may be the word `tab`
+    described["max_errors"] = {"description": described["max_errors"].get("description", "")} | _BUDGET
+    return {name: _plain(schema) for name, schema in described.items()}
+
+
+def _plain(schema: Json) -> Json:
+    """A schema without null, which a query cannot say, and without a title that repeats the name."""
+    alternatives = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+    rest = {key: value for key, value in schema.items() if key not in ("anyOf", "title", "default")}
+    default = {"default": schema["default"]} if schema.get("default") is not None else {}
+    return rest | default | (alternatives[0] if alternatives else {})
+
+
+def _about(schema: Json) -> str:
+    return f"Of a file: {schema.get('description', '')}"

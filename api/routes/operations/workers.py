@@ -1,0 +1,142 @@
+"""What operators and autoscalers ask: who works, what waits on which lane, how many workers that wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, TypeAlias
+
+from fastapi import APIRouter, Depends, Query
+
+from api.access.principal import Asker, Principal
+from api.fleet.scaling import Bounds, Demand, wanted_workers
+from api.gateway import Gateway
+from api.http.errors import of_errors
+from api.routes.dependencies import GatewayState
+from api.routes.operations.views import (
+    CHUNK,
+    LaneList,
+    Scaling,
+    Workers,
+    WorkerView,
+    job_of_chunk,
+    lanes_view,
+    time_view,
+    worker_view,
+)
+from shared.keys import ModelKey, split_model_key
+from shared.lanes import Lanes, ModelLanes
+from shared.workers import WorkerState
+
+router = APIRouter(tags=["operations"])
+
+MOST_WORKERS = 10_000
+
+
+@router.get("/workers", responses=of_errors(503))
+async def workers(gateway: GatewayState, asker: Asker) -> Workers:
+    """Every worker with a heartbeat, by name."""
+    fleet = gateway.watch.fleet
+    ordered = sorted(fleet.workers, key=lambda worker: worker.id)
+    shown = [
+        worker_view(worker, gateway.loads.of(worker.id), fleet.seen_at_ms.get(worker.id, 0))
+        for worker in ordered
+    ]
+    if gateway.gate.asks and not asker.sees_all_jobs:
+        await _hide_jobs_of_others(gateway, asker, shown)
+    return Workers(workers=shown)
+
+
+async def _hide_jobs_of_others(gateway: Gateway, asker: Principal, shown: Sequence[WorkerView]) -> None:
+    """Say that a worker runs somebody's chunk, and not whose."""
+    running = [(worker, job_id) for worker in shown if (job_id := job_of_chunk(worker.current))]
+    records = await gateway.ledger.read_all(list({job_id for _, job_id in running}))
+    own = {record.id for record in records if asker.owns(record.owner)}
+    for worker, job_id in running:
+        if job_id not in own:
+            worker.current = CHUNK
+
+
+@router.get("/lanes", responses=of_errors(503))
+async def lanes(gateway: GatewayState) -> LaneList:
+    """What waits and what runs, for each model version that is served or has work."""
+    found = await gateway.lanes.lanes()
+    fleet = gateway.watch.fleet
+    return LaneList(
+        read_at=time_view(found.read_at_ms),
+        lanes=[lanes_view(key, each, fleet.holders(key)) for key, each in sorted(found.models.items())],
+    )
+
+
+async def _bounds(
+    gateway: GatewayState,
+    target_s: Annotated[
+        float | None,
+        Query(
+            ge=1, le=86_400, description="How soon what waits is to be done. Default: TAKT_SCALING_TARGET_S"
+        ),
+    ] = None,
+    min_workers: Annotated[int, Query(ge=0, le=MOST_WORKERS, description="Never want fewer")] = 0,
+    max_workers: Annotated[int | None, Query(ge=0, le=MOST_WORKERS, description="Never want more")] = None,
+) -> Bounds:
+    return Bounds(target_s or gateway.settings.scaling_target_s, min_workers, max_workers)
+
+
+Asked: TypeAlias = Annotated[Bounds, Depends(_bounds)]
+"""What the autoscaler says of itself."""
+
+
+@router.get("/scaling", responses=of_errors(422, 503))
+async def scaling_of_all(gateway: GatewayState, bounds: Asked) -> Scaling:
+    """How many workers all models together want: for workers that hold every model."""
+    found = await gateway.lanes.lanes()
+    return _scaling(gateway, found, found.models, bounds)
+
+
+@router.get("/scaling/{model}", responses=of_errors(404, 422, 503))
+async def scaling(model: str, gateway: GatewayState, bounds: Asked) -> Scaling:
+    """How many workers a model wants, all its versions together."""
+    name = gateway.catalog.find(model).spec.name
+    found = await gateway.lanes.lanes()
+    return _scaling(gateway, found, [key for key in found.models if split_model_key(key)[0] == name], bounds)
+
+
+@router.get("/scaling/{model}/versions/{version}", responses=of_errors(404, 422, 503))
+async def scaling_of_version(model: str, version: str, gateway: GatewayState, bounds: Asked) -> Scaling:
+    """How many workers one version of a model wants."""
+    key = gateway.catalog.find(model, version).key
+    return _scaling(gateway, await gateway.lanes.lanes(), [key], bounds)
+
+
+def _scaling(gateway: Gateway, found: Lanes, keys: Iterable[ModelKey], bounds: Bounds) -> Scaling:
+    fleet = gateway.watch.fleet
+    demands = {key: _demand(gateway, key, found.of(key)) for key in sorted(keys)}
+    listed = demands.values()
+    both = [lane for each in listed for lane in (each.lanes.online, each.lanes.offline)]
+    return Scaling(
+        wanted_workers=wanted_workers(listed, bounds),
+        live_workers=sum(any(map(worker.holds, demands)) for worker in fleet.workers),
+        starting_workers=sum(worker.state is WorkerState.STARTING for worker in fleet.workers),
+        rows_waiting=sum(lane.rows for lane in both),
+        oldest_s=max((lane.oldest_s for lane in both), default=0.0),
+        rows_per_s_online=round(sum(each.arriving_rows_per_s for each in listed), 1),
+        rows_per_s_per_worker_online=round(_mean(each.online_rows_per_s for each in listed), 1),
+        rows_per_s_per_worker_offline=round(_mean(each.offline_rows_per_s for each in listed), 1),
+        target_s=bounds.target_s,
+        lanes=[lanes_view(key, each.lanes, fleet.holders(key)) for key, each in demands.items()],
+    )
+
+
+def _demand(gateway: Gateway, key: ModelKey, waiting: ModelLanes) -> Demand:
+    held = [worker.models[key] for worker in gateway.watch.fleet.workers if worker.holds(key)]
+    return Demand(
+        lanes=waiting,
+        arriving_rows_per_s=gateway.loads.online_rows_per_s(key),
+        online_rows_per_s=_mean(model.rows_per_s for model in held),
+        offline_rows_per_s=_mean(model.slice_rows_per_s for model in held),
+    )
+
+
+def _mean(rates: Iterable[float]) -> float:
+    """Of those that are known; 0 where none is."""
+    known = [rate for rate in rates if rate]
+    return sum(known) / len(known) if known else 0.0

@@ -1,0 +1,57 @@
+"""`Prefer: respond-async` on a prediction: its rows become a job, and the answer says where that is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from fastapi import Response
+
+from api.access.principal import Principal
+from api.gateway import Gateway
+from api.jobs.json_chunks import chunks_of_values
+from api.jobs.json_rows import hand_over
+from api.jobs.terms import Terms
+from api.models.catalog import Servable
+from api.routes.jobs.accepted import acceptance
+from shared.access import Role
+from shared.tabular.chunking import Chunk
+from shared.validation import Values
+
+
+async def defer(
+    gateway: Gateway,
+    asker: Principal,
+    servable: Servable,
+    values: Values,
+    *,
+    headers: Mapping[bytes, bytes],
+    body: bytes,
+) -> Response:
+    """202, whatever the queue is like. An Idempotency-Key stands for the model version and the body.
+
+    Raises Forbidden where the asker may not submit jobs.
+    """
+    asker.require(Role.SUBMIT)
+    said = headers.get(b"idempotency-key")
+    record, replayed = await hand_over(
+        gateway,
+        asker,
+        servable,
+        await asyncio.to_thread(_cut, gateway, asker, servable, values),
+        Terms(),
+        key=said.decode("latin-1") if said is not None else None,
+        body=servable.key.encode() + b"\n" + body,
+    )
+    response = await acceptance(gateway, record, None, replayed=replayed)
+    response.headers["Preference-Applied"] = "respond-async"
+    return response
+
+
+def _cut(gateway: Gateway, asker: Principal, servable: Servable, values: Values) -> list[Chunk]:
+    return chunks_of_values(
+        servable.spec,
+        values,
+        chunk_rows=gateway.chunk_rows(servable, asker),
+        chunk_bytes=gateway.settings.chunk_bytes,
+    )

@@ -1,0 +1,1 @@
+"""The only users of uvicorn's private API: protocol, timeouts, serving, fast path."""

@@ -1,0 +1,183 @@
+"""The short way of a prediction: one row, asked and answered without a task.
+
+    head ─ exchange_of ─▶ Exchange ─ body ─▶ begin ─▶ online lane ─ its reader ─▶ set_result ─▶ the connection
+
+uvicorn makes a task, an event and a scope for each request, and the answer passes through the event loop and
+ASGI again: on the long way (`api/routes/predict.py`) most of a request's CPU is spent on that. Here the
+connection's own callback hands the row to the lane, and the lane's reader writes the answer.
+
+Only what is ordinary comes this way. For all else `exchange_of` has no exchange, or `begin` returns False
+before anything was counted, and the long way begins with the same head and body. What the request means is
+said once, by the same parts for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import copy_context
+from time import perf_counter
+from typing import cast
+
+from starlette.types import Scope
+from uvicorn._types import HTTPScope
+
+from api.gateway import Gateway
+from api.http.bodies import is_json
+from api.http.disconnects import ClientLeftError
+from api.http.envelope import REQUEST_ID, request_id_in, whole_json
+from api.http.errors import Headers, answer_of, foreseen
+from api.http.fields import field_of
+from api.http.prefer import preferred_wait_s, prefers_async
+from api.models.catalog import Servable
+from api.online.inflight import Answered
+from api.online.paths import Target, target_of
+from api.online.stage_clock import StageClock
+from api.routes.predict import about
+from api.telemetry.counters import ROUTE
+from shared.access import Role
+from shared.errors import Overloaded, TaktError
+from shared.logs import bind_ids
+from shared.tabular.json_bodies import names_charset
+
+MOST_BYTES = 16 * 1024
+"""Of a body: larger ones are worth a task, and the connection need not hold them."""
+_NOT_THIS_WAY = frozenset((b"origin", b"content-encoding", b"expect"))
+"""Headers of requests that go the long way."""
+Finish = Callable[[int, Headers, bytes], None]
+"""Sends status, headers and body."""
+
+
+def exchange_of(
+    gateway: Gateway, scope: HTTPScope, finish: Finish, left: Callable[[], bool]
+) -> Exchange | None:
+    """The exchange of a request whose head is read; None where it must take the long way.
+
+    `left`: whether its client has gone.
+    """
+    target = target_of(scope["path"])
+    if target is None or target.batch or scope["method"] != "POST" or not gateway.short_way:
+        return None
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"")
+    if not length.isdigit() or int(length) > min(MOST_BYTES, gateway.settings.max_body_bytes):
+        return None
+    content_type = headers.get(b"content-type", b"")
+    if not _NOT_THIS_WAY.isdisjoint(headers) or not is_json(content_type) or names_charset(content_type):
+        return None
+    prefer = field_of(scope["headers"], b"prefer") if b"prefer" in headers else None
+    if prefers_async(prefer):
+        return None
+    asked_s = preferred_wait_s(prefer)
+    return Exchange(gateway, cast(Scope, scope), target, asked_s, finish=finish, left=left)
+
+
+class Exchange:
+    """One request and its answer. To the lane it is what a future is on the long way, see `Outcome`."""
+
+    __slots__ = (
+        "_asked_s",
+        "_begun_s",
+        "_clock",
+        "_finish",
+        "_gateway",
+        "_left",
+        "_request_id",
+        "_scope",
+        "_servable",
+        "_target",
+    )
+
+    _clock: StageClock
+    _servable: Servable
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        scope: Scope,
+        target: Target,
+        asked_s: int | None,
+        *,
+        finish: Finish,
+        left: Callable[[], bool],
+    ) -> None:
+        scope[ROUTE] = target.route
+        self._gateway = gateway
+        self._scope = scope
+        self._target = target
+        self._asked_s = asked_s
+        self._finish = finish
+        self._left = left
+        self._request_id = request_id_in(scope["headers"])
+        self._begun_s = perf_counter()
+
+    def begin(self, body: bytes) -> bool:
+        """Hand the row to the lane, or refuse it. False: it must take the long way, which says why."""
+        gateway, target = self._gateway, self._target
+        wait_s = gateway.door.wait_s(self._asked_s)
+        try:
+            asker = gateway.gate.enter(self._scope["headers"])
+            asker.require(Role.PREDICT)
+            if asker.allowance is not None:  # counted in Redis
+                return False
+            servable = self._servable = gateway.catalog.find(target.model, target.version, asker)
+            gateway.door.judge(servable, 1, wait_s, asker)
+            clock = self._clock = StageClock()
+            values = servable.validator.read_one(body)
+            clock.mark("validate")
+            columns = servable.encode(values)
+            clock.mark("encode")
+        except Overloaded as error:
+            servable.tally.shed[error.code] += 1
+            self.set_exception(error)
+            return True
+        except Exception:
+            return False
+        servable.tally.admitted += 1
+        gateway.lane.ask(
+            servable.key,
+            servable.spec,
+            columns,
+            1,
+            wait_s=wait_s,
+            outcome=self,
+            left=self._left,
+            request_id=self._request_id.decode(),
+            owner=asker.online_owner,
+        )
+        return True
+
+    def done(self) -> bool:
+        return False  # only the lane ends it, and once
+
+    def set_result(self, answered: Answered, /) -> None:
+        servable, clock = self._servable, self._clock
+        try:
+            clock.mark_answered(answered)
+            body = servable.renderer.one(answered.columns)
+            clock.mark("serialize")
+        except Exception as error:
+            self.set_exception(error)
+            return
+        servable.times.add(clock.times_ms, 1, answered.batch_rows)
+        self._end(200, about(servable, clock, answered, self._asked_s, self._gateway.door), body)
+
+    def set_exception(self, error: Exception, /) -> None:
+        if isinstance(error, ClientLeftError):
+            self._servable.tally.failed["client_left"] += 1
+            self._count(None)
+            return
+        if isinstance(error, TaktError):
+            self._servable.tally.failed[error.code] += 1
+        copy_context().run(self._fail, error)  # the ids that are bound must not stay
+
+    def _fail(self, error: Exception) -> None:
+        request_id = self._request_id.decode()
+        bind_ids({"request_id": request_id})
+        self._end(*answer_of(foreseen(error), request_id))
+
+    def _end(self, status: int, headers: Headers, body: bytes) -> None:
+        self._count(status)
+        self._finish(status, [*whole_json(body), *headers, (REQUEST_ID, self._request_id)], body)
+
+    def _count(self, status: int | None) -> None:
+        self._gateway.http.ended(self._scope, status, perf_counter() - self._begun_s)

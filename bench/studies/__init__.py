@@ -1,0 +1,1 @@
+"""Studies that were made once and published; nothing else depends on them."""

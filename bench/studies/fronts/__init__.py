@@ -1,0 +1,64 @@
+"""Ways to put HTTP before the gateway's application: uvicorn by its options, and another server.
+
+Each is a gateway of its own on one running queue with one worker; `python -m bench.studies.fronts` compares
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench.rivals import Place, Rival
+
+APP = "bench.studies.fronts.app:app"
+_REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+
+
+def _as_it_is(place: Place) -> Sequence[str]:
+    return ["env", f"TAKT_PORT={place.port}", str(place.python), "-m", "api"]
+
+
+def _uvicorn(*options: str) -> Callable[[Place], Sequence[str]]:
+    quiet = ("--no-server-header", "--no-proxy-headers", "--ws", "none", "--no-access-log")
+
+    def command(place: Place) -> Sequence[str]:
+        listen = ("--host", "127.0.0.1", "--port", str(place.port))
+        return [str(place.python), "-m", "uvicorn", APP, *listen, *quiet, *options]
+
+    return command
+
+
+def _granian(*options: str) -> Callable[[Place], Sequence[str]]:
+    one = ("--interface", "asgi", "--http", "1", "--no-ws", "--loop", "uvloop", "--log-level", "warning")
+
+    def command(place: Place) -> Sequence[str]:
+        listen = ("--host", "127.0.0.1", "--port", str(place.port))
+        return [str(place.python), "-m", "granian", *one, *listen, *options, APP]
+
+    return command
+
+
+_TOOLS = ("--loop", "uvloop", "--http", "httptools")
+_H11 = ("--loop", "uvloop", "--http", "h11")
+_ASYNCIO = ("--loop", "asyncio", "--http", "httptools")
+_ST = ("--runtime-mode", "st")
+_MT = ("--runtime-mode", "mt", "--runtime-threads", "2")
+
+FRONTS = (
+    Rival("takt", "python -m api: uvicorn with uvloop, httptools and our limits", _as_it_is),
+    Rival("plain", "uvicorn's own protocol, without our limits", _uvicorn(*_TOOLS)),
+    Rival("dateless", "plain, --no-date-header", _uvicorn(*_TOOLS, "--no-date-header")),
+    Rival("h11", "plain, --http h11", _uvicorn(*_H11)),
+    Rival("asyncio", "plain, --loop asyncio", _uvicorn(*_ASYNCIO)),
+    Rival("granian", "granian, one thread for I/O", _granian(*_ST), _REQUIREMENTS, "granian"),
+    Rival("granian_mt", "granian, two threads for I/O", _granian(*_MT), _REQUIREMENTS, "granian"),
+)
+
+
+def front(name: str) -> Rival:
+    """Raises ValueError where there is none of this name."""
+    for one in FRONTS:
+        if one.name == name:
+            return one
+    raise ValueError(f"there is no front {name!r}; there are: {', '.join(one.name for one in FRONTS)}")

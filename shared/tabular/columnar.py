@@ -1,0 +1,172 @@
+"""Arrow and Parquet: tables whose columns have types of their own.
+
+An Arrow stream is read as it comes, up to its end mark; an Arrow file is the same stream between a magic and
+a footer. Parquet keeps its directory at its end, so that its file lies on disk until it is read.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator, Set
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from shared.errors import InvalidInput
+from shared.specs import ModelSpec
+from shared.tabular.casting import Caster
+from shared.tabular.decoding import ByteSource
+from shared.tabular.ipc_messages import (
+    MOST_UNPACKED_BYTES,
+    Rewritten,
+    checked,
+    footer_follows,
+    nothing_follows,
+)
+from shared.tabular.layout import lay_out
+from shared.tabular.options import UploadOptions
+from shared.tabular.rows import Rows
+
+_SLICE_ROWS = 16_384
+_ARROW_MAGIC = b"ARROW1\0\0"
+_COPY_BYTES = 2**20
+_BETWEEN_PARQUETS = b"PAR1PAR1"
+_PARQUET_TAIL_BYTES = 8
+
+
+class ArrowReader:
+    """Rows of an Arrow IPC stream, or of a file (`.arrow`, Feather 2). Both raise InvalidInput."""
+
+    def __init__(self, source: ByteSource, spec: ModelSpec, options: UploadOptions, *, file: bool) -> None:
+        if file and source.read(len(_ARROW_MAGIC)) != _ARROW_MAGIC:
+            raise InvalidInput("The body is not an Arrow file: it does not begin with ARROW1.")
+        schema, self._batches = _opened(checked(source, footer_follows if file else nothing_follows))
+        self.layout = lay_out(spec, schema.names, options.kept, text=False)
+        self.ignored = self.layout.ignored
+        self._caster = Caster(spec, self.layout)
+
+    def __iter__(self) -> Iterator[Rows]:
+        for batch in self._batches:
+            wanted = batch.select(self.layout.wanted)
+            wanted.validate(full=True)  # offsets that a client wrote would be followed anywhere
+            for first in range(0, batch.num_rows, _SLICE_ROWS):
+                yield self._caster.rows(wanted.slice(first, _SLICE_ROWS))
+
+    def close(self) -> None:
+        self._batches.close()
+
+
+def _opened(messages: Iterator[pa.ipc.Message]) -> tuple[pa.Schema, Any]:
+    """→ the schema, and the batches, which are closed in the end.
+
+    They are made of the messages as these lie in memory, but for those with dictionaries: what came of these
+    before only Arrow's own reader of a stream knows.
+    """
+    head = list(islice(messages, 2))
+    if [message.type for message in head] != ["schema", "record batch"]:
+        reader = pa.ipc.open_stream(pa.PythonFile(Rewritten(chain(head, messages)), mode="r"))
+        return reader.schema, reader
+    schema = pa.ipc.read_schema(head[0])
+    return schema, (pa.ipc.read_record_batch(message, schema) for message in chain(head[1:], messages))
+
+
+class ParquetReader:
+    """Rows of a Parquet file, which is written to disk first. `close` removes it."""
+
+    def __init__(
+        self, source: ByteSource, spec: ModelSpec, options: UploadOptions, folder: Path | None
+    ) -> None:
+        self._spool: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open until `close`
+        try:
+            shutil.copyfileobj(source, self._spool, _COPY_BYTES)
+            self._spool.seek(0)
+            self._file = _parquet(self._spool)
+            names = self._file.schema_arrow.names
+            self.layout = lay_out(spec, names, options.kept, text=False)
+            _check_rows(self._file.metadata)
+            _check_rest(self._spool, self._file.metadata)
+            _check_columns(self._file.metadata, set(self.layout.wanted))
+        except BaseException:
+            self._spool.close()
+            raise
+        self.ignored = self.layout.ignored
+        self._caster = Caster(spec, self.layout)
+
+    def __iter__(self) -> Iterator[Rows]:
+        batches = self._file.iter_batches(_SLICE_ROWS, columns=self.layout.wanted, use_threads=False)
+        rows = 0
+        for batch in batches:
+            rows += batch.num_rows
+            yield self._caster.rows(batch)
+        if rows != self._file.metadata.num_rows:
+            declared = self._file.metadata.num_rows
+            raise InvalidInput(f"The Parquet file's footer says {declared} rows, but it holds {rows}.")
+
+    def close(self) -> None:
+        self._spool.close()
+
+
+def _check_rows(metadata: Any) -> None:
+    """Raises InvalidInput if the footer's row counts of file, row groups and columns do not agree."""
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    if sum(group.num_rows for group in groups) != metadata.num_rows:
+        raise InvalidInput("The Parquet file's footer is damaged: its row groups do not add up to its rows.")
+    flat = [
+        place
+        for place in range(metadata.num_columns)
+        if not metadata.schema.column(place).max_repetition_level
+    ]
+    for number, group in enumerate(groups):
+        if any(group.column(place).num_values != group.num_rows for place in flat):
+            raise InvalidInput(
+                f"The Parquet file's footer is damaged: a column of row group {number} has another number of "
+                "values than rows."
+            )
+
+
+def _check_rest(file: Any, metadata: Any) -> None:
+    """Raises InvalidInput if another file ends between the last column and the footer."""
+    columns = (
+        metadata.row_group(group).column(place)
+        for group in range(metadata.num_row_groups)
+        for place in range(metadata.num_columns)
+    )
+    place = max((_begin_of(column) + column.total_compressed_size for column in columns), default=0)
+    file.seek(0, io.SEEK_END)
+    end = file.tell() - metadata.serialized_size - _PARQUET_TAIL_BYTES
+    file.seek(place)
+    before = b""
+    while place < end and (data := file.read(min(_COPY_BYTES, end - place))):
+        if _BETWEEN_PARQUETS in before + data:
+            raise InvalidInput("The body holds several Parquet files in a row: send one file.")
+        before, place = data[-len(_BETWEEN_PARQUETS) :], place + len(data)
+    file.seek(0)
+
+
+def _begin_of(column: Any) -> int:
+    begin: int = column.data_page_offset
+    return min(begin, column.dictionary_page_offset or begin)
+
+
+def _check_columns(metadata: Any, wanted: Set[str]) -> None:
+    """Raises InvalidInput where a column of a row group unpacks too large: a page of it may be all of it."""
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for place in range(row_group.num_columns):
+            column = row_group.column(place)
+            name = column.path_in_schema.partition(".")[0]
+            if name in wanted and column.total_uncompressed_size > MOST_UNPACKED_BYTES:
+                raise InvalidInput(
+                    f"Column {name!r} of row group {group} unpacks to more than {MOST_UNPACKED_BYTES} bytes: "
+                    "write smaller row groups."
+                )
+
+
+def _parquet(file: Any) -> Any:
+    from pyarrow import parquet  # most gateways never read one
+
+    return parquet.ParquetFile(file, page_checksum_verification=True)

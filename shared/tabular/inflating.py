@@ -1,0 +1,40 @@
+"""`Content-Encoding: deflate`: zlib (RFC 1950), or bare DEFLATE, which old clients send by that name."""
+
+from __future__ import annotations
+
+import zlib
+
+from shared.errors import InvalidInput
+from shared.tabular.decoding import ByteSource, Piecewise
+
+_BLOCK_BYTES = 2**18
+_NOT_DEFLATE = "The body is not deflate: it is damaged, or is not packed so."
+
+
+class Inflated(Piecewise):
+    """The file inside, a bounded piece at a time. Reads raise InvalidInput if it is damaged or cut off."""
+
+    def __init__(self, source: ByteSource) -> None:
+        super().__init__()
+        self._source = source
+        head = source.read(2)
+        self._packed = head
+        self._inflater = zlib.decompressobj(zlib.MAX_WBITS if _has_zlib_head(head) else -zlib.MAX_WBITS)
+
+    def _next(self) -> bytes:
+        packed = self._packed or self._source.read(_BLOCK_BYTES)
+        try:
+            data = self._inflater.decompress(packed, _BLOCK_BYTES)
+        except zlib.error:
+            raise InvalidInput(_NOT_DEFLATE) from None
+        self._packed = self._inflater.unconsumed_tail
+        self._ended = self._inflater.eof
+        if self._ended and (self._inflater.unused_data or self._source.read(1)):
+            raise InvalidInput("The body is not deflate: something stands behind its end.")
+        if not packed and not data and not self._ended:
+            raise InvalidInput("The body is cut off: its deflate stream does not end.")
+        return data
+
+
+def _has_zlib_head(head: bytes) -> bool:
+    return len(head) == 2 and head[0] & 0x0F == 8 and int.from_bytes(head, "big") % 31 == 0

@@ -1,0 +1,142 @@
+"""NDJSON, as a stream: one row a line, an object or a list, held to the rules of a JSON body's rows.
+
+Where columns are kept, they are taken out of the objects first; every other field must be an input's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+
+import msgspec
+import pyarrow as pa
+
+from shared.errors import InvalidInput
+from shared.tables import batch_of_values, input_schema
+from shared.tabular.decoding import ByteSource
+from shared.tabular.rows import Rows, with_gaps
+from shared.tabular.text import Text
+from shared.validation import RowValidator
+
+SLICE_ROWS = 500
+"""Rows that are validated at once: the thread gives way to the event loop in between."""
+_BLOCK_BYTES = 2**18
+_LONGEST_LINE_BYTES = 2**20
+_encode = msgspec.json.encode
+_decode = msgspec.json.decode
+_skim = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+class NdjsonReader:
+    """Rows in the order of their lines; an empty line is no row.
+
+    Iterating raises InvalidInput at a byte that is not of the charset, at a line that is too long to be one,
+    and if the last line is cut off.
+    """
+
+    def __init__(
+        self, source: ByteSource, validator: RowValidator, kept: Sequence[str], charset: str | None
+    ) -> None:
+        self._text = Text(source, charset, _BLOCK_BYTES)
+        self._validator = validator
+        self._kept = kept
+        self.ignored: tuple[str, ...] = ()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def __iter__(self) -> Iterator[Rows]:
+        waiting: list[bytes] = []
+        for line in _lines(iter(self._text)):
+            waiting.append(line)
+            if len(waiting) == SLICE_ROWS:
+                yield rows_of_json(self._validator, waiting, self._kept)
+                waiting = []
+        if waiting:
+            yield rows_of_json(self._validator, waiting, self._kept)
+
+
+def rows_of_json(validator: RowValidator, texts: Sequence[bytes], kept: Sequence[str] = ()) -> Rows:
+    """Rows that are each a JSON text. A kept value comes back as text; null where a row has none."""
+    aside = set(kept).difference(validator.spec.input_names)
+    parted = [_parted(text, kept, aside) for text in texts] if kept else [(text, ()) for text in texts]
+    inputs, reasons = _validated(validator, [text for text, _ in parted])
+    columns = [pa.array([values[i] for _, values in parted], pa.string()) for i in range(len(kept))]
+    return Rows(inputs, reasons, columns)
+
+
+def _validated(validator: RowValidator, texts: Sequence[bytes]) -> tuple[list[pa.Array], pa.Array]:
+    try:
+        return _columns(validator, texts), pa.nulls(len(texts), pa.string())
+    except InvalidInput:
+        reasons = [_reason(validator, text) for text in texts]
+    good = [text for text, reason in zip(texts, reasons, strict=True) if reason is None]
+    counted = iter(range(len(good)))
+    places = [next(counted) if reason is None else None for reason in reasons]
+    return with_gaps(_columns_of_each(validator, good), places), pa.array(reasons, pa.string())
+
+
+def _columns(validator: RowValidator, texts: Sequence[bytes]) -> list[pa.Array]:
+    """Raises InvalidInput where a row is invalid, or where the rows are of both forms."""
+    values = validator.read_rows(b"[%s]" % b",".join(texts), 0)
+    if len(values[0]) != len(texts):  # a line such as `1],[2`
+        raise InvalidInput
+    return list(batch_of_values(validator.spec, values).columns)
+
+
+def _columns_of_each(validator: RowValidator, texts: Sequence[bytes]) -> list[pa.Array]:
+    """Rows that are valid on their own; they may be of both forms."""
+    if not texts:
+        return [pa.array([], field.type) for field in input_schema(validator.spec)]
+    rows = [_columns(validator, [text]) for text in texts]
+    return [pa.concat_arrays([row[i] for row in rows]) for i in range(len(rows[0]))]
+
+
+def _reason(validator: RowValidator, text: bytes) -> str | None:
+    try:
+        _columns(validator, [text])
+    except InvalidInput as error:
+        named = [f"{p['field']}: {p['msg']}" if p["field"] else str(p["msg"]) for p in error.problems]
+        return "; ".join(named) or "is not one JSON value"
+    return None
+
+
+def _parted(text: bytes, kept: Sequence[str], aside: Set[str]) -> tuple[bytes, Sequence[str | None]]:
+    """A row without the fields that are no inputs, and its kept columns; what is no object keeps nothing."""
+    try:
+        row = _decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return text, (None,) * len(kept)
+    if not isinstance(row, dict):
+        return text, (None,) * len(kept)
+    inputs = _encode({name: value for name, value in row.items() if name not in aside})
+    return inputs, [_as_text(row.get(name)) for name in kept]
+
+
+def _as_text(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else _encode(value).decode()
+
+
+def _lines(text: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines that are not empty, without their ends. Raises InvalidInput if the last one is cut off."""
+    rest, ended = b"", 0
+    for block in text:
+        *whole, rest = (rest + block).split(b"\n")
+        ended += len(whole)
+        yield from filter(None, map(bytes.strip, whole))
+        if len(rest) > _LONGEST_LINE_BYTES:
+            raise InvalidInput(f"Line {ended + 1} is longer than {_LONGEST_LINE_BYTES} bytes.")
+    if last := rest.strip():
+        _require_whole(last, ended + 1)
+        yield last
+
+
+def _require_whole(line: bytes, number: int) -> None:
+    """Raises InvalidInput if the last line, which has no line end, ends within its JSON value."""
+    try:
+        _skim(line)
+    except RecursionError:
+        return  # its row says that
+    except msgspec.DecodeError as error:
+        if "truncated" in str(error):
+            said = f"The body is cut off: line {number}, the last one, ends within its JSON value."
+            raise InvalidInput(said) from None

@@ -1,0 +1,144 @@
+"""A job's results as Arrow tables, one for each piece: no more than one chunk is in memory.
+
+    row      the row's place in the job, from 0
+    …        the columns of the input that were to come back: the id column, then the kept ones
+    …        the model's outputs
+    error    why the row failed, or null
+
+Blocking: it belongs into a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shared.job_objects import JobObjects
+from shared.ledger import ChunkState, JobRecord
+from shared.specs import ModelSpec
+from shared.tables import ERROR, KEEP, result_schema
+from shared.tabular.options import kept_columns
+from shared.tabular.pieces import Piece
+
+ROW = "row"
+ID = "id"
+_ERRORS = pa.schema([pa.field(ERROR, pa.string())])
+
+
+def named_apart(kept: Sequence[str], taken: Sequence[str]) -> list[str]:
+    """Names for kept columns: their own, or `input_…` where the answer has another column of that name."""
+    names: list[str] = []
+    for own_name in kept:
+        name = own_name
+        while name in (*taken, *names):
+            name = f"input_{name}"
+        names.append(name)
+    return names
+
+
+class ResultTables:
+    """The tables of one answer; all have one schema, which follows from what is stored.
+
+    Raises ResultLost where a stored result is gone, PayloadLost where rows are, PayloadStoreAway.
+    """
+
+    def __init__(
+        self, objects: JobObjects, record: JobRecord, pieces: Sequence[Piece], spec: ModelSpec | None
+    ) -> None:
+        self._objects = objects
+        self._record = record
+        self._pieces = pieces
+        self._spec = spec
+        self._last_read: tuple[Piece, pa.Table] | None = None  # the first is asked for its schema, too
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        return map(self._table, self._pieces)
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        outputs = self._outputs
+        names = named_apart([field.name.removeprefix(KEEP) for field in self._kept], [ROW, *outputs.names])
+        kept = [field.with_name(name) for field, name in zip(self._kept, names, strict=True)]
+        return pa.schema([pa.field(ROW, pa.int64()), *kept, *outputs])
+
+    @property
+    def kept_names(self) -> list[str]:
+        """The names that kept columns bear in the tables."""
+        return list(self.schema.names[1 : 1 + len(self._kept)])
+
+    @cached_property
+    def _outputs(self) -> pa.Schema:
+        done = next((piece for piece in self._pieces if piece.chunk.state is ChunkState.DONE), None)
+        if done is not None:
+            return self._result(done).schema.remove_metadata()
+        return result_schema(self._spec) if self._spec else _ERRORS
+
+    @cached_property
+    def _kept(self) -> list[pa.Field]:
+        wanted = [KEEP + name for name in kept_columns(self._record.id_column, self._record.keep_columns)]
+        if not wanted or not self._pieces:
+            return [pa.field(name, pa.string()) for name in wanted]
+        return list(self._rows(self._pieces[0]).select(wanted).schema)
+
+    def _table(self, piece: Piece) -> pa.Table:
+        first, stop = piece.first_row + piece.start, piece.first_row + piece.stop
+        columns = [
+            pa.array(np.arange(first, stop, dtype=np.int64)),
+            *self._kept_of(piece),
+            *self._outputs_of(piece),
+        ]
+        table = pa.table(columns, names=self.schema.names)
+        return table if table.schema.equals(self.schema) else table.cast(self.schema)
+
+    def _kept_of(self, piece: Piece) -> list[pa.ChunkedArray]:
+        if not self._kept:
+            return []
+        rows = _cut(self._rows(piece), piece)
+        return [rows[field.name] for field in self._kept]
+
+    def _outputs_of(self, piece: Piece) -> list[pa.Array | pa.ChunkedArray]:
+        if piece.chunk.state is ChunkState.DONE:
+            return list(_cut(self._result(piece), piece).columns)
+        rows = piece.stop - piece.start
+        missing = [pa.nulls(rows, field.type) for field in list(self._outputs)[:-1]]
+        return [*missing, pa.repeat(pa.scalar(piece.chunk.error, pa.string()), rows)]
+
+    def _result(self, piece: Piece) -> pa.Table:
+        if self._last_read is None or self._last_read[0] is not piece:
+            self._last_read = None  # before the next is in memory
+            self._last_read = piece, self._objects.result_table(piece.chunk)
+        return self._last_read[1]
+
+    def _rows(self, piece: Piece) -> pa.Table:
+        return self._objects.rows_table(piece.chunk)
+
+
+def _cut(table: pa.Table, piece: Piece) -> pa.Table:
+    return table.slice(piece.start, piece.stop - piece.start)
+
+
+class ErrorTables:
+    """Of each piece the failed rows only: `row`, `id` where the job has an id column, and `error`."""
+
+    def __init__(self, objects: JobObjects, record: JobRecord, pieces: Sequence[Piece]) -> None:
+        whole = [Piece(piece.chunk, 0, piece.chunk.rows, piece.first_row) for piece in pieces]
+        self._tables = ResultTables(objects, record, whole, None)
+        self._pieces = pieces
+        self._has_id = bool(record.id_column)
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        for piece, table in zip(self._pieces, self._tables, strict=True):
+            yield _cut(self._failed(table), piece)
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        return self._failed(self._tables.schema.empty_table()).schema
+
+    def _failed(self, table: pa.Table) -> pa.Table:
+        wanted = {ROW: ROW} | ({ID: self._tables.kept_names[0]} if self._has_id else {}) | {ERROR: ERROR}
+        failed = table.filter(pc.is_valid(table[ERROR]))
+        return pa.table({name: failed[source] for name, source in wanted.items()})

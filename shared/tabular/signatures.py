@@ -1,0 +1,143 @@
+"""The first bytes of a file: what it is, if it is not what it was sent as, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.errors import InvalidInput
+from shared.tabular.formats import Format
+
+HEAD_BYTES = 4096
+"""So much of a file is looked at."""
+_SAVE = "Open it in its program, save it as CSV (UTF-8), and send that as text/csv."
+_EXPORT = "Export its rows as CSV, NDJSON, Parquet or Arrow, and send those."
+_UNPACK = "Unpack it, or pack it with gzip or zstd and send that Content-Encoding."
+_SEND = "Send it with Content-Type: {}."
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A kind of file: how it begins, and what its sender can do."""
+
+    begin: bytes
+    name: str
+    advice: str
+    binary: bool = False
+    """Whether text could begin so: then a NUL or another control character must follow soon."""
+
+
+_SIGNATURES = (
+    Signature(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (.xls and its kind)", _SAVE),
+    Signature(b"%PDF-", "a PDF document", _EXPORT),
+    Signature(b"{\\rtf", "an RTF document", _SAVE),
+    Signature(b"\x1f\x8b", "packed with gzip", "Send Content-Encoding: gzip."),
+    Signature(b"\x28\xb5\x2f\xfd", "packed with zstd", "Send Content-Encoding: zstd."),
+    Signature(b"BZh", "packed with bzip2", _UNPACK, binary=True),
+    Signature(b"\xfd7zXZ\0", "packed with xz", _UNPACK),
+    Signature(b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
+    Signature(b"Rar!\x1a\x07", "a RAR archive", _UNPACK),
+    Signature(b"\x04\x22\x4d\x18", "packed with lz4", _UNPACK),
+    Signature(b"PAR1", "a Parquet file", _SEND.format(Format.PARQUET), binary=True),
+    Signature(b"PARE", "an encrypted Parquet file", _EXPORT, binary=True),
+    Signature(b"ARROW1", "an Arrow file", _SEND.format(Format.ARROW_FILE), binary=True),
+    Signature(b"FEA1", "a Feather file of version 1", "Write it as Feather 2 (Arrow).", binary=True),
+    Signature(b"\xff\xff\xff\xff", "an Arrow stream", _SEND.format(Format.ARROW_STREAM)),
+    Signature(b"ORC", "an ORC file", _EXPORT, binary=True),
+    Signature(b"Obj\x01", "an Avro file", _EXPORT),
+    Signature(b"\x89HDF\r\n\x1a\n", "an HDF5 file", _EXPORT),
+    Signature(b"\x93NUMPY", "a NumPy array (.npy)", _EXPORT),
+    Signature(b"SQLite format 3\0", "an SQLite database", _EXPORT),
+    Signature(b"\x89PNG\r\n\x1a\n", "a PNG image", _EXPORT),
+    Signature(b"\xff\xd8\xff", "a JPEG image", _EXPORT),
+    Signature(b"GIF8", "a GIF image", _EXPORT, binary=True),
+    Signature(b"II*\0", "a TIFF image", _EXPORT),
+    Signature(b"MM\0*", "a TIFF image", _EXPORT),
+    Signature(b"\x7fELF", "a program", _EXPORT),
+    Signature(b"MZ\x90\0", "a program", _EXPORT),
+    Signature(b"MATLAB 5.0 MAT-file", "a MATLAB file", _EXPORT),
+)
+_PICKLES = tuple(b"\x80" + bytes([protocol]) for protocol in (2, 3, 4, 5))
+_OWN = {
+    Format.PARQUET: "a Parquet file",
+    Format.ARROW_FILE: "an Arrow file",
+    Format.ARROW_STREAM: "an Arrow stream",
+}
+_NAMES = {Format.CSV: "CSV", Format.NDJSON: "NDJSON"} | {
+    kind: name.partition(" ")[2] for kind, name in _OWN.items()
+}
+
+
+def refuse_other(head: bytes, kind: Format, charset: str | None) -> None:
+    """Raises InvalidInput if a file that is sent as one format begins as another does.
+
+    `charset`: the declared one. Without one a text in UTF-16 needs its byte order mark.
+    """
+    if not head and kind in _OWN:
+        raise InvalidInput(f"The body is empty: it cannot be read as {kind}.")
+    found = recognized(head)
+    if found is None and kind in (Format.CSV, Format.NDJSON):
+        found = _recognized_text(head, kind) or (None if charset else _utf_16(head))
+    if found is not None and found[0] != _OWN.get(kind):
+        name, advice = found
+        raise InvalidInput(f"The body is not {_NAMES[kind]}: it is {name}. {advice}")
+
+
+def recognized_without_mark(head: bytes) -> tuple[str, str] | None:
+    """The same of a text without a declared charset, which may be UTF-16 without its byte order mark."""
+    return recognized(head) or _utf_16(head)
+
+
+def recognized(head: bytes) -> tuple[str, str] | None:
+    """→ what a file that begins so is, and what to do with it; None if that is not known."""
+    if head.startswith(b"PK\x03\x04"):
+        return _zip(head)
+    if head.startswith(_PICKLES):
+        return "a Python pickle", _EXPORT
+    if head[257:262] == b"ustar":
+        return "a tar archive", _UNPACK
+    for each in _SIGNATURES:
+        if head.startswith(each.begin) and (not each.binary or _is_binary(head[len(each.begin) :])):
+            return each.name, each.advice
+    return _markup(head)
+
+
+def _is_binary(data: bytes) -> bool:
+    return any(byte < 0x20 and byte not in b"\t\n\r\x0b\x0c" for byte in data[:64])
+
+
+def _zip(head: bytes) -> tuple[str, str]:
+    if b"xl/" in head or b"[Content_Types].xml" in head:
+        return "an Excel workbook (.xlsx) or another Office file", _SAVE
+    if b"mimetypeapplication/vnd.oasis.opendocument" in head:
+        return "an OpenDocument file (.ods and its kind)", _SAVE
+    return "a ZIP archive", "Unpack it and send one file; gzip and zstd are unpacked here."
+
+
+def _markup(head: bytes) -> tuple[str, str] | None:
+    begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:64].lower()
+    if begin.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<table")):
+        return (
+            "an HTML page",
+            "Check the address that it was downloaded from: it may be a login or an error page.",
+        )
+    if begin.startswith((b"<?xml", b"<!doctype", b"<workbook")):
+        return "an XML document", _EXPORT
+    return None
+
+
+def _utf_16(head: bytes) -> tuple[str, str] | None:
+    """UTF-16 without its byte order mark: every other byte of Latin text is zero."""
+    begin = head[:64]
+    if len(begin) < 4 or begin.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return None
+    for codec, text, zeros in (("utf-16le", begin[::2], begin[1::2]), ("utf-16be", begin[1::2], begin[::2])):
+        if not text.count(0) and zeros.count(0) * 2 > len(zeros):
+            return "text in UTF-16 without a byte order mark", f"Declare its charset: charset={codec}."
+    return None
+
+
+def _recognized_text(head: bytes, kind: Format) -> tuple[str, str] | None:
+    begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if kind is Format.CSV and begin.startswith((b'{"', b"[{", b"[[")):
+        return "JSON", f"Send rows of JSON, one a line, with Content-Type: {Format.NDJSON}."
+    return None

@@ -1,0 +1,256 @@
+"""Tables as the bytes of an answer, one after the other, in each format."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+from typing_extensions import Buffer
+
+from shared.json_encoding import encode
+from shared.tables import ERROR
+from shared.tabular import json_texts
+from shared.tabular.arrow_types import Family, family_of, parquet_holds
+from shared.tabular.result_formats import Format
+from shared.tabular.result_tables import ROW
+from shared.tabular.value_texts import value_texts
+
+_ROWS_AT_ONCE = 8192
+"""Of JSON: rows that are texts at once."""
+
+Shape: TypeAlias = Callable[[pa.RecordBatch], pa.StringArray]
+"""A JSON object for each row."""
+
+
+class Tables(Protocol):
+    """Tables of one schema. Iterating blocks: it reads what is stored."""
+
+    @property
+    def schema(self) -> pa.Schema: ...
+
+    def __iter__(self) -> Iterator[pa.Table]: ...
+
+
+class Writer(Protocol):
+    def write(self, table: pa.Table) -> bytes:
+        """The bytes that are due with this table; what comes first of all stands before them."""
+
+    def close(self) -> bytes:
+        """What comes last."""
+
+
+def written(tables: Tables, writer: Writer) -> Iterator[bytes]:
+    """The parts of an answer. Blocking."""
+    for table in tables:
+        yield writer.write(table)
+    yield writer.close()
+
+
+async def in_threads(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Each part is made in a thread while the one before it is sent, and none sooner."""
+    making = asyncio.create_task(asyncio.to_thread(next, parts, None))
+    try:
+        while (part := await making) is not None:
+            making = asyncio.create_task(asyncio.to_thread(next, parts, None))
+            yield part
+    finally:
+        making.cancel()
+        making.add_done_callback(_seen)
+
+
+def _seen(task: asyncio.Task[bytes | None]) -> None:
+    """Of a part that nobody takes any more, what went wrong is nobody's business."""
+    if not task.cancelled():
+        task.exception()
+
+
+def tabular(kind: Format, schema: pa.Schema) -> Writer:
+    """A writer of any format but JSON, whose shape is its endpoint's."""
+    match kind:
+        case Format.CSV:
+            return CsvWriter(schema)
+        case Format.PARQUET:
+            return ParquetWriter(schema)
+        case Format.ARROW:
+            return ArrowWriter(schema)
+        case _:
+            return NdjsonWriter()
+
+
+class _Sink(io.RawIOBase):
+    """A file that is taken away as it grows."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer, /) -> int:
+        self._parts.append(bytes(data))
+        return len(self._parts[-1])
+
+    def take(self) -> bytes:
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
+
+
+class CsvWriter:
+    """Texts stand in quotes, what is missing is empty. A list is JSON; any other value has its text."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._sink = _Sink()
+        self._schema = _with_texts(schema, _csv_holds)
+        self._writer = pa.csv.CSVWriter(self._sink, self._schema)
+
+    def write(self, table: pa.Table) -> bytes:
+        for batch in table.to_batches():
+            self._writer.write_batch(_as_texts(batch, self._schema))
+        return self._sink.take()
+
+    def close(self) -> bytes:
+        self._writer.close()
+        return self._sink.take()
+
+
+_IN_CSV = (Family.NULL, Family.BOOL, Family.INTEGER, Family.FLOAT, Family.DECIMAL, Family.DATE, Family.TIME)
+
+
+def _csv_holds(kind: pa.DataType) -> bool:
+    """Whether Arrow writes the type to CSV as `value_texts` would, or as earlier versions of Takt did."""
+    if pa.types.is_timestamp(kind):
+        return kind.tz in (None, "UTC")
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return True
+    is_plain = not isinstance(kind, pa.BaseExtensionType) and not pa.types.is_run_end_encoded(kind)
+    return is_plain and not pa.types.is_dictionary(kind) and family_of(kind) in _IN_CSV
+
+
+def _with_texts(schema: pa.Schema, holds: Callable[[pa.DataType], bool]) -> pa.Schema:
+    """The schema with text for each type that a format does not hold."""
+    return pa.schema([field if holds(field.type) else field.with_type(pa.string()) for field in schema])
+
+
+def _as_texts(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    columns = [
+        column if column.type == field.type else value_texts(column)
+        for field, column in zip(schema, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=schema.names)
+
+
+class _OfArrow:
+    """One of Arrow's own writers, and what it has written since it was asked."""
+
+    def __init__(self, opened: Callable[[_Sink], Any]) -> None:  # Any: pyarrow's writers have no common type
+        self._sink = _Sink()
+        self._writer = opened(self._sink)
+
+    def write(self, table: pa.Table) -> bytes:
+        self._writer.write_table(table)
+        return self._sink.take()
+
+    def close(self) -> bytes:
+        self._writer.close()
+        return self._sink.take()
+
+
+class ParquetWriter(_OfArrow):
+    """One row group for each table. A column of a type that Parquet does not have is text.
+
+    Places go up by one, so that their differences are stored: they and their least and greatest value are all
+    that is worth its time, of a million rows half of what the rest takes.
+    """
+
+    def __init__(self, schema: pa.Schema) -> None:
+        placed = ROW in schema.names
+        self._schema = _with_texts(schema, parquet_holds)
+        super().__init__(
+            lambda sink: pa.parquet.ParquetWriter(
+                sink,
+                self._schema,
+                compression="zstd",
+                use_dictionary=[name for name in schema.names if name != ROW],
+                column_encoding={ROW: "DELTA_BINARY_PACKED"} if placed else None,
+                write_statistics=[ROW] if placed else False,
+            )
+        )
+
+    def write(self, table: pa.Table) -> bytes:
+        if not self._schema.equals(table.schema):
+            batches = [_as_texts(batch, self._schema) for batch in table.to_batches()]
+            table = pa.Table.from_batches(batches, self._schema)
+        return super().write(table)
+
+
+class ArrowWriter(_OfArrow):
+    """An Arrow IPC stream."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        super().__init__(lambda sink: pa.ipc.new_stream(sink, schema))
+
+
+class NdjsonWriter:
+    """All columns on every line."""
+
+    def write(self, table: pa.Table) -> bytes:
+        lines = (json_texts.in_line(_all_columns(batch), "\n") + b"\n" for batch in _batches(table))
+        return b"".join(lines)
+
+    def close(self) -> bytes:
+        return b""
+
+
+class JsonWriter:
+    """`{"job_id", <name>: […], "total_count"}`; `shape` makes a table's rows into objects."""
+
+    def __init__(self, name: str, job_id: str, total_count: int, shape: Shape) -> None:
+        self._before = b'{"job_id":%s,%s:[' % (encode(job_id), encode(name))
+        self._total_count = total_count
+        self._shape = shape
+
+    def write(self, table: pa.Table) -> bytes:
+        rows = b",".join(json_texts.in_line(self._shape(batch), ",") for batch in _batches(table))
+        written, self._before = self._before + rows, b","
+        return written
+
+    def close(self) -> bytes:
+        opening = b"" if self._before == b"," else self._before
+        return opening + b'],"total_count":%d}' % self._total_count
+
+
+def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
+    """At least a row in each: what is empty has no text."""
+    return (batch for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE) if batch.num_rows)
+
+
+def _all_columns(batch: pa.RecordBatch) -> pa.StringArray:
+    return json_texts.objects(dict(zip(batch.schema.names, batch.columns, strict=True)), batch.num_rows)
+
+
+def result_objects(kept: Sequence[str], *, placed: bool) -> Shape:
+    """Each row's outputs, or only its `error`; `placed`: its place and its kept columns before them."""
+    context = [ROW, *kept] if placed else []
+
+    def shape(batch: pa.RecordBatch) -> pa.StringArray:
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        error = columns.pop(ERROR)
+        about = {name: columns[name] for name in context}
+        outputs = {name: column for name, column in columns.items() if name not in (ROW, *kept)}
+        good = json_texts.objects(about | outputs, batch.num_rows)
+        if error.null_count == batch.num_rows:
+            return good
+        return pc.if_else(error.is_null(), good, json_texts.objects(about | {ERROR: error}, batch.num_rows))
+
+    return shape
+
+
+error_objects: Shape = _all_columns
+"""Each failed row with its place, its id where the job has one, and its error."""

@@ -1,0 +1,123 @@
+"""JSON → validated rows, by what a model's spec declares. One pass in Rust parses and validates.
+
+A row is an object by field name, or, where the spec is positional, a list in the order of the spec's inputs
+(of the one tensor's values where that is the only input). A nullable field may be null or absent; any other
+field must be there, and no unknown one may be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from shared import input_types
+from shared.errors import MOST_PROBLEMS, InvalidInput, Problem
+from shared.specs import ModelSpec
+from shared.wording import of_pydantic
+
+Values: TypeAlias = list[list[Any]]
+"""One list of values per input, in the order of the spec's inputs (Any: the spec says which)."""
+Loc: TypeAlias = list[int | str]
+"""Where in a body something is wrong, as Pydantic says it."""
+Place: TypeAlias = tuple[int | None, str | None]
+"""Row and field; None where the body as a whole is wrong."""
+
+_LONGEST_ECHO = 80
+
+
+class RowValidator:
+    """Reads the bodies of one model's `/predict`, `/predict/batch`, and the rows of its jobs."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+        self._names = spec.input_names
+        self.one: TypeAdapter[dict[str, Any]] = TypeAdapter(input_types.row_object(spec))
+        self.rows: TypeAdapter[list[Any]] = TypeAdapter(input_types.rows(spec))
+        self.batch: TypeAdapter[dict[str, list[Any]]] = TypeAdapter(input_types.batch(spec))
+
+    def read_one(self, body: bytes) -> Values:
+        """The one row of a `/predict` body. Raises InvalidInput."""
+        try:
+            row = self.one.validate_json(body)
+        except ValidationError as error:
+            raise self._invalid(error, lambda path: self._place(0, path)) from None
+        return [[row[name]] for name in self._names]
+
+    def read_batch(self, body: bytes) -> Values:
+        """The rows of a `/predict/batch` body, `{"inputs": [...]}`. Raises InvalidInput."""
+        try:
+            rows = self.batch.validate_json(body)["inputs"]
+        except ValidationError as error:
+            raise self._invalid(error, self._place_in_batch) from None
+        return self._by_input(rows)
+
+    def read_rows(self, array: bytes, first_row: int) -> Values:
+        """The rows of a JSON array that is a part of a job, from row `first_row` on. Raises InvalidInput."""
+        try:
+            rows = self.rows.validate_json(array)
+        except ValidationError as error:
+            raise self._invalid(error, self._place_in_batch, first_row) from None
+        return self._by_input(rows)
+
+    def _by_input(self, rows: list[Any]) -> Values:
+        if isinstance(rows[0], dict):
+            return [[row[name] for row in rows] for name in self._names]
+        if len(self._names) == 1:
+            return [rows] if self.spec.inputs[0].shape else [[row[0] for row in rows]]
+        return [list(column) for column in zip(*rows, strict=True)]
+
+    def _place_in_batch(self, path: Loc) -> Place:
+        if path[:1] == ["inputs"] and len(path) > 1:
+            return self._place(int(path[1]), path[2:])
+        return None, str(path[0]) if path else None
+
+    def _place(self, row: int, path: Loc) -> Place:
+        """Row and field of what is wrong inside one row, an object or a list."""
+        if len(self._names) == 1 and (not path or isinstance(path[0], int)):
+            return row, self._names[0]
+        if not path:
+            return row, None
+        step = path[0]
+        known = isinstance(step, int) and step < len(self._names)
+        return row, self._names[step] if known else str(step)  # type: ignore[index]  # known: an int
+
+    def _invalid(
+        self, error: ValidationError, place: Callable[[Loc], Place], first_row: int | None = None
+    ) -> InvalidInput:
+        """`first_row` of a part of a job, whose paths begin at its own first row."""
+        details = error.errors(include_url=False, include_context=False)
+        shown = details[:MOST_PROBLEMS]
+        problems = [_problem(detail, place, first_row, self._names) for detail in shown]
+        more = len(details) - len(shown)
+        return InvalidInput(f"{len(details)} problem(s) in the input.", problems=problems, more_problems=more)
+
+
+def _problem(
+    detail: ErrorDetails, place: Callable[[Loc], Place], first_row: int | None, known: Sequence[str]
+) -> Problem:
+    path = [part for part in detail["loc"] if part not in (input_types.LISTS, input_types.OBJECTS)]
+    if first_row is not None and path:
+        path = ["inputs", first_row + int(path[0]), *path[1:]]
+    row, field = place(path) if detail["type"] != "json_invalid" else (None, None)
+    said = of_pydantic(detail["msg"], detail["type"], field, known)
+    problem = Problem(row=row, field=field, loc=path, msg=said, type=detail["type"])
+    if _may_be_shown(detail["input"]):
+        problem["input"] = detail["input"]
+    return problem
+
+
+def _may_be_shown(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_ECHO
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, bool) or (isinstance(value, int) and abs(value) < 10**30) or value is None
+
+
+def example_body(spec: ModelSpec) -> dict[str, object]:
+    """A valid row as JSON has it."""
+    return {name: input_types.json_example(value) for name, value in spec.example_row().items()}

@@ -1,0 +1,129 @@
+"""Every endpoint asks for what the table says, and none is left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from api.access.permissions import ENDPOINTS
+from api.app import create_app
+from api.gateway import Gateway
+from shared.access import Role
+from shared.settings import Settings
+from tests.support.access import Holder, holder, keep
+from tests.unit.gateway_fakes import MODELS, FakeRedis
+from tests.unit.job_stage import job_stage
+
+HOLDERS = {role: holder(role.value, role.value) for role in Role}
+REVOKED = holder("revoked", "admin", revoked_at_ms=2)
+EXPIRED = holder("expired", "admin", expires_at_ms=2)
+LIMITED = holder("limited", "read", models=("iris",))
+FILLED = {
+    "name": "iris",
+    "version": "1.0.0",
+    "job_id": "0" * 32,
+    "model": "iris",
+    "path": "redoc.standalone.js",
+}
+CALLS = [(method, path) for path, rules in ENDPOINTS.items() for method in rules]
+
+
+@pytest.fixture
+async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    client = FakeRedis()
+    await keep(client, *HOLDERS.values(), REVOKED, EXPIRED, LIMITED)
+    async with job_stage(client, tmp_path, access="keys") as (gateway, http):
+        await looked(gateway)
+        yield http
+
+
+async def looked(gateway: Gateway) -> None:
+    await gateway.gate.look()  # type: ignore[attr-defined]  # a KeyGate, as the settings ask for
+
+
+async def call(http: httpx.AsyncClient, method: str, path: str, key: Holder | None) -> httpx.Response:
+    url = re.sub(r"{(\w+)(:\w+)?}", lambda found: FILLED[found[1]], path)
+    return await http.request(method, url, headers=key.headers if key else {})
+
+
+def served(app_folder: Path) -> Iterator[tuple[str, str]]:
+    """Every method and path that the application's routes answer."""
+    app = create_app(Settings(models_dir=MODELS, payload_url=app_folder.as_uri()), FakeRedis())
+    for route in iter_route_contexts(app.router.routes):
+        path = getattr(route, "path", None) or route.original_route.path  # type: ignore[attr-defined]
+        methods = getattr(route, "methods", None) or {"GET"}
+        for method in methods - {"HEAD"}:
+            yield method, path
+
+
+def test_every_route_of_the_application_stands_in_the_table(tmp_path: Path) -> None:
+    """Whoever adds a route says in `api/access/permissions.py` who may call it."""
+    routes = {(m, "/static-offline-docs/{path:path}" if "static" in p else p) for m, p in served(tmp_path)}
+    assert routes - set(CALLS) == set()
+    predictions = {(method, path) for method, path in CALLS if "/predict" in path}
+    assert set(CALLS) - routes == predictions, "these are answered before the routes"
+
+
+async def test_an_endpoint_answers_nobody_without_a_good_key_unless_it_is_open(
+    http: httpx.AsyncClient,
+) -> None:
+    for method, path in CALLS:
+        for key in (None, REVOKED, EXPIRED):
+            answer = await call(http, method, path, key)
+            if ENDPOINTS[path][method].open:
+                assert answer.status_code not in (401, 403), path
+            else:
+                assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized"), path
+                assert "Bearer" in answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_an_endpoint_answers_who_has_its_role_and_nobody_else(
+    http: httpx.AsyncClient, role: Role
+) -> None:
+    for method, path in CALLS:
+        rule = ENDPOINTS[path][method]
+        answer = await call(http, method, path, HOLDERS[role])
+        if rule.open or rule.role in (None, role) or role is Role.ADMIN:
+            assert answer.status_code not in (401, 403), (path, answer.text)
+        else:
+            assert (answer.status_code, answer.json()["error"]) == (403, "forbidden"), path
+
+
+async def test_what_shows_the_whole_service_is_not_for_keys_that_are_limited_to_models(
+    http: httpx.AsyncClient,
+) -> None:
+    whole = [(m, p) for m, p in CALLS if ENDPOINTS[p][m].whole]
+    assert whole
+    for method, path in whole:
+        assert (await call(http, method, path, LIMITED)).status_code == 403
+
+
+async def test_a_path_that_is_not_in_the_table_answers_nobody(http: httpx.AsyncClient) -> None:
+    assert (await call(http, "GET", "/nothing", None)).status_code == 401
+    assert (await call(http, "GET", "/nothing", HOLDERS[Role.ADMIN])).status_code == 404
+    refused = await call(http, "PUT", "/jobs", HOLDERS[Role.ADMIN])
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
+
+
+async def test_a_browser_may_send_its_key_as_a_password_to_read_the_document(http: httpx.AsyncClient) -> None:
+    asked = await http.get("/openapi.json")
+    assert asked.headers["www-authenticate"].startswith("Basic ")
+    token = HOLDERS[Role.READ].token
+    assert (await http.get("/openapi.json", auth=("me", token))).status_code == 200
+    assert (await http.get("/models", auth=("me", token))).status_code == 401
+
+
+async def test_the_document_says_which_operations_ask_for_a_key(http: httpx.AsyncClient) -> None:
+    document = (await http.get("/openapi.json", headers=HOLDERS[Role.ADMIN].headers)).json()
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "api_key"}
+    assert document["paths"]["/health"]["get"]["security"] == []
+    predict = document["paths"]["/models/iris/predict"]["post"]
+    assert "security" not in predict
+    assert {"401", "403"} <= set(predict["responses"])
+    assert "role `predict`" in predict["description"]

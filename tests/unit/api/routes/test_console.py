@@ -1,0 +1,93 @@
+"""The console's files: served whole, open, uncached between releases, and leaning on nobody else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.routes.console.files import FOLDER, read_files
+from tests.support.documents import ROOT
+from tests.unit.gateway_fakes import FakeRedis, running_gateway
+
+SCRIPTS = sorted(FOLDER.glob("*.js"))
+SOURCE = "\n".join(path.read_text() for path in SCRIPTS)
+TABLE = (FOLDER / "strings.js").read_text()
+STRINGS = dict(re.findall(r'^  "([\w.]+)":\s*(\[.*?\]),$', TABLE, re.MULTILINE | re.DOTALL))
+PAIR = re.compile(r'\[\s*"((?:[^"\\]|\\.)+)",\s*"((?:[^"\\]|\\.)+)",?\s*\]')
+BUILT = ("nav", "level", "state", "waiting", "worker", "held", "lanes", "app.theme", "workers", "submit")
+"""Beginnings of keys of which the rest is put together from data."""
+
+
+@pytest.fixture
+async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with running_gateway(FakeRedis(), tmp_path) as (_, client):
+        yield client
+
+
+async def test_the_page_is_there_and_allows_nothing_but_its_own_origin(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/console")
+    policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
+    assert (answer.status_code, policy.pop("default-src")) == (200, "'none'")
+    assert policy.pop("require-trusted-types-for") == "'script'"
+    assert set(policy.values()) == {"'self'", "'none'"}
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_each_file_that_the_page_or_a_module_names_is_served_as_what_it_is(
+    http: httpx.AsyncClient,
+) -> None:
+    page = (await http.get("/console")).text
+    named = re.findall(r'(?:href|src)="/console/([^"]+)"', page) + re.findall(r'from "\./([^"]+)"', SOURCE)
+    assert len(set(named)) > 20
+    for name in sorted(set(named)):
+        answer = await http.get(f"/console/{name}")
+        kind = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}[name.rpartition(".")[2]]
+        assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, kind), name
+
+
+async def test_what_a_browser_has_is_304_and_nothing_outside_of_the_folder_is_served(
+    http: httpx.AsyncClient,
+) -> None:
+    first = await http.get("/console/main.js")
+    again = await http.get("/console/main.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert first.headers["cache-control"] == "no-cache"
+    for name in ("../main.py", "%2e%2e%2froutes.py", "nothing.js", "routes.py"):
+        assert (await http.get(f"/console/{name}")).status_code == 404, name
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)
+def test_nothing_is_fetched_from_elsewhere_and_no_text_is_parsed_as_html(path: Path) -> None:
+    text = path.read_text().replace("http://www.w3.org/2000/svg", "")
+    assert "://" not in text
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|style=\"", text)
+
+
+def test_every_string_is_there_in_both_languages() -> None:
+    assert len(STRINGS) == TABLE.count('\n  "') > 200
+    for key, pair in STRINGS.items():
+        found = PAIR.fullmatch(pair)
+        assert found, key
+        assert set(re.findall(r"\{(\w+)\}", found[1])) == set(re.findall(r"\{(\w+)\}", found[2])), key
+
+
+def test_every_string_that_is_asked_for_is_in_the_table_and_none_is_idle() -> None:
+    asked = set(re.findall(r'"([a-z_]+(?:\.[\w]+)+)"', SOURCE.replace(TABLE, "")))
+    quoted = {key for key in asked if not key.endswith((".js", ".css", ".svg"))}
+    unknown = {key for key in quoted if key not in STRINGS and f"submit.{key}" not in STRINGS}
+    assert {key for key in unknown if not key.startswith("takt.")} == set()
+    built = {key for key in STRINGS if key.startswith(tuple(f"{start}." for start in BUILT))}
+    made = {key for key in STRINGS if key.startswith(("problem.", "figure.", "jobs.", "job."))}
+    assert set(STRINGS) - quoted - built - made == set()
+
+
+def test_the_image_and_the_wheel_take_the_consoles_files_along() -> None:
+    assert "COPY api api" in (ROOT / "Dockerfile.api").read_text()
+    assert "!api" in (ROOT / ".dockerignore").read_text().splitlines()
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert not {"*.js", "*.css", "*.html", "static", "static/"} & set(ignored)  # hatch leaves those out
+    assert set(read_files()) == {path.name for path in FOLDER.iterdir()}

@@ -1,0 +1,284 @@
+"""A prediction of one row is answered without a task, and its client cannot tell: real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from api.access.authenticator import KeyGate
+from api.gateway import Gateway
+from api.http.envelope import Envelope
+from api.routes.predict import Predictions
+from shared.messages import Entry, Failure, OutputColumn
+from shared.specs import ModelSpec
+from tests.support.access import Holder, holder, keep
+from tests.support.callers import stages
+from tests.unit.gateway_fakes import (
+    IRIS,
+    IRIS_ROW,
+    FakeRedis,
+    FakeWorker,
+    Predict,
+    echo_first_input,
+    running_gateway,
+    serving,
+    until,
+)
+from tests.unit.gateway_sockets import GET, answer_of, asked, connected, hello, request, serving_app
+
+LONG_WAY = {"Origin": "http://elsewhere"}
+PREDICTED = ("POST", "/predict", "200")
+LEFT = ("POST", "/predict", "499")
+
+
+@dataclass
+class Served:
+    """A gateway behind a port; `long_way` is the paths of what reached its application."""
+
+    gateway: Gateway
+    client: FakeRedis
+    port: int
+    long_way: list[str] = field(default_factory=list)
+
+    def answers(self) -> dict[tuple[str, str, str], int]:
+        """How many answers were counted, by method, route and status."""
+        return {answer: took_s.count for answer, took_s in self.gateway.http}
+
+    def failures(self) -> dict[str, int]:
+        return dict(self.gateway.catalog.find("iris").tally.failed)
+
+
+@asynccontextmanager
+async def gateway_at(folder: Path, **changes: Any) -> AsyncIterator[Served]:
+    """Without a worker that answers, but with one that is seen."""
+    client = FakeRedis()
+    async with running_gateway(client, folder, **changes) as (gateway, _):
+        app = Envelope(Predictions(hello, gateway), gateway)
+
+        async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+            served.long_way.append(scope["path"])
+            await app(scope, receive, send)
+
+        async with serving_app(counting, gateway) as port:
+            served = Served(gateway, client, port)
+            await FakeWorker(client, IRIS).beat()
+            await gateway.watch.renew()
+            await until(lambda: gateway.link.up)
+            yield served
+
+
+@asynccontextmanager
+async def answering_at(
+    folder: Path, predict: Predict = echo_first_input, **changes: Any
+) -> AsyncIterator[Served]:
+    async with (
+        gateway_at(folder, **changes) as served,
+        serving(FakeWorker(served.client, IRIS, predict=predict), served.gateway),
+    ):
+        yield served
+
+
+async def test_a_row_that_comes_whole_is_answered_without_a_task(tmp_path: Path) -> None:
+    async with answering_at(tmp_path) as served:
+        answer = await asked(served.port, *request(headers={"X-Request-ID": "mine"}))
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"prediction": "setosa", "confidence": 5.1, "model_version": "1.0.0"},
+    )
+    assert answer.headers["x-request-id"] == "mine"
+    assert stages(answer)["predict"] == 2.0
+    assert served.long_way == []
+    assert served.answers() == {PREDICTED: 1}
+    tally, times = served.gateway.catalog.find("iris").tally, served.gateway.catalog.find("iris").times
+    assert (tally.admitted, times.request_rows.count) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "row"),
+    [
+        ("/predict", {}, IRIS_ROW),
+        ("/models/iris/versions/1.0.0/predict", {"Prefer": "wait=5"}, IRIS_ROW),
+        ("/predict", {"Content-Type": "application/geo+json; charset=utf-8"}, IRIS_ROW),
+        ("/predict", {"Connection": "close"}, IRIS_ROW),
+        ("/predict", {}, {"sepal_length": "long"}),
+        ("/predict", {}, IRIS_ROW | {"more": 1}),
+        ("/predict", {"Content-Type": "text/plain"}, IRIS_ROW),
+        ("/predict", {"Prefer": "wait=0"}, IRIS_ROW),
+        ("/models/nothing/predict", {}, IRIS_ROW),
+        ("/models/classifier/predict", {}, {"features": [0.5] * 10}),
+    ],
+)
+async def test_both_ways_give_the_same_answer(
+    tmp_path: Path, path: str, headers: dict[str, str], row: object
+) -> None:
+    async with answering_at(tmp_path) as served:
+        same = headers | {"X-Request-ID": "mine"}
+        short = await asked(served.port, *request(path, same, row))
+        long = await asked(served.port, *request(path, same | LONG_WAY, row))
+    varies = {"server-timing": ""}
+    assert (short.status_code, short.body) == (long.status_code, long.body)
+    assert short.headers | varies == long.headers | varies
+    assert list(short.headers) == list(long.headers)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/predict", LONG_WAY),
+        ("/predict", {"Expect": "100-continue"}),
+        ("/predict", {"Prefer": "respond-async"}),
+        ("/predict/batch", {}),
+    ],
+)
+async def test_what_is_out_of_the_ordinary_takes_the_long_way(
+    tmp_path: Path, path: str, headers: dict[str, str]
+) -> None:
+    async with answering_at(tmp_path) as served, connected(served.port) as (_, writer):
+        writer.writelines(request(path, headers))
+        await until(lambda: served.long_way == [path])
+
+
+@pytest.mark.parametrize(
+    "key",
+    [holder("slow", rate="2/day"), holder("few", rows_per_day=2)],
+    ids=["requests", "rows"],
+)
+async def test_a_limited_key_is_refused_past_its_limit(tmp_path: Path, key: Holder) -> None:
+    async with answering_at(tmp_path, access="keys") as served:
+        await keep(served.client, key)
+        assert isinstance(served.gateway.gate, KeyGate)
+        await served.gateway.gate.look()
+        answers = [await asked(served.port, *request(headers=key.headers)) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[-1].json()["error"] == "rate_limited"
+    assert int(answers[-1].headers["retry-after"]) > 0
+    assert all("ratelimit-policy" in answer.headers for answer in answers)
+
+
+async def test_a_chunked_body_takes_the_long_way(tmp_path: Path) -> None:
+    body = json.dumps(IRIS_ROW).encode()
+    head = b"POST /predict HTTP/1.1\r\nHost: takt\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with answering_at(tmp_path) as served:
+        answer = await asked(served.port, head, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+        assert answer.status_code == 200
+        assert served.long_way == ["/predict"]
+
+
+async def test_a_gateway_that_logs_each_request_takes_the_long_way(tmp_path: Path) -> None:
+    async with answering_at(tmp_path, access_log=True) as served:
+        assert (await asked(served.port, *request())).status_code == 200
+        assert served.long_way == ["/predict"]
+
+
+async def test_a_body_may_come_in_pieces(tmp_path: Path) -> None:
+    async with answering_at(tmp_path) as served, connected(served.port) as (reader, writer):
+        head, body = request()
+        for piece in (head[:30], head[30:], body[:10], body[10:]):
+            writer.write(piece)
+            await asyncio.sleep(0.01)  # so that each is a segment of its own
+        assert (await answer_of(reader)).status_code == 200
+        assert served.long_way == []
+
+
+async def test_a_body_that_stops_is_408_and_let_go(tmp_path: Path) -> None:
+    async with (
+        gateway_at(tmp_path, head_limit_s=0.2, upload_idle_s=0.2) as served,
+        connected(served.port) as (reader, writer),
+    ):
+        head, body = request()
+        writer.write(head + body[:10])
+        answer = await answer_of(reader)
+        assert (answer.status_code, answer.json()["error"]) == (408, "upload_interrupted")
+        assert await reader.read() == b""
+
+
+async def test_who_leaves_within_his_body_is_counted_as_one_that_left(tmp_path: Path) -> None:
+    async with gateway_at(tmp_path) as served:
+        async with connected(served.port) as (_, writer):
+            head, body = request()
+            writer.write(head + body[:10])
+            await writer.drain()
+        await until(lambda: served.answers() == {LEFT: 1})
+        assert served.failures() == {"client_left": 1}
+
+
+async def test_who_leaves_while_he_waits_is_counted_and_forgotten(tmp_path: Path) -> None:
+    async with gateway_at(tmp_path) as served:
+        async with connected(served.port) as (_, writer):
+            writer.writelines(request())
+            await until(lambda: len(served.gateway.lane.pending) == 1)
+        await until(lambda: len(served.gateway.lane.pending) == 0)
+        assert served.failures() == {"client_left": 1}
+        assert served.answers() == {LEFT: 1}
+
+
+async def test_requests_that_come_at_once_are_answered_in_their_order(tmp_path: Path) -> None:
+    lengths = [number / 100 for number in range(1, 150)]
+    async with answering_at(tmp_path) as served, connected(served.port) as (reader, writer):
+        for length in lengths:
+            writer.writelines([*request(row=IRIS_ROW | {"sepal_length": length}), GET])
+        for length in lengths:
+            assert (await answer_of(reader)).json()["confidence"] == length
+            assert (await answer_of(reader)).json() == {}
+
+
+async def test_a_row_that_the_model_cannot_take_is_its_own_failure(tmp_path: Path) -> None:
+    def fail(_spec: ModelSpec, _entry: Entry) -> Failure:
+        return Failure("prediction_failed", "too long")
+
+    async with answering_at(tmp_path, fail) as served:
+        answer = await asked(served.port, *request(headers={"X-Request-ID": "mine"}))
+        assert answer.status_code == 500
+        assert answer.json() == {"error": "prediction_failed", "detail": "too long", "request_id": "mine"}
+        assert served.failures() == {"prediction_failed": 1}
+        assert served.answers() == {("POST", "/predict", "500"): 1}
+
+
+async def test_an_answer_that_is_not_what_the_spec_says_is_500_and_the_next_is_served(
+    tmp_path: Path,
+) -> None:
+    answers: list[list[OutputColumn]] = [[["setosa"]], [["setosa"], [0.5]]]
+
+    def answer_next(_spec: ModelSpec, _entry: Entry) -> list[OutputColumn]:
+        return answers.pop(0)
+
+    async with answering_at(tmp_path, answer_next) as served, connected(served.port) as (reader, writer):
+        writer.writelines(request())
+        failed = await answer_of(reader)
+        assert (failed.status_code, failed.json()["error"]) == (500, "internal_error")
+        writer.writelines(request())
+        assert (await answer_of(reader)).status_code == 200
+        assert served.long_way == []
+
+
+async def test_past_its_deadline_a_request_is_504(tmp_path: Path) -> None:
+    async with gateway_at(tmp_path, default_wait_s=0.2) as served:
+        answer = await asked(served.port, *request())
+        assert (answer.status_code, answer.json()["error"]) == (504, "deadline_exceeded")
+        assert served.failures() == {"deadline_exceeded": 1}
+
+
+async def test_a_gateway_that_is_being_stopped_asks_its_client_to_connect_elsewhere(tmp_path: Path) -> None:
+    async with answering_at(tmp_path) as served, connected(served.port) as (reader, writer):
+        served.gateway.drain()
+        writer.writelines(request())
+        answer = await answer_of(reader)
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        assert await reader.read() == b""
+
+
+async def test_a_client_of_http_1_0_is_answered_and_let_go(tmp_path: Path) -> None:
+    async with answering_at(tmp_path) as served, connected(served.port) as (reader, writer):
+        head, body = request()
+        writer.write(head.replace(b"HTTP/1.1", b"HTTP/1.0") + body)
+        assert (await answer_of(reader)).status_code == 200
+        assert await reader.read() == b""
+        assert served.long_way == []

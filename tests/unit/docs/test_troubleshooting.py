@@ -1,0 +1,76 @@
+"""docs/troubleshooting.md has an answer for each thing that Takt can show a person."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from api.http.errors import STATUS
+from api.jobs.waiting import Reason
+from tests.support.documents import ROOT
+
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+RULES = yaml.safe_load((ROOT / "deploy" / "prometheus" / "takt.rules.yml").read_text(encoding="utf-8"))
+ALERTS = [rule["alert"] for group in RULES["groups"] for rule in group["rules"]]
+TEXTS = (ROOT / "console" / "strings.js").read_text(encoding="utf-8")
+SENTENCES = re.findall(r'"problem\.\w+": \[\s*"([^"]+)"', TEXTS)
+
+LOUD = ("warning", "error", "exception", "critical")
+
+
+def loud_events() -> Iterator[str]:
+    """The events that gateways and workers log at the level of a warning or above."""
+    for path in (path for part in ("api", "shared", "worker") for path in (ROOT / part).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(ast.Attribute(ast.Name(name), level), [ast.Constant(str(event)), *_]):
+                    if name.endswith("log") and level in LOUD:
+                        yield event
+
+
+def section(title: str) -> str:
+    return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def first_cells(title: str) -> list[str]:
+    """What stands first in each line of the section's tables."""
+    lines = [line for line in section(title).splitlines() if line.startswith("| ")]
+    return [line.split(" | ")[0].removeprefix("| ") for line in lines]
+
+
+@pytest.mark.parametrize("code", STATUS)
+def test_every_code_that_a_gateway_answers_has_a_line_with_its_status(code: str) -> None:
+    assert any(f"{STATUS[code]} `{code}`" in cell for cell in first_cells("A request fails"))
+
+
+def test_no_line_is_of_a_code_that_nobody_answers() -> None:
+    told = re.findall(r"\d{3} `(\w+)`", " ".join(first_cells("A request fails")))
+    assert set(told) - {"not_found", "method_not_allowed"} == set(STATUS)
+
+
+def test_every_alert_has_a_line_and_no_other_is_told() -> None:
+    assert len(ALERTS) > 15
+    told = [cell.strip("`") for cell in first_cells("An alert fires") if cell.startswith("`")]
+    assert told == ALERTS
+
+
+def test_every_reason_why_a_job_waits_has_a_line() -> None:
+    told = first_cells("A job does not get on")
+    assert {f"`{reason}`" for reason in Reason} <= set(told)
+
+
+def test_every_problem_that_the_console_names_has_a_line() -> None:
+    assert len(SENTENCES) > 8
+    shown = {re.sub(r"\{\w+\}", "…", sentence) for sentence in SENTENCES}
+    assert shown <= set(first_cells("The console says"))
+
+
+def test_every_event_that_is_logged_as_a_warning_or_worse_has_a_line() -> None:
+    events = set(loud_events())
+    assert len(events) > 30
+    told = set(re.findall(r"`(\w+)`", " ".join(first_cells("The log says"))))
+    assert told == events

@@ -1,0 +1,26 @@
+"""An audit that could ask nobody is not taken for a clean one, nor for a finding."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tools.audit import Verdict, verdict_of
+
+SKIPPED = {"name": "amqp", "skip_reason": "Dependency not found on PyPI and could not be audited"}
+CLEAN = {"name": "idna", "version": "3.20", "vulns": []}
+BAD = {"name": "idna", "version": "3.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["3.7"]}]}
+
+
+@pytest.mark.parametrize("report", ["", "ConnectionError", "{}", json.dumps({"dependencies": [SKIPPED]})])
+def test_where_nobody_could_be_asked_it_says_so_and_finds_nothing(report: str) -> None:
+    verdict = verdict_of(report)
+    assert verdict.findings == ()
+    assert "NOTHING WAS CHECKED" in verdict.in_words
+
+
+def test_a_finding_names_the_package_and_what_mends_it() -> None:
+    verdict = verdict_of(json.dumps({"dependencies": [SKIPPED, CLEAN, BAD]}))
+    assert verdict == Verdict(2, 1, ("idna 3.0: PYSEC-1, mended in 3.7",))
+    assert verdict.in_words == "audit: 2 packages checked, 1 findings; 1 are not known there"

@@ -1,0 +1,47 @@
+"""Set-up never brings CUDA packages unasked, and never without a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stack.doctor import build_of_torch
+from tools import install
+from tools.install import TORCH, TORCH_CPU_INDEX, torch_attempts
+
+
+def test_linux_asks_for_the_cpu_build_here_then_at_pytorch_and_only_then_for_the_default_with_a_warning() -> (
+    None
+):
+    (_, here), (_, pytorch), (warning, default) = torch_attempts("Linux", chosen="")
+    assert here == ["--no-deps", f"torch=={TORCH}+cpu"]
+    assert pytorch[:4] == [*here, "--index-url", TORCH_CPU_INDEX]
+    assert default == [f"torch=={TORCH}"]
+    assert "CUDA packages, several GB" in warning
+
+
+def test_macos_takes_the_one_build_there_is() -> None:
+    assert [arguments for _, arguments in torch_attempts("Darwin", chosen="")] == [[f"torch=={TORCH}"]]
+
+
+def test_an_operators_choice_is_passed_to_pip_as_it_is_and_nothing_else_is_tried() -> None:
+    chosen = "torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130"
+    assert [arguments for _, arguments in torch_attempts("Linux", chosen)] == [chosen.split()]
+
+
+def test_a_chosen_torch_is_not_held_to_the_tested_version_but_everything_else_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "VENV", tmp_path)
+    tested = install.CONSTRAINTS.read_text().splitlines()
+    assert install.tested_versions("") == install.CONSTRAINTS
+    held = install.tested_versions("torch==9.9").read_text().splitlines()
+    assert set(tested) - set(held) == {f"torch=={TORCH}"}
+
+
+def test_the_build_of_torch_is_known_by_its_version() -> None:
+    assert build_of_torch("2.13.0+cpu", "linux") == "CPU"
+    assert build_of_torch("2.13.0+cu130", "linux") == "CUDA"
+    assert build_of_torch("2.13.0", "linux") == "CUDA"
+    assert build_of_torch("2.13.0", "darwin") == "CPU"

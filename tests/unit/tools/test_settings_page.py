@@ -1,0 +1,18 @@
+"""The reference of the settings is the settings."""
+
+from __future__ import annotations
+
+from shared.settings import Settings
+from tests.support.documents import ROOT
+from tools.settings_page import page
+
+
+def test_the_page_in_docs_is_the_one_that_the_code_gives() -> None:
+    kept = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert kept == page(), "python -m tools.settings_page > docs/settings.md"
+
+
+def test_every_setting_has_a_row_that_says_what_it_is() -> None:
+    rows = [line.split(" | ") for line in page().splitlines() if line.startswith("| `TAKT_")]
+    assert [row[0] for row in rows] == [f"| `TAKT_{name.upper()}`" for name in Settings.model_fields]
+    assert all(len(row) == 4 and row[3].strip("| ") for row in rows)

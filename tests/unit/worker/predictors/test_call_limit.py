@@ -1,0 +1,95 @@
+"""How many rows of a call fit into memory is learned once, and a row that takes all of it lowers nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from shared.columns import Array, Columns, row_count
+from shared.errors import PredictionFailed
+from tests.support.engines import predictor
+from worker.online.batching import salvage
+from worker.predictors import OutOfMemory
+from worker.predictors.call_limit import Ceiling
+
+HOG = -1.0
+
+
+class Cramped:
+    """y = 2x; runs out of memory past so many rows, and for a hog."""
+
+    def __init__(self, fits: int) -> None:
+        self.fits = fits
+        self.calls: list[int] = []
+
+    def __call__(self, columns: Columns) -> Array:
+        self.calls.append(row_count(columns))
+        if row_count(columns) > self.fits or HOG in columns["x"]:
+            raise MemoryError
+        return columns["x"] * 2
+
+
+def run(ceiling: Ceiling, model: Cramped, xs: Array) -> list[int]:
+    """One slice as the engine runs it. → the rows that failed"""
+    cramped = predictor(model)
+
+    def call(part: range) -> None:
+        ceiling.predict(cramped, {"x": xs[part.start : part.stop]})
+
+    failed = [row for row, _ in salvage(range(len(xs)), call, lambda: None)]  # type: ignore[arg-type]  # slices of a range are ranges
+    ceiling.settle()
+    return failed
+
+
+def test_a_call_that_does_not_fit_is_halved_and_its_ceiling_remembered() -> None:
+    ceiling, model = Ceiling(), Cramped(fits=30)
+    assert run(ceiling, model, np.arange(100.0)) == []
+    assert ceiling.rows == 25
+    model.calls.clear()
+    assert run(ceiling, model, np.arange(100.0)) == []
+    assert model.calls == [25] * 4
+
+
+def test_a_row_that_takes_all_memory_fails_alone_and_lowers_no_ceiling() -> None:
+    ceiling, xs = Ceiling(), np.arange(100.0)
+    xs[42] = HOG
+    assert run(ceiling, Cramped(fits=1000), xs) == [42]
+    assert ceiling.rows == 0
+
+
+def test_an_entry_larger_than_memory_is_answered_in_halves_and_in_order() -> None:
+    ceiling, model = Ceiling(), Cramped(fits=3)
+    answer = ceiling.predict_in_halves(predictor(model), {"x": np.arange(10.0)})
+    ceiling.settle()
+    assert answer.tolist() == [2.0 * x for x in range(10)]
+    assert ceiling.rows == 3
+
+
+def test_a_single_row_without_memory_is_a_failed_row() -> None:
+    with pytest.raises(OutOfMemory):
+        Ceiling().predict_in_halves(predictor(Cramped(fits=0)), {"x": np.arange(2.0)})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+    ],
+)
+def test_every_frameworks_way_of_running_out_of_memory_is_known(error: Exception) -> None:
+    def cramped(_: Columns) -> Array:
+        raise error
+
+    with pytest.raises(OutOfMemory):
+        predictor(cramped).predict({"x": np.arange(2.0)})
+
+
+def test_another_error_is_none_of_memory() -> None:
+    def wrong(_: Columns) -> Array:
+        raise RuntimeError("out of luck")
+
+    with pytest.raises(PredictionFailed) as failed:
+        predictor(wrong).predict({"x": np.arange(2.0)})
+    assert not isinstance(failed.value, OutOfMemory)

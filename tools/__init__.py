@@ -1,0 +1,1 @@
+"""Programs of the repository: set-up, audit, generated documents."""

@@ -1,0 +1,1 @@
+"""Celery: the application, its transport, wake-up messages."""

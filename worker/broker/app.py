@@ -1,0 +1,107 @@
+"""How Celery runs a worker: the app, the one task, and the boot step that starts the engine.
+
+`celery -A worker.broker.app worker -P threads -c 2` is what `python -m worker run` starts.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import structlog
+from celery import Celery, bootsteps, signals
+from celery.app.amqp import AMQP
+from celery.worker import state as celery_state
+from celery.worker.consumer import Consumer
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from shared.doorbells import TASK, celery_settings
+from shared.keys import ModelKey, offline_queue
+from shared.library_hooks import require_hooks
+from shared.logs import configure_logging
+from shared.settings import settings
+from worker.broker.transport import BrokerConnection
+from worker.broker.wakeups import Doorbells
+from worker.process import WorkerProcess
+
+log = structlog.get_logger(__name__)
+
+require_hooks("celery", AMQP, ("Connection", "queues"))
+require_hooks("celery", celery_state, ("should_stop", "should_terminate"))
+require_hooks("celery", Consumer, ("add_task_queue", "cancel_task_queue"))
+
+app = Celery("takt")
+app.conf.update(celery_settings(settings()))
+app.amqp.Connection = BrokerConnection
+
+
+def ring(key: ModelKey, count: int) -> None:
+    """Put doorbells into a model version's queue. A failure is logged: the reconciler rings again."""
+    try:
+        for _ in range(count):
+            app.send_task(TASK, args=[key], queue=offline_queue(key))
+    except (OperationalError, RedisError) as error:  # a full server's refusal comes as redis-py's
+        log.warning("doorbell_failed", model=key, reason=str(error))
+
+
+doorbells = Doorbells(ring)
+process = WorkerProcess(settings(), doorbells)
+
+
+@app.task(name=TASK)  # type: ignore[untyped-decorator]  # celery publishes no types
+def claim(key: str) -> None:
+    """A doorbell: claim the next chunks of a model version, run them, commit them."""
+    try:
+        doorbells.answer(ModelKey(key), process.run_next_chunk)
+    except RedisError as error:
+        # leases and the reconciler bring back what this doorbell was about
+        log.warning("doorbell_unanswered", model=key, reason=str(error))
+
+
+class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery publishes no types
+    """Loads the models and starts the engine before Celery consumes; stops it before the pool.
+
+    Celery starts its consumer last and stops it first.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:  # Any: Celery's WorkController
+        process.start(told_to_stop=_told_to_stop, consume=partial(_consume, worker))
+        # an empty selection would mean Celery's default queue: `queues` is never empty
+        worker.app.amqp.queues.select(process.queues)
+
+    def stop(self, _worker: Any) -> None:
+        process.stop()
+
+    terminate = stop
+
+
+app.steps["worker"].add(EngineStep)
+
+
+def _consume(worker: Any, queues: list[str]) -> None:
+    """Consume exactly these queues from now on, also after a reconnection; Celery's own thread does it."""
+    worker.app.amqp.queues.select(queues)
+    worker.hub.call_soon(_switch, worker, queues)
+
+
+def _switch(worker: Any, queues: list[str]) -> None:
+    consumer = worker.consumer
+    if consumer is None or consumer.task_consumer is None:
+        return  # not connected: it will consume what is selected
+    for queue in queues:
+        consumer.add_task_queue(queue)
+    for queue in {queue.name for queue in consumer.task_consumer.queues} - set(queues):
+        consumer.cancel_task_queue(queue)
+
+
+@signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
+def _configure_logging(**_: object) -> None:
+    """With a receiver, Celery leaves logging alone."""
+    configure_logging(settings())
+
+
+def _told_to_stop() -> bool:
+    return celery_state.should_stop is not None or celery_state.should_terminate is not None

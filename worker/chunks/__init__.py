@@ -1,0 +1,1 @@
+"""Chunks of jobs: claim, run, commit; leases; the reconciler."""

@@ -1,0 +1,153 @@
+"""Brings back what leases and doorbells lost: one worker at a time, every second or so, each step fenced."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import cast
+
+import redis
+import structlog
+from redis.exceptions import RedisError
+
+from shared import keys
+from shared.dead_letters import DeadLetters, Kind, Unreadable
+from shared.doorbells import Ring
+from shared.errors import PayloadError
+from shared.keys import ModelKey
+from shared.ledger import Ledger
+from shared.payloads import PayloadStore
+from shared.workers import UnreadableHeartbeat, WorkerRecord, read_heartbeat
+from worker.chunks.orphans import Orphans
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 1.0
+LOCK_MS = 3000
+RETIRES_S = 1.0
+"""How long one pass removes the data of retired jobs; the next goes on."""
+
+
+def missing_doorbells(ready: int, slots: int, queued: int) -> int:
+    """How many to ring: doorbells ≥ min(ready chunks, live slots)."""
+    return max(0, min(ready, slots) - queued)
+
+
+class Reconciler(threading.Thread):
+    """Runs in every worker; the one that holds the lock does the work."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        ledger: Ledger,
+        store: PayloadStore,
+        ring: Ring,
+        worker_id: str,
+        *,
+        slots: int,
+        orphans: Orphans | None = None,
+    ) -> None:
+        super().__init__(name="reconciler", daemon=True)
+        self._client = client
+        self._ledger = ledger
+        self._store = store
+        self._ring = ring
+        self._worker_id = worker_id
+        self._slots = slots
+        self._orphans = orphans
+        self._dead_letters = DeadLetters(client)
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join(timeout=5)
+
+    def run(self) -> None:
+        while not self._stopping.wait(EVERY_S):
+            try:
+                self.take_turn()
+            except (RedisError, MemoryError) as error:
+                log.warning("reconcile_failed", reason=str(error))
+            except Exception:  # a bug in one pass must not end all later ones
+                log.exception("reconcile_broke")
+
+    def take_turn(self) -> bool:
+        """One pass, if this worker leads. → whether it does."""
+        if not self._leads():
+            return False
+        self.reconcile()
+        return True
+
+    def reconcile(self) -> None:
+        """One pass: expired leases, doorbells, and then, which may take a while, what is stored in vain."""
+        expired = self._ledger.expire()
+        self._top_up_all()
+        for job_id in expired.interrupted:
+            log.warning("upload_interrupted", job_id=job_id)
+            self._remove(job_id)
+        for job_id in expired.orphaned:
+            self._remove(job_id)
+        self._retire()
+        if self._orphans is not None:
+            self._orphans.step()
+
+    def _top_up_all(self) -> None:
+        workers = self._live_workers()
+        all_slots = self._slots * max(1, len(workers))
+        for key, ready in self._ledger.ready(most=all_slots).items():
+            self._top_up(key, ready, self._slots * sum(worker.holds(key) for worker in workers))
+
+    def _retire(self) -> None:
+        end_s = time.monotonic() + RETIRES_S
+        while due := self._ledger.retire():
+            for job_id in due:
+                log.info("job_retired", job_id=job_id)
+                if self._remove(job_id):
+                    self._ledger.removed(job_id)
+            if time.monotonic() >= end_s:
+                return
+
+    def _remove(self, job_id: str) -> bool:
+        """→ whether the job's data is gone. If not, the end of its retention (again) brings it up."""
+        try:
+            self._store.remove_job(job_id)
+        except PayloadError as error:
+            log.warning("payloads_not_removed", job_id=job_id, reason=error.detail)
+            return False
+        return True
+
+    def _leads(self) -> bool:
+        name, me = keys.reconciler_lock(), self._worker_id
+        if self._client.set(name, me, nx=True, px=LOCK_MS):
+            return True
+        if self._client.get(name) != me.encode():
+            return False
+        # every step is fenced, so that two leaders for a moment do no harm
+        self._client.pexpire(name, LOCK_MS)
+        return True
+
+    def _top_up(self, key: ModelKey, ready: int, slots: int) -> None:
+        queue = keys.offline_queue(key)
+        missing = missing_doorbells(ready, slots, int(self._client.llen(queue)))
+        if missing:
+            log.info("doorbells_topped_up", model=key, ready=ready, rung=missing)
+            self._ring(key, missing)
+
+    def _live_workers(self) -> list[WorkerRecord]:
+        """Every worker whose heartbeat is there; one that cannot be read is set aside."""
+        ids = cast(list[bytes], self._client.zrange(keys.workers(), 0, -1))
+        with self._client.pipeline(transaction=False) as pipe:
+            for worker_id in ids:
+                pipe.hgetall(keys.worker(worker_id.decode(errors="replace")))
+            records = [self._read(*found) for found in zip(ids, pipe.execute(), strict=True)]
+        return [record for record in records if record is not None]
+
+    def _read(self, worker_id: bytes, fields: dict[bytes, bytes]) -> WorkerRecord | None:
+        try:
+            return read_heartbeat(fields)
+        except UnreadableHeartbeat as error:
+            place, data = worker_id.decode(errors="replace"), fields.get(b"record", b"")
+            found = Unreadable(kind=Kind.HEARTBEAT, place=place, reason=str(error), data=data)
+            if self._dead_letters.set_aside(found):
+                log.error("heartbeat_unreadable", worker=place, reason=str(error))
+            return None

@@ -1,0 +1,1 @@
+"""The engine: scheduler, batching, slices, throughput, watchdog."""

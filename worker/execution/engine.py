@@ -1,0 +1,269 @@
+"""The engine: the one thread that owns the predictors and calls them, for both lanes.
+
+    Intake ──── entries ─▶ ┐                    ┌ ─▶ answers ── Intake
+                           ├─ turn by turn: ─▶ predict
+    ChunkWork ── slices ─▶ ┘                    └ ─▶ results ── ChunkWork
+
+While one batch runs, the next gathers in Redis: batches grow with load, and a lone request never waits. When
+nothing waits on either lane the engine sleeps on the Redis socket and on a descriptor that other threads
+write.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from shared.errors import PredictionFailed
+from shared.keys import ModelKey
+from shared.messages import Answer, Failure, Reply
+from worker.execution.scheduler import Share, Turn, least_slice_rows, slice_rows
+from worker.execution.slices import ChunkWork
+from worker.execution.throughput import Fastest, Lap, Rate
+from worker.execution.watchdog import Watchdog, limit_in_words
+from worker.online.batch import EntryBatch
+from worker.online.batching import MOST_LONE_RUNS, Delivery
+from worker.online.consumer import Intake
+from worker.online.stream import BatchFacts, Finished, OnlineLane, answers_to
+from worker.predictors import Predictor
+from worker.predictors.call_limit import Ceiling
+from worker.predictors.self_check import check_health
+from worker.telemetry.counters import EngineTally
+from worker.telemetry.tracing import NO_TRACES, Traces
+
+_NEWEST = 0.1
+"""The weight of the newest batch in what is said of an entry's size."""
+
+
+@dataclass
+class Served:
+    """What the engine did with one model version since it started."""
+
+    online: Rate
+    offline: Rate
+    least_slice_rows: int
+    batches: int = 0
+    batch_rows: int = 0
+    ceiling: Ceiling = field(default_factory=Ceiling)
+    entry_rows: float = 0.0  # of an online entry, about, lately
+    tally: EngineTally = field(default_factory=EngineTally)
+    fastest: Fastest = field(default_factory=Fastest)
+
+    def online_ran(self, batch: EntryBatch) -> None:
+        if not batch.failed:
+            self.fastest.ran(batch.rows, batch.predict_ms / 1000)
+        self.batches += 1
+        self.batch_rows += batch.rows
+        newest = batch.rows / len(batch.entries)
+        self.entry_rows += (newest - self.entry_rows) * (_NEWEST if self.entry_rows else 1.0)
+        self.tally.online.ran(batch.rows, batch.predict_ms / 1000)
+        self.tally.answered(
+            parts=len(batch.entries),
+            rows=batch.rows,
+            failed_parts=len(batch.failed),
+            failed_rows=sum(delivery.entry.rows for delivery in batch.failed),
+        )
+
+
+class Engine(threading.Thread):
+    """Serves both lanes until `stop`. Other threads only call `submit`, `drain`, `resume` and `stop`, and
+    read `served`, `share`, `current` and `drained`. `on_crash` is called, in this thread, where it ends on
+    its own."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        predictors: Mapping[ModelKey, Predictor],
+        lane: OnlineLane,
+        watchdog: Watchdog,
+        *,
+        on_crash: Callable[[BaseException], None],
+        traces: Traces = NO_TRACES,
+    ) -> None:
+        super().__init__(name="engine", daemon=True)
+        self._worker_id = worker_id
+        self._predictors = predictors
+        self._lane = lane
+        self._intake = Intake(lane, lambda key: predictors[key].spec.batching.max_rows)
+        self._watchdog = watchdog
+        watchdog.running = lambda: self.current
+        self._traces = traces
+        self._on_crash = on_crash
+        self._stopping = threading.Event()
+        self._draining = threading.Event()
+        self._over = threading.Event()
+        self._work: deque[ChunkWork] = deque()
+        self._lap = Lap()
+        self.drained = False
+        """It was told to drain, and nothing is in hand."""
+        self.current = ""
+        self.share = Share()
+        self.served = {key: _served(predictor) for key, predictor in predictors.items()}
+
+    def submit(self, work: ChunkWork) -> None:
+        """Have a chunk run, slice by slice; `work.ended` is set when it is over."""
+        self._work.append(work)
+        if self._over.is_set():  # else only the engine's thread does: it may be in the midst of a slice
+            self._let_chunks_go()
+        self._lane.wake()
+
+    def drain(self) -> None:
+        """Take nothing more until `resume`: answer what is in hand, let chunks go at their next slice."""
+        self._draining.set()
+        self._lane.wake()
+
+    def resume(self) -> None:
+        """Serve again."""
+        self._draining.clear()
+        self._lane.wake()
+
+    def stop(self) -> None:
+        """Read no more entries, answer those in hand, and let chunks go at their next slice."""
+        self._stopping.set()
+        self._lane.wake()
+
+    def run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._turn()
+            self._end_chunks()
+            while self._intake.waiting:
+                self._run_online(read_on=False)
+        except BaseException as error:
+            self._end_chunks()
+            self._on_crash(error)
+        finally:
+            self._watchdog.disarm()
+            self._lane.close()
+
+    def _turn(self) -> None:
+        if self._draining.is_set():
+            self._stay_drained()
+        now_s = time.monotonic()
+        self._watchdog.progress(now_s)
+        self._intake.look(now_s)
+        self._lap.looked(now_s, waiting=self._intake.waiting)
+        match self.share.next_turn(online=self._intake.waiting, offline=bool(self._work)):
+            case Turn.ONLINE:
+                self._run_online(read_on=True)
+            case Turn.OFFLINE:
+                self._run_slice(now_s)
+                self._intake.look_again()
+            case Turn.WAIT:
+                self.current = ""
+                self._watchdog.progress(time.monotonic())  # `look` may have waited for a server that hangs
+                self._intake.wait(now_s)
+
+    def _stay_drained(self) -> None:
+        """Until told otherwise: answer what is in hand, and take nothing."""
+        while self._draining.is_set() and not self._stopping.is_set():
+            self._let_chunks_go()
+            now_s = time.monotonic()
+            self._watchdog.progress(now_s)
+            self._intake.reconnect(now_s)
+            if self._intake.waiting:
+                self._run_online(read_on=False)
+            else:
+                self.current, self.drained = "", self._intake.empty
+                self._intake.rest(now_s)
+        self.drained = False
+
+    def _run_online(self, *, read_on: bool) -> None:
+        batch, now_ms = self._intake.next_batch()
+        key = batch[0].key
+        tally = self.served[key].tally
+        alive = [delivery for delivery in batch if not delivery.late(now_ms)]
+        tally.parts["late"] += len(batch) - len(alive)
+        tally.redeliveries += sum(delivery.suspect for delivery in batch)
+        if not alive:
+            replies: dict[str, Reply] = {}
+        elif alive[0].lone_runs >= MOST_LONE_RUNS:
+            tally.parts["given_up"] += 1
+            given_up = _given_up(alive[0], self._watchdog.limit_s)
+            replies = answers_to(given_up, self._worker_id, BatchFacts(alive[0].entry.rows))
+        else:
+            replies = self._predict(self._predictors[key], alive, now_ms)
+        entry_ids = [delivery.entry_id for delivery in batch]
+        self._intake.send(Finished(key, replies, entry_ids), read_on=read_on)
+        took_s = self._lap.ended(time.monotonic())
+        if replies:
+            self.served[key].online.measured(sum(delivery.entry.rows for delivery in alive), took_s)
+
+    def _predict(self, predictor: Predictor, entries: list[Delivery], now_ms: float) -> dict[str, Reply]:
+        begun_s = time.monotonic()
+        self.current = f"online {predictor.key}"
+        if entries[0].suspect:
+            self._intake.mark_lone_run(entries[0])
+        batch = EntryBatch(predictor, entries, now_ms, self.served[predictor.key].ceiling)
+        batch.run(
+            on_failure=lambda: check_health(predictor),
+            after_call=lambda: self._watchdog.progress(time.monotonic()),
+        )
+        now_s = time.monotonic()
+        self.share.online_ran(now_s, now_s - begun_s)
+        self.served[predictor.key].online_ran(batch)
+        self._traces.batch_ran(batch, now_s - begun_s)
+        facts = BatchFacts(batch.rows, batch.batch_ms, batch.predict_ms)
+        return answers_to(batch.answers(), self._worker_id, facts)
+
+    def _run_slice(self, now_s: float) -> None:
+        work = self._work[0]
+        if not work.over:
+            self.current = f"chunk {work.name}"
+            predictor = work.predictor
+            served, most = self.served[predictor.key], predictor.spec.batching.max_slice_rows
+            least, rate = served.least_slice_rows, served.offline
+            slice_s = self.share.slice_s(now_s)
+            rows = slice_rows(slice_s, rate.rows_per_s, least=least, most=most)
+            work.ceiling = served.ceiling
+            ran = work.run_slice(rows, on_failure=lambda: check_health(predictor), limit_s=slice_s)
+            took_s = time.monotonic() - now_s
+            self.share.offline_ran(took_s)
+            served.tally.offline.ran(ran, took_s)
+            rate.measured(ran, took_s)
+        if work.over:
+            self._work.remove(work)
+            work.ended.set()
+        elif any(other.job_id != work.job_id for other in tuple(self._work)):
+            self._work.rotate(-1)  # jobs take turns; of one job the next chunk computes while this is stored
+
+    def _end_chunks(self) -> None:
+        """No slice runs any more: what still comes is let go by the thread that brings it."""
+        self._over.set()
+        self._let_chunks_go()
+
+    def _let_chunks_go(self) -> None:
+        """End what is in hand of the offline lane; its threads hand the chunks back."""
+        while self._work:
+            with suppress(IndexError):  # `submit` may empty it at the same time, once all is over
+                work = self._work.popleft()
+                work.stop()
+                work.ended.set()
+
+
+def _served(predictor: Predictor) -> Served:
+    full_rows = predictor.spec.batching.max_rows
+    fastest = Fastest()
+    for rows, rate in predictor.rates.items():
+        if rate > 0:
+            fastest.ran(rows, rows / rate)
+    return Served(
+        online=Rate(full_rows, predictor.rows_per_s),
+        offline=Rate(full_rows, predictor.slice_rows_per_s),
+        least_slice_rows=least_slice_rows(predictor.rates, full_rows),
+        fastest=fastest,
+    )
+
+
+def _given_up(delivery: Delivery, limit_s: float) -> dict[str, list[Answer]]:
+    entry = delivery.entry
+    detail = (
+        "The workers that ran this request ended: one with it in a batch, another with it alone. Either the "
+        f"model ended its process, or a call took longer than {limit_in_words(limit_s)}."
+    )
+    failure = Failure(PredictionFailed.code, detail)
+    return {entry.gateway: [Answer(entry.id, entry.part, 0.0, None, failure)]}

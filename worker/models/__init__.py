@@ -1,0 +1,1 @@
+"""Building and verifying model versions."""

@@ -1,0 +1,1 @@
+"""The online stream: entries in, replies out."""

@@ -1,0 +1,83 @@
+"""Runs a batch of the online lane: entries in, one answer for each out."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from shared import columns
+from shared.messages import Answer, Failure, OutputColumn
+from worker.online.batching import Delivery, salvage
+from worker.predictors import Predictor
+from worker.predictors import outputs as views
+from worker.predictors.call_limit import Ceiling
+
+
+@dataclass
+class EntryBatch:
+    """One batch and what its model calls gave. Times are of this batch alone."""
+
+    predictor: Predictor
+    entries: Sequence[Delivery]
+    read_at_ms: float  # by Redis' clock
+    ceiling: Ceiling = field(default_factory=Ceiling)
+    batch_ms: float = 0.0
+    predict_ms: float = 0.0
+    _outputs: dict[bytes, list[OutputColumn]] = field(default_factory=dict)
+    _failures: dict[bytes, Failure] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return sum(delivery.entry.rows for delivery in self.entries)
+
+    @property
+    def failed(self) -> Sequence[Delivery]:
+        """The entries that failed."""
+        return [delivery for delivery in self.entries if delivery.entry_id in self._failures]
+
+    def run(self, on_failure: Callable[[], None], after_call: Callable[[], None] = lambda: None) -> None:
+        """Predict; if that raises, `on_failure` is called once and then only the bad entries fail, and those
+        of which the deadline passes while the bad ones are found."""
+        ahead_ms = self.read_at_ms - time.monotonic() * 1000
+
+        def expired(delivery: Delivery) -> bool:
+            return delivery.late(time.monotonic() * 1000 + ahead_ms)
+
+        found = salvage(self.entries, self._predict, on_failure, after_call=after_call, expired=expired)
+        for delivery, failure in found:
+            self._failures[delivery.entry_id] = failure
+        self.ceiling.settle()
+
+    def answers(self) -> dict[str, list[Answer]]:
+        """The answers by gateway."""
+        by_gateway: defaultdict[str, list[Answer]] = defaultdict(list)
+        for delivery in self.entries:
+            entry = delivery.entry
+            answer = Answer(
+                entry.id,
+                entry.part,
+                max(0.0, self.read_at_ms - delivery.added_ms),
+                self._outputs.get(delivery.entry_id),
+                self._failures.get(delivery.entry_id),
+            )
+            by_gateway[entry.gateway].append(answer)
+        return by_gateway
+
+    def _predict(self, deliveries: Sequence[Delivery]) -> None:
+        begun_s = time.perf_counter()
+        inputs = columns.join(self.predictor.spec, [delivery.entry.columns for delivery in deliveries])
+        if columns.row_count(inputs) != sum(delivery.entry.rows for delivery in deliveries):
+            raise ValueError("an entry's columns do not hold the rows that it declares")
+        joined_s = time.perf_counter()
+        self.batch_ms += (joined_s - begun_s) * 1000
+        # several entries are told apart by `salvage`; the rows of one are answered together
+        call = self.ceiling.predict if len(deliveries) > 1 else self.ceiling.predict_in_halves
+        outputs = views.as_columns(self.predictor.spec, call(self.predictor, inputs))
+        self.predict_ms += (time.perf_counter() - joined_s) * 1000
+        start = 0
+        for delivery in deliveries:
+            stop = start + delivery.entry.rows
+            self._outputs[delivery.entry_id] = [output[start:stop] for output in outputs]
+            start = stop

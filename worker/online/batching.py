@@ -1,0 +1,103 @@
+"""Which entries run together, which are too late, and what is left when a batch raises. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from shared.errors import DeadlineExceeded, PredictionFailed, TaktError
+from shared.keys import ModelKey
+from shared.messages import Entry, Failure
+from shared.texts import foreign_words
+from worker.online.bisection import Bisection
+
+T = TypeVar("T")
+
+MOST_LONE_RUNS = 1
+"""An online entry that ended a worker in a batch, and so many as it ran alone, is given up."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An entry that this worker was handed."""
+
+    key: ModelKey
+    entry_id: bytes  # of the stream: `{ms of Redis' clock}-{n}`
+    entry: Entry
+    deliveries: int = 1
+
+    @property
+    def added_ms(self) -> int:
+        return int(self.entry_id.split(b"-", 1)[0])
+
+    @property
+    def suspect(self) -> bool:
+        """Delivered before, to a worker that did not answer: it runs alone."""
+        return self.deliveries > 1
+
+    @property
+    def lone_runs(self) -> int:
+        """How often it ran on its own before: all deliveries but the first and this one."""
+        return max(0, self.deliveries - 2)
+
+    def late(self, now_ms: float) -> bool:
+        """Whether its deadline has passed. `now_ms`: Redis' clock."""
+        return now_ms >= self.added_ms + self.entry.budget_ms
+
+
+def first_batch(waiting: Sequence[Delivery], max_rows: int) -> int:
+    """How many of the waiting entries, in their order, make the next batch: at least one, at most
+    `max_rows` rows of one model version, and a suspect entry alone."""
+    head = waiting[0]
+    rows = head.entry.rows
+    count = 1
+    for delivery in waiting[1:] if not head.suspect else ():
+        rows += delivery.entry.rows
+        if delivery.suspect or delivery.key != head.key or rows > max_rows:
+            break
+        count += 1
+    return count
+
+
+def salvage(
+    parts: Sequence[T],
+    run: Callable[[Sequence[T]], None],
+    on_failure: Callable[[], None],
+    *,
+    after_call: Callable[[], None] = lambda: None,
+    expired: Callable[[T], bool] = lambda _: False,
+) -> Iterator[tuple[T, Failure]]:
+    """Run parts together; if that raises, run them again in groups (`worker/online/bisection.py`), until each
+    part
+    that fails has failed alone.
+
+    `run` keeps what it computes. `on_failure` is called once, before anything is blamed: it raises if the
+    model itself is broken. `after_call` is called after each call from then on, and a part that has `expired`
+    fails without a call. → the parts that failed, with their reason.
+    """
+    bisection, has_failed = Bisection(len(parts)), False
+    while group := bisection.group:
+        if has_failed and expired(parts[group.start]):
+            bisection.skip()
+            yield parts[group.start], Failure(DeadlineExceeded.code, DeadlineExceeded().detail)
+            continue
+        try:
+            run(parts[group.start : group.stop])
+        except Exception as error:  # a model may raise anything
+            if not has_failed:
+                on_failure()
+                has_failed = True
+            if bisection.failed():
+                yield parts[group.start], failure(error)
+        else:
+            bisection.passed()
+        if has_failed:
+            after_call()
+
+
+def failure(error: Exception) -> Failure:
+    """The error as it crosses the queue; what a model raised becomes `prediction_failed`."""
+    if isinstance(error, TaktError):
+        return Failure(error.code, error.detail)
+    return Failure(PredictionFailed.code, f"The model raised {type(error).__name__}: {foreign_words(error)}")

@@ -1,0 +1,143 @@
+"""Entries for another spec or artifact of a model version than this worker has: it must not run them.
+
+An entry goes back into its stream if another live worker has what it asks for, and this worker leaves the
+stream alone for a moment, so that the other one takes it. Otherwise its gateway is answered `model_mismatch`,
+with the digests of both sides. An entry that ended a worker before is not put back: a new entry would be
+trusted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import redis
+import structlog
+
+from shared import keys, messages
+from shared.errors import ModelMismatch
+from shared.keys import ModelKey
+from shared.messages import Answer, Entry, Failure
+from shared.model_identity import SAME_ON_BOTH, ModelIdentity, wire_in_words, wires_differ
+from shared.workers import from_hash
+from worker.online.batching import Delivery
+
+log = structlog.get_logger(__name__)
+
+FIRST_REST_S, LONGEST_REST_S = 0.05, 1.0
+"""How long a stream is left alone after an entry went back: twice as long each time, until an entry of it is
+for this worker."""
+WORKERS_KNOWN_S = 0.5
+"""How long the heartbeats of other workers are remembered."""
+
+_PUT_BACK = Path(__file__).parent / "scripts" / "put_back.lua"
+
+
+@dataclass
+class ForeignEntries:
+    """Owned by the engine's thread. Methods raise redis.exceptions.RedisError."""
+
+    client: redis.Redis
+    worker_id: str
+    identities: Mapping[ModelKey, ModelIdentity]
+    clock: Callable[[], float] = time.monotonic
+    _rests: dict[ModelKey, tuple[float, float]] = field(default_factory=dict)  # until when, how long
+    _known: tuple[float, dict[str, Mapping[str, ModelIdentity]]] = (float("-inf"), {})
+    _put_back_script: Any = None  # redis-py's own type
+
+    def __post_init__(self) -> None:
+        self._wires = {key: identity.wire for key, identity in self.identities.items()}
+        self._put_back_script = self.client.register_script(_PUT_BACK.read_text(encoding="utf-8"))
+
+    def is_foreign(self, key: ModelKey, entry: Entry) -> bool:
+        wire = self._wires.get(key, b"")
+        return entry.identity != wire and wires_differ(wire, entry.identity)
+
+    def own_came(self, key: ModelKey) -> None:
+        """An entry of this stream was for this worker."""
+        self._rests.pop(key, None)
+
+    @property
+    def any_rests(self) -> bool:
+        return bool(self._rests)
+
+    def rests_s(self, key: ModelKey) -> float:
+        """How long this stream is left alone still."""
+        until_s, _ = self._rests.get(key, (0.0, 0.0))
+        return max(0.0, until_s - self.clock())
+
+    def put_back(self, foreign: Sequence[Delivery], now_ms: float) -> list[Delivery]:
+        """Put back what another live worker has the model for. → the rest, which is to be refused"""
+        others = self._others()
+        refused: list[Delivery] = []
+        for delivery in foreign:
+            if delivery.suspect or not _has(others, delivery):
+                refused.append(delivery)
+            else:
+                self._put_back(delivery, now_ms)
+                self._rest(delivery.key)
+        return refused
+
+    def refusals(self, refused: Sequence[Delivery]) -> dict[str, list[Answer]]:
+        """The answers by gateway."""
+        answers: dict[str, list[Answer]] = {}
+        for delivery in refused:
+            entry, detail = delivery.entry, self._detail(delivery)
+            log.error("entry_foreign", model=delivery.key, gateway=entry.gateway, reason=detail)
+            failure = Failure(ModelMismatch.code, detail)
+            answers.setdefault(entry.gateway, []).append(Answer(entry.id, entry.part, 0.0, None, failure))
+        return answers
+
+    def _detail(self, delivery: Delivery) -> str:
+        theirs, own = wire_in_words(delivery.entry.identity), self.identities[delivery.key].in_words()
+        return f"{delivery.key}: the gateway has {theirs}; worker {self.worker_id} has {own}. {SAME_ON_BOTH}"
+
+    def _put_back(self, delivery: Delivery, now_ms: float) -> None:
+        entry = delivery.entry
+        left_ms = entry.budget_ms - max(0, round(now_ms - delivery.added_ms))
+        again = messages.encode(msgspec.structs.replace(entry, budget_ms=max(0, left_ms)))
+        self._put_back_script(
+            keys=[keys.online(delivery.key)],
+            args=[keys.WORKER_GROUP, delivery.entry_id, messages.FIELD, again, messages.ROWS, entry.rows],
+        )
+
+    def _rest(self, key: ModelKey) -> None:
+        if self.rests_s(key):
+            return
+        _, lasted_s = self._rests.get(key, (0.0, 0.0))
+        lasts_s = min(LONGEST_REST_S, lasted_s * 2 or FIRST_REST_S)
+        self._rests[key] = self.clock() + lasts_s, lasts_s
+
+    def _others(self) -> dict[str, Mapping[str, ModelIdentity]]:
+        """What other live workers serve, by worker."""
+        read_at_s, known = self._known
+        if self.clock() - read_at_s < WORKERS_KNOWN_S:
+            return known
+        ids = cast(list[bytes], self.client.zrange(keys.workers(), 0, -1))
+        with self.client.pipeline(transaction=False) as pipe:
+            for worker_id in ids:
+                pipe.hgetall(keys.worker(worker_id.decode(errors="replace")))
+            records = [from_hash(fields) for fields in pipe.execute()]
+        known = {
+            record.id: {
+                key: ModelIdentity(model.spec_digest, model.digest)
+                for key, model in record.models.items()
+                if record.holds(ModelKey(key))
+            }
+            for record in records
+            if record is not None and record.id != self.worker_id
+        }
+        self._known = self.clock(), known
+        return known
+
+
+def _has(others: Mapping[str, Mapping[str, ModelIdentity]], delivery: Delivery) -> bool:
+    """Whether one of them has the model that the entry asks for. An older worker does not say."""
+    held = (models[delivery.key] for models in others.values() if delivery.key in models)
+    return any(
+        identity.spec_sha256 and not wires_differ(identity.wire, delivery.entry.identity) for identity in held
+    )

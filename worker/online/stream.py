@@ -1,0 +1,340 @@
+"""The engine's side of the online lane: read the next batch, claim what others left, send answers.
+
+Owned by the engine's thread. Two connections: one for scripts and answers, one that may block. Methods raise
+redis.exceptions.RedisError where the server does not answer; what was not answered stays pending and comes
+back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import structlog
+from redis.connection import AbstractConnection
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from shared import keys, messages
+from shared.connections import BLOCK_MS, TIMEOUT_S, connect
+from shared.dead_letters import DeadLetters, Kind, Unreadable
+from shared.keys import ModelKey
+from shared.library_hooks import require_hooks
+from shared.messages import Answer, Reply, UnreadableMessage
+from shared.model_identity import ModelIdentity
+from worker.online.batching import Delivery
+from worker.online.foreign_entries import ForeignEntries
+
+log = structlog.get_logger(__name__)
+
+require_hooks("redis", AbstractConnection, ("_get_socket", "read_response", "send_command"))
+
+REPLY_STREAM_ENTRIES = 10_000
+"""About how many replies a gateway's stream holds before the oldest go: it reads them as they come."""
+MOST_CLAIMED = 256
+UNBLOCK_AGAIN_S = 0.001
+
+_SCRIPTS = Path(__file__).parent / "scripts"
+
+
+class Wake:
+    """A descriptor that other threads write so that a blocked engine looks up."""
+
+    def __init__(self) -> None:
+        self._read, self._write = socket.socketpair()
+        self._read.setblocking(False)
+        self._write.setblocking(False)
+
+    def __call__(self) -> None:
+        with contextlib.suppress(OSError):  # full: it wakes anyway; closed: nobody sleeps
+            self._write.send(b"\0")
+
+    def fileno(self) -> int:
+        return self._read.fileno()
+
+    def close(self) -> None:
+        self._read.close()
+        self._write.close()
+
+    def drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._read.recv(4096):
+                pass
+
+
+@dataclass(frozen=True)
+class BatchFacts:
+    """What a batch was: rows of all its entries, and how long its stages took."""
+
+    rows: int
+    batch_ms: float = 0.0
+    predict_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What one batch leaves behind: replies by gateway, and the entries that they answer."""
+
+    key: ModelKey
+    replies: Mapping[str, Reply]
+    entry_ids: Sequence[bytes]
+
+
+class OnlineLane:
+    """The online streams of the model versions that this worker holds."""
+
+    def __init__(
+        self,
+        url: str,
+        worker_id: str,
+        max_rows: Mapping[ModelKey, int],
+        batch_limit_s: float,
+        *,
+        identities: Mapping[ModelKey, ModelIdentity] = MappingProxyType({}),
+    ) -> None:
+        """`identities`: what this worker has of each model version; entries for others are not run."""
+        self._worker_id = worker_id
+        self._model_keys = list(max_rows)
+        self._streams = [keys.online(key) for key in self._model_keys]
+        self._max_rows = max_rows
+        self._batch_limit_ms = round(batch_limit_s * 1000)
+        # the raw answers of scripts and of the blocking connection then have one shape
+        self._client = connect(url, protocol=2)
+        self._blocking: Any = self._client.connection_pool.make_connection()  # Any: untyped there
+        self._blocking_id: int | None = None
+        self._turn = self._client.register_script((_SCRIPTS / "turn.lua").read_text())
+        self._claim_stale = self._client.register_script((_SCRIPTS / "claim_stale.lua").read_text())
+        self._claim_own = self._client.register_script((_SCRIPTS / "claim_own.lua").read_text())
+        self._dead_letters = DeadLetters(self._client)
+        self._foreign = ForeignEntries(self._client, worker_id, identities)
+        self._clock_offset_ms = 0.0
+        self.wake = Wake()
+
+    @property
+    def streams(self) -> Sequence[str]:
+        return self._streams
+
+    def now_ms(self) -> float:
+        """Redis' clock, as of the last answer that carried it."""
+        return self._clock_offset_ms + time.monotonic() * 1000
+
+    def recover(self) -> list[Delivery]:
+        """Begin, or begin again after a lost connection: make the groups. → the entries that Redis holds as
+        delivered to this worker, with the deliveries counted so far."""
+        seconds, microseconds = self._client.time()
+        self._set_clock(seconds * 1000 + microseconds / 1000)
+        for stream in self._streams:
+            with _allowing("BUSYGROUP"):
+                self._client.xgroup_create(stream, keys.WORKER_GROUP, id="0", mkstream=True)
+        if not self._streams:
+            return []
+        own = self._claim_own(keys=self._streams, args=[keys.WORKER_GROUP, self._worker_id])
+        return self._claimed(own, runs=0)
+
+    def read(self) -> list[Delivery]:
+        """The next batch of the stream with the oldest head; nothing where nothing waits."""
+        return self._take_turn(None, read_on=True) if self._streams else []
+
+    def answer(self, finished: Finished) -> None:
+        """Send the answers of a batch and settle its entries, all or nothing."""
+        self._take_turn(finished, read_on=False)
+
+    def answer_and_read(self, finished: Finished) -> list[Delivery]:
+        """`answer` and `read` in one round trip."""
+        return self._take_turn(finished, read_on=True)
+
+    def _take_turn(self, finished: Finished | None, *, read_on: bool) -> list[Delivery]:
+        """One command, which packs and parses in a fraction of what a transaction of as many steps does."""
+        open_keys = self._open_keys if read_on else []
+        answered = [keys.online(finished.key)] if finished else []
+        replies = finished.replies if finished else {}
+        entry_ids = finished.entry_ids if finished else ()
+        args: list[str | int | bytes] = [
+            *(keys.WORKER_GROUP, self._worker_id, messages.FIELD, REPLY_STREAM_ENTRIES),
+            *(messages.ROWS, len(replies), len(entry_ids)),
+            *map(messages.encode, replies.values()),
+            *entry_ids,
+            *(self._max_rows[key] for key in open_keys),
+        ]
+        streams = [*answered, *map(keys.reply, replies), *map(keys.online, open_keys)]
+        return self._planned(self._turn(keys=streams, args=args), open_keys)
+
+    @property
+    def _open_keys(self) -> Sequence[ModelKey]:
+        """The model versions that are read: not those of which another worker is to take the entries."""
+        if not self._foreign.any_rests:
+            return self._model_keys
+        return [key for key in self._model_keys if not self._foreign.rests_s(key)]
+
+    def claim_stale(self) -> list[Delivery]:
+        """Entries that another worker was handed and will not answer."""
+        if not self._streams:
+            return []
+        args: list[str | int] = [
+            keys.WORKER_GROUP,
+            self._worker_id,
+            keys.worker("{}"),
+            self._batch_limit_ms,
+            MOST_CLAIMED,
+        ]
+        return self._claimed(self._claim_stale(keys=self._streams, args=args), runs=1)
+
+    def mark_lone_run(self, delivery: Delivery) -> None:
+        """Count a run of its own against a suspect entry, before it runs: it may end this process."""
+        self._client.xclaim(
+            keys.online(delivery.key),
+            keys.WORKER_GROUP,
+            self._worker_id,
+            0,
+            [delivery.entry_id],
+            retrycount=delivery.deliveries,
+        )
+
+    def wait(self) -> list[Delivery]:
+        """Sleep until an entry comes or `wake` is called, a second at most. → the entry, if one came."""
+        open_keys = self._open_keys
+        if not open_keys:
+            rests_s = [self._foreign.rests_s(key) for key in self._model_keys]
+            self.sleep(min([BLOCK_MS / 1000, *rests_s]))
+            return []
+        try:
+            return self._of_streams(self._blocking_read(open_keys) or [])
+        except BaseException:
+            self._blocking.disconnect()  # an answer may still be under way on it
+            self._blocking_id = None
+            raise
+
+    def _blocking_read(self, open_keys: Sequence[ModelKey]) -> Any:  # Any: redis-py's own types
+        if self._blocking_id is None:
+            self._blocking.connect()
+            self._blocking.send_command("CLIENT", "ID")
+            self._blocking_id = self._blocking.read_response()
+        streams = [*map(keys.online, open_keys), *(">" for _ in open_keys)]
+        group = ("GROUP", keys.WORKER_GROUP, self._worker_id, "COUNT", 1, "BLOCK", BLOCK_MS)
+        self._blocking.send_command("XREADGROUP", *group, "STREAMS", *streams)
+        answer = self._blocking._get_socket()  # redis-py has no public way to its descriptor
+        ready, _, _ = select.select([answer, self.wake], [], [], TIMEOUT_S)
+        if not ready:  # half open: the server answers each BLOCK_MS, if with nothing
+            raise RedisTimeoutError("Timeout waiting for an entry, or for none")
+        if self.wake in ready:
+            self.wake.drain()
+            self._unblock(self._blocking_id, answer)
+        return self._blocking.read_response()
+
+    def _unblock(self, blocking_id: int, answer: socket.socket) -> None:
+        """Have the blocking read answered now. The server may see this before it has seen the read itself,
+        which came by another connection: then nothing was blocked yet, and it is asked again."""
+        while not self._client.client_unblock(blocking_id):
+            if select.select([answer], [], [], UNBLOCK_AGAIN_S)[0]:
+                return
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep until `wake` is called, so many seconds at most."""
+        select.select([self.wake], [], [], seconds)
+        self.wake.drain()
+
+    def close(self) -> None:
+        self._blocking.disconnect()
+        self._client.close()
+        self.wake.close()
+
+    def _set_clock(self, now_ms: float) -> None:
+        self._clock_offset_ms = now_ms - time.monotonic() * 1000
+
+    def _planned(self, found: Any, open_keys: Sequence[ModelKey]) -> list[Delivery]:
+        self._set_clock(found[0])
+        if len(found) == 1:
+            return []
+        _, index, entries = found
+        key = open_keys[index - 1]
+        return self._own([self._delivery(key, entry_id, fields, 1) for entry_id, fields in entries])
+
+    def _own(self, found: Sequence[Delivery | None]) -> list[Delivery]:
+        """Those that can be read, and are for the spec and the artifact that this worker has."""
+        readable = [delivery for delivery in found if delivery is not None]
+        foreign = [one for one in readable if self._foreign.is_foreign(one.key, one.entry)]
+        if foreign:
+            readable = [one for one in readable if one not in foreign]
+            self._turn_away(foreign)
+        if self._foreign.any_rests:
+            for key in {one.key for one in readable}:
+                self._foreign.own_came(key)
+        return readable
+
+    def _turn_away(self, foreign: Sequence[Delivery]) -> None:
+        refused = self._foreign.put_back(foreign, self.now_ms())
+        for key in {one.key for one in refused}:
+            of_key = [one for one in refused if one.key == key]
+            replies = answers_to(self._foreign.refusals(of_key), self._worker_id, BatchFacts(rows=1))
+            self.answer(Finished(key, replies, [one.entry_id for one in of_key]))
+
+    def _claimed(self, flat: Any, *, runs: int) -> list[Delivery]:  # Any: redis-py's own types
+        """The entries that a script claimed. `runs`: how many it adds to the deliveries that Redis counts."""
+        quads = zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
+        found = [
+            self._delivery(self._model_keys[index - 1], entry_id, fields, counted + runs)
+            for index, entry_id, counted, fields in quads
+        ]
+        return self._own(found)
+
+    def _of_streams(self, read: Any) -> list[Delivery]:
+        streams = read.items() if isinstance(read, dict) else read
+        found = [
+            self._delivery(self._key_of(stream), entry_id, fields, 1)
+            for stream, entries in streams
+            for entry_id, fields in entries
+        ]
+        return self._own(found)
+
+    def _key_of(self, stream: bytes | str) -> ModelKey:
+        name = stream.decode() if isinstance(stream, bytes) else stream
+        return self._model_keys[self._streams.index(name)]
+
+    def _delivery(self, key: ModelKey, entry_id: bytes, fields: Any, deliveries: int) -> Delivery | None:
+        by_name = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+        data: bytes = by_name.get(messages.FIELD, b"")
+        try:
+            return Delivery(key, entry_id, messages.decode_entry(data), deliveries)
+        except UnreadableMessage as error:
+            self._refuse(key, entry_id, data, str(error))
+            return None
+
+    def _refuse(self, key: ModelKey, entry_id: bytes, data: bytes, reason: str) -> None:
+        """Set an entry aside that nobody here can read, and tell its gateway, where it says whose it is."""
+        place = f"{key}/{entry_id.decode()}"
+        log.error("entry_unreadable", model=key, entry_id=entry_id.decode(), reason=reason)
+        self._dead_letters.set_aside(
+            Unreadable(kind=Kind.ENTRY, place=place, model=key, reason=reason, data=data)
+        )
+        refusal = messages.refusal_of_entry(data, reason)
+        gateway_answers = {refusal[0]: [refusal[1]]} if refusal else {}
+        self.answer(
+            Finished(key, answers_to(gateway_answers, self._worker_id, BatchFacts(rows=1)), [entry_id])
+        )
+
+
+@contextlib.contextmanager
+def _allowing(code: str) -> Iterator[None]:
+    """Let one error of Redis pass: the state that was asked for is there already."""
+    try:
+        yield
+    except ResponseError as error:
+        if not str(error).startswith(code):
+            raise
+
+
+def answers_to(
+    gateway_answers: Mapping[str, list[Answer]], worker: str, facts: BatchFacts
+) -> dict[str, Reply]:
+    """The replies of one batch, by gateway."""
+    return {
+        gateway: Reply(messages.SCHEMA, worker, facts.rows, facts.batch_ms, facts.predict_ms, answers)
+        for gateway, answers in gateway_answers.items()
+    }

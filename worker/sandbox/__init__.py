@@ -1,0 +1,1 @@
+"""Runs the rows of a chunk that ended workers in processes that may die."""

@@ -1,0 +1,262 @@
+"""Quarantine: a chunk that ended two workers runs in a process of its own, until its poison is found.
+
+    by slices ─ the process ends ─▶ that slice row by row ─ ends again ─▶ that row failed ─▶ go on behind it
+
+A row that ends its process, or holds it past its limit, costs two processes at most, and its neighbours
+nothing. Where a chunk has cost `MOST_DEATHS` processes, its remaining rows fail.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+import pyarrow as pa
+import structlog
+
+from shared import tables
+from shared.keys import ModelKey
+from shared.settings import environment
+from worker.predictors import Predictor
+from worker.predictors import outputs as views
+from worker.predictors.self_check import SickPredictorError
+from worker.sandbox.protocol import LOAD_LIMIT_S, Frame, Frames, Kind, Task, write_frame
+
+log = structlog.get_logger(__name__)
+
+MOST_DEATHS = 40
+"""Processes that one chunk may cost: at the default limit of 20 s a quarter of an hour, if each one hangs."""
+MOST_SLICE_ROWS = 1000
+IDLE_S = 60.0
+"""How long a quarantine process stays, with its model, for the next chunk."""
+_LOOK_EVERY_S = 0.2
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class CellError(Exception):
+    """The quarantine process itself failed: it could not load the model, or ended. No row is to blame."""
+
+
+@dataclass
+class Search:
+    """Which rows of a chunk run next, and whom to blame. Pure."""
+
+    rows: int
+    slice_rows: int
+    position: int = 0  # rows that have a result
+    deaths: int = 0
+    _alone_until: int = 0  # up to here, rows run one by one
+
+    @property
+    def over(self) -> bool:
+        return self.position == self.rows
+
+    @property
+    def given_up(self) -> bool:
+        return self.deaths >= MOST_DEATHS
+
+    def next_run(self) -> tuple[int, int]:
+        """→ up to which row, in steps of how many rows."""
+        if self.position < self._alone_until:
+            return self._alone_until, 1
+        return self.rows, self.slice_rows
+
+    def died(self) -> bool:
+        """The process ended as it ran the step at `position`. → whether this was one row: it is to blame."""
+        self.deaths += 1
+        stop, step = self.next_run()
+        step_rows = min(step, stop - self.position)
+        if step_rows > 1:
+            self._alone_until = self.position + step_rows
+        return step_rows == 1
+
+
+class Cell:
+    """One quarantine process, as its worker sees it. It ends with this worker, which holds its stdin."""
+
+    def __init__(self, key: ModelKey) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "worker", "quarantine", key],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env=environment({}) | _ONE_THREAD,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._tasks = self._process.stdin.fileno()
+        self._frames = Frames(self._process.stdout.fileno())
+        self.ready = False
+
+    def frames(self, task: Task, may_go_on: Callable[[], bool]) -> Iterator[Frame]:
+        """What a task gives, up to its end; it breaks off, without one, once it may not go on.
+
+        Raises CellError.
+        """
+        try:
+            if not self.ready:
+                yield from self._until((Kind.READY,), LOAD_LIMIT_S, may_go_on)
+                self.ready = True
+            write_frame(self._tasks, Kind.TASK, msgspec.msgpack.encode(task))
+            ends = (Kind.DONE, Kind.SICK, Kind.DIED)
+            yield from self._until(ends, LOAD_LIMIT_S + task.limit_s, may_go_on)
+        except (EOFError, OSError) as error:
+            raise CellError("the quarantine process ended") from error
+
+    def close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            self._process.wait(2.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # and with it its fork
+            self._process.wait()
+
+    def _until(
+        self, ends: tuple[Kind, ...], silence_s: float, may_go_on: Callable[[], bool]
+    ) -> Iterator[Frame]:
+        heard_s = time.monotonic()
+        while may_go_on():
+            frame = self._frames.next(_LOOK_EVERY_S)
+            if frame is not None:
+                heard_s = time.monotonic()
+                yield frame
+                if frame[0] in ends:
+                    return
+            elif time.monotonic() - heard_s > silence_s:
+                raise CellError(f"the quarantine process said nothing for {silence_s:g} s")
+
+
+@dataclass
+class Quarantine:
+    """Runs chunks in quarantine, any number at a time. One for all Celery threads of a worker."""
+
+    limit_s: float  # of one call of the model
+    _idle: dict[ModelKey, Cell] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(
+        self, predictor: Predictor, rows: pa.RecordBatch, may_go_on: Callable[[], bool]
+    ) -> list[pa.RecordBatch] | None:
+        """The results of all rows, with the reason where one failed; None where it may not go on.
+
+        `may_go_on` is asked several times a second. Raises SickPredictorError, where the golden rows fail in
+        quarantine too, and CellError.
+        """
+        cell = self._taken(predictor.key)
+        try:
+            results = _Run(cell, predictor, rows, self.limit_s, may_go_on).results()
+        except BaseException:
+            cell.close()
+            raise
+        if results is None:
+            cell.close()  # something may still run in it
+        else:
+            self._keep(predictor.key, cell)
+        return results
+
+    def close(self) -> None:
+        """End the processes that wait for work."""
+        with self._lock:
+            cells, self._idle = list(self._idle.values()), {}
+        for cell in cells:
+            cell.close()
+
+    def _taken(self, key: ModelKey) -> Cell:
+        with self._lock:
+            cell = self._idle.pop(key, None)
+        return cell or Cell(key)
+
+    def _keep(self, key: ModelKey, cell: Cell) -> None:
+        with self._lock:
+            spare = self._idle.get(key)
+            self._idle[key] = cell
+        if spare:
+            spare.close()
+        timer = threading.Timer(IDLE_S, self._close_idle, args=[key, cell])
+        timer.daemon = True
+        timer.start()
+
+    def _close_idle(self, key: ModelKey, cell: Cell) -> None:
+        with self._lock:
+            idle = self._idle.get(key) is cell
+            if idle:
+                del self._idle[key]
+        if idle:
+            cell.close()
+
+
+@dataclass
+class _Run:
+    """One chunk in one cell."""
+
+    cell: Cell
+    predictor: Predictor
+    rows: pa.RecordBatch
+    limit_s: float
+    may_go_on: Callable[[], bool]
+    _results: list[pa.RecordBatch] = field(default_factory=list)
+
+    def results(self) -> list[pa.RecordBatch] | None:
+        spec = self.predictor.spec
+        search = Search(self.rows.num_rows, min(spec.batching.max_rows, MOST_SLICE_ROWS))
+        while not search.over:
+            if search.given_up:
+                reason = f"not run: {search.deaths} processes ended of rows before it in its chunk"
+                self._fail(search, search.rows - search.position, reason)
+                break
+            end = self._advance(search)
+            if end is None:
+                return None
+            kind, body = end
+            if kind is Kind.SICK:
+                raise SickPredictorError(body.decode())
+            if kind is Kind.DIED and not self._narrow(search, body.decode()):
+                return None
+        return self._results
+
+    def _advance(self, search: Search) -> Frame | None:
+        """Run the search's next rows until their end, or that of the process. → how that came."""
+        stop, step_rows = search.next_run()
+        rows = self.rows.slice(search.position, stop - search.position)
+        task = Task(rows=tables.write_ipc([rows], rows.schema), step_rows=step_rows, limit_s=self.limit_s)
+        for kind, body in self.cell.frames(task, self.may_go_on):
+            if kind is Kind.RESULT:
+                found = tables.read_ipc(body)
+                self._results += found.to_batches()
+                search.position += found.num_rows
+            elif kind is not Kind.READY:
+                return kind, body
+        return None
+
+    def _narrow(self, search: Search, how: str) -> bool:
+        """→ whether it may go on: nobody is blamed before the golden rows were heard to pass"""
+        if not search.deaths and not self._checked_health():
+            return False
+        row = search.position
+        if search.died():
+            log.warning("row_ends_its_process", model=self.predictor.key, row=row, reason=how)
+            self._fail(search, 1, how)
+        return True
+
+    def _checked_health(self) -> bool:
+        """Before a row is blamed for a death: a process that dies of any row is not the row's fault.
+
+        → False where it may not go on before that is known. Raises SickPredictorError.
+        """
+        for kind, body in self.cell.frames(Task(limit_s=self.limit_s), self.may_go_on):
+            if kind in (Kind.SICK, Kind.DIED):
+                raise SickPredictorError(f"{self.predictor.key}: golden rows: {body.decode()}")
+            if kind is Kind.DONE:
+                return True
+        return False
+
+    def _fail(self, search: Search, rows: int, reason: str) -> None:
+        self._results.append(views.failed_batch(self.predictor.spec, [reason] * rows))
+        search.position += rows

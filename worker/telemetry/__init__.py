@@ -1,0 +1,1 @@
+"""Metrics, history and traces of a worker."""

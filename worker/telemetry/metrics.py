@@ -1,0 +1,90 @@
+"""A worker's counts as Prometheus reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from shared.keys import ModelKey, split_model_key
+from shared.metrics import worker as metrics
+from shared.metrics.exposition import Labels, Reading
+from shared.metrics.metric import OFFLINE, ONLINE
+from shared.metrics.program import BUILD
+from shared.release import VERSION
+from shared.workers import HeldModel, ModelState, WorkerState
+from worker.execution.scheduler import Share
+from worker.telemetry.counters import ChunkTally, EngineTally, ModelChunks
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a worker's readings are made of."""
+
+    state: WorkerState
+    heartbeats: Mapping[str, int]  # by outcome
+    models: Mapping[str, HeldModel]
+    share: Share
+    engine: Mapping[ModelKey, EngineTally]
+    chunks: ChunkTally
+    held_leases: int
+    scrubbed: Mapping[str, int] = field(default_factory=dict)  # by outcome
+
+
+def readings(facts: Facts) -> Iterator[Reading]:
+    yield BUILD, {(VERSION,): 1.0}
+    yield metrics.STATE_NOW, {(state.value,): float(state is facts.state) for state in WorkerState}
+    yield metrics.HEARTBEATS, _by_outcome((), facts.heartbeats)
+    yield from _models({split_model_key(key): held for key, held in facts.models.items()})
+    yield metrics.BUSY, {(ONLINE,): facts.share.online_s, (OFFLINE,): facts.share.offline_s}
+    engine: dict[Labels, EngineTally] = {split_model_key(key): tally for key, tally in facts.engine.items()}
+    chunks: dict[Labels, ModelChunks] = {split_model_key(key): facts.chunks.of(key) for key in facts.engine}
+    yield from _engine(engine, chunks)
+    yield from _chunks(chunks)
+    yield metrics.LEASES, {(): float(facts.held_leases)}
+    yield metrics.SCRUBBED, _by_outcome((), facts.scrubbed)
+    yield metrics.RENEWALS, _by_outcome((), facts.chunks.renewals)
+
+
+def _models(models: Mapping[Labels, HeldModel]) -> Iterator[Reading]:
+    loaded = {labels: held for labels, held in models.items() if held.state is ModelState.LOADED}
+    yield metrics.LOADED, {labels: float(labels in loaded) for labels in models}
+    yield metrics.LOAD_TIME, {labels: held.load_s for labels, held in loaded.items()}
+    online = {(*labels, ONLINE): held.rows_per_s for labels, held in loaded.items()}
+    yield (
+        metrics.RATE,
+        online | {(*labels, OFFLINE): held.slice_rows_per_s for labels, held in loaded.items()},
+    )
+    yield metrics.CEILING, {labels: float(held.ceiling_rows) for labels, held in loaded.items()}
+
+
+def _engine(engine: Mapping[Labels, EngineTally], chunks: Mapping[Labels, ModelChunks]) -> Iterator[Reading]:
+    lanes = {(*labels, ONLINE): tally.online for labels, tally in engine.items()} | {
+        (*labels, OFFLINE): tally.offline for labels, tally in engine.items()
+    }
+    yield metrics.BATCH_ROWS, {labels: lane.rows for labels, lane in lanes.items()}
+    yield metrics.PREDICT_DURATION, {labels: lane.took_s for labels, lane in lanes.items()}
+    rows: dict[Labels, float] = {}
+    for labels, tally in engine.items():
+        rows |= _by_outcome((*labels, ONLINE), tally.online_rows)
+        rows |= _by_outcome((*labels, OFFLINE), chunks[labels].rows)
+    yield metrics.ROWS_ENDED, rows
+    parts: dict[Labels, float] = {}
+    for labels, tally in engine.items():
+        parts |= _by_outcome(labels, tally.parts)
+    yield metrics.PARTS, parts
+    yield metrics.REDELIVERIES, {labels: tally.redeliveries for labels, tally in engine.items()}
+
+
+def _chunks(chunks: Mapping[Labels, ModelChunks]) -> Iterator[Reading]:
+    ended: dict[Labels, float] = {}
+    for labels, model in chunks.items():
+        ended |= _by_outcome(labels, model.ended)
+    yield metrics.CHUNKS, ended
+    yield metrics.CHUNK_DURATION, {labels: model.took_s for labels, model in chunks.items()}
+    yield metrics.ATTEMPTS, {labels: model.attempts for labels, model in chunks.items()}
+    yield metrics.RETRIES, {labels: model.retries for labels, model in chunks.items()}
+    yield metrics.QUARANTINES, {labels: model.quarantines for labels, model in chunks.items()}
+
+
+def _by_outcome(labels: Labels, counts: Mapping[str, int]) -> dict[Labels, float]:
+    return {(*labels, outcome): float(count) for outcome, count in counts.items()}
