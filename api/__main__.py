@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from api.access.opening import check_access
 from api.app import create_app
 from api.server.protocol import protocol_of
-from api.server.serving import Server
+from api.server.serving import GatewayServer
 from shared.errors import OperatorError
 from shared.logs import configure_logging
 from shared.setting_names import warn_of_unknown_settings
@@ -29,7 +29,7 @@ def main() -> int:
     try:
         app = create_app(settings())
         check_access(settings())
-        Server(_config(app, settings()), app.state.gateway, settings()).run()
+        GatewayServer(_config(app, settings()), app.state.gateway, settings()).run()
     except OperatorError as error:
         log.error("gateway_cannot_start", reason=error.detail)
         return 1

@@ -14,12 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from api.access.middleware import Gatekeeper
+from api.access.middleware import AuthMiddleware
 from api.gateway import Gateway
 from api.http.cors import open_to
-from api.http.envelope import Envelope
+from api.http.envelope import RequestMiddleware
 from api.http.parameters import fields_of, invalid_parameters
-from api.http.security_headers import SafeHeaders
+from api.http.security_headers import SecurityHeaders
 from api.routes import console, models
 from api.routes.jobs import router as jobs
 from api.routes.jobs.shortcuts import JobShortcuts
@@ -76,9 +76,9 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
 
     def stack() -> ASGIApp:
         """The envelope, the hot routes and the gatekeeper, before all that the framework does."""
-        safe = SafeHeaders(MethodTable(JobShortcuts(framework(), gateway)))
-        routes = Gatekeeper(safe, gateway.gate, gateway.limiter) if guarded else safe
-        return open_to(Envelope(Surface(Predictions(routes, gateway)), gateway), settings.origins())
+        safe = SecurityHeaders(MethodTable(JobShortcuts(framework(), gateway)))
+        routes = AuthMiddleware(safe, gateway.gate, gateway.limiter) if guarded else safe
+        return open_to(RequestMiddleware(Surface(Predictions(routes, gateway)), gateway), settings.origins())
 
     app.build_middleware_stack = stack  # type: ignore[method-assign]
     return app

@@ -11,23 +11,23 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from api.access.authenticator import Gate, KeyGate, OpenGate
+from api.access.authenticator import Authenticator, KeyAuthenticator, OpenAuthenticator
 from api.access.limits import Limiter
 from api.access.principal import Principal
 from api.fleet.lanes import LaneWatch
-from api.fleet.lines import Lines
+from api.fleet.lines import QueueOrders
 from api.fleet.loads import Loads
-from api.fleet.queue_status import Link
+from api.fleet.queue_status import QueueStatus
 from api.fleet.snapshot import FleetWatch
-from api.http.background import Loops
+from api.http.background import BackgroundTasks
 from api.jobs.broken_uploads import BrokenUploads
 from api.jobs.doorbell import Doorbell
 from api.jobs.upload_threads import UploadThreads
 from api.models.catalog import Catalog, Servable
-from api.online.admission_control import Door
-from api.online.dispatcher import OnlineLane
+from api.online.admission_control import AdmissionController
+from api.online.dispatcher import OnlineDispatcher
 from api.online.history import HistoryWriter
-from api.telemetry.counters import HttpTally, JobTally
+from api.telemetry.counters import HttpCounters, JobCounters
 from api.telemetry.tracing import open_traces
 from shared.connections import connect_async
 from shared.durability import SYNC_OPTIONS, VOUCHED, SyncPolicy, check_durable
@@ -52,17 +52,19 @@ class Gateway:
         self.leaving = False
         """It takes no new connections: what would go on without end ends now."""
         self.client = client if client is not None else connect_async(settings.redis_dsn())
-        self.link = Link()
+        self.link = QueueStatus()
         self.catalog = Catalog(
             open_repository(settings.models_dir), settings.default_model, settings.model_names()
         )
-        self.lane = OnlineLane(
+        self.lane = OnlineDispatcher(
             self.client, settings.gateway_name, self.link, identity_of=self.catalog.wire_identity
         )
         self.watch = FleetWatch(self.client, self.lane.pending.entries_of, identities=self.catalog.identities)
-        self.gate: Gate = KeyGate(self.client) if settings.asks_for_keys() else OpenGate()
+        self.gate: Authenticator = (
+            KeyAuthenticator(self.client) if settings.asks_for_keys() else OpenAuthenticator()
+        )
         self.limiter = Limiter(self.client)
-        self.door = Door(
+        self.door = AdmissionController(
             settings,
             gate=self.gate,
             catalog=self.catalog,
@@ -73,8 +75,8 @@ class Gateway:
         self.loads = Loads()
         self._seen_at_s = -1.0
         self.lanes = LaneWatch(self.client, self._entry_rows)
-        self.http = HttpTally()
-        self.accepted = JobTally()
+        self.http = HttpCounters()
+        self.accepted = JobCounters()
         self.traces = open_traces(settings, self.lane.gateway)
         self.short_way = self.traces is None and not settings.access_log
         """Whether predictions may be answered without a task, see `api/server/fast_path.py`: what is traced
@@ -87,9 +89,9 @@ class Gateway:
         self.ledger = AsyncLedger(
             self.client, self._doorbell, lease_s=settings.lease_s, durability=settings.durable()
         )
-        self.lines = Lines(self.ledger)
+        self.lines = QueueOrders(self.ledger)
         self.broken_uploads = BrokenUploads(self.ledger, self.payloads, lease_s=settings.lease_s)
-        self._loops = Loops()
+        self._loops = BackgroundTasks()
 
     async def start(self) -> None:
         """Raises UnsupportedServer where Redis answers and is too old, or cannot keep TAKT_DURABILITY."""

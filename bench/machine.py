@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench.results import Facts, Machine
-from stack.errors import Refusal
+from stack.errors import CommandError
 from stack.services import available_cores
 from stack.valkey import find_binary
 
@@ -56,7 +56,7 @@ def _versions() -> dict[str, str]:
     for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
-    with contextlib.suppress(Refusal):
+    with contextlib.suppress(CommandError):
         server = find_binary().server
         found[server.name] = server.version
     if h2load := _h2load():

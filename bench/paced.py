@@ -22,7 +22,7 @@ from bench.servers import DidNotStart, plain_environment
 from bench.subjects import ROOT
 from shared.settings import environment
 from stack.logs import Log
-from stack.process_group import Leash
+from stack.process_group import ProcessGroup
 from stack.running import queue_url
 from stack.valkey import free_port
 
@@ -41,7 +41,7 @@ class PacedStack:
     redis_url: str
     pace_file: Path
     folder: Path  # for whatever a load writes
-    leash: Leash
+    leash: ProcessGroup
     pid: int  # of `takt up`
 
     def usage(self) -> Usage:
@@ -109,7 +109,7 @@ def serving_paced(
     """The stack, once every gateway is ready; it ends with the block. Raises DidNotStart."""
     with ExitStack() as held:
         folder = Path(held.enter_context(TemporaryDirectory(prefix="takt-bench-")))
-        leash = held.enter_context(closing(Leash()))
+        leash = held.enter_context(closing(ProcessGroup()))
         repository = paced_repository(folder, pace_ms=pace_ms, call_ms=call_ms)
         first, pid = held.enter_context(_takt_up(folder, repository, leash, workers))
         redis_url = queue_url(folder / "data")
@@ -121,7 +121,7 @@ def serving_paced(
 
 
 @contextmanager
-def _takt_up(folder: Path, repository: Path, leash: Leash, workers: int) -> Iterator[tuple[str, int]]:
+def _takt_up(folder: Path, repository: Path, leash: ProcessGroup, workers: int) -> Iterator[tuple[str, int]]:
     program, port = str(Path(sys.executable).with_name("takt")), free_port()
     served = ["--models", MODEL, "--models-dir", str(repository), "--workers", str(workers)]
     command = [program, "up", *served, "--port", str(port), "--data", str(folder / "data")]
@@ -131,7 +131,7 @@ def _takt_up(folder: Path, repository: Path, leash: Leash, workers: int) -> Iter
 
 @contextmanager
 def _gateway(
-    folder: Path, repository: Path, leash: Leash, redis_url: str, number: int
+    folder: Path, repository: Path, leash: ProcessGroup, redis_url: str, number: int
 ) -> Iterator[tuple[str, int]]:
     port = free_port()
     settings = {
@@ -149,7 +149,7 @@ def _gateway(
 
 @contextmanager
 def _started(
-    command: list[str], log: Path, leash: Leash, settings: dict[str, str], port: int
+    command: list[str], log: Path, leash: ProcessGroup, settings: dict[str, str], port: int
 ) -> Iterator[tuple[str, int]]:
     """A program, once its gateway is ready. → the gateway's URL, and the program's pid"""
     given = {f"TAKT_{name.upper()}": value for name, value in settings.items()}

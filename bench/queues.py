@@ -13,7 +13,7 @@ import redis
 
 from bench.servers import DidNotStart
 from shared.connections import connect
-from stack.process_group import Leash
+from stack.process_group import ProcessGroup
 from stack.valkey import answers, configuration, find_binary, new_address
 
 _START_LIMIT_S = 30.0
@@ -23,7 +23,7 @@ _START_LIMIT_S = 30.0
 def bare_queue() -> Iterator[redis.Redis]:
     """A client of an empty server, as `takt up` embeds it. Raises DidNotStart, Refusal."""
     address = new_address()
-    with TemporaryDirectory(prefix="takt-bench-") as folder, closing(Leash()) as leash:
+    with TemporaryDirectory(prefix="takt-bench-") as folder, closing(ProcessGroup()) as leash:
         process = subprocess.Popen(
             [str(find_binary().path), "-"],
             stdin=subprocess.PIPE,

@@ -25,7 +25,7 @@ from bench.rivals import DESCRIPTION, Place, Rival
 from bench.subjects import ROOT, Description, Subject
 from shared.settings import environment
 from stack.logs import Log
-from stack.process_group import Leash
+from stack.process_group import ProcessGroup
 from stack.valkey import free_port
 
 START_LIMIT_S = 90.0
@@ -111,7 +111,7 @@ class Server:
 
 
 @contextmanager
-def serving(entrant: Entrant, folder: Path, task: Task, leash: Leash) -> Iterator[Server]:
+def serving(entrant: Entrant, folder: Path, task: Task, leash: ProcessGroup) -> Iterator[Server]:
     """The rival, once it answers; it ends with the block. Raises DidNotStart, WrongAnswer."""
     rival = entrant.rival
     folder.mkdir()
@@ -148,7 +148,7 @@ def _paths(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join((str(ROOT), client)), "BENCH_FOLDER": str(folder)}
 
 
-def run_within(command: Sequence[str], folder: Path, leash: Leash, limit_s: float) -> str:
+def run_within(command: Sequence[str], folder: Path, leash: ProcessGroup, limit_s: float) -> str:
     """Run a program to its end, on the leash. → what it said.
 
     Raises subprocess.CalledProcessError, and TimeoutExpired once it was ended for being late.

@@ -14,7 +14,7 @@ from bench.environments import Entrant, entrant
 from bench.rivals import DESCRIPTION, Rival
 from bench.servers import Server, Task, serving
 from bench.subjects import Subject, built, describe, right_answer
-from stack.process_group import Leash
+from stack.process_group import ProcessGroup
 
 Say = Callable[[str], None]
 
@@ -26,7 +26,7 @@ class Field:
     task: Task
     servers: Mapping[str, Server]
     folder: Path
-    leash: Leash
+    leash: ProcessGroup
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def standing(entrants: Sequence[Entrant], subject: Subject, say: Say) -> Iterato
     """
     with ExitStack() as held:
         folder = Path(held.enter_context(TemporaryDirectory(prefix="takt-bench-")))
-        leash = held.enter_context(closing(Leash()))
+        leash = held.enter_context(closing(ProcessGroup()))
         task = _task(subject, folder)
         servers = {}
         for one in entrants:

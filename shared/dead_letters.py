@@ -26,7 +26,7 @@ _SET_ASIDE = f"{LUA}\nreturn set_aside(unpack(ARGV))"
 _LONGEST_REASON = 500
 
 
-class Kind(StrEnum):
+class LetterKind(StrEnum):
     ENTRY = "entry"  # of an online stream; its place: `{model}@{version}/{entry id}`
     REPLY = "reply"  # to a gateway: `{gateway}/{entry id}`
     HEARTBEAT = "heartbeat"  # the worker's id
@@ -38,7 +38,7 @@ class Kind(StrEnum):
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     """Something that is to be set aside."""
 
-    kind: Kind
+    kind: LetterKind
     place: str  # where it lay: unique of its kind
     reason: str
     model: str = ""  # the model key, where it is known
@@ -101,7 +101,7 @@ def letter_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
     return DeadLetter(
         id=entry_id.decode(),
         at_ms=int(entry_id.partition(b"-")[0]),
-        kind=Kind(fields[b"kind"].decode()),
+        kind=LetterKind(fields[b"kind"].decode()),
         place=_text(fields[b"place"]),
         model=_text(fields[b"model"]),
         reason=_text(fields[b"reason"]),

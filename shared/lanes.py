@@ -30,7 +30,7 @@ _JOB_FIELDS = ("key", "rows_accepted", "chunks_total")
 
 
 @dataclass(frozen=True)
-class OnlineLane:
+class OnlineQueue:
     """Requests on the way; one of more rows than a batch counts once for each of its parts."""
 
     requests: int = 0  # that no worker was handed yet
@@ -40,7 +40,7 @@ class OnlineLane:
 
 
 @dataclass(frozen=True)
-class OfflineLane:
+class OfflineQueue:
     """Jobs with chunks that a worker may take."""
 
     jobs: int = 0
@@ -55,8 +55,8 @@ class OfflineLane:
 class ModelLanes:
     """Both lanes of one model version."""
 
-    online: OnlineLane = OnlineLane()
-    offline: OfflineLane = OfflineLane()
+    online: OnlineQueue = OnlineQueue()
+    offline: OfflineQueue = OfflineQueue()
 
     @property
     def idle(self) -> bool:
@@ -87,7 +87,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Line:
+class JobQueue:
     """The line of jobs of one model version as it was found; the sums are over those that were looked at."""
 
     jobs: int
@@ -112,7 +112,7 @@ class Found:
 
     now_ms: int
     streams: Mapping[ModelKey, Stream]
-    lines: Mapping[ModelKey, Line]
+    lines: Mapping[ModelKey, JobQueue]
     running: Sequence[Running]
 
 
@@ -137,10 +137,10 @@ def lanes_of(found: Found, entry_rows: Mapping[ModelKey, float]) -> Lanes:
     return Lanes(found.now_ms, {k: lanes for k, lanes in models.items() if k in entry_rows or not lanes.idle})
 
 
-def online_lane(stream: Stream, entry_rows: float, now_ms: int) -> OnlineLane:
+def online_lane(stream: Stream, entry_rows: float, now_ms: int) -> OnlineQueue:
     waiting = max(0, stream.entries - stream.handed)
     came_at_ms = int(stream.oldest_id.partition("-")[0] or now_ms)
-    return OnlineLane(
+    return OnlineQueue(
         requests=waiting,
         rows=round(waiting * entry_rows),
         running_requests=stream.handed,
@@ -148,9 +148,9 @@ def online_lane(stream: Stream, entry_rows: float, now_ms: int) -> OnlineLane:
     )
 
 
-def offline_lane(line: Line, running: Sequence[Running], now_ms: int) -> OfflineLane:
+def offline_lane(line: JobQueue, running: Sequence[Running], now_ms: int) -> OfflineQueue:
     scale = line.jobs / line.looked_at if line.looked_at else 0.0
-    return OfflineLane(
+    return OfflineQueue(
         jobs=line.jobs,
         chunks=round(scale * line.ready_chunks),
         rows=round(scale * line.ready_rows),
@@ -183,7 +183,7 @@ async def _find_first(client: Redis) -> tuple[int, list[ModelKey], Mapping[str, 
 
 async def _find_waiting(
     client: Redis, models: Sequence[ModelKey]
-) -> tuple[dict[ModelKey, Stream], dict[ModelKey, Line]]:
+) -> tuple[dict[ModelKey, Stream], dict[ModelKey, JobQueue]]:
     """By scripts, for what entries and jobs hold need not leave the server."""
     online, offline = client.register_script(_ONLINE), client.register_script(_OFFLINE)
     pipeline = client.pipeline(transaction=False)
@@ -194,7 +194,7 @@ async def _find_waiting(
     streams, lines = {}, {}
     for key, (entries, handed, oldest_id), line in zip(models, answers[::2], answers[1::2], strict=True):
         streams[key] = Stream(entries, handed, oldest_id.decode())
-        lines[key] = Line(*line)
+        lines[key] = JobQueue(*line)
     return streams, lines
 
 

@@ -31,7 +31,7 @@ MANIFEST = "manifest.json"
 _OWN_DIGEST = "manifest_sha256"
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class ArtifactManifest(msgspec.Struct, frozen=True, kw_only=True):
     """What was built: enough to refuse anything else."""
 
     model: str
@@ -50,7 +50,7 @@ class ModelVersion:
     """One built version: its spec, its manifest and where it lies."""
 
     spec: ModelSpec
-    manifest: Manifest
+    manifest: ArtifactManifest
     folder: Path  # models/<name>/<version>
 
     @property
@@ -156,7 +156,7 @@ def sha256_of(path: Path) -> str:
         raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: ArtifactManifest) -> None:
     """Write the manifest last: a version without one was never built."""
     fields = msgspec.to_builtins(manifest)
     fields[_OWN_DIGEST] = _digest_of_rest(fields)
@@ -164,7 +164,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_bytes(text + b"\n")
 
 
-def _read_manifest(folder: Path, model: str, version: str) -> Manifest:
+def _read_manifest(folder: Path, model: str, version: str) -> ArtifactManifest:
     path = folder / MANIFEST
     try:
         written = path.stat()
@@ -181,10 +181,12 @@ def _read_manifest(folder: Path, model: str, version: str) -> Manifest:
 
 
 @lru_cache(maxsize=256)
-def _manifest_as_of(path: Path, _written_ns: int, _size_bytes: int, _inode: int) -> tuple[Manifest, str]:
+def _manifest_as_of(
+    path: Path, _written_ns: int, _size_bytes: int, _inode: int
+) -> tuple[ArtifactManifest, str]:
     """→ the manifest, and how it was changed, if it was. Each job asks for it; a build writes it once."""
     data = path.read_bytes()
-    manifest = msgspec.json.decode(data, type=Manifest)
+    manifest = msgspec.json.decode(data, type=ArtifactManifest)
     return manifest, _change(path, msgspec.json.decode(data))
 
 
@@ -194,7 +196,7 @@ def _change(path: Path, fields: dict[str, Any]) -> str:
     One of an older Takt has no digest, and no field that is not known here either.
     """
     said = fields.get(_OWN_DIGEST)
-    if said is None and fields.keys() <= set(Manifest.__struct_fields__):
+    if said is None and fields.keys() <= set(ArtifactManifest.__struct_fields__):
         return ""
     if said == (digest := _digest_of_rest(fields)):
         return ""

@@ -41,7 +41,7 @@ _METADATA = frozenset(
 
 
 @dataclass(frozen=True)
-class Target:
+class WebhookTarget:
     """A webhook's URL, taken apart."""
 
     tls: bool
@@ -68,7 +68,7 @@ def checked_url(url: str, settings: Settings, resolve: Resolve | None = None) ->
     return url
 
 
-def target_of(url: str) -> Target:
+def target_of(url: str) -> WebhookTarget:
     """Raises InvalidInput where a webhook cannot have this URL, whatever its host's addresses are."""
     if len(url) > MAX_URL or not re.fullmatch(r"[!-~]+", url) or "\\" in url:
         raise _invalid(f"A webhook's URL is at most {MAX_URL} characters of ASCII, without blanks.")
@@ -84,7 +84,7 @@ def target_of(url: str) -> Target:
     if not host or "%" in host or port == 0:
         raise _invalid("A webhook's URL names a host, and a port above 0 where it names one.")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(parts.scheme == "https", host, port or _PORTS[parts.scheme], path)
+    return WebhookTarget(parts.scheme == "https", host, port or _PORTS[parts.scheme], path)
 
 
 def permitted(addresses: Sequence[Address], networks: Sequence[Network]) -> list[Address]:

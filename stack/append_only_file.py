@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from stack.errors import Refusal
+from stack.errors import CommandError
 
 FOLDER = "appendonlydir"
 _LINE_END = b"\r\n"
@@ -140,7 +140,7 @@ def _torn(path: Path) -> Cut | None:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         whole = whole_commands(text)
         if whole.broken is not None and not _is_tail(text, whole.broken):
-            raise Refusal(
+            raise CommandError(
                 f"{path} is damaged at offset {whole.broken.start}, and not only at its end. Restore the "
                 f"folder {path.parent} from a backup. To go on without what follows, keep a copy of the "
                 f"folder and cut the file: truncate -s {whole.size_bytes} {path}"

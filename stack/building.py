@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from shared.workers import MeasuredRuntime
-from stack.errors import Refusal
+from stack.errors import CommandError
 from stack.line_process import LINES_TO, LineProcess
 from stack.logs import Log
 from stack.services import ending
@@ -144,7 +144,7 @@ class _Run:
             if self._current is not None:
                 self.ended_by = ending(process.code)
             elif process.code and not self.begun:
-                raise Refusal(self._words_of_failure(process.code))
+                raise CommandError(self._words_of_failure(process.code))
 
     def failure(self) -> bytes:
         """The line of the model that ended the program."""

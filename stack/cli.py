@@ -88,7 +88,7 @@ def up(
     data: Data = _DATA,
 ) -> None:
     """Start everything on this machine: queue, gateway, workers. Ctrl-C ends it all."""
-    from stack.output import Voice
+    from stack.output import Output
     from stack.plan import make_plan
     from stack.up import up as run
 
@@ -101,7 +101,7 @@ def up(
         "access": access,
         "models_dir": models_dir,
     }
-    run(make_plan(data, workers, given), Voice())
+    run(make_plan(data, workers, given), Output())
 
 
 @in_words
@@ -224,11 +224,11 @@ def create_key(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, this once; only its digest is kept."""
-    from stack.keys import Wish, create_key
+    from stack.keys import KeyRequest, create_key
     from stack.shares import ShareChange
 
     share = ShareChange(weight, max_running_rows, max_jobs)
-    wish = Wish(name, roles or (), models or (), expires_in, rate, rows_per_day, share)
+    wish = KeyRequest(name, roles or (), models or (), expires_in, rate, rows_per_day, share)
     create_key(data, wish, as_json=as_json)
 
 

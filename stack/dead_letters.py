@@ -13,19 +13,19 @@ import typer
 from rich.console import Console
 
 from shared import keys, messages
-from shared.dead_letters import DeadLetter, DeadLetters, Kind
+from shared.dead_letters import DeadLetter, DeadLetters, LetterKind
 from shared.keys import ModelKey
 from shared.ledger import transitions
-from stack.errors import Refusal
+from stack.errors import CommandError
 from stack.heartbeats import connect
 from stack.running import queue_url
 from stack.tables import show
 
 _SHOWN_BYTES = 256
 _NEVER_SENT_AGAIN = {
-    Kind.REPLY: "its request has ended",
-    Kind.HEARTBEAT: "the next one says more",
-    Kind.JOB: "its record stays where it is, for a Takt that understands it",
+    LetterKind.REPLY: "its request has ended",
+    LetterKind.HEARTBEAT: "the next one says more",
+    LetterKind.JOB: "its record stays where it is, for a Takt that understands it",
 }
 
 
@@ -81,7 +81,7 @@ def _opened(data: Path) -> Iterator[tuple[redis.Redis, DeadLetters]]:
         with connect(queue_url(data)) as client:
             yield client, DeadLetters(client)
     except redis.RedisError as error:
-        raise Refusal(f"the queue does not answer: {error}") from error
+        raise CommandError(f"the queue does not answer: {error}") from error
 
 
 def _read(letters: DeadLetters, letter_id: str) -> DeadLetter:
@@ -90,26 +90,28 @@ def _read(letters: DeadLetters, letter_id: str) -> DeadLetter:
     except redis.ResponseError:  # no id of a stream
         letter = None
     if letter is None:
-        raise Refusal(f"there is no dead letter {letter_id}; takt dead-letters list names them.")
+        raise CommandError(f"there is no dead letter {letter_id}; takt dead-letters list names them.")
     return letter
 
 
 def _put_back(client: redis.Redis, letter: DeadLetter) -> None:
     match letter.kind:
-        case Kind.ENTRY if _whole(letter):
+        case LetterKind.ENTRY if _whole(letter):
             client.xadd(keys.online(ModelKey(letter.model)), {messages.FIELD: letter.data})
-        case Kind.DOORBELL if _whole(letter):
+        case LetterKind.DOORBELL if _whole(letter):
             client.lpush(keys.offline_queue(ModelKey(letter.model)), letter.data)
-        case Kind.CHUNK:
+        case LetterKind.CHUNK:
             _make_ready(client, letter)
         case kind:
-            raise Refusal(f"{letter.id}: a {kind} is not put back: {_NEVER_SENT_AGAIN[kind]}.")
+            raise CommandError(f"{letter.id}: a {kind} is not put back: {_NEVER_SENT_AGAIN[kind]}.")
 
 
 def _whole(letter: DeadLetter) -> bool:
     """Raises Refusal where only the beginning was kept."""
     if not letter.whole:
-        raise Refusal(f"{letter.id}: only {len(letter.data)} of its {letter.size_bytes} bytes were kept.")
+        raise CommandError(
+            f"{letter.id}: only {len(letter.data)} of its {letter.size_bytes} bytes were kept."
+        )
     return True
 
 
@@ -118,7 +120,7 @@ def _make_ready(client: redis.Redis, letter: DeadLetter) -> None:
     again = transitions.requeue_chunk(job_id, int(index))
     script = client.register_script(transitions.source(again.script))
     if not again.decode(script(args=again.arguments)):
-        raise Refusal(f"{letter.id}: the chunk was not given up, or its job has ended.")
+        raise CommandError(f"{letter.id}: the chunk was not given up, or its job has ended.")
 
 
 def _row(letter: DeadLetter) -> list[str]:

@@ -31,7 +31,7 @@ from shared.settings import Settings
 from shared.specs import ModelSpec
 from stack import valkey
 from stack.append_only_file import torn_tails
-from stack.errors import Refusal
+from stack.errors import CommandError
 from stack.folder import Folder
 from stack.heartbeats import connect
 from stack.plan import check_port, read_settings
@@ -72,7 +72,7 @@ Findings = Iterator[Finding]
 
 
 @dataclass(frozen=True)
-class Patient:
+class Installation:
     """The installation as its settings describe it."""
 
     settings: Settings
@@ -81,7 +81,7 @@ class Patient:
 
 def examine(data: Path, given: Mapping[str, Any]) -> bool:
     """Run every check and show it. Whether nothing failed."""
-    patient = Patient(read_settings(given), Folder(data.resolve()))
+    patient = Installation(read_settings(given), Folder(data.resolve()))
     console = Console(highlight=False, soft_wrap=True)
     worst = Level.OK
     for check in CHECKS:
@@ -116,7 +116,7 @@ def fail(subject: str, text: str, todo: str = "") -> Finding:
 # -- the installation --------------------------------------------------------------------------------------
 
 
-def python(_: Patient) -> Findings:
+def python(_: Installation) -> Findings:
     text = f"{platform.python_version()} ({sys.executable})"
     if sys.version_info[:2] < LEAST_PYTHON:
         yield fail("python", text, "Takt needs Python 3.11 or later: make up PYTHON=/path/to/python3.11")
@@ -126,7 +126,7 @@ def python(_: Patient) -> Findings:
         yield ok("python", text)
 
 
-def packages(_: Patient) -> Findings:
+def packages(_: Installation) -> Findings:
     for name, needed_by in _PACKAGES.items():
         try:
             yield ok("package", f"{name} {version(name)}")
@@ -139,7 +139,7 @@ def packages(_: Patient) -> Findings:
             )
 
 
-def torch_build(patient: Patient) -> Findings:
+def torch_build(patient: Installation) -> Findings:
     with contextlib.suppress(PackageNotFoundError):
         build = build_of_torch(version("torch"), sys.platform)
         wants_gpu = patient.settings.device != "cpu"
@@ -161,7 +161,7 @@ def build_of_torch(installed: str, system: str) -> str:
     return "CUDA" if system == "linux" else "CPU"
 
 
-def settings(_: Patient) -> Findings:
+def settings(_: Installation) -> Findings:
     """Variables of the environment, and of docker compose's `.env` here, that nothing reads."""
     unknown = unknown_in_environment()
     for one in unknown:
@@ -176,16 +176,16 @@ def settings(_: Patient) -> Findings:
 # -- the queue ---------------------------------------------------------------------------------------------
 
 
-def embedded_server(_: Patient) -> Findings:
+def embedded_server(_: Installation) -> Findings:
     try:
         binary = valkey.find_binary()
-    except Refusal as refusal:
+    except CommandError as refusal:
         yield fail("server", refusal.detail)
     else:
         yield ok("server", f"{binary.server} runs ({binary.path})")
 
 
-def queue(patient: Patient) -> Findings:
+def queue(patient: Installation) -> Findings:
     url = _queue_url(patient)
     if url is None:
         yield ok("queue", "none runs now; takt up starts the embedded one")
@@ -201,7 +201,7 @@ def queue(patient: Patient) -> Findings:
         yield fail("queue", f"{valkey.masked(url)}: {error}", "start it, or mend TAKT_REDIS_URL")
 
 
-def _queue_url(patient: Patient) -> str | None:
+def _queue_url(patient: Installation) -> str | None:
     if "redis_url" in patient.settings.model_fields_set:
         return patient.settings.redis_dsn()
     record = patient.folder.running()
@@ -245,7 +245,7 @@ def _clock(client: redis.Redis) -> Findings:
 # -- the models --------------------------------------------------------------------------------------------
 
 
-def models(patient: Patient) -> Findings:
+def models(patient: Installation) -> Findings:
     try:
         repository = open_repository(patient.settings.models_dir)
     except OperatorError as error:
@@ -273,7 +273,7 @@ def _artifact(repository: Repository, spec: ModelSpec) -> Finding:
 # -- the machine -------------------------------------------------------------------------------------------
 
 
-def port(patient: Patient) -> Findings:
+def port(patient: Installation) -> Findings:
     record = patient.folder.running()
     if record is not None:
         yield ok("stack", f"takt up runs: PID {record.pid}, {record.http_url}, since {record.started_at}")
@@ -281,23 +281,23 @@ def port(patient: Patient) -> Findings:
     try:
         check_port(patient.settings.host, patient.settings.port)
         yield ok("port", f"{patient.settings.port} on {patient.settings.host} is free")
-    except Refusal as refusal:
+    except CommandError as refusal:
         yield fail("port", refusal.detail)
 
 
-def append_only_file(patient: Patient) -> Findings:
+def append_only_file(patient: Installation) -> Findings:
     if patient.folder.running() is not None:
         return
     try:
         cuts = torn_tails(patient.folder.data)
-    except Refusal as refusal:
+    except CommandError as refusal:
         yield fail("queue", refusal.detail)
         return
     for cut in cuts:
         yield warn("queue", f"a power cut tore {cut}", "takt up cuts this off, and keeps the file as it was")
 
 
-def data_folder(patient: Patient) -> Findings:
+def data_folder(patient: Installation) -> Findings:
     existing = next(path for path in (patient.folder.root, *patient.folder.root.parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=existing):
@@ -313,7 +313,7 @@ def data_folder(patient: Patient) -> Findings:
     )
 
 
-CHECKS: tuple[Callable[[Patient], Findings], ...] = (
+CHECKS: tuple[Callable[[Installation], Findings], ...] = (
     python,
     packages,
     settings,

@@ -7,13 +7,13 @@ from typing import ClassVar
 from shared.errors import OperatorError
 
 
-class Refusal(OperatorError):
+class CommandError(OperatorError):
     """The stack cannot do this here; the detail says why and what to do."""
 
     code: ClassVar[str] = "refused"
 
 
-class PartFailed(Refusal):
+class ServiceFailed(CommandError):
     """A part ended before it was ready; the detail ends with its last words."""
 
     def __init__(self, part: str, how: str, last_lines: list[str]) -> None:

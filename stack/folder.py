@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from stack.errors import Refusal
+from stack.errors import CommandError
 
 _LEFTOVERS_S = 8.0  # what a killed run left behind has gone by then: see leash.py
 
@@ -62,11 +62,11 @@ class Folder:
             try:
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
-                raise Refusal(
+                raise CommandError(
                     f"{path}: cannot be made: {error.strerror}. Choose another with --data."
                 ) from error
             if not os.access(path, os.W_OK | os.X_OK):
-                raise Refusal(f"{path}: is not writable for this user. Choose another with --data.")
+                raise CommandError(f"{path}: is not writable for this user. Choose another with --data.")
 
     def read_record(self) -> StackRecord | None:
         """What the run that holds this folder, or the last one that did not end well, says of itself."""
@@ -124,7 +124,7 @@ def _lock(descriptor: int, folder: Folder) -> None:
             _refuse_if_held_for_long(folder, waited_enough=time.monotonic() > limit)
             time.sleep(0.1)
         except OSError as error:
-            raise Refusal(
+            raise CommandError(
                 f"{folder.run}: cannot be locked: {error.strerror}. Choose another with --data."
             ) from error
         else:
@@ -134,13 +134,13 @@ def _lock(descriptor: int, folder: Folder) -> None:
 def _refuse_if_held_for_long(folder: Folder, *, waited_enough: bool) -> None:
     record = folder.read_record()
     if record is not None and _alive(record.pid):
-        raise Refusal(
+        raise CommandError(
             f"takt up already runs on {folder.root} (PID {record.pid}, {record.http_url}, since "
             f"{record.started_at}). End that one, or give this one a folder and a port of its own: "
             "takt up --data DIR --port N"
         )
     if waited_enough:
-        raise Refusal(
+        raise CommandError(
             f"{folder.root} is still held by a process that a killed run left behind. Find it with "
             f"`fuser {folder.run}/lock` and end it, or choose another folder with --data."
         )

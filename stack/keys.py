@@ -32,7 +32,7 @@ from shared.access import (
     is_rate,
     new_token,
 )
-from stack.errors import Refusal
+from stack.errors import CommandError
 from stack.heartbeats import connect
 from stack.running import queue_url
 from stack.shares import NO_CHANGE, ShareChange, changed, document, in_words
@@ -44,7 +44,7 @@ _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 
 
 @dataclass(frozen=True)
-class Wish:
+class KeyRequest:
     """What a new key is to be."""
 
     name: str
@@ -58,10 +58,12 @@ class Wish:
     """Of its owner, and thus of all keys of this name."""
 
 
-def create_key(data: Path, wish: Wish, *, as_json: bool) -> None:
+def create_key(data: Path, wish: KeyRequest, *, as_json: bool) -> None:
     """Make a key, and show its token: this once. Raises Refusal."""
     if not is_name(wish.name):
-        raise Refusal(f"{wish.name!r} is no name for a key: a-z, 0-9, dot, dash and underscore, 63 at most")
+        raise CommandError(
+            f"{wish.name!r} is no name for a key: a-z, 0-9, dot, dash and underscore, 63 at most"
+        )
     with _store(data) as store:
         record, token = made(wish, store.now_ms())
         sharing = [key.id for key in store.all() if key.name == record.name and key.good(store.now_ms())]
@@ -105,12 +107,14 @@ def show_keys(data: Path, *, as_json: bool) -> None:
 def set_share(data: Path, owner: str, change: ShareChange, *, as_json: bool) -> None:
     """Change the share of an owner, named by its name or by one of its keys' ids. Raises Refusal."""
     if change == NO_CHANGE:
-        raise Refusal("nothing to set: give --weight, --max-running-rows or --max-jobs")
+        raise CommandError("nothing to set: give --weight, --max-running-rows or --max-jobs")
     with _store(data) as store:
         names = {record.id: record.name for record in store.all()}
         name = names.get(owner, owner)
         if name not in names.values():
-            raise Refusal(f"there is no key named {owner}, nor one of this id; takt keys list shows them")
+            raise CommandError(
+                f"there is no key named {owner}, nor one of this id; takt keys list shows them"
+            )
         share = changed(store.shares().get(name, DEFAULT_SHARE), change)
         store.put_share(name, share)
     if as_json:
@@ -124,7 +128,7 @@ def revoke_keys(data: Path, ids: Sequence[str]) -> None:
     with _store(data) as store:
         known = {record.id: record for record in store.all()}
         if missing := [key_id for key_id in ids if key_id not in known]:
-            raise Refusal(f"there is no key {', '.join(missing)}; takt keys list shows their ids")
+            raise CommandError(f"there is no key {', '.join(missing)}; takt keys list shows their ids")
         now_ms = store.now_ms()
         for key_id in ids:
             revoked = known[key_id].revoked_at_ms or now_ms
@@ -135,7 +139,7 @@ def revoke_keys(data: Path, ids: Sequence[str]) -> None:
 # -- deciding ----------------------------------------------------------------------------------------------
 
 
-def made(wish: Wish, now_ms: int) -> tuple[KeyRecord, str]:
+def made(wish: KeyRequest, now_ms: int) -> tuple[KeyRecord, str]:
     """A fresh key and its token. Raises Refusal."""
     key_id, token = new_token()
     record = KeyRecord(
@@ -154,13 +158,13 @@ def made(wish: Wish, now_ms: int) -> tuple[KeyRecord, str]:
 
 def _roles(words: Sequence[str]) -> frozenset[Role]:
     if wrong := sorted(set(words) - set(Role)):
-        raise Refusal(f"{', '.join(wrong)}: there is no such role; there are: {', '.join(Role)}")
+        raise CommandError(f"{', '.join(wrong)}: there is no such role; there are: {', '.join(Role)}")
     return frozenset(map(Role, words)) or frozenset(Role) - {Role.ADMIN}
 
 
 def _rate(text: str) -> str:
     if text and not is_rate(text):
-        raise Refusal(f"{text!r} is no rate: a number a second, minute, hour or day, such as 100/second")
+        raise CommandError(f"{text!r} is no rate: a number a second, minute, hour or day, such as 100/second")
     return text
 
 
@@ -179,7 +183,7 @@ def is_forgotten(record: KeyRecord, now_ms: int) -> bool:
 def _span_ms(text: str) -> int:
     found = re.fullmatch(r"(\d{1,5})([mhdw])", text)
     if found is None or int(found[1]) == 0:
-        raise Refusal(f"{text!r} is no time: a number and m, h, d or w, such as 90d")
+        raise CommandError(f"{text!r} is no time: a number and m, h, d or w, such as 90d")
     return int(found[1]) * _UNITS_MS[found[2]]
 
 
@@ -238,7 +242,7 @@ def _store(data: Path) -> Iterator[KeyStore]:
         with connect(queue_url(data)) as client:
             yield KeyStore(client)
     except redis.RedisError as error:
-        raise Refusal(f"the queue does not answer: {error}") from error
+        raise CommandError(f"the queue does not answer: {error}") from error
 
 
 # -- words -------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from stack.restarts import Crashes
 _WIDTH = 10
 
 
-class Voice:
+class Output:
     """Speaks to the person who started the stack; a `supervisor.Report`."""
 
     def __init__(self, console: Console | None = None) -> None:

@@ -17,7 +17,7 @@ from shared.keys import model_key, split_model_key
 from shared.repository import Repository, is_version, open_repository
 from shared.settings import Settings
 from shared.specs import ModelSpec
-from stack.errors import Refusal
+from stack.errors import CommandError
 from stack.folder import Folder
 from stack.services import available_cores
 
@@ -116,7 +116,7 @@ def make_plan(data: Path, workers: int | None, given: Mapping[str, Any]) -> Plan
     port = settings.port or _any_port(settings.host)
     settings = settings.model_copy(update={"port": port})
     if workers is not None and workers < 1:
-        raise Refusal("--workers: there must be at least one worker")
+        raise CommandError("--workers: there must be at least one worker")
     models = _served(repository, settings)
     return Plan(
         settings=settings,
@@ -137,7 +137,7 @@ def read_settings(given: Mapping[str, Any] | None = None) -> Settings:
     except ValidationError as error:
         # the value is not repeated: it may be a URL with a password
         wrong = "; ".join(f"TAKT_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-        raise Refusal(f"a setting is wrong: {wrong}") from error
+        raise CommandError(f"a setting is wrong: {wrong}") from error
 
 
 def default_workers(device: str, cores: int) -> int:
@@ -154,12 +154,16 @@ def _served(repository: Repository, settings: Settings) -> tuple[ModelSpec, ...]
         chosen = {_model_of(name) for name in names} - repository.wrong.keys()
         specs = [repository.spec(name) for name in sorted(chosen)]
     if not specs and (problems := list(_problems(repository, settings))):
-        raise Refusal("\n".join(problems))
+        raise CommandError("\n".join(problems))
     if not specs:
-        raise Refusal(f"{repository.root} holds no model: each is a folder with a model.toml (--models-dir)")
+        raise CommandError(
+            f"{repository.root} holds no model: each is a folder with a model.toml (--models-dir)"
+        )
     fitting = [spec for spec in specs if spec.runs_on(settings.device)]
     if not fitting:
-        raise Refusal(f"no chosen model runs on {settings.device}: {', '.join(spec.name for spec in specs)}")
+        raise CommandError(
+            f"no chosen model runs on {settings.device}: {', '.join(spec.name for spec in specs)}"
+        )
     return tuple(sorted(fitting, key=lambda spec: (spec.name != settings.default_model, spec.name)))
 
 
@@ -170,7 +174,7 @@ def _named(settings: Settings, models: Sequence[ModelSpec]) -> dict[str, tuple[s
     """
     asked = [split_model_key(name) for name in sorted(settings.model_names() or ())]
     if wrong := [f"{name}@{version}" for name, version in asked if version and not is_version(version)]:
-        raise Refusal(f"--models: {wrong[0]!r} names no version, such as 1.0.0")
+        raise CommandError(f"--models: {wrong[0]!r} names no version, such as 1.0.0")
     return {spec.name: tuple(version for name, version in asked if name == spec.name) for spec in models}
 
 
@@ -195,11 +199,11 @@ def check_port(host: str, port: int) -> None:
         _bind(host, port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise Refusal(
+            raise CommandError(
                 f"port {port} on {host} is taken{_taken_by(port)}. End that, or choose another: "
                 f"takt up --port {port + 1}"
             ) from error
-        raise Refusal(
+        raise CommandError(
             f"cannot listen on {host} port {port}: {error.strerror or error}. See --host and --port."
         ) from error
 
@@ -208,7 +212,7 @@ def _any_port(host: str) -> int:
     try:
         return _bind(host, 0)
     except OSError as error:
-        raise Refusal(f"cannot listen on {host}: {error.strerror or error}. See --host.") from error
+        raise CommandError(f"cannot listen on {host}: {error.strerror or error}. See --host.") from error
 
 
 def _bind(host: str, port: int) -> int:

@@ -12,7 +12,7 @@ from datetime import datetime
 import httpx
 
 from shared.specs import ModelSpec, Row
-from stack.errors import Refusal
+from stack.errors import CommandError
 from stack.plan import Plan
 from takt.client import Takt
 from takt.errors import TaktError, TryLater
@@ -51,7 +51,7 @@ def first_prediction(plan: Plan) -> Predicted:
             call = curl(plan.http_url, spec.example_row(), model=asked)
             return Predicted(spec.name, call, json.dumps(answer), took_ms, failed)
     reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
-    raise Refusal(f"everything runs, but no model answered a first prediction: {reasons}")
+    raise CommandError(f"everything runs, but no model answered a first prediction: {reasons}")
 
 
 def _asked(models: Sequence[ModelSpec]) -> Iterator[tuple[ModelSpec, str | None]]:

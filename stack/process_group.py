@@ -20,7 +20,7 @@ GRACE_S = 3.0
 """How long parts may take to end by themselves once `takt up` is gone."""
 
 
-class Leash:
+class ProcessGroup:
     """Holds the parts: whatever runs in `group` ends with this process."""
 
     def __init__(self) -> None:

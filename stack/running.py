@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stack.errors import Refusal
+from stack.errors import CommandError
 from stack.folder import Folder
 from stack.plan import read_settings
 
@@ -17,7 +17,7 @@ def queue_url(data: Path) -> str:
     folder = Folder(data.resolve())
     record = folder.running()
     if record is None:
-        raise Refusal(
+        raise CommandError(
             f"no stack runs on {folder.root}. Start one with takt up, say where its folder is with --data, "
             "or name a queue with TAKT_REDIS_URL."
         )

@@ -1,6 +1,6 @@
 """The parts of a stack: what each one runs, when it is ready, and its process.
 
-A part is a plan; a `Life` is one process of it, from its start to its end.
+A part is a plan; a `ServiceProcess` is one process of it, from its start to its end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Probe: TypeAlias = Callable[[int], str | None]
 
 
 @dataclass(frozen=True)
-class Part:
+class Service:
     """One program of the stack."""
 
     name: str
@@ -45,10 +45,10 @@ class Part:
     grace_s: float = 20.0  # from SIGTERM to SIGKILL
 
 
-class Life:
+class ServiceProcess:
     """One process of a part, in the leash's group."""
 
-    def __init__(self, part: Part, group: int) -> None:
+    def __init__(self, part: Service, group: int) -> None:
         self.part = part
         self.started_s = time.monotonic()
         self.ready = False

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from shared.access import Share
-from stack.errors import Refusal
+from stack.errors import CommandError
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ NO_CHANGE = ShareChange()
 def changed(share: Share, change: ShareChange) -> Share:
     """The share after the change. Raises Refusal."""
     if change.weight is not None and not 0 < change.weight < float("inf"):
-        raise Refusal(f"{change.weight:g} is no weight: a number greater than 0, such as 2 or 0.5")
+        raise CommandError(f"{change.weight:g} is no weight: a number greater than 0, such as 2 or 0.5")
     given = {
         "weight": change.weight,
         "max_running_rows": _limit(change.max_running_rows),

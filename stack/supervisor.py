@@ -1,6 +1,6 @@
 """Keeps the parts running: starts them in order, restarts what crashes, ends them in order.
 
-One thread; it looks at every part a few times a second. What it does is told to a `Report`.
+One thread; it looks at every part a few times a second. What it does is told to a `SupervisorEvents`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Protocol
 
-from stack.errors import PartFailed, Refusal
-from stack.process_group import Leash
+from stack.errors import CommandError, ServiceFailed
+from stack.process_group import ProcessGroup
 from stack.restarts import Backoff, Crashes
-from stack.services import Layer, Life, Part
+from stack.services import Layer, Service, ServiceProcess
 
 TURN_S = 0.1
 START_LIMIT_S = 180.0
 _LAST_LINES = 12
 
 
-class Report(Protocol):
+class SupervisorEvents(Protocol):
     """Who is told what happens."""
 
     def ready(self, part: str, what: str, took_s: float) -> None: ...
@@ -36,8 +36,8 @@ class Report(Protocol):
 class _Post:
     """A part's place in the stack: its life now, and its crashes so far."""
 
-    part: Part
-    life: Life | None = None
+    part: Service
+    life: ServiceProcess | None = None
     crashes: Crashes = field(default_factory=Crashes)
     start_at_s: float = 0.0  # monotonic; when the next life may begin
 
@@ -46,7 +46,11 @@ class Supervisor:
     """Owns the parts' processes."""
 
     def __init__(
-        self, parts: Sequence[Part], leash: Leash, report: Report, backoff: Backoff | None = None
+        self,
+        parts: Sequence[Service],
+        leash: ProcessGroup,
+        report: SupervisorEvents,
+        backoff: Backoff | None = None,
     ) -> None:
         self._posts = [_Post(part) for part in sorted(parts, key=lambda part: part.layer)]
         self._leash = leash
@@ -54,11 +58,11 @@ class Supervisor:
         self._backoff = backoff or Backoff()
 
     def start(self) -> None:
-        """Start all parts; returns once each is ready. Raises PartFailed, or Refusal after too long."""
+        """Start all parts; returns once each is ready. Raises ServiceFailed, or Refusal after too long."""
         queue = [post for post in self._posts if post.part.layer is Layer.QUEUE]
         for posts in (queue, [post for post in self._posts if post not in queue]):
             for post in posts:
-                post.life = Life(post.part, self._leash.group)
+                post.life = ServiceProcess(post.part, self._leash.group)
             self._wait_ready(posts)
 
     def _wait_ready(self, posts: list[_Post]) -> None:
@@ -68,7 +72,7 @@ class Supervisor:
                 self._fail_if_ended(post)
             if time.monotonic() > limit_s:
                 names = ", ".join(post.part.name for post in waiting)
-                raise Refusal(
+                raise CommandError(
                     f"{names} is not ready after {START_LIMIT_S:.0f} s; see {waiting[0].part.log.path}"
                 )
             time.sleep(TURN_S)
@@ -83,7 +87,7 @@ class Supervisor:
     @staticmethod
     def _fail_if_ended(post: _Post) -> None:
         if post.life is not None and (how := post.life.ended()):
-            raise PartFailed(post.part.name, how, post.life.last_lines(_LAST_LINES))
+            raise ServiceFailed(post.part.name, how, post.life.last_lines(_LAST_LINES))
 
     def watch(self) -> None:
         """Keep the parts running. Ends only by an exception, such as KeyboardInterrupt."""
@@ -101,13 +105,13 @@ class Supervisor:
         post.part.log.bound()
         if post.life is None:
             if time.monotonic() >= post.start_at_s:
-                post.life = Life(post.part, self._leash.group)
+                post.life = ServiceProcess(post.part, self._leash.group)
         elif how := post.life.ended():
             self._bury(post, post.life, how)
         else:
             self._became_ready(post)
 
-    def _bury(self, post: _Post, life: Life, how: str) -> None:
+    def _bury(self, post: _Post, life: ServiceProcess, how: str) -> None:
         post.life = None
         post.crashes = post.crashes.after(life.lived_s(), self._backoff)
         pause_s = post.crashes.pause_s(self._backoff)

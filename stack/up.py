@@ -16,29 +16,29 @@ from shared.settings import environment
 from shared.workers import WorkerState
 from stack import building, valkey
 from stack.append_only_file import cut_off, torn_tails
-from stack.errors import PartFailed, Refusal
+from stack.errors import CommandError, ServiceFailed
 from stack.folder import Folder, StackRecord, held
 from stack.heartbeats import connect, held_in_words, worker_of
 from stack.logs import Log
-from stack.output import Voice
+from stack.output import Output
 from stack.plan import Plan, check_port
 from stack.prediction import curl, first_prediction
-from stack.process_group import Leash
-from stack.services import Layer, Part
+from stack.process_group import ProcessGroup
+from stack.services import Layer, Service
 from stack.supervisor import Supervisor
 
 
-def up(plan: Plan, voice: Voice) -> None:
+def up(plan: Plan, voice: Output) -> None:
     """Run the stack until somebody ends it. Raises Refusal where it cannot start; nothing runs on then."""
     plan.folder.make()
-    with held(plan.folder) as lock, _ended_by_signals(), closing(Leash()) as leash:
+    with held(plan.folder) as lock, _ended_by_signals(), closing(ProcessGroup()) as leash:
         try:
             _run(plan, voice, lock, leash)
         except KeyboardInterrupt:
             voice.ended()
 
 
-def _run(plan: Plan, voice: Voice, lock: int, leash: Leash) -> None:
+def _run(plan: Plan, voice: Output, lock: int, leash: ProcessGroup) -> None:
     check_port(plan.settings.host, plan.settings.port)
     voice.begins(plan)
     _build(plan, voice, leash)
@@ -56,7 +56,7 @@ def _run(plan: Plan, voice: Voice, lock: int, leash: Leash) -> None:
         _stop(supervisor, leash, voice)
 
 
-def _build(plan: Plan, voice: Voice, leash: Leash) -> None:
+def _build(plan: Plan, voice: Output, leash: ProcessGroup) -> None:
     """Build what was never built. Raises Refusal if no model is left to serve."""
     if names := plan.unbuilt():
         voice.building(names)
@@ -68,10 +68,10 @@ def _build(plan: Plan, voice: Voice, leash: Leash) -> None:
         )
         failed = [line for line in _built(names, program, voice) if not line.ok]
         if len(failed) == sum(len(plan.keys_of(spec)) for spec in plan.models):
-            raise Refusal(f"{failed[0].model} cannot be built: {failed[0].reason}")
+            raise CommandError(f"{failed[0].model} cannot be built: {failed[0].reason}")
 
 
-def _built(names: list[str], program: building.ModelProgram, voice: Voice) -> Iterator[building.Built]:
+def _built(names: list[str], program: building.ModelProgram, voice: Output) -> Iterator[building.Built]:
     for line in building.build(names, (), program):
         voice.built(line)
         yield line
@@ -80,11 +80,11 @@ def _built(names: list[str], program: building.ModelProgram, voice: Voice) -> It
 def _start(supervisor: Supervisor, folder: Folder) -> None:
     try:
         supervisor.start()
-    except PartFailed as failure:
+    except ServiceFailed as failure:
         raise (valkey.explain(failure, folder) if failure.part == "valkey" else failure) from None
 
 
-def _stop(supervisor: Supervisor, leash: Leash, voice: Voice) -> None:
+def _stop(supervisor: Supervisor, leash: ProcessGroup, voice: Output) -> None:
     """End everything in order; a second Ctrl-C ends it at once."""
     try:
         supervisor.stop()
@@ -110,7 +110,7 @@ def _ended_by_signals() -> Iterator[None]:
 # -- the parts ---------------------------------------------------------------------------------------------
 
 
-def _parts(plan: Plan, voice: Voice, lock: int) -> tuple[list[Part], str]:
+def _parts(plan: Plan, voice: Output, lock: int) -> tuple[list[Service], str]:
     """The parts, and the URL of their queue."""
     if plan.redis_url is not None:
         found = valkey.existing(plan.redis_url, plan.settings.durable())
@@ -123,21 +123,21 @@ def _parts(plan: Plan, voice: Voice, lock: int) -> tuple[list[Part], str]:
     return [server, *_programs(plan, address.url)], address.url
 
 
-def _repair(plan: Plan, voice: Voice) -> None:
+def _repair(plan: Plan, voice: Output) -> None:
     """Raises Refusal where the queue's data is damaged."""
     if cuts := torn_tails(plan.folder.data):
         voice.cut_off(cuts, cut_off(plan.folder.data, cuts, datetime.now(UTC)))
 
 
-def _programs(plan: Plan, redis_url: str) -> list[Part]:
+def _programs(plan: Plan, redis_url: str) -> list[Service]:
     settings = plan.environment(redis_url)
     numbers = range(1, plan.workers + 1)
     workers = [_worker(plan, settings | plan.worker_environment(n), redis_url) for n in numbers]
     return [_gateway(plan, settings), *workers]
 
 
-def _gateway(plan: Plan, settings: dict[str, str]) -> Part:
-    return Part(
+def _gateway(plan: Plan, settings: dict[str, str]) -> Service:
+    return Service(
         name="gateway",
         layer=Layer.GATEWAY,
         command=(sys.executable, "-m", "api"),
@@ -156,9 +156,9 @@ def _lives(http_url: str) -> bool:
         return False
 
 
-def _worker(plan: Plan, settings: dict[str, str], redis_url: str) -> Part:
+def _worker(plan: Plan, settings: dict[str, str], redis_url: str) -> Service:
     name = settings["worker_name"]
-    return Part(
+    return Service(
         name=name,
         layer=Layer.WORKERS,
         command=(sys.executable, "-m", "worker", "run"),

@@ -18,10 +18,10 @@ from shared.connections import connect
 from shared.durability import Durability, Promise, checked_server
 from shared.errors import UnsupportedServer
 from shared.server import Server, check_server
-from stack.errors import PartFailed, Refusal
+from stack.errors import CommandError, ServiceFailed
 from stack.folder import Folder
 from stack.logs import Log
-from stack.services import Layer, Part
+from stack.services import Layer, Service
 
 LOOPBACK = "127.0.0.1"
 _IN_MEMORY = Durability()
@@ -59,7 +59,7 @@ def find_binary() -> Binary:
         except (OSError, subprocess.SubprocessError, UnsupportedServer) as error:
             tried.append(f"{path}: {error}")
     reasons = "".join(f"\n    {reason}" for reason in tried)
-    raise Refusal(
+    raise CommandError(
         f"there is no Valkey or Redis server to start on this machine ({sys.platform}):{reasons}\n"
         "Install valkey-server or redis-server 7.0 or later (Debian: apt-get install redis-server; macOS: "
         "brew install valkey), or use a server that you have: takt up --redis-url redis://HOST:6379/0"
@@ -131,14 +131,14 @@ def part(
     environment: dict[str, str],
     *,
     given: bytes,
-) -> Part:
+) -> Service:
     """The embedded server as a part, with its `configuration`. It inherits the lock of `folder.held`."""
 
     def ready(_: int) -> str | None:
         where = f"{binary.server} on {LOOPBACK}:{address.port}, data in {folder.data}"
         return where if answers(address.url) else None
 
-    return Part(
+    return Service(
         name="valkey",
         layer=Layer.QUEUE,
         command=(str(binary.path), "-"),
@@ -159,11 +159,11 @@ def answers(url: str) -> bool:
             return False
 
 
-def explain(failure: PartFailed, folder: Folder) -> Refusal:
+def explain(failure: ServiceFailed, folder: Folder) -> CommandError:
     """What to do about a server that did not start, where its last words are known."""
     words = "\n".join(failure.last_lines)
     if re.search(r"Can't handle RDB format version|unknown RDB|[Ww]rong signature", words):
-        return Refusal(
+        return CommandError(
             f"{folder.data} was written by a newer or another server, and this one cannot read it: "
             f"{failure.last_lines[-1]}\nStart with the server that wrote it (--redis-url) or with an empty "
             "folder (--data DIR), or move this one away."
@@ -171,12 +171,12 @@ def explain(failure: PartFailed, folder: Folder) -> Refusal:
     if re.search(
         r"Bad file format reading the append|Unrecoverable error reading the append|AOF MANIFEST", words
     ):
-        return Refusal(
+        return CommandError(
             f"the append-only file in {folder.data} is damaged: {failure.last_lines[-1]}\nRestore the folder "
             "from a backup, or start with an empty one (--data DIR)."
         )
     if "No space left on device" in words:
-        return Refusal(f"the disk that holds {folder.data} is full.")
+        return CommandError(f"the disk that holds {folder.data} is full.")
     return failure
 
 
@@ -186,9 +186,9 @@ def existing(url: str, durability: Durability = _IN_MEMORY) -> Server:
         with connect(url) as client:
             return checked_server(client, durability)
     except ValueError as error:
-        raise Refusal(f"{masked(url)} is not a Redis URL: {error}") from error
+        raise CommandError(f"{masked(url)} is not a Redis URL: {error}") from error
     except redis.RedisError as error:
-        raise Refusal(f"the queue at {masked(url)} does not answer: {error}") from error
+        raise CommandError(f"the queue at {masked(url)} does not answer: {error}") from error
 
 
 def masked(url: str) -> str:

@@ -14,7 +14,7 @@ import typer
 
 from shared import keys
 from shared.workers import DRAIN_KEPT_S, WorkerRecord
-from stack.errors import Refusal
+from stack.errors import CommandError
 from stack.heartbeats import connect, held_in_words, live_workers
 from stack.running import queue_url
 from stack.tables import show
@@ -66,17 +66,17 @@ def _opened(data: Path) -> Iterator[redis.Redis]:
         with connect(queue_url(data)) as client:
             yield client
     except redis.RedisError as error:
-        raise Refusal(f"the queue does not answer: {error}") from error
+        raise CommandError(f"the queue does not answer: {error}") from error
 
 
 def _chosen(client: redis.Redis, names: Sequence[str], *, everyone: bool) -> list[WorkerRecord]:
     """The live workers of these names or ids."""
     if bool(names) == everyone:
-        raise Refusal("name workers, as takt workers list does, or say --all")
+        raise CommandError("name workers, as takt workers list does, or say --all")
     live = live_workers(client)
     if unknown := [name for name in names if not any(name in (w.id, w.name) for w in live)]:
         there = ", ".join(record.id for record in live) or "none"
-        raise Refusal(f"no worker {', '.join(unknown)} has a heartbeat; there are: {there}")
+        raise CommandError(f"no worker {', '.join(unknown)} has a heartbeat; there are: {there}")
     return [record for record in live if everyone or {record.id, record.name} & set(names)]
 
 

@@ -18,7 +18,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from shared import keys
 from shared.history import add_to_slot
 from shared.workers import DRAIN_KEPT_S, HeldModel, WorkerRecord, WorkerState, to_hash
-from worker.execution.scheduler import Share
+from worker.execution.scheduler import LaneScheduler
 from worker.telemetry.history import WorkerHistory
 
 log = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ class Heartbeat(threading.Thread):
         *,
         models: Callable[[], dict[str, HeldModel]],
         current: Callable[[], str],
-        share: Callable[[], Share],
+        share: Callable[[], LaneScheduler],
         drained: Callable[[], bool],
         on_order: Callable[[bool], None],
         on_turn: Callable[[], None],

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass
-class Holdings:
+class ModelRegistry:
     """The predictors of a worker, and the state of every model version that it was to hold."""
 
     predictors: dict[ModelKey, Predictor] = field(default_factory=dict)

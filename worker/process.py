@@ -28,16 +28,16 @@ from worker.chunks.reconciler import Reconciler
 from worker.chunks.runner import ChunkRunner
 from worker.chunks.scrubber import Scrubber
 from worker.execution.engine import Engine
-from worker.execution.scheduler import Share
+from worker.execution.scheduler import LaneScheduler
 from worker.execution.watchdog import Watchdog
 from worker.heartbeat import Heartbeat, new_worker_id
 from worker.id_file import id_file
 from worker.memory import leave_to_stay, limit_memory
-from worker.model_registry import Holdings
+from worker.model_registry import ModelRegistry
 from worker.models.loading_signals import ended_at_once_by_signals
-from worker.online.stream import OnlineLane
-from worker.sandbox.runner import Quarantine
-from worker.telemetry.counters import ChunkTally
+from worker.online.stream import OnlineStream
+from worker.sandbox.runner import SandboxRunner
+from worker.telemetry.counters import ChunkCounters
 from worker.telemetry.exporter import Exporter
 from worker.telemetry.history import WorkerHistory
 from worker.telemetry.metrics import Facts, readings
@@ -61,9 +61,9 @@ class WorkerProcess:
         self._settings = settings
         self._ring = ring
         self._id = new_worker_id(settings.worker_name)
-        self._holdings = Holdings()
+        self._holdings = ModelRegistry()
         self._client = connect(settings.redis_dsn())
-        self._chunk_tally = ChunkTally()
+        self._chunk_tally = ChunkCounters()
         self._heartbeat = Heartbeat(
             self._client,
             self._id,
@@ -200,7 +200,7 @@ class WorkerProcess:
         self._engine = Engine(
             self._id,
             predictors,
-            OnlineLane(
+            OnlineStream(
                 settings.redis_dsn(),
                 self._id,
                 max_rows,
@@ -217,7 +217,7 @@ class WorkerProcess:
             self._engine,
             predictors,
             DeadLetters(self._client),
-            quarantine=Quarantine(settings.batch_limit_s),
+            quarantine=SandboxRunner(settings.batch_limit_s),
             lease_s=settings.lease_s,
             tally=self._chunk_tally,
             traces=self._traces,
@@ -266,8 +266,8 @@ class WorkerProcess:
         return bool(self._engine and self._engine.drained and self._runner and self._runner.idle)
 
     @property
-    def _share(self) -> Share:
-        return self._engine.share if self._engine else Share()
+    def _share(self) -> LaneScheduler:
+        return self._engine.share if self._engine else LaneScheduler()
 
     def _facts(self) -> Facts:
         served = self._engine.served if self._engine else {}

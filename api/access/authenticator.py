@@ -44,7 +44,7 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 """As ASGI has them."""
 
 
-class Gate(Protocol):
+class Authenticator(Protocol):
     """Who is let in."""
 
     asks: bool
@@ -80,7 +80,7 @@ class Gate(Protocol):
         ...
 
 
-async def entered(gate: Gate, enter: Callable[[], Principal], key_id: str) -> Principal:
+async def entered(gate: Authenticator, enter: Callable[[], Principal], key_id: str) -> Principal:
     """What `enter` returns; it is called again if the key was made since the gate looked last."""
     try:
         return enter()
@@ -90,31 +90,31 @@ async def entered(gate: Gate, enter: Callable[[], Principal], key_id: str) -> Pr
     return enter()
 
 
-class OpenGate:
+class OpenAuthenticator:
     """Lets everybody in."""
 
     asks = False
 
-    def enter(self, headers: RawHeaders, *, basic: bool = False) -> Principal:  # noqa: ARG002 - as `Gate` has it
+    def enter(self, headers: RawHeaders, *, basic: bool = False) -> Principal:  # noqa: ARG002 - as `Authenticator` has it
         return ANONYMOUS
 
-    def greet(self, headers: RawHeaders) -> Principal:  # noqa: ARG002 - as `Gate` has it
+    def greet(self, headers: RawHeaders) -> Principal:  # noqa: ARG002 - as `Authenticator` has it
         return ANONYMOUS
 
-    def enter_by_link(self, path: str, query: bytes) -> Principal:  # noqa: ARG002 - as `Gate` has it
+    def enter_by_link(self, path: str, query: bytes) -> Principal:  # noqa: ARG002 - as `Authenticator` has it
         return ANONYMOUS
 
     def link(self, headers: RawHeaders, path: str, query: bytes) -> tuple[str, int | None]:  # noqa: ARG002
         return (f"{path}?{query.decode()}" if query else path), None
 
-    async def finds(self, key_id: str) -> bool:  # noqa: ARG002 - as `Gate` has it
+    async def finds(self, key_id: str) -> bool:  # noqa: ARG002 - as `Authenticator` has it
         return False
 
     async def look_later(self) -> None:
         await asyncio.Event().wait()  # there is nothing to look at
 
 
-class KeyGate:
+class KeyAuthenticator:
     """Lets in who has a key that is good."""
 
     asks = True

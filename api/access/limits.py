@@ -15,7 +15,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import Redis
 from starlette.types import Scope
 
-from api.access.quotas import REQUESTS, ROWS, Allowance
+from api.access.quotas import REQUESTS, ROWS, Quota
 from api.http.response_headers import add_headers
 from shared import keys
 from shared.errors import PayloadTooLarge, RateLimited
@@ -33,13 +33,13 @@ class Limiter:
         )
         self._windows = SlidingWindowCounterRateLimiter(storage)
 
-    async def admit(self, allowance: Allowance, scope: Scope) -> None:
+    async def admit(self, allowance: Quota, scope: Scope) -> None:
         """Count a request; its answer will say what is left. Raises RateLimited."""
         add_headers(scope, (b"ratelimit-policy", allowance.policy))
         if allowance.requests is not None:
             await self._take(REQUESTS, allowance.requests, allowance.key_id, 1, scope)
 
-    async def require_rows(self, allowance: Allowance | None) -> None:
+    async def require_rows(self, allowance: Quota | None) -> None:
         """Raises RateLimited if not one row is left; counts nothing."""
         if allowance is None or allowance.rows is None:
             return
@@ -47,7 +47,7 @@ class Limiter:
             stats = await self._windows.get_window_stats(allowance.rows, allowance.key_id, ROWS)
             raise _refusal(ROWS, allowance.rows, stats.remaining, _soon_s(stats))
 
-    async def charge(self, allowance: Allowance | None, rows: int, scope: Scope | None = None) -> None:
+    async def charge(self, allowance: Quota | None, rows: int, scope: Scope | None = None) -> None:
         """Count rows that are about to run. Raises RateLimited, or PayloadTooLarge for more than a day's."""
         if not rows or allowance is None or allowance.rows is None:
             return

@@ -12,9 +12,9 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.access.authenticator import Gate, entered, token_of
+from api.access.authenticator import Authenticator, entered, token_of
 from api.access.limits import Limiter
-from api.access.permissions import Rule, allow_of, rule_of, rules_of
+from api.access.permissions import Permission, allow_of, rule_of, rules_of
 from api.access.principal import ANONYMOUS, Principal, let_in
 from api.access.signed_links import key_id_of_link
 from shared.access import key_id_of
@@ -25,10 +25,10 @@ log = structlog.get_logger()
 BROWSER_CHALLENGE = 'Basic realm="Takt: any name, and an API key as the password", Bearer realm="takt"'
 
 
-class Gatekeeper:
+class AuthMiddleware:
     """Lets `app` see only what its table lets in, with its principal."""
 
-    def __init__(self, app: ASGIApp, gate: Gate, limiter: Limiter) -> None:
+    def __init__(self, app: ASGIApp, gate: Authenticator, limiter: Limiter) -> None:
         self._app = app
         self._gate = gate
         self._limiter = limiter
@@ -55,7 +55,7 @@ class Gatekeeper:
             rule.require(asker)
         return asker
 
-    async def _enter(self, scope: Scope, rule: Rule | None) -> Principal:
+    async def _enter(self, scope: Scope, rule: Permission | None) -> Principal:
         in_browser = rule is not None and rule.in_browser
         token = token_of(dict(scope["headers"]), basic=in_browser)
         if rule is not None and rule.by_link and token is None:
@@ -71,7 +71,7 @@ class Gatekeeper:
             raise
 
 
-def _is_open(method: str, rule: Rule | None, rules: Mapping[str, Rule]) -> bool:
+def _is_open(method: str, rule: Permission | None, rules: Mapping[str, Permission]) -> bool:
     """Whether no key is asked for: OPTIONS needs none if no method does."""
     if rule is None:
         return method == "OPTIONS" and bool(rules) and all(one.open for one in rules.values())

@@ -18,7 +18,7 @@ from shared.errors import Forbidden
 
 
 @dataclass(frozen=True)
-class Rule:
+class Permission:
     """What an endpoint asks for."""
 
     role: Role | None = None
@@ -41,14 +41,14 @@ class Rule:
             raise Forbidden("This shows every model, and your key is limited to some.")
 
 
-OPEN = Rule(open=True)
-ANY_KEY = Rule()
-PREDICT, SUBMIT, READ = Rule(Role.PREDICT), Rule(Role.SUBMIT), Rule(Role.READ)
-SAVE = Rule(Role.READ, by_link=True)
-OPERATE = Rule(Role.READ, whole=True)
+OPEN = Permission(open=True)
+ANY_KEY = Permission()
+PREDICT, SUBMIT, READ = Permission(Role.PREDICT), Permission(Role.SUBMIT), Permission(Role.READ)
+SAVE = Permission(Role.READ, by_link=True)
+OPERATE = Permission(Role.READ, whole=True)
 """To look at the service as its operators do."""
 
-ENDPOINTS: Mapping[str, Mapping[str, Rule]] = {
+ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     # for probes and load balancers
     "/health": {"GET": OPEN},
     "/health/live": {"GET": OPEN},
@@ -62,7 +62,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Rule]] = {
     "/console": {"GET": OPEN},
     "/console/": {"GET": OPEN},
     "/console/{name}": {"GET": OPEN},
-    "/openapi.json": {"GET": Rule(whole=True, in_browser=True)},
+    "/openapi.json": {"GET": Permission(whole=True, in_browser=True)},
     # predictions, which `api/routes/predict.py` answers
     "/predict": {"POST": PREDICT},
     "/predict/batch": {"POST": PREDICT},
@@ -119,18 +119,18 @@ def endpoint_of(path: str) -> str | None:
     return next((endpoint for pattern, endpoint in among if pattern.match(path)), None)
 
 
-def rules_of(path: str) -> Mapping[str, Rule]:
+def rules_of(path: str) -> Mapping[str, Permission]:
     """What each method of a path asks for; none: there is no such endpoint."""
     endpoint = endpoint_of(path)
     return {} if endpoint is None else ENDPOINTS[endpoint]
 
 
-def rule_of(method: str, rules: Mapping[str, Rule]) -> Rule | None:
+def rule_of(method: str, rules: Mapping[str, Permission]) -> Permission | None:
     """HEAD asks for what GET does."""
     return rules.get("GET" if method == "HEAD" else method)
 
 
-def allow_of(rules: Mapping[str, Rule]) -> str:
+def allow_of(rules: Mapping[str, Permission]) -> str:
     """The value of `Allow` for an endpoint with these rules (RFC 9110, 10.2.1)."""
     head = ("HEAD",) if "GET" in rules else ()
     return ", ".join(sorted({*rules, *head, "OPTIONS"}))

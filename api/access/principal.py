@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 from fastapi import Depends, Request
 from starlette.types import Scope
 
-from api.access.quotas import Allowance
+from api.access.quotas import Quota
 from shared.access import DEFAULT_SHARE, OPEN_OWNER, Role, Share
 from shared.errors import Forbidden, ModelNotFound
 from shared.texts import did_you_mean, named
@@ -25,7 +25,7 @@ class Principal:
     roles: frozenset[Role] = frozenset((Role.PREDICT, Role.SUBMIT, Role.READ))
     models: frozenset[str] | None = None
     """What it may see; None: every model."""
-    allowance: Allowance | None = None
+    allowance: Quota | None = None
     """What it may use up; None: nothing is limited."""
     share: Share = DEFAULT_SHARE
     """Of the service, beside other owners."""

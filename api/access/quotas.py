@@ -12,7 +12,7 @@ REQUESTS, ROWS = "requests", "rows"
 
 
 @dataclass(frozen=True)
-class Allowance:
+class Quota:
     """Requests a while, rows a day. None: as many as it likes."""
 
     key_id: str
@@ -28,11 +28,11 @@ class Allowance:
         ).encode()
 
 
-def allowance_of(record: KeyRecord) -> Allowance | None:
+def allowance_of(record: KeyRecord) -> Quota | None:
     """None where nothing is limited."""
     if not record.rate and record.rows_per_day is None:
         return None
-    return Allowance(
+    return Quota(
         record.id,
         parse(record.rate) if record.rate else None,
         None if record.rows_per_day is None else RateLimitItemPerDay(record.rows_per_day),

@@ -21,7 +21,7 @@ _MARK = b"ticket="
 
 
 @dataclass(frozen=True)
-class Ticket:
+class SignedPath:
     """What a link bears."""
 
     key_id: str
@@ -38,17 +38,17 @@ class Ticket:
         )
 
 
-def ticket_of(record: KeyRecord, path: str, query: bytes, now_ms: float) -> Ticket:
+def ticket_of(record: KeyRecord, path: str, query: bytes, now_ms: float) -> SignedPath:
     ends_ms = round(now_ms) + LASTS_S * 1000
-    return Ticket(record.id, ends_ms, _seal(record, ends_ms, path, query))
+    return SignedPath(record.id, ends_ms, _seal(record, ends_ms, path, query))
 
 
-def linked(path: str, query: bytes, ticket: Ticket) -> str:
+def linked(path: str, query: bytes, ticket: SignedPath) -> str:
     """The address with its ticket."""
     return f"{path}?{query.decode()}{'&' if query else ''}{_MARK.decode()}{ticket}"
 
 
-def read_link(whole: bytes) -> tuple[bytes, Ticket] | None:
+def read_link(whole: bytes) -> tuple[bytes, SignedPath] | None:
     """A query with a ticket at its end: what stands before it, and the ticket. None where there is none."""
     query, mark, said = whole.rpartition(_MARK)
     key_id, _, rest = said.decode("latin-1").partition(".")
@@ -57,7 +57,7 @@ def read_link(whole: bytes) -> tuple[bytes, Ticket] | None:
         return None
     if not (ends.isascii() and ends.isdigit() and len(ends) <= 15 and seal.isascii()):
         return None
-    return query.removesuffix(b"&"), Ticket(key_id, int(ends), seal)
+    return query.removesuffix(b"&"), SignedPath(key_id, int(ends), seal)
 
 
 def key_id_of_link(whole: bytes) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from shared.keys import ModelKey
-from shared.ledger import AsyncLedger, Line
+from shared.ledger import AsyncLedger, QueueOrder
 
 MOST_IN_LINE = 100
 """Jobs of a line that are looked at: those behind them are not served before."""
@@ -22,19 +22,19 @@ TOLD_S = 0.002
 """How long a line is kept that came with something else: until the answer of which it is a part."""
 
 
-class Lines:
+class QueueOrders:
     """Whoever asks while a line is kept may find it half a second old."""
 
     def __init__(self, ledger: AsyncLedger, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._kept: dict[ModelKey, tuple[float, Line]] = {}  # and until when
+        self._kept: dict[ModelKey, tuple[float, QueueOrder]] = {}  # and until when
 
-    def told(self, key: ModelKey, line: Line) -> None:
+    def told(self, key: ModelKey, line: QueueOrder) -> None:
         """A short line as it is just now."""
         self._kept[key] = self._clock() + TOLD_S, line
 
-    async def of(self, key: ModelKey) -> Line:
+    async def of(self, key: ModelKey) -> QueueOrder:
         """Raises redis.exceptions.RedisError where the server does not answer."""
         until_s, line = self._kept.get(key, (0.0, None))
         if line is not None and self._clock() < until_s:

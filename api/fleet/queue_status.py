@@ -13,7 +13,7 @@ FIRST_BACKOFF_S = 0.05
 LONGEST_BACKOFF_S = 1.0
 
 
-class Link:
+class QueueStatus:
     """The state of the way to Redis. It is down until it was used once."""
 
     def __init__(self) -> None:

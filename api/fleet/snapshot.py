@@ -38,7 +38,7 @@ OwnEntries: TypeAlias = Callable[[ModelKey], int]
 
 
 @dataclass(frozen=True)
-class Staffing:
+class ModelAvailability:
     """Who is there for one model version."""
 
     holders: int = 0
@@ -153,11 +153,11 @@ class Fleet:
             if own is not None and own.differs(model.spec_digest, model.digest)
         }
 
-    def staffing(self, key: ModelKey) -> Staffing:
+    def staffing(self, key: ModelKey) -> ModelAvailability:
         held = [worker.models[key] for worker in self.workers if key in worker.models]
         starting = [w for w in self.workers if w.state is WorkerState.STARTING]
         serving = {w.name for w in self.workers if w.state is WorkerState.SERVING}
-        return Staffing(
+        return ModelAvailability(
             holders=self.holders(key),
             digests=frozenset(model.digest for model in self._models(key)),
             spec_digests=frozenset(model.spec_digest for model in self._models(key)),

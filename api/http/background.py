@@ -13,7 +13,7 @@ log = structlog.get_logger()
 PAUSE_AFTER_BUG_S = 1.0
 
 
-class Loops:
+class BackgroundTasks:
     """Tasks that repeat a step each, started and stopped together."""
 
     def __init__(self) -> None:

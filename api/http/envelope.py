@@ -41,7 +41,7 @@ def request_id_of(scope: Scope) -> str:
     return request_id
 
 
-class Envelope:
+class RequestMiddleware:
     """Takes the client's X-Request-ID if it is sane, makes one otherwise, and puts it on every answer."""
 
     def __init__(self, app: ASGIApp, gateway: Gateway) -> None:

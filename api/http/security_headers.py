@@ -20,7 +20,7 @@ _PAGE = (
 _OF_ALL = {b"x-content-type-options": b"nosniff", **dict(FRAMELESS)}
 
 
-class SafeHeaders:
+class SecurityHeaders:
     """Adds to the answers of `app` what they lack."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from api.fleet.snapshot import Fleet
 from api.gateway import Gateway
 from api.jobs.progress import progress_of
-from api.jobs.views import JobView, Outlook, headers_of, view_of
+from api.jobs.views import JobStatus, JobView, headers_of, view_of
 from api.jobs.waiting import is_at_limit, position, rows_ahead, wait_of
 from shared.keys import ModelKey
-from shared.ledger import JobRecord, Line, WebhookAttempt
+from shared.ledger import JobRecord, QueueOrder, WebhookAttempt
 
 
 async def described(gateway: Gateway, record: JobRecord) -> tuple[JobView, dict[str, str]]:
@@ -23,7 +23,7 @@ async def described(gateway: Gateway, record: JobRecord) -> tuple[JobView, dict[
 
 async def described_all(gateway: Gateway, records: Sequence[JobRecord]) -> list[JobView]:
     """The same of many; each line is read once."""
-    lines: dict[ModelKey, Line] = {}
+    lines: dict[ModelKey, QueueOrder] = {}
     for key in dict.fromkeys(record.key for record in records):
         lines[key] = await gateway.lines.of(key)
     fleet, tried = gateway.watch.fleet, await _attempts(gateway, records)
@@ -40,11 +40,11 @@ async def _attempts(gateway: Gateway, records: Sequence[JobRecord]) -> Mapping[s
 
 
 def outlook_of(
-    record: JobRecord, line: Line, fleet: Fleet, attempts: Sequence[WebhookAttempt] = ()
-) -> Outlook:
+    record: JobRecord, line: QueueOrder, fleet: Fleet, attempts: Sequence[WebhookAttempt] = ()
+) -> JobStatus:
     ahead = rows_ahead(line, record.id)
     rate = fleet.slice_rates.get(record.key, 0.0)
-    return Outlook(
+    return JobStatus(
         now_ms=line.now_ms,
         progress=progress_of(record, line.now_ms, model_rows_per_s=rate, rows_ahead=ahead or 0),
         wait=wait_of(record, fleet.staffing(record.key), ahead, at_limit=is_at_limit(line, record.owner)),

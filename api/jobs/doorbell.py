@@ -16,7 +16,7 @@ from queue import Empty, Full, Queue
 import structlog
 from celery import Celery
 
-from api.jobs.pace import Pace
+from api.jobs.pace import TokenBucket
 from shared.connections import connect
 from shared.doorbells import TASK, celery_settings
 from shared.keys import ModelKey, offline_queue
@@ -48,7 +48,7 @@ class Doorbell:
         self._celery.conf.update(chosen)
         self._client = connect(settings.redis_dsn())
         self._rings: Queue[ModelKey | None] = Queue(MOST_WAITING)
-        self._paces: defaultdict[ModelKey, Pace] = defaultdict(lambda: Pace(BURST, PER_S))
+        self._paces: defaultdict[ModelKey, TokenBucket] = defaultdict(lambda: TokenBucket(BURST, PER_S))
         self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
 
     def __call__(self, key: ModelKey, count: int) -> None:

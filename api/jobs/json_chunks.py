@@ -23,7 +23,7 @@ from shared.tabular.formats import Packing
 from shared.tabular.json_bodies import refuse_other
 from shared.tabular.ndjson import rows_of_json
 from shared.tabular.options import kept_columns
-from shared.tabular.reading import Tally
+from shared.tabular.reading import ReadSummary
 from shared.tabular.row_texts import RowTexts, row_texts
 from shared.tabular.rows import Rows
 from shared.validation import RowValidator, Values
@@ -126,10 +126,10 @@ def chunks_of_values(spec: ModelSpec, values: Values, *, chunk_rows: int, chunk_
     return [*cutter.add(batch_of_values(spec, values)), *cutter.rest()]
 
 
-def examine(validator: RowValidator, submission: Submission) -> Tally:
+def examine(validator: RowValidator, submission: Submission) -> ReadSummary:
     """What there is to say of the rows, without a job. Raises InvalidInput where they are no job's at all."""
     rows = row_texts(validator.spec, submission.inputs, submission.kept)
-    tally = Tally()
+    tally = ReadSummary()
     for first in range(0, len(rows.texts), SLICE_ROWS):
         tally.add(rows_of_json(validator, [bytes(row) for row in rows.texts[first : first + SLICE_ROWS]]))
     return tally

@@ -15,7 +15,7 @@ from api.gateway import Gateway
 from api.http.errors import is_full
 from api.jobs.broken_uploads import BrokenUpload
 from api.jobs.idempotency import reservation_name, reserve, same_job, whole
-from api.jobs.terms import Terms, pinned_job
+from api.jobs.terms import JobOptions, pinned_job
 from api.jobs.upload import ended_early
 from api.jobs.upload_syncing import Syncing
 from api.models.catalog import Servable
@@ -32,7 +32,7 @@ async def hand_over(
     asker: Principal,
     servable: Servable,
     chunks: Sequence[Chunk],
-    terms: Terms,
+    terms: JobOptions,
     *,
     key: str | None,
     body: bytes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Pace:
+class TokenBucket:
     """A bucket of `burst` turns that fills up at `per_s`."""
 
     def __init__(self, burst: int, per_s: float) -> None:

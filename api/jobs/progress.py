@@ -11,7 +11,7 @@ SHORTEST_POLL_S, LONGEST_POLL_S = 1, 30
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     """What follows from a job's counts and times. None: not known."""
 
     percent: float | None
@@ -21,7 +21,7 @@ class Progress:
     eta_high_s: float | None = None
 
 
-def progress_of(record: JobRecord, now_ms: int, *, model_rows_per_s: float, rows_ahead: int) -> Progress:
+def progress_of(record: JobRecord, now_ms: int, *, model_rows_per_s: float, rows_ahead: int) -> JobProgress:
     """`model_rows_per_s`: of all workers that hold the model version; 0: not known.
 
     Once rows have run, the job's own rate says when it ends: it knows with whom it takes turns. Before, the
@@ -34,7 +34,7 @@ def progress_of(record: JobRecord, now_ms: int, *, model_rows_per_s: float, rows
         by_job_s = left / rate if rate else None
         by_model_s = (left + rows_ahead) / model_rows_per_s if model_rows_per_s else None
     low_s, high_s = likely_range_s(by_job_s, by_model_s, record.chunks_ended)
-    return Progress(
+    return JobProgress(
         _percent(record),
         _rounded(rate, 1),
         _rounded(by_job_s if by_job_s is not None else by_model_s, 1),
@@ -81,7 +81,7 @@ def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
 
 
-def poll_after_s(record: JobRecord, progress: Progress, now_ms: int) -> int | None:
+def poll_after_s(record: JobRecord, progress: JobProgress, now_ms: int) -> int | None:
     """When it pays to ask again; None: the job has ended.
 
     By its ETA; where that is not known, the longer a job is there the less often.

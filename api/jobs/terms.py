@@ -20,7 +20,7 @@ ANY_NUMBER = ErrorBudget()
 
 
 @dataclass(frozen=True)
-class Terms:
+class JobOptions:
     reference: str = ""
     tags: tuple[str, ...] = ()
     priority: int = 5
@@ -31,9 +31,9 @@ class Terms:
     webhook_url: str = ""
 
 
-def terms_of_submission(submission: Submission) -> Terms:
+def terms_of_submission(submission: Submission) -> JobOptions:
     """Raises InvalidInput."""
-    return Terms(
+    return JobOptions(
         reference=submission.reference,
         tags=tuple(submission.tags),
         priority=submission.priority,
@@ -45,8 +45,8 @@ def terms_of_submission(submission: Submission) -> Terms:
     )
 
 
-def terms_of_options(options: UploadOptions) -> Terms:
-    return Terms(
+def terms_of_options(options: UploadOptions) -> JobOptions:
+    return JobOptions(
         reference=options.reference,
         tags=options.tag,
         priority=options.priority,
@@ -59,7 +59,7 @@ def terms_of_options(options: UploadOptions) -> Terms:
 
 
 async def pinned_job(
-    gateway: Gateway, asker: Principal, servable: Servable, terms: Terms, reserved: str = ""
+    gateway: Gateway, asker: Principal, servable: Servable, terms: JobOptions, reserved: str = ""
 ) -> NewJob:
     """A job of the version and the artifact as they are now. `reserved`: its Idempotency-Key's name.
 

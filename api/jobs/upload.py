@@ -36,7 +36,7 @@ from shared.ledger import JobRecord, NewJob
 from shared.payloads import rows_path
 from shared.tabular.chunking import Chunk
 from shared.tabular.memory_room import out_of_memory, require_room
-from shared.tabular.reading import Reading, Tally
+from shared.tabular.reading import Reading, ReadSummary
 
 log = structlog.get_logger()
 
@@ -104,15 +104,15 @@ async def ended_early(gateway: Gateway, job_id: str) -> JobRecord:
         raise unavailable("The queue has lost this job: hand it over again.") from None
 
 
-async def read_through(gateway: Gateway, upload: Upload, deliver: Deliver) -> Tally:
+async def read_through(gateway: Gateway, upload: Upload, deliver: Deliver) -> ReadSummary:
     """Read a body to its end in the thread that is held for it, delivering its chunks one by one. → what it
     holds."""
-    tally = Tally()
+    tally = ReadSummary()
     pipe = Pipe(_WAITING_BYTES)
     loop = asyncio.get_running_loop()
     with gateway.uploads.reading(pipe), _pumped(upload.body, pipe) as pump:
         try:
-            run = _Run(upload.reading, pipe, tally, gateway.payloads.fits, deliver, loop)
+            run = _ReadingThread(upload.reading, pipe, tally, gateway.payloads.fits, deliver, loop)
             await loop.run_in_executor(gateway.uploads.pool, run)
         except UploadInterrupted:
             if pump.done():
@@ -122,12 +122,12 @@ async def read_through(gateway: Gateway, upload: Upload, deliver: Deliver) -> Ta
 
 
 @dataclass(frozen=True)
-class _Run:
+class _ReadingThread:
     """What the thread does."""
 
     reading: Reading
     pipe: Pipe
-    tally: Tally
+    tally: ReadSummary
     fits: Callable[[int], bool]
     deliver: Deliver
     loop: asyncio.AbstractEventLoop

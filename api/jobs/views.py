@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.main import IncEx
 
 from api.jobs.deliveries import WebhookView, webhook_of
-from api.jobs.progress import Progress, poll_after_s
+from api.jobs.progress import JobProgress, poll_after_s
 from api.jobs.waiting import Reason, Wait
 from shared.ledger import JobRecord, JobState, WebhookAttempt
 
@@ -110,18 +110,18 @@ class JobView(BaseModel):
 
 
 @dataclass(frozen=True)
-class Outlook:
+class JobStatus:
     """What surrounds a job at one moment."""
 
     now_ms: int
-    progress: Progress
+    progress: JobProgress
     wait: Wait | None
     position: int | None
     rows_ahead: int | None
     attempts: Sequence[WebhookAttempt] = ()  # to deliver its webhook
 
 
-def view_of(record: JobRecord, outlook: Outlook) -> JobView:
+def view_of(record: JobRecord, outlook: JobStatus) -> JobView:
     progress = outlook.progress
     return JobView(
         id=record.id,
@@ -152,7 +152,7 @@ def view_of(record: JobRecord, outlook: Outlook) -> JobView:
     )
 
 
-def _waiting(outlook: Outlook) -> Waiting | None:
+def _waiting(outlook: JobStatus) -> Waiting | None:
     wait = outlook.wait
     if wait is None:
         return None
@@ -165,7 +165,7 @@ def _links(record: JobRecord) -> dict[str, str]:
     return {"self": path} | {part: f"{path}/{part}" for part in parts}
 
 
-def headers_of(record: JobRecord, outlook: Outlook) -> dict[str, str]:
+def headers_of(record: JobRecord, outlook: JobStatus) -> dict[str, str]:
     """`Retry-After`, for those who poll; none once the job has ended."""
     after_s = poll_after_s(record, outlook.progress, outlook.now_ms)
     return {} if after_s is None else {"Retry-After": str(after_s)}

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from api.fleet.snapshot import Staffing
+from api.fleet.snapshot import ModelAvailability
 from shared.integrity import short
-from shared.ledger import JobRecord, JobState, Line, OwnerStanding, Standing
+from shared.ledger import JobRecord, JobState, OwnerStanding, QueueOrder, QueuePosition
 from shared.model_identity import SAME_ON_BOTH
 
 MANY_RESTARTS = 2
@@ -34,7 +34,7 @@ class Wait:
     detail: str
 
 
-def position(line: Line, job_id: str) -> int | None:
+def position(line: QueueOrder, job_id: str) -> int | None:
     """The job's place in the line, from 1: how many jobs have their next chunk served first, and itself.
 
     None where it does not stand there.
@@ -43,10 +43,10 @@ def position(line: Line, job_id: str) -> int | None:
     return places.get(job_id)
 
 
-def _in_order(line: Line) -> list[Standing]:
+def _in_order(line: QueueOrder) -> list[QueuePosition]:
     """By the owner's tag at which each job's next chunk is due: an owner's first job is due at the tag that
     the owner has now, each later one after a chunk of each job before it."""
-    due: list[tuple[float, str, float, str, Standing]] = []
+    due: list[tuple[float, str, float, str, QueuePosition]] = []
     for owner, jobs in _by_owner(line).items():
         tag = owner.served
         for job in jobs:
@@ -55,16 +55,16 @@ def _in_order(line: Line) -> list[Standing]:
     return [entry[-1] for entry in sorted(due, key=lambda entry: entry[:-1])]
 
 
-def _by_owner(line: Line) -> dict[OwnerStanding, list[Standing]]:
+def _by_owner(line: QueueOrder) -> dict[OwnerStanding, list[QueuePosition]]:
     """Each owner's jobs, least served first."""
     owners = {owner.owner: owner for owner in line.owners}
-    found: dict[OwnerStanding, list[Standing]] = {}
+    found: dict[OwnerStanding, list[QueuePosition]] = {}
     for job in sorted(line.jobs, key=lambda job: (job.served, job.job_id)):
         found.setdefault(owners.get(job.owner, OwnerStanding(owner=job.owner)), []).append(job)
     return found
 
 
-def rows_ahead(line: Line, job_id: str) -> int | None:
+def rows_ahead(line: QueueOrder, job_id: str) -> int | None:
     """Rows of other jobs that run before this one has ended, as things stand; None where it is not in line.
 
     When this job's last row runs, it has been served `served + rows_left / weight`. Until then every other
@@ -84,22 +84,22 @@ def rows_ahead(line: Line, job_id: str) -> int | None:
     return None
 
 
-def _until(mark: float, other: Standing) -> int:
+def _until(mark: float, other: QueuePosition) -> int:
     return min(other.rows_left, max(0, round((mark - other.served) * other.weight)))
 
 
-def _owner_until(mark: float, other: OwnerStanding, jobs: list[Standing]) -> int:
+def _owner_until(mark: float, other: OwnerStanding, jobs: list[QueuePosition]) -> int:
     rows_left = sum(job.rows_left for job in jobs)
     return min(rows_left, max(0, round((mark - other.served) * other.weight)))
 
 
-def is_at_limit(line: Line, owner: str) -> bool:
+def is_at_limit(line: QueueOrder, owner: str) -> bool:
     """Whether as many rows of the owner run as may."""
     return any(standing.at_limit for standing in line.owners if standing.owner == owner)
 
 
 def wait_of(
-    record: JobRecord, staffing: Staffing, ahead: int | None, *, at_limit: bool = False
+    record: JobRecord, staffing: ModelAvailability, ahead: int | None, *, at_limit: bool = False
 ) -> Wait | None:
     """Why none of the job's rows run now; None where they do, or where nothing holds them up."""
     if record.state is JobState.PAUSED:
@@ -128,7 +128,7 @@ def _nothing_to_run(record: JobRecord) -> bool:
     return record.state is JobState.UPLOADING and record.rows_accepted == record.rows_done
 
 
-def _other_model(record: JobRecord, staffing: Staffing) -> Wait | None:
+def _other_model(record: JobRecord, staffing: ModelAvailability) -> Wait | None:
     """Why no live worker that holds the model version takes the job; None: one does."""
     if staffing.digests.isdisjoint({record.digest, ""}):
         return Wait(Reason.OTHER_ARTIFACT, _other_artifact(record, staffing))
@@ -137,7 +137,7 @@ def _other_model(record: JobRecord, staffing: Staffing) -> Wait | None:
     return None
 
 
-def _other_artifact(record: JobRecord, staffing: Staffing) -> str:
+def _other_artifact(record: JobRecord, staffing: ModelAvailability) -> str:
     held = ", ".join(sorted(digest[:12] for digest in staffing.digests))
     return (
         f"The job was submitted for the artifact {record.digest[:12]}… of {record.key}, and its live workers "
@@ -145,7 +145,7 @@ def _other_artifact(record: JobRecord, staffing: Staffing) -> str:
     )
 
 
-def _other_spec(record: JobRecord, staffing: Staffing) -> str:
+def _other_spec(record: JobRecord, staffing: ModelAvailability) -> str:
     held = ", ".join(sorted(map(short, staffing.spec_digests)))
     return (
         f"The job was submitted for the spec {short(record.spec_digest)} of {record.key}, and its live "
@@ -153,7 +153,7 @@ def _other_spec(record: JobRecord, staffing: Staffing) -> str:
     )
 
 
-def _without_workers(record: JobRecord, staffing: Staffing) -> Wait:
+def _without_workers(record: JobRecord, staffing: ModelAvailability) -> Wait:
     if staffing.failures:
         return Wait(Reason.WORKERS_FAILING, f"Workers cannot load {record.key}: {staffing.failures[0]}")
     if staffing.restarts >= MANY_RESTARTS:

@@ -10,7 +10,7 @@ import structlog
 
 from api.access.principal import ANONYMOUS, Principal, no_such_model
 from api.models.rendering import AnswerRenderer
-from api.telemetry.counters import RequestTally
+from api.telemetry.counters import RequestCounters
 from api.telemetry.stages import StageTimes
 from shared.columns import Encoder
 from shared.errors import ModelNotFound, TaktError
@@ -38,7 +38,7 @@ class Servable:
     encode: Encoder
     renderer: AnswerRenderer
     times: StageTimes = field(default_factory=StageTimes)
-    tally: RequestTally = field(default_factory=RequestTally)
+    tally: RequestCounters = field(default_factory=RequestCounters)
 
 
 class Catalog:

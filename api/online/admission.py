@@ -10,7 +10,7 @@ import math
 
 from msgspec import Struct
 
-from api.fleet.snapshot import Staffing
+from api.fleet.snapshot import ModelAvailability
 from shared.errors import DeadlineExceeded, ModelMismatch, ModelNotLoaded, Overloaded
 from shared.keys import ModelKey
 from shared.texts import foreign_words
@@ -61,7 +61,7 @@ class Claim(Struct, frozen=True):
     default_wait_s: float  # of a client that asks for no time
 
 
-class Line:
+class RetrySchedule:
     """In which order refused clients come back. Only its length is kept: by when, at the rate that this
     gateway has, all of those would be served whom it sent away.
 
@@ -84,7 +84,7 @@ class Line:
         return self._last_end_s > now_s
 
 
-def not_loaded(key: ModelKey, staffing: Staffing, refusal: ModelNotLoaded) -> ModelNotLoaded:
+def not_loaded(key: ModelKey, staffing: ModelAvailability, refusal: ModelNotLoaded) -> ModelNotLoaded:
     """The same refusal with the reason: whether workers are loading the model version, or why they cannot."""
     if staffing.loading:
         detail = f"{staffing.loading} worker(s) are loading {key}."
@@ -101,7 +101,7 @@ def admit(
     rows: int,
     wait_s: float,
     *,
-    line: Line,
+    line: RetrySchedule,
     now_s: float,
     claim: Claim | None = None,
 ) -> None:

@@ -13,15 +13,15 @@ from typing import cast
 from starlette.types import Scope
 from uvicorn._types import HTTPScope
 
-from api.access.authenticator import Gate
+from api.access.authenticator import Authenticator
 from api.access.principal import ANONYMOUS, Principal
-from api.fleet.queue_status import Link
+from api.fleet.queue_status import QueueStatus
 from api.fleet.snapshot import FleetWatch
 from api.http.fields import field_of
 from api.http.prefer import preferred_wait_s, prefers_async
 from api.models.catalog import Catalog, Servable
-from api.online.admission import Claim, Line, admit, not_loaded
-from api.online.inflight import Pending
+from api.online.admission import Claim, RetrySchedule, admit, not_loaded
+from api.online.inflight import InflightRequests
 from api.online.owners import Owners
 from api.online.paths import target_of
 from api.online.traffic import claim_of, traffic_of
@@ -30,18 +30,18 @@ from shared.errors import DeadlineExceeded, ModelNotLoaded, Overloaded, TaktErro
 from shared.settings import Settings
 
 
-class Door:
+class AdmissionController:
     """One gateway's. It knows how long a client may wait, and keeps the line of those that were refused."""
 
     def __init__(
         self,
         settings: Settings,
         *,
-        gate: Gate,
+        gate: Authenticator,
         catalog: Catalog,
-        link: Link,
+        link: QueueStatus,
         watch: FleetWatch,
-        pending: Pending,
+        pending: InflightRequests,
     ) -> None:
         self._settings = settings
         self._gate = gate
@@ -49,7 +49,7 @@ class Door:
         self._link = link
         self._watch = watch
         self._pending = pending
-        self._line = Line()
+        self._line = RetrySchedule()
         self._owners = Owners()
         self._to_pages = bool(settings.origins())
         """What pages of other origins may read is said around the routes, which a refusal does not reach."""

@@ -19,11 +19,11 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from api.fleet.queue_status import Link
-from api.http.background import Loops
+from api.fleet.queue_status import QueueStatus
+from api.http.background import BackgroundTasks
 from api.http.unavailable import stopping, unavailable
-from api.online.entry_writer import IdentityOf, Outbox, any_identity
-from api.online.inflight import Answered, Left, Outcome, Pending
+from api.online.entry_writer import EntryWriter, IdentityOf, any_identity
+from api.online.inflight import Answered, InflightRequests, Left, ResultListener
 from api.online.reply_reader import ReplyStream
 from shared.columns import cut
 from shared.errors import DeadlineExceeded, TaktError, UnsupportedServer
@@ -40,26 +40,26 @@ def _nobody_left() -> bool:
     return False
 
 
-class OnlineLane:
+class OnlineDispatcher:
     """The one door to the online lane of this gateway."""
 
     def __init__(
         self,
         client: Redis,
         name: str,
-        link: Link,
+        link: QueueStatus,
         clock: Callable[[], float] = time.monotonic,
         *,
         identity_of: IdentityOf = any_identity,
     ) -> None:
         self.gateway = f"{name}:{secrets.token_hex(4)}"
-        self.pending = Pending()
+        self.pending = InflightRequests()
         self._link = link
         self._clock = clock
         self._replies = ReplyStream(client, self.gateway, clock)
-        self._outbox = Outbox(client, self.gateway, self.pending, link, clock, identity_of=identity_of)
+        self._outbox = EntryWriter(client, self.gateway, self.pending, link, clock, identity_of=identity_of)
         self._opened_after_breaks = 0
-        self._loops = Loops()
+        self._loops = BackgroundTasks()
 
     @property
     def up(self) -> bool:
@@ -129,7 +129,7 @@ class OnlineLane:
         rows: int,
         *,
         wait_s: float,
-        outcome: Outcome,
+        outcome: ResultListener,
         left: Left,
         request_id: str = "",
         traceparent: str = "",

@@ -16,9 +16,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from api.fleet.queue_status import Link
+from api.fleet.queue_status import QueueStatus
 from api.http.unavailable import unavailable
-from api.online.inflight import Pending, Waiting
+from api.online.inflight import InflightRequest, InflightRequests
 from shared import keys, messages
 from shared.connections import refuses_writes
 from shared.errors import TaktError
@@ -39,15 +39,15 @@ def any_identity(_: ModelKey) -> bytes:
     return b""
 
 
-class Outbox:
+class EntryWriter:
     """What is to be written: entries of requests, and the withdrawal of entries that nobody waits for."""
 
     def __init__(
         self,
         client: Redis,
         gateway: str,
-        pending: Pending,
-        link: Link,
+        pending: InflightRequests,
+        link: QueueStatus,
         clock: Callable[[], float] = time.monotonic,
         *,
         identity_of: IdentityOf = any_identity,
@@ -58,16 +58,16 @@ class Outbox:
         self._link = link
         self._clock = clock
         self._identity_of = identity_of
-        self._sends: list[tuple[Waiting, int]] = []
+        self._sends: list[tuple[InflightRequest, int]] = []
         self._withdrawals: list[tuple[ModelKey, list[bytes]]] = []
         self._filled = asyncio.Event()
         self._add_entries = client.register_script(_ADD_ENTRIES)
 
-    def send(self, waiting: Waiting) -> None:
+    def send(self, waiting: InflightRequest) -> None:
         self._sends.extend((waiting, part) for part in range(len(waiting.parts)))
         self._filled.set()
 
-    def withdraw(self, waiting: Waiting) -> None:
+    def withdraw(self, waiting: InflightRequest) -> None:
         """Take back what is written and not answered; what is not written yet will not be."""
         if waiting.entry_ids:
             self._withdraw(waiting.key, list(waiting.entry_ids.values()))
@@ -95,11 +95,11 @@ class Outbox:
             self._failed(sends)
             raise
 
-    async def _add(self, sends: Sequence[tuple[Waiting, int]]) -> None:
+    async def _add(self, sends: Sequence[tuple[InflightRequest, int]]) -> None:
         """One command for all entries: one for each costs more than the rest does."""
         now_s = self._clock()
         fields: list[bytes | str | int] = [FIELD, ROWS]
-        encoded: list[tuple[Waiting, int]] = []
+        encoded: list[tuple[InflightRequest, int]] = []
         for waiting, part in sends:
             try:
                 message = messages.encode(self._entry(waiting, part, now_s))
@@ -122,7 +122,7 @@ class Outbox:
             pipeline.execute_command("XDEL", keys.online(key), *entry_ids)
         await pipeline.execute()
 
-    def _entry(self, waiting: Waiting, part: int, now_s: float) -> Entry:
+    def _entry(self, waiting: InflightRequest, part: int, now_s: float) -> Entry:
         return Entry(
             schema=messages.SCHEMA,
             gateway=self._gateway,
@@ -136,7 +136,7 @@ class Outbox:
             identity=self._identity_of(waiting.key),
         )
 
-    def _written(self, waiting: Waiting, part: int, entry_id: bytes) -> None:
+    def _written(self, waiting: InflightRequest, part: int, entry_id: bytes) -> None:
         if part in waiting.answers:
             return  # the worker was quicker than this answer
         if self._pending.holds(waiting):
@@ -148,7 +148,7 @@ class Outbox:
         self._withdrawals.append((key, entry_ids))
         self._filled.set()
 
-    def _refused(self, sends: Sequence[tuple[Waiting, int]], error: Exception) -> None:
+    def _refused(self, sends: Sequence[tuple[InflightRequest, int]], error: Exception) -> None:
         """The server answers and took none of them: its memory is full, for one."""
         if refuses_writes(error):
             self._link.judge(error)
@@ -157,14 +157,14 @@ class Outbox:
             self._pending.fail(waiting, unavailable())
             self.withdraw(waiting)
 
-    def _failed(self, sends: Sequence[tuple[Waiting, int]]) -> None:
+    def _failed(self, sends: Sequence[tuple[InflightRequest, int]]) -> None:
         """An unexpected error: a fault of this program. Its requests fail now; else they would wait until
         their deadline."""
         for waiting, _ in sends:
             self._pending.fail(waiting, TaktError("The request could not be written to the queue."))
             self.withdraw(waiting)
 
-    def _broke(self, sends: Sequence[tuple[Waiting, int]], error: Exception) -> None:
+    def _broke(self, sends: Sequence[tuple[InflightRequest, int]], error: Exception) -> None:
         self._link.broke(error)
         for waiting, _ in sends:
             self._pending.fail(waiting, unavailable())

@@ -33,7 +33,7 @@ class Answered(Struct, frozen=True):  # made in a tenth of a frozen dataclass's 
     predict_ms: float
 
 
-class Outcome(Protocol):
+class ResultListener(Protocol):
     """Who is told how a request ended, once: a future, or an `Exchange`."""
 
     def done(self) -> bool:
@@ -45,7 +45,7 @@ class Outcome(Protocol):
     def set_exception(self, error: Exception, /) -> None: ...
 
 
-class Waiting(Struct, eq=False):
+class InflightRequest(Struct, eq=False):
     """One request that waits. `entry_ids`: the stream id of each part that is written and not answered."""
 
     id: int
@@ -55,7 +55,7 @@ class Waiting(Struct, eq=False):
     since_s: float
     deadline_s: float
     left: Left
-    outcome: Outcome
+    outcome: ResultListener
     request_id: str = ""
     traceparent: str = ""  # of its span; empty: not recorded
     owner: str = ""  # who asks
@@ -70,11 +70,11 @@ class Waiting(Struct, eq=False):
         return max(0, round((self.deadline_s - now_s) * 1000))
 
 
-class Pending:
+class InflightRequests:
     """The requests that wait, by id; the only owner of their state."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, Waiting] = {}
+        self._waiting: dict[int, InflightRequest] = {}
         self._ids = count(1)
         self._rows: Counter[ModelKey] = Counter()
         self._entries: Counter[ModelKey] = Counter()
@@ -86,7 +86,7 @@ class Pending:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def __iter__(self) -> Iterator[Waiting]:
+    def __iter__(self) -> Iterator[InflightRequest]:
         return iter(list(self._waiting.values()))
 
     def rows_of(self, key: ModelKey) -> int:
@@ -110,15 +110,15 @@ class Pending:
         parts: list[list[Column]],
         part_rows: list[int],
         *,
-        outcome: Outcome,
+        outcome: ResultListener,
         since_s: float,
         deadline_s: float,
         left: Left,
         request_id: str = "",
         traceparent: str = "",
         owner: str = "",
-    ) -> Waiting:
-        waiting = Waiting(
+    ) -> InflightRequest:
+        waiting = InflightRequest(
             next(self._ids),
             key,
             parts,
@@ -135,12 +135,12 @@ class Pending:
         self._count(waiting, 1)
         return waiting
 
-    def holds(self, waiting: Waiting) -> bool:
+    def holds(self, waiting: InflightRequest) -> bool:
         return waiting.id in self._waiting
 
-    def settle(self, reply: Reply) -> list[Waiting]:
+    def settle(self, reply: Reply) -> list[InflightRequest]:
         """Take a reply's answers. → requests that ended early with parts still in the stream."""
-        ended: list[Waiting] = []
+        ended: list[InflightRequest] = []
         for answer in reply.answers:
             waiting = self._waiting.get(answer.id)
             if waiting is None or answer.part >= len(waiting.parts) or answer.part in waiting.answers:
@@ -154,7 +154,7 @@ class Pending:
                 self._answer(waiting)
         return ended
 
-    def fail(self, waiting: Waiting, error: Exception) -> None:
+    def fail(self, waiting: InflightRequest, error: Exception) -> None:
         """End a request with an error; does nothing to one that has ended."""
         if not self.holds(waiting):
             return
@@ -162,9 +162,9 @@ class Pending:
         if not waiting.outcome.done():
             waiting.outcome.set_exception(error)
 
-    def sweep(self, now_s: float, overdue: Callable[[], TaktError]) -> list[Waiting]:
+    def sweep(self, now_s: float, overdue: Callable[[], TaktError]) -> list[InflightRequest]:
         """End what is past its deadline and what nobody waits for any more. → those requests."""
-        ended: list[Waiting] = []
+        ended: list[InflightRequest] = []
         for waiting in self:
             if now_s >= waiting.deadline_s:
                 self.fail(waiting, overdue())
@@ -175,7 +175,7 @@ class Pending:
             ended.append(waiting)
         return ended
 
-    def _answer(self, waiting: Waiting) -> None:
+    def _answer(self, waiting: InflightRequest) -> None:
         try:
             answered = joined(waiting)
         except ValueError:  # of two workers that do not agree on the outputs
@@ -185,11 +185,11 @@ class Pending:
         if not waiting.outcome.done():
             waiting.outcome.set_result(answered)
 
-    def _close(self, waiting: Waiting) -> None:
+    def _close(self, waiting: InflightRequest) -> None:
         del self._waiting[waiting.id]
         self._count(waiting, -1)
 
-    def _count(self, waiting: Waiting, sign: int) -> None:
+    def _count(self, waiting: InflightRequest, sign: int) -> None:
         rows = sign * waiting.rows
         self.rows += rows
         self._rows[waiting.key] += rows
@@ -208,7 +208,7 @@ class Pending:
                 del self._owners[owner]
 
 
-def joined(waiting: Waiting) -> Answered:
+def joined(waiting: InflightRequest) -> Answered:
     """The answer of a request whose parts have all succeeded, rows in their order."""
     answers = [waiting.answers[part] for part in range(len(waiting.parts))]
     if len(answers) == 1:

@@ -9,7 +9,7 @@ _LONGEST_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class PredictPath:
     """What a path asks for; None: the default."""
 
     model: str | None
@@ -18,18 +18,18 @@ class Target:
     batch: bool
 
 
-def target_of(path: str) -> Target | None:
+def target_of(path: str) -> PredictPath | None:
     """What a prediction's path names, or None where it is another path."""
     return _kept(path) if len(path) <= _LONGEST_KEPT else _named_by(path)
 
 
 @lru_cache(maxsize=1024)
-def _kept(path: str) -> Target | None:
+def _kept(path: str) -> PredictPath | None:
     """Most requests name what others named just before."""
     return _named_by(path)
 
 
-def _named_by(path: str) -> Target | None:
+def _named_by(path: str) -> PredictPath | None:
     match path.split("/"):
         case ["", "predict", *rest]:
             model, version, route = None, None, "/predict"
@@ -41,4 +41,4 @@ def _named_by(path: str) -> Target | None:
             return None
     if rest not in ([], ["batch"]):
         return None
-    return Target(model, version, f"{route}/batch" if rest else route, batch=bool(rest))
+    return PredictPath(model, version, f"{route}/batch" if rest else route, batch=bool(rest))

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from shared import keys
 from shared.connections import BLOCK_MS
-from shared.dead_letters import AsyncDeadLetters, Kind, Unreadable
+from shared.dead_letters import AsyncDeadLetters, LetterKind, Unreadable
 from shared.messages import FIELD, Reply, UnreadableMessage, decode_reply, refusal_of_reply
 from shared.server import check_server
 
@@ -90,7 +90,9 @@ class ReplyStream:
             reason = str(error)
         log.error("reply_unreadable", entry_id=entry_id.decode(), reason=reason)
         place = f"{self._gateway}/{entry_id.decode()}"
-        await self._dead_letters.set_aside(Unreadable(kind=Kind.REPLY, place=place, reason=reason, data=data))
+        await self._dead_letters.set_aside(
+            Unreadable(kind=LetterKind.REPLY, place=place, reason=reason, data=data)
+        )
         refusal = refusal_of_reply(data, reason)
         return [refusal] if refusal else []
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from api.fleet.snapshot import Fleet
 from api.online.admission import Claim, Traffic
-from api.online.inflight import Pending
+from api.online.inflight import InflightRequests
 from shared.keys import ModelKey
 from shared.specs import ModelSpec
 
 
 def traffic_of(
-    key: ModelKey, spec: ModelSpec, fleet: Fleet, pending: Pending, max_inflight_rows: int
+    key: ModelKey, spec: ModelSpec, fleet: Fleet, pending: InflightRequests, max_inflight_rows: int
 ) -> Traffic:
     own_s, others_s = 0.0, 0.0
     for other in fleet.beside(key):  # a worker takes the oldest first, whichever of its models it is for
@@ -33,7 +33,7 @@ def traffic_of(
 
 
 def claim_of(
-    owner: str, share: float, key: ModelKey, fleet: Fleet, pending: Pending, *, default_wait_s: float
+    owner: str, share: float, key: ModelKey, fleet: Fleet, pending: InflightRequests, *, default_wait_s: float
 ) -> Claim:
     """What an owner has of this gateway's requests, while other owners ask, too."""
     backlog_s = 0.0

@@ -29,9 +29,9 @@ from api.http.fields import field_of
 from api.http.prefer import preferred_wait_s, prefers_async
 from api.jobs.json_chunks import unpacked_body
 from api.models.catalog import Servable
-from api.online.admission_control import Door
+from api.online.admission_control import AdmissionController
 from api.online.inflight import Answered
-from api.online.paths import Target, target_of
+from api.online.paths import PredictPath, target_of
 from api.online.stage_clock import StageClock
 from api.routes.respond_async import defer
 from api.telemetry.counters import ROUTE
@@ -76,7 +76,7 @@ class Predictions:
             raise
 
     async def _predict(
-        self, servable: Servable, target: Target, scope: Scope, receive: Receive, send: Send
+        self, servable: Servable, target: PredictPath, scope: Scope, receive: Receive, send: Send
     ) -> None:
         gateway = self._gateway
         headers = dict(scope["headers"])
@@ -143,7 +143,7 @@ class Predictions:
 
 
 def about(
-    servable: Servable, clock: StageClock, answered: Answered, asked_s: int | None, door: Door
+    servable: Servable, clock: StageClock, answered: Answered, asked_s: int | None, door: AdmissionController
 ) -> list[tuple[bytes, bytes]]:
     """The headers of an answer: who gave it, where its time went, and how long it might have taken."""
     headers = [

@@ -11,7 +11,7 @@ from api.access.principal import Principal
 from api.gateway import Gateway
 from api.jobs.json_chunks import chunks_of_values
 from api.jobs.json_rows import hand_over
-from api.jobs.terms import Terms
+from api.jobs.terms import JobOptions
 from api.models.catalog import Servable
 from api.routes.jobs.accepted import acceptance
 from shared.access import Role
@@ -39,7 +39,7 @@ async def defer(
         asker,
         servable,
         await asyncio.to_thread(_cut, gateway, asker, servable, values),
-        Terms(),
+        JobOptions(),
         key=said.decode("latin-1") if said is not None else None,
         body=servable.key.encode() + b"\n" + body,
     )

@@ -1,6 +1,7 @@
 """The short way of a prediction: one row, asked and answered without a task.
 
-    head ─ exchange_of ─▶ Exchange ─ body ─▶ begin ─▶ online lane ─ its reader ─▶ set_result ─▶ the connection
+    head ─ exchange_of ─▶ FastPathRequest ─ body ─▶ begin ─▶ online lane ─ its reader ─▶ set_result ─▶ the
+    connection
 
 uvicorn makes a task, an event and a scope for each request, and the answer passes through the event loop and
 ASGI again: on the long way (`api/routes/predict.py`) most of a request's CPU is spent on that. Here the
@@ -30,7 +31,7 @@ from api.http.fields import field_of
 from api.http.prefer import preferred_wait_s, prefers_async
 from api.models.catalog import Servable
 from api.online.inflight import Answered
-from api.online.paths import Target, target_of
+from api.online.paths import PredictPath, target_of
 from api.online.stage_clock import StageClock
 from api.routes.predict import about
 from api.telemetry.counters import ROUTE
@@ -49,7 +50,7 @@ Finish = Callable[[int, Headers, bytes], None]
 
 def exchange_of(
     gateway: Gateway, scope: HTTPScope, finish: Finish, left: Callable[[], bool]
-) -> Exchange | None:
+) -> FastPathRequest | None:
     """The exchange of a request whose head is read; None where it must take the long way.
 
     `left`: whether its client has gone.
@@ -68,10 +69,10 @@ def exchange_of(
     if prefers_async(prefer):
         return None
     asked_s = preferred_wait_s(prefer)
-    return Exchange(gateway, cast(Scope, scope), target, asked_s, finish=finish, left=left)
+    return FastPathRequest(gateway, cast(Scope, scope), target, asked_s, finish=finish, left=left)
 
 
-class Exchange:
+class FastPathRequest:
     """One request and its answer. To the lane it is what a future is on the long way, see `Outcome`."""
 
     __slots__ = (
@@ -94,7 +95,7 @@ class Exchange:
         self,
         gateway: Gateway,
         scope: Scope,
-        target: Target,
+        target: PredictPath,
         asked_s: int | None,
         *,
         finish: Finish,

@@ -31,8 +31,8 @@ from api.http.errors import Headers, foreseen, status_of
 from api.http.framing import closing_unread, in_close_framing, stays_in_http_1_0
 from api.http.open_files import most_connections, most_open_files
 from api.http.targets import origin_form, wrong_head
-from api.server.fast_path import Exchange, exchange_of
-from api.server.timeouts import SWEEP_EVERY_S, Awaited, Sweeper, Watched
+from api.server.fast_path import FastPathRequest, exchange_of
+from api.server.timeouts import SWEEP_EVERY_S, ConnectionTimeouts, TimedConnection, WaitPhase
 from api.telemetry.counters import OTHER, UNREAD
 from shared.errors import Overloaded, RequestTimeout, TaktError
 from shared.library_hooks import require_hooks
@@ -108,17 +108,17 @@ class _Held(NamedTuple):
 
     cycle: RequestResponseCycle
     app: ASGI3Application
-    exchange: Exchange
+    exchange: FastPathRequest
 
 
-class PatientProtocol(HttpToolsProtocol):
+class LimitedProtocol(HttpToolsProtocol):
     """One connection. What it knows of its gateway is set by `protocol_of`."""
 
     gateway: Gateway
-    sweeper: Sweeper
+    sweeper: ConnectionTimeouts
     head_limit_s: float
     most_connections: int
-    _awaits = Awaited.HEAD
+    _awaits = WaitPhase.HEAD
     _since_s = 0.0
     _held: _Held | None = None
     _head_bytes = 0
@@ -129,17 +129,17 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self._answers = WholeAnswers(transport)
-        self.sweeper.watch(cast("Collection[Watched]", self.connections), self.loop)
+        self.sweeper.watch(cast("Collection[TimedConnection]", self.connections), self.loop)
         if len(self.connections) > self.most_connections:
             self._refuse(Overloaded("Too many connections.", retry_after_s=_RETRY_AFTER_S))
         else:
-            self._await(Awaited.HEAD)
+            self._await(WaitPhase.HEAD)
 
     def data_received(self, data: bytes) -> None:
-        if self._awaits is Awaited.NEXT:
-            self._await(Awaited.HEAD)
+        if self._awaits is WaitPhase.NEXT:
+            self._await(WaitPhase.HEAD)
         super().data_received(data)
-        if self._awaits is Awaited.HEAD:
+        if self._awaits is WaitPhase.HEAD:
             self._count_head(len(data))
         while self._offered_at is not None:
             data = self._without_offer() + data[self._offered_at :]
@@ -184,7 +184,7 @@ class PatientProtocol(HttpToolsProtocol):
             self._break_off(HTTPException(431, f"The head has more than {MOST_FIELDS} fields."))
         if (wrong := wrong_head(self.headers, self.parser.get_http_version())) is not None:
             self._break_off(wrong)
-        self._awaits = Awaited.NOTHING
+        self._awaits = WaitPhase.NOTHING
         if not self.url.startswith(b"/"):
             self.url = origin_form(self.url)
         super().on_headers_complete()
@@ -210,7 +210,7 @@ class PatientProtocol(HttpToolsProtocol):
         if self.pipeline:
             self.loop.call_soon(self._start_next)
         else:
-            self._await(Awaited.NEXT)
+            self._await(WaitPhase.NEXT)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -222,9 +222,9 @@ class PatientProtocol(HttpToolsProtocol):
         waited_s = now_s - self._since_s
         if self.transport.is_closing():
             return
-        if self._awaits is Awaited.HEAD and waited_s >= self.head_limit_s:
+        if self._awaits is WaitPhase.HEAD and waited_s >= self.head_limit_s:
             self._refuse(RequestTimeout(f"The request's head did not come within {self.head_limit_s:g} s."))
-        elif self._awaits is Awaited.NEXT and waited_s >= self.timeout_keep_alive:
+        elif self._awaits is WaitPhase.NEXT and waited_s >= self.timeout_keep_alive:
             self.transport.close()
         elif self._held is not None and waited_s >= self.sweeper.every_s:
             self._take_long_way(self._held)  # there is a limit for what comes of the body
@@ -235,7 +235,7 @@ class PatientProtocol(HttpToolsProtocol):
         if self._head_bytes > MOST_HEAD_BYTES:
             self._refuse(HTTPException(431, f"The request's head is larger than {MOST_HEAD_BYTES} bytes."))
 
-    def _await(self, what: Awaited) -> None:
+    def _await(self, what: WaitPhase) -> None:
         self._head_bytes = 0
         self._awaits = what
         self._since_s = self.loop.time()
@@ -261,23 +261,23 @@ class PatientProtocol(HttpToolsProtocol):
     def _hold(self, held: _Held) -> None:
         if held.cycle.more_body:
             self._held = held
-            self._await(Awaited.BODY)
+            self._await(WaitPhase.BODY)
         else:  # it came while others were being answered
             self._begin(held)
 
-    def _exchange_of(self, cycle: RequestResponseCycle) -> Exchange | None:
+    def _exchange_of(self, cycle: RequestResponseCycle) -> FastPathRequest | None:
         if cycle.waiting_for_100_continue:
             return None
         finish = partial(self._finish, cycle)
         return exchange_of(self.gateway, cycle.scope, finish, self.transport.is_closing)
 
     def _begin(self, held: _Held) -> None:
-        self._held, self._awaits = None, Awaited.NOTHING
+        self._held, self._awaits = None, WaitPhase.NOTHING
         if not held.exchange.begin(bytes(held.cycle.body)):
             self._start_task(held.cycle, held.app)
 
     def _take_long_way(self, held: _Held) -> None:
-        self._held, self._awaits = None, Awaited.NOTHING
+        self._held, self._awaits = None, WaitPhase.NOTHING
         self._start_task(held.cycle, held.app)
 
     def _start_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -317,7 +317,7 @@ class PatientProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def protocol_of(gateway: Gateway) -> type[PatientProtocol]:
+def protocol_of(gateway: Gateway) -> type[LimitedProtocol]:
     """The protocol of a gateway, with the limits of its settings and of the files that may be open.
 
     Raises OperatorError if these are too few.
@@ -326,8 +326,8 @@ def protocol_of(gateway: Gateway) -> type[PatientProtocol]:
     limit_s = gateway.settings.head_limit_s
     known = {
         "gateway": gateway,
-        "sweeper": Sweeper(min(SWEEP_EVERY_S, limit_s)),
+        "sweeper": ConnectionTimeouts(min(SWEEP_EVERY_S, limit_s)),
         "head_limit_s": limit_s,
         "most_connections": most,
     }
-    return type("GatewayProtocol", (PatientProtocol,), known)
+    return type("GatewayProtocol", (LimitedProtocol,), known)

@@ -29,7 +29,7 @@ LAST_WORDS_S = 1.0
 """What requests that cannot be answered within the grace have for an error, and their uploads to end."""
 
 
-class Server(uvicorn.Server):
+class GatewayServer(uvicorn.Server):
     """Serves until it is told to stop; then every request that it took has an answer."""
 
     def __init__(self, config: uvicorn.Config, gateway: Gateway, settings: Settings) -> None:

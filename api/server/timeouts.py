@@ -14,7 +14,7 @@ from typing import Protocol
 SWEEP_EVERY_S = 0.5
 
 
-class Awaited(Enum):
+class WaitPhase(Enum):
     """What a connection waits for from its client."""
 
     HEAD = auto()
@@ -27,7 +27,7 @@ class Awaited(Enum):
     """nothing: it is answered, or read by somebody who has a limit of his own"""
 
 
-class Watched(Protocol):
+class TimedConnection(Protocol):
     """A connection."""
 
     def look(self, now_s: float) -> None:
@@ -35,20 +35,20 @@ class Watched(Protocol):
         ...
 
 
-class Sweeper:
+class ConnectionTimeouts:
     """Looks at every connection of one server, twice a second, for as long as there are any."""
 
     def __init__(self, every_s: float = SWEEP_EVERY_S) -> None:
         self.every_s = every_s
         self._runs = False
 
-    def watch(self, connections: Collection[Watched], loop: asyncio.AbstractEventLoop) -> None:
+    def watch(self, connections: Collection[TimedConnection], loop: asyncio.AbstractEventLoop) -> None:
         """Go on looking at these, which are more from now on. Does nothing where that is done already."""
         if not self._runs:
             self._runs = True
             loop.call_later(self.every_s, self._sweep, connections, loop)
 
-    def _sweep(self, connections: Collection[Watched], loop: asyncio.AbstractEventLoop) -> None:
+    def _sweep(self, connections: Collection[TimedConnection], loop: asyncio.AbstractEventLoop) -> None:
         self._runs = False
         if connections:
             self.watch(connections, loop)

@@ -24,7 +24,7 @@ CLIENT_LEFT = 499
 
 
 @dataclass
-class RequestTally:
+class RequestCounters:
     """Predictions of one model version, by error code where one was refused or failed."""
 
     admitted: int = 0
@@ -37,7 +37,7 @@ class RequestTally:
         self.failed[code] += 1
 
 
-class HttpTally:
+class HttpCounters:
     """Every HTTP request, by method, route and status."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class HttpTally:
         )
 
 
-class JobTally:
+class JobCounters:
     """Jobs that were taken in whole, by model version."""
 
     def __init__(self) -> None:

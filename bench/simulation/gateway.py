@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from api.online.admission import Line, Traffic, admit
+from api.online.admission import RetrySchedule, Traffic, admit
 from bench.simulation.clock import Station, VirtualClock
 from bench.simulation.costs import Costs
 from bench.simulation.lane import KEY, Stream
@@ -40,7 +40,7 @@ class SimulatedGateway:
         self._floor = floor
         self._clock = floor.clock
         self._costs = floor.costs
-        self._line = Line()
+        self._line = RetrySchedule()
         self._asked = 0
         self._gathered: list[int] = []
         self._writing = False

@@ -13,7 +13,7 @@ from bench.simulation.costs import Costs
 from bench.simulation.lane import KEY
 from bench.simulation.worker import ChunkInHand, SimulatedWorker
 from shared.keys import split_model_key
-from shared.ledger import Claim, Ledger, NewJob, Outcome, new_job_id
+from shared.ledger import Claim, CommitOutcome, Ledger, NewJob, new_job_id
 from shared.ledger.records import new_token
 from shared.ledger.transitions import Transition, append_chunks, open_job, seal, source
 from shared.tabular.chunking import chunk_rows
@@ -87,7 +87,7 @@ class SimulatedJobs:
 
     def _store(self, worker: SimulatedWorker, held: Claim) -> None:
         outcome = self._ledger.commit(KEY, held, rows_succeeded=held.rows, rows_failed=0)
-        assert outcome is Outcome.COMMITTED
+        assert outcome is CommitOutcome.COMMITTED
         job = self.jobs[held.job_id]
         job.rows_done += held.rows
         if job.rows_done == job.rows:

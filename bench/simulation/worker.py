@@ -10,11 +10,11 @@ from typing import cast
 from bench.simulation.clock import Action, VirtualClock
 from bench.simulation.costs import Costs
 from bench.simulation.lane import KEY, SimulatedLane, Stream
-from worker.execution.scheduler import Share, Turn, slice_rows
-from worker.execution.throughput import Lap, Rate
+from worker.execution.scheduler import LaneScheduler, NextLane, slice_rows
+from worker.execution.throughput import BatchTimer, ThroughputEstimate
 from worker.online.batching import Delivery
-from worker.online.consumer import Intake
-from worker.online.stream import Finished, OnlineLane
+from worker.online.consumer import OnlineConsumer
+from worker.online.stream import Finished, OnlineStream
 
 
 @dataclass(eq=False)
@@ -40,13 +40,15 @@ class SimulatedWorker:
         self._costs = costs
         self._answered = answered
         lane = SimulatedLane(clock, stream, costs.max_rows)
-        # Intake asks no more of a lane than this one has
-        self._intake = Intake(cast(OnlineLane, lane), lambda _: costs.max_rows)
-        self._lap = Lap()
+        # OnlineConsumer asks no more of a lane than this one has
+        self._intake = OnlineConsumer(cast(OnlineStream, lane), lambda _: costs.max_rows)
+        self._lap = BatchTimer()
         self._work: deque[ChunkInHand] = deque()
-        self.share = Share()
-        self.online = Rate(costs.max_rows, costs.max_rows / costs.predict_s(costs.max_rows))
-        self.offline = Rate(costs.max_rows, costs.max_slice_rows / costs.predict_s(costs.max_slice_rows))
+        self.share = LaneScheduler()
+        self.online = ThroughputEstimate(costs.max_rows, costs.max_rows / costs.predict_s(costs.max_rows))
+        self.offline = ThroughputEstimate(
+            costs.max_rows, costs.max_slice_rows / costs.predict_s(costs.max_slice_rows)
+        )
         self.batches = 0
         self.batch_rows = 0
         clock.after(0.0, self._turn)
@@ -66,11 +68,11 @@ class SimulatedWorker:
         self._intake.look(now_s)
         self._lap.looked(now_s, waiting=self._intake.waiting)
         match self.share.next_turn(online=self._intake.waiting, offline=bool(self._work)):
-            case Turn.ONLINE:
+            case NextLane.ONLINE:
                 self._run_online()
-            case Turn.OFFLINE:
+            case NextLane.OFFLINE:
                 self._run_slice(now_s)
-            case Turn.WAIT:
+            case NextLane.WAIT:
                 self._stream.sleep(self)
 
     def _run_online(self) -> None:

@@ -163,7 +163,7 @@ def _table(rows: object) -> pa.Table | None:
 def _arrow_pieces(table: pa.Table) -> Iterator[bytes]:
     import pyarrow
 
-    sink = _Sink()
+    sink = _HandOn()
     with pyarrow.ipc.new_stream(sink, table.schema) as writer:
         for batch in table.to_batches(max_chunksize=_TABLE_ROWS_AT_ONCE):
             writer.write_batch(batch)
@@ -171,7 +171,7 @@ def _arrow_pieces(table: pa.Table) -> Iterator[bytes]:
     yield sink.taken()
 
 
-class _Sink(io.RawIOBase):
+class _HandOn(io.RawIOBase):
     """A file that only hands on what is written to it."""
 
     def __init__(self) -> None:

@@ -24,6 +24,7 @@ from shared.ledger.records import (
     HEAD_FIELDS,
     ChunkRecord,
     Claim,
+    CommitOutcome,
     Ended,
     FailedRows,
     Inline,
@@ -31,9 +32,8 @@ from shared.ledger.records import (
     JobHead,
     JobRecord,
     JobState,
-    Line,
     NewJob,
-    Outcome,
+    QueueOrder,
     Recomputed,
     Reservation,
     Submitted,
@@ -284,7 +284,7 @@ class AsyncLedger:
         """What of a job lies in the ledger."""
         return inline_from_hash(await self._client.hgetall(keys.job_inline(job_id)))
 
-    async def line(self, key: ModelKey, *, most: int) -> Line:
+    async def line(self, key: ModelKey, *, most: int) -> QueueOrder:
         """The jobs that take part in the fair order of a model version, at most so many.
 
         Of a longer line the first jobs of each owner.
@@ -418,7 +418,7 @@ class Ledger:
         rows_succeeded: int,
         rows_failed: int,
         first_errors: Sequence[FailedRows | str] = (),
-    ) -> Outcome:
+    ) -> CommitOutcome:
         """Count a stored result, once and only under the current token; ring if anything is ready."""
         ended = Ended(
             held=held, rows_succeeded=rows_succeeded, rows_failed=rows_failed, first_errors=first_errors
@@ -426,7 +426,7 @@ class Ledger:
         (outcome,) = self.commit_some(key, [ended])
         return outcome
 
-    def commit_some(self, key: ModelKey, ended: Sequence[Ended]) -> list[Outcome]:
+    def commit_some(self, key: ModelKey, ended: Sequence[Ended]) -> list[CommitOutcome]:
         """The same of several, each for itself; they may have been claimed together or not."""
         committed = self._run(transitions.commit(key, ended))
         if committed.more:

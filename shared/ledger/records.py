@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import msgspec
 
-from shared.dead_letters import Kind, Unreadable
+from shared.dead_letters import LetterKind, Unreadable
 from shared.errors import JobExpired, JobNotFound, RecordUnreadable
 from shared.integrity import digest_of
 from shared.keys import ModelKey, model_key
@@ -177,7 +177,7 @@ class ChunkRecord(msgspec.Struct, frozen=True, kw_only=True):
     seal: str = ""  # once done: over all of the above that does not change any more, see `seal_of`
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class QueuePosition(msgspec.Struct, frozen=True, kw_only=True):
     """The place of a job among its owner's jobs of a model version."""
 
     job_id: str
@@ -202,12 +202,12 @@ class OwnerStanding(msgspec.Struct, frozen=True, kw_only=True):
     at_limit: bool = False  # as many rows of it run as may
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class QueueOrder(msgspec.Struct, frozen=True, kw_only=True):
     """The jobs of a model version that are served in turn. An owner that is not listed has an OwnerStanding's
     defaults."""
 
     now_ms: int  # by Redis' clock
-    jobs: tuple[Standing, ...]  # of each owner, least served first
+    jobs: tuple[QueuePosition, ...]  # of each owner, least served first
     owners: tuple[OwnerStanding, ...] = ()  # least served first
 
 
@@ -274,7 +274,7 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     """A job that was submitted as a whole just now."""
 
     record: JobRecord
-    line: Line | None  # that it stands in, where that is short
+    line: QueueOrder | None  # that it stands in, where that is short
 
 
 class WebhookClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -299,7 +299,7 @@ class WebhookAttempt(msgspec.Struct, frozen=True, kw_only=True):
         return self.status is not None and 200 <= self.status < 300
 
 
-class Outcome(StrEnum):
+class CommitOutcome(StrEnum):
     """What became of a commit."""
 
     COMMITTED = "committed"
@@ -394,7 +394,7 @@ def unreadable_job(
     job_id: str, fields: Mapping[Any, Any] | Sequence[Any], error: RecordUnreadable
 ) -> Unreadable:
     """A raw hash, or some of its fields, as a dead letter."""
-    return Unreadable(kind=Kind.JOB, place=job_id, reason=error.detail, data=repr(fields).encode())
+    return Unreadable(kind=LetterKind.JOB, place=job_id, reason=error.detail, data=repr(fields).encode())
 
 
 def _job_record(fields: Mapping[Any, Any]) -> JobRecord:
@@ -509,10 +509,10 @@ def job_head(job_id: str, fields: Sequence[Any]) -> JobHead:
         raise RecordUnreadable(f"{type(error).__name__}: {error}") from None
 
 
-def line_of(answer: Sequence[Any]) -> Line:
+def line_of(answer: Sequence[Any]) -> QueueOrder:
     """The record of a raw line (Any: Redis' own types): what cannot be read of it is left out."""
     now_ms, owners, jobs = answer
-    return Line(
+    return QueueOrder(
         now_ms=now_ms,
         jobs=tuple(_standing(*job) for job in jobs if all(_is_number(field) for field in job[3:])),
         owners=tuple(
@@ -532,9 +532,9 @@ def _is_number(field: bytes | None) -> bool:
     return field is not None and field.isdigit()
 
 
-def _standing(job_id: bytes, owner: bytes, served: bytes, *fields: bytes) -> Standing:
+def _standing(job_id: bytes, owner: bytes, served: bytes, *fields: bytes) -> QueuePosition:
     accepted, succeeded, failed, priority, chunks = map(int, fields)
-    return Standing(
+    return QueuePosition(
         job_id=job_id.decode(),
         owner=owner.decode(),
         served=float(served),

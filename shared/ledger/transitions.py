@@ -21,13 +21,13 @@ from shared.keys import ModelKey
 from shared.ledger.records import (
     INLINE_SCHEMA,
     Claim,
+    CommitOutcome,
     Ended,
     Inline,
     JobRecord,
     JobState,
-    Line,
     NewJob,
-    Outcome,
+    QueueOrder,
     Recomputed,
     Reservation,
     Submitted,
@@ -100,7 +100,7 @@ def source(script: str) -> str:
 
 @dataclass(frozen=True)
 class Committed:
-    outcomes: list[Outcome]
+    outcomes: list[CommitOutcome]
     more: bool  # whether anything of the model version is ready
 
 
@@ -246,7 +246,7 @@ def fail_job(job_id: str, code: str, detail: str) -> Transition[bool]:
     return Transition("fail_job", (job_id, code, detail), bool)
 
 
-def line(key: ModelKey, *, most: int) -> Transition[Line]:
+def line(key: ModelKey, *, most: int) -> Transition[QueueOrder]:
     """The jobs that take part in the fair order of a model version, at most so many."""
     return Transition("line", (key, most), line_of)
 
@@ -295,7 +295,7 @@ def commit(key: ModelKey, ended: Sequence[Ended]) -> Transition[Committed]:
     """Count results, each once and for itself."""
 
     def committed(answer: Any) -> Committed:
-        return Committed([Outcome(outcome.decode()) for outcome in answer[0]], bool(answer[1]))
+        return Committed([CommitOutcome(outcome.decode()) for outcome in answer[0]], bool(answer[1]))
 
     each = (argument for one in ended for argument in _commit_arguments(one))
     return Transition("commit", (key, *each), committed)

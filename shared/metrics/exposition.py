@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from shared.metrics.distribution import Distribution
-from shared.metrics.metric import Kind, Metric
+from shared.metrics.metric import Metric, MetricKind
 
 Labels: TypeAlias = tuple[str, ...]
 """The values of a metric's labels, in the order of its declaration."""
@@ -48,13 +48,13 @@ def text_of(collector: Collector, accept: str) -> tuple[bytes, str]:
 
 def family(metric: Metric, samples: Samples) -> Family:
     match metric.kind:
-        case Kind.HISTOGRAM:
+        case MetricKind.HISTOGRAM:
             return _histogram(metric, samples)
-        case Kind.COUNTER:
+        case MetricKind.COUNTER:
             found: CounterMetricFamily | GaugeMetricFamily = CounterMetricFamily(
                 metric.name, metric.about, labels=metric.labels
             )
-        case Kind.GAUGE:
+        case MetricKind.GAUGE:
             found = GaugeMetricFamily(metric.name, metric.about, labels=metric.labels)
     for labels, value in samples.items():
         assert not isinstance(value, Distribution)

@@ -22,7 +22,7 @@ SHORT_DURATIONS_S = (0.00005, 0.0001, 0.00025, 0.0005, *DURATIONS_S[:13])
 ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0)
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
@@ -32,7 +32,7 @@ class Kind(StrEnum):
 class Metric:
     """One metric. A histogram stores its samples as `_bucket`, `_sum` and `_count`."""
 
-    kind: Kind
+    kind: MetricKind
     name: str
     about: str
     labels: tuple[str, ...] = ()
@@ -41,18 +41,18 @@ class Metric:
     @property
     def series(self) -> frozenset[str]:
         """The names of the stored series."""
-        if self.kind is not Kind.HISTOGRAM:
+        if self.kind is not MetricKind.HISTOGRAM:
             return frozenset([self.name])
         return frozenset(f"{self.name}_{suffix}" for suffix in ("bucket", "sum", "count"))
 
 
 def counter(name: str, about: str, *labels: str) -> Metric:
-    return Metric(Kind.COUNTER, name, about, labels)
+    return Metric(MetricKind.COUNTER, name, about, labels)
 
 
 def gauge(name: str, about: str, *labels: str) -> Metric:
-    return Metric(Kind.GAUGE, name, about, labels)
+    return Metric(MetricKind.GAUGE, name, about, labels)
 
 
 def histogram(name: str, about: str, *labels: str, bounds: tuple[float, ...]) -> Metric:
-    return Metric(Kind.HISTOGRAM, name, about, labels, bounds)
+    return Metric(MetricKind.HISTOGRAM, name, about, labels, bounds)

@@ -11,7 +11,7 @@ from shared.errors import UnsupportedCoding, UnsupportedMediaType
 from shared.texts import named
 
 
-class Format(StrEnum):
+class UploadFormat(StrEnum):
     CSV = "text/csv"
     NDJSON = "application/x-ndjson"
     PARQUET = "application/vnd.apache.parquet"
@@ -29,19 +29,19 @@ class Packing(StrEnum):
 JSON = "application/json"
 FORM = "multipart/form-data"
 _ALIASES = {
-    "application/csv": Format.CSV,
-    "application/jsonl": Format.NDJSON,
-    "application/ndjson": Format.NDJSON,
-    "application/x-parquet": Format.PARQUET,
+    "application/csv": UploadFormat.CSV,
+    "application/jsonl": UploadFormat.NDJSON,
+    "application/ndjson": UploadFormat.NDJSON,
+    "application/x-parquet": UploadFormat.PARQUET,
 }
 _ENDINGS = {
-    ".csv": Format.CSV,
-    ".ndjson": Format.NDJSON,
-    ".jsonl": Format.NDJSON,
-    ".parquet": Format.PARQUET,
-    ".arrows": Format.ARROW_STREAM,
-    ".arrow": Format.ARROW_FILE,
-    ".feather": Format.ARROW_FILE,
+    ".csv": UploadFormat.CSV,
+    ".ndjson": UploadFormat.NDJSON,
+    ".jsonl": UploadFormat.NDJSON,
+    ".parquet": UploadFormat.PARQUET,
+    ".arrows": UploadFormat.ARROW_STREAM,
+    ".arrow": UploadFormat.ARROW_FILE,
+    ".feather": UploadFormat.ARROW_FILE,
 }
 _PARAMETER = re.compile(r""";\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)""")
 _PACKED_ENDINGS = {".gz": Packing.GZIP, ".zst": Packing.ZSTD}
@@ -52,7 +52,7 @@ _PACKINGS = {"": Packing.NONE, "x-gzip": Packing.GZIP} | {packing.value: packing
 class Wrapping:
     """How to read the bytes of a file."""
 
-    format: Format
+    format: UploadFormat
     packing: Packing
     charset: str | None = None  # of the Content-Type
 
@@ -99,17 +99,17 @@ def wrapping_of_part(content_type: str, file_name: str) -> Wrapping:
     return Wrapping(format_of(kind), packing, parameter(content_type, "charset"))
 
 
-def format_of(kind: str) -> Format:
+def format_of(kind: str) -> UploadFormat:
     """Raises UnsupportedMediaType, naming what is read."""
     found = _known(kind)
     if found is None:
-        read = ", ".join([JSON, FORM, *Format])
+        read = ", ".join([JSON, FORM, *UploadFormat])
         raise UnsupportedMediaType(f"{named(kind)} is not read here; these are: {read}.{_hint(kind)}")
     return found
 
 
-def _known(kind: str) -> Format | None:
-    return _ALIASES.get(kind) or (Format(kind) if kind in list(Format) else None)
+def _known(kind: str) -> UploadFormat | None:
+    return _ALIASES.get(kind) or (UploadFormat(kind) if kind in list(UploadFormat) else None)
 
 
 def _hint(kind: str) -> str:

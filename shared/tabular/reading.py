@@ -17,7 +17,7 @@ from shared.tabular.chunking import Chunk, Cutter
 from shared.tabular.columnar import ArrowReader, ParquetReader
 from shared.tabular.csv import CsvReader
 from shared.tabular.decoding import ByteSource, Meter, Rejoined, unpacked
-from shared.tabular.formats import Format, Wrapping
+from shared.tabular.formats import UploadFormat, Wrapping
 from shared.tabular.ndjson import NdjsonReader
 from shared.tabular.options import UploadOptions
 from shared.tabular.rows import Rows
@@ -32,7 +32,7 @@ _MOST_REASONS_BYTES = 16 * 2**10
 
 
 @dataclass(frozen=True)
-class Limits:
+class UploadLimits:
     """What one upload may cost, and how its rows are stored."""
 
     job_bytes: int  # of what a body unpacks to, and of the rows as they are stored
@@ -43,7 +43,7 @@ class Limits:
 
 
 @dataclass
-class Tally:
+class ReadSummary:
     """What was found in a file. The reading thread counts; it is whole once the reading has ended."""
 
     rows: int = 0
@@ -86,11 +86,11 @@ class Reading:
     wrapping: Wrapping
     validator: RowValidator
     options: UploadOptions
-    limits: Limits
+    limits: UploadLimits
     digested: bool = True
     """Whether the body's SHA-256 is wanted, which takes a tenth of the time that its rows do."""
 
-    def chunks(self, source: ByteSource, tally: Tally) -> Iterator[Chunk]:
+    def chunks(self, source: ByteSource, tally: ReadSummary) -> Iterator[Chunk]:
         """Every row of the file, in chunks; `tally` counts along.
 
         Raises InvalidInput where the file as a whole cannot be read or holds no row, PayloadTooLarge past
@@ -113,7 +113,7 @@ class Reading:
     def _meter(self, source: ByteSource) -> Meter:
         return Meter(unpacked(source, self.wrapping.packing), self.limits.job_bytes, digested=self.digested)
 
-    def _batches(self, meter: Meter, tally: Tally) -> Iterator[pa.RecordBatch]:
+    def _batches(self, meter: Meter, tally: ReadSummary) -> Iterator[pa.RecordBatch]:
         stored_bytes = 0
         with closing(self._open(meter)) as reader:
             tally.ignored_columns = reader.ignored
@@ -133,20 +133,20 @@ class Reading:
         refuse_other(head, self.wrapping.format, charset)
         source = Rejoined(head, meter)
         match self.wrapping.format:
-            case Format.CSV:
+            case UploadFormat.CSV:
                 return CsvReader(source, spec, options, charset)
-            case Format.NDJSON:
+            case UploadFormat.NDJSON:
                 return NdjsonReader(source, self.validator, options.kept, charset)
-            case Format.PARQUET:
+            case UploadFormat.PARQUET:
                 return ParquetReader(source, spec, options, self.limits.spool_dir)
-            case Format.ARROW_STREAM | Format.ARROW_FILE as kind:
-                return ArrowReader(source, spec, options, file=kind is Format.ARROW_FILE)
+            case UploadFormat.ARROW_STREAM | UploadFormat.ARROW_FILE as kind:
+                return ArrowReader(source, spec, options, file=kind is UploadFormat.ARROW_FILE)
 
 
 class Digesting(Reading):
     """A body that a key stands for already: only its digest is wanted, no chunk of it."""
 
-    def chunks(self, source: ByteSource, tally: Tally) -> Iterator[Chunk]:
+    def chunks(self, source: ByteSource, tally: ReadSummary) -> Iterator[Chunk]:
         with _foreign_errors(self.wrapping):
             meter = self._meter(source)
             meter.drain()

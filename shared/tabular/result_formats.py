@@ -8,7 +8,7 @@ from enum import StrEnum
 from shared.errors import NotAcceptable
 
 
-class Format(StrEnum):
+class ResultFormat(StrEnum):
     """The name in `?format=`, which ends a file's name, too. Earlier ones are preferred."""
 
     JSON = "json"
@@ -23,16 +23,18 @@ class Format(StrEnum):
 
 
 MEDIA_TYPES = {
-    Format.JSON: ("application/json",),
-    Format.NDJSON: ("application/x-ndjson", "application/ndjson", "application/jsonl"),
-    Format.CSV: ("text/csv", "application/csv"),
-    Format.PARQUET: ("application/vnd.apache.parquet", "application/x-parquet"),
-    Format.ARROW: ("application/vnd.apache.arrow.stream",),
+    ResultFormat.JSON: ("application/json",),
+    ResultFormat.NDJSON: ("application/x-ndjson", "application/ndjson", "application/jsonl"),
+    ResultFormat.CSV: ("text/csv", "application/csv"),
+    ResultFormat.PARQUET: ("application/vnd.apache.parquet", "application/x-parquet"),
+    ResultFormat.ARROW: ("application/vnd.apache.arrow.stream",),
 }
 """What each is asked for by; it is sent as the first."""
 
 
-def negotiated(name: str | None, accept: str | None, offered: Sequence[Format] = tuple(Format)) -> Format:
+def negotiated(
+    name: str | None, accept: str | None, offered: Sequence[ResultFormat] = tuple(ResultFormat)
+) -> ResultFormat:
     """Raises NotAcceptable, naming what there is."""
     if name is not None:
         found = next((one for one in offered if one == name), None)
@@ -46,12 +48,12 @@ def negotiated(name: str | None, accept: str | None, offered: Sequence[Format] =
     return found
 
 
-def _best(qualities: dict[str, float], offered: Sequence[Format]) -> Format | None:
+def _best(qualities: dict[str, float], offered: Sequence[ResultFormat]) -> ResultFormat | None:
     best = max(offered, key=lambda one: _quality(one, qualities))  # the first of equals
     return best if _quality(best, qualities) > 0 else None
 
 
-def _quality(one: Format, qualities: dict[str, float]) -> float:
+def _quality(one: ResultFormat, qualities: dict[str, float]) -> float:
     """By the most specific range that names it."""
     return max(_quality_of(media_type, qualities) for media_type in MEDIA_TYPES[one])
 

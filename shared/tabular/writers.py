@@ -17,7 +17,7 @@ from shared.json_encoding import encode
 from shared.tables import ERROR
 from shared.tabular import json_texts
 from shared.tabular.arrow_types import Family, family_of, parquet_holds
-from shared.tabular.result_formats import Format
+from shared.tabular.result_formats import ResultFormat
 from shared.tabular.result_tables import ROW
 from shared.tabular.value_texts import value_texts
 
@@ -70,20 +70,20 @@ def _seen(task: asyncio.Task[bytes | None]) -> None:
         task.exception()
 
 
-def tabular(kind: Format, schema: pa.Schema) -> Writer:
+def tabular(kind: ResultFormat, schema: pa.Schema) -> Writer:
     """A writer of any format but JSON, whose shape is its endpoint's."""
     match kind:
-        case Format.CSV:
+        case ResultFormat.CSV:
             return CsvWriter(schema)
-        case Format.PARQUET:
+        case ResultFormat.PARQUET:
             return ParquetWriter(schema)
-        case Format.ARROW:
+        case ResultFormat.ARROW:
             return ArrowWriter(schema)
         case _:
             return NdjsonWriter()
 
 
-class _Sink(io.RawIOBase):
+class _Buffer(io.RawIOBase):
     """A file that is taken away as it grows."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class CsvWriter:
     """Texts stand in quotes, what is missing is empty. A list is JSON; any other value has its text."""
 
     def __init__(self, schema: pa.Schema) -> None:
-        self._sink = _Sink()
+        self._sink = _Buffer()
         self._schema = _with_texts(schema, _csv_holds)
         self._writer = pa.csv.CSVWriter(self._sink, self._schema)
 
@@ -149,8 +149,10 @@ def _as_texts(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 class _OfArrow:
     """One of Arrow's own writers, and what it has written since it was asked."""
 
-    def __init__(self, opened: Callable[[_Sink], Any]) -> None:  # Any: pyarrow's writers have no common type
-        self._sink = _Sink()
+    def __init__(
+        self, opened: Callable[[_Buffer], Any]
+    ) -> None:  # Any: pyarrow's writers have no common type
+        self._sink = _Buffer()
         self._writer = opened(self._sink)
 
     def write(self, table: pa.Table) -> bytes:

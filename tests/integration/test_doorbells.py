@@ -14,7 +14,7 @@ from kombu.entity import Queue
 from kombu.message import Message
 
 from shared import keys
-from shared.dead_letters import DeadLetters, Kind
+from shared.dead_letters import DeadLetters, LetterKind
 from shared.keys import model_key
 from tests.integration.test_consumption import ring
 from tests.support.callers import IRIS, job_results
@@ -74,7 +74,7 @@ def test_items_that_are_no_doorbells_are_set_aside_and_the_worker_goes_on(
     eventually(lambda: len(DeadLetters(client).newest(100)) == len(items))
     letters = DeadLetters(client).newest(100)
     assert {letter.data for letter in letters if letter.whole} == {i for i in items if len(i) <= 65_536}
-    assert {(letter.kind, letter.model) for letter in letters} == {(Kind.DOORBELL, KEY)}
+    assert {(letter.kind, letter.model) for letter in letters} == {(LetterKind.DOORBELL, KEY)}
     assert stack.parts["worker"].running
     eventually(lambda: client.hlen("unacked") == 0)  # Celery acknowledges in its next turn
 
@@ -95,7 +95,7 @@ def test_a_chunk_whose_rows_are_corrupt_fails_its_rows_and_says_so_in_a_letter(
         assert ended is not None
         assert ended["rows_failed"] == len(rows)
         assert job_results(http, "iris", [IRIS])[0]["prediction"] == "setosa"
-    [letter] = [found for found in DeadLetters(client).newest(100) if found.kind is Kind.CHUNK]
+    [letter] = [found for found in DeadLetters(client).newest(100) if found.kind is LetterKind.CHUNK]
     assert letter.place == f"{job['id']}/0"
     assert "was recorded when it was written" in letter.reason
 

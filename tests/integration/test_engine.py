@@ -13,7 +13,7 @@ import redis
 
 from shared import keys, messages
 from shared.columns import Array, Columns
-from shared.dead_letters import DeadLetters, Kind
+from shared.dead_letters import DeadLetters, LetterKind
 from shared.keys import model_key
 from tests.support.engines import (
     BAD,
@@ -32,7 +32,7 @@ from tests.support.polling import eventually
 from tests.support.servers import Server
 from worker.execution.invalid_rows import InvalidRows
 from worker.execution.slices import ChunkWork
-from worker.online.stream import OnlineLane
+from worker.online.stream import OnlineStream
 from worker.predictors.self_check import SickPredictorError
 
 pytestmark = pytest.mark.integration
@@ -113,7 +113,7 @@ def test_an_engine_is_handed_no_more_rows_than_a_batch_has_and_another_runs_the_
 ) -> None:
     double = predictor(Doubling())
     max_rows = {double.key: double.spec.batching.max_rows}
-    lanes = [OnlineLane(server.url, worker_id, max_rows, 20.0) for worker_id in ("w:1", "w:2", "w:3")]
+    lanes = [OnlineStream(server.url, worker_id, max_rows, 20.0) for worker_id in ("w:1", "w:2", "w:3")]
     lanes[0].recover()
     five, three, more, full = caller.send_all(double, [[1.0] * 5, [2.0] * 3, [3.0], [4.0] * 8])
     assert [[found.entry.id for found in lane.read()] for lane in lanes] == [[five, three], [more], [full]]
@@ -346,7 +346,7 @@ def test_a_wake_up_that_the_server_sees_before_the_read_is_not_lost(
     server: Server, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The read and its unblocking come by two connections, and either may be first."""
-    lane = OnlineLane(server.url, "w:1", {model_key("double", "1.0.0"): 8}, 20.0)
+    lane = OnlineStream(server.url, "w:1", {model_key("double", "1.0.0"): 8}, 20.0)
     lane.recover()
     unblock, answers = redis.Redis.client_unblock, list[object]()
 
@@ -400,8 +400,8 @@ def test_a_corrupt_entry_is_set_aside_and_its_neighbours_are_answered(
         eventually(lambda: settled(client, keys.online(double.key)))
     letters = DeadLetters(client).newest(10)
     assert [(letter.kind, letter.model, letter.data) for letter in letters] == [
-        (Kind.ENTRY, double.key, b""),
-        (Kind.ENTRY, double.key, b"\xc1 no message"),
+        (LetterKind.ENTRY, double.key, b""),
+        (LetterKind.ENTRY, double.key, b"\xc1 no message"),
     ]
 
 

@@ -16,7 +16,7 @@ from shared.specs import ModelSpec
 from tests.support.artifacts import load, version_of, with_manifest
 from tests.support.specimens import declaration
 from worker.predictors import Predictor
-from worker.predictors.call_limit import Ceiling
+from worker.predictors.call_limit import CallLimit
 from worker.predictors.pieces import PIECE_BYTES
 from worker.predictors.pytorch import Copies
 from worker.predictors.pytorch import load as load_network
@@ -133,7 +133,7 @@ def test_a_call_that_does_not_fit_is_run_in_halves_and_leaves_a_ceiling(version:
     runtime = load_network(
         version.spec, version.artifact, folder, "cuda:0", 1, copies=Copies(pipelined=False, least_bytes=0)
     )
-    ceiling = Ceiling()
+    ceiling = CallLimit()
     answer = ceiling.predict_in_halves(Predictor(version, runtime), rows)
     ceiling.settle()
     assert np.allclose(answer[:100], load(version).predict({"x": rows["x"][:100]}), rtol=0, atol=1e-3)

@@ -16,8 +16,8 @@ from tests.support.engines import Caller, Doubling, engine, entries, predictor, 
 from tests.support.polling import eventually
 from tests.support.servers import Server
 from worker.online.batching import Delivery
-from worker.online.consumer import Intake
-from worker.online.stream import Finished, OnlineLane
+from worker.online.consumer import OnlineConsumer
+from worker.online.stream import Finished, OnlineStream
 from worker.predictors import Predictor
 
 pytestmark = pytest.mark.integration
@@ -50,7 +50,7 @@ class Consumer:
     server: Server
     client: redis.Redis
     model: Predictor
-    intake: Intake
+    intake: OnlineConsumer
 
     def look(self) -> None:
         self.intake.look_again()
@@ -97,8 +97,8 @@ class Consumer:
 def consumer(server: Server, client: redis.Redis) -> Iterator[Consumer]:
     """A worker that has connected, before anything waits."""
     double = predictor(Doubling())
-    lane = OnlineLane(server.url, WORKER, {double.key: double.spec.batching.max_rows}, 20.0)
-    made = Consumer(server, client, double, Intake(lane, lambda _: double.spec.batching.max_rows))
+    lane = OnlineStream(server.url, WORKER, {double.key: double.spec.batching.max_rows}, 20.0)
+    made = Consumer(server, client, double, OnlineConsumer(lane, lambda _: double.spec.batching.max_rows))
     made.look()
     yield made
     lane.close()

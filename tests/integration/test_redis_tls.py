@@ -12,7 +12,7 @@ import redis
 
 from shared.connections import connect
 from shared.settings import Settings
-from stack.doctor import Level, Patient, queue
+from stack.doctor import Installation, Level, queue
 from stack.folder import Folder
 from tests.support.polling import eventually
 from tests.support.servers import redis_binary
@@ -87,7 +87,7 @@ def test_no_right_is_missed(stack: Stack, server: TlsServer) -> None:
 
 def test_the_doctor_finds_it_well(url: str, server: TlsServer, tmp_path: Path) -> None:
     settings = Settings(redis_url=url, **login(server))
-    (found, *_) = list(queue(Patient(settings, Folder(tmp_path))))
+    (found, *_) = list(queue(Installation(settings, Folder(tmp_path))))
     assert found.level is Level.OK, found
     assert PASSWORD not in str(found)
 

@@ -10,7 +10,7 @@ import redis
 
 from shared import keys
 from shared.access import KeyRecord, encode_key
-from stack.keys import Wish, made
+from stack.keys import KeyRequest, made
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Holder:
 
 def holder(name: str, *roles: str, models: tuple[str, ...] = (), **changes: Any) -> Holder:
     """A key that is not kept yet. `changes`: of its record."""
-    record, token = made(Wish(name, roles, models), now_ms=1)
+    record, token = made(KeyRequest(name, roles, models), now_ms=1)
     return Holder(msgspec.structs.replace(record, **changes), token)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import joblib
 import msgspec
 
-from shared.repository import Manifest, ModelVersion, sha256_of
+from shared.repository import ArtifactManifest, ModelVersion, sha256_of
 from shared.specs import ModelSpec
 from worker.predictors import Predictor, frameworks, load_predictor
 
@@ -20,7 +20,7 @@ def version_of(spec: ModelSpec, estimator: object, folder: Path) -> ModelVersion
     home = folder / spec.name / "1.0.0"
     home.mkdir(parents=True)
     joblib.dump(estimator, home / "model.joblib")
-    manifest = Manifest(
+    manifest = ArtifactManifest(
         model=spec.name,
         version="1.0.0",
         artifact="model.joblib",

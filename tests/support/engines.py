@@ -16,13 +16,13 @@ from shared import keys, messages
 from shared.columns import Array, Columns, encode_rows
 from shared.keys import ModelKey
 from shared.messages import SCHEMA, Answer, Entry, Reply
-from shared.repository import Manifest, ModelVersion
+from shared.repository import ArtifactManifest, ModelVersion
 from shared.specs import ModelSpec
 from tests.support.polling import eventually
 from tests.support.specimens import declaration
 from worker.execution.engine import Engine
 from worker.execution.watchdog import Watchdog
-from worker.online.stream import OnlineLane
+from worker.online.stream import OnlineStream
 from worker.predictors import Predictor
 
 BAD = -1.0
@@ -55,7 +55,7 @@ def predictor(model: Callable[[Columns], Array], name: str = "double", **changes
     """A predictor whose golden row says that 1 becomes 2."""
     golden = [{"inputs": {"x": 1.0}, "outputs": {"y": 2.0}}]
     spec = declaration(**({"name": name, "golden": golden, "batching": {"max_rows": 8}} | changes))
-    manifest = Manifest(
+    manifest = ArtifactManifest(
         model=name, version="1.0.0", artifact="", sha256="", size_bytes=0, created_at="", frameworks={}
     )
     return Predictor(ModelVersion(spec, manifest, Path()), model)
@@ -136,7 +136,7 @@ def engine(
 ) -> Iterator[Engine]:
     """An engine that serves until the block ends."""
     by_key: dict[ModelKey, Predictor] = {p.key: p for p in predictors}
-    lane = OnlineLane(
+    lane = OnlineStream(
         url,
         worker_id,
         {key: p.spec.batching.max_rows for key, p in by_key.items()},

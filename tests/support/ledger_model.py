@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from shared.access import DEFAULT_SHARE, Share
-from shared.ledger import ChunkState, Claim, JobState, NewJob, Outcome, Recomputed, Reservation
+from shared.ledger import ChunkState, Claim, CommitOutcome, JobState, NewJob, Recomputed, Reservation
 
 MOST_RECOMPUTED = 3
 """Times that one chunk is computed again."""
@@ -317,18 +317,18 @@ class LedgerModel:
         chunk.brief = brief
         return True
 
-    def commit(self, held: Claim, *, failed: int) -> Outcome:
+    def commit(self, held: Claim, *, failed: int) -> CommitOutcome:
         job = self.jobs.get(held.job_id)
         if job and job.chunks[held.index].token == held.token:
             if job.chunks[held.index].state is ChunkState.DONE:
-                return Outcome.REPEATED
+                return CommitOutcome.REPEATED
             if not job.state.ended:
                 job.chunks[held.index].state = ChunkState.DONE
                 job.chunks[held.index].failed = failed
                 self._end_if_due(job)
-                return Outcome.COMMITTED
+                return CommitOutcome.COMMITTED
             self._release(job, job.chunks[held.index])
-        return Outcome.LOST
+        return CommitOutcome.LOST
 
     def hand_back(self, held: Claim, *, at_fault: bool) -> None:
         chunk = self.held(held)

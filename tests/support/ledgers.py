@@ -16,11 +16,11 @@ from shared.ledger import (
     AsyncLedger,
     ChunkRecord,
     Claim,
+    CommitOutcome,
     FailedRows,
     JobRecord,
     Ledger,
     NewJob,
-    Outcome,
     new_job_id,
 )
 
@@ -131,7 +131,7 @@ class House:
 
     def commit(
         self, held: Claim, *, failed: int = 0, first_errors: Sequence[FailedRows | str] = ()
-    ) -> Outcome:
+    ) -> CommitOutcome:
         return self.worker.commit(
             IRIS, held, rows_succeeded=held.rows - failed, rows_failed=failed, first_errors=first_errors
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from shared.metrics.metric import Kind, Metric
+from shared.metrics.metric import Metric, MetricKind
 
 
 class Scrape:
@@ -27,7 +27,9 @@ class Scrape:
 
     def of(self, metric: Metric, **labels: str) -> float | None:
         """A counter's or gauge's value; how many values a histogram has seen."""
-        return self.value(f"{metric.name}_count" if metric.kind is Kind.HISTOGRAM else metric.name, **labels)
+        return self.value(
+            f"{metric.name}_count" if metric.kind is MetricKind.HISTOGRAM else metric.name, **labels
+        )
 
     @property
     def own_names(self) -> set[str]:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.gateway import Gateway
 from api.http.cors import open_to
-from api.http.envelope import Envelope, respond
+from api.http.envelope import RequestMiddleware, respond
 from api.routes.predict import Predictions
 from api.server.protocol import protocol_of
 from tests.support.callers import Answer
@@ -29,7 +29,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 @asynccontextmanager
 async def serving_for(gateway: Gateway) -> AsyncIterator[int]:
     """→ the port of a server of this gateway's predictions; whatever else it is asked, it says hello."""
-    app = open_to(Envelope(Predictions(hello, gateway), gateway), gateway.settings.origins())
+    app = open_to(RequestMiddleware(Predictions(hello, gateway), gateway), gateway.settings.origins())
     async with serving_app(app, gateway) as port:
         yield port
 

@@ -17,7 +17,7 @@ from kombu.transport import virtual
 from redis.exceptions import RedisError
 
 from shared.connections import connect
-from shared.dead_letters import DeadLetters, Kind, Unreadable
+from shared.dead_letters import DeadLetters, LetterKind, Unreadable
 from shared.keys import model_key_of_queue
 from shared.library_hooks import require_hooks
 from shared.settings import settings
@@ -44,7 +44,7 @@ def checked(popped: Sequence[bytes] | None, dead_letters: DeadLetters) -> tuple[
     model = model_key_of_queue(queue.decode(errors="replace"))
     log.error("doorbell_unreadable", model=model, reason=reason)
     place = f"doorbell/{hashlib.sha256(item).hexdigest()[:32]}"
-    found = Unreadable(kind=Kind.DOORBELL, place=place, model=model, reason=reason, data=item)
+    found = Unreadable(kind=LetterKind.DOORBELL, place=place, model=model, reason=reason, data=item)
     try:
         dead_letters.set_aside(found)
     except RedisError as error:  # it is off the list: nobody trips over it, and chunks have other doorbells

@@ -11,7 +11,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from shared import keys
-from shared.dead_letters import DeadLetters, Kind, Unreadable
+from shared.dead_letters import DeadLetters, LetterKind, Unreadable
 from shared.doorbells import Ring
 from shared.errors import PayloadError
 from shared.keys import ModelKey
@@ -147,7 +147,7 @@ class Reconciler(threading.Thread):
             return read_heartbeat(fields)
         except UnreadableHeartbeat as error:
             place, data = worker_id.decode(errors="replace"), fields.get(b"record", b"")
-            found = Unreadable(kind=Kind.HEARTBEAT, place=place, reason=str(error), data=data)
+            found = Unreadable(kind=LetterKind.HEARTBEAT, place=place, reason=str(error), data=data)
             if self._dead_letters.set_aside(found):
                 log.error("heartbeat_unreadable", worker=place, reason=str(error))
             return None

@@ -19,11 +19,11 @@ from redis.exceptions import RedisError
 
 from shared import tables
 from shared.connections import means_away
-from shared.dead_letters import DeadLetters, Kind, Unreadable
+from shared.dead_letters import DeadLetters, LetterKind, Unreadable
 from shared.errors import PayloadCorrupt, PayloadError, PayloadStoreAway
 from shared.integrity import digest_of, require_intact
 from shared.keys import ModelKey
-from shared.ledger import INLINE_BYTES, Claim, Ended, Ledger, Outcome
+from shared.ledger import INLINE_BYTES, Claim, CommitOutcome, Ended, Ledger
 from shared.payloads import PayloadStore, result_path, rows_path
 from worker.chunks.lease_keeper import LeaseKeeper
 from worker.chunks.small import MOST_TOGETHER, Lease, SmallChunks
@@ -32,8 +32,8 @@ from worker.execution.slices import ChunkWork, Slicer
 from worker.models.provenance import Provenance
 from worker.predictors import Predictor
 from worker.predictors.self_check import SickPredictorError
-from worker.sandbox.runner import CellError, Quarantine
-from worker.telemetry.counters import ChunkTally
+from worker.sandbox.runner import SandboxError, SandboxRunner
+from worker.telemetry.counters import ChunkCounters
 from worker.telemetry.tracing import NO_TRACES, Traces
 
 log = structlog.get_logger(__name__)
@@ -54,7 +54,7 @@ STORE_PATIENCE_S = 300.0
 """How long a chunk is held for a payload store that is away, before that counts as one of its attempts."""
 
 
-class LetGo(Exception):
+class LeaseLost(Exception):
     """The chunk is no longer this worker's, or this worker takes no work: it is handed back."""
 
 
@@ -69,9 +69,9 @@ class ChunkRunner:
         predictors: dict[ModelKey, Predictor],
         dead_letters: DeadLetters,
         *,
-        quarantine: Quarantine,
+        quarantine: SandboxRunner,
         lease_s: float,
-        tally: ChunkTally,
+        tally: ChunkCounters,
         traces: Traces = NO_TRACES,
         device: str = "cpu",
     ) -> None:
@@ -158,7 +158,7 @@ class ChunkRunner:
         begun_s, outcome = time.monotonic(), "failed"
         try:
             outcome = self._see_through(predictor, held)
-        except LetGo:
+        except LeaseLost:
             outcome = "handed_back"
             self._let_go(key, held)
         except PayloadStoreAway as error:
@@ -169,7 +169,11 @@ class ChunkRunner:
             chunk_log.error("chunk_unreadable", reason=error.detail)
             self._set_aside(key, held, error.detail)
             self._hand_back_unread(key, held, error)
-        except (SickPredictorError, CellError, MemoryError) as error:  # of the quarantine, or of this thread
+        except (
+            SickPredictorError,
+            SandboxError,
+            MemoryError,
+        ) as error:  # of the quarantine, or of this thread
             chunk_log.error("chunk_failed", reason=str(error) or type(error).__name__)
             self._ledger.hand_back(key, held, at_fault=True)
         else:
@@ -209,14 +213,14 @@ class ChunkRunner:
                 ),
             ),
         )
-        if outcome is Outcome.COMMITTED:
+        if outcome is CommitOutcome.COMMITTED:
             self._tally.committed(
                 predictor.key, rows_succeeded=held.rows - failures.rows, rows_failed=failures.rows
             )
-        if outcome is Outcome.LOST and not is_inline:
+        if outcome is CommitOutcome.LOST and not is_inline:
             # nobody will ask for it, and its job's data may be gone already
             self._remove(path)
-        return outcome or Outcome.LOST
+        return outcome or CommitOutcome.LOST
 
     def _run_in_engine(self, work: ChunkWork, held: Claim) -> None:
         self._engine.submit(work)
@@ -289,7 +293,8 @@ class ChunkRunner:
     def _patiently(self, held: Claim, move: Callable[[], T]) -> T:
         """Move a payload; again while the store is away, under the chunk's lease: no row is to blame.
 
-        Raises LetGo, PayloadStoreAway once the patience is over, PayloadError where there is no such object.
+        Raises LeaseLost, PayloadStoreAway once the patience is over, PayloadError where there is no such
+        object.
         """
         end_s = time.monotonic() + STORE_PATIENCE_S
         while True:
@@ -301,7 +306,7 @@ class ChunkRunner:
                     raise
                 log.warning("store_away", job_id=held.job_id, chunk=held.index, reason=error.detail)
                 if self._stopping.wait(RETRY_S) or self._takes_no_work or not self._renewed(held):
-                    raise LetGo from error
+                    raise LeaseLost from error
 
     def _remove(self, path: str) -> None:
         """If that fails, it goes with its job."""
@@ -312,7 +317,7 @@ class ChunkRunner:
 
     def _set_aside(self, key: ModelKey, held: Claim, reason: str) -> None:
         place = f"{held.job_id}/{held.index}"
-        self._dead_letters.set_aside(Unreadable(kind=Kind.CHUNK, place=place, model=key, reason=reason))
+        self._dead_letters.set_aside(Unreadable(kind=LetterKind.CHUNK, place=place, model=key, reason=reason))
 
     def _renewed(self, held: Claim) -> bool:
         try:
@@ -335,12 +340,12 @@ class ChunkRunner:
     def _let_go(self, key: ModelKey, held: Claim) -> None:
         self._ledger.hand_back(key, held, at_fault=False)
 
-    def _commit(self, key: ModelKey, ended: Ended) -> Outcome | None:
+    def _commit(self, key: ModelKey, ended: Ended) -> CommitOutcome | None:
         """None: as `_committed` has it."""
         outcomes = self._committed(key, [ended])
         return outcomes[0] if outcomes else None
 
-    def _committed(self, key: ModelKey, ended: Sequence[Ended]) -> list[Outcome] | None:
+    def _committed(self, key: ModelKey, ended: Sequence[Ended]) -> list[CommitOutcome] | None:
         """Commit, and again while the server is away: a result that is stored is worth waiting for.
 
         None: this worker stops and has heard nothing. The commit may have counted, so its results must stay.

@@ -22,14 +22,14 @@ from shared.columns import Columns
 from shared.errors import PayloadError
 from shared.integrity import digest_of, require_intact
 from shared.keys import ModelKey
-from shared.ledger import INLINE_BYTES, Claim, Ended, Outcome
+from shared.ledger import INLINE_BYTES, Claim, CommitOutcome, Ended
 from shared.payloads import PayloadStore, result_path
 from worker.chunks.lease_keeper import LeaseKeeper
 from worker.execution.invalid_rows import InvalidRows, failures_of, part_rows
 from worker.execution.slices import ChunkWork, Slicer
 from worker.models.provenance import Provenance
 from worker.predictors import Predictor
-from worker.telemetry.counters import ChunkTally
+from worker.telemetry.counters import ChunkCounters
 from worker.telemetry.tracing import Traces
 
 log = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ class Lease:
 
     renew: Callable[[Claim], bool]
     hand_back: Callable[[ModelKey, Claim], None]
-    commit: Callable[[ModelKey, Sequence[Ended]], Sequence[Outcome] | None]
+    commit: Callable[[ModelKey, Sequence[Ended]], Sequence[CommitOutcome] | None]
     remove: Callable[[str], None]
 
 
@@ -67,7 +67,7 @@ class SmallChunks:
         engine: Slicer,
         keeper: LeaseKeeper,
         *,
-        tally: ChunkTally,
+        tally: ChunkCounters,
         traces: Traces,
         provenance: Provenance,
         renew_every_s: float,
@@ -140,10 +140,10 @@ class SmallChunks:
 
     def _commit(self, key: ModelKey, ended: Sequence[Ended], begun_s: float) -> None:
         outcomes = self._lease.commit(key, ended) if ended else []
-        for one, outcome in zip(ended, outcomes or [Outcome.LOST] * len(ended), strict=True):
-            if outcome is Outcome.COMMITTED:
+        for one, outcome in zip(ended, outcomes or [CommitOutcome.LOST] * len(ended), strict=True):
+            if outcome is CommitOutcome.COMMITTED:
                 self._tally.committed(key, rows_succeeded=one.rows_succeeded, rows_failed=one.rows_failed)
-            if outcomes and outcome is Outcome.LOST and not one.result:
+            if outcomes and outcome is CommitOutcome.LOST and not one.result:
                 self._lease.remove(result_path(one.held.job_id, one.held.index, one.held.token))
             self._tell(key, one.held, outcome, begun_s)
 

@@ -1,6 +1,6 @@
 """The engine: the one thread that owns the predictors and calls them, for both lanes.
 
-    Intake ──── entries ─▶ ┐                    ┌ ─▶ answers ── Intake
+    OnlineConsumer ──── entries ─▶ ┐                    ┌ ─▶ answers ── OnlineConsumer
                            ├─ turn by turn: ─▶ predict
     ChunkWork ── slices ─▶ ┘                    └ ─▶ results ── ChunkWork
 
@@ -21,18 +21,18 @@ from dataclasses import dataclass, field
 from shared.errors import PredictionFailed
 from shared.keys import ModelKey
 from shared.messages import Answer, Failure, Reply
-from worker.execution.scheduler import Share, Turn, least_slice_rows, slice_rows
+from worker.execution.scheduler import LaneScheduler, NextLane, least_slice_rows, slice_rows
 from worker.execution.slices import ChunkWork
-from worker.execution.throughput import Fastest, Lap, Rate
+from worker.execution.throughput import BatchTimer, Fastest, ThroughputEstimate
 from worker.execution.watchdog import Watchdog, limit_in_words
 from worker.online.batch import EntryBatch
 from worker.online.batching import MOST_LONE_RUNS, Delivery
-from worker.online.consumer import Intake
-from worker.online.stream import BatchFacts, Finished, OnlineLane, answers_to
+from worker.online.consumer import OnlineConsumer
+from worker.online.stream import BatchFacts, Finished, OnlineStream, answers_to
 from worker.predictors import Predictor
-from worker.predictors.call_limit import Ceiling
+from worker.predictors.call_limit import CallLimit
 from worker.predictors.self_check import check_health
-from worker.telemetry.counters import EngineTally
+from worker.telemetry.counters import EngineCounters
 from worker.telemetry.tracing import NO_TRACES, Traces
 
 _NEWEST = 0.1
@@ -43,14 +43,14 @@ _NEWEST = 0.1
 class Served:
     """What the engine did with one model version since it started."""
 
-    online: Rate
-    offline: Rate
+    online: ThroughputEstimate
+    offline: ThroughputEstimate
     least_slice_rows: int
     batches: int = 0
     batch_rows: int = 0
-    ceiling: Ceiling = field(default_factory=Ceiling)
+    ceiling: CallLimit = field(default_factory=CallLimit)
     entry_rows: float = 0.0  # of an online entry, about, lately
-    tally: EngineTally = field(default_factory=EngineTally)
+    tally: EngineCounters = field(default_factory=EngineCounters)
     fastest: Fastest = field(default_factory=Fastest)
 
     def online_ran(self, batch: EntryBatch) -> None:
@@ -78,7 +78,7 @@ class Engine(threading.Thread):
         self,
         worker_id: str,
         predictors: Mapping[ModelKey, Predictor],
-        lane: OnlineLane,
+        lane: OnlineStream,
         watchdog: Watchdog,
         *,
         on_crash: Callable[[BaseException], None],
@@ -88,7 +88,7 @@ class Engine(threading.Thread):
         self._worker_id = worker_id
         self._predictors = predictors
         self._lane = lane
-        self._intake = Intake(lane, lambda key: predictors[key].spec.batching.max_rows)
+        self._intake = OnlineConsumer(lane, lambda key: predictors[key].spec.batching.max_rows)
         self._watchdog = watchdog
         watchdog.running = lambda: self.current
         self._traces = traces
@@ -97,11 +97,11 @@ class Engine(threading.Thread):
         self._draining = threading.Event()
         self._over = threading.Event()
         self._work: deque[ChunkWork] = deque()
-        self._lap = Lap()
+        self._lap = BatchTimer()
         self.drained = False
         """It was told to drain, and nothing is in hand."""
         self.current = ""
-        self.share = Share()
+        self.share = LaneScheduler()
         self.served = {key: _served(predictor) for key, predictor in predictors.items()}
 
     def submit(self, work: ChunkWork) -> None:
@@ -148,12 +148,12 @@ class Engine(threading.Thread):
         self._intake.look(now_s)
         self._lap.looked(now_s, waiting=self._intake.waiting)
         match self.share.next_turn(online=self._intake.waiting, offline=bool(self._work)):
-            case Turn.ONLINE:
+            case NextLane.ONLINE:
                 self._run_online(read_on=True)
-            case Turn.OFFLINE:
+            case NextLane.OFFLINE:
                 self._run_slice(now_s)
                 self._intake.look_again()
-            case Turn.WAIT:
+            case NextLane.WAIT:
                 self.current = ""
                 self._watchdog.progress(time.monotonic())  # `look` may have waited for a server that hangs
                 self._intake.wait(now_s)
@@ -252,8 +252,8 @@ def _served(predictor: Predictor) -> Served:
         if rate > 0:
             fastest.ran(rows, rows / rate)
     return Served(
-        online=Rate(full_rows, predictor.rows_per_s),
-        offline=Rate(full_rows, predictor.slice_rows_per_s),
+        online=ThroughputEstimate(full_rows, predictor.rows_per_s),
+        offline=ThroughputEstimate(full_rows, predictor.slice_rows_per_s),
         least_slice_rows=least_slice_rows(predictor.rates, full_rows),
         fastest=fastest,
     )

@@ -18,14 +18,14 @@ LONG_SLICE_S = 0.075
 _LONGER = 2.0
 
 
-class Turn(Enum):
+class NextLane(Enum):
     ONLINE = "online"
     OFFLINE = "offline"
     WAIT = "wait"
 
 
 @dataclass
-class Share:
+class LaneScheduler:
     """What each lane had of the engine's time, and what the offline lane is owed. Owned by the engine."""
 
     online_s: float = 0.0
@@ -35,13 +35,13 @@ class Share:
     _online_waits: bool = False
     _last_online_s: float = float("-inf")
 
-    def next_turn(self, *, online: bool, offline: bool) -> Turn:
+    def next_turn(self, *, online: bool, offline: bool) -> NextLane:
         """Whose turn it is, given which lanes have work."""
         self._online_waits, self._chunks_wait = online, offline
         if not offline:
             self._owed_s = 0.0
-            return Turn.ONLINE if online else Turn.WAIT
-        return Turn.ONLINE if online and self._owed_s <= 0 else Turn.OFFLINE
+            return NextLane.ONLINE if online else NextLane.WAIT
+        return NextLane.ONLINE if online and self._owed_s <= 0 else NextLane.OFFLINE
 
     def online_ran(self, now_s: float, took_s: float) -> None:
         self.online_s += took_s

@@ -17,7 +17,7 @@ from worker.online.batching import failure
 from worker.online.bisection import Bisection
 from worker.predictors import OutOfMemory, Predictor
 from worker.predictors import outputs as views
-from worker.predictors.call_limit import Ceiling
+from worker.predictors.call_limit import CallLimit
 
 
 @dataclass
@@ -42,7 +42,7 @@ class ChunkWork:
     name: str  # `{job}/{chunk}`, for logs and the heartbeat
     columns: Columns
     invalid: InvalidRows  # left out of the columns; they stand in the results
-    ceiling: Ceiling = field(default_factory=Ceiling)  # the engine's, where it runs there
+    ceiling: CallLimit = field(default_factory=CallLimit)  # the engine's, where it runs there
     position: int = 0  # rows that are done
     results: list[pa.RecordBatch] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)

@@ -10,7 +10,7 @@ SPAN_S = 0.5
 
 
 @dataclass
-class Rate:
+class ThroughputEstimate:
     """Rows per second of full batches, averaged over the last `SPAN_S` of work.
 
     Batches that are mostly empty say less than the model can do. They count only where they show more than is
@@ -47,7 +47,7 @@ class Fastest:
 
 
 @dataclass
-class Lap:
+class BatchTimer:
     """What one online batch costs: all the time since the one before it or, where the lane was empty in
     between, since there was something to do. So the other lane's slices and the sending of answers count."""
 

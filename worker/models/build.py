@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shared.errors import ArtifactError
-from shared.repository import MANIFEST, Manifest, ModelVersion, Repository, sha256_of, write_manifest
+from shared.repository import MANIFEST, ArtifactManifest, ModelVersion, Repository, sha256_of, write_manifest
 from shared.specs import VERSION, ModelSpec
 from worker.predictors import frameworks
 from worker.predictors.code import import_beside
@@ -67,9 +67,9 @@ def _run(home: Path, folder: Path) -> Build:
     return build
 
 
-def _manifest(spec: ModelSpec, version: str, folder: Path, build: Build) -> Manifest:
+def _manifest(spec: ModelSpec, version: str, folder: Path, build: Build) -> ArtifactManifest:
     artifact = folder / build.artifact
-    return Manifest(
+    return ArtifactManifest(
         model=spec.name,
         version=version,
         artifact=build.artifact,

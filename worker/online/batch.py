@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from shared import columns
 from shared.messages import Answer, Failure, OutputColumn
-from worker.online.batching import Delivery, salvage
+from worker.online.batching import Delivery, bisect_failures
 from worker.predictors import Predictor
 from worker.predictors import outputs as views
-from worker.predictors.call_limit import Ceiling
+from worker.predictors.call_limit import CallLimit
 
 
 @dataclass
@@ -22,7 +22,7 @@ class EntryBatch:
     predictor: Predictor
     entries: Sequence[Delivery]
     read_at_ms: float  # by Redis' clock
-    ceiling: Ceiling = field(default_factory=Ceiling)
+    ceiling: CallLimit = field(default_factory=CallLimit)
     batch_ms: float = 0.0
     predict_ms: float = 0.0
     _outputs: dict[bytes, list[OutputColumn]] = field(default_factory=dict)
@@ -45,7 +45,9 @@ class EntryBatch:
         def expired(delivery: Delivery) -> bool:
             return delivery.late(time.monotonic() * 1000 + ahead_ms)
 
-        found = salvage(self.entries, self._predict, on_failure, after_call=after_call, expired=expired)
+        found = bisect_failures(
+            self.entries, self._predict, on_failure, after_call=after_call, expired=expired
+        )
         for delivery, failure in found:
             self._failures[delivery.entry_id] = failure
         self.ceiling.settle()
@@ -72,7 +74,7 @@ class EntryBatch:
             raise ValueError("an entry's columns do not hold the rows that it declares")
         joined_s = time.perf_counter()
         self.batch_ms += (joined_s - begun_s) * 1000
-        # several entries are told apart by `salvage`; the rows of one are answered together
+        # several entries are told apart by `bisect_failures`; the rows of one are answered together
         call = self.ceiling.predict if len(deliveries) > 1 else self.ceiling.predict_in_halves
         outputs = views.as_columns(self.predictor.spec, call(self.predictor, inputs))
         self.predict_ms += (time.perf_counter() - joined_s) * 1000

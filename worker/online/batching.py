@@ -60,7 +60,7 @@ def first_batch(waiting: Sequence[Delivery], max_rows: int) -> int:
     return count
 
 
-def salvage(
+def bisect_failures(
     parts: Sequence[T],
     run: Callable[[Sequence[T]], None],
     on_failure: Callable[[], None],

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from shared.keys import ModelKey
 from worker.online.batching import Delivery, first_batch
-from worker.online.stream import Finished, OnlineLane
+from worker.online.stream import Finished, OnlineStream
 
 log = structlog.get_logger(__name__)
 
@@ -25,10 +25,10 @@ RESTS_S = 1.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 2.0
 
 
-class Intake:
+class OnlineConsumer:
     """The online lane as a pile of entries, whatever the server does."""
 
-    def __init__(self, lane: OnlineLane, max_rows: Callable[[ModelKey], int]) -> None:
+    def __init__(self, lane: OnlineStream, max_rows: Callable[[ModelKey], int]) -> None:
         self._lane = lane
         self._max_rows = max_rows
         self._hand: list[Delivery] = []

@@ -24,7 +24,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared import keys, messages
 from shared.connections import BLOCK_MS, TIMEOUT_S, connect
-from shared.dead_letters import DeadLetters, Kind, Unreadable
+from shared.dead_letters import DeadLetters, LetterKind, Unreadable
 from shared.keys import ModelKey
 from shared.library_hooks import require_hooks
 from shared.messages import Answer, Reply, UnreadableMessage
@@ -87,7 +87,7 @@ class Finished:
     entry_ids: Sequence[bytes]
 
 
-class OnlineLane:
+class OnlineStream:
     """The online streams of the model versions that this worker holds."""
 
     def __init__(
@@ -311,7 +311,7 @@ class OnlineLane:
         place = f"{key}/{entry_id.decode()}"
         log.error("entry_unreadable", model=key, entry_id=entry_id.decode(), reason=reason)
         self._dead_letters.set_aside(
-            Unreadable(kind=Kind.ENTRY, place=place, model=key, reason=reason, data=data)
+            Unreadable(kind=LetterKind.ENTRY, place=place, model=key, reason=reason, data=data)
         )
         refusal = messages.refusal_of_entry(data, reason)
         gateway_answers = {refusal[0]: [refusal[1]]} if refusal else {}

@@ -16,7 +16,7 @@ from worker.predictors.labelled_answers import joined
 
 
 @dataclass
-class Ceiling:
+class CallLimit:
     """Of one model version on this worker's device. Owned by the engine."""
 
     rows: int = 0  # of one call; 0: there is none

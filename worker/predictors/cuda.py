@@ -13,7 +13,7 @@ import torch
 
 from shared.columns import Array
 from worker.predictors.pipeline import Started
-from worker.predictors.staging import Bytes, Event
+from worker.predictors.staging import Bytes, DeviceEvent
 
 log = structlog.get_logger()
 
@@ -53,20 +53,20 @@ class CudaCourier:
             computed = self._computing.record_event()
         return Started(answer, tuple(answer.shape), _dtype(answer), sent, computed)
 
-    def fetch(self, started: Started[torch.Tensor], into: Array) -> Event:
+    def fetch(self, started: Started[torch.Tensor], into: Array) -> DeviceEvent:
         assert isinstance(started.computed, torch.cuda.Event)
         started.answer.record_stream(self._outward)
         with torch.cuda.stream(self._outward):
             self._outward.wait_event(started.computed)
             torch.from_numpy(into).copy_(started.answer, non_blocking=True)
-            copied: Event = self._outward.record_event()
+            copied: DeviceEvent = self._outward.record_event()
         return copied
 
     def settle(self) -> None:
         torch.cuda.synchronize(self._device)
 
 
-def let_go(error: BaseException) -> None:
+def release_tensors(error: BaseException) -> None:
     """Free what a call that ran out of memory held: its frames live as long as the error, and the cache keeps
     what they let go. Only then is there room for half the rows."""
     traceback.clear_frames(error.__traceback__)

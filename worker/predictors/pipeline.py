@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.columns import Array
-from worker.predictors.staging import Bytes, Event, Staging
+from worker.predictors.staging import Bytes, DeviceEvent, Staging
 
 Tensor = TypeVar("Tensor")
 _IN_FLIGHT = 2
@@ -31,8 +31,8 @@ class Started(Generic[Tensor]):
     answer: Tensor
     shape: tuple[int, ...]
     dtype: npt.DTypeLike
-    sent: Event  # its rows are on the device
-    computed: Event
+    sent: DeviceEvent  # its rows are on the device
+    computed: DeviceEvent
 
 
 class Courier(Protocol[Tensor]):
@@ -44,7 +44,7 @@ class Courier(Protocol[Tensor]):
     def start(self, rows: Array) -> Started[Tensor]:
         """Have the rows copied in and answered. Raises whatever the framework raises."""
 
-    def fetch(self, started: Started[Tensor], into: Array) -> Event:
+    def fetch(self, started: Started[Tensor], into: Array) -> DeviceEvent:
         """Have the answer copied out, into an array of its shape and dtype, once it is computed."""
 
     def settle(self) -> None:

@@ -61,7 +61,7 @@ def load(
     if spec.precision is not Precision.FLOAT32:
         # weights are cast once; under autocast every call would cast them again
         network = network.to(getattr(torch, spec.precision.value))
-    plain = _Plain(_Rows(spec), _Network(spec, network.to(device).eval()), torch.device(device))
+    plain = _Plain(_InputArray(spec), _Network(spec, network.to(device).eval()), torch.device(device))
     return plain if device == "cpu" else _OnGpu(plain, copies)
 
 
@@ -92,7 +92,7 @@ class _Network:
         return self._network(rows).float()  # type: ignore[no-any-return]
 
 
-class _Rows:
+class _InputArray:
     """A call's columns as the one array that a network takes."""
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -125,7 +125,7 @@ class _Rows:
 class _Plain:
     """One call, and copies that are waited for."""
 
-    def __init__(self, rows: _Rows, network: _Network, device: torch.device) -> None:
+    def __init__(self, rows: _InputArray, network: _Network, device: torch.device) -> None:
         self.rows = rows
         self.network = network
         self.device = device
@@ -155,12 +155,12 @@ class _OnGpu:
     def __call__(self, columns: Columns) -> Array:
         import torch
 
-        from worker.predictors.cuda import let_go
+        from worker.predictors.cuda import release_tensors
 
         try:
             return self._answered(columns)
         except torch.OutOfMemoryError as error:
-            let_go(error)
+            release_tensors(error)
             raise
 
     def _answered(self, columns: Columns) -> Array:

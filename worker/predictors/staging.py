@@ -13,7 +13,7 @@ from shared.columns import Array
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 
-class Event(Protocol):
+class DeviceEvent(Protocol):
     """A spot in a device's work."""
 
     def synchronize(self) -> None:
@@ -32,7 +32,7 @@ class Staging:
         self._most_bytes = most_bytes
         self._kept = np.empty(0, np.uint8)
         self._lent = self._kept  # held until its copy has ended: the device reads or writes it
-        self._copied: Event | None = None
+        self._copied: DeviceEvent | None = None
 
     def lend(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         """Memory for an array of whatever content, valid until the next `lend`. Waits for the last copy."""
@@ -41,7 +41,7 @@ class Staging:
         self._lent = self._fitting(size_bytes)
         return self._lent[:size_bytes].view(dtype).reshape(shape)
 
-    def busy_until(self, copied: Event) -> None:
+    def busy_until(self, copied: DeviceEvent) -> None:
         """The device uses what was lent until it comes to this event."""
         self._copied = copied
 

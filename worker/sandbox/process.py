@@ -31,7 +31,7 @@ from worker.execution.watchdog import limit_in_words
 from worker.memory import limit_memory
 from worker.predictors import Predictor, open_predictor
 from worker.predictors.self_check import SickPredictorError, check_health
-from worker.sandbox.protocol import LOAD_LIMIT_S, Frame, Frames, Kind, Task, hung_up, write_frame
+from worker.sandbox.protocol import LOAD_LIMIT_S, Frame, FrameKind, Frames, Task, hung_up, write_frame
 
 log = structlog.get_logger(__name__)
 
@@ -46,8 +46,10 @@ def serve(key: ModelKey, settings: Settings) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it ends with its worker
     limit_memory(settings)
     _leave_no_core()
-    cell = _Cell(open_repository(settings.models_dir).version(*split_model_key(key)), settings, answers)
-    write_frame(answers, Kind.READY)
+    cell = _SandboxFork(
+        open_repository(settings.models_dir).version(*split_model_key(key)), settings, answers
+    )
+    write_frame(answers, FrameKind.READY)
     tasks = Frames(0)
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
@@ -57,7 +59,7 @@ def serve(key: ModelKey, settings: Settings) -> int:
     return 0
 
 
-class _Cell:
+class _SandboxFork:
     def __init__(self, version: ModelVersion, settings: Settings, answers: int) -> None:
         self._version = version
         self._settings = settings
@@ -88,7 +90,7 @@ class _Cell:
                 os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
         if how is not None:
-            write_frame(self._answers, Kind.DIED, (how or _ending(status)).encode())
+            write_frame(self._answers, FrameKind.DIED, (how or _ending(status)).encode())
 
     def _pass_on(self, frames: Frames, limit_s: float) -> str | None:
         """→ None where the fork was heard to the end; else how it ended, where that is known."""
@@ -102,9 +104,9 @@ class _Cell:
                 return f"no answer within {why}"
             kind, body = frame
             step_limit_s, why = limit_s, limit_in_words(limit_s)
-            if kind is not Kind.READY:
+            if kind is not FrameKind.READY:
                 write_frame(self._answers, kind, body)
-            if kind in (Kind.DONE, Kind.SICK):
+            if kind in (FrameKind.DONE, FrameKind.SICK):
                 return None
 
     def _answer(self, frames: Frames, limit_s: float) -> Frame | None:
@@ -134,17 +136,17 @@ class _Cell:
 
     def _run_here(self, task: Task, out: int) -> None:
         predictor = self._predictor or self._load()
-        write_frame(out, Kind.READY)
+        write_frame(out, FrameKind.READY)
         try:
             if task.rows:
                 for result in _results(predictor, task):
-                    write_frame(out, Kind.RESULT, result)
+                    write_frame(out, FrameKind.RESULT, result)
             else:
                 check_health(predictor)
         except SickPredictorError as error:
-            write_frame(out, Kind.SICK, str(error).encode())
+            write_frame(out, FrameKind.SICK, str(error).encode())
         else:
-            write_frame(out, Kind.DONE)
+            write_frame(out, FrameKind.DONE)
 
 
 def _results(predictor: Predictor, task: Task) -> Iterator[bytes]:

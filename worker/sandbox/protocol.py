@@ -23,7 +23,7 @@ _HEADER = struct.Struct("<cQ")
 _READ_BYTES = 1 << 16
 
 
-class Kind(Enum):
+class FrameKind(Enum):
     TASK = b"t"  # a `Task`
     READY = b"y"  # the model is loaded
     RESULT = b"r"  # results of the next rows, as an Arrow IPC stream
@@ -40,10 +40,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     limit_s: float  # of one step
 
 
-Frame = tuple[Kind, bytes]
+Frame = tuple[FrameKind, bytes]
 
 
-def write_frame(descriptor: int, kind: Kind, body: bytes = b"") -> None:
+def write_frame(descriptor: int, kind: FrameKind, body: bytes = b"") -> None:
     """Raises OSError where nobody reads."""
     left = memoryview(_HEADER.pack(kind.value, len(body)) + body)
     while left:
@@ -81,7 +81,7 @@ class Frames:
             return None
         body = bytes(self._read[_HEADER.size : end])
         del self._read[:end]
-        return Kind(kind), body
+        return FrameKind(kind), body
 
 
 def hung_up(descriptor: int) -> bool:

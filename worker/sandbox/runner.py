@@ -25,7 +25,7 @@ from shared.settings import environment
 from worker.predictors import Predictor
 from worker.predictors import outputs as views
 from worker.predictors.self_check import SickPredictorError
-from worker.sandbox.protocol import LOAD_LIMIT_S, Frame, Frames, Kind, Task, write_frame
+from worker.sandbox.protocol import LOAD_LIMIT_S, Frame, FrameKind, Frames, Task, write_frame
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ _LOOK_EVERY_S = 0.2
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-class CellError(Exception):
+class SandboxError(Exception):
     """The quarantine process itself failed: it could not load the model, or ended. No row is to blame."""
 
 
@@ -76,7 +76,7 @@ class Search:
         return step_rows == 1
 
 
-class Cell:
+class SandboxProcess:
     """One quarantine process, as its worker sees it. It ends with this worker, which holds its stdin."""
 
     def __init__(self, key: ModelKey) -> None:
@@ -96,17 +96,17 @@ class Cell:
     def frames(self, task: Task, may_go_on: Callable[[], bool]) -> Iterator[Frame]:
         """What a task gives, up to its end; it breaks off, without one, once it may not go on.
 
-        Raises CellError.
+        Raises SandboxError.
         """
         try:
             if not self.ready:
-                yield from self._until((Kind.READY,), LOAD_LIMIT_S, may_go_on)
+                yield from self._until((FrameKind.READY,), LOAD_LIMIT_S, may_go_on)
                 self.ready = True
-            write_frame(self._tasks, Kind.TASK, msgspec.msgpack.encode(task))
-            ends = (Kind.DONE, Kind.SICK, Kind.DIED)
+            write_frame(self._tasks, FrameKind.TASK, msgspec.msgpack.encode(task))
+            ends = (FrameKind.DONE, FrameKind.SICK, FrameKind.DIED)
             yield from self._until(ends, LOAD_LIMIT_S + task.limit_s, may_go_on)
         except (EOFError, OSError) as error:
-            raise CellError("the quarantine process ended") from error
+            raise SandboxError("the quarantine process ended") from error
 
     def close(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
@@ -119,7 +119,7 @@ class Cell:
             self._process.wait()
 
     def _until(
-        self, ends: tuple[Kind, ...], silence_s: float, may_go_on: Callable[[], bool]
+        self, ends: tuple[FrameKind, ...], silence_s: float, may_go_on: Callable[[], bool]
     ) -> Iterator[Frame]:
         heard_s = time.monotonic()
         while may_go_on():
@@ -130,15 +130,15 @@ class Cell:
                 if frame[0] in ends:
                     return
             elif time.monotonic() - heard_s > silence_s:
-                raise CellError(f"the quarantine process said nothing for {silence_s:g} s")
+                raise SandboxError(f"the quarantine process said nothing for {silence_s:g} s")
 
 
 @dataclass
-class Quarantine:
+class SandboxRunner:
     """Runs chunks in quarantine, any number at a time. One for all Celery threads of a worker."""
 
     limit_s: float  # of one call of the model
-    _idle: dict[ModelKey, Cell] = field(default_factory=dict)
+    _idle: dict[ModelKey, SandboxProcess] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(
@@ -147,11 +147,11 @@ class Quarantine:
         """The results of all rows, with the reason where one failed; None where it may not go on.
 
         `may_go_on` is asked several times a second. Raises SickPredictorError, where the golden rows fail in
-        quarantine too, and CellError.
+        quarantine too, and SandboxError.
         """
         cell = self._taken(predictor.key)
         try:
-            results = _Run(cell, predictor, rows, self.limit_s, may_go_on).results()
+            results = _SandboxRun(cell, predictor, rows, self.limit_s, may_go_on).results()
         except BaseException:
             cell.close()
             raise
@@ -168,12 +168,12 @@ class Quarantine:
         for cell in cells:
             cell.close()
 
-    def _taken(self, key: ModelKey) -> Cell:
+    def _taken(self, key: ModelKey) -> SandboxProcess:
         with self._lock:
             cell = self._idle.pop(key, None)
-        return cell or Cell(key)
+        return cell or SandboxProcess(key)
 
-    def _keep(self, key: ModelKey, cell: Cell) -> None:
+    def _keep(self, key: ModelKey, cell: SandboxProcess) -> None:
         with self._lock:
             spare = self._idle.get(key)
             self._idle[key] = cell
@@ -183,7 +183,7 @@ class Quarantine:
         timer.daemon = True
         timer.start()
 
-    def _close_idle(self, key: ModelKey, cell: Cell) -> None:
+    def _close_idle(self, key: ModelKey, cell: SandboxProcess) -> None:
         with self._lock:
             idle = self._idle.get(key) is cell
             if idle:
@@ -193,10 +193,10 @@ class Quarantine:
 
 
 @dataclass
-class _Run:
+class _SandboxRun:
     """One chunk in one cell."""
 
-    cell: Cell
+    cell: SandboxProcess
     predictor: Predictor
     rows: pa.RecordBatch
     limit_s: float
@@ -215,9 +215,9 @@ class _Run:
             if end is None:
                 return None
             kind, body = end
-            if kind is Kind.SICK:
+            if kind is FrameKind.SICK:
                 raise SickPredictorError(body.decode())
-            if kind is Kind.DIED and not self._narrow(search, body.decode()):
+            if kind is FrameKind.DIED and not self._narrow(search, body.decode()):
                 return None
         return self._results
 
@@ -227,11 +227,11 @@ class _Run:
         rows = self.rows.slice(search.position, stop - search.position)
         task = Task(rows=tables.write_ipc([rows], rows.schema), step_rows=step_rows, limit_s=self.limit_s)
         for kind, body in self.cell.frames(task, self.may_go_on):
-            if kind is Kind.RESULT:
+            if kind is FrameKind.RESULT:
                 found = tables.read_ipc(body)
                 self._results += found.to_batches()
                 search.position += found.num_rows
-            elif kind is not Kind.READY:
+            elif kind is not FrameKind.READY:
                 return kind, body
         return None
 
@@ -251,9 +251,9 @@ class _Run:
         → False where it may not go on before that is known. Raises SickPredictorError.
         """
         for kind, body in self.cell.frames(Task(limit_s=self.limit_s), self.may_go_on):
-            if kind in (Kind.SICK, Kind.DIED):
+            if kind in (FrameKind.SICK, FrameKind.DIED):
                 raise SickPredictorError(f"{self.predictor.key}: golden rows: {body.decode()}")
-            if kind is Kind.DONE:
+            if kind is FrameKind.DONE:
                 return True
         return False
 

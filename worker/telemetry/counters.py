@@ -21,7 +21,7 @@ def _of(*outcomes: str) -> dict[str, int]:
 
 
 @dataclass
-class LaneTally:
+class LaneCounters:
     """Model calls of one lane."""
 
     rows: Distribution = field(default_factory=lambda: Distribution(metrics.BATCH_ROWS))
@@ -33,11 +33,11 @@ class LaneTally:
 
 
 @dataclass
-class EngineTally:
+class EngineCounters:
     """One model version in the engine, whose thread alone writes."""
 
-    online: LaneTally = field(default_factory=LaneTally)
-    offline: LaneTally = field(default_factory=LaneTally)
+    online: LaneCounters = field(default_factory=LaneCounters)
+    offline: LaneCounters = field(default_factory=LaneCounters)
     parts: dict[str, int] = field(default_factory=lambda: _of(*_PARTS))
     online_rows: dict[str, int] = field(default_factory=lambda: _of(SUCCEEDED, FAILED))
     redeliveries: int = 0
@@ -62,7 +62,7 @@ class ModelChunks:
     quarantines: int = 0
 
 
-class ChunkTally:
+class ChunkCounters:
     """Chunks of a worker. Several threads write: under a lock, a few times a chunk."""
 
     def __init__(self) -> None:

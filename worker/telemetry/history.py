@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 
 from shared.history import Count, count_field
-from worker.telemetry.counters import ChunkTally
+from worker.telemetry.counters import ChunkCounters
 
 
 class WorkerHistory:
     """Rows of committed chunks, by field of the history. Owned by the heartbeat's thread."""
 
-    def __init__(self, tally: ChunkTally) -> None:
+    def __init__(self, tally: ChunkCounters) -> None:
         self._tally = tally
         self._told: Counter[str] = Counter()
 

@@ -12,8 +12,8 @@ from shared.metrics.metric import OFFLINE, ONLINE
 from shared.metrics.program import BUILD
 from shared.release import VERSION
 from shared.workers import HeldModel, ModelState, WorkerState
-from worker.execution.scheduler import Share
-from worker.telemetry.counters import ChunkTally, EngineTally, ModelChunks
+from worker.execution.scheduler import LaneScheduler
+from worker.telemetry.counters import ChunkCounters, EngineCounters, ModelChunks
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Facts:
     state: WorkerState
     heartbeats: Mapping[str, int]  # by outcome
     models: Mapping[str, HeldModel]
-    share: Share
-    engine: Mapping[ModelKey, EngineTally]
-    chunks: ChunkTally
+    share: LaneScheduler
+    engine: Mapping[ModelKey, EngineCounters]
+    chunks: ChunkCounters
     held_leases: int
     scrubbed: Mapping[str, int] = field(default_factory=dict)  # by outcome
 
@@ -36,7 +36,9 @@ def readings(facts: Facts) -> Iterator[Reading]:
     yield metrics.HEARTBEATS, _by_outcome((), facts.heartbeats)
     yield from _models({split_model_key(key): held for key, held in facts.models.items()})
     yield metrics.BUSY, {(ONLINE,): facts.share.online_s, (OFFLINE,): facts.share.offline_s}
-    engine: dict[Labels, EngineTally] = {split_model_key(key): tally for key, tally in facts.engine.items()}
+    engine: dict[Labels, EngineCounters] = {
+        split_model_key(key): tally for key, tally in facts.engine.items()
+    }
     chunks: dict[Labels, ModelChunks] = {split_model_key(key): facts.chunks.of(key) for key in facts.engine}
     yield from _engine(engine, chunks)
     yield from _chunks(chunks)
@@ -57,7 +59,9 @@ def _models(models: Mapping[Labels, HeldModel]) -> Iterator[Reading]:
     yield metrics.CEILING, {labels: float(held.ceiling_rows) for labels, held in loaded.items()}
 
 
-def _engine(engine: Mapping[Labels, EngineTally], chunks: Mapping[Labels, ModelChunks]) -> Iterator[Reading]:
+def _engine(
+    engine: Mapping[Labels, EngineCounters], chunks: Mapping[Labels, ModelChunks]
+) -> Iterator[Reading]:
     lanes = {(*labels, ONLINE): tally.online for labels, tally in engine.items()} | {
         (*labels, OFFLINE): tally.offline for labels, tally in engine.items()
     }

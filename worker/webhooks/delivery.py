@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 from shared.errors import InvalidInput, JobExpired, JobNotFound, RecordUnreadable
 from shared.ledger import JobRecord, WebhookClaim
 from shared.settings import Settings
-from shared.webhooks import Target, target_of
-from worker.webhooks.post import NotPosted, Poster, Reply
+from shared.webhooks import WebhookTarget, target_of
+from worker.webhooks.post import NotPosted, Poster, Response
 from worker.webhooks.signing import body_of, headers_of, message_id
 
 log = structlog.get_logger(__name__)
@@ -40,10 +40,10 @@ LEASE_SLACK_S = 30.0
 """What DNS and the ledger may take beside the post itself."""
 GONE = 410
 
-Post = Callable[[Target, Mapping[str, str], bytes], Reply]
+Post = Callable[[WebhookTarget, Mapping[str, str], bytes], Response]
 
 
-class Ledger(Protocol):
+class WebhookLedger(Protocol):
     """What the delivery asks of the ledger."""
 
     def claim_webhook(self, *, lease_s: float) -> WebhookClaim | None: ...
@@ -58,7 +58,7 @@ class Webhooks:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: WebhookLedger,
         settings: Settings,
         *,
         post: Post | None = None,
@@ -140,7 +140,7 @@ class Webhooks:
             next_in_s=delay_s,
         )
 
-    def _send(self, held: WebhookClaim, record: JobRecord) -> Reply:
+    def _send(self, held: WebhookClaim, record: JobRecord) -> Response:
         body = body_of(record)
         # Redis' clock: receivers refuse what is minutes off, and a host's clock may be
         headers = headers_of(message_id(record), held.now_ms // 1000, body, self._keys)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from shared.webhooks import Address, Network, Resolve, Target, permitted, refusal, system_addresses
+from shared.webhooks import Address, Network, Resolve, WebhookTarget, permitted, refusal, system_addresses
 
 
 class NotPosted(Exception):
@@ -25,7 +25,7 @@ class NotPosted(Exception):
 
 
 @dataclass(frozen=True)
-class Reply:
+class Response:
     """What a receiver answered. Its body is not read: nobody here needs it, and it might never end."""
 
     status: int
@@ -47,7 +47,7 @@ class Poster:
     resolve: Resolve = system_addresses
     tls: Callable[[], ssl.SSLContext] = trusted
 
-    def __call__(self, target: Target, headers: Mapping[str, str], body: bytes) -> Reply:
+    def __call__(self, target: WebhookTarget, headers: Mapping[str, str], body: bytes) -> Response:
         """Raises NotPosted."""
         addresses = self._addresses(target)
         try:
@@ -57,7 +57,7 @@ class Poster:
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise NotPosted(f"{type(error).__name__}: {error}"[:200]) from None
 
-    def _addresses(self, target: Target) -> list[Address]:
+    def _addresses(self, target: WebhookTarget) -> list[Address]:
         try:
             found = permitted(self.resolve(target.host, target.port), self.networks)
         except OSError as error:
@@ -67,8 +67,8 @@ class Poster:
         return found
 
     def _post(
-        self, target: Target, addresses: Sequence[Address], headers: Mapping[str, str], body: bytes
-    ) -> Reply:
+        self, target: WebhookTarget, addresses: Sequence[Address], headers: Mapping[str, str], body: bytes
+    ) -> Response:
         end_s = time.monotonic() + self.timeout_s
         plain = _connected(addresses, target.port, end_s)
         with plain, _cut_off(plain, end_s) as deadline:
@@ -78,7 +78,7 @@ class Poster:
                 connection.sock = self._secured(plain, target.host) if target.tls else plain
                 connection.request("POST", target.path, body=body, headers=dict(headers))
                 with connection.getresponse() as answer:
-                    return Reply(answer.status, answer.headers.get("retry-after", ""))
+                    return Response(answer.status, answer.headers.get("retry-after", ""))
             finally:
                 connection.close()
                 if deadline.is_set():  # to http.client, the cut may look like an answer's end

@@ -11,7 +11,7 @@ from api.jobs.describe import described
 from api.jobs.ending import ended_within
 from api.jobs.views import POLL_AFTER_S, as_json
 from shared.ledger import JobRecord
-from shared.tabular.reading import Tally
+from shared.tabular.reading import ReadSummary
 from shared.texts import MOST_NAME_CHARS, bounded
 
 MOST_IGNORED = 100
@@ -35,7 +35,7 @@ class ValidationReport(BaseModel):
     ignored_columns_total: int = 0
 
 
-def report_of(tally: Tally) -> Response:
+def report_of(tally: ReadSummary) -> Response:
     report = ValidationReport(
         valid=not tally.rows_failed,
         rows_total=tally.rows,

@@ -16,12 +16,12 @@ from api.jobs.authorization import own_job
 from api.jobs.views import as_json
 from api.routes.dependencies import GatewayState
 from api.routes.jobs.results import ERROR_FORMATS
-from shared.tabular.result_formats import Format
+from shared.tabular.result_formats import ResultFormat
 
 router = APIRouter()
 
 
-class Part(StrEnum):
+class JobFile(StrEnum):
     """What a job has to be saved."""
 
     RESULTS = "results"
@@ -34,16 +34,20 @@ class LinkRequest(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"part": "results", "format": "csv"}]}
     )
 
-    part: Part
-    format: Format | None = Field(None, description="As in `?format=`; the manifest is always JSON")
+    part: JobFile
+    format: ResultFormat | None = Field(None, description="As in `?format=`; the manifest is always JSON")
     partial: bool = Field(False, description="Results: what there is")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        there = {Part.RESULTS: tuple(Format), Part.ERRORS: ERROR_FORMATS, Part.MANIFEST: (None,)}[self.part]
+        there = {
+            JobFile.RESULTS: tuple(ResultFormat),
+            JobFile.ERRORS: ERROR_FORMATS,
+            JobFile.MANIFEST: (None,),
+        }[self.part]
         if self.format is not None and self.format not in there:
             raise ValueError(f"{self.part} is not written as {self.format}")
-        if self.partial and self.part is not Part.RESULTS:
+        if self.partial and self.part is not JobFile.RESULTS:
             raise ValueError(f"{self.part} takes no partial")
         return self
 

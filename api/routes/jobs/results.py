@@ -23,7 +23,7 @@ from shared.job_objects import JobObjects
 from shared.ledger import JobRecord, JobState
 from shared.specs import ModelSpec
 from shared.tabular.pieces import Piece, failed_pieces_of, failed_rows, pieces_of, readable
-from shared.tabular.result_formats import MEDIA_TYPES, Format, negotiated
+from shared.tabular.result_formats import MEDIA_TYPES, ResultFormat, negotiated
 from shared.tabular.result_tables import ErrorTables, ResultTables
 from shared.tabular.writers import JsonWriter, error_objects, in_threads, result_objects, tabular, written
 
@@ -32,7 +32,7 @@ router = APIRouter()
 _SMALL_ROWS = 1000
 _VARY = {"Vary": "Accept"}
 
-ERROR_FORMATS = (Format.JSON, Format.NDJSON, Format.CSV)
+ERROR_FORMATS = (ResultFormat.JSON, ResultFormat.NDJSON, ResultFormat.CSV)
 
 Offset: TypeAlias = Annotated[int, Query(ge=0, description="The first row")]
 Limit: TypeAlias = Annotated[int | None, Query(ge=0, description="At most so many rows; all where not given")]
@@ -41,7 +41,7 @@ FormatName: TypeAlias = Annotated[
     Query(
         alias="format",
         description="Instead of `Accept`",
-        json_schema_extra={"enum": [*Format], "examples": ["csv"]},
+        json_schema_extra={"enum": [*ResultFormat], "examples": ["csv"]},
     ),
 ]
 
@@ -106,17 +106,17 @@ class JobErrors(BaseModel):
     total_count: int
 
 
-def _contents(*formats: Format) -> dict[int | str, dict[str, Any]]:
+def _contents(*formats: ResultFormat) -> dict[int | str, dict[str, Any]]:
     """FastAPI's `responses` of an answer in several formats (Any: its own type)."""
     text, binary = {"type": "string"}, {"type": "string", "format": "binary"}
-    schemas = {one: text if one in (Format.NDJSON, Format.CSV) else binary for one in formats}
+    schemas = {one: text if one in (ResultFormat.NDJSON, ResultFormat.CSV) else binary for one in formats}
     return {200: {"content": {MEDIA_TYPES[one][0]: {"schema": schemas[one]} for one in formats[1:]}}}
 
 
 @router.get(
     "/jobs/{job_id}/results",
     response_model=JobResults,
-    responses=_contents(*Format) | of_errors(404, 406, 409, 410, 422, 503),
+    responses=_contents(*ResultFormat) | of_errors(404, 406, 409, 410, 422, 503),
 )
 async def results(
     job_id: str,
@@ -145,14 +145,14 @@ async def results(
     tables = ResultTables(objects, record, pieces, _spec(gateway, record))
 
     def parts() -> Iterator[bytes]:
-        if kind is not Format.JSON:
+        if kind is not ResultFormat.JSON:
             return written(tables, tabular(kind, tables.schema))
         kept = tables.kept_names
         shape = result_objects(kept, placed=partial or bool(kept))
         return written(tables, JsonWriter("results", job_id, _rows(record), shape))
 
     file_name = f"{record.model}-{job_id[:8]}"
-    if inline.result and kind is Format.JSON:  # nothing of it has to be read
+    if inline.result and kind is ResultFormat.JSON:  # nothing of it has to be read
         return await _of_ledger(gateway, job_id, parts)
     return await _answered(gateway, job_id, parts, kind, file_name, whole=_is_small(pieces))
 
@@ -180,7 +180,7 @@ async def errors(
     tables = ErrorTables(objects, record, failed_pieces_of(chunks, offset, limit))
 
     def parts() -> Iterator[bytes]:
-        if kind is not Format.JSON:
+        if kind is not ResultFormat.JSON:
             return written(tables, tabular(kind, tables.schema))
         return written(tables, JsonWriter("errors", job_id, sum(map(failed_rows, chunks)), error_objects))
 
@@ -214,14 +214,14 @@ async def _of_ledger(gateway: Gateway, job_id: str, parts: Callable[[], Iterator
         body = b"".join(parts())
     except ResultLost as lost:
         raise await recompute(gateway.ledger, job_id, lost) from lost
-    return Response(body, media_type=Format.JSON.media_type, headers=_VARY)
+    return Response(body, media_type=ResultFormat.JSON.media_type, headers=_VARY)
 
 
 async def _answered(
     gateway: Gateway,
     job_id: str,
     parts: Callable[[], Iterator[bytes]],
-    kind: Format,
+    kind: ResultFormat,
     file_name: str,
     *,
     whole: bool,
@@ -231,7 +231,7 @@ async def _answered(
     Raises ResultsNotReady where a result is lost and computed again, PayloadLost.
     """
     headers = dict(_VARY)
-    if kind is not Format.JSON:
+    if kind is not ResultFormat.JSON:
         headers["Content-Disposition"] = f'attachment; filename="{file_name}.{kind}"'
     if whole:
         joined = asyncio.to_thread(lambda: b"".join(parts()))

@@ -43,7 +43,7 @@ from shared.tabular.formats import FORM, Packing, is_json, media_type, packing_o
 from shared.tabular.json_bodies import in_utf_8
 from shared.tabular.memory_room import require_room
 from shared.tabular.options import read_options
-from shared.tabular.reading import Digesting, Limits, Reading
+from shared.tabular.reading import Digesting, Reading, UploadLimits
 
 router = APIRouter()
 
@@ -206,9 +206,9 @@ def _boundary(content_type: str, content_encoding: str) -> str:
     return boundary
 
 
-def _limits(gateway: Gateway, asker: Principal, servable: Servable) -> Limits:
+def _limits(gateway: Gateway, asker: Principal, servable: Servable) -> UploadLimits:
     settings = gateway.settings
-    return Limits(
+    return UploadLimits(
         settings.max_job_bytes,
         gateway.chunk_rows(servable, asker),
         settings.chunk_bytes,

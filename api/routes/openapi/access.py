@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.access.permissions import Rule, rule_of, rules_of
+from api.access.permissions import Permission, rule_of, rules_of
 from api.http.errors import ErrorBody, of_errors
 
 _SCHEMES = {
@@ -28,7 +28,7 @@ def describe_access(document: dict[str, Any]) -> None:  # Any: JSON
                 _describe(operation, rule)
 
 
-def _describe(operation: dict[str, Any], rule: Rule) -> None:
+def _describe(operation: dict[str, Any], rule: Permission) -> None:
     asked = f"Needs a key with the role `{rule.role}`." if rule.role else "Needs a key."
     operation["description"] = f"{operation.get('description', '')}\n\n{asked}".strip()
     for status, response in of_errors(401, 403, 429).items():

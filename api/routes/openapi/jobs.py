@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from shared.tabular.formats import FORM, Format
+from shared.tabular.formats import FORM, UploadFormat
 from shared.tabular.options import UploadOptions
 
 Json: TypeAlias = dict[str, Any]
@@ -34,11 +34,11 @@ def file_bodies() -> Json:
     }
     text: Json = {"type": "string"}
     return {
-        Format.CSV.value: {"schema": text, "example": _CSV},
-        Format.NDJSON.value: {"schema": text, "example": _NDJSON},
-        Format.PARQUET.value: {"schema": _BINARY},
-        Format.ARROW_STREAM.value: {"schema": _BINARY},
-        Format.ARROW_FILE.value: {"schema": _BINARY},
+        UploadFormat.CSV.value: {"schema": text, "example": _CSV},
+        UploadFormat.NDJSON.value: {"schema": text, "example": _NDJSON},
+        UploadFormat.PARQUET.value: {"schema": _BINARY},
+        UploadFormat.ARROW_STREAM.value: {"schema": _BINARY},
+        UploadFormat.ARROW_FILE.value: {"schema": _BINARY},
         FORM: {"schema": form},
     }
 

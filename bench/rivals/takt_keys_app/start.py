@@ -14,7 +14,7 @@ from pathlib import Path
 import redis
 
 from shared.access import KeyRecord, Role, digest_of, key_id_of
-from stack.errors import Refusal
+from stack.errors import CommandError
 from stack.heartbeats import connect
 from stack.keys import KeyStore
 from stack.running import queue_url
@@ -38,7 +38,7 @@ def main(words: Sequence[str]) -> int:
 
 def _given(data: Path, token: bytes) -> bool:
     """Put the key where the gateways look. → False where the queue does not answer yet"""
-    with contextlib.suppress(Refusal, redis.RedisError), connect(queue_url(data)) as client:
+    with contextlib.suppress(CommandError, redis.RedisError), connect(queue_url(data)) as client:
         store = KeyStore(client)
         store.put(
             KeyRecord(

@@ -50,7 +50,7 @@ class Bars:
 
     def following(self, watched: Iterable[records.Progress]) -> None:
         """Until the job has ended."""
-        live = self._begin(_Rows(), TimeRemainingColumn())
+        live = self._begin(_RowsColumn(), TimeRemainingColumn())
         task = live.add_task("queued", total=None)
         try:
             for progress in watched:
@@ -88,7 +88,7 @@ def _words(progress: records.Progress) -> str:
     return f"{progress.state}{failed}{f': {waiting.detail}' if waiting else ''}"
 
 
-class _Rows(ProgressColumn):
+class _RowsColumn(ProgressColumn):
     """`9,998/20,000 rows  8,000 rows/s`"""
 
     def render(self, task: Task) -> Text:

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 import structlog
 
-from api.access.authenticator import KeyGate
+from api.access.authenticator import KeyAuthenticator
 from api.access.limits import Limiter
 from api.access.quotas import allowance_of
 from api.gateway import Gateway
@@ -51,7 +51,7 @@ async def stage(client: FakeRedis, tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def looked(gateway: Gateway) -> None:
-    assert isinstance(gateway.gate, KeyGate)
+    assert isinstance(gateway.gate, KeyAuthenticator)
     await gateway.gate.look()
 
 
@@ -101,7 +101,7 @@ async def test_a_revoked_key_watches_no_job_any_longer(stage: Stage, client: Fak
     gateway, _ = stage
     job_id = await job_of(stage, ANNA)
     record = await gateway.ledger.read(job_id)
-    assert isinstance(gateway.gate, KeyGate)
+    assert isinstance(gateway.gate, KeyAuthenticator)
     headers = [(name.encode(), value.encode()) for name, value in ANNA.headers.items()]
     parts = watched(
         gateway,

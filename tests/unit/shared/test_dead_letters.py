@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from shared import keys, messages
-from shared.dead_letters import AsyncDeadLetters, DeadLetter, DeadLetters, Kind, Unreadable
+from shared.dead_letters import AsyncDeadLetters, DeadLetter, DeadLetters, LetterKind, Unreadable
 from shared.errors import RecordUnreadable
 from shared.ledger import JobState
 from shared.payloads import PayloadStore
@@ -22,7 +22,7 @@ from tests.support.ledgers import IRIS, Clients, House
 from worker.broker.messages import problem_of
 from worker.chunks.reconciler import Reconciler
 
-FOUND = Unreadable(kind=Kind.ENTRY, place="iris@1.0.0/1-0", reason="why", model=IRIS, data=b"\xc1\0")
+FOUND = Unreadable(kind=LetterKind.ENTRY, place="iris@1.0.0/1-0", reason="why", model=IRIS, data=b"\xc1\0")
 RUNNER = CliRunner()
 
 
@@ -71,7 +71,7 @@ def test_a_chunk_whose_record_is_corrupt_fails_alone_and_is_set_aside(house: Hou
     [failed] = [chunk for chunk in house.chunks(job_id) if chunk.error]
     assert (failed.index, failed.rows) == (1, 20)
     [letter] = letters(house.clients)
-    assert (letter.kind, letter.place, letter.model) == (Kind.CHUNK, f"{job_id}/1", IRIS)
+    assert (letter.kind, letter.place, letter.model) == (LetterKind.CHUNK, f"{job_id}/1", IRIS)
     assert letter.data == text.encode()
 
 
@@ -229,7 +229,7 @@ def test_letters_are_listed_shown_and_dropped(shop: Clients) -> None:
 def test_an_entry_and_a_doorbell_go_back_to_where_they_came_from(shop: Clients) -> None:
     aside = DeadLetters(shop.threads)
     aside.set_aside(FOUND)
-    aside.set_aside(msgspec.structs.replace(FOUND, kind=Kind.DOORBELL, place="bell", data=b"ding"))
+    aside.set_aside(msgspec.structs.replace(FOUND, kind=LetterKind.DOORBELL, place="bell", data=b"ding"))
     assert run("requeue", *(letter.id for letter in aside.newest(2)))[0] == 0
     [(_, fields)] = shop.threads.xrange(keys.online(IRIS))  # type: ignore[misc]  # redis-py's own types
     assert fields == {messages.FIELD: FOUND.data}
@@ -258,7 +258,7 @@ def test_what_cannot_be_put_back_says_why(shop: Clients) -> None:
     corrupt(house, job_id, 0)
     house.finish()
     aside.set_aside(msgspec.structs.replace(FOUND, data=bytes(70_000)))
-    aside.set_aside(Unreadable(kind=Kind.REPLY, place="gw", reason="why"))
+    aside.set_aside(Unreadable(kind=LetterKind.REPLY, place="gw", reason="why"))
     told = [run("requeue", letter.id) for letter in aside.newest(3)]
     assert [code for code, _ in told] == [1, 1, 1]
     assert "its request has ended" in told[0][1]

@@ -8,10 +8,10 @@ from shared import keys
 from shared.keys import ModelKey, model_key
 from shared.lanes import (
     MOST_JOBS,
+    JobQueue,
     Lanes,
-    Line,
     ModelLanes,
-    OfflineLane,
+    OfflineQueue,
     Stream,
     offline_lane,
     online_lane,
@@ -108,7 +108,7 @@ def test_a_lease_that_nobody_can_read_is_passed_over(house: House) -> None:
 def test_a_paused_job_waits_for_nobody(house: House) -> None:
     job_id = house.submit(10)
     house.ask(house.gateway.pause, job_id)
-    assert read(house).of(IRIS).offline == OfflineLane()
+    assert read(house).of(IRIS).offline == OfflineQueue()
 
 
 def test_a_model_version_that_nobody_asked_for_is_told_of_while_its_jobs_wait(house: House) -> None:
@@ -138,7 +138,7 @@ def test_the_oldest_job_is_told_by_when_it_was_opened(house: House) -> None:
 
 
 def test_of_a_long_line_those_that_were_not_looked_at_count_as_the_mean() -> None:
-    line = Line(jobs=10, looked_at=2, ready_chunks=6, ready_rows=60, oldest_at_ms=1000)
+    line = JobQueue(jobs=10, looked_at=2, ready_chunks=6, ready_rows=60, oldest_at_ms=1000)
     offline = offline_lane(line, [], now_ms=2000)
     assert (offline.jobs, offline.chunks, offline.rows, offline.oldest_s) == (10, 30, 300, 1.0)
 

@@ -9,7 +9,7 @@ import pytest
 from shared.metrics import cluster, gateway, worker
 from shared.metrics.distribution import Distribution
 from shared.metrics.exposition import Readings, text_of
-from shared.metrics.metric import Kind, Metric, counter, gauge, histogram
+from shared.metrics.metric import Metric, MetricKind, counter, gauge, histogram
 from tests.support.documents import ROOT
 from tests.support.scrapes import Scrape
 from tools.metrics_page import page
@@ -27,7 +27,7 @@ TOOK = histogram("took_seconds", "How long it took.", "model", bounds=(0.1, 1.0)
 @pytest.mark.parametrize("metric", OWN, ids=lambda metric: metric.name)
 def test_a_name_is_as_prometheus_wants_it(metric: Metric) -> None:
     assert re.fullmatch(r"takt_[a-z_]+[a-z]", metric.name)
-    assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
+    assert metric.name.endswith("_total") == (metric.kind is MetricKind.COUNTER)
     assert not metric.name.endswith(("_ms", "_milliseconds", "_kb", "_mib", "_count", "_sum", "_bucket"))
     assert "duration" not in metric.name or metric.name.endswith("_seconds")
     assert metric.about.endswith(".")
@@ -43,7 +43,7 @@ def test_what_is_true_of_the_whole_is_told_by_no_single_gateway_or_worker() -> N
 
 
 def test_the_buckets_of_a_histogram_rise() -> None:
-    histograms = [metric for metric in OWN if metric.kind is Kind.HISTOGRAM]
+    histograms = [metric for metric in OWN if metric.kind is MetricKind.HISTOGRAM]
     assert histograms
     assert all(list(metric.bounds) == sorted(set(metric.bounds)) != [] for metric in histograms)
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from api.fleet.snapshot import Fleet
-from api.online.admission import Line, Traffic, admit
+from api.online.admission import RetrySchedule, Traffic, admit
 from shared.errors import ModelMismatch, ModelNotLoaded, TaktError
 from shared.keys import model_key
 from shared.messages import Entry, decode_entry, encode
@@ -159,7 +159,7 @@ def refusal(found: Fleet) -> TaktError | None:
         mismatch=found.mismatch(KEY),
     )
     try:
-        admit(traffic, KEY, 1, 1.0, line=Line(), now_s=0.0)
+        admit(traffic, KEY, 1, 1.0, line=RetrySchedule(), now_s=0.0)
     except TaktError as error:
         return error
     return None

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.append_only_file import FOLDER, Cut, cut_off, torn_tails, whole_commands
-from stack.errors import Refusal
+from stack.errors import CommandError
 from tests.support.servers import Server, valkey_binary
 
 AT = datetime(2026, 12, 1, 4, 5, 6, tzinfo=UTC)
@@ -99,7 +99,7 @@ def test_what_follows_a_file_that_lost_its_tail_is_cut_too(tmp_path: Path) -> No
 )
 def test_damage_before_the_tail_is_refused_and_nothing_is_changed(tmp_path: Path, damaged: bytes) -> None:
     data = folder_of(tmp_path, damaged)
-    with pytest.raises(Refusal, match=r"is damaged at offset .* from a backup.*truncate -s"):
+    with pytest.raises(CommandError, match=r"is damaged at offset .* from a backup.*truncate -s"):
         torn_tails(data)
     assert (data / FOLDER / NAME).read_bytes() == damaged
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.errors import Refusal
+from stack.errors import CommandError
 from stack.folder import Folder, StackRecord, held
 
 
@@ -38,7 +38,7 @@ def test_a_held_folder_is_refused_with_who_holds_it(folder: Folder) -> None:
     with held(folder):
         folder.write_record(record(os.getpid()))
         with (
-            pytest.raises(Refusal, match=rf"already runs on .*PID {os.getpid()}, http://127.0.0.1:8000"),
+            pytest.raises(CommandError, match=rf"already runs on .*PID {os.getpid()}, http://127.0.0.1:8000"),
             held(folder),
         ):
             pass
@@ -60,7 +60,7 @@ def test_a_descendant_that_inherited_the_lock_keeps_the_folder(
         inherited = os.dup(lock)
     folder.write_record(record(a_dead_pid()))
     try:
-        with pytest.raises(Refusal, match="a process that a killed run left behind"), held(folder):
+        with pytest.raises(CommandError, match="a process that a killed run left behind"), held(folder):
             pass
     finally:
         os.close(inherited)
@@ -81,5 +81,5 @@ def test_only_its_user_reads_the_record_which_bears_a_password(folder: Folder) -
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Refusal, match=r"cannot be made.*--data"):
+    with pytest.raises(CommandError, match=r"cannot be made.*--data"):
         Folder(tmp_path / "file" / "stack").make()

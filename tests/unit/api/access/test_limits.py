@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.access.authenticator import KeyGate
+from api.access.authenticator import KeyAuthenticator
 from api.access.quotas import allowance_of
 from api.gateway import Gateway
 from api.jobs.idempotency import reservation_name
@@ -34,7 +34,7 @@ def client() -> FakeRedis:
 async def stage(client: FakeRedis, tmp_path: Path) -> AsyncIterator[Stage]:
     await keep(client, FREE, SLOW, FEW, BOTH)
     async with job_stage(client, tmp_path, access="keys") as (gateway, http):
-        assert isinstance(gateway.gate, KeyGate)
+        assert isinstance(gateway.gate, KeyAuthenticator)
         await gateway.gate.look()
         async with serving(FakeWorker(client, IRIS), gateway):
             yield gateway, http

@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.access.authenticator import KeyGate
+from api.access.authenticator import KeyAuthenticator
 from api.access.principal import ANONYMOUS
 from api.gateway import Gateway
 from shared import keys
 from shared.access import Share, decode_share, encode_share
-from stack.errors import Refusal
+from stack.errors import CommandError
 from stack.shares import ShareChange, changed, in_words
 from tests.support.access import Holder, holder, keep
 from tests.unit.gateway_fakes import IRIS, FakeRedis, FakeWorker, serving
@@ -35,7 +35,7 @@ async def stage(client: FakeRedis, tmp_path: Path) -> AsyncIterator[Stage]:
     await keep(client, FEW, SAME_OWNER, FREE)
     await client.hset(keys.access_shares(), "few", encode_share(Share(max_jobs=2, weight=3)))
     async with job_stage(client, tmp_path, access="keys", chunk_rows=1000) as (gateway, http):
-        assert isinstance(gateway.gate, KeyGate)
+        assert isinstance(gateway.gate, KeyAuthenticator)
         await gateway.gate.look()
         async with serving(FakeWorker(client, IRIS), gateway):
             yield gateway, http
@@ -94,7 +94,7 @@ async def test_chunks_are_cut_so_that_they_fit_into_what_may_run_at_once(
     stage: Stage, client: FakeRedis
 ) -> None:
     gateway, http = stage
-    assert isinstance(gateway.gate, KeyGate)
+    assert isinstance(gateway.gate, KeyAuthenticator)
     most = gateway.catalog.find("iris", None, ANONYMOUS).spec.batching.max_rows
     await client.hset(keys.access_shares(), "free", encode_share(Share(max_running_rows=most + 1)))
     await client.incr(keys.access_version())
@@ -107,7 +107,7 @@ async def test_chunks_are_cut_so_that_they_fit_into_what_may_run_at_once(
 
 async def test_a_gateway_knows_an_owners_new_weight_at_its_next_look(stage: Stage, client: FakeRedis) -> None:
     gateway, _ = stage
-    assert isinstance(gateway.gate, KeyGate)
+    assert isinstance(gateway.gate, KeyAuthenticator)
     headers = [(name.encode(), value.encode()) for name, value in FEW.headers.items()]
     assert gateway.gate.enter(headers).share.weight == 3
     await client.hset(keys.access_shares(), "few", encode_share(Share(weight=0.5)))
@@ -125,7 +125,7 @@ def test_what_is_not_named_stays_and_a_limit_of_nothing_is_none() -> None:
 
 @pytest.mark.parametrize("weight", [0, -1, float("inf"), float("nan")])
 def test_a_weight_is_a_number_above_nothing(weight: float) -> None:
-    with pytest.raises(Refusal, match="no weight"):
+    with pytest.raises(CommandError, match="no weight"):
         changed(Share(), ShareChange(weight=weight))
 
 

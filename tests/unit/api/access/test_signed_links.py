@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import structlog
 
-from api.access.authenticator import KeyGate
+from api.access.authenticator import KeyAuthenticator
 from api.access.signed_links import LASTS_S, linked, read_link, ticket_of
 from api.gateway import Gateway
 from tests.support.access import Holder, holder, keep
@@ -39,8 +39,8 @@ async def stage(client: FakeRedis, tmp_path: Path) -> AsyncIterator[Stage]:
         yield gateway, http
 
 
-async def looked(gateway: Gateway) -> KeyGate:
-    assert isinstance(gateway.gate, KeyGate)
+async def looked(gateway: Gateway) -> KeyAuthenticator:
+    assert isinstance(gateway.gate, KeyAuthenticator)
     await gateway.gate.look()
     return gateway.gate
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import cast
 
-from api.fleet.lines import KEPT_S, MOST_IN_LINE, SHORT, TOLD_S, Lines
+from api.fleet.lines import KEPT_S, MOST_IN_LINE, SHORT, TOLD_S, QueueOrders
 from shared.keys import ModelKey, model_key
-from shared.ledger import AsyncLedger, Line, Standing
+from shared.ledger import AsyncLedger, QueueOrder, QueuePosition
 from tests.unit.gateway_fakes import FakeClock
 
 IRIS, QUALITY = model_key("iris", "1.0.0"), model_key("quality", "1.0.0")
@@ -19,14 +19,14 @@ class Ledger:
         self.jobs = jobs
         self.reads = 0
 
-    async def line(self, _key: ModelKey, *, most: int) -> Line:
+    async def line(self, _key: ModelKey, *, most: int) -> QueueOrder:
         self.reads += 1
-        standing = Standing(job_id="a" * 32, served=0.0, priority=5, rows_left=1)
-        return Line(now_ms=self.reads, jobs=(standing,) * min(self.jobs, most))
+        standing = QueuePosition(job_id="a" * 32, served=0.0, priority=5, rows_left=1)
+        return QueueOrder(now_ms=self.reads, jobs=(standing,) * min(self.jobs, most))
 
 
-def lines_of(ledger: Ledger, clock: FakeClock) -> Lines:
-    return Lines(cast(AsyncLedger, ledger), clock)
+def lines_of(ledger: Ledger, clock: FakeClock) -> QueueOrders:
+    return QueueOrders(cast(AsyncLedger, ledger), clock)
 
 
 async def test_a_short_line_is_read_for_every_answer() -> None:
@@ -66,7 +66,7 @@ async def test_a_line_that_has_become_short_is_read_for_every_answer_again() -> 
 async def test_a_line_that_came_with_a_job_is_not_read_for_that_jobs_answer() -> None:
     ledger, clock = Ledger(SHORT), FakeClock()
     lines = lines_of(ledger, clock)
-    lines.told(IRIS, Line(now_ms=77, jobs=()))
+    lines.told(IRIS, QueueOrder(now_ms=77, jobs=()))
     assert (await lines.of(IRIS)).now_ms == 77
     clock.now_s += 2 * TOLD_S
     assert (await lines.of(IRIS)).now_ms == 1

@@ -9,7 +9,7 @@ import pytest
 from api.fleet.loads import MEMORY_S, Loads
 from api.fleet.scaling import Bounds, Demand, need_of, wanted_workers
 from shared.keys import model_key
-from shared.lanes import ModelLanes, OfflineLane, OnlineLane
+from shared.lanes import ModelLanes, OfflineQueue, OnlineQueue
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState
 
 IRIS = model_key("iris", "1.0.0")
@@ -19,7 +19,7 @@ MINUTE = Bounds(target_s=60.0)
 
 def jobs(rows: int, chunks: int = 1000, **running: int) -> Demand:
     return replace(
-        NOTHING, lanes=ModelLanes(offline=OfflineLane(jobs=1, chunks=chunks, rows=rows, **running))
+        NOTHING, lanes=ModelLanes(offline=OfflineQueue(jobs=1, chunks=chunks, rows=rows, **running))
     )
 
 
@@ -57,7 +57,7 @@ def test_a_quiet_lane_keeps_the_worker_that_it_has() -> None:
 
 
 def test_what_waits_online_counts_beside_what_comes() -> None:
-    waits = replace(NOTHING, lanes=ModelLanes(online=OnlineLane(requests=6000, rows=6000)))
+    waits = replace(NOTHING, lanes=ModelLanes(online=OnlineQueue(requests=6000, rows=6000)))
     assert need_of(waits, 60.0) == pytest.approx(1.0)
 
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from api.fleet.snapshot import Fleet, Staffing
+from api.fleet.snapshot import Fleet, ModelAvailability
 from api.jobs.describe import outlook_of
 from api.jobs.progress import poll_after_s, progress_of
 from api.jobs.views import etag_of, matches, view_of
 from api.jobs.waiting import Reason, is_at_limit, position, rows_ahead, wait_of
 from shared.keys import ModelKey
-from shared.ledger import JobRecord, JobState, Line, OwnerStanding, Standing
+from shared.ledger import JobRecord, JobState, OwnerStanding, QueueOrder, QueuePosition
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState
 
 KEY = ModelKey("iris@1.0.0")
-HELD = Staffing(holders=1)
+HELD = ModelAvailability(holders=1)
 
 
 def record(**changes: Any) -> JobRecord:
@@ -53,12 +53,12 @@ def queued(**changes: Any) -> JobRecord:
     return record(**fresh | {"rows_succeeded": 0, "rows_failed": 0} | changes)
 
 
-def standing(job_id: str, served: float, rows_left: int, priority: int = 0) -> Standing:
-    return Standing(job_id=job_id, served=served, rows_left=rows_left, priority=priority)
+def standing(job_id: str, served: float, rows_left: int, priority: int = 0) -> QueuePosition:
+    return QueuePosition(job_id=job_id, served=served, rows_left=rows_left, priority=priority)
 
 
-def line(*jobs: Standing, now_ms: int = 7_000) -> Line:
-    return Line(now_ms=now_ms, jobs=jobs)
+def line(*jobs: QueuePosition, now_ms: int = 7_000) -> QueueOrder:
+    return QueueOrder(now_ms=now_ms, jobs=jobs)
 
 
 def test_a_running_job_goes_on_at_the_rate_that_it_had() -> None:
@@ -171,14 +171,16 @@ def test_a_position_is_the_place_in_the_fair_order() -> None:
     assert position(line(), "b") is None
 
 
-def shared_line(*jobs: Standing, weight: float = 1.0) -> Line:
+def shared_line(*jobs: QueuePosition, weight: float = 1.0) -> QueueOrder:
     """Of the owners `a`, who has been served 100 rows, and `b`."""
     a = OwnerStanding(owner="a", served=100.0, jobs=3)
-    return Line(now_ms=7_000, jobs=jobs, owners=(OwnerStanding(owner="b", served=100.0, weight=weight), a))
+    return QueueOrder(
+        now_ms=7_000, jobs=jobs, owners=(OwnerStanding(owner="b", served=100.0, weight=weight), a)
+    )
 
 
-def of(owner: str, job_id: str, served: float = 0, rows_left: int = 100) -> Standing:
-    return Standing(
+def of(owner: str, job_id: str, served: float = 0, rows_left: int = 100) -> QueuePosition:
+    return QueuePosition(
         job_id=job_id, owner=owner, served=served, rows_left=rows_left, priority=0, chunk_rows=10.0
     )
 
@@ -205,7 +207,7 @@ def test_positions_alternate_between_owners() -> None:
 
 
 def test_a_job_of_an_owner_at_its_limit_says_so() -> None:
-    limited = Line(now_ms=1, jobs=(), owners=(OwnerStanding(owner="o", at_limit=True),))
+    limited = QueueOrder(now_ms=1, jobs=(), owners=(OwnerStanding(owner="o", at_limit=True),))
     assert is_at_limit(limited, "o")
     assert not is_at_limit(limited, "p")
     wait = wait_of(queued(), HELD, 10, at_limit=True)
@@ -218,32 +220,37 @@ def test_a_job_of_an_owner_at_its_limit_says_so() -> None:
     ("job", "staffing", "ahead", "reason"),
     [
         (record(state=JobState.PAUSED), HELD, 0, Reason.PAUSED),
-        (queued(), Staffing(), 0, Reason.NO_WORKER),
-        (record(), Staffing(), 0, Reason.NO_WORKER),
-        (queued(), Staffing(loading=2), 0, Reason.WORKERS_LOADING),
-        (queued(digest="old"), Staffing(holders=1, digests=frozenset(["new"])), 9, Reason.OTHER_ARTIFACT),
-        (queued(digest="old"), Staffing(holders=2, digests=frozenset(["new", "old"])), 0, None),
-        (queued(), Staffing(failures=("it is broken",), loading=1), 0, Reason.WORKERS_FAILING),
-        (queued(), Staffing(loading=1, restarts=2), 0, Reason.WORKERS_FAILING),
-        (queued(), Staffing(loading=1, restarts=1), 0, Reason.WORKERS_LOADING),
+        (queued(), ModelAvailability(), 0, Reason.NO_WORKER),
+        (record(), ModelAvailability(), 0, Reason.NO_WORKER),
+        (queued(), ModelAvailability(loading=2), 0, Reason.WORKERS_LOADING),
+        (
+            queued(digest="old"),
+            ModelAvailability(holders=1, digests=frozenset(["new"])),
+            9,
+            Reason.OTHER_ARTIFACT,
+        ),
+        (queued(digest="old"), ModelAvailability(holders=2, digests=frozenset(["new", "old"])), 0, None),
+        (queued(), ModelAvailability(failures=("it is broken",), loading=1), 0, Reason.WORKERS_FAILING),
+        (queued(), ModelAvailability(loading=1, restarts=2), 0, Reason.WORKERS_FAILING),
+        (queued(), ModelAvailability(loading=1, restarts=1), 0, Reason.WORKERS_LOADING),
         (queued(), HELD, 70, Reason.BEHIND),
         (queued(), HELD, 0, None),
         (record(), HELD, 70, None),
-        (record(state=JobState.CANCELING), Staffing(), 0, None),
-        (record(state=JobState.SUCCEEDED), Staffing(), 0, None),
-        (queued(state=JobState.UPLOADING, rows_total=None, rows_accepted=0), Staffing(), None, None),
-        (queued(state=JobState.UPLOADING, rows_total=None), Staffing(), 0, Reason.NO_WORKER),
+        (record(state=JobState.CANCELING), ModelAvailability(), 0, None),
+        (record(state=JobState.SUCCEEDED), ModelAvailability(), 0, None),
+        (queued(state=JobState.UPLOADING, rows_total=None, rows_accepted=0), ModelAvailability(), None, None),
+        (queued(state=JobState.UPLOADING, rows_total=None), ModelAvailability(), 0, Reason.NO_WORKER),
     ],
 )
 def test_a_job_says_why_it_waits(
-    job: JobRecord, staffing: Staffing, ahead: int | None, reason: Reason | None
+    job: JobRecord, staffing: ModelAvailability, ahead: int | None, reason: Reason | None
 ) -> None:
     wait = wait_of(job, staffing, ahead)
     assert (wait and wait.reason) == reason
 
 
 def test_why_a_model_does_not_load_is_said() -> None:
-    wait = wait_of(queued(), Staffing(failures=("no such file",)), 0)
+    wait = wait_of(queued(), ModelAvailability(failures=("no such file",)), 0)
     assert wait is not None
     assert "no such file" in wait.detail
 
@@ -278,11 +285,11 @@ def test_staffing_counts_who_holds_loads_and_fails() -> None:
         ),
         lives={"a": 9, "c": 4, "gone": 2},
     )
-    assert fleet.staffing(KEY) == Staffing(holders=1, loading=2, failures=("why",), restarts=3)
+    assert fleet.staffing(KEY) == ModelAvailability(holders=1, loading=2, failures=("why",), restarts=3)
 
 
 def test_an_etag_changes_with_the_job_and_not_with_the_time() -> None:
-    def etag(job: JobRecord, now_ms: int, *others: Standing) -> str:
+    def etag(job: JobRecord, now_ms: int, *others: QueuePosition) -> str:
         job_line = line(standing("j", 0, 5), *others, now_ms=now_ms)
         return etag_of(view_of(job, outlook_of(job, job_line, Fleet())))
 

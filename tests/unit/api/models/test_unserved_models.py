@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.fleet.snapshot import Staffing
+from api.fleet.snapshot import ModelAvailability
 from api.models.catalog import Catalog
 from api.online.admission import not_loaded
 from shared.errors import ModelNotFound, ModelNotLoaded
@@ -21,7 +21,7 @@ REFUSAL = ModelNotLoaded("No live worker holds iris@1.0.0.", retry_after_s=5.0)
 
 def test_a_model_that_workers_cannot_load_is_refused_with_the_reason_and_without_paths() -> None:
     reason = "/srv/models/iris/1.0.0/model.joblib: built with scikit-learn 1.3.2 (here 1.9.1)" + "x" * 5000
-    told = not_loaded(KEY, Staffing(failures=(reason,)), REFUSAL)
+    told = not_loaded(KEY, ModelAvailability(failures=(reason,)), REFUSAL)
     assert told.detail.startswith(
         "Workers cannot load iris@1.0.0: model.joblib: built with scikit-learn 1.3.2"
     )
@@ -31,8 +31,10 @@ def test_a_model_that_workers_cannot_load_is_refused_with_the_reason_and_without
 
 
 def test_a_model_that_workers_are_loading_is_refused_with_that() -> None:
-    assert not_loaded(KEY, Staffing(loading=2), REFUSAL).detail == "2 worker(s) are loading iris@1.0.0."
-    assert not_loaded(KEY, Staffing(), REFUSAL) is REFUSAL
+    assert (
+        not_loaded(KEY, ModelAvailability(loading=2), REFUSAL).detail == "2 worker(s) are loading iris@1.0.0."
+    )
+    assert not_loaded(KEY, ModelAvailability(), REFUSAL) is REFUSAL
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from api.fleet.snapshot import Fleet
-from api.online.admission import MOST_RETRY_S, Line, Traffic, admit
-from api.online.inflight import Pending
+from api.online.admission import MOST_RETRY_S, RetrySchedule, Traffic, admit
+from api.online.inflight import InflightRequests
 from api.online.traffic import traffic_of
 from shared.errors import DeadlineExceeded, ModelNotLoaded, Overloaded
 from shared.keys import ModelKey, model_key
@@ -26,11 +26,15 @@ QUIET = Traffic(
 )
 
 
-def enter(traffic: Traffic, *, rows: int = 1, wait_s: float = 10.0, line: Line | None = None) -> None:
-    admit(traffic, KEY, rows, wait_s, line=line or Line(), now_s=50.0)
+def enter(
+    traffic: Traffic, *, rows: int = 1, wait_s: float = 10.0, line: RetrySchedule | None = None
+) -> None:
+    admit(traffic, KEY, rows, wait_s, line=line or RetrySchedule(), now_s=50.0)
 
 
-def retry_s(traffic: Traffic, *, rows: int = 1, wait_s: float = 10.0, line: Line | None = None) -> float:
+def retry_s(
+    traffic: Traffic, *, rows: int = 1, wait_s: float = 10.0, line: RetrySchedule | None = None
+) -> float:
     with pytest.raises(Overloaded) as refusal:
         enter(traffic, rows=rows, wait_s=wait_s, line=line)
     assert refusal.value.retry_after_s is not None
@@ -79,13 +83,13 @@ def test_a_request_beyond_all_permits_is_admitted_alone() -> None:
 
 
 def test_refused_clients_come_back_one_after_the_other() -> None:
-    line, full = Line(), replace(QUIET, backlog_s=8.0)
+    line, full = RetrySchedule(), replace(QUIET, backlog_s=8.0)
     turns = [retry_s(full, rows=50, line=line) for _ in range(8)]  # each takes half a second
     assert turns == [1, 1, 2, 2, 3, 3, 4, 4]
 
 
 def test_a_line_moves_on_with_time() -> None:
-    line = Line()
+    line = RetrySchedule()
     for _ in range(10):
         line.place_s(KEY, 50.0, 0.5, 1.0)
     assert line.place_s(KEY, 50.0, 0.5, 1.0) == pytest.approx(10.5)
@@ -94,12 +98,12 @@ def test_a_line_moves_on_with_time() -> None:
 
 
 def test_a_line_is_never_longer_than_the_longest_retry() -> None:
-    line = Line()
+    line = RetrySchedule()
     assert max(line.place_s(KEY, 50.0, 0.5, 10.0) for _ in range(20)) == MOST_RETRY_S
 
 
 def test_a_gateway_with_half_of_the_backlog_has_half_of_the_rate_for_its_line() -> None:
-    line, full = Line(), replace(QUIET, backlog_s=8.0, own_share=0.5)
+    line, full = RetrySchedule(), replace(QUIET, backlog_s=8.0, own_share=0.5)
     assert [retry_s(full, rows=50, line=line) for _ in range(4)] == [1, 2, 3, 4]
 
 
@@ -124,7 +128,7 @@ def worker(name: str, **rates: float) -> WorkerRecord:
 
 def seen(*workers: WorkerRecord, **others_rows: float) -> Traffic:
     rows: dict[ModelKey, float] = {model_key(model, "1.0.0"): n for model, n in others_rows.items()}
-    return traffic_of(KEY, declaration(), Fleet(workers=workers, others_rows=rows), Pending(), 1000)
+    return traffic_of(KEY, declaration(), Fleet(workers=workers, others_rows=rows), InflightRequests(), 1000)
 
 
 def test_the_backlog_is_the_work_of_all_models_that_share_the_workers() -> None:
@@ -184,8 +188,8 @@ def test_the_shortest_call_of_any_worker_counts() -> None:
 
     spec = declaration(name="iris")
     fleet = Fleet(workers=(worker("a", 12.0, 5.0), worker("b", 3.0, 7.0)))
-    traffic = traffic_of(KEY, spec, fleet, Pending(), 1000)
+    traffic = traffic_of(KEY, spec, fleet, InflightRequests(), 1000)
     assert (traffic.least_call_s, traffic.most_rows_per_s) == (3.0, 12.0)
     unknown = Fleet(workers=(worker("a", 12.0, 5.0), worker("b", 0.0, 0.0)))
-    traffic = traffic_of(KEY, spec, unknown, Pending(), 1000)
+    traffic = traffic_of(KEY, spec, unknown, InflightRequests(), 1000)
     assert (traffic.least_call_s, traffic.most_rows_per_s) == (0.0, 0.0)

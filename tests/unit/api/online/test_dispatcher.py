@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from redis.asyncio import BlockingConnectionPool, Redis
 
-from api.fleet.queue_status import Link
+from api.fleet.queue_status import QueueStatus
 from api.http.disconnects import ClientLeftError
-from api.online.dispatcher import OnlineLane
-from api.online.entry_writer import Outbox
-from api.online.inflight import Answered, Left, Pending
+from api.online.dispatcher import OnlineDispatcher
+from api.online.entry_writer import EntryWriter
+from api.online.inflight import Answered, InflightRequests, Left
 from api.online.reply_reader import ReplyStream
 from shared import keys
 from shared.columns import encode_rows
@@ -35,9 +35,9 @@ def client() -> FakeRedis:
 
 
 @pytest.fixture
-async def lane(client: FakeRedis, clock: FakeClock) -> AsyncIterator[OnlineLane]:
-    link = Link()
-    lane = OnlineLane(client, "test", link, clock)
+async def lane(client: FakeRedis, clock: FakeClock) -> AsyncIterator[OnlineDispatcher]:
+    link = QueueStatus()
+    lane = OnlineDispatcher(client, "test", link, clock)
     lane.start()
     await until(lambda: link.up)
     yield lane
@@ -46,7 +46,7 @@ async def lane(client: FakeRedis, clock: FakeClock) -> AsyncIterator[OnlineLane]
 
 
 def submit(
-    lane: OnlineLane, *lengths: float, wait_s: float = 10.0, left: Left = lambda: False
+    lane: OnlineDispatcher, *lengths: float, wait_s: float = 10.0, left: Left = lambda: False
 ) -> asyncio.Future[Answered]:
     """Rows of iris that differ in their first input."""
     rows = [IRIS_ROW | {"sepal_length": length} for length in lengths]
@@ -54,7 +54,7 @@ def submit(
     return lane.submit(IRIS_KEY, IRIS, columns, len(rows), wait_s=wait_s, left=left)
 
 
-async def written(lane: OnlineLane, client: FakeRedis, entries: int) -> None:
+async def written(lane: OnlineDispatcher, client: FakeRedis, entries: int) -> None:
     async def length() -> int:
         return int(await client.xlen(keys.online(IRIS_KEY)))
 
@@ -65,7 +65,7 @@ async def written(lane: OnlineLane, client: FakeRedis, entries: int) -> None:
     raise AssertionError(f"{await length()} entries, not {entries}")
 
 
-async def test_an_answer_reaches_the_request_that_asked(lane: OnlineLane, client: FakeRedis) -> None:
+async def test_an_answer_reaches_the_request_that_asked(lane: OnlineDispatcher, client: FakeRedis) -> None:
     one, other = submit(lane, 1.0), submit(lane, 2.0)
     await written(lane, client, 2)
     await FakeWorker(client, IRIS).answer()
@@ -74,7 +74,7 @@ async def test_an_answer_reaches_the_request_that_asked(lane: OnlineLane, client
 
 
 async def test_all_requests_of_one_loop_turn_leave_in_one_command(
-    lane: OnlineLane, client: FakeRedis
+    lane: OnlineDispatcher, client: FakeRedis
 ) -> None:
     client.script_runs = 0
     outcomes = [submit(lane, float(i)) for i in range(20)]
@@ -85,7 +85,7 @@ async def test_all_requests_of_one_loop_turn_leave_in_one_command(
 
 
 async def test_a_request_larger_than_a_batch_is_cut_and_joined_in_order(
-    lane: OnlineLane, client: FakeRedis
+    lane: OnlineDispatcher, client: FakeRedis
 ) -> None:
     most = IRIS.batching.max_rows
     lengths = [i / 100 for i in range(2 * most + 5)]
@@ -97,7 +97,9 @@ async def test_a_request_larger_than_a_batch_is_cut_and_joined_in_order(
     assert (await outcome).columns[1] == lengths
 
 
-async def test_parts_may_be_answered_in_any_order_and_twice(lane: OnlineLane, client: FakeRedis) -> None:
+async def test_parts_may_be_answered_in_any_order_and_twice(
+    lane: OnlineDispatcher, client: FakeRedis
+) -> None:
     most = IRIS.batching.max_rows
     lengths = [i / 100 for i in range(most + 1)]
     outcome = submit(lane, *lengths)
@@ -108,14 +110,14 @@ async def test_parts_may_be_answered_in_any_order_and_twice(lane: OnlineLane, cl
     assert (await outcome).columns[1] == lengths
 
 
-async def reply(client: FakeRedis, lane: OnlineLane, entry: Entry, values: list[float]) -> None:
+async def reply(client: FakeRedis, lane: OnlineDispatcher, entry: Entry, values: list[float]) -> None:
     answer = Answer(entry.id, entry.part, 0.0, [["setosa"] * len(values), list(values)])
     message = Reply(SCHEMA, "w", len(values), 0.0, 0.0, [answer])
     await client.xadd(keys.reply(lane.gateway), {FIELD: encode(message)})
 
 
 async def test_answers_to_unknown_requests_and_unreadable_ones_are_ignored(
-    lane: OnlineLane, client: FakeRedis
+    lane: OnlineDispatcher, client: FakeRedis
 ) -> None:
     unknown = Reply(SCHEMA, "w", 1, 0.0, 0.0, [Answer(999, 0, 0.0, [["x"], [0.0]])])
     await client.xadd(keys.reply(lane.gateway), {FIELD: encode(unknown)})
@@ -127,7 +129,7 @@ async def test_answers_to_unknown_requests_and_unreadable_ones_are_ignored(
 
 
 async def test_a_reply_of_a_newer_schema_fails_its_requests_at_once_and_is_set_aside(
-    lane: OnlineLane, client: FakeRedis
+    lane: OnlineDispatcher, client: FakeRedis
 ) -> None:
     one, other = submit(lane, 1.0), submit(lane, 2.0)
     await written(lane, client, 2)
@@ -143,7 +145,7 @@ async def test_a_reply_of_a_newer_schema_fails_its_requests_at_once_and_is_set_a
 
 
 async def test_parts_of_an_answer_that_do_not_fit_together_fail_their_request(
-    lane: OnlineLane, client: FakeRedis
+    lane: OnlineDispatcher, client: FakeRedis
 ) -> None:
     many = submit(lane, *[1.0] * (IRIS.batching.max_rows + 1))
     await written(lane, client, 2)
@@ -154,7 +156,7 @@ async def test_parts_of_an_answer_that_do_not_fit_together_fail_their_request(
         await many
 
 
-async def test_the_entry_says_what_remains_of_the_deadline(lane: OnlineLane, client: FakeRedis) -> None:
+async def test_the_entry_says_what_remains_of_the_deadline(lane: OnlineDispatcher, client: FakeRedis) -> None:
     outcome = submit(lane, 1.0, wait_s=2.5)
     await written(lane, client, 1)
     worker = FakeWorker(client, IRIS)
@@ -164,7 +166,7 @@ async def test_the_entry_says_what_remains_of_the_deadline(lane: OnlineLane, cli
 
 
 async def test_past_its_deadline_a_request_fails_and_its_entry_is_taken_back(
-    lane: OnlineLane, client: FakeRedis, clock: FakeClock
+    lane: OnlineDispatcher, client: FakeRedis, clock: FakeClock
 ) -> None:
     outcome = submit(lane, 1.0, wait_s=5.0)
     await written(lane, client, 1)
@@ -175,7 +177,7 @@ async def test_past_its_deadline_a_request_fails_and_its_entry_is_taken_back(
     assert lane.pending.rows == 0
 
 
-async def test_nobody_computes_for_a_client_that_left(lane: OnlineLane, client: FakeRedis) -> None:
+async def test_nobody_computes_for_a_client_that_left(lane: OnlineDispatcher, client: FakeRedis) -> None:
     has_left = asyncio.Event()
     outcome = submit(lane, 1.0, left=has_left.is_set)
     await written(lane, client, 1)
@@ -186,7 +188,7 @@ async def test_nobody_computes_for_a_client_that_left(lane: OnlineLane, client: 
 
 
 async def test_a_request_that_ends_before_it_is_written_is_never_written(
-    lane: OnlineLane, client: FakeRedis, clock: FakeClock
+    lane: OnlineDispatcher, client: FakeRedis, clock: FakeClock
 ) -> None:
     outcome = submit(lane, 1.0, wait_s=1.0)
     clock.now_s += 1.0
@@ -198,7 +200,7 @@ async def test_a_request_that_ends_before_it_is_written_is_never_written(
 
 
 async def test_a_failing_part_fails_its_request_and_takes_the_others_back(
-    lane: OnlineLane, client: FakeRedis
+    lane: OnlineDispatcher, client: FakeRedis
 ) -> None:
     outcome = submit(lane, *[1.0] * (IRIS.batching.max_rows + 1))
     await written(lane, client, 2)
@@ -213,7 +215,7 @@ async def test_a_failing_part_fails_its_request_and_takes_the_others_back(
 
 
 async def test_an_unexpected_error_of_a_write_fails_its_requests_at_once_and_the_next_is_written(
-    lane: OnlineLane, client: FakeRedis, monkeypatch: pytest.MonkeyPatch
+    lane: OnlineDispatcher, client: FakeRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("a fault of this program")
@@ -233,7 +235,7 @@ async def test_an_unexpected_error_of_a_write_fails_its_requests_at_once_and_the
 
 
 async def test_an_entry_that_cannot_be_encoded_fails_alone(
-    lane: OnlineLane, client: FakeRedis, monkeypatch: pytest.MonkeyPatch
+    lane: OnlineDispatcher, client: FakeRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def encode_or_raise(entry: Entry) -> bytes:
         if entry.id == 2:
@@ -250,7 +252,7 @@ async def test_an_entry_that_cannot_be_encoded_fails_alone(
 
 
 async def test_while_redis_is_away_requests_are_refused_at_once(
-    lane: OnlineLane, client: FakeRedis, clock: FakeClock
+    lane: OnlineDispatcher, client: FakeRedis, clock: FakeClock
 ) -> None:
     client.server.connected = False
     with pytest.raises(QueueUnavailable):
@@ -261,7 +263,7 @@ async def test_while_redis_is_away_requests_are_refused_at_once(
 
 
 async def test_a_request_in_flight_when_redis_goes_waits_until_its_deadline(
-    lane: OnlineLane, client: FakeRedis, clock: FakeClock
+    lane: OnlineDispatcher, client: FakeRedis, clock: FakeClock
 ) -> None:
     waiting = submit(lane, 1.0, wait_s=5.0)
     await written(lane, client, 1)
@@ -275,7 +277,7 @@ async def test_a_request_in_flight_when_redis_goes_waits_until_its_deadline(
 
 
 async def test_the_lane_recovers_when_redis_is_back_even_if_it_forgot_everything(
-    lane: OnlineLane, client: FakeRedis
+    lane: OnlineDispatcher, client: FakeRedis
 ) -> None:
     client.server.connected = False
     with pytest.raises(QueueUnavailable):
@@ -290,7 +292,7 @@ async def test_the_lane_recovers_when_redis_is_back_even_if_it_forgot_everything
 
 
 async def test_the_reply_stream_lives_only_as_long_as_its_gateway(
-    lane: OnlineLane, client: FakeRedis
+    lane: OnlineDispatcher, client: FakeRedis
 ) -> None:
     stream = keys.reply(lane.gateway)
     assert 0 < await client.ttl(stream) <= 60
@@ -299,7 +301,7 @@ async def test_the_reply_stream_lives_only_as_long_as_its_gateway(
 
 
 async def test_what_was_read_is_cut_off_the_reply_stream(
-    lane: OnlineLane, client: FakeRedis, clock: FakeClock
+    lane: OnlineDispatcher, client: FakeRedis, clock: FakeClock
 ) -> None:
     for i in range(5):
         outcome = submit(lane, float(i))
@@ -311,8 +313,8 @@ async def test_what_was_read_is_cut_off_the_reply_stream(
 
 
 async def test_a_request_that_was_taken_back_has_no_entries_left_to_take_back(client: FakeRedis) -> None:
-    pending = Pending()
-    outbox = Outbox(client, "test", pending, Link())
+    pending = InflightRequests()
+    outbox = EntryWriter(client, "test", pending, QueueStatus())
     waiting = pending.open(
         IRIS_KEY,
         [[]],

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from api.fleet.snapshot import Fleet
-from api.online.admission import Claim, Line, Traffic, admit
-from api.online.inflight import Pending, Waiting
+from api.online.admission import Claim, RetrySchedule, Traffic, admit
+from api.online.inflight import InflightRequest, InflightRequests
 from api.online.owners import ASKS_S, Owners
 from api.online.traffic import claim_of
 from shared.errors import Overloaded
@@ -22,7 +22,7 @@ HALF = Claim(owner="b", share=0.5, backlog_s=0.0, rows=0, default_wait_s=WAIT_S)
 
 
 def enter(traffic: Traffic, claim: Claim | None, *, rows: int = 1, wait_s: float = WAIT_S) -> None:
-    admit(traffic, KEY, rows, wait_s, line=Line(), now_s=50.0, claim=claim)
+    admit(traffic, KEY, rows, wait_s, line=RetrySchedule(), now_s=50.0, claim=claim)
 
 
 def refused(traffic: Traffic, claim: Claim | None, *, rows: int = 1, wait_s: float = WAIT_S) -> bool:
@@ -74,7 +74,7 @@ def test_an_unmeasured_model_is_bounded_by_rows_alone() -> None:
 
 
 def test_refused_clients_of_one_owner_do_not_lengthen_the_line_of_another() -> None:
-    line, full = Line(), replace(QUIET, backlog_s=9.5)
+    line, full = RetrySchedule(), replace(QUIET, backlog_s=9.5)
     turns = []
     for owner in ["a"] * 20 + ["b"]:
         claim = replace(HALF, owner=owner, backlog_s=9.0)
@@ -111,7 +111,9 @@ class Unheard:
     def set_exception(self, error: Exception, /) -> None: ...
 
 
-def opened(pending: Pending, key: ModelKey, rows: int, owner: str, *, until_s: float = WAIT_S) -> Waiting:
+def opened(
+    pending: InflightRequests, key: ModelKey, rows: int, owner: str, *, until_s: float = WAIT_S
+) -> InflightRequest:
     return pending.open(
         key,
         [[]],
@@ -125,7 +127,7 @@ def opened(pending: Pending, key: ModelKey, rows: int, owner: str, *, until_s: f
 
 
 def test_what_an_owner_has_is_the_work_of_all_models_that_share_the_workers() -> None:
-    pending, fleet = Pending(), Fleet(workers=(worker("w:1", iris=100.0, quality=10.0),))
+    pending, fleet = InflightRequests(), Fleet(workers=(worker("w:1", iris=100.0, quality=10.0),))
     first = opened(pending, KEY, 50, "a")
     opened(pending, OTHER, 20, "a")
     opened(pending, KEY, 70, "b")
@@ -152,7 +154,7 @@ class Lane:
     """One gateway in front of one worker, in steps of 10 ms."""
 
     owners: Owners = field(default_factory=Owners)
-    line: Line = field(default_factory=Line)
+    line: RetrySchedule = field(default_factory=RetrySchedule)
     queue: deque[Sent] = field(default_factory=deque)
     answered: Counter[str] = field(default_factory=Counter)  # rows, in time
     asked: Counter[str] = field(default_factory=Counter)

@@ -14,7 +14,7 @@ from api.fleet.snapshot import Fleet
 from api.gateway import Gateway
 from api.routes.metrics.cluster import Cluster, readings
 from shared.keys import ModelKey
-from shared.lanes import Lanes, ModelLanes, OfflineLane, OnlineLane
+from shared.lanes import Lanes, ModelLanes, OfflineQueue, OnlineQueue
 from shared.metrics import cluster as metrics
 from shared.metrics.exposition import Readings, text_of
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState
@@ -80,8 +80,8 @@ def cluster_of(fleet: Fleet, lanes: Lanes | None = None) -> Cluster:
 
 def test_what_waits_is_told_by_lane() -> None:
     lanes = ModelLanes(
-        OnlineLane(requests=3, rows=12, running_requests=2, oldest_s=0.5),
-        OfflineLane(jobs=2, chunks=40, rows=4000, running_chunks=1, oldest_s=90.0),
+        OnlineQueue(requests=3, rows=12, running_requests=2, oldest_s=0.5),
+        OfflineQueue(jobs=2, chunks=40, rows=4000, running_chunks=1, oldest_s=90.0),
     )
     found = told(cluster_of(Fleet(), Lanes(1, {KEY: lanes})))
     assert [found.of(metrics.WAITING, **LABELS, lane=lane) for lane in ("online", "offline")] == [3, 40]

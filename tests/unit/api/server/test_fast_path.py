@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from api.access.authenticator import KeyGate
+from api.access.authenticator import KeyAuthenticator
 from api.gateway import Gateway
-from api.http.envelope import Envelope
+from api.http.envelope import RequestMiddleware
 from api.routes.predict import Predictions
 from shared.messages import Entry, Failure, OutputColumn
 from shared.specs import ModelSpec
@@ -61,7 +61,7 @@ async def gateway_at(folder: Path, **changes: Any) -> AsyncIterator[Served]:
     """Without a worker that answers, but with one that is seen."""
     client = FakeRedis()
     async with running_gateway(client, folder, **changes) as (gateway, _):
-        app = Envelope(Predictions(hello, gateway), gateway)
+        app = RequestMiddleware(Predictions(hello, gateway), gateway)
 
         async def counting(scope: Scope, receive: Receive, send: Send) -> None:
             served.long_way.append(scope["path"])
@@ -154,7 +154,7 @@ async def test_what_is_out_of_the_ordinary_takes_the_long_way(
 async def test_a_limited_key_is_refused_past_its_limit(tmp_path: Path, key: Holder) -> None:
     async with answering_at(tmp_path, access="keys") as served:
         await keep(served.client, key)
-        assert isinstance(served.gateway.gate, KeyGate)
+        assert isinstance(served.gateway.gate, KeyAuthenticator)
         await served.gateway.gate.look()
         answers = [await asked(served.port, *request(headers=key.headers)) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]

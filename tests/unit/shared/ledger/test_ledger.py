@@ -15,13 +15,13 @@ from shared.ledger import (
     ChunkRecord,
     ChunkState,
     Claim,
+    CommitOutcome,
     Ended,
     Inline,
     JobRecord,
     JobState,
     Ledger,
     NewJob,
-    Outcome,
     new_job_id,
 )
 from shared.ledger.transitions import Transition
@@ -47,7 +47,7 @@ def test_an_unknown_job_is_not_found(house: House) -> None:
 def test_chunks_run_before_the_upload_ends_and_the_job_ends_after_both(house: House) -> None:
     job = house.open()
     house.append(job, 10)
-    assert house.commit(house.claim()) is Outcome.COMMITTED
+    assert house.commit(house.claim()) is CommitOutcome.COMMITTED
     assert house.read(job.id).state is JobState.UPLOADING
     assert house.ask(house.gateway.seal, job.id).state is JobState.SUCCEEDED
 
@@ -141,10 +141,10 @@ def test_what_fences_one_of_several_commits_does_not_fence_the_others(house: Hou
     claims = (canceled, lost, good)
     ended = [Ended(held=held, rows_succeeded=1, rows_failed=0, result=b"r") for held in claims]
     outcomes = house.worker.commit_some(IRIS, ended)
-    assert outcomes == [Outcome.COMMITTED, Outcome.LOST, Outcome.COMMITTED]
+    assert outcomes == [CommitOutcome.COMMITTED, CommitOutcome.LOST, CommitOutcome.COMMITTED]
     states = [house.read(held.job_id).state for held in claims]
     assert states == [JobState.CANCELED, JobState.RUNNING, JobState.SUCCEEDED]
-    assert house.worker.commit_some(IRIS, ended[2:]) == [Outcome.REPEATED]
+    assert house.worker.commit_some(IRIS, ended[2:]) == [CommitOutcome.REPEATED]
     kept = [house.ask(house.gateway.inline, held.job_id).result for held in claims]
     assert kept == [b"r", b"", b"r"]
 
@@ -181,7 +181,7 @@ def test_every_chunk_is_claimed_once_and_in_order(house: House) -> None:
 def test_a_second_commit_counts_nothing_twice(house: House) -> None:
     job_id = house.submit(10)
     held = house.claim()
-    assert [house.commit(held), house.commit(held)] == [Outcome.COMMITTED, Outcome.REPEATED]
+    assert [house.commit(held), house.commit(held)] == [CommitOutcome.COMMITTED, CommitOutcome.REPEATED]
     assert house.read(job_id).rows_succeeded == 10
 
 
@@ -193,8 +193,8 @@ def test_an_expired_lease_brings_its_chunk_back_and_fences_the_late_worker(clien
     current = house.claim()
     assert (current.index, current.attempt) == (late.index, 2)
     assert not house.worker.renew(late)
-    assert house.commit(late) is Outcome.LOST
-    assert house.commit(current) is Outcome.COMMITTED
+    assert house.commit(late) is CommitOutcome.LOST
+    assert house.commit(current) is CommitOutcome.COMMITTED
     assert house.chunks(job_id)[0].token == current.token
 
 
@@ -209,8 +209,8 @@ def test_a_dead_workers_lease_ends_long_before_its_time_and_fences_it(clients: C
     house.worker.expire()
     current = house.claim()
     assert (current.index, current.attempt) == (dead.index, 2)
-    assert house.commit(dead) is Outcome.LOST
-    assert house.commit(current) is Outcome.COMMITTED
+    assert house.commit(dead) is CommitOutcome.LOST
+    assert house.commit(current) is CommitOutcome.COMMITTED
     assert house.read(job_id).rows_succeeded == 10
 
 
@@ -238,7 +238,7 @@ def test_a_chunk_whose_first_renewal_is_not_heard_of_is_run_all_the_same(clients
     deaf = deaf_worker(clients, "renew")
     held = deaf.claim(IRIS)
     assert held is not None, "a lease that nobody uses would hold the chunk up"
-    assert deaf.commit(IRIS, held, rows_succeeded=10, rows_failed=0) is Outcome.COMMITTED
+    assert deaf.commit(IRIS, held, rows_succeeded=10, rows_failed=0) is CommitOutcome.COMMITTED
     assert house.read(job_id).rows_succeeded == 10
 
 
@@ -269,7 +269,7 @@ def test_a_worker_that_was_only_not_heard_keeps_its_lease_by_renewing_it(clients
     left_ms = lease_ends_ms()
     assert house.worker.renew(held)
     assert left_ms < given_ms <= lease_ends_ms()
-    assert house.commit(held) is Outcome.COMMITTED
+    assert house.commit(held) is CommitOutcome.COMMITTED
 
 
 def test_a_renewed_lease_does_not_expire(house: House) -> None:
@@ -363,7 +363,7 @@ def test_a_job_that_failed_takes_no_commit(house: House) -> None:
     held = house.claim()
     assert house.ask(house.gateway.fail_job, job_id, "too_many_errors", "more than allowed")
     assert not house.ask(house.gateway.fail_job, job_id, "again", "")
-    assert house.commit(held) is Outcome.LOST
+    assert house.commit(held) is CommitOutcome.LOST
     assert house.read(job_id).state is JobState.FAILED
 
 
@@ -382,7 +382,7 @@ def test_work_that_comes_too_late_still_rings_for_others(house: House) -> None:
     house.ask(house.gateway.fail_job, canceled, "internal_error", "")
     house.submit(10)
     house.rung.clear()
-    assert house.commit(late) is Outcome.LOST
+    assert house.commit(late) is CommitOutcome.LOST
     house.worker.hand_back(IRIS, later, at_fault=False)
     assert house.rung == [(IRIS, 1), (IRIS, 1)]
 

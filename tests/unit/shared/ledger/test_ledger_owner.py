@@ -9,7 +9,7 @@ import pytest
 
 from shared import keys
 from shared.errors import JobExpired, JobNotFound
-from shared.ledger import ChunkState, FailedRows, JobRecord, JobState, Outcome, Reservation
+from shared.ledger import ChunkState, CommitOutcome, FailedRows, JobRecord, JobState, Reservation
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House
 from tests.support.polling import eventually
 
@@ -27,7 +27,7 @@ def test_a_job_is_canceling_until_its_last_chunk_stops_and_keeps_what_is_done(ho
     assert house.ask(house.gateway.cancel, job_id) is JobState.CANCELING
     assert house.worker.claim(IRIS) is None
     assert not house.worker.renew(first)
-    assert house.commit(first) is Outcome.COMMITTED
+    assert house.commit(first) is CommitOutcome.COMMITTED
     assert house.read(job_id).state is JobState.CANCELING
     house.worker.hand_back(IRIS, second, at_fault=False)
     record = house.read(job_id)
@@ -90,7 +90,7 @@ def test_what_runs_of_a_paused_job_is_handed_back_or_counts(house: House) -> Non
     house.ask(house.gateway.pause, job_id)
     assert not house.worker.renew(stopped)
     house.worker.hand_back(IRIS, stopped, at_fault=False)
-    assert house.commit(done) is Outcome.COMMITTED
+    assert house.commit(done) is CommitOutcome.COMMITTED
     assert house.worker.claim(IRIS) is None
     assert house.ask(house.gateway.resume, job_id, IRIS) is JobState.RUNNING
     assert house.claim().attempt == 1
@@ -312,7 +312,7 @@ def test_a_commit_after_its_job_was_deleted_is_lost_and_brings_nothing_back(
     held = House(clients, lease_s=0).claim()
     house.ask(house.gateway.fail_job, job_id, "internal_error", "")
     house.ask(house.gateway.delete, job_id)
-    assert house.commit(held) is Outcome.LOST
+    assert house.commit(held) is CommitOutcome.LOST
     assert not house.worker.renew(held)
     house.worker.hand_back(IRIS, held, at_fault=False)
     assert house.worker.expire().interrupted == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared import keys
-from shared.ledger import ChunkState, JobState, NewJob, Outcome, Recomputed, new_job_id
+from shared.ledger import ChunkState, CommitOutcome, JobState, NewJob, Recomputed, new_job_id
 from tests.support.ledgers import IRIS, Clients, House
 
 LOST = "its stored result is lost"
@@ -30,7 +30,7 @@ def test_a_job_that_has_succeeded_runs_again_where_a_result_is_lost_and_ends_wit
     assert (running.finished_at_ms, running.expires_at_ms) == (None, None)
     held = house.claim()
     assert (held.index, held.attempt) == (1, 1)
-    assert house.commit(held, failed=1, first_errors=["x is missing"]) is Outcome.COMMITTED
+    assert house.commit(held, failed=1, first_errors=["x is missing"]) is CommitOutcome.COMMITTED
     after = house.read(job_id)
     assert (after.state, after.rows_succeeded, after.rows_failed) == (JobState.SUCCEEDED, 28, 2)
     assert after.chunks_ended == before.chunks_ended == 2

@@ -11,7 +11,7 @@ import pytest
 
 from shared import keys
 from shared.dead_letters import LUA
-from shared.ledger import Claim, JobState, Outcome, new_job_id, transitions
+from shared.ledger import Claim, CommitOutcome, JobState, new_job_id, transitions
 from shared.ledger.records import new_token
 from tests.support import earlier_ledger
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House
@@ -113,7 +113,7 @@ class Mixture:
 
     def _commit(self) -> None:
         if self._held:
-            assert self._house.commit(self._held.pop()) is Outcome.COMMITTED
+            assert self._house.commit(self._held.pop()) is CommitOutcome.COMMITTED
 
     def _commit_earlier(self) -> None:
         if self._earlier.held:

@@ -13,7 +13,7 @@ from api.http.errors import answer_of, foreseen
 from shared import tables
 from shared.errors import Overloaded
 from shared.tabular import memory_room
-from shared.tabular.formats import Format, Packing, Wrapping
+from shared.tabular.formats import Packing, UploadFormat, Wrapping
 from shared.tabular.memory_room import LEAST_ROOM_BYTES, STACKS_BYTES, require_room
 from shared.tabular.reading import _foreign_errors
 from tests.unit.gateway_fakes import FakeRedis
@@ -45,7 +45,7 @@ def test_running_out_of_memory_is_the_gateways_condition(error: Exception) -> No
 
 
 def test_a_reader_without_memory_does_not_blame_the_file() -> None:
-    wrapping = Wrapping(Format.CSV, Packing.NONE)
+    wrapping = Wrapping(UploadFormat.CSV, Packing.NONE)
     with pytest.raises(MemoryError), _foreign_errors(wrapping):
         raise pa.ArrowMemoryError("malloc of size 64 failed")
 

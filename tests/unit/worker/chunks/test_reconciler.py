@@ -12,7 +12,7 @@ from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from shared import keys
 from shared.errors import PayloadError
 from shared.keys import ModelKey
-from shared.ledger import JobState, Outcome, transitions
+from shared.ledger import CommitOutcome, JobState, transitions
 from shared.payloads import PayloadStore, result_path, rows_path
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState, to_hash
 from tests.support.ledgers import IRIS, Clients, House
@@ -116,7 +116,7 @@ def test_a_dead_workers_chunk_is_rung_for_and_ends(clients: Clients, tmp_path: P
     belfry.worker("w:1").reconcile()
     assert belfry.doorbells == 1
     belfry.house.finish()
-    assert belfry.house.commit(dead) is Outcome.LOST
+    assert belfry.house.commit(dead) is CommitOutcome.LOST
     assert belfry.house.read(job_id).state is JobState.SUCCEEDED
 
 

@@ -26,8 +26,8 @@ from worker.chunks import runner as chunks
 from worker.chunks import small as small_chunks
 from worker.chunks.runner import QUARANTINED_ATTEMPT, ChunkRunner
 from worker.execution.slices import ChunkWork
-from worker.sandbox.runner import Quarantine
-from worker.telemetry.counters import ChunkTally
+from worker.sandbox.runner import SandboxRunner
+from worker.telemetry.counters import ChunkCounters
 
 DOUBLE = predictor(Doubling())
 KEY = model_key("double", "1.0.0")
@@ -91,9 +91,9 @@ class Shop:
             self.engine,
             {KEY: DOUBLE},
             DeadLetters(client),
-            quarantine=Quarantine(20.0),
+            quarantine=SandboxRunner(20.0),
             lease_s=30.0,
-            tally=ChunkTally(),
+            tally=ChunkCounters(),
         )
 
     def submit(self, *xs: float) -> str:

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import pytest
 
-from worker.execution.scheduler import LONG_SLICE_S, SHORT_SLICE_S, Share, Turn, least_slice_rows, slice_rows
-from worker.execution.throughput import Lap, Rate
+from worker.execution.scheduler import (
+    LONG_SLICE_S,
+    SHORT_SLICE_S,
+    LaneScheduler,
+    NextLane,
+    least_slice_rows,
+    slice_rows,
+)
+from worker.execution.throughput import BatchTimer, ThroughputEstimate
 
 
 def test_the_engine_waits_only_when_neither_lane_has_work() -> None:
-    share = Share()
-    assert share.next_turn(online=False, offline=False) is Turn.WAIT
-    assert share.next_turn(online=True, offline=False) is Turn.ONLINE
-    assert share.next_turn(online=False, offline=True) is Turn.OFFLINE
+    share = LaneScheduler()
+    assert share.next_turn(online=False, offline=False) is NextLane.WAIT
+    assert share.next_turn(online=True, offline=False) is NextLane.ONLINE
+    assert share.next_turn(online=False, offline=True) is NextLane.OFFLINE
 
 
 def test_online_goes_first_until_chunks_are_owed_something() -> None:
-    share = Share()
-    assert share.next_turn(online=True, offline=True) is Turn.ONLINE
+    share = LaneScheduler()
+    assert share.next_turn(online=True, offline=True) is NextLane.ONLINE
     share.online_ran(now_s=10.0, took_s=0.5)
-    assert share.next_turn(online=True, offline=True) is Turn.OFFLINE
+    assert share.next_turn(online=True, offline=True) is NextLane.OFFLINE
 
 
 @pytest.mark.parametrize(("online_s", "slice_s"), [(0.01, 0.01), (0.001, 0.003), (0.16, 0.16), (0.002, 0.32)])
 def test_chunks_get_a_tenth_of_the_time_under_full_online_load(online_s: float, slice_s: float) -> None:
-    share, now_s = Share(), 0.0
+    share, now_s = LaneScheduler(), 0.0
     while now_s < 60.0:
-        if share.next_turn(online=True, offline=True) is Turn.ONLINE:
+        if share.next_turn(online=True, offline=True) is NextLane.ONLINE:
             now_s += online_s
             share.online_ran(now_s, online_s)
         else:
@@ -36,25 +43,25 @@ def test_chunks_get_a_tenth_of_the_time_under_full_online_load(online_s: float, 
 
 
 def test_what_chunks_took_while_nobody_waited_online_is_not_held_against_them() -> None:
-    share = Share()
+    share = LaneScheduler()
     for _ in range(100):
-        assert share.next_turn(online=False, offline=True) is Turn.OFFLINE
+        assert share.next_turn(online=False, offline=True) is NextLane.OFFLINE
         share.offline_ran(0.075)
     share.next_turn(online=True, offline=True)
     share.online_ran(now_s=8.0, took_s=0.01)
-    assert share.next_turn(online=True, offline=True) is Turn.OFFLINE
+    assert share.next_turn(online=True, offline=True) is NextLane.OFFLINE
 
 
 def test_without_chunks_online_may_take_all_the_time_and_owes_nothing() -> None:
-    share = Share()
+    share = LaneScheduler()
     for tick in range(200):
-        assert share.next_turn(online=True, offline=False) is Turn.ONLINE
+        assert share.next_turn(online=True, offline=False) is NextLane.ONLINE
         share.online_ran(tick * 0.01, 0.01)
-    assert share.next_turn(online=True, offline=True) is Turn.ONLINE
+    assert share.next_turn(online=True, offline=True) is NextLane.ONLINE
 
 
 def test_slices_are_short_for_a_second_after_an_online_batch() -> None:
-    share = Share()
+    share = LaneScheduler()
     assert share.slice_s(0.0) == LONG_SLICE_S
     share.online_ran(5.0, 0.001)
     assert share.slice_s(5.9) == SHORT_SLICE_S
@@ -87,7 +94,7 @@ def test_a_slice_has_the_rows_that_a_batch_of_requests_has_time_for_anyway(
 
 
 def test_a_rate_follows_full_batches_and_ignores_nearly_empty_ones_that_are_slower() -> None:
-    rate = Rate(full_rows=64)
+    rate = ThroughputEstimate(full_rows=64)
     rate.measured(64, 0.01)
     assert rate.rows_per_s == pytest.approx(6400)
     rate.measured(1, 0.01)
@@ -95,7 +102,7 @@ def test_a_rate_follows_full_batches_and_ignores_nearly_empty_ones_that_are_slow
 
 
 def test_a_rate_has_followed_a_model_that_slows_down_after_a_second_of_work() -> None:
-    rate = Rate(full_rows=64, rows_per_s=6400)
+    rate = ThroughputEstimate(full_rows=64, rows_per_s=6400)
     for _ in range(50):
         rate.measured(64, 0.02)
     assert rate.rows_per_s == pytest.approx(3200, rel=0.15)
@@ -104,21 +111,21 @@ def test_a_rate_has_followed_a_model_that_slows_down_after_a_second_of_work() ->
 
 
 def test_a_model_that_is_suddenly_fifty_times_as_slow_shows_after_a_few_batches() -> None:
-    rate = Rate(full_rows=16, rows_per_s=10_000)
+    rate = ThroughputEstimate(full_rows=16, rows_per_s=10_000)
     for _ in range(5):
         rate.measured(16, 0.08)
     assert 200 <= rate.rows_per_s < 400
 
 
 def test_a_rate_that_was_too_low_rises_although_it_keeps_batches_small() -> None:
-    rate = Rate(full_rows=64, rows_per_s=1.0)
+    rate = ThroughputEstimate(full_rows=64, rows_per_s=1.0)
     for _ in range(100):
         rate.measured(5, 0.025)
     assert rate.rows_per_s == pytest.approx(200, rel=0.05)
 
 
 def test_a_lap_counts_what_the_engine_did_between_two_batches() -> None:
-    lap = Lap()
+    lap = BatchTimer()
     lap.looked(10.0, waiting=True)
     assert lap.ended(10.3) == pytest.approx(0.3)
     lap.looked(10.31, waiting=True)  # a slice of a chunk, then the next batch
@@ -126,7 +133,7 @@ def test_a_lap_counts_what_the_engine_did_between_two_batches() -> None:
 
 
 def test_a_lap_begins_when_something_waits_again() -> None:
-    lap = Lap()
+    lap = BatchTimer()
     lap.looked(10.0, waiting=True)
     lap.ended(10.3)
     lap.looked(10.3, waiting=False)

@@ -9,7 +9,7 @@ import pytest
 from shared.errors import DeadlineExceeded
 from shared.keys import ModelKey, model_key
 from shared.messages import SCHEMA, Entry, Failure
-from worker.online.batching import Delivery, first_batch, salvage
+from worker.online.batching import Delivery, bisect_failures, first_batch
 
 IRIS = model_key("iris", "1.0.0")
 OTHER = model_key("quality", "1.0.0")
@@ -62,7 +62,7 @@ class Model:
 
 def test_only_the_bad_rows_of_a_batch_fail_and_its_neighbours_are_kept() -> None:
     model = Model(3, 41)
-    failed = dict(salvage(range(64), model.run, lambda: None))
+    failed = dict(bisect_failures(range(64), model.run, lambda: None))
     assert failed == {
         bad: Failure("prediction_failed", f"The model raised ValueError: row {bad}") for bad in (3, 41)
     }
@@ -71,7 +71,7 @@ def test_only_the_bad_rows_of_a_batch_fail_and_its_neighbours_are_kept() -> None
 
 def test_a_good_batch_is_one_call() -> None:
     model = Model()
-    assert not list(salvage(range(64), model.run, lambda: None))
+    assert not list(bisect_failures(range(64), model.run, lambda: None))
     assert model.calls == 1
 
 
@@ -80,19 +80,19 @@ def test_a_sick_model_blames_no_row() -> None:
         raise RuntimeError("golden rows fail")
 
     with pytest.raises(RuntimeError, match="golden rows fail"):
-        list(salvage(range(8), Model(1).run, sick))
+        list(bisect_failures(range(8), Model(1).run, sick))
 
 
 def test_an_error_of_ours_keeps_its_code_across_the_queue() -> None:
     def run(_: Sequence[int]) -> None:
         raise DeadlineExceeded("too late")
 
-    assert list(salvage([1], run, lambda: None)) == [(1, Failure("deadline_exceeded", "too late"))]
+    assert list(bisect_failures([1], run, lambda: None)) == [(1, Failure("deadline_exceeded", "too late"))]
 
 
 def test_a_part_that_expires_while_bad_ones_are_found_fails_without_a_call() -> None:
     model = Model(3, 20, 38)
-    failed = dict(salvage(range(64), model.run, lambda: None, expired=lambda part: part >= 40))
+    failed = dict(bisect_failures(range(64), model.run, lambda: None, expired=lambda part: part >= 40))
     assert {failed.pop(bad).code for bad in (3, 20, 38)} == {"prediction_failed"}
     assert {reason.code for reason in failed.values()} == {"deadline_exceeded"}
     assert min(failed) >= 40
@@ -102,10 +102,10 @@ def test_a_part_that_expires_while_bad_ones_are_found_fails_without_a_call() -> 
 
 def test_nothing_expires_in_a_batch_that_passes() -> None:
     model = Model()
-    assert not list(salvage(range(8), model.run, lambda: None, expired=lambda _: True))
+    assert not list(bisect_failures(range(8), model.run, lambda: None, expired=lambda _: True))
 
 
 def test_each_call_of_a_search_is_told_to_the_watchdog() -> None:
     model, alive = Model(3), []
-    list(salvage(range(64), model.run, lambda: None, after_call=lambda: alive.append(model.calls)))
+    list(bisect_failures(range(64), model.run, lambda: None, after_call=lambda: alive.append(model.calls)))
     assert alive == list(range(1, model.calls + 1))

@@ -8,9 +8,9 @@ import pytest
 from shared.columns import Array, Columns, row_count
 from shared.errors import PredictionFailed
 from tests.support.engines import predictor
-from worker.online.batching import salvage
+from worker.online.batching import bisect_failures
 from worker.predictors import OutOfMemory
-from worker.predictors.call_limit import Ceiling
+from worker.predictors.call_limit import CallLimit
 
 HOG = -1.0
 
@@ -29,20 +29,20 @@ class Cramped:
         return columns["x"] * 2
 
 
-def run(ceiling: Ceiling, model: Cramped, xs: Array) -> list[int]:
+def run(ceiling: CallLimit, model: Cramped, xs: Array) -> list[int]:
     """One slice as the engine runs it. → the rows that failed"""
     cramped = predictor(model)
 
     def call(part: range) -> None:
         ceiling.predict(cramped, {"x": xs[part.start : part.stop]})
 
-    failed = [row for row, _ in salvage(range(len(xs)), call, lambda: None)]  # type: ignore[arg-type]  # slices of a range are ranges
+    failed = [row for row, _ in bisect_failures(range(len(xs)), call, lambda: None)]  # type: ignore[arg-type]  # slices of a range are ranges
     ceiling.settle()
     return failed
 
 
 def test_a_call_that_does_not_fit_is_halved_and_its_ceiling_remembered() -> None:
-    ceiling, model = Ceiling(), Cramped(fits=30)
+    ceiling, model = CallLimit(), Cramped(fits=30)
     assert run(ceiling, model, np.arange(100.0)) == []
     assert ceiling.rows == 25
     model.calls.clear()
@@ -51,14 +51,14 @@ def test_a_call_that_does_not_fit_is_halved_and_its_ceiling_remembered() -> None
 
 
 def test_a_row_that_takes_all_memory_fails_alone_and_lowers_no_ceiling() -> None:
-    ceiling, xs = Ceiling(), np.arange(100.0)
+    ceiling, xs = CallLimit(), np.arange(100.0)
     xs[42] = HOG
     assert run(ceiling, Cramped(fits=1000), xs) == [42]
     assert ceiling.rows == 0
 
 
 def test_an_entry_larger_than_memory_is_answered_in_halves_and_in_order() -> None:
-    ceiling, model = Ceiling(), Cramped(fits=3)
+    ceiling, model = CallLimit(), Cramped(fits=3)
     answer = ceiling.predict_in_halves(predictor(model), {"x": np.arange(10.0)})
     ceiling.settle()
     assert answer.tolist() == [2.0 * x for x in range(10)]
@@ -67,7 +67,7 @@ def test_an_entry_larger_than_memory_is_answered_in_halves_and_in_order() -> Non
 
 def test_a_single_row_without_memory_is_a_failed_row() -> None:
     with pytest.raises(OutOfMemory):
-        Ceiling().predict_in_halves(predictor(Cramped(fits=0)), {"x": np.arange(2.0)})
+        CallLimit().predict_in_halves(predictor(Cramped(fits=0)), {"x": np.arange(2.0)})
 
 
 @pytest.mark.parametrize(

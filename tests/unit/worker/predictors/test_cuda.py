@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from shared.columns import Array
-from worker.predictors.cuda import CudaCourier, let_go
+from worker.predictors.cuda import CudaCourier, release_tensors
 from worker.predictors.pieces import pieces
 from worker.predictors.pipeline import Pipeline, Source
 
@@ -94,6 +94,6 @@ def test_a_call_that_ran_out_of_memory_holds_nothing_while_its_halves_run() -> N
         Pipeline(courier_of(grows), 1000).run(source_of(rows), pieces(4, 8))
     except torch.OutOfMemoryError as error:
         assert held[0]() is not None
-        let_go(error)
+        release_tensors(error)
         assert held[0]() is None
     assert len(held) == 1

@@ -41,7 +41,7 @@ from shared.specs import ModelSpec
 from tests.support.artifacts import load, version_of
 from tests.support.specimens import classifier
 from worker.predictors import Predictor
-from worker.predictors.call_limit import Ceiling
+from worker.predictors.call_limit import CallLimit
 from worker.predictors.labels import LabelRule, close_rows, label_rule
 from worker.predictors.outputs import as_batch, as_columns
 
@@ -246,7 +246,10 @@ def test_a_model_whose_labels_are_those_of_predict_is_not_compiled_and_says_so(t
 def test_parts_of_a_call_are_joined_whether_or_not_their_labels_are_apart(tmp_path: Path) -> None:
     model = GradientBoostingClassifier(n_estimators=5).fit(ROWS, TWO)
     predictor = load(version_of(two(), model, tmp_path))
-    whole, parts = predictor.predict(columns_of(FRESH)), Ceiling(rows=7).predict(predictor, columns_of(FRESH))
+    whole, parts = (
+        predictor.predict(columns_of(FRESH)),
+        CallLimit(rows=7).predict(predictor, columns_of(FRESH)),
+    )
     assert as_columns(predictor.spec, parts) == as_columns(predictor.spec, whole)
 
 

@@ -17,8 +17,8 @@ from shared.tables import streamed_schema
 from tests.support.engines import Doubling, predictor
 from worker.predictors.self_check import SickPredictorError
 from worker.sandbox import runner as quarantine
-from worker.sandbox.protocol import Frame, Frames, Kind, Task, hung_up, write_frame
-from worker.sandbox.runner import MOST_DEATHS, Cell, CellError, Quarantine, Search
+from worker.sandbox.protocol import Frame, FrameKind, Frames, Task, hung_up, write_frame
+from worker.sandbox.runner import MOST_DEATHS, SandboxError, SandboxProcess, SandboxRunner, Search
 
 
 def searched(rows: int, slice_rows: int, poison: set[int]) -> tuple[set[int], Search]:
@@ -73,12 +73,12 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 def test_frames_arrive_whole_and_in_order(pipe: tuple[int, int]) -> None:
     read_end, write_end = pipe
-    write_frame(write_end, Kind.RESULT, b"rows")
-    write_frame(write_end, Kind.DONE)
+    write_frame(write_end, FrameKind.RESULT, b"rows")
+    write_frame(write_end, FrameKind.DONE)
     frames = Frames(read_end)
     assert [frames.next(1.0), frames.next(1.0), frames.next(0.0)] == [
-        (Kind.RESULT, b"rows"),
-        (Kind.DONE, b""),
+        (FrameKind.RESULT, b"rows"),
+        (FrameKind.DONE, b""),
         None,
     ]
 
@@ -114,14 +114,14 @@ class Scripted:
         self.closed = True
 
 
-DIED: list[Frame] = [(Kind.DIED, b"ended with SIGSEGV")]
-SOUND: list[Frame] = [(Kind.DONE, b"")]
+DIED: list[Frame] = [(FrameKind.DIED, b"ended with SIGSEGV")]
+SOUND: list[Frame] = [(FrameKind.DONE, b"")]
 BROKEN_OFF: list[Frame] = []
 
 
 def results_of(cell: Scripted, monkeypatch: pytest.MonkeyPatch) -> list[pa.RecordBatch] | None:
     """Of a chunk of one row."""
-    double, runner = predictor(Doubling()), Quarantine(20.0)
+    double, runner = predictor(Doubling()), SandboxRunner(20.0)
     monkeypatch.setattr(runner, "_taken", lambda _: cell)
     row = pa.RecordBatch.from_pylist([{"x": 1.0, "error": None}], schema=streamed_schema(double.spec, {}))
     return runner.run(double, row, lambda: True)
@@ -147,13 +147,13 @@ def test_where_the_golden_rows_die_too_the_model_is_sick(monkeypatch: pytest.Mon
 
 
 @contextmanager
-def cell_of(program: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cell]:
+def cell_of(program: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxProcess]:
     """A quarantine process that runs a shell program instead of a model."""
     script = folder / "cell.sh"
     script.write_text(f"#!/bin/sh\n{program}\n")
     script.chmod(0o755)
     monkeypatch.setattr("worker.sandbox.runner.sys.executable", str(script))
-    cell = Cell(model_key("double", "1.0.0"))
+    cell = SandboxProcess(model_key("double", "1.0.0"))
     yield cell
     cell.close()
 
@@ -164,7 +164,7 @@ def test_a_quarantine_process_that_says_nothing_is_given_up_after_its_limit(
     monkeypatch.setattr(quarantine, "LOAD_LIMIT_S", 0.2)
     with (
         cell_of("exec cat", tmp_path, monkeypatch) as cell,
-        pytest.raises(CellError, match=r"said nothing for 0\.2 s"),
+        pytest.raises(SandboxError, match=r"said nothing for 0\.2 s"),
     ):
         list(cell.frames(Task(limit_s=20.0), lambda: True))
 
@@ -177,7 +177,7 @@ def test_a_quarantine_process_may_take_the_limit_for_each_of_its_frames(
     monkeypatch.setattr(quarantine, "LOAD_LIMIT_S", 1.2)
     with cell_of(slow, tmp_path, monkeypatch) as cell:
         kinds = [kind for kind, _ in cell.frames(Task(limit_s=0.0), lambda: True)]
-    assert kinds == [Kind.READY, *[Kind.RESULT] * 6, Kind.DONE]
+    assert kinds == [FrameKind.READY, *[FrameKind.RESULT] * 6, FrameKind.DONE]
 
 
 def test_a_quarantine_process_that_is_given_up_has_ended(
@@ -185,10 +185,10 @@ def test_a_quarantine_process_that_is_given_up_has_ended(
 ) -> None:
     monkeypatch.setattr(quarantine, "LOAD_LIMIT_S", 0.2)
     with cell_of(f"echo $$ > {tmp_path}/pid; exec cat", tmp_path, monkeypatch) as cell:
-        double, runner = predictor(Doubling()), Quarantine(20.0)
+        double, runner = predictor(Doubling()), SandboxRunner(20.0)
         monkeypatch.setattr(runner, "_taken", lambda _: cell)
         row = pa.RecordBatch.from_pylist([{"x": 1.0, "error": None}], schema=streamed_schema(double.spec, {}))
-        with pytest.raises(CellError):
+        with pytest.raises(SandboxError):
             runner.run(double, row, lambda: True)
         with pytest.raises(ProcessLookupError):
             os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -12,10 +12,10 @@ from ipaddress import ip_address, ip_network
 import pytest
 import trustme
 
-from shared.webhooks import Address, Resolve, Target
+from shared.webhooks import Address, Resolve, WebhookTarget
 from tests.support.receivers import Answer, Receiver, receiver
 from worker.webhooks import post as webhook_post
-from worker.webhooks.post import NotPosted, Poster, Reply
+from worker.webhooks.post import NotPosted, Poster, Response
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
@@ -29,14 +29,14 @@ def unresolvable(host: str, port: int) -> list[Address]:
     raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
-def post(to: Receiver, *, timeout_s: float = 10.0, path: str = "/hook") -> Reply:
-    target = Target(False, "127.0.0.1", to.port, path)
+def post(to: Receiver, *, timeout_s: float = 10.0, path: str = "/hook") -> Response:
+    target = WebhookTarget(False, "127.0.0.1", to.port, path)
     return Poster(LOOPBACK, timeout_s)(target, {"webhook-id": "m"}, b"{}")
 
 
 def test_a_post_arrives_as_it_was_sent() -> None:
     with receiver(Answer(202, {"Retry-After": "9"})) as to:
-        assert post(to, path="/hook?line=2") == Reply(202, "9")
+        assert post(to, path="/hook?line=2") == Response(202, "9")
     request = to.received[0]
     assert (request.path, request.body, request.headers["webhook-id"]) == ("/hook?line=2", b"{}", "m")
 
@@ -50,7 +50,7 @@ def test_a_redirect_is_not_followed() -> None:
 def test_the_address_is_the_checked_one_and_the_name_the_one_that_was_asked_for() -> None:
     with receiver() as to:
         poster = Poster(LOOPBACK, 10.0, resolving("127.0.0.1"))
-        poster(Target(False, "receiver.example", to.port, "/"), {}, b"")
+        poster(WebhookTarget(False, "receiver.example", to.port, "/"), {}, b"")
     assert to.received[0].headers["host"] == f"receiver.example:{to.port}"
 
 
@@ -61,7 +61,7 @@ def test_the_default_port_of_http_is_left_out_of_the_host_header(monkeypatch: py
             webhook_post, "_connected", lambda addresses, _port, end_s: connected(addresses, to.port, end_s)
         )
         for port in (80, 443):
-            target = Target(False, "receiver.example", port, "/")
+            target = WebhookTarget(False, "receiver.example", port, "/")
             Poster(LOOPBACK, 10.0, resolving("127.0.0.1"))(target, {}, b"")
     assert [request.headers["host"] for request in to.received] == [
         "receiver.example",
@@ -73,26 +73,26 @@ def test_a_name_is_resolved_once_so_that_no_second_answer_is_connected_to() -> N
     answers = iter([[ip_address("127.0.0.1")]])
     with receiver() as to:
         poster = Poster(LOOPBACK, 10.0, lambda host, port: next(answers))
-        assert poster(Target(False, "rebinding.example", to.port, "/"), {}, b"").status == 204
+        assert poster(WebhookTarget(False, "rebinding.example", to.port, "/"), {}, b"").status == 204
 
 
 def test_a_name_that_became_private_since_its_submission_is_refused() -> None:
     with receiver() as to:
         poster = Poster((), 10.0, resolving("127.0.0.1"))
         with pytest.raises(NotPosted, match=r"rebinding\.example has no address that webhooks may reach"):
-            poster(Target(False, "rebinding.example", to.port, "/"), {}, b"")
+            poster(WebhookTarget(False, "rebinding.example", to.port, "/"), {}, b"")
     assert to.received == []
 
 
 def test_the_second_address_is_tried_where_the_first_takes_no_connection() -> None:
     with receiver() as to:
         poster = Poster(LOOPBACK, 10.0, resolving("127.0.0.9", "127.0.0.1"))
-        assert poster(Target(False, "receiver.example", to.port, "/"), {}, b"").status == 204
+        assert poster(WebhookTarget(False, "receiver.example", to.port, "/"), {}, b"").status == 204
 
 
 def test_a_name_without_an_address_is_a_failure_that_says_so() -> None:
     with pytest.raises(NotPosted, match=r"soon\.example has no address"):
-        Poster((), 1.0, unresolvable)(Target(False, "soon.example", 80, "/"), {}, b"")
+        Poster((), 1.0, unresolvable)(WebhookTarget(False, "soon.example", 80, "/"), {}, b"")
 
 
 def test_a_receiver_that_does_not_answer_is_left_after_the_timeout() -> None:
@@ -106,7 +106,7 @@ def test_a_receiver_that_is_not_there_is_a_failure_that_says_so() -> None:
     with receiver() as to:
         port = to.port
     with pytest.raises(NotPosted, match="refused"):
-        Poster(LOOPBACK, 5.0)(Target(False, "127.0.0.1", port, "/"), {}, b"")
+        Poster(LOOPBACK, 5.0)(WebhookTarget(False, "127.0.0.1", port, "/"), {}, b"")
 
 
 @contextlib.contextmanager
@@ -134,7 +134,7 @@ def test_a_receiver_that_sends_a_byte_now_and_then_is_cut_off_at_the_timeout() -
             connection.sendall(b"x")
 
     with speaking(drip) as port, pytest.raises(NotPosted, match=r"no answer within 0\.3 s"):
-        Poster(LOOPBACK, 0.3)(Target(False, "127.0.0.1", port, "/"), {}, b"")
+        Poster(LOOPBACK, 0.3)(WebhookTarget(False, "127.0.0.1", port, "/"), {}, b"")
 
 
 def test_a_body_without_end_is_not_read() -> None:
@@ -145,7 +145,7 @@ def test_a_body_without_end_is_not_read() -> None:
             connection.sendall(bytes(65536))
 
     with speaking(flood) as port:
-        assert Poster(LOOPBACK, 10.0)(Target(False, "127.0.0.1", port, "/"), {}, b"").status == 200
+        assert Poster(LOOPBACK, 10.0)(WebhookTarget(False, "127.0.0.1", port, "/"), {}, b"").status == 200
 
 
 def test_headers_without_end_are_not_read() -> None:
@@ -156,7 +156,7 @@ def test_headers_without_end_are_not_read() -> None:
             connection.sendall(b"x: y\r\n" * 1000)
 
     with speaking(flood) as port, pytest.raises(NotPosted, match="100 headers"):
-        Poster(LOOPBACK, 10.0)(Target(False, "127.0.0.1", port, "/"), {}, b"")
+        Poster(LOOPBACK, 10.0)(WebhookTarget(False, "127.0.0.1", port, "/"), {}, b"")
 
 
 def test_what_does_not_speak_http_is_a_failure() -> None:
@@ -165,7 +165,7 @@ def test_what_does_not_speak_http_is_a_failure() -> None:
         connection.sendall(b"220 mail.example ESMTP\r\n")
 
     with speaking(greet) as port, pytest.raises(NotPosted, match="BadStatusLine"):
-        Poster(LOOPBACK, 10.0)(Target(False, "127.0.0.1", port, "/"), {}, b"")
+        Poster(LOOPBACK, 10.0)(WebhookTarget(False, "127.0.0.1", port, "/"), {}, b"")
 
 
 class Secure:
@@ -185,9 +185,9 @@ class Secure:
             secure.recv(65536)
             secure.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
-    def post(self, host: str, port: int) -> Reply:
+    def post(self, host: str, port: int) -> Response:
         poster = Poster(LOOPBACK, 10.0, resolving("127.0.0.1"), tls=lambda: self._client)
-        return poster(Target(True, host, port, "/"), {}, b"")
+        return poster(WebhookTarget(True, host, port, "/"), {}, b"")
 
     def _note(self, _socket: object, name: str | None, _context: object) -> None:
         self.asked_for = name

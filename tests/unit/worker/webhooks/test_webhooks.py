@@ -16,7 +16,7 @@ from standardwebhooks.webhooks import Webhook
 from shared.errors import InvalidInput
 from shared.ledger import JobRecord, JobState
 from shared.settings import Settings
-from shared.webhooks import Address, Target, checked_url, permitted, target_of
+from shared.webhooks import Address, WebhookTarget, checked_url, permitted, target_of
 from worker.webhooks.delivery import LONGEST_RETRY_S, next_delay_s, retry_after_s
 from worker.webhooks.signing import body_of, headers_of, signature
 
@@ -146,8 +146,8 @@ def test_a_url_that_is_none_for_a_webhook_is_refused_with_its_reason(url: str, r
 
 
 def test_a_url_is_taken_apart_as_it_will_be_asked_for() -> None:
-    assert target_of("https://h.example/a/b?c=d#e") == Target(True, "h.example", 443, "/a/b?c=d")
-    assert target_of("http://[2606::1]:81") == Target(False, "2606::1", 81, "/")
+    assert target_of("https://h.example/a/b?c=d#e") == WebhookTarget(True, "h.example", 443, "/a/b?c=d")
+    assert target_of("http://[2606::1]:81") == WebhookTarget(False, "2606::1", 81, "/")
 
 
 @pytest.mark.parametrize(
