@@ -70,15 +70,25 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
     app.add_exception_handler(Exception, _to_envelope)
     app.add_exception_handler(HTTPException, _to_envelope)
     app.add_exception_handler(RequestValidationError, _to_envelope)
-    guarded = gateway.gate.asks
+    guarded = gateway.access.authenticator.asks
     app.openapi = lambda: document(app, gateway.catalog, guarded=guarded)  # type: ignore[method-assign]  # as FastAPI documents it
     framework = app.build_middleware_stack
 
     def stack() -> ASGIApp:
         """The envelope, the hot routes and the gatekeeper, before all that the framework does."""
         safe = SecurityHeaders(MethodTable(JobShortcuts(framework(), gateway)))
-        routes = AuthMiddleware(safe, gateway.gate, gateway.limiter) if guarded else safe
-        return open_to(RequestMiddleware(Surface(Predictions(routes, gateway)), gateway), settings.origins())
+        routes = (
+            AuthMiddleware(safe, gateway.access.authenticator, gateway.access.limiter) if guarded else safe
+        )
+        return open_to(
+            RequestMiddleware(
+                Surface(Predictions(routes, gateway)),
+                gateway.lifecycle,
+                gateway.telemetry,
+                access_log=gateway.settings.access_log,
+            ),
+            settings.origins(),
+        )
 
     app.build_middleware_stack = stack  # type: ignore[method-assign]
     return app

@@ -19,6 +19,7 @@ from shared.doorbells import Ring
 from shared.durability import checked_server
 from shared.keys import ModelKey
 from shared.ledger import Ledger
+from shared.metrics.metric import OFFLINE, ONLINE
 from shared.payloads import PayloadStore, open_payloads
 from shared.repository import open_repository
 from shared.settings import Settings
@@ -275,7 +276,7 @@ class WorkerProcess:
             state=self._heartbeat.state,
             heartbeats=self._heartbeat.beats,
             models=self._held(),
-            share=self._share,
+            busy_s={ONLINE: self._share.online_s, OFFLINE: self._share.offline_s},
             engine={key: one.tally for key, one in served.items()},
             chunks=self._chunk_tally,
             held_leases=self._runner.running if self._runner else 0,

@@ -17,10 +17,11 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.gateway import Gateway
 from api.http.errors import Headers, answer_of, foreseen
+from api.http.lifecycle import Lifecycle
 from api.http.response_headers import headers_of
 from api.http.unavailable import stopping
+from api.telemetry.telemetry import Telemetry
 from api.telemetry.tracing import put_trace
 from shared.errors import Forbidden, TaktError, Unauthorized
 from shared.logs import bind_ids
@@ -44,9 +45,11 @@ def request_id_of(scope: Scope) -> str:
 class RequestMiddleware:
     """Takes the client's X-Request-ID if it is sane, makes one otherwise, and puts it on every answer."""
 
-    def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
+    def __init__(self, app: ASGIApp, lifecycle: Lifecycle, telemetry: Telemetry, *, access_log: bool) -> None:
         self._app = app
-        self._gateway = gateway
+        self._lifecycle = lifecycle
+        self._telemetry = telemetry
+        self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,7 +66,7 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                closing = (CLOSE,) if self._gateway.draining else ()
+                closing = (CLOSE,) if self._lifecycle.draining else ()
                 more = headers_of(scope)
                 message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request_id), *more, *closing]
             await send(message)
@@ -80,16 +83,16 @@ class RequestMiddleware:
             await respond(send_with_id, code, headers, body)
         finally:
             took_s = perf_counter() - begun_s
-            self._gateway.http.ended(scope, status, took_s)
-            if self._gateway.settings.access_log:
+            self._telemetry.http.ended(scope, status, took_s)
+            if self._access_log:
                 _log_access(scope, status, took_s)
             if trace is not None:
                 trace.end(scope, status)
 
     def _trace(self, scope: Scope) -> RequestTrace | None:
-        if self._gateway.traces is None:
+        if self._telemetry.traces is None:
             return None
-        trace = self._gateway.traces.begin(scope, request_id_of(scope))
+        trace = self._telemetry.traces.begin(scope, request_id_of(scope))
         if trace is not None:
             put_trace(scope, trace)
         return trace

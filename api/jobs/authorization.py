@@ -6,28 +6,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from api.access.principal import Principal
-from api.gateway import Gateway
+from api.jobs.service import JobService
 from shared.errors import JobExpired, JobNotFound
 from shared.ledger import ChunkRecord, Inline, JobRecord
 
 
-async def own_job(gateway: Gateway, asker: Principal, job_id: str) -> JobRecord:
+async def own_job(jobs: JobService, asker: Principal, job_id: str) -> JobRecord:
     """Raises JobNotFound where there is none or it is another's, JobExpired, QueueUnavailable."""
-    gateway.link.require()
+    jobs.queue.require()
     with _hiding(asker, job_id):
-        record = await gateway.ledger.read(job_id)
+        record = await jobs.ledger.read(job_id)
     _require_own(asker, record)
     return record
 
 
 async def own_results(
-    gateway: Gateway, asker: Principal, job_id: str, *, partial: bool
+    jobs: JobService, asker: Principal, job_id: str, *, partial: bool
 ) -> tuple[JobRecord, list[ChunkRecord], Inline]:
     """The job, and once it has succeeded, or as they are where `partial`, its chunks and what of it lies in
     the ledger. Raises the same."""
-    gateway.link.require()
+    jobs.queue.require()
     with _hiding(asker, job_id):
-        record, chunks, inline = await gateway.ledger.read_ended(job_id, partial=partial)
+        record, chunks, inline = await jobs.ledger.read_ended(job_id, partial=partial)
     _require_own(asker, record)
     return record, chunks, inline
 

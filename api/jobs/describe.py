@@ -5,38 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from api.fleet.snapshot import Fleet
-from api.gateway import Gateway
 from api.jobs.progress import progress_of
+from api.jobs.service import JobService
 from api.jobs.views import JobStatus, JobView, headers_of, view_of
 from api.jobs.waiting import is_at_limit, position, rows_ahead, wait_of
 from shared.keys import ModelKey
 from shared.ledger import JobRecord, QueueOrder, WebhookAttempt
 
 
-async def described(gateway: Gateway, record: JobRecord) -> tuple[JobView, dict[str, str]]:
+async def described(jobs: JobService, record: JobRecord) -> tuple[JobView, dict[str, str]]:
     """A job as its owner sees it now, and the headers that tell when to ask again."""
-    line = await gateway.lines.of(record.key)
-    tried = await _attempts(gateway, [record])
-    outlook = outlook_of(record, line, gateway.watch.fleet, tried.get(record.id, ()))
+    line = await jobs.lines.of(record.key)
+    tried = await _attempts(jobs, [record])
+    outlook = outlook_of(record, line, jobs.fleet.now, tried.get(record.id, ()))
     return view_of(record, outlook), headers_of(record, outlook)
 
 
-async def described_all(gateway: Gateway, records: Sequence[JobRecord]) -> list[JobView]:
+async def described_all(jobs: JobService, records: Sequence[JobRecord]) -> list[JobView]:
     """The same of many; each line is read once."""
     lines: dict[ModelKey, QueueOrder] = {}
     for key in dict.fromkeys(record.key for record in records):
-        lines[key] = await gateway.lines.of(key)
-    fleet, tried = gateway.watch.fleet, await _attempts(gateway, records)
+        lines[key] = await jobs.lines.of(key)
+    fleet, tried = jobs.fleet.now, await _attempts(jobs, records)
     return [
         view_of(record, outlook_of(record, lines[record.key], fleet, tried.get(record.id, ())))
         for record in records
     ]
 
 
-async def _attempts(gateway: Gateway, records: Sequence[JobRecord]) -> Mapping[str, Sequence[WebhookAttempt]]:
+async def _attempts(jobs: JobService, records: Sequence[JobRecord]) -> Mapping[str, Sequence[WebhookAttempt]]:
     """To deliver their webhooks, of those that have one and have ended."""
     telling = [record.id for record in records if record.webhook_url and record.state.ended]
-    return await gateway.ledger.webhook_attempts(*telling) if telling else {}
+    return await jobs.ledger.webhook_attempts(*telling) if telling else {}
 
 
 def outlook_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from api.gateway import Gateway
+from api.jobs.service import JobService
 from shared.ledger import JobRecord
 
 _FIRST_LOOK_S = 0.02
@@ -17,7 +17,7 @@ def _stays() -> bool:
 
 
 async def ended_within(
-    gateway: Gateway, record: JobRecord, asked_s: int, *, left: Callable[[], bool] = _stays
+    jobs: JobService, record: JobRecord, asked_s: int, *, left: Callable[[], bool] = _stays
 ) -> tuple[JobRecord, int]:
     """The job once it has ended, or as it is when the time is over; and the seconds that were granted.
 
@@ -25,16 +25,18 @@ async def ended_within(
     connection held meanwhile. A small job is looked at more often. Ends early if the gateway is to stop, or
     if the client has `left`. Raises JobNotFound or JobExpired if the job is removed meanwhile.
     """
-    granted_s = int(min(asked_s, gateway.settings.max_wait_s))
+    granted_s = int(min(asked_s, jobs.settings.max_wait_s))
     loop = asyncio.get_running_loop()
     end_s, pause_s, known = loop.time() + granted_s, _FIRST_LOOK_S, ""
-    while not (record.state.ended or gateway.draining or left()) and (left_s := end_s - loop.time()) > 0:
+    while (
+        not (record.state.ended or jobs.lifecycle.draining or left()) and (left_s := end_s - loop.time()) > 0
+    ):
         await asyncio.sleep(min(pause_s, left_s))
         pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
-        event = await gateway.ledger.newest_event(record.id, after=known)
+        event = await jobs.ledger.newest_event(record.id, after=known)
         if event is None:
             continue
         known = event.id
         if event.state.ended:
-            record = await gateway.ledger.read(record.id)
-    return (record if record.state.ended else await gateway.ledger.read(record.id)), granted_s
+            record = await jobs.ledger.read(record.id)
+    return (record if record.state.ended else await jobs.ledger.read(record.id)), granted_s

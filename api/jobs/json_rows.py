@@ -11,10 +11,10 @@ from redis.exceptions import RedisError
 
 from api.access.principal import Principal
 from api.fleet.lines import SHORT
-from api.gateway import Gateway
 from api.http.errors import is_full
 from api.jobs.broken_uploads import BrokenUpload
 from api.jobs.idempotency import reservation_name, reserve, same_job, whole
+from api.jobs.service import JobService
 from api.jobs.terms import JobOptions, pinned_job
 from api.jobs.upload import ended_early
 from api.jobs.upload_syncing import Syncing
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 async def hand_over(
-    gateway: Gateway,
+    jobs: JobService,
     asker: Principal,
     servable: Servable,
     chunks: Sequence[Chunk],
@@ -42,47 +42,47 @@ async def hand_over(
     Raises IdempotencyConflict, IdempotencyInProgress, RateLimited, TooManyJobs, QueueUnavailable,
     StorageFull, PayloadError.
     """
-    gateway.link.require_open()
+    jobs.queue.require_open()
     reserved = reservation_name(asker.name, key) if key is not None else ""
-    new = await pinned_job(gateway, asker, servable, terms, reserved)
+    new = await pinned_job(jobs, asker, servable, terms, reserved)
     digest = hashlib.sha256(body).hexdigest()
     if len(chunks) == 1 and len(chunks[0].data) <= INLINE_BYTES and asker.allowance is None:
-        return await _submitted(gateway, new, chunks[0], digest)
-    await _require_room(gateway, chunks)
-    if reserved and (taken := await reserve(gateway.ledger, reserved, new.id)):
-        return await same_job(gateway.ledger, taken, digest), True
+        return await _submitted(jobs, new, chunks[0], digest)
+    await _require_room(jobs, chunks)
+    if reserved and (taken := await reserve(jobs.ledger, reserved, new.id)):
+        return await same_job(jobs.ledger, taken, digest), True
     try:
-        await gateway.limiter.charge(asker.allowance, sum(chunk.rows for chunk in chunks))
-        await gateway.ledger.open_job(new)
+        await jobs.limiter.charge(asker.allowance, sum(chunk.rows for chunk in chunks))
+        await jobs.ledger.open_job(new)
     except TaktError:
         if reserved:  # a client that comes back in time must not find its key in progress
-            await gateway.ledger.unreserve(reserved, new.id)
+            await jobs.ledger.unreserve(reserved, new.id)
         raise
-    return await _stored(gateway, new, chunks, digest), False
+    return await _stored(jobs, new, chunks, digest), False
 
 
-async def _require_room(gateway: Gateway, chunks: Sequence[Chunk]) -> None:
+async def _require_room(jobs: JobService, chunks: Sequence[Chunk]) -> None:
     """Raises StorageFull before a job exists."""
     size_bytes = sum(len(chunk.data) for chunk in chunks)
-    if not await asyncio.to_thread(gateway.payloads.fits, size_bytes):
+    if not await asyncio.to_thread(jobs.payloads.fits, size_bytes):
         raise StorageFull
 
 
-async def _submitted(gateway: Gateway, new: NewJob, chunk: Chunk, digest: str) -> tuple[JobRecord, bool]:
+async def _submitted(jobs: JobService, new: NewJob, chunk: Chunk, digest: str) -> tuple[JobRecord, bool]:
     """A small job, its rows in the ledger: all in one round trip, where nothing is charged in between."""
-    made = await gateway.ledger.submit(
+    made = await jobs.ledger.submit(
         new,
         chunk.rows,
         chunk.data,
         rows_sha256=chunk.sha256,
         digest=digest,
-        keep_s=gateway.settings.idempotency_keep_s,
+        keep_s=jobs.settings.idempotency_keep_s,
         short=SHORT,
     )
     if isinstance(made, Reservation):
-        return await same_job(gateway.ledger, whole(made), digest), True
+        return await same_job(jobs.ledger, whole(made), digest), True
     if made.line is not None:
-        gateway.lines.told(new.key, made.line)
+        jobs.lines.told(new.key, made.line)
     log.info("job_submitted", job_id=new.id, key=new.key, rows=chunk.rows, chunks=1)
     return made.record, False
 
@@ -91,29 +91,29 @@ def _code_of(error: TaktError | RedisError) -> str:
     return error.code if isinstance(error, TaktError) else QueueUnavailable.code
 
 
-async def _stored(gateway: Gateway, new: NewJob, chunks: Sequence[Chunk], digest: str) -> JobRecord:
+async def _stored(jobs: JobService, new: NewJob, chunks: Sequence[Chunk], digest: str) -> JobRecord:
     """Rows first, then the ledger: no chunk is ready whose rows are not there."""
-    syncing = Syncing(gateway.payloads)
+    syncing = Syncing(jobs.payloads)
     try:
         for index, chunk in enumerate(chunks[:-1]):
             await syncing.put(rows_path(new.id, index), chunk.data)
-            await gateway.ledger.append_chunks(
+            await jobs.ledger.append_chunks(
                 new.id, new.key, [chunk.rows], sha256s=[chunk.sha256], first=index
             )
         last = len(chunks) - 1
         await syncing.put(rows_path(new.id, last), chunks[last].data)
         await syncing.ended()
         if new.idempotency:
-            keep_s = gateway.settings.idempotency_keep_s
-            await gateway.ledger.bind(new.idempotency, new.id, digest, keep_s=keep_s)
-        sealed = await gateway.ledger.fill(
+            keep_s = jobs.settings.idempotency_keep_s
+            await jobs.ledger.bind(new.idempotency, new.id, digest, keep_s=keep_s)
+        sealed = await jobs.ledger.fill(
             new.id, new.key, [chunks[last].rows], sha256s=[chunks[last].sha256], first=last
         )
     except JobNotFound:
-        return await ended_early(gateway, new.id)
+        return await ended_early(jobs, new.id)
     except (TaktError, RedisError) as error:
         code = StorageFull.code if is_full(error) else _code_of(error)
-        await gateway.broken_uploads.end(BrokenUpload(new.id, code, "The rows could not be stored."))
+        await jobs.broken_uploads.end(BrokenUpload(new.id, code, "The rows could not be stored."))
         raise
     log.info("job_submitted", job_id=new.id, key=new.key, rows=sealed.rows_total, chunks=len(chunks))
     return sealed

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 
 from api.access.principal import Principal
-from api.gateway import Gateway
 from api.jobs.json_chunks import Submission
+from api.jobs.service import JobService
 from api.models.catalog import Servable
 from api.telemetry.tracing import current_traceparent
 from shared.errors import InvalidInput, Problem
@@ -59,16 +59,16 @@ def terms_of_options(options: UploadOptions) -> JobOptions:
 
 
 async def pinned_job(
-    gateway: Gateway, asker: Principal, servable: Servable, terms: JobOptions, reserved: str = ""
+    jobs: JobService, asker: Principal, servable: Servable, terms: JobOptions, reserved: str = ""
 ) -> NewJob:
     """A job of the version and the artifact as they are now. `reserved`: its Idempotency-Key's name.
 
     Raises InvalidInput for a webhook that may not be, ModelNotFound where nothing is built.
     """
     if terms.webhook_url:
-        await asyncio.to_thread(checked_url, terms.webhook_url, gateway.settings)  # it asks DNS
-    version = gateway.catalog.repository.version(servable.spec.name, servable.version)
-    retention_s = terms.expires_in_s or gateway.settings.job_retention_s
+        await asyncio.to_thread(checked_url, terms.webhook_url, jobs.settings)  # it asks DNS
+    version = jobs.catalog.repository.version(servable.spec.name, servable.version)
+    retention_s = terms.expires_in_s or jobs.settings.job_retention_s
     return NewJob(
         id=new_job_id(),
         model=version.manifest.model,

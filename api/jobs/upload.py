@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import structlog
 from redis.exceptions import RedisError
 
-from api.gateway import Gateway
 from api.http.disconnects import ClientLeftError
 from api.http.errors import is_full
 from api.http.unavailable import unavailable
 from api.jobs.broken_uploads import BrokenUpload
 from api.jobs.idempotency import fingerprint
+from api.jobs.service import JobService
 from api.jobs.upload_pipe import Pipe
 from api.jobs.upload_syncing import Syncing
 from shared.errors import (
@@ -57,63 +57,63 @@ class Upload:
     reading: Reading
 
 
-async def take_in(gateway: Gateway, upload: Upload, new: NewJob, charge: Charge) -> JobRecord:
+async def take_in(jobs: JobService, upload: Upload, new: NewJob, charge: Charge) -> JobRecord:
     """→ the job, sealed; or as it is, where it was ended while its rows came in.
 
     Raises ClientLeftError, and what is wrong with the upload as a whole; the job has failed then.
     """
-    storing = _Storing(gateway, new, charge)
-    await _open(gateway, new)
+    storing = _Storing(jobs, new, charge)
+    await _open(jobs, new)
     try:
-        async with _leased(gateway, new):
-            tally = await read_through(gateway, upload, storing.store)
+        async with _leased(jobs, new):
+            tally = await read_through(jobs, upload, storing.store)
             await storing.synced()
         await charge(0)
         if new.idempotency:
-            await _bind(gateway, new, fingerprint(upload.reading, tally.sha256))
-        sealed = await gateway.ledger.seal(new.id, chunks=storing.chunks)
+            await _bind(jobs, new, fingerprint(upload.reading, tally.sha256))
+        sealed = await jobs.ledger.seal(new.id, chunks=storing.chunks)
     except JobNotFound:
-        return await ended_early(gateway, new.id)
+        return await ended_early(jobs, new.id)
     except BaseException as error:
         code, detail = _reason(error)
         log.warning("upload_failed", job_id=new.id, code=code)
-        await asyncio.shield(gateway.broken_uploads.end(BrokenUpload(new.id, code, detail)))
+        await asyncio.shield(jobs.broken_uploads.end(BrokenUpload(new.id, code, detail)))
         raise
     log.info("job_submitted", job_id=new.id, key=new.key, rows=tally.rows, rows_invalid=tally.rows_failed)
     return sealed
 
 
-async def _open(gateway: Gateway, new: NewJob) -> None:
+async def _open(jobs: JobService, new: NewJob) -> None:
     """Raises TooManyJobs; the job's Idempotency-Key is free again then."""
     try:
-        await gateway.ledger.open_job(new)
+        await jobs.ledger.open_job(new)
     except TooManyJobs:
         if new.idempotency:
-            await gateway.ledger.unreserve(new.idempotency, new.id)
+            await jobs.ledger.unreserve(new.idempotency, new.id)
         raise
 
 
-async def ended_early(gateway: Gateway, job_id: str) -> JobRecord:
+async def ended_early(jobs: JobService, job_id: str) -> JobRecord:
     """A job that takes no more rows, as it is: canceled meanwhile, or past its error budget.
 
     Raises QueueUnavailable where the server has forgotten it.
     """
     try:
-        return await gateway.ledger.read(job_id)
+        return await jobs.ledger.read(job_id)
     except JobNotFound:
         raise unavailable("The queue has lost this job: hand it over again.") from None
 
 
-async def read_through(gateway: Gateway, upload: Upload, deliver: Deliver) -> ReadSummary:
+async def read_through(jobs: JobService, upload: Upload, deliver: Deliver) -> ReadSummary:
     """Read a body to its end in the thread that is held for it, delivering its chunks one by one. → what it
     holds."""
     tally = ReadSummary()
     pipe = Pipe(_WAITING_BYTES)
     loop = asyncio.get_running_loop()
-    with gateway.uploads.reading(pipe), _pumped(upload.body, pipe) as pump:
+    with jobs.uploads.reading(pipe), _pumped(upload.body, pipe) as pump:
         try:
-            run = _ReadingThread(upload.reading, pipe, tally, gateway.payloads.fits, deliver, loop)
-            await loop.run_in_executor(gateway.uploads.pool, run)
+            run = _ReadingThread(upload.reading, pipe, tally, jobs.payloads.fits, deliver, loop)
+            await loop.run_in_executor(jobs.uploads.pool, run)
         except UploadInterrupted:
             if pump.done():
                 await pump  # why it broke off
@@ -158,11 +158,11 @@ class _ReadingThread:
 class _Storing:
     """Rows first, then the ledger: no chunk is ready whose rows are not there."""
 
-    def __init__(self, gateway: Gateway, new: NewJob, charge: Charge) -> None:
-        self._gateway = gateway
+    def __init__(self, jobs: JobService, new: NewJob, charge: Charge) -> None:
+        self._jobs = jobs
         self._new = new
         self._charge = charge
-        self._syncing = Syncing(gateway.payloads)
+        self._syncing = Syncing(jobs.payloads)
         self.chunks = 0
 
     async def synced(self) -> None:
@@ -173,7 +173,7 @@ class _Storing:
         await self._charge(chunk.rows)
         index, self.chunks = self.chunks, self.chunks + 1
         await self._syncing.put(rows_path(self._new.id, index), chunk.data)
-        await self._gateway.ledger.append_chunks(
+        await self._jobs.ledger.append_chunks(
             self._new.id, self._new.key, [chunk.rows], sha256s=[chunk.sha256], first=index
         )
 
@@ -207,9 +207,9 @@ async def _pump(body: AsyncIterator[bytes], pipe: Pipe) -> None:
 
 
 @asynccontextmanager
-async def _leased(gateway: Gateway, new: NewJob) -> AsyncIterator[None]:
+async def _leased(jobs: JobService, new: NewJob) -> AsyncIterator[None]:
     """Renew the upload's lease and its key's, however slowly the body comes."""
-    task = asyncio.create_task(_renew(gateway, new))
+    task = asyncio.create_task(_renew(jobs, new))
     try:
         yield
     finally:
@@ -218,23 +218,23 @@ async def _leased(gateway: Gateway, new: NewJob) -> AsyncIterator[None]:
             await task
 
 
-async def _renew(gateway: Gateway, new: NewJob) -> None:
-    lease_s = gateway.settings.lease_s
+async def _renew(jobs: JobService, new: NewJob) -> None:
+    lease_s = jobs.settings.lease_s
     while True:
         await asyncio.sleep(lease_s / 3)
         try:
-            await gateway.ledger.append_chunks(new.id, new.key, [])
+            await jobs.ledger.append_chunks(new.id, new.key, [])
             if new.idempotency:
-                await gateway.ledger.bind(new.idempotency, new.id, "", keep_s=lease_s)
+                await jobs.ledger.bind(new.idempotency, new.id, "", keep_s=lease_s)
         except RedisError as error:
             log.warning("upload_lease_not_renewed", job_id=new.id, error=type(error).__name__)
         except JobNotFound:
             return  # the next chunk finds out
 
 
-async def _bind(gateway: Gateway, new: NewJob, digest: str) -> None:
-    keep_s = gateway.settings.idempotency_keep_s
-    await gateway.ledger.bind(new.idempotency, new.id, digest, keep_s=keep_s)
+async def _bind(jobs: JobService, new: NewJob, digest: str) -> None:
+    keep_s = jobs.settings.idempotency_keep_s
+    await jobs.ledger.bind(new.idempotency, new.id, digest, keep_s=keep_s)
 
 
 def _reason(error: BaseException) -> tuple[str, str]:
@@ -250,4 +250,4 @@ def _reason(error: BaseException) -> tuple[str, str]:
         return error.code, error.detail
     if isinstance(error, ClientLeftError | asyncio.CancelledError):
         return UploadInterrupted.code, "The upload broke off before its end."
-    return TaktError.code, "Something went wrong inside the gateway."
+    return TaktError.code, "Something went wrong inside the jobs."

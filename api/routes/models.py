@@ -124,7 +124,7 @@ def _summary(gateway: Gateway, servable: Servable) -> ModelSummary:
         versions=gateway.catalog.versions(spec.name),
         framework=spec.framework,
         description=spec.description,
-        loaded=servable.key in gateway.watch.fleet.held,
+        loaded=servable.key in gateway.fleet.now.held,
     )
 
 
@@ -146,7 +146,7 @@ def _detail(gateway: Gateway, servable: Servable) -> ModelDetail:
 
 def _built_with(gateway: Gateway, servable: Servable) -> dict[str, str]:
     """By a live worker that holds the version, else by the repository's manifest."""
-    for worker in gateway.watch.fleet.workers:
+    for worker in gateway.fleet.now.workers:
         if worker.holds(servable.key):
             return worker.models[servable.key].built_with
     try:
@@ -159,7 +159,7 @@ def _built_with(gateway: Gateway, servable: Servable) -> dict[str, str]:
 def _holders(gateway: Gateway, servable: Servable) -> list[Holder]:
     return [
         _holder(worker.id, worker.device, worker.models[servable.key])
-        for worker in gateway.watch.fleet.workers
+        for worker in gateway.fleet.now.workers
         if servable.key in worker.models
     ]
 

@@ -60,12 +60,12 @@ class Predictions:
         scope[ROUTE] = target.route
         if scope["method"] != "POST":
             raise HTTPException(405, "Method Not Allowed", {"Allow": ALLOWED})
-        gate, headers = self._gateway.gate, scope["headers"]
+        gate, headers = self._gateway.access.authenticator, scope["headers"]
         asker = await entered(gate, partial(gate.enter, headers), key_id_of(token_of(dict(headers)) or b""))
         asker.require(Role.PREDICT)
         let_in(scope, asker)
         if asker.allowance is not None:
-            await self._gateway.limiter.admit(asker.allowance, scope)
+            await self._gateway.access.limiter.admit(asker.allowance, scope)
         servable = self._gateway.catalog.find(target.model, target.version, asker)
         try:
             await self._predict(servable, target, scope, receive, send)
@@ -83,11 +83,11 @@ class Predictions:
         body = await self._body(scope, headers, receive)
         prefer = field_of(scope["headers"], b"prefer")
         asked_s = preferred_wait_s(prefer)
-        wait_s = gateway.door.wait_s(asked_s)
+        wait_s = gateway.online.admission.wait_s(asked_s)
 
         later = prefers_async(prefer)
         if not target.batch and not later:  # one row: an overload need not read what it refuses
-            gateway.door.admit(servable, 1, wait_s, asker_of(scope))
+            gateway.online.admission.admit(servable, 1, wait_s, asker_of(scope))
 
         trace = trace_of(scope)
         validating_ns = time.time_ns() if trace is not None else 0
@@ -108,10 +108,10 @@ class Predictions:
         clock.mark("encode")
 
         if target.batch:
-            gateway.door.admit(servable, rows, wait_s, asker_of(scope))
+            gateway.online.admission.admit(servable, rows, wait_s, asker_of(scope))
         if (allowance := asker_of(scope).allowance) is not None:
-            await gateway.limiter.charge(allowance, rows, scope)
-        answered = await gateway.lane.submit(
+            await gateway.access.limiter.charge(allowance, rows, scope)
+        answered = await gateway.online.dispatcher.submit(
             servable.key,
             servable.spec,
             columns,
@@ -129,7 +129,7 @@ class Predictions:
         servable.times.add(clock.times_ms, rows, answered.batch_rows)
         if trace is not None:
             trace.predicted(servable.key, rows, answered.batch_rows, clock.times_ms, validating_ns)
-        await respond(send, 200, about(servable, clock, answered, asked_s, gateway.door), content)
+        await respond(send, 200, about(servable, clock, answered, asked_s, gateway.online.admission), content)
 
     async def _body(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         """The whole body, unpacked; either way within the limit."""

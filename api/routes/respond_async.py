@@ -35,7 +35,7 @@ async def defer(
     asker.require(Role.SUBMIT)
     said = headers.get(b"idempotency-key")
     record, replayed = await hand_over(
-        gateway,
+        gateway.jobs,
         asker,
         servable,
         await asyncio.to_thread(_cut, gateway, asker, servable, values),
@@ -52,6 +52,6 @@ def _cut(gateway: Gateway, asker: Principal, servable: Servable, values: Values)
     return chunks_of_values(
         servable.spec,
         values,
-        chunk_rows=gateway.chunk_rows(servable, asker),
+        chunk_rows=gateway.jobs.chunk_rows(servable, asker),
         chunk_bytes=gateway.settings.chunk_bytes,
     )

@@ -56,7 +56,7 @@ def exchange_of(
     `left`: whether its client has gone.
     """
     target = target_of(scope["path"])
-    if target is None or target.batch or scope["method"] != "POST" or not gateway.short_way:
+    if target is None or target.batch or scope["method"] != "POST" or not gateway.fast_path:
         return None
     headers = dict(scope["headers"])
     length = headers.get(b"content-length", b"")
@@ -114,14 +114,14 @@ class FastPathRequest:
     def begin(self, body: bytes) -> bool:
         """Hand the row to the lane, or refuse it. False: it must take the long way, which says why."""
         gateway, target = self._gateway, self._target
-        wait_s = gateway.door.wait_s(self._asked_s)
+        wait_s = gateway.online.admission.wait_s(self._asked_s)
         try:
-            asker = gateway.gate.enter(self._scope["headers"])
+            asker = gateway.access.authenticator.enter(self._scope["headers"])
             asker.require(Role.PREDICT)
             if asker.allowance is not None:  # counted in Redis
                 return False
             servable = self._servable = gateway.catalog.find(target.model, target.version, asker)
-            gateway.door.judge(servable, 1, wait_s, asker)
+            gateway.online.admission.judge(servable, 1, wait_s, asker)
             clock = self._clock = StageClock()
             values = servable.validator.read_one(body)
             clock.mark("validate")
@@ -134,7 +134,7 @@ class FastPathRequest:
         except Exception:
             return False
         servable.tally.admitted += 1
-        gateway.lane.ask(
+        gateway.online.dispatcher.ask(
             servable.key,
             servable.spec,
             columns,
@@ -160,7 +160,7 @@ class FastPathRequest:
             self.set_exception(error)
             return
         servable.times.add(clock.times_ms, 1, answered.batch_rows)
-        self._end(200, about(servable, clock, answered, self._asked_s, self._gateway.door), body)
+        self._end(200, about(servable, clock, answered, self._asked_s, self._gateway.online.admission), body)
 
     def set_exception(self, error: Exception, /) -> None:
         if isinstance(error, ClientLeftError):
@@ -181,4 +181,4 @@ class FastPathRequest:
         self._finish(status, [*whole_json(body), *headers, (REQUEST_ID, self._request_id)], body)
 
     def _count(self, status: int | None) -> None:
-        self._gateway.http.ended(self._scope, status, perf_counter() - self._begun_s)
+        self._gateway.telemetry.http.ended(self._scope, status, perf_counter() - self._begun_s)

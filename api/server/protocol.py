@@ -250,7 +250,11 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.flow.write_paused or stays_in_http_1_0(cycle.scope):
             self._start_task(cycle, app)
             return
-        refusal = self.gateway.door.refusal(cycle.scope) if self.gateway.door.refusing else None
+        refusal = (
+            self.gateway.online.admission.refusal(cycle.scope)
+            if self.gateway.online.admission.refusing
+            else None
+        )
         if refusal is not None:
             self._send_away(cycle, refusal)
         elif (exchange := self._exchange_of(cycle)) is not None:
@@ -289,7 +293,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _send_away(self, cycle: RequestResponseCycle, refusal: TaktError) -> None:
-        self.gateway.http.ended(cast(Scope, cycle.scope), status_of(refusal.code), 0.0)
+        self.gateway.telemetry.http.ended(cast(Scope, cycle.scope), status_of(refusal.code), 0.0)
         self._finish(cycle, *error_answer(refusal, request_id_in(cycle.scope["headers"])))
 
     def _finish(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
@@ -297,14 +301,16 @@ class LimitedProtocol(HttpToolsProtocol):
         cycle.response_complete = True
         if self.transport.is_closing():
             return
-        self._write(status, headers, body, keep_alive=cycle.keep_alive and not self.gateway.draining)
+        self._write(
+            status, headers, body, keep_alive=cycle.keep_alive and not self.gateway.lifecycle.draining
+        )
         self.on_response_complete()
 
     def _refuse(self, error: TaktError | HTTPException) -> None:
         """Let go of a client that has asked for nothing yet, or for nothing that can be understood."""
         if not self.transport.is_closing():
             status, headers, body = error_answer(error, new_request_id())
-            self.gateway.http.add(UNREAD, OTHER, status, 0.0)
+            self.gateway.telemetry.http.add(UNREAD, OTHER, status, 0.0)
             self._write(status, headers, body, keep_alive=False)
 
     def _write(self, status: int, headers: Headers, body: bytes, *, keep_alive: bool) -> None:

@@ -46,7 +46,7 @@ class GatewayServer(uvicorn.Server):
         gc.freeze()  # modules and validators stay: going through all of them again held up requests
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._gateway.drain()
+        self._gateway.lifecycle.drain()
         if self._leave_at_s is None and self._delay_s:
             self._told, self._leave_at_s = signal.Signals(sig), time.monotonic() + self._delay_s
         else:
@@ -59,7 +59,7 @@ class GatewayServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._gateway.leave()
+        self._gateway.lifecycle.leave()
         giving_up = asyncio.get_running_loop().call_later(max(0.0, self._finish_s), self._gateway.give_up)
         await super().shutdown(sockets)
         giving_up.cancel()

@@ -109,9 +109,9 @@ async def measure(client: Any, folder: Path, cases: int, seed: int) -> Sizes:  #
             httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=60) as http,
         ):
             gateway: Gateway = app.state.gateway
-            gateway.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
+            gateway.jobs.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
             await FakeWorker(client, *specs.values()).beat()
-            await gateway.watch.renew()
+            await gateway.fleet.watch.renew()
             for number in range(cases):
                 await _ask(http, client, case(chance, inputs), sizes, number)
     return sizes

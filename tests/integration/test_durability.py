@@ -50,7 +50,7 @@ async def gateway(server: Server, folder: Path, **changes: Any) -> AsyncIterator
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://gateway") as http,
     ):
-        await until(lambda: app.state.gateway.link.up)
+        await until(lambda: app.state.gateway.queue.up)
         yield http
 
 

@@ -176,8 +176,8 @@ async def running_gateway(
 async def serving(worker: FakeWorker, gateway: Gateway) -> AsyncIterator[None]:
     """A worker that answers by itself, and is known to the gateway."""
     await worker.beat()
-    await gateway.watch.renew()
-    await until(lambda: gateway.link.up)
+    await gateway.fleet.watch.renew()
+    await until(lambda: gateway.queue.up)
     task = asyncio.create_task(worker.serve())
     try:
         yield

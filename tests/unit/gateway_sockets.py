@@ -29,7 +29,15 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 @asynccontextmanager
 async def serving_for(gateway: Gateway) -> AsyncIterator[int]:
     """→ the port of a server of this gateway's predictions; whatever else it is asked, it says hello."""
-    app = open_to(RequestMiddleware(Predictions(hello, gateway), gateway), gateway.settings.origins())
+    app = open_to(
+        RequestMiddleware(
+            Predictions(hello, gateway),
+            gateway.lifecycle,
+            gateway.telemetry,
+            access_log=gateway.settings.access_log,
+        ),
+        gateway.settings.origins(),
+    )
     async with serving_app(app, gateway) as port:
         yield port
 

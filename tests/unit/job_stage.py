@@ -38,8 +38,8 @@ async def job_stage(
         gateway,
         http,
     ):
-        gateway.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
-        await until(lambda: gateway.link.up)
+        gateway.jobs.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
+        await until(lambda: gateway.queue.up)
         yield gateway, http
 
 
@@ -66,9 +66,9 @@ async def run_chunks(gateway: Gateway, job_id: str, *, failing: int | None = Non
     while most and (claim := ledger.claim(IRIS_KEY)):
         most -= 1
         data, succeeded, failed = predicted(
-            claim.data or gateway.payloads.get(rows_path(job_id, claim.index)), failing
+            claim.data or gateway.jobs.payloads.get(rows_path(job_id, claim.index)), failing
         )
-        gateway.payloads.put(result_path(job_id, claim.index, claim.token), data)
+        gateway.jobs.payloads.put(result_path(job_id, claim.index, claim.token), data)
         ledger.commit_some(IRIS_KEY, [_ended(claim, data, succeeded, failed)])
 
 
@@ -127,14 +127,14 @@ async def stored_job(
 ) -> JobRecord:
     """A job whose chunks hold `sepal_length` and the kept columns of `about`, as a file's do."""
     new = NewJob(id=new_job_id(), model="iris", version="1.0.0", digest="ab" * 32, owner="anonymous", **about)
-    await gateway.ledger.open_job(new)
+    await gateway.jobs.ledger.open_job(new)
     for index, rows in enumerate(chunks):
         batch = pa.RecordBatch.from_pylist(
             [{name if name == "sepal_length" else KEEP + name: v for name, v in row.items()} for row in rows]
         )
-        gateway.payloads.put(rows_path(new.id, index), write_ipc([batch], batch.schema))
-        await gateway.ledger.append_chunks(new.id, new.key, [len(rows)])
-    return await gateway.ledger.seal(new.id)
+        gateway.jobs.payloads.put(rows_path(new.id, index), write_ipc([batch], batch.schema))
+        await gateway.jobs.ledger.append_chunks(new.id, new.key, [len(rows)])
+    return await gateway.jobs.ledger.seal(new.id)
 
 
 def submission(rows: int, **more: Any) -> dict[str, Any]:

@@ -38,8 +38,8 @@ async def upload_stage(client: FakeRedis, folder: Path, **changes: Any) -> Async
         max_uploads=2,
         **changes,
     ) as (gateway, http):
-        gateway.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
-        await until(lambda: gateway.link.up)
+        gateway.jobs.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
+        await until(lambda: gateway.queue.up)
         yield gateway, http
 
 
@@ -50,15 +50,15 @@ async def post(
 
 
 async def stored_rows(gateway: Gateway, job_id: str) -> list[float]:
-    chunks = await gateway.ledger.chunks(job_id)
-    tables = [read_ipc(gateway.payloads.get(rows_path(job_id, chunk.index))) for chunk in chunks]
+    chunks = await gateway.jobs.ledger.chunks(job_id)
+    tables = [read_ipc(gateway.jobs.payloads.get(rows_path(job_id, chunk.index))) for chunk in chunks]
     return [value for table in tables for value in table["sepal_length"].to_pylist()]
 
 
 async def accepted_rows(gateway: Gateway) -> int:
     """Rows of the newest job, once some are stored."""
     for _ in range(1000):
-        jobs = await gateway.ledger.newest(None, before_ms=None, most=1)
+        jobs = await gateway.jobs.ledger.newest(None, before_ms=None, most=1)
         if jobs and jobs[0].rows_accepted:
             return jobs[0].rows_accepted
         await asyncio.sleep(0.005)

@@ -12,7 +12,6 @@ from shared.metrics.metric import OFFLINE, ONLINE
 from shared.metrics.program import BUILD
 from shared.release import VERSION
 from shared.workers import HeldModel, ModelState, WorkerState
-from worker.execution.scheduler import LaneScheduler
 from worker.telemetry.counters import ChunkCounters, EngineCounters, ModelChunks
 
 
@@ -23,7 +22,7 @@ class Facts:
     state: WorkerState
     heartbeats: Mapping[str, int]  # by outcome
     models: Mapping[str, HeldModel]
-    share: LaneScheduler
+    busy_s: Mapping[str, float]  # of the engine, by lane
     engine: Mapping[ModelKey, EngineCounters]
     chunks: ChunkCounters
     held_leases: int
@@ -35,7 +34,7 @@ def readings(facts: Facts) -> Iterator[Reading]:
     yield metrics.STATE_NOW, {(state.value,): float(state is facts.state) for state in WorkerState}
     yield metrics.HEARTBEATS, _by_outcome((), facts.heartbeats)
     yield from _models({split_model_key(key): held for key, held in facts.models.items()})
-    yield metrics.BUSY, {(ONLINE,): facts.share.online_s, (OFFLINE,): facts.share.offline_s}
+    yield metrics.BUSY, {(lane,): busy_s for lane, busy_s in facts.busy_s.items()}
     engine: dict[Labels, EngineCounters] = {
         split_model_key(key): tally for key, tally in facts.engine.items()
     }

@@ -55,17 +55,17 @@ async def acceptance(
 
     Raises NotDurable, QueueUnavailable.
     """
-    await gateway.ledger.make_durable(record.id)
+    await gateway.jobs.ledger.make_durable(record.id)
     if not replayed:
-        gateway.accepted.add(record)
+        gateway.jobs.accepted.add(record)
     asked_s = preferred_wait_s(prefer)
     headers = {"Location": f"/jobs/{record.id}"}
     if asked_s is not None:
-        record, granted_s = await ended_within(gateway, record, asked_s)
+        record, granted_s = await ended_within(gateway.jobs, record, asked_s)
         headers["Preference-Applied"] = f"wait={granted_s}"
     if replayed:
         headers["Idempotent-Replayed"] = "true"
-    view, polling = await described(gateway, record)
+    view, polling = await described(gateway.jobs, record)
     if record.state.ended and (replayed or asked_s is not None):
         return as_json(view, 200, headers)
     return as_json(view, 202, headers | {"Retry-After": str(POLL_AFTER_S)} | polling)

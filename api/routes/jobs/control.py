@@ -35,8 +35,8 @@ class JobChange(BaseModel):
 @router.post("/jobs/{job_id}/cancel", response_model=JobView, responses=_ERRORS)
 async def cancel(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
     """Start no chunk any more; what runs stops at its next slice, and what is done stays readable."""
-    await own_job(gateway, asker, job_id)
-    state = await gateway.ledger.cancel(job_id)
+    await own_job(gateway.jobs, asker, job_id)
+    state = await gateway.jobs.ledger.cancel(job_id)
     _require(state, state in _CANCELED, "canceled")
     return await _now(gateway, job_id)
 
@@ -44,8 +44,8 @@ async def cancel(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
 @router.post("/jobs/{job_id}/pause", response_model=JobView, responses=_ERRORS)
 async def pause(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
     """Start no chunk until the job is resumed; what runs is run again then."""
-    await own_job(gateway, asker, job_id)
-    state = await gateway.ledger.pause(job_id)
+    await own_job(gateway.jobs, asker, job_id)
+    state = await gateway.jobs.ledger.pause(job_id)
     _require(state, state is JobState.PAUSED, "paused")
     return await _now(gateway, job_id)
 
@@ -53,8 +53,8 @@ async def pause(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
 @router.post("/jobs/{job_id}/resume", response_model=JobView, responses=_ERRORS)
 async def resume(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
     """Go on with a paused job; one that is not paused goes on anyway."""
-    record = await own_job(gateway, asker, job_id)
-    state = await gateway.ledger.resume(job_id, record.key)
+    record = await own_job(gateway.jobs, asker, job_id)
+    state = await gateway.jobs.ledger.resume(job_id, record.key)
     _require(state, state in _GOING, "resumed")
     return await _now(gateway, job_id)
 
@@ -62,8 +62,8 @@ async def resume(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
 @router.patch("/jobs/{job_id}", response_model=JobView, responses=_ERRORS | of_errors(422))
 async def change(job_id: str, change: JobChange, gateway: GatewayState, asker: Asker) -> Response:
     """Another priority, from the next chunk on."""
-    await own_job(gateway, asker, job_id)
-    state = await gateway.ledger.prioritize(job_id, change.priority)
+    await own_job(gateway.jobs, asker, job_id)
+    state = await gateway.jobs.ledger.prioritize(job_id, change.priority)
     _require(state, not state.ended, "given another priority")
     return await _now(gateway, job_id)
 
@@ -71,13 +71,13 @@ async def change(job_id: str, change: JobChange, gateway: GatewayState, asker: A
 @router.delete("/jobs/{job_id}", status_code=204, responses=_ERRORS)
 async def delete(job_id: str, gateway: GatewayState, asker: Asker) -> None:
     """Remove a job that has ended, with its rows and results."""
-    record = await own_job(gateway, asker, job_id)
+    record = await own_job(gateway.jobs, asker, job_id)
     _require(record.state, record.state.ended, "deleted; cancel it first")
     # the ledger first: a reader who missed a result would have the job computed again
-    if not await gateway.ledger.delete(job_id):
+    if not await gateway.jobs.ledger.delete(job_id):
         raise InvalidState("The job runs again, because a stored result was lost; cancel it first.")
     try:
-        await asyncio.to_thread(gateway.payloads.remove_job, job_id)
+        await asyncio.to_thread(gateway.jobs.payloads.remove_job, job_id)
     except PayloadError as error:  # the workers remove it later, see worker/chunks/orphans.py
         log.warning("payloads_not_removed", job_id=job_id, reason=error.detail)
 
@@ -88,5 +88,5 @@ def _require(state: JobState, allowed: bool, verb: str) -> None:
 
 
 async def _now(gateway: Gateway, job_id: str) -> Response:
-    view, headers = await described(gateway, await gateway.ledger.read(job_id))
+    view, headers = await described(gateway.jobs, await gateway.jobs.ledger.read(job_id))
     return as_json(view, 200, headers)

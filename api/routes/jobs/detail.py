@@ -37,15 +37,15 @@ async def job(
     prefer: Annotated[str | None, Header(description=_PREFER)] = None,
 ) -> Response:
     """How a job does, why it waits, and when to ask again (`Retry-After`)."""
-    record = await own_job(gateway, asker, job_id)
+    record = await own_job(gateway.jobs, asker, job_id)
     asked_s = preferred_wait_s(field_of(request.headers.raw, b"prefer")) if prefer else None
     applied: dict[str, str] = {}
     if asked_s is not None:
         await request.body()
         left = partial(has_left, request.receive)
-        record, granted_s = await ended_within(gateway, record, asked_s, left=left)
+        record, granted_s = await ended_within(gateway.jobs, record, asked_s, left=left)
         applied["Preference-Applied"] = f"wait={granted_s}"
-    view, headers = await described(gateway, record)
+    view, headers = await described(gateway.jobs, record)
     headers |= applied
     headers["ETag"] = etag = etag_of(view)
     if matches(text_field(request.scope, "if-none-match") if if_none_match else None, etag):

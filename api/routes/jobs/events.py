@@ -63,10 +63,12 @@ async def events(
     last_event_id: Annotated[str | None, Header(description="Go on after this event")] = None,
 ) -> Response:
     """A job's progress as it happens: `snapshot`, `progress`, …, `end`. Ends with the job."""
-    record = await own_job(gateway, asker, job_id)
+    record = await own_job(gateway.jobs, asker, job_id)
     known = last_event_id if last_event_id and _ID.fullmatch(last_event_id) else ""
     headers = request.scope["headers"]
-    parts = watched(gateway, record, known, may=lambda: gateway.gate.greet(headers).may(Role.READ))
+    parts = watched(
+        gateway, record, known, may=lambda: gateway.access.authenticator.greet(headers).may(Role.READ)
+    )
     return StreamingResponse(parts, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
@@ -102,17 +104,17 @@ async def _events(
         known, record = await _begin(gateway, record)
         yield framed("snapshot", known, await _whole(gateway, record))
     spoken_s = clock()
-    while not record.state.ended and not gateway.leaving:
-        event = await gateway.ledger.newest_event(record.id, after=known)
+    while not record.state.ended and not gateway.lifecycle.leaving:
+        event = await gateway.jobs.ledger.newest_event(record.id, after=known)
         if event is not None:
             known, spoken_s = event.id, clock()
             if event.state.ended:
-                record = await gateway.ledger.read(record.id)
+                record = await gateway.jobs.ledger.read(record.id)
                 break
             yield framed("progress", known, _counts(event))
         elif clock() - spoken_s >= heartbeat_s:
             spoken_s = clock()
-            record = await gateway.ledger.read(record.id)  # raises where it was deleted meanwhile
+            record = await gateway.jobs.ledger.read(record.id)  # raises where it was deleted meanwhile
             yield HEARTBEAT
         await asyncio.sleep(look_every_s)
     if record.state.ended:
@@ -121,8 +123,8 @@ async def _events(
 
 async def _begin(gateway: Gateway, record: JobRecord) -> tuple[str, JobRecord]:
     """The newest event's id, and the job at that time or later: nothing is lost in between."""
-    newest = await gateway.ledger.newest_event(record.id)
-    return newest.id if newest else "0-0", await gateway.ledger.read(record.id)
+    newest = await gateway.jobs.ledger.newest_event(record.id)
+    return newest.id if newest else "0-0", await gateway.jobs.ledger.read(record.id)
 
 
 def framed(name: str, event_id: str, data: bytes) -> bytes:
@@ -142,5 +144,5 @@ def _counts(event: JobEvent) -> bytes:
 
 
 async def _whole(gateway: Gateway, record: JobRecord) -> bytes:
-    view, _ = await described(gateway, record)
+    view, _ = await described(gateway.jobs, record)
     return view.model_dump_json().encode()

@@ -69,7 +69,7 @@ async def link(
     job_id: str, wanted: LinkRequest, request: Request, gateway: GatewayState, asker: Asker
 ) -> Response:
     """An address from which a browser can save a file of the job. It opens nothing else, for a minute."""
-    record = await own_job(gateway, asker, job_id)
+    record = await own_job(gateway.jobs, asker, job_id)
     path = f"/jobs/{record.id}/{wanted.part}"
-    url, lasts_s = gateway.gate.link(request.scope["headers"], path, wanted.query)
+    url, lasts_s = gateway.access.authenticator.link(request.scope["headers"], path, wanted.query)
     return as_json(Link(url=url, lasts_s=lasts_s), 200, {"Cache-Control": "no-store"})

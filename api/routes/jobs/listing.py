@@ -101,13 +101,13 @@ async def jobs(
     cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> Response:
     """One's own jobs, newest first. A page may be short: there are more as long as it has `next`."""
-    gateway.link.require()
+    gateway.queue.require()
     asked = Filter(frozenset(state), model, reference, tag)
     owner = None if asker.sees_all_jobs else asker.name
     span = Span(owner, _ms(created_after), _ms(created_before), asker.models)
     found, last = await scan(gateway, span, asked, limit, read_cursor(cursor) if cursor else None)
-    records = await gateway.ledger.read_all(found)
-    page = JobPage(jobs=await described_all(gateway, records), next=str(last) if last else None)
+    records = await gateway.jobs.ledger.read_all(found)
+    page = JobPage(jobs=await described_all(gateway.jobs, records), next=str(last) if last else None)
     return as_json(page)
 
 
@@ -130,7 +130,7 @@ async def scan(
     """Matching jobs' ids that come after `last`, and where to go on; None: there are no more."""
     found: list[str] = []
     for _ in range(_MOST_SCANNED // _SCANNED_AT_ONCE):
-        heads = await gateway.ledger.newest_heads(
+        heads = await gateway.jobs.ledger.newest_heads(
             span.owner,
             before_ms=last.created_at_ms if last else span.before_ms,
             after_id=last.job_id if last else None,

@@ -91,10 +91,10 @@ class Manifest(BaseModel):
 @router.get("/jobs/{job_id}/manifest", response_model=Manifest, responses=of_errors(404, 409, 410, 503))
 async def manifest(job_id: str, request: Request, gateway: GatewayState, asker: Asker) -> Response:
     """What an ended job was made from, by what, and what came of it, with digests."""
-    record = await own_job(gateway, asker, job_id)
+    record = await own_job(gateway.jobs, asker, job_id)
     if not record.state.ended:
         raise ResultsNotReady(f"The job is {record.state}; its manifest is written once it has ended.")
-    chunks = readable(record, await gateway.ledger.chunks(job_id))
+    chunks = readable(record, await gateway.jobs.ledger.chunks(job_id))
     ended = [chunk for chunk in chunks if chunk.state in ENDED]
     about = _about(gateway, record) | {"versions": _versions(request.app.version)}
     body = await offloaded(len(ended) * _CHUNK_BYTES, lambda: encode(about | _of_chunks(record, ended)))

@@ -137,11 +137,11 @@ async def results(
     `row` says which the others are.
     """
     kind = negotiated(name, accept)
-    record, chunks, inline = await own_results(gateway, asker, job_id, partial=partial)
+    record, chunks, inline = await own_results(gateway.jobs, asker, job_id, partial=partial)
     if record.state is not JobState.SUCCEEDED and not partial:
         raise _not_ready(record)
     pieces = pieces_of(readable(record, chunks), offset, limit)
-    objects = JobObjects(gateway.payloads, job_id, inline)
+    objects = JobObjects(gateway.jobs.payloads, job_id, inline)
     tables = ResultTables(objects, record, pieces, _spec(gateway, record))
 
     def parts() -> Iterator[bytes]:
@@ -174,9 +174,9 @@ async def errors(
 ) -> Response:
     """The rows that have failed, at any time of a job's life. `offset` and `limit` count failed rows."""
     kind = negotiated(name, accept, ERROR_FORMATS)
-    record = await own_job(gateway, asker, job_id)
-    chunks = readable(record, await gateway.ledger.chunks(job_id))
-    objects = JobObjects(gateway.payloads, job_id, await gateway.ledger.inline(job_id))
+    record = await own_job(gateway.jobs, asker, job_id)
+    chunks = readable(record, await gateway.jobs.ledger.chunks(job_id))
+    objects = JobObjects(gateway.jobs.payloads, job_id, await gateway.jobs.ledger.inline(job_id))
     tables = ErrorTables(objects, record, failed_pieces_of(chunks, offset, limit))
 
     def parts() -> Iterator[bytes]:
@@ -213,7 +213,7 @@ async def _of_ledger(gateway: Gateway, job_id: str, parts: Callable[[], Iterator
     try:
         body = b"".join(parts())
     except ResultLost as lost:
-        raise await recompute(gateway.ledger, job_id, lost) from lost
+        raise await recompute(gateway.jobs.ledger, job_id, lost) from lost
     return Response(body, media_type=ResultFormat.JSON.media_type, headers=_VARY)
 
 
@@ -235,10 +235,10 @@ async def _answered(
         headers["Content-Disposition"] = f'attachment; filename="{file_name}.{kind}"'
     if whole:
         joined = asyncio.to_thread(lambda: b"".join(parts()))
-        body = await recomputing(gateway.ledger, job_id, joined)
+        body = await recomputing(gateway.jobs.ledger, job_id, joined)
         return Response(body, media_type=kind.media_type, headers=headers)
-    made = await recomputing(gateway.ledger, job_id, asyncio.to_thread(parts))
-    rest = recomputing_each(gateway.ledger, job_id, in_threads(made))
+    made = await recomputing(gateway.jobs.ledger, job_id, asyncio.to_thread(parts))
+    rest = recomputing_each(gateway.jobs.ledger, job_id, in_threads(made))
     first = await anext(rest)  # a result that is lost is still an error with a status here
     return StreamingResponse(_chain(first, rest), media_type=kind.media_type, headers=headers)
 

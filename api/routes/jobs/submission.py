@@ -74,8 +74,8 @@ class _Asked:
 
     async def charge(self, rows: int) -> None:
         """Raises RateLimited, and Unauthorized if the key was revoked or expired since the request began."""
-        self.gateway.gate.enter(self.headers.raw)
-        await self.gateway.limiter.charge(self.asker.allowance, rows)
+        self.gateway.access.authenticator.enter(self.headers.raw)
+        await self.gateway.access.limiter.charge(self.asker.allowance, rows)
 
     async def accepted(self, record: JobRecord, *, replayed: bool) -> Response:
         prefer = field_of(self.headers.raw, b"prefer")
@@ -115,7 +115,7 @@ async def _submit_json(asked: _Asked) -> Response:
         return report_of(await offloaded(len(body), lambda: examine(servable.validator, submission)))
     chunks = await offloaded(len(body), lambda: _cut(gateway, asked.asker, servable, submission))
     record, replayed = await hand_over(
-        gateway, asked.asker, servable, chunks, terms, key=asked.key, body=body
+        gateway.jobs, asked.asker, servable, chunks, terms, key=asked.key, body=body
     )
     return await asked.accepted(record, replayed=replayed)
 
@@ -136,7 +136,7 @@ def _cut(gateway: Gateway, asker: Principal, servable: Servable, submission: Sub
     return chunks_of(
         servable.validator,
         submission,
-        chunk_rows=gateway.chunk_rows(servable, asker),
+        chunk_rows=gateway.jobs.chunk_rows(servable, asker),
         chunk_bytes=gateway.settings.chunk_bytes,
     )
 
@@ -146,7 +146,7 @@ async def _submit_file(asked: _Asked, query: list[tuple[str, str]]) -> Response:
     gateway = asked.gateway
     await _refuse_too_long(gateway, asked.headers.get("content-length", ""))
     upload, servable = await _upload(asked, query)
-    with gateway.uploads.held():
+    with gateway.jobs.uploads.held():
         require_room()
         return await _read_file(asked, upload, servable)
 
@@ -154,21 +154,21 @@ async def _submit_file(asked: _Asked, query: list[tuple[str, str]]) -> Response:
 async def _read_file(asked: _Asked, upload: Upload, servable: Servable) -> Response:
     gateway, options = asked.gateway, upload.reading.options
     if options.validate_only:
-        return report_of(await read_through(gateway, upload, _dropped))
-    gateway.link.require_open()
-    await gateway.limiter.require_rows(asked.asker.allowance)
+        return report_of(await read_through(gateway.jobs, upload, _dropped))
+    gateway.queue.require_open()
+    await gateway.access.limiter.require_rows(asked.asker.allowance)
     reserved = idempotency.reservation_name(asked.asker.name, asked.key) if asked.key is not None else ""
-    new = await pinned_job(gateway, asked.asker, servable, terms_of_options(options), reserved)
-    if reserved and (taken := await idempotency.reserve(gateway.ledger, reserved, new.id)):
+    new = await pinned_job(gateway.jobs, asked.asker, servable, terms_of_options(options), reserved)
+    if reserved and (taken := await idempotency.reserve(gateway.jobs.ledger, reserved, new.id)):
         digest = await _digest(gateway, upload)
-        record = await idempotency.same_job(gateway.ledger, taken, digest)
+        record = await idempotency.same_job(gateway.jobs.ledger, taken, digest)
         return await asked.accepted(record, replayed=True)
     return await _taken_in(asked, upload, new)
 
 
 async def _taken_in(asked: _Asked, upload: Upload, new: NewJob) -> Response:
     try:
-        record = await take_in(asked.gateway, upload, new, asked.charge)
+        record = await take_in(asked.gateway.jobs, upload, new, asked.charge)
     except (ClientLeftError, TooManyJobs):  # there is no such job
         raise
     except Exception as error:
@@ -210,10 +210,10 @@ def _limits(gateway: Gateway, asker: Principal, servable: Servable) -> UploadLim
     settings = gateway.settings
     return UploadLimits(
         settings.max_job_bytes,
-        gateway.chunk_rows(servable, asker),
+        gateway.jobs.chunk_rows(servable, asker),
         settings.chunk_bytes,
         settings.spool_dir,
-        gateway.payloads.compression,
+        gateway.jobs.payloads.compression,
     )
 
 
@@ -238,17 +238,17 @@ async def _refuse_too_long(gateway: Gateway, length: str) -> None:
         return
     if int(length) > gateway.settings.max_job_bytes:
         raise PayloadTooLarge(f"The body is larger than {gateway.settings.max_job_bytes} bytes.")
-    limit_bytes = await asyncio.to_thread(gateway.payloads.limit_bytes)
+    limit_bytes = await asyncio.to_thread(gateway.jobs.payloads.limit_bytes)
     if limit_bytes is not None and int(length) > limit_bytes:
         raise PayloadTooLarge(f"The body is larger than all that may be stored, {limit_bytes} bytes.")
-    if not await asyncio.to_thread(gateway.payloads.fits, int(length)):
+    if not await asyncio.to_thread(gateway.jobs.payloads.fits, int(length)):
         raise StorageFull
 
 
 async def _digest(gateway: Gateway, upload: Upload) -> str:
     reading = upload.reading
     again = Digesting(reading.wrapping, reading.validator, reading.options, reading.limits)
-    tally = await read_through(gateway, Upload(upload.body, again), _dropped)
+    tally = await read_through(gateway.jobs, Upload(upload.body, again), _dropped)
     return idempotency.fingerprint(reading, tally.sha256)
 
 

@@ -38,12 +38,12 @@ async def look(gateway: Gateway) -> Cluster | None:
     """None where Redis does not answer: what was true before it went is not told."""
     try:
         queue = await read_queue(gateway.client)
-        lanes = await gateway.lanes.lanes()
+        lanes = await gateway.fleet.lanes.lanes()
     except (RedisError, OSError):
         return None
-    free_bytes, limit_bytes = await asyncio.to_thread(_room, gateway.payloads)
+    free_bytes, limit_bytes = await asyncio.to_thread(_room, gateway.jobs.payloads)
     return Cluster(
-        fleet=gateway.watch.fleet,
+        fleet=gateway.fleet.now,
         served=tuple(servable.key for servable in gateway.catalog),
         lanes=lanes,
         queue=queue,

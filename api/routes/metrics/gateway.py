@@ -21,13 +21,13 @@ _SHED = (Overloaded.code, ModelNotLoaded.code, QueueUnavailable.code)
 
 def readings(gateway: Gateway) -> Iterator[Reading]:
     yield BUILD, {(VERSION,): 1}
-    yield metrics.UPTIME, _one(gateway.uptime_s)
+    yield metrics.UPTIME, _one(gateway.lifecycle.uptime_s)
     yield metrics.READY, _one(gateway.ready())
-    yield metrics.DRAINING, _one(gateway.draining)
-    yield metrics.QUEUE_OPEN, _one(gateway.link.open)
-    yield metrics.QUEUE_BREAKS, _one(gateway.link.breaks)
-    yield metrics.REDIS_ROUNDTRIP, {(): gateway.watch.roundtrips}
-    yield metrics.HTTP_DURATION, dict(gateway.http)
+    yield metrics.DRAINING, _one(gateway.lifecycle.draining)
+    yield metrics.QUEUE_OPEN, _one(gateway.queue.open)
+    yield metrics.QUEUE_BREAKS, _one(gateway.queue.breaks)
+    yield metrics.REDIS_ROUNDTRIP, {(): gateway.fleet.watch.roundtrips}
+    yield metrics.HTTP_DURATION, dict(gateway.telemetry.http)
     yield from _online(gateway)
     yield from _offline(gateway)
 
@@ -47,7 +47,7 @@ def _online(gateway: Gateway) -> Iterator[Reading]:
         metrics.REQUESTS,
         {(*labels, outcome): n for labels, one in served.items() for outcome, n in _outcomes(one).items()},
     )
-    pending = gateway.lane.pending
+    pending = gateway.online.dispatcher.pending
     yield metrics.INFLIGHT_ROWS, {labels: pending.rows_of(one.key) for labels, one in served.items()}
     yield metrics.INFLIGHT_LIMIT, _one(gateway.settings.max_inflight_rows)
     used = {labels: one.times for labels, one in served.items() if one.times.request_rows.count}
@@ -58,9 +58,9 @@ def _online(gateway: Gateway) -> Iterator[Reading]:
 
 def _offline(gateway: Gateway) -> Iterator[Reading]:
     keys = [servable.key for servable in gateway.catalog]
-    yield metrics.JOBS, {split_model_key(key): gateway.accepted.jobs[key] for key in keys}
-    yield metrics.JOB_ROWS, {split_model_key(key): gateway.accepted.rows[key] for key in keys}
-    yield metrics.UPLOADS, _one(gateway.uploads.running)
+    yield metrics.JOBS, {split_model_key(key): gateway.jobs.accepted.jobs[key] for key in keys}
+    yield metrics.JOB_ROWS, {split_model_key(key): gateway.jobs.accepted.rows[key] for key in keys}
+    yield metrics.UPLOADS, _one(gateway.jobs.uploads.running)
     yield metrics.UPLOADS_LIMIT, _one(gateway.settings.max_uploads)
 
 

@@ -47,7 +47,7 @@ async def cluster_metrics(gateway: GatewayState, accept: _Accept = "") -> Respon
 @router.get("/metrics/targets")
 async def targets(gateway: GatewayState) -> list[Targets]:
     """Where the live workers that export metrics are scraped, for Prometheus' `http_sd_configs`."""
-    workers = sorted(gateway.watch.fleet.workers, key=lambda worker: worker.id)
+    workers = sorted(gateway.fleet.now.workers, key=lambda worker: worker.id)
     return [
         Targets(targets=[worker.metrics_address], labels={"instance": worker.name})
         for worker in workers

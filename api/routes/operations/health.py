@@ -35,11 +35,11 @@ async def health(request: Request, gateway: GatewayState) -> Health:
 
     Where keys are asked for, it answers without one as well, and then names no model.
     """
-    asker = gateway.gate.greet(request.scope["headers"])
-    loaded = gateway.watch.fleet.model_names if gateway.link.open else []
+    asker = gateway.access.authenticator.greet(request.scope["headers"])
+    loaded = gateway.fleet.now.model_names if gateway.queue.open else []
     return Health(
         status="healthy" if loaded else "degraded",
-        uptime_seconds=round(gateway.uptime_s, 1),
+        uptime_seconds=round(gateway.lifecycle.uptime_s, 1),
         models_loaded=list(filter(asker.sees, loaded)),
     )
 
@@ -57,7 +57,7 @@ async def ready(gateway: GatewayState, response: Response) -> Readiness:
     response.status_code = 200 if is_ready else 503
     return Readiness(
         status="ready" if is_ready else "not_ready",
-        queue=gateway.link.open,
+        queue=gateway.queue.open,
         default_model=gateway.holds_default(),
-        draining=gateway.draining,
+        draining=gateway.lifecycle.draining,
     )

@@ -46,7 +46,7 @@ async def history(
     model: Annotated[str | None, Query(description="Of one model alone, in all its versions")] = None,
 ) -> History:
     """Throughput and latency of the last hour, of all gateways and workers together."""
-    gateway.link.require()
+    gateway.queue.require()
     now_s, slots = await read_history(gateway.client)
     asked = [_of_model(slot, model) for slot in slots.values()]
     present = sorted({key for slot in asked for key in slot})

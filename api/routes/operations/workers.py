@@ -35,13 +35,13 @@ MOST_WORKERS = 10_000
 @router.get("/workers", responses=of_errors(503))
 async def workers(gateway: GatewayState, asker: Asker) -> Workers:
     """Every worker with a heartbeat, by name."""
-    fleet = gateway.watch.fleet
+    fleet = gateway.fleet.now
     ordered = sorted(fleet.workers, key=lambda worker: worker.id)
     shown = [
-        worker_view(worker, gateway.loads.of(worker.id), fleet.seen_at_ms.get(worker.id, 0))
+        worker_view(worker, gateway.fleet.loads.of(worker.id), fleet.seen_at_ms.get(worker.id, 0))
         for worker in ordered
     ]
-    if gateway.gate.asks and not asker.sees_all_jobs:
+    if gateway.access.authenticator.asks and not asker.sees_all_jobs:
         await _hide_jobs_of_others(gateway, asker, shown)
     return Workers(workers=shown)
 
@@ -49,7 +49,7 @@ async def workers(gateway: GatewayState, asker: Asker) -> Workers:
 async def _hide_jobs_of_others(gateway: Gateway, asker: Principal, shown: Sequence[WorkerView]) -> None:
     """Say that a worker runs somebody's chunk, and not whose."""
     running = [(worker, job_id) for worker in shown if (job_id := job_of_chunk(worker.current))]
-    records = await gateway.ledger.read_all(list({job_id for _, job_id in running}))
+    records = await gateway.jobs.ledger.read_all(list({job_id for _, job_id in running}))
     own = {record.id for record in records if asker.owns(record.owner)}
     for worker, job_id in running:
         if job_id not in own:
@@ -59,8 +59,8 @@ async def _hide_jobs_of_others(gateway: Gateway, asker: Principal, shown: Sequen
 @router.get("/lanes", responses=of_errors(503))
 async def lanes(gateway: GatewayState) -> LaneList:
     """What waits and what runs, for each model version that is served or has work."""
-    found = await gateway.lanes.lanes()
-    fleet = gateway.watch.fleet
+    found = await gateway.fleet.lanes.lanes()
+    fleet = gateway.fleet.now
     return LaneList(
         read_at=time_view(found.read_at_ms),
         lanes=[lanes_view(key, each, fleet.holders(key)) for key, each in sorted(found.models.items())],
@@ -88,7 +88,7 @@ Asked: TypeAlias = Annotated[Bounds, Depends(_bounds)]
 @router.get("/scaling", responses=of_errors(422, 503))
 async def scaling_of_all(gateway: GatewayState, bounds: Asked) -> Scaling:
     """How many workers all models together want: for workers that hold every model."""
-    found = await gateway.lanes.lanes()
+    found = await gateway.fleet.lanes.lanes()
     return _scaling(gateway, found, found.models, bounds)
 
 
@@ -96,7 +96,7 @@ async def scaling_of_all(gateway: GatewayState, bounds: Asked) -> Scaling:
 async def scaling(model: str, gateway: GatewayState, bounds: Asked) -> Scaling:
     """How many workers a model wants, all its versions together."""
     name = gateway.catalog.find(model).spec.name
-    found = await gateway.lanes.lanes()
+    found = await gateway.fleet.lanes.lanes()
     return _scaling(gateway, found, [key for key in found.models if split_model_key(key)[0] == name], bounds)
 
 
@@ -104,11 +104,11 @@ async def scaling(model: str, gateway: GatewayState, bounds: Asked) -> Scaling:
 async def scaling_of_version(model: str, version: str, gateway: GatewayState, bounds: Asked) -> Scaling:
     """How many workers one version of a model wants."""
     key = gateway.catalog.find(model, version).key
-    return _scaling(gateway, await gateway.lanes.lanes(), [key], bounds)
+    return _scaling(gateway, await gateway.fleet.lanes.lanes(), [key], bounds)
 
 
 def _scaling(gateway: Gateway, found: Lanes, keys: Iterable[ModelKey], bounds: Bounds) -> Scaling:
-    fleet = gateway.watch.fleet
+    fleet = gateway.fleet.now
     demands = {key: _demand(gateway, key, found.of(key)) for key in sorted(keys)}
     listed = demands.values()
     both = [lane for each in listed for lane in (each.lanes.online, each.lanes.offline)]
@@ -127,10 +127,10 @@ def _scaling(gateway: Gateway, found: Lanes, keys: Iterable[ModelKey], bounds: B
 
 
 def _demand(gateway: Gateway, key: ModelKey, waiting: ModelLanes) -> Demand:
-    held = [worker.models[key] for worker in gateway.watch.fleet.workers if worker.holds(key)]
+    held = [worker.models[key] for worker in gateway.fleet.now.workers if worker.holds(key)]
     return Demand(
         lanes=waiting,
-        arriving_rows_per_s=gateway.loads.online_rows_per_s(key),
+        arriving_rows_per_s=gateway.fleet.loads.online_rows_per_s(key),
         online_rows_per_s=_mean(model.rows_per_s for model in held),
         offline_rows_per_s=_mean(model.slice_rows_per_s for model in held),
     )

@@ -51,8 +51,8 @@ async def stage(client: FakeRedis, tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def looked(gateway: Gateway) -> None:
-    assert isinstance(gateway.gate, KeyAuthenticator)
-    await gateway.gate.look()
+    assert isinstance(gateway.access.authenticator, KeyAuthenticator)
+    await gateway.access.authenticator.look()
 
 
 async def job_of(stage: Stage, owner: Holder) -> str:
@@ -79,7 +79,7 @@ async def test_whose_chunk_a_worker_runs_is_shown_to_its_owner_alone(stage: Stag
     raw: Any = client
     await raw.zadd(keys.workers(), {worker.id: 1})
     await raw.hset(keys.worker(worker.id), mapping=to_hash(worker))
-    await gateway.watch.renew()
+    await gateway.fleet.watch.renew()
     for key, shown in ((ANNA, f"chunk {job_id}/0"), (CHIEF, f"chunk {job_id}/0"), (BERT, "chunk")):
         (found,) = (await http.get("/workers", headers=key.headers)).json()["workers"]
         assert found["current"] == shown
@@ -88,7 +88,7 @@ async def test_whose_chunk_a_worker_runs_is_shown_to_its_owner_alone(stage: Stag
 async def test_models_out_of_sight_are_named_nowhere(stage: Stage, client: FakeRedis) -> None:
     gateway, http = stage
     await FakeWorker(client, IRIS).beat()
-    await gateway.watch.renew()
+    await gateway.fleet.watch.renew()
     for path in ("/models", "/models/gone", "/models/gone/versions/1", "/model-info", "/health"):
         answer = await http.get(path, headers=LIMITED.headers)
         assert "iris" not in answer.text, path
@@ -100,13 +100,13 @@ async def test_models_out_of_sight_are_named_nowhere(stage: Stage, client: FakeR
 async def test_a_revoked_key_watches_no_job_any_longer(stage: Stage, client: FakeRedis) -> None:
     gateway, _ = stage
     job_id = await job_of(stage, ANNA)
-    record = await gateway.ledger.read(job_id)
-    assert isinstance(gateway.gate, KeyAuthenticator)
+    record = await gateway.jobs.ledger.read(job_id)
+    assert isinstance(gateway.access.authenticator, KeyAuthenticator)
     headers = [(name.encode(), value.encode()) for name, value in ANNA.headers.items()]
     parts = watched(
         gateway,
         record,
-        may=lambda: gateway.gate.greet(headers).may(Role.READ),
+        may=lambda: gateway.access.authenticator.greet(headers).may(Role.READ),
         look_every_s=0.0,
         heartbeat_s=0.0,
     )

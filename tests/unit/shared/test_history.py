@@ -68,7 +68,7 @@ async def test_two_gateways_and_a_worker_add_up_and_nothing_is_told_twice(tmp_pa
     add_to_slot(pipeline, seconds, {field_of(IRIS_KEY, Count.JOB_ROWS): 1000})
     await pipeline.execute()
     async with running_gateway(client, tmp_path) as (gateway, http):
-        await gateway.lane._open()
+        await gateway.online.dispatcher._open()
         told = (await http.get("/history")).json()
         other = (await http.get("/history", params={"model": "quality"})).json()
     total = told["total"]

@@ -43,15 +43,15 @@ async def succeeded(stage: Stage, rows: int = 5) -> str:
 
 
 async def chunk_of(gateway: Gateway, job_id: str, index: int) -> ChunkRecord:
-    return (await gateway.ledger.chunks(job_id))[index]
+    return (await gateway.jobs.ledger.chunks(job_id))[index]
 
 
 def flip(gateway: Gateway, path: str, *, bit: int) -> None:
     """Change one bit of a stored object."""
-    data = bytearray(gateway.payloads.get(path))
+    data = bytearray(gateway.jobs.payloads.get(path))
     place = bit % (len(data) * 8)
     data[place // 8] ^= 1 << place % 8
-    gateway.payloads.put(path, bytes(data))
+    gateway.jobs.payloads.put(path, bytes(data))
 
 
 async def change_chunk(gateway: Gateway, job_id: str, index: int, **changes: Any) -> None:
@@ -78,17 +78,17 @@ async def test_no_flipped_bit_of_a_result_is_served(stage: Stage) -> None:
     job_id = await succeeded(stage, rows=2)
     chunk = await chunk_of(gateway, job_id, 0)
     path = result_path(job_id, 0, chunk.token)
-    kept = gateway.payloads.get(path)
+    kept = gateway.jobs.payloads.get(path)
     for bit in range(0, len(kept) * 8, 331):
         flip(gateway, path, bit=bit)
         with pytest.raises(Exception, match=r"SHA-256"):
             gateway_result(gateway, job_id, chunk)
-        gateway.payloads.put(path, kept)
+        gateway.jobs.payloads.put(path, kept)
     assert (await http.get(f"/jobs/{job_id}/results")).status_code == 200
 
 
 def gateway_result(gateway: Gateway, job_id: str, chunk: ChunkRecord) -> bytes:
-    return JobObjects(gateway.payloads, job_id, NOTHING_INLINE).result(chunk)
+    return JobObjects(gateway.jobs.payloads, job_id, NOTHING_INLINE).result(chunk)
 
 
 async def test_a_chunk_in_the_midst_of_a_stream_is_checked_before_its_first_byte(stage: Stage) -> None:
@@ -105,9 +105,9 @@ async def test_swapped_results_are_not_served(stage: Stage) -> None:
     gateway, http = stage
     job_id = await succeeded(stage, rows=4)
     paths = [result_path(job_id, index, (await chunk_of(gateway, job_id, index)).token) for index in (0, 1)]
-    first, second = map(gateway.payloads.get, paths)
-    gateway.payloads.put(paths[0], second)
-    gateway.payloads.put(paths[1], first)
+    first, second = map(gateway.jobs.payloads.get, paths)
+    gateway.jobs.payloads.put(paths[0], second)
+    gateway.jobs.payloads.put(paths[1], first)
     answer = await http.get(f"/jobs/{job_id}/results")
     assert answer.status_code != 200
 
@@ -118,7 +118,7 @@ async def test_the_manifest_does_not_follow_a_changed_object(stage: Stage, of: s
     job_id = await succeeded(stage)
     before = (await http.get(f"/jobs/{job_id}/manifest")).json()
     chunk = await chunk_of(gateway, job_id, 0)
-    stored = gateway.payloads.get(result_path(job_id, 0, chunk.token))
+    stored = gateway.jobs.payloads.get(result_path(job_id, 0, chunk.token))
     assert before["chunks"][0]["output_sha256"] == digest_of(stored)
     flip(gateway, rows_path(job_id, 0) if of == "rows" else result_path(job_id, 0, chunk.token), bit=6001)
     assert (await http.get(f"/jobs/{job_id}/manifest")).json() == before
@@ -156,7 +156,7 @@ async def test_a_changed_record_of_a_result_is_reported(stage: Stage, changes: d
 async def test_a_changed_description_of_what_computed_a_job_is_reported(stage: Stage) -> None:
     gateway, http = stage
     job_id = await succeeded(stage)
-    (name,) = (await gateway.ledger.read(job_id)).computed_by
+    (name,) = (await gateway.jobs.ledger.read(job_id)).computed_by
     field = f"computed_by:{name}"
     await gateway.client.hset(keys.job(job_id), field, COMPUTED_BY.replace("native", "natiwe"))
     answer = await http.get(f"/jobs/{job_id}/manifest")
@@ -185,4 +185,4 @@ async def test_a_claim_brings_the_digest_of_its_rows(stage: Stage) -> None:
     job_id = (await http.post("/jobs", json=submission(3))).json()["id"]
     held = worker_ledger(gateway).claim(IRIS_KEY)
     assert held is not None
-    assert held.rows_sha256 == digest_of(gateway.payloads.get(rows_path(job_id, 0)))
+    assert held.rows_sha256 == digest_of(gateway.jobs.payloads.get(rows_path(job_id, 0)))

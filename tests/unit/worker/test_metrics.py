@@ -16,7 +16,6 @@ from shared.metrics.exposition import Readings, text_of
 from shared.settings import Settings
 from shared.workers import HeldModel, ModelState, WorkerState
 from tests.support.scrapes import Scrape, names_of
-from worker.execution.scheduler import LaneScheduler
 from worker.telemetry.counters import ChunkCounters, EngineCounters
 from worker.telemetry.exporter import Exporter
 from worker.telemetry.metrics import Facts, readings
@@ -34,7 +33,7 @@ def facts_of(engine: EngineCounters | None = None, chunks: ChunkCounters | None 
             IRIS: HeldModel(state=ModelState.LOADED, load_s=1.5, rows_per_s=900.0, slice_rows_per_s=4000.0),
             "broken@1.0.0": HeldModel(state=ModelState.FAILED, reason="its digest is another"),
         },
-        share=LaneScheduler(online_s=3.0, offline_s=0.5),
+        busy_s={"online": 3.0, "offline": 0.5},
         engine={IRIS: engine or EngineCounters()},
         chunks=chunks or ChunkCounters(),
         held_leases=2,

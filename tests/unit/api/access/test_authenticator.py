@@ -41,8 +41,8 @@ def client() -> FakeRedis:
 async def stage(client: FakeRedis, tmp_path: Path) -> AsyncIterator[Stage]:
     await keep(client, ANNA, BERT, ADMIN, LIMITED)
     async with job_stage(client, tmp_path, access="keys") as (gateway, http):
-        assert isinstance(gateway.gate, KeyAuthenticator)
-        await gateway.gate.look()
+        assert isinstance(gateway.access.authenticator, KeyAuthenticator)
+        await gateway.access.authenticator.look()
         yield gateway, http
 
 
@@ -94,7 +94,7 @@ async def test_a_new_key_is_good_at_its_first_use(stage: Stage, client: FakeRedi
 
 async def test_many_unknown_keys_share_few_looks_at_redis(stage: Stage, client: FakeRedis) -> None:
     gateway, http = stage
-    gate = gateway.gate
+    gate = gateway.access.authenticator
     assert isinstance(gate, KeyAuthenticator)
     looks = 0
     real = client.hgetall
@@ -117,7 +117,7 @@ async def test_many_unknown_keys_share_few_looks_at_redis(stage: Stage, client: 
 
 async def test_only_what_could_be_a_new_key_causes_a_look(stage: Stage, client: FakeRedis) -> None:
     gateway, http = stage
-    gate = gateway.gate
+    gate = gateway.access.authenticator
     assert isinstance(gate, KeyAuthenticator)
     revoked = holder("gone", revoked_at_ms=1)
     await keep(client, revoked)
@@ -144,7 +144,7 @@ async def test_a_key_that_is_revoked_during_an_upload_breaks_it_off(
 ) -> None:
     """At the next chunk, or at the seal."""
     gateway, http = stage
-    gate = gateway.gate
+    gate = gateway.access.authenticator
     assert isinstance(gate, KeyAuthenticator)
 
     async def body() -> AsyncIterator[bytes]:
@@ -232,8 +232,8 @@ async def test_a_prediction_becomes_a_job_only_for_who_may_submit(stage: Stage, 
 
 
 async def look(gateway: Gateway) -> None:
-    assert isinstance(gateway.gate, KeyAuthenticator)
-    await gateway.gate.look()
+    assert isinstance(gateway.access.authenticator, KeyAuthenticator)
+    await gateway.access.authenticator.look()
 
 
 async def test_a_revoked_key_opens_nothing_at_the_next_look(stage: Stage, client: FakeRedis) -> None:

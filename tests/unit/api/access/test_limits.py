@@ -34,8 +34,8 @@ def client() -> FakeRedis:
 async def stage(client: FakeRedis, tmp_path: Path) -> AsyncIterator[Stage]:
     await keep(client, FREE, SLOW, FEW, BOTH)
     async with job_stage(client, tmp_path, access="keys") as (gateway, http):
-        assert isinstance(gateway.gate, KeyAuthenticator)
-        await gateway.gate.look()
+        assert isinstance(gateway.access.authenticator, KeyAuthenticator)
+        await gateway.access.authenticator.look()
         async with serving(FakeWorker(client, IRIS), gateway):
             yield gateway, http
 
@@ -84,7 +84,7 @@ async def test_a_job_that_was_refused_for_its_rows_may_be_sent_again_under_its_k
         assert (refused.status_code, refused.json()["error"]) == (429, "rate_limited")
     assert (await http.post("/jobs", json=submission(2), headers=headers)).status_code == 202
     name = reservation_name(FEW.record.name, "again")
-    assert not await gateway.ledger.unreserve(name, "of another job")
+    assert not await gateway.jobs.ledger.unreserve(name, "of another job")
 
 
 async def test_more_rows_than_a_day_has_are_too_many_at_any_time(stage: Stage) -> None:
@@ -111,7 +111,7 @@ async def test_a_file_of_a_key_that_has_no_rows_left_makes_no_job(stage: Stage) 
     refused = await http.post("/jobs?model=iris", content=csv, headers=headers)
     assert (refused.status_code, refused.json()["error"]) == (429, "rate_limited")
     assert "location" not in refused.headers
-    assert await gateway.ledger.newest(None, before_ms=None, most=5) == []
+    assert await gateway.jobs.ledger.newest(None, before_ms=None, most=5) == []
 
 
 async def test_a_key_without_limits_costs_no_round_trip(stage: Stage, client: FakeRedis) -> None:

@@ -43,7 +43,7 @@ async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def looked(gateway: Gateway) -> None:
-    await gateway.gate.look()  # type: ignore[attr-defined]  # a KeyGate, as the settings ask for
+    await gateway.access.authenticator.look()  # type: ignore[attr-defined]  # a KeyGate, as the settings ask for
 
 
 async def call(http: httpx.AsyncClient, method: str, path: str, key: Holder | None) -> httpx.Response:

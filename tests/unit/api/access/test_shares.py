@@ -35,8 +35,8 @@ async def stage(client: FakeRedis, tmp_path: Path) -> AsyncIterator[Stage]:
     await keep(client, FEW, SAME_OWNER, FREE)
     await client.hset(keys.access_shares(), "few", encode_share(Share(max_jobs=2, weight=3)))
     async with job_stage(client, tmp_path, access="keys", chunk_rows=1000) as (gateway, http):
-        assert isinstance(gateway.gate, KeyAuthenticator)
-        await gateway.gate.look()
+        assert isinstance(gateway.access.authenticator, KeyAuthenticator)
+        await gateway.access.authenticator.look()
         async with serving(FakeWorker(client, IRIS), gateway):
             yield gateway, http
 
@@ -60,7 +60,7 @@ async def test_one_job_more_than_an_owner_may_have_is_429_and_makes_none(stage: 
         assert "2 jobs" in refused.json()["detail"]
     assert len((await http.get("/jobs", headers=FEW.headers)).json()["jobs"]) == 2
     assert (await submit(http, FREE, rows)).status_code == 202
-    await gateway.ledger.cancel(second.json()["id"])
+    await gateway.jobs.ledger.cancel(second.json()["id"])
     assert (await submit(http, FEW, rows)).status_code == 202
 
 
@@ -94,26 +94,26 @@ async def test_chunks_are_cut_so_that_they_fit_into_what_may_run_at_once(
     stage: Stage, client: FakeRedis
 ) -> None:
     gateway, http = stage
-    assert isinstance(gateway.gate, KeyAuthenticator)
+    assert isinstance(gateway.access.authenticator, KeyAuthenticator)
     most = gateway.catalog.find("iris", None, ANONYMOUS).spec.batching.max_rows
     await client.hset(keys.access_shares(), "free", encode_share(Share(max_running_rows=most + 1)))
     await client.incr(keys.access_version())
-    await gateway.gate.look()
+    await gateway.access.authenticator.look()
     for key, rows in ((FREE, [most + 1, most - 1]), (FEW, [2 * most])):
         made = await submit(http, key, 2 * most)
-        chunks = await gateway.ledger.chunks(made.json()["id"])
+        chunks = await gateway.jobs.ledger.chunks(made.json()["id"])
         assert [chunk.rows for chunk in chunks] == rows
 
 
 async def test_a_gateway_knows_an_owners_new_weight_at_its_next_look(stage: Stage, client: FakeRedis) -> None:
     gateway, _ = stage
-    assert isinstance(gateway.gate, KeyAuthenticator)
+    assert isinstance(gateway.access.authenticator, KeyAuthenticator)
     headers = [(name.encode(), value.encode()) for name, value in FEW.headers.items()]
-    assert gateway.gate.enter(headers).share.weight == 3
+    assert gateway.access.authenticator.enter(headers).share.weight == 3
     await client.hset(keys.access_shares(), "few", encode_share(Share(weight=0.5)))
     await client.incr(keys.access_version())
-    await gateway.gate.look()
-    assert gateway.gate.enter(headers).share.weight == 0.5
+    await gateway.access.authenticator.look()
+    assert gateway.access.authenticator.enter(headers).share.weight == 0.5
 
 
 def test_what_is_not_named_stays_and_a_limit_of_nothing_is_none() -> None:

@@ -40,9 +40,9 @@ async def stage(client: FakeRedis, tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def looked(gateway: Gateway) -> KeyAuthenticator:
-    assert isinstance(gateway.gate, KeyAuthenticator)
-    await gateway.gate.look()
-    return gateway.gate
+    assert isinstance(gateway.access.authenticator, KeyAuthenticator)
+    await gateway.access.authenticator.look()
+    return gateway.access.authenticator
 
 
 async def job_of(stage: Stage, owner: Holder) -> str:

@@ -81,7 +81,7 @@ async def test_a_job_whose_sealing_was_not_heard_of_is_the_same_job_when_it_is_s
 ) -> None:
     gateway, http = stage
     name = "seal" if kind == "csv" else "fill"
-    seal = getattr(gateway.ledger, name)
+    seal = getattr(gateway.jobs.ledger, name)
 
     async def sealed_unheard(*said: Any, **options: Any) -> JobRecord:
         await seal(*said, **options)
@@ -93,7 +93,7 @@ async def test_a_job_whose_sealing_was_not_heard_of_is_the_same_job_when_it_is_s
         return await http.post("/jobs", json=submission(5), headers=KEY)
 
     with monkeypatch.context() as broken:
-        broken.setattr(gateway.ledger, name, sealed_unheard)
+        broken.setattr(gateway.jobs.ledger, name, sealed_unheard)
         assert (await send()).status_code == 503
     again = await send()
     assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")
@@ -109,8 +109,8 @@ async def test_a_key_whose_gateway_died_before_it_sealed_the_job_is_in_progress_
     async def unreachable(*_: object, **_options: object) -> None:
         raise ConnectionBroke("it is gone")
 
-    monkeypatch.setattr(gateway.ledger, "seal", unreachable)
-    monkeypatch.setattr(gateway.ledger, "fail_job", unreachable)
+    monkeypatch.setattr(gateway.jobs.ledger, "seal", unreachable)
+    monkeypatch.setattr(gateway.jobs.ledger, "fail_job", unreachable)
     assert (await post(http, CSV, AS_CSV | KEY)).status_code == 503
     again = await post(http, CSV, AS_CSV | KEY)
     assert (again.status_code, again.json()["error"]) == (409, "idempotency_in_progress")
@@ -125,8 +125,8 @@ async def test_an_upload_that_broke_off_with_the_queue_can_be_sent_again_once_th
         raise ConnectionBroke("it is gone")
 
     with monkeypatch.context() as gone:
-        gone.setattr(gateway.ledger, "append_chunks", unreachable)
-        gone.setattr(gateway.ledger, "fail_job", unreachable)
+        gone.setattr(gateway.jobs.ledger, "append_chunks", unreachable)
+        gone.setattr(gateway.jobs.ledger, "fail_job", unreachable)
         broken = await post(http, CSV, AS_CSV | KEY)
     assert broken.status_code == 503
     await until(lambda: not objects(tmp_path))

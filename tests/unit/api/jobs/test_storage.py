@@ -20,7 +20,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 def fill(stage: Stage) -> None:
     """Use the budget up."""
-    stage[0].payloads.put("other/in/00000000", b"x" * 999_990)
+    stage[0].jobs.payloads.put("other/in/00000000", b"x" * 999_990)
 
 
 async def test_a_used_up_storage_budget_is_503_with_a_time_before_a_byte_is_read(

@@ -51,7 +51,7 @@ async def test_a_csv_becomes_a_job_with_its_terms(stage: Stage) -> None:
     assert (job["state"], job["rows_total"], job["tags"]) == ("queued", 5, ["a", "b"])
     assert (job["reference"], job["priority"]) == ("lot 7", 8)
     assert await stored_rows(gateway, job["id"]) == [0, 1, 2, 3, 4]
-    assert [c.rows for c in await gateway.ledger.chunks(job["id"])] == [2, 2, 1]
+    assert [c.rows for c in await gateway.jobs.ledger.chunks(job["id"])] == [2, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ async def test_workers_may_start_before_the_upload_ends(stage: Stage) -> None:
 
     async def slow() -> AsyncIterator[bytes]:
         yield HEADER + b"1,1,1,1\n" * 300_000  # more than two blocks of the parser
-        (job,) = await gateway.ledger.newest(None, before_ms=None, most=5)
+        (job,) = await gateway.jobs.ledger.newest(None, before_ms=None, most=5)
         assert job.state is JobState.UPLOADING
         while not seen:
-            chunks = await gateway.ledger.chunks(job.id)
+            chunks = await gateway.jobs.ledger.chunks(job.id)
             seen.extend(chunk.rows for chunk in chunks)
             await asyncio.sleep(0.002)
         yield b"2,2,2,2\n"
@@ -89,15 +89,15 @@ async def test_an_upload_that_is_refused_as_overloaded_leaves_no_job_and_no_rese
     stage: Stage, client: FakeRedis
 ) -> None:
     gateway, http = stage
-    with gateway.uploads.held(), gateway.uploads.held():
+    with gateway.jobs.uploads.held(), gateway.jobs.uploads.held():
         for _ in range(5):
             refused = await post(http, CSV, AS_CSV | KEY)
             assert (refused.status_code, refused.json()["error"]) == (503, "overloaded")
             assert "location" not in refused.headers
-    assert await gateway.ledger.newest(None, before_ms=None, most=5) == []
+    assert await gateway.jobs.ledger.newest(None, before_ms=None, most=5) == []
     taken = await post(http, CSV, AS_CSV | KEY)
     assert (taken.status_code, taken.headers.get("idempotent-replayed")) == (202, None)
-    assert gateway.uploads.running == 0
+    assert gateway.jobs.uploads.running == 0
 
 
 async def test_a_known_length_past_the_limit_is_refused_at_once(stage: Stage, client: FakeRedis) -> None:
@@ -161,7 +161,7 @@ async def test_an_upload_that_breaks_off_fails_and_leaves_nothing(stage: Stage, 
     object.__setattr__(gateway.settings, "chunk_rows", 50_000)
     body = HEADER + b"1,1,1,1\n" * 300_000
     await _broken_off(stage, body)
-    (job,) = await gateway.ledger.newest(None, before_ms=None, most=5)
+    (job,) = await gateway.jobs.ledger.newest(None, before_ms=None, most=5)
     assert job.error is not None
     assert (job.state, job.error.code) == (JobState.FAILED, "upload_interrupted")
     assert job.rows_accepted > 0
@@ -188,8 +188,8 @@ async def test_an_upload_whose_job_is_canceled_ends_with_the_job(stage: Stage) -
 
     async def canceled() -> AsyncIterator[bytes]:
         yield HEADER + b"1,1,1,1\n" * 200_000
-        (job,) = await gateway.ledger.newest(None, before_ms=None, most=5)
-        await gateway.ledger.cancel(job.id)
+        (job,) = await gateway.jobs.ledger.newest(None, before_ms=None, most=5)
+        await gateway.jobs.ledger.cancel(job.id)
         yield HEADER + b"1,1,1,1\n" * 200_000
 
     object.__setattr__(gateway.settings, "chunk_rows", 50_000)
@@ -225,7 +225,7 @@ async def test_who_waits_gets_the_finished_job(stage: Stage) -> None:
 
     async def work() -> None:
         for _ in range(1000):
-            jobs = await gateway.ledger.newest(None, before_ms=None, most=1)
+            jobs = await gateway.jobs.ledger.newest(None, before_ms=None, most=1)
             if jobs and jobs[0].rows_total is not None:
                 return await run_chunks(gateway, jobs[0].id)
             await asyncio.sleep(0.005)

@@ -32,10 +32,10 @@ async def test_a_job_is_sealed_once_every_object_of_it_was_synced(
 ) -> None:
     gateway, http = stage
     events: list[str] = []
-    _record(monkeypatch, gateway.payloads, "sync_async", events)
-    _record(monkeypatch, gateway.payloads, "sync_name_async", events)
+    _record(monkeypatch, gateway.jobs.payloads, "sync_async", events)
+    _record(monkeypatch, gateway.jobs.payloads, "sync_name_async", events)
     for end in ("seal", "fill"):
-        _record(monkeypatch, gateway.ledger, end, events)
+        _record(monkeypatch, gateway.jobs.ledger, end, events)
     if form == "json":
         answer = await http.post("/jobs", json=submission(5))
     else:
@@ -53,7 +53,7 @@ async def test_a_job_whose_rows_cannot_be_synced_is_not_accepted(
     async def broken(path: str) -> None:
         raise PayloadStoreAway(f"cannot write {path}: I/O error")
 
-    monkeypatch.setattr(gateway.payloads, "sync_async", broken)
+    monkeypatch.setattr(gateway.jobs.payloads, "sync_async", broken)
     if form == "json":
         answer = await http.post("/jobs", json=submission(5))
     else:

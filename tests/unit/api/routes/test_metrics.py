@@ -62,7 +62,7 @@ async def test_a_prediction_is_counted_with_its_rows_and_each_of_its_stages(stag
 async def test_a_prediction_that_is_refused_at_the_door_is_shed_with_its_reason(stage: Stage) -> None:
     async with serving(stage.worker, stage.gateway):
         await stage.worker.die()
-        await stage.gateway.watch.renew()
+        await stage.gateway.fleet.watch.renew()
         await stage.http.post("/predict", json=IRIS_ROW)
         told = await stage.scrape()
     assert told.of(metrics.SHED, **IRIS_LABELS, reason="model_not_loaded") == 1
@@ -117,12 +117,12 @@ async def test_a_job_is_counted_once_with_its_rows_however_often_it_is_sent(stag
 
 async def test_a_worker_that_exports_metrics_is_a_target_by_its_name(stage: Stage) -> None:
     await stage.worker.beat(metrics_address="127.0.0.1:9464")
-    await stage.gateway.watch.renew()
+    await stage.gateway.fleet.watch.renew()
     found = (await stage.http.get("/metrics/targets")).json()
     assert found == [{"targets": ["127.0.0.1:9464"], "labels": {"instance": "fake"}}]
 
 
 async def test_a_worker_that_exports_none_is_no_target(stage: Stage) -> None:
     await stage.worker.beat()
-    await stage.gateway.watch.renew()
+    await stage.gateway.fleet.watch.renew()
     assert (await stage.http.get("/metrics/targets")).json() == []

@@ -34,7 +34,7 @@ class Stage:
 
     async def serve(self, rows_per_s: float = 100.0) -> None:
         await self.worker.beat(rows_per_s=rows_per_s)
-        await self.gateway.watch.renew()
+        await self.gateway.fleet.watch.renew()
 
     async def hand_over(self, *rows: int) -> None:
         """A job of chunks with so many rows, which nobody runs."""

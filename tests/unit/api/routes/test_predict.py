@@ -43,7 +43,7 @@ async def idle(tmp_path: Path) -> AsyncIterator[Stage]:
     """A gateway whose Redis answers, and no worker."""
     client = FakeRedis()
     async with running_gateway(client, tmp_path, max_body_bytes=100_000, default_wait_s=5) as (gateway, http):
-        await until(lambda: gateway.link.up)
+        await until(lambda: gateway.queue.up)
         yield Stage(gateway, http, FakeWorker(client, IRIS, CLASSIFIER), client)
 
 
@@ -121,13 +121,13 @@ async def test_without_a_worker_the_gateway_lives_and_is_not_ready(idle: Stage) 
 
 async def test_with_a_worker_it_is_ready_until_it_is_told_to_stop(stage: Stage) -> None:
     assert (await stage.http.get("/health/ready")).status_code == 200
-    stage.gateway.drain()
+    stage.gateway.lifecycle.drain()
     assert (await stage.http.get("/health/ready")).status_code == 503
 
 
 async def test_a_worker_that_is_stopping_holds_nothing(stage: Stage) -> None:
     await stage.worker.beat(state=WorkerState.DRAINING)
-    await stage.gateway.watch.renew()
+    await stage.gateway.fleet.watch.renew()
     assert (await stage.http.get("/health/ready")).status_code == 503
 
 
@@ -154,7 +154,7 @@ async def test_a_backlog_too_long_for_the_wait_is_refused_with_a_time(idle: Stag
     await idle.worker.beat(rows_per_s=10)
     for _ in range(100):
         await idle.client.xadd(keys.online(IRIS_KEY), {"m": "another gateway's"})
-    await idle.gateway.watch.renew()
+    await idle.gateway.fleet.watch.renew()
     answer = await idle.http.post("/predict", json=IRIS_ROW)
     assert (answer.status_code, answer.json()["error"]) == (503, "overloaded")
     assert answer.headers["retry-after"] == "8"  # 10.1 s of work, of which 2.5 s fit the wait
@@ -162,7 +162,7 @@ async def test_a_backlog_too_long_for_the_wait_is_refused_with_a_time(idle: Stag
 
 async def test_no_answer_within_the_preferred_wait_is_504(idle: Stage) -> None:
     await idle.worker.beat()
-    await idle.gateway.watch.renew()
+    await idle.gateway.fleet.watch.renew()
     answer = await idle.http.post("/predict", json=IRIS_ROW, headers={"Prefer": "wait=1"})
     assert (answer.status_code, answer.json()["error"]) == (504, "deadline_exceeded")
     await idle.worker.nothing_waits(IRIS_KEY)
@@ -259,7 +259,7 @@ async def test_a_bug_is_500_without_a_trace(stage: Stage, monkeypatch: pytest.Mo
 
 async def test_a_client_that_leaves_withdraws_its_work(idle: Stage) -> None:
     await idle.worker.beat()
-    await idle.gateway.watch.renew()
+    await idle.gateway.fleet.watch.renew()
     gone = asyncio.Event()
     scope = {
         "type": "http",
@@ -283,7 +283,7 @@ async def test_a_client_that_leaves_withdraws_its_work(idle: Stage) -> None:
 
     app = idle.http._transport.app  # type: ignore[attr-defined]  # the application under test
     call = asyncio.create_task(app(scope, receive, send))
-    await until(lambda: any(waiting.entry_ids for waiting in idle.gateway.lane.pending))
+    await until(lambda: any(waiting.entry_ids for waiting in idle.gateway.online.dispatcher.pending))
     gone.set()
     await call
     await idle.worker.nothing_waits(IRIS_KEY)
@@ -292,10 +292,10 @@ async def test_a_client_that_leaves_withdraws_its_work(idle: Stage) -> None:
 async def test_on_shutdown_the_lane_tells_who_still_waits(tmp_path: Path) -> None:
     client = FakeRedis()
     async with running_gateway(client, tmp_path) as (gateway, http):
-        await until(lambda: gateway.link.up)
+        await until(lambda: gateway.queue.up)
         await FakeWorker(client, IRIS).beat()
-        await gateway.watch.renew()
+        await gateway.fleet.watch.renew()
         call = asyncio.create_task(http.post("/predict", json=IRIS_ROW))
-        await until(lambda: len(gateway.lane.pending) == 1)
-        await gateway.lane.close()
+        await until(lambda: len(gateway.online.dispatcher.pending) == 1)
+        await gateway.online.dispatcher.close()
         assert (await call).status_code == 503

@@ -308,7 +308,7 @@ async def test_several_preferences_are_one_list_and_the_first_of_a_name_counts(
 ) -> None:
     body = ROW if path == b"/predict" else json.dumps({"model": "iris", "inputs": [IRIS_ROW]}).encode()
     if path == b"/jobs":  # which nobody runs here: a gateway that is to stop waits for none
-        stage.gateway.drain()
+        stage.gateway.lifecycle.drain()
     said = await stage.said(prediction(lines, body, path))
     assert said.headers.get("preference-applied") == applied
 
@@ -342,7 +342,7 @@ async def test_a_wait_for_a_job_ends_as_the_gateway_is_told_to_stop(stage: Stage
     raw = stage.get(f"/jobs/{made.json()['id']}", lines=HOST + b"Prefer: wait=600\r\n")
     asked = asyncio.create_task(stage.said(raw))
     await asyncio.sleep(0)
-    stage.gateway.drain()
+    stage.gateway.lifecycle.drain()
     said = await asked
     assert (json.loads(said.body)["state"], said.headers["preference-applied"]) == ("queued", "wait=60")
 

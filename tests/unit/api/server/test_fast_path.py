@@ -50,7 +50,7 @@ class Served:
 
     def answers(self) -> dict[tuple[str, str, str], int]:
         """How many answers were counted, by method, route and status."""
-        return {answer: took_s.count for answer, took_s in self.gateway.http}
+        return {answer: took_s.count for answer, took_s in self.gateway.telemetry.http}
 
     def failures(self) -> dict[str, int]:
         return dict(self.gateway.catalog.find("iris").tally.failed)
@@ -61,7 +61,12 @@ async def gateway_at(folder: Path, **changes: Any) -> AsyncIterator[Served]:
     """Without a worker that answers, but with one that is seen."""
     client = FakeRedis()
     async with running_gateway(client, folder, **changes) as (gateway, _):
-        app = RequestMiddleware(Predictions(hello, gateway), gateway)
+        app = RequestMiddleware(
+            Predictions(hello, gateway),
+            gateway.lifecycle,
+            gateway.telemetry,
+            access_log=gateway.settings.access_log,
+        )
 
         async def counting(scope: Scope, receive: Receive, send: Send) -> None:
             served.long_way.append(scope["path"])
@@ -70,8 +75,8 @@ async def gateway_at(folder: Path, **changes: Any) -> AsyncIterator[Served]:
         async with serving_app(counting, gateway) as port:
             served = Served(gateway, client, port)
             await FakeWorker(client, IRIS).beat()
-            await gateway.watch.renew()
-            await until(lambda: gateway.link.up)
+            await gateway.fleet.watch.renew()
+            await until(lambda: gateway.queue.up)
             yield served
 
 
@@ -154,8 +159,8 @@ async def test_what_is_out_of_the_ordinary_takes_the_long_way(
 async def test_a_limited_key_is_refused_past_its_limit(tmp_path: Path, key: Holder) -> None:
     async with answering_at(tmp_path, access="keys") as served:
         await keep(served.client, key)
-        assert isinstance(served.gateway.gate, KeyAuthenticator)
-        await served.gateway.gate.look()
+        assert isinstance(served.gateway.access.authenticator, KeyAuthenticator)
+        await served.gateway.access.authenticator.look()
         answers = [await asked(served.port, *request(headers=key.headers)) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert answers[-1].json()["error"] == "rate_limited"
@@ -214,8 +219,8 @@ async def test_who_leaves_while_he_waits_is_counted_and_forgotten(tmp_path: Path
     async with gateway_at(tmp_path) as served:
         async with connected(served.port) as (_, writer):
             writer.writelines(request())
-            await until(lambda: len(served.gateway.lane.pending) == 1)
-        await until(lambda: len(served.gateway.lane.pending) == 0)
+            await until(lambda: len(served.gateway.online.dispatcher.pending) == 1)
+        await until(lambda: len(served.gateway.online.dispatcher.pending) == 0)
         assert served.failures() == {"client_left": 1}
         assert served.answers() == {LEFT: 1}
 
@@ -268,7 +273,7 @@ async def test_past_its_deadline_a_request_is_504(tmp_path: Path) -> None:
 
 async def test_a_gateway_that_is_being_stopped_asks_its_client_to_connect_elsewhere(tmp_path: Path) -> None:
     async with answering_at(tmp_path) as served, connected(served.port) as (reader, writer):
-        served.gateway.drain()
+        served.gateway.lifecycle.drain()
         writer.writelines(request())
         answer = await answer_of(reader)
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")

@@ -95,15 +95,15 @@ async def refusing(folder: Path, **changes: Any) -> AsyncIterator[tuple[Gateway,
         serving_for(gateway) as port,
     ):
         await FakeWorker(client, IRIS).beat(rows_per_s=1.0)
-        await gateway.watch.renew()
-        await until(lambda: gateway.link.up)
+        await gateway.fleet.watch.renew()
+        await until(lambda: gateway.queue.up)
         _, waiting = await asyncio.open_connection("127.0.0.1", port)
         waiting.writelines(prediction(wait_s=30))
-        await until(lambda: gateway.lane.pending.rows)
+        await until(lambda: gateway.online.dispatcher.pending.rows)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.writelines(prediction())
         assert (await answered(reader))[1]["error"] == "overloaded"
-        assert gateway.door.refusing
+        assert gateway.online.admission.refusing
         yield gateway, port
         waiting.close()
         writer.close()
@@ -117,7 +117,9 @@ async def test_who_is_refused_by_his_head_alone_is_counted_like_the_others(tmp_p
         writer.close()
         tally = gateway.catalog.find("iris").tally
         assert (tally.shed["overloaded"], tally.failed["overloaded"]) == (2, 2)  # and who began it
-        assert {answer: took_s.count for answer, took_s in gateway.http} == {("POST", "/predict", "503"): 2}
+        assert {answer: took_s.count for answer, took_s in gateway.telemetry.http} == {
+            ("POST", "/predict", "503"): 2
+        }
 
 
 async def test_while_others_are_refused_a_prediction_is_refused_by_its_head_alone(tmp_path: Path) -> None:
@@ -183,9 +185,9 @@ async def test_whoever_waits_long_enough_or_asks_for_something_else_is_read_on(t
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(GET)
         assert await asyncio.wait_for(answered(reader), LIMIT_S) == (200, {})
-        rows = gateway.lane.pending.rows
+        rows = gateway.online.dispatcher.pending.rows
         writer.writelines(prediction(wait_s=30))
-        await until(lambda: gateway.lane.pending.rows == rows + 1)
+        await until(lambda: gateway.online.dispatcher.pending.rows == rows + 1)
         writer.close()
 
 

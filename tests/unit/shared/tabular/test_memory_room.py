@@ -69,7 +69,7 @@ async def test_an_upload_that_finds_no_memory_is_refused_before_its_job_exists(
     monkeypatch.setattr(memory_room, "_rooms", lambda: iter([10**12, LEAST_ROOM_BYTES - 1]))
     refused = await post(http, CSV, AS_CSV | KEY)
     assert (refused.status_code, refused.json()["error"]) == (503, "overloaded")
-    assert await gateway.ledger.newest(None, before_ms=None, most=5) == []
+    assert await gateway.jobs.ledger.newest(None, before_ms=None, most=5) == []
     monkeypatch.undo()
     assert (await post(http, CSV, AS_CSV | KEY)).status_code == 202
 
@@ -82,7 +82,7 @@ async def test_an_upload_is_broken_off_once_memory_runs_out(
     monkeypatch.setattr(memory_room, "_rooms", lambda: iter([next(rooms)]))
     refused = await post(http, CSV)
     assert (refused.status_code, refused.json()["error"]) == (503, "overloaded")
-    [job] = await gateway.ledger.newest(None, before_ms=None, most=5)
+    [job] = await gateway.jobs.ledger.newest(None, before_ms=None, most=5)
     assert job.error is not None
     assert job.error.code == "overloaded"
 

@@ -248,12 +248,12 @@ async def test_of_a_job_whose_upload_failed_nothing_is_left_to_read_and_that_is_
 ) -> None:
     gateway, http = stage
     new = NewJob(id=new_job_id(), model="iris", version="1.0.0", digest="d", owner="anonymous")
-    await gateway.ledger.open_job(new)
-    await gateway.ledger.append_chunks(new.id, new.key, [2, 2])
+    await gateway.jobs.ledger.open_job(new)
+    await gateway.jobs.ledger.append_chunks(new.id, new.key, [2, 2])
     held = worker_ledger(gateway).claim(IRIS_KEY)
     assert held is not None
     worker_ledger(gateway).commit(IRIS_KEY, held, rows_succeeded=1, rows_failed=1)
-    await gateway.ledger.fail_job(new.id, "upload_interrupted", "The upload broke off before its end.")
+    await gateway.jobs.ledger.fail_job(new.id, "upload_interrupted", "The upload broke off before its end.")
     for path in ("results?partial=true", "errors", "manifest"):
         answer = await http.get(f"/jobs/{new.id}/{path}")
         assert answer.status_code == 200, answer.text
@@ -286,7 +286,7 @@ async def test_a_manifest_has_the_digests_of_what_is_stored(stage: Stage) -> Non
     assert (early.status_code, early.json()["error"]) == (409, "results_not_ready")
     await run_chunks(gateway, job_id)
     found = (await http.get(f"/jobs/{job_id}/manifest")).json()
-    stored = [hashlib.sha256(gateway.payloads.get(rows_path(job_id, index))) for index in (0, 1)]
+    stored = [hashlib.sha256(gateway.jobs.payloads.get(rows_path(job_id, index))) for index in (0, 1)]
     assert [chunk["input_sha256"] for chunk in found["chunks"]] == [one.hexdigest() for one in stored]
     whole = hashlib.sha256(b"".join(one.digest() for one in stored)).hexdigest()
     assert found["inputs_sha256"] == whole != found["outputs_sha256"]
@@ -395,7 +395,7 @@ async def test_an_ended_jobs_events_are_its_snapshot_and_its_end(stage: Stage) -
 
 async def test_a_watcher_sees_progress_up_to_the_end(stage: Stage) -> None:
     gateway, http = stage
-    record = await gateway.ledger.read(await submitted(http))
+    record = await gateway.jobs.ledger.read(await submitted(http))
     stream = watched(gateway, record, look_every_s=0.001)
 
     async def event() -> tuple[str, dict[str, Any]]:
@@ -415,7 +415,7 @@ async def test_a_watcher_sees_progress_up_to_the_end(stage: Stage) -> None:
 
 async def test_a_quiet_watch_is_kept_alive_and_ends_with_the_job_or_the_gateway(stage: Stage) -> None:
     gateway, http = stage
-    record = await gateway.ledger.read(await submitted(http))
+    record = await gateway.jobs.ledger.read(await submitted(http))
     quiet = watched(gateway, record, look_every_s=0.001, heartbeat_s=0.0)
     await anext(quiet)
     assert await asyncio.wait_for(anext(quiet), LIMIT_S) == HEARTBEAT
@@ -423,7 +423,7 @@ async def test_a_quiet_watch_is_kept_alive_and_ends_with_the_job_or_the_gateway(
     with pytest.raises(StopAsyncIteration):
         await asyncio.wait_for(anext(quiet), LIMIT_S)
     stopping = watched(gateway, record, "1-0", look_every_s=0.001)
-    gateway.leave()
+    gateway.lifecycle.leave()
     with pytest.raises(StopAsyncIteration):
         await asyncio.wait_for(anext(stopping), LIMIT_S)
 

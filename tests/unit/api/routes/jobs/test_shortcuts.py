@@ -84,6 +84,6 @@ async def test_both_ways_are_counted_under_the_same_route(stage: tuple[Gateway, 
     job = (await http.post("/jobs", json=submission(1))).json()
     await http.get(job["links"]["results"])
     await http.get(job["links"]["results"] + "?offset=0")
-    counted = {answer: took_s.count for answer, took_s in gateway.http}
+    counted = {answer: took_s.count for answer, took_s in gateway.telemetry.http}
     assert counted["POST", "/jobs", "202"] == 1
     assert counted["GET", "/jobs/{job_id}/results", "409"] == 2

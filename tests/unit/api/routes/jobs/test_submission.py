@@ -105,19 +105,19 @@ async def test_a_store_that_is_away_has_no_result_computed_again(
     def away(path: str) -> bytes:
         raise PayloadStoreAway(f"cannot read {path}")
 
-    monkeypatch.setattr(gateway.payloads, "get", away)
+    monkeypatch.setattr(gateway.jobs.payloads, "get", away)
     answer = await http.get(job["links"]["results"])
     assert (answer.status_code, answer.json()["error"]) == (503, "payload_unavailable")
     assert (await http.get(job["links"]["self"])).json()["state"] == "succeeded"
 
 
 async def _lose_result(gateway: Gateway, job_id: str, damage: str) -> None:
-    chunk, _ = await gateway.ledger.chunks(job_id)
+    chunk, _ = await gateway.jobs.ledger.chunks(job_id)
     path = result_path(job_id, 0, chunk.token)
-    data = gateway.payloads.get(path)
-    gateway.payloads.remove(path)
+    data = gateway.jobs.payloads.get(path)
+    gateway.jobs.payloads.remove(path)
     if damage == "cut off":
-        gateway.payloads.put(path, data[: len(data) // 2])
+        gateway.jobs.payloads.put(path, data[: len(data) // 2])
 
 
 async def test_an_invalid_row_is_refused_and_no_job_exists(
