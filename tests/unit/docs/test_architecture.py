@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md names what is there: tests, files, keys, contracts, dependencies."""
+"""ARCHITECTURE.md and docs/architecture name what exists: tests, files, keys, dependencies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from shared import keys
 from tests.support.documents import ROOT
 
-TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs" / "architecture").glob("*.md"))]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PLACEHOLDERS = {
     "key": "{model}@{version}",
@@ -49,9 +50,22 @@ def test_every_file_that_is_named_exists(path: str) -> None:
     assert (ROOT / path).is_file()
 
 
-def test_the_contracts_are_as_many_as_it_says() -> None:
-    assert "five contracts" in TEXT
-    assert len(PROJECT["tool"]["importlinter"]["contracts"]) == 5
+def layers(package: str) -> list[str]:
+    """The layers of a package from top to bottom, by the contract in pyproject.toml."""
+    contracts = PROJECT["tool"]["importlinter"]["contracts"]
+    found: list[str] = next(c["layers"] for c in contracts if c.get("containers") == [package])
+    return found
+
+
+@pytest.mark.parametrize("package", ["api", "worker"])
+def test_the_layers_are_those_of_the_contract(package: str) -> None:
+    line = re.search(rf"^{package} +(.*▸.*)$", TEXT, re.MULTILINE)
+    assert line is not None
+    drawn = [layer.split(" · ") for layer in line[1].split(" ▸ ")]
+    declared = [layer.split(" | ") for layer in layers(package)]
+    assert [sorted(layer) for layer in drawn] == [
+        sorted(layer) for layer in declared if layer != ["__main__"]
+    ]
 
 
 def test_every_dependency_has_its_reason() -> None:
@@ -61,5 +75,5 @@ def test_every_dependency_has_its_reason() -> None:
     ]
     client = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]["dependencies"]
     names = {re.split(r"[<>=\[; ]", dependency)[0] for dependency in wanted + client}
-    table = TEXT.partition("### Dependencies")[2].lower()
+    table = (ROOT / "docs" / "architecture" / "dependencies.md").read_text(encoding="utf-8").lower()
     assert {name for name in names - {"takt-client"} if name not in table} == set()
