@@ -108,7 +108,7 @@ def test_too_many_invalid_rows_fail_the_job_with_the_first_named(models: Path, h
     body = as_csv(flowers()[:8]) + b"\nx,1,1,1\ny,1,1,1"
     job = submitted(http, body, "text/csv", "iris")
     assert (job["state"], job["error"]["code"]) == ("failed", "too_many_errors")
-    assert "row 8: sepal_length: 'x' is not a number" in job["error"]["detail"]
+    assert "sepal_length: 'x' is not a number, first in row 8" in job["error"]["detail"]
     assert submitted(http, body, "text/csv", "iris", max_errors="2")["state"] == "succeeded"
 
 
