@@ -12,6 +12,6 @@ metrics          what Prometheus scrapes
 console          the page that operators keep open
 """
 
-from shared.memory import give_memory_back
+from shared import use_system_allocator
 
-give_memory_back()
+use_system_allocator()

@@ -30,7 +30,7 @@ from api.routes.operations import history as cluster
 from api.routes.operations import workers as operations
 from api.routes.predict import Predictions
 from api.routes.surface import MethodTable, Surface
-from shared.release import VERSION
+from shared import VERSION
 from shared.settings import Settings
 
 DESCRIPTION = "Machine-learning models, served from a queue."

@@ -24,7 +24,8 @@ from shared import keys
 from shared.access import Share, encode_share
 from shared.keys import ModelKey, model_key
 from shared.ledger import Claim, Ledger, NewJob, new_job_id
-from shared.ledger.transitions import Transition, append_chunks, open_job, seal, source
+from shared.ledger.job_transitions import append_chunks, open_job, seal
+from shared.ledger.lua import Transition, source
 
 T = TypeVar("T")
 

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, cast
 from redis.exceptions import ResponseError
 
 from shared.errors import NotDurable, QueueUnavailable, UnsupportedServer
-from shared.server import Server, check_server
 
 if TYPE_CHECKING:
     import redis
@@ -33,7 +32,35 @@ SyncPolicy = Mapping[str, str]
 VOUCHED: SyncPolicy = {"appendfsync": "always"}
 """What the operator says of a server that refuses `CONFIG GET`."""
 RETRY_AFTER_S = 2.0
+_LEAST = {"redis": (7, 0), "valkey": (7, 2)}
 _LEAST_WITH_WAITAOF = {"redis": (7, 2), "valkey": (7, 2)}
+
+
+@dataclass(frozen=True)
+class Server:
+    name: str  # redis | valkey
+    version: str
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        """Major and minor."""
+        return tuple(int(part) for part in self.version.split(".")[:2])
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+def check_server(info: Mapping[str, object]) -> Server:
+    """The server of an `INFO server` answer. Raises UnsupportedServer."""
+    # Valkey keeps `redis_version` at 7.2.4 for old clients and says its own beside it
+    name = "valkey" if "valkey_version" in info else "redis"
+    server = Server(name, str(info.get(f"{name}_version", "0")))
+    least = _LEAST[name]
+    if server.release < least:
+        raise UnsupportedServer(
+            f"{server} is too old: Takt needs {name} {'.'.join(map(str, least))} or later."
+        )
+    return server
 
 
 class Promise(StrEnum):

@@ -15,7 +15,8 @@ from rich.console import Console
 from shared import keys, messages
 from shared.dead_letters import DeadLetter, DeadLetters, LetterKind
 from shared.keys import ModelKey
-from shared.ledger import transitions
+from shared.ledger import chunk_transitions
+from shared.ledger.lua import source
 from stack.errors import CommandError
 from stack.heartbeats import connect
 from stack.running import queue_url
@@ -117,8 +118,8 @@ def _whole(letter: DeadLetter) -> bool:
 
 def _make_ready(client: redis.Redis, letter: DeadLetter) -> None:
     job_id, _, index = letter.place.rpartition("/")
-    again = transitions.requeue_chunk(job_id, int(index))
-    script = client.register_script(transitions.source(again.script))
+    again = chunk_transitions.requeue_chunk(job_id, int(index))
+    script = client.register_script(source(again.script))
     if not again.decode(script(args=again.arguments)):
         raise CommandError(f"{letter.id}: the chunk was not given up, or its job has ended.")
 

@@ -22,10 +22,9 @@ import redis
 from rich.console import Console
 from rich.markup import escape
 
-from shared.durability import Durability, Promise, checked_server
+from shared.durability import Durability, Promise, check_server, checked_server
 from shared.errors import ArtifactError, OperatorError
 from shared.repository import Repository, open_repository
-from shared.server import check_server
 from shared.setting_names import unknown_in_environment, unknown_in_file
 from shared.settings import Settings
 from shared.specs import ModelSpec

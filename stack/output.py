@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from shared.server import Server
+from shared.durability import Server
 from stack.building import Built
 from stack.plan import Plan
 from stack.prediction import Predicted

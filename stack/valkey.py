@@ -15,9 +15,8 @@ from pathlib import Path
 import redis
 
 from shared.connections import connect
-from shared.durability import Durability, Promise, checked_server
+from shared.durability import Durability, Promise, Server, check_server, checked_server
 from shared.errors import UnsupportedServer
-from shared.server import Server, check_server
 from stack.errors import CommandError, ServiceFailed
 from stack.folder import Folder
 from stack.logs import Log

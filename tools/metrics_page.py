@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shared.metrics import cluster, gateway, worker
-from shared.metrics.metric import Metric
-from shared.metrics.program import PROCESS
+from shared.metrics.metric import PROCESS, Metric
 
 _HEAD = """# Metrics
 

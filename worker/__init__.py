@@ -12,6 +12,6 @@ heartbeat   what this worker says of itself            reconciler  what leases a
 watchdog    ends a process whose model call hangs      app         how Celery runs all this
 """
 
-from shared.memory import give_memory_back
+from shared import use_system_allocator
 
-give_memory_back()
+use_system_allocator()

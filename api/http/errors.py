@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
+from msgspec.json import encode
 from pydantic import BaseModel, ConfigDict, Field
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
@@ -30,7 +31,6 @@ from shared.errors import (
     Unauthorized,
     UnsupportedCoding,
 )
-from shared.json_encoding import encode
 from shared.tabular.formats import ACCEPTED_CODINGS
 from shared.tabular.memory_room import out_of_memory
 from shared.texts import bounded

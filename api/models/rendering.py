@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.json_encoding import encode
+from msgspec.json import encode
+
 from shared.messages import OutputColumn
 from shared.specs import ModelSpec, Row
 

@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 from shared import keys
 from shared.connections import BLOCK_MS
 from shared.dead_letters import AsyncDeadLetters, LetterKind, Unreadable
+from shared.durability import check_server
 from shared.messages import FIELD, Reply, UnreadableMessage, decode_reply, refusal_of_reply
-from shared.server import check_server
 
 log = structlog.get_logger()
 

@@ -14,8 +14,9 @@ from bench.simulation.lane import KEY
 from bench.simulation.worker import ChunkInHand, SimulatedWorker
 from shared.keys import split_model_key
 from shared.ledger import Claim, CommitOutcome, Ledger, NewJob, new_job_id
+from shared.ledger.job_transitions import append_chunks, open_job, seal
+from shared.ledger.lua import Transition, source
 from shared.ledger.records import new_token
-from shared.ledger.transitions import Transition, append_chunks, open_job, seal, source
 from shared.tabular.chunking import chunk_rows
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ expire, retire, ready            the reconciler: leases, retention, doorbells
 claim_webhook ─▶ record_webhook  a worker: telling a job's end to who asked for it
 """
 
-from shared.ledger.executors import AsyncLedger, Ledger
+from shared.ledger.async_ledger import AsyncLedger
 from shared.ledger.records import (
     INLINE_BYTES,
     NOTHING_INLINE,
@@ -40,6 +40,7 @@ from shared.ledger.records import (
     computed_by_name,
     new_job_id,
 )
+from shared.ledger.threaded_ledger import Ledger
 
 __all__ = [
     "INLINE_BYTES",

@@ -15,10 +15,8 @@ from shared.ledger.records import (
     ChunkRecord,
     ChunkState,
     Inline,
-    chunks_from_hash,
-    inline_from_hash,
-    job_from_hash,
 )
+from shared.ledger.serialization import chunks_from_hash, inline_from_hash, job_from_hash
 from shared.payloads import result_path, rows_path
 
 _JOBS_AT_ONCE = 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.metrics.metric import (
+    BUILD,
     DURATIONS_S,
     MODEL,
     OUTCOME,
@@ -16,7 +17,6 @@ from shared.metrics.metric import (
     gauge,
     histogram,
 )
-from shared.metrics.program import BUILD
 
 # -- health
 UPTIME = gauge("takt_gateway_uptime_seconds", "Time since this gateway started.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.metrics.metric import (
+    BUILD,
     DURATIONS_S,
     LANE,
     MODEL,
@@ -16,7 +17,6 @@ from shared.metrics.metric import (
     gauge,
     histogram,
 )
-from shared.metrics.program import BUILD
 
 # -- health
 STATE_NOW = gauge(

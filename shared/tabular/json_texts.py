@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec.json import encode
 
-from shared.json_encoding import encode
 from shared.tabular.value_texts import json_texts as texts
 
 __all__ = ["FEW_ROWS", "in_line", "objects", "texts"]

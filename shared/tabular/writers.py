@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
+from msgspec.json import encode
 from typing_extensions import Buffer
 
-from shared.json_encoding import encode
 from shared.tables import ERROR
 from shared.tabular import json_texts
 from shared.tabular.arrow_types import Family, family_of, parquet_holds

@@ -15,7 +15,7 @@ import pytest
 from shared import keys
 from shared.keys import model_key
 from shared.ledger import ChunkRecord, ChunkState
-from shared.ledger.records import chunks_from_hash
+from shared.ledger.serialization import chunks_from_hash
 from tests.support.bodies import arrow_stream
 from tests.support.callers import IRIS, finished, handed_over, predict_all
 from tests.support.polling import eventually

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from bench.paced import MODEL, pace_file, paced_repository
 from shared import keys
 from shared.ledger import ChunkState
-from shared.ledger.records import chunks_from_hash
+from shared.ledger.serialization import chunks_from_hash
 from stack.cli import workers as program
 from tests.support.callers import finished
 from tests.support.polling import eventually

@@ -11,8 +11,7 @@ from typing import Any
 import yaml
 
 from shared.metrics import cluster, gateway, worker
-from shared.metrics.metric import Metric
-from shared.metrics.program import PROCESS
+from shared.metrics.metric import PROCESS, Metric
 from tests.support.documents import ROOT
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"

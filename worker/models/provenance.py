@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
-from shared.release import VERSION
+from shared import VERSION
 from worker.predictors import Predictor, frameworks
 
 QUARANTINE = "native (quarantine)"

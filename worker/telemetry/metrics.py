@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from shared import VERSION
 from shared.keys import ModelKey, split_model_key
 from shared.metrics import worker as metrics
 from shared.metrics.exposition import Labels, Reading
-from shared.metrics.metric import OFFLINE, ONLINE
-from shared.metrics.program import BUILD
-from shared.release import VERSION
+from shared.metrics.metric import BUILD, OFFLINE, ONLINE
 from shared.workers import HeldModel, ModelState, WorkerState
 from worker.telemetry.counters import ChunkCounters, EngineCounters, ModelChunks
 

@@ -19,6 +19,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
+from msgspec.json import encode
 from redis.exceptions import RedisError
 
 from api.access.principal import Asker
@@ -29,7 +30,6 @@ from api.jobs.describe import described
 from api.routes.dependencies import GatewayState
 from shared.access import Role
 from shared.errors import CallerError
-from shared.json_encoding import encode
 from shared.ledger import JobEvent, JobRecord
 
 router = APIRouter()

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import pyarrow
 from fastapi import APIRouter, Request, Response
+from msgspec.json import encode
 from pydantic import BaseModel, Field
 
 from api.access.principal import Asker
@@ -28,7 +29,6 @@ from api.jobs.views import moment
 from api.routes.dependencies import GatewayState
 from shared.errors import RecordUnreadable, ResultsNotReady, TaktError
 from shared.integrity import digest_of
-from shared.json_encoding import encode
 from shared.ledger import ChunkRecord, ChunkState, JobRecord, computed_by_name
 from shared.tabular.pieces import ENDED, failed_rows, readable
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from api.gateway import Gateway
 from api.models.catalog import Servable
 from api.telemetry.stages import StageTimes
+from shared import VERSION
 from shared.errors import ModelNotLoaded, Overloaded, QueueUnavailable
 from shared.keys import split_model_key
 from shared.metrics import gateway as metrics
 from shared.metrics.distribution import Distribution
 from shared.metrics.exposition import Labels, Reading
-from shared.metrics.program import BUILD
-from shared.release import VERSION
+from shared.metrics.metric import BUILD
 
 _SHED = (Overloaded.code, ModelNotLoaded.code, QueueUnavailable.code)
 """Reasons that are named before they happen, so that the first time shows as a rise."""

@@ -11,9 +11,9 @@ import pytest
 
 from api.gateway import Gateway
 from api.telemetry.stages import STAGES
+from shared import VERSION
 from shared.metrics import gateway as metrics
-from shared.metrics.program import BUILD
-from shared.release import VERSION
+from shared.metrics.metric import BUILD
 from tests.support.scrapes import Scrape, names_of
 from tests.unit.gateway_fakes import IRIS, IRIS_ROW, FakeRedis, FakeWorker, running_gateway, serving
 

@@ -33,7 +33,7 @@ from shared.ledger import (
     Reservation,
     Submitted,
 )
-from shared.ledger.records import chunks_from_hash, job_from_hash
+from shared.ledger.serialization import chunks_from_hash, job_from_hash
 from tests.support.ledger_model import LedgerModel, Service
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
 

@@ -8,7 +8,8 @@ import pytest
 from shared import keys
 from shared.errors import RecordUnreadable
 from shared.ledger import ChunkRecord, ChunkState, JobState
-from shared.ledger.records import UPLOAD_SCHEMA, chunks_from_hash, job_from_hash
+from shared.ledger.records import UPLOAD_SCHEMA
+from shared.ledger.serialization import chunks_from_hash, job_from_hash
 from tests.support.ledgers import House
 
 JOB = {

@@ -11,14 +11,14 @@ import pytest
 
 from shared import keys
 from shared.dead_letters import LUA
-from shared.ledger import Claim, CommitOutcome, JobState, new_job_id, transitions
+from shared.ledger import Claim, CommitOutcome, JobState, chunk_transitions, new_job_id
 from shared.ledger.records import new_token
 from tests.support import earlier_ledger
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House
 
 SCRIPTS = Path(earlier_ledger.__file__).parent
 SHARED = ("keys", "order", "turns", "uploads", "unreadable")
-NAMES = transitions.ready(most=1).arguments[0]
+NAMES = chunk_transitions.ready(most=1).arguments[0]
 OWNERS = ["a", "b", "c"]
 
 

@@ -18,9 +18,9 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.json import encode
 
 from shared.errors import NotAcceptable, PayloadError
-from shared.json_encoding import encode
 from shared.tabular.json_texts import FEW_ROWS, in_line, objects, texts
 from shared.tabular.result_formats import ResultFormat, negotiated
 from shared.tabular.writers import JsonWriter, in_threads, result_objects, tabular, written

@@ -12,7 +12,7 @@ from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from shared import keys
 from shared.errors import PayloadError
 from shared.keys import ModelKey
-from shared.ledger import CommitOutcome, JobState, transitions
+from shared.ledger import CommitOutcome, JobState, job_transitions
 from shared.payloads import PayloadStore, result_path, rows_path
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState, to_hash
 from tests.support.ledgers import IRIS, Clients, House
@@ -225,7 +225,7 @@ def test_it_goes_on_after_a_pass_that_met_a_bug(belfry: Belfry, monkeypatch: pyt
 def test_one_pass_retires_more_jobs_than_one_call_of_the_ledger(
     belfry: Belfry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transitions, "retire", partial(transitions.retire, most=2))
+    monkeypatch.setattr(job_transitions, "retire", partial(job_transitions.retire, most=2))
     jobs = [belfry.house.submit(1, retention_ms=0) for _ in range(5)]
     belfry.house.finish()
     belfry.worker("w:1").reconcile()

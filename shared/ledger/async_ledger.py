@@ -1,7 +1,4 @@
-"""Who runs the ledger's transitions: `AsyncLedger` for the gateway, `Ledger` for a worker's threads.
-
-Both ring the doorbell where a transition left chunks ready; ringing needs Celery, so it is handed in.
-"""
+"""`AsyncLedger`: the ledger for asyncio, as the gateway uses it."""
 
 from __future__ import annotations
 
@@ -10,8 +7,7 @@ from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
-from redis.commands.core import AsyncScript, Script
-from redis.exceptions import RedisError
+from redis.commands.core import AsyncScript
 
 from shared import keys
 from shared.dead_letters import AsyncDeadLetters
@@ -19,14 +15,10 @@ from shared.doorbells import Ring
 from shared.durability import SYNC_OPTIONS, Durability, require_durable
 from shared.errors import RecordUnreadable
 from shared.keys import ModelKey
-from shared.ledger import transitions
+from shared.ledger import chunk_transitions, job_transitions
+from shared.ledger.lua import Transition, source
 from shared.ledger.records import (
-    HEAD_FIELDS,
     ChunkRecord,
-    Claim,
-    CommitOutcome,
-    Ended,
-    FailedRows,
     Inline,
     JobEvent,
     JobHead,
@@ -38,26 +30,23 @@ from shared.ledger.records import (
     Reservation,
     Submitted,
     WebhookAttempt,
-    WebhookClaim,
     check_job_id,
+    new_token,
+)
+from shared.ledger.serialization import (
+    HEAD_FIELDS,
     chunks_from_hash,
     inline_from_hash,
     job_event,
     job_from_hash,
     job_head,
-    new_token,
     unreadable_job,
     webhook_attempt,
 )
-from shared.ledger.transitions import Expired, Transition
 
 T = TypeVar("T")
 
 _IN_MEMORY = Durability()
-SILENT_GRACE_S = 2.0
-"""How long a worker without a heartbeat may still renew: a server that comes back has forgotten them all."""
-UNHEARD_LEASE_MS = 3000
-"""How long a claim holds its chunk until its worker says that it has heard of it."""
 MOST_RINGS = 8
 """Doorbells that one submission rings at most; commits and the reconciler ring the rest."""
 
@@ -82,7 +71,7 @@ class AsyncLedger:
 
     async def open_job(self, job: NewJob) -> None:
         """Record a job before its rows are read; its upload is held by this gateway's lease."""
-        await self._run(transitions.open_job(job, token=new_token(), lease_ms=self._lease_ms))
+        await self._run(job_transitions.open_job(job, token=new_token(), lease_ms=self._lease_ms))
 
     async def append_chunks(
         self,
@@ -102,7 +91,7 @@ class AsyncLedger:
         all that was appended before `first`.
         """
         first_index = await self._run(
-            transitions.append_chunks(job_id, rows, sha256s=sha256s, first=first, lease_ms=self._lease_ms)
+            job_transitions.append_chunks(job_id, rows, sha256s=sha256s, first=first, lease_ms=self._lease_ms)
         )
         self._ring_for(key, len(rows))
         return first_index
@@ -126,7 +115,7 @@ class AsyncLedger:
         """
         keep_ms = round(keep_s * 1000)
         made = await self._run(
-            transitions.submit(
+            job_transitions.submit(
                 job, rows, data, rows_sha256=rows_sha256, digest=digest, keep_ms=keep_ms, short=short
             )
         )
@@ -137,7 +126,7 @@ class AsyncLedger:
     async def seal(self, job_id: str, *, chunks: int | None = None) -> JobRecord:
         """The upload is whole. Raises JobNotFound where it was not going on, and QueueUnavailable where the
         server has not kept so many chunks."""
-        await self._run(transitions.seal(job_id, chunks))
+        await self._run(job_transitions.seal(job_id, chunks))
         return await self.read(job_id)
 
     async def fill(
@@ -148,7 +137,7 @@ class AsyncLedger:
         Raises what they raise.
         """
         filled = await self._run(
-            transitions.fill(job_id, rows, sha256s=sha256s, first=first, lease_ms=self._lease_ms)
+            job_transitions.fill(job_id, rows, sha256s=sha256s, first=first, lease_ms=self._lease_ms)
         )
         self._ring_for(key, len(rows))
         return filled
@@ -163,7 +152,7 @@ class AsyncLedger:
         """
         if self._durability.command is None:
             return
-        fence = transitions.fence(job_id)
+        fence = job_transitions.fence(job_id)
         pipeline = self._client.pipeline(transaction=False)
         await self._script(fence.script)(args=fence.arguments, client=pipeline)
         pipeline.execute_command(*self._durability.command)
@@ -174,45 +163,45 @@ class AsyncLedger:
 
     async def cancel(self, job_id: str) -> JobState:
         """No chunk starts any more; it is `canceling` until none runs. Raises JobNotFound."""
-        return await self._run(transitions.cancel(job_id))
+        return await self._run(job_transitions.cancel(job_id))
 
     async def pause(self, job_id: str) -> JobState:
         """No chunk starts until `resume`. → the state: another than `paused` where it cannot pause."""
-        return await self._run(transitions.pause(job_id))
+        return await self._run(job_transitions.pause(job_id))
 
     async def resume(self, job_id: str, key: ModelKey) -> JobState:
         """Go on. → the state; a job that was not paused stays as it is."""
-        resumed = await self._run(transitions.resume(job_id))
+        resumed = await self._run(job_transitions.resume(job_id))
         self._ring_for(key, resumed.ready)
         return resumed.state
 
     async def prioritize(self, job_id: str, priority: int) -> JobState:
         """Another weight, 0–9, from the next claim on."""
-        return await self._run(transitions.prioritize(job_id, priority))
+        return await self._run(job_transitions.prioritize(job_id, priority))
 
     async def delete(self, job_id: str) -> bool:
         """Forget a job that has ended; its rows and results are the caller's to remove. → whether it had."""
-        return await self._run(transitions.delete(job_id))
+        return await self._run(job_transitions.delete(job_id))
 
     async def reserve(self, name: str, job_id: str) -> Reservation | None:
         """Lease an idempotency key while a body is read. → None: it is this job's; else whose it is."""
-        return await self._run(transitions.reserve(name, job_id, lease_ms=self._lease_ms))
+        return await self._run(job_transitions.reserve(name, job_id, lease_ms=self._lease_ms))
 
     async def unreserve(self, name: str, job_id: str) -> bool:
         """Free an idempotency key whose job never came to be. → whether it was this job's"""
-        return await self._run(transitions.unreserve(name, job_id))
+        return await self._run(job_transitions.unreserve(name, job_id))
 
     async def bind(self, name: str, job_id: str, digest: str, *, keep_s: float) -> bool:
         """Let an idempotency key stand for a whole body. → whether it was still this job's."""
-        return await self._run(transitions.bind(name, job_id, digest, keep_ms=round(keep_s * 1000)))
+        return await self._run(job_transitions.bind(name, job_id, digest, keep_ms=round(keep_s * 1000)))
 
     async def fail_job(self, job_id: str, code: str, detail: str) -> bool:
         """End a job early. → whether this did; one that is being canceled ends as canceled."""
-        return await self._run(transitions.fail_job(job_id, code, detail))
+        return await self._run(job_transitions.fail_job(job_id, code, detail))
 
     async def recompute(self, job_id: str, index: int, token: str, reason: str) -> Recomputed:
         """Compute a chunk again, because its stored result with this token is lost or damaged."""
-        return await self._run(transitions.recompute(job_id, index, token, reason))
+        return await self._run(chunk_transitions.recompute(job_id, index, token, reason))
 
     async def read(self, job_id: str) -> JobRecord:
         """Raises JobNotFound, JobExpired where its retention is over, and RecordUnreadable."""
@@ -229,7 +218,7 @@ class AsyncLedger:
         Raises what `read` raises.
         """
         check_job_id(job_id)
-        fields, chunks, inline = await self._run(transitions.read(job_id, chunks=partial))
+        fields, chunks, inline = await self._run(job_transitions.read(job_id, chunks=partial))
         return await self._record(job_id, fields), chunks_from_hash(chunks), inline
 
     async def _record(self, job_id: str, fields: Any) -> JobRecord:
@@ -289,7 +278,7 @@ class AsyncLedger:
 
         Of a longer line the first jobs of each owner.
         """
-        return await self._run(transitions.line(key, most=most))
+        return await self._run(chunk_transitions.line(key, most=most))
 
     async def newest_event(self, job_id: str, *, after: str = "") -> JobEvent | None:
         """The last thing that a job's stream tells, where that is after an event's id; else None."""
@@ -327,184 +316,5 @@ class AsyncLedger:
 
     def _script(self, name: str) -> AsyncScript:
         if name not in self._scripts:  # registering takes the digest of its text
-            self._scripts[name] = self._client.register_script(transitions.source(name))
+            self._scripts[name] = self._client.register_script(source(name))
         return self._scripts[name]
-
-
-class Ledger:
-    """The ledger for threads. Methods raise redis.exceptions.RedisError where the server does not answer."""
-
-    def __init__(
-        self,
-        client: redis.Redis,
-        ring: Ring,
-        *,
-        worker: str,
-        lease_s: float,
-        max_attempts: int,
-        grace_s: float = SILENT_GRACE_S,
-    ) -> None:
-        self._client = client
-        self._ring = ring
-        self._worker = worker
-        self._lease_ms = round(lease_s * 1000)
-        self._max_attempts = max_attempts
-        self._grace_ms = round(grace_s * 1000)
-        self._scripts: dict[str, Script] = {}
-
-    @property
-    def max_attempts(self) -> int:
-        """How often a chunk is tried."""
-        return self._max_attempts
-
-    def claim(self, key: ModelKey, *, digest: str = "") -> Claim | None:
-        """The next chunk of a model version, or None where nothing is ready.
-
-        `digest`: only of jobs that were submitted for this artifact. The lease is short until this worker has
-        heard of it, so that an answer that gets lost holds no chunk up.
-        """
-        claims = self._claimed(key, digest, "", most=1, most_rows=0)
-        return self._heard(key, claims[0]) if claims else None
-
-    def claim_some(
-        self, key: ModelKey, *, digest: str = "", spec_digest: str = "", most: int, most_rows: int
-    ) -> list[Claim]:
-        """The same, and where that chunk is small, those that come after it in the fair order while they are
-        small, too: at most so many, of so many rows in all.
-
-        The leases of small ones stay short: they are to be renewed, or committed, within a second or two.
-        """
-        claims = self._claimed(key, digest, spec_digest, most, most_rows)
-        if not claims or claims[0].small:
-            return claims
-        held = self._heard(key, claims[0])
-        return [held] if held else []
-
-    def _claimed(
-        self, key: ModelKey, digest: str, spec_digest: str, most: int, most_rows: int
-    ) -> list[Claim]:
-        return self._run(
-            transitions.claim(
-                key,
-                worker=self._worker,
-                token=new_token(),
-                lease_ms=min(self._lease_ms, UNHEARD_LEASE_MS),
-                max_attempts=self._max_attempts,
-                digest=digest,
-                most=most,
-                most_rows=most_rows,
-                spec_digest=spec_digest,
-            )
-        )
-
-    def _heard(self, key: ModelKey, held: Claim) -> Claim | None:
-        try:
-            if self.renew(held):
-                return held
-            self.hand_back(key, held, at_fault=False)  # its job was paused or canceled in between
-            return None
-        except RedisError:
-            return held  # the renewal may have arrived: whoever dropped the chunk now would hold it up
-
-    def renew(self, held: Claim) -> bool:
-        """→ whether the lease is still held; once it is not, the chunk's work must stop."""
-        return self._run(transitions.renew(held, lease_ms=self._lease_ms))
-
-    def commit(
-        self,
-        key: ModelKey,
-        held: Claim,
-        *,
-        rows_succeeded: int,
-        rows_failed: int,
-        first_errors: Sequence[FailedRows | str] = (),
-    ) -> CommitOutcome:
-        """Count a stored result, once and only under the current token; ring if anything is ready."""
-        ended = Ended(
-            held=held, rows_succeeded=rows_succeeded, rows_failed=rows_failed, first_errors=first_errors
-        )
-        (outcome,) = self.commit_some(key, [ended])
-        return outcome
-
-    def commit_some(self, key: ModelKey, ended: Sequence[Ended]) -> list[CommitOutcome]:
-        """The same of several, each for itself; they may have been claimed together or not."""
-        committed = self._run(transitions.commit(key, ended))
-        if committed.more:
-            self._ring(key, 1)
-        return committed.outcomes
-
-    def hand_back(
-        self, key: ModelKey, held: Claim, *, at_fault: bool, reason: str = "", delay_s: float = 0.0
-    ) -> None:
-        """Give a chunk up, so that another claims it at once, or after the delay; ring if anything is ready.
-
-        `reason`: what its rows say if this was the last attempt.
-        """
-        delay_ms = round(delay_s * 1000)
-        if self._run(transitions.hand_back(key, held, at_fault=at_fault, reason=reason, delay_ms=delay_ms)):
-            self._ring(key, 1)
-
-    def recompute(self, job_id: str, index: int, token: str, reason: str) -> Recomputed:
-        """Compute a chunk again, because its stored result with this token is lost or damaged."""
-        return self._run(transitions.recompute(job_id, index, token, reason))
-
-    def expire(self) -> Expired:
-        """Bring back what expired leases and dead workers held. → jobs of which nothing may stay stored"""
-        return self._run(transitions.expire(grace_ms=self._grace_ms))
-
-    def retire(self) -> list[str]:
-        """End the retention of jobs whose time has come. → those jobs; their data may go.
-
-        A job comes again after a minute, until `removed` says that its data has gone.
-        """
-        return self._run(transitions.retire())
-
-    def removed(self, job_id: str) -> None:
-        """The data of a retired job has gone."""
-        self._run(transitions.removed(job_id))
-
-    def ready(self, *, most: int = 1000) -> dict[ModelKey, int]:
-        """Ready chunks by model version, where there are any; counted until there are at least `most`."""
-        return self._run(transitions.ready(most=most))
-
-    def age_s(self) -> float:
-        """How long this ledger has existed, as far as it knows: one that was emptied has just begun."""
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.time()
-        seconds, micros = pipeline.execute()[0]
-        now_ms: int = seconds * 1000 + micros // 1000
-        self._client.set(keys.born(), now_ms, nx=True)
-        born: Any = self._client.get(keys.born())
-        return (now_ms - int(born)) / 1000
-
-    def unknown(self, job_ids: Sequence[str]) -> list[str]:
-        """Those that are neither jobs nor retired ones with data that is still to be removed."""
-        pipeline = self._client.pipeline(transaction=False)
-        for job_id in job_ids:
-            pipeline.hexists(keys.job(job_id), "created_at_ms")
-            pipeline.zscore(keys.expiring(), job_id)
-        answers = pipeline.execute()
-        found = zip(job_ids, answers[::2], answers[1::2], strict=True)
-        return [job_id for job_id, is_job, score in found if not is_job and score is None]
-
-    def claim_webhook(self, *, lease_s: float) -> WebhookClaim | None:
-        """The webhook that is due longest, or None. It is due again once its lease has run out."""
-        return self._run(transitions.claim_webhook(lease_ms=round(lease_s * 1000)))
-
-    def record_webhook(
-        self, held: WebhookClaim, *, status: int | None, error: str, delay_s: float | None
-    ) -> bool:
-        """Note an attempt, and when to try again; None: never. → whether the lease was still held."""
-        delay_ms = None if delay_s is None else round(delay_s * 1000)
-        return self._run(transitions.record_webhook(held, status=status, error=error, delay_ms=delay_ms))
-
-    def read(self, job_id: str) -> JobRecord:
-        """Raises JobNotFound, and JobExpired where its retention is over."""
-        check_job_id(job_id)
-        return job_from_hash(job_id, self._client.hgetall(keys.job(job_id)))
-
-    def _run(self, transition: Transition[T]) -> T:
-        if transition.script not in self._scripts:  # registering takes the digest of its text
-            source = transitions.source(transition.script)
-            self._scripts[transition.script] = self._client.register_script(source)
-        return transition.decode(self._scripts[transition.script](args=transition.arguments))

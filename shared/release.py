@@ -1,3 +1,0 @@
-"""Which Takt this is."""
-
-VERSION = "0.1.0"
