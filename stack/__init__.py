@@ -1,4 +1,4 @@
-"""Everything that runs the server side for a person: `takt up`, `takt models`, `takt workers`, `takt doctor`.
+"""The operator's commands: `takt up`, `doctor`, `models`, `workers`, `keys` and `dead-letters`.
 
-It starts the gateway, the workers and the queue as programs of their own and never loads any of them.
+The gateway, the workers and the queue are started as separate programs; their code is never imported here.
 """

@@ -1,5 +1,6 @@
-"""`python -m stack`: the commands that need no more than the queue, where the `takt` program is not
-installed, as in the gateway's image.
+"""`python -m stack`: the commands that need only the queue.
+
+Use it if the `takt` program is not installed, as in the gateway's image:
 
     python -m stack keys create NAME
 """

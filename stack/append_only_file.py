@@ -1,10 +1,10 @@
-"""The embedded server's append-only file after a power cut: a torn tail is found and cut off.
+"""Repair of the embedded server's append-only file after a power cut: an incomplete tail is cut off.
 
-The host may have lost the end of the file: it ends within a command, or in zeros, where the file system had
-made room and not written yet. The server refuses zeros. Such a tail was never synced, so it holds nothing
-that was acknowledged as durable. Damage before the tail is another matter, and is refused.
+A power cut may lose the end of the file. The file then ends within a command, or in zeros if the file system
+had allocated space and not yet written it; the server does not start on zeros. Such a tail was never synced,
+so it contains nothing that was acknowledged as durable. Damage before the tail is not repaired.
 
-    appendonlydir/appendonly.aof.manifest        file NAME seq N type b|i|h, a line each
+    appendonlydir/appendonly.aof.manifest        lines of `file NAME seq N type b|i|h`
     appendonlydir/appendonly.aof.1.base.rdb      the base, synced before the manifest names it
     appendonlydir/appendonly.aof.2.incr.aof      commands since then: RESP arrays, and comments (#TS:…)
 """
@@ -25,15 +25,15 @@ FOLDER = "appendonlydir"
 _LINE_END = b"\r\n"
 _LARGE_BYTES = 16 * 2**20
 _LONGEST_HEAD_BYTES = 32
-"""Of `*N` or `$N` with its line end."""
+"""Maximum length of `*N` or `$N` with its line end."""
 _LONGEST_COMMENT_BYTES = 1024
 _NEXT = re.compile(rb"\r\n\*\d{1,9}\r\n\$\d{1,9}\r\n")
-"""The end of a command and the beginning of another."""
+"""The end of a command and the beginning of the next."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A file that ends in bytes which are no whole command, or which stand behind such a file's end."""
+    """A file whose tail is to be cut off: an incomplete command, or everything after a lost command."""
 
     path: Path
     keep_bytes: int
@@ -44,31 +44,31 @@ class Cut:
 
 
 class _Broken(Exception):
-    """A command is not whole."""
+    """A command is incomplete."""
 
     def __init__(self, start: int, at: int) -> None:
         self.start = start
-        """Of the command."""
+        """Offset of the command."""
         self.at = at
-        """Where its first wrong byte stands, or the end of the file."""
+        """Offset of its first wrong byte, or the end of the file."""
 
 
 @dataclass(frozen=True)
 class Whole:
-    """How much of a text are whole commands and transactions, and the command that is not whole, if any."""
+    """Size of the complete commands and transactions, and the first incomplete command, if any."""
 
     size_bytes: int
     broken: _Broken | None
 
 
 def torn_tails(data: Path) -> list[Cut]:
-    """What has to be cut off for the server to start; empty: nothing. Raises Refusal if a file is damaged."""
+    """Returns the tails to cut off before the server can start. Raises CommandError if a file is damaged."""
     paths = _increments(data)
     if len(paths) == 1 and _ends_whole(paths[0]):
         return []
     cuts: list[Cut] = []
     for path in paths:
-        if cuts:  # what follows a lost command must not be kept
+        if cuts:  # commands after a lost command must not be kept
             cuts += [Cut(path, 0, path.stat().st_size)] if path.stat().st_size else []
         elif (cut := _torn(path)) is not None:
             cuts.append(cut)
@@ -76,7 +76,7 @@ def torn_tails(data: Path) -> list[Cut]:
 
 
 def cut_off(data: Path, cuts: Sequence[Cut], now: datetime) -> Path:
-    """Cut the tails off. → the folder that keeps the files as they were"""
+    """Cut the tails off. Returns the folder with the original files."""
     aside = data / f"{FOLDER}.torn-{now:%Y%m%dT%H%M%S}"
     aside.mkdir(exist_ok=True)
     for cut in cuts:
@@ -88,7 +88,7 @@ def cut_off(data: Path, cuts: Sequence[Cut], now: datetime) -> Path:
 
 
 def _shorten(cut: Cut) -> None:
-    """A shorter copy in the file's place: the file itself stays as it was, under its other name."""
+    """Replace the file by a shorter copy. The original is unchanged under its other name."""
     copy = cut.path.with_name(f"temp-{cut.path.name}")
     with cut.path.open("rb") as source, copy.open("wb") as target:
         left_bytes = cut.keep_bytes
@@ -109,7 +109,7 @@ def _sync(folder: Path) -> None:
 
 
 def _increments(data: Path) -> list[Path]:
-    """The files of commands in their order; none where there is no manifest, or none that can be read."""
+    """Returns the files of commands in order; none if the manifest is missing or unreadable."""
     try:
         manifest = (data / FOLDER / "appendonly.aof.manifest").read_text()
     except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
@@ -120,9 +120,9 @@ def _increments(data: Path) -> list[Path]:
 
 
 def _ends_whole(path: Path) -> bool:
-    """Whether a large file ends as a line does: to read all of it would delay each start.
+    """Whether a large file ends with a line end. Reading all of it would delay each start.
 
-    If the rest of its last command is missing all the same, the server cuts it.
+    If its last command is incomplete nevertheless, the server itself truncates it.
     """
     with path.open("rb") as file:
         size_bytes = file.seek(0, os.SEEK_END)
@@ -133,7 +133,7 @@ def _ends_whole(path: Path) -> bool:
 
 
 def _torn(path: Path) -> Cut | None:
-    """Raises Refusal where the file is damaged before its tail."""
+    """Returns the incomplete tail, if any. Raises CommandError if the file is damaged before its tail."""
     size_bytes = path.stat().st_size
     if not size_bytes:
         return None
@@ -142,20 +142,20 @@ def _torn(path: Path) -> Cut | None:
         if whole.broken is not None and not _is_tail(text, whole.broken):
             raise CommandError(
                 f"{path} is damaged at offset {whole.broken.start}, and not only at its end. Restore the "
-                f"folder {path.parent} from a backup. To go on without what follows, keep a copy of the "
-                f"folder and cut the file: truncate -s {whole.size_bytes} {path}"
+                f"folder {path.parent} from a backup. To continue without the data after this offset, copy "
+                f"the folder and truncate the file: truncate -s {whole.size_bytes} {path}"
             )
     cut_bytes = size_bytes - whole.size_bytes
     return Cut(path, whole.size_bytes, cut_bytes) if cut_bytes else None
 
 
 def _is_tail(text: mmap.mmap | bytes, broken: _Broken) -> bool:
-    """Whether no further command stands within the broken one, and nothing but zeros behind it."""
+    """Whether the broken command contains no further command and is followed only by zeros."""
     return _NEXT.search(text, broken.start, broken.at) is None and _only_zeros(text, broken.at)
 
 
 def _only_zeros(text: mmap.mmap | bytes, start: int) -> bool:
-    """Whether nothing but zeros, or nothing at all, stands from here to the end."""
+    """Whether all bytes from `start` to the end, if any, are zeros."""
     zeros = bytes(2**20)
     while start < len(text):
         block = text[start : start + len(zeros)]
@@ -166,8 +166,8 @@ def _only_zeros(text: mmap.mmap | bytes, start: int) -> bool:
 
 
 def whole_commands(text: mmap.mmap | bytes) -> Whole:
-    """A transaction without its end is not whole."""
-    position, began = 0, None  # where a transaction began
+    """Returns the complete commands. A transaction without its EXEC is incomplete."""
+    position, began = 0, None  # offset of an open transaction
     while position < len(text):
         try:
             end, name = _command(text, position)
@@ -182,7 +182,7 @@ def whole_commands(text: mmap.mmap | bytes) -> Whole:
 
 
 def _command(text: mmap.mmap | bytes, start: int) -> tuple[int, bytes]:
-    """→ where the command at `start` ends, and its name; of a comment the name is empty. Raises _Broken."""
+    """Returns the end and the name of the command at `start`; a comment has no name. Raises _Broken."""
     if text[start : start + 1] == b"#":
         return _comment_end(text, start), b""
     count, position = _head(text, start, start, b"*")
@@ -199,7 +199,7 @@ def _command(text: mmap.mmap | bytes, start: int) -> tuple[int, bytes]:
 
 
 def _head(text: mmap.mmap | bytes, start: int, at: int, kind: bytes) -> tuple[int, int]:
-    """→ the number of `*N` or `$N`, and where its line ends. Raises _Broken."""
+    """Returns the number of `*N` or `$N`, and the end of its line. Raises _Broken."""
     head = text[at : at + _LONGEST_HEAD_BYTES]
     if found := re.match(re.escape(kind) + rb"(\d{1,18})\r\n", head):
         return int(found[1]), at + found.end()

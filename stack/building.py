@@ -1,4 +1,4 @@
-"""Building and verifying models, in a program of its own that may load frameworks: `python -m worker`."""
+"""Building and verifying models in a separate program, `python -m worker`, which loads their frameworks."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from stack.logs import Log
 from stack.services import ending
 
 OnOutput: TypeAlias = Callable[[str, str], None]
-"""Given the model, or nothing between models, and a line that its code printed."""
+"""Called with the model (empty between models) and a line of its output."""
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One model's line of `python -m worker`."""
+    """A line of `python -m worker` about a model."""
 
     model: str
     state: str
     version: str = ""
     seconds: float = 0.0
-    reason: str | None = ""  # null in the line of one that is right
+    reason: str | None = ""  # null if the model is valid
     warnings: list[str] = []
 
     @property
@@ -38,7 +38,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Built(_Line, frozen=True, kw_only=True):
-    """What became of one model: built, present or failed."""
+    """The outcome of building a model: built, present or failed."""
 
     metrics: dict[str, float] = {}
 
@@ -55,10 +55,10 @@ class Built(_Line, frozen=True, kw_only=True):
 
 
 class Verified(_Line, frozen=True, kw_only=True):
-    """What a verification found: ok or failed."""
+    """The outcome of verifying a model: ok or failed."""
 
     rows_per_s: float = 0.0
-    runtime: str = ""  # which runs calls of how many rows, in words
+    runtime: str = ""  # the chosen runtime for each batch size, as text
     compared: list[MeasuredRuntime] = []
 
     @property
@@ -74,7 +74,7 @@ class Verified(_Line, frozen=True, kw_only=True):
 
 
 def _parity(runtime: MeasuredRuntime) -> str:
-    same = "the same bits" if runtime.bit_equal else f"differs by up to {runtime.max_difference:.1e}"
+    same = "bit-identical" if runtime.bit_equal else f"differs by up to {runtime.max_difference:.1e}"
     return f"{runtime.name} {same} on {runtime.compared_rows:,} rows"
 
 
@@ -82,20 +82,26 @@ def _parity(runtime: MeasuredRuntime) -> str:
 class ModelProgram:
     """How to run `python -m worker` on models."""
 
-    settings: Mapping[str, str]  # its environment
-    log: Log  # of its standard error
+    settings: Mapping[str, str]  # the program's environment
+    log: Log  # receives its standard error
     on_output: OnOutput  # called with each line that a model prints
-    group: int | None = None  # the process group that it joins
+    group: int | None = None  # the process group to join
 
 
 def build(names: Sequence[str], options: Sequence[str], program: ModelProgram) -> Iterator[Built]:
-    """Build models, a line as each is done, failed ones too. Raises Refusal if the program fails."""
+    """Build models, yielding an outcome for each, failures included.
+
+    Raises CommandError if the program fails.
+    """
     for line in _lines("build", names, options, program):
         yield msgspec.json.decode(line, type=Built)
 
 
 def verify(names: Sequence[str], program: ModelProgram) -> Iterator[Verified]:
-    """Verify models, a line as each is done, failed ones too. Raises Refusal if the program fails."""
+    """Verify models, yielding an outcome for each, failures included.
+
+    Raises CommandError if the program fails.
+    """
     for line in _lines("verify", names, (), program):
         yield msgspec.json.decode(line, type=Verified)
 
@@ -103,7 +109,7 @@ def verify(names: Sequence[str], program: ModelProgram) -> Iterator[Verified]:
 def _lines(
     command: str, names: Sequence[str], options: Sequence[str], program: ModelProgram
 ) -> Iterator[bytes]:
-    """The lines of all models. A model that ends the program fails; the program is started for the rest."""
+    """Yields the lines of all models. A model that ends the program fails; the rest run in a new process."""
     left = list(names)
     while left:
         run = _Run(command, left, options, program)
@@ -115,7 +121,7 @@ def _lines(
 
 
 class _Run:
-    """One run of the program."""
+    """A run of the program."""
 
     def __init__(
         self, command: str, names: Sequence[str], options: Sequence[str], program: ModelProgram
@@ -124,12 +130,12 @@ class _Run:
         self._words = (*names, *options)
         self._program = program
         self._log_start_bytes = program.log.size_bytes()
-        self._current: _Line | None = None  # the model that it works on
-        self.begun = 0  # models
-        self.ended_by: str | None = None  # how a model ended the program; None: none did
+        self._current: _Line | None = None  # the model in progress
+        self.begun = 0  # number of models
+        self.ended_by: str | None = None  # how the program ended while a model was in progress
 
     def lines(self) -> Iterator[bytes]:
-        """Raises Refusal if the program fails without having begun with a model."""
+        """Raises CommandError if the program fails before it begins with a model."""
         with self._program.log.open() as errors:
             with LineProcess(
                 [sys.executable, "-m", "worker", self._command, *self._words, "--lines-to", LINES_TO],
@@ -147,9 +153,9 @@ class _Run:
                 raise CommandError(self._words_of_failure(process.code))
 
     def failure(self) -> bytes:
-        """The line of the model that ended the program."""
+        """Returns the line of the model that ended the program."""
         assert self._current is not None
-        reason = "; ".join([f"its code ended the program, which {self.ended_by}", *self._last_words(3)])
+        reason = "; ".join([f"the model's code ended the program: it {self.ended_by}", *self._last_words(3)])
         line = {"model": self._current.model, "version": self._current.version, "state": "failed"}
         return msgspec.json.encode(line | {"reason": reason})
 

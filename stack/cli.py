@@ -1,7 +1,7 @@
-"""The server side's commands of the `takt` program: words in, words out, and the work left to other modules.
+"""The operator's commands of the `takt` program: arguments, options and help.
 
-They join the client's program through the entry points `takt.commands`. Imports are inside the commands, so
-that `takt --help` is quick.
+They join the client's program through the entry points `takt.commands`. Each command imports its module when
+it runs, so that `takt --help` is fast.
 """
 
 from __future__ import annotations
@@ -16,48 +16,60 @@ import typer
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Data = Annotated[Path, typer.Option("--data", help="The stack's folder: queue, payloads, logs.")]
+Data = Annotated[Path, typer.Option("--data", help="The stack's data folder: queue, payloads, logs.")]
 ModelsDir = Annotated[
     Path | None, typer.Option("--models-dir", help="The model repository. (default: models)")
 ]
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAME[@VERSION]]...", help="Models, in their default version; none named: all."),
+    typer.Argument(
+        metavar="[NAME[@VERSION]]...", help="Models, by default in their default version. (default: all)"
+    ),
 ]
-Letters = Annotated[list[str], typer.Argument(metavar="ID...", help="Letters, as the list names them.")]
-Workers = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Workers, by id or name.")]
-AllWorkers = Annotated[bool, typer.Option("--all", help="Every worker with a heartbeat.")]
-AsJson = Annotated[bool, typer.Option("--json", help="A JSON document a line, for scripts.")]
+Letters = Annotated[
+    list[str], typer.Argument(metavar="ID...", help="Dead letter ids, from `takt dead-letters list`.")
+]
+Workers = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Worker ids or names.")]
+AllWorkers = Annotated[bool, typer.Option("--all", help="All workers that send a heartbeat.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document per line.")]
 
 _DATA = Path(".takt")
 
 models = typer.Typer(no_args_is_help=True, help="The model repository: list, build, verify.")
-workers = typer.Typer(no_args_is_help=True, help="The workers that serve now.")
+workers = typer.Typer(no_args_is_help=True, help="Live workers: list, drain, undrain.")
 Weight = Annotated[
     float | None,
-    typer.Option("--weight", help="Share of rows between owners: 2 gets twice what 1 gets. (default: 1)"),
+    typer.Option(
+        "--weight", help="Relative share of rows: weight 2 gets twice as many as weight 1. (default: 1)"
+    ),
 ]
 MaxRunningRows = Annotated[
     int | None,
-    typer.Option("--max-running-rows", min=0, help="Rows of jobs that run at once; 0: any. (default: any)"),
+    typer.Option(
+        "--max-running-rows",
+        min=0,
+        help="Limit of job rows that run at once; 0: no limit. (default: no limit)",
+    ),
 ]
 MaxJobs = Annotated[
     int | None,
-    typer.Option("--max-jobs", min=0, help="Jobs that have not ended; 0: any. (default: any)"),
+    typer.Option(
+        "--max-jobs", min=0, help="Limit of jobs that have not ended; 0: no limit. (default: no limit)"
+    ),
 ]
 
-keys = typer.Typer(no_args_is_help=True, help="API keys: who may do what.")
-dead_letters = typer.Typer(no_args_is_help=True, help="What could not be read and was set aside.")
+keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, change limits, revoke.")
+dead_letters = typer.Typer(no_args_is_help=True, help="Unreadable messages and abandoned chunks.")
 
 
 def in_words(command: Callable[P, R]) -> Callable[P, R]:
-    """Errors that Takt raises on purpose become a line on stderr and exit code 1, not a traceback."""
+    """Print a TaktError as one line on stderr and exit with code 1, without a traceback."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         from shared.errors import TaktError
 
-        if command.__name__ != "doctor":  # which lists them among its findings
+        if command.__name__ != "doctor":  # doctor reports them as findings
             _warn_of_unknown_settings()
         try:
             return command(*args, **kwargs)
@@ -71,23 +83,27 @@ def in_words(command: Callable[P, R]) -> Callable[P, R]:
 @in_words
 def up(
     port: Annotated[
-        int | None, typer.Option(help="The gateway's port; 0: any free one. (default: 8000)")
+        int | None, typer.Option(help="The gateway's port; 0: any free port. (default: 8000)")
     ] = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on. (default: 127.0.0.1)")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes. (default: cores - 1)")] = None,
-    models: Annotated[str | None, typer.Option(help="Models to serve, as a,b. (default: all)")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, or one GPU: cuda:N. (default: cpu)")] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Models to serve, comma-separated. (default: all)")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, or a GPU: cuda:N. (default: cpu)")] = None,
     redis_url: Annotated[
-        str | None, typer.Option(help="An existing queue instead of the embedded one (or TAKT_REDIS_URL).")
+        str | None, typer.Option(help="Use an existing queue. Also TAKT_REDIS_URL. (default: embedded)")
     ] = None,
     access: Annotated[
         str | None,
-        typer.Option(help="keys: requests need one; open. (default: open on this machine, keys elsewhere)"),
+        typer.Option(
+            help="keys: require an API key; open: no key. (default: open on localhost, keys elsewhere)"
+        ),
     ] = None,
     models_dir: ModelsDir = None,
     data: Data = _DATA,
 ) -> None:
-    """Start everything on this machine: queue, gateway, workers. Ctrl-C ends it all."""
+    """Start the queue, the gateway and the workers on this machine. Ctrl-C stops them."""
     from stack.output import Output
     from stack.plan import make_plan
     from stack.up import up as run
@@ -110,7 +126,7 @@ def doctor(
     port: Annotated[int | None, typer.Option(help="The port that must be free. (default: 8000)")] = None,
     models_dir: ModelsDir = None,
 ) -> None:
-    """Say what is wrong with this installation, and what to do. Exits 1 where something is."""
+    """Check this installation and print a fix for each problem. Exits with 1 if a check fails."""
     from stack.doctor import examine
 
     _exit_unless(examine(data, {"port": port, "models_dir": models_dir}))
@@ -119,7 +135,7 @@ def doctor(
 @models.command("list")
 @in_words
 def list_models(models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
-    """What is declared, and which versions are built. Exits 1 where a spec is wrong."""
+    """List the declared models and their built versions. Exits with 1 if a spec is invalid."""
     from stack.models import show_models
 
     _exit_unless(show_models(models_dir, as_json=as_json))
@@ -129,12 +145,12 @@ def list_models(models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
 @in_words
 def build_models(
     names: Names = None,
-    force: Annotated[bool, typer.Option("--force", help="Build again what is built.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Rebuild versions that are built.")] = False,
     version: Annotated[str | None, typer.Option(help="Build this version. (default: the spec's)")] = None,
     models_dir: ModelsDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train models and write their artifacts. Exits 1 where one fails."""
+    """Train models and write their artifacts. Exits with 1 if a build fails."""
     from stack.models import build_models as build
 
     options = [*(["--force"] if force else []), *(["--version", version] if version else [])]
@@ -144,7 +160,7 @@ def build_models(
 @models.command("verify")
 @in_words
 def verify_models(names: Names = None, models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
-    """Check digests, load each model and run its golden rows. Exits 1 where one fails."""
+    """Check digests, load each model and run its golden rows. Exits with 1 if a model fails."""
     from stack.models import verify_models as verify
 
     _exit_unless(verify(models_dir, names or [], as_json=as_json))
@@ -152,13 +168,16 @@ def verify_models(names: Names = None, models_dir: ModelsDir = None, as_json: As
 
 @workers.callback()
 def _workers() -> None:
-    """The workers that serve now."""
+    """Live workers: list, drain, undrain."""
 
 
 @workers.command("list")
 @in_words
 def list_workers(data: Data = _DATA, as_json: AsJson = False) -> None:
-    """Every worker with a heartbeat, on TAKT_REDIS_URL's queue, else on the local stack's."""
+    """List the workers that send a heartbeat.
+
+    The queue is the one in TAKT_REDIS_URL, else that of the local stack.
+    """
     from stack.workers import show_workers
 
     show_workers(data, as_json=as_json)
@@ -169,15 +188,16 @@ def list_workers(data: Data = _DATA, as_json: AsJson = False) -> None:
 def drain_workers(
     names: Workers = None,
     everyone: AllWorkers = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Return once they hold nothing any more.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the workers hold no work.")] = False,
     limit_s: Annotated[
-        float | None, typer.Option("--limit", metavar="SECONDS", help="Wait so long at most; then exit 1.")
+        float | None,
+        typer.Option("--limit", metavar="SECONDS", help="With --wait: exit with 1 after this time."),
     ] = None,
     data: Data = _DATA,
 ) -> None:
-    """Have workers take no work: they finish what they hold, hand chunks back, and stay up, idle.
+    """Drain workers: they accept no work, finish online batches, return chunks, and stay idle.
 
-    They do so until `takt workers undrain`, or their end: one that is started again takes work.
+    The drain lasts until `takt workers undrain` or until the worker exits. A restarted worker accepts work.
     """
     from stack.workers import drain_workers as drain
 
@@ -187,7 +207,7 @@ def drain_workers(
 @workers.command("undrain")
 @in_words
 def undrain_workers(names: Workers = None, everyone: AllWorkers = False, data: Data = _DATA) -> None:
-    """Have drained workers take work again."""
+    """Let drained workers accept work again."""
     from stack.workers import undrain_workers as undrain
 
     undrain(data, names or [], everyone=everyone)
@@ -196,26 +216,28 @@ def undrain_workers(names: Workers = None, everyone: AllWorkers = False, data: D
 @keys.command("create")
 @in_words
 def create_key(
-    name: Annotated[str, typer.Argument(help="Whose it is: keys of one name share their jobs.")],
+    name: Annotated[str, typer.Argument(help="The key's owner. Keys with the same name share their jobs.")],
     roles: Annotated[
         list[str] | None,
         typer.Option(
             "--role",
-            help="predict, submit, read or admin; once for each. (default: all but admin)",
+            help="predict, submit, read or admin; repeatable. (default: all but admin)",
         ),
     ] = None,
     models: Annotated[
-        list[str] | None, typer.Option("--model", help="Only this model; once for each. (default: all)")
+        list[str] | None, typer.Option("--model", help="Allow only this model; repeatable. (default: all)")
     ] = None,
     expires_in: Annotated[
-        str | None, typer.Option("--expires-in", help="When it ends: 12h, 90d, 52w. (default: never)")
+        str | None, typer.Option("--expires-in", help="Lifetime: 12h, 90d, 52w. (default: never expires)")
     ] = None,
     rate: Annotated[
-        str | None, typer.Option("--rate", help="Requests: 100/second, 5000/hour. (default: any number)")
+        str | None, typer.Option("--rate", help="Request limit: 100/second, 5000/hour. (default: no limit)")
     ] = None,
     rows_per_day: Annotated[
         int | None,
-        typer.Option("--rows-per-day", min=1, help="Rows, of predictions and jobs. (default: any)"),
+        typer.Option(
+            "--rows-per-day", min=1, help="Limit of rows in predictions and jobs. (default: no limit)"
+        ),
     ] = None,
     weight: Weight = None,
     max_running_rows: MaxRunningRows = None,
@@ -223,26 +245,26 @@ def create_key(
     data: Data = _DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and show it, this once; only its digest is kept."""
+    """Create an API key and print it. It is printed only once: Takt stores only its digest."""
     from stack.keys import KeyRequest, create_key
     from stack.shares import ShareChange
 
     share = ShareChange(weight, max_running_rows, max_jobs)
-    wish = KeyRequest(name, roles or (), models or (), expires_in, rate, rows_per_day, share)
-    create_key(data, wish, as_json=as_json)
+    request = KeyRequest(name, roles or (), models or (), expires_in, rate, rows_per_day, share)
+    create_key(data, request, as_json=as_json)
 
 
 @keys.command("set")
 @in_words
 def set_share(
-    owner: Annotated[str, typer.Argument(help="The name of the keys, or the id of one of them.")],
+    owner: Annotated[str, typer.Argument(help="The owner's name, or the id of one of its keys.")],
     weight: Weight = None,
     max_running_rows: MaxRunningRows = None,
     max_jobs: MaxJobs = None,
     data: Data = _DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Change weight and limits of all keys of one name; gateways follow within two seconds."""
+    """Change the weight and limits of an owner. Takes effect on every gateway within two seconds."""
     from stack.keys import set_share
     from stack.shares import ShareChange
 
@@ -252,7 +274,10 @@ def set_share(
 @keys.command("list")
 @in_words
 def list_keys(data: Data = _DATA, as_json: AsJson = False) -> None:
-    """Every key, without its secret, on TAKT_REDIS_URL's queue, else on the local stack's."""
+    """List the API keys, without their secrets.
+
+    The queue is the one in TAKT_REDIS_URL, else that of the local stack.
+    """
     from stack.keys import show_keys
 
     show_keys(data, as_json=as_json)
@@ -261,10 +286,10 @@ def list_keys(data: Data = _DATA, as_json: AsJson = False) -> None:
 @keys.command("revoke")
 @in_words
 def revoke_keys(
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Keys, as the list names them.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Key ids, from `takt keys list`.")],
     data: Data = _DATA,
 ) -> None:
-    """Have keys open nothing any more, at every gateway, within two seconds."""
+    """Revoke API keys. Takes effect on every gateway within two seconds."""
     from stack.keys import revoke_keys
 
     revoke_keys(data, ids)
@@ -274,10 +299,13 @@ def revoke_keys(
 @in_words
 def list_dead_letters(
     data: Data = _DATA,
-    most: Annotated[int, typer.Option("--most", min=1, help="So many, the newest first.")] = 50,
+    most: Annotated[int, typer.Option("--most", min=1, help="How many to list.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """What was set aside, the newest first, on TAKT_REDIS_URL's queue, else on the local stack's."""
+    """List dead letters, newest first.
+
+    The queue is the one in TAKT_REDIS_URL, else that of the local stack.
+    """
     from stack.dead_letters import show_letters
 
     show_letters(data, most, as_json=as_json)
@@ -286,7 +314,7 @@ def list_dead_letters(
 @dead_letters.command("show")
 @in_words
 def show_dead_letter(letter: str, data: Data = _DATA, as_json: AsJson = False) -> None:
-    """One letter with what is kept of its bytes."""
+    """Show a dead letter and the first bytes of its data."""
     from stack.dead_letters import show_letter
 
     show_letter(data, letter, as_json=as_json)
@@ -295,7 +323,7 @@ def show_dead_letter(letter: str, data: Data = _DATA, as_json: AsJson = False) -
 @dead_letters.command("requeue")
 @in_words
 def requeue_dead_letters(letters: Letters, data: Data = _DATA) -> None:
-    """Put entries, doorbells and chunks back where they came from. Exits 1 where one cannot be."""
+    """Return entries, doorbells and chunks to their queues. Exits with 1 at the first that fails."""
     from stack.dead_letters import requeue
 
     requeue(data, letters)
@@ -304,7 +332,7 @@ def requeue_dead_letters(letters: Letters, data: Data = _DATA) -> None:
 @dead_letters.command("drop")
 @in_words
 def drop_dead_letters(letters: Letters, data: Data = _DATA) -> None:
-    """Forget letters."""
+    """Delete dead letters."""
     from stack.dead_letters import drop
 
     drop(data, letters)

@@ -1,4 +1,4 @@
-"""What `takt dead-letters` shows and does: letters listed, looked at, put back, dropped."""
+"""`takt dead-letters`: lists, shows, requeues and deletes dead letters."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from stack.tables import show
 _SHOWN_BYTES = 256
 _NEVER_SENT_AGAIN = {
     LetterKind.REPLY: "its request has ended",
-    LetterKind.HEARTBEAT: "the next one says more",
-    LetterKind.JOB: "its record stays where it is, for a Takt that understands it",
+    LetterKind.HEARTBEAT: "the next heartbeat replaces it",
+    LetterKind.JOB: "its record stays in Redis, for a version of Takt that can read it",
 }
 
 
 def show_letters(data: Path, most: int, *, as_json: bool) -> None:
-    """List letters, the newest first. Raises Refusal where no queue answers."""
+    """List dead letters, newest first. Raises CommandError if no queue answers."""
     with _opened(data) as (_, letters):
         found = letters.newest(most)
     if as_json:
@@ -39,11 +39,11 @@ def show_letters(data: Path, most: int, *, as_json: bool) -> None:
             typer.echo(msgspec.json.encode(letter))
         return
     columns = ("id", "at", "kind", "model", "place", "bytes", "reason")
-    show(columns, [_row(letter) for letter in found], empty="nothing was set aside")
+    show(columns, [_row(letter) for letter in found], empty="no dead letters")
 
 
 def show_letter(data: Path, letter_id: str, *, as_json: bool) -> None:
-    """One letter. Raises Refusal where there is none, or no queue answers."""
+    """Print a dead letter. Raises CommandError if it does not exist, or no queue answers."""
     with _opened(data) as (_, letters):
         letter = _read(letters, letter_id)
     if as_json:
@@ -59,7 +59,10 @@ def show_letter(data: Path, letter_id: str, *, as_json: bool) -> None:
 
 
 def requeue(data: Path, letter_ids: Sequence[str]) -> None:
-    """Put things back where they came from. Raises Refusal at the first that cannot be put back."""
+    """Return messages and chunks to their queues.
+
+    Raises CommandError at the first that cannot be requeued.
+    """
     with _opened(data) as (client, letters):
         for letter_id in letter_ids:
             letter = _read(letters, letter_id)
@@ -69,7 +72,7 @@ def requeue(data: Path, letter_ids: Sequence[str]) -> None:
 
 
 def drop(data: Path, letter_ids: Sequence[str]) -> None:
-    """Forget letters. Raises Refusal where there is none of an id."""
+    """Delete dead letters. Raises CommandError if an id does not exist."""
     with _opened(data) as (_, letters):
         for letter_id in letter_ids:
             letters.drop(_read(letters, letter_id))
@@ -88,10 +91,10 @@ def _opened(data: Path) -> Iterator[tuple[redis.Redis, DeadLetters]]:
 def _read(letters: DeadLetters, letter_id: str) -> DeadLetter:
     try:
         letter = letters.read(letter_id)
-    except redis.ResponseError:  # no id of a stream
+    except redis.ResponseError:  # not a stream id
         letter = None
     if letter is None:
-        raise CommandError(f"there is no dead letter {letter_id}; takt dead-letters list names them.")
+        raise CommandError(f"no dead letter has the id {letter_id}; list them with takt dead-letters list.")
     return letter
 
 
@@ -104,14 +107,14 @@ def _put_back(client: redis.Redis, letter: DeadLetter) -> None:
         case LetterKind.CHUNK:
             _make_ready(client, letter)
         case kind:
-            raise CommandError(f"{letter.id}: a {kind} is not put back: {_NEVER_SENT_AGAIN[kind]}.")
+            raise CommandError(f"{letter.id}: a {kind} cannot be requeued: {_NEVER_SENT_AGAIN[kind]}.")
 
 
 def _whole(letter: DeadLetter) -> bool:
-    """Raises Refusal where only the beginning was kept."""
+    """Raises CommandError if only the first bytes are stored."""
     if not letter.whole:
         raise CommandError(
-            f"{letter.id}: only {len(letter.data)} of its {letter.size_bytes} bytes were kept."
+            f"{letter.id}: only {len(letter.data)} of its {letter.size_bytes} bytes are stored."
         )
     return True
 
@@ -121,7 +124,7 @@ def _make_ready(client: redis.Redis, letter: DeadLetter) -> None:
     again = chunk_transitions.requeue_chunk(job_id, int(index))
     script = client.register_script(source(again.script))
     if not again.decode(script(args=again.arguments)):
-        raise CommandError(f"{letter.id}: the chunk was not given up, or its job has ended.")
+        raise CommandError(f"{letter.id}: the chunk is not abandoned, or its job has ended.")
 
 
 def _row(letter: DeadLetter) -> list[str]:
@@ -130,7 +133,7 @@ def _row(letter: DeadLetter) -> list[str]:
 
 
 def _hexadecimal(data: bytes) -> Iterator[str]:
-    """Sixteen bytes a line, and what is printable of them."""
+    """Yields a hex dump with sixteen bytes per line."""
     for start in range(0, len(data), 16):
         line = data[start : start + 16]
         printable = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in line)

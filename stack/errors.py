@@ -1,4 +1,4 @@
-"""Why a command of the stack ends without doing what it was asked: always words, never a traceback."""
+"""Errors of the operator's commands. The CLI prints their detail and no traceback."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from shared.errors import OperatorError
 
 
 class CommandError(OperatorError):
-    """The stack cannot do this here; the detail says why and what to do."""
+    """The command cannot be carried out; the detail gives the reason and the fix."""
 
     code: ClassVar[str] = "refused"
 
 
 class ServiceFailed(CommandError):
-    """A part ended before it was ready; the detail ends with its last words."""
+    """A service exited before it was ready; the detail ends with the last lines of its log."""
 
-    def __init__(self, part: str, how: str, last_lines: list[str]) -> None:
-        self.part = part
+    def __init__(self, service: str, how: str, last_lines: list[str]) -> None:
+        self.service = service
         self.last_lines = last_lines
-        words = "".join(f"\n    {line}" for line in last_lines)
-        super().__init__(f"{part} {how} before it was ready. Its last words:{words or ' none'}")
+        lines = "".join(f"\n    {line}" for line in last_lines)
+        super().__init__(f"{service} {how} before it was ready. Last lines of its log:{lines or ' none'}")

@@ -1,7 +1,7 @@
-"""The data folder of one local stack (`.takt`): where each thing lies, and who holds it.
+"""The data folder of a local stack (`.takt`): its layout and its lock.
 
 data/      the queue's append-only file          payloads/  rows and results of jobs
-logs/      <part>.log                            run/       lock, stack.json, the workers' ids
+logs/      <service>.log                         run/       lock, stack.json, the workers' ids
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import msgspec
 
 from stack.errors import CommandError
 
-_LEFTOVERS_S = 8.0  # what a killed run left behind has gone by then: see leash.py
+_LEFTOVERS_S = 8.0  # by then, the processes of a killed run have ended: see process_group.py
 
 
 class StackRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a running `takt up` says of itself in run/stack.json; its user's only, for its password."""
+    """The record of a running `takt up` in run/stack.json. Only its user may read it: it holds a password."""
 
     pid: int
     started_at: str  # UTC, RFC 3339
@@ -57,19 +57,21 @@ class Folder:
         return self.run / "stack.json"
 
     def make(self) -> None:
-        """Make what is missing. Raises Refusal where that cannot be done."""
+        """Create the missing folders. Raises CommandError if a folder cannot be created or written to."""
         for path in (self.root, self.data, self.logs, self.payloads, self.run):
             try:
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
                 raise CommandError(
-                    f"{path}: cannot be made: {error.strerror}. Choose another with --data."
+                    f"{path}: cannot be created: {error.strerror}. Choose another folder with --data."
                 ) from error
             if not os.access(path, os.W_OK | os.X_OK):
-                raise CommandError(f"{path}: is not writable for this user. Choose another with --data.")
+                raise CommandError(
+                    f"{path}: is not writable by this user. Choose another folder with --data."
+                )
 
     def read_record(self) -> StackRecord | None:
-        """What the run that holds this folder, or the last one that did not end well, says of itself."""
+        """Returns the record of the run that holds this folder, or of the last run that was killed."""
         try:
             return msgspec.json.decode(self.record.read_bytes(), type=StackRecord)
         except (OSError, msgspec.MsgspecError):
@@ -83,7 +85,7 @@ class Folder:
         fresh.replace(self.record)
 
     def running(self) -> StackRecord | None:
-        """The record of the stack that runs here now, or None."""
+        """Returns the record of the stack that runs in this folder, or None."""
         record = self.read_record()
         return record if record is not None and self._held() else None
 
@@ -100,12 +102,12 @@ class Folder:
 
 @contextmanager
 def held(folder: Folder) -> Iterator[int]:
-    """Hold the folder while the context lasts; yields the lock's descriptor, which the server must inherit.
+    """Lock the folder within the context; yields the lock's descriptor, which the server must inherit.
 
-    The lock is the kernel's: it is gone with the last process that holds it, so that no crash leaves it
-    behind, and a server that outlived its `takt up` still keeps others from its append-only file.
+    The kernel releases the lock when the last process that holds it exits. A crash leaves no stale lock, and
+    a server that outlives its `takt up` keeps its append-only file locked.
 
-    Raises Refusal where another run holds it.
+    Raises CommandError if another run holds the lock.
     """
     with (folder.run / "lock").open("ab") as file:
         _lock(file.fileno(), folder)
@@ -125,7 +127,7 @@ def _lock(descriptor: int, folder: Folder) -> None:
             time.sleep(0.1)
         except OSError as error:
             raise CommandError(
-                f"{folder.run}: cannot be locked: {error.strerror}. Choose another with --data."
+                f"{folder.run}: cannot be locked: {error.strerror}. Choose another folder with --data."
             ) from error
         else:
             return
@@ -136,12 +138,11 @@ def _refuse_if_held_for_long(folder: Folder, *, waited_enough: bool) -> None:
     if record is not None and _alive(record.pid):
         raise CommandError(
             f"takt up already runs on {folder.root} (PID {record.pid}, {record.http_url}, since "
-            f"{record.started_at}). End that one, or give this one a folder and a port of its own: "
-            "takt up --data DIR --port N"
+            f"{record.started_at}). Stop it, or use another folder and port: takt up --data DIR --port N"
         )
     if waited_enough:
         raise CommandError(
-            f"{folder.root} is still held by a process that a killed run left behind. Find it with "
+            f"{folder.root} is still locked by a process of a killed run. Find the process with "
             f"`fuser {folder.run}/lock` and end it, or choose another folder with --data."
         )
 

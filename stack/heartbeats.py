@@ -1,4 +1,4 @@
-"""Which workers live, as their heartbeats say."""
+"""Live workers, read from their heartbeats."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from shared.workers import HeldModel, ModelState, WorkerRecord, from_hash
 
 
 def connect(url: str) -> redis.Redis:
-    """A client that gives up soon: what it is asked, a person waits for."""
+    """Returns a client with a short timeout, for commands run by a person."""
     return connections.connect(url, timeout_s=2)
 
 
 def live_workers(client: redis.Redis) -> list[WorkerRecord]:
-    """Every worker with a heartbeat, by id. Raises redis.RedisError."""
+    """Returns every worker with a heartbeat, sorted by id. Raises redis.RedisError."""
     ids: list[Any] = client.zrange(keys.workers(), 0, -1)
     pipeline = client.pipeline(transaction=False)
     for worker_id in ids:
@@ -26,7 +26,7 @@ def live_workers(client: redis.Redis) -> list[WorkerRecord]:
 
 
 def worker_of(client: redis.Redis, name: str, pid: int) -> WorkerRecord | None:
-    """The heartbeat of the worker that this name's process `pid` sends, once it sends one."""
+    """Returns the heartbeat of the worker with this name and process id, or None."""
     for record in live_workers(client):
         if record.pid == pid and record.id.startswith(f"{name}:"):
             return record

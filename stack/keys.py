@@ -1,6 +1,6 @@
-"""What `takt keys` does: make API keys, show them, set their owners' shares, revoke them.
+"""`takt keys`: creates, lists and revokes API keys, and sets their owners' shares.
 
-The queue keeps all but their secrets.
+The queue stores everything but the secrets.
 """
 
 from __future__ import annotations
@@ -39,45 +39,45 @@ from stack.shares import NO_CHANGE, ShareChange, changed, document, in_words
 from stack.tables import show
 
 KEPT_DAYS = 90
-"""How long a key that opens nothing any more stays in the list."""
+"""How long an invalid key stays in the list."""
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 
 
 @dataclass(frozen=True)
 class KeyRequest:
-    """What a new key is to be."""
+    """The properties of a new key."""
 
     name: str
     roles: Sequence[str] = ()
-    """None: all but admin."""
+    """Empty: all but admin."""
     models: Sequence[str] = ()
     expires_in: str | None = None
     rate: str | None = None
     rows_per_day: int | None = None
     share: ShareChange = NO_CHANGE
-    """Of its owner, and thus of all keys of this name."""
+    """The owner's share, which applies to all keys with this name."""
 
 
-def create_key(data: Path, wish: KeyRequest, *, as_json: bool) -> None:
-    """Make a key, and show its token: this once. Raises Refusal."""
-    if not is_name(wish.name):
+def create_key(data: Path, request: KeyRequest, *, as_json: bool) -> None:
+    """Create a key and print its token, once. Raises CommandError."""
+    if not is_name(request.name):
         raise CommandError(
-            f"{wish.name!r} is no name for a key: a-z, 0-9, dot, dash and underscore, 63 at most"
+            f"{request.name!r} is not a valid key name: use a-z, 0-9, dot, dash and underscore, at most 63"
         )
     with _store(data) as store:
-        record, token = made(wish, store.now_ms())
+        record, token = made(request, store.now_ms())
         sharing = [key.id for key in store.all() if key.name == record.name and key.good(store.now_ms())]
-        share = changed(store.shares().get(record.name, DEFAULT_SHARE), wish.share)
+        share = changed(store.shares().get(record.name, DEFAULT_SHARE), request.share)
         store.put(record)
-        if wish.share != NO_CHANGE:
+        if request.share != NO_CHANGE:
             store.put_share(record.name, share)
     if as_json:
         typer.echo(msgspec.json.encode({"id": record.id, "name": record.name, "key": token}))
         return
     typer.echo(token)
     typer.echo(
-        f"\nThis is the only time that it is shown. It is {_in_words(record)}; send it as\n"
-        "  Authorization: Bearer takt_…     or set TAKT_API_KEY for the client and the takt program.",
+        f"\nThe key is shown only once. It is {_in_words(record)}.\n"
+        "Send it as `Authorization: Bearer takt_…`, or set TAKT_API_KEY for the SDK and the takt program.",
         err=True,
     )
     if sharing:
@@ -87,7 +87,7 @@ def create_key(data: Path, wish: KeyRequest, *, as_json: bool) -> None:
 
 
 def show_keys(data: Path, *, as_json: bool) -> None:
-    """Every key that is kept, the oldest first. Raises Refusal where no queue answers."""
+    """Print the stored keys, oldest first. Raises CommandError if no queue answers."""
     with _store(data) as store:
         now_ms, used, shares = store.now_ms(), store.last_used(), store.shares()
         records = sorted(store.all(), key=lambda record: record.created_at_ms)
@@ -96,25 +96,23 @@ def show_keys(data: Path, *, as_json: bool) -> None:
             share = shares.get(record.name, DEFAULT_SHARE)
             typer.echo(msgspec.json.encode(_document(record, share, now_ms, used.get(record.id))))
         return
-    columns = ("id", "name", "roles", "models", "limits", "state", "created", "expires", "last used, about")
+    columns = ("id", "name", "roles", "models", "limits", "state", "created", "expires", "last used")
     rows = [
         _row(record, shares.get(record.name, DEFAULT_SHARE), now_ms, used.get(record.id))
         for record in records
     ]
-    show(columns, rows, empty="there is no key; takt keys create NAME makes one")
+    show(columns, rows, empty="no keys; create a key with takt keys create NAME")
 
 
 def set_share(data: Path, owner: str, change: ShareChange, *, as_json: bool) -> None:
-    """Change the share of an owner, named by its name or by one of its keys' ids. Raises Refusal."""
+    """Change the share of an owner, given by name or by the id of one of its keys. Raises CommandError."""
     if change == NO_CHANGE:
         raise CommandError("nothing to set: give --weight, --max-running-rows or --max-jobs")
     with _store(data) as store:
         names = {record.id: record.name for record in store.all()}
         name = names.get(owner, owner)
         if name not in names.values():
-            raise CommandError(
-                f"there is no key named {owner}, nor one of this id; takt keys list shows them"
-            )
+            raise CommandError(f"no key has the name or id {owner}; list the keys with takt keys list")
         share = changed(store.shares().get(name, DEFAULT_SHARE), change)
         store.put_share(name, share)
     if as_json:
@@ -124,47 +122,49 @@ def set_share(data: Path, owner: str, change: ShareChange, *, as_json: bool) -> 
 
 
 def revoke_keys(data: Path, ids: Sequence[str]) -> None:
-    """Have keys open nothing any more. Raises Refusal, and revokes none, where one is not there."""
+    """Revoke keys. Raises CommandError, and revokes none, if an id does not exist."""
     with _store(data) as store:
         known = {record.id: record for record in store.all()}
         if missing := [key_id for key_id in ids if key_id not in known]:
-            raise CommandError(f"there is no key {', '.join(missing)}; takt keys list shows their ids")
+            raise CommandError(f"no key has the id {', '.join(missing)}; list the ids with takt keys list")
         now_ms = store.now_ms()
         for key_id in ids:
             revoked = known[key_id].revoked_at_ms or now_ms
             store.put(msgspec.structs.replace(known[key_id], revoked_at_ms=revoked))
-    typer.echo(f"{', '.join(ids)} revoked; every gateway knows within two seconds.")
+    typer.echo(f"{', '.join(ids)} revoked; takes effect on every gateway within two seconds.")
 
 
-# -- deciding ----------------------------------------------------------------------------------------------
+# -- records -----------------------------------------------------------------------------------------------
 
 
-def made(wish: KeyRequest, now_ms: int) -> tuple[KeyRecord, str]:
-    """A fresh key and its token. Raises Refusal."""
+def made(request: KeyRequest, now_ms: int) -> tuple[KeyRecord, str]:
+    """Returns a new key and its token. Raises CommandError."""
     key_id, token = new_token()
     record = KeyRecord(
         id=key_id,
-        name=wish.name,
+        name=request.name,
         sha256=digest_of(token.encode()),
-        roles=_roles(wish.roles),
-        models=tuple(sorted(set(wish.models))),
-        rate=_rate(wish.rate or ""),
-        rows_per_day=wish.rows_per_day,
+        roles=_roles(request.roles),
+        models=tuple(sorted(set(request.models))),
+        rate=_rate(request.rate or ""),
+        rows_per_day=request.rows_per_day,
         created_at_ms=now_ms,
-        expires_at_ms=now_ms + _span_ms(wish.expires_in) if wish.expires_in else None,
+        expires_at_ms=now_ms + _span_ms(request.expires_in) if request.expires_in else None,
     )
     return record, token
 
 
 def _roles(words: Sequence[str]) -> frozenset[Role]:
     if wrong := sorted(set(words) - set(Role)):
-        raise CommandError(f"{', '.join(wrong)}: there is no such role; there are: {', '.join(Role)}")
+        raise CommandError(f"unknown role: {', '.join(wrong)}; valid roles: {', '.join(Role)}")
     return frozenset(map(Role, words)) or frozenset(Role) - {Role.ADMIN}
 
 
 def _rate(text: str) -> str:
     if text and not is_rate(text):
-        raise CommandError(f"{text!r} is no rate: a number a second, minute, hour or day, such as 100/second")
+        raise CommandError(
+            f"{text!r} is not a rate: use N/second, N/minute, N/hour or N/day, such as 100/second"
+        )
     return text
 
 
@@ -175,7 +175,7 @@ def state_of(record: KeyRecord, now_ms: int) -> str:
 
 
 def is_forgotten(record: KeyRecord, now_ms: int) -> bool:
-    """Whether it has opened nothing for so long that nobody asks for it."""
+    """Whether the key has been invalid for more than `KEPT_DAYS`."""
     ends = [moment for moment in (record.revoked_at_ms, record.expires_at_ms) if moment is not None]
     return bool(ends) and min(ends) + KEPT_DAYS * _UNITS_MS["d"] < now_ms
 
@@ -183,21 +183,21 @@ def is_forgotten(record: KeyRecord, now_ms: int) -> bool:
 def _span_ms(text: str) -> int:
     found = re.fullmatch(r"(\d{1,5})([mhdw])", text)
     if found is None or int(found[1]) == 0:
-        raise CommandError(f"{text!r} is no time: a number and m, h, d or w, such as 90d")
+        raise CommandError(f"{text!r} is not a duration: use a number and m, h, d or w, such as 90d")
     return int(found[1]) * _UNITS_MS[found[2]]
 
 
-# -- the queue's side --------------------------------------------------------------------------------------
+# -- storage ----------------------------------------------------------------------------------------
 
 
 class KeyStore:
-    """The keys as the queue keeps them. Methods raise redis.RedisError."""
+    """The keys in Redis. Methods raise redis.RedisError."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self._client: Any = client  # Any: redis-py's union of what it may answer
+        self._client: Any = client  # Any: redis-py's union of reply types
 
     def now_ms(self) -> int:
-        """By Redis' clock."""
+        """Returns the time of Redis' clock."""
         seconds, micros = self._client.time()
         return int(seconds * 1000 + micros // 1000)
 
@@ -206,22 +206,22 @@ class KeyStore:
         return [record for record in found if record is not None]
 
     def last_used(self) -> dict[str, int]:
-        """Key id → when, in ms; noted once a minute."""
+        """Returns key id → time of last use in ms, accurate to a minute."""
         return {key.decode(): int(ms) for key, ms in self._client.hgetall(keys.access_used()).items()}
 
     def shares(self) -> dict[str, Share]:
-        """Owner → share, where it is not the default."""
+        """Returns owner → share, for shares that differ from the default."""
         found = self._client.hgetall(keys.access_shares())
         return {owner.decode(): decode_share(text) for owner, text in found.items()}
 
     def put_share(self, owner: str, share: Share) -> None:
-        """Have all gateways and the ledger see an owner's share."""
+        """Store an owner's share, and signal the change to all gateways."""
         change = self._client.pipeline(transaction=True)
         change.hset(keys.access_shares(), owner, encode_share(share)).incr(keys.access_version())
         change.execute()
 
     def put(self, record: KeyRecord) -> None:
-        """Keep a key as it is now, drop those that are forgotten, and have all gateways see it."""
+        """Store a key, delete keys that expired long ago, and signal the change to all gateways."""
         now_ms = self.now_ms()
         known = self.all()
         gone = {key.id for key in known if is_forgotten(key, now_ms)}
@@ -245,7 +245,7 @@ def _store(data: Path) -> Iterator[KeyStore]:
         raise CommandError(f"the queue does not answer: {error}") from error
 
 
-# -- words -------------------------------------------------------------------------------------------------
+# -- output ------------------------------------------------------------------------------------------------
 
 
 def _row(record: KeyRecord, share: Share, now_ms: int, used_ms: int | None) -> list[str]:
@@ -263,7 +263,7 @@ def _row(record: KeyRecord, share: Share, now_ms: int, used_ms: int | None) -> l
 
 
 def _document(record: KeyRecord, share: Share, now_ms: int, used_ms: int | None) -> dict[str, object]:
-    """For scripts; times are RFC 3339, and the digest stays where it is."""
+    """Returns the JSON document of a key. Times are RFC 3339; the digest is left out."""
     return {
         "id": record.id,
         "name": record.name,
@@ -285,9 +285,9 @@ def _limits(record: KeyRecord, share: Share) -> str:
 
 
 def _in_words(record: KeyRecord) -> str:
-    models = f"models {', '.join(record.models)}" if record.models else "every model"
-    until = f", until {_moment(record.expires_at_ms)}" if record.expires_at_ms else ""
-    return f"{record.name}'s key {record.id} for {', '.join(sorted(record.roles))} on {models}{until}"
+    models = f"models {', '.join(record.models)}" if record.models else "all models"
+    until = f", valid until {_moment(record.expires_at_ms)}" if record.expires_at_ms else ""
+    return f"key {record.id} of {record.name}, for {', '.join(sorted(record.roles))} on {models}{until}"
 
 
 def _moment(at_ms: int) -> str:

@@ -1,4 +1,4 @@
-"""A program that gives lines on a descriptor of its own, beside an output that anything may write to."""
+"""A program that writes result lines to a dedicated descriptor, separate from its standard output."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 LINES_TO = "{lines_to}"
-"""Stands in the command for the number of the descriptor."""
+"""Placeholder in the command for the descriptor's number."""
 _LOOK_EVERY_S = 0.2
 _READ_BYTES = 65_536
 _MOST_CHARACTERS = 2000
-"""Of one line of output that is shown."""
+"""Maximum length of a line of output."""
 
 
 class LineProcess:
-    """Runs a command. Its standard input is empty, so that nothing in it waits for a person."""
+    """Runs a command. Its standard input is empty, so that it cannot wait for input."""
 
     def __init__(
         self,
@@ -29,19 +29,19 @@ class LineProcess:
         group: int | None,
         on_output: Callable[[str], None],
     ) -> None:
-        self._lines, theirs = os.pipe()
+        self._lines, write_end = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [str(theirs) if word == LINES_TO else word for word in command],
-                env={**settings, "PYTHONUNBUFFERED": "1"},  # output is shown as it comes
+                [str(write_end) if word == LINES_TO else word for word in command],
+                env={**settings, "PYTHONUNBUFFERED": "1"},  # output is shown immediately
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                pass_fds=[theirs],
+                pass_fds=[write_end],
                 process_group=group,
             )
         finally:
-            os.close(theirs)
+            os.close(write_end)
         assert self._process.stdout is not None
         self._output = self._process.stdout.fileno()
         self._on_output = on_output
@@ -62,11 +62,11 @@ class LineProcess:
 
     @property
     def code(self) -> int:
-        """How the program ended. Waits for it."""
+        """Waits for the program and returns its exit code."""
         return self._process.wait()
 
     def lines(self) -> Iterator[bytes]:
-        """The lines, up to the end of the program. What it left running does not delay that end."""
+        """Yields the lines until the program ends. Children that it leaves running do not delay the end."""
         with selectors.DefaultSelector() as selector:
             for descriptor in self._rest:
                 selector.register(descriptor, selectors.EVENT_READ)

@@ -1,4 +1,4 @@
-"""What `takt models` does: show the repository, build it, verify it."""
+"""`takt models`: lists, builds and verifies the models of a repository."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stack.tables import show
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
-    """One model of the repository."""
+    """A model of the repository."""
 
     model: str
     default_version: str
@@ -30,7 +30,10 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def show_models(models_dir: Path | None, *, as_json: bool) -> bool:
-    """Show what is declared and what is built; loads no framework. Whether every spec is right."""
+    """List declared models and built versions without loading a framework.
+
+    Returns False if a spec is invalid.
+    """
     repository = open_repository(read_settings({"models_dir": models_dir}).models_dir)
     declared = [_declared(repository, spec) for spec in repository.specs.values()]
     if as_json:
@@ -38,9 +41,9 @@ def show_models(models_dir: Path | None, *, as_json: bool) -> bool:
             typer.echo(msgspec.json.encode(model))
     else:
         columns = ("model", "default", "built", "framework", "device", "description")
-        show(columns, [_row(model) for model in declared], empty=f"{repository.root} declares no model")
+        show(columns, [_row(model) for model in declared], empty=f"{repository.root} contains no model")
     for error in repository.wrong.values():
-        typer.echo(f"wrong: {error}", err=True)
+        typer.echo(f"invalid: {error}", err=True)
     return not repository.wrong
 
 
@@ -63,13 +66,16 @@ def _row(model: Declared) -> list[str]:
 def build_models(
     models_dir: Path | None, names: Sequence[str], options: Sequence[str], *, as_json: bool
 ) -> bool:
-    """Build by the options of `python -m worker build`, showing each line. → whether none failed."""
+    """Build with the options of `python -m worker build`, printing each line.
+
+    Returns False if a build failed.
+    """
     repository, program = _opened(models_dir)
     return _show_lines(build(names or _all(repository), options, program), as_json=as_json)
 
 
 def verify_models(models_dir: Path | None, names: Sequence[str], *, as_json: bool) -> bool:
-    """Verify, showing each line as it comes. Whether none failed."""
+    """Verify models, printing each line as it arrives. Returns False if a model failed."""
     repository, program = _opened(models_dir)
     return _show_lines(verify(names or _all(repository), program), as_json=as_json)
 
@@ -87,7 +93,10 @@ def _all(repository: Repository) -> list[str]:
 
 
 def _opened(models_dir: Path | None) -> tuple[Repository, ModelProgram]:
-    """The repository, and the program that works on its models. Raises SpecError for a missing folder."""
+    """Returns the repository and the program that builds its models.
+
+    Raises SpecError for a missing folder.
+    """
     root = read_settings({"models_dir": models_dir}).models_dir.resolve()
     repository = open_repository(root)
     folder = Folder(Path(".takt").resolve())
@@ -97,5 +106,5 @@ def _opened(models_dir: Path | None) -> tuple[Repository, ModelProgram]:
 
 
 def _show_output(model: str, line: str) -> None:
-    """What a model's own code prints; on stderr, so that `--json` stays a document a line."""
+    """Print output of a model's own code to stderr, because stdout may carry JSON lines."""
     typer.echo(f"{model or 'models'} | {line}", err=True)

@@ -1,6 +1,6 @@
-"""What `takt up` says: a line per part as it becomes ready, crashes with their reasons, and the URLs to open.
+"""Output of `takt up`: a line for each service that becomes ready, crashes with their reasons, and the URLs.
 
-Colours in a terminal, plain lines in a pipe.
+Lines are coloured in a terminal and plain in a pipe.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _WIDTH = 10
 
 
 class Output:
-    """Speaks to the person who started the stack; a `supervisor.Report`."""
+    """Prints to the console; implements `supervisor.SupervisorEvents`."""
 
     def __init__(self, console: Console | None = None) -> None:
-        # soft_wrap: a line in a pipe stays one line
+        # soft_wrap: lines in a pipe are not broken
         self._console = console or Console(highlight=False, soft_wrap=True)
 
     def _say(self, subject: str, text: str, style: str = "") -> None:
@@ -41,44 +41,50 @@ class Output:
             for key in plan.keys_of(spec)
         )
         count = f"{plan.workers} worker{'s' if plan.workers > 1 else ''} on {plan.settings.device}"
-        self._say("takt", f"{count}; models {names}; everything in {plan.folder.root}", "bold")
+        self._say("takt", f"{count}; models {names}; data in {plan.folder.root}", "bold")
         if plan.exposed and not plan.guarded:
             self._say(
                 "takt",
-                f"other machines can reach {plan.settings.host}, and there is no access control",
+                f"{plan.settings.host} is reachable from other machines and requires no API key",
                 "yellow",
             )
         for problem in plan.problems:
             self._say("models", f"not served: {problem}", "red")
 
     def building(self, names: Sequence[str]) -> None:
-        self._say("models", f"building {', '.join(names)} (once)")
+        self._say("models", f"building {', '.join(names)} (first start only)")
 
     def built(self, built: Built) -> None:
         self._say("models", f"{built.name} {built.in_words()}", "green" if built.ok else "red")
 
     def model_prints(self, model: str, line: str) -> None:
-        """A line that a model's own code prints."""
+        """Print a line of output of the model's own code."""
         self._say(model or "models", f"| {line}", "dim")
 
     def queue_found(self, server: Server, url: str) -> None:
-        self._say("queue", f"{server} at {url}, as you chose", "green")
+        self._say("queue", f"using {server} at {url}", "green")
 
     def cut_off(self, cuts: Sequence[object], kept: object) -> None:
         text = "; ".join(map(str, cuts))
-        self._say("queue", f"a power cut tore its append-only file; cut off {text}. Kept in {kept}", "yellow")
+        self._say(
+            "queue",
+            f"append-only file incomplete after a power cut; truncated {text}. Copy in {kept}",
+            "yellow",
+        )
 
-    def ready(self, part: str, what: str, took_s: float) -> None:
-        self._say(part, f"ready after {took_s:.1f} s: {what}", "green")
+    def ready(self, service: str, detail: str, took_s: float) -> None:
+        self._say(service, f"ready after {took_s:.1f} s: {detail}", "green")
 
-    def crashed(self, part: str, how: str, crashes: Crashes, pause_s: float, last_lines: list[str]) -> None:
+    def crashed(
+        self, service: str, how: str, crashes: Crashes, pause_s: float, last_lines: list[str]
+    ) -> None:
         count = f"crash {crashes.total}" + (f", {crashes.in_row} in a row" if crashes.in_row > 1 else "")
-        self._say(part, f"{how} ({count}); starting it again in {pause_s:.1f} s. Its last lines:", "red")
+        self._say(service, f"{how} ({count}); restarting in {pause_s:.1f} s. Last lines of its log:", "red")
         self._indent(last_lines)
 
     def serving(self, plan: Plan, predicted: Predicted) -> None:
         for name, reason in predicted.failed.items():
-            self._say(name, f"is not served: {reason}", "red")
+            self._say(name, f"not served: {reason}", "red")
         self._console.print()
         self._say("try", f"{predicted.model}, answered in {predicted.took_ms:.0f} ms:", "bold")
         self._console.print(f"  {escape(predicted.curl)}")
@@ -87,8 +93,8 @@ class Output:
 
     def serving_keys(self, plan: Plan, curl: str) -> None:
         self._console.print()
-        self._say("keys", "every request needs one: takt keys create NAME, in another terminal", "bold")
-        self._say("try", "with that in TAKT_API_KEY:", "bold")
+        self._say("keys", "requests need an API key; in another terminal: takt keys create NAME", "bold")
+        self._say("try", "with the key in TAKT_API_KEY:", "bold")
         self._console.print(f"  {escape(curl)}")
         self._places(plan)
 
@@ -102,16 +108,16 @@ class Output:
             ("logs", str(plan.folder.logs)),
         ):
             self._say(subject, text, "bold")
-        self._say("", "Ctrl-C ends everything")
+        self._say("", "press Ctrl-C to stop")
 
-    def stopping(self, part: str) -> None:
-        self._say(part, "stopping")
+    def stopping(self, service: str) -> None:
+        self._say(service, "stopping")
 
-    def killed(self, part: str, grace_s: float) -> None:
-        self._say(part, f"did not end within {grace_s:.0f} s and was killed", "yellow")
+    def killed(self, service: str, grace_s: float) -> None:
+        self._say(service, f"did not exit within {grace_s:.0f} s and was killed", "yellow")
 
     def ends_at_once(self) -> None:
-        self._say("takt", "ending everything at once", "yellow")
+        self._say("takt", "killing all services", "yellow")
 
     def ended(self) -> None:
-        self._say("takt", "ended", "bold")
+        self._say("takt", "stopped", "bold")

@@ -1,4 +1,4 @@
-"""What one `takt up` is about to run, checked before anything is started."""
+"""The plan of a `takt up`: validated settings, models and ports, before anything is started."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from stack.services import available_cores
 
 @dataclass(frozen=True)
 class Plan:
-    """Decided and checked; starting it is left."""
+    """A validated configuration of a stack that is ready to start."""
 
     settings: Settings
     folder: Folder
     repository: Repository
     models: tuple[ModelSpec, ...]  # the served ones, the default model first
-    named: Mapping[str, tuple[str, ...]]  # of each served model the versions that were asked for, if any
+    named: Mapping[str, tuple[str, ...]]  # model → requested versions, if any
     problems: tuple[str, ...]  # why other models of the repository are not served
     workers: int
-    redis_url: str | None  # of an existing server; None: the embedded one
+    redis_url: str | None  # an existing server's URL; None: the embedded server
 
     @property
     def http_url(self) -> str:
-        """Where this machine reaches the gateway."""
+        """The gateway's URL on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)  # noqa: S104
         return (
             f"http://[{host}]:{self.settings.port}" if ":" in host else f"http://{host}:{self.settings.port}"
@@ -54,9 +54,9 @@ class Plan:
         return self.settings.asks_for_keys()
 
     def environment(self, redis_url: str) -> dict[str, str]:
-        """The settings that the parts are given."""
+        """Returns the settings for the services."""
         return {
-            "redis_url": redis_url,  # complete: what else is set must not go into the embedded one's
+            "redis_url": redis_url,  # complete: other settings must not change the embedded server's URL
             "redis_username": "",
             "redis_password": "",
             "redis_ca_file": "",
@@ -72,7 +72,7 @@ class Plan:
         }
 
     def worker_environment(self, n: int) -> dict[str, str]:
-        """What the n-th worker, from 1, has of its own: none takes another's port."""
+        """Returns the settings of the n-th worker, counted from 1: its name and a port of its own."""
         first = self.settings.worker_metrics_port
         port = 0 if not first else first + n - 1
         return {"worker_name": f"worker-{n}", "worker_metrics_port": str(port)}
@@ -84,19 +84,19 @@ class Plan:
 
     @property
     def default_model(self) -> str:
-        """What `/predict` asks: the first model, unless the chosen one is there and cannot be read."""
+        """The model of `/predict`: the first model, or a configured default that cannot be read."""
         chosen = self.settings.default_model
         names = self.settings.model_names()
         is_broken = chosen in self.repository.wrong and (names is None or chosen in map(_model_of, names))
         return chosen if is_broken else self.models[0].name
 
     def keys_of(self, spec: ModelSpec) -> list[str]:
-        """The model by its name, or by the versions that were asked for."""
+        """Returns the model's name, or a key for each requested version."""
         versions = self.named.get(spec.name, ())
         return [model_key(spec.name, version) if version else spec.name for version in versions or ("",)]
 
     def unbuilt(self) -> list[str]:
-        """Models whose version, the default one unless another was asked for, was never built."""
+        """Returns the models whose requested or default version has no artifact."""
         built = {spec.name: self.repository.versions(spec.name) for spec in self.models}
         return [
             key
@@ -107,16 +107,16 @@ class Plan:
 
 
 def make_plan(data: Path, workers: int | None, given: Mapping[str, Any]) -> Plan:
-    """The plan for these options; `given` overrides the environment's settings where it is not None.
+    """Returns the plan for these options. Values in `given` that are not None override the environment.
 
-    Raises Refusal with what to change.
+    Raises CommandError if an option or setting is invalid.
     """
     settings = read_settings(given)
     repository = open_repository(settings.models_dir.resolve())
     port = settings.port or _any_port(settings.host)
     settings = settings.model_copy(update={"port": port})
     if workers is not None and workers < 1:
-        raise CommandError("--workers: there must be at least one worker")
+        raise CommandError("--workers: must be at least 1")
     models = _served(repository, settings)
     return Plan(
         settings=settings,
@@ -131,22 +131,25 @@ def make_plan(data: Path, workers: int | None, given: Mapping[str, Any]) -> Plan
 
 
 def read_settings(given: Mapping[str, Any] | None = None) -> Settings:
-    """The environment's settings, overridden by options. Raises Refusal naming the wrong one."""
+    """Returns the environment's settings, overridden by options.
+
+    Raises CommandError if a setting is invalid.
+    """
     try:
         return Settings(**{name: value for name, value in (given or {}).items() if value is not None})
     except ValidationError as error:
         # the value is not repeated: it may be a URL with a password
         wrong = "; ".join(f"TAKT_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-        raise CommandError(f"a setting is wrong: {wrong}") from error
+        raise CommandError(f"invalid setting: {wrong}") from error
 
 
 def default_workers(device: str, cores: int) -> int:
-    """One for each core but the one that the gateway and the queue share; on a GPU, one."""
+    """Returns cores - 1, because the gateway and the queue share a core; on a GPU, 1."""
     return 1 if device != "cpu" else max(1, cores - 1)
 
 
 def _served(repository: Repository, settings: Settings) -> tuple[ModelSpec, ...]:
-    """Raises Refusal if no model is left to serve, ModelNotFound for a name that no folder has."""
+    """Raises CommandError if no model is left to serve, ModelNotFound for an unknown name."""
     names = settings.model_names()
     if names is None:
         specs = list(repository.specs.values())
@@ -157,7 +160,7 @@ def _served(repository: Repository, settings: Settings) -> tuple[ModelSpec, ...]
         raise CommandError("\n".join(problems))
     if not specs:
         raise CommandError(
-            f"{repository.root} holds no model: each is a folder with a model.toml (--models-dir)"
+            f"{repository.root} contains no model; a model is a folder with a model.toml (--models-dir)"
         )
     fitting = [spec for spec in specs if spec.runs_on(settings.device)]
     if not fitting:
@@ -168,18 +171,18 @@ def _served(repository: Repository, settings: Settings) -> tuple[ModelSpec, ...]
 
 
 def _named(settings: Settings, models: Sequence[ModelSpec]) -> dict[str, tuple[str, ...]]:
-    """Of each model the versions that were asked for; an empty one is the default version.
+    """Returns model → requested versions; an empty version is the default.
 
-    Raises Refusal for what is no version.
+    Raises CommandError for an invalid version.
     """
     asked = [split_model_key(name) for name in sorted(settings.model_names() or ())]
     if wrong := [f"{name}@{version}" for name, version in asked if version and not is_version(version)]:
-        raise CommandError(f"--models: {wrong[0]!r} names no version, such as 1.0.0")
+        raise CommandError(f"--models: {wrong[0]!r} is not a version, such as 1.0.0")
     return {spec.name: tuple(version for name, version in asked if name == spec.name) for spec in models}
 
 
 def _problems(repository: Repository, settings: Settings) -> Iterator[str]:
-    """Why models that were asked for cannot be read."""
+    """Yields why requested models cannot be read."""
     names = settings.model_names()
     for name, error in repository.wrong.items():
         if names is None or name in map(_model_of, names):
@@ -190,18 +193,18 @@ def _model_of(name: str) -> str:
     return split_model_key(name)[0]
 
 
-# -- the port ----------------------------------------------------------------------------------------------
+# -- port --------------------------------------------------------------------------------------------------
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises Refusal where the gateway could not listen there, with who does."""
+    """Raises CommandError if the gateway cannot listen there, naming the process that does."""
     try:
         _bind(host, port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise CommandError(
-                f"port {port} on {host} is taken{_taken_by(port)}. End that, or choose another: "
-                f"takt up --port {port + 1}"
+                f"port {port} on {host} is in use{_taken_by(port)}. Stop that program, or choose another "
+                f"port: takt up --port {port + 1}"
             ) from error
         raise CommandError(
             f"cannot listen on {host} port {port}: {error.strerror or error}. See --host and --port."
@@ -216,7 +219,7 @@ def _any_port(host: str) -> int:
 
 
 def _bind(host: str, port: int) -> int:
-    """Bind as the gateway will, and let go; the port."""
+    """Bind as the gateway will, then close the socket. Returns the port."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -227,7 +230,7 @@ def _bind(host: str, port: int) -> int:
 
 
 def _taken_by(port: int) -> str:
-    """` by PID 123 (python)`, where this user may see it."""
+    """Returns ` by PID 123 (python)`, or nothing if this user may not see it."""
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
             if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:

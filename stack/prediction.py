@@ -1,4 +1,4 @@
-"""The first prediction: a stack serves once a call was answered, and a person sees which call to make."""
+"""The first prediction of `takt up`: it proves that the stack serves, and shows the user an example call."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from takt.errors import TaktError, TryLater
 from takt.retries import NEVER
 
 _CANNOT_BE_LOADED = "cannot load"
-"""What a refusal says whose reason does not pass by itself."""
+"""Text in the detail of a rejection that a retry cannot fix."""
 _LIMIT_S = 20.0  # the gateway may see a new worker's heartbeat a second later than the stack does
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """A prediction that was made, and how to make it again."""
+    """A prediction, and the curl command that repeats it."""
 
     model: str
     curl: str
     answer: str
     took_ms: float
-    failed: dict[str, str]  # models that were asked before, and why they did not answer
+    failed: dict[str, str]  # model → reason, for the models tried before
 
 
 def first_prediction(plan: Plan) -> Predicted:
-    """Predict the example of the first model that answers, over HTTP; the default model is asked first.
+    """Predict the example row over HTTP with the first model that answers, starting with the default model.
 
-    Raises Refusal if none answers.
+    Raises CommandError if no model answers.
     """
     failed: dict[str, str] = {}
-    here = httpx.HTTPTransport()  # on this machine: a proxy that the environment names does not lead there
-    with Takt(plan.http_url, retries=NEVER, transport=here) as takt:  # took_ms: of the call that was answered
+    direct = httpx.HTTPTransport()  # ignores the environment's proxies: the gateway is on this machine
+    with Takt(plan.http_url, retries=NEVER, transport=direct) as takt:
         for spec, asked in _asked(plan.models):
             try:
                 answer, took_ms = _answered(takt, spec.example_row(), asked)
@@ -51,18 +51,18 @@ def first_prediction(plan: Plan) -> Predicted:
             call = curl(plan.http_url, spec.example_row(), model=asked)
             return Predicted(spec.name, call, json.dumps(answer), took_ms, failed)
     reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
-    raise CommandError(f"everything runs, but no model answered a first prediction: {reasons}")
+    raise CommandError(f"all services run, but no model answered the first prediction: {reasons}")
 
 
 def _asked(models: Sequence[ModelSpec]) -> Iterator[tuple[ModelSpec, str | None]]:
-    """The first as the default model, which it is unless that is wrong; then each model by its name."""
+    """Yields the first model without a name, as the service's default, then each model by name."""
     yield models[0], None
     for spec in models:
         yield spec, spec.name
 
 
 def _answered(takt: Takt, row: Row, model: str | None) -> tuple[object, float]:
-    """The answer and the milliseconds that it took. Raises TaktError."""
+    """Returns the answer and the call's duration in ms. Raises TaktError."""
     limit_s = time.monotonic() + _LIMIT_S
     while True:
         begun_s = time.monotonic()
@@ -77,7 +77,7 @@ def _answered(takt: Takt, row: Row, model: str | None) -> tuple[object, float]:
 
 
 def curl(http_url: str, row: Row, *, model: str | None = None, keyed: bool = False) -> str:
-    """The command that makes this prediction from a shell, or `keyed` by what is in TAKT_API_KEY."""
+    """Returns the shell command for this prediction; if `keyed`, it sends the key in TAKT_API_KEY."""
     body = json.dumps(
         row, default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value)
     )

@@ -1,10 +1,10 @@
-"""The leash: one small process that ends every part when `takt up` is gone, however it went.
+"""The process group of the services, and its guard: a process that ends them when `takt up` has ended.
 
-    takt up ──holds the pipe──▶ leash      both leash and parts are in one process group of their own,
-        └─────────starts──────▶ parts      which a terminal's Ctrl-C does not reach
+    takt up ──holds the pipe──▶ guard       guard and services share a process group of their own,
+        └─────────starts──────▶ services    which a terminal's Ctrl-C does not reach
 
-The pipe closes when `takt up` ends, by `kill -9` too, and on macOS as on Linux. A part joins the group
-before its program starts, so there is no moment at which a part could be missed.
+The pipe closes when `takt up` ends, even by `kill -9`, on macOS as on Linux. A service joins the group before
+its program starts, so that none is ever outside the group.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ import sys
 import time
 
 GRACE_S = 3.0
-"""How long parts may take to end by themselves once `takt up` is gone."""
+"""How long services may take to exit after `takt up` has ended."""
 
 
 class ProcessGroup:
-    """Holds the parts: whatever runs in `group` ends with this process."""
+    """A process group that ends with this process."""
 
     def __init__(self) -> None:
         self._read_end, self._write_end = os.pipe()
         self._process = self._start(group=0)
         self.group = self._process.pid
-        """The process group that every part must join."""
+        """The id of the group, which every service must join."""
 
     def _start(self, group: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "stack.process_group"]
         return subprocess.Popen(command, stdin=self._read_end, process_group=group)
 
-    def mend(self) -> bool:
-        """Start the leash again if somebody ended it; whether it was so."""
+    def restart(self) -> bool:
+        """Start the guard again if it has ended. Returns True if it had."""
         if self._process.poll() is None:
             return False
         try:
             self._process = self._start(self.group)
-        except OSError:  # the group is gone: no part is left in it
+        except OSError:  # the group is gone: no service is left in it
             self._process = self._start(group=0)
             self.group = self._process.pid
         return True
 
     def kill(self) -> None:
-        """End everything at once, the leash too."""
+        """Kill the whole group, including the guard."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.group, signal.SIGKILL)
 
     def close(self) -> None:
-        """Let go: what is left in the group is asked to end, and after the grace made to."""
+        """Terminate the processes left in the group, and kill them after the grace period."""
         os.close(self._write_end)
         self._process.wait()
         os.close(self._read_end)
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def end_group(grace_s: float) -> None:
-    """Ask this process's group to end, then make it end. Does not return when somebody had to be made to."""
+    """Terminate this process's group, then kill it after `grace_s`. Does not return if it had to kill."""
     limit = time.monotonic() + grace_s
     if others():
         os.killpg(0, signal.SIGTERM)
@@ -77,7 +77,7 @@ def end_group(grace_s: float) -> None:
 
 
 def others() -> list[int]:
-    """The living members of this process's group but itself."""
+    """Returns the live members of this process's group, without this process."""
     import psutil
 
     found = []

@@ -1,4 +1,4 @@
-"""Which queue the operator's commands ask: the one that the environment names, else the running stack's."""
+"""The queue of the operator's commands: TAKT_REDIS_URL, else the queue of the running stack."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stack.plan import read_settings
 
 
 def queue_url(data: Path) -> str:
-    """The queue's URL. Raises Refusal where nothing names one."""
+    """Returns the queue's URL. Raises CommandError if there is none."""
     settings = read_settings()
     if "redis_url" in settings.model_fields_set:
         return settings.redis_dsn()
@@ -18,7 +18,7 @@ def queue_url(data: Path) -> str:
     record = folder.running()
     if record is None:
         raise CommandError(
-            f"no stack runs on {folder.root}. Start one with takt up, say where its folder is with --data, "
-            "or name a queue with TAKT_REDIS_URL."
+            f"no stack runs in {folder.root}. Run takt up, give the stack's folder with --data, or set "
+            "TAKT_REDIS_URL."
         )
     return record.redis_url

@@ -1,6 +1,6 @@
-"""The parts of a stack: what each one runs, when it is ready, and its process.
+"""The services of a stack: command, readiness probe and process.
 
-A part is a plan; a `ServiceProcess` is one process of it, from its start to its end.
+A `Service` is a description; a `ServiceProcess` is a process that runs it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stack.logs import Log
 
 
 class Layer(IntEnum):
-    """The queue is ready before the others start; all end from the top layer down."""
+    """The queue is ready before the others start; services stop from the top layer down."""
 
     QUEUE = 0
     WORKERS = 1
@@ -27,52 +27,52 @@ class Layer(IntEnum):
 
 
 Probe: TypeAlias = Callable[[int], str | None]
-"""Given the part's PID: what there is to say of it once it is ready, else None. Returns within a second."""
+"""Given the service's PID, returns a description if it is ready, else None. Returns within a second."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """One program of the stack."""
+    """A program of the stack."""
 
     name: str
     layer: Layer
     command: tuple[str, ...]
     ready: Probe
     log: Log
-    environment: Mapping[str, str] = field(repr=False)  # bears the queue's password
-    input: bytes = field(default=b"", repr=False)  # what it reads from its standard input
-    inherits: tuple[int, ...] = ()  # descriptors that it keeps open
+    environment: Mapping[str, str] = field(repr=False)  # contains the queue's password
+    input: bytes = field(default=b"", repr=False)  # its standard input
+    inherits: tuple[int, ...] = ()  # inherited descriptors
     grace_s: float = 20.0  # from SIGTERM to SIGKILL
 
 
 class ServiceProcess:
-    """One process of a part, in the leash's group."""
+    """A process of a service, in the stack's process group."""
 
-    def __init__(self, part: Service, group: int) -> None:
-        self.part = part
+    def __init__(self, service: Service, group: int) -> None:
+        self.service = service
         self.started_s = time.monotonic()
         self.ready = False
-        self._log_start_bytes = part.log.size_bytes()
-        with part.log.open() as log:
+        self._log_start_bytes = service.log.size_bytes()
+        with service.log.open() as log:
             self._process = subprocess.Popen(
-                part.command,
-                env=part.environment,
+                service.command,
+                env=service.environment,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 process_group=group,
-                pass_fds=part.inherits,
+                pass_fds=service.inherits,
             )
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
-            stdin.write(part.input)
+            stdin.write(service.input)
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     def ended(self) -> str | None:
-        """How the process ended, in words, or None while it runs."""
+        """Returns how the process ended, as text, or None while it runs."""
         code = self._process.poll()
         return None if code is None else ending(code)
 
@@ -80,7 +80,7 @@ class ServiceProcess:
         return time.monotonic() - self.started_s
 
     def last_lines(self, count: int) -> list[str]:
-        return self.part.log.last_lines(count, since_bytes=self._log_start_bytes)
+        return self.service.log.last_lines(count, since_bytes=self._log_start_bytes)
 
     def terminate(self) -> None:
         self._process.terminate()
@@ -89,7 +89,7 @@ class ServiceProcess:
         self._process.kill()
 
     def wait(self, limit_s: float) -> bool:
-        """Whether it has ended within the limit."""
+        """Wait for the end of the process. Returns False after `limit_s`."""
         try:
             self._process.wait(limit_s)
         except subprocess.TimeoutExpired:
@@ -98,7 +98,7 @@ class ServiceProcess:
 
 
 def ending(code: int) -> str:
-    """The words for an exit status as Popen gives it: `ended with code 1`, `was killed by SIGKILL`."""
+    """Returns the text for Popen's exit status: `ended with code 1`, `was killed by SIGKILL`."""
     if code >= 0:
         return f"ended with code {code}"
     try:
@@ -108,7 +108,7 @@ def ending(code: int) -> str:
 
 
 def available_cores() -> int:
-    """The cores that this process may use."""
+    """Returns the number of cores available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,6 +1,6 @@
-"""What `takt keys` does about an owner's share: its weight between owners, and its limits.
+"""The share of an owner in `takt keys`: its weight among owners, and its limits.
 
-An owner is a name: all keys of the name have the share together.
+An owner is a name. All keys with that name use the share together.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from stack.errors import CommandError
 
 @dataclass(frozen=True)
 class ShareChange:
-    """What is to change of a share. None: stays as it is; a limit of 0 is taken away."""
+    """A change of a share. None leaves a value unchanged; a limit of 0 removes the limit."""
 
     weight: float | None = None
     max_running_rows: int | None = None
@@ -26,9 +26,11 @@ NO_CHANGE = ShareChange()
 
 
 def changed(share: Share, change: ShareChange) -> Share:
-    """The share after the change. Raises Refusal."""
+    """Returns the changed share. Raises CommandError for an invalid weight."""
     if change.weight is not None and not 0 < change.weight < float("inf"):
-        raise CommandError(f"{change.weight:g} is no weight: a number greater than 0, such as 2 or 0.5")
+        raise CommandError(
+            f"{change.weight:g} is not a weight: use a number greater than 0, such as 2 or 0.5"
+        )
     given = {
         "weight": change.weight,
         "max_running_rows": _limit(change.max_running_rows),
@@ -43,7 +45,7 @@ def _limit(number: int | None) -> int | None:
 
 
 def in_words(share: Share) -> str:
-    """What differs from the default; empty: nothing."""
+    """Returns the values that differ from the default, as text."""
     parts = (
         f"weight {share.weight:g}" if share.weight != 1 else "",
         f"{share.max_running_rows} running rows" if share.max_running_rows is not None else "",
@@ -53,7 +55,7 @@ def in_words(share: Share) -> str:
 
 
 def document(share: Share) -> dict[str, object]:
-    """For scripts."""
+    """Returns the fields of the JSON document."""
     return {
         "weight": share.weight,
         "max_running_rows": share.max_running_rows,

@@ -1,6 +1,6 @@
-"""Keeps the parts running: starts them in order, restarts what crashes, ends them in order.
+"""The supervisor: starts the services in order, restarts them after crashes, and stops them in order.
 
-One thread; it looks at every part a few times a second. What it does is told to a `SupervisorEvents`.
+A single thread checks every service ten times a second and reports to a `SupervisorEvents`.
 """
 
 from __future__ import annotations
@@ -22,112 +22,123 @@ _LAST_LINES = 12
 
 
 class SupervisorEvents(Protocol):
-    """Who is told what happens."""
+    """Receives the supervisor's events."""
 
-    def ready(self, part: str, what: str, took_s: float) -> None: ...
+    def ready(self, service: str, detail: str, took_s: float) -> None: ...
     def crashed(
-        self, part: str, how: str, crashes: Crashes, pause_s: float, last_lines: list[str]
+        self, service: str, how: str, crashes: Crashes, pause_s: float, last_lines: list[str]
     ) -> None: ...
-    def stopping(self, part: str) -> None: ...
-    def killed(self, part: str, grace_s: float) -> None: ...
+    def stopping(self, service: str) -> None: ...
+    def killed(self, service: str, grace_s: float) -> None: ...
 
 
 @dataclass
-class _Post:
-    """A part's place in the stack: its life now, and its crashes so far."""
+class _Supervised:
+    """A service with its current process and its crashes so far."""
 
-    part: Service
-    life: ServiceProcess | None = None
+    service: Service
+    process: ServiceProcess | None = None
     crashes: Crashes = field(default_factory=Crashes)
-    start_at_s: float = 0.0  # monotonic; when the next life may begin
+    start_at_s: float = 0.0  # monotonic; earliest time of the next start
 
 
 class Supervisor:
-    """Owns the parts' processes."""
+    """Owns the processes of the services."""
 
     def __init__(
         self,
-        parts: Sequence[Service],
-        leash: ProcessGroup,
+        services: Sequence[Service],
+        group: ProcessGroup,
         report: SupervisorEvents,
         backoff: Backoff | None = None,
     ) -> None:
-        self._posts = [_Post(part) for part in sorted(parts, key=lambda part: part.layer)]
-        self._leash = leash
+        self._entries = [
+            _Supervised(service) for service in sorted(services, key=lambda service: service.layer)
+        ]
+        self._group = group
         self._report = report
         self._backoff = backoff or Backoff()
 
     def start(self) -> None:
-        """Start all parts; returns once each is ready. Raises ServiceFailed, or Refusal after too long."""
-        queue = [post for post in self._posts if post.part.layer is Layer.QUEUE]
-        for posts in (queue, [post for post in self._posts if post not in queue]):
-            for post in posts:
-                post.life = ServiceProcess(post.part, self._leash.group)
-            self._wait_ready(posts)
+        """Start all services and wait until they are ready.
 
-    def _wait_ready(self, posts: list[_Post]) -> None:
+        Raises ServiceFailed if a service exits, CommandError after `START_LIMIT_S`.
+        """
+        queue = [entry for entry in self._entries if entry.service.layer is Layer.QUEUE]
+        for entries in (queue, [entry for entry in self._entries if entry not in queue]):
+            for entry in entries:
+                entry.process = ServiceProcess(entry.service, self._group.group)
+            self._wait_ready(entries)
+
+    def _wait_ready(self, entries: list[_Supervised]) -> None:
         limit_s = time.monotonic() + START_LIMIT_S
-        while waiting := [post for post in posts if not self._became_ready(post)]:
-            for post in self._posts:
-                self._fail_if_ended(post)
+        while waiting := [entry for entry in entries if not self._became_ready(entry)]:
+            for entry in self._entries:
+                self._fail_if_ended(entry)
             if time.monotonic() > limit_s:
-                names = ", ".join(post.part.name for post in waiting)
+                names = ", ".join(entry.service.name for entry in waiting)
                 raise CommandError(
-                    f"{names} is not ready after {START_LIMIT_S:.0f} s; see {waiting[0].part.log.path}"
+                    f"{names} is not ready after {START_LIMIT_S:.0f} s; see {waiting[0].service.log.path}"
                 )
             time.sleep(TURN_S)
 
-    def _became_ready(self, post: _Post) -> bool:
-        life = post.life
-        if life is not None and not life.ready and (what := post.part.ready(life.pid)) is not None:
-            life.ready = True
-            self._report.ready(post.part.name, what, life.lived_s())
-        return life is not None and life.ready
+    def _became_ready(self, entry: _Supervised) -> bool:
+        process = entry.process
+        if (
+            process is not None
+            and not process.ready
+            and (detail := entry.service.ready(process.pid)) is not None
+        ):
+            process.ready = True
+            self._report.ready(entry.service.name, detail, process.lived_s())
+        return process is not None and process.ready
 
     @staticmethod
-    def _fail_if_ended(post: _Post) -> None:
-        if post.life is not None and (how := post.life.ended()):
-            raise ServiceFailed(post.part.name, how, post.life.last_lines(_LAST_LINES))
+    def _fail_if_ended(entry: _Supervised) -> None:
+        if entry.process is not None and (how := entry.process.ended()):
+            raise ServiceFailed(entry.service.name, how, entry.process.last_lines(_LAST_LINES))
 
     def watch(self) -> None:
-        """Keep the parts running. Ends only by an exception, such as KeyboardInterrupt."""
+        """Keep the services running. Ends only by an exception, such as KeyboardInterrupt."""
         while True:
             self.turn()
             time.sleep(TURN_S)
 
     def turn(self) -> None:
-        """Look at every part once, and do what is due."""
-        self._leash.mend()
-        for post in self._posts:
-            self._look_at(post)
+        """Check every service once, and restart it if it is due."""
+        self._group.restart()
+        for entry in self._entries:
+            self._check(entry)
 
-    def _look_at(self, post: _Post) -> None:
-        post.part.log.bound()
-        if post.life is None:
-            if time.monotonic() >= post.start_at_s:
-                post.life = ServiceProcess(post.part, self._leash.group)
-        elif how := post.life.ended():
-            self._bury(post, post.life, how)
+    def _check(self, entry: _Supervised) -> None:
+        entry.service.log.bound()
+        if entry.process is None:
+            if time.monotonic() >= entry.start_at_s:
+                entry.process = ServiceProcess(entry.service, self._group.group)
+        elif how := entry.process.ended():
+            self._record_crash(entry, entry.process, how)
         else:
-            self._became_ready(post)
+            self._became_ready(entry)
 
-    def _bury(self, post: _Post, life: ServiceProcess, how: str) -> None:
-        post.life = None
-        post.crashes = post.crashes.after(life.lived_s(), self._backoff)
-        pause_s = post.crashes.pause_s(self._backoff)
-        post.start_at_s = time.monotonic() + pause_s
-        self._report.crashed(post.part.name, how, post.crashes, pause_s, life.last_lines(_LAST_LINES))
+    def _record_crash(self, entry: _Supervised, process: ServiceProcess, how: str) -> None:
+        entry.process = None
+        entry.crashes = entry.crashes.after(process.lived_s(), self._backoff)
+        pause_s = entry.crashes.pause_s(self._backoff)
+        entry.start_at_s = time.monotonic() + pause_s
+        self._report.crashed(entry.service.name, how, entry.crashes, pause_s, process.last_lines(_LAST_LINES))
 
     def stop(self) -> None:
-        """End all parts from the top layer down; one that outlasts its grace is killed."""
-        for _, layer in groupby(reversed(self._posts), key=lambda post: post.part.layer):
-            lives = [post.life for post in layer if post.life is not None and not post.life.ended()]
-            for life in lives:
-                self._report.stopping(life.part.name)
-                life.terminate()
-            limit_s = time.monotonic() + max((life.part.grace_s for life in lives), default=0.0)
-            for life in lives:
-                if not life.wait(max(0.0, limit_s - time.monotonic())):
-                    self._report.killed(life.part.name, life.part.grace_s)
-                    life.kill()
-                    life.wait(5.0)
+        """Stop all services from the top layer down. A service that exceeds its grace period is killed."""
+        for _, layer in groupby(reversed(self._entries), key=lambda entry: entry.service.layer):
+            processes = [
+                entry.process for entry in layer if entry.process is not None and not entry.process.ended()
+            ]
+            for process in processes:
+                self._report.stopping(process.service.name)
+                process.terminate()
+            limit_s = time.monotonic() + max((process.service.grace_s for process in processes), default=0.0)
+            for process in processes:
+                if not process.wait(max(0.0, limit_s - time.monotonic())):
+                    self._report.killed(process.service.name, process.service.grace_s)
+                    process.kill()
+                    process.wait(5.0)

@@ -1,4 +1,4 @@
-"""Tables for a person: aligned columns, in a terminal and in a pipe."""
+"""Tables with aligned columns, for a terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.table import Table
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    """Print the rows under their headings, or the words for an empty table."""
+    """Print the rows under their headings, or `empty` if there are none."""
     console = Console(highlight=False)
     if not rows:
         console.print(empty)
@@ -20,5 +20,5 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -
     for row in rows:
         table.add_row(*row)
     if not console.is_terminal:
-        console.width = 200  # a pipe has no width: one row, one line
+        console.width = 200  # a pipe has no width; keep each row on its own line
     console.print(table, markup=False)

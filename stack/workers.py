@@ -1,4 +1,4 @@
-"""What `takt workers` shows and does: who serves, as the heartbeats say, and who takes no work."""
+"""`takt workers`: lists the workers that send a heartbeat, and drains them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOOK_EVERY_S = 0.25
 
 
 def show_workers(data: Path, *, as_json: bool) -> None:
-    """Show every worker with a heartbeat: device, models, work. Raises Refusal where no queue answers."""
+    """Print every worker with a heartbeat: device, models, work. Raises CommandError if no queue answers."""
     with _opened(data) as client:
         records = live_workers(client)
     if as_json:
@@ -37,27 +37,27 @@ def show_workers(data: Path, *, as_json: bool) -> None:
 def drain_workers(
     data: Path, names: Sequence[str], *, everyone: bool, wait: bool, limit_s: float | None
 ) -> bool:
-    """Have workers take no work. → False where some still hold work after `limit_s`.
+    """Drain workers. Returns False if some still hold work after `limit_s`.
 
-    Raises Refusal where no queue answers, or a worker is not there.
+    Raises CommandError if no queue answers, or if a worker does not exist.
     """
     with _opened(data) as client:
         ids = [record.id for record in _chosen(client, names, everyone=everyone)]
         for worker_id in ids:
             client.set(keys.drain(worker_id), "1", ex=DRAIN_KEPT_S)
         if not wait:
-            typer.echo(f"told to drain: {', '.join(ids)}")
+            typer.echo(f"draining: {', '.join(ids)}")
             return True
         return _wait_until_drained(client, ids, limit_s)
 
 
 def undrain_workers(data: Path, names: Sequence[str], *, everyone: bool) -> None:
-    """Have workers take work again. Raises Refusal as `drain_workers` does."""
+    """Let workers accept work again. Raises CommandError as `drain_workers` does."""
     with _opened(data) as client:
         ids = [record.id for record in _chosen(client, names, everyone=everyone)]
         for worker_id in ids:
             client.delete(keys.drain(worker_id))
-    typer.echo(f"told to take work again: {', '.join(ids)}")
+    typer.echo(f"accepting work: {', '.join(ids)}")
 
 
 @contextmanager
@@ -70,27 +70,27 @@ def _opened(data: Path) -> Iterator[redis.Redis]:
 
 
 def _chosen(client: redis.Redis, names: Sequence[str], *, everyone: bool) -> list[WorkerRecord]:
-    """The live workers of these names or ids."""
+    """Returns the live workers with these names or ids."""
     if bool(names) == everyone:
-        raise CommandError("name workers, as takt workers list does, or say --all")
+        raise CommandError("name workers from takt workers list, or give --all")
     live = live_workers(client)
     if unknown := [name for name in names if not any(name in (w.id, w.name) for w in live)]:
-        there = ", ".join(record.id for record in live) or "none"
-        raise CommandError(f"no worker {', '.join(unknown)} has a heartbeat; there are: {there}")
+        listed = ", ".join(record.id for record in live) or "none"
+        raise CommandError(f"unknown worker: {', '.join(unknown)}; live workers: {listed}")
     return [record for record in live if everyone or {record.id, record.name} & set(names)]
 
 
 def _wait_until_drained(client: redis.Redis, ids: Sequence[str], limit_s: float | None) -> bool:
-    """Say of each worker when it holds nothing any more, or is gone."""
+    """Print each worker's id when it holds no work or has gone."""
     begun_s = time.monotonic()
     waiting = list(ids)
     while waiting:
         live = {record.id: record for record in live_workers(client)}
-        for worker_id in [one for one in waiting if one not in live or live[one].drained]:
+        for worker_id in [each for each in waiting if each not in live or live[each].drained]:
             waiting.remove(worker_id)
             typer.echo(f"{worker_id} {'is drained' if worker_id in live else 'is gone'}")
         if waiting and limit_s is not None and time.monotonic() - begun_s > limit_s:
-            typer.secho(f"takt: after {limit_s:g} s these still hold work: {', '.join(waiting)}", err=True)
+            typer.secho(f"takt: still holding work after {limit_s:g} s: {', '.join(waiting)}", err=True)
             return False
         time.sleep(LOOK_EVERY_S if waiting else 0.0)
     return True

@@ -59,7 +59,7 @@ def of_bytes(content: bytes, media_type: str, encoding: str = "") -> Body:
 
 
 def of_rows(rows: Rows, format: Format | None = None) -> Body:
-    """Raises ValueError where a file's format is not known, OSError where it cannot be read.
+    """Raises ValueError if a file's format is not known, OSError where it cannot be read.
 
     With a format, what is iterated over is bytes in it. Else rows go as NDJSON, tables and frames as an
     Arrow stream; those two need pyarrow.
@@ -80,7 +80,7 @@ def of_rows(rows: Rows, format: Format | None = None) -> Body:
 
 
 def of_file(path: Path, format: Format | None = None) -> Body:
-    """Raises ValueError where its format is not known, OSError where it is not there."""
+    """Raises ValueError if its format is not known, OSError where it is not there."""
     found = format or format_of(path.name)
     if found is None:
         raise ValueError(f"{path.name} does not say its format: give `format`, or one of {ENDINGS}")

@@ -128,7 +128,7 @@ def submit(
 ) -> Call[Job]:
     """Repeatable, for it bears an Idempotency-Key; only rows that can be had once cannot be sent again.
 
-    Raises ValueError where the rows' format is not known, OSError where their file cannot be read.
+    Raises ValueError if the rows' format is not known, OSError where their file cannot be read.
     """
     params, body = _handed_over(rows, terms, format, {})
     key = idempotency_key or uuid4().hex

@@ -89,7 +89,7 @@ class Takt:
     ) -> Job:
         """Queue rows as a job; returns once they are sent. `on_sent` is told the bytes sent so far.
 
-        Raises ValueError where the rows' format is not known, OSError where their file cannot be read.
+        Raises ValueError if the rows' format is not known, OSError where their file cannot be read.
         """
         call = calls.submit(rows, Terms(model, **terms), format, idempotency_key)
         return self._do(calls.told(call, on_sent) if on_sent else call)
@@ -146,7 +146,7 @@ class Takt:
             time.sleep(polled.pause_s)
 
     def wait(self, job_id: str) -> Job:
-        """The job once it has succeeded. Raises JobFailed where it ended otherwise."""
+        """The job once it has succeeded. Raises JobFailed if it ended otherwise."""
         for _ in self.watch(job_id):
             pass
         return ended_well(self.job(job_id))
@@ -187,7 +187,7 @@ class Takt:
     ) -> int:
         """Write the results to a file, in the format of its ending. The file is there whole, or not at all.
 
-        → its bytes. Raises ValueError where the ending names no format, OSError.
+        → its bytes. Raises ValueError if the ending names no format, OSError.
         """
         call = calls.results(job_id, file_format(path, format), partial=partial)
         return self._patiently(lambda: self._write(call, Path(path)))

@@ -59,7 +59,7 @@ class Answer:
 
 
 def document(answer: Answer) -> Json:
-    """Raises NotTakt where the answer is no JSON object."""
+    """Raises NotTakt if the answer is no JSON object."""
     try:
         found: object = json.loads(answer.content)
     except ValueError:
@@ -123,12 +123,12 @@ def models(answer: Answer) -> list[Model]:
 
 
 def job_of(found: Json) -> Job:
-    """Raises NotTakt where the document is none of a job."""
+    """Raises NotTakt if the document is none of a job."""
     return _as(_job, found, "job")
 
 
 def progress_of(found: Json) -> Progress:
-    """A whole job where the document is one. Raises NotTakt where it does not say how far a job is."""
+    """A whole job where the document is one. Raises NotTakt if it does not say how far a job is."""
     if "id" in found:
         return job_of(found)
     return _as(lambda document: Progress(**_counts(document)), found, "job's progress")

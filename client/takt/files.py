@@ -12,7 +12,7 @@ from uuid import uuid4
 
 
 def prove_writable(path: str | Path) -> None:
-    """Raises OSError where `whole` could not write this file: its folder is missing or not writable, or it is
+    """Raises OSError if `whole` could not write this file: its folder is missing or not writable, or it is
     a folder itself. A file that is there stays as it is."""
     target = Path(path)
     if target.is_dir() or str(path).endswith(("/", os.sep)):

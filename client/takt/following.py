@@ -12,7 +12,7 @@ _NO_JOB = ("job_not_found", "job_expired")
 
 
 def ended_well(job: Job) -> Job:
-    """Raises JobCanceled or JobFailed where it did not."""
+    """Raises JobCanceled or JobFailed if it did not."""
     if job.state == "canceled":
         raise JobCanceled(job)
     if job.state != "succeeded":
@@ -28,7 +28,7 @@ def is_about_events(error: Refused | NotTakt) -> bool:
 
 
 def file_format(path: str | Path, named: Format | None) -> Format:
-    """Of a file to write. Raises ValueError where neither is told; results come unpacked."""
+    """Of a file to write. Raises ValueError if neither is told; results come unpacked."""
     name = Path(path).name
     found = named or (None if packing_of(name) else format_of(name))
     if found is None:

@@ -58,7 +58,7 @@ class Caster:
         self._types = [field.type for field in input_schema(spec)]
 
     def rows(self, batch: pa.RecordBatch) -> Rows:
-        """Raises InvalidInput where a column is of a type that its input cannot be made of."""
+        """Raises InvalidInput if a column is of a type that its input cannot be made of."""
         columns = {name: batch.column(name) for name in self._layout.wanted}
         fields = zip(self._spec.inputs, self._layout.inputs, self._types, strict=True)
         casts = [

@@ -153,7 +153,7 @@ def _begin_of(column: Any) -> int:
 
 
 def _check_columns(metadata: Any, wanted: Set[str]) -> None:
-    """Raises InvalidInput where a column of a row group unpacks too large: a page of it may be all of it."""
+    """Raises InvalidInput if a column of a row group unpacks too large: a page of it may be all of it."""
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
         for place in range(row_group.num_columns):

@@ -131,7 +131,7 @@ class Rewritten(Piecewise):
 
 
 def check(message: pa.ipc.Message) -> None:
-    """Raises InvalidInput where the message declares more than a gateway may hold."""
+    """Raises InvalidInput if the message declares more than a gateway may hold."""
     if message.type not in ("record batch", "dictionary"):
         return
     try:

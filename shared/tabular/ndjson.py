@@ -76,7 +76,7 @@ def _validated(validator: RowValidator, texts: Sequence[bytes]) -> tuple[list[pa
 
 
 def _columns(validator: RowValidator, texts: Sequence[bytes]) -> list[pa.Array]:
-    """Raises InvalidInput where a row is invalid, or where the rows are of both forms."""
+    """Raises InvalidInput if a row is invalid, or where the rows are of both forms."""
     values = validator.read_rows(b"[%s]" % b",".join(texts), 0)
     if len(values[0]) != len(texts):  # a line such as `1],[2`
         raise InvalidInput

@@ -93,7 +93,7 @@ class Reading:
     def chunks(self, source: ByteSource, tally: ReadSummary) -> Iterator[Chunk]:
         """Every row of the file, in chunks; `tally` counts along.
 
-        Raises InvalidInput where the file as a whole cannot be read or holds no row, PayloadTooLarge past
+        Raises InvalidInput if the file as a whole cannot be read or holds no row, PayloadTooLarge past
         the limits, and what `source` raises.
         """
         limits = self.limits

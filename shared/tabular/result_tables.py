@@ -43,7 +43,7 @@ def named_apart(kept: Sequence[str], taken: Sequence[str]) -> list[str]:
 class ResultTables:
     """The tables of one answer; all have one schema, which follows from what is stored.
 
-    Raises ResultLost where a stored result is gone, PayloadLost where rows are, PayloadStoreAway.
+    Raises ResultLost if a stored result is gone, PayloadLost where rows are, PayloadStoreAway.
     """
 
     def __init__(

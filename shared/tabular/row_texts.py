@@ -36,7 +36,7 @@ class RowTexts:
 
 
 def row_texts(spec: ModelSpec, inputs: Sequence[Raw], kept: Sequence[str]) -> RowTexts:
-    """Raises InvalidInput where rows are of both forms, where one cannot hold what is to be kept, and where
+    """Raises InvalidInput if rows are of both forms, where one cannot hold what is to be kept, and where
     a column stands in no row."""
     _require_one_form(inputs)
     if not kept:

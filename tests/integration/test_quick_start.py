@@ -31,4 +31,4 @@ def test_what_is_typed_prints_what_is_shown(models: Path, tmp_path: Path) -> Non
                 case ("text", text):
                     assert as_shown(printed, text), printed
                 case _:
-                    assert "all is well" in printed or "see the warnings" in printed
+                    assert "all checks passed" in printed or "passed with warnings" in printed

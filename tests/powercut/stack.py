@@ -17,9 +17,9 @@ from stack.folder import Folder
 from tests.support.servers import free_port
 
 PROGRAM = str(Path(sys.executable).with_name("takt"))
-SERVING = "Ctrl-C ends everything"
+SERVING = "press Ctrl-C to stop"
 STARTS_S = 150.0
-TORN = "a power cut tore its append-only file"
+TORN = "append-only file incomplete after a power cut"
 
 
 class DidNotStart(Exception):

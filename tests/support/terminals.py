@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support.documents import ROOT
 from tests.support.polling import eventually
 
-SERVING = "Ctrl-C ends everything"
+SERVING = "press Ctrl-C to stop"
 STARTS_S = 300.0
 """How long a command may take on a busy machine."""
 ENDS_S = 60.0

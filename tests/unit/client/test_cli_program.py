@@ -78,4 +78,4 @@ def test_what_an_operator_must_mend_is_words_and_exit_code_1(arguments: list[str
 def test_the_workers_of_no_stack_are_not_an_empty_table(tmp_path: Path) -> None:
     result = RUNNER.invoke(stack_cli.workers, ["list", "--data", str(tmp_path)])
     assert result.exit_code == 1
-    assert "no stack runs on" in result.stderr
+    assert "no stack runs in" in result.stderr

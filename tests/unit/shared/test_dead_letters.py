@@ -208,7 +208,7 @@ def run(*words: str) -> tuple[int, str]:
 
 
 def test_letters_are_listed_shown_and_dropped(shop: Clients) -> None:
-    assert run("list") == (0, "nothing was set aside\n")
+    assert run("list") == (0, "no dead letters\n")
     assert run("list", "--json") == (0, "")
     DeadLetters(shop.threads).set_aside(FOUND)
     [letter] = letters(shop)
@@ -223,7 +223,7 @@ def test_letters_are_listed_shown_and_dropped(shop: Clients) -> None:
     for words in (("show", "nonsense"), ("drop", letter.id), ("requeue", "1-1")):
         code, text = run(*words)
         assert code == 1
-        assert "there is no dead letter" in text
+        assert "no dead letter has the id" in text
 
 
 def test_an_entry_and_a_doorbell_go_back_to_where_they_came_from(shop: Clients) -> None:

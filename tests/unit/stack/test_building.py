@@ -103,7 +103,7 @@ def test_each_model_is_built_whatever_the_others_print_or_do(models: Path) -> No
         "noisy": "built",
         "plain": "built",
     }
-    assert "which ended with code 5" in str(lines["dies"].reason)
+    assert "it ended with code 5" in str(lines["dies"].reason)
     assert "SystemExit: 3" in str(lines["exits"].reason)
     assert outputs == [("noisy", line) for line in OUTPUT]
 

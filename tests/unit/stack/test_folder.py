@@ -60,7 +60,7 @@ def test_a_descendant_that_inherited_the_lock_keeps_the_folder(
         inherited = os.dup(lock)
     folder.write_record(record(a_dead_pid()))
     try:
-        with pytest.raises(CommandError, match="a process that a killed run left behind"), held(folder):
+        with pytest.raises(CommandError, match="still locked by a process of a killed run"), held(folder):
             pass
     finally:
         os.close(inherited)
@@ -81,5 +81,5 @@ def test_only_its_user_reads_the_record_which_bears_a_password(folder: Folder) -
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CommandError, match=r"cannot be made.*--data"):
+    with pytest.raises(CommandError, match=r"cannot be created.*--data"):
         Folder(tmp_path / "file" / "stack").make()

@@ -72,7 +72,7 @@ def test_a_missing_models_folder_is_refused(tmp_path: Path) -> None:
 
 def test_an_empty_models_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
-    with pytest.raises(CommandError, match="holds no model"):
+    with pytest.raises(CommandError, match="contains no model"):
         plan(tmp_path / "models")
 
 
@@ -103,7 +103,7 @@ def test_versions_that_are_not_the_default_can_be_served(models: Path) -> None:
     assert served(made) == ["iris", "apple"]
     assert made.environment("redis://x")["models"] == "iris@1.0.0,iris@1.1.0,apple"
     assert made.unbuilt() == ["iris@1.0.0", "iris@1.1.0", "apple"]
-    with pytest.raises(CommandError, match="'iris@latest' names no version"):
+    with pytest.raises(CommandError, match="'iris@latest' is not a version"):
         plan(models, models="iris@latest")
     with pytest.raises(ModelNotFound, match="no model 'pear'"):
         plan(models, models="pear@1.0.0")
@@ -150,7 +150,7 @@ def test_no_worker_takes_the_metrics_port_of_another(
 
 
 def test_less_than_one_worker_is_refused(models: Path) -> None:
-    with pytest.raises(CommandError, match="at least one worker"):
+    with pytest.raises(CommandError, match="must be at least 1"):
         plan(models, workers=0)
 
 
@@ -158,7 +158,7 @@ def test_a_taken_port_is_refused_with_another_to_take() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         with pytest.raises(
-            CommandError, match=rf"port {port} on 127\.0\.0\.1 is taken.*takt up --port {port + 1}"
+            CommandError, match=rf"port {port} on 127\.0\.0\.1 is in use.*takt up --port {port + 1}"
         ):
             check_port("127.0.0.1", port)
 

@@ -1,4 +1,4 @@
-"""Parts are started in order, restarted when they crash, and ended in order; none outlives the leash."""
+"""Services start in order, restart after a crash, and stop in order; none outlives the process group."""
 
 from __future__ import annotations
 
@@ -24,39 +24,41 @@ from tests.support.processes import members
 FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
 
 
-class Told:
-    """A report that remembers."""
+class Recorded:
+    """Records the events."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
         self.last_lines: list[str] = []
 
-    def ready(self, part: str, what: str, took_s: float) -> None:
-        self.events.append(("ready", part))
+    def ready(self, service: str, detail: str, took_s: float) -> None:
+        self.events.append(("ready", service))
 
-    def crashed(self, part: str, how: str, crashes: Crashes, pause_s: float, last_lines: list[str]) -> None:
-        self.events.append((f"{how}, crash {crashes.total}", part))
+    def crashed(
+        self, service: str, how: str, crashes: Crashes, pause_s: float, last_lines: list[str]
+    ) -> None:
+        self.events.append((f"{how}, crash {crashes.total}", service))
         self.last_lines = last_lines
 
-    def stopping(self, part: str) -> None:
-        self.events.append(("stopping", part))
+    def stopping(self, service: str) -> None:
+        self.events.append(("stopping", service))
 
-    def killed(self, part: str, grace_s: float) -> None:
-        self.events.append(("killed", part))
-
-
-@pytest.fixture
-def leash() -> Iterator[ProcessGroup]:
-    with closing(ProcessGroup()) as leash:
-        yield leash
+    def killed(self, service: str, grace_s: float) -> None:
+        self.events.append(("killed", service))
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def group() -> Iterator[ProcessGroup]:
+    with closing(ProcessGroup()) as group:
+        yield group
 
 
-def part(
+@pytest.fixture
+def recorded() -> Recorded:
+    return Recorded()
+
+
+def service(
     folder: Path, name: str, script: str = FOREVER, layer: Layer = Layer.WORKERS, grace_s: float = 5.0
 ) -> Service:
     return Service(
@@ -71,79 +73,81 @@ def part(
 
 
 def test_the_queue_is_ready_before_the_others_start_and_all_end_from_the_top(
-    tmp_path: Path, leash: ProcessGroup, told: Told
+    tmp_path: Path, group: ProcessGroup, recorded: Recorded
 ) -> None:
     queue, worker, gateway = (
-        part(tmp_path, "valkey", layer=Layer.QUEUE),
-        part(tmp_path, "worker-1"),
-        part(tmp_path, "gateway", layer=Layer.GATEWAY),
+        service(tmp_path, "valkey", layer=Layer.QUEUE),
+        service(tmp_path, "worker-1"),
+        service(tmp_path, "gateway", layer=Layer.GATEWAY),
     )
-    supervisor = Supervisor([gateway, worker, queue], leash, told)
+    supervisor = Supervisor([gateway, worker, queue], group, recorded)
     supervisor.start()
-    assert told.events[0] == ("ready", "valkey")
-    assert set(told.events[1:]) == {("ready", "worker-1"), ("ready", "gateway")}
+    assert recorded.events[0] == ("ready", "valkey")
+    assert set(recorded.events[1:]) == {("ready", "worker-1"), ("ready", "gateway")}
     supervisor.stop()
-    assert told.events[3:] == [("stopping", "gateway"), ("stopping", "worker-1"), ("stopping", "valkey")]
+    assert recorded.events[3:] == [("stopping", "gateway"), ("stopping", "worker-1"), ("stopping", "valkey")]
 
 
-def test_a_part_that_ends_before_it_is_ready_fails_the_start_with_its_last_words(
-    tmp_path: Path, leash: ProcessGroup, told: Told
+def test_a_service_that_ends_before_it_is_ready_fails_the_start_with_its_last_log_lines(
+    tmp_path: Path, group: ProcessGroup, recorded: Recorded
 ) -> None:
-    broken = part(tmp_path, "gateway", "echo 'no such model'; exit 3")
+    broken = service(tmp_path, "gateway", "echo 'no such model'; exit 3")
     broken = Service(**{**vars(broken), "ready": lambda _: None})
     with pytest.raises(
         ServiceFailed, match=r"(?s)gateway ended with code 3 before it was ready.*no such model"
     ):
-        Supervisor([broken], leash, told).start()
+        Supervisor([broken], group, recorded).start()
 
 
-def test_a_crashed_part_is_started_again_and_the_reason_told(
-    tmp_path: Path, leash: ProcessGroup, told: Told
+def test_a_crashed_service_is_restarted_and_the_reason_reported(
+    tmp_path: Path, group: ProcessGroup, recorded: Recorded
 ) -> None:
-    # its first two lives end badly, the third stays
-    lives = tmp_path / "lives"
-    lives.touch()
-    script = f"echo x >> {lives}; [ $(wc -l < {lives}) -ge 3 ] || {{ echo why; exit 7; }}; {FOREVER}"
+    # the first two runs crash, the third stays up
+    runs = tmp_path / "runs"
+    runs.touch()
+    script = f"echo x >> {runs}; [ $(wc -l < {runs}) -ge 3 ] || {{ echo why; exit 7; }}; {FOREVER}"
     supervisor = Supervisor(
-        [part(tmp_path, "worker-1", script)], leash, told, Backoff(first_s=0.01, factor=1)
+        [service(tmp_path, "worker-1", script)], group, recorded, Backoff(first_s=0.01, factor=1)
     )
     supervisor.start()
 
     def has_settled() -> bool:
         supervisor.turn()
-        return lives.read_text() == "x\nx\nx\n" and told.events[-1] == ("ready", "worker-1")
+        return runs.read_text() == "x\nx\nx\n" and recorded.events[-1] == ("ready", "worker-1")
 
     eventually(has_settled)
     crashes = [("ended with code 7, crash 1", "worker-1"), ("ended with code 7, crash 2", "worker-1")]
-    assert [event for event in told.events if event[0] != "ready"] == crashes
-    assert told.last_lines == ["why"]
+    assert [event for event in recorded.events if event[0] != "ready"] == crashes
+    assert recorded.last_lines == ["why"]
     supervisor.stop()
 
 
-def test_a_part_that_outlasts_its_grace_is_killed(tmp_path: Path, leash: ProcessGroup, told: Told) -> None:
+def test_a_service_that_exceeds_its_grace_period_is_killed(
+    tmp_path: Path, group: ProcessGroup, recorded: Recorded
+) -> None:
     stubborn = "trap '' TERM; echo deaf; while :; do sleep 0.05; done"
-    supervisor = Supervisor([part(tmp_path, "worker-1", stubborn, grace_s=0.1)], leash, told)
+    supervisor = Supervisor([service(tmp_path, "worker-1", stubborn, grace_s=0.1)], group, recorded)
     supervisor.start()
     eventually(lambda: (tmp_path / "worker-1.log").read_text() == "deaf\n")
     supervisor.stop()
-    assert told.events[-1] == ("killed", "worker-1")
+    assert recorded.events[-1] == ("killed", "worker-1")
 
 
-def test_letting_go_of_the_leash_ends_parts_and_their_children(tmp_path: Path, told: Told) -> None:
-    leash = ProcessGroup()
-    supervisor = Supervisor([part(tmp_path, "worker-1", "sleep 1000 & sleep 1000")], leash, told)
+def test_closing_the_group_ends_services_and_their_children(tmp_path: Path, recorded: Recorded) -> None:
+    group = ProcessGroup()
+    supervisor = Supervisor([service(tmp_path, "worker-1", "sleep 1000 & sleep 1000")], group, recorded)
     supervisor.start()
-    eventually(lambda: len(members(leash.group)) == 4)  # leash, shell, two sleeps
-    leash.close()
-    assert members(leash.group) == []
+    eventually(lambda: len(members(group.group)) == 4)  # guard, shell, two sleeps
+    group.close()
+    assert members(group.group) == []
     supervisor.stop()  # nothing is left to stop; the dead are reaped
 
 
-def test_killing_the_starter_ends_the_parts() -> None:
+def test_killing_the_starter_ends_the_services() -> None:
     starter = (
-        "import subprocess; from stack.process_group import ProcessGroup; leash = ProcessGroup();"
-        "subprocess.Popen(['sleep', '1000'], process_group=leash.group);"
-        "print(leash.group, flush=True); input()"
+        "import subprocess; from stack.process_group import ProcessGroup; group = ProcessGroup();"
+        "subprocess.Popen(['sleep', '1000'], process_group=group.group);"
+        "print(group.group, flush=True); input()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", starter], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -155,23 +159,21 @@ def test_killing_the_starter_ends_the_parts() -> None:
     eventually(lambda: members(group) == [])
 
 
-def test_a_leash_that_somebody_ended_is_started_again_around_the_same_parts(
-    tmp_path: Path, told: Told
-) -> None:
-    leash = ProcessGroup()
-    supervisor = Supervisor([part(tmp_path, "worker-1", "exec sleep 1000")], leash, told)
+def test_a_guard_that_ended_is_restarted_in_the_same_group(tmp_path: Path, recorded: Recorded) -> None:
+    group = ProcessGroup()
+    supervisor = Supervisor([service(tmp_path, "worker-1", "exec sleep 1000")], group, recorded)
     supervisor.start()
-    group = leash.group
-    os.kill(group, signal.SIGKILL)
-    eventually(leash.mend)
-    assert leash.group == group
-    leash.close()
-    assert members(group) == []
+    group_id = group.group
+    os.kill(group_id, signal.SIGKILL)
+    eventually(group.restart)
+    assert group.group == group_id
+    group.close()
+    assert members(group_id) == []
     supervisor.stop()
 
 
 @pytest.mark.parametrize(
     ("code", "words"), [(0, "ended with code 0"), (3, "ended with code 3"), (-9, "was killed by SIGKILL")]
 )
-def test_an_ending_is_told_in_words(code: int, words: str) -> None:
+def test_an_exit_status_becomes_text(code: int, words: str) -> None:
     assert ending(code) == words

@@ -84,8 +84,8 @@ def test_no_address_shows_its_password() -> None:
 @pytest.mark.parametrize(
     ("last_words", "told"),
     [
-        ("Can't handle RDB format version 999", "written by a newer or another server.*--data"),
-        ("Wrong signature trying to load DB from file", "written by a newer or another server.*--data"),
+        ("Can't handle RDB format version 999", "written by a newer or different server.*--data"),
+        ("Wrong signature trying to load DB from file", "written by a newer or different server.*--data"),
         ("Bad file format reading the append only file x.aof: make a backup", "damaged.*from a backup"),
         ("*** FATAL AOF MANIFEST FILE ERROR ***", "damaged"),
         ("write: No space left on device", "disk .* is full"),
