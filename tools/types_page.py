@@ -1,4 +1,4 @@
-"""`python -m tools.types_page > docs/types.md`: the matrix of Arrow's types, made of the code."""
+"""`python -m tools.types_page > docs/types.md`: generates the matrix of Arrow types from the code."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from shared.tabular.arrow_types import KEPT, TAKEN, Family, Taken
 
 _HEAD = """# Types of columns
 
-Which Arrow and Parquet types an input takes, and how a kept column comes back. Columns of CSV are text;
-NDJSON and JSON have the types of JSON.
+The Arrow and Parquet types that each input accepts, and the type of a kept column in the results. Columns of
+CSV are text; NDJSON and JSON have the types of JSON.
 
-This page is made by `python -m tools.types_page > docs/types.md`, and a test walks every cell of it.
+`python -m tools.types_page > docs/types.md` generates this page, and a test checks every cell.
 
 ## Arrow type × input type
 
@@ -40,31 +40,32 @@ _NAMES = {
 }
 _TENSORS = (Family.LIST, Family.TENSOR)
 _MEANINGS = """
-- **yes**: every value is taken.
-- **if it fits**: each value is checked, and a row of which the value does not fit fails with its reason.
-  `int64` takes whole numbers of 64 bits, from decimals exactly; `float32` takes what its range holds; `bool`
-  takes the numbers 0 and 1; `datetime` takes what microseconds in 64 bits hold, without a zone as UTC.
-- **read as text**: as a cell of CSV is read.
+- **yes**: every value is accepted.
+- **if it fits**: each value is checked, and a row whose value does not fit fails with the reason. `int64`
+  accepts whole numbers of 64 bits, from decimals exactly; `float32` accepts values in its range; `bool`
+  accepts the numbers 0 and 1; `datetime` accepts values that fit into microseconds in 64 bits, UTC if without
+  a zone.
+- **read as text**: read like a cell of CSV.
 - **missing**: each value is missing.
 - **no**: the job fails, and the error names the column and its type.
 
 `decimal` to `float` and `float32`, and integers past 2^53, are rounded to the nearest value. NaN is a missing
-value. A dictionary or run-end encoded column is taken as its values are. A tensor input takes a column of
-lists, of which the values follow their own row of this table; a `fixed_shape_tensor` has to have its shape.
+value. A dictionary or run-end encoded column is treated like its values. A tensor input accepts a column of
+lists, whose values follow their own row of this table; a `fixed_shape_tensor` must have the input's shape.
 
 ## Arrow type × format of results
 
-What `id_column` and `keep_columns` bring back.
+The type of columns that `id_column` and `keep_columns` copy to the results.
 
 """
 _KEPT_NOTES = """
-A missing value is null, in CSV an empty cell. Floating numbers that are whole are `1.0` in JSON and NDJSON,
-`1` in CSV. CSV writes a timestamp with a blank instead of `T`, if it has no zone or UTC.
+A missing value is null, in CSV an empty cell. A whole floating-point number is `1.0` in JSON and NDJSON, `1`
+in CSV. CSV writes a timestamp without a zone or in UTC with a blank instead of `T`.
 
-Arrow and Parquet have the type of the file that was sent, except: dictionaries, runs and views become their
-plain values, large_string becomes string and float16 becomes float32. A struct or map that holds views, runs
-or unions is JSON text everywhere. Parquet has no interval, no struct without fields and no decimal of
-negative scale: those are text in it. Values of JSON and NDJSON bodies follow
+Arrow and Parquet keep the type of the uploaded file, except: dictionaries, runs and views become their
+plain values, large_string becomes string and float16 becomes float32. A struct or map that contains views,
+runs or unions is JSON text in every format. Parquet has no interval, no struct without fields and no decimal
+of negative scale; these become text. Values of JSON and NDJSON bodies follow
 [their own rules](http-api.md#submitting).
 """
 

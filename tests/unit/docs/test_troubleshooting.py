@@ -54,23 +54,23 @@ def test_no_line_is_of_a_code_that_nobody_answers() -> None:
 
 def test_every_alert_has_a_line_and_no_other_is_told() -> None:
     assert len(ALERTS) > 15
-    told = [cell.strip("`") for cell in first_cells("An alert fires") if cell.startswith("`")]
+    told = [cell.strip("`") for cell in first_cells("Alerts") if cell.startswith("`")]
     assert told == ALERTS
 
 
 def test_every_reason_why_a_job_waits_has_a_line() -> None:
-    told = first_cells("A job does not get on")
+    told = first_cells("A job does not progress")
     assert {f"`{reason}`" for reason in Reason} <= set(told)
 
 
 def test_every_problem_that_the_console_names_has_a_line() -> None:
     assert len(SENTENCES) > 8
     shown = {re.sub(r"\{\w+\}", "…", sentence) for sentence in SENTENCES}
-    assert shown <= set(first_cells("The console says"))
+    assert shown <= set(first_cells("Console messages"))
 
 
 def test_every_event_that_is_logged_as_a_warning_or_worse_has_a_line() -> None:
     events = set(loud_events())
     assert len(events) > 30
-    told = set(re.findall(r"`(\w+)`", " ".join(first_cells("The log says"))))
+    told = set(re.findall(r"`(\w+)`", " ".join(first_cells("Log events"))))
     assert told == events
