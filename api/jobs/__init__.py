@@ -1,1 +1,1 @@
-"""/jobs: work that is handed over now and fetched later. All of a job's state is the ledger's."""
+"""Jobs: submission, description, waiting and results. No HTTP routing; the ledger owns all job state."""

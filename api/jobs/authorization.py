@@ -1,4 +1,4 @@
-"""Whose a job is: nobody sees another's, nor one of a model that he does not see."""
+"""Access to jobs: a principal sees its own jobs, and only jobs of models that it may see."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from shared.ledger import ChunkRecord, Inline, JobRecord
 
 
 async def own_job(jobs: JobService, asker: Principal, job_id: str) -> JobRecord:
-    """Raises JobNotFound where there is none or it is another's, JobExpired, QueueUnavailable."""
+    """Read a job. Raises JobNotFound if the job does not exist or belongs to another owner, JobExpired,
+    QueueUnavailable."""
     jobs.queue.require()
     with _hiding(asker, job_id):
         record = await jobs.ledger.read(job_id)
@@ -23,8 +24,8 @@ async def own_job(jobs: JobService, asker: Principal, job_id: str) -> JobRecord:
 async def own_results(
     jobs: JobService, asker: Principal, job_id: str, *, partial: bool
 ) -> tuple[JobRecord, list[ChunkRecord], Inline]:
-    """The job, and once it has succeeded, or as they are where `partial`, its chunks and what of it lies in
-    the ledger. Raises the same."""
+    """Return the job, its chunks and its inline payloads, once the job has succeeded, or at any time if
+    `partial`. Raises the errors of `own_job`."""
     jobs.queue.require()
     with _hiding(asker, job_id):
         record, chunks, inline = await jobs.ledger.read_ended(job_id, partial=partial)
@@ -34,7 +35,7 @@ async def own_results(
 
 @contextmanager
 def _hiding(asker: Principal, job_id: str) -> Iterator[None]:
-    """That there was a job is told to its owner alone."""
+    """Replace JobExpired by JobNotFound for other owners: only the owner learns that a job existed."""
     try:
         yield
     except JobExpired as error:

@@ -1,7 +1,7 @@
-"""Uploads that broke off: their jobs are failed at once, or as soon as Redis is back.
+"""Interrupted uploads: their jobs fail at once, or as soon as Redis is back.
 
-Until then such a job is `uploading` and holds its Idempotency-Key: its client could not send it again before
-the upload's lease has run out.
+Until then such a job is `uploading` and holds its Idempotency-Key, so that the client cannot send it again
+before the upload's lease expires.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RETRY_S = 0.5
 
 @dataclass(frozen=True)
 class BrokenUpload:
-    """A job whose rows did not all come, and why."""
+    """A job with an incomplete upload, and the error to record."""
 
     job_id: str
     code: str
@@ -32,7 +32,7 @@ class BrokenUpload:
 
 
 class BrokenUploads:
-    """Those of one gateway. What it cannot fail within a lease, the reconciler has."""
+    """The interrupted uploads of one gateway. After one lease, the reconciler takes over."""
 
     def __init__(
         self,
@@ -50,13 +50,13 @@ class BrokenUploads:
         self._any = asyncio.Event()
 
     async def end(self, broken: BrokenUpload) -> None:
-        """Fail the job and remove its rows; later, where the ledger does not answer now."""
+        """Fail the job and remove its rows. If the ledger does not answer, `try_again` does so later."""
         if not await self._ended(broken):
             self._waiting.append((broken, self._clock() + self._lease_s))
             self._any.set()
 
     async def try_again(self) -> None:
-        """One turn through those that wait; waits for the first."""
+        """Wait for a queued upload, then try each queued upload once."""
         await self._any.wait()
         await asyncio.sleep(RETRY_S)
         for _ in range(len(self._waiting)):
@@ -67,9 +67,9 @@ class BrokenUploads:
             self._any.clear()
 
     async def _ended(self, broken: BrokenUpload) -> bool:
-        """The ledger first: no chunk is claimed any more whose rows are gone.
+        """Fail the job in the ledger first, so that no chunk is claimed after its rows are removed.
 
-        Rows stay where the ledger does not answer, or has the job sealed, by a call whose answer was lost.
+        Rows stay if the ledger does not answer, or if the job is sealed (by a call with a lost answer).
         """
         try:
             failed = await self._ledger.fail_job(broken.job_id, broken.code, broken.detail)

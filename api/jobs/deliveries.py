@@ -1,4 +1,4 @@
-"""How the telling of a job's end went, as its owner sees it."""
+"""Webhook deliveries of a job, as its owner sees them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from shared.ledger import JobRecord, WebhookAttempt
 
 
 class DeliveryState(StrEnum):
-    PENDING = "pending"  # the job has not ended, or the next attempt is to come
+    PENDING = "pending"  # the job has not ended, or another attempt follows
     DELIVERED = "delivered"  # the receiver answered with 2xx
-    GIVEN_UP = "given_up"  # the receiver is gone, or the time for it is over
+    GIVEN_UP = "given_up"  # the receiver is gone, or the delivery period is over
 
 
 class AttemptView(BaseModel):
-    """One attempt to deliver a webhook; times are UTC."""
+    """An attempt to deliver a webhook; times are UTC."""
 
     at: datetime
-    status: int | None = Field(description="What the receiver answered; null where it did not")
-    error: str | None = Field(description="Why it did not")
-    next_at: datetime | None = Field(description="When it is tried again; null: never")
+    status: int | None = Field(description="HTTP status of the receiver's response; null if none came")
+    error: str | None = Field(description="Why no response came")
+    next_at: datetime | None = Field(description="Time of the next attempt; null: none")
 
 
 class WebhookView(BaseModel):
-    """A job's webhook and what became of it."""
+    """A job's webhook and its deliveries."""
 
     url: str
     state: DeliveryState
@@ -35,7 +35,7 @@ class WebhookView(BaseModel):
 
 
 def webhook_of(record: JobRecord, attempts: Sequence[WebhookAttempt]) -> WebhookView | None:
-    """None where the job has no webhook."""
+    """The webhook of a job; None if it has none."""
     if not record.webhook_url:
         return None
     views = [_view(attempt) for attempt in attempts]
@@ -43,7 +43,7 @@ def webhook_of(record: JobRecord, attempts: Sequence[WebhookAttempt]) -> Webhook
 
 
 def delivery_state(attempts: Sequence[WebhookAttempt]) -> DeliveryState:
-    """By all attempts: a late worker's, which another had taken for dead, may be the one that arrived."""
+    """The state by all attempts: any of them may have succeeded, also that of a worker presumed dead."""
     if any(attempt.delivered for attempt in attempts):
         return DeliveryState.DELIVERED
     if attempts and attempts[-1].next_at_ms is None:

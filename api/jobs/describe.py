@@ -1,4 +1,4 @@
-"""What surrounds jobs now: the fleet's snapshot, and the lines that they stand in."""
+"""Job descriptions: the record, combined with the fleet's snapshot and the job's queue position."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.ledger import JobRecord, QueueOrder, WebhookAttempt
 
 
 async def described(jobs: JobService, record: JobRecord) -> tuple[JobView, dict[str, str]]:
-    """A job as its owner sees it now, and the headers that tell when to ask again."""
+    """Return the job's current view, and response headers with the time of the next poll."""
     line = await jobs.lines.of(record.key)
     tried = await _attempts(jobs, [record])
     outlook = outlook_of(record, line, jobs.fleet.now, tried.get(record.id, ()))
@@ -22,7 +22,7 @@ async def described(jobs: JobService, record: JobRecord) -> tuple[JobView, dict[
 
 
 async def described_all(jobs: JobService, records: Sequence[JobRecord]) -> list[JobView]:
-    """The same of many; each line is read once."""
+    """Return the views of several jobs; the queue of each model version is read once."""
     lines: dict[ModelKey, QueueOrder] = {}
     for key in dict.fromkeys(record.key for record in records):
         lines[key] = await jobs.lines.of(key)
@@ -34,7 +34,7 @@ async def described_all(jobs: JobService, records: Sequence[JobRecord]) -> list[
 
 
 async def _attempts(jobs: JobService, records: Sequence[JobRecord]) -> Mapping[str, Sequence[WebhookAttempt]]:
-    """To deliver their webhooks, of those that have one and have ended."""
+    """Webhook attempts of the ended jobs that have a webhook, by job id."""
     telling = [record.id for record in records if record.webhook_url and record.state.ended]
     return await jobs.ledger.webhook_attempts(*telling) if telling else {}
 

@@ -1,8 +1,10 @@
-"""Rings the workers' Celery queues from a thread of its own, so that no request ever waits for Celery.
+"""Notifies workers of new chunks through their Celery queues, from a thread, so that no request waits for
+Celery.
 
-A doorbell that cannot be rung is dropped: the ledger has the work, and the workers' reconciler rings for it.
-So is one behind enough others that nobody has answered yet, or that came too soon after them: whoever answers
-those finds this one's chunk too.
+A doorbell is a Celery message without content: "chunks of this model version are ready". A doorbell that
+cannot be sent is dropped: the ledger has the work, and the workers' reconciler sends another. A doorbell is
+also dropped if enough unanswered doorbells wait, or if it follows them too soon: the worker that answers an
+earlier doorbell finds these chunks too.
 """
 
 from __future__ import annotations
@@ -26,24 +28,24 @@ log = structlog.get_logger()
 
 MOST_WAITING = 1000
 ENOUGH = 8
-"""Doorbells of a model version that wait. Idle threads take them at once: so many are there only where all
-are at work, and each goes on until nothing is ready."""
+"""Waiting doorbells of a model version that suffice. Idle threads take a doorbell at once, so that this many
+wait only if all threads work, and each thread continues until no chunk is ready."""
 BURST, PER_S = 16, 50
-"""Doorbells of a model version at once, and then a second: each is a Celery message, which costs both
-programs more than a small job does, and whoever answers one takes all small jobs that are there."""
+"""Most doorbells of a model version at once, and then per second. A Celery message costs both programs more
+than a small job, and a worker that answers it takes all small jobs that are ready."""
 REST_S = 1 / PER_S
-"""For which doorbells are gathered once there were enough."""
+"""How long doorbells are collected after a limit was reached."""
 LONGEST_JOIN_S = 2.0
 
 
 class Doorbell:
-    """A `shared.doorbells.Ring`. Nothing it does raises or blocks."""
+    """A `shared.doorbells.Ring`. Calls neither raise nor block."""
 
     def __init__(self, settings: Settings) -> None:
         # without Celery's Django fixup, which would import celery.worker
         self._celery = Celery("takt-gateway", set_as_current=False, fixups=[])
         chosen = celery_settings(settings)
-        # kombu would otherwise try to connect for ever, and ring long after
+        # kombu would otherwise try to connect for ever, and send the message much later
         chosen["broker_transport_options"] |= {"max_retries": 1, "interval_start": 0}
         self._celery.conf.update(chosen)
         self._client = connect(settings.redis_dsn())
@@ -67,7 +69,7 @@ class Doorbell:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ring what is left, if that goes quickly."""
+        """Send the remaining doorbells; waits two seconds at most."""
         try:
             self._rings.put_nowait(None)
         except Full:
@@ -84,7 +86,7 @@ class Doorbell:
                 time.sleep(REST_S)
 
     def _gathered(self) -> Counter[ModelKey | None]:
-        """What is to be rung, how often each; waits for the first. None: the end, which comes last."""
+        """Wait for a doorbell, and count all queued doorbells by model version. The key None: stop."""
         keys = Counter([self._rings.get()])
         with suppress(Empty):
             while None not in keys:
@@ -92,7 +94,7 @@ class Doorbell:
         return keys
 
     def _ring(self, key: ModelKey, count: int) -> bool:
-        """→ whether the next are to be gathered for a while"""
+        """Send up to `count` doorbells. → whether a limit was reached: the next are to be collected"""
         pace = self._paces[key]
         try:
             waiting = self._client.llen(offline_queue(key))
@@ -106,7 +108,7 @@ class Doorbell:
         return pace.spent
 
     def _forget(self) -> None:
-        # the server is away: what waited with this one would fail the same way, one timeout after another
+        # the server is away: each queued doorbell would fail after a timeout of its own
         try:
             while True:
                 if self._rings.get_nowait() is None:

@@ -1,4 +1,4 @@
-"""Waiting for a job's end on behalf of a client that prefers to (`Prefer: wait=N`, RFC 7240)."""
+"""Waiting for the end of a job, if the client asks for it (`Prefer: wait=N`, RFC 7240)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def _stays() -> bool:
 async def ended_within(
     jobs: JobService, record: JobRecord, asked_s: int, *, left: Callable[[], bool] = _stays
 ) -> tuple[JobRecord, int]:
-    """The job once it has ended, or as it is when the time is over; and the seconds that were granted.
+    """Wait for the end of a job. → the job, ended or unfinished after the wait, and the granted seconds.
 
-    It looks at the newest entry of the job's stream of events, as `events.py` does: one small command, and no
-    connection held meanwhile. A small job is looked at more often. Ends early if the gateway is to stop, or
-    if the client has `left`. Raises JobNotFound or JobExpired if the job is removed meanwhile.
+    Polls the newest entry of the job's event stream, as `events.py` does: a small command that holds no
+    connection between polls. The interval grows, so that the end of a small job is found soon. Returns early
+    if the gateway stops or the client has `left`. Raises JobNotFound or JobExpired if the job is removed.
     """
     granted_s = int(min(asked_s, jobs.settings.max_wait_s))
     loop = asyncio.get_running_loop()

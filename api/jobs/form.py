@@ -1,7 +1,7 @@
-"""multipart/form-data, as a stream: fields first, then the file, whose bytes pass on as they come.
+"""Streaming multipart/form-data: fields first, then the file, passed on as its bytes arrive.
 
-The fields say how the file is to be read, so that they must stand before it; browsers and `curl -F` keep the
-order of a form.
+The fields determine how the file is read, so that they must precede it; browsers and `curl -F` keep the order
+of a form.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from shared.tabular.formats import Wrapping, parameter, wrapping_of_part
 
 _EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=([^;]*)", re.IGNORECASE)
 _MOST_FIELD_BYTES = 64 * 2**10
-"""Of all fields together."""
+"""Limit for all fields together."""
 
 
 class FormBody:
-    """A form with one file in it. Every method raises InvalidInput where the body is no such form."""
+    """A form with a single file. Every method raises InvalidInput if the body is not such a form."""
 
     def __init__(self, boundary: str, parts: AsyncIterator[bytes]) -> None:
         self._body = parts
         self._events = _Events()
         self._parser = MultipartParser(boundary, self._events.callbacks())  # type: ignore[arg-type]
         self._last_boundary = b"--" + boundary.encode("latin-1", "replace") + b"--"
-        self._recent = b""  # as much as a boundary that is not whole yet may take
+        self._recent = b""  # tail of the body: it may hold the beginning of a boundary
 
     async def head(self) -> tuple[list[tuple[str, str]], Wrapping]:
-        """Read up to the file. → the fields, and how to read the file."""
+        """Read up to the file. → the fields, and the format, packing and charset of the file"""
         while self._events.file is None:
             if not await self._advance():
-                raise InvalidInput("The form holds no file: one part needs a filename.")
+                raise InvalidInput("The form contains no file: a part needs a filename.")
         return self._events.fields, self._events.file
 
     async def file(self) -> AsyncIterator[bytes]:
-        """The file's bytes, and then nothing but the form's end."""
+        """Yield the file's bytes. Raises InvalidInput unless the form ends after them."""
         more = True
         while more:
             for data in self._events.taken():
                 yield data
             more = await self._advance()
         if not self._events.whole:
-            raise InvalidInput("The form is cut off: it lacks its last boundary.")
+            raise InvalidInput("The form is truncated: its last boundary is missing.")
 
     async def _advance(self) -> bool:
         data = await anext(self._body, None)
@@ -60,22 +60,21 @@ class FormBody:
         return data is not None
 
     def _require_end(self, data: bytes, *, was_whole: bool) -> None:
-        """Raises InvalidInput if text follows the last boundary, which the parser would pass over.
-
-        The boundary may stand in the file by accident: what follows is the file's rest then.
+        """Raises InvalidInput if text follows the last boundary. The parser ignores such text, but it is the
+        rest of the file if the file happens to contain the boundary.
         """
         behind = self._recent + data
         if self._events.whole and not was_whole:
             behind = behind.partition(self._last_boundary)[2]
         if self._events.whole and behind.strip():
             raise InvalidInput(
-                "The form goes on after its last boundary: does the file contain the boundary?"
+                "The form continues after its last boundary. Does the file contain the boundary?"
             )
         self._recent = b"" if self._events.whole else behind[-len(self._last_boundary) :]
 
 
 class _Events:
-    """What the parser saw: it calls back with ranges of bytes."""
+    """Collects the parser's callbacks, which receive ranges of bytes."""
 
     def __init__(self) -> None:
         self.fields: list[tuple[str, str]] = []
@@ -117,7 +116,7 @@ class _Events:
 
     def _part(self) -> None:
         if self.file is not None:
-            raise InvalidInput("The file must be the form's last part: fields stand before it.")
+            raise InvalidInput("The file must be the last part of the form: put the fields before it.")
         disposition = self._headers.get("content-disposition", b"")
         _, options = parse_options_header(disposition)
         if (file_name := _file_name(disposition, options)) is not None:
@@ -147,7 +146,7 @@ class _Events:
 
 
 def _file_name(disposition: bytes, options: Mapping[bytes, bytes]) -> str | None:
-    """The plain name, or the one of RFC 5987 (`filename*=UTF-8''…`); None if this part is no file."""
+    """The `filename`, or the `filename*=UTF-8''…` of RFC 5987; None if this part is not a file."""
     plain = options.get(b"filename")
     if plain is not None:
         return plain.decode(errors="replace")
@@ -156,13 +155,13 @@ def _file_name(disposition: bytes, options: Mapping[bytes, bytes]) -> str | None
 
 
 def _text(name: str, value: bytes, charset: str | None) -> str:
-    """A field's value, by the rule of all texts. Raises InvalidInput if it is not of its charset."""
+    """Decode a field's value like any other text. Raises InvalidInput if it does not fit its charset."""
     codec, mark_bytes = of_body(value, charset)
     try:
         return value[mark_bytes:].decode(codec)
     except UnicodeDecodeError as error:
-        said = f"byte 0x{value[mark_bytes + error.start]:02X} at offset {error.start}"
+        wrong = f"byte 0x{value[mark_bytes + error.start]:02X} at offset {error.start}"
         raise InvalidInput(
-            f"The form's field {name[:40]!r} is not {codec}: {said}. Send it as UTF-8, "
+            f"The form's field {name[:40]!r} is not {codec}: {wrong}. Send it as UTF-8, "
             "or name its charset in the Content-Type of its part."
         ) from None

@@ -1,7 +1,7 @@
-"""Idempotency-Key: the same key and the same body are the same job, however often they are sent.
+"""Idempotency-Key: requests with the same key and the same body return the same job.
 
-A key is leased to a job while its body is read, and bound to the body's digest once that is whole. The digest
-is of the unpacked body and of what the client said about it; a form's boundary does not matter.
+A key is leased to a job while its body is read, and bound to the body's digest after the last byte. The
+digest covers the unpacked body and the options that the client sent with it, but not a form's boundary.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ _RETRY_AFTER_S = 2.0
 
 
 def reservation_name(owner: str, key: str) -> str:
-    """What a key is called in the ledger: owners do not share keys, and what a key says is not kept.
-
-    Raises InvalidInput.
+    """The ledger's name of a key. It contains the owner, since owners do not share keys, and a digest of the
+    key, so that the key itself is not stored. Raises InvalidInput.
     """
     if not _SANE.fullmatch(key):
         reason = "must be 1 to 255 printable ASCII characters"
@@ -36,37 +35,37 @@ def reservation_name(owner: str, key: str) -> str:
 
 
 def fingerprint(reading: Reading, sha256: str) -> str:
-    """The digest of a file and of how it is to be read."""
-    said = (
+    """The digest of a file and of its read options."""
+    parts = (
         reading.options.model_dump_json(),
         reading.wrapping.format,
         reading.wrapping.charset or "",
         sha256,
     )
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 async def reserve(ledger: AsyncLedger, name: str, job_id: str) -> Reservation | None:
-    """→ None: the key is this job's now; else whose it is, its body whole.
+    """Reserve a key for a job. → None if that succeeded, else the existing reservation
 
-    Raises IdempotencyInProgress while that body is still being read.
+    Raises IdempotencyInProgress while the body of the existing reservation is being read.
     """
     taken = await ledger.reserve(name, job_id)
     return None if taken is None else whole(taken)
 
 
 def whole(taken: Reservation) -> Reservation:
-    """One of which the body has been read. Raises IdempotencyInProgress."""
+    """Return the reservation if its body is complete. Raises IdempotencyInProgress otherwise."""
     if not taken.digest:
         raise IdempotencyInProgress(retry_after_s=_RETRY_AFTER_S)
     return taken
 
 
 async def same_job(ledger: AsyncLedger, taken: Reservation, digest: str) -> JobRecord:
-    """The job that the key stands for.
+    """Return the job of a reservation.
 
-    Raises IdempotencyConflict where that is of another body, IdempotencyInProgress where it is not sealed: if
-    its gateway died before that, the job fails soon and the key is free.
+    Raises IdempotencyConflict if its body differs, and IdempotencyInProgress if the job is not sealed. If its
+    gateway died before sealing it, the job soon fails and the key becomes free.
     """
     if taken.digest != digest:
         raise IdempotencyConflict

@@ -1,7 +1,7 @@
-"""A job's JSON body → chunks of Arrow data. Blocking: it belongs into a thread.
+"""A job's JSON body → chunks of Arrow data. Blocking: run it in a thread.
 
-The body is cut into raw rows first and validated a thousand at a time, so that the thread gives way to the
-event loop in between and `/predict` is not held up by a large job.
+The body is split into raw rows, and these are validated a thousand at a time: between two slices the thread
+yields to the event loop, so that a large job does not delay `/predict`.
 """
 
 from __future__ import annotations
@@ -36,40 +36,38 @@ Column = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The body of `POST /jobs`; its rows are not looked at yet."""
+    """The body of `POST /jobs`; its rows are not validated yet."""
 
     model: Annotated[str, Meta(max_length=64, description="The model's name")]
     version: Annotated[str, Meta(max_length=64)] | None = None
     inputs: Annotated[list[msgspec.Raw], Meta(min_length=1)]
     reference: Annotated[str, Meta(max_length=200, description="The client's own name for the job")] = ""
     tags: Annotated[list[Tag], Meta(max_length=20)] = []
-    priority: Annotated[int, Meta(ge=0, le=9, description="0–9, as weight")] = 5
+    priority: Annotated[int, Meta(ge=0, le=9, description="Weight among your jobs, 0–9")] = 5
     max_errors: (
         Annotated[
             int | float | str,
-            Meta(description="Rows on which the model may fail: a count (25) or a share (0.1); none: any"),
+            Meta(description="Rows that may fail: a count (25) or a share (0.1); default: any number"),
         ]
         | None
     ) = None
     expires_in_s: (
-        Annotated[float, Meta(gt=0, le=366 * 86_400, description="How long it is kept once it has ended")]
+        Annotated[float, Meta(gt=0, le=366 * 86_400, description="Seconds to keep the job after its end")]
         | None
     ) = None
-    webhook_url: Annotated[str, Meta(max_length=2048, description="Where the job's end is told")] = ""
-    validate_only: Annotated[bool, Meta(description="Check every row, run nothing, leave no job")] = False
+    webhook_url: Annotated[str, Meta(max_length=2048, description="URL that receives the job's end")] = ""
+    validate_only: Annotated[bool, Meta(description="Validate every row; create no job")] = False
     keep_columns: Annotated[
         list[Column],
-        Meta(
-            max_length=50, description="Named fields of the rows, inputs or not, that come back in the result"
-        ),
+        Meta(max_length=50, description="Fields of the rows to copy to the results, inputs or other fields"),
     ] = []
     id_column: Annotated[
-        str, Meta(max_length=200, description="The field that names a row; it comes back too")
+        str, Meta(max_length=200, description="Field that identifies a row; it is copied to the results")
     ] = ""
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Every field that comes back, the id first."""
+        """The fields to copy to the results, the id column first."""
         return kept_columns(self.id_column, self.keep_columns)
 
 
@@ -77,24 +75,24 @@ _decoder = msgspec.json.Decoder(Submission)
 
 
 def unpacked_body(body: bytes, packing: Packing, most_bytes: int) -> bytes:
-    """Raises InvalidInput where it is not packed so, and PayloadTooLarge past the limit."""
+    """Decompress a body. Raises InvalidInput if it is not packed that way, PayloadTooLarge past the limit."""
     if packing is Packing.NONE:
         return body
     try:
         meter = Meter(unpacked(io.BytesIO(body), packing), most_bytes, digested=False)
         return b"".join(iter(lambda: meter.read(2**20), b""))
-    except MemoryError:  # pyarrow.ArrowMemoryError is one: nothing is wrong with the bytes
+    except MemoryError:  # also pyarrow.ArrowMemoryError: the bytes are not at fault
         raise
     except (OSError, pa.ArrowException):
-        raise InvalidInput(f"The body is not {packing}: it is damaged, or is not packed so.") from None
+        raise InvalidInput(f"The body is not {packing}: it is damaged or in another format.") from None
 
 
 def read_submission(body: bytes) -> Submission:
-    """Raises InvalidInput, naming the field."""
+    """Decode a submission. Raises InvalidInput with the field."""
     try:
         return _decoder.decode(body)
     except RecursionError:
-        raise _invalid("not JSON that is read here: nested too deeply", None) from None
+        raise _invalid("the JSON is nested too deeply", None) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         if not isinstance(error, msgspec.ValidationError):
             refuse_other(body)
@@ -106,9 +104,9 @@ def read_submission(body: bytes) -> Submission:
 def chunks_of(
     validator: RowValidator, submission: Submission, *, chunk_rows: int, chunk_bytes: int
 ) -> list[Chunk]:
-    """All rows, validated, in chunks of at most so many rows and about so many bytes.
+    """Validate all rows and cut them into chunks of at most `chunk_rows` and about `chunk_bytes`.
 
-    Raises InvalidInput, naming row and field.
+    Raises InvalidInput with row and field.
     """
     rows = row_texts(validator.spec, submission.inputs, submission.kept)
     if len(rows.texts) <= min(SLICE_ROWS, chunk_rows):
@@ -121,13 +119,13 @@ def chunks_of(
 
 
 def chunks_of_values(spec: ModelSpec, values: Values, *, chunk_rows: int, chunk_bytes: int) -> list[Chunk]:
-    """The same, of rows that were validated before."""
+    """Cut validated rows into chunks, as `chunks_of` does."""
     cutter = Cutter(chunk_rows=chunk_rows, chunk_bytes=chunk_bytes)
     return [*cutter.add(batch_of_values(spec, values)), *cutter.rest()]
 
 
 def examine(validator: RowValidator, submission: Submission) -> ReadSummary:
-    """What there is to say of the rows, without a job. Raises InvalidInput where they are no job's at all."""
+    """Validate all rows without creating a job. Raises InvalidInput if they cannot be rows of a job."""
     rows = row_texts(validator.spec, submission.inputs, submission.kept)
     tally = ReadSummary()
     for first in range(0, len(rows.texts), SLICE_ROWS):

@@ -1,4 +1,4 @@
-"""Rows in a JSON body → a job: everything that can be wrong with them is found before the job exists."""
+"""Jobs from rows in a JSON body: all rows are validated before the job exists."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def hand_over(
     key: str | None,
     body: bytes,
 ) -> tuple[JobRecord, bool]:
-    """→ the job, and whether it is that of an earlier request with the same Idempotency-Key and body.
+    """Create a job. → the job, and whether an earlier request with the same Idempotency-Key created it
 
     Raises IdempotencyConflict, IdempotencyInProgress, RateLimited, TooManyJobs, QueueUnavailable,
     StorageFull, PayloadError.
@@ -55,7 +55,7 @@ async def hand_over(
         await jobs.limiter.charge(asker.allowance, sum(chunk.rows for chunk in chunks))
         await jobs.ledger.open_job(new)
     except TaktError:
-        if reserved:  # a client that comes back in time must not find its key in progress
+        if reserved:  # else a retry of the client would find its key in progress
             await jobs.ledger.unreserve(reserved, new.id)
         raise
     return await _stored(jobs, new, chunks, digest), False
@@ -69,7 +69,7 @@ async def _require_room(jobs: JobService, chunks: Sequence[Chunk]) -> None:
 
 
 async def _submitted(jobs: JobService, new: NewJob, chunk: Chunk, digest: str) -> tuple[JobRecord, bool]:
-    """A small job, its rows in the ledger: all in one round trip, where nothing is charged in between."""
+    """Create a small job with its rows in the ledger, in one round trip; possible if no quota is charged."""
     made = await jobs.ledger.submit(
         new,
         chunk.rows,
@@ -92,7 +92,7 @@ def _code_of(error: TaktError | RedisError) -> str:
 
 
 async def _stored(jobs: JobService, new: NewJob, chunks: Sequence[Chunk], digest: str) -> JobRecord:
-    """Rows first, then the ledger: no chunk is ready whose rows are not there."""
+    """Store rows before their ledger entries, so that every ready chunk has its rows."""
     syncing = Syncing(jobs.payloads)
     try:
         for index, chunk in enumerate(chunks[:-1]):

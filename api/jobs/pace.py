@@ -1,10 +1,10 @@
-"""How often something may be done: a burst at once, then at a steady rate. Pure; the clock is passed in."""
+"""A token bucket: a burst at once, then a steady rate. Pure; the clock is passed in."""
 
 from __future__ import annotations
 
 
 class TokenBucket:
-    """A bucket of `burst` turns that fills up at `per_s`."""
+    """A bucket of `burst` tokens that refills at `per_s`."""
 
     def __init__(self, burst: int, per_s: float) -> None:
         self._burst = burst
@@ -13,7 +13,7 @@ class TokenBucket:
         self._at_s = 0.0
 
     def take(self, wanted: int, now_s: float) -> int:
-        """→ how many of the wanted turns may be had now: one at least"""
+        """Take up to `wanted` tokens. → how many were taken: at least 1, whatever the bucket holds"""
         filled = min(float(self._burst), self._turns + (now_s - self._at_s) * self._per_s)
         taken = max(1, min(wanted, int(filled)))
         self._turns, self._at_s = max(0.0, filled - taken), now_s
@@ -21,5 +21,5 @@ class TokenBucket:
 
     @property
     def spent(self) -> bool:
-        """Whether the next turn is not there yet."""
+        """Whether the bucket has no whole token."""
         return self._turns < 1

@@ -1,4 +1,4 @@
-"""How far a job is, how fast it goes, and when to ask again. Pure: times are ms of Redis' clock."""
+"""Progress, rate, ETA and poll interval of a job. Pure: times are in ms by Redis' clock."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ SHORTEST_POLL_S, LONGEST_POLL_S = 1, 30
 
 @dataclass(frozen=True)
 class JobProgress:
-    """What follows from a job's counts and times. None: not known."""
+    """Figures derived from a job's counts and times. None: unknown."""
 
     percent: float | None
     rows_per_s: float | None
     eta_s: float | None  # until its last row has run
-    eta_low_s: float | None = None  # rows differ in cost: between these two the job is likely to end
+    eta_low_s: float | None = None  # rows differ in cost: the likely range of the end
     eta_high_s: float | None = None
 
 
 def progress_of(record: JobRecord, now_ms: int, *, model_rows_per_s: float, rows_ahead: int) -> JobProgress:
-    """`model_rows_per_s`: of all workers that hold the model version; 0: not known.
+    """`model_rows_per_s`: of all workers that hold the model version; 0: unknown.
 
-    Once rows have run, the job's own rate says when it ends: it knows with whom it takes turns. Before, the
-    rows that the fair order puts ahead of its end are counted in.
+    Once rows have run, the ETA follows from the job's own rate, which includes the effect of competing jobs.
+    Before, it follows from the model's rate and includes the rows ahead of the job's end in the fair order.
     """
     total, rate = record.rows_total, _rate(record, now_ms)
     by_job_s, by_model_s = None, None
@@ -46,11 +46,11 @@ def progress_of(record: JobRecord, now_ms: int, *, model_rows_per_s: float, rows
 def likely_range_s(
     by_job_s: float | None, by_model_s: float | None, chunks_ended: int
 ) -> tuple[float | None, float | None]:
-    """When the job is likely to end, by two measurements: its own rate since it began, and the rate of its
-    model now. Where rows differ in cost, these differ, too.
+    """The likely range of the ETA, by two measurements: the job's own rate since it began, and the current
+    rate of its model. If rows differ in cost, these differ too.
 
-    Each is widened by the error of a mean of as many chunks as have ended: a factor of 2 after the first, of
-    1.1 after a hundred. (None, None): one of the two is not known, or no chunk has ended.
+    Each is widened by the error of the mean of the ended chunks: a factor of 2 after the first chunk, 1.1
+    after a hundred. (None, None): a measurement is unknown, or no chunk has ended.
     """
     if by_job_s is None or by_model_s is None or not chunks_ended:
         return None, None
@@ -63,12 +63,12 @@ def _percent(record: JobRecord) -> float | None:
         return None
     if not record.rows_total:
         return 100.0
-    # rounded down: 100 is said once it is so
+    # rounded down: 100 only if all rows have run
     return math.floor(record.rows_done * 10_000 / record.rows_total) / 100
 
 
 def _rate(record: JobRecord, now_ms: int) -> float | None:
-    """Rows a second since the first chunk started, without pauses."""
+    """Rows per second since the first chunk started, without pauses."""
     if record.started_at_ms is None or not record.rows_done:
         return None
     end_ms = record.finished_at_ms if record.finished_at_ms is not None else now_ms
@@ -82,9 +82,9 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 
 def poll_after_s(record: JobRecord, progress: JobProgress, now_ms: int) -> int | None:
-    """When it pays to ask again; None: the job has ended.
+    """Seconds until the next poll; None if the job has ended.
 
-    By its ETA; where that is not known, the longer a job is there the less often.
+    The ETA; if that is unknown, a tenth of the job's age. Limited to 1 to 30 s.
     """
     if record.state.ended:
         return None

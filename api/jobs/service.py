@@ -1,4 +1,4 @@
-"""What a job needs from the gateway. No HTTP in here."""
+"""The gateway's parts that jobs need. No HTTP in here."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class JobService:
     accepted: JobCounters
 
     def chunk_rows(self, servable: Servable, asker: Principal) -> int:
-        """The most rows of a chunk, by the rates that workers measured and by the rows that its owner may run
-        at once; never fewer rows than one model call takes."""
+        """Most rows of a chunk, by the measured rates of workers and by the owner's `max_running_rows`; at
+        least the rows of a model call."""
         fleet = self.fleet.now
         rows_per_s = fleet.slice_rates.get(servable.key, 0.0) / max(1, fleet.holders(servable.key))
         least, limit = servable.spec.batching.max_rows, asker.share.max_running_rows

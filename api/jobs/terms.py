@@ -1,4 +1,4 @@
-"""What a client asks of a job, whichever way it hands over the rows; and the job that follows from it."""
+"""Job options, the same for JSON, form and query, and the new job made from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.tabular.options import ErrorBudget, UploadOptions, error_budget
 from shared.webhooks import checked_url
 
 ANY_NUMBER = ErrorBudget()
-"""Of rows may fail."""
+"""Any number of rows may fail."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ def terms_of_options(options: UploadOptions) -> JobOptions:
 async def pinned_job(
     jobs: JobService, asker: Principal, servable: Servable, terms: JobOptions, reserved: str = ""
 ) -> NewJob:
-    """A job of the version and the artifact as they are now. `reserved`: its Idempotency-Key's name.
+    """A new job, pinned to the current version and artifact. `reserved`: the name of its Idempotency-Key.
 
-    Raises InvalidInput for a webhook that may not be, ModelNotFound where nothing is built.
+    Raises InvalidInput for a forbidden webhook URL, ModelNotFound if the version is not built.
     """
     if terms.webhook_url:
         await asyncio.to_thread(checked_url, terms.webhook_url, jobs.settings)  # it asks DNS

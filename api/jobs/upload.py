@@ -1,7 +1,7 @@
-"""A body → a job: its bytes go to the reading thread, its chunks to the store and the ledger as they are cut.
+"""Upload of a file as a job: a thread parses the body, and its chunks go to the store and the ledger.
 
-The job is there before the first byte; workers start on its first chunks while the rest comes in. Whatever
-breaks the upload off fails the job, frees its Idempotency-Key and removes its chunks.
+The job exists before the first byte, and workers run its first chunks while the rest arrives. Any error
+during the upload fails the job, frees its Idempotency-Key and removes its chunks.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ from shared.tabular.reading import Reading, ReadSummary
 log = structlog.get_logger()
 
 _WAITING_BYTES = 2 * 2**20
-"""Of a body, between the event loop and its thread."""
+"""Buffer between the event loop and the thread that parses a body."""
 
 Deliver = Callable[[Chunk], Awaitable[None]]
 Charge = Callable[[int], Awaitable[None]]
-"""Called with the rows that are to be stored next, and with 0 before the job is sealed. Raises if they are
-too many, or if the client's key is no longer good."""
+"""Called with the number of rows to store next, and with 0 before the job is sealed. Raises if the quota is
+exceeded, or if the client's key is no longer valid."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A body that comes in, and how it is read."""
+    """An incoming body, and its format and options."""
 
     body: AsyncIterator[bytes]
     reading: Reading
 
 
 async def take_in(jobs: JobService, upload: Upload, new: NewJob, charge: Charge) -> JobRecord:
-    """→ the job, sealed; or as it is, where it was ended while its rows came in.
+    """Create a job from a body. → the sealed job, or the ended job if it ended during the upload
 
-    Raises ClientLeftError, and what is wrong with the upload as a whole; the job has failed then.
+    Raises ClientLeftError and errors of the whole upload, after failing the job.
     """
     storing = _Storing(jobs, new, charge)
     await _open(jobs, new)
@@ -84,7 +84,7 @@ async def take_in(jobs: JobService, upload: Upload, new: NewJob, charge: Charge)
 
 
 async def _open(jobs: JobService, new: NewJob) -> None:
-    """Raises TooManyJobs; the job's Idempotency-Key is free again then."""
+    """Open the job. Raises TooManyJobs, after freeing the job's Idempotency-Key."""
     try:
         await jobs.ledger.open_job(new)
     except TooManyJobs:
@@ -94,19 +94,18 @@ async def _open(jobs: JobService, new: NewJob) -> None:
 
 
 async def ended_early(jobs: JobService, job_id: str) -> JobRecord:
-    """A job that takes no more rows, as it is: canceled meanwhile, or past its error budget.
+    """Return a job that ended during its upload: canceled, or past its error budget.
 
-    Raises QueueUnavailable where the server has forgotten it.
+    Raises QueueUnavailable if Redis has lost the job.
     """
     try:
         return await jobs.ledger.read(job_id)
     except JobNotFound:
-        raise unavailable("The queue has lost this job: hand it over again.") from None
+        raise unavailable("The queue has lost this job. Submit it again.") from None
 
 
 async def read_through(jobs: JobService, upload: Upload, deliver: Deliver) -> ReadSummary:
-    """Read a body to its end in the thread that is held for it, delivering its chunks one by one. → what it
-    holds."""
+    """Read a body to its end in its reserved thread, and deliver its chunks in order. → counts and digest"""
     tally = ReadSummary()
     pipe = Pipe(_WAITING_BYTES)
     loop = asyncio.get_running_loop()
@@ -116,14 +115,14 @@ async def read_through(jobs: JobService, upload: Upload, deliver: Deliver) -> Re
             await loop.run_in_executor(jobs.uploads.pool, run)
         except UploadInterrupted:
             if pump.done():
-                await pump  # why it broke off
+                await pump  # raises the cause
             raise
     return tally
 
 
 @dataclass(frozen=True)
 class _ReadingThread:
-    """What the thread does."""
+    """The function that the thread runs."""
 
     reading: Reading
     pipe: Pipe
@@ -133,7 +132,7 @@ class _ReadingThread:
     loop: asyncio.AbstractEventLoop
 
     def __call__(self) -> None:
-        """One chunk is stored while the next is cut."""
+        """Store each chunk while the next is cut."""
         stored: Future[None] | None = None
         try:
             require_room()
@@ -156,7 +155,7 @@ class _ReadingThread:
 
 
 class _Storing:
-    """Rows first, then the ledger: no chunk is ready whose rows are not there."""
+    """Stores rows before their ledger entries, so that every ready chunk has its rows."""
 
     def __init__(self, jobs: JobService, new: NewJob, charge: Charge) -> None:
         self._jobs = jobs
@@ -166,7 +165,7 @@ class _Storing:
         self.chunks = 0
 
     async def synced(self) -> None:
-        """No job is sealed whose rows a power cut may empty."""
+        """Wait until all rows are on the disk, so that a sealed job survives a power cut."""
         await self._syncing.ended()
 
     async def store(self, chunk: Chunk) -> None:
@@ -180,7 +179,7 @@ class _Storing:
 
 @contextmanager
 def _pumped(body: AsyncIterator[bytes], pipe: Pipe) -> Iterator[asyncio.Task[None]]:
-    """Feed the pipe beside the block; nothing is fed any more once the block has ended."""
+    """Feed the pipe while the block runs."""
     task = asyncio.create_task(_pump(body, pipe))
     try:
         yield task
@@ -208,7 +207,7 @@ async def _pump(body: AsyncIterator[bytes], pipe: Pipe) -> None:
 
 @asynccontextmanager
 async def _leased(jobs: JobService, new: NewJob) -> AsyncIterator[None]:
-    """Renew the upload's lease and its key's, however slowly the body comes."""
+    """Renew the leases of the upload and its Idempotency-Key while the block runs."""
     task = asyncio.create_task(_renew(jobs, new))
     try:
         yield
@@ -229,7 +228,7 @@ async def _renew(jobs: JobService, new: NewJob) -> None:
         except RedisError as error:
             log.warning("upload_lease_not_renewed", job_id=new.id, error=type(error).__name__)
         except JobNotFound:
-            return  # the next chunk finds out
+            return  # storing the next chunk raises the same
 
 
 async def _bind(jobs: JobService, new: NewJob, digest: str) -> None:
@@ -243,11 +242,11 @@ def _reason(error: BaseException) -> tuple[str, str]:
     if isinstance(error, PayloadError):
         return error.code, "The rows could not be stored."
     if isinstance(error, RedisError):
-        return QueueUnavailable.code, "The queue went away before the upload's end."
+        return QueueUnavailable.code, "The queue became unavailable during the upload."
     if isinstance(error, MemoryError):
         error = out_of_memory()
     if isinstance(error, TaktError):
         return error.code, error.detail
     if isinstance(error, ClientLeftError | asyncio.CancelledError):
         return UploadInterrupted.code, "The upload broke off before its end."
-    return TaktError.code, "Something went wrong inside the jobs."
+    return TaktError.code, "The upload failed with an internal error."

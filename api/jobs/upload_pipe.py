@@ -1,4 +1,4 @@
-"""Bytes from the event loop to the one thread that parses them, with back-pressure both ways."""
+"""A pipe from the event loop to a parsing thread, with back-pressure in both directions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.errors import UploadInterrupted
 
 
 class Pipe(io.RawIOBase):
-    """A file to its reading thread; at most `most_bytes`, and one part more, wait in it."""
+    """A file object for its reading thread. It buffers at most `most_bytes` and another part."""
 
     def __init__(self, most_bytes: int) -> None:
         super().__init__()
@@ -21,12 +21,12 @@ class Pipe(io.RawIOBase):
         self._changed = threading.Condition()
         self._parts: deque[bytes] = deque()
         self._waiting_bytes = 0
-        self._full = False  # somebody waits for room
+        self._full = False  # `put` waits for room
         self._whole = False
         self._broken = False
 
     async def put(self, data: bytes) -> bool:
-        """Hand over a part once there is room. → False where nobody reads any more."""
+        """Wait for room and add a part. → False if the pipe is broken off"""
         while True:
             with self._changed:
                 if self._broken:
@@ -41,13 +41,13 @@ class Pipe(io.RawIOBase):
             await self._room.wait()
 
     def end(self) -> None:
-        """Nothing more comes: the body is whole."""
+        """Mark the body as complete."""
         with self._changed:
             self._whole = True
             self._changed.notify()
 
     def break_off(self) -> None:
-        """Nothing more comes and nothing more is taken. Call it from any thread."""
+        """Stop writing and reading: `put` returns False, `read` raises. Thread-safe."""
         with self._changed:
             self._broken = self._full = True
             self._changed.notify()
@@ -57,7 +57,7 @@ class Pipe(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Exactly `size` bytes, fewer only at the end. Raises UploadInterrupted."""
+        """Return exactly `size` bytes, fewer only at the end. Raises UploadInterrupted."""
         parts: list[bytes] = []
         missing = size if size >= 0 else 1 << 62
         while missing > 0 and (part := self._take(missing)):
@@ -81,7 +81,7 @@ class Pipe(io.RawIOBase):
         return part
 
     def _make_room(self) -> None:
-        """Wake who waits for it: each call wakes the loop, and most parts find room."""
+        """Wake `put` if it waits for room. Each call wakes the event loop, so that this is done only then."""
         with self._changed:
             was_full, self._full = self._full, False
         if was_full and not self._loop.is_closed():

@@ -1,4 +1,4 @@
-"""The rows of one job are synced to the disk beside the upload, and all of them before the job is sealed."""
+"""Syncs a job's rows to the disk in the background of the upload, and completely before the job is sealed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from shared.payloads import PayloadStore
 
 
 class Syncing:
-    """Each object is written first and synced in the background; the names of all are synced at the end."""
+    """Writes objects and syncs them in the background; syncs their directory at the end."""
 
     def __init__(self, payloads: PayloadStore) -> None:
         self._payloads = payloads
@@ -16,7 +16,7 @@ class Syncing:
         self._last = ""
 
     async def put(self, path: str, data: bytes) -> None:
-        """Raises PayloadError where this object, or one before, cannot be written."""
+        """Write an object. Raises PayloadError if this object or an earlier object cannot be written."""
         for task in [task for task in self._tasks if task.done()]:
             self._tasks.remove(task)
             task.result()
@@ -27,7 +27,7 @@ class Syncing:
         self._last = path
 
     async def ended(self) -> None:
-        """Return once all objects and their names are on the disk. Raises PayloadError."""
+        """Wait until all objects and their names are on the disk. Raises PayloadError."""
         await asyncio.gather(*self._tasks)
         self._tasks.clear()
         if self._last:
@@ -35,6 +35,6 @@ class Syncing:
 
 
 def _seen(task: asyncio.Task[None]) -> None:
-    """An upload that broke off removes what is being synced; its tasks have nobody to raise for."""
+    """Retrieve the error of a task: an interrupted upload removes files that are being synced."""
     if not task.cancelled():
         task.exception()

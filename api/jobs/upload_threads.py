@@ -1,4 +1,4 @@
-"""The threads that parse uploads: one each, and no more uploads at a time than there are threads."""
+"""Threads that parse uploads. Each upload has a thread, and the number of threads limits the uploads."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _NICE = 10
 
 
 def _yield_to_requests() -> None:
-    """Let the system prefer the event loop to this thread. On Linux alone is a thread's priority its own."""
+    """Lower this thread's priority below the event loop's. Only Linux has priorities by thread."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class UploadThreads:
-    """Owned by the gateway. They are none of asyncio's own, which an upload would hold for minutes."""
+    """The gateway's upload threads, separate from asyncio's: an upload holds its thread for minutes."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -33,18 +33,18 @@ class UploadThreads:
 
     @property
     def running(self) -> int:
-        """How many uploads are read now."""
+        """Number of uploads in progress."""
         return self._held
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep a thread free for the block: entered before anything is left behind of an upload.
+        """Reserve a thread for the block. Enter it before the upload creates any state.
 
-        Raises Overloaded if all threads are taken.
+        Raises Overloaded if all threads are reserved.
         """
         if self._held >= self._most:
             raise Overloaded(
-                f"This gateway reads {self._most} uploads already.", retry_after_s=_RETRY_AFTER_S
+                f"This gateway already reads {self._most} uploads.", retry_after_s=_RETRY_AFTER_S
             )
         self._held += 1
         try:
@@ -54,7 +54,7 @@ class UploadThreads:
 
     @contextmanager
     def reading(self, pipe: Pipe) -> Iterator[None]:
-        """The block reads `pipe` in the thread that its upload holds; `break_off` ends it."""
+        """Register `pipe` while the block reads it, so that `break_off` can end it."""
         self._pipes.add(pipe)
         try:
             yield
@@ -62,10 +62,10 @@ class UploadThreads:
             self._pipes.remove(pipe)
 
     def break_off(self) -> None:
-        """End every upload that is under way; its request fails its job."""
+        """Interrupt every upload in progress; its request fails its job."""
         for pipe in list(self._pipes):
             pipe.break_off()
 
     def close(self) -> None:
-        """Take nothing more; uploads that still run are broken off by their requests."""
+        """Accept no more uploads. Running uploads are interrupted by their requests."""
         self.pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""A job as its owner sees it."""
+"""The JSON view of a job, with its ETag and headers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from api.jobs.waiting import Reason, Wait
 from shared.ledger import JobRecord, JobState, WebhookAttempt
 
 POLL_AFTER_S = 1
-"""For those who have nothing to go by."""
+"""Poll interval if nothing is known about the job's end."""
 _PASSING: Mapping[str, IncEx | bool] = {
     "rows_per_s": True,
     "eta_s": True,
@@ -26,7 +26,7 @@ _PASSING: Mapping[str, IncEx | bool] = {
     "position": True,
     "waiting": {"detail", "rows_ahead"},
 }
-"""What changes from one moment to the next though nothing has happened to the job."""
+"""Fields that change over time without an event of the job; they are not part of its ETag."""
 
 EXAMPLE: dict[str, JsonValue] = {
     "id": "0e6f3b0c6c5b4c64a8f64b0f6d3c9c11",
@@ -63,13 +63,13 @@ class JobError(BaseModel):
 
 
 class Waiting(BaseModel):
-    """Why none of a job's rows run now."""
+    """The reason why none of a job's rows run now."""
 
     reason: Reason
     detail: str
     rows_ahead: int | None = Field(
-        description="Rows of other jobs of the model version that run before this one has ended, by the fair "
-        "order; null where it does not stand in line"
+        description="Rows of other jobs of the model version that run before this job ends, by the fair "
+        "order; null if the job is not queued"
     )
 
 
@@ -86,32 +86,32 @@ class JobView(BaseModel):
     reference: str
     tags: list[str]
     priority: int = Field(ge=0, le=9)
-    rows_total: int | None = Field(description="Null while rows are still coming in")
+    rows_total: int | None = Field(description="Number of rows; null during the upload")
     rows_succeeded: int
     rows_failed: int
-    percent: float | None = Field(description="Of all rows, those that have run; null while uploading")
-    rows_per_s: float | None = Field(description="Since the job's first chunk started; null before")
-    eta_s: float | None = Field(description="Seconds until the last row has run; null where nobody knows")
+    percent: float | None = Field(description="Percentage of rows that have run; null during the upload")
+    rows_per_s: float | None = Field(description="Rate since the first chunk started; null before")
+    eta_s: float | None = Field(description="Seconds until the last row has run; null if unknown")
     eta_low_s: float | None = Field(
-        None, description="It is likely to end between this and eta_high_s; null where too little is known"
+        None, description="Lower end of the likely range of eta_s; null if too little is known"
     )
     eta_high_s: float | None = Field(
-        None, description="Far from eta_low_s where its rows differ in cost, or few have run"
+        None, description="Upper end of the range, which is wide if rows differ in cost or few have run"
     )
-    position: int | None = Field(description="Place in the fair order, from 1; null where it is not in line")
-    waiting: Waiting | None = Field(description="Why none of its rows run now; null where they do")
+    position: int | None = Field(description="Position in the fair order, from 1; null if not queued")
+    waiting: Waiting | None = Field(description="Why none of its rows run now; null if some run")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    expires_at: datetime | None = Field(description="When an ended job and its results are removed")
+    expires_at: datetime | None = Field(description="When the ended job and its results are removed")
     error: JobError | None
-    webhook: WebhookView | None = Field(description="Where its end is told, and what became of that")
+    webhook: WebhookView | None = Field(description="The job's webhook and its deliveries")
     links: dict[str, str]
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """What surrounds a job at one moment."""
+    """Facts about a job that are not part of its record, at a moment."""
 
     now_ms: int
     progress: JobProgress
@@ -166,25 +166,25 @@ def _links(record: JobRecord) -> dict[str, str]:
 
 
 def headers_of(record: JobRecord, outlook: JobStatus) -> dict[str, str]:
-    """`Retry-After`, for those who poll; none once the job has ended."""
+    """`Retry-After` for clients that poll; empty after the job's end."""
     after_s = poll_after_s(record, outlook.progress, outlook.now_ms)
     return {} if after_s is None else {"Retry-After": str(after_s)}
 
 
 def etag_of(view: JobView) -> str:
-    """A weak validator: another one once something has happened to the job, not because time went by."""
+    """A weak ETag that changes with events of the job, but not with time alone."""
     lasting = view.model_dump_json(exclude=_PASSING)
     return f'W/"{hashlib.blake2b(lasting.encode(), digest_size=12).hexdigest()}"'
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:
-    """Whether a client has this already (RFC 9110, 13.1.2: the comparison is weak)."""
+    """Whether the client has the current version (RFC 9110, 13.1.2: weak comparison)."""
     known = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
     return "*" in known or etag.removeprefix("W/") in known
 
 
 def moment(ms: int) -> datetime:
-    """The UTC time of the ledger's milliseconds."""
+    """Convert the ledger's milliseconds to UTC."""
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 

@@ -1,7 +1,7 @@
-"""Why a job waits: decided from its record, its model version's workers, and the line that it stands in.
+"""Why a job waits, and its position: from its record, its model version's workers, and its queue.
 
-The line is the ledger's fair order: the owner with the fewest rows served, over its weight, goes next, and of
-its jobs the one with the fewest.
+The queue has the ledger's fair order: next is the owner with the fewest served rows in proportion to its
+weight, and of its jobs the job with the fewest, by the same rule.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ MANY_RESTARTS = 2
 
 class Reason(StrEnum):
     PAUSED = "paused"  # its owner paused it
-    NO_WORKER = "no_worker"  # no live worker holds its model version, nor is about to
-    WORKERS_LOADING = "workers_loading"  # a worker loads it
-    WORKERS_FAILING = "workers_failing"  # workers cannot load it, or end before they have
-    OTHER_ARTIFACT = "other_artifact"  # live workers hold its model version, but another artifact of it
+    NO_WORKER = "no_worker"  # no live worker holds or loads its model version
+    WORKERS_LOADING = "workers_loading"  # a worker loads its model version
+    WORKERS_FAILING = "workers_failing"  # workers cannot load it, or exit before they have
+    OTHER_ARTIFACT = "other_artifact"  # live workers hold another artifact of its model version
     OTHER_SPEC = "other_spec"  # live workers loaded its model version with another spec
-    AT_LIMIT = "at_limit"  # as many rows of its owner run as the owner's `max_running_rows` allows
+    AT_LIMIT = "at_limit"  # its owner's running rows have reached `max_running_rows`
     BEHIND = "behind"  # other jobs of the model version go first
 
 
@@ -35,17 +35,14 @@ class Wait:
 
 
 def position(line: QueueOrder, job_id: str) -> int | None:
-    """The job's place in the line, from 1: how many jobs have their next chunk served first, and itself.
-
-    None where it does not stand there.
-    """
+    """The job's position, from 1: the number of jobs served earlier, plus 1. None if it is not queued."""
     places = {standing.job_id: place for place, standing in enumerate(_in_order(line), 1)}
     return places.get(job_id)
 
 
 def _in_order(line: QueueOrder) -> list[QueuePosition]:
-    """By the owner's tag at which each job's next chunk is due: an owner's first job is due at the tag that
-    the owner has now, each later one after a chunk of each job before it."""
+    """Jobs by the owner's tag at which their next chunk is due: an owner's first job is due at the owner's
+    current tag, and each further job after a chunk of every job before it."""
     due: list[tuple[float, str, float, str, QueuePosition]] = []
     for owner, jobs in _by_owner(line).items():
         tag = owner.served
@@ -65,12 +62,11 @@ def _by_owner(line: QueueOrder) -> dict[OwnerStanding, list[QueuePosition]]:
 
 
 def rows_ahead(line: QueueOrder, job_id: str) -> int | None:
-    """Rows of other jobs that run before this one has ended, as things stand; None where it is not in line.
+    """Rows of other jobs that run before this job ends, if no jobs are added. None if it is not queued.
 
-    When this job's last row runs, it has been served `served + rows_left / weight`. Until then every other
-    job of its owner is served up to the same mark, or until it has no rows left. Its owner has been served
-    all these rows then; until then every other owner is served up to the owner's mark, or until it has no
-    rows left.
+    When this job's last row runs, its mark is `served + rows_left / weight`. By then, every other job of its
+    owner has been served up to the same mark, or has no rows left. These rows also move the owner's mark, and
+    every other owner has been served up to that mark, or has no rows left.
     """
     owners = _by_owner(line)
     for owner, jobs in owners.items():
@@ -94,16 +90,16 @@ def _owner_until(mark: float, other: OwnerStanding, jobs: list[QueuePosition]) -
 
 
 def is_at_limit(line: QueueOrder, owner: str) -> bool:
-    """Whether as many rows of the owner run as may."""
+    """Whether the owner's running rows have reached its limit."""
     return any(standing.at_limit for standing in line.owners if standing.owner == owner)
 
 
 def wait_of(
     record: JobRecord, staffing: ModelAvailability, ahead: int | None, *, at_limit: bool = False
 ) -> Wait | None:
-    """Why none of the job's rows run now; None where they do, or where nothing holds them up."""
+    """Why none of the job's rows run now; None if some run, or if nothing delays them."""
     if record.state is JobState.PAUSED:
-        return Wait(Reason.PAUSED, "The job is paused; resume it and it goes on.")
+        return Wait(Reason.PAUSED, "The job is paused. Resume it to continue.")
     if record.state.ended or record.state is JobState.CANCELING or _nothing_to_run(record):
         return None
     if not staffing.holders:
@@ -116,20 +112,20 @@ def wait_of(
 def _behind_others(record: JobRecord, ahead: int | None, *, at_limit: bool) -> Wait | None:
     if at_limit:
         return Wait(
-            Reason.AT_LIMIT, "As many rows of your jobs run as your API key's max_running_rows allows."
+            Reason.AT_LIMIT, "The running rows of your jobs have reached your API key's max_running_rows."
         )
     if ahead:
-        return Wait(Reason.BEHIND, f"Other jobs of {record.key} take turns with it: {ahead} rows.")
+        return Wait(Reason.BEHIND, f"Other jobs of {record.key} run in turn with it: {ahead} rows.")
     return None
 
 
 def _nothing_to_run(record: JobRecord) -> bool:
-    """Whether an upload has not brought a row yet that could run."""
+    """Whether an upload has no further row yet that could run."""
     return record.state is JobState.UPLOADING and record.rows_accepted == record.rows_done
 
 
 def _other_model(record: JobRecord, staffing: ModelAvailability) -> Wait | None:
-    """Why no live worker that holds the model version takes the job; None: one does."""
+    """Why no live worker with the model version takes the job; None if a worker does."""
     if staffing.digests.isdisjoint({record.digest, ""}):
         return Wait(Reason.OTHER_ARTIFACT, _other_artifact(record, staffing))
     if record.spec_digest and staffing.spec_digests.isdisjoint({record.spec_digest, ""}):
@@ -140,16 +136,16 @@ def _other_model(record: JobRecord, staffing: ModelAvailability) -> Wait | None:
 def _other_artifact(record: JobRecord, staffing: ModelAvailability) -> str:
     held = ", ".join(sorted(digest[:12] for digest in staffing.digests))
     return (
-        f"The job was submitted for the artifact {record.digest[:12]}… of {record.key}, and its live workers "
-        f"hold {held}…: load that one again, or cancel the job and submit it anew."
+        f"The job was submitted for the artifact {record.digest[:12]}… of {record.key}, but its live workers "
+        f"hold {held}…. Load the job's artifact again, or cancel the job and submit it again."
     )
 
 
 def _other_spec(record: JobRecord, staffing: ModelAvailability) -> str:
     held = ", ".join(sorted(map(short, staffing.spec_digests)))
     return (
-        f"The job was submitted for the spec {short(record.spec_digest)} of {record.key}, and its live "
-        f"workers have {held}. {SAME_ON_BOTH} Cancel a job of the old spec, and submit it anew."
+        f"The job was submitted for the spec {short(record.spec_digest)} of {record.key}, but its live "
+        f"workers have {held}. {SAME_ON_BOTH} Cancel jobs of the old spec and submit them again."
     )
 
 
@@ -160,5 +156,5 @@ def _without_workers(record: JobRecord, staffing: ModelAvailability) -> Wait:
         detail = f"A worker started {staffing.restarts + 1} times within a minute and serves nothing."
         return Wait(Reason.WORKERS_FAILING, detail)
     if staffing.loading:
-        return Wait(Reason.WORKERS_LOADING, f"{staffing.loading} worker(s) load {record.key}.")
+        return Wait(Reason.WORKERS_LOADING, f"{staffing.loading} worker(s) are loading {record.key}.")
     return Wait(Reason.NO_WORKER, f"No live worker holds {record.key}.")

@@ -1,4 +1,4 @@
-"""A job's webhook as its owner sees it."""
+"""The view of a job's webhook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file in a form: fields first, then its bytes as they come."""
+"""Streaming forms: fields first, then the file's bytes as they arrive."""
 
 from __future__ import annotations
 
@@ -122,14 +122,14 @@ async def test_the_same_form_sent_again_is_the_same_job(stage: Stage) -> None:
 async def test_the_name_of_a_file_decides_where_its_type_is_none_of_ours(
     stage: Stage, content_type: str, name: str
 ) -> None:
-    """Windows takes the type of .csv from the registry, where Excel has put its own."""
+    """Windows reads the type of .csv from the registry, and Excel registers its own there."""
     _, http = stage
     answer = await http.post("/jobs", data={"model": "iris"}, files={"file": (name, CSV, content_type)})
     assert (answer.status_code, answer.json().get("rows_total")) == (202, 5), answer.text
 
 
 async def test_a_file_name_in_utf_8_alone_is_a_file_name(stage: Stage) -> None:
-    """As RFC 5987 writes it, which some clients send without a plain one beside it."""
+    """The form of RFC 5987, which some clients send without a plain `filename`."""
     _, http = stage
     field = b"--x\r\nContent-Disposition: form-data; name=model\r\n\r\niris\r\n"
     part = b"--x\r\nContent-Disposition: form-data; name=f; filename*=UTF-8''%ED%95%9C.csv\r\n\r\n"

@@ -1,4 +1,4 @@
-"""The same Idempotency-Key again: the same job, however it was handed over, and never two."""
+"""A repeated Idempotency-Key returns the same job, however the rows were submitted, and never creates two."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A burst goes at once; what lasts is spread."""
+"""The token bucket: a burst passes at once, then a steady rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A payload store without room: a server's condition, told as one."""
+"""A full payload store is reported as an error of the server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 def fill(stage: Stage) -> None:
-    """Use the budget up."""
+    """Fill the store up to its budget."""
     stage[0].jobs.payloads.put("other/in/00000000", b"x" * 999_990)
 
 

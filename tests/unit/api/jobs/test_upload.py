@@ -1,4 +1,4 @@
-"""Files over HTTP: a job before the first byte, chunks before the last, nothing left where it breaks."""
+"""File uploads: the job exists before the first byte, chunks before the last, and errors leave nothing."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ async def test_a_file_that_cannot_be_read_fails_its_job_with_the_reason(stage: S
 
 
 async def _broken_off(stage: Stage, body: bytes) -> None:
-    """A request whose client sends a part, and leaves once some of its rows are stored."""
+    """A request with a client that sends a part and disconnects after some rows are stored."""
     gateway, http = stage
     scope = {
         "type": "http",

@@ -1,4 +1,4 @@
-"""The pipe between the event loop and the thread that reads an upload: order, room, and who is woken."""
+"""The pipe between the event loop and an upload's thread: order, back-pressure, wake-ups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMIT_S = 30
 
 
 async def woken_by(pipe: Pipe, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> int:
-    """How often the loop was woken by what a thread did."""
+    """Number of times that the function, run in a thread, woke the loop."""
     calls: list[object] = []
     loop = asyncio.get_running_loop()
     with monkeypatch.context() as patch:
@@ -24,7 +24,7 @@ async def woken_by(pipe: Pipe, act: Callable[[], object], monkeypatch: pytest.Mo
 
 
 class Waker:
-    """The loop, as far as the pipe uses it; counts."""
+    """A fake of the event loop that counts wake-ups."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, calls: list[object]) -> None:
         self._loop = loop

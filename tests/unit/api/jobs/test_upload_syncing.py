@@ -1,4 +1,4 @@
-"""No job is sealed before its rows and their names are on the disk."""
+"""A job is sealed only after its rows and their names are on the disk."""
 
 from __future__ import annotations
 

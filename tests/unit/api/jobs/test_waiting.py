@@ -1,4 +1,4 @@
-"""What is said of a job: how fast it goes, when it ends, why it waits. No server, no clock."""
+"""Rate, ETA, position and waiting reason of a job. No server, no clock."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_running_job_goes_on_at_the_rate_that_it_had() -> None:
 
 
 def test_a_job_whose_rows_differ_in_cost_has_a_wide_range() -> None:
-    """Its first rows ran at 50/s, and its model runs at 5/s now: 15 s by the one, 150 s by the other."""
+    """Its first rows ran at 50/s, and its model now runs at 5/s: an ETA of 15 s or 150 s."""
     progress = progress_of(record(chunks_ended=100), 7_000, model_rows_per_s=5, rows_ahead=0)
     assert progress.eta_s == 15.0
     assert progress.eta_low_s == pytest.approx(15 / 1.1, abs=0.1)
@@ -172,7 +172,7 @@ def test_a_position_is_the_place_in_the_fair_order() -> None:
 
 
 def shared_line(*jobs: QueuePosition, weight: float = 1.0) -> QueueOrder:
-    """Of the owners `a`, who has been served 100 rows, and `b`."""
+    """A queue with jobs of the owners `a`, which has been served 100 rows, and `b`."""
     a = OwnerStanding(owner="a", served=100.0, jobs=3)
     return QueueOrder(
         now_ms=7_000, jobs=jobs, owners=(OwnerStanding(owner="b", served=100.0, weight=weight), a)
