@@ -1,1 +1,1 @@
-"""The online lane's end in the gateway: a request in, an entry out, an answer back."""
+"""The gateway's side of the online lane: admission, entries to the stream, replies to clients."""

@@ -1,7 +1,7 @@
-"""Whether a request may enter the online lane now. Pure: facts in, a verdict out.
+"""The admission decision: whether a request may enter the online lane now. Pure.
 
-A request that cannot be answered in time is refused at the door, in a few milliseconds, with the time after
-which it would have a chance; work that nobody will wait for is never begun.
+A request that cannot be answered in time is rejected within a few milliseconds, with a `Retry-After` at which
+it would be admitted. So no work is started for a client that would time out.
 """
 
 from __future__ import annotations
@@ -16,56 +16,56 @@ from shared.keys import ModelKey
 from shared.texts import foreign_words
 
 NOT_LOADED_RETRY_S = 5.0
-"""About what a worker takes to start and warm its models."""
+"""About the time that a worker takes to start and warm its models."""
 LEAST_RETRY_S = 1.0
 MOST_RETRY_S = 60.0
 
 FILLED = 0.85
-"""How much of a wait the work before a request may take. The rest is for what is not foreseen: rows that
-other gateways admit at the same moment, a slice of a chunk, a rate that has just changed."""
+"""Part of a request's wait that the queued work may take, its own included. The rest covers rows that other
+gateways admit at the same moment, a running slice of a chunk, and a rate that has just changed."""
 LEAST_FILLED = 0.5
-"""… also where one batch takes so long that nothing of the wait would be left: batches must form."""
+"""The least such part, also if a batch takes most of the wait: batches must be able to form."""
 SPARE = 0.1
-"""While several owners ask: how much of a wait owners within their share may fill beyond what one owner alone
-may, and the part of the rows in flight that is kept for them."""
+"""With several active owners: the additional part of the wait that owners within their share may fill, and
+the part of the rows in flight that is reserved for them."""
 BEYOND_SHARE = 0.7
-"""… and how much of what one owner alone may fill the owners beyond their share may. The difference is for
-the others: it is enough if the rate drops by a third after the queue was filled."""
-FULL = "This gateway has as many rows in flight as it may."
+"""With several active owners: owners beyond their share may fill this part of the usable wait. The rest is
+for the other owners; it suffices if the rate drops by a third after the queue was filled."""
+FULL = "This gateway has reached its limit of rows in flight."
 LEAST_SHARE = 0.1
-"""Of the rate, for a gateway that has sent next to nothing yet."""
+"""Least assumed share of the rate, for a gateway that has sent almost nothing yet."""
 
 
 class Traffic(Struct, frozen=True):  # made for every request
-    """What is known of one model version when a request for it arrives."""
+    """The state of a model version when a request for it arrives."""
 
     holders: int  # live workers that hold it
     rows_per_s: float  # of all holders together; 0: not measured yet
-    backlog_s: float  # work that waits or runs on them, of all their models
-    own_share: float  # of that work, what this gateway sent: 0 to 1
-    batch_rows: int  # of a full batch
+    backlog_s: float  # waiting and running work on the holders, of all their models
+    own_share: float  # this gateway's part of that work, 0 to 1
+    batch_rows: int  # rows of a full batch
     inflight_rows: int  # of this gateway, all models
     max_inflight_rows: int
-    mismatch: str = ""  # how live workers that hold it differ from this gateway: they are no `holders`
+    mismatch: str = ""  # how workers with another spec or artifact (no `holders`) differ from this gateway
     least_call_s: float = 0.0  # the shortest call ever measured; 0: not measured
     most_rows_per_s: float = 0.0  # the highest rate ever measured, of all holders together; 0: not measured
 
 
 class Claim(Struct, frozen=True):
-    """What one owner has of a gateway beside other owners that ask."""
+    """An owner's share and current use of a gateway, while other owners are active too."""
 
     owner: str
     share: float  # of the work, by weight: 0 to 1
-    backlog_s: float  # of this gateway's work, what is the owner's
-    rows: int  # of the rows in flight
-    default_wait_s: float  # of a client that asks for no time
+    backlog_s: float  # the owner's part of this gateway's work
+    rows: int  # the owner's rows in flight
+    default_wait_s: float  # wait of a client that asks for none
 
 
 class RetrySchedule:
-    """In which order refused clients come back. Only its length is kept: by when, at the rate that this
-    gateway has, all of those would be served whom it sent away.
+    """Schedules the retries of rejected clients, so that they do not all return at once and get rejected
+    again. Each client's `Retry-After` follows the clients rejected before it, at this gateway's rate.
 
-    Without it all are told the same moment, come at once, and most of them are refused again.
+    Only the end of the schedule is kept, by model version and owner.
     """
 
     def __init__(self) -> None:
@@ -73,19 +73,19 @@ class RetrySchedule:
         self._last_end_s = 0.0
 
     def place_s(self, key: ModelKey, now_s: float, late_s: float, takes_s: float, owner: str = "") -> float:
-        """A client joins its owner's line, not before `late_s` have passed. → seconds until its turn."""
+        """Add a client to its owner's schedule, at least `late_s` from now. → seconds until its retry"""
         turn_s = max(now_s + late_s, self._ends_s.get((key, owner), 0.0))
         ends_s = self._ends_s[key, owner] = min(turn_s + takes_s, now_s + MOST_RETRY_S)
         self._last_end_s = max(self._last_end_s, ends_s)
         return min(MOST_RETRY_S, max(LEAST_RETRY_S, turn_s - now_s))
 
     def lasts(self, now_s: float) -> bool:
-        """Whether anybody still stands in it."""
+        """Whether a rejected client's retry is still due."""
         return self._last_end_s > now_s
 
 
 def not_loaded(key: ModelKey, staffing: ModelAvailability, refusal: ModelNotLoaded) -> ModelNotLoaded:
-    """The same refusal with the reason: whether workers are loading the model version, or why they cannot."""
+    """Add the cause to a rejection: workers are loading the model version, or cannot load it."""
     if staffing.loading:
         detail = f"{staffing.loading} worker(s) are loading {key}."
     elif staffing.failures:
@@ -105,10 +105,10 @@ def admit(
     now_s: float,
     claim: Claim | None = None,
 ) -> None:
-    """Return where the request may enter. `now_s` is monotonic. `claim`: None where no other owner asks.
+    """Return if the request may enter. `now_s` is monotonic. `claim`: None if no other owner is active.
 
     Raises ModelNotLoaded, ModelMismatch, Overloaded with the time after which this client would be admitted,
-    or DeadlineExceeded if no worker could answer within the wait, however little it has to do.
+    or DeadlineExceeded if even an idle worker could not answer within the wait.
     """
     if not traffic.holders and traffic.mismatch:
         raise ModelMismatch(traffic.mismatch, retry_after_s=NOT_LOADED_RETRY_S)
@@ -133,28 +133,29 @@ def admit(
 
 
 def require_time(traffic: Traffic, key: ModelKey, rows: int, wait_s: float) -> None:
-    """Raises DeadlineExceeded if the wait is shorter than the quickest answer that was ever measured."""
+    """Raises DeadlineExceeded if the wait is shorter than the shortest answer measured so far."""
     at_best_s = rows / traffic.most_rows_per_s if traffic.most_rows_per_s else 0.0
     needed_s = max(traffic.least_call_s, at_best_s)
     if needed_s >= wait_s:
         enough_s = math.ceil(needed_s / FILLED) + 1
-        what = "this row" if rows == 1 else f"these {rows} rows"
+        subject = "this row" if rows == 1 else f"these {rows} rows"
         raise DeadlineExceeded(
-            f"{key} needs at least {needed_s:.1f} s for {what}, and this request waits {wait_s:g} s. Ask for "
-            f"a longer wait (`Prefer: wait={enough_s}`, if TAKT_MAX_WAIT_S allows it), or submit a job."
+            f"{key} needs at least {needed_s:.1f} s for {subject}, but this request waits {wait_s:g} s. Ask "
+            f"for a longer wait (`Prefer: wait={enough_s}`, if TAKT_MAX_WAIT_S allows it), or submit a job."
         )
 
 
 def beside_others(
     traffic: Traffic, claim: Claim, rows: int, takes_s: float, wait_s: float
 ) -> tuple[str, float]:
-    """The reason why an owner's request may not enter, and by how many seconds it is too early; 0: it may.
+    """Decide for an owner beside other active owners. → a reason, and by how many seconds the request is too
+    early; 0: it may enter
 
-    An owner within its share may go a little beyond (`SPARE`) what the others may: it is admitted to a queue
-    that they have filled, and they are refused until the queue is below their own limit again. So an owner is
-    held to its share only by owners that use theirs. A request that is larger than all permits does not enter
-    alone, since the others would be refused meanwhile. A wait that is longer than the default gives no longer
-    queue.
+    An owner within its share may fill the queue a little further (`SPARE`) than the others: it is admitted to
+    a queue that they have filled, and they are rejected until the queue is below their limit again. So only
+    owners that use their share hold an owner to its own. A request larger than `max_inflight_rows` is not
+    admitted alone, since the other owners would be rejected meanwhile. A wait longer than the default does
+    not lengthen the queue.
     """
     wait_s = min(wait_s, claim.default_wait_s)
     rate, within = traffic.rows_per_s, is_within_share(traffic, claim, rows, takes_s, wait_s)
@@ -170,14 +171,14 @@ def beside_others(
 
 
 def is_within_share(traffic: Traffic, claim: Claim, rows: int, takes_s: float, wait_s: float) -> bool:
-    """Whether the owner would have no more than its part of what may be in flight."""
+    """Whether the owner would stay within its share of rows in flight and of queued work."""
     if claim.rows + rows > claim.share * traffic.max_inflight_rows:
         return False
     return not traffic.rows_per_s or claim.backlog_s + takes_s <= claim.share * usable_s(traffic, wait_s)
 
 
 def usable_s(traffic: Traffic, wait_s: float) -> float:
-    """How much work may lie before a request that waits so long, its own included. It is answered with its
-    batch, so that the last batch of one worker counts as a whole."""
+    """Seconds of work, its own included, that may be queued for a request with this wait. The request is
+    answered with its batch, so that the last batch counts in full."""
     batch_s = traffic.batch_rows * traffic.holders / traffic.rows_per_s
     return max(LEAST_FILLED * wait_s, FILLED * wait_s - batch_s)

@@ -1,8 +1,8 @@
-"""The door of the online lane: who may enter, and how the others are sent away.
+"""Admission to the online lane, with counters and early rejection.
 
-A gateway that is offered many times what its models can do spends most of its time on refusals. While some
-are being refused, single predictions are therefore looked at as soon as their head is read (`refusal`):
-before they cost a task, a body or a parse. Whom that lets pass is asked again when his body is there.
+A gateway with many times the load that its models can serve spends most of its time on rejections. So while
+it rejects requests, it decides on single predictions as soon as their head is read (`refusal`), before they
+cost a task, a body or a parse. A request that passes is decided on again when its body is complete.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from shared.settings import Settings
 
 
 class AdmissionController:
-    """One gateway's. It knows how long a client may wait, and keeps the line of those that were refused."""
+    """Admission of a gateway. It determines how long requests wait, and schedules retries of rejections."""
 
     def __init__(
         self,
@@ -52,17 +52,18 @@ class AdmissionController:
         self._line = RetrySchedule()
         self._owners = Owners()
         self._to_pages = bool(settings.origins())
-        """What pages of other origins may read is said around the routes, which a refusal does not reach."""
+        """CORS headers are added around the routes, which an early rejection does not reach."""
 
     def wait_s(self, asked_s: float | None) -> float:
-        """How long a request waits that asked for so much."""
+        """The wait of a request that asks for `asked_s`; None: the default."""
         settings = self._settings
         return min(settings.default_wait_s if asked_s is None else asked_s, settings.max_wait_s)
 
     def admit(self, servable: Servable, rows: int, wait_s: float, asker: Principal = ANONYMOUS) -> None:
-        """Return where the request may enter now. It is counted, and so is whoever may not.
+        """Return if the request may enter now. Counts admitted and rejected requests.
 
-        Raises QueueUnavailable, ModelNotLoaded, Overloaded, or DeadlineExceeded for a wait of nothing.
+        Raises QueueUnavailable, ModelNotLoaded, ModelMismatch, Overloaded, or DeadlineExceeded for a wait
+        that is 0 or too short.
         """
         try:
             self.judge(servable, rows, wait_s, asker)
@@ -72,7 +73,7 @@ class AdmissionController:
         servable.tally.admitted += 1
 
     def refusal(self, scope: HTTPScope) -> Overloaded | None:
-        """Why a request is refused of which only the head is known; None where it is to be read on."""
+        """Reject a request by its head alone. → the error, or None if its body is to be read"""
         target = target_of(scope["path"])
         if target is None or target.batch or scope["method"] != "POST":
             return None
@@ -89,19 +90,19 @@ class AdmissionController:
             cast(Scope, scope)[ROUTE] = target.route
             return error
         except TaktError:
-            return None  # said once the request has been read
+            return None  # raised again after the request is read
         return None
 
     @property
     def refusing(self) -> bool:
-        """Whether somebody who was refused has not had his turn yet."""
+        """Whether a rejected client's retry is still due."""
         return self._line.lasts(time.monotonic())
 
     def judge(self, servable: Servable, rows: int, wait_s: float, asker: Principal = ANONYMOUS) -> None:
-        """`admit`, counting nothing."""
+        """`admit` without counting."""
         self._link.require_open()
         if wait_s <= 0:
-            raise DeadlineExceeded("The client does not wait.")
+            raise DeadlineExceeded("The request's wait is 0 s.")
         now_s = time.monotonic()
         traffic = traffic_of(
             servable.key,
@@ -117,7 +118,7 @@ class AdmissionController:
             raise not_loaded(servable.key, self._watch.fleet.staffing(servable.key), error) from None
 
     def _claim(self, asker: Principal, servable: Servable, now_s: float) -> Claim | None:
-        """What the asker has beside other owners; None where no other asks."""
+        """The asker's claim beside other owners; None if no other owner is active."""
         share = self._owners.share(asker.name, asker.share.weight, now_s)
         if share == 1:
             return None

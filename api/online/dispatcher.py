@@ -1,10 +1,10 @@
-"""The gateway's end of the online lane: requests out in shared commands, answers in through one reader.
+"""The dispatcher of the online lane: writes requests to the streams and receives the replies.
 
-    submit ─▶ pending ─▶ outbox ─▶ takt:online:{model}@{version}        one writer
-    outcome ◀─ pending ◀─ replies ◀─ takt:reply:{gateway}               one reader
-                  ▲ sweep: deadlines, and clients that left             one sweeper
+    submit ─▶ inflight ─▶ writer ─▶ takt:online:{model}@{version}       requests share commands
+    outcome ◀─ inflight ◀─ replies ◀─ takt:reply:{gateway}              a single reader
+                  ▲ sweep: deadlines, disconnected clients              a single sweeper
 
-A request costs no task, no timer and no lock of its own.
+A request needs no task, timer or lock of its own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _nobody_left() -> bool:
 
 
 class OnlineDispatcher:
-    """The one door to the online lane of this gateway."""
+    """Sends a gateway's requests to the online lane and resolves their outcomes."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class OnlineDispatcher:
 
     @property
     def up(self) -> bool:
-        """Whether Redis answers, as far as is known."""
+        """Whether Redis answered the last command."""
         return self._link.up
 
     def start(self) -> None:
@@ -72,13 +72,13 @@ class OnlineDispatcher:
         self._loops.start("online_sweeper", self._sweep_later)
 
     def give_up(self) -> None:
-        """This gateway stops: who still waits is told to ask again, and their entries are taken back."""
+        """Fail every waiting request with a request to retry, and withdraw its entries: the gateway stops."""
         for waiting in self.pending:
             self.pending.fail(waiting, stopping())
             self._outbox.withdraw(waiting)
 
     async def close(self) -> None:
-        """Stop; who still waits is told to ask again."""
+        """Stop, and fail every waiting request with a request to retry."""
         await self._loops.stop()
         for waiting in self.pending:
             self.pending.fail(waiting, stopping())
@@ -101,10 +101,10 @@ class OnlineDispatcher:
         traceparent: str = "",
         owner: str = "",
     ) -> asyncio.Future[Answered]:
-        """Send rows to a model version. The future raises what the worker raised, QueueUnavailable,
+        """Send rows to a model version. The future raises the worker's error, QueueUnavailable,
         DeadlineExceeded, or ClientLeftError.
 
-        Raises QueueUnavailable at once where Redis is known to be away or full.
+        Raises QueueUnavailable at once if Redis is known to be away or full.
         """
         outcome: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         self.ask(
@@ -135,7 +135,7 @@ class OnlineDispatcher:
         traceparent: str = "",
         owner: str = "",
     ) -> None:
-        """The same, for somebody who is no future: `outcome` is told."""
+        """`submit` with any ResultListener in place of the future."""
         self._link.require_open()
         now_s = self._clock()
         parts, part_rows = _parts(spec, columns, rows)
@@ -154,7 +154,7 @@ class OnlineDispatcher:
         self._outbox.send(waiting)
 
     def sweep(self) -> None:
-        """End requests that are overdue or whose client left, and take their entries back."""
+        """Fail requests that are overdue or without a client, and withdraw their entries."""
         for waiting in self.pending.sweep(self._clock(), self._overdue):
             self._outbox.withdraw(waiting)
 
@@ -189,7 +189,7 @@ class OnlineDispatcher:
 
 
 def _parts(spec: ModelSpec, columns: list[Column], rows: int) -> tuple[list[list[Column]], list[int]]:
-    """Parts of at most one batch each, in the order of the rows."""
+    """Cut columns into parts of at most a batch, in the order of the rows. → parts, rows of each"""
     most = spec.batching.max_rows
     if rows <= most:
         return [columns], [rows]

@@ -1,7 +1,7 @@
-"""The one writer of the online lane: all entries of one loop turn leave in one command.
+"""The writer of the online lane: sends all entries of an event-loop turn in a single command.
 
-While one is on its way, the next gathers. Nothing is sent twice: a write whose answer did not come is
-a failed request, since a second try could double the work.
+While a command is under way, new entries collect for the next. Entries are never sent twice: if the answer to
+a write is lost, its requests fail, since a second write could double the work.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _ADD_ENTRIES = (Path(__file__).parent / "scripts" / "add_entries.lua").read_text
 
 
 IdentityOf: TypeAlias = Callable[[ModelKey], bytes]
-"""What an entry for a model version says of its spec and artifact, see `shared/model_identity.py`."""
+"""Returns the spec and artifact digests in entries for a model version (`shared/model_identity.py`)."""
 
 
 def any_identity(_: ModelKey) -> bytes:
-    """Every worker takes the entry."""
+    """No digests: every worker takes the entry."""
     return b""
 
 
 class EntryWriter:
-    """What is to be written: entries of requests, and the withdrawal of entries that nobody waits for."""
+    """Queues and writes the entries of requests, and withdraws entries of ended requests."""
 
     def __init__(
         self,
@@ -68,13 +68,13 @@ class EntryWriter:
         self._filled.set()
 
     def withdraw(self, waiting: InflightRequest) -> None:
-        """Take back what is written and not answered; what is not written yet will not be."""
+        """Remove the request's written and unanswered entries. Unwritten entries are dropped."""
         if waiting.entry_ids:
             self._withdraw(waiting.key, list(waiting.entry_ids.values()))
             waiting.entry_ids.clear()
 
     async def write(self) -> None:
-        """Wait until there is something to write, and write all of it."""
+        """Wait for queued entries or withdrawals, and write all of them."""
         await self._filled.wait()
         self._filled.clear()
         sends = [(waiting, part) for waiting, part in self._sends if self._pending.holds(waiting)]
@@ -96,14 +96,14 @@ class EntryWriter:
             raise
 
     async def _add(self, sends: Sequence[tuple[InflightRequest, int]]) -> None:
-        """One command for all entries: one for each costs more than the rest does."""
+        """Write all entries with a single command: a command for each would cost more than all else."""
         now_s = self._clock()
         fields: list[bytes | str | int] = [FIELD, ROWS]
         encoded: list[tuple[InflightRequest, int]] = []
         for waiting, part in sends:
             try:
                 message = messages.encode(self._entry(waiting, part, now_s))
-            except Exception:  # one that cannot be encoded takes no other with it
+            except Exception:  # the other entries are still sent
                 log.exception("entry_not_encoded", model=waiting.key, request_id=waiting.request_id)
                 self._failed([(waiting, part)])
             else:
@@ -138,7 +138,7 @@ class EntryWriter:
 
     def _written(self, waiting: InflightRequest, part: int, entry_id: bytes) -> None:
         if part in waiting.answers:
-            return  # the worker was quicker than this answer
+            return  # the worker's reply arrived before this answer
         if self._pending.holds(waiting):
             waiting.entry_ids[part] = entry_id
         else:
@@ -149,7 +149,7 @@ class EntryWriter:
         self._filled.set()
 
     def _refused(self, sends: Sequence[tuple[InflightRequest, int]], error: Exception) -> None:
-        """The server answers and took none of them: its memory is full, for one."""
+        """The server rejected the command, for example because its memory is full."""
         if refuses_writes(error):
             self._link.judge(error)
         log.warning("entries_refused", entries=len(sends), error=str(error))
@@ -158,8 +158,7 @@ class EntryWriter:
             self.withdraw(waiting)
 
     def _failed(self, sends: Sequence[tuple[InflightRequest, int]]) -> None:
-        """An unexpected error: a fault of this program. Its requests fail now; else they would wait until
-        their deadline."""
+        """An unexpected error, a bug of this program: fail the requests now instead of at their deadline."""
         for waiting, _ in sends:
             self._pending.fail(waiting, TaktError("The request could not be written to the queue."))
             self.withdraw(waiting)

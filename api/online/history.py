@@ -1,7 +1,6 @@
-"""This gateway's part in the history of the last hour, and the whole of it as all have written it.
+"""The history of the last hour: writes this gateway's part, and reads the sum of all gateways.
 
-Nothing here touches a request: what is new is the difference of sums that `api/telemetry/stages.py` keeps
-anyway.
+Requests pay nothing for it: each write is a difference of totals that `api/telemetry/stages.py` keeps.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ WRITE_EVERY_S = 5.0
 
 
 class HistoryWriter:
-    """Adds to the history what this gateway has measured since it last did."""
+    """Adds this gateway's measurements since the last write to the history."""
 
     def __init__(self, client: Redis, catalog: Catalog) -> None:
         self._client = client
@@ -38,7 +37,7 @@ class HistoryWriter:
         self._told: Mapping[str, int] = {}
 
     async def write_later(self) -> None:
-        """One turn: rest, then write. Raises redis.exceptions.RedisError where the server does not answer."""
+        """Wait five seconds, then write. Raises redis.exceptions.RedisError if Redis does not answer."""
         await asyncio.sleep(WRITE_EVERY_S)
         await self.write()
 
@@ -56,7 +55,7 @@ class HistoryWriter:
 
 
 def _sums(servable: Servable) -> dict[str, int]:
-    """All that was counted of a model version since this gateway started, by the history's fields."""
+    """Totals of a model version since this gateway started, by field of the history."""
     key, times = servable.key, servable.times
     return {
         count_field(key, Count.REQUESTS): times.request_rows.count,
@@ -66,14 +65,14 @@ def _sums(servable: Servable) -> dict[str, int]:
 
 
 def _errors(failed: Mapping[str, int]) -> int:
-    """Of requests that were not answered, by code: those that the service failed, not their client."""
+    """Number of failures caused by the service (5xx), not by clients. `failed`: failures by code."""
     return sum(number for code, number in failed.items() if STATUS.get(code, 0) >= 500)
 
 
 async def read_history(client: Redis) -> tuple[float, dict[int, dict[ModelKey, SlotCounts]]]:
-    """→ Redis' time in s, and the slots of the last hour by their start, oldest first.
+    """→ Redis' time in s, and the slots of the last hour by their start, oldest first
 
-    Raises redis.exceptions.RedisError where the server does not answer.
+    Raises redis.exceptions.RedisError if Redis does not answer.
     """
     seconds, micros = await client.time()
     starts = slots_until(seconds)

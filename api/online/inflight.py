@@ -1,7 +1,7 @@
-"""Who waits for which answer: one gateway's requests on the online lane. No I/O; time is passed in.
+"""A gateway's in-flight requests on the online lane. No I/O; time is passed in.
 
-A request is one or more parts (it is cut where it exceeds a batch). It ends once: by its last part's answer,
-by its first failing part, by its deadline, or because its client left. What comes later is ignored.
+A request has a single part, or several if it exceeds a batch. It ends once: with the answer to its last part,
+with its first failed part, at its deadline, or when its client disconnects. Later answers are ignored.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from shared.keys import ModelKey
 from shared.messages import Answer, Column, OutputColumn, Reply
 
 Left: TypeAlias = Callable[[], bool]
-"""Whether the client of a request has gone."""
+"""Returns whether the client of a request has disconnected."""
 
 
-class Answered(Struct, frozen=True):  # made in a tenth of a frozen dataclass's time, and once a request
-    """A request's whole answer: one column per output of the spec, and where its time went."""
+class Answered(Struct, frozen=True):  # made for each request, ten times as fast as a frozen dataclass
+    """The complete answer to a request: a column for each output of the spec, and the worker's times."""
 
     columns: list[OutputColumn]
     worker: str
-    batch_rows: int  # rows of the largest batch that it took part in
+    batch_rows: int  # rows of the largest batch that contained a part of the request
     queue_ms: float
     batch_ms: float
     predict_ms: float
 
 
 class ResultListener(Protocol):
-    """Who is told how a request ended, once: a future, or an `Exchange`."""
+    """Receives the outcome of a request, once: a future, or a `FastPathRequest`."""
 
     def done(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """Whether the outcome is no longer needed."""
         ...
 
     def set_result(self, answered: Answered, /) -> None: ...
@@ -46,7 +46,7 @@ class ResultListener(Protocol):
 
 
 class InflightRequest(Struct, eq=False):
-    """One request that waits. `entry_ids`: the stream id of each part that is written and not answered."""
+    """A waiting request. `entry_ids`: the stream id of each written and unanswered part."""
 
     id: int
     key: ModelKey
@@ -58,7 +58,7 @@ class InflightRequest(Struct, eq=False):
     outcome: ResultListener
     request_id: str = ""
     traceparent: str = ""  # of its span; empty: not recorded
-    owner: str = ""  # who asks
+    owner: str = ""  # name of its API key; empty: not counted by owner
     entry_ids: dict[int, bytes] = {}
     answers: dict[int, tuple[Answer, Reply]] = {}
 
@@ -71,7 +71,7 @@ class InflightRequest(Struct, eq=False):
 
 
 class InflightRequests:
-    """The requests that wait, by id; the only owner of their state."""
+    """The waiting requests by id; the only owner of their state."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, InflightRequest] = {}
@@ -79,9 +79,9 @@ class InflightRequests:
         self._rows: Counter[ModelKey] = Counter()
         self._entries: Counter[ModelKey] = Counter()
         self._owners: dict[str, Counter[ModelKey]] = {}
-        """Rows of each owner that has any."""
+        """Waiting rows by owner and model version, without zeros."""
         self.rows = 0
-        """Rows that wait for an answer, of all models."""
+        """Waiting rows of all models."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -97,7 +97,7 @@ class InflightRequests:
         return rows[key] if rows else 0
 
     def owner_rows(self, owner: str) -> int:
-        """Of all models."""
+        """The owner's waiting rows of all models."""
         rows = self._owners.get(owner)
         return rows.total() if rows else 0
 
@@ -139,7 +139,7 @@ class InflightRequests:
         return waiting.id in self._waiting
 
     def settle(self, reply: Reply) -> list[InflightRequest]:
-        """Take a reply's answers. → requests that ended early with parts still in the stream."""
+        """Record a reply's answers. → requests that failed with parts still in the stream"""
         ended: list[InflightRequest] = []
         for answer in reply.answers:
             waiting = self._waiting.get(answer.id)
@@ -155,7 +155,7 @@ class InflightRequests:
         return ended
 
     def fail(self, waiting: InflightRequest, error: Exception) -> None:
-        """End a request with an error; does nothing to one that has ended."""
+        """End a request with an error. No effect on an ended request."""
         if not self.holds(waiting):
             return
         self._close(waiting)
@@ -163,7 +163,7 @@ class InflightRequests:
             waiting.outcome.set_exception(error)
 
     def sweep(self, now_s: float, overdue: Callable[[], TaktError]) -> list[InflightRequest]:
-        """End what is past its deadline and what nobody waits for any more. → those requests."""
+        """Fail requests that are past their deadline or no longer needed. → those requests"""
         ended: list[InflightRequest] = []
         for waiting in self:
             if now_s >= waiting.deadline_s:
@@ -178,8 +178,8 @@ class InflightRequests:
     def _answer(self, waiting: InflightRequest) -> None:
         try:
             answered = joined(waiting)
-        except ValueError:  # of two workers that do not agree on the outputs
-            self.fail(waiting, MessageUnreadable("The parts of the answer do not fit together."))
+        except ValueError:  # two workers returned different outputs
+            self.fail(waiting, MessageUnreadable("The parts of the answer have different outputs."))
             return
         self._close(waiting)
         if not waiting.outcome.done():
@@ -209,7 +209,7 @@ class InflightRequests:
 
 
 def joined(waiting: InflightRequest) -> Answered:
-    """The answer of a request whose parts have all succeeded, rows in their order."""
+    """Join the answers to all parts of a request, in the order of its rows."""
     answers = [waiting.answers[part] for part in range(len(waiting.parts))]
     if len(answers) == 1:
         answer, reply = answers[0]

@@ -1,4 +1,4 @@
-"""The gateway's end of the online lane."""
+"""The two parts of the online lane that routes use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from api.online.dispatcher import OnlineDispatcher
 
 @dataclass(frozen=True)
 class OnlineLane:
-    """Admission first, then the dispatcher."""
+    """Ask `admission` first, then send the request with `dispatcher`."""
 
     dispatcher: OnlineDispatcher
     admission: AdmissionController

@@ -1,18 +1,18 @@
-"""Which owners (names of API keys) ask for predictions now, and each one's share beside the others. Pure.
+"""The active owners (names of API keys) of predictions, and their shares. Pure.
 
-An owner counts for `ASKS_S` after its last request, whether that was admitted or not: an owner that is
-refused must not lose its share by that.
+An owner is active until `ASKS_S` after its last request, admitted or rejected: a rejection must not cost an
+owner its share.
 """
 
 from __future__ import annotations
 
 ASKS_S = 10.0
 LOOK_EVERY_S = 1.0
-"""How often owners that ask no longer are dropped."""
+"""Interval between removals of inactive owners."""
 
 
 class Owners:
-    """The owners that one gateway sees."""
+    """The active owners of a gateway."""
 
     def __init__(self) -> None:
         self._asked_s: dict[str, float] = {}
@@ -21,7 +21,7 @@ class Owners:
         self._look_s = 0.0
 
     def share(self, owner: str, weight: float, now_s: float) -> float:
-        """Note that an owner asks. → its part of the work, 0 to 1; exactly 1 where no other owner asks."""
+        """Record an owner's request. → its share of the work, 0 to 1; exactly 1 if no other is active"""
         self._asked_s[owner] = now_s
         if self._weights.get(owner) != weight:
             self._weights[owner] = weight

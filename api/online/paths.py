@@ -1,4 +1,4 @@
-"""What the path of a prediction names."""
+"""Parses the paths of predictions."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ _LONGEST_KEPT = 256
 
 @dataclass(frozen=True, slots=True)
 class PredictPath:
-    """What a path asks for; None: the default."""
+    """The parts of a prediction's path; None: the default."""
 
     model: str | None
     version: str | None
-    route: str  # its path, with names for what varies
+    route: str  # the path with parameter names
     batch: bool
 
 
 def target_of(path: str) -> PredictPath | None:
-    """What a prediction's path names, or None where it is another path."""
+    """Parse a prediction's path. None for other paths."""
     return _kept(path) if len(path) <= _LONGEST_KEPT else _named_by(path)
 
 
 @lru_cache(maxsize=1024)
 def _kept(path: str) -> PredictPath | None:
-    """Most requests name what others named just before."""
+    """Cached: most requests repeat a recent path."""
     return _named_by(path)
 
 

@@ -1,7 +1,7 @@
-"""The stream on which workers answer this gateway: one for each life of a gateway, with one reader.
+"""The reply stream of a gateway, with a single reader. Each run of a gateway has its own stream.
 
-Workers answer with NOMKSTREAM, so that answers to a gateway that has gone vanish with its stream: the gateway
-makes it with a first entry (a beat), keeps its time to live renewed, and cuts off what it has read.
+Workers reply with NOMKSTREAM, so that replies to a stopped gateway disappear with its stream. The gateway
+creates the stream with a first entry (a beat), renews its time to live, and trims entries that it has read.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ MOST_ENTRIES = 512
 
 
 class ReplyStream:
-    """Every method raises redis.exceptions.RedisError where the server does not answer."""
+    """Every method raises redis.exceptions.RedisError if Redis does not answer."""
 
     def __init__(self, client: Redis, gateway: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client = client.client()  # always reading, it shares its connection with nobody
+        self._client = client.client()  # a connection of its own, since it always reads
         self._clock = clock
         self._gateway = gateway
         self._stream = keys.reply(gateway)
@@ -39,30 +39,30 @@ class ReplyStream:
         self._tended_s = 0.0
         self.is_open = False
         self.refusal: Exception | None = None
-        """Why the server took no write when the stream was tended last."""
+        """The error of the last beat, if Redis rejected it; None: it accepts writes."""
 
     async def open(self) -> None:
-        """Make the stream, or find it again after the connection broke.
+        """Create the stream, or reopen it after the connection broke.
 
         Raises UnsupportedServer.
         """
-        # kept, a connection that broke would go back to the same server, whichever is the primary by now
+        # a kept connection would return to the same server, even if another is the primary now
         await self._client.aclose()
         check_server(await self._client.info("server"))
         beat: Any = await self._client.xadd(self._stream, {"beat": ""})
-        if _position(beat) < _position(self._read_to):  # made anew by a server whose clock is behind
+        if _position(beat) < _position(self._read_to):  # created again by a server with a slower clock
             self._read_to = b"0-0"
         await self._client.expire(self._stream, TTL_S)
         self._tended_s = self._clock()
         self.is_open, self.refusal = True, None
 
     def lost(self) -> None:
-        """The connection broke: the stream must be opened again before it is read."""
+        """Record that the connection broke: open the stream again before reading."""
         self.is_open = False
 
     async def read(self) -> list[Reply]:
-        """The replies that came since the last read; waits a second for the first."""
-        # Any: redis-py's union of what RESP2 and RESP3 answer
+        """Return the replies since the last read; waits up to a second for the first."""
+        # Any: redis-py's union of RESP2 and RESP3 answers
         answer: Any = await self._client.xread(
             {self._stream: self._read_to}, count=MOST_ENTRIES, block=BLOCK_MS
         )
@@ -76,14 +76,15 @@ class ReplyStream:
         return replies
 
     async def remove(self) -> None:
-        """What workers still answer vanishes."""
+        """Delete the stream; later replies are discarded."""
         await self._client.delete(self._stream)
 
     async def close(self) -> None:
         await self._client.aclose()
 
     async def _replies(self, entry_id: bytes, data: bytes) -> list[Reply]:
-        """The reply, or in its place the refusal of those whom it was to answer, where it says so."""
+        """Decode a reply. An unreadable reply becomes a dead letter. If its request ids are readable, the
+        result is a reply that fails these requests."""
         try:
             return [decode_reply(data)]
         except UnreadableMessage as error:
@@ -100,10 +101,10 @@ class ReplyStream:
         pipeline = self._client.pipeline(transaction=False)
         pipeline.xtrim(self._stream, minid=self._read_to.decode(), approximate=False)
         pipeline.expire(self._stream, TTL_S)
-        pipeline.xadd(self._stream, {"beat": ""}, nomkstream=True)  # which a full server refuses
+        pipeline.xadd(self._stream, {"beat": ""}, nomkstream=True)  # fails if the server is full
         _, alive, beaten = await pipeline.execute(raise_on_error=False)
         self._tended_s = self._clock()
-        self.is_open = bool(alive)  # somebody removed the stream: the next turn makes it anew
+        self.is_open = bool(alive)  # if the stream was removed, the next turn creates it again
         self.refusal = beaten if isinstance(beaten, Exception) else None
 
 

@@ -1,4 +1,4 @@
-"""Measures the stages of one request."""
+"""The stage clock of a request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SERVER_TIMING = (
 
 
 class StageClock:
-    """Measures one request: `mark` ends the stage that began at the mark before."""
+    """Measures the stages of a request: `mark` ends the stage that began at the previous mark."""
 
     __slots__ = ("_last_s", "times_ms")
 
@@ -27,7 +27,7 @@ class StageClock:
         self._last_s = now_s
 
     def mark_answered(self, answered: Answered) -> None:
-        """Split the time since the last mark by what the worker measured; the rest is `reply`."""
+        """Split the time since the last mark into the worker's times and the rest, `reply`."""
         self.mark("reply")
         times = self.times_ms
         waited_ms = times.pop("reply")

@@ -1,5 +1,5 @@
-"""What is known of one model version when a request for it arrives: this gateway's own requests exactly,
-those of the others from the last look at the streams. Whose the other gateways' rows are is not known."""
+"""The facts that admission needs about a model version: this gateway's requests exactly, and those of other
+gateways by the last look at the streams. The owners of other gateways' rows are unknown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def traffic_of(
     key: ModelKey, spec: ModelSpec, fleet: Fleet, pending: InflightRequests, max_inflight_rows: int
 ) -> Traffic:
     own_s, others_s = 0.0, 0.0
-    for other in fleet.beside(key):  # a worker takes the oldest first, whichever of its models it is for
+    for other in fleet.beside(key):  # a worker takes the oldest entry first, of all its models
         if rate := fleet.rates[other]:
             own_s += pending.rows_of(other) / rate
             others_s += fleet.others_rows.get(other, 0.0) / rate
@@ -35,7 +35,7 @@ def traffic_of(
 def claim_of(
     owner: str, share: float, key: ModelKey, fleet: Fleet, pending: InflightRequests, *, default_wait_s: float
 ) -> Claim:
-    """What an owner has of this gateway's requests, while other owners ask, too."""
+    """An owner's share and use of this gateway, while other owners are active."""
     backlog_s = 0.0
     for other in fleet.beside(key):
         if rate := fleet.rates[other]:

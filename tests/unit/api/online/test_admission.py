@@ -1,4 +1,4 @@
-"""Who may enter the online lane, and when those come back who may not."""
+"""Admission decisions, and retry times of rejected clients."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_gateway_with_half_of_the_backlog_has_half_of_the_rate_for_its_line() 
     assert [retry_s(full, rows=50, line=line) for _ in range(4)] == [1, 2, 3, 4]
 
 
-# -- what is known when a request arrives --------------------------------------------------------------------
+# -- facts for a decision ------------------------------------------------------------------------------------
 
 
 def worker(name: str, **rates: float) -> WorkerRecord:

@@ -1,4 +1,4 @@
-"""The online lane of a gateway: who is answered, who is told no, and what is taken back."""
+"""The online dispatcher: answered, failed and withdrawn requests."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def lane(client: FakeRedis, clock: FakeClock) -> AsyncIterator[OnlineDispa
 def submit(
     lane: OnlineDispatcher, *lengths: float, wait_s: float = 10.0, left: Left = lambda: False
 ) -> asyncio.Future[Answered]:
-    """Rows of iris that differ in their first input."""
+    """Iris rows with different first inputs."""
     rows = [IRIS_ROW | {"sepal_length": length} for length in lengths]
     columns = encode_rows(IRIS, rows)
     return lane.submit(IRIS_KEY, IRIS, columns, len(rows), wait_s=wait_s, left=left)

@@ -1,4 +1,4 @@
-"""Predictions under overload are shared between owners: pure deciders, a queue in memory, no clock."""
+"""Owners share predictions under overload. Tests pure decisions with a simulated queue and clock."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_an_owner_that_asks_no_more_has_no_share() -> None:
 
 
 class Unheard:
-    """An outcome that nobody waits for."""
+    """An outcome without a receiver."""
 
     def done(self) -> bool:
         return False
@@ -137,7 +137,7 @@ def test_what_an_owner_has_is_the_work_of_all_models_that_share_the_workers() ->
     assert claim_of("a", 0.5, KEY, fleet, pending, default_wait_s=WAIT_S).rows == 20
 
 
-# -- a queue that is served first come first served ---------------------------------------------------------
+# -- a first-come, first-served queue ------------------------------------------------------------------------
 
 RATE = 100.0
 
@@ -151,7 +151,7 @@ class Sent:
 
 @dataclass
 class Lane:
-    """One gateway in front of one worker, in steps of 10 ms."""
+    """A gateway in front of a worker, simulated in steps of 10 ms."""
 
     owners: Owners = field(default_factory=Owners)
     line: RetrySchedule = field(default_factory=RetrySchedule)
