@@ -1,7 +1,8 @@
-"""Who may do what here.
+"""API keys: authentication, permissions, quotas.
 
-endpoints      the table of every endpoint and what it asks of a key: the only place where that stands
-gate           a request's headers → its principal, by the keys that are good now; no Redis on the way
-links          addresses that bear their own permission for a minute, for browsers that save files
-gatekeeper     asks the gate for every request but predictions, which ask it themselves
+permissions    the table of endpoints and the permission that each requires
+authenticator  a request's headers → its principal, by the valid keys in memory, without Redis
+middleware     authenticates and authorizes all requests except predictions, which do so themselves
+signed_links   links with a permission of their own for a minute, for browsers that save files
+limits         quotas of keys: requests per period, rows per day
 """

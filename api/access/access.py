@@ -1,4 +1,4 @@
-"""API keys and their limits, as the gateway uses them."""
+"""The two parts of access control that the gateway uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from api.access.limits import Limiter
 
 @dataclass(frozen=True)
 class Access:
-    """Who may call, and how much."""
+    """Authentication and quotas."""
 
     authenticator: Authenticator
     limiter: Limiter

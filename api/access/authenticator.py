@@ -1,9 +1,9 @@
-"""A request's headers → whose it is, by the keys that are good now. Nothing here waits for Redis.
+"""Authentication: a request's headers → its principal, by the valid keys in memory, without a call to Redis.
 
-The keys are read from the queue every second if they have changed, so that every gateway refuses a revoked
-key within two. An unknown key causes one look at once (`entered`), so that a new key is good at its first
-use; such looks are shared, and at most five a second. While Redis is away the last keys stand, and still
-expire.
+The keys are read from Redis every second if they have changed, so that every gateway rejects a revoked key
+within two seconds. An unknown key causes an immediate read (`entered`), so that a new key is valid at its
+first use; such reads are shared, at most five a second. While Redis is away, the last read keys remain valid
+until they expire.
 """
 
 from __future__ import annotations
@@ -33,55 +33,54 @@ log = structlog.get_logger()
 
 LOOK_EVERY_S = 1.0
 NEW_KEY_LOOK_EVERY_S = 0.2
-"""The least time between two looks that unknown keys cause: guessing keys costs Redis no more."""
+"""Least time between reads caused by unknown keys: limits the load on Redis if keys are guessed."""
 NEW_KEY_LIMIT_S = 1.0
 LOOKS_A_READING = 30
-"""… and with how many of those all keys are read, whether or not they have changed."""
+"""Every so many looks, all keys are read even if they have not changed."""
 LOOKS_A_NOTE = 60
-"""… and with how many of those it is noted which were used."""
+"""Every so many looks, the time of use of the used keys is written."""
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
-"""As ASGI has them."""
+"""The headers of an ASGI scope."""
 
 
 class Authenticator(Protocol):
-    """Who is let in."""
+    """Authenticates requests."""
 
     asks: bool
-    """Whether for a key at all."""
+    """Whether requests need a key."""
 
     def enter(self, headers: RawHeaders, *, basic: bool = False) -> Principal:
-        """Whose request has these headers. `basic`: a key that came as a password will do.
+        """The principal of a request. `basic`: also accept a key as a password (HTTP Basic).
 
-        Raises Unauthorized, or QueueUnavailable where no keys could be read yet.
+        Raises Unauthorized, or QueueUnavailable if no keys could be read yet.
         """
         ...
 
     def greet(self, headers: RawHeaders) -> Principal:
-        """The same, for what answers everybody: STRANGER where `enter` would raise."""
+        """The principal for an endpoint without authentication: STRANGER if `enter` would raise."""
         ...
 
     def enter_by_link(self, path: str, query: bytes) -> Principal:
-        """Whose ticket a link bears (`api/access/signed_links.py`). Raises Unauthorized where it bears
-        none."""
+        """The principal of a signed link (`api/access/signed_links.py`). Raises Unauthorized if it has no
+        valid ticket."""
         ...
 
     def link(self, headers: RawHeaders, path: str, query: bytes) -> tuple[str, int | None]:
-        """The address with a ticket of whoever has these headers, and for how many seconds that is good;
-        None where no key is asked for. Raises Unauthorized."""
+        """Sign a link. → the link, and its validity in s, or None without keys. Raises Unauthorized."""
         ...
 
     async def finds(self, key_id: str) -> bool:
-        """Whether Redis has a key of this id that is good and was not known here."""
+        """Look for a key in Redis that was unknown here. → whether it exists and is valid"""
         ...
 
     async def look_later(self) -> None:
-        """One turn of the watch: look which keys are good, then rest."""
+        """Read changed keys, then wait a second. A background task repeats it."""
         ...
 
 
 async def entered(gate: Authenticator, enter: Callable[[], Principal], key_id: str) -> Principal:
-    """What `enter` returns; it is called again if the key was made since the gate looked last."""
+    """Call `enter`, and again if it raises Unauthorized and Redis has the key by now."""
     try:
         return enter()
     except Unauthorized:
@@ -91,7 +90,7 @@ async def entered(gate: Authenticator, enter: Callable[[], Principal], key_id: s
 
 
 class OpenAuthenticator:
-    """Lets everybody in."""
+    """Accepts every request as ANONYMOUS."""
 
     asks = False
 
@@ -111,25 +110,25 @@ class OpenAuthenticator:
         return False
 
     async def look_later(self) -> None:
-        await asyncio.Event().wait()  # there is nothing to look at
+        await asyncio.Event().wait()  # no keys to read
 
 
 class KeyAuthenticator:
-    """Lets in who has a key that is good."""
+    """Accepts requests with a valid key."""
 
     asks = True
 
     def __init__(self, client: Redis, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client: Any = client  # Any: redis-py's union of what RESP2 and RESP3 answer
+        self._client: Any = client  # Any: redis-py's union of RESP2 and RESP3 answers
         self._clock = clock
         self._looks = 0
         self._known: list[KeyRecord] | None = None
-        """Every key that is kept; None: never read yet."""
+        """All keys as last read; None: never read."""
         self._version: bytes | None = None
         self._ahead_ms = 0.0
-        """Of this process's clock, Redis' one."""
+        """Redis' time minus this process's monotonic clock."""
         self._shares: dict[str, Share] = {}
-        """By owner, where it is not the default."""
+        """Shares by owner, if not the default."""
         self._good: dict[str, tuple[KeyRecord, Principal]] = {}
         self._used: set[str] = set()
         self._ids: frozenset[str] = frozenset()
@@ -154,7 +153,7 @@ class KeyAuthenticator:
             raise unavailable()
         record, principal = self._good.get(ticket.key_id, (None, ANONYMOUS))
         if record is None or not ticket.opens(record, path, before, self._now_ms):
-            raise Unauthorized("This link opens nothing: it is not whole, or past its end.")
+            raise Unauthorized("Invalid download link: incomplete, changed or expired.")
         return principal
 
     def link(self, headers: RawHeaders, path: str, query: bytes) -> tuple[str, int | None]:
@@ -169,13 +168,13 @@ class KeyAuthenticator:
             raise unavailable()
         found = self._good.get(key_id_of(token))
         if found is None or not found[0].fits(token):
-            raise Unauthorized("This API key opens nothing: it is unknown, revoked or past its expiry.")
+            raise Unauthorized("Invalid API key: unknown, revoked or expired.")
         self._used.add(found[0].id)
         return found
 
     @property
     def _now_ms(self) -> float:
-        """By Redis' clock."""
+        """The time by Redis' clock."""
         return self._clock() * 1000 + self._ahead_ms
 
     async def look_later(self) -> None:
@@ -186,14 +185,14 @@ class KeyAuthenticator:
 
     async def finds(self, key_id: str) -> bool:
         if not is_key_id(key_id) or key_id in self._ids:
-            return False  # no key, or one that is known: revoked, expired, or with another secret
+            return False  # not a key, or a known key: revoked, expired, or with another secret
         with suppress(RedisError, OSError, TimeoutError):  # the lane's reader reports it
             await asyncio.wait_for(self._look_for_new(), NEW_KEY_LIMIT_S)
         return key_id in self._good
 
     async def look(self) -> None:
-        """Read the keys where they have changed. Raises redis.exceptions.RedisError."""
-        async with self._looking:  # else an older reading could take the place of a newer one
+        """Read the keys if they have changed. Raises redis.exceptions.RedisError."""
+        async with self._looking:  # else an older read could replace a newer read
             await self._look()
 
     async def _look(self) -> None:
@@ -218,7 +217,7 @@ class KeyAuthenticator:
         return len(self._good)
 
     def sort_out(self) -> None:
-        """Keep the keys that are good now."""
+        """Update the set of valid keys from the keys last read."""
         now_ms = self._now_ms
         before = self._good
         good = (record for record in self._known or () if record.good(now_ms))
@@ -245,11 +244,11 @@ def principal_of(record: KeyRecord, share: Share = DEFAULT_SHARE) -> Principal:
 
 
 def token_of(headers: Mapping[bytes, bytes], *, basic: bool = False) -> bytes | None:
-    """The key that a request bears, as `Authorization: Bearer` or `X-API-Key`; None where it has none."""
-    said = headers.get(b"authorization")
-    if said is None:
+    """The key of a request, from `Authorization: Bearer` or `X-API-Key`; None if it has none."""
+    header = headers.get(b"authorization")
+    if header is None:
         return headers.get(b"x-api-key")
-    scheme, _, rest = said.partition(b" ")
+    scheme, _, rest = header.partition(b" ")
     match scheme.lower():
         case b"bearer":
             return rest.strip()

@@ -1,8 +1,8 @@
-"""How much a key may ask for: requests a while, rows a day. Counted in Redis, for all gateways together.
+"""Quotas of API keys: requests per period, rows per day. Counted in Redis for all gateways together.
 
-A sliding window of counters (`limits`): the window before counts for as much of it as still reaches into the
-last second, or day. What is refused is not counted. Keys without limits cost nothing here; the others two
-round trips a request, and two more where rows are limited.
+Uses the sliding window counter of `limits`: the previous window counts in proportion to its overlap with the
+current period. Rejected requests are not counted. A key without quotas costs nothing; a quota of requests
+costs two round trips per request, and a quota of rows two more.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from shared.errors import PayloadTooLarge, RateLimited
 
 
 class Limiter:
-    """Counts what keys use. Methods raise redis.exceptions.RedisError where the server does not answer."""
+    """Counts the use of keys. Methods raise redis.exceptions.RedisError if Redis does not answer."""
 
     def __init__(self, client: Redis) -> None:
         storage = RedisStorage(
             "async+redis://",
             implementation="redispy",
             key_prefix=keys.limits(),
-            connection_pool=client.connection_pool,  # type: ignore[arg-type]  # it takes one, see its docstring
+            connection_pool=client.connection_pool,  # type: ignore[arg-type]  # accepted, see its docstring
         )
         self._windows = SlidingWindowCounterRateLimiter(storage)
 
     async def admit(self, allowance: Quota, scope: Scope) -> None:
-        """Count a request; its answer will say what is left. Raises RateLimited."""
+        """Count a request, and put the remaining quota into its response headers. Raises RateLimited."""
         add_headers(scope, (b"ratelimit-policy", allowance.policy))
         if allowance.requests is not None:
             await self._take(REQUESTS, allowance.requests, allowance.key_id, 1, scope)
 
     async def require_rows(self, allowance: Quota | None) -> None:
-        """Raises RateLimited if not one row is left; counts nothing."""
+        """Raises RateLimited if no row is left. Counts nothing."""
         if allowance is None or allowance.rows is None:
             return
         if not await self._windows.test(allowance.rows, allowance.key_id, ROWS):
@@ -48,11 +48,11 @@ class Limiter:
             raise _refusal(ROWS, allowance.rows, stats.remaining, _soon_s(stats))
 
     async def charge(self, allowance: Quota | None, rows: int, scope: Scope | None = None) -> None:
-        """Count rows that are about to run. Raises RateLimited, or PayloadTooLarge for more than a day's."""
+        """Count rows before they run. Raises RateLimited, or PayloadTooLarge if they exceed a day's quota."""
         if not rows or allowance is None or allowance.rows is None:
             return
         if rows > allowance.rows.amount:
-            raise PayloadTooLarge(f"Your key may have {allowance.rows.amount} rows a day predicted.")
+            raise PayloadTooLarge(f"Your API key is limited to {allowance.rows.amount} rows per day.")
         await self._take(ROWS, allowance.rows, allowance.key_id, rows, scope)
 
     async def _take(
@@ -72,4 +72,4 @@ def _soon_s(stats: WindowStats) -> int:
 
 
 def _refusal(name: str, item: RateLimitItem, left: int, soon_s: int) -> RateLimited:
-    return RateLimited(f"Your key may have {item} ({name}); {left} are left.", retry_after_s=soon_s)
+    return RateLimited(f"Your API key is limited to {item} ({name}); {left} left.", retry_after_s=soon_s)

@@ -1,6 +1,6 @@
-"""Asks for a key before any route is reached, by the table of `endpoints`. Pure ASGI.
+"""ASGI middleware that authenticates and authorizes requests before any route, by the table of `permissions`.
 
-Predictions come first and ask by themselves (`api/routes/predict.py`): they are in a hurry.
+Predictions do not pass through it: for speed, `api/routes/predict.py` authenticates them itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BROWSER_CHALLENGE = 'Basic realm="Takt: any name, and an API key as the password
 
 
 class AuthMiddleware:
-    """Lets `app` see only what its table lets in, with its principal."""
+    """Passes permitted requests to `app`, with their principal in the scope."""
 
     def __init__(self, app: ASGIApp, gate: Authenticator, limiter: Limiter) -> None:
         self._app = app
@@ -72,7 +72,7 @@ class AuthMiddleware:
 
 
 def _is_open(method: str, rule: Permission | None, rules: Mapping[str, Permission]) -> bool:
-    """Whether no key is asked for: OPTIONS needs none if no method does."""
+    """Whether the request needs no key. OPTIONS needs none if no method of the endpoint does."""
     if rule is None:
-        return method == "OPTIONS" and bool(rules) and all(one.open for one in rules.values())
+        return method == "OPTIONS" and bool(rules) and all(rule.open for rule in rules.values())
     return rule.open

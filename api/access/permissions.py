@@ -1,7 +1,7 @@
-"""The table of every endpoint and what it asks of a key. What does not stand here answers nobody.
+"""The table of all endpoints and their permissions. A path that is not in the table answers 404.
 
-A key needs one role of those that its endpoint names; `admin` has all of them. Whose jobs and which models
-it sees is decided where they are looked up, see `api/jobs/authorization.py` and `Principal.sees`.
+A key needs the role of the endpoint; `admin` includes all roles. Which jobs and models a key sees is decided
+when they are looked up: see `api/jobs/authorization.py` and `Principal.sees`.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from shared.errors import Forbidden
 
 @dataclass(frozen=True)
 class Permission:
-    """What an endpoint asks for."""
+    """The requirements of an endpoint."""
 
     role: Role | None = None
-    """None: any good key will do."""
+    """The role that the key needs; None: any valid key."""
     open: bool = False
-    """It answers everybody, and shows nothing that is anybody's."""
+    """No key is needed: the endpoint shows nobody's data."""
     whole: bool = False
-    """It shows the service as a whole: not to keys that are limited to some models."""
+    """The endpoint shows all models: keys that are limited to some models get 403."""
     in_browser: bool = False
-    """A browser asks for it by itself, so that the key may come as a password (HTTP Basic)."""
+    """Browsers request it directly, so that the key may come as a password (HTTP Basic)."""
 
     by_link: bool = False
-    """A link may bear its permission (`api/access/signed_links.py`): browsers save it, and send no key."""
+    """A signed link suffices (`api/access/signed_links.py`): a browser that saves a file sends no key."""
 
     def require(self, asker: Principal) -> None:
         """Raises Forbidden."""
         if self.role is not None:
             asker.require(self.role)
         if self.whole and asker.models is not None:
-            raise Forbidden("This shows every model, and your key is limited to some.")
+            raise Forbidden("This endpoint shows all models, but your API key is limited to some models.")
 
 
 OPEN = Permission(open=True)
@@ -46,14 +46,14 @@ ANY_KEY = Permission()
 PREDICT, SUBMIT, READ = Permission(Role.PREDICT), Permission(Role.SUBMIT), Permission(Role.READ)
 SAVE = Permission(Role.READ, by_link=True)
 OPERATE = Permission(Role.READ, whole=True)
-"""To look at the service as its operators do."""
+"""Endpoints for operators."""
 
 ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     # for probes and load balancers
     "/health": {"GET": OPEN},
     "/health/live": {"GET": OPEN},
     "/health/ready": {"GET": OPEN},
-    # pages without anything in them: what they show, they ask for
+    # static pages, which fetch their data with the user's key
     "/": {"GET": OPEN},
     "/docs": {"GET": OPEN},
     "/docs/oauth2-redirect": {"GET": OPEN},
@@ -63,7 +63,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/console/": {"GET": OPEN},
     "/console/{name}": {"GET": OPEN},
     "/openapi.json": {"GET": Permission(whole=True, in_browser=True)},
-    # predictions, which `api/routes/predict.py` answers
+    # predictions, answered by `api/routes/predict.py`
     "/predict": {"POST": PREDICT},
     "/predict/batch": {"POST": PREDICT},
     "/models/{name}/predict": {"POST": PREDICT},
@@ -75,7 +75,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/models/{name}": {"GET": ANY_KEY},
     "/models/{name}/versions/{version}": {"GET": ANY_KEY},
     "/model-info": {"GET": ANY_KEY},
-    # what operators, Prometheus and autoscalers look at
+    # for operators, Prometheus and autoscalers
     "/metrics": {"GET": OPERATE},
     "/metrics/cluster": {"GET": OPERATE},
     "/metrics/targets": {"GET": OPERATE},
@@ -100,7 +100,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
 
 
 def _patterns() -> dict[str, list[tuple[re.Pattern[str], str]]]:
-    """The patterns of paths in which something varies, by the first part of their path."""
+    """Patterns of the paths with parameters, by the first segment of the path."""
     found: dict[str, list[tuple[re.Pattern[str], str]]] = {}
     for path in ENDPOINTS:
         if "{" in path:
@@ -112,7 +112,7 @@ _PATTERNS = _patterns()
 
 
 def endpoint_of(path: str) -> str | None:
-    """The endpoint of a path, as the table names it; None if there is none."""
+    """The table's endpoint for a path; None if there is none."""
     if path in ENDPOINTS:
         return path
     among = _PATTERNS.get(path[1:].partition("/")[0], ())
@@ -120,13 +120,13 @@ def endpoint_of(path: str) -> str | None:
 
 
 def rules_of(path: str) -> Mapping[str, Permission]:
-    """What each method of a path asks for; none: there is no such endpoint."""
+    """The permissions of a path by method; empty if there is no such endpoint."""
     endpoint = endpoint_of(path)
     return {} if endpoint is None else ENDPOINTS[endpoint]
 
 
 def rule_of(method: str, rules: Mapping[str, Permission]) -> Permission | None:
-    """HEAD asks for what GET does."""
+    """The permission of a method; HEAD has that of GET."""
     return rules.get("GET" if method == "HEAD" else method)
 
 

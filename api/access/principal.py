@@ -1,4 +1,4 @@
-"""Who asks. Every request has a principal: its key's owner; where none is asked for, the same for all."""
+"""Principals. The principal of a request is the owner of its API key; without keys, it is ANONYMOUS."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _PLACE = "takt.principal"
 
 @dataclass(frozen=True)
 class Principal:
-    """The owner of the jobs that it submits."""
+    """The owner of an API key, with the key's permissions. Jobs belong to the principal that submits them."""
 
     name: str
     roles: frozenset[Role] = frozenset((Role.PREDICT, Role.SUBMIT, Role.READ))
     models: frozenset[str] | None = None
-    """What it may see; None: every model."""
+    """The models that it sees; None: all."""
     allowance: Quota | None = None
-    """What it may use up; None: nothing is limited."""
+    """Its quota; None: unlimited."""
     share: Share = DEFAULT_SHARE
-    """Of the service, beside other owners."""
+    """Its share of the service beside other owners."""
 
     @property
     def online_owner(self) -> str:
-        """By whom its predictions are counted; empty where there is one owner only."""
+        """The owner by which its predictions are counted; empty without keys."""
         return "" if self is ANONYMOUS else self.name
 
     def owns(self, owner: str) -> bool:
-        """Whether this owner's jobs are for it."""
+        """Whether it may access the jobs of an owner."""
         return owner == self.name or self.sees_all_jobs
 
     @property
@@ -49,35 +49,35 @@ class Principal:
     def require(self, role: Role) -> None:
         """Raises Forbidden."""
         if not self.may(role):
-            raise Forbidden(f"This needs a key with the role {role.value!r}.")
+            raise Forbidden(f"This request needs an API key with the role {role.value!r}.")
 
     def sees(self, model: str) -> bool:
         return self.models is None or model in self.models
 
     def require_sight(self, model: str) -> None:
-        """Raises ModelNotFound, in the words for a model that does not exist."""
+        """Raises ModelNotFound if it does not see the model, with the text for a missing model."""
         if not self.sees(model):
             raise no_such_model(model, self.models or ())
 
 
 def no_such_model(model: str, seen: Iterable[str]) -> ModelNotFound:
-    """`seen`: the models that the asker may see, whether or not they are there."""
+    """The error for a missing model. `seen`: the models that the asker may see, existing or not."""
     return ModelNotFound(f"There is no model {named(model)}.{did_you_mean(model, sorted(seen))}")
 
 
 ANONYMOUS = Principal(OPEN_OWNER)
-"""Everybody, where no key is asked for."""
+"""The principal of all requests if keys are not needed."""
 STRANGER = Principal(OPEN_OWNER, frozenset(), frozenset())
-"""Who has no good key where one is asked for."""
+"""The principal of a request without a valid key, at an endpoint that needs none."""
 
 
 def let_in(scope: Scope, asker: Principal) -> None:
-    """Say whose request this is, for those who answer it."""
+    """Store the principal of a request."""
     scope[_PLACE] = asker
 
 
 def asker_of(scope: Scope) -> Principal:
-    """Whose request this is: it was let in before any route was reached."""
+    """The principal of a request, stored before any route is reached."""
     found: Principal = scope.get(_PLACE, ANONYMOUS)
     return found
 

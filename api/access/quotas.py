@@ -1,4 +1,4 @@
-"""What one key may use up, decided from its record."""
+"""The quota of an API key, from its record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REQUESTS, ROWS = "requests", "rows"
 
 @dataclass(frozen=True)
 class Quota:
-    """Requests a while, rows a day. None: as many as it likes."""
+    """Requests per period and rows per day. None: unlimited."""
 
     key_id: str
     requests: RateLimitItem | None
@@ -21,7 +21,7 @@ class Quota:
 
     @property
     def policy(self) -> bytes:
-        """As the IETF's RateLimit-Policy: `"requests";q=100;w=1, "rows";q=1000000;w=86400`."""
+        """The value of the IETF's RateLimit-Policy: `"requests";q=100;w=1, "rows";q=1000000;w=86400`."""
         both = ((REQUESTS, self.requests), (ROWS, self.rows))
         return ", ".join(
             f'"{name}";q={item.amount};w={item.get_expiry()}' for name, item in both if item
@@ -29,7 +29,7 @@ class Quota:
 
 
 def allowance_of(record: KeyRecord) -> Quota | None:
-    """None where nothing is limited."""
+    """The quota of a key; None if it has no limits."""
     if not record.rate and record.rows_per_day is None:
         return None
     return Quota(

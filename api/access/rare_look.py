@@ -1,7 +1,7 @@
-"""A look at Redis that many requests may ask for, and that is made only so often.
+"""A read that many requests share, at a limited rate.
 
-Whoever asks shares the next look that begins: one that is under way may have read before what is looked for
-was written. However many ask, `every_s` passes between the begins of two looks.
+Each caller shares the next read that begins: a read under way may have passed the point at which the wanted
+record was written. At least `every_s` passes between the starts of two reads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 
 class RareLook:
-    """Runs `look` for all that wait for it, one at a time."""
+    """Runs `look` for all waiting callers together, never twice at a time."""
 
     def __init__(
         self,
@@ -28,10 +28,10 @@ class RareLook:
         self._lock = asyncio.Lock()
 
     async def __call__(self) -> None:
-        """Return once a look has ended that began after this call. Raises what `look` raises."""
+        """Wait for the end of a read that began after this call. Raises the errors of `look`."""
         if self._next is None:
             self._next = asyncio.create_task(self._run())
-        await asyncio.shield(self._next)  # one that leaves must not end it for the others
+        await asyncio.shield(self._next)  # a canceled caller must not cancel the read of the others
 
     async def _run(self) -> None:
         async with self._lock:

@@ -1,10 +1,10 @@
-"""Links that bear their own permission: for a browser that saves a file, which can send no key with a link.
+"""Signed links: download links that need no API key, since a browser that saves a file cannot send a key.
 
     /jobs/0e6f…/results?format=csv&ticket=3f9c1a7e52b0.1772352060000.9b1f…
 
-A ticket is the id of the key that asked for it, its end by Redis' clock, and an HMAC-SHA-256 over both, path
-and query, under the stored hash of that key. So no further secret has to be kept or shared: every gateway has
-the hash, a ticket opens no other address, and it ends with its key.
+A ticket consists of the id of the key that requested it, its end by Redis' clock, and an HMAC-SHA-256 over
+both, path and query. The HMAC key is the stored hash of the API key, so that no other secret is needed: every
+gateway has the hash. A ticket is valid for a single address, and no longer than its API key.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from shared.access import KeyRecord
 
 LASTS_S = 60
-"""Until a download must have begun; it may take as long as it likes."""
+"""Time within which a download must begin; its duration is not limited."""
 _MARK = b"ticket="
 
 
 @dataclass(frozen=True)
 class SignedPath:
-    """What a link bears."""
+    """The ticket of a link."""
 
     key_id: str
     ends_ms: int
@@ -32,7 +32,7 @@ class SignedPath:
         return f"{self.key_id}.{self.ends_ms}.{self.seal}"
 
     def opens(self, record: KeyRecord, path: str, query: bytes, now_ms: float) -> bool:
-        """Whether it is this key's, for this address, now. `query`: what stands before the ticket."""
+        """Whether the ticket is valid for this key, address and time. `query`: the part before the ticket."""
         return now_ms < self.ends_ms and hmac.compare_digest(
             self.seal, _seal(record, self.ends_ms, path, query)
         )
@@ -44,14 +44,14 @@ def ticket_of(record: KeyRecord, path: str, query: bytes, now_ms: float) -> Sign
 
 
 def linked(path: str, query: bytes, ticket: SignedPath) -> str:
-    """The address with its ticket."""
+    """Add a ticket to an address."""
     return f"{path}?{query.decode()}{'&' if query else ''}{_MARK.decode()}{ticket}"
 
 
 def read_link(whole: bytes) -> tuple[bytes, SignedPath] | None:
-    """A query with a ticket at its end: what stands before it, and the ticket. None where there is none."""
-    query, mark, said = whole.rpartition(_MARK)
-    key_id, _, rest = said.decode("latin-1").partition(".")
+    """Split a query with a ticket at its end. → the query before it, and the ticket; None if it has none"""
+    query, mark, ticket = whole.rpartition(_MARK)
+    key_id, _, rest = ticket.decode("latin-1").partition(".")
     ends, _, seal = rest.partition(".")
     if not mark or not (query == b"" or query.endswith(b"&")):
         return None
@@ -61,7 +61,7 @@ def read_link(whole: bytes) -> tuple[bytes, SignedPath] | None:
 
 
 def key_id_of_link(whole: bytes) -> str:
-    """The id of the key that a query's ticket names; empty if it has none."""
+    """The key id in a query's ticket; empty if it has none."""
     found = read_link(whole)
     return "" if found is None else found[1].key_id
 

@@ -1,4 +1,4 @@
-"""Keys: what they open, whose jobs they show, and how soon they open nothing."""
+"""API keys: their permissions, the visibility of jobs, and the time until a revocation takes effect."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def bearing(token: bytes) -> list[tuple[bytes, bytes]]:
 
 
 async def ended_job(stage: Stage) -> dict[str, Any]:
-    """A job of Anna's, with results."""
+    """A job of Anna with results."""
     gateway, http = stage
     job: dict[str, Any] = (await http.post("/jobs", json=submission(3), headers=ANNA.headers)).json()
     await run_chunks(gateway, job["id"])
@@ -59,7 +59,7 @@ async def ended_job(stage: Stage) -> dict[str, Any]:
 
 
 def calls_of(job: dict[str, Any]) -> list[tuple[str, str]]:
-    """Everything that can be asked of one job."""
+    """Every request for a job."""
     own = job["links"]["self"]
     told = [("POST", f"{own}/{what}") for what in ("cancel", "pause", "resume")]
     read = [("GET", f"{own}{what}") for what in ("", "/events", "/results", "/errors", "/manifest")]
@@ -142,7 +142,7 @@ async def test_an_unknown_key_is_refused_soon_while_redis_is_away(stage: Stage, 
 async def test_a_key_that_is_revoked_during_an_upload_breaks_it_off(
     stage: Stage, client: FakeRedis, more: bytes
 ) -> None:
-    """At the next chunk, or at the seal."""
+    """The upload fails at the next chunk, or at the seal."""
     gateway, http = stage
     gate = gateway.access.authenticator
     assert isinstance(gate, KeyAuthenticator)

@@ -1,4 +1,4 @@
-"""What a key may use up: requests a while, rows a day, counted for all gateways together."""
+"""Quotas of keys: requests per period and rows per day, counted for all gateways together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every endpoint asks for what the table says, and none is left out."""
+"""Every endpoint is in the permission table and enforces it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def call(http: httpx.AsyncClient, method: str, path: str, key: Holder | No
 
 
 def served(app_folder: Path) -> Iterator[tuple[str, str]]:
-    """Every method and path that the application's routes answer."""
+    """All methods and paths of the application's routes."""
     app = create_app(Settings(models_dir=MODELS, payload_url=app_folder.as_uri()), FakeRedis())
     for route in iter_route_contexts(app.router.routes):
         path = getattr(route, "path", None) or route.original_route.path  # type: ignore[attr-defined]
@@ -62,7 +62,7 @@ def served(app_folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_every_route_of_the_application_stands_in_the_table(tmp_path: Path) -> None:
-    """Whoever adds a route says in `api/access/permissions.py` who may call it."""
+    """A new route needs an entry in `api/access/permissions.py`."""
     routes = {(m, "/static-offline-docs/{path:path}" if "static" in p else p) for m, p in served(tmp_path)}
     assert routes - set(CALLS) == set()
     predictions = {(method, path) for method, path in CALLS if "/predict" in path}

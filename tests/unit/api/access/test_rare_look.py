@@ -1,4 +1,4 @@
-"""Looks that are shared: whoever asks has one that began later, and there are only so many."""
+"""Shared reads: each caller gets a read that began after its call, at a limited rate."""
 
 from __future__ import annotations
 

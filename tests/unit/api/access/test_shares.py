@@ -1,4 +1,4 @@
-"""An owner's share, from its keys to what a gateway accepts."""
+"""An owner's share, from its stored settings to the gateway's admission."""
 
 from __future__ import annotations
 

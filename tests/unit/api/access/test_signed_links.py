@@ -1,4 +1,4 @@
-"""A link that bears its own permission opens one address, for a minute, and as long as its key is good."""
+"""A signed link is valid for a single address, for a minute, and while its key is valid."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def looked(gateway: Gateway) -> KeyAuthenticator:
 
 
 async def job_of(stage: Stage, owner: Holder) -> str:
-    """→ the path of a job with results."""
+    """Create a job with results. → its path"""
     gateway, http = stage
     job: dict[str, Any] = (await http.post("/jobs", json=submission(3), headers=owner.headers)).json()
     await run_chunks(gateway, job["id"])
