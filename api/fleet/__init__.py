@@ -1,1 +1,1 @@
-"""What this gateway knows of the others: who works, what waits, what was done lately."""
+"""State shared with the other processes: live workers and their load, queues, Redis."""

@@ -1,4 +1,4 @@
-"""How much waits, for all who ask: read when somebody does, and at most every `FRESH_S`."""
+"""Waiting work of both lanes, read on demand and at most every `FRESH_S`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FRESH_S = 0.5
 
 
 class LaneWatch:
-    """The lanes of every model version that this gateway knows, and of each other with jobs."""
+    """The lanes of every model version that this gateway knows, and of other versions with jobs."""
 
     def __init__(
         self,
@@ -28,16 +28,16 @@ class LaneWatch:
         self._entry_rows = entry_rows
         self._clock = clock
         self._lanes: Lanes | RedisError = Lanes()
-        """What the last look brought."""
+        """The result of the last look."""
         self._looked_at_s = float("-inf")
         self._reading = asyncio.Lock()
 
     async def lanes(self) -> Lanes:
-        """As of half a second ago at most.
+        """The lanes, at most half a second old.
 
-        Raises redis.exceptions.RedisError where the server does not answer.
+        Raises redis.exceptions.RedisError if Redis does not answer.
         """
-        async with self._reading:  # who comes meanwhile is answered by the same look, or fails with it
+        async with self._reading:  # concurrent callers share a look, and its error
             if self._clock() - self._looked_at_s >= FRESH_S:
                 self._lanes = await self._look()
                 self._looked_at_s = self._clock()

@@ -1,8 +1,7 @@
-"""The lines that jobs stand in, as this gateway last read them.
+"""Job queues of model versions, as this gateway last read them.
 
-Reading a line looks at each of its jobs. A short one is read for every answer; a longer one is kept for a
-while, the longer the more jobs it has, however many are asked for or handed over meanwhile: a full one is
-read twice a second.
+The cost of reading a queue grows with its jobs. A short queue is read for every response. A longer queue is
+cached, in proportion to its length; a queue of `MOST_IN_LINE` jobs is read twice a second.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from shared.keys import ModelKey
 from shared.ledger import AsyncLedger, QueueOrder
 
 MOST_IN_LINE = 100
-"""Jobs of a line that are looked at: those behind them are not served before."""
+"""Most jobs of a queue that are read; jobs behind them are served later."""
 SHORT = 10
-"""Jobs of a line that is read each time."""
+"""Most jobs of a queue that is read every time."""
 KEPT_S = 0.5
 TOLD_S = 0.002
-"""How long a line is kept that came with something else: until the answer of which it is a part."""
+"""How long a queue is cached that came with a submission: until the response that needs it."""
 
 
 class QueueOrders:
-    """Whoever asks while a line is kept may find it half a second old."""
+    """Reads and caches queues; a cached queue is at most half a second old."""
 
     def __init__(self, ledger: AsyncLedger, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger = ledger
@@ -31,11 +30,11 @@ class QueueOrders:
         self._kept: dict[ModelKey, tuple[float, QueueOrder]] = {}  # and until when
 
     def told(self, key: ModelKey, line: QueueOrder) -> None:
-        """A short line as it is just now."""
+        """Cache a short queue that was just read."""
         self._kept[key] = self._clock() + TOLD_S, line
 
     async def of(self, key: ModelKey) -> QueueOrder:
-        """Raises redis.exceptions.RedisError where the server does not answer."""
+        """The queue of a model version. Raises redis.exceptions.RedisError if Redis does not answer."""
         until_s, line = self._kept.get(key, (0.0, None))
         if line is not None and self._clock() < until_s:
             return line

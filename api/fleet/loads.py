@@ -1,7 +1,6 @@
-"""How much the workers did lately, by what their heartbeats count: rows answered online, engine time by lane.
+"""Recent load of the workers, from the counters in their heartbeats: online rows, and engine time by lane.
 
-Every gateway finds the same for itself, whatever its own share of the requests is. Pure: the clock comes with
-what is seen.
+Every gateway computes the same values, whatever its share of the requests is. Pure: time is passed in.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from shared.keys import ModelKey
 from shared.workers import WorkerRecord
 
 MEMORY_S = 30.0
-"""What happened so long ago weighs a third of what happens now."""
+"""Time constant of the smoothing: after it, a measurement has about a third of its weight."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """One worker, lately."""
+    """The recent load of a worker."""
 
     online_share: float = 0.0  # of its engine's time, 0 to 1
     offline_share: float = 0.0
@@ -34,22 +33,22 @@ class _Seen:
 
 
 class Loads:
-    """What each live worker does, smoothed. Owned by the gateway."""
+    """The smoothed load of each live worker. Owned by the gateway."""
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
 
     def see(self, workers: Iterable[WorkerRecord], now_s: float) -> None:
-        """Take in the heartbeats of one moment, monotonic; workers that are not among them are forgotten."""
+        """Update from the heartbeats at a monotonic time. Workers that are missing are removed."""
         self._seen = {record.id: _next(self._seen.get(record.id), record, now_s) for record in workers}
 
     def of(self, worker_id: str) -> Load:
-        """No load at all where the worker is unknown."""
+        """The load of a worker; zero if it is unknown."""
         seen = self._seen.get(worker_id)
         return seen.load if seen is not None else Load()
 
     def online_rows_per_s(self, key: ModelKey) -> float:
-        """Rows a second that all workers answered online of a model version."""
+        """Online rows per second of a model version, of all workers together."""
         return sum(seen.load.online_rows_per_s.get(key, 0.0) for seen in self._seen.values())
 
 
@@ -62,7 +61,7 @@ def _next(before: _Seen | None, record: WorkerRecord, now_s: float) -> _Seen:
     old, was = before.load, before.record
 
     def smoothed(value: float, grown: float) -> float:
-        """Counters start again with a new life of a worker, which has another id: they never shrink."""
+        """Smooth a rate. Counters never shrink: a restarted worker has a new id."""
         return value + (1 - math.exp(-passed_s / MEMORY_S)) * (max(0.0, grown) / passed_s - value)
 
     load = Load(

@@ -1,4 +1,4 @@
-"""What Redis says of itself and of Takt's keys, in two round trips."""
+"""Statistics of Redis and of Takt's keys, read in a few round trips."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared import keys
 
 @dataclass(frozen=True)
 class Queue:
-    """The queue at one moment."""
+    """The state of the queue at a moment."""
 
     now_ms: int  # by its own clock
     latency_s: float
@@ -31,7 +31,7 @@ class Queue:
 
 
 async def read_queue(client: Redis) -> Queue:
-    """Raises redis.exceptions.RedisError where the server does not answer."""
+    """Raises redis.exceptions.RedisError if Redis does not answer."""
     asked_s = time.perf_counter()
     seconds, micros = await client.time()
     latency_s = time.perf_counter() - asked_s
@@ -66,7 +66,7 @@ def _count(answer: Any) -> int:  # Any: redis-py's own types
 
 
 def _ever(letters: Any) -> int:
-    """Entries that were ever added to a stream. One that was never written to is no error."""
+    """Number of entries ever added to a stream; 0 if the stream does not exist."""
     if isinstance(letters, ResponseError):
         return 0
     if isinstance(letters, RedisError):

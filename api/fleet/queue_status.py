@@ -1,4 +1,4 @@
-"""Whether Redis answers this gateway, and takes work: set by those who talk to it, logged when it turns."""
+"""Whether Redis answers this gateway and accepts work. Set by the users of Redis; changes are logged."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ LONGEST_BACKOFF_S = 1.0
 
 
 class QueueStatus:
-    """The state of the way to Redis. It is down until it was used once."""
+    """The state of the connection to Redis. It is down until its first successful use."""
 
     def __init__(self) -> None:
         self.up = False
         self.takes_work = True
-        """Where it answers: not so while its memory or its disk is full, or it is a replica."""
+        """Whether writes succeed: not while Redis' memory or disk is full, or if it is a replica."""
         self.breaks = 0
-        """How often it broke: what was made before the last break may be gone."""
+        """Number of breaks. Keys created before the last break may be gone."""
         self._failures = 0
 
     def works(self) -> None:
@@ -38,7 +38,7 @@ class QueueStatus:
         self._failures += 1
 
     def judge(self, refusal: Exception | None) -> None:
-        """What the server said to a write: nothing against it, or why not."""
+        """Record the outcome of a write: None, or the server's error."""
         if refusal is not None and self.takes_work:
             log.warning("queue_refuses", error=str(refusal))
         elif refusal is None and not self.takes_work:
@@ -47,25 +47,25 @@ class QueueStatus:
 
     @property
     def open(self) -> bool:
-        """Whether work can be handed over now."""
+        """Whether Redis answers and accepts work."""
         return self.up and self.takes_work
 
     @property
     def backoff_s(self) -> float:
-        """How long to wait before the next try: doubled by every failure in a row."""
+        """Wait before the next attempt: doubled by each consecutive failure."""
         return min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(self._failures, 10))
 
     def require(self) -> None:
-        """Raises QueueUnavailable where Redis does not answer now."""
+        """Raises QueueUnavailable if Redis does not answer."""
         if not self.up:
             raise unavailable()
 
     def require_open(self) -> None:
-        """Raises QueueUnavailable where Redis does not answer, or takes no work, now."""
+        """Raises QueueUnavailable if Redis does not answer or accepts no work."""
         if not self.open:
             raise unavailable()
 
 
 def _name(error: Exception) -> str:
-    # of a foreign error the type only: its message may hold the URL and its password
+    # only the type of other errors: their message may contain the URL and its password
     return error.detail if isinstance(error, TaktError) else type(error).__name__

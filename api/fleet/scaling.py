@@ -1,13 +1,13 @@
-"""How many workers a model wants: a pure function of what waits, what comes, and what a worker does.
+"""The number of workers that a model needs: a pure function of waiting work, arriving work and worker rates.
 
-    need   = rows of jobs that wait or run ÷ (rows/s of a worker in jobs × target_s)      at most one a chunk
-           + rows/s answered online ÷ (rows/s of a worker online × TARGET_UTILISATION)
-           + rows that wait online ÷ (rows/s of a worker online × target_s)
-    wanted = need, rounded up; at least 1 where anything waits or runs; within min and max
+    need   = waiting and running rows of jobs ÷ (job rows/s of a worker × target_s)       at most 1 per chunk
+           + online rows/s ÷ (online rows/s of a worker × TARGET_UTILISATION)
+           + waiting online rows ÷ (online rows/s of a worker × target_s)
+    wanted = need, rounded up; at least 1 if work waits or runs; within min and max
 
-Where no worker has measured a rate, nothing but that 1 can be said: the first worker measures it. The share
-that is left idle online lets the need grow under overload: refused requests are not counted, but the workers
-are then busy all the time, and more than TARGET_UTILISATION asks for more.
+Without a measured rate, the result is that minimum of 1: the first worker measures the rate. The utilisation
+below 1 lets the need grow under overload: rejected requests are not counted, but busy workers exceed
+TARGET_UTILISATION, so that more workers are needed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ TARGET_UTILISATION = 0.7
 
 @dataclass(frozen=True)
 class Demand:
-    """What is asked of one model version, and how much of it one worker can do. A rate of 0: not measured."""
+    """The work for a model version, and the rates of a worker. A rate of 0: not measured."""
 
     lanes: ModelLanes
     arriving_rows_per_s: float  # online
-    online_rows_per_s: float  # of one worker
+    online_rows_per_s: float  # of a worker
     offline_rows_per_s: float
 
     @property
@@ -37,7 +37,7 @@ class Demand:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the asking autoscaler allows, and how soon it wants what waits to be done."""
+    """The autoscaler's limits, and the time within which waiting work should be done."""
 
     target_s: float
     min_workers: int = 0
@@ -49,14 +49,14 @@ class Bounds:
 
 
 def wanted_workers(demands: Iterable[Demand], bounds: Bounds) -> int:
-    """Workers for all of these model versions together, which are taken to share them."""
+    """Workers for these model versions together, assuming that each worker holds all of them."""
     listed = list(demands)
     need = math.ceil(sum(need_of(demand, bounds.target_s) for demand in listed) - 1e-9)
     return bounds.within(max(need, int(not all(demand.idle for demand in listed))))
 
 
 def need_of(demand: Demand, target_s: float) -> float:
-    """Workers that one model version keeps busy, as a fraction."""
+    """Workers that a model version keeps busy, as a fraction."""
     return _need_of_jobs(demand, target_s) + _need_online(demand, target_s)
 
 
@@ -65,7 +65,7 @@ def _need_of_jobs(demand: Demand, target_s: float) -> float:
     if not demand.offline_rows_per_s:
         return 0.0
     by_rows = (lane.rows + lane.running_rows) / (demand.offline_rows_per_s * target_s)
-    return min(by_rows, lane.chunks + lane.running_chunks)  # a chunk is run by one worker
+    return min(by_rows, lane.chunks + lane.running_chunks)  # a chunk runs on a single worker
 
 
 def _need_online(demand: Demand, target_s: float) -> float:

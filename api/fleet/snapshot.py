@@ -1,4 +1,4 @@
-"""What the live workers hold and how much waits: one snapshot, renewed for all requests together."""
+"""The fleet snapshot: live workers, their models and the waiting online rows, shared by all requests."""
 
 from __future__ import annotations
 
@@ -24,53 +24,53 @@ from shared.model_identity import SAME_ON_BOTH, ModelIdentity, in_words
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState, from_hash
 
 LOOK_EVERY_S = 0.1
-"""How often the streams' lengths are read: what other gateways admit meanwhile is not known here."""
+"""Interval between reads of the streams' lengths. Other gateways' admissions in between are unknown."""
 LOOKS_A_RENEWAL = 5
-"""… and with how many of those the heartbeats once."""
+"""Every so many looks, heartbeats are read too."""
 MOST_WORKERS = 1000
 UNSEEN_S = 2.0
-"""After so long without a look the server was away, and heartbeats ran out that could not be renewed."""
+"""After this long without a read, Redis was away, and heartbeats expired that workers could not renew."""
 RETURN_S = 2.0
-"""How long workers have then to be heard of again."""
+"""Time that workers then have to send a heartbeat again."""
 
 OwnEntries: TypeAlias = Callable[[ModelKey], int]
-"""How many entries of this gateway wait for a model version now."""
+"""Returns the number of this gateway's waiting entries for a model version."""
 
 
 @dataclass(frozen=True)
 class ModelAvailability:
-    """Who is there for one model version."""
+    """The workers of a model version."""
 
     holders: int = 0
     digests: frozenset[str] = frozenset([""])
-    """Of the artifacts that they hold; an empty one: nobody says which."""
+    """Digests of the artifacts that they hold; an empty digest: unknown."""
     spec_digests: frozenset[str] = frozenset([""])
-    """Of the specs that they loaded it with, likewise."""
+    """Digests of the specs that they loaded; an empty digest: unknown."""
     loading: int = 0
     failures: tuple[str, ...] = ()
-    """Why live workers could not load it."""
+    """The errors of live workers that could not load it."""
     restarts: int = 0
-    """How often, within about a minute, a worker was started again that does not serve now."""
+    """Most restarts, within about a minute, of a worker that does not serve now."""
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """The live workers at one moment. `read_at_s` is monotonic; None: never read yet."""
+    """The live workers at a moment. `read_at_s` is monotonic; None: never read."""
 
     read_at_s: float | None = None
     workers: tuple[WorkerRecord, ...] = ()
     others_rows: Mapping[ModelKey, float] = field(default_factory=lambda: MappingProxyType({}))
-    """Rows that other gateways have in the online stream of each model version that a worker holds, about."""
+    """Estimated rows of other gateways in the online stream of each held model version."""
     lives: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    """By a worker's name: how often one was started that has beaten within about a minute."""
+    """By worker name: number of starts with a heartbeat within about a minute."""
     seen_at_ms: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    """By a worker's id: its last heartbeat, by Redis' clock, to the second."""
+    """By worker id: time of its last heartbeat by Redis' clock, in full seconds."""
     identities: Mapping[ModelKey, ModelIdentity] = field(default_factory=lambda: MappingProxyType({}))
-    """What this gateway has of each model version. A worker that has another serves none of its requests."""
+    """This gateway's spec and artifact of each model version. Only workers with the same pair serve it."""
 
     @cached_property
     def held(self) -> frozenset[ModelKey]:
-        """Model versions that a live worker holds."""
+        """Model versions held by live workers."""
         return frozenset().union(*map(_held_by, self.workers))
 
     @cached_property
@@ -79,22 +79,22 @@ class Fleet:
 
     @cached_property
     def rates(self) -> Mapping[ModelKey, float]:
-        """Rows a second, online, of the workers that serve this gateway; 0 where one is not measured."""
+        """Online rows per second of the workers that match this gateway; 0 if any is not measured."""
         return {key: _sum(model.rows_per_s for model in self._matching(key)) for key in self.held}
 
     @cached_property
     def slice_rates(self) -> Mapping[ModelKey, float]:
-        """The same of the rows of jobs."""
+        """Job rows per second of all holders; 0 if any is not measured."""
         return {key: _sum(model.slice_rows_per_s for model in self._models(key)) for key in self.held}
 
     @cached_property
     def least_call_s(self) -> Mapping[ModelKey, float]:
-        """The shortest call that a worker has measured of each model version; 0 if one has measured none."""
+        """Shortest measured model call by model version; 0 if any worker has measured none."""
         return {key: min(model.least_call_s for model in self._models(key)) for key in self.held}
 
     @cached_property
     def most_rows_per_s(self) -> Mapping[ModelKey, float]:
-        """The highest rate measured, of all workers together; 0 if one has measured none."""
+        """Highest measured rate of all workers together; 0 if any worker has measured none."""
         return {key: _sum(model.most_rows_per_s for model in self._models(key)) for key in self.held}
 
     @cached_property
@@ -103,12 +103,12 @@ class Fleet:
         return {key: frozenset().union(*(some for some in held.values() if key in some)) for key in self.held}
 
     def beside(self, key: ModelKey) -> frozenset[ModelKey]:
-        """The model version, and all that share a worker with it; none where no live worker holds it."""
+        """The model version and all others that share a worker with it; empty if no live worker holds it."""
         return self._beside.get(key, frozenset())
 
     @cached_property
     def entry_rows(self) -> Mapping[ModelKey, float]:
-        """About how many rows an entry of each model version has, as its workers saw lately."""
+        """Mean rows of an entry by model version, as recently measured by its workers."""
         return {key: _entry_rows(key, self.workers) for key in self.held}
 
     @cached_property
@@ -119,7 +119,7 @@ class Fleet:
         return self._holders.get(key, 0)
 
     def matching_holders(self, key: ModelKey) -> int:
-        """How many workers hold a model version as this gateway knows it."""
+        """Number of workers with the same spec and artifact as this gateway."""
         return self._matching_holders.get(key, 0)
 
     @cached_property
@@ -127,7 +127,7 @@ class Fleet:
         return {key: sum(1 for _ in self._matching(key)) for key in self.held}
 
     def mismatch(self, key: ModelKey) -> str:
-        """How the workers that hold a model version differ from this gateway; empty: none does."""
+        """How a worker's spec or artifact differs from this gateway's; empty: none differs."""
         return self._mismatches.get(key, "")
 
     @cached_property
@@ -144,7 +144,7 @@ class Fleet:
         )
 
     def _foreign(self, key: ModelKey) -> dict[str, HeldModel]:
-        """Models that another spec or artifact was loaded for, by worker."""
+        """Loaded models with another spec or artifact, by worker."""
         own = self.identities.get(key)
         held = {worker.id: worker.models[key] for worker in self.workers if worker.holds(key)}
         return {
@@ -181,12 +181,12 @@ def _difference(key: ModelKey, own: ModelIdentity, foreign: Mapping[str, HeldMod
 
 
 def _name(worker_id: str) -> str:
-    """What all lives of one worker have in common, see `WorkerRecord.id`."""
+    """The worker's name: the part of the id that all its starts share, see `WorkerRecord.id`."""
     return worker_id.rpartition(":")[0]
 
 
 def _loads(model: HeldModel | None) -> bool:
-    """Whether a starting worker will hold it: it waits for the rest, too."""
+    """Whether a starting worker will hold the model: it serves after loading all of its models."""
     return model is not None and model.state is not ModelState.FAILED
 
 
@@ -206,7 +206,7 @@ def _sum(rates: Iterable[float]) -> float:
 
 
 class FleetWatch:
-    """Keeps the snapshot. While Redis is away the last one stays; `Link` says that it is away."""
+    """Renews the snapshot. While Redis is away, the last snapshot remains; see `QueueStatus`."""
 
     def __init__(
         self,
@@ -226,8 +226,8 @@ class FleetWatch:
         self.fleet = Fleet()
 
     async def look_later(self) -> None:
-        """One turn of the watch: look, then rest."""
-        with suppress(RedisError, OSError):  # the lane's reader reports it
+        """Look, then wait `LOOK_EVERY_S`. A background task repeats it."""
+        with suppress(RedisError, OSError):  # the reply reader reports it
             if self._looks % LOOKS_A_RENEWAL == 0:
                 await self.renew()
             else:
@@ -236,11 +236,11 @@ class FleetWatch:
         await asyncio.sleep(LOOK_EVERY_S)
 
     async def renew(self) -> None:
-        """Read the heartbeats, and how much waits.
+        """Read the heartbeats and the streams' lengths.
 
-        Raises redis.exceptions.RedisError where the server does not answer.
+        Raises redis.exceptions.RedisError if Redis does not answer.
         """
-        # Any: redis-py's union of all that a sorted set may answer
+        # Any: redis-py's union of all answers for a sorted set
         asked_s = time.perf_counter()
         newest: Any = await self._client.zrevrange(keys.workers(), 0, MOST_WORKERS - 1, withscores=True)
         self.roundtrips.add(time.perf_counter() - asked_s)
@@ -263,7 +263,7 @@ class FleetWatch:
         await self.look()
 
     def _not_heard_yet(self, heard: Iterable[WorkerRecord], now_s: float) -> tuple[WorkerRecord, ...]:
-        """Workers of the last look whose silence is the server's, which was away."""
+        """Workers of the last snapshot without a heartbeat because Redis was away."""
         seen_s = self.fleet.read_at_s
         if seen_s is not None and now_s - seen_s > UNSEEN_S:
             self._believes_at_s = now_s + RETURN_S
@@ -273,7 +273,7 @@ class FleetWatch:
         return tuple(worker for worker in self.fleet.workers if worker.id not in ids)
 
     async def look(self) -> None:
-        """Read how much waits. Raises redis.exceptions.RedisError where the server does not answer."""
+        """Read the streams' lengths. Raises redis.exceptions.RedisError if Redis does not answer."""
         held = sorted(self.fleet.held)
         pipeline = self._client.pipeline(transaction=False)
         for key in held:

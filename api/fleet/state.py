@@ -1,4 +1,4 @@
-"""The state of the fleet as this gateway knows it."""
+"""The fleet's state, as this gateway knows it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from api.fleet.snapshot import Fleet, FleetWatch
 
 @dataclass(frozen=True)
 class FleetState:
-    """Live workers, their load, and the waiting work."""
+    """Live workers, their load, and waiting work."""
 
     watch: FleetWatch
     loads: Loads

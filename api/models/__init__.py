@@ -1,1 +1,1 @@
-"""What is served: the models, how their requests are read, and what is said of them."""
+"""The served models: catalog, request decoding, response rendering."""

@@ -1,4 +1,4 @@
-"""What this gateway can be asked for: every model, its versions, and how its requests are read."""
+"""The catalog: all models and versions that this gateway serves, with their decoders and encoders."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from shared.validation import RowValidator
 log = structlog.get_logger()
 
 _MOST_CHARACTERS = 128
-"""Of a version that is looked up on the disk."""
+"""Longest version that is looked up on the disk."""
 
 
 @dataclass(frozen=True, eq=False)
 class Servable:
-    """One version of one model, with all that its requests need."""
+    """A model version, with all parts that its requests need."""
 
     spec: ModelSpec
     version: str
@@ -42,17 +42,17 @@ class Servable:
 
 
 class Catalog:
-    """Models by name and version. A default version is there before it is built: a worker may hold it."""
+    """Models by name and version, including default versions that are not built: a worker may hold them."""
 
     def __init__(
         self, repository: Repository, default_model: str, wanted: Collection[str] | None = None
     ) -> None:
-        """`wanted`: the models to serve, as `name` or `name@version`; None: all of the repository."""
+        """`wanted`: the models to serve, as `name` or `name@version`; None: the whole repository."""
         self.root = repository
         self.repository = _restricted(repository, wanted)
         self.default_model = default_model
         self.identities: dict[ModelKey, ModelIdentity] = {}
-        """What this gateway has of each version: its spec, and its artifact where that is built here."""
+        """This gateway's spec of each version, and its artifact if it is built here."""
         specs = self.repository.specs
         self._validators = {name: RowValidator(spec) for name, spec in specs.items()}
         self._servables: dict[tuple[str, str], Servable] = {}
@@ -69,30 +69,30 @@ class Catalog:
         return sorted(self.repository.specs)
 
     def __iter__(self) -> Iterator[Servable]:
-        """Every version of every model that is known now."""
+        """Iterate over all known versions of all models."""
         return iter(list(self._servables.values()))
 
     @property
     def keys(self) -> list[ModelKey]:
-        """Every version of every model."""
+        """The keys of all known versions of all models."""
         return [servable.key for servable in self._servables.values()]
 
     @property
     def servables(self) -> list[Servable]:
-        """Every version of every model that is known here."""
+        """All known versions of all models."""
         return list(self._servables.values())
 
     @property
     def default(self) -> Servable | None:
-        """What answers `/predict`; None where the repository lacks the default model."""
+        """The default version of the default model, for `/predict`; None if the repository lacks it."""
         return self._defaults.get(self.default_model)
 
     def find(
         self, model: str | None = None, version: str | None = None, asker: Principal = ANONYMOUS
     ) -> Servable:
-        """The default version where none is named, of the default model where none is.
+        """Find a model version; None: the default model, or the model's default version.
 
-        Raises ModelNotFound where there is none, or none for this asker.
+        Raises ModelNotFound if it does not exist or the asker does not see it.
         """
         name = model if model is not None else self.default_model
         if asker.models is not None:
@@ -101,31 +101,31 @@ class Catalog:
         if found is not None:
             return found
         self._require_restart(name, version)
-        spec = self.repository.spec(name)  # raises where it is the model that is missing
+        spec = self.repository.spec(name)  # raises if the model is missing
         known = self.versions(spec.name)
         near = did_you_mean(str(version), known)
         there_are = listed(known)
-        raise ModelNotFound(f"Model {name!r} has no version {named(version)}; there are: {there_are}.{near}")
+        raise ModelNotFound(f"Model {name!r} has no version {named(version)}. Versions: {there_are}.{near}")
 
     def _require_restart(self, name: str, version: str | None) -> None:
-        """Raises ModelNotFound if the folder has by now what this gateway did not find when it started."""
+        """Raises ModelNotFound if the model or version was added after this gateway started."""
         if not re.fullmatch(NAME, name):
             return
         folder = self.root.root / name
         if name not in self.root.specs.keys() | self.root.wrong.keys():
             if (folder / "model.toml").is_file():
                 added = f"Model {name!r} was added after this gateway started"
-                raise ModelNotFound(f"{added}: restart the gateway and the workers.")
+                raise ModelNotFound(f"{added}. Restart the gateway and the workers.")
         elif version is not None and _is_path(version) and (folder / version / MANIFEST).is_file():
             raise ModelNotFound(
                 f"Version {version!r} of model {name!r} was built after this gateway started, and no worker "
-                "holds it: restart the workers with it in TAKT_MODELS."
+                "holds it. Add it to TAKT_MODELS and restart the workers."
             )
 
     def _require_sight(self, model: str | None, name: str, asker: Principal) -> None:
-        """Nor is somebody who sees some models told of the others. Raises ModelNotFound."""
+        """Raises ModelNotFound if the asker does not see the model, without revealing that it exists."""
         if model is None and not asker.sees(name):
-            raise ModelNotFound("There is no default model for this key: name one.")
+            raise ModelNotFound("Your API key has no default model. Name a model in the path.")
         asker.require_sight(name)
         if name not in self.repository.specs:
             raise no_such_model(name, asker.models or ())
@@ -134,18 +134,18 @@ class Catalog:
         return sorted(version for name, version in self._servables if name == model)
 
     def learn(self, model: str, versions: Iterable[str]) -> None:
-        """Versions that are built here, or that a worker was seen to hold."""
+        """Add versions that are built here or held by a worker."""
         for version in versions:
             if model in self.repository.specs and (model, version) not in self._servables:
                 self._add(model, version)
 
     def look_again(self) -> None:
-        """Versions may be built again while this gateway runs: their artifacts' digests are read anew."""
+        """Read the digests of all artifacts again: versions may be rebuilt while this gateway runs."""
         for servable in self.servables:
             self._identify(servable.spec, servable.version)
 
     def wire_identity(self, key: ModelKey) -> bytes:
-        """What an entry for this version says of spec and artifact."""
+        """The spec and artifact digests in entries for this version."""
         identity = self.identities.get(key)
         return identity.wire if identity is not None else b""
 
@@ -157,7 +157,7 @@ class Catalog:
     def _identity(self, spec: ModelSpec, version: str) -> ModelIdentity:
         try:
             return self.repository.version(spec.name, version).identity
-        except TaktError:  # it is not built here, or its manifest cannot be used
+        except TaktError:  # not built here, or its manifest is invalid
             return ModelIdentity(spec.digest)
 
     def _add(self, model: str, version: str) -> Servable:
@@ -187,7 +187,7 @@ def _restricted(repository: Repository, wanted: Collection[str] | None) -> Repos
 
 
 def _default_version(spec: ModelSpec, wanted: Collection[str] | None) -> str:
-    """The spec's, unless only others were asked for: then the newest of those."""
+    """The spec's default version; if only other versions are wanted, the newest of those."""
     asked = [split_model_key(name) for name in wanted or ()]
     versions = [version or spec.default_version for name, version in asked if name == spec.name]
     if not versions or spec.default_version in versions:
@@ -196,5 +196,5 @@ def _default_version(spec: ModelSpec, wanted: Collection[str] | None) -> str:
 
 
 def _is_path(version: str) -> bool:
-    """Whether what a client names may be a folder's name."""
+    """Whether a client's version is safe to use as a folder name."""
     return len(version) <= _MOST_CHARACTERS and is_version(version)

@@ -1,1 +1,1 @@
-"""Counters, stages, traces."""
+"""Counters, stage times and traces of requests."""

@@ -1,4 +1,4 @@
-"""What this gateway has counted since it started. Owned by the event loop; `/metrics` reads it."""
+"""Counters of this gateway since its start. The event loop owns them; `/metrics` reads them."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from shared.metrics.distribution import Distribution
 from shared.metrics.gateway import HTTP_DURATION
 
 ROUTE = "takt.route"
-"""Where a scope says its route, if the framework did not route it."""
+"""Key of a scope's route, for requests that the framework did not route."""
 OTHER = "other"
-"""The route of what nobody serves, and of what was refused before it said where to."""
+"""Route of unknown paths, and of requests rejected before their path was read."""
 UNREAD = "none"
-"""The method of a request that was not read."""
+"""Method of a request that was not read."""
 CLIENT_LEFT = 499
-"""The status of a request that was not answered, since its client had left: nginx's own."""
+"""Status of a request without a response because its client disconnected, as in nginx."""
 
 
 @dataclass
 class RequestCounters:
-    """Predictions of one model version, by error code where one was refused or failed."""
+    """Predictions of a model version: admitted, and rejected or failed by error code."""
 
     admitted: int = 0
     shed: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
 
     def refused(self, code: str) -> None:
-        """One was sent away at the door, and is over with that."""
+        """Count a request that was rejected by admission, and so has ended."""
         self.shed[code] += 1
         self.failed[code] += 1
 
@@ -44,7 +44,7 @@ class HttpCounters:
         self._took_s: dict[tuple[str, str, int], Distribution] = {}
 
     def ended(self, scope: Scope, status: int | None, took_s: float) -> None:
-        """`status`: None where nothing was answered."""
+        """Count a request. `status`: None if it got no response."""
         self.add(scope["method"], _route(scope), status or CLIENT_LEFT, took_s)
 
     def add(self, method: str, route: str, status: int, took_s: float) -> None:
@@ -55,7 +55,7 @@ class HttpCounters:
         found.add(took_s)
 
     def __iter__(self) -> Iterator[tuple[tuple[str, str, str], Distribution]]:
-        """(method, route, status), and how long those took, in s."""
+        """Yield (method, route, status) with the distribution of durations in s."""
         return (
             ((method, route, str(status)), took_s)
             for (method, route, status), took_s in list(self._took_s.items())
@@ -63,7 +63,7 @@ class HttpCounters:
 
 
 class JobCounters:
-    """Jobs that were taken in whole, by model version."""
+    """Sealed jobs and their rows, by model version."""
 
     def __init__(self) -> None:
         self.jobs: Counter[ModelKey] = Counter()
@@ -76,6 +76,6 @@ class JobCounters:
 
 
 def _route(scope: Scope) -> str:
-    """With names for what varies in it; what nobody serves is one route."""
+    """The route with parameter names; unknown paths share a route."""
     own = scope.get(ROUTE)
     return own if own is not None else getattr(scope.get("route"), "path", OTHER)

@@ -1,4 +1,4 @@
-"""A request's spans: `gateway` from its head to its answer, and below it the stages that passed here."""
+"""Spans of a request: `gateway` from its head to its response, with the gateway's stages as children."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from shared.tracing import close_provider
 _PROPAGATOR = TraceContextTextMapPropagator()
 _CARRIED = (b"traceparent", b"tracestate")
 _ELSEWHERE = ("queue", "batch", "predict")
-"""Stages whose spans the worker makes."""
+"""Stages with spans made by the worker."""
 _UNTRACED = ("/health", "/metrics", "/console", "/docs", "/redoc", "/static-offline-docs", "/openapi.json")
-"""What is asked again and again, or tells nothing."""
+"""Paths without traces: they are polled often, or have no content of interest."""
 
 
 class RequestTraces:
@@ -29,7 +29,7 @@ class RequestTraces:
         self._tracer = provider.get_tracer("takt.gateway")
 
     def begin(self, scope: Scope, request_id: str) -> RequestTrace | None:
-        """The trace of a request, the client's where it names one; None where it is not recorded."""
+        """Start the trace of a request, within the client's trace if it sent one. None if not recorded."""
         path: str = scope["path"]
         if path.startswith(_UNTRACED):
             return None
@@ -46,12 +46,12 @@ class RequestTraces:
         return RequestTrace(span, self._tracer) if span.is_recording() else None
 
     def close(self) -> None:
-        """Send what is left. Blocks, two seconds at most."""
+        """Send the remaining spans. Blocks for two seconds at most."""
         close_provider(self._provider)
 
 
 class RequestTrace:
-    """One recorded request."""
+    """The trace of a recorded request."""
 
     def __init__(self, span: Span, tracer: Tracer) -> None:
         context = span.get_span_context()
@@ -63,7 +63,7 @@ class RequestTrace:
     def predicted(
         self, key: str, rows: int, batch_rows: int, times_ms: dict[str, float], validating_ns: int
     ) -> None:
-        """An answered prediction: its stages follow each other from `validating_ns` on, Unix time."""
+        """Add the stages of an answered prediction, in sequence from `validating_ns` (Unix time)."""
         self._span.set_attributes({"takt.model": key, "takt.rows": rows, "takt.batch_rows": batch_rows})
         parent = set_span_in_context(self._span)
         at_ns = validating_ns
@@ -74,7 +74,7 @@ class RequestTrace:
             at_ns = end_ns
 
     def end(self, scope: Scope, status: int | None) -> None:
-        """`status`: None where nobody was answered."""
+        """End the span. `status`: None if the request got no response."""
         if ROUTE in scope:
             self._span.set_attribute("http.route", scope[ROUTE])
         if status is not None:

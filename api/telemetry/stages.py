@@ -1,11 +1,11 @@
-"""Where a request's time goes: the same stage names in headers, metrics and benchmarks.
+"""Stages of a request, with the same names in headers, metrics, traces and benchmarks.
 
-validate    JSON → rows, parsing included: one pass does both
+validate    JSON → rows, including parsing: a single pass does both
 encode      rows → columns on the wire
 queue       from the stream's XADD until the engine read the entry
 batch       forming the batch
 predict     the call of the model
-reply       the rest of the way: out, back, and waiting for this gateway's event loop
+reply       the rest: both ways through Redis, and the wait for this gateway's event loop
 serialize   columns → JSON
 """
 
@@ -26,13 +26,13 @@ def _in_ms() -> dict[str, Distribution]:
 
 @dataclass
 class StageTimes:
-    """What this gateway measured of one model version: of requests that succeeded, since it started."""
+    """Times and sizes of successful requests for a model version, since this gateway started."""
 
     stages_ms: dict[str, Distribution] = field(default_factory=_in_ms)
     request_rows: Distribution = field(default_factory=lambda: Distribution(REQUEST_ROWS))
     batch_rows: Distribution = field(default_factory=lambda: Distribution(REQUEST_BATCH_ROWS))
     latencies: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
-    """Requests by how long all stages took together, see `shared/history.py`."""
+    """Requests by the sum of all stages, in the buckets of `shared/history.py`."""
 
     def add(self, times_ms: dict[str, float], rows: int, batch_rows: int) -> None:
         for stage, ms in times_ms.items():

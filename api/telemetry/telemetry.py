@@ -1,4 +1,4 @@
-"""What a gateway measures of its requests."""
+"""A gateway's measurements of its requests."""
 
 from __future__ import annotations
 

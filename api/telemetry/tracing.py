@@ -1,4 +1,4 @@
-"""Where a request's trace is found, for those who load no OpenTelemetry: that is left to a traced gateway."""
+"""Access to a request's trace without importing OpenTelemetry, which only a traced gateway loads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _traceparent: ContextVar[str] = ContextVar("traceparent", default="")
 
 
 def open_traces(settings: Settings, gateway: str) -> RequestTraces | None:
-    """None where no collector is set. Raises OperatorError where OpenTelemetry is not installed."""
+    """None if no collector is set. Raises OperatorError if OpenTelemetry is not installed."""
     if not settings.otlp_endpoint:
         return None
     from shared.tracing import open_provider
@@ -29,17 +29,17 @@ def open_traces(settings: Settings, gateway: str) -> RequestTraces | None:
 
 
 def put_trace(scope: Scope, trace: RequestTrace) -> None:
-    """Say which trace this request is, for those who answer it."""
+    """Attach a trace to its request."""
     scope[_PLACE] = trace
     _traceparent.set(trace.traceparent)
 
 
 def trace_of(scope: Scope) -> RequestTrace | None:
-    """The trace of this request; None where it is not recorded."""
+    """The trace of this request; None if it is not recorded."""
     trace: RequestTrace | None = scope.get(_PLACE)
     return trace
 
 
 def current_traceparent() -> str:
-    """What a job that this request submits is traced by; empty where it is not recorded."""
+    """The `traceparent` for a job submitted by this request; empty if it is not recorded."""
     return _traceparent.get()

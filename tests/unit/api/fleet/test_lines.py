@@ -1,4 +1,4 @@
-"""Which lines a gateway reads again."""
+"""Caching of job queues."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IRIS, QUALITY = model_key("iris", "1.0.0"), model_key("quality", "1.0.0")
 
 
 class Ledger:
-    """A ledger of which a line has so many jobs."""
+    """A fake ledger with a queue of so many jobs."""
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs

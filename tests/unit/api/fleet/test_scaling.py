@@ -1,4 +1,4 @@
-"""How many workers are wanted, and what the workers did lately."""
+"""The number of wanted workers, and the recent load of workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whom the gateway holds for alive when heartbeats are missing."""
+"""Workers that count as alive while heartbeats are missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def worker() -> FakeWorker:
 
 @pytest.fixture
 async def watch(worker: FakeWorker, clock: FakeClock) -> FleetWatch:
-    """One that has just seen the worker."""
+    """A watch that has just seen the worker."""
     watch = FleetWatch(worker.client, lambda _key: 0, clock)
     await worker.beat()
     await watch.renew()

@@ -1,4 +1,4 @@
-"""What a client is told of a model that is not served: why, and what helps."""
+"""Errors for models that are not served: the cause and the remedy."""
 
 from __future__ import annotations
 
