@@ -81,7 +81,7 @@ async def test_a_form_that_is_cut_off_fails_its_job(stage: Stage, tmp_path: Path
     _, http = stage
     head = b"--x\r\nContent-Disposition: form-data; name=f; filename=a.csv\r\n\r\n"
     answer = await post(http, head + CSV, {"content-type": "multipart/form-data; boundary=x"})
-    assert (answer.status_code, "cut off" in answer.text) == (422, True), answer.text
+    assert (answer.status_code, "truncated" in answer.text) == (422, True), answer.text
     assert (await job_of(http, answer))["state"] == "failed"
     assert objects(tmp_path) == []
 

@@ -152,7 +152,7 @@ async def test_parts_of_an_answer_that_do_not_fit_together_fail_their_request(
     answers = [Answer(1, 0, 0.0, [["setosa"]]), Answer(1, 1, 0.0, [["setosa"], [1.0]])]
     whole = Reply(SCHEMA, "w:1", 1, 0.0, 0.0, answers)
     await client.xadd(keys.reply(lane.gateway), {FIELD: encode(whole)})
-    with pytest.raises(MessageUnreadable, match="do not fit"):
+    with pytest.raises(MessageUnreadable, match="different outputs"):
         await many
 
 
