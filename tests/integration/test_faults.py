@@ -98,7 +98,7 @@ async def test_redis_stopped_is_503_within_the_deadline_and_its_return_heals_bot
 def test_a_job_ends_although_its_worker_was_killed_three_times_with_the_identical_result(
     server: Server, models: Path, tmp_path: Path
 ) -> None:
-    rows, short = 300_000, {"lease_s": "3", "batch_limit_s": "1.5", "chunk_rows": "10000"}
+    rows, short = 1_200_000, {"lease_s": "3", "batch_limit_s": "1.5", "chunk_rows": "10000"}
     with running(server.url, tmp_path, models="iris", **short) as stack, stack.client() as http:
         stack.gateway()
         worker = stack.worker("one")
@@ -219,7 +219,7 @@ def test_sigterm_to_a_worker_hands_its_chunk_back_and_another_finishes_the_job(
 ) -> None:
     worker = stack.parts["one"]
     with stack.client() as http:
-        rows = [[5.1, 3.5, 1.4, 0.2]] * 120_000
+        rows = [[5.1, 3.5, 1.4, 0.2]] * 360_000
         location = http.post("/jobs", json={"model": "iris", "inputs": rows}).headers["Location"]
         eventually(partial(stopped_with_chunks, server, location, worker))
         worker.tell(signal.SIGTERM)
@@ -230,4 +230,4 @@ def test_sigterm_to_a_worker_hands_its_chunk_back_and_another_finishes_the_job(
         assert http.get(location).json()["state"] == "running"
         stack.worker("two")
         job = finished(http, location)
-    assert (job["state"], job["rows_succeeded"]) == ("succeeded", 120_000)
+    assert (job["state"], job["rows_succeeded"]) == ("succeeded", 360_000)

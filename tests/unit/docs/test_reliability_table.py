@@ -10,7 +10,7 @@ from shared.durability import Promise
 from tests.support.documents import ROOT
 
 PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-SECTION = PAGE.partition("## What a fault may lose\n")[2].partition("\n## ")[0]
+SECTION = PAGE.partition("## Possible loss by fault\n")[2].partition("\n## ")[0]
 TABLE = "| fault |" + SECTION.partition("| fault |")[2].partition("\n\n")[0]
 HEAD, _, *ROWS = ([cell.strip() for cell in line.strip("| ").split(" | ")] for line in TABLE.splitlines())
 TESTS = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("**/test_*.py"))
