@@ -63,7 +63,7 @@ def test_a_model_that_was_added_after_the_start_needs_a_restart(root: Path) -> N
     catalog = Catalog(open_repository(root), "iris")
     (root / "later").mkdir()
     (root / "later" / "model.toml").write_text("")
-    with pytest.raises(ModelNotFound, match="'later' was added after this gateway started. Restart"):
+    with pytest.raises(ModelNotFound, match=r"'later' was added after this gateway started\. Restart"):
         catalog.find("later")
     (root / "iris" / "1.2.0").mkdir()
     (root / "iris" / "1.2.0" / "manifest.json").write_text("{}")
