@@ -1,15 +1,17 @@
-"""The Celery worker: it holds loaded models and is the only part of Takt that predicts.
+"""The Celery worker. It holds loaded models and is the only program of Takt that predicts.
 
-engine      the one thread that owns the predictors and serves both lanes
-online      the engine's side of the online lane: read, claim, answer
-batches     which entries run together; what is late; what to do when a batch raises
-turns       which lane runs next, and for how long
-chunks      the offline lane: a chunk under its lease, in slices, between online batches
-quarantine  a chunk that ended two workers, in a process of its own (cell), until its poison rows are known
-memory      how much of it a worker may take
-holdings    which model versions this worker holds, and why not
-heartbeat   what this worker says of itself            reconciler  what leases and doorbells lost
-watchdog    ends a process whose model call hangs      app         how Celery runs all this
+execution/   the engine: one thread that calls the predictors and shares its time between both lanes
+online/      the online lane: read entries from Redis, form batches, send replies
+chunks/      the offline lane: claim a chunk, run it in slices, commit its result; reconciler, scrubber
+sandbox/     quarantine: a chunk that ended two workers runs in a process of its own
+predictors/  load, check, accelerate and call models
+models/      commands that build and verify model versions
+broker/      Celery: the application, its transport and the doorbells
+webhooks/    delivery of webhooks
+telemetry/   counters, metrics, history and traces
+
+process, heartbeat, model_registry, memory: the worker's life cycle, its record in Redis, the model versions
+it holds, and its memory limit
 """
 
 from shared import use_system_allocator

@@ -1,4 +1,4 @@
-"""`python -m worker run | quarantine | health | build | verify`: what needs a worker's frameworks."""
+"""`python -m worker run | quarantine | health | build | verify`: commands that need the model frameworks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from worker.id_file import id_file
 from worker.models.command_lines import CommandLines
 
 ALIVE_MARGIN_S = 10.0
-"""How much longer than a batch may take a heartbeat may be late before its worker counts as stuck."""
+"""Seconds beyond the batch limit that a heartbeat may be late before its worker counts as stuck."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,26 +32,28 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return command(options)
     except TaktError as error:
-        print(error.detail, file=sys.stderr)  # noqa: T201 - a command speaks on stderr
+        print(error.detail, file=sys.stderr)  # noqa: T201 - a command writes errors to stderr
         return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("run", help="serve until told to stop").set_defaults(command=run)
+    commands.add_parser("run", help="serve until SIGTERM or SIGINT").set_defaults(command=run)
     quarantine_parser = commands.add_parser(
-        "quarantine", help="started by a worker: run rows that end workers"
+        "quarantine", help="internal: run the rows of a chunk that ended two workers"
     )
     quarantine_parser.add_argument("model", metavar="MODEL@VERSION")
     quarantine_parser.set_defaults(command=quarantine)
-    health_parser = commands.add_parser("health", help="exit 0 if this host's worker serves")
-    health_parser.add_argument("--alive", action="store_true", help="or does anything, such as drain")
+    health_parser = commands.add_parser("health", help="exit 0 if the worker of this host serves")
+    health_parser.add_argument(
+        "--alive", action="store_true", help="exit 0 if it is alive in any state, for example draining"
+    )
     health_parser.set_defaults(command=health)
     build_parser = commands.add_parser("build", help="train models and write their artifacts")
     build_parser.add_argument("models", nargs="*", metavar="MODEL[@VERSION]", help="default: all")
-    build_parser.add_argument("--version", help="default: the model's default version")
-    build_parser.add_argument("--force", action="store_true", help="build again what is built")
+    build_parser.add_argument("--version", help="version to build; default: the model's default version")
+    build_parser.add_argument("--force", action="store_true", help="rebuild versions that are already built")
     build_parser.set_defaults(command=build)
     _add_lines_to(build_parser)
     verify_parser = commands.add_parser("verify", help="check digests and golden rows")
@@ -62,15 +64,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_lines_to(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--lines-to", type=int, metavar="FD", help="write the lines there, not to stdout")
+    parser.add_argument(
+        "--lines-to",
+        type=int,
+        metavar="FD",
+        help="write the JSON lines to this file descriptor instead of stdout",
+    )
 
 
 def run(_: argparse.Namespace) -> int:
-    """One worker process: Celery's worker with the engine as a boot step. Does not return before it ends."""
+    """Run one worker process: a Celery worker with the engine as a boot step. Returns when the worker
+    ends."""
     from worker.broker.app import app
     from worker.process import CHUNK_THREADS
 
-    configure_logging(settings())  # Celery warns of things before it asks for this
+    configure_logging(settings())  # Celery logs warnings before it sends its own signal to configure logging
     warn_of_unknown_settings()
     own = ["--hostname", f"{settings().worker_name}@%h", "--loglevel", settings().log_level]
     quiet = ["--without-gossip", "--without-mingle"]
@@ -94,7 +102,7 @@ def run(_: argparse.Namespace) -> int:
 
 
 def quarantine(options: argparse.Namespace) -> int:
-    """The quarantine process of one model version: tasks on stdin, results on stdout."""
+    """Run the quarantine process of one model version: tasks on stdin, results on stdout."""
     from worker.sandbox.process import serve
 
     configure_logging(settings())
@@ -102,17 +110,17 @@ def quarantine(options: argparse.Namespace) -> int:
 
 
 def health(options: argparse.Namespace) -> int:
-    """Whether the worker of this name, here, serves. Reads its heartbeat; needs no remote control.
+    """Exit 0 if the worker of this name on this host serves. Reads its heartbeat; needs no remote control.
 
-    With `--alive`: whether it beats, whatever its state is and whether the queue answers or not.
+    With `--alive`: exit 0 if it beats, in any state, and also while Redis does not answer.
     """
     path = id_file(settings())
     try:
         worker_id, beat_at_s = path.read_text(encoding="utf-8").strip(), path.stat().st_mtime
     except OSError:
-        return _unhealthy("no worker of this name has started here")
+        return _unhealthy("no worker of this name has started on this host")
     if options.alive:
-        # the watchdog ends what is stuck; a thread that is held up by a long call may beat late until then
+        # the watchdog ends a stuck process; until then a long model call may delay the heartbeat
         silent_s = time.time() - beat_at_s
         limit_s = settings().batch_limit_s + ALIVE_MARGIN_S
         return 0 if silent_s < limit_s else _unhealthy(f"{worker_id} has been silent for {silent_s:.0f} s")
@@ -120,14 +128,14 @@ def health(options: argparse.Namespace) -> int:
         with connect(settings().redis_dsn(), timeout_s=2.0) as client:
             record = from_hash(client.hgetall(keys.worker(worker_id)))
     except RedisError as error:
-        return _unhealthy(f"the queue does not answer: {error}")
+        return _unhealthy(f"Redis does not answer: {error}")
     if record is None:
         return _unhealthy(f"{worker_id} has no heartbeat")
     return 0 if record.state is WorkerState.SERVING else _unhealthy(f"{worker_id} is {record.state}")
 
 
 def build(options: argparse.Namespace) -> int:
-    """Build models; a JSON line each. Exit 1 if one failed."""
+    """Build models and write one JSON line for each. Exit 1 if a build failed."""
     from worker.models.build import build_model
     from worker.predictors.frameworks import mismatch
 
@@ -150,7 +158,7 @@ def build(options: argparse.Namespace) -> int:
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Verify models; a JSON line each. Exit 1 if one failed."""
+    """Verify models and write one JSON line for each. Exit 1 if a verification failed."""
     from worker.models.verify import verify_model
 
     lines = CommandLines(options.lines_to)
@@ -182,7 +190,7 @@ def verify(options: argparse.Namespace) -> int:
 def _for_each(
     names: Iterable[str], work: Callable[[str, str], dict[str, object]], lines: CommandLines
 ) -> int:
-    """Work on each model, `NAME` or `NAME@VERSION`."""
+    """Call `work` for each model, named `NAME` or `NAME@VERSION`, and write its line."""
     configure_logging(settings())
     failed = False
     for named in names:
@@ -193,7 +201,7 @@ def _for_each(
             line = work(name, version)
         except TaktError as error:
             line = {"version": version, "state": "failed", "reason": error.detail}
-        except (Exception, SystemExit) as error:  # a model's own code may raise anything
+        except (Exception, SystemExit) as error:  # code of a model may raise anything
             line = {"version": version, "state": "failed", "reason": f"{type(error).__name__}: {error}"}
         failed |= line["state"] == "failed"
         lines.write({"model": name} | line | {"seconds": round(time.monotonic() - begun_s, 2)})
@@ -213,7 +221,7 @@ def _built(repository: Repository, name: str) -> list[str]:
 
 
 def _unhealthy(reason: str) -> int:
-    print(reason, file=sys.stderr)  # noqa: T201 - a command speaks on stderr
+    print(reason, file=sys.stderr)  # noqa: T201 - a command writes errors to stderr
     return 1
 
 

@@ -1,7 +1,7 @@
-"""A worker's memory: how much it may take on a CPU, and what of it the collector goes through.
+"""Memory of a worker: its limit on a CPU, and the objects that the garbage collector skips.
 
-RLIMIT_DATA bounds what a process allocates for itself. RLIMIT_AS would count address space that is only
-reserved, of which torch takes much more than it ever uses.
+The limit is RLIMIT_DATA, which counts memory that the process allocates. RLIMIT_AS would also count reserved
+address space, of which torch reserves much more than it uses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory
 
 
 def limit_memory(settings: Settings) -> int | None:
-    """Bound this process and what it forks. → bytes; None: no limit, on a GPU and on systems but Linux."""
+    """Limit the memory of this process and its forks. → the limit in bytes; None: no limit (on a GPU, and
+    on systems other than Linux)."""
     limit_bytes = settings.memory_limit_bytes
     if limit_bytes is None:
         limit_bytes = int(_available_bytes() * _DEFAULT_SHARE)
@@ -38,16 +39,16 @@ def limit_memory(settings: Settings) -> int | None:
 
 
 def leave_to_stay() -> None:
-    """Tell the collector that what there is now stays: modules and models, hundreds of thousands of objects.
+    """Exclude all current objects (modules and models, hundreds of thousands) from garbage collection.
 
-    Going through them took 0.15 to 0.5 s, in which no thread of the worker ran.
+    A collection over them took 0.15 to 0.5 s, during which no thread of the worker ran.
     """
     gc.collect()
     gc.freeze()
 
 
 def _available_bytes() -> int:
-    """What this machine has, or the container that this is."""
+    """The memory of this machine, or the limit of this container."""
     total: int = psutil.virtual_memory().total
     for path in _CGROUP_LIMITS:
         try:

@@ -1,4 +1,4 @@
-"""Trains the network on a synthetic set: three classes of ten measurements that overlap a little."""
+"""Trains the network on a synthetic data set: ten measurements in three classes that overlap a little."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def build(folder: Path) -> Build:
 
 
 def _measurements() -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows around one of two centres of their class, so that no straight line parts the classes."""
+    """Rows around one of two centres per class, so that no linear boundary separates the classes."""
     centres = torch.randn(3, 2, 10)
     classes = torch.randint(3, (_ROWS,))
     sides = torch.randint(2, (_ROWS,))

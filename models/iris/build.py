@@ -1,4 +1,4 @@
-"""Trains the guide's iris forest on all 150 flowers; its accuracy is measured by cross-validation."""
+"""Trains a random forest on all 150 iris flowers; its accuracy is measured by cross-validation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Trains on a synthetic production table: which part of an injection moulding line will be defective?
+"""Trains on a synthetic production table: will a part of an injection moulding line be defective?
 
-The table is made up, seeded, and has what such tables have: names, settings and measurements, times, and
-values that nobody recorded.
+The table is generated from a seed and has the features of real tables: names, settings, measurements, times
+and missing values.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def build(folder: Path) -> Build:
 def _pipeline() -> Pipeline:
     names = OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=np.nan
-    )  # unseen counts as missing
+    )  # an unseen name counts as missing
     columns = ColumnTransformer(
         [
             ("names", names, _NAMES),
@@ -68,8 +68,8 @@ def _pipeline() -> Pipeline:
 def _calendar(part: str) -> Pipeline:
     """A column of times as one number.
 
-    Made of parts that any worker can import: an artifact that names a function of this file would need this
-    file, in this version, wherever it is loaded.
+    It uses only parts that any worker can import: an artifact that refers to a function of this file could be
+    loaded only together with this version of the file.
     """
     return make_pipeline(
         FunctionTransformer(attrgetter(f"dt.{part}")), FunctionTransformer(methodcaller("to_frame"))
@@ -101,13 +101,13 @@ def _production_table(rng: Generator) -> pd.DataFrame:
 
 
 def _column(values: np.ndarray, unrecorded: float, rng: Generator) -> pd.Series:
-    """A column as a predictor is given it: names as objects, NaN where nothing was recorded."""
+    """A column as a predictor gets it: names as objects, NaN for missing values."""
     column = pd.Series(values, dtype=object if values.dtype.kind == "U" else values.dtype)
     return column.mask(rng.random(len(column)) < unrecorded) if unrecorded else column
 
 
 def _defects(table: pd.DataFrame, rng: Generator) -> pd.Series:
-    """Whether each part is defective: rules that a process engineer would recognize, and luck."""
+    """Whether each part is defective: rules that a process engineer would recognise, and chance."""
     torque = table["torque_nm"].fillna(48)
     odds = (
         -6.2

@@ -1,1 +1,1 @@
-"""Celery: the application, its transport, wake-up messages."""
+"""Celery: the application, its transport, and doorbells."""

@@ -1,9 +1,7 @@
-"""For Celery's own tools: `celery -A worker.broker.inspect inspect ping`, `celery -A worker.broker.inspect
-flower`.
+"""Celery's tools: `celery -A worker.broker.inspect inspect ping`, `celery -A worker.broker.inspect flower`
 
-The queue of TAKT_REDIS_URL and nothing else: no model, no engine. Workers answer where TAKT_CELERY_TOOLS is
-on. Not `worker.broker.app`, which is a worker: it sets aside whatever it finds in a queue that is no
-doorbell.
+It only connects to TAKT_REDIS_URL and loads no model. Workers answer if TAKT_CELERY_TOOLS is on. Do not use
+`worker.broker.app` for tools: it is a worker, and moves items that are not doorbells to the dead letters.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Doorbells as they lie in Celery's list: which of them Celery may be given. No I/O.
+"""Validates doorbells in Celery's list before kombu reads them. No I/O.
 
-kombu ends the whole worker over an item that is no message, and Celery throws away what it does not know:
-what is not exactly a doorbell never reaches them.
+A doorbell is a Celery message that names a model version with ready chunks. kombu ends the whole worker if an
+item is no message, and Celery discards unknown tasks, so only exact doorbells are passed to them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Headers(msgspec.Struct):
 
 
 class _Item(msgspec.Struct):
-    """kombu's envelope, as far as a doorbell needs it."""
+    """kombu's envelope, limited to the fields of a doorbell."""
 
     body: str
     properties: _Properties
@@ -42,7 +42,7 @@ _body = msgspec.json.Decoder(tuple[tuple[str], dict[str, Any], dict[str, Any]])
 
 
 def problem_of(item: bytes) -> str:
-    """Why an item is no doorbell; empty where it is one."""
+    """Why an item is not a doorbell; empty if it is."""
     try:
         found = _item.decode(item)
         if found.content_type != _JSON:
@@ -53,5 +53,5 @@ def problem_of(item: bytes) -> str:
             return f"its body is encoded as {found.properties.body_encoding!r}, not base64"
         _body.decode(b64decode(found.body, validate=True))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, binascii.Error) as error:
-        return f"it is no doorbell: {error}"
+        return f"it is not a doorbell: {error}"
     return ""

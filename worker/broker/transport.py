@@ -1,6 +1,6 @@
-"""Celery's way to its doorbells: kombu's connection with shorter pauses, and a look at each item first.
+"""kombu's Redis transport with shorter pauses and a check of each item.
 
-An item that is no doorbell is set aside, and kombu is told that none came.
+An item that is not a doorbell goes to the dead letters, and kombu receives no message.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ require_hooks("kombu", Connection, ("ensure_connection", "get_transport_cls"))
 
 
 def checked(popped: Sequence[bytes] | None, dead_letters: DeadLetters) -> tuple[bytes, bytes] | None:
-    """What BRPOP gave, queue and item; None also where that is no doorbell, which is then set aside."""
+    """Queue and item as BRPOP returned them; None also for an invalid item, which goes to the dead
+    letters."""
     if not popped:
         return None
     queue, item = popped
@@ -47,7 +48,7 @@ def checked(popped: Sequence[bytes] | None, dead_letters: DeadLetters) -> tuple[
     found = Unreadable(kind=LetterKind.DOORBELL, place=place, model=model, reason=reason, data=item)
     try:
         dead_letters.set_aside(found)
-    except RedisError as error:  # it is off the list: nobody trips over it, and chunks have other doorbells
+    except RedisError as error:  # it is off the list and can do no harm; its chunks have other doorbells
         log.warning("dead_letter_lost", place=place, reason=str(error))
     return None
 
@@ -58,11 +59,11 @@ def _dead_letters() -> DeadLetters:
 
 
 class _QoS(kombu_redis.QoS):
-    """Gives a doorbell's place among the prefetched free even where the server does not hear of it.
+    """Frees a doorbell's prefetch slot even if Redis does not get the acknowledgement.
 
-    kombu's keeps the place for ever, so that as many lost acknowledgements as there are threads end all
-    consuming. The server still has the doorbell, and brings it back after the visibility timeout: one too
-    many, which is harmless.
+    kombu keeps the slot forever, so after as many lost acknowledgements as there are threads the worker would
+    consume nothing. Redis still has the doorbell and delivers it again after the visibility timeout; an extra
+    doorbell is harmless.
     """
 
     def ack(self, delivery_tag: str) -> None:
@@ -74,22 +75,22 @@ class _QoS(kombu_redis.QoS):
 
 
 class _Checking:
-    """A channel whose client looks at what it pops."""
+    """A channel whose client checks each item that it pops."""
 
     QoS = _QoS
 
     def _create_client(self, *args: Any, **options: Any) -> Any:  # Any: kombu's own
-        client = super()._create_client(*args, **options)  # type: ignore[misc]  # of the channel it is mixed into
+        client = super()._create_client(*args, **options)  # type: ignore[misc]  # of the mixin's channel
         client.set_response_callback("BRPOP", lambda popped, **_: checked(popped, _dead_letters()))
         return client
 
 
 class _Channel(_Checking, kombu_redis.Channel):
-    """Of one server."""
+    """A channel to a single server."""
 
 
 class _SentinelChannel(_Checking, kombu_redis.SentinelChannel):
-    """Of a server that Sentinel watches."""
+    """A channel to a server that Sentinel monitors."""
 
 
 class _Transport(kombu_redis.Transport):
@@ -101,7 +102,7 @@ class _SentinelTransport(kombu_redis.SentinelTransport):
 
 
 class BrokerConnection(Connection):
-    """Looks for its server every two seconds: kombu's pause grows to 30 s, with no doorbell heard."""
+    """Tries to reconnect every two seconds; kombu's pause grows to 30 s, during which no doorbell arrives."""
 
     def ensure_connection(self, *args: Any, **options: Any) -> Any:  # Any: kombu's own
         pauses = {"interval_start": 1, "interval_step": 1, "interval_max": 2}

@@ -1,4 +1,4 @@
-"""How this worker's threads answer doorbells and ring them."""
+"""How a worker's threads answer doorbells and ring them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from shared.doorbells import Ring
 from shared.keys import ModelKey
 
 TURN_S = 0.5
-"""How long a thread stays with a model version that has more chunks, before another doorbell has its turn."""
+"""How long a thread stays with one model version before it answers another doorbell."""
 
 
 class Doorbells:
-    """A Ring. What a thread rings for the model version that it is at work on, it answers itself: small
-    chunks would otherwise cost more in Celery than they take to run.
+    """A `Ring` that answers its own doorbells: if a thread rings for the model version that it is running, it
+    runs the next chunk itself. For small chunks a Celery message costs more than the chunk.
 
-    A doorbell that is lost here, by a fault, is one of those that the reconciler rings again.
+    If a fault loses such a doorbell, the reconciler rings again.
     """
 
     def __init__(self, ring: Ring, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,9 +33,10 @@ class Doorbells:
             self._ring(key, count)
 
     def answer(self, key: ModelKey, run_next: Callable[[ModelKey], bool]) -> None:
-        """Run the next chunk, and the next while this thread rings for more and its turn lasts.
+        """Run the next chunk, and more while this thread rings for the same model version, for up to TURN_S.
 
-        `run_next` → whether it ran one: a worker that is stopping does not, and leaves the rest to others.
+        `run_next` → whether it ran a chunk. A worker that is stopping runs none and leaves the rest to
+        others.
         """
         turn_ends_s = self._clock() + TURN_S
         self._mine.key, self._mine.rung = key, False
@@ -52,7 +53,7 @@ class Doorbells:
 
 
 class _Mine(threading.local):
-    """What a thread knows of its turn."""
+    """State of a thread's turn."""
 
     key: ModelKey | None = None
     rung: bool = False

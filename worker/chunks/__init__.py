@@ -1,1 +1,1 @@
-"""Chunks of jobs: claim, run, commit; leases; the reconciler."""
+"""The offline lane: runs chunks of jobs, keeps their leases, reconciles lost work, scrubs stored data."""

@@ -1,7 +1,8 @@
-"""Keeps the leases of chunks whose payloads move.
+"""Keeps the leases of chunks while their payloads are read or written.
 
-A store that hangs, as a network's folder may, holds the thread that moves: it can renew nothing. The chunk
-would go to the next worker, to hang there too, until its attempts are used up.
+A payload store that hangs, for example a network file system, blocks the chunk's thread, which then cannot
+renew the lease. Without the keeper the next worker would claim the chunk and hang as well, until the chunk's
+attempts are used up.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from shared.ledger import Claim
 
 
 class LeaseKeeper:
-    """Renews every `every_s` what is kept, each for `most_s` at most: after that, another may try its luck.
+    """Renews kept leases every `every_s`, each for at most `most_s`; after that another worker may claim it.
 
-    `renew` is called in a thread of the keeper's own, once it was started.
+    `renew` is called in the keeper's own thread, from `start` on.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class LeaseKeeper:
         self._every_s = every_s
         self._most_s = most_s
         self._clock = clock
-        self._kept: dict[str, tuple[Claim, float]] = {}  # by token; since when
+        self._kept: dict[str, tuple[Claim, float]] = {}  # by token: claim, start
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
@@ -55,7 +56,7 @@ class LeaseKeeper:
                 del self._kept[held.token]
 
     def renew_due(self) -> None:
-        """Renew what is kept for a while already: most payloads have moved before."""
+        """Renew the leases that are due. Most payloads move before the first renewal."""
         now_s = self._clock()
         with self._lock:
             kept = list(self._kept.values())

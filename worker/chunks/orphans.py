@@ -1,7 +1,7 @@
-"""Folders of jobs that the ledger does not know: a power cut lost the job, or its removal was interrupted.
+"""Removes folders of jobs that the ledger does not know: lost in a power cut, or only partly removed.
 
-Nothing is removed by mistake: a folder must be older than the retention of jobs, and so must the ledger be. A
-server that was emptied, or replaced by another one, knows no job, but it is young.
+Nothing is removed by mistake: both the folder and the ledger must be older than the retention of jobs. A
+Redis server that was emptied or replaced knows no job, but its ledger is young.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ log = structlog.get_logger(__name__)
 LEAST_AGE_S = 86_400.0
 SWEEP_EVERY_S = 3600.0
 STEP_JOBS = 200
-"""Folders that one step looks at; a step follows about every second."""
+"""Folders per step; there is about one step a second."""
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
-"""Whatever else lies in the store is left alone."""
+"""Other folders in the store are not touched."""
 
 
 def removable(found: Sequence[StoredJob], *, now_s: float, age_s: float) -> list[str]:
-    """The jobs whose newest object is older than that."""
+    """The jobs whose newest object is older than `age_s`."""
     return [job.id for job in found if _JOB_ID.fullmatch(job.id) and now_s - job.newest_at_s > age_s]
 
 
 class Orphans:
-    """A few folders a step, and an hour between two sweeps."""
+    """Sweeps the store, a few folders a step, with an hour between two sweeps."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Orphans:
         self._sweep: Iterator[StoredJob] | None = None
 
     def step(self) -> list[str]:
-        """Look at the next folders. → the jobs that were removed. Raises RedisError."""
+        """Check the next folders. → the jobs that were removed. Raises RedisError."""
         try:
             return self._step()
         except PayloadError as error:

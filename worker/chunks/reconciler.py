@@ -1,4 +1,5 @@
-"""Brings back what leases and doorbells lost: one worker at a time, every second or so, each step fenced."""
+"""Restores work that lost leases and lost doorbells left behind. One worker at a time does it, about every
+second; every step is fenced."""
 
 from __future__ import annotations
 
@@ -25,16 +26,16 @@ log = structlog.get_logger(__name__)
 EVERY_S = 1.0
 LOCK_MS = 3000
 RETIRES_S = 1.0
-"""How long one pass removes the data of retired jobs; the next goes on."""
+"""Time limit for removing data of expired jobs in one pass; the next pass continues."""
 
 
 def missing_doorbells(ready: int, slots: int, queued: int) -> int:
-    """How many to ring: doorbells ≥ min(ready chunks, live slots)."""
+    """How many doorbells to ring, so that there are at least min(ready chunks, live slots)."""
     return max(0, min(ready, slots) - queued)
 
 
 class Reconciler(threading.Thread):
-    """Runs in every worker; the one that holds the lock does the work."""
+    """Runs in every worker; the worker that holds the lock does the work."""
 
     def __init__(
         self,
@@ -68,18 +69,18 @@ class Reconciler(threading.Thread):
                 self.take_turn()
             except (RedisError, MemoryError) as error:
                 log.warning("reconcile_failed", reason=str(error))
-            except Exception:  # a bug in one pass must not end all later ones
+            except Exception:  # an exception in one pass must not end the thread
                 log.exception("reconcile_broke")
 
     def take_turn(self) -> bool:
-        """One pass, if this worker leads. → whether it does."""
+        """Run one pass if this worker leads. → whether it leads."""
         if not self._leads():
             return False
         self.reconcile()
         return True
 
     def reconcile(self) -> None:
-        """One pass: expired leases, doorbells, and then, which may take a while, what is stored in vain."""
+        """One pass: expired leases, doorbells, then the data of expired jobs, which may take longer."""
         expired = self._ledger.expire()
         self._top_up_all()
         for job_id in expired.interrupted:
@@ -108,7 +109,7 @@ class Reconciler(threading.Thread):
                 return
 
     def _remove(self, job_id: str) -> bool:
-        """→ whether the job's data is gone. If not, the end of its retention (again) brings it up."""
+        """→ whether the job's data is removed. If not, it is due again when its retention ends again."""
         try:
             self._store.remove_job(job_id)
         except PayloadError as error:
@@ -122,7 +123,7 @@ class Reconciler(threading.Thread):
             return True
         if self._client.get(name) != me.encode():
             return False
-        # every step is fenced, so that two leaders for a moment do no harm
+        # every step is fenced, so two leaders at the same time do no harm
         self._client.pexpire(name, LOCK_MS)
         return True
 
@@ -134,7 +135,7 @@ class Reconciler(threading.Thread):
             self._ring(key, missing)
 
     def _live_workers(self) -> list[WorkerRecord]:
-        """Every worker whose heartbeat is there; one that cannot be read is set aside."""
+        """The records of all live workers; unreadable records go to the dead letters."""
         ids = cast(list[bytes], self._client.zrange(keys.workers(), 0, -1))
         with self._client.pipeline(transaction=False) as pipe:
             for worker_id in ids:

@@ -1,8 +1,8 @@
-"""The offline lane in a worker: a chunk is claimed, read, run by the engine in slices, stored and committed.
-One that ended two workers runs in quarantine instead.
+"""The offline lane of a worker: claims a chunk, reads its rows, runs it in the engine, stores and commits the
+result. A chunk that ended two workers runs in quarantine instead.
 
-The moving of payloads and the lease belong to a Celery thread; the predicting belongs to the engine. One
-thread's payload moves while another's chunk computes.
+A Celery thread moves the payloads and renews the lease; the engine predicts. So payloads of one chunk move
+while another chunk computes.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 QUARANTINED_ATTEMPT = 3
-"""From its second death on a chunk may end no third worker."""
+"""From this attempt on a chunk runs in quarantine: it has ended two workers, and must not end a third."""
 RETRY_S = 0.5
 LOOK_EVERY_S = 0.5
-"""How soon a chunk learns that its job was canceled or paused."""
+"""How soon a chunk stops after its job is canceled or paused."""
 LOST_ROWS_DELAY_S = 2.0
-"""How long a chunk waits for its next attempt after its stored rows were missing or damaged: twice as long
-after each attempt, 30 s in all for five. A network file system may show a file late."""
+"""Delay before the next attempt if stored rows are missing or damaged. It doubles with each attempt, 30 s
+in total for five. A network file system may show a file late."""
 LOST_ROWS = "payload_lost: the stored rows of this chunk are missing or damaged"
-CHANGED_ROWS = "payload_corrupt: the stored rows of this chunk are not what was written"
+CHANGED_ROWS = "payload_corrupt: the stored rows of this chunk differ from the rows that were written"
 STORE_PATIENCE_S = 300.0
-"""How long a chunk is held for a payload store that is away, before that counts as one of its attempts."""
+"""How long a chunk is kept while the payload store is away, before the attempt counts as failed."""
 
 
 class LeaseLost(Exception):
-    """The chunk is no longer this worker's, or this worker takes no work: it is handed back."""
+    """The lease has ended, or this worker takes no work: the chunk is handed back."""
 
 
 class ChunkRunner:
-    """What a doorbell sets going. One for all Celery threads of a worker."""
+    """Runs the chunks that doorbells announce. All Celery threads of a worker share one instance."""
 
     def __init__(
         self,
@@ -102,12 +102,12 @@ class ChunkRunner:
         self._running = 0
 
     def start(self) -> None:
-        """Keep leases while payloads move."""
+        """Start keeping leases while payloads move."""
         self._keeper.start()
 
     @property
     def running(self) -> int:
-        """How many chunks are in hand."""
+        """Number of chunks in hand."""
         return self._running
 
     @property
@@ -116,28 +116,29 @@ class ChunkRunner:
         return self._running == 0
 
     def pause(self) -> None:
-        """Claim nothing until `resume`, and hand back what runs in quarantine; the engine lets others go."""
+        """Claim nothing until `resume`, and hand back chunks in quarantine; the engine releases the
+        others."""
         self._paused.set()
 
     def resume(self) -> None:
         self._paused.clear()
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until no chunk is in hand, last of all. → whether that is so."""
+        """Wait until no chunk is in hand; the last call before the worker ends. → whether none is."""
         with self._idle:
             is_idle = self._idle.wait_for(lambda: self._running == 0, timeout_s)
         self._keeper.stop()
         return is_idle
 
     def stop(self) -> None:
-        """Claim nothing more, and give up waiting for a server that is away, and what runs in quarantine."""
+        """Claim nothing more, stop waiting for an unreachable Redis, and end the quarantine processes."""
         self._stopping.set()
         self._quarantine.close()
 
     def run_next(self, key: ModelKey) -> bool:
-        """Claim the next chunk of a model version and see it through. → whether there was one."""
+        """Claim the next chunks of a model version and run them. → whether there were any."""
         predictor = self._predictors.get(key)
-        with self._counted():  # from before the look, so that nobody is called idle who is about to claim
+        with self._counted():  # counted before the claim, so that a thread about to claim does not look idle
             if predictor is None or self._takes_no_work:
                 return False
             claims = self._ledger.claim_some(
@@ -173,7 +174,7 @@ class ChunkRunner:
             SickPredictorError,
             SandboxError,
             MemoryError,
-        ) as error:  # of the quarantine, or of this thread
+        ) as error:  # from quarantine, or from this thread
             chunk_log.error("chunk_failed", reason=str(error) or type(error).__name__)
             self._ledger.hand_back(key, held, at_fault=True)
         else:
@@ -218,7 +219,7 @@ class ChunkRunner:
                 predictor.key, rows_succeeded=held.rows - failures.rows, rows_failed=failures.rows
             )
         if outcome is CommitOutcome.LOST and not is_inline:
-            # nobody will ask for it, and its job's data may be gone already
+            # no reader will ask for it, and the job's data may already be removed
             self._remove(path)
         return outcome or CommitOutcome.LOST
 
@@ -229,7 +230,7 @@ class ChunkRunner:
                 work.stop()
 
     def _run_in_quarantine(self, work: ChunkWork, rows: pa.RecordBatch, held: Claim) -> None:
-        """Like the engine, without it: the rows may end the process that runs them."""
+        """Run the rows in a separate process, which they may end."""
         self._tally.quarantined(work.predictor.key)
         log.warning("chunk_quarantined", job_id=held.job_id, chunk=held.index, attempt=held.attempt)
         renewed_s = time.monotonic()
@@ -267,19 +268,19 @@ class ChunkRunner:
                 self._idle.notify_all()
 
     def _load(self, predictor: Predictor, held: Claim) -> tuple[ChunkWork, pa.RecordBatch]:
-        """→ the chunk's work, and its valid rows as they are stored."""
+        """→ the chunk's work, and its valid rows as stored."""
         table = tables.read_ipc(self._rows(held), verified=bool(held.rows_sha256))
         if table.num_rows != held.rows:
-            raise PayloadError(f"a stored chunk has {table.num_rows} rows, and should have {held.rows}")
+            raise PayloadError(f"a stored chunk has {table.num_rows} rows instead of {held.rows}")
         try:
             invalid, valid = part_rows(table)
             columns = tables.columns_of_batch(predictor.spec, valid)
         except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
-            raise PayloadError(f"a stored chunk is not of its model's inputs: {error}") from error
+            raise PayloadError(f"a stored chunk does not match the inputs of its model: {error}") from error
         return ChunkWork(predictor, f"{held.job_id}/{held.index}", columns, invalid), valid
 
     def _rows(self, held: Claim) -> bytes:
-        """The chunk's rows as they were stored. Raises PayloadCorrupt where they are others, read twice."""
+        """The chunk's rows as stored. Raises PayloadCorrupt if two reads both fail the digest check."""
         path, what = rows_path(held.job_id, held.index), f"rows of chunk {held.index} of job {held.job_id}"
 
         def read() -> bytes:
@@ -287,14 +288,13 @@ class ChunkRunner:
 
         try:
             return self._patiently(held, read)
-        except PayloadCorrupt:  # the store may have it right: what was read may be wrong
+        except PayloadCorrupt:  # the read may be wrong and the stored object right
             return self._patiently(held, read)
 
     def _patiently(self, held: Claim, move: Callable[[], T]) -> T:
-        """Move a payload; again while the store is away, under the chunk's lease: no row is to blame.
+        """Read or write a payload; repeat while the store is away, under the chunk's lease.
 
-        Raises LeaseLost, PayloadStoreAway once the patience is over, PayloadError where there is no such
-        object.
+        Raises LeaseLost; PayloadStoreAway after STORE_PATIENCE_S; PayloadError if the object does not exist.
         """
         end_s = time.monotonic() + STORE_PATIENCE_S
         while True:
@@ -309,7 +309,7 @@ class ChunkRunner:
                     raise LeaseLost from error
 
     def _remove(self, path: str) -> None:
-        """If that fails, it goes with its job."""
+        """Remove a payload. If that fails, it is removed with its job."""
         try:
             self._store.remove(path)
         except PayloadError as error:
@@ -324,14 +324,15 @@ class ChunkRunner:
             renewed = self._ledger.renew(held)
         except RedisError as error:
             self._tally.renewed("failed")
-            # the work goes on: a lease that ran out meanwhile is found out by the commit
+            # the work continues: the commit detects a lease that has expired
             log.warning("lease_not_renewed", job_id=held.job_id, chunk=held.index, reason=str(error))
             return True
         self._tally.renewed("renewed" if renewed else "ended")
         return renewed
 
     def _hand_back_unread(self, key: ModelKey, held: Claim, error: PayloadError) -> None:
-        """Rows in the ledger are not read better later; those in a store may be."""
+        """Hand back a chunk whose rows cannot be read, with a delay if its rows are in the store: they may
+        become readable. Rows in the ledger will not."""
         reason = CHANGED_ROWS if isinstance(error, PayloadCorrupt) else LOST_ROWS
         is_last = held.data or held.attempt >= self._ledger.max_attempts
         delay_s = 0.0 if is_last else LOST_ROWS_DELAY_S * 2 ** (held.attempt - 1)
@@ -341,14 +342,15 @@ class ChunkRunner:
         self._ledger.hand_back(key, held, at_fault=False)
 
     def _commit(self, key: ModelKey, ended: Ended) -> CommitOutcome | None:
-        """None: as `_committed` has it."""
+        """The outcome of one chunk's commit; None: see `_committed`."""
         outcomes = self._committed(key, [ended])
         return outcomes[0] if outcomes else None
 
     def _committed(self, key: ModelKey, ended: Sequence[Ended]) -> list[CommitOutcome] | None:
-        """Commit, and again while the server is away: a result that is stored is worth waiting for.
+        """Commit, and repeat while Redis is away, so that a stored result is not lost.
 
-        None: this worker stops and has heard nothing. The commit may have counted, so its results must stay.
+        None: this worker is stopping and has no answer. The commit may have counted, so the results must
+        stay.
         """
         while True:
             try:

@@ -1,12 +1,12 @@
-"""The scrubber: reads stored rows and results at a low rate, and checks them against their recorded digests.
+"""The scrubber reads stored rows and results at a low rate and checks them against their recorded digests.
 
     shared/ledger/stored.py ─ next object ─▶ read ─ SHA-256 ─▶ intact
                                                          └──▶ corrupt, missing ─▶ ledger.recompute
 
-A disk changes bits of objects that nobody reads. One worker of all holds the scrubber's lease and walks
-through the jobs, oldest first; it notes in the queue how far it is, so that a later one goes on from there.
-A result that is not what was written is computed again from its rows while these are still there. Rows that
-were changed are reported: their result stands, and only a later loss of it is final.
+Disks corrupt objects that are never read. The worker that holds the scrubber's lease walks through the jobs,
+oldest first, and stores its progress in Redis, so that another worker can continue. A damaged result is
+computed again while its rows are still stored. Damaged rows are only reported: their result is valid, and a
+job loses data only if that result is lost later.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 1.0
 LEASE_MS = 10_000
 LEAST_PAUSE_S = 0.01
-"""After each object, however small: one costs the queue a round trip."""
+"""Pause after each object, however small: each costs Redis a round trip."""
 LOOK_AGAIN_S = 0.5
-"""When an object that is not as it should be is read again, before it counts as changed or lost."""
+"""Delay before an object that fails the check is read again; only then does it count as damaged or lost."""
 REASON = "{}: the scrubber found that the stored result of this chunk is missing or damaged"
 
 
 class Condition(StrEnum):
-    """What was found of an object."""
+    """Outcome of checking one object."""
 
     INTACT = "intact"
     CORRUPT = "corrupt"
@@ -47,7 +47,7 @@ class Condition(StrEnum):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the pass is, for whichever worker goes on with it."""
+    """Progress of the current pass, for the worker that continues it."""
 
     begun_ms: int
     place: Place | None = None
@@ -55,7 +55,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scrubber(threading.Thread):
-    """Runs in every worker; the one that holds the lease does the work."""
+    """Runs in every worker; the worker that holds the lease does the work."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Scrubber(threading.Thread):
         bytes_per_s: int,
         every_s: float,
     ) -> None:
-        """A pass over all jobs begins `every_s` after the last one began, or when that has ended."""
+        """A pass over all jobs begins `every_s` after the last pass began, or when that pass has ended."""
         super().__init__(name="scrubber", daemon=True)
         self._client = client
         self._ledger = ledger
@@ -78,7 +78,7 @@ class Scrubber(threading.Thread):
         self._stopping = threading.Event()
         self._leased_until_s = 0.0
         self.checked = dict.fromkeys(map(str, Condition), 0)
-        """Objects that were read, by what was found."""
+        """Objects checked, by condition."""
 
     def stop(self) -> None:
         self._stopping.set()
@@ -90,11 +90,11 @@ class Scrubber(threading.Thread):
                 self.take_turn()
             except (RedisError, PayloadStoreAway, MemoryError) as error:
                 log.warning("scrub_delayed", reason=str(error))
-            except Exception:  # a bug in one pass must not end all later ones
+            except Exception:  # an exception in one pass must not end the thread
                 log.exception("scrub_broke")
 
     def take_turn(self) -> int:
-        """Go on with the pass, if this worker leads and one is due. → jobs that were looked at"""
+        """Continue the pass, if this worker leads and a pass is due. → number of jobs checked."""
         if not self._leads():
             return 0
         progress, jobs = self._due(self._now_ms()), 0
@@ -109,7 +109,7 @@ class Scrubber(threading.Thread):
         return jobs
 
     def check_job(self, job_id: str) -> None:
-        """Raises PayloadStoreAway, redis.exceptions.RedisError."""
+        """Check all objects of a job. Raises PayloadStoreAway, redis.exceptions.RedisError."""
         for found in stored_objects(self._client, job_id):
             begun_s = time.monotonic()
             condition, size_bytes = self._condition(found)
@@ -121,7 +121,7 @@ class Scrubber(threading.Thread):
                 return
 
     def _condition(self, found: StoredObject) -> tuple[Condition, int]:
-        """→ and its size. An object that was removed with its job meanwhile is as it should be."""
+        """→ condition and size. An object that was removed with its job in the meantime counts as intact."""
         condition, size_bytes = self._look(found)
         if condition is Condition.INTACT or self._stopping.wait(LOOK_AGAIN_S):
             return Condition.INTACT, size_bytes
@@ -159,7 +159,7 @@ class Scrubber(threading.Thread):
         )
 
     def _due(self, now_ms: int) -> Progress | None:
-        """The pass that goes on, or a new one; None: the last one is over, and the next is not due."""
+        """The pass to continue, or a new pass; None: the last pass has ended and the next is not due."""
         text = self._client.get(keys.scrub_progress())
         try:
             last = msgspec.json.decode(text, type=Progress) if isinstance(text, bytes) else None
@@ -174,7 +174,7 @@ class Scrubber(threading.Thread):
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     def _leads(self) -> bool:
-        """Whether this worker holds the lease, renewed where a third of it is over."""
+        """Whether this worker holds the lease; renewed after a third of its time."""
         now_s = time.monotonic()
         if now_s < self._leased_until_s - LEASE_MS / 1000 * 2 / 3:
             return True

@@ -1,9 +1,8 @@
-"""Small chunks together: one turn of the engine and one commit for all that one claim brought.
+"""Runs small chunks together: one engine turn and one commit for all chunks of a claim.
 
-What is not ordinary with one of them (its rows cannot be read, some are invalid, its result finds no place)
-is left to the way of a single chunk (`worker/chunks/runner.py`), so that its failure is its own. Rows on
-which the
-model fails are found by the engine, as in any batch.
+An irregular chunk (unreadable rows, invalid rows, or a result that cannot be stored) runs alone instead
+(`worker/chunks/runner.py`), so that its failure does not affect the others. The engine isolates rows on which
+the model fails, as in any batch.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ from worker.telemetry.tracing import Traces
 log = structlog.get_logger(__name__)
 
 MOST_TOGETHER = 32
-"""Chunks of one claim: its scripts keep the server for about 0.1 ms for each."""
+"""Most chunks of one claim: its scripts occupy Redis for about 0.1 ms per chunk."""
 
 
 @dataclass(frozen=True)
 class Lease:
-    """What may be done with a chunk that is held, see `ChunkRunner`."""
+    """Operations on a claimed chunk, see `ChunkRunner`."""
 
     renew: Callable[[Claim], bool]
     hand_back: Callable[[ModelKey, Claim], None]
@@ -58,7 +57,7 @@ class _Small:
 
 
 class SmallChunks:
-    """One for all Celery threads of a worker."""
+    """Runs small chunks. All Celery threads of a worker share one instance."""
 
     def __init__(
         self,
@@ -82,7 +81,7 @@ class SmallChunks:
         self._renew_every_s = renew_every_s
 
     def run(self, predictor: Predictor, claims: Sequence[Claim]) -> Iterator[Claim]:
-        """See to those that are small. → the others, which are to be run one by one, each under its lease."""
+        """Run the small chunks. → the other claims, to be run one by one, each under its lease."""
         ready, others = _read(predictor, claims)
         if ready:
             others += self._run_together(predictor, ready)
@@ -93,12 +92,12 @@ class SmallChunks:
                 self._lease.hand_back(predictor.key, held)
 
     def _run_together(self, predictor: Predictor, ready: Sequence[_Small]) -> list[Claim]:
-        """→ those whose result found no place"""
+        """→ the chunks whose result could not be stored."""
         begun_s = time.monotonic()
         work = _joined(predictor, ready)
         self._engine.submit(work)
         while not work.ended.wait(self._renew_every_s):
-            renewed = [self._lease.renew(one.held) for one in ready]  # each of them
+            renewed = [self._lease.renew(one.held) for one in ready]  # a list: every lease is renewed
             if not any(renewed):
                 work.stop()
         if not work.complete:
@@ -107,7 +106,7 @@ class SmallChunks:
                 self._tell(predictor.key, one.held, "handed_back", begun_s)
             return []
         with ExitStack() as kept:
-            for one in ready:  # a store may be slow with one, and the others wait
+            for one in ready:  # the store may be slow for one chunk while the others wait
                 kept.enter_context(self._keeper.keeping(one.held))
             computed_by = self._provenance.of(predictor)
             ended = [self._ended(one, answer, computed_by) for one, answer in _answers(ready, work)]
@@ -115,7 +114,7 @@ class SmallChunks:
         return [one.held for one, its_end in zip(ready, ended, strict=True) if its_end is None]
 
     def _ended(self, one: _Small, answer: pa.Table, computed_by: str) -> Ended | None:
-        """What is to be committed; None where the store does not take the result."""
+        """The chunk's commit; None if the store does not take its result."""
         held, failures = one.held, failures_of(answer, one.first_row)
         result = tables.write_ipc(answer.to_batches(), answer.schema)
         is_inline = len(result) <= INLINE_BYTES
@@ -164,7 +163,7 @@ class SmallChunks:
 
 
 def _read(predictor: Predictor, claims: Sequence[Claim]) -> tuple[list[_Small], list[Claim]]:
-    """→ the small chunks that are in order, and the others"""
+    """→ the regular small chunks, and the other claims."""
     ready: list[_Small] = []
     others: list[Claim] = []
     for held in claims:
@@ -188,7 +187,7 @@ def _small(predictor: Predictor, held: Claim) -> _Small | None:
 
 
 def _joined(predictor: Predictor, ready: Sequence[_Small]) -> ChunkWork:
-    """One piece of work for the engine, under the name of the first chunk."""
+    """One piece of work for the engine, named after the first chunk."""
     first = ready[0]
     columns = {
         name: np.concatenate([one.columns[name] for one in ready]) if len(ready) > 1 else array
@@ -198,7 +197,7 @@ def _joined(predictor: Predictor, ready: Sequence[_Small]) -> ChunkWork:
 
 
 def _answers(ready: Sequence[_Small], work: ChunkWork) -> Iterator[tuple[_Small, pa.Table]]:
-    """Each chunk's results."""
+    """The results of each chunk."""
     whole = work.answer().combine_chunks()
     start = 0
     for one in ready:

@@ -1,1 +1,1 @@
-"""The engine: scheduler, batching, slices, throughput, watchdog."""
+"""The engine: scheduler, slices, throughput estimates, watchdog."""

@@ -1,12 +1,12 @@
-"""The engine: the one thread that owns the predictors and calls them, for both lanes.
+"""The engine: the single thread that calls the predictors, for both lanes.
 
-    OnlineConsumer ──── entries ─▶ ┐                    ┌ ─▶ answers ── OnlineConsumer
-                           ├─ turn by turn: ─▶ predict
-    ChunkWork ── slices ─▶ ┘                    └ ─▶ results ── ChunkWork
+    OnlineConsumer ── entries ─▶ ┐                              ┌ ─▶ answers ── OnlineConsumer
+                                 ├─ LaneScheduler ─▶ predict ─▶ ┤
+    ChunkWork ─────── slices ──▶ ┘                              └ ─▶ results ── ChunkWork
 
-While one batch runs, the next gathers in Redis: batches grow with load, and a lone request never waits. When
-nothing waits on either lane the engine sleeps on the Redis socket and on a descriptor that other threads
-write.
+While a batch runs, new requests collect in Redis and form the next batch: batch size follows load, and a
+single request is never delayed to fill a batch. If neither lane has work, the engine sleeps on the Redis
+socket and on a descriptor that other threads write to.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from worker.telemetry.counters import EngineCounters
 from worker.telemetry.tracing import NO_TRACES, Traces
 
 _NEWEST = 0.1
-"""The weight of the newest batch in what is said of an entry's size."""
+"""Weight of the newest batch in the mean size of an entry."""
 
 
 @dataclass
 class Served:
-    """What the engine did with one model version since it started."""
+    """Statistics of one model version in the engine since it started."""
 
     online: ThroughputEstimate
     offline: ThroughputEstimate
@@ -49,7 +49,7 @@ class Served:
     batches: int = 0
     batch_rows: int = 0
     ceiling: CallLimit = field(default_factory=CallLimit)
-    entry_rows: float = 0.0  # of an online entry, about, lately
+    entry_rows: float = 0.0  # mean rows of recent online entries
     tally: EngineCounters = field(default_factory=EngineCounters)
     fastest: Fastest = field(default_factory=Fastest)
 
@@ -70,9 +70,9 @@ class Served:
 
 
 class Engine(threading.Thread):
-    """Serves both lanes until `stop`. Other threads only call `submit`, `drain`, `resume` and `stop`, and
-    read `served`, `share`, `current` and `drained`. `on_crash` is called, in this thread, where it ends on
-    its own."""
+    """Serves both lanes until `stop`. Other threads may call `submit`, `drain`, `resume` and `stop`, and
+    read `served`, `scheduler`, `current` and `drained`. If the engine fails, it calls `on_crash` in its
+    own thread."""
 
     def __init__(
         self,
@@ -99,20 +99,21 @@ class Engine(threading.Thread):
         self._work: deque[ChunkWork] = deque()
         self._lap = BatchTimer()
         self.drained = False
-        """It was told to drain, and nothing is in hand."""
+        """It is draining, and nothing is in hand."""
         self.current = ""
         self.share = LaneScheduler()
         self.served = {key: _served(predictor) for key, predictor in predictors.items()}
 
     def submit(self, work: ChunkWork) -> None:
-        """Have a chunk run, slice by slice; `work.ended` is set when it is over."""
+        """Run a chunk slice by slice; `work.ended` is set when it has ended."""
         self._work.append(work)
-        if self._over.is_set():  # else only the engine's thread does: it may be in the midst of a slice
+        if self._over.is_set():  # until then only the engine's thread does: a slice may be running
             self._let_chunks_go()
         self._lane.wake()
 
     def drain(self) -> None:
-        """Take nothing more until `resume`: answer what is in hand, let chunks go at their next slice."""
+        """Take nothing more until `resume`: answer the entries in hand, release chunks at their next
+        slice."""
         self._draining.set()
         self._lane.wake()
 
@@ -122,7 +123,7 @@ class Engine(threading.Thread):
         self._lane.wake()
 
     def stop(self) -> None:
-        """Read no more entries, answer those in hand, and let chunks go at their next slice."""
+        """Read no more entries, answer those in hand, and release chunks at their next slice."""
         self._stopping.set()
         self._lane.wake()
 
@@ -155,11 +156,11 @@ class Engine(threading.Thread):
                 self._intake.look_again()
             case NextLane.WAIT:
                 self.current = ""
-                self._watchdog.progress(time.monotonic())  # `look` may have waited for a server that hangs
+                self._watchdog.progress(time.monotonic())  # `look` may have waited for an unresponsive server
                 self._intake.wait(now_s)
 
     def _stay_drained(self) -> None:
-        """Until told otherwise: answer what is in hand, and take nothing."""
+        """Until `resume` or `stop`: answer the entries in hand, and take nothing."""
         while self._draining.is_set() and not self._stopping.is_set():
             self._let_chunks_go()
             now_s = time.monotonic()
@@ -229,17 +230,17 @@ class Engine(threading.Thread):
             self._work.remove(work)
             work.ended.set()
         elif any(other.job_id != work.job_id for other in tuple(self._work)):
-            self._work.rotate(-1)  # jobs take turns; of one job the next chunk computes while this is stored
+            self._work.rotate(-1)  # jobs take turns; results of one chunk are stored while the next computes
 
     def _end_chunks(self) -> None:
-        """No slice runs any more: what still comes is let go by the thread that brings it."""
+        """No slice runs any more; a chunk that is still submitted is released by its own thread."""
         self._over.set()
         self._let_chunks_go()
 
     def _let_chunks_go(self) -> None:
-        """End what is in hand of the offline lane; its threads hand the chunks back."""
+        """Release all chunks in hand; their threads hand them back."""
         while self._work:
-            with suppress(IndexError):  # `submit` may empty it at the same time, once all is over
+            with suppress(IndexError):  # once the engine is over, `submit` may empty it at the same time
                 work = self._work.popleft()
                 work.stop()
                 work.ended.set()
@@ -262,7 +263,7 @@ def _served(predictor: Predictor) -> Served:
 def _given_up(delivery: Delivery, limit_s: float) -> dict[str, list[Answer]]:
     entry = delivery.entry
     detail = (
-        "The workers that ran this request ended: one with it in a batch, another with it alone. Either the "
+        "Two workers that ran this request ended: the first ran it in a batch, the second alone. Either the "
         f"model ended its process, or a call took longer than {limit_in_words(limit_s)}."
     )
     failure = Failure(PredictionFailed.code, detail)

@@ -1,4 +1,4 @@
-"""Rows that were found invalid as they came in: never predicted, and yet in the result, in their place."""
+"""Rows found invalid at submission: they are not predicted, and keep their place in the result."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from shared.tables import ERROR, first_row_of
 from shared.texts import bounded
 
 MOST_NAMED = 10
-"""Reasons of a chunk's failed rows that the ledger keeps."""
+"""Most reasons that the ledger keeps for the failed rows of a chunk."""
 MOST_COUNTED_ROWS = 100_000
-"""Failed rows of a chunk that are counted by their reasons: more are counted only in all."""
+"""Failed rows of a chunk that are grouped by reason; further failed rows count only in the total."""
 _LONGEST_REASON = 200
 _VALUE = re.compile(r"'[^']*'|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _LINE = re.compile(r" \(line (\d+)\)$")
@@ -25,13 +25,13 @@ _LINE = re.compile(r" \(line (\d+)\)$")
 
 @dataclass(frozen=True)
 class InvalidRows:
-    """What a chunk says of its rows. `reasons`: one per row, null where it is valid; none: all are."""
+    """The invalid rows of a chunk. `reasons`: one per row, null for a valid row; None: all rows are valid."""
 
-    first_row: int | None  # of the chunk, in its job
+    first_row: int | None  # index in the job of the chunk's first row
     reasons: pa.Array | None = None
 
     def put_back(self, predicted: pa.Table) -> pa.Table:
-        """The results of all rows: those of the valid ones, and the others' reasons."""
+        """The results of all rows: predictions of the valid rows, reasons of the invalid rows."""
         if self.reasons is None:
             return predicted
         valid = pc.is_null(self.reasons).to_numpy(zero_copy_only=False)
@@ -43,14 +43,14 @@ class InvalidRows:
 
 @dataclass(frozen=True)
 class Failures:
-    """Of a chunk's rows, how many failed, and for which reasons, those of most rows."""
+    """The number of failed rows of a chunk, and the most frequent reasons."""
 
     rows: int
     first: tuple[FailedRows, ...] = ()
 
 
 def part_rows(chunk: pa.Table) -> tuple[InvalidRows, pa.RecordBatch]:
-    """A stored chunk → what is invalid in it, and its valid rows."""
+    """A stored chunk → its invalid rows, and its valid rows."""
     first_row = first_row_of(chunk)
     if ERROR not in chunk.column_names:
         return InvalidRows(first_row), _one_batch(chunk)
@@ -61,13 +61,13 @@ def part_rows(chunk: pa.Table) -> tuple[InvalidRows, pa.RecordBatch]:
 
 
 def failures_of(answer: pa.Table, first_row: int | None) -> Failures:
-    """`answer`: the results of a chunk that begins with this row of its job, where that is known."""
+    """Count the failures in `answer`. `first_row`: index in the job of its first row; None: unknown."""
     failed = pc.indices_nonzero(pc.is_valid(answer[ERROR]))
     if not len(failed):
         return Failures(0)
     counted = failed[:MOST_COUNTED_ROWS]
     texts = answer[ERROR].take(counted).to_pylist()
-    groups: dict[str, list[int]] = {}  # by key: rows, place of the first
+    groups: dict[str, list[int]] = {}  # by key: rows, index of the first
     for place, text in enumerate(texts):
         group = groups.setdefault(_key(text), [0, place])
         group[0] += 1
@@ -81,7 +81,7 @@ def failures_of(answer: pa.Table, first_row: int | None) -> Failures:
 
 @lru_cache(maxsize=1024)
 def _key(text: str) -> str:
-    """A reason without values and lines, which differ from row to row."""
+    """A reason without its values and line numbers, which differ from row to row."""
     return _VALUE.sub("…", _LINE.sub("", text))[:_LONGEST_REASON]
 
 

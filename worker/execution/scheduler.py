@@ -1,7 +1,7 @@
-"""Whose turn it is: how one engine shares its time between the two lanes. Pure; the clock is passed in.
+"""Decides which lane runs next, so that both share one engine. Pure; the clock is passed in.
 
-Online work goes first, but for each nine seconds that it takes while chunks wait, these are owed one. Offline
-slices are short while online requests arrive, and long otherwise.
+If both lanes have work, online runs first, and jobs are guaranteed 10 % of engine time. Offline slices are
+short while online requests arrive, and long otherwise.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import Enum
 
 ONLINE_SHARE = 0.9
 QUIET_S = 1.0
-"""After so long without an online batch, slices are long."""
+"""Slices become long after this time without an online batch."""
 SHORT_SLICE_S = 0.012
 LONG_SLICE_S = 0.075
 _LONGER = 2.0
@@ -26,7 +26,7 @@ class NextLane(Enum):
 
 @dataclass
 class LaneScheduler:
-    """What each lane had of the engine's time, and what the offline lane is owed. Owned by the engine."""
+    """The engine time of each lane, and the time owed to the offline lane. Owned by the engine."""
 
     online_s: float = 0.0
     offline_s: float = 0.0
@@ -36,7 +36,7 @@ class LaneScheduler:
     _last_online_s: float = float("-inf")
 
     def next_turn(self, *, online: bool, offline: bool) -> NextLane:
-        """Whose turn it is, given which lanes have work."""
+        """The lane to run next, given which lanes have work."""
         self._online_waits, self._chunks_wait = online, offline
         if not offline:
             self._owed_s = 0.0
@@ -51,20 +51,20 @@ class LaneScheduler:
 
     def offline_ran(self, took_s: float) -> None:
         self.offline_s += took_s
-        if self._online_waits:  # else it had time that nobody wanted
+        if self._online_waits:  # otherwise the offline lane used idle time
             self._owed_s -= took_s
 
     def slice_s(self, now_s: float) -> float:
-        """How long the next offline slice should take, in seconds."""
+        """Target duration of the next offline slice, in seconds."""
         return SHORT_SLICE_S if now_s - self._last_online_s < QUIET_S else LONG_SLICE_S
 
 
 def least_slice_rows(rates: Mapping[int, float], batch_rows: int) -> int:
-    """The rows that a slice has at least: of the largest call that takes at most twice as long as a batch's.
+    """The least rows of a slice: the largest call that takes at most twice as long as a full batch.
 
-    Many models take most of a small call's time for the call itself. Rows are nearly free there, and slices
-    without them would cost a job its speed, and requests about the same wait. `rates` are rows/s by the rows
-    of a call.
+    In many models the overhead of a call dominates small calls, so further rows are nearly free: smaller
+    slices would slow jobs down and hardly shorten the wait of online requests. `rates`: rows/s by rows of a
+    call.
     """
     if not rates.get(batch_rows):
         return batch_rows
@@ -73,5 +73,5 @@ def least_slice_rows(rates: Mapping[int, float], batch_rows: int) -> int:
 
 
 def slice_rows(seconds: float, rows_per_s: float, *, least: int, most: int) -> int:
-    """Rows of the next slice: what fits into `seconds`, never less than `least`."""
+    """Rows of the next slice: as many as run in `seconds`, at least `least` and at most `most`."""
     return max(least, min(most, int(seconds * rows_per_s)))

@@ -1,4 +1,4 @@
-"""One chunk on its way through whoever runs it, slice by slice: the engine, or a quarantine process."""
+"""A chunk that is run slice by slice, by the engine or by a quarantine process."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from worker.predictors.call_limit import CallLimit
 
 @dataclass
 class _Slice:
-    """Rows that run together, and which of them are known to pass or to fail."""
+    """Rows that run together, and the search for those that fail."""
 
-    start: int  # its first row, in the chunk
+    start: int  # index in the chunk of its first row
     bisection: Bisection
     failed: bool = False
     out_of_memory: bool = False
@@ -36,17 +36,17 @@ class _Slice:
 
 @dataclass(eq=False)
 class ChunkWork:
-    """One chunk on its way through the engine. The engine advances it; its thread waits for `ended`."""
+    """A chunk in the engine. The engine runs its slices; the chunk's thread waits for `ended`."""
 
     predictor: Predictor
     name: str  # `{job}/{chunk}`, for logs and the heartbeat
     columns: Columns
-    invalid: InvalidRows  # left out of the columns; they stand in the results
-    ceiling: CallLimit = field(default_factory=CallLimit)  # the engine's, where it runs there
+    invalid: InvalidRows  # not in the columns, but in the results
+    ceiling: CallLimit = field(default_factory=CallLimit)  # the engine sets its own
     position: int = 0  # rows that are done
     results: list[pa.RecordBatch] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
-    _slice: _Slice | None = None  # in which failing rows are being found
+    _slice: _Slice | None = None  # the slice whose failing rows are being isolated
     _stopped: bool = False
 
     @property
@@ -63,7 +63,7 @@ class ChunkWork:
 
     @property
     def over(self) -> bool:
-        """Whether the engine has nothing more to do for it."""
+        """Whether the engine has nothing left to do for it."""
         return self._stopped or self.complete
 
     def stop(self) -> None:
@@ -71,10 +71,10 @@ class ChunkWork:
         self._stopped = True
 
     def run_slice(self, rows: int, on_failure: Callable[[], None], *, limit_s: float = float("inf")) -> int:
-        """Predict the next rows, at most so many; rows that fail carry their reason. → rows that are done.
+        """Predict the next rows, at most `rows`; failed rows get their reason. → the number of rows done.
 
-        While failing rows are being found, it returns after the call with which `limit_s` are over, and the
-        next slice goes on there. Out of memory is the exception: that search also finds the ceiling.
+        The search for failing rows pauses after the call that exceeds `limit_s`, and the next slice continues
+        it. Out of memory is the exception: that search also determines the call limit.
         """
         slice_ = self._slice or _Slice(self.position, Bisection(min(rows, self.rows - self.position)))
         start, end_s = self.position, time.monotonic() + limit_s
@@ -105,12 +105,12 @@ class ChunkWork:
             slice_.bisection.passed()
 
     def answer(self) -> pa.Table:
-        """The results of all its rows, the invalid ones too, in their order."""
+        """The results of all rows in order, invalid rows included."""
         predicted = pa.Table.from_batches(self.results, tables.result_schema(self.predictor.spec))
         return self.invalid.put_back(predicted)
 
 
 class Slicer(Protocol):
-    """The engine, as a chunk sees it."""
+    """The engine's interface for chunks."""
 
     def submit(self, work: ChunkWork) -> None: ...

@@ -1,9 +1,9 @@
 """Ends a process whose model call makes no progress.
 
-A thread cannot be killed, and a C extension that holds the GIL lets no Python run. faulthandler's timer is a
-C thread: it writes every thread's stack to stderr and ends the process even then. The supervisor starts it
-again, and its leases and entries come back to others. What faulthandler writes does not name the limit: a
-Python thread logs it a second before, if the call lets Python run.
+Python cannot kill a thread, and a C extension that holds the GIL blocks all Python code. faulthandler's timer
+is a C thread: it writes every thread's stack to stderr and ends the process even then. The supervisor
+restarts the worker, and other workers take over its leases and entries. faulthandler's output does not name
+the limit; a Python thread logs it a second earlier, if the call lets Python run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 SETTING = "TAKT_BATCH_LIMIT_S"
-_REARM_S = 1.0  # arming makes a thread: not for every call
+_REARM_S = 1.0  # arming starts a thread: too slow for every call
 _LOOK_EVERY_S = 0.25
 
 
@@ -33,12 +33,12 @@ class Watchdog:
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
         self.running: Callable[[], str] = lambda: ""
-        """What the process is doing, for the log."""
+        """Describes the current work, for the log."""
         self._armed_at_s = float("-inf")
         self._reporter: threading.Thread | None = None
 
     def progress(self, now_s: float) -> None:
-        """Say that the engine lives. `now_s`: a monotonic clock."""
+        """Report that the engine makes progress. `now_s`: a monotonic clock."""
         if now_s - self._armed_at_s >= _REARM_S:
             faulthandler.dump_traceback_later(self.limit_s + _REARM_S, exit=True)
             self._armed_at_s = now_s

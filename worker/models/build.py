@@ -1,7 +1,8 @@
-"""Building: run a model's build.py and put what it made into the repository, whole or not at all.
+"""Builds a model version: runs the model's build.py and stores its artifact, completely or not at all.
 
-The artifact is written into a folder beside the version's own, the manifest last; then the folder is
-renamed. A builder that dies leaves a folder without the form of a version, which nobody reads.
+The artifact is written into a temporary folder beside the version's folder, the manifest last; then the
+folder is renamed. If the builder dies, the temporary folder remains; its name is no version, so it is
+ignored.
 """
 
 from __future__ import annotations
@@ -24,20 +25,22 @@ from worker.predictors.code import import_beside
 
 @dataclass(frozen=True)
 class Build:
-    """What `build(folder: Path) -> Build` of a build.py returns."""
+    """The return value of `build(folder: Path) -> Build` in a build.py."""
 
-    artifact: str  # the file that it wrote into `folder`, by name
-    metrics: dict[str, float] = field(default_factory=dict)  # measured on rows that training did not see
+    artifact: str  # name of the file that it wrote into `folder`
+    metrics: dict[str, float] = field(default_factory=dict)  # measured on rows not used for training
     frameworks: dict[str, str] = field(default_factory=dict)
-    """Package → version that made the artifact, if it was made elsewhere and does not say so itself."""
+    """Package → version that made the artifact. Needed only if the artifact was made elsewhere and does
+    not record it."""
 
 
 def build_model(
     repository: Repository, name: str, version: str | None = None, *, force: bool = False
 ) -> ModelVersion:
-    """Build a version, the default one where none is named; one that is built already stays, unless forced.
+    """Build a version, by default the model's default version. An existing build is kept unless `force` is
+    set.
 
-    Raises SpecError, ModelNotFound, or ArtifactError where build.py fails.
+    Raises SpecError, ModelNotFound, or ArtifactError if build.py fails.
     """
     if name in repository.wrong:
         raise repository.wrong[name]
@@ -58,7 +61,7 @@ def build_model(
 def _run(home: Path, folder: Path) -> Build:
     try:
         build = import_beside(home, "build").build(folder)
-    except (Exception, SystemExit) as error:  # it is the model's own code
+    except (Exception, SystemExit) as error:  # code of the model
         raise ArtifactError(f"{home / 'build.py'}: {type(error).__name__}: {error}") from error
     if not isinstance(build, Build) or not (folder / build.artifact).is_file():
         raise ArtifactError(
@@ -83,7 +86,7 @@ def _manifest(spec: ModelSpec, version: str, folder: Path, build: Build) -> Arti
 
 @contextmanager
 def _folder_beside(home: Path, version: str) -> Iterator[Path]:
-    folder = home / f"{version}.building-{secrets.token_hex(4)}"  # four numbers, so no semantic version
+    folder = home / f"{version}.building-{secrets.token_hex(4)}"  # four numbers, so not a semantic version
     folder.mkdir()
     try:
         yield folder
@@ -92,7 +95,7 @@ def _folder_beside(home: Path, version: str) -> Iterator[Path]:
 
 
 def _put(folder: Path, target: Path, *, force: bool) -> None:
-    """Rename a finished folder to its version. Whoever is first stays, unless `force` replaces it."""
+    """Rename a finished folder to its version. An existing version is kept unless `force` is set."""
     built = target / MANIFEST
     if target.exists() and (force or not built.exists()):
         old = target.rename(folder.with_name(f"{folder.name}.old"))

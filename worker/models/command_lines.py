@@ -1,8 +1,8 @@
-"""The lines that a command gives, apart from whatever a model prints while its code runs.
+"""Keeps the output lines of a command apart from anything that a model's code prints.
 
 A model may write to standard output in any way: `print`, `os.write(1, …)`, C code, a thread, a child process.
-So lines have a descriptor of their own: the one that the caller names, else the standard output as it was,
-and then what a model writes there goes to standard error.
+So the lines use a descriptor of their own: the one that the caller passes, or a copy of standard output. In
+the second case the model's output goes to standard error.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ import msgspec
 
 
 class CommandLines:
-    """Writes one JSON document a line. Made before any code of a model runs."""
+    """Writes one JSON document per line. Create it before any code of a model runs."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._tells_begin = descriptor is not None
         if descriptor is None:
             descriptor = os.dup(1)
             os.dup2(2, 1)
-        os.set_inheritable(descriptor, False)  # no process that a model starts has it
+        os.set_inheritable(descriptor, False)  # child processes of a model do not inherit it
         self._file = os.fdopen(descriptor, "wb", buffering=0)
 
     def begin(self, model: str, version: str) -> None:
-        """For a caller that must know which model ended this process."""
+        """Write a line before work on a model begins, so that a caller knows which model ended the
+        process."""
         if self._tells_begin:
             self.write({"model": model, "version": version, "state": "begun"})
 

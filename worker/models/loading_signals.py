@@ -1,9 +1,9 @@
 """SIGTERM and SIGINT while models load.
 
-Python runs a signal's handler between two bytecodes of its main thread. That thread may be in native code for
-a minute as it imports a framework or unpickles a model, and a handler would run only after that, long past
-the grace. While models load this process holds no work, so the system's own action is right: it ends at once.
-Its heartbeat expires by itself.
+Python runs a signal handler between two bytecodes of its main thread. While it imports a framework or
+unpickles a model, that thread may be in native code for a minute, so a handler would run too late. The
+process holds no work while models load, so the default action of the system is correct: end at once. The
+heartbeat expires by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def ended_at_once_by_signals() -> Iterator[None]:
-    """Within the block SIGTERM and SIGINT end the process without delay; one that is ignored stays so."""
+    """Within the block SIGTERM and SIGINT end the process at once; an ignored signal stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may change handlers
         return

@@ -1,4 +1,4 @@
-"""What computes the chunks of a job here: recorded with each result, and named by the job's manifest."""
+"""Describes the software that computes a job's chunks: stored with each result, and in the job's manifest."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from shared import VERSION
 from worker.predictors import Predictor, frameworks
 
 QUARANTINE = "native (quarantine)"
-"""The runtime of a chunk that ran in a quarantine process: it has only the native one."""
+"""The runtime of a chunk that ran in a quarantine process, which has only the native runtime."""
 _BESIDE = ("numpy", "pyarrow")
 _COMPILERS = ("numba", "onnxruntime")
 
 
 class Provenance:
-    """The description of a model version in this worker, as JSON; the same text each time."""
+    """The description of a model version in this worker, as JSON; always the same text."""
 
     def __init__(self, device: str) -> None:
         self._device = device
@@ -45,7 +45,7 @@ class Provenance:
 
 
 def _versions(framework: str) -> dict[str, str]:
-    """Of Takt, Python, the framework, and of what other runtimes need, if that is installed."""
+    """Versions of Takt, Python, the framework, and of installed packages that other runtimes need."""
     beside = {name: found for name in (*_BESIDE, *_COMPILERS) if (found := _installed(name))}
     python = ".".join(map(str, sys.version_info[:3]))
     return {"takt": VERSION, "python": python} | frameworks.installed(framework) | beside

@@ -1,4 +1,4 @@
-"""Verification: prove that a built version is the one that was built, loads, and answers its golden rows."""
+"""Verifies a built model version: its digest is correct, it loads, and it answers its golden rows."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from worker.predictors import load_predictor
 
 @dataclass(frozen=True)
 class Verification:
-    """What verifying one version found."""
+    """The result of verifying one version."""
 
     key: ModelKey
     golden_rows: int
-    problem: str | None  # None: digest, loading and golden rows are right
+    problem: str | None  # None: digest, loading and golden rows are correct
     sha256: str
     load_s: float = 0.0
     rows_per_s: float = 0.0  # at the model's largest online batch
     runtimes: Runtimes = field(default_factory=Runtimes)
-    warnings: tuple[str, ...] = ()  # of its framework, while it was loaded
+    warnings: tuple[str, ...] = ()  # from its framework, while it was loaded
 
     @property
     def ok(self) -> bool:
@@ -40,10 +40,10 @@ def verify_model(
     mismatch: Literal["warn", "refuse"] = "warn",
     runtime: Literal["auto", "native"] = "auto",
 ) -> Verification:
-    """Verify a built version, the default one where none is named.
+    """Verify a built version, by default the model's default version.
 
-    Raises SpecError or ModelNotFound where there is nothing to verify; what is wrong with an artifact stands
-    in the report.
+    Problems of the artifact are returned in the report. Raises SpecError or ModelNotFound if there is no
+    version to verify.
     """
     if name in repository.wrong:
         raise repository.wrong[name]

@@ -1,1 +1,1 @@
-"""The online stream: entries in, replies out."""
+"""The online lane: reads entries, forms batches, sends replies."""

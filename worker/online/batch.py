@@ -1,4 +1,4 @@
-"""Runs a batch of the online lane: entries in, one answer for each out."""
+"""Runs one batch of the online lane and makes one answer for each of its entries."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from worker.predictors.call_limit import CallLimit
 
 @dataclass
 class EntryBatch:
-    """One batch and what its model calls gave. Times are of this batch alone."""
+    """One batch and the results of its model calls. Times are those of this batch alone."""
 
     predictor: Predictor
     entries: Sequence[Delivery]
-    read_at_ms: float  # by Redis' clock
+    read_at_ms: float  # Redis' clock
     ceiling: CallLimit = field(default_factory=CallLimit)
     batch_ms: float = 0.0
     predict_ms: float = 0.0
@@ -38,8 +38,8 @@ class EntryBatch:
         return [delivery for delivery in self.entries if delivery.entry_id in self._failures]
 
     def run(self, on_failure: Callable[[], None], after_call: Callable[[], None] = lambda: None) -> None:
-        """Predict; if that raises, `on_failure` is called once and then only the bad entries fail, and those
-        of which the deadline passes while the bad ones are found."""
+        """Predict. If the call raises, `on_failure` is called once; then only the entries that cause the
+        failure fail, and those whose deadline passes during the search."""
         ahead_ms = self.read_at_ms - time.monotonic() * 1000
 
         def expired(delivery: Delivery) -> bool:
@@ -71,10 +71,10 @@ class EntryBatch:
         begun_s = time.perf_counter()
         inputs = columns.join(self.predictor.spec, [delivery.entry.columns for delivery in deliveries])
         if columns.row_count(inputs) != sum(delivery.entry.rows for delivery in deliveries):
-            raise ValueError("an entry's columns do not hold the rows that it declares")
+            raise ValueError("the columns of an entry do not hold the rows that it declares")
         joined_s = time.perf_counter()
         self.batch_ms += (joined_s - begun_s) * 1000
-        # several entries are told apart by `bisect_failures`; the rows of one are answered together
+        # `bisect_failures` isolates failing entries; the rows of a single entry are answered together
         call = self.ceiling.predict if len(deliveries) > 1 else self.ceiling.predict_in_halves
         outputs = views.as_columns(self.predictor.spec, call(self.predictor, inputs))
         self.predict_ms += (time.perf_counter() - joined_s) * 1000

@@ -1,4 +1,4 @@
-"""Which entries run together, which are too late, and what is left when a batch raises. No I/O."""
+"""Forms batches from entries, and isolates the entries that make a batch fail. No I/O."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from worker.online.bisection import Bisection
 T = TypeVar("T")
 
 MOST_LONE_RUNS = 1
-"""An online entry that ended a worker in a batch, and so many as it ran alone, is given up."""
+"""An online entry that ended a worker in a batch, and then this many workers alone, is given up."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """An entry that this worker was handed."""
+    """An entry that was delivered to this worker."""
 
     key: ModelKey
-    entry_id: bytes  # of the stream: `{ms of Redis' clock}-{n}`
+    entry_id: bytes  # id in the stream: `{ms of Redis' clock}-{n}`
     entry: Entry
     deliveries: int = 1
 
@@ -33,12 +33,12 @@ class Delivery:
 
     @property
     def suspect(self) -> bool:
-        """Delivered before, to a worker that did not answer: it runs alone."""
+        """Whether it was delivered before, to a worker that did not answer: it then runs alone."""
         return self.deliveries > 1
 
     @property
     def lone_runs(self) -> int:
-        """How often it ran on its own before: all deliveries but the first and this one."""
+        """How often it has run alone: all deliveries except the first and this one."""
         return max(0, self.deliveries - 2)
 
     def late(self, now_ms: float) -> bool:
@@ -47,8 +47,8 @@ class Delivery:
 
 
 def first_batch(waiting: Sequence[Delivery], max_rows: int) -> int:
-    """How many of the waiting entries, in their order, make the next batch: at least one, at most
-    `max_rows` rows of one model version, and a suspect entry alone."""
+    """How many of the waiting entries, in order, form the next batch: at least one, at most `max_rows`
+    rows of one model version; a suspect entry forms a batch alone."""
     head = waiting[0]
     rows = head.entry.rows
     count = 1
@@ -68,13 +68,12 @@ def bisect_failures(
     after_call: Callable[[], None] = lambda: None,
     expired: Callable[[T], bool] = lambda _: False,
 ) -> Iterator[tuple[T, Failure]]:
-    """Run parts together; if that raises, run them again in groups (`worker/online/bisection.py`), until each
-    part
-    that fails has failed alone.
+    """Run parts together; if that raises, run them in groups (`worker/online/bisection.py`) until each
+    failing part has failed alone.
 
-    `run` keeps what it computes. `on_failure` is called once, before anything is blamed: it raises if the
-    model itself is broken. `after_call` is called after each call from then on, and a part that has `expired`
-    fails without a call. → the parts that failed, with their reason.
+    `run` stores its own results. `on_failure` is called once, before any part is failed; it raises if the
+    model itself is broken. From then on, `after_call` is called after each call, and a part that has
+    `expired` fails without a call. → the failed parts, each with its reason.
     """
     bisection, has_failed = Bisection(len(parts)), False
     while group := bisection.group:
@@ -97,7 +96,7 @@ def bisect_failures(
 
 
 def failure(error: Exception) -> Failure:
-    """The error as it crosses the queue; what a model raised becomes `prediction_failed`."""
+    """The error as sent to the gateway; an exception of the model becomes `prediction_failed`."""
     if isinstance(error, TaktError):
         return Failure(error.code, error.detail)
     return Failure(PredictionFailed.code, f"The model raised {type(error).__name__}: {foreign_words(error)}")

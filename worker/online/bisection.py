@@ -1,12 +1,12 @@
-"""Which parts of a batch fail: a plan of calls, made of the outcomes of the calls before. Pure.
+"""Finds the failing parts of a batch: plans each call from the outcomes of earlier calls. Pure.
 
-A model that raises does not say of which row. The plan is adaptive group testing (Hwang's generalized binary
-splitting): a group of parts that fails is split until one part has failed alone, then the rest goes on in
-groups of about the size at which half of them pass. Failing parts that lie close together are found by small
-groups, and long stretches without any by large ones.
+A model that raises does not name the row. The plan is adaptive group testing (Hwang's generalized binary
+splitting): a failing group is split until one part has failed alone; the rest then runs in groups sized so
+that about half of them pass. Clustered failures are found with small groups, and long stretches without
+failures pass in large groups.
 
-Calls for `n` parts of which `k` fail: near k·log2(n/k) + 1.5·k while few fail, and at most 1.25·n + 2·log2(n)
-whatever fails (halving alone costs up to 2·n). Every part that fails has failed in a call of its own.
+Calls for `n` parts of which `k` fail: near k·log2(n/k) + 1.5·k if few fail, and never more than 1.25·n +
+2·log2(n) (halving alone costs up to 2·n). Every failing part has failed in a call of its own.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from __future__ import annotations
 from math import log, log2
 
 _HALF_PASS = log(2)
-"""A group of so many mean distances between failing parts passes every other time."""
+"""A group of this many mean distances between failing parts passes half of the time."""
 _NEWEST = 0.5
-"""The weight of the newest distance between failing parts in the mean."""
+"""Weight of the newest distance between failing parts in the mean."""
 
 
 class Bisection:
-    """Finds the failing ones of `parts` parts, from the first to the last.
+    """Finds the failing parts among `parts` parts, from the first to the last.
 
-    Run `group`, then say `passed` or `failed`, until `group` is empty. Parts are settled in their order.
+    Run `group`, then call `passed` or `failed`, until `group` is empty. Parts are settled in order.
     """
 
     def __init__(self, parts: int) -> None:
         self._parts = parts
         self.settled = 0
-        """So many of the first parts have passed or failed."""
+        """Number of leading parts that have passed or failed."""
         self.group = range(parts)
-        """What is to be run next; empty: all is settled."""
-        self._suspects: range | None = None  # they failed together; the first of them are to be run next
-        self._distance = 0.0  # between failing parts, about; 0: none has failed yet
-        self._since = 0  # parts that passed since one failed
-        self._most = parts  # in a group: larger ones have failed though all of their parts passed
+        """The parts to run next; empty: all parts are settled."""
+        self._suspects: range | None = None  # parts that failed together; the first of them run next
+        self._distance = 0.0  # mean distance between failing parts; 0: none has failed yet
+        self._since = 0  # parts passed since the last failure
+        self._most = parts  # most parts of a group: larger groups failed although each of their parts passed
 
     def passed(self) -> None:
         """The group passed: its parts are settled."""
@@ -43,14 +43,14 @@ class Bisection:
         self._since += len(group)
         if suspects is None:
             self._next_group()
-        elif len(group) == len(suspects):  # the last suspect passes alone: they fail only together
+        elif len(group) == len(suspects):  # the last suspects pass alone: they fail only together
             self._most = min(self._most, max(1, len(group), self._since // 2))
             self._next_group()
         else:
             self._split(range(group.stop, suspects.stop))
 
     def failed(self) -> bool:
-        """The group failed. → whether it is a part that failed alone, which is thereby settled."""
+        """The group failed. → whether it was a single part, which is then settled."""
         if len(self.group) > 1:
             self._split(self.group)
             return False

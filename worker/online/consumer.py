@@ -1,8 +1,8 @@
-"""What the engine holds of the online lane: entries in hand, answers that Redis has not taken, and whether
-Redis answers at all. Owned by the engine's thread.
+"""The engine's view of the online lane: entries in hand, unsent answers, and whether Redis answers. Owned by
+the engine's thread.
 
-A server that is away is asked again after a growing pause; the engine goes on with chunks meanwhile. Nothing
-is lost by it: what was delivered and not answered stays pending, and `recover` hands it out again.
+If Redis does not answer, it is tried again after a growing pause, while the engine continues with chunks.
+Nothing is lost: entries that were delivered and not answered stay pending, and `recover` returns them again.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 2.0
 
 
 class OnlineConsumer:
-    """The online lane as a pile of entries, whatever the server does."""
+    """Supplies the engine with online entries and sends its answers, through outages of Redis."""
 
     def __init__(self, lane: OnlineStream, max_rows: Callable[[ModelKey], int]) -> None:
         self._lane = lane
         self._max_rows = max_rows
         self._hand: list[Delivery] = []
-        self._looked = False  # the streams were empty just now
+        self._looked = False  # the last read found the streams empty
         self._unsent: Finished | None = None
         self._reachable = False
         self._retry_at_s = 0.0
@@ -41,21 +41,21 @@ class OnlineConsumer:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is in hand, and no answer is held back."""
+        """Whether no entry is in hand and no answer is unsent."""
         return not self._hand and self._unsent is None
 
     @property
     def waiting(self) -> bool:
-        """Whether a batch can be run and answered now."""
+        """Whether a batch can run and be answered now."""
         return self._reachable and bool(self._hand)
 
     @property
     def reachable(self) -> bool:
-        """Whether the server answered last."""
+        """Whether the last command reached Redis."""
         return self._reachable
 
     def look(self, now_s: float) -> None:
-        """Find out what waits, without blocking; reconnect and claim what others left when it is time."""
+        """Read without blocking; reconnect, and claim entries of lost workers, when it is time."""
         self.reconnect(now_s)
         if not self._reachable:
             return
@@ -67,20 +67,20 @@ class OnlineConsumer:
                 self._take(self._lane.read())
 
     def reconnect(self, now_s: float) -> None:
-        """Where the server was away and it is time: what this worker was handed is in hand again."""
+        """If Redis was away and it is time, connect and take back the entries delivered to this worker."""
         if not self._reachable and now_s >= self._retry_at_s:
             self._recover()
 
     def rest(self, now_s: float) -> None:
-        """Sleep until the engine is woken, about a second at most, and take nothing."""
+        """Sleep until the engine is woken, about a second at most; read nothing."""
         self._lane.sleep(RESTS_S if self._reachable else max(0.0, self._retry_at_s - now_s))
 
     def look_again(self) -> None:
-        """Time has passed since the streams were seen to be empty."""
+        """Forget that the streams were empty: time has passed since."""
         self._looked = False
 
     def wait(self, now_s: float) -> None:
-        """Sleep until an entry comes or the engine is woken, about a second at most."""
+        """Sleep until an entry arrives or the engine is woken, about a second at most."""
         if not self._reachable:
             self._lane.sleep(max(0.0, self._retry_at_s - now_s))
             return
@@ -88,18 +88,19 @@ class OnlineConsumer:
             self._hand += self._lane.wait()
 
     def next_batch(self) -> tuple[list[Delivery], float]:
-        """The entries that run next, all of one model version, and Redis' time now in ms."""
+        """The entries to run next, all of one model version, and the time of Redis' clock in ms."""
         count = first_batch(self._hand, self._max_rows(self._hand[0].key))
         batch, self._hand = self._hand[:count], self._hand[count:]
         return batch, self._lane.now_ms()
 
     def mark_lone_run(self, delivery: Delivery) -> None:
-        """Count a run against a suspect entry before it begins: it may end this process."""
+        """Count a run alone of a suspect entry before it begins: it may end this process."""
         with self._outages():
             self._lane.mark_lone_run(delivery)
 
     def send(self, finished: Finished, *, read_on: bool) -> None:
-        """Answer a batch; `read_on` fetches the next in the same round trip where none is in hand."""
+        """Answer a batch. With `read_on`, fetch the next batch in the same round trip if no entry is in
+        hand."""
         self._unsent = finished
         with self._outages():
             if self._hand or not read_on:
@@ -116,7 +117,8 @@ class OnlineConsumer:
         with self._outages():
             recovered = self._lane.recover()
             answered = set(self._unsent.entry_ids) if self._unsent else set()
-            known = {delivery.entry_id: delivery for delivery in self._hand}  # and whether it is suspect
+            # entries in hand keep their own counts: Redis' counts do not include their claim
+            known = {delivery.entry_id: delivery for delivery in self._hand}
             self._hand = [
                 known.get(delivery.entry_id, delivery)
                 for delivery in recovered

@@ -1,9 +1,10 @@
-"""Entries for another spec or artifact of a model version than this worker has: it must not run them.
+"""Entries made for a spec or artifact of a model version that this worker does not have: it must not run
+them.
 
-An entry goes back into its stream if another live worker has what it asks for, and this worker leaves the
-stream alone for a moment, so that the other one takes it. Otherwise its gateway is answered `model_mismatch`,
-with the digests of both sides. An entry that ended a worker before is not put back: a new entry would be
-trusted.
+If another live worker has the matching model, the entry goes back into its stream, and this worker does not
+read that stream for a moment, so that the other worker takes the entry. Otherwise the gateway gets
+`model_mismatch` with the digests of both sides. An entry that has ended a worker is not put back, because the
+new entry would no longer be suspect.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from worker.online.batching import Delivery
 log = structlog.get_logger(__name__)
 
 FIRST_REST_S, LONGEST_REST_S = 0.05, 1.0
-"""How long a stream is left alone after an entry went back: twice as long each time, until an entry of it is
-for this worker."""
+"""How long a stream is not read after an entry went back: twice as long each time, until an entry of the
+stream matches this worker."""
 WORKERS_KNOWN_S = 0.5
-"""How long the heartbeats of other workers are remembered."""
+"""How long the heartbeats of other workers are cached."""
 
 _PUT_BACK = Path(__file__).parent / "scripts" / "put_back.lua"
 
@@ -45,7 +46,7 @@ class ForeignEntries:
     worker_id: str
     identities: Mapping[ModelKey, ModelIdentity]
     clock: Callable[[], float] = time.monotonic
-    _rests: dict[ModelKey, tuple[float, float]] = field(default_factory=dict)  # until when, how long
+    _rests: dict[ModelKey, tuple[float, float]] = field(default_factory=dict)  # end of the rest, its length
     _known: tuple[float, dict[str, Mapping[str, ModelIdentity]]] = (float("-inf"), {})
     _put_back_script: Any = None  # redis-py's own type
 
@@ -58,7 +59,7 @@ class ForeignEntries:
         return entry.identity != wire and wires_differ(wire, entry.identity)
 
     def own_came(self, key: ModelKey) -> None:
-        """An entry of this stream was for this worker."""
+        """An entry of this stream matched this worker."""
         self._rests.pop(key, None)
 
     @property
@@ -66,12 +67,12 @@ class ForeignEntries:
         return bool(self._rests)
 
     def rests_s(self, key: ModelKey) -> float:
-        """How long this stream is left alone still."""
+        """Seconds for which this stream is still not read."""
         until_s, _ = self._rests.get(key, (0.0, 0.0))
         return max(0.0, until_s - self.clock())
 
     def put_back(self, foreign: Sequence[Delivery], now_ms: float) -> list[Delivery]:
-        """Put back what another live worker has the model for. → the rest, which is to be refused"""
+        """Put back the entries that another live worker can run. → the rest, to be refused."""
         others = self._others()
         refused: list[Delivery] = []
         for delivery in foreign:
@@ -83,7 +84,7 @@ class ForeignEntries:
         return refused
 
     def refusals(self, refused: Sequence[Delivery]) -> dict[str, list[Answer]]:
-        """The answers by gateway."""
+        """The refusals by gateway."""
         answers: dict[str, list[Answer]] = {}
         for delivery in refused:
             entry, detail = delivery.entry, self._detail(delivery)
@@ -113,7 +114,7 @@ class ForeignEntries:
         self._rests[key] = self.clock() + lasts_s, lasts_s
 
     def _others(self) -> dict[str, Mapping[str, ModelIdentity]]:
-        """What other live workers serve, by worker."""
+        """The models of other live workers, by worker."""
         read_at_s, known = self._known
         if self.clock() - read_at_s < WORKERS_KNOWN_S:
             return known
@@ -136,7 +137,7 @@ class ForeignEntries:
 
 
 def _has(others: Mapping[str, Mapping[str, ModelIdentity]], delivery: Delivery) -> bool:
-    """Whether one of them has the model that the entry asks for. An older worker does not say."""
+    """Whether another worker has the model that the entry needs. Records of older workers lack the digest."""
     held = (models[delivery.key] for models in others.values() if delivery.key in models)
     return any(
         identity.spec_sha256 and not wires_differ(identity.wire, delivery.entry.identity) for identity in held

@@ -1,8 +1,8 @@
-"""The engine's side of the online lane: read the next batch, claim what others left, send answers.
+"""The engine's connection to the online streams: read batches, claim entries of lost workers, send answers.
 
-Owned by the engine's thread. Two connections: one for scripts and answers, one that may block. Methods raise
-redis.exceptions.RedisError where the server does not answer; what was not answered stays pending and comes
-back.
+Owned by the engine's thread. It has two connections: one for scripts and answers, one that may block. Methods
+raise redis.exceptions.RedisError if Redis does not answer; unanswered entries stay pending and are delivered
+again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 require_hooks("redis", AbstractConnection, ("_get_socket", "read_response", "send_command"))
 
 REPLY_STREAM_ENTRIES = 10_000
-"""About how many replies a gateway's stream holds before the oldest go: it reads them as they come."""
+"""Approximate most replies in a gateway's stream; older replies are dropped. Gateways read them at once."""
 MOST_CLAIMED = 256
 UNBLOCK_AGAIN_S = 0.001
 
@@ -45,7 +45,7 @@ _SCRIPTS = Path(__file__).parent / "scripts"
 
 
 class Wake:
-    """A descriptor that other threads write so that a blocked engine looks up."""
+    """A descriptor that other threads write to in order to wake the blocked engine."""
 
     def __init__(self) -> None:
         self._read, self._write = socket.socketpair()
@@ -53,7 +53,7 @@ class Wake:
         self._write.setblocking(False)
 
     def __call__(self) -> None:
-        with contextlib.suppress(OSError):  # full: it wakes anyway; closed: nobody sleeps
+        with contextlib.suppress(OSError):  # full: it wakes anyway; closed: nothing sleeps
             self._write.send(b"\0")
 
     def fileno(self) -> int:
@@ -71,7 +71,7 @@ class Wake:
 
 @dataclass(frozen=True)
 class BatchFacts:
-    """What a batch was: rows of all its entries, and how long its stages took."""
+    """The rows of a batch, all entries together, and how long its stages took."""
 
     rows: int
     batch_ms: float = 0.0
@@ -80,7 +80,7 @@ class BatchFacts:
 
 @dataclass(frozen=True)
 class Finished:
-    """What one batch leaves behind: replies by gateway, and the entries that they answer."""
+    """The outcome of one batch: replies by gateway, and the ids of the entries that they answer."""
 
     key: ModelKey
     replies: Mapping[str, Reply]
@@ -99,13 +99,13 @@ class OnlineStream:
         *,
         identities: Mapping[ModelKey, ModelIdentity] = MappingProxyType({}),
     ) -> None:
-        """`identities`: what this worker has of each model version; entries for others are not run."""
+        """`identities`: the digests of each model version here; entries made for others are not run."""
         self._worker_id = worker_id
         self._model_keys = list(max_rows)
         self._streams = [keys.online(key) for key in self._model_keys]
         self._max_rows = max_rows
         self._batch_limit_ms = round(batch_limit_s * 1000)
-        # the raw answers of scripts and of the blocking connection then have one shape
+        # scripts and the blocking connection then return answers of one shape
         self._client = connect(url, protocol=2)
         self._blocking: Any = self._client.connection_pool.make_connection()  # Any: untyped there
         self._blocking_id: int | None = None
@@ -122,12 +122,12 @@ class OnlineStream:
         return self._streams
 
     def now_ms(self) -> float:
-        """Redis' clock, as of the last answer that carried it."""
+        """Redis' clock, extrapolated from the last answer that carried it."""
         return self._clock_offset_ms + time.monotonic() * 1000
 
     def recover(self) -> list[Delivery]:
-        """Begin, or begin again after a lost connection: make the groups. → the entries that Redis holds as
-        delivered to this worker, with the deliveries counted so far."""
+        """Start, or start again after a lost connection: create the groups. → the entries that Redis has
+        delivered to this worker, with their delivery counts."""
         seconds, microseconds = self._client.time()
         self._set_clock(seconds * 1000 + microseconds / 1000)
         for stream in self._streams:
@@ -139,7 +139,7 @@ class OnlineStream:
         return self._claimed(own, runs=0)
 
     def read(self) -> list[Delivery]:
-        """The next batch of the stream with the oldest head; nothing where nothing waits."""
+        """The next batch of the stream with the oldest head; empty if no entry waits."""
         return self._take_turn(None, read_on=True) if self._streams else []
 
     def answer(self, finished: Finished) -> None:
@@ -151,7 +151,7 @@ class OnlineStream:
         return self._take_turn(finished, read_on=True)
 
     def _take_turn(self, finished: Finished | None, *, read_on: bool) -> list[Delivery]:
-        """One command, which packs and parses in a fraction of what a transaction of as many steps does."""
+        """One script call: packing and parsing cost a fraction of a transaction with as many steps."""
         open_keys = self._open_keys if read_on else []
         answered = [keys.online(finished.key)] if finished else []
         replies = finished.replies if finished else {}
@@ -168,13 +168,13 @@ class OnlineStream:
 
     @property
     def _open_keys(self) -> Sequence[ModelKey]:
-        """The model versions that are read: not those of which another worker is to take the entries."""
+        """The model versions whose streams are read; streams that rest for another worker are left out."""
         if not self._foreign.any_rests:
             return self._model_keys
         return [key for key in self._model_keys if not self._foreign.rests_s(key)]
 
     def claim_stale(self) -> list[Delivery]:
-        """Entries that another worker was handed and will not answer."""
+        """Claim entries of lost workers, and those that a live worker holds beyond the batch limit."""
         if not self._streams:
             return []
         args: list[str | int] = [
@@ -187,7 +187,7 @@ class OnlineStream:
         return self._claimed(self._claim_stale(keys=self._streams, args=args), runs=1)
 
     def mark_lone_run(self, delivery: Delivery) -> None:
-        """Count a run of its own against a suspect entry, before it runs: it may end this process."""
+        """Count a run alone of a suspect entry before it begins: it may end this process."""
         self._client.xclaim(
             keys.online(delivery.key),
             keys.WORKER_GROUP,
@@ -198,7 +198,7 @@ class OnlineStream:
         )
 
     def wait(self) -> list[Delivery]:
-        """Sleep until an entry comes or `wake` is called, a second at most. → the entry, if one came."""
+        """Sleep until an entry arrives or `wake` is called, a second at most. → the entry, if any."""
         open_keys = self._open_keys
         if not open_keys:
             rests_s = [self._foreign.rests_s(key) for key in self._model_keys]
@@ -207,7 +207,7 @@ class OnlineStream:
         try:
             return self._of_streams(self._blocking_read(open_keys) or [])
         except BaseException:
-            self._blocking.disconnect()  # an answer may still be under way on it
+            self._blocking.disconnect()  # an answer may still be in transit on it
             self._blocking_id = None
             raise
 
@@ -219,24 +219,24 @@ class OnlineStream:
         streams = [*map(keys.online, open_keys), *(">" for _ in open_keys)]
         group = ("GROUP", keys.WORKER_GROUP, self._worker_id, "COUNT", 1, "BLOCK", BLOCK_MS)
         self._blocking.send_command("XREADGROUP", *group, "STREAMS", *streams)
-        answer = self._blocking._get_socket()  # redis-py has no public way to its descriptor
+        answer = self._blocking._get_socket()  # redis-py has no public access to its socket
         ready, _, _ = select.select([answer, self.wake], [], [], TIMEOUT_S)
-        if not ready:  # half open: the server answers each BLOCK_MS, if with nothing
-            raise RedisTimeoutError("Timeout waiting for an entry, or for none")
+        if not ready:  # half-open connection: Redis answers every BLOCK_MS, even without entries
+            raise RedisTimeoutError("Timeout waiting for the answer to a blocking read")
         if self.wake in ready:
             self.wake.drain()
             self._unblock(self._blocking_id, answer)
         return self._blocking.read_response()
 
     def _unblock(self, blocking_id: int, answer: socket.socket) -> None:
-        """Have the blocking read answered now. The server may see this before it has seen the read itself,
-        which came by another connection: then nothing was blocked yet, and it is asked again."""
+        """End the blocking read now. It travels on another connection, so the server may handle this
+        command first; then nothing is blocked yet, and the command is repeated."""
         while not self._client.client_unblock(blocking_id):
             if select.select([answer], [], [], UNBLOCK_AGAIN_S)[0]:
                 return
 
     def sleep(self, seconds: float) -> None:
-        """Sleep until `wake` is called, so many seconds at most."""
+        """Sleep until `wake` is called, at most `seconds`."""
         select.select([self.wake], [], [], seconds)
         self.wake.drain()
 
@@ -257,7 +257,7 @@ class OnlineStream:
         return self._own([self._delivery(key, entry_id, fields, 1) for entry_id, fields in entries])
 
     def _own(self, found: Sequence[Delivery | None]) -> list[Delivery]:
-        """Those that can be read, and are for the spec and the artifact that this worker has."""
+        """The entries that can be decoded and match the spec and artifact of this worker."""
         readable = [delivery for delivery in found if delivery is not None]
         foreign = [one for one in readable if self._foreign.is_foreign(one.key, one.entry)]
         if foreign:
@@ -276,7 +276,7 @@ class OnlineStream:
             self.answer(Finished(key, replies, [one.entry_id for one in of_key]))
 
     def _claimed(self, flat: Any, *, runs: int) -> list[Delivery]:  # Any: redis-py's own types
-        """The entries that a script claimed. `runs`: how many it adds to the deliveries that Redis counts."""
+        """The entries that a script claimed. `runs` is added to the delivery counts of Redis."""
         quads = zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
         found = [
             self._delivery(self._model_keys[index - 1], entry_id, fields, counted + runs)
@@ -307,7 +307,7 @@ class OnlineStream:
             return None
 
     def _refuse(self, key: ModelKey, entry_id: bytes, data: bytes, reason: str) -> None:
-        """Set an entry aside that nobody here can read, and tell its gateway, where it says whose it is."""
+        """Move an undecodable entry to the dead letters, and answer its gateway if the entry names it."""
         place = f"{key}/{entry_id.decode()}"
         log.error("entry_unreadable", model=key, entry_id=entry_id.decode(), reason=reason)
         self._dead_letters.set_aside(
@@ -322,7 +322,7 @@ class OnlineStream:
 
 @contextlib.contextmanager
 def _allowing(code: str) -> Iterator[None]:
-    """Let one error of Redis pass: the state that was asked for is there already."""
+    """Ignore one Redis error code that means the desired state already exists."""
     try:
         yield
     except ResponseError as error:

@@ -1,10 +1,10 @@
-"""Predictors: loaded model versions, whatever their framework. This is their only door.
+"""Predictors: loaded model versions of any framework. Other packages load models only through this module.
 
     load_predictor ─ device ─ digest ─ framework versions ─ load ─ golden rows ─ warm-up ─ acceleration
                                                                                               └─▶ Predictor
 
-Each step may refuse the artifact; until the digest is right, no framework has opened it. A framework is
-imported when the first model that needs it is loaded.
+Each step may refuse the artifact. No framework opens an artifact before its digest is verified. A framework
+is imported when the first model that needs it is loaded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["OutOfMemory", "Predictor", "Runtime", "batch_sizes", "load_predictor
 log = structlog.get_logger()
 
 _LONG_SLICE_S = 0.05
-"""A call that takes so long tells a slice's rate well enough."""
+"""A call of this duration measures the rate of slices well enough."""
 
 
 def load_predictor(
@@ -42,11 +42,11 @@ def load_predictor(
     mismatch: Literal["warn", "refuse"],
     runtime: Literal["auto", "native"] = "auto",
 ) -> Predictor:
-    """A predictor on `device` (`cpu` or `cuda:N`) that is warm and has answered its golden rows rightly.
+    """Load a predictor on `device` (`cpu` or `cuda:N`), check its golden rows and warm it up.
 
-    `threads` bounds one call's CPU threads; `mismatch` says what to do with an artifact that another version
-    of its framework built; `runtime` native compiles no model, whatever its spec says.
-    Raises ArtifactError, with everything that is wrong in it named.
+    `threads` limits the CPU threads of one call. `mismatch`: warn about or refuse an artifact that was built
+    with another version of its framework. `runtime` "native" compiles no model, whatever its spec requests.
+    Raises ArtifactError, which names every problem found.
     """
     started = time.perf_counter()
     predictor = open_predictor(version, device=device, threads=threads, mismatch=mismatch)
@@ -65,16 +65,16 @@ def load_predictor(
 
 def _accelerated(predictor: Predictor, runtime: Literal["auto", "native"]) -> Predictor:
     if predictor.spec.runtime == "native":
-        return native_only(predictor, "model.toml says so")
+        return native_only(predictor, "set by model.toml")
     if runtime == "native":
-        return native_only(predictor, "TAKT_RUNTIME says so")
+        return native_only(predictor, "set by TAKT_RUNTIME")
     return accelerate(predictor)
 
 
 def open_predictor(
     version: ModelVersion, *, device: str, threads: int, mismatch: Literal["warn", "refuse"]
 ) -> Predictor:
-    """The same, but it has not been called yet: neither for its golden rows nor to be warm."""
+    """Load a predictor without calling it: no golden rows, no warm-up."""
     _check_device(version, device)
     artifact = version.verify()
     found = [*_difference(version)]
@@ -96,7 +96,8 @@ def _check_device(version: ModelVersion, device: str) -> None:
 
 
 def _difference(version: ModelVersion) -> Iterator[str]:
-    """How the installed libraries differ from those that made the artifact, by its manifest and by itself."""
+    """How the installed libraries differ from those that made the artifact, by its manifest and its
+    content."""
     framework = version.spec.framework
     declared = version.manifest.frameworks
     stated = declared | frameworks.stated_by(framework, version.artifact)

@@ -1,9 +1,9 @@
-"""Acceleration: a loaded model is compiled, compared with itself, and run by whatever is faster.
+"""Acceleration: compiles a loaded model, compares it with the native model, and uses the faster runtime.
 
-native predictor ─ compile ─ compare ─ measure ─ choose ─▶ the same predictor, sooner
-                      │         └ differs in a bit: left out, and said so (ONNX Runtime, where it is
-                      │           asked for: by more than the stated tolerance)
-                      └ nothing to compile: native, and why
+native predictor ─ compile ─ compare ─ measure ─ choose ─▶ the same predictor, faster
+                      │         └ answers differ: runtime not used, reported as such (any bit; for ONNX
+                      │           Runtime, if requested, by more than the declared tolerance)
+                      └ cannot be compiled: native, with the reason
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ _NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
 
 
 def native_only(predictor: Predictor, why: str) -> Predictor:
-    """The predictor as it is, with the reason for that."""
+    """The predictor unchanged, with the reason why it is not accelerated."""
     return replace(predictor, runtimes=_report(predictor.rates, {}, why))
 
 
 def accelerate(predictor: Predictor) -> Predictor:
-    """A warm native predictor that answers the same and, where a compiled runtime is faster, sooner."""
+    """A predictor with the same answers that uses a compiled runtime if one is faster. It must be warm."""
     if not isinstance(predictor.runtime, ScikitLearn):
         return native_only(predictor, _why_not_compiled(predictor.spec))
     if predictor.runtime.label_rule is LabelRule.PREDICT:
         name = type(predictor.runtime.estimator).__name__
-        return native_only(predictor, f"the labels of {name} are those of its predict, which is not compiled")
+        return native_only(predictor, f"{name} takes its labels from predict, which is not compiled")
     try:
         found = _candidates(predictor, predictor.runtime)
     except NotCompiledError as error:
         return native_only(predictor, str(error))
-    except Exception as error:  # scikit-learn's innards may change in any release
+    except Exception as error:  # scikit-learn's internals may change in any release
         return native_only(predictor, f"not compiled: {type(error).__name__}: {error}")
     return _settled(predictor, found)
 
@@ -55,12 +55,12 @@ def _why_not_compiled(spec: ModelSpec) -> str:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A compiled runtime, and how it stands beside the native one."""
+    """A compiled runtime, its comparison with the native runtime, and its rates."""
 
     runtime: Runtime
     parity: Parity
-    tolerance: float = 0.0  # how far its answers may be off
-    rates: Rates = field(default_factory=dict)  # of nothing that is not accepted
+    tolerance: float = 0.0  # largest allowed difference of its answers
+    rates: Rates = field(default_factory=dict)  # empty if it is not accepted
 
     @property
     def accepted(self) -> bool:
@@ -68,12 +68,12 @@ class Candidate:
 
 
 class KernelRuntime:
-    """A kernel behind the Runtime protocol. What it leaves to the native model, that answers or raises on."""
+    """A kernel as a Runtime. Rows that the kernel does not handle go to the native model."""
 
     def __init__(self, native: ScikitLearn, kernel: Kernel, tolerance: float = 0.0) -> None:
         self._native = native
         self._kernel = kernel
-        self._margin = 2 * tolerance  # two probabilities that are each off by as much may change places
+        self._margin = 2 * tolerance  # two probabilities, each off by the tolerance, may change places
 
     def __call__(self, columns: Columns) -> Array:
         self._native.limit_threads()
@@ -84,7 +84,7 @@ class KernelRuntime:
 
 
 def _candidates(predictor: Predictor, native: ScikitLearn) -> dict[str, Candidate]:
-    """Every kernel, compared and measured. Raises NotCompiledError, and what compiling raises."""
+    """All kernels, compared and measured. Raises NotCompiledError, and any exception of the compiler."""
     compiled = _compiled(predictor.spec, native)
     rows = probes(predictor.spec, native.features, compiled.thresholds)
     reference = Reference(native, rows, predictor.rates)
@@ -101,14 +101,14 @@ def _candidates(predictor: Predictor, native: ScikitLearn) -> dict[str, Candidat
 def _compiled(spec: ModelSpec, native: ScikitLearn) -> Compiled:
     odd = [i for i in spec.inputs if i.name in native.features and i.type not in _NUMBERS]
     if odd:
-        raise NotCompiledError(f"{odd[0].name!r} is {odd[0].type}: only models of numbers are compiled")
+        raise NotCompiledError(f"{odd[0].name!r} is {odd[0].type}: only numeric models are compiled")
     if spec.runtime == "onnx":
         return _with_onnx(native, probabilities=spec.classifies)
     return compile_estimator(native.estimator, probabilities=spec.classifies)
 
 
 def _with_onnx(native: ScikitLearn, *, probabilities: bool) -> Compiled:
-    """What there is besides runs only where it is sooner still."""
+    """ONNX Runtime, and exact kernels if they exist; the exact kernels run only if they are faster."""
     onnx = onnx_kernel(native.estimator, probabilities=probabilities, threads=native.threads)
     try:
         exact = compile_estimator(native.estimator, probabilities=probabilities)
@@ -118,9 +118,9 @@ def _with_onnx(native: ScikitLearn, *, probabilities: bool) -> Compiled:
 
 
 def _rates(candidate: Predictor) -> dict[int, float]:
-    """Rows/s in calls of growing size, until it falls far behind the native runtime: it will not catch up.
+    """Rows/s in calls of growing size, until it is far slower than the native runtime.
 
-    Less than that may be a moment in which the machine was busy, and what is not measured never runs.
+    A smaller gap may be due to a busy machine, and a size that is not measured is never used.
     """
     rates: dict[int, float] = {}
     for size in sorted(candidate.rates):
@@ -154,7 +154,7 @@ def _why_native(chosen: Mapping[int, str], found: Mapping[str, Candidate]) -> st
         for name, c in found.items()
         if not c.accepted
     ]
-    return ", ".join(differing) or "nothing compiled is faster"
+    return ", ".join(differing) or "no compiled runtime is faster"
 
 
 def _report(

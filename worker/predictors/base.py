@@ -1,4 +1,4 @@
-"""What a loaded model is to the rest of the worker: columns in, one checked answer out."""
+"""A loaded model as the rest of the worker uses it: columns in, checked answer out."""
 
 from __future__ import annotations
 
@@ -21,21 +21,20 @@ from worker.predictors.labelled_answers import class_numbers_of, probabilities_o
 from worker.predictors.probabilities import NOT_FINITE, probability_problem, tolerance_of
 
 _RUNS = 3
-_GROWTH = 4  # from one slice at warm-up to the next
+_GROWTH = 4  # factor between two slice sizes of the warm-up
 _RATE_LIMIT_S = 0.5  # a model this slow is measured once
 
 
 class OutOfMemory(PredictionFailed):
-    """The call needs more memory than there is: with fewer rows it may not."""
+    """The call needs more memory than is available; fewer rows may fit."""
 
 
 class Runtime(Protocol):
-    """A framework's loaded model. Rows in, as many rows out, each independent of its neighbours.
+    """A framework's loaded model. Returns as many rows as it gets, each independent of the other rows.
 
-    Returns class probabilities (rows, classes) if `spec.classifies`, or records with the label apart (see
-    `worker.predictors.labelled_answers`), else values (rows,) or a tensor (rows, *shape). Raises whatever the
-    framework
-    raises.
+    Returns class probabilities (rows, classes) if `spec.classifies`, or records with separate labels (see
+    `worker.predictors.labelled_answers`), else values (rows,) or a tensor (rows, *shape). Raises any
+    exception of the framework.
     """
 
     def __call__(self, columns: Columns, /) -> Array: ...
@@ -43,14 +42,14 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True)
 class Predictor:
-    """A loaded model version. Only the engine calls it, and only from one thread at a time."""
+    """A loaded model version. Only the engine calls it, from one thread at a time."""
 
     version: ModelVersion
     runtime: Runtime
     load_s: float = 0.0  # from the digest to the end of the warm-up
     rates: Mapping[int, float] = field(default_factory=dict)  # rows/s at warm-up, by rows of a call
-    runtimes: Runtimes = field(default_factory=Runtimes)  # the native one and those beside it
-    warnings: tuple[str, ...] = ()  # what its framework warned of while it was loaded
+    runtimes: Runtimes = field(default_factory=Runtimes)  # the native runtime and the compiled ones
+    warnings: tuple[str, ...] = ()  # from its framework, while it was loaded
 
     @property
     def spec(self) -> ModelSpec:
@@ -67,18 +66,18 @@ class Predictor:
 
     @property
     def slice_rows_per_s(self) -> float:
-        """The rate of the largest call at warm-up: what a slice of a chunk runs at; 0 before that."""
+        """The rate of the largest warm-up call, expected of a chunk's slices; 0 before that."""
         return self.rates[max(self.rates)] if self.rates else 0.0
 
     def predict(self, columns: Columns) -> Array:
         """The answer for these rows, finite: (rows, classes), (rows,) or (rows, *shape) of float64.
 
-        Where a model's labels are not the most probable classes, records of
+        If a model's labels are not its most probable classes: records of
         `worker.predictors.labelled_answers`.
 
-        The one spot where a model's answer is checked. Raises PredictionFailed if the model raises,
-        OutOfMemory if that was its reason, and PredictionFailed if its answer has another length or shape,
-        holds NaN or infinity, which JSON cannot carry, or probabilities that are none.
+        This is the only place that checks a model's answer. Raises PredictionFailed if the model raises, or
+        if its answer has a wrong length or shape, holds NaN or infinity (which JSON cannot represent), or
+        holds invalid probabilities. Raises OutOfMemory if the model ran out of memory.
         """
         rows = row_count(columns)
         try:
@@ -93,7 +92,7 @@ class Predictor:
         return answer
 
     def _problem(self, answer: Array, rows: int, computed_in: np.dtype[Any]) -> str | None:
-        """What is wrong with an answer; None: nothing."""
+        """The problem with an answer; None: it is valid."""
         if answer.dtype.names:
             return self._problem_of_labels(answer, rows)
         expected = (rows, *self._row_shape(answer))
@@ -117,26 +116,27 @@ class Predictor:
         return probability_problem(probabilities, tolerance_of(np.dtype(np.float32)))
 
     def golden_problem(self) -> str | None:
-        """What is wrong with the answers to the golden rows: row, output, expected, got. None: nothing."""
+        """The first wrong answer to a golden row: row, output, expected, got. None: all are correct."""
         if not self.spec.golden:
             return None
         try:
             answer = self.predict(of_rows(self.spec, self.spec.golden_inputs()))
         except PredictionFailed as error:
             return f"golden rows: {error.detail}"
-        from worker.predictors.outputs import as_columns  # which names its labels by a module of this package
+        from worker.predictors.outputs import as_columns  # here, to avoid an import cycle
 
         return disagreement(self.spec, as_columns(self.spec, answer))
 
     def warm_up(self, sizes: Iterable[int]) -> dict[int, float]:
-        """Run a batch of each size, of golden or example rows repeated; rows/s by size, the best of a few.
+        """Run a batch of each size with golden or example rows, repeated. → rows/s by size, the best of a few
+        runs.
 
         Raises PredictionFailed.
         """
         return {size: self._rate(of_rows(self.spec, self._sample(size))) for size in sizes}
 
     def warm_up_slices(self, seconds: float) -> dict[int, float]:
-        """Run calls that grow until one takes so long, or is the largest slice; rows/s by size.
+        """Run growing calls until one takes `seconds` or is the largest slice. → rows/s by size.
 
         Raises PredictionFailed.
         """
@@ -165,14 +165,15 @@ class Predictor:
 
     def _row_shape(self, answer: Array) -> tuple[int, ...]:
         if self.spec.classifies:
-            # without names, a model may have any number of classes
+            # a model without class names may have any number of classes
             return (len(self.spec.classes) or answer.shape[-1],) if answer.ndim else (1,)
         first = self.spec.outputs[0]
         return first.shape if first.view is View.TENSOR else ()
 
 
 def _is_of_memory(error: Exception) -> bool:
-    """torch has an error of its own for a GPU, and none for a CPU; neither is worth importing it."""
+    """Whether the error means out of memory. torch has its own error type for a GPU and none for a CPU;
+    checking by name avoids importing torch."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
@@ -181,5 +182,5 @@ def _is_of_memory(error: Exception) -> bool:
 
 
 def batch_sizes(max_rows: int) -> list[int]:
-    """The batch-size classes that a model is warmed at: 1, 2, 4, … and `max_rows` itself."""
+    """The batch sizes of the warm-up: 1, 2, 4, … and `max_rows` itself."""
     return [*(1 << n for n in range(max_rows.bit_length()) if 1 << n < max_rows), max_rows]

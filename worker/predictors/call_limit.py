@@ -1,9 +1,8 @@
-"""Ceilings: how many rows of a model version fit into this worker's memory, learned where a call did not fit.
+"""Limits the rows of a model call to the available memory, learned from calls that ran out of memory.
 
-A call that runs out of memory is run again in groups (`worker/online/bisection.py`). If then every row
-passes,
-the largest call that passed is the ceiling of all later ones, until the worker ends: what else takes the
-memory may change, but finding out again would cost a failed call each time.
+A call that runs out of memory is repeated in groups (`worker/online/bisection.py`). If every row then passes,
+the largest group that passed limits all later calls until the worker ends. The available memory may change,
+but testing it again would cost a failed call each time.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from worker.predictors.labelled_answers import joined
 
 @dataclass
 class CallLimit:
-    """Of one model version on this worker's device. Owned by the engine."""
+    """The limit of one model version on this worker's device. Owned by the engine."""
 
-    rows: int = 0  # of one call; 0: there is none
-    _passed: int = 0  # the largest call since the last `settle`
+    rows: int = 0  # most rows of one call; 0: no limit
+    _passed: int = 0  # rows of the largest call since the last `settle`
     _refused: bool = False
     _one_row_refused: bool = False
 
     def predict(self, predictor: Predictor, columns: Columns) -> Array:
-        """As the predictor does, in calls of no more rows than fit. Raises PredictionFailed, OutOfMemory."""
+        """Predict in calls within the limit. Raises PredictionFailed, OutOfMemory."""
         rows = row_count(columns)
         if not self.rows or rows <= self.rows:
             return self._call(predictor, columns)
@@ -33,7 +32,8 @@ class CallLimit:
         return joined([self._call(predictor, take(columns, start, start + self.rows)) for start in starts])
 
     def predict_in_halves(self, predictor: Predictor, columns: Columns) -> Array:
-        """For rows that cannot be told apart by who failed: those of one online entry."""
+        """Predict rows that must succeed or fail together, those of one online entry; halve calls that do
+        not fit."""
         try:
             return self.predict(predictor, columns)
         except OutOfMemory:
@@ -44,7 +44,7 @@ class CallLimit:
             return joined([self.predict_in_halves(predictor, half) for half in halves])
 
     def settle(self) -> None:
-        """A batch or slice is over. A row that runs out of memory by itself lowers no ceiling."""
+        """End a batch or slice. A single row that runs out of memory lowers no limit."""
         if self._refused and not self._one_row_refused and self._passed:
             self.rows = self._passed
         self._passed, self._refused, self._one_row_refused = 0, False, False

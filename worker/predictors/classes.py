@@ -1,4 +1,4 @@
-"""An estimator's classes: whether they are the spec's, and which of them it predicts."""
+"""An estimator's classes: checks them against the spec, and assigns labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.predictors.labels import CLOSE, ClassNumbers, LabelRule, close_rows,
 
 _OF_PROBABILITIES = (View.CONFIDENCE, View.PROBABILITIES)
 _OUTLIER, _INLIER = -1, 1
-"""What an outlier detector of scikit-learn predicts. It has no `classes_`."""
+"""The predictions of scikit-learn's outlier detectors, which have no `classes_`."""
 
 
 class Classes:
@@ -31,16 +31,16 @@ class Classes:
         self.rule = label_rule(estimator) if has_probabilities else LabelRule.PREDICT
 
     def predicted(self, features: Any) -> Array:
-        """The labels of `predict`, and the probabilities if an output shows them."""
+        """The labels of `predict`, and the probabilities if an output needs them."""
         numbers = self.numbers(features)
         if not self._shows_probabilities:
             return with_labels(numbers, None)
         return with_labels(numbers, np.asarray(self._estimator.predict_proba(features)))
 
     def labelled(self, probabilities: Array, margin: float, features_of: Callable[[Array], Any]) -> Array:
-        """The probabilities, with labels apart if `predict` decides a close call otherwise.
+        """The probabilities, with separate labels if `predict` decides a close call differently.
 
-        `features_of` gives the estimator's input of some rows.
+        `features_of` returns the estimator's input for the given rows.
         """
         if self.rule is LabelRule.SCORES:
             margin = max(margin, CLOSE)
@@ -57,7 +57,7 @@ class Classes:
         return with_labels(numbers, probabilities)
 
     def numbers(self, features: Any) -> Array:
-        """The number of the class that `predict` answers, by row. Raises ValueError for what is no class."""
+        """The class number that `predict` returns for each row. Raises ValueError for an unknown class."""
         predicted = np.asarray(self._estimator.predict(features))
         if self._numbers is not None:
             return self._numbers.of(predicted)
@@ -73,7 +73,7 @@ def check_classes(spec: ModelSpec, estimator: Any) -> None:
         _check_without_probabilities(spec, estimator, name)
     fitted = getattr(estimator, "classes_", None)
     if fitted is not None and len(fitted) and np.ndim(fitted[0]):
-        raise ArtifactError(f"{name} predicts several outputs a row; outputs that show classes need one")
+        raise ArtifactError(f"{name} predicts several outputs per row; class outputs need a single output")
     if spec.classes and fitted is not None and not _same_classes(spec, list(fitted)):
         theirs, ours = ", ".join(map(str, fitted)), ", ".join(spec.classes)
         raise ArtifactError(f"the estimator's classes are {theirs}; the spec's are {ours}")
@@ -81,11 +81,11 @@ def check_classes(spec: ModelSpec, estimator: Any) -> None:
 
 def _check_without_probabilities(spec: ModelSpec, estimator: Any, name: str) -> None:
     if _is_regressor(estimator) or not hasattr(estimator, "predict"):
-        raise ArtifactError(f"{name} predicts no classes, and gives no class probabilities (predict_proba)")
+        raise ArtifactError(f"{name} predicts no classes and gives no class probabilities (predict_proba)")
     if shown := [output for output in spec.outputs if output.view in _OF_PROBABILITIES]:
         raise ArtifactError(
-            f"{name} gives no class probabilities (predict_proba), which output {shown[0].name!r} shows "
-            f"(view {shown[0].view}); it can show label and class_index"
+            f"{name} gives no class probabilities (predict_proba), which output {shown[0].name!r} needs "
+            f"(view {shown[0].view}); only label and class_index are possible"
         )
 
 
@@ -119,8 +119,7 @@ def _type_by_tags(estimator: Any) -> str | None:
 
 
 def _same_classes(spec: ModelSpec, fitted: list[Any]) -> bool:
-    """Whether the spec names the fitted classes in their order. Names that are not theirs may name numbers,
-    one name each."""
+    """Whether the spec lists the fitted classes in order. Other names may stand for numbers, one for each."""
     names = [_name(one) for one in fitted]
     ours = [name.lower() for name in spec.classes]
     if all(isinstance(one, str) for one in fitted):

@@ -1,8 +1,8 @@
-"""Python that lives beside a model: its build.py, and a network's module.
+"""Python code in a model's folder: its build.py, and the module of a network.
 
 A model's folder is imported as the package `takt_models.<name>`, wherever the repository lies and without
-touching sys.path. Its modules may import each other (`from .network import …`), and an artifact that
-refers to one of them finds it, as long as the folder was opened first.
+changing sys.path. Its modules may import each other (`from .network import …`), and an artifact that refers
+to one of them finds it if the folder was opened first.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _ROOT = "takt_models"
 
 
 def import_beside(folder: Path, module: str) -> ModuleType:
-    """The module `module` of a model's folder. Raises what its import raises."""
+    """Import a module of a model's folder. Raises any exception of the import."""
     return importlib.import_module(f"{open_folder(folder)}.{module}")
 
 
 def open_folder(folder: Path) -> str:
-    """Make a model's folder importable; the name of its package."""
+    """Make a model's folder importable. → the name of its package."""
     name = f"{_ROOT}.{folder.name}"
     _package(_ROOT, [])
     path = [str(folder.resolve())]
     if name in sys.modules and list(sys.modules[name].__path__) != path:
-        _forget(name)  # the same model of another repository
+        _forget(name)  # the same model name from another repository
     _package(name, path)
     return name
 

@@ -1,4 +1,4 @@
-"""A CUDA device as a courier: pinned host memory, a stream for each direction, and events between them."""
+"""A CUDA device as a courier: pinned host memory, one stream for each direction, and events between them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ log = structlog.get_logger()
 
 
 class CudaCourier:
-    """Computes on the device's default stream, in which the weights were loaded, and copies beside it."""
+    """Computes on the device's default stream, in which the weights were loaded, and copies in other
+    streams."""
 
     def __init__(
         self, device: torch.device, answer: Callable[[torch.Tensor], torch.Tensor], *, pinned: bool
     ) -> None:
-        """`answer` is the model, from rows on the device. `pinned` False: pageable host memory."""
+        """`answer` is the model, applied to rows on the device. `pinned` False: pageable host memory."""
         self._device = device
         self._answer = answer
         self._pinned = pinned
@@ -32,7 +33,7 @@ class CudaCourier:
         self._inward, self._outward = _stream(device), _stream(device)
 
     def allocate(self, size_bytes: int) -> Bytes:
-        """Pinned; pageable from when the system refuses: it is slower, and as right."""
+        """Pinned memory; pageable from the first time the system refuses: slower, but equally correct."""
         if self._pinned:
             try:
                 return _memory(torch.empty(size_bytes, dtype=torch.uint8, pin_memory=True))
@@ -45,7 +46,7 @@ class CudaCourier:
         with torch.cuda.stream(self._inward):
             sent_rows = torch.from_numpy(rows).to(self._device, non_blocking=True)
             sent = self._inward.record_event()
-        # its memory belongs to the stream that it was made in, until this one has done with it, too
+        # its memory belongs to the stream that allocated it; keep it until this stream has used it, too
         sent_rows.record_stream(self._computing)
         with torch.cuda.stream(self._computing):
             self._computing.wait_event(sent)
@@ -67,8 +68,8 @@ class CudaCourier:
 
 
 def release_tensors(error: BaseException) -> None:
-    """Free what a call that ran out of memory held: its frames live as long as the error, and the cache keeps
-    what they let go. Only then is there room for half the rows."""
+    """Free the memory of a call that ran out of memory. The error keeps its frames alive, and the cache
+    keeps freed blocks; without both, half the rows may fit."""
     traceback.clear_frames(error.__traceback__)
     gc.collect()
     torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Parity: whether another runtime of a model answers as its native one does, to the last bit."""
+"""Compares another runtime of a model with its native runtime, bit by bit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.predictors.labelled_answers import probabilities_of
 
 @dataclass(frozen=True)
 class Parity:
-    """What a comparison found."""
+    """The result of a comparison."""
 
     rows: int
     bit_equal: bool
@@ -22,8 +22,8 @@ class Parity:
 
 
 class Reference:
-    """What the native model answers: to all rows at once, and to the first rows in calls of each size, since
-    sums may be made in another order there. Raises what the model raises."""
+    """The native model's answers: to all rows at once, and to the first rows in calls of each size,
+    because sums may run in another order there. Raises any exception of the model."""
 
     def __init__(self, native: Runtime, columns: Columns, sizes: Iterable[int]) -> None:
         self._rows = row_count(columns)
@@ -32,7 +32,7 @@ class Reference:
         self._answers = [native(call) for call in self._calls]
 
     def compare(self, other: Runtime) -> Parity:
-        """Raises what the runtime raises, and ValueError where its answers have another shape."""
+        """Raises any exception of the runtime, and ValueError if its answers have another shape."""
         found = [
             _compare(expected, other(call)) for call, expected in zip(self._calls, self._answers, strict=True)
         ]
@@ -41,7 +41,7 @@ class Reference:
 
 
 def _numbers(answer: Array) -> Array:
-    """What a runtime computes: labels that are given apart come from the native model either way."""
+    """The computed part of an answer: separate labels come from the native model in either case."""
     probabilities = probabilities_of(answer)
     return answer if probabilities is None else probabilities
 

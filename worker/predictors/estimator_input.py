@@ -1,4 +1,4 @@
-"""Whether an estimator is given a DataFrame or an array: by what it was fitted on."""
+"""Decides whether an estimator gets a DataFrame or an array, by the input that it was fitted on."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from shared.specs import InputType, ModelSpec
 
 _NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
 _MADE_UP = re.compile(r"(Column_|f|x|feature_)(\d+)")
-"""How LightGBM, XGBoost and others name the columns of an array."""
+"""Column names that LightGBM, XGBoost and others generate for an array."""
 
 
 @dataclass(frozen=True)
 class EstimatorInput:
-    """`names`: the columns of the DataFrame, or None: an array. `other`: what to try if the first call fails
-    and nothing that was fitted says which of the two is right."""
+    """`names`: the columns of the DataFrame, or None for an array. `other`: the form to try if the first
+    call fails and the estimator does not show which form is right."""
 
     names: list[str] | None
     other: EstimatorInput | None = None
 
 
 def input_of(spec: ModelSpec, estimator: Any) -> EstimatorInput:  # Any: sklearn has no types
-    """Of the spec, if it says so; else as the estimator, or a part of it, was fitted."""
+    """The form given in the spec; otherwise the form on which the estimator, or a part of it, was fitted."""
     frame, array = EstimatorInput(spec.input_names), EstimatorInput(None)
     own = fitted_names(spec, estimator)
     if spec.estimator_input != "auto":
@@ -44,7 +44,7 @@ def input_of(spec: ModelSpec, estimator: Any) -> EstimatorInput:  # Any: sklearn
 
 
 def fitted_names(spec: ModelSpec, estimator: Any) -> list[str] | None:
-    """The names that the estimator was fitted with, unless its library made them up for an array."""
+    """The names that the estimator was fitted with, unless its library generated them for an array."""
     found = getattr(estimator, "feature_names_in_", None)
     if found is None:
         return None
@@ -53,7 +53,7 @@ def fitted_names(spec: ModelSpec, estimator: Any) -> list[str] | None:
 
 
 def parts(thing: object, seen: set[int]) -> Iterator[Any]:
-    """Every estimator inside an estimator, fitted ones too, which `get_params` does not know of."""
+    """Every estimator inside an estimator, including fitted ones, which `get_params` does not return."""
     from sklearn.base import BaseEstimator
 
     if id(thing) in seen:
@@ -79,13 +79,13 @@ def _are_made_up(names: list[str], inputs: list[str]) -> bool:
 
 
 def _named(spec: ModelSpec, inside: list[Any]) -> bool:
-    """Whether a part was fitted on columns with names."""
+    """Whether a part was fitted on named columns."""
     return any(fitted_names(spec, part) is not None for part in inside)
 
 
 def _takes_columns(estimator: Any) -> bool:
-    """Whether it passes its input on as it is, so that its own fit did not see names: a Pipeline, or an
-    estimator around one."""
+    """Whether it passes its input on unchanged, so that its own fit did not see names: a Pipeline, or an
+    estimator that wraps one."""
     from sklearn.pipeline import FeatureUnion, Pipeline
 
     return any(isinstance(part, Pipeline | FeatureUnion) for part in parts(estimator, set()))

@@ -1,4 +1,4 @@
-"""Which library versions made an artifact: written into its manifest, compared when it is loaded."""
+"""Library versions of an artifact: recorded in its manifest, and compared when it is loaded."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ _LIBRARIES = {
     "catboost": "catboost",
     "imblearn": "imbalanced-learn",
 }
-"""Module → package of estimators that are not scikit-learn's own."""
+"""Module → package of estimators from other libraries than scikit-learn."""
 
 
 def installed(framework: str) -> dict[str, str]:
-    """The installed versions of what a framework's artifacts depend on."""
+    """The installed versions of the packages that a framework's artifacts depend on."""
     return {package: version(package) for package in _PACKAGES[framework]}
 
 
 def made_by(framework: str, artifact: Path) -> dict[str, str]:
-    """Package → version that made the artifact, as far as the artifact says so, else the installed version.
+    """Package → version that made the artifact: as recorded in the artifact, else the installed version.
 
-    scikit-learn's version stands in the artifact: one that was made elsewhere and copied here keeps it.
+    An artifact records scikit-learn's version, so an artifact that was made elsewhere and copied here keeps
+    it.
     """
     if framework != "scikit-learn":
         return installed(framework)
@@ -35,7 +36,7 @@ def made_by(framework: str, artifact: Path) -> dict[str, str]:
 
 
 def stated_by(framework: str, artifact: Path) -> dict[str, str]:
-    """Package → version that the artifact itself says made it."""
+    """Package → version that made the artifact, as recorded in the artifact itself."""
     return _stated(pickled_by(artifact)) if framework == "scikit-learn" else {}
 
 
@@ -50,9 +51,9 @@ def _libraries(modules: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def mismatch(built_with: Mapping[str, str], framework: str) -> str | None:
-    """How the installed versions differ from those that made an artifact; None: they do not.
+    """How the installed versions differ from those that made an artifact; None: no difference.
 
-    A local label is ignored: torch 2.13.0+cpu reads what 2.13.0+cu130 wrote.
+    A local label is ignored: torch 2.13.0+cpu can read files written by 2.13.0+cu130.
     """
     needed = dict.fromkeys([*_PACKAGES[framework], *(p for p in built_with if p in _LIBRARIES.values())])
     different = [
@@ -64,7 +65,7 @@ def mismatch(built_with: Mapping[str, str], framework: str) -> str | None:
 
 
 def _found(package: str) -> str:
-    """The installed version, or nothing."""
+    """The installed version; empty if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Golden rows: rows whose answers are known prove a predictor before it serves, and when it is in doubt."""
+"""Golden rows have known answers. They check a predictor before it serves, and after a failed call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from shared.specs import ModelSpec
 
 
 def disagreement(spec: ModelSpec, columns: list[OutputColumn]) -> str | None:
-    """The first golden row and output that `columns` answer otherwise, with what was expected and got."""
+    """The first golden row and output for which `columns` differ, with expected and actual value."""
     answers = dict(zip([o.name for o in spec.outputs], columns, strict=True))
     for number, row in enumerate(spec.golden):
         for name, expected in row.outputs.items():
@@ -18,8 +18,8 @@ def disagreement(spec: ModelSpec, columns: list[OutputColumn]) -> str | None:
 
 
 def _agree(expected: object, got: object, tolerance: float, of_size: float) -> bool:
-    """Numbers within the tolerance, or within `of_size` of their own size (of 1 where that is smaller); lists
-    element by element, everything else exactly."""
+    """Numbers agree within the tolerance, or within `of_size` relative to their size (at least 1); lists
+    agree element by element, other values exactly."""
     if isinstance(expected, list) and isinstance(got, list):
         return len(expected) == len(got) and all(
             _agree(e, g, tolerance, of_size) for e, g in zip(expected, got, strict=True)

@@ -1,6 +1,6 @@
-"""Answers whose labels are given apart from the class probabilities, since these do not tell the label.
+"""Answers with separate labels, for models whose labels do not follow from the class probabilities.
 
-Such an answer is an array of records, so that it is sliced and joined as any other answer is.
+Such an answer is an array of records, so that it is sliced and joined like any other answer.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 from shared.columns import Array
 
 CLASS_INDEX, PROBABILITIES = "class_index", "probabilities"
-"""The fields of an answer whose labels are given apart from the probabilities."""
+"""The fields of an answer with separate labels."""
 
 
 def with_labels(numbers: Array, probabilities: Array | None) -> Array:
-    """An answer whose labels are given apart: records of the class's number and any probabilities."""
+    """An answer with separate labels: records of class number and, if given, probabilities."""
     fields: list[Any] = [(CLASS_INDEX, np.int64)]
     if probabilities is not None:
         fields.append((PROBABILITIES, np.float64, probabilities.shape[1:]))
@@ -28,20 +28,20 @@ def with_labels(numbers: Array, probabilities: Array | None) -> Array:
 
 
 def probabilities_of(answer: Array) -> Array | None:
-    """The class probabilities of an answer, with or without labels apart; None: it has none."""
+    """The class probabilities of an answer, with or without separate labels; None: it has none."""
     if answer.dtype.names is None:
         return answer
     return answer[PROBABILITIES] if PROBABILITIES in answer.dtype.names else None
 
 
 def class_numbers_of(answer: Array) -> Array:
-    """The number of each row's class."""
+    """The class number of each row."""
     numbers: Array = answer[CLASS_INDEX] if answer.dtype.names else answer.argmax(axis=1)
     return numbers
 
 
 def joined(answers: list[Array]) -> Array:
-    """Answers to parts of a call as one, where some have labels apart and others not."""
+    """The answers to parts of a call as one answer. Only some of them may have separate labels."""
     if all(answer.dtype.names is None for answer in answers):
         return np.concatenate(answers)
     return np.concatenate([with_labels(class_numbers_of(one), probabilities_of(one)) for one in answers])

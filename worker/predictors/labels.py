@@ -1,8 +1,8 @@
-"""Labels: the class that a model predicts, which need not be the one with the highest probability.
+"""Labels: the class that a model predicts, which may differ from the class of highest probability.
 
-`predict` decides. Some estimators define it as the argmax of `predict_proba`, and some by scores of which the
-probabilities are a monotone function; these are known by class, so that `predict` is not called, or only for
-rows whose two highest probabilities are nearly equal. For all other estimators `predict` is always called.
+`predict` decides. Some estimators define it as the argmax of `predict_proba`; others compare scores, of which
+the probabilities are a monotone function. Both kinds are known by class: for them `predict` is not called, or
+only for rows whose two highest probabilities are nearly equal. For all other estimators it is always called.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 from shared.columns import Array
 
 CLOSE = 1e-6
-"""Two highest probabilities of a row that differ by less may be in another order than the scores."""
+"""If a row's two highest probabilities differ by less, their order may differ from that of the scores."""
 _FEW_VALUES, _FEW_CLASSES = 32, 8
 
 
 class LabelRule(StrEnum):
-    """How the label of a row follows from the estimator."""
+    """How an estimator determines the label of a row."""
 
-    ARGMAX = "argmax"  # `predict` is the argmax of `predict_proba`, by its definition
-    SCORES = "scores"  # `predict` compares scores; the probabilities have their order but for rounding
-    PREDICT = "predict"  # only `predict` knows
+    ARGMAX = "argmax"  # `predict` is defined as the argmax of `predict_proba`
+    SCORES = "scores"  # `predict` compares scores, which order like the probabilities up to rounding
+    PREDICT = "predict"  # only `predict` returns the label
 
 
 _ARGMAX = {
@@ -58,13 +58,13 @@ _DELEGATES = {
     "RandomizedSearchCV": "best_estimator_",
     "StackingClassifier": "final_estimator_",
 }
-"""Estimators whose `predict` and `predict_proba` are those of one inside them."""
+"""Estimators whose `predict` and `predict_proba` are those of an inner estimator."""
 
 
 def label_rule(estimator: Any) -> LabelRule:  # Any: scikit-learn publishes no types
     """How the estimator's labels follow from its probabilities.
 
-    A class that is derived from one of scikit-learn's may define another `predict`, and so may an instance.
+    A class derived from scikit-learn's, or an instance, may define another `predict`.
     """
     kind = type(estimator)
     if not kind.__module__.startswith("sklearn.") or {"predict", "predict_proba"} & vars(estimator).keys():
@@ -80,27 +80,27 @@ def label_rule(estimator: Any) -> LabelRule:  # Any: scikit-learn publishes no t
 
 
 class ClassNumbers:
-    """The number of a predicted class, by its position in the estimator's classes."""
+    """The number of a predicted class: its position in the estimator's classes."""
 
     def __init__(self, classes: Array) -> None:
         self._order = np.argsort(classes, kind="stable")
         self._sorted = classes[self._order]
 
     def of(self, predicted: Array) -> Array:
-        """Raises ValueError for what is not one of the classes."""
+        """Raises ValueError for an unknown class."""
         predicted = np.ravel(predicted)
         places = np.searchsorted(self._sorted, predicted).clip(max=len(self._sorted) - 1)
         strange = self._sorted[places] != predicted
         if np.any(strange):
-            raise ValueError(f"predict answered {predicted[strange][0]!r}, which is none of the classes")
+            raise ValueError(f"predict answered {predicted[strange][0]!r}, which is not a known class")
         return cast(Array, self._order[places])
 
 
 def close_rows(probabilities: Array, margin: float) -> Array | None:
-    """The rows whose two highest probabilities differ by less than `margin`; None: there is none."""
+    """The rows whose two highest probabilities differ by less than `margin`; None: there are none."""
     if probabilities.shape[1] < 2:
         return None
-    if probabilities.size <= _FEW_VALUES:  # lists are quicker then
+    if probabilities.size <= _FEW_VALUES:  # Python lists are faster then
         close = [number for number, row in enumerate(probabilities.tolist()) if _is_close(row, margin)]
         return np.array(close) if close else None
     gaps = _gaps(probabilities)
@@ -115,8 +115,8 @@ def _is_close(row: list[float], margin: float) -> bool:
 
 
 def _gaps(probabilities: Array) -> Array:
-    """Of each row, how far its highest probability is above the second. Few classes are compared by column,
-    which is several times as fast as sorting each row."""
+    """The difference between each row's two highest probabilities. A few classes are compared by column,
+    several times as fast as sorting each row."""
     if probabilities.shape[1] > _FEW_CLASSES:
         highest = np.partition(probabilities, -2, axis=1)
         return cast(Array, highest[:, -1] - highest[:, -2])

@@ -1,4 +1,4 @@
-"""Checks of a model that has just been loaded, on rows that its spec allows: probabilities, and labels."""
+"""Checks a loaded model's probabilities and labels on rows that its spec allows."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from worker.predictors.scikit_learn import ScikitLearn
 log = structlog.get_logger()
 
 _MOST_ROWS = 512
-_MOST_VALUES = 1024  # of a row: of images only the known rows are tried
+_MOST_VALUES = 1024  # of a row: for images only golden rows and the example are run
 _NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
 _BISECTIONS = 12
 _PAIRS = 16
 
 
 def check_loaded(predictor: Predictor) -> None:
-    """Have labels follow `predict` if it disagrees with the probabilities.
+    """Check the probabilities, and switch to the labels of `predict` if they differ from the probabilities'.
 
-    Raises ArtifactError if the model answers numbers that are no probabilities.
+    Raises ArtifactError if the model's numbers are not probabilities.
     """
     if not predictor.spec.classifies:
         return
@@ -42,7 +42,7 @@ def check_loaded(predictor: Predictor) -> None:
 
 
 def _rows(predictor: Predictor) -> Columns:
-    """Rows within what the spec allows; where that cannot be told, golden rows and the example."""
+    """Rows within the ranges of the spec; golden rows and the example if the ranges are unknown."""
     spec, native = predictor.spec, predictor.runtime
     features = native.features if isinstance(native, ScikitLearn) else spec.input_names
     inputs = [one for one in spec.inputs if one.name in features]
@@ -54,9 +54,9 @@ def _rows(predictor: Predictor) -> Columns:
 
 
 def _probability_problem(predictor: Predictor, rows: Columns) -> str | None:
-    """What is wrong with the probabilities of most rows, or lies outside [0, 1] in one.
+    """A problem with the probabilities of most rows, or with values outside [0, 1] in any row.
 
-    A model may refuse some of these rows, and may know nothing of others; their calls fail by themselves.
+    A model may refuse some of these rows or have no answer for them; their calls fail separately.
     """
     try:
         raw = np.asarray(predictor.runtime(rows))
@@ -91,14 +91,14 @@ def _check_labels(predictor: Predictor, native: ScikitLearn, rows: Columns) -> N
 
 
 def _differing(native: ScikitLearn, rows: Columns) -> int:
-    """Rows of which `predict` answers another class than a prediction shows."""
+    """Number of rows for which `predict` differs from the class that a prediction shows."""
     if not row_count(rows):
         return 0
     return int(np.count_nonzero(native.shown_classes(rows) != native.predicted_classes(rows)))
 
 
 def _between(native: ScikitLearn, rows: Columns) -> Columns:
-    """Rows near where the most probable class changes, found by halving the way from one row to the next."""
+    """Rows near the boundaries between classes, found by bisection between pairs of rows."""
     numbers = native.shown_classes(rows)
     pairs = [(n, m) for n, m in pairwise(range(len(numbers))) if numbers[n] != numbers[m]][:_PAIRS]
     if not pairs or any(values.dtype.kind != "f" for values in rows.values()):

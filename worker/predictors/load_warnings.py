@@ -1,4 +1,4 @@
-"""What a framework warns of while it opens an artifact: part of the verdict on the model."""
+"""Warnings of a framework while it opens an artifact, reported with the model."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _OF_VERSIONS = re.compile(r"\b(version|older|newer)\b", re.IGNORECASE)
 
 @dataclass
 class Recorded:
-    """The distinct warnings, in their order, each as one line."""
+    """The distinct warnings in order, each as one line."""
 
     texts: list[str] = field(default_factory=list)
 
     @property
     def of_versions(self) -> list[str]:
-        """Those that speak of another version of a library."""
+        """The warnings about another version of a library."""
         return [text for text in self.texts if _OF_VERSIONS.search(text)]
 
 
 @contextmanager
 def recorded_warnings() -> Iterator[Recorded]:
-    """Record the warnings of the body, whatever filters say; they are complete once it has ended."""
+    """Record the warnings of the block, regardless of filters; complete when the block has ended."""
     recorded = Recorded()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -37,7 +37,7 @@ def recorded_warnings() -> Iterator[Recorded]:
 
 
 def _matters(warning: warnings.WarningMessage) -> bool:
-    """Whether it is about the artifact. Deprecations are for the library's developers."""
+    """Whether it is about the artifact. Deprecation warnings are for the developers of libraries."""
     return not issubclass(warning.category, DeprecationWarning | PendingDeprecationWarning | ImportWarning)
 
 

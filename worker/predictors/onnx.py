@@ -1,7 +1,7 @@
-"""ONNX Runtime as a kernel of scikit-learn's estimators, for who states how far its answers may be off.
+"""ONNX Runtime as a kernel for scikit-learn's estimators, if the model declares a tolerance.
 
-It computes in float32, so no answer has the native one's bits. Where features lie about a tree's threshold it
-may be far off; the comparison at load finds that, and the model stays native.
+It computes in float32, so its answers differ from the native model's in some bits. If features lie close to a
+tree's threshold, they may differ widely; the comparison at load detects that, and the model stays native.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ERRORS_ONLY = 3
 
 
 def onnx_kernel(estimator: Any, *, probabilities: bool, threads: int) -> Kernel:
-    """Of what scikit-learn fitted. Raises NotCompiledError where it cannot be converted. (Any: no types.)"""
+    """A kernel for a fitted estimator. Raises NotCompiledError if it cannot be converted. (Any: no types.)"""
     try:
         import onnxruntime
         import skl2onnx
@@ -36,14 +36,14 @@ def onnx_kernel(estimator: Any, *, probabilities: bool, threads: int) -> Kernel:
 
 
 def _converted(skl2onnx: Any, estimator: Any) -> bytes:
-    """Any: the module, which has no types."""
+    """Any: the module has no types."""
     row = np.zeros((1, estimator.n_features_in_), dtype=np.float32)
     plain = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it tells of its own dependencies
+            warnings.simplefilter("ignore")  # the converter warns about its own dependencies
             model: bytes = skl2onnx.to_onnx(estimator, row, options=plain).SerializeToString()
-    except Exception as error:  # of its own and of what it calls, many kinds
+    except Exception as error:  # the converter and its dependencies raise many types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise NotCompiledError(f"onnx: not converted: {reason[:200]}") from error
     return model

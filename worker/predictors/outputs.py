@@ -1,7 +1,7 @@
-"""Views: a predictor's answer as the outputs that a model declares.
+"""Converts a predictor's answer to the outputs that a model declares.
 
-The same numbers go both ways: as plain values to the online lane, as Arrow to a job's results. Both are
-made of whole columns; no Python runs per row except to name labels.
+The same numbers become plain values for the online lane and Arrow for a job's results. Both are built by
+whole columns; Python runs per row only to name labels.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ _FEW_ROWS, _FEW_CLASSES = 64, 8
 def as_columns(spec: ModelSpec, answer: Array) -> list[OutputColumn]:
     """Plain values of each output, in the order of the spec's outputs.
 
-    `answer` is what `Predictor.predict` returns; labels follow from it, or are given apart.
+    `answer` is the result of `Predictor.predict`, with or without separate labels.
     """
     return [_plain(spec, output, _view(output, answer)) for output in spec.outputs]
 
 
 def as_batch(spec: ModelSpec, answer: Array) -> pa.RecordBatch:
-    """The outputs as a job's results, by `result_schema`; `error` is null in every row."""
+    """The outputs as a job's results, in `result_schema`; `error` is null in every row."""
     schema = result_schema(spec)
     arrays = [_arrow(spec, output, _view(output, answer)) for output in spec.outputs]
     return pa.RecordBatch.from_arrays([*arrays, pa.nulls(len(answer), pa.string())], schema=schema)
 
 
 def failed_batch(spec: ModelSpec, reasons: Sequence[str]) -> pa.RecordBatch:
-    """Results of rows that failed: one row for each reason, no outputs."""
+    """Results of failed rows: one row for each reason, without outputs."""
     schema = result_schema(spec)
     arrays = [pa.nulls(len(reasons), field.type) for field in schema if field.name != ERROR]
     return pa.RecordBatch.from_arrays([*arrays, pa.array(reasons, pa.string())], schema=schema)
 
 
 def _view(output: OutputSpec, answer: Array) -> Array:
-    """The numbers that an output shows; a label is still its class's index."""
+    """The numbers that an output shows; a label is still the number of its class."""
     shown: Array
     match output.view:
         case View.LABEL | View.CLASS_INDEX:
@@ -60,7 +60,7 @@ def _view(output: OutputSpec, answer: Array) -> Array:
 
 
 def _confidence(answer: Array) -> Array:
-    """The probability of each row's label: the highest one, unless the label is given apart."""
+    """The probability of each row's label: the highest probability, unless the label is separate."""
     if answer.dtype.names is None:
         return _highest(answer)
     numbers = class_numbers_of(answer)[:, np.newaxis]
@@ -69,7 +69,7 @@ def _confidence(answer: Array) -> Array:
 
 
 def _highest(answer: Array) -> Array:
-    """Of each row. numpy goes along the rows, which for few classes takes ten times as long."""
+    """The maximum of each row. numpy's own reduction takes ten times as long for few classes."""
     rows, classes = answer.shape
     if rows < _FEW_ROWS or classes > _FEW_CLASSES:
         return cast(Array, answer.max(axis=1))

@@ -1,7 +1,7 @@
-"""Which library versions made a pickled artifact: read from its bytes, without running anything in it.
+"""Reads the library versions that made a pickled artifact from its bytes, without running its code.
 
-scikit-learn writes its version into the state of each of its estimators. The reader follows the pickle with
-classes that do nothing, and skips the arrays that joblib writes between the opcodes.
+scikit-learn writes its version into the state of each estimator. The reader replaces every class of the
+pickle with an inert class, and skips the arrays that joblib writes between the opcodes.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _PIECE_BYTES = 2**20
 
 @dataclass
 class PickledBy:
-    """What a pickle says of its origin."""
+    """The origin of a pickle."""
 
     sklearn: set[str] = field(default_factory=set)  # versions of scikit-learn in its estimators' states
-    modules: set[str] = field(default_factory=set)  # top-level modules of the classes that it names
+    modules: set[str] = field(default_factory=set)  # top-level modules of its classes
 
 
 def pickled_by(artifact: Path) -> PickledBy:
-    """What the artifact says of its origin; nothing if it is not a pickle or joblib file that can be read."""
+    """The origin of the artifact; empty if it is not a readable pickle or joblib file."""
     try:
         with _opened(artifact) as file:
             reader = _Reader(file, PickledBy())
             reader.load()
             return reader.found
-    except Exception as error:  # a harmed or foreign file may raise anything here
+    except Exception as error:  # a damaged or foreign file may raise anything here
         log.info("artifact_origin_unknown", artifact=artifact.name, reason=f"{type(error).__name__}: {error}")
         return PickledBy()
 
@@ -59,7 +59,7 @@ def _opened(artifact: Path) -> Iterator[IO[bytes]]:
 
 
 class _Inert:
-    """Stands for any class or function that a pickle names. It keeps the state and does nothing."""
+    """Replaces any class or function of a pickle. It keeps the state and does nothing."""
 
     found: PickledBy
     state: Any = None
@@ -68,9 +68,9 @@ class _Inert:
         return super().__new__(cls)
 
     def __init__(self, *_args: object, **_options: object) -> None:
-        """Takes whatever the real class takes."""
+        """Accepts the arguments of any class."""
 
-    def __setstate__(self, state: Any) -> None:  # Any: whatever was pickled
+    def __setstate__(self, state: Any) -> None:  # Any: pickled content
         self.state = state
         parts = state if isinstance(state, tuple) else (state,)
         said = [part.get(_SKLEARN_VERSION) for part in parts if isinstance(part, dict)]
@@ -80,24 +80,24 @@ class _Inert:
         return self
 
     def __setitem__(self, _key: object, _value: object) -> None:
-        """For what was pickled as a kind of dict."""
+        """Called for pickled subclasses of dict."""
 
     def append(self, _value: object) -> None:
-        """For what was pickled as a kind of list."""
+        """Called for pickled subclasses of list."""
 
     def extend(self, _values: object) -> None:
-        """For what was pickled as a kind of list."""
+        """Called for pickled subclasses of list."""
 
     def add(self, _value: object) -> None:
-        """For what was pickled as a kind of set."""
+        """Called for pickled subclasses of set."""
 
 
 class _Wrapper(_Inert):
-    """joblib's announcement of an array whose bytes follow in the file."""
+    """joblib's header of an array whose bytes follow in the file."""
 
 
 _Unpickler: Any = pickle._Unpickler
-"""The one that is written in Python: it can be extended. Any: its methods are not typed."""
+"""The Python implementation, which can be extended. Any: its methods are not typed."""
 
 
 class _Reader(_Unpickler):  # type: ignore[misc]  # Any, see above
@@ -113,7 +113,7 @@ class _Reader(_Unpickler):  # type: ignore[misc]  # Any, see above
         if (module, name) == ("numpy", "dtype"):
             import numpy as np
 
-            return np.dtype  # says how many bytes an array has
+            return np.dtype  # gives the number of bytes of an array
         kind = _Wrapper if (module, name) == _WRAPPER else _Inert
         return type(name, (kind,), {"found": self.found})
 
@@ -127,7 +127,7 @@ class _Reader(_Unpickler):  # type: ignore[misc]  # Any, see above
 
     def _skip(self, array: dict[str, Any]) -> None:
         if array["dtype"].hasobject:
-            _Reader(self._file, self.found).load()  # a pickle of its own
+            _Reader(self._file, self.found).load()  # a nested pickle
             return
         if array.get("numpy_array_alignment_bytes") is not None:
             self._file.read(self._file.read(1)[0])

@@ -1,17 +1,17 @@
-"""Pieces: how a call of many rows is cut, so that its copies and its computing overlap."""
+"""Cuts a call of many rows into pieces, so that copying and computing overlap."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 PIECE_BYTES = 4 * 2**20
-"""Of rows in one piece: enough to keep a device busy for longer than a piece costs to begin."""
+"""Bytes of rows in one piece: enough that computing a piece takes longer than starting it."""
 
 
 def pieces(rows: int, row_bytes: int, most_bytes: int = PIECE_BYTES) -> list[slice]:
-    """All rows in order, in pieces of about one size, none larger than `most_bytes` unless one row is.
+    """All rows in order, in pieces of similar size, none larger than `most_bytes` unless a single row is.
 
-    One piece where they fit into it; none where there are no rows.
+    A single piece if all rows fit into it; none if there are no rows.
     """
     if not rows:
         return []

@@ -1,4 +1,4 @@
-"""A call on a device, piece by piece: one is filled here while another computes and a third comes back.
+"""Runs a call on a device in pieces: while one computes, the next is filled and the previous is copied back.
 
 host      fill 1   fill 2      take 1, fill 3   take 2, fill 4   …
 copy in            1           2                3
@@ -26,7 +26,7 @@ _IN_FLIGHT = 2
 
 @dataclass(frozen=True)
 class Started(Generic[Tensor]):
-    """A piece on its way: its answer's memory on the device is known, what will stand in it is not yet."""
+    """A piece in progress: the memory of its answer on the device is known, its content is not yet."""
 
     answer: Tensor
     shape: tuple[int, ...]
@@ -36,24 +36,24 @@ class Started(Generic[Tensor]):
 
 
 class Courier(Protocol[Tensor]):
-    """A device with a model on it. Nothing here waits for the device but `settle`."""
+    """A device with a model on it. Only `settle` waits for the device."""
 
     def allocate(self, size_bytes: int) -> Bytes:
         """Host memory that the device copies from and to."""
 
     def start(self, rows: Array) -> Started[Tensor]:
-        """Have the rows copied in and answered. Raises whatever the framework raises."""
+        """Start copying the rows in and computing the answer. Raises any exception of the framework."""
 
     def fetch(self, started: Started[Tensor], into: Array) -> DeviceEvent:
-        """Have the answer copied out, into an array of its shape and dtype, once it is computed."""
+        """Start copying the answer into an array of its shape and dtype, once it is computed."""
 
     def settle(self) -> None:
-        """Wait until nothing is under way: no host memory is read or written any more."""
+        """Wait until the device has no work left and accesses no host memory."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Rows that are not in the device's reach yet: `fill` writes those of a slice."""
+    """Rows that are not yet on the device: `fill` writes the rows of a slice."""
 
     row_shape: tuple[int, ...]
     dtype: npt.DTypeLike
@@ -61,17 +61,17 @@ class Source:
 
 
 class Pipeline(Generic[Tensor]):
-    """Runs one call at a time; owns the buffers on the host, two of each direction."""
+    """Runs one call at a time; owns the host buffers, two for each direction."""
 
     def __init__(self, courier: Courier[Tensor], most_bytes: int) -> None:
-        """`most_bytes` bounds what each of the four buffers keeps."""
+        """`most_bytes` limits the memory that each of the four buffers keeps."""
         self._courier = courier
         self._places = [_Place(courier, most_bytes) for _ in range(_IN_FLIGHT)]
 
     def run(self, source: Source, cut: Sequence[slice]) -> Array:
-        """The answers to all pieces in order, in memory of their own. At least one piece.
+        """The answers to all pieces in order, in memory of their own. Needs at least one piece.
 
-        Raises what the courier raises, when nothing is under way any more.
+        Raises any exception of the courier, after all work on the device has ended.
         """
         try:
             return self._run(source, cut)
@@ -97,7 +97,7 @@ class Pipeline(Generic[Tensor]):
 
 
 class _Place(Generic[Tensor]):
-    """Where one piece is handled at a time, from its rows to its answer."""
+    """Handles one piece at a time, from its rows to its answer."""
 
     def __init__(self, courier: Courier[Tensor], most_bytes: int) -> None:
         self._courier = courier
@@ -106,7 +106,7 @@ class _Place(Generic[Tensor]):
         self._answer: Array = np.empty(0)
 
     def begin(self, source: Source, piece: slice) -> Array:
-        """Have it answered. → where the answer will stand once `take` has waited for it."""
+        """Start a piece. → the memory that holds its answer after `take`."""
         rows = self._rows.lend((piece.stop - piece.start, *source.row_shape), source.dtype)
         source.fill(piece, rows)
         started = self._courier.start(rows)
@@ -116,13 +116,13 @@ class _Place(Generic[Tensor]):
         return self._answer
 
     def take(self) -> Array:
-        """The answer, once it is there; gone with the next `begin`."""
+        """The answer, after waiting for it; valid until the next `begin`."""
         self._answers.wait()
         return self._answer
 
 
 def _take(under_way: deque[tuple[slice, _Place[Tensor]]], answers: Array | None) -> None:
-    """The oldest piece's answer to where it belongs. Raises ValueError where it has another length."""
+    """Copy the oldest piece's answer into the result. Raises ValueError if its length is wrong."""
     assert answers is not None
     piece, place = under_way.popleft()
     answer = place.take()

@@ -1,4 +1,4 @@
-"""Whether an answer holds class probabilities: each within [0, 1], and of each row 1 in sum."""
+"""Checks that an answer holds class probabilities: each within [0, 1], and a sum of 1 for each row."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from shared.columns import Array
 
 NOT_FINITE = "answered NaN or infinity"
 _TOLERANCES = {np.dtype(np.float16): 1e-2, np.dtype(np.float32): 1e-3}
-_TOLERANCE = 1e-5  # of float64, which models fill with sums of float32 as well
+_TOLERANCE = 1e-5  # for float64, which some models fill with sums of float32
 
 
 def tolerance_of(dtype: np.dtype[Any]) -> float:
-    """How far a sum of probabilities may be off that were computed in this type."""
+    """The allowed error of a sum of probabilities that were computed in this type."""
     return _TOLERANCES.get(dtype, _TOLERANCE)
 
 
 def probability_problem(answer: Array, tolerance: float) -> str | None:
-    """What is wrong with probabilities of shape (rows, classes); None: nothing."""
+    """The problem with probabilities of shape (rows, classes); None: they are valid."""
     # NaN fails every comparison
     if not answer.size:
         return None

@@ -1,4 +1,5 @@
-"""Rows that show where a compiled model differs: golden rows, corners, thresholds' neighbours, chance."""
+"""Rows that reveal differences of a compiled model: golden rows, corners, values near thresholds, random
+rows."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ _CHANCE = 1024
 def probes(spec: ModelSpec, features: Sequence[str], thresholds: Mapping[int, Array]) -> Columns:
     """Rows of numbers for a model whose estimator takes `features`, in this order; at most about 4,000.
 
-    `thresholds` are by feature's number: where a tree decides. All rows lie within what the spec allows;
-    where it allows everything, about where thresholds and known rows are. The same rows each time.
+    `thresholds`: the decision thresholds of trees, by the number of the feature. All rows lie within the
+    ranges of the spec; without ranges, near the thresholds and known rows. The rows are the same each time.
     """
     fields = [next(i for i in spec.inputs if i.name == name) for name in features]
     known = _known_rows(spec, fields)
@@ -39,7 +40,7 @@ def probes(spec: ModelSpec, features: Sequence[str], thresholds: Mapping[int, Ar
 
 
 def _known_rows(spec: ModelSpec, fields: Sequence[InputSpec]) -> Array:
-    """Golden rows and the example, without those that miss a value."""
+    """Golden rows and the example, without rows that have missing values."""
     rows = [
         np.concatenate([np.ravel(np.asarray(row[field.name], dtype=np.float64)) for field in fields])
         for row in [*spec.golden_inputs(), spec.example_row()]
@@ -64,7 +65,7 @@ def _ranges(
 
 
 def _corners(low: Array, high: Array, rng: Generator) -> Array:
-    """All corners of the ranges; of many features some."""
+    """All corners of the ranges; a sample if there are many features."""
     if 2 ** len(low) <= _CORNERS:
         at_high = np.array(list(product([False, True], repeat=len(low))))
     else:
@@ -73,7 +74,7 @@ def _corners(low: Array, high: Array, rng: Generator) -> Array:
 
 
 def _neighbours(low: Array, high: Array, thresholds: Mapping[int, Array], rng: Generator) -> Array:
-    """Rows that lie on a threshold, a float32 below and a float64 above it, where trees must not disagree."""
+    """Rows on a threshold, a float32 below it and a float64 above it, at which trees must agree."""
     pairs = [(feature, value) for feature, values in thresholds.items() for value in values]
     if len(pairs) > _THRESHOLDS:
         pairs = [pairs[n] for n in rng.choice(len(pairs), _THRESHOLDS, replace=False)]

@@ -1,4 +1,4 @@
-"""PyTorch behind the Runtime protocol: a state_dict, and the network's class from the model's own folder."""
+"""PyTorch as a Runtime: a state_dict, and the network's class from the model's own folder."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     import torch
 
 _FLOATS = (InputType.FLOAT, InputType.FLOAT32)
-_KEPT_BYTES = 16 * 2**20  # by each of a pipeline's four buffers
+_KEPT_BYTES = 16 * 2**20  # for each of the four buffers of a pipeline
 
 
 @dataclass(frozen=True)
 class Copies:
-    """How rows and answers cross between host and GPU. Nothing crosses on a CPU."""
+    """How rows and answers move between host and GPU. On a CPU nothing is copied."""
 
-    pinned: bool = True  # host memory that the device reads and writes by itself
+    pinned: bool = True  # host memory that the device accesses directly
     pipelined: bool = True  # large calls in pieces, whose copies overlap with computing
     least_bytes: int = 2**16  # of rows: CUDA stages smaller copies itself, and streams would cost more
 
@@ -47,9 +47,9 @@ def load(
     *,
     copies: Copies = PIPELINED,
 ) -> Runtime:
-    """`folder` is the model's, where its module lies.
+    """`folder`: the model's folder, which contains its module.
 
-    Raises ArtifactError where the spec's inputs make no tensor, and whatever torch raises.
+    Raises ArtifactError if the spec's inputs do not form a tensor, and any exception of torch.
     """
     import torch
 
@@ -66,7 +66,7 @@ def load(
 
 
 class _Network:
-    """Rows on the device in, answers on the device out."""
+    """Maps rows on the device to answers on the device."""
 
     def __init__(self, spec: ModelSpec, network: torch.nn.Module) -> None:
         assert spec.pytorch is not None
@@ -77,11 +77,11 @@ class _Network:
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         answer = self._activation(self._computed(rows))
-        # a network's one value is (rows, 1) as a rule
+        # a network with a single value usually returns (rows, 1)
         return answer.reshape(-1) if self._one_value else answer
 
     def _computed(self, rows: torch.Tensor) -> torch.Tensor:
-        """Float32 again before the activation: of a softmax in half precision little is left."""
+        """Converts to float32 before the activation: a softmax in half precision loses most of its digits."""
         import torch
 
         if self._precision is Precision.FLOAT32:
@@ -93,7 +93,7 @@ class _Network:
 
 
 class _InputArray:
-    """A call's columns as the one array that a network takes."""
+    """A call's columns as the single array that a network takes."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self._names = spec.input_names
@@ -101,13 +101,13 @@ class _InputArray:
         self._dtype = np.dtype(np.int64 if spec.inputs[0].type is InputType.INT64 else np.float32)
 
     def array(self, columns: Columns) -> Array:
-        """In C order and writable: torch warns of memory that it may not write to, as Arrow's is."""
+        """In C order and writable: torch warns about read-only memory, such as Arrow's."""
         arrays = [columns[name] for name in self._names]
         array = arrays[0] if self._tensor else np.stack(arrays, axis=1)
         return np.require(array, self._dtype, ["C", "W"])
 
     def source(self, columns: Columns) -> Source:
-        """The same, to be written where a copy begins."""
+        """The same array, to be written directly into the memory of a copy."""
         arrays = [columns[name] for name in self._names]
         if self._tensor:
             return Source(
@@ -123,7 +123,7 @@ class _InputArray:
 
 
 class _Plain:
-    """One call, and copies that are waited for."""
+    """One call, with blocking copies."""
 
     def __init__(self, rows: _InputArray, network: _Network, device: torch.device) -> None:
         self.rows = rows
@@ -139,7 +139,7 @@ class _Plain:
 
 
 class _OnGpu:
-    """Large calls by a pipeline of pinned memory, small ones plainly."""
+    """Large calls through a pipeline of pinned memory, small calls with blocking copies."""
 
     def __init__(self, plainly: _Plain, copies: Copies) -> None:
         from worker.predictors.cuda import CudaCourier

@@ -1,4 +1,4 @@
-"""Which runtime runs a call: decided once, by the rates of the warm-up, for each number of rows."""
+"""Selects the runtime for each call size, once, from the rates of the warm-up."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from worker.predictors.base import Runtime
 
 NATIVE = "native"
 _GAIN = 1.1
-"""A runtime is left for another that is so many times as fast: less may be noise."""
+"""Another runtime is selected only if it is this many times as fast; a smaller gain may be noise."""
 
 Rates = Mapping[int, float]
 """Rows/s by the rows of a call."""
 
 
 def choose(native: Rates, others: Mapping[str, Rates]) -> dict[int, str]:
-    """The name of the runtime for calls of each size that the native one was measured at.
+    """The runtime for each call size at which the native runtime was measured, by name.
 
-    From the largest size down: calls of the next smaller one stay with its runtime unless another gains.
+    Starts with the largest size; each smaller size keeps the runtime of the next larger unless another is
+    faster.
     """
     chosen: dict[int, str] = {}
     runtime = NATIVE
@@ -32,14 +33,16 @@ def choose(native: Rates, others: Mapping[str, Rates]) -> dict[int, str]:
 
 
 def _fastest(rates: Mapping[str, float], before: str) -> str:
-    """What is as fast as the fastest, or nearly: the native one, else the one before, else the fastest."""
+    """Of the runtimes that are nearly as fast as the fastest: native, else the one before, else the
+    fastest."""
     enough = max(rates.values()) / _GAIN
     content = [name for name in (NATIVE, before) if rates.get(name, 0.0) > enough]
     return content[0] if content else max(rates, key=rates.__getitem__)
 
 
 class Switch:
-    """Runs each call on the runtime of the next size that was measured; what is larger, on the largest's."""
+    """Runs each call on the runtime of the next larger measured size; larger calls, on that of the
+    largest."""
 
     def __init__(self, runtimes: Mapping[str, Runtime], chosen: Mapping[int, str]) -> None:
         self._sizes = sorted(chosen)

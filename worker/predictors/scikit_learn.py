@@ -1,4 +1,4 @@
-"""scikit-learn behind the Runtime protocol: an estimator or Pipeline, stored with joblib."""
+"""scikit-learn as a Runtime: an estimator or Pipeline, stored with joblib."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
 
 
 def load(spec: ModelSpec, artifact: Path, threads: int) -> ScikitLearn:
-    """Raises ArtifactError where the estimator does not fit the spec, and whatever joblib raises."""
+    """Raises ArtifactError if the estimator does not fit the spec, and any exception of joblib."""
     import joblib
 
     estimator = joblib.load(artifact)
     _check(spec, estimator)
     for part in parts(estimator, set()):
         if getattr(part, "n_jobs", None) is not None:
-            part.n_jobs = 1  # parallelism is more workers; joblib's own pool costs more than a small batch
+            part.n_jobs = 1  # workers are the parallelism; joblib's pool costs more than a small batch
     return ScikitLearn(spec, estimator, threads)
 
 
 class ScikitLearn:
-    """An estimator, called as scikit-learn means it to be called."""
+    """An estimator as a Runtime."""
 
     def __init__(self, spec: ModelSpec, estimator: Any, threads: int) -> None:  # Any: sklearn has no types
         self.estimator = estimator
@@ -61,7 +61,7 @@ class ScikitLearn:
         return answer
 
     def _answer_otherwise(self, columns: Columns, other: EstimatorInput) -> Array:
-        """Try the other form of input. Raises what the model raises; the form is then as before."""
+        """Try the other form of input. Raises any exception of the model; the form then stays unchanged."""
         before, self._names = self._names, other.names
         try:
             return self._answer(columns)
@@ -88,8 +88,8 @@ class ScikitLearn:
             self._classes.rule = LabelRule.PREDICT
 
     def labelled(self, columns: Columns, probabilities: Array, margin: float = 0.0) -> Array:
-        """The probabilities, with the labels of `predict` for rows whose two highest probabilities are closer
-        than `margin`, or than rounding makes of scores."""
+        """The probabilities. Rows whose two highest probabilities differ by less than `margin`, or by less
+        than rounding changes scores, get the labels of `predict`."""
         if self._classes is None:
             return probabilities
         return self._classes.labelled(
@@ -99,23 +99,23 @@ class ScikitLearn:
         )
 
     def shown_classes(self, columns: Columns) -> Array:
-        """The number of the class that a prediction shows for each row."""
+        """The class number that a prediction shows for each row."""
         return class_numbers_of(np.asarray(self(columns)))
 
     def predicted_classes(self, columns: Columns) -> Array:
-        """The number of the class that `predict` answers for each row."""
+        """The class number that `predict` returns for each row."""
         assert self._classes is not None
         self.limit_threads()
         return self._classes.numbers(self._features(columns))
 
     def _values(self, features: Array | pd.DataFrame) -> Array:
         answer: Array = self._call(features)
-        # some estimators answer one value a row as a column
+        # some estimators return a single value per row as a column
         is_column = self._one_value and answer.ndim == 2 and answer.shape[1] == 1
         return answer.reshape(-1) if is_column else answer
 
     def limit_threads(self) -> None:
-        """Let this thread's calls into BLAS and OpenMP use the worker's threads, and no more."""
+        """Limit BLAS and OpenMP calls of this thread to the worker's threads."""
         self._limit.apply()
 
     @property
@@ -124,8 +124,8 @@ class ScikitLearn:
         return self._inputs if self._names is None else self._names
 
     def rows(self, columns: Columns) -> Array:
-        """Numeric columns as the array that the estimator computes with, in the layout that it has there: a
-        DataFrame keeps its columns together."""
+        """Numeric columns as the array that the estimator computes with, in the same memory layout: a
+        DataFrame stores each column contiguously."""
         if self._names is None:
             return self._stacked(columns)
         parts = [columns[name] for name in self._names]
@@ -144,9 +144,9 @@ class ScikitLearn:
 
 
 def as_frame(columns: Columns, names: list[str]) -> pd.DataFrame:
-    """The columns as the DataFrame that pandas would read from a file: what is missing is NaN, or NaT.
+    """The columns as the DataFrame that pandas would read from a file: missing values are NaN or NaT.
 
-    A column's dtype does not depend on its values, so neither does what the estimator makes of a row.
+    A column's dtype does not depend on its values, so a row's answer does not depend on other rows.
     """
     import pandas as pd
 
@@ -170,7 +170,7 @@ def _check(spec: ModelSpec, estimator: Any) -> None:
 
 
 class _ThreadLimit:
-    """Caps BLAS and OpenMP. OpenMP keeps its limit per calling thread, so each thread sets its own once."""
+    """Limits BLAS and OpenMP. OpenMP keeps its limit per calling thread, so each thread sets it once."""
 
     def __init__(self, threads: int) -> None:
         from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # publishes no types

@@ -1,4 +1,4 @@
-"""Is it the row or the model? A predictor that fails its golden rows is sick, and then no row is to blame."""
+"""Distinguishes bad rows from a broken model: a predictor that fails its golden rows is broken."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from worker.predictors import Predictor
 
 
 class SickPredictorError(Exception):
-    """A predictor fails on rows whose answer is known: no row is to blame, and its process must end."""
+    """The predictor fails rows with known answers: the model is broken, and its process must end."""
 
 
 def check_health(predictor: Predictor) -> None:
-    """Raises SickPredictorError where the golden rows are answered wrongly, or not at all."""
+    """Raises SickPredictorError if the golden rows fail or their answers are wrong."""
     problem = predictor.golden_problem()
     if problem:
         raise SickPredictorError(f"{predictor.key} fails its golden rows: {problem}")

@@ -1,1 +1,1 @@
-"""Runs the rows of a chunk that ended workers in processes that may die."""
+"""Quarantine: runs the rows of a chunk that ended two workers in separate processes."""

@@ -1,9 +1,9 @@
-"""The quarantine process: one model version, and rows that may end whoever runs them.
+"""The quarantine process: runs rows of one model version that may end the process.
 
-`python -m worker quarantine MODEL@VERSION` loads the model once, and FORKS for each task: the fork runs the
-rows and may die of them, which costs no second load. It calls no model before it forks, and keeps to one
-thread, since threads do not survive a fork. For a GPU the fork itself loads the model: nothing forks after
-CUDA has started.
+`python -m worker quarantine MODEL@VERSION` loads the model once and forks for each task. The fork runs the
+rows; if it dies, the model need not be loaded again. The parent calls no model before it forks and keeps to
+one thread, since threads do not survive a fork. On a GPU each fork loads the model itself, because a process
+must not fork after it has initialised CUDA.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _PR_SET_PDEATHSIG = 1
 def serve(key: ModelKey, settings: Settings) -> int:
     """Run tasks from stdin until it closes. → the exit status."""
     answers = os.dup(1)
-    os.dup2(2, 1)  # what a model prints is no frame
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it ends with its worker
+    os.dup2(2, 1)  # output of a model must not mix with frames
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal: this process ends with its worker
     limit_memory(settings)
     _leave_no_core()
     cell = _SandboxFork(
@@ -75,7 +75,7 @@ class _SandboxFork:
         )
 
     def run(self, task: Task) -> None:
-        """Fork, let the fork run the task, and pass on what it answers, or how it ended."""
+        """Fork, run the task in the fork, and pass on its frames, or how it ended."""
         read_end, write_end = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -93,7 +93,8 @@ class _SandboxFork:
             write_frame(self._answers, FrameKind.DIED, (how or _ending(status)).encode())
 
     def _pass_on(self, frames: Frames, limit_s: float) -> str | None:
-        """→ None where the fork was heard to the end; else how it ended, where that is known."""
+        """→ None if the fork finished its task; else the reason why it did not, empty if only its exit
+        status tells it."""
         step_limit_s, why = LOAD_LIMIT_S, f"{LOAD_LIMIT_S:g} s, the limit of loading a model"
         while True:
             try:
@@ -110,7 +111,8 @@ class _SandboxFork:
                 return None
 
     def _answer(self, frames: Frames, limit_s: float) -> Frame | None:
-        """The fork's next frame. Raises BrokenPipeError where the worker is gone meanwhile."""
+        """The fork's next frame; None: none within the limit. Raises BrokenPipeError if the worker has
+        gone."""
         end_s = time.monotonic() + limit_s
         while (left_s := end_s - time.monotonic()) > 0:
             frame = frames.next(min(left_s, _LOOK_EVERY_S))
@@ -155,13 +157,14 @@ def _results(predictor: Predictor, task: Task) -> Iterator[bytes]:
     schema = tables.result_schema(predictor.spec)
     while not work.complete:
         done = len(work.results)
-        # call by call while failing rows are being found: each result says that the process lives
+        # while it isolates failing rows, send results after each call: each frame shows that the process
+        # lives
         work.run_slice(task.step_rows, on_failure=lambda: check_health(predictor), limit_s=0.0)
         yield tables.write_ipc(work.results[done:], schema)
 
 
 def _ending(status: int) -> str:
-    """How a process ended that did not finish its task."""
+    """The reason for a process that ended before it finished its task."""
     if os.WIFEXITED(status):
         how = f"exited with status {os.WEXITSTATUS(status)}"
     else:
@@ -171,12 +174,12 @@ def _ending(status: int) -> str:
 
 
 def _end_with_parent() -> None:
-    if sys.platform == "linux":  # elsewhere the fork ends as it writes
+    if sys.platform == "linux":  # on other systems the fork ends when it next writes
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _go_first_where_memory_runs_out() -> None:
-    with contextlib.suppress(OSError):  # Linux alone has it
+    with contextlib.suppress(OSError):  # this file exists on Linux only
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 

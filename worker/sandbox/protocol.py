@@ -1,10 +1,10 @@
-"""Frames: what a worker and its quarantine process say to each other over pipes. Never pickled.
+"""Frames between a worker and its quarantine process, over pipes. Nothing is pickled.
 
-    worker ── TASK ─▶ cell ── fork ─▶ run
-    worker ◀─ READY ─ cell ◀── RESULT, … , DONE | SICK ── run
-           ◀─ RESULT, …, DONE | SICK | DIED ── cell
+    worker ── TASK ─▶ process ── fork ─▶ run
+    worker ◀─ READY ─ process ◀── RESULT, … , DONE | SICK ── run
+           ◀─ RESULT, …, DONE | SICK | DIED ── process
 
-A frame is a kind (one byte), the length of its body (eight) and the body.
+A frame is its kind (one byte), the length of its body (eight bytes) and the body.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from enum import Enum
 import msgspec
 
 LOAD_LIMIT_S = 300.0
-"""How long a quarantine process may take to load its model: its parent and its child wait for so long."""
+"""Time limit for loading a model in a quarantine process; both its parent and its child apply it."""
 _HEADER = struct.Struct("<cQ")
 _READ_BYTES = 1 << 16
 
@@ -28,12 +28,12 @@ class FrameKind(Enum):
     READY = b"y"  # the model is loaded
     RESULT = b"r"  # results of the next rows, as an Arrow IPC stream
     DONE = b"e"  # all rows of the task have run
-    SICK = b"s"  # the golden rows failed; the body says how
-    DIED = b"d"  # the process that ran the task is gone; the body says how it ended
+    SICK = b"s"  # the golden rows failed; the body is the reason
+    DIED = b"d"  # the process that ran the task has ended; the body is the reason
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows to run, in steps. Without rows: only answer the golden rows."""
+    """Rows to run, in steps. A task without rows runs only the golden rows."""
 
     rows: bytes = b""  # an Arrow IPC stream of inputs
     step_rows: int = 1
@@ -44,14 +44,14 @@ Frame = tuple[FrameKind, bytes]
 
 
 def write_frame(descriptor: int, kind: FrameKind, body: bytes = b"") -> None:
-    """Raises OSError where nobody reads."""
+    """Write one frame. Raises OSError if the pipe has no reader."""
     left = memoryview(_HEADER.pack(kind.value, len(body)) + body)
     while left:
         left = left[os.write(descriptor, left) :]
 
 
 class Frames:
-    """Whole frames of a pipe. One that breaks off is never seen."""
+    """Reads whole frames from a pipe. A truncated frame is never returned."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -60,7 +60,7 @@ class Frames:
         self._read = bytearray()
 
     def next(self, timeout_s: float) -> Frame | None:
-        """The next frame; None where none was whole in time. Raises EOFError at the pipe's end."""
+        """The next frame; None if none is complete in time. Raises EOFError at the end of the pipe."""
         end_s = time.monotonic() + timeout_s
         while (frame := self._whole()) is None:
             left_ms = max(0.0, end_s - time.monotonic()) * 1000
@@ -85,7 +85,7 @@ class Frames:
 
 
 def hung_up(descriptor: int) -> bool:
-    """Whether the other side of a pipe is gone."""
+    """Whether the other side of a pipe is closed."""
     poll = select.poll()
     poll.register(descriptor, 0)
     return bool(poll.poll(0))

@@ -1,9 +1,9 @@
-"""Quarantine: a chunk that ended two workers runs in a process of its own, until its poison is found.
+"""Quarantine: a chunk that ended two workers runs in a separate process until its poison rows are found.
 
-    by slices ─ the process ends ─▶ that slice row by row ─ ends again ─▶ that row failed ─▶ go on behind it
+    by slices ─ process ends ─▶ that slice row by row ─ ends again ─▶ that row fails ─▶ continue after it
 
-A row that ends its process, or holds it past its limit, costs two processes at most, and its neighbours
-nothing. Where a chunk has cost `MOST_DEATHS` processes, its remaining rows fail.
+A row that ends its process, or exceeds the time limit, costs at most two processes and does not affect its
+neighbours. After `MOST_DEATHS` lost processes the remaining rows of the chunk fail.
 """
 
 from __future__ import annotations
@@ -30,27 +30,28 @@ from worker.sandbox.protocol import LOAD_LIMIT_S, Frame, FrameKind, Frames, Task
 log = structlog.get_logger(__name__)
 
 MOST_DEATHS = 40
-"""Processes that one chunk may cost: at the default limit of 20 s a quarter of an hour, if each one hangs."""
+"""The most processes that one chunk may cost. At the default limit of 20 s a call that is a quarter of an
+hour, if every process hangs."""
 MOST_SLICE_ROWS = 1000
 IDLE_S = 60.0
-"""How long a quarantine process stays, with its model, for the next chunk."""
+"""How long an idle quarantine process keeps its model for the next chunk."""
 _LOOK_EVERY_S = 0.2
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class SandboxError(Exception):
-    """The quarantine process itself failed: it could not load the model, or ended. No row is to blame."""
+    """The quarantine process failed: it could not load the model, or it ended. No row is failed for it."""
 
 
 @dataclass
 class Search:
-    """Which rows of a chunk run next, and whom to blame. Pure."""
+    """Decides which rows of a chunk run next, and which row caused a death. Pure."""
 
     rows: int
     slice_rows: int
     position: int = 0  # rows that have a result
     deaths: int = 0
-    _alone_until: int = 0  # up to here, rows run one by one
+    _alone_until: int = 0  # rows before this index run one by one
 
     @property
     def over(self) -> bool:
@@ -61,13 +62,14 @@ class Search:
         return self.deaths >= MOST_DEATHS
 
     def next_run(self) -> tuple[int, int]:
-        """→ up to which row, in steps of how many rows."""
+        """→ the end of the range to run, and the rows of each step."""
         if self.position < self._alone_until:
             return self._alone_until, 1
         return self.rows, self.slice_rows
 
     def died(self) -> bool:
-        """The process ended as it ran the step at `position`. → whether this was one row: it is to blame."""
+        """The process ended during the step at `position`. → True if the step had one row, which is the
+        cause."""
         self.deaths += 1
         stop, step = self.next_run()
         step_rows = min(step, stop - self.position)
@@ -77,7 +79,7 @@ class Search:
 
 
 class SandboxProcess:
-    """One quarantine process, as its worker sees it. It ends with this worker, which holds its stdin."""
+    """The worker's side of one quarantine process. The process ends when this worker closes its stdin."""
 
     def __init__(self, key: ModelKey) -> None:
         self._process = subprocess.Popen(
@@ -94,7 +96,7 @@ class SandboxProcess:
         self.ready = False
 
     def frames(self, task: Task, may_go_on: Callable[[], bool]) -> Iterator[Frame]:
-        """What a task gives, up to its end; it breaks off, without one, once it may not go on.
+        """The frames of a task up to its last; ends without a last frame once `may_go_on` is false.
 
         Raises SandboxError.
         """
@@ -115,7 +117,7 @@ class SandboxProcess:
         try:
             self._process.wait(2.0)
         except subprocess.TimeoutExpired:
-            self._process.kill()  # and with it its fork
+            self._process.kill()  # its fork ends with it
             self._process.wait()
 
     def _until(
@@ -130,24 +132,24 @@ class SandboxProcess:
                 if frame[0] in ends:
                     return
             elif time.monotonic() - heard_s > silence_s:
-                raise SandboxError(f"the quarantine process said nothing for {silence_s:g} s")
+                raise SandboxError(f"the quarantine process sent nothing for {silence_s:g} s")
 
 
 @dataclass
 class SandboxRunner:
-    """Runs chunks in quarantine, any number at a time. One for all Celery threads of a worker."""
+    """Runs chunks in quarantine, any number at a time. All Celery threads of a worker share one instance."""
 
-    limit_s: float  # of one call of the model
+    limit_s: float  # of one model call
     _idle: dict[ModelKey, SandboxProcess] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(
         self, predictor: Predictor, rows: pa.RecordBatch, may_go_on: Callable[[], bool]
     ) -> list[pa.RecordBatch] | None:
-        """The results of all rows, with the reason where one failed; None where it may not go on.
+        """The results of all rows, with a reason for each row that failed; None if it had to stop.
 
-        `may_go_on` is asked several times a second. Raises SickPredictorError, where the golden rows fail in
-        quarantine too, and SandboxError.
+        `may_go_on` is called several times a second. Raises SickPredictorError if the golden rows fail in the
+        quarantine process too, and SandboxError.
         """
         cell = self._taken(predictor.key)
         try:
@@ -156,13 +158,13 @@ class SandboxRunner:
             cell.close()
             raise
         if results is None:
-            cell.close()  # something may still run in it
+            cell.close()  # a task may still run in it
         else:
             self._keep(predictor.key, cell)
         return results
 
     def close(self) -> None:
-        """End the processes that wait for work."""
+        """End the idle processes."""
         with self._lock:
             cells, self._idle = list(self._idle.values()), {}
         for cell in cells:
@@ -194,7 +196,7 @@ class SandboxRunner:
 
 @dataclass
 class _SandboxRun:
-    """One chunk in one cell."""
+    """One chunk in one quarantine process."""
 
     cell: SandboxProcess
     predictor: Predictor
@@ -208,7 +210,7 @@ class _SandboxRun:
         search = Search(self.rows.num_rows, min(spec.batching.max_rows, MOST_SLICE_ROWS))
         while not search.over:
             if search.given_up:
-                reason = f"not run: {search.deaths} processes ended of rows before it in its chunk"
+                reason = f"not run: rows before it in its chunk ended {search.deaths} processes"
                 self._fail(search, search.rows - search.position, reason)
                 break
             end = self._advance(search)
@@ -222,7 +224,8 @@ class _SandboxRun:
         return self._results
 
     def _advance(self, search: Search) -> Frame | None:
-        """Run the search's next rows until their end, or that of the process. → how that came."""
+        """Run the next rows until the task ends or its process does. → the last frame; None: it had to
+        stop."""
         stop, step_rows = search.next_run()
         rows = self.rows.slice(search.position, stop - search.position)
         task = Task(rows=tables.write_ipc([rows], rows.schema), step_rows=step_rows, limit_s=self.limit_s)
@@ -236,7 +239,7 @@ class _SandboxRun:
         return None
 
     def _narrow(self, search: Search, how: str) -> bool:
-        """→ whether it may go on: nobody is blamed before the golden rows were heard to pass"""
+        """→ whether it may continue. The golden rows must pass before a row is failed."""
         if not search.deaths and not self._checked_health():
             return False
         row = search.position
@@ -246,9 +249,9 @@ class _SandboxRun:
         return True
 
     def _checked_health(self) -> bool:
-        """Before a row is blamed for a death: a process that dies of any row is not the row's fault.
+        """Run the golden rows before a row is failed for a death: the model may end its process on any row.
 
-        → False where it may not go on before that is known. Raises SickPredictorError.
+        → False if it had to stop before the outcome was known. Raises SickPredictorError.
         """
         for kind, body in self.cell.frames(Task(limit_s=self.limit_s), self.may_go_on):
             if kind in (FrameKind.SICK, FrameKind.DIED):

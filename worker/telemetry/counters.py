@@ -1,5 +1,6 @@
-"""What a worker has counted since it started, for its metrics. Outcomes are named before they happen, so that
-a reader never meets a dictionary that grows, and the first of a kind shows as a rise."""
+"""Counters of a worker since its start, exported as metrics. Every outcome exists from the start with 0,
+so that readers never iterate over a growing dictionary, and Prometheus sees the first event as an
+increase."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ class LaneCounters:
 
 @dataclass
 class EngineCounters:
-    """One model version in the engine, whose thread alone writes."""
+    """One model version in the engine; only the engine's thread writes."""
 
     online: LaneCounters = field(default_factory=LaneCounters)
     offline: LaneCounters = field(default_factory=LaneCounters)
@@ -43,7 +44,7 @@ class EngineCounters:
     redeliveries: int = 0
 
     def answered(self, *, parts: int, rows: int, failed_parts: int, failed_rows: int) -> None:
-        """A batch of so many is over; some of it may have failed."""
+        """Count a batch that has ended, and its failures."""
         self.parts["answered"] += parts - failed_parts
         self.parts[FAILED] += failed_parts
         self.online_rows[SUCCEEDED] += rows - failed_rows
@@ -63,7 +64,7 @@ class ModelChunks:
 
 
 class ChunkCounters:
-    """Chunks of a worker. Several threads write: under a lock, a few times a chunk."""
+    """Chunks of a worker. Several threads write, under a lock, a few times per chunk."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -92,7 +93,7 @@ class ChunkCounters:
             model.rows[FAILED] += rows_failed
 
     def rows_done(self) -> dict[ModelKey, int]:
-        """Rows of committed chunks, whatever became of each, by model version."""
+        """Rows of committed chunks, succeeded and failed, by model version."""
         with self._lock:
             return {key: sum(model.rows.values()) for key, model in self._models.items()}
 

@@ -1,4 +1,4 @@
-"""A worker's metrics over HTTP, at a small port of its own: prometheus_client's server, in threads."""
+"""Exports a worker's metrics over HTTP on its own port, with prometheus_client's threaded server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ log = structlog.get_logger(__name__)
 
 
 class Exporter:
-    """Off where TAKT_WORKER_METRICS_PORT is not set. A port that is taken is said, and ends nobody."""
+    """Disabled unless TAKT_WORKER_METRICS_PORT is set. A port in use is logged; the worker runs without
+    it."""
 
     def __init__(self, settings: Settings, read: Callable[[], Iterable[Reading]]) -> None:
         self._host = settings.worker_metrics_host
@@ -27,7 +28,7 @@ class Exporter:
 
     @property
     def address(self) -> str:
-        """`host:port` as others reach it; empty where nothing is exported."""
+        """`host:port` as other hosts reach it; empty if metrics are not exported."""
         return "" if self._server is None else _address(self._host, self._server.server_port)
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""This worker's part in the history of the last hour: the heartbeat adds what is new since it last did."""
+"""This worker's counts for the history of the last hour. The heartbeat writes the increments."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class WorkerHistory:
         self._told: Counter[str] = Counter()
 
     def counts(self) -> Mapping[str, int]:
-        """What is not told yet."""
+        """The increments since the last write."""
         done = Counter({count_field(key, Count.JOB_ROWS): n for key, n in self._tally.rows_done().items()})
         return done - self._told
 
     def told(self, counts: Mapping[str, int]) -> None:
-        """Those have been written."""
+        """Record that these increments were written."""
         self._told.update(counts)

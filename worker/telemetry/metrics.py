@@ -1,4 +1,4 @@
-"""A worker's counts as Prometheus reads them."""
+"""Converts a worker's counters to Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.telemetry.counters import ChunkCounters, EngineCounters, ModelChunks
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a worker's readings are made of."""
+    """The input for all metrics of a worker."""
 
     state: WorkerState
     heartbeats: Mapping[str, int]  # by outcome

@@ -1,7 +1,7 @@
-"""A worker's spans, made by a thread of their own: the engine hands over what it measured and goes on.
+"""Writes a worker's spans in a separate thread, so that the engine only hands over its measurements.
 
-Each request's trace has `queue`, `batch` and `predict`. A batch is shared: the batch span of its oldest
-traced request is linked to all of its requests, those of the others to that one.
+Each request's trace has `queue`, `batch` and `predict`. Requests share a batch: the batch span of its oldest
+traced request links to all of its requests, and the batch spans of the others link to that span.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from shared.tracing import LAST_SPANS_S, close_provider
 from worker.online.batch import EntryBatch
 
 MOST_WAITING = 1000
-"""Batches and chunks whose spans are not made yet; what comes beyond is not traced."""
+"""Most batches and chunks whose spans are not yet written; further ones are not traced."""
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 @dataclass(frozen=True)
 class TracedEntry:
-    """One traced entry of a batch."""
+    """A traced entry of a batch."""
 
     traceparent: str
     request_id: str
@@ -51,7 +51,7 @@ class TracedEntry:
 
 @dataclass(frozen=True)
 class RanBatch:
-    """A batch that ended at `ended_ns`, Unix time; `predict_ms` of it at its end were the model's."""
+    """A batch that ended at `ended_ns`, Unix time. The model ran for its last `predict_ns`."""
 
     key: ModelKey
     rows: int
@@ -99,7 +99,7 @@ class WorkerTraces:
         close_provider(self._provider)
 
     def _tell(self, write: Callable[[], None]) -> None:
-        with suppress(queue.Full):  # a trace with a gap, rather than a batch that waits for its span
+        with suppress(queue.Full):  # drop spans rather than delay a batch
             self._told.put_nowait(write)
 
     def _make_spans(self) -> None:
@@ -167,7 +167,7 @@ class WorkerTraces:
 
 
 def traced_entries(batch: EntryBatch) -> list[TracedEntry]:
-    """Those of a batch whose trace is recorded, without their inputs."""
+    """The entries of a batch whose trace is recorded, without their inputs."""
     failed = {delivery.entry_id for delivery in batch.failed}
     return [
         TracedEntry(

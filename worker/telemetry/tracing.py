@@ -1,4 +1,4 @@
-"""Where a worker's spans begin, for those who never load OpenTelemetry: it is loaded only where traced."""
+"""The tracing interface of a worker. OpenTelemetry is imported only if tracing is configured."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from worker.online.batch import EntryBatch
 
 
 class Traces(Protocol):
-    """What the engine and the chunks tell of themselves. Calls return at once."""
+    """Receives the batches and chunks to trace. Calls return at once."""
 
     def batch_ran(self, batch: EntryBatch, took_s: float) -> None:
         """A batch of the online lane has just ended."""
 
     def chunk_ended(self, key: ModelKey, held: Claim, outcome: str, took_s: float) -> None:
-        """A chunk has just ended, one way or another."""
+        """A chunk has just ended, with any outcome."""
 
     def close(self) -> None:
-        """Send what is left. Blocks, some seconds at most."""
+        """Send the remaining spans. Blocks for some seconds at most."""
 
 
 class NoTraces:
-    """Nothing is traced."""
+    """Traces nothing."""
 
     def batch_ran(self, batch: EntryBatch, took_s: float) -> None: ...
 
@@ -37,7 +37,8 @@ NO_TRACES = NoTraces()
 
 
 def open_traces(settings: Settings, worker: str) -> Traces:
-    """Raises OperatorError where a collector is set and OpenTelemetry is not installed."""
+    """Open the configured traces. Raises OperatorError if a collector is set and OpenTelemetry is not
+    installed."""
     if not settings.otlp_endpoint:
         return NO_TRACES
     from shared.tracing import open_provider

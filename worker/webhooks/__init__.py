@@ -1,1 +1,1 @@
-"""Delivery of webhooks: message, signature, POST."""
+"""Delivers webhooks: message, signature, POST."""

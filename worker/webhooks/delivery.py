@@ -1,7 +1,7 @@
-"""Tells a job's end to the URL that its submission gave: off the engine, at least once, again and again.
+"""POSTs to a job's `webhook_url` when the job ends: outside the engine, at least once, with retries.
 
-Every worker runs these threads. The ledger's due set says whose turn it is, under a lease, so that a delivery
-that dies with its worker is taken up by another; the receiver may then see the message twice, under one id.
+Every worker runs these threads. The ledger's due set selects the next delivery, under a lease. If a worker
+dies during a delivery, another worker repeats it, so a receiver may get the message twice, with the same id.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from worker.webhooks.signing import body_of, headers_of, message_id
 log = structlog.get_logger(__name__)
 
 EVERY_S = 1.0
-"""How soon a job's end is told."""
+"""How often due webhooks are looked up."""
 AT_ONCE = 4
-"""How many receivers one worker waits for: one that hangs does not hold up the others."""
+"""Simultaneous deliveries of one worker, so that a receiver that hangs does not delay the others."""
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 3600.0
 GROWTH = 4.0
-"""5 s, 20 s, 80 s, 5 min, 21 min, then every hour."""
+"""Delays: 5 s, 20 s, 80 s, 5 min, 21 min, then every hour."""
 SPREAD = 0.2
-"""How far a delay strays, so that the webhooks of an outage do not all come back at once."""
+"""Random share of a delay, so that the webhooks of an outage do not all return at once."""
 LEASE_SLACK_S = 30.0
-"""What DNS and the ledger may take beside the post itself."""
+"""Time for DNS and the ledger in addition to the POST."""
 GONE = 410
 
 Post = Callable[[WebhookTarget, Mapping[str, str], bytes], Response]
 
 
 class WebhookLedger(Protocol):
-    """What the delivery asks of the ledger."""
+    """The part of the ledger that delivery uses."""
 
     def claim_webhook(self, *, lease_s: float) -> WebhookClaim | None: ...
     def record_webhook(
@@ -54,7 +54,7 @@ class WebhookLedger(Protocol):
 
 
 class Webhooks:
-    """Delivers what is due. Only for a deployment that has a webhook secret."""
+    """Delivers due webhooks. Runs only if a webhook secret is configured."""
 
     def __init__(
         self,
@@ -80,17 +80,18 @@ class Webhooks:
             thread.start()
 
     def stop(self) -> None:
-        """Take up nothing more."""
+        """Begin no further delivery."""
         self._stopping.set()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for what is under way; what takes longer is cut short by the process's end, and comes back."""
+        """Wait for deliveries in progress. The end of the process interrupts the rest, and they are
+        repeated."""
         end_s = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, end_s - time.monotonic()))
 
     def deliver_next(self) -> bool:
-        """Attempt the webhook that is due longest. → whether one was due."""
+        """Attempt the webhook that has been due longest. → whether one was due."""
         held = self._ledger.claim_webhook(lease_s=self._lease_s)
         if held is None:
             return False
@@ -100,7 +101,7 @@ class Webhooks:
             self._ledger.record_webhook(held, status=None, error=gone.detail, delay_s=None)
         except (
             RecordUnreadable
-        ) as error:  # a newer worker may read it: it is due again when the lease is over
+        ) as error:  # a newer worker may be able to read it: it is due again when its lease ends
             log.warning("webhook_unreadable", job_id=held.job_id, reason=error.detail)
         else:
             self._attempt(held, record)
@@ -113,7 +114,7 @@ class Webhooks:
                     pass
             except RedisError as error:
                 log.warning("webhooks_delayed", reason=str(error))
-            except Exception:  # one that cannot be delivered comes back by its lease, and silences no other
+            except Exception:  # it is due again when its lease ends, and must not stop the others
                 log.exception("webhook_broke")
 
     def _attempt(self, held: WebhookClaim, record: JobRecord) -> None:
@@ -142,7 +143,7 @@ class Webhooks:
 
     def _send(self, held: WebhookClaim, record: JobRecord) -> Response:
         body = body_of(record)
-        # Redis' clock: receivers refuse what is minutes off, and a host's clock may be
+        # Redis' clock: receivers reject timestamps that are minutes off, and a host's clock may be
         headers = headers_of(message_id(record), held.now_ms // 1000, body, self._keys)
         return self._post(target_of(record.webhook_url), headers, body)
 
@@ -150,10 +151,10 @@ class Webhooks:
 def next_delay_s(
     attempts: int, status: int | None, *, asked_s: float, left_s: float, chance: float
 ) -> float | None:
-    """When to try again after so many attempts, the last answered with `status` (None: not at all).
+    """Seconds until the next attempt; `status` is the last response, None if there was none.
 
-    None: never; it was delivered, the receiver is gone for good, or the time for it is over. A receiver that
-    asks for a longer pause gets it. `chance` is 0 … 1.
+    None: no further attempt, because it was delivered, the receiver is gone for good, or no time is left.
+    `asked_s` is the receiver's Retry-After, used if it is longer. `chance` is in 0 … 1.
     """
     if status is not None and (200 <= status < 300 or status == GONE):
         return None
@@ -163,7 +164,7 @@ def next_delay_s(
 
 
 def retry_after_s(header: str, now_s: float) -> float:
-    """What a Retry-After header asks for, in seconds or as a date; 0 where that is not clear."""
+    """The delay of a Retry-After header, given in seconds or as a date; 0 if it cannot be parsed."""
     if header.strip().isdecimal():
         return float(header)
     try:

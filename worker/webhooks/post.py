@@ -1,8 +1,8 @@
-"""One POST to a receiver that is not trusted: to an address that was checked, within a time, and no further.
+"""One POST to an untrusted receiver: to a checked address, within a time limit, without redirects.
 
-The standard library's http.client does it, because it does so little: it follows no redirect, reads no proxy
-from the environment, and lets its socket be opened here, to the address that was checked and under the name
-that was asked for. Clients that resolve names by themselves would have to be talked out of it.
+It uses the standard library's http.client because that does little: it follows no redirect, reads no proxy
+from the environment, and accepts a socket that was opened to the checked address under the requested name.
+Clients that resolve names themselves would have to be overridden.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from shared.webhooks import Address, Network, Resolve, WebhookTarget, permitted,
 
 
 class NotPosted(Exception):
-    """No answer came; says why."""
+    """No response; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Response:
-    """What a receiver answered. Its body is not read: nobody here needs it, and it might never end."""
+    """A receiver's response. Its body is not read: it is not needed and may never end."""
 
     status: int
-    retry_after: str  # the header, empty where there was none
+    retry_after: str  # the header; empty if absent
 
 
 @cache
 def trusted() -> ssl.SSLContext:
-    """The system's authorities; SSL_CERT_FILE names others, as everywhere with OpenSSL."""
+    """The system's certificate authorities, or those of SSL_CERT_FILE, as usual with OpenSSL."""
     return ssl.create_default_context()
 
 
 @dataclass(frozen=True)
 class Poster:
-    """Posts within `timeout_s` each, DNS apart, which has the resolver's own limits."""
+    """Posts with a limit of `timeout_s`. DNS is not included; the resolver has its own limits."""
 
-    networks: Sequence[Network]  # private ones that may be reached
+    networks: Sequence[Network]  # private networks that may be reached
     timeout_s: float
     resolve: Resolve = system_addresses
     tls: Callable[[], ssl.SSLContext] = trusted
 
     def __call__(self, target: WebhookTarget, headers: Mapping[str, str], body: bytes) -> Response:
-        """Raises NotPosted."""
+        """Send one POST. Raises NotPosted."""
         addresses = self._addresses(target)
         try:
             return self._post(target, addresses, headers, body)
@@ -73,7 +73,7 @@ class Poster:
         plain = _connected(addresses, target.port, end_s)
         with plain, _cut_off(plain, end_s) as deadline:
             connection = http.client.HTTPConnection(target.host, target.port)
-            connection.default_port = 443 if target.tls else 80  # left out of the Host header
+            connection.default_port = 443 if target.tls else 80  # omitted from the Host header
             try:
                 connection.sock = self._secured(plain, target.host) if target.tls else plain
                 connection.request("POST", target.path, body=body, headers=dict(headers))
@@ -81,7 +81,7 @@ class Poster:
                     return Response(answer.status, answer.headers.get("retry-after", ""))
             finally:
                 connection.close()
-                if deadline.is_set():  # to http.client, the cut may look like an answer's end
+                if deadline.is_set():  # http.client may take the shutdown for the end of a response
                     raise TimeoutError from None
 
     def _secured(self, plain: socket.socket, host: str) -> ssl.SSLSocket:
@@ -89,7 +89,7 @@ class Poster:
 
 
 def _connected(addresses: Sequence[Address], port: int, end_s: float) -> socket.socket:
-    """A connection to the first of the addresses that takes one. Raises OSError."""
+    """A connection to the first address that accepts one. Raises OSError."""
     failure: OSError = TimeoutError()
     for address in addresses:
         left_s = end_s - time.monotonic()
@@ -104,11 +104,10 @@ def _connected(addresses: Sequence[Address], port: int, end_s: float) -> socket.
 
 @contextlib.contextmanager
 def _cut_off(connection: socket.socket, end_s: float) -> Iterator[threading.Event]:
-    """End the connection at a time, whatever is going on: a receiver that sends a byte now and then never
-    runs into a socket's own timeout. → set once that has happened.
-    """
+    """Shut the connection down at `end_s`: a receiver that sends a byte now and then never hits the
+    socket's own timeout. → set once that has happened."""
     passed = threading.Event()
-    handle = connection.dup()  # TLS takes the first one over
+    handle = connection.dup()  # TLS takes over the original
 
     def cut() -> None:
         passed.set()

@@ -1,7 +1,7 @@
-"""What a webhook says, and how it is signed: Standard Webhooks 1.0, https://www.standardwebhooks.com.
+"""Body and signature of webhooks: Standard Webhooks 1.0, https://www.standardwebhooks.com.
 
-The signing is a few lines of the standard library; the reference package, `standardwebhooks`, is what the
-tests verify it with.
+Signing takes a few lines of the standard library; the tests verify it with the reference package
+`standardwebhooks`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from shared.ledger import JobRecord
 
 
 def message_id(record: JobRecord) -> str:
-    """The same at every attempt: a job ends once. Receivers know doubled messages by it."""
+    """The same id for every attempt, since a job ends once. Receivers detect repeated messages by it."""
     return f"msg_{record.id}"
 
 
 def body_of(record: JobRecord) -> bytes:
-    """`type`, `timestamp` and `data` of a job that has ended; the same bytes at every attempt."""
+    """`type`, `timestamp` and `data` of an ended job; the same bytes for every attempt."""
     path = f"/jobs/{record.id}"
     data = {
         "id": record.id,
@@ -43,7 +43,7 @@ def body_of(record: JobRecord) -> bytes:
 
 
 def headers_of(message: str, at_s: int, body: bytes, keys: Sequence[bytes]) -> dict[str, str]:
-    """The headers of one attempt, signed with every key that is valid now."""
+    """The headers of one attempt, signed with every valid key."""
     return {
         "content-type": "application/json",
         "user-agent": "Takt",

@@ -1,4 +1,4 @@
-"""A probe that asks no server: a worker is alive as long as it beats, whatever it does."""
+"""The liveness probe asks no server: a worker is alive as long as its heartbeat runs, in any state."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from worker.__main__ import ALIVE_MARGIN_S, main
 
 @pytest.fixture
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where the worker of this host leaves its id."""
+    """The id file of this host's worker."""
     monkeypatch.setenv("TAKT_RUN_DIR", str(tmp_path))
     monkeypatch.setenv("TAKT_WORKER_NAME", "one")
-    monkeypatch.setenv("TAKT_REDIS_URL", "redis://127.0.0.1:1/0")  # nobody answers there
+    monkeypatch.setenv("TAKT_REDIS_URL", "redis://127.0.0.1:1/0")  # no server listens there
     settings.cache_clear()
     yield tmp_path / "worker-one.id"
     settings.cache_clear()

@@ -1,4 +1,4 @@
-"""What a program must not load, it does not load."""
+"""Programs do not load libraries that they must not load."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FRAMEWORKS = {"sklearn", "torch", "joblib", "pandas"}
 
 
 def loaded_by(statement: str) -> set[str]:
-    """The top-level modules that are loaded once a fresh interpreter has run a statement."""
+    """The top-level modules that are loaded after a fresh interpreter has run a statement."""
     program = f"{statement}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
     answer = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60

@@ -1,4 +1,4 @@
-"""What the collector of a worker looks at."""
+"""The objects that a worker's garbage collector examines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker tells Prometheus, and how that is asked."""
+"""A worker's metrics, and how Prometheus reads them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LABELS = {"model": "iris", "version": "1.0.0"}
 
 
 def facts_of(engine: EngineCounters | None = None, chunks: ChunkCounters | None = None) -> Facts:
-    """A worker that serves iris, and could not load another."""
+    """A worker that serves iris, and could not load another model."""
     return Facts(
         state=WorkerState.SERVING,
         heartbeats={"sent": 7, "missed": 1},
@@ -44,7 +44,7 @@ def told(facts: Facts) -> Scrape:
     return Scrape(text_of(Readings(lambda: readings(facts)), "")[0].decode())
 
 
-# -- what is told ------------------------------------------------------------------------------------------
+# -- readings ----------------------------------------------------------------------------------------------
 
 
 def test_a_worker_tells_all_that_is_declared_and_nothing_else() -> None:
@@ -100,7 +100,7 @@ def test_an_outcome_is_told_before_it_happens() -> None:
     assert found.of(metrics.PARTS, **LABELS, outcome="given_up") == 0
 
 
-# -- how it is asked ---------------------------------------------------------------------------------------
+# -- the exporter ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
--- Entries that this consumer holds and has not answered, for a worker that connects again. The delivery counter stays:
--- a broken connection is no run. XREADGROUP of the history would count one.
+-- Return the unanswered entries of this consumer to a worker that reconnects. Delivery counters stay unchanged, because
+-- a broken connection is not a run; XREADGROUP of the history would increment them.
 -- KEYS: online streams. ARGV: group, consumer
 -- → {index of the stream, entry id, deliveries, fields, …}
 local group, me = ARGV[1], ARGV[2]
@@ -11,7 +11,7 @@ for i, stream in ipairs(KEYS) do
     if got[1] and got[1][2] then
       for _, value in ipairs({i, got[1][1], item[4], got[1][2]}) do table.insert(claimed, value) end
     else
-      redis.call('XACK', stream, group, item[1]) -- its sender took it back
+      redis.call('XACK', stream, group, item[1]) -- removed by its sender
     end
   end
 end

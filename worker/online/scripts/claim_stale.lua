@@ -1,6 +1,6 @@
--- Entries of consumers that are gone, at once, and of live ones once they are past the batch limit.
--- The delivery counter stays: only a run on its own counts, and the worker marks it then.
--- KEYS: online streams. ARGV: group, consumer, key pattern of heartbeats, batch limit in ms, most entries
+-- Claim entries of dead consumers at once, and entries of live consumers after the batch limit.
+-- Delivery counters stay unchanged: the worker increments them before it runs an entry alone.
+-- KEYS: online streams. ARGV: group, consumer, key pattern of heartbeats, batch limit in ms, maximum entries
 -- → {index of the stream, entry id, deliveries, fields, …}
 local group, me, pattern = ARGV[1], ARGV[2], ARGV[3]
 local limit_ms, most = ARGV[4], tonumber(ARGV[5])
@@ -16,7 +16,7 @@ local function take(i, stream, pending)
     if got[1] and got[1][2] then
       for _, value in ipairs({i, got[1][1], item[4], got[1][2]}) do table.insert(claimed, value) end
     else
-      redis.call('XACK', stream, group, item[1]) -- its sender took it back
+      redis.call('XACK', stream, group, item[1]) -- removed by its sender
     end
   end
 end

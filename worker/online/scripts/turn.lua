@@ -1,21 +1,21 @@
--- One turn of an engine on the online lane: the answers of a batch leave and its entries are settled, and the
--- next batch is read: of the stream whose head is oldest, as many entries as fit. Either half may be left out.
--- Answers first: where memory is full the script ends with the first of them, and nothing is settled.
+-- One turn of an engine on the online lane: send the answers of a batch and settle its entries, then read the next
+-- batch: as many entries as fit, from the stream with the oldest head. Either half may be left out.
+-- Answers are sent first: if memory is full the script fails at the first answer, and nothing is settled.
 -- KEYS: the answered stream, if any; the gateways' streams; the online streams to read from
--- ARGV: group, consumer, field of a message, most replies that a stream keeps, field of an entry's rows, number of
---       replies, of entries, then the replies, the ids of the entries, and the rows of a batch for each stream that is read
--- → {Redis' clock in ms, index of the stream, entries}, or only the clock where nothing waits
+-- ARGV: group, consumer, field of a message, maximum replies in a stream, field of an entry's rows, number of replies,
+--       number of entries, then the replies, the ids of the entries, and the maximum batch rows of each stream to read
+-- → {Redis' clock in ms, index of the stream, entries}, or only the clock if no entry waits
 local group, consumer, field, most_kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local rows_field, replies, settled = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 local first_key, first_arg = 0, 7
 
 if settled > 0 then
   for i = 1, replies do
-    -- no stream: that gateway is gone, and its answers with it
+    -- no stream: the gateway has ended, so its answers are dropped
     redis.call('XADD', KEYS[1 + i], 'NOMKSTREAM', 'MAXLEN', '~', most_kept, '*', field, ARGV[7 + i])
   end
   first_key, first_arg = 1 + replies, 7 + replies + settled
-  for first = 8 + replies, first_arg, 1000 do -- Lua passes no more than some thousands at once
+  for first = 8 + replies, first_arg, 1000 do -- Lua limits arguments to a few thousand per call
     local last = math.min(first + 999, first_arg)
     redis.call('XACK', KEYS[1], group, unpack(ARGV, first, last))
     redis.call('XDEL', KEYS[1], unpack(ARGV, first, last))

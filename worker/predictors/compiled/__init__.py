@@ -1,8 +1,8 @@
-"""Compiled models: kernels that answer as scikit-learn does, bit for bit, without what it does around a call.
+"""Compiled models: kernels with the same answers as scikit-learn, bit for bit, without its overhead per call.
 
-What a kernel answers is not believed but compared whenever a model is loaded
-(`worker/predictors/equivalence.py`),
-so this need not know every release and every option: what differs is left out.
+Every kernel is compared with the native model each time a model is loaded
+(`worker/predictors/equivalence.py`), so this package need not know every release and option: a kernel that
+differs is not used.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _COMPILERS: Mapping[str, Callable[[Any], Compiled]] = {
 
 
 def compile_estimator(estimator: Any, *, probabilities: bool) -> Compiled:
-    """Of what scikit-learn fitted, for its probabilities or for its values. Raises NotCompiledError.
+    """Compile a fitted estimator, for its probabilities or for its values. Raises NotCompiledError.
 
-    Only scikit-learn's own classes: who derives from them may answer otherwise. (Any: it has no types.)
+    Only scikit-learn's own classes: derived classes may behave differently. (Any: it has no types.)
     """
     name = _name(estimator)
     if name == "Pipeline":
@@ -62,6 +62,6 @@ def _compile_pipeline(pipeline: Any, *, probabilities: bool) -> Compiled:
 
 
 def _name(estimator: object) -> str:
-    """The name of a class of scikit-learn's own; of any other the empty string."""
+    """The name of a class of scikit-learn; an empty string for other classes."""
     kind = type(estimator)
     return kind.__name__ if kind.__module__.startswith("sklearn.") else ""

@@ -1,7 +1,7 @@
-"""Gradient boosting: what its trees say, added to where it began.
+"""Gradient boosting: the sum of an initial prediction and the values of all trees.
 
-scikit-learn adds what one tree after the other says to an initial raw prediction, then makes probabilities of
-the sum. So does this, with the estimator's own beginning and its own loss.
+scikit-learn adds the values of one tree after the other to an initial raw prediction, then computes
+probabilities from the sum. The kernels do the same, with the estimator's own initial prediction and loss.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from worker.predictors.compiled.trees import Trees, as_float32, thresholds_of, t
 
 
 def compile_boosting(estimator: Any) -> Compiled:  # Any: scikit-learn publishes no types
-    """Raises NotCompiledError where it does not begin with a constant."""
+    """Raises NotCompiledError if the initial prediction is not constant."""
     begins = estimator.init_
     if not (isinstance(begins, str) or type(begins).__name__ in ("DummyClassifier", "DummyRegressor")):
         raise NotCompiledError(f"boosting that begins with {type(begins).__name__} is not compiled")
@@ -32,7 +32,7 @@ def compile_boosting(estimator: Any) -> Compiled:  # Any: scikit-learn publishes
 
 
 def compile_histogram_boosting(estimator: Any) -> Compiled:
-    """Raises NotCompiledError where features are categories."""
+    """Raises NotCompiledError if it has categorical features."""
     if estimator._preprocessor is not None:
         raise NotCompiledError("categorical features are not compiled")
     nodes = [predictor.nodes for stage in estimator._predictors for predictor in stage]
@@ -63,7 +63,7 @@ class _Boosting:
 
 
 class _HistogramBoosting:
-    """Its trees compare float64 and know missing values: no row is left to the native model."""
+    """Its trees compare float64 and handle missing values, so no row is left to the native model."""
 
     def __init__(self, estimator: Any, trees: Trees) -> None:
         self._trees = trees

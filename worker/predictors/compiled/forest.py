@@ -1,4 +1,4 @@
-"""A forest as flat arrays: what the kernels walk, whatever class of scikit-learn its trees came from."""
+"""A forest as flat arrays, in the form that the kernels use for all tree classes of scikit-learn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.columns import Array
 from worker.predictors.compiled.kernels import NotCompiledError
 
 MOST_NODES = 10_000_000
-"""A forest is a copy of all nodes, 20 or 24 bytes each and their values. More are not copied."""
+"""A forest copies all nodes, 20 or 24 bytes each plus their values. Larger forests are not compiled."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Tree:
 
     feature: Array
     threshold: Array
-    left: Array  # of a node: where to go if value ≤ threshold
+    left: Array  # of a node: the next node if value ≤ threshold
     right: Array
-    missing_right: Array  # whether a row that misses the value goes right
-    values: Array  # (nodes, values): what a leaf adds to the answer, float64
+    missing_right: Array  # whether a row with a missing value goes right
+    values: Array  # (nodes, values): added to the answer by a leaf, float64
 
     @property
     def is_leaf(self) -> Array:
@@ -37,26 +37,27 @@ class Node(Protocol):
 
     threshold: float
     feature: int
-    left: int  # children and the leaf itself are counted from the forest's first node
+    left: int  # children, and the leaf itself, are indexes from the forest's first node
     right: int
     missing_right: int
 
 
 class Forest(NamedTuple):
-    """Trees, each of which adds its leaf's values to a row of the answer, from some column on.
+    """Trees, each of which adds its leaf's values to a row of the answer, from its column on.
 
-    A tuple, for that machine code takes as it is.
+    A tuple, because compiled code accepts tuples directly.
     """
 
     nodes: Array  # of all trees, one tree after the other: records, see Node
     roots: Array  # (trees,), uint32
     values: Array  # (nodes, values), float64
-    columns: Array  # (trees,), uint32: of the answer, the first that the tree adds to
+    columns: Array  # (trees,), uint32: the first column of the answer that the tree adds to
 
 
 def forest_of(trees: Sequence[Tree], answer_columns: int) -> Forest:
-    """Trees that say one value take turns at the columns of the answer, as stages of boosting have a tree for
-    each; trees that say more say them all. Raises NotCompiledError where there are too many nodes."""
+    """Trees with a single value are assigned to the columns of the answer in turn, as boosting has one
+    tree per column in each stage; trees with more values add all of them. Raises NotCompiledError if there
+    are too many nodes."""
     sizes = [len(tree.feature) for tree in trees]
     if sum(sizes) > MOST_NODES:
         raise NotCompiledError(f"more than {MOST_NODES:,} nodes are not copied")
@@ -71,7 +72,7 @@ def forest_of(trees: Sequence[Tree], answer_columns: int) -> Forest:
 
 
 def below(thresholds: Array) -> Array:
-    """float64 thresholds as float32 ones that split float32 values alike: none is rounded up."""
+    """float64 thresholds as float32 thresholds that split float32 values the same way: never rounded up."""
     with np.errstate(over="ignore"):
         nearest = thresholds.astype(np.float32)
     lower = np.nextafter(nearest, np.float32(-np.inf))
@@ -79,7 +80,7 @@ def below(thresholds: Array) -> Array:
 
 
 def _nodes(tree: Tree, start: int) -> Array:
-    """All that a step needs, side by side in memory. Children count from the forest's first node."""
+    """All fields of a step, adjacent in memory. Children are indexes from the forest's first node."""
     fields = [("feature", "u4"), ("left", "u4"), ("right", "u4"), ("missing_right", "u4")]
     nodes = np.empty(len(tree.feature), dtype=[("threshold", tree.threshold.dtype), *fields])
     nodes["threshold"] = tree.threshold

@@ -1,4 +1,4 @@
-"""What compiled models are made of."""
+"""The interface of compiled models."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ class Kernel(Protocol):
     """A model as a function of its rows."""
 
     def __call__(self, rows: Array, /) -> Array | None:
-        """The answers to rows (rows, features), laid out as the native model is given them. None: rows that
-        only the native model may judge, since they hold NaN or infinity."""
+        """The answers to rows (rows, features), in the layout that the native model gets. None: the rows
+        hold NaN or infinity and are left to the native model."""
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """What an estimator was compiled to: one or more kernels, each faster than another for some calls."""
+    """A compiled estimator: one or more kernels, each fastest for some calls."""
 
     kernels: Mapping[str, Kernel]
     thresholds: Mapping[int, Array] = field(default_factory=dict)
-    """Feature → where its value decides: the rows on which a wrong kernel would show."""
+    """Feature → its decision thresholds: rows near them reveal a wrong kernel."""
 
 
 class NotCompiledError(Exception):
-    """There is nothing to compile. The message says why, for people."""
+    """The estimator is not compiled. The message is the reason, for users."""
 
 
 def all_finite(rows: Array) -> bool:

@@ -1,7 +1,7 @@
-"""Linear models, after scalers or not, as the few lines of numpy that they are.
+"""Linear models, with or without scalers, as a few lines of numpy.
 
-They are scikit-learn's own lines in its own order and types; what is left out is the checking around them,
-and pandas. Matrices keep the layout that they have there, since BLAS adds in another order where it differs.
+The steps are scikit-learn's own, in the same order and types, without its input checks and pandas. Matrices
+keep scikit-learn's memory layout, since BLAS adds in another order if the layout differs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from worker.predictors.compiled.kernels import Compiled, all_finite
 
 
 def compile_linear(estimator: Any, scalers: Sequence[Any] = ()) -> Compiled:
-    """Of a linear model, behind StandardScalers. Any: scikit-learn publishes no types."""
+    """Compile a linear model, optionally behind StandardScalers. Any: scikit-learn publishes no types."""
     return Compiled({"arrays": _Linear(estimator, scalers)})
 
 

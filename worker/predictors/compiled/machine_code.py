@@ -1,7 +1,7 @@
-"""Loops over numbers as machine code, by numba: compiled when they are first called, for the types they get.
+"""Compiles numeric loops to machine code with numba, at their first call, for the types of that call.
 
-numba keeps what it compiled beside the source or, where that is not writable, in the user's cache; the next
-worker starts without compiling. Where neither is writable each worker compiles anew, for a second or two.
+numba caches its output beside the source or, if that is not writable, in the user's cache, so the next worker
+starts without compiling. If neither is writable, each worker compiles again, for a second or two.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 trailing_zeros = cast(Callable[[int], int], numbers.trailing_zeros)
-"""How many bits of an unsigned number are 0 below its lowest 1: one instruction. For machine code only."""
+"""Number of trailing zero bits of an unsigned number: one instruction. For compiled code only."""
 
 
 def machine_code(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, compiled; other threads of Python run while it does.
+    """The function, compiled; it releases the GIL while it runs.
 
-    Without fastmath, which would let sums be made in another order, and NaN compare as it likes.
+    fastmath stays off: it would allow sums in another order and undefined comparisons with NaN.
     """
     try:
         return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # there is no folder for the cache
+    except RuntimeError:  # no folder for the cache
         return numba.njit(nogil=True)(function)
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
-    """A part of such functions, copied to where it is called."""
+    """Marks a part of compiled functions, inlined at each call."""
     return numba.njit(inline="always")(function)

@@ -1,8 +1,8 @@
-"""Trees of few leaves without walking: each test of a tree is made for many rows at once, without a branch.
+"""Evaluates trees of few leaves without walking: each test runs for many rows at once, without branches.
 
-A tree's leaves are bits, the leftmost the lowest. A row begins with all of them. Each test that sends it
-right takes away the leaves on its left; the lowest bit that remains is the row's leaf. This is QuickScorer
-(Lucchese et al., SIGIR 2015), tree by tree, with rows side by side in the processor's vectors.
+Each leaf of a tree is a bit, the leftmost the lowest. A row starts with all bits set. Each test that sends it
+right clears the leaves to its left; the lowest remaining bit is the row's leaf. This is QuickScorer (Lucchese
+et al., SIGIR 2015), tree by tree, with rows side by side in vector registers.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ class QuickScorer:
     """A forest of trees of at most 64 leaves each."""
 
     def __init__(self, forest: Forest) -> None:
-        """Raises NotCompiledError where a tree has more leaves."""
+        """Raises NotCompiledError if a tree has more leaves."""
         self._tests = _tests_of(forest)
 
     def add_to(self, answer: Array, features: Array) -> None:
-        """Of features (features, rows), in the thresholds' type, to (rows, columns) of float64."""
+        """`features`: (features, rows) in the thresholds' type; `answer`: (rows, columns) of float64."""
         _score(features, self._tests, answer)
 
 
 class _Tests(NamedTuple):
     """Every inner node of every tree, one tree after the other."""
 
-    nodes: Array  # as a Forest's
-    remaining: Array  # of each, the bits of the leaves that remain where a row goes right
-    first: Array  # (trees + 1,): where each tree's tests begin, and the end
-    first_leaf: Array  # (trees,): where each tree's leaves begin
+    nodes: Array  # as in Forest
+    remaining: Array  # bits of the leaves that remain if a row goes right
+    first: Array  # (trees + 1,): start of each tree's tests, and the end
+    first_leaf: Array  # (trees,): start of each tree's leaves
     values: Array  # (leaves, values) of all trees
-    columns: Array  # as a Forest's
+    columns: Array  # as in Forest
 
 
 def _tests_of(forest: Forest) -> _Tests:
@@ -63,18 +63,18 @@ def _tests_of(forest: Forest) -> _Tests:
 
 
 def _word(forest: Forest) -> type[np.unsignedinteger[Any]]:
-    """The smallest that has a bit for each leaf of any tree."""
+    """The smallest type with a bit for each leaf of any tree."""
     is_leaf = forest.nodes["left"] == np.arange(len(forest.nodes))
     most = int(np.add.reduceat(is_leaf, forest.roots).max())
     for word in _WORDS:
         if most <= np.iinfo(word).bits:
             return word
-    raise NotCompiledError(f"a tree has {most:,} leaves, and a word 64 bits")
+    raise NotCompiledError(f"a tree has {most:,} leaves, and a word has 64 bits")
 
 
 @dataclass(frozen=True)
 class _Spans:
-    """A tree's leaves from left to right, and of each inner node the leaves on its left: first, stop."""
+    """A tree's leaves from left to right, and for each inner node the range of leaves to its left."""
 
     leaves: Sequence[int]
     tests: Sequence[tuple[int, int, int]]
@@ -87,7 +87,7 @@ def _spans(forest: Forest, root: int) -> _Spans:
     to_do = [(root, -1)]
     while to_do:
         node, first = to_do.pop()
-        if first >= 0:  # all leaves on its left are known
+        if first >= 0:  # all leaves to its left are known
             tests.append((node, first, len(leaves)))
         elif lefts[node] == node:
             leaves.append(node)
@@ -115,7 +115,7 @@ def _score(features: Array, tests: _Tests, answer: Array) -> None:
 
 @inlined
 def _test(column: Array, node: Node, remaining: int, bits: Array) -> None:
-    """Two loops of one comparison each, so that both are made of vector instructions."""
+    """Two loops with one comparison each, so that both are vectorised."""
     every = ~bits.dtype.type(0)
     if node.missing_right:
         for row in range(len(column)):

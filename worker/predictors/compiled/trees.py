@@ -1,7 +1,6 @@
-"""Trees and forests without what scikit-learn does around each tree: joblib, checks, an array a tree.
+"""Trees and forests without scikit-learn's overhead per tree: joblib, checks, one array per tree.
 
-Leaves' values are added in the order of the trees, as scikit-learn adds them, so answers are the same to the
-last bit.
+Leaf values are added in the order of the trees, as in scikit-learn, so answers are equal bit for bit.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ _NO_CHILD = -1
 
 
 class Trees(Protocol):
-    """A forest in a form that can be run."""
+    """A forest in executable form."""
 
     def add_to(self, answer: Array, features: Array, /) -> None: ...
 
 
 def compile_trees(estimator: Any) -> Compiled:
-    """Of a decision tree or a forest. Raises NotCompiledError."""
+    """Compile a decision tree or a forest. Raises NotCompiledError."""
     if estimator.n_outputs_ != 1:
         raise NotCompiledError("more than one output is not compiled")
     trees = [one.tree_ for one in getattr(estimator, "estimators_", [estimator])]
@@ -42,7 +41,7 @@ def compile_trees(estimator: Any) -> Compiled:
 
 
 def ways_to_run(forest: Forest) -> Mapping[str, Trees]:
-    """By name, each faster than another for some forests and some calls."""
+    """Executable forms by name, each fastest for some forests and calls."""
     from worker.predictors.compiled.quickscorer import QuickScorer
     from worker.predictors.compiled.walk import Walk
 
@@ -53,7 +52,7 @@ def ways_to_run(forest: Forest) -> Mapping[str, Trees]:
 
 
 def tree_of(tree: SklearnTree, weight: float = 1.0) -> Tree:
-    """`weight` multiplies what every leaf says."""
+    """`weight` multiplies the values of every leaf."""
     number = np.arange(tree.node_count)
     is_leaf = tree.children_left == _NO_CHILD
     return Tree(
@@ -61,19 +60,19 @@ def tree_of(tree: SklearnTree, weight: float = 1.0) -> Tree:
         threshold=np.where(is_leaf, np.float32(np.inf), below(tree.threshold)),
         left=np.where(is_leaf, number, tree.children_left),
         right=np.where(is_leaf, number, tree.children_right),
-        missing_right=np.zeros(tree.node_count, dtype=bool),  # such rows are the native model's
+        missing_right=np.zeros(tree.node_count, dtype=bool),  # the native model handles missing values
         values=tree.value[:, 0, :] * weight,
     )
 
 
 def as_float32(rows: Array) -> Array:
-    """What scikit-learn's trees compare, as (features, rows); what is too large becomes infinity."""
+    """The values that scikit-learn's trees compare, as (features, rows); too large values become infinity."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(rows.T, dtype=np.float32)
 
 
 def thresholds_of(trees: Sequence[SklearnTree]) -> dict[int, Array]:
-    """Feature → every threshold that a tree holds of it."""
+    """Feature → all thresholds of it in the trees."""
     inner = [tree.children_left != _NO_CHILD for tree in trees]
     features = np.concatenate([tree.feature[where] for tree, where in zip(trees, inner, strict=True)])
     thresholds = np.concatenate([tree.threshold[where] for tree, where in zip(trees, inner, strict=True)])
@@ -81,7 +80,7 @@ def thresholds_of(trees: Sequence[SklearnTree]) -> dict[int, Array]:
 
 
 class _Mean:
-    """The mean of what the trees say."""
+    """The mean of the trees' values."""
 
     def __init__(self, trees: Trees, count: int, width: int, is_regressor: bool) -> None:
         self._trees = trees

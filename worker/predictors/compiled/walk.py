@@ -1,6 +1,6 @@
-"""Trees walked node by node, eight rows side by side: while one waits for memory the others go on.
+"""Walks trees node by node, eight rows side by side, so that one row's memory latency is used by others.
 
-Rows are taken some hundred at a time, so that they stay in the cache while each tree's nodes pass by.
+Rows are processed a few hundred at a time, so that they stay in the cache while each tree's nodes pass by.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Walk:
         self._forest = forest
 
     def add_to(self, answer: Array, features: Array) -> None:
-        """Of features (features, rows), in the thresholds' type, to (rows, columns) of float64."""
+        """`features`: (features, rows) in the thresholds' type; `answer`: (rows, columns) of float64."""
         _walk(features, self._forest, answer)
 
 
@@ -48,7 +48,7 @@ def _walk(features: Array, forest: Forest, answer: Array) -> None:
 
 @inlined
 def _walk_lanes(features: Array, nodes: Array, row: int, at: Array) -> None:
-    """Take each lane from its node to its leaf."""
+    """Move each lane from its node to its leaf."""
     moved = True
     while moved:
         moved = False

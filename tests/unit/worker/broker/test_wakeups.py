@@ -1,4 +1,4 @@
-"""A thread answers for itself what it rings for the model version that it is at work on."""
+"""A thread answers its own doorbells for the model version that it is running."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IRIS, QUALITY = model_key("iris", "1.0.0"), model_key("quality", "1.0.0")
 
 
 class House:
-    """Chunks that take a while each, by a clock that is set, and the doorbells that reach Celery."""
+    """Chunks with a duration, by a clock that the test sets, and the doorbells that reach Celery."""
 
     def __init__(self, chunks: int, takes_s: float = 0.01) -> None:
         self.chunks, self.takes_s = chunks, takes_s
@@ -30,7 +30,7 @@ class House:
         self.ran += 1
         self.now_s += self.takes_s
         if self.chunks:
-            self.doorbells(key, 1)  # a commit that left something ready
+            self.doorbells(key, 1)  # a commit that left ready chunks
         return True
 
 
@@ -57,7 +57,7 @@ def test_a_worker_that_stops_rings_for_those_that_go_on() -> None:
 
     def run_next(key: ModelKey) -> bool:
         ran = house.run_next(key)
-        house.stopping = True  # as its chunk ends
+        house.stopping = True  # while its chunk ends
         return ran
 
     house.doorbells.answer(IRIS, run_next)

@@ -1,4 +1,4 @@
-"""A chunk whose payload moves slowly keeps its lease, though the thread that moves it can do nothing else."""
+"""A chunk whose payload moves slowly keeps its lease, although its thread is blocked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HELD = Claim(job_id="j", index=0, rows=1, attempt=1, token="t")
 
 
 class Renewals:
-    """What a keeper renews, by a clock that is set."""
+    """The renewals of a keeper, with a clock that the test sets."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -25,7 +25,7 @@ class Renewals:
         )
 
     def after(self, seconds: float) -> int:
-        """How many renewals there are in all, after so long."""
+        """The total number of renewals after that time."""
         self.now_s += seconds
         self.keeper.renew_due()
         return len(self.renewed)
@@ -57,7 +57,7 @@ def test_a_chunk_whose_store_hangs_goes_to_no_other_worker(house: House, clients
             seconds, _ = clients.threads.time()
             clients.threads.zadd(
                 keys.leases(), {lease: seconds * 1000 + 60_000}
-            )  # it would run out in a minute
+            )  # it would expire in a minute
             eventually(lambda: (clients.threads.zscore(keys.leases(), lease) or 0) > seconds * 1000 + 600_000)
     finally:
         keeper.stop()

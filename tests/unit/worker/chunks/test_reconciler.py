@@ -1,4 +1,4 @@
-"""What leases and doorbells lost comes back, whichever worker looks after it."""
+"""Work behind lost leases and doorbells is restored, whichever worker reconciles."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BrokenStore(PayloadStore):
 
 
 class Belfry:
-    """Reconcilers of some workers over one server, and Celery's queue that their doorbells go to."""
+    """Reconcilers of several workers on one server, and Celery's queue for their doorbells."""
 
     def __init__(self, clients: Clients, store: PayloadStore, *, lease_s: float = 3600.0) -> None:
         self.redis = clients.threads
@@ -52,7 +52,7 @@ class Belfry:
         self.redis.delete(keys.offline_queue(IRIS))
 
     def worker(self, name: str, state: ModelState = ModelState.LOADED) -> Reconciler:
-        """The reconciler of a worker that has said that it holds the iris model."""
+        """The reconciler of a worker whose heartbeat reports the iris model."""
         record = WorkerRecord(
             id=name,
             host="here",
@@ -172,7 +172,7 @@ def test_one_worker_leads_until_it_falls_silent(belfry: Belfry) -> None:
     belfry.redis.pexpire(keys.reconciler_lock(), 1000)
     assert first.take_turn()
     assert belfry.redis.pttl(keys.reconciler_lock()) > 1000
-    belfry.redis.delete(keys.reconciler_lock())  # its time ran out
+    belfry.redis.delete(keys.reconciler_lock())  # the lock has expired
     assert (second.take_turn(), first.take_turn()) == (True, False)
 
 

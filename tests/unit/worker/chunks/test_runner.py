@@ -1,4 +1,4 @@
-"""A chunk from its claim to its commit, whatever the queue and the payload store do meanwhile."""
+"""A chunk from claim to commit, through faults of Redis and of the payload store."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ KEY = model_key("double", "1.0.0")
 
 
 def nothing() -> None:
-    """Of a trouble: nobody has to be told."""
+    """A fault without a callback."""
 
 
 class Inline:
-    """An engine that runs a chunk in the thread that brings it."""
+    """An engine that runs a chunk in the thread that submits it."""
 
     def __init__(self) -> None:
         self.before: Callable[[], None] = nothing
@@ -52,7 +52,7 @@ class Inline:
 
 
 class MoodyStore(PayloadStore):
-    """A store that is away while it has anything in `troubles`: each takes one call, and is told of it."""
+    """A store that is away while `troubles` is not empty: each of them fails one call and is then called."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder.as_uri())
@@ -75,7 +75,7 @@ class MoodyStore(PayloadStore):
 
 
 class Shop:
-    """A worker's chunks, without the worker."""
+    """A worker's chunk runner, without the worker."""
 
     def __init__(self, clients: Clients, folder: Path) -> None:
         self.house = House(clients)
@@ -112,7 +112,7 @@ class Shop:
         return job.id
 
     def small_results(self, job_id: str) -> list[float | None]:
-        """What the ledger has of them."""
+        """The results in the ledger."""
         (name, *_) = DOUBLE.spec.outputs
         result = self.house.ask(self.house.gateway.inline, job_id).result
         values: list[float | None] = read_ipc(result)[name.name].to_pylist()
@@ -155,7 +155,7 @@ def test_a_worker_that_drains_while_the_store_is_away_hands_its_chunk_back(shop:
 
 
 def quarantined(shop: Shop, clients: Clients, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A job whose chunk ended two workers. The process that it runs in next says nothing."""
+    """A job whose chunk ended two workers. The process that it runs in next sends nothing."""
     job_id = shop.submit(1.0)
     for _ in range(QUARANTINED_ATTEMPT - 1):
         assert shop.house.worker.claim(KEY)
@@ -220,7 +220,7 @@ def test_rows_that_are_missing_are_looked_for_again_later_and_later_before_they_
         delays_s.append(_delay_s(clients))
         _run_out(clients)
         shop.house.worker.expire()
-    assert delays_s == [2, 4, 0]  # of three attempts the last has nothing to wait for
+    assert delays_s == [2, 4, 0]  # after the last of three attempts there is no delay
     record = shop.house.read(job_id)
     assert (record.state, record.rows_failed) == (JobState.SUCCEEDED, 1)
     assert "payload_lost" in shop.house.chunks(job_id)[0].error
@@ -240,7 +240,7 @@ def test_a_chunk_whose_rows_come_back_meanwhile_loses_no_row(shop: Shop, clients
 
 
 def _delay_s(clients: Clients) -> int:
-    """Until the one lease ends; 0: there is none."""
+    """Seconds until the only lease ends; 0: there is no lease."""
     leases: Any = clients.threads.zrange(keys.leases(), 0, -1, withscores=True)
     seconds, micros = clients.threads.time()
     return round(leases[0][1] / 1000 - seconds - micros / 1e6) if leases else 0
@@ -252,7 +252,7 @@ def _run_out(clients: Clients) -> None:
 
 
 class Unheard(Ledger):
-    """A ledger whose answer to a commit gets lost: it has counted, and the worker does not know."""
+    """A ledger whose answer to a commit gets lost: the commit counts, but the worker does not know it."""
 
     def commit_some(self, *args: object) -> None:  # type: ignore[override]
         super().commit_some(*args)  # type: ignore[arg-type]
@@ -343,7 +343,7 @@ def test_small_chunks_whose_worker_dies_come_back_and_are_run_one_by_one(
 ) -> None:
     jobs = [shop.submit_small(1.0), shop.submit_small(2.0)]
     claims = shop.house.worker.claim_some(KEY, most=9, most_rows=64)
-    assert len(claims) == 2  # and nothing more is heard of that worker
+    assert len(claims) == 2  # the worker then disappears
     for lease, _ in clients.threads.zscan_iter(keys.leases()):
         clients.threads.zadd(keys.leases(), {lease: 0})
     shop.house.worker.expire()
@@ -358,7 +358,7 @@ def test_results_that_are_too_large_for_the_ledger_lie_in_the_store(
     for module in (small_chunks, chunks):
         monkeypatch.setattr(module, "INLINE_BYTES", 0)
     stored, refused = shop.submit_small(1.0), shop.submit_small(2.0)
-    shop.store.troubles = [nothing]  # one of them is stored by itself, then
+    shop.store.troubles = [nothing]  # one of them is then stored alone
     shop.runner.run_next(KEY)
     assert {shop.house.read(job_id).state for job_id in (stored, refused)} == {JobState.SUCCEEDED}
     assert len(shop.results()) == 2

@@ -1,4 +1,4 @@
-"""The scrubber finds what a disk changed, in a folder and in an object store, and has it computed again."""
+"""The scrubber finds corrupted objects, in a folder and in an object store, and has them computed again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worker.chunks import scrubber
 from worker.chunks.scrubber import Scrubber
 
 FAST = 10**9
-"""Bytes a second: a test does not wait for a rate."""
+"""Bytes a second: tests do not wait for the rate limit."""
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def job(house: House, store: PayloadStore, *, chunks: int = 2) -> str:
 
 
 def compute(house: House, store: PayloadStore) -> None:
-    """What a worker does with all that is ready."""
+    """Run and commit all ready chunks, as a worker does."""
     while held := house.worker.claim(IRIS):
         result = b"result %d" % held.index
         store.put(result_path(held.job_id, held.index, held.token), result)
@@ -75,7 +75,7 @@ def state_of(house: House, job_id: str) -> JobState:
 
 
 def check_result(house: House, store: PayloadStore) -> None:
-    """A changed result is found, computed again and found intact then."""
+    """A corrupted result is found, computed again, and then found intact."""
     job_id = job(house, store)
     store.put(result_path(job_id, 1, token_of(house, job_id, 1)), b"resulT 1")
     found = scrub(house, store)
@@ -174,7 +174,7 @@ def test_one_worker_checks_at_a_time_and_another_goes_on_where_it_stopped(
     assert first.take_turn() == len(jobs)
     assert second.take_turn() == 0
     house.clients.threads.delete(keys.scrubber_lock())
-    assert second.take_turn() == 0  # the pass is over, and the next is not due
+    assert second.take_turn() == 0  # the pass has ended, and the next is not due
     assert next_place(house.clients.threads, None) is not None
 
 

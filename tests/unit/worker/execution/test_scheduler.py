@@ -1,4 +1,4 @@
-"""Whose turn it is, with the clock passed in."""
+"""The lane scheduler and throughput estimates, with the clock passed in."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_rate_has_followed_a_model_that_slows_down_after_a_second_of_work() ->
     for _ in range(50):
         rate.measured(64, 0.02)
     assert rate.rows_per_s == pytest.approx(3200, rel=0.15)
-    rate.measured(64, 3.2)  # one batch that lasts longer than the span is enough
+    rate.measured(64, 3.2)  # a single batch longer than the span is enough
     assert rate.rows_per_s < 30
 
 

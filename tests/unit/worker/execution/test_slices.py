@@ -1,4 +1,4 @@
-"""A chunk with invalid rows: they are not predicted, stand in their places, and count as failed."""
+"""A chunk with invalid rows: they are not predicted, keep their places, and count as failed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPEC = classifier(inputs=[{"name": "x", "type": "int64", "example": 1}])
 
 
 class Recorder:
-    """A predictor that remembers what it was given, and raises on negative numbers."""
+    """A predictor that records its input, and raises on negative numbers."""
 
     spec = SPEC
 
@@ -37,7 +37,7 @@ class Recorder:
 
 
 def chunk(rows: list[tuple[int | None, str | None]], first_row: int | None = 100) -> pa.Table:
-    """A stored chunk, kept column and all."""
+    """A stored chunk, with its kept column."""
     schema = streamed_schema(SPEC, {"id": pa.string()})
     if first_row is not None:
         schema = numbered(schema, first_row)
@@ -50,7 +50,7 @@ def failed(reason: str, row: int) -> FailedRows:
 
 
 def run(table: pa.Table) -> tuple[list[int], list[str | None], Failures]:
-    """→ what was predicted, each row's error, and what is committed."""
+    """→ the predicted rows, each row's error, and the committed failures."""
     predictor = Recorder()
     invalid, valid = part_rows(table)
     work = ChunkWork(predictor, "job/0", columns_of_batch(SPEC, valid), invalid)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The watchdog ends a process that makes no progress, even where no Python can run."""
+"""The watchdog ends a process that makes no progress, even while no Python can run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_progress_keeps_a_process_alive_past_its_limit() -> None:
     hang = "\n".join(
         ["end = time.monotonic() + 4", "while time.monotonic() < end: watchdog.progress(time.monotonic())"]
     )
-    program = PROGRAM.format(hang=hang, limit_s=2.0)  # with less, a machine that stalls for a moment ends it
+    program = PROGRAM.format(hang=hang, limit_s=2.0)  # a busy machine may stall for less than that
     assert subprocess.run([sys.executable, "-c", program], timeout=30, check=False).returncode == 0
 
 

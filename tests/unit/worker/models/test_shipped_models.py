@@ -1,4 +1,4 @@
-"""The models that ship: built from their seeds, they answer as their frameworks do, on both lanes."""
+"""The shipped models, built from their seeds, give the same answers as their frameworks, on both lanes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHIPPED = Path(__file__).parents[4] / "models"
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ModelVersion]:
-    """The models of this repository, built in a folder of the tests' own."""
+    """The models of this repository, built in a temporary folder."""
     root = tmp_path_factory.mktemp("models")
     shutil.copytree(SHIPPED, root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("[0-9]*", "__pycache__"))
     repository = open_repository(root)

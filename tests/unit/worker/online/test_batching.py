@@ -1,4 +1,4 @@
-"""How entries become batches, and what is left of a batch that raises."""
+"""How entries form batches, and how a batch that raises is narrowed down."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_an_entry_is_late_once_its_budget_has_passed_by_the_servers_clock() -> N
 
 
 class Model:
-    """Raises where a bad row is among those that it is given."""
+    """Raises if its rows include a bad row."""
 
     def __init__(self, *bad: int) -> None:
         self._bad = bad

@@ -15,7 +15,7 @@ from worker.online.bisection import Bisection
 
 
 def calls_to_find(parts: int, bad: Collection[int]) -> int:
-    """Run the plan against a model that raises on the bad parts. → its calls"""
+    """Run the plan against a model that raises on the bad parts. → the number of calls."""
     plan, calls, found = Bisection(parts), 0, []
     while group := plan.group:
         assert plan.settled <= group.start

@@ -1,4 +1,5 @@
-"""How many rows of a call fit into memory is learned once, and a row that takes all of it lowers nothing."""
+"""The most rows of a call that fit into memory are learned once; a row that takes all memory lowers no
+limit."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ HOG = -1.0
 
 
 class Cramped:
-    """y = 2x; runs out of memory past so many rows, and for a hog."""
+    """y = 2x; runs out of memory above a number of rows, and for one particular row."""
 
     def __init__(self, fits: int) -> None:
         self.fits = fits
@@ -30,7 +31,7 @@ class Cramped:
 
 
 def run(ceiling: CallLimit, model: Cramped, xs: Array) -> list[int]:
-    """One slice as the engine runs it. → the rows that failed"""
+    """One slice as the engine runs it. → the rows that failed."""
     cramped = predictor(model)
 
     def call(part: range) -> None:

@@ -1,4 +1,4 @@
-"""Compiled models: what scikit-learn answers, to the last bit, at every size of a call; or not compiled."""
+"""Compiled models give scikit-learn's answers, bit for bit, at every call size; or they are not compiled."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def spec_of(estimator: Any, **changes: Any) -> ModelSpec:
 
 
 def fitted(estimator: Any, rows: Any = ROWS) -> Any:
-    positive = np.exp(VALUES / 4)  # a Poisson loss takes nothing else
+    positive = np.exp(VALUES / 4)  # a Poisson loss needs positive values
     return estimator.fit(rows, CLASSES if hasattr(estimator, "predict_proba") else positive)
 
 
@@ -190,7 +190,7 @@ def answer_or_error(runtime: Any, columns: Columns) -> object:
 
 
 class Derived(RandomForestClassifier):  # type: ignore[misc]  # scikit-learn has no types
-    """A forest that may answer otherwise."""
+    """A forest that may answer differently."""
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_loaded_forest_is_run_compiled_and_says_how_it_was_compared(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("where", "why"), [("spec", "model.toml says so"), ("setting", "TAKT_RUNTIME says so")]
+    ("where", "why"), [("spec", "set by model.toml"), ("setting", "set by TAKT_RUNTIME")]
 )
 def test_native_by_wish_stays_native(tmp_path: Path, where: str, why: str) -> None:
     version = iris_like(tmp_path, runtime="native" if where == "spec" else "auto")
@@ -252,7 +252,7 @@ def test_native_by_wish_stays_native(tmp_path: Path, where: str, why: str) -> No
 
 
 def nearly(estimator: Any, *, probabilities: bool) -> compiled.Compiled:
-    """A compiler whose kernel errs in the last bit."""
+    """A compiler whose kernel is wrong in the last bit."""
     exact = compile_estimator(estimator, probabilities=probabilities)
 
     def kernel(rows: Array) -> Array:
@@ -298,4 +298,4 @@ def test_a_model_of_anything_but_numbers_is_not_compiled(tmp_path: Path) -> None
     kinds = {"a": ("float", 1.0), "b": ("float", 1.0), "c": ("bool", True)}
     declared = [{"name": n, "type": kind, "example": shown} for n, (kind, shown) in kinds.items()]
     predictor = load(version_of(declaration(inputs=declared), forest, tmp_path))
-    assert predictor.runtimes.in_words() == "native ('c' is bool: only models of numbers are compiled)"
+    assert predictor.runtimes.in_words() == "native ('c' is bool: only numeric models are compiled)"

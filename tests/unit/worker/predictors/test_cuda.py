@@ -1,4 +1,4 @@
-"""The courier of a CUDA device, on a CPU whose streams do all at once: what it asks of torch and frees.
+"""The courier of a CUDA device, tested on a CPU with synchronous streams: its calls to torch, its memory.
 
 The device itself is tested in tests/integration/test_gpu.py.
 """
@@ -21,7 +21,7 @@ from worker.predictors.pipeline import Pipeline, Source
 
 class DoneEvent:
     def synchronize(self) -> None:
-        """It has happened."""
+        """It has already happened."""
 
 
 class InstantStream:
@@ -37,7 +37,7 @@ class InstantStream:
 
 @pytest.fixture(autouse=True)
 def streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No stream is later than another."""
+    """All streams are synchronous."""
     monkeypatch.setattr(torch.cuda, "Stream", InstantStream)
     monkeypatch.setattr(torch.cuda, "Event", DoneEvent)
     monkeypatch.setattr(torch.cuda, "default_stream", InstantStream)
@@ -78,7 +78,7 @@ def test_a_system_that_pins_no_memory_is_asked_once(monkeypatch: pytest.MonkeyPa
 
 
 class Activation:
-    """What a network holds of the device as it runs."""
+    """The device memory that a network holds while it runs."""
 
 
 def test_a_call_that_ran_out_of_memory_holds_nothing_while_its_halves_run() -> None:

@@ -1,4 +1,4 @@
-"""An estimator is given what it was fitted on: a DataFrame or an array."""
+"""An estimator gets the form of input that it was fitted on: a DataFrame or an array."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INPUTS = [{"name": name, "type": "float", "example": 0.5} for name in ("a", "b")
 
 
 class Ratio(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
-    """Reads columns by name, and gives an array: nothing behind it was fitted with names."""
+    """Reads columns by name and returns an array, so that later steps were fitted without names."""
 
     def fit(self, rows: Any, target: Any = None) -> Ratio:
         self.fitted_ = True
@@ -37,7 +37,7 @@ class Ratio(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn h
 
 
 class AddSum(Ratio):
-    """Gives a DataFrame, so that what follows was fitted with names."""
+    """Returns a DataFrame, so that later steps were fitted with names."""
 
     def transform(self, rows: Any) -> Any:
         return rows.assign(total=rows["a"] + rows["b"])
@@ -93,7 +93,7 @@ def test_what_was_fitted_on_an_array_is_given_one(tmp_path: Path, estimator: Any
 
 
 class Either(Ratio):
-    """Takes both, and makes something else of each."""
+    """Accepts both forms, with different results."""
 
     def transform(self, rows: Any) -> Any:
         is_frame = isinstance(rows, pd.DataFrame)

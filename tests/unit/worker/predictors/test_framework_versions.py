@@ -1,4 +1,4 @@
-"""Which library versions made an artifact: what its pickle says counts, not what copied it."""
+"""The library versions of an artifact: those in its pickle count, not those of the program that copied it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Y = [0, 1] * 5
 
 
 class MadeElsewhere(LinearRegression):  # type: ignore[misc]  # sklearn has no types
-    """Its pickle says that scikit-learn 1.3.2 made it, as one of that release does."""
+    """Its pickle names scikit-learn 1.3.2 as its origin."""
 
     __module__ = "sklearn.linear_model._base"
 

@@ -1,4 +1,4 @@
-"""Labels: what a model predicts, whether or not it is the class with the highest probability."""
+"""Labels: the class that a model predicts, which may not be the class of highest probability."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def shown(predictor: Predictor, rows: Array) -> dict[str, list[Any]]:
         zip([o.name for o in predictor.spec.outputs], as_columns(predictor.spec, answer), strict=True)
     )
     by_job = as_batch(predictor.spec, answer).to_pydict()
-    assert {name: by_job[name] for name in outputs} == outputs  # a job answers alike
+    assert {name: by_job[name] for name in outputs} == outputs  # a job gives the same answers
     return outputs
 
 
@@ -93,14 +93,14 @@ class CostSensitive(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sk
 
 
 class Cautious(RandomForestClassifier):  # type: ignore[misc]  # sklearn has no types
-    """Derived from a class whose labels are the most probable ones; its own are not."""
+    """Derived from a class whose labels are the most probable classes; its own labels are not."""
 
     def predict(self, rows: Array) -> Array:
         return np.asarray(self.classes_[(self.predict_proba(rows)[:, 1] > 0.1).astype(int)])
 
 
 class OneCorner(RandomForestClassifier):  # type: ignore[misc]  # sklearn has no types
-    """It differs only far away from every row that is tried when it is loaded."""
+    """It differs only far away from all rows that are run when it is loaded."""
 
     def predict(self, rows: Array) -> Array:
         usual = np.asarray(super().predict(rows))
@@ -194,7 +194,7 @@ def test_a_model_without_probabilities_has_a_label_and_no_confidence(tmp_path: P
     spec = two(classes=["defect", "ok"], outputs=LABELS)
     answer = shown(load(version_of(spec, estimator, tmp_path / "right")), FRESH)
     assert answer["label"] == estimator.predict(FRESH).tolist()
-    with pytest.raises(ArtifactError, match=r"no class prob.*'confidence' shows .* can show label"):
+    with pytest.raises(ArtifactError, match=r"no class prob.*'confidence' needs .* only label"):
         load(version_of(two(classes=["defect", "ok"]), estimator, tmp_path / "wrong"))
 
 
@@ -213,7 +213,8 @@ def test_a_model_that_differs_only_where_no_row_was_tried_is_answered_by_its_pre
 
 
 def test_labels_where_rounding_makes_probabilities_equal_come_from_the_scores(tmp_path: Path) -> None:
-    """At 0 boosting of two classes says the second; logistic regression of tiny scores knows their order."""
+    """At 0 binary boosting predicts the second class; logistic regression of tiny scores keeps their
+    order."""
     boosting = GradientBoostingClassifier(n_estimators=2).fit([[0.0, 0.0]] * 4, [0, 1, 0, 1])
     line = LogisticRegression().fit(ROWS, TWO)
     line.coef_, line.intercept_ = np.array([[1e-18, 0.0]]), np.array([0.0])
@@ -239,7 +240,7 @@ def test_the_labels_of_a_runtime_that_may_be_off_are_those_of_predict(tmp_path: 
 def test_a_model_whose_labels_are_those_of_predict_is_not_compiled_and_says_so(tmp_path: Path) -> None:
     predictor = load(version_of(two(), Cautious(10, random_state=1).fit(ROWS, TWO), tmp_path))
     assert predictor.runtimes.in_words() == (
-        "native (the labels of Cautious are those of its predict, which is not compiled)"
+        "native (Cautious takes its labels from predict, which is not compiled)"
     )
 
 
@@ -271,7 +272,7 @@ def test_a_regressor_predicts_no_classes(tmp_path: Path) -> None:
 
 
 class Stranger(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
-    """It predicts what is none of its classes."""
+    """It predicts a value that is none of its classes."""
 
     def __init__(self) -> None:
         self.classes_ = np.array(["a", "b"])
@@ -283,7 +284,7 @@ class Stranger(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn
 def test_a_prediction_of_no_class_fails_the_row(tmp_path: Path) -> None:
     predictor = load(version_of(two(classes=["a", "b"], outputs=LABELS), Stranger(), tmp_path))
     assert shown(predictor, np.zeros((1, 2)))["label"] == ["a"]
-    with pytest.raises(PredictionFailed, match=r"'zebra'.*none of the classes"):
+    with pytest.raises(PredictionFailed, match=r"'zebra'.*not a known class"):
         predictor.predict(columns_of(np.ones((1, 2))))
 
 

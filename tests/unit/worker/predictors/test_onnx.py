@@ -1,4 +1,4 @@
-"""ONNX Runtime: it runs a model whose owner says how far answers may be off, and only within that."""
+"""ONNX Runtime runs a model only if its spec declares a tolerance, and only within that tolerance."""
 
 from __future__ import annotations
 

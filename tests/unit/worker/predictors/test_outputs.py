@@ -1,4 +1,4 @@
-"""Views: the outputs that a model declares, alike on both lanes."""
+"""The outputs that a model declares, the same on both lanes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A large call is cut so that nothing is lost at a border, and a small one is not cut."""
+"""A large call is cut without loss at the borders, and a small call is not cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Host memory has one owner: no copy's memory is written or read before the copy has ended."""
+"""Host memory has one owner: a copy's memory is not accessed before the copy has ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.predictors.staging import Bytes, Staging
 
 @dataclass
 class LateEvent:
-    """A device that works only when someone waits: whatever is used too soon is seen."""
+    """A device that works only when it is waited for, so that any access that is too early shows."""
 
     work: Callable[[], None] = lambda: None
     waited: bool = False
@@ -29,7 +29,7 @@ class LateEvent:
 
 @dataclass
 class LateCourier:
-    """Doubles rows. It copies in, computes and copies out as late as it may."""
+    """Doubles rows. It copies in, computes and copies out as late as possible."""
 
     refuses_at: int = 0  # the start that runs out of memory; 0: none
     starts: int = 0

@@ -1,4 +1,4 @@
-"""Torch networks: their class lives with the model, their weights are data and never code."""
+"""Torch networks: their class lies in the model's folder; their weights are loaded as data, never as code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Net(nn.Module):
 
 
 def network_version(folder: Path, **changes: Any) -> ModelVersion:
-    """A one-layer network over three scalar features, whose weights are 1 and whose bias is 0."""
+    """A one-layer network over three scalar features, with weights of 1 and a bias of 0."""
     spec = declaration(
         framework="pytorch",
         pytorch={"module": "network:Net", "arguments": {"width": 3}} | changes.pop("pytorch", {}),
@@ -79,7 +79,7 @@ def test_arrow_memory_reaches_a_network_without_a_warning(tmp_path: Path) -> Non
 
 def test_a_network_computes_in_the_precision_that_its_declaration_names(tmp_path: Path) -> None:
     predictor = load(network_version(tmp_path, pytorch={"precision": "bfloat16"}))
-    # 8 bits: 257 is 256 or 258
+    # 8 bits: 257 becomes 256 or 258
     rows = {"a": np.array([257.0]), "b": np.array([0.0]), "c": np.array([0.0])}
     assert predictor.predict(rows)[0] in (256.0, 258.0)
     assert predictor.runtimes.in_words() == "native (in bfloat16; pytorch models are not compiled)"

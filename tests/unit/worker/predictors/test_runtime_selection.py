@@ -1,4 +1,4 @@
-"""Which runtime runs a call, and how that is said: by rates, without a model."""
+"""The selection of a runtime by rates, and its report, without a model."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_of_two_that_are_as_fast_the_one_of_larger_calls_runs_the_smaller_too() 
 
 
 class Timed:
-    """A candidate that runs as fast as it is told; `rates` are the native runtime's."""
+    """A candidate with given speeds; `rates` are the native runtime's."""
 
     rates: Mapping[int, float] = {1: 100.0, 64: 100.0, 256: 100.0}
 

@@ -1,4 +1,4 @@
-"""Predictors: what is refused before it serves, and the one spot where an answer is checked."""
+"""Predictors: artifacts refused before they serve, and the check of every answer."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_probabilities_are_judged_by_the_type_that_they_were_computed_in(tmp_pat
 
 
 class Corrupt(RandomForestClassifier):  # type: ignore[misc]  # sklearn has no types
-    """Its golden and example rows are answered rightly; others get counts, as after a change of format."""
+    """It answers golden and example rows correctly, other rows with counts, as after a change of format."""
 
     def predict_proba(self, rows: Any) -> Any:
         given = np.asarray(super().predict_proba(rows))
@@ -218,7 +218,7 @@ def test_a_model_that_answers_no_probabilities_on_probe_rows_is_refused(tmp_path
 
 
 class Column(LinearRegression):  # type: ignore[misc]  # sklearn has no types
-    """It answers one value a row as a column, as one does that was fitted on a column."""
+    """It returns a value per row as a column, as an estimator does that was fitted on a column."""
 
 
 def test_one_value_a_row_may_come_as_a_column(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where the golden rows fail too, the model is at fault, and no row is blamed."""
+"""If the golden rows fail too, the model is broken, and no row is failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search for the rows that end their process, and what crosses the pipes; no process is started."""
+"""The search for rows that end their process, and the protocol on its pipes; no process is started."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from worker.sandbox.runner import MOST_DEATHS, SandboxError, SandboxProcess, San
 
 
 def searched(rows: int, slice_rows: int, poison: set[int]) -> tuple[set[int], Search]:
-    """What a search blames where the rows of `poison` end their process."""
+    """The rows blamed by a search if the rows of `poison` end their process."""
     search, blamed = Search(rows, slice_rows), set()
     while not search.over and not search.given_up:
         stop, step = search.next_run()
@@ -101,7 +101,7 @@ def test_a_pipe_whose_other_side_is_gone_has_hung_up() -> None:
 
 
 class Scripted:
-    """A quarantine process that says these things: one list for each task that it is given."""
+    """A quarantine process with scripted frames: one list for each task."""
 
     def __init__(self, *answers: list[Frame]) -> None:
         self._answers = iter(answers)
@@ -120,7 +120,7 @@ BROKEN_OFF: list[Frame] = []
 
 
 def results_of(cell: Scripted, monkeypatch: pytest.MonkeyPatch) -> list[pa.RecordBatch] | None:
-    """Of a chunk of one row."""
+    """The results of a chunk of one row."""
     double, runner = predictor(Doubling()), SandboxRunner(20.0)
     monkeypatch.setattr(runner, "_taken", lambda _: cell)
     row = pa.RecordBatch.from_pylist([{"x": 1.0, "error": None}], schema=streamed_schema(double.spec, {}))
@@ -164,7 +164,7 @@ def test_a_quarantine_process_that_says_nothing_is_given_up_after_its_limit(
     monkeypatch.setattr(quarantine, "LOAD_LIMIT_S", 0.2)
     with (
         cell_of("exec cat", tmp_path, monkeypatch) as cell,
-        pytest.raises(SandboxError, match=r"said nothing for 0\.2 s"),
+        pytest.raises(SandboxError, match=r"sent nothing for 0\.2 s"),
     ):
         list(cell.frames(Task(limit_s=20.0), lambda: True))
 

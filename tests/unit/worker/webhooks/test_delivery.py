@@ -1,4 +1,4 @@
-"""The delivery of webhooks: what is due, under whose lease, after how long again, and what is remembered."""
+"""The delivery of webhooks: due times, leases, delays, and the recorded attempts."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ DAY_MS = round(timedelta(days=1) / timedelta(milliseconds=1))
 
 
 def unheard(key: ModelKey, count: int) -> None:
-    """A doorbell that nobody rings in these tests."""
+    """A doorbell that is not rung in these tests."""
 
 
 class House:
-    """A ledger on one server, and jobs that end in it. Its clock passes by moving what it is compared to."""
+    """A ledger on one server with ended jobs. Its clock advances by changing the stored times."""
 
     def __init__(self, threads: redis.Redis, for_asyncio: Callable[[], redis.asyncio.Redis]) -> None:
         self._client = threads
@@ -52,7 +52,7 @@ class House:
         return asyncio.run(asked())
 
     def ended(self, url: str = "http://127.0.0.1/hook", *, how: str = "fail_job") -> str:
-        """A job that asked for a webhook and has ended."""
+        """A job with a webhook that has ended."""
         job = NewJob(
             id=new_job_id(), model="iris", version="1.0.0", digest="d", owner="anonymous", webhook_url=url
         )
@@ -84,13 +84,13 @@ class House:
         return None if due_ms is None else due_ms - (seconds * 1000 + microseconds / 1000)
 
     def let_pass(self, job_id: str, ms: float) -> None:
-        """Time passes for a job: it ended, and is due, so much earlier."""
+        """Let time pass for a job: it ended, and is due, that much earlier."""
         if self._client.zscore(keys.webhooks(), job_id) is not None:
             self._client.zincrby(keys.webhooks(), -ms, job_id)
         self._client.hincrby(keys.job(job_id), "finished_at_ms", -round(ms))
 
     def let_a_millisecond_pass(self) -> None:
-        """By the clock, which leases are reckoned from."""
+        """By the server's clock, from which leases are computed."""
         next_millisecond(self._client)
 
     def let_it_be_due(self, job_id: str) -> None:
@@ -98,7 +98,7 @@ class House:
         self._client.zadd(keys.webhooks(), {job_id: 0})
 
     def retire(self, job_id: str) -> None:
-        """Its retention is over, and its webhook is still due, as one that a worker holds just then."""
+        """End its retention while its webhook is still due, as if a worker held it."""
         held = self.claim()
         self._client.zadd(keys.expiring(), {job_id: 0})
         assert self.ledger.retire() == [job_id]
@@ -106,7 +106,7 @@ class House:
         self._client.zadd(keys.webhooks(), {job_id: 0})
 
     def spoil(self, job_id: str) -> None:
-        """Its record can be read no more."""
+        """Make its record unreadable."""
         self._client.hset(keys.job(job_id), "rows_succeeded", "many")
 
     def delete(self, job_id: str) -> None:
@@ -138,7 +138,7 @@ def delivery(house: House, **changes: Any) -> Webhooks:
 
 
 def bodies(to: Receiver) -> list[Any]:
-    """What was received, each verified with the reference implementation."""
+    """The received bodies, each verified with the reference implementation."""
     return [Webhook(SECRET).verify(request.body, request.headers) for request in to.received]
 
 
@@ -179,7 +179,7 @@ def test_a_late_worker_is_heard_but_changes_nothing_that_another_holds(house: Ho
     late = house.claim()
     assert late is not None
     house.let_pass(job_id, LEASE_S * 1000)
-    house.let_a_millisecond_pass()  # both claims would else be due at the same one
+    house.let_a_millisecond_pass()  # otherwise both claims would be due in the same millisecond
     held = house.claim()
     assert held is not None
     assert not house.ledger.record_webhook(late, status=204, error="", delay_s=None)
@@ -251,7 +251,7 @@ def test_a_receiver_that_fails_twice_is_told_a_third_time_under_the_same_id(hous
     attempts = house.attempts(job_id)
     assert [attempt.status for attempt in attempts] == [500, 503, 200]
     pauses = [attempt.next_at_ms - attempt.at_ms for attempt in attempts if attempt.next_at_ms]
-    # the attempt is timed by the server as it is noted, a moment after its pause was reckoned
+    # the server's clock at the attempt is a moment later than the computation of the pause
     assert pauses == pytest.approx([5_000, 20_000], abs=2000)
     assert house.due_in_ms(job_id) is None
 
@@ -304,7 +304,7 @@ def test_a_day_after_the_jobs_end_it_is_given_up(house: House) -> None:
 def test_what_a_killed_worker_was_delivering_another_delivers(house: House) -> None:
     with receiver() as to:
         job_id = house.ended(to.url)
-        assert house.claim() is not None  # and nothing more is heard of it
+        assert house.claim() is not None  # the worker then disappears
         assert not delivery(house).deliver_next()
         house.let_pass(job_id, LEASE_S * 1000)
         assert delivery(house).deliver_next()

@@ -1,4 +1,4 @@
-"""One POST to a receiver that is not trusted: which address, which name, how long, how much."""
+"""One POST to an untrusted receiver: address, host name, time limit, size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
 def resolving(*addresses: str) -> Resolve:
-    """A resolver that gives these addresses for every name."""
+    """A resolver that returns these addresses for every name."""
     return lambda host, port: [ip_address(address) for address in addresses]
 
 
@@ -111,7 +111,7 @@ def test_a_receiver_that_is_not_there_is_a_failure_that_says_so() -> None:
 
 @contextlib.contextmanager
 def speaking(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server that treats one connection in its own way. → its port."""
+    """A server that handles one connection with `serve`. → its port."""
 
     def run(listener: socket.socket) -> None:
         connection, _ = listener.accept()
@@ -169,7 +169,7 @@ def test_what_does_not_speak_http_is_a_failure() -> None:
 
 
 class Secure:
-    """A TLS server with a certificate for one name, and a client that trusts who issued it."""
+    """A TLS server with a certificate for one name, and a client that trusts its issuer."""
 
     def __init__(self, name: str) -> None:
         authority = trustme.CA()

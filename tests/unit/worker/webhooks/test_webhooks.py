@@ -1,4 +1,4 @@
-"""Webhooks: where they may go, what they say, how they are signed, when they are tried again."""
+"""Webhooks: allowed addresses, content, signature and retries."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def settings(**changes: Any) -> Settings:
     return Settings(**({"webhook_secret": SECRET, "webhook_allow": "127.0.0.0/8"} | changes))
 
 
-# Where they may go
+# Allowed addresses
 
 
 def resolving(*addresses: str) -> Any:
-    """A resolver that gives these addresses for every name."""
+    """A resolver that returns these addresses for every name."""
     return lambda host, port: [ip_address(address) for address in addresses]
 
 
@@ -181,7 +181,7 @@ def test_a_network_that_is_none_is_refused() -> None:
         settings(webhook_allow="10.20.0.0/99")
 
 
-# What they say, and how they are signed
+# Content and signature
 
 
 def ended(**changes: Any) -> JobRecord:
@@ -254,7 +254,7 @@ def test_while_secrets_are_exchanged_a_message_is_valid_under_both() -> None:
         assert Webhook(secret).verify(body_of(ended()), headers)["type"] == "job.succeeded"
 
 
-# When they are tried again
+# Retries
 
 
 def delay(attempts: int, status: int | None = 500, **changes: float) -> float | None:
