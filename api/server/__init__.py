@@ -1,1 +1,1 @@
-"""The only users of uvicorn's private API: protocol, timeouts, serving, fast path."""
+"""Connections: protocol, timeouts, shutdown and the fast path. The only users of uvicorn's private API."""

@@ -1,15 +1,14 @@
-"""The short way of a prediction: one row, asked and answered without a task.
+"""The fast path: predictions of a single row, served without a task per request.
 
-    head ─ exchange_of ─▶ FastPathRequest ─ body ─▶ begin ─▶ online lane ─ its reader ─▶ set_result ─▶ the
-    connection
+    head ─ fast_request_of ─▶ FastPathRequest ─ body ─▶ begin ─▶ OnlineDispatcher ─▶ set_result ─▶ response
 
-uvicorn makes a task, an event and a scope for each request, and the answer passes through the event loop and
-ASGI again: on the long way (`api/routes/predict.py`) most of a request's CPU is spent on that. Here the
-connection's own callback hands the row to the lane, and the lane's reader writes the answer.
+For each request uvicorn creates a task, an event and a scope, and the response passes through the event loop
+and ASGI again. On the ASGI path (`api/routes/predict.py`) this takes most of a request's CPU time. On the
+fast path the connection's callback submits the row to the dispatcher, and the dispatcher's reply reader
+writes the response.
 
-Only what is ordinary comes this way. For all else `exchange_of` has no exchange, or `begin` returns False
-before anything was counted, and the long way begins with the same head and body. What the request means is
-said once, by the same parts for both.
+The fast path serves only common requests. For all others `fast_request_of` returns None, or `begin` returns
+False before it counts anything; the ASGI path then serves the same head and body.
 """
 
 from __future__ import annotations
@@ -41,19 +40,19 @@ from shared.logs import bind_ids
 from shared.tabular.json_bodies import names_charset
 
 MOST_BYTES = 16 * 1024
-"""Of a body: larger ones are worth a task, and the connection need not hold them."""
-_NOT_THIS_WAY = frozenset((b"origin", b"content-encoding", b"expect"))
-"""Headers of requests that go the long way."""
+"""Largest body. For larger bodies the cost of a task is small, and the connection need not buffer them."""
+_UNSUPPORTED_HEADERS = frozenset((b"origin", b"content-encoding", b"expect"))
+"""A request with one of these headers takes the ASGI path."""
 Finish = Callable[[int, Headers, bytes], None]
 """Sends status, headers and body."""
 
 
-def exchange_of(
+def fast_request_of(
     gateway: Gateway, scope: HTTPScope, finish: Finish, left: Callable[[], bool]
 ) -> FastPathRequest | None:
-    """The exchange of a request whose head is read; None where it must take the long way.
+    """The fast-path request of a head; None if the request must take the ASGI path.
 
-    `left`: whether its client has gone.
+    `left` returns whether the client has disconnected.
     """
     target = target_of(scope["path"])
     if target is None or target.batch or scope["method"] != "POST" or not gateway.fast_path:
@@ -63,7 +62,11 @@ def exchange_of(
     if not length.isdigit() or int(length) > min(MOST_BYTES, gateway.settings.max_body_bytes):
         return None
     content_type = headers.get(b"content-type", b"")
-    if not _NOT_THIS_WAY.isdisjoint(headers) or not is_json(content_type) or names_charset(content_type):
+    if (
+        not _UNSUPPORTED_HEADERS.isdisjoint(headers)
+        or not is_json(content_type)
+        or names_charset(content_type)
+    ):
         return None
     prefer = field_of(scope["headers"], b"prefer") if b"prefer" in headers else None
     if prefers_async(prefer):
@@ -73,7 +76,7 @@ def exchange_of(
 
 
 class FastPathRequest:
-    """One request and its answer. To the lane it is what a future is on the long way, see `Outcome`."""
+    """A request and its response. The dispatcher uses it in place of a future, see `Outcome`."""
 
     __slots__ = (
         "_asked_s",
@@ -112,7 +115,10 @@ class FastPathRequest:
         self._begun_s = perf_counter()
 
     def begin(self, body: bytes) -> bool:
-        """Hand the row to the lane, or refuse it. False: it must take the long way, which says why."""
+        """Submit the row to the dispatcher, or reject it if the gateway is overloaded.
+
+        Returns False if the request must take the ASGI path, which repeats the checks and reports errors.
+        """
         gateway, target = self._gateway, self._target
         wait_s = gateway.online.admission.wait_s(self._asked_s)
         try:
@@ -148,7 +154,7 @@ class FastPathRequest:
         return True
 
     def done(self) -> bool:
-        return False  # only the lane ends it, and once
+        return False  # only the dispatcher ends it, and only once
 
     def set_result(self, answered: Answered, /) -> None:
         servable, clock = self._servable, self._clock
@@ -169,7 +175,7 @@ class FastPathRequest:
             return
         if isinstance(error, TaktError):
             self._servable.tally.failed[error.code] += 1
-        copy_context().run(self._fail, error)  # the ids that are bound must not stay
+        copy_context().run(self._fail, error)  # a copy, so that the bound log ids do not leak
 
     def _fail(self, error: Exception) -> None:
         request_id = self._request_id.decode()

@@ -1,14 +1,13 @@
-"""What uvicorn leaves open: how long a client may take to say what it wants, how many may be connected, and
-what an answer costs.
+"""The HTTP protocol of a connection: uvicorn's, with limits on heads and connections and with a fast path.
 
-uvicorn limits neither; its keep-alive timer ends with the first byte of a request. A client that sends its
-head a byte at a time, or nothing at all, is answered 408 here and let go; bodies have limits where they are
-read. One who finds all connections taken is answered 503. Time is kept by one timer for all connections
-(`api/server/timeouts.py`).
+uvicorn limits neither the time that a client may take to send a head nor the number of connections; its
+keep-alive timer ends with the first byte of a request. Here a client that sends its head too slowly, or sends
+nothing, gets 408 and the connection closes. If all connections are taken, a new client gets 503. The limits
+on bodies apply while a body is read. One timer serves all connections (`api/server/timeouts.py`).
 
-What there is most of costs no task: refusals under overload, by the head alone
-(`api/online/admission_control.py`), and
-predictions of a row (`api/server/fast_path.py`). All else is uvicorn's.
+The most frequent requests need no task: rejections under overload, decided by the head alone
+(`api/online/admission_control.py`), and predictions of a single row (`api/server/fast_path.py`). uvicorn
+serves all other requests.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from api.http.errors import Headers, foreseen, status_of
 from api.http.framing import closing_unread, in_close_framing, stays_in_http_1_0
 from api.http.open_files import most_connections, most_open_files
 from api.http.targets import origin_form, wrong_head
-from api.server.fast_path import FastPathRequest, exchange_of
+from api.server.fast_path import FastPathRequest, fast_request_of
 from api.server.timeouts import SWEEP_EVERY_S, ConnectionTimeouts, TimedConnection, WaitPhase
 from api.telemetry.counters import OTHER, UNREAD
 from shared.errors import Overloaded, RequestTimeout, TaktError
@@ -63,14 +62,14 @@ require_hooks(
 MOST_TARGET_BYTES = 16 * 2**10
 MOST_HEAD_BYTES = 64 * 2**10
 MOST_FIELDS = 200
-"""Of a request's head: its target, all of it while it comes, its lines."""
+"""Limits of a request's head: bytes of its target, bytes in total, number of header fields."""
 _RETRY_AFTER_S = 5.0
 
 
 class WholeAnswers:
-    """A connection's transport for answers: a head of which the length is known leaves with its body.
+    """A transport that sends the head of a response together with its body, if the length is known.
 
-    uvicorn writes them one after the other: two system calls, two packets, and a client woken twice.
+    uvicorn writes the two separately, which costs two system calls and two packets.
     """
 
     __slots__ = ("_head", "_transport")
@@ -88,7 +87,7 @@ class WholeAnswers:
         self._transport.write(data)
 
     def flush(self) -> None:
-        """The answer is over; to a HEAD request it had no body."""
+        """Write a head that is still buffered. The response to a HEAD request has no body."""
         if self._head:
             self.write(b"")
 
@@ -104,32 +103,32 @@ class WholeAnswers:
 
 
 class _Held(NamedTuple):
-    """A prediction whose body is still coming."""
+    """A fast-path request whose body is not complete yet."""
 
     cycle: RequestResponseCycle
     app: ASGI3Application
-    exchange: FastPathRequest
+    request: FastPathRequest
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """One connection. What it knows of its gateway is set by `protocol_of`."""
+    """An HTTP connection. `protocol_of` sets the class attributes that depend on the gateway."""
 
     gateway: Gateway
-    sweeper: ConnectionTimeouts
+    timeouts: ConnectionTimeouts
     head_limit_s: float
     most_connections: int
     _awaits = WaitPhase.HEAD
     _since_s = 0.0
     _held: _Held | None = None
     _head_bytes = 0
-    """Of a head that is not whole yet."""
-    _offered_at: int | None = None
-    """Where in the data that came last a head ends that offers another protocol."""
+    """Bytes received of a head that is not complete yet."""
+    _upgrade_at: int | None = None
+    """Offset in the newest data at which a head with an `Upgrade` field ends."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self._answers = WholeAnswers(transport)
-        self.sweeper.watch(cast("Collection[TimedConnection]", self.connections), self.loop)
+        self.timeouts.watch(cast("Collection[TimedConnection]", self.connections), self.loop)
         if len(self.connections) > self.most_connections:
             self._refuse(Overloaded("Too many connections.", retry_after_s=_RETRY_AFTER_S))
         else:
@@ -141,24 +140,24 @@ class LimitedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._awaits is WaitPhase.HEAD:
             self._count_head(len(data))
-        while self._offered_at is not None:
-            data = self._without_offer() + data[self._offered_at :]
-            self._offered_at = None
+        while self._upgrade_at is not None:
+            data = self._head_without_upgrade() + data[self._upgrade_at :]
+            self._upgrade_at = None
             self.parser = httptools.HttpRequestParser(self)
             super().data_received(data)
 
     def _should_upgrade(self) -> bool:
-        """Called by uvicorn where another protocol is offered. CONNECT has none, and is not for us."""
+        """Called by uvicorn for a head with an `Upgrade` field, and for CONNECT, which is not supported."""
         return bool(self.parser.get_method() != b"CONNECT")
 
     def handle_websocket_upgrade(self) -> None:
-        """Called by uvicorn once it has let go of such a head, as it handles httptools' exception."""
-        offer = sys.exc_info()[1]
-        assert isinstance(offer, httptools.HttpParserUpgrade)
-        self._offered_at = offer.args[0]
+        """Called by uvicorn while it handles httptools' exception for such a head."""
+        upgrade = sys.exc_info()[1]
+        assert isinstance(upgrade, httptools.HttpParserUpgrade)
+        self._upgrade_at = upgrade.args[0]
 
-    def _without_offer(self) -> bytes:
-        """The head that was read last, without what makes it more than a request."""
+    def _head_without_upgrade(self) -> bytes:
+        """The newest head without its `Upgrade` field: the client gets a response over HTTP/1.1."""
         version = self.parser.get_http_version().encode()
         lines = [b"%s: %s\r\n" % line for line in self.headers if line[0] != b"upgrade"]
         return b"%s %s HTTP/%s\r\n%s\r\n" % (
@@ -169,7 +168,7 @@ class LimitedProtocol(HttpToolsProtocol):
         )
 
     def send_400_response(self, msg: str) -> None:
-        """Called by uvicorn for what is no HTTP, or more than one thing, and where a callback raised."""
+        """Called by uvicorn for data that is not valid HTTP, and if a parser callback raised."""
         error = sys.exc_info()[1]
         cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
         self._refuse(foreseen(cause) if isinstance(cause, MemoryError) else HTTPException(400, msg))
@@ -177,11 +176,13 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
         if len(self.url) > MOST_TARGET_BYTES:
-            self._break_off(HTTPException(414, f"The target is longer than {MOST_TARGET_BYTES} bytes."))
+            self._break_off(
+                HTTPException(414, f"The request target is longer than {MOST_TARGET_BYTES} bytes.")
+            )
 
     def on_headers_complete(self) -> None:
         if len(self.headers) > MOST_FIELDS:
-            self._break_off(HTTPException(431, f"The head has more than {MOST_FIELDS} fields."))
+            self._break_off(HTTPException(431, f"The request has more than {MOST_FIELDS} header fields."))
         if (wrong := wrong_head(self.headers, self.parser.get_http_version())) is not None:
             self._break_off(wrong)
         self._awaits = WaitPhase.NOTHING
@@ -190,7 +191,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _break_off(self, error: HTTPException) -> None:
-        """Refuse what is being parsed, and end the parsing: the parser raises what a callback raises."""
+        """Reject the request that is being parsed. Raising ends the parsing: the parser passes it on."""
         self._refuse(error)
         raise error
 
@@ -200,8 +201,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._begin(self._held)
 
     def on_response_complete(self) -> None:
-        """As uvicorn has it, but for its timer, and for the turn of the loop before the next of requests that
-        came at once: they may be more than calls can lie within each other."""
+        """uvicorn's, with two differences: no timer per request, and pipelined requests start from the event
+        loop, because direct calls would nest as deep as the client has pipelined requests."""
         self._answers.flush()
         self.server_state.total_requests += 1
         if self.transport.is_closing():
@@ -215,29 +216,29 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self._held is not None:
-            self._take_long_way(self._held)  # which counts it as one that has left
+            self._fall_back(self._held)  # the ASGI path counts the request as `client_left`
 
-    def look(self, now_s: float) -> None:
-        """Called by the sweeper: let go of a client that has taken too long."""
+    def check_timeout(self, now_s: float) -> None:
+        """Close the connection if its client has taken too long. Called by `ConnectionTimeouts`."""
         waited_s = now_s - self._since_s
         if self.transport.is_closing():
             return
         if self._awaits is WaitPhase.HEAD and waited_s >= self.head_limit_s:
-            self._refuse(RequestTimeout(f"The request's head did not come within {self.head_limit_s:g} s."))
+            self._refuse(RequestTimeout(f"The request head did not arrive within {self.head_limit_s:g} s."))
         elif self._awaits is WaitPhase.NEXT and waited_s >= self.timeout_keep_alive:
             self.transport.close()
-        elif self._held is not None and waited_s >= self.sweeper.every_s:
-            self._take_long_way(self._held)  # there is a limit for what comes of the body
+        elif self._held is not None and waited_s >= self.timeouts.every_s:
+            self._fall_back(self._held)  # the ASGI path limits the time between parts of a body
 
     def _count_head(self, size_bytes: int) -> None:
-        """A head that is not whole yet may not grow for ever."""
+        """Reject an incomplete head that is larger than MOST_HEAD_BYTES."""
         self._head_bytes += size_bytes
         if self._head_bytes > MOST_HEAD_BYTES:
-            self._refuse(HTTPException(431, f"The request's head is larger than {MOST_HEAD_BYTES} bytes."))
+            self._refuse(HTTPException(431, f"The request head is larger than {MOST_HEAD_BYTES} bytes."))
 
-    def _await(self, what: WaitPhase) -> None:
+    def _await(self, phase: WaitPhase) -> None:
         self._head_bytes = 0
-        self._awaits = what
+        self._awaits = phase
         self._since_s = self.loop.time()
 
     def _start_next(self) -> None:
@@ -245,8 +246,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Called by uvicorn as soon as a head is read, or its turn has come."""
-        # a client that reads no answers: a task can wait for that
+        """Called by uvicorn after a head, and for a pipelined request when its turn comes."""
+        # a paused transport: only a task can wait until the client reads its responses
         if self.flow.write_paused or stays_in_http_1_0(cycle.scope):
             self._start_task(cycle, app)
             return
@@ -256,9 +257,9 @@ class LimitedProtocol(HttpToolsProtocol):
             else None
         )
         if refusal is not None:
-            self._send_away(cycle, refusal)
-        elif (exchange := self._exchange_of(cycle)) is not None:
-            self._hold(_Held(cycle, app, exchange))
+            self._reject(cycle, refusal)
+        elif (request := self._fast_request_of(cycle)) is not None:
+            self._hold(_Held(cycle, app, request))
         else:
             self._start_task(cycle, app)
 
@@ -266,38 +267,39 @@ class LimitedProtocol(HttpToolsProtocol):
         if held.cycle.more_body:
             self._held = held
             self._await(WaitPhase.BODY)
-        else:  # it came while others were being answered
+        else:  # the body of a pipelined request is complete already
             self._begin(held)
 
-    def _exchange_of(self, cycle: RequestResponseCycle) -> FastPathRequest | None:
+    def _fast_request_of(self, cycle: RequestResponseCycle) -> FastPathRequest | None:
         if cycle.waiting_for_100_continue:
             return None
         finish = partial(self._finish, cycle)
-        return exchange_of(self.gateway, cycle.scope, finish, self.transport.is_closing)
+        return fast_request_of(self.gateway, cycle.scope, finish, self.transport.is_closing)
 
     def _begin(self, held: _Held) -> None:
         self._held, self._awaits = None, WaitPhase.NOTHING
-        if not held.exchange.begin(bytes(held.cycle.body)):
+        if not held.request.begin(bytes(held.cycle.body)):
             self._start_task(held.cycle, held.app)
 
-    def _take_long_way(self, held: _Held) -> None:
+    def _fall_back(self, held: _Held) -> None:
+        """Serve a held request on the ASGI path."""
         self._held, self._awaits = None, WaitPhase.NOTHING
         self._start_task(held.cycle, held.app)
 
     def _start_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        cycle.transport = cast(asyncio.Transport, self._answers)  # it has what a cycle uses of one
+        cycle.transport = cast(asyncio.Transport, self._answers)  # it has the methods that a cycle calls
         if cycle.scope["http_version"] == "1.0":
             app = in_close_framing(app, cycle)
         if cycle.waiting_for_100_continue:
             app = closing_unread(app, cycle)
         super()._start_asgi_task(cycle, app)
 
-    def _send_away(self, cycle: RequestResponseCycle, refusal: TaktError) -> None:
+    def _reject(self, cycle: RequestResponseCycle, refusal: TaktError) -> None:
         self.gateway.telemetry.http.ended(cast(Scope, cycle.scope), status_of(refusal.code), 0.0)
         self._finish(cycle, *error_answer(refusal, request_id_in(cycle.scope["headers"])))
 
     def _finish(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
-        """Answer a request that has no task. What may still come of its body is passed over."""
+        """Send the response of a request that has no task. The rest of its body is discarded."""
         cycle.response_complete = True
         if self.transport.is_closing():
             return
@@ -307,14 +309,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self.on_response_complete()
 
     def _refuse(self, error: TaktError | HTTPException) -> None:
-        """Let go of a client that has asked for nothing yet, or for nothing that can be understood."""
+        """Send an error and close the connection, before a request is complete or if it is not valid HTTP."""
         if not self.transport.is_closing():
             status, headers, body = error_answer(error, new_request_id())
             self.gateway.telemetry.http.add(UNREAD, OTHER, status, 0.0)
             self._write(status, headers, body, keep_alive=False)
 
     def _write(self, status: int, headers: Headers, body: bytes, *, keep_alive: bool) -> None:
-        """A whole answer, past uvicorn's own."""
+        """Write a whole response without uvicorn's request cycle."""
         lines = [b"%s: %s\r\n" % header for header in (*self.server_state.default_headers, *headers)]
         if not keep_alive and CLOSE not in headers:
             lines.append(b"%s: %s\r\n" % CLOSE)
@@ -324,15 +326,15 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def protocol_of(gateway: Gateway) -> type[LimitedProtocol]:
-    """The protocol of a gateway, with the limits of its settings and of the files that may be open.
+    """The protocol class of a gateway, limited by its settings and by the number of files it may open.
 
-    Raises OperatorError if these are too few.
+    Raises OperatorError if the process may open too few files.
     """
     most = most_connections(most_open_files(), gateway.settings.max_connections)
     limit_s = gateway.settings.head_limit_s
     known = {
         "gateway": gateway,
-        "sweeper": ConnectionTimeouts(min(SWEEP_EVERY_S, limit_s)),
+        "timeouts": ConnectionTimeouts(min(SWEEP_EVERY_S, limit_s)),
         "head_limit_s": limit_s,
         "most_connections": most,
     }

@@ -1,11 +1,11 @@
-"""uvicorn's server, and how it stops.
+"""uvicorn's server with a graceful shutdown.
 
     SIGTERM ── drain ──▶ not ready, `Connection: close` ── leave ──▶ no new connections ── give up ──▶ exit
-               at once   for TAKT_DRAIN_DELAY_S                      what was taken is     a second before
-                                                                     answered              the grace is over
+               at once   for TAKT_DRAIN_DELAY_S                      open requests are     a second before
+                                                                     answered              the grace ends
 
-The drain delay is for a load balancer, which needs to see that this gateway is not ready before its
-connections are refused. A second signal cuts it short.
+During the drain delay a load balancer sees that this gateway is not ready, before connections are refused.
+A second signal ends the delay at once.
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ from shared.settings import Settings
 
 require_hooks("uvicorn", uvicorn.Server, ("startup", "handle_exit", "on_tick", "shutdown"))
 
-LAST_WORDS_S = 1.0
-"""What requests that cannot be answered within the grace have for an error, and their uploads to end."""
+GIVE_UP_BEFORE_END_S = 1.0
+"""Time before the end of the grace at which the remaining requests get an error and uploads are aborted."""
 
 
 class GatewayServer(uvicorn.Server):
-    """Serves until it is told to stop; then every request that it took has an answer."""
+    """Serves until a signal stops it, then answers every accepted request before it exits."""
 
     def __init__(self, config: uvicorn.Config, gateway: Gateway, settings: Settings) -> None:
         super().__init__(config)
         self._gateway = gateway
         self._delay_s = settings.drain_delay_s
-        self._finish_s = settings.shutdown_grace_s - settings.drain_delay_s - LAST_WORDS_S
+        self._finish_s = settings.shutdown_grace_s - settings.drain_delay_s - GIVE_UP_BEFORE_END_S
         self._leave_at_s: float | None = None
-        self._told: signal.Signals = signal.SIGTERM
+        self._signal: signal.Signals = signal.SIGTERM
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         gc.collect()
-        gc.freeze()  # modules and validators stay: going through all of them again held up requests
+        gc.freeze()  # modules and validators are never freed; collections that scan them delay requests
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._gateway.lifecycle.drain()
         if self._leave_at_s is None and self._delay_s:
-            self._told, self._leave_at_s = signal.Signals(sig), time.monotonic() + self._delay_s
+            self._signal, self._leave_at_s = signal.Signals(sig), time.monotonic() + self._delay_s
         else:
             super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second."""
+        """Called by uvicorn ten times a second."""
         if self._leave_at_s is not None and time.monotonic() >= self._leave_at_s and not self.should_exit:
-            super().handle_exit(self._told, None)
+            super().handle_exit(self._signal, None)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -1,7 +1,7 @@
-"""How long clients keep a gateway waiting: one timer for all of its connections.
+"""Connection timeouts: one timer checks all connections of a gateway.
 
-uvicorn sets a timer for every request, and takes it back as the next one comes. Two of those cost more than
-reading a request; whether somebody has waited ten seconds or eleven matters to nobody.
+uvicorn sets a timer after every response and cancels it with the next request, which costs more CPU time than
+parsing the request. The timeouts need no such precision.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ SWEEP_EVERY_S = 0.5
 
 
 class WaitPhase(Enum):
-    """What a connection waits for from its client."""
+    """The data that a connection expects from its client."""
 
     HEAD = auto()
-    """the rest of a request's head, or the first byte of the first one"""
+    """The first request, or the rest of a head."""
     BODY = auto()
-    """the rest of a small body, see `api/server/fast_path.py`"""
+    """The rest of a small body, see `api/server/fast_path.py`."""
     NEXT = auto()
-    """another request, or none"""
+    """Another request on a kept connection."""
     NOTHING = auto()
-    """nothing: it is answered, or read by somebody who has a limit of his own"""
+    """None: a request is in progress. The code that reads its body has its own limit."""
 
 
 class TimedConnection(Protocol):
-    """A connection."""
+    """A connection that can time out."""
 
-    def look(self, now_s: float) -> None:
-        """Let go of a client that has taken too long. `now_s`: by the loop's clock."""
+    def check_timeout(self, now_s: float) -> None:
+        """Close the connection if its client has taken too long. `now_s` is the event loop's time."""
         ...
 
 
 class ConnectionTimeouts:
-    """Looks at every connection of one server, twice a second, for as long as there are any."""
+    """Checks every connection of a server periodically, as long as there are connections."""
 
     def __init__(self, every_s: float = SWEEP_EVERY_S) -> None:
         self.every_s = every_s
         self._runs = False
 
     def watch(self, connections: Collection[TimedConnection], loop: asyncio.AbstractEventLoop) -> None:
-        """Go on looking at these, which are more from now on. Does nothing where that is done already."""
+        """Start the timer for this live collection of connections. Does nothing if the timer runs."""
         if not self._runs:
             self._runs = True
             loop.call_later(self.every_s, self._sweep, connections, loop)
@@ -54,4 +54,4 @@ class ConnectionTimeouts:
             self.watch(connections, loop)
         now_s = loop.time()
         for connection in list(connections):
-            connection.look(now_s)
+            connection.check_timeout(now_s)

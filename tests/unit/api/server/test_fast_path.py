@@ -1,4 +1,4 @@
-"""A prediction of one row is answered without a task, and its client cannot tell: real sockets."""
+"""The fast path serves single rows without a task, with the same responses as the ASGI path. Real sockets."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ LEFT = ("POST", "/predict", "499")
 
 @dataclass
 class Served:
-    """A gateway behind a port; `long_way` is the paths of what reached its application."""
+    """A gateway on a port. `asgi_paths` lists the paths of the requests that reached its application."""
 
     gateway: Gateway
     client: FakeRedis
     port: int
-    long_way: list[str] = field(default_factory=list)
+    asgi_paths: list[str] = field(default_factory=list)
 
     def answers(self) -> dict[tuple[str, str, str], int]:
-        """How many answers were counted, by method, route and status."""
+        """The number of counted responses by method, route and status."""
         return {answer: took_s.count for answer, took_s in self.gateway.telemetry.http}
 
     def failures(self) -> dict[str, int]:
@@ -58,7 +58,7 @@ class Served:
 
 @asynccontextmanager
 async def gateway_at(folder: Path, **changes: Any) -> AsyncIterator[Served]:
-    """Without a worker that answers, but with one that is seen."""
+    """A gateway on a port. A worker is registered, but does not answer."""
     client = FakeRedis()
     async with running_gateway(client, folder, **changes) as (gateway, _):
         app = RequestMiddleware(
@@ -69,7 +69,7 @@ async def gateway_at(folder: Path, **changes: Any) -> AsyncIterator[Served]:
         )
 
         async def counting(scope: Scope, receive: Receive, send: Send) -> None:
-            served.long_way.append(scope["path"])
+            served.asgi_paths.append(scope["path"])
             await app(scope, receive, send)
 
         async with serving_app(counting, gateway) as port:
@@ -100,7 +100,7 @@ async def test_a_row_that_comes_whole_is_answered_without_a_task(tmp_path: Path)
     )
     assert answer.headers["x-request-id"] == "mine"
     assert stages(answer)["predict"] == 2.0
-    assert served.long_way == []
+    assert served.asgi_paths == []
     assert served.answers() == {PREDICTED: 1}
     tally, times = served.gateway.catalog.find("iris").tally, served.gateway.catalog.find("iris").times
     assert (tally.admitted, times.request_rows.count) == (1, 1)
@@ -143,12 +143,12 @@ async def test_both_ways_give_the_same_answer(
         ("/predict/batch", {}),
     ],
 )
-async def test_what_is_out_of_the_ordinary_takes_the_long_way(
+async def test_what_is_out_of_the_ordinary_takes_the_asgi_path(
     tmp_path: Path, path: str, headers: dict[str, str]
 ) -> None:
     async with answering_at(tmp_path) as served, connected(served.port) as (_, writer):
         writer.writelines(request(path, headers))
-        await until(lambda: served.long_way == [path])
+        await until(lambda: served.asgi_paths == [path])
 
 
 @pytest.mark.parametrize(
@@ -168,19 +168,19 @@ async def test_a_limited_key_is_refused_past_its_limit(tmp_path: Path, key: Hold
     assert all("ratelimit-policy" in answer.headers for answer in answers)
 
 
-async def test_a_chunked_body_takes_the_long_way(tmp_path: Path) -> None:
+async def test_a_chunked_body_takes_the_asgi_path(tmp_path: Path) -> None:
     body = json.dumps(IRIS_ROW).encode()
     head = b"POST /predict HTTP/1.1\r\nHost: takt\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with answering_at(tmp_path) as served:
         answer = await asked(served.port, head, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
         assert answer.status_code == 200
-        assert served.long_way == ["/predict"]
+        assert served.asgi_paths == ["/predict"]
 
 
-async def test_a_gateway_that_logs_each_request_takes_the_long_way(tmp_path: Path) -> None:
+async def test_a_gateway_that_logs_each_request_takes_the_asgi_path(tmp_path: Path) -> None:
     async with answering_at(tmp_path, access_log=True) as served:
         assert (await asked(served.port, *request())).status_code == 200
-        assert served.long_way == ["/predict"]
+        assert served.asgi_paths == ["/predict"]
 
 
 async def test_a_body_may_come_in_pieces(tmp_path: Path) -> None:
@@ -188,9 +188,9 @@ async def test_a_body_may_come_in_pieces(tmp_path: Path) -> None:
         head, body = request()
         for piece in (head[:30], head[30:], body[:10], body[10:]):
             writer.write(piece)
-            await asyncio.sleep(0.01)  # so that each is a segment of its own
+            await asyncio.sleep(0.01)  # so that each part is a separate segment
         assert (await answer_of(reader)).status_code == 200
-        assert served.long_way == []
+        assert served.asgi_paths == []
 
 
 async def test_a_body_that_stops_is_408_and_let_go(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ async def test_an_answer_that_is_not_what_the_spec_says_is_500_and_the_next_is_s
         assert (failed.status_code, failed.json()["error"]) == (500, "internal_error")
         writer.writelines(request())
         assert (await answer_of(reader)).status_code == 200
-        assert served.long_way == []
+        assert served.asgi_paths == []
 
 
 async def test_past_its_deadline_a_request_is_504(tmp_path: Path) -> None:
@@ -286,4 +286,4 @@ async def test_a_client_of_http_1_0_is_answered_and_let_go(tmp_path: Path) -> No
         writer.write(head.replace(b"HTTP/1.1", b"HTTP/1.0") + body)
         assert (await answer_of(reader)).status_code == 200
         assert await reader.read() == b""
-        assert served.long_way == []
+        assert served.asgi_paths == []

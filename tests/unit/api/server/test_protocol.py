@@ -1,5 +1,7 @@
-"""A connection has limits: how long a head may take, how many may be there, and what a refusal costs. Real
-sockets, a small app."""
+"""Limits of connections: time for a head, number of connections, rejections without a task.
+
+Real sockets with a small application.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ LIMIT_S = 30.0
 
 @asynccontextmanager
 async def serving(most_connections: int | None = None) -> AsyncIterator[int]:
-    """→ the port of a server with these limits."""
+    """The port of a server with these limits."""
     limits = Settings(models_dir=MODELS, head_limit_s=HEAD_LIMIT_S, max_connections=most_connections)
     async with serving_for(Gateway(limits, FakeRedis())) as port:
         yield port
@@ -79,7 +81,7 @@ async def test_one_connection_too_many_is_503_and_the_others_are_served() -> Non
 
 
 def prediction(wait_s: int = 1, headers: dict[str, str] | None = None) -> tuple[bytes, bytes]:
-    """→ the head and the body of a request."""
+    """The head and the body of a prediction request."""
     body = json.dumps(IRIS_ROW).encode()
     lines = {"Host": "takt", "Prefer": f"wait={wait_s}", "Content-Length": str(len(body))} | (headers or {})
     head = "POST /predict HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
@@ -88,7 +90,7 @@ def prediction(wait_s: int = 1, headers: dict[str, str] | None = None) -> tuple[
 
 @asynccontextmanager
 async def refusing(folder: Path, **changes: Any) -> AsyncIterator[tuple[Gateway, int]]:
-    """A gateway of which one client was just refused, since another's row takes a second. → and its port"""
+    """A gateway that has just rejected a request, because a pending row takes a second; and its port."""
     client = FakeRedis()
     async with (
         running_gateway(client, folder, **changes) as (gateway, _),
@@ -116,7 +118,10 @@ async def test_who_is_refused_by_his_head_alone_is_counted_like_the_others(tmp_p
         assert (await answered(reader))[0] == 503
         writer.close()
         tally = gateway.catalog.find("iris").tally
-        assert (tally.shed["overloaded"], tally.failed["overloaded"]) == (2, 2)  # and who began it
+        assert (tally.shed["overloaded"], tally.failed["overloaded"]) == (
+            2,
+            2,
+        )  # including the first rejected request
         assert {answer: took_s.count for answer, took_s in gateway.telemetry.http} == {
             ("POST", "/predict", "503"): 2
         }
@@ -135,7 +140,7 @@ async def test_while_others_are_refused_a_prediction_is_refused_by_its_head_alon
         assert (said_body["error"], said_body["request_id"]) == ("overloaded", "mine")
         writer.writelines([body, GET])  # the connection goes on
         assert await asyncio.wait_for(answered(reader), LIMIT_S) == (200, {})
-        writer.writelines([*prediction(), GET])  # also where the next request is there already
+        writer.writelines([*prediction(), GET])  # even if the next request has arrived already
         assert (await asyncio.wait_for(answered(reader), LIMIT_S))[0] == 503
         assert await asyncio.wait_for(answered(reader), LIMIT_S) == (200, {})
         writer.close()

@@ -1,5 +1,7 @@
-"""A client that offers another protocol is answered in this one (RFC 9110, 7.8), and what follows its head is
-its body, in however many pieces it comes. Real sockets, a small app."""
+"""A request with an `Upgrade` field gets a response over HTTP/1.1 (RFC 9110, 7.8).
+
+The data after its head is its body, in any number of pieces. Real sockets with a small application.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from tests.unit.gateway_fakes import MODELS, FakeRedis
 from tests.unit.gateway_sockets import serving_app
 
 OFFER = "Host: takt\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
-"""As Java's HttpClient begins, unless it is told otherwise."""
+"""The head that Java's HttpClient sends by default."""
 GET = f"GET /get HTTP/1.1\r\n{OFFER}\r\n".encode()
 BODY = b"GET /hidden HTTP/1.1\r\nHost: takt\r\n\r\n"
 POST = f"POST /post HTTP/1.1\r\n{OFFER}Content-Length: {len(BODY)}\r\n\r\n".encode()
@@ -29,34 +31,34 @@ IN_CHUNKS = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
 PLAIN = b"GET /plain HTTP/1.1\r\nHost: takt\r\n\r\n"
 
 
-async def told(scope: Scope, receive: Receive, send: Send) -> None:
-    """Says what was asked."""
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Responds with the request's path, body and Upgrade field."""
     request = Request(scope, receive)
     body = (await request.body()).decode()
-    said = {"path": scope["path"], "body": body, "upgrade": request.headers.get("upgrade", "")}
-    await respond(send, 200, [], json.dumps(said).encode())
+    seen = {"path": scope["path"], "body": body, "upgrade": request.headers.get("upgrade", "")}
+    await respond(send, 200, [], json.dumps(seen).encode())
 
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    async with serving_app(told, Gateway(Settings(models_dir=MODELS), FakeRedis())) as found:
+    async with serving_app(echo, Gateway(Settings(models_dir=MODELS), FakeRedis())) as found:
         yield found
 
 
 async def answers(port: int, pieces: Sequence[bytes], number: int) -> list[tuple[str, str]]:
-    """→ the paths and bodies that were answered."""
+    """The paths and bodies of the responses."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     found = []
     try:
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-            for _ in range(3):  # turns of the loop, in which the server reads it by itself
+            for _ in range(3):  # iterations of the event loop, in which the server reads this part alone
                 await asyncio.sleep(0)
         for _ in range(number):
-            status, said = await asyncio.wait_for(answered(reader), 20)
-            assert (status, said["upgrade"]) == (200, ""), said
-            found.append((said["path"], said["body"]))
+            status, seen = await asyncio.wait_for(answered(reader), 20)
+            assert (status, seen["upgrade"]) == (200, ""), seen
+            found.append((seen["path"], seen["body"]))
     finally:
         writer.close()
     return found
@@ -103,8 +105,8 @@ async def test_a_request_that_could_be_read_in_two_ways_is_refused_and_ends_its_
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request_)
     try:
-        status, said = await asyncio.wait_for(answered(reader), 20)
-        assert (status, said["error"]) == (400, "bad_request")
+        status, seen = await asyncio.wait_for(answered(reader), 20)
+        assert (status, seen["error"]) == (400, "bad_request")
         assert await asyncio.wait_for(reader.read(), 20) == b""
     finally:
         writer.close()
