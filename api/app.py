@@ -1,4 +1,4 @@
-"""The gateway's application: `create_app` joins its parts; `python -m api` serves it."""
+"""The gateway's ASGI application. `create_app` builds it; `python -m api` serves it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from api.access.middleware import AuthMiddleware
 from api.gateway import Gateway
-from api.http.cors import open_to
+from api.http.cors import with_cors
 from api.http.envelope import RequestMiddleware
 from api.http.parameters import fields_of, invalid_parameters
 from api.http.security_headers import SecurityHeaders
@@ -33,13 +33,13 @@ from api.routes.surface import MethodTable, Surface
 from shared import VERSION
 from shared.settings import Settings
 
-DESCRIPTION = "Machine-learning models, served from a queue."
+DESCRIPTION = "Online predictions and batch jobs of machine-learning models, served from a queue."
 
 
 def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
-    """The application of one gateway. `client` stands in for the Redis of the settings.
+    """Build the application of a gateway. `client` replaces the Redis client of the settings.
 
-    Raises SpecError where there is no model repository.
+    Raises SpecError if there is no model repository.
     """
     gateway = Gateway(settings, client)
 
@@ -56,7 +56,7 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
         version=VERSION,
         description=DESCRIPTION,
         lifespan=lifespan,
-        # stages are timed by Takt itself; asking for these costs each request, also where nobody set them up
+        # Takt times its own stages; these would cost time in each request, even if they are not configured
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.gateway = gateway
@@ -75,12 +75,12 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
     framework = app.build_middleware_stack
 
     def stack() -> ASGIApp:
-        """The envelope, the hot routes and the gatekeeper, before all that the framework does."""
+        """CORS, request middleware, prediction routes and authentication, outside the framework's stack."""
         safe = SecurityHeaders(MethodTable(JobShortcuts(framework(), gateway)))
         routes = (
             AuthMiddleware(safe, gateway.access.authenticator, gateway.access.limiter) if guarded else safe
         )
-        return open_to(
+        return with_cors(
             RequestMiddleware(
                 Surface(Predictions(routes, gateway)),
                 gateway.lifecycle,
@@ -95,7 +95,7 @@ def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
 
 
 async def _to_envelope(request: Request, error: Exception) -> Never:
-    """Errors become answers in the envelope alone; FastAPI's own handlers would give them another shape."""
+    """Pass the error on to `RequestMiddleware`. FastAPI's own handlers would write another error format."""
     if isinstance(error, RequestValidationError):
         raise invalid_parameters(error, fields_of(request)) from None
     raise error

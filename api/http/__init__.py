@@ -1,1 +1,1 @@
-"""HTTP itself: connections, heads and bodies, errors as answers, headers, traces of requests."""
+"""HTTP building blocks: heads and bodies, error responses, headers, request middleware."""

@@ -1,4 +1,4 @@
-"""Steps that a gateway repeats for as long as it lives."""
+"""Background tasks of a gateway."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAUSE_AFTER_BUG_S = 1.0
 
 
 class BackgroundTasks:
-    """Tasks that repeat a step each, started and stopped together."""
+    """Tasks that each repeat one step until all are stopped together."""
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
@@ -24,7 +24,7 @@ class BackgroundTasks:
         self._tasks.append(asyncio.create_task(self._repeat(name, step), name=name))
 
     async def stop(self) -> None:
-        self._stopping = True  # a client library may swallow a cancellation: the step is then the last
+        self._stopping = True  # a client library may swallow the cancellation; this flag ends the loop then
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -33,7 +33,7 @@ class BackgroundTasks:
         self._tasks.clear()
 
     async def _repeat(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
-        # a bug in one step must not silence all later ones: it is logged, and the loop goes on
+        # an unexpected error in a step is logged, and the loop continues
         while not self._stopping:
             try:
                 await step()

@@ -1,4 +1,4 @@
-"""Reading a request's body: its media type, and no more bytes than this deployment takes."""
+"""Reading JSON request bodies: media type, size limit and idle limit."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from shared.errors import PayloadTooLarge, UnsupportedMediaType, UploadInterrupt
 async def read_json(
     headers: Mapping[bytes, bytes], receive: Receive, most_bytes: int, *, idle_s: float
 ) -> bytes:
-    """The body, which claims to be JSON or claims nothing.
+    """Read the whole body. `headers` have lower-case names; a missing Content-Type counts as JSON.
 
-    Raises UnsupportedMediaType, PayloadTooLarge as soon as it is known, ClientLeftError, or UploadInterrupted
-    where nothing of it comes for so long.
+    Raises UnsupportedMediaType; PayloadTooLarge as soon as the size exceeds `most_bytes`; ClientLeftError;
+    UploadInterrupted if no data arrives for `idle_s` seconds.
     """
     if not is_json(headers.get(b"content-type", b"")):
         raise UnsupportedMediaType("The body must be application/json.")
@@ -27,14 +27,14 @@ async def read_json(
     try:
         return await _read(receive, most_bytes, idle_s)
     except TimeoutError:
-        raise UploadInterrupted(f"Nothing of the body came for {idle_s:g} s.") from None
+        raise UploadInterrupted(f"No body data arrived for {idle_s:g} s.") from None
 
 
 async def _read(receive: Receive, most_bytes: int, idle_s: float) -> bytes:
-    pieces: list[bytes] = []  # joined once: a sum of bytes copies all that came before with each piece
+    pieces: list[bytes] = []  # joined once, because adding bytes copies all earlier pieces each time
     size_bytes, more = 0, True
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(idle_s) as patience:  # one for the body: most come whole
+    async with asyncio.timeout(idle_s) as idle:  # one for the body: most bodies have a single piece
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -46,12 +46,12 @@ async def _read(receive: Receive, most_bytes: int, idle_s: float) -> bytes:
             if size_bytes > most_bytes:
                 raise _too_large(most_bytes)
             if more:
-                patience.reschedule(loop.time() + idle_s)
+                idle.reschedule(loop.time() + idle_s)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def is_json(content_type: bytes) -> bool:
-    """Whether a body claims to be JSON, or claims nothing."""
+    """Whether a Content-Type is JSON or empty."""
     media_type = content_type.partition(b";")[0].strip().lower()
     return media_type in (b"application/json", b"") or media_type.endswith(b"+json")
 

@@ -1,4 +1,4 @@
-"""Which pages of other origins may call this gateway from a browser (CORS). Cookies play no part: keys do."""
+"""Cross-origin requests from browsers (CORS). API keys authenticate them; cookies are not used."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-SHOWN = (
+EXPOSED_HEADERS = (
     *("ETag", "Location", "Preference-Applied", "RateLimit", "RateLimit-Policy", "Retry-After"),
     *("Server-Timing", "X-Model-Version", "X-Request-ID"),
 )
-"""Headers of our answers that a page may read."""
+"""Response headers that a page of another origin may read."""
 
 
-def open_to(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """`app`, for these origins too; none: as it is."""
+def with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """`app` with CORS for these origins; `app` itself if there are none."""
     if not origins:
         return app
     return CORSMiddleware(
-        app, allow_origins=origins, allow_methods=["*"], allow_headers=["*"], expose_headers=SHOWN
+        app, allow_origins=origins, allow_methods=["*"], allow_headers=["*"], expose_headers=EXPOSED_HEADERS
     )

@@ -1,7 +1,7 @@
-"""Whether a client has left, without a task per request.
+"""Detection of disconnected clients, without a task per request.
 
-Once a request's body is read, ASGI's `receive` has nothing more to give until the client leaves. One step of
-it therefore tells: it finishes at once (`http.disconnect`) or would wait, and is dropped again.
+After a request's body is read, ASGI's `receive` waits until the client disconnects. So a single step of it is
+enough: either it finishes at once with `http.disconnect`, or it would wait and is discarded.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from starlette.types import Receive
 
 
 class ClientLeftError(Exception):
-    """The client closed its connection before it was answered."""
+    """The client closed its connection before the response was sent."""
 
 
 def has_left(receive: Receive) -> bool:
-    """Call it from the event loop, and only after the whole body was received."""
+    """Whether the client has disconnected. Call it on the event loop, after the whole body was received."""
     step = receive().__await__()
     try:
         next(step)

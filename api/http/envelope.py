@@ -1,7 +1,7 @@
-"""What surrounds every request: its id, and the one place where errors become answers. Pure ASGI.
+"""The request middleware: request ids, error responses, access log, traces. Pure ASGI.
 
-While the gateway is being stopped, every answer asks its client to connect elsewhere; a request that is cut
-off at the end of the grace is told so.
+While the gateway shuts down, every response carries `Connection: close`. A request that is cancelled at the
+end of the grace gets `queue_unavailable`.
 """
 
 from __future__ import annotations
@@ -37,13 +37,16 @@ _SANE = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 def request_id_of(scope: Scope) -> str:
-    """The id that the envelope gave to this request."""
+    """The id that `RequestMiddleware` assigned to this request."""
     request_id: str = scope["takt.request_id"]
     return request_id
 
 
 class RequestMiddleware:
-    """Takes the client's X-Request-ID if it is sane, makes one otherwise, and puts it on every answer."""
+    """Sets X-Request-ID on every response and converts errors to responses.
+
+    The id is the client's if it has 1 to 128 visible ASCII characters, otherwise a random id.
+    """
 
     def __init__(self, app: ASGIApp, lifecycle: Lifecycle, telemetry: Telemetry, *, access_log: bool) -> None:
         self._app = app
@@ -74,7 +77,7 @@ class RequestMiddleware:
         try:
             await self._app(scope, receive, send_with_id)
         except (Exception, asyncio.CancelledError) as error:
-            if status is not None:  # too late for another answer: the server breaks the connection off
+            if status is not None:  # the response has begun: the server closes the connection
                 raise
             found = stopping() if isinstance(error, asyncio.CancelledError) else foreseen(error)
             if isinstance(found, Unauthorized | Forbidden):
@@ -104,19 +107,19 @@ def _ids(scope: Scope, trace: RequestTrace | None) -> dict[str, str]:
 
 
 def _log_access(scope: Scope, status: int | None, took_s: float) -> None:
-    """The path alone: a query may hold a client's own words. `status`: None where nobody was answered."""
+    """Log the path without the query, which may hold user data. `status` is None if no response was sent."""
     ms = round(took_s * 1000, 3)
     log.info("request_ended", method=scope["method"], path=scope["path"], status=status, took_ms=ms)
 
 
 def _client(scope: Scope) -> str:
-    """Who called; behind a proxy that is trusted, whom it called for."""
+    """The address of the client; behind a trusted proxy, the address that the proxy forwards."""
     client = scope.get("client")
     return client[0] if client else ""
 
 
 def request_id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The client's id where it is sane, a new one otherwise."""
+    """The request id of these headers if it is valid, otherwise a new id."""
     for name, value in headers:
         if name == REQUEST_ID:
             return value if _SANE.fullmatch(value) else new_request_id()
@@ -124,11 +127,11 @@ def request_id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def new_request_id() -> bytes:
-    return os.urandom(16).hex().encode()  # as random as a UUID, and made in a fifth of the time
+    return os.urandom(16).hex().encode()  # as random as a UUID, in a fifth of the time
 
 
 def whole_json(body: bytes) -> list[tuple[bytes, bytes]]:
-    """The headers of a JSON body that is sent as a whole."""
+    """The headers of a complete JSON body."""
     return [
         (b"content-type", b"application/json"),
         (b"x-content-type-options", b"nosniff"),
@@ -137,12 +140,12 @@ def whole_json(body: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def error_answer(error: TaktError | HTTPException, request_id: bytes) -> tuple[int, Headers, bytes]:
-    """Status, headers and body, for an answer that the envelope does not see."""
+    """Status, headers and body of an error response that does not pass through `RequestMiddleware`."""
     status, headers, body = answer_of(error, request_id.decode())
     return status, [*whole_json(body), *headers, (REQUEST_ID, request_id)], body
 
 
 async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    """Send a whole JSON answer."""
+    """Send a complete JSON response."""
     await send({"type": "http.response.start", "status": status, "headers": whole_json(body) + headers})
     await send({"type": "http.response.body", "body": body})

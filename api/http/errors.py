@@ -1,8 +1,8 @@
-"""Errors as HTTP answers: the one table of code → status, and the one shape of their bodies.
+"""Error responses: the table of error code → HTTP status, and the format of error bodies.
 
-    {"error": code, "detail": text, or a list of problems, "request_id": id}
+    {"error": code, "detail": text or list of problems, "request_id": id}
 
-Codes and their meaning are those of `shared/errors.py`; what is not foreseen there is `internal_error`.
+`shared/errors.py` defines the codes. Unexpected exceptions become `internal_error`.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ STATUS = {
     "internal_error": 500,
 }
 CHALLENGE = 'Bearer realm="takt"'
-"""What a 401 asks for."""
-FRAMELESS = ((b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"))
-"""What browsers are told of every answer but a prediction's: show it in no frame, and tell nobody of it."""
+"""`WWW-Authenticate` of a 401."""
+BROWSER_HEADERS = ((b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"))
+"""Headers of every response except predictions: no embedding in frames, no `Referer` to other sites."""
 _OF_HTTP = {404: "not_found", 405: "method_not_allowed"}
 Headers = list[tuple[bytes, bytes]]
 
@@ -81,14 +81,14 @@ Headers = list[tuple[bytes, bytes]]
 DETAIL_TYPES: Mapping[str, type[str] | type[list[Problem]]] = {
     code: list if code == InvalidInput.code else str for code in STATUS
 }
-"""What `detail` is, by error code, in every answer: problems with a request are a list, else it is a text.
+"""Type of `detail` by error code: a list of problems for `validation_error`, otherwise a text.
 
-A job's own `error.detail` and a row's `error` are texts, whatever their code.
+The `error.detail` of a job and the `error` of a row are always texts.
 """
 
 
 class ErrorBody(BaseModel):
-    """The body of every error but 422."""
+    """The body of every error except 422."""
 
     error: str
     detail: str = Field(description="At most 2000 characters")
@@ -96,13 +96,13 @@ class ErrorBody(BaseModel):
 
 
 class ProblemBody(BaseModel):
-    """One thing wrong with a request. The last of many says how many more there are (`more_problems`)."""
+    """A problem with a request. If there are too many, the last entry counts the rest (`more_problems`)."""
 
     model_config = ConfigDict(extra="allow")
 
-    row: int | None = Field(description="From 0")
+    row: int | None = Field(description="Index of the row, from 0")
     field: str | None
-    loc: list[int | str] = Field(description="Where in the request")
+    loc: list[int | str] = Field(description="Path to the value in the request")
     msg: str
     type: str
 
@@ -111,17 +111,19 @@ class InvalidInputBody(BaseModel):
     """The body of a 422."""
 
     error: str
-    detail: list[ProblemBody] = Field(description=f"At least one, and at most {MOST_PROBLEMS} and one more")
+    detail: list[ProblemBody] = Field(
+        description=f"1 to {MOST_PROBLEMS} problems, and an entry that counts the rest if there are more"
+    )
     request_id: str
 
 
 def body_of(status: int) -> type[BaseModel]:
-    """The model of an error's body."""
+    """The model of the body of an error with this status."""
     return InvalidInputBody if status == STATUS[InvalidInput.code] else ErrorBody
 
 
 def of_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """FastAPI's `responses` for these error statuses, with the codes that each may bear."""
+    """FastAPI's `responses` for these statuses. The description lists the error codes of each status."""
     return {
         status: {
             "model": body_of(status),
@@ -132,20 +134,21 @@ def of_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def status_of(code: str) -> int:
-    """The status of an error code; 500 for one that is not in the table."""
+    """The HTTP status of an error code; 500 if the table does not have it."""
     return STATUS.get(code, 500)
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the payload store lacks the room for what it was asked to keep."""
+    """Whether the error means that the payload store has no space left."""
     return isinstance(error, PayloadStoreAway) and error.full
 
 
 def foreseen(error: Exception) -> TaktError | HTTPException:
-    """The error to answer with: itself, or what a foreign one means to a client. Logs what is a bug."""
+    """The error to send to the client for any exception. Logs installation errors and bugs."""
     match error:
         case OperatorError():
-            log.error("installation_error", code=error.code, reason=error.detail)  # paths are not for clients
+            # clients get no detail, because it may contain file paths
+            log.error("installation_error", code=error.code, reason=error.detail)
             return StorageFull() if is_full(error) else type(error)()
         case HTTPException(status_code=400):  # the framework could not decode a body
             return InvalidInput(error.detail)
@@ -165,33 +168,33 @@ def _unforeseen(error: Exception) -> TaktError:
             return unavailable()
         case _:
             log.error("request_failed", exc_info=error)
-            return TaktError("Something went wrong inside the gateway.")
+            return TaktError("Internal error in the gateway. The gateway's log has the details.")
 
 
 def answer_of(error: TaktError | HTTPException, request_id: str) -> tuple[int, Headers, bytes]:
-    """Status, headers and body."""
+    """Status, headers and body of an error response."""
     if isinstance(error, HTTPException):
         return _answer_of_http(error, request_id)
     detail = error.listed() if isinstance(error, InvalidInput) else error.detail
-    headers: Headers = [*FRAMELESS]
+    headers: Headers = [*BROWSER_HEADERS]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(math.ceil(error.retry_after_s)).encode()))
     if isinstance(error, UnsupportedCoding):
         headers.append((b"accept-encoding", ACCEPTED_CODINGS.encode()))
     if isinstance(error, Unauthorized):
         headers.append((b"www-authenticate", CHALLENGE.encode()))
-    if status_of(error.code) == 408:  # the rest of the body may still come, or may never
+    if status_of(error.code) == 408:  # the rest of the body is unread
         headers.append((b"connection", b"close"))
     return status_of(error.code), headers, _body(error.code, detail, request_id)
 
 
 def _answer_of_http(error: HTTPException, request_id: str) -> tuple[int, Headers, bytes]:
     code = _OF_HTTP.get(error.status_code) or HTTPStatus(error.status_code).name.lower()
-    said = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
-    headers = [*FRAMELESS, *said]
+    own = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+    headers = [*BROWSER_HEADERS, *own]
     return error.status_code, headers, _body(code, error.detail, request_id)
 
 
 def _body(code: str, detail: object, request_id: str) -> bytes:
-    said = bounded(detail) if isinstance(detail, str) else detail
-    return encode({"error": code, "detail": said, "request_id": request_id})
+    shown = bounded(detail) if isinstance(detail, str) else detail
+    return encode({"error": code, "detail": shown, "request_id": request_id})

@@ -1,4 +1,4 @@
-"""Header fields that may stand on several lines: their lines are one list (RFC 9110, 5.3)."""
+"""Header fields that may be repeated: their values form one comma-separated list (RFC 9110, 5.3)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from starlette.types import Scope
 
 
 def field_of(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """The value of a field, its lines joined by commas; None if there is no such field."""
+    """The value of a header field, repeated lines joined by commas; None if it is missing.
+
+    `name` is in lower case.
+    """
     lines = [value for found, value in headers if found == name]
     return b", ".join(lines) if lines else None
 
 
 def text_field(scope: Scope, name: str) -> str | None:
-    """The same of a request, as text."""
+    """The value of a request's header field as text; None if it is missing."""
     found = field_of(scope["headers"], name.encode())
     return None if found is None else found.decode("latin-1")

@@ -1,7 +1,7 @@
-"""Answers to clients that HTTP/1.1's framing does not fit (RFC 9112, 6 and 9).
+"""Response framing for HTTP/1.0 clients and for `Expect: 100-continue` (RFC 9112, 6 and 9).
 
-A client of HTTP/1.0 knows no chunks: an answer of unknown length ends with its connection. One that is broken
-off ends with a reset, for such a client sees no other difference to a whole one.
+HTTP/1.0 has no chunked coding, so a response of unknown length ends when the connection closes. If such a
+response fails midway, the connection is reset; otherwise the client could not detect that it is incomplete.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEEP = (b"connection", b"keep-alive")
 
 
 def in_close_framing(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
-    """`app`, for a client of HTTP/1.0."""
+    """`app` for an HTTP/1.0 client: the end of the connection ends a response of unknown length."""
     cycle.waiting_for_100_continue = False  # there is none in HTTP/1.0 (RFC 9110, 10.1.1)
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,19 +54,19 @@ def _begin(message: Message, scope: Scope, cycle: RequestResponseCycle) -> None:
 
 
 def stays_in_http_1_0(scope: HTTPScope) -> bool:
-    """Whether a client of HTTP/1.0 asks for the connection to be kept."""
+    """Whether an HTTP/1.0 client asks to keep the connection open."""
     return scope["http_version"] == "1.0" and _asks_to_stay(cast(Scope, scope))
 
 
 def _asks_to_stay(scope: Scope) -> bool:
-    said = b",".join(value for name, value in scope["headers"] if name == b"connection")
-    return b"keep-alive" in [option.strip().lower() for option in said.split(b",")]
+    options = b",".join(value for name, value in scope["headers"] if name == b"connection")
+    return b"keep-alive" in [option.strip().lower() for option in options.split(b",")]
 
 
 def closing_unread(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
-    """`app`, for a client that waits for 100 before it sends its body (RFC 9110, 10.1.1).
+    """`app` for a client that waits for `100 Continue` before it sends its body (RFC 9110, 10.1.1).
 
-    If it is answered without one, it may send the body or not: the connection is closed.
+    If the final response comes first, the client may or may not send the body, so the connection is closed.
     """
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:

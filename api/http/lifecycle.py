@@ -1,4 +1,4 @@
-"""Whether this gateway starts, serves or stops."""
+"""The lifecycle of a gateway process."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 
 
 class Lifecycle:
-    """The state of one gateway process. `api/server/serving.py` changes it."""
+    """The state of a gateway process. `api/server/serving.py` changes it."""
 
     def __init__(self) -> None:
         self.started_s = time.monotonic()
         self.draining = False
-        """It was asked to stop: it is not ready, and answers with `Connection: close`."""
+        """Shutdown has begun: the gateway is not ready, and responses carry `Connection: close`."""
         self.leaving = False
-        """It accepts no new connection: event streams end now."""
+        """The gateway accepts no new connections, and event streams end."""
 
     @property
     def uptime_s(self) -> float:

@@ -1,6 +1,6 @@
-"""Where blocking work on a body is done: small bodies on the event loop, larger ones in a thread.
+"""CPU work on request bodies: on the event loop for small bodies, in a thread for large bodies.
 
-A turn of a thread costs more than a small body does, and wakes another for the interpreter's lock.
+For a small body, the switch to a thread costs more than the work, and the thread competes for the GIL.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 SMALL_BYTES = 16 * 1024
-"""About a millisecond of parsing and encoding: `/predict` takes bodies of that size on the loop, too."""
+"""About a millisecond of parsing and encoding. `/predict` parses such bodies on the event loop, too."""
 
 
 async def offloaded(size_bytes: int, work: Callable[[], T]) -> T:
-    """What `work` returns; it computes, and touches neither disk nor network."""
+    """Run `work` and return its result. `work` may only compute; it must not use disk or network."""
     return work() if size_bytes <= SMALL_BYTES else await asyncio.to_thread(work)

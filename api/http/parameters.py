@@ -1,4 +1,4 @@
-"""Parameters and small bodies that FastAPI found wrong, as InvalidInput."""
+"""Conversion of FastAPI's validation errors to InvalidInput."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from shared.wording import of_pydantic
 
 
 def invalid_parameters(error: RequestValidationError, known: Sequence[str] = ()) -> InvalidInput:
-    """`known`: the fields that the route takes."""
+    """The InvalidInput for a validation error. `known` are the body fields of the route, for suggestions."""
     found = error.errors()
     problems = [
         Problem(
             row=None,
-            field=str(one["loc"][-1]),
-            loc=list(one["loc"]),
-            msg=of_pydantic(one["msg"], one["type"], one["loc"][-1], known),
-            type=one["type"],
+            field=str(problem["loc"][-1]),
+            loc=list(problem["loc"]),
+            msg=of_pydantic(problem["msg"], problem["type"], problem["loc"][-1], known),
+            type=problem["type"],
         )
-        for one in found[:MOST_PROBLEMS]
+        for problem in found[:MOST_PROBLEMS]
     ]
     more = len(found) - len(problems)
-    return InvalidInput("The request's parameters are wrong.", problems=problems, more_problems=more)
+    return InvalidInput("Invalid request parameters.", problems=problems, more_problems=more)
 
 
 def fields_of(request: Request) -> list[str]:
-    """The names of the fields that the body of this request's route takes."""
+    """The names of the body fields of the request's route."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or route.body_field is None:
         return []

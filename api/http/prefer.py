@@ -1,7 +1,6 @@
-"""`Prefer` (RFC 7240): how long a client is willing to wait, and whether it prefers a job to an answer.
+"""The `Prefer` header (RFC 7240): `wait` and `respond-async`.
 
-A preference that is sent more than once counts as it was sent first, on whichever line. One that is not
-understood is ignored.
+If a preference is repeated, the first value counts. Unknown preferences are ignored.
 """
 
 from __future__ import annotations
@@ -16,20 +15,20 @@ _SECONDS = re.compile(rb"\d{1,9}")
 
 def preferred_wait_s(prefer: bytes | None) -> int | None:
     """The seconds of the `wait` preference; None if there is none, or if the first is not a whole number."""
-    said = _preferences(prefer).get(b"wait") if prefer else None
-    return int(said) if said is not None and _SECONDS.fullmatch(said) else None
+    wait = _preferences(prefer).get(b"wait") if prefer else None
+    return int(wait) if wait is not None and _SECONDS.fullmatch(wait) else None
 
 
 def prefers_async(prefer: bytes | None) -> bool:
-    """Whether the client prefers a job to an answer."""
+    """Whether the client prefers `respond-async`: a job instead of a direct response."""
     return prefer is not None and b"respond-async" in _preferences(prefer)
 
 
 @lru_cache(maxsize=64)
 def _preferences(prefer: bytes) -> Mapping[bytes, bytes]:
-    """The first value of each preference and of each parameter, by its name in lower case.
+    """The first value of each preference and of each parameter, by lower-case name.
 
-    Parameters count as preferences: `respond-async; wait=5` has always been read so.
+    Parameters count as preferences, so `respond-async; wait=5` sets `wait`.
     """
     found: dict[bytes, bytes] = {}
     for name, value in _ELEMENT.findall(prefer):

@@ -1,4 +1,7 @@
-"""Headers that an answer gets whatever it will be: said early, and sent by the envelope."""
+"""Response headers that are set while a request is processed, whatever its outcome.
+
+`RequestMiddleware` adds them to the response.
+"""
 
 from __future__ import annotations
 

@@ -1,27 +1,26 @@
-"""What browsers are told of our answers: take them for what they say they are, show them in no frame, and let
-pages load nothing from elsewhere.
+"""Security headers for browsers: no MIME sniffing, no frames, and a content security policy for HTML pages.
 
-Answers that know better, as the console's do, keep their own. Predictions do without all but `nosniff`;
-errors say the same where they are made (`api/http/errors.py`), for not all of them pass here.
+Headers that a response already has are kept, as for the console. Predictions carry only `nosniff`. Error
+responses get their headers in `api/http/errors.py`, because not all of them pass through this middleware.
 """
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.errors import FRAMELESS
+from api.http.errors import BROWSER_HEADERS
 
-# Swagger UI and ReDoc set themselves up in the page, style their parts, and search in a worker
+# Swagger UI and ReDoc use inline scripts and styles, and search in a web worker
 _PAGE = (
     b"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     b"img-src 'self' data:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; "
     b"frame-ancestors 'none'"
 )
-_OF_ALL = {b"x-content-type-options": b"nosniff", **dict(FRAMELESS)}
+_OF_ALL = {b"x-content-type-options": b"nosniff", **dict(BROWSER_HEADERS)}
 
 
 class SecurityHeaders:
-    """Adds to the answers of `app` what they lack."""
+    """Adds the missing security headers to the responses of `app`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -29,10 +28,10 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                said = dict(message.get("headers", ()))
-                is_page = said.get(b"content-type", b"").startswith(b"text/html")
+                own = dict(message.get("headers", ()))
+                is_page = own.get(b"content-type", b"").startswith(b"text/html")
                 wanted = _OF_ALL | ({b"content-security-policy": _PAGE} if is_page else {})
-                missing = [pair for pair in wanted.items() if pair[0] not in said]
+                missing = [pair for pair in wanted.items() if pair[0] not in own]
                 message["headers"] = [*message.get("headers", ()), *missing]
             await send(message)
 

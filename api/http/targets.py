@@ -1,4 +1,4 @@
-"""What a request asks for and of whom, as its head says it (RFC 9112, 3.2)."""
+"""Request targets, and checks of a request's head (RFC 9112, 3.2 and 6.1)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ _EVERY_SERVER = b"*"
 
 
 def origin_form(target: bytes) -> bytes:
-    """A target as the path that it names: of `http://host/path` the path, which clients behind a proxy send;
-    `*` stays, as `/*`. Others stay as they are."""
+    """The path of a request target.
+
+    `http://host/path`, which clients send to a proxy, becomes `/path`; `*` becomes `/*`. Other targets are
+    returned unchanged.
+    """
     if target == _EVERY_SERVER:
         return b"/*"
     scheme, separator, rest = target.partition(b"://")
@@ -23,18 +26,18 @@ def origin_form(target: bytes) -> bytes:
 
 
 def wrong_head(headers: Sequence[tuple[bytes, bytes]], version: str) -> HTTPException | None:
-    """Why a request with these headers is not answered; None if nothing is wrong with them.
+    """The error for an invalid head; None if the head is valid.
 
-    Who is asked must be said once (RFC 9112, 3.2), and how the body is framed must be known here (6.1).
+    A request needs exactly one Host field (RFC 9112, 3.2) and a supported Transfer-Encoding (6.1).
     """
     hosts = 0
     for name, value in headers:
         if name == b"host":
             hosts += 1
         elif name == b"transfer-encoding" and (version == "1.0" or value.strip().lower() != b"chunked"):
-            return HTTPException(501, "The only Transfer-Encoding that is read is chunked, of HTTP/1.1.")
+            return HTTPException(501, "Unsupported Transfer-Encoding: use chunked with HTTP/1.1.")
     if version not in ("1.0", "1.1"):
-        return HTTPException(505, "HTTP/1.1 and HTTP/1.0 are spoken here.")
+        return HTTPException(505, "Unsupported HTTP version: use HTTP/1.1 or HTTP/1.0.")
     if hosts > 1 or (hosts == 0 and version == "1.1"):
-        return HTTPException(400, f"The request has {hosts or 'no'} Host fields; it must have one.")
+        return HTTPException(400, f"The request has {hosts or 'no'} Host fields; it must have exactly one.")
     return None

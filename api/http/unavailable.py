@@ -1,12 +1,10 @@
-"""Answers of a gateway that has no queue, or is stopping."""
+"""Errors of a gateway that cannot reach Redis or is shutting down."""
 
 from __future__ import annotations
 
 from shared.errors import QueueUnavailable
 
 RETRY_AFTER_S = 2.0
-
-
 STOPPING_RETRY_S = 1.0
 
 
@@ -15,5 +13,7 @@ def unavailable(detail: str | None = None) -> QueueUnavailable:
 
 
 def stopping() -> QueueUnavailable:
-    """What requests are told that a gateway cannot answer before it ends."""
-    return QueueUnavailable("This gateway is being stopped; ask again.", retry_after_s=STOPPING_RETRY_S)
+    """The error of requests that the gateway cannot answer before it exits."""
+    return QueueUnavailable(
+        "This gateway is shutting down; retry the request.", retry_after_s=STOPPING_RETRY_S
+    )

@@ -1,12 +1,11 @@
-"""The hot route: /predict and its kin. One read, one parse-and-validate, one encode, one shared write.
-
-What is ordinary, one row that came whole, has been answered before it gets here: `api/server/fast_path.py`.
+"""Predictions on the ASGI path.
 
     POST /predict[/batch]                                    the default model
-    POST /models/{name}/predict[/batch]                      its default version
-    POST /models/{name}/versions/{version}/predict[/batch]
+    POST /models/{name}/predict[/batch]                      the default version of a model
+    POST /models/{name}/versions/{version}/predict[/batch]   a version of a model
 
-These paths are answered before any framework routing; everything else passes on to the application inside.
+Common single-row requests never reach this module, see `api/server/fast_path.py`. These paths are matched
+before the framework's routing; all other requests go to the inner application.
 """
 
 from __future__ import annotations
@@ -42,11 +41,11 @@ from shared.tabular.formats import Packing, packing_of
 from shared.tabular.json_bodies import in_utf_8, refuse_other
 
 ALLOWED = "OPTIONS, POST"
-"""The methods of these paths."""
+"""The `Allow` header of these paths."""
 
 
 class Predictions:
-    """Answers predictions of `gateway`, and passes every other request to `app`."""
+    """Middleware that serves predictions and passes every other request to `app`."""
 
     def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
         self._app = app
@@ -69,7 +68,7 @@ class Predictions:
         servable = self._gateway.catalog.find(target.model, target.version, asker)
         try:
             await self._predict(servable, target, scope, receive, send)
-        except ClientLeftError:  # nobody reads an answer
+        except ClientLeftError:  # no response is needed
             servable.tally.failed["client_left"] += 1
         except TaktError as error:
             servable.tally.failed[error.code] += 1
@@ -86,7 +85,7 @@ class Predictions:
         wait_s = gateway.online.admission.wait_s(asked_s)
 
         later = prefers_async(prefer)
-        if not target.batch and not later:  # one row: an overload need not read what it refuses
+        if not target.batch and not later:  # a single row: admission needs no parsing
             gateway.online.admission.admit(servable, 1, wait_s, asker_of(scope))
 
         trace = trace_of(scope)
@@ -132,7 +131,7 @@ class Predictions:
         await respond(send, 200, about(servable, clock, answered, asked_s, gateway.online.admission), content)
 
     async def _body(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        """The whole body, unpacked; either way within the limit."""
+        """The whole body, decompressed. The size limit applies before and after decompression."""
         settings = self._gateway.settings
         packing = packing_of(field_of(scope["headers"], b"content-encoding") or b"")
         most_bytes = settings.max_body_bytes
@@ -145,7 +144,7 @@ class Predictions:
 def about(
     servable: Servable, clock: StageClock, answered: Answered, asked_s: int | None, door: AdmissionController
 ) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer: who gave it, where its time went, and how long it might have taken."""
+    """The headers of a result: model version, stage times, and the applied `wait` preference."""
     headers = [
         (b"x-model-version", servable.version.encode()),
         (b"server-timing", clock.header(answered.batch_rows)),

@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.gateway import Gateway
-from api.http.cors import open_to
+from api.http.cors import with_cors
 from api.http.envelope import RequestMiddleware, respond
 from api.routes.predict import Predictions
 from api.server.protocol import protocol_of
@@ -29,7 +29,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 @asynccontextmanager
 async def serving_for(gateway: Gateway) -> AsyncIterator[int]:
     """→ the port of a server of this gateway's predictions; whatever else it is asked, it says hello."""
-    app = open_to(
+    app = with_cors(
         RequestMiddleware(
             Predictions(hello, gateway),
             gateway.lifecycle,

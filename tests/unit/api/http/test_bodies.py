@@ -1,4 +1,4 @@
-"""A body is read as long as it comes."""
+"""Reading of bodies: idle limit and size limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ JSON = {b"content-type": b"application/json"}
 
 
 class Sender:
-    """An ASGI `receive` that gives parts with pauses, and then nothing any more."""
+    """An ASGI `receive` that returns parts after pauses, and then waits forever."""
 
     def __init__(self, *parts: bytes, pause_s: float = 0.0) -> None:
         self._parts: Iterator[bytes] = iter(parts)
@@ -30,7 +30,7 @@ class Sender:
 
 @pytest.mark.parametrize("begun", [(), (b"{",)])
 async def test_a_body_that_stops_is_broken_off(begun: tuple[bytes, ...]) -> None:
-    with pytest.raises(UploadInterrupted, match=r"came for 0\.05 s"):
+    with pytest.raises(UploadInterrupted, match=r"arrived for 0\.05 s"):
         await read_json(JSON, Sender(*begun), 1000, idle_s=0.05)
 
 
@@ -50,7 +50,7 @@ async def test_too_many_bytes_are_refused_as_soon_as_they_are_there() -> None:
 
 
 class _Unaddable(bytes):
-    """A piece that is not added to what came before."""
+    """A piece that raises if it is added to earlier pieces."""
 
     def __radd__(self, before: bytes) -> bytes:
         raise AssertionError("what came before is copied with each piece")

@@ -1,4 +1,4 @@
-"""What errors say: bounded, in our words, with the hint that helps, and of one type for each code."""
+"""Error details: bounded length, consistent wording, helpful hints, and a fixed type per code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def messages(answer: httpx.Response) -> list[str]:
     return [problem["msg"] for problem in answer.json()["detail"]]
 
 
-# -- one type for each code --------------------------------------------------------------------------------
+# -- type of detail by code --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", STATUS)
@@ -83,7 +83,7 @@ def test_many_problems_are_the_first_and_how_many_more_there_are() -> None:
 async def test_a_file_for_a_tensor_of_many_values_is_refused_in_a_few_words(
     tmp_path: Path, stage: Stage
 ) -> None:
-    """Each of its columns was named: a 422 of 17 MB."""
+    """Naming each of its columns would make a 422 response of 17 MB."""
     gateway, http = stage
     spec = gateway.catalog.find("iris").spec
     object.__setattr__(spec.inputs[0], "shape", (3, 224, 224))
@@ -194,7 +194,7 @@ def test_the_nearest_name_is_one_that_is_near(name: str, known: list[str], found
     assert did_you_mean(name, known) == ("" if found is None else f" Did you mean '{found}'?")
 
 
-# -- our words ---------------------------------------------------------------------------------------------
+# -- wording -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

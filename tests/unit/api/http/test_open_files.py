@@ -1,4 +1,4 @@
-"""A gateway that may open few files says so as it starts, and serves those whom it has room for."""
+"""With a low limit of open files a gateway logs a warning and limits the number of connections."""
 
 from __future__ import annotations
 

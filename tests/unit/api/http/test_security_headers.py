@@ -1,4 +1,4 @@
-"""What every answer says to browsers, and what none says to anybody."""
+"""Security headers on every response, and headers that no response has."""
 
 from __future__ import annotations
 
