@@ -1,15 +1,16 @@
 """The gateway: HTTP on one side, Redis on the other. It loads no model and imports no ML framework.
 
-main, gateway    the application, and the parts that its routes share
-web              connections, heads and bodies, errors as answers, headers, traces of requests
-access           who may do what, and how often
-models           what is served, and how its requests are read: JSON → rows, by the model's spec
-online           /predict and its kin: who may enter, one writer, one reader, who waits for which answer
-jobs, uploads    /jobs, through the ledger; files that are read as a stream
-fleet            who works, what waits and what was done lately, as this gateway knows it
-operations       health, workers, lanes, scaling, the last hour
-metrics          what Prometheus scrapes
-console          the page that operators keep open
+From top to bottom; a package imports only packages below it:
+
+app, __main__      the application, and the program that serves it
+server             connections, timeouts, shutdown, the fast path; the only users of uvicorn's private API
+routes             HTTP endpoints: predict, jobs, models, operations, metrics, console, OpenAPI
+gateway            the composition root: creates every part below
+jobs               submissions, uploads, progress and waiting, without HTTP
+online             admission, dispatch of predictions to workers, replies
+models             catalog, request validation, rendering of results
+access, fleet      API keys, permissions, quotas; live workers, queue status, scaling
+http, telemetry    bodies, headers, error responses; counters, stage times, traces
 """
 
 from shared import use_system_allocator

@@ -1,4 +1,4 @@
-"""`python -m api`: serve the gateway until SIGTERM or SIGINT, then answer what was taken."""
+"""`python -m api`: serve the gateway until SIGTERM or SIGINT, then finish the accepted requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 def main() -> int:
     configure_logging(settings())
     warn_of_unknown_settings()
-    # uvicorn raises the signal again once it has shut down: this ending is a good one
+    # uvicorn raises the signal again after its shutdown; ignore it, so that the exit code is 0
     signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         app = create_app(settings())
@@ -51,7 +51,7 @@ def _config(app: FastAPI, chosen: Settings) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=bool(chosen.trusted_proxies),  # it costs each request, so only where it is of use
+        proxy_headers=bool(chosen.trusted_proxies),  # it costs time in each request
         forwarded_allow_ips=chosen.trusted_proxies,
         timeout_graceful_shutdown=max(1, round(chosen.shutdown_grace_s - chosen.drain_delay_s)),
     )

@@ -1,4 +1,7 @@
-"""The gateway's parts, opened and closed together. Requests reach them through the application's state."""
+"""The gateway's composition root: creates, starts and closes its parts.
+
+Routes get the `Gateway` from the application's state (`api/routes/dependencies.py`).
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,10 @@ log = structlog.get_logger()
 
 
 class Gateway:
-    """One gateway. It starts, and is alive, without Redis; it is ready once Redis and a worker answer."""
+    """The parts of a gateway process.
+
+    It starts without Redis, and is live. It is ready if Redis answers and a worker holds the default model.
+    """
 
     def __init__(self, settings: Settings, client: Redis | None = None) -> None:
         self.settings = settings
@@ -80,7 +86,7 @@ class Gateway:
         )
         self.telemetry = Telemetry(HttpCounters(), open_traces(settings, dispatcher.gateway))
         self.fast_path = self.telemetry.traces is None and not settings.access_log
-        """Predictions may take `api/server/fast_path.py`. Traces and access logs need a context."""
+        """Whether `api/server/fast_path.py` may serve predictions: without traces and access logs only."""
         self._history = HistoryWriter(self.client, self.catalog)
         self._doorbell = Doorbell(settings)
         self.jobs = self._job_service()
@@ -109,7 +115,10 @@ class Gateway:
         )
 
     async def start(self) -> None:
-        """Raises UnsupportedServer where Redis answers and is too old, or cannot keep TAKT_DURABILITY."""
+        """Start the background tasks.
+
+        Raises UnsupportedServer if Redis answers but is too old or cannot provide TAKT_DURABILITY.
+        """
         try:
             info = await self.client.info("server", "persistence")
             server = check_durable(info, self.settings.durability, await self._sync_policy())
@@ -125,7 +134,10 @@ class Gateway:
         self._tasks.start("broken_uploads", self.jobs.broken_uploads.try_again)
 
     async def _sync_policy(self) -> SyncPolicy | None:
-        """When the server syncs its append-only file, where that matters; None: it refuses to say."""
+        """The sync policy of the server's append-only file; None if the server does not reveal it.
+
+        The server is asked only if TAKT_DURABILITY depends on the policy.
+        """
         if not self.settings.durable().asks:
             return VOUCHED
         try:
@@ -144,7 +156,10 @@ class Gateway:
         log.info("gateway_stopped", gateway=self.online.dispatcher.gateway)
 
     def give_up(self) -> None:
-        """The grace is nearly over: who still waits is told to ask again, uploads are broken off."""
+        """Answer waiting requests with a retryable error and abort uploads.
+
+        Called near the end of shutdown.
+        """
         self.online.dispatcher.give_up()
         self.jobs.uploads.break_off()
 
@@ -154,15 +169,15 @@ class Gateway:
         return default is not None and self.fleet.now.matching_holders(default.key) > 0
 
     def ready(self) -> bool:
-        """Whether requests for the default model can be answered now."""
+        """Whether this gateway can answer requests for the default model now."""
         return self.queue.open and self.holds_default() and not self.lifecycle.draining
 
     def _entry_rows(self) -> dict[ModelKey, float]:
-        """About how many rows a request has, of each model version that is declared or held somewhere."""
+        """Estimated rows per request of each model version that is declared or held by a worker."""
         return dict.fromkeys(self.catalog.keys, 1.0) | dict(self.fleet.now.entry_rows)
 
     async def _write_history(self) -> None:
-        with suppress(RedisError, OSError):  # what is not told now is told later
+        with suppress(RedisError, OSError):  # the next call writes the counts that this call did not
             await self._history.write_later()
 
     async def _watch(self) -> None:

@@ -1,1 +1,1 @@
-"""Routes: HTTP in, HTTP out."""
+"""HTTP endpoints. Routes parse requests, call the parts of the gateway and build responses."""

@@ -1,4 +1,4 @@
-"""How routes reach the gateway that they belong to."""
+"""FastAPI dependencies of the routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is served: the models, their versions, who holds them, and what this gateway measured."""
+"""Model endpoints: models, versions, the workers that hold them, and measured latencies."""
 
 from __future__ import annotations
 
@@ -27,25 +27,27 @@ class ModelSummary(BaseModel):
     versions: list[str]
     framework: str
     description: str
-    loaded: bool = Field(description="Whether a live worker holds the default version")
+    loaded: bool = Field(description="Whether a live worker has loaded the default version")
 
 
 class ModelList(BaseModel):
     models: list[ModelSummary]
-    default_model: str | None = Field(description="Behind `/predict`; null where the key does not see it")
+    default_model: str | None = Field(description="The model of `/predict`; null if the key may not see it")
 
 
 class Runtime(BaseModel):
-    name: str = Field(description="`native` is the framework's own; the others are compiled from the model")
-    bit_equal: bool = Field(
-        description="Whether it gave the native answers, bit for bit. What did not runs nothing, unless "
-        "it is within its tolerance"
+    name: str = Field(
+        description="`native` is the framework itself; other runtimes are compiled from the model"
     )
-    compared_rows: int = Field(description="On so many rows, when the model was loaded")
-    max_difference: float = Field(description="The greatest absolute difference on them")
-    tolerance: float = Field(description="How far model.toml lets it be off; 0: not in a bit")
-    rows_per_s: dict[int, float] = Field(description="At warm-up, by rows of a call")
-    serves: list[int] = Field(description="The sizes of a call that it was chosen for: up to so many rows")
+    bit_equal: bool = Field(
+        description="Whether its results equal the native results bit for bit. A runtime with different "
+        "results is used only if the difference is within `tolerance`"
+    )
+    compared_rows: int = Field(description="Number of rows compared when the model was loaded")
+    max_difference: float = Field(description="Largest absolute difference from the native results")
+    tolerance: float = Field(description="Difference that `model.toml` allows; 0: bit-equal results only")
+    rows_per_s: dict[int, float] = Field(description="Throughput at warm-up, by rows per call")
+    serves: list[int] = Field(description="Call sizes that this runtime serves, each an upper limit in rows")
 
 
 class Holder(BaseModel):
@@ -54,10 +56,12 @@ class Holder(BaseModel):
     state: str
     reason: str
     rows_per_s: float
-    ceiling_rows: int | None = Field(description="Most rows of a call since one ran out of memory; or null")
-    runtime: str = Field(description="Which runtime runs calls of how many rows, in words")
-    runtimes: list[Runtime] = Field(description="What it was chosen from")
-    warnings: list[str] = Field(description="What the model's framework warned of while it was loaded")
+    ceiling_rows: int | None = Field(
+        description="Limit of rows per call after a call ran out of memory; null: no limit"
+    )
+    runtime: str = Field(description="The runtime for each call size, as text")
+    runtimes: list[Runtime] = Field(description="The measured runtimes")
+    warnings: list[str] = Field(description="Warnings of the framework while the model was loaded")
 
 
 class ModelDetail(ModelSummary):
@@ -68,10 +72,12 @@ class ModelDetail(ModelSummary):
     max_rows_per_request: int
     example: dict[str, Any]
     built_with: dict[str, str] = Field(
-        description="Library versions that made the artifact; empty where no version is built"
+        description="Library versions that built the artifact; empty if no version is built"
     )
     workers: list[Holder]
-    measured: dict[str, Any] = Field(description="By this gateway since it started; durations in ms")
+    measured: dict[str, Any] = Field(
+        description="Measurements of this gateway since it started; durations in ms"
+    )
 
 
 class ModelInfo(BaseModel):
@@ -84,7 +90,7 @@ class ModelInfo(BaseModel):
 
 @router.get("/models")
 async def list_models(gateway: GatewayState, asker: Asker) -> ModelList:
-    """All models of the repository, or those that the key may see."""
+    """List the models that the key may see."""
     names = filter(asker.sees, gateway.catalog.names)
     models = [_summary(gateway, gateway.catalog.find(name)) for name in names]
     default = gateway.catalog.default_model
@@ -93,19 +99,19 @@ async def list_models(gateway: GatewayState, asker: Asker) -> ModelList:
 
 @router.get("/models/{name}", responses=of_errors(404))
 async def model(name: str, gateway: GatewayState, asker: Asker) -> ModelDetail:
-    """One model in its default version."""
+    """Describe a model in its default version."""
     return _detail(gateway, gateway.catalog.find(name, asker=asker))
 
 
 @router.get("/models/{name}/versions/{version}", responses=of_errors(404))
 async def model_version(name: str, version: str, gateway: GatewayState, asker: Asker) -> ModelDetail:
-    """One version of one model."""
+    """Describe a version of a model."""
     return _detail(gateway, gateway.catalog.find(name, version, asker))
 
 
 @router.get("/model-info", responses=of_errors(404))
 async def model_info(gateway: GatewayState, asker: Asker) -> ModelInfo:
-    """The model behind `/predict`."""
+    """Describe the default model, which `/predict` uses."""
     servable = gateway.catalog.find(asker=asker)
     return ModelInfo(
         model_name=servable.spec.name,
@@ -145,7 +151,7 @@ def _detail(gateway: Gateway, servable: Servable) -> ModelDetail:
 
 
 def _built_with(gateway: Gateway, servable: Servable) -> dict[str, str]:
-    """By a live worker that holds the version, else by the repository's manifest."""
+    """As reported by a live worker that holds the version, else from the repository's manifest."""
     for worker in gateway.fleet.now.workers:
         if worker.holds(servable.key):
             return worker.models[servable.key].built_with
@@ -174,5 +180,5 @@ def _holder(worker: str, device: str, held: HeldModel) -> Holder:
         ceiling_rows=held.ceiling_rows or None,
         runtime=held.runtimes.in_words(),
         warnings=list(held.warnings),
-        runtimes=[Runtime(**msgspec.structs.asdict(one)) for one in held.runtimes.measured],
+        runtimes=[Runtime(**msgspec.structs.asdict(runtime)) for runtime in held.runtimes.measured],
     )

@@ -1,4 +1,4 @@
-"""`Prefer: respond-async` on a prediction: its rows become a job, and the answer says where that is."""
+"""`Prefer: respond-async` on a prediction: the rows become a job, and the response has its location."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ async def defer(
     headers: Mapping[bytes, bytes],
     body: bytes,
 ) -> Response:
-    """202, whatever the queue is like. An Idempotency-Key stands for the model version and the body.
+    """Create a job from the rows and return 202, even if online admission would reject the request.
 
-    Raises Forbidden where the asker may not submit jobs.
+    An Idempotency-Key covers the model version and the body. Raises Forbidden if the key may not submit jobs.
     """
     asker.require(Role.SUBMIT)
-    said = headers.get(b"idempotency-key")
+    key = headers.get(b"idempotency-key")
     record, replayed = await hand_over(
         gateway.jobs,
         asker,
         servable,
         await asyncio.to_thread(_cut, gateway, asker, servable, values),
         JobOptions(),
-        key=said.decode("latin-1") if said is not None else None,
+        key=key.decode("latin-1") if key is not None else None,
         body=servable.key.encode() + b"\n" + body,
     )
     response = await acceptance(gateway, record, None, replayed=replayed)

@@ -1,11 +1,10 @@
-"""Methods and paths as HTTP has them, before any route: HEAD, OPTIONS, `Allow`, trailing slashes. Pure ASGI.
+"""HTTP semantics that apply to all routes: HEAD, OPTIONS, `Allow`, trailing slashes. Pure ASGI.
 
-- HEAD is answered wherever GET is, by the same code, without its body (RFC 9110, 9.3.2).
-- OPTIONS is answered with `Allow`, also for `*` (9.3.7). Any good key will do.
-- A method that an endpoint does not have is 405, with all that it has in `Allow` (15.5.6).
-- A path that ends in a slash more than its endpoint is that endpoint's: a redirect would lose the body of
-  a client that does not follow one with POST.
-- An expectation other than `100-continue` is 417 (10.1.1).
+- Every endpoint with GET supports HEAD: the same code runs, without the body (RFC 9110, 9.3.2).
+- OPTIONS returns `Allow`, also for `*` (9.3.7). Any valid key is sufficient.
+- An unsupported method gets 405 with the supported methods in `Allow` (15.5.6).
+- A trailing slash is ignored. A redirect would fail for clients that do not resend a POST body.
+- An expectation other than `100-continue` gets 417 (10.1.1).
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ from api.http.fields import field_of
 from api.telemetry.counters import ROUTE
 
 SERVER = "/*"
-"""The path of `OPTIONS *`, which asks about the server as a whole."""
+"""The path of `OPTIONS *`, which concerns the server as a whole."""
 _ANY = allow_of({method: rule for rules in ENDPOINTS.values() for method, rule in rules.items()})
 
 
 class _HeadAnsweredError(Exception):
-    """The head of an answer to HEAD is sent; its body is not made."""
+    """The response to a HEAD request has been sent; the body need not be computed."""
 
 
 class Surface:
-    """Passes to `app` what has a method that its endpoint has, HEAD as GET."""
+    """Middleware for expectations, trailing slashes, `OPTIONS *` and HEAD, which `app` sees as GET."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -40,7 +39,7 @@ class Surface:
         _drop_slash(scope)
         match scope["method"]:
             case "OPTIONS" if scope["path"] == SERVER:
-                await _tell_methods(send, _ANY)
+                await _send_methods(send, _ANY)
             case "HEAD":
                 await self._head(scope, receive, send)
             case _:
@@ -49,7 +48,7 @@ class Surface:
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_head(message: Message) -> None:
             if message["type"] == "http.response.start":
-                scope["method"] = "HEAD"  # the server looks at it, and sends no body
+                scope["method"] = "HEAD"  # the server reads the method here, and sends no body
                 await send(message)
             elif message["type"] == "http.response.body":
                 await send({"type": "http.response.body", "body": b""})
@@ -65,7 +64,7 @@ class Surface:
 
 
 class MethodTable:
-    """Answers OPTIONS, and refuses methods that an endpoint does not have. Stands behind the gatekeeper."""
+    """Middleware that answers OPTIONS and rejects unsupported methods, after authentication."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -79,23 +78,23 @@ class MethodTable:
         allowed = allow_of(ENDPOINTS[endpoint])
         if scope["method"] != "OPTIONS":
             raise HTTPException(405, headers={"Allow": allowed})
-        await _tell_methods(send, allowed)
+        await _send_methods(send, allowed)
 
 
-async def _tell_methods(send: Send, allowed: str) -> None:
+async def _send_methods(send: Send, allowed: str) -> None:
     await send({"type": "http.response.start", "status": 204, "headers": [(b"allow", allowed.encode())]})
     await send({"type": "http.response.body", "body": b""})
 
 
 def _require_no_expectation(scope: Scope) -> None:
-    """Raises HTTPException."""
-    said = field_of(scope["headers"], b"expect")
-    if said is not None and said.strip().lower() not in (b"", b"100-continue"):
-        raise HTTPException(417, "The only expectation that is met is 100-continue.")
+    """Raises HTTPException 417 for an unsupported expectation."""
+    expected = field_of(scope["headers"], b"expect")
+    if expected is not None and expected.strip().lower() not in (b"", b"100-continue"):
+        raise HTTPException(417, "Unsupported expectation: only 100-continue is supported.")
 
 
 def _drop_slash(scope: Scope) -> None:
-    """Name the endpoint of a path with one slash too many."""
+    """Remove a trailing slash that is not part of an endpoint's path."""
     path: str = scope["path"]
     if path.endswith("/") and endpoint_of(path) is None and endpoint_of(path[:-1]) is not None:
         scope["path"] = path[:-1]

@@ -1,4 +1,4 @@
-"""/console: the page that operators keep open. It reads the public API like any client."""
+"""The operator console at /console: static pages that read the public API like any client."""
 
 from api.routes.console.routes import router
 

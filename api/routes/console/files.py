@@ -1,4 +1,4 @@
-"""The console's files: plain HTML, CSS and ES modules, read once and served as they are."""
+"""The console's files: plain HTML, CSS and ES modules, read once and served unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MEDIA_TYPES = {
 
 @dataclass(frozen=True)
 class StaticFile:
-    """One file as it is sent; `etag` changes with its content."""
+    """A file with its media type. `etag` changes with the content."""
 
     content: bytes
     media_type: str
@@ -28,7 +28,7 @@ class StaticFile:
 
 
 def read_files(folder: Path = FOLDER) -> Mapping[str, StaticFile]:
-    """All files by their name. Others than these are not served, whatever a path says."""
+    """The files of the folder by name. Only these files are served."""
     return {path.name: _read(path) for path in sorted(folder.iterdir()) if path.suffix in _MEDIA_TYPES}
 
 

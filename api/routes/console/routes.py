@@ -1,4 +1,4 @@
-"""The console's routes. Its files are open to all; the data that they show needs the key of the API."""
+"""Routes of the console. Its files need no API key; the API calls that it makes do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from api.routes.console.files import PAGE, StaticFile, read_files
 router = APIRouter(include_in_schema=False)
 _files = cache(read_files)
 
-# Nothing leaves the origin and nothing inline runs; DOM sinks that parse text are closed altogether.
+# No requests to other origins, no inline code; Trusted Types disable DOM sinks that parse text.
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -32,7 +32,7 @@ HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # asked for each time, answered with 304: a page and its modules are never of two releases
+    # browsers revalidate each file (304), so that a page never mixes the modules of two releases
     "Cache-Control": "no-cache",
 }
 
@@ -41,23 +41,23 @@ IfNoneMatch = Annotated[str | None, Header()]
 
 @router.get("/")
 async def front() -> Response:
-    """People who open the service in a browser want the console."""
+    """Redirect browsers to the console."""
     return Response(status_code=302, headers={"Location": "/console", "Cache-Control": "no-cache"})
 
 
 @router.get("/console")
 @router.get("/console/")
 async def page(if_none_match: IfNoneMatch = None) -> Response:
-    """The page itself; what it shows is behind its `#`, so that a reload stays where it was."""
+    """The console's page. The view is in the URL fragment, so that a reload keeps it."""
     return _answer(_files()[PAGE], if_none_match)
 
 
 @router.get("/console/{name}")
 async def file(name: str, if_none_match: IfNoneMatch = None) -> Response:
-    """One of its files."""
+    """A file of the console."""
     found = _files().get(name)
     if found is None:
-        raise HTTPException(404, "There is no such file.")
+        raise HTTPException(404, "File not found.")
     return _answer(found, if_none_match)
 
 

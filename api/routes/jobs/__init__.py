@@ -1,1 +1,1 @@
-"""Routes of jobs."""
+"""Job endpoints."""

@@ -1,4 +1,4 @@
-"""The answer to rows that were handed over: 202, or 200 where the client waited for the job's end."""
+"""Responses to a submission: 202, or 200 if the client waited until the job ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.tabular.reading import ReadSummary
 from shared.texts import MOST_NAME_CHARS, bounded
 
 MOST_IGNORED = 100
-"""Columns that nothing asks for: so many are named."""
+"""Limit of ignored columns that a report names."""
 
 
 class RowProblem(BaseModel):
@@ -24,26 +24,26 @@ class RowProblem(BaseModel):
 
 
 class ValidationReport(BaseModel):
-    """What `validate_only` found: no job was made."""
+    """The result of `validate_only`. No job was created."""
 
     valid: bool
     rows_total: int
     rows_valid: int
     rows_invalid: int
-    problems: list[RowProblem]  # the first of them
-    ignored_columns: list[str]  # the first of them
+    problems: list[RowProblem]  # only the first problems
+    ignored_columns: list[str]  # only the first columns
     ignored_columns_total: int = 0
 
 
-def report_of(tally: ReadSummary) -> Response:
+def report_of(summary: ReadSummary) -> Response:
     report = ValidationReport(
-        valid=not tally.rows_failed,
-        rows_total=tally.rows,
-        rows_valid=tally.rows - tally.rows_failed,
-        rows_invalid=tally.rows_failed,
-        problems=[RowProblem(row=row, reason=reason) for row, reason in tally.problems],
-        ignored_columns=[bounded(name, MOST_NAME_CHARS) for name in tally.ignored_columns[:MOST_IGNORED]],
-        ignored_columns_total=len(tally.ignored_columns),
+        valid=not summary.rows_failed,
+        rows_total=summary.rows,
+        rows_valid=summary.rows - summary.rows_failed,
+        rows_invalid=summary.rows_failed,
+        problems=[RowProblem(row=row, reason=reason) for row, reason in summary.problems],
+        ignored_columns=[bounded(name, MOST_NAME_CHARS) for name in summary.ignored_columns[:MOST_IGNORED]],
+        ignored_columns_total=len(summary.ignored_columns),
     )
     return Response(report.model_dump_json(), media_type="application/json")
 
@@ -51,9 +51,10 @@ def report_of(tally: ReadSummary) -> Response:
 async def acceptance(
     gateway: Gateway, record: JobRecord, prefer: bytes | None, *, replayed: bool = False
 ) -> Response:
-    """Once the job is durable. Waits as long as the client prefers (RFC 7240), and at most as long as it may.
+    """The response for an accepted job, after the job is durable.
 
-    Raises NotDurable, QueueUnavailable.
+    Waits for the job's end as long as the `Prefer` header asks (RFC 7240), up to the limit of the settings.
+    `replayed`: the job existed already for this Idempotency-Key. Raises NotDurable, QueueUnavailable.
     """
     await gateway.jobs.ledger.make_durable(record.id)
     if not replayed:

@@ -1,4 +1,4 @@
-"""What a job's owner may tell it: cancel, pause, resume, another priority, be gone."""
+"""Control of a job by its owner: cancel, pause, resume, change the priority, delete."""
 
 from __future__ import annotations
 
@@ -29,12 +29,17 @@ _ERRORS = of_errors(404, 409, 410, 503)
 class JobChange(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"priority": 9}]})
 
-    priority: int = Field(ge=0, le=9, strict=True, description="As weight: 9 gets ten times the rows of 0")
+    priority: int = Field(
+        ge=0, le=9, strict=True, description="Weight of the job: 9 gets ten times the rows of 0"
+    )
 
 
 @router.post("/jobs/{job_id}/cancel", response_model=JobView, responses=_ERRORS)
 async def cancel(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
-    """Start no chunk any more; what runs stops at its next slice, and what is done stays readable."""
+    """Cancel a job.
+
+    No further chunk starts, running chunks stop at their next slice, finished results stay.
+    """
     await own_job(gateway.jobs, asker, job_id)
     state = await gateway.jobs.ledger.cancel(job_id)
     _require(state, state in _CANCELED, "canceled")
@@ -43,7 +48,7 @@ async def cancel(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
 
 @router.post("/jobs/{job_id}/pause", response_model=JobView, responses=_ERRORS)
 async def pause(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
-    """Start no chunk until the job is resumed; what runs is run again then."""
+    """Pause a job. No chunk starts until the job is resumed; running chunks stop and run again then."""
     await own_job(gateway.jobs, asker, job_id)
     state = await gateway.jobs.ledger.pause(job_id)
     _require(state, state is JobState.PAUSED, "paused")
@@ -52,7 +57,7 @@ async def pause(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
 
 @router.post("/jobs/{job_id}/resume", response_model=JobView, responses=_ERRORS)
 async def resume(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
-    """Go on with a paused job; one that is not paused goes on anyway."""
+    """Resume a paused job. A job that is queued or running is not changed."""
     record = await own_job(gateway.jobs, asker, job_id)
     state = await gateway.jobs.ledger.resume(job_id, record.key)
     _require(state, state in _GOING, "resumed")
@@ -61,24 +66,24 @@ async def resume(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
 
 @router.patch("/jobs/{job_id}", response_model=JobView, responses=_ERRORS | of_errors(422))
 async def change(job_id: str, change: JobChange, gateway: GatewayState, asker: Asker) -> Response:
-    """Another priority, from the next chunk on."""
+    """Change the priority of a job. It applies from the next chunk."""
     await own_job(gateway.jobs, asker, job_id)
     state = await gateway.jobs.ledger.prioritize(job_id, change.priority)
-    _require(state, not state.ended, "given another priority")
+    _require(state, not state.ended, "assigned a new priority")
     return await _now(gateway, job_id)
 
 
 @router.delete("/jobs/{job_id}", status_code=204, responses=_ERRORS)
 async def delete(job_id: str, gateway: GatewayState, asker: Asker) -> None:
-    """Remove a job that has ended, with its rows and results."""
+    """Delete a job that has ended, with its rows and results."""
     record = await own_job(gateway.jobs, asker, job_id)
     _require(record.state, record.state.ended, "deleted; cancel it first")
-    # the ledger first: a reader who missed a result would have the job computed again
+    # the ledger first: a reader that misses a result would cause the job to be computed again
     if not await gateway.jobs.ledger.delete(job_id):
-        raise InvalidState("The job runs again, because a stored result was lost; cancel it first.")
+        raise InvalidState("The job is running again because a stored result was lost; cancel it first.")
     try:
         await asyncio.to_thread(gateway.jobs.payloads.remove_job, job_id)
-    except PayloadError as error:  # the workers remove it later, see worker/chunks/orphans.py
+    except PayloadError as error:  # workers remove the objects later, see worker/chunks/orphans.py
         log.warning("payloads_not_removed", job_id=job_id, reason=error.detail)
 
 

@@ -1,4 +1,4 @@
-"""`GET /jobs/{id}`: how a job does."""
+"""`GET /jobs/{id}`: the state of a job."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from api.jobs.views import JobView, as_json, etag_of, matches
 from api.routes.dependencies import GatewayState
 
 router = APIRouter()
-_PREFER = "`wait=N`: answer once the job has ended, or after so many seconds (RFC 7240)"
+_PREFER = "`wait=N`: respond when the job has ended, at the latest after N seconds (RFC 7240)"
 _UNCHANGED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "Nothing has happened to the job since the `ETag` that you know"}
+    304: {"description": "The job has not changed since the `ETag` in `If-None-Match`"}
 }
-"""As FastAPI takes it (Any: its own type)."""
+"""FastAPI's `responses` (Any: FastAPI's own type)."""
 
 
 @router.get("/jobs/{job_id}", response_model=JobView, responses=of_errors(404, 410, 503) | _UNCHANGED)
@@ -36,7 +36,7 @@ async def job(
     if_none_match: Annotated[str | None, Header(description="An `ETag` of this job")] = None,
     prefer: Annotated[str | None, Header(description=_PREFER)] = None,
 ) -> Response:
-    """How a job does, why it waits, and when to ask again (`Retry-After`)."""
+    """State and progress of a job, the reason why it waits, and when to poll again (`Retry-After`)."""
     record = await own_job(gateway.jobs, asker, job_id)
     asked_s = preferred_wait_s(field_of(request.headers.raw, b"prefer")) if prefer else None
     applied: dict[str, str] = {}

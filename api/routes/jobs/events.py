@@ -1,13 +1,13 @@
 """`GET /jobs/{id}/events`: a job's progress as server-sent events (https://html.spec.whatwg.org, 9.2).
 
-    snapshot   first of all: the job as `GET /jobs/{id}` shows it
-    progress   its state and counts, whenever they changed
-    end        last of all: the job once it has ended
+    snapshot   the first event: the job as `GET /jobs/{id}` shows it
+    progress   state and counts, after each change
+    end        the last event: the ended job
 
-Ids are those of the ledger's stream, so that any gateway goes on after a `Last-Event-ID`, without a snapshot.
-Each event is the job as it was then; those in between are left out. A watcher looks at the newest entry of
-the stream twice a second: that costs one small command each time and holds no connection meanwhile, where a
-blocking read would hold one of the pool for each watcher.
+Event ids are those of the ledger's stream. So any gateway can continue after a `Last-Event-ID`, and then
+sends no snapshot. Each event holds the newest state; changes between two polls are merged. The gateway polls
+the newest entry of the stream twice a second with one small command. A blocking read would occupy a
+connection of the pool for each client.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _ID = re.compile(r"\d{1,20}-\d{1,20}")
 _TEXT = {"type": "string"}
 _EVENT = {
     "type": "object",
-    "description": "One event of the stream; `data` is JSON: the whole job, or its state and counts.",
+    "description": "An event of the stream. `data` is JSON: the whole job, or its state and counts.",
     "properties": {"id": _TEXT, "event": _TEXT | {"enum": ["snapshot", "progress", "end"]}, "data": _TEXT},
     "required": ["id", "event", "data"],
 }
@@ -60,9 +60,9 @@ async def events(
     request: Request,
     gateway: GatewayState,
     asker: Asker,
-    last_event_id: Annotated[str | None, Header(description="Go on after this event")] = None,
+    last_event_id: Annotated[str | None, Header(description="Continue after this event")] = None,
 ) -> Response:
-    """A job's progress as it happens: `snapshot`, `progress`, …, `end`. Ends with the job."""
+    """Stream a job's progress as events: `snapshot`, `progress`, …, `end`. The stream ends with the job."""
     record = await own_job(gateway.jobs, asker, job_id)
     known = last_event_id if last_event_id and _ID.fullmatch(last_event_id) else ""
     headers = request.scope["headers"]
@@ -85,15 +85,18 @@ async def watched(
     look_every_s: float = LOOK_EVERY_S,
     heartbeat_s: float = HEARTBEAT_S,
 ) -> AsyncIterator[bytes]:
-    """The events of a job until its end, until its data is gone, or until this gateway is told to stop; or
-    until its watcher `may` not any more, whose key has ended."""
+    """The encoded events of a job.
+
+    The stream ends with the job, if the job is deleted, if this gateway shuts down, or if `may` returns False
+    because the client's key was revoked or has expired.
+    """
     try:
         async for part in _events(gateway, record, known, look_every_s, heartbeat_s):
             if not may():
                 return
             yield part
     except (RedisError, OSError, CallerError):
-        return  # the client comes again, and goes on or learns why not
+        return  # the client reconnects, and continues or gets the error as a response
 
 
 async def _events(
@@ -103,18 +106,18 @@ async def _events(
     if not known:
         known, record = await _begin(gateway, record)
         yield framed("snapshot", known, await _whole(gateway, record))
-    spoken_s = clock()
+    sent_at_s = clock()
     while not record.state.ended and not gateway.lifecycle.leaving:
         event = await gateway.jobs.ledger.newest_event(record.id, after=known)
         if event is not None:
-            known, spoken_s = event.id, clock()
+            known, sent_at_s = event.id, clock()
             if event.state.ended:
                 record = await gateway.jobs.ledger.read(record.id)
                 break
             yield framed("progress", known, _counts(event))
-        elif clock() - spoken_s >= heartbeat_s:
-            spoken_s = clock()
-            record = await gateway.jobs.ledger.read(record.id)  # raises where it was deleted meanwhile
+        elif clock() - sent_at_s >= heartbeat_s:
+            sent_at_s = clock()
+            record = await gateway.jobs.ledger.read(record.id)  # raises if the job was deleted
             yield HEARTBEAT
         await asyncio.sleep(look_every_s)
     if record.state.ended:
@@ -122,13 +125,13 @@ async def _events(
 
 
 async def _begin(gateway: Gateway, record: JobRecord) -> tuple[str, JobRecord]:
-    """The newest event's id, and the job at that time or later: nothing is lost in between."""
+    """The id of the newest event, and the job read after it, so that no change is missed."""
     newest = await gateway.jobs.ledger.newest_event(record.id)
     return newest.id if newest else "0-0", await gateway.jobs.ledger.read(record.id)
 
 
 def framed(name: str, event_id: str, data: bytes) -> bytes:
-    """One event; `data` is JSON, which has no line breaks of its own."""
+    """Encode an event. `data` is JSON without line breaks."""
     return b"id: %s\nevent: %s\ndata: %s\n\n" % (event_id.encode(), name.encode(), data)
 
 

@@ -1,5 +1,7 @@
-"""`POST /jobs/{id}/links`: an address from which a browser saves one of a job's files without a key, for a
-minute. What is saved so goes to the disk as it comes; a page would have to hold all of it."""
+"""`POST /jobs/{id}/links`: a signed URL from which a browser downloads a file of a job without an API key.
+
+A download by URL goes directly to disk. A page that fetched the file with a key would hold it in memory.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ router = APIRouter()
 
 
 class JobFile(StrEnum):
-    """What a job has to be saved."""
+    """The files of a job that can be downloaded."""
 
     RESULTS = "results"
     ERRORS = "errors"
@@ -35,40 +37,46 @@ class LinkRequest(BaseModel):
     )
 
     part: JobFile
-    format: ResultFormat | None = Field(None, description="As in `?format=`; the manifest is always JSON")
-    partial: bool = Field(False, description="Results: what there is")
+    format: ResultFormat | None = Field(None, description="As for `?format=`; the manifest is always JSON")
+    partial: bool = Field(False, description="Results only: the rows that are done so far")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        there = {
+        available = {
             JobFile.RESULTS: tuple(ResultFormat),
             JobFile.ERRORS: ERROR_FORMATS,
             JobFile.MANIFEST: (None,),
         }[self.part]
-        if self.format is not None and self.format not in there:
-            raise ValueError(f"{self.part} is not written as {self.format}")
+        if self.format is not None and self.format not in available:
+            raise ValueError(f"{self.part} is not available as {self.format}")
         if self.partial and self.part is not JobFile.RESULTS:
-            raise ValueError(f"{self.part} takes no partial")
+            raise ValueError(f"{self.part} does not support partial")
         return self
 
     @property
     def query(self) -> bytes:
-        said = {"format": self.format, "partial": "true" if self.partial else None}
-        return urlencode({name: value for name, value in said.items() if value is not None}).encode()
+        fields = {"format": self.format, "partial": "true" if self.partial else None}
+        return urlencode({name: value for name, value in fields.items() if value is not None}).encode()
 
 
 class Link(BaseModel):
-    """Where a file is saved from, without a key, if that begins in time."""
+    """A download link that needs no API key."""
 
     url: str = Field(description="A path of this service, with its query")
-    lasts_s: int | None = Field(description="Until the download must have begun; null: no key is asked for")
+    lasts_s: int | None = Field(
+        description="Seconds within which the download must begin; null: the link does not expire, because "
+        "this service requires no keys"
+    )
 
 
 @router.post("/jobs/{job_id}/links", response_model=Link, responses=of_errors(404, 410, 422, 503))
 async def link(
     job_id: str, wanted: LinkRequest, request: Request, gateway: GatewayState, asker: Asker
 ) -> Response:
-    """An address from which a browser can save a file of the job. It opens nothing else, for a minute."""
+    """Create a link from which a browser downloads a file of the job.
+
+    The link is valid for a minute and only for this file.
+    """
     record = await own_job(gateway.jobs, asker, job_id)
     path = f"/jobs/{record.id}/{wanted.part}"
     url, lasts_s = gateway.access.authenticator.link(request.scope["headers"], path, wanted.query)

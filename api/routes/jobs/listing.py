@@ -1,7 +1,7 @@
-"""`GET /jobs`: one's own jobs, newest first, page by page.
+"""`GET /jobs`: the caller's jobs, newest first, in pages.
 
-A page looks at a bounded number of jobs, so that it is quick however rare the matching ones are: it may hold
-fewer than `limit`, or none, and there are more as long as it has `next`.
+A page scans a bounded number of jobs, so that it is fast even if few jobs match. It may therefore hold fewer
+than `limit` jobs, or none; more pages follow as long as `next` is set.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ _MOST_SCANNED = 1000
 
 
 class JobPage(BaseModel):
-    """Some of one's jobs, newest first."""
+    """A page of the caller's jobs, newest first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"jobs": [EXAMPLE], "next": None}]})
 
     jobs: list[JobView]
-    next: str | None = Field(description="The `cursor` of the page after this; null: this was the last")
+    next: str | None = Field(description="The `cursor` of the next page; null: this is the last page")
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """The last job that was looked at."""
+    """The position of the last job that was scanned."""
 
     created_at_ms: int
     job_id: str
 
     def __str__(self) -> str:
-        """Opaque to clients."""
+        """The cursor as clients get it, an opaque text."""
         return base64.urlsafe_b64encode(f"{self.created_at_ms}.{self.job_id}".encode()).decode().rstrip("=")
 
 
@@ -62,14 +62,14 @@ def read_cursor(text: str) -> Cursor:
         problem = Problem(
             row=None, field="cursor", loc=["query", "cursor"], msg="not a cursor", type="cursor"
         )
-        raise InvalidInput("This is not a cursor of ours.", problems=[problem]) from None
+        raise InvalidInput("Invalid cursor.", problems=[problem]) from None
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which jobs are asked for; what is None is not looked at."""
+    """The conditions of a listing. A condition that is None or empty always holds."""
 
-    states: frozenset[JobState] = frozenset()  # any, where it is empty
+    states: frozenset[JobState] = frozenset()
     model: str | None = None
     reference: str | None = None
     tag: str | None = None
@@ -91,21 +91,21 @@ async def jobs(
     gateway: GatewayState,
     asker: Asker,
     *,
-    state: Annotated[list[JobState], Query(description="One or several")] = [],  # noqa: B006 - FastAPI copies it
+    state: Annotated[list[JobState], Query(description="One or more states")] = [],  # noqa: B006 - FastAPI copies it
     model: str | None = None,
-    reference: Annotated[str | None, Query(description="The client's own name, whole")] = None,
-    tag: Annotated[str | None, Query(description="One of the job's tags")] = None,
-    created_after: Annotated[Moment, Query(description="RFC 3339; UTC where no zone is named")] = None,
-    created_before: Annotated[Moment, Query(description="RFC 3339; UTC where no zone is named")] = None,
+    reference: Annotated[str | None, Query(description="The client's name for the job, exact match")] = None,
+    tag: Annotated[str | None, Query(description="A tag of the job")] = None,
+    created_after: Annotated[Moment, Query(description="RFC 3339; UTC if it has no time zone")] = None,
+    created_before: Annotated[Moment, Query(description="RFC 3339; UTC if it has no time zone")] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_JOBS)] = 50,
-    cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the previous page")] = None,
 ) -> Response:
-    """One's own jobs, newest first. A page may be short: there are more as long as it has `next`."""
+    """List your jobs, newest first. A page may hold fewer than `limit` jobs; more follow if `next` is set."""
     gateway.queue.require()
-    asked = Filter(frozenset(state), model, reference, tag)
+    wanted = Filter(frozenset(state), model, reference, tag)
     owner = None if asker.sees_all_jobs else asker.name
     span = Span(owner, _ms(created_after), _ms(created_before), asker.models)
-    found, last = await scan(gateway, span, asked, limit, read_cursor(cursor) if cursor else None)
+    found, last = await scan(gateway, span, wanted, limit, read_cursor(cursor) if cursor else None)
     records = await gateway.jobs.ledger.read_all(found)
     page = JobPage(jobs=await described_all(gateway.jobs, records), next=str(last) if last else None)
     return as_json(page)
@@ -113,7 +113,7 @@ async def jobs(
 
 @dataclass(frozen=True)
 class Span:
-    """Whose jobs, of which models, and from when: both ends are left out. None: all."""
+    """The range of a scan: owner, models, and creation time between both ends, exclusive. None: no limit."""
 
     owner: str | None
     after_ms: int | None = None
@@ -125,9 +125,9 @@ class Span:
 
 
 async def scan(
-    gateway: Gateway, span: Span, asked: Filter, limit: int, last: Cursor | None
+    gateway: Gateway, span: Span, wanted: Filter, limit: int, last: Cursor | None
 ) -> tuple[list[str], Cursor | None]:
-    """Matching jobs' ids that come after `last`, and where to go on; None: there are no more."""
+    """The ids of matching jobs after `last`, and the cursor to continue from; None: there are no more."""
     found: list[str] = []
     for _ in range(_MOST_SCANNED // _SCANNED_AT_ONCE):
         heads = await gateway.jobs.ledger.newest_heads(
@@ -140,7 +140,7 @@ async def scan(
             if span.after_ms is not None and head.created_at_ms <= span.after_ms:
                 return found, None
             last = Cursor(head.created_at_ms, head.id)
-            if span.shows(head) and asked.matches(head):
+            if span.shows(head) and wanted.matches(head):
                 found.append(head.id)
             if len(found) == limit:
                 return found, last

@@ -1,12 +1,12 @@
-"""`GET /jobs/{id}/manifest`: what was predicted, by what, from what, with digests of both sides.
+"""`GET /jobs/{id}/manifest`: model, runtimes, library versions and digests of an ended job.
 
-`input_sha256` and `output_sha256` of a chunk are SHA-256 over its stored objects: the rows and the results
-as Arrow IPC streams, byte for byte. They are the digests that the ledger recorded when these objects were
-written. No object is read, so that a changed object cannot change the manifest. The job's own digests,
-`inputs_sha256` and `outputs_sha256`, are SHA-256 over the digests of its chunks in their order, 32 bytes
-each. A chunk that was given up has no output and adds none.
+`input_sha256` and `output_sha256` of a chunk are SHA-256 over its stored objects: the rows and the results as
+Arrow IPC streams, byte for byte. The ledger recorded these digests when the objects were written. No object
+is read, so a changed object cannot change the manifest. The digests of the job, `inputs_sha256` and
+`outputs_sha256`, are SHA-256 over the digests of its chunks in order, 32 bytes each. A chunk that was given
+up has no output and contributes no digest.
 
-A job of a Takt that recorded no digests has null for them.
+Digests are null for jobs of older Takt versions that recorded none.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from shared.tabular.pieces import ENDED, failed_rows, readable
 router = APIRouter()
 
 _CHUNK_BYTES = 300
-"""About what a chunk takes of a manifest."""
+"""Estimated size of a chunk's entry in the manifest."""
 
 
 class ChunkManifest(BaseModel):
@@ -43,24 +43,26 @@ class ChunkManifest(BaseModel):
     rows: int
     rows_failed: int
     attempts: int
-    input_sha256: str | None = Field(description="Null if none was recorded, by an older Takt")
-    output_sha256: str | None = Field(description="Null if the chunk was given up, or none was recorded")
-    computed_by: str | None = Field(description="Name of an entry of the job's `computed_by`")
+    input_sha256: str | None = Field(description="Null if an older Takt version recorded none")
+    output_sha256: str | None = Field(
+        description="Null if the chunk was given up, or if no digest was recorded"
+    )
+    computed_by: str | None = Field(description="Key of an entry in the job's `computed_by`")
 
 
 class ComputedBy(BaseModel):
-    """What computed some chunks of a job."""
+    """The software and hardware that computed some chunks of a job."""
 
     artifact_sha256: str
-    runtime: str = Field(description="Which runtime served calls of how many rows")
+    runtime: str = Field(description="The runtime for each call size, as text")
     device: str = Field(description="cpu or cuda:N")
-    precision: str = Field(description="What the model computed in")
-    machine: str = Field("", description="Kind of CPU, such as x86_64")
-    versions: dict[str, str] = Field(description="Of Takt, Python and the libraries")
+    precision: str = Field(description="Numeric precision of the computation")
+    machine: str = Field("", description="CPU architecture, such as x86_64")
+    versions: dict[str, str] = Field(description="Versions of Takt, Python and the libraries")
 
 
 class Manifest(BaseModel):
-    """What an ended job was made from, by what, and what came of it. Times are UTC."""
+    """Provenance of an ended job: model, software, inputs and results with digests. Times are UTC."""
 
     job_id: str
     state: str
@@ -68,32 +70,32 @@ class Manifest(BaseModel):
     model: str
     version: str
     model_sha256: str
-    built_with: dict[str, str] = Field(description="Library versions that made the model's artifact")
-    versions: dict[str, str] = Field(description="Of the gateway that wrote this: takt and pyarrow")
+    built_with: dict[str, str] = Field(description="Library versions that built the model's artifact")
+    versions: dict[str, str] = Field(description="takt and pyarrow of the gateway that wrote this manifest")
     rows_total: int | None
     rows_succeeded: int
     rows_failed: int
     created_at: str
     started_at: str | None
     finished_at: str | None
-    chunks: list[ChunkManifest] = Field(description="Those that have ended")
+    chunks: list[ChunkManifest] = Field(description="The chunks that have ended")
     inputs_sha256: str | None = Field(
-        description="SHA-256 over the chunks' `input_sha256`, as 32 bytes each; null if one is missing"
+        description="SHA-256 over the chunks' `input_sha256`, as 32 bytes each; null if any is missing"
     )
     outputs_sha256: str | None = Field(
-        description="SHA-256 over the chunks' `output_sha256`, as 32 bytes each; null if one is missing"
+        description="SHA-256 over the chunks' `output_sha256`, as 32 bytes each; null if any is missing"
     )
     computed_by: dict[str, ComputedBy] = Field(
-        description="What computed the chunks, by the names in their `computed_by`"
+        description="Software and hardware that computed the chunks, by the `computed_by` of the chunks"
     )
 
 
 @router.get("/jobs/{job_id}/manifest", response_model=Manifest, responses=of_errors(404, 409, 410, 503))
 async def manifest(job_id: str, request: Request, gateway: GatewayState, asker: Asker) -> Response:
-    """What an ended job was made from, by what, and what came of it, with digests."""
+    """Provenance of an ended job: model, software, inputs and results with digests."""
     record = await own_job(gateway.jobs, asker, job_id)
     if not record.state.ended:
-        raise ResultsNotReady(f"The job is {record.state}; its manifest is written once it has ended.")
+        raise ResultsNotReady(f"The job is {record.state}; its manifest is available after it has ended.")
     chunks = readable(record, await gateway.jobs.ledger.chunks(job_id))
     ended = [chunk for chunk in chunks if chunk.state in ENDED]
     about = _about(gateway, record) | {"versions": _versions(request.app.version)}
@@ -120,8 +122,11 @@ def _about(gateway: Gateway, record: JobRecord) -> dict[str, Any]:
 
 
 def _built_with(gateway: Gateway, record: JobRecord) -> dict[str, str]:
-    """What was recorded at submission. Records of an older release lack it: then the artifact's manifest,
-    if the repository still has the version that the job is pinned to."""
+    """The library versions that were recorded at submission.
+
+    Records of older releases lack them; the artifact's manifest is used then, if the repository still has the
+    version that the job is pinned to.
+    """
     if record.built_with:
         return record.built_with
     try:
@@ -145,15 +150,15 @@ def _of_chunks(record: JobRecord, chunks: Sequence[ChunkRecord]) -> dict[str, An
     }
 
 
-def _described(name: str, text: str) -> Any:  # Any: as JSON has it; a newer worker may say more
-    """Raises RecordUnreadable if it is not what a worker recorded under this name."""
+def _described(name: str, text: str) -> Any:  # Any: JSON; a newer worker may record more fields
+    """The decoded record. Raises RecordUnreadable if it does not match the name, which is its digest."""
     if computed_by_name(text) != name:
-        raise RecordUnreadable("What computed the job's chunks was changed since it was recorded.")
+        raise RecordUnreadable("The job's `computed_by` was changed after it was recorded.")
     return msgspec.json.decode(text)
 
 
 def _joint(digests: Sequence[str]) -> str | None:
-    """The SHA-256 over several; None if one of them was not recorded."""
+    """The SHA-256 over several digests; None if any of them was not recorded."""
     if not all(digests):
         return None
     return digest_of(b"".join(map(bytes.fromhex, digests)))

@@ -1,4 +1,4 @@
-"""`GET /jobs/{id}/results` and `/errors`: what became of the rows, streamed in the order of the inputs."""
+"""`GET /jobs/{id}/results` and `/errors`: results and failed rows, streamed in the order of the inputs."""
 
 from __future__ import annotations
 
@@ -35,29 +35,30 @@ _VARY = {"Vary": "Accept"}
 ERROR_FORMATS = (ResultFormat.JSON, ResultFormat.NDJSON, ResultFormat.CSV)
 
 Offset: TypeAlias = Annotated[int, Query(ge=0, description="The first row")]
-Limit: TypeAlias = Annotated[int | None, Query(ge=0, description="At most so many rows; all where not given")]
+Limit: TypeAlias = Annotated[int | None, Query(ge=0, description="Maximum number of rows. Default: all rows")]
 FormatName: TypeAlias = Annotated[
     str | None,
     Query(
         alias="format",
-        description="Instead of `Accept`",
+        description="Format of the response; overrides `Accept`",
         json_schema_extra={"enum": [*ResultFormat], "examples": ["csv"]},
     ),
 ]
 
 
 def accepted(request: Request) -> str | None:
-    """`Accept`, which may stand on several lines."""
+    """The `Accept` header, repeated lines joined."""
     return text_field(request.scope, "accept")
 
 
-Accept: TypeAlias = Annotated[str | None, Depends(accepted)]  # OpenAPI says it by the contents
+Accept: TypeAlias = Annotated[str | None, Depends(accepted)]  # OpenAPI lists the media types instead
 
 
 class JobResults(BaseModel):
-    """Results in the order of the inputs: each the model's outputs, or only `error`.
+    """Results in the order of the inputs. A result holds the model's outputs, or only `error`.
 
-    `row` and the job's kept columns stand before them where the job has any, and in partial results.
+    If the job keeps columns, each result begins with `row` and these columns. A partial result always begins
+    with `row`.
     """
 
     model_config = ConfigDict(
@@ -82,7 +83,7 @@ class JobResults(BaseModel):
 
 class RowError(BaseModel):
     row: int
-    id: Any = None  # what the job's id column holds; only where it has one
+    id: Any = None  # the value of the job's id column; missing if the job has none
     error: str
 
 
@@ -107,10 +108,10 @@ class JobErrors(BaseModel):
 
 
 def _contents(*formats: ResultFormat) -> dict[int | str, dict[str, Any]]:
-    """FastAPI's `responses` of an answer in several formats (Any: its own type)."""
+    """FastAPI's `responses` for a response in several formats (Any: FastAPI's own type)."""
     text, binary = {"type": "string"}, {"type": "string", "format": "binary"}
-    schemas = {one: text if one in (ResultFormat.NDJSON, ResultFormat.CSV) else binary for one in formats}
-    return {200: {"content": {MEDIA_TYPES[one][0]: {"schema": schemas[one]} for one in formats[1:]}}}
+    schemas = {kind: text if kind in (ResultFormat.NDJSON, ResultFormat.CSV) else binary for kind in formats}
+    return {200: {"content": {MEDIA_TYPES[kind][0]: {"schema": schemas[kind]} for kind in formats[1:]}}}
 
 
 @router.get(
@@ -128,13 +129,16 @@ async def results(
     name: FormatName = None,
     accept: Accept = None,
     partial: Annotated[
-        bool, Query(description="What there is: while the job runs, and after it was canceled or failed")
+        bool,
+        Query(
+            description="Return the rows that are done, while the job runs or after it was canceled or failed"
+        ),
     ] = False,
 ) -> Response:
-    """The results of a job that has succeeded, in the order of its inputs.
+    """Results of a job that has succeeded, in the order of its inputs.
 
-    `offset` and `limit` count the job's rows. With `partial` those that have not run are left out, and
-    `row` says which the others are.
+    `offset` and `limit` count the job's rows. With `partial`, rows that have not run are omitted, and `row`
+    is the index of each returned row.
     """
     kind = negotiated(name, accept)
     record, chunks, inline = await own_results(gateway.jobs, asker, job_id, partial=partial)
@@ -152,7 +156,7 @@ async def results(
         return written(tables, JsonWriter("results", job_id, _rows(record), shape))
 
     file_name = f"{record.model}-{job_id[:8]}"
-    if inline.result and kind is ResultFormat.JSON:  # nothing of it has to be read
+    if inline.result and kind is ResultFormat.JSON:  # the ledger holds the result; no object has to be read
         return await _of_ledger(gateway, job_id, parts)
     return await _answered(gateway, job_id, parts, kind, file_name, whole=_is_small(pieces))
 
@@ -172,7 +176,7 @@ async def errors(
     name: FormatName = None,
     accept: Accept = None,
 ) -> Response:
-    """The rows that have failed, at any time of a job's life. `offset` and `limit` count failed rows."""
+    """Failed rows of a job, in any state of the job. `offset` and `limit` count failed rows."""
     kind = negotiated(name, accept, ERROR_FORMATS)
     record = await own_job(gateway.jobs, asker, job_id)
     chunks = readable(record, await gateway.jobs.ledger.chunks(job_id))
@@ -192,24 +196,24 @@ def _rows(record: JobRecord) -> int:
 
 
 def _spec(gateway: Gateway, record: JobRecord) -> ModelSpec | None:
-    """What the repository says now; a model may have left it."""
+    """The current spec of the job's model; None if the repository no longer has the model."""
     return gateway.catalog.repository.specs.get(record.model)
 
 
 def _not_ready(record: JobRecord) -> ResultsNotReady:
     if record.state.ended:
-        detail = f"The job has ended as {record.state}; what it has done is read with ?partial=true."
+        detail = f"The job has ended as {record.state}; use ?partial=true to read the rows that are done."
         return ResultsNotReady(detail)
     return ResultsNotReady(f"The job is {record.state}.", retry_after_s=POLL_AFTER_S)
 
 
 def _is_small(pieces: Sequence[Piece]) -> bool:
-    """Whether the answer is made by one read, and soon."""
+    """Whether one read of a small object is enough for the response."""
     return len(pieces) == 1 and pieces[0].chunk.rows <= _SMALL_ROWS
 
 
 async def _of_ledger(gateway: Gateway, job_id: str, parts: Callable[[], Iterator[bytes]]) -> Response:
-    """JSON of a small job: quicker than by a thread. Raises ResultsNotReady."""
+    """The JSON results of a small job, without a thread. Raises ResultsNotReady."""
     try:
         body = b"".join(parts())
     except ResultLost as lost:
@@ -226,9 +230,10 @@ async def _answered(
     *,
     whole: bool,
 ) -> Response:
-    """`whole`: in one piece, by one turn of a thread; a stream takes one for each part, and a task.
+    """The response with the written parts.
 
-    Raises ResultsNotReady where a result is lost and computed again, PayloadLost.
+    `whole`: build the body in one thread call, instead of one call per streamed part. Raises ResultsNotReady
+    if a result was lost and is computed again, PayloadLost.
     """
     headers = dict(_VARY)
     if kind is not ResultFormat.JSON:
@@ -239,7 +244,7 @@ async def _answered(
         return Response(body, media_type=kind.media_type, headers=headers)
     made = await recomputing(gateway.jobs.ledger, job_id, asyncio.to_thread(parts))
     rest = recomputing_each(gateway.jobs.ledger, job_id, in_threads(made))
-    first = await anext(rest)  # a result that is lost is still an error with a status here
+    first = await anext(rest)  # before the response begins, a lost result can still be reported as an error
     return StreamingResponse(_chain(first, rest), media_type=kind.media_type, headers=headers)
 
 

@@ -1,4 +1,4 @@
-"""The routes below /jobs, as the application takes them."""
+"""The router of all job endpoints."""
 
 from fastapi import APIRouter
 

@@ -1,10 +1,10 @@
-"""The short way of small jobs: what there is most of is answered before any framework routing.
+"""Shortcuts for the most frequent job requests: they skip the framework's routing.
 
     POST /jobs                  without a query
     GET  /jobs/{id}/results     without a query
 
-The same functions answer as on FastAPI's routes (`submission.py`, `results.py`), which document them: to find
-a route and to solve its dependencies costs as much as a job of one row does.
+The endpoint functions are those of FastAPI's routes (`submission.py`, `results.py`). FastAPI's routing and
+dependency injection take as much time as a job of one row.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _RESULTS = re.compile(r"/jobs/([^/]+)/results")
 
 
 class JobShortcuts:
-    """Answers such requests of `gateway`, and passes others to `app`. Who asks has been let in before."""
+    """Middleware that serves these requests and passes others to `app`. Runs after authentication."""
 
     def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""`POST /jobs`: rows in JSON, or a file that is read as a stream. The answer says where to ask."""
+"""`POST /jobs`: submit rows as JSON, or a file that is read as a stream."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ router = APIRouter()
 _ENDED: dict[int | str, dict[str, Any]] = {
     200: {
         "model": JobView | ValidationReport,
-        "description": "The job, which ended while the client waited; or what `validate_only` found",
+        "description": "The job, if it ended while the client waited; or the report of `validate_only`",
     }
 }
-"""As FastAPI takes it (Any: its own type)."""
+"""FastAPI's `responses` (Any: FastAPI's own type)."""
 _UNREAD = 499
-"""Of an answer that nobody reads: the client has left."""
+"""Status of a response that is never sent, because the client has left."""
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """One request, as both ways need it."""
+class _Request:
+    """A submission: the parts of the request that both body kinds need."""
 
     gateway: Gateway
     asker: Principal
@@ -73,7 +73,10 @@ class _Asked:
         return self.headers.get(idempotency.HEADER)
 
     async def charge(self, rows: int) -> None:
-        """Raises RateLimited, and Unauthorized if the key was revoked or expired since the request began."""
+        """Charge rows to the key's quota.
+
+        Raises RateLimited, and Unauthorized if the key was revoked or expired since the request began.
+        """
         self.gateway.access.authenticator.enter(self.headers.raw)
         await self.gateway.access.limiter.charge(self.asker.allowance, rows)
 
@@ -89,35 +92,35 @@ class _Asked:
     responses=_ENDED | of_errors(404, 408, 409, 413, 415, 422, 503),
 )
 async def submit(request: Request, gateway: GatewayState, asker: Asker) -> Response:
-    """Hand over rows; the answer says where to ask for them."""
-    asked = _Asked(gateway, asker, request.headers, request.receive, request_id_of(request.scope))
+    """Submit rows or a file as a job. `Location` is the URL of the job."""
+    submitted = _Request(gateway, asker, request.headers, request.receive, request_id_of(request.scope))
     try:
         if is_json(request.headers.get("content-type", "")):
-            return await _submit_json(asked)
-        return await _submit_file(asked, list(request.query_params.multi_items()))
+            return await _submit_json(submitted)
+        return await _submit_file(submitted, list(request.query_params.multi_items()))
     except ClientLeftError:
         return Response(status_code=_UNREAD)
 
 
-async def _submit_json(asked: _Asked) -> Response:
-    gateway = asked.gateway
-    packing = packing_of(asked.headers.get("content-encoding", ""))
+async def _submit_json(submitted: _Request) -> Response:
+    gateway = submitted.gateway
+    packing = packing_of(submitted.headers.get("content-encoding", ""))
     body = await read_json(
-        dict(asked.headers.raw),
-        asked.receive,
+        dict(submitted.headers.raw),
+        submitted.receive,
         gateway.settings.max_job_body_bytes,
         idle_s=gateway.settings.upload_idle_s,
     )
     body = await _unpacked(gateway, body, packing)
-    submission, servable = await offloaded(len(body), lambda: _read(asked, body))
+    submission, servable = await offloaded(len(body), lambda: _read(submitted, body))
     terms = terms_of_submission(submission)
     if submission.validate_only:
         return report_of(await offloaded(len(body), lambda: examine(servable.validator, submission)))
-    chunks = await offloaded(len(body), lambda: _cut(gateway, asked.asker, servable, submission))
+    chunks = await offloaded(len(body), lambda: _cut(gateway, submitted.asker, servable, submission))
     record, replayed = await hand_over(
-        gateway.jobs, asked.asker, servable, chunks, terms, key=asked.key, body=body
+        gateway.jobs, submitted.asker, servable, chunks, terms, key=submitted.key, body=body
     )
-    return await asked.accepted(record, replayed=replayed)
+    return await submitted.accepted(record, replayed=replayed)
 
 
 async def _unpacked(gateway: Gateway, body: bytes, packing: Packing) -> bytes:
@@ -126,10 +129,10 @@ async def _unpacked(gateway: Gateway, body: bytes, packing: Packing) -> bytes:
     return await asyncio.to_thread(unpacked_body, body, packing, gateway.settings.max_job_body_bytes)
 
 
-def _read(asked: _Asked, body: bytes) -> tuple[Submission, Servable]:
-    content_type = asked.headers.get("content-type", "").encode("latin-1")
+def _read(submitted: _Request, body: bytes) -> tuple[Submission, Servable]:
+    content_type = submitted.headers.get("content-type", "").encode("latin-1")
     submission = read_submission(in_utf_8(body, content_type))
-    return submission, asked.gateway.catalog.find(submission.model, submission.version, asked.asker)
+    return submission, submitted.gateway.catalog.find(submission.model, submission.version, submitted.asker)
 
 
 def _cut(gateway: Gateway, asker: Principal, servable: Servable, submission: Submission) -> list[Chunk]:
@@ -141,49 +144,51 @@ def _cut(gateway: Gateway, asker: Principal, servable: Servable, submission: Sub
     )
 
 
-async def _submit_file(asked: _Asked, query: list[tuple[str, str]]) -> Response:
-    """What is wrong before the rows are read is an error alone; after that it is a failed job's, too."""
-    gateway = asked.gateway
-    await _refuse_too_long(gateway, asked.headers.get("content-length", ""))
-    upload, servable = await _upload(asked, query)
+async def _submit_file(submitted: _Request, query: list[tuple[str, str]]) -> Response:
+    """Errors before the rows are read create no job. Later errors also end the job as failed."""
+    gateway = submitted.gateway
+    await _refuse_too_long(gateway, submitted.headers.get("content-length", ""))
+    upload, servable = await _upload(submitted, query)
     with gateway.jobs.uploads.held():
         require_room()
-        return await _read_file(asked, upload, servable)
+        return await _read_file(submitted, upload, servable)
 
 
-async def _read_file(asked: _Asked, upload: Upload, servable: Servable) -> Response:
-    gateway, options = asked.gateway, upload.reading.options
+async def _read_file(submitted: _Request, upload: Upload, servable: Servable) -> Response:
+    gateway, options = submitted.gateway, upload.reading.options
     if options.validate_only:
         return report_of(await read_through(gateway.jobs, upload, _dropped))
     gateway.queue.require_open()
-    await gateway.access.limiter.require_rows(asked.asker.allowance)
-    reserved = idempotency.reservation_name(asked.asker.name, asked.key) if asked.key is not None else ""
-    new = await pinned_job(gateway.jobs, asked.asker, servable, terms_of_options(options), reserved)
+    await gateway.access.limiter.require_rows(submitted.asker.allowance)
+    reserved = (
+        idempotency.reservation_name(submitted.asker.name, submitted.key) if submitted.key is not None else ""
+    )
+    new = await pinned_job(gateway.jobs, submitted.asker, servable, terms_of_options(options), reserved)
     if reserved and (taken := await idempotency.reserve(gateway.jobs.ledger, reserved, new.id)):
         digest = await _digest(gateway, upload)
         record = await idempotency.same_job(gateway.jobs.ledger, taken, digest)
-        return await asked.accepted(record, replayed=True)
-    return await _taken_in(asked, upload, new)
+        return await submitted.accepted(record, replayed=True)
+    return await _taken_in(submitted, upload, new)
 
 
-async def _taken_in(asked: _Asked, upload: Upload, new: NewJob) -> Response:
+async def _taken_in(submitted: _Request, upload: Upload, new: NewJob) -> Response:
     try:
-        record = await take_in(asked.gateway.jobs, upload, new, asked.charge)
-    except (ClientLeftError, TooManyJobs):  # there is no such job
+        record = await take_in(submitted.gateway.jobs, upload, new, submitted.charge)
+    except (ClientLeftError, TooManyJobs):  # no job was created
         raise
     except Exception as error:
-        status, headers, body = answer_of(foreseen(error), asked.request_id)
+        status, headers, body = answer_of(foreseen(error), submitted.request_id)
         named = {name.decode(): value.decode() for name, value in headers}
-        where = {"Location": f"/jobs/{new.id}"}
-        return Response(body, status, named | where, media_type="application/json")
-    return await asked.accepted(record, replayed=False)
+        location = {"Location": f"/jobs/{new.id}"}
+        return Response(body, status, named | location, media_type="application/json")
+    return await submitted.accepted(record, replayed=False)
 
 
-async def _upload(asked: _Asked, query: list[tuple[str, str]]) -> tuple[Upload, Servable]:
+async def _upload(submitted: _Request, query: list[tuple[str, str]]) -> tuple[Upload, Servable]:
     """Raises UnsupportedMediaType, InvalidInput, ModelNotFound."""
-    content_type = asked.headers.get("content-type", "")
-    packing = asked.headers.get("content-encoding", "")
-    body = _parts(asked.receive, asked.gateway.settings.upload_idle_s)
+    content_type = submitted.headers.get("content-type", "")
+    packing = submitted.headers.get("content-encoding", "")
+    body = _parts(submitted.receive, submitted.gateway.settings.upload_idle_s)
     if media_type(content_type) == FORM:
         form = FormBody(_boundary(content_type, packing), body)
         fields, wrapping = await form.head()
@@ -191,18 +196,18 @@ async def _upload(asked: _Asked, query: list[tuple[str, str]]) -> tuple[Upload, 
     else:
         wrapping = wrapping_of_body(content_type, packing)
     options = read_options(query)
-    servable = asked.gateway.catalog.find(options.model, options.version, asked.asker)
-    limits = _limits(asked.gateway, asked.asker, servable)
-    reading = Reading(wrapping, servable.validator, options, limits, digested=asked.key is not None)
+    servable = submitted.gateway.catalog.find(options.model, options.version, submitted.asker)
+    limits = _limits(submitted.gateway, submitted.asker, servable)
+    reading = Reading(wrapping, servable.validator, options, limits, digested=submitted.key is not None)
     return Upload(body, reading), servable
 
 
 def _boundary(content_type: str, content_encoding: str) -> str:
     if packing_of(content_encoding) is not Packing.NONE:
-        raise UnsupportedMediaType("A form is not packed as a whole: pack the file in it (name.csv.gz).")
+        raise UnsupportedMediaType("A form cannot be compressed; compress the file inside it (name.csv.gz).")
     boundary = parameter(content_type, "boundary")
     if not boundary:
-        raise InvalidInput("The form's Content-Type names no boundary.")
+        raise InvalidInput("The Content-Type of the form has no boundary.")
     return boundary
 
 
@@ -218,14 +223,17 @@ def _limits(gateway: Gateway, asker: Principal, servable: Servable) -> UploadLim
 
 
 async def _parts(receive: Receive, idle_s: float) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises ClientLeftError, or UploadInterrupted where nothing comes for long."""
+    """The parts of the body as they arrive.
+
+    Raises ClientLeftError, and UploadInterrupted if no data arrives for `idle_s` seconds.
+    """
     more = True
     while more:
         try:
             async with asyncio.timeout(idle_s):
                 message = await receive()
         except TimeoutError:
-            raise UploadInterrupted(f"Nothing of the body came for {idle_s:g} s.") from None
+            raise UploadInterrupted(f"No body data arrived for {idle_s:g} s.") from None
         if message["type"] == "http.disconnect":
             raise ClientLeftError
         yield message.get("body", b"")
@@ -233,14 +241,14 @@ async def _parts(receive: Receive, idle_s: float) -> AsyncIterator[bytes]:
 
 
 async def _refuse_too_long(gateway: Gateway, length: str) -> None:
-    """Raises PayloadTooLarge or StorageFull before a byte is read, if the length is known."""
+    """Raises PayloadTooLarge or StorageFull before the body is read, if its length is known."""
     if not length.isdigit():
         return
     if int(length) > gateway.settings.max_job_bytes:
         raise PayloadTooLarge(f"The body is larger than {gateway.settings.max_job_bytes} bytes.")
     limit_bytes = await asyncio.to_thread(gateway.jobs.payloads.limit_bytes)
     if limit_bytes is not None and int(length) > limit_bytes:
-        raise PayloadTooLarge(f"The body is larger than all that may be stored, {limit_bytes} bytes.")
+        raise PayloadTooLarge(f"The body is larger than the payload store's limit of {limit_bytes} bytes.")
     if not await asyncio.to_thread(gateway.jobs.payloads.fits, int(length)):
         raise StorageFull
 
@@ -248,9 +256,9 @@ async def _refuse_too_long(gateway: Gateway, length: str) -> None:
 async def _digest(gateway: Gateway, upload: Upload) -> str:
     reading = upload.reading
     again = Digesting(reading.wrapping, reading.validator, reading.options, reading.limits)
-    tally = await read_through(gateway.jobs, Upload(upload.body, again), _dropped)
-    return idempotency.fingerprint(reading, tally.sha256)
+    summary = await read_through(gateway.jobs, Upload(upload.body, again), _dropped)
+    return idempotency.fingerprint(reading, summary.sha256)
 
 
 async def _dropped(_: Chunk) -> None:
-    """Nothing is stored of rows that are only looked at."""
+    """Discard a chunk: rows that are only validated are not stored."""

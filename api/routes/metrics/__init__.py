@@ -1,5 +1,6 @@
-"""What Prometheus scrapes of a gateway.
+"""Prometheus metrics.
 
-gateway   this gateway's own counts        cluster   queue, workers and lanes: the same from every gateway
-routes    where both are asked for
+gateway   metrics of this gateway
+cluster   metrics of queue, workers and lanes, identical from every gateway
+routes    the endpoints
 """

@@ -1,4 +1,4 @@
-"""Readings of the whole: the same, whichever gateway is asked."""
+"""Cluster metrics: queue, workers, lanes and payload store. Every gateway returns the same values."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from shared.workers import ModelState, WorkerState
 
 @dataclass(frozen=True)
 class Cluster:
-    """What is known of the whole at one moment."""
+    """The state of the cluster at one moment."""
 
     fleet: Fleet
-    served: tuple[ModelKey, ...]  # what the model repository has, and what workers hold
+    served: tuple[ModelKey, ...]  # model versions of the repository and of workers
     lanes: Lanes
     queue: Queue
-    payload_free_bytes: int | None  # None: the store does not say
+    payload_free_bytes: int | None  # None: the store does not report it
     payload_limit_bytes: int | None
 
 
 async def look(gateway: Gateway) -> Cluster | None:
-    """None where Redis does not answer: what was true before it went is not told."""
+    """Read the state of the cluster. None if Redis does not answer: old values are not exported."""
     try:
         queue = await read_queue(gateway.client)
         lanes = await gateway.fleet.lanes.lanes()
@@ -53,7 +53,7 @@ async def look(gateway: Gateway) -> Cluster | None:
 
 
 def readings(cluster: Cluster | None) -> Iterator[Reading]:
-    """Every metric is named, also where nothing is known of it."""
+    """The samples of every cluster metric; a metric without a known value has none."""
     known = dict(_known(cluster)) if cluster is not None else {}
     known[metrics.REDIS_UP] = _one(cluster is not None)
     return ((metric, known.get(metric, {})) for metric in metrics.METRICS)

@@ -1,4 +1,4 @@
-"""This gateway's own readings: nothing here waits, or asks anybody."""
+"""Metrics of this gateway, read from memory without I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.metrics.exposition import Labels, Reading
 from shared.metrics.metric import BUILD
 
 _SHED = (Overloaded.code, ModelNotLoaded.code, QueueUnavailable.code)
-"""Reasons that are named before they happen, so that the first time shows as a rise."""
+"""Reasons that are exported as 0 before they occur, so that `increase()` sees the first occurrence."""
 
 
 def readings(gateway: Gateway) -> Iterator[Reading]:
@@ -34,23 +34,27 @@ def readings(gateway: Gateway) -> Iterator[Reading]:
 
 def _online(gateway: Gateway) -> Iterator[Reading]:
     served = {split_model_key(servable.key): servable for servable in gateway.catalog}
-    yield metrics.ADMITTED, {labels: one.tally.admitted for labels, one in served.items()}
+    yield metrics.ADMITTED, {labels: model.tally.admitted for labels, model in served.items()}
     yield (
         metrics.SHED,
         {
-            (*labels, reason): one.tally.shed[reason]
-            for labels, one in served.items()
-            for reason in dict.fromkeys((*_SHED, *one.tally.shed))
+            (*labels, reason): model.tally.shed[reason]
+            for labels, model in served.items()
+            for reason in dict.fromkeys((*_SHED, *model.tally.shed))
         },
     )
     yield (
         metrics.REQUESTS,
-        {(*labels, outcome): n for labels, one in served.items() for outcome, n in _outcomes(one).items()},
+        {
+            (*labels, outcome): count
+            for labels, model in served.items()
+            for outcome, count in _outcomes(model).items()
+        },
     )
     pending = gateway.online.dispatcher.pending
-    yield metrics.INFLIGHT_ROWS, {labels: pending.rows_of(one.key) for labels, one in served.items()}
+    yield metrics.INFLIGHT_ROWS, {labels: pending.rows_of(model.key) for labels, model in served.items()}
     yield metrics.INFLIGHT_LIMIT, _one(gateway.settings.max_inflight_rows)
-    used = {labels: one.times for labels, one in served.items() if one.times.request_rows.count}
+    used = {labels: model.times for labels, model in served.items() if model.times.request_rows.count}
     yield metrics.REQUEST_ROWS, {labels: times.request_rows for labels, times in used.items()}
     yield metrics.REQUEST_BATCH_ROWS, {labels: times.batch_rows for labels, times in used.items()}
     yield metrics.STAGE_DURATION, _stages(used.items())

@@ -1,4 +1,4 @@
-"""What Prometheus asks a gateway for: what it counts, and where the workers tell what they count."""
+"""Prometheus endpoints: metrics of this gateway, metrics of the cluster, scrape targets of the workers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ router = APIRouter(tags=["metrics"])
 
 _Accept = Annotated[str, Header(include_in_schema=False)]
 _TEXT: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus' text"}
+    200: {
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+        "description": "Metrics in the Prometheus text format",
+    }
 }
-"""As FastAPI takes it (Any: its own type)."""
+"""FastAPI's `responses` (Any: FastAPI's own type)."""
 
 
 class Targets(BaseModel):
-    """As Prometheus' `http_sd_configs` takes it."""
+    """An entry for Prometheus' `http_sd_configs`."""
 
     targets: list[str]
     labels: dict[str, str]
@@ -31,14 +34,14 @@ class Targets(BaseModel):
 
 @router.get("/metrics", response_class=Response, responses=_TEXT)
 async def metrics(gateway: GatewayState, accept: _Accept = "") -> Response:
-    """What this gateway counts, for Prometheus."""
+    """Metrics of this gateway for Prometheus."""
     content, media_type = text_of(registry_of(lambda: readings(gateway)), accept)
     return Response(content, media_type=media_type)
 
 
 @router.get("/metrics/cluster", response_class=Response, responses=_TEXT)
 async def cluster_metrics(gateway: GatewayState, accept: _Accept = "") -> Response:
-    """What waits, who works, and how the queue does: the same from every gateway, to be scraped once."""
+    """Metrics of queue, workers and lanes. Every gateway returns the same values; scrape only one gateway."""
     found = await look(gateway)
     content, media_type = text_of(Readings(lambda: cluster.readings(found)), accept)
     return Response(content, media_type=media_type)
@@ -46,7 +49,7 @@ async def cluster_metrics(gateway: GatewayState, accept: _Accept = "") -> Respon
 
 @router.get("/metrics/targets")
 async def targets(gateway: GatewayState) -> list[Targets]:
-    """Where the live workers that export metrics are scraped, for Prometheus' `http_sd_configs`."""
+    """Addresses of the live workers that export metrics, for Prometheus' `http_sd_configs`."""
     workers = sorted(gateway.fleet.now.workers, key=lambda worker: worker.id)
     return [
         Targets(targets=[worker.metrics_address], labels={"instance": worker.name})

@@ -1,7 +1,7 @@
-"""The OpenAPI document: FastAPI's own for the plain routes, and each model's predictions by its spec.
+"""The OpenAPI document: FastAPI's document, extended by the predictions of each model.
 
-The hot route bypasses FastAPI, so its operations are written here: request schemas are those that validate,
-responses follow from the spec's outputs.
+Prediction requests bypass FastAPI, so this module describes them. Request schemas come from the validators,
+response schemas from the outputs of the model's spec.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _WAIT = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "example": "wait=5"},
-    "description": "`wait=N`: how many seconds to wait for the answer; `respond-async`: make it a job and "
-    "answer 202 with its Location (RFC 7240).",
+    "description": "`wait=N`: wait at most N seconds for the result. `respond-async`: create a job instead "
+    "and return 202 with its `Location` (RFC 7240).",
 }
 
 
 def document(app: FastAPI, catalog: Catalog, *, guarded: bool = False) -> Json:
-    """The whole document, as the catalog is now; `guarded`: with what a key is needed for."""
+    """The OpenAPI document for the current catalog. `guarded`: API keys are required, and described."""
     base = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     schemas: Json = base["components"]["schemas"]
     _only_our_errors(base, schemas)
@@ -46,10 +46,13 @@ def document(app: FastAPI, catalog: Catalog, *, guarded: bool = False) -> Json:
         schemas |= _schemas_of(catalog.find(name))
     base["paths"] = _predictions(catalog) | base["paths"]
     base["tags"] = [_tag(catalog.find(name).spec) for name in catalog.names] + [
-        {"name": "models", "description": "What is served, by whom, and how fast."},
-        {"name": "jobs", "description": "Work that is handed over now and fetched later."},
-        {"name": "operations", "description": "Who works, what waits, and how many workers that wants."},
-        {"name": "health", "description": "For probes and load balancers."},
+        {
+            "name": "models",
+            "description": "Models, their versions, the workers that hold them, and latencies.",
+        },
+        {"name": "jobs", "description": "Batch predictions: submit rows or a file, fetch the results later."},
+        {"name": "operations", "description": "Workers, queued work, scaling and history."},
+        {"name": "health", "description": "Health checks for probes and load balancers."},
     ]
     if guarded:
         describe_access(base)
@@ -71,9 +74,11 @@ def _predictions(catalog: Catalog) -> Json:
 def _operations(prefix: str, servable: Servable, about: str) -> Json:
     spec = servable.spec
     row, rows = example_body(spec), _example_batch(spec)
-    one = _operation(servable, f"predict_{about}", "One row", ("Input", "Prediction"), row)
-    many = _operation(servable, f"predict_batch_{about}", "Many rows", ("Batch", "Predictions"), rows)
-    return {f"{prefix}/predict": {"post": one}, f"{prefix}/predict/batch": {"post": many}}
+    single = _operation(servable, f"predict_{about}", "Predict one row", ("Input", "Prediction"), row)
+    batch = _operation(
+        servable, f"predict_batch_{about}", "Predict many rows", ("Batch", "Predictions"), rows
+    )
+    return {f"{prefix}/predict": {"post": single}, f"{prefix}/predict/batch": {"post": batch}}
 
 
 def _operation(
@@ -84,14 +89,14 @@ def _operation(
     return {
         "tags": [spec.name],
         "operationId": operation_id.replace(".", "_").replace("-", "_").replace("+", "_"),
-        "summary": f"{summary} through {spec.name} {servable.version}",
+        "summary": f"{summary} with {spec.name} {servable.version}",
         "description": spec.description,
         "parameters": [_WAIT],
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": taken, "example": example}},
         },
-        "responses": {"200": {"description": "The answer", "headers": _headers(), "content": _json_of(given)}}
+        "responses": {"200": {"description": "The result", "headers": _headers(), "content": _json_of(given)}}
         | _error_responses(),
     }
 
@@ -99,9 +104,9 @@ def _operation(
 def _headers() -> Json:
     text = {"type": "string"}
     return {
-        "X-Model-Version": {"description": "The version that answered", "schema": text},
-        "Server-Timing": {"description": "Where the time went, in ms", "schema": text},
-        "X-Request-ID": {"description": "The request's id, in logs and errors", "schema": text},
+        "X-Model-Version": {"description": "The model version that computed the result", "schema": text},
+        "Server-Timing": {"description": "Duration of each stage in ms", "schema": text},
+        "X-Request-ID": {"description": "Request id, also in logs and error bodies", "schema": text},
     }
 
 
@@ -123,7 +128,7 @@ def _schemas_of(servable: Servable) -> Json:
     prediction = _object({output.name: _output(spec, output) for output in spec.outputs})
     one = prediction
     if spec.response_model_version:
-        version = {"type": "string", "description": "The version that answered"}
+        version = {"type": "string", "description": "The model version that computed the result"}
         one = _object(prediction["properties"] | {"model_version": version})
     rows = {"results": {"type": "array", "items": prediction}, "total_count": {"type": "integer"}}
     return defined | {
@@ -162,7 +167,7 @@ def _example_batch(spec: ModelSpec) -> Json:
 
 
 def _describe_submission(base: Json, schemas: Json, catalog: Catalog) -> None:
-    # its rows are validated by the named model, so that only their two forms can be said here
+    # the named model validates the rows, so the schema can only say that a row is an array or an object
     (reference,), defined = msgspec.json.schema_components(
         [Submission], ref_template=_REF.format(model="{name}")
     )
@@ -179,7 +184,7 @@ def _describe_submission(base: Json, schemas: Json, catalog: Catalog) -> None:
 
 
 def _only_our_errors(base: Json, schemas: Json) -> None:
-    """FastAPI promises its own 422 wherever there is a parameter; ours is declared where it can happen."""
+    """Replace FastAPI's 422 schema, which it adds to each route with a parameter, by our error bodies."""
     schemas["ErrorBody"] = ErrorBody.model_json_schema()
     listed = InvalidInputBody.model_json_schema(ref_template=_REF)
     schemas |= listed.pop("$defs") | {"InvalidInputBody": listed}

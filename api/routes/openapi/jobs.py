@@ -1,6 +1,6 @@
-"""What OpenAPI says of `POST /jobs`: its bodies, and the parameters of a file.
+"""`POST /jobs` in the OpenAPI document: its bodies, and the parameters of a file.
 
-The route reads its body itself, as a stream, so that FastAPI knows nothing of it.
+The route reads the body itself as a stream, so FastAPI cannot describe it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _BUDGET: Json = {"type": "string", "default": "10%", "examples": ["25", "0.1", "
 _CSV = "sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,1.4,0.2\n"
 _NDJSON = '{"sepal_length":5.1,"sepal_width":3.5,"petal_length":1.4,"petal_width":0.2}\n'
 _HEADERS = {
-    "Idempotency-Key": "The same key and the same body are the same job, however often they are sent",
-    "Content-Encoding": "gzip or zstd, where the body is packed so",
-    "Prefer": "`wait=N`: answer with the finished job if it ends within so many seconds (RFC 7240)",
+    "Idempotency-Key": "Repeated requests with the same key and the same body create only one job",
+    "Content-Encoding": "gzip or zstd, if the body is compressed",
+    "Prefer": "`wait=N`: return the finished job if it ends within N seconds (RFC 7240)",
 }
 
 
 def file_bodies() -> Json:
-    """Every body of `POST /jobs` but JSON, by its media type."""
+    """Every body of `POST /jobs` except JSON, by media type."""
     fields = _fields()
     form = {
         "type": "object",
@@ -44,7 +44,7 @@ def file_bodies() -> Json:
 
 
 def submission_parameters() -> list[Json]:
-    """Headers of every submission, and what a query says of a file."""
+    """The headers of every submission, and the query parameters of a file."""
     text: Json = {"type": "string"}
     headers = [
         {"name": name, "in": "header", "required": False, "schema": text, "description": about}
@@ -58,7 +58,7 @@ def submission_parameters() -> list[Json]:
 
 
 def _fields() -> dict[str, Json]:
-    """The parameters of a file by name, as they are written into a query."""
+    """The schemas of the query parameters of a file, by name."""
     described: dict[str, Json] = UploadOptions.model_json_schema(by_alias=False)["properties"]
     del described["delimiter"]["maxLength"]  # it may be the word `tab`
     described["max_errors"] = {"description": described["max_errors"].get("description", "")} | _BUDGET
@@ -66,12 +66,12 @@ def _fields() -> dict[str, Json]:
 
 
 def _plain(schema: Json) -> Json:
-    """A schema without null, which a query cannot say, and without a title that repeats the name."""
-    alternatives = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+    """A schema without `null`, which a query cannot express, and without the redundant title."""
+    alternatives = [choice for choice in schema.get("anyOf", ()) if choice.get("type") != "null"]
     rest = {key: value for key, value in schema.items() if key not in ("anyOf", "title", "default")}
     default = {"default": schema["default"]} if schema.get("default") is not None else {}
     return rest | default | (alternatives[0] if alternatives else {})
 
 
 def _about(schema: Json) -> str:
-    return f"Of a file: {schema.get('description', '')}"
+    return f"For a file: {schema.get('description', '')}"

@@ -1,1 +1,1 @@
-"""What operators and autoscalers ask: health, workers, lanes, scaling, the last hour."""
+"""Endpoints for operators and autoscalers: health, workers, lanes, scaling, history."""

@@ -1,4 +1,4 @@
-"""Whether this gateway is alive, ready, and well."""
+"""Health checks: service, liveness, readiness."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Readiness(BaseModel):
 
 @router.get("/health")
 async def health(request: Request, gateway: GatewayState) -> Health:
-    """How the service does as a whole: `healthy` where Redis answers and a live worker holds a model.
+    """Health of the whole service: `healthy` if Redis answers and a live worker holds a model.
 
-    Where keys are asked for, it answers without one as well, and then names no model.
+    Needs no API key; if keys are required, requests without a key get no model names.
     """
     asker = gateway.access.authenticator.greet(request.scope["headers"])
     loaded = gateway.fleet.now.model_names if gateway.queue.open else []
@@ -46,13 +46,13 @@ async def health(request: Request, gateway: GatewayState) -> Health:
 
 @router.get("/health/live")
 async def live() -> Alive:
-    """This process runs. It needs nothing else."""
+    """Liveness: the process runs. Checks no dependency."""
     return Alive()
 
 
 @router.get("/health/ready", responses={503: {"model": Readiness}})
 async def ready(gateway: GatewayState, response: Response) -> Readiness:
-    """Redis answers, a live worker holds the default model, and this gateway is not being stopped."""
+    """Readiness: Redis answers, a live worker holds the default model, and no shutdown has begun."""
     is_ready = gateway.ready()
     response.status_code = 200 if is_ready else 503
     return Readiness(

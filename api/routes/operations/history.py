@@ -1,4 +1,4 @@
-"""The service as a whole: what all gateways and workers did in the last hour."""
+"""Throughput and latency of the last hour, over all gateways and workers."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ router = APIRouter(tags=["operations"])
 
 
 class Series(BaseModel):
-    """Of each slot, oldest first; the newest is still being filled."""
+    """One value per slot, oldest first. The newest slot is still being filled."""
 
-    requests: list[int] = Field(description="Answered on the online lane")
-    rows: list[int] = Field(description="In those requests")
-    errors: list[int] = Field(description="Requests that were answered with 5xx")
-    job_rows: list[int] = Field(description="Rows of jobs that were done")
-    p50_ms: list[float | None] = Field(description="Median time that a request took in the gateway")
-    p99_ms: list[float | None] = Field(description="What 99 % of requests did not exceed")
+    requests: list[int] = Field(description="Online requests answered")
+    rows: list[int] = Field(description="Rows of these requests")
+    errors: list[int] = Field(description="Requests answered with 5xx")
+    job_rows: list[int] = Field(description="Rows of jobs processed")
+    p50_ms: list[float | None] = Field(description="Median duration of a request in the gateway")
+    p99_ms: list[float | None] = Field(description="99th percentile of the duration")
 
 
 class History(BaseModel):
-    """What all gateways and workers did in the last hour."""
+    """Throughput and latency of the last hour, over all gateways and workers."""
 
-    slot_s: int = Field(description="How long a slot is")
-    slots: list[datetime] = Field(description="The start of each, oldest first")
-    now: datetime = Field(description="By the queue's clock: how far the newest slot has been filled")
+    slot_s: int = Field(description="Length of a slot in seconds")
+    slots: list[datetime] = Field(description="Start of each slot, oldest first")
+    now: datetime = Field(description="Time on the clock of Redis; the newest slot is filled up to it")
     total: Series
-    models: dict[str, Series] = Field(description="By `{model}@{version}`, of those that did anything")
+    models: dict[str, Series] = Field(description="By `{model}@{version}`, for models with any activity")
 
 
 @router.get("/history", responses=of_errors(422, 503))
 async def history(
     gateway: GatewayState,
-    model: Annotated[str | None, Query(description="Of one model alone, in all its versions")] = None,
+    model: Annotated[str | None, Query(description="Only this model, in all its versions")] = None,
 ) -> History:
-    """Throughput and latency of the last hour, of all gateways and workers together."""
+    """Throughput and latency of the last hour, over all gateways and workers."""
     gateway.queue.require()
     now_s, slots = await read_history(gateway.client)
     asked = [_of_model(slot, model) for slot in slots.values()]

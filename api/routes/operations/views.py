@@ -1,4 +1,4 @@
-"""What operators are shown: workers, lanes, and what an autoscaler needs to know, as JSON."""
+"""JSON views of workers, lanes and scaling."""
 
 from __future__ import annotations
 
@@ -12,42 +12,44 @@ from shared.lanes import ModelLanes
 from shared.workers import HeldModel, WorkerRecord
 
 CHUNK = "chunk"
-"""How a worker's `current` begins while it runs a job's chunk."""
+"""First word of a worker's `current` while it runs a chunk of a job."""
 
 
 class HeldModelView(BaseModel):
-    """One model version in one worker."""
+    """A model version in a worker."""
 
     model: str
     version: str
     state: str = Field(description="`loading`, `loaded` or `failed`")
-    reason: str = Field(description="Why it failed")
+    reason: str = Field(description="Reason of a failure")
     load_s: float
-    online_rows_per_s: float = Field(description="What it can do while busy online; 0: not measured yet")
-    offline_rows_per_s: float = Field(description="The same of the rows of jobs")
-    answered_rows_per_s: float = Field(description="What it did online, over about the last half minute")
+    online_rows_per_s: float = Field(description="Online capacity in rows per second; 0: not measured yet")
+    offline_rows_per_s: float = Field(description="Capacity for job rows, in rows per second")
+    answered_rows_per_s: float = Field(description="Online rows per second over about the last 30 s")
     runtime: str
 
 
 class WorkerView(BaseModel):
-    """A worker, as its last heartbeat says."""
+    """A worker, as its last heartbeat describes it."""
 
-    id: str = Field(description="`{name}:{boot}`: one life of a worker")
+    id: str = Field(description="`{name}:{boot}`; every start of a worker has its own id")
     name: str
     host: str
     pid: int
     device: str
     state: str = Field(description="`starting`, `serving` or `draining`")
-    drained: bool = Field(description="It was told to drain and holds nothing any more")
+    drained: bool = Field(description="Whether it was ordered to drain and has no work left")
     started_at: datetime
-    last_seen_at: datetime = Field(description="By Redis' clock")
+    last_seen_at: datetime = Field(description="Time of the last heartbeat on the clock of Redis")
     current: str = Field(
-        description="What it does now: `online {model}@{version}`, `chunk {job}/{n}`, `chunk` alone "
-        "where the job is another's, or nothing"
+        description="Current work: `online {model}@{version}`, `chunk {job}/{n}`, `chunk` if the job belongs "
+        "to another owner, or empty"
     )
     rss_bytes: int
-    online_share: float = Field(description="Of its engine's time, over about the last half minute, 0 to 1")
-    offline_share: float
+    online_share: float = Field(
+        description="Share of engine time spent on online requests over about the last 30 s, 0 to 1"
+    )
+    offline_share: float = Field(description="Share of engine time spent on jobs, 0 to 1")
     models: list[HeldModelView]
 
 
@@ -56,52 +58,58 @@ class Workers(BaseModel):
 
 
 class OnlineLaneView(BaseModel):
-    """Requests on the way; one of more rows than a batch counts once for each of its parts."""
+    """Online requests in progress. A request with more rows than a batch counts once per batch."""
 
-    requests_waiting: int = Field(description="That no worker was handed yet")
-    rows_waiting: int = Field(description="In those, about")
-    requests_running: int = Field(description="That a worker was handed and has not answered")
-    oldest_s: float = Field(description="Age of the oldest of all these; 0: there is none")
+    requests_waiting: int = Field(description="Requests that no worker has taken yet")
+    rows_waiting: int = Field(description="Estimated rows of the waiting requests")
+    requests_running: int = Field(description="Requests that a worker has taken and not answered")
+    oldest_s: float = Field(description="Age of the oldest waiting or running request; 0: there is none")
 
 
 class OfflineLaneView(BaseModel):
-    """Jobs with chunks that a worker may take."""
+    """Jobs with chunks that are ready to run."""
 
     jobs_waiting: int
     chunks_waiting: int
-    rows_waiting: int = Field(description="About")
+    rows_waiting: int = Field(description="Estimated rows of the waiting chunks")
     chunks_running: int
-    rows_running: int = Field(description="In those, about")
-    oldest_s: float = Field(description="Since the oldest job with such a chunk was opened; 0: there is none")
+    rows_running: int = Field(description="Estimated rows of the running chunks")
+    oldest_s: float = Field(description="Age of the oldest job with such a chunk; 0: there is none")
 
 
 class LanesView(BaseModel):
-    """Both lanes of one model version."""
+    """Both lanes of a model version."""
 
     model: str
     version: str
-    holders: int = Field(description="Live workers that hold it")
+    holders: int = Field(description="Live workers that hold the model version")
     online: OnlineLaneView
     offline: OfflineLaneView
 
 
 class LaneList(BaseModel):
-    read_at: datetime = Field(description="By Redis' clock")
+    read_at: datetime = Field(description="Time of the reading on the clock of Redis")
     lanes: list[LanesView]
 
 
 class Scaling(BaseModel):
-    """What an autoscaler needs to know of a model, or of all. Sums are over the model's versions."""
+    """Scaling data of a model or of all models, for an autoscaler. Sums are over all versions."""
 
-    wanted_workers: int = Field(description="So many should run; see docs/scaling-out.md for the formula")
-    live_workers: int = Field(description="That serve one of these model versions now")
-    starting_workers: int = Field(description="That were started and do not serve yet")
-    rows_waiting: int = Field(description="On both lanes")
-    oldest_s: float = Field(description="Age of the oldest that waits, on either lane")
-    rows_per_s_online: float = Field(description="Answered online over about the last half minute")
-    rows_per_s_per_worker_online: float = Field(description="What one worker can do; 0: not measured yet")
-    rows_per_s_per_worker_offline: float
-    target_s: float
+    wanted_workers: int = Field(
+        description="Recommended number of workers; docs/scaling-out.md explains the formula"
+    )
+    live_workers: int = Field(description="Workers that serve one of these model versions")
+    starting_workers: int = Field(description="Workers that have started and do not serve yet")
+    rows_waiting: int = Field(description="Waiting rows on both lanes")
+    oldest_s: float = Field(description="Age of the oldest waiting work on either lane")
+    rows_per_s_online: float = Field(description="Online rows answered per second over about the last 30 s")
+    rows_per_s_per_worker_online: float = Field(
+        description="Online capacity of one worker in rows per second; 0: not measured yet"
+    )
+    rows_per_s_per_worker_offline: float = Field(
+        description="Capacity of one worker for job rows, in rows per second; 0: not measured yet"
+    )
+    target_s: float = Field(description="Time within which waiting work should be done")
     lanes: list[LanesView]
 
 
@@ -151,7 +159,7 @@ def worker_view(worker: WorkerRecord, load: Load, seen_at_ms: int) -> WorkerView
 
 
 def job_of_chunk(current: str) -> str | None:
-    """Whose chunk a worker runs; None where it runs none."""
+    """The id of the job that a worker's `current` names; None if the worker runs no chunk."""
     kind, _, chunk = current.partition(" ")
     return chunk.partition("/")[0] if kind == CHUNK else None
 

@@ -1,4 +1,4 @@
-"""What operators and autoscalers ask: who works, what waits on which lane, how many workers that wants."""
+"""Workers, lanes, and the recommended number of workers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MOST_WORKERS = 10_000
 
 @router.get("/workers", responses=of_errors(503))
 async def workers(gateway: GatewayState, asker: Asker) -> Workers:
-    """Every worker with a heartbeat, by name."""
+    """List the workers with a current heartbeat, by name."""
     fleet = gateway.fleet.now
     ordered = sorted(fleet.workers, key=lambda worker: worker.id)
     shown = [
@@ -47,7 +47,7 @@ async def workers(gateway: GatewayState, asker: Asker) -> Workers:
 
 
 async def _hide_jobs_of_others(gateway: Gateway, asker: Principal, shown: Sequence[WorkerView]) -> None:
-    """Say that a worker runs somebody's chunk, and not whose."""
+    """Remove the ids of other owners' jobs from `current`."""
     running = [(worker, job_id) for worker in shown if (job_id := job_of_chunk(worker.current))]
     records = await gateway.jobs.ledger.read_all(list({job_id for _, job_id in running}))
     own = {record.id for record in records if asker.owns(record.owner)}
@@ -58,7 +58,7 @@ async def _hide_jobs_of_others(gateway: Gateway, asker: Principal, shown: Sequen
 
 @router.get("/lanes", responses=of_errors(503))
 async def lanes(gateway: GatewayState) -> LaneList:
-    """What waits and what runs, for each model version that is served or has work."""
+    """Waiting and running work of each model version that is served or has work."""
     found = await gateway.fleet.lanes.lanes()
     fleet = gateway.fleet.now
     return LaneList(
@@ -72,29 +72,35 @@ async def _bounds(
     target_s: Annotated[
         float | None,
         Query(
-            ge=1, le=86_400, description="How soon what waits is to be done. Default: TAKT_SCALING_TARGET_S"
+            ge=1,
+            le=86_400,
+            description="Seconds within which waiting work should be done. Default: TAKT_SCALING_TARGET_S",
         ),
     ] = None,
-    min_workers: Annotated[int, Query(ge=0, le=MOST_WORKERS, description="Never want fewer")] = 0,
-    max_workers: Annotated[int | None, Query(ge=0, le=MOST_WORKERS, description="Never want more")] = None,
+    min_workers: Annotated[
+        int, Query(ge=0, le=MOST_WORKERS, description="Lower limit of `wanted_workers`")
+    ] = 0,
+    max_workers: Annotated[
+        int | None, Query(ge=0, le=MOST_WORKERS, description="Upper limit of `wanted_workers`")
+    ] = None,
 ) -> Bounds:
     return Bounds(target_s or gateway.settings.scaling_target_s, min_workers, max_workers)
 
 
 Asked: TypeAlias = Annotated[Bounds, Depends(_bounds)]
-"""What the autoscaler says of itself."""
+"""The limits and the target in an autoscaler's query."""
 
 
 @router.get("/scaling", responses=of_errors(422, 503))
 async def scaling_of_all(gateway: GatewayState, bounds: Asked) -> Scaling:
-    """How many workers all models together want: for workers that hold every model."""
+    """Recommended number of workers for all models together, if every worker holds every model."""
     found = await gateway.fleet.lanes.lanes()
     return _scaling(gateway, found, found.models, bounds)
 
 
 @router.get("/scaling/{model}", responses=of_errors(404, 422, 503))
 async def scaling(model: str, gateway: GatewayState, bounds: Asked) -> Scaling:
-    """How many workers a model wants, all its versions together."""
+    """Recommended number of workers for a model, over all its versions."""
     name = gateway.catalog.find(model).spec.name
     found = await gateway.fleet.lanes.lanes()
     return _scaling(gateway, found, [key for key in found.models if split_model_key(key)[0] == name], bounds)
@@ -102,7 +108,7 @@ async def scaling(model: str, gateway: GatewayState, bounds: Asked) -> Scaling:
 
 @router.get("/scaling/{model}/versions/{version}", responses=of_errors(404, 422, 503))
 async def scaling_of_version(model: str, version: str, gateway: GatewayState, bounds: Asked) -> Scaling:
-    """How many workers one version of a model wants."""
+    """Recommended number of workers for a version of a model."""
     key = gateway.catalog.find(model, version).key
     return _scaling(gateway, await gateway.fleet.lanes.lanes(), [key], bounds)
 
@@ -137,6 +143,6 @@ def _demand(gateway: Gateway, key: ModelKey, waiting: ModelLanes) -> Demand:
 
 
 def _mean(rates: Iterable[float]) -> float:
-    """Of those that are known; 0 where none is."""
+    """The mean of the rates that are not 0; 0 if all are."""
     known = [rate for rate in rates if rate]
     return sum(known) / len(known) if known else 0.0

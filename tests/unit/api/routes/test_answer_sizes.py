@@ -1,6 +1,6 @@
-"""Nothing that a gateway answers, keeps or logs grows with what is wrong with a request.
+"""Responses, stored data and logs of a gateway stay bounded, however many errors a request has.
 
-`python -m tests.fuzz.sizes` asks 10,000 times, with a Valkey; here it is a few, always the same.
+`python -m tests.fuzz.sizes` sends 10,000 random requests with a Valkey; this test sends a few fixed requests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`GET /metrics/cluster`: what is true of the whole, whichever gateway is asked."""
+"""`GET /metrics/cluster`: metrics of the cluster, identical from every gateway."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_all_that_is_declared_is_named_also_where_nothing_is_known() -> None:
     assert told(None).own_names == told(cluster_of(Fleet())).own_names == names_of(metrics.METRICS)
 
 
-# -- asked of a gateway ------------------------------------------------------------------------------------
+# -- over HTTP ---------------------------------------------------------------------------------------------
 
 
 async def test_a_running_gateway_tells_of_the_whole(stage: Stage) -> None:

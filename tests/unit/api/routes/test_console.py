@@ -1,4 +1,4 @@
-"""The console's files: served whole, open, uncached between releases, and leaning on nobody else."""
+"""The console's files: complete, public, revalidated after a release, without external resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON bodies follow the rule of all texts: byte order mark, declared charset, UTF-8."""
+"""The encoding of JSON bodies: byte order mark, else declared charset, else UTF-8."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_a_charset_that_is_not_known_is_named(stage: Stage, path: str) -> 
 
 
 def form(reference: bytes, kind: bytes = b"") -> bytes:
-    """A form with a reference and a CSV file; `kind`: the reference's Content-Type."""
+    """A form with a reference and a CSV file. `kind` is the Content-Type of the reference."""
     about = b"\r\nContent-Type: " + kind if kind else b""
     return (
         b"--x\r\nContent-Disposition: form-data; name=model\r\n\r\niris\r\n"
@@ -89,7 +89,7 @@ async def test_a_forms_field_has_its_own_charset_else_utf_8(stage: Stage) -> Non
 
 
 async def test_a_form_that_goes_on_after_its_last_boundary_is_refused(stage: Stage) -> None:
-    """The file may contain the boundary by accident: what follows would be lost without a word."""
+    """The file may contain the boundary by accident; the data after it would be lost silently."""
     _, http = stage
     for behind in (b"1,1,1,1\r\n", b"--x\r\n", form(b"again")):
         answer = await http.post("/jobs", content=form(b"a") + behind, headers=AS_FORM)

@@ -112,7 +112,7 @@ async def test_a_job_is_counted_once_with_its_rows_however_often_it_is_sent(stag
     assert told.of(metrics.JOB_ROWS, **IRIS_LABELS) == 3
 
 
-# -- where the workers are ---------------------------------------------------------------------------------
+# -- scrape targets ----------------------------------------------------------------------------------------
 
 
 async def test_a_worker_that_exports_metrics_is_a_target_by_its_name(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""The OpenAPI document says of every model what the gateway does."""
+"""The OpenAPI document describes the predictions of every model as the gateway serves them."""
 
 from __future__ import annotations
 

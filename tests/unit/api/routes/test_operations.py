@@ -1,4 +1,4 @@
-"""What operators and autoscalers are told: workers, lanes, and how many workers are wanted."""
+"""Endpoints for operators and autoscalers: workers, lanes, and the recommended number of workers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Stage:
         await self.gateway.fleet.watch.renew()
 
     async def hand_over(self, *rows: int) -> None:
-        """A job of chunks with so many rows, which nobody runs."""
+        """Submit a job with chunks of these row counts. No worker runs it."""
         ledger = AsyncLedger(self.client, lambda *_: None)
         job = NewJob(id=new_job_id(), model="iris", version="1.0.0", digest="d", owner="anonymous")
         await ledger.open_job(job)

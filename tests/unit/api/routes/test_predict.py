@@ -1,4 +1,4 @@
-"""What clients see: the guide's shapes, headers, and every error in one shape."""
+"""Predictions over HTTP: response formats, headers, and the common error format."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Stage:
 
 @pytest.fixture
 async def idle(tmp_path: Path) -> AsyncIterator[Stage]:
-    """A gateway whose Redis answers, and no worker."""
+    """A gateway with Redis and without a worker."""
     client = FakeRedis()
     async with running_gateway(client, tmp_path, max_body_bytes=100_000, default_wait_s=5) as (gateway, http):
         await until(lambda: gateway.queue.up)

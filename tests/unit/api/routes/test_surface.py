@@ -1,4 +1,4 @@
-"""What clients of HTTP's standards, new and old, send byte by byte, and what they are answered."""
+"""HTTP semantics, byte by byte: HTTP/1.0, methods, heads, compression, preferences, negotiation."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ class Stage:
     job: str
     """A job of six rows that has succeeded."""
 
-    async def said(self, raw: bytes) -> Said:
-        """What comes back until the gateway closes; each request here asks it to, or is refused."""
+    async def send(self, raw: bytes) -> RawResponse:
+        """The data received until the gateway closes. Each request here asks for that, or is rejected."""
         async with connected(self.port) as (reader, writer):
             writer.write(raw)
-            return Said(await asyncio.wait_for(reader.read(), PATIENCE_S))
+            return RawResponse(await asyncio.wait_for(reader.read(), PATIENCE_S))
 
     def get(self, path: str, *, method: str = "GET", lines: bytes = HOST, version: str = "1.1") -> bytes:
         filled = path.replace("{job}", self.job)
         return f"{method} {filled} HTTP/{version}\r\n".encode() + lines + b"Connection: close\r\n\r\n"
 
 
-class Said:
-    """An answer byte by byte."""
+class RawResponse:
+    """A response as it was received."""
 
     def __init__(self, raw: bytes) -> None:
         head, _, self.body = raw.partition(b"\r\n\r\n")
@@ -77,12 +77,12 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 async def test_a_stream_to_a_client_of_http_1_0_has_no_chunks_and_ends_with_its_connection(
     stage: Stage, path: str
 ) -> None:
-    said = await stage.said(stage.get(path, lines=b"", version="1.0"))
-    assert (said.status, said.headers["connection"]) == (200, "close")
-    assert "transfer-encoding" not in said.headers
+    answer = await stage.send(stage.get(path, lines=b"", version="1.0"))
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert "transfer-encoding" not in answer.headers
     whole = await stage.http.get(path.replace("{job}", stage.job))
-    assert said.body.startswith(whole.content[:20])
-    assert len(said.body) == len(whole.content)
+    assert answer.body.startswith(whole.content[:20])
+    assert len(answer.body) == len(whole.content)
 
 
 async def test_a_client_of_http_1_0_keeps_its_connection_if_it_asks_for_that(stage: Stage) -> None:
@@ -97,8 +97,8 @@ async def test_a_client_of_http_1_0_keeps_its_connection_if_it_asks_for_that(sta
 
 async def test_a_client_of_http_1_0_is_never_told_to_continue(stage: Stage) -> None:
     raw = b"POST /predict HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(ROW)
-    said = await stage.said(raw + ROW)
-    assert (said.status, said.body) == (200, ANSWER)
+    answer = await stage.send(raw + ROW)
+    assert (answer.status, answer.body) == (200, ANSWER)
 
 
 # -- methods -----------------------------------------------------------------------------------------------
@@ -129,8 +129,8 @@ GETS = [
 
 @pytest.mark.parametrize("path", GETS)
 async def test_head_is_answered_like_get_without_its_body(stage: Stage, path: str) -> None:
-    got = await stage.said(stage.get(path))
-    head = await stage.said(stage.get(path, method="HEAD"))
+    got = await stage.send(stage.get(path))
+    head = await stage.send(stage.get(path, method="HEAD"))
     assert (head.status, head.body) == (got.status, b"")
     vary = {"date", "x-request-id", "transfer-encoding"}
     changing = {"content-length", "etag"} if path in ("/metrics", "/health", "/workers") else set()
@@ -141,8 +141,8 @@ async def test_head_is_answered_like_get_without_its_body(stage: Stage, path: st
 
 async def test_the_head_of_a_running_jobs_events_does_not_wait_for_its_end(stage: Stage) -> None:
     made = await stage.http.post("/jobs", json={"model": "iris", "inputs": [IRIS_ROW]})
-    said = await stage.said(stage.get(f"/jobs/{made.json()['id']}/events", method="HEAD"))
-    assert (said.status, said.body) == (200, b"")
+    answer = await stage.send(stage.get(f"/jobs/{made.json()['id']}/events", method="HEAD"))
+    assert (answer.status, answer.body) == (200, b"")
 
 
 @pytest.mark.parametrize(
@@ -159,20 +159,20 @@ async def test_the_head_of_a_running_jobs_events_does_not_wait_for_its_end(stage
 async def test_a_refused_method_is_told_every_method_that_there_is(
     stage: Stage, method: str, path: str, allowed: str
 ) -> None:
-    refused = await stage.said(stage.get(path, method=method))
+    refused = await stage.send(stage.get(path, method=method))
     assert (refused.status, refused.headers["allow"]) == (405, allowed)
-    asked = await stage.said(stage.get(path, method="OPTIONS"))
+    asked = await stage.send(stage.get(path, method="OPTIONS"))
     assert (asked.status, asked.headers["allow"], asked.body) == (204, allowed, b"")
 
 
 async def test_options_of_the_whole_server_names_every_method(stage: Stage) -> None:
-    said = await stage.said(stage.get("*", method="OPTIONS"))
-    assert (said.status, said.headers["allow"]) == (204, "DELETE, GET, HEAD, OPTIONS, PATCH, POST")
+    answer = await stage.send(stage.get("*", method="OPTIONS"))
+    assert (answer.status, answer.headers["allow"]) == (204, "DELETE, GET, HEAD, OPTIONS, PATCH, POST")
 
 
 async def test_the_front_page_leads_to_the_console(stage: Stage) -> None:
-    said = await stage.said(stage.get("/"))
-    assert (said.status, said.headers["location"]) == (302, "/console")
+    answer = await stage.send(stage.get("/"))
+    assert (answer.status, answer.headers["location"]) == (302, "/console")
 
 
 # -- heads -------------------------------------------------------------------------------------------------
@@ -182,12 +182,12 @@ async def test_the_front_page_leads_to_the_console(stage: Stage) -> None:
     "target", ["http://takt:8000/health/live", "HTTP://takt/health/live?x=/y", "/health/live/"]
 )
 async def test_a_target_in_another_form_is_the_same_resource(stage: Stage, target: str) -> None:
-    said = await stage.said(stage.get(target))
-    assert (said.status, said.body) == (200, b'{"status":"alive"}')
+    answer = await stage.send(stage.get(target))
+    assert (answer.status, answer.body) == (200, b'{"status":"alive"}')
 
 
 async def test_a_prediction_with_a_slash_too_many_is_no_redirect(stage: Stage) -> None:
-    assert (await stage.said(prediction(path=b"/predict/"))).body == ANSWER
+    assert (await stage.send(prediction(path=b"/predict/"))).body == ANSWER
 
 
 @pytest.mark.parametrize(
@@ -214,20 +214,20 @@ async def test_a_prediction_with_a_slash_too_many_is_no_redirect(stage: Stage) -
 async def test_a_head_that_is_wrong_is_refused_in_our_words_and_the_connection_closed(
     stage: Stage, raw: bytes, status: int
 ) -> None:
-    said = await stage.said(raw)
-    assert (said.status, said.headers["connection"]) == (status, "close")
-    assert set(json.loads(said.body)) == {"error", "detail", "request_id"}
+    answer = await stage.send(raw)
+    assert (answer.status, answer.headers["connection"]) == (status, "close")
+    assert set(json.loads(answer.body)) == {"error", "detail", "request_id"}
 
 
 async def test_an_unknown_expectation_is_417(stage: Stage) -> None:
-    assert (await stage.said(stage.get("/health/live", lines=HOST + b"Expect: tea\r\n"))).status == 417
+    assert (await stage.send(stage.get("/health/live", lines=HOST + b"Expect: tea\r\n"))).status == 417
 
 
 async def test_who_is_refused_before_its_body_is_asked_for_must_connect_again(stage: Stage) -> None:
     """.NET waits for 100 before it sends a body, and may or may not send one after a refusal."""
     head = b"POST /predict HTTP/1.1\r\n" + HOST + b"Content-Type: text/csv\r\nContent-Length: 500\r\n"
-    said = await stage.said(head + b"Expect: 100-continue\r\n\r\n")
-    assert (said.status, said.headers["connection"]) == (415, "close")
+    answer = await stage.send(head + b"Expect: 100-continue\r\n\r\n")
+    assert (answer.status, answer.headers["connection"]) == (415, "close")
 
 
 # -- bodies that are packed --------------------------------------------------------------------------------
@@ -250,44 +250,44 @@ def _raw_deflate(data: bytes) -> bytes:
     ids=["gzip", "x-gzip", "zlib", "raw deflate", "identity"],  # gzip's bytes tell the time
 )
 async def test_a_packed_prediction_is_unpacked(stage: Stage, coding: bytes, packed: bytes) -> None:
-    assert (await stage.said(prediction(b"Content-Encoding: %s\r\n" % coding, packed))).body == ANSWER
+    assert (await stage.send(prediction(b"Content-Encoding: %s\r\n" % coding, packed))).body == ANSWER
 
 
 async def test_a_packed_batch_and_a_packed_job_are_unpacked(stage: Stage) -> None:
     batch = zlib.compress(json.dumps({"inputs": [IRIS_ROW]}).encode())
-    said = await stage.said(prediction(b"Content-Encoding: deflate\r\n", batch, b"/predict/batch"))
-    assert json.loads(said.body)["total_count"] == 1
+    answer = await stage.send(prediction(b"Content-Encoding: deflate\r\n", batch, b"/predict/batch"))
+    assert json.loads(answer.body)["total_count"] == 1
     job = zlib.compress(json.dumps({"model": "iris", "inputs": [IRIS_ROW]}).encode())
-    said = await stage.said(prediction(b"Content-Encoding: deflate\r\n", job, b"/jobs"))
-    assert said.status == 202
+    answer = await stage.send(prediction(b"Content-Encoding: deflate\r\n", job, b"/jobs"))
+    assert answer.status == 202
 
 
 @pytest.mark.parametrize("coding", [b"br", b"gzip, gzip", b"compress"])
 async def test_an_unknown_coding_is_415_and_told_which_there_are(stage: Stage, coding: bytes) -> None:
-    said = await stage.said(prediction(b"Content-Encoding: %s\r\n" % coding))
-    assert (said.status, said.headers["accept-encoding"]) == (415, "gzip, deflate, zstd")
+    answer = await stage.send(prediction(b"Content-Encoding: %s\r\n" % coding))
+    assert (answer.status, answer.headers["accept-encoding"]) == (415, "gzip, deflate, zstd")
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"zstd"])
 async def test_what_is_not_packed_as_it_says_is_422_without_the_words_of_a_library(
     stage: Stage, coding: bytes
 ) -> None:
-    said = await stage.said(prediction(b"Content-Encoding: %s\r\n" % coding, b"\x01 not packed"))
-    assert said.status == 422
-    assert json.loads(said.body)["detail"][0]["msg"].startswith(f"The body is not {coding.decode()}: it is")
+    answer = await stage.send(prediction(b"Content-Encoding: %s\r\n" % coding, b"\x01 not packed"))
+    assert answer.status == 422
+    assert json.loads(answer.body)["detail"][0]["msg"].startswith(f"The body is not {coding.decode()}: it is")
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 async def test_a_small_body_that_unpacks_past_the_limit_is_413(stage: Stage, coding: str) -> None:
     blanks = b" " * 50_000_000
     packed = gzip.compress(blanks) if coding == "gzip" else zlib.compress(blanks)
-    said = await stage.said(prediction(b"Content-Encoding: %s\r\n" % coding.encode(), packed))
-    assert (said.status, len(packed) < 100_000) == (413, True)
+    answer = await stage.send(prediction(b"Content-Encoding: %s\r\n" % coding.encode(), packed))
+    assert (answer.status, len(packed) < 100_000) == (413, True)
 
 
 async def test_a_deflated_body_that_is_cut_off_is_422(stage: Stage) -> None:
-    said = await stage.said(prediction(b"Content-Encoding: deflate\r\n", zlib.compress(ROW)[:-6]))
-    assert (said.status, "cut off" in json.loads(said.body)["detail"][0]["msg"]) == (422, True)
+    answer = await stage.send(prediction(b"Content-Encoding: deflate\r\n", zlib.compress(ROW)[:-6]))
+    assert (answer.status, "cut off" in json.loads(answer.body)["detail"][0]["msg"]) == (422, True)
 
 
 # -- preferences -------------------------------------------------------------------------------------------
@@ -307,44 +307,47 @@ async def test_several_preferences_are_one_list_and_the_first_of_a_name_counts(
     stage: Stage, lines: bytes, applied: str | None, path: bytes
 ) -> None:
     body = ROW if path == b"/predict" else json.dumps({"model": "iris", "inputs": [IRIS_ROW]}).encode()
-    if path == b"/jobs":  # which nobody runs here: a gateway that is to stop waits for none
+    if path == b"/jobs":  # no worker runs it here, and a gateway does not wait for it while it shuts down
         stage.gateway.lifecycle.drain()
-    said = await stage.said(prediction(lines, body, path))
-    assert said.headers.get("preference-applied") == applied
+    answer = await stage.send(prediction(lines, body, path))
+    assert answer.headers.get("preference-applied") == applied
 
 
 async def test_respond_async_counts_on_whichever_line_it_stands(stage: Stage) -> None:
-    said = await stage.said(prediction(b"Prefer: return=minimal\r\nPrefer: respond-async\r\n"))
-    assert (said.status, said.headers["preference-applied"]) == (202, "respond-async")
+    answer = await stage.send(prediction(b"Prefer: return=minimal\r\nPrefer: respond-async\r\n"))
+    assert (answer.status, answer.headers["preference-applied"]) == (202, "respond-async")
 
 
 async def test_a_job_is_waited_for_until_it_ends(stage: Stage) -> None:
     made = await stage.http.post("/jobs", json={"model": "iris", "inputs": [IRIS_ROW]})
     job_id = made.json()["id"]
-    asked = asyncio.create_task(stage.said(stage.get(f"/jobs/{job_id}", lines=HOST + b"Prefer: wait=20\r\n")))
+    asked = asyncio.create_task(stage.send(stage.get(f"/jobs/{job_id}", lines=HOST + b"Prefer: wait=20\r\n")))
     await asyncio.sleep(0)
     await run_chunks(stage.gateway, job_id)
-    said = await asked
-    assert (json.loads(said.body)["state"], said.headers["preference-applied"]) == ("succeeded", "wait=20")
-    assert "retry-after" not in said.headers
+    answer = await asked
+    assert (json.loads(answer.body)["state"], answer.headers["preference-applied"]) == (
+        "succeeded",
+        "wait=20",
+    )
+    assert "retry-after" not in answer.headers
 
 
 async def test_a_job_that_does_not_end_is_answered_once_the_time_is_over(stage: Stage) -> None:
     made = await stage.http.post("/jobs", json={"model": "iris", "inputs": [IRIS_ROW]})
     path = f"/jobs/{made.json()['id']}"
-    said = await stage.said(stage.get(path, lines=HOST + b"Prefer: wait=0\r\n"))
-    assert (json.loads(said.body)["state"], said.headers["preference-applied"]) == ("queued", "wait=0")
-    assert said.headers["retry-after"]
+    answer = await stage.send(stage.get(path, lines=HOST + b"Prefer: wait=0\r\n"))
+    assert (json.loads(answer.body)["state"], answer.headers["preference-applied"]) == ("queued", "wait=0")
+    assert answer.headers["retry-after"]
 
 
 async def test_a_wait_for_a_job_ends_as_the_gateway_is_told_to_stop(stage: Stage) -> None:
     made = await stage.http.post("/jobs", json={"model": "iris", "inputs": [IRIS_ROW]})
     raw = stage.get(f"/jobs/{made.json()['id']}", lines=HOST + b"Prefer: wait=600\r\n")
-    asked = asyncio.create_task(stage.said(raw))
+    asked = asyncio.create_task(stage.send(raw))
     await asyncio.sleep(0)
     stage.gateway.lifecycle.drain()
-    said = await asked
-    assert (json.loads(said.body)["state"], said.headers["preference-applied"]) == ("queued", "wait=60")
+    answer = await asked
+    assert (json.loads(answer.body)["state"], answer.headers["preference-applied"]) == ("queued", "wait=60")
 
 
 # -- negotiation -------------------------------------------------------------------------------------------
@@ -364,20 +367,24 @@ async def test_a_wait_for_a_job_ends_as_the_gateway_is_told_to_stop(stage: Stage
     ],
 )
 async def test_a_format_is_chosen_by_all_lines_of_accept(stage: Stage, lines: bytes, media_type: str) -> None:
-    said = await stage.said(stage.get("/jobs/{job}/results", lines=HOST + lines))
-    assert (said.status, said.headers["content-type"], said.headers["vary"]) == (200, media_type, "Accept")
+    answer = await stage.send(stage.get("/jobs/{job}/results", lines=HOST + lines))
+    assert (answer.status, answer.headers["content-type"], answer.headers["vary"]) == (
+        200,
+        media_type,
+        "Accept",
+    )
 
 
 @pytest.mark.parametrize("known", [b"*", b'"other", {etag}', b"{etag}", b'"other"\r\nIf-None-Match: {etag}'])
 async def test_a_job_that_is_known_is_304_without_a_body(stage: Stage, known: bytes) -> None:
-    etag = (await stage.said(stage.get("/jobs/{job}"))).headers["etag"].encode()
+    etag = (await stage.send(stage.get("/jobs/{job}"))).headers["etag"].encode()
     line = b"If-None-Match: " + known.replace(b"{etag}", etag) + b"\r\n"
-    said = await stage.said(stage.get("/jobs/{job}", lines=HOST + line))
-    assert (said.status, said.body, said.headers["etag"].encode()) == (304, b"", etag)
+    answer = await stage.send(stage.get("/jobs/{job}", lines=HOST + line))
+    assert (answer.status, answer.body, answer.headers["etag"].encode()) == (304, b"", etag)
 
 
 async def test_requests_that_come_at_once_are_answered_in_their_order(stage: Stage) -> None:
     first = b"GET /health/live HTTP/1.1\r\n" + HOST + b"\r\n"
-    said = await stage.said(first + stage.get("/model-info"))
-    alive, model = said.body.find(b"alive"), said.body.find(b"model_name")
+    answer = await stage.send(first + stage.get("/model-info"))
+    alive, model = answer.body.find(b"alive"), answer.body.find(b"model_name")
     assert 0 <= alive < model

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: found, watched, read in part, steered, removed."""
+"""Jobs over HTTP: listing, events, partial results, control, deletion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The short way of small jobs answers as FastAPI's routes do."""
+"""The job shortcuts respond exactly as FastAPI's routes do."""
 
 from __future__ import annotations
 

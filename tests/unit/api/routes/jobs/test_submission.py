@@ -1,4 +1,4 @@
-"""Jobs over HTTP: rows before chunks, results in order, one owner."""
+"""Job submission over HTTP: validation before storage, ordered results, ownership."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def test_pieces_cover_exactly_the_rows_that_were_asked_for() -> None:
 
 
 def test_a_doorbell_that_cannot_be_rung_disturbs_nobody() -> None:
-    doorbell = Doorbell(Settings(redis_url="redis://127.0.0.1:1/0"))  # nobody listens there
+    doorbell = Doorbell(Settings(redis_url="redis://127.0.0.1:1/0"))  # no server on this port
     doorbell.start()
     doorbell(IRIS_KEY, 3)
     doorbell.stop()
