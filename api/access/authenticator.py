@@ -20,8 +20,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from api.access.limits import allowance_of
 from api.access.principal import ANONYMOUS, STRANGER, Principal
-from api.access.quotas import allowance_of
 from api.access.rare_look import RareLook
 from api.access.signed_links import LASTS_S, linked, read_link, ticket_of
 from api.http.unavailable import unavailable

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 from fastapi import Depends, Request
 from starlette.types import Scope
 
-from api.access.quotas import Quota
+from api.access.limits import Quota
 from shared.access import DEFAULT_SHARE, OPEN_OWNER, Role, Share
 from shared.errors import Forbidden, ModelNotFound
 from shared.texts import did_you_mean, named

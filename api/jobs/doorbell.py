@@ -18,7 +18,6 @@ from queue import Empty, Full, Queue
 import structlog
 from celery import Celery
 
-from api.jobs.pace import TokenBucket
 from shared.connections import connect
 from shared.doorbells import TASK, celery_settings
 from shared.keys import ModelKey, offline_queue
@@ -36,6 +35,28 @@ than a small job, and a worker that answers it takes all small jobs that are rea
 REST_S = 1 / PER_S
 """How long doorbells are collected after a limit was reached."""
 LONGEST_JOIN_S = 2.0
+
+
+class TokenBucket:
+    """A burst at once, then a steady rate: a bucket of `burst` tokens that refills at `per_s`. Pure."""
+
+    def __init__(self, burst: int, per_s: float) -> None:
+        self._burst = burst
+        self._per_s = per_s
+        self._turns = float(burst)
+        self._at_s = 0.0
+
+    def take(self, wanted: int, now_s: float) -> int:
+        """Take up to `wanted` tokens. → how many were taken: at least 1, whatever the bucket holds"""
+        filled = min(float(self._burst), self._turns + (now_s - self._at_s) * self._per_s)
+        taken = max(1, min(wanted, int(filled)))
+        self._turns, self._at_s = max(0.0, filled - taken), now_s
+        return taken
+
+    @property
+    def spent(self) -> bool:
+        """Whether the bucket has no whole token."""
+        return self._turns < 1
 
 
 class Doorbell:

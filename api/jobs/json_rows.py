@@ -14,8 +14,8 @@ from api.fleet.lines import SHORT
 from api.http.errors import is_full
 from api.jobs.broken_uploads import BrokenUpload
 from api.jobs.idempotency import reservation_name, reserve, same_job, whole
+from api.jobs.options import JobOptions, pinned_job
 from api.jobs.service import JobService
-from api.jobs.terms import JobOptions, pinned_job
 from api.jobs.upload import ended_early
 from api.jobs.upload_syncing import Syncing
 from api.models.catalog import Servable
@@ -32,7 +32,7 @@ async def hand_over(
     asker: Principal,
     servable: Servable,
     chunks: Sequence[Chunk],
-    terms: JobOptions,
+    options: JobOptions,
     *,
     key: str | None,
     body: bytes,
@@ -44,7 +44,7 @@ async def hand_over(
     """
     jobs.queue.require_open()
     reserved = reservation_name(asker.name, key) if key is not None else ""
-    new = await pinned_job(jobs, asker, servable, terms, reserved)
+    new = await pinned_job(jobs, asker, servable, options, reserved)
     digest = hashlib.sha256(body).hexdigest()
     if len(chunks) == 1 and len(chunks[0].data) <= INLINE_BYTES and asker.allowance is None:
         return await _submitted(jobs, new, chunks[0], digest)

@@ -20,11 +20,10 @@ from api.fleet.snapshot import FleetWatch
 from api.http.fields import field_of
 from api.http.prefer import preferred_wait_s, prefers_async
 from api.models.catalog import Catalog, Servable
-from api.online.admission import Claim, RetrySchedule, admit, not_loaded
+from api.online.admission import Claim, RetrySchedule, admit, claim_of, not_loaded, traffic_of
 from api.online.inflight import InflightRequests
 from api.online.owners import Owners
 from api.online.paths import target_of
-from api.online.traffic import claim_of, traffic_of
 from api.telemetry.counters import ROUTE
 from shared.errors import DeadlineExceeded, ModelNotLoaded, Overloaded, TaktError
 from shared.settings import Settings

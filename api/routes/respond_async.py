@@ -11,7 +11,7 @@ from api.access.principal import Principal
 from api.gateway import Gateway
 from api.jobs.json_chunks import chunks_of_values
 from api.jobs.json_rows import hand_over
-from api.jobs.terms import JobOptions
+from api.jobs.options import JobOptions
 from api.models.catalog import Servable
 from api.routes.jobs.accepted import acceptance
 from shared.access import Role

@@ -23,7 +23,7 @@ from api.jobs import idempotency
 from api.jobs.form import FormBody
 from api.jobs.json_chunks import Submission, chunks_of, examine, read_submission, unpacked_body
 from api.jobs.json_rows import hand_over
-from api.jobs.terms import pinned_job, terms_of_options, terms_of_submission
+from api.jobs.options import job_options, pinned_job
 from api.jobs.upload import Upload, read_through, take_in
 from api.jobs.views import JobView
 from api.models.catalog import Servable
@@ -113,12 +113,12 @@ async def _submit_json(submitted: _Request) -> Response:
     )
     body = await _unpacked(gateway, body, packing)
     submission, servable = await offloaded(len(body), lambda: _read(submitted, body))
-    terms = terms_of_submission(submission)
+    options = job_options(submission)
     if submission.validate_only:
         return report_of(await offloaded(len(body), lambda: examine(servable.validator, submission)))
     chunks = await offloaded(len(body), lambda: _cut(gateway, submitted.asker, servable, submission))
     record, replayed = await hand_over(
-        gateway.jobs, submitted.asker, servable, chunks, terms, key=submitted.key, body=body
+        gateway.jobs, submitted.asker, servable, chunks, options, key=submitted.key, body=body
     )
     return await submitted.accepted(record, replayed=replayed)
 
@@ -163,7 +163,7 @@ async def _read_file(submitted: _Request, upload: Upload, servable: Servable) ->
     reserved = (
         idempotency.reservation_name(submitted.asker.name, submitted.key) if submitted.key is not None else ""
     )
-    new = await pinned_job(gateway.jobs, submitted.asker, servable, terms_of_options(options), reserved)
+    new = await pinned_job(gateway.jobs, submitted.asker, servable, job_options(options), reserved)
     if reserved and (taken := await idempotency.reserve(gateway.jobs.ledger, reserved, new.id)):
         digest = await _digest(gateway, upload)
         record = await idempotency.same_job(gateway.jobs.ledger, taken, digest)

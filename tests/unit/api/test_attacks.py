@@ -16,8 +16,7 @@ import pytest
 import structlog
 
 from api.access.authenticator import KeyAuthenticator
-from api.access.limits import Limiter
-from api.access.quotas import allowance_of
+from api.access.limits import Limiter, allowance_of
 from api.gateway import Gateway
 from api.routes.jobs.events import watched
 from shared import keys

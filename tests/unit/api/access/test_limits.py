@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from api.access.authenticator import KeyAuthenticator
-from api.access.quotas import allowance_of
+from api.access.limits import allowance_of
 from api.gateway import Gateway
 from api.jobs.idempotency import reservation_name
 from shared.access import is_rate

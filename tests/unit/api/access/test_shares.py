@@ -125,7 +125,7 @@ def test_what_is_not_named_stays_and_a_limit_of_nothing_is_none() -> None:
 
 @pytest.mark.parametrize("weight", [0, -1, float("inf"), float("nan")])
 def test_a_weight_is_a_number_above_nothing(weight: float) -> None:
-    with pytest.raises(CommandError, match="no weight"):
+    with pytest.raises(CommandError, match="is not a weight"):
         changed(Share(), ShareChange(weight=weight))
 
 

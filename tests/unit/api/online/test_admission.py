@@ -6,9 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from api.fleet.snapshot import Fleet
-from api.online.admission import MOST_RETRY_S, RetrySchedule, Traffic, admit
+from api.online.admission import MOST_RETRY_S, RetrySchedule, Traffic, admit, traffic_of
 from api.online.inflight import InflightRequests
-from api.online.traffic import traffic_of
 from shared.errors import DeadlineExceeded, ModelNotLoaded, Overloaded
 from shared.keys import ModelKey, model_key
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState

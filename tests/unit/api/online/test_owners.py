@@ -9,10 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from api.fleet.snapshot import Fleet
-from api.online.admission import Claim, RetrySchedule, Traffic, admit
+from api.online.admission import Claim, RetrySchedule, Traffic, admit, claim_of
 from api.online.inflight import InflightRequest, InflightRequests
 from api.online.owners import ASKS_S, Owners
-from api.online.traffic import claim_of
 from shared.errors import Overloaded
 from shared.keys import ModelKey
 from tests.unit.api.online.test_admission import KEY, OTHER, QUIET, worker

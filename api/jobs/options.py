@@ -21,6 +21,8 @@ ANY_NUMBER = ErrorBudget()
 
 @dataclass(frozen=True)
 class JobOptions:
+    """The options of a job, apart from its rows. Limits are checked by `Submission` and `UploadOptions`."""
+
     reference: str = ""
     tags: tuple[str, ...] = ()
     priority: int = 5
@@ -31,44 +33,31 @@ class JobOptions:
     webhook_url: str = ""
 
 
-def terms_of_submission(submission: Submission) -> JobOptions:
-    """Raises InvalidInput."""
+def job_options(asked: Submission | UploadOptions) -> JobOptions:
+    """The job options of a JSON body, a form or a query. Raises InvalidInput for an invalid `max_errors`."""
     return JobOptions(
-        reference=submission.reference,
-        tags=tuple(submission.tags),
-        priority=submission.priority,
-        budget=_budget(submission.max_errors),
-        expires_in_s=submission.expires_in_s,
-        id_column=submission.id_column,
-        keep_columns=tuple(submission.keep_columns),
-        webhook_url=submission.webhook_url,
-    )
-
-
-def terms_of_options(options: UploadOptions) -> JobOptions:
-    return JobOptions(
-        reference=options.reference,
-        tags=options.tag,
-        priority=options.priority,
-        budget=options.max_errors,
-        expires_in_s=options.expires_in_s,
-        id_column=options.id_column,
-        keep_columns=options.keep_columns,
-        webhook_url=options.webhook_url,
+        reference=asked.reference,
+        tags=asked.tag if isinstance(asked, UploadOptions) else tuple(asked.tags),
+        priority=asked.priority,
+        budget=_budget(asked.max_errors),
+        expires_in_s=asked.expires_in_s,
+        id_column=asked.id_column,
+        keep_columns=tuple(asked.keep_columns),
+        webhook_url=asked.webhook_url,
     )
 
 
 async def pinned_job(
-    jobs: JobService, asker: Principal, servable: Servable, terms: JobOptions, reserved: str = ""
+    jobs: JobService, asker: Principal, servable: Servable, options: JobOptions, reserved: str = ""
 ) -> NewJob:
     """A new job, pinned to the current version and artifact. `reserved`: the name of its Idempotency-Key.
 
     Raises InvalidInput for a forbidden webhook URL, ModelNotFound if the version is not built.
     """
-    if terms.webhook_url:
-        await asyncio.to_thread(checked_url, terms.webhook_url, jobs.settings)  # it asks DNS
+    if options.webhook_url:
+        await asyncio.to_thread(checked_url, options.webhook_url, jobs.settings)  # it asks DNS
     version = jobs.catalog.repository.version(servable.spec.name, servable.version)
-    retention_s = terms.expires_in_s or jobs.settings.job_retention_s
+    retention_s = options.expires_in_s or jobs.settings.job_retention_s
     return NewJob(
         id=new_job_id(),
         model=version.manifest.model,
@@ -76,26 +65,26 @@ async def pinned_job(
         digest=version.identity.artifact_sha256,
         spec_digest=version.identity.spec_sha256,
         owner=asker.name,
-        reference=terms.reference,
-        tags=terms.tags,
-        priority=terms.priority,
+        reference=options.reference,
+        tags=options.tags,
+        priority=options.priority,
         retention_ms=round(retention_s * 1000),
-        max_errors=terms.budget.count,
-        max_error_share=terms.budget.share,
-        id_column=terms.id_column,
-        keep_columns=terms.keep_columns,
+        max_errors=options.budget.count,
+        max_error_share=options.budget.share,
+        id_column=options.id_column,
+        keep_columns=options.keep_columns,
         idempotency=reserved,
-        webhook_url=terms.webhook_url,
+        webhook_url=options.webhook_url,
         traceparent=current_traceparent(),
         built_with=version.manifest.frameworks,
     )
 
 
-def _budget(said: int | float | str | None) -> ErrorBudget:
-    if said is None:
+def _budget(given: ErrorBudget | int | float | str | None) -> ErrorBudget:
+    if given is None:
         return ANY_NUMBER
     try:
-        return error_budget(said)
+        return error_budget(given)
     except ValueError as error:
         reason = f"max_errors {error}"
         problem = Problem(row=None, field="max_errors", loc=["max_errors"], msg=reason, type="invalid_body")

@@ -1,8 +1,8 @@
-"""The token bucket: a burst passes at once, then a steady rate."""
+"""The rate of doorbells: a burst passes at once, then a steady rate."""
 
 from __future__ import annotations
 
-from api.jobs.pace import TokenBucket
+from api.jobs.doorbell import TokenBucket
 
 
 def test_a_burst_goes_at_once_and_of_what_follows_one() -> None:
