@@ -17,8 +17,8 @@ from api.access.access import Access
 from api.access.authenticator import KeyAuthenticator, OpenAuthenticator
 from api.access.limits import Limiter
 from api.fleet.lanes import LaneWatch
-from api.fleet.lines import QueueOrders
 from api.fleet.loads import Loads
+from api.fleet.queue_orders import QueueOrders
 from api.fleet.queue_status import QueueStatus
 from api.fleet.snapshot import FleetWatch
 from api.fleet.state import FleetState
@@ -65,7 +65,7 @@ class Gateway:
             self.client, settings.gateway_name, self.queue, identity_of=self.catalog.wire_identity
         )
         self.fleet = FleetState(
-            FleetWatch(self.client, dispatcher.pending.entries_of, identities=self.catalog.identities),
+            FleetWatch(self.client, dispatcher.inflight.entries_of, identities=self.catalog.identities),
             Loads(),
             LaneWatch(self.client, self._entry_rows),
         )
@@ -77,11 +77,11 @@ class Gateway:
             dispatcher,
             AdmissionController(
                 settings,
-                gate=self.access.authenticator,
+                authenticator=self.access.authenticator,
                 catalog=self.catalog,
-                link=self.queue,
+                queue=self.queue,
                 watch=self.fleet.watch,
-                pending=dispatcher.pending,
+                inflight=dispatcher.inflight,
             ),
         )
         self.telemetry = Telemetry(HttpCounters(), open_traces(settings, dispatcher.gateway))
@@ -110,7 +110,7 @@ class Gateway:
             payloads=payloads,
             uploads=UploadThreads(settings.max_uploads),
             broken_uploads=BrokenUploads(ledger, payloads, lease_s=settings.lease_s),
-            lines=QueueOrders(ledger),
+            queue_orders=QueueOrders(ledger),
             accepted=JobCounters(),
         )
 

@@ -1,9 +1,9 @@
 """Authentication: a request's headers → its principal, by the valid keys in memory, without a call to Redis.
 
 The keys are read from Redis every second if they have changed, so that every gateway rejects a revoked key
-within two seconds. An unknown key causes an immediate read (`entered`), so that a new key is valid at its
-first use; such reads are shared, at most five a second. While Redis is away, the last read keys remain valid
-until they expire.
+within two seconds. An unknown key causes an immediate read (`authenticated`), so that a new key is valid at
+its first use; such reads are shared, at most five a second. While Redis is away, the last read keys remain
+valid until they expire.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from api.access.limits import allowance_of
+from api.access.limits import quota_of
 from api.access.principal import ANONYMOUS, STRANGER, Principal
 from api.access.rare_look import RareLook
 from api.access.signed_links import LASTS_S, linked, read_link, ticket_of
@@ -50,18 +50,18 @@ class Authenticator(Protocol):
     asks: bool
     """Whether requests need a key."""
 
-    def enter(self, headers: RawHeaders, *, basic: bool = False) -> Principal:
+    def authenticate(self, headers: RawHeaders, *, basic: bool = False) -> Principal:
         """The principal of a request. `basic`: also accept a key as a password (HTTP Basic).
 
         Raises Unauthorized, or QueueUnavailable if no keys could be read yet.
         """
         ...
 
-    def greet(self, headers: RawHeaders) -> Principal:
-        """The principal for an endpoint without authentication: STRANGER if `enter` would raise."""
+    def authenticate_optional(self, headers: RawHeaders) -> Principal:
+        """The principal for an endpoint without authentication: STRANGER if `authenticate` would raise."""
         ...
 
-    def enter_by_link(self, path: str, query: bytes) -> Principal:
+    def authenticate_link(self, path: str, query: bytes) -> Principal:
         """The principal of a signed link (`api/access/signed_links.py`). Raises Unauthorized if it has no
         valid ticket."""
         ...
@@ -79,14 +79,16 @@ class Authenticator(Protocol):
         ...
 
 
-async def entered(gate: Authenticator, enter: Callable[[], Principal], key_id: str) -> Principal:
-    """Call `enter`, and again if it raises Unauthorized and Redis has the key by now."""
+async def authenticated(
+    authenticator: Authenticator, authenticate: Callable[[], Principal], key_id: str
+) -> Principal:
+    """Call `authenticate`, and again if it raises Unauthorized and Redis has the key by now."""
     try:
-        return enter()
+        return authenticate()
     except Unauthorized:
-        if not await gate.finds(key_id):
+        if not await authenticator.finds(key_id):
             raise
-    return enter()
+    return authenticate()
 
 
 class OpenAuthenticator:
@@ -94,13 +96,13 @@ class OpenAuthenticator:
 
     asks = False
 
-    def enter(self, headers: RawHeaders, *, basic: bool = False) -> Principal:  # noqa: ARG002 - as `Authenticator` has it
+    def authenticate(self, headers: RawHeaders, *, basic: bool = False) -> Principal:  # noqa: ARG002 - as `Authenticator` has it
         return ANONYMOUS
 
-    def greet(self, headers: RawHeaders) -> Principal:  # noqa: ARG002 - as `Authenticator` has it
+    def authenticate_optional(self, headers: RawHeaders) -> Principal:  # noqa: ARG002 - as `Authenticator` has it
         return ANONYMOUS
 
-    def enter_by_link(self, path: str, query: bytes) -> Principal:  # noqa: ARG002 - as `Authenticator` has it
+    def authenticate_link(self, path: str, query: bytes) -> Principal:  # noqa: ARG002 - as `Authenticator` has it
         return ANONYMOUS
 
     def link(self, headers: RawHeaders, path: str, query: bytes) -> tuple[str, int | None]:  # noqa: ARG002
@@ -135,16 +137,16 @@ class KeyAuthenticator:
         self._looking = asyncio.Lock()
         self._look_for_new = RareLook(self.look, NEW_KEY_LOOK_EVERY_S)
 
-    def enter(self, headers: RawHeaders, *, basic: bool = False) -> Principal:
+    def authenticate(self, headers: RawHeaders, *, basic: bool = False) -> Principal:
         return self._found(headers, basic=basic)[1]
 
-    def greet(self, headers: RawHeaders) -> Principal:
+    def authenticate_optional(self, headers: RawHeaders) -> Principal:
         try:
-            return self.enter(headers)
+            return self.authenticate(headers)
         except (Unauthorized, QueueUnavailable):
             return STRANGER
 
-    def enter_by_link(self, path: str, query: bytes) -> Principal:
+    def authenticate_link(self, path: str, query: bytes) -> Principal:
         found = read_link(query)
         if found is None:
             raise Unauthorized
@@ -240,7 +242,7 @@ class KeyAuthenticator:
 
 def principal_of(record: KeyRecord, share: Share = DEFAULT_SHARE) -> Principal:
     models = frozenset(record.models) or None
-    return Principal(record.name, record.roles, models, allowance_of(record), share)
+    return Principal(record.name, record.roles, models, quota_of(record), share)
 
 
 def token_of(headers: Mapping[bytes, bytes], *, basic: bool = False) -> bytes | None:

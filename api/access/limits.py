@@ -41,7 +41,7 @@ class Quota:
         ).encode()
 
 
-def allowance_of(record: KeyRecord) -> Quota | None:
+def quota_of(record: KeyRecord) -> Quota | None:
     """The quota of a key; None if it has no limits."""
     if not record.rate and record.rows_per_day is None:
         return None
@@ -64,27 +64,27 @@ class Limiter:
         )
         self._windows = SlidingWindowCounterRateLimiter(storage)
 
-    async def admit(self, allowance: Quota, scope: Scope) -> None:
+    async def admit(self, quota: Quota, scope: Scope) -> None:
         """Count a request, and put the remaining quota into its response headers. Raises RateLimited."""
-        add_headers(scope, (b"ratelimit-policy", allowance.policy))
-        if allowance.requests is not None:
-            await self._take(REQUESTS, allowance.requests, allowance.key_id, 1, scope)
+        add_headers(scope, (b"ratelimit-policy", quota.policy))
+        if quota.requests is not None:
+            await self._take(REQUESTS, quota.requests, quota.key_id, 1, scope)
 
-    async def require_rows(self, allowance: Quota | None) -> None:
+    async def require_rows(self, quota: Quota | None) -> None:
         """Raises RateLimited if no row is left. Counts nothing."""
-        if allowance is None or allowance.rows is None:
+        if quota is None or quota.rows is None:
             return
-        if not await self._windows.test(allowance.rows, allowance.key_id, ROWS):
-            stats = await self._windows.get_window_stats(allowance.rows, allowance.key_id, ROWS)
-            raise _refusal(ROWS, allowance.rows, stats.remaining, _soon_s(stats))
+        if not await self._windows.test(quota.rows, quota.key_id, ROWS):
+            stats = await self._windows.get_window_stats(quota.rows, quota.key_id, ROWS)
+            raise _refusal(ROWS, quota.rows, stats.remaining, _soon_s(stats))
 
-    async def charge(self, allowance: Quota | None, rows: int, scope: Scope | None = None) -> None:
+    async def charge(self, quota: Quota | None, rows: int, scope: Scope | None = None) -> None:
         """Count rows before they run. Raises RateLimited, or PayloadTooLarge if they exceed a day's quota."""
-        if not rows or allowance is None or allowance.rows is None:
+        if not rows or quota is None or quota.rows is None:
             return
-        if rows > allowance.rows.amount:
-            raise PayloadTooLarge(f"Your API key is limited to {allowance.rows.amount} rows per day.")
-        await self._take(ROWS, allowance.rows, allowance.key_id, rows, scope)
+        if rows > quota.rows.amount:
+            raise PayloadTooLarge(f"Your API key is limited to {quota.rows.amount} rows per day.")
+        await self._take(ROWS, quota.rows, quota.key_id, rows, scope)
 
     async def _take(
         self, name: str, item: RateLimitItem, key_id: str, cost: int, scope: Scope | None

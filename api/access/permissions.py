@@ -119,18 +119,18 @@ def endpoint_of(path: str) -> str | None:
     return next((endpoint for pattern, endpoint in among if pattern.match(path)), None)
 
 
-def rules_of(path: str) -> Mapping[str, Permission]:
+def permissions_of(path: str) -> Mapping[str, Permission]:
     """The permissions of a path by method; empty if there is no such endpoint."""
     endpoint = endpoint_of(path)
     return {} if endpoint is None else ENDPOINTS[endpoint]
 
 
-def rule_of(method: str, rules: Mapping[str, Permission]) -> Permission | None:
+def permission_of(method: str, permissions: Mapping[str, Permission]) -> Permission | None:
     """The permission of a method; HEAD has that of GET."""
-    return rules.get("GET" if method == "HEAD" else method)
+    return permissions.get("GET" if method == "HEAD" else method)
 
 
-def allow_of(rules: Mapping[str, Permission]) -> str:
+def allow_of(permissions: Mapping[str, Permission]) -> str:
     """The value of `Allow` for an endpoint with these rules (RFC 9110, 10.2.1)."""
-    head = ("HEAD",) if "GET" in rules else ()
-    return ", ".join(sorted({*rules, *head, "OPTIONS"}))
+    head = ("HEAD",) if "GET" in permissions else ()
+    return ", ".join(sorted({*permissions, *head, "OPTIONS"}))

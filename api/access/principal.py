@@ -25,7 +25,7 @@ class Principal:
     roles: frozenset[Role] = frozenset((Role.PREDICT, Role.SUBMIT, Role.READ))
     models: frozenset[str] | None = None
     """The models that it sees; None: all."""
-    allowance: Quota | None = None
+    quota: Quota | None = None
     """Its quota; None: unlimited."""
     share: Share = DEFAULT_SHARE
     """Its share of the service beside other owners."""
@@ -71,7 +71,7 @@ STRANGER = Principal(OPEN_OWNER, frozenset(), frozenset())
 """The principal of a request without a valid key, at an endpoint that needs none."""
 
 
-def let_in(scope: Scope, asker: Principal) -> None:
+def set_principal(scope: Scope, asker: Principal) -> None:
     """Store the principal of a request."""
     scope[_PLACE] = asker
 

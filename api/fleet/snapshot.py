@@ -153,7 +153,7 @@ class Fleet:
             if own is not None and own.differs(model.spec_digest, model.digest)
         }
 
-    def staffing(self, key: ModelKey) -> ModelAvailability:
+    def availability(self, key: ModelKey) -> ModelAvailability:
         held = [worker.models[key] for worker in self.workers if key in worker.models]
         starting = [w for w in self.workers if w.state is WorkerState.STARTING]
         serving = {w.name for w in self.workers if w.state is WorkerState.SERVING}

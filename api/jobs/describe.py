@@ -15,20 +15,20 @@ from shared.ledger import JobRecord, QueueOrder, WebhookAttempt
 
 async def described(jobs: JobService, record: JobRecord) -> tuple[JobView, dict[str, str]]:
     """Return the job's current view, and response headers with the time of the next poll."""
-    line = await jobs.lines.of(record.key)
+    order = await jobs.queue_orders.of(record.key)
     tried = await _attempts(jobs, [record])
-    outlook = outlook_of(record, line, jobs.fleet.now, tried.get(record.id, ()))
-    return view_of(record, outlook), headers_of(record, outlook)
+    status = status_of(record, order, jobs.fleet.now, tried.get(record.id, ()))
+    return view_of(record, status), headers_of(record, status)
 
 
 async def described_all(jobs: JobService, records: Sequence[JobRecord]) -> list[JobView]:
     """Return the views of several jobs; the queue of each model version is read once."""
-    lines: dict[ModelKey, QueueOrder] = {}
+    orders: dict[ModelKey, QueueOrder] = {}
     for key in dict.fromkeys(record.key for record in records):
-        lines[key] = await jobs.lines.of(key)
+        orders[key] = await jobs.queue_orders.of(key)
     fleet, tried = jobs.fleet.now, await _attempts(jobs, records)
     return [
-        view_of(record, outlook_of(record, lines[record.key], fleet, tried.get(record.id, ())))
+        view_of(record, status_of(record, orders[record.key], fleet, tried.get(record.id, ())))
         for record in records
     ]
 
@@ -39,16 +39,18 @@ async def _attempts(jobs: JobService, records: Sequence[JobRecord]) -> Mapping[s
     return await jobs.ledger.webhook_attempts(*telling) if telling else {}
 
 
-def outlook_of(
-    record: JobRecord, line: QueueOrder, fleet: Fleet, attempts: Sequence[WebhookAttempt] = ()
+def status_of(
+    record: JobRecord, order: QueueOrder, fleet: Fleet, attempts: Sequence[WebhookAttempt] = ()
 ) -> JobStatus:
-    ahead = rows_ahead(line, record.id)
+    ahead = rows_ahead(order, record.id)
     rate = fleet.slice_rates.get(record.key, 0.0)
     return JobStatus(
-        now_ms=line.now_ms,
-        progress=progress_of(record, line.now_ms, model_rows_per_s=rate, rows_ahead=ahead or 0),
-        wait=wait_of(record, fleet.staffing(record.key), ahead, at_limit=is_at_limit(line, record.owner)),
-        position=position(line, record.id),
+        now_ms=order.now_ms,
+        progress=progress_of(record, order.now_ms, model_rows_per_s=rate, rows_ahead=ahead or 0),
+        wait=wait_of(
+            record, fleet.availability(record.key), ahead, at_limit=is_at_limit(order, record.owner)
+        ),
+        position=position(order, record.id),
         rows_ahead=ahead,
         attempts=attempts,
     )

@@ -70,19 +70,19 @@ class Doorbell:
         chosen["broker_transport_options"] |= {"max_retries": 1, "interval_start": 0}
         self._celery.conf.update(chosen)
         self._client = connect(settings.redis_dsn())
-        self._rings: Queue[ModelKey | None] = Queue(MOST_WAITING)
-        self._paces: defaultdict[ModelKey, TokenBucket] = defaultdict(lambda: TokenBucket(BURST, PER_S))
+        self._queued: Queue[ModelKey | None] = Queue(MOST_WAITING)
+        self._buckets: defaultdict[ModelKey, TokenBucket] = defaultdict(lambda: TokenBucket(BURST, PER_S))
         self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
 
     def __call__(self, key: ModelKey, count: int) -> None:
         try:
             for _ in range(count):
-                self._rings.put_nowait(key)
+                self._queued.put_nowait(key)
         except Full:
             log.warning("doorbells_dropped", key=key)
 
     @property
-    def ringing(self) -> bool:
+    def running(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
@@ -92,7 +92,7 @@ class Doorbell:
     def stop(self) -> None:
         """Send the remaining doorbells; waits two seconds at most."""
         try:
-            self._rings.put_nowait(None)
+            self._queued.put_nowait(None)
         except Full:
             return
         self._thread.join(LONGEST_JOIN_S)
@@ -100,40 +100,40 @@ class Doorbell:
     def _run(self) -> None:
         going_on = True
         while going_on:
-            keys = self._gathered()
+            keys = self._collected()
             going_on = None not in keys
-            rung_enough = [self._ring(key, count) for key, count in keys.items() if key is not None]
-            if any(rung_enough) and going_on:
+            reached_limit = [self._notify(key, count) for key, count in keys.items() if key is not None]
+            if any(reached_limit) and going_on:
                 time.sleep(REST_S)
 
-    def _gathered(self) -> Counter[ModelKey | None]:
+    def _collected(self) -> Counter[ModelKey | None]:
         """Wait for a doorbell, and count all queued doorbells by model version. The key None: stop."""
-        keys = Counter([self._rings.get()])
+        keys = Counter([self._queued.get()])
         with suppress(Empty):
             while None not in keys:
-                keys[self._rings.get_nowait()] += 1
+                keys[self._queued.get_nowait()] += 1
         return keys
 
-    def _ring(self, key: ModelKey, count: int) -> bool:
+    def _notify(self, key: ModelKey, count: int) -> bool:
         """Send up to `count` doorbells. → whether a limit was reached: the next are to be collected"""
-        pace = self._paces[key]
+        bucket = self._buckets[key]
         try:
             waiting = self._client.llen(offline_queue(key))
             if waiting >= ENOUGH:
                 return True
-            for _ in range(pace.take(min(count, ENOUGH - waiting), time.monotonic())):
+            for _ in range(bucket.take(min(count, ENOUGH - waiting), time.monotonic())):
                 self._celery.send_task(TASK, args=[key], queue=offline_queue(key), ignore_result=True)
         except Exception as error:  # whatever Celery and its transport raise
             log.warning("doorbell_failed", key=key, error=type(error).__name__)
             self._forget()
-        return pace.spent
+        return bucket.spent
 
     def _forget(self) -> None:
         # the server is away: each queued doorbell would fail after a timeout of its own
         try:
             while True:
-                if self._rings.get_nowait() is None:
-                    self._rings.put_nowait(None)
+                if self._queued.get_nowait() is None:
+                    self._queued.put_nowait(None)
                     return
         except Empty:
             return

@@ -127,10 +127,10 @@ def chunks_of_values(spec: ModelSpec, values: Values, *, chunk_rows: int, chunk_
 def examine(validator: RowValidator, submission: Submission) -> ReadSummary:
     """Validate all rows without creating a job. Raises InvalidInput if they cannot be rows of a job."""
     rows = row_texts(validator.spec, submission.inputs, submission.kept)
-    tally = ReadSummary()
+    summary = ReadSummary()
     for first in range(0, len(rows.texts), SLICE_ROWS):
-        tally.add(rows_of_json(validator, [bytes(row) for row in rows.texts[first : first + SLICE_ROWS]]))
-    return tally
+        summary.add(rows_of_json(validator, [bytes(row) for row in rows.texts[first : first + SLICE_ROWS]]))
+    return summary
 
 
 def _batches(validator: RowValidator, rows: RowTexts) -> Iterator[pa.RecordBatch]:

@@ -10,7 +10,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from api.access.principal import Principal
-from api.fleet.lines import SHORT
+from api.fleet.queue_orders import SHORT
 from api.http.errors import is_full
 from api.jobs.broken_uploads import BrokenUpload
 from api.jobs.idempotency import reservation_name, reserve, same_job, whole
@@ -27,7 +27,7 @@ from shared.tabular.chunking import Chunk
 log = structlog.get_logger()
 
 
-async def hand_over(
+async def submit_rows(
     jobs: JobService,
     asker: Principal,
     servable: Servable,
@@ -46,13 +46,13 @@ async def hand_over(
     reserved = reservation_name(asker.name, key) if key is not None else ""
     new = await pinned_job(jobs, asker, servable, options, reserved)
     digest = hashlib.sha256(body).hexdigest()
-    if len(chunks) == 1 and len(chunks[0].data) <= INLINE_BYTES and asker.allowance is None:
+    if len(chunks) == 1 and len(chunks[0].data) <= INLINE_BYTES and asker.quota is None:
         return await _submitted(jobs, new, chunks[0], digest)
     await _require_room(jobs, chunks)
     if reserved and (taken := await reserve(jobs.ledger, reserved, new.id)):
         return await same_job(jobs.ledger, taken, digest), True
     try:
-        await jobs.limiter.charge(asker.allowance, sum(chunk.rows for chunk in chunks))
+        await jobs.limiter.charge(asker.quota, sum(chunk.rows for chunk in chunks))
         await jobs.ledger.open_job(new)
     except TaktError:
         if reserved:  # else a retry of the client would find its key in progress
@@ -82,7 +82,7 @@ async def _submitted(jobs: JobService, new: NewJob, chunk: Chunk, digest: str) -
     if isinstance(made, Reservation):
         return await same_job(jobs.ledger, whole(made), digest), True
     if made.line is not None:
-        jobs.lines.told(new.key, made.line)
+        jobs.queue_orders.keep(new.key, made.line)
     log.info("job_submitted", job_id=new.id, key=new.key, rows=chunk.rows, chunks=1)
     return made.record, False
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from api.access.limits import Limiter
 from api.access.principal import Principal
-from api.fleet.lines import QueueOrders
+from api.fleet.queue_orders import QueueOrders
 from api.fleet.queue_status import QueueStatus
 from api.fleet.state import FleetState
 from api.http.lifecycle import Lifecycle
@@ -34,7 +34,7 @@ class JobService:
     payloads: PayloadStore
     uploads: UploadThreads
     broken_uploads: BrokenUploads
-    lines: QueueOrders
+    queue_orders: QueueOrders
     accepted: JobCounters
 
     def chunk_rows(self, servable: Servable, asker: Principal) -> int:

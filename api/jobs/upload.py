@@ -57,7 +57,7 @@ class Upload:
     reading: Reading
 
 
-async def take_in(jobs: JobService, upload: Upload, new: NewJob, charge: Charge) -> JobRecord:
+async def receive_upload(jobs: JobService, upload: Upload, new: NewJob, charge: Charge) -> JobRecord:
     """Create a job from a body. → the sealed job, or the ended job if it ended during the upload
 
     Raises ClientLeftError and errors of the whole upload, after failing the job.
@@ -66,11 +66,11 @@ async def take_in(jobs: JobService, upload: Upload, new: NewJob, charge: Charge)
     await _open(jobs, new)
     try:
         async with _leased(jobs, new):
-            tally = await read_through(jobs, upload, storing.store)
+            summary = await read_through(jobs, upload, storing.store)
             await storing.synced()
         await charge(0)
         if new.idempotency:
-            await _bind(jobs, new, fingerprint(upload.reading, tally.sha256))
+            await _bind(jobs, new, fingerprint(upload.reading, summary.sha256))
         sealed = await jobs.ledger.seal(new.id, chunks=storing.chunks)
     except JobNotFound:
         return await ended_early(jobs, new.id)
@@ -79,7 +79,7 @@ async def take_in(jobs: JobService, upload: Upload, new: NewJob, charge: Charge)
         log.warning("upload_failed", job_id=new.id, code=code)
         await asyncio.shield(jobs.broken_uploads.end(BrokenUpload(new.id, code, detail)))
         raise
-    log.info("job_submitted", job_id=new.id, key=new.key, rows=tally.rows, rows_invalid=tally.rows_failed)
+    log.info("job_submitted", job_id=new.id, key=new.key, rows=summary.rows, rows_invalid=summary.rows_failed)
     return sealed
 
 
@@ -106,18 +106,18 @@ async def ended_early(jobs: JobService, job_id: str) -> JobRecord:
 
 async def read_through(jobs: JobService, upload: Upload, deliver: Deliver) -> ReadSummary:
     """Read a body to its end in its reserved thread, and deliver its chunks in order. → counts and digest"""
-    tally = ReadSummary()
+    summary = ReadSummary()
     pipe = Pipe(_WAITING_BYTES)
     loop = asyncio.get_running_loop()
     with jobs.uploads.reading(pipe), _pumped(upload.body, pipe) as pump:
         try:
-            run = _ReadingThread(upload.reading, pipe, tally, jobs.payloads.fits, deliver, loop)
+            run = _ReadingThread(upload.reading, pipe, summary, jobs.payloads.fits, deliver, loop)
             await loop.run_in_executor(jobs.uploads.pool, run)
         except UploadInterrupted:
             if pump.done():
                 await pump  # raises the cause
             raise
-    return tally
+    return summary
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class _ReadingThread:
 
     reading: Reading
     pipe: Pipe
-    tally: ReadSummary
+    summary: ReadSummary
     fits: Callable[[int], bool]
     deliver: Deliver
     loop: asyncio.AbstractEventLoop
@@ -136,7 +136,7 @@ class _ReadingThread:
         stored: Future[None] | None = None
         try:
             require_room()
-            for chunk in self.reading.chunks(self.pipe, self.tally):
+            for chunk in self.reading.chunks(self.pipe, self.summary):
                 require_room()
                 if not self.fits(len(chunk.data)):
                     raise StorageFull

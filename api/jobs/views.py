@@ -121,8 +121,8 @@ class JobStatus:
     attempts: Sequence[WebhookAttempt] = ()  # to deliver its webhook
 
 
-def view_of(record: JobRecord, outlook: JobStatus) -> JobView:
-    progress = outlook.progress
+def view_of(record: JobRecord, status: JobStatus) -> JobView:
+    progress = status.progress
     return JobView(
         id=record.id,
         state=record.state,
@@ -140,23 +140,23 @@ def view_of(record: JobRecord, outlook: JobStatus) -> JobView:
         eta_s=progress.eta_s,
         eta_low_s=progress.eta_low_s,
         eta_high_s=progress.eta_high_s,
-        position=outlook.position,
-        waiting=_waiting(outlook),
+        position=status.position,
+        waiting=_waiting(status),
         created_at=moment(record.created_at_ms),
         started_at=_moment(record.started_at_ms),
         finished_at=_moment(record.finished_at_ms),
         expires_at=_moment(record.expires_at_ms),
         error=JobError(code=record.error.code, detail=record.error.detail) if record.error else None,
-        webhook=webhook_of(record, outlook.attempts),
+        webhook=webhook_of(record, status.attempts),
         links=_links(record),
     )
 
 
-def _waiting(outlook: JobStatus) -> Waiting | None:
-    wait = outlook.wait
+def _waiting(status: JobStatus) -> Waiting | None:
+    wait = status.wait
     if wait is None:
         return None
-    return Waiting(reason=wait.reason, detail=wait.detail, rows_ahead=outlook.rows_ahead)
+    return Waiting(reason=wait.reason, detail=wait.detail, rows_ahead=status.rows_ahead)
 
 
 def _links(record: JobRecord) -> dict[str, str]:
@@ -165,9 +165,9 @@ def _links(record: JobRecord) -> dict[str, str]:
     return {"self": path} | {part: f"{path}/{part}" for part in parts}
 
 
-def headers_of(record: JobRecord, outlook: JobStatus) -> dict[str, str]:
+def headers_of(record: JobRecord, status: JobStatus) -> dict[str, str]:
     """`Retry-After` for clients that poll; empty after the job's end."""
-    after_s = poll_after_s(record, outlook.progress, outlook.now_ms)
+    after_s = poll_after_s(record, status.progress, status.now_ms)
     return {} if after_s is None else {"Retry-After": str(after_s)}
 
 

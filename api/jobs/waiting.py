@@ -34,17 +34,17 @@ class Wait:
     detail: str
 
 
-def position(line: QueueOrder, job_id: str) -> int | None:
+def position(order: QueueOrder, job_id: str) -> int | None:
     """The job's position, from 1: the number of jobs served earlier, plus 1. None if it is not queued."""
-    places = {standing.job_id: place for place, standing in enumerate(_in_order(line), 1)}
+    places = {job.job_id: place for place, job in enumerate(_in_order(order), 1)}
     return places.get(job_id)
 
 
-def _in_order(line: QueueOrder) -> list[QueuePosition]:
+def _in_order(order: QueueOrder) -> list[QueuePosition]:
     """Jobs by the owner's tag at which their next chunk is due: an owner's first job is due at the owner's
     current tag, and each further job after a chunk of every job before it."""
     due: list[tuple[float, str, float, str, QueuePosition]] = []
-    for owner, jobs in _by_owner(line).items():
+    for owner, jobs in _by_owner(order).items():
         tag = owner.served
         for job in jobs:
             due.append((tag, owner.owner, job.served, job.job_id, job))
@@ -52,23 +52,23 @@ def _in_order(line: QueueOrder) -> list[QueuePosition]:
     return [entry[-1] for entry in sorted(due, key=lambda entry: entry[:-1])]
 
 
-def _by_owner(line: QueueOrder) -> dict[OwnerStanding, list[QueuePosition]]:
+def _by_owner(order: QueueOrder) -> dict[OwnerStanding, list[QueuePosition]]:
     """Each owner's jobs, least served first."""
-    owners = {owner.owner: owner for owner in line.owners}
+    owners = {owner.owner: owner for owner in order.owners}
     found: dict[OwnerStanding, list[QueuePosition]] = {}
-    for job in sorted(line.jobs, key=lambda job: (job.served, job.job_id)):
+    for job in sorted(order.jobs, key=lambda job: (job.served, job.job_id)):
         found.setdefault(owners.get(job.owner, OwnerStanding(owner=job.owner)), []).append(job)
     return found
 
 
-def rows_ahead(line: QueueOrder, job_id: str) -> int | None:
+def rows_ahead(order: QueueOrder, job_id: str) -> int | None:
     """Rows of other jobs that run before this job ends, if no jobs are added. None if it is not queued.
 
     When this job's last row runs, its mark is `served + rows_left / weight`. By then, every other job of its
     owner has been served up to the same mark, or has no rows left. These rows also move the owner's mark, and
     every other owner has been served up to that mark, or has no rows left.
     """
-    owners = _by_owner(line)
+    owners = _by_owner(order)
     for owner, jobs in owners.items():
         own = next((job for job in jobs if job.job_id == job_id), None)
         if own is not None:
@@ -89,22 +89,22 @@ def _owner_until(mark: float, other: OwnerStanding, jobs: list[QueuePosition]) -
     return min(rows_left, max(0, round((mark - other.served) * other.weight)))
 
 
-def is_at_limit(line: QueueOrder, owner: str) -> bool:
+def is_at_limit(order: QueueOrder, owner: str) -> bool:
     """Whether the owner's running rows have reached its limit."""
-    return any(standing.at_limit for standing in line.owners if standing.owner == owner)
+    return any(found.at_limit for found in order.owners if found.owner == owner)
 
 
 def wait_of(
-    record: JobRecord, staffing: ModelAvailability, ahead: int | None, *, at_limit: bool = False
+    record: JobRecord, availability: ModelAvailability, ahead: int | None, *, at_limit: bool = False
 ) -> Wait | None:
     """Why none of the job's rows run now; None if some run, or if nothing delays them."""
     if record.state is JobState.PAUSED:
         return Wait(Reason.PAUSED, "The job is paused. Resume it to continue.")
     if record.state.ended or record.state is JobState.CANCELING or _nothing_to_run(record):
         return None
-    if not staffing.holders:
-        return _without_workers(record, staffing)
-    if other := _other_model(record, staffing):
+    if not availability.holders:
+        return _without_workers(record, availability)
+    if other := _other_model(record, availability):
         return other
     return None if record.chunks_leased else _behind_others(record, ahead, at_limit=at_limit)
 
@@ -124,37 +124,37 @@ def _nothing_to_run(record: JobRecord) -> bool:
     return record.state is JobState.UPLOADING and record.rows_accepted == record.rows_done
 
 
-def _other_model(record: JobRecord, staffing: ModelAvailability) -> Wait | None:
+def _other_model(record: JobRecord, availability: ModelAvailability) -> Wait | None:
     """Why no live worker with the model version takes the job; None if a worker does."""
-    if staffing.digests.isdisjoint({record.digest, ""}):
-        return Wait(Reason.OTHER_ARTIFACT, _other_artifact(record, staffing))
-    if record.spec_digest and staffing.spec_digests.isdisjoint({record.spec_digest, ""}):
-        return Wait(Reason.OTHER_SPEC, _other_spec(record, staffing))
+    if availability.digests.isdisjoint({record.digest, ""}):
+        return Wait(Reason.OTHER_ARTIFACT, _other_artifact(record, availability))
+    if record.spec_digest and availability.spec_digests.isdisjoint({record.spec_digest, ""}):
+        return Wait(Reason.OTHER_SPEC, _other_spec(record, availability))
     return None
 
 
-def _other_artifact(record: JobRecord, staffing: ModelAvailability) -> str:
-    held = ", ".join(sorted(digest[:12] for digest in staffing.digests))
+def _other_artifact(record: JobRecord, availability: ModelAvailability) -> str:
+    held = ", ".join(sorted(digest[:12] for digest in availability.digests))
     return (
         f"The job was submitted for the artifact {record.digest[:12]}… of {record.key}, but its live workers "
         f"hold {held}…. Load the job's artifact again, or cancel the job and submit it again."
     )
 
 
-def _other_spec(record: JobRecord, staffing: ModelAvailability) -> str:
-    held = ", ".join(sorted(map(short, staffing.spec_digests)))
+def _other_spec(record: JobRecord, availability: ModelAvailability) -> str:
+    held = ", ".join(sorted(map(short, availability.spec_digests)))
     return (
         f"The job was submitted for the spec {short(record.spec_digest)} of {record.key}, but its live "
         f"workers have {held}. {SAME_ON_BOTH} Cancel jobs of the old spec and submit them again."
     )
 
 
-def _without_workers(record: JobRecord, staffing: ModelAvailability) -> Wait:
-    if staffing.failures:
-        return Wait(Reason.WORKERS_FAILING, f"Workers cannot load {record.key}: {staffing.failures[0]}")
-    if staffing.restarts >= MANY_RESTARTS:
-        detail = f"A worker started {staffing.restarts + 1} times within a minute and serves nothing."
+def _without_workers(record: JobRecord, availability: ModelAvailability) -> Wait:
+    if availability.failures:
+        return Wait(Reason.WORKERS_FAILING, f"Workers cannot load {record.key}: {availability.failures[0]}")
+    if availability.restarts >= MANY_RESTARTS:
+        detail = f"A worker started {availability.restarts + 1} times within a minute and serves nothing."
         return Wait(Reason.WORKERS_FAILING, detail)
-    if staffing.loading:
-        return Wait(Reason.WORKERS_LOADING, f"{staffing.loading} worker(s) are loading {record.key}.")
+    if availability.loading:
+        return Wait(Reason.WORKERS_LOADING, f"{availability.loading} worker(s) are loading {record.key}.")
     return Wait(Reason.NO_WORKER, f"No live worker holds {record.key}.")

@@ -38,7 +38,7 @@ class Servable:
     encode: Encoder
     renderer: AnswerRenderer
     times: StageTimes = field(default_factory=StageTimes)
-    tally: RequestCounters = field(default_factory=RequestCounters)
+    counters: RequestCounters = field(default_factory=RequestCounters)
 
 
 class Catalog:

@@ -64,14 +64,14 @@ class Claim(Struct, frozen=True):
 
 
 def traffic_of(
-    key: ModelKey, spec: ModelSpec, fleet: Fleet, pending: InflightRequests, max_inflight_rows: int
+    key: ModelKey, spec: ModelSpec, fleet: Fleet, inflight: InflightRequests, max_inflight_rows: int
 ) -> Traffic:
     """The state of a model version: this gateway's requests exactly, and those of other gateways by the last
     look at the streams. The owners of other gateways' rows are unknown."""
     own_s, others_s = 0.0, 0.0
     for other in fleet.beside(key):  # a worker takes the oldest entry first, of all its models
         if rate := fleet.rates[other]:
-            own_s += pending.rows_of(other) / rate
+            own_s += inflight.rows_of(other) / rate
             others_s += fleet.others_rows.get(other, 0.0) / rate
     return Traffic(
         holders=fleet.matching_holders(key),
@@ -80,7 +80,7 @@ def traffic_of(
         backlog_s=own_s + others_s,
         own_share=own_s / (own_s + others_s) if own_s else float(not others_s),
         batch_rows=spec.batching.max_rows,
-        inflight_rows=pending.rows,
+        inflight_rows=inflight.rows,
         max_inflight_rows=max_inflight_rows,
         least_call_s=fleet.least_call_s.get(key, 0.0),
         most_rows_per_s=fleet.most_rows_per_s.get(key, 0.0),
@@ -88,14 +88,20 @@ def traffic_of(
 
 
 def claim_of(
-    owner: str, share: float, key: ModelKey, fleet: Fleet, pending: InflightRequests, *, default_wait_s: float
+    owner: str,
+    share: float,
+    key: ModelKey,
+    fleet: Fleet,
+    inflight: InflightRequests,
+    *,
+    default_wait_s: float,
 ) -> Claim:
     """An owner's share and use of this gateway, while other owners are active."""
     backlog_s = 0.0
     for other in fleet.beside(key):
         if rate := fleet.rates[other]:
-            backlog_s += pending.owner_rows_of(owner, other) / rate
-    return Claim(owner, share, backlog_s, pending.owner_rows(owner), default_wait_s)
+            backlog_s += inflight.owner_rows_of(owner, other) / rate
+    return Claim(owner, share, backlog_s, inflight.owner_rows(owner), default_wait_s)
 
 
 class RetrySchedule:
@@ -121,12 +127,12 @@ class RetrySchedule:
         return self._last_end_s > now_s
 
 
-def not_loaded(key: ModelKey, staffing: ModelAvailability, refusal: ModelNotLoaded) -> ModelNotLoaded:
+def not_loaded(key: ModelKey, availability: ModelAvailability, refusal: ModelNotLoaded) -> ModelNotLoaded:
     """Add the cause to a rejection: workers are loading the model version, or cannot load it."""
-    if staffing.loading:
-        detail = f"{staffing.loading} worker(s) are loading {key}."
-    elif staffing.failures:
-        detail = f"Workers cannot load {key}: {foreign_words(ValueError(staffing.failures[0]))}"
+    if availability.loading:
+        detail = f"{availability.loading} worker(s) are loading {key}."
+    elif availability.failures:
+        detail = f"Workers cannot load {key}: {foreign_words(ValueError(availability.failures[0]))}"
     else:
         return refusal
     return ModelNotLoaded(detail, retry_after_s=refusal.retry_after_s)
@@ -138,7 +144,7 @@ def admit(
     rows: int,
     wait_s: float,
     *,
-    line: RetrySchedule,
+    retries: RetrySchedule,
     now_s: float,
     claim: Claim | None = None,
 ) -> None:
@@ -164,8 +170,8 @@ def admit(
     elif traffic.rows_per_s and traffic.backlog_s:
         late_s = traffic.backlog_s + takes_s - usable_s(traffic, wait_s)
     if late_s > 0:
-        line_s = takes_s / max(LEAST_SHARE, traffic.own_share)
-        turn_s = line.place_s(key, now_s, late_s, line_s, claim.owner if claim is not None else "")
+        interval_s = takes_s / max(LEAST_SHARE, traffic.own_share)
+        turn_s = retries.place_s(key, now_s, late_s, interval_s, claim.owner if claim is not None else "")
         raise Overloaded(reason or None, retry_after_s=float(math.ceil(turn_s)))
 
 

@@ -23,7 +23,7 @@ from api.models.catalog import Catalog, Servable
 from api.online.admission import Claim, RetrySchedule, admit, claim_of, not_loaded, traffic_of
 from api.online.inflight import InflightRequests
 from api.online.owners import Owners
-from api.online.paths import target_of
+from api.online.paths import predict_path_of
 from api.telemetry.counters import ROUTE
 from shared.errors import DeadlineExceeded, ModelNotLoaded, Overloaded, TaktError
 from shared.settings import Settings
@@ -36,19 +36,19 @@ class AdmissionController:
         self,
         settings: Settings,
         *,
-        gate: Authenticator,
+        authenticator: Authenticator,
         catalog: Catalog,
-        link: QueueStatus,
+        queue: QueueStatus,
         watch: FleetWatch,
-        pending: InflightRequests,
+        inflight: InflightRequests,
     ) -> None:
         self._settings = settings
-        self._gate = gate
+        self._authenticator = authenticator
         self._catalog = catalog
-        self._link = link
+        self._queue = queue
         self._watch = watch
-        self._pending = pending
-        self._line = RetrySchedule()
+        self._inflight = inflight
+        self._retries = RetrySchedule()
         self._owners = Owners()
         self._to_pages = bool(settings.origins())
         """CORS headers are added around the routes, which an early rejection does not reach."""
@@ -67,13 +67,13 @@ class AdmissionController:
         try:
             self.judge(servable, rows, wait_s, asker)
         except TaktError as error:
-            servable.tally.shed[error.code] += 1
+            servable.counters.shed[error.code] += 1
             raise
-        servable.tally.admitted += 1
+        servable.counters.admitted += 1
 
     def refusal(self, scope: HTTPScope) -> Overloaded | None:
         """Reject a request by its head alone. → the error, or None if its body is to be read"""
-        target = target_of(scope["path"])
+        target = predict_path_of(scope["path"])
         if target is None or target.batch or scope["method"] != "POST":
             return None
         headers = dict(scope["headers"])
@@ -81,11 +81,11 @@ class AdmissionController:
         if prefers_async(prefer) or (self._to_pages and b"origin" in headers):
             return None
         try:
-            asker = self._gate.enter(scope["headers"])
+            asker = self._authenticator.authenticate(scope["headers"])
             servable = self._catalog.find(target.model, target.version, asker)
             self.judge(servable, 1, self.wait_s(preferred_wait_s(prefer)), asker)
         except Overloaded as error:
-            servable.tally.refused(error.code)
+            servable.counters.refused(error.code)
             cast(Scope, scope)[ROUTE] = target.route
             return error
         except TaktError:
@@ -95,11 +95,11 @@ class AdmissionController:
     @property
     def refusing(self) -> bool:
         """Whether a rejected client's retry is still due."""
-        return self._line.lasts(time.monotonic())
+        return self._retries.lasts(time.monotonic())
 
     def judge(self, servable: Servable, rows: int, wait_s: float, asker: Principal = ANONYMOUS) -> None:
         """`admit` without counting."""
-        self._link.require_open()
+        self._queue.require_open()
         if wait_s <= 0:
             raise DeadlineExceeded("The request's wait is 0 s.")
         now_s = time.monotonic()
@@ -107,14 +107,14 @@ class AdmissionController:
             servable.key,
             servable.spec,
             self._watch.fleet,
-            self._pending,
+            self._inflight,
             self._settings.max_inflight_rows,
         )
         claim = None if asker is ANONYMOUS else self._claim(asker, servable, now_s)
         try:
-            admit(traffic, servable.key, rows, wait_s, line=self._line, now_s=now_s, claim=claim)
+            admit(traffic, servable.key, rows, wait_s, retries=self._retries, now_s=now_s, claim=claim)
         except ModelNotLoaded as error:
-            raise not_loaded(servable.key, self._watch.fleet.staffing(servable.key), error) from None
+            raise not_loaded(servable.key, self._watch.fleet.availability(servable.key), error) from None
 
     def _claim(self, asker: Principal, servable: Servable, now_s: float) -> Claim | None:
         """The asker's claim beside other owners; None if no other owner is active."""
@@ -123,4 +123,4 @@ class AdmissionController:
             return None
         default_s = self._settings.default_wait_s
         fleet = self._watch.fleet
-        return claim_of(asker.name, share, servable.key, fleet, self._pending, default_wait_s=default_s)
+        return claim_of(asker.name, share, servable.key, fleet, self._inflight, default_wait_s=default_s)

@@ -47,43 +47,43 @@ class OnlineDispatcher:
         self,
         client: Redis,
         name: str,
-        link: QueueStatus,
+        queue: QueueStatus,
         clock: Callable[[], float] = time.monotonic,
         *,
         identity_of: IdentityOf = any_identity,
     ) -> None:
         self.gateway = f"{name}:{secrets.token_hex(4)}"
-        self.pending = InflightRequests()
-        self._link = link
+        self.inflight = InflightRequests()
+        self._queue = queue
         self._clock = clock
         self._replies = ReplyStream(client, self.gateway, clock)
-        self._outbox = EntryWriter(client, self.gateway, self.pending, link, clock, identity_of=identity_of)
+        self._writer = EntryWriter(client, self.gateway, self.inflight, queue, clock, identity_of=identity_of)
         self._opened_after_breaks = 0
-        self._loops = BackgroundTasks()
+        self._tasks = BackgroundTasks()
 
     @property
     def up(self) -> bool:
         """Whether Redis answered the last command."""
-        return self._link.up
+        return self._queue.up
 
     def start(self) -> None:
-        self._loops.start("online_writer", self._outbox.write)
-        self._loops.start("online_reader", self._read)
-        self._loops.start("online_sweeper", self._sweep_later)
+        self._tasks.start("online_writer", self._writer.write)
+        self._tasks.start("online_reader", self._read)
+        self._tasks.start("online_sweeper", self._sweep_later)
 
     def give_up(self) -> None:
         """Fail every waiting request with a request to retry, and withdraw its entries: the gateway stops."""
-        for waiting in self.pending:
-            self.pending.fail(waiting, stopping())
-            self._outbox.withdraw(waiting)
+        for request in self.inflight:
+            self.inflight.fail(request, stopping())
+            self._writer.withdraw(request)
 
     async def close(self) -> None:
         """Stop, and fail every waiting request with a request to retry."""
-        await self._loops.stop()
-        for waiting in self.pending:
-            self.pending.fail(waiting, stopping())
+        await self._tasks.stop()
+        for request in self.inflight:
+            self.inflight.fail(request, stopping())
         with suppress(RedisError, OSError):
-            if self._link.up:
+            if self._queue.up:
                 await self._replies.remove()
         with suppress(RedisError, OSError):
             await self._replies.close()
@@ -136,10 +136,10 @@ class OnlineDispatcher:
         owner: str = "",
     ) -> None:
         """`submit` with any ResultListener in place of the future."""
-        self._link.require_open()
+        self._queue.require_open()
         now_s = self._clock()
         parts, part_rows = _parts(spec, columns, rows)
-        waiting = self.pending.open(
+        request = self.inflight.open(
             key,
             parts,
             part_rows,
@@ -151,41 +151,41 @@ class OnlineDispatcher:
             traceparent=traceparent,
             owner=owner,
         )
-        self._outbox.send(waiting)
+        self._writer.send(request)
 
     def sweep(self) -> None:
         """Fail requests that are overdue or without a client, and withdraw their entries."""
-        for waiting in self.pending.sweep(self._clock(), self._overdue):
-            self._outbox.withdraw(waiting)
+        for request in self.inflight.sweep(self._clock(), self._overdue):
+            self._writer.withdraw(request)
 
     def _overdue(self) -> TaktError:
-        return DeadlineExceeded() if self._link.open else unavailable()
+        return DeadlineExceeded() if self._queue.open else unavailable()
 
     async def _sweep_later(self) -> None:
         await asyncio.sleep(SWEEP_EVERY_S)
         self.sweep()
 
     async def _open(self) -> None:
-        breaks = self._link.breaks
+        breaks = self._queue.breaks
         await self._replies.open()
         self._opened_after_breaks = breaks
-        self._link.works()
+        self._queue.works()
 
     async def _read(self) -> None:
         try:
-            if not self._replies.is_open or self._opened_after_breaks != self._link.breaks:
+            if not self._replies.is_open or self._opened_after_breaks != self._queue.breaks:
                 await self._open()
             replies = await self._replies.read()
         except (RedisError, OSError, UnsupportedServer) as error:
             self._replies.lost()
-            self._link.broke(error)
-            await asyncio.sleep(self._link.backoff_s)
+            self._queue.broke(error)
+            await asyncio.sleep(self._queue.backoff_s)
             return
-        self._link.works()
-        self._link.judge(self._replies.refusal)
+        self._queue.works()
+        self._queue.judge(self._replies.refusal)
         for reply in replies:
-            for ended in self.pending.settle(reply):
-                self._outbox.withdraw(ended)
+            for ended in self.inflight.settle(reply):
+                self._writer.withdraw(ended)
 
 
 def _parts(spec: ModelSpec, columns: list[Column], rows: int) -> tuple[list[list[Column]], list[int]]:

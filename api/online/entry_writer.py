@@ -46,16 +46,16 @@ class EntryWriter:
         self,
         client: Redis,
         gateway: str,
-        pending: InflightRequests,
-        link: QueueStatus,
+        inflight: InflightRequests,
+        queue: QueueStatus,
         clock: Callable[[], float] = time.monotonic,
         *,
         identity_of: IdentityOf = any_identity,
     ) -> None:
         self._client = client
         self._gateway = gateway
-        self._pending = pending
-        self._link = link
+        self._inflight = inflight
+        self._queue = queue
         self._clock = clock
         self._identity_of = identity_of
         self._sends: list[tuple[InflightRequest, int]] = []
@@ -63,21 +63,21 @@ class EntryWriter:
         self._filled = asyncio.Event()
         self._add_entries = client.register_script(_ADD_ENTRIES)
 
-    def send(self, waiting: InflightRequest) -> None:
-        self._sends.extend((waiting, part) for part in range(len(waiting.parts)))
+    def send(self, request: InflightRequest) -> None:
+        self._sends.extend((request, part) for part in range(len(request.parts)))
         self._filled.set()
 
-    def withdraw(self, waiting: InflightRequest) -> None:
+    def withdraw(self, request: InflightRequest) -> None:
         """Remove the request's written and unanswered entries. Unwritten entries are dropped."""
-        if waiting.entry_ids:
-            self._withdraw(waiting.key, list(waiting.entry_ids.values()))
-            waiting.entry_ids.clear()
+        if request.entry_ids:
+            self._withdraw(request.key, list(request.entry_ids.values()))
+            request.entry_ids.clear()
 
     async def write(self) -> None:
         """Wait for queued entries or withdrawals, and write all of them."""
         await self._filled.wait()
         self._filled.clear()
-        sends = [(waiting, part) for waiting, part in self._sends if self._pending.holds(waiting)]
+        sends = [(request, part) for request, part in self._sends if self._inflight.holds(request)]
         withdrawals = self._withdrawals
         self._sends, self._withdrawals = [], []
         if not sends and not withdrawals:
@@ -100,21 +100,21 @@ class EntryWriter:
         now_s = self._clock()
         fields: list[bytes | str | int] = [FIELD, ROWS]
         encoded: list[tuple[InflightRequest, int]] = []
-        for waiting, part in sends:
+        for request, part in sends:
             try:
-                message = messages.encode(self._entry(waiting, part, now_s))
+                message = messages.encode(self._entry(request, part, now_s))
             except Exception:  # the other entries are still sent
-                log.exception("entry_not_encoded", model=waiting.key, request_id=waiting.request_id)
-                self._failed([(waiting, part)])
+                log.exception("entry_not_encoded", model=request.key, request_id=request.request_id)
+                self._failed([(request, part)])
             else:
-                fields += (message, waiting.part_rows[part])
-                encoded.append((waiting, part))
+                fields += (message, request.part_rows[part])
+                encoded.append((request, part))
         if not encoded:
             return
-        streams = [keys.online(waiting.key) for waiting, _ in encoded]
+        streams = [keys.online(request.key) for request, _ in encoded]
         entry_ids: list[bytes] = await self._add_entries(keys=streams, args=fields)
-        for (waiting, part), entry_id in zip(encoded, entry_ids, strict=True):
-            self._written(waiting, part, entry_id)
+        for (request, part), entry_id in zip(encoded, entry_ids, strict=True):
+            self._written(request, part, entry_id)
 
     async def _remove(self, withdrawals: Sequence[tuple[ModelKey, list[bytes]]]) -> None:
         pipeline = self._client.pipeline(transaction=False)
@@ -122,27 +122,27 @@ class EntryWriter:
             pipeline.execute_command("XDEL", keys.online(key), *entry_ids)
         await pipeline.execute()
 
-    def _entry(self, waiting: InflightRequest, part: int, now_s: float) -> Entry:
+    def _entry(self, request: InflightRequest, part: int, now_s: float) -> Entry:
         return Entry(
             schema=messages.SCHEMA,
             gateway=self._gateway,
-            id=waiting.id,
+            id=request.id,
             part=part,
-            budget_ms=waiting.budget_ms(now_s),
-            rows=waiting.part_rows[part],
-            columns=waiting.parts[part],
-            request_id=waiting.request_id,
-            traceparent=waiting.traceparent,
-            identity=self._identity_of(waiting.key),
+            budget_ms=request.budget_ms(now_s),
+            rows=request.part_rows[part],
+            columns=request.parts[part],
+            request_id=request.request_id,
+            traceparent=request.traceparent,
+            identity=self._identity_of(request.key),
         )
 
-    def _written(self, waiting: InflightRequest, part: int, entry_id: bytes) -> None:
-        if part in waiting.answers:
+    def _written(self, request: InflightRequest, part: int, entry_id: bytes) -> None:
+        if part in request.answers:
             return  # the worker's reply arrived before this answer
-        if self._pending.holds(waiting):
-            waiting.entry_ids[part] = entry_id
+        if self._inflight.holds(request):
+            request.entry_ids[part] = entry_id
         else:
-            self._withdraw(waiting.key, [entry_id])
+            self._withdraw(request.key, [entry_id])
 
     def _withdraw(self, key: ModelKey, entry_ids: list[bytes]) -> None:
         self._withdrawals.append((key, entry_ids))
@@ -151,19 +151,19 @@ class EntryWriter:
     def _refused(self, sends: Sequence[tuple[InflightRequest, int]], error: Exception) -> None:
         """The server rejected the command, for example because its memory is full."""
         if refuses_writes(error):
-            self._link.judge(error)
+            self._queue.judge(error)
         log.warning("entries_refused", entries=len(sends), error=str(error))
-        for waiting, _ in sends:
-            self._pending.fail(waiting, unavailable())
-            self.withdraw(waiting)
+        for request, _ in sends:
+            self._inflight.fail(request, unavailable())
+            self.withdraw(request)
 
     def _failed(self, sends: Sequence[tuple[InflightRequest, int]]) -> None:
         """An unexpected error, a bug of this program: fail the requests now instead of at their deadline."""
-        for waiting, _ in sends:
-            self._pending.fail(waiting, TaktError("The request could not be written to the queue."))
-            self.withdraw(waiting)
+        for request, _ in sends:
+            self._inflight.fail(request, TaktError("The request could not be written to the queue."))
+            self.withdraw(request)
 
     def _broke(self, sends: Sequence[tuple[InflightRequest, int]], error: Exception) -> None:
-        self._link.broke(error)
-        for waiting, _ in sends:
-            self._pending.fail(waiting, unavailable())
+        self._queue.broke(error)
+        for request, _ in sends:
+            self._inflight.fail(request, unavailable())

@@ -34,7 +34,7 @@ class HistoryWriter:
     def __init__(self, client: Redis, catalog: Catalog) -> None:
         self._client = client
         self._catalog = catalog
-        self._told: Mapping[str, int] = {}
+        self._written: Mapping[str, int] = {}
 
     async def write_later(self) -> None:
         """Wait five seconds, then write. Raises redis.exceptions.RedisError if Redis does not answer."""
@@ -44,14 +44,14 @@ class HistoryWriter:
     async def write(self) -> None:
         known = {name: n for one in self._catalog.servables for name, n in _sums(one).items() if n}
         new = Counter(known)
-        new.subtract(self._told)
+        new.subtract(self._written)
         if not any(new.values()):
             return
         seconds, _ = await self._client.time()
         pipeline = self._client.pipeline(transaction=True)
         add_to_slot(pipeline, seconds, {name: n for name, n in new.items() if n})
         await pipeline.execute()
-        self._told = known
+        self._written = known
 
 
 def _sums(servable: Servable) -> dict[str, int]:
@@ -60,7 +60,7 @@ def _sums(servable: Servable) -> dict[str, int]:
     return {
         count_field(key, Count.REQUESTS): times.request_rows.count,
         count_field(key, Count.ROWS): round(times.request_rows.total),
-        count_field(key, Count.ERRORS): _errors(servable.tally.failed),
+        count_field(key, Count.ERRORS): _errors(servable.counters.failed),
     } | {latency_field(key, bucket): n for bucket, n in enumerate(times.latencies)}
 
 

@@ -74,7 +74,7 @@ class InflightRequests:
     """The waiting requests by id; the only owner of their state."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, InflightRequest] = {}
+        self._requests: dict[int, InflightRequest] = {}
         self._ids = count(1)
         self._rows: Counter[ModelKey] = Counter()
         self._entries: Counter[ModelKey] = Counter()
@@ -84,10 +84,10 @@ class InflightRequests:
         """Waiting rows of all models."""
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._requests)
 
     def __iter__(self) -> Iterator[InflightRequest]:
-        return iter(list(self._waiting.values()))
+        return iter(list(self._requests.values()))
 
     def rows_of(self, key: ModelKey) -> int:
         return self._rows[key]
@@ -118,7 +118,7 @@ class InflightRequests:
         traceparent: str = "",
         owner: str = "",
     ) -> InflightRequest:
-        waiting = InflightRequest(
+        request = InflightRequest(
             next(self._ids),
             key,
             parts,
@@ -131,71 +131,71 @@ class InflightRequests:
             traceparent,
             owner,
         )
-        self._waiting[waiting.id] = waiting
-        self._count(waiting, 1)
-        return waiting
+        self._requests[request.id] = request
+        self._count(request, 1)
+        return request
 
-    def holds(self, waiting: InflightRequest) -> bool:
-        return waiting.id in self._waiting
+    def holds(self, request: InflightRequest) -> bool:
+        return request.id in self._requests
 
     def settle(self, reply: Reply) -> list[InflightRequest]:
         """Record a reply's answers. → requests that failed with parts still in the stream"""
         ended: list[InflightRequest] = []
         for answer in reply.answers:
-            waiting = self._waiting.get(answer.id)
-            if waiting is None or answer.part >= len(waiting.parts) or answer.part in waiting.answers:
+            request = self._requests.get(answer.id)
+            if request is None or answer.part >= len(request.parts) or answer.part in request.answers:
                 continue
-            waiting.entry_ids.pop(answer.part, None)
-            waiting.answers[answer.part] = (answer, reply)
+            request.entry_ids.pop(answer.part, None)
+            request.answers[answer.part] = (answer, reply)
             if answer.failure is not None:
-                self.fail(waiting, from_wire(answer.failure.code, answer.failure.detail))
-                ended.append(waiting)
-            elif len(waiting.answers) == len(waiting.parts):
-                self._answer(waiting)
+                self.fail(request, from_wire(answer.failure.code, answer.failure.detail))
+                ended.append(request)
+            elif len(request.answers) == len(request.parts):
+                self._answer(request)
         return ended
 
-    def fail(self, waiting: InflightRequest, error: Exception) -> None:
+    def fail(self, request: InflightRequest, error: Exception) -> None:
         """End a request with an error. No effect on an ended request."""
-        if not self.holds(waiting):
+        if not self.holds(request):
             return
-        self._close(waiting)
-        if not waiting.outcome.done():
-            waiting.outcome.set_exception(error)
+        self._close(request)
+        if not request.outcome.done():
+            request.outcome.set_exception(error)
 
     def sweep(self, now_s: float, overdue: Callable[[], TaktError]) -> list[InflightRequest]:
         """Fail requests that are past their deadline or no longer needed. → those requests"""
         ended: list[InflightRequest] = []
-        for waiting in self:
-            if now_s >= waiting.deadline_s:
-                self.fail(waiting, overdue())
-            elif waiting.outcome.done() or waiting.left():
-                self.fail(waiting, ClientLeftError())
+        for request in self:
+            if now_s >= request.deadline_s:
+                self.fail(request, overdue())
+            elif request.outcome.done() or request.left():
+                self.fail(request, ClientLeftError())
             else:
                 continue
-            ended.append(waiting)
+            ended.append(request)
         return ended
 
-    def _answer(self, waiting: InflightRequest) -> None:
+    def _answer(self, request: InflightRequest) -> None:
         try:
-            answered = joined(waiting)
+            answered = joined(request)
         except ValueError:  # two workers returned different outputs
-            self.fail(waiting, MessageUnreadable("The parts of the answer have different outputs."))
+            self.fail(request, MessageUnreadable("The parts of the answer have different outputs."))
             return
-        self._close(waiting)
-        if not waiting.outcome.done():
-            waiting.outcome.set_result(answered)
+        self._close(request)
+        if not request.outcome.done():
+            request.outcome.set_result(answered)
 
-    def _close(self, waiting: InflightRequest) -> None:
-        del self._waiting[waiting.id]
-        self._count(waiting, -1)
+    def _close(self, request: InflightRequest) -> None:
+        del self._requests[request.id]
+        self._count(request, -1)
 
-    def _count(self, waiting: InflightRequest, sign: int) -> None:
-        rows = sign * waiting.rows
+    def _count(self, request: InflightRequest, sign: int) -> None:
+        rows = sign * request.rows
         self.rows += rows
-        self._rows[waiting.key] += rows
-        if waiting.owner:
-            self._count_owner(waiting.owner, waiting.key, rows)
-        self._entries[waiting.key] += sign * len(waiting.parts)
+        self._rows[request.key] += rows
+        if request.owner:
+            self._count_owner(request.owner, request.key, rows)
+        self._entries[request.key] += sign * len(request.parts)
 
     def _count_owner(self, owner: str, key: ModelKey, rows: int) -> None:
         of_owner = self._owners.get(owner)
@@ -208,9 +208,9 @@ class InflightRequests:
                 del self._owners[owner]
 
 
-def joined(waiting: InflightRequest) -> Answered:
+def joined(request: InflightRequest) -> Answered:
     """Join the answers to all parts of a request, in the order of its rows."""
-    answers = [waiting.answers[part] for part in range(len(waiting.parts))]
+    answers = [request.answers[part] for part in range(len(request.parts))]
     if len(answers) == 1:
         answer, reply = answers[0]
         return _answered(answer.columns or [], answer, reply, reply.batch_rows)

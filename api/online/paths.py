@@ -18,7 +18,7 @@ class PredictPath:
     batch: bool
 
 
-def target_of(path: str) -> PredictPath | None:
+def predict_path_of(path: str) -> PredictPath | None:
     """Parse a prediction's path. None for other paths."""
     return _kept(path) if len(path) <= _LONGEST_KEPT else _named_by(path)
 

@@ -18,8 +18,8 @@ from functools import partial
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.access.authenticator import entered, token_of
-from api.access.principal import asker_of, let_in
+from api.access.authenticator import authenticated, token_of
+from api.access.principal import asker_of, set_principal
 from api.gateway import Gateway
 from api.http.bodies import read_json
 from api.http.disconnects import ClientLeftError, has_left
@@ -30,7 +30,7 @@ from api.jobs.json_chunks import unpacked_body
 from api.models.catalog import Servable
 from api.online.admission_control import AdmissionController
 from api.online.inflight import Answered
-from api.online.paths import PredictPath, target_of
+from api.online.paths import PredictPath, predict_path_of
 from api.online.stage_clock import StageClock
 from api.routes.respond_async import defer
 from api.telemetry.counters import ROUTE
@@ -52,26 +52,30 @@ class Predictions:
         self._gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        target = target_of(scope["path"]) if scope["type"] == "http" else None
+        target = predict_path_of(scope["path"]) if scope["type"] == "http" else None
         if target is None or scope["method"] == "OPTIONS":
             await self._app(scope, receive, send)
             return
         scope[ROUTE] = target.route
         if scope["method"] != "POST":
             raise HTTPException(405, "Method Not Allowed", {"Allow": ALLOWED})
-        gate, headers = self._gateway.access.authenticator, scope["headers"]
-        asker = await entered(gate, partial(gate.enter, headers), key_id_of(token_of(dict(headers)) or b""))
+        authenticator, headers = self._gateway.access.authenticator, scope["headers"]
+        asker = await authenticated(
+            authenticator,
+            partial(authenticator.authenticate, headers),
+            key_id_of(token_of(dict(headers)) or b""),
+        )
         asker.require(Role.PREDICT)
-        let_in(scope, asker)
-        if asker.allowance is not None:
-            await self._gateway.access.limiter.admit(asker.allowance, scope)
+        set_principal(scope, asker)
+        if asker.quota is not None:
+            await self._gateway.access.limiter.admit(asker.quota, scope)
         servable = self._gateway.catalog.find(target.model, target.version, asker)
         try:
             await self._predict(servable, target, scope, receive, send)
         except ClientLeftError:  # no response is needed
-            servable.tally.failed["client_left"] += 1
+            servable.counters.failed["client_left"] += 1
         except TaktError as error:
-            servable.tally.failed[error.code] += 1
+            servable.counters.failed[error.code] += 1
             raise
 
     async def _predict(
@@ -108,8 +112,8 @@ class Predictions:
 
         if target.batch:
             gateway.online.admission.admit(servable, rows, wait_s, asker_of(scope))
-        if (allowance := asker_of(scope).allowance) is not None:
-            await gateway.access.limiter.charge(allowance, rows, scope)
+        if (quota := asker_of(scope).quota) is not None:
+            await gateway.access.limiter.charge(quota, rows, scope)
         answered = await gateway.online.dispatcher.submit(
             servable.key,
             servable.spec,

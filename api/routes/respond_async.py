@@ -10,7 +10,7 @@ from fastapi import Response
 from api.access.principal import Principal
 from api.gateway import Gateway
 from api.jobs.json_chunks import chunks_of_values
-from api.jobs.json_rows import hand_over
+from api.jobs.json_rows import submit_rows
 from api.jobs.options import JobOptions
 from api.models.catalog import Servable
 from api.routes.jobs.accepted import acceptance
@@ -34,7 +34,7 @@ async def defer(
     """
     asker.require(Role.SUBMIT)
     key = headers.get(b"idempotency-key")
-    record, replayed = await hand_over(
+    record, replayed = await submit_rows(
         gateway.jobs,
         asker,
         servable,

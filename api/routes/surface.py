@@ -12,7 +12,7 @@ from __future__ import annotations
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.access.permissions import ENDPOINTS, allow_of, endpoint_of, rule_of
+from api.access.permissions import ENDPOINTS, allow_of, endpoint_of, permission_of
 from api.http.fields import field_of
 from api.telemetry.counters import ROUTE
 
@@ -71,7 +71,7 @@ class MethodTable:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = endpoint_of(scope["path"]) if scope["type"] == "http" else None
-        if endpoint is None or rule_of(scope["method"], ENDPOINTS[endpoint]) is not None:
+        if endpoint is None or permission_of(scope["method"], ENDPOINTS[endpoint]) is not None:
             await self._app(scope, receive, send)
             return
         scope[ROUTE] = endpoint

@@ -30,7 +30,7 @@ from api.http.fields import field_of
 from api.http.prefer import preferred_wait_s, prefers_async
 from api.models.catalog import Servable
 from api.online.inflight import Answered
-from api.online.paths import PredictPath, target_of
+from api.online.paths import PredictPath, predict_path_of
 from api.online.stage_clock import StageClock
 from api.routes.predict import about
 from api.telemetry.counters import ROUTE
@@ -54,7 +54,7 @@ def fast_request_of(
 
     `left` returns whether the client has disconnected.
     """
-    target = target_of(scope["path"])
+    target = predict_path_of(scope["path"])
     if target is None or target.batch or scope["method"] != "POST" or not gateway.fast_path:
         return None
     headers = dict(scope["headers"])
@@ -122,9 +122,9 @@ class FastPathRequest:
         gateway, target = self._gateway, self._target
         wait_s = gateway.online.admission.wait_s(self._asked_s)
         try:
-            asker = gateway.access.authenticator.enter(self._scope["headers"])
+            asker = gateway.access.authenticator.authenticate(self._scope["headers"])
             asker.require(Role.PREDICT)
-            if asker.allowance is not None:  # counted in Redis
+            if asker.quota is not None:  # counted in Redis
                 return False
             servable = self._servable = gateway.catalog.find(target.model, target.version, asker)
             gateway.online.admission.judge(servable, 1, wait_s, asker)
@@ -134,12 +134,12 @@ class FastPathRequest:
             columns = servable.encode(values)
             clock.mark("encode")
         except Overloaded as error:
-            servable.tally.shed[error.code] += 1
+            servable.counters.shed[error.code] += 1
             self.set_exception(error)
             return True
         except Exception:
             return False
-        servable.tally.admitted += 1
+        servable.counters.admitted += 1
         gateway.online.dispatcher.ask(
             servable.key,
             servable.spec,
@@ -170,11 +170,11 @@ class FastPathRequest:
 
     def set_exception(self, error: Exception, /) -> None:
         if isinstance(error, ClientLeftError):
-            self._servable.tally.failed["client_left"] += 1
+            self._servable.counters.failed["client_left"] += 1
             self._count(None)
             return
         if isinstance(error, TaktError):
-            self._servable.tally.failed[error.code] += 1
+            self._servable.counters.failed[error.code] += 1
         copy_context().run(self._fail, error)  # a copy, so that the bound log ids do not leak
 
     def _fail(self, error: Exception) -> None:

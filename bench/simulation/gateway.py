@@ -54,7 +54,7 @@ class SimulatedGateway:
 
     def _enter(self, wait_s: float, ended: Ended) -> None:
         try:
-            admit(self._traffic(), KEY, 1, wait_s, line=self._line, now_s=self._clock.now_s)
+            admit(self._traffic(), KEY, 1, wait_s, retries=self._line, now_s=self._clock.now_s)
         except Overloaded as refusal:
             ended(503, round(refusal.retry_after_s or 0))
             return

@@ -67,7 +67,10 @@ async def events(
     known = last_event_id if last_event_id and _ID.fullmatch(last_event_id) else ""
     headers = request.scope["headers"]
     parts = watched(
-        gateway, record, known, may=lambda: gateway.access.authenticator.greet(headers).may(Role.READ)
+        gateway,
+        record,
+        known,
+        may=lambda: gateway.access.authenticator.authenticate_optional(headers).may(Role.READ),
     )
     return StreamingResponse(parts, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 

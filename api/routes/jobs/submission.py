@@ -22,9 +22,9 @@ from api.http.offloading import offloaded
 from api.jobs import idempotency
 from api.jobs.form import FormBody
 from api.jobs.json_chunks import Submission, chunks_of, examine, read_submission, unpacked_body
-from api.jobs.json_rows import hand_over
+from api.jobs.json_rows import submit_rows
 from api.jobs.options import job_options, pinned_job
-from api.jobs.upload import Upload, read_through, take_in
+from api.jobs.upload import Upload, read_through, receive_upload
 from api.jobs.views import JobView
 from api.models.catalog import Servable
 from api.routes.dependencies import GatewayState
@@ -77,8 +77,8 @@ class _Request:
 
         Raises RateLimited, and Unauthorized if the key was revoked or expired since the request began.
         """
-        self.gateway.access.authenticator.enter(self.headers.raw)
-        await self.gateway.access.limiter.charge(self.asker.allowance, rows)
+        self.gateway.access.authenticator.authenticate(self.headers.raw)
+        await self.gateway.access.limiter.charge(self.asker.quota, rows)
 
     async def accepted(self, record: JobRecord, *, replayed: bool) -> Response:
         prefer = field_of(self.headers.raw, b"prefer")
@@ -117,7 +117,7 @@ async def _submit_json(submitted: _Request) -> Response:
     if submission.validate_only:
         return report_of(await offloaded(len(body), lambda: examine(servable.validator, submission)))
     chunks = await offloaded(len(body), lambda: _cut(gateway, submitted.asker, servable, submission))
-    record, replayed = await hand_over(
+    record, replayed = await submit_rows(
         gateway.jobs, submitted.asker, servable, chunks, options, key=submitted.key, body=body
     )
     return await submitted.accepted(record, replayed=replayed)
@@ -159,7 +159,7 @@ async def _read_file(submitted: _Request, upload: Upload, servable: Servable) ->
     if options.validate_only:
         return report_of(await read_through(gateway.jobs, upload, _dropped))
     gateway.queue.require_open()
-    await gateway.access.limiter.require_rows(submitted.asker.allowance)
+    await gateway.access.limiter.require_rows(submitted.asker.quota)
     reserved = (
         idempotency.reservation_name(submitted.asker.name, submitted.key) if submitted.key is not None else ""
     )
@@ -173,7 +173,7 @@ async def _read_file(submitted: _Request, upload: Upload, servable: Servable) ->
 
 async def _taken_in(submitted: _Request, upload: Upload, new: NewJob) -> Response:
     try:
-        record = await take_in(submitted.gateway.jobs, upload, new, submitted.charge)
+        record = await receive_upload(submitted.gateway.jobs, upload, new, submitted.charge)
     except (ClientLeftError, TooManyJobs):  # no job was created
         raise
     except Exception as error:

@@ -34,13 +34,13 @@ def readings(gateway: Gateway) -> Iterator[Reading]:
 
 def _online(gateway: Gateway) -> Iterator[Reading]:
     served = {split_model_key(servable.key): servable for servable in gateway.catalog}
-    yield metrics.ADMITTED, {labels: model.tally.admitted for labels, model in served.items()}
+    yield metrics.ADMITTED, {labels: model.counters.admitted for labels, model in served.items()}
     yield (
         metrics.SHED,
         {
-            (*labels, reason): model.tally.shed[reason]
+            (*labels, reason): model.counters.shed[reason]
             for labels, model in served.items()
-            for reason in dict.fromkeys((*_SHED, *model.tally.shed))
+            for reason in dict.fromkeys((*_SHED, *model.counters.shed))
         },
     )
     yield (
@@ -51,8 +51,8 @@ def _online(gateway: Gateway) -> Iterator[Reading]:
             for outcome, count in _outcomes(model).items()
         },
     )
-    pending = gateway.online.dispatcher.pending
-    yield metrics.INFLIGHT_ROWS, {labels: pending.rows_of(model.key) for labels, model in served.items()}
+    inflight = gateway.online.dispatcher.inflight
+    yield metrics.INFLIGHT_ROWS, {labels: inflight.rows_of(model.key) for labels, model in served.items()}
     yield metrics.INFLIGHT_LIMIT, _one(gateway.settings.max_inflight_rows)
     used = {labels: model.times for labels, model in served.items() if model.times.request_rows.count}
     yield metrics.REQUEST_ROWS, {labels: times.request_rows for labels, times in used.items()}
@@ -69,7 +69,7 @@ def _offline(gateway: Gateway) -> Iterator[Reading]:
 
 
 def _outcomes(servable: Servable) -> dict[str, int]:
-    return {"succeeded": servable.times.request_rows.count, **servable.tally.failed}
+    return {"succeeded": servable.times.request_rows.count, **servable.counters.failed}
 
 
 def _stages(used: Iterable[tuple[Labels, StageTimes]]) -> dict[Labels, Distribution]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.access.permissions import Permission, rule_of, rules_of
+from api.access.permissions import Permission, permission_of, permissions_of
 from api.http.errors import ErrorBody, of_errors
 
 _SCHEMES = {
@@ -19,9 +19,9 @@ def describe_access(document: dict[str, Any]) -> None:  # Any: JSON
     document["components"]["securitySchemes"] = _SCHEMES
     document["security"] = [{name: []} for name in _SCHEMES]
     for path, operations in document["paths"].items():
-        rules = rules_of(path)
+        rules = permissions_of(path)
         for method, operation in operations.items():
-            rule = rule_of(method.upper(), rules)
+            rule = permission_of(method.upper(), rules)
             if rule is None or rule.open:
                 operation["security"] = []
             else:

@@ -35,7 +35,7 @@ async def health(request: Request, gateway: GatewayState) -> Health:
 
     Needs no API key; if keys are required, requests without a key get no model names.
     """
-    asker = gateway.access.authenticator.greet(request.scope["headers"])
+    asker = gateway.access.authenticator.authenticate_optional(request.scope["headers"])
     loaded = gateway.fleet.now.model_names if gateway.queue.open else []
     return Health(
         status="healthy" if loaded else "degraded",

@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from api.access.authenticator import KeyAuthenticator
-from api.access.limits import Limiter, allowance_of
+from api.access.limits import Limiter, quota_of
 from api.gateway import Gateway
 from api.routes.jobs.events import watched
 from shared import keys
@@ -105,7 +105,7 @@ async def test_a_revoked_key_watches_no_job_any_longer(stage: Stage, client: Fak
     parts = watched(
         gateway,
         record,
-        may=lambda: gateway.access.authenticator.greet(headers).may(Role.READ),
+        may=lambda: gateway.access.authenticator.authenticate_optional(headers).may(Role.READ),
         look_every_s=0.0,
         heartbeat_s=0.0,
     )
@@ -168,9 +168,9 @@ async def test_the_consoles_files_are_all_that_it_serves(stage: Stage, name: str
 
 
 async def test_two_gateways_together_let_no_more_through_than_a_day_has(client: FakeRedis) -> None:
-    allowance = allowance_of(holder("few", rows_per_day=10).record)
+    quota = quota_of(holder("few", rows_per_day=10).record)
     limiters = [Limiter(client), Limiter(client)]
-    asked = [limiters[n % 2].charge(allowance, 3) for n in range(8)]
+    asked = [limiters[n % 2].charge(quota, 3) for n in range(8)]
     found = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(one) for one in found].count(RateLimited) == 5
     assert found.count(None) == 3

@@ -42,11 +42,11 @@ def test_a_slot_is_forgotten_a_little_after_an_hour() -> None:
 
 
 def test_a_worker_tells_each_row_once_and_what_came_meanwhile_the_next_time() -> None:
-    tally = ChunkCounters()
-    part = WorkerHistory(tally)
-    tally.committed(IRIS_KEY, rows_succeeded=9, rows_failed=1)
+    counters = ChunkCounters()
+    part = WorkerHistory(counters)
+    counters.committed(IRIS_KEY, rows_succeeded=9, rows_failed=1)
     counts = part.counts()
-    tally.committed(IRIS_KEY, rows_succeeded=5, rows_failed=0)
+    counters.committed(IRIS_KEY, rows_succeeded=5, rows_failed=0)
     part.told(counts)
     assert counts == {field_of(IRIS_KEY, Count.JOB_ROWS): 10}
     assert part.counts() == {field_of(IRIS_KEY, Count.JOB_ROWS): 5}
@@ -59,7 +59,7 @@ async def test_two_gateways_and_a_worker_add_up_and_nothing_is_told_twice(tmp_pa
             iris = gateway.catalog.find("iris")
             for _ in range(10):
                 iris.times.add(TIMES_MS, 4, 64)
-            iris.tally.failed.update(["overloaded", "validation_error", "client_left"])
+            iris.counters.failed.update(["overloaded", "validation_error", "client_left"])
             writer = HistoryWriter(client, gateway.catalog)
             await writer.write()
             await writer.write()

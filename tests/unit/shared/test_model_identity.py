@@ -159,7 +159,7 @@ def refusal(found: Fleet) -> TaktError | None:
         mismatch=found.mismatch(KEY),
     )
     try:
-        admit(traffic, KEY, 1, 1.0, line=RetrySchedule(), now_s=0.0)
+        admit(traffic, KEY, 1, 1.0, retries=RetrySchedule(), now_s=0.0)
     except TaktError as error:
         return error
     return None

@@ -94,8 +94,8 @@ async def test_a_new_key_is_good_at_its_first_use(stage: Stage, client: FakeRedi
 
 async def test_many_unknown_keys_share_few_looks_at_redis(stage: Stage, client: FakeRedis) -> None:
     gateway, http = stage
-    gate = gateway.access.authenticator
-    assert isinstance(gate, KeyAuthenticator)
+    authenticator = gateway.access.authenticator
+    assert isinstance(authenticator, KeyAuthenticator)
     looks = 0
     real = client.hgetall
 
@@ -105,29 +105,29 @@ async def test_many_unknown_keys_share_few_looks_at_redis(stage: Stage, client: 
         return cast("dict[bytes, bytes]", await cast("Any", real(name)))
 
     client.hgetall = counted  # type: ignore[method-assign,assignment]
-    gate._look_for_new = RareLook(gate.look, 0.05)
-    before = gate._looks
+    authenticator._look_for_new = RareLook(authenticator.look, 0.05)
+    before = authenticator._looks
     begun_s = time.monotonic()
     answers = await asyncio.gather(*(http.get("/jobs", headers=holder("x").headers) for _ in range(300)))
     took_s = time.monotonic() - begun_s
     assert {answer.status_code for answer in answers} == {401}
-    assert gate._looks - before <= 2 + took_s / 0.05
+    assert authenticator._looks - before <= 2 + took_s / 0.05
     assert looks <= 1, "the version had not changed"
 
 
 async def test_only_what_could_be_a_new_key_causes_a_look(stage: Stage, client: FakeRedis) -> None:
     gateway, http = stage
-    gate = gateway.access.authenticator
-    assert isinstance(gate, KeyAuthenticator)
+    authenticator = gateway.access.authenticator
+    assert isinstance(authenticator, KeyAuthenticator)
     revoked = holder("gone", revoked_at_ms=1)
     await keep(client, revoked)
-    await gate.look()
-    before = gate._looks
+    await authenticator.look()
+    before = authenticator._looks
     wrong_secret = ANNA.token[:-3] + "xyz"
     for token in ("", "nonsense", "takt_", "takt_short_secret", wrong_secret, revoked.token):
         answer = await http.get("/jobs", headers={"x-api-key": token})
         assert answer.status_code == 401
-    assert gate._looks == before
+    assert authenticator._looks == before
 
 
 async def test_an_unknown_key_is_refused_soon_while_redis_is_away(stage: Stage, client: FakeRedis) -> None:
@@ -144,8 +144,8 @@ async def test_a_key_that_is_revoked_during_an_upload_breaks_it_off(
 ) -> None:
     """The upload fails at the next chunk, or at the seal."""
     gateway, http = stage
-    gate = gateway.access.authenticator
-    assert isinstance(gate, KeyAuthenticator)
+    authenticator = gateway.access.authenticator
+    assert isinstance(authenticator, KeyAuthenticator)
 
     async def body() -> AsyncIterator[bytes]:
         yield b"sepal_length,sepal_width,petal_length,petal_width\n5,3,1,0.2\n"
@@ -153,7 +153,7 @@ async def test_a_key_that_is_revoked_during_an_upload_breaks_it_off(
         raw: Any = client
         await raw.hset(keys.access_keys(), revoked.id, encode_key(revoked))
         await raw.incr(keys.access_version())
-        await gate.look()
+        await authenticator.look()
         yield more
 
     headers = ANNA.headers | {"content-type": "text/csv"}
@@ -250,43 +250,43 @@ async def test_a_key_runs_out_by_redis_clock_also_while_redis_is_away(client: Fa
     brief = holder("brief", expires_at_ms=(seconds + 60) * 1000)
     await keep(client, brief)
     clock = FakeClock()
-    gate = KeyAuthenticator(client, clock)
-    await gate.look()
+    authenticator = KeyAuthenticator(client, clock)
+    await authenticator.look()
     headers = bearing(brief.token.encode())
-    assert gate.enter(headers).name == "brief"
+    assert authenticator.authenticate(headers).name == "brief"
     client.server.connected = False
     clock.now_s += 61
-    gate.sort_out()
+    authenticator.sort_out()
     with pytest.raises(Unauthorized):
-        gate.enter(headers)
+        authenticator.authenticate(headers)
 
 
 async def test_before_the_keys_could_be_read_nobody_is_told_that_his_is_wrong(client: FakeRedis) -> None:
-    gate = KeyAuthenticator(client)
+    authenticator = KeyAuthenticator(client)
     with pytest.raises(QueueUnavailable):
-        gate.enter(bearing(ANNA.token.encode()))
+        authenticator.authenticate(bearing(ANNA.token.encode()))
     with pytest.raises(Unauthorized):
-        gate.enter([])
+        authenticator.authenticate([])
 
 
 async def test_a_key_that_is_not_readable_opens_nothing_and_hides_no_other(client: FakeRedis) -> None:
     raw: Any = client
     await raw.hset(keys.access_keys(), "broken", b"{")
     await keep(client, ANNA)
-    gate = KeyAuthenticator(client)
-    await gate.look()
-    assert gate.good_keys == 1
+    authenticator = KeyAuthenticator(client)
+    await authenticator.look()
+    assert authenticator.good_keys == 1
 
 
 async def test_which_keys_were_used_is_noted_once_a_minute(client: FakeRedis) -> None:
     await keep(client, ANNA, BERT)
-    gate = KeyAuthenticator(client)
-    await gate.look()
-    gate.enter(bearing(ANNA.token.encode()))
+    authenticator = KeyAuthenticator(client)
+    await authenticator.look()
+    authenticator.authenticate(bearing(ANNA.token.encode()))
     raw: Any = client
     assert await raw.hgetall(keys.access_used()) == {}
     for _ in range(60):
-        await gate.look()
+        await authenticator.look()
     used = await raw.hgetall(keys.access_used())
     assert list(used) == [ANNA.record.id.encode()]
 
@@ -312,10 +312,10 @@ def test_a_key_is_taken_from_either_header(headers: dict[bytes, bytes], token: b
 )
 async def test_a_token_that_is_not_ours_is_refused(client: FakeRedis, token: bytes) -> None:
     await keep(client, ANNA)
-    gate = KeyAuthenticator(client)
-    await gate.look()
+    authenticator = KeyAuthenticator(client)
+    await authenticator.look()
     with pytest.raises(Unauthorized):
-        gate.enter(bearing(token.replace(b"%s", ANNA.record.id.encode())))
+        authenticator.authenticate(bearing(token.replace(b"%s", ANNA.record.id.encode())))
 
 
 def test_what_is_kept_of_a_key_does_not_hold_its_secret() -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from api.access.authenticator import KeyAuthenticator
-from api.access.limits import allowance_of
+from api.access.limits import quota_of
 from api.gateway import Gateway
 from api.jobs.idempotency import reservation_name
 from shared.access import is_rate
@@ -146,7 +146,7 @@ async def test_the_answer_names_every_limit(stage: Stage) -> None:
 def test_a_rate_is_a_number_and_a_while(text: str, fits: bool) -> None:
     assert is_rate(text) is fits
     if fits:
-        allowance = allowance_of(holder("x", rate=text).record)
-        assert allowance is not None
-        assert allowance.requests is not None
-        assert text == f"{allowance.requests.amount}/{allowance.requests.GRANULARITY.name}"
+        quota = quota_of(holder("x", rate=text).record)
+        assert quota is not None
+        assert quota.requests is not None
+        assert text == f"{quota.requests.amount}/{quota.requests.GRANULARITY.name}"

@@ -109,11 +109,11 @@ async def test_a_gateway_knows_an_owners_new_weight_at_its_next_look(stage: Stag
     gateway, _ = stage
     assert isinstance(gateway.access.authenticator, KeyAuthenticator)
     headers = [(name.encode(), value.encode()) for name, value in FEW.headers.items()]
-    assert gateway.access.authenticator.enter(headers).share.weight == 3
+    assert gateway.access.authenticator.authenticate(headers).share.weight == 3
     await client.hset(keys.access_shares(), "few", encode_share(Share(weight=0.5)))
     await client.incr(keys.access_version())
     await gateway.access.authenticator.look()
-    assert gateway.access.authenticator.enter(headers).share.weight == 0.5
+    assert gateway.access.authenticator.authenticate(headers).share.weight == 0.5
 
 
 def test_what_is_not_named_stays_and_a_limit_of_nothing_is_none() -> None:

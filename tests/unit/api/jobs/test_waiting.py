@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.fleet.snapshot import Fleet, ModelAvailability
-from api.jobs.describe import outlook_of
+from api.jobs.describe import status_of
 from api.jobs.progress import poll_after_s, progress_of
 from api.jobs.views import etag_of, matches, view_of
 from api.jobs.waiting import Reason, is_at_limit, position, rows_ahead, wait_of
@@ -217,7 +217,7 @@ def test_a_job_of_an_owner_at_its_limit_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("job", "staffing", "ahead", "reason"),
+    ("job", "availability", "ahead", "reason"),
     [
         (record(state=JobState.PAUSED), HELD, 0, Reason.PAUSED),
         (queued(), ModelAvailability(), 0, Reason.NO_WORKER),
@@ -243,9 +243,9 @@ def test_a_job_of_an_owner_at_its_limit_says_so() -> None:
     ],
 )
 def test_a_job_says_why_it_waits(
-    job: JobRecord, staffing: ModelAvailability, ahead: int | None, reason: Reason | None
+    job: JobRecord, availability: ModelAvailability, ahead: int | None, reason: Reason | None
 ) -> None:
-    wait = wait_of(job, staffing, ahead)
+    wait = wait_of(job, availability, ahead)
     assert (wait and wait.reason) == reason
 
 
@@ -272,7 +272,7 @@ def test_rates_add_up_over_the_workers_and_are_unknown_while_one_is() -> None:
     assert fleet(30.0, 0.0).slice_rates[KEY] == 0.0
 
 
-def test_staffing_counts_who_holds_loads_and_fails() -> None:
+def test_the_availability_of_a_model_counts_holders_loading_workers_and_failures() -> None:
     loaded, loading = HeldModel(state=ModelState.LOADED), HeldModel(state=ModelState.LOADING)
     failed = HeldModel(state=ModelState.FAILED, reason="why")
     fleet = Fleet(
@@ -285,13 +285,13 @@ def test_staffing_counts_who_holds_loads_and_fails() -> None:
         ),
         lives={"a": 9, "c": 4, "gone": 2},
     )
-    assert fleet.staffing(KEY) == ModelAvailability(holders=1, loading=2, failures=("why",), restarts=3)
+    assert fleet.availability(KEY) == ModelAvailability(holders=1, loading=2, failures=("why",), restarts=3)
 
 
 def test_an_etag_changes_with_the_job_and_not_with_the_time() -> None:
     def etag(job: JobRecord, now_ms: int, *others: QueuePosition) -> str:
         job_line = line(standing("j", 0, 5), *others, now_ms=now_ms)
-        return etag_of(view_of(job, outlook_of(job, job_line, Fleet())))
+        return etag_of(view_of(job, status_of(job, job_line, Fleet())))
 
     first = etag(record(), 7_000)
     assert etag(record(), 8_000, standing("other", 0, 70)) == first

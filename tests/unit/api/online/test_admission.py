@@ -26,16 +26,16 @@ QUIET = Traffic(
 
 
 def enter(
-    traffic: Traffic, *, rows: int = 1, wait_s: float = 10.0, line: RetrySchedule | None = None
+    traffic: Traffic, *, rows: int = 1, wait_s: float = 10.0, retries: RetrySchedule | None = None
 ) -> None:
-    admit(traffic, KEY, rows, wait_s, line=line or RetrySchedule(), now_s=50.0)
+    admit(traffic, KEY, rows, wait_s, retries=retries or RetrySchedule(), now_s=50.0)
 
 
 def retry_s(
-    traffic: Traffic, *, rows: int = 1, wait_s: float = 10.0, line: RetrySchedule | None = None
+    traffic: Traffic, *, rows: int = 1, wait_s: float = 10.0, retries: RetrySchedule | None = None
 ) -> float:
     with pytest.raises(Overloaded) as refusal:
-        enter(traffic, rows=rows, wait_s=wait_s, line=line)
+        enter(traffic, rows=rows, wait_s=wait_s, retries=retries)
     assert refusal.value.retry_after_s is not None
     return refusal.value.retry_after_s
 
@@ -82,28 +82,28 @@ def test_a_request_beyond_all_permits_is_admitted_alone() -> None:
 
 
 def test_refused_clients_come_back_one_after_the_other() -> None:
-    line, full = RetrySchedule(), replace(QUIET, backlog_s=8.0)
-    turns = [retry_s(full, rows=50, line=line) for _ in range(8)]  # each takes half a second
+    retries, full = RetrySchedule(), replace(QUIET, backlog_s=8.0)
+    turns = [retry_s(full, rows=50, retries=retries) for _ in range(8)]  # each takes half a second
     assert turns == [1, 1, 2, 2, 3, 3, 4, 4]
 
 
 def test_a_line_moves_on_with_time() -> None:
-    line = RetrySchedule()
+    retries = RetrySchedule()
     for _ in range(10):
-        line.place_s(KEY, 50.0, 0.5, 1.0)
-    assert line.place_s(KEY, 50.0, 0.5, 1.0) == pytest.approx(10.5)
-    assert line.place_s(KEY, 60.0, 0.5, 1.0) == pytest.approx(1.5)
-    assert line.place_s(KEY, 90.0, 2.0, 1.0) == pytest.approx(2.0)
+        retries.place_s(KEY, 50.0, 0.5, 1.0)
+    assert retries.place_s(KEY, 50.0, 0.5, 1.0) == pytest.approx(10.5)
+    assert retries.place_s(KEY, 60.0, 0.5, 1.0) == pytest.approx(1.5)
+    assert retries.place_s(KEY, 90.0, 2.0, 1.0) == pytest.approx(2.0)
 
 
 def test_a_line_is_never_longer_than_the_longest_retry() -> None:
-    line = RetrySchedule()
-    assert max(line.place_s(KEY, 50.0, 0.5, 10.0) for _ in range(20)) == MOST_RETRY_S
+    retries = RetrySchedule()
+    assert max(retries.place_s(KEY, 50.0, 0.5, 10.0) for _ in range(20)) == MOST_RETRY_S
 
 
 def test_a_gateway_with_half_of_the_backlog_has_half_of_the_rate_for_its_line() -> None:
-    line, full = RetrySchedule(), replace(QUIET, backlog_s=8.0, own_share=0.5)
-    assert [retry_s(full, rows=50, line=line) for _ in range(4)] == [1, 2, 3, 4]
+    retries, full = RetrySchedule(), replace(QUIET, backlog_s=8.0, own_share=0.5)
+    assert [retry_s(full, rows=50, retries=retries) for _ in range(4)] == [1, 2, 3, 4]
 
 
 # -- facts for a decision ------------------------------------------------------------------------------------

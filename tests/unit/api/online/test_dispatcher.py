@@ -174,7 +174,7 @@ async def test_past_its_deadline_a_request_fails_and_its_entry_is_taken_back(
     with pytest.raises(DeadlineExceeded):
         await outcome
     await written(lane, client, 0)
-    assert lane.pending.rows == 0
+    assert lane.inflight.rows == 0
 
 
 async def test_nobody_computes_for_a_client_that_left(lane: OnlineDispatcher, client: FakeRedis) -> None:
@@ -222,12 +222,12 @@ async def test_an_unexpected_error_of_a_write_fails_its_requests_at_once_and_the
 
     monkeypatch.setattr("api.http.background.PAUSE_AFTER_BUG_S", 0.0)
     with monkeypatch.context() as broken:
-        broken.setattr(lane._outbox, "_add_entries", refuse)
+        broken.setattr(lane._writer, "_add_entries", refuse)
         outcomes = [submit(lane, float(i)) for i in range(3)]
         for outcome in outcomes:
             with pytest.raises(TaktError, match="could not be written"):
                 await asyncio.wait_for(outcome, 5)
-    assert lane.pending.rows == 0
+    assert lane.inflight.rows == 0
     later = submit(lane, 1.0)
     await written(lane, client, 1)
     await FakeWorker(client, IRIS).answer()
@@ -313,9 +313,9 @@ async def test_what_was_read_is_cut_off_the_reply_stream(
 
 
 async def test_a_request_that_was_taken_back_has_no_entries_left_to_take_back(client: FakeRedis) -> None:
-    pending = InflightRequests()
-    outbox = EntryWriter(client, "test", pending, QueueStatus())
-    waiting = pending.open(
+    inflight = InflightRequests()
+    outbox = EntryWriter(client, "test", inflight, QueueStatus())
+    waiting = inflight.open(
         IRIS_KEY,
         [[]],
         [1],

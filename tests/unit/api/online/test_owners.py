@@ -21,7 +21,7 @@ HALF = Claim(owner="b", share=0.5, backlog_s=0.0, rows=0, default_wait_s=WAIT_S)
 
 
 def enter(traffic: Traffic, claim: Claim | None, *, rows: int = 1, wait_s: float = WAIT_S) -> None:
-    admit(traffic, KEY, rows, wait_s, line=RetrySchedule(), now_s=50.0, claim=claim)
+    admit(traffic, KEY, rows, wait_s, retries=RetrySchedule(), now_s=50.0, claim=claim)
 
 
 def refused(traffic: Traffic, claim: Claim | None, *, rows: int = 1, wait_s: float = WAIT_S) -> bool:
@@ -73,12 +73,12 @@ def test_an_unmeasured_model_is_bounded_by_rows_alone() -> None:
 
 
 def test_refused_clients_of_one_owner_do_not_lengthen_the_line_of_another() -> None:
-    line, full = RetrySchedule(), replace(QUIET, backlog_s=9.5)
+    retries, full = RetrySchedule(), replace(QUIET, backlog_s=9.5)
     turns = []
     for owner in ["a"] * 20 + ["b"]:
         claim = replace(HALF, owner=owner, backlog_s=9.0)
         with pytest.raises(Overloaded) as refusal:
-            admit(full, KEY, 50, WAIT_S, line=line, now_s=50.0, claim=claim)
+            admit(full, KEY, 50, WAIT_S, retries=retries, now_s=50.0, claim=claim)
         turns.append(refusal.value.retry_after_s)
     assert turns[-1] == turns[0]
     assert (turns[0], turns[-2]) == (5, 14)
@@ -111,9 +111,9 @@ class Unheard:
 
 
 def opened(
-    pending: InflightRequests, key: ModelKey, rows: int, owner: str, *, until_s: float = WAIT_S
+    inflight: InflightRequests, key: ModelKey, rows: int, owner: str, *, until_s: float = WAIT_S
 ) -> InflightRequest:
-    return pending.open(
+    return inflight.open(
         key,
         [[]],
         [rows],
@@ -126,14 +126,14 @@ def opened(
 
 
 def test_what_an_owner_has_is_the_work_of_all_models_that_share_the_workers() -> None:
-    pending, fleet = InflightRequests(), Fleet(workers=(worker("w:1", iris=100.0, quality=10.0),))
-    first = opened(pending, KEY, 50, "a")
-    opened(pending, OTHER, 20, "a")
-    opened(pending, KEY, 70, "b")
-    claim = claim_of("a", 0.5, KEY, fleet, pending, default_wait_s=WAIT_S)
+    inflight, fleet = InflightRequests(), Fleet(workers=(worker("w:1", iris=100.0, quality=10.0),))
+    first = opened(inflight, KEY, 50, "a")
+    opened(inflight, OTHER, 20, "a")
+    opened(inflight, KEY, 70, "b")
+    claim = claim_of("a", 0.5, KEY, fleet, inflight, default_wait_s=WAIT_S)
     assert (claim.backlog_s, claim.rows) == (2.5, 70)
-    pending.fail(first, Overloaded())
-    assert claim_of("a", 0.5, KEY, fleet, pending, default_wait_s=WAIT_S).rows == 20
+    inflight.fail(first, Overloaded())
+    assert claim_of("a", 0.5, KEY, fleet, inflight, default_wait_s=WAIT_S).rows == 20
 
 
 # -- a first-come, first-served queue ------------------------------------------------------------------------
@@ -153,7 +153,7 @@ class Lane:
     """A gateway in front of a worker, simulated in steps of 10 ms."""
 
     owners: Owners = field(default_factory=Owners)
-    line: RetrySchedule = field(default_factory=RetrySchedule)
+    retries: RetrySchedule = field(default_factory=RetrySchedule)
     queue: deque[Sent] = field(default_factory=deque)
     answered: Counter[str] = field(default_factory=Counter)  # rows, in time
     asked: Counter[str] = field(default_factory=Counter)
@@ -169,7 +169,7 @@ class Lane:
         claim = None if share == 1 else Claim(owner, share, mine / RATE, mine, WAIT_S)
         traffic = replace(QUIET, backlog_s=waiting / RATE, inflight_rows=waiting)
         try:
-            admit(traffic, KEY, rows, WAIT_S, line=self.line, now_s=self.now_s, claim=claim)
+            admit(traffic, KEY, rows, WAIT_S, retries=self.retries, now_s=self.now_s, claim=claim)
         except Overloaded:
             return False
         self.queue.append(Sent(owner, rows, self.now_s))

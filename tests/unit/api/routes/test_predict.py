@@ -283,7 +283,7 @@ async def test_a_client_that_leaves_withdraws_its_work(idle: Stage) -> None:
 
     app = idle.http._transport.app  # type: ignore[attr-defined]  # the application under test
     call = asyncio.create_task(app(scope, receive, send))
-    await until(lambda: any(waiting.entry_ids for waiting in idle.gateway.online.dispatcher.pending))
+    await until(lambda: any(waiting.entry_ids for waiting in idle.gateway.online.dispatcher.inflight))
     gone.set()
     await call
     await idle.worker.nothing_waits(IRIS_KEY)
@@ -296,6 +296,6 @@ async def test_on_shutdown_the_lane_tells_who_still_waits(tmp_path: Path) -> Non
         await FakeWorker(client, IRIS).beat()
         await gateway.fleet.watch.renew()
         call = asyncio.create_task(http.post("/predict", json=IRIS_ROW))
-        await until(lambda: len(gateway.online.dispatcher.pending) == 1)
+        await until(lambda: len(gateway.online.dispatcher.inflight) == 1)
         await gateway.online.dispatcher.close()
         assert (await call).status_code == 503

@@ -53,7 +53,7 @@ class Served:
         return {answer: took_s.count for answer, took_s in self.gateway.telemetry.http}
 
     def failures(self) -> dict[str, int]:
-        return dict(self.gateway.catalog.find("iris").tally.failed)
+        return dict(self.gateway.catalog.find("iris").counters.failed)
 
 
 @asynccontextmanager
@@ -102,8 +102,8 @@ async def test_a_row_that_comes_whole_is_answered_without_a_task(tmp_path: Path)
     assert stages(answer)["predict"] == 2.0
     assert served.asgi_paths == []
     assert served.answers() == {PREDICTED: 1}
-    tally, times = served.gateway.catalog.find("iris").tally, served.gateway.catalog.find("iris").times
-    assert (tally.admitted, times.request_rows.count) == (1, 1)
+    counters, times = served.gateway.catalog.find("iris").counters, served.gateway.catalog.find("iris").times
+    assert (counters.admitted, times.request_rows.count) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -219,8 +219,8 @@ async def test_who_leaves_while_he_waits_is_counted_and_forgotten(tmp_path: Path
     async with gateway_at(tmp_path) as served:
         async with connected(served.port) as (_, writer):
             writer.writelines(request())
-            await until(lambda: len(served.gateway.online.dispatcher.pending) == 1)
-        await until(lambda: len(served.gateway.online.dispatcher.pending) == 0)
+            await until(lambda: len(served.gateway.online.dispatcher.inflight) == 1)
+        await until(lambda: len(served.gateway.online.dispatcher.inflight) == 0)
         assert served.failures() == {"client_left": 1}
         assert served.answers() == {LEFT: 1}
 

@@ -101,7 +101,7 @@ async def refusing(folder: Path, **changes: Any) -> AsyncIterator[tuple[Gateway,
         await until(lambda: gateway.queue.up)
         _, waiting = await asyncio.open_connection("127.0.0.1", port)
         waiting.writelines(prediction(wait_s=30))
-        await until(lambda: gateway.online.dispatcher.pending.rows)
+        await until(lambda: gateway.online.dispatcher.inflight.rows)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.writelines(prediction())
         assert (await answered(reader))[1]["error"] == "overloaded"
@@ -117,8 +117,8 @@ async def test_who_is_refused_by_his_head_alone_is_counted_like_the_others(tmp_p
         writer.writelines(prediction())
         assert (await answered(reader))[0] == 503
         writer.close()
-        tally = gateway.catalog.find("iris").tally
-        assert (tally.shed["overloaded"], tally.failed["overloaded"]) == (
+        counters = gateway.catalog.find("iris").counters
+        assert (counters.shed["overloaded"], counters.failed["overloaded"]) == (
             2,
             2,
         )  # including the first rejected request
@@ -190,9 +190,9 @@ async def test_whoever_waits_long_enough_or_asks_for_something_else_is_read_on(t
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(GET)
         assert await asyncio.wait_for(answered(reader), LIMIT_S) == (200, {})
-        rows = gateway.online.dispatcher.pending.rows
+        rows = gateway.online.dispatcher.inflight.rows
         writer.writelines(prediction(wait_s=30))
-        await until(lambda: gateway.online.dispatcher.pending.rows == rows + 1)
+        await until(lambda: gateway.online.dispatcher.inflight.rows == rows + 1)
         writer.close()
 
 

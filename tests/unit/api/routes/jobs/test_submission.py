@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from api.access.principal import Principal, let_in
+from api.access.principal import Principal, set_principal
 from api.gateway import Gateway
 from api.jobs.doorbell import Doorbell
 from api.jobs.json_chunks import Submission, chunks_of, read_submission
@@ -159,7 +159,7 @@ async def test_anothers_job_is_not_found(stage: tuple[Gateway, httpx.AsyncClient
     app = http._transport.app  # type: ignore[attr-defined]  # the application under test
 
     async def to_another(scope: Scope, receive: Receive, send: Send) -> None:
-        let_in(scope, Principal("another"))
+        set_principal(scope, Principal("another"))
         await app(scope, receive, send)
 
     http._transport.app = to_another  # type: ignore[attr-defined]
@@ -227,4 +227,4 @@ def test_a_doorbell_that_cannot_be_rung_disturbs_nobody() -> None:
     doorbell.start()
     doorbell(IRIS_KEY, 3)
     doorbell.stop()
-    assert not doorbell.ringing
+    assert not doorbell.running

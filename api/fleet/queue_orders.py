@@ -1,7 +1,7 @@
 """Job queues of model versions, as this gateway last read them.
 
 The cost of reading a queue grows with its jobs. A short queue is read for every response. A longer queue is
-cached, in proportion to its length; a queue of `MOST_IN_LINE` jobs is read twice a second.
+cached, in proportion to its length; a queue of `MOST_JOBS` jobs is read twice a second.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Callable
 from shared.keys import ModelKey
 from shared.ledger import AsyncLedger, QueueOrder
 
-MOST_IN_LINE = 100
+MOST_JOBS = 100
 """Most jobs of a queue that are read; jobs behind them are served later."""
 SHORT = 10
 """Most jobs of a queue that is read every time."""
 KEPT_S = 0.5
-TOLD_S = 0.002
+SUBMITTED_S = 0.002
 """How long a queue is cached that came with a submission: until the response that needs it."""
 
 
@@ -29,17 +29,17 @@ class QueueOrders:
         self._clock = clock
         self._kept: dict[ModelKey, tuple[float, QueueOrder]] = {}  # and until when
 
-    def told(self, key: ModelKey, line: QueueOrder) -> None:
+    def keep(self, key: ModelKey, order: QueueOrder) -> None:
         """Cache a short queue that was just read."""
-        self._kept[key] = self._clock() + TOLD_S, line
+        self._kept[key] = self._clock() + SUBMITTED_S, order
 
     async def of(self, key: ModelKey) -> QueueOrder:
         """The queue of a model version. Raises redis.exceptions.RedisError if Redis does not answer."""
-        until_s, line = self._kept.get(key, (0.0, None))
-        if line is not None and self._clock() < until_s:
-            return line
-        line = await self._ledger.line(key, most=MOST_IN_LINE)
+        until_s, order = self._kept.get(key, (0.0, None))
+        if order is not None and self._clock() < until_s:
+            return order
+        order = await self._ledger.line(key, most=MOST_JOBS)
         self._kept.pop(key, None)
-        if len(line.jobs) > SHORT:
-            self._kept[key] = (self._clock() + KEPT_S * len(line.jobs) / MOST_IN_LINE, line)
-        return line
+        if len(order.jobs) > SHORT:
+            self._kept[key] = (self._clock() + KEPT_S * len(order.jobs) / MOST_JOBS, order)
+        return order

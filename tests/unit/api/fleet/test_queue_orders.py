@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from api.fleet.lines import KEPT_S, MOST_IN_LINE, SHORT, TOLD_S, QueueOrders
+from api.fleet.queue_orders import KEPT_S, MOST_JOBS, SHORT, SUBMITTED_S, QueueOrders
 from shared.keys import ModelKey, model_key
 from shared.ledger import AsyncLedger, QueueOrder, QueuePosition
 from tests.unit.gateway_fakes import FakeClock
@@ -25,48 +25,48 @@ class Ledger:
         return QueueOrder(now_ms=self.reads, jobs=(standing,) * min(self.jobs, most))
 
 
-def lines_of(ledger: Ledger, clock: FakeClock) -> QueueOrders:
+def orders_of(ledger: Ledger, clock: FakeClock) -> QueueOrders:
     return QueueOrders(cast(AsyncLedger, ledger), clock)
 
 
 async def test_a_short_line_is_read_for_every_answer() -> None:
     ledger = Ledger(SHORT)
-    lines = lines_of(ledger, FakeClock())
-    assert [(await lines.of(IRIS)).now_ms for _ in range(3)] == [1, 2, 3]
+    orders = orders_of(ledger, FakeClock())
+    assert [(await orders.of(IRIS)).now_ms for _ in range(3)] == [1, 2, 3]
 
 
 async def test_a_line_of_some_length_is_kept_for_its_share_of_the_time_of_a_full_one() -> None:
-    ledger, clock = Ledger(MOST_IN_LINE // 2), FakeClock()
-    lines = lines_of(ledger, clock)
-    await lines.of(IRIS)
+    ledger, clock = Ledger(MOST_JOBS // 2), FakeClock()
+    orders = orders_of(ledger, clock)
+    await orders.of(IRIS)
     clock.now_s += 0.49 * KEPT_S
-    assert (await lines.of(IRIS)).now_ms == 1
+    assert (await orders.of(IRIS)).now_ms == 1
     clock.now_s += 0.02 * KEPT_S
-    assert (await lines.of(IRIS)).now_ms == 2
+    assert (await orders.of(IRIS)).now_ms == 2
 
 
 async def test_a_full_line_is_read_twice_a_second_and_each_model_version_has_its_own() -> None:
-    ledger, clock = Ledger(MOST_IN_LINE + 50), FakeClock()
-    lines = lines_of(ledger, clock)
-    assert [(await lines.of(IRIS)).now_ms for _ in range(3)] == [1, 1, 1]
-    assert (await lines.of(QUALITY)).now_ms == 2
+    ledger, clock = Ledger(MOST_JOBS + 50), FakeClock()
+    orders = orders_of(ledger, clock)
+    assert [(await orders.of(IRIS)).now_ms for _ in range(3)] == [1, 1, 1]
+    assert (await orders.of(QUALITY)).now_ms == 2
     clock.now_s += KEPT_S
-    assert [(await lines.of(IRIS)).now_ms for _ in range(2)] == [3, 3]
+    assert [(await orders.of(IRIS)).now_ms for _ in range(2)] == [3, 3]
 
 
 async def test_a_line_that_has_become_short_is_read_for_every_answer_again() -> None:
-    ledger, clock = Ledger(MOST_IN_LINE), FakeClock()
-    lines = lines_of(ledger, clock)
-    await lines.of(IRIS)
+    ledger, clock = Ledger(MOST_JOBS), FakeClock()
+    orders = orders_of(ledger, clock)
+    await orders.of(IRIS)
     ledger.jobs = 1
     clock.now_s += KEPT_S
-    assert [(await lines.of(IRIS)).now_ms for _ in range(2)] == [2, 3]
+    assert [(await orders.of(IRIS)).now_ms for _ in range(2)] == [2, 3]
 
 
 async def test_a_line_that_came_with_a_job_is_not_read_for_that_jobs_answer() -> None:
     ledger, clock = Ledger(SHORT), FakeClock()
-    lines = lines_of(ledger, clock)
-    lines.told(IRIS, QueueOrder(now_ms=77, jobs=()))
-    assert (await lines.of(IRIS)).now_ms == 77
-    clock.now_s += 2 * TOLD_S
-    assert (await lines.of(IRIS)).now_ms == 1
+    orders = orders_of(ledger, clock)
+    orders.keep(IRIS, QueueOrder(now_ms=77, jobs=()))
+    assert (await orders.of(IRIS)).now_ms == 77
+    clock.now_s += 2 * SUBMITTED_S
+    assert (await orders.of(IRIS)).now_ms == 1
