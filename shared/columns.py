@@ -1,8 +1,8 @@
-"""Rows as columns: how inputs travel on the online lane, and the numpy arrays that a predictor is given.
+"""Rows as columns: the wire format of the online lane, and the numpy arrays of predictors.
 
-A fixed-width input travels as the little-endian bytes of its values, so that a batch is made by joining
-bytes; the others travel as lists. The same arrays come from a job's Arrow data (`shared/tables.py`), so that
-a predictor never knows which lane it serves:
+Fixed-width inputs are sent as the little-endian bytes of their values, so that a batch is formed by joining
+bytes; other inputs are sent as lists. A job's Arrow data becomes the same arrays (`shared/tables.py`), so
+that a predictor is independent of the lane:
 
     type       wire                    array (first axis: rows; then the input's shape)
     float      bytes, <f8, null = NaN  float64
@@ -29,7 +29,7 @@ from shared.specs import InputSpec, InputType, ModelSpec, Row
 
 Array: TypeAlias = NDArray[Any]  # Any: the element type is the input's
 Columns: TypeAlias = dict[str, Array]
-"""Input name → array; all of the same first axis, the rows."""
+"""Input name → array; all with the same first axis, the rows."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -51,7 +51,7 @@ def travels_as_bytes(field: InputSpec) -> bool:
 
 
 def microseconds(moment: datetime) -> int:
-    """Microseconds since 1970 in UTC; a moment without a zone is taken as UTC."""
+    """Microseconds since 1970, UTC; a datetime without a zone counts as UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (aware - _EPOCH) // _MICROSECOND
 
@@ -62,7 +62,7 @@ def encode_rows(spec: ModelSpec, rows: Sequence[Mapping[str, Any]]) -> list[Colu
 
 
 class Encoder:
-    """Makes the wire columns of one model's validated rows, of one list of values per input."""
+    """Encodes one model's validated rows as wire columns, from one list of values per input."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self._encoders = [_encoder_of(field) for field in spec.inputs]
@@ -72,7 +72,7 @@ class Encoder:
 
 
 def _encoder_of(field: InputSpec) -> Callable[[list[Any]], Column]:
-    """Decided once: for one row the decisions cost more than the encoding."""
+    """Selects the encoder once: for a single row, selecting costs more than encoding."""
     code = _STRUCT_CODE.get(field.type)
     if code is None or field.nullable or len(field.shape) > 1:
         return partial(_encode, field)
@@ -99,7 +99,7 @@ def cut(spec: ModelSpec, columns: list[Column], start: int, stop: int) -> list[C
 
 
 def wire_rows(spec: ModelSpec, columns: list[Column]) -> int:
-    """How many rows these wire columns hold. Raises ValueError where they are not what the spec declares."""
+    """The number of rows in wire columns. Raises ValueError if they do not match the spec."""
     if len(columns) != len(spec.inputs):
         raise ValueError(f"{len(columns)} columns, but {spec.name} has {len(spec.inputs)} inputs")
     counts = {_wire_rows(field, column) for field, column in zip(spec.inputs, columns, strict=True)}
@@ -113,19 +113,19 @@ def _wire_rows(field: InputSpec, column: Column) -> int:
         raise ValueError(f"{field.name}: a column of {field.type} does not travel as {type(column).__name__}")
     rows, rest = divmod(len(column), _width(field))
     if rest:
-        raise ValueError(f"{field.name}: {len(column)} bytes are no whole rows of {_width(field)}")
+        raise ValueError(f"{field.name}: {len(column)} bytes are not a multiple of {_width(field)}")
     return rows
 
 
 def _width(field: InputSpec) -> int:
-    """What one row takes of a wire column: bytes, or one element of a list."""
+    """Length of one row in a wire column: bytes, or one element of a list."""
     return _WIRE_DTYPE[field.type].itemsize * field.size if travels_as_bytes(field) else 1
 
 
 def join(spec: ModelSpec, parts: Sequence[list[Column]]) -> Columns:
     """The arrays of a batch from the wire columns of its entries, writable and owned by the caller.
 
-    Raises ValueError where a part is not what the spec declares.
+    Raises ValueError if a part does not match the spec.
     """
     for part in parts:
         wire_rows(spec, part)
@@ -135,7 +135,7 @@ def join(spec: ModelSpec, parts: Sequence[list[Column]]) -> Columns:
 def _join(field: InputSpec, parts: list[Any]) -> Array:
     if not travels_as_bytes(field):
         return _from_list(field, [value for part in parts for value in part])
-    # a bytearray, because torch does not take memory that it may not write to
+    # a bytearray, because torch rejects read-only memory
     flat = np.frombuffer(bytearray().join(parts), dtype=_WIRE_DTYPE[field.type])
     if field.type is InputType.DATETIME:
         return flat.view("<M8[us]")
@@ -157,10 +157,10 @@ def row_count(columns: Columns) -> int:
 
 
 def take(columns: Columns, start: int, stop: int) -> Columns:
-    """Rows `start` to `stop`, without copying."""
+    """Rows `start` to `stop`, without a copy."""
     return {name: array[start:stop] for name, array in columns.items()}
 
 
 def of_rows(spec: ModelSpec, rows: Sequence[Row]) -> Columns:
-    """The arrays of validated rows: golden rows, warm-up, tests."""
+    """The arrays of validated rows, for golden rows, warm-up and tests."""
     return join(spec, [encode_rows(spec, rows)])

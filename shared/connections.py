@@ -1,8 +1,8 @@
-"""How every part of Takt reaches Redis: bounded waits, no silent second try of a write, and, where Sentinel
-watches the server, whichever is the primary now.
+"""Redis connections of all programs: bounded waits, no hidden retry of a write, and Sentinel support.
 
-A client made here has not connected yet. Its commands raise redis.exceptions.RedisError, and find the server
-again by themselves: a connection that breaks, or that turns out to lead to a replica, is made anew.
+A new client has not connected yet. Its commands raise redis.exceptions.RedisError. A connection that breaks,
+or that leads to a replica, is replaced at the next command; with Sentinel, by a connection to the current
+primary.
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ require_hooks("redis", BlockingConnectionPool, ("get_connection", "release"))
 require_hooks("redis", SentinelConnectionPool, ("get_master_address",))
 
 TIMEOUT_S = 3.0
-"""For a connection and for an answer. Longer than BLOCK_MS: a half-open socket shows as a timeout, a quiet
+"""Limit for connecting and for an answer. Longer than BLOCK_MS, so that a half-open socket times out and a
+quiet
 stream does not."""
 BLOCK_MS = 1000
 MOST_CONNECTIONS = 32
 POOL_WAIT_S = 3.0
 _REFUSALS = ("MISCONF", "NOREPLICAS", "BUSY")
-"""Answers of a server that cannot write now, which redis-py knows no class for."""
+"""Errors of a server that cannot write now, for which redis-py has no class."""
 
 
 def connect(url: str, *, timeout_s: float = TIMEOUT_S, protocol: int | None = None) -> redis.Redis:
@@ -63,7 +64,7 @@ def connect(url: str, *, timeout_s: float = TIMEOUT_S, protocol: int | None = No
 
 
 def connect_async(url: str) -> redis.asyncio.Redis:
-    """A client for asyncio; who finds all its connections taken waits a while for one."""
+    """A client for asyncio. If all connections are in use, a command waits up to POOL_WAIT_S for one."""
     options = _options(TIMEOUT_S, AsyncRetry(NoBackoff(), 0))
     pool: dict[str, Any] = {"max_connections": MOST_CONNECTIONS, "timeout": POOL_WAIT_S}
     if not is_sentinel(url):
@@ -79,16 +80,16 @@ def connect_async(url: str) -> redis.asyncio.Redis:
 
 
 class _BlockingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Asks Sentinel where to connect to, as the one, and waits for a free connection, as the other."""
+    """Gets the address from Sentinel, like the first base, and waits for a connection, like the second."""
 
 
 class _Honest:
-    """A connection that calls itself broken where it was closed as it was written to.
+    """A connection that reports ConnectionError if it is closed during a write.
 
-    uvloop's transport raises RuntimeError then, and redis-py hands that on.
+    uvloop's transport raises RuntimeError in this case, and redis-py passes it on.
     """
 
-    async def send_packed_command(self, *args: Any, **options: Any) -> None:  # Any: as redis-py calls it
+    async def send_packed_command(self, *args: Any, **options: Any) -> None:  # Any: redis-py's signature
         try:
             await super().send_packed_command(*args, **options)  # type: ignore[misc]  # of redis-py's class
         except RuntimeError as error:
@@ -96,7 +97,7 @@ class _Honest:
 
 
 def _honest(client: redis.asyncio.Redis) -> redis.asyncio.Redis:
-    """The same, whichever class of connection its URL demands."""
+    """The client with such connections, whatever connection class its URL requires."""
     pool = client.connection_pool
     pool.connection_class = type("HonestConnection", (_Honest, pool.connection_class), {})
     return client
@@ -104,12 +105,12 @@ def _honest(client: redis.asyncio.Redis) -> redis.asyncio.Redis:
 
 @dataclass(frozen=True)
 class Broker:
-    """How kombu names and reaches the same server (Any: its own options)."""
+    """The same server in kombu's notation (Any: its own options)."""
 
     url: str
     options: Mapping[str, Any]
     tls: Mapping[str, str]
-    """How certificates are checked, where the URL cannot say it; empty: it does, or nothing is encrypted."""
+    """Certificate options that the URL cannot contain; empty: it contains them, or there is no TLS."""
 
 
 def broker_of(url: str) -> Broker:
@@ -127,14 +128,15 @@ def broker_of(url: str) -> Broker:
 
 
 def refuses_writes(error: Exception) -> bool:
-    """Whether a server answers that cannot take work now: full, its disk broken, or a replica."""
+    """Whether the error means that the server cannot accept writes: it is full, a replica, or its disk
+    fails."""
     if isinstance(error, OutOfMemoryError | ReadOnlyError | MasterDownError):
         return True
     return isinstance(error, ResponseError) and str(error).startswith(_REFUSALS)
 
 
 def means_away(error: RedisError) -> bool:
-    """Whether the server is away or takes no work, rather than asked for something wrong."""
+    """Whether the server is away or accepts no work, as opposed to an invalid command."""
     return refuses_writes(error) or not isinstance(error, ResponseError)
 
 
@@ -143,12 +145,12 @@ def _options(timeout_s: float, retry: Retry | AsyncRetry) -> dict[str, Any]:  # 
         "socket_connect_timeout": timeout_s,
         "socket_timeout": timeout_s,
         "socket_keepalive": True,
-        "retry": retry,  # who asked decides whether a write is worth a second try
-        # with them a pool hands out connections that the server has closed, and each fails one request
+        "retry": retry,  # the caller decides whether a write is retried
+        # if enabled, a pool returns connections that the server has closed, and each fails one request
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
 
 
 def _asking(address: SentinelAddress, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Sentinels are asked with the same patience; one that is gone must not hold up the next."""
+    """The same options for Sentinels: an unreachable Sentinel must not delay the next."""
     return {**options, "password": address.sentinel_password, **address.transport}

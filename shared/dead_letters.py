@@ -1,10 +1,10 @@
-"""Dead letters: what nobody here can read, set aside with its reason so that the consumer goes on.
+"""Dead letters: unreadable items, set aside with the reason, so that the consumer can continue.
 
-    an entry · a reply · a heartbeat · a doorbell · a record of the ledger or a chunk's rows
-        └─ cannot be read ─▶ takt:1:dead-letters ─▶ `takt dead-letters list | show | requeue | drop`
+    an entry · a reply · a heartbeat · a doorbell · a ledger record or a chunk's rows
+        └─ unreadable ─▶ takt:1:dead-letters ─▶ `takt dead-letters list | show | requeue | drop`
 
-A thing is set aside once, however often and by however many processes it is met: its place is remembered for
-a day. The newest thousand letters are kept, and of each the first 64 KiB.
+An item is set aside once, even if many processes find it: its place is remembered for a day. The newest
+thousand letters are kept, with the first 64 KiB of each.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ import redis.asyncio
 from shared import keys
 
 LUA = (Path(__file__).parent / "scripts" / "dead_letters.lua").read_text(encoding="utf-8")
-"""Defines `set_aside`, for this module's script and for those of the ledger."""
+"""Defines `set_aside`, for the script of this module and for the ledger's scripts."""
 _SET_ASIDE = f"{LUA}\nreturn set_aside(unpack(ARGV))"
 _LONGEST_REASON = 500
 
 
 class LetterKind(StrEnum):
-    ENTRY = "entry"  # of an online stream; its place: `{model}@{version}/{entry id}`
-    REPLY = "reply"  # to a gateway: `{gateway}/{entry id}`
-    HEARTBEAT = "heartbeat"  # the worker's id
-    DOORBELL = "doorbell"  # a Celery message: a digest of it
-    CHUNK = "chunk"  # its record or its rows: `{job}/{chunk}`
-    JOB = "job"  # its record: the job's id
+    ENTRY = "entry"  # of an online stream; place: `{model}@{version}/{entry id}`
+    REPLY = "reply"  # to a gateway; place: `{gateway}/{entry id}`
+    HEARTBEAT = "heartbeat"  # place: the worker's id
+    DOORBELL = "doorbell"  # a Celery message; place: its digest
+    CHUNK = "chunk"  # a chunk's record or rows; place: `{job}/{chunk}`
+    JOB = "job"  # a job's record; place: the job's id
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is to be set aside."""
+    """An unreadable item that is to be set aside."""
 
     kind: LetterKind
-    place: str  # where it lay: unique of its kind
+    place: str  # where the item was found; unique per kind
     reason: str
-    model: str = ""  # the model key, where it is known
+    model: str = ""  # the model key, if known
     data: bytes = b""
 
 
 class DeadLetter(Unreadable, frozen=True, kw_only=True):
-    """Something that was set aside."""
+    """An item that was set aside."""
 
     id: str
     at_ms: int  # by Redis' clock
-    size_bytes: int  # of the whole, of which `data` may be the beginning
+    size_bytes: int  # of the whole item; `data` may be only its beginning
 
     @property
     def whole(self) -> bool:
@@ -58,18 +58,19 @@ class DeadLetter(Unreadable, frozen=True, kw_only=True):
 
 
 class DeadLetters:
-    """The list, for threads. Methods raise redis.exceptions.RedisError where the server does not answer."""
+    """The list of dead letters, for threads. Raises redis.exceptions.RedisError if the server does not
+    answer."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._set_aside = client.register_script(_SET_ASIDE)
 
     def set_aside(self, found: Unreadable) -> bool:
-        """→ whether it was not set aside before."""
+        """→ whether the item is new in the list."""
         return bool(self._set_aside(args=_arguments(found)))
 
     def newest(self, most: int) -> list[DeadLetter]:
-        """Letters, the newest first."""
+        """The newest letters first."""
         entries: Any = self._client.xrevrange(keys.dead_letters(), count=most)
         return [letter_of(*entry) for entry in entries]
 
@@ -78,7 +79,7 @@ class DeadLetters:
         return letter_of(*entries[0]) if entries else None
 
     def drop(self, letter: DeadLetter) -> bool:
-        """Forget a letter, and that its place was set aside. → whether it was still there."""
+        """Remove a letter, and the mark of its place. → whether it was still in the list."""
         with self._client.pipeline(transaction=True) as pipe:
             pipe.xdel(keys.dead_letters(), letter.id)
             pipe.delete(keys.dead_letter_mark(letter.place))
@@ -86,18 +87,18 @@ class DeadLetters:
 
 
 class AsyncDeadLetters:
-    """The list, for asyncio."""
+    """The list of dead letters, for asyncio."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._set_aside = client.register_script(_SET_ASIDE)
 
     async def set_aside(self, found: Unreadable) -> bool:
-        """→ whether it was not set aside before. Raises redis.exceptions.RedisError."""
+        """→ whether the item is new in the list. Raises redis.exceptions.RedisError."""
         return bool(await self._set_aside(args=_arguments(found)))
 
 
 def letter_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
-    """The record of a raw stream entry."""
+    """A raw stream entry as a record."""
     return DeadLetter(
         id=entry_id.decode(),
         at_ms=int(entry_id.partition(b"-")[0]),
@@ -111,9 +112,9 @@ def letter_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
 
 
 def _arguments(found: Unreadable) -> list[str | bytes]:
-    where = (keys.dead_letters(), keys.dead_letter_mark("{}"))
-    return [*where, found.kind, found.place, found.model, found.reason[:_LONGEST_REASON], found.data]
+    places = (keys.dead_letters(), keys.dead_letter_mark("{}"))
+    return [*places, found.kind, found.place, found.model, found.reason[:_LONGEST_REASON], found.data]
 
 
 def _text(value: bytes) -> str:
-    return value.decode(errors="replace")  # what was corrupt may have had a name that is no text
+    return value.decode(errors="replace")  # a corrupt item may have a name that is not text

@@ -1,7 +1,7 @@
-"""Doorbells: Celery messages that say only "there is work for this model version".
+"""Doorbells: Celery messages that wake a worker because chunks of a model version are ready.
 
-The gateway and the worker each make their Celery app of `celery_settings`; this module names what both
-must agree on and imports no Celery. A doorbell may be lost, late or doubled: the ledger is the truth.
+The gateway and the worker each create their Celery app from `celery_settings`; this module does not import
+Celery. A doorbell may be lost, late or duplicated: only the ledger decides which work exists.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from shared.keys import ModelKey, idle_queue
 from shared.settings import Settings
 
 TASK = "takt.claim"
-"""The one task: claim the next chunks of `model_key`, run them, commit them."""
+"""The only task: claim the next chunks of `model_key`, run them, commit them."""
 
 
 class Ring(Protocol):
-    """Put `count` doorbells into a model version's queue. Failure is ignored: the reconciler rings again."""
+    """Send `count` doorbells to a model version's queue. Failures are ignored: the reconciler sends again."""
 
     def __call__(self, key: ModelKey, count: int) -> None: ...
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:  # Any: Celery's own settings
-    """Celery's configuration, the same on both sides."""
+    """Celery's configuration, the same for gateway and worker."""
     broker = broker_of(settings.redis_dsn())
     return {
         "broker_url": broker.url,
         "broker_use_ssl": broker.tls or False,
         "broker_connection_retry_on_startup": True,
-        "broker_channel_error_retry": True,  # a full server's refusal would end the worker
-        "broker_connection_max_retries": None,  # for ever: the worker waits for its server
+        "broker_channel_error_retry": True,  # otherwise an error of a full server would end the worker
+        "broker_connection_max_retries": None,  # unlimited: the worker waits for its server
         "broker_transport_options": {**broker.options}
         | {
-            # Leases bring work back, by Redis' clock; kombu's timeout trusts the hosts' clocks.
+            # Leases return work, by Redis' clock; kombu's timeout would depend on the hosts' clocks.
             "visibility_timeout": 3600,
             "unacked_mutex_expire": 5,
             "priority_steps": [0],

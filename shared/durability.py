@@ -1,14 +1,14 @@
-"""What must have happened to a job before its client is told that it was taken.
+"""Durability of a job before its 202, and the server versions that support it.
 
-    memory    the server has it; a host that dies loses what `appendfsync` had not written (about a second)
-    disk      the server's append-only file has it on the disk     `appendfsync always` and WAITAOF 1 0
+    memory    the server has it; if the host dies, writes since the last `appendfsync` are lost (about 1 s)
+    disk      the server's append-only file has it on disk              `appendfsync always` and WAITAOF 1 0
     replica   a replica has received it, which Sentinel can promote     WAIT 1
 
 For both, give the server `appendfsync always` and choose `replica`.
 
-`disk` demands `appendfsync always`: with `everysec`, Valkey 9 answers WAITAOF before it has synced the file
-(docs/decisions/0001-disk-durability-demands-appendfsync-always.md). The demand is checked when a program
-starts, and again with each submission, because a reconnect or a failover may lead to another server.
+`disk` requires `appendfsync always`: with `everysec`, Valkey 9 answers WAITAOF before it has synced the file
+(docs/decisions/0001-disk-durability-demands-appendfsync-always.md). This is checked when a program starts,
+and with each submission, because a reconnect or a failover may lead to another server.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     import redis
 
 SYNC_OPTIONS = ("appendfsync", "no-appendfsync-on-rewrite")
-"""What `CONFIG GET` is asked for."""
+"""The options read with `CONFIG GET`."""
 SyncPolicy = Mapping[str, str]
-"""Its answer."""
+"""The answer to it."""
 VOUCHED: SyncPolicy = {"appendfsync": "always"}
-"""What the operator says of a server that refuses `CONFIG GET`."""
+"""The policy assumed for a server that rejects `CONFIG GET`, on the operator's word (TAKT_APPENDFSYNC)."""
 RETRY_AFTER_S = 2.0
 _LEAST = {"redis": (7, 0), "valkey": (7, 2)}
 _LEAST_WITH_WAITAOF = {"redis": (7, 2), "valkey": (7, 2)}
@@ -43,7 +43,7 @@ class Server:
 
     @property
     def release(self) -> tuple[int, ...]:
-        """Major and minor."""
+        """Major and minor version."""
         return tuple(int(part) for part in self.version.split(".")[:2])
 
     def __str__(self) -> str:
@@ -51,8 +51,8 @@ class Server:
 
 
 def check_server(info: Mapping[str, object]) -> Server:
-    """The server of an `INFO server` answer. Raises UnsupportedServer."""
-    # Valkey keeps `redis_version` at 7.2.4 for old clients and says its own beside it
+    """The server of an `INFO server` answer: Redis ≥ 7.0 or Valkey ≥ 7.2. Raises UnsupportedServer."""
+    # Valkey keeps `redis_version` at 7.2.4 for old clients and reports its own version separately
     name = "valkey" if "valkey_version" in info else "redis"
     server = Server(name, str(info.get(f"{name}_version", "0")))
     least = _LEAST[name]
@@ -74,15 +74,15 @@ _PLACE = {Promise.DISK: "the queue's disk", Promise.REPLICA: "a replica of the q
 
 @dataclass(frozen=True)
 class Durability:
-    """A promise, and how long a client is kept waiting for it to be kept."""
+    """A promise, and the longest wait of a client for it."""
 
     promise: Promise = Promise.MEMORY
     limit_ms: int = 2000
-    vouched: bool = False  # the operator says that the server has `appendfsync always`
+    vouched: bool = False  # the operator confirms that the server has `appendfsync always`
 
     @property
     def command(self) -> tuple[str | int, ...] | None:
-        """What waits for the writes of its own connection; None: nothing has to be waited for."""
+        """The command that waits for the writes of its own connection; None: no wait."""
         match self.promise:
             case Promise.MEMORY:
                 return None
@@ -93,19 +93,19 @@ class Durability:
 
     @property
     def asks(self) -> bool:
-        """Whether the server is asked for its `SYNC_OPTIONS`."""
+        """Whether the server's `SYNC_OPTIONS` are read."""
         return self.promise is Promise.DISK and not self.vouched
 
     def kept(self, answer: Any) -> bool:  # Any: the command's answer
-        """Whether the command was answered because it is so, not because its time was over."""
+        """Whether the answer confirms the promise, as opposed to a timeout."""
         copies: int = answer[0] if isinstance(answer, list) else answer
         return copies >= 1
 
 
 def unsynced(policy: SyncPolicy | None) -> str:
-    """Why a write with this policy may be acknowledged before it is on the disk; empty: it may not.
+    """Why a write with this policy may be acknowledged before it is on disk; empty: it may not.
 
-    None: the server refused to say.
+    None: the server did not reveal its policy.
     """
     if policy is None:
         return (
@@ -126,9 +126,9 @@ def unsynced(policy: SyncPolicy | None) -> str:
 
 
 def check_durable(info: Mapping[str, object], promise: Promise, policy: SyncPolicy | None) -> Server:
-    """The server of an `INFO` with the sections `server` and `persistence`, where it can keep a promise.
+    """The server of an `INFO` with the sections `server` and `persistence`, if it can keep the promise.
 
-    `policy`: its `SYNC_OPTIONS`; None: it refused to say. Raises UnsupportedServer.
+    `policy`: its `SYNC_OPTIONS`; None: not revealed. Raises UnsupportedServer.
     """
     server = check_server(info)
     if promise is not Promise.DISK:
@@ -149,7 +149,7 @@ def check_durable(info: Mapping[str, object], promise: Promise, policy: SyncPoli
 
 
 def checked_server(client: redis.Redis, durability: Durability) -> Server:
-    """The server behind a client, where it can keep the promise. Raises UnsupportedServer, RedisError."""
+    """The server behind a client, if it can keep the promise. Raises UnsupportedServer, RedisError."""
     info: Mapping[str, object] = client.info("server")
     if durability.promise is Promise.DISK:
         info = {**info, **client.info("persistence")}
@@ -172,9 +172,9 @@ def require_durable(
     durability: Durability,
     policy: Any = VOUCHED,
 ) -> None:
-    """Judge a server's answers: to a job's fence, to the wait behind it, and to the question for its policy.
+    """Check a server's answers: to a job's fence, to the wait after it, and to the query of its policy.
 
-    Raises what the server raised at the fence, QueueUnavailable, UnsupportedServer, NotDurable.
+    Raises the server's error for the fence, QueueUnavailable, UnsupportedServer, NotDurable.
     """
     if isinstance(known, Exception):
         raise known

@@ -1,45 +1,45 @@
-"""Every error that Takt raises on purpose: one tree, drawn by what the caller can do about it.
+"""The errors of Takt: one tree, ordered by what the caller can do.
 
     TaktError
     ├── CallerError               change the request, then send it again
-    │   ├── InvalidInput            a row or a field is wrong; each problem is named
-    │   ├── Unauthorized            no key, or one that opens nothing
-    │   ├── Forbidden               the key is good, but not for this
+    │   ├── InvalidInput            a row or a field is invalid; each problem is named
+    │   ├── Unauthorized            no API key, or an invalid one
+    │   ├── Forbidden               the key does not permit this request
     │   ├── ModelNotFound           no such model or version in the repository
-    │   ├── JobNotFound             no such job, or somebody else's
-    │   ├── JobExpired              the job was here, its retention is over
-    │   ├── InvalidState            the job is past what is asked of it
-    │   ├── NotAcceptable           an answer in a format that nobody here writes
-    │   ├── IdempotencyConflict     the key stands for another body
-    │   ├── PayloadTooLarge         more bytes or rows than this deployment takes
-    │   └── UnsupportedMediaType    a body in a format that nobody here reads
-    │         └── UnsupportedCoding   … or in a Content-Encoding that nobody here unpacks
+    │   ├── JobNotFound             no such job, or another owner's
+    │   ├── JobExpired              the retention of the job is over
+    │   ├── InvalidState            the state of the job does not allow the request
+    │   ├── NotAcceptable           no answer in a requested format
+    │   ├── IdempotencyConflict     the key belongs to another body
+    │   ├── PayloadTooLarge         more bytes or rows than this deployment accepts
+    │   └── UnsupportedMediaType    a body in an unsupported format
+    │         └── UnsupportedCoding   … or in an unsupported Content-Encoding
     ├── TryLater                  the same request may succeed later
     │   ├── ModelNotLoaded          no live worker holds this model version
-    │   ├── ModelMismatch           workers hold it with another spec or artifact than the gateway
-    │   ├── IdempotencyInProgress   the key's first body is still being read
-    │   ├── RequestTimeout          a request whose head does not come
-    │   ├── UploadInterrupted       a body that ended, or stopped, before it was whole
+    │   ├── ModelMismatch           workers hold another spec or artifact than the gateway
+    │   ├── IdempotencyInProgress   the first body with this key is still being read
+    │   ├── RequestTimeout          the head of the request did not arrive in time
+    │   ├── UploadInterrupted       the body ended or stopped before it was complete
     │   ├── ResultsNotReady         the job has not succeeded, so it has no complete results
-    │   ├── MessageUnreadable       another process could not read what crossed the queue
-    │   ├── RateLimited             the key has used up what it may for now
-    │   │     └── TooManyJobs         … as many jobs that have not ended
+    │   ├── MessageUnreadable       another process could not read a message of the queue
+    │   ├── RateLimited             the quota of the key is used up for now
+    │   │     └── TooManyJobs         … its owner has the maximum of unfinished jobs
     │   ├── Overloaded              the queue is longer than the deadline allows
     │   ├── QueueUnavailable        Redis does not answer
-    │   ├── StorageFull             the payload store has no room for more rows
-    │   ├── NotDurable              the job was taken, but is not yet where TAKT_DURABILITY wants it
-    │   └── DeadlineExceeded        accepted, but no answer came in time
-    ├── PredictionFailed          the model raised on this input
-    └── OperatorError             somebody must mend the installation
-        ├── SpecError               a model.toml that says something wrong
-        ├── ArtifactError           an artifact that is missing or is not the one that was built
+    │   ├── StorageFull             the payload store has no space for more rows
+    │   ├── NotDurable              the job was accepted, but is not yet as durable as required
+    │   └── DeadlineExceeded        the request was accepted, but no answer came in time
+    ├── PredictionFailed          the model raised an exception on this input
+    └── OperatorError             the installation needs a repair
+        ├── SpecError               an invalid model.toml
+        ├── ArtifactError           a missing artifact, or one that differs from the build
         ├── PayloadError            a stored payload that cannot be read or written
-        │     ├── PayloadStoreAway    … by a store that does not do what it is asked, for now
-        │     ├── ResultLost          a committed result that is missing or damaged: it can be computed again
-        │     ├── PayloadLost         rows that are missing or damaged: nothing can bring them back
-        │     └── PayloadCorrupt      … because it is not what was written
-        ├── RecordUnreadable        a record of the ledger that is corrupt, or of a newer Takt
-        └── UnsupportedServer       a Redis or Valkey too old for what Takt promises
+        │     ├── PayloadStoreAway    … because the store fails for now
+        │     ├── ResultLost          a missing or damaged result: it can be computed again
+        │     ├── PayloadLost         missing or damaged rows: they cannot be restored
+        │     └── PayloadCorrupt      … because it differs from what was written
+        ├── RecordUnreadable        a ledger record that is corrupt, or of a newer Takt
+        └── UnsupportedServer       a Redis or Valkey that is too old for Takt's guarantees
 
 An error crosses the queue as `(code, detail)` and is raised on the other side as the same class. HTTP
 status codes appear only in `api/http/errors.py`.
@@ -55,18 +55,18 @@ import msgspec
 from shared.texts import MOST_NAME_CHARS, bounded
 
 MOST_PROBLEMS = 50
-"""That are named in one answer; of more only the number is said."""
+"""Limit of the problems listed in one answer; further problems are only counted."""
 _MOST_PROBLEM_CHARS = 500
 _MOST_PROBLEMS_BYTES = 32 * 2**10
 _MOST_PLACES = 16
 
 
 STORAGE_RETRY_S = 30.0
-"""After which a full store is worth another try: the longest that our client waits by itself."""
+"""Retry delay for a full store: the longest delay that our client waits by itself."""
 
 
 class TaktError(Exception):
-    """Something went wrong inside Takt."""
+    """An internal error of Takt."""
 
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
@@ -82,46 +82,46 @@ class CallerError(TaktError):
 
 
 class Problem(dict[str, object]):
-    """One thing wrong with one value: `row`, `field`, `msg`, `type`, and `loc` as Pydantic gives it."""
+    """One problem of one value: `row`, `field`, `msg`, `type`, and `loc` as in Pydantic's errors."""
 
 
 class InvalidInput(CallerError):
-    """The input does not fit the model's declared inputs."""
+    """The input does not match the model's declared inputs."""
 
     code = "validation_error"
 
     def __init__(
         self, detail: str | None = None, *, problems: Sequence[Problem] = (), more_problems: int = 0
     ) -> None:
-        """`more_problems`: how many there are besides these."""
+        """`more_problems`: the number of problems beyond the listed ones."""
         super().__init__(detail)
         self.problems = _bounded_problems(problems)
         self.more_problems = more_problems + len(problems) - len(self.problems)
 
     def listed(self) -> list[Problem]:
-        """What an answer says: each problem, at least one, and how many more there are."""
+        """The problems of an answer: at least one, and an entry that counts the unlisted ones."""
         whole = Problem(row=None, field=None, loc=[], msg=self.detail, type="invalid_input")
         if not self.more_problems:
             return self.problems or [whole]
-        said = f"{self.more_problems} more problem(s) of this kind are not listed."
-        more = Problem(row=None, field=None, loc=[], msg=said, type="more_problems")
+        text = f"{self.more_problems} more problem(s) of this kind are not listed."
+        more = Problem(row=None, field=None, loc=[], msg=text, type="more_problems")
         return [*self.problems, Problem(more | {"count": self.more_problems})]
 
 
 class Unauthorized(CallerError):
-    """An API key is needed: `Authorization: Bearer takt_…`."""
+    """An API key is required: `Authorization: Bearer takt_…`."""
 
     code = "unauthorized"
 
 
 class Forbidden(CallerError):
-    """This key may not do that."""
+    """This API key does not permit the request."""
 
     code = "forbidden"
 
 
 class ModelNotFound(CallerError):
-    """No such model or version is in the repository."""
+    """The repository has no such model or version."""
 
     code = "model_not_found"
 
@@ -140,23 +140,23 @@ class JobExpired(CallerError):
     def __init__(self, detail: str | None = None, *, owner: str = "") -> None:
         super().__init__(detail)
         self.owner = owner
-        """Whose it was; never sent."""
+        """The owner of the job; never sent to a client."""
 
 
 class InvalidState(CallerError):
-    """The job's state does not allow this."""
+    """The job's state does not allow this request."""
 
     code = "invalid_state"
 
 
 class NotAcceptable(CallerError):
-    """The answer cannot be written in any of the formats that were asked for."""
+    """The answer is not available in any of the requested formats."""
 
     code = "not_acceptable"
 
 
 class IdempotencyConflict(CallerError):
-    """This Idempotency-Key was sent before, with another body or other parameters."""
+    """This Idempotency-Key was used before, with another body or other parameters."""
 
     code = "idempotency_conflict"
 
@@ -168,13 +168,13 @@ class PayloadTooLarge(CallerError):
 
 
 class UnsupportedMediaType(CallerError):
-    """The body's media type is not one that this endpoint reads."""
+    """This endpoint does not read bodies of this media type."""
 
     code = "unsupported_media_type"
 
 
 class UnsupportedCoding(UnsupportedMediaType):
-    """The body is packed in a way that is not unpacked here."""
+    """The body has an unsupported Content-Encoding."""
 
 
 class TryLater(TaktError):
@@ -202,13 +202,13 @@ class IdempotencyInProgress(TryLater):
 
 
 class RequestTimeout(TryLater):
-    """The request's head did not come in time."""
+    """The head of the request did not arrive in time."""
 
     code = "request_timeout"
 
 
 class UploadInterrupted(TryLater):
-    """The upload broke off before its end."""
+    """The upload was interrupted before its end."""
 
     code = "upload_interrupted"
 
@@ -220,19 +220,19 @@ class ResultsNotReady(TryLater):
 
 
 class MessageUnreadable(TryLater):
-    """The message was corrupt, or of a schema version that its receiver does not know; it was set aside."""
+    """The message was corrupt or of an unknown schema version; it was moved to the dead letters."""
 
     code = "message_unreadable"
 
 
 class RateLimited(TryLater):
-    """The key has used up what it may for now."""
+    """The quota of this API key is used up for now."""
 
     code = "rate_limited"
 
 
 class TooManyJobs(RateLimited):
-    """The key's owner has as many jobs that have not ended as it may."""
+    """The key's owner has the maximum number of unfinished jobs."""
 
     code = "too_many_jobs"
 
@@ -250,7 +250,7 @@ class QueueUnavailable(TryLater):
 
 
 class StorageFull(TryLater):
-    """The payload store has no room for this job now: room is made as older jobs expire or are deleted."""
+    """The payload store is full. Space is freed when older jobs expire or are deleted."""
 
     code = "storage_full"
 
@@ -259,7 +259,7 @@ class StorageFull(TryLater):
 
 
 class NotDurable(TryLater):
-    """The job was taken, but it is not as durable yet as this deployment promises."""
+    """The job was accepted, but does not yet have the durability that this deployment promises."""
 
     code = "not_durable"
 
@@ -277,17 +277,17 @@ class PredictionFailed(TaktError):
 
 
 class OperatorError(TaktError):
-    """The installation needs mending."""
+    """The installation needs a repair."""
 
 
 class SpecError(OperatorError):
-    """A model.toml is wrong."""
+    """A model.toml is invalid."""
 
     code = "invalid_spec"
 
 
 class ArtifactError(OperatorError):
-    """A model artifact is missing or is not the one that was built."""
+    """A model artifact is missing or differs from the build."""
 
     code = "invalid_artifact"
 
@@ -299,10 +299,10 @@ class PayloadError(OperatorError):
 
 
 class PayloadStoreAway(PayloadError):
-    """The payload store does not do what it is asked: it is full, out of reach, or refuses."""
+    """The payload store fails: it is full, unreachable, or rejects the request."""
 
     full = False
-    """Whether it lacks the room."""
+    """Whether the store is out of space."""
 
 
 class ResultLost(PayloadError):
@@ -315,23 +315,23 @@ class ResultLost(PayloadError):
         self.index = index
         self.token = token
         self.cause = cause
-        """The code of what was found: `payload_lost`, or `payload_corrupt` if the result was changed."""
+        """The error code of the finding: `payload_lost`, or `payload_corrupt` if the result was changed."""
 
 
 class PayloadLost(PayloadError):
-    """Stored rows are missing or damaged, and nothing can bring them back."""
+    """Stored rows are missing or damaged and cannot be restored."""
 
     code = "payload_lost"
 
 
 class PayloadCorrupt(PayloadError):
-    """A stored object is not what was written: its digest differs from the recorded one."""
+    """A stored object differs from what was written: its digest is not the recorded one."""
 
     code = "payload_corrupt"
 
 
 class RecordUnreadable(OperatorError):
-    """The job's record cannot be read; it was set aside for an operator to look at."""
+    """The job's record cannot be read; it was moved to the dead letters for an operator."""
 
     code = "record_unreadable"
 
@@ -377,5 +377,5 @@ _BY_CODE = _codes(TaktError)
 
 
 def from_wire(code: str, detail: str) -> TaktError:
-    """The error that another process raised; an unknown code (a newer worker's) becomes a TaktError."""
+    """The error that another process raised. An unknown code, of a newer worker, becomes a TaktError."""
     return _BY_CODE.get(code, TaktError)(detail)

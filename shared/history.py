@@ -1,9 +1,8 @@
-"""What all gateways and workers did in the last hour, cluster-wide and in bounded memory.
+"""Counts of the last hour over all gateways and workers, in bounded memory.
 
-Each process counts for itself and adds what is new to a hash of its time slot, every few seconds. A slot is
-30 s of Redis' clock, its hash lives a little longer than an hour, and holds one number for each count of each
-model version: some 120 small hashes in all. What is written twice, or lost with a process, shows in a chart
-and nowhere else.
+Every few seconds, each process adds its new counts to the hash of the current time slot. A slot is 30 s of
+Redis' clock. Its hash lives a little longer than an hour and has one number per count and model version:
+about 120 small hashes in all. Counts that are written twice, or lost with a process, affect only the charts.
 """
 
 from __future__ import annotations
@@ -27,39 +26,39 @@ BOUNDS_MS = (
     *(0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 22.0, 32.0, 45.0, 64.0, 90.0),
     *(128.0, 180.0, 256.0, 360.0, 512.0, 725.0, 1024.0, 1450.0, 2048.0, 4096.0, 8192.0, 16384.0, 60000.0),
 )
-"""Upper ends of the latencies that are counted together: neighbours differ by √2 where it matters."""
+"""Upper bounds of the latency buckets; neighbours differ by about √2 in the usual range."""
 
 
 class Count(StrEnum):
-    """What is counted of a model version, beside its latencies."""
+    """The counts of a model version, in addition to its latencies."""
 
     REQUESTS = "requests"  # answered on the online lane
-    ROWS = "rows"  # in them
-    ERRORS = "errors"  # requests that the service failed: an answer of 5xx
-    JOB_ROWS = "job_rows"  # of chunks that were committed, whatever became of each row
+    ROWS = "rows"  # in these requests
+    ERRORS = "errors"  # requests answered with 5xx
+    JOB_ROWS = "job_rows"  # of committed chunks, succeeded or failed
 
 
 _COUNTS = frozenset(Count)
 
 
 def latency_bucket(ms: float) -> int:
-    """Which of the counts of latencies takes this one; the last is beyond all bounds."""
+    """The index of the bucket of this latency; the last bucket is above all bounds."""
     return bisect_left(BOUNDS_MS, ms)
 
 
 def slot_of(now_s: float) -> int:
-    """The start of the slot, in s of Redis' clock."""
+    """The start of the current slot, in s of Redis' clock."""
     return int(now_s) // SLOT_S * SLOT_S
 
 
 def slots_until(now_s: float) -> range:
-    """The starts of the slots of the last hour, the one that is being filled last."""
+    """The starts of the slots of the last hour; the last slot is still being filled."""
     last = slot_of(now_s)
     return range(last - SPAN_S + SLOT_S, last + SLOT_S, SLOT_S)
 
 
 def count_field(key: ModelKey, count: Count) -> str:
-    """The name of a count within the hash of a slot."""
+    """The field of a count within the hash of a slot."""
     return f"{key}|{count.value}"
 
 
@@ -68,7 +67,7 @@ def latency_field(key: ModelKey, bucket: int) -> str:
 
 
 def add_to_slot(pipeline: Any, now_s: float, counts: Mapping[str, int]) -> None:
-    """Queue the commands that add counts by field to the slot of now. `pipeline`: any of redis-py (Any)."""
+    """Queue the commands that add counts by field to the current slot. `pipeline`: any of redis-py (Any)."""
     if not counts:
         return
     slot = keys.history(slot_of(now_s))
@@ -79,13 +78,13 @@ def add_to_slot(pipeline: Any, now_s: float, counts: Mapping[str, int]) -> None:
 
 @dataclass
 class SlotCounts:
-    """One slot of one model version, or of several together."""
+    """The counts of one slot, of one model version or of several."""
 
     counts: Counter[Count] = field(default_factory=Counter)
     latencies: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
 
     def add(self, name: str, number: int) -> None:
-        """Take a count by the second part of its field; one that nobody knows here is passed over."""
+        """Add a count by the second part of its field; unknown names are ignored."""
         bucket = name.removeprefix("ms")
         if bucket != name and bucket.isdigit() and int(bucket) < len(self.latencies):
             self.latencies[int(bucket)] += number
@@ -93,12 +92,13 @@ class SlotCounts:
             self.counts[Count(name)] += number
 
     def latency_ms(self, share: float) -> float | None:
-        """The latency that this share of requests did not exceed, about; None where there was none."""
+        """The latency that this share of requests did not exceed, approximately; None without requests."""
         return quantile_ms(self.latencies, share)
 
 
 def quantile_ms(latencies: Sequence[int], share: float) -> float | None:
-    """Interpolated within its bucket, as Prometheus' histogram_quantile does."""
+    """The quantile, interpolated within its bucket like Prometheus' histogram_quantile; None without
+    values."""
     total = sum(latencies)
     if not total:
         return None
@@ -113,7 +113,7 @@ def quantile_ms(latencies: Sequence[int], share: float) -> float | None:
 
 
 def read_slot(fields: Mapping[bytes, bytes]) -> dict[ModelKey, SlotCounts]:
-    """A slot's hash by model version; what cannot be read is passed over."""
+    """A slot's hash by model version; unreadable fields are ignored."""
     found: dict[ModelKey, SlotCounts] = {}
     for name, number in fields.items():
         key, bar, count = name.decode(errors="replace").rpartition("|")

@@ -1,6 +1,6 @@
-"""What a spec declares, as types that Pydantic validates JSON against and describes in OpenAPI.
+"""A spec's inputs as types: Pydantic validates JSON against them and describes them in OpenAPI.
 
-The types are made at run time, of a ModelSpec; a checker sees them as `Declared`.
+The types are created at run time from a ModelSpec; a type checker sees them as `Declared`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing_extensions import TypedDict
 from shared.specs import InputSpec, InputType, ModelSpec
 
 Declared: TypeAlias = Any
-"""A type made at run time; no checker can know it."""
+"""A type created at run time, unknown to a type checker."""
 
-LISTS, OBJECTS = "#lists", "#objects"  # no field can be called so
-"""The two forms of rows; as tags they stand in the paths of Pydantic's errors."""
+LISTS, OBJECTS = "#lists", "#objects"  # `#` is not allowed in a field's name
+"""The two forms of rows; Pydantic adds these tags to the paths of its errors."""
 
 _INT64 = 2**63
 _FLOAT32_MOST = 3.4028234663852886e38
@@ -28,20 +28,20 @@ _make_typed_dict: Callable[[str, dict[str, Declared]], Declared] = TypedDict  # 
 
 
 def row_object(spec: ModelSpec) -> Declared:
-    """A row as an object: every field of the spec, nullable ones optional, and no other."""
+    """A row as an object with the fields of the spec; nullable fields are optional, others are forbidden."""
     fields = {field.name: _member(field) for field in spec.inputs}
     return _closed(f"{title(spec)}Input", fields)
 
 
 def row_list(spec: ModelSpec) -> Declared:
-    """A row of a positional spec as a list: of the inputs in order, or of the one tensor's values."""
+    """A row of a positional spec as a list: the inputs in order, or the values of the only tensor."""
     if len(spec.inputs) == 1 and spec.inputs[0].shape:
         return _value(spec.inputs[0])
     return GenericAlias(tuple, tuple(_value(field) for field in spec.inputs))
 
 
 def rows(spec: ModelSpec, most: int | None = None) -> Declared:
-    """A list of rows, at most so many: all objects or, where the spec is positional, all lists."""
+    """A list of at most `most` rows: all objects or, if the spec is positional, all lists."""
     length = Field(min_length=1, max_length=most)
     objects = _annotated(GenericAlias(list, row_object(spec)), length)
     if not spec.positional:
@@ -59,12 +59,12 @@ def batch(spec: ModelSpec) -> Declared:
 
 
 def title(spec: ModelSpec) -> str:
-    """The model's name as the beginning of a type's name."""
+    """The model's name as the first part of a type's name."""
     return "".join(part.capitalize() for part in spec.name.replace("-", "_").split("_"))
 
 
 def json_example(value: object) -> object:
-    """An example of a spec as JSON has it."""
+    """An example of a spec as a JSON value."""
     return value.isoformat() if isinstance(value, datetime) else value
 
 
@@ -144,6 +144,6 @@ def _no_bool(value: object) -> object:
 def _rfc3339(value: object) -> str:
     if not isinstance(value, str):
         raise PydanticCustomError("datetime_type", "Input should be an RFC 3339 date and time")
-    if value[10:11] not in ("T", "t", " "):  # Pydantic alone would take a bare date, and seconds since 1970
+    if value[10:11] not in ("T", "t", " "):  # Pydantic also accepts a bare date, and seconds since 1970
         raise PydanticCustomError("datetime_parsing", "Input should be an RFC 3339 date and time")
     return value

@@ -1,10 +1,10 @@
 """Integrity of stored objects: SHA-256 is recorded when an object is written and checked when it is read.
 
-The ledger records the digest of each chunk's rows and of its result, see `shared/ledger/records.py`. An
-object of a Takt that recorded none is read without a check.
+The ledger records the digest of each chunk's rows and result, see `shared/ledger/records.py`. Objects of an
+older Takt without a digest are read without a check.
 
-SHA-256 and no faster hash: OpenSSL computes it with the CPU's own instructions and without the GIL, nothing
-has to be installed, and a job's manifest names SHA-256. `python -m bench.integrity` compares the choices.
+SHA-256 rather than a faster hash: OpenSSL uses the CPU's own instructions and releases the GIL, it needs no
+installation, and a job's manifest contains SHA-256 digests. `python -m bench.integrity` compares the choices.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ SHORT = 12
 
 
 def digest_of(data: bytes) -> str:
-    """The SHA-256 of an object, in hexadecimal. OpenSSL does not hold the GIL while it computes."""
+    """The SHA-256 of an object, in hexadecimal. OpenSSL releases the GIL during the computation."""
     return hashlib.sha256(data).hexdigest()
 
 
 def short(digest: str) -> str:
-    """A digest as an error names it."""
+    """A digest as shown in errors."""
     return f"{digest[:SHORT]}…" if digest else "unknown"
 
 
 def require_intact(data: bytes, recorded: str, what: str) -> bytes:
-    """→ `data`, if its digest is the one that was recorded, or if none was.
+    """→ `data`, if its digest matches the recorded digest, or if none was recorded.
 
-    Raises PayloadCorrupt; `what` names the object in it.
+    Raises PayloadCorrupt; `what` names the object in the message.
     """
     if recorded and (digest := digest_of(data)) != recorded:
         raise PayloadCorrupt(

@@ -1,4 +1,4 @@
-"""Where a job's rows and results are read from: the ledger, for a small job, or the payload store."""
+"""Reading of a job's rows and results: from the ledger, for a small job, or from the payload store."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from shared.payloads import PayloadStore, result_path, rows_path
 from shared.tables import read_ipc
 
 LOOK_AGAIN_S = (0.1, 0.3)
-"""When an object that is missing is looked for again, before it counts as lost."""
+"""Delays before a missing object is read again; after the last, it counts as lost."""
 
 
 class JobObjects:
-    """The objects of one job; where any lie in the ledger, it has one chunk.
+    """The objects of one job. A job with objects in the ledger has one chunk.
 
-    Blocking where something is read from the store. Raises PayloadStoreAway where the store does not answer.
+    Reading from the store blocks. Raises PayloadStoreAway if the store does not answer.
     """
 
     def __init__(self, store: PayloadStore, job_id: str, inline: Inline) -> None:
@@ -29,16 +29,16 @@ class JobObjects:
         self._inline = inline
 
     def rows(self, chunk: ChunkRecord) -> bytes:
-        """Raises PayloadError if they are gone, and PayloadCorrupt if they are not what was written."""
+        """Raises PayloadError if the rows are missing, and PayloadCorrupt if they were changed."""
         return self._read("rows", chunk, self._inline.rows, rows_path(self._job_id, chunk.index))
 
     def result(self, chunk: ChunkRecord) -> bytes:
-        """Raises PayloadError if it is gone, and PayloadCorrupt if it is not what was written."""
+        """Raises PayloadError if the result is missing, and PayloadCorrupt if it was changed."""
         path = result_path(self._job_id, chunk.index, chunk.token)
         return self._read("result", chunk, self._inline.result, path)
 
     def rows_table(self, chunk: ChunkRecord) -> pa.Table:
-        """Raises PayloadCorrupt if they were changed, and PayloadLost if they are gone or damaged."""
+        """Raises PayloadCorrupt if the rows were changed, and PayloadLost if they are missing or damaged."""
         try:
             return read_ipc(self.rows(chunk), verified=bool(chunk.rows_sha256))
         except (PayloadStoreAway, PayloadCorrupt):
@@ -47,7 +47,7 @@ class JobObjects:
             raise PayloadLost(f"The stored rows of chunk {chunk.index} are lost.") from error
 
     def result_table(self, chunk: ChunkRecord) -> pa.Table:
-        """Raises ResultLost where it is gone or damaged."""
+        """Raises ResultLost if the result is missing or damaged."""
         try:
             return read_ipc(self.result(chunk), verified=bool(chunk.result_sha256))
         except PayloadStoreAway:
@@ -56,16 +56,16 @@ class JobObjects:
             cause = error.code if isinstance(error, PayloadCorrupt) else PayloadLost.code
             raise ResultLost(error.detail, index=chunk.index, token=chunk.token, cause=cause) from error
 
-    def _read(self, what: str, chunk: ChunkRecord, inline: bytes, path: str) -> bytes:
-        recorded = chunk.rows_sha256 if what == "rows" else chunk.result_sha256
-        named = f"{what} of chunk {chunk.index} of job {self._job_id}"
+    def _read(self, kind: str, chunk: ChunkRecord, inline: bytes, path: str) -> bytes:
+        recorded = chunk.rows_sha256 if kind == "rows" else chunk.result_sha256
+        name = f"{kind} of chunk {chunk.index} of job {self._job_id}"
         if inline:
-            return require_intact(inline, recorded, named)
-        return _again(lambda: require_intact(self._store.get(path), recorded, named))
+            return require_intact(inline, recorded, name)
+        return _with_retries(lambda: require_intact(self._store.get(path), recorded, name))
 
 
-def _again(read: Callable[[], bytes]) -> bytes:
-    """A network file system may show a file late."""
+def _with_retries(read: Callable[[], bytes]) -> bytes:
+    """Retries, because a network file system may show a new file late."""
     for pause_s in LOOK_AGAIN_S:
         try:
             return read()

@@ -1,8 +1,8 @@
-"""How every Redis key of Takt is spelled. No other module spells one.
+"""The names of all Redis keys of Takt. No other module composes key names.
 
-All keys begin with `takt:` and carry the schema version, so that a deployment can move to another layout
-while the old one drains. Streams and queues carry the model version: a gateway resolves the default version
-when it admits a request, and a worker consumes exactly what it has loaded.
+All keys begin with `takt:` and the schema version, so that a deployment can move to another layout while the
+old layout drains. Streams and queues contain the model version: a gateway resolves the default version when
+it admits a request, and a worker consumes only for its loaded versions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WORKER_GROUP = "workers"
 _OFFLINE = "offline."
 
 ModelKey = NewType("ModelKey", str)
-"""`{model}@{version}`: names what is served, everywhere outside HTTP paths."""
+"""`{model}@{version}`: the name of a served version, everywhere outside HTTP paths."""
 
 
 def model_key(model: str, version: str) -> ModelKey:
@@ -31,7 +31,7 @@ def split_model_key(key: str) -> tuple[str, str]:
 
 
 def online(key: ModelKey) -> str:
-    """Stream: the entries that wait on the online lane of one model version."""
+    """Stream: the entries waiting on the online lane of one model version."""
     return f"{PREFIX}:online:{key}"
 
 
@@ -56,7 +56,7 @@ def job_ready(job_id: str) -> str:
 
 
 def job_events(job_id: str) -> str:
-    """Stream: the job's progress, for those who watch."""
+    """Stream: the job's progress, for clients that follow it."""
     return f"{PREFIX}:job:{job_id}:events"
 
 
@@ -66,7 +66,7 @@ def job_webhook(job_id: str) -> str:
 
 
 def job_inline(job_id: str) -> str:
-    """Hash: `rows` and `result` of a small job of one chunk, which lie in no payload store."""
+    """Hash: `rows` and `result` of a small job of one chunk, which are not in the payload store."""
     return f"{PREFIX}:job:{job_id}:inline"
 
 
@@ -86,7 +86,7 @@ def owner_active(key: ModelKey, owner: str) -> str:
 
 
 def placed(key: ModelKey) -> str:
-    """Hash: job id → owner, of the jobs of a model version that stand in an `owner_active`."""
+    """Hash: job id → owner, of the jobs of a model version that are in an `owner_active`."""
     return f"{PREFIX}:placed:{key}"
 
 
@@ -106,7 +106,7 @@ def open_jobs(owner: str) -> str:
 
 
 def clocks() -> str:
-    """Hash: model version → the tag of its last claim, at which jobs enter `active`."""
+    """Hash: model version → the tag of its last claim, the lowest tag of a job that enters `active`."""
     return f"{PREFIX}:clocks"
 
 
@@ -126,17 +126,18 @@ def owner_jobs(owner: str) -> str:
 
 
 def expiring() -> str:
-    """Sorted set: ended jobs by the end of their retention, in ms of Redis TIME, until their data is gone."""
+    """Sorted set: ended jobs by the end of their retention, in ms of Redis TIME, until their data is
+    removed."""
     return f"{PREFIX}:expiring"
 
 
 def webhooks() -> str:
-    """Sorted set: ended jobs whose webhook is not delivered yet, by when it is due, in ms of Redis TIME."""
+    """Sorted set: ended jobs with an undelivered webhook, by its due time, in ms of Redis TIME."""
     return f"{PREFIX}:webhooks"
 
 
 def idempotency(name: str) -> str:
-    """Hash with a TTL: which job an owner's Idempotency-Key stands for, and the digest of its body."""
+    """Hash with a TTL: the job of an owner's Idempotency-Key, and the digest of its body."""
     return f"{PREFIX}:idempotency:{name}"
 
 
@@ -146,12 +147,12 @@ def workers() -> str:
 
 
 def worker(worker_id: str) -> str:
-    """Hash with a TTL: a worker's heartbeat. Gone means dead."""
+    """Hash with a TTL: a worker's heartbeat. If it is gone, the worker counts as dead."""
     return f"{PREFIX}:worker:{worker_id}"
 
 
 def drain(worker_id: str) -> str:
-    """String with a TTL: this worker takes no work. It keeps the order while it lives."""
+    """String with a TTL: the order that this worker claims no work. The worker renews it while it lives."""
     return f"{PREFIX}:drain:{worker_id}"
 
 
@@ -166,68 +167,69 @@ def access_shares() -> str:
 
 
 def access_version() -> str:
-    """String: counts the changes of `access_keys` and `access_shares`: gateways read those only after one."""
+    """String: counts the changes of `access_keys` and `access_shares`, so that gateways reread only after
+    one."""
     return f"{PREFIX}:access:version"
 
 
 def access_used() -> str:
-    """Hash: API key id → when it was last used, about, in ms of Redis TIME."""
+    """Hash: API key id → approximate time of its last use, in ms of Redis TIME."""
     return f"{PREFIX}:access:used"
 
 
 def history(slot_s: int) -> str:
-    """Hash with a TTL: what all processes did within a slot of time, by its start in s of Redis TIME."""
+    """Hash with a TTL: the counts of all processes in a time slot, by its start in s of Redis TIME."""
     return f"{PREFIX}:history:{slot_s}"
 
 
 def limits() -> str:
-    """Prefix of strings with a TTL: what API keys have used up, as the library `limits` spells the rest."""
+    """Prefix of strings with a TTL: the used quota of API keys; the library `limits` composes the rest."""
     return f"{PREFIX}:limits"
 
 
 def born() -> str:
-    """String: when this ledger was first seen, in ms of Redis TIME."""
+    """String: the first time this ledger was seen, in ms of Redis TIME."""
     return f"{PREFIX}:born"
 
 
 def reconciler_lock() -> str:
-    """String with a TTL: which worker reconciles now."""
+    """String with a TTL: the worker that reconciles now."""
     return f"{PREFIX}:reconciler"
 
 
 def scrubber_lock() -> str:
-    """String with a TTL: which worker checks stored objects now."""
+    """String with a TTL: the worker that checks stored objects now."""
     return f"{PREFIX}:scrubber"
 
 
 def scrub_progress() -> str:
-    """String: how far the check of stored objects is, as JSON, see `worker/chunks/scrubber.py`."""
+    """String: progress of the check of stored objects, as JSON, see `worker/chunks/scrubber.py`."""
     return f"{PREFIX}:scrub-progress"
 
 
 def dead_letters() -> str:
-    """Stream: what could not be read, with the reason, see `shared/dead_letters.py`."""
+    """Stream: unreadable items with the reason, see `shared/dead_letters.py`."""
     return f"{PREFIX}:dead-letters"
 
 
 def dead_letter_mark(place: str) -> str:
-    """String with a TTL: what lay at this place was set aside already."""
+    """String with a TTL: the item at this place was already set aside."""
     return f"{PREFIX}:dead-letter:{place}"
 
 
 def offline_queue(key: ModelKey) -> str:
-    """Celery queue (a list): doorbells of one model version."""
+    """Celery queue (a list): the doorbells of one model version."""
     return f"{_OFFLINE}{key}"
 
 
 def model_key_of_queue(queue: str) -> ModelKey:
-    """Whose doorbells lie in a queue of `offline_queue`."""
+    """The model version of an `offline_queue`."""
     return ModelKey(queue.removeprefix(_OFFLINE))
 
 
 def idle_queue() -> str:
-    """Celery queue that nobody rings: what a worker with nothing loaded consumes.
+    """Celery queue without doorbells, consumed by a worker without loaded models.
 
-    An empty queue selection makes Celery consume its default queue instead.
+    Without any selected queue, Celery would consume its default queue.
     """
     return f"{_OFFLINE}none"

@@ -1,8 +1,8 @@
-"""The lanes: how much waits for each model version, how much of it runs, and since when the oldest waits.
+"""The lanes: waiting and running work per model version, and the age of the oldest work.
 
-`read_lanes` reads, in three round trips whatever the number of model versions; `lanes_of` makes records of
-what was read and touches no server. Ages are by Redis' clock. What a look costs is bounded: of a line of more
-than `MOST_JOBS` jobs so many are looked at, and the others count as their mean.
+`read_lanes` reads in three round trips, for any number of model versions; `lanes_of` converts the answers to
+records without a server. Ages are by Redis' clock. The cost is bounded: of a queue of more than `MOST_JOBS`
+jobs, `MOST_JOBS` are read, and the others count with their average.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shared import keys
 from shared.keys import ModelKey
 
 MOST_JOBS = 200
-"""Of a model version's line, those that are served next: each costs two reads inside the server."""
+"""Jobs read from a model version's queue, in the order of service: each costs two reads inside the server."""
 MOST_LEASES = 1000
 _SCRIPTS = Path(__file__).parent / "scripts"
 _ONLINE = (_SCRIPTS / "online_lane.lua").read_text(encoding="utf-8")
@@ -31,24 +31,24 @@ _JOB_FIELDS = ("key", "rows_accepted", "chunks_total")
 
 @dataclass(frozen=True)
 class OnlineQueue:
-    """Requests on the way; one of more rows than a batch counts once for each of its parts."""
+    """Online requests. A request with more rows than a batch counts once for each of its parts."""
 
-    requests: int = 0  # that no worker was handed yet
-    rows: int = 0  # of those, about: by the size that requests had lately
-    running_requests: int = 0  # that a worker was handed and has not answered
-    oldest_s: float = 0.0  # since the oldest of all these came; 0: there is none
+    requests: int = 0  # not delivered to a worker yet
+    rows: int = 0  # of these requests, estimated from the recent request size
+    running_requests: int = 0  # delivered to a worker and not answered
+    oldest_s: float = 0.0  # age of the oldest of all these; 0: there is none
 
 
 @dataclass(frozen=True)
 class OfflineQueue:
-    """Jobs with chunks that a worker may take."""
+    """Jobs with chunks that a worker may claim."""
 
     jobs: int = 0
-    chunks: int = 0  # ready: stored, and leased to nobody
-    rows: int = 0  # in those, about: by the mean of each job
+    chunks: int = 0  # ready: stored and not leased
+    rows: int = 0  # in these chunks, estimated from each job's average
     running_chunks: int = 0  # leased to a worker
     running_rows: int = 0
-    oldest_s: float = 0.0  # since the oldest of these jobs was opened; 0: there is none
+    oldest_s: float = 0.0  # age of the oldest of these jobs; 0: there is none
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class ModelLanes:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits and nothing runs."""
+        """Whether no work waits or runs."""
         counts = (self.online.requests, self.online.running_requests)
         return not any((*counts, self.offline.jobs, self.offline.running_chunks))
 
@@ -73,42 +73,42 @@ class Lanes:
     models: Mapping[ModelKey, ModelLanes] = field(default_factory=lambda: MappingProxyType({}))
 
     def of(self, key: ModelKey) -> ModelLanes:
-        """Idle lanes where the model version was not among those that were looked at."""
+        """The lanes of a model version; idle if it was not read."""
         return self.models.get(key, ModelLanes())
 
 
 @dataclass(frozen=True)
 class Stream:
-    """An online stream as it was found."""
+    """The state of an online stream."""
 
     entries: int
-    handed: int  # of those, to a worker that has not answered yet
+    handed: int  # of these, delivered to a worker and not answered
     oldest_id: str  # `{ms}-{n}`; empty: there is none
 
 
 @dataclass(frozen=True)
 class JobQueue:
-    """The line of jobs of one model version as it was found; the sums are over those that were looked at."""
+    """The job queue of one model version; the sums cover the jobs that were read."""
 
     jobs: int
     looked_at: int
     ready_chunks: int
     ready_rows: int
-    oldest_at_ms: int  # when the first of them was opened; 0: there is none
+    oldest_at_ms: int  # creation time of the oldest job read; 0: there is none
 
 
 @dataclass(frozen=True)
 class Running:
-    """What workers hold of one job."""
+    """Work of one job that is leased to workers."""
 
     key: ModelKey
     chunks: int
-    rows: int  # about: by the mean of the job's chunks
+    rows: int  # estimated from the job's average per chunk
 
 
 @dataclass(frozen=True)
 class Found:
-    """What three round trips brought."""
+    """The answers of the three round trips."""
 
     now_ms: int
     streams: Mapping[ModelKey, Stream]
@@ -117,20 +117,22 @@ class Found:
 
 
 async def read_lanes(client: Redis, entry_rows: Mapping[ModelKey, float]) -> Lanes:
-    """Both lanes of the model versions in `entry_rows`, and of each other that has jobs in its line.
+    """Both lanes of the model versions in `entry_rows`, and of all others with queued jobs.
 
-    `entry_rows` says about how many rows a request of each model version has lately, as its workers tell.
-    Raises redis.exceptions.RedisError where the server does not answer.
+    `entry_rows`: recent average of rows per request, by model version, as reported by the workers.
+    Raises redis.exceptions.RedisError if the server does not answer.
     """
     return lanes_of(await _find(client, list(entry_rows)), entry_rows)
 
 
 def lanes_of(found: Found, entry_rows: Mapping[ModelKey, float]) -> Lanes:
-    """The lanes of what was found."""
+    """The lanes, computed from the answers."""
     models = {
         key: ModelLanes(
             online_lane(stream, entry_rows.get(key, 1.0), found.now_ms),
-            offline_lane(found.lines[key], [one for one in found.running if one.key == key], found.now_ms),
+            offline_lane(
+                found.lines[key], [of_job for of_job in found.running if of_job.key == key], found.now_ms
+            ),
         )
         for key, stream in found.streams.items()
     }
@@ -154,8 +156,8 @@ def offline_lane(line: JobQueue, running: Sequence[Running], now_ms: int) -> Off
         jobs=line.jobs,
         chunks=round(scale * line.ready_chunks),
         rows=round(scale * line.ready_rows),
-        running_chunks=sum(one.chunks for one in running),
-        running_rows=sum(one.rows for one in running),
+        running_chunks=sum(of_job.chunks for of_job in running),
+        running_rows=sum(of_job.rows for of_job in running),
         oldest_s=_age_s(line.oldest_at_ms or now_ms, now_ms),
     )
 
@@ -172,7 +174,7 @@ async def _find(client: Redis, asked: Sequence[ModelKey]) -> Found:
 
 
 async def _find_first(client: Redis) -> tuple[int, list[ModelKey], Mapping[str, int]]:
-    """The clock, the model versions that ever had jobs, and how many chunks of which job workers hold."""
+    """The clock, the model versions that ever had jobs, and the number of leased chunks by job."""
     pipeline = client.pipeline(transaction=False)
     pipeline.time()
     pipeline.hkeys(keys.clocks())
@@ -184,7 +186,7 @@ async def _find_first(client: Redis) -> tuple[int, list[ModelKey], Mapping[str, 
 async def _find_waiting(
     client: Redis, models: Sequence[ModelKey]
 ) -> tuple[dict[ModelKey, Stream], dict[ModelKey, JobQueue]]:
-    """By scripts, for what entries and jobs hold need not leave the server."""
+    """Reads with scripts, so that the contents of entries and jobs stay in the server."""
     online, offline = client.register_script(_ONLINE), client.register_script(_OFFLINE)
     pipeline = client.pipeline(transaction=False)
     for key in models:
@@ -207,7 +209,7 @@ async def _find_running(client: Redis, leased: Mapping[str, int]) -> list[Runnin
 
 
 def _running(chunks: int, fields: Sequence[bytes | None]) -> Running | None:
-    """None where the record is gone or cannot be read: the ledger sees to that."""
+    """None if the record is gone or cannot be read: the ledger handles that."""
     key, *numbers = fields
     if key is None or not all(number is not None and number.isdigit() for number in numbers):
         return None
@@ -217,6 +219,6 @@ def _running(chunks: int, fields: Sequence[bytes | None]) -> Running | None:
 
 
 def _leased(names: Iterable[bytes]) -> Counter[str]:
-    """Chunks by job, of the names of leases: `{job}:{chunk}:{token}`, or `{job}:upload:{token}`."""
+    """Chunks by job, from the names of leases: `{job}:{chunk}:{token}`, or `{job}:upload:{token}`."""
     parts = (name.decode(errors="replace").split(":") for name in names)
     return Counter(of[0] for of in parts if len(of) == 3 and of[1].isdigit())

@@ -1,4 +1,4 @@
-"""Private parts of libraries that Takt overrides or calls, checked as the overriding module is imported.
+"""Private parts of libraries that Takt overrides or calls, checked when the overriding module is imported.
 
 A library may rename a private method in any release. An override of a method that no longer exists is never
 called: without this check, uvicorn would silently serve without Takt's limits.

@@ -1,7 +1,7 @@
-"""Log events: a name and fields, on stderr, for a person (`console`) or a collector (`json`).
+"""Log events on stderr: a name and fields, for a person (`console`) or a collector (`json`).
 
-Inputs and secrets are never fields. Libraries that log through `logging` come out in the same form, and so do
-warnings. What is logged while a request is served bears its ids.
+Inputs and secrets are never fields. Warnings, and events of libraries that use `logging`, have the same form.
+Events during a request contain its ids.
 """
 
 from __future__ import annotations
@@ -26,19 +26,18 @@ _NOISY = (
 
 MOST_FIELD_CHARS = 16 * 2**10
 MOST_FIELD_ITEMS = 100
-"""Of a field of an event: a traceback has its place in it, a client's body has none."""
+"""Limits of an event's field: large enough for a traceback, not for a client's body."""
 
 _ids: ContextVar[dict[str, str]] = ContextVar("ids")
 
 
 def bind_ids(ids: dict[str, str]) -> None:
-    """Have every event of this task, and of threads that it hands work to, bear these ids besides those that
-    it bears already."""
+    """Add these ids to every event of this task, and of threads that it starts work in."""
     _ids.set(_ids.get({}) | ids)
 
 
 def configure_logging(settings: Settings) -> None:
-    """Set up structlog and `logging` for this process. Called once, by a program as it starts."""
+    """Set up structlog and `logging` for this process. Call it once, when a program starts."""
     level = getattr(logging, settings.log_level.upper())
     before: list[Processor] = [
         _add_ids,
@@ -74,7 +73,7 @@ def _add_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
 
 
 def _bounded(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """No field grows with what a client sent, nor a list of them."""
+    """Limits strings and lists, so that no field grows with a client's input."""
     for name, value in event.items():
         if isinstance(value, str) and len(value) > MOST_FIELD_CHARS:
             event[name] = f"{value[:MOST_FIELD_CHARS]}… ({len(value)} characters)"
@@ -84,7 +83,7 @@ def _bounded(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
 
 
 def _harmless(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """What others said, such as a path, is shown to a terminal without what would command it."""
+    """Escapes control characters in foreign texts, such as paths, that would command a terminal."""
     for name, value in event.items():
         if name != "event" and isinstance(value, str) and not value.isprintable():
             event[name] = "".join(map(_visible, value))
@@ -98,7 +97,7 @@ def _visible(letter: str) -> str:
 def _rendering(settings: Settings) -> list[Processor]:
     if settings.log_format == "json":
         return [structlog.processors.format_exc_info, _bounded, structlog.processors.JSONRenderer()]
-    # not rich's: it is slow, and would print local variables, inputs and secrets among them
+    # not rich's: it is slow, and it prints local variables, including inputs and secrets
     plain = structlog.dev.plain_traceback
     return [
         _bounded,

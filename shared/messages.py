@@ -1,12 +1,11 @@
-"""What crosses the online lane: one `Entry` to a worker, one `Reply` back. MessagePack, never pickle.
+"""Messages of the online lane: an `Entry` to a worker, a `Reply` back. MessagePack, never pickle.
 
     gateway ── Entry ─▶ takt:online:{model}@{version} ─▶ engine ── Reply ─▶ takt:reply:{gateway} ─▶ gateway
 
-A message is an array whose first element is the schema version. Fields are only ever appended, with a
-default, so that a worker of schema N+1 reads what a gateway of schema N wrote, and fields that a worker does
-not know are passed over. What another schema version lays out otherwise still begins as here, so that whoever
-waits for a message that cannot be read is told. Clocks are not trusted: an entry carries the budget that
-remained when it was sent, and its stream id carries Redis' own time.
+A message is an array that begins with the schema version. New fields are only appended, with a default: a
+worker of schema N+1 reads messages of schema N, and unknown fields are ignored. Messages of every schema
+begin with the same fields, so that an unreadable message can still be answered with an error. Host clocks are
+not trusted: an entry carries the remaining time budget at sending, and its stream id carries Redis' own time.
 """
 
 from __future__ import annotations
@@ -18,49 +17,50 @@ import msgspec
 from shared.errors import MessageUnreadable
 
 SCHEMA: Final = 1
-"""What this process writes."""
+"""The schema version that this process writes."""
 OLDEST: Final = 1
-"""The oldest schema version that it still reads."""
+"""The oldest schema version that this process reads."""
 
 FIELD: Final = b"m"
-"""The one field of a stream entry that holds a message."""
+"""The field of a stream entry that contains the message."""
 ROWS: Final = b"r"
-"""The field of an online entry that says how many rows it holds, so that a script can plan a batch."""
+"""The field of an online entry with its number of rows, so that a script can plan a batch."""
 
 Column: TypeAlias = bytes | list[str | int | bool | None]
-"""One input of all rows: fixed-width values as little-endian bytes, else a list (see `shared/columns.py`)."""
+"""One input of all rows: fixed-width values as little-endian bytes, others as a list (see
+`shared/columns.py`)."""
 OutputColumn: TypeAlias = list[object]
 """One output of all rows, as plain values."""
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The rows of one request for one model version: at most one batch of them."""
+    """The rows of one request for one model version: at most one batch."""
 
     schema: int
-    gateway: str  # where the answer goes: `{name}:{boot}`
-    id: int  # the request, unique in that gateway's life
-    part: int  # which part of a request that was cut
-    budget_ms: int  # what remained of the deadline when this was sent
+    gateway: str  # destination of the answer: `{name}:{boot}`
+    id: int  # of the request, unique in that gateway's life
+    part: int  # index of this part of a split request
+    budget_ms: int  # remaining time until the deadline when this was sent
     rows: int
     columns: list[Column]  # in the order of the spec's inputs
     request_id: str = ""  # the client's X-Request-ID, for logs
-    traceparent: str = ""  # of the request's span, where that is recorded
+    traceparent: str = ""  # of the request's span, if it is recorded
     identity: bytes = b""  # spec and artifact of the gateway, see `shared/model_identity.py`; empty: any
 
 
 class Failure(msgspec.Struct, array_like=True, frozen=True):
-    """Why these rows have no answer: a code and a detail of `shared/errors.py`."""
+    """Why these rows have no answer: code and detail of an error of `shared/errors.py`."""
 
     code: str
     detail: str
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What one entry is answered: columns or a failure."""
+    """The answer of one entry: columns or a failure."""
 
     id: int
     part: int
-    queue_ms: float  # from XADD until the engine read it, by Redis' clock
+    queue_ms: float  # from XADD until the engine read the entry, by Redis' clock
     columns: list[OutputColumn] | None  # in the order of the spec's outputs
     failure: Failure | None = None
 
@@ -70,14 +70,14 @@ class Reply(msgspec.Struct, array_like=True, frozen=True):
 
     schema: int
     worker: str
-    batch_rows: int  # rows of the whole batch, other gateways' included
-    batch_ms: float  # forming it: decode, concatenate
-    predict_ms: float  # the call of the model
+    batch_rows: int  # rows of the whole batch, including other gateways'
+    batch_ms: float  # duration of forming it: decode, concatenate
+    predict_ms: float  # duration of the model call
     answers: list[Answer]
 
 
 class _EntryHead(msgspec.Struct, array_like=True, frozen=True):
-    """What an entry of any schema version begins with."""
+    """The first fields of an entry of any schema version."""
 
     schema: int
     gateway: str
@@ -91,7 +91,7 @@ class _AnswerHead(msgspec.Struct, array_like=True, frozen=True):
 
 
 class _ReplyHead(msgspec.Struct, array_like=True, frozen=True):
-    """What a reply of any schema version begins with."""
+    """The first fields of a reply of any schema version."""
 
     schema: int
     worker: str
@@ -112,7 +112,7 @@ _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class UnreadableMessage(ValueError):
-    """The message is corrupt or of a schema version that this process does not know."""
+    """The message is corrupt or of a schema version that this process does not read."""
 
 
 def encode(message: Entry | Reply) -> bytes:
@@ -144,13 +144,13 @@ def decode_reply(data: bytes) -> Reply:
 
 
 def refusal_of_entry(data: bytes, reason: str) -> tuple[str, Answer] | None:
-    """The gateway of an entry that cannot be read, and what it is told; None where the entry does not say."""
+    """The gateway of an unreadable entry, and the answer to it; None if the gateway is unknown."""
     head = _head(_entry_head, data)
     return None if head is None else (head.gateway, _refused(head.id, head.part, reason))
 
 
 def refusal_of_reply(data: bytes, reason: str) -> Reply | None:
-    """What stands for a reply that cannot be read: its requests fail; None where it does not name them."""
+    """A reply that fails the requests of an unreadable reply; None if its requests are unknown."""
     head = _head(_reply_head, data)
     if head is None:
         return None
@@ -175,7 +175,7 @@ def _check_schema(schema: int) -> None:
 
 
 def _why(error: Exception, head: _EntryHead | _ReplyHead | None) -> str:
-    """Another schema version explains more than the field at which it shows."""
+    """The reason of a decoding error: another schema version, if that is the cause."""
     if head is not None:
         _check_schema(head.schema)
     return str(error)

@@ -1,8 +1,8 @@
-"""What a gateway and a worker must have in common of a model version: its spec and its artifact, by digest.
+"""Identity of a model version: the digests of its spec and artifact, which must match in gateway and worker.
 
-The digest of a spec is over what its rows and answers mean: a comment, a description, or the size of a batch
-may differ between both sides. Fields that have their default are left out, so that a field that a newer Takt
-adds does not change the digest of a spec that does not use it.
+The digest of a spec covers the meaning of rows and answers: comments, descriptions and batch sizes may
+differ. Fields with their default value are left out, so that a field added by a newer Takt does not change
+the digest of specs without it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from shared.specs import ModelSpec
 
 _PART_BYTES = 16
-"""Of a digest, in an entry of the online lane: enough to tell two from each other, and half as long."""
+"""Bytes of a digest in an entry of the online lane: enough to distinguish two, at half the length."""
 SAME_ON_BOTH = (
-    "Both sides need the same model.toml and the same build: deploy one models folder to gateways and "
-    "workers, then restart whichever has the old one."
+    "Gateway and worker need the same model.toml and the same build: deploy one models folder to both, then "
+    "restart the process that has the old version."
 )
-"""What an operator does about a difference."""
+"""Advice for an operator about a difference."""
 _MEANING: Any = {"name", "framework", "classes", "inputs", "outputs", "pytorch", "tolerance"}
 _NOT_MEANT: Any = {
     "inputs": {"__all__": {"description", "example"}},
@@ -34,18 +34,18 @@ _NOT_MEANT: Any = {
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """The digests of a model version in one process; empty if it does not know one."""
+    """The digests of a model version in one process; empty if unknown."""
 
     spec_sha256: str
     artifact_sha256: str = ""
 
     @cached_property
     def wire(self) -> bytes:
-        """As an entry has it: a part of the spec's digest, and of the artifact's if that is known."""
+        """The form in an entry: a part of the spec's digest, and of the artifact's if it is known."""
         return _part(self.spec_sha256) + _part(self.artifact_sha256)
 
     def differs(self, spec_sha256: str, artifact_sha256: str) -> bool:
-        """Whether another process has another spec or artifact. What one does not know is no difference."""
+        """Whether another process has another spec or artifact. An unknown digest is no difference."""
         return _differ(self.spec_sha256, spec_sha256) or _differ(self.artifact_sha256, artifact_sha256)
 
     def in_words(self) -> str:
@@ -62,7 +62,7 @@ def wire_in_words(wire: bytes) -> str:
 
 
 def wires_differ(mine: bytes, theirs: bytes) -> bool:
-    """`ModelIdentity.differs`, of two of their wire forms; an older Takt sends an empty one."""
+    """`ModelIdentity.differs` for two wire forms; an older Takt sends an empty one."""
     if mine == theirs or not mine or not theirs:
         return False
     spec, artifact = slice(0, _PART_BYTES), slice(_PART_BYTES, None)
@@ -76,15 +76,15 @@ def spec_digest(spec: ModelSpec) -> str:
 
 
 def _normal(value: Any) -> Any:
-    """Any: JSON. 1.0 and 1 are one number; the order of `allowed` values means nothing."""
+    """JSON in normal form (Any): 1.0 and 1 are one number, and `allowed` values are sorted."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, list):
-        return [_normal(one) for one in value]
+        return [_normal(item) for item in value]
     if isinstance(value, dict):
         return {
-            name: sorted(one, key=repr) if name == "allowed" and one else _normal(one)
-            for name, one in value.items()
+            name: sorted(item, key=repr) if name == "allowed" and item else _normal(item)
+            for name, item in value.items()
         }
     return value
 
@@ -96,5 +96,5 @@ def _differ(mine: str | bytes, theirs: str | bytes) -> bool:
 def _part(digest: str) -> bytes:
     try:
         return bytes.fromhex(digest)[:_PART_BYTES]
-    except ValueError:  # a manifest that was written by hand
+    except ValueError:  # in a hand-written manifest
         return b""

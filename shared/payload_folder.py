@@ -1,4 +1,4 @@
-"""The payload store where it is a folder: what it holds, what it may hold, and what reaches the disk."""
+"""The folder behind a payload store: its size, its limit, and syncing to disk."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 LOOK_EVERY_S = 5.0
-"""How old the count of stored bytes may be, at least."""
+"""Lower limit for the age at which the count of stored bytes is renewed."""
 WALK_SHARE = 0.05
-"""The most of its time that a process walks the folder: of many objects it takes stock less often."""
+"""Limit of the time that a process spends walking the folder: with many objects it counts less often."""
 
 
 _MOST_NAMED = 10_000
@@ -23,11 +23,11 @@ _MOST_NAMED = 10_000
 class _Walk(NamedTuple):
     next_at_s: float
     found_bytes: int
-    written_bytes: int  # by this process before it
+    written_bytes: int  # by this process before the walk
 
 
 class PayloadFolder:
-    """What an object store does by itself. Raises OSError where the disk does."""
+    """Size, limit and syncing, which an object store provides itself. Raises OSError if the disk fails."""
 
     def __init__(
         self, root: Path, max_bytes: int | None, clock: Callable[[], float] = time.monotonic
@@ -36,34 +36,34 @@ class PayloadFolder:
         self._max_bytes = max_bytes
         self._clock = clock
         self._lock = threading.Lock()
-        self._written_bytes = 0  # by this process, ever
+        self._written_bytes = 0  # by this process in total
         self._walked: _Walk | None = None
-        self._named: set[Path] = set()  # folders with a name that is on the disk
+        self._named: set[Path] = set()  # folders with a name that is on disk
 
     def free_bytes(self) -> int:
-        """The least of what the disk and what the budget have left."""
+        """The smaller of the free space on the disk and the rest of the limit."""
         disk_bytes = shutil.disk_usage(self._root).free
         if self._max_bytes is None:
             return disk_bytes
         return max(0, min(disk_bytes, self._max_bytes - self._used()))
 
     def limit_bytes(self) -> int:
-        """The budget, or the size of the disk where there is none."""
+        """The limit, or the size of the disk without a limit."""
         return shutil.disk_usage(self._root).total if self._max_bytes is None else self._max_bytes
 
     def count(self, size_bytes: int) -> None:
-        """So much was stored by this process."""
+        """Add bytes stored by this process."""
         with self._lock:
             self._written_bytes += size_bytes
 
     def sync(self, path: str) -> None:
-        """Have an object's bytes on the disk."""
+        """Sync an object's bytes to disk."""
         _sync(self._root / path)
 
     def sync_name(self, path: str) -> None:
-        """Have an object's name, and the names of the folders that lead to it, on the disk.
+        """Sync an object's name, and the names of its parent folders, to disk.
 
-        A folder is synced for each object in it; those above only for the first, as their names stay.
+        A folder is synced for each object in it, its parents only for the first object.
         """
         place = self._root / path
         _sync(place.parent)
@@ -79,7 +79,7 @@ class PayloadFolder:
             self._named.add(folder)
 
     def jobs(self) -> Iterator[tuple[str, float]]:
-        """Each folder of a job, and when an object was last written or removed there: s since 1970."""
+        """Each job's folder, and the last time an object was written or removed there: s since 1970."""
         with os.scandir(self._root) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
@@ -87,19 +87,19 @@ class PayloadFolder:
                         yield entry.name, _touched_at_s(Path(entry.path))
 
     def remove(self, job_id: str) -> None:
-        """Remove a job's folder, what a killed writer left in it too."""
+        """Remove a job's folder, including the remains of a killed writer."""
         folder = self._root / job_id
-        for _ in range(3):  # a late worker may put its result there meanwhile
+        for _ in range(3):  # a late worker may store a result there in the meantime
             shutil.rmtree(folder, ignore_errors=True)
             if not folder.exists():
                 return
         shutil.rmtree(folder)
 
     def _used(self) -> int:
-        """Bytes of every process's objects: counted now and then, and this one's added in between."""
+        """Bytes of all processes: counted at intervals, plus this process's bytes since then."""
         now_s, walked = self._clock(), self._walked
         if walked is None or now_s >= walked.next_at_s:
-            # not under the lock: the event loop counts what it wrote while a thread walks
+            # without the lock: the event loop counts its writes while a thread walks
             written_before = self._written_bytes
             found_bytes = stored_bytes(self._root)
             pause_s = max(LOOK_EVERY_S, (self._clock() - now_s) / WALK_SHARE)
@@ -108,7 +108,7 @@ class PayloadFolder:
 
 
 def stored_bytes(folder: str | Path) -> int:
-    """The size of all files below a folder; what vanishes meanwhile is not counted."""
+    """The size of all files below a folder; files that vanish in the meantime are not counted."""
     total, folders = 0, [folder]
     while folders:
         with contextlib.suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
@@ -133,7 +133,7 @@ def _size_of(entry: os.DirEntry[str]) -> int:
 
 
 def _between(folder: Path, root: Path) -> Iterator[Path]:
-    """The folders above one, up to the root."""
+    """The parents of a folder, up to the root."""
     while folder not in {root, folder.parent}:
         folder = folder.parent
         yield folder

@@ -1,21 +1,21 @@
-"""Where a job's bytes lie: rows and results, one object each, in a folder or an object store by URL.
+"""The payload store: rows and results of jobs, one object each, in a folder or an object store by URL.
 
     {job}/in/{chunk}          the rows of a chunk, written by the gateway
     {job}/out/{chunk}-{token} its result; the token keeps a late worker from overwriting a newer result
 
-    file:///folder                                a folder that all parts share, on however many machines
-    s3://bucket/prefix?endpoint=URL&region=NAME   Amazon S3, or what speaks like it at `endpoint`
-    gs://bucket/prefix, az://account/container    Google's and Microsoft's
+    file:///folder                                a folder shared by all programs, on one or more machines
+    s3://bucket/prefix?endpoint=URL&region=NAME   Amazon S3, or a compatible store at `endpoint`
+    gs://bucket/prefix, az://account/container    Google Cloud Storage, Azure Blob Storage
 
-Credentials never stand in the URL: obstore takes them from where these services' own tools do
-(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, a role of the machine, …).
+The URL never contains credentials: obstore reads them like the services' own tools (AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY, a role of the machine, …).
 
-obstore does the work for every kind of store, for threads and for asyncio. What it promises: no reader sees
-half an object. An object store has made an object durable when it says so. A folder's objects are written
-beside and renamed. With `fsync`, the default, an object and the names that lead to it are on the disk before
-the ledger refers to them: before `put` returns, or once the syncs that follow `put_async` have. Without it
-they outlive a killed process, and a power cut may empty what the kernel has not written yet, half a minute
-or more.
+obstore implements every kind of store, for threads and for asyncio. No reader ever sees a partial object. An
+object store acknowledges an object when it is durable. Objects of a folder are written to a temporary name
+and renamed. With `fsync`, the default, an object and the names of its folders are on disk before the ledger
+refers to them: when `put` returns, or when the syncs after `put_async` return. Without it, objects survive a
+killed process, but a power cut may empty objects that the kernel has not written yet, of the last half minute
+or longer.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from shared.tables import Compression
 
 MAX_RETRIES = 4
-"""What an object store that fails for a moment is given; obstore waits 0.1 s, then longer, in between."""
+"""Retries of a failing object store; obstore waits 0.1 s before the first, then longer."""
 _OUT_OF_ROOM = ("No space left on device", "Disk quota exceeded")
-"""What the system says of a disk, and of a user, without room."""
+"""System messages for a full disk and for an exhausted quota."""
 LIST_PAGE = 1000
-"""S3 removes so many objects by one request."""
+"""Limit of S3 for objects removed in one request."""
 
 
 def rows_path(job_id: str, chunk: int) -> str:
@@ -55,7 +55,7 @@ def result_path(job_id: str, chunk: int, token: str) -> str:
 
 
 def open_payloads(settings: Settings) -> PayloadStore:
-    """The store of this deployment. Raises PayloadError where it cannot be used."""
+    """The store of this deployment. Raises PayloadError if it cannot be used."""
     return PayloadStore(
         settings.payload_url,
         max_bytes=settings.max_stored_bytes,
@@ -65,7 +65,7 @@ def open_payloads(settings: Settings) -> PayloadStore:
 
 
 def _compression(settings: Settings) -> Compression:
-    """A folder is faster than LZ4 is; by a network it pays."""
+    """`auto`: none for a folder, which is faster than LZ4; LZ4 over a network."""
     chosen = settings.payload_compression
     if chosen == "auto":
         return None if urlsplit(settings.payload_url).scheme == "file" else "lz4"
@@ -73,15 +73,15 @@ def _compression(settings: Settings) -> Compression:
 
 
 class StoredJob(NamedTuple):
-    """What the store has of a job."""
+    """A job with objects in the store."""
 
     id: str
     newest_at_s: float  # of its newest object, s since 1970
 
 
 class PayloadStore:
-    """Objects by path. Every method raises PayloadStoreAway where the store does not do what it is asked, and
-    a bare PayloadError where there is no such object."""
+    """Objects by path. Methods raise PayloadStoreAway if the store fails, and a plain PayloadError for a
+    missing object."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class PayloadStore:
         compression: Compression = None,
     ) -> None:
         self.compression = compression
-        """How whoever writes rows or results is to compress them."""
+        """The compression that writers of rows or results should use."""
         self._url = url
         self._folder = _folder(url, max_bytes)
         self._store = _open(url)
@@ -112,7 +112,7 @@ class PayloadStore:
             raise self._failed("read", path, error) from error
 
     async def put_async(self, path: str, data: bytes) -> None:
-        """Write an object. It is on the disk once `sync_async` and then `sync_name_async` have returned."""
+        """Write an object. It is on disk after `sync_async` and then `sync_name_async` have returned."""
         try:
             await obstore.put_async(self._store, path, data)
         except Exception as error:
@@ -121,12 +121,12 @@ class PayloadStore:
             self._folder.count(len(data))
 
     async def sync_async(self, path: str) -> None:
-        """Have an object's bytes on the disk, where that is wanted."""
+        """Sync an object's bytes to disk, if `fsync` is on."""
         if self._folder and self._fsync:
             await self._synced(self._folder.sync, path)
 
     async def sync_name_async(self, path: str) -> None:
-        """Have the names of an object, and of all others beside it, on the disk, where that is wanted."""
+        """Sync the names of an object and of its neighbours to disk, if `fsync` is on."""
         if self._folder and self._fsync:
             await self._synced(self._folder.sync_name, path)
 
@@ -143,7 +143,7 @@ class PayloadStore:
             raise self._failed("read", path, error) from error
 
     def remove(self, path: str) -> None:
-        """Remove one object; it may be gone already."""
+        """Remove an object; a missing object is no error."""
         try:
             obstore.delete(self._store, path)
         except FileNotFoundError:
@@ -152,7 +152,7 @@ class PayloadStore:
             raise self._failed("remove", path, error) from error
 
     def remove_job(self, job_id: str) -> None:
-        """Remove everything that a job stored, and what a killed writer left of it."""
+        """Remove all objects of a job, and the remains of a killed writer."""
         try:
             if self._folder:
                 self._folder.remove(job_id)
@@ -163,9 +163,9 @@ class PayloadStore:
             raise self._failed("remove", job_id, error) from error
 
     def stored_jobs(self) -> Iterator[StoredJob]:
-        """What jobs the store has objects of; of an object store one may come several times.
+        """The jobs that have objects. An object store may return a job several times.
 
-        The generator takes what it yields from the store as it goes: it belongs into a thread.
+        The generator reads from the store during iteration: run it in a thread.
         """
         try:
             yield from self._folder_jobs() if self._folder else self._listed_jobs()
@@ -186,9 +186,9 @@ class PayloadStore:
             yield from (StoredJob(job_id, at_s) for job_id, at_s in newest.items())
 
     def free_bytes(self) -> int | None:
-        """What may be stored still: within the budget, and on the disk. None: the store does not say.
+        """Remaining space, within the limit and on the disk; None: unknown.
 
-        It is a few seconds old at most; walks the folder, and belongs into a thread.
+        The value is at most a few seconds old. Walks the folder: run it in a thread.
         """
         try:
             return self._folder.free_bytes() if self._folder else None
@@ -196,14 +196,14 @@ class PayloadStore:
             raise self._failed("measure", "its folder", error) from error
 
     def limit_bytes(self) -> int | None:
-        """What may be stored in all. None: the store does not say."""
+        """Total space; None: unknown."""
         try:
             return self._folder.limit_bytes() if self._folder else None
         except OSError as error:
             raise self._failed("measure", "its folder", error) from error
 
     def fits(self, size_bytes: int) -> bool:
-        """Whether so much may be stored as things are; see `free_bytes`."""
+        """Whether an object of this size fits now; see `free_bytes`."""
         free_bytes = self.free_bytes()
         return free_bytes is None or size_bytes <= free_bytes
 
@@ -220,7 +220,7 @@ class PayloadStore:
 
     def _failed(self, verb: str, path: str, error: Exception) -> PayloadError:
         kind = PayloadError if isinstance(error, FileNotFoundError) else PayloadStoreAway
-        failed = kind(f"{_speakable(self._url)}: cannot {verb} {path}: {_reason(error)}")
+        failed = kind(f"{_without_secrets(self._url)}: cannot {verb} {path}: {_reason(error)}")
         if isinstance(failed, PayloadStoreAway):
             failed.full = any(words in str(error) for words in _OUT_OF_ROOM)
         return failed
@@ -246,26 +246,28 @@ def _open(url: str) -> ObjectStore:
     except PayloadError:
         raise
     except Exception as error:
-        raise PayloadError(f"{_speakable(url)}: it cannot be used: {_reason(error)}") from error
+        raise PayloadError(f"{_without_secrets(url)}: cannot be used: {_reason(error)}") from error
 
 
 def _taken_apart(url: str) -> tuple[str, dict[str, str]]:
-    """The URL without its query, and the query. Raises PayloadError where it holds what it must not."""
+    """The URL without its query, and the query. Raises PayloadError for credentials or unknown parameters."""
     parts = urlsplit(url)
     config = dict(parse_qsl(parts.query, keep_blank_values=True))
     if "@" in parts.netloc or "@" in config.get("endpoint", ""):
-        raise PayloadError(f"{_speakable(url)}: credentials do not belong in a payload URL.")
+        raise PayloadError(f"{_without_secrets(url)}: credentials are not allowed in a payload URL.")
     if unknown := sorted(config.keys() - {"endpoint", "region"}):
-        raise PayloadError(f"{_speakable(url)}: {', '.join(unknown)} is not a parameter of a payload URL.")
+        raise PayloadError(
+            f"{_without_secrets(url)}: {', '.join(unknown)} is not a parameter of a payload URL."
+        )
     return urlunsplit(parts._replace(query="")), config
 
 
-def _speakable(url: str) -> str:
-    """The URL without what may be a secret."""
+def _without_secrets(url: str) -> str:
+    """The URL without parts that may be secret."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
 
 def _reason(error: Exception) -> str:
-    """What happened, without obstore's debug output, which follows after a blank line."""
+    """The message without obstore's debug output, which follows after a line break."""
     return str(error).partition("\n")[0]

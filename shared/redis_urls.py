@@ -1,12 +1,12 @@
-"""A Redis URL with all that it takes to connect: who asks, and whom a server's certificate is to be from.
+"""Complete Redis URLs, with the login and the certificate checks.
 
-    redis://host:6379/0      in the clear
-    rediss://host:6379/0     over TLS; the certificate is checked, its name too, unless the URL says otherwise
-                             (`?ssl_cert_reqs=none`). A client's own: `?ssl_certfile=…&ssl_keyfile=…`
-    rediss+sentinel://…      the same of Sentinels, and of the servers that they name (`shared/sentinels.py`)
+    redis://host:6379/0      without encryption
+    rediss://host:6379/0     over TLS; the certificate and its name are checked, unless the URL disables it
+                             (`?ssl_cert_reqs=none`). Client certificate: `?ssl_certfile=…&ssl_keyfile=…`
+    rediss+sentinel://…      the same for Sentinels and for their servers (`shared/sentinels.py`)
 
-redis-py and Celery's broker are given the same URL. It says that the certificate is to be checked, for
-kombu does not check any by itself.
+redis-py and Celery's broker get the same URL. It always contains `ssl_cert_reqs`, because kombu checks no
+certificate by default.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ ENCODE = (
 
 
 def check_url(url: str) -> None:
-    """Raises ValueError if the URL cannot be read without doubt. The message repeats no part of it: any part
-    may belong to a password that is not percent-encoded."""
+    """Raises ValueError if the URL is invalid or ambiguous. The message repeats no part of the URL, because
+    any
+    part may belong to a password that is not percent-encoded."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in SCHEMES:
         raise ValueError(f"a Redis URL begins with {', '.join(f'{known}://' for known in SCHEMES)}")
@@ -53,17 +54,17 @@ def check_url(url: str) -> None:
 
 
 def completed(url: str, *, username: str = "", password: str = "", ca_file: str = "") -> str:
-    """The URL with what it does not say itself; completing it twice changes nothing."""
+    """The URL with its missing parts; completing it twice changes nothing."""
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
     if not login and password:
         login = f"{quote(username, safe='')}:{quote(password, safe='')}"
     query = parts.query
     if parts.scheme in TLS:
-        said = dict(parse_qsl(query))
+        options = dict(parse_qsl(query))
         query = urlencode(
-            {"ssl_cert_reqs": "required"} | ({"ssl_ca_certs": ca_file} if ca_file else {}) | said
+            {"ssl_cert_reqs": "required"} | ({"ssl_ca_certs": ca_file} if ca_file else {}) | options
         )
     netloc = f"{login}@{hosts}" if login else hosts
-    whole = f"{parts.scheme}://{netloc}{parts.path}"  # urlunsplit would take the slashes of unix:///…
+    whole = f"{parts.scheme}://{netloc}{parts.path}"  # urlunsplit would change the slashes of unix:///…
     return f"{whole}?{query}" if query else whole

@@ -1,11 +1,11 @@
-"""The model repository on disk: which models there are, which versions are built, and what was built.
+"""The model repository on disk: models, their built versions, and the artifacts.
 
     models/<name>/model.toml                 the ModelSpec
-    models/<name>/build.py                   seeded training: makes the artifact of one version
-    models/<name>/<version>/manifest.json    what was built, by what, with which digest
+    models/<name>/build.py                   seeded training: creates the artifact of one version
+    models/<name>/<version>/manifest.json    the artifact's file, digest and framework versions
     models/<name>/<version>/<artifact>       opened only after its digest was checked
 
-A version is what its manifest says: a folder without one was never built.
+A version is defined by its manifest: a folder without one was never built.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OWN_DIGEST = "manifest_sha256"
 
 
 class ArtifactManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What was built: enough to refuse anything else."""
+    """The record of a build, sufficient to reject any other artifact."""
 
     model: str
     version: str
@@ -40,14 +40,14 @@ class ArtifactManifest(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     size_bytes: int
     created_at: str  # UTC, RFC 3339
-    frameworks: dict[str, str]  # package → version that made the artifact
+    frameworks: dict[str, str]  # package → version that built the artifact
     metrics: dict[str, float] = {}
-    manifest_sha256: str = ""  # of all the rest, see `_digest_of_rest`; empty: an older Takt wrote it
+    manifest_sha256: str = ""  # of the other fields, see `_digest_of_rest`; empty: written by an older Takt
 
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One built version: its spec, its manifest and where it lies."""
+    """One built version: its spec, its manifest and its folder."""
 
     spec: ModelSpec
     manifest: ArtifactManifest
@@ -66,14 +66,14 @@ class ModelVersion:
         return self.folder / self.manifest.artifact
 
     def verify(self) -> Path:
-        """The artifact's path, once its SHA-256 is the manifest's.
+        """The artifact's path, after its SHA-256 was compared with the manifest's.
 
-        Raises ArtifactError; nothing has been opened by a framework then.
+        Raises ArtifactError before a framework has opened anything.
         """
         digest = sha256_of(self.artifact)
         if digest != self.manifest.sha256:
             raise ArtifactError(
-                f"{self.artifact}: SHA-256 is {digest[:12]}…, but the manifest says "
+                f"{self.artifact}: SHA-256 is {digest[:12]}…, but the manifest has "
                 f"{self.manifest.sha256[:12]}…; it was changed after it was built, and is not opened"
             )
         return self.artifact
@@ -81,7 +81,7 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class Repository:
-    """All models under one folder. Wrong specs do not hide the right ones: they stand in `wrong`."""
+    """All models under one folder. Invalid specs are listed in `wrong` and do not hide the valid ones."""
 
     root: Path
     specs: dict[str, ModelSpec]
@@ -104,14 +104,14 @@ class Repository:
         return sorted(built, key=_precedence)
 
     def version(self, model: str, version: str | None = None) -> ModelVersion:
-        """A built version; the default one where none is named.
+        """A built version; without `version`, the default version.
 
-        Raises ModelNotFound where it was never built, ArtifactError where its manifest is unreadable.
+        Raises ModelNotFound if it was never built, ArtifactError if its manifest is unreadable.
         """
         spec = self.spec(model)
         version = version or spec.default_version
         folder = self.root / spec.name / version
-        # what a client names becomes a path only once it has a version's form
+        # a client's text becomes part of a path only if it has the form of a version
         if not re.fullmatch(VERSION, version) or not (folder / MANIFEST).is_file():
             versions = self.versions(model)
             built = listed(versions) if versions else "none; `takt models build` makes them"
@@ -123,7 +123,7 @@ class Repository:
 def open_repository(root: Path) -> Repository:
     """Read every model.toml under `root`.
 
-    Raises SpecError only where the folder itself is missing.
+    Raises SpecError only if the folder itself is missing.
     """
     if not root.is_dir():
         raise SpecError(f"{root}: there is no such folder (TAKT_MODELS_DIR)")
@@ -138,17 +138,17 @@ def open_repository(root: Path) -> Repository:
 
 
 def is_version(text: str) -> bool:
-    """Whether it is a semantic version."""
+    """Whether the text is a semantic version."""
     return re.fullmatch(VERSION, text) is not None
 
 
 def newest_version(versions: Iterable[str]) -> str:
-    """The highest of them by Semantic Versioning."""
+    """The highest version by Semantic Versioning."""
     return max(versions, key=_precedence)
 
 
 def sha256_of(path: Path) -> str:
-    """The digest of a file, in hex. Raises ArtifactError where it cannot be read."""
+    """The digest of a file, in hex. Raises ArtifactError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -184,25 +184,26 @@ def _read_manifest(folder: Path, model: str, version: str) -> ArtifactManifest:
 def _manifest_as_of(
     path: Path, _written_ns: int, _size_bytes: int, _inode: int
 ) -> tuple[ArtifactManifest, str]:
-    """→ the manifest, and how it was changed, if it was. Each job asks for it; a build writes it once."""
+    """→ the manifest, and how it was changed, if it was. Cached: each job reads it, only a build writes
+    it."""
     data = path.read_bytes()
     manifest = msgspec.json.decode(data, type=ArtifactManifest)
     return manifest, _change(path, msgspec.json.decode(data))
 
 
 def _change(path: Path, fields: dict[str, Any]) -> str:
-    """What differs, if a manifest is not as it was written; else nothing (Any: as JSON has it).
+    """How a manifest differs from what was written; empty: it does not (Any: JSON).
 
-    One of an older Takt has no digest, and no field that is not known here either.
+    The manifest of an older Takt has no digest, and no unknown field either.
     """
-    said = fields.get(_OWN_DIGEST)
-    if said is None and fields.keys() <= set(ArtifactManifest.__struct_fields__):
+    recorded = fields.get(_OWN_DIGEST)
+    if recorded is None and fields.keys() <= set(ArtifactManifest.__struct_fields__):
         return ""
-    if said == (digest := _digest_of_rest(fields)):
+    if recorded == (digest := _digest_of_rest(fields)):
         return ""
     return (
-        f"{path}: manifest_sha256 is {short(str(said or ''))}, but the rest has SHA-256 {short(digest)}; it "
-        "was changed after it was built, and is not used: `takt models build --force` builds it again"
+        f"{path}: manifest_sha256 is {short(str(recorded or ''))}, but the rest has SHA-256 {short(digest)}; "
+        "it was changed after it was built, and is not used: `takt models build --force` builds it again"
     )
 
 
@@ -213,7 +214,7 @@ def _digest_of_rest(fields: dict[str, Any]) -> str:
 
 
 def _precedence(version: str) -> tuple[object, ...]:
-    """Order of Semantic Versioning 2.0.0, §11: a pre-release stands before its release."""
+    """Order of Semantic Versioning 2.0.0, §11: a pre-release precedes its release."""
     core, _, pre = version.partition("+")[0].partition("-")
     identifiers = [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in pre.split(".")] if pre else []
     return (*map(int, core.split(".")), not pre, identifiers)

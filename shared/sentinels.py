@@ -1,13 +1,13 @@
-"""How a URL names a primary that Redis Sentinel watches, instead of a server:
+"""URLs of a primary that Redis Sentinel watches:
 
     redis+sentinel://[user:password@]host:26379,host:26379/SERVICE[?db=N&sentinel_password=…]
     rediss+sentinel://…[?ssl_ca_certs=…&ssl_certfile=…&ssl_keyfile=…]
 
-The second is over TLS, to Sentinels and servers alike.
+The second form uses TLS, to Sentinels and servers.
 
-The user and the password are the data servers'; Sentinels are asked without one, unless the URL says so.
-Names and passwords are percent-encoded. A server's certificate is for the name or address by which Sentinel
-speaks of it.
+The user and the password are those of the data servers. Sentinels get no password, unless the URL has one for
+them. Names and passwords are percent-encoded. A server's certificate must contain the name or address by
+which Sentinel announces it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TLS_OPTIONS = {"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
 
 @dataclass(frozen=True)
 class SentinelAddress:
-    """The Sentinels, and what they call the pair (`master_name` elsewhere)."""
+    """The Sentinels, and the name of the service that they watch (also known as `master_name`)."""
 
     sentinels: tuple[tuple[str, int], ...]
     service: str
@@ -34,21 +34,21 @@ class SentinelAddress:
     password: str | None = field(default=None, repr=False)
     sentinel_password: str | None = field(default=None, repr=False)
     tls: Mapping[str, str] = field(default_factory=dict)
-    """How certificates are checked, as redis-py and kombu take it; empty: in the clear."""
+    """Certificate options of redis-py and kombu; empty: no TLS."""
 
     @property
     def credentials(self) -> Mapping[str, Any]:  # Any: keywords of redis-py's clients
-        """What a client says to the data servers, besides where they are."""
+        """Database, login and transport of the data servers."""
         return {"db": self.db, "username": self.username, "password": self.password, **self.transport}
 
     @property
     def transport(self) -> Mapping[str, Any]:  # Any: keywords of redis-py's clients
-        """How Sentinels and data servers are connected to."""
+        """Connection options of Sentinels and data servers."""
         return {"ssl": True, **self.tls} if self.tls else {}
 
     @property
     def broker_url(self) -> str:
-        """The same Sentinels as kombu names them; it takes the service from its transport options."""
+        """The Sentinels in kombu's notation; kombu takes the service from its transport options."""
         user = quote(self.username or "", safe="")
         login = f"{user}:{quote(self.password, safe='')}@" if self.password else ""
         hosts = [f"{_bracketed(host)}:{port}" for host, port in self.sentinels]
@@ -60,7 +60,7 @@ def is_sentinel(url: str) -> bool:
 
 
 def sentinel_address(url: str) -> SentinelAddress:
-    """Raises ValueError, whose words do not repeat the URL: it may hold a password."""
+    """Raises ValueError. The message does not repeat the URL: it may contain a password."""
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
     username, _, password = login.partition(":")
@@ -83,8 +83,8 @@ def sentinel_address(url: str) -> SentinelAddress:
 
 
 def _checks(options: Mapping[str, str]) -> Mapping[str, str]:
-    said = {name: value for name, value in options.items() if name in _TLS_OPTIONS}
-    return {"ssl_cert_reqs": "required"} | said
+    given = {name: value for name, value in options.items() if name in _TLS_OPTIONS}
+    return {"ssl_cert_reqs": "required"} | given
 
 
 def _host(text: str) -> tuple[str, int]:

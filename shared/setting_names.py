@@ -1,4 +1,4 @@
-"""Names that look like settings of Takt and are none: a misspelt setting would silently keep its default."""
+"""Unknown `TAKT_…` variables: a misspelt setting would otherwise silently keep its default."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ OTHERS = frozenset(
         *("TAKT_REDIS_MAXMEMORY", "TAKT_REDIS_APPENDFSYNC", "TAKT_STOP_GRACE_PERIOD"),  # docker-compose.yml's
     }
 )
-"""Variables that other programs read."""
+"""Variables of other programs."""
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$")
-"""What Kubernetes sets for each Service of the namespace, such as TAKT_VALKEY_SERVICE_HOST."""
+"""Variables that Kubernetes sets for each Service of the namespace, such as TAKT_VALKEY_SERVICE_HOST."""
 _ENV_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=")
 
 
@@ -33,7 +33,7 @@ class UnknownSetting:
     """A variable that no program reads."""
 
     name: str
-    nearest: str  # the setting that its name is most like; empty: none is
+    nearest: str  # the most similar setting; empty: none is similar
 
     @property
     def sentence(self) -> str:
@@ -42,7 +42,7 @@ class UnknownSetting:
 
 
 def unknown_settings(names: Iterable[str]) -> Iterator[UnknownSetting]:
-    """Those of the names that begin with TAKT_ and that nothing reads, in alphabetical order."""
+    """The names that begin with TAKT_ and are no known variable, in alphabetical order."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | OTHERS
     for name in sorted(set(names)):
         if name.upper().startswith(PREFIX) and name.upper() not in known and not _SERVICE_LINK.search(name):
@@ -51,12 +51,12 @@ def unknown_settings(names: Iterable[str]) -> Iterator[UnknownSetting]:
 
 
 def unknown_in_environment() -> list[UnknownSetting]:
-    """Those of this process's environment."""
+    """The unknown settings of this process's environment."""
     return list(unknown_settings(environment_names()))
 
 
 def unknown_in_file(path: Path) -> list[UnknownSetting]:
-    """Those that a file of variables sets, such as the `.env` of docker compose; none if there is no file."""
+    """The unknown settings of a file of variables, such as docker compose's `.env`; none without a file."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -65,6 +65,6 @@ def unknown_in_file(path: Path) -> list[UnknownSetting]:
 
 
 def warn_of_unknown_settings() -> None:
-    """Log those of this process's environment; called once, as a program starts."""
+    """Log the unknown settings of this process's environment. Call it once, when a program starts."""
     for unknown in unknown_in_environment():
         log.warning("setting_unknown", name=unknown.name, meaning=unknown.sentence)

@@ -1,6 +1,6 @@
-"""Values of settings that need more than a type: sizes with a unit, secrets, networks, lists.
+"""Parsers of settings: sizes with a unit, webhook secrets, networks, lists.
 
-Each function raises ValueError, with a text that does not repeat a secret.
+Each function raises ValueError with a message that does not repeat a secret.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def size_in_bytes(text: str) -> int:
-    """The bytes that a size names: `65536`, `64k`, `10GB` (powers of 1000), `512MiB`, `64Ki` (of 1024)."""
+    """A size in bytes: `65536`, `64k`, `10GB` (powers of 1000), `512MiB`, `64Ki` (powers of 1024)."""
     found = _SIZE.fullmatch(text.strip().replace("_", ""))
     if found is None or (found[3] and not found[2]):
         raise ValueError(
@@ -39,7 +39,7 @@ def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """The parts between commas, without blanks and without empty ones."""
+    """The parts between commas, without surrounding spaces and empty parts."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

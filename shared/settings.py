@@ -1,7 +1,6 @@
-"""What the environment decides. No other module reads it.
+"""Settings, read from environment variables `TAKT_<NAME>`. No other module reads the environment.
 
-Every setting is an environment variable `TAKT_<NAME>`; its default serves one machine. Quantities carry
-their unit. Values are read once, when a program starts.
+The defaults suit one machine. Names contain the unit. Values are read once, when a program starts.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _LOOPBACKS = frozenset(("127.0.0.1", "::1", "localhost"))
 class Settings(BaseSettings):
     """Settings of every part of Takt."""
 
-    # an error names the setting and the reason, not what was set: it may be a secret
+    # an error names the setting and the reason, not the value: it may be a secret
     model_config = SettingsConfigDict(
         env_prefix="TAKT_",
         env_file=None,
@@ -49,129 +48,138 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    # What both sides share
+    # Gateway and worker
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="Redis ≥ 7.0 or Valkey ≥ 7.2: redis://, rediss://, or redis+sentinel://host:26379,"
-        "host:26379/SERVICE (rediss+sentinel:// over TLS). May hold a password: never logged.",
+        description="URL of Redis ≥ 7.0 or Valkey ≥ 7.2: redis://, rediss:// (TLS), or "
+        "redis+sentinel://host:26379,host:26379/SERVICE (rediss+sentinel:// over TLS). May "
+        "contain a password; never logged.",
     )
-    redis_username: str = Field("", description="Whom Redis knows Takt as (ACL), where the URL does not say.")
+    redis_username: str = Field("", description="Redis user name (ACL), if the URL has none.")
     redis_password: SecretStr = Field(
-        SecretStr(""), description="Redis' password, where the URL does not hold it. Never logged."
+        SecretStr(""), description="Redis password, if the URL has none. Never logged."
     )
     redis_ca_file: str = Field(
         "",
-        description="Whom the certificates of servers and Sentinels over TLS are to be from: a file of CA "
-        "certificates (PEM). Empty: the system's.",
+        description="PEM file with the CA certificates that verify Redis and Sentinel over TLS. Empty: "
+        "the system trust store.",
     )
     models_dir: Path = Field(
-        Path("models"), description="The model repository: <name>/model.toml and <name>/<version>/."
+        Path("models"), description="Folder of the model repository: <name>/model.toml and <name>/<version>/."
     )
     payload_url: str = Field(
         "",
-        description="Where a job's rows and results lie: file:///folder, or an object store's URL such as "
-        "s3://bucket/prefix?endpoint=…&region=…. Empty: .takt/payloads here.",
+        description="Storage of the rows and results of jobs: file:///folder, or the URL of an object "
+        "store such as s3://bucket/prefix?endpoint=…&region=…. Empty: .takt/payloads in the "
+        "current folder.",
     )
     max_stored_bytes: int | None = Field(
         None,
         gt=0,
-        description="What the payload folder may hold before no job is taken. Unset: what the disk has.",
+        description="Limit of the payload folder; above it, jobs are rejected. Unset: the size of the disk.",
     )
     payload_compression: Literal["auto", "lz4", "none"] = Field(
         "auto",
-        description="How stored rows and results are compressed. `auto`: by LZ4 in an object store, and not "
-        "in a folder, which is faster than LZ4: numbers then take about twice the room, texts more.",
+        description="Compression of stored rows and results. `auto`: LZ4 in an object store, none in a "
+        "folder, because a folder is faster than LZ4. Uncompressed numbers take about twice "
+        "the space, texts more.",
     )
     fsync_payloads: bool = Field(
         True,
-        description="Whether rows and results in a folder are on the disk before the queue refers to them. "
-        "`false`: a power cut may empty those of the last half minute or more.",
+        description="Whether rows and results in a folder are synced to disk before the queue refers to "
+        "them. `false`: a power cut may empty objects that were written in the last half "
+        "minute or longer.",
     )
     durability: Promise = Field(
         Promise.MEMORY,
-        description="Where a job must be before its 202: in the queue's `memory`, on its `disk`, on a "
-        "`replica`. Anything but memory also writes payloads through.",
+        description="Durability of a job before its 202: in the queue's `memory`, on its `disk`, or on a "
+        "`replica`. `disk` and `replica` also sync payloads to disk.",
     )
     durability_limit_s: float = Field(
-        2.0, gt=0, le=2.5, description="How long a submission waits for that; then it is a 503."
+        2.0,
+        gt=0,
+        le=2.5,
+        description="Longest wait of a submission for that durability; after it, the submission fails "
+        "with 503.",
     )
     appendfsync: Literal["ask", "always"] = Field(
         "ask",
-        description="Whether the queue has `appendfsync always`, which TAKT_DURABILITY=disk demands. "
-        "`ask`: the server is asked. `always`: it has, and it refuses `CONFIG GET`, as managed servers do.",
+        description="Whether the queue has `appendfsync always`, which TAKT_DURABILITY=disk requires. "
+        "`ask`: read it from the server. `always`: assume it, for managed servers that reject "
+        "`CONFIG GET`.",
     )
-    default_model: str = Field(
-        "iris", description="The model behind /predict, /predict/batch and /model-info."
-    )
-    log_format: Literal["console", "json"] = Field("console", description="How log events are written.")
+    default_model: str = Field("iris", description="Model of /predict, /predict/batch and /model-info.")
+    log_format: Literal["console", "json"] = Field("console", description="Format of log events.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least level that is logged."
+        "info", description="Lowest level that is logged."
     )
-    access_log: bool = Field(False, description="Log each request that was answered, without its query.")
+    access_log: bool = Field(False, description="Log each answered request, without its query string.")
     otlp_endpoint: str = Field(
         "",
         pattern=r"^(https?://\S+)?$",
         validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_ENDPOINT", "TAKT_OTLP_ENDPOINT"),
-        description="The OTLP/HTTP collector that traces go to, such as http://collector:4318. Empty: no "
-        "traces. OTEL_EXPORTER_OTLP_ENDPOINT, the standard's name, counts instead where both are set.",
+        description="OTLP/HTTP collector of traces, such as http://collector:4318. Empty: no traces. If "
+        "OTEL_EXPORTER_OTLP_ENDPOINT is set too, it takes precedence.",
     )
 
     # Gateway
-    host: str = Field("127.0.0.1", description="The address that the gateway listens on.")
-    port: int = Field(8000, ge=0, le=65535, description="The port that the gateway listens on.")
+    host: str = Field("127.0.0.1", description="Listen address of the gateway.")
+    port: int = Field(8000, ge=0, le=65535, description="Listen port of the gateway.")
     publish: str = Field(
         "",
-        description="Where a container's port is published, as ADDRESS:PORT; it counts instead of the "
-        "address that the gateway listens on.",
+        description="Published address of a container's port, as ADDRESS:PORT. It replaces TAKT_HOST in "
+        "the decision whether other machines can reach the gateway.",
     )
     access: Literal["auto", "keys", "open"] = Field(
         "auto",
-        description="`keys`: every request needs an API key (`takt keys create`). `open`: none does. `auto`: "
-        "open on the loopback address; elsewhere keys, and no start before there is one.",
+        description="`keys`: every request needs an API key (`takt keys create`). `open`: no request "
+        "needs a key. `auto`: open on the loopback address; on other addresses keys, and the "
+        "gateway does not start before a key exists.",
     )
     cors_origins: str = Field(
         "",
-        description="Whose pages may call the gateway from a browser: https://mes.example, separated by "
-        "commas; * for all. Empty: nobody's.",
+        description="Browser origins that may call the gateway, separated by commas, such as "
+        "https://mes.example; * for all. Empty: none.",
     )
     trusted_proxies: str = Field(
         "",
-        description="Proxies whose X-Forwarded-For and X-Forwarded-Proto count: addresses or CIDR, separated "
-        "by commas. Empty: none.",
+        description="Proxies with trusted X-Forwarded-For and X-Forwarded-Proto headers: addresses or "
+        "CIDR networks, separated by commas. Empty: none.",
     )
     gateway_name: str = Field(
-        default_factory=socket.gethostname, description="This gateway's name in logs and reply streams."
+        default_factory=socket.gethostname, description="Name of this gateway in logs and reply streams."
     )
-    default_wait_s: float = Field(10.0, gt=0, description="How long /predict waits without `Prefer: wait=N`.")
-    max_wait_s: float = Field(60.0, gt=0, description="The longest wait that a client may ask for.")
-    max_body_bytes: int = Field(8 * 2**20, gt=0, description="The largest body of a /predict call.")
-    max_job_body_bytes: int = Field(64 * 2**20, gt=0, description="The largest JSON body of a job.")
+    default_wait_s: float = Field(
+        10.0, gt=0, description="Longest wait of /predict without `Prefer: wait=N`."
+    )
+    max_wait_s: float = Field(60.0, gt=0, description="Longest wait that a client may request.")
+    max_body_bytes: int = Field(8 * 2**20, gt=0, description="Largest body of a /predict request.")
+    max_job_body_bytes: int = Field(64 * 2**20, gt=0, description="Largest JSON body of a job.")
     head_limit_s: float = Field(
-        10.0, gt=0, description="How long a client may take to connect and send its request's head."
+        10.0, gt=0, description="Time limit for a client to connect and send the head of its request."
     )
     max_connections: int | None = Field(
         None,
         gt=0,
-        description="Clients connected to one gateway at most. Unset: as many as files may be open.",
+        description="Limit of client connections per gateway. Unset: as many as the open-files limit "
+        "permits.",
     )
     max_inflight_rows: int = Field(
-        20_000, gt=0, description="Rows that one gateway has in flight on the online lane at most."
+        20_000, gt=0, description="Limit of rows in flight on the online lane, per gateway."
     )
-    shutdown_grace_s: float = Field(
-        15.0, gt=0, description="How long a program that was told to stop may finish its work."
-    )
+    shutdown_grace_s: float = Field(15.0, gt=0, description="Time for a stopping program to finish its work.")
     drain_delay_s: float = Field(
         0.0,
         ge=0,
-        description="How much of that a gateway still takes connections, not ready any more: what a load "
-        "balancer needs to see it.",
+        description="Part of that time in which a stopping gateway still accepts connections but reports "
+        "not ready, so that a load balancer notices it.",
     )
 
     scaling_target_s: float = Field(
         60.0,
         ge=1,
         le=86_400,
-        description="How soon GET /scaling wants what waits to be done, where who asks names no target.",
+        description="Time within which waiting work should be done, for GET /scaling without a target.",
     )
 
     # Worker
@@ -180,107 +188,106 @@ class Settings(BaseSettings):
     )
     models: str = Field(
         "all",
-        description="What a worker loads and a gateway serves, separated by commas: models in their default "
-        "version, versions of them (iris@1.0.0), or all models.",
+        description="Models that a worker loads and a gateway serves, separated by commas: a model in its "
+        "default version, a version (iris@1.0.0), or all.",
     )
     worker_name: str = Field(
-        default_factory=socket.gethostname, description="This worker's name in logs and heartbeats."
+        default_factory=socket.gethostname, description="Name of this worker in logs and heartbeats."
     )
-    threads: int = Field(1, ge=1, description="CPU threads that one model call may use.")
+    threads: int = Field(1, ge=1, description="CPU threads of one model call.")
     framework_mismatch: Literal["warn", "refuse"] = Field(
-        "warn", description="What to do with an artifact that another version of its framework built."
+        "warn", description="Reaction to an artifact that another version of its framework built."
     )
     runtime: Literal["auto", "native"] = Field(
         "auto",
-        description="native: every model runs as its framework does, whatever its model.toml says. "
-        "For comparisons.",
+        description="native: run every model in its own framework, whatever its model.toml declares. For "
+        "comparisons.",
     )
     celery_tools: bool = Field(
         False,
-        description="Celery's events and remote control, for `celery inspect` and Flower. Whoever reaches "
-        "the queue can then also command workers through it.",
+        description="Enable Celery's events and remote control, for `celery inspect` and Flower. Every "
+        "client that can reach the queue can then also send commands to workers.",
     )
     heartbeat_ttl_s: float = Field(
-        3.0, gt=0, description="A worker silent for longer than this counts as dead."
+        3.0, gt=0, description="Time without a heartbeat after which a worker counts as dead."
     )
     batch_limit_s: float = Field(
-        20.0, gt=0, description="A batch without progress for longer than this ends its worker."
+        20.0, gt=0, description="Time without progress after which a batch ends its worker."
     )
     lease_s: float = Field(
-        30.0, gt=0, description="How long a worker owns a chunk without renewing its lease."
+        30.0, gt=0, description="Time for which a worker owns a chunk without renewing its lease."
     )
     max_attempts: int = Field(
-        5, ge=1, description="How often a chunk is tried; from the third time on in quarantine."
+        5, ge=1, description="Attempts per chunk; from the third on, a chunk runs in the sandbox."
     )
     memory_limit_bytes: int | None = Field(
         None,
         ge=0,
-        description="What a worker on a CPU may allocate, and its quarantine process. Unset: 80 % of what "
-        "the machine or container has; 0: no limit. Linux only.",
+        description="Memory limit of a CPU worker, and of its sandbox process. Unset: 80 % of the memory "
+        "of the machine or container; 0: no limit. Linux only.",
     )
     worker_metrics_port: int | None = Field(
         None,
         ge=0,
         le=65535,
-        description="The port at which a worker tells Prometheus what it counts. Unset: it does not; "
-        "0: any free one, which `GET /metrics/targets` names.",
+        description="Port of the worker's Prometheus metrics. Unset: none; 0: any free port, listed by "
+        "`GET /metrics/targets`.",
     )
-    worker_metrics_host: str = Field("127.0.0.1", description="The address of that port.")
+    worker_metrics_host: str = Field("127.0.0.1", description="Listen address of that port.")
     run_dir: Path = Field(
-        Path(".takt/run"), description="Where a worker leaves its id for the health command."
+        Path(".takt/run"), description="Folder of the worker's id file, which the health command reads."
     )
 
     # Jobs
-    chunk_bytes: int = Field(
-        8 * 2**20, gt=0, description="The largest chunk of a job, in bytes of Arrow data."
-    )
-    chunk_rows: int = Field(50_000, gt=0, description="The largest chunk of a job, in rows.")
+    chunk_bytes: int = Field(8 * 2**20, gt=0, description="Largest chunk of a job, in bytes of Arrow data.")
+    chunk_rows: int = Field(50_000, gt=0, description="Largest chunk of a job, in rows.")
     job_retention_s: float = Field(
-        7 * 86_400.0, gt=0, description="How long a finished job and its results are kept."
+        7 * 86_400.0, gt=0, description="Retention of a finished job and its results."
     )
     max_job_bytes: int = Field(
         10 * 2**30,
         gt=0,
-        description="The largest file of a job, unpacked; of its rows too, as they are stored.",
+        description="Largest file of a job, uncompressed; also the limit of its stored rows.",
     )
     max_uploads: int = Field(
-        8, ge=1, description="Files that one gateway reads at a time; each takes a thread."
+        8, ge=1, description="Files that one gateway reads at the same time; each uses a thread."
     )
     upload_idle_s: float = Field(
-        60.0, gt=0, description="A body of which nothing came for so long is broken off."
+        60.0, gt=0, description="Time without data after which a request body is aborted."
     )
     spool_dir: Path | None = Field(
-        None, description="Where Parquet files lie while they are read. Unset: the system's temporary folder."
+        None, description="Folder of Parquet files while they are read. Unset: the system's temporary folder."
     )
     idempotency_keep_s: float = Field(
-        86_400.0, gt=0, description="How long an Idempotency-Key stands for its job."
+        86_400.0, gt=0, description="Time for which an Idempotency-Key refers to its job."
     )
 
     scrub_bytes_per_s: int = Field(
         2 * 2**20,
         ge=0,
-        description="How fast one worker of all reads stored rows and results to check their digests. "
-        "0: none does.",
+        description="Rate at which one worker of all reads stored rows and results to check their "
+        "digests. 0: no checks.",
     )
     scrub_every_s: float = Field(
-        86_400.0, gt=0, description="How long after one such check of all jobs began the next begins."
+        86_400.0,
+        gt=0,
+        description="Time from the start of one such check of all jobs to the start of the next.",
     )
 
     # Webhooks
     webhook_secret: SecretStr = Field(
         SecretStr(""),
-        description="What webhooks are signed with: whsec_ and 24 to 64 bytes in base64. Several, with "
-        "blanks between, while a new one replaces an old one. Empty: no webhooks.",
+        description="Signing secret of webhooks: whsec_ and 24 to 64 bytes in base64. Several secrets, "
+        "separated by spaces, during a rotation. Empty: no webhooks.",
     )
     webhook_allow: str = Field(
         "",
-        description="Private networks that webhooks may reach, as CIDR, separated by commas: 10.20.0.0/16.",
+        description="Private networks that webhooks may reach, as CIDR, separated by commas, such as "
+        "10.20.0.0/16.",
     )
-    webhook_timeout_s: float = Field(
-        10.0, gt=0, description="How long a receiver may take to answer a webhook."
-    )
+    webhook_timeout_s: float = Field(10.0, gt=0, description="Time limit for a receiver to answer a webhook.")
     webhook_retry_s: float = Field(
-        86_400.0, ge=0, description="How long after a job's end its webhook is tried again."
+        86_400.0, ge=0, description="Time after a job's end during which its webhook is retried."
     )
 
     @field_validator("*", mode="before")
@@ -308,7 +315,9 @@ class Settings(BaseSettings):
     def _check_origins(cls, text: str) -> str:
         for origin in listed(text):
             if origin != "*" and not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin!r} is no origin: https://host or https://host:port, and no path")
+                raise ValueError(
+                    f"{origin!r} is not an origin: write https://host or https://host:port, without a path"
+                )
         return text
 
     @field_validator("webhook_allow", "trusted_proxies")
@@ -324,7 +333,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _watchdog_before_lease(self) -> Self:
-        # a hung call keeps the lease from being renewed: its process must end before another takes the chunk
+        # during a hung call the lease is not renewed: its process must end before another claims the chunk
         if self.batch_limit_s + 1 >= self.lease_s:
             raise ValueError("TAKT_LEASE_S must be more than a second longer than TAKT_BATCH_LIMIT_S")
         return self
@@ -336,12 +345,12 @@ class Settings(BaseSettings):
         return self
 
     def exposed(self) -> bool:
-        """Whether other machines may reach the gateway."""
+        """Whether other machines can reach the gateway."""
         host = self.publish.rpartition(":")[0] if self.publish else self.host
         return host.strip("[]") not in _LOOPBACKS
 
     def origins(self) -> tuple[str, ...]:
-        """Whose pages may call from a browser."""
+        """Browser origins that may call the gateway."""
         return listed(self.cors_origins)
 
     def asks_for_keys(self) -> bool:
@@ -354,20 +363,20 @@ class Settings(BaseSettings):
         return None if names == {"all"} else names
 
     def traces_url(self) -> str:
-        """Where spans are posted, as the OTLP specification makes it of the endpoint."""
+        """URL to which spans are posted: the endpoint with the path of the OTLP specification."""
         return f"{self.otlp_endpoint.rstrip('/')}/v1/traces"
 
     def writes_through(self) -> bool:
-        """Whether payloads are on the disk before they count: a durable job needs its rows, too."""
+        """Whether payloads are synced before the ledger refers to them: a durable job needs its rows."""
         return self.fsync_payloads or self.durability is not Promise.MEMORY
 
     def durable(self) -> Durability:
-        """What a job's client is promised with its 202."""
+        """The durability that a 202 promises to the client of a job."""
         limit_ms = round(self.durability_limit_s * 1000)
         return Durability(self.durability, limit_ms, vouched=self.appendfsync == "always")
 
     def webhook_keys(self) -> tuple[bytes, ...]:
-        """What webhooks are signed with, newest first; none: there are no webhooks."""
+        """Signing keys of webhooks, newest first; empty: no webhooks."""
         return webhook_keys(self.webhook_secret.get_secret_value())
 
     def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -375,7 +384,7 @@ class Settings(BaseSettings):
         return networks(self.webhook_allow)
 
     def redis_dsn(self) -> str:
-        """The Redis URL with all that it takes to connect, its password too: for clients, never for logs."""
+        """The complete Redis URL, with its password: for clients, never for logs."""
         return completed(
             self.redis_url.get_secret_value(),
             username=self.redis_username,
@@ -386,7 +395,7 @@ class Settings(BaseSettings):
 
 @cache
 def settings() -> Settings:
-    """The settings of this process. Ends it, in words, where one is wrong."""
+    """The settings of this process. Raises SystemExit with a message per invalid setting."""
     try:
         return Settings()
     except ValidationError as error:
@@ -402,7 +411,7 @@ def _complaint(detail: ErrorDetails) -> str:
 
 
 def environment(overrides: dict[str, str]) -> dict[str, str]:
-    """This process's environment with `TAKT_` settings replaced: what a child program is started with."""
+    """The environment of a child program: this process's, with `TAKT_` settings replaced."""
     return os.environ | {f"TAKT_{name.upper()}": value for name, value in overrides.items()}
 
 

@@ -1,7 +1,7 @@
-"""What a model declares in `models/<name>/model.toml`: the ModelSpec.
+"""`ModelSpec`: the declaration of a model in `models/<name>/model.toml`.
 
-The gateway makes validation and OpenAPI of it, the worker makes columns and views of it, and neither needs
-the model itself to do so.
+The gateway derives validation and OpenAPI from it, the worker columns and views. Neither needs the model
+itself for that.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ VERSION = (
 
 
 Row: TypeAlias = dict[str, Any]
-"""One input or one result by field name; values are JSON's (Any: the spec says which)."""
+"""One input or one result by field name, with JSON values (Any: the spec declares the types)."""
 
 
 class InputType(StrEnum):
@@ -54,14 +54,14 @@ _PYTHON: dict[InputType, Any] = {  # Any: mypy would narrow values to `object` b
 
 
 class View(StrEnum):
-    """What an output shows of a predictor's answer."""
+    """How an output is derived from a predictor's answer."""
 
-    LABEL = "label"  # the class that the model predicts, by name
-    CLASS_INDEX = "class_index"  # the same, by index
-    CONFIDENCE = "confidence"  # the probability of that class
+    LABEL = "label"  # name of the predicted class
+    CLASS_INDEX = "class_index"  # index of the predicted class
+    CONFIDENCE = "confidence"  # probability of the predicted class
     PROBABILITIES = "probabilities"  # of every class, in the order of `classes`
-    VALUE = "value"  # one number a row: a regression
-    TENSOR = "tensor"  # the predictor's answer as it is
+    VALUE = "value"  # one number per row: a regression
+    TENSOR = "tensor"  # the predictor's answer, unchanged
 
 
 CLASS_VIEWS = frozenset({View.LABEL, View.CLASS_INDEX, View.CONFIDENCE, View.PROBABILITIES})
@@ -80,10 +80,10 @@ class InputSpec(_Declaration):
     minimum: float | int | None = None
     maximum: float | int | None = None
     allowed: tuple[str | int, ...] | None = None
-    max_length: int = Field(1024, gt=0, description="characters of a string")
+    max_length: int = Field(1024, gt=0, description="limit of a string, in characters")
     nullable: bool = False
     description: str = ""
-    example: Any = None  # of the input's own type; a datetime is written as TOML writes it
+    example: Any = None  # of the input's own type; a datetime in TOML's notation
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -102,11 +102,11 @@ class InputSpec(_Declaration):
 
     @property
     def size(self) -> int:
-        """How many values one row holds of this input."""
+        """Number of values per row of this input."""
         return math.prod(self.shape)
 
     def problem(self, value: object) -> str | None:
-        """Why this input does not take `value`; None: it does. Examples and golden rows are held to it."""
+        """Why `value` is invalid for this input, or None. Applies to examples and golden rows."""
         if value is None:
             return None if self.nullable else "is missing"
         values = _leaves(value, self.shape)
@@ -134,7 +134,7 @@ class OutputSpec(_Declaration):
 
     name: str = Field(pattern=FIELD)
     view: View
-    round: int | None = Field(None, ge=0, le=15, description="decimals; none: as computed")
+    round: int | None = Field(None, ge=0, le=15, description="decimals; unset: no rounding")
     shape: tuple[Annotated[int, Field(gt=0)], ...] = ()
     description: str = ""
 
@@ -143,12 +143,12 @@ class OutputSpec(_Declaration):
         if self.round is not None and self.view in (View.LABEL, View.CLASS_INDEX):
             raise ValueError(f"{self.view} is not rounded")
         if bool(self.shape) != (self.view is View.TENSOR):
-            raise ValueError("shape belongs to a tensor view, and a tensor view needs one")
+            raise ValueError("shape is for a tensor view, and a tensor view needs a shape")
         return self
 
 
 class Batching(_Declaration):
-    """How the engine batches this model's rows."""
+    """Batch sizes of this model."""
 
     max_rows: int = Field(64, ge=1, le=65_536, description="rows of one online batch")
     max_slice_rows: int = Field(16_384, ge=1, description="rows of one offline call")
@@ -159,15 +159,15 @@ class Limits(_Declaration):
 
 
 class GoldenRow(_Declaration):
-    """A row whose answer is known: it proves a loaded predictor before it serves."""
+    """A row with a known answer: it checks a loaded predictor before the predictor serves."""
 
     inputs: Row  # TOML has no null: a nullable input that is missing here is null
     outputs: Row = Field(min_length=1)  # all outputs or some of them
-    tolerance: float = Field(1e-6, ge=0, description="greatest absolute difference of a number")
+    tolerance: float = Field(1e-6, ge=0, description="largest permitted absolute difference of a number")
 
 
 class Precision(StrEnum):
-    """What a torch network computes in. Inputs and answers are float32 everywhere else."""
+    """Number format of a torch network's computation. Inputs and answers are float32 elsewhere."""
 
     FLOAT32 = "float32"
     FLOAT16 = "float16"  # 11 bits of significand, up to 65504: on a GPU only
@@ -175,12 +175,12 @@ class Precision(StrEnum):
 
     @property
     def tolerance(self) -> float:
-        """How far a right answer may be from that of float32: of its size, or of 1 where it is smaller."""
+        """Permitted difference from the float32 answer, relative to its size, absolute below 1."""
         return {Precision.FLOAT32: 0.0, Precision.FLOAT16: 5e-3, Precision.BFLOAT16: 4e-2}[self]
 
 
 class PytorchOptions(_Declaration):
-    """How a torch network is made before its state_dict is loaded."""
+    """How a torch network is created before its state_dict is loaded."""
 
     module: str = Field(
         pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$", description="file:Class in the model's folder"
@@ -188,32 +188,32 @@ class PytorchOptions(_Declaration):
     arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
     activation: Literal["none", "softmax", "sigmoid"] = Field(
         "none",
-        description="what becomes of the network's answer; sigmoid with classes: of one logit, two classes",
+        description="applied to the network's answer; sigmoid with classes: one logit, two classes",
     )
     precision: Precision = Precision.FLOAT32
 
 
 class ModelSpec(_Declaration):
-    """The declaration of one model; the same for all its versions."""
+    """The declaration of a model, valid for all its versions."""
 
     name: str = Field(pattern=NAME)
     framework: Literal["scikit-learn", "pytorch"]
     device: Literal["cpu", "gpu", "any"] = "any"
     runtime: Literal["auto", "native", "onnx"] = Field(
         "auto",
-        description="auto: compiled where that answers the same bits sooner; native: never; onnx: as auto, "
-        "and ONNX Runtime where it answers within `tolerance` sooner",
+        description="auto: compiled, if that returns the same bits faster; native: never; onnx: like auto, "
+        "and ONNX Runtime, if it is faster and within `tolerance`",
     )
-    tolerance: float = Field(0.0, ge=0, description="how far ONNX Runtime's answers may be off, absolutely")
+    tolerance: float = Field(0.0, ge=0, description="permitted absolute difference of ONNX Runtime's answers")
     estimator_input: Literal["auto", "array", "dataframe"] = Field(
         "auto",
-        description="what a scikit-learn estimator is given: auto: what it was fitted on, as far as it says",
+        description="input of a scikit-learn estimator; auto: the type it was fitted on, as far as recorded",
     )
     default_version: str = Field(pattern=VERSION)
     description: str = ""
     classes: tuple[str, ...] = ()
     response_model_version: bool = Field(
-        True, description="whether the body of /predict names the version, as its header does"
+        True, description="whether the body of /predict contains the version, like its header"
     )
     inputs: tuple[InputSpec, ...] = Field(min_length=1)
     outputs: tuple[OutputSpec, ...] = Field(min_length=1)
@@ -228,11 +228,11 @@ class ModelSpec(_Declaration):
         _unique("outputs", [o.name for o in self.outputs])
         _unique("classes", list(self.classes))
         if not self.classes and any(o.view is View.LABEL for o in self.outputs):
-            raise ValueError("classes: a label view needs them")
+            raise ValueError("classes: a label view needs classes")
         if self.response_model_version and "model_version" in {o.name for o in self.outputs}:
             raise ValueError("outputs: model_version is taken; set response_model_version = false")
         if (self.framework == "pytorch") != (self.pytorch is not None):
-            raise ValueError("pytorch: this table belongs to framework = 'pytorch', which needs it")
+            raise ValueError("pytorch: framework = 'pytorch' needs this table, and no other framework has it")
         if self.precision is Precision.FLOAT16 and self.device != "gpu":
             raise ValueError("pytorch.precision: float16 needs device = 'gpu'; bfloat16 runs on both")
         return self
@@ -240,19 +240,19 @@ class ModelSpec(_Declaration):
     @model_validator(mode="after")
     def _onnx_has_a_tolerance(self) -> Self:
         if (self.runtime == "onnx") != (self.tolerance > 0):
-            raise ValueError("tolerance: it belongs to runtime = 'onnx', which needs it")
+            raise ValueError("tolerance: runtime = 'onnx' needs a tolerance, and no other runtime has one")
         if self.runtime == "onnx" and self.framework != "scikit-learn":
-            raise ValueError("runtime: only scikit-learn models are run by onnx")
+            raise ValueError("runtime: onnx runs scikit-learn models only")
         return self
 
     @model_validator(mode="after")
     def _one_answer(self) -> Self:
-        """A predictor gives one answer: all views must be able to show it."""
+        """A predictor returns one answer: every view must be derivable from it."""
         of_values = [o for o in self.outputs if o.view not in CLASS_VIEWS]
         if of_values and len(of_values) < len(self.outputs):
-            raise ValueError("outputs: views of classes do not mix with value and tensor")
+            raise ValueError("outputs: class views cannot be combined with value and tensor views")
         if len({(o.view, o.shape) for o in of_values}) > 1:
-            raise ValueError("outputs: value and tensor views must all be of one shape")
+            raise ValueError("outputs: value and tensor views must all have the same shape")
         return self
 
     @model_validator(mode="after")
@@ -261,21 +261,21 @@ class ModelSpec(_Declaration):
             _known(f"golden[{number}].inputs", row.inputs, self.input_names)
             _known(f"golden[{number}].outputs", row.outputs, [o.name for o in self.outputs])
             for field in self.inputs:
-                if why := field.problem(row.inputs.get(field.name)):
-                    raise ValueError(f"golden[{number}].inputs.{field.name}: {why}")
-        unshown = [i.name for i in self.inputs if i.example is None and not i.nullable]
-        if unshown and not self.golden:
-            raise ValueError(f"inputs: {unshown[0]!r} needs an example, or the model a golden row")
+                if reason := field.problem(row.inputs.get(field.name)):
+                    raise ValueError(f"golden[{number}].inputs.{field.name}: {reason}")
+        without_example = [i.name for i in self.inputs if i.example is None and not i.nullable]
+        if without_example and not self.golden:
+            raise ValueError(f"inputs: {without_example[0]!r} needs an example, or the model a golden row")
         return self
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over what rows and answers mean, see `shared/model_identity.py`."""
+        """SHA-256 over the meaning of rows and answers, see `shared/model_identity.py`."""
         return spec_digest(self)
 
     @property
     def classifies(self) -> bool:
-        """Whether the predictor is asked for class probabilities rather than for values."""
+        """Whether the predictor computes class probabilities rather than values."""
         return any(o.view in CLASS_VIEWS for o in self.outputs)
 
     @property
@@ -288,27 +288,27 @@ class ModelSpec(_Declaration):
 
     @property
     def positional(self) -> bool:
-        """Whether a row may be a plain list: of the features in order, or of the one tensor's values."""
+        """Whether a row may be a plain list: the features in order, or the values of the only tensor."""
         return len(self.inputs) == 1 or all(not i.shape for i in self.inputs)
 
     def runs_on(self, device: str) -> bool:
-        """Whether a worker on `device` (`cpu` or `cuda:N`) may hold this model."""
+        """Whether a worker on `device` (`cpu` or `cuda:N`) may load this model."""
         return self.device in ("any", "cpu" if device == "cpu" else "gpu")
 
     def example_row(self) -> Row:
-        """A valid row, for documentation and try-outs: the examples, else the first golden row's inputs."""
+        """A valid row for documentation: the examples, else the inputs of the first golden row."""
         golden = self.golden[0].inputs if self.golden else {}
         return {i.name: i.example if i.example is not None else golden.get(i.name) for i in self.inputs}
 
     def golden_inputs(self) -> list[Row]:
-        """The inputs of the golden rows, with null for what they leave out."""
+        """The inputs of the golden rows; missing inputs are null."""
         return [{name: row.inputs.get(name) for name in self.input_names} for row in self.golden]
 
 
 def load_spec(path: Path) -> ModelSpec:
-    """Read one model.toml.
+    """Read a model.toml.
 
-    Raises SpecError naming the file, the key and the reason.
+    Raises SpecError with the file, the key and the reason.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -335,23 +335,23 @@ def _why(message: str) -> str:
     return re.sub(r"^Value error, ", "", message)
 
 
-def _unique(what: str, names: list[str]) -> None:
+def _unique(kind: str, names: list[str]) -> None:
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
-        raise ValueError(f"{what}: {doubled[0]!r} stands twice")
+        raise ValueError(f"{kind}: {doubled[0]!r} occurs twice")
 
 
-def _known(what: str, row: Row, names: list[str]) -> None:
+def _known(kind: str, row: Row, names: list[str]) -> None:
     unknown = [name for name in row if name not in names]
     if unknown:
-        raise ValueError(f"{what}: there is no {unknown[0]!r}; there are: {', '.join(names)}")
+        raise ValueError(f"{kind}: there is no {unknown[0]!r}; there are: {', '.join(names)}")
 
 
 def _leaves(value: object, shape: tuple[int, ...]) -> list[object] | None:
-    """The values of a nested list, or None where it is not of this shape."""
+    """The values of a nested list, or None if it does not have this shape."""
     if not shape:
         return [value]
     if not isinstance(value, list) or len(value) != shape[0]:
         return None
-    nested = [_leaves(one, shape[1:]) for one in value]
+    nested = [_leaves(item, shape[1:]) for item in value]
     return None if None in nested else [leaf for part in nested for leaf in part or ()]

@@ -1,9 +1,9 @@
-"""Rows as Arrow: the one row format of jobs. Chunks are Arrow IPC streams, by LZ4 where that pays.
+"""Rows as Arrow tables, the row format of jobs. Chunks are Arrow IPC streams, LZ4-compressed if that pays
+off.
 
-The schema of a chunk's inputs and of its results follows from the ModelSpec. A result has one column per
-output and `error`, which is null where the row succeeded. The chunks of a file that was read as a stream have
-`error` too, which says of an invalid row why it is not to be predicted, and `keep:…` for each column of the
-file that comes back in the result.
+The schemas of a chunk's inputs and results follow from the ModelSpec. A result has one column per output, and
+`error`, which is null for rows that succeeded. Chunks of a streamed file have `error` too, with the reason
+why a row is invalid, and `keep:…` for each column of the file that is returned in the result.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from shared.errors import PayloadError
 from shared.specs import InputSpec, InputType, ModelSpec, OutputSpec, Row, View
 
 Compression: TypeAlias = Literal["lz4"] | None
-"""Of a payload's buffers; each says itself whether it is compressed."""
+"""Compression of a payload's buffers; each payload records its own compression."""
 
 ERROR = "error"
-"""The column of a result that says why its row failed; of a streamed chunk, why its row is invalid."""
+"""The column with the reason why a result's row failed, or why a streamed chunk's row is invalid."""
 KEEP = "keep:"
-"""What stands before the name of a kept column in a chunk."""
+"""Prefix of a kept column's name in a chunk."""
 _FIRST_ROW = b"takt:first_row"
 _PLAIN_BYTES = 4096
-"""So little is not compressed: Arrow's threads are woken for each column of it, which takes ten times as long
-as writing it does, and again to read it."""
+"""Smaller payloads are not compressed: for each column, waking Arrow's threads takes ten times as long as
+writing it, and the same again when it is read."""
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 _ARROW = {
@@ -46,21 +46,21 @@ def input_schema(spec: ModelSpec) -> pa.Schema:
 
 
 def streamed_schema(spec: ModelSpec, kept: Mapping[str, pa.DataType]) -> pa.Schema:
-    """Of a chunk that may hold invalid rows, whose inputs are null or mean nothing."""
+    """The schema of a chunk that may contain invalid rows, with null or meaningless inputs."""
     inputs = [field.with_nullable(True) for field in input_schema(spec)]
     columns = [pa.field(KEEP + name, kind) for name, kind in kept.items()]
     return pa.schema([*inputs, pa.field(ERROR, pa.string()), *columns])
 
 
 def numbered(schema: pa.Schema, first_row: int) -> pa.Schema:
-    """The schema of a chunk that says which row of its job it begins with."""
+    """The schema of a chunk, with the index of its first row in the job."""
     return schema.with_metadata({_FIRST_ROW: str(first_row)})
 
 
 def first_row_of(table: pa.Table) -> int | None:
-    """Which row of its job a chunk begins with, where it says so."""
-    said = (table.schema.metadata or {}).get(_FIRST_ROW)
-    return None if said is None else int(said)
+    """The index of a chunk's first row in the job, if the chunk records it."""
+    recorded = (table.schema.metadata or {}).get(_FIRST_ROW)
+    return None if recorded is None else int(recorded)
 
 
 def _input_type(field: InputSpec) -> pa.DataType:
@@ -91,12 +91,12 @@ def _output_type(output: OutputSpec) -> pa.DataType:
 
 
 def batch_of_rows(spec: ModelSpec, rows: Sequence[Row]) -> pa.RecordBatch:
-    """Validated rows (as the gateway's adapters give them) as one record batch."""
+    """Validated rows, as the gateway's validators return them, as one record batch."""
     return batch_of_values(spec, [[row[field.name] for row in rows] for field in spec.inputs])
 
 
 def batch_of_values(spec: ModelSpec, values: Sequence[list[Any]]) -> pa.RecordBatch:
-    """The same, of one list of values per input."""
+    """One record batch from one list of values per input."""
     arrays = [_array(field, column) for field, column in zip(spec.inputs, values, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=input_schema(spec))
 
@@ -112,7 +112,7 @@ def _array(field: InputSpec, values: list[Any]) -> pa.Array:
 
 
 def columns_of_batch(spec: ModelSpec, batch: pa.RecordBatch) -> Columns:
-    """The arrays that a predictor is given, without a copy where no value is missing."""
+    """The arrays for a predictor, without a copy if no value is missing."""
     return {field.name: _columns(field, batch.column(field.name)) for field in spec.inputs}
 
 
@@ -148,25 +148,25 @@ def write_ipc(
 
 
 def read_ipc(data: bytes, *, verified: bool = False) -> pa.Table:
-    """Raises PayloadError where the bytes are not an Arrow IPC stream, whole and as it was written.
+    """Raises PayloadError if the bytes are not a complete, unchanged Arrow IPC stream.
 
-    `verified`: their digest was the recorded one, so that they need no further check.
+    `verified`: their digest matched the recorded one, so no further check is needed.
     """
-    if not data.endswith(_END_OF_STREAM):  # Arrow takes what ends between two messages for whole
+    if not data.endswith(_END_OF_STREAM):  # Arrow accepts a stream without its end
         raise PayloadError("a stored chunk is not readable: it is cut off")
     try:
         with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
             table = reader.read_all()
         if not verified:
-            table.validate(full=True)  # what a bad disk made of an offset would be followed anywhere
+            table.validate(full=True)  # an offset damaged on disk could point anywhere
         return table
-    except MemoryError:  # pyarrow.ArrowMemoryError is one: nothing is wrong with the bytes
+    except MemoryError:  # pyarrow.ArrowMemoryError is a subclass: the bytes are valid
         raise
     except (pa.ArrowException, OSError, EOFError) as error:
         raise PayloadError(f"a stored chunk is not readable: {error}") from error
 
 
 def rows_of(table: pa.Table) -> Iterator[Row]:
-    """Plain rows, for JSON."""
+    """Plain rows for JSON."""
     for batch in table.to_batches(max_chunksize=4096):
         yield from batch.to_pylist()

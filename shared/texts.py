@@ -1,7 +1,7 @@
-"""Texts that came from outside, as they are said again: of bounded length, without what commands a terminal.
+"""Foreign texts, made safe to repeat: of bounded length, and without terminal escape sequences.
 
 Every error passes through here (`shared/errors.py`), and every text of a log event (`shared/logs.py`): no
-answer, job record or log line grows with what a client sent.
+answer, job record or log line grows with a client's input.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from difflib import get_close_matches
 from itertools import islice
 
 MOST_TEXT_CHARS = 2000
-"""Of the detail of an error."""
+"""Limit of an error's detail."""
 MOST_NAME_CHARS = 80
-"""Of a name that a client sent: a column, a field, a model."""
+"""Limit of a name from a client: a column, a field, a model."""
 MOST_FOREIGN_CHARS = 200
-"""Of what a library or a model says."""
+"""Limit of a message from a library or a model."""
 MOST_NAMES = 20
-"""Of a list of names."""
+"""Limit of a list of names."""
 _MOST_CANDIDATES = 500
 _LONGEST_FIRST_LINE = 4000
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
@@ -36,7 +36,7 @@ _ABOUT = re.compile(r"[\s_\-.]+")
 
 
 def bounded(text: str, most: int = MOST_TEXT_CHARS) -> str:
-    """The text without escape sequences and control characters, cut where it is longer than `most`."""
+    """The text without escape sequences and control characters, cut to `most` characters."""
     plain = _CONTROL.sub("�", _ANSI.sub("", text[: most + 200]))
     return plain if len(plain) <= most and len(text) <= most + 200 else f"{plain[: most - 1]}…"
 
@@ -56,13 +56,13 @@ def first_of(names: Sequence[object], most: int = MOST_NAMES) -> str:
 
 
 def listed(names: Sequence[str], most: int = MOST_NAMES) -> str:
-    """The same of names that are ours, without quotes."""
+    """Like `first_of`, for Takt's own names: without quotes."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "none") + more
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that somebody most likely meant; None if none is near."""
+    """The known name most similar to `name`; None if none is similar."""
     asked = name[:MOST_NAME_CHARS]
     candidates = [one for one in islice(known, _MOST_CANDIDATES) if one != name]
     same = next((one for one in candidates if alike(one) == alike(asked)), None)
@@ -74,22 +74,22 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` Did you mean …?`, to put behind a sentence; empty if nothing is near."""
+    """` Did you mean …?`, to append to a sentence; empty if no known name is similar."""
     found = nearest(name, known)
     return "" if found is None else f" Did you mean {named(found)}?"
 
 
 def alike(name: str) -> str:
-    """What is left of a name without case, blanks and what joins its words."""
+    """A name without case, spaces and separators, for comparison."""
     return _ABOUT.sub("", name.casefold())
 
 
 def foreign_words(error: BaseException, most: int = MOST_FOREIGN_CHARS) -> str:
-    """What a library, or the code of a model, says in an exception, as a client may read it.
+    """The message of an exception of a library or of a model's code, as a client may read it.
 
-    Its first line, without the paths and addresses of the machine, and without advice for developers.
+    Its first line, without paths and addresses of the machine, and without advice for developers.
     """
-    lines = _ANSI.sub("", _said(error)[:_LONGEST_FIRST_LINE]).splitlines()
+    lines = _ANSI.sub("", _message(error)[:_LONGEST_FIRST_LINE]).splitlines()
     first = next(filter(None, map(str.strip, lines)), "")
     plain = _ADDRESS.sub("…", _URL.sub("…", _PATH.sub(r"\1", first)))
     sentences = _SENTENCE.split(plain)
@@ -97,8 +97,8 @@ def foreign_words(error: BaseException, most: int = MOST_FOREIGN_CHARS) -> str:
     return bounded(" ".join(kept), most)
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # of a model's own class of exceptions
+    except Exception:  # a model's own exception class may fail in __str__
         return ""

@@ -1,13 +1,13 @@
-"""Where spans go: to an OTLP collector, by OpenTelemetry's SDK, if one is set. Else none of it is loaded.
+"""Export of spans to an OTLP collector through the OpenTelemetry SDK. Without a collector nothing is loaded.
 
     gateway ┬ validate, encode, reply, serialize          by the gateway
-            ├ queue                                       by the worker that read it
+            ├ queue                                       by the worker that read the entry
             ├ batch ─ predict
             └ chunk, chunk, …                             by the workers of a job
 
-What is traced is decided where a trace begins, and crosses the queue as a `traceparent`
-(https://www.w3.org/TR/trace-context/) that stands in a message only where the trace is recorded. The SDK
-reads its own standard variables, OTEL_TRACES_SAMPLER and its kin.
+The process that starts a trace decides whether it is recorded. A recorded trace crosses the queue as a
+`traceparent` (https://www.w3.org/TR/trace-context/); without one, nothing is recorded. The SDK reads its own
+standard variables, such as OTEL_TRACES_SAMPLER.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 LAST_SPANS_S = 2.0
-"""How long a program that stops waits for the collector to take its last spans."""
+"""Time that a stopping program gives the collector to accept its last spans."""
 
 
 def open_provider(settings: Settings, service: str, instance: str) -> TracerProvider:
-    """What makes spans and sends them from a thread of its own. Spans that the collector does not take in
-    time are dropped.
+    """A provider that sends spans from its own thread. Spans that the collector does not accept in time are
+    dropped.
 
-    Raises OperatorError where OpenTelemetry is not installed.
+    Raises OperatorError if OpenTelemetry is not installed.
     """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -39,7 +39,7 @@ def open_provider(settings: Settings, service: str, instance: str) -> TracerProv
     except ImportError:
         raise OperatorError("Traces need OpenTelemetry: install the extra `tracing`.") from None
     resource = Resource.create({SERVICE_INSTANCE_ID: instance})
-    if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):  # OTEL_SERVICE_NAME says nothing
+    if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):  # no OTEL_SERVICE_NAME
         resource = resource.merge(Resource({SERVICE_NAME: service}))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.traces_url())))
@@ -47,7 +47,7 @@ def open_provider(settings: Settings, service: str, instance: str) -> TracerProv
 
 
 def close_provider(provider: TracerProvider) -> None:
-    """Send what is left. A collector that is away costs LAST_SPANS_S, not the SDK's half a minute."""
+    """Send the remaining spans. If the collector is away, this takes LAST_SPANS_S, not the SDK's 30 s."""
     closing = threading.Thread(target=provider.shutdown, name="traces_close", daemon=True)
     closing.start()
     closing.join(LAST_SPANS_S)

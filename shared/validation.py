@@ -1,8 +1,8 @@
-"""JSON → validated rows, by what a model's spec declares. One pass in Rust parses and validates.
+"""JSON to validated rows, by a model's spec. A single pass in Rust parses and validates.
 
-A row is an object by field name, or, where the spec is positional, a list in the order of the spec's inputs
-(of the one tensor's values where that is the only input). A nullable field may be null or absent; any other
-field must be there, and no unknown one may be.
+A row is an object by field name or, if the spec is positional, a list in the order of the spec's inputs (the
+values of the tensor, if that is the only input). Nullable fields may be null or absent; all other fields are
+required, and unknown fields are forbidden.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from shared.specs import ModelSpec
 from shared.wording import of_pydantic
 
 Values: TypeAlias = list[list[Any]]
-"""One list of values per input, in the order of the spec's inputs (Any: the spec says which)."""
+"""One list of values per input, in the order of the spec's inputs (Any: the spec declares the types)."""
 Loc: TypeAlias = list[int | str]
-"""Where in a body something is wrong, as Pydantic says it."""
+"""Path of a problem within a body, as in Pydantic's errors."""
 Place: TypeAlias = tuple[int | None, str | None]
-"""Row and field; None where the body as a whole is wrong."""
+"""Row and field of a problem; None if the body as a whole is invalid."""
 
 _LONGEST_ECHO = 80
 
 
 class RowValidator:
-    """Reads the bodies of one model's `/predict`, `/predict/batch`, and the rows of its jobs."""
+    """Reads the bodies of one model's `/predict` and `/predict/batch`, and the rows of its jobs."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
@@ -40,7 +40,7 @@ class RowValidator:
         self.batch: TypeAdapter[dict[str, list[Any]]] = TypeAdapter(input_types.batch(spec))
 
     def read_one(self, body: bytes) -> Values:
-        """The one row of a `/predict` body. Raises InvalidInput."""
+        """The row of a `/predict` body. Raises InvalidInput."""
         try:
             row = self.one.validate_json(body)
         except ValidationError as error:
@@ -56,7 +56,8 @@ class RowValidator:
         return self._by_input(rows)
 
     def read_rows(self, array: bytes, first_row: int) -> Values:
-        """The rows of a JSON array that is a part of a job, from row `first_row` on. Raises InvalidInput."""
+        """The rows of a JSON array that is part of a job and begins with row `first_row`. Raises
+        InvalidInput."""
         try:
             rows = self.rows.validate_json(array)
         except ValidationError as error:
@@ -76,7 +77,7 @@ class RowValidator:
         return None, str(path[0]) if path else None
 
     def _place(self, row: int, path: Loc) -> Place:
-        """Row and field of what is wrong inside one row, an object or a list."""
+        """Row and field of a problem within one row, an object or a list."""
         if len(self._names) == 1 and (not path or isinstance(path[0], int)):
             return row, self._names[0]
         if not path:
@@ -88,7 +89,7 @@ class RowValidator:
     def _invalid(
         self, error: ValidationError, place: Callable[[Loc], Place], first_row: int | None = None
     ) -> InvalidInput:
-        """`first_row` of a part of a job, whose paths begin at its own first row."""
+        """`first_row`: of a part of a job; its paths count from its own first row."""
         details = error.errors(include_url=False, include_context=False)
         shown = details[:MOST_PROBLEMS]
         problems = [_problem(detail, place, first_row, self._names) for detail in shown]
@@ -103,8 +104,8 @@ def _problem(
     if first_row is not None and path:
         path = ["inputs", first_row + int(path[0]), *path[1:]]
     row, field = place(path) if detail["type"] != "json_invalid" else (None, None)
-    said = of_pydantic(detail["msg"], detail["type"], field, known)
-    problem = Problem(row=row, field=field, loc=path, msg=said, type=detail["type"])
+    message = of_pydantic(detail["msg"], detail["type"], field, known)
+    problem = Problem(row=row, field=field, loc=path, msg=message, type=detail["type"])
     if _may_be_shown(detail["input"]):
         problem["input"] = detail["input"]
     return problem
@@ -119,5 +120,5 @@ def _may_be_shown(value: object) -> bool:
 
 
 def example_body(spec: ModelSpec) -> dict[str, object]:
-    """A valid row as JSON has it."""
+    """A valid row as JSON values."""
     return {name: input_types.json_example(value) for name, value in spec.example_row().items()}

@@ -1,8 +1,8 @@
-"""Where a webhook may go: what its URL must be, and which addresses its host may have.
+"""Webhook targets: the permitted URLs, and the permitted addresses of their hosts.
 
-A worker posts to a URL that a client chose, from inside the operator's network. So the URL is checked as it
-is submitted, to say what is wrong with it in time, and the addresses are checked again as a worker connects,
-which is what protects: a name may have another address by then.
+A worker posts to a URL chosen by a client, from inside the operator's network. The URL is checked at
+submission, so that the client gets an early error. The addresses are checked again when a worker connects,
+because a name may resolve to another address by then; this second check is the protection.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shared.settings import Settings
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 Resolve: TypeAlias = Callable[[str, int], Sequence[Address]]
-"""The addresses of a host and port; raises OSError where it has none."""
+"""The addresses of a host and port; raises OSError if there are none."""
 
 MAX_URL = 2048
 _PORTS = {"http": 80, "https": 443}
@@ -42,7 +42,7 @@ _METADATA = frozenset(
 
 @dataclass(frozen=True)
 class WebhookTarget:
-    """A webhook's URL, taken apart."""
+    """The parts of a webhook's URL."""
 
     tls: bool
     host: str  # without the brackets of IPv6
@@ -51,13 +51,13 @@ class WebhookTarget:
 
 
 def checked_url(url: str, settings: Settings, resolve: Resolve | None = None) -> str:
-    """The URL, where a webhook may be sent there as things are now.
+    """The URL, if a webhook may currently be sent there.
 
-    Blocks on DNS: it belongs into a thread. A host that has no address yet is not refused: its webhook is
-    tried again and again. Raises InvalidInput, naming `webhook_url` and the reason.
+    Blocks on DNS: run it in a thread. A host without an address is accepted, because its webhook is retried.
+    Raises InvalidInput with the field `webhook_url` and the reason.
     """
     if not settings.webhook_keys():
-        raise _invalid("Webhooks are off here: the operator has not set TAKT_WEBHOOK_SECRET.")
+        raise _invalid("Webhooks are disabled: the operator has not set TAKT_WEBHOOK_SECRET.")
     target = target_of(url)
     try:
         addresses = (resolve or system_addresses)(target.host, target.port)
@@ -69,44 +69,45 @@ def checked_url(url: str, settings: Settings, resolve: Resolve | None = None) ->
 
 
 def target_of(url: str) -> WebhookTarget:
-    """Raises InvalidInput where a webhook cannot have this URL, whatever its host's addresses are."""
+    """Raises InvalidInput if the URL is invalid for a webhook, whatever the addresses of its host."""
     if len(url) > MAX_URL or not re.fullmatch(r"[!-~]+", url) or "\\" in url:
-        raise _invalid(f"A webhook's URL is at most {MAX_URL} characters of ASCII, without blanks.")
+        raise _invalid(f"A webhook's URL has at most {MAX_URL} ASCII characters, without spaces.")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise _invalid(f"This is no URL: {error}.") from None
+        raise _invalid(f"This is not a URL: {error}.") from None
     if parts.scheme not in _PORTS:
         raise _invalid("A webhook's URL begins with http:// or https://.")
     if "@" in parts.netloc:
-        raise _invalid("A webhook's URL holds no user name or password: verify the signature instead.")
+        raise _invalid(
+            "A webhook's URL must not contain a user name or password: verify the signature instead."
+        )
     if not host or "%" in host or port == 0:
-        raise _invalid("A webhook's URL names a host, and a port above 0 where it names one.")
+        raise _invalid("A webhook's URL needs a host, and its port, if given, must be above 0.")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return WebhookTarget(parts.scheme == "https", host, port or _PORTS[parts.scheme], path)
 
 
 def permitted(addresses: Sequence[Address], networks: Sequence[Network]) -> list[Address]:
-    """Those of the addresses that a webhook may reach: public ones, and those in the operator's `networks`.
+    """The addresses that a webhook may reach: public addresses, and addresses in the operator's `networks`.
 
-    Cloud metadata, link-local, multicast and unspecified addresses are nobody's receiver: no network permits
-    them.
+    Cloud metadata, link-local, multicast and unspecified addresses are never permitted.
     """
     return [address for address in addresses if _permitted(_plain(address), networks)]
 
 
 def system_addresses(host: str, port: int) -> list[Address]:
-    """What this machine's resolver says. Raises OSError."""
+    """The addresses from this machine's resolver. Raises OSError."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # a label that is empty or too long
+    except UnicodeError as error:  # an empty label, or one that is too long
         raise OSError(f"{host} is no host name") from error
     return list(dict.fromkeys(ip_address(str(info[4][0]).partition("%")[0]) for info in found))
 
 
 def refusal(host: str) -> str:
-    """What a client is told of a host; not which addresses it has: they are the operator's."""
+    """The message about a forbidden host. It omits the host's addresses, which are the operator's."""
     return f"{host} has no address that webhooks may reach; TAKT_WEBHOOK_ALLOW permits private networks."
 
 
@@ -118,7 +119,7 @@ def _permitted(address: Address, networks: Sequence[Network]) -> bool:
 
 
 def _plain(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one stands for, where it does."""
+    """The IPv4 address behind a mapped IPv6 address; other addresses unchanged."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:

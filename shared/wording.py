@@ -1,4 +1,4 @@
-"""What validating libraries say of a value, in the words of JSON: no type of Python, no name of a library."""
+"""Messages of validating libraries in terms of JSON, without types of Python or names of libraries."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 
 
 def of_pydantic(message: str, kind: str, field: object = None, known: Iterable[str] = ()) -> str:
-    """`kind`: Pydantic's own name of the error; `known`: the fields that there are."""
+    """`kind`: Pydantic's name of the error; `known`: the existing fields."""
     if kind == "extra_forbidden" and field is not None:
         return f"Unknown field {named(field)}.{did_you_mean(str(field), known)}"
     for theirs, ours in _OF_PYTHON:
@@ -55,7 +55,7 @@ def of_pydantic(message: str, kind: str, field: object = None, known: Iterable[s
 
 
 def of_msgspec(message: str, known: Iterable[str] = ()) -> str:
-    """`known`: the fields that there are."""
+    """`known`: the existing fields."""
     unknown = _UNKNOWN.match(message)
     if unknown is not None:
         return f"unknown field {named(unknown[1])}.{did_you_mean(unknown[1], known)}"

@@ -1,6 +1,6 @@
-"""Heartbeats: what every worker says of itself, and what the gateway makes of it.
+"""Heartbeats of the workers, written by each worker and read by the gateway.
 
-A heartbeat is a hash with a TTL: once it is gone, the worker counts as dead and others take its entries.
+A heartbeat is a hash with a TTL. After it expires, the worker counts as dead and others claim its entries.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ SCHEMA = 1
 OLDEST = 1
 """The oldest schema version that is still read."""
 DRAIN_KEPT_S = 86_400
-"""How long an order to drain is kept while its worker does not renew it, for instance as Redis is away."""
+"""Lifetime of a drain order that its worker does not renew, for instance because Redis is away."""
 _RECORD = b"record"
 
 
 class WorkerState(StrEnum):
     STARTING = "starting"  # loading its models
-    SERVING = "serving"  # consuming what it has loaded
-    DRAINING = "draining"  # told to stop: finishing what it holds
+    SERVING = "serving"  # consuming for its loaded models
+    DRAINING = "draining"  # stopping: finishing its current work
 
 
 class ModelState(StrEnum):
     LOADING = "loading"
     LOADED = "loaded"
-    FAILED = "failed"  # `reason` says why; the others serve
+    FAILED = "failed"  # for `reason`; the worker's other models serve
 
 
 class MeasuredRuntime(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to run a model: how it stands beside the native one, and for which calls it is taken."""
+    """A runtime of a model: its comparison with the native runtime, and the calls that it serves."""
 
     name: str  # `native` is the framework's own
-    bit_equal: bool = True  # to the native answers, on every row that was compared
+    bit_equal: bool = True  # to the native answers, on every compared row
     compared_rows: int = 0
     max_difference: float = 0.0
-    tolerance: float = 0.0  # how far it may be off; 0: not in a bit
-    rows_per_s: dict[int, float] = {}  # by rows of a call, at warm-up; no further where it fell behind
-    serves: tuple[int, ...] = ()  # of those calls, the ones that it is taken for
+    tolerance: float = 0.0  # permitted difference; 0: bit equality
+    rows_per_s: dict[int, float] = {}  # by rows per call, at warm-up; ends where it is slower than native
+    serves: tuple[int, ...] = ()  # rows per call, of the measured sizes that this runtime serves
 
 
 class Runtimes(msgspec.Struct, frozen=True, kw_only=True):
-    """How the calls of a model are run."""
+    """The runtimes of a model's calls."""
 
-    note: str = ""  # why there is nothing beside the native runtime
+    note: str = ""  # why only the native runtime is available
     measured: tuple[MeasuredRuntime, ...] = ()
 
     def in_words(self) -> str:
-        """`walk to 256 rows, native beyond`, or why it is `native` alone."""
-        by_rows = sorted((rows, one.name) for one in self.measured for rows in one.serves)
+        """`walk to 256 rows, native beyond`, or `native` and the reason why it is the only runtime."""
+        by_rows = sorted((rows, runtime.name) for runtime in self.measured for rows in runtime.serves)
         spans = [
             (name, max(rows for rows, _ in span)) for name, span in groupby(by_rows, lambda pair: pair[1])
         ]
@@ -70,19 +70,19 @@ class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
     state: ModelState
     reason: str = ""
     load_s: float = 0.0
-    rows_per_s: float = 0.0  # online in a busy engine, beside the offline lane; 0: not measured yet
+    rows_per_s: float = 0.0  # online, in a busy engine beside the offline lane; 0: not measured yet
     batches: int = 0  # online batches since start
     batch_rows: int = 0  # rows in them
-    entry_rows: float = 0.0  # of an online entry, about, lately; 0: there was none
-    digest: str = ""  # SHA-256 of the artifact that is loaded
-    ceiling_rows: int = 0  # of one call: more ran out of memory here; 0: none did
-    slice_rows_per_s: float = 0.0  # of the slices of chunks, measured at warm-up and since; 0: not yet
+    entry_rows: float = 0.0  # recent average of rows per online entry; 0: no entries
+    digest: str = ""  # SHA-256 of the loaded artifact
+    ceiling_rows: int = 0  # limit per call, found by running out of memory; 0: none found
+    slice_rows_per_s: float = 0.0  # of chunk slices, measured at warm-up and since; 0: not yet
     runtimes: Runtimes = Runtimes()
-    built_with: dict[str, str] = {}  # package → version that made the artifact
-    warnings: tuple[str, ...] = ()  # of its framework, while it was loaded
-    spec_digest: str = ""  # of the spec that it was loaded with; an older worker says nothing
-    least_call_s: float = 0.0  # the shortest call measured, of any size, at warm-up or since; 0: none yet
-    most_rows_per_s: float = 0.0  # the highest rate of a call measured; 0: none yet
+    built_with: dict[str, str] = {}  # package → version that built the artifact
+    warnings: tuple[str, ...] = ()  # of its framework, during loading
+    spec_digest: str = ""  # of the spec it was loaded with; empty in an older worker's heartbeat
+    least_call_s: float = 0.0  # shortest measured call, of any size, at warm-up or since; 0: none yet
+    most_rows_per_s: float = 0.0  # highest measured rate of a call; 0: none yet
 
 
 class _Head(msgspec.Struct):
@@ -100,16 +100,16 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str  # UTC, RFC 3339
     models: dict[str, HeldModel]  # by model key
     rss_bytes: int = 0
-    online_s: float = 0.0  # of the engine's time since start, by lane
-    offline_s: float = 0.0
-    current: str = ""  # what it does now: `online iris@1.0.0`, `chunk {job}/{n}`, or nothing
-    drained: bool = False  # it was told to drain and holds nothing any more; `state` is `draining`
-    metrics_address: str = ""  # `host:port` where Prometheus finds its metrics; empty: nowhere
+    online_s: float = 0.0  # engine time since start on the online lane
+    offline_s: float = 0.0  # … and on the offline lane
+    current: str = ""  # current work: `online iris@1.0.0`, `chunk {job}/{n}`, or empty
+    drained: bool = False  # drained on order and without work left; `state` is `draining`
+    metrics_address: str = ""  # `host:port` of its Prometheus metrics; empty: none
     schema: int = SCHEMA
 
     @property
     def name(self) -> str:
-        """What all lives of one worker have in common."""
+        """The name shared by all lives of one worker."""
         return self.id.rpartition(":")[0]
 
     def holds(self, key: ModelKey) -> bool:
@@ -118,7 +118,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def to_hash(record: WorkerRecord) -> dict[str, str]:
-    """The hash of a heartbeat: the record as JSON, and the fields that a person looks for."""
+    """The hash of a heartbeat: the record as JSON, and some fields for human readers."""
     return {
         "record": msgspec.json.encode(record).decode(),
         "state": record.state.value,
@@ -128,11 +128,11 @@ def to_hash(record: WorkerRecord) -> dict[str, str]:
 
 
 class UnreadableHeartbeat(ValueError):
-    """The heartbeat is corrupt, or of a schema version that this process does not know."""
+    """The heartbeat is corrupt, or of a schema version that this process does not read."""
 
 
 def from_hash(fields: Mapping[bytes, bytes]) -> WorkerRecord | None:
-    """The heartbeat, or None where there is none, or none that can be read."""
+    """The heartbeat, or None if there is no readable heartbeat."""
     try:
         return read_heartbeat(fields)
     except UnreadableHeartbeat:
@@ -140,7 +140,7 @@ def from_hash(fields: Mapping[bytes, bytes]) -> WorkerRecord | None:
 
 
 def read_heartbeat(fields: Mapping[bytes, bytes]) -> WorkerRecord | None:
-    """The heartbeat, or None where there is none. Raises UnreadableHeartbeat."""
+    """The heartbeat, or None if there is none. Raises UnreadableHeartbeat."""
     if not fields:
         return None
     try:

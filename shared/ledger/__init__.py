@@ -1,15 +1,20 @@
-"""The job ledger: the one owner of a job's state. Nothing else writes a job's keys.
+"""The job ledger: the only writer of a job's state and Redis keys.
 
-open ─▶ append* ─▶ seal          the gateway: a job, its chunks, its total
-              └──▶ fill          … the last chunks and the total at once
-submit                           … a small job as a whole, its rows in the ledger
-claim ─▶ renew* ─▶ commit        a worker: a chunk under a lease and a fencing token
-              └──▶ hand_back     … or not, and the chunk is ready again
+open ─▶ append* ─▶ seal          gateway: a job, its chunks, its total
+              └──▶ fill          gateway: the last chunks and the total together
+submit                           gateway: a complete small job, with its rows in the ledger
+claim ─▶ renew* ─▶ commit        worker: a chunk under a lease and a fencing token
+              └──▶ hand_back     worker: a chunk given up, ready again
 cancel, pause, resume, …         the job's owner
 recompute                        a chunk with a lost or damaged result: it runs again, or fails for good
-reserve, unreserve, bind         an Idempotency-Key, while and after its body is read
-expire, retire, ready            the reconciler: leases, retention, doorbells
-claim_webhook ─▶ record_webhook  a worker: telling a job's end to who asked for it
+reserve, unreserve, bind         an Idempotency-Key, during and after the upload of its body
+expire, retire, ready            reconciler: leases, retention, doorbells
+claim_webhook ─▶ record_webhook  worker: delivery of a webhook after a job's end
+
+async_ledger, threaded_ledger    the executors: `AsyncLedger` for asyncio, `Ledger` for threads job_ and
+chunk_transitions       each transition as a value: a script, its arguments, the decoder of its answer lua,
+scripts/                    the Lua scripts, which run inside Redis records, serialization           the
+records, and their form in Redis
 """
 
 from shared.ledger.async_ledger import AsyncLedger

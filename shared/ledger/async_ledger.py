@@ -1,4 +1,8 @@
-"""`AsyncLedger`: the ledger for asyncio, as the gateway uses it."""
+"""`AsyncLedger`: the ledger for asyncio, used by the gateway.
+
+It sends doorbells after transitions that made chunks ready. Sending needs Celery, so the function is passed
+in.
+"""
 
 from __future__ import annotations
 
@@ -48,11 +52,11 @@ T = TypeVar("T")
 
 _IN_MEMORY = Durability()
 MOST_RINGS = 8
-"""Doorbells that one submission rings at most; commits and the reconciler ring the rest."""
+"""Limit of the doorbells per submission; commits and the reconciler send the rest."""
 
 
 class AsyncLedger:
-    """The ledger for asyncio. Methods raise redis.exceptions.RedisError where the server does not answer."""
+    """The ledger for asyncio. Methods raise redis.exceptions.RedisError if the server does not answer."""
 
     def __init__(
         self,
@@ -70,7 +74,7 @@ class AsyncLedger:
         self._scripts: dict[str, AsyncScript] = {}
 
     async def open_job(self, job: NewJob) -> None:
-        """Record a job before its rows are read; its upload is held by this gateway's lease."""
+        """Record a job before its rows are read. This gateway's lease protects the upload."""
         await self._run(job_transitions.open_job(job, token=new_token(), lease_ms=self._lease_ms))
 
     async def append_chunks(
@@ -82,13 +86,14 @@ class AsyncLedger:
         sha256s: Sequence[str] = (),
         first: int | None = None,
     ) -> int:
-        """Chunks of so many rows each, already stored, become ready. → index of the first.
+        """Make chunks ready whose rows are already stored. → index of the first chunk.
 
-        `sha256s`: of their rows as they were stored, which whoever reads them checks; none: nobody does.
+        `rows`: the number of rows per chunk. `sha256s`: the digests of the stored rows, which every reader
+        checks; without them, nothing is checked.
 
-        Renews the upload's lease, also with no chunk at all: call it more often than every `lease_s`.
-        Raises JobNotFound where the job takes no more, and QueueUnavailable where the server has not kept
-        all that was appended before `first`.
+        Renews the upload's lease, even without chunks: call it more often than every `lease_s`.
+        Raises JobNotFound if the job accepts no more chunks, and QueueUnavailable if the server has lost
+        chunks that were appended before `first`.
         """
         first_index = await self._run(
             job_transitions.append_chunks(job_id, rows, sha256s=sha256s, first=first, lease_ms=self._lease_ms)
@@ -107,11 +112,12 @@ class AsyncLedger:
         keep_s: float = 0.0,
         short: int = 0,
     ) -> Submitted | Reservation:
-        """A whole job of one chunk, whose rows are `data`, of that digest, and lie in the ledger.
+        """Record a complete job of one chunk, whose rows `data` are kept in the ledger.
 
-        Its Idempotency-Key, if it has one, stands for a body of this digest from then on; where it is another
-        job's there is no new one. → the job, and the line that it stands in, where that has no more than
-        `short` jobs; or whose the key is
+        `rows_sha256`: digest of `data`. `digest`: digest of the body, recorded for the Idempotency-Key for
+        `keep_s`. `short`: the longest queue that is returned.
+        → the job, and its queue if that has at most `short` jobs. If the Idempotency-Key belongs to another
+        job, no job is recorded; → that reservation.
         """
         keep_ms = round(keep_s * 1000)
         made = await self._run(
@@ -124,17 +130,17 @@ class AsyncLedger:
         return made
 
     async def seal(self, job_id: str, *, chunks: int | None = None) -> JobRecord:
-        """The upload is whole. Raises JobNotFound where it was not going on, and QueueUnavailable where the
-        server has not kept so many chunks."""
+        """Complete the upload. Raises JobNotFound if the job is not uploading, and QueueUnavailable if the
+        server does not have `chunks` chunks."""
         await self._run(job_transitions.seal(job_id, chunks))
         return await self.read(job_id)
 
     async def fill(
         self, job_id: str, key: ModelKey, rows: Sequence[int], *, first: int, sha256s: Sequence[str] = ()
     ) -> JobRecord:
-        """The last chunks become ready, and the upload is whole: `append_chunks` and `seal` in one.
+        """Append the last chunks and complete the upload: `append_chunks` and `seal` in one.
 
-        Raises what they raise.
+        Raises the errors of both.
         """
         filled = await self._run(
             job_transitions.fill(job_id, rows, sha256s=sha256s, first=first, lease_ms=self._lease_ms)
@@ -143,12 +149,12 @@ class AsyncLedger:
         return filled
 
     async def make_durable(self, job_id: str) -> None:
-        """Return once all that was written of a job is as durable as this deployment promises.
+        """Wait until all writes of a job have the durability that this deployment promises.
 
-        A write and the wait for it, on one connection: all that any connection wrote before stands before
-        that write, in the append-only file and on the way to a replica.
-        Raises NotDurable where the time was over, QueueUnavailable where the server forgot the job, and
-        UnsupportedServer where it cannot keep the promise.
+        Sends a write, and a wait for it, on one connection. All earlier writes of any connection precede that
+        write in the append-only file and on the way to a replica.
+        Raises NotDurable on a timeout, QueueUnavailable if the server has lost the job, and UnsupportedServer
+        if the server cannot keep the promise.
         """
         if self._durability.command is None:
             return
@@ -162,49 +168,49 @@ class AsyncLedger:
         require_durable(job_id, known, answers[0], self._durability, *answers[1:])
 
     async def cancel(self, job_id: str) -> JobState:
-        """No chunk starts any more; it is `canceling` until none runs. Raises JobNotFound."""
+        """Start no more chunks; the state is `canceling` until no chunk runs. Raises JobNotFound."""
         return await self._run(job_transitions.cancel(job_id))
 
     async def pause(self, job_id: str) -> JobState:
-        """No chunk starts until `resume`. → the state: another than `paused` where it cannot pause."""
+        """Start no chunk until `resume`. → the state; not `paused` if the job cannot be paused."""
         return await self._run(job_transitions.pause(job_id))
 
     async def resume(self, job_id: str, key: ModelKey) -> JobState:
-        """Go on. → the state; a job that was not paused stays as it is."""
+        """Continue a paused job. → the state; other jobs are unchanged."""
         resumed = await self._run(job_transitions.resume(job_id))
         self._ring_for(key, resumed.ready)
         return resumed.state
 
     async def prioritize(self, job_id: str, priority: int) -> JobState:
-        """Another weight, 0–9, from the next claim on."""
+        """Set the weight, 0–9, from the next claim on."""
         return await self._run(job_transitions.prioritize(job_id, priority))
 
     async def delete(self, job_id: str) -> bool:
-        """Forget a job that has ended; its rows and results are the caller's to remove. → whether it had."""
+        """Remove the record of an ended job; the caller removes rows and results. → whether it had ended."""
         return await self._run(job_transitions.delete(job_id))
 
     async def reserve(self, name: str, job_id: str) -> Reservation | None:
-        """Lease an idempotency key while a body is read. → None: it is this job's; else whose it is."""
+        """Lease an Idempotency-Key while a body is read. → None: leased to this job; else its holder."""
         return await self._run(job_transitions.reserve(name, job_id, lease_ms=self._lease_ms))
 
     async def unreserve(self, name: str, job_id: str) -> bool:
-        """Free an idempotency key whose job never came to be. → whether it was this job's"""
+        """Free the Idempotency-Key of a job that was never recorded. → whether this job held it"""
         return await self._run(job_transitions.unreserve(name, job_id))
 
     async def bind(self, name: str, job_id: str, digest: str, *, keep_s: float) -> bool:
-        """Let an idempotency key stand for a whole body. → whether it was still this job's."""
+        """Record the digest of a complete body for an Idempotency-Key. → whether this job still held it"""
         return await self._run(job_transitions.bind(name, job_id, digest, keep_ms=round(keep_s * 1000)))
 
     async def fail_job(self, job_id: str, code: str, detail: str) -> bool:
-        """End a job early. → whether this did; one that is being canceled ends as canceled."""
+        """End a job early. → whether this call ended it; a job in `canceling` ends as canceled."""
         return await self._run(job_transitions.fail_job(job_id, code, detail))
 
     async def recompute(self, job_id: str, index: int, token: str, reason: str) -> Recomputed:
-        """Compute a chunk again, because its stored result with this token is lost or damaged."""
+        """Compute a chunk again because its stored result with this token is lost or damaged."""
         return await self._run(chunk_transitions.recompute(job_id, index, token, reason))
 
     async def read(self, job_id: str) -> JobRecord:
-        """Raises JobNotFound, JobExpired where its retention is over, and RecordUnreadable."""
+        """Raises JobNotFound, JobExpired if the job's retention is over, and RecordUnreadable."""
         check_job_id(job_id)
         fields: Any = await self._client.hgetall(keys.job(job_id))
         return await self._record(job_id, fields)
@@ -212,10 +218,10 @@ class AsyncLedger:
     async def read_ended(
         self, job_id: str, *, partial: bool = False
     ) -> tuple[JobRecord, list[ChunkRecord], Inline]:
-        """A job, and once it has succeeded, or as they are now where `partial`, its chunks and what of it
-        lies in the ledger; in one round trip.
+        """A job with its chunks and its inline objects, in one round trip.
 
-        Raises what `read` raises.
+        Chunks and inline objects are empty unless the job has succeeded or `partial` is set.
+        Raises the errors of `read`.
         """
         check_job_id(job_id)
         fields, chunks, inline = await self._run(job_transitions.read(job_id, chunks=partial))
@@ -229,15 +235,15 @@ class AsyncLedger:
             raise
 
     async def newest(self, owner: str | None, *, before_ms: int | None, most: int) -> list[JobRecord]:
-        """Jobs by their creation, newest first: of one owner, or of all; those created before a time."""
+        """Jobs of one owner, or of all, created before a time if one is given; the newest first."""
         return await self.read_all(await self._newest_ids(owner, before_ms, most, None))
 
     async def newest_heads(
         self, owner: str | None, *, before_ms: int | None, most: int, after_id: str | None = None
     ) -> list[JobHead]:
-        """The same in short, to look through many.
+        """Like `newest`, with few fields per job, for searching through many jobs.
 
-        Where `after_id` is still known, those that come after it instead: none of its own ms is left out.
+        If `after_id` is known, the jobs after it instead, so that none of the same millisecond is left out.
         """
         ids = await self._newest_ids(owner, before_ms, most, after_id)
         pipeline = self._client.pipeline(transaction=False)
@@ -247,7 +253,7 @@ class AsyncLedger:
         return await self._readable(job_head, (pair for pair in found if None not in pair[1]))
 
     async def read_all(self, job_ids: Sequence[str]) -> list[JobRecord]:
-        """The records of jobs in this order; those that are gone, or cannot be read, are left out."""
+        """The records of jobs in this order; missing and unreadable jobs are left out."""
         pipeline = self._client.pipeline(transaction=False)
         for job_id in job_ids:
             pipeline.hgetall(keys.job(job_id))
@@ -270,24 +276,24 @@ class AsyncLedger:
         return chunks_from_hash(await self._client.hgetall(keys.job_chunks(job_id)))
 
     async def inline(self, job_id: str) -> Inline:
-        """What of a job lies in the ledger."""
+        """The rows and the result of a small job, which the ledger keeps."""
         return inline_from_hash(await self._client.hgetall(keys.job_inline(job_id)))
 
     async def line(self, key: ModelKey, *, most: int) -> QueueOrder:
-        """The jobs that take part in the fair order of a model version, at most so many.
+        """The jobs in the fair order of a model version, at most `most`.
 
-        Of a longer line the first jobs of each owner.
+        If the queue is longer, the first jobs of each owner.
         """
         return await self._run(chunk_transitions.line(key, most=most))
 
     async def newest_event(self, job_id: str, *, after: str = "") -> JobEvent | None:
-        """The last thing that a job's stream tells, where that is after an event's id; else None."""
+        """The last event of a job's stream, if it is newer than the event id `after`; else None."""
         beyond = f"({after}" if after else "-"
         entries: Any = await self._client.xrevrange(keys.job_events(job_id), "+", beyond, count=1)
         return job_event(*entries[0]) if entries else None
 
     async def webhook_attempts(self, *job_ids: str) -> dict[str, list[WebhookAttempt]]:
-        """What was tried to deliver the webhooks of jobs, by job, oldest first."""
+        """The attempts to deliver the webhooks of jobs, by job, the oldest first."""
         pipeline = self._client.pipeline(transaction=False)
         for job_id in job_ids:
             pipeline.xrange(keys.job_webhook(job_id))
@@ -315,6 +321,6 @@ class AsyncLedger:
         return transition.decode(await self._script(transition.script)(args=transition.arguments))
 
     def _script(self, name: str) -> AsyncScript:
-        if name not in self._scripts:  # registering takes the digest of its text
+        if name not in self._scripts:  # registering computes the digest of its text
             self._scripts[name] = self._client.register_script(source(name))
         return self._scripts[name]

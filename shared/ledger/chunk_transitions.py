@@ -22,14 +22,14 @@ class Committed:
 
 @dataclass(frozen=True)
 class Expired:
-    """Jobs whose stored rows and results are nobody's any more."""
+    """Jobs whose stored rows and results are no longer needed."""
 
-    interrupted: list[str]  # their upload broke off
-    orphaned: list[str]  # they were removed while a worker held a chunk, which may have stored a result since
+    interrupted: list[str]  # their upload was interrupted
+    orphaned: list[str]  # removed during a worker's lease; the worker may have stored a result since
 
 
 def line(key: ModelKey, *, most: int) -> Transition[QueueOrder]:
-    """The jobs that take part in the fair order of a model version, at most so many."""
+    """The jobs in the fair order of a model version, at most `most`."""
     return Transition("line", (key, most), line_of)
 
 
@@ -45,8 +45,11 @@ def claim(
     most_rows: int,
     spec_digest: str = "",
 ) -> Transition[list[Claim]]:
-    """The next chunk of a model version, fairly, of jobs that were submitted for the artifact and the spec of
-    these digests (empty: for any), and those after it while all are small: at most so many, of so many rows.
+    """Claim the next chunk of a model version in the fair order, and if it is small, the small chunks after
+    it:
+    at most `most` chunks of `most_rows` rows.
+
+    `digest`, `spec_digest`: only of jobs submitted for this artifact and this spec; empty: of any.
     """
 
     def claimed(answer: Any) -> list[Claim]:
@@ -74,27 +77,27 @@ def renew(held: Claim, *, lease_ms: int) -> Transition[bool]:
 
 
 def commit(key: ModelKey, ended: Sequence[Ended]) -> Transition[Committed]:
-    """Count results, each once and for itself."""
+    """Count results, each once and on its own."""
 
     def committed(answer: Any) -> Committed:
         return Committed([CommitOutcome(outcome.decode()) for outcome in answer[0]], bool(answer[1]))
 
-    each = (argument for one in ended for argument in _commit_arguments(one))
-    return Transition("commit", (key, *each), committed)
+    arguments = (argument for result in ended for argument in _commit_arguments(result))
+    return Transition("commit", (key, *arguments), committed)
 
 
 def _commit_arguments(ended: Ended) -> tuple[str | int | bytes, ...]:
-    held, said = ended.held, msgspec.json.encode(list(ended.first_errors))
+    held, errors = ended.held, msgspec.json.encode(list(ended.first_errors))
     chunk = (held.job_id, held.index, held.token)
     result = (ended.result, ended.result_sha256, computed_by_name(ended.computed_by), ended.computed_by)
     seal = seal_of(held, ended) if ended.result_sha256 else ""
-    return (*chunk, ended.rows_succeeded, ended.rows_failed, said, *result, seal)
+    return (*chunk, ended.rows_succeeded, ended.rows_failed, errors, *result, seal)
 
 
 def hand_back(
     key: ModelKey, held: Claim, *, at_fault: bool, reason: str = "", delay_ms: int = 0
 ) -> Transition[bool]:
-    """Give a chunk up; it is ready at once, or after the delay.
+    """Give up a chunk; it is ready at once, or after the delay.
 
     → whether anything of the model version is ready. `reason`: for its rows, if this was the last attempt.
     """
@@ -103,24 +106,25 @@ def hand_back(
 
 
 def requeue_chunk(job_id: str, index: int) -> Transition[bool]:
-    """Have a chunk that was given up tried once more. → False where it was not, or its job has ended.
+    """Try a failed chunk once more. → False if it has not failed, or its job has ended.
 
-    Nobody is rung: the reconciler does so.
+    Sends no doorbell: the reconciler does.
     """
     return Transition("requeue_chunk", (job_id, index), bool)
 
 
 def recompute(job_id: str, index: int, token: str, reason: str) -> Transition[Recomputed]:
-    """Compute a chunk again, because its stored result with this token is lost or damaged.
+    """Compute a chunk again because its stored result with this token is lost or damaged.
 
     A job that has succeeded runs again. If the job has ended in another way, or if the result was lost
-    several times, the chunk fails with the reason. Nobody is rung: the reconciler does so.
+    several times, the chunk fails with the reason. Sends no doorbell: the reconciler does.
     """
     return Transition("recompute", (job_id, index, token, reason), lambda answer: Recomputed(answer.decode()))
 
 
 def expire(*, grace_ms: int, most: int = 1000) -> Transition[Expired]:
-    """Bring back what expired leases held; those of a worker without a heartbeat expire after the grace."""
+    """Make chunks of expired leases ready again; leases of workers without a heartbeat expire after the
+    grace."""
 
     def expired(answer: Any) -> Expired:
         interrupted, orphaned = ([job_id.decode() for job_id in ids] for ids in answer)
@@ -130,7 +134,7 @@ def expire(*, grace_ms: int, most: int = 1000) -> Transition[Expired]:
 
 
 def ready(*, most: int) -> Transition[dict[ModelKey, int]]:
-    """Ready chunks by model version, where there are any; counted until there are at least `most`."""
+    """Ready chunks by model version, without zeros; counting stops at `most`."""
 
     def counts(answer: Any) -> dict[ModelKey, int]:
         pairs = zip(answer[::2], answer[1::2], strict=True)

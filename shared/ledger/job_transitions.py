@@ -22,27 +22,28 @@ from shared.ledger.records import (
 from shared.ledger.serialization import inline_from_hash, job_fields, job_from_hash, line_of, submitted
 
 TOO_MANY_JOBS_RETRY_S = 5.0
-"""When a client whose owner has as many jobs as it may is told to try again: nobody knows when one ends."""
+"""Retry delay for an owner with the maximum of unfinished jobs; the end of a job cannot be predicted."""
 
 
 @dataclass(frozen=True)
 class Resumed:
     state: JobState
-    ready: int  # chunks that may be claimed now
+    ready: int  # chunks that can be claimed now
 
 
 def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
-    """A job that is `uploading`, held by its gateway's lease. → ms of its creation. Raises TooManyJobs."""
+    """Record a job as `uploading`, under the gateway's lease. → ms of its creation. Raises TooManyJobs."""
     return Transition("open", (job.id, job.owner, token, lease_ms, *job_fields(job)), _created(job.id))
 
 
 def submit(
     job: NewJob, rows: int, data: bytes, *, rows_sha256: str, digest: str, keep_ms: int, short: int
 ) -> Transition[Submitted | Reservation]:
-    """A whole job of one chunk, whose rows lie in the ledger. → whose its Idempotency-Key is, if another's.
+    """Record a complete job of one chunk, whose rows are kept in the ledger. → the job, or the holder of its
+    Idempotency-Key if that is another job.
 
-    `rows_sha256`: of `data`. `digest`: of the body, kept for so long under that key. `short`: the most jobs
-    of a line that comes back.
+    `rows_sha256`: of `data`. `digest`: of the body, recorded for the key for `keep_ms`. `short`: the longest
+    queue that is returned.
     Raises TooManyJobs.
     """
 
@@ -74,9 +75,10 @@ def _created(job_id: str) -> Callable[[Any], int]:
 def append_chunks(
     job_id: str, rows: Sequence[int], *, sha256s: Sequence[str] = (), first: int | None, lease_ms: int
 ) -> Transition[int]:
-    """Chunks whose rows are stored, with the digests of these rows. → index of the first.
+    """Make chunks with stored rows ready. → index of the first.
 
-    Raises JobNotFound where the job takes no more, QueueUnavailable where that index is not `first`.
+    `rows`, `sha256s`: number of rows and digest, per chunk.
+    Raises JobNotFound if the job accepts no more chunks, QueueUnavailable if that index is not `first`.
     """
 
     def appended(answer: Any) -> int:
@@ -88,16 +90,16 @@ def append_chunks(
 
 
 def _stored(rows: Sequence[int], sha256s: Sequence[str]) -> Iterator[str | int]:
-    """Of each chunk its rows and their digest; none were taken where there are no `sha256s`."""
+    """Rows and digest of each chunk, alternating; empty digests without `sha256s`."""
     return chain.from_iterable(zip(rows, sha256s or [""] * len(rows), strict=True))
 
 
 def fill(
     job_id: str, rows: Sequence[int], *, sha256s: Sequence[str] = (), first: int, lease_ms: int
 ) -> Transition[JobRecord]:
-    """The last chunks, whose rows are stored, and with them the total. → the job, sealed.
+    """Append the last chunks, whose rows are stored, and set the total. → the job, sealed.
 
-    Raises JobNotFound where the job takes no more, QueueUnavailable where their index is not `first`.
+    Raises JobNotFound if the job accepts no more chunks, QueueUnavailable if their index is not `first`.
     """
 
     def filled(answer: Any) -> JobRecord:
@@ -115,9 +117,9 @@ def _require_appended(job_id: str, answer: Any) -> None:
 
 
 def seal(job_id: str, chunks: int | None) -> Transition[JobState]:
-    """The upload is whole.
+    """Complete the upload.
 
-    Raises JobNotFound where it was not going on, QueueUnavailable where it has not so many chunks.
+    Raises JobNotFound if the job is not uploading, QueueUnavailable if it does not have `chunks` chunks.
     """
 
     def state(answer: Any) -> JobState:
@@ -131,13 +133,13 @@ def seal(job_id: str, chunks: int | None) -> Transition[JobState]:
 
 
 def _torn() -> QueueUnavailable:
-    """The server went back in time: it was restarted, or replaced by a replica, without its last writes."""
+    """The server lost its last writes: it was restarted without them, or replaced by a replica."""
     return QueueUnavailable("The queue has lost a part of this job: hand it over again.", retry_after_s=2.0)
 
 
 def read(job_id: str, *, chunks: bool) -> Transition[tuple[dict[Any, Any], dict[Any, Any], Inline]]:
-    """The raw hashes of a job and its chunks, and what of it lies in the ledger: the latter two where
-    `chunks`, or where the job has succeeded."""
+    """The raw hashes of a job and of its chunks, and its inline objects. The latter two are empty unless
+    `chunks` is set or the job has succeeded."""
 
     def hashes(answer: Any) -> tuple[dict[Any, Any], dict[Any, Any], Inline]:
         return _hash(answer[0]), _hash(answer[1]), inline_from_hash(_hash(answer[2]))
@@ -150,27 +152,27 @@ def _hash(flat: Sequence[Any]) -> dict[Any, Any]:
 
 
 def fence(job_id: str) -> Transition[bool]:
-    """A write behind all that was written of a job. → whether the server knows the job."""
+    """A write after all writes of a job, to wait for. → whether the server knows the job"""
     return Transition("fence", (job_id,), bool)
 
 
 def fail_job(job_id: str, code: str, detail: str) -> Transition[bool]:
-    """The upload broke off. → whether this ended the job; one that is sealed or has ended stays as it is."""
+    """Fail an interrupted upload. → whether this call ended the job; sealed and ended jobs are unchanged."""
     return Transition("fail_job", (job_id, code, detail), bool)
 
 
 def cancel(job_id: str) -> Transition[JobState]:
-    """Start no chunk any more. Raises JobNotFound."""
+    """Start no more chunks. Raises JobNotFound."""
     return Transition("cancel", (job_id,), _state_of(job_id))
 
 
 def pause(job_id: str) -> Transition[JobState]:
-    """Start no chunk until `resume`; a job that is neither queued nor running stays as it is."""
+    """Start no chunk until `resume`; jobs that are neither queued nor running are unchanged."""
     return Transition("pause", (job_id,), _state_of(job_id))
 
 
 def resume(job_id: str) -> Transition[Resumed]:
-    """Go on; a job that is not paused stays as it is."""
+    """Continue a paused job; other jobs are unchanged."""
 
     def resumed(answer: Any) -> Resumed:
         return Resumed(_state_of(job_id)(answer[0] if answer else None), int(answer[1]) if answer else 0)
@@ -179,33 +181,33 @@ def resume(job_id: str) -> Transition[Resumed]:
 
 
 def prioritize(job_id: str, priority: int) -> Transition[JobState]:
-    """Another weight, 0–9, from the next claim on."""
+    """Set the weight, 0–9, from the next claim on."""
     return Transition("prioritize", (job_id, priority), _state_of(job_id))
 
 
 def delete(job_id: str) -> Transition[bool]:
-    """Forget a job that has ended. → whether it had."""
+    """Remove the record of an ended job. → whether it had ended"""
     return Transition("delete", (job_id,), bool)
 
 
 def retire(
     *, most: int = 100, tombstone_ms: int = 30 * 86_400_000, again_ms: int = 60_000
 ) -> Transition[list[str]]:
-    """Leave a tombstone for each job whose retention is over. → those jobs; their data may go.
+    """Replace jobs whose retention is over by a tombstone. → these jobs, whose data may be removed.
 
-    They come again every `again_ms` until `removed` says that it has gone.
+    They are returned again every `again_ms` until `removed` confirms that the data is removed.
     """
     arguments = (most, tombstone_ms, again_ms)
     return Transition("retire", arguments, lambda answer: [job_id.decode() for job_id in answer])
 
 
 def removed(job_id: str) -> Transition[bool]:
-    """The data of a retired job is gone. → whether that was news."""
+    """Confirm that the data of a retired job is removed. → whether this was the first confirmation"""
     return Transition("removed", (job_id,), bool)
 
 
 def reserve(name: str, job_id: str, *, lease_ms: int) -> Transition[Reservation | None]:
-    """Lease an idempotency key to a job. → None: it is this job's; else whose it is."""
+    """Lease an Idempotency-Key to a job. → None: leased to this job; else its holder."""
 
     def reserved(answer: Any) -> Reservation | None:
         return Reservation(job_id=answer[0].decode(), digest=answer[1].decode()) if answer else None
@@ -214,17 +216,17 @@ def reserve(name: str, job_id: str, *, lease_ms: int) -> Transition[Reservation 
 
 
 def unreserve(name: str, job_id: str) -> Transition[bool]:
-    """Free an idempotency key whose job never came to be. → whether it was this job's"""
+    """Free the Idempotency-Key of a job that was never recorded. → whether this job held it"""
     return Transition("unreserve", (name, job_id), bool)
 
 
 def bind(name: str, job_id: str, digest: str, *, keep_ms: int) -> Transition[bool]:
-    """Let an idempotency key stand for a whole body. → whether it was still this job's."""
+    """Record the digest of a complete body for an Idempotency-Key. → whether this job still held it"""
     return Transition("bind", (name, job_id, digest, keep_ms), bool)
 
 
 def claim_webhook(*, lease_ms: int) -> Transition[WebhookClaim | None]:
-    """The webhook that is due longest, under a lease; None where none is."""
+    """Claim the webhook with the earliest due time; None if none is due."""
 
     def claimed(answer: Any) -> WebhookClaim | None:
         if answer is None:
@@ -238,7 +240,7 @@ def claim_webhook(*, lease_ms: int) -> Transition[WebhookClaim | None]:
 def record_webhook(
     held: WebhookClaim, *, status: int | None, error: str, delay_ms: int | None
 ) -> Transition[bool]:
-    """Note an attempt; the next is due after the delay, or there is none. → whether the lease was held."""
+    """Record an attempt; the next is due after the delay, if there is one. → whether the lease was held"""
     blank_or = ["" if value is None else value for value in (status, error, delay_ms)]
     return Transition("record_webhook", (held.job_id, held.due_ms, *blank_or), bool)
 

@@ -1,4 +1,7 @@
-"""The ledger's Lua scripts: `Transition` is one call of a script, `source` its text."""
+"""Calls of the ledger's Lua scripts: `Transition` is one call, as a value; `source` is the text of a script.
+
+Two executors run transitions: `async_ledger.py` for asyncio, `threaded_ledger.py` for threads.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ _NAMES = msgspec.json.encode(
 
 @dataclass(frozen=True)
 class Transition(Generic[T]):
-    """One script call. `decode` takes the raw answer (Any: Redis' own types)."""
+    """One script call. `decode` converts the raw answer (Any: Redis' own types)."""
 
     script: str
     args: tuple[str | int | bytes, ...]
@@ -63,6 +66,6 @@ class Transition(Generic[T]):
 
 @cache
 def source(script: str) -> str:
-    """The text of a script, after what all of them share."""
+    """The text of a script, preceded by the functions that all scripts share."""
     own = ((_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8") for name in (*_SHARED, script))
     return "\n".join((LUA, *own))

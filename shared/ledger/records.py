@@ -1,4 +1,4 @@
-"""What the ledger remembers: frozen records, changed only by its scripts."""
+"""The ledger's records: frozen structs, changed only by the ledger's scripts."""
 
 from __future__ import annotations
 
@@ -14,29 +14,31 @@ from shared.integrity import digest_of
 from shared.keys import ModelKey, model_key
 
 SCHEMA = 2
-"""The newest that is read here; those of an older one are read, a newer one's are left to it.
+"""The newest schema that this process reads. Older schemas are read too; newer records are left to a newer
+Takt.
 
-Fields are only added. One that a record lacks has a default, one that nobody here knows is kept as it is.
+Fields are only added. A missing field has its default; an unknown field is kept unchanged.
 """
 UPLOAD_SCHEMA, INLINE_SCHEMA = 1, 2
-"""Of a job whose rows lie in the payload store, and of one whose rows lie in the ledger: who knows no such
-jobs passes them over."""
+"""Schemas of a job with rows in the payload store, and of a job with rows in the ledger. A program that does
+not
+support the latter skips such jobs."""
 INLINE_BYTES = 4096
-"""Of rows, or of a result, that lie in the ledger at most: it is memory, for as long as the job is kept."""
+"""Limit of rows, or of a result, kept in the ledger: they use memory until the job is removed."""
 COMPUTED_BY = "computed_by:"
-"""What stands before the name of an entry of `JobRecord.computed_by` in a job's hash."""
+"""Prefix of an entry of `JobRecord.computed_by` in a job's hash."""
 TOO_MANY_ERRORS = "too_many_errors"
-"""Why a job failed that is past its `max_errors`; the scripts say it."""
+"""Error code of a job above its `max_errors`, set by the scripts."""
 
 
 class JobState(StrEnum):
-    UPLOADING = "uploading"  # its rows are still coming in; chunks that are stored may run already
-    QUEUED = "queued"  # all rows are here, no chunk has started
+    UPLOADING = "uploading"  # rows still arrive; stored chunks may already run
+    QUEUED = "queued"  # all rows are stored, no chunk has started
     RUNNING = "running"  # at least one chunk has started
     PAUSED = "paused"  # no chunk starts until it is resumed
-    CANCELING = "canceling"  # no chunk starts any more; what runs stops at its next slice
+    CANCELING = "canceling"  # no more chunks start; running chunks stop at their next slice
     SUCCEEDED = "succeeded"  # every chunk has ended; single rows may have failed
-    FAILED = "failed"  # ended early, `error` says why
+    FAILED = "failed"  # ended early for the reason in `error`
     CANCELED = "canceled"  # ended by its owner
 
     @property
@@ -45,14 +47,14 @@ class JobState(StrEnum):
 
 
 class ChunkState(StrEnum):
-    READY = "ready"  # waits to be claimed
+    READY = "ready"  # can be claimed
     LEASED = "leased"  # a worker holds its token
-    DONE = "done"  # its result counts
-    FAILED = "failed"  # given up: every row bears `error`
+    DONE = "done"  # its result is counted
+    FAILED = "failed"  # given up: every row has `error`
 
 
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
-    """What a submission decides; pinned for the job's life."""
+    """The fields set by a submission, fixed for the job's life."""
 
     id: str
     model: str
@@ -63,15 +65,15 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     priority: int = 5  # 0–9, as weight: 9 gets ten times the rows of 0
     retention_ms: int = 7 * 86_400_000  # from its end on
-    max_errors: int | None = None  # rows that may fail; none: any number
-    max_error_share: float | None = None  # of all rows, judged once the total is known
-    id_column: str = ""  # kept columns of the input that come back in the result
+    max_errors: int | None = None  # limit of failed rows; None: no limit
+    max_error_share: float | None = None  # limit as a share of all rows, applied when the total is known
+    id_column: str = ""  # columns of the input that are returned in the result
     keep_columns: tuple[str, ...] = ()
-    webhook_url: str = ""  # where its end is told, see `shared/webhooks.py`
-    idempotency: str = ""  # the reservation that it holds, see `shared.keys.idempotency`
-    traceparent: str = ""  # of its submission's span, where that is recorded
-    built_with: dict[str, str] = {}  # library versions that made the artifact
-    spec_digest: str = ""  # of the spec that its rows were read by, see `shared/model_identity.py`
+    webhook_url: str = ""  # notified at its end, see `shared/webhooks.py`
+    idempotency: str = ""  # its reservation, see `shared.keys.idempotency`
+    traceparent: str = ""  # of its submission's span, if recorded
+    built_with: dict[str, str] = {}  # library versions that built the artifact
+    spec_digest: str = ""  # of the spec that read its rows, see `shared/model_identity.py`
 
     @property
     def key(self) -> ModelKey:
@@ -84,7 +86,7 @@ class JobError(msgspec.Struct, frozen=True):
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as the ledger knows it. Times are ms of Redis' clock since 1970, UTC."""
+    """A job in the ledger. Times are ms of Redis' clock since 1970, UTC."""
 
     id: str
     model: str
@@ -98,7 +100,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
     started_at_ms: int | None
     finished_at_ms: int | None
-    rows_total: int | None  # null while uploading
+    rows_total: int | None  # None while uploading
     rows_accepted: int  # stored so far
     rows_succeeded: int
     rows_failed: int
@@ -106,15 +108,15 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     chunks_ended: int
     chunks_leased: int
     error: JobError | None
-    expires_at_ms: int | None  # once it has ended
+    expires_at_ms: int | None  # after it has ended
     id_column: str = ""
     keep_columns: tuple[str, ...] = ()
-    webhook_url: str = ""  # where its end is told
-    paused_ms: int = 0  # between its start and now, in pauses that are over
-    paused_at_ms: int | None = None  # since when it has been paused, up to its end
-    built_with: dict[str, str] = {}  # library versions that made the artifact; empty in older records
-    spec_digest: str = ""  # of the spec that its rows were read by; an older gateway's job has none
-    computed_by: dict[str, str] = {}  # JSON of what computed its chunks, by the names that they give it
+    webhook_url: str = ""  # notified at its end
+    paused_ms: int = 0  # total of finished pauses since its start
+    paused_at_ms: int | None = None  # start of the current pause
+    built_with: dict[str, str] = {}  # library versions that built the artifact; empty in older records
+    spec_digest: str = ""  # of the spec that read its rows; empty in jobs of an older gateway
+    computed_by: dict[str, str] = {}  # provenance of its chunks as JSON, by the names in the chunks
 
     @property
     def key(self) -> ModelKey:
@@ -122,9 +124,9 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def abandoned(self) -> bool:
-        """Whether its upload failed, so that nothing of its rows and results is kept.
+        """Whether its upload failed, so that its rows and results are not kept.
 
-        A job that ran out of its error budget while its rows came in keeps them.
+        A job that exceeded its error budget during the upload keeps them.
         """
         return (
             self.state is JobState.FAILED
@@ -139,7 +141,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobHead(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job is found by."""
+    """The searchable fields of a job."""
 
     id: str
     created_at_ms: int
@@ -150,38 +152,38 @@ class JobHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom an Idempotency-Key belongs to. `digest` is empty while that job's body is still being read."""
+    """The holder of an Idempotency-Key. `digest` is empty while that job's body is still being read."""
 
     job_id: str
     digest: str
 
 
 class ChunkRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One slice of a job: one lease, one result object."""
+    """A part of a job's rows: one lease, one result object."""
 
     index: int
     state: ChunkState
     rows: int
     attempts: int
-    token: str = ""  # of the current lease; of the result once done
+    token: str = ""  # of the current lease; when done, of the result
     worker: str = ""
-    failed: int = 0  # rows of it that failed
+    failed: int = 0  # number of failed rows
     error: str = ""
-    rows_sha256: str = ""  # of its rows as they were stored; empty: recorded by a Takt that knew none
-    result_sha256: str = ""  # of its result, likewise; once done
-    computed_by: str = ""  # once done: which of the job's `computed_by` made the result
-    seal: str = ""  # once done: over all of the above that does not change any more, see `seal_of`
+    rows_sha256: str = ""  # of its stored rows; empty in records of an older Takt
+    result_sha256: str = ""  # of its result; likewise, when done
+    computed_by: str = ""  # when done: key of its provenance in the job's `computed_by`
+    seal: str = ""  # when done: digest over the fields above that no longer change, see `seal_of`
 
 
 class QueuePosition(msgspec.Struct, frozen=True, kw_only=True):
-    """The place of a job among its owner's jobs of a model version."""
+    """The position of a job among its owner's jobs of a model version."""
 
     job_id: str
-    served: float  # rows over weight: the least goes first
-    rows_left: int  # of those that are stored
+    served: float  # rows over weight: the least is next
+    rows_left: int  # of the stored rows
     priority: int
     owner: str = ""
-    chunk_rows: float = 1.0  # of one chunk, on average
+    chunk_rows: float = 1.0  # average per chunk
 
     @property
     def weight(self) -> int:
@@ -189,17 +191,17 @@ class QueuePosition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OwnerStanding(msgspec.Struct, frozen=True, kw_only=True):
-    """The place of an owner among the owners that have ready chunks of a model version."""
+    """The position of an owner among the owners with ready chunks of a model version."""
 
     owner: str = ""
-    served: float = 0.0  # rows over weight: the least goes first
+    served: float = 0.0  # rows over weight: the least is next
     weight: float = 1.0
-    jobs: int = 0  # all that stand in its line
-    at_limit: bool = False  # as many rows of it run as may
+    jobs: int = 0  # all in its queue
+    at_limit: bool = False  # its running rows have reached the limit
 
 
 class QueueOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """The jobs of a model version that are served in turn. An owner that is not listed has an OwnerStanding's
+    """The fair order of a model version's jobs. An owner that is not listed has an OwnerStanding's
     defaults."""
 
     now_ms: int  # by Redis' clock
@@ -208,7 +210,7 @@ class QueueOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a job was at one moment; ids grow with time."""
+    """The progress of a job at one moment; ids grow with time."""
 
     id: str
     state: JobState
@@ -218,46 +220,46 @@ class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker's right to one chunk, until its lease runs out."""
+    """A worker's lease on one chunk."""
 
     job_id: str
     index: int
     rows: int
     attempt: int
     token: str
-    traceparent: str = ""  # of the job's submission, where that is recorded
-    data: bytes = b""  # its rows, where they lie in the ledger
-    rows_sha256: str = ""  # what their digest must be; empty: none was recorded
+    traceparent: str = ""  # of the job's submission, if recorded
+    data: bytes = b""  # its rows, if the ledger keeps them
+    rows_sha256: str = ""  # recorded digest of its rows; empty: none
 
     @property
     def small(self) -> bool:
-        """Whether it may run together with others: one that was tried before runs by itself."""
+        """Whether it may run together with other chunks; a chunk that was tried before runs alone."""
         return bool(self.data) and self.attempt == 1
 
 
 class FailedRows(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows of one chunk that failed for the same reason."""
+    """Failed rows of one chunk with the same reason."""
 
-    key: str  # the reason without the values that differ from row to row
-    text: str  # as the first of them says it
+    key: str  # the reason without values that differ between rows
+    text: str  # the reason of the first of these rows
     rows: int
-    first: str  # where that one is: `row 99`
+    first: str  # place of the first of these rows: `row 99`
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a claim: its rows, counted, and why rows failed."""
+    """The outcome of a claim: counts of its rows, and the reasons of failed rows."""
 
     held: Claim
     rows_succeeded: int
     rows_failed: int
     first_errors: Sequence[FailedRows | str] = ()  # a text: of one row
-    result: bytes = b""  # where it is to lie in the ledger, beside the rows
-    result_sha256: str = ""  # of the result, wherever it lies
-    computed_by: str = ""  # what made it, as JSON, see `worker/models/provenance.py`
+    result: bytes = b""  # if it is to be kept in the ledger, beside the rows
+    result_sha256: str = ""  # of the result, wherever it is stored
+    computed_by: str = ""  # its provenance as JSON, see `worker/models/provenance.py`
 
 
 class Inline(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a job lies in the ledger: the rows of its one chunk, and their result; else empty."""
+    """The rows of a small job's only chunk, and their result, kept in the ledger; empty for other jobs."""
 
     rows: bytes = b""
     result: bytes = b""
@@ -267,28 +269,28 @@ NOTHING_INLINE = Inline()
 
 
 class Submitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that was submitted as a whole just now."""
+    """A complete job that was just submitted."""
 
     record: JobRecord
-    line: QueueOrder | None  # that it stands in, where that is short
+    line: QueueOrder | None  # its queue, if that is short
 
 
 class WebhookClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker's right to deliver one webhook. Its lease is the time at which the webhook is due again."""
+    """A worker's lease on the delivery of one webhook, until the webhook is due again."""
 
     job_id: str
-    due_ms: int  # fences: who claims it after that has another
+    due_ms: int  # also the fencing token: a later claim has another value
     now_ms: int
-    attempts: int  # made before
+    attempts: int  # number of earlier attempts
 
 
 class WebhookAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to deliver a webhook. It was delivered where `status` is 2xx."""
+    """An attempt to deliver a webhook, successful if `status` is 2xx."""
 
     at_ms: int  # its end, by Redis' clock
-    status: int | None  # what the receiver answered, or
-    error: str  # … why there was no answer
-    next_at_ms: int | None  # none: delivered, or given up
+    status: int | None  # of the receiver's answer
+    error: str  # why there was no answer
+    next_at_ms: int | None  # None: delivered, or given up
 
     @property
     def delivered(self) -> bool:
@@ -296,15 +298,15 @@ class WebhookAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CommitOutcome(StrEnum):
-    """What became of a commit."""
+    """The outcome of a commit."""
 
     COMMITTED = "committed"
     REPEATED = "repeated"  # the same token had committed before: nothing was counted twice
-    LOST = "lost"  # the lease went to another, or the job has ended: the result is dropped
+    LOST = "lost"  # the lease was lost, or the job has ended: the result is dropped
 
 
 class Recomputed(StrEnum):
-    """What was decided about a chunk with a lost result."""
+    """The outcome for a chunk with a lost result."""
 
     READY = "ready"  # it is computed again from its rows
     FAILED = "failed"  # it is given up: every row has the reason
@@ -312,18 +314,18 @@ class Recomputed(StrEnum):
 
 
 def new_job_id() -> str:
-    """Unguessable, and of no meaning."""
+    """A random id."""
     return uuid4().hex
 
 
 @lru_cache(maxsize=256)
 def computed_by_name(about: str) -> str:
-    """The name of an entry of `JobRecord.computed_by`: the same text always has the same."""
+    """The name of an entry of `JobRecord.computed_by`, a function of its text."""
     return digest_of(about.encode())[:12] if about else ""
 
 
 def check_job_id(job_id: str) -> None:
-    """Raises JobNotFound for what cannot be a job's id: with a colon it would spell another key of a job."""
+    """Raises JobNotFound for an invalid id: with a colon it would name another key of a job."""
     if ":" in job_id:
         raise JobNotFound(f"There is no job {job_id!r}.")
 

@@ -1,4 +1,4 @@
-"""Records to the fields of Redis hashes, and raw answers of Redis to records."""
+"""Conversion of records to the fields of Redis hashes, and of raw answers to records."""
 
 from __future__ import annotations
 
@@ -72,8 +72,7 @@ def _text(names: tuple[str, ...]) -> str:
 def job_from_hash(job_id: str, fields: Mapping[Any, Any]) -> JobRecord:
     """The record of a raw hash (Any: redis-py's own types, bytes here).
 
-    Raises JobNotFound where there is no such hash, JobExpired where a tombstone stands for it, and
-    RecordUnreadable.
+    Raises JobNotFound if the hash is empty, JobExpired if it is a tombstone, and RecordUnreadable.
     """
     if not fields:
         raise JobNotFound(f"There is no job {job_id!r}.")
@@ -113,7 +112,7 @@ def _job_record(fields: Mapping[Any, Any]) -> JobRecord:
 
 
 def submitted(job: NewJob, rows: int, created_at_ms: int) -> JobRecord:
-    """The record of a job that was submitted as a whole just now, as the ledger has it."""
+    """The record of a complete job that was just submitted, equal to the record in the ledger."""
     return JobRecord(
         id=job.id,
         model=job.model,
@@ -145,14 +144,14 @@ def submitted(job: NewJob, rows: int, created_at_ms: int) -> JobRecord:
 
 
 def inline_from_hash(fields: Mapping[Any, Any]) -> Inline:
-    """What a raw hash holds of a job (Any: redis-py's own types, bytes here)."""
+    """The inline objects of a raw hash (Any: redis-py's own types, bytes here)."""
     return Inline(rows=fields.get(b"rows", b""), result=fields.get(b"result", b""))
 
 
 def chunks_from_hash(fields: Mapping[Any, Any]) -> list[ChunkRecord]:
     """Chunks in the order of their rows.
 
-    Raises RecordUnreadable, also if the record of a result is not as it was committed.
+    Raises RecordUnreadable, also if the record of a result was changed after the commit.
     """
     try:
         chunks = [
@@ -167,7 +166,7 @@ def chunks_from_hash(fields: Mapping[Any, Any]) -> list[ChunkRecord]:
 
 
 def seal_of(held: Claim, ended: Ended) -> str:
-    """A digest over what the ledger records of a result, so that a change of that record is found."""
+    """A digest over the recorded fields of a result, which reveals changes of the record."""
     named = computed_by_name(ended.computed_by)
     return _seal(
         held.index, held.rows, ended.rows_failed, held.token, held.rows_sha256, ended.result_sha256, named
@@ -175,7 +174,7 @@ def seal_of(held: Claim, ended: Ended) -> str:
 
 
 def _require_sealed(chunk: ChunkRecord) -> None:
-    """Raises RecordUnreadable. A record of a Takt that made no seals has none."""
+    """Raises RecordUnreadable. Records of an older Takt have no seal and are not checked."""
     if chunk.state is not ChunkState.DONE or not chunk.seal:
         return
     recorded = (chunk.rows_sha256, chunk.result_sha256, chunk.computed_by)
@@ -209,7 +208,7 @@ def job_head(job_id: str, fields: Sequence[Any]) -> JobHead:
 
 
 def line_of(answer: Sequence[Any]) -> QueueOrder:
-    """The record of a raw line (Any: Redis' own types): what cannot be read of it is left out."""
+    """The record of a raw queue (Any: Redis' own types); unreadable jobs are left out."""
     now_ms, owners, jobs = answer
     return QueueOrder(
         now_ms=now_ms,

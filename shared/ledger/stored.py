@@ -1,4 +1,4 @@
-"""Which objects the ledger has a digest of: a walk over all jobs, oldest first. It only reads."""
+"""Stored objects with a recorded digest: a walk over all jobs, the oldest first. It only reads."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _KINDS = ("rows", "result")
 
 
 class Place(msgspec.Struct, frozen=True, order=True):
-    """How far a walk is: jobs are in the order of their creation, and of their ids within one ms."""
+    """The position of a walk: jobs in the order of creation, and of ids within one ms."""
 
     created_at_ms: int
     job_id: str
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
-    """The rows or the result of a chunk that is done."""
+    """The rows or the result of a finished chunk."""
 
     job_id: str
     chunk: ChunkRecord
@@ -53,7 +53,7 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def next_place(client: redis.Redis, after: Place | None) -> Place | None:
-    """The next job's; None: there is none after that one."""
+    """The position of the next job; None after the last."""
     least = after.created_at_ms if after else "-inf"
     found: Any = client.zrange(
         keys.jobs(), least, "+inf", byscore=True, offset=0, num=_JOBS_AT_ONCE, withscores=True
@@ -63,9 +63,9 @@ def next_place(client: redis.Redis, after: Place | None) -> Place | None:
 
 
 def stored_objects(client: redis.Redis, job_id: str) -> Iterator[StoredObject]:
-    """The objects of a job that were stored with a digest and are kept.
+    """The kept objects of a job that were stored with a digest.
 
-    None of a job with a record that cannot be read: whoever reads its results finds that.
+    Empty for an unreadable job: reading its results reports that.
     """
     chunks, inline = _read(client, job_id)
     for chunk in chunks:

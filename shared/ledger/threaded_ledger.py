@@ -1,4 +1,8 @@
-"""`Ledger`: the ledger for threads, as a worker uses it."""
+"""`Ledger`: the ledger for threads, used by a worker.
+
+It sends a doorbell after transitions that leave chunks ready. Sending needs Celery, so the function is passed
+in.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +38,13 @@ from shared.ledger.serialization import (
 T = TypeVar("T")
 
 SILENT_GRACE_S = 2.0
-"""How long a worker without a heartbeat may still renew: a server that comes back has forgotten them all."""
-UNHEARD_LEASE_MS = 3000
-"""How long a claim holds its chunk until its worker says that it has heard of it."""
+"""Lease of a worker without a heartbeat: after a restart, a server has lost the heartbeats of all workers."""
+UNCONFIRMED_LEASE_MS = 3000
+"""Lease of a claim until its worker confirms that it has received the claim."""
 
 
 class Ledger:
-    """The ledger for threads. Methods raise redis.exceptions.RedisError where the server does not answer."""
+    """The ledger for threads. Methods raise redis.exceptions.RedisError if the server does not answer."""
 
     def __init__(
         self,
@@ -62,41 +66,40 @@ class Ledger:
 
     @property
     def max_attempts(self) -> int:
-        """How often a chunk is tried."""
+        """Limit of the attempts per chunk."""
         return self._max_attempts
 
     def claim(self, key: ModelKey, *, digest: str = "") -> Claim | None:
-        """The next chunk of a model version, or None where nothing is ready.
+        """Claim the next chunk of a model version. → None if nothing is ready.
 
-        `digest`: only of jobs that were submitted for this artifact. The lease is short until this worker has
-        heard of it, so that an answer that gets lost holds no chunk up.
+        `digest`: only of jobs submitted for this artifact. The lease is short until this worker has received
+        the claim, so that a lost answer does not block the chunk.
         """
-        claims = self._claimed(key, digest, "", most=1, most_rows=0)
-        return self._heard(key, claims[0]) if claims else None
+        claims = self._claim(key, digest, "", most=1, most_rows=0)
+        return self._confirmed(key, claims[0]) if claims else None
 
     def claim_some(
         self, key: ModelKey, *, digest: str = "", spec_digest: str = "", most: int, most_rows: int
     ) -> list[Claim]:
-        """The same, and where that chunk is small, those that come after it in the fair order while they are
-        small, too: at most so many, of so many rows in all.
+        """Claim the next chunk, and if it is small, the small chunks after it in the fair order: at most
+        `most`
+        chunks of `most_rows` rows in total.
 
-        The leases of small ones stay short: they are to be renewed, or committed, within a second or two.
+        The leases of small chunks stay short: renew or commit them within a second or two.
         """
-        claims = self._claimed(key, digest, spec_digest, most, most_rows)
+        claims = self._claim(key, digest, spec_digest, most, most_rows)
         if not claims or claims[0].small:
             return claims
-        held = self._heard(key, claims[0])
+        held = self._confirmed(key, claims[0])
         return [held] if held else []
 
-    def _claimed(
-        self, key: ModelKey, digest: str, spec_digest: str, most: int, most_rows: int
-    ) -> list[Claim]:
+    def _claim(self, key: ModelKey, digest: str, spec_digest: str, most: int, most_rows: int) -> list[Claim]:
         return self._run(
             chunk_transitions.claim(
                 key,
                 worker=self._worker,
                 token=new_token(),
-                lease_ms=min(self._lease_ms, UNHEARD_LEASE_MS),
+                lease_ms=min(self._lease_ms, UNCONFIRMED_LEASE_MS),
                 max_attempts=self._max_attempts,
                 digest=digest,
                 most=most,
@@ -105,17 +108,17 @@ class Ledger:
             )
         )
 
-    def _heard(self, key: ModelKey, held: Claim) -> Claim | None:
+    def _confirmed(self, key: ModelKey, held: Claim) -> Claim | None:
         try:
             if self.renew(held):
                 return held
             self.hand_back(key, held, at_fault=False)  # its job was paused or canceled in between
             return None
         except RedisError:
-            return held  # the renewal may have arrived: whoever dropped the chunk now would hold it up
+            return held  # the renewal may have succeeded: dropping the chunk now would block it
 
     def renew(self, held: Claim) -> bool:
-        """→ whether the lease is still held; once it is not, the chunk's work must stop."""
+        """→ whether the lease is still held. If it is not, stop the work on the chunk."""
         return self._run(chunk_transitions.renew(held, lease_ms=self._lease_ms))
 
     def commit(
@@ -127,7 +130,8 @@ class Ledger:
         rows_failed: int,
         first_errors: Sequence[FailedRows | str] = (),
     ) -> CommitOutcome:
-        """Count a stored result, once and only under the current token; ring if anything is ready."""
+        """Count a stored result, once and only under the current token; send a doorbell if anything is
+        ready."""
         ended = Ended(
             held=held, rows_succeeded=rows_succeeded, rows_failed=rows_failed, first_errors=first_errors
         )
@@ -135,7 +139,7 @@ class Ledger:
         return outcome
 
     def commit_some(self, key: ModelKey, ended: Sequence[Ended]) -> list[CommitOutcome]:
-        """The same of several, each for itself; they may have been claimed together or not."""
+        """Like `commit` for several chunks, each on its own, whether claimed together or not."""
         committed = self._run(chunk_transitions.commit(key, ended))
         if committed.more:
             self._ring(key, 1)
@@ -144,9 +148,10 @@ class Ledger:
     def hand_back(
         self, key: ModelKey, held: Claim, *, at_fault: bool, reason: str = "", delay_s: float = 0.0
     ) -> None:
-        """Give a chunk up, so that another claims it at once, or after the delay; ring if anything is ready.
+        """Give up a chunk, so that it can be claimed again, at once or after the delay; send a doorbell if
+        anything is ready.
 
-        `reason`: what its rows say if this was the last attempt.
+        `reason`: the error of its rows if this was the last attempt.
         """
         delay_ms = round(delay_s * 1000)
         if self._run(
@@ -155,30 +160,30 @@ class Ledger:
             self._ring(key, 1)
 
     def recompute(self, job_id: str, index: int, token: str, reason: str) -> Recomputed:
-        """Compute a chunk again, because its stored result with this token is lost or damaged."""
+        """Compute a chunk again because its stored result with this token is lost or damaged."""
         return self._run(chunk_transitions.recompute(job_id, index, token, reason))
 
     def expire(self) -> Expired:
-        """Bring back what expired leases and dead workers held. → jobs of which nothing may stay stored"""
+        """Make chunks of expired leases and dead workers ready again. → jobs whose stored data must go"""
         return self._run(chunk_transitions.expire(grace_ms=self._grace_ms))
 
     def retire(self) -> list[str]:
-        """End the retention of jobs whose time has come. → those jobs; their data may go.
+        """End jobs whose retention is over. → these jobs, whose data may be removed.
 
-        A job comes again after a minute, until `removed` says that its data has gone.
+        A job is returned again after a minute, until `removed` confirms that its data is removed.
         """
         return self._run(job_transitions.retire())
 
     def removed(self, job_id: str) -> None:
-        """The data of a retired job has gone."""
+        """Confirm that the data of a retired job is removed."""
         self._run(job_transitions.removed(job_id))
 
     def ready(self, *, most: int = 1000) -> dict[ModelKey, int]:
-        """Ready chunks by model version, where there are any; counted until there are at least `most`."""
+        """Ready chunks by model version, without zeros; counting stops at `most`."""
         return self._run(chunk_transitions.ready(most=most))
 
     def age_s(self) -> float:
-        """How long this ledger has existed, as far as it knows: one that was emptied has just begun."""
+        """Age of this ledger since it was first seen; an emptied ledger starts again at 0."""
         pipeline = self._client.pipeline(transaction=False)
         pipeline.time()
         seconds, micros = pipeline.execute()[0]
@@ -188,7 +193,7 @@ class Ledger:
         return (now_ms - int(born)) / 1000
 
     def unknown(self, job_ids: Sequence[str]) -> list[str]:
-        """Those that are neither jobs nor retired ones with data that is still to be removed."""
+        """The ids that belong neither to a job nor to a retired job whose data is still to be removed."""
         pipeline = self._client.pipeline(transaction=False)
         for job_id in job_ids:
             pipeline.hexists(keys.job(job_id), "created_at_ms")
@@ -198,23 +203,24 @@ class Ledger:
         return [job_id for job_id, is_job, score in found if not is_job and score is None]
 
     def claim_webhook(self, *, lease_s: float) -> WebhookClaim | None:
-        """The webhook that is due longest, or None. It is due again once its lease has run out."""
+        """The webhook with the earliest due time, or None. It is due again when its lease ends."""
         return self._run(job_transitions.claim_webhook(lease_ms=round(lease_s * 1000)))
 
     def record_webhook(
         self, held: WebhookClaim, *, status: int | None, error: str, delay_s: float | None
     ) -> bool:
-        """Note an attempt, and when to try again; None: never. → whether the lease was still held."""
+        """Record an attempt and the delay until the next; None: no more. → whether the lease was still
+        held"""
         delay_ms = None if delay_s is None else round(delay_s * 1000)
         return self._run(job_transitions.record_webhook(held, status=status, error=error, delay_ms=delay_ms))
 
     def read(self, job_id: str) -> JobRecord:
-        """Raises JobNotFound, and JobExpired where its retention is over."""
+        """Raises JobNotFound, and JobExpired if the job's retention is over."""
         check_job_id(job_id)
         return job_from_hash(job_id, self._client.hgetall(keys.job(job_id)))
 
     def _run(self, transition: Transition[T]) -> T:
-        if transition.script not in self._scripts:  # registering takes the digest of its text
+        if transition.script not in self._scripts:  # registering computes the digest of its text
             text = source(transition.script)
             self._scripts[transition.script] = self._client.register_script(text)
         return transition.decode(self._scripts[transition.script](args=transition.arguments))

@@ -1,7 +1,7 @@
--- What cannot be read is set aside with its reason: once for each place where it lay, the newest thousand.
+-- Unreadable items are set aside with the reason: once per place, the newest thousand.
 local MOST_LETTERS, MOST_DATA_BYTES, REMEMBERED_S = 1000, 65536, 86400
 
--- → the letter's id, or false where this place was set aside within a day before
+-- → the letter's id, or false if this place was set aside within the last day
 local function set_aside(stream, mark_pattern, kind, place, model, reason, data)
   local mark = string.gsub(mark_pattern, '{}', function() return place end)
   if not redis.call('SET', mark, kind, 'NX', 'EX', REMEMBERED_S) then return false end
