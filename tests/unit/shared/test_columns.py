@@ -78,7 +78,7 @@ TWO = declaration(
     [
         ([bytes(8)], "1 columns, but specimen has 2 inputs"),
         ([bytes(8), ["a", "b"]], "differ in length"),
-        ([bytes(7), ["a"]], "x: 7 bytes are no whole rows of 8"),
+        ([bytes(7), ["a"]], "x: 7 bytes are not a multiple of 8"),
         ([[1, 2], ["a", "b"]], "x: a column of float does not travel as list"),
         ([bytes(8), b"a"], "s: a column of string does not travel as bytes"),
     ],

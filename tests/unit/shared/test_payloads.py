@@ -95,7 +95,7 @@ def test_a_failed_write_leaves_the_older_object_as_it_was(store: PayloadStore) -
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(PayloadError, match="file/payloads: it cannot be used"):
+    with pytest.raises(PayloadError, match="file/payloads: cannot be used"):
         PayloadStore((tmp_path / "file" / "payloads").as_uri())
 
 
@@ -227,7 +227,7 @@ def test_an_unknown_parameter_of_a_url_is_named() -> None:
 
 
 def test_a_url_of_no_known_kind_is_refused_in_words() -> None:
-    with pytest.raises(PayloadError, match="ftp://host/folder: it cannot be used"):
+    with pytest.raises(PayloadError, match="ftp://host/folder: cannot be used"):
         PayloadStore("ftp://host/folder")
 
 

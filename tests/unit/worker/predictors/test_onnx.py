@@ -92,8 +92,8 @@ def test_a_row_that_the_native_model_refuses_is_refused_with_its_words(tmp_path:
 @pytest.mark.parametrize(
     ("wish", "why"),
     [
-        ({"runtime": "onnx"}, "tolerance: it belongs to runtime = 'onnx', which needs it"),
-        ({"runtime": "auto", "tolerance": 1e-5}, "tolerance: it belongs to runtime = 'onnx'"),
+        ({"runtime": "onnx"}, "tolerance: runtime = 'onnx' needs a tolerance"),
+        ({"runtime": "auto", "tolerance": 1e-5}, "tolerance: runtime = 'onnx' needs a tolerance"),
         ({"runtime": "onnx", "tolerance": -1.0}, "greater than or equal to 0"),
     ],
 )
