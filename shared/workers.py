@@ -22,8 +22,8 @@ _RECORD = b"record"
 
 
 class WorkerState(StrEnum):
-    STARTING = "starting"  # loading its models
-    SERVING = "serving"  # consuming for its loaded models
+    STARTING = "starting"  # loading its models; none is loaded yet
+    SERVING = "serving"  # consuming for its loaded models; further models may be loading
     DRAINING = "draining"  # stopping: finishing its current work
 
 
@@ -111,6 +111,16 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The name shared by all lives of one worker."""
         return self.id.rpartition(":")[0]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it serves, and loads no further model."""
+        return self.state is WorkerState.SERVING and not self.loading
+
+    @property
+    def loading(self) -> list[str]:
+        """The keys of the model versions that it is loading, or is going to load."""
+        return [key for key, model in self.models.items() if model.state is ModelState.LOADING]
 
     def holds(self, key: ModelKey) -> bool:
         model = self.models.get(key)

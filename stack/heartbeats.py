@@ -39,4 +39,5 @@ def held_in_words(models: dict[str, HeldModel]) -> str:
     failed = [
         f"{key} failed: {model.reason}" for key, model in models.items() if model.state is ModelState.FAILED
     ]
-    return "; ".join([loaded, *failed])
+    loading = [f"{key} loading" for key, model in models.items() if model.state is ModelState.LOADING]
+    return "; ".join([loaded, *loading, *failed])

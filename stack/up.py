@@ -13,7 +13,6 @@ import httpx
 import redis
 
 from shared.settings import environment
-from shared.workers import WorkerState
 from stack import building, valkey
 from stack.append_only_file import cut_off, torn_tails
 from stack.errors import CommandError, ServiceFailed
@@ -178,7 +177,7 @@ def _serves(redis_url: str, name: str, pid: int) -> str | None:
             record = worker_of(client, name, pid)
     except redis.RedisError:
         return None
-    if record is None or record.state is not WorkerState.SERVING:
+    if record is None or not record.is_ready:
         return None
     return f"{record.device}: {held_in_words(record.models)}"
 

@@ -45,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     quarantine_parser.add_argument("model", metavar="MODEL@VERSION")
     quarantine_parser.set_defaults(command=quarantine)
-    health_parser = commands.add_parser("health", help="exit 0 if the worker of this host serves")
+    health_parser = commands.add_parser(
+        "health", help="exit 0 if the worker of this host serves and has loaded its models"
+    )
     health_parser.add_argument(
         "--alive", action="store_true", help="exit 0 if it is alive in any state, for example draining"
     )
@@ -110,7 +112,10 @@ def quarantine(options: argparse.Namespace) -> int:
 
 
 def health(options: argparse.Namespace) -> int:
-    """Exit 0 if the worker of this name on this host serves. Reads its heartbeat; needs no remote control.
+    """Exit 0 if the worker of this name on this host serves and has loaded its models, except failed ones.
+
+    Reads its heartbeat; needs no remote control. While models load, the status is 1, although loaded models
+    are served: a rollout that replaced the next worker now would leave the others without a worker.
 
     With `--alive`: exit 0 if it beats, in any state, and also while Redis does not answer.
     """
@@ -131,7 +136,9 @@ def health(options: argparse.Namespace) -> int:
         return _unhealthy(f"Redis does not answer: {error}")
     if record is None:
         return _unhealthy(f"{worker_id} has no heartbeat")
-    return 0 if record.state is WorkerState.SERVING else _unhealthy(f"{worker_id} is {record.state}")
+    if record.state is not WorkerState.SERVING:
+        return _unhealthy(f"{worker_id} is {record.state}")
+    return 0 if record.is_ready else _unhealthy(f"{worker_id} still loads {', '.join(record.loading)}")
 
 
 def build(options: argparse.Namespace) -> int:

@@ -79,6 +79,10 @@ class Heartbeat(threading.Thread):
         self.state = state
         self._told.set()
 
+    def beat_soon(self) -> None:
+        """Send the next heartbeat now: something in it has changed."""
+        self._told.set()
+
     def stop(self) -> None:
         self._stopping.set()
         self._told.set()

@@ -1,8 +1,8 @@
-"""Which model versions this worker holds, and why not the others. Loaded once, when the worker starts."""
+"""The model versions of one worker: loaded, loading or failed. Each is loaded once, at the start."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import structlog
@@ -19,20 +19,33 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class ModelRegistry:
-    """The predictors of a worker, and the state of every model version that it was to hold."""
+    """The predictors of a worker, and the state of every model version that it was to hold.
+
+    One thread loads, and others may read. `predictors` holds the model versions that are served: the caller
+    of `load` adds to it.
+    """
 
     predictors: dict[ModelKey, Predictor] = field(default_factory=dict)
     states: dict[str, HeldModel] = field(default_factory=dict)
 
-    def load(self, repository: Repository, settings: Settings) -> None:
-        """Load what the settings name and this device may run. A failure is reported; the rest serve."""
-        wanted = list(_wanted(repository, settings))
-        for key in wanted:
-            self.states[key] = HeldModel(state=ModelState.LOADING)
-        for key in wanted:
-            self._load(key, repository, settings)
+    def load(
+        self, repository: Repository, settings: Settings, *, on_loaded: Callable[[Predictor], bool]
+    ) -> bool:
+        """Load the model versions that the settings name and this device may run, the likely shortest first.
 
-    def _load(self, key: ModelKey, repository: Repository, settings: Settings) -> None:
+        `on_loaded` is called with each predictor as soon as it is verified and warm, in this thread; loading
+        ends early if it returns False. A model that fails is reported, and the next is loaded.
+        → whether all were loaded or have failed
+        """
+        wanted = list(_wanted(repository, settings))
+        self.states = {key: HeldModel(state=ModelState.LOADING) for key in wanted}
+        for key in sorted(wanted, key=lambda key: _urgency(key, repository, settings)):
+            predictor = self._load(key, repository, settings)
+            if predictor is not None and not on_loaded(predictor):
+                return False
+        return True
+
+    def _load(self, key: ModelKey, repository: Repository, settings: Settings) -> Predictor | None:
         name, version = split_model_key(key)
         try:
             if name in repository.wrong:
@@ -48,7 +61,7 @@ class ModelRegistry:
             reason = error.detail if isinstance(error, TaktError) else f"{type(error).__name__}: {error}"
             log.error("model_failed", model=key, reason=reason)
             self.states[key] = HeldModel(state=ModelState.FAILED, reason=reason)
-            return
+            return None
         log.info(
             "model_loaded",
             model=key,
@@ -56,7 +69,6 @@ class ModelRegistry:
             rows_per_s=round(predictor.rows_per_s),
             runtime=predictor.runtimes.in_words(),
         )
-        self.predictors[key] = predictor
         self.states[key] = HeldModel(
             state=ModelState.LOADED,
             load_s=predictor.load_s,
@@ -66,6 +78,7 @@ class ModelRegistry:
             built_with=predictor.version.manifest.frameworks,
             warnings=predictor.warnings,
         )
+        return predictor
 
 
 def _wanted(repository: Repository, settings: Settings) -> Iterator[ModelKey]:
@@ -77,3 +90,13 @@ def _wanted(repository: Repository, settings: Settings) -> Iterator[ModelKey]:
             yield model_key(model, version)  # unknown or wrong: reported as failed
         elif names is not None or spec.runs_on(settings.device):
             yield model_key(model, version or spec.default_version)
+
+
+def _urgency(key: ModelKey, repository: Repository, settings: Settings) -> tuple[bool, int, ModelKey]:
+    """The default model first, then by the size of the artifact: a large model delays no small one."""
+    name, version = split_model_key(key)
+    try:
+        size_bytes = repository.version(name, version or None).manifest.size_bytes
+    except (TaktError, OSError):  # it fails at once when it is loaded
+        size_bytes = 0
+    return name != settings.default_model, size_bytes, key

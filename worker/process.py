@@ -1,8 +1,14 @@
-"""One worker process, put together: heartbeat, holdings, engine, chunks, reconciler."""
+"""One worker process, put together: heartbeat, loader, engine, chunks, reconciler.
+
+A thread of its own loads the models. Until the first one is loaded the worker holds no work. Then the engine
+starts with it, and each further model version is served as soon as it is loaded.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +27,7 @@ from shared.keys import ModelKey
 from shared.ledger import Ledger
 from shared.metrics.metric import OFFLINE, ONLINE
 from shared.payloads import PayloadStore, open_payloads
-from shared.repository import open_repository
+from shared.repository import Repository, open_repository
 from shared.settings import Settings
 from shared.workers import HeldModel, WorkerState
 from worker.chunks.orphans import Orphans
@@ -37,6 +43,7 @@ from worker.memory import leave_to_stay, limit_memory
 from worker.model_registry import ModelRegistry
 from worker.models.loading_signals import ended_at_once_by_signals
 from worker.online.stream import OnlineStream
+from worker.predictors import Predictor
 from worker.sandbox.runner import SandboxRunner
 from worker.telemetry.counters import ChunkCounters
 from worker.telemetry.exporter import Exporter
@@ -80,7 +87,10 @@ class WorkerProcess:
             history=WorkerHistory(self._chunk_tally),
         )
         self._exporter = Exporter(settings, lambda: readings(self._facts()))
-        self._consume: Callable[[list[str]], None] = lambda _: None
+        self._on_queues: Callable[[], None] = lambda: None
+        self._loader: threading.Thread | None = None
+        self._can_serve = threading.Event()
+        """A model is loaded, or all have failed."""
         self._orders = threading.Lock()
         self._obeys = False
         """It serves, and is not being stopped."""
@@ -95,12 +105,14 @@ class WorkerProcess:
     @property
     def queues(self) -> list[str]:
         """What Celery consumes: the doorbells of exactly what is loaded; none while the worker is drained."""
-        loaded = [] if self._draining else [keys.offline_queue(key) for key in self._holdings.predictors]
+        loaded = (
+            [] if self._draining else [keys.offline_queue(key) for key in list(self._holdings.predictors)]
+        )
         return loaded or [keys.idle_queue()]
 
-    def start(self, told_to_stop: Callable[[], bool], consume: Callable[[list[str]], None]) -> None:
-        """Load the models and serve. Returns early where it is told to stop before. `consume` has Celery
-        consume other queues from then on.
+    def start(self, told_to_stop: Callable[[], bool], on_queues: Callable[[], None]) -> None:
+        """Start to load the models, and serve from the first that is loaded. Returns then, or early if
+        `told_to_stop`. `on_queues` is called, in any thread, whenever `queues` has changed since.
 
         Raises UnsupportedServer where the server is too old or cannot keep TAKT_DURABILITY, SpecError where
         there is no repository, PayloadError where the store is unusable.
@@ -118,13 +130,14 @@ class WorkerProcess:
         with ended_at_once_by_signals():
             if told_to_stop():  # before the handlers changed
                 return
-            self._holdings.load(repository, self._settings)
-        leave_to_stay()
-        self._start_lanes(ledger, store)
-        self._consume = consume
-        self._heartbeat.become(WorkerState.SERVING)
-        self._obeys = True
-        log.info("worker_serving", worker=self._id, models=sorted(self._holdings.predictors))
+            self._loader = threading.Thread(target=self._load, args=[repository], name="loader", daemon=True)
+            self._loader.start()
+            self._can_serve.wait()  # no work is held meanwhile
+        with self._orders:
+            self._start_lanes(ledger, store)
+            self._on_queues = on_queues
+            self._heartbeat.become(WorkerState.SERVING)
+            self._obeys = True
 
     def run_next_chunk(self, key: ModelKey) -> bool:
         """What a doorbell sets going. → whether there was a chunk."""
@@ -154,6 +167,10 @@ class WorkerProcess:
         self._exporter.stop()
         self._traces.close()
         log.info("worker_stopped", worker=self._id)
+        if self._is_loading:  # its native code may go on for minutes
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(0)
 
     def _wait_for_server(self, told_to_stop: Callable[[], bool]) -> bool:
         pause, complained = threading.Event(), False
@@ -195,8 +212,38 @@ class WorkerProcess:
             self._scrubber.start()
         return ledger
 
+    @property
+    def _is_loading(self) -> bool:
+        return self._loader is not None and self._loader.is_alive()
+
+    def _load(self, repository: Repository) -> None:
+        """Load all models, in the loader's thread. A failure of a model is reported; the others serve."""
+        try:
+            if not self._holdings.load(repository, self._settings, on_loaded=self._serve):
+                return
+            leave_to_stay()
+        except BaseException as error:
+            log.critical("loading_crashed", worker=self._id, reason=_in_words(error), exc_info=error)
+            self._end_after_fault()
+        self._can_serve.set()
+        self._heartbeat.beat_soon()
+        log.info("worker_serving", worker=self._id, models=sorted(self._holdings.predictors))
+
+    def _serve(self, predictor: Predictor) -> bool:
+        """Serve a model version that has just been loaded. → whether to load more"""
+        with self._orders:
+            if self._engine and not self._obeys:
+                return False
+            if self._engine:  # otherwise it starts with what is loaded by then
+                self._engine.add(predictor)
+            self._holdings.predictors[predictor.key] = predictor  # chunks are claimed from now on
+            self._on_queues()
+        self._can_serve.set()
+        self._heartbeat.beat_soon()
+        return True
+
     def _start_lanes(self, ledger: Ledger, store: PayloadStore) -> None:
-        settings, predictors = self._settings, self._holdings.predictors
+        settings, predictors = self._settings, dict(self._holdings.predictors)
         max_rows = {key: predictor.spec.batching.max_rows for key, predictor in predictors.items()}
         self._engine = Engine(
             self._id,
@@ -208,7 +255,7 @@ class WorkerProcess:
                 settings.batch_limit_s,
                 identities={key: one.version.identity for key, one in predictors.items()},
             ),
-            Watchdog(settings.batch_limit_s),
+            Watchdog(settings.batch_limit_s, is_loading=lambda: self._is_loading),
             on_crash=self._crash,
             traces=self._traces,
         )
@@ -216,7 +263,7 @@ class WorkerProcess:
             ledger,
             store,
             self._engine,
-            predictors,
+            self._holdings.predictors,
             DeadLetters(self._client),
             quarantine=SandboxRunner(settings.batch_limit_s),
             lease_s=settings.lease_s,
@@ -253,7 +300,7 @@ class WorkerProcess:
                 return
             self._draining = drain
             log.info("worker_drains" if drain else "worker_resumes", worker=self._id)
-            self._consume(self.queues)
+            self._on_queues()
             if drain:
                 self._runner.pause()
                 self._engine.drain()
@@ -284,10 +331,12 @@ class WorkerProcess:
         )
 
     def _crash(self, error: BaseException) -> NoReturn:
-        """The engine has ended on its own: nothing here can predict any more, so the process ends too."""
-        log.critical(
-            "engine_crashed", worker=self._id, reason=f"{type(error).__name__}: {error}", exc_info=error
-        )
+        """The engine failed: end the process, which can no longer predict."""
+        log.critical("engine_crashed", worker=self._id, reason=_in_words(error), exc_info=error)
+        self._end_after_fault()
+
+    def _end_after_fault(self) -> NoReturn:
+        """Give back what is in hand, within two seconds, and exit; the supervisor restarts the worker."""
         try:
             if self._runner:
                 self._runner.stop()
@@ -317,3 +366,7 @@ class WorkerProcess:
         if self._heartbeat.is_alive():
             self._heartbeat.stop()
         id_file(self._settings).unlink(missing_ok=True)
+
+
+def _in_words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -155,13 +155,12 @@ class Fleet:
 
     def availability(self, key: ModelKey) -> ModelAvailability:
         held = [worker.models[key] for worker in self.workers if key in worker.models]
-        starting = [w for w in self.workers if w.state is WorkerState.STARTING]
-        serving = {w.name for w in self.workers if w.state is WorkerState.SERVING}
+        serving = {w.name for w in self.workers if w.state is WorkerState.SERVING and key not in w.loading}
         return ModelAvailability(
             holders=self.holders(key),
             digests=frozenset(model.digest for model in self._models(key)),
             spec_digests=frozenset(model.spec_digest for model in self._models(key)),
-            loading=sum(not w.models or _loads(w.models.get(key)) for w in starting),
+            loading=sum(_loads(worker, key) for worker in self.workers),
             failures=tuple(model.reason for model in held if model.state is ModelState.FAILED),
             restarts=max((n - 1 for name, n in self.lives.items() if name not in serving), default=0),
         )
@@ -185,9 +184,16 @@ def _name(worker_id: str) -> str:
     return worker_id.rpartition(":")[0]
 
 
-def _loads(model: HeldModel | None) -> bool:
-    """Whether a starting worker will hold the model: it serves after loading all of its models."""
-    return model is not None and model.state is not ModelState.FAILED
+def _loads(worker: WorkerRecord, key: ModelKey) -> bool:
+    """Whether a worker does not hold a model version yet, and is going to, unless loading fails."""
+    if worker.state is WorkerState.STARTING and not worker.models:
+        return True  # it has not listed its models yet
+    model = worker.models.get(key)
+    if model is None or worker.state is WorkerState.DRAINING:
+        return False
+    return model.state is ModelState.LOADING or (
+        worker.state is WorkerState.STARTING and model.state is ModelState.LOADED
+    )
 
 
 def _held_by(worker: WorkerRecord) -> frozenset[ModelKey]:

@@ -12,7 +12,6 @@ import httpx
 import redis
 from redis.exceptions import RedisError
 
-from shared.workers import WorkerState
 from stack.heartbeats import worker_of
 from tests.chaos.supervision import Post
 from tests.chaos.terrain import MODEL
@@ -67,7 +66,7 @@ class Scene:
     def _serves(self, name: str) -> bool:
         part = self.stack.parts[name]
         record = worker_of(self.client, name, part.pid) if part.running else None
-        return record is not None and record.state is WorkerState.SERVING
+        return record is not None and record.is_ready
 
     def _is_ready(self, url: str) -> bool:
         try:

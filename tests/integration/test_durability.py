@@ -84,7 +84,7 @@ async def test_no_program_starts_with_disk_on_a_server_that_acknowledges_before_
     settings = Settings(redis_url=SecretStr(server.url), durability=Promise.DISK)
     process = WorkerProcess(settings, lambda *_: None)
     with pytest.raises(UnsupportedServer, match=advice):
-        process.start(lambda: False, lambda _: None)
+        process.start(lambda: False, lambda: None)
 
 
 async def test_a_server_that_refuses_config_is_taken_where_the_operator_vouches_for_it(

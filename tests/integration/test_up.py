@@ -152,7 +152,7 @@ def test_the_operators_commands_find_it(stack: Stack) -> None:
     assert json.loads(workers.stdout)["state"] == "serving"
     doctor = takt("doctor", "--data", str(stack.folder.root))
     assert doctor.returncode == 0, doctor.stdout
-    assert f"takt up runs: PID {stack.process.pid}" in doctor.stdout
+    assert f"running: PID {stack.process.pid}" in doctor.stdout
 
 
 def test_a_second_up_on_the_same_folder_is_refused(stack: Stack) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import structlog
@@ -60,7 +59,7 @@ def claim(key: str) -> None:
 
 
 class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery publishes no types
-    """Loads the models and starts the engine before Celery consumes; stops it before the pool.
+    """Starts the engine with the first loaded model before Celery consumes; stops it before the pool.
 
     Celery starts its consumer last and stops it first.
     """
@@ -68,9 +67,10 @@ class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery publi
     requires = ("celery.worker.components:Pool",)
 
     def start(self, worker: Any) -> None:  # Any: Celery's WorkController
-        process.start(told_to_stop=_told_to_stop, consume=partial(_consume, worker))
-        # an empty selection would mean Celery's default queue: `queues` is never empty
-        worker.app.amqp.queues.select(process.queues)
+        process.start(
+            told_to_stop=_told_to_stop, on_queues=lambda: worker.hub.call_soon(_select_queues, worker)
+        )
+        _select_queues(worker)
 
     def stop(self, _worker: Any) -> None:
         process.stop()
@@ -81,13 +81,14 @@ class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery publi
 app.steps["worker"].add(EngineStep)
 
 
-def _consume(worker: Any, queues: list[str]) -> None:
-    """Consume exactly these queues from now on, also after a reconnection; Celery's own thread does it."""
+def _select_queues(worker: Any) -> None:
+    """Consume exactly the queues of the process from now on, also after a reconnection.
+
+    Only Celery's own thread, which runs its hub, may call this.
+    """
+    queues = process.queues
+    # an empty selection would mean Celery's default queue: `queues` is never empty
     worker.app.amqp.queues.select(queues)
-    worker.hub.call_soon(_switch, worker, queues)
-
-
-def _switch(worker: Any, queues: list[str]) -> None:
     consumer = worker.consumer
     if consumer is None or consumer.task_consumer is None:
         return  # not connected: it will consume what is selected

@@ -70,8 +70,8 @@ class Served:
 
 
 class Engine(threading.Thread):
-    """Serves both lanes until `stop`. Other threads may call `submit`, `drain`, `resume` and `stop`, and
-    read `served`, `scheduler`, `current` and `drained`. If the engine fails, it calls `on_crash` in its
+    """Serves both lanes until `stop`. Other threads may call `add`, `submit`, `drain`, `resume` and `stop`,
+    and read `served`, `share`, `current` and `drained`. If the engine fails, it calls `on_crash` in its
     own thread."""
 
     def __init__(
@@ -86,9 +86,10 @@ class Engine(threading.Thread):
     ) -> None:
         super().__init__(name="engine", daemon=True)
         self._worker_id = worker_id
-        self._predictors = predictors
+        self._predictors = dict(predictors)
+        self._added: deque[Predictor] = deque()
         self._lane = lane
-        self._intake = OnlineConsumer(lane, lambda key: predictors[key].spec.batching.max_rows)
+        self._intake = OnlineConsumer(lane, lambda key: self._predictors[key].spec.batching.max_rows)
         self._watchdog = watchdog
         watchdog.running = lambda: self.current
         self._traces = traces
@@ -103,6 +104,11 @@ class Engine(threading.Thread):
         self.current = ""
         self.share = LaneScheduler()
         self.served = {key: _served(predictor) for key, predictor in predictors.items()}
+
+    def add(self, predictor: Predictor) -> None:
+        """Serve one more model version from now on. Its chunks may be submitted once this has returned."""
+        self._added.append(predictor)
+        self._lane.wake()
 
     def submit(self, work: ChunkWork) -> None:
         """Run a chunk slice by slice; `work.ended` is set when it has ended."""
@@ -148,7 +154,9 @@ class Engine(threading.Thread):
         self._watchdog.progress(now_s)
         self._intake.look(now_s)
         self._lap.looked(now_s, waiting=self._intake.waiting)
-        match self.share.next_turn(online=self._intake.waiting, offline=bool(self._work)):
+        has_work = bool(self._work)
+        self._take_over_added()  # after that look: a model version is added before its first chunk
+        match self.share.next_turn(online=self._intake.waiting, offline=has_work):
             case NextLane.ONLINE:
                 self._run_online(read_on=True)
             case NextLane.OFFLINE:
@@ -158,6 +166,15 @@ class Engine(threading.Thread):
                 self.current = ""
                 self._watchdog.progress(time.monotonic())  # `look` may have waited for an unresponsive server
                 self._intake.wait(now_s)
+
+    def _take_over_added(self) -> None:
+        while self._added:
+            predictor = self._added.popleft()
+            if predictor.key in self._predictors:
+                continue
+            self._predictors[predictor.key] = predictor
+            self.served = self.served | {predictor.key: _served(predictor)}  # other threads iterate over it
+            self._intake.add(predictor)
 
     def _stay_drained(self) -> None:
         """Until `resume` or `stop`: answer the entries in hand, and take nothing."""

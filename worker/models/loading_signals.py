@@ -1,9 +1,13 @@
-"""SIGTERM and SIGINT while models load.
+"""SIGTERM and SIGINT before the first model is loaded.
 
-Python runs a signal handler between two bytecodes of its main thread. While it imports a framework or
-unpickles a model, that thread may be in native code for a minute, so a handler would run too late. The
-process holds no work while models load, so the default action of the system is correct: end at once. The
+Python runs a signal handler between two bytecodes of its main thread. While a thread imports a framework or
+unpickles a model, native code may hold the GIL for a minute, so a handler would run too late. Until a model
+is loaded the process holds no work, so the default action of the system is correct: end at once. The
 heartbeat expires by itself.
+
+A worker that serves stops in order, even if further models are loading. Native code that holds the GIL delays
+the stop; engine, heartbeat and leases make no progress meanwhile either, and the supervisor kills the process
+at the end of the grace, as after any other hang.
 """
 
 from __future__ import annotations

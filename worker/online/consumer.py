@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from shared.keys import ModelKey
 from worker.online.batching import Delivery, first_batch
 from worker.online.stream import Finished, OnlineStream
+from worker.predictors import Predictor
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +54,14 @@ class OnlineConsumer:
     def reachable(self) -> bool:
         """Whether the last command reached Redis."""
         return self._reachable
+
+    def add(self, predictor: Predictor) -> None:
+        """Read the entries of one more model version."""
+        self._lane.add(predictor.key, predictor.spec.batching.max_rows, predictor.version.identity)
+        self._looked = False
+        if self._reachable:  # otherwise `recover` makes the group
+            with self._outages():
+                self._lane.make_group(predictor.key)
 
     def look(self, now_s: float) -> None:
         """Read without blocking; reconnect, and claim entries of lost workers, when it is time."""

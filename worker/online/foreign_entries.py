@@ -51,8 +51,15 @@ class ForeignEntries:
     _put_back_script: Any = None  # redis-py's own type
 
     def __post_init__(self) -> None:
-        self._wires = {key: identity.wire for key, identity in self.identities.items()}
+        self._own: dict[ModelKey, ModelIdentity] = {}
+        self._wires: dict[ModelKey, bytes] = {}
+        for key, identity in self.identities.items():
+            self.add(key, identity)
         self._put_back_script = self.client.register_script(_PUT_BACK.read_text(encoding="utf-8"))
+
+    def add(self, key: ModelKey, identity: ModelIdentity) -> None:
+        """Compare the entries of one more model version with what this worker has of it."""
+        self._own[key], self._wires[key] = identity, identity.wire
 
     def is_foreign(self, key: ModelKey, entry: Entry) -> bool:
         wire = self._wires.get(key, b"")
@@ -94,7 +101,7 @@ class ForeignEntries:
         return answers
 
     def _detail(self, delivery: Delivery) -> str:
-        theirs, own = wire_in_words(delivery.entry.identity), self.identities[delivery.key].in_words()
+        theirs, own = wire_in_words(delivery.entry.identity), self._own[delivery.key].in_words()
         return f"{delivery.key}: the gateway has {theirs}; worker {self.worker_id} has {own}. {SAME_ON_BOTH}"
 
     def _put_back(self, delivery: Delivery, now_ms: float) -> None:

@@ -103,7 +103,7 @@ class OnlineStream:
         self._worker_id = worker_id
         self._model_keys = list(max_rows)
         self._streams = [keys.online(key) for key in self._model_keys]
-        self._max_rows = max_rows
+        self._max_rows = dict(max_rows)
         self._batch_limit_ms = round(batch_limit_s * 1000)
         # scripts and the blocking connection then return answers of one shape
         self._client = connect(url, protocol=2)
@@ -130,13 +130,24 @@ class OnlineStream:
         delivered to this worker, with their delivery counts."""
         seconds, microseconds = self._client.time()
         self._set_clock(seconds * 1000 + microseconds / 1000)
-        for stream in self._streams:
-            with _allowing("BUSYGROUP"):
-                self._client.xgroup_create(stream, keys.WORKER_GROUP, id="0", mkstream=True)
+        for key in self._model_keys:
+            self.make_group(key)
         if not self._streams:
             return []
         own = self._claim_own(keys=self._streams, args=[keys.WORKER_GROUP, self._worker_id])
         return self._claimed(own, runs=0)
+
+    def add(self, key: ModelKey, max_rows: int, identity: ModelIdentity) -> None:
+        """Read one more stream, whose group `make_group` or `recover` makes."""
+        self._max_rows[key] = max_rows
+        self._foreign.add(key, identity)
+        self._model_keys.append(key)
+        self._streams.append(keys.online(key))
+
+    def make_group(self, key: ModelKey) -> None:
+        """Make the workers' group of a stream, and the stream, if they are missing."""
+        with _allowing("BUSYGROUP"):
+            self._client.xgroup_create(keys.online(key), keys.WORKER_GROUP, id="0", mkstream=True)
 
     def read(self) -> list[Delivery]:
         """The next batch of the stream with the oldest head; empty if no entry waits."""

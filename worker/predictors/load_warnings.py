@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,20 +28,29 @@ class Recorded:
 
 @contextmanager
 def recorded_warnings() -> Iterator[Recorded]:
-    """Record the warnings of the block, regardless of filters; complete when the block has ended."""
-    recorded = Recorded()
-    with warnings.catch_warnings(record=True) as caught:
+    """Record the warnings of the block, regardless of filters; complete when the block has ended.
+
+    Python's filters belong to the process. Meanwhile warnings of other threads, such as the engine's, are
+    dropped; they are shown when they occur again.
+    """
+    recorded, lines, own_thread = Recorded(), dict[str, None](), threading.get_ident()
+
+    def record(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+        if threading.get_ident() == own_thread and _matters(category):
+            lines[_in_one_line(message, category)] = None
+
+    with warnings.catch_warnings():
         warnings.simplefilter("always")
+        warnings.showwarning = record
         yield recorded
-    lines = dict.fromkeys(_in_one_line(warning) for warning in caught if _matters(warning))
     recorded.texts = list(lines)[:_MOST]
 
 
-def _matters(warning: warnings.WarningMessage) -> bool:
+def _matters(category: type[Warning]) -> bool:
     """Whether it is about the artifact. Deprecation warnings are for the developers of libraries."""
-    return not issubclass(warning.category, DeprecationWarning | PendingDeprecationWarning | ImportWarning)
+    return not issubclass(category, DeprecationWarning | PendingDeprecationWarning | ImportWarning)
 
 
-def _in_one_line(warning: warnings.WarningMessage) -> str:
-    words = " ".join(str(warning.message).split())
-    return f"{warning.category.__name__}: {words}"[:_MOST_CHARACTERS]
+def _in_one_line(message: Warning | str, category: type[Warning]) -> str:
+    words = " ".join(str(message).split())
+    return f"{category.__name__}: {words}"[:_MOST_CHARACTERS]

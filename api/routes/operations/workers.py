@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Depends, Query
@@ -25,7 +25,7 @@ from api.routes.operations.views import (
 )
 from shared.keys import ModelKey, split_model_key
 from shared.lanes import Lanes, ModelLanes
-from shared.workers import WorkerState
+from shared.workers import WorkerRecord, WorkerState
 
 router = APIRouter(tags=["operations"])
 
@@ -121,7 +121,7 @@ def _scaling(gateway: Gateway, found: Lanes, keys: Iterable[ModelKey], bounds: B
     return Scaling(
         wanted_workers=wanted_workers(listed, bounds),
         live_workers=sum(any(map(worker.holds, demands)) for worker in fleet.workers),
-        starting_workers=sum(worker.state is WorkerState.STARTING for worker in fleet.workers),
+        starting_workers=sum(_starts(worker, demands) for worker in fleet.workers),
         rows_waiting=sum(lane.rows for lane in both),
         oldest_s=max((lane.oldest_s for lane in both), default=0.0),
         rows_per_s_online=round(sum(each.arriving_rows_per_s for each in listed), 1),
@@ -130,6 +130,14 @@ def _scaling(gateway: Gateway, found: Lanes, keys: Iterable[ModelKey], bounds: B
         target_s=bounds.target_s,
         lanes=[lanes_view(key, each.lanes, fleet.holders(key)) for key, each in demands.items()],
     )
+
+
+def _starts(worker: WorkerRecord, keys: Collection[ModelKey]) -> bool:
+    """Whether a worker serves none of these model versions yet, and may soon."""
+    if worker.state is WorkerState.STARTING:
+        return True
+    is_loading = worker.state is WorkerState.SERVING and any(key in worker.loading for key in keys)
+    return is_loading and not any(map(worker.holds, keys))
 
 
 def _demand(gateway: Gateway, key: ModelKey, waiting: ModelLanes) -> Demand:

@@ -14,6 +14,8 @@ import numpy as np
 LOADING = "POISON_LOADING"
 """The variable of the environment that names a file: written as the model is unpickled, which then takes an
 hour, holding the GIL."""
+WAITS_FOR = "POISON_WAITS_FOR"
+"""The variable of the environment that names a file: the model is unpickled once that exists."""
 
 
 class Poisoned:
@@ -32,6 +34,8 @@ def _unpickled() -> Poisoned:
     if sign := os.environ.get(LOADING):
         Path(sign).touch()
         _hold_the_gil()
+    while (awaited := os.environ.get(WAITS_FOR)) and not Path(awaited).exists():
+        time.sleep(0.05)
     return Poisoned()
 
 

@@ -282,10 +282,11 @@ def test_the_availability_of_a_model_counts_holders_loading_workers_and_failures
             worker("c", WorkerState.STARTING, loading),
             worker("d", WorkerState.STARTING, None),
             worker("e", WorkerState.DRAINING, loaded),
+            worker("f", WorkerState.SERVING, loading),
         ),
-        lives={"a": 9, "c": 4, "gone": 2},
+        lives={"a": 9, "c": 4, "f": 6, "gone": 2},
     )
-    assert fleet.availability(KEY) == ModelAvailability(holders=1, loading=2, failures=("why",), restarts=3)
+    assert fleet.availability(KEY) == ModelAvailability(holders=1, loading=3, failures=("why",), restarts=5)
 
 
 def test_an_etag_changes_with_the_job_and_not_with_the_time() -> None:

@@ -52,3 +52,22 @@ def test_before_a_process_is_ended_the_log_names_the_limit_and_its_setting() -> 
     assert ended.returncode == 1
     assert "no progress within 0.5 s, the limit of one model call (TAKT_BATCH_LIMIT_S)" in ended.stdout
     assert ended.stdout.count("model_call_over_limit") == 1
+
+
+LOADS = PROGRAM.replace("limit_s={limit_s})", "limit_s={limit_s}, is_loading=lambda: True)")
+
+
+def test_while_models_load_time_in_which_no_python_runs_does_not_count() -> None:
+    hang = "ctypes.PyDLL(None).sleep(4); watchdog.disarm()"
+    program = LOADS.format(hang=hang, limit_s=1.0)
+    assert subprocess.run([sys.executable, "-c", program], timeout=30, check=False).returncode == 0
+
+
+def test_while_models_load_a_call_that_hangs_ends_its_process_all_the_same() -> None:
+    program = LOADS.format(hang="time.sleep(60)", limit_s=0.5)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert "<string>" in ended.stderr
+    assert ended.stdout.count("model_call_over_limit") == 1
