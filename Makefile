@@ -15,7 +15,7 @@ export TORCH
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-tools screenshots test-gpu test-faults test-large lint fmt types audit models bench bench-full bench-docs chaos chaos-long powercut fuzz docs containers-test constraints clean
+.PHONY: help setup up test test-tools screenshots test-gpu test-faults test-large lint fmt types audit models bench bench-full bench-docs chaos chaos-long powercut fuzz docs containers-test sync-client constraints clean
 
 help:  ## what can be made here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -101,6 +101,9 @@ docs: setup  ## the documents as a site to read from files, without the internet
 
 containers-test:  ## build and run the containers, where Docker answers
 	@$(PYTHON) -m tests.containers
+
+sync-client: setup  ## generate the SDK's synchronous client from the asynchronous client
+	$(BIN)/python -m tools.sync_client
 
 constraints: setup  ## write the versions in .venv, which were tested, to constraints.txt
 	@$(BIN)/python tools/install.py --freeze

@@ -62,7 +62,7 @@ keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, change li
 dead_letters = typer.Typer(no_args_is_help=True, help="Unreadable messages and abandoned chunks.")
 
 
-def in_words(command: Callable[P, R]) -> Callable[P, R]:
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Print a TaktError as one line on stderr and exit with code 1, without a traceback."""
 
     @functools.wraps(command)
@@ -80,7 +80,7 @@ def in_words(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-@in_words
+@reports_errors
 def up(
     port: Annotated[
         int | None, typer.Option(help="The gateway's port; 0: any free port. (default: 8000)")
@@ -120,7 +120,7 @@ def up(
     run(make_plan(data, workers, given), Output())
 
 
-@in_words
+@reports_errors
 def doctor(
     data: Data = _DATA,
     port: Annotated[int | None, typer.Option(help="The port that must be free. (default: 8000)")] = None,
@@ -133,7 +133,7 @@ def doctor(
 
 
 @models.command("list")
-@in_words
+@reports_errors
 def list_models(models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
     """List the declared models and their built versions. Exits with 1 if a spec is invalid."""
     from stack.models import show_models
@@ -142,7 +142,7 @@ def list_models(models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
 
 
 @models.command("build")
-@in_words
+@reports_errors
 def build_models(
     names: Names = None,
     force: Annotated[bool, typer.Option("--force", help="Rebuild versions that are built.")] = False,
@@ -158,7 +158,7 @@ def build_models(
 
 
 @models.command("verify")
-@in_words
+@reports_errors
 def verify_models(names: Names = None, models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
     """Check digests, load each model and run its golden rows. Exits with 1 if a model fails."""
     from stack.models import verify_models as verify
@@ -172,7 +172,7 @@ def _workers() -> None:
 
 
 @workers.command("list")
-@in_words
+@reports_errors
 def list_workers(data: Data = _DATA, as_json: AsJson = False) -> None:
     """List the workers that send a heartbeat.
 
@@ -184,7 +184,7 @@ def list_workers(data: Data = _DATA, as_json: AsJson = False) -> None:
 
 
 @workers.command("drain")
-@in_words
+@reports_errors
 def drain_workers(
     names: Workers = None,
     everyone: AllWorkers = False,
@@ -205,7 +205,7 @@ def drain_workers(
 
 
 @workers.command("undrain")
-@in_words
+@reports_errors
 def undrain_workers(names: Workers = None, everyone: AllWorkers = False, data: Data = _DATA) -> None:
     """Let drained workers accept work again."""
     from stack.workers import undrain_workers as undrain
@@ -214,7 +214,7 @@ def undrain_workers(names: Workers = None, everyone: AllWorkers = False, data: D
 
 
 @keys.command("create")
-@in_words
+@reports_errors
 def create_key(
     name: Annotated[str, typer.Argument(help="The key's owner. Keys with the same name share their jobs.")],
     roles: Annotated[
@@ -255,7 +255,7 @@ def create_key(
 
 
 @keys.command("set")
-@in_words
+@reports_errors
 def set_share(
     owner: Annotated[str, typer.Argument(help="The owner's name, or the id of one of its keys.")],
     weight: Weight = None,
@@ -272,7 +272,7 @@ def set_share(
 
 
 @keys.command("list")
-@in_words
+@reports_errors
 def list_keys(data: Data = _DATA, as_json: AsJson = False) -> None:
     """List the API keys, without their secrets.
 
@@ -284,7 +284,7 @@ def list_keys(data: Data = _DATA, as_json: AsJson = False) -> None:
 
 
 @keys.command("revoke")
-@in_words
+@reports_errors
 def revoke_keys(
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Key ids, from `takt keys list`.")],
     data: Data = _DATA,
@@ -296,7 +296,7 @@ def revoke_keys(
 
 
 @dead_letters.command("list")
-@in_words
+@reports_errors
 def list_dead_letters(
     data: Data = _DATA,
     most: Annotated[int, typer.Option("--most", min=1, help="How many to list.")] = 50,
@@ -312,7 +312,7 @@ def list_dead_letters(
 
 
 @dead_letters.command("show")
-@in_words
+@reports_errors
 def show_dead_letter(letter: str, data: Data = _DATA, as_json: AsJson = False) -> None:
     """Show a dead letter and the first bytes of its data."""
     from stack.dead_letters import show_letter
@@ -321,7 +321,7 @@ def show_dead_letter(letter: str, data: Data = _DATA, as_json: AsJson = False) -
 
 
 @dead_letters.command("requeue")
-@in_words
+@reports_errors
 def requeue_dead_letters(letters: Letters, data: Data = _DATA) -> None:
     """Return entries, doorbells and chunks to their queues. Exits with 1 at the first that fails."""
     from stack.dead_letters import requeue
@@ -330,7 +330,7 @@ def requeue_dead_letters(letters: Letters, data: Data = _DATA) -> None:
 
 
 @dead_letters.command("drop")
-@in_words
+@reports_errors
 def drop_dead_letters(letters: Letters, data: Data = _DATA) -> None:
     """Delete dead letters."""
     from stack.dead_letters import drop

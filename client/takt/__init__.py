@@ -1,4 +1,4 @@
-"""Takt's Python SDK, and the `takt` program.
+"""The Python SDK of Takt, and the `takt` program.
 
 from takt import Takt
 
@@ -32,7 +32,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # Any: whatever the SDK exports; late, so that `takt --help` loads no HTTP
+def __getattr__(name: str) -> Any:  # Any: an export; imported late, so that `takt --help` does not load httpx
     if name in _HOMES:
         return getattr(import_module(f"takt.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

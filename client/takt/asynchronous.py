@@ -1,11 +1,14 @@
-"""`AsyncTakt(url)`: the same as `Takt`, for asyncio.
+"""`AsyncTakt`: the asyncio client of a Takt service.
 
 async with AsyncTakt("http://127.0.0.1:8000") as takt:
-    job = await takt.wait((await takt.submit("flowers.csv", model="iris")).id)
-    async for row in takt.results(job.id): ...
+    await takt.predict({"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2})
+    job = await takt.submit("flowers.csv", model="iris")
+    await takt.wait(job.id)
+    async for row in takt.results(job.id):
+        print(row)
 """
 
-# ruff: noqa: A002 - `format` is the service's own word
+# ruff: noqa: A002 - `format` is the service's parameter name
 from __future__ import annotations
 
 import asyncio
@@ -20,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 import httpx
 
 from takt import calls
-from takt.bodies import Body, InputRow, Rows
-from takt.calls import Call, MoreTerms, Terms, Wanted
+from takt.bodies import InputRow, Rows
+from takt.calls import Call, JobFilter, JobOptions, JobOptionsArguments
 from takt.decoding import error_of
 from takt.errors import NotTakt, Refused, TryLater
 from takt.files import whole
@@ -30,7 +33,18 @@ from takt.formats import Format
 from takt.records import Health, Job, JobPage, Json, Model, Progress, Report
 from takt.retries import PATIENT, Retries
 from takt.streams import Event, Events, Lines, rows_of
-from takt.wire import DEFAULT_URL, TIMEOUT_S, access, answer_of, head, in_our_words, luck, timeout
+from takt.wire import (
+    DEFAULT_URL,
+    TIMEOUT_S,
+    answer_of,
+    async_pieces_of,
+    async_write,
+    authorization,
+    headers_of,
+    jitter,
+    timeout,
+    translated_errors,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,11 +54,10 @@ T = TypeVar("T")
 
 
 class AsyncTakt:
-    """A client of one service. Holds connections: close it, or use it as a context, in one event loop.
+    """A client of a Takt service, for use in one event loop. Close it, or use it as a context manager.
 
-    `api_key` is sent with every call; without it, what TAKT_API_KEY holds.
-
-    Every method raises what `takt.errors` draws. What may succeed later is tried again, as `retries` says.
+    `api_key` is sent with every call; its default is the environment variable TAKT_API_KEY. Every method
+    raises the errors of `takt.errors`. Calls that may succeed later are retried according to `retries`.
     """
 
     def __init__(
@@ -58,22 +71,28 @@ class AsyncTakt:
     ) -> None:
         self.url = url
         self._retries = retries
-        with in_our_words(url):
+        with translated_errors(url):
             self._http = httpx.AsyncClient(
                 base_url=url.rstrip("/"),
-                headers=access(api_key),
+                headers=authorization(api_key),
                 timeout=timeout(timeout_s),
                 transport=transport,
             )
 
     async def predict(self, row: InputRow, *, model: str | None = None, version: str | None = None) -> Json:
-        """The model's answer for one row; the service's default model where none is named."""
+        """Predict one row. Without `model`, the service's default model answers.
+
+        answer = await takt.predict([5.1, 3.5, 1.4, 0.2], model="iris")
+        """
         return await self._do(calls.predict(row, model, version))
 
     async def predict_batch(
         self, rows: Sequence[InputRow], *, model: str | None = None, version: str | None = None
     ) -> list[Json]:
-        """The answers for some rows, in their order."""
+        """Predict several rows in one request. Returns the answers in the order of the rows.
+
+        answers = await takt.predict_batch([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]], model="iris")
+        """
         return await self._do(calls.predict_batch(rows, model, version))
 
     async def submit(
@@ -84,14 +103,16 @@ class AsyncTakt:
         format: Format | None = None,
         idempotency_key: str | None = None,
         on_sent: Callable[[int], None] | None = None,
-        **terms: Unpack[MoreTerms],
+        **options: Unpack[JobOptionsArguments],
     ) -> Job:
-        """Queue rows as a job; returns once they are sent. `on_sent` is told the bytes sent so far.
+        """Submit rows as a job; returns when they are uploaded. `on_sent` receives the bytes sent so far.
 
-        Raises ValueError if the rows' format is not known, OSError where their file cannot be read.
+        job = await takt.submit("flowers.csv", model="iris", id_column="flower", tags=["line-2"])
+
+        Raises ValueError if the format of the rows is unknown, OSError if their file cannot be read.
         """
-        call = calls.submit(rows, Terms(model, **terms), format, idempotency_key)
-        return await self._do(calls.told(call, on_sent) if on_sent else call)
+        call = calls.submit(rows, JobOptions(model, **options), format, idempotency_key)
+        return await self._do(calls.reporting(call, on_sent) if on_sent else call)
 
     async def check(
         self,
@@ -99,20 +120,27 @@ class AsyncTakt:
         *,
         model: str,
         format: Format | None = None,
-        **terms: Unpack[MoreTerms],
+        **options: Unpack[JobOptionsArguments],
     ) -> Report:
-        """Whether rows fit a model; nothing runs and no job is made."""
-        return await self._do(calls.check(rows, Terms(model, **terms), format))
+        """Validate rows for a model without running them or creating a job.
+
+        report = await takt.check("flowers.csv", model="iris")
+        """
+        return await self._do(calls.check(rows, JobOptions(model, **options), format))
 
     async def job(self, job_id: str) -> Job:
-        """How far the job is."""
+        """Return a job with its progress: `(await takt.job(job.id)).state`."""
         return await self._do(calls.job(job_id))
 
-    async def jobs(self, **wanted: Unpack[Wanted]) -> AsyncIterator[Job]:
-        """All jobs that fit, newest first; pages are fetched as they are needed."""
+    async def jobs(self, **filters: Unpack[JobFilter]) -> AsyncIterator[Job]:
+        """Iterate over all jobs that match, newest first. Pages are fetched on demand.
+
+        async for job in takt.jobs(state="failed", model="iris"):
+            print(job.id)
+        """
         cursor: str | None = None
         while True:
-            page = await self.page(cursor=cursor, **wanted)
+            page = await self.page(cursor=cursor, **filters)
             for job in page.jobs:
                 yield job
             cursor = page.next
@@ -120,26 +148,30 @@ class AsyncTakt:
                 return
 
     async def page(
-        self, *, limit: int | None = None, cursor: str | None = None, **wanted: Unpack[Wanted]
+        self, *, limit: int | None = None, cursor: str | None = None, **filters: Unpack[JobFilter]
     ) -> JobPage:
-        """Some of the jobs that fit."""
-        return await self._do(calls.jobs(wanted, limit=limit, cursor=cursor))
+        """Return a page of the jobs that match: `await takt.page(limit=20, tag="line-2")`."""
+        return await self._do(calls.jobs(filters, limit=limit, cursor=cursor))
 
     async def watch(self, job_id: str) -> AsyncIterator[Progress]:
-        """How far the job is, again and again until it has ended: as it tells, or by polling."""
-        heard, streaming = "", True
+        """Iterate over a job's progress until it ends: by server-sent events, or else by polling.
+
+        async for progress in takt.watch(job.id):
+            print(progress.rows_done, progress.rows_total)
+        """
+        last_id, streaming = "", True
         while True:
             try:
                 if streaming:
-                    async for event in self._events(job_id, heard):
-                        heard = event.id
+                    async for event in self._events(job_id, last_id):
+                        last_id = event.id
                         yield event.progress
                         if event.progress.ended:
                             return
             except (Refused, NotTakt) as error:
                 streaming = not is_about_events(error)
             except TryLater:
-                pass  # broken off: the poll tells whether the service is there
+                pass  # the stream broke off: the poll shows whether the service answers
             polled = await self._do(calls.poll(job_id))
             yield polled.job
             if polled.job.ended:
@@ -147,24 +179,32 @@ class AsyncTakt:
             await asyncio.sleep(polled.pause_s)
 
     async def wait(self, job_id: str) -> Job:
-        """The job once it has succeeded. Raises JobFailed if it ended otherwise."""
+        """Wait until a job has succeeded, and return it: `await takt.wait(job.id)`.
+
+        Raises JobFailed, or JobCanceled, if it ends otherwise.
+        """
         async for _ in self.watch(job_id):
             pass
         return ended_well(await self.job(job_id))
 
     def results(self, job_id: str, *, partial: bool = False) -> AsyncIterator[Json]:
-        """The job's results as they come, one a row, in the order of its inputs.
+        """Iterate over a job's results in the order of its rows. `partial`: the results so far.
 
-        `partial`: those that are there, of a job that runs or was canceled.
+        async for row in takt.results(job.id):
+            print(row["prediction"])
         """
         return self._rows(calls.results(job_id, Format.NDJSON, partial=partial))
 
     def errors(self, job_id: str) -> AsyncIterator[Json]:
-        """The rows that failed, and why."""
+        """Iterate over a job's failed rows with their errors.
+
+        async for row in takt.errors(job.id):
+            print(row["row"], row["error"])
+        """
         return self._rows(calls.errors(job_id, Format.NDJSON))
 
     async def results_table(self, job_id: str, *, partial: bool = False) -> pa.Table:
-        """The results as an Arrow table; needs pyarrow."""
+        """Return the results as an Arrow table: `await takt.results_table(job.id)`. Requires pyarrow."""
         from takt.tables import table_of
 
         with TemporaryDirectory(prefix="takt-") as folder:
@@ -173,7 +213,7 @@ class AsyncTakt:
             return table_of(path)
 
     async def results_frame(self, job_id: str, *, partial: bool = False) -> pd.DataFrame:
-        """The results as a pandas DataFrame; needs pandas and pyarrow."""
+        """Return the results as a DataFrame: `await takt.results_frame(job.id)`. Requires pandas, pyarrow."""
         from takt.tables import frame_of
 
         return frame_of(await self.results_table(job_id, partial=partial))
@@ -186,12 +226,14 @@ class AsyncTakt:
         format: Format | None = None,
         partial: bool = False,
     ) -> int:
-        """Write the results to a file, in the format of its ending. The file is there whole, or not at all.
+        """Write the results to a file in the format of its extension. Returns the file's size in bytes.
 
-        → its bytes. Raises ValueError if the ending names no format, OSError.
+        await takt.download(job.id, "out.parquet")
+
+        The file is complete or absent. Raises ValueError if the extension names no format, OSError.
         """
         call = calls.results(job_id, file_format(path, format), partial=partial)
-        return await self._patiently(lambda: self._write(call, Path(path)))
+        return await self._retried(lambda: self._write(call, Path(path)))
 
     async def stream(
         self,
@@ -201,44 +243,50 @@ class AsyncTakt:
         partial: bool = False,
         only_errors: bool = False,
     ) -> AsyncIterator[bytes]:
-        """The bytes of the results, or of the failed rows, as they come."""
+        """Iterate over the bytes of the results, or of the failed rows.
+
+        async for piece in takt.stream(job.id, Format.CSV):
+            file.write(piece)
+        """
         call = calls.errors(job_id, format) if only_errors else calls.results(job_id, format, partial=partial)
         async with self._streamed(call) as response:
             async for piece in response.aiter_bytes():
                 yield piece
 
     async def manifest(self, job_id: str) -> Json:
-        """Counts, digests and versions: what a job's results stand on."""
+        """Return counts, digests and versions of a job: `await takt.manifest(job.id)`."""
         return await self._do(calls.manifest(job_id))
 
     async def cancel(self, job_id: str) -> Job:
-        """End the job; what is done stays readable."""
+        """Cancel a job; finished results stay readable: `await takt.cancel(job.id)`."""
         return await self._do(calls.act(job_id, "cancel"))
 
     async def pause(self, job_id: str) -> Job:
-        """Start no more of the job until it is resumed."""
+        """Start no more rows of a job until `resume`: `await takt.pause(job.id)`."""
         return await self._do(calls.act(job_id, "pause"))
 
     async def resume(self, job_id: str) -> Job:
+        """Resume a paused job: `await takt.resume(job.id)`."""
         return await self._do(calls.act(job_id, "resume"))
 
     async def prioritize(self, job_id: str, priority: int) -> Job:
-        """0–9, as weight."""
+        """Change a job's priority, a weight from 0 to 9: `await takt.prioritize(job.id, 9)`."""
         return await self._do(calls.prioritize(job_id, priority))
 
     async def delete(self, job_id: str) -> None:
-        """Remove a job that has ended, and its data."""
+        """Delete a job that has ended, with its data: `await takt.delete(job.id)`."""
         await self._do(calls.delete(job_id))
 
     async def models(self) -> list[Model]:
-        """What is served."""
+        """Return the served models: `[model.name for model in await takt.models()]`."""
         return await self._do(calls.models)
 
     async def health(self) -> Health:
-        """How the service does."""
+        """Return the service's health: `(await takt.health()).status`."""
         return await self._do(calls.health)
 
     async def close(self) -> None:
+        """Close the connections: `await takt.close()`."""
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:
@@ -255,36 +303,36 @@ class AsyncTakt:
                 await response.aread()
                 return call.decode(answer_of(response))
 
-        return await self._patiently(once, repeatable=call.repeatable)
+        return await self._retried(once, repeatable=call.repeatable)
 
     @asynccontextmanager
     async def _streamed(self, call: Call[None]) -> AsyncIterator[httpx.Response]:
-        """A response whose body is unread; what breaks off after it began is not tried again."""
-        async with self._closing(await self._patiently(lambda: self._open(call))) as response:
+        """Yield a response with an unread body. It is not retried after the body has begun."""
+        async with self._closing(await self._retried(lambda: self._open(call))) as response:
             yield response
 
     @asynccontextmanager
     async def _closing(self, response: httpx.Response) -> AsyncIterator[httpx.Response]:
         try:
-            with in_our_words(self.url):
+            with translated_errors(self.url):
                 yield response
         finally:
             await response.aclose()
 
-    async def _patiently(self, act: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
+    async def _retried(self, act: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
         for attempt in count(1):
             try:
                 return await act()
             except TryLater as error:
-                pause_s = self._retries.pause_s(error, attempt, luck()) if repeatable else None
+                pause_s = self._retries.pause_s(error, attempt, jitter()) if repeatable else None
                 if pause_s is None:
                     raise
             await asyncio.sleep(pause_s)
         raise AssertionError  # count has no end
 
     async def _open(self, call: Call[Any]) -> httpx.Response:
-        """A response that is no error (Any: whatever its answer becomes)."""
-        with in_our_words(self.url):
+        """Return a successful response with an unread body (Any: the call's result type)."""
+        with translated_errors(self.url):
             response = await self._http.send(self._request(call), stream=True)
         if response.is_success:
             return response
@@ -293,13 +341,13 @@ class AsyncTakt:
             raise error_of(answer_of(response))
 
     def _request(self, call: Call[Any]) -> httpx.Request:
-        content = pieces_of(call.body) if call.body else None
+        content = async_pieces_of(call.body) if call.body else None
         return self._http.build_request(
-            call.method, call.path, params=list(call.params), headers=head(call), content=content
+            call.method, call.path, params=list(call.params), headers=headers_of(call), content=content
         )
 
-    async def _events(self, job_id: str, heard: str) -> AsyncIterator[Event]:
-        async with self._streamed(calls.events(job_id, heard)) as response:
+    async def _events(self, job_id: str, last_id: str) -> AsyncIterator[Event]:
+        async with self._streamed(calls.events(job_id, last_id)) as response:
             events = Events()
             async for piece in response.aiter_bytes():
                 for event in events.feed(piece):
@@ -315,16 +363,6 @@ class AsyncTakt:
                 yield row
 
     async def _write(self, call: Call[None], path: Path) -> int:
-        size_bytes = 0
         async with self._closing(await self._open(call)) as response:
             with whole(path) as file:
-                async for piece in response.aiter_bytes():
-                    size_bytes += await asyncio.to_thread(file.write, piece)
-        return size_bytes
-
-
-async def pieces_of(body: Body) -> AsyncIterator[bytes]:
-    """A body's pieces, each made in a thread: files block, and rows and tables are work."""
-    pieces = body.pieces()
-    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-        yield piece
+                return await async_write(file, response.aiter_bytes())

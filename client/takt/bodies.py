@@ -1,6 +1,6 @@
-"""What is sent: JSON documents, files, rows, tables, each as pieces that are made while they are sent."""
+"""Request bodies: JSON documents, files, rows and tables, encoded piece by piece while they are sent."""
 
-# ruff: noqa: A002 - `format` is the service's own word
+# ruff: noqa: A002 - `format` is the service's parameter name
 from __future__ import annotations
 
 import io
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 InputRow: TypeAlias = Mapping[str, Any] | Sequence[Any]
-"""One input: its fields by name, or in the model's order (Any: a model's own fields)."""
+"""An input row: fields by name, or values in the model's order (Any: the model's fields)."""
 
 Rows: TypeAlias = "str | Path | bytes | Iterable[InputRow] | Iterator[bytes] | pd.DataFrame | pa.Table"
-"""A file by its path, a file's bytes, rows, a pandas DataFrame or an Arrow table."""
+"""A file's path, a file's bytes, rows, a pandas DataFrame or an Arrow table."""
 
 PIECE_BYTES = 2**18
 _ROWS_AT_ONCE = 500
@@ -31,7 +31,7 @@ _TABLE_ROWS_AT_ONCE = 2**16
 
 @dataclass(frozen=True)
 class Body:
-    """A request's body. `pieces` begins anew each time, unless the rows can be had only `once`."""
+    """The body of a request. Each call of `pieces` starts from the beginning, unless `once` is set."""
 
     pieces: Callable[[], Iterator[bytes]]
     media_type: str = Format.JSON.media_type
@@ -50,7 +50,7 @@ class Body:
 
 
 def of_document(value: object) -> Body:
-    """JSON; times as RFC 3339."""
+    """Returns a JSON body; times are written in RFC 3339."""
     return of_bytes(encode(value), Format.JSON.media_type)
 
 
@@ -59,16 +59,16 @@ def of_bytes(content: bytes, media_type: str, encoding: str = "") -> Body:
 
 
 def of_rows(rows: Rows, format: Format | None = None) -> Body:
-    """Raises ValueError if a file's format is not known, OSError where it cannot be read.
+    """Returns the body for rows. With `format`, an iterable yields bytes in that format.
 
-    With a format, what is iterated over is bytes in it. Else rows go as NDJSON, tables and frames as an
-    Arrow stream; those two need pyarrow.
+    Otherwise rows are sent as NDJSON, tables and DataFrames as an Arrow stream, which requires pyarrow.
+    Raises ValueError if a file's format is unknown, OSError if the file cannot be read.
     """
     if isinstance(rows, str | Path):
         return of_file(Path(rows), format)
     if isinstance(rows, bytes | bytearray | memoryview):
         if format is None:
-            raise ValueError("bytes do not say what they are: give `format`")
+            raise ValueError("bytes need a format: give `format`")
         return _of_format(format, bytes(rows))
     if format is not None:
         pieces = cast("Iterator[bytes]", iter(rows))
@@ -80,10 +80,13 @@ def of_rows(rows: Rows, format: Format | None = None) -> Body:
 
 
 def of_file(path: Path, format: Format | None = None) -> Body:
-    """Raises ValueError if its format is not known, OSError where it is not there."""
+    """Returns the body for a file.
+
+    Raises ValueError if its format is unknown, OSError if it cannot be read.
+    """
     found = format or format_of(path.name)
     if found is None:
-        raise ValueError(f"{path.name} does not say its format: give `format`, or one of {ENDINGS}")
+        raise ValueError(f"{path.name}: unknown format: give `format`, or use an extension of {ENDINGS}")
     if found is Format.JSON:
         return _of_format(found, path.read_bytes())
     with path.open("rb") as file:
@@ -92,17 +95,17 @@ def of_file(path: Path, format: Format | None = None) -> Body:
 
 
 def _of_format(format: Format, content: bytes) -> Body:
-    """A list of rows in JSON goes as its rows; everything else as it is. Raises ValueError."""
+    """Returns the body for bytes in a format. A JSON list is sent as NDJSON. Raises ValueError."""
     if format is not Format.JSON:
         return of_bytes(content, media_type_of(format, content[:MAGIC_BYTES]))
     rows = json.loads(content)
     if not isinstance(rows, list):
-        raise ValueError("the JSON is not a list of rows")
+        raise ValueError("the JSON document is not a list of rows")
     return Body(lambda: _lines(rows), Format.NDJSON.media_type)
 
 
 def observed(body: Body, sent: Callable[[int], None]) -> Body:
-    """The same, telling after each piece how many bytes went before the next."""
+    """Returns the same body; `sent` is called after each piece with the number of bytes sent."""
 
     def pieces() -> Iterator[bytes]:
         count = 0
@@ -115,7 +118,7 @@ def observed(body: Body, sent: Callable[[int], None]) -> Body:
 
 
 def plain(row: InputRow) -> InputRow:
-    """A row as JSON has it."""
+    """Returns a row as a JSON value."""
     return row if isinstance(row, Mapping) else list(row)
 
 
@@ -126,7 +129,7 @@ def encode(value: object) -> bytes:
 def _as_text(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
-    raise TypeError(f"a row cannot hold a {type(value).__name__}")
+    raise TypeError(f"a row cannot contain a {type(value).__name__}")
 
 
 def _cut(content: bytes) -> Iterator[bytes]:
@@ -151,7 +154,7 @@ def _lines(rows: Iterable[InputRow]) -> Iterator[bytes]:
 
 
 def _table(rows: object) -> pa.Table | None:
-    """Rows that are a frame or a table, as a table. Who holds one has imported its package."""
+    """Returns a DataFrame or table as an Arrow table, else None. Its package is already imported."""
     pandas, arrow = sys.modules.get("pandas"), sys.modules.get("pyarrow")
     if pandas is not None and isinstance(rows, pandas.DataFrame):
         import pyarrow
@@ -172,7 +175,7 @@ def _arrow_pieces(table: pa.Table) -> Iterator[bytes]:
 
 
 class _HandOn(io.RawIOBase):
-    """A file that only hands on what is written to it."""
+    """A file object that collects written bytes until `taken` returns them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,7 +183,7 @@ class _HandOn(io.RawIOBase):
         self._position = 0
 
     def taken(self) -> bytes:
-        """What was written since the last call."""
+        """Returns the bytes written since the last call."""
         found = b"".join(self._written)
         self._written.clear()
         return found
@@ -191,7 +194,7 @@ class _HandOn(io.RawIOBase):
     def tell(self) -> int:
         return self._position
 
-    def write(self, data: Any) -> int:  # Any: bytes or a buffer of Arrow's
+    def write(self, data: Any) -> int:  # Any: bytes or an Arrow buffer
         written = bytes(data)
         self._written.append(written)
         self._position += len(written)

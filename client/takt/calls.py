@@ -1,9 +1,9 @@
-"""Every call of the service as a value: what to send, and how to read the answer. No I/O.
+"""Each call of the service as a value: the request, and a decoder for the response. No I/O.
 
-`Takt` and `AsyncTakt` carry these values over HTTP, and differ in nothing else.
+`Takt` and `AsyncTakt` send these values over HTTP.
 """
 
-# ruff: noqa: A002 - `format` is the service's own word
+# ruff: noqa: A002 - `format` is the service's parameter name
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,12 +24,12 @@ T = TypeVar("T")
 Pairs = tuple[tuple[str, str], ...]
 
 MOST_JSON_ROWS = 10_000
-"""A list of at most so many rows goes as one JSON document, so that a wrong row is refused at once."""
+"""A list of up to this many rows is sent as one JSON document, so that invalid rows are reported at once."""
 
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request. Where it is `repeatable`, making it twice does no more than making it once."""
+    """A request. If it is `repeatable`, sending it twice has the same effect as sending it once."""
 
     method: str
     path: str
@@ -41,10 +41,10 @@ class Call(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What a job is to be, besides its rows. None and empty: as the service has it.
+class JobOptions:
+    """The options of a job. None and empty values leave the choice to the service.
 
-    `max_errors` is a count of rows (25) or a share ("10%"); a list of rows may hold no invalid one at all.
+    `max_errors` is a number of rows (25) or a percentage ("10%"). A list of rows may contain no invalid row.
     """
 
     model: str
@@ -64,11 +64,11 @@ class Terms:
 
     @property
     def of_files_only(self) -> bool:
-        """Whether a JSON document cannot say all of it."""
+        """Whether an option is set that a JSON document does not support."""
         return bool(self.keep_columns or self.id_column or self._of_csv())
 
     def document(self) -> Json:
-        """As the fields of a JSON document."""
+        """Returns the options as fields of a JSON document."""
         common = ("model", "version", "reference", "priority", "max_errors", "expires_in_s", "webhook_url")
         found: Json = {name: getattr(self, name) for name in common}
         return {name: value for name, value in found.items() if value is not None} | (
@@ -76,7 +76,7 @@ class Terms:
         )
 
     def pairs(self) -> Pairs:
-        """As the parameters of a URL."""
+        """Returns the options as URL parameters."""
         found = self.document() | {"id_column": self.id_column} | self._of_csv()
         found.pop("tags", None)
         named = tuple((name, str(value)) for name, value in found.items() if value is not None)
@@ -84,13 +84,13 @@ class Terms:
         return (*named, *tags, *(("keep_columns", column) for column in self.keep_columns))
 
     def _of_csv(self) -> Json:
-        """What is said of how a CSV is written."""
+        """Returns the options that describe a CSV file."""
         names = ("charset", "delimiter", "quote", "decimal")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
-class MoreTerms(TypedDict, total=False):
-    """The fields of `Terms` that may be left out, as keywords."""
+class JobOptionsArguments(TypedDict, total=False):
+    """The optional fields of `JobOptions`, as keyword arguments."""
 
     version: str | None
     reference: str | None
@@ -108,7 +108,7 @@ class MoreTerms(TypedDict, total=False):
 
 
 def predict(row: InputRow, model: str | None, version: str | None) -> Call[Json]:
-    """The model's answer for one row; a row without names is what the batch call takes."""
+    """Predict one row. A row without field names is sent as a batch of one."""
     if not isinstance(row, Mapping):
         call = predict_batch([row], model, version)
         return Call(call.method, call.path, lambda answer: decoding.results(answer)[0], body=call.body)
@@ -122,42 +122,44 @@ def predict_batch(rows: Sequence[InputRow], model: str | None, version: str | No
 
 def submit(
     rows: Rows,
-    terms: Terms,
+    options: JobOptions,
     format: Format | None = None,
     idempotency_key: str | None = None,
 ) -> Call[Job]:
-    """Repeatable, for it bears an Idempotency-Key; only rows that can be had once cannot be sent again.
+    """Submit a job. The Idempotency-Key makes the call repeatable, unless the rows are a one-time iterator.
 
-    Raises ValueError if the rows' format is not known, OSError where their file cannot be read.
+    Raises ValueError if the format of the rows is unknown, OSError if their file cannot be read.
     """
-    params, body = _handed_over(rows, terms, format, {})
+    params, body = _parameters_and_body(rows, options, format, {})
     key = idempotency_key or uuid4().hex
     return Call(
         "POST", "/jobs", decoding.job, params, {"idempotency-key": key}, body, repeatable=not body.once
     )
 
 
-def told(call: Call[T], sent: Callable[[int], None]) -> Call[T]:
-    """The same call, telling how many bytes of its body went."""
+def reporting(call: Call[T], sent: Callable[[int], None]) -> Call[T]:
+    """Returns the same call; `sent` is called with the number of bytes sent so far."""
     return replace(call, body=observed(call.body, sent)) if call.body else call
 
 
 def check(
     rows: Rows,
-    terms: Terms,
+    options: JobOptions,
     format: Format | None = None,
 ) -> Call[Report]:
-    """The same rows, only looked at."""
-    params, body = _handed_over(rows, terms, format, {"validate_only": True})
+    """Validate the rows of a job without running it."""
+    params, body = _parameters_and_body(rows, options, format, {"validate_only": True})
     return Call("POST", "/jobs", decoding.report, params, body=body, repeatable=not body.once)
 
 
-def _handed_over(rows: Rows, terms: Terms, format: Format | None, more: Json) -> tuple[Pairs, Body]:
-    if isinstance(rows, list | tuple) and len(rows) <= MOST_JSON_ROWS and not terms.of_files_only:
+def _parameters_and_body(
+    rows: Rows, options: JobOptions, format: Format | None, more: Json
+) -> tuple[Pairs, Body]:
+    if isinstance(rows, list | tuple) and len(rows) <= MOST_JSON_ROWS and not options.of_files_only:
         inputs = [plain(row) for row in cast("Sequence[InputRow]", rows)]
-        return (), of_document(terms.document() | more | {"inputs": inputs})
-    said = tuple((name, str(value).lower()) for name, value in more.items())
-    return (*terms.pairs(), *said), of_rows(rows, format)
+        return (), of_document(options.document() | more | {"inputs": inputs})
+    extra = tuple((name, str(value).lower()) for name, value in more.items())
+    return (*options.pairs(), *extra), of_rows(rows, format)
 
 
 def job(job_id: str) -> Call[Job]:
@@ -168,8 +170,8 @@ def poll(job_id: str) -> Call[Polled]:
     return Call("GET", _of_job(job_id), decoding.polled)
 
 
-class Wanted(TypedDict, total=False):
-    """Which jobs: those that all of it fits. Times with no zone are UTC."""
+class JobFilter(TypedDict, total=False):
+    """Conditions that a job must meet. Times without a time zone are UTC."""
 
     state: str | None
     model: str | None
@@ -179,8 +181,8 @@ class Wanted(TypedDict, total=False):
     created_before: datetime | None
 
 
-def jobs(wanted: Wanted, *, limit: int | None = None, cursor: str | None = None) -> Call[JobPage]:
-    given = {**wanted, "limit": limit, "cursor": cursor}
+def jobs(filters: JobFilter, *, limit: int | None = None, cursor: str | None = None) -> Call[JobPage]:
+    given = {**filters, "limit": limit, "cursor": cursor}
     return Call("GET", "/jobs", decoding.job_page, tuple(_pairs(given)))
 
 
@@ -191,7 +193,7 @@ def _pairs(given: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def act(job_id: str, action: str) -> Call[Job]:
-    """`action`: cancel, pause or resume."""
+    """`action` is cancel, pause or resume."""
     return Call("POST", f"{_of_job(job_id)}/{action}", decoding.job)
 
 
@@ -204,24 +206,24 @@ def delete(job_id: str) -> Call[None]:
 
 
 def events(job_id: str, after: str) -> Call[None]:
-    """A stream of what happens to a job after the event `after`; all of it where that is empty."""
+    """Stream the events of a job after the event `after`, or all events if it is empty."""
     headers = {"accept": "text/event-stream"} | ({"last-event-id": after} if after else {})
     return Call("GET", f"{_of_job(job_id)}/events", decoding.nothing, headers=headers)
 
 
 def results(job_id: str, format: Format, *, partial: bool = False) -> Call[None]:
-    """A stream of a job's results, in the order of its rows."""
+    """Stream a job's results in the order of its rows."""
     return _rows(job_id, "results", format, partial=partial)
 
 
 def errors(job_id: str, format: Format) -> Call[None]:
-    """A stream of the rows that failed."""
+    """Stream a job's failed rows."""
     return _rows(job_id, "errors", format, partial=False)
 
 
-def _rows(job_id: str, what: str, format: Format, *, partial: bool) -> Call[None]:
+def _rows(job_id: str, resource: str, format: Format, *, partial: bool) -> Call[None]:
     params: Pairs = (("format", format), *((("partial", "true"),) if partial else ()))
-    return Call("GET", f"{_of_job(job_id)}/{what}", decoding.nothing, params)
+    return Call("GET", f"{_of_job(job_id)}/{resource}", decoding.nothing, params)
 
 
 def manifest(job_id: str) -> Call[Json]:

@@ -1,7 +1,7 @@
-"""The `takt` program. The client's commands live in `takt.commands`; the server's join through entry points.
+"""The `takt` program. Client commands are in `takt.commands`; operator commands join through entry points.
 
-Exit codes, for scripts: 0 done · 1 refused · 2 wrong usage · 3 try later: nobody answers, or not now ·
-4 the job failed · 5 the job was canceled · 130 Ctrl-C; a job that was waited for goes on.
+Exit codes: 0 done · 1 rejected · 2 usage error · 3 service unavailable, try later · 4 job failed ·
+5 job canceled · 130 interrupted by Ctrl-C; a job that was waited for continues.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from typing import Annotated
 import typer
 
 from takt.commands import jobs, predicting, submission
-from takt.commands.voice import Exit
+from takt.commands.terminal import Exit
 
 SERVER_COMMANDS = ("up", "doctor", "models", "workers", "keys")
-"""What the server's side brings; named here to say how to get it where it is missing."""
+"""The operator commands. If they are not installed, their names print how to install them."""
 
 app = typer.Typer(
     name="takt",
-    help="Takt serves machine-learning models from a queue.",
-    epilog="Exit codes: 0 done, 1 refused, 2 usage, 3 try later, 4 job failed, 5 job canceled, 130 Ctrl-C.",
+    help="Send predictions and jobs to a Takt service, and operate it.",
+    epilog="Exit codes: 0 done, 1 rejected, 2 usage error, 3 try later, 4 job failed, 5 job canceled, "
+    "130 Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,13 +32,13 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """The program: the client's commands and those that are installed beside them."""
+    """Run the program with all installed commands."""
     join_installed(app)
     app()
 
 
 def join_installed(program: typer.Typer) -> None:
-    """Add the commands of entry points `takt.commands`: a Typer is a group, a function is a command."""
+    """Add the commands of the entry points `takt.commands`: a Typer as a group, a function as a command."""
     found = {entry.name: entry for entry in entry_points(group="takt.commands")}
     for name in dict.fromkeys((*SERVER_COMMANDS, *found)):
         try:
@@ -52,11 +53,14 @@ def join_installed(program: typer.Typer) -> None:
 
 
 NAMES = ("TAKT_URL", "TAKT_API_KEY")
-"""The variables that the client reads."""
+"""The environment variables of the client."""
 
 
 def _warn_of_misspelt_names() -> None:
-    """A misspelt variable has no effect. The server's are the server's to know: only near misses count."""
+    """Warn about variables that resemble a client variable.
+
+    The operator commands check the server's settings.
+    """
     for name in sorted(os.environ):
         nearest = get_close_matches(name.upper(), NAMES, n=1, cutoff=0.85)
         if nearest and name not in NAMES:
@@ -67,13 +71,13 @@ _ANYTHING = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def _missing(name: str, error: Exception) -> Callable[[], None]:
-    """A command that says how to get what it needs."""
+    """Returns a command that prints how to install the operator commands."""
     why = f" ({error})" if isinstance(error, ImportError) else ""
 
     def command() -> None:
         typer.echo(
-            f"takt {name} is the server's side, which is not installed here{why}. In a checkout of Takt, "
-            "`make up` installs and starts it; by hand: pip install -e ./client -e '.[api,worker,stack]'",
+            f"takt {name} requires the server packages, which are not installed{why}. In a checkout of Takt, "
+            "run `make up`, or: pip install -e ./client -e '.[api,worker,stack]'",
             err=True,
         )
         raise typer.Exit(Exit.REFUSED)
@@ -83,15 +87,19 @@ def _missing(name: str, error: Exception) -> Callable[[], None]:
 
 @app.callback(invoke_without_command=True)
 def _program(
-    show_version: Annotated[bool, typer.Option("--version", is_eager=True, help="Show the version.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version.")
+    ] = False,
     api_key: Annotated[
         str | None,
-        typer.Option("--api-key", help="The service's key. TAKT_API_KEY is safer: others see what you type."),
+        typer.Option(
+            "--api-key", help="API key. Prefer TAKT_API_KEY: other users can read your command line."
+        ),
     ] = None,
 ) -> None:
     _warn_of_misspelt_names()
     if api_key is not None:
-        os.environ["TAKT_API_KEY"] = api_key  # where the client looks for it
+        os.environ["TAKT_API_KEY"] = api_key  # read by the client
     if show_version:
         typer.echo(f"takt {version('takt-client')}")
         raise typer.Exit

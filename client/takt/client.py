@@ -1,12 +1,15 @@
-"""`Takt(url)`: predictions and jobs of one Takt service, over HTTP.
+"""`Takt`: the client of a Takt service.
 
 with Takt("http://127.0.0.1:8000") as takt:
     takt.predict({"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2})
-    job = takt.wait(takt.submit("flowers.csv", model="iris").id)
-    for row in takt.results(job.id): ...
+    job = takt.submit("flowers.csv", model="iris")
+    takt.wait(job.id)
+    for row in takt.results(job.id):
+        print(row)
 """
 
-# ruff: noqa: A002 - `format` is the service's own word
+# Generated from asynchronous.py by `make sync-client`: edit that file.
+# ruff: noqa: A002 - `format` is the service's parameter name
 from __future__ import annotations
 
 import time
@@ -22,7 +25,7 @@ import httpx
 
 from takt import calls
 from takt.bodies import InputRow, Rows
-from takt.calls import Call, MoreTerms, Terms, Wanted
+from takt.calls import Call, JobFilter, JobOptions, JobOptionsArguments
 from takt.decoding import error_of
 from takt.errors import NotTakt, Refused, TryLater
 from takt.files import whole
@@ -31,7 +34,18 @@ from takt.formats import Format
 from takt.records import Health, Job, JobPage, Json, Model, Progress, Report
 from takt.retries import PATIENT, Retries
 from takt.streams import Event, Events, Lines, rows_of
-from takt.wire import DEFAULT_URL, TIMEOUT_S, access, answer_of, head, in_our_words, luck, timeout
+from takt.wire import (
+    DEFAULT_URL,
+    TIMEOUT_S,
+    answer_of,
+    authorization,
+    headers_of,
+    jitter,
+    pieces_of,
+    timeout,
+    translated_errors,
+    write,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,11 +55,10 @@ T = TypeVar("T")
 
 
 class Takt:
-    """A client of one service. Holds connections: close it, or use it as a context.
+    """A client of a Takt service. Close it, or use it as a context manager.
 
-    `api_key` is sent with every call; without it, what TAKT_API_KEY holds.
-
-    Every method raises what `takt.errors` draws. What may succeed later is tried again, as `retries` says.
+    `api_key` is sent with every call; its default is the environment variable TAKT_API_KEY. Every method
+    raises the errors of `takt.errors`. Calls that may succeed later are retried according to `retries`.
     """
 
     def __init__(
@@ -59,22 +72,28 @@ class Takt:
     ) -> None:
         self.url = url
         self._retries = retries
-        with in_our_words(url):
+        with translated_errors(url):
             self._http = httpx.Client(
                 base_url=url.rstrip("/"),
-                headers=access(api_key),
+                headers=authorization(api_key),
                 timeout=timeout(timeout_s),
                 transport=transport,
             )
 
     def predict(self, row: InputRow, *, model: str | None = None, version: str | None = None) -> Json:
-        """The model's answer for one row; the service's default model where none is named."""
+        """Predict one row. Without `model`, the service's default model answers.
+
+        answer = takt.predict([5.1, 3.5, 1.4, 0.2], model="iris")
+        """
         return self._do(calls.predict(row, model, version))
 
     def predict_batch(
         self, rows: Sequence[InputRow], *, model: str | None = None, version: str | None = None
     ) -> list[Json]:
-        """The answers for some rows, in their order."""
+        """Predict several rows in one request. Returns the answers in the order of the rows.
+
+        answers = takt.predict_batch([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]], model="iris")
+        """
         return self._do(calls.predict_batch(rows, model, version))
 
     def submit(
@@ -85,14 +104,16 @@ class Takt:
         format: Format | None = None,
         idempotency_key: str | None = None,
         on_sent: Callable[[int], None] | None = None,
-        **terms: Unpack[MoreTerms],
+        **options: Unpack[JobOptionsArguments],
     ) -> Job:
-        """Queue rows as a job; returns once they are sent. `on_sent` is told the bytes sent so far.
+        """Submit rows as a job; returns when they are uploaded. `on_sent` receives the bytes sent so far.
 
-        Raises ValueError if the rows' format is not known, OSError where their file cannot be read.
+        job = takt.submit("flowers.csv", model="iris", id_column="flower", tags=["line-2"])
+
+        Raises ValueError if the format of the rows is unknown, OSError if their file cannot be read.
         """
-        call = calls.submit(rows, Terms(model, **terms), format, idempotency_key)
-        return self._do(calls.told(call, on_sent) if on_sent else call)
+        call = calls.submit(rows, JobOptions(model, **options), format, idempotency_key)
+        return self._do(calls.reporting(call, on_sent) if on_sent else call)
 
     def check(
         self,
@@ -100,45 +121,57 @@ class Takt:
         *,
         model: str,
         format: Format | None = None,
-        **terms: Unpack[MoreTerms],
+        **options: Unpack[JobOptionsArguments],
     ) -> Report:
-        """Whether rows fit a model; nothing runs and no job is made."""
-        return self._do(calls.check(rows, Terms(model, **terms), format))
+        """Validate rows for a model without running them or creating a job.
+
+        report = takt.check("flowers.csv", model="iris")
+        """
+        return self._do(calls.check(rows, JobOptions(model, **options), format))
 
     def job(self, job_id: str) -> Job:
-        """How far the job is."""
+        """Return a job with its progress: `takt.job(job.id).state`."""
         return self._do(calls.job(job_id))
 
-    def jobs(self, **wanted: Unpack[Wanted]) -> Iterator[Job]:
-        """All jobs that fit, newest first; pages are fetched as they are needed."""
+    def jobs(self, **filters: Unpack[JobFilter]) -> Iterator[Job]:
+        """Iterate over all jobs that match, newest first. Pages are fetched on demand.
+
+        for job in takt.jobs(state="failed", model="iris"):
+            print(job.id)
+        """
         cursor: str | None = None
         while True:
-            page = self.page(cursor=cursor, **wanted)
+            page = self.page(cursor=cursor, **filters)
             yield from page.jobs
             cursor = page.next
             if cursor is None:
                 return
 
     def page(
-        self, *, limit: int | None = None, cursor: str | None = None, **wanted: Unpack[Wanted]
+        self, *, limit: int | None = None, cursor: str | None = None, **filters: Unpack[JobFilter]
     ) -> JobPage:
-        """Some of the jobs that fit."""
-        return self._do(calls.jobs(wanted, limit=limit, cursor=cursor))
+        """Return a page of the jobs that match: `takt.page(limit=20, tag="line-2")`."""
+        return self._do(calls.jobs(filters, limit=limit, cursor=cursor))
 
     def watch(self, job_id: str) -> Iterator[Progress]:
-        """How far the job is, again and again until it has ended: as it tells, or by polling."""
-        heard, streaming = "", True
+        """Iterate over a job's progress until it ends: by server-sent events, or else by polling.
+
+        for progress in takt.watch(job.id):
+            print(progress.rows_done, progress.rows_total)
+        """
+        last_id, streaming = "", True
         while True:
             try:
-                for event in self._events(job_id, heard) if streaming else ():
-                    heard = event.id
-                    yield event.progress
-                    if event.progress.ended:
-                        return
+                if streaming:
+                    for event in self._events(job_id, last_id):
+                        last_id = event.id
+                        yield event.progress
+                        if event.progress.ended:
+                            return
             except (Refused, NotTakt) as error:
                 streaming = not is_about_events(error)
             except TryLater:
-                pass  # broken off: the poll tells whether the service is there
+                pass  # the stream broke off: the poll shows whether the service answers
             polled = self._do(calls.poll(job_id))
             yield polled.job
             if polled.job.ended:
@@ -146,24 +179,32 @@ class Takt:
             time.sleep(polled.pause_s)
 
     def wait(self, job_id: str) -> Job:
-        """The job once it has succeeded. Raises JobFailed if it ended otherwise."""
+        """Wait until a job has succeeded, and return it: `takt.wait(job.id)`.
+
+        Raises JobFailed, or JobCanceled, if it ends otherwise.
+        """
         for _ in self.watch(job_id):
             pass
         return ended_well(self.job(job_id))
 
     def results(self, job_id: str, *, partial: bool = False) -> Iterator[Json]:
-        """The job's results as they come, one a row, in the order of its inputs.
+        """Iterate over a job's results in the order of its rows. `partial`: the results so far.
 
-        `partial`: those that are there, of a job that runs or was canceled.
+        for row in takt.results(job.id):
+            print(row["prediction"])
         """
         return self._rows(calls.results(job_id, Format.NDJSON, partial=partial))
 
     def errors(self, job_id: str) -> Iterator[Json]:
-        """The rows that failed, and why."""
+        """Iterate over a job's failed rows with their errors.
+
+        for row in takt.errors(job.id):
+            print(row["row"], row["error"])
+        """
         return self._rows(calls.errors(job_id, Format.NDJSON))
 
     def results_table(self, job_id: str, *, partial: bool = False) -> pa.Table:
-        """The results as an Arrow table; needs pyarrow."""
+        """Return the results as an Arrow table: `takt.results_table(job.id)`. Requires pyarrow."""
         from takt.tables import table_of
 
         with TemporaryDirectory(prefix="takt-") as folder:
@@ -172,7 +213,7 @@ class Takt:
             return table_of(path)
 
     def results_frame(self, job_id: str, *, partial: bool = False) -> pd.DataFrame:
-        """The results as a pandas DataFrame; needs pandas and pyarrow."""
+        """Return the results as a DataFrame: `takt.results_frame(job.id)`. Requires pandas, pyarrow."""
         from takt.tables import frame_of
 
         return frame_of(self.results_table(job_id, partial=partial))
@@ -185,12 +226,14 @@ class Takt:
         format: Format | None = None,
         partial: bool = False,
     ) -> int:
-        """Write the results to a file, in the format of its ending. The file is there whole, or not at all.
+        """Write the results to a file in the format of its extension. Returns the file's size in bytes.
 
-        → its bytes. Raises ValueError if the ending names no format, OSError.
+        takt.download(job.id, "out.parquet")
+
+        The file is complete or absent. Raises ValueError if the extension names no format, OSError.
         """
         call = calls.results(job_id, file_format(path, format), partial=partial)
-        return self._patiently(lambda: self._write(call, Path(path)))
+        return self._retried(lambda: self._write(call, Path(path)))
 
     def stream(
         self,
@@ -200,43 +243,49 @@ class Takt:
         partial: bool = False,
         only_errors: bool = False,
     ) -> Iterator[bytes]:
-        """The bytes of the results, or of the failed rows, as they come."""
+        """Iterate over the bytes of the results, or of the failed rows.
+
+        for piece in takt.stream(job.id, Format.CSV):
+            file.write(piece)
+        """
         call = calls.errors(job_id, format) if only_errors else calls.results(job_id, format, partial=partial)
         with self._streamed(call) as response:
             yield from response.iter_bytes()
 
     def manifest(self, job_id: str) -> Json:
-        """Counts, digests and versions: what a job's results stand on."""
+        """Return counts, digests and versions of a job: `takt.manifest(job.id)`."""
         return self._do(calls.manifest(job_id))
 
     def cancel(self, job_id: str) -> Job:
-        """End the job; what is done stays readable."""
+        """Cancel a job; finished results stay readable: `takt.cancel(job.id)`."""
         return self._do(calls.act(job_id, "cancel"))
 
     def pause(self, job_id: str) -> Job:
-        """Start no more of the job until it is resumed."""
+        """Start no more rows of a job until `resume`: `takt.pause(job.id)`."""
         return self._do(calls.act(job_id, "pause"))
 
     def resume(self, job_id: str) -> Job:
+        """Resume a paused job: `takt.resume(job.id)`."""
         return self._do(calls.act(job_id, "resume"))
 
     def prioritize(self, job_id: str, priority: int) -> Job:
-        """0–9, as weight."""
+        """Change a job's priority, a weight from 0 to 9: `takt.prioritize(job.id, 9)`."""
         return self._do(calls.prioritize(job_id, priority))
 
     def delete(self, job_id: str) -> None:
-        """Remove a job that has ended, and its data."""
+        """Delete a job that has ended, with its data: `takt.delete(job.id)`."""
         self._do(calls.delete(job_id))
 
     def models(self) -> list[Model]:
-        """What is served."""
+        """Return the served models: `[model.name for model in takt.models()]`."""
         return self._do(calls.models)
 
     def health(self) -> Health:
-        """How the service does."""
+        """Return the service's health: `takt.health().status`."""
         return self._do(calls.health)
 
     def close(self) -> None:
+        """Close the connections: `takt.close()`."""
         self._http.close()
 
     def __enter__(self) -> Self:
@@ -253,36 +302,36 @@ class Takt:
                 response.read()
                 return call.decode(answer_of(response))
 
-        return self._patiently(once, repeatable=call.repeatable)
+        return self._retried(once, repeatable=call.repeatable)
 
     @contextmanager
     def _streamed(self, call: Call[None]) -> Iterator[httpx.Response]:
-        """A response whose body is unread; what breaks off after it began is not tried again."""
-        with self._closing(self._patiently(lambda: self._open(call))) as response:
+        """Yield a response with an unread body. It is not retried after the body has begun."""
+        with self._closing(self._retried(lambda: self._open(call))) as response:
             yield response
 
     @contextmanager
     def _closing(self, response: httpx.Response) -> Iterator[httpx.Response]:
         try:
-            with in_our_words(self.url):
+            with translated_errors(self.url):
                 yield response
         finally:
             response.close()
 
-    def _patiently(self, act: Callable[[], T], *, repeatable: bool = True) -> T:
+    def _retried(self, act: Callable[[], T], *, repeatable: bool = True) -> T:
         for attempt in count(1):
             try:
                 return act()
             except TryLater as error:
-                pause_s = self._retries.pause_s(error, attempt, luck()) if repeatable else None
+                pause_s = self._retries.pause_s(error, attempt, jitter()) if repeatable else None
                 if pause_s is None:
                     raise
             time.sleep(pause_s)
         raise AssertionError  # count has no end
 
     def _open(self, call: Call[Any]) -> httpx.Response:
-        """A response that is no error (Any: whatever its answer becomes)."""
-        with in_our_words(self.url):
+        """Return a successful response with an unread body (Any: the call's result type)."""
+        with translated_errors(self.url):
             response = self._http.send(self._request(call), stream=True)
         if response.is_success:
             return response
@@ -291,13 +340,13 @@ class Takt:
             raise error_of(answer_of(response))
 
     def _request(self, call: Call[Any]) -> httpx.Request:
-        content = call.body.pieces() if call.body else None
+        content = pieces_of(call.body) if call.body else None
         return self._http.build_request(
-            call.method, call.path, params=list(call.params), headers=head(call), content=content
+            call.method, call.path, params=list(call.params), headers=headers_of(call), content=content
         )
 
-    def _events(self, job_id: str, heard: str) -> Iterator[Event]:
-        with self._streamed(calls.events(job_id, heard)) as response:
+    def _events(self, job_id: str, last_id: str) -> Iterator[Event]:
+        with self._streamed(calls.events(job_id, last_id)) as response:
             events = Events()
             for piece in response.iter_bytes():
                 yield from events.feed(piece)
@@ -306,9 +355,11 @@ class Takt:
         with self._streamed(call) as response:
             lines = Lines()
             for piece in response.iter_bytes():
-                yield from rows_of(lines.feed(piece))
-            yield from rows_of(lines.rest())
+                for row in rows_of(lines.feed(piece)):
+                    yield row
+            for row in rows_of(lines.rest()):
+                yield row
 
     def _write(self, call: Call[None], path: Path) -> int:
         with self._closing(self._open(call)) as response, whole(path) as file:
-            return sum(file.write(piece) for piece in response.iter_bytes())
+            return write(file, response.iter_bytes())

@@ -1,4 +1,4 @@
-"""An answer's bytes → records, or the error that they mean. No I/O."""
+"""Decoding of responses to records or errors. No I/O."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _REFUSALS = {
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer. Headers' names are in lower case."""
+    """A complete response. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -59,18 +59,18 @@ class Answer:
 
 
 def document(answer: Answer) -> Json:
-    """Raises NotTakt if the answer is no JSON object."""
+    """Raises NotTakt if the response is not a JSON object."""
     try:
         found: object = json.loads(answer.content)
     except ValueError:
         found = None
     if isinstance(found, dict):
         return found
-    raise NotTakt(f"{answer.url} answered {answer.status}, but not as Takt does", status=answer.status)
+    raise NotTakt(f"{answer.url} answered {answer.status}, but is not a Takt service", status=answer.status)
 
 
 def nothing(_: Answer) -> None:
-    """Of an answer that says only that it was done."""
+    """Decodes a response without content."""
 
 
 def results(answer: Answer) -> list[Json]:
@@ -123,12 +123,12 @@ def models(answer: Answer) -> list[Model]:
 
 
 def job_of(found: Json) -> Job:
-    """Raises NotTakt if the document is none of a job."""
+    """Raises NotTakt if the document is not a job."""
     return _as(_job, found, "job")
 
 
 def progress_of(found: Json) -> Progress:
-    """A whole job where the document is one. Raises NotTakt if it does not say how far a job is."""
+    """Returns a Job if the document is a complete job. Raises NotTakt if it is not a job's progress."""
     if "id" in found:
         return job_of(found)
     return _as(lambda document: Progress(**_counts(document)), found, "job's progress")
@@ -162,15 +162,15 @@ def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _as(decode: Callable[[Json], T], found: Json, what: str) -> T:
+def _as(decode: Callable[[Json], T], found: Json, kind: str) -> T:
     try:
         return decode(found)
     except (KeyError, TypeError, ValueError) as error:
-        raise NotTakt(f"the answer is not a {what}: {error!r}") from error
+        raise NotTakt(f"the response is not a {kind}: {error!r}") from error
 
 
 def error_of(answer: Answer) -> TaktError:
-    """The service's error document as an exception."""
+    """Returns the service's error document as an exception."""
     try:
         found = document(answer)
         code, detail = str(found["error"]), found["detail"]
@@ -187,7 +187,7 @@ def error_of(answer: Answer) -> TaktError:
 
 
 def _kind(answer: Answer) -> type[TaktError]:
-    # a conflict with a time is one that passes: results that are not ready, a key whose body still comes in
+    # a 409 with Retry-After is temporary: results are not ready, or an upload with this key is in progress
     if answer.status == 429:
         return RateLimited
     if answer.status in _TRANSIENT or (answer.status == 409 and "retry-after" in answer.headers):
@@ -196,8 +196,8 @@ def _kind(answer: Answer) -> type[TaktError]:
 
 
 def _foreign(answer: Answer) -> TaktError:
-    """An error that is not Takt's own: of a proxy with nobody behind it, or of another service."""
-    words = f"{answer.url} answered {answer.status}, but not as Takt does"
+    """Returns an error for a response of a proxy whose gateway is down, or of another service."""
+    words = f"{answer.url} answered {answer.status}, but is not a Takt service"
     if answer.status not in (502, *_TRANSIENT):
         return NotTakt(words, status=answer.status)
     error = TryLater(words, status=answer.status)
@@ -209,14 +209,14 @@ def _words(detail: object) -> str:
     return "; ".join(str(_problem(each)) for each in detail) if isinstance(detail, list) else str(detail)
 
 
-def _problem(found: Any) -> Problem:  # Any: an entry of a validation error, or whatever stands in its place
+def _problem(found: Any) -> Problem:  # Any: an entry of a validation error
     if not isinstance(found, dict):
         return Problem(str(found))
     return Problem(str(found.get("msg", found)), found.get("row"), found.get("field"))
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """The seconds of Retry-After; None where it is missing, or a date."""
+    """Returns the seconds of Retry-After; None if it is missing or a date."""
     try:
         return max(0.0, float(headers["retry-after"]))
     except (KeyError, ValueError):

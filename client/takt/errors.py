@@ -1,19 +1,19 @@
-"""What can go wrong between a program and a Takt service, ordered by what the caller can do.
+"""The errors of the SDK, grouped by the caller's options.
 
 TaktError
-├── Refused          the service read the request and says no: change it (`code`, `status`)
-│   ├── Unauthorized   no API key, or one that opens nothing
-│   ├── Forbidden      the key is good, but not for this
-│   ├── InvalidInput   rows, fields or parameters are wrong; `problems` names each
-│   ├── NotFound       no such model or job, or the job's retention is over
-│   └── Conflict       the job's state, or the Idempotency-Key, stands against it
-├── TryLater         the same request may succeed later (`retry_after_s`, where the service knows)
-│   ├── RateLimited    the key has used up what it may for now
-│   └── Unreachable    no whole answer: service down, network, a stream that broke off
-│       └── TimedOut     … within the client's own limit
-├── JobFailed        the job ended as failed (`job`)
-│   └── JobCanceled    … or was ended by somebody
-└── NotTakt          something answered that is not a Takt service
+├── Refused          the service rejected the request; change it (`code`, `status`)
+│   ├── Unauthorized   the API key is missing or invalid
+│   ├── Forbidden      the API key does not permit this
+│   ├── InvalidInput   rows, fields or parameters are invalid; `problems` lists them
+│   ├── NotFound       the model or job does not exist, or the job has expired
+│   └── Conflict       the job's state or the Idempotency-Key does not allow this
+├── TryLater         the same request may succeed later (`retry_after_s`, if known)
+│   ├── RateLimited    the key's rate limit or quota is used up
+│   └── Unreachable    no complete response: service down, network error, broken stream
+│       └── TimedOut     no response within the client's timeout
+├── JobFailed        the job failed (`job`)
+│   └── JobCanceled    the job was canceled
+└── NotTakt          the response did not come from a Takt service
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a request; `row` counts from 0."""
+    """A problem of a request; `row` counts from 0."""
 
     msg: str
     row: int | None = None
@@ -35,12 +35,12 @@ class Problem:
 
     def __str__(self) -> str:
         row = f"row {self.row}" if self.row is not None else ""
-        where = ", ".join(filter(None, (row, self.field)))
-        return f"{where}: {self.msg}" if where else self.msg
+        location = ", ".join(filter(None, (row, self.field)))
+        return f"{location}: {self.msg}" if location else self.msg
 
 
 class TaktError(Exception):
-    """A call did not give what it was made for."""
+    """The base of all errors of the SDK."""
 
     def __init__(self, detail: str, *, code: str = "", status: int = 0, request_id: str = "") -> None:
         self.detail = detail
@@ -51,51 +51,51 @@ class TaktError(Exception):
 
 
 class Refused(TaktError):
-    """The request cannot be served as it is."""
+    """The service rejected the request."""
 
 
 class InvalidInput(Refused):
-    """Rows, fields or parameters are wrong."""
+    """Rows, fields or parameters are invalid."""
 
     problems: tuple[Problem, ...] = ()
 
 
 class Unauthorized(Refused):
-    """The service wants an API key that is good."""
+    """The API key is missing or invalid."""
 
 
 class Forbidden(Refused):
-    """The key does not reach so far."""
+    """The API key does not permit this call."""
 
 
 class NotFound(Refused):
-    """There is no such model or job, or no longer."""
+    """The model or job does not exist, or has expired."""
 
 
 class Conflict(Refused):
-    """The request does not go with what is there."""
+    """The request conflicts with the state of a job or of an Idempotency-Key."""
 
 
 class TryLater(TaktError):
-    """The service cannot serve this now."""
+    """The service cannot answer now; the same request may succeed later."""
 
     retry_after_s: float | None = None
 
 
 class RateLimited(TryLater):
-    """The key's rate or quota is used up; `retry_after_s` says until when."""
+    """The key's rate limit or quota is used up; retry after `retry_after_s`."""
 
 
 class Unreachable(TryLater):
-    """Nobody answers, or not to the end."""
+    """The service did not send a complete response."""
 
 
 class TimedOut(Unreachable):
-    """No answer within the client's limit."""
+    """The service did not respond within the client's timeout."""
 
 
 class JobFailed(TaktError):
-    """The job ended as failed."""
+    """The job failed."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -108,4 +108,4 @@ class JobCanceled(JobFailed):
 
 
 class NotTakt(TaktError):
-    """The answer is not one that a Takt service gives."""
+    """The response did not come from a Takt service."""

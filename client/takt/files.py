@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Output files that are either complete or absent."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from uuid import uuid4
 
 
 def prove_writable(path: str | Path) -> None:
-    """Raises OSError if `whole` could not write this file: its folder is missing or not writable, or it is
-    a folder itself. A file that is there stays as it is."""
+    """Check that `whole` can write this file. An existing file is unchanged.
+
+    Raises OSError if its folder is missing or not writable, or if the path is a folder.
+    """
     target = Path(path)
     if target.is_dir() or str(path).endswith(("/", os.sep)):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -21,13 +23,15 @@ def prove_writable(path: str | Path) -> None:
     try:
         part.open("xb").close()
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error  # not the temporary file's name
+        raise OSError(
+            error.errno, error.strerror, str(path)
+        ) from error  # with the target's name, not the temporary file's
     part.unlink()
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[IO[bytes]]:
-    """A temporary file beside `path` that takes its name once the block has ended well."""
+    """Yields a temporary file beside `path`. It is renamed to `path` if the block succeeds."""
     part = _part_of(path)
     try:
         with part.open("xb") as file:

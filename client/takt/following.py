@@ -1,4 +1,4 @@
-"""What both clients decide of a job that they follow. Pure."""
+"""Decisions about watched jobs and output formats, shared by both clients. No I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NO_JOB = ("job_not_found", "job_expired")
 
 
 def ended_well(job: Job) -> Job:
-    """Raises JobCanceled or JobFailed if it did not."""
+    """Returns a job that succeeded. Raises JobCanceled or JobFailed otherwise."""
     if job.state == "canceled":
         raise JobCanceled(job)
     if job.state != "succeeded":
@@ -21,16 +21,19 @@ def ended_well(job: Job) -> Job:
 
 
 def is_about_events(error: Refused | NotTakt) -> bool:
-    """Whether only the stream of events is refused, as by a proxy that does not pass it on; else raises."""
+    """Returns True if only the event stream is unavailable, as behind some proxies; else raises the error."""
     if isinstance(error, NotTakt) or (error.status in (404, 405, 406) and error.code not in _NO_JOB):
         return True
     raise error
 
 
 def file_format(path: str | Path, named: Format | None) -> Format:
-    """Of a file to write. Raises ValueError if neither is told; results come unpacked."""
+    """Returns the format of an output file.
+
+    Raises ValueError if it is unknown; results are not compressed.
+    """
     name = Path(path).name
     found = named or (None if packing_of(name) else format_of(name))
     if found is None:
-        raise ValueError(f"{name} does not say a format to write: use one of {ENDINGS}")
+        raise ValueError(f"{name}: unknown output format: use an extension of {ENDINGS}")
     return found

@@ -1,4 +1,4 @@
-"""The formats of rows and results: their names, media types and file endings."""
+"""The formats of rows and results: names, media types and file extensions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Format(StrEnum):
     NDJSON = "ndjson"
     JSON = "json"
     PARQUET = "parquet"
-    ARROW = "arrow"  # written as a stream of record batches, read as a stream or a file of them
+    ARROW = "arrow"  # written as an Arrow stream; read as an Arrow stream or file
 
     @property
     def media_type(self) -> str:
@@ -41,7 +41,7 @@ ENDINGS = " ".join(sorted(_ENDINGS))
 
 
 def format_of(path: str) -> Format | None:
-    """By the file's ending, packed or not; None where it says nothing."""
+    """Returns the format for a file's extension, compressed or not; None if it is unknown."""
     name = PurePath(path.lower())
     if name.suffix in _PACKED:
         name = name.with_suffix("")
@@ -49,10 +49,10 @@ def format_of(path: str) -> Format | None:
 
 
 def packing_of(path: str) -> str:
-    """The Content-Encoding by the file's ending; empty: none."""
+    """Returns the Content-Encoding for a file's extension; empty if it is not compressed."""
     return _PACKED.get(PurePath(path.lower()).suffix, "")
 
 
 def media_type_of(found: Format, begin: bytes) -> str:
-    """What a file is sent as that begins so: Arrow comes in two forms."""
+    """Returns the media type of a file with these first bytes: an Arrow file is either a stream or a file."""
     return _ARROW_FILE_TYPE if found is Format.ARROW and begin.startswith(_ARROW_FILE) else found.media_type

@@ -1,4 +1,4 @@
-"""What a service says, as frozen records. Times are UTC."""
+"""The service's responses as frozen records. Times are UTC."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
-"""A document of the service, or a row of a model's outputs (Any: a model's own fields)."""
+"""A JSON document of the service, or a row of a model's outputs (Any: the model's fields)."""
 
 ENDED = frozenset({"succeeded", "failed", "canceled"})
 
@@ -23,7 +23,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Why none of a job's rows run now."""
+    """Why no row of a job is running."""
 
     reason: str
     detail: str
@@ -32,10 +32,10 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job was at one moment."""
+    """The progress of a job at a moment."""
 
     state: str
-    rows_total: int | None  # None while its rows come in
+    rows_total: int | None  # None during the upload
     rows_succeeded: int
     rows_failed: int
 
@@ -50,7 +50,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Job(Progress):
-    """A job as the service last told it; `document` is all that was told."""
+    """A job; `document` is the service's complete JSON document."""
 
     id: str
     model: str
@@ -71,12 +71,12 @@ class Job(Progress):
     error: Failure | None
     links: Mapping[str, str]
     document: Json = field(repr=False, compare=False)
-    eta_low_s: float | None = None  # it is likely to end between this …
-    eta_high_s: float | None = None  # … and this; None: too little is known, or an older service
+    eta_low_s: float | None = None  # lower bound of the likely remaining time
+    eta_high_s: float | None = None  # upper bound; None: not enough data, or an older service
 
     @property
     def took_s(self) -> float | None:
-        """From the first chunk's start to the end; None before."""
+        """Seconds from the start of the first chunk to the end; None before the end."""
         if self.started_at is None or self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()
@@ -84,7 +84,7 @@ class Job(Progress):
 
 @dataclass(frozen=True)
 class RowProblem:
-    """A row that does not fit the model; `row` counts from 0."""
+    """An invalid row; `row` counts from 0."""
 
     row: int
     reason: str
@@ -92,19 +92,19 @@ class RowProblem:
 
 @dataclass(frozen=True)
 class Report:
-    """What a check of rows found; nothing was run and no job is left behind."""
+    """The result of validating rows."""
 
     valid: bool
     rows_total: int
     rows_valid: int
     rows_invalid: int
-    problems: tuple[RowProblem, ...]  # the first of them
+    problems: tuple[RowProblem, ...]  # the first invalid rows
     ignored_columns: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class JobPage:
-    """Some of the jobs, newest first; `next` is the cursor of those that follow, None: there are no more."""
+    """A page of jobs, newest first; `next` is the cursor of the next page, None on the last page."""
 
     jobs: tuple[Job, ...]
     next: str | None
@@ -112,7 +112,7 @@ class JobPage:
 
 @dataclass(frozen=True)
 class Polled:
-    """A job, and when to ask again."""
+    """A job, and the time until the next poll."""
 
     job: Job
     retry_after_s: float | None
@@ -124,7 +124,7 @@ class Polled:
 
 @dataclass(frozen=True)
 class Health:
-    """How the service does as a whole."""
+    """The health of the service."""
 
     status: str
     uptime_seconds: float
@@ -133,7 +133,7 @@ class Health:
 
 @dataclass(frozen=True)
 class Model:
-    """A model that is served, in its default version."""
+    """A served model in its default version."""
 
     name: str
     version: str

@@ -1,4 +1,4 @@
-"""When a call is made again: a pure decision, the pause is the caller's."""
+"""Retry policy: decides whether and when a call is retried. The caller waits."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ IN_PROGRESS = "idempotency_in_progress"
 
 @dataclass(frozen=True)
 class Retries:
-    """How patient a client is. A Retry-After is kept to, unless it is longer than `longest_pause_s`.
+    """A retry policy. Retry-After is respected; if it exceeds `longest_pause_s`, the call is not retried.
 
-    A gateway that died in an upload leaves its Idempotency-Key leased for half a minute: who sends the upload
-    again is told so, and goes on asking (`attempts_in_progress`).
+    If a gateway dies during an upload, its Idempotency-Key stays leased for half a minute. During that time a
+    repeated upload is rejected, and retried up to `attempts_in_progress` times.
     """
 
     attempts: int = 3
@@ -22,10 +22,10 @@ class Retries:
     first_pause_s: float = 0.25
     longest_pause_s: float = 30.0
 
-    def pause_s(self, error: TryLater, attempt: int, luck: float) -> float | None:
-        """How long to wait after failed attempt number `attempt` (from 1); None: not again.
+    def pause_s(self, error: TryLater, attempt: int, jitter: float) -> float | None:
+        """Returns the pause after failed attempt number `attempt` (from 1); None means no retry.
 
-        `luck` in [0, 1) spreads the clients that failed together over half as long again.
+        `jitter` in [0, 1) lengthens the pause by up to half, so that clients do not retry together.
         """
         in_progress = self.attempts > 1 and error.code == IN_PROGRESS
         if attempt >= (self.attempts_in_progress if in_progress else self.attempts):
@@ -34,7 +34,7 @@ class Retries:
         if asked_s is not None and asked_s > self.longest_pause_s:
             return None
         pause_s = asked_s if asked_s is not None else self.first_pause_s * 2 ** (attempt - 1)
-        return min(pause_s, self.longest_pause_s) * (1 + luck / 2)
+        return min(pause_s, self.longest_pause_s) * (1 + jitter / 2)
 
 
 PATIENT = Retries()

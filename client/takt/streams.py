@@ -1,4 +1,4 @@
-"""Bytes that arrive in pieces → lines, rows and server-sent events. No I/O."""
+"""Incremental parsers for lines, rows and server-sent events. No I/O."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from takt.records import Json, Progress
 
 
 class Lines:
-    """Cuts at line feeds alone: a JSON string may hold what else Python takes for the end of a line."""
+    """Splits at line feeds only, because JSON strings may contain Python's other line separators."""
 
     def __init__(self) -> None:
         self._begun: list[bytes] = []
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """The lines that this piece completes."""
+        """Returns the lines that this piece completes."""
         *complete, begun = piece.split(b"\n")
         if complete:
             complete[0] = b"".join([*self._begun, complete[0]])
@@ -28,13 +28,13 @@ class Lines:
         return complete
 
     def rest(self) -> list[bytes]:
-        """A last line that has no end."""
+        """Returns the last line if it has no line end."""
         line = b"".join(self._begun)
         return [line] if line else []
 
 
 def rows_of(lines: Iterable[bytes]) -> Iterator[Json]:
-    """A row a line. Raises NotTakt."""
+    """Yields a row for each line. Raises NotTakt."""
     for line in lines:
         if line.strip():
             yield _object(line)
@@ -42,14 +42,14 @@ def rows_of(lines: Iterable[bytes]) -> Iterator[Json]:
 
 @dataclass(frozen=True)
 class Event:
-    """How far a job was, and what to send as Last-Event-ID to hear what came after."""
+    """A job's progress, and the Last-Event-ID that continues the stream after it."""
 
     id: str
     progress: Progress
 
 
 class Events:
-    """Server-sent events, as the HTML standard has them; those that carry no progress are passed over."""
+    """Parses server-sent events as defined by the HTML standard; skips events without progress."""
 
     def __init__(self) -> None:
         self._lines = Lines()
@@ -57,7 +57,7 @@ class Events:
         self._data: list[bytes] = []
 
     def feed(self, piece: bytes) -> Iterator[Event]:
-        """The events that this piece completes. Raises NotTakt."""
+        """Yields the events that this piece completes. Raises NotTakt."""
         for line in self._lines.feed(piece):
             yield from self._take(line.removesuffix(b"\r"))
 
@@ -82,4 +82,4 @@ def _object(text: bytes) -> Json:
         found = None
     if isinstance(found, dict):
         return found
-    raise NotTakt("the answer's lines are not JSON objects")
+    raise NotTakt("the lines of the response are not JSON objects")

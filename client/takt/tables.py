@@ -1,4 +1,4 @@
-"""Arrow's bytes → tables and frames. pyarrow and pandas are imported where they are used, and only there."""
+"""Reads Arrow results as tables and DataFrames. pyarrow and pandas are imported on first use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def table_of(path: Path) -> pa.Table:
-    """The table of an Arrow stream, mapped into memory rather than read."""
+    """Returns the table of an Arrow stream, mapped into memory."""
     import pyarrow
 
     with pyarrow.memory_map(str(path)) as source, pyarrow.ipc.open_stream(source) as reader:

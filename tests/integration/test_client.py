@@ -136,7 +136,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_job(stack: Stack, client: Takt) ->
         terminal.press_ctrl_c()
         code, seen = terminal.ended()
     assert code == 130
-    assert f"goes on: takt watch {job.id}" in " ".join(seen.split())
+    assert f"continues: takt watch {job.id}" in " ".join(seen.split())
     assert client.job(job.id).state == "paused"
     assert client.cancel(job.id).state in ("canceling", "canceled")
 

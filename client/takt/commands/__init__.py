@@ -1,1 +1,1 @@
-"""The commands of the `takt` program that speak to a service; `takt.cli` joins them."""
+"""The client commands of the `takt` program."""

@@ -1,6 +1,6 @@
-"""The live bar of a job: bytes while they are sent, then rows with their rate and the time that is left.
+"""The progress bar of a job: bytes during the upload, then rows with rate and remaining time.
 
-It is drawn on standard error, and only where that is a terminal.
+It is drawn on standard error if that is a terminal.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from takt import records
 
 
 class Bars:
-    """Nothing is drawn outside of a terminal, whatever is told."""
+    """Draws progress bars in a terminal, and nothing elsewhere."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -42,14 +42,14 @@ class Bars:
         self._end()
 
     def sending(self, size_bytes: int | None) -> Callable[[int], None]:
-        """What to tell the bytes sent so far."""
+        """Begin an upload bar. Returns the callback for the bytes sent so far."""
         columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         live = self._begin(*columns)
         task = live.add_task("uploading", total=size_bytes)
         return lambda sent: live.update(task, completed=sent)
 
     def following(self, watched: Iterable[records.Progress]) -> None:
-        """Until the job has ended."""
+        """Draw the job's progress until it ends."""
         live = self._begin(_RowsColumn(), TimeRemainingColumn())
         task = live.add_task("queued", total=None)
         try:
@@ -61,7 +61,7 @@ class Bars:
                     description=_words(progress),
                 )
         finally:
-            self._end()  # what is said next stands below the bar
+            self._end()  # later output goes below the bar
 
     def _begin(self, *columns: ProgressColumn) -> Progress:
         self._end()

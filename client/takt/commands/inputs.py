@@ -1,4 +1,4 @@
-"""Rows from a command line: JSON text, a file of it, or standard input."""
+"""Rows on the command line: JSON text, a JSON file, or standard input."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def is_json_text(source: str) -> bool:
-    """Whether an argument is the rows themselves."""
+    """Whether an argument is JSON text, not a path."""
     return source.lstrip().startswith(("{", "["))
 
 
 def read_inputs(source: str) -> Json | list[InputRow]:
-    """One row by field names, or a list of rows, from JSON text, a file of it, or standard input (`-`).
+    """Read a row with field names, or a list of rows, from JSON text, a JSON file or standard input (`-`).
 
-    A row without names is a list of one row. Raises typer.BadParameter.
+    A row without names becomes a list with one row. Raises typer.BadParameter.
     """
     text = _text(source)
     try:
@@ -37,13 +37,13 @@ def read_inputs(source: str) -> Json | list[InputRow]:
         case [_, *_] as row_without_names:
             return [list(row_without_names)]
         case _:
-            raise typer.BadParameter("neither a row nor a list of rows")
+            raise typer.BadParameter("expected a row or a list of rows")
 
 
 def _text(source: str) -> str:
     if source == "-":
         if sys.stdin.isatty():
-            raise typer.BadParameter("no rows: give JSON, a file, or pipe them in")
+            raise typer.BadParameter("no rows: give JSON text or a file, or pipe rows to stdin")
         return sys.stdin.read()
     if is_json_text(source):
         return source

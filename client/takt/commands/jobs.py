@@ -1,4 +1,4 @@
-"""The commands for jobs that are there: list, look, follow, steer, fetch, remove."""
+"""Commands for existing jobs: list, show, watch, control, fetch results, delete."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import typer
 
 from takt.commands.outputs import Output, check_output, fetch, pour, save
 from takt.commands.submission import wait_for
-from takt.commands.voice import (
+from takt.commands.terminal import (
     DEFAULT_URL,
     AsJson,
     JobId,
     Url,
-    in_words,
     megabytes,
-    remark,
+    print_note,
+    reports_errors,
     show_job,
     show_jobs,
     summary_of,
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 _LIMIT = 20
 
 
-@in_words
+@reports_errors
 def jobs(
     *,
-    state: Annotated[str | None, typer.Option(help="queued, running, succeeded, …")] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Of this model.")] = None,
-    reference: Annotated[str | None, typer.Option(help="With this reference.")] = None,
-    tag: Annotated[str | None, typer.Option(help="With this tag.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = _LIMIT,
-    every: Annotated[bool, typer.Option("--all", help="All of them, page by page.")] = False,
+    state: Annotated[str | None, typer.Option(help="Filter: queued, running, succeeded, …")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Filter by model.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Filter by reference.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Filter by tag.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = _LIMIT,
+    every: Annotated[bool, typer.Option("--all", help="List all jobs.")] = False,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """The jobs, newest first."""
+    """List jobs, newest first."""
     from takt.client import Takt
 
     with Takt(url) as takt:
@@ -49,45 +49,45 @@ def jobs(
         listed = list(islice(found, None if every else limit))
         show_jobs(listed, json=as_json)
         if not every and next(found, None) is not None:
-            remark("there are more: --limit N, or --all")
+            print_note("more jobs exist: use --limit N or --all")
 
 
-@in_words
+@reports_errors
 def status(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """How far a job is, and why it waits."""
+    """Show a job's progress, and why it waits."""
     from takt.client import Takt
 
     with Takt(url) as takt:
         show_job(takt.job(job_id), json=as_json)
 
 
-@in_words
+@reports_errors
 def watch(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """Follow a job until its end; exits as `submit --wait` does."""
+    """Follow a job until it ends. Exits with the codes of `submit --wait`."""
     from takt.client import Takt
     from takt.commands.bars import Bars
 
     with Takt(url) as takt, Bars() as bars:
         job = wait_for(takt, job_id, bars)
-    remark(summary_of(job))
+    print_note(summary_of(job))
     show_job(job, json=as_json)
 
 
-@in_words
+@reports_errors
 def cancel(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """End a job; what is done stays readable with `results --partial`."""
+    """Cancel a job. Finished results stay readable with `results --partial`."""
     _act(job_id, "cancel", url, json=as_json)
 
 
-@in_words
+@reports_errors
 def pause(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """Start no more of a job until it is resumed."""
+    """Start no more rows of a job until it is resumed."""
     _act(job_id, "pause", url, json=as_json)
 
 
-@in_words
+@reports_errors
 def resume(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """Let a paused job go on."""
+    """Resume a paused job."""
     _act(job_id, "resume", url, json=as_json)
 
 
@@ -100,28 +100,28 @@ def _act(job_id: str, action: str, url: str, *, json: bool) -> None:
         show_job(job, json=json)
 
 
-@in_words
+@reports_errors
 def results(
     job_id: JobId,
     output: Output = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="What is there, of a job that has not succeeded.")
+        bool, typer.Option("--partial", help="Fetch the results so far of a job that has not succeeded.")
     ] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """A job's results, in the order of its rows: a JSON document a line, or a file by its ending."""
+    """Print a job's results as JSON lines in row order, or write them to a file."""
     from takt.client import Takt
 
     check_output(output)
     with Takt(url) as takt:
         size_bytes = fetch(takt, job_id, output or "-", partial=partial)
     if output not in (None, "-"):
-        remark(f"→ {output} ({megabytes(size_bytes)})")
+        print_note(f"→ {output} ({megabytes(size_bytes)})")
 
 
-@in_words
+@reports_errors
 def errors(job_id: JobId, output: Output = None, url: Url = DEFAULT_URL) -> None:
-    """A job's failed rows, and why: a JSON document a line, or a .csv, .ndjson or .json file."""
+    """Print a job's failed rows with their errors as JSON lines, or write a .csv, .ndjson or .json file."""
     from takt.client import Takt
     from takt.following import file_format
     from takt.formats import Format
@@ -134,9 +134,9 @@ def errors(job_id: JobId, output: Output = None, url: Url = DEFAULT_URL) -> None
             save(takt.stream(job_id, file_format(output, None), only_errors=True), Path(output))
 
 
-@in_words
+@reports_errors
 def delete(job_id: JobId, url: Url = DEFAULT_URL) -> None:
-    """Remove a job that has ended, and its data."""
+    """Delete a job that has ended, and its data."""
     from takt.client import Takt
 
     with Takt(url) as takt:

@@ -1,4 +1,4 @@
-"""Where results go: a file in the format of its ending, or standard output."""
+"""Output of results: to a file in the format of its extension, or to standard output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _known(output: str | None) -> str | None:
-    """Wrong usage is told before anything is sent."""
+    """Reject an unknown extension before anything is sent."""
     if output is not None and output != "-":
         try:
             file_format(output, None)
@@ -28,13 +28,17 @@ def _known(output: str | None) -> str | None:
 Output = Annotated[
     str | None,
     typer.Option(
-        "--output", "-o", metavar="OUT", callback=_known, help="A file, by its ending; - for stdout."
+        "--output",
+        "-o",
+        metavar="OUT",
+        callback=_known,
+        help="File for the results, in the format of its extension; -: stdout.",
     ),
 ]
 
 
 def check_output(output: str | None) -> None:
-    """Raises OSError if the file could not be written: called before a job that takes hours is sent."""
+    """Raises OSError if the file cannot be written. Called before a job that may take hours is sent."""
     from takt.files import prove_writable
 
     if output is not None and output != "-":
@@ -42,7 +46,7 @@ def check_output(output: str | None) -> None:
 
 
 def fetch(takt: Takt, job_id: str, output: str, *, partial: bool = False) -> int:
-    """Write a job's results where they belong. → their bytes"""
+    """Write a job's results to a file or standard output. Returns the number of bytes."""
     from takt.formats import Format
 
     if output == "-":
@@ -51,14 +55,14 @@ def fetch(takt: Takt, job_id: str, output: str, *, partial: bool = False) -> int
 
 
 def pour(pieces: Iterable[bytes]) -> int:
-    """Write bytes to standard output. → how many"""
+    """Write bytes to standard output. Returns their number."""
     written = sum(sys.stdout.buffer.write(piece) for piece in pieces)
     sys.stdout.buffer.flush()
     return written
 
 
 def save(pieces: Iterable[bytes], path: Path) -> int:
-    """Write bytes to a file that is there whole or not at all. → how many"""
+    """Write bytes to a file, which is complete or absent. Returns their number."""
     from takt.files import whole
 
     with whole(path) as file:

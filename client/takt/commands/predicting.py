@@ -1,4 +1,4 @@
-"""`takt predict`: rows now, answers now."""
+"""`takt predict`: online predictions."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from typing import Annotated
 import typer
 
 from takt.commands.inputs import read_inputs
-from takt.commands.voice import DEFAULT_URL, Url, as_json, in_words
+from takt.commands.terminal import DEFAULT_URL, Url, as_json, reports_errors
 
 
-@in_words
+@reports_errors
 def predict(
     rows: Annotated[
         str,
-        typer.Argument(metavar="ROWS", help="JSON: a row or a list of rows; or a file of it; - for stdin."),
+        typer.Argument(metavar="ROWS", help="A row or a list of rows: JSON text or a JSON file; -: stdin."),
     ] = "-",
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="The model. (default: the service's)")
+        str | None, typer.Option("--model", "-m", help="The model. (default: the service's default)")
     ] = None,
-    version: Annotated[str | None, typer.Option(help="Its version. (default: the model's)")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="The model's version. (default: the model's default)")
+    ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Predict a row, or some, and wait for the answer: a JSON document a line."""
+    """Predict rows and print a JSON document per row."""
     from takt.client import Takt
 
     inputs = read_inputs(rows)

@@ -1,4 +1,4 @@
-"""`takt submit`: a file becomes a job; where asked for, its end is waited for and its results are fetched."""
+"""`takt submit`: submits a file as a job, and optionally waits for it and fetches its results."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import typer
 from takt.bodies import PIECE_BYTES
 from takt.commands.inputs import is_json_text, read_inputs
 from takt.commands.outputs import Output, check_output, fetch
-from takt.commands.voice import (
+from takt.commands.terminal import (
     DEFAULT_URL,
     AsJson,
     Exit,
     Url,
-    complain,
-    in_words,
-    remark,
+    print_error,
+    print_note,
+    reports_errors,
     show_job,
     show_report,
     summary_of,
@@ -29,62 +29,64 @@ from takt.formats import Format
 
 if TYPE_CHECKING:
     from takt.bodies import Rows
-    from takt.calls import MoreTerms
+    from takt.calls import JobOptionsArguments
     from takt.client import Takt
     from takt.commands.bars import Bars
     from takt.records import Job
 
 
-@in_words
+@reports_errors
 def submit(
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="Rows, by the file's ending; or JSON; - for stdin.")
-    ],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of rows, or JSON text; -: stdin.")],
     *,
     model: Annotated[str, typer.Option("--model", "-m", help="The model.")],
-    version: Annotated[str | None, typer.Option(help="Its version. (default: the model's)")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="The model's version. (default: the model's default)")
+    ] = None,
     reference: Annotated[str | None, typer.Option(help="Your own name for the job.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="May be given several times.")] = None,
-    priority: Annotated[int | None, typer.Option(min=0, max=9, help="As weight. (default: 5)")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag; repeatable.")] = None,
+    priority: Annotated[
+        int | None, typer.Option(min=0, max=9, help="Weight among jobs. (default: 5)")
+    ] = None,
     max_errors: Annotated[
-        str | None, typer.Option(help="Rows that may fail: a count (25) or a share (10%).")
+        str | None, typer.Option(help="Rows that may fail: a number (25) or a percentage (10%).")
     ] = None,
     keep_columns: Annotated[
-        str | None, typer.Option(help="Columns that come back in the result, between commas.")
+        str | None, typer.Option(help="Input columns to copy to the results, comma-separated.")
     ] = None,
     id_column: Annotated[
-        str | None, typer.Option(help="The column that names a row; comes back too.")
+        str | None, typer.Option(help="The column that identifies rows; copied to the results.")
     ] = None,
     format: Annotated[  # noqa: A002 - the option's name
-        Format | None, typer.Option(help="Of FILE, where its ending does not say it.")
+        Format | None, typer.Option(help="Format of FILE. (default: from its extension)")
     ] = None,
-    charset: Annotated[str | None, typer.Option(help="Of CSV: utf-8, cp949, …")] = None,
-    delimiter: Annotated[str | None, typer.Option(help="Of CSV; `tab` for a tab.")] = None,
-    quote: Annotated[str | None, typer.Option(help='Of CSV: what encloses values. (default: ")')] = None,
-    decimal: Annotated[str | None, typer.Option(help="Of CSV: a point or a comma. (default: .)")] = None,
+    charset: Annotated[str | None, typer.Option(help="Character set of a CSV: utf-8, cp949, …")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Delimiter of a CSV; `tab` for a tab.")] = None,
+    quote: Annotated[str | None, typer.Option(help='Quote character of a CSV. (default: ")')] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal separator of a CSV. (default: .)")] = None,
     expires_in_s: Annotated[
-        float | None, typer.Option("--expires-in-s", help="How long the job is kept once it has ended.")
+        float | None, typer.Option("--expires-in-s", help="Seconds to keep the job after it has ended.")
     ] = None,
-    webhook_url: Annotated[str | None, typer.Option(help="Where the job's end is told.")] = None,
+    webhook_url: Annotated[str | None, typer.Option(help="URL that Takt POSTs to when the job ends.")] = None,
     validate_only: Annotated[
-        bool, typer.Option("--validate-only", help="Check every row, run nothing, leave no job behind.")
+        bool, typer.Option("--validate-only", help="Validate every row; run nothing and create no job.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the job's end.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the job ends.")] = False,
     output: Output = None,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Queue a file's rows as a job, and print the job.
+    """Submit the rows of a file as a job, and print the job.
 
-    With -o the job's end is waited for, and its results are written to a file in the format of its ending.
-    Whether that can be written is checked before anything is sent. Ctrl-C leaves the job running.
+    With -o, wait for the job and write its results to a file in the format of its extension. The file is
+    checked for write access before anything is sent. Ctrl-C does not cancel the job.
     """
     from takt.client import Takt
     from takt.commands.bars import Bars
 
     check_output(output)
     rows, found = _rows(file, format)
-    terms: MoreTerms = {
+    options: JobOptionsArguments = {
         "version": version,
         "reference": reference,
         "tags": tag or (),
@@ -101,22 +103,22 @@ def submit(
     }
     with Takt(url) as takt:
         if validate_only:
-            report = takt.check(rows, model=model, format=found, **terms)
+            report = takt.check(rows, model=model, format=found, **options)
             show_report(report, json=as_json)
             raise typer.Exit(Exit.DONE if report.valid else Exit.REFUSED)
         with Bars() as bars:
             on_sent = bars.sending(_size_bytes(rows))
-            job = takt.submit(rows, model=model, format=found, on_sent=on_sent, **terms)
+            job = takt.submit(rows, model=model, format=found, on_sent=on_sent, **options)
             if wait or output:
                 job = wait_for(takt, job.id, bars)
                 size_bytes = fetch(takt, job.id, output) if output else 0
-                remark(summary_of(job, output or "", size_bytes))
+                print_note(summary_of(job, output or "", size_bytes))
     if output != "-":
         show_job(job, json=as_json)
 
 
 def wait_for(takt: Takt, job_id: str, bars: Bars) -> Job:
-    """The job once it has succeeded. Raises JobFailed."""
+    """Wait for a job to succeed, and return it. Raises JobFailed."""
     from takt.following import ended_well
 
     with left_running(job_id):
@@ -126,16 +128,16 @@ def wait_for(takt: Takt, job_id: str, bars: Bars) -> Job:
 
 @contextmanager
 def left_running(job_id: str) -> Iterator[None]:
-    """Ctrl-C ends the waiting, not the job."""
+    """On Ctrl-C, stop waiting and leave the job running."""
     try:
         yield
     except KeyboardInterrupt:
-        complain(f"no longer waiting; job {job_id} goes on: takt watch {job_id}")
+        print_error(f"stopped waiting; job {job_id} continues: takt watch {job_id}")
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 
 def _rows(file: str, format: Format | None) -> tuple[Rows, Format | None]:  # noqa: A002 - the option's name
-    """What to send: a path stays one, so that the file is read while it is sent."""
+    """Returns the rows and their format. A path is kept, so that the file is read while it is sent."""
     if file == "-" and format not in (None, Format.JSON):
         return iter(lambda: sys.stdin.buffer.read(PIECE_BYTES), b""), format
     if file == "-" or is_json_text(file):

@@ -1,4 +1,4 @@
-"""Services for the client that are functions: only the transport is a fake."""
+"""A client whose HTTP transport is a function."""
 
 from __future__ import annotations
 

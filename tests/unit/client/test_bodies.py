@@ -1,4 +1,4 @@
-"""What is sent as a job: each kind of rows, as the bytes of a format."""
+"""Request bodies of jobs: each kind of rows in its format."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def content(body: Body) -> bytes:
         ("rows.parquet", "application/vnd.apache.parquet", ""),
     ],
 )
-def test_a_file_is_sent_as_it_is_and_said_what_it_is(
+def test_a_file_is_sent_unchanged_with_its_media_type(
     tmp_path: Path, name: str, media_type: str, encoding: str
 ) -> None:
     (tmp_path / name).write_bytes(b"as it is")
@@ -40,7 +40,7 @@ def test_a_file_is_sent_as_it_is_and_said_what_it_is(
 
 
 @pytest.mark.parametrize(("begin", "kind"), [(b"ARROW1\0\0", "file"), (b"\xff\xff\xff\xff", "stream")])
-def test_both_forms_of_arrow_are_told_apart(tmp_path: Path, begin: bytes, kind: str) -> None:
+def test_both_forms_of_arrow_are_distinguished(tmp_path: Path, begin: bytes, kind: str) -> None:
     (tmp_path / "rows.arrow").write_bytes(begin)
     assert of_rows(tmp_path / "rows.arrow").media_type == f"application/vnd.apache.arrow.{kind}"
 
@@ -50,7 +50,7 @@ def test_a_json_file_goes_row_by_row(tmp_path: Path) -> None:
     assert content(of_rows(tmp_path / "rows.json")).decode() == '[1, 2]\n{"x": "é"}\n'
 
 
-def test_what_does_not_say_what_it_is_is_refused(tmp_path: Path) -> None:
+def test_rows_of_an_unknown_format_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "rows").write_text("x")
     for rows in (tmp_path / "rows", b"x"):
         with pytest.raises(ValueError, match="give `format`"):
@@ -84,11 +84,11 @@ def test_rows_are_made_while_they_are_sent() -> None:
     assert sum(piece.count(b"\n") for piece in pieces) == 700
 
 
-def test_bytes_sent_are_told_as_they_go() -> None:
-    told: list[int] = []
-    body = observed(of_rows(b"x" * (2**18 + 1), Format.CSV), told.append)
-    assert len(content(body)) == told[-1] == 2**18 + 1
-    assert told[0] == 2**18
+def test_the_bytes_sent_are_reported() -> None:
+    reported: list[int] = []
+    body = observed(of_rows(b"x" * (2**18 + 1), Format.CSV), reported.append)
+    assert len(content(body)) == reported[-1] == 2**18 + 1
+    assert reported[0] == 2**18
 
 
 @pytest.mark.parametrize("cut", [1, 3, 1000])
@@ -105,7 +105,7 @@ def test_lines_and_events_are_whole_however_they_arrive(cut: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["rows", "rows.txt", "rows.gz", "csv"])
-def test_an_unknown_ending_says_nothing(name: str) -> None:
+def test_an_unknown_extension_has_no_format(name: str) -> None:
     assert format_of(name) is None
     assert packing_of("rows.csv") == ""
 

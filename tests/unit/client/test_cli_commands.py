@@ -1,4 +1,4 @@
-"""The client's commands: what they print, what they keep to themselves, and their exit codes."""
+"""The client commands: output, errors and exit codes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Serve = Callable[[Handler], None]
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """Put a function in the place of the network."""
+    """Replace the network by a function."""
 
     def become(handler: Handler) -> None:
         real = httpx.Client
@@ -37,7 +37,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
 
 
 def service(ended: dict[str, Any], results: bytes = b'{"prediction":"setosa"}\n') -> Handler:
-    """Takes every job, and tells of one that has ended."""
+    """Accepts every job, and reports a job that has ended."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         match request.method, request.url.path.rsplit("/", 1)[-1]:
@@ -101,9 +101,7 @@ def test_a_submission_prints_the_job_its_id_first(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(("valid", "code"), [(True, 0), (False, 1)])
-def test_a_check_runs_nothing_says_what_is_wrong_and_exits_by_it(
-    valid: bool, code: int, serve: Serve
-) -> None:
+def test_a_check_prints_its_report_and_exits_by_it(valid: bool, code: int, serve: Serve) -> None:
     problems = [] if valid else [{"row": 1, "reason": "x is missing"}]
     counts = {"rows_total": 2, "rows_valid": 2 - len(problems), "rows_invalid": len(problems)}
     report = {"valid": valid, "problems": problems, "ignored_columns": ["lot"]} | counts
@@ -121,7 +119,7 @@ def test_a_check_runs_nothing_says_what_is_wrong_and_exits_by_it(
     assert all(json.loads(request.content)["validate_only"] for request in asked)
 
 
-def test_what_is_said_of_a_file_reaches_the_service(serve: Serve, tmp_path: Path) -> None:
+def test_file_options_are_sent_to_the_service(serve: Serve, tmp_path: Path) -> None:
     asked: list[httpx.Request] = []
     serve(lambda request: asked.append(request) or httpx.Response(202, json=job()))  # type: ignore[func-returns-value]
     said = {
@@ -166,14 +164,16 @@ def test_results_may_go_to_standard_output_alone(serve: Serve) -> None:
         (lambda _: refusal(503, "overloaded", "too much", **{"Retry-After": "0"}), 3, "overloaded: too much"),
     ],
 )
-def test_each_end_has_its_exit_code_and_words(handler: Handler, code: int, words: str, serve: Serve) -> None:
+def test_each_outcome_has_its_exit_code_and_message(
+    handler: Handler, code: int, words: str, serve: Serve
+) -> None:
     serve(handler)
     result = RUNNER.invoke(app, ["submit", "[[1, 2]]", "-m", "iris", "--wait"])
     assert (result.exit_code, result.stdout) == (code, "")
     assert words in result.stderr
 
 
-def test_ctrl_c_leaves_the_job_running_and_says_how_to_find_it(serve: Serve) -> None:
+def test_ctrl_c_leaves_the_job_running_and_prints_how_to_watch_it(serve: Serve) -> None:
     def interrupted(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/events"):
             raise KeyboardInterrupt
@@ -182,11 +182,11 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_find_it(serve: Serve) -> 
     serve(interrupted)
     result = RUNNER.invoke(app, ["submit", "[[1, 2]]", "-m", "iris", "--wait"])
     assert result.exit_code == 130
-    assert "job j1 goes on: takt watch j1" in result.stderr
+    assert "job j1 continues: takt watch j1" in result.stderr
 
 
 @pytest.mark.parametrize("action", ["status", "watch", "cancel", "pause", "resume"])
-def test_a_job_that_is_named_is_shown(action: str, serve: Serve) -> None:
+def test_a_job_is_shown_by_its_id(action: str, serve: Serve) -> None:
     serve(service(job(reference="lot 7")))
     result = RUNNER.invoke(app, [action, "j1"])
     assert (result.exit_code, result.stdout) == (0, "j1  succeeded  iris@1.0.0  2 of 2 rows\n")
@@ -210,7 +210,7 @@ def test_when_a_job_ends_is_a_range_if_the_service_gives_one(
     assert line == f"j1  running  iris@1.0.0  2 of 2 rows{words}\n"
 
 
-def test_a_deleted_job_leaves_nothing_to_say(serve: Serve) -> None:
+def test_deleting_a_job_prints_nothing(serve: Serve) -> None:
     serve(service(job()))
     result = RUNNER.invoke(app, ["delete", "j1"])
     assert (result.exit_code, result.output) == (0, "")
@@ -232,7 +232,7 @@ def test_jobs_in_a_pipe_are_lines_of_columns(serve: Serve) -> None:
     assert json.loads(first)["reference"] == "lot 7"
 
 
-def test_a_file_that_cannot_be_read_or_written_is_words(serve: Serve, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_or_written_is_an_error_message(serve: Serve, tmp_path: Path) -> None:
     serve(service(job()))
     for arguments in (
         ["submit", str(tmp_path / "nowhere.csv"), "-m", "iris"],
@@ -284,17 +284,17 @@ def test_a_check_of_the_output_leaves_the_folder_and_the_file_as_they_are(
     assert output.read_text() == "before"
 
 
-def test_a_service_that_is_not_there_is_exit_code_3_and_words() -> None:
+def test_a_service_that_is_not_there_is_exit_code_3() -> None:
     result = RUNNER.invoke(app, ["status", "j1", "--url", "http://127.0.0.1:1"])
     assert (result.exit_code, result.stdout) == (3, "")
     assert "http://127.0.0.1:1 does not answer" in result.stderr
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "http://localhost:port"])
-def test_a_url_that_is_none_is_exit_code_1_and_words(url: str) -> None:
+def test_a_url_that_is_none_is_exit_code_1(url: str) -> None:
     result = RUNNER.invoke(app, ["status", "j1", "--url", url])
     assert result.exit_code == 1
-    assert "is not a URL of a service" in result.stderr
+    assert "is not a valid service URL" in result.stderr
 
 
 def test_the_exit_codes_are_in_the_help() -> None:

@@ -1,4 +1,4 @@
-"""The `takt` program: the client's commands and the server's, joined by entry points."""
+"""The `takt` program: client commands, and operator commands from entry points."""
 
 from __future__ import annotations
 
@@ -34,15 +34,19 @@ def test_an_entry_point_is_a_command_or_a_group(monkeypatch: pytest.MonkeyPatch)
     assert "list" in RUNNER.invoke(joined, ["workers", "--help"]).output
 
 
-def test_without_the_server_its_commands_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operator_commands_that_are_not_installed_print_how_to_install_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     joined = program(monkeypatch)
     assert "up" not in RUNNER.invoke(joined, ["--help"]).output.split()
     result = RUNNER.invoke(joined, ["up", "--port", "8001"])
     assert result.exit_code == 1
-    assert "`make up` installs and starts it" in result.stderr
+    assert "run `make up`" in result.stderr
 
 
-def test_a_server_side_that_cannot_be_imported_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operator_command_that_cannot_be_imported_names_the_missing_module(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     result = RUNNER.invoke(program(monkeypatch, up="nowhere.at_all:up"), ["up"])
     assert result.exit_code == 1
     assert "No module named 'nowhere'" in result.stderr
@@ -62,16 +66,16 @@ def test_the_version_is_the_installed_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["build", "--models-dir", "/nowhere"], "/nowhere: there is no such folder"),
         (["list", "--models-dir", "/nowhere"], "/nowhere: there is no such folder"),
     ],
 )
-def test_what_an_operator_must_mend_is_words_and_exit_code_1(arguments: list[str], told: str) -> None:
+def test_an_operator_error_is_a_message_and_exit_code_1(arguments: list[str], message: str) -> None:
     result = RUNNER.invoke(stack_cli.models, arguments)
     assert result.exit_code == 1
-    assert told in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.output
 
 

@@ -1,4 +1,4 @@
-"""The SDK on the real gateway, in one process: Redis is in memory, and the worker is a function."""
+"""The SDK against the real gateway in one process, with Redis in memory and a function as the worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SDK over HTTP: what is sent, and what each answer becomes. Only the transport is a fake."""
+"""The SDK over a fake transport: requests, and the decoding of responses."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_refusal_names_row_and_field() -> None:
         (504, "deadline_exceeded", {}, TryLater),
     ],
 )
-def test_each_refusal_is_of_the_kind_that_says_what_to_do(
+def test_each_rejection_raises_its_error_class(
     status: int, code: str, headers: dict[str, str], kind: type[TaktError]
 ) -> None:
     client = takt(lambda _: refusal(status, code, "no", **headers), NEVER)
@@ -116,12 +116,12 @@ def test_the_key_goes_with_every_call_and_is_not_shown(monkeypatch: pytest.Monke
     assert sent == [None, "Bearer takt_1_env", "Bearer takt_1_own", None]
 
 
-def test_a_proxy_with_nobody_behind_it_is_tried_again_later() -> None:
+def test_a_proxy_without_a_gateway_is_retried() -> None:
     with takt(lambda _: httpx.Response(502, text="<html>"), NEVER) as client, pytest.raises(TryLater):
         client.health()
 
 
-def test_nobody_there_is_unreachable_and_too_slow_is_timed_out() -> None:
+def test_a_missing_service_is_unreachable_and_a_slow_service_is_timed_out() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("connection refused", request=request)
 
@@ -141,7 +141,7 @@ def test_another_service_is_not_taken_for_takt(answer: httpx.Response) -> None:
 
 
 def failing(times: int, then: httpx.Response) -> tuple[Handler, list[httpx.Request]]:
-    """A service that says `overloaded` so many times first; and what it was asked."""
+    """A service that answers `overloaded` the first times, and the requests it received."""
     asked: list[httpx.Request] = []
 
     def serve(request: httpx.Request) -> httpx.Response:
@@ -151,7 +151,7 @@ def failing(times: int, then: httpx.Response) -> tuple[Handler, list[httpx.Reque
     return serve, asked
 
 
-def test_what_may_succeed_later_is_tried_again() -> None:
+def test_calls_that_may_succeed_later_are_retried() -> None:
     serve, asked = failing(2, httpx.Response(200, json=job()))
     with takt(serve) as client:
         assert client.job("j1").state == "succeeded"
@@ -165,7 +165,7 @@ def test_patience_ends() -> None:
     assert len(asked) == HASTY.attempts
 
 
-def test_each_attempt_to_submit_bears_the_same_key_and_the_whole_body(tmp_path: Path) -> None:
+def test_each_attempt_to_submit_has_the_same_key_and_the_whole_body(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("x\n1\n2\n")
     serve, asked = failing(2, httpx.Response(202, json=job("queued")))
@@ -188,10 +188,10 @@ def test_rows_that_can_be_had_once_are_not_sent_twice() -> None:
 def test_an_upload_that_another_gateway_still_holds_is_asked_for_until_its_lease_is_over() -> None:
     held = TryLater("its first body is still being read", code="idempotency_in_progress")
     held.retry_after_s = 2.0
-    pauses_s = [PATIENT.pause_s(held, attempt, luck=0.0) for attempt in range(1, 31)]
+    pauses_s = [PATIENT.pause_s(held, attempt, jitter=0.0) for attempt in range(1, 31)]
     assert sum(pause_s or 0.0 for pause_s in pauses_s) > 45  # a lease is 30 s
     assert pauses_s[-1] is None
-    assert NEVER.pause_s(held, 1, luck=0.0) is None
+    assert NEVER.pause_s(held, 1, jitter=0.0) is None
 
 
 def test_a_retry_after_is_kept_to_unless_it_is_too_long() -> None:
@@ -225,7 +225,7 @@ def test_a_short_list_goes_as_json_so_that_a_wrong_row_is_refused_at_once() -> N
     }
 
 
-def test_what_json_cannot_say_goes_as_parameters_beside_the_rows() -> None:
+def test_options_that_json_does_not_support_are_sent_as_parameters() -> None:
     serve, asked = failing(0, httpx.Response(202, json=job("queued")))
     with takt(serve) as client:
         client.submit([{"x": 1}], model="iris", tags=["a", "b"], id_column="x", keep_columns=["y", "z"])
@@ -235,8 +235,8 @@ def test_what_json_cannot_say_goes_as_parameters_beside_the_rows() -> None:
     assert asked[0].headers["content-type"] == "application/x-ndjson"
 
 
-def events(*told: dict[str, Any], first_id: int = 1) -> httpx.Response:
-    text = "".join(f"id: {n}-0\ndata: {json.dumps(each)}\n\n" for n, each in enumerate(told, first_id))
+def events(*reported: dict[str, Any], first_id: int = 1) -> httpx.Response:
+    text = "".join(f"id: {n}-0\ndata: {json.dumps(each)}\n\n" for n, each in enumerate(reported, first_id))
     return httpx.Response(200, text=f": alive\n\n{text}", headers={"Content-Type": "text/event-stream"})
 
 
@@ -255,7 +255,7 @@ def test_a_job_is_followed_by_its_events_to_its_end() -> None:
         assert client.wait("j1").state == "succeeded"
 
 
-def test_events_that_break_off_go_on_where_they_were() -> None:
+def test_events_continue_after_a_broken_connection() -> None:
     heard: list[str | None] = []
 
     def serve(request: httpx.Request) -> httpx.Response:
@@ -333,15 +333,15 @@ def test_a_download_that_breaks_off_leaves_no_file_and_is_made_again(tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
     assert asked[0].url.params["format"] == "csv"
     broken = takt(lambda _: httpx.Response(200, content=iter([b"a"])), NEVER)
-    with broken, pytest.raises(ValueError, match=r"out\.csv\.gz does not say a format"):
+    with broken, pytest.raises(ValueError, match=r"out\.csv\.gz: unknown output format"):
         broken.download("j1", tmp_path / "out.csv.gz")
 
 
 async def test_the_asynchronous_client_keeps_the_same_rules(tmp_path: Path) -> None:
     serve, asked = failing(2, httpx.Response(202, json=job("queued")))
     async with AsyncTakt("http://takt.test", retries=HASTY, transport=httpx.MockTransport(serve)) as client:
-        told: list[int] = []
-        queued = await client.submit(b"x\n1\n", model="iris", format=Format.CSV, on_sent=told.append)
+        reported: list[int] = []
+        queued = await client.submit(b"x\n1\n", model="iris", format=Format.CSV, on_sent=reported.append)
     assert queued.state == "queued"
-    assert told == [4, 4, 4]
+    assert reported == [4, 4, 4]
     assert len({request.headers["idempotency-key"] for request in asked}) == 1

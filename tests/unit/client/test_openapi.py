@@ -1,4 +1,4 @@
-"""The client's records are the gateway's: each field is in its OpenAPI document, with a fitting type."""
+"""The client's records match the gateway's OpenAPI document in fields and types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from api.app import create_app
 from shared.settings import Settings
 from takt import calls, decoding, records
-from takt.calls import Call, Terms
+from takt.calls import Call, JobOptions
 from takt.formats import Format
 from tests.unit.gateway_fakes import MODELS, FakeRedis
 
@@ -30,10 +30,10 @@ RECORDS = {
 _JSON = {str: "string", int: "integer", float: "number", bool: "boolean", datetime: "string"}
 
 _ENUMS = ("JobState", "Reason")
-"""Words to the client: a newer service may know another."""
+"""Enumerations that are plain text for the client: a newer service may add values."""
 
 Schema = dict[str, Any]
-"""A part of the document (Any: JSON)."""
+"""An OpenAPI schema (Any: JSON)."""
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +44,14 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Schema:
 
 
 def fields(record: type) -> Iterator[tuple[str, object]]:
-    """Names and types, without what is not the service's."""
+    """Names and types of the fields that come from the service."""
     for name, kind in typing.get_type_hints(record).items():
         if name != "document":
             yield name, kind
 
 
 def fits(kind: object, schema: Schema) -> bool:
-    """Whether a value of this schema is one of this type."""
+    """Whether a value of this schema has this type."""
     if "anyOf" in schema or isinstance(kind, types.UnionType):
         kinds = set(typing.get_args(kind)) if isinstance(kind, types.UnionType) else {kind}
         branches = schema.get("anyOf", [schema])
@@ -110,10 +110,10 @@ def parameters(document: Schema, path: str, method: str) -> set[str]:
 
 
 def test_every_path_that_is_called_exists(document: Schema) -> None:
-    made: list[Call[Any]] = [  # Any: whatever their answers become
+    made: list[Call[Any]] = [  # Any: their result types
         calls.predict({}, "iris", None),
         calls.predict_batch([], None, None),
-        calls.submit([[1]], Terms("iris")),
+        calls.submit([[1]], JobOptions("iris")),
         calls.job("{job_id}"),
         calls.jobs({}),
         calls.events("{job_id}", ""),
@@ -132,15 +132,15 @@ def test_every_path_that_is_called_exists(document: Schema) -> None:
 
 
 def test_every_parameter_that_is_sent_is_the_services(document: Schema) -> None:
-    listed = typing.get_type_hints(calls.Wanted).keys() | {"limit", "cursor"}
+    listed = typing.get_type_hints(calls.JobFilter).keys() | {"limit", "cursor"}
     assert listed <= parameters(document, "/jobs", "get")
     assert {"format", "partial"} <= parameters(document, "/jobs/{job_id}/results", "get")
     assert "format" in parameters(document, "/jobs/{job_id}/errors", "get")
     said = document["components"]["schemas"]["Submission"]["properties"].keys()
-    everything = Terms("iris", "1", "r", ["t"], 1, 1, expires_in_s=1.0, webhook_url="https://x")
+    everything = JobOptions("iris", "1", "r", ["t"], 1, 1, expires_in_s=1.0, webhook_url="https://x")
     assert everything.document().keys() <= said
 
 
-def test_the_keywords_of_terms_are_its_fields() -> None:
-    named = {field.name for field in dataclasses.fields(Terms)} - {"model"}
-    assert typing.get_type_hints(calls.MoreTerms).keys() == named
+def test_the_keyword_arguments_are_the_fields_of_job_options() -> None:
+    named = {field.name for field in dataclasses.fields(JobOptions)} - {"model"}
+    assert typing.get_type_hints(calls.JobOptionsArguments).keys() == named

@@ -1,7 +1,7 @@
-"""How the commands speak: exit codes, errors in words, jobs as lines and tables.
+"""Output of the commands: exit codes, error messages, jobs as lines and tables.
 
-Results go to standard output, everything else to standard error. A person at a terminal gets bars, tables and
-a summary; a pipe gets plain lines and nothing that a script would have to skip.
+Results go to standard output, everything else to standard error. A terminal gets bars, tables and a summary;
+a pipe gets plain lines only.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ R = TypeVar("R")
 
 
 class Exit(IntEnum):
-    """What a script may rely on."""
+    """The exit codes, which are stable."""
 
     DONE = 0
-    REFUSED = 1  # the service says no, or a file cannot be read or written
+    REFUSED = 1  # the service rejects the request, or a file cannot be read or written
     USAGE = 2
-    TRY_LATER = 3  # nobody answers, or not now
-    FAILED = 4  # the job ended as failed
-    CANCELED = 5  # … or was canceled
-    INTERRUPTED = 130  # Ctrl-C; a job that was waited for goes on
+    TRY_LATER = 3  # the service is unavailable
+    FAILED = 4  # the job failed
+    CANCELED = 5  # the job was canceled
+    INTERRUPTED = 130  # Ctrl-C; a job that was waited for continues
 
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-Url = Annotated[str, typer.Option("--url", envvar="TAKT_URL", help="The service.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job.")]
+Url = Annotated[str, typer.Option("--url", envvar="TAKT_URL", help="URL of the service.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 
 
-def in_words(command: Callable[P, R]) -> Callable[P, R]:
-    """What goes wrong becomes a line on stderr and an exit code, not a traceback."""
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Print errors as a line on stderr and exit with a code, without a traceback."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -55,12 +55,12 @@ def in_words(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except TaktError as error:
             code = f"{error.code}: " if error.code else ""
-            complain(f"{code}{words_of(error)}")
+            print_error(f"{code}{words_of(error)}")
             raise typer.Exit(exit_of(error)) from None
         except BrokenPipeError:
-            raise  # the reader has had enough: typer ends the program without a word
+            raise  # the reader closed the pipe: typer ends the program silently
         except OSError as error:
-            complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            print_error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
             raise typer.Exit(Exit.REFUSED) from None
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
@@ -83,7 +83,7 @@ def exit_of(error: TaktError) -> Exit:
 
 
 def words_of(error: TaktError) -> str:
-    """One problem a line, so that each hint stands beside what it is about."""
+    """Returns the error's detail; several problems are listed one per line."""
     from takt.errors import InvalidInput
 
     if isinstance(error, InvalidInput) and len(error.problems) > 1:
@@ -91,12 +91,12 @@ def words_of(error: TaktError) -> str:
     return error.detail
 
 
-def complain(words: str) -> None:
+def print_error(words: str) -> None:
     typer.secho(f"takt: {words}", fg="red", err=True)
 
 
-def remark(words: str) -> None:
-    """Something that helps a person, and that no pipe gets."""
+def print_note(words: str) -> None:
+    """Print a note to stderr, if stderr is a terminal."""
     if sys.stderr.isatty():
         typer.echo(words, err=True)
 
@@ -106,12 +106,12 @@ def as_json(value: object) -> str:
 
 
 def show_job(job: Job, *, json: bool) -> None:
-    """A line, the id first."""
+    """Print a job as a line that begins with its id, or as JSON."""
     typer.echo(as_json(job.document) if json else line_of(job))
 
 
 def show_report(report: Report, *, json: bool) -> None:
-    """What a check found: a line, then one for each of the first invalid rows."""
+    """Print a report: a summary line, then a line for each of the first invalid rows."""
     if json:
         typer.echo(as_json(asdict(report)))
         return
@@ -133,7 +133,7 @@ def _done(job: Job) -> str:
 
 
 def _ends(job: Job) -> str:
-    """`  ends in 40 to 95 s`: a range if the service gives one."""
+    """Returns `  ends in 40 to 95 s`, or a single time if the service gives no range."""
     if job.eta_s is None or job.waiting:
         return ""
     if job.eta_low_s is None or job.eta_high_s is None:
@@ -150,8 +150,8 @@ def summary_of(job: Job, file: str = "", size_bytes: int = 0) -> str:
     """`20,000 rows, 3 failed, in 1.2 s (16,667 rows/s) → out.parquet (1.1 MB)`"""
     took_s = job.took_s
     rate = f" in {took_s:.1f} s ({job.rows_done / took_s:,.0f} rows/s)" if took_s else ""
-    where = f" → {file} ({megabytes(size_bytes)})" if file else ""
-    return f"{job.rows_done:,} rows, {job.rows_failed:,} failed,{rate}{where}"
+    written = f" → {file} ({megabytes(size_bytes)})" if file else ""
+    return f"{job.rows_done:,} rows, {job.rows_failed:,} failed,{rate}{written}"
 
 
 def megabytes(size_bytes: int) -> str:
@@ -162,7 +162,7 @@ _COLUMNS = ("id", "state", "model", "rows", "failed", "created", "reference")
 
 
 def show_jobs(jobs: Iterable[Job], *, json: bool) -> None:
-    """A table in a terminal, columns between tabs in a pipe, a JSON document a line where asked for."""
+    """Print jobs as a table in a terminal, as tab-separated lines in a pipe, or as JSON lines."""
     if json:
         for job in jobs:
             typer.echo(as_json(job.document))
