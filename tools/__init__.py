@@ -1,1 +1,1 @@
-"""Programs of the repository: set-up, audit, generated documents."""
+"""Programs for work on the repository: installation, audit, generated files."""

@@ -1,7 +1,7 @@
-"""`make audit`: whether a version that Takt is tested with has a known vulnerability.
+"""`make audit`: checks the tested package versions for known vulnerabilities.
 
-It asks PyPI, so it needs the internet. Where nobody can be asked it says so and passes: that is no finding.
-Exits 1 where there is one.
+It queries PyPI, so it needs the internet. If PyPI is unreachable, it prints a warning and passes. If it finds
+a vulnerability, it exits with 1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIMIT_S = 180.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the database says of so many packages."""
+    """The result of an audit."""
 
     checked: int = 0
     unknown: int = 0
@@ -31,15 +31,13 @@ class Verdict:
     @property
     def in_words(self) -> str:
         if not self.checked:
-            return (
-                "audit: NOTHING WAS CHECKED: the database of vulnerabilities could not be reached from here"
-            )
-        unknown = f"; {self.unknown} are not known there" if self.unknown else ""
+            return "audit: NOTHING WAS CHECKED: the database of vulnerabilities is unreachable"
+        unknown = f"; {self.unknown} not in the database" if self.unknown else ""
         return f"audit: {self.checked} packages checked, {len(self.findings)} findings{unknown}"
 
 
 def verdict_of(report: str) -> Verdict:
-    """Of pip-audit's JSON; whatever else it wrote means that nothing was checked."""
+    """Parses the JSON report of pip-audit; any other output means that nothing was checked."""
     try:
         found: list[dict[str, Any]] = json.loads(report)["dependencies"]  # Any: JSON
     except (ValueError, KeyError):
@@ -50,7 +48,7 @@ def verdict_of(report: str) -> Verdict:
 
 def _findings(checked: Sequence[dict[str, Any]]) -> list[str]:
     return [
-        f"{package['name']} {package['version']}: {found['id']}, mended in "
+        f"{package['name']} {package['version']}: {found['id']}, fixed in "
         f"{', '.join(found['fix_versions']) or 'no version yet'}"
         for package in checked
         for found in package["vulns"]

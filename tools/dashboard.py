@@ -1,4 +1,4 @@
-"""`python -m tools.dashboard > deploy/grafana/takt.json`: Grafana's dashboard, of what `panels` says."""
+"""`python -m tools.dashboard > deploy/grafana/takt.json`: generates the Grafana dashboard of `panels`."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def dashboard() -> Json:
 
 
 def page() -> str:
-    """The file, as Grafana imports it."""
+    """Returns the file for import into Grafana."""
     return msgspec.json.format(msgspec.json.encode(dashboard()), indent=1).decode() + "\n"
 
 
 def _placed() -> Iterator[Json]:
-    """Rows and panels from the left to the right, and down."""
+    """Yields rows and panels with their positions, from left to right and top to bottom."""
     number, top = 0, 0
     for title, panels in ROWS:
         number += 1
@@ -89,7 +89,7 @@ def _looks(panel: Panel) -> Json:
 
 def _steps(alarm: tuple[float, float] | None) -> list[Json]:
     steps: list[Json] = [{"color": "green", "value": None}]
-    if alarm is None:  # none of it is the alarm
+    if alarm is None:  # the alarm is a value of 0
         return [{"color": "red", "value": None}, {"color": "green", "value": 1}]
     yellow, red = alarm
     if yellow < red:

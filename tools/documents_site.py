@@ -1,7 +1,7 @@
-"""What `make docs` adds to the documents in docs/: those at the root of the repository, and links that hold.
+"""MkDocs hooks of `make docs`: add the documents outside of docs/, and adapt links to the site.
 
-Markdown here links as files lie, so that it reads well where it lies. On the site, the documents of the root
-stand in `project/`, and a link to what is no document of the site is its text alone.
+In the repository, links follow the file tree. On the site, documents of the root are in `project/`, and a
+link to a file that is not on the site becomes plain text.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _ON_SITE = {
     "CONTRIBUTING.md": "project/CONTRIBUTING.md",
     "models/README.md": "project/models.md",
 }
-"""Where a document of the repository stands on the site; those in docs/ stand at its root."""
+"""Path in the repository → path on the site. Documents in docs/ are at the root of the site."""
 _IN_REPOSITORY = {place: name for name, place in _ON_SITE.items()}
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!\w+://)([^)#\s]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the documents of the root."""
+    """Add the documents outside of docs/."""
     for name, place in _ON_SITE.items():
         files.append(File.generated(config, place, abs_src_path=str(_ROOT / name)))
     return files
@@ -40,7 +40,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def linked(markdown: str, place: str) -> str:
-    """The document that stands at `place` of the site, with its links as they lead there."""
+    """Returns the document at `place` of the site with its links adapted to the site."""
     here = _IN_REPOSITORY.get(place, f"docs/{place}")
 
     def of_site(link: re.Match[str]) -> str:
@@ -54,7 +54,7 @@ def linked(markdown: str, place: str) -> str:
 
 
 def _place(name: str) -> str | None:
-    """Where a file of the repository stands on the site; None where it does not."""
+    """Returns the path of a repository file on the site, or None."""
     if name.startswith("docs/"):
         return name.removeprefix("docs/")
     return _ON_SITE.get(name)

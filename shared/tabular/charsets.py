@@ -1,7 +1,7 @@
-"""Character sets of text bodies: the labels that clients send, byte order marks, and what a wrong byte means.
+"""Character sets of text bodies: labels, byte order marks, and messages for invalid bytes.
 
-One rule holds for CSV, NDJSON, JSON and forms: a byte order mark decides; else the declared charset; else the
-body is UTF-8. Labels have the meaning that browsers, Java and .NET give them (the WHATWG Encoding Standard):
+CSV, NDJSON, JSON and forms follow the same rule: a byte order mark decides, then the declared charset; the
+default is UTF-8. Labels have the meaning of the WHATWG Encoding Standard, as in browsers, Java and .NET:
 `euc-kr` is Windows code page 949, `latin1` is Windows code page 1252.
 """
 
@@ -15,10 +15,10 @@ from shared.errors import InvalidInput, Problem
 
 UTF_8 = "utf-8"
 _CODECS = {"gbk": "gb18030", "replacement": "", "x-user-defined": ""}
-"""Codecs by WHATWG name where webencodings has another, or where the name is no charset for files."""
+"""WHATWG name → codec, if webencodings uses another; empty if the name is not a charset for files."""
 _MARKS = (
     (codecs.BOM_UTF8, UTF_8),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: this mark begins with the UTF-16 mark
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -28,29 +28,29 @@ _SHOWN_BYTES = 1024
 
 
 def codec_of(label: str) -> str:
-    """Python's codec for a label. Raises InvalidInput if the label names no charset for text."""
+    """Returns Python's codec for a label. Raises InvalidInput if the label is not a charset for text."""
     if codec := _by_label(label):
         return codec
     try:
         "".encode(label)
         own_name = codecs.lookup(label).name
     except (LookupError, UnicodeError, ValueError):
-        reason = f"charset {label[:40]!r} is not known"
+        reason = f"unknown charset {label[:40]!r}"
         problem = Problem(row=None, field="charset", loc=["charset"], msg=reason, type="invalid_parameter")
         raise InvalidInput(reason, problems=[problem]) from None
     return _by_label(own_name) or _by_label(own_name.replace("_", "-")) or own_name
 
 
 def _by_label(label: str) -> str:
-    """The codec of a WHATWG label; empty if it is none."""
+    """Returns the codec of a WHATWG label; empty if the label is unknown."""
     found = webencodings.lookup(label)
     return "" if found is None else _CODECS.get(found.name, found.codec_info.name)
 
 
 def of_body(head: bytes, label: str | None) -> tuple[str, int]:
-    """→ the codec of a text, and the length of its byte order mark. `label`: the declared charset.
+    """Returns the codec of a text and the length of its byte order mark. `label` is the declared charset.
 
-    Raises InvalidInput if the declared charset is not known.
+    Raises InvalidInput if the declared charset is unknown.
     """
     declared = codec_of(label) if label else UTF_8
     for mark, codec in _MARKS:
@@ -60,27 +60,27 @@ def of_body(head: bytes, label: str | None) -> tuple[str, int]:
 
 
 def not_of_charset(codec: str, *, declared: bool, line: int, place: int, line_bytes: bytes, at: int) -> str:
-    """What to say of a byte that the charset does not have.
+    """Returns the message for an invalid byte.
 
-    `place`: its offset in the body. `line_bytes`: the line around it, in which it stands at `at`.
+    `place` is the byte's offset in the body, `at` its offset in `line_bytes`, the line that contains it.
     """
     name = codec.upper() if codec.startswith("utf") else codec
-    said = f"The body is not {name}: line {line} has the byte 0x{line_bytes[at]:02X} at offset {place}."
+    fact = f"The body is not {name}: line {line} has the byte 0x{line_bytes[at]:02X} at offset {place}."
     if declared:
-        return f"{said} Declare the charset in which the file was saved, for example charset=utf-8."
+        return f"{fact} Declare the charset in which the file was saved, for example charset=utf-8."
     if _is_korean(line_bytes[max(0, at - _SHOWN_BYTES) : at + _SHOWN_BYTES]):
-        return f"{said} The line reads as {_GUESSED}: declare it with charset={_GUESSED}."
-    return f"{said} If the file has another charset, declare it, for example charset=cp949."
+        return f"{fact} The line is valid {_GUESSED}: declare it with charset={_GUESSED}."
+    return f"{fact} If the file has another charset, declare it, for example charset=cp949."
 
 
 def cut_within_character(codec: str, line: int) -> str:
-    """What to say if a text ends after a part of a character."""
+    """Returns the message for a text that ends within a character."""
     name = codec.upper() if codec.startswith("utf") else codec
     return f"The body is cut off, or is not {name}: line {line} ends within a character."
 
 
 def _is_korean(line: bytes) -> bool:
-    """Whether bytes can be read as cp949 and give Hangul or Hanja; a character may be cut at the end."""
+    """Whether the bytes are valid cp949 and contain Hangul; the last character may be incomplete."""
     try:
         text = codecs.getincrementaldecoder(_GUESSED)().decode(line)
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Rows → chunks: record batches gathered up to a limit, and cut where one alone is past it."""
+"""Chunks of rows: record batches are collected up to a limit, and larger batches are split."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from shared.integrity import digest_of
 from shared.tables import Compression, numbered, write_ipc
 
 CHUNK_S = 0.2
-"""So much is lost at most where a worker is killed, and a chunk is still worth its way through the store."""
+"""Target run time of a chunk: short, so that a dying worker loses little; long enough to repay its I/O."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A slice of a job as it is stored: an Arrow IPC stream, and its digest."""
+    """A slice of a job's rows as stored: an Arrow IPC stream and its digest."""
 
     rows: int
     data: bytes
@@ -28,17 +28,17 @@ def _chunk(rows: int, data: bytes) -> Chunk:
 
 
 def chunk_rows(rows_per_s: float, *, least: int, most: int) -> int:
-    """Rows of about `CHUNK_S` of work, at least a batch; `most` where the rate is not known (0)."""
+    """Returns the rows of about `CHUNK_S` of work, at least `least`; `most` if the rate is unknown (0)."""
     return min(most, max(least, round(rows_per_s * CHUNK_S))) if rows_per_s else most
 
 
 def whole(batch: pa.RecordBatch) -> Chunk:
-    """The one chunk of a small job."""
+    """Returns the only chunk of a small job."""
     return _chunk(batch.num_rows, write_ipc([batch], numbered(batch.schema, 0)))
 
 
 class Cutter:
-    """Gathers batches of one schema until a chunk is full."""
+    """Collects batches with the same schema until a chunk is full."""
 
     def __init__(self, *, chunk_rows: int, chunk_bytes: int, compression: Compression = None) -> None:
         self._chunk_rows = chunk_rows
@@ -50,7 +50,7 @@ class Cutter:
         self._first_row = 0
 
     def add(self, batch: pa.RecordBatch) -> Iterator[Chunk]:
-        """The chunks that are full now, each of at most so many rows and about so many bytes."""
+        """Add a batch; yields the chunks that are full. The byte limit is approximate."""
         while batch.num_rows:
             taken = batch.slice(0, min(batch.num_rows, self._room(batch)))
             self._take(taken)
@@ -59,12 +59,12 @@ class Cutter:
                 yield self._cut()
 
     def rest(self) -> Iterator[Chunk]:
-        """The last chunk, which need not be full."""
+        """Yields the last chunk, if rows are left."""
         if self._waiting:
             yield self._cut()
 
     def _room(self, batch: pa.RecordBatch) -> int:
-        """Rows of a batch that the chunk still takes: at least one."""
+        """Returns the number of rows that the chunk still accepts, at least 1."""
         row_bytes = max(1.0, batch.nbytes / batch.num_rows)
         by_bytes = int((self._chunk_bytes - self._bytes) / row_bytes)
         return max(1, min(self._chunk_rows - self._rows, by_bytes))

@@ -1,7 +1,7 @@
-"""Arrow and Parquet: tables whose columns have types of their own.
+"""Readers of Arrow and Parquet, whose columns are typed.
 
-An Arrow stream is read as it comes, up to its end mark; an Arrow file is the same stream between a magic and
-a footer. Parquet keeps its directory at its end, so that its file lies on disk until it is read.
+An Arrow stream is read while it arrives, up to its end mark; an Arrow file is such a stream between a magic
+number and a footer. The metadata of a Parquet file is at its end, so the file is first written to disk.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PARQUET_TAIL_BYTES = 8
 
 
 class ArrowReader:
-    """Rows of an Arrow IPC stream, or of a file (`.arrow`, Feather 2). Both raise InvalidInput."""
+    """Reads rows of an Arrow IPC stream or file (`.arrow`, Feather 2). Raises InvalidInput."""
 
     def __init__(self, source: ByteSource, spec: ModelSpec, options: UploadOptions, *, file: bool) -> None:
         if file and source.read(len(_ARROW_MAGIC)) != _ARROW_MAGIC:
@@ -52,7 +52,7 @@ class ArrowReader:
     def __iter__(self) -> Iterator[Rows]:
         for batch in self._batches:
             wanted = batch.select(self.layout.wanted)
-            wanted.validate(full=True)  # offsets that a client wrote would be followed anywhere
+            wanted.validate(full=True)  # a client's offsets may point outside of the buffers
             for first in range(0, batch.num_rows, _SLICE_ROWS):
                 yield self._caster.rows(wanted.slice(first, _SLICE_ROWS))
 
@@ -61,10 +61,10 @@ class ArrowReader:
 
 
 def _opened(messages: Iterator[pa.ipc.Message]) -> tuple[pa.Schema, Any]:
-    """→ the schema, and the batches, which are closed in the end.
+    """Returns the schema and the batches, which the caller closes.
 
-    They are made of the messages as these lie in memory, but for those with dictionaries: what came of these
-    before only Arrow's own reader of a stream knows.
+    Batches are built from the messages in memory without a copy. Streams with dictionaries need Arrow's own
+    stream reader, which keeps their state.
     """
     head = list(islice(messages, 2))
     if [message.type for message in head] != ["schema", "record batch"]:
@@ -75,7 +75,7 @@ def _opened(messages: Iterator[pa.ipc.Message]) -> tuple[pa.Schema, Any]:
 
 
 class ParquetReader:
-    """Rows of a Parquet file, which is written to disk first. `close` removes it."""
+    """Reads rows of a Parquet file, which is first written to disk. `close` removes it."""
 
     def __init__(
         self, source: ByteSource, spec: ModelSpec, options: UploadOptions, folder: Path | None
@@ -104,14 +104,16 @@ class ParquetReader:
             yield self._caster.rows(batch)
         if rows != self._file.metadata.num_rows:
             declared = self._file.metadata.num_rows
-            raise InvalidInput(f"The Parquet file's footer says {declared} rows, but it holds {rows}.")
+            raise InvalidInput(
+                f"The Parquet file's footer declares {declared} rows, but the file contains {rows}."
+            )
 
     def close(self) -> None:
         self._spool.close()
 
 
 def _check_rows(metadata: Any) -> None:
-    """Raises InvalidInput if the footer's row counts of file, row groups and columns do not agree."""
+    """Raises InvalidInput if the row counts of file, row groups and columns in the footer differ."""
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
     if sum(group.num_rows for group in groups) != metadata.num_rows:
         raise InvalidInput("The Parquet file's footer is damaged: its row groups do not add up to its rows.")
@@ -123,13 +125,13 @@ def _check_rows(metadata: Any) -> None:
     for number, group in enumerate(groups):
         if any(group.column(place).num_values != group.num_rows for place in flat):
             raise InvalidInput(
-                f"The Parquet file's footer is damaged: a column of row group {number} has another number of "
-                "values than rows."
+                f"The Parquet file's footer is damaged: in row group {number}, a column's number of values "
+                "differs from the number of rows."
             )
 
 
 def _check_rest(file: Any, metadata: Any) -> None:
-    """Raises InvalidInput if another file ends between the last column and the footer."""
+    """Raises InvalidInput if another Parquet file ends between the last column and the footer."""
     columns = (
         metadata.row_group(group).column(place)
         for group in range(metadata.num_row_groups)
@@ -142,7 +144,7 @@ def _check_rest(file: Any, metadata: Any) -> None:
     before = b""
     while place < end and (data := file.read(min(_COPY_BYTES, end - place))):
         if _BETWEEN_PARQUETS in before + data:
-            raise InvalidInput("The body holds several Parquet files in a row: send one file.")
+            raise InvalidInput("The body contains several Parquet files: send a single file.")
         before, place = data[-len(_BETWEEN_PARQUETS) :], place + len(data)
     file.seek(0)
 
@@ -153,7 +155,7 @@ def _begin_of(column: Any) -> int:
 
 
 def _check_columns(metadata: Any, wanted: Set[str]) -> None:
-    """Raises InvalidInput if a column of a row group unpacks too large: a page of it may be all of it."""
+    """Raises InvalidInput if a column of a row group decompresses too large: it may be a single page."""
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
         for place in range(row_group.num_columns):
@@ -161,12 +163,12 @@ def _check_columns(metadata: Any, wanted: Set[str]) -> None:
             name = column.path_in_schema.partition(".")[0]
             if name in wanted and column.total_uncompressed_size > MOST_UNPACKED_BYTES:
                 raise InvalidInput(
-                    f"Column {name!r} of row group {group} unpacks to more than {MOST_UNPACKED_BYTES} bytes: "
-                    "write smaller row groups."
+                    f"Column {name!r} of row group {group} decompresses to more than {MOST_UNPACKED_BYTES} "
+                    "bytes: write smaller row groups."
                 )
 
 
 def _parquet(file: Any) -> Any:
-    from pyarrow import parquet  # most gateways never read one
+    from pyarrow import parquet  # imported late: most gateways never read Parquet
 
     return parquet.ParquetFile(file, page_checksum_verification=True)

@@ -1,4 +1,4 @@
-"""CSV, as a stream: the wanted columns as text, and lines with more or fewer cells than the header."""
+"""Streaming reader of CSV: reads the needed columns as text, and marks lines with a wrong number of cells."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ from shared.tabular.rows import Rows, with_gaps
 from shared.tabular.text import Text
 
 BLOCK_BYTES = 2**20
-"""What is parsed at once; no line may be longer."""
+"""Size of the parsed blocks; also the limit of a line."""
 _Lame: TypeAlias = deque[tuple[int, str]]
-"""Rows that cannot be split into cells, by their index in the file, and why."""
+"""Rows with a wrong number of cells: their index in the file, and the error."""
 
 
 class CsvReader:
-    """Rows in the order of their lines; an empty line is no row, an empty cell is a missing value.
+    """Yields rows in the order of their lines. Empty lines are skipped; an empty cell is a missing value.
 
-    Making one reads the header, and raises InvalidInput if it cannot feed the model. Iterating raises
-    InvalidInput if the text as a whole cannot be read: a wrong byte, a quote without its end, a last line
-    that is cut off.
+    The constructor reads the header, and raises InvalidInput if a model input has no column. Iterating raises
+    InvalidInput if the file is unreadable: an invalid byte, an unclosed quote, a truncated last line.
     """
 
     def __init__(
@@ -61,15 +60,18 @@ class CsvReader:
                 yield rows
 
     def close(self) -> None:
-        """Nothing is held open between two rows."""
+        """Does nothing: no resource is open."""
 
     def _parsed(self, block: Block, lame: _Lame, first: int) -> pa.RecordBatch:
-        """A block's good rows; the others are noted in `lame`. Raises InvalidInput if the last is cut off."""
+        """Returns a block's complete rows; `lame` receives the others.
+
+        Raises InvalidInput at a truncated end.
+        """
         wanted = self.layout.wanted
         cut_off: list[int] = []
 
         def note(line: Any) -> str:  # Any: pyarrow publishes no types
-            """Arrow numbers rows from 1, and leaves out empty lines."""
+            """Arrow counts rows from 1, without empty lines."""
             reason = f"has {line.actual_columns} cells, but the header has {line.expected_columns}"
             lame.append((first + line.number - 1, reason))
             if line.actual_columns < line.expected_columns:
@@ -101,20 +103,20 @@ class CsvReader:
 def _cut_off(block: Block, reason: str) -> InvalidInput:
     line = block.line + line_ends(block.data)
     return InvalidInput(
-        f"The body is cut off: line {line}, the last one, {reason}, and lacks its line end. "
-        "If nothing is missing behind it, give it a line end."
+        f"The body is cut off: the last line, {line}, {reason}, and has no line end. "
+        "If the file is complete, end this line with a line end."
     )
 
 
 def _header(record: bytes, options: UploadOptions) -> list[str]:
-    """The column names. Raises InvalidInput if there are none."""
+    """Returns the column names. Raises InvalidInput if there are none."""
     try:
         cells = lines.reader([record.decode()], delimiter=options.delimiter, quotechar=options.quote)
         names = next(cells, [])
     except lines.Error as error:
         raise InvalidInput(f"The header is not CSV: {error}.") from None
     if not names:
-        raise InvalidInput("The body is empty: CSV begins with a header that names its columns.")
+        raise InvalidInput("The body is empty: CSV begins with a header line of column names.")
     return names
 
 
@@ -124,7 +126,7 @@ def _nothing(layout: Layout) -> pa.RecordBatch:
 
 
 def _with_lame(rows: Rows, lame: _Lame, first: int) -> Rows:
-    """The same rows, from row `first` of the file on, with the lame ones that stand between or next."""
+    """Inserts the lame rows in their places. `first` is the index in the file of the first row."""
     if not lame or lame[0][0] > first + len(rows.reasons):
         return rows
     places: list[int | None] = []

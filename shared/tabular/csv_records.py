@@ -1,11 +1,11 @@
-"""CSV text → blocks of whole records, cut only at line ends outside of quotes.
+"""Splits CSV text into blocks of complete records, only at line ends outside of quotes.
 
-Arrow's reader takes the end of the data for the end of a quoted cell, and loses a line feed at the start of a
-block (apache/arrow#51368). Each block that is cut here begins and ends with a record, and never between a
-carriage return and its line feed, so that no cell is divided. A quoted cell that is never closed is refused.
+Arrow's reader treats the end of the data as the end of a quoted cell, and loses a line feed at the start of a
+block (apache/arrow#51368). The blocks therefore begin and end with a record, never between a carriage return
+and its line feed. A quoted cell that is never closed is rejected.
 
-A quote opens a cell only at the cell's beginning; elsewhere it is a character like others, as Arrow and
-Python's csv module read it.
+A quote opens a cell only at the beginning of the cell; elsewhere it is an ordinary character, as in Arrow and
+in Python's csv module.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ _LF, _CR = b"\n", b"\r"
 
 @dataclass(frozen=True)
 class Block:
-    """Whole records; `ended`: the last one has its line end. `line`: of the file, from 1, it begins with."""
+    """Complete records.
+
+    `line` is the first line, from 1; `ended` is set if the last record has a line end.
+    """
 
     data: bytes
     line: int
@@ -36,13 +39,13 @@ class Block:
 
 @dataclass(frozen=True)
 class Quoted:
-    """Where the quoted cells of a text begin and end, by their quotes. The last may lack its end."""
+    """The offsets of the opening and closing quotes of a text's quoted cells. The last may be unclosed."""
 
     opened: Places
     closed: Places
 
     def around(self, place: int) -> int | None:
-        """Where the quoted cell opens in which a place stands."""
+        """Returns the opening quote of the quoted cell that contains `place`, or None."""
         before = int(np.searchsorted(self.opened, place)) - 1
         if before < 0 or (before < len(self.closed) and place > self.closed[before]):
             return None
@@ -50,7 +53,7 @@ class Quoted:
 
 
 class Records:
-    """The records of a text, in blocks. Iterating raises InvalidInput if a quoted cell has no end."""
+    """The records of a text, in blocks. Iterating raises InvalidInput if a quoted cell is never closed."""
 
     def __init__(self, text: Iterator[bytes], *, delimiter: str, quote: str, most_bytes: int) -> None:
         self._text = text
@@ -60,10 +63,10 @@ class Records:
         self._line = 1
         self._over = False
         self.one_line = False
-        """Whether the first record is all that the text holds, and lies on one line."""
+        """Whether the text consists of a single record on a single line."""
 
     def first(self) -> bytes:
-        """The first record that is not empty, without its line end; empty if there is none."""
+        """Returns the first non-empty record without its line end; empty if there is none."""
         while block := self._next():
             begin = len(block.data) - len(block.data.lstrip(b"\r\n"))
             if begin < len(block.data):
@@ -98,7 +101,7 @@ class Records:
         self._rest += data or b""
 
     def _cut(self) -> Block | None:
-        """The whole records of what was read; None if there is none yet."""
+        """Returns the complete records of the data read so far; None if there is none yet."""
         if not self._rest:
             return None
         quoted = self._quoted.of(self._rest)
@@ -128,7 +131,7 @@ class Records:
         if self._over:
             raise InvalidInput(
                 f"The quoted cell that begins in line {line} is never closed: the body is cut off, "
-                "or the cell begins with a quote that is not doubled within quotes."
+                "or a quote within the cell is not doubled."
             )
         raise InvalidInput(
             f"The quoted cell that begins in line {line} is longer than {self._most_bytes} bytes: "
@@ -136,7 +139,7 @@ class Records:
         )
 
     def _stop(self, quoted: Quoted) -> int:
-        """Behind the last line end outside of quotes; 0 if there is none."""
+        """Returns the offset after the last line end outside of quotes; 0 if there is none."""
         data, stop = self._rest, len(self._rest)
         if self._over:
             return stop
@@ -151,7 +154,7 @@ class Records:
         return 0
 
     def _end_of_first(self, data: bytes, begin: int) -> int:
-        """Behind the line end of the record that begins there."""
+        """Returns the offset after the line end of the record that begins at `begin`."""
         quoted = self._quoted.of(data)
         for found in re.finditer(rb"\r\n|\n|\r", data[begin:]):
             if quoted.around(begin + found.start()) is None:
@@ -174,7 +177,7 @@ class QuotedCells:
         return self._in_pairs(data) or self._one_by_one(data)
 
     def _in_pairs(self, data: bytes) -> Quoted | None:
-        """If every quote opens a cell, closes it, or is doubled; None if one stands elsewhere."""
+        """Pairs the quotes, if each opens a cell, closes a cell or is doubled; else returns None."""
         characters = np.frombuffer(data, np.uint8)
         places = np.flatnonzero(characters == self._quote[0])
         opened, closed = places[::2], places[1::2]
@@ -195,9 +198,9 @@ class QuotedCells:
         return Quoted(opened, closed)
 
     def require_ends(self, data: bytes, quoted: Quoted, line: int) -> None:
-        """Raises InvalidInput if a quoted cell of several lines has text behind its closing quote.
+        """Raises InvalidInput if a quoted cell of several lines has text after its closing quote.
 
-        That quote belongs to another cell: an earlier one was never closed, and lines between are lost.
+        Such a quote opens another cell: an earlier quote was never closed, and the lines between are lost.
         """
         closed = quoted.closed[quoted.closed < len(data) - 1]
         behind = np.frombuffer(data, np.uint8)[closed + 1]
@@ -206,12 +209,12 @@ class QuotedCells:
             if ends := line_ends(data[opened:end]):
                 first = line + line_ends(data[:opened])
                 raise InvalidInput(
-                    f"The quoted cell that begins in line {first} goes on to line {first + ends}, where text "
+                    f"The quoted cell that begins in line {first} ends in line {first + ends}, where text "
                     "follows its closing quote: a quote is not closed, or not doubled within quotes."
                 )
 
 
 def line_ends(data: bytes) -> int:
-    """How many lines end in the data: with LF, CR LF, or CR alone."""
+    """Returns the number of line ends in the data: LF, CR LF, or CR alone."""
     alone = data.count(_CR) - data.count(b"\r\n") if _CR in data else 0
     return data.count(_LF) + alone

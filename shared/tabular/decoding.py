@@ -1,4 +1,4 @@
-"""What lies between a body's bytes on the wire and a file that a reader takes: packing, limit."""
+"""Streams between a request body and a file reader: decompression, size limit, digest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.errors import InvalidInput, PayloadTooLarge
 from shared.tabular.formats import Packing
 
 MOST_READ_BYTES = 128 * 2**20
-"""The most that a reader may ask for at once: what one Arrow record batch may hold."""
+"""The largest read of a reader, and so the largest Arrow record batch."""
 _BLOCK_BYTES = 2**20
 _MAGIC_BYTES = 4
 _SKIPPABLE = tuple(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60))
@@ -21,26 +21,26 @@ _MAGICS = {Packing.GZIP: (b"\x1f\x8b",), Packing.ZSTD: (b"\x28\xb5\x2f\xfd", *_S
 
 
 class ByteSource(Protocol):
-    """A file that is only read."""
+    """A readable file object."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
 
 def unpacked(source: ByteSource, packing: Packing) -> ByteSource:
-    """The file inside; gzip and zstd as they come, with several members or frames.
+    """Returns the decompressed stream. gzip may have several members, zstd several frames.
 
-    Raises InvalidInput if the file does not begin as one that is packed so.
+    Raises InvalidInput if the file does not begin with the magic number of its encoding.
     """
     if packing is Packing.NONE:
         return source
     if packing is Packing.DEFLATE:
-        from shared.tabular.inflating import Inflated  # which reads by a class of this module
+        from shared.tabular.inflating import Inflated  # imported late: it depends on this module
 
         return Inflated(source)
     head = source.read(_MAGIC_BYTES)
     if not any(head.startswith(magic) for magic in _MAGICS[packing]):
         raise InvalidInput(
-            f"The body is not {packing}: it is not packed with {packing}. Pack it, or omit Content-Encoding."
+            f"The body is not {packing}: it is not compressed with it. Compress it, or omit Content-Encoding."
         )
     stream: ByteSource = pa.CompressedInputStream(
         pa.PythonFile(Rejoined(head, source), mode="r"), packing.value
@@ -49,7 +49,7 @@ def unpacked(source: ByteSource, packing: Packing) -> ByteSource:
 
 
 class Rejoined(io.RawIOBase):
-    """A file of which the head was read before."""
+    """A stream whose head was read before."""
 
     def __init__(self, head: bytes, rest: ByteSource) -> None:
         super().__init__()
@@ -70,9 +70,9 @@ class Rejoined(io.RawIOBase):
 
 
 class Meter(io.RawIOBase):
-    """Passes a file on, counts it, digests it where that is asked for, and ends it at a limit.
+    """A stream that counts its bytes, limits them, and optionally computes their digest.
 
-    Reads raise PayloadTooLarge past the limit, and InvalidInput where a reader would have to hold too much.
+    Reads raise PayloadTooLarge beyond the limit, and InvalidInput if a single read is too large for memory.
     """
 
     def __init__(self, source: ByteSource, most_bytes: int, *, digested: bool) -> None:
@@ -91,23 +91,23 @@ class Meter(io.RawIOBase):
         data = self._source.read(size if size >= 0 else _BLOCK_BYTES)
         self.size_bytes += len(data)
         if self.size_bytes > self._most_bytes:
-            raise PayloadTooLarge(f"The body holds more than {self._most_bytes} bytes.")
+            raise PayloadTooLarge(f"The body is larger than {self._most_bytes} bytes.")
         if self._digest is not None:
             self._digest.update(data)
         return data
 
     def drain(self) -> None:
-        """Read what is left, so that size and digest are the whole body's."""
+        """Read to the end, so that size and digest cover the whole body."""
         while self.read(_BLOCK_BYTES):
             pass
 
     def hexdigest(self) -> str:
-        """SHA-256 of what was read; empty where it is not digested."""
+        """Returns the SHA-256 of the bytes read; empty if no digest was requested."""
         return "" if self._digest is None else self._digest.hexdigest()
 
 
 class Piecewise(io.RawIOBase):
-    """A file that is read from pieces of any length."""
+    """A stream that is read from pieces of any length."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class Piecewise(io.RawIOBase):
 
     @abstractmethod
     def _next(self) -> bytes:
-        """The next piece; sets `_ended` with the last."""
+        """Returns the next piece; sets `_ended` with the last."""
 
     def readable(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""What a job's body may be: its format, and how it is packed."""
+"""The formats and content encodings of uploaded files."""
 
 from __future__ import annotations
 
@@ -50,24 +50,24 @@ _PACKINGS = {"": Packing.NONE, "x-gzip": Packing.GZIP} | {packing.value: packing
 
 @dataclass(frozen=True)
 class Wrapping:
-    """How to read the bytes of a file."""
+    """The format, content encoding and charset of a file."""
 
     format: UploadFormat
     packing: Packing
-    charset: str | None = None  # of the Content-Type
+    charset: str | None = None  # from the Content-Type
 
 
 ACCEPTED_CODINGS = "gzip, deflate, zstd"
-"""What a body may be packed with (RFC 9110, 12.5.3)."""
+"""The supported content encodings (RFC 9110, 12.5.3)."""
 
 
 def media_type(content_type: str) -> str:
-    """The type without its parameters, in lower case."""
+    """Returns the media type without parameters, in lower case."""
     return content_type.partition(";")[0].strip().lower()
 
 
 def parameter(content_type: str, name: str) -> str | None:
-    """A parameter of a Content-Type, without its quotes (RFC 9110, 5.6.6)."""
+    """Returns a parameter of a Content-Type without quotes (RFC 9110, 5.6.6)."""
     for key, value in _PARAMETER.findall(content_type):
         if key.lower() == name:
             return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value.strip().strip('"')
@@ -75,20 +75,20 @@ def parameter(content_type: str, name: str) -> str | None:
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a body claims to be JSON, or claims nothing."""
+    """Whether a Content-Type is JSON or absent."""
     kind = media_type(content_type)
     return kind in ("", JSON) or kind.endswith("+json")
 
 
 def wrapping_of_body(content_type: str, content_encoding: str) -> Wrapping:
-    """Raises UnsupportedMediaType, naming what is read."""
+    """Raises UnsupportedMediaType, which lists the supported types."""
     kind = format_of(media_type(content_type))
     return Wrapping(kind, packing_of(content_encoding), parameter(content_type, "charset"))
 
 
 def wrapping_of_part(content_type: str, file_name: str) -> Wrapping:
-    """Of a form's file. Its name decides where its type is none of ours: Windows calls a CSV file
-    `application/vnd.ms-excel`. Raises UnsupportedMediaType."""
+    """Returns the wrapping of a form's file. If its media type is unknown, its name decides: Windows sends
+    CSV files as `application/vnd.ms-excel`. Raises UnsupportedMediaType."""
     path = PurePath(file_name.lower())
     packing = _PACKED_ENDINGS.get(path.suffix, Packing.NONE)
     ending = PurePath(path.stem).suffix if packing is not Packing.NONE else path.suffix
@@ -100,11 +100,11 @@ def wrapping_of_part(content_type: str, file_name: str) -> Wrapping:
 
 
 def format_of(kind: str) -> UploadFormat:
-    """Raises UnsupportedMediaType, naming what is read."""
+    """Raises UnsupportedMediaType, which lists the supported types."""
     found = _known(kind)
     if found is None:
         read = ", ".join([JSON, FORM, *UploadFormat])
-        raise UnsupportedMediaType(f"{named(kind)} is not read here; these are: {read}.{_hint(kind)}")
+        raise UnsupportedMediaType(f"Unsupported media type {named(kind)}; supported: {read}.{_hint(kind)}")
     return found
 
 
@@ -113,19 +113,23 @@ def _known(kind: str) -> UploadFormat | None:
 
 
 def _hint(kind: str) -> str:
-    """Why a client may have sent this type."""
+    """Returns the likely cause of a wrong type."""
     if kind == "application/x-www-form-urlencoded":
-        return " It is what curl -d sends: name the type with -H, and send a file with --data-binary."
+        return " curl -d sends this type: set the type with -H, and send a file with --data-binary."
     return ""
 
 
 def packing_of(content_encoding: str | bytes) -> Packing:
-    """Raises UnsupportedMediaType, naming what is unpacked."""
-    said = content_encoding.decode("latin-1") if isinstance(content_encoding, bytes) else content_encoding
-    codings = [coding for coding in map(str.strip, said.lower().split(",")) if coding not in ("", "identity")]
+    """Raises UnsupportedCoding, which lists the supported encodings."""
+    given = content_encoding.decode("latin-1") if isinstance(content_encoding, bytes) else content_encoding
+    codings = [
+        coding for coding in map(str.strip, given.lower().split(",")) if coding not in ("", "identity")
+    ]
     if not codings:
         return Packing.NONE
     found = _PACKINGS.get(codings[0]) if len(codings) == 1 else None
     if found is None:
-        raise UnsupportedCoding(f"Content-Encoding {named(said)} is not one of: {ACCEPTED_CODINGS}.")
+        raise UnsupportedCoding(
+            f"Unsupported Content-Encoding {named(given)}; supported: {ACCEPTED_CODINGS}."
+        )
     return found

@@ -1,4 +1,4 @@
-"""Why the columns of a file are not those that a model needs: the likely reason, for its sender."""
+"""Hints for missing columns: the likely reason why a file lacks the columns of a model."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from shared.texts import MOST_NAMES, alike, first_of, named
 
 _DELIMITERS = {",": ",", ";": ";", "\t": "tab", "|": "|"}
-"""What separates cells, and how a client writes it as `delimiter`."""
+"""Delimiter → its value in the parameter `delimiter`."""
 _MOST_LOOKED_AT = 1000
-"""Of the columns: enough to know what they are."""
+"""Maximum number of columns that are examined."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """The beginning of a text file, as far as it says how the file is written."""
+    """Properties of a CSV file, from its beginning."""
 
     delimiter: str
     one_line: bool
-    """Whether there is no line break in it, to its end."""
+    """Whether the file contains no line break."""
 
 
 def why_missing(missing: Sequence[str], found: Sequence[str], head: Head | None = None) -> str:
-    """The columns that were found, and the likely reason why those are missing. `head`: of CSV."""
+    """Returns the found columns, and the likely reason why the others are missing. `head`: for CSV."""
     shown = f"Found: {first_of(found, MOST_NAMES)}."
     looked_at = [*map(str, found[:_MOST_LOOKED_AT])]
     reason = _of_text(missing, looked_at, head) if head is not None else ""
@@ -33,26 +33,26 @@ def why_missing(missing: Sequence[str], found: Sequence[str], head: Head | None 
 
 def _of_text(missing: Sequence[str], found: Sequence[str], head: Head) -> str:
     if (delimiter := _other_delimiter(missing, found, head.delimiter)) is not None:
-        said = _DELIMITERS[delimiter]
-        return f"The delimiter seems to be {named(said)}, not {named(head.delimiter)}: send delimiter={said}."
+        value = _DELIMITERS[delimiter]
+        return (
+            f"The delimiter seems to be {named(value)}, not {named(head.delimiter)}: send delimiter={value}."
+        )
     if head.one_line and len(found) > 1:
         return "The body has no line break: curl -d removes them, so send a file with --data-binary."
     if found and sum(map(_is_value, found)) * 2 > len(found):
-        return "The first line holds values: CSV must begin with a header line that names the columns."
+        return "The first line contains values: CSV must begin with a header line of column names."
     return ""
 
 
 def _of_names(missing: Sequence[str], found: Sequence[str]) -> str:
     forms = {alike(name) for name in found}
     if missing and any(alike(name) in forms for name in missing[:_MOST_LOOKED_AT]):
-        return (
-            "Names must be written exactly as the model has them: they differ in case, blanks or underscores."
-        )
+        return "Names must match the model's exactly: they differ in case, blanks or underscores."
     return ""
 
 
 def _other_delimiter(missing: Sequence[str], found: Sequence[str], given: str) -> str | None:
-    """The delimiter by which the header holds most of what is missing."""
+    """Returns the delimiter that splits the header into most of the missing names."""
     wanted = {alike(name) for name in missing[:_MOST_LOOKED_AT]}
     line = given.join(found)
     for delimiter in _DELIMITERS:
@@ -63,7 +63,7 @@ def _other_delimiter(missing: Sequence[str], found: Sequence[str], given: str) -
 
 
 def _is_value(cell: str) -> bool:
-    """Whether a cell of a header is a number, which no column is called."""
+    """Whether a header cell is a number, and so not a column name."""
     try:
         float(cell.replace(",", "."))
     except ValueError:

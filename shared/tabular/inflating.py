@@ -1,4 +1,4 @@
-"""`Content-Encoding: deflate`: zlib (RFC 1950), or bare DEFLATE, which old clients send by that name."""
+"""`Content-Encoding: deflate`: zlib (RFC 1950), or raw DEFLATE, which old clients send under that name."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from shared.errors import InvalidInput
 from shared.tabular.decoding import ByteSource, Piecewise
 
 _BLOCK_BYTES = 2**18
-_NOT_DEFLATE = "The body is not deflate: it is damaged, or is not packed so."
+_NOT_DEFLATE = "The body is not deflate: it is damaged, or has another encoding."
 
 
 class Inflated(Piecewise):
-    """The file inside, a bounded piece at a time. Reads raise InvalidInput if it is damaged or cut off."""
+    """The decompressed stream, in pieces of limited size.
+
+    Reads raise InvalidInput if it is damaged or truncated.
+    """
 
     def __init__(self, source: ByteSource) -> None:
         super().__init__()
@@ -30,7 +33,7 @@ class Inflated(Piecewise):
         self._packed = self._inflater.unconsumed_tail
         self._ended = self._inflater.eof
         if self._ended and (self._inflater.unused_data or self._source.read(1)):
-            raise InvalidInput("The body is not deflate: something stands behind its end.")
+            raise InvalidInput("The body is not deflate: data follows the end of its stream.")
         if not packed and not data and not self._ended:
             raise InvalidInput("The body is cut off: its deflate stream does not end.")
         return data

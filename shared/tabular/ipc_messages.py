@@ -1,9 +1,9 @@
-"""Arrow IPC messages, looked at before Arrow unpacks them: a few bytes may declare terabytes.
+"""Checks of Arrow IPC messages before Arrow decompresses them: a few bytes may declare terabytes.
 
-The layout is that of Arrow's format/Message.fbs and format/File.fbs, in FlatBuffers' wire format.
+The layout is defined by Arrow's format/Message.fbs and format/File.fbs, in the FlatBuffers wire format.
 
-A stream may end without an end mark in Arrow's specification. Here it must have one, which every common
-writer writes when it is closed: a stream that is cut between two messages looks the same without it.
+Arrow's specification allows a stream without an end mark. Takt requires the mark, which every common writer
+writes on close, because a stream truncated between two messages cannot be recognized without it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from shared.errors import InvalidInput
 from shared.tabular.decoding import ByteSource, Piecewise
 
 MOST_UNPACKED_BYTES = 256 * 2**20
-"""Of one record batch."""
+"""Maximum size of a decompressed record batch."""
 _HEADER, _DATA, _BUFFERS, _COMPRESSION, _FOOTER_BATCHES = 2, 1, 2, 3, 3
-"""Places of the fields that are looked at: of Message, DictionaryBatch, RecordBatch and Footer."""
+"""Positions of the examined fields of Message, DictionaryBatch, RecordBatch and Footer."""
 _MAGIC = b"ARROW1"
 _TAIL_BYTES = 4 + len(_MAGIC)
 _MOST_FOOTER_BYTES = 32 * 2**20
 
 
 def checked(source: ByteSource, ending: Ending) -> Iterator[pa.ipc.Message]:
-    """An IPC stream, message by message, up to its end mark.
+    """Yields the messages of an IPC stream up to its end mark.
 
-    Raises InvalidInput if a message would unpack too large, if the end mark is missing, and if what follows
-    it is not what `ending` allows.
+    Raises InvalidInput if a message would decompress too large, if the end mark is missing, and if `ending`
+    rejects the data after it.
     """
     watched = _Watched(source)
     stream = pa.PythonFile(watched, mode="r")
@@ -52,29 +52,29 @@ def checked(source: ByteSource, ending: Ending) -> Iterator[pa.ipc.Message]:
         yield message
     if not watched.at_end_mark:
         raise InvalidInput(
-            f"The body is cut off: after {batches} record batches it lacks the end mark of an Arrow stream. "
-            "Close its writer before you send it."
+            f"The body is cut off: after {batches} record batches, the Arrow stream's end mark is missing. "
+            "Close the writer before you send the file."
         )
     ending(source, batches)
 
 
 Ending: TypeAlias = Callable[[ByteSource, int], None]
-"""Checks what follows the end mark of a stream of so many record batches. Raises InvalidInput."""
+"""Checks the data after the end mark, given the number of record batches. Raises InvalidInput."""
 
 
 def nothing_follows(source: ByteSource, _batches: int) -> None:
-    """The end of a body that is one Arrow stream."""
+    """Requires that the body ends with the Arrow stream."""
     if source.read(1):
-        raise InvalidInput(
-            "The body goes on after the end mark of its Arrow stream: send one stream, not several in a row."
-        )
+        raise InvalidInput("Data follows the end mark of the Arrow stream: send a single stream.")
 
 
 def footer_follows(source: ByteSource, batches: int) -> None:
-    """The end of an Arrow file: its footer, which lists the record batches, and its magic."""
+    """Requires the end of an Arrow file: a footer that lists the record batches, and the magic number."""
     rest = source.read(_MOST_FOOTER_BYTES)
     if not rest.endswith(_MAGIC) or len(rest) < _TAIL_BYTES:
-        raise InvalidInput("The body is cut off, or goes on after its end: an Arrow file ends with ARROW1.")
+        raise InvalidInput(
+            "The body does not end with ARROW1: it is cut off, or data follows the Arrow file."
+        )
     (size,) = struct.unpack_from("<i", rest, len(rest) - _TAIL_BYTES)
     begin = len(rest) - _TAIL_BYTES - size
     try:
@@ -86,23 +86,23 @@ def footer_follows(source: ByteSource, batches: int) -> None:
         raise InvalidInput("The body is not an Arrow file: its footer cannot be read.") from None
     if listed != batches:
         raise InvalidInput(
-            f"The Arrow file is not whole: its footer lists {listed} record batches, but it holds {batches}."
+            f"The Arrow file is incomplete: its footer lists {listed} record batches, the file has {batches}."
         )
 
 
 class _Watched(io.RawIOBase):
-    """A file that keeps what was read last: an end mark, or nothing because the file is over."""
+    """A file that remembers the last read, to distinguish an end mark from the end of the file."""
 
     def __init__(self, source: ByteSource) -> None:
         super().__init__()
         self._source = source
         self._last = b""
         self.at_end = False
-        """Whether less was read than was asked for."""
+        """Whether the last read was incomplete."""
 
     @property
     def at_end_mark(self) -> bool:
-        """Whether a length of zero was read last, and not the file's end."""
+        """Whether the last read returned a length of zero, not the end of the file."""
         return self._last == bytes(4)
 
     def readable(self) -> bool:
@@ -115,7 +115,7 @@ class _Watched(io.RawIOBase):
 
 
 class Rewritten(Piecewise):
-    """Messages as the stream that they came from."""
+    """A stream that is serialized from messages."""
 
     def __init__(self, messages: Iterator[pa.ipc.Message]) -> None:
         super().__init__()
@@ -131,21 +131,21 @@ class Rewritten(Piecewise):
 
 
 def check(message: pa.ipc.Message) -> None:
-    """Raises InvalidInput if the message declares more than a gateway may hold."""
+    """Raises InvalidInput if the message declares a batch that is too large."""
     if message.type not in ("record batch", "dictionary"):
         return
     try:
         unpacked_bytes = _unpacked_bytes(message)
     except struct.error:
-        raise InvalidInput("The body is not Arrow: the metadata of a message points out of it.") from None
+        raise InvalidInput("The body is not Arrow: the metadata of a message is invalid.") from None
     if unpacked_bytes > MOST_UNPACKED_BYTES:
         raise InvalidInput(
-            f"A record batch unpacks to more than {MOST_UNPACKED_BYTES} bytes: write smaller ones."
+            f"A record batch decompresses to more than {MOST_UNPACKED_BYTES} bytes: write smaller batches."
         )
 
 
 def _unpacked_bytes(message: pa.ipc.Message) -> int:
-    """What the buffers of a batch say of their length before compression; 0 where they are not compressed."""
+    """Returns the declared size of a batch's buffers before compression; 0 if they are not compressed."""
     metadata = message.metadata.to_pybytes()
     batch = _Table(metadata, _offset(metadata, 0)).table(_HEADER)
     if batch is not None and message.type == "dictionary":
@@ -163,7 +163,7 @@ def _unpacked_bytes(message: pa.ipc.Message) -> int:
 
 @dataclass(frozen=True)
 class _Table:
-    """A FlatBuffers table at a place of its buffer. Methods raise struct.error where it points outside."""
+    """A FlatBuffers table at an offset of its buffer. Methods raise struct.error if it points outside."""
 
     data: bytes
     at: int
@@ -173,7 +173,7 @@ class _Table:
         return None if at is None else _Table(self.data, at + _offset(self.data, at))
 
     def pairs(self, place: int) -> list[tuple[int, int]]:
-        """A vector of structs of two 64-bit numbers."""
+        """Returns a vector of structs of two 64-bit numbers."""
         at = self._field(place)
         if at is None:
             return []
@@ -184,7 +184,7 @@ class _Table:
         return [struct.unpack_from("<qq", self.data, start + 4 + 16 * i) for i in range(count)]
 
     def count(self, place: int) -> int:
-        """The length of a vector."""
+        """Returns the length of a vector."""
         at = self._field(place)
         return 0 if at is None else _offset(self.data, at + _offset(self.data, at))
 

@@ -1,4 +1,4 @@
-"""JSON bodies in any charset: the rule of all texts (`charsets`), and what a body is that is no JSON."""
+"""JSON bodies in any charset (see `charsets`), and errors for bodies that are not JSON."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _MARKS_BEGIN = (b"\xef", b"\xff", b"\xfe", b"\0")
 
 
 def in_utf_8(body: bytes, content_type: bytes) -> bytes:
-    """The body as UTF-8 without its byte order mark. Costs nothing if the body declares no other charset.
+    """Returns the body as UTF-8 without byte order mark. A body in UTF-8 is not copied.
 
-    Raises InvalidInput if the charset is not known, or a byte is not of it.
+    Raises InvalidInput if the charset is unknown, or a byte is invalid in it.
     """
     if not body.startswith(_MARKS_BEGIN) and not names_charset(content_type):
         return body
@@ -27,12 +27,12 @@ def names_charset(content_type: bytes) -> bool:
     """Whether a Content-Type declares a charset that is not UTF-8."""
     if content_type == b"application/json":
         return False
-    said = content_type.lower()
-    return b"charset" in said and b"utf-8" not in said
+    lower = content_type.lower()
+    return b"charset" in lower and b"utf-8" not in lower
 
 
 def refuse_other(body: bytes) -> None:
-    """Raises InvalidInput if a body that is no JSON is another kind of file, or not UTF-8."""
+    """Raises InvalidInput if a body that is not JSON is a known kind of file, or not UTF-8."""
     found = recognized_without_mark(body[:HEAD_BYTES])
     if found is not None:
         raise InvalidInput(f"The body is not JSON: it is {found[0]}. {found[1]}")

@@ -1,6 +1,6 @@
-"""Arrow columns as JSON texts, column by column: no Python for each row, and the GIL is free meanwhile.
+"""Converts Arrow columns to JSON text, column by column, without Python code per row and without the GIL.
 
-A few rows of plain values are faster row by row: each of Arrow's steps costs tens of microseconds.
+A few rows of plain values are converted row by row, because each Arrow call costs tens of microseconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FEW_ROWS = 32
 
 
 def objects(columns: Mapping[str, pa.Array], rows: int) -> pa.StringArray:
-    """One JSON object per row."""
+    """Returns a JSON object per row."""
     if not columns:
         return pa.array(["{}"] * rows, pa.string())
     if rows <= FEW_ROWS and all(_is_plain(column.type) for column in columns.values()):
@@ -34,7 +34,7 @@ def objects(columns: Mapping[str, pa.Array], rows: int) -> pa.StringArray:
 
 
 def _is_plain(kind: pa.DataType) -> bool:
-    """Whether msgspec writes its values as `texts` does: to the last bit, and `1.0` for a whole one."""
+    """Whether msgspec writes values of this type exactly as `texts` does, such as `1.0` for whole floats."""
     if pa.types.is_list(kind):
         return _is_plain(kind.value_type)
     return bool(
@@ -46,7 +46,7 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 
 def in_line(rows: pa.StringArray, separator: str) -> bytes:
-    """All texts in one, with a separator between them."""
+    """Returns all texts joined by a separator."""
     whole = pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
     joined: bytes = pc.binary_join(whole, separator)[0].as_buffer().to_pybytes()
     return joined

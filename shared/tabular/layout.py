@@ -1,8 +1,8 @@
-"""Which columns of a table feed which inputs of a model.
+"""The mapping of a table's columns to a model's inputs.
 
-Columns are found by their names, in any order; those that nothing asks for are ignored. Every input must
-have its column, also a nullable one: a header that is misspelt would otherwise be missing values. A tensor
-takes one column of lists, or one column for each of its values: `name_0`, `name_1`, …
+Columns are matched by name, in any order; other columns are ignored. Every input needs a column, even a
+nullable input, because a misspelt header would otherwise become missing values. A tensor is read from a
+column of lists, or from a column per value: `name_0`, `name_1`, …
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shared.texts import MOST_NAMES, did_you_mean, named
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns by name: for each input one, or one per value of a tensor."""
+    """Column names: one for each input, or one for each value of a tensor."""
 
     inputs: tuple[tuple[str, ...], ...]
     kept: tuple[str, ...]
@@ -27,16 +27,16 @@ class Layout:
 
     @property
     def wanted(self) -> list[str]:
-        """Every column that is read, each once."""
+        """Every column to read, without duplicates."""
         return list(dict.fromkeys([*(name for names in self.inputs for name in names), *self.kept]))
 
 
 def lay_out(
     spec: ModelSpec, columns: Sequence[str], kept: Sequence[str], *, text: bool, head: Head | None = None
 ) -> Layout:
-    """`text`: the cells are text (CSV), so that a tensor needs a column per value; `head`: how it is written.
+    """Returns the layout. `text`: cells are text (CSV), so that a tensor needs a column per value.
 
-    Raises InvalidInput, naming columns that are missing or stand twice, those that were found, and why.
+    Raises InvalidInput, which lists missing and duplicate columns, the found columns and the likely cause.
     """
     inputs = tuple(_columns_of(field, columns, text=text) for field in spec.inputs)
     asked = [*(name for names in inputs for name in names), *kept]
@@ -59,7 +59,7 @@ def _refusal(
     columns: Sequence[str],
     head: Head | None,
 ) -> InvalidInput:
-    """Every problem in a sentence, the first with what was found."""
+    """Returns an error with a sentence per problem; the first also lists the found columns."""
     counts = Counter(columns)
     found: list[Problem] = []
     for field, names in inputs:
@@ -71,15 +71,15 @@ def _refusal(
     found += [_of_column(name, counts, columns) for name in kept if counts[name] != 1 and name not in taken]
     missing = [name for _, names in inputs for name in names if not counts[name]]
     why = why_missing([*missing, *(name for name in kept if not counts[name])], columns, head)
-    said = [str(problem["msg"]) for problem in found[:MOST_PROBLEMS]]
-    found[0] = _problem(str(found[0]["field"]), f"{said[0]} {why}")
-    more = f" and {len(found) - len(said)} more" if len(found) > len(said) else ""
-    return InvalidInput(f"{why} {' '.join(said)}{more}", problems=found)
+    shown = [str(problem["msg"]) for problem in found[:MOST_PROBLEMS]]
+    found[0] = _problem(str(found[0]["field"]), f"{shown[0]} {why}")
+    more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
+    return InvalidInput(f"{why} {' '.join(shown)}{more}", problems=found)
 
 
 def _of_column(name: str, counts: Counter[str], columns: Sequence[str]) -> Problem:
     if counts[name]:
-        return _problem(name, f"column {named(name)} stands twice.")
+        return _problem(name, f"duplicate column {named(name)}.")
     near = did_you_mean(name, columns) if len(columns) <= MOST_NAMES * 10 else ""
     return _problem(name, f"column {named(name)} is missing.{near}")
 

@@ -1,6 +1,6 @@
-"""NDJSON, as a stream: one row a line, an object or a list, held to the rules of a JSON body's rows.
+"""Streaming reader of NDJSON: each line is an object or a list, validated like the rows of a JSON body.
 
-Where columns are kept, they are taken out of the objects first; every other field must be an input's.
+Kept columns are removed from the objects first; every other field must be a model input.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shared.tabular.text import Text
 from shared.validation import RowValidator
 
 SLICE_ROWS = 500
-"""Rows that are validated at once: the thread gives way to the event loop in between."""
+"""Rows that are validated at once. Between batches the thread yields to the event loop."""
 _BLOCK_BYTES = 2**18
 _LONGEST_LINE_BYTES = 2**20
 _encode = msgspec.json.encode
@@ -27,10 +27,10 @@ _skim = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class NdjsonReader:
-    """Rows in the order of their lines; an empty line is no row.
+    """Yields rows in the order of their lines; empty lines are skipped.
 
-    Iterating raises InvalidInput at a byte that is not of the charset, at a line that is too long to be one,
-    and if the last line is cut off.
+    Iterating raises InvalidInput at an invalid byte, at a line that is too long, and if the last line is
+    truncated.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class NdjsonReader:
         self.ignored: tuple[str, ...] = ()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Does nothing: no resource is open."""
 
     def __iter__(self) -> Iterator[Rows]:
         waiting: list[bytes] = []
@@ -56,7 +56,7 @@ class NdjsonReader:
 
 
 def rows_of_json(validator: RowValidator, texts: Sequence[bytes], kept: Sequence[str] = ()) -> Rows:
-    """Rows that are each a JSON text. A kept value comes back as text; null where a row has none."""
+    """Validates rows that are JSON texts. Kept values are returned as text, null if a row has none."""
     aside = set(kept).difference(validator.spec.input_names)
     parted = [_parted(text, kept, aside) for text in texts] if kept else [(text, ()) for text in texts]
     inputs, reasons = _validated(validator, [text for text, _ in parted])
@@ -76,7 +76,7 @@ def _validated(validator: RowValidator, texts: Sequence[bytes]) -> tuple[list[pa
 
 
 def _columns(validator: RowValidator, texts: Sequence[bytes]) -> list[pa.Array]:
-    """Raises InvalidInput if a row is invalid, or where the rows are of both forms."""
+    """Raises InvalidInput if a row is invalid, or if objects and lists are mixed."""
     values = validator.read_rows(b"[%s]" % b",".join(texts), 0)
     if len(values[0]) != len(texts):  # a line such as `1],[2`
         raise InvalidInput
@@ -84,7 +84,7 @@ def _columns(validator: RowValidator, texts: Sequence[bytes]) -> list[pa.Array]:
 
 
 def _columns_of_each(validator: RowValidator, texts: Sequence[bytes]) -> list[pa.Array]:
-    """Rows that are valid on their own; they may be of both forms."""
+    """Returns the columns of rows that are valid individually; objects and lists may be mixed."""
     if not texts:
         return [pa.array([], field.type) for field in input_schema(validator.spec)]
     rows = [_columns(validator, [text]) for text in texts]
@@ -96,12 +96,12 @@ def _reason(validator: RowValidator, text: bytes) -> str | None:
         _columns(validator, [text])
     except InvalidInput as error:
         named = [f"{p['field']}: {p['msg']}" if p["field"] else str(p["msg"]) for p in error.problems]
-        return "; ".join(named) or "is not one JSON value"
+        return "; ".join(named) or "is not a single JSON value"
     return None
 
 
 def _parted(text: bytes, kept: Sequence[str], aside: Set[str]) -> tuple[bytes, Sequence[str | None]]:
-    """A row without the fields that are no inputs, and its kept columns; what is no object keeps nothing."""
+    """Returns a row without the fields in `aside`, and its kept values; all null if it is not an object."""
     try:
         row = _decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -117,7 +117,7 @@ def _as_text(value: object) -> str | None:
 
 
 def _lines(text: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines that are not empty, without their ends. Raises InvalidInput if the last one is cut off."""
+    """Yields non-empty lines without their ends. Raises InvalidInput if the last line is truncated."""
     rest, ended = b"", 0
     for block in text:
         *whole, rest = (rest + block).split(b"\n")
@@ -135,8 +135,8 @@ def _require_whole(line: bytes, number: int) -> None:
     try:
         _skim(line)
     except RecursionError:
-        return  # its row says that
+        return  # the row's validation reports it
     except msgspec.DecodeError as error:
         if "truncated" in str(error):
-            said = f"The body is cut off: line {number}, the last one, ends within its JSON value."
-            raise InvalidInput(said) from None
+            message = f"The body is cut off: the last line, {number}, ends within its JSON value."
+            raise InvalidInput(message) from None

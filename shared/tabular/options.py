@@ -1,4 +1,4 @@
-"""What a client says about an uploaded file: query parameters, or the fields of a form."""
+"""The options of an uploaded file: query parameters, or the fields of a form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.texts import did_you_mean, named
 from shared.wording import of_pydantic
 
 DEFAULT_ERROR_SHARE = 0.1
-"""Of a file's rows, so many may fail before the job does."""
+"""Default of `max_errors`: the share of a file's rows that may fail before the job fails."""
 
 _BUDGET = re.compile(r"(?P<percent>\d{1,3}(\.\d+)?)\s*%|(?P<share>0?\.\d+|[01]\.\d+)|(?P<count>\d{1,12})")
 _LISTS = ("tag", "keep_columns")
@@ -22,14 +22,14 @@ _LISTS = ("tag", "keep_columns")
 
 @dataclass(frozen=True)
 class ErrorBudget:
-    """How many rows may fail: a count, or a share of all."""
+    """The number of rows that may fail: a count, or a share of all rows."""
 
     count: int | None = None
     share: float | None = None
 
 
 def error_budget(text: object) -> ErrorBudget:
-    """Of `25`, `10%` or `0.1`. Raises ValueError."""
+    """Parses `25`, `10%` or `0.1`. Raises ValueError."""
     if isinstance(text, ErrorBudget):
         return text
     found = _BUDGET.fullmatch(str(text).strip())
@@ -54,17 +54,19 @@ Character = Annotated[
 
 
 class UploadOptions(BaseModel):
-    """The parameters of a file that is handed over as a job."""
+    """The parameters of a job that is submitted as a file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(max_length=64, description="The model's name")
-    version: str | None = Field(None, max_length=64, description="Its version; left out: the default")
+    version: str | None = Field(
+        None, max_length=64, description="The model's version; default: the model's default version"
+    )
     reference: str = Field("", max_length=200, description="The client's own name for the job")
     tag: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
-        (), max_length=20, description="May be given several times"
+        (), max_length=20, description="A tag; repeatable"
     )
-    priority: int = Field(5, ge=0, le=9, description="0–9, as weight")
+    priority: int = Field(5, ge=0, le=9, description="Weight among jobs, 0–9")
     max_errors: Annotated[ErrorBudget, BeforeValidator(error_budget)] = Field(
         ErrorBudget(share=DEFAULT_ERROR_SHARE),
         description="Rows that may fail before the job does: a count (25) or a share (10% or 0.1)",
@@ -72,22 +74,24 @@ class UploadOptions(BaseModel):
     keep_columns: tuple[Column, ...] = Field(
         (),
         max_length=50,
-        description="Columns that come back in the result: separated by commas, or repeated",
+        description="Input columns to copy to the results: comma-separated or repeated",
     )
-    id_column: str = Field("", max_length=200, description="The column that names a row; it comes back too")
+    id_column: str = Field(
+        "", max_length=200, description="The column that identifies rows; copied to the results"
+    )
     expires_in_s: float | None = Field(
-        None, gt=0, le=366 * 86_400, description="How long the job is kept once it has ended"
+        None, gt=0, le=366 * 86_400, description="Seconds to keep the job after it has ended"
     )
-    webhook_url: str = Field("", max_length=2048, description="Where the job's end is told")
-    validate_only: bool = Field(False, description="Check everything, run nothing, leave no job behind")
+    webhook_url: str = Field("", max_length=2048, description="URL that Takt POSTs to when the job ends")
+    validate_only: bool = Field(False, description="Validate every row; run nothing and create no job")
     charset: str | None = Field(
         None,
         max_length=40,
-        description="Of CSV and NDJSON: utf-8 (default), cp949, …; else the Content-Type's",
+        description="Charset of CSV and NDJSON: utf-8, cp949, …; default: the Content-Type's, else utf-8",
     )
-    delimiter: Character = Field(",", description="Of CSV; `tab` for a tab")
-    quote: Character = Field('"', description="Of CSV: what encloses values")
-    decimal: Character = Field(".", pattern=r"^[.,]$", description="Of CSV: what stands before decimals")
+    delimiter: Character = Field(",", description="Delimiter of CSV; `tab` for a tab")
+    quote: Character = Field('"', description="Quote character of CSV")
+    decimal: Character = Field(".", pattern=r"^[.,]$", description="Decimal separator of CSV")
 
     @model_validator(mode="after")
     def _distinct(self) -> UploadOptions:
@@ -97,18 +101,18 @@ class UploadOptions(BaseModel):
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Every column that comes back, the id first."""
+        """The input columns to copy to the results, the id column first."""
         return kept_columns(self.id_column, self.keep_columns)
 
 
 def kept_columns(id_column: str, keep_columns: Iterable[str]) -> tuple[str, ...]:
-    """The columns that come back, each once, the id first."""
+    """Returns the input columns to copy to the results, without duplicates, the id column first."""
     return tuple(dict.fromkeys(name for name in (id_column, *keep_columns) if name))
 
 
 def read_options(pairs: Iterable[tuple[str, str]]) -> UploadOptions:
-    """Of the pairs of a query or a form. Raises InvalidInput, naming the parameter."""
-    given: dict[str, Any] = {}  # Any: what Pydantic is to judge
+    """Parses the pairs of a query or a form. Raises InvalidInput, which names the parameter."""
+    given: dict[str, Any] = {}  # Any: validated by Pydantic
     for name, value in pairs:
         if name in _LISTS:
             given[name] = [*given.get(name, ()), *_split(name, value)]
@@ -139,4 +143,4 @@ def _problem(name: str, reason: str) -> Problem:
 
 
 def _invalid(problems: list[Problem]) -> InvalidInput:
-    return InvalidInput("The request's parameters are wrong.", problems=problems)
+    return InvalidInput("The request's parameters are invalid.", problems=problems)

@@ -1,4 +1,4 @@
-"""Which rows of which chunks an answer is made of. Pure."""
+"""Selection of the rows and chunks of a results response. No I/O."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ ENDED = (ChunkState.DONE, ChunkState.FAILED)
 
 @dataclass(frozen=True)
 class Piece:
-    """Some rows of one chunk that has ended, or some of its failed rows: those from `start` to `stop`."""
+    """The rows, or the failed rows, of a chunk that has ended, from `start` to `stop`."""
 
     chunk: ChunkRecord
     start: int
     stop: int
     first_row: int
-    """Which row of the job the chunk begins with."""
+    """The index in the job of the chunk's first row."""
 
 
 def readable(record: JobRecord, chunks: Sequence[ChunkRecord]) -> Sequence[ChunkRecord]:
-    """The chunks whose rows and results are kept: none of a job whose upload failed."""
+    """Returns the chunks with stored rows and results; none if the job's upload failed."""
     return () if record.abandoned else chunks
 
 
 def pieces_of(chunks: Sequence[ChunkRecord], offset: int, limit: int | None) -> list[Piece]:
-    """The pieces that hold the rows from `offset` on, at most `limit` of the job's rows (None: all).
+    """Returns the pieces with the rows from `offset`, at most `limit` of the job's rows (None: all).
 
-    Rows of chunks that have not ended are left out; they count nevertheless, so that pages stay the same.
+    Rows of chunks that have not ended are left out but counted, so that pages do not change.
     """
     found = _cut(chunks, lambda chunk: chunk.rows, offset, limit)
     return [piece for piece in found if piece.chunk.state in ENDED]
 
 
 def failed_pieces_of(chunks: Sequence[ChunkRecord], offset: int, limit: int | None) -> list[Piece]:
-    """The pieces that hold failed rows: of all that there are now, those from `offset` on."""
+    """Returns the pieces with the failed rows from `offset`, counted among the current failed rows."""
     return list(_cut(chunks, failed_rows, offset, limit))
 
 
 def failed_rows(chunk: ChunkRecord) -> int:
-    """Rows of a chunk that are known to have failed; all of them where it was given up."""
+    """Returns the number of a chunk's failed rows; all rows if the chunk failed."""
     match chunk.state:
         case ChunkState.FAILED:
             return chunk.rows

@@ -1,4 +1,4 @@
-"""Columns in the plainest type that holds their values: no dictionary, no runs, no views, no extension."""
+"""Conversion of columns to plain types: no dictionaries, run-end encoding, views or extension types."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ _SLOT_BYTES = 16
 
 
 def plain(column: pa.Array) -> pa.Array:
-    """The same values; extensions as they are stored, except that `uuid` is text and `bool8` is bool."""
+    """Returns the values in a plain type: `uuid` as text, `bool8` as bool, other extensions as stored."""
     while (step := _step(column)) is not column:
         column = step
     return column
 
 
 def dense(column: pa.Array) -> pa.Array:
-    """The same values without dictionaries, runs and views; an extension is left as it is."""
+    """Returns the values without dictionaries, runs and views; extension types are unchanged."""
     while not isinstance(column, pa.ExtensionArray) and (step := _step(column)) is not column:
         column = step
     return column
 
 
 def storable(column: pa.Array) -> pa.Array:
-    """The same values in a type that chunks hold: dictionaries, runs and views become their values."""
+    """Returns the values in a storable type: dictionaries, runs and views become their values."""
     while _is_encoded(column.type):
         column = _step(column)
     return column
 
 
 def plain_lists(column: pa.Array) -> pa.Array:
-    """Lists of plain values, so that Arrow can select rows of them."""
+    """Returns lists of plain values, so that Arrow can select rows."""
     column = plain(column)
     if not pa.types.is_list(column.type) or is_storable(column.type):
         return column
@@ -56,7 +56,7 @@ def _is_encoded(kind: pa.DataType) -> bool:
 
 
 def _step(column: pa.Array) -> pa.Array:
-    """One layer less; the column itself if it is plain."""
+    """Removes a layer of encoding; returns the column itself if it is plain."""
     kind = column.type
     if isinstance(column, pa.ExtensionArray):
         return _stored(column)
@@ -100,14 +100,14 @@ def _stored(column: pa.ExtensionArray) -> pa.Array:
 
 
 def uuid_texts(column: pa.Array) -> pa.StringArray:
-    """16 bytes each, as RFC 9562 writes them."""
+    """Formats values of 16 bytes as in RFC 9562."""
     found = [None if value is None else value.hex() for value in column.to_pylist()]
     shown = [h and f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}" for h in found]
     return pa.array(shown, pa.string())
 
 
 def _of_views(column: pa.Array) -> pa.Array:
-    """Arrow's cast follows also what was written under a null, out of its buffer: that is blanked first."""
+    """Clears the views under nulls, because Arrow's cast follows them, even outside of the buffer."""
     if column.null_count:
         validity, views, *texts = column.buffers()
         slots = np.frombuffer(views, np.uint64).reshape(-1, 2).copy()
@@ -119,7 +119,7 @@ def _of_views(column: pa.Array) -> pa.Array:
 
 
 def _list_of_views(column: pa.Array) -> pa.ListArray:
-    """By hand: Arrow's cast loses the values behind a null."""
+    """Converts list views manually, because Arrow's cast loses the values after a null."""
     valid = column.is_valid()
     mask = valid.to_numpy(zero_copy_only=False)
     sizes = np.where(mask, column.sizes.to_numpy(zero_copy_only=False), 0).astype(np.int64)

@@ -1,4 +1,4 @@
-"""A file → chunks, in one thread: unpacked, decoded, cast, checked, cut. Blocking; no event loop in here."""
+"""Reads a file into chunks: decompresses, decodes, casts, validates, splits. Blocking; runs in a thread."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _MOST_REASONS_BYTES = 16 * 2**10
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """What one upload may cost, and how its rows are stored."""
+    """The limits of an upload, and the storage of its rows."""
 
-    job_bytes: int  # of what a body unpacks to, and of the rows as they are stored
+    job_bytes: int  # limit of the decompressed body, and of the stored rows
     chunk_rows: int
     chunk_bytes: int
     spool_dir: Path | None
@@ -44,13 +44,13 @@ class UploadLimits:
 
 @dataclass
 class ReadSummary:
-    """What was found in a file. The reading thread counts; it is whole once the reading has ended."""
+    """The counts and problems of a file. The reading thread updates it; it is complete after the reading."""
 
     rows: int = 0
     rows_failed: int = 0
-    problems: list[tuple[int, str]] = field(default_factory=list)  # the first: row, reason
+    problems: list[tuple[int, str]] = field(default_factory=list)  # the first problems: row, reason
     ignored_columns: tuple[str, ...] = ()
-    sha256: str = ""  # of the unpacked body, where it is digested
+    sha256: str = ""  # of the decompressed body, if requested
 
     def add(self, rows: Rows) -> None:
         failed = len(rows.reasons) - rows.reasons.null_count
@@ -64,13 +64,13 @@ class ReadSummary:
         self.rows_failed += failed
 
     def _room(self) -> int:
-        """For how many more problems: they are few, and none is long."""
-        said_bytes = sum(len(reason.encode()) for _, reason in self.problems)
-        return MOST_PROBLEMS - len(self.problems) if said_bytes < _MOST_REASONS_BYTES else 0
+        """Returns how many more problems may be added, by number and total size."""
+        used_bytes = sum(len(reason.encode()) for _, reason in self.problems)
+        return MOST_PROBLEMS - len(self.problems) if used_bytes < _MOST_REASONS_BYTES else 0
 
 
 class Reader(Protocol):
-    """A file that is read once, from its beginning to its end."""
+    """A reader of a file, used once from beginning to end."""
 
     ignored: tuple[str, ...]
 
@@ -81,20 +81,20 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Reading:
-    """How one file is read."""
+    """How a file is read."""
 
     wrapping: Wrapping
     validator: RowValidator
     options: UploadOptions
     limits: UploadLimits
     digested: bool = True
-    """Whether the body's SHA-256 is wanted, which takes a tenth of the time that its rows do."""
+    """Whether to compute the body's SHA-256, which takes a tenth of the time of reading its rows."""
 
-    def chunks(self, source: ByteSource, tally: ReadSummary) -> Iterator[Chunk]:
-        """Every row of the file, in chunks; `tally` counts along.
+    def chunks(self, source: ByteSource, summary: ReadSummary) -> Iterator[Chunk]:
+        """Yields the rows of the file in chunks, and updates `summary`.
 
-        Raises InvalidInput if the file as a whole cannot be read or holds no row, PayloadTooLarge past
-        the limits, and what `source` raises.
+        Raises InvalidInput if the file cannot be read or contains no row, PayloadTooLarge beyond the limits,
+        and the errors of `source`.
         """
         limits = self.limits
         cutter = Cutter(
@@ -102,24 +102,24 @@ class Reading:
         )
         with _foreign_errors(self.wrapping):
             meter = self._meter(source)
-            for batch in self._batches(meter, tally):
+            for batch in self._batches(meter, summary):
                 yield from cutter.add(batch)
             meter.drain()
-        tally.sha256 = meter.hexdigest()
-        if not tally.rows:
-            raise InvalidInput("The body holds no row.")
+        summary.sha256 = meter.hexdigest()
+        if not summary.rows:
+            raise InvalidInput("The body contains no row.")
         yield from cutter.rest()
 
     def _meter(self, source: ByteSource) -> Meter:
         return Meter(unpacked(source, self.wrapping.packing), self.limits.job_bytes, digested=self.digested)
 
-    def _batches(self, meter: Meter, tally: ReadSummary) -> Iterator[pa.RecordBatch]:
+    def _batches(self, meter: Meter, summary: ReadSummary) -> Iterator[pa.RecordBatch]:
         stored_bytes = 0
         with closing(self._open(meter)) as reader:
-            tally.ignored_columns = reader.ignored
+            summary.ignored_columns = reader.ignored
             for unbounded in reader:
                 rows = unbounded.with_short_reasons()
-                tally.add(rows)
+                summary.add(rows)
                 batch = rows.batch(self.validator.spec, self.options.kept)
                 stored_bytes += batch.nbytes
                 if stored_bytes > self.limits.job_bytes:
@@ -144,25 +144,25 @@ class Reading:
 
 
 class Digesting(Reading):
-    """A body that a key stands for already: only its digest is wanted, no chunk of it."""
+    """Reads only the digest of a body, whose Idempotency-Key is already in use."""
 
-    def chunks(self, source: ByteSource, tally: ReadSummary) -> Iterator[Chunk]:
+    def chunks(self, source: ByteSource, summary: ReadSummary) -> Iterator[Chunk]:
         with _foreign_errors(self.wrapping):
             meter = self._meter(source)
             meter.drain()
-        tally.sha256 = meter.hexdigest()
+        summary.sha256 = meter.hexdigest()
         return iter(())
 
 
 @contextmanager
 def _foreign_errors(wrapping: Wrapping) -> Iterator[None]:
-    """What Arrow says of a file that it cannot read, as InvalidInput."""
+    """Raises the errors of Arrow and of decompression as InvalidInput."""
     try:
         yield
-    except MemoryError:  # pyarrow.ArrowMemoryError is one: nothing is wrong with the bytes
+    except MemoryError:  # includes pyarrow.ArrowMemoryError; the file may be valid
         raise
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
-        packed = "" if wrapping.packing == "identity" else f" packed with {wrapping.packing}"
+        packed = "" if wrapping.packing == "identity" else f" compressed with {wrapping.packing}"
         raise InvalidInput(
             f"The body cannot be read as {wrapping.format}{packed}: {reason_of(error)}."
         ) from error

@@ -1,4 +1,4 @@
-"""In which format an answer is written: by `?format=`, or else by `Accept` (RFC 9110, 12.5.1)."""
+"""The format of a results response: `?format=`, else content negotiation by `Accept` (RFC 9110, 12.5.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.errors import NotAcceptable
 
 
 class ResultFormat(StrEnum):
-    """The name in `?format=`, which ends a file's name, too. Earlier ones are preferred."""
+    """The names for `?format=`, also used as file extensions, in the order of preference."""
 
     JSON = "json"
     NDJSON = "ndjson"
@@ -29,33 +29,33 @@ MEDIA_TYPES = {
     ResultFormat.PARQUET: ("application/vnd.apache.parquet", "application/x-parquet"),
     ResultFormat.ARROW: ("application/vnd.apache.arrow.stream",),
 }
-"""What each is asked for by; it is sent as the first."""
+"""The media types that select a format; responses use the first."""
 
 
 def negotiated(
     name: str | None, accept: str | None, offered: Sequence[ResultFormat] = tuple(ResultFormat)
 ) -> ResultFormat:
-    """Raises NotAcceptable, naming what there is."""
+    """Raises NotAcceptable, which lists the offered formats."""
     if name is not None:
-        found = next((one for one in offered if one == name), None)
+        found = next((each for each in offered if each == name), None)
     elif accept is None or not accept.strip():
         found = offered[0]
     else:
         found = _best(_qualities(accept), offered)
     if found is None:
-        there_is = ", ".join(f"{one} ({one.media_type})" for one in offered)
-        raise NotAcceptable(f"There is no such format; there are: {there_is}.")
+        listed = ", ".join(f"{each} ({each.media_type})" for each in offered)
+        raise NotAcceptable(f"Unsupported result format; supported: {listed}.")
     return found
 
 
 def _best(qualities: dict[str, float], offered: Sequence[ResultFormat]) -> ResultFormat | None:
-    best = max(offered, key=lambda one: _quality(one, qualities))  # the first of equals
+    best = max(offered, key=lambda each: _quality(each, qualities))  # the first among equals
     return best if _quality(best, qualities) > 0 else None
 
 
-def _quality(one: ResultFormat, qualities: dict[str, float]) -> float:
-    """By the most specific range that names it."""
-    return max(_quality_of(media_type, qualities) for media_type in MEDIA_TYPES[one])
+def _quality(offered: ResultFormat, qualities: dict[str, float]) -> float:
+    """Returns the quality of the most specific matching range."""
+    return max(_quality_of(media_type, qualities) for media_type in MEDIA_TYPES[offered])
 
 
 def _quality_of(media_type: str, qualities: dict[str, float]) -> float:
@@ -65,12 +65,12 @@ def _quality_of(media_type: str, qualities: dict[str, float]) -> float:
 
 
 def _qualities(accept: str) -> dict[str, float]:
-    """Quality by media range; a quality that is none counts as 0."""
+    """Returns media range → quality; an invalid quality counts as 0."""
     found: dict[str, float] = {}
     for part in accept.lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
-        said = [p.removeprefix("q=") for p in parameters if p.startswith("q=")]
-        found[name] = _number(said[0]) if said else 1.0
+        given = [p.removeprefix("q=") for p in parameters if p.startswith("q=")]
+        found[name] = _number(given[0]) if given else 1.0
     return found
 
 

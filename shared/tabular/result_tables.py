@@ -1,11 +1,11 @@
-"""A job's results as Arrow tables, one for each piece: no more than one chunk is in memory.
+"""A job's results as Arrow tables, one per piece, so that at most one chunk is in memory.
 
-    row      the row's place in the job, from 0
-    …        the columns of the input that were to come back: the id column, then the kept ones
+    row      the row's index in the job, from 0
+    …        the kept input columns, the id column first
     …        the model's outputs
-    error    why the row failed, or null
+    error    the row's error, or null
 
-Blocking: it belongs into a thread.
+Blocking: run it in a thread.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ERRORS = pa.schema([pa.field(ERROR, pa.string())])
 
 
 def named_apart(kept: Sequence[str], taken: Sequence[str]) -> list[str]:
-    """Names for kept columns: their own, or `input_…` where the answer has another column of that name."""
+    """Returns unique names for kept columns: their own, or `input_…` if another column has that name."""
     names: list[str] = []
     for own_name in kept:
         name = own_name
@@ -41,9 +41,9 @@ def named_apart(kept: Sequence[str], taken: Sequence[str]) -> list[str]:
 
 
 class ResultTables:
-    """The tables of one answer; all have one schema, which follows from what is stored.
+    """The tables of a response. They share a schema, which follows from the stored data.
 
-    Raises ResultLost if a stored result is gone, PayloadLost where rows are, PayloadStoreAway.
+    Raises ResultLost if a stored result is missing, PayloadLost if stored rows are missing, PayloadStoreAway.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ResultTables:
         self._record = record
         self._pieces = pieces
         self._spec = spec
-        self._last_read: tuple[Piece, pa.Table] | None = None  # the first is asked for its schema, too
+        self._last_read: tuple[Piece, pa.Table] | None = None  # the first is also read for its schema
 
     def __iter__(self) -> Iterator[pa.Table]:
         return map(self._table, self._pieces)
@@ -67,7 +67,7 @@ class ResultTables:
 
     @property
     def kept_names(self) -> list[str]:
-        """The names that kept columns bear in the tables."""
+        """The names of the kept columns in the tables."""
         return list(self.schema.names[1 : 1 + len(self._kept)])
 
     @cached_property
@@ -109,7 +109,7 @@ class ResultTables:
 
     def _result(self, piece: Piece) -> pa.Table:
         if self._last_read is None or self._last_read[0] is not piece:
-            self._last_read = None  # before the next is in memory
+            self._last_read = None  # release it before the next is read
             self._last_read = piece, self._objects.result_table(piece.chunk)
         return self._last_read[1]
 
@@ -122,7 +122,7 @@ def _cut(table: pa.Table, piece: Piece) -> pa.Table:
 
 
 class ErrorTables:
-    """Of each piece the failed rows only: `row`, `id` where the job has an id column, and `error`."""
+    """The failed rows of each piece: `row`, `id` if the job has an id column, and `error`."""
 
     def __init__(self, objects: JobObjects, record: JobRecord, pieces: Sequence[Piece]) -> None:
         whole = [Piece(piece.chunk, 0, piece.chunk.rows, piece.first_row) for piece in pieces]

@@ -1,8 +1,8 @@
-"""The rows of a JSON body as texts, and the columns of them that come back in the result.
+"""The rows of a JSON body as texts, and their kept columns.
 
-A kept field is taken out of its row's object before the row is checked, unless it is an input too. Its column
-has the type of its values: booleans, whole numbers, numbers, or texts. Where they differ, or are objects or
-lists, each becomes a text: strings as they are, everything else as its JSON.
+A kept field is removed from its row before validation, unless it is also an input. Its column has the type of
+its values: booleans, integers, numbers or texts. Values of mixed types, objects and lists become texts:
+strings unchanged, everything else as JSON.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _encode = msgspec.json.encode
 
 @dataclass(frozen=True)
 class RowTexts:
-    """Each row a JSON text, not checked yet; `kept`: by name, a value for each row."""
+    """Rows as unvalidated JSON texts; `kept` maps a name to a value per row."""
 
     texts: Sequence[Raw | bytes]
     kept: Mapping[str, pa.Array] = field(default_factory=dict)
 
     def joined(self, first: int, stop: int) -> bytes:
-        """Some of the rows as one JSON array."""
+        """Returns the rows from `first` to `stop` as a JSON array."""
         return b"[%s]" % b",".join(map(bytes, self.texts[first:stop]))
 
 
 def row_texts(spec: ModelSpec, inputs: Sequence[Raw], kept: Sequence[str]) -> RowTexts:
-    """Raises InvalidInput if rows are of both forms, where one cannot hold what is to be kept, and where
-    a column stands in no row."""
+    """Raises InvalidInput if objects and lists are mixed, if kept fields are requested and a row is not an
+    object, and if no row has a kept field."""
     _require_one_form(inputs)
     if not kept:
         return RowTexts(inputs)
@@ -53,7 +53,7 @@ def _require_one_form(inputs: Sequence[Raw]) -> None:
         form = _FORMS.get(memoryview(row)[0], first)
         if form != first:
             raise _invalid(
-                place, None, f"is {form}, but row 0 is {first}: the rows of a job are all of one form"
+                place, None, f"is {form}, but row 0 is {first}: all rows of a job must have the same form"
             )
 
 
@@ -61,7 +61,7 @@ def _object(place: int, row: Raw) -> dict[str, Raw]:
     try:
         return _fields(row)
     except msgspec.MsgspecError:
-        reason = "is no object: only named fields can be kept (keep_columns, id_column)"
+        reason = "is not an object: keep_columns and id_column need field names"
         raise _invalid(place, None, reason) from None
 
 
@@ -72,14 +72,14 @@ def _without(row: Mapping[str, Raw], aside: set[str]) -> bytes:
 
 def _column(name: str, texts: Sequence[Raw | None]) -> pa.Array:
     if not any(texts):
-        raise _invalid(None, name, "no row has this field, which is to be kept")
+        raise _invalid(None, name, "no row has this field of keep_columns or id_column")
     values = [None if text is None else _decode(text) for text in texts]
     kind = _kind(values)
     return pa.array(values if kind else map(_text, values), kind or pa.string())
 
 
 def _kind(values: Iterable[object]) -> pa.DataType | None:
-    """The one type of all values; None where there is none."""
+    """Returns the common type of all values, or None."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int}:
         return pa.int64() if all(abs(v) < 2**63 for v in values if isinstance(v, int)) else None
@@ -97,5 +97,5 @@ def _text(value: object) -> str | None:
 def _invalid(row: int | None, field: str | None, reason: str) -> InvalidInput:
     loc: list[int | str] = ["inputs"] if row is None else ["inputs", row]
     problem = Problem(row=row, field=field, loc=loc, msg=reason, type="rows")
-    where = f"row {row}" if row is not None else f"{field}:"
-    return InvalidInput(f"{where} {reason}.", problems=[problem])
+    location = f"row {row}" if row is not None else f"{field}:"
+    return InvalidInput(f"{location} {reason}.", problems=[problem])

@@ -1,4 +1,4 @@
-"""The first bytes of a file: what it is, if it is not what it was sent as, and what to do about it."""
+"""Recognizes a file by its first bytes, and rejects a file that is not in its declared format."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from shared.errors import InvalidInput
 from shared.tabular.formats import UploadFormat
 
 HEAD_BYTES = 4096
-"""So much of a file is looked at."""
+"""Number of bytes that are examined."""
 _SAVE = "Open it in its program, save it as CSV (UTF-8), and send that as text/csv."
 _EXPORT = "Export its rows as CSV, NDJSON, Parquet or Arrow, and send those."
-_UNPACK = "Unpack it, or pack it with gzip or zstd and send that Content-Encoding."
+_UNPACK = "Unpack it, or compress it with gzip or zstd and send that Content-Encoding."
 _SEND = "Send it with Content-Type: {}."
 
 
 @dataclass(frozen=True)
 class Signature:
-    """A kind of file: how it begins, and what its sender can do."""
+    """A kind of file: its first bytes, its name, and advice for the sender."""
 
     begin: bytes
     name: str
     advice: str
     binary: bool = False
-    """Whether text could begin so: then a NUL or another control character must follow soon."""
+    """Whether text could begin with these bytes: a control character must then follow soon."""
 
 
 _SIGNATURES = (
-    Signature(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (.xls and its kind)", _SAVE),
+    Signature(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (such as .xls)", _SAVE),
     Signature(b"%PDF-", "a PDF document", _EXPORT),
     Signature(b"{\\rtf", "an RTF document", _SAVE),
-    Signature(b"\x1f\x8b", "packed with gzip", "Send Content-Encoding: gzip."),
-    Signature(b"\x28\xb5\x2f\xfd", "packed with zstd", "Send Content-Encoding: zstd."),
-    Signature(b"BZh", "packed with bzip2", _UNPACK, binary=True),
-    Signature(b"\xfd7zXZ\0", "packed with xz", _UNPACK),
+    Signature(b"\x1f\x8b", "compressed with gzip", "Send Content-Encoding: gzip."),
+    Signature(b"\x28\xb5\x2f\xfd", "compressed with zstd", "Send Content-Encoding: zstd."),
+    Signature(b"BZh", "compressed with bzip2", _UNPACK, binary=True),
+    Signature(b"\xfd7zXZ\0", "compressed with xz", _UNPACK),
     Signature(b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
     Signature(b"Rar!\x1a\x07", "a RAR archive", _UNPACK),
-    Signature(b"\x04\x22\x4d\x18", "packed with lz4", _UNPACK),
+    Signature(b"\x04\x22\x4d\x18", "compressed with lz4", _UNPACK),
     Signature(b"PAR1", "a Parquet file", _SEND.format(UploadFormat.PARQUET), binary=True),
     Signature(b"PARE", "an encrypted Parquet file", _EXPORT, binary=True),
     Signature(b"ARROW1", "an Arrow file", _SEND.format(UploadFormat.ARROW_FILE), binary=True),
@@ -68,9 +68,9 @@ _NAMES = {UploadFormat.CSV: "CSV", UploadFormat.NDJSON: "NDJSON"} | {
 
 
 def refuse_other(head: bytes, kind: UploadFormat, charset: str | None) -> None:
-    """Raises InvalidInput if a file that is sent as one format begins as another does.
+    """Raises InvalidInput if a file does not begin like its declared format.
 
-    `charset`: the declared one. Without one a text in UTF-16 needs its byte order mark.
+    `charset` is the declared charset. Without it, text in UTF-16 needs a byte order mark.
     """
     if not head and kind in _OWN:
         raise InvalidInput(f"The body is empty: it cannot be read as {kind}.")
@@ -83,12 +83,12 @@ def refuse_other(head: bytes, kind: UploadFormat, charset: str | None) -> None:
 
 
 def recognized_without_mark(head: bytes) -> tuple[str, str] | None:
-    """The same of a text without a declared charset, which may be UTF-16 without its byte order mark."""
+    """Recognizes also text in UTF-16 without a byte order mark."""
     return recognized(head) or _utf_16(head)
 
 
 def recognized(head: bytes) -> tuple[str, str] | None:
-    """→ what a file that begins so is, and what to do with it; None if that is not known."""
+    """Returns the kind of a file with these first bytes, and advice for its sender; None if it is unknown."""
     if head.startswith(b"PK\x03\x04"):
         return _zip(head)
     if head.startswith(_PICKLES):
@@ -109,8 +109,8 @@ def _zip(head: bytes) -> tuple[str, str]:
     if b"xl/" in head or b"[Content_Types].xml" in head:
         return "an Excel workbook (.xlsx) or another Office file", _SAVE
     if b"mimetypeapplication/vnd.oasis.opendocument" in head:
-        return "an OpenDocument file (.ods and its kind)", _SAVE
-    return "a ZIP archive", "Unpack it and send one file; gzip and zstd are unpacked here."
+        return "an OpenDocument file (such as .ods)", _SAVE
+    return "a ZIP archive", "Unpack it and send a single file; gzip and zstd are supported."
 
 
 def _markup(head: bytes) -> tuple[str, str] | None:
@@ -118,7 +118,7 @@ def _markup(head: bytes) -> tuple[str, str] | None:
     if begin.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<table")):
         return (
             "an HTML page",
-            "Check the address that it was downloaded from: it may be a login or an error page.",
+            "Check the URL that it was downloaded from: it may be a login or error page.",
         )
     if begin.startswith((b"<?xml", b"<!doctype", b"<workbook")):
         return "an XML document", _EXPORT
@@ -126,7 +126,7 @@ def _markup(head: bytes) -> tuple[str, str] | None:
 
 
 def _utf_16(head: bytes) -> tuple[str, str] | None:
-    """UTF-16 without its byte order mark: every other byte of Latin text is zero."""
+    """Recognizes UTF-16 without a byte order mark: every other byte of Latin text is zero."""
     begin = head[:64]
     if len(begin) < 4 or begin.startswith((b"\xff\xfe", b"\xfe\xff")):
         return None
@@ -139,5 +139,5 @@ def _utf_16(head: bytes) -> tuple[str, str] | None:
 def _recognized_text(head: bytes, kind: UploadFormat) -> tuple[str, str] | None:
     begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if kind is UploadFormat.CSV and begin.startswith((b'{"', b"[{", b"[[")):
-        return "JSON", f"Send rows of JSON, one a line, with Content-Type: {UploadFormat.NDJSON}."
+        return "JSON", f"Send one JSON row per line with Content-Type: {UploadFormat.NDJSON}."
     return None

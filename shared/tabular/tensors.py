@@ -1,4 +1,4 @@
-"""A tensor input out of a table: one column of (nested) lists, or one column per value."""
+"""Tensor inputs from a table: a column of nested lists, or a column per value."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from shared.tabular.arrow_types import Family, family_of
 from shared.tabular.plain_values import plain, plain_lists
 
 Check: TypeAlias = Callable[[InputSpec, pa.Array], tuple[pa.Array, pa.Array]]
-"""Single values of a tensor → the values cast, and why some of them are invalid (null: they are not)."""
+"""Given single values of a tensor, returns them cast, and their errors (null for valid values)."""
 
 
 def tensor(field: InputSpec, columns: Sequence[pa.Array], check: Check) -> tuple[pa.Array, pa.Array]:
-    """→ a fixed-size list a row, and why some rows are invalid; what those hold means nothing."""
+    """Returns a fixed-size list per row, and the errors of invalid rows, whose lists are undefined."""
     if len(columns) == 1 and family_of(columns[0].type) in (Family.LIST, Family.TENSOR):
         return _of_lists(field, _lists_of(field, columns[0]), check)
     return _of_columns(field, columns, check)
 
 
 def _lists_of(field: InputSpec, column: pa.Array) -> pa.Array:
-    """Raises InvalidInput if a column of tensors has another shape, or its values in another order."""
+    """Raises InvalidInput if a column of tensors has another shape or another order of values."""
     kind = column.type
     if family_of(kind) is Family.TENSOR and isinstance(column, pa.ExtensionArray):
         in_order = kind.permutation is None or list(kind.permutation) == sorted(kind.permutation)
@@ -60,7 +60,7 @@ def _of_lists(field: InputSpec, column: pa.Array, check: Check) -> tuple[pa.Arra
 
 
 def _leaves(column: pa.Array, shape: tuple[int, ...]) -> tuple[pa.Array, NDArray[np.bool_]]:
-    """The values of the rows that are of this shape, in order; and which rows those are."""
+    """Returns the values of the rows with this shape, in order, and a mask of these rows."""
     shaped = _mask(pc.equal(pc.list_value_length(column), shape[0]))
     inner = plain(column.filter(pa.array(shaped)).flatten())
     if len(shape) == 1:
@@ -73,7 +73,7 @@ def _leaves(column: pa.Array, shape: tuple[int, ...]) -> tuple[pa.Array, NDArray
 
 
 def _first_of_each(reasons: pa.Array, size: int) -> pa.Array:
-    """The first reason among each row's values."""
+    """Returns the first error among the values of each row."""
     given = _mask(pc.is_valid(reasons)).reshape(-1, size)
     first = np.arange(len(given)) * size + given.argmax(axis=1)
     return pc.take(reasons, pa.array(first))

@@ -1,4 +1,4 @@
-"""A text file in any charset, as blocks of UTF-8. Every byte is checked before a reader sees it."""
+"""Decodes a text file in any charset to blocks of UTF-8. Every byte is validated before a reader gets it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from shared.tabular.charsets import UTF_8, cut_within_character, not_of_charset,
 from shared.tabular.decoding import ByteSource
 
 _LINE_BYTES = 1024
-"""Of the line in which a wrong byte stands: so much before it is looked at."""
+"""Number of bytes before an invalid byte that are kept for the error message."""
 
 
 class Text:
-    """The blocks of a text, without its byte order mark. Iterate once.
+    """The blocks of a text without its byte order mark. Iterate once.
 
-    Iterating raises InvalidInput at a byte that is not of the charset, and if the text ends within a
-    character.
+    Iterating raises InvalidInput at an invalid byte, and if the text ends within a character.
     """
 
     def __init__(self, source: ByteSource, charset: str | None, block_bytes: int) -> None:
@@ -27,9 +26,9 @@ class Text:
         self._codec, self._mark_bytes = of_body(self._head, charset)
         self._declared = bool(charset) or self._mark_bytes > 0
         self._decoder = codecs.getincrementaldecoder(self._codec)("strict")
-        self._place = self._mark_bytes  # of the next block in the body
+        self._place = self._mark_bytes  # offset of the next block in the body
         self._lines = 0
-        self._line = b""  # the last bytes before the next block, since the last line end
+        self._line = b""  # the unfinished line before the next block
 
     def __iter__(self) -> Iterator[bytes]:
         block, self._head = self._head[self._mark_bytes :], b""
@@ -52,14 +51,14 @@ class Text:
         return decoded
 
     def _invalid(self, block: bytes, pending_bytes: int, start: int, *, final: bool) -> InvalidInput:
-        """`start`: where the decoder failed, counted from the bytes that it still held."""
+        """`start` is the offset of the failure, counted from the decoder's pending bytes."""
         if final:
             return InvalidInput(cut_within_character(self._codec, 1 + self._lines))
         at = start - pending_bytes
         before = (self._line + block[: max(0, at)])[: len(self._line) + at]
         line = before[-_LINE_BYTES:].rpartition(b"\n")[2]
         after = (self._line + block)[len(self._line) + at :][:_LINE_BYTES]
-        said = not_of_charset(
+        message = not_of_charset(
             self._codec,
             declared=self._declared,
             line=1 + self._lines + self._line_ends(block[: max(0, at)]),
@@ -67,7 +66,7 @@ class Text:
             line_bytes=line + after.partition(b"\n")[0],
             at=len(line),
         )
-        return InvalidInput(said)
+        return InvalidInput(message)
 
     def _line_ends(self, data: bytes) -> int:
         return data.decode(self._codec, "ignore").count("\n")

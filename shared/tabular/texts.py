@@ -1,6 +1,6 @@
-"""Text → an input's type, a column at a time: what CSV holds, and text columns of Parquet and Arrow.
+"""Casts text columns of CSV, Parquet and Arrow to an input's type.
 
-A cast of the whole column is tried first; only where it fails is each value looked at.
+The whole column is cast first. If that fails, each value is cast separately.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PATTERN[InputType.FLOAT32] = _PATTERN[InputType.FLOAT]
 _MICROSECONDS = pa.timestamp("us", tz="UTC")
 _TARGET = {
     InputType.FLOAT: pa.float64(),
-    InputType.FLOAT32: pa.float64(),  # its range is checked before it is made narrower
+    InputType.FLOAT32: pa.float64(),  # its range is checked before it is narrowed
     InputType.INT64: pa.int64(),
     InputType.BOOL: pa.bool_(),
     InputType.DATETIME: _MICROSECONDS,
@@ -28,16 +28,16 @@ _TARGET = {
 WHAT = {
     InputType.FLOAT: "a number",
     InputType.FLOAT32: "a number",
-    InputType.INT64: "a whole number of 64 bits",
+    InputType.INT64: "a 64-bit integer",
     InputType.BOOL: "true, false, 1 or 0",
     InputType.DATETIME: "a date and time as in RFC 3339",
 }
 
 
 def from_text(kind: InputType, column: pa.Array, *, decimal: str = ".") -> tuple[pa.Array, pa.Array]:
-    """→ the values, null where missing or not readable; and which are not readable.
+    """Returns the values, null if missing or invalid, and a mask of the invalid values.
 
-    A text of blanks alone is missing, where it is no string: those are taken as they are.
+    Strings are unchanged. For other types, a text of blanks is a missing value.
     """
     if kind is InputType.STRING:
         return column, _none_of(column)
@@ -47,9 +47,9 @@ def from_text(kind: InputType, column: pa.Array, *, decimal: str = ".") -> tuple
 
 
 def _normal(kind: InputType, texts: pa.Array, decimal: str) -> pa.Array:
-    """As the cast reads it: a decimal point, a moment of UTC to the microsecond."""
+    """Returns the texts in the form of Arrow's cast: decimal point; UTC time in microseconds."""
     if kind in (InputType.FLOAT, InputType.FLOAT32) and decimal == ",":
-        # a point would be taken for the decimals', and a thousands separator is refused
+        # a point would be read as the decimal separator; a thousands separator is rejected
         return pc.replace_substring(pc.replace_substring(texts, ".", "?"), ",", ".")
     if kind is InputType.DATETIME:
         texts = pc.utf8_upper(pc.utf8_trim_whitespace(texts))
@@ -60,11 +60,11 @@ def _normal(kind: InputType, texts: pa.Array, decimal: str) -> pa.Array:
 
 
 def _at_once(kind: InputType, texts: pa.Array) -> pa.Array | None:
-    """The whole column by one cast, or None where a value needs a closer look."""
+    """Casts the whole column, or returns None if values must be checked separately."""
     if kind is InputType.INT64 and _any(pc.match_substring(texts, "x")):
-        return None  # the cast would read hexadecimals
+        return None  # the cast would accept hexadecimal numbers
     if kind is InputType.DATETIME and not _all(pc.match_substring_regex(texts, _PATTERN[kind])):
-        return None  # … and bare dates
+        return None  # the cast would accept dates without a time
     try:
         return pc.cast(texts, _TARGET[kind])
     except pa.ArrowInvalid:
@@ -83,7 +83,7 @@ def _one_by_one(kind: InputType, texts: pa.Array) -> tuple[pa.Array, pa.Array]:
 
 
 def _one(kind: InputType, text: str | None) -> object:
-    """None too where it is written well, and yet no value: a 13th month, 2^63."""
+    """Casts a text; None if it is well-formed but not a value, such as a 13th month or 2^63."""
     if text is None:
         return None
     try:

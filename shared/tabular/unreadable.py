@@ -1,6 +1,6 @@
-"""What libraries say of a file that they cannot read → what its sender is told.
+"""Translates the errors of libraries about unreadable files for the sender.
 
-Their own words name their own settings, buffers and sources, and may quote the file: none of them is sent.
+Library messages mention internal settings, buffers and sources, and may quote the file. They are not sent.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ _REASONS: tuple[tuple[str, str], ...] = (
     (r"straddl|block boundar|block_size", "a line is longer than 1 MiB"),
     (
         r"magic bytes|not a parquet|parquet file size|parquet.*(smaller|less)",
-        "it does not end as a Parquet file does",
+        "it does not end like a Parquet file",
     ),
-    (r"thrift|footer|page header|column chunk|metadata", "its description of its columns is damaged"),
-    (r"invalid utf|utf-?8|codec can't decode", "it is not UTF-8: name its charset, as in charset=cp949"),
+    (r"thrift|footer|page header|column chunk|metadata", "its metadata is damaged"),
+    (r"invalid utf|utf-?8|codec can't decode", "it is not UTF-8: declare its charset, such as charset=cp949"),
     (
         r"truncated|unexpected end|end of (file|stream)|but only (read|got)|expected to .*read|eof",
         _CUT_OFF,
     ),
     (
         r"inflate|zstd|gzip|decompress|codec|unknown frame|lz4|snappy",
-        "its packed data is damaged, or not so packed",
+        "its compressed data is damaged or has another encoding",
     ),
     (r"quote", "a quoted value does not end"),
-    (r"flatbuffer|schema message|ipc|continuation", "it is no Arrow data, or is damaged"),
-    (r"memory|allocat|capacity", "it needs more memory than there is for it"),
+    (r"flatbuffer|schema message|ipc|continuation", "it is not Arrow data, or is damaged"),
+    (r"memory|allocat|capacity", "it needs more memory than is available"),
 )
 _PATTERNS = [(re.compile(pattern, re.IGNORECASE), reason) for pattern, reason in _REASONS]
-OTHERWISE = "it is damaged, or is of another format"
+OTHERWISE = "it is damaged, or has another format"
 
 
 def reason_of(error: Exception) -> str:
-    """Why a file cannot be read, in our words."""
+    """Returns why a file cannot be read, as text for its sender."""
     text = str(error)[:2000]
     return next((reason for pattern, reason in _PATTERNS if pattern.search(text)), OTHERWISE)

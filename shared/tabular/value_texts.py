@@ -1,4 +1,4 @@
-"""The text of every Arrow value: as JSON, and as the cell of a CSV file. No type is without one."""
+"""Text of Arrow values of every type, as JSON and as CSV cells."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ encode = msgspec.json.encode
 _SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _DAY_S = 86_400
 _BARE = (Family.NULL, Family.BOOL, Family.INTEGER, Family.FLOAT, Family.DECIMAL, Family.BOOL8)
-"""Their JSON stands without quotes."""
+"""Families that JSON writes without quotes."""
 
 
 def json_texts(column: pa.Array) -> pa.StringArray:
-    """Each value as JSON; what is missing, and what is not finite, is `null`."""
+    """Returns each value as JSON; missing and non-finite values are `null`."""
     column = dense(column)
     family = family_of(column.type)
     if family in _NESTED:
@@ -39,7 +39,7 @@ def json_texts(column: pa.Array) -> pa.StringArray:
 
 
 def value_texts(column: pa.Array) -> pa.StringArray:
-    """Each value as the text of a cell; null if it is missing."""
+    """Returns each value as the text of a cell; null if it is missing."""
     column = dense(column)
     family = family_of(column.type)
     if isinstance(column, pa.ExtensionArray):
@@ -54,7 +54,7 @@ def _as_arrow_writes(column: pa.Array) -> pa.StringArray:
 
 
 def _floats(column: pa.Array) -> pa.StringArray:
-    """A whole one as `1.0`, as `/predict` has it: typed readers of JSON take `1` for another type."""
+    """Writes whole floats as `1.0`, like `/predict`: typed JSON readers treat `1` as another type."""
     column = pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
     found = column.cast(pa.string())
     if not pc.any(pc.equal(column, pc.floor(column)), min_count=0).as_py():
@@ -64,7 +64,7 @@ def _floats(column: pa.Array) -> pa.StringArray:
 
 
 def _quoted(column: pa.Array) -> pa.StringArray:
-    """Each different text is escaped once: labels are few."""
+    """Escapes each distinct text once, because columns often contain few labels."""
     coded = column.dictionary_encode()
     escaped = pa.array([encode(text).decode() for text in coded.dictionary.to_pylist()], pa.string())
     return escaped.take(coded.indices)
@@ -76,7 +76,7 @@ def _base64(column: pa.Array) -> pa.StringArray:
 
 
 def _moments(column: pa.Array) -> pa.StringArray:
-    """RFC 3339. A zone that this machine does not know is written as UTC, the same moment."""
+    """Writes times in RFC 3339. A time in an unknown zone is written in UTC."""
     try:
         found = column.cast(pa.string())
     except pa.ArrowInvalid:
@@ -100,7 +100,7 @@ def _duration(count: int, parts: int) -> str:
 
 
 def _seconds(seconds: int, fraction: int, parts: int) -> str:
-    """`3.5`; empty if it is 0."""
+    """Returns seconds such as `3.5`; empty if they are 0."""
     digits = str(fraction).rjust(len(str(parts)) - 1, "0").rstrip("0") if fraction else ""
     return f"{seconds}.{digits}" if digits else str(seconds or "")
 
@@ -143,7 +143,7 @@ def _structs(column: pa.StructArray) -> pa.StringArray:
 
 
 def _unions(column: pa.UnionArray) -> pa.StringArray:
-    """Each value by the child that holds it."""
+    """Writes each value from the child array that contains it."""
     column = pa.concat_arrays([column, column.slice(0, 0)])  # a slice's children are not sliced
     codes = column.type_codes.to_pylist()
     texts = [json_texts(column.field(place)).to_pylist() for place in range(column.type.num_fields)]

@@ -1,4 +1,4 @@
-"""Tables as the bytes of an answer, one after the other, in each format."""
+"""Writers of result tables in each format, as the parts of a response."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from shared.tabular.result_tables import ROW
 from shared.tabular.value_texts import value_texts
 
 _ROWS_AT_ONCE = 8192
-"""Of JSON: rows that are texts at once."""
+"""Rows that are converted to JSON text at once."""
 
 Shape: TypeAlias = Callable[[pa.RecordBatch], pa.StringArray]
-"""A JSON object for each row."""
+"""Returns a JSON object for each row."""
 
 
 class Tables(Protocol):
-    """Tables of one schema. Iterating blocks: it reads what is stored."""
+    """Tables with the same schema. Iterating blocks, because it reads stored data."""
 
     @property
     def schema(self) -> pa.Schema: ...
@@ -39,21 +39,21 @@ class Tables(Protocol):
 
 class Writer(Protocol):
     def write(self, table: pa.Table) -> bytes:
-        """The bytes that are due with this table; what comes first of all stands before them."""
+        """Returns the bytes of a table; the first call also returns the beginning of the file."""
 
     def close(self) -> bytes:
-        """What comes last."""
+        """Returns the end of the file."""
 
 
 def written(tables: Tables, writer: Writer) -> Iterator[bytes]:
-    """The parts of an answer. Blocking."""
+    """Yields the parts of a response. Blocking."""
     for table in tables:
         yield writer.write(table)
     yield writer.close()
 
 
 async def in_threads(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Each part is made in a thread while the one before it is sent, and none sooner."""
+    """Makes each part in a thread while the previous part is sent; only one part is made in advance."""
     making = asyncio.create_task(asyncio.to_thread(next, parts, None))
     try:
         while (part := await making) is not None:
@@ -65,13 +65,13 @@ async def in_threads(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _seen(task: asyncio.Task[bytes | None]) -> None:
-    """Of a part that nobody takes any more, what went wrong is nobody's business."""
+    """Discards the error of a part that is no longer needed."""
     if not task.cancelled():
         task.exception()
 
 
 def tabular(kind: ResultFormat, schema: pa.Schema) -> Writer:
-    """A writer of any format but JSON, whose shape is its endpoint's."""
+    """Returns a writer for any format except JSON, whose shape depends on the endpoint."""
     match kind:
         case ResultFormat.CSV:
             return CsvWriter(schema)
@@ -84,7 +84,7 @@ def tabular(kind: ResultFormat, schema: pa.Schema) -> Writer:
 
 
 class _Buffer(io.RawIOBase):
-    """A file that is taken away as it grows."""
+    """A file object that collects written bytes until `take` returns them."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -103,7 +103,7 @@ class _Buffer(io.RawIOBase):
 
 
 class CsvWriter:
-    """Texts stand in quotes, what is missing is empty. A list is JSON; any other value has its text."""
+    """Writes CSV: texts in quotes, missing values empty, lists as JSON, other values as text."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._sink = _Buffer()
@@ -124,7 +124,7 @@ _IN_CSV = (Family.NULL, Family.BOOL, Family.INTEGER, Family.FLOAT, Family.DECIMA
 
 
 def _csv_holds(kind: pa.DataType) -> bool:
-    """Whether Arrow writes the type to CSV as `value_texts` would, or as earlier versions of Takt did."""
+    """Whether Arrow writes the type to CSV like `value_texts`, or like earlier versions of Takt."""
     if pa.types.is_timestamp(kind):
         return kind.tz in (None, "UTC")
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -134,7 +134,7 @@ def _csv_holds(kind: pa.DataType) -> bool:
 
 
 def _with_texts(schema: pa.Schema, holds: Callable[[pa.DataType], bool]) -> pa.Schema:
-    """The schema with text for each type that a format does not hold."""
+    """Returns the schema with text instead of each type that a format does not support."""
     return pa.schema([field if holds(field.type) else field.with_type(pa.string()) for field in schema])
 
 
@@ -147,7 +147,7 @@ def _as_texts(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 class _OfArrow:
-    """One of Arrow's own writers, and what it has written since it was asked."""
+    """Base of the writers that use a writer of Arrow."""
 
     def __init__(
         self, opened: Callable[[_Buffer], Any]
@@ -165,10 +165,10 @@ class _OfArrow:
 
 
 class ParquetWriter(_OfArrow):
-    """One row group for each table. A column of a type that Parquet does not have is text.
+    """Writes a row group per table. Columns of types that Parquet does not support are text.
 
-    Places go up by one, so that their differences are stored: they and their least and greatest value are all
-    that is worth its time, of a million rows half of what the rest takes.
+    The column `row` increases by one, so it is delta-encoded. Only this column has statistics, because those
+    of the other columns cost half as much time as writing them.
     """
 
     def __init__(self, schema: pa.Schema) -> None:
@@ -200,7 +200,7 @@ class ArrowWriter(_OfArrow):
 
 
 class NdjsonWriter:
-    """All columns on every line."""
+    """Writes all columns on every line."""
 
     def write(self, table: pa.Table) -> bytes:
         lines = (json_texts.in_line(_all_columns(batch), "\n") + b"\n" for batch in _batches(table))
@@ -211,7 +211,7 @@ class NdjsonWriter:
 
 
 class JsonWriter:
-    """`{"job_id", <name>: […], "total_count"}`; `shape` makes a table's rows into objects."""
+    """Writes `{"job_id", <name>: […], "total_count"}`; `shape` converts a table's rows to objects."""
 
     def __init__(self, name: str, job_id: str, total_count: int, shape: Shape) -> None:
         self._before = b'{"job_id":%s,%s:[' % (encode(job_id), encode(name))
@@ -229,7 +229,7 @@ class JsonWriter:
 
 
 def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
-    """At least a row in each: what is empty has no text."""
+    """Yields non-empty batches."""
     return (batch for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE) if batch.num_rows)
 
 
@@ -238,7 +238,7 @@ def _all_columns(batch: pa.RecordBatch) -> pa.StringArray:
 
 
 def result_objects(kept: Sequence[str], *, placed: bool) -> Shape:
-    """Each row's outputs, or only its `error`; `placed`: its place and its kept columns before them."""
+    """Returns a shape of each row's outputs or `error`; `placed` adds its index and kept columns in front."""
     context = [ROW, *kept] if placed else []
 
     def shape(batch: pa.RecordBatch) -> pa.StringArray:
@@ -255,4 +255,4 @@ def result_objects(kept: Sequence[str], *, placed: bool) -> Shape:
 
 
 error_objects: Shape = _all_columns
-"""Each failed row with its place, its id where the job has one, and its error."""
+"""Each failed row with its index, its id if the job has an id column, and its error."""

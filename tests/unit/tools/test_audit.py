@@ -20,7 +20,7 @@ def test_where_nobody_could_be_asked_it_says_so_and_finds_nothing(report: str) -
     assert "NOTHING WAS CHECKED" in verdict.in_words
 
 
-def test_a_finding_names_the_package_and_what_mends_it() -> None:
+def test_a_finding_names_the_package_and_its_fix() -> None:
     verdict = verdict_of(json.dumps({"dependencies": [SKIPPED, CLEAN, BAD]}))
-    assert verdict == Verdict(2, 1, ("idna 3.0: PYSEC-1, mended in 3.7",))
-    assert verdict.in_words == "audit: 2 packages checked, 1 findings; 1 are not known there"
+    assert verdict == Verdict(2, 1, ("idna 3.0: PYSEC-1, fixed in 3.7",))
+    assert verdict.in_words == "audit: 2 packages checked, 1 findings; 1 not in the database"

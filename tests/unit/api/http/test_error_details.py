@@ -133,7 +133,7 @@ def test_a_field_of_a_log_event_is_bounded() -> None:
         (HEADER.replace(b",", b"\t") + b"1\t2\t3\t4\n", "send delimiter=tab"),
         (HEADER.upper() + b"1,2,3,4\n", "differ in case"),
         (HEADER.replace(b"_", b" ") + b"1,2,3,4\n", "differ in case, blanks or underscores"),
-        (b"5.1,3.5,1.4,0.2\n6,2,3,4\n", "The first line holds values"),
+        (b"5.1,3.5,1.4,0.2\n6,2,3,4\n", "The first line contains values"),
         (HEADER.strip() + b"5.1,3.5,1.4,0.26.7,3.0,5.2,2.3", "--data-binary"),
     ],
 )
@@ -204,8 +204,11 @@ def test_the_nearest_name_is_one_that_is_near(name: str, known: list[str], found
             "CSV parser got out of sync: straddling object straddles two block boundaries",
             "a line is longer than 1 MiB",
         ),
-        ("Parquet magic bytes not found in footer.", "it does not end as a Parquet file does"),
-        ("zlib inflate failed: incorrect header check", "its packed data is damaged, or not so packed"),
+        ("Parquet magic bytes not found in footer.", "it does not end like a Parquet file"),
+        (
+            "zlib inflate failed: incorrect header check",
+            "its compressed data is damaged or has another encoding",
+        ),
         ("Expected to be able to read 64 bytes for message body, got 3", "it is cut off"),
         ("'PyObject' has no __frob__ at /usr/lib/arrow.cc:17", OTHERWISE),
     ],

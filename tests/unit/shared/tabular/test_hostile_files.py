@@ -154,7 +154,7 @@ def test_a_batch_that_unpacks_too_large_is_refused_before_it_is_unpacked(
     assert len(body) < batch.nbytes // 100
     assert outcome(body, UploadFormat.ARROW_STREAM) == "read"
     monkeypatch.setattr(ipc_messages, "MOST_UNPACKED_BYTES", batch.nbytes - 1)
-    with pytest.raises(InvalidInput, match="unpacks to more than"):
+    with pytest.raises(InvalidInput, match="decompresses to more than"):
         read(body, UploadFormat.ARROW_STREAM)
 
 
@@ -165,7 +165,7 @@ def test_a_parquet_column_that_unpacks_too_large_is_refused(monkeypatch: pytest.
     body = sink.getvalue().to_pybytes()
     assert outcome(body, UploadFormat.PARQUET) == "read"
     monkeypatch.setattr(tabular, "MOST_UNPACKED_BYTES", 700_000)
-    with pytest.raises(InvalidInput, match="Column 'sepal_length' of row group 0 unpacks to more than"):
+    with pytest.raises(InvalidInput, match="Column 'sepal_length' of row group 0 decompresses to more than"):
         read(body, UploadFormat.PARQUET)
 
 

@@ -40,7 +40,7 @@ def test_rows_of_both_forms_are_refused_alike_wherever_the_first_other_one_stand
     other = [1, 1, 1, 1] if first is FLOWER else FLOWER
     mixed = submission([first] * place + [other] * 100)
     for take in (lambda: stored([first] * place + [other] * 100), lambda: examine(VALIDATOR, mixed)):
-        with pytest.raises(InvalidInput, match="all of one form") as refused:
+        with pytest.raises(InvalidInput, match="must have the same form") as refused:
             take()
         [problem] = refused.value.problems
         assert (problem["row"], problem["loc"]) == (place, ["inputs", place])
@@ -75,7 +75,7 @@ def test_an_input_may_be_kept_and_a_row_may_lack_a_kept_field() -> None:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([[1, 1, 1, 1]], "row 0 is no object"),
+        ([[1, 1, 1, 1]], "row 0 is not an object"),
         ([FLOWER, FLOWER], "no row has this field"),
         ([FLOWER | {"lot": 1, "other": 2}], "problem"),
     ],
