@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shared.backoff import Backoff
+
 
 @dataclass(frozen=True)
-class Backoff:
-    """The pause before a restart grows from `first_s` by `factor` up to `longest_s`."""
+class RestartBackoff(Backoff):
+    """The pause before a restart."""
 
     first_s: float = 0.2
-    factor: float = 2.0
     longest_s: float = 30.0
     stable_s: float = 60.0  # a run of this length resets the backoff
 
@@ -22,14 +23,11 @@ class Crashes:
     in_row: int = 0  # without a stable run in between
     total: int = 0
 
-    def after(self, lived_s: float, backoff: Backoff) -> Crashes:
+    def after(self, lived_s: float, backoff: RestartBackoff) -> Crashes:
         """Returns the count after a crash that ended a run of `lived_s`."""
         in_row = 1 if lived_s >= backoff.stable_s else self.in_row + 1
         return Crashes(in_row, self.total + 1)
 
     def pause_s(self, backoff: Backoff) -> float:
         """Returns the pause before the next start; 0 before the first start."""
-        if not self.in_row:
-            return 0.0
-        # bounded exponent: no overflow after many crashes
-        return min(backoff.first_s * backoff.factor ** min(self.in_row - 1, 64), backoff.longest_s)
+        return backoff.pause_s(self.in_row) if self.in_row else 0.0

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from stack.errors import CommandError, ServiceFailed
 from stack.process_group import ProcessGroup
-from stack.restarts import Backoff, Crashes
+from stack.restarts import Crashes, RestartBackoff
 from stack.services import Layer, Service, ServiceProcess
 
 TURN_S = 0.1
@@ -50,14 +50,14 @@ class Supervisor:
         services: Sequence[Service],
         group: ProcessGroup,
         report: SupervisorEvents,
-        backoff: Backoff | None = None,
+        backoff: RestartBackoff | None = None,
     ) -> None:
         self._entries = [
             _Supervised(service) for service in sorted(services, key=lambda service: service.layer)
         ]
         self._group = group
         self._report = report
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or RestartBackoff()
 
     def start(self) -> None:
         """Start all services and wait until they are ready.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import structlog
 
 from api.http.unavailable import unavailable
+from shared.backoff import Backoff
 from shared.errors import TaktError
 
 log = structlog.get_logger()
 
-FIRST_BACKOFF_S = 0.05
-LONGEST_BACKOFF_S = 1.0
+BACKOFF = Backoff(first_s=0.05, longest_s=1.0)
 
 
 class QueueStatus:
@@ -53,7 +53,7 @@ class QueueStatus:
     @property
     def backoff_s(self) -> float:
         """Wait before the next attempt: doubled by each consecutive failure."""
-        return min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(self._failures, 10))
+        return BACKOFF.pause_s(self._failures + 1)
 
     def require(self) -> None:
         """Raises QueueUnavailable if Redis does not answer."""

@@ -115,14 +115,14 @@ def test_a_chunk_that_comes_as_a_worker_is_told_to_resume_is_its_engines_alone(
     double = predictor(model)
     with engine(valkey.url, double, crashes=crashes) as resumed:
         drained(resumed)
-        let_go = resumed._let_chunks_go
+        release = resumed._release_chunks
 
-        def let_go_late() -> None:
+        def release_late() -> None:
             if threading.current_thread() is not resumed:
                 assert late.wait(LIMIT_S)
-            let_go()
+            release()
 
-        monkeypatch.setattr(resumed, "_let_chunks_go", let_go_late)
+        monkeypatch.setattr(resumed, "_release_chunks", release_late)
         work = work_of(double, 100)
         bringing = threading.Thread(target=resumed.submit, args=[work])
         bringing.start()

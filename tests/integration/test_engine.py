@@ -33,7 +33,7 @@ from tests.support.servers import Server
 from worker.execution.invalid_rows import InvalidRows
 from worker.execution.slices import ChunkWork
 from worker.online.stream import OnlineStream
-from worker.predictors.self_check import SickPredictorError
+from worker.predictors.golden import BrokenModelError
 
 pytestmark = pytest.mark.integration
 
@@ -175,7 +175,7 @@ def test_a_sick_predictor_blames_no_request_and_ends_the_engine(
     caller.send(double, 1.0)
     with engine(server.url, double, crashes=crashes) as sick:
         eventually(lambda: not sick.is_alive())
-    assert [type(error) for error in crashes.errors] == [SickPredictorError]
+    assert [type(error) for error in crashes.errors] == [BrokenModelError]
     with engine(server.url, predictor(Doubling()), worker_id="w:2"):
         assert caller.values(1) == [2.0]
 
@@ -221,7 +221,7 @@ def test_an_entry_that_ends_every_worker_is_given_up_and_its_neighbours_are_not(
     assert good.columns == [[4.0]]
     assert given_up.failure is not None
     assert given_up.failure.code == "prediction_failed"
-    assert "ended: one with it in a batch, another with it alone" in given_up.failure.detail
+    assert "ended: the first ran it in a batch, the second alone" in given_up.failure.detail
     assert "(TAKT_BATCH_LIMIT_S)" in given_up.failure.detail
 
 

@@ -17,7 +17,7 @@ from tests.support.artifacts import load, version_of, with_manifest
 from tests.support.specimens import declaration
 from worker.predictors import Predictor
 from worker.predictors.call_limit import CallLimit
-from worker.predictors.pieces import PIECE_BYTES
+from worker.predictors.pipeline import PIECE_BYTES
 from worker.predictors.pytorch import Copies
 from worker.predictors.pytorch import load as load_network
 

@@ -18,6 +18,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from shared import tables
+from shared.backoff import Backoff
 from shared.connections import means_away
 from shared.dead_letters import DeadLetters, LetterKind, Unreadable
 from shared.errors import PayloadCorrupt, PayloadError, PayloadStoreAway
@@ -31,7 +32,7 @@ from worker.execution.invalid_rows import failures_of, part_rows
 from worker.execution.slices import ChunkWork, Slicer
 from worker.models.provenance import Provenance
 from worker.predictors import Predictor
-from worker.predictors.self_check import SickPredictorError
+from worker.predictors.golden import BrokenModelError
 from worker.sandbox.runner import SandboxError, SandboxRunner
 from worker.telemetry.counters import ChunkCounters
 from worker.telemetry.tracing import NO_TRACES, Traces
@@ -45,9 +46,9 @@ QUARANTINED_ATTEMPT = 3
 RETRY_S = 0.5
 LOOK_EVERY_S = 0.5
 """How soon a chunk stops after its job is canceled or paused."""
-LOST_ROWS_DELAY_S = 2.0
-"""Delay before the next attempt if stored rows are missing or damaged. It doubles with each attempt, 30 s
-in total for five. A network file system may show a file late."""
+LOST_ROWS_DELAY = Backoff(first_s=2.0)
+"""Delay before the next attempt if stored rows are missing or damaged: 30 s in total for five attempts. A
+network file system may show a file late."""
 LOST_ROWS = "payload_lost: the stored rows of this chunk are missing or damaged"
 CHANGED_ROWS = "payload_corrupt: the stored rows of this chunk differ from the rows that were written"
 STORE_PATIENCE_S = 300.0
@@ -83,16 +84,16 @@ class ChunkRunner:
         self._dead_letters = dead_letters
         self._lease_s = lease_s
         self._keeper = LeaseKeeper(self._renewed, every_s=self._renew_every_s, most_s=STORE_PATIENCE_S)
-        self._tally = tally
+        self._counters = tally
         self._traces = traces
         self._provenance = Provenance(device)
         self._stopping = threading.Event()
         self._small = SmallChunks(
-            Lease(self._renewed, self._let_go, self._committed, self._remove),
+            Lease(self._renewed, self._release, self._committed, self._remove),
             store,
             engine,
             self._keeper,
-            tally=tally,
+            counters=tally,
             traces=traces,
             provenance=self._provenance,
             renew_every_s=self._renew_every_s,
@@ -155,13 +156,13 @@ class ChunkRunner:
     def _run(self, predictor: Predictor, held: Claim) -> None:
         key = predictor.key
         chunk_log = log.bind(job_id=held.job_id, chunk=held.index, model=key, attempt=held.attempt)
-        self._tally.claimed(key, held.attempt)
+        self._counters.claimed(key, held.attempt)
         begun_s, outcome = time.monotonic(), "failed"
         try:
             outcome = self._see_through(predictor, held)
         except LeaseLost:
             outcome = "handed_back"
-            self._let_go(key, held)
+            self._release(key, held)
         except PayloadStoreAway as error:
             chunk_log.error("chunk_failed", reason=error.detail)
             self._ledger.hand_back(key, held, at_fault=True)
@@ -171,7 +172,7 @@ class ChunkRunner:
             self._set_aside(key, held, error.detail)
             self._hand_back_unread(key, held, error)
         except (
-            SickPredictorError,
+            BrokenModelError,
             SandboxError,
             MemoryError,
         ) as error:  # from quarantine, or from this thread
@@ -181,7 +182,7 @@ class ChunkRunner:
             chunk_log.info("chunk_ended", rows=held.rows, outcome=str(outcome))
         finally:
             took_s = time.monotonic() - begun_s
-            self._tally.ended(key, outcome, took_s)
+            self._counters.ended(key, outcome, took_s)
             self._traces.chunk_ended(key, held, str(outcome), took_s)
 
     def _see_through(self, predictor: Predictor, held: Claim) -> str:
@@ -191,7 +192,7 @@ class ChunkRunner:
         elif work.rows:
             self._run_in_quarantine(work, rows, held)
         if not work.complete:
-            self._let_go(predictor.key, held)
+            self._release(predictor.key, held)
             return "handed_back"
         answer = work.answer()
         path = result_path(held.job_id, held.index, held.token)
@@ -215,7 +216,7 @@ class ChunkRunner:
             ),
         )
         if outcome is CommitOutcome.COMMITTED:
-            self._tally.committed(
+            self._counters.committed(
                 predictor.key, rows_succeeded=held.rows - failures.rows, rows_failed=failures.rows
             )
         if outcome is CommitOutcome.LOST and not is_inline:
@@ -231,7 +232,7 @@ class ChunkRunner:
 
     def _run_in_quarantine(self, work: ChunkWork, rows: pa.RecordBatch, held: Claim) -> None:
         """Run the rows in a separate process, which they may end."""
-        self._tally.quarantined(work.predictor.key)
+        self._counters.quarantined(work.predictor.key)
         log.warning("chunk_quarantined", job_id=held.job_id, chunk=held.index, attempt=held.attempt)
         renewed_s = time.monotonic()
 
@@ -323,11 +324,11 @@ class ChunkRunner:
         try:
             renewed = self._ledger.renew(held)
         except RedisError as error:
-            self._tally.renewed("failed")
+            self._counters.renewed("failed")
             # the work continues: the commit detects a lease that has expired
             log.warning("lease_not_renewed", job_id=held.job_id, chunk=held.index, reason=str(error))
             return True
-        self._tally.renewed("renewed" if renewed else "ended")
+        self._counters.renewed("renewed" if renewed else "ended")
         return renewed
 
     def _hand_back_unread(self, key: ModelKey, held: Claim, error: PayloadError) -> None:
@@ -335,10 +336,10 @@ class ChunkRunner:
         become readable. Rows in the ledger will not."""
         reason = CHANGED_ROWS if isinstance(error, PayloadCorrupt) else LOST_ROWS
         is_last = held.data or held.attempt >= self._ledger.max_attempts
-        delay_s = 0.0 if is_last else LOST_ROWS_DELAY_S * 2 ** (held.attempt - 1)
+        delay_s = 0.0 if is_last else LOST_ROWS_DELAY.pause_s(held.attempt)
         self._ledger.hand_back(key, held, at_fault=True, reason=reason, delay_s=delay_s)
 
-    def _let_go(self, key: ModelKey, held: Claim) -> None:
+    def _release(self, key: ModelKey, held: Claim) -> None:
         self._ledger.hand_back(key, held, at_fault=False)
 
     def _commit(self, key: ModelKey, ended: Ended) -> CommitOutcome | None:

@@ -66,7 +66,7 @@ class SmallChunks:
         engine: Slicer,
         keeper: LeaseKeeper,
         *,
-        tally: ChunkCounters,
+        counters: ChunkCounters,
         traces: Traces,
         provenance: Provenance,
         renew_every_s: float,
@@ -75,7 +75,7 @@ class SmallChunks:
         self._store = store
         self._engine = engine
         self._keeper = keeper
-        self._tally = tally
+        self._counters = counters
         self._traces = traces
         self._provenance = provenance
         self._renew_every_s = renew_every_s
@@ -103,7 +103,7 @@ class SmallChunks:
         if not work.complete:
             for one in ready:
                 self._lease.hand_back(predictor.key, one.held)
-                self._tell(predictor.key, one.held, "handed_back", begun_s)
+                self._trace(predictor.key, one.held, "handed_back", begun_s)
             return []
         with ExitStack() as kept:
             for one in ready:  # the store may be slow for one chunk while the others wait
@@ -141,15 +141,15 @@ class SmallChunks:
         outcomes = self._lease.commit(key, ended) if ended else []
         for one, outcome in zip(ended, outcomes or [CommitOutcome.LOST] * len(ended), strict=True):
             if outcome is CommitOutcome.COMMITTED:
-                self._tally.committed(key, rows_succeeded=one.rows_succeeded, rows_failed=one.rows_failed)
+                self._counters.committed(key, rows_succeeded=one.rows_succeeded, rows_failed=one.rows_failed)
             if outcomes and outcome is CommitOutcome.LOST and not one.result:
                 self._lease.remove(result_path(one.held.job_id, one.held.index, one.held.token))
-            self._tell(key, one.held, outcome, begun_s)
+            self._trace(key, one.held, outcome, begun_s)
 
-    def _tell(self, key: ModelKey, held: Claim, outcome: str, begun_s: float) -> None:
+    def _trace(self, key: ModelKey, held: Claim, outcome: str, begun_s: float) -> None:
         took_s = time.monotonic() - begun_s
-        self._tally.claimed(key, held.attempt)
-        self._tally.ended(key, outcome, took_s)
+        self._counters.claimed(key, held.attempt)
+        self._counters.ended(key, outcome, took_s)
         self._traces.chunk_ended(key, held, outcome, took_s)
         log.info(
             "chunk_ended",

@@ -31,7 +31,7 @@ from worker.online.consumer import OnlineConsumer
 from worker.online.stream import BatchFacts, Finished, OnlineStream, answers_to
 from worker.predictors import Predictor
 from worker.predictors.call_limit import CallLimit
-from worker.predictors.self_check import check_health
+from worker.predictors.golden import check_golden_rows
 from worker.telemetry.counters import EngineCounters
 from worker.telemetry.tracing import NO_TRACES, Traces
 
@@ -78,7 +78,7 @@ class Engine(threading.Thread):
         self,
         worker_id: str,
         predictors: Mapping[ModelKey, Predictor],
-        lane: OnlineStream,
+        stream: OnlineStream,
         watchdog: Watchdog,
         *,
         on_crash: Callable[[BaseException], None],
@@ -88,8 +88,8 @@ class Engine(threading.Thread):
         self._worker_id = worker_id
         self._predictors = dict(predictors)
         self._added: deque[Predictor] = deque()
-        self._lane = lane
-        self._intake = OnlineConsumer(lane, lambda key: self._predictors[key].spec.batching.max_rows)
+        self._stream = stream
+        self._consumer = OnlineConsumer(stream, lambda key: self._predictors[key].spec.batching.max_rows)
         self._watchdog = watchdog
         watchdog.running = lambda: self.current
         self._traces = traces
@@ -98,7 +98,7 @@ class Engine(threading.Thread):
         self._draining = threading.Event()
         self._over = threading.Event()
         self._work: deque[ChunkWork] = deque()
-        self._lap = BatchTimer()
+        self._batch_timer = BatchTimer()
         self.drained = False
         """It is draining, and nothing is in hand."""
         self.current = ""
@@ -108,64 +108,64 @@ class Engine(threading.Thread):
     def add(self, predictor: Predictor) -> None:
         """Serve one more model version from now on. Its chunks may be submitted once this has returned."""
         self._added.append(predictor)
-        self._lane.wake()
+        self._stream.wake()
 
     def submit(self, work: ChunkWork) -> None:
         """Run a chunk slice by slice; `work.ended` is set when it has ended."""
         self._work.append(work)
         if self._over.is_set():  # until then only the engine's thread does: a slice may be running
-            self._let_chunks_go()
-        self._lane.wake()
+            self._release_chunks()
+        self._stream.wake()
 
     def drain(self) -> None:
         """Take nothing more until `resume`: answer the entries in hand, release chunks at their next
         slice."""
         self._draining.set()
-        self._lane.wake()
+        self._stream.wake()
 
     def resume(self) -> None:
         """Serve again."""
         self._draining.clear()
-        self._lane.wake()
+        self._stream.wake()
 
     def stop(self) -> None:
         """Read no more entries, answer those in hand, and release chunks at their next slice."""
         self._stopping.set()
-        self._lane.wake()
+        self._stream.wake()
 
     def run(self) -> None:
         try:
             while not self._stopping.is_set():
                 self._turn()
             self._end_chunks()
-            while self._intake.waiting:
+            while self._consumer.waiting:
                 self._run_online(read_on=False)
         except BaseException as error:
             self._end_chunks()
             self._on_crash(error)
         finally:
             self._watchdog.disarm()
-            self._lane.close()
+            self._stream.close()
 
     def _turn(self) -> None:
         if self._draining.is_set():
             self._stay_drained()
         now_s = time.monotonic()
         self._watchdog.progress(now_s)
-        self._intake.look(now_s)
-        self._lap.looked(now_s, waiting=self._intake.waiting)
+        self._consumer.look(now_s)
+        self._batch_timer.looked(now_s, waiting=self._consumer.waiting)
         has_work = bool(self._work)
         self._take_over_added()  # after that look: a model version is added before its first chunk
-        match self.share.next_turn(online=self._intake.waiting, offline=has_work):
+        match self.share.next_turn(online=self._consumer.waiting, offline=has_work):
             case NextLane.ONLINE:
                 self._run_online(read_on=True)
             case NextLane.OFFLINE:
                 self._run_slice(now_s)
-                self._intake.look_again()
+                self._consumer.look_again()
             case NextLane.WAIT:
                 self.current = ""
                 self._watchdog.progress(time.monotonic())  # `look` may have waited for an unresponsive server
-                self._intake.wait(now_s)
+                self._consumer.wait(now_s)
 
     def _take_over_added(self) -> None:
         while self._added:
@@ -174,40 +174,40 @@ class Engine(threading.Thread):
                 continue
             self._predictors[predictor.key] = predictor
             self.served = self.served | {predictor.key: _served(predictor)}  # other threads iterate over it
-            self._intake.add(predictor)
+            self._consumer.add(predictor)
 
     def _stay_drained(self) -> None:
         """Until `resume` or `stop`: answer the entries in hand, and take nothing."""
         while self._draining.is_set() and not self._stopping.is_set():
-            self._let_chunks_go()
+            self._release_chunks()
             now_s = time.monotonic()
             self._watchdog.progress(now_s)
-            self._intake.reconnect(now_s)
-            if self._intake.waiting:
+            self._consumer.reconnect(now_s)
+            if self._consumer.waiting:
                 self._run_online(read_on=False)
             else:
-                self.current, self.drained = "", self._intake.empty
-                self._intake.rest(now_s)
+                self.current, self.drained = "", self._consumer.empty
+                self._consumer.rest(now_s)
         self.drained = False
 
     def _run_online(self, *, read_on: bool) -> None:
-        batch, now_ms = self._intake.next_batch()
+        batch, now_ms = self._consumer.next_batch()
         key = batch[0].key
-        tally = self.served[key].tally
+        counters = self.served[key].tally
         alive = [delivery for delivery in batch if not delivery.late(now_ms)]
-        tally.parts["late"] += len(batch) - len(alive)
-        tally.redeliveries += sum(delivery.suspect for delivery in batch)
+        counters.parts["late"] += len(batch) - len(alive)
+        counters.redeliveries += sum(delivery.suspect for delivery in batch)
         if not alive:
             replies: dict[str, Reply] = {}
         elif alive[0].lone_runs >= MOST_LONE_RUNS:
-            tally.parts["given_up"] += 1
+            counters.parts["given_up"] += 1
             given_up = _given_up(alive[0], self._watchdog.limit_s)
             replies = answers_to(given_up, self._worker_id, BatchFacts(alive[0].entry.rows))
         else:
             replies = self._predict(self._predictors[key], alive, now_ms)
         entry_ids = [delivery.entry_id for delivery in batch]
-        self._intake.send(Finished(key, replies, entry_ids), read_on=read_on)
-        took_s = self._lap.ended(time.monotonic())
+        self._consumer.send(Finished(key, replies, entry_ids), read_on=read_on)
+        took_s = self._batch_timer.ended(time.monotonic())
         if replies:
             self.served[key].online.measured(sum(delivery.entry.rows for delivery in alive), took_s)
 
@@ -215,10 +215,10 @@ class Engine(threading.Thread):
         begun_s = time.monotonic()
         self.current = f"online {predictor.key}"
         if entries[0].suspect:
-            self._intake.mark_lone_run(entries[0])
+            self._consumer.mark_lone_run(entries[0])
         batch = EntryBatch(predictor, entries, now_ms, self.served[predictor.key].ceiling)
         batch.run(
-            on_failure=lambda: check_health(predictor),
+            on_failure=lambda: check_golden_rows(predictor),
             after_call=lambda: self._watchdog.progress(time.monotonic()),
         )
         now_s = time.monotonic()
@@ -238,7 +238,7 @@ class Engine(threading.Thread):
             slice_s = self.share.slice_s(now_s)
             rows = slice_rows(slice_s, rate.rows_per_s, least=least, most=most)
             work.ceiling = served.ceiling
-            ran = work.run_slice(rows, on_failure=lambda: check_health(predictor), limit_s=slice_s)
+            ran = work.run_slice(rows, on_failure=lambda: check_golden_rows(predictor), limit_s=slice_s)
             took_s = time.monotonic() - now_s
             self.share.offline_ran(took_s)
             served.tally.offline.ran(ran, took_s)
@@ -252,9 +252,9 @@ class Engine(threading.Thread):
     def _end_chunks(self) -> None:
         """No slice runs any more; a chunk that is still submitted is released by its own thread."""
         self._over.set()
-        self._let_chunks_go()
+        self._release_chunks()
 
-    def _let_chunks_go(self) -> None:
+    def _release_chunks(self) -> None:
         """Release all chunks in hand; their threads hand them back."""
         while self._work:
             with suppress(IndexError):  # once the engine is over, `submit` may empty it at the same time

@@ -16,7 +16,7 @@ class CommandLines:
     """Writes one JSON document per line. Create it before any code of a model runs."""
 
     def __init__(self, descriptor: int | None) -> None:
-        self._tells_begin = descriptor is not None
+        self._writes_begin = descriptor is not None
         if descriptor is None:
             descriptor = os.dup(1)
             os.dup2(2, 1)
@@ -26,7 +26,7 @@ class CommandLines:
     def begin(self, model: str, version: str) -> None:
         """Write a line before work on a model begins, so that a caller knows which model ended the
         process."""
-        if self._tells_begin:
+        if self._writes_begin:
             self.write({"model": model, "version": version, "state": "begun"})
 
     def write(self, line: dict[str, object]) -> None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import structlog
 from redis.exceptions import RedisError
 
+from shared.backoff import Backoff
 from shared.keys import ModelKey
 from worker.online.batching import Delivery, first_batch
 from worker.online.stream import Finished, OnlineStream
@@ -23,21 +24,21 @@ log = structlog.get_logger(__name__)
 
 CLAIM_EVERY_S = 1.0
 RESTS_S = 1.0
-FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 2.0
+RETRY = Backoff(first_s=0.1, longest_s=2.0)
 
 
 class OnlineConsumer:
     """Supplies the engine with online entries and sends its answers, through outages of Redis."""
 
-    def __init__(self, lane: OnlineStream, max_rows: Callable[[ModelKey], int]) -> None:
-        self._lane = lane
+    def __init__(self, stream: OnlineStream, max_rows: Callable[[ModelKey], int]) -> None:
+        self._stream = stream
         self._max_rows = max_rows
         self._hand: list[Delivery] = []
         self._looked = False  # the last read found the streams empty
         self._unsent: Finished | None = None
         self._reachable = False
         self._retry_at_s = 0.0
-        self._retry_s = FIRST_RETRY_S
+        self._failures = 0
         self._claim_at_s = 0.0
 
     @property
@@ -57,11 +58,11 @@ class OnlineConsumer:
 
     def add(self, predictor: Predictor) -> None:
         """Read the entries of one more model version."""
-        self._lane.add(predictor.key, predictor.spec.batching.max_rows, predictor.version.identity)
+        self._stream.add(predictor.key, predictor.spec.batching.max_rows, predictor.version.identity)
         self._looked = False
         if self._reachable:  # otherwise `recover` makes the group
             with self._outages():
-                self._lane.make_group(predictor.key)
+                self._stream.make_group(predictor.key)
 
     def look(self, now_s: float) -> None:
         """Read without blocking; reconnect, and claim entries of lost workers, when it is time."""
@@ -71,9 +72,9 @@ class OnlineConsumer:
         with self._outages():
             if now_s >= self._claim_at_s:
                 self._claim_at_s = now_s + CLAIM_EVERY_S
-                self._hand += self._lane.claim_stale()
+                self._hand += self._stream.claim_stale()
             if not self._hand and not self._looked:
-                self._take(self._lane.read())
+                self._take(self._stream.read())
 
     def reconnect(self, now_s: float) -> None:
         """If Redis was away and it is time, connect and take back the entries delivered to this worker."""
@@ -82,7 +83,7 @@ class OnlineConsumer:
 
     def rest(self, now_s: float) -> None:
         """Sleep until the engine is woken, about a second at most; read nothing."""
-        self._lane.sleep(RESTS_S if self._reachable else max(0.0, self._retry_at_s - now_s))
+        self._stream.sleep(RESTS_S if self._reachable else max(0.0, self._retry_at_s - now_s))
 
     def look_again(self) -> None:
         """Forget that the streams were empty: time has passed since."""
@@ -91,21 +92,21 @@ class OnlineConsumer:
     def wait(self, now_s: float) -> None:
         """Sleep until an entry arrives or the engine is woken, about a second at most."""
         if not self._reachable:
-            self._lane.sleep(max(0.0, self._retry_at_s - now_s))
+            self._stream.sleep(max(0.0, self._retry_at_s - now_s))
             return
         with self._outages():
-            self._hand += self._lane.wait()
+            self._hand += self._stream.wait()
 
     def next_batch(self) -> tuple[list[Delivery], float]:
         """The entries to run next, all of one model version, and the time of Redis' clock in ms."""
         count = first_batch(self._hand, self._max_rows(self._hand[0].key))
         batch, self._hand = self._hand[:count], self._hand[count:]
-        return batch, self._lane.now_ms()
+        return batch, self._stream.now_ms()
 
     def mark_lone_run(self, delivery: Delivery) -> None:
         """Count a run alone of a suspect entry before it begins: it may end this process."""
         with self._outages():
-            self._lane.mark_lone_run(delivery)
+            self._stream.mark_lone_run(delivery)
 
     def send(self, finished: Finished, *, read_on: bool) -> None:
         """Answer a batch. With `read_on`, fetch the next batch in the same round trip if no entry is in
@@ -113,9 +114,9 @@ class OnlineConsumer:
         self._unsent = finished
         with self._outages():
             if self._hand or not read_on:
-                self._lane.answer(finished)
+                self._stream.answer(finished)
             else:
-                self._take(self._lane.answer_and_read(finished))
+                self._take(self._stream.answer_and_read(finished))
             self._unsent = None
 
     def _take(self, deliveries: list[Delivery]) -> None:
@@ -124,7 +125,7 @@ class OnlineConsumer:
 
     def _recover(self) -> None:
         with self._outages():
-            recovered = self._lane.recover()
+            recovered = self._stream.recover()
             answered = set(self._unsent.entry_ids) if self._unsent else set()
             # entries in hand keep their own counts: Redis' counts do not include their claim
             known = {delivery.entry_id: delivery for delivery in self._hand}
@@ -133,8 +134,8 @@ class OnlineConsumer:
                 for delivery in recovered
                 if delivery.entry_id not in answered
             ]
-            self._reachable, self._retry_s, self._looked = True, FIRST_RETRY_S, False
-            log.info("queue_reached", streams=len(self._lane.streams))
+            self._reachable, self._failures, self._looked = True, 0, False
+            log.info("queue_reached", streams=len(self._stream.streams))
         if self._unsent and self._reachable:
             self.send(self._unsent, read_on=False)
 
@@ -143,7 +144,8 @@ class OnlineConsumer:
         try:
             yield
         except RedisError as error:
-            log.warning("queue_unreachable", reason=str(error), retry_s=self._retry_s)
+            self._failures += 1
+            retry_s = RETRY.pause_s(self._failures)
+            log.warning("queue_unreachable", reason=str(error), retry_s=retry_s)
             self._reachable = False
-            self._retry_at_s = time.monotonic() + self._retry_s
-            self._retry_s = min(self._retry_s * 2, LONGEST_RETRY_S)
+            self._retry_at_s = time.monotonic() + retry_s

@@ -20,6 +20,7 @@ import redis
 import structlog
 
 from shared import keys, messages
+from shared.backoff import Backoff
 from shared.errors import ModelMismatch
 from shared.keys import ModelKey
 from shared.messages import Answer, Entry, Failure
@@ -29,9 +30,9 @@ from worker.online.batching import Delivery
 
 log = structlog.get_logger(__name__)
 
-FIRST_REST_S, LONGEST_REST_S = 0.05, 1.0
-"""How long a stream is not read after an entry went back: twice as long each time, until an entry of the
-stream matches this worker."""
+REST = Backoff(first_s=0.05, longest_s=1.0)
+"""How long a stream is not read after an entry went back; longer each time, until an entry of the stream
+matches this worker."""
 WORKERS_KNOWN_S = 0.5
 """How long the heartbeats of other workers are cached."""
 
@@ -46,7 +47,7 @@ class ForeignEntries:
     worker_id: str
     identities: Mapping[ModelKey, ModelIdentity]
     clock: Callable[[], float] = time.monotonic
-    _rests: dict[ModelKey, tuple[float, float]] = field(default_factory=dict)  # end of the rest, its length
+    _rests: dict[ModelKey, tuple[float, int]] = field(default_factory=dict)  # end of the rest, rests in a row
     _known: tuple[float, dict[str, Mapping[str, ModelIdentity]]] = (float("-inf"), {})
     _put_back_script: Any = None  # redis-py's own type
 
@@ -75,7 +76,7 @@ class ForeignEntries:
 
     def rests_s(self, key: ModelKey) -> float:
         """Seconds for which this stream is still not read."""
-        until_s, _ = self._rests.get(key, (0.0, 0.0))
+        until_s, _ = self._rests.get(key, (0.0, 0))
         return max(0.0, until_s - self.clock())
 
     def put_back(self, foreign: Sequence[Delivery], now_ms: float) -> list[Delivery]:
@@ -116,9 +117,8 @@ class ForeignEntries:
     def _rest(self, key: ModelKey) -> None:
         if self.rests_s(key):
             return
-        _, lasted_s = self._rests.get(key, (0.0, 0.0))
-        lasts_s = min(LONGEST_REST_S, lasted_s * 2 or FIRST_REST_S)
-        self._rests[key] = self.clock() + lasts_s, lasts_s
+        _, in_row = self._rests.get(key, (0.0, 0))
+        self._rests[key] = self.clock() + REST.pause_s(in_row + 1), in_row + 1
 
     def _others(self) -> dict[str, Mapping[str, ModelIdentity]]:
         """The models of other live workers, by worker."""

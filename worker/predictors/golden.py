@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from shared.messages import OutputColumn
 from shared.specs import ModelSpec
+
+if TYPE_CHECKING:
+    from worker.predictors.base import Predictor
+
+
+class BrokenModelError(Exception):
+    """The predictor fails rows with known answers: the model is broken, and its process must end."""
+
+
+def check_golden_rows(predictor: Predictor) -> None:
+    """Decide whether the rows or the model are at fault, after a call has failed.
+
+    Raises BrokenModelError if the golden rows fail or their answers are wrong.
+    """
+    problem = predictor.golden_problem()
+    if problem:
+        raise BrokenModelError(f"{predictor.key} fails its golden rows: {problem}")
 
 
 def disagreement(spec: ModelSpec, columns: list[OutputColumn]) -> str | None:

@@ -16,8 +16,7 @@ from shared.errors import ArtifactError
 from shared.specs import InputType, ModelSpec, Precision, PytorchOptions
 from worker.predictors.base import Runtime
 from worker.predictors.code import import_beside
-from worker.predictors.pieces import PIECE_BYTES, pieces
-from worker.predictors.pipeline import Pipeline, Source
+from worker.predictors.pipeline import PIECE_BYTES, Pipeline, Source, pieces
 
 if TYPE_CHECKING:
     import torch

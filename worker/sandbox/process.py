@@ -30,7 +30,7 @@ from worker.execution.slices import ChunkWork
 from worker.execution.watchdog import limit_in_words
 from worker.memory import limit_memory
 from worker.predictors import Predictor, open_predictor
-from worker.predictors.self_check import SickPredictorError, check_health
+from worker.predictors.golden import BrokenModelError, check_golden_rows
 from worker.sandbox.protocol import LOAD_LIMIT_S, Frame, FrameKind, Frames, Task, hung_up, write_frame
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ def serve(key: ModelKey, settings: Settings) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal: this process ends with its worker
     limit_memory(settings)
     _leave_no_core()
-    cell = _SandboxFork(
+    fork = _SandboxFork(
         open_repository(settings.models_dir).version(*split_model_key(key)), settings, answers
     )
     write_frame(answers, FrameKind.READY)
@@ -55,7 +55,7 @@ def serve(key: ModelKey, settings: Settings) -> int:
         while True:
             frame = tasks.next(_LOOK_EVERY_S)
             if frame is not None:
-                cell.run(msgspec.msgpack.decode(frame[1], type=Task))
+                fork.run(msgspec.msgpack.decode(frame[1], type=Task))
     return 0
 
 
@@ -144,8 +144,8 @@ class _SandboxFork:
                 for result in _results(predictor, task):
                     write_frame(out, FrameKind.RESULT, result)
             else:
-                check_health(predictor)
-        except SickPredictorError as error:
+                check_golden_rows(predictor)
+        except BrokenModelError as error:
             write_frame(out, FrameKind.SICK, str(error).encode())
         else:
             write_frame(out, FrameKind.DONE)
@@ -159,7 +159,7 @@ def _results(predictor: Predictor, task: Task) -> Iterator[bytes]:
         done = len(work.results)
         # while it isolates failing rows, send results after each call: each frame shows that the process
         # lives
-        work.run_slice(task.step_rows, on_failure=lambda: check_health(predictor), limit_s=0.0)
+        work.run_slice(task.step_rows, on_failure=lambda: check_golden_rows(predictor), limit_s=0.0)
         yield tables.write_ipc(work.results[done:], schema)
 
 

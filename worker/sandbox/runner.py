@@ -24,7 +24,7 @@ from shared.keys import ModelKey
 from shared.settings import environment
 from worker.predictors import Predictor
 from worker.predictors import outputs as views
-from worker.predictors.self_check import SickPredictorError
+from worker.predictors.golden import BrokenModelError
 from worker.sandbox.protocol import LOAD_LIMIT_S, Frame, FrameKind, Frames, Task, write_frame
 
 log = structlog.get_logger(__name__)
@@ -148,57 +148,57 @@ class SandboxRunner:
     ) -> list[pa.RecordBatch] | None:
         """The results of all rows, with a reason for each row that failed; None if it had to stop.
 
-        `may_go_on` is called several times a second. Raises SickPredictorError if the golden rows fail in the
+        `may_go_on` is called several times a second. Raises BrokenModelError if the golden rows fail in the
         quarantine process too, and SandboxError.
         """
-        cell = self._taken(predictor.key)
+        process = self._taken(predictor.key)
         try:
-            results = _SandboxRun(cell, predictor, rows, self.limit_s, may_go_on).results()
+            results = _SandboxRun(process, predictor, rows, self.limit_s, may_go_on).results()
         except BaseException:
-            cell.close()
+            process.close()
             raise
         if results is None:
-            cell.close()  # a task may still run in it
+            process.close()  # a task may still run in it
         else:
-            self._keep(predictor.key, cell)
+            self._keep(predictor.key, process)
         return results
 
     def close(self) -> None:
         """End the idle processes."""
         with self._lock:
-            cells, self._idle = list(self._idle.values()), {}
-        for cell in cells:
-            cell.close()
+            processes, self._idle = list(self._idle.values()), {}
+        for process in processes:
+            process.close()
 
     def _taken(self, key: ModelKey) -> SandboxProcess:
         with self._lock:
-            cell = self._idle.pop(key, None)
-        return cell or SandboxProcess(key)
+            process = self._idle.pop(key, None)
+        return process or SandboxProcess(key)
 
-    def _keep(self, key: ModelKey, cell: SandboxProcess) -> None:
+    def _keep(self, key: ModelKey, process: SandboxProcess) -> None:
         with self._lock:
             spare = self._idle.get(key)
-            self._idle[key] = cell
+            self._idle[key] = process
         if spare:
             spare.close()
-        timer = threading.Timer(IDLE_S, self._close_idle, args=[key, cell])
+        timer = threading.Timer(IDLE_S, self._close_idle, args=[key, process])
         timer.daemon = True
         timer.start()
 
-    def _close_idle(self, key: ModelKey, cell: SandboxProcess) -> None:
+    def _close_idle(self, key: ModelKey, process: SandboxProcess) -> None:
         with self._lock:
-            idle = self._idle.get(key) is cell
+            idle = self._idle.get(key) is process
             if idle:
                 del self._idle[key]
         if idle:
-            cell.close()
+            process.close()
 
 
 @dataclass
 class _SandboxRun:
     """One chunk in one quarantine process."""
 
-    cell: SandboxProcess
+    process: SandboxProcess
     predictor: Predictor
     rows: pa.RecordBatch
     limit_s: float
@@ -218,7 +218,7 @@ class _SandboxRun:
                 return None
             kind, body = end
             if kind is FrameKind.SICK:
-                raise SickPredictorError(body.decode())
+                raise BrokenModelError(body.decode())
             if kind is FrameKind.DIED and not self._narrow(search, body.decode()):
                 return None
         return self._results
@@ -229,7 +229,7 @@ class _SandboxRun:
         stop, step_rows = search.next_run()
         rows = self.rows.slice(search.position, stop - search.position)
         task = Task(rows=tables.write_ipc([rows], rows.schema), step_rows=step_rows, limit_s=self.limit_s)
-        for kind, body in self.cell.frames(task, self.may_go_on):
+        for kind, body in self.process.frames(task, self.may_go_on):
             if kind is FrameKind.RESULT:
                 found = tables.read_ipc(body)
                 self._results += found.to_batches()
@@ -251,11 +251,11 @@ class _SandboxRun:
     def _checked_health(self) -> bool:
         """Run the golden rows before a row is failed for a death: the model may end its process on any row.
 
-        → False if it had to stop before the outcome was known. Raises SickPredictorError.
+        → False if it had to stop before the outcome was known. Raises BrokenModelError.
         """
-        for kind, body in self.cell.frames(Task(limit_s=self.limit_s), self.may_go_on):
+        for kind, body in self.process.frames(Task(limit_s=self.limit_s), self.may_go_on):
             if kind in (FrameKind.SICK, FrameKind.DIED):
-                raise SickPredictorError(f"{self.predictor.key}: golden rows: {body.decode()}")
+                raise BrokenModelError(f"{self.predictor.key}: golden rows: {body.decode()}")
             if kind is FrameKind.DONE:
                 return True
         return False

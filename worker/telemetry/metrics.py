@@ -35,7 +35,7 @@ def readings(facts: Facts) -> Iterator[Reading]:
     yield from _models({split_model_key(key): held for key, held in facts.models.items()})
     yield metrics.BUSY, {(lane,): busy_s for lane, busy_s in facts.busy_s.items()}
     engine: dict[Labels, EngineCounters] = {
-        split_model_key(key): tally for key, tally in facts.engine.items()
+        split_model_key(key): counters for key, counters in facts.engine.items()
     }
     chunks: dict[Labels, ModelChunks] = {split_model_key(key): facts.chunks.of(key) for key in facts.engine}
     yield from _engine(engine, chunks)
@@ -60,21 +60,21 @@ def _models(models: Mapping[Labels, HeldModel]) -> Iterator[Reading]:
 def _engine(
     engine: Mapping[Labels, EngineCounters], chunks: Mapping[Labels, ModelChunks]
 ) -> Iterator[Reading]:
-    lanes = {(*labels, ONLINE): tally.online for labels, tally in engine.items()} | {
-        (*labels, OFFLINE): tally.offline for labels, tally in engine.items()
+    lanes = {(*labels, ONLINE): counters.online for labels, counters in engine.items()} | {
+        (*labels, OFFLINE): counters.offline for labels, counters in engine.items()
     }
     yield metrics.BATCH_ROWS, {labels: lane.rows for labels, lane in lanes.items()}
     yield metrics.PREDICT_DURATION, {labels: lane.took_s for labels, lane in lanes.items()}
     rows: dict[Labels, float] = {}
-    for labels, tally in engine.items():
-        rows |= _by_outcome((*labels, ONLINE), tally.online_rows)
+    for labels, counters in engine.items():
+        rows |= _by_outcome((*labels, ONLINE), counters.online_rows)
         rows |= _by_outcome((*labels, OFFLINE), chunks[labels].rows)
     yield metrics.ROWS_ENDED, rows
     parts: dict[Labels, float] = {}
-    for labels, tally in engine.items():
-        parts |= _by_outcome(labels, tally.parts)
+    for labels, counters in engine.items():
+        parts |= _by_outcome(labels, counters.parts)
     yield metrics.PARTS, parts
-    yield metrics.REDELIVERIES, {labels: tally.redeliveries for labels, tally in engine.items()}
+    yield metrics.REDELIVERIES, {labels: counters.redeliveries for labels, counters in engine.items()}
 
 
 def _chunks(chunks: Mapping[Labels, ModelChunks]) -> Iterator[Reading]:

@@ -76,7 +76,7 @@ class WorkerTraces:
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
         self._tracer = provider.get_tracer("takt.worker")
-        self._told: queue.Queue[Callable[[], None]] = queue.Queue(MOST_WAITING)
+        self._pending: queue.Queue[Callable[[], None]] = queue.Queue(MOST_WAITING)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._make_spans, name="traces", daemon=True)
         self._thread.start()
@@ -86,26 +86,26 @@ class WorkerTraces:
             rows, predict_ns = batch.rows, round(batch.predict_ms * 1e6)
             key = batch.predictor.key
             ran = RanBatch(key, rows, time.time_ns(), round(took_s * 1e9), predict_ns, entries)
-            self._tell(lambda: self._write_batch(ran))
+            self._enqueue(lambda: self._write_batch(ran))
 
     def chunk_ended(self, key: ModelKey, held: Claim, outcome: str, took_s: float) -> None:
         if held.traceparent:
             ended = EndedChunk(key, held, outcome, time.time_ns(), round(took_s * 1e9))
-            self._tell(lambda: self._write_chunk(ended))
+            self._enqueue(lambda: self._write_chunk(ended))
 
     def close(self) -> None:
         self._closing.set()
         self._thread.join(LAST_SPANS_S)
         close_provider(self._provider)
 
-    def _tell(self, write: Callable[[], None]) -> None:
+    def _enqueue(self, write: Callable[[], None]) -> None:
         with suppress(queue.Full):  # drop spans rather than delay a batch
-            self._told.put_nowait(write)
+            self._pending.put_nowait(write)
 
     def _make_spans(self) -> None:
-        while not self._closing.is_set() or not self._told.empty():
+        while not self._closing.is_set() or not self._pending.empty():
             try:
-                write = self._told.get(timeout=0.2)
+                write = self._pending.get(timeout=0.2)
             except queue.Empty:
                 continue
             write()

@@ -17,6 +17,7 @@ from typing import Protocol
 import structlog
 from redis.exceptions import RedisError
 
+from shared.backoff import Backoff
 from shared.errors import InvalidInput, JobExpired, JobNotFound, RecordUnreadable
 from shared.ledger import JobRecord, WebhookClaim
 from shared.settings import Settings
@@ -30,9 +31,7 @@ EVERY_S = 1.0
 """How often due webhooks are looked up."""
 AT_ONCE = 4
 """Simultaneous deliveries of one worker, so that a receiver that hangs does not delay the others."""
-FIRST_RETRY_S = 5.0
-LONGEST_RETRY_S = 3600.0
-GROWTH = 4.0
+RETRY = Backoff(first_s=5.0, longest_s=3600.0, factor=4.0)
 """Delays: 5 s, 20 s, 80 s, 5 min, 21 min, then every hour."""
 SPREAD = 0.2
 """Random share of a delay, so that the webhooks of an outage do not all return at once."""
@@ -158,8 +157,7 @@ def next_delay_s(
     """
     if status is not None and (200 <= status < 300 or status == GONE):
         return None
-    backoff_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * GROWTH ** min(attempts - 1, 30))
-    delay_s = max(asked_s, backoff_s * (1 + SPREAD * (2 * chance - 1)))
+    delay_s = max(asked_s, RETRY.pause_s(attempts) * (1 + SPREAD * (2 * chance - 1)))
     return delay_s if delay_s <= left_s else None
 
 

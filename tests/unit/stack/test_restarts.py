@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stack.restarts import Backoff, Crashes
+from stack.restarts import Crashes, RestartBackoff
 
-BACKOFF = Backoff(first_s=0.2, factor=2.0, longest_s=30.0, stable_s=60.0)
+BACKOFF = RestartBackoff(first_s=0.2, factor=2.0, longest_s=30.0, stable_s=60.0)
 
 
 def test_a_part_that_never_crashed_starts_at_once() -> None:

@@ -15,7 +15,7 @@ import pytest
 from stack.errors import ServiceFailed
 from stack.logs import Log
 from stack.process_group import ProcessGroup
-from stack.restarts import Backoff, Crashes
+from stack.restarts import Crashes, RestartBackoff
 from stack.services import Layer, Service, ending
 from stack.supervisor import Supervisor
 from tests.support.polling import eventually
@@ -107,7 +107,7 @@ def test_a_crashed_service_is_restarted_and_the_reason_reported(
     runs.touch()
     script = f"echo x >> {runs}; [ $(wc -l < {runs}) -ge 3 ] || {{ echo why; exit 7; }}; {FOREVER}"
     supervisor = Supervisor(
-        [service(tmp_path, "worker-1", script)], group, recorded, Backoff(first_s=0.01, factor=1)
+        [service(tmp_path, "worker-1", script)], group, recorded, RestartBackoff(first_s=0.01, factor=1)
     )
     supervisor.start()
 

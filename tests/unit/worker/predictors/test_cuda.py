@@ -15,8 +15,7 @@ import torch
 
 from shared.columns import Array
 from worker.predictors.cuda import CudaCourier, release_tensors
-from worker.predictors.pieces import pieces
-from worker.predictors.pipeline import Pipeline, Source
+from worker.predictors.pipeline import Pipeline, Source, pieces
 
 
 class DoneEvent:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from shared.keys import model_key
 from shared.tables import streamed_schema
 from tests.support.engines import Doubling, predictor
-from worker.predictors.self_check import SickPredictorError
+from worker.predictors.golden import BrokenModelError
 from worker.sandbox import runner as quarantine
 from worker.sandbox.protocol import Frame, FrameKind, Frames, Task, hung_up, write_frame
 from worker.sandbox.runner import MOST_DEATHS, SandboxError, SandboxProcess, SandboxRunner, Search
@@ -142,7 +142,7 @@ def test_a_row_whose_search_is_broken_off_before_that_is_not_blamed(monkeypatch:
 
 
 def test_where_the_golden_rows_die_too_the_model_is_sick(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SickPredictorError):
+    with pytest.raises(BrokenModelError):
         results_of(Scripted(DIED, DIED), monkeypatch)
 
 

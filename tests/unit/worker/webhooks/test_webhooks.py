@@ -17,7 +17,7 @@ from shared.errors import InvalidInput
 from shared.ledger import JobRecord, JobState
 from shared.settings import Settings
 from shared.webhooks import Address, WebhookTarget, checked_url, permitted, target_of
-from worker.webhooks.delivery import LONGEST_RETRY_S, next_delay_s, retry_after_s
+from worker.webhooks.delivery import RETRY, next_delay_s, retry_after_s
 from worker.webhooks.signing import body_of, headers_of, signature
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -263,7 +263,7 @@ def delay(attempts: int, status: int | None = 500, **changes: float) -> float | 
 
 def test_pauses_grow_from_seconds_to_an_hour() -> None:
     assert [delay(n) for n in range(1, 8)] == [5, 20, 80, 320, 1280, 3600, 3600]
-    assert delay(10_000) == LONGEST_RETRY_S
+    assert delay(10_000) == RETRY.longest_s
 
 
 def test_pauses_stray_by_a_fifth() -> None:
