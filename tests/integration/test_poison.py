@@ -159,7 +159,7 @@ def test_a_request_that_ends_two_workers_is_given_up_and_they_come_back(
     eventually(lambda: answered(http, 2.0).is_success, limit_s=STARTS_S)
     refused = answered(http, SEGFAULTS, wait_s=40)
     assert (refused.status_code, refused.json()["error"]) == (500, "prediction_failed")
-    assert "another with it alone" in refused.json()["detail"]
+    assert "the second alone" in refused.json()["detail"]
     assert "longer than 2 s, the limit of one model call (TAKT_BATCH_LIMIT_S)" in refused.json()["detail"]
     eventually(partial(all_serve, http, 2), limit_s=STARTS_S, every_s=0.2)
     assert answered(http, 2.0).json()["y"] == 4.0

@@ -22,13 +22,13 @@ log = structlog.get_logger(__name__)
 LEAST_AGE_S = 86_400.0
 SWEEP_EVERY_S = 3600.0
 STEP_JOBS = 200
-"""Folders per step; there is about one step a second."""
+"""Folders per step; about one step runs per second."""
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 """Other folders in the store are not touched."""
 
 
 def removable(found: Sequence[StoredJob], *, now_s: float, age_s: float) -> list[str]:
-    """The jobs whose newest object is older than `age_s`."""
+    """The jobs without an object younger than `age_s`."""
     return [job.id for job in found if _JOB_ID.fullmatch(job.id) and now_s - job.newest_at_s > age_s]
 
 

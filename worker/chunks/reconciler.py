@@ -1,5 +1,5 @@
-"""Restores work that lost leases and lost doorbells left behind. One worker at a time does it, about every
-second; every step is fenced."""
+"""Restores work that lost leases and lost doorbells left behind. A single worker does it at a time, about
+every second; every step is fenced."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 EVERY_S = 1.0
 LOCK_MS = 3000
 RETIRES_S = 1.0
-"""Time limit for removing data of expired jobs in one pass; the next pass continues."""
+"""Time limit per pass for removing data of expired jobs; the next pass continues."""
 
 
 def missing_doorbells(ready: int, slots: int, queued: int) -> int:
@@ -80,7 +80,7 @@ class Reconciler(threading.Thread):
         return True
 
     def reconcile(self) -> None:
-        """One pass: expired leases, doorbells, then the data of expired jobs, which may take longer."""
+        """Handle expired leases, doorbells, then the data of expired jobs, which may take longer."""
         expired = self._ledger.expire()
         self._top_up_all()
         for job_id in expired.interrupted:

@@ -332,7 +332,7 @@ class ChunkRunner:
         return renewed
 
     def _hand_back_unread(self, key: ModelKey, held: Claim, error: PayloadError) -> None:
-        """Hand back a chunk whose rows cannot be read, with a delay if its rows are in the store: they may
+        """Hand back a chunk with unreadable rows, with a delay if its rows are in the store: they may
         become readable. Rows in the ledger will not."""
         reason = CHANGED_ROWS if isinstance(error, PayloadCorrupt) else LOST_ROWS
         is_last = held.data or held.attempt >= self._ledger.max_attempts

@@ -1,4 +1,4 @@
-"""Runs small chunks together: one engine turn and one commit for all chunks of a claim.
+"""Runs small chunks together: a single engine turn and commit for all chunks of a claim.
 
 An irregular chunk (unreadable rows, invalid rows, or a result that cannot be stored) runs alone instead
 (`worker/chunks/runner.py`), so that its failure does not affect the others. The engine isolates rows on which
@@ -92,7 +92,7 @@ class SmallChunks:
                 self._lease.hand_back(predictor.key, held)
 
     def _run_together(self, predictor: Predictor, ready: Sequence[_Small]) -> list[Claim]:
-        """→ the chunks whose result could not be stored."""
+        """→ the chunks without a stored result."""
         begun_s = time.monotonic()
         work = _joined(predictor, ready)
         self._engine.submit(work)

@@ -39,7 +39,7 @@ class EntryBatch:
 
     def run(self, on_failure: Callable[[], None], after_call: Callable[[], None] = lambda: None) -> None:
         """Predict. If the call raises, `on_failure` is called once; then only the entries that cause the
-        failure fail, and those whose deadline passes during the search."""
+        failure fail, and those that miss their deadline during the search."""
         ahead_ms = self.read_at_ms - time.monotonic() * 1000
 
         def expired(delivery: Delivery) -> bool:

@@ -32,7 +32,7 @@ class CallLimit:
         return joined([self._call(predictor, take(columns, start, start + self.rows)) for start in starts])
 
     def predict_in_halves(self, predictor: Predictor, columns: Columns) -> Array:
-        """Predict rows that must succeed or fail together, those of one online entry; halve calls that do
+        """Predict rows that must succeed or fail together, such as those of an online entry; halve calls that do
         not fit."""
         try:
             return self.predict(predictor, columns)

@@ -1,4 +1,4 @@
-"""Answers with separate labels, for models whose labels do not follow from the class probabilities.
+"""Answers with separate labels, for models with labels that do not follow from the class probabilities.
 
 Such an answer is an array of records, so that it is sliced and joined like any other answer.
 """

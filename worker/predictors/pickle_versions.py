@@ -93,7 +93,7 @@ class _Inert:
 
 
 class _Wrapper(_Inert):
-    """joblib's header of an array whose bytes follow in the file."""
+    """joblib's header of an array; the array's bytes follow in the file."""
 
 
 _Unpickler: Any = pickle._Unpickler

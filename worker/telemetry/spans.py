@@ -167,7 +167,7 @@ class WorkerTraces:
 
 
 def traced_entries(batch: EntryBatch) -> list[TracedEntry]:
-    """The entries of a batch whose trace is recorded, without their inputs."""
+    """The entries of a batch with a recorded trace, without their inputs."""
     failed = {delivery.entry_id for delivery in batch.failed}
     return [
         TracedEntry(

@@ -90,7 +90,7 @@ class Webhooks:
             thread.join(max(0.0, end_s - time.monotonic()))
 
     def deliver_next(self) -> bool:
-        """Attempt the webhook that has been due longest. → whether one was due."""
+        """Attempt the webhook that has been due longest. → whether a webhook was due."""
         held = self._ledger.claim_webhook(lease_s=self._lease_s)
         if held is None:
             return False

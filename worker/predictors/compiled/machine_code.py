@@ -16,7 +16,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 trailing_zeros = cast(Callable[[int], int], numbers.trailing_zeros)
-"""Number of trailing zero bits of an unsigned number: one instruction. For compiled code only."""
+"""Number of trailing zero bits of an unsigned number: a single instruction. For compiled code only."""
 
 
 def machine_code(function: Callable[P, R]) -> Callable[P, R]:

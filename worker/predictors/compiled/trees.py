@@ -1,4 +1,4 @@
-"""Trees and forests without scikit-learn's overhead per tree: joblib, checks, one array per tree.
+"""Trees and forests without scikit-learn's overhead per tree: joblib, checks, an array per tree.
 
 Leaf values are added in the order of the trees, as in scikit-learn, so answers are equal bit for bit.
 """
