@@ -10,7 +10,7 @@ from shared.doorbells import Ring
 from shared.keys import ModelKey
 
 TURN_S = 0.5
-"""How long a thread stays with one model version before it answers another doorbell."""
+"""How long a thread stays with a model version before it answers another doorbell."""
 
 
 class Doorbells:

@@ -60,7 +60,7 @@ class LeaseLost(Exception):
 
 
 class ChunkRunner:
-    """Runs the chunks that doorbells announce. All Celery threads of a worker share one instance."""
+    """Runs the chunks that doorbells announce. Shared by all Celery threads of a worker."""
 
     def __init__(
         self,
@@ -343,7 +343,7 @@ class ChunkRunner:
         self._ledger.hand_back(key, held, at_fault=False)
 
     def _commit(self, key: ModelKey, ended: Ended) -> CommitOutcome | None:
-        """The outcome of one chunk's commit; None: see `_committed`."""
+        """The outcome of a chunk's commit; None: see `_committed`."""
         outcomes = self._committed(key, [ended])
         return outcomes[0] if outcomes else None
 

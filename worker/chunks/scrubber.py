@@ -39,7 +39,7 @@ REASON = "{}: the scrubber found that the stored result of this chunk is missing
 
 
 class Condition(StrEnum):
-    """Outcome of checking one object."""
+    """Outcome of checking an object."""
 
     INTACT = "intact"
     CORRUPT = "corrupt"

@@ -34,7 +34,7 @@ from worker.telemetry.tracing import Traces
 log = structlog.get_logger(__name__)
 
 MOST_TOGETHER = 32
-"""Most chunks of one claim: its scripts occupy Redis for about 0.1 ms per chunk."""
+"""Most chunks of a claim: its scripts occupy Redis for about 0.1 ms per chunk."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class _Small:
 
 
 class SmallChunks:
-    """Runs small chunks. All Celery threads of a worker share one instance."""
+    """Runs small chunks. Shared by all Celery threads of a worker."""
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from worker.predictors import load_predictor
 
 @dataclass(frozen=True)
 class Verification:
-    """The result of verifying one version."""
+    """The result of verifying a version."""
 
     key: ModelKey
     golden_rows: int

@@ -1,4 +1,4 @@
-"""Runs one batch of the online lane and makes one answer for each of its entries."""
+"""Runs a batch of the online lane and makes an answer for each of its entries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.predictors.call_limit import CallLimit
 
 @dataclass
 class EntryBatch:
-    """One batch and the results of its model calls. Times are those of this batch alone."""
+    """A batch and the results of its model calls. Times are those of this batch alone."""
 
     predictor: Predictor
     entries: Sequence[Delivery]

@@ -16,9 +16,9 @@ from worker.predictors.labelled_answers import joined
 
 @dataclass
 class CallLimit:
-    """The limit of one model version on this worker's device. Owned by the engine."""
+    """The limit of a model version on this worker's device. Owned by the engine."""
 
-    rows: int = 0  # most rows of one call; 0: no limit
+    rows: int = 0  # most rows of a call; 0: no limit
     _passed: int = 0  # rows of the largest call since the last `settle`
     _refused: bool = False
     _one_row_refused: bool = False
@@ -32,8 +32,8 @@ class CallLimit:
         return joined([self._call(predictor, take(columns, start, start + self.rows)) for start in starts])
 
     def predict_in_halves(self, predictor: Predictor, columns: Columns) -> Array:
-        """Predict rows that must succeed or fail together, such as those of an online entry; halve calls that do
-        not fit."""
+        """Predict rows that must succeed or fail together, such as rows of an online entry; halve calls
+        that do not fit."""
         try:
             return self.predict(predictor, columns)
         except OutOfMemory:

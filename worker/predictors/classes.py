@@ -119,7 +119,7 @@ def _type_by_tags(estimator: Any) -> str | None:
 
 
 def _same_classes(spec: ModelSpec, fitted: list[Any]) -> bool:
-    """Whether the spec lists the fitted classes in order. Other names may stand for numbers, a name for each."""
+    """Whether the spec lists the fitted classes in order. Other names may stand for numbers."""
     names = [_name(one) for one in fitted]
     ours = [name.lower() for name in spec.classes]
     if all(isinstance(one, str) for one in fitted):

@@ -85,7 +85,7 @@ def _named(spec: ModelSpec, inside: list[Any]) -> bool:
 
 def _takes_columns(estimator: Any) -> bool:
     """Whether it passes its input on unchanged, so that its own fit did not see names: a Pipeline, or an
-    estimator that wraps one."""
+    estimator that wraps a Pipeline."""
     from sklearn.pipeline import FeatureUnion, Pipeline
 
     return any(isinstance(part, Pipeline | FeatureUnion) for part in parts(estimator, set()))

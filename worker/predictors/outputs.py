@@ -38,7 +38,7 @@ def as_batch(spec: ModelSpec, answer: Array) -> pa.RecordBatch:
 
 
 def failed_batch(spec: ModelSpec, reasons: Sequence[str]) -> pa.RecordBatch:
-    """Results of failed rows: one row for each reason, without outputs."""
+    """Results of failed rows: a row for each reason, without outputs."""
     schema = result_schema(spec)
     arrays = [pa.nulls(len(reasons), field.type) for field in schema if field.name != ERROR]
     return pa.RecordBatch.from_arrays([*arrays, pa.array(reasons, pa.string())], schema=schema)

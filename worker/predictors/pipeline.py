@@ -23,7 +23,7 @@ from worker.predictors.staging import Bytes, DeviceEvent, Staging
 Tensor = TypeVar("Tensor")
 _IN_FLIGHT = 2
 PIECE_BYTES = 4 * 2**20
-"""Bytes of rows in one piece: enough that computing a piece takes longer than starting it."""
+"""Bytes of rows in a piece: enough that computing a piece takes longer than starting it."""
 
 
 def pieces(rows: int, row_bytes: int, most_bytes: int = PIECE_BYTES) -> list[slice]:

@@ -1,4 +1,4 @@
-"""The quarantine process: runs rows of one model version that may end the process.
+"""The quarantine process: runs rows of a model version that may end the process.
 
 `python -m worker quarantine MODEL@VERSION` loads the model once and forks for each task. The fork runs the
 rows; if it dies, the model need not be loaded again. The parent calls no model before it forks and keeps to

@@ -37,14 +37,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: bytes = b""  # an Arrow IPC stream of inputs
     step_rows: int = 1
-    limit_s: float  # of one step
+    limit_s: float  # of a step
 
 
 Frame = tuple[FrameKind, bytes]
 
 
 def write_frame(descriptor: int, kind: FrameKind, body: bytes = b"") -> None:
-    """Write one frame. Raises OSError if the pipe has no reader."""
+    """Write a frame. Raises OSError if the pipe has no reader."""
     left = memoryview(_HEADER.pack(kind.value, len(body)) + body)
     while left:
         left = left[os.write(descriptor, left) :]

@@ -79,7 +79,7 @@ class Search:
 
 
 class SandboxProcess:
-    """The worker's side of one quarantine process. The process ends when this worker closes its stdin."""
+    """The worker's side of a quarantine process. The process ends when this worker closes its stdin."""
 
     def __init__(self, key: ModelKey) -> None:
         self._process = subprocess.Popen(
@@ -137,9 +137,9 @@ class SandboxProcess:
 
 @dataclass
 class SandboxRunner:
-    """Runs chunks in quarantine, any number at a time. All Celery threads of a worker share one instance."""
+    """Runs chunks in quarantine, any number at a time. Shared by all Celery threads of a worker."""
 
-    limit_s: float  # of one model call
+    limit_s: float  # of a model call
     _idle: dict[ModelKey, SandboxProcess] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -196,7 +196,7 @@ class SandboxRunner:
 
 @dataclass
 class _SandboxRun:
-    """One chunk in one quarantine process."""
+    """A chunk in a quarantine process."""
 
     process: SandboxProcess
     predictor: Predictor

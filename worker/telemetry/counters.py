@@ -23,7 +23,7 @@ def _of(*outcomes: str) -> dict[str, int]:
 
 @dataclass
 class LaneCounters:
-    """Model calls of one lane."""
+    """Model calls of a lane."""
 
     rows: Distribution = field(default_factory=lambda: Distribution(metrics.BATCH_ROWS))
     took_s: Distribution = field(default_factory=lambda: Distribution(metrics.PREDICT_DURATION))
@@ -35,7 +35,7 @@ class LaneCounters:
 
 @dataclass
 class EngineCounters:
-    """One model version in the engine; only the engine's thread writes."""
+    """A model version in the engine; only the engine's thread writes."""
 
     online: LaneCounters = field(default_factory=LaneCounters)
     offline: LaneCounters = field(default_factory=LaneCounters)
@@ -53,7 +53,7 @@ class EngineCounters:
 
 @dataclass
 class ModelChunks:
-    """Chunks of one model version."""
+    """Chunks of a model version."""
 
     ended: dict[str, int] = field(default_factory=lambda: _of(*_CHUNKS))
     rows: dict[str, int] = field(default_factory=lambda: _of(SUCCEEDED, FAILED))

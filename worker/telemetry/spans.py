@@ -71,7 +71,7 @@ class EndedChunk:
 
 
 class WorkerTraces:
-    """The traces of one worker."""
+    """The traces of a worker."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 EVERY_S = 1.0
 """How often due webhooks are looked up."""
 AT_ONCE = 4
-"""Simultaneous deliveries of one worker, so that a receiver that hangs does not delay the others."""
+"""Simultaneous deliveries of a worker, so that a receiver that hangs does not delay the others."""
 RETRY = Backoff(first_s=5.0, longest_s=3600.0, factor=4.0)
 """Delays: 5 s, 20 s, 80 s, 5 min, 21 min, then every hour."""
 SPREAD = 0.2

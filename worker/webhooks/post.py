@@ -48,7 +48,7 @@ class Poster:
     tls: Callable[[], ssl.SSLContext] = trusted
 
     def __call__(self, target: WebhookTarget, headers: Mapping[str, str], body: bytes) -> Response:
-        """Send one POST. Raises NotPosted."""
+        """Send a POST. Raises NotPosted."""
         addresses = self._addresses(target)
         try:
             return self._post(target, addresses, headers, body)

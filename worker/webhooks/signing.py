@@ -43,7 +43,7 @@ def body_of(record: JobRecord) -> bytes:
 
 
 def headers_of(message: str, at_s: int, body: bytes, keys: Sequence[bytes]) -> dict[str, str]:
-    """The headers of one attempt, signed with every valid key."""
+    """The headers of an attempt, signed with every valid key."""
     return {
         "content-type": "application/json",
         "user-agent": "Takt",

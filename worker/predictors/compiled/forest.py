@@ -17,7 +17,7 @@ MOST_NODES = 10_000_000
 
 @dataclass(frozen=True)
 class Tree:
-    """One tree, by its nodes; the first is the root. A leaf's children are itself."""
+    """A tree, by its nodes; the first is the root. A leaf's children are itself."""
 
     feature: Array
     threshold: Array
