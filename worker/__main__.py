@@ -75,7 +75,7 @@ def _add_lines_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(_: argparse.Namespace) -> int:
-    """Run one worker process: a Celery worker with the engine as a boot step. Returns when the worker
+    """Run a worker process: a Celery worker with the engine as a boot step. Returns when the worker
     ends."""
     from worker.broker.app import app
     from worker.process import CHUNK_THREADS
@@ -104,7 +104,7 @@ def run(_: argparse.Namespace) -> int:
 
 
 def quarantine(options: argparse.Namespace) -> int:
-    """Run the quarantine process of one model version: tasks on stdin, results on stdout."""
+    """Run the quarantine process of a model version: tasks on stdin, results on stdout."""
     from worker.sandbox.process import serve
 
     configure_logging(settings())
@@ -142,7 +142,7 @@ def health(options: argparse.Namespace) -> int:
 
 
 def build(options: argparse.Namespace) -> int:
-    """Build models and write one JSON line for each. Exit 1 if a build failed."""
+    """Build models and write a JSON line for each. Exit 1 if a build failed."""
     from worker.models.build import build_model
     from worker.predictors.frameworks import mismatch
 
@@ -165,7 +165,7 @@ def build(options: argparse.Namespace) -> int:
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Verify models and write one JSON line for each. Exit 1 if a verification failed."""
+    """Verify models and write a JSON line for each. Exit 1 if a verification failed."""
     from worker.models.verify import verify_model
 
     lines = CommandLines(options.lines_to)

@@ -1,4 +1,5 @@
-"""What this worker says of itself, several times in the life of a heartbeat. Silent means dead."""
+"""Sends the worker's record to Redis, several times per lifetime of the record. No record: the worker is
+dead."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from shared import keys
 from shared.history import add_to_slot
 from shared.workers import DRAIN_KEPT_S, HeldModel, WorkerRecord, WorkerState, to_hash
 from worker.execution.scheduler import LaneScheduler
-from worker.telemetry.history import WorkerHistory
+from worker.telemetry.counters import WorkerHistory
 
 log = structlog.get_logger(__name__)
 
@@ -28,12 +29,12 @@ FORGET_AFTER_MS = 60_000
 
 
 def new_worker_id(name: str) -> str:
-    """One life of one worker: a restarted worker is another consumer."""
+    """A new id for each start, so that a restarted worker is a new consumer."""
     return f"{name}:{uuid4().hex[:8]}"
 
 
 class Heartbeat(threading.Thread):
-    """Beats until `stop`; then the heartbeat is withdrawn, so that others take over at once."""
+    """Beats until `stop`; then it deletes the record, so that other workers take over at once."""
 
     def __init__(
         self,
@@ -44,15 +45,15 @@ class Heartbeat(threading.Thread):
         *,
         models: Callable[[], dict[str, HeldModel]],
         current: Callable[[], str],
-        share: Callable[[], LaneScheduler],
+        scheduler: Callable[[], LaneScheduler],
         drained: Callable[[], bool],
         on_order: Callable[[bool], None],
         on_turn: Callable[[], None],
         metrics_address: Callable[[], str],
         history: WorkerHistory,
     ) -> None:
-        """`on_order` hears with each beat whether this worker is to drain; `on_turn` is called after each
-        beat, whether it reached the server or not."""
+        """`on_order` is called after each beat with whether this worker is to drain; `on_turn` after each
+        attempt, successful or not."""
         super().__init__(name="heartbeat", daemon=True)
         self._client = client
         self._worker_id = worker_id
@@ -60,7 +61,7 @@ class Heartbeat(threading.Thread):
         self._ttl_ms = round(ttl_s * 1000)
         self._models = models
         self._current = current
-        self._share = share
+        self._scheduler = scheduler
         self._drained = drained
         self._on_order = on_order
         self._on_turn = on_turn
@@ -69,35 +70,35 @@ class Heartbeat(threading.Thread):
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._process = psutil.Process()
         self._stopping = threading.Event()
-        self._told = threading.Event()
+        self._wake = threading.Event()
         self.state = WorkerState.STARTING
         self.beats = {"sent": 0, "missed": 0}
-        """Heartbeats by what became of them."""
+        """Heartbeats by outcome."""
 
     def become(self, state: WorkerState) -> None:
-        """Say so at once, not at the next beat."""
+        """Set the state and send it at once."""
         self.state = state
-        self._told.set()
+        self._wake.set()
 
     def beat_soon(self) -> None:
-        """Send the next heartbeat now: something in it has changed."""
-        self._told.set()
+        """Send the next heartbeat now, because its content has changed."""
+        self._wake.set()
 
     def stop(self) -> None:
         self._stopping.set()
-        self._told.set()
+        self._wake.set()
         self.join(timeout=5)
 
     def run(self) -> None:
         while not self._stopping.is_set():
-            self._told.clear()
+            self._wake.clear()
             self._try(self._beat_on)
             self._on_turn()
-            self._told.wait(self._ttl_ms / 3000)
+            self._wake.wait(self._ttl_ms / 3000)
         self._try(self._withdraw)
 
     def record(self) -> WorkerRecord:
-        share = self._share()
+        scheduler = self._scheduler()
         return WorkerRecord(
             id=self._worker_id,
             host=socket.gethostname(),
@@ -108,8 +109,8 @@ class Heartbeat(threading.Thread):
             models=self._models(),
             rss_bytes=self._process.memory_info().rss,
             current=self._current(),
-            online_s=round(share.online_s, 3),
-            offline_s=round(share.offline_s, 3),
+            online_s=round(scheduler.online_s, 3),
+            offline_s=round(scheduler.offline_s, 3),
             drained=self._drained(),
             metrics_address=self._metrics_address(),
         )
@@ -118,7 +119,7 @@ class Heartbeat(threading.Thread):
         try:
             self._beat()
             self.beats["sent"] += 1
-        except OutOfMemoryError:  # a worker lives on while the server is full; what it said last must do
+        except OutOfMemoryError:  # keep the old record alive: the worker works while Redis is full
             self._client.pexpire(keys.worker(self._worker_id), self._ttl_ms)
             raise
 
@@ -133,7 +134,7 @@ class Heartbeat(threading.Thread):
             add_to_slot(pipe, seconds, counts := self._history.counts())
             pipe.expire(order, DRAIN_KEPT_S)
             *_, is_ordered = pipe.execute()
-        self._history.told(counts)
+        self._history.written(counts)
         self._on_order(bool(is_ordered))
 
     def _withdraw(self) -> None:
@@ -146,6 +147,6 @@ class Heartbeat(threading.Thread):
         except (RedisError, MemoryError) as error:  # a row that takes all memory must not end this thread
             self.beats["missed"] += 1
             log.warning("heartbeat_missed", reason=str(error))
-        except Exception:  # a bug in one beat must not let a worker that lives count as dead
+        except Exception:  # an exception in a beat must not end the heartbeat of a live worker
             self.beats["missed"] += 1
             log.exception("heartbeat_broke")

@@ -1,4 +1,4 @@
-"""Where a worker leaves its id, for probes on its own host. They run often: this module imports little."""
+"""The id file of a worker, for probes on its own host. Probes run often, so this module imports little."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from shared.settings import Settings
 
 
 def id_file(settings: Settings) -> Path:
-    """Holds the worker's id; it is changed with each beat, whether the queue answers or not."""
+    """Contains the worker's id; its time is updated with each beat, whether or not Redis answers."""
     return settings.run_dir / f"worker-{settings.worker_name}.id"

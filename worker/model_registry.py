@@ -1,4 +1,4 @@
-"""The model versions of one worker: loaded, loading or failed. Each is loaded once, at the start."""
+"""The model versions of a worker: loading, loaded or failed. Each is loaded once, at the start."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class ModelRegistry:
-    """The predictors of a worker, and the state of every model version that it was to hold.
+    """The predictors of a worker, and the state of every configured model version.
 
-    One thread loads, and others may read. `predictors` holds the model versions that are served: the caller
-    of `load` adds to it.
+    A single thread loads; others may read. `predictors` holds the served model versions and is filled by the
+    caller of `load`.
     """
 
     predictors: dict[ModelKey, Predictor] = field(default_factory=dict)
@@ -31,11 +31,11 @@ class ModelRegistry:
     def load(
         self, repository: Repository, settings: Settings, *, on_loaded: Callable[[Predictor], bool]
     ) -> bool:
-        """Load the model versions that the settings name and this device may run, the likely shortest first.
+        """Load the configured model versions that this device can run, those expected to load fastest first.
 
-        `on_loaded` is called with each predictor as soon as it is verified and warm, in this thread; loading
-        ends early if it returns False. A model that fails is reported, and the next is loaded.
-        → whether all were loaded or have failed
+        `on_loaded` is called in this thread with each predictor that is verified and warm; loading ends early
+        if it returns False. A model that fails is reported, and the next is loaded. → False if loading ended
+        early.
         """
         wanted = list(_wanted(repository, settings))
         self.states = {key: HeldModel(state=ModelState.LOADING) for key in wanted}
@@ -57,7 +57,7 @@ class ModelRegistry:
                 mismatch=settings.framework_mismatch,
                 runtime=settings.runtime,
             )
-        except (Exception, SystemExit) as error:  # a model's own code may raise anything
+        except (Exception, SystemExit) as error:  # code of a model may raise anything
             reason = error.detail if isinstance(error, TaktError) else f"{type(error).__name__}: {error}"
             log.error("model_failed", model=key, reason=reason)
             self.states[key] = HeldModel(state=ModelState.FAILED, reason=reason)
@@ -93,10 +93,11 @@ def _wanted(repository: Repository, settings: Settings) -> Iterator[ModelKey]:
 
 
 def _urgency(key: ModelKey, repository: Repository, settings: Settings) -> tuple[bool, int, ModelKey]:
-    """The default model first, then by the size of the artifact: a large model delays no small one."""
+    """Sort key: the default model first, then by artifact size, so that a large model delays no small
+    model."""
     name, version = split_model_key(key)
     try:
         size_bytes = repository.version(name, version or None).manifest.size_bytes
-    except (TaktError, OSError):  # it fails at once when it is loaded
+    except (TaktError, OSError):  # loading it will fail at once
         size_bytes = 0
     return name != settings.default_model, size_bytes, key

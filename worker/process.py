@@ -1,6 +1,6 @@
-"""One worker process, put together: heartbeat, loader, engine, chunks, reconciler.
+"""A worker process: connects heartbeat, loader, engine, chunks and reconciler.
 
-A thread of its own loads the models. Until the first one is loaded the worker holds no work. Then the engine
+A separate thread loads the models. Until the first model is loaded the worker holds no work. Then the engine
 starts with it, and each further model version is served as soon as it is loaded.
 """
 
@@ -45,9 +45,8 @@ from worker.models.loading_signals import ended_at_once_by_signals
 from worker.online.stream import OnlineStream
 from worker.predictors import Predictor
 from worker.sandbox.runner import SandboxRunner
-from worker.telemetry.counters import ChunkCounters
+from worker.telemetry.counters import ChunkCounters, WorkerHistory
 from worker.telemetry.exporter import Exporter
-from worker.telemetry.history import WorkerHistory
 from worker.telemetry.metrics import Facts, readings
 from worker.telemetry.tracing import NO_TRACES, Traces, open_traces
 from worker.webhooks.delivery import Webhooks
@@ -55,23 +54,23 @@ from worker.webhooks.delivery import Webhooks
 log = structlog.get_logger(__name__)
 
 CHUNK_THREADS = 2
-"""One chunk's payload moves while another's computes."""
+"""Two threads, so that payloads of a chunk move while another chunk computes."""
 EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h
 DRAIN_ON_CRASH_S = 2.0
 LAST_WEBHOOK_S = 2.0
-"""How long a worker that stops waits for a receiver; another worker delivers again what it cuts short."""
+"""How long a stopping worker waits for webhook receivers; other workers repeat interrupted deliveries."""
 
 
 class WorkerProcess:
-    """Starts in order, stops in reverse. One per process."""
+    """Starts the parts in order and stops them in reverse. One instance per process."""
 
     def __init__(self, settings: Settings, ring: Ring) -> None:
         self._settings = settings
         self._ring = ring
         self._id = new_worker_id(settings.worker_name)
-        self._holdings = ModelRegistry()
+        self._registry = ModelRegistry()
         self._client = connect(settings.redis_dsn())
-        self._chunk_tally = ChunkCounters()
+        self._chunk_counters = ChunkCounters()
         self._heartbeat = Heartbeat(
             self._client,
             self._id,
@@ -79,21 +78,21 @@ class WorkerProcess:
             settings.heartbeat_ttl_s,
             models=self._held,
             current=lambda: self._engine.current if self._engine else "",
-            share=lambda: self._share,
+            scheduler=lambda: self._scheduler,
             drained=self._drained,
             on_order=self._obey,
             on_turn=self._touch_id,
             metrics_address=lambda: self._exporter.address,
-            history=WorkerHistory(self._chunk_tally),
+            history=WorkerHistory(self._chunk_counters),
         )
         self._exporter = Exporter(settings, lambda: readings(self._facts()))
         self._on_queues: Callable[[], None] = lambda: None
         self._loader: threading.Thread | None = None
         self._can_serve = threading.Event()
-        """A model is loaded, or all have failed."""
+        """Set when a model is loaded, or all have failed."""
         self._orders = threading.Lock()
         self._obeys = False
-        """It serves, and is not being stopped."""
+        """Whether it serves and is not stopping."""
         self._draining = False
         self._traces: Traces = NO_TRACES
         self._engine: Engine | None = None
@@ -104,35 +103,36 @@ class WorkerProcess:
 
     @property
     def queues(self) -> list[str]:
-        """What Celery consumes: the doorbells of exactly what is loaded; none while the worker is drained."""
+        """The queues for Celery to consume: the doorbells of all loaded models, none while the worker is
+        drained."""
         loaded = (
-            [] if self._draining else [keys.offline_queue(key) for key in list(self._holdings.predictors)]
+            [] if self._draining else [keys.offline_queue(key) for key in list(self._registry.predictors)]
         )
         return loaded or [keys.idle_queue()]
 
-    def start(self, told_to_stop: Callable[[], bool], on_queues: Callable[[], None]) -> None:
-        """Start to load the models, and serve from the first that is loaded. Returns then, or early if
-        `told_to_stop`. `on_queues` is called, in any thread, whenever `queues` has changed since.
+    def start(self, should_stop: Callable[[], bool], on_queues: Callable[[], None]) -> None:
+        """Start to load the models, and serve from the first loaded model on. Returns then, or early if
+        `should_stop`. `on_queues` is called, in any thread, whenever `queues` has changed.
 
-        Raises UnsupportedServer where the server is too old or cannot keep TAKT_DURABILITY, SpecError where
-        there is no repository, PayloadError where the store is unusable.
+        Raises UnsupportedServer if the server is too old or cannot keep TAKT_DURABILITY, SpecError if there
+        is no repository, PayloadError if the store is unusable.
         """
         self._traces = open_traces(self._settings, self._id)
         self._exporter.start()
-        if not self._wait_for_server(told_to_stop):
+        if not self._wait_for_server(should_stop):
             return
         limit_memory(self._settings)
         repository = open_repository(self._settings.models_dir)
         store = open_payloads(self._settings)
         self._heartbeat.start()
         self._write_id()
-        ledger = self._start_reconciler(store)  # loading takes long, and what a dead worker held waits
+        ledger = self._start_reconciler(store)  # loading takes long, and work of dead workers must not wait
         with ended_at_once_by_signals():
-            if told_to_stop():  # before the handlers changed
+            if should_stop():  # received before the handlers changed
                 return
             self._loader = threading.Thread(target=self._load, args=[repository], name="loader", daemon=True)
             self._loader.start()
-            self._can_serve.wait()  # no work is held meanwhile
+            self._can_serve.wait()  # the worker holds no work until then
         with self._orders:
             self._start_lanes(ledger, store)
             self._on_queues = on_queues
@@ -140,11 +140,12 @@ class WorkerProcess:
             self._obeys = True
 
     def run_next_chunk(self, key: ModelKey) -> bool:
-        """What a doorbell sets going. → whether there was a chunk."""
+        """Answer a doorbell: claim and run the next chunks. → whether there were any."""
         return self._runner is not None and self._runner.run_next(key)
 
     def stop(self) -> None:
-        """Answer what is in hand, hand chunks back, and withdraw, within the grace period or not at all."""
+        """Answer the requests in hand, hand chunks back, and withdraw; the process exits before the grace
+        ends."""
         self._exit_before_grace_ends()
         with self._orders:
             self._obeys = False
@@ -167,14 +168,14 @@ class WorkerProcess:
         self._exporter.stop()
         self._traces.close()
         log.info("worker_stopped", worker=self._id)
-        if self._is_loading:  # its native code may go on for minutes
+        if self._is_loading:  # its native code may run for minutes
             logging.shutdown()
             sys.stdout.flush()
             os._exit(0)
 
-    def _wait_for_server(self, told_to_stop: Callable[[], bool]) -> bool:
+    def _wait_for_server(self, should_stop: Callable[[], bool]) -> bool:
         pause, complained = threading.Event(), False
-        while not told_to_stop():
+        while not should_stop():
             try:
                 server = checked_server(self._client, self._settings.durable())
             except RedisError as error:
@@ -217,9 +218,9 @@ class WorkerProcess:
         return self._loader is not None and self._loader.is_alive()
 
     def _load(self, repository: Repository) -> None:
-        """Load all models, in the loader's thread. A failure of a model is reported; the others serve."""
+        """Load all models, in the loader's thread. A failed model is reported, and the others are served."""
         try:
-            if not self._holdings.load(repository, self._settings, on_loaded=self._serve):
+            if not self._registry.load(repository, self._settings, on_loaded=self._serve):
                 return
             leave_to_stay()
         except BaseException as error:
@@ -227,23 +228,23 @@ class WorkerProcess:
             self._end_after_fault()
         self._can_serve.set()
         self._heartbeat.beat_soon()
-        log.info("worker_serving", worker=self._id, models=sorted(self._holdings.predictors))
+        log.info("worker_serving", worker=self._id, models=sorted(self._registry.predictors))
 
     def _serve(self, predictor: Predictor) -> bool:
-        """Serve a model version that has just been loaded. → whether to load more"""
+        """Serve a model version that has just been loaded. → whether to load more."""
         with self._orders:
             if self._engine and not self._obeys:
                 return False
-            if self._engine:  # otherwise it starts with what is loaded by then
+            if self._engine:  # otherwise the engine starts with all models loaded by then
                 self._engine.add(predictor)
-            self._holdings.predictors[predictor.key] = predictor  # chunks are claimed from now on
+            self._registry.predictors[predictor.key] = predictor  # chunks are claimed from now on
             self._on_queues()
         self._can_serve.set()
         self._heartbeat.beat_soon()
         return True
 
     def _start_lanes(self, ledger: Ledger, store: PayloadStore) -> None:
-        settings, predictors = self._settings, dict(self._holdings.predictors)
+        settings, predictors = self._settings, dict(self._registry.predictors)
         max_rows = {key: predictor.spec.batching.max_rows for key, predictor in predictors.items()}
         self._engine = Engine(
             self._id,
@@ -263,11 +264,11 @@ class WorkerProcess:
             ledger,
             store,
             self._engine,
-            self._holdings.predictors,
+            self._registry.predictors,
             DeadLetters(self._client),
             quarantine=SandboxRunner(settings.batch_limit_s),
             lease_s=settings.lease_s,
-            tally=self._chunk_tally,
+            counters=self._chunk_counters,
             traces=self._traces,
             device=settings.device,
         )
@@ -278,7 +279,7 @@ class WorkerProcess:
             self._webhooks.start()
 
     def _held(self) -> dict[str, HeldModel]:
-        states = dict(self._holdings.states)
+        states = dict(self._registry.states)
         for key, served in (self._engine.served if self._engine else {}).items():
             states[key] = msgspec.structs.replace(
                 states[key],
@@ -286,7 +287,7 @@ class WorkerProcess:
                 slice_rows_per_s=round(served.offline.rows_per_s, 1),
                 batches=served.batches,
                 batch_rows=served.batch_rows,
-                ceiling_rows=served.ceiling.rows,
+                ceiling_rows=served.call_limit.rows,
                 entry_rows=round(served.entry_rows, 1),
                 least_call_s=round(served.fastest.call_s, 6),
                 most_rows_per_s=round(served.fastest.rows_per_s, 1),
@@ -294,7 +295,7 @@ class WorkerProcess:
         return states
 
     def _obey(self, drain: bool) -> None:
-        """Take no work, or take it again: heard with each heartbeat, obeyed once the models are loaded."""
+        """Drain, or serve again. Called with each heartbeat; effective once the worker serves."""
         with self._orders:
             if not self._obeys or drain == self._draining or not self._engine or not self._runner:
                 return
@@ -310,12 +311,12 @@ class WorkerProcess:
             self._heartbeat.become(WorkerState.DRAINING if drain else WorkerState.SERVING)
 
     def _drained(self) -> bool:
-        """Whether an order to drain is carried out."""
+        """Whether an order to drain has been carried out."""
         return bool(self._engine and self._engine.drained and self._runner and self._runner.idle)
 
     @property
-    def _share(self) -> LaneScheduler:
-        return self._engine.share if self._engine else LaneScheduler()
+    def _scheduler(self) -> LaneScheduler:
+        return self._engine.scheduler if self._engine else LaneScheduler()
 
     def _facts(self) -> Facts:
         served = self._engine.served if self._engine else {}
@@ -323,9 +324,9 @@ class WorkerProcess:
             state=self._heartbeat.state,
             heartbeats=self._heartbeat.beats,
             models=self._held(),
-            busy_s={ONLINE: self._share.online_s, OFFLINE: self._share.offline_s},
-            engine={key: one.tally for key, one in served.items()},
-            chunks=self._chunk_tally,
+            busy_s={ONLINE: self._scheduler.online_s, OFFLINE: self._scheduler.offline_s},
+            engine={key: one.counters for key, one in served.items()},
+            chunks=self._chunk_counters,
             held_leases=self._runner.running if self._runner else 0,
             scrubbed=self._scrubber.checked if self._scrubber else {},
         )
@@ -358,7 +359,7 @@ class WorkerProcess:
         path.write_text(self._id, encoding="utf-8")
 
     def _touch_id(self) -> None:
-        """A sign of life for who asks no server."""
+        """Update the file's time for the liveness probe, which asks no server."""
         with suppress(OSError):
             id_file(self._settings).touch()
 

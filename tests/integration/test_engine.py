@@ -128,8 +128,8 @@ def test_batches_and_what_became_of_their_requests_are_counted(server: Server, c
         caller.wait_for(*ids)
         served = started.served[double.key]
     assert (served.batches, served.batch_rows) == (1, 5)
-    assert (served.tally.parts["answered"], served.tally.parts["failed"]) == (1, 1)
-    assert (served.tally.online_rows["succeeded"], served.tally.online_rows["failed"]) == (2, 3)
+    assert (served.counters.parts["answered"], served.counters.parts["failed"]) == (1, 1)
+    assert (served.counters.online_rows["succeeded"], served.counters.online_rows["failed"]) == (2, 3)
 
 
 def test_the_stream_with_the_oldest_head_goes_first(

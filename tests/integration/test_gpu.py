@@ -133,8 +133,8 @@ def test_a_call_that_does_not_fit_is_run_in_halves_and_leaves_a_ceiling(version:
     runtime = load_network(
         version.spec, version.artifact, folder, "cuda:0", 1, copies=Copies(pipelined=False, least_bytes=0)
     )
-    ceiling = CallLimit()
-    answer = ceiling.predict_in_halves(Predictor(version, runtime), rows)
-    ceiling.settle()
+    call_limit = CallLimit()
+    answer = call_limit.predict_in_halves(Predictor(version, runtime), rows)
+    call_limit.settle()
     assert np.allclose(answer[:100], load(version).predict({"x": rows["x"][:100]}), rtol=0, atol=1e-3)
-    assert 0 < ceiling.rows < 2**20
+    assert 0 < call_limit.rows < 2**20

@@ -1,6 +1,6 @@
-"""How Celery runs a worker: the app, the one task, and the boot step that starts the engine.
+"""The Celery application of a worker: its task, and the boot step that starts the engine.
 
-`celery -A worker.broker.app worker -P threads -c 2` is what `python -m worker run` starts.
+`python -m worker run` starts the equivalent of `celery -A worker.broker.app worker -P threads -c 2`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def ring(key: ModelKey, count: int) -> None:
     try:
         for _ in range(count):
             app.send_task(TASK, args=[key], queue=offline_queue(key))
-    except (OperationalError, RedisError) as error:  # a full server's refusal comes as redis-py's
+    except (OperationalError, RedisError) as error:  # a full server's error is raised as redis-py's
         log.warning("doorbell_failed", model=key, reason=str(error))
 
 
@@ -50,11 +50,11 @@ process = WorkerProcess(settings(), doorbells)
 
 @app.task(name=TASK)  # type: ignore[untyped-decorator]  # celery publishes no types
 def claim(key: str) -> None:
-    """A doorbell: claim the next chunks of a model version, run them, commit them."""
+    """The task of a doorbell: claim the next chunks of a model version, run and commit them."""
     try:
         doorbells.answer(ModelKey(key), process.run_next_chunk)
     except RedisError as error:
-        # leases and the reconciler bring back what this doorbell was about
+        # the reconciler restores this work, and leases expire
         log.warning("doorbell_unanswered", model=key, reason=str(error))
 
 
@@ -68,7 +68,7 @@ class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery publi
 
     def start(self, worker: Any) -> None:  # Any: Celery's WorkController
         process.start(
-            told_to_stop=_told_to_stop, on_queues=lambda: worker.hub.call_soon(_select_queues, worker)
+            should_stop=_should_stop, on_queues=lambda: worker.hub.call_soon(_select_queues, worker)
         )
         _select_queues(worker)
 
@@ -91,7 +91,7 @@ def _select_queues(worker: Any) -> None:
     worker.app.amqp.queues.select(queues)
     consumer = worker.consumer
     if consumer is None or consumer.task_consumer is None:
-        return  # not connected: it will consume what is selected
+        return  # not connected; Celery will consume the selected queues
     for queue in queues:
         consumer.add_task_queue(queue)
     for queue in {queue.name for queue in consumer.task_consumer.queues} - set(queues):
@@ -100,9 +100,9 @@ def _select_queues(worker: Any) -> None:
 
 @signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
 def _configure_logging(**_: object) -> None:
-    """With a receiver, Celery leaves logging alone."""
+    """A connected receiver prevents Celery from configuring logging itself."""
     configure_logging(settings())
 
 
-def _told_to_stop() -> bool:
+def _should_stop() -> bool:
     return celery_state.should_stop is not None or celery_state.should_terminate is not None

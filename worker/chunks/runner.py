@@ -72,7 +72,7 @@ class ChunkRunner:
         *,
         quarantine: SandboxRunner,
         lease_s: float,
-        tally: ChunkCounters,
+        counters: ChunkCounters,
         traces: Traces = NO_TRACES,
         device: str = "cpu",
     ) -> None:
@@ -84,7 +84,7 @@ class ChunkRunner:
         self._dead_letters = dead_letters
         self._lease_s = lease_s
         self._keeper = LeaseKeeper(self._renewed, every_s=self._renew_every_s, most_s=STORE_PATIENCE_S)
-        self._counters = tally
+        self._counters = counters
         self._traces = traces
         self._provenance = Provenance(device)
         self._stopping = threading.Event()
@@ -93,7 +93,7 @@ class ChunkRunner:
             store,
             engine,
             self._keeper,
-            counters=tally,
+            counters=counters,
             traces=traces,
             provenance=self._provenance,
             renew_every_s=self._renew_every_s,

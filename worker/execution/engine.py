@@ -41,16 +41,16 @@ _NEWEST = 0.1
 
 @dataclass
 class Served:
-    """Statistics of one model version in the engine since it started."""
+    """Statistics of a model version in the engine since it started."""
 
     online: ThroughputEstimate
     offline: ThroughputEstimate
     least_slice_rows: int
     batches: int = 0
     batch_rows: int = 0
-    ceiling: CallLimit = field(default_factory=CallLimit)
+    call_limit: CallLimit = field(default_factory=CallLimit)
     entry_rows: float = 0.0  # mean rows of recent online entries
-    tally: EngineCounters = field(default_factory=EngineCounters)
+    counters: EngineCounters = field(default_factory=EngineCounters)
     fastest: Fastest = field(default_factory=Fastest)
 
     def online_ran(self, batch: EntryBatch) -> None:
@@ -60,8 +60,8 @@ class Served:
         self.batch_rows += batch.rows
         newest = batch.rows / len(batch.entries)
         self.entry_rows += (newest - self.entry_rows) * (_NEWEST if self.entry_rows else 1.0)
-        self.tally.online.ran(batch.rows, batch.predict_ms / 1000)
-        self.tally.answered(
+        self.counters.online.ran(batch.rows, batch.predict_ms / 1000)
+        self.counters.answered(
             parts=len(batch.entries),
             rows=batch.rows,
             failed_parts=len(batch.failed),
@@ -71,7 +71,7 @@ class Served:
 
 class Engine(threading.Thread):
     """Serves both lanes until `stop`. Other threads may call `add`, `submit`, `drain`, `resume` and `stop`,
-    and read `served`, `share`, `current` and `drained`. If the engine fails, it calls `on_crash` in its
+    and read `served`, `scheduler`, `current` and `drained`. If the engine fails, it calls `on_crash` in its
     own thread."""
 
     def __init__(
@@ -102,7 +102,7 @@ class Engine(threading.Thread):
         self.drained = False
         """It is draining, and nothing is in hand."""
         self.current = ""
-        self.share = LaneScheduler()
+        self.scheduler = LaneScheduler()
         self.served = {key: _served(predictor) for key, predictor in predictors.items()}
 
     def add(self, predictor: Predictor) -> None:
@@ -156,7 +156,7 @@ class Engine(threading.Thread):
         self._batch_timer.looked(now_s, waiting=self._consumer.waiting)
         has_work = bool(self._work)
         self._take_over_added()  # after that look: a model version is added before its first chunk
-        match self.share.next_turn(online=self._consumer.waiting, offline=has_work):
+        match self.scheduler.next_turn(online=self._consumer.waiting, offline=has_work):
             case NextLane.ONLINE:
                 self._run_online(read_on=True)
             case NextLane.OFFLINE:
@@ -193,7 +193,7 @@ class Engine(threading.Thread):
     def _run_online(self, *, read_on: bool) -> None:
         batch, now_ms = self._consumer.next_batch()
         key = batch[0].key
-        counters = self.served[key].tally
+        counters = self.served[key].counters
         alive = [delivery for delivery in batch if not delivery.late(now_ms)]
         counters.parts["late"] += len(batch) - len(alive)
         counters.redeliveries += sum(delivery.suspect for delivery in batch)
@@ -216,13 +216,13 @@ class Engine(threading.Thread):
         self.current = f"online {predictor.key}"
         if entries[0].suspect:
             self._consumer.mark_lone_run(entries[0])
-        batch = EntryBatch(predictor, entries, now_ms, self.served[predictor.key].ceiling)
+        batch = EntryBatch(predictor, entries, now_ms, self.served[predictor.key].call_limit)
         batch.run(
             on_failure=lambda: check_golden_rows(predictor),
             after_call=lambda: self._watchdog.progress(time.monotonic()),
         )
         now_s = time.monotonic()
-        self.share.online_ran(now_s, now_s - begun_s)
+        self.scheduler.online_ran(now_s, now_s - begun_s)
         self.served[predictor.key].online_ran(batch)
         self._traces.batch_ran(batch, now_s - begun_s)
         facts = BatchFacts(batch.rows, batch.batch_ms, batch.predict_ms)
@@ -235,13 +235,13 @@ class Engine(threading.Thread):
             predictor = work.predictor
             served, most = self.served[predictor.key], predictor.spec.batching.max_slice_rows
             least, rate = served.least_slice_rows, served.offline
-            slice_s = self.share.slice_s(now_s)
+            slice_s = self.scheduler.slice_s(now_s)
             rows = slice_rows(slice_s, rate.rows_per_s, least=least, most=most)
-            work.ceiling = served.ceiling
+            work.call_limit = served.call_limit
             ran = work.run_slice(rows, on_failure=lambda: check_golden_rows(predictor), limit_s=slice_s)
             took_s = time.monotonic() - now_s
-            self.share.offline_ran(took_s)
-            served.tally.offline.ran(ran, took_s)
+            self.scheduler.offline_ran(took_s)
+            served.counters.offline.ran(ran, took_s)
             rate.measured(ran, took_s)
         if work.over:
             self._work.remove(work)

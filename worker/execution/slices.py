@@ -42,7 +42,7 @@ class ChunkWork:
     name: str  # `{job}/{chunk}`, for logs and the heartbeat
     columns: Columns
     invalid: InvalidRows  # not in the columns, but in the results
-    ceiling: CallLimit = field(default_factory=CallLimit)  # the engine sets its own
+    call_limit: CallLimit = field(default_factory=CallLimit)  # the engine sets its own
     position: int = 0  # rows that are done
     results: list[pa.RecordBatch] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -85,14 +85,14 @@ class ChunkWork:
                 break
         self._slice = slice_ if slice_.bisection.group else None
         if self._slice is None:
-            self.ceiling.settle()
+            self.call_limit.settle()
         return self.position - start
 
     def _run_group(self, slice_: _Slice, on_failure: Callable[[], None]) -> None:
         group, spec = slice_.bisection.group, self.predictor.spec
         columns = take(self.columns, slice_.start + group.start, slice_.start + group.stop)
         try:
-            answer = self.ceiling.predict(self.predictor, columns)
+            answer = self.call_limit.predict(self.predictor, columns)
         except Exception as error:  # a model may raise anything
             slice_.out_of_memory |= isinstance(error, OutOfMemory)
             if not slice_.failed:

@@ -22,7 +22,7 @@ class EntryBatch:
     predictor: Predictor
     entries: Sequence[Delivery]
     read_at_ms: float  # Redis' clock
-    ceiling: CallLimit = field(default_factory=CallLimit)
+    call_limit: CallLimit = field(default_factory=CallLimit)
     batch_ms: float = 0.0
     predict_ms: float = 0.0
     _outputs: dict[bytes, list[OutputColumn]] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class EntryBatch:
         )
         for delivery, failure in found:
             self._failures[delivery.entry_id] = failure
-        self.ceiling.settle()
+        self.call_limit.settle()
 
     def answers(self) -> dict[str, list[Answer]]:
         """The answers by gateway."""
@@ -75,7 +75,7 @@ class EntryBatch:
         joined_s = time.perf_counter()
         self.batch_ms += (joined_s - begun_s) * 1000
         # `bisect_failures` isolates failing entries; the rows of a single entry are answered together
-        call = self.ceiling.predict if len(deliveries) > 1 else self.ceiling.predict_in_halves
+        call = self.call_limit.predict if len(deliveries) > 1 else self.call_limit.predict_in_halves
         outputs = views.as_columns(self.predictor.spec, call(self.predictor, inputs))
         self.predict_ms += (time.perf_counter() - joined_s) * 1000
         start = 0

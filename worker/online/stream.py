@@ -80,7 +80,7 @@ class BatchFacts:
 
 @dataclass(frozen=True)
 class Finished:
-    """The outcome of one batch: replies by gateway, and the ids of the entries that they answer."""
+    """The outcome of a batch: replies by gateway, and the ids of the entries that they answer."""
 
     key: ModelKey
     replies: Mapping[str, Reply]
@@ -344,7 +344,7 @@ def _allowing(code: str) -> Iterator[None]:
 def answers_to(
     gateway_answers: Mapping[str, list[Answer]], worker: str, facts: BatchFacts
 ) -> dict[str, Reply]:
-    """The replies of one batch, by gateway."""
+    """The replies of a batch, by gateway."""
     return {
         gateway: Reply(messages.SCHEMA, worker, facts.rows, facts.batch_ms, facts.predict_ms, answers)
         for gateway, answers in gateway_answers.items()

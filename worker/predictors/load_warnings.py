@@ -16,7 +16,7 @@ _OF_VERSIONS = re.compile(r"\b(version|older|newer)\b", re.IGNORECASE)
 
 @dataclass
 class Recorded:
-    """The distinct warnings in order, each as one line."""
+    """The distinct warnings in order, each on a single line."""
 
     texts: list[str] = field(default_factory=list)
 
@@ -30,8 +30,8 @@ class Recorded:
 def recorded_warnings() -> Iterator[Recorded]:
     """Record the warnings of the block, regardless of filters; complete when the block has ended.
 
-    Python's filters belong to the process. Meanwhile warnings of other threads, such as the engine's, are
-    dropped; they are shown when they occur again.
+    Python's filters apply to the whole process. Warnings of other threads, such as the engine's, are dropped
+    during the block and shown when they occur again.
     """
     recorded, lines, own_thread = Recorded(), dict[str, None](), threading.get_ident()
 

@@ -5,8 +5,11 @@ increase."""
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from shared.history import Count, count_field
 from shared.keys import ModelKey
 from shared.metrics import worker as metrics
 from shared.metrics.distribution import Distribution
@@ -106,3 +109,21 @@ class ChunkCounters:
     def renewed(self, outcome: str) -> None:
         with self._lock:
             self.renewals[outcome] += 1
+
+
+class WorkerHistory:
+    """This worker's counts for the history of the last hour: rows of committed chunks. Owned by the
+    heartbeat's thread, which writes the increments."""
+
+    def __init__(self, counters: ChunkCounters) -> None:
+        self._counters = counters
+        self._written: Counter[str] = Counter()
+
+    def counts(self) -> Mapping[str, int]:
+        """The increments since the last write."""
+        done = Counter({count_field(key, Count.JOB_ROWS): n for key, n in self._counters.rows_done().items()})
+        return done - self._written
+
+    def written(self, counts: Mapping[str, int]) -> None:
+        """Record that these increments were written."""
+        self._written.update(counts)

@@ -12,8 +12,7 @@ from shared import keys
 from shared.history import BOUNDS_MS, KEPT_S, SLOT_S, SPAN_S, Count, add_to_slot, quantile_ms, slots_until
 from shared.history import count_field as field_of
 from tests.unit.gateway_fakes import IRIS_KEY, FakeRedis, running_gateway
-from worker.telemetry.counters import ChunkCounters
-from worker.telemetry.history import WorkerHistory
+from worker.telemetry.counters import ChunkCounters, WorkerHistory
 
 TIMES_MS = {"validate": 0.5, "predict": 2.5}
 
@@ -47,7 +46,7 @@ def test_a_worker_tells_each_row_once_and_what_came_meanwhile_the_next_time() ->
     counters.committed(IRIS_KEY, rows_succeeded=9, rows_failed=1)
     counts = part.counts()
     counters.committed(IRIS_KEY, rows_succeeded=5, rows_failed=0)
-    part.told(counts)
+    part.written(counts)
     assert counts == {field_of(IRIS_KEY, Count.JOB_ROWS): 10}
     assert part.counts() == {field_of(IRIS_KEY, Count.JOB_ROWS): 5}
 

@@ -93,7 +93,7 @@ class Shop:
             DeadLetters(client),
             quarantine=SandboxRunner(20.0),
             lease_s=30.0,
-            tally=ChunkCounters(),
+            counters=ChunkCounters(),
         )
 
     def submit(self, *xs: float) -> str:

@@ -16,56 +16,56 @@ from worker.execution.throughput import BatchTimer, ThroughputEstimate
 
 
 def test_the_engine_waits_only_when_neither_lane_has_work() -> None:
-    share = LaneScheduler()
-    assert share.next_turn(online=False, offline=False) is NextLane.WAIT
-    assert share.next_turn(online=True, offline=False) is NextLane.ONLINE
-    assert share.next_turn(online=False, offline=True) is NextLane.OFFLINE
+    scheduler = LaneScheduler()
+    assert scheduler.next_turn(online=False, offline=False) is NextLane.WAIT
+    assert scheduler.next_turn(online=True, offline=False) is NextLane.ONLINE
+    assert scheduler.next_turn(online=False, offline=True) is NextLane.OFFLINE
 
 
 def test_online_goes_first_until_chunks_are_owed_something() -> None:
-    share = LaneScheduler()
-    assert share.next_turn(online=True, offline=True) is NextLane.ONLINE
-    share.online_ran(now_s=10.0, took_s=0.5)
-    assert share.next_turn(online=True, offline=True) is NextLane.OFFLINE
+    scheduler = LaneScheduler()
+    assert scheduler.next_turn(online=True, offline=True) is NextLane.ONLINE
+    scheduler.online_ran(now_s=10.0, took_s=0.5)
+    assert scheduler.next_turn(online=True, offline=True) is NextLane.OFFLINE
 
 
 @pytest.mark.parametrize(("online_s", "slice_s"), [(0.01, 0.01), (0.001, 0.003), (0.16, 0.16), (0.002, 0.32)])
 def test_chunks_get_a_tenth_of_the_time_under_full_online_load(online_s: float, slice_s: float) -> None:
-    share, now_s = LaneScheduler(), 0.0
+    scheduler, now_s = LaneScheduler(), 0.0
     while now_s < 60.0:
-        if share.next_turn(online=True, offline=True) is NextLane.ONLINE:
+        if scheduler.next_turn(online=True, offline=True) is NextLane.ONLINE:
             now_s += online_s
-            share.online_ran(now_s, online_s)
+            scheduler.online_ran(now_s, online_s)
         else:
             now_s += slice_s
-            share.offline_ran(slice_s)
-    assert share.offline_s / now_s == pytest.approx(0.1, abs=0.01)
+            scheduler.offline_ran(slice_s)
+    assert scheduler.offline_s / now_s == pytest.approx(0.1, abs=0.01)
 
 
 def test_what_chunks_took_while_nobody_waited_online_is_not_held_against_them() -> None:
-    share = LaneScheduler()
+    scheduler = LaneScheduler()
     for _ in range(100):
-        assert share.next_turn(online=False, offline=True) is NextLane.OFFLINE
-        share.offline_ran(0.075)
-    share.next_turn(online=True, offline=True)
-    share.online_ran(now_s=8.0, took_s=0.01)
-    assert share.next_turn(online=True, offline=True) is NextLane.OFFLINE
+        assert scheduler.next_turn(online=False, offline=True) is NextLane.OFFLINE
+        scheduler.offline_ran(0.075)
+    scheduler.next_turn(online=True, offline=True)
+    scheduler.online_ran(now_s=8.0, took_s=0.01)
+    assert scheduler.next_turn(online=True, offline=True) is NextLane.OFFLINE
 
 
 def test_without_chunks_online_may_take_all_the_time_and_owes_nothing() -> None:
-    share = LaneScheduler()
+    scheduler = LaneScheduler()
     for tick in range(200):
-        assert share.next_turn(online=True, offline=False) is NextLane.ONLINE
-        share.online_ran(tick * 0.01, 0.01)
-    assert share.next_turn(online=True, offline=True) is NextLane.ONLINE
+        assert scheduler.next_turn(online=True, offline=False) is NextLane.ONLINE
+        scheduler.online_ran(tick * 0.01, 0.01)
+    assert scheduler.next_turn(online=True, offline=True) is NextLane.ONLINE
 
 
 def test_slices_are_short_for_a_second_after_an_online_batch() -> None:
-    share = LaneScheduler()
-    assert share.slice_s(0.0) == LONG_SLICE_S
-    share.online_ran(5.0, 0.001)
-    assert share.slice_s(5.9) == SHORT_SLICE_S
-    assert share.slice_s(6.0) == LONG_SLICE_S
+    scheduler = LaneScheduler()
+    assert scheduler.slice_s(0.0) == LONG_SLICE_S
+    scheduler.online_ran(5.0, 0.001)
+    assert scheduler.slice_s(5.9) == SHORT_SLICE_S
+    assert scheduler.slice_s(6.0) == LONG_SLICE_S
 
 
 @pytest.mark.parametrize(
@@ -125,17 +125,17 @@ def test_a_rate_that_was_too_low_rises_although_it_keeps_batches_small() -> None
 
 
 def test_a_lap_counts_what_the_engine_did_between_two_batches() -> None:
-    lap = BatchTimer()
-    lap.looked(10.0, waiting=True)
-    assert lap.ended(10.3) == pytest.approx(0.3)
-    lap.looked(10.31, waiting=True)  # a slice of a chunk, then the next batch
-    assert lap.ended(10.8) == pytest.approx(0.5)
+    timer = BatchTimer()
+    timer.looked(10.0, waiting=True)
+    assert timer.ended(10.3) == pytest.approx(0.3)
+    timer.looked(10.31, waiting=True)  # a slice of a chunk, then the next batch
+    assert timer.ended(10.8) == pytest.approx(0.5)
 
 
 def test_a_lap_begins_when_something_waits_again() -> None:
-    lap = BatchTimer()
-    lap.looked(10.0, waiting=True)
-    lap.ended(10.3)
-    lap.looked(10.3, waiting=False)
-    lap.looked(99.0, waiting=True)
-    assert lap.ended(99.2) == pytest.approx(0.2)
+    timer = BatchTimer()
+    timer.looked(10.0, waiting=True)
+    timer.ended(10.3)
+    timer.looked(10.3, waiting=False)
+    timer.looked(99.0, waiting=True)
+    assert timer.ended(99.2) == pytest.approx(0.2)

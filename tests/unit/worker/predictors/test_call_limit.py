@@ -30,40 +30,40 @@ class Cramped:
         return columns["x"] * 2
 
 
-def run(ceiling: CallLimit, model: Cramped, xs: Array) -> list[int]:
+def run(call_limit: CallLimit, model: Cramped, xs: Array) -> list[int]:
     """One slice as the engine runs it. → the rows that failed."""
     cramped = predictor(model)
 
     def call(part: range) -> None:
-        ceiling.predict(cramped, {"x": xs[part.start : part.stop]})
+        call_limit.predict(cramped, {"x": xs[part.start : part.stop]})
 
     failed = [row for row, _ in bisect_failures(range(len(xs)), call, lambda: None)]  # type: ignore[arg-type]  # slices of a range are ranges
-    ceiling.settle()
+    call_limit.settle()
     return failed
 
 
 def test_a_call_that_does_not_fit_is_halved_and_its_ceiling_remembered() -> None:
-    ceiling, model = CallLimit(), Cramped(fits=30)
-    assert run(ceiling, model, np.arange(100.0)) == []
-    assert ceiling.rows == 25
+    call_limit, model = CallLimit(), Cramped(fits=30)
+    assert run(call_limit, model, np.arange(100.0)) == []
+    assert call_limit.rows == 25
     model.calls.clear()
-    assert run(ceiling, model, np.arange(100.0)) == []
+    assert run(call_limit, model, np.arange(100.0)) == []
     assert model.calls == [25] * 4
 
 
 def test_a_row_that_takes_all_memory_fails_alone_and_lowers_no_ceiling() -> None:
-    ceiling, xs = CallLimit(), np.arange(100.0)
+    call_limit, xs = CallLimit(), np.arange(100.0)
     xs[42] = HOG
-    assert run(ceiling, Cramped(fits=1000), xs) == [42]
-    assert ceiling.rows == 0
+    assert run(call_limit, Cramped(fits=1000), xs) == [42]
+    assert call_limit.rows == 0
 
 
 def test_an_entry_larger_than_memory_is_answered_in_halves_and_in_order() -> None:
-    ceiling, model = CallLimit(), Cramped(fits=3)
-    answer = ceiling.predict_in_halves(predictor(model), {"x": np.arange(10.0)})
-    ceiling.settle()
+    call_limit, model = CallLimit(), Cramped(fits=3)
+    answer = call_limit.predict_in_halves(predictor(model), {"x": np.arange(10.0)})
+    call_limit.settle()
     assert answer.tolist() == [2.0 * x for x in range(10)]
-    assert ceiling.rows == 3
+    assert call_limit.rows == 3
 
 
 def test_a_single_row_without_memory_is_a_failed_row() -> None:
