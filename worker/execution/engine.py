@@ -106,7 +106,7 @@ class Engine(threading.Thread):
         self.served = {key: _served(predictor) for key, predictor in predictors.items()}
 
     def add(self, predictor: Predictor) -> None:
-        """Serve one more model version from now on. Its chunks may be submitted once this has returned."""
+        """Serve a further model version from now on. Its chunks may be submitted once this has returned."""
         self._added.append(predictor)
         self._stream.wake()
 

@@ -57,7 +57,7 @@ class OnlineConsumer:
         return self._reachable
 
     def add(self, predictor: Predictor) -> None:
-        """Read the entries of one more model version."""
+        """Read the entries of a further model version."""
         self._stream.add(predictor.key, predictor.spec.batching.max_rows, predictor.version.identity)
         self._looked = False
         if self._reachable:  # otherwise `recover` makes the group

@@ -59,7 +59,7 @@ class ForeignEntries:
         self._put_back_script = self.client.register_script(_PUT_BACK.read_text(encoding="utf-8"))
 
     def add(self, key: ModelKey, identity: ModelIdentity) -> None:
-        """Compare the entries of one more model version with what this worker has of it."""
+        """Compare the entries of a further model version with this worker's identity of it."""
         self._own[key], self._wires[key] = identity, identity.wire
 
     def is_foreign(self, key: ModelKey, entry: Entry) -> bool:

@@ -138,7 +138,7 @@ class OnlineStream:
         return self._claimed(own, runs=0)
 
     def add(self, key: ModelKey, max_rows: int, identity: ModelIdentity) -> None:
-        """Read one more stream, whose group `make_group` or `recover` makes."""
+        """Read a further stream; `make_group` or `recover` creates its group."""
         self._max_rows[key] = max_rows
         self._foreign.add(key, identity)
         self._model_keys.append(key)
@@ -179,7 +179,7 @@ class OnlineStream:
 
     @property
     def _open_keys(self) -> Sequence[ModelKey]:
-        """The model versions whose streams are read; streams that rest for another worker are left out."""
+        """The model versions to read; streams that rest for another worker are left out."""
         if not self._foreign.any_rests:
             return self._model_keys
         return [key for key in self._model_keys if not self._foreign.rests_s(key)]

@@ -93,8 +93,8 @@ class _SandboxFork:
             write_frame(self._answers, FrameKind.DIED, (how or _ending(status)).encode())
 
     def _pass_on(self, frames: Frames, limit_s: float) -> str | None:
-        """→ None if the fork finished its task; else the reason why it did not, empty if only its exit
-        status tells it."""
+        """→ None if the fork finished its task; else the reason why it did not, empty if only its
+        exit status shows it."""
         step_limit_s, why = LOAD_LIMIT_S, f"{LOAD_LIMIT_S:g} s, the limit of loading a model"
         while True:
             try:
