@@ -115,7 +115,7 @@ async def test_many_unknown_keys_share_few_looks_at_redis(stage: Stage, client: 
     assert looks <= 1, "the version had not changed"
 
 
-async def test_only_what_could_be_a_new_key_causes_a_look(stage: Stage, client: FakeRedis) -> None:
+async def test_only_a_possible_new_key_causes_a_look(stage: Stage, client: FakeRedis) -> None:
     gateway, http = stage
     authenticator = gateway.access.authenticator
     assert isinstance(authenticator, KeyAuthenticator)
@@ -171,7 +171,7 @@ async def test_an_idempotency_key_is_its_owners(stage: Stage) -> None:
     assert first.json()["id"] != other.json()["id"]
 
 
-async def test_that_a_job_has_expired_is_told_to_its_owner_alone(stage: Stage, client: FakeRedis) -> None:
+async def test_only_the_owner_learns_that_a_job_has_expired(stage: Stage, client: FakeRedis) -> None:
     _, http = stage
     job = await ended_job(stage)
     raw: Any = client
@@ -217,7 +217,7 @@ async def test_a_key_that_is_limited_to_models_sees_no_other(stage: Stage) -> No
     assert (await http.get("/jobs", headers=LIMITED.headers)).json()["jobs"] == []
 
 
-async def test_a_prediction_becomes_a_job_only_for_who_may_submit(stage: Stage, client: FakeRedis) -> None:
+async def test_a_prediction_becomes_a_job_only_with_the_role_submit(stage: Stage, client: FakeRedis) -> None:
     gateway, http = stage
     only = holder("only", "predict")
     await keep(client, only)
@@ -236,7 +236,7 @@ async def look(gateway: Gateway) -> None:
     await gateway.access.authenticator.look()
 
 
-async def test_a_revoked_key_opens_nothing_at_the_next_look(stage: Stage, client: FakeRedis) -> None:
+async def test_a_revoked_key_is_invalid_after_the_next_look(stage: Stage, client: FakeRedis) -> None:
     gateway, http = stage
     assert (await http.get("/jobs", headers=BERT.headers)).status_code == 200
     await keep(client, Holder(msgspec.structs.replace(BERT.record, revoked_at_ms=5), BERT.token))
@@ -261,7 +261,7 @@ async def test_a_key_runs_out_by_redis_clock_also_while_redis_is_away(client: Fa
         authenticator.authenticate(headers)
 
 
-async def test_before_the_keys_could_be_read_nobody_is_told_that_his_is_wrong(client: FakeRedis) -> None:
+async def test_no_key_is_rejected_as_wrong_before_the_keys_could_be_read(client: FakeRedis) -> None:
     authenticator = KeyAuthenticator(client)
     with pytest.raises(QueueUnavailable):
         authenticator.authenticate(bearing(ANNA.token.encode()))
@@ -269,7 +269,7 @@ async def test_before_the_keys_could_be_read_nobody_is_told_that_his_is_wrong(cl
         authenticator.authenticate([])
 
 
-async def test_a_key_that_is_not_readable_opens_nothing_and_hides_no_other(client: FakeRedis) -> None:
+async def test_an_unreadable_key_is_invalid_and_hides_no_other(client: FakeRedis) -> None:
     raw: Any = client
     await raw.hset(keys.access_keys(), "broken", b"{")
     await keep(client, ANNA)
@@ -396,5 +396,5 @@ def test_a_queue_that_does_not_answer_keeps_no_gateway_from_starting() -> None:
     check_access(settings(host="0.0.0.0"))
 
 
-def test_a_key_may_do_everything_but_administer_unless_it_is_said() -> None:
+def test_by_default_a_key_has_all_roles_except_admin() -> None:
     assert ANNA.record.roles == {Role.PREDICT, Role.SUBMIT, Role.READ}

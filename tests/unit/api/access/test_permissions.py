@@ -69,7 +69,7 @@ def test_every_route_of_the_application_stands_in_the_table(tmp_path: Path) -> N
     assert set(CALLS) - routes == predictions, "these are answered before the routes"
 
 
-async def test_an_endpoint_answers_nobody_without_a_good_key_unless_it_is_open(
+async def test_an_endpoint_needs_a_valid_key_unless_it_is_open(
     http: httpx.AsyncClient,
 ) -> None:
     for method, path in CALLS:
@@ -83,9 +83,7 @@ async def test_an_endpoint_answers_nobody_without_a_good_key_unless_it_is_open(
 
 
 @pytest.mark.parametrize("role", Role)
-async def test_an_endpoint_answers_who_has_its_role_and_nobody_else(
-    http: httpx.AsyncClient, role: Role
-) -> None:
+async def test_an_endpoint_answers_only_keys_with_its_role(http: httpx.AsyncClient, role: Role) -> None:
     for method, path in CALLS:
         rule = ENDPOINTS[path][method]
         answer = await call(http, method, path, HOLDERS[role])
@@ -104,7 +102,7 @@ async def test_what_shows_the_whole_service_is_not_for_keys_that_are_limited_to_
         assert (await call(http, method, path, LIMITED)).status_code == 403
 
 
-async def test_a_path_that_is_not_in_the_table_answers_nobody(http: httpx.AsyncClient) -> None:
+async def test_a_path_that_is_not_in_the_table_answers_404(http: httpx.AsyncClient) -> None:
     assert (await call(http, "GET", "/nothing", None)).status_code == 401
     assert (await call(http, "GET", "/nothing", HOLDERS[Role.ADMIN])).status_code == 404
     refused = await call(http, "PUT", "/jobs", HOLDERS[Role.ADMIN])
@@ -119,7 +117,7 @@ async def test_a_browser_may_send_its_key_as_a_password_to_read_the_document(htt
     assert (await http.get("/models", auth=("me", token))).status_code == 401
 
 
-async def test_the_document_says_which_operations_ask_for_a_key(http: httpx.AsyncClient) -> None:
+async def test_the_openapi_document_marks_the_operations_that_need_a_key(http: httpx.AsyncClient) -> None:
     document = (await http.get("/openapi.json", headers=HOLDERS[Role.ADMIN].headers)).json()
     assert set(document["components"]["securitySchemes"]) == {"bearer", "api_key"}
     assert document["paths"]["/health"]["get"]["security"] == []

@@ -23,14 +23,14 @@ class Looks:
         self.ended += 1
 
 
-async def test_all_who_wait_share_one_look() -> None:
+async def test_waiting_callers_share_a_look() -> None:
     looks = Looks()
     look = RareLook(looks, 0.0)
     await asyncio.gather(*(look() for _ in range(100)))
     assert looks.begun == 1
 
 
-async def test_who_asks_while_a_look_is_under_way_has_the_next_one() -> None:
+async def test_a_caller_during_a_look_gets_the_next_look() -> None:
     looks = Looks()
     looks.go_on.clear()
     look = RareLook(looks, 0.0)
@@ -53,7 +53,7 @@ async def test_looks_keep_their_distance() -> None:
     assert asyncio.get_running_loop().time() - begun_s >= 0.15
 
 
-async def test_one_that_leaves_ends_the_look_for_nobody_else() -> None:
+async def test_a_canceled_caller_does_not_end_the_look_of_the_others() -> None:
     looks = Looks()
     looks.go_on.clear()
     look = RareLook(looks, 0.0)

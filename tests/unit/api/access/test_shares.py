@@ -129,7 +129,7 @@ def test_a_weight_is_a_number_above_nothing(weight: float) -> None:
         changed(Share(), ShareChange(weight=weight))
 
 
-def test_a_share_in_words_is_what_differs_from_the_default() -> None:
+def test_a_share_in_words_names_the_differences_from_the_default() -> None:
     assert in_words(Share()) == ""
     assert in_words(Share(weight=2, max_running_rows=100, max_jobs=5)) == "weight 2, 100 running rows, 5 jobs"
 

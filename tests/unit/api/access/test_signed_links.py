@@ -68,7 +68,7 @@ async def link_to(stage: Stage, job: str, **wanted: Any) -> str:
         {"part": "manifest", "format": None},
     ],
 )
-async def test_a_link_gives_what_the_key_would(stage: Stage, wanted: dict[str, Any]) -> None:
+async def test_a_link_answers_as_a_request_with_the_key_does(stage: Stage, wanted: dict[str, Any]) -> None:
     _, http = stage
     url = await link_to(stage, await job_of(stage, ANNA), **wanted)
     by_key = await http.get(url.partition("ticket=")[0], headers=ANNA.headers)
@@ -78,7 +78,7 @@ async def test_a_link_gives_what_the_key_would(stage: Stage, wanted: dict[str, A
     assert ANNA.token not in url
 
 
-async def test_a_link_opens_nothing_but_what_it_was_made_for(stage: Stage) -> None:
+async def test_a_link_is_valid_only_for_its_own_address(stage: Stage) -> None:
     _, http = stage
     job, other = await job_of(stage, ANNA), await job_of(stage, ANNA)
     url = await link_to(stage, job)
@@ -103,7 +103,7 @@ async def test_a_link_opens_nothing_but_what_it_was_made_for(stage: Stage) -> No
     assert (await http.get(url)).status_code == 200
 
 
-async def test_only_its_owner_is_given_a_link_to_a_job_and_only_to_what_he_may_read(stage: Stage) -> None:
+async def test_only_the_owner_gets_links_to_a_job_and_only_to_readable_files(stage: Stage) -> None:
     _, http = stage
     job = await job_of(stage, ANNA)
     for key, status in ((BERT, 404), (BLIND, 403)):
@@ -117,7 +117,7 @@ async def test_only_its_owner_is_given_a_link_to_a_job_and_only_to_what_he_may_r
         assert (await http.post(f"{job}/links", json=wrong, headers=ANNA.headers)).status_code == 422
 
 
-async def test_a_link_ends_with_its_key_and_a_wrong_key_is_not_mended_by_one(
+async def test_a_link_ends_with_its_key_and_does_not_replace_a_wrong_key(
     stage: Stage, client: FakeRedis
 ) -> None:
     gateway, http = stage

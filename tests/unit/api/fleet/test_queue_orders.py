@@ -29,13 +29,13 @@ def orders_of(ledger: Ledger, clock: FakeClock) -> QueueOrders:
     return QueueOrders(cast(AsyncLedger, ledger), clock)
 
 
-async def test_a_short_line_is_read_for_every_answer() -> None:
+async def test_a_short_queue_is_read_for_every_response() -> None:
     ledger = Ledger(SHORT)
     orders = orders_of(ledger, FakeClock())
     assert [(await orders.of(IRIS)).now_ms for _ in range(3)] == [1, 2, 3]
 
 
-async def test_a_line_of_some_length_is_kept_for_its_share_of_the_time_of_a_full_one() -> None:
+async def test_a_queue_is_cached_in_proportion_to_its_length() -> None:
     ledger, clock = Ledger(MOST_JOBS // 2), FakeClock()
     orders = orders_of(ledger, clock)
     await orders.of(IRIS)
@@ -45,7 +45,7 @@ async def test_a_line_of_some_length_is_kept_for_its_share_of_the_time_of_a_full
     assert (await orders.of(IRIS)).now_ms == 2
 
 
-async def test_a_full_line_is_read_twice_a_second_and_each_model_version_has_its_own() -> None:
+async def test_a_full_queue_is_read_twice_a_second_for_each_model_version() -> None:
     ledger, clock = Ledger(MOST_JOBS + 50), FakeClock()
     orders = orders_of(ledger, clock)
     assert [(await orders.of(IRIS)).now_ms for _ in range(3)] == [1, 1, 1]
@@ -54,7 +54,7 @@ async def test_a_full_line_is_read_twice_a_second_and_each_model_version_has_its
     assert [(await orders.of(IRIS)).now_ms for _ in range(2)] == [3, 3]
 
 
-async def test_a_line_that_has_become_short_is_read_for_every_answer_again() -> None:
+async def test_a_queue_that_has_become_short_is_read_for_every_response_again() -> None:
     ledger, clock = Ledger(MOST_JOBS), FakeClock()
     orders = orders_of(ledger, clock)
     await orders.of(IRIS)
@@ -63,7 +63,7 @@ async def test_a_line_that_has_become_short_is_read_for_every_answer_again() -> 
     assert [(await orders.of(IRIS)).now_ms for _ in range(2)] == [2, 3]
 
 
-async def test_a_line_that_came_with_a_job_is_not_read_for_that_jobs_answer() -> None:
+async def test_a_queue_that_came_with_a_submission_is_not_read_for_its_response() -> None:
     ledger, clock = Ledger(SHORT), FakeClock()
     orders = orders_of(ledger, clock)
     orders.keep(IRIS, QueueOrder(now_ms=77, jobs=()))

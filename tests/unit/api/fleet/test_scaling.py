@@ -42,7 +42,7 @@ def test_a_job_whose_last_chunk_runs_keeps_its_worker() -> None:
     assert wanted_workers([jobs(0, chunks=0, running_chunks=1, running_rows=10)], MINUTE) == 1
 
 
-def test_where_no_rate_is_measured_one_worker_comes_and_measures_it() -> None:
+def test_without_a_measured_rate_a_single_worker_is_wanted() -> None:
     unmeasured = replace(jobs(10_000_000), online_rows_per_s=0.0, offline_rows_per_s=0.0)
     assert wanted_workers([unmeasured], MINUTE) == 1
 
@@ -56,7 +56,7 @@ def test_a_quiet_lane_keeps_the_worker_that_it_has() -> None:
     assert wanted_workers([replace(NOTHING, arriving_rows_per_s=1.0)], MINUTE) == 1
 
 
-def test_what_waits_online_counts_beside_what_comes() -> None:
+def test_waiting_online_rows_count_beside_arriving_rows() -> None:
     waits = replace(NOTHING, lanes=ModelLanes(online=OnlineQueue(requests=6000, rows=6000)))
     assert need_of(waits, 60.0) == pytest.approx(1.0)
 
@@ -86,7 +86,7 @@ def worker(batch_rows: int, online_s: float, worker_id: str = "w:1") -> WorkerRe
     )
 
 
-def test_what_workers_do_is_told_from_what_their_counters_grow_by() -> None:
+def test_the_load_of_workers_follows_from_the_growth_of_their_counters() -> None:
     loads = Loads()
     for second in range(300):
         loads.see([worker(100 * second, 0.25 * second)], float(second))

@@ -64,7 +64,7 @@ def test_a_job_without_a_webhook_shows_none() -> None:
     assert webhook_of(job(""), []) is None
 
 
-def test_each_attempt_says_when_what_and_when_again() -> None:
+def test_each_attempt_has_its_time_outcome_and_next_time() -> None:
     view = webhook_of(job("https://mes.example/"), [attempt(None, error="refused", next_at_ms=6_000)])
     assert view is not None
     assert view.url == "https://mes.example/"

@@ -119,7 +119,7 @@ async def test_the_same_form_sent_again_is_the_same_job(stage: Stage) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["lot.csv", "LOT.CSV", "불량.csv"])
-async def test_the_name_of_a_file_decides_where_its_type_is_none_of_ours(
+async def test_the_name_of_a_file_decides_if_its_type_is_unknown(
     stage: Stage, content_type: str, name: str
 ) -> None:
     """Windows reads the type of .csv from the registry, and Excel registers its own there."""

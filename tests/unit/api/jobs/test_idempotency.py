@@ -76,7 +76,7 @@ async def test_a_key_whose_first_body_is_still_coming_is_in_progress(stage: Stag
 
 
 @pytest.mark.parametrize("kind", ["csv", "json"])
-async def test_a_job_whose_sealing_was_not_heard_of_is_the_same_job_when_it_is_sent_again(
+async def test_a_repeated_request_returns_the_same_job_if_the_answer_to_its_sealing_was_lost(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     gateway, http = stage
@@ -101,7 +101,7 @@ async def test_a_job_whose_sealing_was_not_heard_of_is_the_same_job_when_it_is_s
     assert (await job_of(http, again))["rows_succeeded"] == 5
 
 
-async def test_a_key_whose_gateway_died_before_it_sealed_the_job_is_in_progress_and_not_accepted(
+async def test_a_key_is_in_progress_if_its_gateway_died_before_sealing_the_job(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway, http = stage

@@ -67,7 +67,7 @@ async def test_who_waits_for_room_is_woken_once_there_is_some(monkeypatch: pytes
     assert await asyncio.wait_for(waiting, LIMIT_S)
 
 
-async def test_who_waits_for_room_learns_that_nobody_reads_any_more() -> None:
+async def test_a_writer_that_waits_for_room_is_woken_when_the_pipe_breaks_off() -> None:
     pipe = Pipe(1)
     await pipe.put(b"x")
     waiting = asyncio.create_task(pipe.put(b"y"))

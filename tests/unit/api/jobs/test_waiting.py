@@ -89,7 +89,7 @@ def test_a_range_narrows_as_chunks_end() -> None:
     ("job", "model_rows_per_s"),
     [(queued(chunks_ended=0), 100.0), (record(chunks_ended=0), 100.0), (record(), 0.0)],
 )
-def test_a_range_that_nobody_knows_is_null(job: JobRecord, model_rows_per_s: float) -> None:
+def test_an_unknown_range_is_null(job: JobRecord, model_rows_per_s: float) -> None:
     progress = progress_of(job, 7_000, model_rows_per_s=model_rows_per_s, rows_ahead=0)
     assert (progress.eta_low_s, progress.eta_high_s) == (None, None)
 
@@ -107,7 +107,7 @@ def test_a_queued_job_waits_for_the_rows_ahead_at_the_rate_of_its_model() -> Non
         record(state=JobState.SUCCEEDED, finished_at_ms=9_000),
     ],
 )
-def test_nobody_says_when_a_job_ends_that_is_uploading_paused_or_over(job: JobRecord) -> None:
+def test_a_job_that_is_uploading_paused_or_over_has_no_eta(job: JobRecord) -> None:
     assert progress_of(job, 7_000, model_rows_per_s=100, rows_ahead=0).eta_s is None
 
 
@@ -142,7 +142,7 @@ def test_a_job_is_at_100_percent_only_once_every_row_has_run() -> None:
     assert progress_of(nearly, 7_000, model_rows_per_s=0, rows_ahead=0).percent == 99.99
 
 
-def test_pollers_are_told_to_come_when_it_pays() -> None:
+def test_the_poll_interval_follows_the_eta_or_the_age() -> None:
     def after(job: JobRecord, now_ms: int) -> int | None:
         progress = progress_of(job, now_ms, model_rows_per_s=0, rows_ahead=0)
         return poll_after_s(job, progress, now_ms)
@@ -206,7 +206,7 @@ def test_positions_alternate_between_owners() -> None:
     assert order == ["a0", "b0", "a1", "b1", "a2"]
 
 
-def test_a_job_of_an_owner_at_its_limit_says_so() -> None:
+def test_a_job_of_an_owner_at_its_limit_waits_for_that_reason() -> None:
     limited = QueueOrder(now_ms=1, jobs=(), owners=(OwnerStanding(owner="o", at_limit=True),))
     assert is_at_limit(limited, "o")
     assert not is_at_limit(limited, "p")
@@ -242,14 +242,14 @@ def test_a_job_of_an_owner_at_its_limit_says_so() -> None:
         (queued(state=JobState.UPLOADING, rows_total=None), ModelAvailability(), 0, Reason.NO_WORKER),
     ],
 )
-def test_a_job_says_why_it_waits(
+def test_a_job_has_a_reason_for_waiting(
     job: JobRecord, availability: ModelAvailability, ahead: int | None, reason: Reason | None
 ) -> None:
     wait = wait_of(job, availability, ahead)
     assert (wait and wait.reason) == reason
 
 
-def test_why_a_model_does_not_load_is_said() -> None:
+def test_the_error_of_a_model_that_does_not_load_is_in_the_detail() -> None:
     wait = wait_of(queued(), ModelAvailability(failures=("no such file",)), 0)
     assert wait is not None
     assert "no such file" in wait.detail
@@ -262,7 +262,7 @@ def worker(name: str, state: WorkerState, model: HeldModel | None) -> WorkerReco
     )
 
 
-def test_rates_add_up_over_the_workers_and_are_unknown_while_one_is() -> None:
+def test_rates_add_up_over_the_workers_and_are_unknown_if_any_is_unknown() -> None:
     def fleet(*rates: float) -> Fleet:
         held = [HeldModel(state=ModelState.LOADED, rows_per_s=1.0, slice_rows_per_s=rate) for rate in rates]
         workers = (worker(str(n), WorkerState.SERVING, model) for n, model in enumerate(held))

@@ -64,7 +64,7 @@ def test_half_of_a_wait_may_be_filled_however_long_a_batch_takes() -> None:
     retry_s(replace(slow, backlog_s=2.1), wait_s=4)
 
 
-def test_a_request_larger_than_its_wait_is_tried_where_nothing_else_waits() -> None:
+def test_a_request_larger_than_its_wait_is_admitted_if_nothing_else_waits() -> None:
     enter(QUIET, rows=1000, wait_s=1)
 
 
@@ -81,13 +81,13 @@ def test_a_request_beyond_all_permits_is_admitted_alone() -> None:
     enter(QUIET, rows=1001)
 
 
-def test_refused_clients_come_back_one_after_the_other() -> None:
+def test_rejected_clients_retry_in_sequence() -> None:
     retries, full = RetrySchedule(), replace(QUIET, backlog_s=8.0)
     turns = [retry_s(full, rows=50, retries=retries) for _ in range(8)]  # each takes half a second
     assert turns == [1, 1, 2, 2, 3, 3, 4, 4]
 
 
-def test_a_line_moves_on_with_time() -> None:
+def test_the_retry_schedule_shortens_with_time() -> None:
     retries = RetrySchedule()
     for _ in range(10):
         retries.place_s(KEY, 50.0, 0.5, 1.0)
@@ -96,12 +96,12 @@ def test_a_line_moves_on_with_time() -> None:
     assert retries.place_s(KEY, 90.0, 2.0, 1.0) == pytest.approx(2.0)
 
 
-def test_a_line_is_never_longer_than_the_longest_retry() -> None:
+def test_the_retry_schedule_is_never_longer_than_the_longest_retry() -> None:
     retries = RetrySchedule()
     assert max(retries.place_s(KEY, 50.0, 0.5, 10.0) for _ in range(20)) == MOST_RETRY_S
 
 
-def test_a_gateway_with_half_of_the_backlog_has_half_of_the_rate_for_its_line() -> None:
+def test_a_gateway_with_half_of_the_backlog_schedules_retries_at_half_of_the_rate() -> None:
     retries, full = RetrySchedule(), replace(QUIET, backlog_s=8.0, own_share=0.5)
     assert [retry_s(full, rows=50, retries=retries) for _ in range(4)] == [1, 2, 3, 4]
 

@@ -73,7 +73,7 @@ async def test_an_answer_reaches_the_request_that_asked(lane: OnlineDispatcher, 
     assert (await other).columns[1] == [2.0]
 
 
-async def test_all_requests_of_one_loop_turn_leave_in_one_command(
+async def test_all_requests_of_a_loop_turn_leave_in_a_single_command(
     lane: OnlineDispatcher, client: FakeRedis
 ) -> None:
     client.script_runs = 0
@@ -116,7 +116,7 @@ async def reply(client: FakeRedis, lane: OnlineDispatcher, entry: Entry, values:
     await client.xadd(keys.reply(lane.gateway), {FIELD: encode(message)})
 
 
-async def test_answers_to_unknown_requests_and_unreadable_ones_are_ignored(
+async def test_unreadable_answers_and_answers_to_unknown_requests_are_ignored(
     lane: OnlineDispatcher, client: FakeRedis
 ) -> None:
     unknown = Reply(SCHEMA, "w", 1, 0.0, 0.0, [Answer(999, 0, 0.0, [["x"], [0.0]])])
@@ -156,7 +156,7 @@ async def test_parts_of_an_answer_that_do_not_fit_together_fail_their_request(
         await many
 
 
-async def test_the_entry_says_what_remains_of_the_deadline(lane: OnlineDispatcher, client: FakeRedis) -> None:
+async def test_the_entry_contains_the_remaining_time(lane: OnlineDispatcher, client: FakeRedis) -> None:
     outcome = submit(lane, 1.0, wait_s=2.5)
     await written(lane, client, 1)
     worker = FakeWorker(client, IRIS)

@@ -61,7 +61,7 @@ def test_a_part_of_the_rows_in_flight_is_kept_for_owners_within_their_share() ->
     assert refused(replace(QUIET, inflight_rows=1000), HALF)
 
 
-def test_a_request_that_is_larger_than_all_permits_enters_alone_only_where_no_other_owner_asks() -> None:
+def test_a_request_larger_than_the_limit_of_rows_enters_alone_only_without_other_owners() -> None:
     assert not refused(QUIET, None, rows=2000)
     assert refused(QUIET, HALF, rows=2000)
 
@@ -72,7 +72,7 @@ def test_an_unmeasured_model_is_bounded_by_rows_alone() -> None:
     assert refused(replace(unmeasured, inflight_rows=1000), HALF)
 
 
-def test_refused_clients_of_one_owner_do_not_lengthen_the_line_of_another() -> None:
+def test_rejected_clients_do_not_delay_the_retries_of_another_owner() -> None:
     retries, full = RetrySchedule(), replace(QUIET, backlog_s=9.5)
     turns = []
     for owner in ["a"] * 20 + ["b"]:
@@ -189,7 +189,7 @@ class Lane:
                 self.late += 1
 
 
-def test_few_requests_of_one_owner_are_answered_in_another_owners_flood() -> None:
+def test_the_few_requests_of_an_owner_are_answered_during_another_owners_flood() -> None:
     lane, flood = Lane(), 64
     for step in range(6_000):
         for _ in range(flood - lane.waiting["a"] // 50):
