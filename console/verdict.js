@@ -40,11 +40,15 @@ function ofWorkers(workers) {
   return workers.flatMap((worker) => [...ofState(worker), ...ofHeld(worker)]);
 }
 
+/** Whether a worker loads models; it may serve others already. */
+function loads(worker) {
+  return worker.state === "starting" || worker.models.some((held) => held.state === "loading");
+}
+
 function ofState(worker) {
   const parameters = { worker: worker.name };
-  if (worker.state === "starting") return [problem("info", "starting", parameters, "#/workers")];
   if (worker.state === "draining") return [problem("info", "draining", parameters, "#/workers")];
-  return [];
+  return loads(worker) ? [problem("info", "starting", parameters, "#/workers")] : [];
 }
 
 function ofHeld(worker) {
@@ -60,9 +64,9 @@ function ofHeld(worker) {
 }
 
 function ofModels(models, workers) {
-  const starting = workers?.some((worker) => worker.state === "starting");
+  const loading = workers?.some(loads);
   return (models?.models ?? [])
-    .filter((model) => !model.loaded && workers?.length && !starting)
+    .filter((model) => !model.loaded && workers?.length && !loading)
     .map((model) =>
       problem("warn", "not_loaded", { model: `${model.name}@${model.version}` }, `#/models/${model.name}`),
     );
