@@ -352,5 +352,6 @@ export const STRINGS = {
   "submit.invalid": ["{bad} of {rows} rows are invalid.", "{rows}행 중 {bad}행이 잘못되었습니다."],
   "submit.ignored": ["Unused columns: {columns}", "사용하지 않는 열: {columns}"],
   "submit.problems": ["First problems", "처음 발견된 문제"],
+  "submit.line": ["Line", "줄"],
   "submit.progress": ["Upload", "전송"],
 };

@@ -129,9 +129,15 @@ function report(found) {
 }
 
 function problems(found) {
-  const heads = [[t("job.errors.row"), "number"], [t("job.errors.why")]];
+  const heads = [[t("job.errors.row"), "number"], [t("submit.line"), "number"], [t("job.errors.why")]];
   const body = found.map((one) =>
-    h("tr", {}, h("th", { scope: "row", class: "number" }, number(one.row)), h("td", {}, one.reason)),
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row", class: "number" }, number(one.row)),
+      h("td", { class: "number" }, one.line ? number(one.line) : "–"),
+      h("td", {}, one.reason),
+    ),
   );
   return h(
     "div",

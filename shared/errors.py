@@ -9,6 +9,7 @@
     │   ├── JobNotFound             no such job, or another owner's
     │   ├── JobExpired              the retention of the job is over
     │   ├── InvalidState            the state of the job does not allow the request
+    │   ├── PreconditionFailed      `If-Match` is false
     │   ├── NotAcceptable           no answer in a requested format
     │   ├── IdempotencyConflict     the key belongs to another body
     │   ├── PayloadTooLarge         more bytes or rows than this deployment accepts
@@ -147,6 +148,12 @@ class InvalidState(CallerError):
     """The job's state does not allow this request."""
 
     code = "invalid_state"
+
+
+class PreconditionFailed(CallerError):
+    """`If-Match` is false: a job has no strong ETag. Send `If-Match: *`, or leave the field out."""
+
+    code = "precondition_failed"
 
 
 class NotAcceptable(CallerError):

@@ -89,7 +89,12 @@ def foreign_words(error: BaseException, most: int = MOST_FOREIGN_CHARS) -> str:
 
     Its first line, without paths and addresses of the machine, and without advice for developers.
     """
-    lines = _ANSI.sub("", _message(error)[:_LONGEST_FIRST_LINE]).splitlines()
+    return foreign_text(_message(error), most)
+
+
+def foreign_text(text: str, most: int = MOST_FOREIGN_CHARS) -> str:
+    """The same of a text."""
+    lines = _ANSI.sub("", text[:_LONGEST_FIRST_LINE]).splitlines()
     first = next(filter(None, map(str.strip, lines)), "")
     plain = _ADDRESS.sub("…", _URL.sub("…", _PATH.sub(r"\1", first)))
     sentences = _SENTENCE.split(plain)

@@ -13,11 +13,12 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
+from api.http.parameters import TICKET
 from shared.access import KeyRecord
 
 LASTS_S = 60
 """Time within which a download must begin; its duration is not limited."""
-_MARK = b"ticket="
+_MARK = f"{TICKET}=".encode()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from shared.keys import ModelKey, split_model_key
 from shared.metrics.distribution import Distribution
 from shared.metrics.gateway import REDIS_ROUNDTRIP
 from shared.model_identity import SAME_ON_BOTH, ModelIdentity, in_words
+from shared.texts import foreign_text
 from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState, from_hash
 
 LOOK_EVERY_S = 0.1
@@ -51,6 +52,11 @@ class ModelAvailability:
     """The errors of live workers that could not load it."""
     restarts: int = 0
     """Most restarts, within about a minute, of a worker that does not serve now."""
+
+    @property
+    def failure(self) -> str:
+        """Why a worker could not load it, as a client may read it; empty if none failed."""
+        return foreign_text(self.failures[0]) if self.failures else ""
 
 
 @dataclass(frozen=True)

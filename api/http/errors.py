@@ -50,6 +50,7 @@ STATUS = {
     "request_timeout": 408,
     "upload_interrupted": 408,
     "invalid_state": 409,
+    "precondition_failed": 412,
     "not_acceptable": 406,
     "payload_too_large": 413,
     "unsupported_media_type": 415,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -10,7 +10,12 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from shared.errors import MOST_PROBLEMS, InvalidInput, Problem
+from shared.tabular.options import unknown_parameter
+from shared.texts import named
 from shared.wording import of_pydantic
+
+TICKET = "ticket"
+"""The query parameter of signed links, which every route takes that a link may lead to."""
 
 
 def invalid_parameters(error: RequestValidationError, known: Sequence[str] = ()) -> InvalidInput:
@@ -28,6 +33,31 @@ def invalid_parameters(error: RequestValidationError, known: Sequence[str] = ())
     ]
     more = len(found) - len(problems)
     return InvalidInput("Invalid request parameters.", problems=problems, more_problems=more)
+
+
+def require_known_parameters(request: Request) -> None:
+    """Raises InvalidInput if the query has a parameter that the request's route does not take."""
+    route = request.scope.get("route")
+    if request.query_params and isinstance(route, APIRoute):
+        known = [field.alias for field in route.dependant.query_params]
+        _refuse(
+            [unknown_parameter(name, known) for name in request.query_params if name not in (*known, TICKET)]
+        )
+
+
+def require_no_parameters(given: Iterable[str], fields: Sequence[str]) -> None:
+    """Raises InvalidInput if there is a parameter. `fields`: those of the body, which it may be meant for."""
+    _refuse([_of_the_body(name) if name in fields else unknown_parameter(name, fields) for name in given])
+
+
+def _of_the_body(name: str) -> Problem:
+    reason = f"Parameter {named(name)} is for files: in a JSON body it is a field."
+    return Problem(row=None, field=name, loc=["query", name], msg=reason, type="invalid_parameter")
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise InvalidInput("The request's parameters are wrong.", problems=problems)
 
 
 def fields_of(request: Request) -> list[str]:

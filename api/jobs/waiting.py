@@ -151,7 +151,7 @@ def _other_spec(record: JobRecord, availability: ModelAvailability) -> str:
 
 def _without_workers(record: JobRecord, availability: ModelAvailability) -> Wait:
     if availability.failures:
-        return Wait(Reason.WORKERS_FAILING, f"Workers cannot load {record.key}: {availability.failures[0]}")
+        return Wait(Reason.WORKERS_FAILING, f"Workers cannot load {record.key}: {availability.failure}")
     if availability.restarts >= MANY_RESTARTS:
         detail = f"A worker started {availability.restarts + 1} times within a minute and serves nothing."
         return Wait(Reason.WORKERS_FAILING, detail)

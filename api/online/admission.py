@@ -15,7 +15,6 @@ from api.online.inflight import InflightRequests
 from shared.errors import DeadlineExceeded, ModelMismatch, ModelNotLoaded, Overloaded
 from shared.keys import ModelKey
 from shared.specs import ModelSpec
-from shared.texts import foreign_words
 
 NOT_LOADED_RETRY_S = 5.0
 """About the time that a worker takes to start and warm its models."""
@@ -132,7 +131,7 @@ def not_loaded(key: ModelKey, availability: ModelAvailability, refusal: ModelNot
     if availability.loading:
         detail = f"{availability.loading} worker(s) are loading {key}."
     elif availability.failures:
-        detail = f"Workers cannot load {key}: {foreign_words(ValueError(availability.failures[0]))}"
+        detail = f"Workers cannot load {key}: {availability.failure}"
     else:
         return refusal
     return ModelNotLoaded(detail, retry_after_s=refusal.retry_after_s)

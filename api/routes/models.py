@@ -15,6 +15,7 @@ from api.models.catalog import Servable
 from api.routes.dependencies import GatewayState
 from shared.errors import TaktError
 from shared.specs import InputSpec, OutputSpec
+from shared.texts import foreign_text
 from shared.validation import example_body
 from shared.workers import HeldModel
 
@@ -175,10 +176,10 @@ def _holder(worker: str, device: str, held: HeldModel) -> Holder:
         worker=worker,
         device=device,
         state=held.state.value,
-        reason=held.reason,
+        reason=foreign_text(held.reason),
         rows_per_s=held.rows_per_s,
         ceiling_rows=held.ceiling_rows or None,
         runtime=held.runtimes.in_words(),
-        warnings=list(held.warnings),
+        warnings=list(map(foreign_text, held.warnings)),
         runtimes=[Runtime(**msgspec.structs.asdict(runtime)) for runtime in held.runtimes.measured],
     )

@@ -89,7 +89,9 @@ def report(answer: Answer) -> Report:
     def of(found: Json) -> Report:
         return Report(
             **{name: found[name] for name in ("valid", "rows_total", "rows_valid", "rows_invalid")},
-            problems=tuple(RowProblem(each["row"], each["reason"]) for each in found["problems"]),
+            problems=tuple(
+                RowProblem(each["row"], each["reason"], each.get("line")) for each in found["problems"]
+            ),
             ignored_columns=tuple(found["ignored_columns"]),
         )
 

@@ -84,10 +84,14 @@ class Job(Progress):
 
 @dataclass(frozen=True)
 class RowProblem:
-    """An invalid row; `row` counts from 0."""
+    """An invalid row; `row` counts from 0.
+
+    `line` is the line of a CSV or NDJSON file in which the row begins, from 1; None for other formats.
+    """
 
     row: int
     reason: str
+    line: int | None = None
 
 
 @dataclass(frozen=True)

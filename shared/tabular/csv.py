@@ -55,6 +55,8 @@ class CsvReader:
             lame: _Lame = deque()
             rows = self._caster.rows(self._parsed(block, lame, first))
             rows = _with_lame(rows, lame, first)
+            if rows.has_invalid:
+                rows = rows.at_lines(self._records.lines_of(block))
             first += len(rows.reasons)
             if len(rows.reasons):
                 yield rows

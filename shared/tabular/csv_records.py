@@ -51,6 +51,10 @@ class Quoted:
             return None
         return int(self.opened[before])
 
+    def hold(self, places: Places) -> NDArray[np.bool_]:
+        """For each place, whether it is within a quoted cell."""
+        return np.searchsorted(self.opened, places) > np.searchsorted(self.closed, places)
+
 
 class Records:
     """The records of a text, in blocks. Iterating raises InvalidInput if a quoted cell is never closed."""
@@ -81,6 +85,15 @@ class Records:
     def __iter__(self) -> Iterator[Block]:
         while block := self._next():
             yield block
+
+    def lines_of(self, block: Block) -> Places:
+        """The line of the file in which each record of a block begins; an empty line is no record."""
+        characters = np.frombuffer(block.data, np.uint8)
+        ends = _places_of_line_ends(characters)
+        begins = np.concatenate(([0], ends[~self._quoted.of(block.data).hold(ends)] + 1))
+        begins = begins[begins < len(characters)]
+        begins = begins[~np.isin(characters[begins], (_LF[0], _CR[0]))]
+        return np.asarray(block.line + np.searchsorted(ends, begins), np.int64)
 
     def _is_over(self) -> bool:
         """Whether nothing but line ends follows."""
@@ -212,6 +225,14 @@ class QuotedCells:
                     f"The quoted cell that begins in line {first} ends in line {first + ends}, where text "
                     "follows its closing quote: a quote is not closed, or not doubled within quotes."
                 )
+
+
+def _places_of_line_ends(characters: NDArray[np.uint8]) -> Places:
+    """The last byte of each line end: LF, CR LF, or CR alone."""
+    ends = characters == _LF[0]
+    returns = characters == _CR[0]
+    returns[:-1] &= ~ends[1:]
+    return np.flatnonzero(ends | returns)
 
 
 def line_ends(data: bytes) -> int:

@@ -6,6 +6,7 @@ Kept columns are removed from the objects first; every other field must be a mod
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
+from itertools import islice
 
 import msgspec
 import pyarrow as pa
@@ -45,14 +46,11 @@ class NdjsonReader:
         """Does nothing: no resource is open."""
 
     def __iter__(self) -> Iterator[Rows]:
-        waiting: list[bytes] = []
-        for line in _lines(iter(self._text)):
-            waiting.append(line)
-            if len(waiting) == SLICE_ROWS:
-                yield rows_of_json(self._validator, waiting, self._kept)
-                waiting = []
-        if waiting:
-            yield rows_of_json(self._validator, waiting, self._kept)
+        lines = _lines(iter(self._text))
+        while waiting := list(islice(lines, SLICE_ROWS)):
+            numbers, texts = zip(*waiting, strict=True)
+            rows = rows_of_json(self._validator, texts, self._kept)
+            yield rows.at_lines(numbers) if rows.has_invalid else rows
 
 
 def rows_of_json(validator: RowValidator, texts: Sequence[bytes], kept: Sequence[str] = ()) -> Rows:
@@ -116,18 +114,21 @@ def _as_text(value: object) -> str | None:
     return value if value is None or isinstance(value, str) else _encode(value).decode()
 
 
-def _lines(text: Iterator[bytes]) -> Iterator[bytes]:
-    """Yields non-empty lines without their ends. Raises InvalidInput if the last line is truncated."""
+def _lines(text: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yields non-empty lines without their ends, each with its number from 1.
+
+    Raises InvalidInput if the last line is truncated.
+    """
     rest, ended = b"", 0
     for block in text:
         *whole, rest = (rest + block).split(b"\n")
+        yield from ((ended + n, line) for n, text in enumerate(whole, 1) if (line := text.strip()))
         ended += len(whole)
-        yield from filter(None, map(bytes.strip, whole))
         if len(rest) > _LONGEST_LINE_BYTES:
             raise InvalidInput(f"Line {ended + 1} is longer than {_LONGEST_LINE_BYTES} bytes.")
     if last := rest.strip():
         _require_whole(last, ended + 1)
-        yield last
+        yield ended + 1, last
 
 
 def _require_whole(line: bytes, number: int) -> None:

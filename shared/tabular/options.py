@@ -133,9 +133,13 @@ def _split(name: str, value: str) -> list[str]:
 def _problem_of(found: Mapping[str, Any]) -> Problem:
     name = str(found["loc"][0]) if found["loc"] else "parameters"
     if found["type"] == "extra_forbidden":
-        known = did_you_mean(name, UploadOptions.model_fields)
-        return _problem(name, f"Unknown parameter {named(name)}.{known}")
+        return unknown_parameter(name, UploadOptions.model_fields)
     return _problem(name, of_pydantic(found["msg"], found["type"]))
+
+
+def unknown_parameter(name: str, known: Iterable[str]) -> Problem:
+    """`known`: the parameters that the call takes."""
+    return _problem(name, f"Unknown parameter {named(name)}.{did_you_mean(name, known)}")
 
 
 def _problem(name: str, reason: str) -> Problem:

@@ -42,13 +42,22 @@ class UploadLimits:
     compression: Compression = None
 
 
+@dataclass(frozen=True)
+class InvalidRow:
+    """Why a row is invalid. `line`: the line of the file in which it begins; None if the format has none."""
+
+    row: int
+    reason: str
+    line: int | None = None
+
+
 @dataclass
 class ReadSummary:
     """The counts and problems of a file. The reading thread updates it; it is complete after the reading."""
 
     rows: int = 0
     rows_failed: int = 0
-    problems: list[tuple[int, str]] = field(default_factory=list)  # the first problems: row, reason
+    problems: list[InvalidRow] = field(default_factory=list)  # the first problems
     ignored_columns: tuple[str, ...] = ()
     sha256: str = ""  # of the decompressed body, if requested
 
@@ -58,14 +67,15 @@ class ReadSummary:
             places = pc.indices_nonzero(pc.is_valid(rows.reasons)).to_pylist()
             room = self._room()
             self.problems += [
-                (self.rows + i, bounded(rows.reasons[i].as_py(), _LONGEST_REASON)) for i in places[:room]
+                InvalidRow(self.rows + i, bounded(rows.reasons[i].as_py(), _LONGEST_REASON), rows.line_of(i))
+                for i in places[:room]
             ]
         self.rows += len(rows.reasons)
         self.rows_failed += failed
 
     def _room(self) -> int:
         """Returns how many more problems may be added, by number and total size."""
-        used_bytes = sum(len(reason.encode()) for _, reason in self.problems)
+        used_bytes = sum(len(problem.reason.encode()) for problem in self.problems)
         return MOST_PROBLEMS - len(self.problems) if used_bytes < _MOST_REASONS_BYTES else 0
 
 

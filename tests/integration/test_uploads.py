@@ -98,7 +98,10 @@ def test_an_invalid_row_is_recorded_and_its_neighbours_are_predicted(
     assert (job["state"], job["rows_succeeded"], job["rows_failed"]) == ("succeeded", 98, 2)
     results = results_of(http, job)
     errors = {i: result["error"] for i, result in enumerate(results) if result.get("error")}
-    assert errors == {50: "sepal_length: 'x' is not a number", 60: "has 2 cells, but the header has 4"}
+    assert errors == {
+        50: "sepal_length: 'x' is not a number (line 52)",
+        60: "has 2 cells, but the header has 4 (line 62)",
+    }
     good = [i for i in range(100) if i not in errors]
     expected = job_results(http, "iris", [rows[i] for i in good])
     assert outputs([results[i] for i in good]) == outputs(expected)
@@ -108,7 +111,7 @@ def test_too_many_invalid_rows_fail_the_job_with_the_first_named(models: Path, h
     body = as_csv(flowers()[:8]) + b"\nx,1,1,1\ny,1,1,1"
     job = submitted(http, body, "text/csv", "iris")
     assert (job["state"], job["error"]["code"]) == ("failed", "too_many_errors")
-    assert "sepal_length: 'x' is not a number, first in row 8" in job["error"]["detail"]
+    assert "sepal_length: 'x' is not a number, first in row 8 (line 10)" in job["error"]["detail"]
     assert submitted(http, body, "text/csv", "iris", max_errors="2")["state"] == "succeeded"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.gateway import Gateway
 from api.http.prefer import preferred_wait_s
@@ -20,6 +20,9 @@ MOST_IGNORED = 100
 
 class RowProblem(BaseModel):
     row: int
+    line: int | None = Field(
+        None, description="Of a CSV or NDJSON file: the line in which the row begins; the first line is 1"
+    )
     reason: str
 
 
@@ -41,7 +44,7 @@ def report_of(summary: ReadSummary) -> Response:
         rows_total=summary.rows,
         rows_valid=summary.rows - summary.rows_failed,
         rows_invalid=summary.rows_failed,
-        problems=[RowProblem(row=row, reason=reason) for row, reason in summary.problems],
+        problems=[RowProblem(row=p.row, line=p.line, reason=p.reason) for p in summary.problems],
         ignored_columns=[bounded(name, MOST_NAME_CHARS) for name in summary.ignored_columns[:MOST_IGNORED]],
         ignored_columns_total=len(summary.ignored_columns),
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated, TypeAlias
 
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.access.principal import Asker
 from api.gateway import Gateway
 from api.http.errors import of_errors
+from api.http.fields import require_match
 from api.jobs.authorization import own_job
 from api.jobs.describe import described
 from api.jobs.views import JobView, as_json
@@ -24,6 +26,11 @@ log = structlog.get_logger(__name__)
 _CANCELED = (JobState.CANCELING, JobState.CANCELED)
 _GOING = (JobState.UPLOADING, JobState.QUEUED, JobState.RUNNING)
 _ERRORS = of_errors(404, 409, 410, 503)
+
+
+IfMatch: TypeAlias = Annotated[
+    str | None, Header(description="`*`; any other value is 412, because a job has no strong `ETag`")
+]
 
 
 class JobChange(BaseModel):
@@ -64,20 +71,38 @@ async def resume(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
     return await _now(gateway, job_id)
 
 
-@router.patch("/jobs/{job_id}", response_model=JobView, responses=_ERRORS | of_errors(422))
-async def change(job_id: str, change: JobChange, gateway: GatewayState, asker: Asker) -> Response:
+@router.patch("/jobs/{job_id}", response_model=JobView, responses=_ERRORS | of_errors(412, 422))
+async def change(
+    job_id: str,
+    change: JobChange,
+    request: Request,
+    gateway: GatewayState,
+    asker: Asker,
+    *,
+    if_match: IfMatch = None,  # noqa: ARG001 - read with all its lines
+) -> Response:
     """Change the priority of a job. It applies from the next chunk."""
-    await own_job(gateway.jobs, asker, job_id)
+    record = await own_job(gateway.jobs, asker, job_id)
+    _require(record.state, not record.state.ended, "assigned a new priority")
+    require_match(request.scope)
     state = await gateway.jobs.ledger.prioritize(job_id, change.priority)
     _require(state, not state.ended, "assigned a new priority")
     return await _now(gateway, job_id)
 
 
-@router.delete("/jobs/{job_id}", status_code=204, responses=_ERRORS)
-async def delete(job_id: str, gateway: GatewayState, asker: Asker) -> None:
+@router.delete("/jobs/{job_id}", status_code=204, responses=_ERRORS | of_errors(412))
+async def delete(
+    job_id: str,
+    request: Request,
+    gateway: GatewayState,
+    asker: Asker,
+    *,
+    if_match: IfMatch = None,  # noqa: ARG001 - read with all its lines
+) -> None:
     """Delete a job that has ended, with its rows and results."""
     record = await own_job(gateway.jobs, asker, job_id)
     _require(record.state, record.state.ended, "deleted; cancel it first")
+    require_match(request.scope)
     # the ledger first: a reader that misses a result would cause the job to be computed again
     if not await gateway.jobs.ledger.delete(job_id):
         raise InvalidState("The job is running again because a stored result was lost; cancel it first.")

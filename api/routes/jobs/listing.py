@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, TypeAlias
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.access.principal import Asker
 from api.gateway import Gateway
 from api.http.errors import of_errors
+from api.http.parameters import require_known_parameters
 from api.jobs.describe import described_all
 from api.jobs.views import EXAMPLE, JobView, as_json
 from api.routes.dependencies import GatewayState
@@ -86,7 +87,12 @@ class Filter:
 Moment: TypeAlias = datetime | None
 
 
-@router.get("/jobs", response_model=JobPage, responses=of_errors(422, 503))
+@router.get(
+    "/jobs",
+    response_model=JobPage,
+    responses=of_errors(422, 503),
+    dependencies=[Depends(require_known_parameters)],
+)
 async def jobs(
     gateway: GatewayState,
     asker: Asker,

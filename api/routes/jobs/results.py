@@ -14,6 +14,7 @@ from api.access.principal import Asker
 from api.gateway import Gateway
 from api.http.errors import of_errors
 from api.http.fields import text_field
+from api.http.parameters import require_known_parameters
 from api.jobs.authorization import own_job, own_results
 from api.jobs.recomputing import recompute, recomputing, recomputing_each
 from api.jobs.views import POLL_AFTER_S
@@ -118,6 +119,7 @@ def _contents(*formats: ResultFormat) -> dict[int | str, dict[str, Any]]:
     "/jobs/{job_id}/results",
     response_model=JobResults,
     responses=_contents(*ResultFormat) | of_errors(404, 406, 409, 410, 422, 503),
+    dependencies=[Depends(require_known_parameters)],
 )
 async def results(
     job_id: str,
@@ -165,6 +167,7 @@ async def results(
     "/jobs/{job_id}/errors",
     response_model=JobErrors,
     responses=_contents(*ERROR_FORMATS) | of_errors(404, 406, 409, 410, 422, 503),
+    dependencies=[Depends(require_known_parameters)],
 )
 async def errors(
     job_id: str,

@@ -19,6 +19,7 @@ from api.http.envelope import request_id_of
 from api.http.errors import answer_of, foreseen, of_errors
 from api.http.fields import field_of
 from api.http.offloading import offloaded
+from api.http.parameters import require_no_parameters
 from api.jobs import idempotency
 from api.jobs.form import FormBody
 from api.jobs.json_chunks import Submission, chunks_of, examine, read_submission, unpacked_body
@@ -96,6 +97,7 @@ async def submit(request: Request, gateway: GatewayState, asker: Asker) -> Respo
     submitted = _Request(gateway, asker, request.headers, request.receive, request_id_of(request.scope))
     try:
         if is_json(request.headers.get("content-type", "")):
+            require_no_parameters(request.query_params, Submission.__struct_fields__)
             return await _submit_json(submitted)
         return await _submit_file(submitted, list(request.query_params.multi_items()))
     except ClientLeftError:

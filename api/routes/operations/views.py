@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from api.fleet.loads import Load
 from shared.keys import ModelKey, split_model_key
 from shared.lanes import ModelLanes
+from shared.texts import foreign_text
 from shared.workers import HeldModel, WorkerRecord
 
 CHUNK = "chunk"
@@ -170,7 +171,7 @@ def _held_view(key: str, held: HeldModel, answered_rows_per_s: float) -> HeldMod
         model=model,
         version=version,
         state=held.state.value,
-        reason=held.reason,
+        reason=foreign_text(held.reason),
         load_s=round(held.load_s, 3),
         online_rows_per_s=held.rows_per_s,
         offline_rows_per_s=held.slice_rows_per_s,

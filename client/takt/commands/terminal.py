@@ -119,7 +119,8 @@ def show_report(report: Report, *, json: bool) -> None:
     ignored = f"; ignored columns: {', '.join(report.ignored_columns)}" if report.ignored_columns else ""
     typer.echo(f"{report.rows_total} rows, {verdict}{ignored}")
     for problem in report.problems:
-        typer.echo(f"row {problem.row}: {problem.reason}")
+        line = "" if problem.line is None else f" (line {problem.line})"
+        typer.echo(f"row {problem.row}{line}: {problem.reason}")
 
 
 def line_of(job: Job) -> str:

@@ -102,7 +102,7 @@ def test_a_submission_prints_the_job_its_id_first(serve: Serve) -> None:
 
 @pytest.mark.parametrize(("valid", "code"), [(True, 0), (False, 1)])
 def test_a_check_prints_its_report_and_exits_by_it(valid: bool, code: int, serve: Serve) -> None:
-    problems = [] if valid else [{"row": 1, "reason": "x is missing"}]
+    problems = [] if valid else [{"row": 1, "line": 3, "reason": "x is missing"}]
     counts = {"rows_total": 2, "rows_valid": 2 - len(problems), "rows_invalid": len(problems)}
     report = {"valid": valid, "problems": problems, "ignored_columns": ["lot"]} | counts
     asked: list[httpx.Request] = []
@@ -113,7 +113,7 @@ def test_a_check_prints_its_report_and_exits_by_it(valid: bool, code: int, serve
     assert result.stdout.splitlines() == (
         ["2 rows, valid; ignored columns: lot"]
         if valid
-        else ["2 rows, 1 invalid; ignored columns: lot", "row 1: x is missing"]
+        else ["2 rows, 1 invalid; ignored columns: lot", "row 1 (line 3): x is missing"]
     )
     assert json.loads(RUNNER.invoke(app, [*arguments, "--json"]).stdout) == report
     assert all(json.loads(request.content)["validate_only"] for request in asked)

@@ -211,7 +211,7 @@ async def test_validate_only_reports_and_leaves_no_job(
     _, http = stage
     report = (await post(http, CSV + b"x,1,1,1\n", validate_only="true")).json()
     assert (report["valid"], report["rows_total"], report["rows_invalid"]) == (False, 6, 1)
-    assert report["problems"] == [{"row": 5, "reason": "sepal_length: 'x' is not a number"}]
+    assert report["problems"] == [{"row": 5, "line": 7, "reason": "sepal_length: 'x' is not a number"}]
     rows = submission(2, validate_only=True)
     rows["inputs"].append([1, 1, 1])
     report = (await http.post("/jobs", json=rows)).json()

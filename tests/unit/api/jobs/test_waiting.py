@@ -255,6 +255,18 @@ def test_the_error_of_a_model_that_does_not_load_is_in_the_detail() -> None:
     assert "no such file" in wait.detail
 
 
+FOREIGN = (
+    "\x1b[1mOSError\x1b[0m: cannot read /srv/takt/models/iris/1.0.0/model.joblib. "
+    "Please see https://example.org. Set FOO=1 to debug.\nTraceback …"
+)
+
+
+def test_the_error_of_a_load_has_no_paths_escape_codes_and_advice() -> None:
+    wait = wait_of(queued(), ModelAvailability(failures=(FOREIGN,)), 0)
+    assert wait is not None
+    assert wait.detail == "Workers cannot load iris@1.0.0: OSError: cannot read model.joblib."
+
+
 def worker(name: str, state: WorkerState, model: HeldModel | None) -> WorkerRecord:
     models = {} if model is None else {str(KEY): model}
     return WorkerRecord(

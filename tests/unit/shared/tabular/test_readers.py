@@ -173,14 +173,16 @@ def test_an_invalid_row_bears_its_reason_and_its_neighbours_do_not() -> None:
     rows, tally = csv(IRIS_HEADER + "\n".join(lines))
     reasons = [row["error"] for row in rows]
     assert [reasons[i] for i in (0, 5)] == [None, None]
-    assert reasons[1] == "sepal_length: 'x' is not a number"
-    assert reasons[2] == "has 2 cells, but the header has 4"
+    assert reasons[1] == "sepal_length: 'x' is not a number (line 3)"
+    assert reasons[2] == "has 2 cells, but the header has 4 (line 4)"
     assert reasons[3] == (
-        "sepal_width: '11' is greater than 10; petal_length: is missing; petal_width: 'inf' is not finite"
+        "sepal_width: '11' is greater than 10; petal_length: is missing; petal_width: 'inf' is not finite "
+        "(line 5)"
     )
-    assert reasons[4] == "has 5 cells, but the header has 4"
+    assert reasons[4] == "has 5 cells, but the header has 4 (line 6)"
     assert (tally.rows, tally.rows_failed) == (6, 4)
-    assert tally.problems == [(i, reasons[i]) for i in (1, 2, 3, 4)]
+    assert [f"{p.reason} (line {p.line})" for p in tally.problems] == reasons[1:5]
+    assert [p.row for p in tally.problems] == [1, 2, 3, 4]
 
 
 def test_lame_lines_stand_in_their_places_across_blocks() -> None:
@@ -198,7 +200,9 @@ LAME_LINE = "1," + "1" * 500 + "\n"
 def test_a_csv_of_nothing_but_lame_lines_has_a_failed_row_for_each(count: int) -> None:
     rows, tally = csv(IRIS_HEADER + LAME_LINE * count)
     assert (tally.rows, tally.rows_failed) == (count, count)
-    assert {row["error"] for row in rows} == {"has 2 cells, but the header has 4"}
+    assert [row["error"] for row in rows] == [
+        f"has 2 cells, but the header has 4 (line {line})" for line in range(2, 2 + count)
+    ]
 
 
 def test_a_row_after_whole_blocks_of_lame_lines_stands_in_its_place() -> None:
@@ -234,8 +238,8 @@ def test_a_tensor_takes_a_column_per_value() -> None:
     good, bad, worse = "0,1,2,3,4,5,6,7,8,9", "0,1,x,3,4,,6,7,8,9", ",,,,,,,,,2000"
     rows, _ = csv("\n".join([header, good, bad, worse]), CLASSIFIER)
     assert rows[0] == {"features": list(range(10)), "error": None}
-    assert rows[1]["error"] == "features: 'x' is not a number"
-    assert rows[2]["error"] == "features: is missing"
+    assert rows[1]["error"] == "features: 'x' is not a number (line 3)"
+    assert rows[2]["error"] == "features: is missing (line 4)"
 
 
 def test_a_list_of_another_length_is_an_invalid_row() -> None:

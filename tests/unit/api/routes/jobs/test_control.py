@@ -79,6 +79,38 @@ async def test_who_knows_a_jobs_etag_gets_304_until_something_happens(stage: Sta
     assert (await http.get(f"/jobs/{job_id}", headers=known)).status_code == 200
 
 
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+async def test_if_match_is_true_for_an_existing_job_only_by_an_asterisk(stage: Stage, method: str) -> None:
+    gateway, http = stage
+    job_id = await submitted(http)
+    if method == "DELETE":
+        await run_chunks(gateway, job_id)
+    body = {"priority": 9} if method == "PATCH" else None
+    etag = (await http.get(f"/jobs/{job_id}")).headers["ETag"]
+    assert etag.startswith("W/")  # If-Match compares strongly: a weak one never matches
+    for value in (etag, etag.removeprefix("W/"), '"x"', f"*, {etag}", ""):
+        refused = await http.request(method, f"/jobs/{job_id}", headers={"If-Match": value}, json=body)
+        assert (refused.status_code, refused.json()["error"]) == (412, "precondition_failed"), value
+    lines = [("If-Match", "*"), ("If-Match", '"x"')]
+    assert (await http.request(method, f"/jobs/{job_id}", headers=lines, json=body)).status_code == 412
+    unchanged = (await http.get(f"/jobs/{job_id}")).json()
+    assert unchanged["priority"] == 5
+    there = await http.request(method, f"/jobs/{job_id}", headers={"If-Match": "*"}, json=body)
+    assert there.status_code == (200 if method == "PATCH" else 204)
+
+
+async def test_if_match_is_not_evaluated_where_the_request_fails_without_it(stage: Stage) -> None:
+    gateway, http = stage
+    gone = await http.delete("/jobs/nope", headers={"If-Match": '"x"'})
+    assert (gone.status_code, gone.json()["error"]) == (404, "job_not_found")
+    job_id = await submitted(http)
+    running = await http.delete(f"/jobs/{job_id}", headers={"If-Match": '"x"'})
+    assert (running.status_code, running.json()["error"]) == (409, "invalid_state")
+    await run_chunks(gateway, job_id)
+    ended = await http.patch(f"/jobs/{job_id}", json={"priority": 9}, headers={"If-Match": '"x"'})
+    assert (ended.status_code, ended.json()["error"]) == (409, "invalid_state")
+
+
 async def test_jobs_are_listed_newest_first_page_by_page(stage: Stage) -> None:
     _, http = stage
     made = [await submitted(http, 1, reference=f"lot {n % 2}", tags=[f"t{n}"]) for n in range(5)]
