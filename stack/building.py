@@ -46,7 +46,7 @@ class Built(_Line, frozen=True, kw_only=True):
     def ok(self) -> bool:
         return self.state != "failed"
 
-    def in_words(self) -> str:
+    def as_text(self) -> str:
         if not self.ok:
             return f"failed: {self.reason}"
         metrics = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
@@ -65,7 +65,7 @@ class Verified(_Line, frozen=True, kw_only=True):
     def ok(self) -> bool:
         return self.state == "ok"
 
-    def in_words(self) -> str:
+    def as_text(self) -> str:
         if not self.ok:
             return f"failed: {self.reason}"
         parities = map(_parity, self.compared[1:])

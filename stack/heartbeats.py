@@ -33,7 +33,7 @@ def worker_of(client: redis.Redis, name: str, pid: int) -> WorkerRecord | None:
     return None
 
 
-def held_in_words(models: dict[str, HeldModel]) -> str:
+def held_text(models: dict[str, HeldModel]) -> str:
     """`iris@1.0.0, quality@1.0.0; classifier@1.0.0 failed: …`"""
     loaded = ", ".join(key for key, model in models.items() if model.state is ModelState.LOADED) or "no model"
     failed = [

@@ -35,7 +35,7 @@ from shared.access import (
 from stack.errors import CommandError
 from stack.heartbeats import connect
 from stack.running import queue_url
-from stack.shares import NO_CHANGE, ShareChange, changed, document, in_words
+from stack.shares import NO_CHANGE, ShareChange, as_text, changed, document
 from stack.tables import show
 
 KEPT_DAYS = 90
@@ -76,14 +76,14 @@ def create_key(data: Path, request: KeyRequest, *, as_json: bool) -> None:
         return
     typer.echo(token)
     typer.echo(
-        f"\nThe key is shown only once. It is {_in_words(record)}.\n"
+        f"\nThe key is shown only once. It is {_description(record)}.\n"
         "Send it as `Authorization: Bearer takt_…`, or set TAKT_API_KEY for the SDK and the takt program.",
         err=True,
     )
     if sharing:
         typer.echo(f"It shares its jobs with {', '.join(sharing)}, also named {record.name}.", err=True)
     if share != DEFAULT_SHARE:
-        typer.echo(f"All keys of {record.name} together have: {in_words(share)}.", err=True)
+        typer.echo(f"All keys of {record.name} together have: {as_text(share)}.", err=True)
 
 
 def show_keys(data: Path, *, as_json: bool) -> None:
@@ -118,7 +118,7 @@ def set_share(data: Path, owner: str, change: ShareChange, *, as_json: bool) -> 
     if as_json:
         typer.echo(msgspec.json.encode({"name": name} | document(share)))
     else:
-        typer.echo(f"All keys of {name} together have: {in_words(share) or 'weight 1, no limit'}.")
+        typer.echo(f"All keys of {name} together have: {as_text(share) or 'weight 1, no limit'}.")
 
 
 def revoke_keys(data: Path, ids: Sequence[str]) -> None:
@@ -281,10 +281,10 @@ def _document(record: KeyRecord, share: Share, now_ms: int, used_ms: int | None)
 
 def _limits(record: KeyRecord, share: Share) -> str:
     rows = "" if record.rows_per_day is None else f"{record.rows_per_day} rows/day"
-    return ", ".join(filter(None, (record.rate, rows, in_words(share)))) or "none"
+    return ", ".join(filter(None, (record.rate, rows, as_text(share)))) or "none"
 
 
-def _in_words(record: KeyRecord) -> str:
+def _description(record: KeyRecord) -> str:
     models = f"models {', '.join(record.models)}" if record.models else "all models"
     until = f", valid until {_moment(record.expires_at_ms)}" if record.expires_at_ms else ""
     return f"key {record.id} of {record.name}, for {', '.join(sorted(record.roles))} on {models}{until}"

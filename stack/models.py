@@ -83,7 +83,7 @@ def verify_models(models_dir: Path | None, names: Sequence[str], *, as_json: boo
 def _show_lines(lines: Iterable[Built | Verified], *, as_json: bool) -> bool:
     good = True
     for line in lines:
-        typer.echo(msgspec.json.encode(line) if as_json else f"{line.name}  {line.in_words()}")
+        typer.echo(msgspec.json.encode(line) if as_json else f"{line.name}  {line.as_text()}")
         good &= line.ok
     return good
 

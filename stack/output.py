@@ -55,7 +55,7 @@ class Output:
         self._say("models", f"building {', '.join(names)} (first start only)")
 
     def built(self, built: Built) -> None:
-        self._say("models", f"{built.name} {built.in_words()}", "green" if built.ok else "red")
+        self._say("models", f"{built.name} {built.as_text()}", "green" if built.ok else "red")
 
     def model_prints(self, model: str, line: str) -> None:
         """Print a line of output of the model's own code."""

@@ -29,7 +29,7 @@ class Plan:
     settings: Settings
     folder: Folder
     repository: Repository
-    models: tuple[ModelSpec, ...]  # the served ones, the default model first
+    models: tuple[ModelSpec, ...]  # the served models, the default model first
     named: Mapping[str, tuple[str, ...]]  # model → requested versions, if any
     problems: tuple[str, ...]  # why other models of the repository are not served
     workers: int

@@ -44,7 +44,7 @@ def _limit(number: int | None) -> int | None:
     return number or None
 
 
-def in_words(share: Share) -> str:
+def as_text(share: Share) -> str:
     """Returns the values that differ from the default, as text."""
     parts = (
         f"weight {share.weight:g}" if share.weight != 1 else "",

@@ -17,7 +17,7 @@ from stack import building, valkey
 from stack.append_only_file import cut_off, torn_tails
 from stack.errors import CommandError, ServiceFailed
 from stack.folder import Folder, StackRecord, held
-from stack.heartbeats import connect, held_in_words, worker_of
+from stack.heartbeats import connect, held_text, worker_of
 from stack.logs import Log
 from stack.output import Output
 from stack.plan import Plan, check_port
@@ -179,7 +179,7 @@ def _serves(redis_url: str, name: str, pid: int) -> str | None:
         return None
     if record is None or not record.is_ready:
         return None
-    return f"{record.device}: {held_in_words(record.models)}"
+    return f"{record.device}: {held_text(record.models)}"
 
 
 def _record(plan: Plan, redis_url: str) -> StackRecord:

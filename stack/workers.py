@@ -15,7 +15,7 @@ import typer
 from shared import keys
 from shared.workers import DRAIN_KEPT_S, WorkerRecord
 from stack.errors import CommandError
-from stack.heartbeats import connect, held_in_words, live_workers
+from stack.heartbeats import connect, held_text, live_workers
 from stack.running import queue_url
 from stack.tables import show
 
@@ -105,7 +105,7 @@ def _row(record: WorkerRecord) -> list[str]:
         "drained" if record.drained else record.state.value,
         _since(record.started_at, datetime.now(UTC)),
         f"{record.rss_bytes / 2**20:.0f} MiB",
-        held_in_words(record.models),
+        held_text(record.models),
         record.current or "idle",
     ]
 

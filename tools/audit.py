@@ -29,7 +29,7 @@ class Verdict:
     findings: tuple[str, ...] = ()
 
     @property
-    def in_words(self) -> str:
+    def as_text(self) -> str:
         if not self.checked:
             return "audit: NOTHING WAS CHECKED: the database of vulnerabilities is unreachable"
         unknown = f"; {self.unknown} not in the database" if self.unknown else ""
@@ -66,7 +66,7 @@ def _asked() -> str:
 
 def main() -> int:
     verdict = verdict_of(_asked())
-    for line in (*verdict.findings, verdict.in_words):
+    for line in (*verdict.findings, verdict.as_text):
         typer.echo(line)
     return 1 if verdict.findings else 0
 

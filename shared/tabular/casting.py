@@ -20,7 +20,7 @@ from shared.tabular.layout import Layout
 from shared.tabular.plain_values import plain, plain_lists, storable
 from shared.tabular.rows import Rows
 from shared.tabular.tensors import tensor
-from shared.tabular.texts import WHAT, from_text
+from shared.tabular.texts import DESCRIPTIONS, WIDE, from_text
 from shared.tabular.value_texts import value_texts
 
 _FLOAT32_MOST = 3.4028234663852886e38
@@ -84,7 +84,7 @@ class Caster:
         given = column.type
         column = plain(column)
         if _sound(field, column):
-            return _Cast(field, _cast_to(column, _WIDE[field.type]))
+            return _Cast(field, _cast_to(column, WIDE[field.type]))
         cast = self._typed(field, column, given)
         return cast if _sound(field, cast.values) and not cast.reasons else _present(_within(cast))
 
@@ -95,10 +95,12 @@ class Caster:
                 shown = str(given)[:_LONGEST_ECHO]
                 raise InvalidInput(f"column {field.name!r} is {shown}, but {field.name} is {field.type}.")
             case Taken.MISSING:
-                return _Cast(field, pa.nulls(len(column), _WIDE[field.type]))
+                return _Cast(field, pa.nulls(len(column), WIDE[field.type]))
             case Taken.READ:
                 values, unreadable = from_text(field.type, column, decimal=self._decimal)
-                return _Cast(field, values).refuse(unreadable, f"is not {WHAT.get(field.type)}", column)
+                return _Cast(field, values).refuse(
+                    unreadable, f"is not {DESCRIPTIONS.get(field.type)}", column
+                )
             case _:
                 return _from_typed(field, column)
 
@@ -184,7 +186,7 @@ def _from_typed(field: InputSpec, column: pa.Array) -> _Cast:
         case InputType.DATETIME:
             return _moments(field, column)
         case _:
-            return _Cast(field, pc.cast(column, _WIDE[field.type], safe=False))
+            return _Cast(field, pc.cast(column, WIDE[field.type], safe=False))
 
 
 def _whole(field: InputSpec, column: pa.Array) -> _Cast:
@@ -195,7 +197,7 @@ def _whole(field: InputSpec, column: pa.Array) -> _Cast:
         return _Cast(field, pc.cast(column, pa.int64()))
     fits = _is_whole(column)
     values = pc.cast(pc.if_else(fits, column, None), pa.int64(), safe=False)
-    return _Cast(field, values).refuse(pc.invert(fits), f"is not {WHAT[InputType.INT64]}", column)
+    return _Cast(field, values).refuse(pc.invert(fits), f"is not {DESCRIPTIONS[InputType.INT64]}", column)
 
 
 def _is_whole(column: pa.Array) -> pa.Array:
@@ -214,7 +216,7 @@ def _whole_decimals(field: InputSpec, column: pa.Array) -> _Cast:
     fits = [v is not None and v == v.to_integral_value() and -(2**63) <= v < 2**63 for v in found]
     values = pa.array([int(v) if fit else None for v, fit in zip(found, fits, strict=True)], pa.int64())
     wrong = pc.and_(column.is_valid(), pc.invert(pa.array(fits, pa.bool_())))
-    return _Cast(field, values).refuse(wrong, f"is not {WHAT[InputType.INT64]}", column)
+    return _Cast(field, values).refuse(wrong, f"is not {DESCRIPTIONS[InputType.INT64]}", column)
 
 
 def _zero_or_one(field: InputSpec, column: pa.Array) -> _Cast:
@@ -222,7 +224,7 @@ def _zero_or_one(field: InputSpec, column: pa.Array) -> _Cast:
     numbers = pc.cast(column, pa.float64(), safe=False)
     fits = pc.or_(pc.equal(numbers, 0), pc.equal(numbers, 1))
     values = pc.if_else(fits, pc.equal(numbers, 1), None)
-    return _Cast(field, values).refuse(pc.invert(fits), f"is not {WHAT[InputType.BOOL]}", column)
+    return _Cast(field, values).refuse(pc.invert(fits), f"is not {DESCRIPTIONS[InputType.BOOL]}", column)
 
 
 def _moments(field: InputSpec, column: pa.Array) -> _Cast:
@@ -231,7 +233,7 @@ def _moments(field: InputSpec, column: pa.Array) -> _Cast:
     counts = column.cast(pa.int64())
     most = (2**63 - 1) // parts
     wrong = pc.or_(pc.greater(counts, most), pc.less(counts, -most))
-    values = pc.cast(pc.if_else(wrong, None, column), _WIDE[InputType.DATETIME], safe=False)
+    values = pc.cast(pc.if_else(wrong, None, column), WIDE[InputType.DATETIME], safe=False)
     return _Cast(field, values).refuse(wrong, "is out of the range of 64-bit microseconds")
 
 
@@ -256,12 +258,4 @@ _MOST: dict[InputType, float] = {
     InputType.FLOAT: sys.float_info.max,
     InputType.FLOAT32: _FLOAT32_MOST,
     InputType.INT64: 2**63 - 1,
-}
-_WIDE = {
-    InputType.FLOAT: pa.float64(),
-    InputType.FLOAT32: pa.float64(),  # its range is checked before it is narrowed
-    InputType.INT64: pa.int64(),
-    InputType.BOOL: pa.bool_(),
-    InputType.STRING: pa.string(),
-    InputType.DATETIME: pa.timestamp("us", tz="UTC"),
 }

@@ -17,15 +17,16 @@ _PATTERN = {
     InputType.DATETIME: r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$",
 }
 _PATTERN[InputType.FLOAT32] = _PATTERN[InputType.FLOAT]
-_MICROSECONDS = pa.timestamp("us", tz="UTC")
-_TARGET = {
+WIDE = {
     InputType.FLOAT: pa.float64(),
     InputType.FLOAT32: pa.float64(),  # its range is checked before it is narrowed
     InputType.INT64: pa.int64(),
     InputType.BOOL: pa.bool_(),
-    InputType.DATETIME: _MICROSECONDS,
+    InputType.STRING: pa.string(),
+    InputType.DATETIME: pa.timestamp("us", tz="UTC"),
 }
-WHAT = {
+"""The type in which an input's values are checked."""
+DESCRIPTIONS = {
     InputType.FLOAT: "a number",
     InputType.FLOAT32: "a number",
     InputType.INT64: "a 64-bit integer",
@@ -66,7 +67,7 @@ def _at_once(kind: InputType, texts: pa.Array) -> pa.Array | None:
     if kind is InputType.DATETIME and not _all(pc.match_substring_regex(texts, _PATTERN[kind])):
         return None  # the cast would accept dates without a time
     try:
-        return pc.cast(texts, _TARGET[kind])
+        return pc.cast(texts, WIDE[kind])
     except pa.ArrowInvalid:
         return None
 
@@ -76,9 +77,7 @@ def _one_by_one(kind: InputType, texts: pa.Array) -> tuple[pa.Array, pa.Array]:
     given = pc.fill_null(pc.not_equal(texts, "Z" if kind is InputType.DATETIME else ""), False)
     readable = pc.and_(given, pc.match_substring_regex(texts, _PATTERN[kind]))
     texts = pc.replace_substring_regex(texts, r"^\+", "")
-    found = pa.array(
-        [_one(kind, text) for text in pc.if_else(readable, texts, None).to_pylist()], _TARGET[kind]
-    )
+    found = pa.array([_one(kind, text) for text in pc.if_else(readable, texts, None).to_pylist()], WIDE[kind])
     return found, pc.and_(given, pc.is_null(found))
 
 
@@ -87,7 +86,7 @@ def _one(kind: InputType, text: str | None) -> object:
     if text is None:
         return None
     try:
-        return pc.cast(pa.array([text], pa.string()), _TARGET[kind])[0].as_py()
+        return pc.cast(pa.array([text], pa.string()), WIDE[kind])[0].as_py()
     except pa.ArrowInvalid:
         return None
 

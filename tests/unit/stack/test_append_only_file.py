@@ -1,4 +1,4 @@
-"""An append-only file that a power cut tore: what is cut off, and that the server holds a prefix then."""
+"""Repair of an append-only file after a power cut: the tail that is cut off, the prefix that is loaded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WHOLE = b"#TS:1764561906\r\n" + SELECT + SET + TRANSACTION
 
 
 def folder_of(tmp_path: Path, *texts: bytes) -> Path:
-    """A server's data folder with so many files of commands."""
+    """Make a server's data folder with these files of commands."""
     names = [f"appendonly.aof.{number}.incr.aof" for number, _ in enumerate(texts, 1)]
     (tmp_path / FOLDER).mkdir()
     for name, text in zip(names, texts, strict=True):
@@ -40,7 +40,7 @@ def folder_of(tmp_path: Path, *texts: bytes) -> Path:
     return tmp_path
 
 
-def test_a_whole_file_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_complete_file_is_unchanged(tmp_path: Path) -> None:
     assert torn_tails(folder_of(tmp_path, WHOLE)) == []
     assert torn_tails(tmp_path / "nowhere") == []
 
@@ -77,7 +77,7 @@ def test_a_transaction_without_its_end_is_cut_as_a_whole(tmp_path: Path) -> None
     assert cut.keep_bytes == len(before)
 
 
-def test_what_follows_a_file_that_lost_its_tail_is_cut_too(tmp_path: Path) -> None:
+def test_files_after_a_truncated_file_are_cut_too(tmp_path: Path) -> None:
     data = folder_of(tmp_path, SELECT + SET[:-4], WHOLE, b"")
     cuts = torn_tails(data)
     assert [(cut.keep_bytes, cut.cut_bytes) for cut in cuts] == [

@@ -1,4 +1,4 @@
-"""Building and verifying: a model's own code may print, exit or die, and the others are still built."""
+"""Building and verifying: the other models are built even if a model's code prints, exits or dies."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def program(models: Path, outputs: Outputs) -> ModelProgram:
     return ModelProgram(settings, Log(models.parent / "models.log"), outputs)
 
 
-def test_each_model_is_built_whatever_the_others_print_or_do(models: Path) -> None:
+def test_each_model_is_built_regardless_of_the_output_and_exit_of_others(models: Path) -> None:
     outputs = Outputs()
     names = sorted(folder.name for folder in models.iterdir())
     lines: dict[str, Built] = {line.model: line for line in build(names, (), program(models, outputs))}
@@ -140,10 +140,10 @@ def test_verify_obeys_the_setting_for_artifacts_of_another_version(
     old = LINE.replace('Build("m.joblib")', 'Build("m.joblib", frameworks={"joblib": "1.0.0"})')
     (models / "plain" / "build.py").write_text(old + "\n\nbuild = line\n")
     [made] = build(["plain"], (), program(models, Outputs()))
-    assert "warning: built with joblib 1.0.0" in made.in_words()
+    assert "warning: built with joblib 1.0.0" in made.as_text()
     [warned] = verify(["plain"], program(models, Outputs()))
     assert warned.ok
-    assert "warning: built with joblib 1.0.0" in warned.in_words()
+    assert "warning: built with joblib 1.0.0" in warned.as_text()
     monkeypatch.setenv("TAKT_FRAMEWORK_MISMATCH", "refuse")
     [refused] = verify(["plain"], program(models, Outputs()))
     assert not refused.ok

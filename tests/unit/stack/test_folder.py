@@ -1,4 +1,4 @@
-"""A data folder belongs to one stack at a time, and a crash leaves nothing that must be cleaned."""
+"""A data folder belongs to a single stack at a time, and needs no cleanup after a crash."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def a_dead_pid() -> int:
     return child
 
 
-def test_a_held_folder_is_refused_with_who_holds_it(folder: Folder) -> None:
+def test_a_locked_folder_is_refused_with_the_running_stack(folder: Folder) -> None:
     with held(folder):
         folder.write_record(record(os.getpid()))
         with (
@@ -44,7 +44,7 @@ def test_a_held_folder_is_refused_with_who_holds_it(folder: Folder) -> None:
             pass
 
 
-def test_what_a_crashed_run_left_does_not_stand_in_the_way(folder: Folder) -> None:
+def test_leftovers_of_a_crashed_run_do_not_block_a_start(folder: Folder) -> None:
     (folder.run / "lock").touch()
     folder.write_record(record(a_dead_pid()))
     assert folder.running() is None

@@ -1,4 +1,4 @@
-"""The parts' logs stay within their bound, and tell what one life of a part said."""
+"""The services' logs stay within their limit, and give the last lines of a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_log_within_its_bound_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["gateway.log"]
 
 
-def test_last_words_are_those_of_the_last_life(tmp_path: Path) -> None:
+def test_the_last_lines_are_those_of_the_last_run(tmp_path: Path) -> None:
     log = Log(tmp_path / "worker-1.log")
     log.path.write_text("first life\n")
     born_at_bytes = log.size_bytes()
@@ -35,7 +35,7 @@ def test_last_words_are_those_of_the_last_life(tmp_path: Path) -> None:
     assert log.last_lines(9, since_bytes=born_at_bytes) == ["one", "two", "thrée"]
 
 
-def test_last_words_survive_that_the_log_was_put_aside_meanwhile(tmp_path: Path) -> None:
+def test_the_last_lines_survive_a_log_rotation(tmp_path: Path) -> None:
     log = Log(tmp_path / "worker-1.log")
     log.path.write_text("after it was emptied\n")
     assert log.last_lines(5, since_bytes=1_000_000) == ["after it was emptied"]

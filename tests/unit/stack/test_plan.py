@@ -1,4 +1,4 @@
-"""What `takt up` is about to run is checked before anything starts."""
+"""The plan of `takt up` is validated before anything starts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_default_model_stands_first_and_models_for_another_device_are_left_o
     assert served(plan(models, device="cuda:0")) == ["apple", "zebra"]
 
 
-def test_without_the_default_model_the_first_served_one_takes_its_place(models: Path) -> None:
+def test_without_the_default_model_the_first_served_model_is_the_default(models: Path) -> None:
     made = plan(models, models="apple")
     assert made.environment("redis://x")["default_model"] == "apple"
 
@@ -109,7 +109,7 @@ def test_versions_that_are_not_the_default_can_be_served(models: Path) -> None:
         plan(models, models="pear@1.0.0")
 
 
-def test_what_was_never_built_is_known(models: Path) -> None:
+def test_models_without_an_artifact_are_found(models: Path) -> None:
     built = models / "iris" / "1.0.0"
     built.mkdir()
     (built / "manifest.json").touch()
@@ -123,7 +123,7 @@ def test_a_wrong_setting_is_named_without_its_value(monkeypatch: pytest.MonkeyPa
     assert "se7en" not in refusal.value.detail
 
 
-def test_an_existing_queue_is_used_where_option_or_environment_name_one(
+def test_an_existing_queue_is_used_if_an_option_or_the_environment_names_it(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert plan(models).redis_url is None
@@ -178,7 +178,7 @@ def test_an_address_that_is_not_this_machines_is_refused() -> None:
         ("::", "[::1]", True),
     ],
 )
-def test_the_url_to_open_is_one_that_this_machine_reaches(
+def test_the_shown_url_is_reachable_from_this_machine(
     models: Path, host: str, reached_at: str, exposed: bool
 ) -> None:
     made = plan(models, host=host)

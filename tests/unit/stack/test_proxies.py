@@ -1,4 +1,4 @@
-"""What `takt up` asks on its own machine takes no way through a proxy that the environment names."""
+"""Requests of `takt up` on its own machine ignore the environment's proxies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.specimens import declaration
 
 
 class Gateway(BaseHTTPRequestHandler):
-    """Lives, and answers everything alike."""
+    """A server that answers every request alike."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -32,12 +32,12 @@ class Gateway(BaseHTTPRequestHandler):
         self.do_GET()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Of a gateway, where the environment names a proxy that takes no connections."""
+    """The URL of a gateway; the environment names a proxy that accepts no connections."""
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""When a crashed part is started again."""
+"""Restart of crashed services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded queue: found, configured, and explained where it will not start."""
+"""The embedded queue: finding the server, its configuration, and explanations of failed starts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_without_a_wheel_the_server_on_the_path_is_taken(
     assert (binary.path, str(binary.server)) == (found, "redis 7.0.15")
 
 
-def test_a_machine_without_any_server_is_told_what_was_tried_and_what_to_do(
+def test_without_a_server_the_error_lists_the_tried_binaries_and_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_wheel(monkeypatch, tmp_path)
@@ -70,7 +70,7 @@ def test_the_server_listens_on_the_loopback_with_a_password_and_keeps_what_it_ac
         assert line in lines
 
 
-def test_the_server_syncs_each_write_where_accepted_work_is_to_be_on_the_disk() -> None:
+def test_the_server_syncs_each_write_if_durability_is_disk() -> None:
     assert b"appendfsync always\n" in configuration(LOCAL, Path("/srv"), Promise.DISK)
 
 

@@ -1,4 +1,4 @@
-"""`takt workers drain` and `undrain`: whom they mean, what they order, and what they wait for."""
+"""`takt workers drain` and `undrain`: selection of workers, orders, and waiting."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
 @pytest.fixture
 def beat(client: redis.Redis) -> Callable[..., str]:
     def beat(name: str, *, drained: bool = False) -> str:
-        """Let a worker of this name live. → its id"""
+        """Write the heartbeat of a worker with this name. Returns its id."""
         record = WorkerRecord(
             id=f"{name}:1",
             host="here",
@@ -58,7 +58,7 @@ def ordered(client: redis.Redis) -> set[str]:
     return {key.decode() for key in client.scan_iter(keys.drain("*"))}
 
 
-def test_a_worker_is_told_to_drain_by_its_name_or_id(client: redis.Redis, beat: Callable[..., str]) -> None:
+def test_a_worker_is_drained_by_its_name_or_id(client: redis.Redis, beat: Callable[..., str]) -> None:
     one, other, _ = beat("one"), beat("other"), beat("third")
     result = RUNNER.invoke(program, ["drain", "one", other])
     assert result.exit_code == 0, result.output
@@ -66,9 +66,7 @@ def test_a_worker_is_told_to_drain_by_its_name_or_id(client: redis.Redis, beat: 
     assert 0 < client.ttl(keys.drain(one)) <= 86_400
 
 
-def test_all_workers_are_told_to_drain_and_to_take_work_again(
-    client: redis.Redis, beat: Callable[..., str]
-) -> None:
+def test_all_workers_are_drained_and_undrained(client: redis.Redis, beat: Callable[..., str]) -> None:
     workers = {beat("one"), beat("other")}
     assert RUNNER.invoke(program, ["drain", "--all"]).exit_code == 0
     assert ordered(client) == {keys.drain(worker_id) for worker_id in workers}
@@ -77,14 +75,16 @@ def test_all_workers_are_told_to_drain_and_to_take_work_again(
 
 
 @pytest.mark.parametrize("words", [["drain"], ["drain", "one", "--all"], ["undrain"]])
-def test_whom_to_drain_must_be_said(client: redis.Redis, beat: Callable[..., str], words: list[str]) -> None:
+def test_drain_requires_workers_or_all(
+    client: redis.Redis, beat: Callable[..., str], words: list[str]
+) -> None:
     beat("one")
     result = RUNNER.invoke(program, words)
     assert (result.exit_code, "--all" in result.output) == (1, True)
     assert ordered(client) == set()
 
 
-def test_a_worker_that_is_not_there_is_named_with_those_that_are(
+def test_an_unknown_worker_is_reported_with_the_live_workers(
     client: redis.Redis, beat: Callable[..., str]
 ) -> None:
     beat("one")
@@ -94,20 +94,20 @@ def test_a_worker_that_is_not_there_is_named_with_those_that_are(
     assert ordered(client) == set()
 
 
-def test_waiting_ends_once_each_worker_holds_nothing(client: redis.Redis, beat: Callable[..., str]) -> None:
+def test_waiting_ends_when_no_worker_holds_work(client: redis.Redis, beat: Callable[..., str]) -> None:
     beat("one", drained=True)
     result = RUNNER.invoke(program, ["drain", "one", "--wait"])
     assert (result.exit_code, result.output) == (0, "one:1 is drained\n")
 
 
-def test_waiting_gives_up_after_its_limit(client: redis.Redis, beat: Callable[..., str]) -> None:
+def test_waiting_ends_after_its_limit(client: redis.Redis, beat: Callable[..., str]) -> None:
     beat("one")
     result = RUNNER.invoke(program, ["drain", "one", "--wait", "--limit", "0"])
     assert result.exit_code == 1
     assert "still holding work after 0 s: one:1" in result.output
 
 
-def test_the_list_says_who_is_drained(
+def test_the_list_shows_drained_workers(
     client: redis.Redis, beat: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")

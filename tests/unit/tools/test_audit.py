@@ -1,4 +1,4 @@
-"""An audit that could ask nobody is not taken for a clean one, nor for a finding."""
+"""An audit without a database is neither clean nor a finding."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ BAD = {"name": "idna", "version": "3.0", "vulns": [{"id": "PYSEC-1", "fix_versio
 
 
 @pytest.mark.parametrize("report", ["", "ConnectionError", "{}", json.dumps({"dependencies": [SKIPPED]})])
-def test_where_nobody_could_be_asked_it_says_so_and_finds_nothing(report: str) -> None:
+def test_an_unreachable_database_is_reported_and_is_no_finding(report: str) -> None:
     verdict = verdict_of(report)
     assert verdict.findings == ()
-    assert "NOTHING WAS CHECKED" in verdict.in_words
+    assert "NOTHING WAS CHECKED" in verdict.as_text
 
 
 def test_a_finding_names_the_package_and_its_fix() -> None:
     verdict = verdict_of(json.dumps({"dependencies": [SKIPPED, CLEAN, BAD]}))
     assert verdict == Verdict(2, 1, ("idna 3.0: PYSEC-1, fixed in 3.7",))
-    assert verdict.in_words == "audit: 2 packages checked, 1 findings; 1 not in the database"
+    assert verdict.as_text == "audit: 2 packages checked, 1 findings; 1 not in the database"

@@ -1,4 +1,4 @@
-"""Alerts and dashboard ask only for what is exported; each alert has a test."""
+"""Alerts and the dashboard query only exported metrics; each alert has a test."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_query_chooses_and_groups_only_by_labels_that_its_metrics_have(query: 
         assert query.grouped_by <= {*METRICS[series].labels} | OF_EVERY_TARGET
 
 
-def test_what_is_meant_for_operators_is_on_the_dashboard_or_has_an_alert() -> None:
+def test_metrics_for_operators_are_on_the_dashboard_or_have_an_alert() -> None:
     asked = {METRICS[series].name for query in queries() for series in query.series}
     never_asked = {metric.name for metric in METRICS.values()} - asked
     details = {
@@ -75,7 +75,7 @@ def test_what_is_meant_for_operators_is_on_the_dashboard_or_has_an_alert() -> No
 # -- the rules ---------------------------------------------------------------------------------------------
 
 
-def test_an_alert_says_what_is_wrong_and_what_to_do() -> None:
+def test_an_alert_names_the_problem_and_the_fix() -> None:
     for rule in alerts():
         assert rule["labels"]["severity"] in {"page", "ticket"}
         assert set(rule["annotations"]) == {"summary", "description"}
@@ -97,7 +97,7 @@ def test_alerts_speak_of_the_jobs_that_the_scrape_config_names() -> None:
 # -- the dashboard -----------------------------------------------------------------------------------------
 
 
-def test_the_dashboard_in_deploy_is_the_one_that_the_code_gives() -> None:
+def test_the_committed_dashboard_is_the_generated_dashboard() -> None:
     kept = DASHBOARD.read_text(encoding="utf-8")
     assert kept == page(), "python -m tools.dashboard > deploy/grafana/takt.json"
 

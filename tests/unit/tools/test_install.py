@@ -1,4 +1,4 @@
-"""Set-up never brings CUDA packages unasked, and never without a word."""
+"""Set-up installs CUDA packages only on request or with a warning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_linux_asks_for_the_cpu_build_here_then_at_pytorch_and_only_then_for_the
     assert "several GB of CUDA packages" in warning
 
 
-def test_macos_takes_the_one_build_there_is() -> None:
+def test_macos_installs_the_only_build() -> None:
     assert [arguments for _, arguments in torch_attempts("Darwin", chosen="")] == [[f"torch=={TORCH}"]]
 
 

@@ -1,4 +1,4 @@
-"""What fails once has a second trial by itself, and everybody hears of it; what fails twice fails."""
+"""A test that fails is run again alone, and reported if it then passes; a test that fails twice fails."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_endless(server):
 
 
 class Trials:
-    """Runs of pytest with these exit statuses, in which these tests fail."""
+    """Fake runs of pytest with these exit codes and failed tests."""
 
     def __init__(self, folder: Path, *statuses: int, failing: int = 1) -> None:
         self.cache = folder / "lastfailed"
@@ -72,13 +72,13 @@ class Trials:
         self.said += words
 
 
-def test_what_fails_twice_fails(tmp_path: Path) -> None:
+def test_a_test_that_fails_twice_fails(tmp_path: Path) -> None:
     trials = Trials(tmp_path, 1, 1)
     assert trials.status() == 1
     assert "FAILED TWICE" in trials.said
 
 
-def test_what_passes_at_its_second_trial_is_named_loudly(tmp_path: Path) -> None:
+def test_a_test_that_passes_at_its_second_trial_is_reported(tmp_path: Path) -> None:
     trials = Trials(tmp_path, 1, 0, failing=2)
     assert trials.status() == 0
     assert "FLAKY" in trials.said
@@ -94,13 +94,13 @@ def test_only_failed_tests_have_a_second_trial(tmp_path: Path, status: int) -> N
     assert (len(trials.words), trials.said) == (1, "")
 
 
-def test_where_many_fail_there_is_no_second_trial(tmp_path: Path) -> None:
+def test_if_many_tests_fail_there_is_no_second_trial(tmp_path: Path) -> None:
     trials = Trials(tmp_path, 1, failing=MOST + 1)
     assert trials.status() == 1
     assert len(trials.words) == 1
 
 
-def test_pytest_runs_only_what_failed_once_more(tmp_path: Path) -> None:
+def test_pytest_reruns_only_the_failed_tests(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(FLAKY)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     with started(tmp_path) as program:
@@ -112,7 +112,7 @@ def test_pytest_runs_only_what_failed_once_more(tmp_path: Path) -> None:
     assert "test_it.py::test_sound PASSED" not in said.partition("SECOND TRIAL")[2]
 
 
-def test_ctrl_c_lets_pytest_end_what_its_tests_have_started(tmp_path: Path) -> None:
+def test_ctrl_c_lets_pytest_run_the_fixtures_cleanup(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(ENDLESS)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     with started(tmp_path) as program:
@@ -135,7 +135,7 @@ def _ends_by_ctrl_c(program: subprocess.Popen[str], ending: Path) -> bool:
 
 
 def started(folder: Path) -> subprocess.Popen[str]:
-    """The program on a folder's test file, in a process group of its own, as a shell starts it."""
+    """Start the program on a folder's test file in its own process group, like a shell."""
     return subprocess.Popen(
         [sys.executable, "-m", "tests.retrial", "test_it.py", "-p", "xdist", "--numprocesses", "0"],
         cwd=folder,

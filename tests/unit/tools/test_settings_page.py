@@ -1,4 +1,4 @@
-"""The reference of the settings is the settings."""
+"""The settings page matches the settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def test_the_page_in_docs_is_the_one_that_the_code_gives() -> None:
     assert kept == page(), "python -m tools.settings_page > docs/settings.md"
 
 
-def test_every_setting_has_a_row_that_says_what_it_is() -> None:
+def test_every_setting_has_a_description() -> None:
     rows = [line.split(" | ") for line in page().splitlines() if line.startswith("| `TAKT_")]
     assert [row[0] for row in rows] == [f"| `TAKT_{name.upper()}`" for name in Settings.model_fields]
     assert all(len(row) == 4 and row[3].strip("| ") for row in rows)

@@ -14,7 +14,7 @@ from api.gateway import Gateway
 from shared import keys
 from shared.access import Share, decode_share, encode_share
 from stack.errors import CommandError
-from stack.shares import ShareChange, changed, in_words
+from stack.shares import ShareChange, as_text, changed
 from tests.support.access import Holder, holder, keep
 from tests.unit.gateway_fakes import IRIS, FakeRedis, FakeWorker, serving
 from tests.unit.job_stage import job_stage, submission
@@ -130,8 +130,8 @@ def test_a_weight_is_a_number_above_nothing(weight: float) -> None:
 
 
 def test_a_share_in_words_names_the_differences_from_the_default() -> None:
-    assert in_words(Share()) == ""
-    assert in_words(Share(weight=2, max_running_rows=100, max_jobs=5)) == "weight 2, 100 running rows, 5 jobs"
+    assert as_text(Share()) == ""
+    assert as_text(Share(weight=2, max_running_rows=100, max_jobs=5)) == "weight 2, 100 running rows, 5 jobs"
 
 
 def test_a_share_that_cannot_be_read_is_the_default() -> None:

@@ -1,4 +1,4 @@
-"""The matrix of types: each Arrow type for each input, and each kept type in each format of results."""
+"""The tables of types: each Arrow type for each input, and each kept type in each result format."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_the_page_of_types_is_made_of_the_code() -> None:
 
 @pytest.mark.parametrize("name", list(SAMPLES))
 @pytest.mark.parametrize("kind", list(InputType))
-def test_a_column_of_a_type_feeds_an_input_as_the_matrix_says(name: str, kind: InputType) -> None:
+def test_columns_are_accepted_by_inputs_as_in_the_table(name: str, kind: InputType) -> None:
     sample = SAMPLES[name]
     spec = declaration(inputs=[{"name": "x", "type": str(kind), "nullable": True}])
     formats = [UploadFormat.ARROW_STREAM] + [UploadFormat.PARQUET] * parquet_holds(sample.type)
@@ -246,7 +246,7 @@ def test_a_value_that_does_not_fit_fails_its_row_alone(
         assert row["error"] or row["x"] in (value.as_py(), dt.datetime(1970, 1, 1, tzinfo=dt.UTC))
 
 
-def test_each_value_of_a_whole_decimal_is_exact() -> None:
+def test_whole_decimals_are_cast_exactly() -> None:
     values = [2**63 - 1, -(2**63), 2**53 + 1, 0]
     spec = declaration(inputs=[{"name": "x", "type": "int64", "example": 1}])
     column = pa.array([Decimal(value) for value in values], pa.decimal128(38, 0))
@@ -301,7 +301,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[tuple[Gateway, httpx.AsyncClien
 async def job_that_keeps(
     stage: tuple[Gateway, httpx.AsyncClient], samples: dict[str, pa.Array], id_column: str
 ) -> str:
-    """A job whose second row fails, which keeps these columns. → its path."""
+    """Submit a job that keeps these columns and whose second row fails. Returns its path."""
     gateway, http = stage
     inputs = dict.fromkeys(IRIS.input_names, pa.array([1.0, None]))
     answer = await http.post(
@@ -321,7 +321,7 @@ async def job_that_keeps(
 
 
 def halves() -> list[dict[str, pa.Array]]:
-    """No job keeps more than 50 columns."""
+    """Split the columns: a job keeps at most 50."""
     items = list(SAMPLES.items())
     return [dict(items[:40]), dict(items[40:])]
 
@@ -367,7 +367,7 @@ UNCHANGED = [
 
 
 def cell_value(cell: str, expected: Any) -> Any:
-    """A cell as JSON would have it."""
+    """Parse a cell as JSON."""
     if expected is None:
         return cell or None
     if isinstance(expected, str):
@@ -391,6 +391,6 @@ async def test_a_failed_row_is_named_by_an_id_of_any_type(
 UNFIT_FOR_TAKE = ("string_view", "dense_union")
 
 
-def test_what_the_matrix_does_not_name_is_refused() -> None:
+def test_types_outside_of_the_table_are_rejected() -> None:
     assert TAKEN.keys() < set(Family)
     assert taken(pa.struct([("a", pa.int64())]), InputType.FLOAT) is Taken.NO

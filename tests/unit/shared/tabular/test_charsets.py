@@ -1,4 +1,4 @@
-"""Character sets and first bytes: one rule for every text, and words for what a file really is."""
+"""Character sets and signatures: a common rule for all texts, and messages for files of another kind."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TEXTS = (UploadFormat.CSV, UploadFormat.NDJSON)
         ("koi8-r", "koi8-r"),
     ],
 )
-def test_a_label_means_what_browsers_and_java_mean_by_it(label: str, codec: str) -> None:
+def test_labels_have_the_meaning_of_browsers_and_java(label: str, codec: str) -> None:
     assert codec_of(label) == codec
 
 
@@ -105,7 +105,7 @@ def test_the_content_types_charset_counts_like_the_parameter(kind: UploadFormat)
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_an_undeclared_charset_is_told_in_the_same_words_whatever_the_files_size(kind: UploadFormat) -> None:
+def test_an_undeclared_charset_gives_the_same_message_for_any_file_size(kind: UploadFormat) -> None:
     said = set()
     for rows in (1, 100, 60_000):
         body = text(kind, "사출기 7호", rows).encode("cp949")
@@ -207,7 +207,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", list(OTHERS))
 @pytest.mark.parametrize("kind", list(UploadFormat))
-def test_a_file_of_another_kind_is_named_with_what_to_do(name: str, kind: UploadFormat) -> None:
+def test_a_file_of_another_kind_is_rejected_with_advice(name: str, kind: UploadFormat) -> None:
     body, said = OTHERS[name]
     own = {
         UploadFormat.PARQUET: "parquet",
@@ -238,6 +238,6 @@ def test_a_header_that_looks_like_a_signature_is_text_all_the_same(name: str) ->
 
 
 @pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
-def test_a_body_that_is_not_packed_as_it_says_is_told_so(packing: Packing) -> None:
+def test_a_body_with_the_wrong_content_encoding_is_rejected(packing: Packing) -> None:
     with pytest.raises(InvalidInput, match=f"is not {packing}: it is not compressed"):
         read((IRIS_HEADER + "1,1,1,1\n").encode(), UploadFormat.CSV, packing=packing)

@@ -1,4 +1,4 @@
-"""Files that mean harm, or were harmed: each is refused in words or read, and costs no more than it may."""
+"""Hostile and damaged files: each is read or rejected with a message, within limits of time and memory."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tests.unit.gateway_fakes import CLASSIFIER, IRIS, QUALITY
 from tests.unit.shared.tabular.test_readers import IRIS_HEADER, QUALITY_ROW, pack, packed, read
 
 MOST_S = 5.0
-"""What one small body may cost, on a busy machine."""
+"""Time limit of a small body on a busy machine."""
 MOST_GROWTH_BYTES = 400 * 2**20
 BINARY = (UploadFormat.ARROW_STREAM, UploadFormat.ARROW_FILE, UploadFormat.PARQUET)
 
 
 def outcome(body: bytes, kind: UploadFormat, spec: ModelSpec = IRIS, packing: Packing = Packing.NONE) -> str:
-    """What reading ended with: `read`, or the code of the error. Anything else is raised."""
+    """Returns `read`, or the code of the error. Other errors are raised."""
     try:
         read(body, kind, spec, packing=packing)
     except TaktError as error:
@@ -41,7 +41,7 @@ def outcome(body: bytes, kind: UploadFormat, spec: ModelSpec = IRIS, packing: Pa
 
 
 def tables(rows: int) -> list[tuple[ModelSpec, pa.Table]]:
-    """Every kind of column that is taken, small."""
+    """A small column of each accepted kind."""
     quality = {name: [value] * rows for name, value in QUALITY_ROW.items()}
     views = pa.table(quality)
     texts = {
@@ -61,7 +61,7 @@ def tables(rows: int) -> list[tuple[ModelSpec, pa.Table]]:
 
 
 def harmed(body: bytes, dice: random.Random) -> bytes:
-    """A file with a few places overwritten, cut out or pushed in; its head and its end are hit most."""
+    """A file with some bytes overwritten, removed or inserted, mostly at its beginning and end."""
     found = bytearray(body)
     for _ in range(dice.choice([1, 1, 2, 4, 16])):
         place = dice.choice([dice.randrange(len(found)), max(0, len(found) - 1 - dice.randrange(600))])
@@ -109,7 +109,7 @@ def test_no_bytes_at_all_break_a_reader(body: bytes, head: bytes) -> None:
 
 
 def test_what_lies_under_a_null_of_a_view_is_never_followed() -> None:
-    """Arrow's own cast would: it ended the process."""
+    """Arrow's own cast follows them and crashes the process."""
     names = pa.array([None, "a name of more than twelve bytes", None], pa.string_view())
     validity, views, *texts = names.buffers()
     slots = np.frombuffer(views, np.uint32).reshape(-1, 4).copy()
@@ -132,7 +132,7 @@ def test_an_index_that_points_outside_its_dictionary_is_refused() -> None:
 
 
 def growth_bytes(act: Callable[[], object]) -> int:
-    """By how much the process is larger afterwards; Arrow keeps what it took for a while."""
+    """Returns the growth of the process; Arrow keeps freed memory for a while."""
     process = psutil.Process()
     before = process.memory_info().rss
     act()
@@ -213,7 +213,7 @@ def test_a_hostile_line_bears_its_reason_alone(line: bytes, said: str) -> None:
 @pytest.mark.parametrize(
     "cell", [b"9" * 900_000, b"1\x00", b"\xff", b"1e999", b"=1+1", "１".encode(), b"0x10", b'"1""2"', b"--1"]
 )
-def test_a_hostile_cell_fails_its_row_or_the_file_in_words(cell: bytes) -> None:
+def test_a_hostile_cell_fails_its_row_or_the_file_with_a_message(cell: bytes) -> None:
     body = IRIS_HEADER.encode() + b"2,2,2,2\n1,1,1," + cell + b"\n3,3,3,3\n"
     begun_s = time.perf_counter()
     with contextlib.suppress(InvalidInput):

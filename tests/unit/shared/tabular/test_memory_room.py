@@ -1,4 +1,4 @@
-"""A gateway without memory says so, and blames no client."""
+"""A gateway without memory answers `overloaded`, not a client error."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_an_upload_is_broken_off_once_memory_runs_out(
     assert job.error.code == "overloaded"
 
 
-def test_what_a_container_has_left_counts_its_page_cache_as_free(tmp_path: Path) -> None:
+def test_a_containers_page_cache_counts_as_free_memory(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("1000\n")
     (tmp_path / "memory.current").write_text("900\n")
     (tmp_path / "memory.stat").write_text("anon 500\nfile 350\ninactive_file 300\nactive_file 50\n")
@@ -115,7 +115,7 @@ def test_no_memory_while_a_head_is_read_is_not_a_bad_request() -> None:
     assert isinstance(hidden.value.__context__, MemoryError)
 
 
-def test_the_refusal_says_when_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rejection_has_a_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_room, "_rooms", lambda: iter([0]))
     with pytest.raises(Overloaded, match="too little memory") as refusal:
         require_room()

@@ -1,4 +1,4 @@
-"""Files → checked rows: every format, and what is wrong with single rows or with whole files."""
+"""Reading of files in every format, and errors of rows and files."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read(
     limits: UploadLimits = LIMITS,
     **options: Any,
 ) -> tuple[list[Row], ReadSummary]:
-    """The stored rows of a file, and what was counted."""
+    """Returns the stored rows of a file and its summary."""
     tally = ReadSummary()
     chosen = UploadOptions(model=spec.name, **options)
     reading = Reading(Wrapping(kind, packing), RowValidator(spec), chosen, limits)
@@ -70,7 +70,7 @@ def csv(text: str, spec: ModelSpec = IRIS, **more: Any) -> tuple[list[Row], Read
 
 
 def valid(rows: list[Row]) -> list[Row]:
-    """Rows without their reasons, of which there must be none."""
+    """Returns the rows; requires that none has an error."""
     assert [row.pop("error") for row in rows] == [None] * len(rows)
     return rows
 
@@ -85,7 +85,7 @@ def quality_csv(row: dict[str, Any], *, sep: str = ",", decimal: str = ".") -> s
 
 
 def quality_by_json() -> list[Row]:
-    """The row as the JSON path stores it."""
+    """Returns the row as stored for a JSON body."""
     validator = RowValidator(QUALITY)
     values = validator.read_rows(json.dumps([QUALITY_ROW]).encode(), 0)
     row = dict(zip(QUALITY.input_names, [v[0] for v in values], strict=True))
@@ -205,7 +205,7 @@ def test_a_csv_of_nothing_but_lame_lines_has_a_failed_row_for_each(count: int) -
     ]
 
 
-def test_a_row_after_whole_blocks_of_lame_lines_stands_in_its_place() -> None:
+def test_a_row_after_blocks_of_lame_lines_keeps_its_index() -> None:
     rows, tally = csv(IRIS_HEADER + LAME_LINE * 5000 + "7,1,1,1\n")
     assert (tally.rows, tally.rows_failed) == (5001, 5000)
     assert (rows[-1]["error"], rows[-1]["sepal_length"]) == (None, 7.0)
@@ -278,7 +278,7 @@ def test_kept_columns_come_along() -> None:
     assert (rows[0]["keep:id"], rows[0]["keep:petal_width"], rows[0]["error"]) == ("7", "1", None)
 
 
-def test_kept_values_of_ndjson_are_texts_whatever_their_types_from_line_to_line() -> None:
+def test_kept_values_of_ndjson_are_texts_for_any_types() -> None:
     flower = {"sepal_length": 1, "sepal_width": 1, "petal_length": 1, "petal_width": 1}
     values = [7, 7.5, "x", None, True, {"line": 2}, [1]]
     lines = [json.dumps(flower | {"lot": value}).encode() for value in values]
@@ -312,7 +312,7 @@ def test_values_may_hold_newlines_quotes_delimiters_and_nul() -> None:
         (b"\xff\xff\xff\xff\xff\xff\xff\x7f", UploadFormat.ARROW_STREAM, "cannot be read|larger"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_as_a_whole(body: bytes, kind: UploadFormat, said: str) -> None:
+def test_an_unreadable_file_is_rejected(body: bytes, kind: UploadFormat, said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         read(body, kind)
 
@@ -440,7 +440,7 @@ def test_a_column_is_judged_by_its_extremes_as_value_by_value(values: list[float
 
 
 @pytest.mark.parametrize("given", [pa.uint64(), pa.int8(), pa.int64()])
-def test_whole_numbers_of_any_width_are_taken(given: pa.DataType) -> None:
+def test_integers_of_any_width_are_accepted(given: pa.DataType) -> None:
     table = pa.table(dict.fromkeys(IRIS.input_names, pa.array([1, 7], given)))
     rows, _ = read(packed(table, UploadFormat.ARROW_STREAM), UploadFormat.ARROW_STREAM)
     assert [row["sepal_length"] for row in rows] == [1.0, 7.0]
@@ -459,7 +459,7 @@ def test_codes_that_are_explained_anew_in_an_arrow_stream_are_read_as_their_valu
 
 
 @pytest.mark.parametrize("digested", [True, False])
-def test_a_body_is_digested_where_that_is_asked_for(digested: bool) -> None:
+def test_a_body_is_digested_on_request(digested: bool) -> None:
     body, tally = (IRIS_HEADER + "1,1,1,1\n").encode(), ReadSummary()
     wrapping = Wrapping(UploadFormat.CSV, Packing.NONE)
     reading = Reading(wrapping, RowValidator(IRIS), UploadOptions(model="iris"), LIMITS, digested=digested)

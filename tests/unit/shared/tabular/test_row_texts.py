@@ -1,4 +1,4 @@
-"""The rows of a JSON body: all of one form, and what of them comes back."""
+"""The rows of a JSON body: their form, and their kept columns."""
 
 from __future__ import annotations
 
@@ -28,15 +28,13 @@ def stored(rows: list[Any], **more: Any) -> pa.Table:
 
 
 def kept(values: list[Any]) -> pa.ChunkedArray:
-    """A kept column as it is stored, in chunks of two rows."""
+    """Returns a stored kept column, in chunks of two rows."""
     return stored([FLOWER | {"lot": value} for value in values], keep_columns=["lot"])["keep:lot"]
 
 
 @pytest.mark.parametrize("place", [1, 999, 1000, 2400])
 @pytest.mark.parametrize("first", [FLOWER, [1, 1, 1, 1]])
-def test_rows_of_both_forms_are_refused_alike_wherever_the_first_other_one_stands(
-    place: int, first: Any
-) -> None:
+def test_mixed_forms_of_rows_are_rejected_at_any_position(place: int, first: Any) -> None:
     other = [1, 1, 1, 1] if first is FLOWER else FLOWER
     mixed = submission([first] * place + [other] * 100)
     for take in (lambda: stored([first] * place + [other] * 100), lambda: examine(VALIDATOR, mixed)):
@@ -80,6 +78,6 @@ def test_an_input_may_be_kept_and_a_row_may_lack_a_kept_field() -> None:
         ([FLOWER | {"lot": 1, "other": 2}], "problem"),
     ],
 )
-def test_what_cannot_be_kept_is_refused_and_other_fields_too(rows: list[Any], said: str) -> None:
+def test_fields_that_cannot_be_kept_and_unknown_fields_are_rejected(rows: list[Any], said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         stored(rows, keep_columns=["lot"])

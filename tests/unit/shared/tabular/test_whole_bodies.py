@@ -1,4 +1,4 @@
-"""A body is read whole or refused: cut, changed and divided at every place, no row is lost without a word."""
+"""A body that is cut, changed or divided anywhere is read completely or rejected; no row is lost silently."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROWS = 12
 
 
 class Trickle(io.RawIOBase):
-    """A file that gives no more bytes at a time than it is told, whatever is asked for."""
+    """A file that limits the bytes of each read."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ TEXTS = (UploadFormat.CSV, UploadFormat.NDJSON)
 
 
 def rows_of(body: bytes, kind: UploadFormat, packing: Packing = Packing.NONE) -> list[Row] | None:
-    """Rows of a body that is taken without a word; None if it, or one of its rows, is refused."""
+    """Returns the rows of an accepted body; None if the body or a row is rejected."""
     try:
         rows, tally = read(body, kind, packing=packing, keep_columns=("note",))
     except TaktError:
@@ -98,7 +98,7 @@ def rows_of(body: bytes, kind: UploadFormat, packing: Packing = Packing.NONE) ->
 
 
 def places_in(body: bytes) -> list[int]:
-    """Where a body is cut or changed: at its begin, at its end, and evenly between."""
+    """Returns the offsets of cuts and changes: at the beginning, at the end, and evenly between."""
     return sorted({*range(12), *range(0, len(body), 1 + len(body) // 80), *range(len(body) - 20, len(body))})
 
 
@@ -128,7 +128,7 @@ def test_a_binary_body_that_goes_on_after_its_end_is_refused(kind: UploadFormat)
 
 @pytest.mark.parametrize("kind", TEXTS)
 def test_a_text_that_is_cut_within_a_record_is_refused_or_names_the_row(kind: UploadFormat) -> None:
-    """Between two records, and within the last cell of CSV, only the length of the body tells."""
+    """A cut between two records, or within the last cell of CSV, shows only in the body's length."""
     body = BODIES[kind]
     for end in sorted({*places_in(body), *at_line_ends(body)}):
         rows = rows_of(body[:end], kind)
@@ -170,7 +170,7 @@ def test_a_changed_bit_never_loses_a_row_without_a_word(place: int, bit: int, ki
 
 
 def rows_in(body: bytes) -> int:
-    """Rows of a CSV body as Python's csv module counts them: a changed byte may make or join lines."""
+    """Counts the rows of a CSV body by Python's csv module: a changed byte may split or join lines."""
     import csv
 
     text = io.StringIO(body.decode(errors="replace"), newline="")
@@ -255,7 +255,7 @@ def test_a_quote_that_is_never_closed_fails_the_job(cell: str, said: str, quote:
 
 
 @pytest.mark.parametrize("place", ["header", "first", "last", "far"])
-def test_a_quote_that_is_never_closed_is_found_wherever_it_stands(place: str) -> None:
+def test_an_unclosed_quote_is_found_at_any_position(place: str) -> None:
     rows = [b"x,%d,1,2,3\n" % (i % 10) for i in range(200_000)]
     header = HEADER
     match place:
@@ -294,7 +294,7 @@ def test_a_last_json_line_that_is_cut_fails_the_job() -> None:
             read(line * 3 + line[:end], UploadFormat.NDJSON)
 
 
-def test_an_arrow_body_that_is_cut_after_a_batch_says_how_many_came() -> None:
+def test_an_arrow_body_cut_after_a_batch_reports_the_batches_read() -> None:
     body = arrow_body(UploadFormat.ARROW_STREAM)
     messages = [place for place in range(len(body)) if body[place : place + 4] == b"\xff" * 4]
     with pytest.raises(InvalidInput, match="after 2 record batches, the Arrow stream's end mark is missing"):
@@ -326,7 +326,7 @@ def blocks(text: bytes, size: int, delimiter: str = ",", quote: str = '"') -> li
     line_end=st.sampled_from(["\n", "\r\n", "\r"]),
 )
 @settings(max_examples=150, deadline=None)
-def test_blocks_hold_whole_records(cells: list[list[str]], size: int, line_end: str) -> None:
+def test_blocks_contain_complete_records(cells: list[list[str]], size: int, line_end: str) -> None:
     import csv
 
     out = io.StringIO(newline="")

@@ -1,4 +1,4 @@
-"""One table in every format: the same rows, in order; and which format a client gets."""
+"""Writers of each format: the same rows in order; and content negotiation."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 class Given:
-    """Tables that are there already."""
+    """Tables in memory."""
 
     schema = SCHEMA
 
@@ -72,7 +72,7 @@ def test_parquet_and_arrow_are_the_tables_themselves() -> None:
     assert arrow.schema == SCHEMA
 
 
-def test_csv_has_one_header_and_lists_as_json_and_tells_empty_from_missing() -> None:
+def test_csv_has_one_header_writes_lists_as_json_and_distinguishes_empty_from_missing() -> None:
     data = rendered(ResultFormat.CSV, Given())
     options = pa.csv.ConvertOptions(
         strings_can_be_null=True, quoted_strings_can_be_null=False, null_values=[""]
@@ -97,7 +97,7 @@ def test_nothing_has_its_columns_still(kind: ResultFormat) -> None:
     assert (table.num_rows, table.schema.names) == (0, SCHEMA.names)
 
 
-def test_json_keeps_the_outputs_shape_and_places_rows_where_it_is_told_to() -> None:
+def test_json_keeps_the_outputs_shape_and_adds_row_indexes_on_request() -> None:
     def results(*, placed: bool) -> Any:
         writer = JsonWriter("results", "j", 3, result_objects(["lot"], placed=placed))
         return json.loads(b"".join(written(Given(), writer)))
@@ -122,14 +122,14 @@ def test_every_text_is_its_json(values: list[str | None]) -> None:
 
 
 @given(st.lists(st.none() | st.floats()))
-def test_every_number_is_its_json_and_what_json_lacks_is_null(values: list[float | None]) -> None:
+def test_numbers_are_json_numbers_and_non_finite_values_are_null(values: list[float | None]) -> None:
     found = [json.loads(text) for text in texts(pa.array(values, pa.float64())).to_pylist()]
     assert found == [v if v is not None and math.isfinite(v) else None for v in values]
     assert all(isinstance(number, float) for number in found if number is not None)
 
 
 @given(st.lists(st.tuples(st.floats(), st.text(), st.lists(st.floats() | st.none())), min_size=1, max_size=3))
-def test_a_few_rows_say_what_many_do(rows: list[tuple[float, str, list[float | None]]]) -> None:
+def test_few_rows_are_written_like_many_rows(rows: list[tuple[float, str, list[float | None]]]) -> None:
     columns = {
         name: pa.array(list(values), kind)
         for name, kind, values in zip("abc", KINDS, zip(*rows, strict=True), strict=True)
@@ -154,7 +154,7 @@ def test_nested_lists_are_their_json_also_in_a_slice(values: list[Any], skipped:
     assert [json.loads(text) for text in texts(column).to_pylist()] == values[skipped:]
 
 
-def test_other_types_are_json_of_what_they_say() -> None:
+def test_other_types_have_their_json_text() -> None:
     moment = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
     columns = {
         "at": pa.array([moment], pa.timestamp("us", tz="UTC")),
@@ -203,12 +203,12 @@ def test_a_format_is_chosen_by_name_or_else_by_accept(
 @pytest.mark.parametrize(
     ("name", "accept"), [("xlsx", None), (None, "text/html"), (None, "text/csv;q=0"), (None, "text/csv;q=x")]
 )
-def test_what_nobody_writes_is_not_acceptable(name: str | None, accept: str | None) -> None:
+def test_an_unknown_format_is_not_acceptable(name: str | None, accept: str | None) -> None:
     with pytest.raises(NotAcceptable, match="parquet"):
         negotiated(name, accept)
 
 
-def test_an_endpoint_offers_what_it_can() -> None:
+def test_an_endpoint_offers_its_own_formats() -> None:
     with pytest.raises(NotAcceptable):
         negotiated("parquet", None, (ResultFormat.JSON, ResultFormat.CSV))
 
@@ -221,7 +221,7 @@ def test_places_take_next_to_nothing_in_parquet() -> None:
     assert pa.parquet.read_table(pa.BufferReader(data)).equals(rows)
 
 
-async def test_a_part_is_made_while_the_one_before_it_is_sent() -> None:
+async def test_a_part_is_made_while_the_previous_part_is_sent() -> None:
     made = [threading.Event() for _ in range(3)]
 
     def parts() -> Iterator[bytes]:

@@ -111,11 +111,11 @@ def test_a_verification_says_what_runs_and_what_was_compared() -> None:
     equal = MeasuredRuntime(name="walk", compared_rows=1356, serves=(1, 64))
     other = MeasuredRuntime(name="arrays", bit_equal=False, compared_rows=1356, max_difference=2e-16)
     line = Verified(model="m", state="ok", rows_per_s=9000, runtime="words", compared=[native, equal, other])
-    assert line.in_words() == (
+    assert line.as_text() == (
         "ok, 9,000 rows/s; words; walk bit-identical on 1,356 rows; "
         "arrays differs by up to 2.0e-16 on 1,356 rows"
     )
-    assert Verified(model="m", state="failed", reason="why").in_words() == "failed: why"
+    assert Verified(model="m", state="failed", reason="why").as_text() == "failed: why"
 
 
 def heartbeat(model: HeldModel) -> WorkerRecord:
