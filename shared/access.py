@@ -27,13 +27,13 @@ class Role(StrEnum):
     """The permissions of a key. Roles add up; `api/access/permissions.py` maps endpoints to roles."""
 
     PREDICT = "predict"  # online predictions
-    SUBMIT = "submit"  # submit jobs and control one's own jobs
-    READ = "read"  # read one's own jobs and results, and the state of the service
+    SUBMIT = "submit"  # submit jobs and control the owner's jobs
+    READ = "read"  # read the owner's jobs and results, and the state of the service
     ADMIN = "admin"  # everything, including the jobs of all owners
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One key. Keys with the same name belong to the same owner, so that a key can be replaced."""
+    """An API key. Keys with the same name belong to the same owner, so that a key can be replaced."""
 
     id: str
     name: str
@@ -59,7 +59,7 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The share and the limits of one owner, over all keys of this name."""
+    """The share and the limits of an owner, over all keys of this name."""
 
     weight: float = 1.0
     """Weight in the fair order: an owner of weight 2 gets twice the rows of an owner of weight 1."""

@@ -62,7 +62,7 @@ def encode_rows(spec: ModelSpec, rows: Sequence[Mapping[str, Any]]) -> list[Colu
 
 
 class Encoder:
-    """Encodes one model's validated rows as wire columns, from one list of values per input."""
+    """Encodes a model's validated rows as wire columns, from one list of values per input."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self._encoders = [_encoder_of(field) for field in spec.inputs]

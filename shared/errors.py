@@ -38,7 +38,7 @@
         │     ├── PayloadStoreAway    … because the store fails for now
         │     ├── ResultLost          a missing or damaged result: it can be computed again
         │     ├── PayloadLost         missing or damaged rows: they cannot be restored
-        │     └── PayloadCorrupt      … because it differs from what was written
+        │     └── PayloadCorrupt      … because it differs from the written object
         ├── RecordUnreadable        a ledger record that is corrupt, or of a newer Takt
         └── UnsupportedServer       a Redis or Valkey that is too old for Takt's guarantees
 
@@ -332,7 +332,7 @@ class PayloadLost(PayloadError):
 
 
 class PayloadCorrupt(PayloadError):
-    """A stored object differs from what was written: its digest is not the recorded one."""
+    """A stored object differs from the written object: its digest is not the recorded one."""
 
     code = "payload_corrupt"
 
@@ -365,7 +365,7 @@ def _bounded_value(key: str, value: object) -> object:
     if isinstance(value, str):
         return bounded(value, _MOST_PROBLEM_CHARS if key == "msg" else MOST_NAME_CHARS)
     if isinstance(value, list):
-        return [_bounded_value("", one) for one in value[:_MOST_PLACES]]
+        return [_bounded_value("", item) for item in value[:_MOST_PLACES]]
     return value
 
 

@@ -78,7 +78,7 @@ def add_to_slot(pipeline: Any, now_s: float, counts: Mapping[str, int]) -> None:
 
 @dataclass
 class SlotCounts:
-    """The counts of one slot, of one model version or of several."""
+    """The counts of one slot, of a model version or of several."""
 
     counts: Counter[Count] = field(default_factory=Counter)
     latencies: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))

@@ -31,12 +31,12 @@ def split_model_key(key: str) -> tuple[str, str]:
 
 
 def online(key: ModelKey) -> str:
-    """Stream: the entries waiting on the online lane of one model version."""
+    """Stream: the entries waiting on the online lane of a model version."""
     return f"{PREFIX}:online:{key}"
 
 
 def reply(gateway: str) -> str:
-    """Stream: answers for one life of one gateway (`{name}:{boot}`)."""
+    """Stream: answers for one life of a gateway (`{name}:{boot}`)."""
     return f"{PREFIX}:reply:{gateway}"
 
 
@@ -81,7 +81,7 @@ def owners(key: ModelKey) -> str:
 
 
 def owner_active(key: ModelKey, owner: str) -> str:
-    """Sorted set: one owner's part of `active`, with the same tags."""
+    """Sorted set: an owner's part of `active`, with the same tags."""
     return f"{active(key)}:{owner}"
 
 
@@ -101,7 +101,7 @@ def running(owner: str) -> str:
 
 
 def open_jobs(owner: str) -> str:
-    """Sorted set: one owner's jobs that have not ended, by creation time."""
+    """Sorted set: an owner's jobs that have not ended, by creation time."""
     return f"{PREFIX}:open-jobs:{owner}"
 
 
@@ -121,7 +121,7 @@ def jobs() -> str:
 
 
 def owner_jobs(owner: str) -> str:
-    """Sorted set: one owner's jobs by creation time."""
+    """Sorted set: an owner's jobs by creation time."""
     return f"{PREFIX}:jobs:{owner}"
 
 
@@ -218,7 +218,7 @@ def dead_letter_mark(place: str) -> str:
 
 
 def offline_queue(key: ModelKey) -> str:
-    """Celery queue (a list): the doorbells of one model version."""
+    """Celery queue (a list): the doorbells of a model version."""
     return f"{_OFFLINE}{key}"
 
 

@@ -53,7 +53,7 @@ class OfflineQueue:
 
 @dataclass(frozen=True)
 class ModelLanes:
-    """Both lanes of one model version."""
+    """Both lanes of a model version."""
 
     online: OnlineQueue = OnlineQueue()
     offline: OfflineQueue = OfflineQueue()
@@ -88,7 +88,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class JobQueue:
-    """The job queue of one model version; the sums cover the jobs that were read."""
+    """The job queue of a model version; the sums cover the jobs that were read."""
 
     jobs: int
     looked_at: int
@@ -99,7 +99,7 @@ class JobQueue:
 
 @dataclass(frozen=True)
 class Running:
-    """Work of one job that is leased to workers."""
+    """Work of a job that is leased to workers."""
 
     key: ModelKey
     chunks: int

@@ -44,13 +44,13 @@ def check_url(url: str) -> None:
     if "[" in login or "]" in login:
         raise ValueError(f"the user name or password contains a bracket. {ENCODE}")
     if not all(_HOST.fullmatch(host.strip()) for host in hosts.split(",")) or (at and not login):
-        raise ValueError(f"what follows the password is not HOST or HOST:PORT. {ENCODE}")
+        raise ValueError(f"the part after the password is not HOST or HOST:PORT. {ENCODE}")
     if query and not all(map(_OPTION.fullmatch, query.split("&"))):
         raise ValueError(
-            f"what follows the ? is not NAME=VALUE, with & between, and for db a number. {ENCODE}"
+            f"the part after the ? is not NAME=VALUE, separated by &, with a number for db. {ENCODE}"
         )
     if scheme in ("redis", "rediss") and not _DATABASE.fullmatch(path):
-        raise ValueError(f"what follows the host is not the number of a database. {ENCODE}")
+        raise ValueError(f"the part after the host is not the number of a database. {ENCODE}")
 
 
 def completed(url: str, *, username: str = "", password: str = "", ca_file: str = "") -> str:

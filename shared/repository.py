@@ -192,7 +192,7 @@ def _manifest_as_of(
 
 
 def _change(path: Path, fields: dict[str, Any]) -> str:
-    """How a manifest differs from what was written; empty: it does not (Any: JSON).
+    """How a manifest differs from the written manifest; empty: it does not (Any: JSON).
 
     The manifest of an older Takt has no digest, and no unknown field either.
     """

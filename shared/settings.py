@@ -194,7 +194,7 @@ class Settings(BaseSettings):
     worker_name: str = Field(
         default_factory=socket.gethostname, description="Name of this worker in logs and heartbeats."
     )
-    threads: int = Field(1, ge=1, description="CPU threads of one model call.")
+    threads: int = Field(1, ge=1, description="CPU threads of a model call.")
     framework_mismatch: Literal["warn", "refuse"] = Field(
         "warn", description="Reaction to an artifact that another version of its framework built."
     )

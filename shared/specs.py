@@ -112,9 +112,9 @@ class InputSpec(_Declaration):
         values = _leaves(value, self.shape)
         if values is None:
             return f"is not of shape {list(self.shape)}"
-        return next((why for one in values if (why := self._problem_of_one(one))), None)
+        return next((problem for item in values if (problem := self._problem_of_value(item))), None)
 
-    def _problem_of_one(self, value: Any) -> str | None:  # Any: compared once its type is known
+    def _problem_of_value(self, value: Any) -> str | None:  # Any: compared once its type is known
         is_bool = self.type is InputType.BOOL
         if not isinstance(value, _PYTHON[self.type]) or isinstance(value, bool) != is_bool:
             return f"{value!r} is not {self.type}"
@@ -130,7 +130,7 @@ class InputSpec(_Declaration):
 
 
 class OutputSpec(_Declaration):
-    """One named field of a result: a view of what the predictor returns."""
+    """One named field of a result: a view of the predictor's answer."""
 
     name: str = Field(pattern=FIELD)
     view: View
@@ -150,8 +150,8 @@ class OutputSpec(_Declaration):
 class Batching(_Declaration):
     """Batch sizes of this model."""
 
-    max_rows: int = Field(64, ge=1, le=65_536, description="rows of one online batch")
-    max_slice_rows: int = Field(16_384, ge=1, description="rows of one offline call")
+    max_rows: int = Field(64, ge=1, le=65_536, description="rows of an online batch")
+    max_slice_rows: int = Field(16_384, ge=1, description="rows of an offline call")
 
 
 class Limits(_Declaration):

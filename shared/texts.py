@@ -64,11 +64,15 @@ def listed(names: Sequence[str], most: int = MOST_NAMES) -> str:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most similar to `name`; None if none is similar."""
     asked = name[:MOST_NAME_CHARS]
-    candidates = [one for one in islice(known, _MOST_CANDIDATES) if one != name]
-    same = next((one for one in candidates if alike(one) == alike(asked)), None)
+    candidates = [candidate for candidate in islice(known, _MOST_CANDIDATES) if candidate != name]
+    same = next((candidate for candidate in candidates if alike(candidate) == alike(asked)), None)
     if same is not None:
         return same
-    by_lower_case = {one.lower(): one for one in reversed(candidates) if len(one) <= MOST_NAME_CHARS}
+    by_lower_case = {
+        candidate.lower(): candidate
+        for candidate in reversed(candidates)
+        if len(candidate) <= MOST_NAME_CHARS
+    }
     found = get_close_matches(asked.lower(), by_lower_case, n=1, cutoff=0.7)
     return by_lower_case[found[0]] if found else None
 

@@ -30,7 +30,7 @@ _LONGEST_ECHO = 80
 
 
 class RowValidator:
-    """Reads the bodies of one model's `/predict` and `/predict/batch`, and the rows of its jobs."""
+    """Reads the bodies of a model's `/predict` and `/predict/batch`, and the rows of its jobs."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec

@@ -220,7 +220,7 @@ class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker's lease on one chunk."""
+    """A worker's lease on a chunk."""
 
     job_id: str
     index: int
@@ -238,7 +238,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailedRows(msgspec.Struct, frozen=True, kw_only=True):
-    """Failed rows of one chunk with the same reason."""
+    """Failed rows of a chunk with the same reason."""
 
     key: str  # the reason without values that differ between rows
     text: str  # the reason of the first of these rows

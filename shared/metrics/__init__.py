@@ -1,8 +1,8 @@
-"""What Takt tells Prometheus: every metric is declared here, whoever exports it.
+"""Prometheus metrics of Takt: every metric is declared here, for all programs.
 
-gateway   of one gateway, at its /metrics          worker    of one worker, at its own small port
+gateway   of a gateway, at its /metrics            worker    of a worker, at its own port
 cluster   of the whole, at any gateway's /metrics/cluster: once, however many gateways there are
 
-`metric` says what a declaration is, `distribution` counts values without locks, `exposition` makes text of
-both. docs/metrics.md is made of these declarations.
+`metric` defines declarations, `distribution` counts values without locks, `exposition` renders both as text.
+docs/metrics.md is made of these declarations.
 """

@@ -52,7 +52,7 @@ DEAD_LETTERS_EVER = counter("takt_dead_letters_total", "Dead letters since the s
 
 # -- Redis and the payload store
 REDIS_UP = gauge("takt_redis_up", "1: Redis answers; 0: no other metric of this path is known.")
-REDIS_LATENCY = gauge("takt_redis_latency_seconds", "Duration of one small command, measured now.")
+REDIS_LATENCY = gauge("takt_redis_latency_seconds", "Duration of a small command, measured now.")
 REDIS_MEMORY = gauge("takt_redis_memory_used_bytes", "Memory that Redis uses.")
 REDIS_MEMORY_LIMIT = gauge("takt_redis_memory_limit_bytes", "`maxmemory` of Redis; 0: no limit.")
 REDIS_CLIENTS = gauge("takt_redis_clients", "Client connections to Redis.")

@@ -1,6 +1,6 @@
-"""How often which value came: what a histogram exports, counted in plain Python.
+"""Counts of values by bucket, for a histogram, in plain Python.
 
-prometheus_client's own histogram takes two locks and looks through its bounds one by one for each value; this
+prometheus_client's own histogram takes two locks and compares all bounds for each value; this
 costs a bisection and three additions, so that it may stand in the way of every request.
 """
 
@@ -16,13 +16,13 @@ from shared.metrics.metric import Metric
 class Distribution:
     """Counts by bucket, sum and maximum of one quantity.
 
-    One thread adds; any may read: a value that is just being added is then in a part of what it reads.
+    One thread adds, any thread may read: a reader may see a value that is being added in some counts only.
     """
 
     __slots__ = ("_bounds", "_counts", "_per_unit", "most", "total")
 
     def __init__(self, metric: Metric, *, per_unit: float = 1.0) -> None:
-        """`per_unit`: how many of the values' unit make one of the metric's: 1000 for ms in a metric of s."""
+        """`per_unit`: values' units per unit of the metric: 1000 for ms in a metric of s."""
         self._bounds = [bound * per_unit for bound in metric.bounds]
         self._counts = [0] * (len(metric.bounds) + 1)
         self._per_unit = per_unit

@@ -1,4 +1,4 @@
-"""Readings → the text that Prometheus scrapes, by prometheus_client."""
+"""Conversion of readings to the text that Prometheus scrapes, by prometheus_client."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Labels: TypeAlias = tuple[str, ...]
 """The values of a metric's labels, in the order of its declaration."""
 Samples: TypeAlias = Mapping[Labels, float | Distribution]
 Reading: TypeAlias = tuple[Metric, Samples]
-"""A metric and what it says now; without samples it is still named, with what it means."""
+"""A metric and its current samples; without samples, only its name and description are exported."""
 
 
 class Readings(Collector):
-    """What `read` gives at each scrape."""
+    """The readings that `read` returns at each scrape."""
 
     def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
         self._read = read
@@ -33,7 +33,7 @@ class Readings(Collector):
 
 
 def registry_of(read: Callable[[], Iterable[Reading]]) -> CollectorRegistry:
-    """A program's own readings, and what the system says of its process (`process_…`; on Linux)."""
+    """A program's own readings, and the system's metrics of its process (`process_…`; on Linux)."""
     registry = CollectorRegistry()
     registry.register(Readings(read))
     ProcessCollector(registry=registry)

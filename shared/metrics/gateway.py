@@ -1,4 +1,4 @@
-"""Metrics of one gateway, at `GET /metrics`."""
+"""Metrics of a gateway, at `GET /metrics`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUEUE_OPEN = gauge("takt_gateway_queue_open", "1: Redis answers this gateway and
 QUEUE_BREAKS = counter("takt_gateway_queue_breaks_total", "Lost connections to Redis.")
 REDIS_ROUNDTRIP = histogram(
     "takt_redis_roundtrip_duration_seconds",
-    "Duration of one small Redis command, measured twice a second.",
+    "Duration of a small Redis command, measured twice a second.",
     bounds=SHORT_DURATIONS_S,
 )
 

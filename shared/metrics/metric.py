@@ -30,7 +30,7 @@ class MetricKind(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric. A histogram stores its samples as `_bucket`, `_sum` and `_count`."""
+    """A metric. A histogram stores its samples as `_bucket`, `_sum` and `_count`."""
 
     kind: MetricKind
     name: str

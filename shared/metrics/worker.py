@@ -1,4 +1,4 @@
-"""Metrics of one worker, at a port of its own (`TAKT_WORKER_METRICS_PORT`)."""
+"""Metrics of a worker, at a port of its own (`TAKT_WORKER_METRICS_PORT`)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ BATCH_ROWS = histogram(
 )
 PREDICT_DURATION = histogram(
     "takt_predict_duration_seconds",
-    "Time of one model call: a batch or a slice.",
+    "Time of a model call: a batch or a slice.",
     MODEL,
     VERSION,
     LANE,

@@ -1,8 +1,8 @@
--- Jobs that a program of the version before put into `active`: they are placed in the line of their owner.
+-- Place jobs that a program of the previous version put into `active` in the queue of their owner.
 
 local ADOPTED_AT_ONCE = 100
 
--- Look at the next part of `active`; a whole round sees every job that stays in it.
+-- Check the next part of `active`; a complete round sees every job that stays in it.
 local function adopt(model)
   local first = fair_time(model, 'adopted', 0)
   local ids = redis.call('ZRANGE', key_of('active', model), first, first + ADOPTED_AT_ONCE - 1)

@@ -1,4 +1,4 @@
--- No chunk of the job starts any more; it is canceled once none runs. ARGV: names, job id → the state
+-- Start no more chunks of the job; it is canceled when no chunk runs. ARGV: names, job id → the state
 local id = ARGV[2]
 local job = key_of('job', id)
 local f = redis.call('HMGET', job, 'state', 'key')
@@ -9,6 +9,6 @@ if f[1] == 'uploading' then
 end
 redis.call('HSET', job, 'state', 'canceling')
 leave(id, f[2])
-tell(id)
+publish_event(id)
 end_if_due(id)
 return redis.call('HGET', job, 'state')

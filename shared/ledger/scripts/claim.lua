@@ -1,14 +1,14 @@
--- The next ready chunk of a model version, of the least-served owner's least-served job, under a new lease and token,
--- and where that is small those after it in this order, up to the first that is not. Chunks that were tried too often
--- are given up on the way.
+-- Claim the next ready chunk of a model version: the least-served owner's least-served job, under a new lease and token.
+-- If the chunk is small, also claim the chunks after it in this order, up to the first that is not small. Chunks with
+-- too many attempts are given up on the way.
 -- ARGV: names, model key, worker, token, lease_ms, max_attempts, digest of the artifact or '' for any,
--- most chunks, most rows of several, digest of the spec or '' for any
--- → {{job id, index, rows, attempt, token, traceparent or '', its rows' bytes or '', their digest or ''}, …}
+-- limit of chunks, limit of rows of several chunks, digest of the spec or '' for any
+-- → {{job id, index, rows, attempt, token, traceparent or '', bytes of its rows or '', their digest or ''}, …}
 local model, worker = ARGV[2], ARGV[3]
 local lease_ms, max_attempts, digest = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local most, most_rows, spec_digest = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
 
-local passed = {} -- owner → jobs that others have to run
+local passed = {} -- owner → number of jobs that other workers have to run
 local claims, claimed_rows = {}, 0
 
 local function inline_rows(id)
@@ -29,7 +29,7 @@ local function lease(id, index, chunk)
   redis.call('HSETNX', job, 'started_at_ms', now)
   if redis.call('HGET', job, 'state') == 'queued' then
     redis.call('HSET', job, 'state', 'running')
-    tell(id)
+    publish_event(id)
   end
   local traceparent = redis.call('HGET', job, 'traceparent') or ''
   local sha256 = chunk.rows_sha256 or ''
@@ -39,18 +39,18 @@ end
 local function give_up(id, index, chunk)
   chunk.state = 'failed'
   chunk.error = chunk.reason or 'tried ' .. chunk.attempts .. ' times; no worker finished it'
-  local where = 'chunk ' .. index
-  name_errors(id, index, {{key = chunk.error, text = chunk.error, rows = chunk.rows, first = where}})
+  local place = 'chunk ' .. index
+  name_errors(id, index, {{key = chunk.error, text = chunk.error, rows = chunk.rows, first = place}})
   end_chunk(id, index, chunk, 0, chunk.rows)
 end
 
--- → the claim, or nothing where the job's next chunk was given up
+-- → the claim, or nil if the job's next chunk was given up
 local function claim_of(id)
   local index = redis.call('ZPOPMIN', key_of('ready', id))[1]
   local chunk, text = get_chunk(id, index)
   charge(id, model, chunk and chunk.rows or 0)
   if not chunk then
-    condemn(id, index, text)
+    fail_corrupt_chunk(id, index, text)
   elseif chunk.attempts < max_attempts then
     return lease(id, index, chunk)
   else
@@ -58,13 +58,13 @@ local function claim_of(id)
   end
 end
 
--- Whether a job was submitted for another spec than this worker's. An older gateway named none.
-local function is_of_other_spec(said)
-  return spec_digest ~= '' and said and said ~= '' and said ~= spec_digest
+-- Whether a job was submitted for another spec than this worker's. Jobs of an older gateway name no spec.
+local function is_of_other_spec(named)
+  return spec_digest ~= '' and named and named ~= '' and named ~= spec_digest
 end
 
--- A newer worker understands it, or one with the artifact and the spec that it was submitted for: another answers
--- otherwise.
+-- Whether other workers have to run the job: a newer worker, or a worker with the artifact and the spec that it was
+-- submitted for.
 local function is_for_others(id)
   if of_newer_schema(id) then return true end
   if digest == '' and spec_digest == '' then return false end
@@ -72,19 +72,19 @@ local function is_for_others(id)
   return digest ~= '' and f[1] ~= digest or is_of_other_spec(f[2])
 end
 
--- Only what lies in the ledger runs together, and only at its first attempt: what ends a worker then runs alone.
+-- Only inline chunks run together, and only at their first attempt: a chunk that ended a worker then runs alone.
 local function is_small(attempts, data)
   return attempts == 1 and data ~= ''
 end
 
--- Whether the job's next chunk is small, too, and there is room for it.
+-- Whether the job's next chunk is small too, and fits.
 local function may_join(id)
   local index = redis.call('ZRANGE', key_of('ready', id), 0, 0)[1]
   local chunk = index and get_chunk(id, index)
   return chunk and is_small(chunk.attempts + 1, inline_rows(id)) and claimed_rows + chunk.rows <= most_rows
 end
 
--- → whether there may be more
+-- → whether more chunks may be claimed
 local function add(claim)
   table.insert(claims, claim)
   claimed_rows = claimed_rows + claim[3]

@@ -1,7 +1,7 @@
--- Chunks' results count, each for itself: only under its current token, only once, and only until its job has ended.
--- ARGV: names, model key, then of each chunk job id, index, token, rows succeeded, rows failed, what its first failed
--- rows say as JSON, its result's bytes or '', the result's digest or '', the name of what computed it or '', what
--- that is as JSON, the seal of the record or ''
+-- Count the results of chunks, each on its own: only under its current token, once, and only until its job has ended.
+-- ARGV: names, model key, then of each chunk: job id, index, token, rows succeeded, rows failed, reasons of its first
+-- failed rows as JSON, bytes of its result or '', digest of the result or '', name of the provenance or '', the
+-- provenance as JSON, seal of the record or ''
 -- → {{outcome, …}, whether anything of the model version is ready}; outcome: committed | repeated | lost
 local function commit(id, index, token, succeeded, failed, errors, result, sha256, by, about, seal)
   local chunk = get_chunk(id, index)

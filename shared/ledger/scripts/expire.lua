@@ -1,7 +1,7 @@
--- Leases that ran out: their chunks are ready again, and uploads that broke off fail. A lease whose worker has no
--- heartbeat runs out after the grace: a worker that lives, and was only not heard, renews it before that.
--- ARGV: names, most leases to look at, grace_ms
--- → {job ids whose upload was interrupted, job ids that were forgotten while a worker held a chunk of theirs}
+-- End expired leases: their chunks are ready again, and interrupted uploads fail. The lease of a worker without a
+-- heartbeat ends after the grace: a live worker with a lost heartbeat renews it before that.
+-- ARGV: names, limit of leases to read, grace_ms
+-- → {ids of jobs with an interrupted upload, ids of jobs that were removed during a worker's lease}
 local most, grace_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local interrupted, orphaned, heard = {}, {}, {}
 
@@ -30,12 +30,12 @@ local function bring_back(id, index, token)
     release(id, index, chunk)
   elseif text then
     redis.call('HINCRBY', key_of('job', id), 'chunks_leased', -1)
-    if not terminal[redis.call('HGET', key_of('job', id), 'state')] then condemn(id, index, text) end
+    if not terminal[redis.call('HGET', key_of('job', id), 'state')] then fail_corrupt_chunk(id, index, text) end
   elseif redis.call('HGET', key_of('job', id), 'upload_token') == token then
     fail(id, 'upload_interrupted', 'The upload broke off before its end.')
     table.insert(interrupted, id)
   elseif redis.call('HEXISTS', key_of('job', id), 'created_at_ms') == 0 then
-    table.insert(orphaned, id) -- its worker may have stored a result and died
+    table.insert(orphaned, id) -- its worker may have stored a result before it died
   end
 end
 

@@ -1,6 +1,6 @@
--- The holder of the token cannot go on: the chunk is ready again at once. A worker that merely stops was not
--- at fault, and the attempt does not count. ARGV: names, job id, index, token, counts (0|1), model key, reason
--- for the rows if this was the last attempt, or '', delay_ms until the chunk is ready
+-- Give up a chunk: it is ready again at once. If the worker is only stopping, the attempt does not count.
+-- ARGV: names, job id, index, token, whether the attempt counts (0|1), model key, reason for the rows if this was the
+-- last attempt or '', delay_ms until the chunk is ready
 -- → whether anything of the model version is ready
 local id, index, token = ARGV[2], ARGV[3], ARGV[4]
 local chunk = held_chunk(id, index, token)
@@ -9,7 +9,7 @@ if chunk then
   chunk.reason = ARGV[7] ~= '' and ARGV[7] or nil
   local delay_ms = tonumber(ARGV[8]) or 0
   if delay_ms > 0 then
-    put_chunk(id, index, chunk) -- its lease ends then, and the reconciler makes it ready
+    put_chunk(id, index, chunk) -- its lease ends after the delay, and the reconciler makes it ready
     redis.call('ZADD', names.leases, now_ms() + delay_ms, lease_name(id, index, token))
   else
     guarded(id, function() release(id, index, chunk) end)

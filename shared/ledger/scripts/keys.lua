@@ -1,9 +1,8 @@
--- What every script of the ledger stands on: keys, the clock, chunks and their leases.
+-- The base of every script of the ledger: keys, the clock, chunks and their leases.
 --
--- KEYS of a job follow from its id, which a script may learn only as it runs, so their patterns come in
--- ARGV[1] as JSON, spelled by shared/keys.py with `{}` for the id, and a second `{}` for a second part.
--- Takt runs on one primary (Celery has no Redis Cluster transport), where a script may touch keys that it was not
--- handed.
+-- The KEYS of a job follow from its id, which a script may learn only while it runs. Their patterns are in ARGV[1] as
+-- JSON, composed by shared/keys.py, with `{}` for the id and a second `{}` for a second part. Takt runs on one primary
+-- (Celery has no Redis Cluster transport), where a script may access keys that were not passed to it.
 
 local names = cjson.decode(ARGV[1])
 
@@ -28,7 +27,7 @@ local function is_chunk(chunk)
     and type(chunk.rows) == 'number' and type(chunk.attempts) == 'number'
 end
 
--- The chunk's record; nothing where there is none, or none that can be read. Then also its text, if any.
+-- The chunk's record; nil if it is missing or unreadable. If it is unreadable, its text is the second value.
 local function get_chunk(id, index)
   local text = redis.call('HGET', key_of('chunks', id), index)
   if not text then return nil end
@@ -41,12 +40,12 @@ local function put_chunk(id, index, chunk)
   redis.call('HSET', key_of('chunks', id), index, cjson.encode(chunk))
 end
 
--- A chunk that was just stored. sha256: of its rows, or '' where nobody took it.
+-- A chunk that was just stored. sha256: of its rows, or '' if unknown.
 local function new_chunk(rows, sha256)
   return {state = 'ready', rows = rows, attempts = 0, rows_sha256 = sha256 ~= '' and sha256 or nil}
 end
 
--- The chunk, if this token holds its lease. A chunk bears a token while it is leased and once it is done.
+-- The chunk, if this token holds its lease. A chunk has a token while it is leased and when it is done.
 local function held_chunk(id, index, token)
   local chunk = get_chunk(id, index)
   return chunk and chunk.state == 'leased' and chunk.token == token and chunk

@@ -1,3 +1,3 @@
--- The jobs that take part in the fair order of a model version. ARGV: names, model key, most jobs
+-- The jobs in the fair order of a model version. ARGV: names, model key, limit of jobs
 -- → {now_ms, owners, jobs}, as `standings`
 return {now_ms(), standings(ARGV[2], tonumber(ARGV[3]))}

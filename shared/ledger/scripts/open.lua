@@ -1,6 +1,6 @@
--- A new job, before the first byte of its body is read: `uploading`, held by the gateway's lease.
+-- Record a new job before the first byte of its body is read: `uploading`, under the gateway's lease.
 -- ARGV: names, job id, owner, upload token, lease_ms, then field, value, … of the record
--- → created_at_ms; -most where the owner has as many jobs as it may; nothing where the id is taken
+-- → created_at_ms; -limit if the owner's unfinished jobs have reached the limit; nil if the id is taken
 local id, owner, token, lease_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local job = key_of('job', id)
 if redis.call('EXISTS', job) == 1 then return false end
@@ -15,5 +15,5 @@ redis.call('ZADD', names.jobs, now, id)
 redis.call('ZADD', key_of('owner_jobs', owner), now, id)
 redis.call('ZADD', key_of('open_jobs', owner), now, id)
 redis.call('ZADD', names.leases, now + lease_ms, lease_name(id, 'upload', token))
-tell(id)
+publish_event(id)
 return now

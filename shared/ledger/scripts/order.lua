@@ -7,21 +7,21 @@
 --
 -- `owners`        owner → tag; the weight is that of the owner's share
 -- `owner_active`  job → tag, for each owner; the weight is the job's priority + 1
--- `active`        the same jobs and tags of all owners: it says which jobs take part. Programs of the version before
---                 know this set only. A job that they removed from it is dropped below; one that they added is
---                 placed by `adopt`.
--- `placed`        job → owner, of the jobs that stand in an `owner_active`
+-- `active`        the same jobs and tags of all owners: it defines which jobs take part. Programs of the previous
+--                 version know only this set. A job that they removed from it is dropped below; a job that they added
+--                 is placed by `adopt`.
+-- `placed`        job → owner, of the jobs that are in an `owner_active`
 
 local function owner_of(id)
   return redis.call('HGET', key_of('job', id), 'owner') or ''
 end
 
--- A number of `fair_times`, or the other one where it has none.
+-- A number of `fair_times`, or `other` if it is missing.
 local function fair_time(model, field, other)
   return tonumber(redis.call('HGET', key_of('fair_times', model), field) or other) or 0
 end
 
--- The clock of an owner's jobs begins at that of all jobs, whose tags they bore before there were two levels.
+-- The clock of an owner's jobs begins at the clock of all jobs, from which their tags came before there were two levels.
 local function job_clock(model, owner)
   local begins = redis.call('HGET', names.clocks, model)
   redis.call('HSETNX', key_of('fair_times', model), 'jobs:' .. owner, tonumber(begins) or 0)
@@ -56,7 +56,7 @@ local function leave(id, model)
   if owner then drop(id, model, owner) end
 end
 
--- An owner that could take no chunk for a while starts at the clock, too.
+-- An owner that could claim no chunk for a while also starts at the clock.
 local function charge_owner(owner, model, rows)
   local owners = key_of('owners', model)
   local start = math.max(tonumber(redis.call('ZSCORE', owners, owner)), fair_time(model, 'clock', 0))
@@ -65,7 +65,7 @@ local function charge_owner(owner, model, rows)
   redis.call('ZADD', owners, next_tag, owner)
 end
 
--- One of the job's chunks was taken out of `ready`.
+-- Charge the job for a chunk that was removed from `ready`.
 local function charge(id, model, rows)
   local job, owner = key_of('job', id), redis.call('HGET', key_of('placed', model), id)
   local line = key_of('owner_active', model, owner)
@@ -80,13 +80,13 @@ local function charge(id, model, rows)
   if redis.call('EXISTS', key_of('ready', id)) == 0 then leave(id, model) end
 end
 
--- Whether the job takes part and has a chunk: a program of the version before may have changed that.
+-- Whether the job takes part and has a chunk: a program of the previous version may have changed that.
 local function is_waiting(id, model)
   return redis.call('ZSCORE', key_of('active', model), id) and redis.call('EXISTS', key_of('ready', id)) == 1
 end
 
--- The owner's next job, behind so many that others have to run; nothing where there is none, or where the owner has
--- as many rows running as it may.
+-- The owner's next job after the first `passed`, which other workers have to run; nil if there is none, or if the
+-- owner's running rows have reached the limit.
 local function next_of_owner(owner, model, passed)
   local line = key_of('owner_active', model, owner)
   local id = redis.call('ZRANGE', line, passed, passed)[1]
@@ -98,8 +98,8 @@ local function next_of_owner(owner, model, passed)
   return id and may_start(owner, id) and id
 end
 
--- The job that is served next. passed: owner → how many of its first jobs others have to run
--- → job id, owner; or nothing
+-- The job that is served next. passed: owner → number of its first jobs that other workers have to run
+-- → job id, owner; or nil
 local function next_in_order(model, passed)
   local owners, rank = key_of('owners', model), 0
   local owner = redis.call('ZRANGE', owners, rank, rank)[1]
@@ -111,12 +111,12 @@ local function next_in_order(model, passed)
   end
 end
 
--- Whether `active` differs from what is placed: a program of the version before changed it.
+-- Whether `active` differs from `placed`: a program of the previous version changed it.
 local function is_unsettled(model)
   return redis.call('ZCARD', key_of('active', model)) ~= redis.call('HLEN', key_of('placed', model))
 end
 
--- → 1 where a worker may find a chunk to claim, else 0
+-- → 1 if a worker may find a chunk to claim, else 0
 local function anything_ready(model)
   if redis.call('EXISTS', key_of('active', model)) == 0 then return 0 end
   return (is_unsettled(model) or next_in_order(model, {})) and 1 or 0

@@ -1,9 +1,9 @@
--- No chunk of the job starts until it is resumed. ARGV: names, job id → the state
+-- Start no chunk of the job until it is resumed. ARGV: names, job id → the state
 local id = ARGV[2]
 local job = key_of('job', id)
 local f = redis.call('HMGET', job, 'state', 'key')
 if f[1] ~= 'queued' and f[1] ~= 'running' then return f[1] end
 redis.call('HSET', job, 'state', 'paused', 'paused_at_ms', now_ms())
 leave(id, f[2])
-tell(id)
+publish_event(id)
 return 'paused'

@@ -1,6 +1,6 @@
--- How much is ready, counted no further than the caller cares for: a line may hold any number of jobs. Chunks of an
--- owner that has as many rows running as it may do not count.
--- ARGV: names, most chunks to count → {model key, ready chunks, …} of every model version that had chunks
+-- Count ready chunks, no further than the limit: a queue may have any number of jobs. Chunks of an owner whose running
+-- rows have reached the limit do not count.
+-- ARGV: names, limit of chunks to count → {model key, ready chunks, …} of every model version that had chunks
 local most, found = tonumber(ARGV[2]), {}
 
 local function ready_of(owner, model, room)

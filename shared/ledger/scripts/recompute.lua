@@ -40,7 +40,7 @@ local function run_again()
   put_chunk(id, index, chunk)
   redis.call('ZADD', key_of('ready', id), index, index)
   if f[1] ~= 'paused' then enter(id, f[2]) end
-  tell(id)
+  publish_event(id)
   return 'ready'
 end
 
@@ -50,7 +50,7 @@ local function give_up()
   redis.call('HINCRBY', job, 'rows_failed', chunk.rows)
   redis.call('HINCRBY', job, 'chunks_ended', 1)
   name_errors(id, index, {{key = reason, text = reason, rows = chunk.rows, first = 'chunk ' .. index}})
-  tell(id)
+  publish_event(id)
   if not terminal[f[1]] then end_if_due(id) end
   return 'failed'
 end

@@ -1,5 +1,5 @@
--- What became of an attempt. It is noted in any case; only the lease's holder says when the next is due.
--- ARGV: names, job id, due_ms of the lease, status or '', error or '', delay_ms or '' → 1, or 0: the lease was lost
+-- Record an attempt. It is recorded in any case; only the holder of the lease sets the next due time.
+-- ARGV: names, job id, due_ms of the lease, status or '', error or '', delay_ms or '' → 1, or 0 if the lease was lost
 local id = ARGV[2]
 local held = tonumber(redis.call('ZSCORE', names.webhooks, id) or -1) == tonumber(ARGV[3])
 local state = redis.call('HGET', key_of('job', id), 'state')

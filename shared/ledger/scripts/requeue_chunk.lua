@@ -1,5 +1,5 @@
--- A chunk that was given up is ready once more. ARGV: names, job id, index
--- → 1, or 0 where it was not given up or its job takes no more work
+-- Make a failed chunk ready once more. ARGV: names, job id, index
+-- → 1, or 0 if it has not failed or its job accepts no more work
 local id, index = ARGV[2], ARGV[3]
 local job = key_of('job', id)
 local f = redis.call('HMGET', job, 'state', 'key')
@@ -12,5 +12,5 @@ chunk.state, chunk.attempts, chunk.failed, chunk.error = 'ready', 0, nil, nil
 put_chunk(id, index, chunk)
 redis.call('ZADD', key_of('ready', id), index, index)
 if claimable[f[1]] then enter(id, f[2]) end
-tell(id)
+publish_event(id)
 return 1

@@ -1,5 +1,5 @@
--- An idempotency key, leased to a job while its body is read.
--- ARGV: names, key, job id, lease_ms → nothing: it is this job's; or {the other job's id, digest of its body or ''}
+-- Lease an Idempotency-Key to a job while its body is read.
+-- ARGV: names, key, job id, lease_ms → nil: leased to this job; or {id of its holder, digest of the holder's body or ''}
 local name, id = key_of('idempotency', ARGV[2]), ARGV[3]
 local f = redis.call('HMGET', name, 'job', 'digest')
 if f[1] == id then return false end

@@ -1,6 +1,6 @@
--- Jobs whose retention is over leave a tombstone, so that who asks learns that they were here. They are due
--- again until their data is known to be gone (`removed`).
--- ARGV: names, most jobs, tombstone_ms, again_ms → {job ids whose rows and results may go, …}
+-- Replace jobs whose retention is over by a tombstone, so that a later request learns that the job has expired. They
+-- are due again until the removal of their data is confirmed (`removed`).
+-- ARGV: names, limit of jobs, tombstone_ms, again_ms → {ids of jobs whose rows and results may be removed, …}
 local now = now_ms()
 local due = redis.call('ZRANGEBYSCORE', names.expiring, '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))
 

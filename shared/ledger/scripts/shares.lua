@@ -1,6 +1,6 @@
--- What an owner may have: a weight in the fair order, and limits. Without a record it has weight 1 and no limit.
+-- An owner's share: a weight in the fair order, and limits. Without a record: weight 1 and no limits.
 
-local shares, running = {}, {} -- by owner, as this script has read them
+local shares, running = {}, {} -- by owner, cached for this call
 local DAY_MS = 86400000
 
 local function share_of(owner)
@@ -16,7 +16,7 @@ local function weight_of(owner)
   return weight and weight > 0 and weight or 1
 end
 
--- Rows of the owner's chunks that are leased. What was leased before the owner had a limit is not counted.
+-- Rows of the owner's leased chunks. Chunks leased before the owner had a limit are not counted.
 local function running_rows(owner)
   if not running[owner] then
     local name, rows = key_of('running', owner), 0
@@ -47,7 +47,7 @@ local function may_start(owner, id)
   return not known or running_rows(owner) + rows <= most
 end
 
--- A chunk of the owner starts under a lease of this name.
+-- Count a chunk of the owner that starts under a lease of this name.
 local function count_running(owner, name, rows)
   if not tonumber(share_of(owner).max_running_rows) then return end
   running[owner] = running_rows(owner) + rows
@@ -55,7 +55,7 @@ local function count_running(owner, name, rows)
   redis.call('PEXPIRE', key_of('running', owner), DAY_MS)
 end
 
--- Forget jobs that a program of the version before has ended or removed.
+-- Remove jobs that a program of the previous version has ended or removed.
 local function drop_ended(owner)
   for _, id in ipairs(redis.call('ZRANGE', key_of('open_jobs', owner), 0, 99)) do
     local state = redis.pcall('HGET', key_of('job', id), 'state')
@@ -63,7 +63,7 @@ local function drop_ended(owner)
   end
 end
 
--- The most jobs that the owner may have before they end, where it has that many; else nothing.
+-- The owner's limit of unfinished jobs if it is reached; else nil.
 local function exceeded_max_jobs(owner)
   local most = tonumber(share_of(owner).max_jobs)
   if not most or redis.call('ZCARD', key_of('open_jobs', owner)) < most then return nil end

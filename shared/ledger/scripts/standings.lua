@@ -1,6 +1,6 @@
--- The line of a model version, for those who ask how long a job waits.
+-- The queue of a model version, to estimate how long a job waits.
 
--- How many jobs of each owner are looked at: all of a short line, else about as many of each owner.
+-- Number of jobs to read per owner: all of a short queue, else about the same number of each owner.
 local function looked_at(model, owners, most)
   local counts, order = {}, {}
   for place = 1, #owners, 2 do
@@ -15,7 +15,7 @@ local function looked_at(model, owners, most)
   return counts
 end
 
--- → {{owner, tag, weight, jobs in its line, whether it has as many rows running as it may (0|1)}, …}, and
+-- → {{owner, tag, weight, jobs in its queue, whether its running rows have reached the limit (0|1)}, …}, and
 -- {{job id, owner, tag, rows accepted, rows succeeded, rows failed, priority, chunks}, …}
 local function standings(model, most)
   local owners = redis.call('ZRANGE', key_of('owners', model), 0, most - 1, 'WITHSCORES')

@@ -1,9 +1,9 @@
--- A whole job of one chunk, whose rows lie in the ledger: `open` and `fill` as one, and under an Idempotency-Key
--- `reserve` and `bind` too.
--- ARGV: names, job id, owner, model key, rows, their bytes, most jobs of a short line, Idempotency-Key or '', the body's
--- digest, how long that is kept in ms, digest of the rows' bytes or '', then field, value, … of the record
--- → {created_at_ms}, and where the line is short its owners and jobs, as `standings`; {0, job id, digest or ''} where
--- the key is that other job's; {-most} where the owner has as many jobs as it may; nothing where the id is taken
+-- Record a complete job of one chunk, whose rows are kept in the ledger: `open` and `fill` in one, and `reserve` and
+-- `bind` if it has an Idempotency-Key.
+-- ARGV: names, job id, owner, model key, rows, their bytes, limit of a short queue, Idempotency-Key or '', digest of the
+-- body, its time to live in ms, digest of the rows' bytes or '', then field, value, … of the record
+-- → {created_at_ms}, and if the queue is short its owners and jobs, as `standings`; {0, job id, digest or ''} if that
+-- other job holds the key; {-limit} if the owner's unfinished jobs have reached the limit; nil if the id is taken
 local id, owner, model, rows = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local job, now = key_of('job', id), now_ms()
 if redis.call('EXISTS', job) == 1 then return false end
@@ -30,7 +30,7 @@ redis.call('ZADD', names.jobs, now, id)
 redis.call('ZADD', key_of('owner_jobs', owner), now, id)
 redis.call('ZADD', key_of('open_jobs', owner), now, id)
 enter(id, model)
-tell(id)
+publish_event(id)
 
 if redis.call('ZCARD', key_of('active', model)) > tonumber(ARGV[7]) then return {now} end
 return {now, standings(model, tonumber(ARGV[7]))}

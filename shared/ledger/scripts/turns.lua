@@ -1,7 +1,7 @@
--- The turns of a job's life that several scripts bring about.
+-- State changes of a job that are shared by several scripts.
 
--- Those who watch a job see each of its turns and counts.
-local function tell(id)
+-- Append the job's state and counts to its event stream, for clients that follow it.
+local function publish_event(id)
   local f = redis.call('HMGET', key_of('job', id), 'state', 'rows_succeeded', 'rows_failed', 'rows_total')
   redis.call('XADD', key_of('events', id), 'MAXLEN', '~', 1000, '*',
     'state', f[1], 'rows_succeeded', f[2], 'rows_failed', f[3], 'rows_total', f[4] or '')
@@ -12,14 +12,14 @@ local function end_upload(id)
   redis.call('ZREM', names.leases, lease_name(id, 'upload', token))
 end
 
--- The name under which the job holds its Idempotency-Key; nothing where it has none, or holds it no longer.
+-- The name under which the job holds its Idempotency-Key; nil if it has none, or no longer holds it.
 local function held_key(id)
   local key = redis.call('HGET', key_of('job', id), 'idempotency') or ''
   local name = key_of('idempotency', key)
   return key ~= '' and redis.call('HGET', name, 'job') == id and name
 end
 
--- Who sends the same request again makes a new job.
+-- After this, repeating the request creates a new job.
 local function free_key(id)
   local name = held_key(id)
   if name then redis.call('DEL', name) end
@@ -36,7 +36,7 @@ local function end_job(id, state)
   redis.call('DEL', key_of('ready', id))
   redis.call('ZREM', key_of('open_jobs', f[4] or ''), id)
   leave(id, f[1])
-  tell(id)
+  publish_event(id)
 end
 
 local function fail(id, code, detail)
@@ -49,7 +49,7 @@ local function fail(id, code, detail)
   end_job(id, 'failed')
 end
 
--- Whether more rows failed than the job's owner allows. A share is judged once the total is known.
+-- Whether more rows failed than the job's limits allow. A share is applied when the total is known.
 local function too_many_errors(id)
   local f = redis.call('HMGET', key_of('job', id), 'rows_failed', 'rows_total', 'max_errors', 'max_error_share')
   local failed = tonumber(f[1])
@@ -59,29 +59,29 @@ end
 
 local most_reasons_kept, most_reasons_named = 20, 5
 
--- Why rows failed, of all chunks that have ended so far: how many for each reason, and where the first of them is.
--- `errors_named` is a list of {index, place, text, rows, key, first}. A version before kept only the first three,
--- one for each row, and reads those now.
+-- Collect the reasons of failed rows over all ended chunks: for each reason, the number of rows and the first place.
+-- `errors_named` is a list of {index, place, text, rows, key, first}. The previous version kept only {index, place,
+-- text} for three single rows; such records are still read.
 -- groups: of one chunk, in the order of their first rows: texts, each of one row, or {key, text, rows, first}
 local function name_errors(id, index, groups)
   if #groups == 0 then return end
   local job = key_of('job', id)
   local named = cjson.decode(redis.call('HGET', job, 'errors_named') or '[]')
   local by_key = {}
-  for _, one in ipairs(named) do if one[5] then by_key[one[5]] = one end end
+  for _, entry in ipairs(named) do if entry[5] then by_key[entry[5]] = entry end end
   for place, group in ipairs(groups) do
-    local one = {tonumber(index), place, group}
+    local entry = {tonumber(index), place, group}
     if type(group) == 'table' then
-      one = {tonumber(index), place, group.text, group.rows, group.key, group.first}
+      entry = {tonumber(index), place, group.text, group.rows, group.key, group.first}
     end
-    local known = one[5] and by_key[one[5]]
+    local known = entry[5] and by_key[entry[5]]
     if known then
-      local rows = known[4] + one[4]
-      if one[1] < known[1] then for field = 1, 6 do known[field] = one[field] end end
+      local rows = known[4] + entry[4]
+      if entry[1] < known[1] then for field = 1, 6 do known[field] = entry[field] end end
       known[4] = rows
     else
-      table.insert(named, one)
-      if one[5] then by_key[one[5]] = one end
+      table.insert(named, entry)
+      if entry[5] then by_key[entry[5]] = entry end
     end
   end
   table.sort(named, function(a, b) return a[1] < b[1] or a[1] == b[1] and a[2] < b[2] end)
@@ -89,14 +89,14 @@ local function name_errors(id, index, groups)
   redis.call('HSET', job, 'errors_named', cjson.encode(named))
 end
 
--- '20 × text, first in row 99'; of a single row 'row 99: text'
-local function said(one)
-  if not one[6] then return one[3] end
-  if one[4] == 1 then return one[6] .. ': ' .. one[3] end
-  return string.format('%d × %s, first in %s', one[4], one[3], one[6])
+-- '20 × text, first in row 99'; for a single row 'row 99: text'
+local function reason_text(entry)
+  if not entry[6] then return entry[3] end
+  if entry[4] == 1 then return entry[6] .. ': ' .. entry[3] end
+  return string.format('%d × %s, first in %s', entry[4], entry[3], entry[6])
 end
 
--- The reasons of most rows, and of how many others none is named; nothing where none is known.
+-- The most frequent reasons, and the number of rows with other reasons; '' if no reason is known.
 local function named_errors(id, failed)
   local named = cjson.decode(redis.call('HGET', key_of('job', id), 'errors_named') or '[]')
   if #named == 0 then return '' end
@@ -107,15 +107,15 @@ local function named_errors(id, failed)
   end)
   local texts, left = {}, failed
   for place = 1, math.min(#named, most_reasons_named) do
-    table.insert(texts, said(named[place]))
+    table.insert(texts, reason_text(named[place]))
     left = left - (named[place][4] or 1)
   end
   local more = left > 0 and string.format('; and %d more', left) or ''
   return ' First: ' .. table.concat(texts, '; ') .. more
 end
 
--- A job's last transition, where it is due: canceled once nothing runs, failed past its error budget,
--- succeeded once it is sealed and every chunk has ended.
+-- A job's last transition, if it is due: canceled when no chunk runs, failed above its error budget, succeeded when it
+-- is sealed and every chunk has ended.
 local function end_if_due(id)
   local job = key_of('job', id)
   local f = redis.call('HMGET', job, 'state', 'rows_total', 'chunks_total', 'chunks_ended', 'chunks_leased')
@@ -137,11 +137,11 @@ local function end_chunk(id, index, chunk, succeeded, failed)
   redis.call('HINCRBY', job, 'rows_succeeded', succeeded)
   redis.call('HINCRBY', job, 'rows_failed', failed)
   redis.call('HINCRBY', job, 'chunks_ended', 1)
-  tell(id)
+  publish_event(id)
   end_if_due(id)
 end
 
--- A chunk that nobody holds any more waits for the next claim, unless its job has ended meanwhile.
+-- Make a chunk that lost its holder ready again, unless its job has ended in the meantime.
 local function release(id, index, chunk)
   end_lease(id, index, chunk)
   chunk.state, chunk.token, chunk.worker = 'ready', nil, nil
@@ -153,7 +153,7 @@ local function release(id, index, chunk)
   end_if_due(id)
 end
 
--- Everything of a job but its rows and results, which lie elsewhere, and its running leases, which expire.
+-- Remove all keys of a job. Its rows and results are stored elsewhere; its running leases expire.
 local function forget(id)
   free_key(id)
   local owner = redis.call('HGET', key_of('job', id), 'owner')

@@ -1,4 +1,4 @@
--- Records that cannot be read: set aside with their reason, and stopping nobody else.
+-- Unreadable records: set aside with the reason, without stopping other jobs.
 
 local SCHEMA = 2 -- the newest that these scripts read, as in records.py
 
@@ -11,7 +11,7 @@ local function keep_job_aside(id, reason)
   keep_aside('job', id, redis.call('HGET', job, 'key'), reason, cjson.encode(redis.call('HGETALL', job)))
 end
 
--- A newer worker runs it; this one passes it over.
+-- A newer worker runs this job; this worker skips it.
 local function of_newer_schema(id)
   local schema = redis.call('HGET', key_of('job', id), 'schema')
   if (tonumber(schema or 1) or 1) <= SCHEMA then return false end
@@ -19,7 +19,7 @@ local function of_newer_schema(id)
   return true
 end
 
--- Rows of the one chunk whose record is lost: those that no other chunk holds. Nothing where more are lost.
+-- Rows of the only chunk with a lost record: the rows that no other chunk has. false if more records are lost.
 local function rows_lost(id)
   local f = redis.call('HMGET', key_of('job', id), 'rows_accepted', 'chunks_total')
   local rows, chunks = tonumber(f[1]), tonumber(f[2])
@@ -30,8 +30,8 @@ local function rows_lost(id)
   return chunks == 1 and rows
 end
 
--- A chunk whose record cannot be read ends as failed, or its whole job does where nobody knows its rows.
-local function condemn(id, index, text)
+-- Fail a chunk with an unreadable record, or its whole job if the chunk's number of rows is unknown.
+local function fail_corrupt_chunk(id, index, text)
   local reason = text and 'the record of a chunk cannot be read' or 'a ready chunk has no record'
   keep_aside('chunk', id .. '/' .. index, redis.call('HGET', key_of('job', id), 'key'), reason, text or '')
   local rows = rows_lost(id)
@@ -43,14 +43,14 @@ local function condemn(id, index, text)
   end_chunk(id, index, chunk, 0, rows)
 end
 
--- What a server refuses that is full, broken or no primary says nothing about a record.
+-- Errors of a server that is full, broken or not a primary: the record is not at fault.
 local function is_refusal(reason)
   for _, code in ipairs({'OOM', 'MISCONF', 'READONLY', 'NOREPLICAS'}) do
     if string.find(reason, code, 1, true) then return true end
   end
 end
 
--- One step of a job. Where its record is such that the step breaks, the job fails, and others go on.
+-- Run one step of a job. If its record breaks the step, the job fails, and other jobs continue.
 local function guarded(id, step, model)
   local done, answer = pcall(step, id)
   if done then return answer end

@@ -1,8 +1,8 @@
--- What an upload does to its job: chunks come, and at last there come no more.
+-- Steps of an upload: chunks are appended, then the upload is sealed.
 
--- Chunks whose rows are stored become ready; the upload's lease, and that of its Idempotency-Key, are renewed.
--- wanted: the index that the first must have, or ''; stored: of each chunk its rows, and the digest of them or ''
--- → index of the first; false where the job takes no more; -1 where this server lacks chunks that were appended before
+-- Make chunks with stored rows ready, and renew the leases of the upload and of its Idempotency-Key.
+-- wanted: required index of the first chunk, or ''; stored: number of rows and digest (or '') of each chunk
+-- → index of the first; false if the job accepts no more; -1 if this server lost chunks that were appended before
 local function append_chunks(id, lease_ms, wanted, stored)
   local job = key_of('job', id)
   local f = redis.call('HMGET', job, 'state', 'key', 'chunks_total', 'upload_token')
@@ -24,8 +24,8 @@ local function append_chunks(id, lease_ms, wanted, stored)
   return first
 end
 
--- The upload is whole: the total is known, and the job may end. wanted: how many chunks it must have, or ''
--- → the state; false where the job was not uploading; 'torn' where this server lacks some of its chunks
+-- Complete the upload: the total is known, and the job may end. wanted: required number of chunks, or ''
+-- → the state; false if the job was not uploading; 'torn' if this server lost some of its chunks
 local function seal_upload(id, wanted)
   local job = key_of('job', id)
   local f = redis.call('HMGET', job, 'state', 'rows_accepted', 'started_at_ms', 'chunks_total')
@@ -33,7 +33,7 @@ local function seal_upload(id, wanted)
   if wanted ~= '' and wanted ~= f[4] then return 'torn' end
   end_upload(id)
   redis.call('HSET', job, 'rows_total', f[2], 'state', f[3] and 'running' or 'queued')
-  tell(id)
+  publish_event(id)
   end_if_due(id)
   return redis.call('HGET', job, 'state')
 end

@@ -1,4 +1,4 @@
-"""Rows as columns: what is encoded, cut and joined is what a predictor is given."""
+"""Rows as columns: encoding, cutting and joining return the original values to a predictor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What cannot be read is set aside once, can be looked at, put back and dropped, and stops nobody."""
+"""Dead letters: unreadable items are set aside once, can be shown, requeued and dropped, and block no
+consumer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a client is promised with its 202: which command waits for it, and what the server's answers mean."""
+"""Durability of a job before its 202: the command that waits for it, and the meaning of the server's
+answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The last hour: what processes count for themselves adds up in slots, and is read as rates and quantiles."""
+"""History of the last hour: the counts of all processes add up in slots, and are read as rates and
+quantiles."""
 
 from __future__ import annotations
 

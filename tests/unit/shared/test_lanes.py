@@ -1,4 +1,4 @@
-"""How much waits on each lane, how much runs, and since when the oldest waits."""
+"""Lanes: waiting work, running work, and the age of the oldest work."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def read(house: House, **entry_rows: float) -> Lanes:
 
 
 def send(house: House, count: int, key: ModelKey = IRIS) -> None:
-    """So many requests, as a gateway adds them."""
+    """Add requests as a gateway does."""
     for _ in range(count):
         house.clients.threads.xadd(keys.online(key), {"m": b"what it carries", "r": 1})
 
 
 def hand_out(house: House, count: int) -> None:
-    """A worker takes so many requests."""
+    """A worker reads requests."""
     client = house.clients.threads
     client.xgroup_create(keys.online(IRIS), keys.WORKER_GROUP, id="0", mkstream=True)
     client.xreadgroup(keys.WORKER_GROUP, "w:1", {keys.online(IRIS): ">"}, count=count)

@@ -1,4 +1,4 @@
-"""Private parts of libraries: a release without them is refused as it is imported."""
+"""Private parts of libraries: importing a module fails if the installed release lacks them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What crosses the online lane stays readable: the bytes of schema 1, kept as they were written."""
+"""Messages of the online lane stay readable: recorded bytes of schema 1 are decoded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENTRY_BYTES = bytes.fromhex(
     "9a01a467773a310700cd251c0292c410" + "00" * 16 + "92a161c0a57265712d31ab30302d61622d63642d3031c4021122"
 )
 BEFORE_IDENTITY = b"\x99" + ENTRY_BYTES[1 : -len("\xc4\x02\x11\x22")]
-"""As a gateway writes it that sends no identity."""
+"""As written by a gateway that sends no identity."""
 REPLY = Reply(
     SCHEMA,
     "w:1",

@@ -1,4 +1,4 @@
-"""Metrics: what is declared, how values are counted, and the reference in docs/."""
+"""Metrics: declarations, counting of values, and the reference in docs/."""
 
 from __future__ import annotations
 

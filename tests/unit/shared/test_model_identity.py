@@ -1,4 +1,4 @@
-"""Both sides mean the same model: which differences of a model.toml count, and what a gateway does then."""
+"""Model identity: the differences of a model.toml that count, and the reaction of a gateway."""
 
 from __future__ import annotations
 

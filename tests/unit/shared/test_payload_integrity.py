@@ -1,4 +1,4 @@
-"""What was stored is what is read: a changed object is never served, and no manifest follows it."""
+"""Integrity of payloads: a changed object is never served, and never named by a manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The payload store: a folder's promises, its budget, its failures in words, and what a URL may hold."""
+"""The payload store: guarantees of a folder, its limit, its error messages, and valid URLs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def files(folder: Path) -> list[Path]:
 
 @contextmanager
 def largest_file(size_bytes: int) -> Iterator[None]:
-    """No file of this process may grow past so much: what a full disk is to a writer."""
+    """Limit the size of files of this process: for a writer, this looks like a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))

@@ -1,4 +1,4 @@
-"""A Redis URL is completed by the settings, and the broker's certificate is checked as all others are."""
+"""Redis URLs are completed by the settings, and the broker's certificate is checked like all others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model repository: what is built is whole, and is what was built."""
+"""The model repository: built versions are complete and unchanged."""
 
 from __future__ import annotations
 

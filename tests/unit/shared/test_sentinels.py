@@ -1,4 +1,4 @@
-"""A URL names Sentinels, and every client made of it knows them: redis-py's two, and Celery's broker."""
+"""Sentinel URLs: both clients of redis-py, and Celery's broker, use the Sentinels of the URL."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_wrong_sentinel_url_is_refused_without_its_password(url: str, reason: 
 
 
 def test_every_client_asks_the_sentinels_for_the_primary() -> None:
-    url = "redis+sentinel://127.0.0.1:1/takt"  # nobody listens there
+    url = "redis+sentinel://127.0.0.1:1/takt"  # no server listens there
     with pytest.raises(MasterNotFoundError, match="No master found for 'takt'"):
         connect(url).ping()
 

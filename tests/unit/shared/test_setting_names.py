@@ -1,4 +1,4 @@
-"""A misspelt setting is named, with the setting that was probably meant."""
+"""A misspelt setting is reported with the most similar setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wrong setting ends a program in words that name it, and never show a secret."""
+"""An invalid setting ends a program with a message that names it and never shows a secret."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_every_setting_in_bytes_takes_a_size(monkeypatch: pytest.MonkeyPatch, na
 def test_no_piece_of_a_password_that_is_not_encoded_is_shown(
     monkeypatch: pytest.MonkeyPatch, scheme: str, character: str, user: str
 ) -> None:
-    """It is read as it was meant, or refused by its setting's name."""
+    """The value is read correctly, or rejected with the setting's name."""
     password = f"hunter2{character}sesame"
     path = "main" if "sentinel" in scheme else "0"
     monkeypatch.setenv("TAKT_REDIS_URL", f"{scheme}://{user}:{password}@queue.example:6379/{path}")

@@ -1,4 +1,4 @@
-"""ModelSpec: a wrong model.toml says which file, which key and why."""
+"""ModelSpec: the error of an invalid model.toml names the file, the key and the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows as Arrow: a job's chunks give a predictor the same arrays as the online lane."""
+"""Rows as Arrow tables: a predictor gets the same arrays from a job's chunks as from the online lane."""
 
 from __future__ import annotations
 

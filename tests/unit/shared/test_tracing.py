@@ -1,4 +1,4 @@
-"""Tracing costs nothing where no collector is set: nothing of it is even loaded."""
+"""Tracing costs nothing without a collector: its libraries are not even loaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ sys.meta_path.insert(0, Absent())
 
 
 def run(*statements: str) -> subprocess.CompletedProcess[str]:
-    """A fresh interpreter that runs these, and says which modules it has loaded then."""
+    """Run these lines in a fresh interpreter. → the modules that it has loaded"""
     program = "\n".join(
         ["import sys\nfrom shared.settings import Settings", *statements, "print(*sys.modules)"]
     )

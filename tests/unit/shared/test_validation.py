@@ -1,4 +1,4 @@
-"""What a model's spec lets in, and what is said of the rest."""
+"""Validation by a model's spec: accepted rows, and the errors of rejected rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def iris_body(**changes: str) -> bytes:
 
 
 def raw_object(fields: dict[str, str]) -> bytes:
-    """A JSON object of raw values, which may be no JSON at all."""
+    """A JSON object of raw values, which may be invalid JSON."""
     members = ", ".join(f'"{name}": {value}' for name, value in fields.items())
     return f"{{{members}}}".encode()
 

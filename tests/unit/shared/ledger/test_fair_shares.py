@@ -1,4 +1,4 @@
-"""Owners share a model version's workers by weight, and each of them stays within its limits."""
+"""Owners share a model version's workers by weight, and each stays within its limits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def owner_of(house: House, held: Claim) -> str:
 
 
 def served(house: House, chunks: int) -> list[str]:
-    """Owners of the chunks that are claimed and committed next."""
+    """Claim and commit chunks. → their owners"""
     owners = []
     for _ in range(chunks):
         held = house.claim()
@@ -184,7 +184,7 @@ def test_an_owner_with_as_many_jobs_as_it_may_have_gets_one_more_when_one_ends(h
 
 
 def test_jobs_that_another_version_ended_do_not_count(house: House) -> None:
-    """It knows no `open_jobs`."""
+    """The previous version does not know `open_jobs`."""
     give(house, "a", Share(max_jobs=1))
     job_id = house.submit(10, owner="a")
     house.finish()
@@ -199,11 +199,11 @@ def test_a_share_that_cannot_be_read_is_the_default(house: House) -> None:
     assert Counter(served(house, 10)) == {"a": 5, "b": 5}
 
 
-# -- the version before, which knows only `active` -----------------------------------------------------------
+# -- the previous version, which knows only `active` ---------------------------------------------------------
 
 
 def forget_owners(house: House, owners: Sequence[str]) -> None:
-    """Leave the keys that the version before has."""
+    """Keep only the keys of the previous version."""
     lines = [keys.owner_active(IRIS, owner) for owner in owners]
     house.clients.threads.delete(keys.owners(IRIS), keys.placed(IRIS), keys.fair_times(IRIS), *lines)
 
@@ -221,7 +221,7 @@ def test_jobs_of_the_version_before_are_shared_between_their_owners(house: House
 
 
 def test_a_new_job_waits_for_those_that_the_version_before_has_served_less(house: House) -> None:
-    """Of one owner: it enters at their clock, not at nothing."""
+    """A job of the same owner enters at the clock of the owner's jobs, not at 0."""
     old = house.submit(*[10] * 20, owner="a")
     served(house, 10)
     forget_owners(house, ["a"])
@@ -250,7 +250,7 @@ def test_a_job_that_the_version_before_paused_is_not_claimed(house: House) -> No
 
 
 def test_a_job_is_found_although_another_was_taken_meanwhile(house: House) -> None:
-    """As many were added as removed: the next look of the reconciler finds the one."""
+    """As many jobs were added as removed: the next round of the reconciler finds the added job."""
     taken = house.submit(10, owner="a")
     house.submit(*[10] * 3, owner="c")
     added = house.submit(10, owner="b")

@@ -1,4 +1,4 @@
-"""The ledger's promises, on the fake server and on the real ones."""
+"""The ledger's guarantees, on the fake server and on real servers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
 T = TypeVar("T")
 
 IRIS_JOB: dict[str, Any] = {"model": "iris", "version": "1.0.0", "digest": "d"}
-"""Fields of a new one (Any: of their types)."""
+"""Fields of a new job (Any: of their types)."""
 
 
 def test_a_job_exists_before_its_rows_do(house: House) -> None:
@@ -85,7 +85,7 @@ def test_who_waits_for_a_jobs_end_is_given_its_chunks_only_then(house: House) ->
 
 
 def small_jobs(house: House, *rows: int, **fields: Any) -> list[str]:
-    """Jobs of one chunk whose rows lie in the ledger. → their ids"""
+    """Submit jobs of one chunk with rows in the ledger. → their ids"""
     jobs = [NewJob(id=new_job_id(), owner="anonymous", **(IRIS_JOB | fields)) for _ in rows]
     for job, count in zip(jobs, rows, strict=True):
         house.ask(house.gateway.submit, job, count, b"rows of " + job.id.encode())
@@ -215,7 +215,7 @@ def test_a_dead_workers_lease_ends_long_before_its_time_and_fences_it(clients: C
 
 
 class DeafWorker(Ledger):
-    """A worker whose connection breaks as a script that it sent is answered."""
+    """A worker whose connection breaks while the answer of a script is sent."""
 
     deaf_to: str
 
@@ -443,7 +443,7 @@ def test_ready_chunks_are_counted_no_further_than_asked(house: House) -> None:
 
 
 class _Interrupted(Ledger):
-    """A worker's ledger whose job is paused or canceled before the worker has heard of its claim."""
+    """A worker's ledger: the job is paused or canceled before the worker receives its claim."""
 
     interrupt: Callable[[], object]
 

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, the ledger does what a plain model of it does, on three servers."""
+"""In any order of events, the ledger behaves like a simple model of it, on three servers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PICK = st.integers(0, 59)
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Each rule does the same to the ledger and to its model, and wants the same answer."""
+    """Each rule changes the ledger and its model alike, and expects the same answer."""
 
     def __init__(self, clients: Clients) -> None:
         super().__init__()
@@ -70,12 +70,14 @@ class LedgerMachine(RuleBasedStateMachine):
         for worker in WORKERS:
             beat(self._redis, worker)
         self._model = LedgerModel(MAX_ATTEMPTS)
-        # jobs that tie go by their ids: with random ones the same steps would not be the same run
+        # ties are ordered by job id: with random ones the same steps would not be the same run
         self._ids = (f"{number:032x}" for number in count(1))
         self._opened: list[str] = []
         self._claimed: list[Claim] = []
         self._ended: dict[str, JobState] = {}
-        self._level: dict[tuple[str, str], float] = {}  # what two jobs in line differed by when they met
+        self._level: dict[
+            tuple[str, str], float
+        ] = {}  # difference of two queued jobs when both began to wait
 
     def _house(self, brief: bool, worker: str = "w:1") -> House:
         house = self._houses[worker, brief]
@@ -83,13 +85,13 @@ class LedgerMachine(RuleBasedStateMachine):
         return house
 
     def _job(self, pick: int) -> str:
-        """One of the jobs that are there, or the last one that no longer is."""
+        """An existing job, or the job that was removed last."""
         gone = [job_id for job_id in self._opened if job_id not in self._model.jobs]
         known = [*self._model.jobs, *gone[-1:]]
         return known[pick % len(known)]
 
     def _claim_of(self, pick: int) -> Claim:
-        """One of the claims that are held, or one of the last that no longer are: late and doubled ones."""
+        """A held claim, or a recently lost claim, to produce late and duplicate calls."""
         held = [claim for claim in self._claimed if self._model.held(claim)]
         known = held + [claim for claim in self._claimed if claim not in held][-3:]
         return known[pick % len(known)]
@@ -149,7 +151,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self._seal(job_id)
 
     def _free_key(self, name: str, job_id: str) -> None:
-        """A gateway does so where the job is refused."""
+        """As a gateway does if the job is rejected."""
         if name and self._lasting.ask(self._lasting.gateway.unreserve, name, job_id):
             assert self._model.keys.pop(name).job_id == job_id
 
@@ -174,7 +176,7 @@ class LedgerMachine(RuleBasedStateMachine):
         owner=st.sampled_from(OWNERS),
     )
     def submit(self, rows: int, priority: int, name: str, owner: str) -> None:
-        """A small job, whose rows lie in the ledger."""
+        """A small job with rows in the ledger."""
         house, job_id = self._house(brief=False), next(self._ids)
         job = NewJob(
             id=job_id,
@@ -232,7 +234,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._opened)
     @rule(pick=PICK, rows=ROWS)
     def fill(self, pick: int, rows: list[int]) -> None:
-        """What `append` and `seal` do, one after the other."""
+        """The effect of `append` and then `seal`."""
         house, job_id = self._house(brief=False), self._job(pick)
         known = self._model.jobs.get(job_id)
         try:
@@ -273,7 +275,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self._claimed) > 1)
     @rule(picks=st.lists(PICK, min_size=2, max_size=4), share=st.sampled_from([0.0, 0.0, 1.0]))
     def commit_some(self, picks: list[int], share: float) -> None:
-        """Claims at once, also late and doubled ones: each is judged for itself."""
+        """Several claims at once, including late and duplicate claims: each is decided on its own."""
         house, held = self._house(brief=False), [self._claim_of(pick) for pick in picks]
         failed = [round(one.rows * share) for one in held]
         ended = [
@@ -317,7 +319,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._claimed)
     @rule(pick=PICK, times=st.sampled_from([1, 1, 1, 4]))
     def recompute(self, pick: int, times: int) -> None:
-        """The result of one of the last claims is lost, if there was one; perhaps again and again."""
+        """The result of a recent claim is lost, possibly several times."""
         held = self._claimed[-1 - pick % min(len(self._claimed), 8)]
         for _ in range(times):
             made = self._lasting.worker.recompute(held.job_id, held.index, held.token, "it is lost")
@@ -351,7 +353,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._model.dead)
     @rule()
     def start_again(self) -> None:
-        """As the same worker does that was merely not heard for a while."""
+        """As the same worker does after its heartbeat was lost for a while."""
         worker = min(self._model.dead)
         beat(self._redis, worker)
         self._model.dead.remove(worker)

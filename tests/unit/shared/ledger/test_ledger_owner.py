@@ -1,4 +1,4 @@
-"""What a job's owner may ask of the ledger, and what becomes of a job once it has ended."""
+"""Commands of a job's owner, and the life of a job after its end."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_a_job_past_its_error_budget_is_told_in_a_few_words_whatever_failed(hous
 
 
 def test_chunks_that_were_given_up_say_why_their_job_failed(house: House) -> None:
-    """No worker lived to say why: the sentence must not end in nothing."""
+    """No worker recorded a reason: the message must still be complete."""
     job_id = house.submit(10, max_errors=5)
     for _ in range(5):
         held = house.worker.claim(IRIS)

@@ -1,4 +1,4 @@
-"""The ledger's records stay readable: those of schema 1 as written, and those with fields to come."""
+"""The ledger's records stay readable: recorded jobs of schema 1, and records with unknown fields."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ JOB = {
     b"chunks_leased": b"0",
     b"tag": b"5",
 }
-"""A job as the first Takt wrote it: without `schema`, kept columns or a webhook."""
+"""A job as recorded by the first version of Takt: without `schema`, kept columns or a webhook."""
 CHUNKS = {
     b"0": b'{"state":"done","rows":20,"attempts":1,"token":"a","worker":"w:1","failed":1}',
     b"1": b'{"state":"failed","rows":10,"attempts":3,"failed":10,"error":"tried 3 times"}',

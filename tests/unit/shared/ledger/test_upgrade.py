@@ -1,4 +1,4 @@
-"""Programs of the version before work on the same ledger while they are replaced."""
+"""Programs of the previous version use the same ledger during an upgrade."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OWNERS = ["a", "b", "c"]
 
 
 class Earlier:
-    """A worker and a gateway of the version before."""
+    """A worker and a gateway of the previous version."""
 
     def __init__(self, clients: Clients) -> None:
         self._client: Any = clients.threads  # Any: redis-py's union of answers
@@ -83,7 +83,7 @@ def drained(house: House, earlier: Earlier, *, with_earlier: bool) -> None:
 
 
 class Mixture:
-    """Both versions at work in an order that a seed decides."""
+    """Both versions in an order decided by a seed."""
 
     def __init__(self, house: House, earlier: Earlier, seed: int) -> None:
         self._house, self._earlier, self._chance = house, earlier, random.Random(seed)
