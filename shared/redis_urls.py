@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from shared.sentinels import SCHEME, TLS_SCHEME
+from shared.sentinels import SCHEME, TLS_SCHEME, is_sentinel, sentinel_address
 
 TLS = ("rediss", TLS_SCHEME)
 SCHEMES = ("redis", "rediss", "unix", SCHEME, TLS_SCHEME)
@@ -51,6 +51,8 @@ def check_url(url: str) -> None:
         )
     if scheme in ("redis", "rediss") and not _DATABASE.fullmatch(path):
         raise ValueError(f"the part after the host is not the number of a database. {ENCODE}")
+    if is_sentinel(url):
+        sentinel_address(url)
 
 
 def completed(url: str, *, username: str = "", password: str = "", ca_file: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Parsers of settings: sizes with a unit, webhook secrets, networks, lists.
+"""Parsers and checks of settings: sizes with a unit, webhook secrets, networks, origins, lists.
 
 Each function raises ValueError with a message that does not repeat a secret.
 """
@@ -11,7 +11,10 @@ import re
 from fractions import Fraction
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from pydantic_core import ErrorDetails
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)(b?)", re.IGNORECASE)
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -36,6 +39,24 @@ def webhook_keys(text: str) -> tuple[bytes, ...]:
 
 def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(map(ip_network, listed(text)))
+
+
+def check_origins(text: str) -> None:
+    """Raises ValueError unless the text lists browser origins, or `*`."""
+    for origin in listed(text):
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"{origin!r} is not an origin: write https://host or https://host:port, without a path"
+            )
+
+
+def explanation(detail: ErrorDetails) -> str:
+    """A validation error as a message that names the environment variable."""
+    reason = detail["msg"].removeprefix("Value error, ")
+    if not detail["loc"]:
+        return reason
+    name = str(detail["loc"][0])
+    return f"{name if name.isupper() else f'TAKT_{name.upper()}'}: {reason}"
 
 
 def listed(text: str) -> tuple[str, ...]:

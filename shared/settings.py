@@ -6,7 +6,6 @@ The defaults suit one machine. Names contain the unit. Values are read once, whe
 from __future__ import annotations
 
 import os
-import re
 import socket
 from collections.abc import Iterable
 from functools import cache
@@ -23,15 +22,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.durability import Durability, Promise
 from shared.redis_urls import check_url, completed
-from shared.sentinels import is_sentinel, sentinel_address
-from shared.setting_values import listed, networks, size_in_bytes, webhook_keys
+from shared.setting_values import check_origins, explanation, listed, networks, size_in_bytes, webhook_keys
 
-_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
 _LOOPBACKS = frozenset(("127.0.0.1", "::1", "localhost"))
 
 
@@ -52,8 +48,8 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
         description="URL of Redis ≥ 7.0 or Valkey ≥ 7.2: redis://, rediss:// (TLS), or "
-        "redis+sentinel://host:26379,host:26379/SERVICE (rediss+sentinel:// over TLS). May "
-        "contain a password; never logged.",
+        "redis+sentinel://host:26379,host:26379/SERVICE (rediss+sentinel:// over TLS). May contain a "
+        "password; never logged.",
     )
     redis_username: str = Field("", description="Redis user name (ACL), if the URL has none.")
     redis_password: SecretStr = Field(
@@ -61,8 +57,8 @@ class Settings(BaseSettings):
     )
     redis_ca_file: str = Field(
         "",
-        description="PEM file with the CA certificates that verify Redis and Sentinel over TLS. Empty: "
-        "the system trust store.",
+        description="PEM file with the CA certificates that verify Redis and Sentinel over TLS. Empty: the "
+        "system trust store.",
     )
     models_dir: Path = Field(
         Path("models"), description="Folder of the model repository: <name>/model.toml and <name>/<version>/."
@@ -70,8 +66,7 @@ class Settings(BaseSettings):
     payload_url: str = Field(
         "",
         description="Storage of the rows and results of jobs: file:///folder, or the URL of an object "
-        "store such as s3://bucket/prefix?endpoint=…&region=…. Empty: .takt/payloads in the "
-        "current folder.",
+        "store such as s3://bucket/prefix?endpoint=…&region=…. Empty: .takt/payloads in this folder.",
     )
     max_stored_bytes: int | None = Field(
         None,
@@ -80,15 +75,13 @@ class Settings(BaseSettings):
     )
     payload_compression: Literal["auto", "lz4", "none"] = Field(
         "auto",
-        description="Compression of stored rows and results. `auto`: LZ4 in an object store, none in a "
-        "folder, because a folder is faster than LZ4. Uncompressed numbers take about twice "
-        "the space, texts more.",
+        description="Compression of stored rows and results. `auto`: LZ4 in an object store; none in a "
+        "folder, which is faster than LZ4. Without it, numbers take twice the space, texts more.",
     )
     fsync_payloads: bool = Field(
         True,
         description="Whether rows and results in a folder are synced to disk before the queue refers to "
-        "them. `false`: a power cut may empty objects that were written in the last half "
-        "minute or longer.",
+        "them. `false`: a power cut may empty objects that were written in the last half minute or longer.",
     )
     durability: Promise = Field(
         Promise.MEMORY,
@@ -99,14 +92,12 @@ class Settings(BaseSettings):
         2.0,
         gt=0,
         le=2.5,
-        description="Longest wait of a submission for that durability; after it, the submission fails "
-        "with 503.",
+        description="Longest wait of a submission for that durability; after it, the answer is 503.",
     )
     appendfsync: Literal["ask", "always"] = Field(
         "ask",
         description="Whether the queue has `appendfsync always`, which TAKT_DURABILITY=disk requires. "
-        "`ask`: read it from the server. `always`: assume it, for managed servers that reject "
-        "`CONFIG GET`.",
+        "`ask`: read it from the server. `always`: assume it, for servers that reject `CONFIG GET`.",
     )
     default_model: str = Field("iris", description="Model of /predict, /predict/batch and /model-info.")
     log_format: Literal["console", "json"] = Field("console", description="Format of log events.")
@@ -132,9 +123,9 @@ class Settings(BaseSettings):
     )
     access: Literal["auto", "keys", "open"] = Field(
         "auto",
-        description="`keys`: every request needs an API key (`takt keys create`). `open`: no request "
-        "needs a key. `auto`: open on the loopback address; on other addresses keys, and the "
-        "gateway does not start before a key exists.",
+        description="`keys`: every request needs an API key (`takt keys create`). `open`: no request needs "
+        "a key. `auto`: open on the loopback address; on other addresses keys, and the gateway does not "
+        "start before a key exists.",
     )
     cors_origins: str = Field(
         "",
@@ -143,8 +134,8 @@ class Settings(BaseSettings):
     )
     trusted_proxies: str = Field(
         "",
-        description="Proxies with trusted X-Forwarded-For and X-Forwarded-Proto headers: addresses or "
-        "CIDR networks, separated by commas. Empty: none.",
+        description="Proxies with trusted X-Forwarded-For and X-Forwarded-Proto headers: addresses or CIDR "
+        "networks, separated by commas. Empty: none.",
     )
     gateway_name: str = Field(
         default_factory=socket.gethostname, description="Name of this gateway in logs and reply streams."
@@ -161,8 +152,7 @@ class Settings(BaseSettings):
     max_connections: int | None = Field(
         None,
         gt=0,
-        description="Limit of client connections per gateway. Unset: as many as the open-files limit "
-        "permits.",
+        description="Limit of client connections per gateway. Unset: by the open-files limit.",
     )
     max_inflight_rows: int = Field(
         20_000, gt=0, description="Limit of rows in flight on the online lane, per gateway."
@@ -265,8 +255,8 @@ class Settings(BaseSettings):
     scrub_bytes_per_s: int = Field(
         2 * 2**20,
         ge=0,
-        description="Rate at which one worker of all reads stored rows and results to check their "
-        "digests. 0: no checks.",
+        description="Rate at which one worker of all reads stored rows and results to check their digests. "
+        "0: no checks.",
     )
     scrub_every_s: float = Field(
         86_400.0,
@@ -300,8 +290,6 @@ class Settings(BaseSettings):
     @classmethod
     def _check_url(cls, url: SecretStr) -> SecretStr:
         check_url(url.get_secret_value())
-        if is_sentinel(url.get_secret_value()):
-            sentinel_address(url.get_secret_value())
         return url
 
     @field_validator("webhook_secret")
@@ -313,11 +301,7 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, text: str) -> str:
-        for origin in listed(text):
-            if origin != "*" and not _ORIGIN.fullmatch(origin):
-                raise ValueError(
-                    f"{origin!r} is not an origin: write https://host or https://host:port, without a path"
-                )
+        check_origins(text)
         return text
 
     @field_validator("webhook_allow", "trusted_proxies")
@@ -399,15 +383,7 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise SystemExit("\n".join(map(_complaint, error.errors()))) from None
-
-
-def _complaint(detail: ErrorDetails) -> str:
-    reason = detail["msg"].removeprefix("Value error, ")
-    if not detail["loc"]:
-        return reason
-    name = str(detail["loc"][0])
-    return f"{name if name.isupper() else f'TAKT_{name.upper()}'}: {reason}"
+        raise SystemExit("\n".join(map(explanation, error.errors()))) from None
 
 
 def environment(overrides: dict[str, str]) -> dict[str, str]:
