@@ -180,15 +180,15 @@ def test_a_doorbell_is_one() -> None:
 @pytest.mark.parametrize(
     ("item", "said"),
     [
-        (b"\xff\xfe", "no doorbell"),
-        (b"[" * 100_000, "no doorbell"),
-        (b"3", "no doorbell"),
-        (b"{}", "no doorbell"),
+        (b"\xff\xfe", "not a doorbell"),
+        (b"[" * 100_000, "not a doorbell"),
+        (b"3", "not a doorbell"),
+        (b"{}", "not a doorbell"),
         (bell(**{"content-type": "application/x-python-serialize"}), "content type"),
         (bell(headers={"task": "os.system", "id": "1"}), "task is 'os.system'"),
-        (bell(body="%%%"), "no doorbell"),
-        (bell(body="W1tdLCB7fSwge31d"), "no doorbell"),  # [[], {}, {}]
-        (bell(body="W1t7fV0sIHt9LCB7fV0="), "no doorbell"),  # [[{}], {}, {}]
+        (bell(body="%%%"), "not a doorbell"),
+        (bell(body="W1tdLCB7fSwge31d"), "not a doorbell"),  # [[], {}, {}]
+        (bell(body="W1t7fV0sIHt9LCB7fV0="), "not a doorbell"),  # [[{}], {}, {}]
     ],
 )
 def test_what_is_no_doorbell_is_told_from_one(item: bytes, said: str) -> None:

@@ -37,7 +37,7 @@ def test_a_sentinel_url_names_each_sentinel_the_service_and_both_passwords() -> 
         ("redis+sentinel://:hunter2@s1:26379", "names its service"),
         ("redis+sentinel://:hunter2@/takt", "host:port"),
         ("redis+sentinel://:hunter2@s1:26379/takt?dB=1", "not dB"),
-        ("redis+sentinel://:hunter2@s1:26379/takt?db=one", "for db a number"),
+        ("redis+sentinel://:hunter2@s1:26379/takt?db=one", "a number for db"),
     ],
 )
 def test_a_wrong_sentinel_url_is_refused_without_its_password(url: str, reason: str) -> None:
