@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import lru_cache
 
 from starlette.types import Receive
 
@@ -50,8 +51,9 @@ async def _read(receive: Receive, most_bytes: int, idle_s: float) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+@lru_cache(maxsize=64)
 def is_json(content_type: bytes) -> bool:
-    """Whether a Content-Type is JSON or empty."""
+    """Whether a Content-Type is JSON or empty. Cached: most requests repeat a recent value."""
     media_type = content_type.partition(b";")[0].strip().lower()
     return media_type in (b"application/json", b"") or media_type.endswith(b"+json")
 

@@ -14,6 +14,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -27,18 +28,20 @@ from api.http.envelope import request_id_of, respond
 from api.http.fields import field_of
 from api.http.prefer import preferred_wait_s, prefers_async
 from api.jobs.json_chunks import unpacked_body
-from api.models.catalog import Servable
-from api.online.admission_control import AdmissionController
 from api.online.inflight import Answered
-from api.online.paths import PredictPath, predict_path_of
-from api.online.stage_clock import StageClock
+from api.online.paths import predict_path_of
+from api.online.prediction import Prediction
 from api.routes.respond_async import defer
 from api.telemetry.counters import ROUTE
 from api.telemetry.tracing import trace_of
 from shared.access import Role, key_id_of
-from shared.errors import InvalidInput, TaktError
+from shared.errors import TaktError
+from shared.messages import Column
 from shared.tabular.formats import Packing, packing_of
-from shared.tabular.json_bodies import in_utf_8, refuse_other
+from shared.tabular.json_bodies import in_utf_8
+
+if TYPE_CHECKING:
+    from api.telemetry.request_spans import RequestTrace
 
 ALLOWED = "OPTIONS, POST"
 """The `Allow` header of these paths."""
@@ -70,69 +73,69 @@ class Predictions:
         if asker.quota is not None:
             await self._gateway.access.limiter.admit(asker.quota, scope)
         servable = self._gateway.catalog.find(target.model, target.version, asker)
-        try:
-            await self._predict(servable, target, scope, receive, send)
-        except ClientLeftError:  # no response is needed
-            servable.counters.failed["client_left"] += 1
-        except TaktError as error:
-            servable.counters.failed[error.code] += 1
-            raise
-
-    async def _predict(
-        self, servable: Servable, target: PredictPath, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        gateway = self._gateway
-        headers = dict(scope["headers"])
-        body = await self._body(scope, headers, receive)
         prefer = field_of(scope["headers"], b"prefer")
         asked_s = preferred_wait_s(prefer)
-        wait_s = gateway.online.admission.wait_s(asked_s)
+        wait_s = self._gateway.online.admission.wait_s(asked_s)
+        prediction = Prediction(servable, target.batch, asked_s, wait_s)
+        answer = self._defer if prefers_async(prefer) else self._predict
+        try:
+            await answer(prediction, scope, receive, send)
+        except ClientLeftError as error:  # no response is needed
+            prediction.count_failure(error)
+        except TaktError as error:
+            prediction.count_failure(error)
+            raise
 
-        later = prefers_async(prefer)
-        if not target.batch and not later:  # a single row: admission needs no parsing
-            gateway.online.admission.admit(servable, 1, wait_s, asker_of(scope))
+    async def _defer(self, prediction: Prediction, scope: Scope, receive: Receive, send: Send) -> None:
+        """Make the rows a job, which needs no admission."""
+        headers = dict(scope["headers"])
+        body = await self._body(scope, headers, receive)
+        values, servable = prediction.read(body), prediction.servable
+        response = await defer(self._gateway, asker_of(scope), servable, values, headers=headers, body=body)
+        await response(scope, receive, send)
 
+    async def _predict(self, prediction: Prediction, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await self._body(scope, dict(scope["headers"]), receive)
+        if not prediction.batch:  # a single row: admission needs no parsing
+            self._admit(prediction, 1, scope)
         trace = trace_of(scope)
         validating_ns = time.time_ns() if trace is not None else 0
-        clock = StageClock()
-        validator = servable.validator
-        try:
-            values = validator.read_batch(body) if target.batch else validator.read_one(body)
-        except InvalidInput:
-            refuse_other(body)
-            raise
-        clock.mark("validate")
-        if later:
-            response = await defer(gateway, asker_of(scope), servable, values, headers=headers, body=body)
-            await response(scope, receive, send)
-            return
-        columns = servable.encode(values)
-        rows = len(values[0])
-        clock.mark("encode")
+        columns = prediction.encode(prediction.read(body))
+        if prediction.batch:
+            self._admit(prediction, prediction.rows, scope)
+        answered = await self._answered(prediction, columns, scope, receive, trace)
+        headers, content = prediction.finish(answered)
+        if trace is not None:
+            times_ms, key = prediction.clock.times_ms, prediction.servable.key
+            trace.predicted(key, prediction.rows, answered.batch_rows, times_ms, validating_ns)
+        await respond(send, 200, headers, content)
 
-        if target.batch:
-            gateway.online.admission.admit(servable, rows, wait_s, asker_of(scope))
-        if (quota := asker_of(scope).quota) is not None:
-            await gateway.access.limiter.charge(quota, rows, scope)
-        answered = await gateway.online.dispatcher.submit(
+    def _admit(self, prediction: Prediction, rows: int, scope: Scope) -> None:
+        self._gateway.online.admission.admit(prediction.servable, rows, prediction.wait_s, asker_of(scope))
+
+    async def _answered(
+        self,
+        prediction: Prediction,
+        columns: list[Column],
+        scope: Scope,
+        receive: Receive,
+        trace: RequestTrace | None,
+    ) -> Answered:
+        """Charge the rows to the key's quota, and wait for the workers' answer."""
+        asker, servable, rows = asker_of(scope), prediction.servable, prediction.rows
+        if asker.quota is not None:
+            await self._gateway.access.limiter.charge(asker.quota, rows, scope)
+        return await self._gateway.online.dispatcher.submit(
             servable.key,
             servable.spec,
             columns,
             rows,
-            wait_s=wait_s,
+            wait_s=prediction.wait_s,
             left=partial(has_left, receive),
             request_id=request_id_of(scope),
             traceparent=trace.traceparent if trace is not None else "",
-            owner=asker_of(scope).online_owner,
+            owner=asker.online_owner,
         )
-        clock.mark_answered(answered)
-        render = servable.renderer.batch if target.batch else servable.renderer.one
-        content = render(answered.columns)
-        clock.mark("serialize")
-        servable.times.add(clock.times_ms, rows, answered.batch_rows)
-        if trace is not None:
-            trace.predicted(servable.key, rows, answered.batch_rows, clock.times_ms, validating_ns)
-        await respond(send, 200, about(servable, clock, answered, asked_s, gateway.online.admission), content)
 
     async def _body(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         """The whole body, decompressed. The size limit applies before and after decompression."""
@@ -143,16 +146,3 @@ class Predictions:
         if packing is not Packing.NONE:
             body = await asyncio.to_thread(unpacked_body, body, packing, most_bytes)
         return in_utf_8(body, headers.get(b"content-type", b""))
-
-
-def about(
-    servable: Servable, clock: StageClock, answered: Answered, asked_s: int | None, door: AdmissionController
-) -> list[tuple[bytes, bytes]]:
-    """The headers of a result: model version, stage times, and the applied `wait` preference."""
-    headers = [
-        (b"x-model-version", servable.version.encode()),
-        (b"server-timing", clock.header(answered.batch_rows)),
-    ]
-    if asked_s is not None:
-        headers.append((b"preference-applied", b"wait=%d" % door.wait_s(asked_s)))
-    return headers

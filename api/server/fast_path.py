@@ -28,14 +28,12 @@ from api.http.envelope import REQUEST_ID, request_id_in, whole_json
 from api.http.errors import Headers, answer_of, foreseen
 from api.http.fields import field_of
 from api.http.prefer import preferred_wait_s, prefers_async
-from api.models.catalog import Servable
 from api.online.inflight import Answered
 from api.online.paths import PredictPath, predict_path_of
-from api.online.stage_clock import StageClock
-from api.routes.predict import about
+from api.online.prediction import Prediction
 from api.telemetry.counters import ROUTE
 from shared.access import Role
-from shared.errors import Overloaded, TaktError
+from shared.errors import Overloaded
 from shared.logs import bind_ids
 from shared.tabular.json_bodies import names_charset
 
@@ -59,7 +57,9 @@ def fast_request_of(
         return None
     headers = dict(scope["headers"])
     length = headers.get(b"content-length", b"")
-    if not length.isdigit() or int(length) > min(MOST_BYTES, gateway.settings.max_body_bytes):
+    if not length.isdigit() or (size_bytes := int(length)) > MOST_BYTES:
+        return None
+    if size_bytes > gateway.settings.max_body_bytes:
         return None
     content_type = headers.get(b"content-type", b"")
     if (
@@ -81,18 +81,16 @@ class FastPathRequest:
     __slots__ = (
         "_asked_s",
         "_begun_s",
-        "_clock",
         "_finish",
         "_gateway",
         "_left",
+        "_prediction",
         "_request_id",
         "_scope",
-        "_servable",
         "_target",
     )
 
-    _clock: StageClock
-    _servable: Servable
+    _prediction: Prediction
 
     def __init__(
         self,
@@ -126,13 +124,11 @@ class FastPathRequest:
             asker.require(Role.PREDICT)
             if asker.quota is not None:  # counted in Redis
                 return False
-            servable = self._servable = gateway.catalog.find(target.model, target.version, asker)
+            servable = gateway.catalog.find(target.model, target.version, asker)
+            prediction = Prediction(servable, False, self._asked_s, wait_s)
+            self._prediction = prediction
             gateway.online.admission.judge(servable, 1, wait_s, asker)
-            clock = self._clock = StageClock()
-            values = servable.validator.read_one(body)
-            clock.mark("validate")
-            columns = servable.encode(values)
-            clock.mark("encode")
+            columns = prediction.encode(prediction.read(body))
         except Overloaded as error:
             servable.counters.shed[error.code] += 1
             self.set_exception(error)
@@ -157,24 +153,18 @@ class FastPathRequest:
         return False  # only the dispatcher ends it, and only once
 
     def set_result(self, answered: Answered, /) -> None:
-        servable, clock = self._servable, self._clock
         try:
-            clock.mark_answered(answered)
-            body = servable.renderer.one(answered.columns)
-            clock.mark("serialize")
+            headers, body = self._prediction.finish(answered)
         except Exception as error:
             self.set_exception(error)
             return
-        servable.times.add(clock.times_ms, 1, answered.batch_rows)
-        self._end(200, about(servable, clock, answered, self._asked_s, self._gateway.online.admission), body)
+        self._end(200, headers, body)
 
     def set_exception(self, error: Exception, /) -> None:
+        self._prediction.count_failure(error)
         if isinstance(error, ClientLeftError):
-            self._servable.counters.failed["client_left"] += 1
             self._count(None)
             return
-        if isinstance(error, TaktError):
-            self._servable.counters.failed[error.code] += 1
         copy_context().run(self._fail, error)  # a copy, so that the bound log ids do not leak
 
     def _fail(self, error: Exception) -> None:

@@ -1,0 +1,84 @@
+"""A prediction between its head and its response, the same for every transport.
+
+    body ─ read ─▶ values ─ encode ─▶ columns ─▶ OnlineDispatcher ─▶ Answered ─ finish ─▶ headers, body
+
+Two transports use it: the ASGI path (`api/routes/predict.py`) and the fast path (`api/server/fast_path.py`).
+They authenticate, apply admission, and move bytes.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from api.http.disconnects import ClientLeftError
+from api.http.errors import Headers
+from api.models.catalog import Servable
+from api.online.inflight import Answered
+from api.online.stage_clock import StageClock
+from shared.errors import InvalidInput, TaktError
+from shared.messages import Column
+from shared.tabular.json_bodies import refuse_other
+from shared.validation import Values
+
+_NOT_STARTED = StageClock()
+
+
+class Prediction(Struct, eq=False):  # made for each request, faster than a plain class
+    """A prediction of a model version: a single row, or a batch of rows."""
+
+    servable: Servable
+    batch: bool
+    asked_s: int | None
+    """The seconds that the client asks to wait; None: the default."""
+    wait_s: float
+    """The seconds that it waits at most."""
+    rows: int = 0
+    """Set by `read`."""
+    clock: StageClock = _NOT_STARTED
+    """Started by `read`."""
+
+    def read(self, body: bytes) -> Values:
+        """Parse and validate the body. Raises InvalidInput."""
+        self.clock = clock = StageClock()
+        validator = self.servable.validator
+        try:
+            values = validator.read_batch(body) if self.batch else validator.read_one(body)
+        except InvalidInput:
+            refuse_other(body)
+            raise
+        self.rows = len(values[0])
+        clock.mark("validate")
+        return values
+
+    def encode(self, values: Values) -> list[Column]:
+        """Encode the values as the model's input columns."""
+        columns = self.servable.encode(values)
+        self.clock.mark("encode")
+        return columns
+
+    def finish(self, answered: Answered) -> tuple[Headers, bytes]:
+        """Render the response and record the stage times. → its headers and body"""
+        servable, clock = self.servable, self.clock
+        clock.mark_answered(answered)
+        renderer = servable.renderer
+        body = renderer.batch(answered.columns) if self.batch else renderer.one(answered.columns)
+        clock.mark("serialize")
+        servable.times.add(clock.times_ms, self.rows, answered.batch_rows)
+        return self._headers(answered.batch_rows), body
+
+    def _headers(self, batch_rows: int) -> Headers:
+        """Model version, stage times, and the applied `wait` preference."""
+        headers = [
+            (b"x-model-version", self.servable.version.encode()),
+            (b"server-timing", self.clock.header(batch_rows)),
+        ]
+        if self.asked_s is not None:
+            headers.append((b"preference-applied", b"wait=%d" % self.wait_s))
+        return headers
+
+    def count_failure(self, error: Exception) -> None:
+        """Count an outcome other than success; an unexpected error is not counted."""
+        if isinstance(error, ClientLeftError):
+            self.servable.counters.failed["client_left"] += 1
+        elif isinstance(error, TaktError):
+            self.servable.counters.failed[error.code] += 1
