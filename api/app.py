@@ -16,12 +16,10 @@ from starlette.types import ASGIApp
 
 from api.access.middleware import AuthMiddleware
 from api.gateway import Gateway
-from api.http.cors import with_cors
 from api.http.envelope import RequestMiddleware
 from api.http.parameters import fields_of, invalid_parameters
-from api.http.security_headers import SecurityHeaders
-from api.routes import console, models
-from api.routes.jobs import router as jobs
+from api.http.security_headers import SecurityHeaders, with_cors
+from api.routes import console, jobs, models
 from api.routes.jobs.shortcuts import JobShortcuts
 from api.routes.metrics import routes as metrics
 from api.routes.openapi.document import document

@@ -22,8 +22,7 @@ from api.fleet.queue_orders import QueueOrders
 from api.fleet.queue_status import QueueStatus
 from api.fleet.snapshot import FleetWatch
 from api.fleet.state import FleetState
-from api.http.background import BackgroundTasks
-from api.http.lifecycle import Lifecycle
+from api.http.lifecycle import BackgroundTasks, Lifecycle
 from api.jobs.broken_uploads import BrokenUploads
 from api.jobs.doorbell import Doorbell
 from api.jobs.service import JobService

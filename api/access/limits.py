@@ -16,7 +16,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import Redis
 from starlette.types import Scope
 
-from api.http.response_headers import add_headers
+from api.http.headers import add_headers
 from shared import keys
 from shared.access import KeyRecord
 from shared.errors import PayloadTooLarge, RateLimited

@@ -1,15 +1,31 @@
-"""Reading JSON request bodies: media type, size limit and idle limit."""
+"""Request bodies: media type, size limit, idle limit, disconnected clients, and CPU work on bodies.
+
+After a body is read, ASGI's `receive` waits until the client disconnects. So a single step of it is enough to
+detect that, without a task per request: either it finishes at once with `http.disconnect`, or it would wait
+and is discarded.
+
+CPU work on small bodies runs on the event loop. The switch to a thread costs more than the work, and the
+thread competes for the GIL. Large bodies are processed in a thread.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import TypeVar
 
 from starlette.types import Receive
 
-from api.http.disconnects import ClientLeftError
 from shared.errors import PayloadTooLarge, UnsupportedMediaType, UploadInterrupted
+
+T = TypeVar("T")
+SMALL_BYTES = 16 * 1024
+"""About a millisecond of parsing and encoding. `/predict` parses such bodies on the event loop, too."""
+
+
+class ClientLeftError(Exception):
+    """The client closed its connection before the response was sent."""
 
 
 async def read_json(
@@ -60,3 +76,19 @@ def is_json(content_type: bytes) -> bool:
 
 def _too_large(most_bytes: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"The body is larger than {most_bytes} bytes.")
+
+
+def has_left(receive: Receive) -> bool:
+    """Whether the client has disconnected. Call it on the event loop, after the whole body was received."""
+    step = receive().__await__()
+    try:
+        next(step)
+    except StopIteration:
+        return True
+    step.close()
+    return False
+
+
+async def offloaded(size_bytes: int, work: Callable[[], T]) -> T:
+    """Run `work` and return its result. `work` may only compute; it must not use disk or network."""
+    return work() if size_bytes <= SMALL_BYTES else await asyncio.to_thread(work)

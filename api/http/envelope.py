@@ -17,10 +17,9 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.errors import Headers, answer_of, foreseen
+from api.http.errors import Headers, answer_of, foreseen, stopping
+from api.http.headers import headers_of
 from api.http.lifecycle import Lifecycle
-from api.http.response_headers import headers_of
-from api.http.unavailable import stopping
 from api.telemetry.telemetry import Telemetry
 from api.telemetry.tracing import put_trace
 from shared.errors import Forbidden, TaktError, Unauthorized

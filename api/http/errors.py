@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
-from api.http.unavailable import unavailable
 from shared.connections import means_away
 from shared.errors import (
     MOST_PROBLEMS,
@@ -26,6 +25,7 @@ from shared.errors import (
     OperatorError,
     PayloadStoreAway,
     Problem,
+    QueueUnavailable,
     StorageFull,
     TaktError,
     Unauthorized,
@@ -36,6 +36,11 @@ from shared.tabular.memory_room import out_of_memory
 from shared.texts import bounded
 
 log = structlog.get_logger()
+
+RETRY_AFTER_S = 2.0
+"""`Retry-After` if Redis does not answer."""
+STOPPING_RETRY_S = 1.0
+"""`Retry-After` if the gateway shuts down."""
 
 STATUS = {
     "validation_error": 422,
@@ -199,3 +204,14 @@ def _answer_of_http(error: HTTPException, request_id: str) -> tuple[int, Headers
 def _body(code: str, detail: object, request_id: str) -> bytes:
     shown = bounded(detail) if isinstance(detail, str) else detail
     return encode({"error": code, "detail": shown, "request_id": request_id})
+
+
+def unavailable(detail: str | None = None) -> QueueUnavailable:
+    return QueueUnavailable(detail, retry_after_s=RETRY_AFTER_S)
+
+
+def stopping() -> QueueUnavailable:
+    """The error of requests that the gateway cannot answer before it exits."""
+    return QueueUnavailable(
+        "This gateway is shutting down; retry the request.", retry_after_s=STOPPING_RETRY_S
+    )

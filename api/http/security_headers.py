@@ -1,4 +1,4 @@
-"""Security headers for browsers: no MIME sniffing, no frames, and a content security policy for HTML pages.
+"""Browser security: headers against MIME sniffing and frames, content security policy, and CORS.
 
 Headers that a response already has are kept, as for the console. Predictions carry only `nosniff`. Error
 responses get their headers in `api/http/errors.py`, because not all of them pass through this middleware.
@@ -6,6 +6,9 @@ responses get their headers in `api/http/errors.py`, because not all of them pas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.errors import BROWSER_HEADERS
@@ -17,6 +20,12 @@ _PAGE = (
     b"frame-ancestors 'none'"
 )
 _OF_ALL = {b"x-content-type-options": b"nosniff", **dict(BROWSER_HEADERS)}
+
+EXPOSED_HEADERS = (
+    *("ETag", "Location", "Preference-Applied", "RateLimit", "RateLimit-Policy", "Retry-After"),
+    *("Server-Timing", "X-Model-Version", "X-Request-ID"),
+)
+"""Response headers that a page of another origin may read."""
 
 
 class SecurityHeaders:
@@ -36,3 +45,12 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_safely if scope["type"] == "http" else send)
+
+
+def with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """`app` with CORS for these origins; `app` itself if there are none."""
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app, allow_origins=origins, allow_methods=["*"], allow_headers=["*"], expose_headers=EXPOSED_HEADERS
+    )

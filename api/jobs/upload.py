@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import structlog
 from redis.exceptions import RedisError
 
-from api.http.disconnects import ClientLeftError
-from api.http.errors import is_full
-from api.http.unavailable import unavailable
+from api.http.bodies import ClientLeftError
+from api.http.errors import is_full, unavailable
 from api.jobs.broken_uploads import BrokenUpload
 from api.jobs.idempotency import fingerprint
 from api.jobs.service import JobService

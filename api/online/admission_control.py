@@ -17,8 +17,7 @@ from api.access.authenticator import Authenticator
 from api.access.principal import ANONYMOUS, Principal
 from api.fleet.queue_status import QueueStatus
 from api.fleet.snapshot import FleetWatch
-from api.http.fields import field_of
-from api.http.prefer import preferred_wait_s, prefers_async
+from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.models.catalog import Catalog, Servable
 from api.online.admission import Claim, RetrySchedule, admit, claim_of, not_loaded, traffic_of
 from api.online.inflight import InflightRequests

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from api.http.disconnects import ClientLeftError
+from api.http.bodies import ClientLeftError
 from api.http.errors import Headers
 from api.models.catalog import Servable
 from api.online.inflight import Answered

@@ -22,11 +22,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.access.authenticator import authenticated, token_of
 from api.access.principal import asker_of, set_principal
 from api.gateway import Gateway
-from api.http.bodies import read_json
-from api.http.disconnects import ClientLeftError, has_left
+from api.http.bodies import ClientLeftError, has_left, read_json
 from api.http.envelope import request_id_of, respond
-from api.http.fields import field_of
-from api.http.prefer import preferred_wait_s, prefers_async
+from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.jobs.json_chunks import unpacked_body
 from api.online.inflight import Answered
 from api.online.paths import predict_path_of

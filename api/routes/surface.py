@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access.permissions import ENDPOINTS, allow_of, endpoint_of, permission_of
-from api.http.fields import field_of
+from api.http.headers import field_of
 from api.telemetry.counters import ROUTE
 
 SERVER = "/*"

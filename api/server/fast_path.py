@@ -22,12 +22,10 @@ from starlette.types import Scope
 from uvicorn._types import HTTPScope
 
 from api.gateway import Gateway
-from api.http.bodies import is_json
-from api.http.disconnects import ClientLeftError
+from api.http.bodies import ClientLeftError, is_json
 from api.http.envelope import REQUEST_ID, request_id_in, whole_json
 from api.http.errors import Headers, answer_of, foreseen
-from api.http.fields import field_of
-from api.http.prefer import preferred_wait_s, prefers_async
+from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.online.inflight import Answered
 from api.online.paths import PredictPath, predict_path_of
 from api.online.prediction import Prediction

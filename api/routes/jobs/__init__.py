@@ -1,1 +1,12 @@
-"""Job endpoints."""
+"""Job endpoints, joined in one router."""
+
+from fastapi import APIRouter
+
+from api.routes.jobs import control, events, links, listing, manifest, results, submission
+from api.routes.jobs import detail as reading
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["jobs"])
+for part in (submission, listing, reading, events, results, manifest, links, control):
+    router.include_router(part.router)

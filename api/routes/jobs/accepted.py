@@ -6,7 +6,7 @@ from fastapi import Response
 from pydantic import BaseModel, Field
 
 from api.gateway import Gateway
-from api.http.prefer import preferred_wait_s
+from api.http.headers import preferred_wait_s
 from api.jobs.describe import described
 from api.jobs.ending import ended_within
 from api.jobs.views import POLL_AFTER_S, as_json

@@ -22,8 +22,8 @@ from pydantic import BaseModel, Field
 
 from api.access.principal import Asker
 from api.gateway import Gateway
+from api.http.bodies import offloaded
 from api.http.errors import of_errors
-from api.http.offloading import offloaded
 from api.jobs.authorization import own_job
 from api.jobs.views import moment
 from api.routes.dependencies import GatewayState

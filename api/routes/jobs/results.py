@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from api.access.principal import Asker
 from api.gateway import Gateway
 from api.http.errors import of_errors
-from api.http.fields import text_field
+from api.http.headers import text_field
 from api.http.parameters import require_known_parameters
 from api.jobs.authorization import own_job, own_results
 from api.jobs.recomputing import recompute, recomputing, recomputing_each

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access.principal import asker_of
 from api.gateway import Gateway
-from api.http.fields import text_field
+from api.http.headers import text_field
 from api.routes.jobs.results import results
 from api.routes.jobs.submission import submit
 from api.telemetry.counters import ROUTE

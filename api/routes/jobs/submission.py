@@ -13,12 +13,10 @@ from starlette.types import Receive
 
 from api.access.principal import Asker, Principal
 from api.gateway import Gateway
-from api.http.bodies import read_json
-from api.http.disconnects import ClientLeftError
+from api.http.bodies import ClientLeftError, offloaded, read_json
 from api.http.envelope import request_id_of
 from api.http.errors import answer_of, foreseen, of_errors
-from api.http.fields import field_of
-from api.http.offloading import offloaded
+from api.http.headers import field_of
 from api.http.parameters import require_no_parameters
 from api.jobs import idempotency
 from api.jobs.form import FormBody

@@ -12,10 +12,10 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.access.permissions import Permission, permission_of, permissions_of
 from api.http.errors import ErrorBody, InvalidInputBody, body_of, of_errors
 from api.jobs.json_chunks import Submission
 from api.models.catalog import Catalog, Servable
-from api.routes.openapi.access import describe_access
 from api.routes.openapi.jobs import file_bodies, submission_parameters
 from shared.input_types import title
 from shared.specs import ModelSpec, OutputSpec, View
@@ -26,6 +26,12 @@ Json: TypeAlias = dict[str, Any]
 
 _REF = "#/components/schemas/{model}"
 _ERRORS = (404, 413, 415, 422, 500, 503, 504)
+
+_SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `takt_…`"},
+    "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key: `takt_…`"},
+}
+_ERROR_CONTENT = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}}}
 _WAIT = {
     "name": "Prefer",
     "in": "header",
@@ -209,3 +215,27 @@ def _reference(name: str) -> Json:
 
 def _json_of(schema: Json) -> Json:
     return {"application/json": {"schema": schema}}
+
+
+def describe_access(document: dict[str, Any]) -> None:  # Any: JSON
+    """Add the security schemes, and to each operation its required role and its access errors."""
+    document["components"]["securitySchemes"] = _SECURITY_SCHEMES
+    document["security"] = [{name: []} for name in _SECURITY_SCHEMES]
+    for path, operations in document["paths"].items():
+        rules = permissions_of(path)
+        for method, operation in operations.items():
+            rule = permission_of(method.upper(), rules)
+            if rule is None or rule.open:
+                operation["security"] = []
+            else:
+                _describe_rule(operation, rule)
+
+
+def _describe_rule(operation: dict[str, Any], rule: Permission) -> None:
+    needed = f"Requires an API key with the role `{rule.role}`." if rule.role else "Requires an API key."
+    operation["description"] = f"{operation.get('description', '')}\n\n{needed}".strip()
+    for status, response in of_errors(401, 403, 429).items():
+        operation["responses"][str(status)] = {
+            "description": response["description"],
+            "content": _ERROR_CONTENT,
+        }

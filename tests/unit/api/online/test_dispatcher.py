@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from api.fleet.queue_status import QueueStatus
-from api.http.disconnects import ClientLeftError
+from api.http.bodies import ClientLeftError
 from api.online.dispatcher import OnlineDispatcher
 from api.online.entry_writer import EntryWriter
 from api.online.inflight import Answered, InflightRequests, Left
@@ -220,7 +220,7 @@ async def test_an_unexpected_error_of_a_write_fails_its_requests_at_once_and_the
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("a fault of this program")
 
-    monkeypatch.setattr("api.http.background.PAUSE_AFTER_BUG_S", 0.0)
+    monkeypatch.setattr("api.http.lifecycle.PAUSE_AFTER_BUG_S", 0.0)
     with monkeypatch.context() as broken:
         broken.setattr(lane._writer, "_add_entries", refuse)
         outcomes = [submit(lane, float(i)) for i in range(3)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.routes.console.files import FOLDER, read_files
+from api.routes.console import FOLDER, read_files
 from tests.support.documents import ROOT
 from tests.unit.gateway_fakes import FakeRedis, running_gateway
 
