@@ -1,7 +1,9 @@
-"""Benchmarks: rivals and Takt side by side in one run, on one machine. `python -m bench`, or `make bench`.
+"""Benchmarks that compare Takt with other servers ("rivals") in one run on one machine.
+
+Start them with `python -m bench` or `make bench`.
 
     plan ─▶ turns ─▶ servers (rivals/) ◀─ load (loads/) ─▶ samples ─▶ results ─▶ report
 
-What is compared is what happened within one run: rounds alternate between the rivals, so that a machine whose
-speed drifts slows all of them. A new rival is a file in rivals/, a new way to load them a file in loads/.
+Only figures of the same run are compared. Rounds alternate between the rivals, so that a drift in machine
+speed affects all of them. Add a rival as a module in rivals/, and a load generator as a module in loads/.
 """

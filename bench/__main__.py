@@ -1,6 +1,6 @@
-"""`python -m bench`: measure the rivals side by side, print the report, and keep it as JSON.
+"""`python -m bench`: measure the rivals side by side, print the report, and store the run as JSON.
 
-`python -m bench report FILE.json …` makes the report of runs that were kept; `--into PAGE.md` puts it there.
+`python -m bench report FILE.json …` renders the report of stored runs; `--into PAGE.md` writes it to a page.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _measure(given: argparse.Namespace, command: str) -> Results:
-    """Raises ValueError for options that make no sense, and what `run` raises."""
+    """Raises ValueError for invalid options, and the errors of `run`."""
     began, wanted = Began(command), _plan(given)
     chosen = [rivals.rival(name) for name in wanted.rivals]
     subjects = [subject(name) for name in wanted.models]
@@ -56,28 +56,26 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--rivals", default=DEFAULT_RIVALS, help=f"a,b; the first is what ratios are to ({DEFAULT_RIVALS})"
+        "--rivals", default=DEFAULT_RIVALS, help=f"a,b; ratios are relative to the first ({DEFAULT_RIVALS})"
     )
     parser.add_argument("--models", help="a,b of iris, classifier, heavy (iris,classifier)")
-    parser.add_argument("--connections", help="a,b: closed loops (1,64)")
-    parser.add_argument("--rates", help="a,b: open loops, in requests a second (none)")
+    parser.add_argument("--connections", help="a,b: connections of the closed loops (1,64)")
+    parser.add_argument("--rates", help="a,b: requests a second of the open loops (none)")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (5)")
     parser.add_argument("--seconds", type=float, help="measured at 1 connection, longer at more (1.5)")
     parser.add_argument("--load", help=f"{' or '.join(loads.names())} (the first that runs here)")
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="where results go (a new file in bench/results)"
-    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="output file (a new file in bench/results)")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="iris, 2 rounds of 1 s at 1 and 64: a look only")
+    size.add_argument("--quick", action="store_true", help="smoke test: iris, 2 rounds of 1 s at 1 and 64")
     size.add_argument(
-        "--full", action="store_true", help="every model, 1,16,64,256 connections, and open loops: hours"
+        "--full", action="store_true", help="every model, 1,16,64,256 connections, open loops: hours"
     )
     return parser
 
 
 @dataclass(frozen=True)
 class _Size:
-    """What is measured where no option says otherwise."""
+    """Defaults of the measurement options."""
 
     models: str
     connections: str
@@ -92,7 +90,7 @@ _FULL = _Size("iris,classifier,heavy", "1,16,64,256", "30,100,300,1000,2000", 5,
 
 
 def planned(words: Sequence[str]) -> Plan:
-    """The plan of a command's options. Raises ValueError where they make none."""
+    """The plan for the command's options. Raises ValueError if they are invalid."""
     return _plan(_parser().parse_args(words))
 
 

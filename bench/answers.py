@@ -1,4 +1,4 @@
-"""What a rival says of a row, whoever says it, and whether that is what the model says."""
+"""Parsing of rivals' predictions, and their comparison with the model's own."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 TOLERANCE = 0.001
-"""Every rival loads the same artifact; a network's probabilities are rounded to four digits."""
+"""Every rival loads the same artifact, but a network's probabilities are rounded to four digits."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a rival says of one row: its class, and how sure the model is of it."""
+    """A prediction for one row: the class and its probability."""
 
     label: str
     confidence: float
@@ -24,7 +24,7 @@ def is_right(answer: Answer, right: Answer) -> bool:
 
 
 def read_answer(body: bytes) -> Answer:
-    """An answer in either of the guide's shapes, the forest's and the network's. Raises ValueError."""
+    """Parse an answer in the guide's format for the forest or for the network. Raises ValueError."""
     try:
         return _answer_of(json.loads(body))
     except (KeyError, TypeError) as error:
@@ -32,7 +32,7 @@ def read_answer(body: bytes) -> Answer:
 
 
 def read_first(body: bytes) -> Answer:
-    """The one answer of a list, where a server's batches are lists on the wire, too. Raises ValueError."""
+    """Parse a list with a single answer, for servers that send batches as lists. Raises ValueError."""
     try:
         return read_answer(json.dumps(json.loads(body)[0]).encode())
     except (IndexError, KeyError, TypeError) as error:
@@ -40,7 +40,7 @@ def read_first(body: bytes) -> Answer:
 
 
 def read_answers(body: bytes) -> list[Answer]:
-    """Those of a request for many rows, in the guide's shape or as a list of it. Raises ValueError."""
+    """Parse the answers to many rows, in the guide's format or as a list. Raises ValueError."""
     found = json.loads(body)
     if isinstance(found, list):
         found = found[0]

@@ -1,8 +1,8 @@
-"""An open loop: requests leave when they are due, however long the others take, and clients that are refused
-come back when they were told to.
+"""An open loop: requests are sent when they are due, independently of earlier answers, and rejected clients
+retry after their `Retry-After`.
 
-Latency counts from the moment at which a request was due, so that a server that holds up the load cannot hide
-it (coordinated omission).
+Latency counts from the time at which a request was due, so that a server that delays the load cannot hide the
+delay (coordinated omission).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import httptools
 
 NO_ANSWER = -1
 _SETTLE_S = 1.0
-"""How long an answer may take beyond its deadline before it counts as none."""
+"""Time after the deadline at which a missing answer counts as no answer."""
 
 Ended: TypeAlias = Callable[[int, int | None], None]
-"""What is called once a request has ended: with its status and the seconds of its Retry-After."""
+"""Callback at the end of a request: its status and its Retry-After in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class Call:
 
     due_s: float
     ended_s: float
-    status: int  # NO_ANSWER: none came
+    status: int  # NO_ANSWER: no answer was received
     retry_after_s: int | None = None
-    told_s: int | None = None  # what the refusal said that this client comes back after; None: it is new
+    told_s: int | None = None  # Retry-After of the rejection that this request follows; None: a new client
 
     @property
     def took_ms(self) -> float:
@@ -54,12 +54,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Offer:
-    """New requests at a rate, for a while; and for how long after that who was refused comes back."""
+    """New requests at a rate for a period, and the time after it in which rejected clients still retry."""
 
     rate: float  # new requests a second, at random moments (Poisson)
     seconds: float
     returns_s: float = 0.0
-    wait_s: int = 2  # how long each client waits (`Prefer: wait`)
+    wait_s: int = 2  # wait time of each client (`Prefer: wait`)
     seed: int = 1
 
     def arrivals(self) -> Iterator[float]:
@@ -72,7 +72,7 @@ class Offer:
 
 
 class Load:
-    """The clients of one offer, over as many connections as it takes."""
+    """The clients of one offer, over as many connections as needed."""
 
     def __init__(self, urls: Sequence[str], body: bytes, offer: Offer) -> None:
         self._targets = [_Target(url, body, offer.wait_s) for url in urls]
@@ -86,7 +86,7 @@ class Load:
         self.calls: list[Call] = []
 
     async def run(self) -> list[Call]:
-        """Every request that was sent, once the last has ended."""
+        """Return every request sent, after the last has ended."""
         end_s = self._offer.seconds + self._offer.returns_s
         while (now_s := self._now_s()) < end_s and (self._due or self._asking):
             while self._due and self._due[0][0] <= now_s:
@@ -99,7 +99,7 @@ class Load:
         return self.calls
 
     async def _settle(self, limit_s: float) -> None:
-        """Wait for what is still asked."""
+        """Wait for requests in flight."""
         while self._asking and (left_s := limit_s - self._now_s()) > 0:
             await self._sleep(left_s)
 
@@ -125,14 +125,14 @@ class Load:
         call = Call(due_s, self._now_s(), status, retry_after_s, told_s)
         self.calls.append(call)
         if call.refused and retry_after_s is not None and self._offer.returns_s:
-            # the header has whole seconds: clients that were told the same do not all come at once
+            # the header has whole seconds: spread clients that received the same value
             heapq.heappush(self._due, (call.ended_s + retry_after_s + self._luck.random(), retry_after_s))
         if not self._asking:
             self._wake.set()
 
 
 class _Target:
-    """One gateway: connections to it that wait for nothing, and new ones where there is none."""
+    """Connections to one gateway: idle connections are reused, and new ones opened if none is idle."""
 
     def __init__(self, url: str, body: bytes, wait_s: int) -> None:
         parts = urlsplit(url)

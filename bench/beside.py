@@ -1,8 +1,8 @@
-"""`python -m bench.beside`: online requests at a modest rate, alone and while a large job runs.
+"""`python -m bench.beside`: online requests at a moderate rate, alone and while a large job runs.
 
-The rate is a share of what a closed loop is answered. In each round the same requests come twice, alone and
-beside a job that outlasts them, and the job runs alone for a while; heartbeats of the worker tell how much of
-the engine's time each lane had.
+The rate is a fraction of the throughput of a closed loop. Each round sends the same requests twice, alone and
+beside a job that outlasts them, and runs the job alone for a while. The worker's heartbeats show the share of
+engine time of each lane.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from stack.running import queue_url
 
 _CONNECTIONS = 64
 _WARM_UP_S = 1.0
-_ALONE = 0.6  # of the time of a load, that the job is looked at alone
+_ALONE = 0.6  # as a fraction of the load's duration: the time for which the job is observed alone
 _LOOK_S = 0.02
 _LIMIT_S = 300.0
 _STACKS = {"auto": takt.RIVAL, "native": takt_native.RIVAL}
 
 _Spent: TypeAlias = tuple[float, float, float]
-"""Seconds between two heartbeats, and of the engine in them: online, offline."""
+"""Seconds between two heartbeats, and engine seconds in them: online, offline."""
 
 _Turn: TypeAlias = tuple[Measured, float, float, float, float]
-"""The requests beside a job, the job's rows a second, and what was spent."""
+"""The requests beside a job, the job's rows a second, and the engine time used."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -63,13 +63,13 @@ def main(words: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.beside", description=__doc__)
     parser.add_argument("--model", default="iris", help="iris, classifier or heavy (iris)")
-    parser.add_argument("--runtime", choices=_STACKS, default="auto", help="native: nothing is compiled")
-    parser.add_argument("--device", default="cpu", help="of the worker: cpu or cuda:N (cpu)")
-    parser.add_argument("--rows", type=int, default=10_000_000, help="of the job (10000000)")
-    parser.add_argument("--load", type=float, default=0.3, help="of what a closed loop is answered (0.3)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each load (5)")
+    parser.add_argument("--runtime", choices=_STACKS, default="auto", help="native: no compiled runtime")
+    parser.add_argument("--device", default="cpu", help="device of the worker: cpu or cuda:N (cpu)")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="rows of the job (10000000)")
+    parser.add_argument("--load", type=float, default=0.3, help="fraction of a closed loop's rate (0.3)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="duration of each load (5)")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="output file (in bench/results)")
     return parser
 
 
@@ -94,7 +94,7 @@ def _measure(given: argparse.Namespace, command: str) -> BesideResults:
 
 
 def _full(session: Session) -> float:
-    """Answers a second of a closed loop, once everything is warm."""
+    """Answers a second of a closed loop after warm-up."""
     settle(session)
     [server] = session.servers.values()
     samples, _ = session.fire(server, _CONNECTIONS, session.plan.seconds)
@@ -112,7 +112,7 @@ class _Bench:
         self._rate, self._seconds = rate, seconds
 
     def take(self, number: int) -> BesideRound:
-        """A B, then B A, so that neither always goes first. Raises NoAnswer, httpx.HTTPError."""
+        """Run A B, then B A, so that the order alternates. Raises NoAnswer, httpx.HTTPError."""
         if number % 2 == 0:
             alone, turn = self._alone(number), self._beside(number)
             job_alone = self._job_alone()
@@ -141,7 +141,7 @@ class _Bench:
         return seen, rows_per_s, *beats.spent()
 
     def _job_alone(self) -> float:
-        """Its rows a second, for less long than beside the requests, for it is faster."""
+        """The job's rows a second; the job is faster alone, so a shorter time is enough."""
         with _running(self._server, self._file) as job:
             rows, begun_s = job.rows_done(), time.monotonic()
             time.sleep(_ALONE * (_WARM_UP_S + self._seconds))
@@ -150,7 +150,7 @@ class _Bench:
         return rows_per_s
 
     def _offered(self, number: int) -> Measured:
-        """The same requests for the same round."""
+        """Random generator that yields the same requests within a round."""
         offer = Offer(self._rate, _WARM_UP_S + self._seconds, seed=number)
 
         async def offered() -> list[arrivals.Call]:
@@ -160,22 +160,22 @@ class _Bench:
 
 
 class _Job:
-    """A job that runs."""
+    """A running job."""
 
     def __init__(self, client: httpx.Client, path: str) -> None:
         self._client, self._path = client, path
 
     def rows_done(self) -> int:
-        """Raises NoAnswer where it does not run (any more): then it was no load."""
+        """Raises NoAnswer if the job is not running, because it is then no load."""
         found = self._client.get(self._path).raise_for_status().json()
         if found["state"] != "running":
-            raise NoAnswer(f"the job is {found['state']}, and not beside the requests: give it more --rows")
+            raise NoAnswer(f"the job is {found['state']} and not beside the requests: increase --rows")
         return int(found["rows_succeeded"])
 
 
 @contextmanager
 def _running(server: Server, file: Path) -> Iterator[_Job]:
-    """A job of the file's rows, once its first rows are done; it is deleted with the block."""
+    """Start a job with the file's rows and wait for its first rows. The job is deleted after the block."""
     with httpx.Client(base_url=f"http://127.0.0.1:{server.place.port}", timeout=_LIMIT_S) as client:
         params, headers = {"model": server.place.subject.name}, {"Content-Type": MEDIA_TYPES["arrow"]}
         with file.open("rb") as body:
@@ -192,13 +192,13 @@ def _running(server: Server, file: Path) -> Iterator[_Job]:
 
 
 class _Beats(threading.Thread):
-    """Looks at the worker's heartbeat as long as the block lasts: what each lane has had of the engine."""
+    """Samples the engine time of each lane from the worker's heartbeat while the block runs."""
 
     def __init__(self, server: Server) -> None:
         super().__init__(name="beats", daemon=True)
         self._url = queue_url(server.place.folder / "data")
         self._enough = threading.Event()
-        self._seen: list[tuple[float, float, float]] = []  # when, online and offline seconds, as they change
+        self._seen: list[tuple[float, float, float]] = []  # time, online and offline seconds
 
     def __enter__(self) -> Self:
         self.start()
@@ -218,10 +218,10 @@ class _Beats(threading.Thread):
                     last = now
 
     def spent(self) -> _Spent:
-        """From the first new heartbeat of the block to its last. Raises NoAnswer where there were not two."""
+        """Usage between the block's first new heartbeat and its last. Raises NoAnswer for fewer than two."""
         if len(self._seen) < 3:
-            raise NoAnswer("too few heartbeats: let each load last longer (--seconds)")
-        (then_s, *before), (now_s, *after) = self._seen[1], self._seen[-1]  # the very first is an old one
+            raise NoAnswer("too few heartbeats: increase the duration of each load (--seconds)")
+        (then_s, *before), (now_s, *after) = self._seen[1], self._seen[-1]  # [0] precedes the block
         online_s, offline_s = (b - a for a, b in zip(before, after, strict=True))
         return now_s - then_s, online_s, offline_s
 

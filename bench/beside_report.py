@@ -1,4 +1,4 @@
-"""Online requests alone and beside a large job: what a run leaves behind, and its table."""
+"""Online requests alone and beside a large job: the record of a run and its table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.tables import table
 
 @dataclass(frozen=True)
 class BesideRound:
-    """The same load twice, without a job and while one runs; and the job alone."""
+    """The same load without a job and beside a job, and the job alone."""
 
     round: int
     alone: Measured
@@ -27,12 +27,12 @@ class BesideRound:
 
     @property
     def left_taken(self) -> float:
-        """The job's share of the engine's time that the online lane left."""
+        """The job's share of the engine time not used by the online lane."""
         return self.offline_s / (self.took_s - self.online_s)
 
     @property
     def left_done(self) -> float:
-        """The job's rows, of what it does alone in the engine's time that the online lane left."""
+        """The job's rows as a fraction of its rows alone in the engine time not used by the online lane."""
         return self.rows_per_s / (self.job_alone_rows_per_s * (1 - self.online_s / self.took_s))
 
 
@@ -41,16 +41,16 @@ class BesideResults(Run):
     """One model, one rate, one size of job."""
 
     model: str
-    runtime: str  # auto, or native: nothing is compiled
+    runtime: str  # auto, or native: no compiled runtime
     job_rows: int
-    full_per_s: float  # what a closed loop of 64 connections is answered
-    rate: float  # requests a second that were offered
+    full_per_s: float  # answers a second of a closed loop of 64 connections
+    rate: float  # offered requests a second
     rounds: tuple[BesideRound, ...]
     kind: str = "beside"
 
     @property
     def p99_ratios(self) -> Spread | None:
-        """The p99 beside a job by the p99 alone, round by round; None where there was none."""
+        """The p99 beside a job divided by the p99 alone, by round; None if either is missing."""
         alone = [one.alone.p99_ms for one in self.rounds if one.alone.p99_ms]
         beside = [one.beside.p99_ms for one in self.rounds if one.beside.p99_ms]
         return ratios(beside, alone) if len(alone) == len(beside) else None
@@ -62,7 +62,7 @@ def beside_report(results: BesideResults) -> str:
 
 
 def beside_table(results: BesideResults) -> str:
-    """Both turns: medians of the rounds, least and most in brackets; the ratio round by round."""
+    """Both turns: medians of the rounds with minimum and maximum in brackets; the ratio by round."""
     header = [
         "turn",
         "answers/s",

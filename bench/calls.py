@@ -1,4 +1,4 @@
-"""One connection to a rival that makes one call after another: to check answers, and to see their stages."""
+"""One connection to a rival for consecutive calls, which verifies answers and reads their stages."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ CALL_LIMIT_S = 30.0
 
 
 class NoAnswer(Exception):
-    """A rival answered with an error: not ready, overloaded, broken."""
+    """A rival answered with an error: it is not ready, overloaded or broken."""
 
 
 class WrongAnswer(Exception):
-    """A rival did not answer the row as the model does: what it is measured at is not the same work."""
+    """A rival's prediction differs from the model's, so its measurement is not comparable."""
 
 
 @dataclass(frozen=True)
 class Called:
-    """One right answer."""
+    """One correct answer."""
 
     took_ms: float
-    server_timing: str  # empty where the rival does not send it
+    server_timing: str  # empty if the rival does not send it
 
 
 class Caller:
@@ -43,7 +43,7 @@ class Caller:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=CALL_LIMIT_S)
 
     def call(self) -> Called:
-        """Raises NoAnswer, WrongAnswer, and OSError or http.client.HTTPException where nothing came."""
+        """Raises NoAnswer, WrongAnswer, and OSError or http.client.HTTPException without a response."""
         begun_s = time.perf_counter()
         self._connection.request("POST", self._rival.path, self._body, dict(self._rival.headers))
         response = self._connection.getresponse()
@@ -64,11 +64,11 @@ def _check(rival: Rival, status: int, body: bytes, right: Answer) -> None:
     except ValueError as error:
         raise WrongAnswer(f"{rival.name}: {error}") from error
     if not is_right(answer, right):
-        raise WrongAnswer(f"{rival.name} answered {answer}, but the model says {right}")
+        raise WrongAnswer(f"{rival.name} answered {answer}, but the model predicts {right}")
 
 
 class Probe(threading.Thread):
-    """A closed loop of its own beside a load, whose answers tell where the time goes."""
+    """A separate closed loop beside a load; the Server-Timing of its answers gives the time of each stage."""
 
     def __init__(self, caller: Caller) -> None:
         super().__init__(name="probe", daemon=True)
@@ -87,7 +87,7 @@ class Probe(threading.Thread):
             self._caller.close()
 
     def end(self) -> list[Called]:
-        """Stop, and what was seen. Raises what ended the probe before."""
+        """Stop, and return the answers. Raises the error that ended the probe early."""
         self._enough.set()
         self.join(CALL_LIMIT_S)
         if self._error is not None:
@@ -105,13 +105,13 @@ def stage_times(server_timing: str) -> dict[str, float]:
 
 
 def batch_rows(server_timing: str) -> int:
-    """Rows of the batch that a request ran in; 0 where the header does not say."""
+    """Rows of the batch that contained the request; 0 if the header lacks the number."""
     found = re.search(r'desc="rows=(\d+)"', server_timing)
     return int(found[1]) if found else 0
 
 
 def stages_of(model: str, rival: str, connections: int, calls: list[Called]) -> Stages | None:
-    """Means over the calls; None where no call says where its time went."""
+    """Means over the calls; None if no call has stages."""
     timed = [call for call in calls if call.server_timing]
     if not timed:
         return None

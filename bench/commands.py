@@ -1,4 +1,4 @@
-"""How the commands of the bench end: with what they measured, with a reason, or interrupted."""
+"""Common entry of the bench commands: exit codes, error messages and interruption."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from bench.servers import DidNotStart
 from shared.errors import TaktError
 
 INTERRUPTED = 130
-"""The exit code of a program that Ctrl-C ended."""
+"""The exit code after Ctrl-C."""
 
 
 def ended(name: str, measure: Callable[[], object]) -> int:
-    """Run what a command does. → its exit code; why it failed is said on standard error.
+    """Run a command's function and return the exit code; the reason for a failure goes to standard error.
 
-    SIGTERM and SIGHUP end it as Ctrl-C does, so that what it started ends with it.
+    SIGTERM and SIGHUP have the effect of Ctrl-C, so that child programs end with the command.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
         measure()
     except KeyboardInterrupt:
-        say(f"{name}: interrupted; everything it started has ended")
+        say(f"{name}: interrupted; all child programs have ended")
         return INTERRUPTED
     except (ValueError, TaktError, DidNotStart, NoAnswer, WrongAnswer) as error:
         return _failed(name, str(error))
@@ -41,7 +41,7 @@ def ended(name: str, measure: Callable[[], object]) -> int:
 
 
 def say(line: str) -> None:
-    """Progress, which is not the report."""
+    """Print progress to standard error, apart from the report."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -1,7 +1,7 @@
-"""`python -m bench.costs`: what a request and a million rows cost in each part, in CPU time and in bytes.
+"""`python -m bench.costs`: CPU time and bytes of a request and of a million rows, in each part of Takt.
 
-Requests are counted as they are answered under closed loops, rows by jobs that are sent, run and read whole.
-The costs of the parts, one to the other, say which is full first and what the others take of a core by then.
+Requests are measured under closed loops, rows by jobs from upload to the last result byte. The proportion of
+the costs shows which part saturates first, and the load of the other parts at that point.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _IDLE_S = 4.0
 _CHECKED_ROWS = 100
 
 Work = tuple[str, Callable[[], int]]
-"""A name, and what does it. → requests answered, or rows"""
+"""A name and a function that does the work and returns the number of requests or rows."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -46,11 +46,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.costs", description=__doc__)
     parser.add_argument("--model", default="iris", help="iris, classifier or heavy (iris)")
     parser.add_argument("--connections", default="1,64,256", help="a,b: closed loops (1,64,256)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each closed loop (3)")
-    parser.add_argument("--rows", type=int, default=500_000, help="of each job (500000)")
-    parser.add_argument("--formats", default="arrow,parquet,csv", help="of the jobs' files; '' for none")
+    parser.add_argument("--seconds", type=float, default=3.0, help="duration of each closed loop (3)")
+    parser.add_argument("--rows", type=int, default=500_000, help="rows of each job (500000)")
+    parser.add_argument("--formats", default="arrow,parquet,csv", help="formats of files; '' for none")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="output file (in bench/results)")
     return parser
 
 
@@ -104,7 +104,7 @@ def _jobs(field: Field, server: Server, formats: Sequence[str], rows: int) -> It
 
 
 def _costs(server: Server, queue: redis.Redis, works: Sequence[Work], rounds: int) -> list[Cost]:
-    """A B C, then C B A, so that none always goes first."""
+    """Run A B C, then C B A, so that the order alternates."""
     found = []
     for number in range(rounds):
         for name, work in works if number % 2 == 0 else works[::-1]:
@@ -133,7 +133,7 @@ def _cost(server: Server, queue: redis.Redis, number: int, name: str, work: Call
 
 
 def _idle_cores(server: Server) -> dict[str, float]:
-    """What each part takes of a core while nothing is asked."""
+    """CPU use of each part at rest, in cores."""
     server.quiet_down()
     before, begun_s = server.usage(), time.monotonic()
     time.sleep(_IDLE_S)

@@ -1,4 +1,4 @@
-"""What work costs in each part: rounds of costs → tables of shares, and what is full first."""
+"""Cost of work in each part: tables of shares, and the part that saturates first."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MILLION = 1e6
 
 @dataclass(frozen=True)
 class Cost:
-    """What some work took in each part of a stack, once, while nothing else was asked of it."""
+    """Cost of one kind of work in each part of an otherwise idle stack, in one round."""
 
     round: int
-    work: str  # `64 connections`, or the format of a job's file
+    work: str  # `64 connections`, or the format of the job's file
     count: int  # requests answered, or rows
     took_s: float
     cpu_s: Mapping[str, float]  # by part
@@ -30,7 +30,7 @@ class Cost:
     sent_bytes: int
 
     def above(self, idle_cores: Mapping[str, float]) -> dict[str, float]:
-        """CPU seconds by part, less what each takes while nothing is asked."""
+        """CPU seconds by part, less the part's consumption at rest."""
         return {part: max(0.0, s - idle_cores.get(part, 0.0) * self.took_s) for part, s in self.cpu_s.items()}
 
 
@@ -40,7 +40,7 @@ class CostResults(Run):
 
     model: str
     rounds: int
-    idle_cores: Mapping[str, float]  # by part, while nothing is asked
+    idle_cores: Mapping[str, float]  # by part, at rest
     requests: tuple[Cost, ...]
     rows: tuple[Cost, ...]
     kind: str = "costs"
@@ -59,7 +59,7 @@ def costs_report(results: CostResults) -> str:
 
 
 def costs_table(results: CostResults, costs: Sequence[Cost], *, per: float, milli: bool) -> str:
-    """A line for each kind of work: medians of the rounds, CPU of `per` in ms where `milli`, else in s."""
+    """A line for each kind of work: medians of the rounds, CPU for `per` in ms if `milli`, else in s."""
     names = [*dict.fromkeys(part for cost in costs for part in cost.cpu_s if part != REST), REST]
     bytes_of = ("to the queue", "from it", "its log", "payloads")
     header = ["work", "CPU", *names, "full first, and the others then", *bytes_of]
@@ -87,7 +87,7 @@ def _line(
 
 
 def in_proportion(parts: Mapping[str, float]) -> str:
-    """`gateway 1 : worker 0.33 : queue 0.08`: what each part takes of a core while the busiest fills one."""
+    """`gateway 1 : worker 0.33 : queue 0.08`: cores used by each part when the busiest part uses one core."""
     busiest = max(parts.values())
     ordered = sorted(parts.items(), key=lambda part: -part[1])
     return " : ".join(f"{name} {short(s / busiest) if s < busiest else '1'}" for name, s in ordered)

@@ -1,7 +1,7 @@
-"""`python -m bench.documents`: measure all that the documents show, part after part, and write it into them.
+"""`python -m bench.documents`: measure all figures of the documents, part by part, and update the pages.
 
-Each part is a command of the bench, kept as JSON in a folder. `--only jobs,beside` runs those alone,
-`--resume` those that are not kept yet, and `--write` none, but writes the documents anew from what is kept.
+Each part is a bench command whose run is stored as JSON in a folder. `--only jobs,beside` runs only those
+parts, `--resume` runs the parts without a stored run, and `--write` only updates the pages from stored runs.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from bench.subjects import ROOT
 
 KEPT = keeping.RESULTS / "documents"
 BENCHMARKS, NOTEBOOK, SCALING = "docs/benchmarks.md", "bench/notebook.md", "docs/scaling.md"
-"""Pages, by their path in the repository."""
+"""Pages by path in the repository."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One run, and the page that shows it between the marks of the part's name."""
+    """One run, and the page that shows it between marks with the part's name."""
 
     name: str
     command: str  # a module and its options
     page: str
-    minutes: float  # about, on two cores that do nothing else
-    tiny: str  # options that make it as short as can be: a look whether it works
+    minutes: float  # approximate, on two idle cores
+    tiny: str  # options for the shortest possible run: a smoke test
 
     def words(self, *, tiny: bool) -> list[str]:
-        """The last of an option's values holds, so the tiny ones do."""
+        """The command line; the options of a tiny run come last and take precedence."""
         return ["-m", *shlex.split(f"{self.command} {self.tiny}" if tiny else self.command)]
 
 
@@ -119,41 +119,41 @@ def _parser() -> argparse.ArgumentParser:
     )
     names = ",".join(part.name for part in PARTS)
     parser.add_argument("--only", help=f"a,b of {names}")
-    parser.add_argument("--resume", action="store_true", help="leave out what is kept already")
-    parser.add_argument("--write", action="store_true", help="measure nothing; write what is kept")
-    parser.add_argument("--tiny", action="store_true", help="see that all works: the figures say nothing")
-    parser.add_argument("--kept", type=Path, default=KEPT, help="a folder of JSON, one a part")
-    parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds docs/ and bench/")
+    parser.add_argument("--resume", action="store_true", help="skip parts that have a stored run")
+    parser.add_argument("--write", action="store_true", help="only write pages from stored runs")
+    parser.add_argument("--tiny", action="store_true", help="smoke test; the figures are meaningless")
+    parser.add_argument("--kept", type=Path, default=KEPT, help="folder with one JSON file for each part")
+    parser.add_argument("--root", type=Path, default=ROOT, help="folder that contains docs/ and bench/")
     return parser
 
 
 def chosen(only: str | None, kept: Mapping[str, Path], *, resume: bool, write: bool) -> list[Part]:
-    """The parts to measure, in their order. Raises ValueError for a name that is none's."""
+    """The parts to measure, in order. Raises ValueError for an unknown name."""
     named = only.split(",") if only else [part.name for part in PARTS]
     if unknown := set(named) - {part.name for part in PARTS}:
-        raise ValueError(f"there are no parts {sorted(unknown)}; there are: {[part.name for part in PARTS]}")
+        raise ValueError(f"unknown parts {sorted(unknown)}; available: {[part.name for part in PARTS]}")
     return [part for part in PARTS if part.name in named and not write and not (resume and part.name in kept)]
 
 
 def kept_in(folder: Path) -> dict[str, Path]:
-    """The runs that a folder keeps, by their part, in the parts' order."""
+    """The runs stored in a folder, by part, in the order of the parts."""
     files = {part.name: folder / f"{part.name}.json" for part in PARTS}
     return {name: file for name, file in files.items() if file.exists()}
 
 
 def _publish(given: argparse.Namespace) -> None:
-    """Raises ValueError where a part failed, once all others are written."""
+    """Raises ValueError if a part failed, after all others are written."""
     given.kept.mkdir(parents=True, exist_ok=True)
     parts = chosen(given.only, kept_in(given.kept), resume=given.resume, write=given.write)
     say(f"{len(parts)} parts, about {sum(part.minutes for part in parts):.0f} minutes")
     failed = [part.name for part in parts if not _measured(part, given)]
     write(kept_in(given.kept), given.root)
     if failed:
-        raise ValueError(f"these parts failed, and show what they did before: {', '.join(failed)}")
+        raise ValueError(f"these parts failed, and their pages show the previous run: {', '.join(failed)}")
 
 
 def _measured(part: Part, given: argparse.Namespace) -> bool:
-    """Run one part; its JSON takes the place of the last one's only when it has ended well."""
+    """Run one part. Its JSON replaces the previous JSON only if the part succeeds."""
     fresh, begun_s = given.kept / f"{part.name}.fresh", time.monotonic()
     say(f"\n== {part.name}: {part.command}")
     command = [sys.executable, *part.words(tiny=given.tiny), "--json", str(fresh)]
@@ -165,7 +165,7 @@ def _measured(part: Part, given: argparse.Namespace) -> bool:
 
 
 def write(kept: Mapping[str, Path], root: Path) -> None:
-    """Put every kept run on its page, and the targets, judged by all of them."""
+    """Write every stored run to its page, and the targets with their verdicts."""
     runs = {name: keeping.decoded(file.read_bytes()) for name, file in kept.items()}
     for part in PARTS:
         if part.name in runs:

@@ -1,4 +1,4 @@
-"""Rows that are drawn, and the same rows as the files and requests that servers take them in."""
+"""Random rows, and the same rows as files and requests in the servers' formats."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pyarrow import csv, parquet
 
 from bench.subjects import Description
 
-_KINDS = 50_000  # rows that differ; the rest repeats them
+_KINDS = 50_000  # number of distinct rows; the remaining rows repeat them
 _BATCH_ROWS = 65_536
-_GROUP_ROWS = 1_000_000  # as writers of Parquet do
+_GROUP_ROWS = 1_000_000  # as Parquet writers do
 
 
 def draw(description: Description, rows: int) -> np.ndarray:
-    """(rows, width), seeded: float64 for an estimator, float32 for a network."""
+    """Seeded random rows of shape (rows, width): float64 for an estimator, float32 for a network."""
     luck, shape = np.random.default_rng(5), (min(rows, _KINDS), description.width)
     found: np.ndarray = (
         luck.normal(size=shape).astype(np.float32)
@@ -29,14 +29,14 @@ def draw(description: Description, rows: int) -> np.ndarray:
 
 
 def write_file(form: str, path: Path, description: Description, rows: np.ndarray) -> None:
-    """`form` is one of MEDIA_TYPES. Raises ValueError where the model's rows have no plain columns for it."""
+    """`form` is a key of MEDIA_TYPES. Raises ValueError if the format cannot hold the model's rows."""
     if description.network and form == "csv":
-        raise ValueError("a row of a tensor is no line of plain numbers: use parquet or arrow")
+        raise ValueError("a tensor row does not fit a line of plain numbers: use parquet or arrow")
     _WRITERS[form](path, _table(description, rows))
 
 
 def requests_of(rows: np.ndarray, rows_a_request: int) -> Iterator[Mapping[str, Any]]:
-    """`{"inputs": [[…], …]}`, as the guide's batch route takes them. Any: JSON."""
+    """`{"inputs": [[…], …]}`, the request of the guide's batch route. Any: JSON."""
     for first in range(0, len(rows), rows_a_request):
         yield {"inputs": rows[first : first + rows_a_request].tolist()}
 

@@ -1,7 +1,7 @@
-"""`python -m bench.durability --rows 10000000`: what it costs that payloads and jobs outlive a power cut.
+"""`python -m bench.durability --rows 10000000`: the cost of payloads and jobs that survive a power cut.
 
-One `takt up` for each mode, on the same disk; a large job, and jobs of one row, in interleaved rounds. Ratios
-are to the first mode, which syncs no payloads.
+Each mode is a `takt up` on the same disk and runs a large job and jobs of one row, in interleaved rounds.
+Ratios are relative to the first mode, which does not sync payloads.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MODES: Mapping[str, Mapping[str, str]] = {
     "memory": {},
     "disk": {"TAKT_DURABILITY": "disk"},
 }
-"""The environment of each mode by its name; the last two are values of TAKT_DURABILITY."""
+"""Environment variables by mode; the last two modes are values of TAKT_DURABILITY."""
 _FORM = "arrow"
 _CHECKED_ROWS = 1000
 
@@ -54,14 +54,14 @@ def main(words: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.durability", description=__doc__)
-    parser.add_argument("--rows", type=int, default=10_000_000, help="of the large job (10000000)")
-    parser.add_argument("--small", type=int, default=200, help="jobs of one row, one after the other (200)")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="rows of the large job (10000000)")
+    parser.add_argument("--small", type=int, default=200, help="number of consecutive jobs of one row (200)")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     return parser
 
 
 def measure(rows: int, small: int, rounds: int) -> dict[str, Measured]:
-    """Each mode's rounds, A B C and then C B A. Raises what `bench.standing` and `bench.ways` raise."""
+    """Each mode's rounds: A B C, then C B A. Raises the errors of `bench.standing` and `bench.ways`."""
     found = {mode: Measured([], []) for mode in MODES}
     entrants = [entrant(_rival(mode), say) for mode in MODES]
     with standing(entrants, subject("iris"), say) as field:
@@ -88,7 +88,7 @@ def _large(field: Field, rows: int) -> Callable[[Server], float]:
 
 
 def _small(server: Server, jobs: int) -> float:
-    """Seconds until so many jobs of one row were accepted, one after the other."""
+    """Seconds until `count` consecutive jobs of one row were accepted."""
     model = server.place.subject
     rows = {"model": model.name, "inputs": [model.row]}
     with httpx.Client(base_url=f"http://127.0.0.1:{server.place.port}", timeout=30) as client:
@@ -99,7 +99,7 @@ def _small(server: Server, jobs: int) -> float:
 
 
 def table(found: Mapping[str, Measured], rows: int, small: int) -> str:
-    """Markdown: the medians, and the median of the ratios of rounds that ran one after the other."""
+    """Markdown: the medians, and the median of the ratios by round."""
     base = found[next(iter(MODES))]
     lines = [
         f"| mode | {rows:,} rows, rows/s | ÷ unsynced | a job of one row, ms to its 202 | ÷ unsynced |",

@@ -1,7 +1,8 @@
-"""The Pythons that rivals run on: a virtual environment for each that needs libraries of its own, made once.
+"""Python environments of the rivals: one virtual environment for each rival with its own requirements.
 
-Only the server comes from there. The model's libraries (numpy, scikit-learn, torch) are this program's own
-for every rival, found behind the environment's, so that all load the artifact with the same code.
+The environment is built once and contains only the server. The model's libraries (numpy, scikit-learn, torch)
+are this program's and come after the environment's in the path, so that all rivals load the artifact with the
+same code.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ _LAST_WORDS = 300
 
 @dataclass(frozen=True)
 class Entrant:
-    """A rival that can run here, and on which Python."""
+    """A rival that can run here, and its Python."""
 
     rival: Rival
     python: Path
 
     def version(self) -> str | None:
-        """That of its own distribution, or None where it has none."""
+        """The version of the rival's distribution, or None if it has none."""
         name = self.rival.distribution
         if name is None:
             return None
@@ -41,29 +42,29 @@ class Entrant:
 
 
 class CannotInstall(Exception):
-    """A rival's libraries cannot be had here; with pip's last words."""
+    """A rival's libraries cannot be installed; contains the end of pip's output."""
 
 
 def enter(rivals: Iterable[Rival], say: Callable[[str], None]) -> tuple[list[Entrant], dict[str, str]]:
-    """Those that can run here, and of the others why not."""
+    """The rivals that can run here, and the reasons for the others."""
     entrants, skipped = [], {}
     for rival in rivals:
         try:
             entrants.append(entrant(rival, say))
         except CannotInstall as error:
             skipped[rival.name] = str(error)
-            say(f"{rival.name} is left out, for it cannot be installed here: {error}")
+            say(f"{rival.name} is skipped because it cannot be installed: {error}")
     return entrants, skipped
 
 
 def versions(entrants: Iterable[Entrant]) -> dict[str, str]:
-    """By distribution, of those that have libraries of their own."""
+    """Versions by distribution, for rivals with their own requirements."""
     found = {one.rival.distribution: one.version() for one in entrants}
     return {name: version for name, version in found.items() if name and version}
 
 
 def entrant(rival: Rival, say: Callable[[str], None]) -> Entrant:
-    """The rival, its libraries installed if need be. Raises CannotInstall."""
+    """Prepare a rival and install its libraries if needed. Raises CannotInstall."""
     if rival.requirements is None:
         return Entrant(rival, Path(sys.executable))
     folder = CACHE / (rival.distribution or rival.name)
@@ -77,13 +78,13 @@ def entrant(rival: Rival, say: Callable[[str], None]) -> Entrant:
 
 
 def _digest(requirements: Path) -> str:
-    """What an environment is made of: it is made anew when any of this changes."""
+    """The environment's inputs; a change of any of them rebuilds the environment."""
     parts = (requirements.read_text(), sys.version, _own_libraries(), _numpy())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _own_libraries() -> str:
-    """By the folder itself, which several checkouts may share by links."""
+    """The environment's resolved folder, which several checkouts may share through symbolic links."""
     return str(Path(sysconfig.get_path("purelib")).resolve())
 
 

@@ -1,8 +1,8 @@
-"""`python -m bench.fair_shares`: fifty owners on one queue, in virtual time, ordered by the real ledger.
+"""`python -m bench.fair_shares`: fifty owners on one queue in virtual time, with the real ledger.
 
-Slots take chunks from the ledger's scripts on a real server and finish them after a time that follows from
-their rows. Heavy owners bring many jobs at once, light owners one job each, later. The same work is run again
-with all jobs of one owner, which is the order by jobs alone.
+Slots claim chunks through the ledger's scripts on a real server and finish them after a time proportional to
+their rows. Heavy owners submit many jobs at once; each light owner submits one job later. The same work then
+runs with all jobs under one owner, so that only the order of jobs counts.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ HEAVY_JOBS, MEDIUM_JOBS = 60, 12
 LIGHT_EVERY_S = 0.5
 _HOUR_MS = 3_600_000
 ALONE_S = CHUNK_ROWS / ROWS_PER_S * -(-JOB_CHUNKS // SLOTS)
-"""What a job takes that has all slots."""
+"""Duration of the job if it has all slots."""
 
 
 class Queue(Protocol):
-    """What orders the chunks: the ledger, or a model of it."""
+    """Interface of the chunk order: the ledger, or a model of it."""
 
     def submit(self, owner: str, chunks: Sequence[int]) -> str:
-        """A job whose rows are all there. → its id"""
+        """Add a job with all its rows, and return its id."""
         ...
 
     def claim(self) -> Claim | None: ...
@@ -51,7 +51,7 @@ class Queue(Protocol):
 
 
 class LedgerQueue:
-    """The real ledger. `client`: of an empty server."""
+    """The real ledger. `client`: connected to an empty server."""
 
     def __init__(self, client: redis.Redis, weights: Mapping[str, float]) -> None:
         self._client = client
@@ -78,12 +78,12 @@ class LedgerQueue:
 
 
 def _unrung(key: ModelKey, count: int) -> None:
-    """Idle slots look by themselves."""
+    """No notification: idle slots poll."""
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """Jobs that an owner brings at one moment."""
+    """Jobs that an owner submits at one time."""
 
     at_s: float
     owner: str
@@ -93,16 +93,16 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Figures:
-    """What came of it."""
+    """Fairness figures of one run."""
 
-    jain: float  # of rows over weight, of heavy and medium owners while all of them had work
-    most_waits: float  # the longest time of a light owner's job over its time alone
-    most_unfairness: float  # … over its time alone and the number of shares that compete with it
+    jain: float  # Jain's index of rows divided by weight, for heavy and medium owners while all had work
+    most_waits: float  # longest time of a light owner's job, divided by its time alone
+    most_unfairness: float  # … divided by its time alone and by the number of competing shares
     took_s: float
 
 
 def arrivals(owners: int, *, weighted: bool = False) -> list[Arrival]:
-    """A tenth of the owners heavy, three tenths medium, the others light."""
+    """A tenth of the owners is heavy, three tenths are medium, and the others are light."""
     heavy, medium = owners // 10, 3 * owners // 10
     found = []
     for number in range(owners):
@@ -126,7 +126,7 @@ class _Job:
 
 
 class Simulation:
-    """Runs arrivals through a queue until nothing is left."""
+    """Runs arrivals through a queue until it is empty."""
 
     def __init__(self, queue: Queue, arrived: Sequence[Arrival], owner_of: Callable[[str], str]) -> None:
         self._queue = queue
@@ -138,7 +138,7 @@ class Simulation:
         self.now_s = 0.0
         self.jobs: dict[str, _Job] = {}
         self.served: dict[str, list[float]] = defaultdict(list)
-        """When the chunks of each owner ended."""
+        """End times of the chunks of each owner."""
 
     def run(self) -> None:
         for arrival in self._arrived:
@@ -171,7 +171,7 @@ class Simulation:
 
 
 def figures_of(simulation: Simulation, arrived: Sequence[Arrival]) -> Figures:
-    """Judged by what each owner got and how long the light ones waited."""
+    """Fairness of the rows of each owner and of the waiting times of light owners."""
     lasting = [arrival for arrival in arrived if arrival.jobs > 1]
     level_s = min(max(simulation.served[arrival.owner]) for arrival in lasting)
     given = [sum(t <= level_s for t in simulation.served[one.owner]) / one.weight for one in lasting]
@@ -187,7 +187,7 @@ def figures_of(simulation: Simulation, arrived: Sequence[Arrival]) -> Figures:
 
 
 def _shares_beside(simulation: Simulation, arrived: Sequence[Arrival], own: Arrival) -> float:
-    """How many times an owner's weight all owners have that still have work as its job comes."""
+    """Total weight of the owners with work when the job arrives, divided by the weight of the job's owner."""
     active = [
         one.weight for one in arrived if one.at_s <= own.at_s and max(simulation.served[one.owner]) > own.at_s
     ]
@@ -197,7 +197,7 @@ def _shares_beside(simulation: Simulation, arrived: Sequence[Arrival], own: Arri
 def simulated(
     make: Callable[[Mapping[str, float]], Queue], owners: int, *, weighted: bool = False, by_job: bool = False
 ) -> Figures:
-    """`make` → an empty queue in which owners have these weights. `by_job`: all jobs are of one owner."""
+    """`make` returns an empty queue with the owners' weights. `by_job`: all jobs belong to one owner."""
     arrived = arrivals(owners, weighted=weighted)
     queue = make({} if by_job else {arrival.owner: arrival.weight for arrival in arrived})
     simulation = Simulation(queue, arrived, (lambda _: "all") if by_job else (lambda owner: owner))

@@ -1,8 +1,8 @@
-"""`python -m bench.integrity --rows 10000000`: what the digests of stored rows and results cost a job.
+"""`python -m bench.integrity --rows 10000000`: the cost of the digests of stored rows and results.
 
-Two Takts run side by side, one of them without digests of large objects; jobs go to them in turns, in
-interleaved rounds. Beside that, hash functions are compared on objects of a chunk's size, alone and in two
-threads at once, which shows whether they hold the GIL.
+Two Takt stacks, one of them without digests of large objects, run side by side and receive jobs alternately
+in interleaved rounds. The bench also compares hash functions on objects of a chunk's size, in one thread and
+in two threads at once; the latter shows whether a function holds the GIL.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Hash = Callable[[bytes], object]
 
 @dataclass(frozen=True)
 class Passage:
-    """One job of one of both Takts."""
+    """One job on one of the two stacks."""
 
     way: str
     took_s: float
@@ -52,7 +52,7 @@ class Passage:
 
 def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.integrity", description=__doc__)
-    parser.add_argument("--rows", type=int, default=10_000_000, help="of a job; 0: hash functions only")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="rows of a job; 0: hash functions only")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     given = parser.parse_args(words)
     return ended("bench.integrity", lambda: _run(given.rows, given.rounds))
@@ -67,12 +67,12 @@ def _run(rows: int, rounds: int) -> None:
 
 
 def hashes() -> dict[str, Hash]:
-    """Cryptographic ones; blake3 if it is installed, which Takt does not need."""
+    """Cryptographic hash functions; blake3 only if it is installed, because Takt does not require it."""
     found: dict[str, Hash] = {name: getattr(hashlib, name) for name in ("sha256", "blake2b", "sha512")}
     try:
         found["blake3"] = import_module("blake3").blake3
     except ImportError:
-        say("blake3 is left out: it is not installed here")
+        say("blake3 is skipped: it is not installed")
     return found
 
 
@@ -115,7 +115,7 @@ def _measured(rows: int, rounds: int) -> list[Passage]:
         right = ways.right_answers(field.folder / WITH / DESCRIPTION, request)
         run = partial(_passage, field, file, rows, right)
         for way in (WITH, WITHOUT):
-            run(way)  # the first job of a process takes longer, and is not counted
+            run(way)  # warm-up: the first job of a process takes longer
         return [
             run(way)
             for number in range(rounds)
@@ -164,7 +164,7 @@ def _values(passages: Sequence[Passage]) -> list[tuple[float, float]]:
 
 
 def _pairs(passages: Sequence[Passage]) -> list[tuple[Passage, Passage]]:
-    """With and without, of the same round."""
+    """Pairs of jobs with and without digests, by round."""
     with_, without = ([one for one in passages if one.way == way] for way in (WITH, WITHOUT))
     return list(zip(with_, without, strict=True))
 

@@ -1,7 +1,8 @@
-"""`python -m bench.jobs --jobs 2000 --connections 16`: jobs of one row, each sent and read by itself.
+"""`python -m bench.jobs --jobs 2000 --connections 16`: throughput of jobs of one row.
 
-All are sent as fast as so many connections can, then read as they end. A job takes from its sending until its
-result is read. Rivals take part in interleaved rounds, with fewer jobs: what is compared is jobs a second.
+The connections send all jobs as fast as possible and then read each result as its job ends. A job's time is
+from its request until its result is read. Rivals run fewer jobs in interleaved rounds; the compared figure is
+jobs a second.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ def main(words: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.jobs", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=2000, help="of Takt in a round (2000)")
-    parser.add_argument("--rival-jobs", type=int, default=500, help="of a rival in a round (500)")
-    parser.add_argument("--connections", type=int, default=16, help="that they come from (16)")
+    parser.add_argument("--jobs", type=int, default=2000, help="Takt's jobs in a round (2000)")
+    parser.add_argument("--rival-jobs", type=int, default=500, help="a rival's jobs in a round (500)")
+    parser.add_argument("--connections", type=int, default=16, help="number of connections (16)")
     parser.add_argument(
-        "--rivals", default="celery_tasks", help="before Takt: celery_tasks, ray_tasks; '' for none"
+        "--rivals", default="celery_tasks", help="a,b of celery_tasks, ray_tasks; '' for none"
     )
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="output file (in bench/results)")
     return parser
 
 
@@ -68,7 +69,7 @@ def _measure(given: argparse.Namespace, command: str) -> JobsResults:
 
 
 def _rounds(field: Field, given: argparse.Namespace) -> Iterator[JobsRound]:
-    """A B C, then C B A, so that none always goes first."""
+    """Run A B C, then C B A, so that the order alternates."""
     servers = list(field.servers.values())
     for server in servers:
         _round(server, 0, _WARM_UP_JOBS, given.connections)
@@ -97,7 +98,7 @@ def _round(server: Server, number: int, jobs: int, connections: int) -> JobsRoun
 
 
 class Submitter:
-    """One connection with its jobs."""
+    """One connection and its jobs."""
 
     def __init__(self, server: Server) -> None:
         self._right, self._headers = server.right, dict(server.rival.headers)
@@ -105,7 +106,7 @@ class Submitter:
         self._body = json.dumps(
             {"model": server.place.subject.name, "inputs": [server.place.subject.row]}
         ).encode()
-        self._sent: list[tuple[float, str]] = []  # when, and the job's path
+        self._sent: list[tuple[float, str]] = []  # time of sending, path of the job
 
     def send(self, jobs: int) -> Submitter:
         for _ in range(jobs):
@@ -117,7 +118,7 @@ class Submitter:
         return self
 
     def read(self) -> list[float]:
-        """Each job's result, in the order of sending. → ms that each took"""
+        """Read each job's result in the order of sending, and return each job's time in ms."""
         took_ms = []
         for at_s, path in self._sent:
             while (body := self._result(path)) is None:
@@ -125,12 +126,12 @@ class Submitter:
             took_ms.append((time.perf_counter() - at_s) * 1000)
             answer = read_answer(json.dumps(json.loads(body)["results"][0]).encode())
             if not is_right(answer, self._right):
-                raise WrongAnswer(f"a job answered {answer}, but the model says {self._right}")
+                raise WrongAnswer(f"a job answered {answer}, but the model predicts {self._right}")
         self._connection.close()
         return took_ms
 
     def _result(self, path: str) -> bytes | None:
-        """None: not yet. Raises NoAnswer."""
+        """Return the result, or None if the job has not ended. Raises NoAnswer."""
         response, body = self._ask("GET", f"{path}/results")
         if response.status == http.client.CONFLICT and response.headers["Retry-After"]:
             return None

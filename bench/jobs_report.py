@@ -1,4 +1,4 @@
-"""Jobs of one row by several services: what a run leaves behind, and its table."""
+"""Jobs of one row on several services: the record of a run and its table."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from bench.tables import table
 
 @dataclass(frozen=True)
 class JobsRound:
-    """One rival's jobs, once."""
+    """One rival's jobs in one round."""
 
     round: int
     rival: str
     jobs: int
-    jobs_per_s: float  # from the first sent to the last result read
+    jobs_per_s: float  # from the first request to the last result read
     accepted_per_s: float
-    p50_ms: float  # from a job's sending until its result is read
+    p50_ms: float  # from a job's request until its result is read
     p99_ms: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobsResults(Run):
-    """The first rival is the one that ratios are to."""
+    """Rounds of all rivals. Ratios are relative to the first rival."""
 
     connections: int
     rivals: tuple[str, ...]
@@ -35,7 +35,7 @@ class JobsResults(Run):
     kind: str = "jobs"
 
     def of(self, rival: str) -> list[JobsRound]:
-        """The rounds of one rival, in their order."""
+        """The rounds of one rival, in order."""
         return [one for one in self.rounds if one.rival == rival]
 
 
@@ -48,7 +48,7 @@ def jobs_report(results: JobsResults) -> str:
 
 
 def jobs_table(results: JobsResults) -> str:
-    """Every rival: medians of the rounds, least and most in brackets; ratios round by round."""
+    """Every rival: medians of the rounds with minimum and maximum in brackets; ratios by round."""
     base = results.rivals[0]
     header = ["rival", "jobs", "jobs/s", f"× {base}", "accepted/s", "p50 ms to the result", "p99 ms"]
     base_rates = [one.jobs_per_s for one in results.of(base)]

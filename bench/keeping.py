@@ -1,4 +1,4 @@
-"""Runs as files: kept as JSON, and made into the report of a document and its plots.
+"""Storage of runs as JSON files, and their reports and plots in documents.
 
 `python -m bench report FILE.json … [--into docs/benchmarks.md [--at online]]`
 """
@@ -42,8 +42,8 @@ END = "<!-- to here -->"
 def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench report", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
-    parser.add_argument("--into", type=Path, metavar="PAGE.md", help="the page whose runs these become")
-    parser.add_argument("--at", metavar="NAME", help="of the marks on that page (the first run's kind)")
+    parser.add_argument("--into", type=Path, metavar="PAGE.md", help="page to update with these runs")
+    parser.add_argument("--at", metavar="NAME", help="name of the marks on that page (the first run's kind)")
     given = parser.parse_args(words)
     try:
         runs = [decoded(file.read_bytes()) for file in given.files]
@@ -58,13 +58,13 @@ def main(words: Sequence[str]) -> int:
 
 
 def report_and_keep(results: Run, chosen: Path | None) -> None:
-    """The report to standard output, and everything to a file."""
+    """Print the report to standard output, and store the run in a file."""
     print(f"\n{reported(results)}")
     say(f"results: {keep(results, chosen)}")
 
 
 def keep(results: Run, chosen: Path | None) -> Path:
-    """Write a run and its plots. → the JSON file; plots lie beside it, under its name and their own."""
+    """Write a run and its plots. Returns the JSON file; the plots lie beside it, prefixed with its name."""
     stamp = results.began_at.replace(":", "").partition("+")[0]
     path = chosen or RESULTS / f"{stamp}-{results.kind}-{platform.node() or 'host'}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,9 +75,9 @@ def keep(results: Run, chosen: Path | None) -> Path:
 
 
 def place(runs: Sequence[Run], page: Path, at: str) -> None:
-    """Put the runs' reports between the marks of this name, and their plots into images beside the page.
+    """Write the runs' reports between the marks of this name, and their plots as images beside the page.
 
-    Raises ValueError where the page has no such marks.
+    Raises ValueError if the page has no such marks.
     """
     stems = (at if number == 1 else f"{at}-{number}" for number in count(1))
     texts = [
@@ -87,7 +87,7 @@ def place(runs: Sequence[Run], page: Path, at: str) -> None:
 
 
 def _drawn(run: Run, page: Path, stem: str) -> Iterator[str]:
-    """The run's plots, as the page shows them; none of two points, which the table shows as well."""
+    """The run's plots for the page, without plots of two points, whose figures are in the table."""
     for name, plot in _KINDS[run.kind].plots(run).items():
         if max((len(line.points) for line in plot.lines), default=0) <= _FEW_POINTS:
             continue
@@ -102,22 +102,22 @@ def reported(run: Run) -> str:
 
 
 def decoded(kept: bytes) -> Run:
-    """A run that was kept, by its kind. Raises ValueError where it is none."""
+    """Read a stored run by its kind. Raises ValueError if the file is not a run."""
     name = msgspec.json.decode(kept, type=_Named).kind
     if name not in _KINDS:
-        raise ValueError(f"there are no runs of kind {name!r}; there are: {', '.join(_KINDS)}")
+        raise ValueError(f"unknown kind of run {name!r}; available: {', '.join(_KINDS)}")
     return msgspec.json.decode(kept, type=_KINDS[name].record)
 
 
 class _Named(msgspec.Struct):
-    """Which of the kinds a file holds."""
+    """The part of a file that names its kind."""
 
     kind: str
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """One kind of run. Any: its own record, which a file names by its kind."""
+    """One kind of run. Any: the record of that kind."""
 
     record: type[Run]
     report: Callable[[Any], str]
@@ -139,7 +139,7 @@ _KINDS: Mapping[str, _Kind] = {
 
 
 def replaced(page: str, runs: str, name: str) -> str:
-    """The page with other runs between the marks of this name. Raises ValueError where it has none."""
+    """The page with the text between the marks replaced. Raises ValueError if it has no such marks."""
     begin = BEGIN.format(name)
     before, began, rest = page.partition(begin)
     _, ended, after = rest.partition(END)

@@ -1,8 +1,7 @@
-"""`python -m bench.kernels`: what compiling a model is worth to one call, on one thread, without a server.
+"""`python -m bench.kernels`: speed-up of compiled runtimes for one call, on one thread, without a server.
 
-Models of each kind that is compiled, fitted on drawn rows, and the shipped iris forest. In a round a model's
-native runtime and what it was compiled to are called in turns, with as many rows as a call has; before that
-their answers are compared.
+The models are one of each compilable kind, fitted on random rows, and the shipped iris forest. A round
+compares the answers of a model's native and compiled runtimes, then calls them alternately at each call size.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from bench.subjects import subject
 from shared.repository import open_repository
 
 SIZES = (1, 8, 64, 1_024, 16_384)
-RANGE = (-2.0, 8.0)  # of drawn values: iris' flowers, and what is fitted here, lie within
+RANGE = (-2.0, 8.0)  # range of the random values; covers iris and the models fitted here
 _FEATURES = 20
 _FITTED_ROWS = 4_000
 _LEAST_S = 0.02
@@ -43,19 +42,19 @@ def main(words: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.kernels", description=__doc__)
     parser.add_argument("--models", default=",".join(MODELS), help="a,b of: " + ", ".join(MODELS))
-    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="rows a call, a,b")
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="a,b: rows of a call")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="output file (in bench/results)")
     return parser
 
 
 def _measure(given: argparse.Namespace, command: str) -> KernelResults:
-    """Raises ValueError for a model that is none, and for an answer that differs from the native one."""
+    """Raises ValueError for an unknown model, and for an answer that differs from the native runtime's."""
     began = Began(command)
     timed: list[KernelTimed] = []
     for name in given.models.split(","):
         if name not in MODELS:
-            raise ValueError(f"there is no model {name!r}; there are: {', '.join(MODELS)}")
+            raise ValueError(f"unknown model {name!r}; available: {', '.join(MODELS)}")
         say(name)
         timed += _timed(name, MODELS[name](), [int(size) for size in given.sizes.split(",")], given.rounds)
     return KernelResults(timed=tuple(timed), **began.facts())
@@ -84,11 +83,11 @@ def _compare(name: str, runtimes: Mapping[str, Call], rows: np.ndarray) -> None:
     answers = {runtime: np.asarray(call(rows)).tobytes() for runtime, call in runtimes.items()}
     wrong = [runtime for runtime, answer in answers.items() if answer != answers["native"]]
     if wrong:
-        raise ValueError(f"{name}: {wrong[0]} does not answer {len(rows)} rows as the native model does")
+        raise ValueError(f"{name}: {wrong[0]} differs from the native runtime for {len(rows)} rows")
 
 
 def _ms_a_call(call: Call, rows: np.ndarray) -> float:
-    """The least of some calls: what else the machine does only adds to it."""
+    """The minimum over some calls, because other load on the machine only adds time."""
     least_s, begun_s = float("inf"), time.perf_counter()
     for _ in range(_MOST_CALLS):
         started_s = time.perf_counter()
@@ -104,7 +103,7 @@ def _iris() -> Estimator:
     import joblib
 
     forest = joblib.load(open_repository(subject("iris").repository).version("iris").verify())
-    forest.n_jobs = 1  # as a worker calls it
+    forest.n_jobs = 1  # same call as in a worker
     return forest
 
 

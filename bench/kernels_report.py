@@ -1,4 +1,4 @@
-"""What compiling a model is worth to one call: rounds → a table."""
+"""Table of the speed-up of compiled runtimes for one call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class KernelTimed:
     round: int
     model: str
     runtime: str
-    rows: int  # of a call
+    rows: int  # of one call
     ms_a_call: float
 
 
@@ -36,7 +36,7 @@ def kernels_report(results: KernelResults) -> str:
 
 
 def kernels_table(results: KernelResults) -> str:
-    """A line for each runtime of a model, a column for each size of a call."""
+    """A line for each runtime of a model, a column for each call size."""
     sizes = sorted({one.rows for one in results.timed})
     pairs = list(dict.fromkeys((one.model, one.runtime) for one in results.timed))
     rows = [
@@ -51,7 +51,7 @@ def kernels_table(results: KernelResults) -> str:
 
 
 def _cell(results: KernelResults, model: str, runtime: str, rows: int) -> str:
-    """Of the native runtime its ms, of others how many times as fast they are."""
+    """The native runtime's ms, and the speed-up of other runtimes."""
     native, own = (
         [one.ms_a_call for one in results.timed if (one.model, one.runtime, one.rows) == (model, name, rows)]
         for name in (NATIVE, runtime)

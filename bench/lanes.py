@@ -1,7 +1,7 @@
-"""`python -m bench.lanes`: each lane under the other's full load.
+"""`python -m bench.lanes`: each lane under full load of the other lane.
 
-Online: how much longer an answer takes, at a modest rate, beside a job that would take all of the worker.
-Offline: how much of the engine's time a job has, beside five times the online load that the model can bear.
+Online: latency at a moderate rate, alone and beside a job that can fill the worker.
+Offline: a job's share of engine time, beside five times the online load that the model can process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stack.heartbeats import connect, live_workers
 
 _JOB_ROWS = 400_000
 _BEAT_S = 2.5
-"""After so long a worker's heartbeat has told all that it did."""
+"""Time after which a worker's heartbeat contains all its work."""
 _OVERLOAD = 5
 _SETTLE_S = 5.0
 
@@ -34,10 +34,10 @@ def main(words: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.lanes", description=__doc__)
-    parser.add_argument("--row-ms", type=float, default=0.1, help="what a row takes, for latency (0.1)")
-    parser.add_argument("--rate", type=float, default=50.0, help="the modest online rate (50)")
+    parser.add_argument("--row-ms", type=float, default=0.1, help="time of a row, for latency (0.1)")
+    parser.add_argument("--rate", type=float, default=50.0, help="moderate online rate (50)")
     parser.add_argument("--cap", type=float, default=200.0, help="rows/s of the model, for shares (200)")
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each load (15)")
+    parser.add_argument("--seconds", type=float, default=15.0, help="duration of each load (15)")
     return parser
 
 
@@ -60,7 +60,7 @@ def _report(stack: PacedStack, given: argparse.Namespace) -> None:
         rows.append(_line(stack, f"{given.rate:g}/s, beside a job", modest))
     stack.pace_file.write_text(f"{1000 / given.cap:g}")
     with running_job(stack, _JOB_ROWS):
-        offered(stack, Offer(full.rate, _SETTLE_S))  # until the new speed is known
+        offered(stack, Offer(full.rate, _SETTLE_S))  # until the worker has measured the new speed
         rows.append(_line(stack, f"{_OVERLOAD} × {given.cap:g}/s, beside a job", full))
     print(
         f"\n{table(['online load', 'answers/s', 'p50 ms', 'p99 ms', 'late', 'engine: job', 'of it'], rows)}"
@@ -82,7 +82,7 @@ def _cells(seen: Outcome, online_s: float, offline_s: float) -> list[str]:
 
 
 def _spent(stack: PacedStack) -> tuple[float, float]:
-    """Seconds of the engine's time that each lane has had."""
+    """Engine time of each lane in seconds."""
     with connect(stack.redis_url) as client:
         [worker] = live_workers(client)
     return worker.online_s, worker.offline_s

@@ -1,4 +1,4 @@
-"""Where a run takes place, and the versions that take part."""
+"""Description of a run's machine and software versions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKAGES = ("fastapi", "uvicorn", "celery", "redis", "scikit-learn", "torch", "n
 
 
 class Began:
-    """A run begins, before anything of it is started."""
+    """State at the beginning of a run, before any program is started."""
 
     def __init__(self, command: str) -> None:
         self._command = re.sub(r" --json \S+", "", command)
@@ -31,7 +31,7 @@ class Began:
         self._machine = this_machine()
 
     def facts(self, rivals: Mapping[str, str] | None = None) -> Facts:
-        """What the run says of itself now that it is over. `rivals`: versions of their own libraries."""
+        """Describe the finished run. `rivals`: versions of the rivals' libraries."""
         machine = replace(self._machine, versions={**self._machine.versions, **(rivals or {})})
         return Facts(
             command=self._command,
@@ -75,7 +75,7 @@ def _h2load() -> str | None:
 
 
 def _processor() -> str:
-    """The processor's name as Linux gives it, else its architecture."""
+    """The processor's name from Linux, or its architecture."""
     try:
         found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:

@@ -1,7 +1,7 @@
-"""`python -m bench.offline --rows 1000000 --formats csv,parquet,arrow`: many rows, by every way there is.
+"""`python -m bench.offline --rows 1000000 --formats csv,parquet,arrow`: throughput for many rows.
 
-Takt's jobs, rivals' requests of 1,000 rows, and the bare model in as many processes as Takt has workers, in
-interleaved rounds. Rivals are given fewer rows: what is compared is rows a second.
+Interleaved rounds of Takt's jobs, rivals' requests of 1,000 rows, and the bare model in as many processes as
+Takt has workers. Rivals receive fewer rows; the compared figure is rows a second.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ def main(words: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.offline", description=__doc__)
     parser.add_argument("--model", default="iris", help="iris, classifier or heavy (iris)")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of Takt and the bare model (1000000)")
-    parser.add_argument("--rival-rows", type=int, default=100_000, help="of the rivals (100000)")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of Takt and bare model (1000000)")
+    parser.add_argument("--rival-rows", type=int, default=100_000, help="rows of the rivals (100000)")
     parser.add_argument("--formats", default="csv,parquet,arrow", help="of Takt's jobs")
     parser.add_argument(
-        "--rivals", default="litserve,bentoml,mlserver,mosec", help="besides Takt; '' for none"
+        "--rivals", default="litserve,bentoml,mlserver,mosec", help="rivals besides Takt; '' for none"
     )
     parser.add_argument(
         "--sizes", default=SIZES, help=f"rows a call of the bare model; '' for none ({SIZES})"
     )
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="output file (in bench/results)")
     return parser
 
 
@@ -83,23 +83,23 @@ def _measure(given: argparse.Namespace, command: str) -> OfflineResults:
 
 @dataclass(frozen=True)
 class _Load:
-    """The rows, as each way takes them."""
+    """The rows in the form that each way needs."""
 
     rows: int
     files: Mapping[str, Path]  # by format
-    shares: Sequence[Path]  # for the bare model, one a process
+    shares: Sequence[Path]  # for the bare model, a file for each process
     requests: Sequence[Mapping[str, object]]
-    right: Sequence[Answer]  # of the first rows
+    right: Sequence[Answer]  # answers to the first rows
 
 
 def _prepared(field: Field, given: argparse.Namespace) -> _Load:
-    """Everything that is no part of what is measured. Raises ValueError for a format that is none."""
+    """Prepare everything outside the measurement. Raises ValueError for an unknown format."""
     description = field.task.description
     rows = draw(description, given.rows)
     files = {form: field.folder / f"rows.{form}" for form in given.formats.split(",")}
     for form, file in files.items():
         if form not in MEDIA_TYPES:
-            raise ValueError(f"there is no format {form!r}; there are: {', '.join(MEDIA_TYPES)}")
+            raise ValueError(f"unknown format {form!r}; available: {', '.join(MEDIA_TYPES)}")
         write_file(form, file, description, rows)
     shares = [field.folder / f"rows-{number}.npy" for number in range(_WORKERS)]
     for share, part in zip(shares, np.array_split(rows, _WORKERS), strict=True):
@@ -110,7 +110,7 @@ def _prepared(field: Field, given: argparse.Namespace) -> _Load:
 
 
 def _ways(field: Field, load: _Load) -> list[Way]:
-    """What a round consists of; the first is the one that ratios are to."""
+    """The ways of a round; ratios are relative to the first."""
     takt = field.servers["takt"]
     found: list[Way] = [lambda: _bare(field, load)]
     found += [lambda form=form: _job(takt, form, load) for form in load.files]  # type: ignore[misc]
@@ -120,7 +120,7 @@ def _ways(field: Field, load: _Load) -> list[Way]:
 
 
 def _rounds(found: Sequence[Way], rounds: int) -> list[Passage]:
-    """A B C, then C B A, so that none always goes first."""
+    """Run A B C, then C B A, so that the order alternates."""
     passages: list[Passage] = []
     for number in range(rounds):
         for way in found if number % 2 == 0 else found[::-1]:
@@ -149,7 +149,7 @@ def _requests(server: Server, load: _Load) -> Passage:
 
 
 def _timed(server: Server, way: str, rows: int, run: Callable[[], float]) -> Passage:
-    """One passage, with the CPU and the memory of the server meanwhile."""
+    """Measure one passage, with the server's CPU and memory during it."""
     server.check()
     before = server.usage()
     with watched(server) as looks:
@@ -161,7 +161,7 @@ def _timed(server: Server, way: str, rows: int, run: Callable[[], float]) -> Pas
 
 
 def _rates(field: Field, load: _Load, wanted: Sequence[int]) -> tuple[Rate, ...]:
-    """What the bare model makes of calls of these sizes."""
+    """Rows a second of the bare model for these call sizes."""
     sizes = [str(size) for size in wanted if size <= load.rows]
     if not sizes:
         return ()
@@ -172,7 +172,7 @@ def _rates(field: Field, load: _Load, wanted: Sequence[int]) -> tuple[Rate, ...]
 
 
 def _runtimes(takt: Server) -> dict[str, tuple[Rate, ...]]:
-    """What each runtime of the worker makes of calls of growing size, as it measured them at its warm-up."""
+    """Rows a second of each worker runtime by call size, from the worker's own warm-up measurement."""
     port, name = takt.place.port, takt.place.subject.name
     held = httpx.get(f"http://127.0.0.1:{port}/models/{name}").raise_for_status().json()["workers"][0]
     return {

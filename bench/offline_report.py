@@ -1,4 +1,4 @@
-"""Results of many rows → words and plots."""
+"""Report and plots of a run with many rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.tables import table
 
 _MIB = 2**20
 _DRAWN_PARTS = ("gateway", "worker")
-"""The others are small and flat: their peaks stand in the table."""
+"""Parts in the memory plot. Other parts are small and flat; the table has their peaks."""
 
 
 def offline_report(results: OfflineResults) -> str:
@@ -27,7 +27,7 @@ def offline_report(results: OfflineResults) -> str:
 
 
 def ways_table(results: OfflineResults) -> str:
-    """Every way: medians of the rounds, least and most in brackets."""
+    """Every way: medians of the rounds with minimum and maximum in brackets."""
     header = ["way", "rows", "rows/s", f"× {BARE}", "CPU s a million rows, by part", "peak MiB, by part"]
     bare = [one.rows_per_s for one in results.of(BARE)]
     rows = []
@@ -45,7 +45,7 @@ def ways_table(results: OfflineResults) -> str:
 
 
 def offline_plots(results: OfflineResults) -> dict[str, Plot]:
-    """By file stem: rows a second against the size of a call, and memory over time."""
+    """Plots by file stem: rows a second by call size, and memory over time."""
     model = results.model
     found = {
         f"memory-{model}": Plot(
@@ -63,7 +63,7 @@ def offline_plots(results: OfflineResults) -> dict[str, Plot]:
 
 
 def _rate_lines(results: OfflineResults) -> Iterator[Line]:
-    """The bare model, and each runtime of the worker."""
+    """A line for the bare model and for each runtime of the worker."""
     for name, rates in {BARE: results.rates, **results.runtimes}.items():
         yield Line(name, tuple((float(one.rows_a_call), one.rows_per_s) for one in rates))
 

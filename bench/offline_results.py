@@ -1,4 +1,4 @@
-"""What a run of many rows leaves behind."""
+"""Records of a run with many rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BARE = "in-process"
 
 @dataclass(frozen=True)
 class Passage:
-    """Many rows, once, by one way."""
+    """One way's rows in one round."""
 
     round: int
     way: str
@@ -30,7 +30,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class Rate:
-    """What the bare model makes of calls of one size."""
+    """Rows a second of the model for one call size."""
 
     rows_a_call: int
     rows_per_s: float
@@ -38,17 +38,17 @@ class Rate:
 
 @dataclass(frozen=True, kw_only=True)
 class OfflineResults(Run):
-    """Many rows by several ways."""
+    """A run of several ways."""
 
     model: str
     rounds: int
-    ways: tuple[str, ...]  # BARE first: ratios are to it
+    ways: tuple[str, ...]  # BARE first: ratios are relative to it
     passages: tuple[Passage, ...]
     rates: tuple[Rate, ...]  # of the bare model
-    runtimes: Mapping[str, tuple[Rate, ...]] = field(default_factory=dict)  # of the worker's, at its warm-up
+    runtimes: Mapping[str, tuple[Rate, ...]] = field(default_factory=dict)  # of the worker, at warm-up
     skipped: Mapping[str, str] = field(default_factory=dict)
     kind: str = "offline"
 
     def of(self, way: str) -> list[Passage]:
-        """The passages of one way, in the order of their rounds."""
+        """The passages of one way, in the order of the rounds."""
         return [one for one in self.passages if one.way == way]

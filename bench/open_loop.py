@@ -1,4 +1,4 @@
-"""What an open loop shows: latency from the moment at which each request was due. Pure."""
+"""Summary of an open loop: latency from the time at which each request was due. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from bench.samples import Measured, percentile
 
 
 def measure_open(calls: Sequence[Call], offer: Offer, *, warm_up_s: float) -> Measured:
-    """What became of the requests that were due after the warm-up, whenever their answers came.
+    """Summary of the requests due after the warm-up, regardless of when their answers came.
 
-    One that was never answered is bad, and has no time: with any of those, the times are bounds.
+    A request without an answer is bad and has no time; if there are any, the times are lower bounds.
     """
     due = sum(due_s >= warm_up_s for due_s in offer.arrivals())
     times_ms = sorted(call.took_ms for call in calls if call.good and call.due_s >= warm_up_s)

@@ -1,4 +1,4 @@
-"""What an open loop's calls show: who was admitted, who was refused, and was a Retry-After honest? Pure."""
+"""Outcomes of an open loop: admissions, rejections, and the accuracy of `Retry-After`. Pure."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from bench.arrivals import Call, Offer
 from bench.samples import percentile
 
 FILLING_S = 1.0
-"""Goodput counts from here: until then the backlog of an overload builds up."""
+"""Start of the goodput measurement; before it, the backlog of an overload builds up."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One load. Times in ms, from when a request was due; None: there was none."""
+    """Figures of one load. Times in ms from when a request was due; None: no such request."""
 
     new: int
-    new_admitted: int  # of the new ones, answered 200
-    good_per_s: float  # answers while the load ran, returning clients' too
+    new_admitted: int  # new requests answered with 200
+    good_per_s: float  # answers a second during the load, including retries
     p50_ms: float | None  # of 200s
     p99_ms: float | None
     refusal_p50_ms: float | None
     refusal_p99_ms: float | None
     misses: int  # admitted, and not answered in time
-    broken: int  # no answer, or one that is neither 200, 503 nor 504
-    returned: int  # clients that came back when they were told to
+    broken: int  # no answer, or a status other than 200, 503 and 504
+    returned: int  # clients that retried after their Retry-After
     returned_admitted: int
     longest_retry_s: int
 
     @property
     def honesty(self) -> float | None:
-        """The share of returning clients that were admitted."""
+        """The share of retries that were admitted."""
         return self.returned_admitted / self.returned if self.returned else None
 
 
 def outcome_of(calls: Sequence[Call], offer: Offer) -> Outcome:
-    """Raises ValueError for a load that is over before it counts."""
+    """Raises ValueError for a load that ends before the measurement starts."""
     if offer.seconds <= FILLING_S:
         raise ValueError(f"a load must last longer than {FILLING_S:g} s")
     good = [call for call in calls if call.good]
@@ -62,5 +62,5 @@ def outcome_of(calls: Sequence[Call], offer: Offer) -> Outcome:
 
 
 def _missed(call: Call, offer: Offer) -> bool:
-    """Admitted and not answered in time; how late the load itself sent it counts against the server, too."""
+    """Whether an admitted request was not answered in time. A delay in sending counts against the server."""
     return call.status == 504 or (call.good and call.took_ms > offer.wait_s * 1000)

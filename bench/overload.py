@@ -1,7 +1,7 @@
-"""`python -m bench.overload`: more load than the model can bear, and what becomes of it.
+"""`python -m bench.overload`: behaviour under more load than the model can process.
 
-One worker holds a model of a known speed (200 rows/s). New clients come at 1, 2, 5 and 20 times that, however
-the others fare (an open loop); whoever is refused comes back when the refusal said.
+One worker holds a model of known speed (200 rows/s). New clients arrive at 1, 2, 5 and 20 times that rate in
+an open loop; rejected clients retry after their `Retry-After`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stack.heartbeats import connect, live_workers
 
 _IDLE = Offer(rate=10, seconds=3.0)
 _BEAT_S = 2.5
-"""After so long a worker's heartbeat has told all that it did."""
+"""Time after which a worker's heartbeat contains all its work."""
 _KEY = model_key(MODEL, "1.0.0")
 
 
@@ -36,13 +36,11 @@ def main(words: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.overload", description=__doc__)
     parser.add_argument("--cap", type=float, default=200.0, help="rows/s of the model (200)")
-    parser.add_argument("--loads", default="1,2,5,20", help="times the cap (1,2,5,20)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="new clients come for so long (10)")
-    parser.add_argument(
-        "--returns", type=float, default=15.0, help="refused ones may return for so long (15)"
-    )
-    parser.add_argument("--wait", type=int, default=2, help="how long a client waits, in seconds (2)")
-    parser.add_argument("--gateways", type=int, default=1, help="gateways that share the load (1)")
+    parser.add_argument("--loads", default="1,2,5,20", help="multiples of the cap (1,2,5,20)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="duration of new arrivals (10)")
+    parser.add_argument("--returns", type=float, default=15.0, help="further time for retries (15)")
+    parser.add_argument("--wait", type=int, default=2, help="client's wait limit in seconds (2)")
+    parser.add_argument("--gateways", type=int, default=1, help="number of gateways (1)")
     return parser
 
 
@@ -104,7 +102,7 @@ def _cells(seen: Outcome, cap: float, idle_ms: float, in_vain: int) -> list[str]
 
 
 def _rows_predicted(stack: PacedStack) -> int:
-    """Since the worker started, by its own count; rows of answers that nobody waited for are among them."""
+    """Rows since the worker's start by its own counters, including answers without a waiting client."""
     with connect(stack.redis_url) as client:
         return sum(worker.models[_KEY].batch_rows for worker in live_workers(client))
 

@@ -1,4 +1,4 @@
-"""Takt with a model of a known speed (specimens/paced): `takt up` and, where asked for, more gateways."""
+"""Takt with a model of known speed (specimens/paced): `takt up` and, optionally, further gateways."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _START_LIMIT_S = 90.0
 
 @dataclass(frozen=True)
 class PacedStack:
-    """What runs: a URL for each gateway, the queue, and the file that says how fast the model is."""
+    """A running stack: a URL for each gateway, the queue, and the file that sets the model's speed."""
 
     gateways: tuple[str, ...]
     redis_url: str
     pace_file: Path
-    folder: Path  # for whatever a load writes
+    folder: Path  # for the files of a load
     leash: ProcessGroup
-    pid: int  # of `takt up`
+    pid: int  # process id of `takt up`
 
     def usage(self) -> Usage:
-        """Of the first gateway, the queue and the workers, by part."""
+        """Processes of the first gateway, the queue and the workers, by part."""
         return usage_of(self.pid, takt.PARTS)
 
     @property
@@ -54,7 +54,7 @@ class PacedStack:
 
 
 def paced_repository(folder: Path, *versions: str, pace_ms: float = 5.0, call_ms: float = 0.0) -> Path:
-    """A model repository under `folder` with the paced model alone, built. → its root."""
+    """Create a model repository under `folder` with only the paced model, built, and return its root."""
     root = folder / "models"
     shutil.copytree(ROOT / "bench" / "specimens", root, ignore=shutil.ignore_patterns("__pycache__"))
     pace_file(root).write_text(f"{pace_ms:g} {call_ms:g}")
@@ -68,12 +68,12 @@ def paced_repository(folder: Path, *versions: str, pace_ms: float = 5.0, call_ms
 
 
 def pace_file(repository: Path) -> Path:
-    """Where the milliseconds of a row stand, then those of a call; read again by each call of the model."""
+    """File with the milliseconds of a row, then of a call. Each call of the model reads it again."""
     return repository / MODEL / "pace_ms.txt"
 
 
 def offered(stack: PacedStack, offer: Offer) -> list[Call]:
-    """Put a load on all gateways. → its calls, once the last has ended"""
+    """Run a load on all gateways, and return its calls after the last has ended."""
 
     async def load() -> list[Call]:
         return await Load(stack.predictions, BODY, offer).run()
@@ -82,7 +82,7 @@ def offered(stack: PacedStack, offer: Offer) -> list[Call]:
 
 
 def submitted(client: httpx.Client, rows: int) -> str:
-    """A job of so many rows, handed over. → its path"""
+    """Submit a job with this number of rows, and return its path."""
     text, headers = "x\n" + "1.5\n" * rows, {"Content-Type": "text/csv"}
     answer = client.post("/jobs", params={"model": MODEL}, content=text, headers=headers)
     return str(answer.raise_for_status().headers["location"])
@@ -90,7 +90,7 @@ def submitted(client: httpx.Client, rows: int) -> str:
 
 @contextmanager
 def running_job(stack: PacedStack, rows: int) -> Iterator[None]:
-    """A job that outlasts the block, once it runs."""
+    """Start a job that outlasts the block, and wait until it runs."""
     with httpx.Client(base_url=stack.gateways[0], timeout=_START_LIMIT_S) as client:
         job = submitted(client, rows)
         limit_s = time.monotonic() + _START_LIMIT_S
@@ -106,7 +106,7 @@ def running_job(stack: PacedStack, rows: int) -> Iterator[None]:
 def serving_paced(
     pace_ms: float, gateways: int = 1, *, call_ms: float = 0.0, workers: int = 1
 ) -> Iterator[PacedStack]:
-    """The stack, once every gateway is ready; it ends with the block. Raises DidNotStart."""
+    """Start the stack, wait until every gateway is ready, and stop it after the block. Raises DidNotStart."""
     with ExitStack() as held:
         folder = Path(held.enter_context(TemporaryDirectory(prefix="takt-bench-")))
         leash = held.enter_context(closing(ProcessGroup()))
@@ -151,7 +151,7 @@ def _gateway(
 def _started(
     command: list[str], log: Path, leash: ProcessGroup, settings: dict[str, str], port: int
 ) -> Iterator[tuple[str, int]]:
-    """A program, once its gateway is ready. → the gateway's URL, and the program's pid"""
+    """Start a program and wait for its gateway. Yields the gateway's URL and the program's process id."""
     given = {f"TAKT_{name.upper()}": value for name, value in settings.items()}
     with Log(log).open() as output:
         process = subprocess.Popen(
@@ -182,4 +182,4 @@ def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Log) -> None:
             pass
         time.sleep(0.2)
     words = "\n    ".join(log.last_lines(12))
-    raise DidNotStart(f"{url} does not answer. Its last words:\n    {words}")
+    raise DidNotStart(f"{url} does not answer. Last output:\n    {words}")

@@ -1,4 +1,4 @@
-"""What one run measures, in which order, and about how long it takes."""
+"""Plan of a run: measurements, their order and the estimated duration."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 WARM_UP_S = 1.0
 PROBE_S = 3.0
 SETTLE_S = 6.0
-"""How long each rival is loaded once before all turns: BentoML learns how to batch, every 5 s."""
+"""Duration of the load on each rival before all turns: BentoML adapts its batching every 5 s."""
 OPEN_S = 4.0
-_AROUND_A_TURN_S = 1.0  # checks, the load's own start, and until the servers are quiet again
+_AROUND_A_TURN_S = 1.0  # checks, start of the load, and settling of the servers
 _START_S = 12.0
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One rival under one load, once: so many connections in a closed loop, or so many requests a second."""
+    """One rival under one load in one round: a closed loop by connections, or an open loop by rate."""
 
     round: int
     connections: int
     rival: str
     model: str = "iris"
-    rate: float | None = None  # requests a second of an open loop, over as many connections as it takes
+    rate: float | None = None  # requests a second of an open loop, over as many connections as needed
 
     @property
     def load(self) -> tuple[int, float | None]:
@@ -31,9 +31,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class Plan:
-    """One run. The first rival is the one that ratios are to.
+    """One run. Ratios are relative to the first rival.
 
-    Seconds are those of one connection. Where many wait at once each waits longer, so turns are longer.
+    Seconds are for one connection. With more connections each request waits longer, so turns are longer.
     """
 
     rivals: tuple[str, ...]
@@ -45,15 +45,15 @@ class Plan:
     rates: tuple[float, ...] = ()  # of open loops
 
     def warm_up_for_s(self, connections: int) -> float:
-        """How long the load of a turn runs before anything counts."""
+        """Duration of a turn's load before the measurement."""
         return self.warm_up_s * _stretch(connections)
 
     def measured_for_s(self, connections: int) -> float:
-        """How long the load of a turn runs after that."""
+        """Duration of a turn's measurement."""
         return self.seconds * _stretch(connections)
 
     def turns(self, model: str) -> Iterator[Turn]:
-        """Each round: every rival under every load; A B, then B A, so that none always goes first."""
+        """All turns: every rival under every load in each round. The order of rivals alternates by round."""
         for number in range(self.rounds):
             order = self.rivals if number % 2 == 0 else self.rivals[::-1]
             for connections, rate in self.loads():
@@ -61,12 +61,12 @@ class Plan:
                     yield Turn(number, connections, rival, model, rate)
 
     def loads(self) -> list[tuple[int, float | None]]:
-        """The closed loops, then the open ones, which count no connections."""
+        """The closed loops, then the open loops, which have no number of connections."""
         closed: list[tuple[int, float | None]] = [(count, None) for count in self.connections]
         return [*closed, *((0, rate) for rate in self.rates)]
 
     def estimate_s(self) -> float:
-        """About how long the run takes."""
+        """Estimated duration of the run."""
         loads_s = sum(
             self.warm_up_for_s(c) + self.measured_for_s(c) + _AROUND_A_TURN_S for c in self.connections
         )

@@ -1,4 +1,4 @@
-"""Plots as SVG, by hand: lines over two axes, logarithmic where the values span more than a decade."""
+"""SVG line plots without a library. Axes are logarithmic if the values span more than a decade."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LINEAR_TICKS = 5
 
 @dataclass(frozen=True)
 class Line:
-    """One series: (x, y) in the order in which they are joined."""
+    """One series: points (x, y) in drawing order."""
 
     name: str
     points: tuple[tuple[float, float], ...]
@@ -26,7 +26,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure with its axes' names."""
+    """A figure with named axes."""
 
     title: str
     x: str
@@ -36,7 +36,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Axis:
-    """Values on a scale from 0 to 1."""
+    """Maps values to the range 0 to 1."""
 
     least: float
     most: float
@@ -56,14 +56,14 @@ class Axis:
 
 
 def round_step(span: float) -> float:
-    """1, 2 or 5 times a power of ten, with which so long a span takes at most `_LINEAR_TICKS` steps."""
+    """The step of 1, 2 or 5 times a power of ten that divides the span into at most `_LINEAR_TICKS`."""
     least = span / _LINEAR_TICKS
     power = _DECADE ** math.floor(math.log10(least))
     return next(power * times for times in (1, 2, 5, _DECADE) if power * times >= least)
 
 
 def axis(values: Sequence[float]) -> Axis:
-    """One that holds all values: whole decades, or from 0 where they are close together or not positive."""
+    """A scale for all values: whole decades, or linear from 0 if they are close together or not positive."""
     most = max(values, default=1.0)
     least = min(values, default=0.0)
     if least > 0 and most / least > _DECADE:
@@ -76,7 +76,7 @@ def axis(values: Sequence[float]) -> Axis:
 
 
 def svg(plot: Plot) -> str:
-    """The plot as a file's text."""
+    """The plot as SVG text."""
     across = axis([x for line in plot.lines for x, _ in line.points])
     up = axis([y for line in plot.lines for _, y in line.points])
 

@@ -1,4 +1,4 @@
-"""What a rival's processes used: CPU time and memory, by part."""
+"""CPU time and memory of a rival's processes, by part."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 import psutil
 
 REST = "rest"
-"""The part of a process that is none of the rival's own parts."""
+"""The part of processes outside the rival's named parts."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Of a process and all its descendants: CPU seconds and bytes written to disks since they began, bytes
-    resident now."""
+    """Usage of a process and all its descendants: CPU seconds and bytes written to disks since their start,
+    and bytes resident now."""
 
     cpu_s: Mapping[str, float]
     memory_bytes: Mapping[str, int]
     written_bytes: Mapping[str, int] = field(
         default_factory=dict
-    )  # to disks; empty where the system tells nobody
+    )  # to disks; empty if the system does not provide it
 
     def cores_since(self, before: Usage, elapsed_s: float) -> dict[str, float]:
         """CPU seconds a second, by part."""
@@ -35,13 +35,13 @@ class Usage:
 
 @dataclass(frozen=True)
 class Machine:
-    """CPU seconds since the machine started: of every program on it, and of this one with its loads."""
+    """CPU seconds since boot: of all programs, and of this program with its loads."""
 
     busy_s: float
     own_s: float
 
     def others_since(self, before: Machine, rival_cores: float, elapsed_s: float) -> float:
-        """CPU seconds a second that went to neither the rival nor the load: what disturbed the turn."""
+        """CPU seconds a second of other programs, which disturbed the turn."""
         strangers_s = (self.busy_s - before.busy_s) - (self.own_s - before.own_s)
         return max(0.0, strangers_s / elapsed_s - rival_cores)
 
@@ -58,13 +58,13 @@ def machine_now() -> Machine:
 
 
 def part_of(command: Sequence[str], parts: Mapping[str, str]) -> str:
-    """The part whose word stands in the command, a path's last step counting as the word."""
+    """The part that has a word of the command line; of a path only the last component counts."""
     words = {word.rpartition("/")[2] for word in " ".join(command).split()}
     return next((part for word, part in parts.items() if word in words), REST)
 
 
 def usage_of(pid: int, parts: Mapping[str, str]) -> Usage:
-    """Raises psutil.NoSuchProcess where the process itself has ended."""
+    """Raises psutil.NoSuchProcess if the process itself has ended."""
     cpu_s: Counter[str] = Counter()
     memory_bytes: Counter[str] = Counter()
     written_bytes: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""A queue server of a command's own, which holds nothing and ends with its block."""
+"""An empty queue server for one bench command; it stops when its block ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _START_LIMIT_S = 30.0
 
 @contextmanager
 def bare_queue() -> Iterator[redis.Redis]:
-    """A client of an empty server, as `takt up` embeds it. Raises DidNotStart, Refusal."""
+    """Start an empty server as embedded by `takt up`; yields a client. Raises DidNotStart, CommandError."""
     address = new_address()
     with TemporaryDirectory(prefix="takt-bench-") as folder, closing(ProcessGroup()) as leash:
         process = subprocess.Popen(

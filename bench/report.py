@@ -1,4 +1,4 @@
-"""Results → words: the tables of rivals, where the time goes, and what the figures come from."""
+"""Report of a run: tables of the rivals, times by stage, and the conditions of the measurement."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def report(results: Results) -> str:
         if results.plan.rates:
             sections += ["", f"**{model}**, open loop", "", rates_table(results, model)]
     if remarks := list(_remarks(results)):
-        sections += ["", *remarks]  # a line right below a table would be a row of it
+        sections += ["", *remarks]  # Markdown reads a line directly below a table as a row
     for model in results.plan.models:
         if stages := [one for one in results.stages if one.model == model]:
             sections += ["", *_stages_heading(results, model), "", stages_table(stages)]
@@ -28,7 +28,7 @@ def report(results: Results) -> str:
 
 
 def rivals_table(results: Results, model: str) -> str:
-    """Every rival under every closed loop: medians of the rounds, least and most in brackets."""
+    """Every rival under every closed loop: medians of the rounds with minimum and maximum in brackets."""
     base = results.plan.rivals[0]
     times = ("p50 ms", "p99 ms", "CPU cores", "CPU ms a request")
     header = ["connections", "rival", "req/s", f"× {base}", *times, "MiB", "bad"]
@@ -80,7 +80,7 @@ def _rate_figures(rounds: Sequence[Round]) -> list[str]:
 
 
 def _times(rounds: Sequence[Round]) -> list[str]:
-    """p50 and p99, marked where they are bounds."""
+    """p50 and p99, marked if they are lower bounds."""
     bound = "" if all(r.measured.steady for r in rounds) else "≥ "
     return [
         _shown(spread(r.measured.p50_ms for r in rounds), bound),
@@ -98,7 +98,7 @@ def _median_of(rounds: Sequence[Round], figure: Callable[[Round], float]) -> str
 
 
 def _remarks(results: Results) -> Iterator[str]:
-    """What a reader must know of these very figures."""
+    """Notes on figures of this run that need an explanation."""
     if not all(r.measured.steady for r in results.rounds):
         yield (
             "≥: in a closed loop some requests waited longer than the warm-up, in an open one some were not "
@@ -110,11 +110,11 @@ def _remarks(results: Results) -> Iterator[str]:
         yield f"{rival} took no part, for it cannot be installed here: {reason}"
 
 
-# -- where the time goes -----------------------------------------------------------------------------------
+# -- times by stage ----------------------------------------------------------------------------------------
 
 
 def stages_table(stages: Sequence[Stages]) -> str:
-    """Means, in ms; `whole` is the client's, `rest` what the stages leave of it."""
+    """Means in ms; `whole` is measured by the client, `rest` is `whole` less all stages."""
     names = list(dict.fromkeys(name for one in stages for name in one.stages_ms))
     header = ["connections", "rival", "rows a batch", *names, "rest", "whole"]
     rows = [
@@ -136,7 +136,7 @@ def _stages_heading(results: Results, model: str) -> Iterator[str]:
 
 
 def _parts_in_words(results: Results, model: str) -> Iterator[str]:
-    """CPU and memory of the parts of a rival that has several, under the most connections."""
+    """CPU and memory by part for rivals with several parts, under the largest number of connections."""
     most = max(results.plan.connections)
     for rival in results.plan.rivals:
         rounds = results.of(model, rival, most)
@@ -159,7 +159,7 @@ def _mib(part: str) -> Callable[[Round], float]:
 
 
 def report_plots(results: Results) -> dict[str, Plot]:
-    """By file stem: latency against what is answered, and against the rate that is asked, of each model."""
+    """Plots by file stem: each model's latency by answers a second, and by offered rate."""
     found = {}
     for model in results.plan.models:
         found[f"load-{model}"] = Plot(
@@ -196,7 +196,7 @@ def _rate_lines(results: Results, model: str) -> tuple[Line, ...]:
     return tuple(Line(rival, tuple(p for p in found if p)) for rival, found in points.items())
 
 
-# -- what the figures come from ----------------------------------------------------------------------------
+# -- conditions of the measurement -------------------------------------------------------------------------
 
 
 def _about(results: Results) -> Iterator[str]:
@@ -216,13 +216,13 @@ def _about(results: Results) -> Iterator[str]:
 
 
 def run_in_words(run: Run) -> Iterator[str]:
-    """What was run, when, and where."""
+    """Command, time and machine of the run."""
     yield f"`{run.command}` at {run.began_at}, {run.took_s:.0f} s."
     yield from machine_in_words(run.machine)
 
 
 def machine_in_words(machine: Machine) -> Iterator[str]:
-    """Where and with what a run took place."""
+    """Machine and versions of the run."""
     yield (
         f"{machine.cores} cores ({machine.processor}), {machine.system}; load average before: "
         f"{machine.load_before:.1f}. The load runs on the same cores."

@@ -1,4 +1,4 @@
-"""What a run leaves behind: records that are written as JSON, and from which every table is made."""
+"""Records of a run. They are stored as JSON, and all tables are rendered from them."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from bench.samples import Measured
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and with what a run took place."""
+    """Machine and versions of a run."""
 
     cores: int
     processor: str
     system: str
-    load_before: float  # the 1-minute load average before anything was started
+    load_before: float  # 1-minute load average before the run
     versions: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Round:
-    """One turn's outcome."""
+    """Figures of one turn."""
 
     turn: Turn
     measured: Measured
     cpu_cores: Mapping[str, float]  # by part of the rival: CPU seconds a second
     memory_bytes: Mapping[str, int]  # by part of the rival, resident, at the end of the turn
-    others_cores: float  # what programs that are no part of the run took meanwhile
+    others_cores: float  # cores used by programs outside the run
 
     @property
     def cpu_ms_a_request(self) -> float | None:
-        """What an answer costs; a machine that is busy with other things changes it least of all figures."""
+        """CPU time of an answer, the figure least affected by other load on the machine."""
         cores = sum(self.cpu_cores.values())
         return cores * 1000 / self.measured.rps if self.measured.rps else None
 
 
 @dataclass(frozen=True)
 class Stages:
-    """Where a request's time goes under a load, as one of its connections saw it: means, which add up."""
+    """Time of a request by stage under a load, measured on one of its connections: means, which add up."""
 
     model: str
     rival: str
     connections: int
     answers: int
-    whole_ms: float  # as the client saw it
+    whole_ms: float  # measured by the client
     batch_rows: float
     stages_ms: Mapping[str, float]
 
     @property
     def rest_ms(self) -> float:
-        """What the stages leave of the whole: the client, the kernel, and HTTP on both sides."""
+        """The whole less all stages: the client, the kernel, and HTTP on both sides."""
         return self.whole_ms - sum(self.stages_ms.values())
 
 
@@ -67,27 +67,27 @@ class Facts(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What every run says of itself."""
+    """Facts of every run."""
 
     command: str
     began_at: str  # UTC, RFC 3339
     took_s: float
     machine: Machine
-    kind: str  # of its record, by which a kept run is read: see bench/keeping.py
+    kind: str  # kind of the record, used to read a stored run: see bench/keeping.py
 
 
 @dataclass(frozen=True, kw_only=True)
 class Results(Run):
-    """Rivals under loads."""
+    """A run of rivals under loads."""
 
     load: str
     plan: Plan
     rounds: tuple[Round, ...]
     stages: tuple[Stages, ...]
-    skipped: Mapping[str, str] = field(default_factory=dict)  # a rival that did not take part → why
+    skipped: Mapping[str, str] = field(default_factory=dict)  # reasons by rival that did not take part
     kind: str = "online"
 
     def of(self, model: str, rival: str, connections: int, rate: float | None = None) -> list[Round]:
-        """The rounds of one rival under one load, in their order."""
+        """The rounds of one rival under one load, in order."""
         wanted = (model, rival, (connections, rate))
         return [r for r in self.rounds if (r.turn.model, r.turn.rival, r.turn.load) == wanted]

@@ -1,4 +1,4 @@
-"""Carries a plan out: puts the load on each rival in turn, and keeps what was seen."""
+"""Executes a plan: loads each rival in turn and records the figures."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from bench.servers import Server, run_within
 from bench.standing import Field, Say, standing
 from bench.subjects import ROOT, Subject
 
-_LOAD_MORE_S = 20.0  # a load that is so much late is ended
+_LOAD_MORE_S = 20.0  # delay after which a load is ended
 
 
 def run(
     plan: Plan, entrants: Sequence[Entrant], subject: Subject, load: Load, say: Say
 ) -> tuple[list[Round], list[Stages]]:
-    """What the plan asks for of one model; nothing runs on afterwards, whatever is raised.
+    """Measure one model according to the plan. All programs end, even after an error.
 
-    Raises NoAnswer, and what `standing` raises.
+    Raises NoAnswer, and the errors of `standing`.
     """
     with standing(entrants, subject, say) as field:
         return measured(Session(field, load, plan), subject.name, say)
 
 
 class Session:
-    """The rivals as they stand, and the load to put on them."""
+    """The running rivals and their load."""
 
     def __init__(self, field: Field, load: Load, plan: Plan) -> None:
         self.servers = field.servers
@@ -44,7 +44,7 @@ class Session:
         self._load = load
 
     def fire(self, server: Server, connections: int, duration_s: float) -> tuple[list[Sample], int]:
-        """Put the load on a server. → every request that ended, and how many broke."""
+        """Run the load on a server. Returns every finished request, and the number of broken requests."""
         body_file, log_file = self._field.folder / "body", self._field.folder / "requests.log"
         body_file.write_bytes(server.body)
         log_file.unlink(missing_ok=True)
@@ -55,20 +55,20 @@ class Session:
 
 
 def measured(session: Session, model: str, say: Say) -> tuple[list[Round], list[Stages]]:
-    """What the session's plan asks for of the one model that its servers hold."""
+    """Measure the session's model according to its plan."""
     settle(session)
     return [_take(session, turn, say) for turn in session.plan.turns(model)], _probed(session)
 
 
 def settle(session: Session) -> None:
-    """Load that does not count: whatever learns or is compiled at first has done so when the turns begin."""
+    """Load each server without measuring, so that adaptation and compilation end before the turns."""
     for server in session.servers.values():
         session.fire(server, max(session.plan.connections), SETTLE_S)
         server.quiet_down()
 
 
 def _take(session: Session, turn: Turn, say: Say) -> Round:
-    """One turn: checked, loaded, checked again."""
+    """Run one turn: check, load, check again."""
     server = session.servers[turn.rival]
     server.check()
     before, machine, begun_s = server.usage(), machine_now(), time.monotonic()
@@ -95,7 +95,7 @@ def _closed(session: Session, server: Server, turn: Turn) -> Measured:
 
 
 def _open(session: Session, server: Server, turn: Turn) -> Measured:
-    """New requests at the turn's rate, at random moments that are the same for every rival."""
+    """New requests at the turn's rate, at random times that are the same for every rival."""
     assert turn.rate is not None
     warm_up_s = session.plan.warm_up_s
     offer = arrivals.Offer(turn.rate, warm_up_s + OPEN_S, seed=turn.round)
@@ -107,14 +107,14 @@ def _open(session: Session, server: Server, turn: Turn) -> Measured:
 
 
 def _probed(session: Session) -> list[Stages]:
-    """The stages of every rival that times them, one of the connections being the probe's."""
+    """The stages of every rival with Server-Timing; the probe is one of the connections."""
     timed = [server for server in session.servers.values() if server.rival.timed]
     found = [probe(session, server, count) for server in timed for count in session.plan.connections]
     return [stages for stages in found if stages is not None]
 
 
 def probe(session: Session, server: Server, connections: int) -> Stages | None:
-    """Where the time of one connection goes among so many. Raises what `Probe.end` raises."""
+    """Times by stage on one connection among `count`. Raises the errors of `Probe.end`."""
     watch = Probe(server.caller())
     watch.start()
     try:

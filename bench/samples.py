@@ -1,7 +1,7 @@
-"""What a load saw, request by request, and what follows from it.
+"""Logs of loads, and the figures computed from them.
 
-A load writes one line a request, as h2load's --log-file does: the start in µs since the epoch, the HTTP
-status (-1: none came), the µs until the end of the response, with tabs between them.
+A load writes a line for each request in the format of h2load's --log-file: the start in µs since the epoch,
+the HTTP status (-1: no response) and the µs until the end of the response, separated by tabs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Measured:
-    """One turn, seen from the client. Times are of good answers; None: there was none."""
+    """Client-side figures of one turn. Times are those of good answers; None: no good answer."""
 
     good: int
     bad: int  # not 2xx, or no answer at all
@@ -41,13 +41,13 @@ class Measured:
     p50_ms: float | None
     p90_ms: float | None
     p99_ms: float | None
-    steady: bool  # else the times are too short: whoever waits longest is not among them
+    steady: bool  # if False, the longest waits are missing and times are too short
 
 
 def parse_log(text: str) -> Iterator[Sample]:
-    """The samples of a load's log. A last line that was cut short is left out.
+    """Parse a load's log. An incomplete last line is skipped.
 
-    Raises ValueError where a line is none.
+    Raises ValueError for an invalid line.
     """
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
@@ -58,7 +58,7 @@ def parse_log(text: str) -> Iterator[Sample]:
 
 
 def broken_requests(output: str) -> int:
-    """Requests that got no answer, by h2load's summary. Raises ValueError where there is no summary."""
+    """Number of unanswered requests in h2load's summary. Raises ValueError without a summary."""
     found = re.search(r"^requests: .*?(\d+) errored, (\d+) timeout", output, re.MULTILINE)
     if found is None:
         raise ValueError("the load's output has no line `requests: …`")
@@ -68,10 +68,10 @@ def broken_requests(output: str) -> int:
 def measure(
     samples: Sequence[Sample], *, connections: int, warm_up_s: float, seconds: float, broken: int = 0
 ) -> Measured:
-    """What the `seconds` after the warm-up show, counting answers by when they ended; `broken` got none.
+    """Figures of the `seconds` after the warm-up. Answers count by end time; `broken` requests had none.
 
-    A closed loop is steady once each connection had an answer within the warm-up. Before that, only those who
-    were served first have ended.
+    A closed loop is steady after each connection has had an answer within the warm-up. Before that, the ended
+    requests are only the fastest.
     """
     begin_us = min((sample.start_us for sample in samples), default=0) + round(warm_up_s * 1e6)
     end_us = begin_us + round(seconds * 1e6)
@@ -90,7 +90,7 @@ def measure(
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float | None:
-    """The nearest-rank percentile: a value that was really measured, never one in between."""
+    """The nearest-rank percentile, which is a measured value without interpolation."""
     if not ordered:
         return None
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]

@@ -1,7 +1,7 @@
-"""The model as the rivals' servers hold it: loaded once, asked for many requests by one call.
+"""The model inside the rivals' servers: loaded once, with one call for a batch of requests.
 
-It runs in whichever Python a rival has, so it knows numpy and the model's framework, and nothing of Takt.
-What is measured is the server around it: every rival but the guide's app calls these same lines.
+The module runs in each rival's Python, so it imports only numpy and the model's framework, not Takt. Every
+rival except the guide's app calls this code, so that differences come from the servers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 Request = Mapping[str, Any]
-"""One row by its fields, or `{"inputs": [[…], …]}` for many. Any: it is JSON."""
+"""One row as an object of fields, or `{"inputs": [[…], …]}` for many rows. Any: JSON."""
 
 
 class Served:
@@ -29,7 +29,7 @@ class Served:
         self.probabilities = _network(description) if self.is_network else _estimator(description)
 
     def answer(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
-        """The answers of all requests, by one call of the model."""
+        """Answer all requests with one call of the model."""
         rows = [self._rows(request) for request in requests]
         found = self.probabilities(np.concatenate(rows))
         ends = np.cumsum([len(part) for part in rows])[:-1]
@@ -38,11 +38,11 @@ class Served:
 
     @property
     def kind(self) -> type[np.floating[Any]]:
-        """Of the numbers that the model takes."""
+        """The dtype of the model's input."""
         return np.float32 if self.is_network else np.float64
 
     def labels(self, found: np.ndarray) -> list[str]:
-        """The most probable class of each row: its name, or its number where classes have none."""
+        """The most probable class of each row: its name, or its number if classes have no names."""
         most = found.argmax(axis=1).tolist()
         return [str(number) if self.is_network else self._classes[number] for number in most]
 
@@ -102,5 +102,5 @@ def network_class(
     return getattr(module, description["network_class"])
 
 
-if __name__ == "__main__":  # the right answer to a row on standard input
+if __name__ == "__main__":  # prints the correct answer to the row on standard input
     print(json.dumps(load(Path(sys.argv[1])).answer([json.load(sys.stdin)])[0]))

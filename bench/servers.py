@@ -1,6 +1,6 @@
-"""A rival that runs: started, checked, looked at, stopped. Everything it starts is held by a leash.
+"""Running rivals: start, check, observation and stop.
 
-The leash (stack/process_group.py) ends the servers and the loads when this program is gone, however it went.
+A process group (stack/process_group.py) ends the servers and loads when this program ends for any reason.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _LOOK_S = 0.25
 
 
 class DidNotStart(Exception):
-    """A rival ended, or did not answer in time; with its last words."""
+    """A rival ended or did not answer in time; contains its last output."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What all rivals are to do alike: a model, and the answer that is right to its subject's row."""
+    """The common task of all rivals: a model, and the correct answer to its subject's row."""
 
     subject: Subject
     description: Description
@@ -49,7 +49,7 @@ class Task:
 
 
 class Server:
-    """One rival's process, and a connection to check it by."""
+    """One rival's process, and a connection for checks."""
 
     def __init__(self, rival: Rival, place: Place, right: Answer, process: subprocess.Popen[bytes]) -> None:
         self.rival = rival
@@ -59,7 +59,7 @@ class Server:
 
     @property
     def body(self) -> bytes:
-        """What each request of a load sends: the subject's row."""
+        """The body of each request of a load: the subject's row."""
         return self.rival.body(self.place.subject.row)
 
     @property
@@ -67,7 +67,7 @@ class Server:
         return f"http://127.0.0.1:{self.place.port}{self.rival.path}"
 
     def check(self) -> None:
-        """One right answer, which also waits for whatever is still in line. Raises as `Caller.call` does."""
+        """Get a correct answer, after all queued requests. Raises the errors of `Caller.call`."""
         caller = self.caller()
         try:
             caller.call()
@@ -75,14 +75,14 @@ class Server:
             caller.close()
 
     def caller(self) -> Caller:
-        """A connection of its own."""
+        """Open a separate connection."""
         return Caller(self.rival, self.place.port, self.body, self.right)
 
     def usage(self) -> Usage:
         return usage_of(self._process.pid, self.rival.parts)
 
     def quiet_down(self) -> None:
-        """Wait until it has stopped working for clients that are gone: the next turn is another's."""
+        """Wait until the server has finished work for disconnected clients, before another rival's turn."""
         limit_s = time.monotonic() + QUIET_LIMIT_S
         while time.monotonic() < limit_s:
             before = self.usage()
@@ -91,7 +91,7 @@ class Server:
                 return
 
     def wait_ready(self, log: Log) -> None:
-        """Until it answers rightly. Raises DidNotStart, WrongAnswer."""
+        """Wait for a correct answer. Raises DidNotStart, WrongAnswer."""
         limit_s = time.monotonic() + START_LIMIT_S
         while time.monotonic() < limit_s and self._process.poll() is None:
             with contextlib.suppress(NoAnswer, OSError, http.client.HTTPException):
@@ -99,7 +99,7 @@ class Server:
                 return
             time.sleep(_LOOK_S)
         words = "\n    ".join(log.last_lines(12))
-        raise DidNotStart(f"{self.rival.name} does not answer. Its last words:\n    {words}")
+        raise DidNotStart(f"{self.rival.name} does not answer. Last output:\n    {words}")
 
     def stop(self) -> None:
         self._process.terminate()
@@ -112,7 +112,7 @@ class Server:
 
 @contextmanager
 def serving(entrant: Entrant, folder: Path, task: Task, leash: ProcessGroup) -> Iterator[Server]:
-    """The rival, once it answers; it ends with the block. Raises DidNotStart, WrongAnswer."""
+    """Start a rival, wait until it answers, and stop it after the block. Raises DidNotStart, WrongAnswer."""
     rival = entrant.rival
     folder.mkdir()
     (folder / DESCRIPTION).write_bytes(msgspec.json.encode(task.description))
@@ -137,21 +137,21 @@ def serving(entrant: Entrant, folder: Path, task: Task, leash: ProcessGroup) -> 
 
 
 def plain_environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """What every rival is given: one thread in a model's call, and nobody's Takt settings."""
+    """Environment of every rival: one thread for a model call, and no Takt settings."""
     kept = {name: value for name, value in inherited.items() if not name.startswith("TAKT_")}
     return kept | {"OMP_NUM_THREADS": "1"}
 
 
 def _paths(folder: Path) -> dict[str, str]:
-    """Where a rival's program finds bench.served, and its own folder."""
+    """PYTHONPATH of a rival's program: bench.served and its own folder."""
     client = str(ROOT / "client")
     return {"PYTHONPATH": os.pathsep.join((str(ROOT), client)), "BENCH_FOLDER": str(folder)}
 
 
 def run_within(command: Sequence[str], folder: Path, leash: ProcessGroup, limit_s: float) -> str:
-    """Run a program to its end, on the leash. → what it said.
+    """Run a program to its end in the process group, and return its output.
 
-    Raises subprocess.CalledProcessError, and TimeoutExpired once it was ended for being late.
+    Raises subprocess.CalledProcessError, and TimeoutExpired after ending a late program.
     """
     with subprocess.Popen(
         command,

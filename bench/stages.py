@@ -1,7 +1,7 @@
-"""`python -m bench.stages`: where a request's time goes, stage by stage, until nothing is left over.
+"""`python -m bench.stages`: time of a request by stage.
 
-One connection among so many is the probe: each of its answers says in its Server-Timing how long the stages
-took, and the probe how long the whole did. What the stages leave of it is shown as `rest`.
+One of the connections is the probe. It measures the whole time of each request and reads the time of each
+stage from Server-Timing. The remainder is shown as `rest`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def main(words: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.stages", description=__doc__)
     parser.add_argument("--models", default="iris,classifier", help="a,b of iris, classifier, heavy")
-    parser.add_argument("--connections", default="1,16,64,256", help="a,b: closed loops (1,16,64,256)")
-    parser.add_argument("--rounds", type=int, default=3, help="of all loads (3)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
+    parser.add_argument("--connections", default="1,16,64,256", help="a,b: connections (1,16,64,256)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of all loads (3)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="output file (in bench/results)")
     return parser
 
 
@@ -48,7 +48,7 @@ def _measure(given: argparse.Namespace, command: str) -> StageResults:
 
 
 def _stages_of(plan: Plan, model: str) -> Iterator[Stages]:
-    """Raises what `standing` and `probe` raise."""
+    """Raises the errors of `standing` and `probe`."""
     with standing([entrant(takt.RIVAL, say)], subject(model), say) as field:
         session = Session(field, loads.choose(None), plan)
         settle(session)

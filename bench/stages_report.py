@@ -1,4 +1,4 @@
-"""Where a request's time goes: rounds of stages → a table whose cells add up."""
+"""Table of a request's time by stage, with cells that add up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def stages_report(results: StageResults) -> str:
 
 
 def shares_table(stages: Sequence[Stages]) -> str:
-    """A line for each number of connections: means of all its rounds' answers, which add up to `whole`."""
+    """A line for each number of connections: means over all rounds' answers, which add up to `whole`."""
     names = list(dict.fromkeys(name for one in stages for name in one.stages_ms))
     header = ["connections", "rows a batch", *names, "rest", "whole", "rest, by rounds"]
     counts = dict.fromkeys(one.connections for one in stages)
@@ -50,7 +50,7 @@ def _line(rounds: Sequence[Stages], names: Sequence[str]) -> list[str]:
 
 
 def mean_of(rounds: Sequence[Stages]) -> Stages:
-    """The rounds of one load as one: means over all their answers."""
+    """Merge the rounds of one load: means over all answers."""
     answers = sum(one.answers for one in rounds)
 
     def mean(figures: Iterator[float]) -> float:

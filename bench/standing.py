@@ -1,4 +1,4 @@
-"""The rivals of one model, standing side by side on this machine; all end with their block."""
+"""Starts the rivals of one model side by side on this machine; all stop when their block ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Field:
-    """The servers by their rival's name, a folder for whatever a load writes, and what ends all programs."""
+    """The servers by rival, a folder for the files of loads, and the process group of all programs."""
 
     task: Task
     servers: Mapping[str, Server]
@@ -31,7 +31,7 @@ class Field:
 
 @contextmanager
 def standing(entrants: Sequence[Entrant], subject: Subject, say: Say) -> Iterator[Field]:
-    """All of them, serving the subject's model.
+    """Start all rivals with the subject's model.
 
     Raises DidNotStart, WrongAnswer, TaktError, OSError, subprocess.SubprocessError.
     """
@@ -49,17 +49,17 @@ def standing(entrants: Sequence[Entrant], subject: Subject, say: Say) -> Iterato
 
 @contextmanager
 def alone(rival: Rival, subject: Subject) -> Iterator[Server]:
-    """One of them. Raises what `standing` and `entrant` raise."""
+    """Start a single rival. Raises the errors of `standing` and `entrant`."""
     with standing([entrant(rival, _unsaid)], subject, _unsaid) as field:
         yield field.servers[rival.name]
 
 
 def _unsaid(_: str) -> None:
-    """Nobody listens."""
+    """Discard progress messages."""
 
 
 def _task(subject: Subject, folder: Path) -> Task:
-    """The subject's model, built, and its right answer."""
+    """The subject's model, built, and its correct answer."""
     description = describe(built(subject))
     file = folder / DESCRIPTION
     file.write_bytes(msgspec.json.encode(description))

@@ -1,6 +1,6 @@
-"""A steady load: so many requests a second, whether the last one was answered or not (an open loop).
+"""A steady load: requests at a fixed rate, independently of earlier answers (an open loop).
 
-Each is timed from when it was due, so that one that has to wait for its turn counts as slow as it is.
+Each request is timed from when it was due, so that its time includes the wait for a connection.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _MOST_AT_ONCE = 64
 
 
 class Steady:
-    """Right answers of one rival, at a rate; keep-alive connections, one a thread."""
+    """Requests to one rival at a fixed rate, with a keep-alive connection for each thread."""
 
     def __init__(self, server: Server, requests_per_s: float) -> None:
         self._server = server
         self._every_s = 1 / requests_per_s
 
     def times_ms(self, going: Callable[[], bool]) -> list[float]:
-        """Send as long as it is going on. → what each request took. Raises what `Caller.call` raises."""
+        """Send requests while the condition holds. Returns their times; raises as `Caller.call`."""
         asked: list[Future[float]] = []
         with _callers(self._server) as call, ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
             due_s = time.perf_counter()
@@ -38,7 +38,7 @@ class Steady:
 
 @contextmanager
 def _callers(server: Server) -> Iterator[Callable[[float], float]]:
-    """A call on the connection of its thread. → ms since it was due"""
+    """Call on the thread's connection, and return the ms since the request was due."""
     local = threading.local()
     opened: list[Caller] = []
 

@@ -1,4 +1,4 @@
-"""The models that every rival serves, the row that each is asked online, and the artifact that all load."""
+"""The models for all rivals, each with the row of online requests and the artifact."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ASK_LIMIT_S = 120.0
 
 @dataclass(frozen=True)
 class Subject:
-    """A model of a repository, and one row of it as JSON would have it."""
+    """A model of a repository, and one of its rows as JSON."""
 
     name: str
     repository: Path
@@ -54,30 +54,30 @@ SUBJECTS = (
 
 @dataclass(frozen=True)
 class Description:
-    """What a program that is not Takt needs to load the model: see bench/served.py."""
+    """Description of a model for programs other than Takt: see bench/served.py."""
 
     name: str
     artifact: str
     fields: tuple[str, ...]
     width: int  # numbers in a row
     classes: tuple[str, ...]
-    network: str | None = None  # the file of the network's class; None: the artifact is an estimator
+    network: str | None = None  # file with the network's class; None: the artifact is an estimator
     network_class: str = ""
     arguments: Mapping[str, object] = msgspec.field(default_factory=dict)
 
 
 def subject(name: str) -> Subject:
-    """Raises ValueError where there is none of this name."""
+    """Return the subject of this name. Raises ValueError if it is unknown."""
     for one in SUBJECTS:
         if one.name == name:
             return one
-    raise ValueError(f"there is no model {name!r}; there are: {', '.join(s.name for s in SUBJECTS)}")
+    raise ValueError(f"unknown model {name!r}; available: {', '.join(s.name for s in SUBJECTS)}")
 
 
 def built(one: Subject) -> ModelVersion:
-    """Its default version, verified; built where it never was.
+    """The verified default version, which is built if necessary.
 
-    Raises subprocess.SubprocessError, and TaktError for a repository that is broken.
+    Raises subprocess.SubprocessError, and TaktError for an invalid repository.
     """
     if not open_repository(one.repository).versions(one.name):
         settings = environment({"models_dir": str(one.repository)})
@@ -106,7 +106,7 @@ def describe(version: ModelVersion) -> Description:
 
 
 def right_answer(one: Subject, description: Path) -> Answer:
-    """What the model itself says of the subject's row, in a process of its own."""
+    """The model's own answer to the subject's row, computed in a separate process."""
     command = [sys.executable, "-m", "bench.served", str(description)]
     asked = subprocess.run(
         command, cwd=ROOT, input=one.body, check=True, capture_output=True, timeout=_ASK_LIMIT_S

@@ -1,4 +1,4 @@
-"""Tables that a terminal and Markdown both show well."""
+"""Tables that are readable in a terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with aligned columns, which read to the right as figures do."""
+    """A Markdown table with right-aligned columns."""
     widths = [max(3, *map(len, column)) for column in zip(header, *rows, strict=True)]
     rule = ["-" * (width - 1) + ":" for width in widths]
     return "\n".join(_line(cells, widths) for cells in (header, rule, *rows))

@@ -1,7 +1,7 @@
-"""`python -m bench.targets FILE.json …`: what Takt has set itself, beside what kept runs measured.
+"""`python -m bench.targets FILE.json …`: Takt's performance targets and the figures of stored runs.
 
-The last file that can answer a target does. All figures are ratios of one run, taken round
-by round: median (least-most).
+For each target the last file with a matching figure counts. All figures are ratios within one run, by round:
+median (minimum-maximum).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ AT = "targets"
 _RIVAL_WAYS = ("celery_tasks", "litserve", "bentoml", "mlserver", "ray_serve", "mosec")
 
 Figure = Callable[[Run], Spread | None]
-"""A run → what it says of a target; None: nothing."""
+"""Reads a target's figure from a run; None: the run has no such figure."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """`bound` is the least that the figure may be, or the most."""
+    """A target. `bound` is the minimum or the maximum of the figure."""
 
     about: str
     bound: float
@@ -37,7 +37,7 @@ class Target:
     at_most: bool = False
 
     def met(self, seen: Spread) -> bool:
-        """By the median."""
+        """Whether the median meets the bound."""
         return seen.median <= self.bound if self.at_most else seen.median >= self.bound
 
 
@@ -59,7 +59,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def targets_table(runs: Sequence[Run]) -> str:
-    """Every target, whether a run measured it or not."""
+    """Every target, with or without a measurement."""
     rows = [[one.about, _bound(one), *_judged(one, runs)] for one in TARGETS]
     return table(["figure", "target", "measured", "rounds", "verdict"], rows)
 
@@ -69,7 +69,7 @@ def _bound(target: Target) -> str:
 
 
 def _judged(target: Target, runs: Sequence[Run]) -> list[str]:
-    """What was measured, in how many rounds, and the verdict."""
+    """The measured figure, the number of rounds and the verdict."""
     for run in reversed(runs):
         if (seen := target.figure(run)) is not None:
             return [seen.shown(short), str(_rounds(run)), "met" if target.met(seen) else "**missed**"]
@@ -89,11 +89,11 @@ def _rounds(run: Run) -> int:
     return 0
 
 
-# -- what a run says ---------------------------------------------------------------------------------------
+# -- figures of a run --------------------------------------------------------------------------------------
 
 
 def _rps(rival: str, model: str, connections: int, taken: str = "takt") -> Figure:
-    """Takt's answers a second by those of a rival."""
+    """Takt's answers a second divided by a rival's."""
 
     def figure(run: Run) -> Spread | None:
         if not isinstance(run, Results):
@@ -105,7 +105,7 @@ def _rps(rival: str, model: str, connections: int, taken: str = "takt") -> Figur
 
 
 def _p50(rival: str, model: str, connections: int, taken: str = "takt") -> Figure:
-    """Takt's p50 by that of a rival; rounds in which either answered nothing are left out."""
+    """Takt's p50 divided by a rival's, without rounds in which either has no answers."""
 
     def figure(run: Run) -> Spread | None:
         if not isinstance(run, Results):
@@ -118,7 +118,7 @@ def _p50(rival: str, model: str, connections: int, taken: str = "takt") -> Figur
 
 
 def _jobs(rival: str) -> Figure:
-    """Takt's jobs a second by those of a rival."""
+    """Takt's jobs a second divided by a rival's."""
 
     def figure(run: Run) -> Spread | None:
         if not isinstance(run, JobsResults):
@@ -130,7 +130,7 @@ def _jobs(rival: str) -> Figure:
 
 
 def _bare(form: str, rows: int) -> Figure:
-    """Rows a second of a job of so many rows by those of the bare model."""
+    """Rows a second of a job with this number of rows, divided by the bare model's."""
 
     def figure(run: Run) -> Spread | None:
         return _ways(run, f"takt {form}", BARE, rows) if isinstance(run, OfflineResults) else None
@@ -139,7 +139,7 @@ def _bare(form: str, rows: int) -> Figure:
 
 
 def _best_way(rows: int) -> Figure:
-    """Rows a second of Takt's best format by those of the fastest rival of the run."""
+    """Rows a second of Takt's best format divided by those of the run's fastest rival."""
 
     def figure(run: Run) -> Spread | None:
         if not isinstance(run, OfflineResults):
@@ -152,7 +152,7 @@ def _best_way(rows: int) -> Figure:
 
 
 def _fastest(run: OfflineResults, ways: Sequence[str]) -> str | None:
-    """By the median of its rounds."""
+    """Median rows a second of a way."""
 
     def rate(way: str) -> float:
         seen = spread(one.rows_per_s for one in run.of(way))
@@ -162,7 +162,7 @@ def _fastest(run: OfflineResults, ways: Sequence[str]) -> str | None:
 
 
 def _ways(run: OfflineResults, of: str, to: str, rows: int) -> Spread | None:
-    """None where the run is of another model, or of fewer or more rows."""
+    """None if the run has another model or another number of rows."""
     mine, other = run.of(of), run.of(to)
     if run.model != "iris" or not mine or mine[0].rows != rows or len(mine) != len(other):
         return None

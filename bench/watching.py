@@ -1,4 +1,4 @@
-"""Looks at a server's memory while something else happens."""
+"""Sampling of a server's memory during other work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class Look:
-    """What was resident at one moment, by part."""
+    """Resident memory at one time, by part."""
 
     at_s: float
     memory_bytes: Mapping[str, int]
@@ -23,7 +23,7 @@ class Look:
 
 @contextmanager
 def watched(server: Server) -> Iterator[list[Look]]:
-    """Looks, twice a second, while the block runs."""
+    """Samples memory twice a second while the block runs."""
     looks: list[Look] = []
     ended = threading.Event()
     began_s = time.monotonic()
@@ -42,6 +42,6 @@ def watched(server: Server) -> Iterator[list[Look]]:
 
 
 def peaks(looks: Sequence[Look]) -> dict[str, int]:
-    """The most of each part, in bytes."""
+    """The maximum of each part in bytes."""
     parts = dict.fromkeys(part for look in looks for part in look.memory_bytes)
     return {part: max(look.memory_bytes.get(part, 0) for look in looks) for part in parts}

@@ -1,4 +1,4 @@
-"""Ways to have many rows predicted: a job of Takt, a rival's requests, the bare model; each timed whole."""
+"""Ways to predict many rows: a Takt job, a rival's requests, and the bare model; each with its total time."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from bench.processes import Usage
 from bench.servers import Server
 from bench.subjects import ROOT
 
-AT_ONCE = 4  # requests of a rival
+AT_ONCE = 4  # concurrent requests of a rival
 MODEL = "model"
-"""The only part of the bare model's processes."""
+"""Name of the single part of the bare model's processes."""
 _CHECKED_ROWS = 100
 _LOOK_S = 0.02
 _LIMIT_S = 900.0
@@ -34,9 +34,9 @@ _PIECE_BYTES = 1 << 20
 
 
 def job(server: Server, form: str, file: Path, rows: int, right: Sequence[Answer]) -> float:
-    """Seconds from the first byte sent to the last result byte read, in the form in which the rows went.
+    """Seconds from the first byte sent to the last result byte read, in the same format as the rows.
 
-    Raises NoAnswer, httpx.HTTPError; WrongAnswer where the first rows' results are not the model's.
+    Raises NoAnswer, httpx.HTTPError, and WrongAnswer if the first rows' results differ from the model's.
     """
     with httpx.Client(base_url=f"http://127.0.0.1:{server.place.port}", timeout=_LIMIT_S) as client:
         begun_s = time.perf_counter()
@@ -51,7 +51,7 @@ def job(server: Server, form: str, file: Path, rows: int, right: Sequence[Answer
             results.raise_for_status()
             read_bytes = sum(len(piece) for piece in results.iter_raw(_PIECE_BYTES))
         took_s = time.perf_counter() - begun_s
-        assert read_bytes > rows // 10  # Parquet keeps places as differences, and few labels as codes
+        assert read_bytes > rows // 10  # compact in Parquet: delta encoding for places, dictionary for labels
         first = client.get(f"{path}/results", params={"limit": _CHECKED_ROWS}).raise_for_status()
         check_rows("takt", read_answers(first.content), right)
         client.delete(path).raise_for_status()
@@ -59,20 +59,20 @@ def job(server: Server, form: str, file: Path, rows: int, right: Sequence[Answer
 
 
 def right_answers(description: Path, request: Mapping[str, object]) -> list[Answer]:
-    """A request for many rows as the model itself answers it, in a process of its own."""
+    """The model's own answer to a request of many rows, computed in a separate process."""
     command = [sys.executable, "-m", "bench.served", str(description)]
     body = json.dumps(request).encode()
     asked = subprocess.run(command, cwd=ROOT, input=body, check=True, capture_output=True)
     return read_answers(asked.stdout)
 
 
-def pieces(file: Any) -> Iterator[bytes]:  # Any: a file that is open for reading
+def pieces(file: Any) -> Iterator[bytes]:  # Any: a file open for reading
     while piece := file.read(_PIECE_BYTES):
         yield piece
 
 
 def _await_end(client: httpx.Client, path: str, rows: int) -> None:
-    """Until the job has succeeded. Raises WrongAnswer where it ended otherwise."""
+    """Wait until the job succeeds. Raises WrongAnswer if it ends in another state."""
     while True:
         found = client.get(path).raise_for_status().json()
         if found["state"] == "succeeded":
@@ -85,7 +85,7 @@ def _await_end(client: httpx.Client, path: str, rows: int) -> None:
 
 
 def requests(server: Server, bodies: Sequence[bytes], right: Sequence[Answer]) -> float:
-    """Seconds until the last of the requests is answered, a few at a time over keep-alive connections.
+    """Seconds until all requests are answered, with a few concurrent keep-alive connections.
 
     Raises NoAnswer, WrongAnswer, OSError, http.client.HTTPException.
     """
@@ -112,16 +112,16 @@ def _asked(server: Server, bodies: Sequence[bytes]) -> list[bytes]:
 
 
 def check_rows(name: str, answers: Sequence[Answer], right: Sequence[Answer]) -> None:
-    """The first rows, as far as both go. Raises WrongAnswer."""
+    """Compare the first rows, up to the shorter length. Raises WrongAnswer."""
     for number, (answer, expected) in enumerate(zip(answers, right, strict=False)):
         if not is_right(answer, expected):
-            raise WrongAnswer(f"{name} answered {answer} to row {number}, but the model says {expected}")
+            raise WrongAnswer(f"{name} answered {answer} to row {number}, but the model predicts {expected}")
 
 
 def bare(description: Path, shares: Sequence[Path]) -> tuple[float, Usage]:
-    """The model in as many processes as shares, each with its rows loaded, and warm.
+    """Run the model in a process for each share, with loaded rows and after warm-up.
 
-    → seconds from the word to go until the last is done, the CPU that took, and what they hold then
+    Returns the seconds from the start signal to the end of the last process, their CPU time and their memory.
     """
     with ExitStack() as held:
         processes = [held.enter_context(_bare(description, share)) for share in shares]
@@ -146,7 +146,7 @@ def _cpu_s(processes: Sequence[subprocess.Popen[str]]) -> float:
 
 @contextmanager
 def _bare(description: Path, rows: Path) -> Iterator[subprocess.Popen[str]]:
-    """One process, which waits for a line to end, too: until then its memory can be looked at."""
+    """One process. It waits for another line before it ends, so that its memory can be read."""
     command = [sys.executable, "-m", "bench.bare", str(description), str(rows)]
     environment = dict(os.environ) | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -160,7 +160,7 @@ def _bare(description: Path, rows: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def _line(process: subprocess.Popen[str]) -> str:
-    """What it says next. Raises OSError where it ended instead."""
+    """The process' next line. Raises OSError if it ended instead."""
     assert process.stdout is not None
     if said := process.stdout.readline():
         return said

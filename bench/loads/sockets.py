@@ -1,7 +1,7 @@
-"""Where there is no h2load: keep-alive connections on uvloop, parsed by httptools, one process of Python.
+"""Substitute for h2load: keep-alive connections on uvloop, parsed by httptools, in one Python process.
 
-It writes what h2load writes. It takes more of the shared CPU than h2load does, from each rival alike: ratios
-come out smaller, never larger.
+The log has h2load's format. This load uses more of the shared CPU than h2load, equally for each rival, so
+ratios come out smaller, never larger.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bench.loads import Load, Shot
 
 
 class Connection(asyncio.Protocol):
-    """One connection's closed loop; `seen` gets a line for each request."""
+    """One connection's closed loop; appends a line to `seen` for each request."""
 
     def __init__(self, request: bytes, seen: list[str]) -> None:
         self._request = request
@@ -74,9 +74,9 @@ def request_bytes(url: str, headers: Sequence[str], body: bytes) -> bytes:
 
 
 async def send(url: str, request: bytes, connections: int, duration_s: float) -> tuple[list[str], int]:
-    """Run the load. → a line for each request, and how many connections broke.
+    """Run the load. Returns a line for each request, and the number of broken connections.
 
-    Raises what a connection raised: an answer that is no HTTP, or an error of this module.
+    Raises a connection's error: an invalid HTTP response, or an error of this module.
     """
     parts = urlsplit(url)
     seen: list[str] = []

@@ -1,7 +1,7 @@
-"""Who is measured: a module here is a rival, and says how it is started, called and read.
+"""Rivals: each module defines a `RIVAL` with its start command, its requests and its answers.
 
-Each module has a `RIVAL`. One that needs libraries of its own has them in a `requirements.txt`, of which an
-environment is made (bench/environments.py); the model's libraries are this program's own for all of them.
+A rival with its own libraries lists them in a `requirements.txt`, from which an environment is built
+(bench/environments.py). All rivals share the model's libraries of this program.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from bench.answers import Answer, read_answer, read_answers
 from bench.subjects import Subject
 
 DESCRIPTION = "model.json"
-"""What a rival finds in its folder: bench.subjects.Description."""
+"""File in a rival's folder with a bench.subjects.Description."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a rival is given: a folder of its own, a loopback port, a Python, the model and its artifact."""
+    """Resources of a rival: its own folder, a loopback port, a Python, the model and its artifact."""
 
     folder: Path
     port: int
@@ -32,7 +32,7 @@ class Place:
 
 
 def as_it_is(request: Mapping[str, object]) -> bytes:
-    """A request as JSON, in no wrapping."""
+    """A request as plain JSON."""
     return json.dumps(request).encode()
 
 
@@ -40,33 +40,33 @@ def as_it_is(request: Mapping[str, object]) -> bytes:
 class Rival:
     """One way to serve a model.
 
-    `command` prepares the rival's folder, in which its program then runs, and returns the program's words.
+    `command` prepares the rival's folder, the program's working directory, and returns the command line.
     """
 
     name: str
     about: str
     command: Callable[[Place], Sequence[str]]
-    requirements: Path | None = None  # None: it runs on this program's own Python
-    distribution: str | None = None  # whose version is told, of those requirements
+    requirements: Path | None = None  # None: runs on this program's Python
+    distribution: str | None = None  # the requirement whose version is reported
     path: str = "/predict"
-    many_path: str | None = "/predict"  # of `{"inputs": [[…], …]}`; None: it takes a row at a time only
+    many_path: str | None = "/predict"  # path for `{"inputs": [[…], …]}`; None: single rows only
     body: Callable[[Mapping[str, object]], bytes] = as_it_is
-    answer: Callable[[bytes], Answer] = read_answer  # raises ValueError where an answer cannot be read
-    answers: Callable[[bytes], list[Answer]] = read_answers  # of many rows; so does this
-    parts: Mapping[str, str] = field(default_factory=dict)  # a word of a process' command → the part it is
-    timed: bool = False  # answers carry Server-Timing
+    answer: Callable[[bytes], Answer] = read_answer  # raises ValueError for an invalid answer
+    answers: Callable[[bytes], list[Answer]] = read_answers  # for many rows; raises ValueError, too
+    parts: Mapping[str, str] = field(default_factory=dict)  # part by a word of its command line
+    timed: bool = False  # answers have Server-Timing
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
-    environment: Mapping[str, str] = field(default_factory=dict)  # beside what all are given
+    environment: Mapping[str, str] = field(default_factory=dict)  # in addition to the common variables
 
 
 def names() -> list[str]:
-    """The rivals that there are."""
+    """Names of all rivals."""
     return [module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg]
 
 
 def rival(name: str) -> Rival:
-    """Raises ValueError where there is none of this name."""
+    """Return the rival of this name. Raises ValueError if it is unknown."""
     if name not in names():
-        raise ValueError(f"there is no rival {name!r}; there are: {', '.join(names())}")
+        raise ValueError(f"unknown rival {name!r}; available: {', '.join(names())}")
     found: Rival = import_module(f"{__name__}.{name}").RIVAL
     return found

@@ -1,6 +1,6 @@
-"""BentoML: its adaptive batching, in two processes, each with a model of its own.
+"""BentoML with adaptive batching in two processes, each with its own model.
 
-A batch is a list on the wire, too: a request is sent as a list of one.
+Batches are lists on the wire, so a request is a list with a single row.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The usual queue behind FastAPI: one Celery task a request, its result fetched from the result backend.
+"""The common queue behind FastAPI: one Celery task a request, with its result in the result backend.
 
-Broker and result backend are the Valkey that Takt embeds, with nothing written to disk; the pool is prefork
-with two processes, each with a model of its own, and each takes the next task when it is done (prefetch 1).
+Broker and result backend are Takt's embedded Valkey without persistence. The pool is prefork with two
+processes; each has its own model and takes one task at a time (prefetch 1).
 """
 
 from __future__ import annotations

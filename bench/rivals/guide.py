@@ -1,7 +1,7 @@
-"""The guide's in-process app, word for word, started as its section 8 says, without reloading.
+"""The guide's in-process app, unchanged, started as in the guide's section 8, without reloading.
 
-uvicorn takes uvloop and httptools where they are installed, as they are here: faster than the guide's own
-installation, which lacks them. A network is served by the guide's PyTorch app, which is told which network.
+uvicorn uses uvloop and httptools because they are installed here, and is therefore faster than the guide's
+installation. A network is served by the guide's PyTorch app, with the network as a parameter.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""LitServe: FastAPI in one process, the model in another, batches between them.
+"""LitServe: FastAPI in one process, the model in another, with batches between them.
 
-One model process: on two cores a second one makes batches smaller and answers fewer requests.
+One model process, because on two cores a second process makes batches smaller and throughput lower.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""MLServer: the V2 inference protocol, adaptive batching, and the model in one process beside the server's.
+"""MLServer: the V2 inference protocol, adaptive batching, and the model in one process besides the server.
 
-uvloop is pinned: with 0.23 MLServer crashes where its models run in processes of their own.
+uvloop is pinned because MLServer crashes with 0.23 if its models run in separate processes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _command(place: Place) -> Sequence[str]:
 
 
 def _body(request: Mapping[str, object]) -> bytes:
-    """A tensor of float64, flat, which MLServer reads fastest."""
+    """A flat float64 tensor, the fastest format for MLServer."""
     rows = cast(list[list[float]], request.get("inputs") or [request.get("features", [*request.values()])])
     tensor = {
         "name": "rows",
@@ -39,7 +39,7 @@ def _body(request: Mapping[str, object]) -> bytes:
 
 
 def _answers(body: bytes) -> list[Answer]:
-    """Every row's. Raises ValueError."""
+    """Parse the answers of all rows. Raises ValueError."""
     try:
         outputs: dict[str, Any] = {one["name"]: one["data"] for one in json.loads(body)["outputs"]}
         pairs = zip(outputs["label"], outputs["confidence"], strict=True)

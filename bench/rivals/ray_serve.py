@@ -1,6 +1,6 @@
-"""Ray Serve: `@serve.batch` in one replica, behind the HAProxy that Ray brings, optimized for throughput.
+"""Ray Serve: `@serve.batch` in one replica behind Ray's HAProxy, optimized for throughput.
 
-One replica, for the model fills one core and HAProxy, Ray's daemons and the load share the other.
+One replica, because the model fills one core, and HAProxy, Ray's daemons and the load share the other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _APP = Path(__file__).with_name("ray_app")
 
 
 def _command(place: Place) -> Sequence[str]:
-    """HAProxy's own ports would else be the same for every Ray Serve of the machine."""
+    """Sets HAProxy's ports, which are otherwise the same for every Ray Serve on the machine."""
     ports = [f"RAY_SERVE_HAPROXY_{name}_PORT={free_port()}" for name in ("METRICS", "STATS")]
     return ["env", *ports, str(place.python), "-m", "bench.rivals.ray_app.start_online", str(place.port)]
 

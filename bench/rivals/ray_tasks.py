@@ -1,7 +1,7 @@
-"""Ray Serve's asynchronous inference: a `task_consumer` deployment, on a Valkey of its own as Takt embeds it.
+"""Ray Serve's asynchronous inference: a `task_consumer` deployment with its own Valkey, configured as Takt's.
 
-One consumer, as Takt has one worker; its HTTP deployment hands jobs over and reads their results as
-`bench.jobs` asks for them.
+One consumer, like Takt's one worker. The HTTP deployment submits jobs and reads their results for
+`bench.jobs`.
 """
 
 from __future__ import annotations

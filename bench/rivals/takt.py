@@ -1,4 +1,4 @@
-"""Takt as `takt up` runs it: embedded queue, one gateway, one worker with one thread."""
+"""Takt started by `takt up`: embedded queue, one gateway, one worker with one thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.rivals import Place, Rival
 
 
 def up(place: Place) -> Sequence[str]:
-    """The words of `takt up` for the place's model alone."""
+    """The `takt up` command line for the place's model only."""
     takt = str(place.python.with_name("takt"))
     served = ("--models", place.subject.name, "--models-dir", str(place.subject.repository), "--workers", "1")
     return [takt, "up", *served, "--port", str(place.port), "--data", str(place.folder / "data")]

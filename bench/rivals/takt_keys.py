@@ -1,4 +1,4 @@
-"""Takt as in `takt`, but every request needs an API key, and the worker, too, serves its metrics."""
+"""Like the rival `takt`, but every request needs an API key, and the worker also serves its metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takt as in `takt`, but no model compiled: what the compiled runtimes are worth."""
+"""Like the rival `takt`, but without compiled models, to measure the benefit of the compiled runtimes."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A stack on paper: the real policies on a virtual clock, for more workers than there are cores.
+"""Simulation of a stack: the real policies on a virtual clock, for more workers than the machine has cores.
 
     clients ─▶ gateways ─▶ queue ─▶ workers        their times: `Costs`, measured at one worker
                   │          │         │
-          api.online.admission      │   worker.online.consumer, .batches, .turns, .rates
-                       the ledger's claims (its scripts, on a server of its own)
+          api.online.admission      │   worker.online.consumer, .batching; worker.execution
+                       the ledger's claims (its scripts, on a separate server)
 
-What decides is Takt's own code; what takes time is drawn from no distribution, but is a fixed cost for each
-request, batch and row. `python -m bench.simulation` holds the outcome to a running stack.
+Takt's own code makes all decisions. Times are fixed costs of each request, batch and row, not random.
+`python -m bench.simulation` compares the outcome with a running stack.
 """

@@ -1,8 +1,8 @@
-"""`python -m bench.simulation`: the policies on a virtual clock, held to running stacks of 1 and 2 workers.
+"""`python -m bench.simulation`: the policies on a virtual clock, compared with stacks of 1 and 2 workers.
 
-A model of a known speed runs on both stacks. What surrounds it is calibrated at one worker, by 1 and by 64
-connections and by jobs of one row; every other load is simulated and measured. Then come more workers than
-there are cores.
+A model of known speed runs on both stacks. The other costs are calibrated with one worker, by 1 and by 64
+connections and by jobs of one row. Every other load is simulated and measured. Larger numbers of workers are
+only simulated.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from bench.simulation.scenes import Figures, Scene, SimulatedStack, open_loop, s
 
 CALL_S, ROW_S = 0.040, 0.002
 LOADED = 0.8
-"""How much of what the workers can do is asked of stacks that are simulated only."""
+"""Load of the simulated-only stacks, as a fraction of the workers' capacity."""
 
 
 def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
-    # the queue of the simulation is always reached
+    # the queue of the simulation never fails
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     command = f"python -m bench.simulation {' '.join(words)}".strip()
     return ended("bench.simulation", lambda: keeping.report_and_keep(_measure(given, command), given.json))
@@ -45,10 +45,10 @@ def main(words: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.simulation", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each load (3)")
-    parser.add_argument("--rounds", type=int, default=1, help="of all loads on both stacks (1)")
-    parser.add_argument("--scaled", default="1,2,4,8,16,32,64,128", help="a,b: workers, simulated only")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="duration of each load (3)")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds of all loads on both stacks (1)")
+    parser.add_argument("--scaled", default="1,2,4,8,16,32,64,128", help="a,b: workers, only simulated")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="output file (in bench/results)")
     return parser
 
 
@@ -69,7 +69,7 @@ def _measure(given: argparse.Namespace, command: str) -> SimulationResults:
 
 
 def compared_scenes(costs: Costs, seconds: float) -> Iterator[Scene]:
-    """What is measured and simulated, by 1 and by 2 workers."""
+    """The scenes that are measured and simulated, for 1 and for 2 workers."""
     for workers in (1, 2):
         rate = workers * costs.capacity
         yield Scene("16 connections", workers, seconds, connections=16)
@@ -91,7 +91,7 @@ def _calibrated(stack: PacedStack, rounds: int, seconds: float) -> Costs:
 def _measured(
     stacks: Mapping[int, PacedStack], scenes: Sequence[Scene], rounds: int
 ) -> dict[Scene, list[Figures]]:
-    """A B C, then C B A, so that none always goes first."""
+    """Run A B C, then C B A, so that the order alternates."""
     found: dict[Scene, list[Figures]] = {scene: [] for scene in scenes}
     for number in range(rounds):
         for scene in scenes if number % 2 == 0 else scenes[::-1]:
@@ -101,7 +101,7 @@ def _measured(
 
 
 def _scaled(workers: int, costs: Costs, seconds: float, client: redis.Redis) -> Scaled:
-    """So many workers at `LOADED`, with as many gateways as that fills to as much."""
+    """`workers` workers at load `LOADED`, with the number of gateways that have the same load."""
     client.flushdb()
     rate = LOADED * workers * costs.capacity
     gateways = math.ceil(rate * costs.gateway_s / LOADED)

@@ -1,4 +1,4 @@
-"""Virtual time: what is due next happens next, and nobody waits."""
+"""Virtual time: a queue of actions in the order of their times, without real waiting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Action = Callable[[], None]
 
 
 class VirtualClock:
-    """Seconds since the simulation began. Actions of one moment run in the order of their planning."""
+    """Seconds since the start of the simulation. Actions at the same time run in the order of scheduling."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -21,7 +21,7 @@ class VirtualClock:
         heapq.heappush(self._planned, (self.now_s + delay_s, next(self._order), action))
 
     def run(self, until_s: float) -> None:
-        """Let everything happen that is due before `until_s`."""
+        """Run all actions due before `until_s`."""
         while self._planned and self._planned[0][0] < until_s:
             self.now_s, _, action = heapq.heappop(self._planned)
             action()
@@ -29,7 +29,7 @@ class VirtualClock:
 
 
 class Station:
-    """Something that does one thing at a time, first come, first served: an event loop, a server's thread."""
+    """A serial resource with first-come, first-served order, such as an event loop or a server's thread."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""What takes time in the simulation. Fixed for each request, batch, row and chunk."""
+"""Costs in the simulation: fixed times for each request, batch, row and chunk."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds, of the model as it is known and of everything around it as it was measured at one worker."""
+    """Times in seconds: known values of the model, and values of other parts measured with one worker."""
 
-    call_s: float  # of the model: each call …
-    row_s: float  # … and each of its rows
-    batch_s: float  # of the engine, around each call: reading, decoding, encoding, answering
-    gateway_s: float  # of a gateway's event loop, for each request, on its way in and out together
-    queue_s: float  # of the queue's thread, for each request, both ways together
-    path_s: float  # of the rest of both ways, in which nobody is held up
-    chunk_s: float  # of a chunk outside the engine: its doorbell, claimed and read, stored and committed
+    call_s: float  # model: each call …
+    row_s: float  # … and each row of the call
+    batch_s: float  # engine, around each call: reading, decoding, encoding, answering
+    gateway_s: float  # a gateway's event loop, for each request, in both directions together
+    queue_s: float  # the queue's thread, for each request, in both directions together
+    path_s: float  # remaining latency in both directions, which occupies no resource
+    chunk_s: float  # a chunk outside the engine: doorbell, claim, read, write and commit
     max_rows: int = 16
     max_slice_rows: int = 64
 
@@ -24,5 +24,5 @@ class Costs:
 
     @property
     def capacity(self) -> float:
-        """Rows a second of one worker, in full batches."""
+        """Rows a second of one worker with full batches."""
         return self.max_rows / (self.predict_s(self.max_rows) + self.batch_s)

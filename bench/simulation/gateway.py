@@ -13,13 +13,13 @@ from shared.errors import Overloaded
 from shared.settings import Settings
 
 Ended = Callable[[int, int | None], None]
-"""What is called once a request has ended: with its status, and the seconds of its Retry-After."""
+"""Callback at the end of a request: its status and its Retry-After in seconds."""
 _MOST_INFLIGHT_ROWS: int = Settings.model_fields["max_inflight_rows"].default
 
 
 @dataclass(frozen=True)
 class Floor:
-    """What all gateways share, and what they know of each other and of the workers."""
+    """State shared by all gateways: their peers and the workers."""
 
     clock: VirtualClock
     costs: Costs
@@ -31,12 +31,12 @@ class Floor:
 
 
 class SimulatedGateway:
-    """Asks for one row at a time."""
+    """A gateway with requests of one row."""
 
     def __init__(self, name: str, floor: Floor) -> None:
         self.name = name
         self.loop = Station(floor.clock)
-        self.waiting: dict[int, tuple[float, Ended]] = {}  # request → its deadline, and who is told
+        self.waiting: dict[int, tuple[float, Ended]] = {}  # request → its deadline and callback
         self._floor = floor
         self._clock = floor.clock
         self._costs = floor.costs
@@ -49,7 +49,7 @@ class SimulatedGateway:
         self.loop.serve(self._costs.gateway_s / 2, lambda: self._enter(wait_s, ended))
 
     def answered(self, request: int) -> None:
-        """Its row has been predicted, and the answer is in this gateway's stream."""
+        """Handle a prediction that has arrived in this gateway's stream."""
         self.loop.serve(self._costs.gateway_s / 2, lambda: self._end(request, 200))
 
     def _enter(self, wait_s: float, ended: Ended) -> None:

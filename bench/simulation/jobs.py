@@ -1,4 +1,4 @@
-"""Jobs in virtual time: the real ledger says whose chunk is next; two threads a worker see chunks through."""
+"""Jobs in virtual time: the real ledger selects the next chunk, and two threads a worker process chunks."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from shared.tabular.chunking import chunk_rows
 T = TypeVar("T")
 
 THREADS = 2
-"""Of each worker: see `worker.process.CHUNK_THREADS`."""
+"""Chunk threads of each worker: see `worker.process.CHUNK_THREADS`."""
 _HOUR_MS = 3_600_000
 
 
 @dataclass
 class SimulatedJob:
-    """A job, and when it ended."""
+    """A job and its end time."""
 
     rows: int
     begun_s: float
@@ -41,7 +41,7 @@ class SimulatedJob:
 
 
 class SimulatedJobs:
-    """`client`: an empty Redis, for the ledger's scripts. Its clock counts for nothing: no lease runs out."""
+    """`client`: an empty Redis for the ledger's scripts. Its clock has no effect, as no lease expires."""
 
     def __init__(
         self, clock: VirtualClock, costs: Costs, workers: Sequence[SimulatedWorker], client: redis.Redis
@@ -57,7 +57,7 @@ class SimulatedJobs:
         self.jobs: dict[str, SimulatedJob] = {}
 
     def submit(self, rows: int, priority: int = 5) -> SimulatedJob:
-        """A job whose rows are all there; cut as a gateway would cut it now."""
+        """Add a job with all its rows, split into chunks by the gateway's rule."""
         model, version = split_model_key(KEY)
         new = NewJob(
             id=new_job_id(), model=model, version=version, digest="", owner="simulated", priority=priority

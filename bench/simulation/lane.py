@@ -1,4 +1,4 @@
-"""The online lane's stream, and a worker's end of it as `worker.online.consumer` expects it."""
+"""The online lane's stream, and a worker's side of it with the interface for `worker.online.consumer`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ KEY = model_key("simulated", "1.0.0")
 
 
 class Sleeper(Protocol):
-    """A worker that waits for an entry."""
+    """A worker waiting for an entry."""
 
     def woken(self) -> None: ...
 
 
 class Stream:
-    """Entries in their order. Who has waited longest is woken by the next, as Redis does it."""
+    """Entries in order. The next entry wakes the reader with the longest wait, as in Redis."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
@@ -47,7 +47,7 @@ class Stream:
                 return
 
     def take(self, most_rows: int) -> list[Delivery]:
-        """The next batch, as `turn.lua` cuts it."""
+        """Take the next batch by the rule of `turn.lua`."""
         heads = list(islice(self._waiting, most_rows))
         return [self._waiting.popleft() for _ in range(first_batch(heads, most_rows) if heads else 0)]
 
@@ -55,7 +55,7 @@ class Stream:
         self._asleep.append(sleeper)
 
     def rouse(self, sleeper: Sleeper) -> bool:
-        """Something else wakes it. → whether it slept"""
+        """Remove a reader that is woken otherwise. Returns whether it was waiting."""
         if sleeper not in self._asleep:
             return False
         self._asleep.remove(sleeper)
@@ -86,11 +86,11 @@ class SimulatedLane:
         return self._stream.take(self._max_rows)
 
     def wait(self) -> list[Delivery]:
-        """A worker that sleeps is handed one entry, as by XREADGROUP COUNT 1."""
+        """A blocking read returns one entry, like XREADGROUP COUNT 1."""
         return self._stream.take(1)
 
     def answer(self, finished: Finished) -> None:
-        """The answers themselves take their own way: see `bench.simulation.worker`."""
+        """Does nothing; `bench.simulation.worker` delivers the answers."""
 
     def answer_and_read(self, finished: Finished) -> list[Delivery]:
         self.answer(finished)

@@ -1,4 +1,4 @@
-"""The same scenes on running stacks, whose model takes a known time (bench/specimens/paced)."""
+"""Measurement of the scenes on running stacks with a model of known speed (bench/specimens/paced)."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _JOB_LIMIT_S = 60.0
 _LOOK_S = 0.05
 _LONE_JOBS = 5
 _FULL = 64
-"""Connections that keep one worker's batches full."""
+"""Number of connections that fills one worker's batches."""
 
 Spent = tuple[int, int, float, float]
-"""Batches, their rows, and the engines' seconds by lane: online, offline."""
+"""Number of batches, their rows, and the engines' seconds by lane: online, offline."""
 
 
 def figures_of(stack: PacedStack, scene: Scene) -> Figures:
@@ -53,9 +53,10 @@ def figures_of(stack: PacedStack, scene: Scene) -> Figures:
 
 
 def calibrated(stack: PacedStack, call_s: float, row_s: float, seconds: float) -> Costs:
-    """What surrounds the model, by one connection, by so many that one worker is never idle, by lone jobs.
+    """Costs outside the model, from one connection, from enough connections to saturate a worker, and from
+    single jobs.
 
-    Raises as `figures_of` does.
+    Raises the errors of `figures_of`.
     """
     lone_ms = median(sample.took_us / 1000 for sample in _fired(stack, 1, seconds) if sample.good)
     spent, used = _beaten(stack), stack.usage().cpu_s
@@ -125,13 +126,13 @@ def _two_jobs(stack: PacedStack) -> Figures:
 
 
 def _lone_job_s(stack: PacedStack) -> float:
-    """A job of one row, nothing beside it."""
+    """Time of a job of one row without other load."""
     with httpx.Client(base_url=stack.gateways[0], timeout=_JOB_LIMIT_S) as client:
         return _took_s(client, submitted(client, 1))
 
 
 def _took_s(client: httpx.Client, path: str) -> float:
-    """From a job's creation to its end, by the queue's clock. Raises NoAnswer."""
+    """Time from a job's creation to its end by the queue's clock. Raises NoAnswer."""
     limit_s = time.monotonic() + _JOB_LIMIT_S
     while time.monotonic() < limit_s:
         found = client.get(path).raise_for_status().json()

@@ -1,4 +1,4 @@
-"""The simulation beside what was measured, and what it says of stacks that do not fit on this machine."""
+"""Comparison of simulation and measurement, and simulated figures for stacks too large for the machine."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ SHOWN: Mapping[str, str] = {
     "large_s": "large job, s",
     "small_s": "small job, s",
 }
-"""The figures by their names in a table."""
+"""The figures by column name."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One scene: each round as it was measured, and what the simulation says of it."""
+    """One scene: the measured rounds, and the simulated figures."""
 
     scene: Scene
     measured: tuple[Figures, ...]
     simulated: Figures
 
     def error(self, figure: str) -> float | None:
-        """Of the simulation, to the median of the rounds: 0.1 is a tenth too much. None: no such figure."""
+        """Relative error of the simulation to the median round; 0.1 is 10 % too high. None: no figure."""
         seen, said = self._median(figure), getattr(self.simulated, figure)
         return said / seen - 1 if seen and said is not None else None
 
@@ -51,7 +51,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Scaled:
-    """What the simulation says of so many workers, and how busy what stands before them is: 1 is full."""
+    """Simulated figures for a number of workers, and the load of gateways and queue: 1 is full."""
 
     scene: Scene
     figures: Figures
@@ -61,7 +61,7 @@ class Scaled:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationResults(Run):
-    """One calibration at one worker, and everything that follows from it."""
+    """One calibration with one worker, and the results based on it."""
 
     rounds: int
     costs: Costs
@@ -86,7 +86,7 @@ def simulation_report(results: SimulationResults) -> str:
 
 
 def compared_table(compared: Sequence[Compared]) -> str:
-    """Every scene: what was measured, and by how much the simulation is off."""
+    """Every scene with measured figures and the simulation's errors."""
     rows = [
         [one.scene.name, str(one.scene.workers), *(one.shown(figure) for figure in SHOWN)] for one in compared
     ]

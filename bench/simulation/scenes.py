@@ -1,4 +1,4 @@
-"""Loads on a stack of so many gateways and workers, and what the simulation says that they come to. Pure."""
+"""Loads on a stack with a number of gateways and workers, and their simulated figures. Pure."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from worker.online.batching import Delivery
 WARM_UP_S = 1.0
 WAIT_S = 2
 LARGE, SMALL = 900, 150
-"""Rows of the jobs that show whose turn it is; the small one comes `SECOND_S` after the large one."""
+"""Rows of the two jobs that show the order of chunks; the small job starts `SECOND_S` after the large job."""
 SECOND_S = 0.5
 ENDLESS_ROWS = 200_000
 BEAT_S = 2.5
-"""After so long a worker's heartbeat has told all that it did."""
+"""Time after which a worker's heartbeat contains all its work."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One load on so many workers: a closed loop, an open one, or a large and a small job side by side."""
+    """One load on a number of workers: a closed loop, an open loop, or a large and a small job together."""
 
     name: str
     workers: int
     seconds: float
-    connections: int = 0  # of a closed loop
-    rate: float = 0.0  # of an open one, in requests a second
+    connections: int = 0  # connections of a closed loop
+    rate: float = 0.0  # requests a second of an open loop
     beside_a_job: bool = False
     gateways: int = 1
     seed: int = 1
@@ -48,15 +48,15 @@ class Scene:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a load came to; None: it has no such figure."""
+    """Figures of a load; None: not applicable."""
 
     answers_per_s: float | None = None
     batch_rows: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
-    admitted: float | None = None  # the share of requests
-    job_share: float | None = None  # of the time that the engines worked, what the job had
-    large_s: float | None = None  # how long each job took
+    admitted: float | None = None  # share of requests
+    job_share: float | None = None  # the job's share of engine time
+    large_s: float | None = None  # time of each job
     small_s: float | None = None
 
 
@@ -88,14 +88,14 @@ class SimulatedStack:
         self.jobs = SimulatedJobs(self.clock, costs, self.workers, client)
 
     def ask(self, ended: Callable[[int, int | None], None]) -> None:
-        """One request, at whichever gateway is next."""
+        """Send one request to the next gateway in turn."""
         gateway = self.gateways[self._next % len(self.gateways)]
         self._next += 1
         gateway.ask(WAIT_S, ended)
 
     @property
     def batch_rows(self) -> float:
-        """Of all batches so far, in the mean."""
+        """Mean rows of all batches so far."""
         return sum(w.batch_rows for w in self.workers) / max(1, sum(w.batches for w in self.workers))
 
     @property
@@ -108,7 +108,7 @@ class SimulatedStack:
         return sum(worker.online.rows_per_s for worker in self.workers)
 
     def _answered(self, batch: Sequence[Delivery]) -> None:
-        """Replies leave in one command, and reach their gateways together."""
+        """Deliver a batch's replies, which are sent in one command and arrive together."""
         costs, clock = self._floor.costs, self.clock
 
         def arrived() -> None:
@@ -119,7 +119,7 @@ class SimulatedStack:
 
 
 def simulate(scene: Scene, costs: Costs, client: redis.Redis) -> Figures:
-    """The scene in virtual time. `client`: an empty Redis, which is emptied."""
+    """Run the scene in virtual time. `client`: an empty Redis, which is emptied again."""
     client.flushdb()
     stack = SimulatedStack(costs, workers=scene.workers, gateways=scene.gateways, client=client)
     if scene.connections:
@@ -150,7 +150,7 @@ def _closed(stack: SimulatedStack, scene: Scene) -> Figures:
 
 
 def open_loop(stack: SimulatedStack, scene: Scene) -> Figures:
-    """New requests at the scene's rate, however the others fare."""
+    """New requests at the scene's rate, independently of earlier answers."""
     if scene.beside_a_job:
         stack.jobs.submit(ENDLESS_ROWS)
     calls: list[Call] = []

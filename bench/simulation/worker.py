@@ -1,4 +1,4 @@
-"""A worker's engine in virtual time: the turns of `worker.execution.engine`, decided by the same code."""
+"""A worker's engine in virtual time: the turns of `worker.execution.engine`, with the same scheduler."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from worker.online.stream import Finished, OnlineStream
 
 @dataclass(eq=False)
 class ChunkInHand:
-    """A chunk that the engine advances, and what follows once it is done."""
+    """A chunk in the engine, and the callback at its end."""
 
     rows_left: int
     ended: Action
 
 
 class SimulatedWorker:
-    """One engine. `answered` is called with the entries of each batch that has run."""
+    """One engine. `answered` is called with the entries of each completed batch."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class SimulatedWorker:
         self._costs = costs
         self._answered = answered
         lane = SimulatedLane(clock, stream, costs.max_rows)
-        # OnlineConsumer asks no more of a lane than this one has
+        # SimulatedLane has all methods that OnlineConsumer uses
         self._intake = OnlineConsumer(cast(OnlineStream, lane), lambda _: costs.max_rows)
         self._lap = BatchTimer()
         self._work: deque[ChunkInHand] = deque()
@@ -59,7 +59,7 @@ class SimulatedWorker:
             self._turn()
 
     def woken(self) -> None:
-        """An entry has come."""
+        """Handle a new entry."""
         self._intake.wait(self._clock.now_s)
         self._turn()
 

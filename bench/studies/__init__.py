@@ -1,1 +1,1 @@
-"""Studies that were made once and published; nothing else depends on them."""
+"""One-off studies with published results. No other module depends on them."""

@@ -1,8 +1,9 @@
-"""`python -m bench.studies.gpu`: batch size against latency, by precision and by the way the rows cross.
+"""`python -m bench.studies.gpu`: latency by batch size, for each precision and each way of copying rows.
 
-The model is called in this process, as a worker calls it: the clock runs from the columns to the answer on
-the host. Then online requests through `takt up` on that device, alone and beside a job that keeps it busy.
-Without a CUDA device it says so and measures nothing; `--device cpu` measures a CPU, where nothing crosses.
+The model is called in this process in the same way as in a worker; times are from the columns to the answer
+on the host. Then online requests go through `takt up` on that device, alone and beside a job that keeps it
+busy. Without a CUDA device the program prints a message and measures nothing; `--device cpu` measures a CPU,
+without copying.
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.studies.gpu", description=__doc__)
     parser.add_argument("--device", default="cuda:0", help="cuda:N, or cpu (cuda:0)")
     parser.add_argument("--model", default="heavy", help="classifier or heavy (heavy)")
-    parser.add_argument("--most-rows", type=int, default=262_144, help="of a call (262144)")
-    parser.add_argument("--calls", type=int, default=20, help="of each size, in each round (20)")
+    parser.add_argument("--most-rows", type=int, default=262_144, help="maximum rows of a call (262144)")
+    parser.add_argument("--calls", type=int, default=20, help="calls of each size in each round (20)")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
     parser.add_argument("--job-rows", type=int, default=10_000_000, help="beside requests, or 0 (10000000)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="output file (in bench/results)")
     return parser
 
 
@@ -74,11 +75,11 @@ def _beside(given: argparse.Namespace) -> list[str]:
 
 
 def _measure(given: argparse.Namespace, command: str) -> GpuResults:
-    """Raises ValueError for a model that is no network."""
+    """Raises ValueError if the model is not a network."""
     began = Began(command)
     version = built(subject(given.model))
     if version.spec.pytorch is None:
-        raise ValueError(f"{given.model} is no network")
+        raise ValueError(f"{given.model} is not a network")
     calls = []
     for number in range(given.rounds):
         for precision, way in ways(given.device):
@@ -97,7 +98,7 @@ def _measure(given: argparse.Namespace, command: str) -> GpuResults:
 
 
 def ways(device: str) -> Iterator[tuple[Precision, str]]:
-    """What there is to compare: on a CPU nothing crosses, and there is no float16."""
+    """Precisions and ways to compare; a CPU has no copying and no float16."""
     if device == "cpu":
         yield from product((Precision.FLOAT32, Precision.BFLOAT16), ("plain",))
     else:
@@ -139,7 +140,7 @@ def _took_s(runtime: Runtime, columns: Columns, calls: int) -> Iterator[float]:
 
 
 def _name(device: str) -> str:
-    """What the vendor calls it; empty for a CPU, which the machine's facts name."""
+    """The vendor's name of the device; empty for a CPU, which the machine's facts contain."""
     import torch
 
     return "" if device == "cpu" else torch.cuda.get_device_name(device)

@@ -1,4 +1,4 @@
-"""Batch size against latency on one device: what a run leaves behind, its table and its plots."""
+"""Latency by batch size on one device: the record of a run, its table and its plots."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Call:
 
     round: int
     precision: str
-    way: str  # how the rows crossed, one of bench.studies.gpu's
+    way: str  # way of copying the rows, see bench.studies.gpu
     rows: int
     took_s: tuple[float, ...]
 
@@ -38,7 +38,7 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class GpuResults(Run):
-    """One model on one device, called in the run's own process."""
+    """A run with one model on one device, called in the run's own process."""
 
     model: str
     device: str
@@ -48,7 +48,7 @@ class GpuResults(Run):
 
     @property
     def names(self) -> list[str]:
-        """Precisions and ways, in the order in which they were measured."""
+        """Precisions and ways, in the order of measurement."""
         return list(dict.fromkeys(call.name for call in self.calls))
 
     @property
@@ -79,7 +79,7 @@ def gpu_table(results: GpuResults, figure: Callable[[Call], float]) -> str:
 
 
 def gpu_plots(results: GpuResults) -> dict[str, Plot]:
-    """For each precision: the latency of a call, and rows a second, against its rows."""
+    """Plots for each precision: latency of a call, and rows a second, by rows of a call."""
     plots = {}
     for precision in dict.fromkeys(call.precision for call in results.calls):
         plots[f"{precision}-latency"] = _plot(results, precision, "ms", lambda call: call.ms)

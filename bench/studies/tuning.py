@@ -1,9 +1,8 @@
-"""`python -m bench.studies.tuning`: what settings of the interpreter and of libraries are worth to a worker.
+"""`python -m bench.studies.tuning`: effect of interpreter and library settings on a worker.
 
-The engine's thread shares one interpreter with the chunks' threads, the heartbeat and Celery. Each setting is
-a stack of its own, set in its worker alone (bench/studies/tuned). A round runs a job beside a modest online
-load,
-then a closed loop without a job, on each of them.
+The engine's thread shares one interpreter with the chunks' threads, the heartbeat and Celery. Each setting
+has its own stack and applies to that stack's worker only (bench/studies/tuned). A round runs a job beside a
+moderate online load, then a closed loop without a job, on each stack.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _WARM_UP_S = 0.5
 
 @dataclass(frozen=True)
 class Setting:
-    """What a worker is told, in words and as environment."""
+    """A worker setting, as a description and as environment variables."""
 
     about: str
     environment: Mapping[str, str]
@@ -68,17 +67,17 @@ def main(words: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.studies.tuning", description=__doc__)
     parser.add_argument("--model", default="iris", help="iris, classifier or heavy (iris)")
-    parser.add_argument("--settings", default=",".join(SETTINGS), help="a,b; the first is the base")
-    parser.add_argument("--rows", type=int, default=2_000_000, help="of each job (2000000)")
+    parser.add_argument("--settings", default=",".join(SETTINGS), help="a,b; ratios are to the first")
+    parser.add_argument("--rows", type=int, default=2_000_000, help="rows of each job (2000000)")
     parser.add_argument("--rate", type=float, default=100.0, help="online requests a second beside it (100)")
-    parser.add_argument("--seconds", type=float, default=1.5, help="of each online load (1.5)")
+    parser.add_argument("--seconds", type=float, default=1.5, help="seconds of online load (1.5)")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="output file (in bench/results)")
     return parser
 
 
 def _measure(given: argparse.Namespace, command: str) -> TuningResults:
-    """Raises ValueError for a setting that is none."""
+    """Raises ValueError for an unknown setting."""
     began = Began(command)
     chosen = {name: _setting(name) for name in given.settings.split(",")}
     plan = Plan(tuple(chosen), (_CONNECTIONS,), given.rounds, given.seconds, models=(given.model,))
@@ -93,12 +92,12 @@ def _measure(given: argparse.Namespace, command: str) -> TuningResults:
 
 def _setting(name: str) -> Setting:
     if name not in SETTINGS:
-        raise ValueError(f"there is no setting {name!r}; there are: {', '.join(SETTINGS)}")
+        raise ValueError(f"unknown setting {name!r}; available: {', '.join(SETTINGS)}")
     return SETTINGS[name]
 
 
 def _told(name: str, setting: Setting) -> Entrant:
-    """Takt under this setting."""
+    """Takt with this setting."""
     path = os.pathsep.join(map(str, (TUNED, ROOT, ROOT / "client")))
     environment = {"PYTHONPATH": path, **setting.environment}
     rival = replace(takt.RIVAL, name=name, about=setting.about, environment=environment)
@@ -106,13 +105,13 @@ def _told(name: str, setting: Setting) -> Entrant:
 
 
 def _order(plan: Plan, number: int) -> Sequence[str]:
-    """A B, then B A, so that none always goes first."""
+    """Run A B, then B A, so that the order alternates."""
     return plan.rivals if number % 2 == 0 else plan.rivals[::-1]
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A job's file, and its first answers."""
+    """A job's file and its first answers."""
 
     file: Path
     rows: int
@@ -128,7 +127,7 @@ def _job(field: Field, rows: int) -> _Job:
 
 
 class _Bench:
-    """What each setting is put to."""
+    """The loads for each setting."""
 
     def __init__(self, session: Session, job: _Job, rate: float) -> None:
         self._session = session
@@ -145,7 +144,7 @@ class _Bench:
         return Tuned(number, name, rows_per_s, p50_ms, p99_ms, answers_per_s, worker_cpu_ms)
 
     def _both_lanes(self, server: Server, number: int) -> tuple[float, float, float]:
-        """→ the job's rows a second, and p50 and p99 of the requests beside it."""
+        """Returns the job's rows a second, and p50 and p99 of the requests beside it."""
         offer = arrivals.Offer(self._rate, _WARM_UP_S + self._session.plan.seconds, seed=number)
 
         async def offered() -> list[arrivals.Call]:
@@ -159,7 +158,7 @@ class _Bench:
         return job.rows / took_s, seen.p50_ms or 0.0, seen.p99_ms or 0.0
 
     def _online(self, server: Server) -> tuple[float, float]:
-        """→ answers a second, and the worker's CPU ms an answer."""
+        """Returns answers a second, and the worker's CPU ms for each answer."""
         seconds, before = self._session.plan.seconds, server.usage()
         samples, _ = self._session.fire(server, _CONNECTIONS, seconds)
         spent_s = server.usage().cpu_s["worker"] - before.cpu_s["worker"]

@@ -1,4 +1,4 @@
-"""What settings of the interpreter and of libraries are worth to a worker: rounds → ratios."""
+"""Table of the effects of interpreter and library settings on a worker, as ratios."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from bench.tables import table
 
 @dataclass(frozen=True)
 class Tuned:
-    """One setting in one round, under both lanes and then under the online lane alone."""
+    """One setting in one round: under both lanes, then under the online lane only."""
 
     round: int
     setting: str
-    rows_per_s: float  # of a job, beside a modest online load
+    rows_per_s: float  # of a job, beside a moderate online load
     p50_ms: float  # of that load
     p99_ms: float
     answers_per_s: float  # of a closed loop without a job
-    worker_cpu_ms: float  # an answer of the closed loop
+    worker_cpu_ms: float  # for each answer of the closed loop
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuningResults(Run):
-    """The first setting is the one that ratios are to: a worker as it is."""
+    """A run. Ratios are relative to the first setting, an unchanged worker."""
 
     model: str
-    settings: Mapping[str, str]  # by name, in words
+    settings: Mapping[str, str]  # descriptions by name
     rounds: tuple[Tuned, ...]
     kind: str = "tuning"
 
@@ -49,7 +49,7 @@ def tuning_report(results: TuningResults) -> str:
 
 
 def tuning_table(results: TuningResults) -> str:
-    """Every setting by its ratios to the first, taken round by round: median (least-most)."""
+    """Ratios of every setting to the first, by round: median (minimum-maximum)."""
     base, *others = results.settings
     rows = [[name, *(_ratio(results, figure, name, base) for figure in _FIGURES.values())] for name in others]
     return table([f"× {base}", *_FIGURES], rows)

@@ -1,13 +1,12 @@
-"""`python -m bench.studies.upload_latency --bytes 1000000000`: what /predict costs while a large CSV is
-parsed.
+"""`python -m bench.studies.upload_latency --bytes 1000000000`: latency of /predict during a large CSV upload.
 
-Takt runs as `takt up` runs it, and a few requests a second are sent all the while. A round has three turns:
+Takt is started by `takt up` and receives a few requests a second throughout. A round has three turns:
 
-    alone     nothing else happens
-    parsing   a CSV is read, cast and checked (`validate_only`): the worker has only the requests to answer
-    job       the same CSV as a job: it is stored too, and the worker runs its rows meanwhile
+    alone     no other load
+    parsing   a CSV is read, cast and checked (`validate_only`); the worker only answers the requests
+    job       the same CSV as a job: the rows are also stored, and the worker runs them
 
-The upload is a process of its own; all share the cores of this machine. Ratios are taken within a round.
+The upload is a separate process; all processes share this machine's cores. Ratios are taken within a round.
 """
 
 from __future__ import annotations
@@ -41,12 +40,10 @@ _START_S = 30.0
 
 def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.studies.upload_latency", description=__doc__)
-    parser.add_argument("--bytes", type=int, default=1_000_000_000, help="of the CSV (1000000000)")
+    parser.add_argument("--bytes", type=int, default=1_000_000_000, help="size of the CSV (1000000000)")
     parser.add_argument("--rate", type=float, default=30.0, help="/predict calls a second (30)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--alone-s", type=float, default=15.0, help="how long a turn without upload takes (15)"
-    )
+    parser.add_argument("--alone-s", type=float, default=15.0, help="duration of a turn without upload (15)")
     parser.add_argument("--turns", nargs="+", choices=TURNS[1:], default=TURNS[1:], help="besides `alone`")
     given = parser.parse_args(words)
     return ended("bench.studies.upload_latency", lambda: _run(given))
@@ -82,11 +79,11 @@ def _alone(load: Steady, seconds: float) -> list[float]:
 
 
 def _beside(server: Server, load: Steady, size_bytes: int, turn: str) -> list[float]:
-    """What requests took while a CSV was read, whose job is gone then. Raises OSError where it was not."""
+    """Request times while a CSV was read; its job is then deleted. Raises OSError if the upload failed."""
     url = f"http://127.0.0.1:{server.place.port}"
     context = multiprocessing.get_context(
         "spawn"
-    )  # a fork would share this process's threads and connections
+    )  # no fork, which would share this process's threads and connections
     sending = context.Event()
     upload = context.Process(target=_upload, args=(url, size_bytes, turn == "parsing", sending), daemon=True)
     upload.start()
@@ -104,7 +101,7 @@ def _beside(server: Server, load: Steady, size_bytes: int, turn: str) -> list[fl
 
 
 def _upload(url: str, size_bytes: int, validate_only: bool, sending: Event) -> None:
-    """What the process does."""
+    """The function of the upload process."""
     params = {"model": "iris", "validate_only": str(validate_only).lower()}
     headers = {"Content-Type": "text/csv"}
     with httpx.Client(base_url=url, timeout=_LIMIT_S) as client:
@@ -132,7 +129,7 @@ def _remove_jobs(url: str) -> None:
 
 
 def _figures(p50s_ms: Mapping[str, Sequence[float]], p99s_ms: Mapping[str, Sequence[float]]) -> str:
-    """Median (least-most) of the rounds."""
+    """Median (minimum-maximum) of the rounds."""
     rows = []
     for turn, p99_ms in p99s_ms.items():
         found = (spread(p50s_ms[turn]), spread(p99_ms), ratios(p99_ms, p99s_ms["alone"]))

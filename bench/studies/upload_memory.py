@@ -1,7 +1,7 @@
-"""`python -m bench.studies.upload_memory --rows 1000000 --format csv`: what a large job costs in memory.
+"""`python -m bench.studies.upload_memory --rows 1000000 --format csv`: memory of a large job.
 
-Takt runs as `takt up` runs it. A small job comes first: the gateway is compared with itself at rest, the
-worker with itself after that job.
+Takt is started by `takt up`. A small job runs first. The gateway's memory is compared with its memory at
+rest, and the worker's with its memory after the small job.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _MIB = 2**20
 
 def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.studies.upload_memory", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of the large job (1000000)")
-    parser.add_argument("--format", choices=_BODIES, default="csv", help="of its file (csv)")
-    parser.add_argument("--limit-s", type=float, default=3600, help="a job that takes longer is given up")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the large job (1000000)")
+    parser.add_argument("--format", choices=_BODIES, default="csv", help="format of its file (csv)")
+    parser.add_argument("--limit-s", type=float, default=3600, help="time limit of a job")
     given = parser.parse_args(words)
     return ended("bench.studies.upload_memory", lambda: _run(given))
 
@@ -61,7 +61,7 @@ def _measure(server: Server, form: str, rows: int, limit_s: float) -> None:
 
 
 def _run_job(client: httpx.Client, form: str, rows: int, limit_s: float) -> tuple[float, float]:
-    """→ seconds until the upload had ended, and until the job had. Raises TimeoutError."""
+    """Returns the seconds until the end of the upload, and of the job. Raises TimeoutError."""
     media_type, body = _BODIES[form]
     began_s = time.monotonic()
     answer = client.post(
@@ -86,7 +86,7 @@ def _csv(rows: int) -> Iterator[bytes]:
 
 
 def _parquet(rows: int) -> Iterator[bytes]:
-    """With row groups of the size that its writers use."""
+    """Write Parquet with row groups of the common writers' size."""
     yield from _written(rows, parquet.ParquetWriter, _GROUP_ROWS)
 
 
@@ -95,7 +95,7 @@ def _arrow(rows: int) -> Iterator[bytes]:
 
 
 def _written(rows: int, writer: Callable[[IO[bytes], pa.Schema], Any], most: int) -> Iterator[bytes]:
-    """A file of tables of at most so many rows, piece by piece. Any: the writers have no common type."""
+    """Write a file in tables of limited size. Any: the writers have no common type."""
     drawn = np.resize(_drawn(), (min(rows, most), len(_COLUMNS)))
     table = pa.table(dict(zip(_COLUMNS, drawn.T, strict=True)))
     with TemporaryFile() as file:

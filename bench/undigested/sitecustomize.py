@@ -1,7 +1,7 @@
-"""Takt without digests of stored objects, for `python -m bench.integrity`: Python runs this as it starts.
+"""Takt without digests of stored objects, for `python -m bench.integrity`. Python runs this module at start.
 
-Only large objects are left out: digests of specs, manifests and records are as ever. An object without a
-recorded digest is read without a check, so that both sides of the check are left out.
+Only digests of large objects are disabled; specs, manifests and records keep theirs. An object without a
+recorded digest is read without a check, so that neither writing nor reading computes a digest.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 
 _LARGE_BYTES = 4096
 
-with contextlib.suppress(ImportError):  # of an interpreter that has no Takt
+with contextlib.suppress(ImportError):  # an interpreter without Takt
     from shared import integrity
 
     _digest_of = integrity.digest_of

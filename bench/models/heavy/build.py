@@ -1,4 +1,4 @@
-"""Nothing is trained: seeded weights, large enough that rows are told apart."""
+"""Builds the model without training: seeded weights, large enough to give distinct answers for rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""32 numbers in, ten logits out, about eight million weights between them."""
+"""A network with 32 inputs, ten logits and about eight million weights."""
 
 from __future__ import annotations
 

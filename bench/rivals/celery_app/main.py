@@ -1,6 +1,6 @@
-"""The service: a plain `def` route, which FastAPI runs in a thread, waits for the task's result.
+"""The service: a plain `def` route, run by FastAPI in a thread, waits for the task's result.
 
-A job is a task that nobody waits for; its result is asked for until it is there.
+A job is a task without a waiting request; clients poll for its result.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Starts a Valkey, a Celery worker and uvicorn; ends when one of them does, or when it is told to."""
+"""Starts Valkey, a Celery worker and uvicorn; ends when any of them ends, or on a signal."""
 
 from __future__ import annotations
 

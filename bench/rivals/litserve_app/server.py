@@ -1,6 +1,6 @@
-"""A LitServe API over the model: a batch is the list of its requests.
+"""A LitServe API for the model; a batch is the list of its requests.
 
-Nothing is annotated: LitServe and FastAPI make a validator of a request's annotation, which costs time.
+There are no annotations, because LitServe and FastAPI build a validator from them, which costs time.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""An MLServer runtime over the model: tensors in, columns out."""
+"""An MLServer runtime for the model, with tensors as input and columns as output."""
 
 from __future__ import annotations
 

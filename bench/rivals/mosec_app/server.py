@@ -1,4 +1,4 @@
-"""A mosec worker over the model. mosec reads its own options from the command line."""
+"""A mosec worker for the model. mosec reads its own options from the command line."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A deployment that forms batches of the requests that it is sent.
+"""A deployment that forms batches of its requests.
 
-Annotations are values here, for Ray carries the class to another process.
+Annotations are evaluated here, because Ray sends the class to another process.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Ray on this machine, and Ray Serve with one application, until the program is told to end."""
+"""Ray on this machine, and Ray Serve with one application, until a signal ends the program."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import ray
 from ray import serve
 
-_CPUS = 4  # logical ones, which Ray counts its replicas by; the machine's cores are shared by all
+_CPUS = 4  # logical CPUs for Ray's placement of replicas; all replicas share the machine's cores
 _STORE_BYTES = 100_000_000
 
 
 def serve_until_told(app: Callable[[], Any], port: int, path: str) -> None:
-    """Any: a bound deployment, which is made once Ray runs. SIGTERM and SIGINT end it."""
+    """Serve a deployment until SIGTERM or SIGINT. Any: a bound deployment, created after Ray has started."""
     ray.init(
         num_cpus=_CPUS,
         include_dashboard=False,

@@ -1,4 +1,4 @@
-"""Starts Ray Serve with the deployment that answers requests; ends when it is told to."""
+"""Starts Ray Serve with the deployment that answers requests; ends on a signal."""
 
 from __future__ import annotations
 

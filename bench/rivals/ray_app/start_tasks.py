@@ -1,4 +1,4 @@
-"""Starts a Valkey and Ray Serve with the tasks' deployments; ends when it is told to."""
+"""Starts Valkey and Ray Serve with the tasks' deployments; ends on a signal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _app() -> Any:  # a bound deployment
-    from bench.rivals.ray_app.tasks import app  # reads where the queue is
+    from bench.rivals.ray_app.tasks import app  # reads the queue's address
 
     return app
 

@@ -1,6 +1,6 @@
-"""A consumer that holds the model, and the HTTP deployment that hands tasks to it and reads their results.
+"""A consumer with the model, and the HTTP deployment that submits tasks to it and reads their results.
 
-Annotations are values here: FastAPI reads them where Ray has carried the class to another process.
+Annotations are evaluated here, because FastAPI reads them in the process to which Ray sends the class.
 """
 
 import os
@@ -38,7 +38,7 @@ class Consumer:
 @serve.deployment(ray_actor_options={"num_cpus": 1}, max_ongoing_requests=256)
 @serve.ingress(web)
 class Web:
-    def __init__(self, consumer: Any) -> None:  # Any: a handle, which is what has the consumer deployed
+    def __init__(self, consumer: Any) -> None:  # Any: a handle; the binding also deploys the consumer
         self._consumer = consumer
         self._tasks = instantiate_adapter_from_config(_TASKS)
 
@@ -63,7 +63,7 @@ class Web:
         return JSONResponse({"results": [answer]})
 
     def _answer(self, task_id: str) -> dict[str, Any] | None:
-        """None until there is one: a task is said to have succeeded a moment before its result is read."""
+        """The result, or None: a task is reported as succeeded shortly before its result is readable."""
         found = self._tasks.get_task_status_sync(task_id)
         return found.result if found.status == "SUCCESS" else None
 

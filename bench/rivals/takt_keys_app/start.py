@@ -1,4 +1,4 @@
-"""Starts a `takt up` that asks for keys, and gives its queue the one that the load sends; ends as it does."""
+"""Starts `takt up` with API keys enabled, stores the load's key in its queue, and ends with `takt up`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOOK_S = 0.1
 
 
 def main(words: Sequence[str]) -> int:
-    """`words`: the stack's data folder, then its command."""
+    """`words`: the stack's data folder, then its command line."""
     data, *command = words
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with subprocess.Popen(command) as stack:
@@ -37,7 +37,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _given(data: Path, token: bytes) -> bool:
-    """Put the key where the gateways look. → False where the queue does not answer yet"""
+    """Store the key for the gateways. Returns False if the queue does not answer yet."""
     with contextlib.suppress(CommandError, redis.RedisError), connect(queue_url(data)) as client:
         store = KeyStore(client)
         store.put(

@@ -1,4 +1,4 @@
-"""Nothing is trained: version 1.N.0 answers 1 + N times what it is given."""
+"""Builds the model without training: version 1.N.0 multiplies its input by 1 + N."""
 
 from __future__ import annotations
 

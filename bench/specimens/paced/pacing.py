@@ -1,4 +1,4 @@
-"""The estimator: it sleeps for its rows."""
+"""The estimator, which sleeps for a time proportional to its rows."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ PACE = Path(__file__).with_name("pace_ms.txt")
 
 @dataclass
 class Paced:
-    """y = factor · x, after as many milliseconds a row as the file beside this one says; and a call, where it
-    names a second number."""
+    """y = factor · x, after a delay. The first number in the file beside this module is the delay of a row in
+    milliseconds; an optional second number is the delay of a call."""
 
     factor: float
 

@@ -1,7 +1,6 @@
-"""Ways to put HTTP before the gateway's application: uvicorn by its options, and another server.
+"""HTTP servers for the gateway's application: uvicorn with several options, and granian.
 
-Each is a gateway of its own on one running queue with one worker; `python -m bench.studies.fronts` compares
-them.
+Each is a separate gateway on the same queue and worker; `python -m bench.studies.fronts` compares them.
 """
 
 from __future__ import annotations
@@ -57,8 +56,8 @@ FRONTS = (
 
 
 def front(name: str) -> Rival:
-    """Raises ValueError where there is none of this name."""
+    """Return the front of this name. Raises ValueError if it is unknown."""
     for one in FRONTS:
         if one.name == name:
             return one
-    raise ValueError(f"there is no front {name!r}; there are: {', '.join(one.name for one in FRONTS)}")
+    raise ValueError(f"unknown front {name!r}; available: {', '.join(one.name for one in FRONTS)}")

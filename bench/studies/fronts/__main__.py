@@ -1,7 +1,7 @@
 """`python -m bench.studies.fronts`: the gateway behind uvicorn with other options, and behind granian.
 
 One queue and one worker serve all gateways, in interleaved rounds. CPU time and memory are those of the
-gateway alone. The first named is the one that ratios are to.
+gateway only. Ratios are relative to the first front.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     names = ",".join(one.name for one in FRONTS)
     parser = argparse.ArgumentParser(prog="python -m bench.studies.fronts", description=__doc__)
     parser.add_argument("--fronts", default=DEFAULT, help=f"a,b of {names} ({DEFAULT})")
-    parser.add_argument("--connections", default="1,64", help="a,b: closed loops (1,64)")
+    parser.add_argument("--connections", default="1,64", help="a,b: connections (1,64)")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
     parser.add_argument("--seconds", type=float, default=1.0, help="measured at 1 connection (1)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go (bench/results)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="output file (in bench/results)")
     return parser
 
 
@@ -74,7 +74,7 @@ def _measure(given: argparse.Namespace, command: str) -> Results:
 
 @contextmanager
 def _standing(entrants: Sequence[Entrant]) -> Iterator[Field]:
-    """The gateways by their front's name. Raises what `standing` raises."""
+    """Start the gateways, by front. Raises the errors of `standing`."""
     with standing([entrant(takt.RIVAL, say)], subject(_MODEL), say) as stack, ExitStack() as held:
         settings = _settings(stack)
         servers = {}
@@ -88,7 +88,7 @@ def _standing(entrants: Sequence[Entrant]) -> Iterator[Field]:
 
 
 def _settings(stack: Field) -> dict[str, str]:
-    """What a gateway needs to join the stack."""
+    """Environment of a gateway that joins the stack."""
     place = stack.servers[takt.RIVAL.name].place
     data = place.folder / "data"
     return {

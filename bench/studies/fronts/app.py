@@ -1,4 +1,4 @@
-"""The gateway's application, for servers that import it; prepared as `python -m api` prepares its own."""
+"""The gateway's application for servers that import it, prepared as in `python -m api`."""
 
 from __future__ import annotations
 

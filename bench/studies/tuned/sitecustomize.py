@@ -1,5 +1,7 @@
-"""Each Python of a stack whose PYTHONPATH names this folder runs it: in workers alone it sets the interpreter
-as the environment says. See bench/studies/tuning.py.
+"""Interpreter settings for workers.
+
+Each Python of a stack with this folder in PYTHONPATH runs the module, which applies the settings from the
+environment in workers only. See bench/studies/tuning.py.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ _LOOK_S = 0.1
 
 
 def _thaw() -> None:
-    """Once a worker has loaded its models, which it freezes then."""
+    """Apply after a worker has loaded and frozen its models."""
     while not gc.get_freeze_count():
         time.sleep(_LOOK_S)
     gc.unfreeze()

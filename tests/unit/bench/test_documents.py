@@ -69,7 +69,7 @@ def test_parts_are_measured_by_name_or_all_or_those_that_are_missing(tmp_path: P
     assert names(chosen("beside,jobs", kept, resume=False, write=False)) == ["jobs", "beside"]
     assert names(chosen("beside,jobs", kept, resume=True, write=False)) == ["beside"]
     assert chosen(None, kept, resume=False, write=True) == []
-    with pytest.raises(ValueError, match="no parts \\['weather'\\]"):
+    with pytest.raises(ValueError, match="unknown parts \\['weather'\\]"):
         chosen("weather", kept, resume=False, write=False)
 
 

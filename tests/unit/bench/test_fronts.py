@@ -29,5 +29,5 @@ def test_servers_of_others_serve_the_same_application() -> None:
 
 
 def test_an_unknown_front_is_refused() -> None:
-    with pytest.raises(ValueError, match="there is no front 'apache'; there are: takt, plain"):
+    with pytest.raises(ValueError, match="unknown front 'apache'; available: takt, plain"):
         front("apache")

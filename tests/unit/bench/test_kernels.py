@@ -56,10 +56,10 @@ def test_a_run_measures_what_it_is_asked_for_and_is_kept(
 
 
 def test_what_answers_otherwise_ends_the_run() -> None:
-    with pytest.raises(ValueError, match="walk does not answer 3 rows as the native model does"):
+    with pytest.raises(ValueError, match="walk differs from the native runtime for 3 rows"):
         kernels._compare("forest", {"native": np.copy, "walk": lambda rows: rows + 1.0}, np.zeros((3, 2)))
 
 
 def test_a_model_that_there_is_not_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert kernels.main(["--models", "oak"]) != 0
-    assert "there is no model 'oak'" in capsys.readouterr().err
+    assert "unknown model 'oak'" in capsys.readouterr().err

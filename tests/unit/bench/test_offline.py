@@ -1,4 +1,4 @@
-"""Many rows: how they are drawn and written, what the model says of them, and the report of a run."""
+"""Many rows: their generation and files, the model's answers, and the report of a run."""
 
 from __future__ import annotations
 
@@ -151,5 +151,5 @@ def test_plots_show_sizes_and_the_memory_of_jobs() -> None:
 
 def test_every_subject_is_found_by_its_name() -> None:
     assert all(subject(one.name) is one for one in SUBJECTS)
-    with pytest.raises(ValueError, match="'nobody'; there are: iris, classifier, heavy"):
+    with pytest.raises(ValueError, match="'nobody'; available: iris, classifier, heavy"):
         subject("nobody")

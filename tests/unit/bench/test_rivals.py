@@ -35,7 +35,7 @@ def test_a_load_is_told_all_that_it_needs(name: str, tmp_path: Path) -> None:
 
 
 def test_a_rival_that_is_none_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"'nobody'; there are: .*guide, .*takt"):
+    with pytest.raises(ValueError, match=r"'nobody'; available: .*guide, .*takt"):
         rivals.rival("nobody")
 
 

@@ -52,5 +52,5 @@ def test_a_kept_run_of_stages_is_reported_as_one() -> None:
 
 
 def test_a_kept_run_of_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="no runs of kind 'weather'"):
+    with pytest.raises(ValueError, match="unknown kind of run 'weather'"):
         decoded(b'{"kind": "weather"}')

@@ -52,7 +52,7 @@ def test_the_first_setting_is_a_worker_as_it_is() -> None:
 
 def test_an_unknown_setting_is_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--settings", "faster"]) == 1
-    assert "there is no setting 'faster'" in capsys.readouterr().err
+    assert "unknown setting 'faster'" in capsys.readouterr().err
 
 
 def test_settings_reach_workers_alone(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-# ruff: noqa  # word for word as the guide writes it, but for which network it is: model.json says that here
+# ruff: noqa  # the guide's text unchanged, except for the network, which model.json names
 # fmt: off
 import json
 import pathlib
