@@ -16,8 +16,11 @@ from msgspec import Raw
 
 from shared.errors import InvalidInput, Problem
 from shared.specs import ModelSpec
+from shared.texts import named
 
 _FORMS = {ord("{"): "an object", ord("["): "a list"}
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""Raised for a text that was skipped as JSON, and is found not to be JSON when it is read."""
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode = msgspec.json.decode
 _encode = msgspec.json.encode
@@ -60,9 +63,11 @@ def _require_one_form(inputs: Sequence[Raw]) -> None:
 def _object(place: int, row: Raw) -> dict[str, Raw]:
     try:
         return _fields(row)
-    except msgspec.MsgspecError:
+    except msgspec.ValidationError:
         reason = "is not an object: keep_columns and id_column need field names"
         raise _invalid(place, None, reason) from None
+    except _UNREADABLE:
+        raise _invalid(place, None, "is not JSON: a name or a value in it cannot be read") from None
 
 
 def _without(row: Mapping[str, Raw], aside: set[str]) -> bytes:
@@ -73,9 +78,16 @@ def _without(row: Mapping[str, Raw], aside: set[str]) -> bytes:
 def _column(name: str, texts: Sequence[Raw | None]) -> pa.Array:
     if not any(texts):
         raise _invalid(None, name, "no row has this field of keep_columns or id_column")
-    values = [None if text is None else _decode(text) for text in texts]
+    values = [None if text is None else _value(place, name, text) for place, text in enumerate(texts)]
     kind = _kind(values)
     return pa.array(values if kind else map(_text, values), kind or pa.string())
+
+
+def _value(place: int, name: str, text: Raw) -> object:
+    try:
+        return _decode(text)
+    except _UNREADABLE:
+        raise _invalid(place, name, f"has a field {named(name)} that is not JSON") from None
 
 
 def _kind(values: Iterable[object]) -> pa.DataType | None:
