@@ -38,7 +38,7 @@ end
 
 local function give_up(id, index, chunk)
   chunk.state = 'failed'
-  chunk.error = chunk.reason or 'tried ' .. chunk.attempts .. ' times; no worker finished it'
+  chunk.error = chunk.reason or 'tried ' .. chunk.attempts .. ' times (TAKT_MAX_ATTEMPTS); no worker finished it'
   local place = 'chunk ' .. index
   name_errors(id, index, {{key = chunk.error, text = chunk.error, rows = chunk.rows, first = place}})
   end_chunk(id, index, chunk, 0, chunk.rows)

@@ -100,6 +100,36 @@ def test_a_submission_prints_the_job_its_id_first(serve: Serve) -> None:
     assert result.stdout == "j1  queued  iris@1.0.0  0 of 2 rows\n"
 
 
+def test_each_problem_of_a_refused_call_is_on_a_line_of_its_own(serve: Serve) -> None:
+    problems = [
+        {"row": row, "field": "x", "loc": ["inputs", row, "x"], "msg": "is missing", "type": "missing"}
+        for row in (0, 3)
+    ]
+    serve(lambda _: refusal(422, "validation_error", problems))
+    result = RUNNER.invoke(app, ["submit", "[[1], [2]]", "-m", "iris"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    first, *lines = result.stderr.splitlines()
+    assert first.startswith("takt: ")
+    assert "is missing" not in first
+    assert [line.split(",")[0] for line in lines] == ["  row 0", "  row 3"]
+    assert all(line.count("is missing") == 1 for line in lines)
+
+
+def test_each_problem_of_a_check_is_on_a_line_of_its_own(serve: Serve) -> None:
+    problems = [
+        {"row": 1, "line": 3, "reason": "x is missing; y is missing"},
+        {"row": 4, "line": None, "reason": "y is missing"},
+    ]
+    counts = {"rows_total": 5, "rows_valid": 3, "rows_invalid": 2}
+    report = {"valid": False, "problems": problems, "ignored_columns": []} | counts
+    serve(lambda _: httpx.Response(200, json=report))
+    result = RUNNER.invoke(app, ["submit", "[[1], [2]]", "-m", "iris", "--validate-only"])
+    assert (result.exit_code, result.stdout.splitlines()) == (
+        1,
+        ["5 rows, 2 invalid", "row 1 (line 3): x is missing; y is missing", "row 4: y is missing"],
+    )
+
+
 @pytest.mark.parametrize(("valid", "code"), [(True, 0), (False, 1)])
 def test_a_check_prints_its_report_and_exits_by_it(valid: bool, code: int, serve: Serve) -> None:
     problems = [] if valid else [{"row": 1, "line": 3, "reason": "x is missing"}]

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from api.http.bodies import read_json
-from api.http.disconnects import ClientLeftError
+from api.http.bodies import ClientLeftError, read_json
 from api.jobs.form import FormBody
 from api.jobs.json_chunks import chunks_of, read_submission
 from shared.errors import InvalidInput, TaktError

@@ -294,7 +294,7 @@ def test_attempts_past_the_limit_fail_the_chunk_with_its_reason(clients: Clients
     failed, done = house.chunks(job_id)
     assert (record.state, record.rows_failed, record.rows_succeeded) == (JobState.SUCCEEDED, 10, 5)
     assert (failed.state, failed.failed) == (ChunkState.FAILED, 10)
-    assert failed.error == "tried 2 times; no worker finished it"
+    assert failed.error == "tried 2 times (TAKT_MAX_ATTEMPTS); no worker finished it"
     assert done.state is ChunkState.DONE
 
 

@@ -209,7 +209,10 @@ def test_chunks_that_were_given_up_say_why_their_job_failed(house: House) -> Non
     error = house.read(job_id).error
     assert error is not None
     assert error.code == "too_many_errors"
-    assert re.search(r"First: 10 × tried \d times; no worker finished it, first in chunk 0$", error.detail)
+    assert re.search(
+        r"First: 10 × tried \d times \(TAKT_MAX_ATTEMPTS\); no worker finished it, first in chunk 0$",
+        error.detail,
+    )
 
 
 def test_a_job_of_which_no_reason_is_known_says_only_how_many_rows_failed(house: House) -> None:

@@ -232,7 +232,7 @@ async def test_partial_results_are_the_chunks_that_have_ended(stage: Stage) -> N
     assert (await http.get(link)).status_code == 409
     partial = (await http.get(link, params={"partial": True})).json()
     assert partial["total_count"] == 5
-    given_up = "tried 1 times; no worker finished it"
+    given_up = "tried 1 times (TAKT_MAX_ATTEMPTS); no worker finished it"
     assert partial["results"] == [
         {"row": 0, "prediction": "setosa", "confidence": 0.0},
         {"row": 1, "prediction": "setosa", "confidence": 1.0},
