@@ -1,6 +1,6 @@
-"""`python -m tests.chaos`: kill parts of a loaded Takt at random, and see that it keeps its promise.
+"""`python -m tests.chaos`: kill parts of a loaded Takt at random, and verify its guarantees.
 
-Exit status 1 where a row was lost, doubled or wrong, or where a fault did not heal.
+Exit status 1 if a row was lost, duplicated or wrong, or if Takt did not recover from a fault.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(words: Sequence[str]) -> int:
     try:
         done = run(terms, folder, _say)
     except KeyboardInterrupt:
-        _say(f"interrupted; everything it started has ended; its folder stays: {folder}")
+        _say(f"interrupted; all child programs have ended; the folder is kept: {folder}")
         return 130
     print(f"\n{report(done)}")
     if given.json:
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _tidy_up(done: Run, folder: Path) -> None:
-    """The logs and the data stay where something is to be looked into."""
+    """Keep logs and data if a failure needs investigation."""
     if done.kept_its_promise and not done.requests.unexplained:
         shutil.rmtree(folder)
     else:

@@ -1,4 +1,4 @@
-"""The truth of a run: which jobs were accepted, and what came back of them. Written by several threads."""
+"""Record of a run: accepted jobs and their results. Several threads write to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.chaos.verdicts import Verdict
 
 @dataclass(frozen=True)
 class Totals:
-    """What the jobs of a run came to."""
+    """Totals of a run's jobs."""
 
     jobs: int = 0
     rows: int = 0
@@ -21,7 +21,7 @@ class Totals:
 
 
 class Account:
-    """A job stands here from its 202 on; until it is settled, its rows count as lost."""
+    """A job is recorded at its 202; until it is settled, its rows count as lost."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -35,7 +35,7 @@ class Account:
             self._open[job_id] = order
 
     def settle(self, job_id: str, verdict: Verdict, note: str = "") -> None:
-        """The job was looked at, row by row. `note` says what was found."""
+        """Record the verdict on a job's rows. `note` describes it."""
         with self._lock:
             order = self._open.pop(job_id)
             self._settled.append((order, verdict))
@@ -43,13 +43,13 @@ class Account:
                 self._notes.append(f"job {job_id} ({order.rows} rows as {order.format}): {note}")
 
     def doubled(self, job_id: str, key: str, rows: int) -> None:
-        """A submission made another job besides the one that was accepted."""
+        """Record that a submission created a second job."""
         with self._lock:
             self._twin_rows += rows
             self._notes.append(f"job {job_id} ({rows} rows) is a second one of {key}")
 
     def note(self, text: str) -> None:
-        """Something that should not be, and that is nobody's rows."""
+        """Record an error that concerns no rows."""
         with self._lock:
             self._notes.append(text)
 
@@ -62,7 +62,7 @@ class Account:
             return sum(order.rows for order, _ in self._settled)
 
     def notes(self) -> list[str]:
-        """What was found, and the jobs that nothing came back of."""
+        """Notes, including jobs without a result."""
         with self._lock:
             open_jobs = [
                 f"job {job_id} ({order.rows} rows) never ended" for job_id, order in self._open.items()

@@ -1,4 +1,4 @@
-"""How a fault is brought about, on the parts of a running stack."""
+"""Injection of faults into the parts of a running stack."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SIGNALS = {
 }
 
 ENDS_S = 30.0
-"""How long a process may take to end. One that takes longer is looked at as it is."""
+"""Time limit for the end of a process; after it, the run continues without waiting."""
 
 
 class Faults:
-    """Owns nothing but the way to hurt: the supervisor starts again what ends."""
+    """Injects faults only; the supervisor restarts processes."""
 
     def __init__(
         self,
@@ -41,8 +41,8 @@ class Faults:
         return [self._names[fault.kind.split()[0]][fault.victim]]
 
     def bring_about(self, fault: Fault) -> float:
-        """Returns once the victims have ended, or go on. → when recovery could begin: at the signal that ends
-        them, or as they went on; by the monotonic clock.
+        """Wait until the victims have ended or resumed. Returns the monotonic time at which recovery could
+        begin: that of the ending signal, or of the resumption.
         """
         how = _SIGNALS[fault.kind.split()[-1]]
         processes = {name: self._posts[name].process for name in self.victims_of(fault)}

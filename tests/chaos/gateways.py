@@ -1,4 +1,4 @@
-"""The gateways as a patient client sees them: what one of them does not answer, it asks the next."""
+"""The gateways for a client with retries: an unanswered request goes to the next gateway."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMEOUT_S = 20.0
 
 
 class Gateways:
-    """May be used by several threads."""
+    """Thread-safe."""
 
     def __init__(self, urls: Sequence[str]) -> None:
         self.urls = urls
@@ -31,7 +31,7 @@ class Gateways:
         self._closed = False
 
     def ask(self, act: Callable[[Takt], T], *, patience_s: float = PATIENCE_S) -> T:
-        """What the first gateway answers. Raises TryLater where none did, and what else takt.errors draws."""
+        """The first gateway's answer. Raises TryLater if no gateway answered, or an error of takt.errors."""
         end_s = time.monotonic() + patience_s
         while True:
             try:

@@ -1,6 +1,6 @@
-"""When a fault has healed: every gateway answers, jobs move, and no chunk is held by who held it then.
+"""Detection of recovery: every gateway answers, jobs progress, and the fault's leases have been replaced.
 
-Looked at from outside as far as it goes; which chunks were held is read from the ledger's leases.
+Checks use the public interfaces if possible; the leased chunks are read from the ledger.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _UPLOAD = "upload"
 
 
 class Healing:
-    """One fault's way back to health. Each part of it counts once it was seen."""
+    """Recovery from one fault. Each condition counts after its first observation."""
 
     def __init__(
         self, client: redis.Redis, gateways: Gateways, http: httpx.Client, account: Account, pool: Pool
@@ -40,7 +40,7 @@ class Healing:
         self._moved = False
 
     def wait(self, limit_s: float) -> bool:
-        """→ whether it healed in time."""
+        """Returns whether Takt recovered in time."""
         end_s = time.monotonic() + limit_s
         while not self._look():
             if time.monotonic() > end_s:
@@ -49,7 +49,7 @@ class Healing:
         return True
 
     def what_is_missing(self) -> str:
-        """In words, for a fault that does not heal."""
+        """Description of the missing conditions."""
         missing = [
             f"no answer from {', '.join(self._silent)}" if self._silent else "",
             f"still held: {', '.join(sorted(self._held))}" if self._held else "",
@@ -58,7 +58,7 @@ class Healing:
         return "; ".join(filter(None, missing))
 
     def _look(self) -> bool:
-        # the leases first: they are to be seen as the fault left them
+        # the leases first, in the state at the time of the fault
         released = self._leases_released()
         self._silent = [url for url in self._silent if not self._answers(url)]
         self._moved = self._moved or self._a_job_moved()
@@ -72,7 +72,7 @@ class Healing:
         return answer.is_success and answer.json()["height"] == self._height
 
     def _leases_released(self) -> bool:
-        """Whether every chunk that was leased at the first look has been finished or handed on."""
+        """Whether every chunk that was leased at first has been finished or claimed again."""
         try:
             leases = chunk_leases(self._client)
         except RedisError:
@@ -87,7 +87,7 @@ class Healing:
             return False
 
     def _moved_on(self, job_id: str) -> bool:
-        """Whether the job has more rows than at the first look, or has ended."""
+        """Whether the job has more rows than at first, or has ended."""
         try:
             job = self._gateways.ask(lambda takt: takt.job(job_id), patience_s=0)
         except NotFound:
@@ -96,6 +96,6 @@ class Healing:
 
 
 def chunk_leases(client: redis.Redis) -> set[str]:
-    """`{job}:{chunk}:{token}` of every chunk that a worker holds. Raises RedisError."""
+    """`{job}:{chunk}:{token}` of every leased chunk. Raises RedisError."""
     leases = cast(list[bytes], client.zrange(keys.leases(), 0, -1))
     return {name for name in map(bytes.decode, leases) if name.split(":")[1] != _UPLOAD}

@@ -1,4 +1,4 @@
-"""The load of jobs: closed loops that submit, wait, fetch, judge and delete, whatever breaks meanwhile."""
+"""The load of jobs: closed loops that submit, wait, fetch, verify and delete throughout all faults."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from tests.chaos.verdicts import Verdict, judge
 
 POLL_S = 0.2
 _NEVER_WHOLE = ("failed", "uploading")
-"""What becomes of a submission that broke off and was sent again."""
+"""Outcomes of a submission that was interrupted and sent again."""
 
 
 class JobLoop(threading.Thread):
-    """One client that has one job at a time. What it finds stands in the account."""
+    """A client with one job at a time. It records its findings in the account."""
 
     def __init__(
         self, gateways: Gateways, account: Account, pool: Pool, orders: Iterator[Order], folder: Path
@@ -43,7 +43,7 @@ class JobLoop(threading.Thread):
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Begin no other job; the one in hand is seen through."""
+        """Start no further job; the current job is completed."""
         self._stopping.set()
 
     def run(self) -> None:
@@ -78,7 +78,7 @@ class JobLoop(threading.Thread):
         return self._pool.heights[self._pool.span(order.first, order.rows)]
 
     def _came_back(self, job: Job, order: Order) -> tuple[Numbers, Floats]:
-        """The names of the rows in the order they came, and their heights."""
+        """The names of the rows in received order, and their heights."""
         path = self._folder / f"{order.key}.arrow"
         self._gateways.ask(lambda takt: takt.download(job.id, path, format=Format.ARROW))
         table = table_of(path).select([ID if order.has_ids else "row", "height"])
@@ -87,12 +87,12 @@ class JobLoop(threading.Thread):
         return names.astype(np.int64), heights.astype(np.float64)
 
     def _forget(self, job: Job) -> None:
-        with suppress(NotFound):  # an earlier try did it, and its answer was lost
+        with suppress(NotFound):  # an earlier try succeeded, and its answer was lost
             self._gateways.ask(lambda takt: takt.delete(job.id))
 
 
 def audit(gateways: Gateways, account: Account) -> None:
-    """Once every loop has ended: a job that is left and did not fail is one that nobody was told of."""
+    """After all loops have ended: a remaining job that did not fail was never reported to a client."""
     known = set(account.in_flight())
     for job in gateways.ask(lambda takt: list(takt.jobs())):
         if job.id not in known and job.state not in _NEVER_WHOLE:
@@ -100,7 +100,7 @@ def audit(gateways: Gateways, account: Account) -> None:
 
 
 def submitted(takt: Takt, order: Order, rows: Rows) -> Job:
-    """One try of a submission; each bears the same Idempotency-Key."""
+    """One try of a submission; all tries have the same Idempotency-Key."""
     return takt.submit(
         rows,
         model=MODEL,

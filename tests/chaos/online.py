@@ -1,4 +1,4 @@
-"""The load of requests: connections that ask, check the answer and ask again, whatever breaks meanwhile."""
+"""The load of requests: connections that send requests and verify the answers throughout all faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.chaos.terrain import INPUTS, Pool
 from tests.support.callers import Answer, post
 
 LIMIT_S = 25.0
-"""Longer than a gateway lets a request wait."""
+"""Longer than a gateway's wait limit."""
 PAUSES_S = (0.01, 0.1)
 REFUSED_PAUSE_S = 0.2
 SINGLE_SHARE = 0.7
@@ -26,18 +26,18 @@ _MEANT = {503, 504}
 
 @dataclass(frozen=True)
 class Failure:
-    """A request without a right answer, by the monotonic clock."""
+    """A request without a correct answer. Times are monotonic."""
 
     begun_s: float
     ended_s: float
     what: str
     meant: bool = True
-    """Whether it is one that a fault may bring about: 503, 504, or a broken connection."""
+    """Whether a fault may cause the failure: 503, 504, or a broken connection."""
 
 
 @dataclass
 class OnlineLog:
-    """What the requests came to. Written by the load's thread alone."""
+    """Record of the requests. Only the load's thread writes to it."""
 
     right: int = 0
     wrong: int = 0
@@ -51,7 +51,7 @@ class OnlineLog:
 
 @dataclass(frozen=True)
 class Question:
-    """Some rows of the pool, asked in one request."""
+    """Some rows of the pool in one request."""
 
     pool: Pool
     indexes: Sequence[int]
@@ -69,21 +69,21 @@ class Question:
         ).encode()
 
     def is_answered_by(self, answer: Answer) -> bool:
-        """Whether every height is the right one, in the order asked."""
+        """Whether every height is correct and in the order of the request."""
         found = [answer.json()] if self.single else answer.json()["results"]
         heights: list[float] = self.pool.heights[self.indexes].tolist()
         return [row.get("height") for row in found] == heights
 
 
 def question(pool: Pool, luck: random.Random) -> Question:
-    """Most ask one row, the others some."""
+    """Most requests have one row, the others several."""
     if luck.random() < SINGLE_SHARE:
         return Question(pool, [luck.randrange(pool.rows)], single=True)
     return Question(pool, luck.choices(range(pool.rows), k=luck.randint(1, MOST_ROWS)), single=False)
 
 
 class OnlineLoad(threading.Thread):
-    """All connections, on an event loop of its own. Each stays with one gateway."""
+    """All connections, on a separate event loop. Each connection uses one gateway."""
 
     def __init__(self, urls: Sequence[str], connections: int, pool: Pool, seed: int) -> None:
         super().__init__(name="online", daemon=True)
@@ -119,7 +119,7 @@ class OnlineLoad(threading.Thread):
     async def _ask_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, luck: random.Random
     ) -> None:
-        """Until the connection breaks."""
+        """Send requests until the connection breaks."""
         try:
             while not self._stopping.is_set():
                 await asyncio.sleep(luck.uniform(*PAUSES_S))
@@ -131,7 +131,7 @@ class OnlineLoad(threading.Thread):
                 await writer.wait_closed()
 
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: Question) -> bool:
-        """→ whether the connection still holds."""
+        """Returns whether the connection is still usable."""
         begun_s = time.monotonic()
         try:
             async with asyncio.timeout(LIMIT_S):

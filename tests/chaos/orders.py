@@ -1,4 +1,4 @@
-"""The jobs that are asked for: a pure sequence, and the bytes of each."""
+"""The sequence of submitted jobs, and the bytes of each job. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from takt.formats import Format
 from tests.chaos.terrain import INPUTS, Pool
 
 ID = "place"
-"""The column that names a row in a file; it comes back beside the row's height."""
+"""The column with a row's name in a file; results repeat it beside the row's height."""
 
 _ROWS = {
     Format.ARROW: (1_000, 400_000),
@@ -27,13 +27,13 @@ _ROWS = {
     Format.NDJSON: (1, 20_000),
     Format.JSON: (1, 3_000),
 }
-"""The least and the most."""
+"""Minimum and maximum."""
 _TURNS = (*(Format.ARROW,) * 5, *(Format.PARQUET,) * 4, Format.CSV, Format.NDJSON, Format.JSON)
 
 
 @dataclass(frozen=True)
 class Order:
-    """One job to be: so many rows of the pool."""
+    """A job to submit: a number of rows of the pool."""
 
     key: str  # Idempotency-Key and reference
     format: Format
@@ -42,12 +42,12 @@ class Order:
 
     @property
     def has_ids(self) -> bool:
-        """Whether its rows bear a name of their own: those of a JSON document cannot."""
+        """Whether the rows have names, which a JSON document does not support."""
         return self.format is not Format.JSON
 
 
 def orders(seed: int, name: str, pool_rows: int) -> Iterator[Order]:
-    """Jobs without end: small ones are as frequent as large ones (log-uniform)."""
+    """An endless sequence of jobs with log-uniform sizes."""
     luck = random.Random(f"{seed} {name}")
     number = 0
     while True:
@@ -58,7 +58,7 @@ def orders(seed: int, name: str, pool_rows: int) -> Iterator[Order]:
 
 
 def body(order: Order, pool: Pool) -> Rows:
-    """The rows as they are sent: a file's bytes, or a list for a JSON document."""
+    """The rows in the submitted form: a file's bytes, or a list for a JSON document."""
     places = pool.places[pool.span(order.first, order.rows)]
     if order.format is Format.JSON:
         return [dict(zip(INPUTS, row, strict=True)) for row in places.tolist()]

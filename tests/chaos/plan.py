@@ -1,4 +1,4 @@
-"""Which fault comes when: a pure sequence, the same for the same seed."""
+"""The sequence of faults, which the seed determines. Pure."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ ROUND = (
     *(Kind.GATEWAY_TERMINATED, Kind.GATEWAY_STOPPED),
     *(Kind.REDIS_TERMINATED, Kind.REDIS_STOPPED),
 )
-"""Each round has every kind, in an order of its own."""
+"""Kinds of faults; each round has every kind in random order."""
 
 SHORT_ROUND = (Kind.WORKER_KILLED, Kind.REDIS_KILLED, Kind.GATEWAY_KILLED, Kind.WORKER_STOPPED)
-"""For a run of a minute: what comes back without a worker's start, which takes long."""
+"""Kinds for a run of a minute: those without a worker's start, which takes long."""
 
 SHORTEST_CALM_S, LONGEST_CALM_S = 0.5, 4.0
 SHORTEST_HOLD_S, LONGEST_HOLD_S = 2.0, 8.0
@@ -39,17 +39,17 @@ SHORTEST_HOLD_S, LONGEST_HOLD_S = 2.0, 8.0
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault to come. Where it stops a process, that goes on after `hold_s`."""
+    """A planned fault. A suspended process resumes after `hold_s`."""
 
     number: int  # from 1
     kind: Kind
-    victim: int  # which of the gateways or workers; a Redis there is one of
-    calm_s: float  # how long all is well before it
+    victim: int  # index of the gateway or worker; there is only one Redis
+    calm_s: float  # pause before the fault
     hold_s: float
 
 
 def faults(seed: int, *, workers: int, gateways: int, round_of: tuple[Kind, ...] = ROUND) -> Iterator[Fault]:
-    """Faults without end."""
+    """An endless sequence of faults."""
     luck = random.Random(seed)
     number = 0
     while True:

@@ -1,4 +1,4 @@
-"""What a run came to, and the tables that say it. Pure."""
+"""Result of a run and its report. Pure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MOST_NOTES = 20
 
 @dataclass(frozen=True)
 class Healed:
-    """A fault that has been. Times are of the monotonic clock; `healed_s` is None where it never healed."""
+    """A past fault. Times are monotonic; `healed_s` is None if Takt did not recover."""
 
     kind: Kind
     victims: tuple[str, ...]
     begun_s: float
-    over_s: float  # when recovery could begin: the signal, or the end of a stop
+    over_s: float  # possible start of recovery: the signal, or the end of a suspension
     healed_s: float | None
     note: str = ""
 
@@ -33,13 +33,13 @@ class Healed:
 
 @dataclass(frozen=True)
 class Requests:
-    """What the online requests came to."""
+    """Totals of the online requests."""
 
     right: int = 0
     wrong: int = 0
-    rows: int = 0  # of the right answers
-    excused: int = 0  # 503, 504 or a broken connection while a fault went on
-    unexplained: int = 0  # every other that has no right answer
+    rows: int = 0  # of correct answers
+    excused: int = 0  # 503, 504 or a broken connection during a fault
+    unexplained: int = 0  # all other requests without a correct answer
 
     @property
     def total(self) -> int:
@@ -59,13 +59,13 @@ class Run:
 
     @property
     def kept_its_promise(self) -> bool:
-        """Nothing lost, nothing doubled, nothing wrong, and every fault healed."""
+        """No row is lost, duplicated or wrong, and Takt recovered from every fault."""
         broken = self.jobs.lost + self.jobs.doubled + self.jobs.wrong + self.requests.wrong
         return not broken and all(fault.healed_s is not None for fault in self.faults)
 
 
 def is_excused(failure: Failure, faults: Sequence[Healed]) -> bool:
-    """Whether a fault went on while the request did."""
+    """Whether a fault and the request overlapped."""
     return failure.meant and any(
         fault.begun_s <= failure.ended_s and (fault.healed_s is None or failure.begun_s <= fault.healed_s)
         for fault in faults
@@ -73,7 +73,7 @@ def is_excused(failure: Failure, faults: Sequence[Healed]) -> bool:
 
 
 def unexplained(failures: Sequence[Failure], faults: Sequence[Healed]) -> list[Failure]:
-    """The requests that nothing excuses."""
+    """The failed requests that no fault explains."""
     return [failure for failure in failures if not is_excused(failure, faults)]
 
 
@@ -85,7 +85,7 @@ def report(run: Run) -> str:
 
 
 def faults_table(faults: Sequence[Healed]) -> str:
-    """By kind: how often, and how long until all was well again."""
+    """Number of faults and recovery times, by kind."""
     kinds = [kind for kind in Kind if any(fault.kind is kind for fault in faults)]
     rows = [[str(kind), *_recovery([f for f in faults if f.kind is kind])] for kind in kinds]
     return table(["fault", "times", "recovery median s", "longest s"], [*rows, ["all", *_recovery(faults)]])
@@ -98,7 +98,7 @@ def _recovery(faults: Sequence[Healed]) -> list[str]:
 
 
 def loads_table(run: Run) -> str:
-    """What was asked, and what is not as it should be."""
+    """Totals of rows and requests, and all violations."""
     header = ["load", "asked", "rows", "lost", "doubled", "wrong", "refused in a fault", "unexplained"]
     jobs, requests = run.jobs, run.requests
     return table(

@@ -1,4 +1,4 @@
-"""One run: a stack, both loads, and fault after fault, each once the last has healed."""
+"""One run: a stack, both loads, and consecutive faults, each after the recovery from the previous fault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.chaos.supervision import Supervisor
 from tests.chaos.terrain import Pool, built, known_pool
 
 HEALS_S = 120.0
-"""A fault that has not healed by then never did."""
+"""Time limit of a recovery."""
 LAST_JOBS_S = 180.0
 
 Say = Callable[[str], None]
@@ -31,11 +31,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Terms:
-    """How long and how large a run is to be."""
+    """Duration and size of a run."""
 
     seed: int
-    minutes: float = 10.0  # of faults; what is in hand then is seen through
-    least_faults: int = 30  # it goes on until these have healed, at most half as long again
+    minutes: float = 10.0  # time for faults; current jobs are then completed
+    least_faults: int = 30  # minimum number of recoveries; extends the run by at most half
     workers: int = 2
     gateways: int = 2
     job_loops: int = 4
@@ -52,7 +52,7 @@ class Terms:
 
 
 class Loads:
-    """Both loads, as they run."""
+    """Both running loads."""
 
     def __init__(self, terms: Terms, gateways: Gateways, pool: Pool, folder: Path) -> None:
         self.account = Account()
@@ -67,13 +67,13 @@ class Loads:
             load.start()
 
     def abandon(self) -> None:
-        """Begin nothing more, and wait for nothing."""
+        """Start no further work, without waiting."""
         self.online.stop()
         for loop in self._jobs:
             loop.stop()
 
     def stop(self) -> None:
-        """See the jobs in hand through, and end the requests."""
+        """Complete the current jobs, and end the requests."""
         for loop in self._jobs:
             loop.stop()
         end_s = time.monotonic() + LAST_JOBS_S
@@ -87,7 +87,7 @@ class Loads:
 
 
 def run(terms: Terms, folder: Path, say: Say) -> Run:
-    """Everything, from an empty folder to the report's figures. `say` is told what happens meanwhile."""
+    """Execute a run in an empty folder and return its figures. `say` receives progress messages."""
     begun_s = time.monotonic()
     pool = known_pool(built(folder / "models"), terms.seed)
     say(f"seed {terms.seed}: {terms.gateways} gateways, {terms.workers} workers, in {folder}")
@@ -109,7 +109,7 @@ def run(terms: Terms, folder: Path, say: Say) -> Run:
 
 
 class Chaos:
-    """Fault after fault."""
+    """Inject faults one after the other."""
 
     def __init__(
         self, scene: Scene, supervisor: Supervisor, gateways: Gateways, loads: Loads, pool: Pool
@@ -123,7 +123,7 @@ class Chaos:
         self._pool = pool
 
     def run(self, terms: Terms, say: Say) -> list[Healed]:
-        """Until it has been long enough, or a part does not come back."""
+        """Continue until the time is over, or a part does not recover."""
         begun_s, healed = time.monotonic(), list[Healed]()
         coming = terms.faults()
         while terms.goes_on(time.monotonic() - begun_s, len(healed)):
@@ -176,7 +176,7 @@ def _figures(seed: int, took_s: float, healed: list[Healed], loads: Loads, unask
 
 
 def _in_words(strange: list[Failure], healed: list[Healed]) -> Iterator[str]:
-    """Requests that nothing excuses: when they failed, and how long the last fault had healed then."""
+    """Notes on failed requests that no fault explains, with the time since the last recovery."""
     for failure in strange:
         before = [fault for fault in healed if fault.healed_s and fault.healed_s < failure.begun_s]
         since = (

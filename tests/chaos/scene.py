@@ -1,4 +1,4 @@
-"""What the suite breaks: a real stack on a Valkey that writes everything through, and whether it is whole."""
+"""The stack under test: real processes on a Valkey that syncs every write, with readiness checks."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from tests.support.stack import Stack
 
 REDIS = "redis"
 WHOLE_S = 120.0
-"""How long all parts may take to start on a busy machine."""
+"""Time limit for the start of all parts on a busy machine."""
 CHUNK_ROWS = 10_000
-"""Smaller than the default, so that jobs are held in many places when a fault comes."""
+"""Smaller than the default, so that each fault meets many leased chunks."""
 LOOK_EVERY_S = 0.2
 LOOK_LIMIT_S = 3.0
-"""A gateway or a Redis that does not answer within this does not answer."""
+"""Time limit of an answer from a gateway or Redis."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What runs, and the ways to look at it."""
+    """The running stack and its observation."""
 
     stack: Stack
     server: Server
@@ -50,7 +50,7 @@ class Scene:
         return parts | {REDIS: Post(self.server, self.server.launch)}
 
     def missing_parts(self) -> list[str]:
-        """Who does not serve yet; waits until nobody is missing, and no longer than a start may take."""
+        """Wait for all parts within the time limit of a start, and return the names of missing parts."""
         end_s = time.monotonic() + WHOLE_S
         while (missing := self._missing()) and time.monotonic() < end_s:
             time.sleep(LOOK_EVERY_S)
@@ -77,7 +77,7 @@ class Scene:
 
 @contextmanager
 def opened(folder: Path, *, workers: int, gateways: int) -> Iterator[Scene]:
-    """Everything started, with the models under `folder`; it ends with the block."""
+    """Start everything, with the models under `folder`, and stop it after the block."""
     data = folder / "data"
     data.mkdir()
     settings = {

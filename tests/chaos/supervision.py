@@ -1,4 +1,4 @@
-"""Starts again what has ended, after a short random while, as compose does."""
+"""Restarts ended processes after a short random delay, like compose."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAUSES_S = (0.2, 2.0)
 
 
 class Process(Protocol):
-    """A process that takes signals, may end, and be started again."""
+    """A process that receives signals and can be restarted."""
 
     @property
     def running(self) -> bool: ...
@@ -28,14 +28,14 @@ class Process(Protocol):
 
 @dataclass(frozen=True)
 class Post:
-    """A process, and how it is started again without waiting until it serves."""
+    """A process, and the function that restarts it without waiting until it serves."""
 
     process: Process
     start: Callable[[], None]
 
 
 class Supervisor(threading.Thread):
-    """Looks after processes by name. Who ends one on purpose says so before."""
+    """Supervises processes by name. Intended ends must be announced first."""
 
     def __init__(self, posts: Mapping[str, Post], seed: int) -> None:
         super().__init__(name="supervisor", daemon=True)
@@ -45,14 +45,14 @@ class Supervisor(threading.Thread):
         self._expected: dict[str, threading.Event] = {}
         self._stopping = threading.Event()
         self.unasked: list[str] = []
-        """Ends that nobody asked for: `worker-1 ended with 70`."""
+        """Unexpected ends: `worker-1 ended with 70`."""
 
     def expect_end(self, name: str) -> threading.Event:
-        """→ what is set once it has ended."""
+        """Returns an event that is set at its end."""
         return self._expected.setdefault(name, threading.Event())
 
     def stop(self) -> None:
-        """Let what ends from now on lie."""
+        """Stop restarting processes."""
         self._stopping.set()
         self.join()
 

@@ -1,4 +1,4 @@
-"""The model that the suite asks, and rows whose right answers are known."""
+"""The suite's model, and rows with known correct answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INPUTS = ("a", "b", "c", "d")
 
 @dataclass(frozen=True)
 class Pool:
-    """Places, and their heights as the model itself gives them in this process."""
+    """Places, and their heights predicted by the model in this process."""
 
     places: Floats  # of shape (n, 4)
     heights: Floats
@@ -31,12 +31,12 @@ class Pool:
         return len(self.heights)
 
     def span(self, first: int, rows: int) -> Numbers:
-        """Indexes of so many rows from `first` on; after the last comes the first again."""
+        """Indexes of rows from `first` on, with wrap-around."""
         return np.arange(first, first + rows) % self.rows
 
 
 def built(folder: Path) -> ModelVersion:
-    """The model, built in a repository of its own: `folder`, which must not be there yet."""
+    """Build the model in a separate repository: `folder`, which must not exist."""
     from worker.models.build import build_model
 
     source = Path(__file__).parent / "models"
@@ -45,7 +45,7 @@ def built(folder: Path) -> ModelVersion:
 
 
 def known_pool(version: ModelVersion, seed: int, rows: int = 200_000) -> Pool:
-    """Random places, asked of the model here, once."""
+    """Random places with the model's predictions."""
     import joblib
 
     places = np.random.default_rng(seed).random((rows, len(INPUTS))).round(6)

@@ -1,4 +1,4 @@
-"""The one-minute form of the chaos suite."""
+"""The one-minute run of the chaos suite."""
 
 from __future__ import annotations
 

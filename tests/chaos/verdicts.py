@@ -1,4 +1,4 @@
-"""What came back of a job, held against what was asked: a pure judgement."""
+"""Comparison of a job's results with its rows. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.chaos.terrain import Floats, Numbers
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of the rows that were accepted."""
+    """Counts of accepted rows."""
 
-    lost: int = 0  # not there, or without a height
-    doubled: int = 0  # there more than once
-    wrong: int = 0  # another height, another place in the order, or nobody's row
+    lost: int = 0  # missing, or without a height
+    doubled: int = 0  # present more than once
+    wrong: int = 0  # wrong height, wrong position, or an unknown row
 
     @property
     def right(self) -> bool:
@@ -26,9 +26,9 @@ RIGHT = Verdict()
 
 
 def judge(expected: Floats, rows: Numbers, heights: Floats) -> Verdict:
-    """`expected[i]` is the height of row i; `rows` and `heights` are what came back, in the order it came.
+    """`expected[i]` is the height of row i; `rows` and `heights` are the results in received order.
 
-    A height that is missing is NaN: its row failed, and a row that was accepted must not.
+    A missing height is NaN: its row failed, and an accepted row must not fail.
     """
     count = len(expected)
     if np.array_equal(rows, np.arange(count)) and np.array_equal(heights, expected):

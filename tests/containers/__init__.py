@@ -1,1 +1,1 @@
-"""The Dockerfiles and the compose file, really built and really run: `python -m tests.containers`."""
+"""Tests that build and run the Dockerfiles and the compose file: `python -m tests.containers`."""

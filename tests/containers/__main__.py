@@ -1,8 +1,8 @@
-"""`python -m tests.containers`: build the images, start the stack, hold both to what they promise, clean up.
+"""`python -m tests.containers`: build the images, start the stack, check both, and clean up.
 
-Takes whatever Docker answers, and needs nothing installed but Python. The stack has a project name, images
-and a port of its own, so one that runs here already is not touched. A check is a function: its name is the
-claim, what it returns is shown beside it, and an AssertionError is its failure.
+The program uses the available Docker and needs only Python. The stack has its own project name, images and
+port, so that a running stack is not affected. A check is a function: its name is the claim, its result is
+printed beside the name, and an AssertionError is a failure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Check: TypeAlias = Callable[[Stack], str]
 def main() -> int:
     problem = docker_problem()
     if problem:
-        say(f"SKIPPED, nothing was checked: no Docker answers here ({problem})")
+        say(f"SKIPPED, nothing was checked: Docker is not available ({problem})")
         return 0
     stack = new_stack(compose_command())
     try:

@@ -1,4 +1,4 @@
-"""What the images hold, and what they may not."""
+"""Checks of the images' contents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.containers.stack import Stack, docker
 
 API_BUDGET_MB = 300
 WORKER_BUDGET_MB = 1350
-"""What an image may add to python:3.11-slim, unpacked: docs/containers.md says what takes it."""
+"""Unpacked size that an image may add to python:3.11-slim; docs/containers.md explains it."""
 
 PRESENT = "import sys; from importlib.util import find_spec; print([n for n in sys.argv[1:] if find_spec(n)])"
 GATEWAY = """

@@ -1,4 +1,4 @@
-"""What the running stack does, and what it survives."""
+"""Checks of the running stack, including failures of its parts."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def a_job_of_1000_rows_runs_on_both_workers(stack: Stack) -> str:
 
 def killing_redis_loses_nothing_and_heals(stack: Stack) -> str:
     before = _ended(stack, _submit(stack, 1000))
-    # "everysec": what was acknowledged within the last second may be lost when the process dies
+    # "everysec": a crash may lose acknowledged writes of the last second
     time.sleep(1.5)
     (redis,) = stack.containers("redis")
     restarts = _restarts(redis)
@@ -181,7 +181,7 @@ def _submit(stack: Stack, rows: int, reference: str = "") -> str:
 
 
 def _begun(stack: Stack, location: str) -> None:
-    """Waits until some of a job is done. AssertionError where all of it is, for then it proves nothing."""
+    """Wait until a job is partly done. Raises AssertionError if it is complete, which proves nothing."""
     job = eventually(lambda: _job_with_rows(stack.call("GET", location)), limit_s=30)
     assert job["state"] == "running", job
 
@@ -204,7 +204,7 @@ def _chunks_ended(container: str, job_id: str) -> int:
 
 
 def _stop(container: str) -> float:
-    """SIGTERM, and how many seconds the end took. AssertionError where it was late or not a good one."""
+    """Send SIGTERM and return the seconds until the end. Raises AssertionError if it was late or unclean."""
     begun_s = time.monotonic()
     docker("stop", "--time", "30", container)
     took_s = time.monotonic() - begun_s

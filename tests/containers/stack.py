@@ -1,4 +1,4 @@
-"""A throw-away stack of containers, and the commands that start, ask, kill and remove it."""
+"""A temporary stack of containers, and the commands that start, query, kill and remove it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-# Runs beside all processes of Docker's host: from within a container its PID 1 cannot be killed.
+# Runs in the PID namespace of Docker's host, because a container cannot kill its own PID 1.
 KILL = """
 import os, pathlib, sys
 pid = sys.argv[1]
@@ -35,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Stack:
-    """One compose project. Commands raise CalledProcessError, with what they said in `output`."""
+    """One compose project. Commands raise CalledProcessError with their output in `output`."""
 
     compose: tuple[str, ...]  # the command's words
     project: str
@@ -64,18 +64,18 @@ class Stack:
         return self._compose("logs", "--no-color", "--tail", "40")
 
     def remove(self) -> None:
-        """Containers, volumes, network and images; what another stack uses stays."""
+        """Remove containers, volumes, network and images, except those used by another stack."""
         self._compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
         subprocess.run(["docker", "image", "rm", *self.images], capture_output=True, check=False)
 
     def containers(self, service: str) -> list[str]:
-        """The ids of a service's containers, those that have ended too."""
+        """The ids of a service's containers, including ended containers."""
         labels = {"com.docker.compose.project": self.project, "com.docker.compose.service": service}
         filters = [f"--filter=label={name}={value}" for name, value in labels.items()]
         return docker("ps", "--all", "--quiet", "--no-trunc", *filters).split()
 
     def call(self, method: str, path: str, body: object = None, timeout_s: float = 30.0) -> Answer:
-        """Raises OSError where no answer comes."""
+        """Raises OSError if there is no answer."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, method=method)
         request.add_header("Content-Type", "application/json")
@@ -86,7 +86,7 @@ class Stack:
             return Answer(error.code, json.load(error), "")
 
     def kill_program(self, container: str) -> None:
-        """`kill -9` of what a container runs. Docker did not do it, so Docker starts it again."""
+        """`kill -9` a container's process. Docker restarts it, because the kill is not Docker's own."""
         pid = inspect(container, "{{.State.Pid}}")
         host = ["--rm", "--pid=host", "--network=none", "--user=0", "--entrypoint=python"]
         docker("run", *host, self.api_image, "-c", KILL, pid)
@@ -96,7 +96,7 @@ class Stack:
         return run(*self.compose, *options, *arguments, environment=self._environment())
 
     def _environment(self) -> dict[str, str]:
-        """Small chunks, so that a job is long; short leases, so that a dead worker's are soon free."""
+        """Small chunks for a long job; short leases, so that a dead worker's leases expire soon."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TAKT_")}
         return inherited | {
             "TAKT_PUBLISH": f"127.0.0.1:{self.port}",
@@ -109,7 +109,7 @@ class Stack:
 
 
 def docker_problem() -> str:
-    """Why no Docker can be had, or nothing."""
+    """The reason why Docker is not available, or an empty text."""
     try:
         docker("version", "--format", "{{.Server.Version}}")
         compose_command()
@@ -121,7 +121,7 @@ def docker_problem() -> str:
 
 
 def compose_command() -> tuple[str, ...]:
-    """Compose as a plugin of docker, else as a program. Raises FileNotFoundError where there is neither."""
+    """Compose as a plugin of docker, or as a program. Raises FileNotFoundError if there is neither."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
     if plugin.returncode == 0:
         return ("docker", "compose")
@@ -144,7 +144,7 @@ def docker(*arguments: str) -> str:
 
 
 def run(*command: str, environment: dict[str, str] | None = None) -> str:
-    """What a command says, on both streams."""
+    """A command's output on both streams."""
     done = subprocess.run(
         command,
         cwd=ROOT,

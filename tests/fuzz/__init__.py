@@ -1,1 +1,1 @@
-"""`python -m tests.fuzz`: a running Takt against its own OpenAPI document, with many examples."""
+"""`python -m tests.fuzz`: fuzzing of a running Takt with examples generated from its OpenAPI document."""

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz`: a Takt of its own, asked for some minutes. Exits 1 where something was found."""
+"""`python -m tests.fuzz`: fuzz a separate Takt for some minutes. Exit status 1 if there are findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Malformed requests, by a seed: bodies that are wide, deep, long, full of errors, cut off or misnamed."""
+"""Seeded malformed requests: bodies that are wide, deep, long, full of errors, truncated or mislabelled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 Make = Callable[[random.Random, Sequence[str]], bytes]
-"""→ a body for a model with these inputs."""
+"""Returns a body for a model with these inputs."""
 _ODD = "\x1b[31mé한\U0001f600\u202e'\"\\,;|\t<&%\x07"
 _MODELS = ("iris", "classifier", "quality", "image", "irsi", "x" * 70_000, "../../etc", "")
 
@@ -68,7 +68,7 @@ def _name(chance: random.Random) -> str:
 
 
 def _names(chance: random.Random, names: Sequence[str]) -> list[str]:
-    """The right ones, others, or both; a few or very many."""
+    """Names of inputs: correct, unknown or both, a few or very many."""
     right = list(names[:2000])
     choices: Sequence[Callable[[], list[str]]] = (
         lambda: right,

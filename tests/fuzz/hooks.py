@@ -1,4 +1,4 @@
-"""What Schemathesis does not know of our bodies."""
+"""Schemathesis hooks for Takt's media types."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ import schemathesis
 
 @schemathesis.serializer("application/x-ndjson")
 def lines(context: schemathesis.SerializationContext, value: object) -> bytes:
-    """A text as it is; anything else as one line."""
+    """A text unchanged; any other value as a line."""
     return value.encode() if isinstance(value, str) else json.dumps(value).encode()

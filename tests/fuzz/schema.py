@@ -1,4 +1,4 @@
-"""Schemathesis over our own OpenAPI document: every operation, with what it allows and what it does not."""
+"""Schemathesis with Takt's OpenAPI document: every operation, with valid and invalid requests."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CHECKS = (
 def fuzz(
     url: str, *, examples: int, seed: int, folder: Path, limit_s: float, versions: bool
 ) -> tuple[int, str]:
-    """Ask a running Takt. `versions`: also each model version by its own path, which are the same operations.
+    """Fuzz a running Takt. `versions`: include the paths of each model version, with the same operations.
 
-    → the exit status, 0 where nothing was found, and what Schemathesis says.
+    Returns the exit status, 0 without findings, and Schemathesis' output.
     """
     command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
     command += ["--config-file", str(Path(__file__).parent / "schemathesis.toml"), "--no-color"]

@@ -1,6 +1,6 @@
-"""`python -m tests.fuzz.sizes`: malformed requests to a gateway on a Valkey of its own.
+"""`python -m tests.fuzz.sizes`: malformed requests to a gateway with its own Valkey.
 
-Exits 1 if an answer, a job's record or a log line is larger than 64 KiB, or if a request met a bug.
+Exit status 1 if an answer, a job's record or a log line is larger than 64 KiB, or if a request causes a bug.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ view = "probabilities"
 
 @dataclass
 class Sizes:
-    """The largest of each kind, and what was past the limit."""
+    """The largest size of each kind, and all sizes above the limit."""
 
     largest: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("answer", "record", "log line"), 0)
@@ -73,7 +73,7 @@ class Sizes:
 
 
 def models(folder: Path) -> Path:
-    """The shipped models and one with a large tensor, as far as a gateway looks: spec and manifest."""
+    """Spec and manifest, as needed by a gateway, of the shipped models and of a model with a large tensor."""
     specs = {path.parent.name: path.read_text("utf-8") for path in (ROOT / "models").glob("*/model.toml")}
     image = IMAGE.replace("EXAMPLE", json.dumps([[[0] * 224] * 224] * 3))
     for name, spec in (specs | {"image": image}).items():
@@ -87,7 +87,7 @@ def models(folder: Path) -> Path:
 
 
 async def measure(client: Any, folder: Path, cases: int, seed: int) -> Sizes:  # Any: a Redis, or a fake one
-    """Ask a gateway on this Redis so many times."""
+    """Send this number of requests to a gateway on this Redis."""
     settings = Settings(
         models_dir=models(folder / "models"),
         payload_url=(folder / "payloads").as_uri(),
@@ -109,7 +109,7 @@ async def measure(client: Any, folder: Path, cases: int, seed: int) -> Sizes:  #
             httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=60) as http,
         ):
             gateway: Gateway = app.state.gateway
-            gateway.jobs.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
+            gateway.jobs.ledger._ring = lambda _key, _count: None  # no worker receives Celery's messages here
             await FakeWorker(client, *specs.values()).beat()
             await gateway.fleet.watch.renew()
             for number in range(cases):
@@ -140,7 +140,7 @@ async def _ask(http: httpx.AsyncClient, client: Any, asked: Case, sizes: Sizes, 
 
 
 class _Lines(io.TextIOBase):
-    """A log that keeps the length of its lines."""
+    """A log that records the length of its lines."""
 
     def __init__(self, sizes: Sizes) -> None:
         self._sizes = sizes

@@ -1,1 +1,1 @@
-"""Power cuts of a running Takt: what was acknowledged, and what is there afterwards."""
+"""Power cuts of a running Takt: comparison of acknowledged data with the data after the restart."""

@@ -1,7 +1,7 @@
-"""`python -m tests.powercut`: cut the power of a loaded Takt, again and again, in each durability mode.
+"""`python -m tests.powercut`: repeated power cuts of a loaded Takt in each durability mode.
 
-Exit status 1: something was lost that had to be there, what is there does not fit together, or the
-stack did not start by itself.
+Exit status 1: durable data was lost, the remaining data is inconsistent, or the stack did not start without
+help.
 """
 
 from __future__ import annotations
@@ -41,9 +41,11 @@ def _mode(mode: str, given: argparse.Namespace, root: Path) -> Run:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.powercut", description=__doc__)
-    parser.add_argument("--cuts", type=int, default=20, help="of each mode (20)")
+    parser.add_argument("--cuts", type=int, default=20, help="cuts in each mode (20)")
     parser.add_argument("--modes", default=",".join(MODES), help="values of TAKT_DURABILITY (memory,disk)")
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the times (a new one)")
+    parser.add_argument(
+        "--seed", type=int, default=random.randrange(10**6), help="seed of the times (random)"
+    )
     return parser
 
 

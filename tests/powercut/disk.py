@@ -1,8 +1,8 @@
-"""A disk that loses power: an image with ext4, mounted by a loop device, or else a plain folder.
+"""A disk that loses power: an ext4 image on a loop device, or a plain folder.
 
-What the kernel has not written to the image when it is copied is lost, as by a power cut. Without root, a
-folder stands in: the end of the append-only file is cut by as much as the server may not have synced, zeros
-follow, and files that a writer had not finished are removed.
+Data that the kernel has not written to the image before the copy is lost, as in a power cut. Without root, a
+folder is used instead: the possibly unsynced end of the append-only file is removed, zeros are appended, and
+unfinished files are removed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SIZE_BYTES = 768 * 2**20
 
 
 class Disk(Protocol):
-    """Where a stack keeps its data. `cut` moves it to what a power cut leaves of it."""
+    """A stack's data folder. `cut` replaces it with the data that remains after a power cut."""
 
     kind: str
 
@@ -27,19 +27,19 @@ class Disk(Protocol):
     def folder(self) -> Path: ...
 
     def watch(self) -> None:
-        """Is called often while the stack runs."""
+        """Called often while the stack runs."""
 
     def cut(self) -> None:
-        """Every process that writes there stands still."""
+        """Called when all writing processes are suspended."""
 
     def restart(self) -> None:
-        """Every process has ended: what is left is there now."""
+        """Called when all processes have ended; prepares the remaining data."""
 
     def close(self) -> None: ...
 
 
 class LoopDisk:
-    """An image file; the copy of it is mounted in turn."""
+    """An image file and its copy, mounted alternately."""
 
     kind = "ext4 on a loop device"
 
@@ -57,7 +57,7 @@ class LoopDisk:
         return self._root / f"mount-{self._turn}"
 
     def watch(self) -> None:
-        """The image needs none."""
+        """Nothing to do for an image."""
 
     def cut(self) -> None:
         _run("cp", "--sparse=always", str(self._image(self._turn)), str(self._image(self._turn + 1)))
@@ -83,7 +83,7 @@ class LoopDisk:
 
 
 class CutFolder:
-    """A folder of which the newest is lost."""
+    """A folder that loses its newest data."""
 
     kind = "a folder: the append-only file is cut, unfinished files are removed"
 
@@ -95,7 +95,7 @@ class CutFolder:
         self._sizes: list[tuple[float, Path, int]] = []
 
     def watch(self) -> None:
-        """Remember how large the append-only file is."""
+        """Record the size of the append-only file."""
         for path in self.folder.rglob("*.incr.aof"):
             self._sizes.append((time.monotonic(), path, path.stat().st_size))
 
@@ -125,7 +125,7 @@ def _tear(path: Path, size_bytes: int, zeros: int) -> None:
 
 
 def can_mount() -> bool:
-    """Whether this user may mount an image here."""
+    """Whether this user can mount an image."""
     return os.geteuid() == 0 and Path("/dev/loop-control").exists() and shutil.which("mkfs.ext4") is not None
 
 

@@ -1,4 +1,4 @@
-"""Both loads at once: predictions, and jobs with their keys and the times at which they were acknowledged."""
+"""Both loads: predictions, and jobs with their idempotency keys and times of acknowledgement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIMIT_S = 10.0
 
 @dataclass(frozen=True)
 class Accepted:
-    """A job that was answered 202."""
+    """A job answered with 202."""
 
     id: str
     key: str
@@ -29,7 +29,7 @@ class Accepted:
 
 @dataclass
 class Loads:
-    """Threads against one gateway until `stop`."""
+    """Threads that send requests to one gateway until `stop`."""
 
     url: str
     prefix: str  # of keys
@@ -48,7 +48,7 @@ class Loads:
         self._stopping.set()
 
     def join(self) -> None:
-        """Once the stack is gone, calls end by themselves."""
+        """Stop the threads; calls to an ended stack fail at once."""
         for thread in self._threads:
             thread.join(LIMIT_S + 5)
 
@@ -75,7 +75,7 @@ class Loads:
 
 
 def submit(http: httpx.Client, rows: int, key: str) -> httpx.Response:
-    """One row lies in the queue, several in the payload store."""
+    """Number of rows: a single row is stored in the queue, several in the payload store."""
     headers = {"Idempotency-Key": key}
     if rows == 1:
         return http.post("/jobs", json={"model": "iris", "inputs": [_VALUES]}, headers=headers)

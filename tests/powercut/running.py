@@ -1,4 +1,4 @@
-"""Cut after cut: load, power cut, start, and the account of what is there."""
+"""Repeated cycles of load, power cut, start and verification."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tests.powercut.stack import CutStack, DidNotStart
 from tests.powercut.verdicts import DOCUMENTED_S, Account, account_of
 
 LOAD_S = (1.5, 6.0)
-"""The shortest and the longest load before a cut."""
+"""Minimum and maximum duration of the load before a cut."""
 LEAST_JOBS, LONGEST_S = 10, 30.0
-"""On a busy machine a load goes on until so many jobs were acknowledged, for so long at most."""
+"""On a busy machine the load continues up to a time limit until enough jobs are acknowledged."""
 _WATCH_S = 0.05
 _REMEMBERED = 20
-"""Jobs of earlier cuts that are looked for again."""
+"""Number of jobs of earlier cuts that are checked again."""
 
 
 @dataclass
 class Run:
-    """All cuts in one durability mode."""
+    """Totals of all cuts in one durability mode."""
 
     durability: str
     disk: str
@@ -41,7 +41,7 @@ class Run:
     faults: list[str] = field(default_factory=list)
 
     def line(self) -> str:
-        """What came of it, in a line."""
+        """A line with the result."""
         return (
             f"{self.durability} ({self.disk}): {self.cuts} cuts, {self.predictions} predictions, "
             f"{self.jobs} jobs acknowledged; lost {self.lost}, the oldest {self.oldest_lost_s:.2f} s before "
@@ -50,7 +50,7 @@ class Run:
         )
 
     def add(self, found: Account, loads: Loads, stack: CutStack) -> None:
-        """One more cut."""
+        """Add a cut."""
         self.cuts += 1
         self.jobs += len(loads.accepted)
         self.predictions += loads.predictions
@@ -62,7 +62,7 @@ class Run:
 
 
 class Cutter:
-    """Cuts the power of one stack again and again."""
+    """Cuts the power of one stack repeatedly."""
 
     def __init__(self, durability: str, root: Path, disk: Disk, chance: random.Random) -> None:
         self.done = Run(durability, disk.kind)
@@ -73,11 +73,11 @@ class Cutter:
         self._stack = self._started()
 
     def close(self) -> None:
-        """End what runs."""
+        """Stop the running stack."""
         self._stack.end()
 
     def cut(self) -> None:
-        """Load, cut, start, and see what is there. Raises DidNotStart."""
+        """Load, cut, start and verify. Raises DidNotStart."""
         loads, cut_at_s = self._load_until_the_cut()
         self._disk.restart()
         self._stack = stack = self._started()
@@ -89,7 +89,7 @@ class Cutter:
         self._accepted = kept[-_REMEMBERED:]
 
     def _load_until_the_cut(self) -> tuple[Loads, float]:
-        """→ what was asked of the stack, and when it lost its power"""
+        """Returns the load and the time of the power cut."""
         loads = Loads(self._stack.url, str(self.done.cuts))
         loads.start()
         try:
@@ -120,7 +120,7 @@ class Cutter:
 
 
 def run(durability: str, cuts: int, root: Path, seed: int, say: Callable[[str], None]) -> Run:
-    """So many cuts in one mode."""
+    """Make a number of cuts in one mode."""
     chance = random.Random(seed)
     with (
         closing(_disk(root, durability, chance)) as disk,

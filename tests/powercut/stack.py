@@ -1,4 +1,4 @@
-"""`takt up` as a power cut meets it: started, stopped where it stands, and gone."""
+"""`takt up` for power cuts: start, suspension and end."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ TORN = "append-only file incomplete after a power cut"
 
 
 class DidNotStart(Exception):
-    """It ended, or it was not there in time; with what it printed."""
+    """The stack ended or was not ready in time; contains its output."""
 
 
 class CutStack:
-    """One life of `takt up` on a folder."""
+    """One process of `takt up` on a folder."""
 
     def __init__(self, folder: Path, log: Path, durability: str) -> None:
         self.folder = Folder(folder)
@@ -53,7 +53,7 @@ class CutStack:
         return TORN in self._log.read_text()
 
     def lost_results(self) -> int:
-        """How many results the gateway found to be lost."""
+        """Number of lost results that the gateway found."""
         return (self.folder.logs / "gateway.log").read_text(errors="replace").count("result_lost")
 
     def serving(self) -> None:
@@ -70,7 +70,7 @@ class CutStack:
         return redis.Redis.from_url(record.redis_url)
 
     def freeze(self) -> list[psutil.Process]:
-        """Stop every process where it stands, the supervisor first. → them"""
+        """Suspend every process, the supervisor first, and return the processes."""
         whole = psutil.Process(self._process.pid)
         whole.suspend()
         processes = [whole, *whole.children(recursive=True)]
@@ -80,7 +80,7 @@ class CutStack:
         return processes
 
     def kill(self, processes: list[psutil.Process]) -> None:
-        """End them as a power cut does: nothing of theirs is written any more by themselves."""
+        """Kill the processes, so that they write nothing further, as in a power cut."""
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
@@ -88,7 +88,7 @@ class CutStack:
         self._process.wait(timeout=20)
 
     def end(self) -> None:
-        """End it in order, where it still runs."""
+        """Shut down the stack if it still runs."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(timeout=60)

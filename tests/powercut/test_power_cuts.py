@@ -1,4 +1,4 @@
-"""The short form of the power cuts: one cut in each mode."""
+"""Short run of the power cuts: one cut in each mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is there after a cut: every job that was acknowledged, its results, and what its key leads to."""
+"""Verification after a cut: every acknowledged job, its results and its idempotency key."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.powercut.load import Accepted, submit
 
 ENDS_S = 90.0
 _KEYS_EACH = 10
-"""The key of each lost job is sent again, and of so many others the key of one."""
+"""The keys of all lost jobs are sent again, and the key of one in this number of other jobs."""
 DOCUMENTED_S = 2.0
-"""What docs/reliability.md says may be lost at most in memory mode."""
+"""Maximum loss in memory mode according to docs/reliability.md."""
 
 
 @dataclass
 class Account:
-    """Of one cut."""
+    """Findings of one cut."""
 
     jobs: int = 0
     lost: int = 0
@@ -54,7 +54,7 @@ LOST = "lost"
 
 
 def _fault_of(http: httpx.Client, job: Accepted) -> str:
-    """Empty: the job ends, and its results are whole."""
+    """Description of the fault; empty if the job ends with complete results."""
     first = _asked(http, f"/jobs/{job.id}")
     if first.status_code == httpx.codes.NOT_FOUND:
         return LOST
@@ -68,7 +68,7 @@ def _fault_of(http: httpx.Client, job: Accepted) -> str:
             return f"does not end: {now['state']}"
         time.sleep(0.1)
     if now["state"] == "failed" and now["error"]["code"] == "upload_interrupted":
-        return LOST  # it was not sealed yet, by what is left
+        return LOST  # not sealed yet in the remaining data
     if (now["state"], now["rows_succeeded"]) != ("succeeded", job.rows):
         return f"ended as {now['state']} with {now['rows_failed']} failed rows: {now['error']}"
     results = _asked(http, f"/jobs/{job.id}/results").raise_for_status().json()["results"]
@@ -76,7 +76,7 @@ def _fault_of(http: httpx.Client, job: Accepted) -> str:
 
 
 def _asked(http: httpx.Client, path: str) -> httpx.Response:
-    """The answer; a busy machine may have the gateway lose its queue for a moment."""
+    """Get the answer with retries, because on a busy machine the gateway may briefly lose its queue."""
     end_s = time.monotonic() + ENDS_S
     while (answer := http.get(path)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
         if time.monotonic() > end_s:
@@ -86,7 +86,7 @@ def _asked(http: httpx.Client, path: str) -> httpx.Response:
 
 
 def _key_faults(http: httpx.Client, job: Accepted) -> list[str]:
-    """The same request again leads to the job, or to a new one where that is lost."""
+    """The same request leads to the job again, or to a new job if it is lost."""
     end_s = time.monotonic() + ENDS_S
     while (again := submit(http, job.rows, job.key)).status_code in {409, 503} and time.monotonic() < end_s:
         time.sleep(0.5)
@@ -96,7 +96,7 @@ def _key_faults(http: httpx.Client, job: Accepted) -> list[str]:
 
 
 def dangling(server: redis.Redis) -> list[str]:
-    """What names a job that there is none of."""
+    """References to jobs that do not exist."""
     indexes = (keys.jobs(), keys.webhooks())
     named: list[tuple[str, bytes]] = [
         (name, job_id) for name in indexes for job_id in _members(server, name)
@@ -114,7 +114,7 @@ def _members(server: redis.Redis, name: str) -> list[bytes]:
 
 
 def _bound(server: redis.Redis) -> Iterator[tuple[bytes, bytes]]:
-    """Idempotency-Keys that stand for a whole body, and the job of each."""
+    """Idempotency-Keys with a complete body, and the job of each key."""
     for name in server.scan_iter(keys.idempotency("*"), count=1000):
         fields: Any = server.hgetall(name)
         if b"digest" in fields:

@@ -1,4 +1,4 @@
-"""API keys for tests: made as `takt keys create` makes them, kept as it keeps them."""
+"""API keys for tests, created and stored in the same way as by `takt keys create`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stack.keys import KeyRequest, made
 
 @dataclass(frozen=True)
 class Holder:
-    """Somebody with a key."""
+    """A key's owner."""
 
     record: KeyRecord
     token: str
@@ -26,13 +26,13 @@ class Holder:
 
 
 def holder(name: str, *roles: str, models: tuple[str, ...] = (), **changes: Any) -> Holder:
-    """A key that is not kept yet. `changes`: of its record."""
+    """A key that is not stored yet. `changes`: fields of its record."""
     record, token = made(KeyRequest(name, roles, models), now_ms=1)
     return Holder(msgspec.structs.replace(record, **changes), token)
 
 
 async def keep(client: Any, *holders: Holder) -> None:  # Any: fakeredis has no types
-    """Have the queue know these keys."""
+    """Store these keys in the queue."""
     for one in holders:
         await client.hset(keys.access_keys(), one.record.id, encode_key(one.record))
     await client.incr(keys.access_version())

@@ -1,4 +1,4 @@
-"""Built model versions for tests, and what loads them."""
+"""Built model versions for tests, and their loaders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.predictors import Predictor, frameworks, load_predictor
 
 
 def version_of(spec: ModelSpec, estimator: object, folder: Path) -> ModelVersion:
-    """A version of `spec` under `folder` whose artifact is `estimator`."""
+    """Build a version of `spec` under `folder` with `estimator` as its artifact."""
     home = folder / spec.name / "1.0.0"
     home.mkdir(parents=True)
     joblib.dump(estimator, home / "model.joblib")

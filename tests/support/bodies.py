@@ -1,4 +1,4 @@
-"""Bodies of large jobs, made while they are sent: their memory does not grow with their rows."""
+"""Bodies of large jobs, generated while they are sent, so that memory does not grow with the rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ARROW = "application/vnd.apache.arrow.stream"
 
 
 def arrow_stream(table: pa.Table, rows: int) -> Iterator[bytes]:
-    """So many rows as an Arrow IPC stream: those of the table, again and again."""
+    """An Arrow IPC stream of `rows` rows that repeats the table."""
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         for first in range(0, rows, table.num_rows):

@@ -15,16 +15,16 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 PATIENCE_MS = 60_000
-"""How long a page may take on a busy machine."""
+"""Time limit of a page on a busy machine."""
 _OF_AN_ANSWER = "Failed to load resource"
-"""What Chromium says of each answer that is no success: those are looked at by themselves."""
+"""Chromium's message for each unsuccessful response; tests check those responses separately."""
 _AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 Theme = Literal["light", "dark"]
 
 
 def chromium() -> str:
-    """Its path. Skips where there is none, but not in CI."""
+    """The path of Chromium. Skips the test without it, but not in CI."""
     found = shutil.which("chromium")
     if found is None:
         if os.environ.get("CI"):
@@ -35,9 +35,9 @@ def chromium() -> str:
 
 @contextmanager
 def browser(executable: str) -> Iterator[Browser]:
-    """It ends with the block."""
+    """Start the browser, and stop it after the block."""
     with sync_playwright() as playwright:
-        # as root in a container it has neither a sandbox nor much shared memory
+        # as root in a container there is no sandbox and little shared memory
         started = playwright.chromium.launch(
             executable_path=executable, args=["--no-sandbox", "--disable-dev-shm-usage"], timeout=PATIENCE_MS
         )
@@ -48,7 +48,7 @@ def browser(executable: str) -> Iterator[Browser]:
 
 
 class Visitor:
-    """One window on a console. It notes what a page must not do: errors, and requests to elsewhere."""
+    """A window on a console. It records forbidden events: errors, and requests to other hosts."""
 
     def __init__(self, context: BrowserContext, url: str) -> None:
         self.url = url
@@ -62,19 +62,19 @@ class Visitor:
         self.page.on("console", self._heard)
 
     def open(self, place: str = "") -> Page:
-        """Show a place of the console, such as `#/jobs`."""
+        """Open a view of the console, such as `#/jobs`."""
         self.page.goto(f"{self.url}/console{place}", timeout=PATIENCE_MS)
         return self.page
 
     @property
     def elsewhere(self) -> set[str]:
-        """Hosts other than the gateway that were asked for anything."""
+        """Requested hosts other than the gateway."""
         own = urlsplit(self.url).netloc
         kinds = [urlsplit(url) for url in self.requests]
         return {kind.netloc for kind in kinds if kind.scheme in ("http", "https")} - {own}
 
     def barriers(self) -> list[str]:
-        """What keeps people out of the page as it is, in axe-core's words (WCAG 2.2, levels A and AA)."""
+        """Accessibility violations of the current page by axe-core (WCAG 2.2, levels A and AA)."""
         self.page.evaluate(_AXE)
         tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
         found: Any = self.page.evaluate(  # Any: JSON
@@ -95,7 +95,7 @@ class Visitor:
 def visiting(
     browser: Browser, url: str, *, language: str = "en-GB", theme: Theme = "light", width: int = 1280
 ) -> Iterator[Visitor]:
-    """A new window, with nothing remembered from others."""
+    """A new window without stored data of other windows."""
     context = browser.new_context(
         locale=language,
         color_scheme=theme,

@@ -1,4 +1,4 @@
-"""Clients of a running Takt: one job seen through, many connections at once."""
+"""Clients of a running Takt: single jobs from submission to result, and many parallel connections."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_wid
 def finished(
     http: httpx.Client, location: str, *, limit_s: float = 60.0, outage: bool = False
 ) -> dict[str, Any]:
-    """A job once it has ended; in an `outage` it is asked for again where the answer is 503."""
+    """Wait for a job's end and return it; with `outage`, a 503 is retried."""
 
     def ended() -> dict[str, Any] | None:
         answer = http.get(location)
@@ -39,7 +39,7 @@ def finished(
 def handed_over(
     http: httpx.Client, model: str, body: Iterable[bytes], media_type: str = ARROW, **query: str
 ) -> str:
-    """Submit a file, an Arrow stream where nothing else is said. → the place of its job"""
+    """Submit a file, by default an Arrow stream, and return the location of its job."""
     answer = http.post(
         "/jobs", params={"model": model} | query, content=body, headers={"Content-Type": media_type}
     )
@@ -48,7 +48,7 @@ def handed_over(
 
 
 def job_results(http: httpx.Client, model: str, inputs: Sequence[object]) -> list[dict[str, Any]]:
-    """Submit rows as a job, wait for it, and read every result."""
+    """Submit rows as a job, wait for its end, and read every result."""
     answer = http.post("/jobs", json={"model": model, "inputs": inputs})
     assert answer.status_code == 202, answer.text
     job = finished(http, answer.headers["Location"])
@@ -67,7 +67,7 @@ def batch_results(http: httpx.Client, model: str, inputs: Sequence[object]) -> l
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer, as far as tests look at it."""
+    """The parts of an HTTP response that tests check."""
 
     status_code: int
     headers: dict[str, str]
@@ -80,9 +80,9 @@ class Answer:
 async def predict_all(
     url: str, bodies: Sequence[dict[str, object]], *, connections: int, path: str = "/predict"
 ) -> list[Answer]:
-    """Every body once, over so many connections at a time; in the order of the bodies.
+    """Send every body once over parallel connections. Returns answers in the order of the bodies.
 
-    Plain sockets: a client library would take more of the shared cores than the service does.
+    Plain sockets are used, because a client library needs more CPU time than the service.
     """
     turns = iter(enumerate(bodies))
     answers: dict[int, Answer] = {}
@@ -101,7 +101,7 @@ async def predict_all(
     tasks = [asyncio.create_task(connection()) for _ in range(connections)]
     try:
         await asyncio.wait_for(asyncio.gather(*tasks), 90)
-    finally:  # where one breaks, the others end with it
+    finally:  # if a connection breaks, the others end with it
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -109,7 +109,7 @@ async def predict_all(
 
 
 async def post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes) -> Answer:
-    """One request on an open connection. Raises OSError or EOFError where it breaks."""
+    """Send a request on an open connection. Raises OSError or EOFError if the connection breaks."""
     head = f"POST {path} HTTP/1.1\r\nHost: takt\r\nContent-Type: application/json\r\n"
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
@@ -124,7 +124,7 @@ def stages(response: httpx.Response | Answer) -> dict[str, float]:
 
 
 def batch_rows(response: httpx.Response | Answer) -> int:
-    """Rows of the batch that a request ran in."""
+    """Rows of the request's batch."""
     match = re.search(r'batch;desc="rows=(\d+)"', response.headers["server-timing"])
     assert match, response.headers["server-timing"]
     return int(match[1])

@@ -1,4 +1,4 @@
-"""A collector of spans: an OTLP/HTTP server that decodes what it is sent and keeps it."""
+"""A collector of spans: an OTLP/HTTP server that decodes and stores received spans."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Kept:
     trace_id: str
     span_id: str
     parent_id: str
-    links: frozenset[str]  # the ids of the spans that it is linked to
+    links: frozenset[str]  # ids of linked spans
     attributes: dict[str, str | int]
     begun_ns: int
     ended_ns: int
@@ -37,7 +37,7 @@ class Kept:
 
 
 class Collector:
-    """Keeps spans in the order in which they come."""
+    """Stores spans in the order of arrival."""
 
     def __init__(self) -> None:
         self.spans: list[Kept] = []
@@ -71,7 +71,7 @@ class Collector:
 
 @contextmanager
 def collector() -> Iterator[Collector]:
-    """A collector that ends with the block."""
+    """Start a collector, and stop it after the block."""
     started = Collector()
     started.start()
     try:

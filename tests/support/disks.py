@@ -1,4 +1,4 @@
-"""A small disk that a test may fill."""
+"""A small disk for tests that fill it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
-    """The folder, on a disk of its own where root can mount one; see `folder.is_mount()`."""
+    """The folder, on a separate disk if root can mount it; see `folder.is_mount()`."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]
     mounted = os.geteuid() == 0 and subprocess.run(command, check=False, capture_output=True).returncode == 0
     try:

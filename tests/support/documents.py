@@ -1,4 +1,4 @@
-"""What the documents show: their code blocks, and curl commands with the answers that stand below them."""
+"""Code blocks of the documents, and curl commands with the answers shown below them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = "…"
-"""What is not shown: as a key, fields of an answer; in printed text, anything within a line."""
+"""Marks an omission: as a key, of fields of an answer; in printed text, of a part of a line."""
 OF_THE_MOMENT = {"uptime_seconds", "id", "job_id"}
-"""Fields whose values are another one each time."""
+"""Fields with a different value in each run."""
 
 _BLOCK = re.compile(r"^```(\w*)(?: title=\"[^\"\n]*\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(
@@ -31,23 +31,23 @@ _TITLED = re.compile(r"^```\w+ title=\"([^\"\n]*)\"\n(.*?)^```$", re.MULTILINE |
 
 
 class Block(NamedTuple):
-    kind: str  # what stands behind the fence: bash, json, …
+    kind: str  # the info string of the fence: bash, json, …
     code: str
 
 
 @dataclass(frozen=True)
 class Command:
-    """A block that is typed into a shell: which test runs it, or why none does."""
+    """A shell block, with the test that runs it, or the reason why no test does."""
 
     code: str
-    run_by: str  # a file of tests; empty: none
+    run_by: str  # a test file; empty: none
     why_not: str  # empty: a test runs it
-    shown: Block | None  # what it prints, as JSON or as text
+    shown: Block | None  # its output, as JSON or as text
 
 
 @dataclass(frozen=True)
 class Curl:
-    """A curl command, and the JSON that it answers (Any: a model's own fields)."""
+    """A curl command and its JSON answer (Any: a model's own fields)."""
 
     command: str
     answer: Any
@@ -64,7 +64,7 @@ class Curl:
 
     @property
     def body(self) -> Any:
-        """The JSON that it sends; None where it sends nothing."""
+        """The JSON of the request body; None if there is no body."""
         if "-d" not in self.arguments:
             return None
         return json.loads(self.arguments[self.arguments.index("-d") + 1])
@@ -75,19 +75,19 @@ class Curl:
 
     @property
     def model(self) -> str:
-        """The model that it asks, iris where it leaves that open."""
+        """The requested model; iris if the command names none."""
         if self.path.startswith("/models/"):
             return self.path.split("/")[2]
         return str(self.body["model"]) if self.path == "/jobs" else "iris"
 
 
 def blocks(path: Path) -> list[Block]:
-    """The fenced blocks of a Markdown file, in their order."""
+    """The fenced blocks of a Markdown file, in order."""
     return [Block(kind, code.rstrip("\n")) for kind, code in _BLOCK.findall(path.read_text(encoding="utf-8"))]
 
 
 def commands(path: Path) -> list[Command]:
-    """The blocks of a Markdown file that are typed into a shell, with the remark that stands above each."""
+    """The shell blocks of a Markdown file, each with the remark above it."""
     return [
         Command(
             found["code"].rstrip("\n"),
@@ -100,12 +100,12 @@ def commands(path: Path) -> list[Command]:
 
 
 def titled(path: Path) -> list[tuple[str, str]]:
-    """The title and the text of each block that has one: a file's name, or what a test does with it."""
+    """Title and text of each block with a title, which is a file name or an instruction for a test."""
     return _TITLED.findall(path.read_text(encoding="utf-8"))
 
 
 def curls(path: Path) -> Iterator[Curl]:
-    """The curl commands of a Markdown file that have an answer in the block below."""
+    """The curl commands of a Markdown file with an answer in the block below."""
     found = blocks(path)
     for command, answer in pairwise(found):
         if command.kind == "bash" and command.code.startswith("curl ") and answer.kind == "json":
@@ -113,7 +113,7 @@ def curls(path: Path) -> Iterator[Curl]:
 
 
 def as_shown(printed: str, shown: str) -> bool:
-    """Whether each line that is shown was printed, in their order and no other; blanks count as one."""
+    """Whether the printed lines match the shown lines in order; consecutive blanks count as one."""
     lines, wanted = (
         [" ".join(line.split()) for line in text.strip().splitlines()] for text in (printed, shown)
     )
@@ -124,7 +124,7 @@ def as_shown(printed: str, shown: str) -> bool:
 
 
 def assert_as_shown(answer: dict[str, Any], shown: dict[str, Any]) -> None:
-    """What is shown has the value that is shown, probabilities nearly; nothing else is there."""
+    """Whether an answer has exactly the shown fields and values; probabilities are approximate."""
     fields = shown.keys() - {LEFT_OUT}
     assert fields <= answer.keys() if LEFT_OUT in shown else list(answer) == list(shown)
     for field in fields - OF_THE_MOMENT:

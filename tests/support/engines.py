@@ -26,12 +26,12 @@ from worker.online.stream import OnlineStream
 from worker.predictors import Predictor
 
 BAD = -1.0
-"""The value of `x` that the toy model raises on."""
+"""The value of `x` for which the toy model raises."""
 
 
 @dataclass
 class Doubling:
-    """y = 2x. Raises where a bad row is in the batch; keeps the sizes of its batches; may be held up."""
+    """y = 2x. Raises if a batch has a bad row, records the batch sizes, and can be blocked."""
 
     batches: list[int] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
@@ -52,7 +52,7 @@ class Doubling:
 
 
 def predictor(model: Callable[[Columns], Array], name: str = "double", **changes: object) -> Predictor:
-    """A predictor whose golden row says that 1 becomes 2."""
+    """A predictor with a golden row that maps 1 to 2."""
     golden = [{"inputs": {"x": 1.0}, "outputs": {"y": 2.0}}]
     spec = declaration(**({"name": name, "golden": golden, "batching": {"max_rows": 8}} | changes))
     manifest = ArtifactManifest(
@@ -62,7 +62,7 @@ def predictor(model: Callable[[Columns], Array], name: str = "double", **changes
 
 
 class Caller:
-    """A gateway as the engine sees it: sends entries, and reads its reply stream."""
+    """A gateway from the engine's side: it sends entries and reads its reply stream."""
 
     def __init__(self, client: redis.Redis, name: str = "caller:1", identity: bytes = b"") -> None:
         self.name = name
@@ -75,13 +75,13 @@ class Caller:
         client.xadd(keys.reply(name), {"beat": 1})
 
     def send(self, to: Predictor, *xs: object, budget_ms: int = 60_000) -> int:
-        """One request. → its id."""
+        """Send a request and return its id."""
         return self.send_all(to, [xs], budget_ms=budget_ms)[0]
 
     def send_all(
         self, to: Predictor, requests: Sequence[Sequence[object]], *, budget_ms: int = 60_000
     ) -> list[int]:
-        """Requests that arrive together. → their ids."""
+        """Send requests that arrive together, and return their ids."""
         ids = []
         with self._client.pipeline(transaction=True) as pipe:
             for xs in requests:
@@ -117,7 +117,7 @@ class Caller:
 
 
 class Crashes:
-    """What ended an engine on its own."""
+    """The error that ended an engine."""
 
     def __init__(self) -> None:
         self.errors: list[BaseException] = []
@@ -160,25 +160,25 @@ def engine(
 
 
 def entries(client: redis.Redis, stream: str, after: str = "-") -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """The entries of a stream as they are: ids and fields in bytes."""
+    """The raw entries of a stream: ids and fields in bytes."""
     return cast(list[tuple[bytes, dict[bytes, bytes]]], client.xrange(stream, after))
 
 
 def beat(client: redis.Redis, worker_id: str) -> None:
-    """Let a worker count as alive for a while."""
+    """Write a heartbeat, so that a worker counts as alive for a while."""
     client.hset(keys.worker(worker_id), "record", "{}")
     client.expire(keys.worker(worker_id), 60)
 
 
 def next_millisecond(client: redis.Redis) -> None:
-    """Wait until the server's clock has moved on: a stream's ids are its milliseconds."""
+    """Wait for the next millisecond of the server's clock, from which stream ids are derived."""
     seconds, microseconds = client.time()
     now_ms = seconds * 1000 + microseconds // 1000
     eventually(lambda: client.time()[0] * 1000 + client.time()[1] // 1000 > now_ms, every_s=0.0005)
 
 
 def take_and_die(client: redis.Redis, to: Predictor, worker_id: str = "dead:1", count: int = 100) -> None:
-    """What a worker leaves behind that was killed as it ran a batch: entries delivered, no heartbeat."""
+    """Leave the state of a worker that was killed during a batch: delivered entries without a heartbeat."""
     with_group(client, to)
     client.xreadgroup(keys.WORKER_GROUP, worker_id, {keys.online(to.key): ">"}, count=count)
 

@@ -1,4 +1,4 @@
-"""Small jobs behind a large one: how long each takes from its first byte to its end."""
+"""Times of small jobs behind a large job, from the first byte to the end."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SMALL: Mapping[str, Drawn] = {"iris": flowers, "quality": parts}
 SMALL_ROWS = 1000
 MOST_S = 5.0
 _DRAWN_ROWS = 100_000
-"""Of the large job; it is these again and again."""
+"""Rows that the large job repeats."""
 
 
 @contextmanager
 def behind(http: httpx.Client, rows: int) -> Iterator[Callable[[], dict[str, Any]]]:
-    """A job of iris that runs while the block does, and is canceled then. → how it is now"""
+    """Run an iris job during the block and cancel it afterwards. Yields a function for its current state."""
     location = handed_over(http, "iris", arrow_stream(flowers(min(rows, _DRAWN_ROWS)), rows))
     try:
         eventually(lambda: http.get(location).json()["rows_succeeded"] > 0)
@@ -34,7 +34,7 @@ def behind(http: httpx.Client, rows: int) -> Iterator[Callable[[], dict[str, Any
 
 
 def seconds_of(http: httpx.Client, model: str) -> float:
-    """Hand over a small job and wait for its end."""
+    """Submit a small job and wait for its end."""
     began_s = time.monotonic()
     job = finished(http, handed_over(http, model, arrow_stream(SMALL[model](SMALL_ROWS), SMALL_ROWS)))
     took_s = time.monotonic() - began_s

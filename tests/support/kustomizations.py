@@ -1,7 +1,7 @@
-"""The Kubernetes manifests as kustomize renders them, as far as ours use it: resources, namespace, images.
+"""Renderer of the Kubernetes manifests for the kustomize features in use: resources, namespace, images.
 
-Anything else in a kustomization.yaml raises, so that nothing is left out in silence; where kubectl is
-installed, a test compares the two.
+Any other key in a kustomization.yaml raises an error, so that nothing is ignored silently. If kubectl is
+installed, a test compares both outputs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CLUSTER_WIDE = {"Namespace"}
 
 
 def rendered(folder: Path) -> list[Manifest]:
-    """Every object of the kustomization in a folder. Raises ValueError where it uses what is unknown here."""
+    """Every object of the kustomization in a folder. Raises ValueError for an unsupported key."""
     found: Manifest = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
     if unknown := found.keys() - _KNOWN:
         raise ValueError(f"{folder}: this reader knows no {sorted(unknown)}")
@@ -41,13 +41,13 @@ def name_of(manifest: Manifest) -> str:
 
 
 def containers(manifest: Manifest) -> Iterator[Manifest]:
-    """The containers of an object that has a pod template, those that come first included."""
+    """The containers of an object with a pod template, including init containers."""
     pod = pod_of(manifest)
     yield from [*pod.get("initContainers", ()), *pod.get("containers", ())]
 
 
 def pod_of(manifest: Manifest) -> Manifest:
-    """The pod that an object makes; empty where it makes none."""
+    """The pod template of an object; empty if there is none."""
     found: Manifest = manifest.get("spec", {}).get("template", {}).get("spec", {})
     return found
 
@@ -55,7 +55,7 @@ def pod_of(manifest: Manifest) -> Manifest:
 def _resource(path: Path) -> list[Manifest]:
     if path.is_dir():
         return rendered(path.resolve())
-    # a copy: YAML's aliases are one object, and what is done to one would be done to all
+    # a copy, because YAML aliases share an object
     return [copy.deepcopy(each) for each in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
 
 

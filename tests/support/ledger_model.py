@@ -1,7 +1,7 @@
-"""The ledger in plain Python: what each transition promises, with neither Redis nor a clock.
+"""Model of the ledger in plain Python: the contract of each transition, without Redis or a clock.
 
-A lease is `brief` (over at the next `expire`) or it lasts, unless its worker is dead by then. Of one model
-version; ids and tokens come from outside.
+A lease is `brief` (it expires at the next `expire`), or it lasts until its worker is dead. The model covers
+one model version; the caller provides ids and tokens.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ class Chunk:
     token: str = ""  # while it is leased, and once it is done
     failed: int = 0
     brief: bool = False
-    worker: str = ""  # whose lease it is
+    worker: str = ""  # holder of the lease
     recomputed: int = 0
 
 
 @dataclass
 class Service:
-    """What a job, or an owner, was given: rows over weight."""
+    """Service received by a job or an owner: rows divided by weight."""
 
     total: float = 0.0  # ever
-    largest: float = 0.0  # the most of it that one chunk took
+    largest: float = 0.0  # the maximum for a single chunk
 
     def add(self, cost: float) -> None:
         self.total += cost
@@ -54,7 +54,7 @@ class Job:
     error: str | None = None
     tag: float = 0.0
     service: Service = field(default_factory=Service)
-    data: bytes = b""  # of its rows, where they lie in the ledger
+    data: bytes = b""  # of its rows, if they are stored in the ledger
 
     def count(self, state: ChunkState) -> int:
         return sum(chunk.state is state for chunk in self.chunks)
@@ -89,7 +89,7 @@ Lease = tuple[str, int, str]
 
 
 class LedgerModel:
-    """Methods answer what the ledger's ought to."""
+    """Methods return the expected results of the ledger's methods."""
 
     def __init__(self, max_attempts: int) -> None:
         self._max_attempts = max_attempts
@@ -122,13 +122,13 @@ class LedgerModel:
         return {job_id for job_id, job in self.jobs.items() if job.state is JobState.UPLOADING}
 
     def held(self, held: Claim) -> Chunk | None:
-        """The chunk, if it runs under this claim."""
+        """The chunk, if this claim is current."""
         job = self.jobs.get(held.job_id)
         chunk = job.chunks[held.index] if job else None
         return chunk if chunk and chunk.state is ChunkState.LEASED and chunk.token == held.token else None
 
     def ready(self) -> int:
-        """Ready chunks of the owners that may start one."""
+        """Ready chunks of the owners that may start a chunk."""
         return sum(
             self.jobs[job_id].count(ChunkState.READY)
             for job_id in self.line
@@ -141,7 +141,7 @@ class LedgerModel:
     # The gateway
 
     def has_max_jobs(self, owner: str) -> bool:
-        """Whether the owner has as many jobs that have not ended as it may."""
+        """Whether the owner has reached its limit of jobs that have not ended."""
         most = self.share(owner).max_jobs
         unended = [job for job in self.jobs.values() if job.new.owner == owner and not job.state.ended]
         return most is not None and len(unended) >= most
@@ -150,7 +150,7 @@ class LedgerModel:
         self.jobs[new.id] = Job(new, brief, new.priority)
 
     def submit(self, new: NewJob, rows: int, data: bytes, *, digest: str) -> Reservation | None:
-        """→ whose the job's key is, where it is another's"""
+        """Returns the key's existing reservation, if any."""
         if new.idempotency in self.keys:
             return self.keys[new.idempotency]
         if new.idempotency:
@@ -271,7 +271,7 @@ class LedgerModel:
         return None
 
     def claim_some(self, token: str, *, worker: str, brief: bool, most: int, most_rows: int) -> list[Claim]:
-        """As many claims, one after the other, while all are small."""
+        """Consecutive claims, as long as all chunks are small."""
         claims: list[Claim] = []
         while not claims or (
             len(claims) < most and claims[-1].small and self._joins(most_rows - sum(c.rows for c in claims))
@@ -283,7 +283,7 @@ class LedgerModel:
         return claims
 
     def _joins(self, room: int) -> bool:
-        """Whether the next chunk is small, and of no more rows than there is room for."""
+        """Whether the next chunk is small and its rows fit."""
         job = self._next_job()
         if job is None:
             return False
@@ -359,7 +359,7 @@ class LedgerModel:
     # The reconciler
 
     def expire(self) -> tuple[set[str], set[str]]:
-        """→ jobs whose upload broke off; jobs that were forgotten while a chunk of theirs was held."""
+        """Returns jobs with an aborted upload, and forgotten jobs with a chunk whose lease expired."""
         orphaned = {job_id for (job_id, _, _), brief in self._orphans.items() if brief}
         self._orphans = {lease: brief for lease, brief in self._orphans.items() if not brief}
         interrupted = {job_id for job_id in self.uploads() if self.jobs[job_id].brief}

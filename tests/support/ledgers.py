@@ -1,4 +1,4 @@
-"""Both sides of the ledger over one empty server, for tests that drive them in turn."""
+"""Both sides of the ledger on one empty server, for tests that call them alternately."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ T = TypeVar("T")
 
 IRIS = model_key("iris", "1.0.0")
 NEVER_S = 3600.0
-"""A lease that no test outlives; one of 0 s is over at once."""
+"""A lease longer than any test; a lease of 0 s expires at once."""
 
 
 class Clients:
-    """A client for threads and one for asyncio, and the loop that the latter runs on."""
+    """A synchronous client, and an asyncio client with its event loop."""
 
     def __init__(self, threads: redis.Redis, gateway: redis.asyncio.Redis) -> None:
         self.threads = threads
@@ -62,12 +62,12 @@ class Clients:
 
 
 def beat(client: redis.Redis, worker: str) -> None:
-    """Let a worker count as alive."""
+    """Write a heartbeat, so that a worker counts as alive."""
     client.hset(keys.worker(worker), "record", "{}")
 
 
 class House:
-    """A gateway's and a worker's ledger on one server, and the doorbells that they rang."""
+    """A gateway's and a worker's ledger on one server, and their doorbells."""
 
     def __init__(
         self,
@@ -107,13 +107,13 @@ class House:
         return self.ask(self.gateway.append_chunks, job.id, job.key, rows)
 
     def upload(self, *rows: int, **fields: Any) -> str:  # Any: fields of NewJob
-        """A job whose rows still come in, of chunks with so many rows. → its id"""
+        """Add a job that is still uploading, with these rows by chunk, and return its id."""
         job = self.open(**fields)
         self.append(job, *rows)
         return job.id
 
     def submit(self, *rows: int, **fields: Any) -> str:  # Any: fields of NewJob
-        """A whole job, of chunks with so many rows. → its id"""
+        """Add a complete job with these rows by chunk, and return its id."""
         job_id = self.upload(*rows, **fields)
         self.ask(self.gateway.seal, job_id)
         return job_id
@@ -137,6 +137,6 @@ class House:
         )
 
     def finish(self) -> None:
-        """Claim and commit until nothing is ready."""
+        """Claim and commit until no chunk is ready."""
         while held := self.worker.claim(IRIS):
             self.commit(held)

@@ -1,4 +1,4 @@
-"""The alert rules and the dashboard in deploy/, and what their queries ask for."""
+"""The alert rules and the dashboard in deploy/, and the series in their queries."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _GROUPING = re.compile(r"\b(?:by|on) \(([^)]*)\)")
 
 
 def metrics_by_series() -> dict[str, Metric]:
-    """Every declared metric, by each name under which its samples are stored."""
+    """Every declared metric, by the names of its stored samples."""
     declared = (*gateway.METRICS, *worker.METRICS, *cluster.METRICS, *PROCESS)
     return {series: metric for metric in declared for series in metric.series}
 
 
 @dataclass(frozen=True)
 class Query:
-    """A PromQL expression, and who asks it."""
+    """A PromQL expression and its source."""
 
     asker: str
     text: str
@@ -44,7 +44,7 @@ class Query:
 
     @property
     def selectors(self) -> list[tuple[str, set[str]]]:
-        """Each series with the labels that it is chosen by."""
+        """Each series with its label selectors."""
         return [(series, set(_MATCHER.findall(labels))) for series, labels in _SELECTOR.findall(self.text)]
 
     @property
@@ -56,7 +56,7 @@ class Query:
 
 
 def alerts() -> list[dict[str, Any]]:
-    """The rules as they stand (Any: YAML)."""
+    """The rules as parsed (Any: YAML)."""
     groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
@@ -68,7 +68,7 @@ def panels() -> list[dict[str, Any]]:
 
 
 def queries() -> Iterator[Query]:
-    """Of the rules, and of the dashboard."""
+    """The queries of the rules and of the dashboard."""
     yield from (Query(rule["alert"], rule["expr"]) for rule in alerts())
     for panel in panels():
         yield from (Query(panel["title"], target["expr"]) for target in panel["targets"])

@@ -1,4 +1,4 @@
-"""A real S3 API server for tests: moto's, as a process of its own."""
+"""A real S3 API server for tests: moto's, in a separate process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.servers import free_port
 
 BUCKET = "payloads"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIATESTONLY", "AWS_SECRET_ACCESS_KEY": "a-secret-of-tests"}
-"""What obstore finds in the environment, as it finds a deployment's."""
+"""Environment variables for obstore, as in a deployment."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class S3:
         return f"s3://{bucket}/{prefix}?endpoint={self.endpoint}&region=us-east-1"
 
     def keys(self, prefix: str) -> list[str]:
-        """What lies there, as the server says and not as obstore does."""
+        """The stored objects according to the server, not through obstore."""
         listing = httpx.get(f"{self.endpoint}/{BUCKET}", params={"list-type": "2", "prefix": prefix}).text
         return [part.partition("</Key>")[0] for part in listing.split("<Key>")[1:]]
 
 
 @contextmanager
 def s3_server() -> Iterator[S3]:
-    """A server with one empty bucket, which ends with the block."""
+    """Start a server with one empty bucket, and stop it after the block."""
     port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""A job of any size, held against its model called in this process: whole columns, no Python per row.
+"""Comparison of a job of any size with its model called in this process, by whole columns.
 
 rows ─ CSV ─▶ job ─ CSV · NDJSON · Parquet · Arrow ─▶ results ─┐
   └── predict_proba of the artifact, here ─▶ answers ──────────┴─▶ equal, column by column
@@ -32,7 +32,7 @@ def hold_against_model(
 ) -> dict[str, Any]:
     """Send rows as a CSV; fetch their results in every format; assert that each value is the model's own.
 
-    → the job, which has ended.
+    Returns the ended job.
     """
     spec = open_repository(models).spec(model)
     job = done_by_csv(http, model, rows, folder, limit_s)
@@ -45,7 +45,7 @@ def hold_against_model(
 
 
 def answers_of(spec: ModelSpec, folder: Path, rows: pa.Table) -> pa.Table:
-    """What the artifact of a scikit-learn classifier says of the rows: the columns of a job's result."""
+    """The answers of a scikit-learn classifier's artifact to the rows, as columns of a job's result."""
     import joblib
 
     estimator = joblib.load(folder / spec.name / spec.default_version / "model.joblib")
@@ -58,7 +58,7 @@ def answers_of(spec: ModelSpec, folder: Path, rows: pa.Table) -> pa.Table:
 
 
 def _frames(estimator: Any, rows: pa.Table) -> Iterator[Any]:  # Any: neither sklearn nor its input has types
-    """As the estimator was fitted: a frame by names, or an array."""
+    """The input type with which the estimator was fitted: a data frame with names, or an array."""
     for first in range(0, rows.num_rows, _ROWS_AT_ONCE):
         frame = rows.slice(first, _ROWS_AT_ONCE).to_pandas()
         yield frame if hasattr(estimator, "feature_names_in_") else frame.to_numpy()
@@ -89,7 +89,7 @@ def _lists(values: Any) -> pa.ListArray:  # Any: an array of numpy's, of two axe
 def done_by_csv(
     http: httpx.Client, model: str, rows: pa.Table, folder: Path, limit_s: float
 ) -> dict[str, Any]:
-    """The job of the rows, handed over as a CSV file, once it has ended."""
+    """Submit the rows as a CSV file, and return the ended job."""
     path = folder / "rows.csv"
     pa.csv.write_csv(rows, path)
     with path.open("rb") as file:
@@ -98,7 +98,7 @@ def done_by_csv(
 
 
 def results_as(http: httpx.Client, job: dict[str, Any], kind: str, spec: ModelSpec, folder: Path) -> pa.Table:
-    """A job's results, downloaded in a format and read again."""
+    """A job's results, downloaded in a format and parsed."""
     path = folder / f"results.{kind}"
     with (
         http.stream("GET", job["links"]["results"], params={"format": kind}) as answer,
@@ -112,7 +112,7 @@ def results_as(http: httpx.Client, job: dict[str, Any], kind: str, spec: ModelSp
 
 
 def _read_csv(path: Path, schema: pa.Schema) -> pa.Table:
-    """A list is a JSON text in its cell."""
+    """Parse cells in which a list is JSON text."""
     nested = {field.name: field.type for field in schema if pa.types.is_nested(field.type)}
     flat = {field.name: pa.string() if field.name in nested else field.type for field in schema}
     options = pa.csv.ConvertOptions(column_types=flat, strings_can_be_null=True)
@@ -146,7 +146,7 @@ FORMATS = tuple(_READERS)
 
 
 def differing(found: pa.Table, expected: pa.Table) -> list[str]:
-    """The columns that are not the same, value by value and in the same order."""
+    """Names of columns with different values or a different order."""
     assert found.column_names == expected.column_names
     assert found.num_rows == expected.num_rows
     return [name for name in expected.column_names if not _same(found[name], expected[name])]

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def eventually(condition: Callable[[], T], *, limit_s: float = 30.0, every_s: float = 0.02) -> T:
-    """The first true answer of `condition`; AssertionError where none came within the limit."""
+    """Return the first true result of `condition`. Raises AssertionError after the time limit."""
     end_s = time.monotonic() + limit_s
     while not (answer := condition()):
         assert time.monotonic() < end_s, (

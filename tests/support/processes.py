@@ -1,4 +1,4 @@
-"""Which processes live."""
+"""Listing of living processes."""
 
 from __future__ import annotations
 

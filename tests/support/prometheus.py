@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes a stack, configured as deploy/ says."""
+"""A real Prometheus that scrapes a stack with the configuration of deploy/."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STARTS_S = 60.0
 
 
 class Prometheus:
-    """Its HTTP API, as a test asks it."""
+    """Client of Prometheus' HTTP API."""
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
@@ -32,27 +32,27 @@ class Prometheus:
             return False
 
     def query(self, text: str) -> Sequence[Mapping[str, Any]]:
-        """The series of a query's answer; AssertionError where it is none (Any: JSON)."""
+        """The series of a query's answer (Any: JSON). Raises AssertionError for an error."""
         answer = self._http.get("/api/v1/query", params={"query": text}).json()
         assert answer["status"] == "success", f"{text}: {answer}"
         found: Sequence[Mapping[str, Any]] = answer["data"]["result"]
         return found
 
     def value(self, text: str) -> float | None:
-        """Of a query with one series; None where it has none."""
+        """The value of a query with one series; None without a series."""
         found = self.query(text)
         assert len(found) <= 1, found
         return float(found[0]["value"][1]) if found else None
 
     def rules(self) -> list[Mapping[str, Any]]:
-        """The alert rules as it evaluates them (Any: JSON)."""
+        """The evaluated alert rules (Any: JSON)."""
         groups = self._http.get("/api/v1/rules").json()["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
 
 @contextmanager
 def scraping(gateway_address: str, folder: Path) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes a gateway at `host:port`, each second, and what that one names."""
+    """Start a Prometheus that scrapes a gateway at `host:port` and its discovered targets every second."""
     binary, port = program("prometheus"), free_port()
     config = folder / "prometheus.yml"
     config.write_text(yaml.safe_dump(_config(gateway_address)), encoding="utf-8")

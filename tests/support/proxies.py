@@ -1,4 +1,4 @@
-"""A TCP proxy whose connections can be made to hang while their sockets stay open, as a firewall does."""
+"""A TCP proxy that can freeze its connections while their sockets stay open, like a firewall."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PIECE_BYTES = 65536
 
 
 class Proxy:
-    """Forwards a port of its own to another, until told to stop forwarding."""
+    """Forwards its port to another port, until it is frozen."""
 
     def __init__(self, target_port: int) -> None:
         self.port = free_port()
@@ -28,13 +28,13 @@ class Proxy:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def part(self) -> None:
-        """Nothing passes any more: what is connected hangs for good, as does who connects until `heal`."""
+        """Stop forwarding. Existing connections, and new connections until `heal`, hang permanently."""
         self._partition.set()
         for flow in self._flows:
             flow.hang()
 
     def heal(self) -> None:
-        """New connections pass again; the old ones stay half open."""
+        """Forward new connections again; old connections stay half open."""
         self._partition.clear()
 
     def __enter__(self) -> Self:
@@ -65,7 +65,7 @@ class Proxy:
 
 
 class _Flow:
-    """Two sockets and a thread for each way."""
+    """Two sockets with a thread for each direction."""
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self._ends = client, server
@@ -85,7 +85,7 @@ class _Flow:
         try:
             while piece := source.recv(_PIECE_BYTES):
                 if self._hangs.is_set():
-                    return  # both sockets stay open, and nobody reads them any more
+                    return  # both sockets stay open without a reader
                 sink.sendall(piece)
         except OSError:
             pass

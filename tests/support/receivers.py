@@ -1,4 +1,4 @@
-"""Receivers of webhooks: real HTTP servers that answer as a test says and keep what they were sent."""
+"""Receivers of webhooks: real HTTP servers with answers chosen by a test, which store all requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Received:
 
 
 class Receiver:
-    """Gives its answers in turn, the last one again and again. May be held up before it answers."""
+    """Returns its answers in turn and repeats the last answer. A test can delay the answers."""
 
     def __init__(self, answers: Sequence[Answer]) -> None:
         self.received: list[Received] = []
@@ -59,7 +59,7 @@ class Receiver:
 
 @contextmanager
 def receiver(*answers: Answer) -> Iterator[Receiver]:
-    """A receiver that ends with the block; without answers of its own it says 204."""
+    """Start a receiver, and stop it after the block. The default answer is 204."""
     started = Receiver(answers or [Answer()])
     started.start()
     try:

@@ -1,4 +1,4 @@
-"""Clients of several gateways that keep on calling while gateways and workers are replaced."""
+"""Clients that call several gateways continuously while gateways and workers are replaced."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tests.support.stack import Part
 
 @dataclass
 class Traffic:
-    """What the clients saw."""
+    """The clients' observations."""
 
-    predictions: list[tuple[int, str]] = field(default_factory=list)  # status, and the version that answered
+    predictions: list[tuple[int, str]] = field(default_factory=list)  # status and answering version
     jobs: list[str] = field(default_factory=list)  # accepted
-    wrong: list[str] = field(default_factory=list)  # answers and errors that nobody should see
+    wrong: list[str] = field(default_factory=list)  # unexpected answers and errors
 
     def versions(self) -> set[str]:
         return {version for _, version in self.predictions}
 
     async def goes_on(self, *, limit_s: float = 60.0) -> None:
-        """Wait until both loads have had some more answers."""
+        """Wait for further answers of both loads."""
         predictions, jobs = len(self.predictions) + 30, len(self.jobs) + 2
 
         def gone_on() -> bool:
@@ -37,7 +37,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Balancer:
-    """A load balancer in front of gateways: it asks them for readiness, and passes over who is not."""
+    """A load balancer in front of gateways, which checks readiness and skips gateways that are not ready."""
 
     gateways: Sequence[Part]
     http: httpx.AsyncClient
@@ -62,8 +62,8 @@ class Balancer:
 
 @asynccontextmanager
 async def traffic(*gateways: Part, clients: int = 8, job_rows: int = 40) -> AsyncIterator[Traffic]:
-    """Clients that predict, and one that hands over jobs, until the block ends; each call goes to a gateway
-    that the balancer holds for ready, and to another where its connection is refused."""
+    """Run clients that predict, and a client that submits jobs, until the block ends. Each call goes to a
+    ready gateway, and to another gateway if the connection is refused."""
     seen = Traffic()
     async with httpx.AsyncClient(timeout=60) as http:
         balancer = Balancer(gateways, http, [gateway.url for gateway in gateways if gateway.running])

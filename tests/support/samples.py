@@ -1,4 +1,4 @@
-"""Tables of rows for large jobs, drawn at once: no Python per row."""
+"""Tables of random rows for large jobs, generated as whole columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.random import Generator
 
 Drawn: TypeAlias = Callable[[int], pa.Table]
-"""So many rows of a model."""
+"""A number of rows of a model."""
 FLOWER = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 
 
@@ -21,7 +21,7 @@ def flowers(rows: int, *, seed: int = 11) -> pa.Table:
 
 
 def parts(rows: int, *, seed: int = 12) -> pa.Table:
-    """Rows of quality: names that its training knew and others, times, and gaps in every nullable column."""
+    """Rows of quality: known and unknown names, times, and missing values in every nullable column."""
     rng = np.random.default_rng(seed)
     seconds = rng.integers(0, 180 * 86_400, rows)
     return pa.table(

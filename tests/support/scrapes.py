@@ -1,4 +1,4 @@
-"""What a scrape found, as a test asks for it."""
+"""Access to the samples of a scrape."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Scrape:
         }
 
     def value(self, name: str, **labels: str) -> float | None:
-        """None: there is no such sample."""
+        """None if there is no such sample."""
         return self._values.get((name, frozenset(labels.items())))
 
     def of(self, metric: Metric, **labels: str) -> float | None:
-        """A counter's or gauge's value; how many values a histogram has seen."""
+        """A counter's or gauge's value, or a histogram's number of observations."""
         return self.value(
             f"{metric.name}_count" if metric.kind is MetricKind.HISTOGRAM else metric.name, **labels
         )

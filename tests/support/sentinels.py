@@ -1,4 +1,4 @@
-"""A primary, its replica and a Sentinel, as processes: end the primary and see the other take over."""
+"""A primary, its replica and a Sentinel as processes, for tests of a failover."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.support.servers import Server, free_port
 
 SERVICE = "takt"
 DOWN_AFTER_MS = 2500
-"""Less, and Sentinel takes a primary for dead while it still connects to it after an exchange."""
+"""With a smaller value Sentinel considers a primary dead while still connecting to it after a switch."""
 
 
 class SentinelPair:
-    """`url` names the Sentinel; `primary` is whichever it says now."""
+    """`url` names the Sentinel; `primary` is its current primary."""
 
     def __init__(self, binary: str, folder: Path, *options: str) -> None:
         self._binary, self._folder = binary, folder
@@ -44,9 +44,9 @@ class SentinelPair:
         return next(server for server in self._servers if server is not primary)
 
     def fail_over(self) -> None:
-        """Have the roles exchanged while both servers live, as for a maintenance.
+        """Switch the roles while both servers are alive, as for maintenance.
 
-        Coordinated, as Valkey 9 can: the old primary is a replica at once, rather than 8 s later.
+        The failover is coordinated (Valkey 9): the old primary becomes a replica at once, not after 8 s.
         """
         before = self.primary
         eventually(self._exchanging, limit_s=20, every_s=0.2)
@@ -85,7 +85,7 @@ class SentinelPair:
         try:
             with self._sentinel() as client:
                 return bool(client.execute_command("SENTINEL", "FAILOVER", SERVICE, "COORDINATED"))
-        except ResponseError:  # NOGOODSLAVE: Sentinel has not looked at the replica yet
+        except ResponseError:  # NOGOODSLAVE: Sentinel has not checked the replica yet
             return False
 
     def _knows_the_replica(self) -> bool:

@@ -1,4 +1,4 @@
-"""Real Redis and Valkey servers for tests, each on a free port with a folder of its own."""
+"""Real Redis and Valkey servers for tests, each with a free port and its own folder."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def valkey_binary() -> str:
 
 
 def redis_binary() -> str:
-    """Debian's Redis 7. Skips where there is none, but not in CI."""
+    """Debian's Redis 7. Skips the test without it, but not in CI."""
     return program("redis-server")
 
 
 def program(name: str) -> str:
-    """The path of a program of the system. Skips where it is not installed, but not in CI."""
+    """The path of a system program. Skips the test if it is not installed, but not in CI."""
     found = shutil.which(name)
     if found is None:
         if os.environ.get("CI"):
@@ -48,7 +48,7 @@ def program(name: str) -> str:
 
 
 class Server:
-    """One server process; `stop`, `kill` and `start` it as a test likes. Its data survives."""
+    """One server process with `stop`, `kill` and `start`. Its data survives."""
 
     def __init__(self, binary: str, folder: Path, *options: str) -> None:
         self.port = free_port()
@@ -71,7 +71,7 @@ class Server:
 
     @property
     def exit_status(self) -> int | None:
-        """Of the life that ended; negative: the signal that ended it. None while it runs."""
+        """Exit status; a negative value is the signal that ended the process. None while it runs."""
         return None if self._process is None else self._process.poll()
 
     def start(self) -> Self:
@@ -80,11 +80,11 @@ class Server:
         return self
 
     def launch(self) -> None:
-        """Start it, and do not wait until it answers."""
+        """Start the server without waiting for an answer."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def tell(self, how: signal.Signals) -> None:
-        """Send a signal, and do not wait for what comes of it."""
+        """Send a signal without waiting for its effect."""
         if self._process is not None:
             self._process.send_signal(how)
 
@@ -95,7 +95,7 @@ class Server:
         self._end(signal.SIGTERM)
 
     def pause(self) -> None:
-        """Stop the process where it stands: its sockets stay open and nothing answers."""
+        """Suspend the process: its sockets stay open without answers."""
         self._signal(signal.SIGSTOP)
 
     def go_on(self) -> None:

@@ -1,4 +1,4 @@
-"""Model declarations for tests, and rows that fit them."""
+"""Model declarations for tests, and matching rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EXAMPLES: dict[str, Any] = {
 
 
 def every_type() -> ModelSpec:
-    """A regression over one input of each type, each nullable one too, and a tensor."""
+    """A regression with an input of each type, required and nullable, and a tensor."""
     plain = [{"name": f"a_{kind}", "type": kind, "example": example} for kind, example in _EXAMPLES.items()]
     nullable = [{"name": f"maybe_{kind}", "type": kind, "nullable": True} for kind in _EXAMPLES]
     tensor = {"name": "tensor", "type": "float32", "shape": [2, 3], "example": [[0, 1, 2], [3, 4, 5]]}

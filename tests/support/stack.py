@@ -1,4 +1,4 @@
-"""A running Takt for tests: the real gateway and real Celery workers, as processes, on a real server."""
+"""A running Takt for tests: processes of the real gateway and Celery workers on a real server."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 STARTS_S = 120.0
-"""How long a worker may take to import its frameworks on a busy machine."""
+"""Time limit for a worker's imports on a busy machine."""
 
 
 class Part:
-    """One process of the stack; its output goes to a file that a failing test shows."""
+    """One process of the stack; its output goes to a file that is printed if the test fails."""
 
     def __init__(self, name: str, command: list[str], settings: dict[str, str], folder: Path) -> None:
         self.name = name
@@ -38,7 +38,7 @@ class Part:
 
     @property
     def exit_status(self) -> int | None:
-        """Of the life that ended; negative: the signal that ended it. None while it runs."""
+        """Exit status; a negative value is the signal that ended the process. None while it runs."""
         return None if self._process is None else self._process.poll()
 
     @property
@@ -47,7 +47,7 @@ class Part:
         return self._process.pid
 
     def has_said(self, event: str) -> bool:
-        """Whether its log bears an event, of this life or of one before."""
+        """Whether the log contains an event, of this process or of an earlier process with the same log."""
         return event in self.log.read_text(errors="replace")
 
     def start(self) -> None:
@@ -61,20 +61,20 @@ class Part:
             )
 
     def end(self, how: signal.Signals = signal.SIGTERM, *, limit_s: float = 60.0) -> int:
-        """Send a signal and wait for the end. → the exit status; negative: the signal that ended it."""
+        """Send a signal, wait for the end, and return the exit status; negative: the signal that ended it."""
         assert self._process is not None
         if self.running:
             self._process.send_signal(how)
         return self.ended(limit_s=limit_s)
 
     def ended(self, *, limit_s: float = 60.0) -> int:
-        """Wait for the end of one that was told to. A second signal could meet an interpreter that no longer
-        handles any. → as `end`"""
+        """Wait for the end of a process that has already received a signal. A second signal could meet an
+        interpreter that no longer handles signals. Returns the same as `end`."""
         assert self._process is not None
         return self._process.wait(timeout=limit_s)
 
     def outlives(self, seconds: float) -> bool:
-        """Whether the process still runs after so long."""
+        """Whether the process still runs after this time."""
         assert self._process is not None
         try:
             self._process.wait(timeout=seconds)
@@ -87,11 +87,11 @@ class Part:
             self.end(signal.SIGKILL)
 
     def tell(self, how: signal.Signals) -> None:
-        """Send a signal, and do not wait for what comes of it."""
+        """Send a signal without waiting for its effect."""
         os.kill(self.pid, how)
 
     def pause(self) -> None:
-        """Stop the process where it stands, as a machine that hangs does."""
+        """Suspend the process, like a machine that hangs."""
         self.tell(signal.SIGSTOP)
 
     def go_on(self) -> None:
@@ -99,7 +99,7 @@ class Part:
 
 
 class Stack:
-    """A gateway and workers on one server. Parts are started, stopped and killed as a test likes."""
+    """A gateway and workers on one server, with methods to start, stop and kill them."""
 
     def __init__(self, redis_url: str, folder: Path, **settings: str) -> None:
         self.port = free_port()
@@ -123,22 +123,22 @@ class Stack:
         return httpx.Client(base_url=self.url, timeout=timeout_s, verify=False)
 
     def gateway(self, name: str = "gateway", *, port: int | None = None, **settings: str) -> Part:
-        """Start a gateway, on the stack's own port where none is named, and wait until it lives."""
+        """Start a gateway, by default on the stack's port, and wait until it is live."""
         part = self._start(name, ["api"], {"gateway_name": name, "port": str(port or self.port)} | settings)
         eventually(lambda: _answers(f"{part.url}/health/live") or self._alive(part), limit_s=STARTS_S)
         return part
 
     def worker(self, name: str, *, wait: bool = True, **settings: str) -> Part:
-        """Start a worker and, where told so, wait until it serves."""
+        """Start a worker and, if requested, wait until it serves."""
         part = self._start(name, ["worker", "run"], {"worker_name": name} | settings)
         if wait:
             self.wait_for(name)
         return part
 
     def wait_for(self, worker: str) -> None:
-        """Until the worker of this name serves."""
+        """Wait until the worker of this name serves."""
         part = self.parts[worker]
-        # its log first: the health command is a process each time, on the cores that it starts on
+        # check the log first, because each health command is a process that competes for the cores
         eventually(
             lambda: (part.has_said("worker_serving") and self.serves(worker)) or self._alive(part),
             limit_s=STARTS_S,
@@ -146,7 +146,7 @@ class Stack:
         )
 
     def serves(self, name: str) -> bool:
-        """Whether the worker of this name has a heartbeat that says so."""
+        """Whether the heartbeat of the worker of this name reports that it serves."""
         return self.healthy(name) == 0
 
     def healthy(self, name: str) -> int:
@@ -177,7 +177,7 @@ class Stack:
 
 @contextmanager
 def running(redis_url: str, folder: Path, **settings: str) -> Iterator[Stack]:
-    """A stack that ends with the block; its logs are printed where the block raises."""
+    """Start a stack, and stop it after the block. The logs are printed if the block raises."""
     stack = Stack(redis_url, folder, **settings)
     try:
         yield stack
@@ -196,5 +196,5 @@ def _answers(url: str) -> bool:
 
 
 def wait_until_ready(stack: Stack | Part, *, limit_s: float = STARTS_S) -> None:
-    """Until a worker holds the default model and the queue answers, as this gateway sees it."""
+    """Wait until this gateway reports a worker with the default model and an answering queue."""
     eventually(lambda: _answers(f"{stack.url}/health/ready"), limit_s=limit_s, every_s=0.1)

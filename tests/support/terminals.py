@@ -1,4 +1,4 @@
-"""A terminal as the documents have one: commands typed in the folder of a clone, word for word."""
+"""A terminal for the documents' commands, which run unchanged in the folder of a clone."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.polling import eventually
 
 SERVING = "press Ctrl-C to stop"
 STARTS_S = 300.0
-"""How long a command may take on a busy machine."""
+"""Time limit of a command on a busy machine."""
 ENDS_S = 60.0
 _OF_THE_DOCUMENTS = "localhost:8000"
 
 
 class Terminal:
-    """A folder that looks like a clone with its `.venv`, and a port where the documents say 8000."""
+    """A folder with the structure of a clone and its `.venv`, and a port that replaces 8000."""
 
     def __init__(self, folder: Path, port: int, **settings: str) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class Terminal:
         (folder / ".venv").symlink_to(sys.prefix)
 
     def types(self, command: str) -> str:
-        """Run a command to its end. → what it prints; AssertionError where it fails."""
+        """Run a command and return its output. Raises AssertionError if it fails."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", self._here(command)],
             cwd=self.folder,
@@ -53,7 +53,7 @@ class Terminal:
 
     @contextmanager
     def serving(self, command: str) -> Iterator[None]:
-        """Let a `takt up` run beside the block, which begins once it serves and ends with Ctrl-C."""
+        """Run `takt up` beside the block, which begins when it serves. Ctrl-C ends it after the block."""
         printed = self.folder / "takt_up.out"
         with printed.open("w") as out:
             process = subprocess.Popen(
@@ -82,7 +82,7 @@ class Terminal:
 
 
 def _press_ctrl_c(process: subprocess.Popen[bytes]) -> None:
-    """Until it ends; the second time, `takt up` ends all at once."""
+    """Press Ctrl-C until it ends; at the second Ctrl-C `takt up` ends immediately."""
     for _ in range(3):
         if process.poll() is None:
             process.send_signal(signal.SIGINT)

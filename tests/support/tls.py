@@ -1,4 +1,4 @@
-"""A Redis over TLS that knows its clients: a CA of the test, a password, a user with just its rights."""
+"""A Redis over TLS with access control: a test CA, a password, and a user with minimal permissions."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ RIGHTS = (
     "+info",
     "+client|unblock",
 )
-"""What Takt needs of Redis' access lists; docs/security.md has the same."""
+"""Takt's rules in Redis' access lists, identical to docs/security.md."""
 
 
 @dataclass(frozen=True)
 class Authority:
-    """A CA, as a file, and a server's certificate of it."""
+    """A CA as a file, and a server certificate issued by it."""
 
     ca: Path
     certificate: Path
@@ -39,7 +39,7 @@ class Authority:
 
 
 def authority(folder: Path, *names: str) -> Authority:
-    """A CA of this moment, and a certificate for these names."""
+    """Create a CA and a certificate for these names."""
     made = trustme.CA()
     folder.mkdir(parents=True, exist_ok=True)
     issued = made.issue_cert(*names)
@@ -91,7 +91,7 @@ class TlsSentinel:
 
 
 class TlsServer(Server):
-    """A server that answers over TLS alone."""
+    """A server that only accepts TLS."""
 
     def __init__(self, binary: str, folder: Path, trusted: Authority, *options: str) -> None:
         self.tls_port = free_port()

@@ -1,4 +1,4 @@
-"""A model that reacts to some values as the worst rows do, and where it is built."""
+"""A model that fails in different ways for certain values, and its build."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from shared.settings import environment
 
 MODEL = "poison"
 RAISES, SEGFAULTS, ABORTS, TAKES_ALL_MEMORY, HANGS, HOLDS_THE_GIL = -1.0, -2.0, -3.0, -4.0, -5.0, -6.0
-"""The values of `x`, and what the model does of them; of any other it makes 2x."""
+"""The values of `x` with their failures; for other values the model returns 2x."""
 
 _HERE = Path(__file__).parent
 
 
 def poison_repository(folder: Path) -> Path:
-    """A model repository under `folder` with the poison model alone, built. → its root."""
+    """Create a model repository under `folder` with only the poison model, built, and return its root."""
     root = folder / "models"
     shutil.copytree(_HERE / MODEL, root / MODEL, ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-m", "worker", "build", MODEL]

@@ -1,4 +1,4 @@
-"""A tree over random places, each a leaf of its own: cheap to build and to run."""
+"""Builds a tree over random places, with a leaf for each place: cheap to build and to run."""
 
 from __future__ import annotations
 

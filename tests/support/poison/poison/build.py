@@ -1,4 +1,4 @@
-"""Nothing is trained."""
+"""Builds the model without training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The estimator: it dies, hangs or raises where a row says so."""
+"""The estimator, which crashes, hangs or raises for certain rows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 LOADING = "POISON_LOADING"
-"""The variable of the environment that names a file: written as the model is unpickled, which then takes an
-hour, holding the GIL."""
+"""Environment variable with the name of a file that is written when the model is unpickled. If it is set,
+unpickling takes an hour and holds the GIL."""
 WAITS_FOR = "POISON_WAITS_FOR"
-"""The variable of the environment that names a file: the model is unpickled once that exists."""
+"""Environment variable with the name of a file: unpickling waits until the file exists."""
 
 
 class Poisoned:
@@ -62,7 +62,7 @@ def _hang() -> None:
 
 
 def _hold_the_gil() -> None:
-    ctypes.PyDLL(None).sleep(3600)  # PyDLL calls without letting the GIL go
+    ctypes.PyDLL(None).sleep(3600)  # PyDLL calls do not release the GIL
 
 
 POISONS: dict[float, Callable[[], None]] = {
