@@ -44,7 +44,7 @@ class Target:
 def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.targets", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
-    parser.add_argument("--into", type=Path, metavar="PAGE.md", help=f"the page whose {AT} these become")
+    parser.add_argument("--into", type=Path, metavar="PAGE.md", help=f"page whose {AT} to update")
     given = parser.parse_args(words)
     try:
         text = targets_table([decoded(file.read_bytes()) for file in given.files])

@@ -1,4 +1,4 @@
-"""Keys on running gateways: made and revoked by the program, known to all of them."""
+"""Keys on running gateways: created and revoked by the command, effective on all gateways."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(autouse=True)
 def no_keys(valkey: Server) -> None:
-    """The server is other tests', too."""
+    """Delete all keys first, because other tests share the server."""
     with valkey.client() as client:
         client.delete(spelled.access_keys(), spelled.access_shares())
 

@@ -1,4 +1,4 @@
-"""The commands of docs/backup.md, word for word: what a running Takt held reads the same in a fresh one."""
+"""The commands of docs/backup.md, unchanged: a fresh Takt has the same data after a restore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`celery inspect` and Flower see a worker whose settings let them, and none otherwise."""
+"""`celery inspect` and Flower see only workers with the setting that enables them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SEEN = f"seen@{socket.gethostname()}"
 
 @pytest.fixture(scope="module")
 def stack(queue: Server, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A gateway, a worker that the tools see, and one that they do not."""
+    """A gateway, a worker visible to the tools, and a worker hidden from them."""
     with running(queue.url, tmp_path_factory.mktemp("tools"), models="iris") as started:
         started.gateway()
         started.worker("seen", celery_tools="true")

@@ -1,4 +1,4 @@
-"""How the ways to Redis break."""
+"""Failures of connections to Redis."""
 
 from __future__ import annotations
 

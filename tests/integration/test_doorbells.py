@@ -1,4 +1,4 @@
-"""What lies among the doorbells and is none: it stops no worker and is set aside."""
+"""Invalid messages in the doorbell queue: they are set aside and stop no worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker that is told to drain takes nothing more, loses nothing, and serves again when it is told to."""
+"""A draining worker takes no new work, loses nothing, and serves again after a resume."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class Flood:
     def __init__(self) -> None:
         self.answered = self.refused = 0
         self.rages = asyncio.Event()
-        """Requests are being refused."""
+        """Set when requests are rejected."""
 
     async def connection(self, http: httpx.AsyncClient) -> None:
         inputs = {"inputs": [[1.0]] * 50}
@@ -113,7 +113,7 @@ class Flood:
 
 
 async def sent_evenly(http: httpx.AsyncClient, requests: int) -> list[int]:
-    """Five predictions of owner B a second. → their statuses"""
+    """Five predictions of owner B a second. Returns their statuses."""
     async with asyncio.TaskGroup() as tasks:
         sent = []
         for _ in range(requests):

@@ -1,4 +1,4 @@
-"""A single worker shares itself: small jobs do not wait for the end of a large one."""
+"""A single worker is shared: small jobs do not wait for the end of a large job."""
 
 from __future__ import annotations
 

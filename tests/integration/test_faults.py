@@ -1,4 +1,4 @@
-"""Parts are killed under load, and Redis goes away: what a client sees, and that everything heals."""
+"""Parts are killed under load, and Redis fails: effects on clients, and recovery."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PREDICTION = {"prediction": "setosa", "confidence": 1.0, "model_version": "1.0.0
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """A server of this test's own: it will be stopped."""
+    """A separate server, because the test stops it."""
     with Server(valkey_binary(), tmp_path) as started:
         yield started
 
@@ -164,7 +164,7 @@ def chunks_of(server: Server, location: str) -> list[ChunkRecord]:
 
 
 def of(chunk: ChunkRecord, worker: str) -> bool:
-    """Whether a worker of this name holds the chunk, or has done it."""
+    """Whether a worker of this name has leased or completed the chunk."""
     return chunk.worker.startswith(f"{worker}:")
 
 

@@ -1,4 +1,4 @@
-"""Gateways are killed and doubled, and clients dawdle or leave: nobody else notices for long."""
+"""Killed and duplicate gateways, slow and disconnected clients: other clients are hardly affected."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_thousands_of_clients_that_leave_leave_nothing_behind(stack: Stack, queu
 
 @contextmanager
 def held_open(stack: Stack, connections: int) -> Iterator[list[socket.socket]]:
-    """So many connections, on which nothing has been said; they are closed without a word."""
+    """Open a number of connections, and close them after the block without sending anything."""
     with ExitStack() as held:
         yield [
             held.enter_context(socket.create_connection(("127.0.0.1", stack.port), timeout=LIMIT_S))

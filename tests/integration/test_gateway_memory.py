@@ -1,4 +1,4 @@
-"""A gateway that runs out of memory answers 503, blames no client, and lives."""
+"""A gateway without memory answers 503, not a client error, and continues to run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client of the guide's service calls works here unchanged, through the queue."""
+"""Clients of the guide's service work unchanged, through the queue."""
 
 from __future__ import annotations
 

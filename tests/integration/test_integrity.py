@@ -1,4 +1,4 @@
-"""One flipped bit anywhere, in a running Takt: found, and never a wrong answer."""
+"""A flipped bit in any stored object of a running Takt is detected and never causes a wrong answer."""
 
 from __future__ import annotations
 

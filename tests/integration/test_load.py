@@ -1,4 +1,4 @@
-"""Under load: batches form, deadlines hold, nobody is computed for who has left."""
+"""Under load: batches form, deadlines hold, and requests of disconnected clients are not computed."""
 
 from __future__ import annotations
 

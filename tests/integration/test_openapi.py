@@ -1,4 +1,4 @@
-"""What the OpenAPI document says is what the running service does, whatever it is sent."""
+"""The running service conforms to the OpenAPI document for all requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""More load than the model can bear: what is admitted is answered in time, the rest is told when to return.
+"""Overload: admitted requests are answered in time, and rejected requests receive a `Retry-After`.
 
 The short form of `python -m bench.overload`; the model sleeps for its rows, so that the machine's own speed
 matters little.

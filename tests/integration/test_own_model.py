@@ -1,4 +1,4 @@
-"""docs/own-model.md, word for word: its files are made, its commands typed, and its answers come."""
+"""docs/own-model.md, unchanged: its files are created, its commands run, and the answers match."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takt's answers are the model's own, on both lanes and in every company."""
+"""Takt's answers equal the model's own, on both lanes and in every batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that raise, end their process, take all memory, hang or hold the GIL: each fails by itself."""
+"""Rows that raise, crash the process, use all memory, hang or hold the GIL: only these rows fail."""
 
 from __future__ import annotations
 

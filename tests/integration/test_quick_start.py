@@ -1,4 +1,4 @@
-"""docs/quick-start.md, word for word: each command prints what stands below it."""
+"""docs/quick-start.md, unchanged: each command prints the output shown below it."""
 
 from __future__ import annotations
 

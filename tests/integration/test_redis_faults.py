@@ -1,4 +1,4 @@
-"""Redis fails in every way that one machine can show: what a user sees meanwhile, and that all of it heals.
+"""All failures of Redis that are possible on one machine: effects on users, and recovery.
 
 One stack for all of them, and no program of it is started again. The long form is
 `make test-faults FAULTS=--long-faults`.

@@ -1,4 +1,4 @@
-"""A worker that is told to stop while a model loads ends at once, even in native code that holds the GIL."""
+"""A worker stopped while a model loads ends at once, even in native code that holds the GIL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhooks through a whole stack: submitted over HTTP, delivered by a worker, taken up when it is killed."""
+"""Webhooks through a whole stack: submitted over HTTP, delivered by a worker, resumed after its kill."""
 
 from __future__ import annotations
 
