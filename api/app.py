@@ -21,10 +21,10 @@ from api.http.parameters import fields_of, invalid_parameters
 from api.http.security_headers import SecurityHeaders, with_cors
 from api.routes import console, jobs, models
 from api.routes.jobs.shortcuts import JobShortcuts
-from api.routes.metrics import routes as metrics
+from api.routes.metrics import scrapes as metrics
 from api.routes.openapi.document import document
 from api.routes.operations import health
-from api.routes.operations import history as cluster
+from api.routes.operations import recent_history as cluster
 from api.routes.operations import workers as operations
 from api.routes.predict import Predictions
 from api.routes.surface import MethodTable, Surface

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError, ResponseError
 from api.access.access import Access
 from api.access.authenticator import KeyAuthenticator, OpenAuthenticator
 from api.access.limits import Limiter
-from api.fleet.lanes import LaneWatch
+from api.fleet.lane_watch import LaneWatch
 from api.fleet.loads import Loads
 from api.fleet.queue_orders import QueueOrders
 from api.fleet.queue_status import QueueStatus
@@ -30,11 +30,11 @@ from api.jobs.upload_threads import UploadThreads
 from api.models.catalog import Catalog
 from api.online.admission_control import AdmissionController
 from api.online.dispatcher import OnlineDispatcher
-from api.online.history import HistoryWriter
+from api.online.history_writer import HistoryWriter
 from api.online.lane import OnlineLane
-from api.telemetry.counters import HttpCounters, JobCounters
+from api.telemetry.gateway_counters import HttpCounters, JobCounters
+from api.telemetry.request_tracing import open_traces
 from api.telemetry.telemetry import Telemetry
-from api.telemetry.tracing import open_traces
 from shared.connections import connect_async
 from shared.durability import SYNC_OPTIONS, VOUCHED, SyncPolicy, check_durable
 from shared.keys import ModelKey

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench.results import Facts, Machine
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 from stack.services import available_cores
 from stack.valkey import find_binary
 

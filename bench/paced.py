@@ -21,9 +21,9 @@ from bench.rivals import takt
 from bench.servers import DidNotStart, plain_environment
 from bench.subjects import ROOT
 from shared.settings import environment
-from stack.logs import Log
 from stack.process_group import ProcessGroup
 from stack.running import queue_url
+from stack.service_logs import Log
 from stack.valkey import free_port
 
 MODEL = "paced"

@@ -24,8 +24,8 @@ from bench.processes import Usage, usage_of
 from bench.rivals import DESCRIPTION, Place, Rival
 from bench.subjects import ROOT, Description, Subject
 from shared.settings import environment
-from stack.logs import Log
 from stack.process_group import ProcessGroup
+from stack.service_logs import Log
 from stack.valkey import free_port
 
 START_LIMIT_S = 90.0

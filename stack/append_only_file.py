@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 
 FOLDER = "appendonlydir"
 _LINE_END = b"\r\n"

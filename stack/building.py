@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 import msgspec
 
-from shared.workers import MeasuredRuntime
-from stack.errors import CommandError
+from shared.worker_records import MeasuredRuntime
+from stack.command_errors import CommandError
 from stack.line_process import LINES_TO, LineProcess
-from stack.logs import Log
+from stack.service_logs import Log
 from stack.services import ending
 
 OnOutput: TypeAlias = Callable[[str, str], None]

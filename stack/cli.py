@@ -136,7 +136,7 @@ def doctor(
 @reports_errors
 def list_models(models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
     """List the declared models and their built versions. Exits with 1 if a spec is invalid."""
-    from stack.models import show_models
+    from stack.model_commands import show_models
 
     _exit_unless(show_models(models_dir, as_json=as_json))
 
@@ -151,7 +151,7 @@ def build_models(
     as_json: AsJson = False,
 ) -> None:
     """Train models and write their artifacts. Exits with 1 if a build fails."""
-    from stack.models import build_models as build
+    from stack.model_commands import build_models as build
 
     options = [*(["--force"] if force else []), *(["--version", version] if version else [])]
     _exit_unless(build(models_dir, names or [], options, as_json=as_json))
@@ -161,7 +161,7 @@ def build_models(
 @reports_errors
 def verify_models(names: Names = None, models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
     """Check digests, load each model and run its golden rows. Exits with 1 if a model fails."""
-    from stack.models import verify_models as verify
+    from stack.model_commands import verify_models as verify
 
     _exit_unless(verify(models_dir, names or [], as_json=as_json))
 
@@ -178,7 +178,7 @@ def list_workers(data: Data = _DATA, as_json: AsJson = False) -> None:
 
     The queue is the one in TAKT_REDIS_URL, else that of the local stack.
     """
-    from stack.workers import show_workers
+    from stack.worker_commands import show_workers
 
     show_workers(data, as_json=as_json)
 
@@ -199,7 +199,7 @@ def drain_workers(
 
     The drain lasts until `takt workers undrain` or until the worker exits. A restarted worker accepts work.
     """
-    from stack.workers import drain_workers as drain
+    from stack.worker_commands import drain_workers as drain
 
     _exit_unless(drain(data, names or [], everyone=everyone, wait=wait, limit_s=limit_s))
 
@@ -208,7 +208,7 @@ def drain_workers(
 @reports_errors
 def undrain_workers(names: Workers = None, everyone: AllWorkers = False, data: Data = _DATA) -> None:
     """Let drained workers accept work again."""
-    from stack.workers import undrain_workers as undrain
+    from stack.worker_commands import undrain_workers as undrain
 
     undrain(data, names or [], everyone=everyone)
 
@@ -246,7 +246,7 @@ def create_key(
     as_json: AsJson = False,
 ) -> None:
     """Create an API key and print it. It is printed only once: Takt stores only its digest."""
-    from stack.keys import KeyRequest, create_key
+    from stack.key_commands import KeyRequest, create_key
     from stack.shares import ShareChange
 
     share = ShareChange(weight, max_running_rows, max_jobs)
@@ -265,7 +265,7 @@ def set_share(
     as_json: AsJson = False,
 ) -> None:
     """Change the weight and limits of an owner. Takes effect on every gateway within two seconds."""
-    from stack.keys import set_share
+    from stack.key_commands import set_share
     from stack.shares import ShareChange
 
     set_share(data, owner, ShareChange(weight, max_running_rows, max_jobs), as_json=as_json)
@@ -278,7 +278,7 @@ def list_keys(data: Data = _DATA, as_json: AsJson = False) -> None:
 
     The queue is the one in TAKT_REDIS_URL, else that of the local stack.
     """
-    from stack.keys import show_keys
+    from stack.key_commands import show_keys
 
     show_keys(data, as_json=as_json)
 
@@ -290,7 +290,7 @@ def revoke_keys(
     data: Data = _DATA,
 ) -> None:
     """Revoke API keys. Takes effect on every gateway within two seconds."""
-    from stack.keys import revoke_keys
+    from stack.key_commands import revoke_keys
 
     revoke_keys(data, ids)
 
@@ -306,7 +306,7 @@ def list_dead_letters(
 
     The queue is the one in TAKT_REDIS_URL, else that of the local stack.
     """
-    from stack.dead_letters import show_letters
+    from stack.dead_letter_commands import show_letters
 
     show_letters(data, most, as_json=as_json)
 
@@ -315,7 +315,7 @@ def list_dead_letters(
 @reports_errors
 def show_dead_letter(letter: str, data: Data = _DATA, as_json: AsJson = False) -> None:
     """Show a dead letter and the first bytes of its data."""
-    from stack.dead_letters import show_letter
+    from stack.dead_letter_commands import show_letter
 
     show_letter(data, letter, as_json=as_json)
 
@@ -324,7 +324,7 @@ def show_dead_letter(letter: str, data: Data = _DATA, as_json: AsJson = False) -
 @reports_errors
 def requeue_dead_letters(letters: Letters, data: Data = _DATA) -> None:
     """Return entries, doorbells and chunks to their queues. Exits with 1 at the first that fails."""
-    from stack.dead_letters import requeue
+    from stack.dead_letter_commands import requeue
 
     requeue(data, letters)
 
@@ -333,7 +333,7 @@ def requeue_dead_letters(letters: Letters, data: Data = _DATA) -> None:
 @reports_errors
 def drop_dead_letters(letters: Letters, data: Data = _DATA) -> None:
     """Delete dead letters."""
-    from stack.dead_letters import drop
+    from stack.dead_letter_commands import drop
 
     drop(data, letters)
 

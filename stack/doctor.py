@@ -30,7 +30,7 @@ from shared.settings import Settings
 from shared.specs import ModelSpec
 from stack import valkey
 from stack.append_only_file import torn_tails
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 from stack.folder import Folder
 from stack.heartbeats import connect
 from stack.plan import check_port, read_settings

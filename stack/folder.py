@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 
 _LEFTOVERS_S = 8.0  # by then, the processes of a killed run have ended: see process_group.py
 

@@ -7,7 +7,7 @@ from typing import Any
 import redis
 
 from shared import connections, keys
-from shared.workers import HeldModel, ModelState, WorkerRecord, from_hash
+from shared.worker_records import HeldModel, ModelState, WorkerRecord, from_hash
 
 
 def connect(url: str) -> redis.Redis:

@@ -17,7 +17,7 @@ from shared.keys import model_key, split_model_key
 from shared.repository import Repository, is_version, open_repository
 from shared.settings import Settings
 from shared.specs import ModelSpec
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 from stack.folder import Folder
 from stack.services import available_cores
 

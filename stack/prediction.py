@@ -12,7 +12,7 @@ from datetime import datetime
 import httpx
 
 from shared.specs import ModelSpec, Row
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 from stack.plan import Plan
 from takt.client import Takt
 from takt.errors import TaktError, TryLater

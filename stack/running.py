@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 from stack.folder import Folder
 from stack.plan import read_settings
 

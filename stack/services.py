@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
 
-from stack.logs import Log
+from stack.service_logs import Log
 
 
 class Layer(IntEnum):

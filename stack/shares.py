@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from shared.access import Share
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 
 
 @dataclass(frozen=True)

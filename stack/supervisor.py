@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Protocol
 
-from stack.errors import CommandError, ServiceFailed
+from stack.command_errors import CommandError, ServiceFailed
 from stack.process_group import ProcessGroup
 from stack.restarts import Crashes, RestartBackoff
 from stack.services import Layer, Service, ServiceProcess

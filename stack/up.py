@@ -15,14 +15,14 @@ import redis
 from shared.settings import environment
 from stack import building, valkey
 from stack.append_only_file import cut_off, torn_tails
-from stack.errors import CommandError, ServiceFailed
+from stack.command_errors import CommandError, ServiceFailed
 from stack.folder import Folder, StackRecord, held
 from stack.heartbeats import connect, held_text, worker_of
-from stack.logs import Log
 from stack.output import Output
 from stack.plan import Plan, check_port
 from stack.prediction import curl, first_prediction
 from stack.process_group import ProcessGroup
+from stack.service_logs import Log
 from stack.services import Layer, Service
 from stack.supervisor import Supervisor
 

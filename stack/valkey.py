@@ -17,9 +17,9 @@ import redis
 from shared.connections import connect
 from shared.durability import Durability, Promise, Server, check_server, checked_server
 from shared.errors import UnsupportedServer
-from stack.errors import CommandError, ServiceFailed
+from stack.command_errors import CommandError, ServiceFailed
 from stack.folder import Folder
-from stack.logs import Log
+from stack.service_logs import Log
 from stack.services import Layer, Service
 
 LOOPBACK = "127.0.0.1"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shared.metrics import cluster, gateway, worker
+from shared.metrics import cluster_metrics as cluster
+from shared.metrics import gateway_metrics as gateway
+from shared.metrics import worker_metrics as worker
 from shared.metrics.metric import PROCESS, Metric
 
 _HEAD = """# Metrics

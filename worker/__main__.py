@@ -18,7 +18,7 @@ from shared.logs import configure_logging
 from shared.repository import Repository, open_repository
 from shared.setting_names import warn_of_unknown_settings
 from shared.settings import settings
-from shared.workers import WorkerState, from_hash
+from shared.worker_records import WorkerState, from_hash
 from worker.id_file import id_file
 from worker.models.command_lines import CommandLines
 
@@ -77,7 +77,7 @@ def _add_lines_to(parser: argparse.ArgumentParser) -> None:
 def run(_: argparse.Namespace) -> int:
     """Run a worker process: a Celery worker with the engine as a boot step. Returns when the worker
     ends."""
-    from worker.broker.app import app
+    from worker.broker.celery_app import app
     from worker.process import CHUNK_THREADS
 
     configure_logging(settings())  # Celery logs warnings before it sends its own signal to configure logging
@@ -105,7 +105,7 @@ def run(_: argparse.Namespace) -> int:
 
 def quarantine(options: argparse.Namespace) -> int:
     """Run the quarantine process of a model version: tasks on stdin, results on stdout."""
-    from worker.sandbox.process import serve
+    from worker.sandbox.sandbox_process import serve
 
     configure_logging(settings())
     return serve(options.model, settings())

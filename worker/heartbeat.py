@@ -18,9 +18,9 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from shared import keys
 from shared.history import add_to_slot
-from shared.workers import DRAIN_KEPT_S, HeldModel, WorkerRecord, WorkerState, to_hash
+from shared.worker_records import DRAIN_KEPT_S, HeldModel, WorkerRecord, WorkerState, to_hash
 from worker.execution.scheduler import LaneScheduler
-from worker.telemetry.counters import WorkerHistory
+from worker.telemetry.worker_counters import WorkerHistory
 
 log = structlog.get_logger(__name__)
 

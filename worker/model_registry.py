@@ -11,7 +11,7 @@ from shared.errors import TaktError
 from shared.keys import ModelKey, model_key, split_model_key
 from shared.repository import Repository
 from shared.settings import Settings
-from shared.workers import HeldModel, ModelState
+from shared.worker_records import HeldModel, ModelState
 from worker.predictors import Predictor, load_predictor
 
 log = structlog.get_logger(__name__)

@@ -29,10 +29,10 @@ from shared.metrics.metric import OFFLINE, ONLINE
 from shared.payloads import PayloadStore, open_payloads
 from shared.repository import Repository, open_repository
 from shared.settings import Settings
-from shared.workers import HeldModel, WorkerState
+from shared.worker_records import HeldModel, WorkerState
+from worker.chunks.chunk_runner import ChunkRunner
 from worker.chunks.orphans import Orphans
 from worker.chunks.reconciler import Reconciler
-from worker.chunks.runner import ChunkRunner
 from worker.chunks.scrubber import Scrubber
 from worker.execution.engine import Engine
 from worker.execution.scheduler import LaneScheduler
@@ -44,11 +44,11 @@ from worker.model_registry import ModelRegistry
 from worker.models.loading_signals import ended_at_once_by_signals
 from worker.online.stream import OnlineStream
 from worker.predictors import Predictor
-from worker.sandbox.runner import SandboxRunner
-from worker.telemetry.counters import ChunkCounters, WorkerHistory
+from worker.sandbox.sandbox_runner import SandboxRunner
 from worker.telemetry.exporter import Exporter
 from worker.telemetry.metrics import Facts, readings
-from worker.telemetry.tracing import NO_TRACES, Traces, open_traces
+from worker.telemetry.worker_counters import ChunkCounters, WorkerHistory
+from worker.telemetry.worker_tracing import NO_TRACES, Traces, open_traces
 from worker.webhooks.delivery import Webhooks
 
 log = structlog.get_logger(__name__)

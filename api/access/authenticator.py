@@ -24,7 +24,7 @@ from api.access.limits import quota_of
 from api.access.principal import ANONYMOUS, STRANGER, Principal
 from api.access.rare_look import RareLook
 from api.access.signed_links import LASTS_S, linked, read_link, ticket_of
-from api.http.errors import unavailable
+from api.http.error_answers import unavailable
 from shared import keys
 from shared.access import DEFAULT_SHARE, KeyRecord, Share, decode_key, decode_share, is_key_id, key_id_of
 from shared.errors import QueueUnavailable, Unauthorized

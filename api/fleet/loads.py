@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from shared.keys import ModelKey
-from shared.workers import WorkerRecord
+from shared.worker_records import WorkerRecord
 
 MEMORY_S = 30.0
 """Time constant of the smoothing: after it, a measurement has about a third of its weight."""

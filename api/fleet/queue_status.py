@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from api.http.errors import unavailable
+from api.http.error_answers import unavailable
 from shared.backoff import Backoff
 from shared.errors import TaktError
 

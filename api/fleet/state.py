@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from api.fleet.lanes import LaneWatch
+from api.fleet.lane_watch import LaneWatch
 from api.fleet.loads import Loads
 from api.fleet.snapshot import Fleet, FleetWatch
 

@@ -17,11 +17,11 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.errors import Headers, answer_of, foreseen, stopping
+from api.http.error_answers import Headers, answer_of, foreseen, stopping
 from api.http.headers import headers_of
 from api.http.lifecycle import Lifecycle
+from api.telemetry.request_tracing import put_trace
 from api.telemetry.telemetry import Telemetry
-from api.telemetry.tracing import put_trace
 from shared.errors import Forbidden, TaktError, Unauthorized
 from shared.logs import bind_ids
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from shared.errors import MOST_PROBLEMS, InvalidInput, Problem
-from shared.tabular.options import unknown_parameter
+from shared.tabular.upload_options import unknown_parameter
 from shared.texts import named
 from shared.wording import of_pydantic
 

@@ -1,7 +1,8 @@
 """Browser security: headers against MIME sniffing and frames, content security policy, and CORS.
 
 Headers that a response already has are kept, as for the console. Predictions carry only `nosniff`. Error
-responses get their headers in `api/http/errors.py`, because not all of them pass through this middleware.
+responses get their headers in `api/http/error_answers.py`, because not all of them pass through this
+middleware.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.errors import BROWSER_HEADERS
+from api.http.error_answers import BROWSER_HEADERS
 
 # Swagger UI and ReDoc use inline scripts and styles, and search in a web worker
 _PAGE = (

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from api.access.principal import Principal
 from api.fleet.queue_orders import SHORT
-from api.http.errors import is_full
+from api.http.error_answers import is_full
 from api.jobs.broken_uploads import BrokenUpload
 from api.jobs.idempotency import reservation_name, reserve, same_job, whole
 from api.jobs.options import JobOptions, pinned_job

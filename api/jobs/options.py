@@ -9,10 +9,10 @@ from api.access.principal import Principal
 from api.jobs.json_chunks import Submission
 from api.jobs.service import JobService
 from api.models.catalog import Servable
-from api.telemetry.tracing import current_traceparent
+from api.telemetry.request_tracing import current_traceparent
 from shared.errors import InvalidInput, Problem
 from shared.ledger import NewJob, new_job_id
-from shared.tabular.options import ErrorBudget, UploadOptions, error_budget
+from shared.tabular.upload_options import ErrorBudget, UploadOptions, error_budget
 from shared.webhooks import checked_url
 
 ANY_NUMBER = ErrorBudget()

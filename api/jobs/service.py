@@ -13,7 +13,7 @@ from api.http.lifecycle import Lifecycle
 from api.jobs.broken_uploads import BrokenUploads
 from api.jobs.upload_threads import UploadThreads
 from api.models.catalog import Catalog, Servable
-from api.telemetry.counters import JobCounters
+from api.telemetry.gateway_counters import JobCounters
 from shared.ledger import AsyncLedger
 from shared.payloads import PayloadStore
 from shared.settings import Settings

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import structlog
 from redis.exceptions import RedisError
 
-from api.http.bodies import ClientLeftError
-from api.http.errors import is_full, unavailable
+from api.http.error_answers import is_full, unavailable
+from api.http.request_bodies import ClientLeftError
 from api.jobs.broken_uploads import BrokenUpload
 from api.jobs.idempotency import fingerprint
 from api.jobs.service import JobService

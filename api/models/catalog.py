@@ -10,7 +10,7 @@ import structlog
 
 from api.access.principal import ANONYMOUS, Principal, no_such_model
 from api.models.rendering import AnswerRenderer
-from api.telemetry.counters import RequestCounters
+from api.telemetry.gateway_counters import RequestCounters
 from api.telemetry.stages import StageTimes
 from shared.columns import Encoder
 from shared.errors import ModelNotFound, TaktError

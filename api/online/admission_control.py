@@ -23,7 +23,7 @@ from api.online.admission import Claim, RetrySchedule, admit, claim_of, not_load
 from api.online.inflight import InflightRequests
 from api.online.owners import Owners
 from api.online.paths import predict_path_of
-from api.telemetry.counters import ROUTE
+from api.telemetry.gateway_counters import ROUTE
 from shared.errors import DeadlineExceeded, ModelNotLoaded, Overloaded, TaktError
 from shared.settings import Settings
 

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from api.fleet.queue_status import QueueStatus
-from api.http.errors import stopping, unavailable
+from api.http.error_answers import stopping, unavailable
 from api.http.lifecycle import BackgroundTasks
 from api.online.entry_writer import EntryWriter, IdentityOf, any_identity
 from api.online.inflight import Answered, InflightRequests, Left, ResultListener

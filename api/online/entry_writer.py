@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from api.fleet.queue_status import QueueStatus
-from api.http.errors import unavailable
+from api.http.error_answers import unavailable
 from api.online.inflight import InflightRequest, InflightRequests
 from shared import keys, messages
 from shared.connections import refuses_writes

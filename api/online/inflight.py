@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
-from api.http.bodies import ClientLeftError
+from api.http.request_bodies import ClientLeftError
 from shared.errors import MessageUnreadable, TaktError, from_wire
 from shared.keys import ModelKey
 from shared.messages import Answer, Column, OutputColumn, Reply

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from api.http.bodies import ClientLeftError
-from api.http.errors import Headers
+from api.http.error_answers import Headers
+from api.http.request_bodies import ClientLeftError
 from api.models.catalog import Servable
 from api.online.inflight import Answered
 from api.online.stage_clock import StageClock

@@ -10,14 +10,14 @@ from pydantic import BaseModel, Field
 
 from api.access.principal import Asker
 from api.gateway import Gateway
-from api.http.errors import of_errors
+from api.http.error_answers import of_errors
 from api.models.catalog import Servable
 from api.routes.dependencies import GatewayState
 from shared.errors import TaktError
 from shared.specs import InputSpec, OutputSpec
 from shared.texts import foreign_text
 from shared.validation import example_body
-from shared.workers import HeldModel
+from shared.worker_records import HeldModel
 
 router = APIRouter(tags=["models"])
 

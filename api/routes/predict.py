@@ -22,21 +22,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.access.authenticator import authenticated, token_of
 from api.access.principal import asker_of, set_principal
 from api.gateway import Gateway
-from api.http.bodies import ClientLeftError, has_left, read_json
 from api.http.envelope import request_id_of, respond
 from api.http.headers import field_of, preferred_wait_s, prefers_async
+from api.http.request_bodies import ClientLeftError, has_left, read_json
 from api.jobs.json_chunks import unpacked_body
 from api.online.inflight import Answered
 from api.online.paths import predict_path_of
 from api.online.prediction import Prediction
 from api.routes.respond_async import defer
-from api.telemetry.counters import ROUTE
-from api.telemetry.tracing import trace_of
+from api.telemetry.gateway_counters import ROUTE
+from api.telemetry.request_tracing import trace_of
 from shared.access import Role, key_id_of
 from shared.errors import TaktError
 from shared.messages import Column
-from shared.tabular.formats import Packing, packing_of
 from shared.tabular.json_bodies import in_utf_8
+from shared.tabular.upload_formats import Packing, packing_of
 
 if TYPE_CHECKING:
     from api.telemetry.request_spans import RequestTrace

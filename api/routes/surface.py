@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access.permissions import ENDPOINTS, allow_of, endpoint_of, permission_of
 from api.http.headers import field_of
-from api.telemetry.counters import ROUTE
+from api.telemetry.gateway_counters import ROUTE
 
 SERVER = "/*"
 """The path of `OPTIONS *`, which concerns the server as a whole."""

@@ -22,14 +22,14 @@ from starlette.types import Scope
 from uvicorn._types import HTTPScope
 
 from api.gateway import Gateway
-from api.http.bodies import ClientLeftError, is_json
 from api.http.envelope import REQUEST_ID, request_id_in, whole_json
-from api.http.errors import Headers, answer_of, foreseen
+from api.http.error_answers import Headers, answer_of, foreseen
 from api.http.headers import field_of, preferred_wait_s, prefers_async
+from api.http.request_bodies import ClientLeftError, is_json
 from api.online.inflight import Answered
 from api.online.paths import PredictPath, predict_path_of
 from api.online.prediction import Prediction
-from api.telemetry.counters import ROUTE
+from api.telemetry.gateway_counters import ROUTE
 from shared.access import Role
 from shared.errors import Overloaded
 from shared.logs import bind_ids

@@ -26,13 +26,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.gateway import Gateway
 from api.http.envelope import CLOSE, error_answer, new_request_id, request_id_in
-from api.http.errors import Headers, foreseen, status_of
+from api.http.error_answers import Headers, foreseen, status_of
 from api.http.framing import closing_unread, in_close_framing, stays_in_http_1_0
 from api.http.open_files import most_connections, most_open_files
 from api.http.targets import origin_form, wrong_head
 from api.server.fast_path import FastPathRequest, fast_request_of
 from api.server.timeouts import SWEEP_EVERY_S, ConnectionTimeouts, TimedConnection, WaitPhase
-from api.telemetry.counters import OTHER, UNREAD
+from api.telemetry.gateway_counters import OTHER, UNREAD
 from shared.errors import Overloaded, RequestTimeout, TaktError
 from shared.library_hooks import require_hooks
 

@@ -10,7 +10,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import Scope
 
-from api.telemetry.counters import ROUTE
+from api.telemetry.gateway_counters import ROUTE
 from shared.tracing import close_provider
 
 _PROPAGATOR = TraceContextTextMapPropagator()

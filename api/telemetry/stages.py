@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from shared.history import BOUNDS_MS, latency_bucket
 from shared.metrics.distribution import Distribution
-from shared.metrics.gateway import REQUEST_BATCH_ROWS, REQUEST_ROWS, STAGE_DURATION
+from shared.metrics.gateway_metrics import REQUEST_BATCH_ROWS, REQUEST_ROWS, STAGE_DURATION
 
 STAGES = ("validate", "encode", "queue", "batch", "predict", "reply", "serialize")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from api.telemetry.counters import HttpCounters
+from api.telemetry.gateway_counters import HttpCounters
 
 if TYPE_CHECKING:  # loads OpenTelemetry
     from api.telemetry.request_spans import RequestTraces

@@ -14,7 +14,8 @@ from typing import Annotated
 
 import typer
 
-from takt.commands import jobs, predicting, submission
+from takt.commands import jobs, predicting
+from takt.commands import submit as submission
 from takt.commands.terminal import Exit
 
 SERVER_COMMANDS = ("up", "doctor", "models", "workers", "keys")

@@ -20,7 +20,7 @@ from shared.tabular.layout import Layout
 from shared.tabular.plain_values import plain, plain_lists, storable
 from shared.tabular.rows import Rows
 from shared.tabular.tensors import tensor
-from shared.tabular.texts import DESCRIPTIONS, WIDE, from_text
+from shared.tabular.text_cells import DESCRIPTIONS, WIDE, from_text
 from shared.tabular.value_texts import value_texts
 
 _FLOAT32_MOST = 3.4028234663852886e38

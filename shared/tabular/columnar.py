@@ -19,7 +19,6 @@ import pyarrow as pa
 from shared.errors import InvalidInput
 from shared.specs import ModelSpec
 from shared.tabular.casting import Caster
-from shared.tabular.decoding import ByteSource
 from shared.tabular.ipc_messages import (
     MOST_UNPACKED_BYTES,
     Rewritten,
@@ -28,8 +27,9 @@ from shared.tabular.ipc_messages import (
     nothing_follows,
 )
 from shared.tabular.layout import lay_out
-from shared.tabular.options import UploadOptions
 from shared.tabular.rows import Rows
+from shared.tabular.unpacking import ByteSource
+from shared.tabular.upload_options import UploadOptions
 
 _SLICE_ROWS = 16_384
 _ARROW_MAGIC = b"ARROW1\0\0"

@@ -15,12 +15,12 @@ from shared.errors import InvalidInput
 from shared.specs import ModelSpec
 from shared.tabular.casting import Caster
 from shared.tabular.csv_records import Block, Records, line_ends
-from shared.tabular.decoding import ByteSource
 from shared.tabular.hints import Head
 from shared.tabular.layout import Layout, lay_out
-from shared.tabular.options import UploadOptions
 from shared.tabular.rows import Rows, with_gaps
 from shared.tabular.text import Text
+from shared.tabular.unpacking import ByteSource
+from shared.tabular.upload_options import UploadOptions
 
 BLOCK_BYTES = 2**20
 """Size of the parsed blocks; also the limit of a line."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from shared.errors import InvalidInput
-from shared.tabular.decoding import ByteSource, Piecewise
+from shared.tabular.unpacking import ByteSource, Piecewise
 
 _BLOCK_BYTES = 2**18
 _NOT_DEFLATE = "The body is not deflate: it is damaged, or has another encoding."

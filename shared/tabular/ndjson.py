@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from shared.errors import InvalidInput
 from shared.tables import batch_of_values, input_schema
-from shared.tabular.decoding import ByteSource
 from shared.tabular.rows import Rows, with_gaps
 from shared.tabular.text import Text
+from shared.tabular.unpacking import ByteSource
 from shared.validation import RowValidator
 
 SLICE_ROWS = 500

@@ -16,13 +16,13 @@ from shared.tables import Compression
 from shared.tabular.chunking import Chunk, Cutter
 from shared.tabular.columnar import ArrowReader, ParquetReader
 from shared.tabular.csv import CsvReader
-from shared.tabular.decoding import ByteSource, Meter, Rejoined, unpacked
-from shared.tabular.formats import UploadFormat, Wrapping
 from shared.tabular.ndjson import NdjsonReader
-from shared.tabular.options import UploadOptions
 from shared.tabular.rows import Rows
 from shared.tabular.signatures import HEAD_BYTES, refuse_other
+from shared.tabular.unpacking import ByteSource, Meter, Rejoined, unpacked
 from shared.tabular.unreadable import reason_of
+from shared.tabular.upload_formats import UploadFormat, Wrapping
+from shared.tabular.upload_options import UploadOptions
 from shared.texts import bounded
 from shared.validation import RowValidator
 

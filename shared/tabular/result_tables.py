@@ -21,8 +21,8 @@ from shared.job_objects import JobObjects
 from shared.ledger import ChunkState, JobRecord
 from shared.specs import ModelSpec
 from shared.tables import ERROR, KEEP, result_schema
-from shared.tabular.options import kept_columns
-from shared.tabular.pieces import Piece
+from shared.tabular.result_pieces import Piece
+from shared.tabular.upload_options import kept_columns
 
 ROW = "row"
 ID = "id"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.errors import InvalidInput
-from shared.tabular.formats import UploadFormat
+from shared.tabular.upload_formats import UploadFormat
 
 HEAD_BYTES = 4096
 """Number of bytes that are examined."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from shared.errors import InvalidInput
 from shared.tabular.charsets import UTF_8, cut_within_character, not_of_charset, of_body
-from shared.tabular.decoding import ByteSource
+from shared.tabular.unpacking import ByteSource
 
 _LINE_BYTES = 1024
 """Number of bytes before an invalid byte that are kept for the error message."""

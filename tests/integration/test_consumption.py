@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from shared import keys
 from shared.keys import ModelKey, model_key
-from shared.workers import ModelState, WorkerRecord, from_hash
+from shared.worker_records import ModelState, WorkerRecord, from_hash
 from tests.support.polling import eventually
 from tests.support.servers import Server, valkey_binary
 from tests.support.stack import running

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from shared import keys
-from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState, to_hash
+from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState, to_hash
 from tests.support.engines import Caller, Doubling, engine, predictor, take_and_die
 from tests.support.polling import eventually
 from tests.support.servers import Server

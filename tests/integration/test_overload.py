@@ -16,7 +16,7 @@ from bench.outcomes import Outcome, outcome_of
 from bench.paced import BODY, MODEL, paced_repository
 from shared import keys
 from shared.keys import model_key
-from shared.workers import WorkerRecord
+from shared.worker_records import WorkerRecord
 from stack.heartbeats import live_workers
 from tests.support.polling import eventually
 from tests.support.servers import Server

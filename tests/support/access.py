@@ -10,7 +10,7 @@ import redis
 
 from shared import keys
 from shared.access import KeyRecord, encode_key
-from stack.keys import KeyRequest, made
+from stack.key_commands import KeyRequest, made
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from typing import Any
 
 import yaml
 
-from shared.metrics import cluster, gateway, worker
+from shared.metrics import cluster_metrics as cluster
+from shared.metrics import gateway_metrics as gateway
+from shared.metrics import worker_metrics as worker
 from shared.metrics.metric import PROCESS, Metric
 from tests.support.documents import ROOT
 

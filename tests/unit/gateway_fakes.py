@@ -20,7 +20,7 @@ from shared.messages import FIELD, SCHEMA, Answer, Entry, Failure, OutputColumn,
 from shared.repository import Repository, open_repository
 from shared.settings import Settings
 from shared.specs import ModelSpec
-from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState, to_hash
+from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState, to_hash
 
 MODELS = Path(__file__).parents[2] / "models"
 REPOSITORY: Repository = open_repository(MODELS)

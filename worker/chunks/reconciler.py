@@ -18,7 +18,7 @@ from shared.errors import PayloadError
 from shared.keys import ModelKey
 from shared.ledger import Ledger
 from shared.payloads import PayloadStore
-from shared.workers import UnreadableHeartbeat, WorkerRecord, read_heartbeat
+from shared.worker_records import UnreadableHeartbeat, WorkerRecord, read_heartbeat
 from worker.chunks.orphans import Orphans
 
 log = structlog.get_logger(__name__)

@@ -1,7 +1,8 @@
 """Runs small chunks together: a single engine turn and commit for all chunks of a claim.
 
 An irregular chunk (unreadable rows, invalid rows, or a result that cannot be stored) runs alone instead
-(`worker/chunks/runner.py`), so that its failure does not affect the others. The engine isolates rows on which
+(`worker/chunks/chunk_runner.py`), so that its failure does not affect the others. The engine isolates rows on
+which
 the model fails, as in any batch.
 """
 
@@ -28,8 +29,8 @@ from worker.execution.invalid_rows import InvalidRows, failures_of, part_rows
 from worker.execution.slices import ChunkWork, Slicer
 from worker.models.provenance import Provenance
 from worker.predictors import Predictor
-from worker.telemetry.counters import ChunkCounters
-from worker.telemetry.tracing import Traces
+from worker.telemetry.worker_counters import ChunkCounters
+from worker.telemetry.worker_tracing import Traces
 
 log = structlog.get_logger(__name__)
 

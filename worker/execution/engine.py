@@ -32,8 +32,8 @@ from worker.online.stream import BatchFacts, Finished, OnlineStream, answers_to
 from worker.predictors import Predictor
 from worker.predictors.call_limit import CallLimit
 from worker.predictors.golden import check_golden_rows
-from worker.telemetry.counters import EngineCounters
-from worker.telemetry.tracing import NO_TRACES, Traces
+from worker.telemetry.worker_counters import EngineCounters
+from worker.telemetry.worker_tracing import NO_TRACES, Traces
 
 _NEWEST = 0.1
 """Weight of the newest batch in the mean size of an entry."""

@@ -8,7 +8,7 @@ from typing import Literal
 from shared.errors import TaktError
 from shared.keys import ModelKey
 from shared.repository import Repository
-from shared.workers import Runtimes
+from shared.worker_records import Runtimes
 from worker.predictors import load_predictor
 
 

@@ -25,7 +25,7 @@ from shared.errors import ModelMismatch
 from shared.keys import ModelKey
 from shared.messages import Answer, Entry, Failure
 from shared.model_identity import SAME_ON_BOTH, ModelIdentity, wire_in_words, wires_differ
-from shared.workers import from_hash
+from shared.worker_records import from_hash
 from worker.online.batching import Delivery
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from shared.columns import Array, Columns
 from shared.specs import InputType, ModelSpec, Precision
-from shared.workers import MeasuredRuntime, Runtimes
+from shared.worker_records import MeasuredRuntime, Runtimes
 from worker.predictors.base import Predictor, Runtime
 from worker.predictors.compiled import Compiled, Kernel, NotCompiledError, compile_estimator
 from worker.predictors.equivalence import Parity, Reference

@@ -15,7 +15,7 @@ from shared.keys import ModelKey
 from shared.repository import ModelVersion
 from shared.specs import ModelSpec, Row, View
 from shared.texts import foreign_words
-from shared.workers import Runtimes
+from shared.worker_records import Runtimes
 from worker.predictors.golden import disagreement
 from worker.predictors.labelled_answers import class_numbers_of, probabilities_of
 from worker.predictors.probabilities import NOT_FINITE, probability_problem, tolerance_of

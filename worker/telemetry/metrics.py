@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from shared import VERSION
 from shared.keys import ModelKey, split_model_key
-from shared.metrics import worker as metrics
+from shared.metrics import worker_metrics as metrics
 from shared.metrics.exposition import Labels, Reading
 from shared.metrics.metric import BUILD, OFFLINE, ONLINE
-from shared.workers import HeldModel, ModelState, WorkerState
-from worker.telemetry.counters import ChunkCounters, EngineCounters, ModelChunks
+from shared.worker_records import HeldModel, ModelState, WorkerState
+from worker.telemetry.worker_counters import ChunkCounters, EngineCounters, ModelChunks
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.access.principal import Asker
 from api.gateway import Gateway
-from api.http.errors import of_errors
+from api.http.error_answers import of_errors
 from api.http.headers import require_match
 from api.jobs.authorization import own_job
 from api.jobs.describe import described

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request, Response
 
 from api.access.principal import Asker
-from api.http.bodies import has_left
-from api.http.errors import of_errors
+from api.http.error_answers import of_errors
 from api.http.headers import field_of, preferred_wait_s, text_field
+from api.http.request_bodies import has_left
 from api.jobs.authorization import own_job
 from api.jobs.describe import described
 from api.jobs.ending import ended_within

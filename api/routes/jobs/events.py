@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 
 from api.access.principal import Asker
 from api.gateway import Gateway
-from api.http.errors import of_errors
+from api.http.error_answers import of_errors
 from api.jobs.authorization import own_job
 from api.jobs.describe import described
 from api.routes.dependencies import GatewayState

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.access.principal import Asker
-from api.http.errors import of_errors
+from api.http.error_answers import of_errors
 from api.jobs.authorization import own_job
 from api.jobs.views import as_json
 from api.routes.dependencies import GatewayState

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.access.principal import Asker
 from api.gateway import Gateway
-from api.http.errors import of_errors
+from api.http.error_answers import of_errors
 from api.http.parameters import require_known_parameters
 from api.jobs.describe import described_all
 from api.jobs.views import EXAMPLE, JobView, as_json

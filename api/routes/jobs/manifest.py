@@ -22,15 +22,15 @@ from pydantic import BaseModel, Field
 
 from api.access.principal import Asker
 from api.gateway import Gateway
-from api.http.bodies import offloaded
-from api.http.errors import of_errors
+from api.http.error_answers import of_errors
+from api.http.request_bodies import offloaded
 from api.jobs.authorization import own_job
 from api.jobs.views import moment
 from api.routes.dependencies import GatewayState
 from shared.errors import RecordUnreadable, ResultsNotReady, TaktError
 from shared.integrity import digest_of
 from shared.ledger import ChunkRecord, ChunkState, JobRecord, computed_by_name
-from shared.tabular.pieces import ENDED, failed_rows, readable
+from shared.tabular.result_pieces import ENDED, failed_rows, readable
 
 router = APIRouter()
 

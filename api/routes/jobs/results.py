@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.access.principal import Asker
 from api.gateway import Gateway
-from api.http.errors import of_errors
+from api.http.error_answers import of_errors
 from api.http.headers import text_field
 from api.http.parameters import require_known_parameters
 from api.jobs.authorization import own_job, own_results
@@ -23,8 +23,8 @@ from shared.errors import ResultLost, ResultsNotReady
 from shared.job_objects import JobObjects
 from shared.ledger import JobRecord, JobState
 from shared.specs import ModelSpec
-from shared.tabular.pieces import Piece, failed_pieces_of, failed_rows, pieces_of, readable
 from shared.tabular.result_formats import MEDIA_TYPES, ResultFormat, negotiated
+from shared.tabular.result_pieces import Piece, failed_pieces_of, failed_rows, pieces_of, readable
 from shared.tabular.result_tables import ErrorTables, ResultTables
 from shared.tabular.writers import JsonWriter, error_objects, in_threads, result_objects, tabular, written
 

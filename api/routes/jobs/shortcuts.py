@@ -21,7 +21,7 @@ from api.gateway import Gateway
 from api.http.headers import text_field
 from api.routes.jobs.results import results
 from api.routes.jobs.submission import submit
-from api.telemetry.counters import ROUTE
+from api.telemetry.gateway_counters import ROUTE
 
 _RESULTS = re.compile(r"/jobs/([^/]+)/results")
 

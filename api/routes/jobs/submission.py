@@ -13,11 +13,11 @@ from starlette.types import Receive
 
 from api.access.principal import Asker, Principal
 from api.gateway import Gateway
-from api.http.bodies import ClientLeftError, offloaded, read_json
 from api.http.envelope import request_id_of
-from api.http.errors import answer_of, foreseen, of_errors
+from api.http.error_answers import answer_of, foreseen, of_errors
 from api.http.headers import field_of
 from api.http.parameters import require_no_parameters
+from api.http.request_bodies import ClientLeftError, offloaded, read_json
 from api.jobs import idempotency
 from api.jobs.form import FormBody
 from api.jobs.json_chunks import Submission, chunks_of, examine, read_submission, unpacked_body
@@ -38,11 +38,19 @@ from shared.errors import (
 )
 from shared.ledger import JobRecord, NewJob
 from shared.tabular.chunking import Chunk
-from shared.tabular.formats import FORM, Packing, is_json, media_type, packing_of, parameter, wrapping_of_body
 from shared.tabular.json_bodies import in_utf_8
 from shared.tabular.memory_room import require_room
-from shared.tabular.options import read_options
 from shared.tabular.reading import Digesting, Reading, UploadLimits
+from shared.tabular.upload_formats import (
+    FORM,
+    Packing,
+    is_json,
+    media_type,
+    packing_of,
+    parameter,
+    wrapping_of_body,
+)
+from shared.tabular.upload_options import read_options
 
 router = APIRouter()
 

@@ -13,10 +13,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.access.permissions import Permission, permission_of, permissions_of
-from api.http.errors import ErrorBody, InvalidInputBody, body_of, of_errors
+from api.http.error_answers import ErrorBody, InvalidInputBody, body_of, of_errors
 from api.jobs.json_chunks import Submission
 from api.models.catalog import Catalog, Servable
-from api.routes.openapi.jobs import file_bodies, submission_parameters
+from api.routes.openapi.job_bodies import file_bodies, submission_parameters
 from shared.input_types import title
 from shared.specs import ModelSpec, OutputSpec, View
 from shared.validation import example_body

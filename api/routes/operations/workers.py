@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Query
 from api.access.principal import Asker, Principal
 from api.fleet.scaling import Bounds, Demand, wanted_workers
 from api.gateway import Gateway
-from api.http.errors import of_errors
+from api.http.error_answers import of_errors
 from api.routes.dependencies import GatewayState
-from api.routes.operations.views import (
+from api.routes.operations.worker_views import (
     CHUNK,
     LaneList,
     Scaling,
@@ -25,7 +25,7 @@ from api.routes.operations.views import (
 )
 from shared.keys import ModelKey, split_model_key
 from shared.lanes import Lanes, ModelLanes
-from shared.workers import WorkerRecord, WorkerState
+from shared.worker_records import WorkerRecord, WorkerState
 
 router = APIRouter(tags=["operations"])
 

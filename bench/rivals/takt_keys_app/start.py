@@ -14,9 +14,9 @@ from pathlib import Path
 import redis
 
 from shared.access import KeyRecord, Role, digest_of, key_id_of
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 from stack.heartbeats import connect
-from stack.keys import KeyStore
+from stack.key_commands import KeyStore
 from stack.running import queue_url
 
 _LOOK_S = 0.1

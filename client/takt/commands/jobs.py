@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from takt.commands.outputs import Output, check_output, fetch, pour, save
-from takt.commands.submission import wait_for
+from takt.commands.output_files import Output, check_output, fetch, pour, save
+from takt.commands.submit import wait_for
 from takt.commands.terminal import (
     DEFAULT_URL,
     AsJson,

@@ -25,7 +25,7 @@ from shared.errors import RateLimited
 from shared.logs import configure_logging
 from shared.settings import Settings
 from shared.webhooks import permitted
-from shared.workers import WorkerRecord, WorkerState, to_hash
+from shared.worker_records import WorkerRecord, WorkerState, to_hash
 from tests.support.access import Holder, holder, keep
 from tests.unit.gateway_fakes import IRIS, FakeRedis, FakeWorker
 from tests.unit.job_stage import job_stage, submission

@@ -15,7 +15,9 @@ import pytest
 import typer.main
 
 from api.app import create_app
-from shared.metrics import cluster, gateway, worker
+from shared.metrics import cluster_metrics as cluster
+from shared.metrics import gateway_metrics as gateway
+from shared.metrics import worker_metrics as worker
 from shared.settings import Settings
 from takt import cli
 from tests.support.documents import ROOT

@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 
 from api.access.permissions import ENDPOINTS
-from api.routes.operations.views import Scaling
+from api.routes.operations.worker_views import Scaling
 from shared.settings import Settings
 from tests.support.kustomizations import FOLDER, OVERLAYS, Manifest, containers, name_of, pod_of, rendered
 from worker.__main__ import main as worker_main

@@ -16,11 +16,11 @@ from shared.dead_letters import AsyncDeadLetters, DeadLetter, DeadLetters, Lette
 from shared.errors import RecordUnreadable
 from shared.ledger import JobState
 from shared.payloads import PayloadStore
-from shared.workers import UnreadableHeartbeat, WorkerRecord, WorkerState, read_heartbeat, to_hash
-from stack import dead_letters as commands
+from shared.worker_records import UnreadableHeartbeat, WorkerRecord, WorkerState, read_heartbeat, to_hash
+from stack import dead_letter_commands as commands
 from stack.cli import dead_letters as program
 from tests.support.ledgers import IRIS, Clients, House
-from worker.broker.messages import problem_of
+from worker.broker.wakeup_messages import problem_of
 from worker.chunks.reconciler import Reconciler
 
 FOUND = Unreadable(kind=LetterKind.ENTRY, place="iris@1.0.0/1-0", reason="why", model=IRIS, data=b"\xc1\0")

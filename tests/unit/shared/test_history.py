@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from fakeredis import FakeStrictRedis
 
-from api.online.history import HistoryWriter, read_history
+from api.online.history_writer import HistoryWriter, read_history
 from shared import keys
 from shared.history import BOUNDS_MS, KEPT_S, SLOT_S, SPAN_S, Count, add_to_slot, quantile_ms, slots_until
 from shared.history import count_field as field_of
 from tests.unit.gateway_fakes import IRIS_KEY, FakeRedis, running_gateway
-from worker.telemetry.counters import ChunkCounters, WorkerHistory
+from worker.telemetry.worker_counters import ChunkCounters, WorkerHistory
 
 TIMES_MS = {"validate": 0.5, "predict": 2.5}
 

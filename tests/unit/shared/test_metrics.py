@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from shared.metrics import cluster, gateway, worker
+from shared.metrics import cluster_metrics as cluster
+from shared.metrics import gateway_metrics as gateway
+from shared.metrics import worker_metrics as worker
 from shared.metrics.distribution import Distribution
 from shared.metrics.exposition import Readings, text_of
 from shared.metrics.metric import Metric, MetricKind, counter, gauge, histogram

@@ -14,7 +14,7 @@ from shared.keys import model_key
 from shared.messages import Entry, decode_entry, encode
 from shared.model_identity import ModelIdentity, wires_differ
 from shared.specs import ModelSpec, load_spec
-from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState
+from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState
 
 KEY = model_key("flower", "1.0.0")
 PLAIN = """

@@ -11,7 +11,7 @@ from shared.settings import Settings
 
 GATEWAY = "from api.app import create_app; create_app(Settings(redis_url='redis://127.0.0.1:1/0'{}))"
 WORKER = (
-    "import worker.broker.app; from worker.telemetry.tracing import open_traces; "
+    "import worker.broker.celery_app; from worker.telemetry.worker_tracing import open_traces; "
     "open_traces(Settings({}), 'w')"
 )
 TRACED = "otlp_endpoint='http://127.0.0.1:1'"

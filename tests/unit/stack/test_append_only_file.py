@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.append_only_file import FOLDER, Cut, cut_off, torn_tails, whole_commands
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 from tests.support.servers import Server, valkey_binary
 
 AT = datetime(2026, 12, 1, 4, 5, 6, tzinfo=UTC)

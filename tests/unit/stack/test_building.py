@@ -13,7 +13,7 @@ import pytest
 
 from shared.settings import environment
 from stack.building import Built, ModelProgram, build, verify
-from stack.logs import Log
+from stack.service_logs import Log
 
 SPEC = """
 name = "{name}"

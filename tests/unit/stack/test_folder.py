@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 from stack.folder import Folder, StackRecord, held
 
 

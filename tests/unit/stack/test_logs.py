@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stack.logs import Log
+from stack.service_logs import Log
 
 
 def test_a_log_over_its_bound_is_put_aside_and_its_writer_goes_on(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ModelNotFound, SpecError
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 from stack.plan import Plan, check_port, default_workers, make_plan, read_settings
 
 SPEC = """

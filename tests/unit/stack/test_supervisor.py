@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from stack.errors import ServiceFailed
-from stack.logs import Log
+from stack.command_errors import ServiceFailed
 from stack.process_group import ProcessGroup
 from stack.restarts import Crashes, RestartBackoff
+from stack.service_logs import Log
 from stack.services import Layer, Service, ending
 from stack.supervisor import Supervisor
 from tests.support.polling import eventually

@@ -9,7 +9,7 @@ import pytest
 
 from shared.durability import Promise
 from stack import valkey
-from stack.errors import CommandError, ServiceFailed
+from stack.command_errors import CommandError, ServiceFailed
 from stack.folder import Folder
 from stack.valkey import Address, configuration, explain, find_binary, masked
 

@@ -13,8 +13,8 @@ import redis
 from typer.testing import CliRunner
 
 from shared import keys
-from shared.workers import WorkerRecord, WorkerState, to_hash
-from stack import workers as commands
+from shared.worker_records import WorkerRecord, WorkerState, to_hash
+from stack import worker_commands as commands
 from stack.cli import workers as program
 
 RUNNER = CliRunner()

@@ -11,14 +11,14 @@ import httpx
 import pytest
 
 from shared.keys import ModelKey
-from shared.metrics import worker as metrics
+from shared.metrics import worker_metrics as metrics
 from shared.metrics.exposition import Readings, text_of
 from shared.settings import Settings
-from shared.workers import HeldModel, ModelState, WorkerState
+from shared.worker_records import HeldModel, ModelState, WorkerState
 from tests.support.scrapes import Scrape, names_of
-from worker.telemetry.counters import ChunkCounters, EngineCounters
 from worker.telemetry.exporter import Exporter
 from worker.telemetry.metrics import Facts, readings
+from worker.telemetry.worker_counters import ChunkCounters, EngineCounters
 
 IRIS = ModelKey("iris@1.0.0")
 LABELS = {"model": "iris", "version": "1.0.0"}

@@ -13,7 +13,7 @@ import worker.model_registry
 from shared.errors import ArtifactError, TaktError
 from shared.repository import ArtifactManifest, ModelVersion, Repository
 from shared.settings import Settings
-from shared.workers import ModelState
+from shared.worker_records import ModelState
 from tests.support.engines import predictor
 from tests.support.specimens import declaration
 from worker.model_registry import ModelRegistry

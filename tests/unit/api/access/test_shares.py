@@ -13,7 +13,7 @@ from api.access.principal import ANONYMOUS
 from api.gateway import Gateway
 from shared import keys
 from shared.access import Share, decode_share, encode_share
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 from stack.shares import ShareChange, as_text, changed
 from tests.support.access import Holder, holder, keep
 from tests.unit.gateway_fakes import IRIS, FakeRedis, FakeWorker, serving

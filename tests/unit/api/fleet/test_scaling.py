@@ -10,7 +10,7 @@ from api.fleet.loads import MEMORY_S, Loads
 from api.fleet.scaling import Bounds, Demand, need_of, wanted_workers
 from shared.keys import model_key
 from shared.lanes import ModelLanes, OfflineQueue, OnlineQueue
-from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState
+from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState
 
 IRIS = model_key("iris", "1.0.0")
 NOTHING = Demand(ModelLanes(), arriving_rows_per_s=0.0, online_rows_per_s=100.0, offline_rows_per_s=1000.0)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.types import Message
 
-from api.http.bodies import read_json
+from api.http.request_bodies import read_json
 from shared.errors import PayloadTooLarge, UploadInterrupted
 
 JSON = {b"content-type": b"application/json"}

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import structlog
 
-from api.http.errors import DETAIL_TYPES, STATUS, answer_of
+from api.http.error_answers import DETAIL_TYPES, STATUS, answer_of
 from shared import errors
 from shared.errors import InvalidInput, Problem, TaktError, from_wire
 from shared.logs import MOST_FIELD_CHARS, _bounded

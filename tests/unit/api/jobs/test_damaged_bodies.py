@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from api.http.bodies import ClientLeftError, read_json
+from api.http.request_bodies import ClientLeftError, read_json
 from api.jobs.form import FormBody
 from api.jobs.json_chunks import chunks_of, read_submission
 from shared.errors import InvalidInput, TaktError
 from shared.specs import Row
 from shared.tables import read_ipc
 from shared.tabular.json_bodies import in_utf_8
-from shared.tabular.options import read_options
+from shared.tabular.upload_options import read_options
 from shared.validation import RowValidator
 from tests.unit.gateway_fakes import IRIS
 

@@ -13,7 +13,7 @@ from api.jobs.views import etag_of, matches, view_of
 from api.jobs.waiting import Reason, is_at_limit, position, rows_ahead, wait_of
 from shared.keys import ModelKey
 from shared.ledger import JobRecord, JobState, OwnerStanding, QueueOrder, QueuePosition
-from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState
+from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState
 
 KEY = ModelKey("iris@1.0.0")
 HELD = ModelAvailability(holders=1)

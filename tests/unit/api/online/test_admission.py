@@ -10,7 +10,7 @@ from api.online.admission import MOST_RETRY_S, RetrySchedule, Traffic, admit, tr
 from api.online.inflight import InflightRequests
 from shared.errors import DeadlineExceeded, ModelNotLoaded, Overloaded
 from shared.keys import ModelKey, model_key
-from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState
+from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState
 from tests.support.specimens import declaration
 
 KEY, OTHER = model_key("iris", "1.0.0"), model_key("quality", "1.0.0")

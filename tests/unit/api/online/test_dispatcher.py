@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from api.fleet.queue_status import QueueStatus
-from api.http.bodies import ClientLeftError
+from api.http.request_bodies import ClientLeftError
 from api.online.dispatcher import OnlineDispatcher
 from api.online.entry_writer import EntryWriter
 from api.online.inflight import Answered, InflightRequests, Left

@@ -12,12 +12,12 @@ import pytest
 from api.fleet.queue_stats import Queue
 from api.fleet.snapshot import Fleet
 from api.gateway import Gateway
-from api.routes.metrics.cluster import Cluster, readings
+from api.routes.metrics.cluster_metrics import Cluster, readings
 from shared.keys import ModelKey
 from shared.lanes import Lanes, ModelLanes, OfflineQueue, OnlineQueue
-from shared.metrics import cluster as metrics
+from shared.metrics import cluster_metrics as metrics
 from shared.metrics.exposition import Readings, text_of
-from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState
+from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState
 from tests.support.scrapes import Scrape, names_of
 from tests.unit.gateway_fakes import IRIS, IRIS_ROW, FakeRedis, FakeWorker, running_gateway, serving
 

@@ -12,7 +12,7 @@ import pytest
 from api.gateway import Gateway
 from api.telemetry.stages import STAGES
 from shared import VERSION
-from shared.metrics import gateway as metrics
+from shared.metrics import gateway_metrics as metrics
 from shared.metrics.metric import BUILD
 from tests.support.scrapes import Scrape, names_of
 from tests.unit.gateway_fakes import IRIS, IRIS_ROW, FakeRedis, FakeWorker, running_gateway, serving

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from api.gateway import Gateway
 from shared import keys
-from shared.workers import HeldModel, ModelState, from_hash, to_hash
+from shared.worker_records import HeldModel, ModelState, from_hash, to_hash
 from tests.unit.gateway_fakes import IRIS, IRIS_KEY, WORKER, FakeRedis, FakeWorker
 from tests.unit.job_stage import job_stage
 

@@ -16,7 +16,7 @@ from api.gateway import Gateway
 from shared import keys
 from shared.messages import Entry, Failure, OutputColumn
 from shared.specs import ModelSpec
-from shared.workers import WorkerState
+from shared.worker_records import WorkerState
 from tests.unit.gateway_fakes import (
     CLASSIFIER,
     IRIS,

@@ -22,7 +22,7 @@ from shared.errors import InvalidInput
 from shared.specs import InputType
 from shared.tabular.arrow_types import KEPT, TAKEN, Family, Taken, family_of, parquet_holds, taken
 from shared.tabular.casting import kept_values
-from shared.tabular.formats import UploadFormat
+from shared.tabular.upload_formats import UploadFormat
 from tests.support.specimens import declaration
 from tests.unit.gateway_fakes import IRIS, FakeRedis
 from tests.unit.job_stage import job_stage, run_chunks

@@ -18,9 +18,9 @@ from pyarrow import orc
 
 from shared.errors import InvalidInput
 from shared.tabular.charsets import codec_of
-from shared.tabular.formats import Packing, UploadFormat, Wrapping
-from shared.tabular.options import UploadOptions
 from shared.tabular.reading import Reading, ReadSummary
+from shared.tabular.upload_formats import Packing, UploadFormat, Wrapping
+from shared.tabular.upload_options import UploadOptions
 from shared.validation import RowValidator
 from tests.unit.gateway_fakes import IRIS
 from tests.unit.shared.tabular.test_readers import IRIS_HEADER, LIMITS, packed, read

@@ -21,7 +21,7 @@ from shared.errors import InvalidInput, PayloadTooLarge, TaktError
 from shared.specs import ModelSpec
 from shared.tabular import columnar as tabular
 from shared.tabular import ipc_messages
-from shared.tabular.formats import Packing, UploadFormat
+from shared.tabular.upload_formats import Packing, UploadFormat
 from tests.unit.gateway_fakes import CLASSIFIER, IRIS, QUALITY
 from tests.unit.shared.tabular.test_readers import IRIS_HEADER, QUALITY_ROW, pack, packed, read
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from shared.tabular import csv as csv_reader
 from shared.tabular import ndjson
-from shared.tabular.formats import Packing, UploadFormat
 from shared.tabular.reading import InvalidRow
+from shared.tabular.upload_formats import Packing, UploadFormat
 from tests.unit.shared.tabular.test_readers import csv as read_csv
 from tests.unit.shared.tabular.test_readers import pack, read
 

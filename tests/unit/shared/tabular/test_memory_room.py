@@ -9,13 +9,13 @@ import httptools
 import pyarrow as pa
 import pytest
 
-from api.http.errors import answer_of, foreseen
+from api.http.error_answers import answer_of, foreseen
 from shared import tables
 from shared.errors import Overloaded
 from shared.tabular import memory_room
-from shared.tabular.formats import Packing, UploadFormat, Wrapping
 from shared.tabular.memory_room import LEAST_ROOM_BYTES, STACKS_BYTES, require_room
 from shared.tabular.reading import _foreign_errors
+from shared.tabular.upload_formats import Packing, UploadFormat, Wrapping
 from tests.unit.gateway_fakes import FakeRedis
 from tests.unit.upload_stage import AS_CSV, CSV, KEY, Stage, post, upload_stage
 

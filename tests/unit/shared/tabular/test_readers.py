@@ -19,10 +19,10 @@ from shared.errors import InvalidInput, PayloadTooLarge
 from shared.specs import ModelSpec, Row
 from shared.tables import batch_of_rows, first_row_of, read_ipc
 from shared.tabular import casting
-from shared.tabular.formats import Packing, UploadFormat, Wrapping
 from shared.tabular.layout import lay_out
-from shared.tabular.options import UploadOptions, read_options
 from shared.tabular.reading import Reading, ReadSummary, UploadLimits
+from shared.tabular.upload_formats import Packing, UploadFormat, Wrapping
+from shared.tabular.upload_options import UploadOptions, read_options
 from shared.validation import RowValidator
 from tests.support.specimens import every_type, rows_of_every_type
 from tests.unit.gateway_fakes import CLASSIFIER, IRIS, QUALITY

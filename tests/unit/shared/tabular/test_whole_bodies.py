@@ -18,9 +18,9 @@ from shared.specs import Row
 from shared.tables import read_ipc
 from shared.tabular import csv as csv_reader
 from shared.tabular.csv_records import Records
-from shared.tabular.formats import Packing, UploadFormat, Wrapping
-from shared.tabular.options import UploadOptions
 from shared.tabular.reading import Reading, ReadSummary
+from shared.tabular.upload_formats import Packing, UploadFormat, Wrapping
+from shared.tabular.upload_options import UploadOptions
 from shared.validation import RowValidator
 from tests.unit.gateway_fakes import IRIS
 from tests.unit.shared.tabular.test_readers import LIMITS, pack, read

@@ -14,7 +14,7 @@ from shared.errors import PayloadError
 from shared.keys import ModelKey
 from shared.ledger import CommitOutcome, JobState, job_transitions
 from shared.payloads import PayloadStore, result_path, rows_path
-from shared.workers import HeldModel, ModelState, WorkerRecord, WorkerState, to_hash
+from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState, to_hash
 from tests.support.ledgers import IRIS, Clients, House
 from tests.support.polling import eventually
 from worker.chunks.reconciler import Reconciler, missing_doorbells

@@ -22,12 +22,12 @@ from shared.tables import batch_of_rows, read_ipc, streamed_schema, write_ipc
 from tests.support.engines import BAD, Doubling, predictor
 from tests.support.ledgers import Clients, House
 from tests.support.polling import eventually
-from worker.chunks import runner as chunks
+from worker.chunks import chunk_runner as chunks
 from worker.chunks import small as small_chunks
-from worker.chunks.runner import QUARANTINED_ATTEMPT, ChunkRunner
+from worker.chunks.chunk_runner import QUARANTINED_ATTEMPT, ChunkRunner
 from worker.execution.slices import ChunkWork
-from worker.sandbox.runner import SandboxRunner
-from worker.telemetry.counters import ChunkCounters
+from worker.sandbox.sandbox_runner import SandboxRunner
+from worker.telemetry.worker_counters import ChunkCounters
 
 DOUBLE = predictor(Doubling())
 KEY = model_key("double", "1.0.0")
@@ -165,7 +165,7 @@ def quarantined(shop: Shop, clients: Clients, folder: Path, monkeypatch: pytest.
     silent = folder / "silent.sh"
     silent.write_text("#!/bin/sh\nexec cat\n")
     silent.chmod(0o755)
-    monkeypatch.setattr("worker.sandbox.runner.sys.executable", str(silent))
+    monkeypatch.setattr("worker.sandbox.sandbox_runner.sys.executable", str(silent))
     return job_id
 
 

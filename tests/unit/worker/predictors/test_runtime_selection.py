@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shared.columns import Array, Columns, row_count
-from shared.workers import (
+from shared.worker_records import (
     HeldModel,
     MeasuredRuntime,
     ModelState,

@@ -21,7 +21,7 @@ from shared.payloads import result_path
 from shared.settings import Settings
 from shared.tables import read_ipc
 from shared.tabular.chunking import chunk_rows
-from shared.tabular.pieces import pieces_of
+from shared.tabular.result_pieces import pieces_of
 from shared.validation import RowValidator
 from tests.unit.gateway_fakes import IRIS, IRIS_KEY, FakeRedis
 from tests.unit.job_stage import job_stage, run_chunks, submission

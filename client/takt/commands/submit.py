@@ -12,7 +12,7 @@ import typer
 
 from takt.bodies import PIECE_BYTES
 from takt.commands.inputs import is_json_text, read_inputs
-from takt.commands.outputs import Output, check_output, fetch
+from takt.commands.output_files import Output, check_output, fetch
 from takt.commands.terminal import (
     DEFAULT_URL,
     AsJson,

@@ -9,8 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.http.errors import of_errors
-from api.online.history import read_history
+from api.http.error_answers import of_errors
+from api.online.history_writer import read_history
 from api.routes.dependencies import GatewayState
 from shared import keys
 from shared.history import SLOT_S, Count, SlotCounts, together

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from shared.history import Count, count_field
 from shared.keys import ModelKey
-from shared.metrics import worker as metrics
+from shared.metrics import worker_metrics as metrics
 from shared.metrics.distribution import Distribution
 
 SUCCEEDED, FAILED = "succeeded", "failed"

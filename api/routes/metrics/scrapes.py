@@ -8,9 +8,9 @@ from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel
 
 from api.routes.dependencies import GatewayState
-from api.routes.metrics import cluster
-from api.routes.metrics.cluster import look
-from api.routes.metrics.gateway import readings
+from api.routes.metrics import cluster_metrics as cluster
+from api.routes.metrics.cluster_metrics import look
+from api.routes.metrics.gateway_metrics import readings
 from shared.metrics.exposition import Readings, registry_of, text_of
 
 router = APIRouter(tags=["metrics"])

@@ -25,7 +25,7 @@ from shared.settings import environment
 from worker.predictors import Predictor
 from worker.predictors import outputs as views
 from worker.predictors.golden import BrokenModelError
-from worker.sandbox.protocol import LOAD_LIMIT_S, Frame, FrameKind, Frames, Task, write_frame
+from worker.sandbox.sandbox_protocol import LOAD_LIMIT_S, Frame, FrameKind, Frames, Task, write_frame
 
 log = structlog.get_logger(__name__)
 

@@ -32,11 +32,11 @@ from shared.access import (
     is_rate,
     new_token,
 )
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 from stack.heartbeats import connect
 from stack.running import queue_url
 from stack.shares import NO_CHANGE, ShareChange, as_text, changed, document
-from stack.tables import show
+from stack.terminal_tables import show
 
 KEPT_DAYS = 90
 """How long an invalid key stays in the list."""

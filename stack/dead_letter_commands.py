@@ -17,10 +17,10 @@ from shared.dead_letters import DeadLetter, DeadLetters, LetterKind
 from shared.keys import ModelKey
 from shared.ledger import chunk_transitions
 from shared.ledger.lua import source
-from stack.errors import CommandError
+from stack.command_errors import CommandError
 from stack.heartbeats import connect
 from stack.running import queue_url
-from stack.tables import show
+from stack.terminal_tables import show
 
 _SHOWN_BYTES = 256
 _NEVER_SENT_AGAIN = {

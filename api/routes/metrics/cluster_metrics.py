@@ -15,11 +15,11 @@ from api.gateway import Gateway
 from shared.errors import PayloadError
 from shared.keys import ModelKey, split_model_key
 from shared.lanes import Lanes
-from shared.metrics import cluster as metrics
+from shared.metrics import cluster_metrics as metrics
 from shared.metrics.exposition import Labels, Reading, Samples
 from shared.metrics.metric import OFFLINE, ONLINE
 from shared.payloads import PayloadStore
-from shared.workers import ModelState, WorkerState
+from shared.worker_records import ModelState, WorkerState
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from starlette.types import Scope
 from shared.keys import ModelKey, model_key
 from shared.ledger import JobRecord
 from shared.metrics.distribution import Distribution
-from shared.metrics.gateway import HTTP_DURATION
+from shared.metrics.gateway_metrics import HTTP_DURATION
 
 ROUTE = "takt.route"
 """Key of a scope's route, for requests that the framework did not route."""

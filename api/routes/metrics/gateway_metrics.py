@@ -10,7 +10,7 @@ from api.telemetry.stages import StageTimes
 from shared import VERSION
 from shared.errors import ModelNotLoaded, Overloaded, QueueUnavailable
 from shared.keys import split_model_key
-from shared.metrics import gateway as metrics
+from shared.metrics import gateway_metrics as metrics
 from shared.metrics.distribution import Distribution
 from shared.metrics.exposition import Labels, Reading
 from shared.metrics.metric import BUILD

@@ -31,7 +31,7 @@ from worker.execution.watchdog import limit_in_words
 from worker.memory import limit_memory
 from worker.predictors import Predictor, open_predictor
 from worker.predictors.golden import BrokenModelError, check_golden_rows
-from worker.sandbox.protocol import LOAD_LIMIT_S, Frame, FrameKind, Frames, Task, hung_up, write_frame
+from worker.sandbox.sandbox_protocol import LOAD_LIMIT_S, Frame, FrameKind, Frames, Task, hung_up, write_frame
 
 log = structlog.get_logger(__name__)
 

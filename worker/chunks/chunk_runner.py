@@ -33,9 +33,9 @@ from worker.execution.slices import ChunkWork, Slicer
 from worker.models.provenance import Provenance
 from worker.predictors import Predictor
 from worker.predictors.golden import BrokenModelError
-from worker.sandbox.runner import SandboxError, SandboxRunner
-from worker.telemetry.counters import ChunkCounters
-from worker.telemetry.tracing import NO_TRACES, Traces
+from worker.sandbox.sandbox_runner import SandboxError, SandboxRunner
+from worker.telemetry.worker_counters import ChunkCounters
+from worker.telemetry.worker_tracing import NO_TRACES, Traces
 
 log = structlog.get_logger(__name__)
 

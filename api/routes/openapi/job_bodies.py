@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from shared.tabular.formats import FORM, UploadFormat
-from shared.tabular.options import UploadOptions
+from shared.tabular.upload_formats import FORM, UploadFormat
+from shared.tabular.upload_options import UploadOptions
 
 Json: TypeAlias = dict[str, Any]
 """A part of the document (Any: JSON)."""

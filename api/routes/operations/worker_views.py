@@ -10,7 +10,7 @@ from api.fleet.loads import Load
 from shared.keys import ModelKey, split_model_key
 from shared.lanes import ModelLanes
 from shared.texts import foreign_text
-from shared.workers import HeldModel, WorkerRecord
+from shared.worker_records import HeldModel, WorkerRecord
 
 CHUNK = "chunk"
 """First word of a worker's `current` while it runs a chunk of a job."""

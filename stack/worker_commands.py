@@ -13,11 +13,11 @@ import redis
 import typer
 
 from shared import keys
-from shared.workers import DRAIN_KEPT_S, WorkerRecord
-from stack.errors import CommandError
+from shared.worker_records import DRAIN_KEPT_S, WorkerRecord
+from stack.command_errors import CommandError
 from stack.heartbeats import connect, held_text, live_workers
 from stack.running import queue_url
-from stack.tables import show
+from stack.terminal_tables import show
 
 LOOK_EVERY_S = 0.25
 

@@ -1,6 +1,6 @@
 """The Celery application of a worker: its task, and the boot step that starts the engine.
 
-`python -m worker run` starts the equivalent of `celery -A worker.broker.app worker -P threads -c 2`.
+`python -m worker run` starts the equivalent of `celery -A worker.broker.celery_app worker -P threads -c 2`.
 """
 
 from __future__ import annotations
