@@ -13,7 +13,7 @@ import redis
 
 from bench.calls import NoAnswer, WrongAnswer
 from bench.servers import DidNotStart
-from shared.errors import TaktError
+from shared.errors import ServiceError
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
@@ -31,7 +31,7 @@ def ended(name: str, measure: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         say(f"{name}: interrupted; all child programs have ended")
         return INTERRUPTED
-    except (ValueError, TaktError, DidNotStart, NoAnswer, WrongAnswer) as error:
+    except (ValueError, ServiceError, DidNotStart, NoAnswer, WrongAnswer) as error:
         return _failed(name, str(error))
     except (OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
         return _failed(name, f"{error!r}\n{getattr(error, 'output', None) or ''}")

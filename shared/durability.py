@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import ResponseError
 
-from shared.errors import NotDurable, QueueUnavailable, UnsupportedServer
+from shared.errors import NotDurableError, QueueUnavailableError, UnsupportedServerError
 
 if TYPE_CHECKING:
     import redis
@@ -51,13 +51,13 @@ class Server:
 
 
 def check_server(info: Mapping[str, object]) -> Server:
-    """The server of an `INFO server` answer: Redis ≥ 7.0 or Valkey ≥ 7.2. Raises UnsupportedServer."""
+    """The server of an `INFO server` answer: Redis ≥ 7.0 or Valkey ≥ 7.2. Raises UnsupportedServerError."""
     # Valkey keeps `redis_version` at 7.2.4 for old clients and reports its own version separately
     name = "valkey" if "valkey_version" in info else "redis"
     server = Server(name, str(info.get(f"{name}_version", "0")))
     least = _LEAST[name]
     if server.release < least:
-        raise UnsupportedServer(
+        raise UnsupportedServerError(
             f"{server} is too old: Takt needs {name} {'.'.join(map(str, least))} or later."
         )
     return server
@@ -128,28 +128,28 @@ def unsynced(policy: SyncPolicy | None) -> str:
 def check_durable(info: Mapping[str, object], promise: Promise, policy: SyncPolicy | None) -> Server:
     """The server of an `INFO` with the sections `server` and `persistence`, if it can keep the promise.
 
-    `policy`: its `SYNC_OPTIONS`; None: not revealed. Raises UnsupportedServer.
+    `policy`: its `SYNC_OPTIONS`; None: not revealed. Raises UnsupportedServerError.
     """
     server = check_server(info)
     if promise is not Promise.DISK:
         return server
     if server.release < _LEAST_WITH_WAITAOF[server.name]:
-        raise UnsupportedServer(
+        raise UnsupportedServerError(
             f"{server} has no WAITAOF, which TAKT_DURABILITY=disk needs: use Redis or Valkey 7.2 or later, "
             "or give it `appendfsync always` and choose TAKT_DURABILITY=memory."
         )
     if not info.get("aof_enabled"):
-        raise UnsupportedServer(
+        raise UnsupportedServerError(
             f"{server} keeps no append-only file: TAKT_DURABILITY=disk needs `appendonly yes` and "
             "`appendfsync always`."
         )
     if reason := unsynced(policy):
-        raise UnsupportedServer(f"TAKT_DURABILITY=disk: {server} {reason}.")
+        raise UnsupportedServerError(f"TAKT_DURABILITY=disk: {server} {reason}.")
     return server
 
 
 def checked_server(client: redis.Redis, durability: Durability) -> Server:
-    """The server behind a client, if it can keep the promise. Raises UnsupportedServer, RedisError."""
+    """The server behind a client, if it can keep the promise. Raises UnsupportedServerError, RedisError."""
     info: Mapping[str, object] = client.info("server")
     if durability.promise is Promise.DISK:
         info = {**info, **client.info("persistence")}
@@ -174,16 +174,16 @@ def require_durable(
 ) -> None:
     """Check a server's answers: to a job's fence, to the wait after it, and to the query of its policy.
 
-    Raises the server's error for the fence, QueueUnavailable, UnsupportedServer, NotDurable.
+    Raises the server's error for the fence, QueueUnavailableError, UnsupportedServerError, NotDurableError.
     """
     if isinstance(known, Exception):
         raise known
     if not known:
-        raise QueueUnavailable(
+        raise QueueUnavailableError(
             "The queue has lost this job: hand it over again.", retry_after_s=RETRY_AFTER_S
         )
     if isinstance(answer, ResponseError):  # no such command, or no append-only file
-        raise UnsupportedServer(f"TAKT_DURABILITY={durability.promise}: {answer}")
+        raise UnsupportedServerError(f"TAKT_DURABILITY={durability.promise}: {answer}")
     if isinstance(answer, Exception):
         raise answer
     if not durability.kept(answer):
@@ -194,8 +194,8 @@ def require_durable(
         raise _not_durable(job_id, durability, f" The queue's server {reason}.")
 
 
-def _not_durable(job_id: str, durability: Durability, reason: str) -> NotDurable:
-    return NotDurable(
+def _not_durable(job_id: str, durability: Durability, reason: str) -> NotDurableError:
+    return NotDurableError(
         f"Job {job_id!r} was taken, but it is not on {_PLACE[durability.promise]} yet: send it again "
         f"with the same Idempotency-Key, or ask for it.{reason}",
         retry_after_s=RETRY_AFTER_S,

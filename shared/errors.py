@@ -1,46 +1,46 @@
 """The errors of Takt: one tree, ordered by what the caller can do.
 
-    TaktError
+    ServiceError
     ├── CallerError               change the request, then send it again
-    │   ├── InvalidInput            a row or a field is invalid; each problem is named
+    │   ├── InvalidInputError            a row or a field is invalid; each problem is named
     │   ├── Unauthorized            no API key, or an invalid one
     │   ├── Forbidden               the key does not permit this request
-    │   ├── ModelNotFound           no such model or version in the repository
-    │   ├── JobNotFound             no such job, or another owner's
-    │   ├── JobExpired              the retention of the job is over
-    │   ├── InvalidState            the state of the job does not allow the request
-    │   ├── PreconditionFailed      `If-Match` is false
-    │   ├── NotAcceptable           no answer in a requested format
-    │   ├── IdempotencyConflict     the key belongs to another body
-    │   ├── PayloadTooLarge         more bytes or rows than this deployment accepts
-    │   └── UnsupportedMediaType    a body in an unsupported format
-    │         └── UnsupportedCoding   … or in an unsupported Content-Encoding
-    ├── TryLater                  the same request may succeed later
-    │   ├── ModelNotLoaded          no live worker holds this model version
-    │   ├── ModelMismatch           workers hold another spec or artifact than the gateway
-    │   ├── IdempotencyInProgress   the first body with this key is still being read
-    │   ├── RequestTimeout          the head of the request did not arrive in time
-    │   ├── UploadInterrupted       the body ended or stopped before it was complete
-    │   ├── ResultsNotReady         the job has not succeeded, so it has no complete results
-    │   ├── MessageUnreadable       another process could not read a message of the queue
-    │   ├── RateLimited             the quota of the key is used up for now
-    │   │     └── TooManyJobs         … its owner has the maximum of unfinished jobs
+    │   ├── ModelNotFoundError           no such model or version in the repository
+    │   ├── JobNotFoundError             no such job, or another owner's
+    │   ├── JobExpiredError              the retention of the job is over
+    │   ├── InvalidStateError            the state of the job does not allow the request
+    │   ├── PreconditionFailedError      `If-Match` is false
+    │   ├── NotAcceptableError           no answer in a requested format
+    │   ├── IdempotencyConflictError     the key belongs to another body
+    │   ├── PayloadTooLargeError         more bytes or rows than this deployment accepts
+    │   └── UnsupportedMediaTypeError    a body in an unsupported format
+    │         └── UnsupportedCodingError   … or in an unsupported Content-Encoding
+    ├── TryLaterError                  the same request may succeed later
+    │   ├── ModelNotLoadedError          no live worker holds this model version
+    │   ├── ModelMismatchError           workers hold another spec or artifact than the gateway
+    │   ├── IdempotencyInProgressError   the first body with this key is still being read
+    │   ├── RequestTimeoutError          the head of the request did not arrive in time
+    │   ├── UploadInterruptedError       the body ended or stopped before it was complete
+    │   ├── ResultsNotReadyError         the job has not succeeded, so it has no complete results
+    │   ├── MessageUnreadableError       another process could not read a message of the queue
+    │   ├── RateLimitedError             the quota of the key is used up for now
+    │   │     └── TooManyJobsError         … its owner has the maximum of unfinished jobs
     │   ├── Overloaded              the queue is longer than the deadline allows
-    │   ├── QueueUnavailable        Redis does not answer
-    │   ├── StorageFull             the payload store has no space for more rows
-    │   ├── NotDurable              the job was accepted, but is not yet as durable as required
-    │   └── DeadlineExceeded        the request was accepted, but no answer came in time
-    ├── PredictionFailed          the model raised an exception on this input
+    │   ├── QueueUnavailableError        Redis does not answer
+    │   ├── StorageFullError             the payload store has no space for more rows
+    │   ├── NotDurableError              the job was accepted, but is not yet as durable as required
+    │   └── DeadlineExceededError        the request was accepted, but no answer came in time
+    ├── PredictionFailedError          the model raised an exception on this input
     └── OperatorError             the installation needs a repair
         ├── SpecError               an invalid model.toml
         ├── ArtifactError           a missing artifact, or one that differs from the build
         ├── PayloadError            a stored payload that cannot be read or written
-        │     ├── PayloadStoreAway    … because the store fails for now
-        │     ├── ResultLost          a missing or damaged result: it can be computed again
-        │     ├── PayloadLost         missing or damaged rows: they cannot be restored
-        │     └── PayloadCorrupt      … because it differs from the written object
-        ├── RecordUnreadable        a ledger record that is corrupt, or of a newer Takt
-        └── UnsupportedServer       a Redis or Valkey that is too old for Takt's guarantees
+        │     ├── PayloadStoreAwayError    … because the store fails for now
+        │     ├── ResultLostError          a missing or damaged result: it can be computed again
+        │     ├── PayloadLostError         missing or damaged rows: they cannot be restored
+        │     └── PayloadCorruptError      … because it differs from the written object
+        ├── RecordUnreadableError        a ledger record that is corrupt, or of a newer Takt
+        └── UnsupportedServerError       a Redis or Valkey that is too old for Takt's guarantees
 
 An error crosses the queue as `(code, detail)` and is raised on the other side as the same class. HTTP
 status codes appear only in `api/http/error_answers.py`.
@@ -66,7 +66,7 @@ STORAGE_RETRY_S = 30.0
 """Retry delay for a full store: the longest delay that our client waits by itself."""
 
 
-class TaktError(Exception):
+class ServiceError(Exception):
     """An internal error of Takt."""
 
     code: ClassVar[str] = "internal_error"
@@ -78,62 +78,62 @@ class TaktError(Exception):
         super().__init__(self.detail)
 
 
-class CallerError(TaktError):
+class CallerError(ServiceError):
     """The request cannot be served as it is."""
 
 
-class Problem(dict[str, object]):
+class InputProblem(dict[str, object]):
     """One problem of one value: `row`, `field`, `msg`, `type`, and `loc` as in Pydantic's errors."""
 
 
-class InvalidInput(CallerError):
+class InvalidInputError(CallerError):
     """The input does not match the model's declared inputs."""
 
     code = "validation_error"
 
     def __init__(
-        self, detail: str | None = None, *, problems: Sequence[Problem] = (), more_problems: int = 0
+        self, detail: str | None = None, *, problems: Sequence[InputProblem] = (), more_problems: int = 0
     ) -> None:
         """`more_problems`: the number of problems beyond the listed ones."""
         super().__init__(detail)
         self.problems = _bounded_problems(problems)
         self.more_problems = more_problems + len(problems) - len(self.problems)
 
-    def listed(self) -> list[Problem]:
+    def listed(self) -> list[InputProblem]:
         """The problems of an answer: at least one, and an entry that counts the unlisted ones."""
-        whole = Problem(row=None, field=None, loc=[], msg=self.detail, type="invalid_input")
+        whole = InputProblem(row=None, field=None, loc=[], msg=self.detail, type="invalid_input")
         if not self.more_problems:
             return self.problems or [whole]
         text = f"{self.more_problems} more problem(s) of this kind are not listed."
-        more = Problem(row=None, field=None, loc=[], msg=text, type="more_problems")
-        return [*self.problems, Problem(more | {"count": self.more_problems})]
+        more = InputProblem(row=None, field=None, loc=[], msg=text, type="more_problems")
+        return [*self.problems, InputProblem(more | {"count": self.more_problems})]
 
 
-class Unauthorized(CallerError):
+class UnauthorizedError(CallerError):
     """An API key is required: `Authorization: Bearer takt_…`."""
 
     code = "unauthorized"
 
 
-class Forbidden(CallerError):
+class ForbiddenError(CallerError):
     """This API key does not permit the request."""
 
     code = "forbidden"
 
 
-class ModelNotFound(CallerError):
+class ModelNotFoundError(CallerError):
     """The repository has no such model or version."""
 
     code = "model_not_found"
 
 
-class JobNotFound(CallerError):
+class JobNotFoundError(CallerError):
     """There is no such job."""
 
     code = "job_not_found"
 
 
-class JobExpired(CallerError):
+class JobExpiredError(CallerError):
     """The job's retention is over and its data is gone."""
 
     code = "job_expired"
@@ -144,119 +144,119 @@ class JobExpired(CallerError):
         """The owner of the job; never sent to a client."""
 
 
-class InvalidState(CallerError):
+class InvalidStateError(CallerError):
     """The job's state does not allow this request."""
 
     code = "invalid_state"
 
 
-class PreconditionFailed(CallerError):
+class PreconditionFailedError(CallerError):
     """`If-Match` is false: a job has no strong ETag. Send `If-Match: *`, or leave the field out."""
 
     code = "precondition_failed"
 
 
-class NotAcceptable(CallerError):
+class NotAcceptableError(CallerError):
     """The answer is not available in any of the requested formats."""
 
     code = "not_acceptable"
 
 
-class IdempotencyConflict(CallerError):
+class IdempotencyConflictError(CallerError):
     """This Idempotency-Key was used before, with another body or other parameters."""
 
     code = "idempotency_conflict"
 
 
-class PayloadTooLarge(CallerError):
+class PayloadTooLargeError(CallerError):
     """The request is larger than this deployment accepts."""
 
     code = "payload_too_large"
 
 
-class UnsupportedMediaType(CallerError):
+class UnsupportedMediaTypeError(CallerError):
     """This endpoint does not read bodies of this media type."""
 
     code = "unsupported_media_type"
 
 
-class UnsupportedCoding(UnsupportedMediaType):
+class UnsupportedCodingError(UnsupportedMediaTypeError):
     """The body has an unsupported Content-Encoding."""
 
 
-class TryLater(TaktError):
+class TryLaterError(ServiceError):
     """The service cannot serve this request now."""
 
     retryable = True
 
 
-class ModelNotLoaded(TryLater):
+class ModelNotLoadedError(TryLaterError):
     """No live worker holds this model version."""
 
     code = "model_not_loaded"
 
 
-class ModelMismatch(TryLater):
+class ModelMismatchError(TryLaterError):
     """Gateway and worker have different specs or artifacts of this model version."""
 
     code = "model_mismatch"
 
 
-class IdempotencyInProgress(TryLater):
+class IdempotencyInProgressError(TryLaterError):
     """The first request with this Idempotency-Key is still being read."""
 
     code = "idempotency_in_progress"
 
 
-class RequestTimeout(TryLater):
+class RequestTimeoutError(TryLaterError):
     """The head of the request did not arrive in time."""
 
     code = "request_timeout"
 
 
-class UploadInterrupted(TryLater):
+class UploadInterruptedError(TryLaterError):
     """The upload was interrupted before its end."""
 
     code = "upload_interrupted"
 
 
-class ResultsNotReady(TryLater):
+class ResultsNotReadyError(TryLaterError):
     """The job has no complete results."""
 
     code = "results_not_ready"
 
 
-class MessageUnreadable(TryLater):
+class MessageUnreadableError(TryLaterError):
     """The message was corrupt or of an unknown schema version; it was moved to the dead letters."""
 
     code = "message_unreadable"
 
 
-class RateLimited(TryLater):
+class RateLimitedError(TryLaterError):
     """The quota of this API key is used up for now."""
 
     code = "rate_limited"
 
 
-class TooManyJobs(RateLimited):
+class TooManyJobsError(RateLimitedError):
     """The key's owner has the maximum number of unfinished jobs."""
 
     code = "too_many_jobs"
 
 
-class Overloaded(TryLater):
+class OverloadedError(TryLaterError):
     """More work is waiting than can be answered within the deadline."""
 
     code = "overloaded"
 
 
-class QueueUnavailable(TryLater):
+class QueueUnavailableError(TryLaterError):
     """The queue does not answer."""
 
     code = "queue_unavailable"
 
 
-class StorageFull(TryLater):
+class StorageFullError(TryLaterError):
     """The payload store is full. Space is freed when older jobs expire or are deleted."""
 
     code = "storage_full"
@@ -265,25 +265,25 @@ class StorageFull(TryLater):
         super().__init__(detail, retry_after_s=retry_after_s)
 
 
-class NotDurable(TryLater):
+class NotDurableError(TryLaterError):
     """The job was accepted, but does not yet have the durability that this deployment promises."""
 
     code = "not_durable"
 
 
-class DeadlineExceeded(TryLater):
+class DeadlineExceededError(TryLaterError):
     """No answer came within the deadline."""
 
     code = "deadline_exceeded"
 
 
-class PredictionFailed(TaktError):
+class PredictionFailedError(ServiceError):
     """The model failed on this input."""
 
     code = "prediction_failed"
 
 
-class OperatorError(TaktError):
+class OperatorError(ServiceError):
     """The installation needs a repair."""
 
 
@@ -305,14 +305,14 @@ class PayloadError(OperatorError):
     code = "payload_unavailable"
 
 
-class PayloadStoreAway(PayloadError):
+class PayloadStoreAwayError(PayloadError):
     """The payload store fails: it is full, unreachable, or rejects the request."""
 
     full = False
     """Whether the store is out of space."""
 
 
-class ResultLost(PayloadError):
+class ResultLostError(PayloadError):
     """A committed result is missing or damaged; its chunk can be computed again from its rows."""
 
     def __init__(
@@ -325,35 +325,35 @@ class ResultLost(PayloadError):
         """The error code of the finding: `payload_lost`, or `payload_corrupt` if the result was changed."""
 
 
-class PayloadLost(PayloadError):
+class PayloadLostError(PayloadError):
     """Stored rows are missing or damaged and cannot be restored."""
 
     code = "payload_lost"
 
 
-class PayloadCorrupt(PayloadError):
+class PayloadCorruptError(PayloadError):
     """A stored object differs from the written object: its digest is not the recorded one."""
 
     code = "payload_corrupt"
 
 
-class RecordUnreadable(OperatorError):
+class RecordUnreadableError(OperatorError):
     """The job's record cannot be read; it was moved to the dead letters for an operator."""
 
     code = "record_unreadable"
 
 
-class UnsupportedServer(OperatorError):
+class UnsupportedServerError(OperatorError):
     """The Redis or Valkey server is too old."""
 
     code = "unsupported_server"
 
 
-def _bounded_problems(problems: Iterable[Problem]) -> list[Problem]:
-    kept: list[Problem] = []
+def _bounded_problems(problems: Iterable[InputProblem]) -> list[InputProblem]:
+    kept: list[InputProblem] = []
     left_bytes = _MOST_PROBLEMS_BYTES
     for problem in problems:
-        short = Problem({key: _bounded_value(key, value) for key, value in problem.items()})
+        short = InputProblem({key: _bounded_value(key, value) for key, value in problem.items()})
         left_bytes -= len(msgspec.json.encode(short))
         if len(kept) == MOST_PROBLEMS or (kept and left_bytes < 0):
             break
@@ -373,16 +373,16 @@ def first_line(text: str | None) -> str:
     return (text or "").strip().split("\n", 1)[0]
 
 
-def _codes(root: type[TaktError]) -> dict[str, type[TaktError]]:
+def _codes(root: type[ServiceError]) -> dict[str, type[ServiceError]]:
     found = {root.code: root} if "code" in vars(root) else {}
     for child in root.__subclasses__():
         found |= _codes(child)
     return found
 
 
-_BY_CODE = _codes(TaktError)
+_BY_CODE = _codes(ServiceError)
 
 
-def from_wire(code: str, detail: str) -> TaktError:
-    """The error that another process raised. An unknown code, of a newer worker, becomes a TaktError."""
-    return _BY_CODE.get(code, TaktError)(detail)
+def from_wire(code: str, detail: str) -> ServiceError:
+    """The error that another process raised. An unknown code, of a newer worker, becomes a ServiceError."""
+    return _BY_CODE.get(code, ServiceError)(detail)

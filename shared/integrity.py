@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 
-from shared.errors import PayloadCorrupt
+from shared.errors import PayloadCorruptError
 
 SHORT = 12
 """Hexadecimal digits of a digest in an error or a log."""
@@ -30,10 +30,10 @@ def short(digest: str) -> str:
 def require_intact(data: bytes, recorded: str, what: str) -> bytes:
     """→ `data`, if its digest matches the recorded digest, or if none was recorded.
 
-    Raises PayloadCorrupt; `what` names the object in the message.
+    Raises PayloadCorruptError; `what` names the object in the message.
     """
     if recorded and (digest := digest_of(data)) != recorded:
-        raise PayloadCorrupt(
+        raise PayloadCorruptError(
             f"{what}: SHA-256 is {short(digest)}, but {short(recorded)} was recorded when it was written; "
             "the object was changed since, and is not used"
         )

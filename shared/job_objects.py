@@ -7,7 +7,13 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from shared.errors import PayloadCorrupt, PayloadError, PayloadLost, PayloadStoreAway, ResultLost
+from shared.errors import (
+    PayloadCorruptError,
+    PayloadError,
+    PayloadLostError,
+    PayloadStoreAwayError,
+    ResultLostError,
+)
 from shared.integrity import require_intact
 from shared.ledger import ChunkRecord, Inline
 from shared.payloads import PayloadStore, result_path, rows_path
@@ -20,7 +26,7 @@ LOOK_AGAIN_S = (0.1, 0.3)
 class JobObjects:
     """The objects of a job. A job with objects in the ledger has one chunk.
 
-    Reading from the store blocks. Raises PayloadStoreAway if the store does not answer.
+    Reading from the store blocks. Raises PayloadStoreAwayError if the store does not answer.
     """
 
     def __init__(self, store: PayloadStore, job_id: str, inline: Inline) -> None:
@@ -29,32 +35,33 @@ class JobObjects:
         self._inline = inline
 
     def rows(self, chunk: ChunkRecord) -> bytes:
-        """Raises PayloadError if the rows are missing, and PayloadCorrupt if they were changed."""
+        """Raises PayloadError if the rows are missing, and PayloadCorruptError if they were changed."""
         return self._read("rows", chunk, self._inline.rows, rows_path(self._job_id, chunk.index))
 
     def result(self, chunk: ChunkRecord) -> bytes:
-        """Raises PayloadError if the result is missing, and PayloadCorrupt if it was changed."""
+        """Raises PayloadError if the result is missing, and PayloadCorruptError if it was changed."""
         path = result_path(self._job_id, chunk.index, chunk.token)
         return self._read("result", chunk, self._inline.result, path)
 
     def rows_table(self, chunk: ChunkRecord) -> pa.Table:
-        """Raises PayloadCorrupt if the rows were changed, and PayloadLost if they are missing or damaged."""
+        """Raises PayloadCorruptError if the rows were changed, and PayloadLostError if they are missing or
+        damaged."""
         try:
             return read_ipc(self.rows(chunk), verified=bool(chunk.rows_sha256))
-        except (PayloadStoreAway, PayloadCorrupt):
+        except (PayloadStoreAwayError, PayloadCorruptError):
             raise
         except PayloadError as error:
-            raise PayloadLost(f"The stored rows of chunk {chunk.index} are lost.") from error
+            raise PayloadLostError(f"The stored rows of chunk {chunk.index} are lost.") from error
 
     def result_table(self, chunk: ChunkRecord) -> pa.Table:
-        """Raises ResultLost if the result is missing or damaged."""
+        """Raises ResultLostError if the result is missing or damaged."""
         try:
             return read_ipc(self.result(chunk), verified=bool(chunk.result_sha256))
-        except PayloadStoreAway:
+        except PayloadStoreAwayError:
             raise
         except PayloadError as error:
-            cause = error.code if isinstance(error, PayloadCorrupt) else PayloadLost.code
-            raise ResultLost(error.detail, index=chunk.index, token=chunk.token, cause=cause) from error
+            cause = error.code if isinstance(error, PayloadCorruptError) else PayloadLostError.code
+            raise ResultLostError(error.detail, index=chunk.index, token=chunk.token, cause=cause) from error
 
     def _read(self, kind: str, chunk: ChunkRecord, inline: bytes, path: str) -> bytes:
         recorded = chunk.rows_sha256 if kind == "rows" else chunk.result_sha256
@@ -69,7 +76,7 @@ def _with_retries(read: Callable[[], bytes]) -> bytes:
     for pause_s in LOOK_AGAIN_S:
         try:
             return read()
-        except PayloadStoreAway:
+        except PayloadStoreAwayError:
             raise
         except PayloadError:
             time.sleep(pause_s)

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-from shared.errors import MessageUnreadable
+from shared.errors import MessageUnreadableError
 
 SCHEMA: Final = 1
 """The schema version that this process writes."""
@@ -48,21 +48,21 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     identity: bytes = b""  # spec and artifact of the gateway, see `shared/model_identity.py`; empty: any
 
 
-class Failure(msgspec.Struct, array_like=True, frozen=True):
+class EntryFailure(msgspec.Struct, array_like=True, frozen=True):
     """Why these rows have no answer: code and detail of an error of `shared/errors.py`."""
 
     code: str
     detail: str
 
 
-class Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class EntryAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The answer of one entry: columns or a failure."""
 
     id: int
     part: int
     queue_ms: float  # from XADD until the engine read the entry, by Redis' clock
     columns: list[OutputColumn] | None  # in the order of the spec's outputs
-    failure: Failure | None = None
+    failure: EntryFailure | None = None
 
 
 class Reply(msgspec.Struct, array_like=True, frozen=True):
@@ -73,7 +73,7 @@ class Reply(msgspec.Struct, array_like=True, frozen=True):
     batch_rows: int  # rows of the whole batch, including other gateways'
     batch_ms: float  # duration of forming it: decode, concatenate
     predict_ms: float  # duration of the model call
-    answers: list[Answer]
+    answers: list[EntryAnswer]
 
 
 class _EntryHead(msgspec.Struct, array_like=True, frozen=True):
@@ -111,7 +111,7 @@ _encoder = msgspec.msgpack.Encoder()
 _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-class UnreadableMessage(ValueError):
+class UnreadableMessageError(ValueError):
     """The message is corrupt or of a schema version that this process does not read."""
 
 
@@ -120,30 +120,30 @@ def encode(message: Entry | Reply) -> bytes:
 
 
 def decode_entry(data: bytes) -> Entry:
-    """Raises UnreadableMessage."""
+    """Raises UnreadableMessageError."""
     try:
         entry = _entry.decode(data)
     except _MALFORMED as error:
-        raise UnreadableMessage(_why(error, _head(_entry_head, data))) from error
+        raise UnreadableMessageError(_why(error, _head(_entry_head, data))) from error
     _check_schema(entry.schema)
     if entry.rows < 1 or entry.part < 0:
-        raise UnreadableMessage(f"an entry of {entry.rows} rows, part {entry.part}")
+        raise UnreadableMessageError(f"an entry of {entry.rows} rows, part {entry.part}")
     return entry
 
 
 def decode_reply(data: bytes) -> Reply:
-    """Raises UnreadableMessage."""
+    """Raises UnreadableMessageError."""
     try:
         reply = _reply.decode(data)
     except _MALFORMED as error:
-        raise UnreadableMessage(_why(error, _head(_reply_head, data))) from error
+        raise UnreadableMessageError(_why(error, _head(_reply_head, data))) from error
     _check_schema(reply.schema)
     if any((answer.columns is None) is (answer.failure is None) for answer in reply.answers):
-        raise UnreadableMessage("an answer with neither columns nor a failure, or with both")
+        raise UnreadableMessageError("an answer with neither columns nor a failure, or with both")
     return reply
 
 
-def refusal_of_entry(data: bytes, reason: str) -> tuple[str, Answer] | None:
+def refusal_of_entry(data: bytes, reason: str) -> tuple[str, EntryAnswer] | None:
     """The gateway of an unreadable entry, and the answer to it; None if the gateway is unknown."""
     head = _head(_entry_head, data)
     return None if head is None else (head.gateway, _refused(head.id, head.part, reason))
@@ -158,8 +158,8 @@ def refusal_of_reply(data: bytes, reason: str) -> Reply | None:
     return Reply(SCHEMA, head.worker, head.batch_rows, head.batch_ms, head.predict_ms, answers)
 
 
-def _refused(request: int, part: int, reason: str) -> Answer:
-    return Answer(request, part, 0.0, None, Failure(MessageUnreadable.code, reason))
+def _refused(request: int, part: int, reason: str) -> EntryAnswer:
+    return EntryAnswer(request, part, 0.0, None, EntryFailure(MessageUnreadableError.code, reason))
 
 
 def _head(decoder: msgspec.msgpack.Decoder[_Head], data: bytes) -> _Head | None:
@@ -171,7 +171,7 @@ def _head(decoder: msgspec.msgpack.Decoder[_Head], data: bytes) -> _Head | None:
 
 def _check_schema(schema: int) -> None:
     if not OLDEST <= schema <= SCHEMA:
-        raise UnreadableMessage(f"schema version {schema}; {OLDEST} to {SCHEMA} are read here")
+        raise UnreadableMessageError(f"schema version {schema}; {OLDEST} to {SCHEMA} are read here")
 
 
 def _why(error: Exception, head: _EntryHead | _ReplyHead | None) -> str:

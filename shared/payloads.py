@@ -29,7 +29,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from shared.errors import PayloadError, PayloadStoreAway
+from shared.errors import PayloadError, PayloadStoreAwayError
 from shared.payload_folder import PayloadFolder
 from shared.settings import Settings
 
@@ -80,7 +80,7 @@ class StoredJob(NamedTuple):
 
 
 class PayloadStore:
-    """Objects by path. Methods raise PayloadStoreAway if the store fails, and a plain PayloadError for a
+    """Objects by path. Methods raise PayloadStoreAwayError if the store fails, and a plain PayloadError for a
     missing object."""
 
     def __init__(
@@ -219,9 +219,9 @@ class PayloadStore:
             yield [item["path"] for item in page]
 
     def _failed(self, verb: str, path: str, error: Exception) -> PayloadError:
-        kind = PayloadError if isinstance(error, FileNotFoundError) else PayloadStoreAway
+        kind = PayloadError if isinstance(error, FileNotFoundError) else PayloadStoreAwayError
         failed = kind(f"{_without_secrets(self._url)}: cannot {verb} {path}: {_reason(error)}")
-        if isinstance(failed, PayloadStoreAway):
+        if isinstance(failed, PayloadStoreAwayError):
             failed.full = any(words in str(error) for words in _OUT_OF_ROOM)
         return failed
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from shared.errors import ArtifactError, ModelNotFound, SpecError
+from shared.errors import ArtifactError, ModelNotFoundError, SpecError
 from shared.integrity import digest_of, short
 from shared.keys import ModelKey, model_key
 from shared.model_identity import ModelIdentity
@@ -93,7 +93,7 @@ class Repository:
         except KeyError:
             known = sorted(self.specs)
             near = did_you_mean(model, known)
-            raise ModelNotFound(
+            raise ModelNotFoundError(
                 f"There is no model {named(model)}; there are: {listed(known)}.{near}"
             ) from None
 
@@ -106,7 +106,7 @@ class Repository:
     def version(self, model: str, version: str | None = None) -> ModelVersion:
         """A built version; without `version`, the default version.
 
-        Raises ModelNotFound if it was never built, ArtifactError if its manifest is unreadable.
+        Raises ModelNotFoundError if it was never built, ArtifactError if its manifest is unreadable.
         """
         spec = self.spec(model)
         version = version or spec.default_version
@@ -116,7 +116,9 @@ class Repository:
             versions = self.versions(model)
             built = listed(versions) if versions else "none; `takt models build` makes them"
             near = did_you_mean(version, versions)
-            raise ModelNotFound(f"Model {model!r} has no version {named(version)}; built: {built}.{near}")
+            raise ModelNotFoundError(
+                f"Model {model!r} has no version {named(version)}; built: {built}.{near}"
+            )
         return ModelVersion(spec, _read_manifest(folder, spec.name, version), folder)
 
 

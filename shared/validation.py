@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from shared import input_types
-from shared.errors import MOST_PROBLEMS, InvalidInput, Problem
+from shared.errors import MOST_PROBLEMS, InputProblem, InvalidInputError
 from shared.specs import ModelSpec
 from shared.wording import of_pydantic
 
@@ -40,7 +40,7 @@ class RowValidator:
         self.batch: TypeAdapter[dict[str, list[Any]]] = TypeAdapter(input_types.batch(spec))
 
     def read_one(self, body: bytes) -> Values:
-        """The row of a `/predict` body. Raises InvalidInput."""
+        """The row of a `/predict` body. Raises InvalidInputError."""
         try:
             row = self.one.validate_json(body)
         except ValidationError as error:
@@ -48,7 +48,7 @@ class RowValidator:
         return [[row[name]] for name in self._names]
 
     def read_batch(self, body: bytes) -> Values:
-        """The rows of a `/predict/batch` body, `{"inputs": [...]}`. Raises InvalidInput."""
+        """The rows of a `/predict/batch` body, `{"inputs": [...]}`. Raises InvalidInputError."""
         try:
             rows = self.batch.validate_json(body)["inputs"]
         except ValidationError as error:
@@ -57,7 +57,7 @@ class RowValidator:
 
     def read_rows(self, array: bytes, first_row: int) -> Values:
         """The rows of a JSON array that is part of a job and begins with row `first_row`. Raises
-        InvalidInput."""
+        InvalidInputError."""
         try:
             rows = self.rows.validate_json(array)
         except ValidationError as error:
@@ -88,24 +88,26 @@ class RowValidator:
 
     def _invalid(
         self, error: ValidationError, place: Callable[[Loc], Place], first_row: int | None = None
-    ) -> InvalidInput:
+    ) -> InvalidInputError:
         """`first_row`: of a part of a job; its paths count from its own first row."""
         details = error.errors(include_url=False, include_context=False)
         shown = details[:MOST_PROBLEMS]
         problems = [_problem(detail, place, first_row, self._names) for detail in shown]
         more = len(details) - len(shown)
-        return InvalidInput(f"{len(details)} problem(s) in the input.", problems=problems, more_problems=more)
+        return InvalidInputError(
+            f"{len(details)} problem(s) in the input.", problems=problems, more_problems=more
+        )
 
 
 def _problem(
     detail: ErrorDetails, place: Callable[[Loc], Place], first_row: int | None, known: Sequence[str]
-) -> Problem:
+) -> InputProblem:
     path = [part for part in detail["loc"] if part not in (input_types.LISTS, input_types.OBJECTS)]
     if first_row is not None and path:
         path = ["inputs", first_row + int(path[0]), *path[1:]]
     row, field = place(path) if detail["type"] != "json_invalid" else (None, None)
     message = of_pydantic(detail["msg"], detail["type"], field, known)
-    problem = Problem(row=row, field=field, loc=path, msg=message, type=detail["type"])
+    problem = InputProblem(row=row, field=field, loc=path, msg=message, type=detail["type"])
     if _may_be_shown(detail["input"]):
         problem["input"] = detail["input"]
     return problem

@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from shared.errors import InvalidInput, Problem
+from shared.errors import InputProblem, InvalidInputError
 from shared.settings import Settings
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -54,7 +54,7 @@ def checked_url(url: str, settings: Settings, resolve: Resolve | None = None) ->
     """The URL, if a webhook may currently be sent there.
 
     Blocks on DNS: run it in a thread. A host without an address is accepted, because its webhook is retried.
-    Raises InvalidInput with the field `webhook_url` and the reason.
+    Raises InvalidInputError with the field `webhook_url` and the reason.
     """
     if not settings.webhook_keys():
         raise _invalid("Webhooks are disabled: the operator has not set TAKT_WEBHOOK_SECRET.")
@@ -69,7 +69,7 @@ def checked_url(url: str, settings: Settings, resolve: Resolve | None = None) ->
 
 
 def target_of(url: str) -> WebhookTarget:
-    """Raises InvalidInput if the URL is invalid for a webhook, whatever the addresses of its host."""
+    """Raises InvalidInputError if the URL is invalid for a webhook, whatever the addresses of its host."""
     if len(url) > MAX_URL or not re.fullmatch(r"[!-~]+", url) or "\\" in url:
         raise _invalid(f"A webhook's URL has at most {MAX_URL} ASCII characters, without spaces.")
     try:
@@ -127,8 +127,8 @@ def _plain(address: Address) -> Address:
     return address.ipv4_mapped or address.sixtofour or address
 
 
-def _invalid(reason: str) -> InvalidInput:
-    problem = Problem(
+def _invalid(reason: str) -> InvalidInputError:
+    problem = InputProblem(
         row=None, field="webhook_url", loc=["webhook_url"], msg=reason, type="invalid_webhook_url"
     )
-    return InvalidInput(reason, problems=[problem])
+    return InvalidInputError(reason, problems=[problem])

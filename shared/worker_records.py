@@ -137,7 +137,7 @@ def to_hash(record: WorkerRecord) -> dict[str, str]:
     }
 
 
-class UnreadableHeartbeat(ValueError):
+class UnreadableHeartbeatError(ValueError):
     """The heartbeat is corrupt, or of a schema version that this process does not read."""
 
 
@@ -145,20 +145,20 @@ def from_hash(fields: Mapping[bytes, bytes]) -> WorkerRecord | None:
     """The heartbeat, or None if there is no readable heartbeat."""
     try:
         return read_heartbeat(fields)
-    except UnreadableHeartbeat:
+    except UnreadableHeartbeatError:
         return None
 
 
 def read_heartbeat(fields: Mapping[bytes, bytes]) -> WorkerRecord | None:
-    """The heartbeat, or None if there is none. Raises UnreadableHeartbeat."""
+    """The heartbeat, or None if there is none. Raises UnreadableHeartbeatError."""
     if not fields:
         return None
     try:
         schema = msgspec.json.decode(fields[_RECORD], type=_Head).schema
         if not OLDEST <= schema <= SCHEMA:
-            raise UnreadableHeartbeat(f"schema version {schema}; {OLDEST} to {SCHEMA} are read here")
+            raise UnreadableHeartbeatError(f"schema version {schema}; {OLDEST} to {SCHEMA} are read here")
         return msgspec.json.decode(fields[_RECORD], type=WorkerRecord)
     except KeyError:
-        raise UnreadableHeartbeat("it holds no record") from None
+        raise UnreadableHeartbeatError("it holds no record") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise UnreadableHeartbeat(str(error)) from None
+        raise UnreadableHeartbeatError(str(error)) from None

@@ -43,7 +43,7 @@ class Cut:
         return f"{self.path.name}: {self.cut_bytes} bytes from offset {self.keep_bytes}"
 
 
-class _Broken(Exception):
+class _BrokenError(Exception):
     """A command is incomplete."""
 
     def __init__(self, start: int, at: int) -> None:
@@ -58,7 +58,7 @@ class Whole:
     """Size of the complete commands and transactions, and the first incomplete command, if any."""
 
     size_bytes: int
-    broken: _Broken | None
+    broken: _BrokenError | None
 
 
 def torn_tails(data: Path) -> list[Cut]:
@@ -149,7 +149,7 @@ def _torn(path: Path) -> Cut | None:
     return Cut(path, whole.size_bytes, cut_bytes) if cut_bytes else None
 
 
-def _is_tail(text: mmap.mmap | bytes, broken: _Broken) -> bool:
+def _is_tail(text: mmap.mmap | bytes, broken: _BrokenError) -> bool:
     """Whether the broken command contains no further command and is followed only by zeros."""
     return _NEXT.search(text, broken.start, broken.at) is None and _only_zeros(text, broken.at)
 
@@ -171,7 +171,7 @@ def whole_commands(text: mmap.mmap | bytes) -> Whole:
     while position < len(text):
         try:
             end, name = _command(text, position)
-        except _Broken as broken:
+        except _BrokenError as broken:
             return Whole(position if began is None else began, broken)
         if name == b"MULTI":
             began = position
@@ -191,7 +191,7 @@ def _command(text: mmap.mmap | bytes, start: int) -> tuple[int, bytes]:
         size_bytes, position = _head(text, start, position, b"$")
         end = position + size_bytes
         if text[end : end + len(_LINE_END)] != _LINE_END:
-            raise _Broken(start, min(len(text), end + (text[end : end + 1] == b"\r")))
+            raise _BrokenError(start, min(len(text), end + (text[end : end + 1] == b"\r")))
         if number == 0:
             name = text[position:end].upper()
         position = end + len(_LINE_END)
@@ -204,7 +204,7 @@ def _head(text: mmap.mmap | bytes, start: int, at: int, kind: bytes) -> tuple[in
     if found := re.match(re.escape(kind) + rb"(\d{1,18})\r\n", head):
         return int(found[1]), at + found.end()
     good = re.match(re.escape(kind) + rb"(?:\d{1,18}\r?)?", head)
-    raise _Broken(start, at + (good.end() if good else 0))
+    raise _BrokenError(start, at + (good.end() if good else 0))
 
 
 def _comment_end(text: mmap.mmap | bytes, start: int) -> int:
@@ -213,4 +213,4 @@ def _comment_end(text: mmap.mmap | bytes, start: int) -> int:
     if end >= 0:
         return end + len(_LINE_END)
     zero = text.find(b"\0", start, stop)
-    raise _Broken(start, zero if zero >= 0 else stop)
+    raise _BrokenError(start, zero if zero >= 0 else stop)

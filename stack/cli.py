@@ -63,17 +63,17 @@ dead_letters = typer.Typer(no_args_is_help=True, help="Unreadable messages and a
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Print a TaktError as one line on stderr and exit with code 1, without a traceback."""
+    """Print a ServiceError as one line on stderr and exit with code 1, without a traceback."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        from shared.errors import TaktError
+        from shared.errors import ServiceError
 
         if command.__name__ != "doctor":  # doctor reports them as findings
             _warn_of_unknown_settings()
         try:
             return command(*args, **kwargs)
-        except TaktError as error:
+        except ServiceError as error:
             typer.secho(f"takt: {error.detail}", fg="red", err=True)
             raise typer.Exit(1) from None
 

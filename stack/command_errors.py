@@ -13,7 +13,7 @@ class CommandError(OperatorError):
     code: ClassVar[str] = "refused"
 
 
-class ServiceFailed(CommandError):
+class ServiceFailedError(CommandError):
     """A service exited before it was ready; the detail ends with the last lines of its log."""
 
     def __init__(self, service: str, how: str, last_lines: list[str]) -> None:

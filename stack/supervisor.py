@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Protocol
 
-from stack.command_errors import CommandError, ServiceFailed
+from stack.command_errors import CommandError, ServiceFailedError
 from stack.process_group import ProcessGroup
 from stack.restarts import Crashes, RestartBackoff
 from stack.services import Layer, Service, ServiceProcess
@@ -62,7 +62,7 @@ class Supervisor:
     def start(self) -> None:
         """Start all services and wait until they are ready.
 
-        Raises ServiceFailed if a service exits, CommandError after `START_LIMIT_S`.
+        Raises ServiceFailedError if a service exits, CommandError after `START_LIMIT_S`.
         """
         queue = [entry for entry in self._entries if entry.service.layer is Layer.QUEUE]
         for entries in (queue, [entry for entry in self._entries if entry not in queue]):
@@ -96,7 +96,7 @@ class Supervisor:
     @staticmethod
     def _fail_if_ended(entry: _Supervised) -> None:
         if entry.process is not None and (how := entry.process.ended()):
-            raise ServiceFailed(entry.service.name, how, entry.process.last_lines(_LAST_LINES))
+            raise ServiceFailedError(entry.service.name, how, entry.process.last_lines(_LAST_LINES))
 
     def watch(self) -> None:
         """Keep the services running. Ends only by an exception, such as KeyboardInterrupt."""

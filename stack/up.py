@@ -15,7 +15,7 @@ import redis
 from shared.settings import environment
 from stack import building, valkey
 from stack.append_only_file import cut_off, torn_tails
-from stack.command_errors import CommandError, ServiceFailed
+from stack.command_errors import CommandError, ServiceFailedError
 from stack.folder import Folder, StackRecord, held
 from stack.heartbeats import connect, held_text, worker_of
 from stack.output import Output
@@ -82,7 +82,7 @@ def _built(names: list[str], program: building.ModelProgram, output: Output) -> 
 def _start(supervisor: Supervisor, folder: Folder) -> None:
     try:
         supervisor.start()
-    except ServiceFailed as failure:
+    except ServiceFailedError as failure:
         raise (valkey.explain(failure, folder) if failure.service == "valkey" else failure) from None
 
 

@@ -16,8 +16,8 @@ import redis
 
 from shared.connections import connect
 from shared.durability import Durability, Promise, Server, check_server, checked_server
-from shared.errors import UnsupportedServer
-from stack.command_errors import CommandError, ServiceFailed
+from shared.errors import UnsupportedServerError
+from stack.command_errors import CommandError, ServiceFailedError
 from stack.folder import Folder
 from stack.service_logs import Log
 from stack.services import Layer, Service
@@ -55,7 +55,7 @@ def find_binary() -> Binary:
     for path in _candidates(tried):
         try:
             return Binary(path, _version(path))
-        except (OSError, subprocess.SubprocessError, UnsupportedServer) as error:
+        except (OSError, subprocess.SubprocessError, UnsupportedServerError) as error:
             tried.append(f"{path}: {error}")
     reasons = "".join(f"\n    {reason}" for reason in tried)
     raise CommandError(
@@ -88,7 +88,7 @@ def _version(path: Path) -> Server:
     text = subprocess.run([path, "--version"], capture_output=True, text=True, check=True, timeout=10).stdout
     found = re.search(r"(Valkey|Redis).*?\bv=(\d+\.\d+\.\d+)", text)
     if found is None:
-        raise UnsupportedServer(f"prints no version: {text.strip()[:80]!r}")
+        raise UnsupportedServerError(f"prints no version: {text.strip()[:80]!r}")
     return check_server({f"{found[1].lower()}_version": found[2]})
 
 
@@ -164,7 +164,7 @@ def answers(url: str) -> bool:
             return False
 
 
-def explain(failure: ServiceFailed, folder: Folder) -> CommandError:
+def explain(failure: ServiceFailedError, folder: Folder) -> CommandError:
     """Returns an error with the fix if the server's last log lines have a known cause, else the failure."""
     words = "\n".join(failure.last_lines)
     if re.search(r"Can't handle RDB format version|unknown RDB|[Ww]rong signature", words):
@@ -186,7 +186,7 @@ def explain(failure: ServiceFailed, folder: Folder) -> CommandError:
 
 
 def existing(url: str, durability: Durability = _IN_MEMORY) -> Server:
-    """Returns the server at a URL given by the operator. Raises CommandError, UnsupportedServer."""
+    """Returns the server at a URL given by the operator. Raises CommandError, UnsupportedServerError."""
     try:
         with connect(url) as client:
             return checked_server(client, durability)

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from shared import keys
 from shared.connections import connect
-from shared.errors import TaktError
+from shared.errors import ServiceError
 from shared.keys import split_model_key
 from shared.logs import configure_logging
 from shared.repository import Repository, open_repository
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
-    except TaktError as error:
+    except ServiceError as error:
         print(error.detail, file=sys.stderr)  # noqa: T201 - a command writes errors to stderr
         return 1
 
@@ -206,7 +206,7 @@ def _for_each(
         lines.begin(name, version)
         try:
             line = work(name, version)
-        except TaktError as error:
+        except ServiceError as error:
             line = {"version": version, "state": "failed", "reason": error.detail}
         except (Exception, SystemExit) as error:  # code of a model may raise anything
             line = {"version": version, "state": "failed", "reason": f"{type(error).__name__}: {error}"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from shared.errors import TaktError
+from shared.errors import ServiceError
 from shared.keys import ModelKey, model_key, split_model_key
 from shared.repository import Repository
 from shared.settings import Settings
@@ -58,7 +58,7 @@ class ModelRegistry:
                 runtime=settings.runtime,
             )
         except (Exception, SystemExit) as error:  # code of a model may raise anything
-            reason = error.detail if isinstance(error, TaktError) else f"{type(error).__name__}: {error}"
+            reason = error.detail if isinstance(error, ServiceError) else f"{type(error).__name__}: {error}"
             log.error("model_failed", model=key, reason=reason)
             self.states[key] = HeldModel(state=ModelState.FAILED, reason=reason)
             return None
@@ -98,6 +98,6 @@ def _urgency(key: ModelKey, repository: Repository, settings: Settings) -> tuple
     name, version = split_model_key(key)
     try:
         size_bytes = repository.version(name, version or None).manifest.size_bytes
-    except (TaktError, OSError):  # loading it will fail at once
+    except (ServiceError, OSError):  # loading it will fail at once
         size_bytes = 0
     return name != settings.default_model, size_bytes, key

@@ -27,7 +27,7 @@ from api.access.signed_links import LASTS_S, linked, read_link, ticket_of
 from api.http.error_answers import unavailable
 from shared import keys
 from shared.access import DEFAULT_SHARE, KeyRecord, Share, decode_key, decode_share, is_key_id, key_id_of
-from shared.errors import QueueUnavailable, Unauthorized
+from shared.errors import QueueUnavailableError, UnauthorizedError
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class Authenticator(Protocol):
     def authenticate(self, headers: RawHeaders, *, basic: bool = False) -> Principal:
         """The principal of a request. `basic`: also accept a key as a password (HTTP Basic).
 
-        Raises Unauthorized, or QueueUnavailable if no keys could be read yet.
+        Raises Unauthorized, or QueueUnavailableError if no keys could be read yet.
         """
         ...
 
@@ -85,7 +85,7 @@ async def authenticated(
     """Call `authenticate`, and again if it raises Unauthorized and Redis has the key by now."""
     try:
         return authenticate()
-    except Unauthorized:
+    except UnauthorizedError:
         if not await authenticator.finds(key_id):
             raise
     return authenticate()
@@ -143,19 +143,19 @@ class KeyAuthenticator:
     def authenticate_optional(self, headers: RawHeaders) -> Principal:
         try:
             return self.authenticate(headers)
-        except (Unauthorized, QueueUnavailable):
+        except (UnauthorizedError, QueueUnavailableError):
             return STRANGER
 
     def authenticate_link(self, path: str, query: bytes) -> Principal:
         found = read_link(query)
         if found is None:
-            raise Unauthorized
+            raise UnauthorizedError
         before, ticket = found
         if self._known is None:
             raise unavailable()
         record, principal = self._good.get(ticket.key_id, (None, ANONYMOUS))
         if record is None or not ticket.opens(record, path, before, self._now_ms):
-            raise Unauthorized("Invalid download link: incomplete, changed or expired.")
+            raise UnauthorizedError("Invalid download link: incomplete, changed or expired.")
         return principal
 
     def link(self, headers: RawHeaders, path: str, query: bytes) -> tuple[str, int | None]:
@@ -165,12 +165,12 @@ class KeyAuthenticator:
     def _found(self, headers: RawHeaders, *, basic: bool = False) -> tuple[KeyRecord, Principal]:
         token = token_of(dict(headers), basic=basic)
         if token is None:
-            raise Unauthorized
+            raise UnauthorizedError
         if self._known is None:
             raise unavailable()
         found = self._good.get(key_id_of(token))
         if found is None or not found[0].fits(token):
-            raise Unauthorized("Invalid API key: unknown, revoked or expired.")
+            raise UnauthorizedError("Invalid API key: unknown, revoked or expired.")
         self._used.add(found[0].id)
         return found
 

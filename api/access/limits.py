@@ -19,7 +19,7 @@ from starlette.types import Scope
 from api.http.headers import add_headers
 from shared import keys
 from shared.access import KeyRecord
-from shared.errors import PayloadTooLarge, RateLimited
+from shared.errors import PayloadTooLargeError, RateLimitedError
 
 REQUESTS, ROWS = "requests", "rows"
 
@@ -65,13 +65,13 @@ class Limiter:
         self._windows = SlidingWindowCounterRateLimiter(storage)
 
     async def admit(self, quota: Quota, scope: Scope) -> None:
-        """Count a request, and put the remaining quota into its response headers. Raises RateLimited."""
+        """Count a request, and put the remaining quota into its response headers. Raises RateLimitedError."""
         add_headers(scope, (b"ratelimit-policy", quota.policy))
         if quota.requests is not None:
             await self._take(REQUESTS, quota.requests, quota.key_id, 1, scope)
 
     async def require_rows(self, quota: Quota | None) -> None:
-        """Raises RateLimited if no row is left. Counts nothing."""
+        """Raises RateLimitedError if no row is left. Counts nothing."""
         if quota is None or quota.rows is None:
             return
         if not await self._windows.test(quota.rows, quota.key_id, ROWS):
@@ -79,11 +79,12 @@ class Limiter:
             raise _refusal(ROWS, quota.rows, stats.remaining, _soon_s(stats))
 
     async def charge(self, quota: Quota | None, rows: int, scope: Scope | None = None) -> None:
-        """Count rows before they run. Raises RateLimited, or PayloadTooLarge if they exceed a day's quota."""
+        """Count rows before they run. Raises RateLimitedError, or PayloadTooLargeError if they exceed a day's
+        quota."""
         if not rows or quota is None or quota.rows is None:
             return
         if rows > quota.rows.amount:
-            raise PayloadTooLarge(f"Your API key is limited to {quota.rows.amount} rows per day.")
+            raise PayloadTooLargeError(f"Your API key is limited to {quota.rows.amount} rows per day.")
         await self._take(ROWS, quota.rows, quota.key_id, rows, scope)
 
     async def _take(
@@ -102,5 +103,5 @@ def _soon_s(stats: WindowStats) -> int:
     return max(1, round(stats.reset_time - time.time()))
 
 
-def _refusal(name: str, item: RateLimitItem, left: int, soon_s: int) -> RateLimited:
-    return RateLimited(f"Your API key is limited to {item} ({name}); {left} left.", retry_after_s=soon_s)
+def _refusal(name: str, item: RateLimitItem, left: int, soon_s: int) -> RateLimitedError:
+    return RateLimitedError(f"Your API key is limited to {item} ({name}); {left} left.", retry_after_s=soon_s)

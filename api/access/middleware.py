@@ -18,7 +18,7 @@ from api.access.permissions import Permission, allow_of, permission_of, permissi
 from api.access.principal import ANONYMOUS, Principal, set_principal
 from api.access.signed_links import key_id_of_link
 from shared.access import key_id_of
-from shared.errors import Unauthorized
+from shared.errors import UnauthorizedError
 
 log = structlog.get_logger()
 
@@ -64,7 +64,7 @@ class AuthMiddleware:
         by_key = partial(self._authenticator.authenticate, scope["headers"], basic=in_browser)
         try:
             return await authenticated(self._authenticator, by_key, key_id_of(token or b""))
-        except Unauthorized as error:
+        except UnauthorizedError as error:
             if in_browser:
                 challenge = {"WWW-Authenticate": BROWSER_CHALLENGE}
                 raise HTTPException(401, error.detail, challenge) from None

@@ -14,7 +14,7 @@ from starlette.routing import compile_path
 
 from api.access.principal import Principal
 from shared.access import Role
-from shared.errors import Forbidden
+from shared.errors import ForbiddenError
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class Permission:
         if self.role is not None:
             asker.require(self.role)
         if self.whole and asker.models is not None:
-            raise Forbidden("This endpoint shows all models, but your API key is limited to some models.")
+            raise ForbiddenError(
+                "This endpoint shows all models, but your API key is limited to some models."
+            )
 
 
 OPEN = Permission(open=True)

@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from api.access.limits import Quota
 from shared.access import DEFAULT_SHARE, OPEN_OWNER, Role, Share
-from shared.errors import Forbidden, ModelNotFound
+from shared.errors import ForbiddenError, ModelNotFoundError
 from shared.texts import did_you_mean, named
 
 _PLACE = "takt.principal"
@@ -49,20 +49,20 @@ class Principal:
     def require(self, role: Role) -> None:
         """Raises Forbidden."""
         if not self.may(role):
-            raise Forbidden(f"This request needs an API key with the role {role.value!r}.")
+            raise ForbiddenError(f"This request needs an API key with the role {role.value!r}.")
 
     def sees(self, model: str) -> bool:
         return self.models is None or model in self.models
 
     def require_sight(self, model: str) -> None:
-        """Raises ModelNotFound if it does not see the model, with the text for a missing model."""
+        """Raises ModelNotFoundError if it does not see the model, with the text for a missing model."""
         if not self.sees(model):
             raise no_such_model(model, self.models or ())
 
 
-def no_such_model(model: str, seen: Iterable[str]) -> ModelNotFound:
+def no_such_model(model: str, seen: Iterable[str]) -> ModelNotFoundError:
     """The error for a missing model. `seen`: the models that the asker may see, existing or not."""
-    return ModelNotFound(f"There is no model {named(model)}.{did_you_mean(model, sorted(seen))}")
+    return ModelNotFoundError(f"There is no model {named(model)}.{did_you_mean(model, sorted(seen))}")
 
 
 ANONYMOUS = Principal(OPEN_OWNER)

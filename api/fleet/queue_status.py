@@ -6,7 +6,7 @@ import structlog
 
 from api.http.error_answers import unavailable
 from shared.backoff import Backoff
-from shared.errors import TaktError
+from shared.errors import ServiceError
 
 log = structlog.get_logger()
 
@@ -68,4 +68,4 @@ class QueueStatus:
 
 def _name(error: Exception) -> str:
     # only the type of other errors: their message may contain the URL and its password
-    return error.detail if isinstance(error, TaktError) else type(error).__name__
+    return error.detail if isinstance(error, ServiceError) else type(error).__name__

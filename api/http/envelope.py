@@ -22,7 +22,7 @@ from api.http.headers import headers_of
 from api.http.lifecycle import Lifecycle
 from api.telemetry.request_tracing import put_trace
 from api.telemetry.telemetry import Telemetry
-from shared.errors import Forbidden, TaktError, Unauthorized
+from shared.errors import ForbiddenError, ServiceError, UnauthorizedError
 from shared.logs import bind_ids
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class RequestMiddleware:
             if status is not None:  # the response has begun: the server closes the connection
                 raise
             found = stopping() if isinstance(error, asyncio.CancelledError) else foreseen(error)
-            if isinstance(found, Unauthorized | Forbidden):
+            if isinstance(found, UnauthorizedError | ForbiddenError):
                 log.info("access_refused", code=found.code, client=_client(scope), path=scope["path"])
             code, headers, body = answer_of(found, scope["takt.request_id"])
             await respond(send_with_id, code, headers, body)
@@ -138,7 +138,7 @@ def whole_json(body: bytes) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def error_answer(error: TaktError | HTTPException, request_id: bytes) -> tuple[int, Headers, bytes]:
+def error_answer(error: ServiceError | HTTPException, request_id: bytes) -> tuple[int, Headers, bytes]:
     """Status, headers and body of an error response that does not pass through `RequestMiddleware`."""
     status, headers, body = answer_of(error, request_id.decode())
     return status, [*whole_json(body), *headers, (REQUEST_ID, request_id)], body

@@ -21,15 +21,15 @@ from starlette.exceptions import HTTPException
 from shared.connections import means_away
 from shared.errors import (
     MOST_PROBLEMS,
-    InvalidInput,
+    InputProblem,
+    InvalidInputError,
     OperatorError,
-    PayloadStoreAway,
-    Problem,
-    QueueUnavailable,
-    StorageFull,
-    TaktError,
-    Unauthorized,
-    UnsupportedCoding,
+    PayloadStoreAwayError,
+    QueueUnavailableError,
+    ServiceError,
+    StorageFullError,
+    UnauthorizedError,
+    UnsupportedCodingError,
 )
 from shared.tabular.memory_room import out_of_memory
 from shared.tabular.upload_formats import ACCEPTED_CODINGS
@@ -84,8 +84,8 @@ _OF_HTTP = {404: "not_found", 405: "method_not_allowed"}
 Headers = list[tuple[bytes, bytes]]
 
 
-DETAIL_TYPES: Mapping[str, type[str] | type[list[Problem]]] = {
-    code: list if code == InvalidInput.code else str for code in STATUS
+DETAIL_TYPES: Mapping[str, type[str] | type[list[InputProblem]]] = {
+    code: list if code == InvalidInputError.code else str for code in STATUS
 }
 """Type of `detail` by error code: a list of problems for `validation_error`, otherwise a text.
 
@@ -125,7 +125,7 @@ class InvalidInputBody(BaseModel):
 
 def body_of(status: int) -> type[BaseModel]:
     """The model of the body of an error with this status."""
-    return InvalidInputBody if status == STATUS[InvalidInput.code] else ErrorBody
+    return InvalidInputBody if status == STATUS[InvalidInputError.code] else ErrorBody
 
 
 def of_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -146,25 +146,25 @@ def status_of(code: str) -> int:
 
 def is_full(error: BaseException) -> bool:
     """Whether the error means that the payload store has no space left."""
-    return isinstance(error, PayloadStoreAway) and error.full
+    return isinstance(error, PayloadStoreAwayError) and error.full
 
 
-def foreseen(error: Exception) -> TaktError | HTTPException:
+def foreseen(error: Exception) -> ServiceError | HTTPException:
     """The error to send to the client for any exception. Logs installation errors and bugs."""
     match error:
         case OperatorError():
             # clients get no detail, because it may contain file paths
             log.error("installation_error", code=error.code, reason=error.detail)
-            return StorageFull() if is_full(error) else type(error)()
+            return StorageFullError() if is_full(error) else type(error)()
         case HTTPException(status_code=400):  # the framework could not decode a body
-            return InvalidInput(error.detail)
-        case TaktError() | HTTPException():
+            return InvalidInputError(error.detail)
+        case ServiceError() | HTTPException():
             return error
         case _:
             return _unforeseen(error)
 
 
-def _unforeseen(error: Exception) -> TaktError:
+def _unforeseen(error: Exception) -> ServiceError:
     match error:
         case MemoryError():
             log.error("gateway_out_of_memory", error=type(error).__name__)
@@ -174,20 +174,20 @@ def _unforeseen(error: Exception) -> TaktError:
             return unavailable()
         case _:
             log.error("request_failed", exc_info=error)
-            return TaktError("Internal error in the gateway. The gateway's log has the details.")
+            return ServiceError("Internal error in the gateway. The gateway's log has the details.")
 
 
-def answer_of(error: TaktError | HTTPException, request_id: str) -> tuple[int, Headers, bytes]:
+def answer_of(error: ServiceError | HTTPException, request_id: str) -> tuple[int, Headers, bytes]:
     """Status, headers and body of an error response."""
     if isinstance(error, HTTPException):
         return _answer_of_http(error, request_id)
-    detail = error.listed() if isinstance(error, InvalidInput) else error.detail
+    detail = error.listed() if isinstance(error, InvalidInputError) else error.detail
     headers: Headers = [*BROWSER_HEADERS]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(math.ceil(error.retry_after_s)).encode()))
-    if isinstance(error, UnsupportedCoding):
+    if isinstance(error, UnsupportedCodingError):
         headers.append((b"accept-encoding", ACCEPTED_CODINGS.encode()))
-    if isinstance(error, Unauthorized):
+    if isinstance(error, UnauthorizedError):
         headers.append((b"www-authenticate", CHALLENGE.encode()))
     if status_of(error.code) == 408:  # the rest of the body is unread
         headers.append((b"connection", b"close"))
@@ -206,12 +206,12 @@ def _body(code: str, detail: object, request_id: str) -> bytes:
     return encode({"error": code, "detail": shown, "request_id": request_id})
 
 
-def unavailable(detail: str | None = None) -> QueueUnavailable:
-    return QueueUnavailable(detail, retry_after_s=RETRY_AFTER_S)
+def unavailable(detail: str | None = None) -> QueueUnavailableError:
+    return QueueUnavailableError(detail, retry_after_s=RETRY_AFTER_S)
 
 
-def stopping() -> QueueUnavailable:
+def stopping() -> QueueUnavailableError:
     """The error of requests that the gateway cannot answer before it exits."""
-    return QueueUnavailable(
+    return QueueUnavailableError(
         "This gateway is shutting down; retry the request.", retry_after_s=STOPPING_RETRY_S
     )

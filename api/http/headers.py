@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from starlette.types import Scope
 
-from shared.errors import PreconditionFailed
+from shared.errors import PreconditionFailedError
 
 _ELEMENT = re.compile(rb"""\s*([^\s=,;"]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^,;]*))?[^,;]*(?:[,;]|$)""")
 _SECONDS = re.compile(rb"\d{1,9}")
@@ -31,13 +31,14 @@ def field_of(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | Non
 
 
 def require_match(scope: Scope) -> None:
-    """Raises PreconditionFailed if the request has an `If-Match` that is false for a resource that exists.
+    """Raises PreconditionFailedError if the request has an `If-Match` that is false for a resource that
+    exists.
 
     `If-Match` compares strongly (RFC 9110, 13.1.1), and no resource has a strong ETag: only `*` is true.
     """
     found = text_field(scope, "if-match")
     if found is not None and found.strip() != "*":
-        raise PreconditionFailed
+        raise PreconditionFailedError
 
 
 def text_field(scope: Scope, name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Conversion of FastAPI's validation errors to InvalidInput."""
+"""Conversion of FastAPI's validation errors to InvalidInputError."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from shared.errors import MOST_PROBLEMS, InvalidInput, Problem
+from shared.errors import MOST_PROBLEMS, InputProblem, InvalidInputError
 from shared.tabular.upload_options import unknown_parameter
 from shared.texts import named
 from shared.wording import of_pydantic
@@ -18,11 +18,12 @@ TICKET = "ticket"
 """The query parameter of signed links, which every route takes that a link may lead to."""
 
 
-def invalid_parameters(error: RequestValidationError, known: Sequence[str] = ()) -> InvalidInput:
-    """The InvalidInput for a validation error. `known` are the body fields of the route, for suggestions."""
+def invalid_parameters(error: RequestValidationError, known: Sequence[str] = ()) -> InvalidInputError:
+    """The InvalidInputError for a validation error. `known` are the body fields of the route, for
+    suggestions."""
     found = error.errors()
     problems = [
-        Problem(
+        InputProblem(
             row=None,
             field=str(problem["loc"][-1]),
             loc=list(problem["loc"]),
@@ -32,11 +33,11 @@ def invalid_parameters(error: RequestValidationError, known: Sequence[str] = ())
         for problem in found[:MOST_PROBLEMS]
     ]
     more = len(found) - len(problems)
-    return InvalidInput("Invalid request parameters.", problems=problems, more_problems=more)
+    return InvalidInputError("Invalid request parameters.", problems=problems, more_problems=more)
 
 
 def require_known_parameters(request: Request) -> None:
-    """Raises InvalidInput if the query has a parameter that the request's route does not take."""
+    """Raises InvalidInputError if the query has a parameter that the request's route does not take."""
     route = request.scope.get("route")
     if request.query_params and isinstance(route, APIRoute):
         known = [field.alias for field in route.dependant.query_params]
@@ -46,18 +47,19 @@ def require_known_parameters(request: Request) -> None:
 
 
 def require_no_parameters(given: Iterable[str], fields: Sequence[str]) -> None:
-    """Raises InvalidInput if there is a parameter. `fields`: those of the body, which it may be meant for."""
+    """Raises InvalidInputError if there is a parameter. `fields`: those of the body, which it may be meant
+    for."""
     _refuse([_of_the_body(name) if name in fields else unknown_parameter(name, fields) for name in given])
 
 
-def _of_the_body(name: str) -> Problem:
+def _of_the_body(name: str) -> InputProblem:
     reason = f"Parameter {named(name)} is for files: in a JSON body it is a field."
-    return Problem(row=None, field=name, loc=["query", name], msg=reason, type="invalid_parameter")
+    return InputProblem(row=None, field=name, loc=["query", name], msg=reason, type="invalid_parameter")
 
 
-def _refuse(problems: Sequence[Problem]) -> None:
+def _refuse(problems: Sequence[InputProblem]) -> None:
     if problems:
-        raise InvalidInput("The request's parameters are wrong.", problems=problems)
+        raise InvalidInputError("The request's parameters are wrong.", problems=problems)
 
 
 def fields_of(request: Request) -> list[str]:

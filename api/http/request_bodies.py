@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from starlette.types import Receive
 
-from shared.errors import PayloadTooLarge, UnsupportedMediaType, UploadInterrupted
+from shared.errors import PayloadTooLargeError, UnsupportedMediaTypeError, UploadInterruptedError
 
 T = TypeVar("T")
 SMALL_BYTES = 16 * 1024
@@ -33,18 +33,19 @@ async def read_json(
 ) -> bytes:
     """Read the whole body. `headers` have lower-case names; a missing Content-Type counts as JSON.
 
-    Raises UnsupportedMediaType; PayloadTooLarge as soon as the size exceeds `most_bytes`; ClientLeftError;
-    UploadInterrupted if no data arrives for `idle_s` seconds.
+    Raises UnsupportedMediaTypeError; PayloadTooLargeError as soon as the size exceeds `most_bytes`;
+    ClientLeftError;
+    UploadInterruptedError if no data arrives for `idle_s` seconds.
     """
     if not is_json(headers.get(b"content-type", b"")):
-        raise UnsupportedMediaType("The body must be application/json.")
+        raise UnsupportedMediaTypeError("The body must be application/json.")
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > most_bytes:
         raise _too_large(most_bytes)
     try:
         return await _read(receive, most_bytes, idle_s)
     except TimeoutError:
-        raise UploadInterrupted(f"No body data arrived for {idle_s:g} s.") from None
+        raise UploadInterruptedError(f"No body data arrived for {idle_s:g} s.") from None
 
 
 async def _read(receive: Receive, most_bytes: int, idle_s: float) -> bytes:
@@ -74,8 +75,8 @@ def is_json(content_type: bytes) -> bool:
     return media_type in (b"application/json", b"") or media_type.endswith(b"+json")
 
 
-def _too_large(most_bytes: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The body is larger than {most_bytes} bytes.")
+def _too_large(most_bytes: int) -> PayloadTooLargeError:
+    return PayloadTooLargeError(f"The body is larger than {most_bytes} bytes.")
 
 
 def has_left(receive: Receive) -> bool:

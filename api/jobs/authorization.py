@@ -7,12 +7,13 @@ from contextlib import contextmanager
 
 from api.access.principal import Principal
 from api.jobs.service import JobService
-from shared.errors import JobExpired, JobNotFound
+from shared.errors import JobExpiredError, JobNotFoundError
 from shared.ledger import ChunkRecord, Inline, JobRecord
 
 
 async def own_job(jobs: JobService, asker: Principal, job_id: str) -> JobRecord:
-    """Read a job. Raises JobNotFound if the job does not exist or belongs to another owner, JobExpired,
+    """Read a job. Raises JobNotFoundError if the job does not exist or belongs to another owner,
+    JobExpiredError,
     QueueUnavailable."""
     jobs.queue.require()
     with _hiding(asker, job_id):
@@ -35,10 +36,11 @@ async def own_results(
 
 @contextmanager
 def _hiding(asker: Principal, job_id: str) -> Iterator[None]:
-    """Replace JobExpired by JobNotFound for other owners: only the owner learns that a job existed."""
+    """Replace JobExpiredError by JobNotFoundError for other owners: only the owner learns that a job
+    existed."""
     try:
         yield
-    except JobExpired as error:
+    except JobExpiredError as error:
         if asker.owns(error.owner):
             raise
         raise _no_such_job(job_id) from None
@@ -49,5 +51,5 @@ def _require_own(asker: Principal, record: JobRecord) -> None:
         raise _no_such_job(record.id)
 
 
-def _no_such_job(job_id: str) -> JobNotFound:
-    return JobNotFound(f"There is no job {job_id!r}.")
+def _no_such_job(job_id: str) -> JobNotFoundError:
+    return JobNotFoundError(f"There is no job {job_id!r}.")

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.tabular.charsets import of_body
 from shared.tabular.upload_formats import Wrapping, parameter, wrapping_of_part
 
@@ -23,7 +23,7 @@ _MOST_FIELD_BYTES = 64 * 2**10
 
 
 class FormBody:
-    """A form with a single file. Every method raises InvalidInput if the body is not such a form."""
+    """A form with a single file. Every method raises InvalidInputError if the body is not such a form."""
 
     def __init__(self, boundary: str, parts: AsyncIterator[bytes]) -> None:
         self._body = parts
@@ -36,18 +36,18 @@ class FormBody:
         """Read up to the file. → the fields, and the format, packing and charset of the file"""
         while self._events.file is None:
             if not await self._advance():
-                raise InvalidInput("The form contains no file: a part needs a filename.")
+                raise InvalidInputError("The form contains no file: a part needs a filename.")
         return self._events.fields, self._events.file
 
     async def file(self) -> AsyncIterator[bytes]:
-        """Yield the file's bytes. Raises InvalidInput unless the form ends after them."""
+        """Yield the file's bytes. Raises InvalidInputError unless the form ends after them."""
         more = True
         while more:
             for data in self._events.taken():
                 yield data
             more = await self._advance()
         if not self._events.whole:
-            raise InvalidInput("The form is truncated: its last boundary is missing.")
+            raise InvalidInputError("The form is truncated: its last boundary is missing.")
 
     async def _advance(self) -> bool:
         data = await anext(self._body, None)
@@ -55,19 +55,20 @@ class FormBody:
         try:
             self._parser.write(data or b"")
         except FormParserError as error:
-            raise InvalidInput(f"The body is not multipart/form-data: {error}") from None
+            raise InvalidInputError(f"The body is not multipart/form-data: {error}") from None
         self._require_end(data or b"", was_whole=was_whole)
         return data is not None
 
     def _require_end(self, data: bytes, *, was_whole: bool) -> None:
-        """Raises InvalidInput if text follows the last boundary. The parser ignores such text, but it is the
+        """Raises InvalidInputError if text follows the last boundary. The parser ignores such text, but it is
+        the
         rest of the file if the file happens to contain the boundary.
         """
         behind = self._recent + data
         if self._events.whole and not was_whole:
             behind = behind.partition(self._last_boundary)[2]
         if self._events.whole and behind.strip():
-            raise InvalidInput(
+            raise InvalidInputError(
                 "The form continues after its last boundary. Does the file contain the boundary?"
             )
         self._recent = b"" if self._events.whole else behind[-len(self._last_boundary) :]
@@ -116,7 +117,7 @@ class _Events:
 
     def _part(self) -> None:
         if self.file is not None:
-            raise InvalidInput("The file must be the last part of the form: put the fields before it.")
+            raise InvalidInputError("The file must be the last part of the form: put the fields before it.")
         disposition = self._headers.get("content-disposition", b"")
         _, options = parse_options_header(disposition)
         if (file_name := _file_name(disposition, options)) is not None:
@@ -132,7 +133,7 @@ class _Events:
             return
         self._field_bytes += end - start
         if self._field_bytes > _MOST_FIELD_BYTES:
-            raise InvalidInput(f"The form's fields are larger than {_MOST_FIELD_BYTES} bytes.")
+            raise InvalidInputError(f"The form's fields are larger than {_MOST_FIELD_BYTES} bytes.")
         self._field[1].extend(data[start:end])
 
     def _part_end(self) -> None:
@@ -155,13 +156,13 @@ def _file_name(disposition: bytes, options: Mapping[bytes, bytes]) -> str | None
 
 
 def _text(name: str, value: bytes, charset: str | None) -> str:
-    """Decode a field's value like any other text. Raises InvalidInput if it does not fit its charset."""
+    """Decode a field's value like any other text. Raises InvalidInputError if it does not fit its charset."""
     codec, mark_bytes = of_body(value, charset)
     try:
         return value[mark_bytes:].decode(codec)
     except UnicodeDecodeError as error:
         wrong = f"byte 0x{value[mark_bytes + error.start]:02X} at offset {error.start}"
-        raise InvalidInput(
+        raise InvalidInputError(
             f"The form's field {name[:40]!r} is not {codec}: {wrong}. Send it as UTF-8, "
             "or name its charset in the Content-Type of its part."
         ) from None

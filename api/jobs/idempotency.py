@@ -10,7 +10,12 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from shared.errors import IdempotencyConflict, IdempotencyInProgress, InvalidInput, Problem
+from shared.errors import (
+    IdempotencyConflictError,
+    IdempotencyInProgressError,
+    InputProblem,
+    InvalidInputError,
+)
 from shared.ledger import AsyncLedger, JobRecord, JobState, Reservation
 
 if TYPE_CHECKING:
@@ -23,14 +28,14 @@ _RETRY_AFTER_S = 2.0
 
 def reservation_name(owner: str, key: str) -> str:
     """The ledger's name of a key. It contains the owner, since owners do not share keys, and a digest of the
-    key, so that the key itself is not stored. Raises InvalidInput.
+    key, so that the key itself is not stored. Raises InvalidInputError.
     """
     if not _SANE.fullmatch(key):
         reason = "must be 1 to 255 printable ASCII characters"
-        problem = Problem(
+        problem = InputProblem(
             row=None, field="Idempotency-Key", loc=["header", HEADER], msg=reason, type="header"
         )
-        raise InvalidInput(f"Idempotency-Key {reason}.", problems=[problem])
+        raise InvalidInputError(f"Idempotency-Key {reason}.", problems=[problem])
     return f"{owner}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
@@ -48,28 +53,29 @@ def fingerprint(reading: Reading, sha256: str) -> str:
 async def reserve(ledger: AsyncLedger, name: str, job_id: str) -> Reservation | None:
     """Reserve a key for a job. → None if that succeeded, else the existing reservation
 
-    Raises IdempotencyInProgress while the body of the existing reservation is being read.
+    Raises IdempotencyInProgressError while the body of the existing reservation is being read.
     """
     taken = await ledger.reserve(name, job_id)
     return None if taken is None else whole(taken)
 
 
 def whole(taken: Reservation) -> Reservation:
-    """Return the reservation if its body is complete. Raises IdempotencyInProgress otherwise."""
+    """Return the reservation if its body is complete. Raises IdempotencyInProgressError otherwise."""
     if not taken.digest:
-        raise IdempotencyInProgress(retry_after_s=_RETRY_AFTER_S)
+        raise IdempotencyInProgressError(retry_after_s=_RETRY_AFTER_S)
     return taken
 
 
 async def same_job(ledger: AsyncLedger, taken: Reservation, digest: str) -> JobRecord:
     """Return the job of a reservation.
 
-    Raises IdempotencyConflict if its body differs, and IdempotencyInProgress if the job is not sealed. If its
+    Raises IdempotencyConflictError if its body differs, and IdempotencyInProgressError if the job is not
+    sealed. If its
     gateway died before sealing it, the job soon fails and the key becomes free.
     """
     if taken.digest != digest:
-        raise IdempotencyConflict
+        raise IdempotencyConflictError
     record = await ledger.read(taken.job_id)
     if record.state is JobState.UPLOADING:
-        raise IdempotencyInProgress(retry_after_s=_RETRY_AFTER_S)
+        raise IdempotencyInProgressError(retry_after_s=_RETRY_AFTER_S)
     return record

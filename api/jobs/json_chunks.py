@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 from msgspec import Meta
 
-from shared.errors import InvalidInput, Problem
+from shared.errors import InputProblem, InvalidInputError
 from shared.specs import ModelSpec
 from shared.tables import batch_of_values
 from shared.tabular.chunking import Chunk, Cutter, whole
@@ -75,7 +75,8 @@ _decoder = msgspec.json.Decoder(Submission)
 
 
 def unpacked_body(body: bytes, packing: Packing, most_bytes: int) -> bytes:
-    """Decompress a body. Raises InvalidInput if it is not packed that way, PayloadTooLarge past the limit."""
+    """Decompress a body. Raises InvalidInputError if it is not packed that way, PayloadTooLarge past the
+    limit."""
     if packing is Packing.NONE:
         return body
     try:
@@ -84,11 +85,11 @@ def unpacked_body(body: bytes, packing: Packing, most_bytes: int) -> bytes:
     except MemoryError:  # also pyarrow.ArrowMemoryError: the bytes are not at fault
         raise
     except (OSError, pa.ArrowException):
-        raise InvalidInput(f"The body is not {packing}: it is damaged or in another format.") from None
+        raise InvalidInputError(f"The body is not {packing}: it is damaged or in another format.") from None
 
 
 def read_submission(body: bytes) -> Submission:
-    """Decode a submission. Raises InvalidInput with the field."""
+    """Decode a submission. Raises InvalidInputError with the field."""
     try:
         return _decoder.decode(body)
     except RecursionError:
@@ -106,7 +107,7 @@ def chunks_of(
 ) -> list[Chunk]:
     """Validate all rows and cut them into chunks of at most `chunk_rows` and about `chunk_bytes`.
 
-    Raises InvalidInput with row and field.
+    Raises InvalidInputError with row and field.
     """
     rows = row_texts(validator.spec, submission.inputs, submission.kept)
     if len(rows.texts) <= min(SLICE_ROWS, chunk_rows):
@@ -125,7 +126,7 @@ def chunks_of_values(spec: ModelSpec, values: Values, *, chunk_rows: int, chunk_
 
 
 def examine(validator: RowValidator, submission: Submission) -> ReadSummary:
-    """Validate all rows without creating a job. Raises InvalidInput if they cannot be rows of a job."""
+    """Validate all rows without creating a job. Raises InvalidInputError if they cannot be rows of a job."""
     rows = row_texts(validator.spec, submission.inputs, submission.kept)
     summary = ReadSummary()
     for first in range(0, len(rows.texts), SLICE_ROWS):
@@ -147,6 +148,8 @@ def _with_kept(
     return Rows(batch.columns, pa.nulls(batch.num_rows, pa.string()), kept).batch(spec, names)
 
 
-def _invalid(reason: str, field: str | None) -> InvalidInput:
-    problem = Problem(row=None, field=field, loc=[field] if field else [], msg=reason, type="invalid_body")
-    return InvalidInput(f"The body is not a job: {reason}", problems=[problem])
+def _invalid(reason: str, field: str | None) -> InvalidInputError:
+    problem = InputProblem(
+        row=None, field=field, loc=[field] if field else [], msg=reason, type="invalid_body"
+    )
+    return InvalidInputError(f"The body is not a job: {reason}", problems=[problem])

@@ -19,7 +19,7 @@ from api.jobs.service import JobService
 from api.jobs.upload import ended_early
 from api.jobs.upload_syncing import Syncing
 from api.models.catalog import Servable
-from shared.errors import JobNotFound, QueueUnavailable, StorageFull, TaktError
+from shared.errors import JobNotFoundError, QueueUnavailableError, ServiceError, StorageFullError
 from shared.ledger import INLINE_BYTES, JobRecord, NewJob, Reservation
 from shared.payloads import rows_path
 from shared.tabular.chunking import Chunk
@@ -39,8 +39,8 @@ async def submit_rows(
 ) -> tuple[JobRecord, bool]:
     """Create a job. → the job, and whether an earlier request with the same Idempotency-Key created it
 
-    Raises IdempotencyConflict, IdempotencyInProgress, RateLimited, TooManyJobs, QueueUnavailable,
-    StorageFull, PayloadError.
+    Raises IdempotencyConflict, IdempotencyInProgress, RateLimited, TooManyJobs, QueueUnavailableError,
+    StorageFullError, PayloadError.
     """
     jobs.queue.require_open()
     reserved = reservation_name(asker.name, key) if key is not None else ""
@@ -54,7 +54,7 @@ async def submit_rows(
     try:
         await jobs.limiter.charge(asker.quota, sum(chunk.rows for chunk in chunks))
         await jobs.ledger.open_job(new)
-    except TaktError:
+    except ServiceError:
         if reserved:  # else a retry of the client would find its key in progress
             await jobs.ledger.unreserve(reserved, new.id)
         raise
@@ -62,10 +62,10 @@ async def submit_rows(
 
 
 async def _require_room(jobs: JobService, chunks: Sequence[Chunk]) -> None:
-    """Raises StorageFull before a job exists."""
+    """Raises StorageFullError before a job exists."""
     size_bytes = sum(len(chunk.data) for chunk in chunks)
     if not await asyncio.to_thread(jobs.payloads.fits, size_bytes):
-        raise StorageFull
+        raise StorageFullError
 
 
 async def _submitted(jobs: JobService, new: NewJob, chunk: Chunk, digest: str) -> tuple[JobRecord, bool]:
@@ -87,8 +87,8 @@ async def _submitted(jobs: JobService, new: NewJob, chunk: Chunk, digest: str) -
     return made.record, False
 
 
-def _code_of(error: TaktError | RedisError) -> str:
-    return error.code if isinstance(error, TaktError) else QueueUnavailable.code
+def _code_of(error: ServiceError | RedisError) -> str:
+    return error.code if isinstance(error, ServiceError) else QueueUnavailableError.code
 
 
 async def _stored(jobs: JobService, new: NewJob, chunks: Sequence[Chunk], digest: str) -> JobRecord:
@@ -109,10 +109,10 @@ async def _stored(jobs: JobService, new: NewJob, chunks: Sequence[Chunk], digest
         sealed = await jobs.ledger.fill(
             new.id, new.key, [chunks[last].rows], sha256s=[chunks[last].sha256], first=last
         )
-    except JobNotFound:
+    except JobNotFoundError:
         return await ended_early(jobs, new.id)
-    except (TaktError, RedisError) as error:
-        code = StorageFull.code if is_full(error) else _code_of(error)
+    except (ServiceError, RedisError) as error:
+        code = StorageFullError.code if is_full(error) else _code_of(error)
         await jobs.broken_uploads.end(BrokenUpload(new.id, code, "The rows could not be stored."))
         raise
     log.info("job_submitted", job_id=new.id, key=new.key, rows=sealed.rows_total, chunks=len(chunks))

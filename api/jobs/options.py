@@ -10,7 +10,7 @@ from api.jobs.json_chunks import Submission
 from api.jobs.service import JobService
 from api.models.catalog import Servable
 from api.telemetry.request_tracing import current_traceparent
-from shared.errors import InvalidInput, Problem
+from shared.errors import InputProblem, InvalidInputError
 from shared.ledger import NewJob, new_job_id
 from shared.tabular.upload_options import ErrorBudget, UploadOptions, error_budget
 from shared.webhooks import checked_url
@@ -34,7 +34,8 @@ class JobOptions:
 
 
 def job_options(asked: Submission | UploadOptions) -> JobOptions:
-    """The job options of a JSON body, a form or a query. Raises InvalidInput for an invalid `max_errors`."""
+    """The job options of a JSON body, a form or a query. Raises InvalidInputError for an invalid
+    `max_errors`."""
     return JobOptions(
         reference=asked.reference,
         tags=asked.tag if isinstance(asked, UploadOptions) else tuple(asked.tags),
@@ -52,7 +53,7 @@ async def pinned_job(
 ) -> NewJob:
     """A new job, pinned to the current version and artifact. `reserved`: the name of its Idempotency-Key.
 
-    Raises InvalidInput for a forbidden webhook URL, ModelNotFound if the version is not built.
+    Raises InvalidInputError for a forbidden webhook URL, ModelNotFound if the version is not built.
     """
     if options.webhook_url:
         await asyncio.to_thread(checked_url, options.webhook_url, jobs.settings)  # it asks DNS
@@ -87,5 +88,7 @@ def _budget(given: ErrorBudget | int | float | str | None) -> ErrorBudget:
         return error_budget(given)
     except ValueError as error:
         reason = f"max_errors {error}"
-        problem = Problem(row=None, field="max_errors", loc=["max_errors"], msg=reason, type="invalid_body")
-        raise InvalidInput(reason, problems=[problem]) from None
+        problem = InputProblem(
+            row=None, field="max_errors", loc=["max_errors"], msg=reason, type="invalid_body"
+        )
+        raise InvalidInputError(reason, problems=[problem]) from None

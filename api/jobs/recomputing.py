@@ -1,4 +1,4 @@
-"""Lost results: their chunks are computed again from their rows, and the client gets ResultsNotReady."""
+"""Lost results: their chunks are computed again from their rows, and the client gets ResultsNotReadyError."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 import structlog
 
 from api.jobs.views import POLL_AFTER_S
-from shared.errors import ResultLost, ResultsNotReady
+from shared.errors import ResultLostError, ResultsNotReadyError
 from shared.ledger import AsyncLedger
 
 log = structlog.get_logger(__name__)
@@ -19,21 +19,21 @@ REASON = "{}: the stored result of this chunk is missing or damaged, and its job
 """Error text of rows that cannot be computed again."""
 
 
-async def recompute(ledger: AsyncLedger, job_id: str, lost: ResultLost) -> ResultsNotReady:
+async def recompute(ledger: AsyncLedger, job_id: str, lost: ResultLostError) -> ResultsNotReadyError:
     """Have the chunk computed again. → the error for the client"""
     made = await ledger.recompute(job_id, lost.index, lost.token, REASON.format(lost.cause))
     log.error(
         "result_lost", job_id=job_id, chunk=lost.index, made=str(made), code=lost.cause, reason=lost.detail
     )
     detail = "A stored result of the job is missing or damaged. Its rows are being computed again."
-    return ResultsNotReady(detail, retry_after_s=POLL_AFTER_S)
+    return ResultsNotReadyError(detail, retry_after_s=POLL_AFTER_S)
 
 
 async def recomputing(ledger: AsyncLedger, job_id: str, answer: Awaitable[T]) -> T:
-    """Return the answer. Raises ResultsNotReady if a result that it needs must be computed again."""
+    """Return the answer. Raises ResultsNotReadyError if a result that it needs must be computed again."""
     try:
         return await answer
-    except ResultLost as lost:
+    except ResultLostError as lost:
         raise await recompute(ledger, job_id, lost) from lost
 
 
@@ -44,5 +44,5 @@ async def recomputing_each(
     try:
         async for part in parts:
             yield part
-    except ResultLost as lost:
+    except ResultLostError as lost:
         raise await recompute(ledger, job_id, lost) from lost

@@ -23,13 +23,13 @@ from api.jobs.service import JobService
 from api.jobs.upload_pipe import Pipe
 from api.jobs.upload_syncing import Syncing
 from shared.errors import (
-    JobNotFound,
+    JobNotFoundError,
     PayloadError,
-    QueueUnavailable,
-    StorageFull,
-    TaktError,
-    TooManyJobs,
-    UploadInterrupted,
+    QueueUnavailableError,
+    ServiceError,
+    StorageFullError,
+    TooManyJobsError,
+    UploadInterruptedError,
 )
 from shared.ledger import JobRecord, NewJob
 from shared.payloads import rows_path
@@ -71,7 +71,7 @@ async def receive_upload(jobs: JobService, upload: Upload, new: NewJob, charge: 
         if new.idempotency:
             await _bind(jobs, new, fingerprint(upload.reading, summary.sha256))
         sealed = await jobs.ledger.seal(new.id, chunks=storing.chunks)
-    except JobNotFound:
+    except JobNotFoundError:
         return await ended_early(jobs, new.id)
     except BaseException as error:
         code, detail = _reason(error)
@@ -83,10 +83,10 @@ async def receive_upload(jobs: JobService, upload: Upload, new: NewJob, charge: 
 
 
 async def _open(jobs: JobService, new: NewJob) -> None:
-    """Open the job. Raises TooManyJobs, after freeing the job's Idempotency-Key."""
+    """Open the job. Raises TooManyJobsError, after freeing the job's Idempotency-Key."""
     try:
         await jobs.ledger.open_job(new)
-    except TooManyJobs:
+    except TooManyJobsError:
         if new.idempotency:
             await jobs.ledger.unreserve(new.idempotency, new.id)
         raise
@@ -95,11 +95,11 @@ async def _open(jobs: JobService, new: NewJob) -> None:
 async def ended_early(jobs: JobService, job_id: str) -> JobRecord:
     """Return a job that ended during its upload: canceled, or past its error budget.
 
-    Raises QueueUnavailable if Redis has lost the job.
+    Raises QueueUnavailableError if Redis has lost the job.
     """
     try:
         return await jobs.ledger.read(job_id)
-    except JobNotFound:
+    except JobNotFoundError:
         raise unavailable("The queue has lost this job. Submit it again.") from None
 
 
@@ -112,7 +112,7 @@ async def read_through(jobs: JobService, upload: Upload, deliver: Deliver) -> Re
         try:
             run = _ReadingThread(upload.reading, pipe, summary, jobs.payloads.fits, deliver, loop)
             await loop.run_in_executor(jobs.uploads.pool, run)
-        except UploadInterrupted:
+        except UploadInterruptedError:
             if pump.done():
                 await pump  # raises the cause
             raise
@@ -138,7 +138,7 @@ class _ReadingThread:
             for chunk in self.reading.chunks(self.pipe, self.summary):
                 require_room()
                 if not self.fits(len(chunk.data)):
-                    raise StorageFull
+                    raise StorageFullError
                 if stored is not None:
                     stored.result()
                 stored = asyncio.run_coroutine_threadsafe(self._deliver(chunk), self.loop)
@@ -226,7 +226,7 @@ async def _renew(jobs: JobService, new: NewJob) -> None:
                 await jobs.ledger.bind(new.idempotency, new.id, "", keep_s=lease_s)
         except RedisError as error:
             log.warning("upload_lease_not_renewed", job_id=new.id, error=type(error).__name__)
-        except JobNotFound:
+        except JobNotFoundError:
             return  # storing the next chunk raises the same
 
 
@@ -237,15 +237,15 @@ async def _bind(jobs: JobService, new: NewJob, digest: str) -> None:
 
 def _reason(error: BaseException) -> tuple[str, str]:
     if is_full(error):
-        return StorageFull.code, StorageFull().detail
+        return StorageFullError.code, StorageFullError().detail
     if isinstance(error, PayloadError):
         return error.code, "The rows could not be stored."
     if isinstance(error, RedisError):
-        return QueueUnavailable.code, "The queue became unavailable during the upload."
+        return QueueUnavailableError.code, "The queue became unavailable during the upload."
     if isinstance(error, MemoryError):
         error = out_of_memory()
-    if isinstance(error, TaktError):
+    if isinstance(error, ServiceError):
         return error.code, error.detail
     if isinstance(error, ClientLeftError | asyncio.CancelledError):
-        return UploadInterrupted.code, "The upload broke off before its end."
-    return TaktError.code, "The upload failed with an internal error."
+        return UploadInterruptedError.code, "The upload broke off before its end."
+    return ServiceError.code, "The upload failed with an internal error."

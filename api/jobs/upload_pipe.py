@@ -7,7 +7,7 @@ import io
 import threading
 from collections import deque
 
-from shared.errors import UploadInterrupted
+from shared.errors import UploadInterruptedError
 
 
 class Pipe(io.RawIOBase):
@@ -57,7 +57,7 @@ class Pipe(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Return exactly `size` bytes, fewer only at the end. Raises UploadInterrupted."""
+        """Return exactly `size` bytes, fewer only at the end. Raises UploadInterruptedError."""
         parts: list[bytes] = []
         missing = size if size >= 0 else 1 << 62
         while missing > 0 and (part := self._take(missing)):
@@ -69,7 +69,7 @@ class Pipe(io.RawIOBase):
         with self._changed:
             self._changed.wait_for(lambda: self._parts or self._whole or self._broken)
             if self._broken:
-                raise UploadInterrupted
+                raise UploadInterruptedError
             if not self._parts:
                 return b""
             part = self._parts.popleft()

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from api.jobs.upload_pipe import Pipe
-from shared.errors import Overloaded
+from shared.errors import OverloadedError
 
 _RETRY_AFTER_S = 5.0
 _NICE = 10
@@ -43,7 +43,7 @@ class UploadThreads:
         Raises Overloaded if all threads are reserved.
         """
         if self._held >= self._most:
-            raise Overloaded(
+            raise OverloadedError(
                 f"This gateway already reads {self._most} uploads.", retry_after_s=_RETRY_AFTER_S
             )
         self._held += 1

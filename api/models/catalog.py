@@ -13,7 +13,7 @@ from api.models.rendering import AnswerRenderer
 from api.telemetry.gateway_counters import RequestCounters
 from api.telemetry.stages import StageTimes
 from shared.columns import Encoder
-from shared.errors import ModelNotFound, TaktError
+from shared.errors import ModelNotFoundError, ServiceError
 from shared.keys import ModelKey, model_key, split_model_key
 from shared.model_identity import ModelIdentity
 from shared.repository import MANIFEST, Repository, is_version, newest_version
@@ -92,7 +92,7 @@ class Catalog:
     ) -> Servable:
         """Find a model version; None: the default model, or the model's default version.
 
-        Raises ModelNotFound if it does not exist or the asker does not see it.
+        Raises ModelNotFoundError if it does not exist or the asker does not see it.
         """
         name = model if model is not None else self.default_model
         if asker.models is not None:
@@ -105,27 +105,29 @@ class Catalog:
         known = self.versions(spec.name)
         near = did_you_mean(str(version), known)
         there_are = listed(known)
-        raise ModelNotFound(f"Model {name!r} has no version {named(version)}. Versions: {there_are}.{near}")
+        raise ModelNotFoundError(
+            f"Model {name!r} has no version {named(version)}. Versions: {there_are}.{near}"
+        )
 
     def _require_restart(self, name: str, version: str | None) -> None:
-        """Raises ModelNotFound if the model or version was added after this gateway started."""
+        """Raises ModelNotFoundError if the model or version was added after this gateway started."""
         if not re.fullmatch(NAME, name):
             return
         folder = self.root.root / name
         if name not in self.root.specs.keys() | self.root.wrong.keys():
             if (folder / "model.toml").is_file():
                 added = f"Model {name!r} was added after this gateway started"
-                raise ModelNotFound(f"{added}. Restart the gateway and the workers.")
+                raise ModelNotFoundError(f"{added}. Restart the gateway and the workers.")
         elif version is not None and _is_path(version) and (folder / version / MANIFEST).is_file():
-            raise ModelNotFound(
+            raise ModelNotFoundError(
                 f"Version {version!r} of model {name!r} was built after this gateway started, and no worker "
                 "holds it. Add it to TAKT_MODELS and restart the workers."
             )
 
     def _require_sight(self, model: str | None, name: str, asker: Principal) -> None:
-        """Raises ModelNotFound if the asker does not see the model, without revealing that it exists."""
+        """Raises ModelNotFoundError if the asker does not see the model, without revealing that it exists."""
         if model is None and not asker.sees(name):
-            raise ModelNotFound("Your API key has no default model. Name a model in the path.")
+            raise ModelNotFoundError("Your API key has no default model. Name a model in the path.")
         asker.require_sight(name)
         if name not in self.repository.specs:
             raise no_such_model(name, asker.models or ())
@@ -157,7 +159,7 @@ class Catalog:
     def _identity(self, spec: ModelSpec, version: str) -> ModelIdentity:
         try:
             return self.repository.version(spec.name, version).identity
-        except TaktError:  # not built here, or its manifest is invalid
+        except ServiceError:  # not built here, or its manifest is invalid
             return ModelIdentity(spec.digest)
 
     def _add(self, model: str, version: str) -> Servable:

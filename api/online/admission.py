@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from api.fleet.snapshot import Fleet, ModelAvailability
 from api.online.inflight import InflightRequests
-from shared.errors import DeadlineExceeded, ModelMismatch, ModelNotLoaded, Overloaded
+from shared.errors import DeadlineExceededError, ModelMismatchError, ModelNotLoadedError, OverloadedError
 from shared.keys import ModelKey
 from shared.specs import ModelSpec
 
@@ -52,7 +52,7 @@ class Traffic(Struct, frozen=True):  # made for every request
     most_rows_per_s: float = 0.0  # the highest rate ever measured, of all holders together; 0: not measured
 
 
-class Claim(Struct, frozen=True):
+class QueueClaim(Struct, frozen=True):
     """An owner's share and current use of a gateway, while other owners are active too."""
 
     owner: str
@@ -94,13 +94,13 @@ def claim_of(
     inflight: InflightRequests,
     *,
     default_wait_s: float,
-) -> Claim:
+) -> QueueClaim:
     """An owner's share and use of this gateway, while other owners are active."""
     backlog_s = 0.0
     for other in fleet.beside(key):
         if rate := fleet.rates[other]:
             backlog_s += inflight.owner_rows_of(owner, other) / rate
-    return Claim(owner, share, backlog_s, inflight.owner_rows(owner), default_wait_s)
+    return QueueClaim(owner, share, backlog_s, inflight.owner_rows(owner), default_wait_s)
 
 
 class RetrySchedule:
@@ -126,7 +126,9 @@ class RetrySchedule:
         return self._last_end_s > now_s
 
 
-def not_loaded(key: ModelKey, availability: ModelAvailability, refusal: ModelNotLoaded) -> ModelNotLoaded:
+def not_loaded(
+    key: ModelKey, availability: ModelAvailability, refusal: ModelNotLoadedError
+) -> ModelNotLoadedError:
     """Add the cause to a rejection: workers are loading the model version, or cannot load it."""
     if availability.loading:
         detail = f"{availability.loading} worker(s) are loading {key}."
@@ -134,7 +136,7 @@ def not_loaded(key: ModelKey, availability: ModelAvailability, refusal: ModelNot
         detail = f"Workers cannot load {key}: {availability.failure}"
     else:
         return refusal
-    return ModelNotLoaded(detail, retry_after_s=refusal.retry_after_s)
+    return ModelNotLoadedError(detail, retry_after_s=refusal.retry_after_s)
 
 
 def admit(
@@ -145,17 +147,18 @@ def admit(
     *,
     retries: RetrySchedule,
     now_s: float,
-    claim: Claim | None = None,
+    claim: QueueClaim | None = None,
 ) -> None:
     """Return if the request may enter. `now_s` is monotonic. `claim`: None if no other owner is active.
 
-    Raises ModelNotLoaded, ModelMismatch, Overloaded with the time after which this client would be admitted,
-    or DeadlineExceeded if even an idle worker could not answer within the wait.
+    Raises ModelNotLoadedError, ModelMismatchError, Overloaded with the time after which this client would be
+    admitted,
+    or DeadlineExceededError if even an idle worker could not answer within the wait.
     """
     if not traffic.holders and traffic.mismatch:
-        raise ModelMismatch(traffic.mismatch, retry_after_s=NOT_LOADED_RETRY_S)
+        raise ModelMismatchError(traffic.mismatch, retry_after_s=NOT_LOADED_RETRY_S)
     if not traffic.holders:
-        raise ModelNotLoaded(f"No live worker holds {key}.", retry_after_s=NOT_LOADED_RETRY_S)
+        raise ModelNotLoadedError(f"No live worker holds {key}.", retry_after_s=NOT_LOADED_RETRY_S)
     require_time(traffic, key, rows, wait_s)
     takes_s = rows / traffic.rows_per_s if traffic.rows_per_s else 0.0
     reason, late_s = "", 0.0
@@ -171,24 +174,24 @@ def admit(
     if late_s > 0:
         interval_s = takes_s / max(LEAST_SHARE, traffic.own_share)
         turn_s = retries.place_s(key, now_s, late_s, interval_s, claim.owner if claim is not None else "")
-        raise Overloaded(reason or None, retry_after_s=float(math.ceil(turn_s)))
+        raise OverloadedError(reason or None, retry_after_s=float(math.ceil(turn_s)))
 
 
 def require_time(traffic: Traffic, key: ModelKey, rows: int, wait_s: float) -> None:
-    """Raises DeadlineExceeded if the wait is shorter than the shortest answer measured so far."""
+    """Raises DeadlineExceededError if the wait is shorter than the shortest answer measured so far."""
     at_best_s = rows / traffic.most_rows_per_s if traffic.most_rows_per_s else 0.0
     needed_s = max(traffic.least_call_s, at_best_s)
     if needed_s >= wait_s:
         enough_s = math.ceil(needed_s / FILLED) + 1
         subject = "this row" if rows == 1 else f"these {rows} rows"
-        raise DeadlineExceeded(
+        raise DeadlineExceededError(
             f"{key} needs at least {needed_s:.1f} s for {subject}, but this request waits {wait_s:g} s. Ask "
             f"for a longer wait (`Prefer: wait={enough_s}`, if TAKT_MAX_WAIT_S allows it), or submit a job."
         )
 
 
 def beside_others(
-    traffic: Traffic, claim: Claim, rows: int, takes_s: float, wait_s: float
+    traffic: Traffic, claim: QueueClaim, rows: int, takes_s: float, wait_s: float
 ) -> tuple[str, float]:
     """Decide for an owner beside other active owners. → a reason, and by how many seconds the request is too
     early; 0: it may enter
@@ -212,7 +215,7 @@ def beside_others(
     return "", traffic.backlog_s + takes_s - room_s
 
 
-def is_within_share(traffic: Traffic, claim: Claim, rows: int, takes_s: float, wait_s: float) -> bool:
+def is_within_share(traffic: Traffic, claim: QueueClaim, rows: int, takes_s: float, wait_s: float) -> bool:
     """Whether the owner would stay within its share of rows in flight and of queued work."""
     if claim.rows + rows > claim.share * traffic.max_inflight_rows:
         return False

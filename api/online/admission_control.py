@@ -19,12 +19,12 @@ from api.fleet.queue_status import QueueStatus
 from api.fleet.snapshot import FleetWatch
 from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.models.catalog import Catalog, Servable
-from api.online.admission import Claim, RetrySchedule, admit, claim_of, not_loaded, traffic_of
+from api.online.admission import QueueClaim, RetrySchedule, admit, claim_of, not_loaded, traffic_of
 from api.online.inflight import InflightRequests
 from api.online.owners import Owners
 from api.online.paths import predict_path_of
 from api.telemetry.gateway_counters import ROUTE
-from shared.errors import DeadlineExceeded, ModelNotLoaded, Overloaded, TaktError
+from shared.errors import DeadlineExceededError, ModelNotLoadedError, OverloadedError, ServiceError
 from shared.settings import Settings
 
 
@@ -60,17 +60,18 @@ class AdmissionController:
     def admit(self, servable: Servable, rows: int, wait_s: float, asker: Principal = ANONYMOUS) -> None:
         """Return if the request may enter now. Counts admitted and rejected requests.
 
-        Raises QueueUnavailable, ModelNotLoaded, ModelMismatch, Overloaded, or DeadlineExceeded for a wait
+        Raises QueueUnavailable, ModelNotLoadedError, ModelMismatch, Overloaded, or DeadlineExceededError for
+        a wait
         that is 0 or too short.
         """
         try:
             self.judge(servable, rows, wait_s, asker)
-        except TaktError as error:
+        except ServiceError as error:
             servable.counters.shed[error.code] += 1
             raise
         servable.counters.admitted += 1
 
-    def refusal(self, scope: HTTPScope) -> Overloaded | None:
+    def refusal(self, scope: HTTPScope) -> OverloadedError | None:
         """Reject a request by its head alone. → the error, or None if its body is to be read"""
         target = predict_path_of(scope["path"])
         if target is None or target.batch or scope["method"] != "POST":
@@ -83,11 +84,11 @@ class AdmissionController:
             asker = self._authenticator.authenticate(scope["headers"])
             servable = self._catalog.find(target.model, target.version, asker)
             self.judge(servable, 1, self.wait_s(preferred_wait_s(prefer)), asker)
-        except Overloaded as error:
+        except OverloadedError as error:
             servable.counters.refused(error.code)
             cast(Scope, scope)[ROUTE] = target.route
             return error
-        except TaktError:
+        except ServiceError:
             return None  # raised again after the request is read
         return None
 
@@ -100,7 +101,7 @@ class AdmissionController:
         """`admit` without counting."""
         self._queue.require_open()
         if wait_s <= 0:
-            raise DeadlineExceeded("The request's wait is 0 s.")
+            raise DeadlineExceededError("The request's wait is 0 s.")
         now_s = time.monotonic()
         traffic = traffic_of(
             servable.key,
@@ -112,10 +113,10 @@ class AdmissionController:
         claim = None if asker is ANONYMOUS else self._claim(asker, servable, now_s)
         try:
             admit(traffic, servable.key, rows, wait_s, retries=self._retries, now_s=now_s, claim=claim)
-        except ModelNotLoaded as error:
+        except ModelNotLoadedError as error:
             raise not_loaded(servable.key, self._watch.fleet.availability(servable.key), error) from None
 
-    def _claim(self, asker: Principal, servable: Servable, now_s: float) -> Claim | None:
+    def _claim(self, asker: Principal, servable: Servable, now_s: float) -> QueueClaim | None:
         """The asker's claim beside other owners; None if no other owner is active."""
         share = self._owners.share(asker.name, asker.share.weight, now_s)
         if share == 1:

@@ -26,7 +26,7 @@ from api.online.entry_writer import EntryWriter, IdentityOf, any_identity
 from api.online.inflight import Answered, InflightRequests, Left, ResultListener
 from api.online.reply_reader import ReplyStream
 from shared.columns import cut
-from shared.errors import DeadlineExceeded, TaktError, UnsupportedServer
+from shared.errors import DeadlineExceededError, ServiceError, UnsupportedServerError
 from shared.keys import ModelKey
 from shared.messages import Column
 from shared.specs import ModelSpec
@@ -102,7 +102,7 @@ class OnlineDispatcher:
         owner: str = "",
     ) -> asyncio.Future[Answered]:
         """Send rows to a model version. The future raises the worker's error, QueueUnavailable,
-        DeadlineExceeded, or ClientLeftError.
+        DeadlineExceededError, or ClientLeftError.
 
         Raises QueueUnavailable at once if Redis is known to be away or full.
         """
@@ -158,8 +158,8 @@ class OnlineDispatcher:
         for request in self.inflight.sweep(self._clock(), self._overdue):
             self._writer.withdraw(request)
 
-    def _overdue(self) -> TaktError:
-        return DeadlineExceeded() if self._queue.open else unavailable()
+    def _overdue(self) -> ServiceError:
+        return DeadlineExceededError() if self._queue.open else unavailable()
 
     async def _sweep_later(self) -> None:
         await asyncio.sleep(SWEEP_EVERY_S)
@@ -176,7 +176,7 @@ class OnlineDispatcher:
             if not self._replies.is_open or self._opened_after_breaks != self._queue.breaks:
                 await self._open()
             replies = await self._replies.read()
-        except (RedisError, OSError, UnsupportedServer) as error:
+        except (RedisError, OSError, UnsupportedServerError) as error:
             self._replies.lost()
             self._queue.broke(error)
             await asyncio.sleep(self._queue.backoff_s)

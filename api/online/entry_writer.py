@@ -21,7 +21,7 @@ from api.http.error_answers import unavailable
 from api.online.inflight import InflightRequest, InflightRequests
 from shared import keys, messages
 from shared.connections import refuses_writes
-from shared.errors import TaktError
+from shared.errors import ServiceError
 from shared.keys import ModelKey
 from shared.messages import FIELD, ROWS, Entry
 
@@ -160,7 +160,7 @@ class EntryWriter:
     def _failed(self, sends: Sequence[tuple[InflightRequest, int]]) -> None:
         """An unexpected error, a bug of this program: fail the requests now instead of at their deadline."""
         for request, _ in sends:
-            self._inflight.fail(request, TaktError("The request could not be written to the queue."))
+            self._inflight.fail(request, ServiceError("The request could not be written to the queue."))
             self.withdraw(request)
 
     def _broke(self, sends: Sequence[tuple[InflightRequest, int]], error: Exception) -> None:

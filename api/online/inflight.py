@@ -14,9 +14,9 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from api.http.request_bodies import ClientLeftError
-from shared.errors import MessageUnreadable, TaktError, from_wire
+from shared.errors import MessageUnreadableError, ServiceError, from_wire
 from shared.keys import ModelKey
-from shared.messages import Answer, Column, OutputColumn, Reply
+from shared.messages import Column, EntryAnswer, OutputColumn, Reply
 
 Left: TypeAlias = Callable[[], bool]
 """Returns whether the client of a request has disconnected."""
@@ -60,7 +60,7 @@ class InflightRequest(Struct, eq=False):
     traceparent: str = ""  # of its span; empty: not recorded
     owner: str = ""  # name of its API key; empty: not counted by owner
     entry_ids: dict[int, bytes] = {}
-    answers: dict[int, tuple[Answer, Reply]] = {}
+    answers: dict[int, tuple[EntryAnswer, Reply]] = {}
 
     @property
     def rows(self) -> int:
@@ -162,7 +162,7 @@ class InflightRequests:
         if not request.outcome.done():
             request.outcome.set_exception(error)
 
-    def sweep(self, now_s: float, overdue: Callable[[], TaktError]) -> list[InflightRequest]:
+    def sweep(self, now_s: float, overdue: Callable[[], ServiceError]) -> list[InflightRequest]:
         """Fail requests that are past their deadline or no longer needed. → those requests"""
         ended: list[InflightRequest] = []
         for request in self:
@@ -179,7 +179,7 @@ class InflightRequests:
         try:
             answered = joined(request)
         except ValueError:  # two workers returned different outputs
-            self.fail(request, MessageUnreadable("The parts of the answer have different outputs."))
+            self.fail(request, MessageUnreadableError("The parts of the answer have different outputs."))
             return
         self._close(request)
         if not request.outcome.done():
@@ -220,7 +220,7 @@ def joined(request: InflightRequest) -> Answered:
     return _answered(columns, *last, max(reply.batch_rows for _, reply in answers))
 
 
-def _answered(columns: list[OutputColumn], last: Answer, reply: Reply, batch_rows: int) -> Answered:
+def _answered(columns: list[OutputColumn], last: EntryAnswer, reply: Reply, batch_rows: int) -> Answered:
     return Answered(
         columns=columns,
         worker=reply.worker,

@@ -15,7 +15,7 @@ from api.http.request_bodies import ClientLeftError
 from api.models.catalog import Servable
 from api.online.inflight import Answered
 from api.online.stage_clock import StageClock
-from shared.errors import InvalidInput, TaktError
+from shared.errors import InvalidInputError, ServiceError
 from shared.messages import Column
 from shared.tabular.json_bodies import refuse_other
 from shared.validation import Values
@@ -38,12 +38,12 @@ class Prediction(Struct, eq=False):  # made for each request, faster than a plai
     """Started by `read`."""
 
     def read(self, body: bytes) -> Values:
-        """Parse and validate the body. Raises InvalidInput."""
+        """Parse and validate the body. Raises InvalidInputError."""
         self.clock = clock = StageClock()
         validator = self.servable.validator
         try:
             values = validator.read_batch(body) if self.batch else validator.read_one(body)
-        except InvalidInput:
+        except InvalidInputError:
             refuse_other(body)
             raise
         self.rows = len(values[0])
@@ -80,5 +80,5 @@ class Prediction(Struct, eq=False):  # made for each request, faster than a plai
         """Count an outcome other than success; an unexpected error is not counted."""
         if isinstance(error, ClientLeftError):
             self.servable.counters.failed["client_left"] += 1
-        elif isinstance(error, TaktError):
+        elif isinstance(error, ServiceError):
             self.servable.counters.failed[error.code] += 1

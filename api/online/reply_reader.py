@@ -17,7 +17,7 @@ from shared import keys
 from shared.connections import BLOCK_MS
 from shared.dead_letters import AsyncDeadLetters, LetterKind, Unreadable
 from shared.durability import check_server
-from shared.messages import FIELD, Reply, UnreadableMessage, decode_reply, refusal_of_reply
+from shared.messages import FIELD, Reply, UnreadableMessageError, decode_reply, refusal_of_reply
 
 log = structlog.get_logger()
 
@@ -87,7 +87,7 @@ class ReplyStream:
         result is a reply that fails these requests."""
         try:
             return [decode_reply(data)]
-        except UnreadableMessage as error:
+        except UnreadableMessageError as error:
             reason = str(error)
         log.error("reply_unreadable", entry_id=entry_id.decode(), reason=reason)
         place = f"{self._gateway}/{entry_id.decode()}"

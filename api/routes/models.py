@@ -13,7 +13,7 @@ from api.gateway import Gateway
 from api.http.error_answers import of_errors
 from api.models.catalog import Servable
 from api.routes.dependencies import GatewayState
-from shared.errors import TaktError
+from shared.errors import ServiceError
 from shared.specs import InputSpec, OutputSpec
 from shared.texts import foreign_text
 from shared.validation import example_body
@@ -158,7 +158,7 @@ def _built_with(gateway: Gateway, servable: Servable) -> dict[str, str]:
             return worker.models[servable.key].built_with
     try:
         built = gateway.catalog.repository.version(servable.spec.name, servable.version)
-    except TaktError:
+    except ServiceError:
         return {}
     return built.manifest.frameworks
 

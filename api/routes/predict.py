@@ -33,7 +33,7 @@ from api.routes.respond_async import defer
 from api.telemetry.gateway_counters import ROUTE
 from api.telemetry.request_tracing import trace_of
 from shared.access import Role, key_id_of
-from shared.errors import TaktError
+from shared.errors import ServiceError
 from shared.messages import Column
 from shared.tabular.json_bodies import in_utf_8
 from shared.tabular.upload_formats import Packing, packing_of
@@ -80,7 +80,7 @@ class Predictions:
             await answer(prediction, scope, receive, send)
         except ClientLeftError as error:  # no response is needed
             prediction.count_failure(error)
-        except TaktError as error:
+        except ServiceError as error:
             prediction.count_failure(error)
             raise
 

@@ -31,7 +31,7 @@ from api.online.paths import PredictPath, predict_path_of
 from api.online.prediction import Prediction
 from api.telemetry.gateway_counters import ROUTE
 from shared.access import Role
-from shared.errors import Overloaded
+from shared.errors import OverloadedError
 from shared.logs import bind_ids
 from shared.tabular.json_bodies import names_charset
 
@@ -127,7 +127,7 @@ class FastPathRequest:
             self._prediction = prediction
             gateway.online.admission.judge(servable, 1, wait_s, asker)
             columns = prediction.encode(prediction.read(body))
-        except Overloaded as error:
+        except OverloadedError as error:
             servable.counters.shed[error.code] += 1
             self.set_exception(error)
             return True

@@ -33,7 +33,7 @@ from api.http.targets import origin_form, wrong_head
 from api.server.fast_path import FastPathRequest, fast_request_of
 from api.server.timeouts import SWEEP_EVERY_S, ConnectionTimeouts, TimedConnection, WaitPhase
 from api.telemetry.gateway_counters import OTHER, UNREAD
-from shared.errors import Overloaded, RequestTimeout, TaktError
+from shared.errors import OverloadedError, RequestTimeoutError, ServiceError
 from shared.library_hooks import require_hooks
 
 require_hooks(
@@ -130,7 +130,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._answers = WholeAnswers(transport)
         self.timeouts.watch(cast("Collection[TimedConnection]", self.connections), self.loop)
         if len(self.connections) > self.most_connections:
-            self._refuse(Overloaded("Too many connections.", retry_after_s=_RETRY_AFTER_S))
+            self._refuse(OverloadedError("Too many connections.", retry_after_s=_RETRY_AFTER_S))
         else:
             self._await(WaitPhase.HEAD)
 
@@ -224,7 +224,9 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._awaits is WaitPhase.HEAD and waited_s >= self.head_limit_s:
-            self._refuse(RequestTimeout(f"The request head did not arrive within {self.head_limit_s:g} s."))
+            self._refuse(
+                RequestTimeoutError(f"The request head did not arrive within {self.head_limit_s:g} s.")
+            )
         elif self._awaits is WaitPhase.NEXT and waited_s >= self.timeout_keep_alive:
             self.transport.close()
         elif self._held is not None and waited_s >= self.timeouts.every_s:
@@ -294,7 +296,7 @@ class LimitedProtocol(HttpToolsProtocol):
             app = closing_unread(app, cycle)
         super()._start_asgi_task(cycle, app)
 
-    def _reject(self, cycle: RequestResponseCycle, refusal: TaktError) -> None:
+    def _reject(self, cycle: RequestResponseCycle, refusal: ServiceError) -> None:
         self.gateway.telemetry.http.ended(cast(Scope, cycle.scope), status_of(refusal.code), 0.0)
         self._finish(cycle, *error_answer(refusal, request_id_in(cycle.scope["headers"])))
 
@@ -308,7 +310,7 @@ class LimitedProtocol(HttpToolsProtocol):
         )
         self.on_response_complete()
 
-    def _refuse(self, error: TaktError | HTTPException) -> None:
+    def _refuse(self, error: ServiceError | HTTPException) -> None:
         """Send an error and close the connection, before a request is complete or if it is not valid HTTP."""
         if not self.transport.is_closing():
             status, headers, body = error_answer(error, new_request_id())

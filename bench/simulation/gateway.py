@@ -9,7 +9,7 @@ from api.online.admission import RetrySchedule, Traffic, admit
 from bench.simulation.clock import Station, VirtualClock
 from bench.simulation.costs import Costs
 from bench.simulation.lane import KEY, Stream
-from shared.errors import Overloaded
+from shared.errors import OverloadedError
 from shared.settings import Settings
 
 Ended = Callable[[int, int | None], None]
@@ -55,7 +55,7 @@ class SimulatedGateway:
     def _enter(self, wait_s: float, ended: Ended) -> None:
         try:
             admit(self._traffic(), KEY, 1, wait_s, retries=self._line, now_s=self._clock.now_s)
-        except Overloaded as refusal:
+        except OverloadedError as refusal:
             ended(503, round(refusal.retry_after_s or 0))
             return
         self._asked += 1

@@ -25,7 +25,7 @@ from bench.subjects import built, subject
 from shared.columns import Array, Columns
 from shared.repository import ModelVersion
 from shared.specs import Precision
-from worker.predictors import Runtime
+from worker.predictors import ModelRuntime
 from worker.predictors.code import open_folder
 from worker.predictors.pytorch import Copies, load
 
@@ -105,7 +105,7 @@ def ways(device: str) -> Iterator[tuple[Precision, str]]:
         yield from product(Precision, WAYS)
 
 
-def _runtime(version: ModelVersion, device: str, precision: Precision, copies: Copies) -> Runtime:
+def _runtime(version: ModelVersion, device: str, precision: Precision, copies: Copies) -> ModelRuntime:
     assert version.spec.pytorch is not None
     options = version.spec.pytorch.model_copy(update={"precision": precision})
     spec, folder = version.spec.model_copy(update={"pytorch": options}), version.folder.parent
@@ -130,7 +130,7 @@ def _columns(version: ModelVersion, rows: int) -> Columns:
     return {one.name: column(one.shape) for one in version.spec.inputs}
 
 
-def _took_s(runtime: Runtime, columns: Columns, calls: int) -> Iterator[float]:
+def _took_s(runtime: ModelRuntime, columns: Columns, calls: int) -> Iterator[float]:
     for _ in range(_WARM_UPS):
         runtime(columns)
     for _ in range(calls):

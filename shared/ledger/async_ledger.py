@@ -17,7 +17,7 @@ from shared import keys
 from shared.dead_letters import AsyncDeadLetters
 from shared.doorbells import Ring
 from shared.durability import SYNC_OPTIONS, Durability, require_durable
-from shared.errors import RecordUnreadable
+from shared.errors import RecordUnreadableError
 from shared.keys import ModelKey
 from shared.ledger import chunk_transitions, job_transitions
 from shared.ledger.lua import Transition, source
@@ -210,7 +210,7 @@ class AsyncLedger:
         return await self._run(chunk_transitions.recompute(job_id, index, token, reason))
 
     async def read(self, job_id: str) -> JobRecord:
-        """Raises JobNotFound, JobExpired if the job's retention is over, and RecordUnreadable."""
+        """Raises JobNotFound, JobExpired if the job's retention is over, and RecordUnreadableError."""
         check_job_id(job_id)
         fields: Any = await self._client.hgetall(keys.job(job_id))
         return await self._record(job_id, fields)
@@ -230,7 +230,7 @@ class AsyncLedger:
     async def _record(self, job_id: str, fields: Any) -> JobRecord:
         try:
             return job_from_hash(job_id, fields)
-        except RecordUnreadable as error:
+        except RecordUnreadableError as error:
             await self._dead_letters.set_aside(unreadable_job(job_id, fields, error))
             raise
 
@@ -267,7 +267,7 @@ class AsyncLedger:
         for job_id, fields in found:
             try:
                 records.append(record_of(job_id, fields))
-            except RecordUnreadable as error:
+            except RecordUnreadableError as error:
                 await self._dead_letters.set_aside(unreadable_job(job_id, fields, error))
         return records
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from shared.errors import JobExpired, JobNotFound, QueueUnavailable, TooManyJobs
+from shared.errors import JobExpiredError, JobNotFoundError, QueueUnavailableError, TooManyJobsError
 from shared.ledger.lua import Transition
 from shared.ledger.records import (
     INLINE_SCHEMA,
@@ -32,7 +32,8 @@ class Resumed:
 
 
 def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
-    """Record a job as `uploading`, under the gateway's lease. → ms of its creation. Raises TooManyJobs."""
+    """Record a job as `uploading`, under the gateway's lease. → ms of its creation. Raises
+    TooManyJobsError."""
     return Transition("open", (job.id, job.owner, token, lease_ms, *job_fields(job)), _created(job.id))
 
 
@@ -44,7 +45,7 @@ def submit(
 
     `rows_sha256`: of `data`. `digest`: of the body, recorded for the key for `keep_ms`. `short`: the longest
     queue that is returned.
-    Raises TooManyJobs.
+    Raises TooManyJobsError.
     """
 
     def made(answer: Any) -> Submitted | Reservation:
@@ -64,7 +65,7 @@ def _created(job_id: str) -> Callable[[Any], int]:
         if answer is None:
             raise ValueError(f"job id {job_id} is taken")
         if int(answer) < 0:
-            raise TooManyJobs(
+            raise TooManyJobsError(
                 f"You may have {-int(answer)} jobs that have not ended.", retry_after_s=TOO_MANY_JOBS_RETRY_S
             )
         return int(answer)
@@ -78,7 +79,8 @@ def append_chunks(
     """Make chunks with stored rows ready. → index of the first.
 
     `rows`, `sha256s`: number of rows and digest, per chunk.
-    Raises JobNotFound if the job accepts no more chunks, QueueUnavailable if that index is not `first`.
+    Raises JobNotFoundError if the job accepts no more chunks, QueueUnavailableError if that index is not
+    `first`.
     """
 
     def appended(answer: Any) -> int:
@@ -99,7 +101,8 @@ def fill(
 ) -> Transition[JobRecord]:
     """Append the last chunks, whose rows are stored, and set the total. → the job, sealed.
 
-    Raises JobNotFound if the job accepts no more chunks, QueueUnavailable if their index is not `first`.
+    Raises JobNotFoundError if the job accepts no more chunks, QueueUnavailableError if their index is not
+    `first`.
     """
 
     def filled(answer: Any) -> JobRecord:
@@ -111,7 +114,7 @@ def fill(
 
 def _require_appended(job_id: str, answer: Any) -> None:
     if answer is None:
-        raise JobNotFound(f"Job {job_id!r} takes no more rows.")
+        raise JobNotFoundError(f"Job {job_id!r} takes no more rows.")
     if answer == -1:
         raise _torn()
 
@@ -119,12 +122,13 @@ def _require_appended(job_id: str, answer: Any) -> None:
 def seal(job_id: str, chunks: int | None) -> Transition[JobState]:
     """Complete the upload.
 
-    Raises JobNotFound if the job is not uploading, QueueUnavailable if it does not have `chunks` chunks.
+    Raises JobNotFoundError if the job is not uploading, QueueUnavailableError if it does not have `chunks`
+    chunks.
     """
 
     def state(answer: Any) -> JobState:
         if answer is None:
-            raise JobNotFound(f"Job {job_id!r} is not uploading.")
+            raise JobNotFoundError(f"Job {job_id!r} is not uploading.")
         if answer == b"torn":
             raise _torn()
         return JobState(answer.decode())
@@ -132,9 +136,11 @@ def seal(job_id: str, chunks: int | None) -> Transition[JobState]:
     return Transition("seal", (job_id, "" if chunks is None else chunks), state)
 
 
-def _torn() -> QueueUnavailable:
+def _torn() -> QueueUnavailableError:
     """The server lost its last writes: it was restarted without them, or replaced by a replica."""
-    return QueueUnavailable("The queue has lost a part of this job: hand it over again.", retry_after_s=2.0)
+    return QueueUnavailableError(
+        "The queue has lost a part of this job: hand it over again.", retry_after_s=2.0
+    )
 
 
 def read(job_id: str, *, chunks: bool) -> Transition[tuple[dict[Any, Any], dict[Any, Any], Inline]]:
@@ -162,7 +168,7 @@ def fail_job(job_id: str, code: str, detail: str) -> Transition[bool]:
 
 
 def cancel(job_id: str) -> Transition[JobState]:
-    """Start no more chunks. Raises JobNotFound."""
+    """Start no more chunks. Raises JobNotFoundError."""
     return Transition("cancel", (job_id,), _state_of(job_id))
 
 
@@ -248,9 +254,9 @@ def record_webhook(
 def _state_of(job_id: str) -> Callable[[Any], JobState]:
     def state(answer: Any) -> JobState:
         if answer is None:
-            raise JobNotFound(f"There is no job {job_id!r}.")
+            raise JobNotFoundError(f"There is no job {job_id!r}.")
         if answer == b"expired":
-            raise JobExpired(f"Job {job_id!r} was here; its retention is over.")
+            raise JobExpiredError(f"Job {job_id!r} was here; its retention is over.")
         return JobState(answer.decode())
 
     return state

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import msgspec
 
-from shared.errors import JobNotFound
+from shared.errors import JobNotFoundError
 from shared.integrity import digest_of
 from shared.keys import ModelKey, model_key
 
@@ -80,7 +80,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
         return model_key(self.model, self.version)
 
 
-class JobError(msgspec.Struct, frozen=True):
+class FailureReason(msgspec.Struct, frozen=True):
     code: str
     detail: str
 
@@ -107,7 +107,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     chunks_total: int
     chunks_ended: int
     chunks_leased: int
-    error: JobError | None
+    error: FailureReason | None
     expires_at_ms: int | None  # after it has ended
     id_column: str = ""
     keep_columns: tuple[str, ...] = ()
@@ -325,9 +325,9 @@ def computed_by_name(about: str) -> str:
 
 
 def check_job_id(job_id: str) -> None:
-    """Raises JobNotFound for an invalid id: with a colon it would name another key of a job."""
+    """Raises JobNotFoundError for an invalid id: with a colon it would name another key of a job."""
     if ":" in job_id:
-        raise JobNotFound(f"There is no job {job_id!r}.")
+        raise JobNotFoundError(f"There is no job {job_id!r}.")
 
 
 def new_token() -> str:

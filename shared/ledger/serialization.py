@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from shared.dead_letters import LetterKind, Unreadable
-from shared.errors import JobExpired, JobNotFound, RecordUnreadable
+from shared.errors import JobExpiredError, JobNotFoundError, RecordUnreadableError
 from shared.integrity import digest_of
 from shared.ledger.records import (
     COMPUTED_BY,
@@ -72,24 +72,25 @@ def _text(names: tuple[str, ...]) -> str:
 def job_from_hash(job_id: str, fields: Mapping[Any, Any]) -> JobRecord:
     """The record of a raw hash (Any: redis-py's own types, bytes here).
 
-    Raises JobNotFound if the hash is empty, JobExpired if it is a tombstone, and RecordUnreadable.
+    Raises JobNotFoundError if the hash is empty, JobExpiredError if it is a tombstone, and
+    RecordUnreadableError.
     """
     if not fields:
-        raise JobNotFound(f"There is no job {job_id!r}.")
+        raise JobNotFoundError(f"There is no job {job_id!r}.")
     if fields.get(b"state") == _TOMBSTONE:
         gone = f"Job {job_id!r} was here; its retention is over and its data is gone."
-        raise JobExpired(gone, owner=fields.get(b"owner", b"").decode())
+        raise JobExpiredError(gone, owner=fields.get(b"owner", b"").decode())
     try:
         schema = int(fields.get(b"schema", SCHEMA))
         if schema > SCHEMA:
-            raise RecordUnreadable(f"schema version {schema}; up to {SCHEMA} is read here")
+            raise RecordUnreadableError(f"schema version {schema}; up to {SCHEMA} is read here")
         return _job_record(fields)
     except _MALFORMED as error:
-        raise RecordUnreadable(f"{type(error).__name__}: {error}") from None
+        raise RecordUnreadableError(f"{type(error).__name__}: {error}") from None
 
 
 def unreadable_job(
-    job_id: str, fields: Mapping[Any, Any] | Sequence[Any], error: RecordUnreadable
+    job_id: str, fields: Mapping[Any, Any] | Sequence[Any], error: RecordUnreadableError
 ) -> Unreadable:
     """A raw hash, or some of its fields, as a dead letter."""
     return Unreadable(kind=LetterKind.JOB, place=job_id, reason=error.detail, data=repr(fields).encode())
@@ -151,7 +152,7 @@ def inline_from_hash(fields: Mapping[Any, Any]) -> Inline:
 def chunks_from_hash(fields: Mapping[Any, Any]) -> list[ChunkRecord]:
     """Chunks in the order of their rows.
 
-    Raises RecordUnreadable, also if the record of a result was changed after the commit.
+    Raises RecordUnreadableError, also if the record of a result was changed after the commit.
     """
     try:
         chunks = [
@@ -159,7 +160,7 @@ def chunks_from_hash(fields: Mapping[Any, Any]) -> list[ChunkRecord]:
             for i, text in fields.items()
         ]
     except _MALFORMED as error:
-        raise RecordUnreadable(f"a chunk of the job: {error}") from None
+        raise RecordUnreadableError(f"a chunk of the job: {error}") from None
     for chunk in chunks:
         _require_sealed(chunk)
     return sorted(chunks, key=lambda chunk: chunk.index)
@@ -174,12 +175,12 @@ def seal_of(held: Claim, ended: Ended) -> str:
 
 
 def _require_sealed(chunk: ChunkRecord) -> None:
-    """Raises RecordUnreadable. Records of an older Takt have no seal and are not checked."""
+    """Raises RecordUnreadableError. Records of an older Takt have no seal and are not checked."""
     if chunk.state is not ChunkState.DONE or not chunk.seal:
         return
     recorded = (chunk.rows_sha256, chunk.result_sha256, chunk.computed_by)
     if _seal(chunk.index, chunk.rows, chunk.failed, chunk.token, *recorded) != chunk.seal:
-        raise RecordUnreadable(
+        raise RecordUnreadableError(
             f"chunk {chunk.index} of the job: its record was changed since it was committed"
         )
 
@@ -192,7 +193,8 @@ HEAD_FIELDS = ["created_at_ms", "state", "model", "reference", "tags"]
 
 
 def job_head(job_id: str, fields: Sequence[Any]) -> JobHead:
-    """The record of raw `HEAD_FIELDS` (Any: redis-py's own types, bytes here). Raises RecordUnreadable."""
+    """The record of raw `HEAD_FIELDS` (Any: redis-py's own types, bytes here). Raises
+    RecordUnreadableError."""
     created_at_ms, state, model, reference, tags = fields
     try:
         return JobHead(
@@ -204,7 +206,7 @@ def job_head(job_id: str, fields: Sequence[Any]) -> JobHead:
             tags=msgspec.json.decode(tags, type=tuple[str, ...]),
         )
     except _MALFORMED as error:
-        raise RecordUnreadable(f"{type(error).__name__}: {error}") from None
+        raise RecordUnreadableError(f"{type(error).__name__}: {error}") from None
 
 
 def line_of(answer: Sequence[Any]) -> QueueOrder:

@@ -9,7 +9,7 @@ import msgspec
 import redis
 
 from shared import keys
-from shared.errors import JobExpired, JobNotFound, RecordUnreadable
+from shared.errors import JobExpiredError, JobNotFoundError, RecordUnreadableError
 from shared.ledger.records import (
     NOTHING_INLINE,
     ChunkRecord,
@@ -95,5 +95,5 @@ def _read(client: redis.Redis, job_id: str) -> tuple[Sequence[ChunkRecord], Inli
     try:
         is_kept = not job_from_hash(job_id, job).abandoned
         return chunks_from_hash(chunks) if is_kept else (), inline_from_hash(inline)
-    except (RecordUnreadable, JobNotFound, JobExpired):
+    except (RecordUnreadableError, JobNotFoundError, JobExpiredError):
         return (), NOTHING_INLINE

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.specs import InputSpec, InputType, ModelSpec
 from shared.tables import input_schema
 from shared.tabular.arrow_types import Taken, is_storable, taken
@@ -58,7 +58,7 @@ class Caster:
         self._types = [field.type for field in input_schema(spec)]
 
     def rows(self, batch: pa.RecordBatch) -> Rows:
-        """Raises InvalidInput if a column's type cannot be converted to its input."""
+        """Raises InvalidInputError if a column's type cannot be converted to its input."""
         columns = {name: batch.column(name) for name in self._layout.wanted}
         fields = zip(self._spec.inputs, self._layout.inputs, self._types, strict=True)
         casts = [
@@ -89,11 +89,14 @@ class Caster:
         return cast if _sound(field, cast.values) and not cast.reasons else _present(_within(cast))
 
     def _typed(self, field: InputSpec, column: pa.Array, given: pa.DataType) -> _Cast:
-        """Casts by the table `TAKEN`. Raises InvalidInput if the input does not accept the column's type."""
+        """Casts by the table `TAKEN`. Raises InvalidInputError if the input does not accept the column's
+        type."""
         match taken(given, field.type):
             case Taken.NO:
                 shown = str(given)[:_LONGEST_ECHO]
-                raise InvalidInput(f"column {field.name!r} is {shown}, but {field.name} is {field.type}.")
+                raise InvalidInputError(
+                    f"column {field.name!r} is {shown}, but {field.name} is {field.type}."
+                )
             case Taken.MISSING:
                 return _Cast(field, pa.nulls(len(column), WIDE[field.type]))
             case Taken.READ:

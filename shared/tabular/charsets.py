@@ -11,7 +11,7 @@ import codecs
 
 import webencodings
 
-from shared.errors import InvalidInput, Problem
+from shared.errors import InputProblem, InvalidInputError
 
 UTF_8 = "utf-8"
 _CODECS = {"gbk": "gb18030", "replacement": "", "x-user-defined": ""}
@@ -28,7 +28,7 @@ _SHOWN_BYTES = 1024
 
 
 def codec_of(label: str) -> str:
-    """Returns Python's codec for a label. Raises InvalidInput if the label is not a charset for text."""
+    """Returns Python's codec for a label. Raises InvalidInputError if the label is not a charset for text."""
     if codec := _by_label(label):
         return codec
     try:
@@ -36,8 +36,10 @@ def codec_of(label: str) -> str:
         own_name = codecs.lookup(label).name
     except (LookupError, UnicodeError, ValueError):
         reason = f"unknown charset {label[:40]!r}"
-        problem = Problem(row=None, field="charset", loc=["charset"], msg=reason, type="invalid_parameter")
-        raise InvalidInput(reason, problems=[problem]) from None
+        problem = InputProblem(
+            row=None, field="charset", loc=["charset"], msg=reason, type="invalid_parameter"
+        )
+        raise InvalidInputError(reason, problems=[problem]) from None
     return _by_label(own_name) or _by_label(own_name.replace("_", "-")) or own_name
 
 
@@ -50,7 +52,7 @@ def _by_label(label: str) -> str:
 def of_body(head: bytes, label: str | None) -> tuple[str, int]:
     """Returns the codec of a text and the length of its byte order mark. `label` is the declared charset.
 
-    Raises InvalidInput if the declared charset is unknown.
+    Raises InvalidInputError if the declared charset is unknown.
     """
     declared = codec_of(label) if label else UTF_8
     for mark, codec in _MARKS:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.specs import ModelSpec
 from shared.tabular.casting import Caster
 from shared.tabular.ipc_messages import (
@@ -39,11 +39,11 @@ _PARQUET_TAIL_BYTES = 8
 
 
 class ArrowReader:
-    """Reads rows of an Arrow IPC stream or file (`.arrow`, Feather 2). Raises InvalidInput."""
+    """Reads rows of an Arrow IPC stream or file (`.arrow`, Feather 2). Raises InvalidInputError."""
 
     def __init__(self, source: ByteSource, spec: ModelSpec, options: UploadOptions, *, file: bool) -> None:
         if file and source.read(len(_ARROW_MAGIC)) != _ARROW_MAGIC:
-            raise InvalidInput("The body is not an Arrow file: it does not begin with ARROW1.")
+            raise InvalidInputError("The body is not an Arrow file: it does not begin with ARROW1.")
         schema, self._batches = _opened(checked(source, footer_follows if file else nothing_follows))
         self.layout = lay_out(spec, schema.names, options.kept, text=False)
         self.ignored = self.layout.ignored
@@ -104,7 +104,7 @@ class ParquetReader:
             yield self._caster.rows(batch)
         if rows != self._file.metadata.num_rows:
             declared = self._file.metadata.num_rows
-            raise InvalidInput(
+            raise InvalidInputError(
                 f"The Parquet file's footer declares {declared} rows, but the file contains {rows}."
             )
 
@@ -113,10 +113,12 @@ class ParquetReader:
 
 
 def _check_rows(metadata: Any) -> None:
-    """Raises InvalidInput if the row counts of file, row groups and columns in the footer differ."""
+    """Raises InvalidInputError if the row counts of file, row groups and columns in the footer differ."""
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
     if sum(group.num_rows for group in groups) != metadata.num_rows:
-        raise InvalidInput("The Parquet file's footer is damaged: its row groups do not add up to its rows.")
+        raise InvalidInputError(
+            "The Parquet file's footer is damaged: its row groups do not add up to its rows."
+        )
     flat = [
         place
         for place in range(metadata.num_columns)
@@ -124,14 +126,14 @@ def _check_rows(metadata: Any) -> None:
     ]
     for number, group in enumerate(groups):
         if any(group.column(place).num_values != group.num_rows for place in flat):
-            raise InvalidInput(
+            raise InvalidInputError(
                 f"The Parquet file's footer is damaged: in row group {number}, a column's number of values "
                 "differs from the number of rows."
             )
 
 
 def _check_rest(file: Any, metadata: Any) -> None:
-    """Raises InvalidInput if another Parquet file ends between the last column and the footer."""
+    """Raises InvalidInputError if another Parquet file ends between the last column and the footer."""
     columns = (
         metadata.row_group(group).column(place)
         for group in range(metadata.num_row_groups)
@@ -144,7 +146,7 @@ def _check_rest(file: Any, metadata: Any) -> None:
     before = b""
     while place < end and (data := file.read(min(_COPY_BYTES, end - place))):
         if _BETWEEN_PARQUETS in before + data:
-            raise InvalidInput("The body contains several Parquet files: send a single file.")
+            raise InvalidInputError("The body contains several Parquet files: send a single file.")
         before, place = data[-len(_BETWEEN_PARQUETS) :], place + len(data)
     file.seek(0)
 
@@ -155,14 +157,14 @@ def _begin_of(column: Any) -> int:
 
 
 def _check_columns(metadata: Any, wanted: Set[str]) -> None:
-    """Raises InvalidInput if a column of a row group decompresses too large: it may be a single page."""
+    """Raises InvalidInputError if a column of a row group decompresses too large: it may be a single page."""
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
         for place in range(row_group.num_columns):
             column = row_group.column(place)
             name = column.path_in_schema.partition(".")[0]
             if name in wanted and column.total_uncompressed_size > MOST_UNPACKED_BYTES:
-                raise InvalidInput(
+                raise InvalidInputError(
                     f"Column {name!r} of row group {group} decompresses to more than {MOST_UNPACKED_BYTES} "
                     "bytes: write smaller row groups."
                 )

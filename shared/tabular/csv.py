@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.specs import ModelSpec
 from shared.tabular.casting import Caster
 from shared.tabular.csv_records import Block, Records, line_ends
@@ -31,8 +31,9 @@ _Lame: TypeAlias = deque[tuple[int, str]]
 class CsvReader:
     """Yields rows in the order of their lines. Empty lines are skipped; an empty cell is a missing value.
 
-    The constructor reads the header, and raises InvalidInput if a model input has no column. Iterating raises
-    InvalidInput if the file is unreadable: an invalid byte, an unclosed quote, a truncated last line.
+    The constructor reads the header, and raises InvalidInputError if a model input has no column. Iterating
+    raises
+    InvalidInputError if the file is unreadable: an invalid byte, an unclosed quote, a truncated last line.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class CsvReader:
     def _parsed(self, block: Block, lame: _Lame, first: int) -> pa.RecordBatch:
         """Returns a block's complete rows; `lame` receives the others.
 
-        Raises InvalidInput at a truncated end.
+        Raises InvalidInputError at a truncated end.
         """
         wanted = self.layout.wanted
         cut_off: list[int] = []
@@ -102,23 +103,23 @@ class CsvReader:
         return table.combine_chunks().to_batches()[0] if table.num_rows else _nothing(self.layout)
 
 
-def _cut_off(block: Block, reason: str) -> InvalidInput:
+def _cut_off(block: Block, reason: str) -> InvalidInputError:
     line = block.line + line_ends(block.data)
-    return InvalidInput(
+    return InvalidInputError(
         f"The body is cut off: the last line, {line}, {reason}, and has no line end. "
         "If the file is complete, end this line with a line end."
     )
 
 
 def _header(record: bytes, options: UploadOptions) -> list[str]:
-    """Returns the column names. Raises InvalidInput if there are none."""
+    """Returns the column names. Raises InvalidInputError if there are none."""
     try:
         cells = lines.reader([record.decode()], delimiter=options.delimiter, quotechar=options.quote)
         names = next(cells, [])
     except lines.Error as error:
-        raise InvalidInput(f"The header is not CSV: {error}.") from None
+        raise InvalidInputError(f"The header is not CSV: {error}.") from None
     if not names:
-        raise InvalidInput("The body is empty: CSV begins with a header line of column names.")
+        raise InvalidInputError("The body is empty: CSV begins with a header line of column names.")
     return names
 
 

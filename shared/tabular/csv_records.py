@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 
 Places: TypeAlias = NDArray[np.int64]
 _NONE: Places = np.array([], np.int64)
@@ -57,7 +57,8 @@ class Quoted:
 
 
 class Records:
-    """The records of a text, in blocks. Iterating raises InvalidInput if a quoted cell is never closed."""
+    """The records of a text, in blocks. Iterating raises InvalidInputError if a quoted cell is never
+    closed."""
 
     def __init__(self, text: Iterator[bytes], *, delimiter: str, quote: str, most_bytes: int) -> None:
         self._text = text
@@ -123,7 +124,7 @@ class Records:
         stop = self._stop(quoted)
         if len(self._rest) - stop >= self._most_bytes:
             line = self._line + line_ends(self._rest[:stop])
-            raise InvalidInput(
+            raise InvalidInputError(
                 f"The body cannot be read: line {line} is longer than {self._most_bytes} bytes."
             )
         if not stop:
@@ -142,11 +143,11 @@ class Records:
             return
         line = self._line + line_ends(self._rest[:opened])
         if self._over:
-            raise InvalidInput(
+            raise InvalidInputError(
                 f"The quoted cell that begins in line {line} is never closed: the body is cut off, "
                 "or a quote within the cell is not doubled."
             )
-        raise InvalidInput(
+        raise InvalidInputError(
             f"The quoted cell that begins in line {line} is longer than {self._most_bytes} bytes: "
             "its quote is probably never closed."
         )
@@ -211,7 +212,7 @@ class QuotedCells:
         return Quoted(opened, closed)
 
     def require_ends(self, data: bytes, quoted: Quoted, line: int) -> None:
-        """Raises InvalidInput if a quoted cell of several lines has text after its closing quote.
+        """Raises InvalidInputError if a quoted cell of several lines has text after its closing quote.
 
         Such a quote opens another cell: an earlier quote was never closed, and the lines between are lost.
         """
@@ -221,7 +222,7 @@ class QuotedCells:
             opened, end = int(quoted.opened[found]), int(closed[found])
             if ends := line_ends(data[opened:end]):
                 first = line + line_ends(data[:opened])
-                raise InvalidInput(
+                raise InvalidInputError(
                     f"The quoted cell that begins in line {first} ends in line {first + ends}, where text "
                     "follows its closing quote: a quote is not closed, or not doubled within quotes."
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.tabular.unpacking import ByteSource, Piecewise
 
 _BLOCK_BYTES = 2**18
@@ -14,7 +14,7 @@ _NOT_DEFLATE = "The body is not deflate: it is damaged, or has another encoding.
 class Inflated(Piecewise):
     """The decompressed stream, in pieces of limited size.
 
-    Reads raise InvalidInput if it is damaged or truncated.
+    Reads raise InvalidInputError if it is damaged or truncated.
     """
 
     def __init__(self, source: ByteSource) -> None:
@@ -29,13 +29,13 @@ class Inflated(Piecewise):
         try:
             data = self._inflater.decompress(packed, _BLOCK_BYTES)
         except zlib.error:
-            raise InvalidInput(_NOT_DEFLATE) from None
+            raise InvalidInputError(_NOT_DEFLATE) from None
         self._packed = self._inflater.unconsumed_tail
         self._ended = self._inflater.eof
         if self._ended and (self._inflater.unused_data or self._source.read(1)):
-            raise InvalidInput("The body is not deflate: data follows the end of its stream.")
+            raise InvalidInputError("The body is not deflate: data follows the end of its stream.")
         if not packed and not data and not self._ended:
-            raise InvalidInput("The body is cut off: its deflate stream does not end.")
+            raise InvalidInputError("The body is cut off: its deflate stream does not end.")
         return data
 
 

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.tabular.unpacking import ByteSource, Piecewise
 
 MOST_UNPACKED_BYTES = 256 * 2**20
@@ -31,7 +31,8 @@ _MOST_FOOTER_BYTES = 32 * 2**20
 def checked(source: ByteSource, ending: Ending) -> Iterator[pa.ipc.Message]:
     """Yields the messages of an IPC stream up to its end mark.
 
-    Raises InvalidInput if a message would decompress too large, if the end mark is missing, and if `ending`
+    Raises InvalidInputError if a message would decompress too large, if the end mark is missing, and if
+    `ending`
     rejects the data after it.
     """
     watched = _Watched(source)
@@ -46,12 +47,12 @@ def checked(source: ByteSource, ending: Ending) -> Iterator[pa.ipc.Message]:
             if not watched.at_end:
                 raise
             reason = f"after {batches} record batches it ends within a message"
-            raise InvalidInput(f"The body is cut off: {reason}.") from None
+            raise InvalidInputError(f"The body is cut off: {reason}.") from None
         check(message)
         batches += message.type == "record batch"
         yield message
     if not watched.at_end_mark:
-        raise InvalidInput(
+        raise InvalidInputError(
             f"The body is cut off: after {batches} record batches, the Arrow stream's end mark is missing. "
             "Close the writer before you send the file."
         )
@@ -59,20 +60,20 @@ def checked(source: ByteSource, ending: Ending) -> Iterator[pa.ipc.Message]:
 
 
 Ending: TypeAlias = Callable[[ByteSource, int], None]
-"""Checks the data after the end mark, given the number of record batches. Raises InvalidInput."""
+"""Checks the data after the end mark, given the number of record batches. Raises InvalidInputError."""
 
 
 def nothing_follows(source: ByteSource, _batches: int) -> None:
     """Requires that the body ends with the Arrow stream."""
     if source.read(1):
-        raise InvalidInput("Data follows the end mark of the Arrow stream: send a single stream.")
+        raise InvalidInputError("Data follows the end mark of the Arrow stream: send a single stream.")
 
 
 def footer_follows(source: ByteSource, batches: int) -> None:
     """Requires the end of an Arrow file: a footer that lists the record batches, and the magic number."""
     rest = source.read(_MOST_FOOTER_BYTES)
     if not rest.endswith(_MAGIC) or len(rest) < _TAIL_BYTES:
-        raise InvalidInput(
+        raise InvalidInputError(
             "The body does not end with ARROW1: it is cut off, or data follows the Arrow file."
         )
     (size,) = struct.unpack_from("<i", rest, len(rest) - _TAIL_BYTES)
@@ -83,9 +84,9 @@ def footer_follows(source: ByteSource, batches: int) -> None:
         footer = rest[begin:-_TAIL_BYTES]
         listed = _Table(footer, _offset(footer, 0)).count(_FOOTER_BATCHES)
     except struct.error:
-        raise InvalidInput("The body is not an Arrow file: its footer cannot be read.") from None
+        raise InvalidInputError("The body is not an Arrow file: its footer cannot be read.") from None
     if listed != batches:
-        raise InvalidInput(
+        raise InvalidInputError(
             f"The Arrow file is incomplete: its footer lists {listed} record batches, the file has {batches}."
         )
 
@@ -131,15 +132,15 @@ class Rewritten(Piecewise):
 
 
 def check(message: pa.ipc.Message) -> None:
-    """Raises InvalidInput if the message declares a batch that is too large."""
+    """Raises InvalidInputError if the message declares a batch that is too large."""
     if message.type not in ("record batch", "dictionary"):
         return
     try:
         unpacked_bytes = _unpacked_bytes(message)
     except struct.error:
-        raise InvalidInput("The body is not Arrow: the metadata of a message is invalid.") from None
+        raise InvalidInputError("The body is not Arrow: the metadata of a message is invalid.") from None
     if unpacked_bytes > MOST_UNPACKED_BYTES:
-        raise InvalidInput(
+        raise InvalidInputError(
             f"A record batch decompresses to more than {MOST_UNPACKED_BYTES} bytes: write smaller batches."
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.tabular.signatures import HEAD_BYTES, recognized_without_mark
 from shared.tabular.text import Text
 from shared.tabular.upload_formats import parameter
@@ -15,7 +15,7 @@ _MARKS_BEGIN = (b"\xef", b"\xff", b"\xfe", b"\0")
 def in_utf_8(body: bytes, content_type: bytes) -> bytes:
     """Returns the body as UTF-8 without byte order mark. A body in UTF-8 is not copied.
 
-    Raises InvalidInput if the charset is unknown, or a byte is invalid in it.
+    Raises InvalidInputError if the charset is unknown, or a byte is invalid in it.
     """
     if not body.startswith(_MARKS_BEGIN) and not names_charset(content_type):
         return body
@@ -32,9 +32,9 @@ def names_charset(content_type: bytes) -> bool:
 
 
 def refuse_other(body: bytes) -> None:
-    """Raises InvalidInput if a body that is not JSON is a known kind of file, or not UTF-8."""
+    """Raises InvalidInputError if a body that is not JSON is a known kind of file, or not UTF-8."""
     found = recognized_without_mark(body[:HEAD_BYTES])
     if found is not None:
-        raise InvalidInput(f"The body is not JSON: it is {found[0]}. {found[1]}")
+        raise InvalidInputError(f"The body is not JSON: it is {found[0]}. {found[1]}")
     for _ in Text(io.BytesIO(body), None, max(1, len(body))):
         pass

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.errors import MOST_PROBLEMS, InvalidInput, Problem
+from shared.errors import MOST_PROBLEMS, InputProblem, InvalidInputError
 from shared.specs import InputSpec, ModelSpec
 from shared.tabular.hints import Head, why_missing
 from shared.texts import MOST_NAMES, did_you_mean, named
@@ -36,7 +36,8 @@ def lay_out(
 ) -> Layout:
     """Returns the layout. `text`: cells are text (CSV), so that a tensor needs a column per value.
 
-    Raises InvalidInput, which lists missing and duplicate columns, the found columns and the likely cause.
+    Raises InvalidInputError, which lists missing and duplicate columns, the found columns and the likely
+    cause.
     """
     inputs = tuple(_columns_of(field, columns, text=text) for field in spec.inputs)
     asked = [*(name for names in inputs for name in names), *kept]
@@ -58,10 +59,10 @@ def _refusal(
     kept: Sequence[str],
     columns: Sequence[str],
     head: Head | None,
-) -> InvalidInput:
+) -> InvalidInputError:
     """Returns an error with a sentence per problem; the first also lists the found columns."""
     counts = Counter(columns)
-    found: list[Problem] = []
+    found: list[InputProblem] = []
     for field, names in inputs:
         if len(names) > 1 and not any(counts[name] for name in names):
             found.append(_problem(field.name, f"columns {named(names[0])} … {named(names[-1])} are missing"))
@@ -74,15 +75,15 @@ def _refusal(
     shown = [str(problem["msg"]) for problem in found[:MOST_PROBLEMS]]
     found[0] = _problem(str(found[0]["field"]), f"{shown[0]} {why}")
     more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
-    return InvalidInput(f"{why} {' '.join(shown)}{more}", problems=found)
+    return InvalidInputError(f"{why} {' '.join(shown)}{more}", problems=found)
 
 
-def _of_column(name: str, counts: Counter[str], columns: Sequence[str]) -> Problem:
+def _of_column(name: str, counts: Counter[str], columns: Sequence[str]) -> InputProblem:
     if counts[name]:
         return _problem(name, f"duplicate column {named(name)}.")
     near = did_you_mean(name, columns) if len(columns) <= MOST_NAMES * 10 else ""
     return _problem(name, f"column {named(name)} is missing.{near}")
 
 
-def _problem(column: str, reason: str) -> Problem:
-    return Problem(row=None, field=column, loc=[column], msg=reason, type="column")
+def _problem(column: str, reason: str) -> InputProblem:
+    return InputProblem(row=None, field=column, loc=[column], msg=reason, type="column")

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from shared.errors import Overloaded
+from shared.errors import OverloadedError
 
 LEAST_ROOM_BYTES = 48 * 2**20
 """Memory that an upload may use until the next check: parser blocks, a chunk and its copy."""
@@ -30,9 +30,9 @@ def require_room() -> None:
         raise out_of_memory()
 
 
-def out_of_memory() -> Overloaded:
+def out_of_memory() -> OverloadedError:
     """Returns the error for a valid request that does not fit into memory."""
-    return Overloaded(
+    return OverloadedError(
         "This gateway has too little memory left for this request.", retry_after_s=RETRY_AFTER_S
     )
 

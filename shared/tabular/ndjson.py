@@ -11,7 +11,7 @@ from itertools import islice
 import msgspec
 import pyarrow as pa
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.tables import batch_of_values, input_schema
 from shared.tabular.rows import Rows, with_gaps
 from shared.tabular.text import Text
@@ -30,7 +30,7 @@ _skim = msgspec.json.Decoder(msgspec.Raw).decode
 class NdjsonReader:
     """Yields rows in the order of their lines; empty lines are skipped.
 
-    Iterating raises InvalidInput at an invalid byte, at a line that is too long, and if the last line is
+    Iterating raises InvalidInputError at an invalid byte, at a line that is too long, and if the last line is
     truncated.
     """
 
@@ -65,7 +65,7 @@ def rows_of_json(validator: RowValidator, texts: Sequence[bytes], kept: Sequence
 def _validated(validator: RowValidator, texts: Sequence[bytes]) -> tuple[list[pa.Array], pa.Array]:
     try:
         return _columns(validator, texts), pa.nulls(len(texts), pa.string())
-    except InvalidInput:
+    except InvalidInputError:
         reasons = [_reason(validator, text) for text in texts]
     good = [text for text, reason in zip(texts, reasons, strict=True) if reason is None]
     counted = iter(range(len(good)))
@@ -74,10 +74,10 @@ def _validated(validator: RowValidator, texts: Sequence[bytes]) -> tuple[list[pa
 
 
 def _columns(validator: RowValidator, texts: Sequence[bytes]) -> list[pa.Array]:
-    """Raises InvalidInput if a row is invalid, or if objects and lists are mixed."""
+    """Raises InvalidInputError if a row is invalid, or if objects and lists are mixed."""
     values = validator.read_rows(b"[%s]" % b",".join(texts), 0)
     if len(values[0]) != len(texts):  # a line such as `1],[2`
-        raise InvalidInput
+        raise InvalidInputError
     return list(batch_of_values(validator.spec, values).columns)
 
 
@@ -92,7 +92,7 @@ def _columns_of_each(validator: RowValidator, texts: Sequence[bytes]) -> list[pa
 def _reason(validator: RowValidator, text: bytes) -> str | None:
     try:
         _columns(validator, [text])
-    except InvalidInput as error:
+    except InvalidInputError as error:
         named = [f"{p['field']}: {p['msg']}" if p["field"] else str(p["msg"]) for p in error.problems]
         return "; ".join(named) or "is not a single JSON value"
     return None
@@ -117,7 +117,7 @@ def _as_text(value: object) -> str | None:
 def _lines(text: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
     """Yields non-empty lines without their ends, each with its number from 1.
 
-    Raises InvalidInput if the last line is truncated.
+    Raises InvalidInputError if the last line is truncated.
     """
     rest, ended = b"", 0
     for block in text:
@@ -125,14 +125,14 @@ def _lines(text: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
         yield from ((ended + n, line) for n, text in enumerate(whole, 1) if (line := text.strip()))
         ended += len(whole)
         if len(rest) > _LONGEST_LINE_BYTES:
-            raise InvalidInput(f"Line {ended + 1} is longer than {_LONGEST_LINE_BYTES} bytes.")
+            raise InvalidInputError(f"Line {ended + 1} is longer than {_LONGEST_LINE_BYTES} bytes.")
     if last := rest.strip():
         _require_whole(last, ended + 1)
         yield ended + 1, last
 
 
 def _require_whole(line: bytes, number: int) -> None:
-    """Raises InvalidInput if the last line, which has no line end, ends within its JSON value."""
+    """Raises InvalidInputError if the last line, which has no line end, ends within its JSON value."""
     try:
         _skim(line)
     except RecursionError:
@@ -140,4 +140,4 @@ def _require_whole(line: bytes, number: int) -> None:
     except msgspec.DecodeError as error:
         if "truncated" in str(error):
             message = f"The body is cut off: the last line, {number}, ends within its JSON value."
-            raise InvalidInput(message) from None
+            raise InvalidInputError(message) from None

@@ -11,7 +11,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared.errors import InvalidInput, PayloadTooLarge
+from shared.errors import InvalidInputError, PayloadTooLargeError
 from shared.tables import Compression
 from shared.tabular.chunking import Chunk, Cutter
 from shared.tabular.columnar import ArrowReader, ParquetReader
@@ -103,7 +103,8 @@ class Reading:
     def chunks(self, source: ByteSource, summary: ReadSummary) -> Iterator[Chunk]:
         """Yields the rows of the file in chunks, and updates `summary`.
 
-        Raises InvalidInput if the file cannot be read or contains no row, PayloadTooLarge beyond the limits,
+        Raises InvalidInputError if the file cannot be read or contains no row, PayloadTooLargeError beyond
+        the limits,
         and the errors of `source`.
         """
         limits = self.limits
@@ -117,7 +118,7 @@ class Reading:
             meter.drain()
         summary.sha256 = meter.hexdigest()
         if not summary.rows:
-            raise InvalidInput("The body contains no row.")
+            raise InvalidInputError("The body contains no row.")
         yield from cutter.rest()
 
     def _meter(self, source: ByteSource) -> Meter:
@@ -133,7 +134,7 @@ class Reading:
                 batch = rows.batch(self.validator.spec, self.options.kept)
                 stored_bytes += batch.nbytes
                 if stored_bytes > self.limits.job_bytes:
-                    raise PayloadTooLarge(f"The rows take more than {self.limits.job_bytes} bytes.")
+                    raise PayloadTooLargeError(f"The rows take more than {self.limits.job_bytes} bytes.")
                 yield batch
 
     def _open(self, meter: Meter) -> Reader:
@@ -166,13 +167,13 @@ class Digesting(Reading):
 
 @contextmanager
 def _foreign_errors(wrapping: Wrapping) -> Iterator[None]:
-    """Raises the errors of Arrow and of decompression as InvalidInput."""
+    """Raises the errors of Arrow and of decompression as InvalidInputError."""
     try:
         yield
     except MemoryError:  # includes pyarrow.ArrowMemoryError; the file may be valid
         raise
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         packed = "" if wrapping.packing == "identity" else f" compressed with {wrapping.packing}"
-        raise InvalidInput(
+        raise InvalidInputError(
             f"The body cannot be read as {wrapping.format}{packed}: {reason_of(error)}."
         ) from error

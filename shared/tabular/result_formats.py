@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from shared.errors import NotAcceptable
+from shared.errors import NotAcceptableError
 
 
 class ResultFormat(StrEnum):
@@ -35,7 +35,7 @@ MEDIA_TYPES = {
 def negotiated(
     name: str | None, accept: str | None, offered: Sequence[ResultFormat] = tuple(ResultFormat)
 ) -> ResultFormat:
-    """Raises NotAcceptable, which lists the offered formats."""
+    """Raises NotAcceptableError, which lists the offered formats."""
     if name is not None:
         found = next((each for each in offered if each == name), None)
     elif accept is None or not accept.strip():
@@ -44,7 +44,7 @@ def negotiated(
         found = _best(_qualities(accept), offered)
     if found is None:
         listed = ", ".join(f"{each} ({each.media_type})" for each in offered)
-        raise NotAcceptable(f"Unsupported result format; supported: {listed}.")
+        raise NotAcceptableError(f"Unsupported result format; supported: {listed}.")
     return found
 
 

@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 from msgspec import Raw
 
-from shared.errors import InvalidInput, Problem
+from shared.errors import InputProblem, InvalidInputError
 from shared.specs import ModelSpec
 from shared.texts import named
 
@@ -39,7 +39,8 @@ class RowTexts:
 
 
 def row_texts(spec: ModelSpec, inputs: Sequence[Raw], kept: Sequence[str]) -> RowTexts:
-    """Raises InvalidInput if objects and lists are mixed, if kept fields are requested and a row is not an
+    """Raises InvalidInputError if objects and lists are mixed, if kept fields are requested and a row is not
+    an
     object, and if no row has a kept field."""
     _require_one_form(inputs)
     if not kept:
@@ -106,8 +107,8 @@ def _text(value: object) -> str | None:
     return value if value is None or isinstance(value, str) else _encode(value).decode()
 
 
-def _invalid(row: int | None, field: str | None, reason: str) -> InvalidInput:
+def _invalid(row: int | None, field: str | None, reason: str) -> InvalidInputError:
     loc: list[int | str] = ["inputs"] if row is None else ["inputs", row]
-    problem = Problem(row=row, field=field, loc=loc, msg=reason, type="rows")
+    problem = InputProblem(row=row, field=field, loc=loc, msg=reason, type="rows")
     location = f"row {row}" if row is not None else f"{field}:"
-    return InvalidInput(f"{location} {reason}.", problems=[problem])
+    return InvalidInputError(f"{location} {reason}.", problems=[problem])

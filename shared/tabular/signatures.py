@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.tabular.upload_formats import UploadFormat
 
 HEAD_BYTES = 4096
@@ -68,18 +68,18 @@ _NAMES = {UploadFormat.CSV: "CSV", UploadFormat.NDJSON: "NDJSON"} | {
 
 
 def refuse_other(head: bytes, kind: UploadFormat, charset: str | None) -> None:
-    """Raises InvalidInput if a file does not begin like its declared format.
+    """Raises InvalidInputError if a file does not begin like its declared format.
 
     `charset` is the declared charset. Without it, text in UTF-16 needs a byte order mark.
     """
     if not head and kind in _OWN:
-        raise InvalidInput(f"The body is empty: it cannot be read as {kind}.")
+        raise InvalidInputError(f"The body is empty: it cannot be read as {kind}.")
     found = recognized(head)
     if found is None and kind in (UploadFormat.CSV, UploadFormat.NDJSON):
         found = _recognized_text(head, kind) or (None if charset else _utf_16(head))
     if found is not None and found[0] != _OWN.get(kind):
         name, advice = found
-        raise InvalidInput(f"The body is not {_NAMES[kind]}: it is {name}. {advice}")
+        raise InvalidInputError(f"The body is not {_NAMES[kind]}: it is {name}. {advice}")
 
 
 def recognized_without_mark(head: bytes) -> tuple[str, str] | None:

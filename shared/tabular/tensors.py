@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.specs import InputSpec
 from shared.tabular.arrow_types import Family, family_of
 from shared.tabular.plain_values import plain, plain_lists
@@ -27,12 +27,12 @@ def tensor(field: InputSpec, columns: Sequence[pa.Array], check: Check) -> tuple
 
 
 def _lists_of(field: InputSpec, column: pa.Array) -> pa.Array:
-    """Raises InvalidInput if a column of tensors has another shape or another order of values."""
+    """Raises InvalidInputError if a column of tensors has another shape or another order of values."""
     kind = column.type
     if family_of(kind) is Family.TENSOR and isinstance(column, pa.ExtensionArray):
         in_order = kind.permutation is None or list(kind.permutation) == sorted(kind.permutation)
         if list(kind.shape) != list(field.shape) or not in_order:
-            raise InvalidInput(
+            raise InvalidInputError(
                 f"column {field.name!r} holds tensors of shape {list(kind.shape)}"
                 f"{'' if in_order else ' in another order'}, but {field.name} has shape {list(field.shape)}."
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.tabular.charsets import UTF_8, cut_within_character, not_of_charset, of_body
 from shared.tabular.unpacking import ByteSource
 
@@ -16,7 +16,7 @@ _LINE_BYTES = 1024
 class Text:
     """The blocks of a text without its byte order mark. Iterate once.
 
-    Iterating raises InvalidInput at an invalid byte, and if the text ends within a character.
+    Iterating raises InvalidInputError at an invalid byte, and if the text ends within a character.
     """
 
     def __init__(self, source: ByteSource, charset: str | None, block_bytes: int) -> None:
@@ -50,10 +50,10 @@ class Text:
         self._line = (self._line + block)[-_LINE_BYTES:].rpartition(b"\n")[2]
         return decoded
 
-    def _invalid(self, block: bytes, pending_bytes: int, start: int, *, final: bool) -> InvalidInput:
+    def _invalid(self, block: bytes, pending_bytes: int, start: int, *, final: bool) -> InvalidInputError:
         """`start` is the offset of the failure, counted from the decoder's pending bytes."""
         if final:
-            return InvalidInput(cut_within_character(self._codec, 1 + self._lines))
+            return InvalidInputError(cut_within_character(self._codec, 1 + self._lines))
         at = start - pending_bytes
         before = (self._line + block[: max(0, at)])[: len(self._line) + at]
         line = before[-_LINE_BYTES:].rpartition(b"\n")[2]
@@ -66,7 +66,7 @@ class Text:
             line_bytes=line + after.partition(b"\n")[0],
             at=len(line),
         )
-        return InvalidInput(message)
+        return InvalidInputError(message)
 
     def _line_ends(self, data: bytes) -> int:
         return data.decode(self._codec, "ignore").count("\n")

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from shared.errors import InvalidInput, PayloadTooLarge
+from shared.errors import InvalidInputError, PayloadTooLargeError
 from shared.tabular.upload_formats import Packing
 
 MOST_READ_BYTES = 128 * 2**20
@@ -29,7 +29,7 @@ class ByteSource(Protocol):
 def unpacked(source: ByteSource, packing: Packing) -> ByteSource:
     """Returns the decompressed stream. gzip may have several members, zstd several frames.
 
-    Raises InvalidInput if the file does not begin with the magic number of its encoding.
+    Raises InvalidInputError if the file does not begin with the magic number of its encoding.
     """
     if packing is Packing.NONE:
         return source
@@ -39,7 +39,7 @@ def unpacked(source: ByteSource, packing: Packing) -> ByteSource:
         return Inflated(source)
     head = source.read(_MAGIC_BYTES)
     if not any(head.startswith(magic) for magic in _MAGICS[packing]):
-        raise InvalidInput(
+        raise InvalidInputError(
             f"The body is not {packing}: it is not compressed with it. Compress it, or omit Content-Encoding."
         )
     stream: ByteSource = pa.CompressedInputStream(
@@ -72,7 +72,8 @@ class Rejoined(io.RawIOBase):
 class Meter(io.RawIOBase):
     """A stream that counts its bytes, limits them, and optionally computes their digest.
 
-    Reads raise PayloadTooLarge beyond the limit, and InvalidInput if a single read is too large for memory.
+    Reads raise PayloadTooLargeError beyond the limit, and InvalidInputError if a single read is too large for
+    memory.
     """
 
     def __init__(self, source: ByteSource, most_bytes: int, *, digested: bool) -> None:
@@ -87,11 +88,13 @@ class Meter(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         if size > MOST_READ_BYTES:
-            raise InvalidInput(f"A record batch is larger than {MOST_READ_BYTES} bytes: write smaller ones.")
+            raise InvalidInputError(
+                f"A record batch is larger than {MOST_READ_BYTES} bytes: write smaller ones."
+            )
         data = self._source.read(size if size >= 0 else _BLOCK_BYTES)
         self.size_bytes += len(data)
         if self.size_bytes > self._most_bytes:
-            raise PayloadTooLarge(f"The body is larger than {self._most_bytes} bytes.")
+            raise PayloadTooLargeError(f"The body is larger than {self._most_bytes} bytes.")
         if self._digest is not None:
             self._digest.update(data)
         return data

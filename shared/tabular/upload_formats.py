@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 
-from shared.errors import UnsupportedCoding, UnsupportedMediaType
+from shared.errors import UnsupportedCodingError, UnsupportedMediaTypeError
 from shared.texts import named
 
 
@@ -81,14 +81,14 @@ def is_json(content_type: str) -> bool:
 
 
 def wrapping_of_body(content_type: str, content_encoding: str) -> Wrapping:
-    """Raises UnsupportedMediaType, which lists the supported types."""
+    """Raises UnsupportedMediaTypeError, which lists the supported types."""
     kind = format_of(media_type(content_type))
     return Wrapping(kind, packing_of(content_encoding), parameter(content_type, "charset"))
 
 
 def wrapping_of_part(content_type: str, file_name: str) -> Wrapping:
     """Returns the wrapping of a form's file. If its media type is unknown, its name decides: Windows sends
-    CSV files as `application/vnd.ms-excel`. Raises UnsupportedMediaType."""
+    CSV files as `application/vnd.ms-excel`. Raises UnsupportedMediaTypeError."""
     path = PurePath(file_name.lower())
     packing = _PACKED_ENDINGS.get(path.suffix, Packing.NONE)
     ending = PurePath(path.stem).suffix if packing is not Packing.NONE else path.suffix
@@ -100,11 +100,13 @@ def wrapping_of_part(content_type: str, file_name: str) -> Wrapping:
 
 
 def format_of(kind: str) -> UploadFormat:
-    """Raises UnsupportedMediaType, which lists the supported types."""
+    """Raises UnsupportedMediaTypeError, which lists the supported types."""
     found = _known(kind)
     if found is None:
         read = ", ".join([JSON, FORM, *UploadFormat])
-        raise UnsupportedMediaType(f"Unsupported media type {named(kind)}; supported: {read}.{_hint(kind)}")
+        raise UnsupportedMediaTypeError(
+            f"Unsupported media type {named(kind)}; supported: {read}.{_hint(kind)}"
+        )
     return found
 
 
@@ -120,7 +122,7 @@ def _hint(kind: str) -> str:
 
 
 def packing_of(content_encoding: str | bytes) -> Packing:
-    """Raises UnsupportedCoding, which lists the supported encodings."""
+    """Raises UnsupportedCodingError, which lists the supported encodings."""
     given = content_encoding.decode("latin-1") if isinstance(content_encoding, bytes) else content_encoding
     codings = [
         coding for coding in map(str.strip, given.lower().split(",")) if coding not in ("", "identity")
@@ -129,7 +131,7 @@ def packing_of(content_encoding: str | bytes) -> Packing:
         return Packing.NONE
     found = _PACKINGS.get(codings[0]) if len(codings) == 1 else None
     if found is None:
-        raise UnsupportedCoding(
+        raise UnsupportedCodingError(
             f"Unsupported Content-Encoding {named(given)}; supported: {ACCEPTED_CODINGS}."
         )
     return found

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from shared.errors import InvalidInput, Problem
+from shared.errors import InputProblem, InvalidInputError
 from shared.texts import did_you_mean, named
 from shared.wording import of_pydantic
 
@@ -111,7 +111,7 @@ def kept_columns(id_column: str, keep_columns: Iterable[str]) -> tuple[str, ...]
 
 
 def read_options(pairs: Iterable[tuple[str, str]]) -> UploadOptions:
-    """Parses the pairs of a query or a form. Raises InvalidInput, which names the parameter."""
+    """Parses the pairs of a query or a form. Raises InvalidInputError, which names the parameter."""
     given: dict[str, Any] = {}  # Any: validated by Pydantic
     for name, value in pairs:
         if name in _LISTS:
@@ -130,21 +130,21 @@ def _split(name: str, value: str) -> list[str]:
     return [value] if name == "tag" else [column.strip() for column in value.split(",") if column.strip()]
 
 
-def _problem_of(found: Mapping[str, Any]) -> Problem:
+def _problem_of(found: Mapping[str, Any]) -> InputProblem:
     name = str(found["loc"][0]) if found["loc"] else "parameters"
     if found["type"] == "extra_forbidden":
         return unknown_parameter(name, UploadOptions.model_fields)
     return _problem(name, of_pydantic(found["msg"], found["type"]))
 
 
-def unknown_parameter(name: str, known: Iterable[str]) -> Problem:
+def unknown_parameter(name: str, known: Iterable[str]) -> InputProblem:
     """`known`: the parameters that the call takes."""
     return _problem(name, f"Unknown parameter {named(name)}.{did_you_mean(name, known)}")
 
 
-def _problem(name: str, reason: str) -> Problem:
-    return Problem(row=None, field=name, loc=["query", name], msg=reason, type="invalid_parameter")
+def _problem(name: str, reason: str) -> InputProblem:
+    return InputProblem(row=None, field=name, loc=["query", name], msg=reason, type="invalid_parameter")
 
 
-def _invalid(problems: list[Problem]) -> InvalidInput:
-    return InvalidInput("The request's parameters are invalid.", problems=problems)
+def _invalid(problems: list[InputProblem]) -> InvalidInputError:
+    return InvalidInputError("The request's parameters are invalid.", problems=problems)

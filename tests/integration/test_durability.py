@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from shared.durability import VOUCHED, Promise, check_durable
-from shared.errors import JobNotFound, QueueUnavailable, UnsupportedServer
+from shared.errors import JobNotFoundError, QueueUnavailableError, UnsupportedServerError
 from shared.settings import Settings
 from tests.support.ledgers import Clients, House
 from tests.support.polling import eventually
@@ -78,12 +78,12 @@ async def test_no_program_starts_with_disk_on_a_server_that_acknowledges_before_
     with server.client() as admin:
         for name, value in options.items():
             admin.config_set(name, value)
-    with pytest.raises(UnsupportedServer, match=advice):
+    with pytest.raises(UnsupportedServerError, match=advice):
         async with gateway(server, tmp_path, durability="disk"):
             pass
     settings = Settings(redis_url=SecretStr(server.url), durability=Promise.DISK)
     process = WorkerProcess(settings, lambda *_: None)
-    with pytest.raises(UnsupportedServer, match=advice):
+    with pytest.raises(UnsupportedServerError, match=advice):
         process.start(lambda: False, lambda: None)
 
 
@@ -101,7 +101,7 @@ async def test_a_server_that_refuses_config_is_taken_where_the_operator_vouches_
             commands=["-config"],
         )
     account = {"redis_username": "takt", "redis_password": "s3cret", "durability": "disk"}
-    with pytest.raises(UnsupportedServer, match="TAKT_APPENDFSYNC=always"):
+    with pytest.raises(UnsupportedServerError, match="TAKT_APPENDFSYNC=always"):
         async with gateway(server, tmp_path / "refused", **account):
             pass
     async with gateway(server, tmp_path / "taken", **account, appendfsync="always") as http:
@@ -165,7 +165,7 @@ async def test_without_a_replica_that_answers_replica_durability_is_503(
 def test_redis_7_0_is_refused_for_the_disk_and_taken_for_a_replica(redis7: Server) -> None:
     with redis7.client() as client:
         info: dict[str, object] = client.info("server", "persistence")
-    with pytest.raises(UnsupportedServer, match="no WAITAOF"):
+    with pytest.raises(UnsupportedServerError, match="no WAITAOF"):
         check_durable(info, Promise.DISK, VOUCHED)
     assert check_durable(info, Promise.REPLICA, None).name == "redis"
 
@@ -177,12 +177,14 @@ def test_a_job_whose_chunks_were_lost_in_a_failover_is_refused_rather_than_seale
     try:
         job = house.open()
         house.ask(house.gateway.append_chunks, job.id, job.key, [3], first=0)
-        with pytest.raises(QueueUnavailable, match="lost a part"):  # chunk 1 was appended to the old primary
+        with pytest.raises(
+            QueueUnavailableError, match="lost a part"
+        ):  # chunk 1 was appended to the old primary
             house.ask(house.gateway.append_chunks, job.id, job.key, [3], first=2)
-        with pytest.raises(QueueUnavailable, match="lost a part"):
+        with pytest.raises(QueueUnavailableError, match="lost a part"):
             house.ask(house.gateway.seal, job.id, chunks=2)
         house.ask(house.gateway.seal, job.id, chunks=1)
-        with pytest.raises(JobNotFound):
+        with pytest.raises(JobNotFoundError):
             house.ask(house.gateway.seal, job.id, chunks=1)
     finally:
         house.clients.close()

@@ -11,7 +11,7 @@ import redis
 
 from shared import keys, messages
 from shared.dead_letters import DeadLetters
-from shared.messages import SCHEMA, Answer, Reply
+from shared.messages import SCHEMA, EntryAnswer, Reply
 from tests.support.engines import Caller, Doubling, engine, entries, predictor, take_and_die
 from tests.support.polling import eventually
 from tests.support.servers import Server
@@ -111,7 +111,7 @@ def lose_answer(client: redis.Redis, to: Predictor) -> None:
 
 def finished(to: Predictor, caller: Caller, delivery: Delivery) -> Finished:
     """The answer to one entry."""
-    answer = Answer(delivery.entry.id, 0, 0.0, [[2.0]])
+    answer = EntryAnswer(delivery.entry.id, 0, 0.0, [[2.0]])
     return Finished(to.key, {caller.name: Reply(SCHEMA, WORKER, 1, 0.0, 0.0, [answer])}, [delivery.entry_id])
 
 

@@ -15,7 +15,7 @@ import redis
 from shared import keys, messages
 from shared.columns import Array, Columns, encode_rows
 from shared.keys import ModelKey
-from shared.messages import SCHEMA, Answer, Entry, Reply
+from shared.messages import SCHEMA, Entry, EntryAnswer, Reply
 from shared.repository import ArtifactManifest, ModelVersion
 from shared.specs import ModelSpec
 from tests.support.polling import eventually
@@ -70,7 +70,7 @@ class Caller:
         self._client = client
         self._last = "0"
         self._next_id = 0
-        self.answers: dict[int, Answer] = {}
+        self.answers: dict[int, EntryAnswer] = {}
         self.replies: list[Reply] = []
         client.xadd(keys.reply(name), {"beat": 1})
 
@@ -94,7 +94,7 @@ class Caller:
             pipe.execute()
         return ids
 
-    def wait_for(self, *ids: int, limit_s: float = 30.0) -> list[Answer]:
+    def wait_for(self, *ids: int, limit_s: float = 30.0) -> list[EntryAnswer]:
         eventually(lambda: set(ids) <= self._read().keys(), limit_s=limit_s)
         return [self.answers[i] for i in ids]
 
@@ -106,7 +106,7 @@ class Caller:
         columns = encode_rows(spec, [{"x": x} for x in xs])
         return Entry(SCHEMA, self.name, request, 0, budget_ms, len(xs), columns, identity=self._identity)
 
-    def _read(self) -> dict[int, Answer]:
+    def _read(self) -> dict[int, EntryAnswer]:
         for entry_id, fields in entries(self._client, keys.reply(self.name), f"({self._last}"):
             self._last = entry_id.decode()
             if messages.FIELD in fields:

@@ -16,7 +16,17 @@ from api.gateway import Gateway
 from shared import keys
 from shared.columns import join, row_count
 from shared.keys import ModelKey, model_key
-from shared.messages import FIELD, SCHEMA, Answer, Entry, Failure, OutputColumn, Reply, decode_entry, encode
+from shared.messages import (
+    FIELD,
+    SCHEMA,
+    Entry,
+    EntryAnswer,
+    EntryFailure,
+    OutputColumn,
+    Reply,
+    decode_entry,
+    encode,
+)
 from shared.repository import Repository, open_repository
 from shared.settings import Settings
 from shared.specs import ModelSpec
@@ -29,7 +39,7 @@ IRIS_KEY = model_key("iris", IRIS.default_version)
 IRIS_ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 WORKER = "fake:1"
 
-Predict = Callable[[ModelSpec, Entry], list[OutputColumn] | Failure]
+Predict = Callable[[ModelSpec, Entry], list[OutputColumn] | EntryFailure]
 
 
 class FakeClock:
@@ -145,9 +155,9 @@ class FakeWorker:
 
     async def _reply(self, spec: ModelSpec, entry: Entry) -> None:
         result = self._predict(spec, entry)
-        failure = result if isinstance(result, Failure) else None
-        columns = None if isinstance(result, Failure) else result
-        answer = Answer(entry.id, entry.part, 1.5, columns, failure)
+        failure = result if isinstance(result, EntryFailure) else None
+        columns = None if isinstance(result, EntryFailure) else result
+        answer = EntryAnswer(entry.id, entry.part, 1.5, columns, failure)
         reply = Reply(SCHEMA, WORKER, entry.rows, 0.1, 2.0, [answer])
         await self.client.xadd(keys.reply(entry.gateway), {FIELD: encode(reply)}, nomkstream=True)
 

@@ -21,7 +21,7 @@ from shared import tables
 from shared.backoff import Backoff
 from shared.connections import means_away
 from shared.dead_letters import DeadLetters, LetterKind, Unreadable
-from shared.errors import PayloadCorrupt, PayloadError, PayloadStoreAway
+from shared.errors import PayloadCorruptError, PayloadError, PayloadStoreAwayError
 from shared.integrity import digest_of, require_intact
 from shared.keys import ModelKey
 from shared.ledger import INLINE_BYTES, Claim, CommitOutcome, Ended, Ledger
@@ -55,7 +55,7 @@ STORE_PATIENCE_S = 300.0
 """How long a chunk is kept while the payload store is away, before the attempt counts as failed."""
 
 
-class LeaseLost(Exception):
+class LeaseLostError(Exception):
     """The lease has ended, or this worker takes no work: the chunk is handed back."""
 
 
@@ -160,10 +160,10 @@ class ChunkRunner:
         begun_s, outcome = time.monotonic(), "failed"
         try:
             outcome = self._see_through(predictor, held)
-        except LeaseLost:
+        except LeaseLostError:
             outcome = "handed_back"
             self._release(key, held)
-        except PayloadStoreAway as error:
+        except PayloadStoreAwayError as error:
             chunk_log.error("chunk_failed", reason=error.detail)
             self._ledger.hand_back(key, held, at_fault=True)
         except PayloadError as error:
@@ -281,7 +281,7 @@ class ChunkRunner:
         return ChunkWork(predictor, f"{held.job_id}/{held.index}", columns, invalid), valid
 
     def _rows(self, held: Claim) -> bytes:
-        """The chunk's rows as stored. Raises PayloadCorrupt if two reads both fail the digest check."""
+        """The chunk's rows as stored. Raises PayloadCorruptError if two reads both fail the digest check."""
         path, what = rows_path(held.job_id, held.index), f"rows of chunk {held.index} of job {held.job_id}"
 
         def read() -> bytes:
@@ -289,25 +289,26 @@ class ChunkRunner:
 
         try:
             return self._patiently(held, read)
-        except PayloadCorrupt:  # the read may be wrong and the stored object right
+        except PayloadCorruptError:  # the read may be wrong and the stored object right
             return self._patiently(held, read)
 
     def _patiently(self, held: Claim, move: Callable[[], T]) -> T:
         """Read or write a payload; repeat while the store is away, under the chunk's lease.
 
-        Raises LeaseLost; PayloadStoreAway after STORE_PATIENCE_S; PayloadError if the object does not exist.
+        Raises LeaseLostError; PayloadStoreAwayError after STORE_PATIENCE_S; PayloadError if the object does
+        not exist.
         """
         end_s = time.monotonic() + STORE_PATIENCE_S
         while True:
             try:
                 with self._keeper.keeping(held):
                     return move()
-            except PayloadStoreAway as error:
+            except PayloadStoreAwayError as error:
                 if time.monotonic() >= end_s:
                     raise
                 log.warning("store_away", job_id=held.job_id, chunk=held.index, reason=error.detail)
                 if self._stopping.wait(RETRY_S) or self._takes_no_work or not self._renewed(held):
-                    raise LeaseLost from error
+                    raise LeaseLostError from error
 
     def _remove(self, path: str) -> None:
         """Remove a payload. If that fails, it is removed with its job."""
@@ -334,7 +335,7 @@ class ChunkRunner:
     def _hand_back_unread(self, key: ModelKey, held: Claim, error: PayloadError) -> None:
         """Hand back a chunk with unreadable rows, with a delay if its rows are in the store: they may
         become readable. Rows in the ledger will not."""
-        reason = CHANGED_ROWS if isinstance(error, PayloadCorrupt) else LOST_ROWS
+        reason = CHANGED_ROWS if isinstance(error, PayloadCorruptError) else LOST_ROWS
         is_last = held.data or held.attempt >= self._ledger.max_attempts
         delay_s = 0.0 if is_last else LOST_ROWS_DELAY.pause_s(held.attempt)
         self._ledger.hand_back(key, held, at_fault=True, reason=reason, delay_s=delay_s)

@@ -18,7 +18,7 @@ from shared.errors import PayloadError
 from shared.keys import ModelKey
 from shared.ledger import Ledger
 from shared.payloads import PayloadStore
-from shared.worker_records import UnreadableHeartbeat, WorkerRecord, read_heartbeat
+from shared.worker_records import UnreadableHeartbeatError, WorkerRecord, read_heartbeat
 from worker.chunks.orphans import Orphans
 
 log = structlog.get_logger(__name__)
@@ -146,7 +146,7 @@ class Reconciler(threading.Thread):
     def _read(self, worker_id: bytes, fields: dict[bytes, bytes]) -> WorkerRecord | None:
         try:
             return read_heartbeat(fields)
-        except UnreadableHeartbeat as error:
+        except UnreadableHeartbeatError as error:
             place, data = worker_id.decode(errors="replace"), fields.get(b"record", b"")
             found = Unreadable(kind=LetterKind.HEARTBEAT, place=place, reason=str(error), data=data)
             if self._dead_letters.set_aside(found):

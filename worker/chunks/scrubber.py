@@ -21,7 +21,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from shared import keys
-from shared.errors import PayloadCorrupt, PayloadError, PayloadStoreAway
+from shared.errors import PayloadCorruptError, PayloadError, PayloadStoreAwayError
 from shared.integrity import require_intact
 from shared.ledger import Ledger
 from shared.ledger.stored import Place, StoredObject, is_current, next_place, stored_objects
@@ -46,7 +46,7 @@ class Condition(StrEnum):
     MISSING = "missing"
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class ScrubProgress(msgspec.Struct, frozen=True, kw_only=True):
     """Progress of the current pass, for the worker that continues it."""
 
     begun_ms: int
@@ -88,7 +88,7 @@ class Scrubber(threading.Thread):
         while not self._stopping.wait(LOOK_EVERY_S):
             try:
                 self.take_turn()
-            except (RedisError, PayloadStoreAway, MemoryError) as error:
+            except (RedisError, PayloadStoreAwayError, MemoryError) as error:
                 log.warning("scrub_delayed", reason=str(error))
             except Exception:  # an exception in one pass must not end the thread
                 log.exception("scrub_broke")
@@ -109,7 +109,7 @@ class Scrubber(threading.Thread):
         return jobs
 
     def check_job(self, job_id: str) -> None:
-        """Check all objects of a job. Raises PayloadStoreAway, redis.exceptions.RedisError."""
+        """Check all objects of a job. Raises PayloadStoreAwayError, redis.exceptions.RedisError."""
         for found in stored_objects(self._client, job_id):
             begun_s = time.monotonic()
             condition, size_bytes = self._condition(found)
@@ -133,13 +133,13 @@ class Scrubber(threading.Thread):
     def _look(self, found: StoredObject) -> tuple[Condition, int]:
         try:
             data = found.inline or self._store.get(found.path)
-        except PayloadStoreAway:
+        except PayloadStoreAwayError:
             raise
         except PayloadError:
             return Condition.MISSING, 0
         try:
             require_intact(data, found.sha256, str(found))
-        except PayloadCorrupt:
+        except PayloadCorruptError:
             return Condition.CORRUPT, len(data)
         return Condition.INTACT, len(data)
 
@@ -158,15 +158,15 @@ class Scrubber(threading.Thread):
             made=made,
         )
 
-    def _due(self, now_ms: int) -> Progress | None:
+    def _due(self, now_ms: int) -> ScrubProgress | None:
         """The pass to continue, or a new pass; None: the last pass has ended and the next is not due."""
         text = self._client.get(keys.scrub_progress())
         try:
-            last = msgspec.json.decode(text, type=Progress) if isinstance(text, bytes) else None
+            last = msgspec.json.decode(text, type=ScrubProgress) if isinstance(text, bytes) else None
         except msgspec.MsgspecError:
             last = None
         if last is None or (last.ended and now_ms >= last.begun_ms + self._every_ms):
-            return Progress(begun_ms=now_ms)
+            return ScrubProgress(begun_ms=now_ms)
         return None if last.ended else last
 
     def _now_ms(self) -> int:

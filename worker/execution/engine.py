@@ -18,9 +18,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from shared.errors import PredictionFailed
+from shared.errors import PredictionFailedError
 from shared.keys import ModelKey
-from shared.messages import Answer, Failure, Reply
+from shared.messages import EntryAnswer, EntryFailure, Reply
 from worker.execution.scheduler import LaneScheduler, NextLane, least_slice_rows, slice_rows
 from worker.execution.slices import ChunkWork
 from worker.execution.throughput import BatchTimer, Fastest, ThroughputEstimate
@@ -277,11 +277,11 @@ def _served(predictor: Predictor) -> Served:
     )
 
 
-def _given_up(delivery: Delivery, limit_s: float) -> dict[str, list[Answer]]:
+def _given_up(delivery: Delivery, limit_s: float) -> dict[str, list[EntryAnswer]]:
     entry = delivery.entry
     detail = (
         "Two workers that ran this request ended: the first ran it in a batch, the second alone. Either the "
         f"model ended its process, or a call took longer than {limit_in_words(limit_s)}."
     )
-    failure = Failure(PredictionFailed.code, detail)
-    return {entry.gateway: [Answer(entry.id, entry.part, 0.0, None, failure)]}
+    failure = EntryFailure(PredictionFailedError.code, detail)
+    return {entry.gateway: [EntryAnswer(entry.id, entry.part, 0.0, None, failure)]}

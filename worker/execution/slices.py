@@ -15,7 +15,7 @@ from shared.columns import Columns, row_count, take
 from worker.execution.invalid_rows import InvalidRows
 from worker.online.batching import failure
 from worker.online.bisection import Bisection
-from worker.predictors import OutOfMemory, Predictor
+from worker.predictors import OutOfMemoryError, Predictor
 from worker.predictors import outputs as views
 from worker.predictors.call_limit import CallLimit
 
@@ -94,7 +94,7 @@ class ChunkWork:
         try:
             answer = self.call_limit.predict(self.predictor, columns)
         except Exception as error:  # a model may raise anything
-            slice_.out_of_memory |= isinstance(error, OutOfMemory)
+            slice_.out_of_memory |= isinstance(error, OutOfMemoryError)
             if not slice_.failed:
                 on_failure()
                 slice_.failed = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from shared.errors import TaktError
+from shared.errors import ServiceError
 from shared.keys import ModelKey
 from shared.repository import Repository
 from shared.worker_records import Runtimes
@@ -51,7 +51,7 @@ def verify_model(
     golden_rows, sha256 = len(found.spec.golden), found.manifest.sha256
     try:
         predictor = load_predictor(found, device=device, threads=threads, mismatch=mismatch, runtime=runtime)
-    except TaktError as error:
+    except ServiceError as error:
         return Verification(found.key, golden_rows, error.detail, sha256)
     return Verification(
         found.key,

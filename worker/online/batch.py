@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from shared import columns
-from shared.messages import Answer, Failure, OutputColumn
+from shared.messages import EntryAnswer, EntryFailure, OutputColumn
 from worker.online.batching import Delivery, bisect_failures
 from worker.predictors import Predictor
 from worker.predictors import outputs as views
@@ -26,7 +26,7 @@ class EntryBatch:
     batch_ms: float = 0.0
     predict_ms: float = 0.0
     _outputs: dict[bytes, list[OutputColumn]] = field(default_factory=dict)
-    _failures: dict[bytes, Failure] = field(default_factory=dict)
+    _failures: dict[bytes, EntryFailure] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -52,12 +52,12 @@ class EntryBatch:
             self._failures[delivery.entry_id] = failure
         self.call_limit.settle()
 
-    def answers(self) -> dict[str, list[Answer]]:
+    def answers(self) -> dict[str, list[EntryAnswer]]:
         """The answers by gateway."""
-        by_gateway: defaultdict[str, list[Answer]] = defaultdict(list)
+        by_gateway: defaultdict[str, list[EntryAnswer]] = defaultdict(list)
         for delivery in self.entries:
             entry = delivery.entry
-            answer = Answer(
+            answer = EntryAnswer(
                 entry.id,
                 entry.part,
                 max(0.0, self.read_at_ms - delivery.added_ms),

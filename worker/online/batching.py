@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from shared.errors import DeadlineExceeded, PredictionFailed, TaktError
+from shared.errors import DeadlineExceededError, PredictionFailedError, ServiceError
 from shared.keys import ModelKey
-from shared.messages import Entry, Failure
+from shared.messages import Entry, EntryFailure
 from shared.texts import foreign_words
 from worker.online.bisection import Bisection
 
@@ -67,7 +67,7 @@ def bisect_failures(
     *,
     after_call: Callable[[], None] = lambda: None,
     expired: Callable[[T], bool] = lambda _: False,
-) -> Iterator[tuple[T, Failure]]:
+) -> Iterator[tuple[T, EntryFailure]]:
     """Run parts together; if that raises, run them in groups (`worker/online/bisection.py`) until each
     failing part has failed alone.
 
@@ -79,7 +79,7 @@ def bisect_failures(
     while group := bisection.group:
         if has_failed and expired(parts[group.start]):
             bisection.skip()
-            yield parts[group.start], Failure(DeadlineExceeded.code, DeadlineExceeded().detail)
+            yield parts[group.start], EntryFailure(DeadlineExceededError.code, DeadlineExceededError().detail)
             continue
         try:
             run(parts[group.start : group.stop])
@@ -95,8 +95,10 @@ def bisect_failures(
             after_call()
 
 
-def failure(error: Exception) -> Failure:
+def failure(error: Exception) -> EntryFailure:
     """The error as sent to the gateway; an exception of the model becomes `prediction_failed`."""
-    if isinstance(error, TaktError):
-        return Failure(error.code, error.detail)
-    return Failure(PredictionFailed.code, f"The model raised {type(error).__name__}: {foreign_words(error)}")
+    if isinstance(error, ServiceError):
+        return EntryFailure(error.code, error.detail)
+    return EntryFailure(
+        PredictionFailedError.code, f"The model raised {type(error).__name__}: {foreign_words(error)}"
+    )

@@ -21,9 +21,9 @@ import structlog
 
 from shared import keys, messages
 from shared.backoff import Backoff
-from shared.errors import ModelMismatch
+from shared.errors import ModelMismatchError
 from shared.keys import ModelKey
-from shared.messages import Answer, Entry, Failure
+from shared.messages import Entry, EntryAnswer, EntryFailure
 from shared.model_identity import SAME_ON_BOTH, ModelIdentity, wire_in_words, wires_differ
 from shared.worker_records import from_hash
 from worker.online.batching import Delivery
@@ -91,14 +91,16 @@ class ForeignEntries:
                 self._rest(delivery.key)
         return refused
 
-    def refusals(self, refused: Sequence[Delivery]) -> dict[str, list[Answer]]:
+    def refusals(self, refused: Sequence[Delivery]) -> dict[str, list[EntryAnswer]]:
         """The refusals by gateway."""
-        answers: dict[str, list[Answer]] = {}
+        answers: dict[str, list[EntryAnswer]] = {}
         for delivery in refused:
             entry, detail = delivery.entry, self._detail(delivery)
             log.error("entry_foreign", model=delivery.key, gateway=entry.gateway, reason=detail)
-            failure = Failure(ModelMismatch.code, detail)
-            answers.setdefault(entry.gateway, []).append(Answer(entry.id, entry.part, 0.0, None, failure))
+            failure = EntryFailure(ModelMismatchError.code, detail)
+            answers.setdefault(entry.gateway, []).append(
+                EntryAnswer(entry.id, entry.part, 0.0, None, failure)
+            )
         return answers
 
     def _detail(self, delivery: Delivery) -> str:

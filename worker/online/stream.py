@@ -27,7 +27,7 @@ from shared.connections import BLOCK_MS, TIMEOUT_S, connect
 from shared.dead_letters import DeadLetters, LetterKind, Unreadable
 from shared.keys import ModelKey
 from shared.library_hooks import require_hooks
-from shared.messages import Answer, Reply, UnreadableMessage
+from shared.messages import EntryAnswer, Reply, UnreadableMessageError
 from shared.model_identity import ModelIdentity
 from worker.online.batching import Delivery
 from worker.online.foreign_entries import ForeignEntries
@@ -313,7 +313,7 @@ class OnlineStream:
         data: bytes = by_name.get(messages.FIELD, b"")
         try:
             return Delivery(key, entry_id, messages.decode_entry(data), deliveries)
-        except UnreadableMessage as error:
+        except UnreadableMessageError as error:
             self._refuse(key, entry_id, data, str(error))
             return None
 
@@ -342,7 +342,7 @@ def _allowing(code: str) -> Iterator[None]:
 
 
 def answers_to(
-    gateway_answers: Mapping[str, list[Answer]], worker: str, facts: BatchFacts
+    gateway_answers: Mapping[str, list[EntryAnswer]], worker: str, facts: BatchFacts
 ) -> dict[str, Reply]:
     """The replies of a batch, by gateway."""
     return {

@@ -17,16 +17,16 @@ from typing import Literal
 
 import structlog
 
-from shared.errors import ArtifactError, PredictionFailed
+from shared.errors import ArtifactError, PredictionFailedError
 from shared.repository import ModelVersion
 from worker.predictors import frameworks
 from worker.predictors.acceleration import accelerate, native_only
-from worker.predictors.base import OutOfMemory, Predictor, Runtime, batch_sizes
+from worker.predictors.base import ModelRuntime, OutOfMemoryError, Predictor, batch_sizes
 from worker.predictors.code import open_folder
 from worker.predictors.load_checks import check_loaded
 from worker.predictors.load_warnings import recorded_warnings
 
-__all__ = ["OutOfMemory", "Predictor", "Runtime", "batch_sizes", "load_predictor", "open_predictor"]
+__all__ = ["ModelRuntime", "OutOfMemoryError", "Predictor", "batch_sizes", "load_predictor", "open_predictor"]
 
 log = structlog.get_logger()
 
@@ -57,7 +57,7 @@ def load_predictor(
     try:
         rates = predictor.warm_up(batch_sizes(version.spec.batching.max_rows))
         rates |= predictor.warm_up_slices(_LONG_SLICE_S)
-    except PredictionFailed as error:
+    except PredictionFailedError as error:
         raise ArtifactError(f"{artifact}: warm-up: {error.detail}") from error
     predictor = _accelerated(replace(predictor, rates=rates), runtime)
     return replace(predictor, load_s=time.perf_counter() - started)
@@ -114,7 +114,7 @@ def _judge(version: ModelVersion, differences: Sequence[str], mismatch: Literal[
         log.warning("framework_mismatch", model=version.key, difference=difference)
 
 
-def _load(version: ModelVersion, artifact: Path, device: str, threads: int) -> Runtime:
+def _load(version: ModelVersion, artifact: Path, device: str, threads: int) -> ModelRuntime:
     try:
         return _open(version, artifact, device, threads)
     except ArtifactError as error:
@@ -123,7 +123,7 @@ def _load(version: ModelVersion, artifact: Path, device: str, threads: int) -> R
         raise ArtifactError(f"{artifact}: cannot be loaded: {type(error).__name__}: {error}") from error
 
 
-def _open(version: ModelVersion, artifact: Path, device: str, threads: int) -> Runtime:
+def _open(version: ModelVersion, artifact: Path, device: str, threads: int) -> ModelRuntime:
     folder = version.folder.parent
     open_folder(folder)
     match version.spec.framework:

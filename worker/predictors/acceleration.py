@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from shared.columns import Array, Columns
 from shared.specs import InputType, ModelSpec, Precision
 from shared.worker_records import MeasuredRuntime, Runtimes
-from worker.predictors.base import Predictor, Runtime
+from worker.predictors.base import ModelRuntime, Predictor
 from worker.predictors.compiled import Compiled, Kernel, NotCompiledError, compile_estimator
 from worker.predictors.equivalence import Parity, Reference
 from worker.predictors.labels import LabelRule
@@ -57,7 +57,7 @@ def _why_not_compiled(spec: ModelSpec) -> str:
 class Candidate:
     """A compiled runtime, its comparison with the native runtime, and its rates."""
 
-    runtime: Runtime
+    runtime: ModelRuntime
     parity: Parity
     tolerance: float = 0.0  # largest allowed difference of its answers
     rates: Rates = field(default_factory=dict)  # empty if it is not accepted
@@ -132,7 +132,7 @@ def _rates(candidate: Predictor) -> dict[int, float]:
 
 def _settled(predictor: Predictor, found: Mapping[str, Candidate]) -> Predictor:
     chosen = choose(predictor.rates, {name: candidate.rates for name, candidate in found.items()})
-    runtimes: dict[str, Runtime] = {NATIVE: predictor.runtime}
+    runtimes: dict[str, ModelRuntime] = {NATIVE: predictor.runtime}
     runtimes |= {name: candidate.runtime for name, candidate in found.items()}
     rates = {
         size: predictor.rates[size] if name == NATIVE else found[name].rates[size]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from shared.columns import Array, Columns, of_rows, row_count
-from shared.errors import PredictionFailed
+from shared.errors import PredictionFailedError
 from shared.keys import ModelKey
 from shared.repository import ModelVersion
 from shared.specs import ModelSpec, Row, View
@@ -25,11 +25,11 @@ _GROWTH = 4  # factor between two slice sizes of the warm-up
 _RATE_LIMIT_S = 0.5  # a model this slow is measured once
 
 
-class OutOfMemory(PredictionFailed):
+class OutOfMemoryError(PredictionFailedError):
     """The call needs more memory than is available; fewer rows may fit."""
 
 
-class Runtime(Protocol):
+class ModelRuntime(Protocol):
     """A framework's loaded model. Returns as many rows as it gets, each independent of the other rows.
 
     Returns class probabilities (rows, classes) if `spec.classifies`, or records with separate labels (see
@@ -45,7 +45,7 @@ class Predictor:
     """A loaded model version. Only the engine calls it, from one thread at a time."""
 
     version: ModelVersion
-    runtime: Runtime
+    runtime: ModelRuntime
     load_s: float = 0.0  # from the digest to the end of the warm-up
     rates: Mapping[int, float] = field(default_factory=dict)  # rows/s at warm-up, by rows of a call
     runtimes: Runtimes = field(default_factory=Runtimes)  # the native runtime and the compiled ones
@@ -75,9 +75,10 @@ class Predictor:
         If a model's labels are not its most probable classes: records of
         `worker.predictors.labelled_answers`.
 
-        This is the only place that checks a model's answer. Raises PredictionFailed if the model raises, or
+        This is the only place that checks a model's answer. Raises PredictionFailedError if the model raises,
+        or
         if its answer has a wrong length or shape, holds NaN or infinity (which JSON cannot represent), or
-        holds invalid probabilities. Raises OutOfMemory if the model ran out of memory.
+        holds invalid probabilities. Raises OutOfMemoryError if the model ran out of memory.
         """
         rows = row_count(columns)
         try:
@@ -85,10 +86,10 @@ class Predictor:
             answer = raw if raw.dtype.names else np.asarray(raw, dtype=np.float64)
         except Exception as error:
             reason = foreign_words(error)
-            failure = OutOfMemory if _is_of_memory(error) else PredictionFailed
+            failure = OutOfMemoryError if _is_of_memory(error) else PredictionFailedError
             raise failure(f"{self.key}: {type(error).__name__}: {reason}") from error
         if problem := self._problem(answer, rows, raw.dtype):
-            raise PredictionFailed(f"{self.key}: {problem}")
+            raise PredictionFailedError(f"{self.key}: {problem}")
         return answer
 
     def _problem(self, answer: Array, rows: int, computed_in: np.dtype[Any]) -> str | None:
@@ -121,7 +122,7 @@ class Predictor:
             return None
         try:
             answer = self.predict(of_rows(self.spec, self.spec.golden_inputs()))
-        except PredictionFailed as error:
+        except PredictionFailedError as error:
             return f"golden rows: {error.detail}"
         from worker.predictors.outputs import as_columns  # here, to avoid an import cycle
 
@@ -131,14 +132,14 @@ class Predictor:
         """Run a batch of each size with golden or example rows, repeated. → rows/s by size, the best of a few
         runs.
 
-        Raises PredictionFailed.
+        Raises PredictionFailedError.
         """
         return {size: self._rate(of_rows(self.spec, self._sample(size))) for size in sizes}
 
     def warm_up_slices(self, seconds: float) -> dict[int, float]:
         """Run growing calls until one takes `seconds` or is the largest slice. → rows/s by size.
 
-        Raises PredictionFailed.
+        Raises PredictionFailedError.
         """
         batching = self.spec.batching
         rates: dict[int, float] = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.columns import Array, Columns, row_count, take
-from worker.predictors import OutOfMemory, Predictor
+from worker.predictors import OutOfMemoryError, Predictor
 from worker.predictors.labelled_answers import joined
 
 
@@ -24,7 +24,7 @@ class CallLimit:
     _one_row_refused: bool = False
 
     def predict(self, predictor: Predictor, columns: Columns) -> Array:
-        """Predict in calls within the limit. Raises PredictionFailed, OutOfMemory."""
+        """Predict in calls within the limit. Raises PredictionFailed, OutOfMemoryError."""
         rows = row_count(columns)
         if not self.rows or rows <= self.rows:
             return self._call(predictor, columns)
@@ -36,7 +36,7 @@ class CallLimit:
         that do not fit."""
         try:
             return self.predict(predictor, columns)
-        except OutOfMemory:
+        except OutOfMemoryError:
             rows = row_count(columns)
             if rows == 1:
                 raise
@@ -53,7 +53,7 @@ class CallLimit:
         rows = row_count(columns)
         try:
             answer = predictor.predict(columns)
-        except OutOfMemory:
+        except OutOfMemoryError:
             self._refused = True
             self._one_row_refused |= rows == 1
             raise

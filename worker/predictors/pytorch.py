@@ -14,7 +14,7 @@ import numpy as np
 from shared.columns import Array, Columns, row_count
 from shared.errors import ArtifactError
 from shared.specs import InputType, ModelSpec, Precision, PytorchOptions
-from worker.predictors.base import Runtime
+from worker.predictors.base import ModelRuntime
 from worker.predictors.code import import_beside
 from worker.predictors.pipeline import PIECE_BYTES, Pipeline, Source, pieces
 
@@ -45,7 +45,7 @@ def load(
     threads: int,
     *,
     copies: Copies = PIPELINED,
-) -> Runtime:
+) -> ModelRuntime:
     """`folder`: the model's folder, which contains its module.
 
     Raises ArtifactError if the spec's inputs do not form a tensor, and any exception of torch.

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 
 from shared.columns import Array, Columns, row_count
-from worker.predictors.base import Runtime
+from worker.predictors.base import ModelRuntime
 
 NATIVE = "native"
 _GAIN = 1.1
@@ -44,7 +44,7 @@ class Switch:
     """Runs each call on the runtime of the next larger measured size; larger calls, on that of the
     largest."""
 
-    def __init__(self, runtimes: Mapping[str, Runtime], chosen: Mapping[int, str]) -> None:
+    def __init__(self, runtimes: Mapping[str, ModelRuntime], chosen: Mapping[int, str]) -> None:
         self._sizes = sorted(chosen)
         self._runtimes = [runtimes[chosen[size]] for size in self._sizes]
 

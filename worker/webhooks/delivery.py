@@ -18,11 +18,11 @@ import structlog
 from redis.exceptions import RedisError
 
 from shared.backoff import Backoff
-from shared.errors import InvalidInput, JobExpired, JobNotFound, RecordUnreadable
+from shared.errors import InvalidInputError, JobExpiredError, JobNotFoundError, RecordUnreadableError
 from shared.ledger import JobRecord, WebhookClaim
 from shared.settings import Settings
 from shared.webhooks import WebhookTarget, target_of
-from worker.webhooks.post import NotPosted, Poster, Response
+from worker.webhooks.post import NotPostedError, Poster, Response
 from worker.webhooks.signing import body_of, headers_of, message_id
 
 log = structlog.get_logger(__name__)
@@ -96,10 +96,10 @@ class Webhooks:
             return False
         try:
             record = self._ledger.read(held.job_id)
-        except (JobNotFound, JobExpired) as gone:
+        except (JobNotFoundError, JobExpiredError) as gone:
             self._ledger.record_webhook(held, status=None, error=gone.detail, delay_s=None)
         except (
-            RecordUnreadable
+            RecordUnreadableError
         ) as error:  # a newer worker may be able to read it: it is due again when its lease ends
             log.warning("webhook_unreadable", job_id=held.job_id, reason=error.detail)
         else:
@@ -121,7 +121,7 @@ class Webhooks:
         try:
             reply = self._send(held, record)
             status, retry_after = reply.status, reply.retry_after
-        except (NotPosted, InvalidInput) as failure:
+        except (NotPostedError, InvalidInputError) as failure:
             error = str(failure)
         delay_s = next_delay_s(
             held.attempts + 1,

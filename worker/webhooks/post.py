@@ -20,7 +20,7 @@ from functools import cache
 from shared.webhooks import Address, Network, Resolve, WebhookTarget, permitted, refusal, system_addresses
 
 
-class NotPosted(Exception):
+class NotPostedError(Exception):
     """No response; the message is the reason."""
 
 
@@ -48,22 +48,22 @@ class Poster:
     tls: Callable[[], ssl.SSLContext] = trusted
 
     def __call__(self, target: WebhookTarget, headers: Mapping[str, str], body: bytes) -> Response:
-        """Send a POST. Raises NotPosted."""
+        """Send a POST. Raises NotPostedError."""
         addresses = self._addresses(target)
         try:
             return self._post(target, addresses, headers, body)
         except TimeoutError:
-            raise NotPosted(f"no answer within {self.timeout_s:g} s") from None
+            raise NotPostedError(f"no answer within {self.timeout_s:g} s") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise NotPosted(f"{type(error).__name__}: {error}"[:200]) from None
+            raise NotPostedError(f"{type(error).__name__}: {error}"[:200]) from None
 
     def _addresses(self, target: WebhookTarget) -> list[Address]:
         try:
             found = permitted(self.resolve(target.host, target.port), self.networks)
         except OSError as error:
-            raise NotPosted(f"{target.host} has no address: {error.strerror or error}") from None
+            raise NotPostedError(f"{target.host} has no address: {error.strerror or error}") from None
         if not found:
-            raise NotPosted(refusal(target.host))
+            raise NotPostedError(refusal(target.host))
         return found
 
     def _post(

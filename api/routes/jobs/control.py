@@ -17,7 +17,7 @@ from api.jobs.authorization import own_job
 from api.jobs.describe import described
 from api.jobs.views import JobView, as_json
 from api.routes.dependencies import GatewayState
-from shared.errors import InvalidState, PayloadError
+from shared.errors import InvalidStateError, PayloadError
 from shared.ledger import JobState
 
 router = APIRouter()
@@ -105,7 +105,7 @@ async def delete(
     require_match(request.scope)
     # the ledger first: a reader that misses a result would cause the job to be computed again
     if not await gateway.jobs.ledger.delete(job_id):
-        raise InvalidState("The job is running again because a stored result was lost; cancel it first.")
+        raise InvalidStateError("The job is running again because a stored result was lost; cancel it first.")
     try:
         await asyncio.to_thread(gateway.jobs.payloads.remove_job, job_id)
     except PayloadError as error:  # workers remove the objects later, see worker/chunks/orphans.py
@@ -114,7 +114,7 @@ async def delete(
 
 def _require(state: JobState, allowed: bool, verb: str) -> None:
     if not allowed:
-        raise InvalidState(f"The job is {state}; it cannot be {verb}.")
+        raise InvalidStateError(f"The job is {state}; it cannot be {verb}.")
 
 
 async def _now(gateway: Gateway, job_id: str) -> Response:

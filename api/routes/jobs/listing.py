@@ -22,7 +22,7 @@ from api.http.parameters import require_known_parameters
 from api.jobs.describe import described_all
 from api.jobs.views import EXAMPLE, JobView, as_json
 from api.routes.dependencies import GatewayState
-from shared.errors import InvalidInput, Problem
+from shared.errors import InputProblem, InvalidInputError
 from shared.ledger import JobHead, JobState
 
 router = APIRouter()
@@ -54,16 +54,16 @@ class Cursor:
 
 
 def read_cursor(text: str) -> Cursor:
-    """Raises InvalidInput."""
+    """Raises InvalidInputError."""
     try:
         padded = text + "=" * (-len(text) % 4)
         created, _, job_id = base64.b64decode(padded, altchars=b"-_", validate=True).decode().partition(".")
         return Cursor(int(created), job_id)
     except (binascii.Error, ValueError):
-        problem = Problem(
+        problem = InputProblem(
             row=None, field="cursor", loc=["query", "cursor"], msg="not a cursor", type="cursor"
         )
-        raise InvalidInput("Invalid cursor.", problems=[problem]) from None
+        raise InvalidInputError("Invalid cursor.", problems=[problem]) from None
 
 
 @dataclass(frozen=True)

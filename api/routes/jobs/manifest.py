@@ -27,7 +27,7 @@ from api.http.request_bodies import offloaded
 from api.jobs.authorization import own_job
 from api.jobs.views import moment
 from api.routes.dependencies import GatewayState
-from shared.errors import RecordUnreadable, ResultsNotReady, TaktError
+from shared.errors import RecordUnreadableError, ResultsNotReadyError, ServiceError
 from shared.integrity import digest_of
 from shared.ledger import ChunkRecord, ChunkState, JobRecord, computed_by_name
 from shared.tabular.result_pieces import ENDED, failed_rows, readable
@@ -95,7 +95,9 @@ async def manifest(job_id: str, request: Request, gateway: GatewayState, asker: 
     """Provenance of an ended job: model, software, inputs and results with digests."""
     record = await own_job(gateway.jobs, asker, job_id)
     if not record.state.ended:
-        raise ResultsNotReady(f"The job is {record.state}; its manifest is available after it has ended.")
+        raise ResultsNotReadyError(
+            f"The job is {record.state}; its manifest is available after it has ended."
+        )
     chunks = readable(record, await gateway.jobs.ledger.chunks(job_id))
     ended = [chunk for chunk in chunks if chunk.state in ENDED]
     about = _about(gateway, record) | {"versions": _versions(request.app.version)}
@@ -131,7 +133,7 @@ def _built_with(gateway: Gateway, record: JobRecord) -> dict[str, str]:
         return record.built_with
     try:
         built = gateway.catalog.repository.version(record.model, record.version).manifest
-    except TaktError:
+    except ServiceError:
         return {}
     return built.frameworks if built.sha256 == record.digest else {}
 
@@ -151,9 +153,9 @@ def _of_chunks(record: JobRecord, chunks: Sequence[ChunkRecord]) -> dict[str, An
 
 
 def _described(name: str, text: str) -> Any:  # Any: JSON; a newer worker may record more fields
-    """The decoded record. Raises RecordUnreadable if it does not match the name, which is its digest."""
+    """The decoded record. Raises RecordUnreadableError if it does not match the name, which is its digest."""
     if computed_by_name(text) != name:
-        raise RecordUnreadable("The job's `computed_by` was changed after it was recorded.")
+        raise RecordUnreadableError("The job's `computed_by` was changed after it was recorded.")
     return msgspec.json.decode(text)
 
 

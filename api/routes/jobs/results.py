@@ -19,7 +19,7 @@ from api.jobs.authorization import own_job, own_results
 from api.jobs.recomputing import recompute, recomputing, recomputing_each
 from api.jobs.views import POLL_AFTER_S
 from api.routes.dependencies import GatewayState
-from shared.errors import ResultLost, ResultsNotReady
+from shared.errors import ResultLostError, ResultsNotReadyError
 from shared.job_objects import JobObjects
 from shared.ledger import JobRecord, JobState
 from shared.specs import ModelSpec
@@ -203,11 +203,11 @@ def _spec(gateway: Gateway, record: JobRecord) -> ModelSpec | None:
     return gateway.catalog.repository.specs.get(record.model)
 
 
-def _not_ready(record: JobRecord) -> ResultsNotReady:
+def _not_ready(record: JobRecord) -> ResultsNotReadyError:
     if record.state.ended:
         detail = f"The job has ended as {record.state}; use ?partial=true to read the rows that are done."
-        return ResultsNotReady(detail)
-    return ResultsNotReady(f"The job is {record.state}.", retry_after_s=POLL_AFTER_S)
+        return ResultsNotReadyError(detail)
+    return ResultsNotReadyError(f"The job is {record.state}.", retry_after_s=POLL_AFTER_S)
 
 
 def _is_small(pieces: Sequence[Piece]) -> bool:
@@ -216,10 +216,10 @@ def _is_small(pieces: Sequence[Piece]) -> bool:
 
 
 async def _of_ledger(gateway: Gateway, job_id: str, parts: Callable[[], Iterator[bytes]]) -> Response:
-    """The JSON results of a small job, without a thread. Raises ResultsNotReady."""
+    """The JSON results of a small job, without a thread. Raises ResultsNotReadyError."""
     try:
         body = b"".join(parts())
-    except ResultLost as lost:
+    except ResultLostError as lost:
         raise await recompute(gateway.jobs.ledger, job_id, lost) from lost
     return Response(body, media_type=ResultFormat.JSON.media_type, headers=_VARY)
 
@@ -235,7 +235,8 @@ async def _answered(
 ) -> Response:
     """The response with the written parts.
 
-    `whole`: build the body in one thread call, instead of one call per streamed part. Raises ResultsNotReady
+    `whole`: build the body in one thread call, instead of one call per streamed part. Raises
+    ResultsNotReadyError
     if a result was lost and is computed again, PayloadLost.
     """
     headers = dict(_VARY)

@@ -29,12 +29,12 @@ from api.models.catalog import Servable
 from api.routes.dependencies import GatewayState
 from api.routes.jobs.accepted import ValidationReport, acceptance, report_of
 from shared.errors import (
-    InvalidInput,
-    PayloadTooLarge,
-    StorageFull,
-    TooManyJobs,
-    UnsupportedMediaType,
-    UploadInterrupted,
+    InvalidInputError,
+    PayloadTooLargeError,
+    StorageFullError,
+    TooManyJobsError,
+    UnsupportedMediaTypeError,
+    UploadInterruptedError,
 )
 from shared.ledger import JobRecord, NewJob
 from shared.tabular.chunking import Chunk
@@ -182,7 +182,7 @@ async def _read_file(submitted: _Request, upload: Upload, servable: Servable) ->
 async def _taken_in(submitted: _Request, upload: Upload, new: NewJob) -> Response:
     try:
         record = await receive_upload(submitted.gateway.jobs, upload, new, submitted.charge)
-    except (ClientLeftError, TooManyJobs):  # no job was created
+    except (ClientLeftError, TooManyJobsError):  # no job was created
         raise
     except Exception as error:
         status, headers, body = answer_of(foreseen(error), submitted.request_id)
@@ -193,7 +193,7 @@ async def _taken_in(submitted: _Request, upload: Upload, new: NewJob) -> Respons
 
 
 async def _upload(submitted: _Request, query: list[tuple[str, str]]) -> tuple[Upload, Servable]:
-    """Raises UnsupportedMediaType, InvalidInput, ModelNotFound."""
+    """Raises UnsupportedMediaTypeError, InvalidInputError, ModelNotFound."""
     content_type = submitted.headers.get("content-type", "")
     packing = submitted.headers.get("content-encoding", "")
     body = _parts(submitted.receive, submitted.gateway.settings.upload_idle_s)
@@ -212,10 +212,12 @@ async def _upload(submitted: _Request, query: list[tuple[str, str]]) -> tuple[Up
 
 def _boundary(content_type: str, content_encoding: str) -> str:
     if packing_of(content_encoding) is not Packing.NONE:
-        raise UnsupportedMediaType("A form cannot be compressed; compress the file inside it (name.csv.gz).")
+        raise UnsupportedMediaTypeError(
+            "A form cannot be compressed; compress the file inside it (name.csv.gz)."
+        )
     boundary = parameter(content_type, "boundary")
     if not boundary:
-        raise InvalidInput("The Content-Type of the form has no boundary.")
+        raise InvalidInputError("The Content-Type of the form has no boundary.")
     return boundary
 
 
@@ -233,7 +235,7 @@ def _limits(gateway: Gateway, asker: Principal, servable: Servable) -> UploadLim
 async def _parts(receive: Receive, idle_s: float) -> AsyncIterator[bytes]:
     """The parts of the body as they arrive.
 
-    Raises ClientLeftError, and UploadInterrupted if no data arrives for `idle_s` seconds.
+    Raises ClientLeftError, and UploadInterruptedError if no data arrives for `idle_s` seconds.
     """
     more = True
     while more:
@@ -241,7 +243,7 @@ async def _parts(receive: Receive, idle_s: float) -> AsyncIterator[bytes]:
             async with asyncio.timeout(idle_s):
                 message = await receive()
         except TimeoutError:
-            raise UploadInterrupted(f"No body data arrived for {idle_s:g} s.") from None
+            raise UploadInterruptedError(f"No body data arrived for {idle_s:g} s.") from None
         if message["type"] == "http.disconnect":
             raise ClientLeftError
         yield message.get("body", b"")
@@ -249,16 +251,18 @@ async def _parts(receive: Receive, idle_s: float) -> AsyncIterator[bytes]:
 
 
 async def _refuse_too_long(gateway: Gateway, length: str) -> None:
-    """Raises PayloadTooLarge or StorageFull before the body is read, if its length is known."""
+    """Raises PayloadTooLargeError or StorageFullError before the body is read, if its length is known."""
     if not length.isdigit():
         return
     if int(length) > gateway.settings.max_job_bytes:
-        raise PayloadTooLarge(f"The body is larger than {gateway.settings.max_job_bytes} bytes.")
+        raise PayloadTooLargeError(f"The body is larger than {gateway.settings.max_job_bytes} bytes.")
     limit_bytes = await asyncio.to_thread(gateway.jobs.payloads.limit_bytes)
     if limit_bytes is not None and int(length) > limit_bytes:
-        raise PayloadTooLarge(f"The body is larger than the payload store's limit of {limit_bytes} bytes.")
+        raise PayloadTooLargeError(
+            f"The body is larger than the payload store's limit of {limit_bytes} bytes."
+        )
     if not await asyncio.to_thread(gateway.jobs.payloads.fits, int(length)):
-        raise StorageFull
+        raise StorageFullError
 
 
 async def _digest(gateway: Gateway, upload: Upload) -> str:

@@ -8,14 +8,14 @@ from api.gateway import Gateway
 from api.models.catalog import Servable
 from api.telemetry.stages import StageTimes
 from shared import VERSION
-from shared.errors import ModelNotLoaded, Overloaded, QueueUnavailable
+from shared.errors import ModelNotLoadedError, OverloadedError, QueueUnavailableError
 from shared.keys import split_model_key
 from shared.metrics import gateway_metrics as metrics
 from shared.metrics.distribution import Distribution
 from shared.metrics.exposition import Labels, Reading
 from shared.metrics.metric import BUILD
 
-_SHED = (Overloaded.code, ModelNotLoaded.code, QueueUnavailable.code)
+_SHED = (OverloadedError.code, ModelNotLoadedError.code, QueueUnavailableError.code)
 """Reasons that are exported as 0 before they occur, so that `increase()` sees the first occurrence."""
 
 

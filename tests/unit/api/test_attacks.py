@@ -21,7 +21,7 @@ from api.gateway import Gateway
 from api.routes.jobs.events import watched
 from shared import keys
 from shared.access import Role
-from shared.errors import RateLimited
+from shared.errors import RateLimitedError
 from shared.logs import configure_logging
 from shared.settings import Settings
 from shared.webhooks import permitted
@@ -172,7 +172,7 @@ async def test_two_gateways_together_let_no_more_through_than_a_day_has(client: 
     limiters = [Limiter(client), Limiter(client)]
     asked = [limiters[n % 2].charge(quota, 3) for n in range(8)]
     found = await asyncio.gather(*asked, return_exceptions=True)
-    assert [type(one) for one in found].count(RateLimited) == 5
+    assert [type(one) for one in found].count(RateLimitedError) == 5
     assert found.count(None) == 3
 
 

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from shared import keys, messages
 from shared.dead_letters import AsyncDeadLetters, DeadLetter, DeadLetters, LetterKind, Unreadable
-from shared.errors import RecordUnreadable
+from shared.errors import RecordUnreadableError
 from shared.ledger import JobState
 from shared.payloads import PayloadStore
-from shared.worker_records import UnreadableHeartbeat, WorkerRecord, WorkerState, read_heartbeat, to_hash
+from shared.worker_records import UnreadableHeartbeatError, WorkerRecord, WorkerState, read_heartbeat, to_hash
 from stack import dead_letter_commands as commands
 from stack.cli import dead_letters as program
 from tests.support.ledgers import IRIS, Clients, House
@@ -84,7 +84,7 @@ def test_several_corrupt_chunk_records_end_their_job_and_nobody_elses(house: Hou
     record = house.read(job_id)
     assert record.state is JobState.FAILED
     assert record.error is not None
-    assert record.error.code == RecordUnreadable.code
+    assert record.error.code == RecordUnreadableError.code
     assert house.read(other).state is JobState.SUCCEEDED
 
 
@@ -112,7 +112,7 @@ def test_a_job_whose_record_is_corrupt_is_set_aside_and_others_run(
     house.finish()
     assert house.read(other).state is JobState.SUCCEEDED
     house.clients.threads.hset(keys.job(job_id), "priority", "high")
-    with pytest.raises(RecordUnreadable):
+    with pytest.raises(RecordUnreadableError):
         house.read(job_id)
     assert [record.id for record in house.ask(house.gateway.newest, None, before_ms=None, most=10)] == [other]
     assert job_id in {letter.place for letter in letters(house.clients)}
@@ -159,7 +159,7 @@ def test_a_heartbeat_that_cannot_be_read_is_set_aside_once_and_others_are_seen(
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[]", b'"', b"[" * 100_000])
 def test_a_corrupt_heartbeat_is_told_as_such(data: bytes) -> None:
-    with pytest.raises(UnreadableHeartbeat):
+    with pytest.raises(UnreadableHeartbeatError):
         read_heartbeat({b"record": data})
 
 

@@ -8,7 +8,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from shared.durability import VOUCHED, Durability, Promise, check_durable, require_durable, unsynced
-from shared.errors import NotDurable, QueueUnavailable, UnsupportedServer
+from shared.errors import NotDurableError, QueueUnavailableError, UnsupportedServerError
 from shared.settings import Settings
 
 DISK, REPLICA = Durability(Promise.DISK, 1500), Durability(Promise.REPLICA, 1500)
@@ -26,19 +26,19 @@ def test_a_promise_that_was_not_kept_in_time_names_the_job_and_when_to_try_again
     durability: Durability, kept: object, late: object
 ) -> None:
     require_durable("j1", 1, kept, durability)
-    with pytest.raises(NotDurable, match="'j1' was taken") as refusal:
+    with pytest.raises(NotDurableError, match="'j1' was taken") as refusal:
         require_durable("j1", 1, late, durability)
     assert (refusal.value.code, refusal.value.retryable) == ("not_durable", True)
     assert refusal.value.retry_after_s
 
 
 def test_a_job_that_the_server_forgot_is_not_called_durable() -> None:
-    with pytest.raises(QueueUnavailable, match="lost this job"):
+    with pytest.raises(QueueUnavailableError, match="lost this job"):
         require_durable("j1", 0, [1, 0], DISK)
 
 
 def test_a_server_that_cannot_keep_the_promise_is_the_operators_to_mend() -> None:
-    with pytest.raises(UnsupportedServer, match="TAKT_DURABILITY=disk"):
+    with pytest.raises(UnsupportedServerError, match="TAKT_DURABILITY=disk"):
         require_durable("j1", 1, ResponseError("unknown command 'WAITAOF'"), DISK)
 
 
@@ -57,7 +57,7 @@ def test_what_goes_wrong_before_the_wait_stays_what_it_is(error: Exception) -> N
     ],
 )
 def test_disk_is_refused_of_a_server_that_cannot_promise_it(info: dict[str, object], reason: str) -> None:
-    with pytest.raises(UnsupportedServer, match=reason):
+    with pytest.raises(UnsupportedServerError, match=reason):
         check_durable(info, Promise.DISK, VOUCHED)
 
 
@@ -86,9 +86,9 @@ def test_what_acknowledges_before_it_syncs_is_told_what_to_set(
 
 
 def test_a_job_is_not_durable_while_its_server_does_not_sync_each_write() -> None:
-    with pytest.raises(NotDurable, match="set `appendfsync always`"):
+    with pytest.raises(NotDurableError, match="set `appendfsync always`"):
         require_durable("j1", 1, [1, 0], DISK, {"appendfsync": "everysec"})
-    with pytest.raises(NotDurable, match="TAKT_APPENDFSYNC"):
+    with pytest.raises(NotDurableError, match="TAKT_APPENDFSYNC"):
         require_durable("j1", 1, [1, 0], DISK, ResponseError("NOPERM"))
     with pytest.raises(RedisConnectionError):
         require_durable("j1", 1, [1, 0], DISK, RedisConnectionError("gone"))

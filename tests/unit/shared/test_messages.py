@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import messages
-from shared.messages import SCHEMA, Answer, Entry, Failure, Reply, UnreadableMessage
+from shared.messages import SCHEMA, Entry, EntryAnswer, EntryFailure, Reply, UnreadableMessageError
 
 ENTRY = Entry(
     SCHEMA, "gw:1", 7, 0, 9_500, 2, [b"\x00" * 16, ["a", None]], "req-1", "00-ab-cd-01", b"\x11\x22"
@@ -27,7 +27,7 @@ REPLY = Reply(
     2,
     0.5,
     1.5,
-    [Answer(7, 0, 0.25, [["setosa"]]), Answer(8, 0, 0.25, None, Failure("c", "d"))],
+    [EntryAnswer(7, 0, 0.25, [["setosa"]]), EntryAnswer(8, 0, 0.25, None, EntryFailure("c", "d"))],
 )
 
 
@@ -60,47 +60,47 @@ def test_fields_that_a_newer_takt_appends_are_passed_over() -> None:
 
 def test_whoever_waits_for_an_entry_of_another_schema_is_known() -> None:
     newer = b"\x9a\x02" + ENTRY_BYTES[2:]
-    with pytest.raises(UnreadableMessage, match="schema version 2; 1 to 1 are read here"):
+    with pytest.raises(UnreadableMessageError, match="schema version 2; 1 to 1 are read here"):
         messages.decode_entry(newer)
     laid_out_otherwise = msgspec.msgpack.encode([2, "gw:1", 7, 3, {"rows": "of another kind"}])
-    with pytest.raises(UnreadableMessage, match="schema version 2"):
+    with pytest.raises(UnreadableMessageError, match="schema version 2"):
         messages.decode_entry(laid_out_otherwise)
     found = messages.refusal_of_entry(laid_out_otherwise, "why")
     assert found is not None
     gateway, answer = found
     assert (gateway, answer.id, answer.part) == ("gw:1", 7, 3)
-    assert answer.failure == Failure("message_unreadable", "why")
+    assert answer.failure == EntryFailure("message_unreadable", "why")
 
 
 def test_a_reply_that_cannot_be_read_fails_the_requests_that_it_names() -> None:
     newer = msgspec.msgpack.encode([2, "w:1", 2, 0.5, 1.5, [[7, 0, "?"], [8, 1]], "more"])
-    with pytest.raises(UnreadableMessage, match="schema version 2"):
+    with pytest.raises(UnreadableMessageError, match="schema version 2"):
         messages.decode_reply(newer)
     refusal = messages.refusal_of_reply(newer, "why")
     assert refusal is not None
     assert [(a.id, a.part, a.failure) for a in refusal.answers] == [
-        (7, 0, Failure("message_unreadable", "why")),
-        (8, 1, Failure("message_unreadable", "why")),
+        (7, 0, EntryFailure("message_unreadable", "why")),
+        (8, 1, EntryFailure("message_unreadable", "why")),
     ]
     assert messages.refusal_of_reply(b"\xc1", "why") is None
 
 
 def test_an_answer_must_hold_columns_or_a_failure() -> None:
-    hollow = messages.encode(msgspec.structs.replace(REPLY, answers=[Answer(7, 0, 0.25, None)]))
-    with pytest.raises(UnreadableMessage, match="neither"):
+    hollow = messages.encode(msgspec.structs.replace(REPLY, answers=[EntryAnswer(7, 0, 0.25, None)]))
+    with pytest.raises(UnreadableMessageError, match="neither"):
         messages.decode_reply(hollow)
 
 
 @pytest.mark.parametrize("changes", [{"rows": 0}, {"rows": -3}, {"part": -1}])
 def test_an_entry_of_impossible_numbers_is_refused(changes: dict[str, int]) -> None:
-    with pytest.raises(UnreadableMessage):
+    with pytest.raises(UnreadableMessageError):
         messages.decode_entry(messages.encode(msgspec.structs.replace(ENTRY, **changes)))
 
 
 @given(data=st.binary(max_size=200) | st.integers(0, len(ENTRY_BYTES)).map(lambda n: ENTRY_BYTES[:n]))
 def test_no_bytes_break_a_reader_of_messages(data: bytes) -> None:
     for decode in (messages.decode_entry, messages.decode_reply):
-        with contextlib.suppress(UnreadableMessage):
+        with contextlib.suppress(UnreadableMessageError):
             decode(data)
     messages.refusal_of_entry(data, "")
     messages.refusal_of_reply(data, "")
@@ -110,7 +110,7 @@ def test_no_bytes_break_a_reader_of_messages(data: bytes) -> None:
     "data", [b"", b"\xc1", b"\x80", b"not msgpack", ENTRY_BYTES[:-3], b"\x99\x02" + ENTRY_BYTES[2:]]
 )
 def test_a_message_that_is_corrupt_or_of_another_schema_is_refused(data: bytes) -> None:
-    with pytest.raises(UnreadableMessage):
+    with pytest.raises(UnreadableMessageError):
         messages.decode_entry(data)
 
 

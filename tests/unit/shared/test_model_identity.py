@@ -9,7 +9,7 @@ import pytest
 
 from api.fleet.snapshot import Fleet
 from api.online.admission import RetrySchedule, Traffic, admit
-from shared.errors import ModelMismatch, ModelNotLoaded, TaktError
+from shared.errors import ModelMismatchError, ModelNotLoadedError, ServiceError
 from shared.keys import model_key
 from shared.messages import Entry, decode_entry, encode
 from shared.model_identity import ModelIdentity, wires_differ
@@ -147,7 +147,7 @@ def fleet(*workers: WorkerRecord) -> Fleet:
     return Fleet(workers=workers, identities={KEY: ONE})
 
 
-def refusal(found: Fleet) -> TaktError | None:
+def refusal(found: Fleet) -> ServiceError | None:
     traffic = Traffic(
         holders=found.matching_holders(KEY),
         rows_per_s=0.0,
@@ -160,14 +160,14 @@ def refusal(found: Fleet) -> TaktError | None:
     )
     try:
         admit(traffic, KEY, 1, 1.0, retries=RetrySchedule(), now_s=0.0)
-    except TaktError as error:
+    except ServiceError as error:
         return error
     return None
 
 
 def test_a_gateway_sends_nothing_to_workers_of_another_spec() -> None:
     error = refusal(fleet(worker("a", OTHER)))
-    assert isinstance(error, ModelMismatch)
+    assert isinstance(error, ModelMismatchError)
     assert "111111111111" in error.detail
     assert "222222222222" in error.detail
     assert "a:1" in error.detail
@@ -184,4 +184,4 @@ def test_a_worker_that_says_no_spec_is_trusted() -> None:
 
 
 def test_without_any_worker_the_model_is_not_loaded() -> None:
-    assert isinstance(refusal(fleet()), ModelNotLoaded)
+    assert isinstance(refusal(fleet()), ModelNotLoadedError)

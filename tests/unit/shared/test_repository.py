@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shared.errors import ArtifactError, ModelNotFound, SpecError
+from shared.errors import ArtifactError, ModelNotFoundError, SpecError
 from shared.repository import Repository, open_repository
 from worker.models.build import build_model
 
@@ -105,12 +105,12 @@ def test_a_folder_without_a_manifest_is_no_version(repository: Repository) -> No
 def test_a_version_that_was_never_built_is_not_found(repository: Repository, version: str) -> None:
     add_model(repository.root, "other")
     build_model(open_repository(repository.root), "other")
-    with pytest.raises(ModelNotFound, match="built: none"):
+    with pytest.raises(ModelNotFoundError, match="built: none"):
         repository.version("tiny", version)
 
 
 def test_an_unknown_model_is_answered_with_those_there_are(repository: Repository) -> None:
-    with pytest.raises(ModelNotFound, match="no model 'huge'; there are: tiny"):
+    with pytest.raises(ModelNotFoundError, match="no model 'huge'; there are: tiny"):
         repository.version("huge")
 
 

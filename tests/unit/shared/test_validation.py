@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.validation import RowValidator, example_body
 from tests.support.specimens import declaration, every_type
 from tests.unit.gateway_fakes import CLASSIFIER, IRIS, IRIS_ROW, QUALITY
@@ -17,7 +17,7 @@ iris, classifier, quality, every = (RowValidator(s) for s in (IRIS, CLASSIFIER, 
 
 
 def problems_of(read: Any, body: bytes) -> list[dict[str, Any]]:
-    with pytest.raises(InvalidInput) as invalid:
+    with pytest.raises(InvalidInputError) as invalid:
         read(body)
     return [dict(problem) for problem in invalid.value.problems]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import ModelNotFound, SpecError
+from shared.errors import ModelNotFoundError, SpecError
 from stack.command_errors import CommandError
 from stack.plan import Plan, check_port, default_workers, make_plan, read_settings
 
@@ -56,7 +56,7 @@ def test_without_the_default_model_the_first_served_model_is_the_default(models:
 
 
 def test_an_unknown_model_is_refused_with_those_there_are(models: Path) -> None:
-    with pytest.raises(ModelNotFound, match="no model 'pear'; there are: apple, iris, zebra"):
+    with pytest.raises(ModelNotFoundError, match="no model 'pear'; there are: apple, iris, zebra"):
         plan(models, models="iris,pear")
 
 
@@ -105,7 +105,7 @@ def test_versions_that_are_not_the_default_can_be_served(models: Path) -> None:
     assert made.unbuilt() == ["iris@1.0.0", "iris@1.1.0", "apple"]
     with pytest.raises(CommandError, match="'iris@latest' is not a version"):
         plan(models, models="iris@latest")
-    with pytest.raises(ModelNotFound, match="no model 'pear'"):
+    with pytest.raises(ModelNotFoundError, match="no model 'pear'"):
         plan(models, models="pear@1.0.0")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.command_errors import ServiceFailed
+from stack.command_errors import ServiceFailedError
 from stack.process_group import ProcessGroup
 from stack.restarts import Crashes, RestartBackoff
 from stack.service_logs import Log
@@ -94,7 +94,7 @@ def test_a_service_that_ends_before_it_is_ready_fails_the_start_with_its_last_lo
     broken = service(tmp_path, "gateway", "echo 'no such model'; exit 3")
     broken = Service(**{**vars(broken), "ready": lambda _: None})
     with pytest.raises(
-        ServiceFailed, match=r"(?s)gateway ended with code 3 before it was ready.*no such model"
+        ServiceFailedError, match=r"(?s)gateway ended with code 3 before it was ready.*no such model"
     ):
         Supervisor([broken], group, recorded).start()
 

@@ -9,7 +9,7 @@ import pytest
 
 from shared.durability import Promise
 from stack import valkey
-from stack.command_errors import CommandError, ServiceFailed
+from stack.command_errors import CommandError, ServiceFailedError
 from stack.folder import Folder
 from stack.valkey import Address, configuration, explain, find_binary, masked
 
@@ -93,7 +93,7 @@ def test_no_address_shows_its_password() -> None:
     ],
 )
 def test_a_server_that_does_not_start_is_explained(tmp_path: Path, last_words: str, told: str) -> None:
-    failure = ServiceFailed("valkey", "ended with code 1", ["Server initialized", last_words])
+    failure = ServiceFailedError("valkey", "ended with code 1", ["Server initialized", last_words])
     with pytest.raises(CommandError, match=f"(?s){told}"):
         raise explain(failure, Folder(tmp_path))
 

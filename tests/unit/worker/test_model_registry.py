@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 import worker.model_registry
-from shared.errors import ArtifactError, TaktError
+from shared.errors import ArtifactError, ServiceError
 from shared.repository import ArtifactManifest, ModelVersion, Repository
 from shared.settings import Settings
 from shared.worker_records import ModelState
@@ -29,7 +29,7 @@ class Folder:
 
     def __init__(self) -> None:
         self.specs = {name: declaration(name=name) for name in SIZES}
-        self.wrong: dict[str, TaktError] = {}
+        self.wrong: dict[str, ServiceError] = {}
 
     def version(self, name: str, version: str | None = None) -> ModelVersion:
         manifest = ArtifactManifest(

@@ -19,7 +19,7 @@ from api.access.rare_look import RareLook
 from api.gateway import Gateway
 from shared import keys
 from shared.access import KeyRecord, Role, decode_key, encode_key, is_name, key_id_of, new_token
-from shared.errors import OperatorError, QueueUnavailable, Unauthorized
+from shared.errors import OperatorError, QueueUnavailableError, UnauthorizedError
 from shared.settings import Settings
 from tests.support.access import Holder, holder, keep
 from tests.unit.gateway_fakes import FakeClock, FakeRedis
@@ -257,15 +257,15 @@ async def test_a_key_runs_out_by_redis_clock_also_while_redis_is_away(client: Fa
     client.server.connected = False
     clock.now_s += 61
     authenticator.sort_out()
-    with pytest.raises(Unauthorized):
+    with pytest.raises(UnauthorizedError):
         authenticator.authenticate(headers)
 
 
 async def test_no_key_is_rejected_as_wrong_before_the_keys_could_be_read(client: FakeRedis) -> None:
     authenticator = KeyAuthenticator(client)
-    with pytest.raises(QueueUnavailable):
+    with pytest.raises(QueueUnavailableError):
         authenticator.authenticate(bearing(ANNA.token.encode()))
-    with pytest.raises(Unauthorized):
+    with pytest.raises(UnauthorizedError):
         authenticator.authenticate([])
 
 
@@ -314,7 +314,7 @@ async def test_a_token_that_is_not_ours_is_refused(client: FakeRedis, token: byt
     await keep(client, ANNA)
     authenticator = KeyAuthenticator(client)
     await authenticator.look()
-    with pytest.raises(Unauthorized):
+    with pytest.raises(UnauthorizedError):
         authenticator.authenticate(bearing(token.replace(b"%s", ANNA.record.id.encode())))
 
 

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message
 
 from api.http.request_bodies import read_json
-from shared.errors import PayloadTooLarge, UploadInterrupted
+from shared.errors import PayloadTooLargeError, UploadInterruptedError
 
 JSON = {b"content-type": b"application/json"}
 
@@ -30,7 +30,7 @@ class Sender:
 
 @pytest.mark.parametrize("begun", [(), (b"{",)])
 async def test_a_body_that_stops_is_broken_off(begun: tuple[bytes, ...]) -> None:
-    with pytest.raises(UploadInterrupted, match=r"arrived for 0\.05 s"):
+    with pytest.raises(UploadInterruptedError, match=r"arrived for 0\.05 s"):
         await read_json(JSON, Sender(*begun), 1000, idle_s=0.05)
 
 
@@ -45,7 +45,7 @@ async def test_reading_a_body_in_many_pieces_copies_each_of_them_once() -> None:
 
 
 async def test_too_many_bytes_are_refused_as_soon_as_they_are_there() -> None:
-    with pytest.raises(PayloadTooLarge):
+    with pytest.raises(PayloadTooLargeError):
         await read_json(JSON, Sender(b"{", b" " * 600, b" " * 600), 1000, idle_s=30)
 
 

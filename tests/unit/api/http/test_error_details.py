@@ -13,7 +13,7 @@ import structlog
 
 from api.http.error_answers import DETAIL_TYPES, STATUS, answer_of
 from shared import errors
-from shared.errors import InvalidInput, Problem, TaktError, from_wire
+from shared.errors import InputProblem, InvalidInputError, ServiceError, from_wire
 from shared.logs import MOST_FIELD_CHARS, _bounded
 from shared.tabular.hints import Head, why_missing
 from shared.tabular.unreadable import OTHERWISE, reason_of
@@ -41,7 +41,7 @@ def messages(answer: httpx.Response) -> list[str]:
 @pytest.mark.parametrize("code", STATUS)
 def test_detail_has_one_type_for_each_code(code: str) -> None:
     error = from_wire(code, "something")
-    assert type(error) is not TaktError or code == "internal_error"
+    assert type(error) is not ServiceError or code == "internal_error"
     _, _, body = answer_of(error, "r")
     assert type(json.loads(body)["detail"]) is DETAIL_TYPES[code]
 
@@ -65,16 +65,17 @@ async def test_every_422_is_a_list_whoever_found_it(stage: Stage) -> None:
 
 
 def test_an_error_has_a_bounded_detail_without_what_commands_a_terminal() -> None:
-    error = TaktError("\x1b[31mred\x1b[0m \x07" + "x" * 1_000_000)
+    error = ServiceError("\x1b[31mred\x1b[0m \x07" + "x" * 1_000_000)
     assert error.detail.startswith("red �xxx")
     assert len(error.detail) == 2000
 
 
 def test_many_problems_are_the_first_and_how_many_more_there_are() -> None:
     problems = [
-        Problem(row=n, field="f" * 9999, loc=["f" * 9999] * 99, msg="m" * 9999, type="t") for n in range(900)
+        InputProblem(row=n, field="f" * 9999, loc=["f" * 9999] * 99, msg="m" * 9999, type="t")
+        for n in range(900)
     ]
-    listed = InvalidInput(problems=problems, more_problems=100).listed()
+    listed = InvalidInputError(problems=problems, more_problems=100).listed()
     assert listed[-1]["type"] == "more_problems"
     assert listed[-1]["count"] == 1000 - (len(listed) - 1)
     assert len(json.dumps(listed)) < 40_000
@@ -254,7 +255,9 @@ def test_what_a_model_raised_is_told_without_paths_addresses_and_advice() -> Non
 
 
 def test_every_error_of_ours_says_something_of_itself() -> None:
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, TaktError)]
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ServiceError)
+    ]
     assert len(kinds) > 20
     assert all(errors.first_line(kind.__doc__) for kind in kinds)
 

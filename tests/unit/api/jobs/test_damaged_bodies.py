@@ -16,7 +16,7 @@ from starlette.types import Message
 from api.http.request_bodies import ClientLeftError, read_json
 from api.jobs.form import FormBody
 from api.jobs.json_chunks import chunks_of, read_submission
-from shared.errors import InvalidInput, TaktError
+from shared.errors import InvalidInputError, ServiceError
 from shared.specs import Row
 from shared.tables import read_ipc
 from shared.tabular.json_bodies import in_utf_8
@@ -48,7 +48,7 @@ def rows_of(body: bytes) -> list[Row] | None:
     try:
         submission = read_submission(in_utf_8(body, b"application/json"))
         chunks = chunks_of(VALIDATOR, submission, chunk_rows=3, chunk_bytes=10_000)
-    except TaktError:
+    except ServiceError:
         return None
     rows: list[Row] = [row for chunk in chunks for row in read_ipc(chunk.data).to_pylist()]
     for row in rows:
@@ -176,7 +176,7 @@ def form_of(*pieces: bytes) -> Form | None:
     """The fields and the file; None if the form or one of its fields is refused."""
     try:
         return asyncio.run(_form(pieces))
-    except TaktError:
+    except ServiceError:
         return None
 
 
@@ -228,5 +228,5 @@ def test_a_changed_bit_of_a_form_is_refused_or_read_as_a_strict_parser_reads_it(
 
 
 def test_a_form_that_is_cut_within_its_file_names_the_missing_boundary() -> None:
-    with pytest.raises(InvalidInput, match="last boundary is missing"):
+    with pytest.raises(InvalidInputError, match="last boundary is missing"):
         asyncio.run(_form([FORM[: FORM.index(FILE) + 60]]))

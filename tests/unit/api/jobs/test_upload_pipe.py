@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from api.jobs.upload_pipe import Pipe
-from shared.errors import UploadInterrupted
+from shared.errors import UploadInterruptedError
 
 LIMIT_S = 30
 
@@ -74,5 +74,5 @@ async def test_a_writer_that_waits_for_room_is_woken_when_the_pipe_breaks_off() 
     await asyncio.sleep(0)
     await asyncio.to_thread(pipe.break_off)
     assert not await asyncio.wait_for(waiting, LIMIT_S)
-    with pytest.raises(UploadInterrupted):
+    with pytest.raises(UploadInterruptedError):
         await asyncio.to_thread(pipe.read, 1)

@@ -12,7 +12,7 @@ import pytest
 
 from api.gateway import Gateway
 from api.jobs.upload_syncing import Syncing
-from shared.errors import PayloadError, PayloadStoreAway
+from shared.errors import PayloadError, PayloadStoreAwayError
 from shared.payloads import PayloadStore, rows_path
 from tests.unit.gateway_fakes import FakeRedis
 from tests.unit.job_stage import job_stage, submission
@@ -51,7 +51,7 @@ async def test_a_job_whose_rows_cannot_be_synced_is_not_accepted(
     gateway, http = stage
 
     async def broken(path: str) -> None:
-        raise PayloadStoreAway(f"cannot write {path}: I/O error")
+        raise PayloadStoreAwayError(f"cannot write {path}: I/O error")
 
     monkeypatch.setattr(gateway.jobs.payloads, "sync_async", broken)
     if form == "json":

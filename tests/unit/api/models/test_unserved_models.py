@@ -10,13 +10,13 @@ import pytest
 from api.fleet.snapshot import ModelAvailability
 from api.models.catalog import Catalog
 from api.online.admission import not_loaded
-from shared.errors import ModelNotFound, ModelNotLoaded
+from shared.errors import ModelNotFoundError, ModelNotLoadedError
 from shared.keys import ModelKey
 from shared.repository import open_repository
 from tests.unit.gateway_fakes import MODELS
 
 KEY = ModelKey("iris@1.0.0")
-REFUSAL = ModelNotLoaded("No live worker holds iris@1.0.0.", retry_after_s=5.0)
+REFUSAL = ModelNotLoadedError("No live worker holds iris@1.0.0.", retry_after_s=5.0)
 
 
 def test_a_model_that_workers_cannot_load_is_refused_with_the_reason_and_without_paths() -> None:
@@ -48,7 +48,7 @@ def root(tmp_path: Path) -> Path:
 def test_a_gateway_serves_the_models_that_it_is_given_and_no_others(root: Path) -> None:
     catalog = Catalog(open_repository(root), "iris", frozenset(["iris"]))
     assert catalog.names == ["iris"]
-    with pytest.raises(ModelNotFound, match="There is no model 'quality'"):
+    with pytest.raises(ModelNotFoundError, match="There is no model 'quality'"):
         catalog.find("quality")
 
 
@@ -63,12 +63,12 @@ def test_a_model_that_was_added_after_the_start_needs_a_restart(root: Path) -> N
     catalog = Catalog(open_repository(root), "iris")
     (root / "later").mkdir()
     (root / "later" / "model.toml").write_text("")
-    with pytest.raises(ModelNotFound, match=r"'later' was added after this gateway started\. Restart"):
+    with pytest.raises(ModelNotFoundError, match=r"'later' was added after this gateway started\. Restart"):
         catalog.find("later")
     (root / "iris" / "1.2.0").mkdir()
     (root / "iris" / "1.2.0" / "manifest.json").write_text("{}")
-    with pytest.raises(ModelNotFound, match=r"'1\.2\.0' of .* was built after.*restart the workers"):
+    with pytest.raises(ModelNotFoundError, match=r"'1\.2\.0' of .* was built after.*restart the workers"):
         catalog.find("iris", "1.2.0")
     for strange in ("../iris", "1.0.0-" + "a" * 5000):
-        with pytest.raises(ModelNotFound, match="has no version"):
+        with pytest.raises(ModelNotFoundError, match="has no version"):
             catalog.find("iris", strange)

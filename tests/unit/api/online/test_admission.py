@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from api.fleet.snapshot import Fleet
 from api.online.admission import MOST_RETRY_S, RetrySchedule, Traffic, admit, traffic_of
 from api.online.inflight import InflightRequests
-from shared.errors import DeadlineExceeded, ModelNotLoaded, Overloaded
+from shared.errors import DeadlineExceededError, ModelNotLoadedError, OverloadedError
 from shared.keys import ModelKey, model_key
 from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState
 from tests.support.specimens import declaration
@@ -34,14 +34,14 @@ def enter(
 def retry_s(
     traffic: Traffic, *, rows: int = 1, wait_s: float = 10.0, retries: RetrySchedule | None = None
 ) -> float:
-    with pytest.raises(Overloaded) as refusal:
+    with pytest.raises(OverloadedError) as refusal:
         enter(traffic, rows=rows, wait_s=wait_s, retries=retries)
     assert refusal.value.retry_after_s is not None
     return refusal.value.retry_after_s
 
 
 def test_a_model_that_no_live_worker_holds_is_refused_with_a_time_to_come_back() -> None:
-    with pytest.raises(ModelNotLoaded) as refusal:
+    with pytest.raises(ModelNotLoadedError) as refusal:
         enter(replace(QUIET, holders=0))
     assert refusal.value.retry_after_s
 
@@ -156,7 +156,7 @@ def test_two_workers_are_twice_as_fast() -> None:
 def test_an_idle_model_that_cannot_answer_in_time_is_refused_with_the_wait_that_it_needs(
     traffic: Traffic, rows: int, needed: str
 ) -> None:
-    with pytest.raises(DeadlineExceeded) as refusal:
+    with pytest.raises(DeadlineExceededError) as refusal:
         enter(traffic, rows=rows, wait_s=10.0)
     assert needed in refusal.value.detail
     named = int(refusal.value.detail.partition("wait=")[2].partition("`")[0])

@@ -18,8 +18,14 @@ from api.online.inflight import Answered, InflightRequests, Left
 from api.online.reply_reader import ReplyStream
 from shared import keys
 from shared.columns import encode_rows
-from shared.errors import DeadlineExceeded, MessageUnreadable, PredictionFailed, QueueUnavailable, TaktError
-from shared.messages import FIELD, SCHEMA, Answer, Entry, Failure, Reply, encode
+from shared.errors import (
+    DeadlineExceededError,
+    MessageUnreadableError,
+    PredictionFailedError,
+    QueueUnavailableError,
+    ServiceError,
+)
+from shared.messages import FIELD, SCHEMA, Entry, EntryAnswer, EntryFailure, Reply, encode
 from tests.support.servers import Server
 from tests.unit.gateway_fakes import IRIS, IRIS_KEY, IRIS_ROW, FakeClock, FakeRedis, FakeWorker, until
 
@@ -111,7 +117,7 @@ async def test_parts_may_be_answered_in_any_order_and_twice(
 
 
 async def reply(client: FakeRedis, lane: OnlineDispatcher, entry: Entry, values: list[float]) -> None:
-    answer = Answer(entry.id, entry.part, 0.0, [["setosa"] * len(values), list(values)])
+    answer = EntryAnswer(entry.id, entry.part, 0.0, [["setosa"] * len(values), list(values)])
     message = Reply(SCHEMA, "w", len(values), 0.0, 0.0, [answer])
     await client.xadd(keys.reply(lane.gateway), {FIELD: encode(message)})
 
@@ -119,7 +125,7 @@ async def reply(client: FakeRedis, lane: OnlineDispatcher, entry: Entry, values:
 async def test_unreadable_answers_and_answers_to_unknown_requests_are_ignored(
     lane: OnlineDispatcher, client: FakeRedis
 ) -> None:
-    unknown = Reply(SCHEMA, "w", 1, 0.0, 0.0, [Answer(999, 0, 0.0, [["x"], [0.0]])])
+    unknown = Reply(SCHEMA, "w", 1, 0.0, 0.0, [EntryAnswer(999, 0, 0.0, [["x"], [0.0]])])
     await client.xadd(keys.reply(lane.gateway), {FIELD: encode(unknown)})
     await client.xadd(keys.reply(lane.gateway), {FIELD: b"\xff not a message"})
     outcome = submit(lane, 1.0)
@@ -135,7 +141,7 @@ async def test_a_reply_of_a_newer_schema_fails_its_requests_at_once_and_is_set_a
     await written(lane, client, 2)
     newer = msgspec.msgpack.encode([2, "w:1", 1, 0.0, 0.0, [[1, 0, {"laid": "out otherwise"}]]])
     await client.xadd(keys.reply(lane.gateway), {FIELD: newer})
-    with pytest.raises(MessageUnreadable, match="schema version 2"):
+    with pytest.raises(MessageUnreadableError, match="schema version 2"):
         await one
     await FakeWorker(client, IRIS).answer()
     assert (await other).columns[1] == [2.0]
@@ -149,10 +155,10 @@ async def test_parts_of_an_answer_that_do_not_fit_together_fail_their_request(
 ) -> None:
     many = submit(lane, *[1.0] * (IRIS.batching.max_rows + 1))
     await written(lane, client, 2)
-    answers = [Answer(1, 0, 0.0, [["setosa"]]), Answer(1, 1, 0.0, [["setosa"], [1.0]])]
+    answers = [EntryAnswer(1, 0, 0.0, [["setosa"]]), EntryAnswer(1, 1, 0.0, [["setosa"], [1.0]])]
     whole = Reply(SCHEMA, "w:1", 1, 0.0, 0.0, answers)
     await client.xadd(keys.reply(lane.gateway), {FIELD: encode(whole)})
-    with pytest.raises(MessageUnreadable, match="different outputs"):
+    with pytest.raises(MessageUnreadableError, match="different outputs"):
         await many
 
 
@@ -171,7 +177,7 @@ async def test_past_its_deadline_a_request_fails_and_its_entry_is_taken_back(
     outcome = submit(lane, 1.0, wait_s=5.0)
     await written(lane, client, 1)
     clock.now_s += 5.0
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(DeadlineExceededError):
         await outcome
     await written(lane, client, 0)
     assert lane.inflight.rows == 0
@@ -193,7 +199,7 @@ async def test_a_request_that_ends_before_it_is_written_is_never_written(
     outcome = submit(lane, 1.0, wait_s=1.0)
     clock.now_s += 1.0
     lane.sweep()
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(DeadlineExceededError):
         await outcome
     await asyncio.sleep(0)
     await written(lane, client, 0)
@@ -206,9 +212,11 @@ async def test_a_failing_part_fails_its_request_and_takes_the_others_back(
     await written(lane, client, 2)
     worker = FakeWorker(client, IRIS)
     first, _ = await worker.waiting(IRIS_KEY)
-    failed = Answer(first.id, first.part, 0.0, None, Failure("prediction_failed", "the model raised"))
+    failed = EntryAnswer(
+        first.id, first.part, 0.0, None, EntryFailure("prediction_failed", "the model raised")
+    )
     await client.xadd(keys.reply(lane.gateway), {FIELD: encode(Reply(SCHEMA, "w", 1, 0.0, 0.0, [failed]))})
-    with pytest.raises(PredictionFailed, match="the model raised"):
+    with pytest.raises(PredictionFailedError, match="the model raised"):
         await outcome
     await written(lane, client, 1)
     assert await worker.waiting(IRIS_KEY) == [first]  # whoever answered it removes it
@@ -225,7 +233,7 @@ async def test_an_unexpected_error_of_a_write_fails_its_requests_at_once_and_the
         broken.setattr(lane._writer, "_add_entries", refuse)
         outcomes = [submit(lane, float(i)) for i in range(3)]
         for outcome in outcomes:
-            with pytest.raises(TaktError, match="could not be written"):
+            with pytest.raises(ServiceError, match="could not be written"):
                 await asyncio.wait_for(outcome, 5)
     assert lane.inflight.rows == 0
     later = submit(lane, 1.0)
@@ -244,7 +252,7 @@ async def test_an_entry_that_cannot_be_encoded_fails_alone(
 
     monkeypatch.setattr("api.online.entry_writer.messages.encode", encode_or_raise)
     outcomes = [submit(lane, float(i)) for i in range(3)]
-    with pytest.raises(TaktError, match="could not be written"):
+    with pytest.raises(ServiceError, match="could not be written"):
         await outcomes[1]
     await written(lane, client, 2)
     await FakeWorker(client, IRIS).answer()
@@ -255,9 +263,9 @@ async def test_while_redis_is_away_requests_are_refused_at_once(
     lane: OnlineDispatcher, client: FakeRedis, clock: FakeClock
 ) -> None:
     client.server.connected = False
-    with pytest.raises(QueueUnavailable):
+    with pytest.raises(QueueUnavailableError):
         await submit(lane, 1.0)  # the first to notice: its write fails
-    with pytest.raises(QueueUnavailable) as refusal:
+    with pytest.raises(QueueUnavailableError) as refusal:
         submit(lane, 1.0)
     assert refusal.value.retry_after_s
 
@@ -268,11 +276,11 @@ async def test_a_request_in_flight_when_redis_goes_waits_until_its_deadline(
     waiting = submit(lane, 1.0, wait_s=5.0)
     await written(lane, client, 1)
     client.server.connected = False
-    with pytest.raises(QueueUnavailable):
+    with pytest.raises(QueueUnavailableError):
         await submit(lane, 2.0)
     assert not waiting.done()
     clock.now_s += 5.0
-    with pytest.raises(QueueUnavailable):
+    with pytest.raises(QueueUnavailableError):
         await waiting
 
 
@@ -280,7 +288,7 @@ async def test_the_lane_recovers_when_redis_is_back_even_if_it_forgot_everything
     lane: OnlineDispatcher, client: FakeRedis
 ) -> None:
     client.server.connected = False
-    with pytest.raises(QueueUnavailable):
+    with pytest.raises(QueueUnavailableError):
         await submit(lane, 1.0)
     client.server.connected = True
     await client.flushall()

@@ -9,25 +9,25 @@ import pytest
 from msgspec.structs import replace
 
 from api.fleet.snapshot import Fleet
-from api.online.admission import Claim, RetrySchedule, Traffic, admit, claim_of
+from api.online.admission import QueueClaim, RetrySchedule, Traffic, admit, claim_of
 from api.online.inflight import InflightRequest, InflightRequests
 from api.online.owners import ASKS_S, Owners
-from shared.errors import Overloaded
+from shared.errors import OverloadedError
 from shared.keys import ModelKey
 from tests.unit.api.online.test_admission import KEY, OTHER, QUIET, worker
 
 WAIT_S = 10.0
-HALF = Claim(owner="b", share=0.5, backlog_s=0.0, rows=0, default_wait_s=WAIT_S)
+HALF = QueueClaim(owner="b", share=0.5, backlog_s=0.0, rows=0, default_wait_s=WAIT_S)
 
 
-def enter(traffic: Traffic, claim: Claim | None, *, rows: int = 1, wait_s: float = WAIT_S) -> None:
+def enter(traffic: Traffic, claim: QueueClaim | None, *, rows: int = 1, wait_s: float = WAIT_S) -> None:
     admit(traffic, KEY, rows, wait_s, retries=RetrySchedule(), now_s=50.0, claim=claim)
 
 
-def refused(traffic: Traffic, claim: Claim | None, *, rows: int = 1, wait_s: float = WAIT_S) -> bool:
+def refused(traffic: Traffic, claim: QueueClaim | None, *, rows: int = 1, wait_s: float = WAIT_S) -> bool:
     try:
         enter(traffic, claim, rows=rows, wait_s=wait_s)
-    except Overloaded:
+    except OverloadedError:
         return True
     return False
 
@@ -77,7 +77,7 @@ def test_rejected_clients_do_not_delay_the_retries_of_another_owner() -> None:
     turns = []
     for owner in ["a"] * 20 + ["b"]:
         claim = replace(HALF, owner=owner, backlog_s=9.0)
-        with pytest.raises(Overloaded) as refusal:
+        with pytest.raises(OverloadedError) as refusal:
             admit(full, KEY, 50, WAIT_S, retries=retries, now_s=50.0, claim=claim)
         turns.append(refusal.value.retry_after_s)
     assert turns[-1] == turns[0]
@@ -132,7 +132,7 @@ def test_what_an_owner_has_is_the_work_of_all_models_that_share_the_workers() ->
     opened(inflight, KEY, 70, "b")
     claim = claim_of("a", 0.5, KEY, fleet, inflight, default_wait_s=WAIT_S)
     assert (claim.backlog_s, claim.rows) == (2.5, 70)
-    inflight.fail(first, Overloaded())
+    inflight.fail(first, OverloadedError())
     assert claim_of("a", 0.5, KEY, fleet, inflight, default_wait_s=WAIT_S).rows == 20
 
 
@@ -166,11 +166,11 @@ class Lane:
         self.asked[owner] += rows
         waiting, mine = self.waiting.total(), self.waiting[owner]
         share = self.owners.share(owner, weight, self.now_s)
-        claim = None if share == 1 else Claim(owner, share, mine / RATE, mine, WAIT_S)
+        claim = None if share == 1 else QueueClaim(owner, share, mine / RATE, mine, WAIT_S)
         traffic = replace(QUIET, backlog_s=waiting / RATE, inflight_rows=waiting)
         try:
             admit(traffic, KEY, rows, WAIT_S, retries=self.retries, now_s=self.now_s, claim=claim)
-        except Overloaded:
+        except OverloadedError:
             return False
         self.queue.append(Sent(owner, rows, self.now_s))
         self.waiting[owner] += rows

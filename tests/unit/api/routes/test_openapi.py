@@ -13,7 +13,7 @@ from api.app import create_app
 from api.gateway import Gateway
 from api.http.error_answers import STATUS
 from shared import errors
-from shared.errors import OperatorError, TaktError
+from shared.errors import OperatorError, ServiceError
 from shared.settings import Settings
 from tests.unit.gateway_fakes import MODELS, REPOSITORY, FakeRedis
 
@@ -82,10 +82,10 @@ async def test_the_pages_need_nothing_from_the_internet(app: Any, page: str) -> 
 
 
 def test_every_code_that_a_client_may_see_has_a_status() -> None:
-    def below(root: type[TaktError]) -> set[type[TaktError]]:
+    def below(root: type[ServiceError]) -> set[type[ServiceError]]:
         return {root}.union(*(below(child) for child in root.__subclasses__()))
 
-    seen = {e.code for e in below(TaktError) - below(OperatorError)} | {errors.PayloadError.code}
+    seen = {e.code for e in below(ServiceError) - below(OperatorError)} | {errors.PayloadError.code}
     assert seen <= set(STATUS)
 
 

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from api.gateway import Gateway
 from shared import keys
-from shared.messages import Entry, Failure, OutputColumn
+from shared.messages import Entry, EntryFailure, OutputColumn
 from shared.specs import ModelSpec
 from shared.worker_records import WorkerState
 from tests.unit.gateway_fakes import (
@@ -174,8 +174,8 @@ async def test_a_preferred_wait_is_capped_and_confirmed(stage: Stage) -> None:
 
 
 async def test_what_the_model_raised_is_prediction_failed(idle: Stage) -> None:
-    def fail(spec: ModelSpec, entry: Entry) -> list[OutputColumn] | Failure:
-        return Failure("prediction_failed", "ValueError: no")
+    def fail(spec: ModelSpec, entry: Entry) -> list[OutputColumn] | EntryFailure:
+        return EntryFailure("prediction_failed", "ValueError: no")
 
     async with serving(FakeWorker(idle.client, IRIS, predict=fail), idle.gateway):
         answer = await idle.http.post("/predict", json=IRIS_ROW)

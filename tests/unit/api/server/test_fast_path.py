@@ -17,7 +17,7 @@ from api.access.authenticator import KeyAuthenticator
 from api.gateway import Gateway
 from api.http.envelope import RequestMiddleware
 from api.routes.predict import Predictions
-from shared.messages import Entry, Failure, OutputColumn
+from shared.messages import Entry, EntryFailure, OutputColumn
 from shared.specs import ModelSpec
 from tests.support.access import Holder, holder, keep
 from tests.support.callers import stages
@@ -236,8 +236,8 @@ async def test_requests_that_come_at_once_are_answered_in_their_order(tmp_path: 
 
 
 async def test_a_row_that_the_model_cannot_take_is_its_own_failure(tmp_path: Path) -> None:
-    def fail(_spec: ModelSpec, _entry: Entry) -> Failure:
-        return Failure("prediction_failed", "too long")
+    def fail(_spec: ModelSpec, _entry: Entry) -> EntryFailure:
+        return EntryFailure("prediction_failed", "too long")
 
     async with answering_at(tmp_path, fail) as served:
         answer = await asked(served.port, *request(headers={"X-Request-ID": "mine"}))

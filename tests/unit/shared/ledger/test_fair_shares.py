@@ -9,7 +9,7 @@ import pytest
 
 from shared import keys
 from shared.access import Share, encode_share
-from shared.errors import TooManyJobs
+from shared.errors import TooManyJobsError
 from shared.ledger import Claim, NewJob, new_job_id
 from tests.support.ledgers import IRIS, Clients, House
 
@@ -174,9 +174,9 @@ def test_an_owner_with_as_many_jobs_as_it_may_have_gets_one_more_when_one_ends(h
     give(house, "a", Share(max_jobs=2))
     house.submit(10, owner="a")
     house.ask(house.gateway.submit, small("a"), 1, b"rows")
-    with pytest.raises(TooManyJobs, match="2 jobs"):
+    with pytest.raises(TooManyJobsError, match="2 jobs"):
         house.submit(10, owner="a")
-    with pytest.raises(TooManyJobs, match="2 jobs"):
+    with pytest.raises(TooManyJobsError, match="2 jobs"):
         house.ask(house.gateway.submit, small("a"), 1, b"rows")
     house.submit(10, owner="b")
     house.finish()

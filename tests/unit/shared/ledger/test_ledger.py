@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from shared import keys
-from shared.errors import JobNotFound, QueueUnavailable
+from shared.errors import JobNotFoundError, QueueUnavailableError
 from shared.ledger import (
     NOTHING_INLINE,
     ChunkRecord,
@@ -40,7 +40,7 @@ def test_a_job_exists_before_its_rows_do(house: House) -> None:
 
 
 def test_an_unknown_job_is_not_found(house: House) -> None:
-    with pytest.raises(JobNotFound):
+    with pytest.raises(JobNotFoundError):
         house.read("nobody")
 
 
@@ -61,13 +61,13 @@ def test_chunks_that_complete_a_job_are_claimed_and_end_it_as_those_that_came_be
     assert house.rung[-1] == (job.key, 2)
     house.finish()
     assert house.read(job.id).state is JobState.SUCCEEDED
-    with pytest.raises(JobNotFound):
+    with pytest.raises(JobNotFoundError):
         house.ask(house.gateway.fill, job.id, job.key, [1], first=3)
 
 
 def test_chunks_do_not_complete_a_job_that_the_server_has_lost_chunks_of(house: House) -> None:
     job = house.open()
-    with pytest.raises(QueueUnavailable):
+    with pytest.raises(QueueUnavailableError):
         house.ask(house.gateway.fill, job.id, job.key, [10], first=1)
     assert house.read(job.id).state is JobState.UPLOADING
     assert house.chunks(job.id) == []
@@ -316,7 +316,7 @@ def test_an_upload_that_breaks_off_fails_its_job(clients: Clients) -> None:
     assert record.error is not None
     assert (record.state, record.error.code) == (JobState.FAILED, "upload_interrupted")
     assert house.worker.claim(IRIS) is None
-    with pytest.raises(JobNotFound):
+    with pytest.raises(JobNotFoundError):
         house.append(job, 10)
 
 
@@ -421,7 +421,7 @@ def test_a_model_version_may_have_any_name(house: House) -> None:
 @pytest.mark.parametrize("kind", ["chunks", "ready", "events"])
 def test_what_spells_another_key_of_a_job_is_no_job(house: House, kind: str) -> None:
     job_id = house.submit(10)
-    with pytest.raises(JobNotFound):
+    with pytest.raises(JobNotFoundError):
         house.read(f"{job_id}:{kind}")
 
 

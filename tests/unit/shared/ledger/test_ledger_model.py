@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from shared import keys
 from shared.access import Share, encode_share
-from shared.errors import JobExpired, JobNotFound, TooManyJobs
+from shared.errors import JobExpiredError, JobNotFoundError, TooManyJobsError
 from shared.ledger import (
     ChunkRecord,
     ChunkState,
@@ -138,7 +138,7 @@ class LedgerMachine(RuleBasedStateMachine):
             max_error_share=budget[1],
         )
         if self._model.has_max_jobs(owner):
-            with pytest.raises(TooManyJobs):
+            with pytest.raises(TooManyJobsError):
                 house.ask(house.gateway.open_job, job)
             self._free_key(name, job_id)
             return
@@ -189,7 +189,7 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         options = {"digest": "sha", "keep_s": NEVER_S, "short": MOST_JOBS}
         if name not in self._model.keys and self._model.has_max_jobs(owner):
-            with pytest.raises(TooManyJobs):
+            with pytest.raises(TooManyJobsError):
                 house.ask(house.gateway.submit, job, rows, b"rows", **options)
             return
         made = house.ask(house.gateway.submit, job, rows, b"rows", **options)
@@ -213,7 +213,7 @@ class LedgerMachine(RuleBasedStateMachine):
         house = self._house(brief)
         try:
             first = house.ask(house.gateway.append_chunks, job_id, IRIS, rows)
-        except JobNotFound:
+        except JobNotFoundError:
             first = None
         assert first == self._model.append(job_id, rows, brief=brief)
         rings = min(len(rows), 8) if first is not None else 0
@@ -227,7 +227,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _seal(self, job_id: str) -> None:
         try:
             state = self._lasting.ask(self._lasting.gateway.seal, job_id).state
-        except JobNotFound:
+        except JobNotFoundError:
             state = None
         assert state == self._model.seal(job_id)
 
@@ -240,7 +240,7 @@ class LedgerMachine(RuleBasedStateMachine):
         try:
             first = len(known.chunks) if known else 0
             state = house.ask(house.gateway.fill, job_id, IRIS, rows, first=first).state
-        except JobNotFound:
+        except JobNotFoundError:
             state = None
         self._model.append(job_id, rows, brief=False)
         assert state == self._model.seal(job_id)
@@ -400,9 +400,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def _change(self, job_id: str, call: str, **options: Any) -> None:  # Any: the call's own
         try:
             state = self._lasting.ask(getattr(self._lasting.gateway, call), job_id, **options)
-        except JobExpired:
+        except JobExpiredError:
             assert job_id in self._model.expired
-        except JobNotFound:
+        except JobNotFoundError:
             assert job_id not in self._model.jobs
         else:
             options.pop("key", None)

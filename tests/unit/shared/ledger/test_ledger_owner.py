@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared import keys
-from shared.errors import JobExpired, JobNotFound
+from shared.errors import JobExpiredError, JobNotFoundError
 from shared.ledger import ChunkState, CommitOutcome, FailedRows, JobRecord, JobState, Reservation
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House
 from tests.support.polling import eventually
@@ -48,9 +48,9 @@ def test_canceling_wins_over_a_failure_of_the_upload(house: House) -> None:
     house.append(job, 10)
     held = house.claim()
     assert house.ask(house.gateway.cancel, job.id) is JobState.CANCELING
-    with pytest.raises(JobNotFound):
+    with pytest.raises(JobNotFoundError):
         house.append(job, 10)
-    with pytest.raises(JobNotFound):
+    with pytest.raises(JobNotFoundError):
         house.ask(house.gateway.seal, job.id)
     assert not house.ask(house.gateway.fail_job, job.id, "job_not_found", "")
     house.commit(held)
@@ -124,7 +124,7 @@ def test_a_priority_counts_from_the_next_claim_on_also_while_uploading(house: Ho
 @pytest.mark.parametrize("call", ["cancel", "pause", "prioritize", "resume"])
 def test_an_unknown_job_cannot_be_changed(house: House, call: str) -> None:
     rest: Any = {"prioritize": {"priority": 5}, "resume": {"key": IRIS}}.get(call, {})
-    with pytest.raises(JobNotFound):
+    with pytest.raises(JobNotFoundError):
         house.ask(getattr(house.gateway, call), "nobody", **rest)
 
 
@@ -228,7 +228,7 @@ def test_a_count_of_errors_fails_a_job_that_still_uploads(house: House) -> None:
     house.append(job, 10, 10)
     house.commit(house.claim(), failed=1)
     assert house.read(job.id).state is JobState.FAILED
-    with pytest.raises(JobNotFound):
+    with pytest.raises(JobNotFoundError):
         house.append(job, 10)
     assert house.worker.expire().interrupted == []
 
@@ -272,9 +272,9 @@ def test_a_retired_job_leaves_a_tombstone_and_nothing_else(house: House, clients
     kept = house.submit(10, retention_ms=60_000)
     house.finish()
     assert house.worker.retire() == [job_id]
-    with pytest.raises(JobExpired):
+    with pytest.raises(JobExpiredError):
         house.read(job_id)
-    with pytest.raises(JobExpired):
+    with pytest.raises(JobExpiredError):
         house.ask(house.gateway.cancel, job_id)
     assert not house.ask(house.gateway.delete, job_id)
     assert [found.id for found in _newest(house, None)] == [kept]

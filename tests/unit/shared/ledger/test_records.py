@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from shared import keys
-from shared.errors import RecordUnreadable
+from shared.errors import RecordUnreadableError
 from shared.ledger import ChunkRecord, ChunkState, JobState
 from shared.ledger.records import UPLOAD_SCHEMA
 from shared.ledger.serialization import chunks_from_hash, job_from_hash
@@ -79,13 +79,13 @@ def test_fields_that_are_yet_to_come_are_passed_over() -> None:
     ],
 )
 def test_a_job_that_is_corrupt_or_of_a_newer_schema_is_told_as_such(changes: dict[bytes, bytes]) -> None:
-    with pytest.raises(RecordUnreadable):
+    with pytest.raises(RecordUnreadableError):
         job_from_hash("j1", JOB | changes)
 
 
 @pytest.mark.parametrize("text", [b"", b"[", b"3", b"\xff", b"{}", b'{"state":"odd","rows":1,"attempts":0}'])
 def test_a_chunk_that_is_corrupt_is_told_as_such(text: bytes) -> None:
-    with pytest.raises(RecordUnreadable):
+    with pytest.raises(RecordUnreadableError):
         chunks_from_hash(CHUNKS | {b"2": text})
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet
 import pytest
 
 from api.gateway import Gateway
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.specs import InputType
 from shared.tabular.arrow_types import KEPT, TAKEN, Family, Taken, family_of, parquet_holds, taken
 from shared.tabular.casting import kept_values
@@ -188,7 +188,7 @@ def test_columns_are_accepted_by_inputs_as_in_the_table(name: str, kind: InputTy
     for each in formats:
         body = packed(pa.table({"x": sample}), each)
         if taken(sample.type, kind) is Taken.NO:
-            with pytest.raises(InvalidInput, match=f"column 'x' is .*, but x is {kind}"):
+            with pytest.raises(InvalidInputError, match=f"column 'x' is .*, but x is {kind}"):
                 read(body, each, spec)
             continue
         rows, tally = read(body, each, spec)
@@ -288,7 +288,7 @@ def test_tensors_of_another_shape_are_refused(shape: tuple[int, int]) -> None:
     size = shape[0] * shape[1]
     column = stored(pa.fixed_shape_tensor(pa.float32(), shape), [[0] * size], pa.list_(pa.float32(), size))
     spec = declaration(inputs=[{"name": "x", "type": "float", "shape": [2, 2], "example": [[1, 2], [3, 4]]}])
-    with pytest.raises(InvalidInput, match="holds tensors of shape"):
+    with pytest.raises(InvalidInputError, match="holds tensors of shape"):
         read(packed(pa.table({"x": column}), UploadFormat.ARROW_STREAM), UploadFormat.ARROW_STREAM, spec)
 
 

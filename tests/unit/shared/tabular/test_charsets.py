@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import orc
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.tabular.charsets import codec_of
 from shared.tabular.reading import Reading, ReadSummary
 from shared.tabular.upload_formats import Packing, UploadFormat, Wrapping
@@ -52,7 +52,7 @@ def test_labels_have_the_meaning_of_browsers_and_java(label: str, codec: str) ->
 
 @pytest.mark.parametrize("label", ["klingon", "base64", "rot13", "hex", "x-user-defined", "", "a" * 500])
 def test_a_label_of_no_charset_is_refused(label: str) -> None:
-    with pytest.raises(InvalidInput, match="unknown charset"):
+    with pytest.raises(InvalidInputError, match="unknown charset"):
         codec_of(label)
 
 
@@ -110,7 +110,7 @@ def test_an_undeclared_charset_gives_the_same_message_for_any_file_size(kind: Up
     for rows in (1, 100, 60_000):
         body = text(kind, "사출기 7호", rows).encode("cp949")
         with pytest.raises(
-            InvalidInput, match=r"not UTF-8: line 1 .* is valid cp949.* charset=cp949"
+            InvalidInputError, match=r"not UTF-8: line 1 .* is valid cp949.* charset=cp949"
         ) as found:
             read(body, kind)
         said.add(found.value.detail)
@@ -125,7 +125,7 @@ def test_a_wrong_byte_is_named_by_its_line_and_its_offset(kind: UploadFormat, be
     wrong = len(head.encode()) + (0 if kind is UploadFormat.CSV else 2)
     line = head.count("\n") + 1
     with pytest.raises(
-        InvalidInput, match=f"line {line} has the byte 0xBC at offset {wrong}. The line is valid"
+        InvalidInputError, match=f"line {line} has the byte 0xBC at offset {wrong}. The line is valid"
     ):
         read(body, kind)
 
@@ -134,9 +134,9 @@ def test_a_wrong_byte_is_named_by_its_line_and_its_offset(kind: UploadFormat, be
 def test_a_text_that_ends_within_a_character_is_cut_off(kind: UploadFormat) -> None:
     body = text(kind, "설비").encode()
     cut = body[: body.rindex("비".encode()) + 2]
-    with pytest.raises(InvalidInput, match=r"cut off.* ends within a character"):
+    with pytest.raises(InvalidInputError, match=r"cut off.* ends within a character"):
         read(cut, kind)
-    with pytest.raises(InvalidInput, match="is not cp949: line 1 "):
+    with pytest.raises(InvalidInputError, match="is not cp949: line 1 "):
         read(b"\xff" + body, kind, charset="cp949")
 
 
@@ -217,17 +217,17 @@ def test_a_file_of_another_kind_is_rejected_with_advice(name: str, kind: UploadF
     if name == own:
         assert len(read(body, kind)[0]) == 1
     elif name.startswith("utf-16") and kind not in TEXTS:
-        with pytest.raises(InvalidInput):
+        with pytest.raises(InvalidInputError):
             read(body, kind)
     else:
-        with pytest.raises(InvalidInput, match=f"(?s)^The body is not .*it is .*{said}") as found:
+        with pytest.raises(InvalidInputError, match=f"(?s)^The body is not .*it is .*{said}") as found:
             read(body, kind)
         assert "cp949" not in found.value.detail
 
 
 def test_json_that_is_sent_as_csv_is_named() -> None:
     for body in (b'[{"sepal_length": 1}]', b'{"sepal_length": 1}\n', b"[[1, 2]]"):
-        with pytest.raises(InvalidInput, match=r"it is JSON.*application/x-ndjson"):
+        with pytest.raises(InvalidInputError, match=r"it is JSON.*application/x-ndjson"):
             read(body, UploadFormat.CSV)
 
 
@@ -239,5 +239,5 @@ def test_a_header_that_looks_like_a_signature_is_text_all_the_same(name: str) ->
 
 @pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
 def test_a_body_with_the_wrong_content_encoding_is_rejected(packing: Packing) -> None:
-    with pytest.raises(InvalidInput, match=f"is not {packing}: it is not compressed"):
+    with pytest.raises(InvalidInputError, match=f"is not {packing}: it is not compressed"):
         read((IRIS_HEADER + "1,1,1,1\n").encode(), UploadFormat.CSV, packing=packing)

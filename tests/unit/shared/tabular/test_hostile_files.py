@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from shared.errors import InvalidInput, PayloadTooLarge, TaktError
+from shared.errors import InvalidInputError, PayloadTooLargeError, ServiceError
 from shared.specs import ModelSpec
 from shared.tabular import columnar as tabular
 from shared.tabular import ipc_messages
@@ -35,7 +35,7 @@ def outcome(body: bytes, kind: UploadFormat, spec: ModelSpec = IRIS, packing: Pa
     """Returns `read`, or the code of the error. Other errors are raised."""
     try:
         read(body, kind, spec, packing=packing)
-    except TaktError as error:
+    except ServiceError as error:
         return error.code if error.detail else "an error without words"
     return "read"
 
@@ -154,7 +154,7 @@ def test_a_batch_that_unpacks_too_large_is_refused_before_it_is_unpacked(
     assert len(body) < batch.nbytes // 100
     assert outcome(body, UploadFormat.ARROW_STREAM) == "read"
     monkeypatch.setattr(ipc_messages, "MOST_UNPACKED_BYTES", batch.nbytes - 1)
-    with pytest.raises(InvalidInput, match="decompresses to more than"):
+    with pytest.raises(InvalidInputError, match="decompresses to more than"):
         read(body, UploadFormat.ARROW_STREAM)
 
 
@@ -165,13 +165,15 @@ def test_a_parquet_column_that_unpacks_too_large_is_refused(monkeypatch: pytest.
     body = sink.getvalue().to_pybytes()
     assert outcome(body, UploadFormat.PARQUET) == "read"
     monkeypatch.setattr(tabular, "MOST_UNPACKED_BYTES", 700_000)
-    with pytest.raises(InvalidInput, match="Column 'sepal_length' of row group 0 decompresses to more than"):
+    with pytest.raises(
+        InvalidInputError, match="Column 'sepal_length' of row group 0 decompresses to more than"
+    ):
         read(body, UploadFormat.PARQUET)
 
 
 def test_a_table_without_columns_or_with_very_many_is_refused_or_read() -> None:
     for kind in BINARY:
-        with pytest.raises(InvalidInput, match="missing"):
+        with pytest.raises(InvalidInputError, match="missing"):
             read(packed(pa.table({}), kind), kind)
     header = ",".join([*IRIS.input_names, *(f"c{n}" for n in range(20_000))])
     rows, _ = read(f"{header}\n{'1,' * 20_003}1\n".encode(), UploadFormat.CSV)
@@ -216,7 +218,7 @@ def test_a_hostile_line_bears_its_reason_alone(line: bytes, said: str) -> None:
 def test_a_hostile_cell_fails_its_row_or_the_file_with_a_message(cell: bytes) -> None:
     body = IRIS_HEADER.encode() + b"2,2,2,2\n1,1,1," + cell + b"\n3,3,3,3\n"
     begun_s = time.perf_counter()
-    with contextlib.suppress(InvalidInput):
+    with contextlib.suppress(InvalidInputError):
         rows, _ = read(body, UploadFormat.CSV)
         assert [bool(row["error"]) for row in rows] == [False, True, False]
     assert time.perf_counter() - begun_s < MOST_S
@@ -224,7 +226,7 @@ def test_a_hostile_cell_fails_its_row_or_the_file_with_a_message(cell: bytes) ->
 
 def test_a_body_packed_twice_is_no_file() -> None:
     body = gzip.compress(gzip.compress(IRIS_HEADER.encode() + b"1,1,1,1\n"))
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInputError):
         read(body, UploadFormat.CSV, packing=Packing.GZIP)
 
 
@@ -233,7 +235,7 @@ def test_a_bomb_of_zeros_costs_no_memory(packing: Packing) -> None:
     bomb = pack(bytes(200_000_000), packing)
 
     def refused() -> None:
-        with pytest.raises((InvalidInput, PayloadTooLarge)):
+        with pytest.raises((InvalidInputError, PayloadTooLargeError)):
             read(bomb, UploadFormat.NDJSON, packing=packing)
 
     assert growth_bytes(refused) < MOST_GROWTH_BYTES

@@ -11,7 +11,7 @@ import pytest
 
 from api.http.error_answers import answer_of, foreseen
 from shared import tables
-from shared.errors import Overloaded
+from shared.errors import OverloadedError
 from shared.tabular import memory_room
 from shared.tabular.memory_room import LEAST_ROOM_BYTES, STACKS_BYTES, require_room
 from shared.tabular.reading import _foreign_errors
@@ -117,6 +117,6 @@ def test_no_memory_while_a_head_is_read_is_not_a_bad_request() -> None:
 
 def test_the_rejection_has_a_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_room, "_rooms", lambda: iter([0]))
-    with pytest.raises(Overloaded, match="too little memory") as refusal:
+    with pytest.raises(OverloadedError, match="too little memory") as refusal:
         require_room()
     assert refusal.value.retry_after_s == 5.0

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from shared.errors import InvalidInput, PayloadTooLarge
+from shared.errors import InvalidInputError, PayloadTooLargeError
 from shared.specs import ModelSpec, Row
 from shared.tables import batch_of_rows, first_row_of, read_ipc
 from shared.tabular import casting
@@ -313,20 +313,20 @@ def test_values_may_hold_newlines_quotes_delimiters_and_nul() -> None:
     ],
 )
 def test_an_unreadable_file_is_rejected(body: bytes, kind: UploadFormat, said: str) -> None:
-    with pytest.raises(InvalidInput, match=said):
+    with pytest.raises(InvalidInputError, match=said):
         read(body, kind)
 
 
 @pytest.mark.parametrize("kind", [UploadFormat.PARQUET, UploadFormat.ARROW_STREAM])
 def test_a_truncated_file_is_refused(kind: UploadFormat) -> None:
     table = pa.table({name: np.arange(10_000) % 10 for name in IRIS.input_names})
-    with pytest.raises(InvalidInput, match=r"cannot be read|is cut off"):
+    with pytest.raises(InvalidInputError, match=r"cannot be read|is cut off"):
         read(packed(table, kind)[:-2000], kind)
 
 
 def test_a_column_of_another_type_is_refused_by_name() -> None:
     table = pa.table({name: [True] for name in IRIS.input_names})
-    with pytest.raises(InvalidInput, match="'sepal_length' is bool"):
+    with pytest.raises(InvalidInputError, match="'sepal_length' is bool"):
         read(packed(table, UploadFormat.PARQUET), UploadFormat.PARQUET)
 
 
@@ -336,9 +336,9 @@ def test_packed_files_are_unpacked_with_all_their_members(packing: Packing) -> N
     body = pack(head, packing) + pack(tail, packing)
     rows, _ = read(body, UploadFormat.CSV, packing=packing)
     assert [row["sepal_length"] for row in rows] == [1, 2]
-    with pytest.raises(InvalidInput, match="compressed with"):
+    with pytest.raises(InvalidInputError, match="compressed with"):
         read(body[:-6], UploadFormat.CSV, packing=packing)
-    with pytest.raises(InvalidInput, match="compressed with"):
+    with pytest.raises(InvalidInputError, match="compressed with"):
         read(head, UploadFormat.CSV, packing=packing)
 
 
@@ -350,7 +350,7 @@ def test_a_bomb_is_cut_off_early(packing: Packing) -> None:
     reading = Reading(
         Wrapping(UploadFormat.CSV, packing), RowValidator(IRIS), UploadOptions(model="iris"), few
     )
-    with pytest.raises(PayloadTooLarge):
+    with pytest.raises(PayloadTooLargeError):
         list(reading.chunks(io.BytesIO(bomb), tally))
     assert tally.rows < 500_000
 
@@ -360,7 +360,7 @@ def test_a_parquet_bomb_is_cut_off_by_its_rows() -> None:
     few = UploadLimits(job_bytes=3_000_000, chunk_rows=1000, chunk_bytes=8_000_000, spool_dir=None)
     body = packed(table, UploadFormat.PARQUET)
     assert len(body) < 1_000_000
-    with pytest.raises(PayloadTooLarge):
+    with pytest.raises(PayloadTooLargeError):
         read(body, UploadFormat.PARQUET, limits=few)
 
 
@@ -372,9 +372,9 @@ def pack(data: bytes, packing: Packing) -> bytes:
 
 
 def test_an_unknown_charset_is_named() -> None:
-    with pytest.raises(InvalidInput, match="unknown charset 'klingon'"):
+    with pytest.raises(InvalidInputError, match="unknown charset 'klingon'"):
         csv(IRIS_HEADER, charset="klingon")
-    with pytest.raises(InvalidInput, match="is not cp949"):
+    with pytest.raises(InvalidInputError, match="is not cp949"):
         read(IRIS_HEADER.encode() + b"\xff\xff,1,1,1\n", UploadFormat.CSV, charset="cp949")
 
 
@@ -401,7 +401,7 @@ def test_an_error_budget_is_a_count_or_a_share(text: str, count: int | None, sha
     ],
 )
 def test_a_wrong_parameter_is_refused(pairs: list[tuple[str, str]]) -> None:
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInputError):
         read_options(pairs)
 
 

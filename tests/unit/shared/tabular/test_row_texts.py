@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from api.jobs.json_chunks import Submission, chunks_of, examine
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.tables import read_ipc
 from shared.validation import RowValidator
 from tests.unit.gateway_fakes import IRIS
@@ -38,7 +38,7 @@ def test_mixed_forms_of_rows_are_rejected_at_any_position(place: int, first: Any
     other = [1, 1, 1, 1] if first is FLOWER else FLOWER
     mixed = submission([first] * place + [other] * 100)
     for take in (lambda: stored([first] * place + [other] * 100), lambda: examine(VALIDATOR, mixed)):
-        with pytest.raises(InvalidInput, match="must have the same form") as refused:
+        with pytest.raises(InvalidInputError, match="must have the same form") as refused:
             take()
         [problem] = refused.value.problems
         assert (problem["row"], problem["loc"]) == (place, ["inputs", place])
@@ -79,5 +79,5 @@ def test_an_input_may_be_kept_and_a_row_may_lack_a_kept_field() -> None:
     ],
 )
 def test_fields_that_cannot_be_kept_and_unknown_fields_are_rejected(rows: list[Any], said: str) -> None:
-    with pytest.raises(InvalidInput, match=said):
+    with pytest.raises(InvalidInputError, match=said):
         stored(rows, keep_columns=["lot"])

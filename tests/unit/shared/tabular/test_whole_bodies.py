@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from shared.errors import InvalidInput, TaktError
+from shared.errors import InvalidInputError, ServiceError
 from shared.specs import Row
 from shared.tables import read_ipc
 from shared.tabular import csv as csv_reader
@@ -92,7 +92,7 @@ def rows_of(body: bytes, kind: UploadFormat, packing: Packing = Packing.NONE) ->
     """Returns the rows of an accepted body; None if the body or a row is rejected."""
     try:
         rows, tally = read(body, kind, packing=packing, keep_columns=("note",))
-    except TaktError:
+    except ServiceError:
         return None
     return None if tally.rows_failed else rows
 
@@ -250,7 +250,7 @@ UNCLOSED = [
 def test_a_quote_that_is_never_closed_fails_the_job(cell: str, said: str, quote: str) -> None:
     lines = [f"{i % 10},1,2,3,{cell if i == 99 else 'ok'}" for i in range(1000)]
     body = "sepal_length,sepal_width,petal_length,petal_width,note\n" + "\n".join(lines) + "\n"
-    with pytest.raises(InvalidInput, match=said):
+    with pytest.raises(InvalidInputError, match=said):
         read(body.replace('"', quote).encode(), UploadFormat.CSV, quote=quote)
 
 
@@ -267,7 +267,7 @@ def test_an_unclosed_quote_is_found_at_any_position(place: str) -> None:
             rows[-1] = b'"' + rows[-1]
         case "far":
             rows[150_000] = b'"' + rows[150_000]
-    with pytest.raises(InvalidInput, match="quoted cell that begins in line"):
+    with pytest.raises(InvalidInputError, match="quoted cell that begins in line"):
         read(header + b"".join(rows), UploadFormat.CSV)
 
 
@@ -275,13 +275,13 @@ def test_a_quote_that_another_rows_quote_closes_fails_the_job() -> None:
     lines = [f"{i % 10},1,2,3,ok" for i in range(1000)]
     lines[99], lines[199] = '1,1,2,3,"3/4 pipe', '1,1,2,3,"1/2 pipe"'
     body = "sepal_length,sepal_width,petal_length,petal_width,note\n" + "\n".join(lines) + "\n"
-    with pytest.raises(InvalidInput, match="begins in line 101 ends in line 201"):
+    with pytest.raises(InvalidInputError, match="begins in line 101 ends in line 201"):
         read(body.encode(), UploadFormat.CSV)
 
 
 def test_a_last_line_with_fewer_cells_and_no_line_end_is_a_body_that_is_cut_off() -> None:
     body = HEADER + b"x,1,1,2,3\n" * 3
-    with pytest.raises(InvalidInput, match="the last line, 5, has 3 cells, but the header has 5"):
+    with pytest.raises(InvalidInputError, match="the last line, 5, has 3 cells, but the header has 5"):
         read(body + b"x,1,1", UploadFormat.CSV)
     rows, tally = read(body + b"x,1,1\n", UploadFormat.CSV)
     assert (len(rows), tally.rows_failed) == (4, 1)
@@ -290,14 +290,16 @@ def test_a_last_line_with_fewer_cells_and_no_line_end_is_a_body_that_is_cut_off(
 def test_a_last_json_line_that_is_cut_fails_the_job() -> None:
     line = b'{"sepal_length":1,"sepal_width":1,"petal_length":2,"petal_width":3}\n'
     for end in range(1, len(line) - 1):
-        with pytest.raises(InvalidInput, match="the last line, 4, ends within its JSON value"):
+        with pytest.raises(InvalidInputError, match="the last line, 4, ends within its JSON value"):
             read(line * 3 + line[:end], UploadFormat.NDJSON)
 
 
 def test_an_arrow_body_cut_after_a_batch_reports_the_batches_read() -> None:
     body = arrow_body(UploadFormat.ARROW_STREAM)
     messages = [place for place in range(len(body)) if body[place : place + 4] == b"\xff" * 4]
-    with pytest.raises(InvalidInput, match="after 2 record batches, the Arrow stream's end mark is missing"):
+    with pytest.raises(
+        InvalidInputError, match="after 2 record batches, the Arrow stream's end mark is missing"
+    ):
         read(body[: messages[3]], UploadFormat.ARROW_STREAM)
 
 
@@ -309,7 +311,7 @@ def test_an_arrow_file_whose_footer_lists_other_batches_is_refused() -> None:
     end_mark = b"\xff\xff\xff\xff\0\0\0\0"
     footer = whole[whole.rindex(end_mark) :]
     body = shorter.getvalue()[: shorter.getvalue().rindex(end_mark)] + footer
-    with pytest.raises(InvalidInput, match="footer lists 4 record batches, the file has 3"):
+    with pytest.raises(InvalidInputError, match="footer lists 4 record batches, the file has 3"):
         read(body, UploadFormat.ARROW_FILE)
 
 

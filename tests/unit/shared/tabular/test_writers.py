@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.json import encode
 
-from shared.errors import NotAcceptable, PayloadError
+from shared.errors import NotAcceptableError, PayloadError
 from shared.tabular.json_texts import FEW_ROWS, in_line, objects, texts
 from shared.tabular.result_formats import ResultFormat, negotiated
 from shared.tabular.writers import JsonWriter, in_threads, result_objects, tabular, written
@@ -204,12 +204,12 @@ def test_a_format_is_chosen_by_name_or_else_by_accept(
     ("name", "accept"), [("xlsx", None), (None, "text/html"), (None, "text/csv;q=0"), (None, "text/csv;q=x")]
 )
 def test_an_unknown_format_is_not_acceptable(name: str | None, accept: str | None) -> None:
-    with pytest.raises(NotAcceptable, match="parquet"):
+    with pytest.raises(NotAcceptableError, match="parquet"):
         negotiated(name, accept)
 
 
 def test_an_endpoint_offers_its_own_formats() -> None:
-    with pytest.raises(NotAcceptable):
+    with pytest.raises(NotAcceptableError):
         negotiated("parquet", None, (ResultFormat.JSON, ResultFormat.CSV))
 
 

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared import keys
 from shared.dead_letters import DeadLetters
-from shared.errors import PayloadStoreAway
+from shared.errors import PayloadStoreAwayError
 from shared.keys import model_key
 from shared.ledger import ChunkState, JobState, Ledger, NewJob, new_job_id
 from shared.payloads import PayloadStore, result_path, rows_path
@@ -71,7 +71,7 @@ class MoodyStore(PayloadStore):
     def _be_away(self) -> None:
         if self.troubles:
             self.troubles.pop(0)()
-            raise PayloadStoreAway("the store is full")
+            raise PayloadStoreAwayError("the store is full")
 
 
 class Shop:

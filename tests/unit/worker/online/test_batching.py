@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.errors import DeadlineExceeded
+from shared.errors import DeadlineExceededError
 from shared.keys import ModelKey, model_key
-from shared.messages import SCHEMA, Entry, Failure
+from shared.messages import SCHEMA, Entry, EntryFailure
 from worker.online.batching import Delivery, bisect_failures, first_batch
 
 IRIS = model_key("iris", "1.0.0")
@@ -64,7 +64,7 @@ def test_only_the_bad_rows_of_a_batch_fail_and_its_neighbours_are_kept() -> None
     model = Model(3, 41)
     failed = dict(bisect_failures(range(64), model.run, lambda: None))
     assert failed == {
-        bad: Failure("prediction_failed", f"The model raised ValueError: row {bad}") for bad in (3, 41)
+        bad: EntryFailure("prediction_failed", f"The model raised ValueError: row {bad}") for bad in (3, 41)
     }
     assert sorted(model.kept) == [row for row in range(64) if row not in (3, 41)]
 
@@ -85,9 +85,11 @@ def test_a_sick_model_blames_no_row() -> None:
 
 def test_an_error_of_ours_keeps_its_code_across_the_queue() -> None:
     def run(_: Sequence[int]) -> None:
-        raise DeadlineExceeded("too late")
+        raise DeadlineExceededError("too late")
 
-    assert list(bisect_failures([1], run, lambda: None)) == [(1, Failure("deadline_exceeded", "too late"))]
+    assert list(bisect_failures([1], run, lambda: None)) == [
+        (1, EntryFailure("deadline_exceeded", "too late"))
+    ]
 
 
 def test_a_part_that_expires_while_bad_ones_are_found_fails_without_a_call() -> None:

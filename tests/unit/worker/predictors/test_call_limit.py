@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from shared.columns import Array, Columns, row_count
-from shared.errors import PredictionFailed
+from shared.errors import PredictionFailedError
 from tests.support.engines import predictor
 from worker.online.batching import bisect_failures
-from worker.predictors import OutOfMemory
+from worker.predictors import OutOfMemoryError
 from worker.predictors.call_limit import CallLimit
 
 HOG = -1.0
@@ -67,7 +67,7 @@ def test_an_entry_larger_than_memory_is_answered_in_halves_and_in_order() -> Non
 
 
 def test_a_single_row_without_memory_is_a_failed_row() -> None:
-    with pytest.raises(OutOfMemory):
+    with pytest.raises(OutOfMemoryError):
         CallLimit().predict_in_halves(predictor(Cramped(fits=0)), {"x": np.arange(2.0)})
 
 
@@ -83,7 +83,7 @@ def test_every_frameworks_way_of_running_out_of_memory_is_known(error: Exception
     def cramped(_: Columns) -> Array:
         raise error
 
-    with pytest.raises(OutOfMemory):
+    with pytest.raises(OutOfMemoryError):
         predictor(cramped).predict({"x": np.arange(2.0)})
 
 
@@ -91,6 +91,6 @@ def test_another_error_is_none_of_memory() -> None:
     def wrong(_: Columns) -> Array:
         raise RuntimeError("out of luck")
 
-    with pytest.raises(PredictionFailed) as failed:
+    with pytest.raises(PredictionFailedError) as failed:
         predictor(wrong).predict({"x": np.arange(2.0)})
-    assert not isinstance(failed.value, OutOfMemory)
+    assert not isinstance(failed.value, OutOfMemoryError)

@@ -24,7 +24,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from shared.columns import Array, Columns
-from shared.errors import PredictionFailed
+from shared.errors import PredictionFailedError
 from shared.specs import ModelSpec
 from tests.support.artifacts import load, version_of
 from tests.support.specimens import classifier, declaration
@@ -288,7 +288,7 @@ def test_a_compiler_that_fails_costs_nothing_but_speed(
 
 def test_a_row_that_the_native_model_refuses_is_refused_with_its_words(tmp_path: Path) -> None:
     predictor = load(iris_like(tmp_path))
-    with pytest.raises(PredictionFailed, match="contains infinity"):
+    with pytest.raises(PredictionFailedError, match="contains infinity"):
         predictor.predict(dict.fromkeys(FEATURES, np.array([np.inf])))
 
 

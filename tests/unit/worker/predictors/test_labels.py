@@ -36,7 +36,7 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from shared.columns import Array, Columns
-from shared.errors import ArtifactError, PredictionFailed
+from shared.errors import ArtifactError, PredictionFailedError
 from shared.specs import ModelSpec
 from tests.support.artifacts import load, version_of
 from tests.support.specimens import classifier
@@ -284,7 +284,7 @@ class Stranger(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn
 def test_a_prediction_of_no_class_fails_the_row(tmp_path: Path) -> None:
     predictor = load(version_of(two(classes=["a", "b"], outputs=LABELS), Stranger(), tmp_path))
     assert shown(predictor, np.zeros((1, 2)))["label"] == ["a"]
-    with pytest.raises(PredictionFailed, match=r"'zebra'.*not a known class"):
+    with pytest.raises(PredictionFailedError, match=r"'zebra'.*not a known class"):
         predictor.predict(columns_of(np.ones((1, 2))))
 
 

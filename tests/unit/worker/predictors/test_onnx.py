@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
 
-from shared.errors import PredictionFailed
+from shared.errors import PredictionFailedError
 from tests.support.artifacts import load, version_of
 from tests.support.specimens import classifier, declaration
 from worker.predictors import Predictor
@@ -85,7 +85,7 @@ def test_without_the_library_the_model_stays_native_and_says_which(
 
 def test_a_row_that_the_native_model_refuses_is_refused_with_its_words(tmp_path: Path) -> None:
     predictor = loaded(make_pipeline(MinMaxScaler(), MLPRegressor(**NETWORK)), tmp_path)
-    with pytest.raises(PredictionFailed, match="contains infinity"):
+    with pytest.raises(PredictionFailedError, match="contains infinity"):
         predictor.predict(dict.fromkeys(FEATURES, np.array([np.inf])))
 
 

@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV
 from structlog.testing import capture_logs
 
 from shared.columns import Array, Columns, row_count
-from shared.errors import ArtifactError, PredictionFailed
+from shared.errors import ArtifactError, PredictionFailedError
 from shared.repository import ModelVersion
 from shared.specs import ModelSpec
 from tests.support.artifacts import Opened, load, version_of, with_manifest
@@ -138,7 +138,7 @@ def test_an_answer_of_the_wrong_kind_fails_with_the_models_key(
     tmp_path: Path, answer: Array, why: str
 ) -> None:
     predictor = answering(classifier(), lambda _: answer, tmp_path)
-    with pytest.raises(PredictionFailed, match=f"specimen@1.0.0: .*{why}"):
+    with pytest.raises(PredictionFailedError, match=f"specimen@1.0.0: .*{why}"):
         predictor.predict({"x": np.zeros(2)})
 
 
@@ -147,7 +147,7 @@ def test_what_a_model_raises_is_a_failed_prediction(tmp_path: Path) -> None:
         raise ValueError("unknown machine\nand a long story")
 
     predictor = answering(declaration(), refuse, tmp_path)
-    with pytest.raises(PredictionFailed) as caught:
+    with pytest.raises(PredictionFailedError) as caught:
         predictor.predict({"x": np.zeros(2)})
     assert caught.value.detail == "specimen@1.0.0: ValueError: unknown machine"
 
@@ -191,7 +191,7 @@ def test_only_the_framework_of_a_loaded_model_is_imported() -> None:
 )
 def test_numbers_that_are_no_probabilities_fail_the_call(tmp_path: Path, answer: Any, why: str) -> None:
     predictor = answering(classifier(), lambda _: np.array(answer), tmp_path)
-    with pytest.raises(PredictionFailed, match=why):
+    with pytest.raises(PredictionFailedError, match=why):
         predictor.predict({"x": np.zeros(1)})
 
 

@@ -15,7 +15,7 @@ import trustme
 from shared.webhooks import Address, Resolve, WebhookTarget
 from tests.support.receivers import Answer, Receiver, receiver
 from worker.webhooks import post as webhook_post
-from worker.webhooks.post import NotPosted, Poster, Response
+from worker.webhooks.post import NotPostedError, Poster, Response
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
@@ -79,7 +79,9 @@ def test_a_name_is_resolved_once_so_that_no_second_answer_is_connected_to() -> N
 def test_a_name_that_became_private_since_its_submission_is_refused() -> None:
     with receiver() as to:
         poster = Poster((), 10.0, resolving("127.0.0.1"))
-        with pytest.raises(NotPosted, match=r"rebinding\.example has no address that webhooks may reach"):
+        with pytest.raises(
+            NotPostedError, match=r"rebinding\.example has no address that webhooks may reach"
+        ):
             poster(WebhookTarget(False, "rebinding.example", to.port, "/"), {}, b"")
     assert to.received == []
 
@@ -91,21 +93,21 @@ def test_the_second_address_is_tried_where_the_first_takes_no_connection() -> No
 
 
 def test_a_name_without_an_address_is_a_failure_that_says_so() -> None:
-    with pytest.raises(NotPosted, match=r"soon\.example has no address"):
+    with pytest.raises(NotPostedError, match=r"soon\.example has no address"):
         Poster((), 1.0, unresolvable)(WebhookTarget(False, "soon.example", 80, "/"), {}, b"")
 
 
 def test_a_receiver_that_does_not_answer_is_left_after_the_timeout() -> None:
     with receiver() as to:
         to.gate.clear()
-        with pytest.raises(NotPosted, match=r"no answer within 0\.2 s"):
+        with pytest.raises(NotPostedError, match=r"no answer within 0\.2 s"):
             post(to, timeout_s=0.2)
 
 
 def test_a_receiver_that_is_not_there_is_a_failure_that_says_so() -> None:
     with receiver() as to:
         port = to.port
-    with pytest.raises(NotPosted, match="refused"):
+    with pytest.raises(NotPostedError, match="refused"):
         Poster(LOOPBACK, 5.0)(WebhookTarget(False, "127.0.0.1", port, "/"), {}, b"")
 
 
@@ -133,7 +135,7 @@ def test_a_receiver_that_sends_a_byte_now_and_then_is_cut_off_at_the_timeout() -
         while not pause.wait(0.05):
             connection.sendall(b"x")
 
-    with speaking(drip) as port, pytest.raises(NotPosted, match=r"no answer within 0\.3 s"):
+    with speaking(drip) as port, pytest.raises(NotPostedError, match=r"no answer within 0\.3 s"):
         Poster(LOOPBACK, 0.3)(WebhookTarget(False, "127.0.0.1", port, "/"), {}, b"")
 
 
@@ -155,7 +157,7 @@ def test_headers_without_end_are_not_read() -> None:
         while True:
             connection.sendall(b"x: y\r\n" * 1000)
 
-    with speaking(flood) as port, pytest.raises(NotPosted, match="100 headers"):
+    with speaking(flood) as port, pytest.raises(NotPostedError, match="100 headers"):
         Poster(LOOPBACK, 10.0)(WebhookTarget(False, "127.0.0.1", port, "/"), {}, b"")
 
 
@@ -164,7 +166,7 @@ def test_what_does_not_speak_http_is_a_failure() -> None:
         connection.recv(65536)
         connection.sendall(b"220 mail.example ESMTP\r\n")
 
-    with speaking(greet) as port, pytest.raises(NotPosted, match="BadStatusLine"):
+    with speaking(greet) as port, pytest.raises(NotPostedError, match="BadStatusLine"):
         Poster(LOOPBACK, 10.0)(WebhookTarget(False, "127.0.0.1", port, "/"), {}, b"")
 
 
@@ -202,5 +204,5 @@ def test_tls_asks_for_the_name_and_checks_it_though_the_address_is_pinned() -> N
 
 def test_a_certificate_for_another_name_is_refused() -> None:
     secure = Secure("other.example")
-    with speaking(secure.serve) as port, pytest.raises(NotPosted, match="Hostname mismatch"):
+    with speaking(secure.serve) as port, pytest.raises(NotPostedError, match="Hostname mismatch"):
         secure.post("receiver.example", port)

@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.ledger import JobRecord, JobState
 from shared.settings import Settings
 from shared.webhooks import Address, WebhookTarget, checked_url, permitted, target_of
@@ -71,7 +71,7 @@ def unresolvable(host: str, port: int) -> list[Address]:
     ],
 )
 def test_an_address_that_is_not_public_is_refused_at_submit(address: str) -> None:
-    with pytest.raises(InvalidInput, match="no address that webhooks may reach"):
+    with pytest.raises(InvalidInputError, match="no address that webhooks may reach"):
         checked_url("https://receiver.example/hook", settings(webhook_allow=""), resolving(address))
 
 
@@ -86,7 +86,7 @@ def test_a_private_network_is_taken_where_the_operator_permits_it() -> None:
     for address in ("10.20.3.4", "fd12::7", "::ffff:10.20.3.4"):
         assert checked_url("http://mes.local/x", factory, resolving(address))
     for address in ("10.21.3.4", "127.0.0.1", "fd13::7"):
-        with pytest.raises(InvalidInput):
+        with pytest.raises(InvalidInputError):
             checked_url("http://mes.local/x", factory, resolving(address))
 
 
@@ -106,12 +106,12 @@ def test_only_the_permitted_addresses_of_a_name_are_used() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1", "[::1]"])
 def test_every_spelling_of_loopback_is_refused(host: str) -> None:
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInputError):
         checked_url(f"http://{host}/hook", settings(webhook_allow=""))
 
 
 def test_a_refusal_tells_no_address_of_the_operators_network() -> None:
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(InvalidInputError) as caught:
         checked_url("http://db.internal/", settings(webhook_allow=""), resolving("10.9.8.7"))
     assert "10.9.8.7" not in caught.value.detail
     assert caught.value.problems[0]["field"] == "webhook_url"
@@ -141,7 +141,7 @@ def test_a_name_without_an_address_yet_is_taken() -> None:
     ],
 )
 def test_a_url_that_is_none_for_a_webhook_is_refused_with_its_reason(url: str, reason: str) -> None:
-    with pytest.raises(InvalidInput, match=reason):
+    with pytest.raises(InvalidInputError, match=reason):
         checked_url(url, settings(), resolving("93.184.215.14"))
 
 
@@ -159,7 +159,7 @@ def test_a_url_without_a_port_has_that_of_its_scheme(url: str, port: int) -> Non
 
 
 def test_without_a_secret_webhooks_are_refused_and_say_so() -> None:
-    with pytest.raises(InvalidInput, match="TAKT_WEBHOOK_SECRET"):
+    with pytest.raises(InvalidInputError, match="TAKT_WEBHOOK_SECRET"):
         checked_url("https://receiver.example/", settings(webhook_secret=""), resolving("93.184.215.14"))
 
 

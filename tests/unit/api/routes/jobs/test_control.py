@@ -20,7 +20,7 @@ from api.gateway import Gateway
 from api.routes.jobs.events import HEARTBEAT, watched
 from api.routes.jobs.listing import Cursor, read_cursor
 from shared import keys
-from shared.errors import InvalidInput
+from shared.errors import InvalidInputError
 from shared.ledger import NewJob, new_job_id
 from shared.payloads import rows_path
 from tests.unit.gateway_fakes import IRIS_KEY, FakeRedis, until
@@ -163,7 +163,7 @@ async def test_a_list_that_nobody_can_make_is_refused(stage: Stage, asked: dict[
 def test_a_cursor_is_read_as_it_was_written() -> None:
     cursor = Cursor(1772352000000, "ab" * 16)
     assert read_cursor(str(cursor)) == cursor
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInputError):
         read_cursor("bm8")
 
 

@@ -15,7 +15,7 @@ from api.access.principal import Principal, set_principal
 from api.gateway import Gateway
 from api.jobs.doorbell import Doorbell
 from api.jobs.json_chunks import Submission, chunks_of, read_submission
-from shared.errors import InvalidInput, PayloadStoreAway
+from shared.errors import InvalidInputError, PayloadStoreAwayError
 from shared.ledger import ChunkRecord, ChunkState
 from shared.payloads import result_path
 from shared.settings import Settings
@@ -103,7 +103,7 @@ async def test_a_store_that_is_away_has_no_result_computed_again(
     await run_chunks(gateway, job["id"])
 
     def away(path: str) -> bytes:
-        raise PayloadStoreAway(f"cannot read {path}")
+        raise PayloadStoreAwayError(f"cannot read {path}")
 
     monkeypatch.setattr(gateway.jobs.payloads, "get", away)
     answer = await http.get(job["links"]["results"])
@@ -200,12 +200,12 @@ def test_a_chunk_is_a_fifth_of_a_second_of_work_between_a_batch_and_the_limit() 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"model":"\xff"}', b'{"model":"iris","inputs":[NaN]}'])
 def test_a_body_that_is_no_submission_is_invalid(body: bytes) -> None:
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInputError):
         read_submission(body)
 
 
 def test_a_submission_nested_too_deeply_is_invalid() -> None:
-    with pytest.raises(InvalidInput, match="not a job"):
+    with pytest.raises(InvalidInputError, match="not a job"):
         read_submission(b'{"model":"iris","inputs":[' + b"[" * 100_000)
 
 
