@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import cast
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from api.access.access import Access
-from api.access.authenticator import KeyAuthenticator, OpenAuthenticator
+from api.access.authenticator import Authenticator, KeyAuthenticator, OpenAuthenticator
 from api.access.limits import Limiter
-from api.fleet.lane_watch import LaneWatch
+from api.fleet.lane_watch import FleetState, LaneWatch
 from api.fleet.loads import Loads
 from api.fleet.queue_orders import QueueOrders
 from api.fleet.queue_status import QueueStatus
 from api.fleet.snapshot import FleetWatch
-from api.fleet.state import FleetState
 from api.http.lifecycle import BackgroundTasks, Lifecycle
 from api.jobs.broken_uploads import BrokenUploads
 from api.jobs.doorbell import Doorbell
@@ -31,10 +30,8 @@ from api.models.catalog import Catalog
 from api.online.admission_control import AdmissionController
 from api.online.dispatcher import OnlineDispatcher
 from api.online.history_writer import HistoryWriter
-from api.online.lane import OnlineLane
-from api.telemetry.gateway_counters import HttpCounters, JobCounters
+from api.telemetry.gateway_counters import HttpCounters, JobCounters, Telemetry
 from api.telemetry.request_tracing import open_traces
-from api.telemetry.telemetry import Telemetry
 from shared.connections import connect_async
 from shared.durability import SYNC_OPTIONS, VOUCHED, SyncPolicy, check_durable
 from shared.keys import ModelKey
@@ -42,6 +39,23 @@ from shared.ledger import AsyncLedger
 from shared.payloads import open_payloads
 from shared.repository import open_repository
 from shared.settings import Settings
+
+
+@dataclass(frozen=True)
+class OnlineLane:
+    """Ask `admission` first, then send the request with `dispatcher`."""
+
+    dispatcher: OnlineDispatcher
+    admission: AdmissionController
+
+
+@dataclass(frozen=True)
+class Access:
+    """Authentication and quotas."""
+
+    authenticator: Authenticator
+    limiter: Limiter
+
 
 log = structlog.get_logger()
 

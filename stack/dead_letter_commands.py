@@ -19,8 +19,8 @@ from shared.ledger import chunk_transitions
 from shared.ledger.lua import source
 from stack.command_errors import CommandError
 from stack.heartbeats import connect
+from stack.output import show
 from stack.running import queue_url
-from stack.terminal_tables import show
 
 _SHOWN_BYTES = 256
 _NEVER_SENT_AGAIN = {

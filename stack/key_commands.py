@@ -34,9 +34,9 @@ from shared.access import (
 )
 from stack.command_errors import CommandError
 from stack.heartbeats import connect
+from stack.output import show
 from stack.running import queue_url
 from stack.shares import NO_CHANGE, ShareChange, as_text, changed, document
-from stack.terminal_tables import show
 
 KEPT_DAYS = 90
 """How long an invalid key stays in the list."""

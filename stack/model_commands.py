@@ -13,9 +13,9 @@ from shared.settings import environment
 from shared.specs import ModelSpec
 from stack.building import Built, ModelProgram, Verified, build, verify
 from stack.folder import Folder
+from stack.output import show
 from stack.plan import read_settings
 from stack.service_logs import Log
-from stack.terminal_tables import show
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):

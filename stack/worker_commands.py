@@ -16,8 +16,8 @@ from shared import keys
 from shared.worker_records import DRAIN_KEPT_S, WorkerRecord
 from stack.command_errors import CommandError
 from stack.heartbeats import connect, held_text, live_workers
+from stack.output import show
 from stack.running import queue_url
-from stack.terminal_tables import show
 
 LOOK_EVERY_S = 0.25
 

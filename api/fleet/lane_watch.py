@@ -5,12 +5,30 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from api.fleet.loads import Loads
+from api.fleet.snapshot import Fleet, FleetWatch
 from shared.keys import ModelKey
 from shared.lanes import Lanes, read_lanes
+
+
+@dataclass(frozen=True)
+class FleetState:
+    """Live workers, their load, and waiting work."""
+
+    watch: FleetWatch
+    loads: Loads
+    lanes: LaneWatch
+
+    @property
+    def now(self) -> Fleet:
+        """The latest snapshot of the live workers."""
+        return self.watch.fleet
+
 
 FRESH_S = 0.5
 

@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.http.error_answers import Headers, answer_of, foreseen, stopping
 from api.http.headers import headers_of
 from api.http.lifecycle import Lifecycle
+from api.telemetry.gateway_counters import Telemetry
 from api.telemetry.request_tracing import put_trace
-from api.telemetry.telemetry import Telemetry
 from shared.errors import ForbiddenError, ServiceError, UnauthorizedError
 from shared.logs import bind_ids
 

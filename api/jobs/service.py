@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from api.access.limits import Limiter
 from api.access.principal import Principal
+from api.fleet.lane_watch import FleetState
 from api.fleet.queue_orders import QueueOrders
 from api.fleet.queue_status import QueueStatus
-from api.fleet.state import FleetState
 from api.http.lifecycle import Lifecycle
 from api.jobs.broken_uploads import BrokenUploads
 from api.jobs.upload_threads import UploadThreads

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
@@ -12,6 +13,18 @@ from shared.keys import ModelKey, model_key
 from shared.ledger import JobRecord
 from shared.metrics.distribution import Distribution
 from shared.metrics.gateway_metrics import HTTP_DURATION
+
+if TYPE_CHECKING:  # loads OpenTelemetry
+    from api.telemetry.request_spans import RequestTraces
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """Counters of HTTP requests, and traces if a collector is set."""
+
+    http: HttpCounters
+    traces: RequestTraces | None
+
 
 ROUTE = "takt.route"
 """Key of a scope's route, for requests that the framework did not route."""

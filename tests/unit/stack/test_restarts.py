@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stack.restarts import Crashes, RestartBackoff
+from stack.supervisor import Crashes, RestartBackoff
 
 BACKOFF = RestartBackoff(first_s=0.2, factor=2.0, longest_s=30.0, stable_s=60.0)
 

@@ -14,10 +14,9 @@ import pytest
 
 from stack.command_errors import ServiceFailedError
 from stack.process_group import ProcessGroup
-from stack.restarts import Crashes, RestartBackoff
 from stack.service_logs import Log
 from stack.services import Layer, Service, ending
-from stack.supervisor import Supervisor
+from stack.supervisor import Crashes, RestartBackoff, Supervisor
 from tests.support.polling import eventually
 from tests.support.processes import members
 

@@ -15,8 +15,7 @@ import numpy as np
 
 from shared.columns import Array
 from worker.predictors.compiled.forest import Forest, Node
-from worker.predictors.compiled.kernels import NotCompiledError
-from worker.predictors.compiled.machine_code import inlined, machine_code, trailing_zeros
+from worker.predictors.compiled.kernels import NotCompiledError, inlined, machine_code, trailing_zeros
 
 _BLOCK_ROWS = 256
 _WORDS = (np.uint32, np.uint64)

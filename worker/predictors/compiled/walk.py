@@ -9,7 +9,7 @@ import numpy as np
 
 from shared.columns import Array
 from worker.predictors.compiled.forest import Forest, Node
-from worker.predictors.compiled.machine_code import inlined, machine_code
+from worker.predictors.compiled.kernels import inlined, machine_code
 
 _LANES = 8
 _BLOCK_ROWS = 256
