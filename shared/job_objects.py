@@ -47,7 +47,7 @@ class JobObjects:
         """Raises PayloadCorruptError if the rows were changed, and PayloadLostError if they are missing or
         damaged."""
         try:
-            return read_ipc(self.rows(chunk), verified=bool(chunk.rows_sha256))
+            return read_ipc(self.rows(chunk), verified=bool(chunk.rows_digest))
         except (PayloadStoreAwayError, PayloadCorruptError):
             raise
         except PayloadError as error:
@@ -56,7 +56,7 @@ class JobObjects:
     def result_table(self, chunk: ChunkRecord) -> pa.Table:
         """Raises ResultLostError if the result is missing or damaged."""
         try:
-            return read_ipc(self.result(chunk), verified=bool(chunk.result_sha256))
+            return read_ipc(self.result(chunk), verified=bool(chunk.result_digest))
         except PayloadStoreAwayError:
             raise
         except PayloadError as error:
@@ -64,7 +64,7 @@ class JobObjects:
             raise ResultLostError(error.detail, index=chunk.index, token=chunk.token, cause=cause) from error
 
     def _read(self, kind: str, chunk: ChunkRecord, inline: bytes, path: str) -> bytes:
-        recorded = chunk.rows_sha256 if kind == "rows" else chunk.result_sha256
+        recorded = chunk.rows_digest if kind == "rows" else chunk.result_digest
         name = f"{kind} of chunk {chunk.index} of job {self._job_id}"
         if inline:
             return require_intact(inline, recorded, name)

@@ -74,7 +74,7 @@ async def _submitted(jobs: JobService, new: NewJob, chunk: Chunk, digest: str) -
         new,
         chunk.rows,
         chunk.data,
-        rows_sha256=chunk.sha256,
+        rows_digest=chunk.digest,
         digest=digest,
         keep_s=jobs.settings.idempotency_keep_s,
         short=SHORT,
@@ -98,7 +98,7 @@ async def _stored(jobs: JobService, new: NewJob, chunks: Sequence[Chunk], digest
         for index, chunk in enumerate(chunks[:-1]):
             await syncing.put(rows_path(new.id, index), chunk.data)
             await jobs.ledger.append_chunks(
-                new.id, new.key, [chunk.rows], sha256s=[chunk.sha256], first=index
+                new.id, new.key, [chunk.rows], digests=[chunk.digest], first=index
             )
         last = len(chunks) - 1
         await syncing.put(rows_path(new.id, last), chunks[last].data)
@@ -107,7 +107,7 @@ async def _stored(jobs: JobService, new: NewJob, chunks: Sequence[Chunk], digest
             keep_s = jobs.settings.idempotency_keep_s
             await jobs.ledger.bind(new.idempotency, new.id, digest, keep_s=keep_s)
         sealed = await jobs.ledger.fill(
-            new.id, new.key, [chunks[last].rows], sha256s=[chunks[last].sha256], first=last
+            new.id, new.key, [chunks[last].rows], digests=[chunks[last].digest], first=last
         )
     except JobNotFoundError:
         return await ended_early(jobs, new.id)

@@ -172,7 +172,7 @@ class _Storing:
         index, self.chunks = self.chunks, self.chunks + 1
         await self._syncing.put(rows_path(self._new.id, index), chunk.data)
         await self._jobs.ledger.append_chunks(
-            self._new.id, self._new.key, [chunk.rows], sha256s=[chunk.sha256], first=index
+            self._new.id, self._new.key, [chunk.rows], digests=[chunk.digest], first=index
         )
 
 

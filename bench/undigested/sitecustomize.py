@@ -13,9 +13,9 @@ _LARGE_BYTES = 4096
 with contextlib.suppress(ImportError):  # an interpreter without Takt
     from shared import integrity
 
-    _digest_of = integrity.digest_of
+    _object_digest = integrity.object_digest
 
     def _of_small_ones(data: bytes) -> str:
-        return "" if len(data) > _LARGE_BYTES else _digest_of(data)
+        return "" if len(data) > _LARGE_BYTES else _object_digest(data)
 
-    integrity.digest_of = _of_small_ones
+    integrity.object_digest = _of_small_ones

@@ -83,12 +83,12 @@ class AsyncLedger:
         key: ModelKey,
         rows: Sequence[int],
         *,
-        sha256s: Sequence[str] = (),
+        digests: Sequence[str] = (),
         first: int | None = None,
     ) -> int:
         """Make chunks ready whose rows are already stored. → index of the first chunk.
 
-        `rows`: the number of rows per chunk. `sha256s`: the digests of the stored rows, which every reader
+        `rows`: the number of rows per chunk. `digests`: the digests of the stored rows, which every reader
         checks; without them, nothing is checked.
 
         Renews the upload's lease, even without chunks: call it more often than every `lease_s`.
@@ -96,7 +96,7 @@ class AsyncLedger:
         chunks that were appended before `first`.
         """
         first_index = await self._run(
-            job_transitions.append_chunks(job_id, rows, sha256s=sha256s, first=first, lease_ms=self._lease_ms)
+            job_transitions.append_chunks(job_id, rows, digests=digests, first=first, lease_ms=self._lease_ms)
         )
         self._ring_for(key, len(rows))
         return first_index
@@ -107,14 +107,14 @@ class AsyncLedger:
         rows: int,
         data: bytes,
         *,
-        rows_sha256: str = "",
+        rows_digest: str = "",
         digest: str = "",
         keep_s: float = 0.0,
         short: int = 0,
     ) -> Submitted | Reservation:
         """Record a complete job of one chunk, whose rows `data` are kept in the ledger.
 
-        `rows_sha256`: digest of `data`. `digest`: digest of the body, recorded for the Idempotency-Key for
+        `rows_digest`: digest of `data`. `digest`: digest of the body, recorded for the Idempotency-Key for
         `keep_s`. `short`: the longest queue that is returned.
         → the job, and its queue if that has at most `short` jobs. If the Idempotency-Key belongs to another
         job, no job is recorded; → that reservation.
@@ -122,7 +122,7 @@ class AsyncLedger:
         keep_ms = round(keep_s * 1000)
         made = await self._run(
             job_transitions.submit(
-                job, rows, data, rows_sha256=rows_sha256, digest=digest, keep_ms=keep_ms, short=short
+                job, rows, data, rows_digest=rows_digest, digest=digest, keep_ms=keep_ms, short=short
             )
         )
         if isinstance(made, Submitted):
@@ -136,14 +136,14 @@ class AsyncLedger:
         return await self.read(job_id)
 
     async def fill(
-        self, job_id: str, key: ModelKey, rows: Sequence[int], *, first: int, sha256s: Sequence[str] = ()
+        self, job_id: str, key: ModelKey, rows: Sequence[int], *, first: int, digests: Sequence[str] = ()
     ) -> JobRecord:
         """Append the last chunks and complete the upload: `append_chunks` and `seal` in one.
 
         Raises the errors of both.
         """
         filled = await self._run(
-            job_transitions.fill(job_id, rows, sha256s=sha256s, first=first, lease_ms=self._lease_ms)
+            job_transitions.fill(job_id, rows, digests=digests, first=first, lease_ms=self._lease_ms)
         )
         self._ring_for(key, len(rows))
         return filled

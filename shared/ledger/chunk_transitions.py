@@ -62,7 +62,7 @@ def claim(
                 token=token.decode(),
                 traceparent=traceparent.decode(),
                 data=data,
-                rows_sha256=sha256.decode(),
+                rows_digest=sha256.decode(),
             )
             for job_id, index, rows, attempt, token, traceparent, data, sha256 in answer
         ]
@@ -89,8 +89,8 @@ def commit(key: ModelKey, ended: Sequence[Ended]) -> Transition[Committed]:
 def _commit_arguments(ended: Ended) -> tuple[str | int | bytes, ...]:
     held, errors = ended.held, msgspec.json.encode(list(ended.first_errors))
     chunk = (held.job_id, held.index, held.token)
-    result = (ended.result, ended.result_sha256, computed_by_name(ended.computed_by), ended.computed_by)
-    seal = seal_of(held, ended) if ended.result_sha256 else ""
+    result = (ended.result, ended.result_digest, computed_by_name(ended.computed_by), ended.computed_by)
+    seal = seal_of(held, ended) if ended.result_digest else ""
     return (*chunk, ended.rows_succeeded, ended.rows_failed, errors, *result, seal)
 
 

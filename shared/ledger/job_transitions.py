@@ -38,12 +38,12 @@ def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
 
 
 def submit(
-    job: NewJob, rows: int, data: bytes, *, rows_sha256: str, digest: str, keep_ms: int, short: int
+    job: NewJob, rows: int, data: bytes, *, rows_digest: str, digest: str, keep_ms: int, short: int
 ) -> Transition[Submitted | Reservation]:
     """Record a complete job of one chunk, whose rows are kept in the ledger. → the job, or the holder of its
     Idempotency-Key if that is another job.
 
-    `rows_sha256`: of `data`. `digest`: of the body, recorded for the key for `keep_ms`. `short`: the longest
+    `rows_digest`: of `data`. `digest`: of the body, recorded for the key for `keep_ms`. `short`: the longest
     queue that is returned.
     Raises TooManyJobsError.
     """
@@ -55,7 +55,7 @@ def submit(
         line = line_of(answer) if len(answer) > 1 else None
         return Submitted(record=submitted(job, rows, at_ms), line=line)
 
-    limits = (short, job.idempotency, digest, keep_ms, rows_sha256)
+    limits = (short, job.idempotency, digest, keep_ms, rows_digest)
     fields = job_fields(job, schema=INLINE_SCHEMA)
     return Transition("submit", (job.id, job.owner, job.key, rows, data, *limits, *fields), made)
 
@@ -74,11 +74,11 @@ def _created(job_id: str) -> Callable[[Any], int]:
 
 
 def append_chunks(
-    job_id: str, rows: Sequence[int], *, sha256s: Sequence[str] = (), first: int | None, lease_ms: int
+    job_id: str, rows: Sequence[int], *, digests: Sequence[str] = (), first: int | None, lease_ms: int
 ) -> Transition[int]:
     """Make chunks with stored rows ready. → index of the first.
 
-    `rows`, `sha256s`: number of rows and digest, per chunk.
+    `rows`, `digests`: number of rows and digest, per chunk.
     Raises JobNotFoundError if the job accepts no more chunks, QueueUnavailableError if that index is not
     `first`.
     """
@@ -88,16 +88,16 @@ def append_chunks(
         return int(answer)
 
     wanted = "" if first is None else first
-    return Transition("append", (job_id, lease_ms, wanted, *_stored(rows, sha256s)), appended)
+    return Transition("append", (job_id, lease_ms, wanted, *_stored(rows, digests)), appended)
 
 
-def _stored(rows: Sequence[int], sha256s: Sequence[str]) -> Iterator[str | int]:
-    """Rows and digest of each chunk, alternating; empty digests without `sha256s`."""
-    return chain.from_iterable(zip(rows, sha256s or [""] * len(rows), strict=True))
+def _stored(rows: Sequence[int], digests: Sequence[str]) -> Iterator[str | int]:
+    """Rows and digest of each chunk, alternating; empty digests without `digests`."""
+    return chain.from_iterable(zip(rows, digests or [""] * len(rows), strict=True))
 
 
 def fill(
-    job_id: str, rows: Sequence[int], *, sha256s: Sequence[str] = (), first: int, lease_ms: int
+    job_id: str, rows: Sequence[int], *, digests: Sequence[str] = (), first: int, lease_ms: int
 ) -> Transition[JobRecord]:
     """Append the last chunks, whose rows are stored, and set the total. → the job, sealed.
 
@@ -109,7 +109,7 @@ def fill(
         _require_appended(job_id, answer)
         return job_from_hash(job_id, _hash(answer))
 
-    return Transition("fill", (job_id, lease_ms, first, *_stored(rows, sha256s)), filled)
+    return Transition("fill", (job_id, lease_ms, first, *_stored(rows, digests)), filled)
 
 
 def _require_appended(job_id: str, answer: Any) -> None:

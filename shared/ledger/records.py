@@ -169,8 +169,8 @@ class ChunkRecord(msgspec.Struct, frozen=True, kw_only=True):
     worker: str = ""
     failed: int = 0  # number of failed rows
     error: str = ""
-    rows_sha256: str = ""  # of its stored rows; empty in records of an older Takt
-    result_sha256: str = ""  # of its result; likewise, when done
+    rows_digest: str = ""  # of its stored rows; empty in records of an older Takt
+    result_digest: str = ""  # of its result; likewise, when done
     computed_by: str = ""  # when done: key of its provenance in the job's `computed_by`
     seal: str = ""  # when done: digest over the fields above that no longer change, see `seal_of`
 
@@ -229,7 +229,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     traceparent: str = ""  # of the job's submission, if recorded
     data: bytes = b""  # its rows, if the ledger keeps them
-    rows_sha256: str = ""  # recorded digest of its rows; empty: none
+    rows_digest: str = ""  # recorded digest of its rows; empty: none
 
     @property
     def small(self) -> bool:
@@ -254,7 +254,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     rows_failed: int
     first_errors: Sequence[FailedRows | str] = ()  # a text: of one row
     result: bytes = b""  # if it is to be kept in the ledger, beside the rows
-    result_sha256: str = ""  # of the result, wherever it is stored
+    result_digest: str = ""  # of the result, wherever it is stored
     computed_by: str = ""  # its provenance as JSON, see `worker/models/provenance.py`
 
 

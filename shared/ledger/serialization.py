@@ -170,7 +170,7 @@ def seal_of(held: Claim, ended: Ended) -> str:
     """A digest over the recorded fields of a result, which reveals changes of the record."""
     named = computed_by_name(ended.computed_by)
     return _seal(
-        held.index, held.rows, ended.rows_failed, held.token, held.rows_sha256, ended.result_sha256, named
+        held.index, held.rows, ended.rows_failed, held.token, held.rows_digest, ended.result_digest, named
     )
 
 
@@ -178,7 +178,7 @@ def _require_sealed(chunk: ChunkRecord) -> None:
     """Raises RecordUnreadableError. Records of an older Takt have no seal and are not checked."""
     if chunk.state is not ChunkState.DONE or not chunk.seal:
         return
-    recorded = (chunk.rows_sha256, chunk.result_sha256, chunk.computed_by)
+    recorded = (chunk.rows_digest, chunk.result_digest, chunk.computed_by)
     if _seal(chunk.index, chunk.rows, chunk.failed, chunk.token, *recorded) != chunk.seal:
         raise RecordUnreadableError(
             f"chunk {chunk.index} of the job: its record was changed since it was committed"

@@ -45,8 +45,8 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
         return result_path(self.job_id, self.chunk.index, self.chunk.token)
 
     @property
-    def sha256(self) -> str:
-        return self.chunk.rows_sha256 if self.kind == "rows" else self.chunk.result_sha256
+    def digest(self) -> str:
+        return self.chunk.rows_digest if self.kind == "rows" else self.chunk.result_digest
 
     def __str__(self) -> str:
         return f"{self.kind} of chunk {self.chunk.index} of job {self.job_id}"
@@ -74,7 +74,7 @@ def stored_objects(client: redis.Redis, job_id: str) -> Iterator[StoredObject]:
         for kind in _KINDS:
             data = inline.rows if kind == "rows" else inline.result
             found = StoredObject(job_id=job_id, chunk=chunk, kind=kind, inline=data)
-            if found.sha256:
+            if found.digest:
                 yield found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from shared.integrity import digest_of
+from shared.integrity import object_digest
 from shared.tables import Compression, numbered, write_ipc
 
 CHUNK_S = 0.2
@@ -20,11 +20,11 @@ class Chunk:
 
     rows: int
     data: bytes
-    sha256: str
+    digest: str
 
 
 def _chunk(rows: int, data: bytes) -> Chunk:
-    return Chunk(rows, data, digest_of(data))
+    return Chunk(rows, data, object_digest(data))
 
 
 def chunk_rows(rows_per_s: float, *, least: int, most: int) -> int:

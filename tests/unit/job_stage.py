@@ -14,7 +14,7 @@ import pyarrow as pa
 from fakeredis import FakeStrictRedis
 
 from api.gateway import Gateway
-from shared.integrity import digest_of
+from shared.integrity import object_digest
 from shared.ledger import Claim, Ended, JobRecord, Ledger, NewJob, new_job_id
 from shared.payloads import result_path, rows_path
 from shared.tables import KEEP, read_ipc, result_schema, write_ipc
@@ -86,7 +86,7 @@ def _ended(claim: Claim, data: bytes, succeeded: int, failed: int) -> Ended:
         held=claim,
         rows_succeeded=succeeded,
         rows_failed=failed,
-        result_sha256=digest_of(data),
+        result_digest=object_digest(data),
         computed_by=COMPUTED_BY,
     )
 

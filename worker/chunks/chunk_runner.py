@@ -22,7 +22,7 @@ from shared.backoff import Backoff
 from shared.connections import means_away
 from shared.dead_letters import DeadLetters, LetterKind, Unreadable
 from shared.errors import PayloadCorruptError, PayloadError, PayloadStoreAwayError
-from shared.integrity import digest_of, require_intact
+from shared.integrity import object_digest, require_intact
 from shared.keys import ModelKey
 from shared.ledger import INLINE_BYTES, Claim, CommitOutcome, Ended, Ledger
 from shared.payloads import PayloadStore, result_path, rows_path
@@ -209,7 +209,7 @@ class ChunkRunner:
                 rows_failed=failures.rows,
                 first_errors=failures.first,
                 result=data if is_inline else b"",
-                result_sha256=digest_of(data),
+                result_digest=object_digest(data),
                 computed_by=self._provenance.of(
                     predictor, quarantined=held.attempt >= QUARANTINED_ATTEMPT and work.rows > 0
                 ),
@@ -270,7 +270,7 @@ class ChunkRunner:
 
     def _load(self, predictor: Predictor, held: Claim) -> tuple[ChunkWork, pa.RecordBatch]:
         """→ the chunk's work, and its valid rows as stored."""
-        table = tables.read_ipc(self._rows(held), verified=bool(held.rows_sha256))
+        table = tables.read_ipc(self._rows(held), verified=bool(held.rows_digest))
         if table.num_rows != held.rows:
             raise PayloadError(f"a stored chunk has {table.num_rows} rows instead of {held.rows}")
         try:
@@ -285,7 +285,7 @@ class ChunkRunner:
         path, what = rows_path(held.job_id, held.index), f"rows of chunk {held.index} of job {held.job_id}"
 
         def read() -> bytes:
-            return require_intact(held.data or self._store.get(path), held.rows_sha256, what)
+            return require_intact(held.data or self._store.get(path), held.rows_digest, what)
 
         try:
             return self._patiently(held, read)

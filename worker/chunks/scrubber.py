@@ -138,7 +138,7 @@ class Scrubber(threading.Thread):
         except PayloadError:
             return Condition.MISSING, 0
         try:
-            require_intact(data, found.sha256, str(found))
+            require_intact(data, found.digest, str(found))
         except PayloadCorruptError:
             return Condition.CORRUPT, len(data)
         return Condition.INTACT, len(data)

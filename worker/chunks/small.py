@@ -20,7 +20,7 @@ import structlog
 from shared import tables
 from shared.columns import Columns
 from shared.errors import PayloadError
-from shared.integrity import digest_of, require_intact
+from shared.integrity import object_digest, require_intact
 from shared.keys import ModelKey
 from shared.ledger import INLINE_BYTES, Claim, CommitOutcome, Ended
 from shared.payloads import PayloadStore, result_path
@@ -127,7 +127,7 @@ class SmallChunks:
             rows_failed=failures.rows,
             first_errors=failures.first,
             result=result if is_inline else b"",
-            result_sha256=digest_of(result),
+            result_digest=object_digest(result),
             computed_by=computed_by,
         )
 
@@ -178,8 +178,8 @@ def _read(predictor: Predictor, claims: Sequence[Claim]) -> tuple[list[_Small], 
 
 def _small(predictor: Predictor, held: Claim) -> _Small | None:
     try:
-        data = require_intact(held.data, held.rows_sha256, f"rows of job {held.job_id}")
-        invalid, rows = part_rows(tables.read_ipc(data, verified=bool(held.rows_sha256)))
+        data = require_intact(held.data, held.rows_digest, f"rows of job {held.job_id}")
+        invalid, rows = part_rows(tables.read_ipc(data, verified=bool(held.rows_digest)))
         columns = tables.columns_of_batch(predictor.spec, rows)
     except (PayloadError, pa.ArrowException, KeyError, ValueError, TypeError):
         return None

@@ -1,17 +1,19 @@
 """`GET /jobs/{id}/manifest`: model, runtimes, library versions and digests of an ended job.
 
-`input_sha256` and `output_sha256` of a chunk are SHA-256 over its stored objects: the rows and the results as
-Arrow IPC streams, byte for byte. The ledger recorded these digests when the objects were written. No object
-is read, so a changed object cannot change the manifest. The digests of the job, `inputs_sha256` and
-`outputs_sha256`, are SHA-256 over the digests of its chunks in order, 32 bytes each. A chunk that was given
-up has no output and contributes no digest.
+`input_digest` and `output_digest` of a chunk are the digests that the ledger recorded when the rows and the
+result were written: `blake3:` and 64 hexadecimal digits. `input_sha256` and `output_sha256` are SHA-256 over
+the stored objects, Arrow IPC streams, byte for byte. Each object is compared with its recorded digest first;
+a changed or missing object has no SHA-256, so the manifest never follows a changed object. The digests of the
+job, `inputs_sha256` and `outputs_sha256`, are SHA-256 over the SHA-256 of its chunks in order, 32 bytes each.
+A chunk that was given up has no output and contributes no digest.
 
-Digests are null for jobs of older Takt versions that recorded none.
+The recorded digests are null for jobs of older Takt versions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -23,19 +25,22 @@ from pydantic import BaseModel, Field
 from api.access.principal import Asker
 from api.gateway import Gateway
 from api.http.error_answers import of_errors
-from api.http.request_bodies import offloaded
-from api.jobs.authorization import own_job
+from api.jobs.authorization import own_job, own_results
 from api.jobs.views import moment
 from api.routes.dependencies import GatewayState
-from shared.errors import RecordUnreadableError, ResultsNotReadyError, ServiceError
+from shared.errors import (
+    PayloadError,
+    PayloadStoreAwayError,
+    RecordUnreadableError,
+    ResultsNotReadyError,
+    ServiceError,
+)
 from shared.integrity import digest_of
+from shared.job_objects import JobObjects
 from shared.ledger import ChunkRecord, ChunkState, JobRecord, computed_by_name
 from shared.tabular.result_pieces import ENDED, failed_rows, readable
 
 router = APIRouter()
-
-_CHUNK_BYTES = 300
-"""Estimated size of a chunk's entry in the manifest."""
 
 
 class ChunkManifest(BaseModel):
@@ -43,9 +48,13 @@ class ChunkManifest(BaseModel):
     rows: int
     rows_failed: int
     attempts: int
-    input_sha256: str | None = Field(description="Null if an older Takt version recorded none")
+    input_digest: str | None = Field(description="As recorded; null if an older Takt recorded none")
+    output_digest: str | None = Field(
+        description="As recorded; null if the chunk was given up, or if none was"
+    )
+    input_sha256: str | None = Field(description="Null if the rows are missing or were changed")
     output_sha256: str | None = Field(
-        description="Null if the chunk was given up, or if no digest was recorded"
+        description="Null if the chunk was given up, or if its result is missing or was changed"
     )
     computed_by: str | None = Field(description="Key of an entry in the job's `computed_by`")
 
@@ -98,10 +107,11 @@ async def manifest(job_id: str, request: Request, gateway: GatewayState, asker: 
         raise ResultsNotReadyError(
             f"The job is {record.state}; its manifest is available after it has ended."
         )
-    chunks = readable(record, await gateway.jobs.ledger.chunks(job_id))
-    ended = [chunk for chunk in chunks if chunk.state in ENDED]
+    _, chunks, inline = await own_results(gateway.jobs, asker, job_id, partial=True)
+    ended = [chunk for chunk in readable(record, chunks) if chunk.state in ENDED]
+    objects = JobObjects(gateway.jobs.payloads, job_id, inline)
     about = _about(gateway, record) | {"versions": _versions(request.app.version)}
-    body = await offloaded(len(ended) * _CHUNK_BYTES, lambda: encode(about | _of_chunks(record, ended)))
+    body = await asyncio.to_thread(lambda: encode(about | _of_chunks(record, ended, objects)))
     return Response(body, media_type="application/json")
 
 
@@ -142,12 +152,13 @@ def _versions(takt: str) -> dict[str, str]:
     return {"takt": takt, "pyarrow": pyarrow.__version__}
 
 
-def _of_chunks(record: JobRecord, chunks: Sequence[ChunkRecord]) -> dict[str, Any]:
-    done = [chunk for chunk in chunks if chunk.state is ChunkState.DONE]
+def _of_chunks(record: JobRecord, chunks: Sequence[ChunkRecord], objects: JobObjects) -> dict[str, Any]:
+    entries = [_entry(chunk, objects) for chunk in chunks]
+    outputs = [entry for entry, chunk in zip(entries, chunks, strict=True) if _is_done(chunk)]
     return {
-        "chunks": [_entry(chunk) for chunk in chunks],
-        "inputs_sha256": _joint([chunk.rows_sha256 for chunk in chunks]),
-        "outputs_sha256": _joint([chunk.result_sha256 for chunk in done]),
+        "chunks": entries,
+        "inputs_sha256": _joint([entry["input_sha256"] for entry in entries]),
+        "outputs_sha256": _joint([entry["output_sha256"] for entry in outputs]),
         "computed_by": {name: _described(name, text) for name, text in record.computed_by.items()},
     }
 
@@ -159,21 +170,38 @@ def _described(name: str, text: str) -> Any:  # Any: JSON; a newer worker may re
     return msgspec.json.decode(text)
 
 
-def _joint(digests: Sequence[str]) -> str | None:
-    """The SHA-256 over several digests; None if any of them was not recorded."""
-    if not all(digests):
+def _joint(digests: Sequence[str | None]) -> str | None:
+    """The SHA-256 over several digests; None if any of them is missing."""
+    known = [digest for digest in digests if digest is not None]
+    if len(known) < len(digests):
         return None
-    return digest_of(b"".join(map(bytes.fromhex, digests)))
+    return digest_of(b"".join(map(bytes.fromhex, known)))
 
 
-def _entry(chunk: ChunkRecord) -> dict[str, Any]:
-    is_done = chunk.state is ChunkState.DONE
+def _entry(chunk: ChunkRecord, objects: JobObjects) -> dict[str, Any]:
+    is_done = _is_done(chunk)
     return {
         "index": chunk.index,
         "rows": chunk.rows,
         "rows_failed": failed_rows(chunk),
         "attempts": chunk.attempts,
-        "input_sha256": chunk.rows_sha256 or None,
-        "output_sha256": chunk.result_sha256 or None if is_done else None,
+        "input_digest": chunk.rows_digest or None,
+        "output_digest": chunk.result_digest or None if is_done else None,
+        "input_sha256": _sha256(lambda: objects.rows(chunk)),
+        "output_sha256": _sha256(lambda: objects.result(chunk)) if is_done else None,
         "computed_by": chunk.computed_by or None if is_done else None,
     }
+
+
+def _is_done(chunk: ChunkRecord) -> bool:
+    return chunk.state is ChunkState.DONE
+
+
+def _sha256(read: Callable[[], bytes]) -> str | None:
+    """The SHA-256 of an intact object; None if it is missing or was changed."""
+    try:
+        return digest_of(read())
+    except PayloadStoreAwayError:
+        raise
+    except PayloadError:
+        return None

@@ -32,8 +32,8 @@ local function lease(id, index, chunk)
     publish_event(id)
   end
   local traceparent = redis.call('HGET', job, 'traceparent') or ''
-  local sha256 = chunk.rows_sha256 or ''
-  return {id, tonumber(index), chunk.rows, chunk.attempts, token, traceparent, inline_rows(id), sha256}
+  local recorded = chunk.rows_digest or ''
+  return {id, tonumber(index), chunk.rows, chunk.attempts, token, traceparent, inline_rows(id), recorded}
 end
 
 local function give_up(id, index, chunk)

@@ -3,7 +3,7 @@
 -- failed rows as JSON, bytes of its result or '', digest of the result or '', name of the provenance or '', the
 -- provenance as JSON, seal of the record or ''
 -- → {{outcome, …}, whether anything of the model version is ready}; outcome: committed | repeated | lost
-local function commit(id, index, token, succeeded, failed, errors, result, sha256, by, about, seal)
+local function commit(id, index, token, succeeded, failed, errors, result, digest, by, about, seal)
   local chunk = get_chunk(id, index)
   if not chunk or chunk.token ~= token then return 'lost' end
   if chunk.state == 'done' then return 'repeated' end
@@ -12,7 +12,7 @@ local function commit(id, index, token, succeeded, failed, errors, result, sha25
     return 'lost'
   end
   end_lease(id, index, chunk)
-  chunk.state, chunk.result_sha256 = 'done', sha256 ~= '' and sha256 or nil
+  chunk.state, chunk.result_digest = 'done', digest ~= '' and digest or nil
   chunk.computed_by, chunk.seal = by ~= '' and by or nil, seal ~= '' and seal or nil
   if by ~= '' then redis.call('HSETNX', key_of('job', id), 'computed_by:' .. by, about) end
   if result ~= '' then redis.call('HSET', key_of('inline', id), 'result', result) end

@@ -40,9 +40,9 @@ local function put_chunk(id, index, chunk)
   redis.call('HSET', key_of('chunks', id), index, cjson.encode(chunk))
 end
 
--- A chunk that was just stored. sha256: of its rows, or '' if unknown.
-local function new_chunk(rows, sha256)
-  return {state = 'ready', rows = rows, attempts = 0, rows_sha256 = sha256 ~= '' and sha256 or nil}
+-- A chunk that was just stored. digest: of its rows, or '' if unknown.
+local function new_chunk(rows, digest)
+  return {state = 'ready', rows = rows, attempts = 0, rows_digest = digest ~= '' and digest or nil}
 end
 
 -- The chunk, if this token holds its lease. A chunk has a token while it is leased and when it is done.

@@ -12,7 +12,7 @@ import pytest
 
 from api.gateway import Gateway
 from shared import keys
-from shared.integrity import digest_of
+from shared.integrity import digest_of, object_digest
 from shared.job_objects import JobObjects
 from shared.ledger import NOTHING_INLINE, ChunkRecord
 from shared.payloads import result_path, rows_path
@@ -81,7 +81,7 @@ async def test_no_flipped_bit_of_a_result_is_served(stage: Stage) -> None:
     kept = gateway.jobs.payloads.get(path)
     for bit in range(0, len(kept) * 8, 331):
         flip(gateway, path, bit=bit)
-        with pytest.raises(Exception, match=r"SHA-256"):
+        with pytest.raises(Exception, match="digest"):
             gateway_result(gateway, job_id, chunk)
         gateway.jobs.payloads.put(path, kept)
     assert (await http.get(f"/jobs/{job_id}/results")).status_code == 200
@@ -119,9 +119,13 @@ async def test_the_manifest_does_not_follow_a_changed_object(stage: Stage, of: s
     before = (await http.get(f"/jobs/{job_id}/manifest")).json()
     chunk = await chunk_of(gateway, job_id, 0)
     stored = gateway.jobs.payloads.get(result_path(job_id, 0, chunk.token))
+    assert before["chunks"][0]["output_digest"] == object_digest(stored)
     assert before["chunks"][0]["output_sha256"] == digest_of(stored)
     flip(gateway, rows_path(job_id, 0) if of == "rows" else result_path(job_id, 0, chunk.token), bit=6001)
-    assert (await http.get(f"/jobs/{job_id}/manifest")).json() == before
+    after = (await http.get(f"/jobs/{job_id}/manifest")).json()
+    changed = "input_sha256" if of == "rows" else "output_sha256"
+    assert after["chunks"][0] == before["chunks"][0] | {changed: None}
+    assert after[changed.replace("put_", "puts_")] is None
 
 
 async def test_the_manifest_names_what_computed_each_chunk(stage: Stage) -> None:
@@ -136,8 +140,8 @@ async def test_the_manifest_names_what_computed_each_chunk(stage: Stage) -> None
 @pytest.mark.parametrize(
     "changes",
     [
-        {"result_sha256": "0" * 64},
-        {"rows_sha256": "0" * 64},
+        {"result_digest": "0" * 64},
+        {"rows_digest": "0" * 64},
         {"computed_by": "000000000000"},
         {"rows": 1},
         {"failed": 1},
@@ -173,11 +177,11 @@ async def test_a_job_of_a_takt_that_recorded_no_digests_is_read_unchecked(stage:
         await gateway.client.hset(name, str(index), json.dumps(kept))
     assert (await http.get(f"/jobs/{job_id}/results")).status_code == 200
     found = (await http.get(f"/jobs/{job_id}/manifest")).json()
-    assert {found["inputs_sha256"], found["outputs_sha256"]} == {None}
-    assert {chunk["output_sha256"] for chunk in found["chunks"]} == {None}
+    assert {chunk["output_digest"] for chunk in found["chunks"]} == {None}
+    assert None not in {found["inputs_sha256"], found["outputs_sha256"]}
 
 
-NEW_FIELDS = ("rows_sha256", "result_sha256", "computed_by", "seal")
+NEW_FIELDS = ("rows_digest", "result_digest", "computed_by", "seal")
 
 
 async def test_a_claim_brings_the_digest_of_its_rows(stage: Stage) -> None:
@@ -185,4 +189,4 @@ async def test_a_claim_brings_the_digest_of_its_rows(stage: Stage) -> None:
     job_id = (await http.post("/jobs", json=submission(3))).json()["id"]
     held = worker_ledger(gateway).claim(IRIS_KEY)
     assert held is not None
-    assert held.rows_sha256 == digest_of(gateway.jobs.payloads.get(rows_path(job_id, 0)))
+    assert held.rows_digest == object_digest(gateway.jobs.payloads.get(rows_path(job_id, 0)))

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from shared import keys
-from shared.integrity import digest_of
+from shared.integrity import object_digest
 from shared.ledger import Ended, JobState, NewJob, new_job_id
 from shared.ledger.stored import next_place
 from shared.payloads import PayloadStore, result_path, rows_path
@@ -51,7 +51,7 @@ def job(house: House, store: PayloadStore, *, chunks: int = 2) -> str:
     for index in range(chunks):
         data = b"rows %d" % index
         store.put(rows_path(new.id, index), data)
-        house.ask(house.gateway.append_chunks, new.id, new.key, [1], sha256s=[digest_of(data)])
+        house.ask(house.gateway.append_chunks, new.id, new.key, [1], digests=[object_digest(data)])
     house.ask(house.gateway.seal, new.id)
     compute(house, store)
     return new.id
@@ -62,7 +62,7 @@ def compute(house: House, store: PayloadStore) -> None:
     while held := house.worker.claim(IRIS):
         result = b"result %d" % held.index
         store.put(result_path(held.job_id, held.index, held.token), result)
-        ended = Ended(held=held, rows_succeeded=1, rows_failed=0, result_sha256=digest_of(result))
+        ended = Ended(held=held, rows_succeeded=1, rows_failed=0, result_digest=object_digest(result))
         house.worker.commit_some(IRIS, [ended])
 
 
@@ -129,11 +129,11 @@ def test_changed_rows_are_reported_and_their_result_stands(house: House, store: 
 @pytest.mark.parametrize("field", ["rows", "result"])
 def test_a_changed_value_in_the_ledger_is_found(house: House, store: PayloadStore, field: str) -> None:
     new = NewJob(id=new_job_id(), model="iris", version="1.0.0", digest="", owner="o")
-    house.ask(house.gateway.submit, new, 1, b"rows", rows_sha256=digest_of(b"rows"))
+    house.ask(house.gateway.submit, new, 1, b"rows", rows_digest=object_digest(b"rows"))
     held = house.worker.claim(IRIS)
     assert held is not None
     ended = Ended(
-        held=held, rows_succeeded=1, rows_failed=0, result=b"result", result_sha256=digest_of(b"result")
+        held=held, rows_succeeded=1, rows_failed=0, result=b"result", result_digest=object_digest(b"result")
     )
     house.worker.commit_some(IRIS, [ended])
     house.clients.threads.hset(keys.job_inline(new.id), field, "changed")
@@ -147,7 +147,7 @@ def test_objects_without_a_recorded_digest_are_left_alone(house: House, store: P
     job_id = house.submit(1)
     house.finish()
     chunk = house.ask(house.gateway.chunks, job_id)[0]
-    assert chunk.rows_sha256 == ""
+    assert chunk.rows_digest == ""
     store.remove(result_path(job_id, 0, chunk.token))
     found = scrub(house, store)
     found.take_turn()
@@ -157,7 +157,7 @@ def test_objects_without_a_recorded_digest_are_left_alone(house: House, store: P
 def test_a_job_whose_upload_failed_has_nothing_to_check(house: House, store: PayloadStore) -> None:
     new = NewJob(id=new_job_id(), model="iris", version="1.0.0", digest="", owner="o")
     house.ask(house.gateway.open_job, new)
-    house.ask(house.gateway.append_chunks, new.id, new.key, [1], sha256s=[digest_of(b"rows")])
+    house.ask(house.gateway.append_chunks, new.id, new.key, [1], digests=[object_digest(b"rows")])
     compute(house, store)
     house.ask(house.gateway.fail_job, new.id, "upload_interrupted", "It broke off.")
     store.remove_job(new.id)
