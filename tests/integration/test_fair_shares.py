@@ -54,19 +54,20 @@ def took_s(queue: Server, job_id: str) -> float:
     return (finished_ms - created_ms) / 1000
 
 
-@pytest.mark.parametrize(("rows", "most"), [(20, 3.5), (600, 2.2)])
+@pytest.mark.parametrize(("rows", "most"), [(20, 3.5), (600, 2.5)])
 def test_one_job_beside_a_thousand_of_another_owner_takes_twice_its_time_alone(
     paced: Stack, queue: Server, rows: int, most: float
 ) -> None:
-    """Jobs of one chunk, and of six. A job of one chunk also waits for the two chunks that a worker has in
-    hand, which are as large as the job."""
+    """Jobs of one chunk, and of six. A job also waits for the two chunks that the worker has in hand, so that
+    a job of n chunks takes about 2 + 2/n times its time alone."""
     with paced.client(timeout_s=60) as http:
         alone_s = median(took_s(queue, submitted(http, B, rows)) for _ in range(3))
         with ThreadPoolExecutor(8) as pool:
             many = list(pool.map(lambda _: submitted(http, A, rows), range(1000)))
         beside_s = median(took_s(queue, submitted(http, B, rows)) for _ in range(3))
         behind = http.get(f"/jobs/{many[-1]}", headers=A.headers).json()
-        assert behind["state"] == "queued"
+        assert behind["state"] in ("queued", "running")
+        assert behind["rows_succeeded"] < rows
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda job_id: http.post(f"/jobs/{job_id}/cancel", headers=A.headers), many))
     print(f"alone {alone_s} s, beside {beside_s} s")  # noqa: T201 - the figures
