@@ -96,6 +96,7 @@ class LedgerModel:
         self._clock = 0.0  # of all jobs: the tag of the last claim
         self._job_clocks: dict[str, float] = {}  # of each owner's jobs
         self._owner_clock = 0.0
+        self._last_cost = 0.0  # of the last claimed chunk
         self._owner_tags: dict[str, float] = {}
         self.jobs: dict[str, Job] = {}
         self.line: dict[str, float] = {}  # jobs that may be claimed from, by tag
@@ -396,16 +397,18 @@ class LedgerModel:
     def _enter(self, job: Job, owner: str) -> None:
         if job.new.id not in self.line:
             self.line[job.new.id] = max(self._job_clocks.setdefault(owner, self._clock), job.tag)
-        self.owners.setdefault(owner, max(self._owner_clock, self._owner_tags.get(owner, 0.0)))
+        earliest = self._owner_clock - self._last_cost
+        self.owners.setdefault(owner, max(earliest, self._owner_tags.get(owner, 0.0)))
 
     def _charge(self, job: Job, rows: int) -> None:
         owner, cost = job.new.owner, rows / (job.priority + 1)
         self._clock = self._job_clocks[owner] = self.line[job.new.id]
         self.line[job.new.id] = job.tag = self._clock + cost
         job.service.add(cost)
-        self._owner_clock = max(self._owner_clock, self.owners[owner])
-        owner_cost = rows / self.share(owner).weight
-        self.owners[owner] = self._owner_tags[owner] = self._owner_clock + owner_cost
+        start = max(self.owners[owner], self._owner_clock - self._last_cost)
+        self._owner_clock = max(self._owner_clock, start)
+        owner_cost = self._last_cost = rows / self.share(owner).weight
+        self.owners[owner] = self._owner_tags[owner] = start + owner_cost
         self.services[owner].add(owner_cost)
 
     def _release(self, job: Job, chunk: Chunk) -> None:

@@ -2,8 +2,9 @@
 -- Both levels use start-time fair queueing (Goyal, Vin, Cheng 1996).
 --
 -- A tag is the number of rows served, divided by a weight. The lowest tag is served next. A level's clock is the tag
--- of its last claim. An owner or a job that enters gets at least the clock as its tag: idle time earns no credit, and
--- a job that leaves and returns keeps the rows that it was served in advance.
+-- of its last claim. A job that enters gets at least the clock as its tag: idle time earns no credit, and a job that
+-- leaves and returns keeps the rows that it was served in advance. An owner that enters may start one chunk before
+-- the clock, because workers still run chunks of other owners that were claimed before it came.
 --
 -- `owners`        owner → tag; the weight is that of the owner's share
 -- `owner_active`  job → tag, for each owner; the weight is the job's priority + 1
@@ -28,6 +29,11 @@ local function job_clock(model, owner)
   return fair_time(model, 'jobs:' .. owner, 0)
 end
 
+-- The least tag of an owner: the clock less the cost of the last claimed chunk.
+local function earliest_tag(model)
+  return fair_time(model, 'clock', 0) - fair_time(model, 'chunk', 0)
+end
+
 local function enter(id, model)
   if redis.call('EXISTS', key_of('ready', id)) == 0 then return end
   redis.call('HSETNX', names.clocks, model, 0)
@@ -39,7 +45,7 @@ local function enter(id, model)
   redis.call('ZADD', active, 'NX', tag, id)
   redis.call('ZADD', key_of('owner_active', model, owner), 'NX', tag, id)
   redis.call('HSET', key_of('placed', model), id, owner)
-  local owner_tag = math.max(fair_time(model, 'clock', 0), fair_time(model, 'owner:' .. owner, 0))
+  local owner_tag = math.max(earliest_tag(model), fair_time(model, 'owner:' .. owner, 0))
   redis.call('ZADD', key_of('owners', model), 'NX', owner_tag, owner)
 end
 
@@ -56,12 +62,12 @@ local function leave(id, model)
   if owner then drop(id, model, owner) end
 end
 
--- An owner that could claim no chunk for a while also starts at the clock.
+-- An owner that could claim no chunk for a while starts like an owner that enters.
 local function charge_owner(owner, model, rows)
-  local owners = key_of('owners', model)
-  local start = math.max(tonumber(redis.call('ZSCORE', owners, owner)), fair_time(model, 'clock', 0))
-  local next_tag = start + rows / weight_of(owner)
-  redis.call('HSET', key_of('fair_times', model), 'clock', start, 'owner:' .. owner, next_tag)
+  local owners, cost = key_of('owners', model), rows / weight_of(owner)
+  local start = math.max(tonumber(redis.call('ZSCORE', owners, owner)), earliest_tag(model))
+  local clock, next_tag = math.max(fair_time(model, 'clock', 0), start), start + cost
+  redis.call('HSET', key_of('fair_times', model), 'clock', clock, 'chunk', cost, 'owner:' .. owner, next_tag)
   redis.call('ZADD', owners, next_tag, owner)
 end
 
