@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from shared.settings import environment
+from tests.support.polling import eventually
 from tests.support.servers import Server, redis_binary, valkey_binary
-from tests.support.stack import ROOT, Stack, running, wait_until_ready
+from tests.support.stack import ROOT, STARTS_S, Stack, running, wait_until_ready
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,6 +72,7 @@ def stack(stack_queue: Server, models: Path, tmp_path_factory: pytest.TempPathFa
         started.gateway()
         started.worker("worker")
         wait_until_ready(started)
+        eventually(lambda: started.serves("worker"), limit_s=STARTS_S)  # every model, not the default alone
         yield started
 
 
