@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tests.support.browsers import PATIENCE_MS, Visitor, browser, chromium, visi
 from tests.support.callers import IRIS, finished, handed_over
 from tests.support.polling import eventually
 from tests.support.servers import Server, free_port
-from tests.support.stack import Stack, running
+from tests.support.stack import Part, Stack, running
 
 pytestmark = [pytest.mark.integration, pytest.mark.tools]
 
@@ -66,14 +67,25 @@ def uploaded(page: Page, content: str, name: str = "parts.csv", **fields: str) -
         page.get_by_label(label, exact=True).fill(value)
 
 
-def paused_job(http: httpx.Client) -> str:
-    """A job with rows enough that it is not over before somebody has looked at it. → its id"""
+def paused_job(http: httpx.Client, worker: Part) -> str:
+    """The id of a job that is paused before any of its rows has run."""
     rows = "IM-07,housing,day,A,226.5,60.2,47.3,910,29.8,2,false,2026-03-03T09:30:00Z\n" * 80_000
     names = "machine,product,shift,resin_lot,melt_temperature_c,mold_temperature_c,torque_nm,pressure_bar,"
     body = f"{names}cycle_time_s,operators,maintenance_due,produced_at\n{rows}".encode()
-    place = handed_over(http, "quality", [body], "text/csv")
-    assert http.post(f"{place}/pause").json()["state"] == "paused"
+    with suspended(worker):
+        place = handed_over(http, "quality", [body], "text/csv")
+        assert http.post(f"{place}/pause").json()["state"] == "paused"
     return place.rpartition("/")[2]
+
+
+@contextmanager
+def suspended(worker: Part) -> Iterator[None]:
+    """Nothing runs in the block."""
+    worker.pause()
+    try:
+        yield
+    finally:
+        worker.go_on()
 
 
 # -- a job's life ------------------------------------------------------------------------------------------
@@ -99,9 +111,10 @@ def test_a_file_is_submitted_watched_to_its_end_and_downloaded_byte_for_byte(
 
 
 def test_a_paused_job_says_why_it_waits_goes_on_and_is_canceled(
-    visitor: Visitor, patient: httpx.Client
+    visitor: Visitor, patient: httpx.Client, stack: Stack
 ) -> None:
-    job_id = paused_job(patient)
+    worker = stack.parts["worker"]
+    job_id = paused_job(patient, worker)
     page = visitor.open(f"#/jobs/{job_id}")
     state = page.locator(".detail header")
     expect(state).to_contain_text("Paused")
@@ -112,11 +125,12 @@ def test_a_paused_job_says_why_it_waits_goes_on_and_is_canceled(
     page.get_by_role("button", name="Cancel job").click()
     page.get_by_role("dialog").get_by_role("button", name="Keep as it is").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
-    page.get_by_role("button", name="Resume").click()
-    expect(page.get_by_role("button", name="Pause")).to_be_visible()
-    page.get_by_role("button", name="Cancel job").click()
-    page.get_by_role("dialog").get_by_role("button", name="Cancel job").click()
-    expect(state).to_contain_text("Canceled")
+    with suspended(worker):
+        page.get_by_role("button", name="Resume").click()
+        expect(page.get_by_role("button", name="Pause")).to_be_visible()
+        page.get_by_role("button", name="Cancel job").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel job").click()
+        expect(state).to_contain_text("Canceled")
     assert finished(patient, f"/jobs/{job_id}", limit_s=60)["state"] == "canceled"
 
 
@@ -183,8 +197,10 @@ def test_language_and_colours_are_remembered(visitor: Visitor) -> None:
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
 
 
-def test_a_job_is_found_and_canceled_by_keyboard_alone(visitor: Visitor, patient: httpx.Client) -> None:
-    job_id = paused_job(patient)
+def test_a_job_is_found_and_canceled_by_keyboard_alone(
+    visitor: Visitor, patient: httpx.Client, stack: Stack
+) -> None:
+    job_id = paused_job(patient, stack.parts["worker"])
     page = visitor.open()
     tab_to(page, "Skip to content")
     tab_to(page, "Jobs")
