@@ -217,10 +217,11 @@ async def test_sigterm_to_the_gateway_answers_what_it_took(stack: Stack, server:
 def test_sigterm_to_a_worker_hands_its_chunk_back_and_another_finishes_the_job(
     stack: Stack, server: Server
 ) -> None:
-    worker = stack.parts["one"]
+    worker, rows = stack.parts["one"], 4_000_000
     with stack.client() as http:
-        rows = [[5.1, 3.5, 1.4, 0.2]] * 360_000
-        location = http.post("/jobs", json={"model": "iris", "inputs": rows}).headers["Location"]
+        worker.pause()  # else the job would be nearly done before it is submitted
+        location = handed_over(http, "iris", arrow_stream(flowers(20_000), rows))
+        worker.go_on()
         eventually(partial(stopped_with_chunks, server, location, worker))
         worker.tell(signal.SIGTERM)
         worker.go_on()
@@ -230,4 +231,4 @@ def test_sigterm_to_a_worker_hands_its_chunk_back_and_another_finishes_the_job(
         assert http.get(location).json()["state"] == "running"
         stack.worker("two")
         job = finished(http, location)
-    assert (job["state"], job["rows_succeeded"]) == ("succeeded", 360_000)
+    assert (job["state"], job["rows_succeeded"]) == ("succeeded", rows)
