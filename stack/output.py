@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from shared.durability import Server
+from shared.restart_policy import RestartHistory
 from stack.building import Built
 from stack.plan import Plan
 from stack.prediction import Predicted
-from stack.supervisor import Crashes
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
@@ -93,11 +93,11 @@ class Output:
     def ready(self, service: str, detail: str, took_s: float) -> None:
         self._say(service, f"ready after {took_s:.1f} s: {detail}", "green")
 
-    def crashed(
-        self, service: str, how: str, crashes: Crashes, pause_s: float, last_lines: list[str]
-    ) -> None:
-        count = f"crash {crashes.total}" + (f", {crashes.in_row} in a row" if crashes.in_row > 1 else "")
-        self._say(service, f"{how} ({count}); restarting in {pause_s:.1f} s. Last lines of its log:", "red")
+    def crashed(self, service: str, how: str, history: RestartHistory, last_lines: list[str]) -> None:
+        early = f", {history.early} in a row before it served" if history.early > 1 else ""
+        restart = f"restarting in {delay_s:.1f} s" if (delay_s := history.delay_s()) else "restarting"
+        lines = "Last lines of its log:" if last_lines else ""
+        self._say(service, f"{how} (crash {history.total}{early}); {restart}. {lines}".rstrip(), "red")
         self._indent(last_lines)
 
     def serving(self, plan: Plan, predicted: Predicted) -> None:

@@ -51,7 +51,7 @@ class ServiceProcess:
     def __init__(self, service: Service, group: int) -> None:
         self.service = service
         self.started_s = time.monotonic()
-        self.ready = False
+        self._ready_s: float | None = None
         self._log_start_bytes = service.log.size_bytes()
         with service.log.open() as log:
             self._process = subprocess.Popen(
@@ -71,6 +71,14 @@ class ServiceProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def ready(self) -> bool:
+        """Whether the service became ready in this process."""
+        return self._ready_s is not None
+
+    def became_ready(self) -> None:
+        self._ready_s = time.monotonic()
+
     def ended(self) -> str | None:
         """Returns how the process ended, as text, or None while it runs."""
         code = self._process.poll()
@@ -78,6 +86,10 @@ class ServiceProcess:
 
     def lived_s(self) -> float:
         return time.monotonic() - self.started_s
+
+    def served_s(self) -> float:
+        """Time since the service became ready; 0 if it did not."""
+        return 0.0 if self._ready_s is None else time.monotonic() - self._ready_s
 
     def last_lines(self, count: int) -> list[str]:
         return self.service.log.last_lines(count, since_bytes=self._log_start_bytes)

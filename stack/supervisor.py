@@ -7,41 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
-from shared.backoff import Backoff
+from shared.restart_policy import RestartHistory, RestartPolicy
 from stack.command_errors import CommandError, ServiceFailedError
 from stack.process_group import ProcessGroup
 from stack.services import Layer, Service, ServiceProcess
-
-
-@dataclass(frozen=True)
-class RestartBackoff(Backoff):
-    """The pause before a restart."""
-
-    first_s: float = 0.2
-    longest_s: float = 30.0
-    stable_s: float = 60.0  # a run of this length resets the backoff
-
-
-@dataclass(frozen=True)
-class Crashes:
-    """The crashes of a service."""
-
-    in_row: int = 0  # without a stable run in between
-    total: int = 0
-
-    def after(self, lived_s: float, backoff: RestartBackoff) -> Crashes:
-        """Returns the count after a crash that ended a run of `lived_s`."""
-        in_row = 1 if lived_s >= backoff.stable_s else self.in_row + 1
-        return Crashes(in_row, self.total + 1)
-
-    def pause_s(self, backoff: Backoff) -> float:
-        """Returns the pause before the next start; 0 before the first start."""
-        return backoff.pause_s(self.in_row) if self.in_row else 0.0
-
 
 TURN_S = 0.1
 START_LIMIT_S = 180.0
@@ -52,20 +25,18 @@ class SupervisorEvents(Protocol):
     """Receives the supervisor's events."""
 
     def ready(self, service: str, detail: str, took_s: float) -> None: ...
-    def crashed(
-        self, service: str, how: str, crashes: Crashes, pause_s: float, last_lines: list[str]
-    ) -> None: ...
+    def crashed(self, service: str, how: str, history: RestartHistory, last_lines: list[str]) -> None: ...
     def stopping(self, service: str) -> None: ...
     def killed(self, service: str, grace_s: float) -> None: ...
 
 
 @dataclass
 class _Supervised:
-    """A service with its current process and its crashes so far."""
+    """A service with its current process and how its processes ended so far."""
 
     service: Service
+    history: RestartHistory
     process: ServiceProcess | None = None
-    crashes: Crashes = field(default_factory=Crashes)
     start_at_s: float = 0.0  # monotonic; earliest time of the next start
 
 
@@ -77,14 +48,14 @@ class Supervisor:
         services: Sequence[Service],
         group: ProcessGroup,
         report: SupervisorEvents,
-        backoff: RestartBackoff | None = None,
+        policy: RestartPolicy | None = None,
     ) -> None:
+        history = RestartHistory(policy=policy or RestartPolicy())
         self._entries = [
-            _Supervised(service) for service in sorted(services, key=lambda service: service.layer)
+            _Supervised(service, history) for service in sorted(services, key=lambda service: service.layer)
         ]
         self._group = group
         self._report = report
-        self._backoff = backoff or RestartBackoff()
 
     def start(self) -> None:
         """Start all services and wait until they are ready.
@@ -116,7 +87,7 @@ class Supervisor:
             and not process.ready
             and (detail := entry.service.ready(process.pid)) is not None
         ):
-            process.ready = True
+            process.became_ready()
             self._report.ready(entry.service.name, detail, process.lived_s())
         return process is not None and process.ready
 
@@ -149,10 +120,9 @@ class Supervisor:
 
     def _record_crash(self, entry: _Supervised, process: ServiceProcess, how: str) -> None:
         entry.process = None
-        entry.crashes = entry.crashes.after(process.lived_s(), self._backoff)
-        pause_s = entry.crashes.pause_s(self._backoff)
-        entry.start_at_s = time.monotonic() + pause_s
-        self._report.crashed(entry.service.name, how, entry.crashes, pause_s, process.last_lines(_LAST_LINES))
+        entry.history = entry.history.after_end(process.served_s())
+        entry.start_at_s = time.monotonic() + entry.history.delay_s()
+        self._report.crashed(entry.service.name, how, entry.history, process.last_lines(_LAST_LINES))
 
     def stop(self) -> None:
         """Stop all services from the top layer down. A service that exceeds its grace period is killed."""

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from shared.backoff import Backoff
+from shared.restart_policy import RestartHistory, RestartPolicy
 from stack.command_errors import ServiceFailedError
 from stack.process_group import ProcessGroup
 from stack.service_logs import Log
 from stack.services import Layer, Service, ending
-from stack.supervisor import Crashes, RestartBackoff, Supervisor
+from stack.supervisor import Supervisor
 from tests.support.polling import eventually
 from tests.support.processes import members
 
@@ -33,10 +35,8 @@ class Recorded:
     def ready(self, service: str, detail: str, took_s: float) -> None:
         self.events.append(("ready", service))
 
-    def crashed(
-        self, service: str, how: str, crashes: Crashes, pause_s: float, last_lines: list[str]
-    ) -> None:
-        self.events.append((f"{how}, crash {crashes.total}", service))
+    def crashed(self, service: str, how: str, history: RestartHistory, last_lines: list[str]) -> None:
+        self.events.append((f"{how}, crash {history.total}", service))
         self.last_lines = last_lines
 
     def stopping(self, service: str) -> None:
@@ -106,7 +106,10 @@ def test_a_crashed_service_is_restarted_and_the_reason_reported(
     runs.touch()
     script = f"echo x >> {runs}; [ $(wc -l < {runs}) -ge 3 ] || {{ echo why; exit 7; }}; {FOREVER}"
     supervisor = Supervisor(
-        [service(tmp_path, "worker-1", script)], group, recorded, RestartBackoff(first_s=0.01, factor=1)
+        [service(tmp_path, "worker-1", script)],
+        group,
+        recorded,
+        RestartPolicy(Backoff(first_s=0.01, factor=1)),
     )
     supervisor.start()
 
