@@ -205,9 +205,10 @@ class ModelSpec(_Declaration):
         "and ONNX Runtime, if it is faster and within `tolerance`",
     )
     tolerance: float = Field(0.0, ge=0, description="permitted absolute difference of ONNX Runtime's answers")
-    estimator_input: Literal["auto", "array", "dataframe"] = Field(
+    estimator_input: Literal["auto", "array", "dataframe", "texts"] = Field(
         "auto",
-        description="input of a scikit-learn estimator; auto: the type it was fitted on, as far as recorded",
+        description="input of a scikit-learn estimator; texts: the values of its only input, for a "
+        "vectorizer; auto: the type it was fitted on, as far as recorded",
     )
     default_version: str = Field(pattern=VERSION)
     description: str = ""

@@ -1,4 +1,4 @@
-"""Decides whether an estimator gets a DataFrame or an array, by the input that it was fitted on."""
+"""Decides whether an estimator gets a DataFrame, an array or texts, by the input that it was fitted on."""
 
 from __future__ import annotations
 
@@ -16,19 +16,33 @@ _MADE_UP = re.compile(r"(Column_|f|x|feature_)(\d+)")
 
 @dataclass(frozen=True)
 class EstimatorInput:
-    """`names`: the columns of the DataFrame, or None for an array. `other`: the form to try if the first
-    call fails and the estimator does not show which form is right."""
+    """`names`: the columns of the DataFrame, or None for an array. `texts`: the values of the only input, a
+    text for each row. `other`: the form to try if the first call fails and the estimator does not show which
+    form is right."""
 
     names: list[str] | None
     other: EstimatorInput | None = None
+    texts: bool = False
 
 
 def input_of(spec: ModelSpec, estimator: Any) -> EstimatorInput:  # Any: sklearn has no types
     """The form given in the spec; otherwise the form on which the estimator, or a part of it, was fitted."""
+    match spec.estimator_input:
+        case "auto" if _takes_texts(spec, estimator):
+            return EstimatorInput(None, texts=True)
+        case "auto":
+            return _fitted_input(spec, estimator)
+        case "texts":
+            return EstimatorInput(None, texts=True)
+        case "array":
+            return EstimatorInput(None)
+        case "dataframe":
+            return EstimatorInput(fitted_names(spec, estimator) or spec.input_names)
+
+
+def _fitted_input(spec: ModelSpec, estimator: Any) -> EstimatorInput:
     frame, array = EstimatorInput(spec.input_names), EstimatorInput(None)
     own = fitted_names(spec, estimator)
-    if spec.estimator_input != "auto":
-        return array if spec.estimator_input == "array" else EstimatorInput(own or spec.input_names)
     if own is not None:
         return EstimatorInput(own)
     if not all(i.type in _NUMBERS for i in spec.inputs):
@@ -50,6 +64,36 @@ def fitted_names(spec: ModelSpec, estimator: Any) -> list[str] | None:
         return None
     names = [str(name) for name in found]
     return None if _are_made_up(names, spec.input_names) else names
+
+
+def _takes_texts(spec: ModelSpec, estimator: Any) -> bool:
+    """Whether the estimator begins with a vectorizer of texts, which takes no table."""
+    only_text = len(spec.inputs) == 1 and spec.inputs[0].type is InputType.STRING
+    return only_text and all(_is_vectorizer(step) for step in _first_steps(estimator))
+
+
+def _first_steps(estimator: Any) -> Iterator[Any]:
+    """The estimators that get the input of an estimator unchanged."""
+    from sklearn.pipeline import FeatureUnion, Pipeline
+
+    inside = getattr(estimator, "best_estimator_", None)  # of a search over parameters
+    if inside is not None:
+        yield from _first_steps(inside)
+    elif isinstance(estimator, Pipeline):
+        steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+        yield from _first_steps(steps[0])
+    elif isinstance(estimator, FeatureUnion):
+        for _, transformer in estimator.transformer_list:
+            yield from _first_steps(transformer)
+    else:
+        yield estimator
+
+
+def _is_vectorizer(estimator: Any) -> bool:
+    if not hasattr(estimator, "__sklearn_tags__"):
+        return False
+    tags = estimator.__sklearn_tags__().input_tags
+    return bool(tags.string and not tags.two_d_array)
 
 
 def parts(thing: object, seen: set[int]) -> Iterator[Any]:

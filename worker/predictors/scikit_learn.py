@@ -135,6 +135,8 @@ class ScikitLearn:
         return rows
 
     def _features(self, columns: Columns) -> Array | pd.DataFrame:
+        if self._input.texts:
+            return _texts(columns[self._inputs[0]])
         return self._stacked(columns) if self._names is None else as_frame(columns, self._names)
 
     def _stacked(self, columns: Columns) -> Array:
@@ -151,6 +153,12 @@ def as_frame(columns: Columns, names: list[str]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame({name: _series(columns[name]) for name in names}, copy=False)
+
+
+def _texts(column: Array) -> Array:
+    """The texts of a call; a missing text is empty, because a vectorizer takes no null."""
+    missing = np.equal(column, None)
+    return np.where(missing, "", column) if missing.any() else column
 
 
 def _series(column: Array) -> pd.Series[Any]:
