@@ -157,7 +157,7 @@ def as_frame(columns: Columns, names: list[str]) -> pd.DataFrame:
 
 def _texts(column: Array) -> Array:
     """The texts of a call; a missing text is empty, because a vectorizer takes no null."""
-    missing = np.equal(column, None)
+    missing = np.array([text is None for text in column], dtype=bool)
     return np.where(missing, "", column) if missing.any() else column
 
 
