@@ -83,6 +83,27 @@ class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
     spec_digest: str = ""  # of the spec it was loaded with; empty in an older worker's heartbeat
     least_call_s: float = 0.0  # shortest measured call, of any size, at warm-up or since; 0: none yet
     most_rows_per_s: float = 0.0  # highest measured rate of a call; 0: none yet
+    memory_bytes: int = 0  # that its verifier measured for the opened model, without calls; 0: not measured
+    peak_bytes: int = 0  # … and at most during its calls
+    own_copy: str = ""  # why this worker holds a copy of its own; empty: shared with its siblings
+
+
+class LastExit(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest unordered end of a worker process."""
+
+    worker: str  # its id
+    at: str  # UTC, RFC 3339
+    reason: str  # `was killed by SIGKILL`, `ended with code 70`
+
+
+class SupervisorFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The supervisor of a worker, as of the worker's start."""
+
+    name: str  # TAKT_WORKER_NAME; its workers are `{name}/0`, `{name}/1`, …
+    pid: int
+    workers: int  # that it keeps running
+    restarts: int = 0  # of workers that ended without an order, since the supervisor started
+    last_exit: LastExit | None = None  # of the worker that this one follows, or of any other
 
 
 class _Head(msgspec.Struct):
@@ -92,7 +113,7 @@ class _Head(msgspec.Struct):
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A worker's heartbeat."""
 
-    id: str  # `{name}:{boot}`
+    id: str  # `{name}:{boot}`; the name is `{supervisor}/{number}`
     host: str
     pid: int
     device: str
@@ -105,6 +126,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     current: str = ""  # current work: `online iris@1.0.0`, `chunk {job}/{n}`, or empty
     drained: bool = False  # drained on order and without work left; `state` is `draining`
     metrics_address: str = ""  # `host:port` of its Prometheus metrics; empty: none
+    supervisor: SupervisorFacts | None = None  # None: an older worker's heartbeat
     schema: int = SCHEMA
 
     @property
