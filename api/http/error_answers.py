@@ -31,8 +31,8 @@ from shared.errors import (
     UnauthorizedError,
     UnsupportedCodingError,
 )
+from shared.tabular.content_types import ACCEPTED_CODINGS
 from shared.tabular.memory_room import out_of_memory
-from shared.tabular.upload_formats import ACCEPTED_CODINGS
 from shared.texts import bounded
 
 log = structlog.get_logger()
