@@ -11,6 +11,7 @@ const KINDS = {
   datetime: "text",
   string: "text",
   bool: "checkbox",
+  image: "file",
 };
 
 /** → `{node, name, value(), check(), refuse(why), reset(), focus()}` */
@@ -34,6 +35,7 @@ export function inputField(spec, example) {
     return !problem;
   };
   control.addEventListener("change", check);
+  if (spec.type === "image") control.addEventListener("change", () => keepFile(control));
   reset();
   const node = h(
     "div",
@@ -81,13 +83,30 @@ function make(spec, id) {
     type,
     placeholder,
     "aria-describedby": about,
+    accept: spec.type === "image" ? "image/jpeg,image/png" : null,
     required: !spec.nullable && type !== "checkbox",
     maxlength: spec.type === "string" ? spec.max_length : null,
     ...number,
   });
 }
 
+const files = new WeakMap();
+
+/** Reads the chosen file as a data URL, which the service accepts as the value of an image. */
+function keepFile(control) {
+  files.delete(control);
+  if (!control.files.length) return;
+  const reader = new FileReader();
+  reader.addEventListener("load", () => files.set(control, reader.result));
+  reader.readAsDataURL(control.files[0]);
+}
+
 function write(spec, control, value) {
+  if (spec.type === "image") {
+    control.value = "";
+    files.delete(control);
+    return;
+  }
   if (control.type === "checkbox") control.checked = value === true;
   else if (spec.shape.length) control.value = (value ?? []).flat(Infinity).join(", ");
   else control.value = value === null || value === undefined ? "" : String(value);
@@ -95,6 +114,7 @@ function write(spec, control, value) {
 
 function read(spec, control) {
   if (control.type === "checkbox") return control.checked;
+  if (spec.type === "image") return files.get(control) ?? null;
   if (spec.shape.length) return nested(numbersOf(control), spec.shape);
   const words = control.value.trim();
   if (words === "") return spec.nullable ? null : "";

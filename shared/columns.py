@@ -11,6 +11,7 @@ that a predictor is independent of the lane:
     bool       bytes, |u1              bool;   nullable: list → object with None
     datetime   bytes, <i8, µs of UTC   datetime64[us]; null = NaT
     string     list                    object, str or None
+    image      list of the files       object, bytes or None; decoded by `worker/images/`
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _STRUCT_CODE = {InputType.FLOAT: "d", InputType.FLOAT32: "f"}
 
 
 def travels_as_bytes(field: InputSpec) -> bool:
-    if field.type is InputType.STRING:
+    if field.type in (InputType.STRING, InputType.IMAGE):
         return False
     return not (field.nullable and field.type in (InputType.INT64, InputType.BOOL))
 

@@ -10,10 +10,11 @@ from datetime import datetime
 from types import GenericAlias
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from shared.images import DESCRIPTION, MEDIA_TYPES, SMALLEST_PNG, ImageOptions, from_base64
 from shared.specs import InputSpec, InputType, ModelSpec
 
 Declared: TypeAlias = Any
@@ -64,7 +65,9 @@ def title(spec: ModelSpec) -> str:
 
 
 def json_example(value: object) -> object:
-    """An example of a spec as a JSON value."""
+    """An example of a spec as a JSON value; of an image, the smallest one."""
+    if isinstance(value, bytes):
+        return SMALLEST_PNG
     return value.isoformat() if isinstance(value, datetime) else value
 
 
@@ -110,12 +113,27 @@ def _scalar(field: InputSpec) -> Declared:
             return Annotated[bool, Field(strict=True)]
         case InputType.DATETIME:
             return Annotated[datetime, BeforeValidator(_rfc3339)]
+        case InputType.IMAGE if field.image is not None:
+            return _image(field.image)
         case InputType.STRING if field.allowed is None:
             return Annotated[str, Field(strict=True, max_length=field.max_length)]
         case InputType.STRING:
             return _one_of(field.allowed)
         case _:
             return _number(field)
+
+
+def _image(options: ImageOptions) -> Declared:
+    def read(value: object) -> bytes:
+        data = from_base64(value) if isinstance(value, str) else value
+        if not isinstance(data, bytes):
+            raise PydanticCustomError("image_type", f"Input should be {DESCRIPTION}")
+        if problem := options.problem(data):
+            raise PydanticCustomError("image_invalid", f"Image {problem}")
+        return data
+
+    schema = {"type": "string", "contentEncoding": "base64", "contentMediaType": ", ".join(MEDIA_TYPES)}
+    return Annotated[bytes, BeforeValidator(read), WithJsonSchema(schema)]
 
 
 def _number(field: InputSpec) -> Declared:

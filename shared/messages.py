@@ -10,7 +10,7 @@ not trusted: an entry carries the remaining time budget at sending, and its stre
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -26,9 +26,9 @@ FIELD: Final = b"m"
 ROWS: Final = b"r"
 """The field of an online entry with its number of rows, so that a script can plan a batch."""
 
-Column: TypeAlias = bytes | list[str | int | bool | None]
-"""One input of all rows: fixed-width values as little-endian bytes, others as a list (see
-`shared/columns.py`)."""
+Column: TypeAlias = bytes | list[Any]
+"""One input of all rows: fixed-width values as little-endian bytes, others as a list of texts, integers,
+booleans, files or nulls (see `shared/columns.py`)."""
 OutputColumn: TypeAlias = list[object]
 """One output of all rows, as plain values."""
 

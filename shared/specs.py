@@ -16,9 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
 
 from shared.errors import SpecError
+from shared.images import ImageOptions, with_image_files
 from shared.model_identity import spec_digest
 
 NAME = r"^[a-z][a-z0-9_-]{0,62}$"
@@ -29,6 +30,9 @@ VERSION = (
     r"(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
 )
 
+
+_DECODED_BYTES = 64 * 2**20
+"""Decoded images of an offline call."""
 
 Row: TypeAlias = dict[str, Any]
 """One input or one result by field name, with JSON values (Any: the spec declares the types)."""
@@ -41,6 +45,7 @@ class InputType(StrEnum):
     BOOL = "bool"
     STRING = "string"
     DATETIME = "datetime"  # RFC 3339; kept as microseconds of UTC
+    IMAGE = "image"  # JPEG or PNG; the worker decodes it
 
 
 _PYTHON: dict[InputType, Any] = {  # Any: mypy would narrow values to `object` by a tuple of types
@@ -50,6 +55,7 @@ _PYTHON: dict[InputType, Any] = {  # Any: mypy would narrow values to `object` b
     InputType.BOOL: (bool,),
     InputType.STRING: (str,),
     InputType.DATETIME: (datetime,),
+    InputType.IMAGE: (bytes,),
 }
 
 
@@ -83,7 +89,8 @@ class InputSpec(_Declaration):
     max_length: int = Field(1024, gt=0, description="limit of a string, in characters")
     nullable: bool = False
     description: str = ""
-    example: Any = None  # of the input's own type; a datetime in TOML's notation
+    image: ImageOptions | None = None
+    example: Any = None  # of the input's own type; a datetime in TOML's notation, the file name of an image
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -94,6 +101,8 @@ class InputSpec(_Declaration):
             raise ValueError("minimum is greater than maximum")
         if self.shape and (self.nullable or not numeric):
             raise ValueError("a tensor holds numbers and is not nullable")
+        if (self.type is InputType.IMAGE) != (self.image is not None):
+            raise ValueError("image: type = 'image' needs this table, and no other type has it")
         if self.allowed is not None and self.type not in (InputType.STRING, InputType.INT64):
             raise ValueError("allowed values are for string and int64")
         if self.example is not None and (why := self.problem(self.example)):
@@ -117,7 +126,7 @@ class InputSpec(_Declaration):
     def _problem_of_value(self, value: Any) -> str | None:  # Any: compared once its type is known
         is_bool = self.type is InputType.BOOL
         if not isinstance(value, _PYTHON[self.type]) or isinstance(value, bool) != is_bool:
-            return f"{value!r} is not {self.type}"
+            return f"{_shown(value)} is not {self.type}"
         if self.allowed is not None and value not in self.allowed:
             return f"{value!r} is not one of the allowed values"
         if self.minimum is not None and value < self.minimum:
@@ -126,7 +135,12 @@ class InputSpec(_Declaration):
             return f"{value!r} is greater than {self.maximum}"
         if isinstance(value, str) and len(value) > self.max_length:
             return f"has more than {self.max_length} characters"
-        return None
+        return self.image.problem(value) if self.image else None
+
+    @field_serializer("example", when_used="json")
+    def _example_in_json(self, example: Any) -> Any:
+        """An image is left out: it is a file of the model's folder."""
+        return None if isinstance(example, bytes) else example
 
 
 class OutputSpec(_Declaration):
@@ -287,6 +301,18 @@ class ModelSpec(_Declaration):
     def input_names(self) -> list[str]:
         return [i.name for i in self.inputs]
 
+    @cached_property
+    def most_slice_rows(self) -> int:
+        """Rows of an offline call: `batching.max_slice_rows`, for images at most about 64 MiB of arrays."""
+        row_bytes = sum(i.image.array_bytes for i in self.inputs if i.image)
+        if not row_bytes:
+            return self.batching.max_slice_rows
+        return min(self.batching.max_slice_rows, max(self.batching.max_rows, _DECODED_BYTES // row_bytes))
+
+    @property
+    def has_images(self) -> bool:
+        return any(i.image for i in self.inputs)
+
     @property
     def positional(self) -> bool:
         """Whether a row may be a plain list: the features in order, or the values of the only tensor."""
@@ -318,6 +344,10 @@ def load_spec(path: Path) -> ModelSpec:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: is not TOML: {error}") from error
     try:
+        document = with_image_files(document, path.parent)
+    except ValueError as error:
+        raise SpecError(f"{path}: {error}") from error
+    try:
         spec = ModelSpec.model_validate(document)
     except ValidationError as error:
         problems = [f"{path}: {_where(e['loc'])}{_why(e['msg'])}" for e in error.errors()]
@@ -346,6 +376,10 @@ def _known(kind: str, row: Row, names: list[str]) -> None:
     unknown = [name for name in row if name not in names]
     if unknown:
         raise ValueError(f"{kind}: there is no {unknown[0]!r}; there are: {', '.join(names)}")
+
+
+def _shown(value: object) -> str:
+    return f"a file of {len(value)} bytes" if isinstance(value, bytes) else repr(value)
 
 
 def _leaves(value: object, shape: tuple[int, ...]) -> list[object] | None:

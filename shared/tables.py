@@ -38,6 +38,7 @@ _ARROW = {
     InputType.BOOL: pa.bool_(),
     InputType.STRING: pa.string(),
     InputType.DATETIME: pa.timestamp("us", tz="UTC"),
+    InputType.IMAGE: pa.binary(),
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from shared import input_types
 from shared.errors import MOST_PROBLEMS, InputProblem, InvalidInputError
-from shared.specs import ModelSpec
+from shared.specs import ModelSpec, Row
 from shared.wording import of_pydantic
 
 Values: TypeAlias = list[list[Any]]
@@ -41,8 +42,18 @@ class RowValidator:
 
     def read_one(self, body: bytes) -> Values:
         """The row of a `/predict` body. Raises InvalidInputError."""
+        return self._one(partial(self.one.validate_json, body))
+
+    def read_parts(self, row: Row) -> Values:
+        """The row of a `/predict` form: images as bytes, other values as in JSON.
+
+        Raises InvalidInputError.
+        """
+        return self._one(partial(self.one.validate_python, row))
+
+    def _one(self, validate: Callable[[], dict[str, Any]]) -> Values:
         try:
-            row = self.one.validate_json(body)
+            row = validate()
         except ValidationError as error:
             raise self._invalid(error, lambda path: self._place(0, path)) from None
         return [[row[name]] for name in self._names]

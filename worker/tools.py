@@ -1,5 +1,4 @@
-"""The former place of the application for Celery tools. It stays because probes and scripts of users call
-`celery -A worker.tools inspect ping`; the changelog promises that they keep working."""
+"""The former place of the application for Celery tools: `celery -A worker.tools inspect ping`."""
 
 from worker.broker.inspect import app
 

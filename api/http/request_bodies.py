@@ -39,6 +39,13 @@ async def read_json(
     """
     if not is_json(headers.get(b"content-type", b"")):
         raise UnsupportedMediaTypeError("The body must be application/json.")
+    return await read_body(headers, receive, most_bytes, idle_s=idle_s)
+
+
+async def read_body(
+    headers: Mapping[bytes, bytes], receive: Receive, most_bytes: int, *, idle_s: float
+) -> bytes:
+    """Read the whole body, of any media type. Raises as `read_json` does."""
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > most_bytes:
         raise _too_large(most_bytes)

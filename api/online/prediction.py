@@ -13,6 +13,7 @@ from msgspec import Struct
 from api.http.error_answers import Headers
 from api.http.request_bodies import ClientLeftError
 from api.models.catalog import Servable
+from api.online.image_bodies import row_of
 from api.online.inflight import Answered
 from api.online.stage_clock import StageClock
 from shared.errors import InvalidInputError, ServiceError
@@ -47,6 +48,15 @@ class Prediction(Struct, eq=False):  # made for each request, faster than a plai
             refuse_other(body)
             raise
         self.rows = len(values[0])
+        clock.mark("validate")
+        return values
+
+    def read_files(self, content_type: bytes, body: bytes) -> Values:
+        """Parse and validate an image or a form. Raises InvalidInputError, UnsupportedMediaTypeError."""
+        self.clock = clock = StageClock()
+        servable = self.servable
+        values = servable.validator.read_parts(row_of(servable.spec, content_type, body))
+        self.rows = 1
         clock.mark("validate")
         return values
 

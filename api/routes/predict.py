@@ -24,8 +24,9 @@ from api.access.principal import asker_of, set_principal
 from api.gateway import Gateway
 from api.http.envelope import request_id_of, respond
 from api.http.headers import field_of, preferred_wait_s, prefers_async
-from api.http.request_bodies import ClientLeftError, has_left, read_json
+from api.http.request_bodies import ClientLeftError, has_left, read_body, read_json
 from api.jobs.json_chunks import unpacked_body
+from api.online.image_bodies import takes_files
 from api.online.inflight import Answered
 from api.online.paths import predict_path_of
 from api.online.prediction import Prediction
@@ -35,8 +36,9 @@ from api.telemetry.request_tracing import trace_of
 from shared.access import Role, key_id_of
 from shared.errors import ServiceError
 from shared.messages import Column
-from shared.tabular.content_types import Packing, packing_of
 from shared.tabular.json_bodies import in_utf_8
+from shared.tabular.upload_formats import Packing, packing_of
+from shared.validation import Values
 
 if TYPE_CHECKING:
     from api.telemetry.request_spans import RequestTrace
@@ -87,26 +89,27 @@ class Predictions:
     async def _defer(self, prediction: Prediction, scope: Scope, receive: Receive, send: Send) -> None:
         """Make the rows a job, which needs no admission."""
         headers = dict(scope["headers"])
-        body = await self._body(scope, headers, receive)
-        values, servable = prediction.read(body), prediction.servable
+        body = await self._body(prediction, scope, headers, receive)
+        values, servable = _values(prediction, headers, body), prediction.servable
         response = await defer(self._gateway, asker_of(scope), servable, values, headers=headers, body=body)
         await response(scope, receive, send)
 
     async def _predict(self, prediction: Prediction, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await self._body(scope, dict(scope["headers"]), receive)
+        headers = dict(scope["headers"])
+        body = await self._body(prediction, scope, headers, receive)
         if not prediction.batch:  # a single row: admission needs no parsing
             self._admit(prediction, 1, scope)
         trace = trace_of(scope)
         validating_ns = time.time_ns() if trace is not None else 0
-        columns = prediction.encode(prediction.read(body))
+        columns = prediction.encode(_values(prediction, headers, body))
         if prediction.batch:
             self._admit(prediction, prediction.rows, scope)
         answered = await self._answered(prediction, columns, scope, receive, trace)
-        headers, content = prediction.finish(answered)
+        head, content = prediction.finish(answered)
         if trace is not None:
             times_ms, key = prediction.clock.times_ms, prediction.servable.key
             trace.predicted(key, prediction.rows, answered.batch_rows, times_ms, validating_ns)
-        await respond(send, 200, headers, content)
+        await respond(send, 200, head, content)
 
     def _admit(self, prediction: Prediction, rows: int, scope: Scope) -> None:
         self._gateway.online.admission.admit(prediction.servable, rows, prediction.wait_s, asker_of(scope))
@@ -135,12 +138,28 @@ class Predictions:
             owner=asker.online_owner,
         )
 
-    async def _body(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+    async def _body(
+        self, prediction: Prediction, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
+    ) -> bytes:
         """The whole body, decompressed. The size limit applies before and after decompression."""
         settings = self._gateway.settings
+        has_files = _has_files(prediction, headers)
+        read = read_body if has_files else read_json
         packing = packing_of(field_of(scope["headers"], b"content-encoding") or b"")
         most_bytes = settings.max_body_bytes
-        body = await read_json(headers, receive, most_bytes, idle_s=settings.upload_idle_s)
+        body = await read(headers, receive, most_bytes, idle_s=settings.upload_idle_s)
         if packing is not Packing.NONE:
             body = await asyncio.to_thread(unpacked_body, body, packing, most_bytes)
-        return in_utf_8(body, headers.get(b"content-type", b""))
+        return body if has_files else in_utf_8(body, headers.get(b"content-type", b""))
+
+
+def _has_files(prediction: Prediction, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the body is an image or a form, and no JSON."""
+    content_type = headers.get(b"content-type", b"")
+    return not prediction.batch and takes_files(prediction.servable.spec, content_type)
+
+
+def _values(prediction: Prediction, headers: Mapping[bytes, bytes], body: bytes) -> Values:
+    if _has_files(prediction, headers):
+        return prediction.read_files(headers[b"content-type"], body)
+    return prediction.read(body)

@@ -83,6 +83,7 @@ class AsyncTakt:
         """Predict one row. Without `model`, the service's default model answers.
 
         answer = await takt.predict([5.1, 3.5, 1.4, 0.2], model="iris")
+        answer = await takt.predict(Path("photo.jpg").read_bytes(), model="inspection")
         """
         return await self._do(calls.predict(row, model, version))
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 InputRow: TypeAlias = Mapping[str, Any] | Sequence[Any]
-"""An input row: fields by name, or values in the model's order (Any: the model's fields)."""
+"""An input row: fields by name, or values in the model's order (Any: the model's fields). The value of an
+image input is the content of a JPEG or PNG file, as bytes."""
 
 Rows: TypeAlias = "str | Path | bytes | Iterable[InputRow] | Iterator[bytes] | pd.DataFrame | pa.Table"
 """A file's path, a file's bytes, rows, a pandas DataFrame or an Arrow table."""
 
 PIECE_BYTES = 2**18
+IMAGE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
+"""Media types by the first bytes of a file."""
 _ROWS_AT_ONCE = 500
 _TABLE_ROWS_AT_ONCE = 2**16
 
@@ -52,6 +56,14 @@ class Body:
 def of_document(value: object) -> Body:
     """Returns a JSON body; times are written in RFC 3339."""
     return of_bytes(encode(value), Format.JSON.media_type)
+
+
+def of_image(content: bytes) -> Body:
+    """Returns a body that is a JPEG or PNG file. Raises ValueError if it is neither."""
+    for mark, media_type in IMAGE_TYPES.items():
+        if content.startswith(mark):
+            return of_bytes(content, media_type)
+    raise ValueError("the bytes are neither a JPEG nor a PNG file")
 
 
 def of_bytes(content: bytes, media_type: str, encoding: str = "") -> Body:
@@ -129,6 +141,8 @@ def encode(value: object) -> bytes:
 def _as_text(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, bytes):  # an image
+        return b64encode(value).decode()
     raise TypeError(f"a row cannot contain a {type(value).__name__}")
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from takt import decoding
-from takt.bodies import Body, InputRow, Rows, observed, of_document, of_rows, plain
+from takt.bodies import Body, InputRow, Rows, observed, of_document, of_image, of_rows, plain
 from takt.decoding import Answer
 from takt.formats import Format
 from takt.records import Health, Job, JobPage, Json, Model, Polled, Report
@@ -108,7 +108,11 @@ class JobOptionsArguments(TypedDict, total=False):
 
 
 def predict(row: InputRow, model: str | None, version: str | None) -> Call[Json]:
-    """Predict one row. A row without field names is sent as a batch of one."""
+    """Predict one row. A row without field names is sent as a batch of one, the bytes of an image as they
+    are."""
+    if isinstance(row, bytes):
+        path = f"{_of_model(model, version)}/predict"
+        return Call("POST", path, decoding.document, body=of_image(row))
     if not isinstance(row, Mapping):
         call = predict_batch([row], model, version)
         return Call(call.method, call.path, lambda answer: decoding.results(answer)[0], body=call.body)

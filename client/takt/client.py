@@ -84,6 +84,7 @@ class Takt:
         """Predict one row. Without `model`, the service's default model answers.
 
         answer = takt.predict([5.1, 3.5, 1.4, 0.2], model="iris")
+        answer = takt.predict(Path("photo.jpg").read_bytes(), model="inspection")
         """
         return self._do(calls.predict(row, model, version))
 

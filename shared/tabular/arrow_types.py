@@ -102,6 +102,7 @@ TAKEN: dict[Family, dict[InputType, Taken]] = {
     Family.FLOAT: _NUMBERS,
     Family.DECIMAL: _NUMBERS,
     Family.STRING: dict.fromkeys(InputType, Taken.READ) | {InputType.STRING: Taken.YES},
+    Family.BINARY: {InputType.IMAGE: Taken.CHECKED},
     Family.TIMESTAMP: {InputType.DATETIME: Taken.CHECKED},
     Family.UUID: {InputType.STRING: Taken.YES},
     Family.JSON: {InputType.STRING: Taken.YES},

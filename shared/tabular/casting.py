@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.errors import InvalidInputError
+from shared.images import ImageOptions
 from shared.specs import InputSpec, InputType, ModelSpec
 from shared.tables import input_schema
 from shared.tabular.arrow_types import Taken, is_storable, taken
@@ -164,6 +165,15 @@ def _within(cast: _Cast) -> _Cast:
     elif field.type is InputType.STRING:
         long = pc.greater(pc.utf8_length(values), field.max_length)
         cast = cast.refuse(long, f"has more than {field.max_length} characters")
+    elif field.image is not None:
+        cast = _acceptable_images(cast, field.image)
+    return cast
+
+
+def _acceptable_images(cast: _Cast, options: ImageOptions) -> _Cast:
+    problems = [None if data is None else options.problem(data) for data in cast.values.to_pylist()]
+    for problem in sorted({problem for problem in problems if problem}):
+        cast = cast.refuse(pa.array([each == problem for each in problems]), problem)
     return cast
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shared.images import DESCRIPTION, from_base64
 from shared.specs import InputType
 
 _PATTERN = {
@@ -24,6 +25,7 @@ WIDE = {
     InputType.BOOL: pa.bool_(),
     InputType.STRING: pa.string(),
     InputType.DATETIME: pa.timestamp("us", tz="UTC"),
+    InputType.IMAGE: pa.binary(),
 }
 """The type in which an input's values are checked."""
 DESCRIPTIONS = {
@@ -32,6 +34,7 @@ DESCRIPTIONS = {
     InputType.INT64: "a 64-bit integer",
     InputType.BOOL: "true, false, 1 or 0",
     InputType.DATETIME: "a date and time as in RFC 3339",
+    InputType.IMAGE: DESCRIPTION,
 }
 
 
@@ -42,9 +45,17 @@ def from_text(kind: InputType, column: pa.Array, *, decimal: str = ".") -> tuple
     """
     if kind is InputType.STRING:
         return column, _none_of(column)
+    if kind is InputType.IMAGE:
+        return _images(column)
     texts = _normal(kind, column, decimal)
     values = _at_once(kind, texts)
     return _one_by_one(kind, texts) if values is None else (values, _none_of(values))
+
+
+def _images(column: pa.Array) -> tuple[pa.Array, pa.Array]:
+    texts = [text.strip() if text is not None else "" for text in column.to_pylist()]
+    found = pa.array([from_base64(text) if text else None for text in texts], pa.binary())
+    return found, pc.and_(pa.array([bool(text) for text in texts]), pc.is_null(found))
 
 
 def _normal(kind: InputType, texts: pa.Array, decimal: str) -> pa.Array:

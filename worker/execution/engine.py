@@ -89,7 +89,11 @@ class Engine(threading.Thread):
         self._predictors = dict(predictors)
         self._added: deque[Predictor] = deque()
         self._stream = stream
-        self._consumer = OnlineConsumer(stream, lambda key: self._predictors[key].spec.batching.max_rows)
+        self._consumer = OnlineConsumer(
+            stream,
+            lambda key: self._predictors[key].spec.batching.max_rows,
+            decoders={key: one.decoder for key, one in predictors.items() if one.decoder},
+        )
         self._watchdog = watchdog
         watchdog.running = lambda: self.current
         self._traces = traces
@@ -233,7 +237,7 @@ class Engine(threading.Thread):
         if not work.over:
             self.current = f"chunk {work.name}"
             predictor = work.predictor
-            served, most = self.served[predictor.key], predictor.spec.batching.max_slice_rows
+            served, most = self.served[predictor.key], predictor.spec.most_slice_rows
             least, rate = served.least_slice_rows, served.offline
             slice_s = self.scheduler.slice_s(now_s)
             rows = slice_rows(slice_s, rate.rows_per_s, least=least, most=most)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from shared import tables
 from shared.columns import Columns, row_count, take
+from shared.errors import InvalidInputError
 from worker.execution.invalid_rows import InvalidRows
 from worker.online.batching import failure
 from worker.online.bisection import Bisection
@@ -25,6 +26,7 @@ class _Slice:
     """Rows that run together, and the search for those that fail."""
 
     start: int  # index in the chunk of its first row
+    rows: int
     bisection: Bisection
     failed: bool = False
     out_of_memory: bool = False
@@ -76,8 +78,11 @@ class ChunkWork:
         The search for failing rows pauses after the call that exceeds `limit_s`, and the next slice continues
         it. Out of memory is the exception: that search also determines the call limit.
         """
-        slice_ = self._slice or _Slice(self.position, Bisection(min(rows, self.rows - self.position)))
+        rows = min(rows, self.rows - self.position)
+        slice_ = self._slice or _Slice(self.position, rows, Bisection(rows))
         start, end_s = self.position, time.monotonic() + limit_s
+        if decoder := self.predictor.decoder:  # also of the next slice, while this one computes
+            decoder.begin(self.columns, slice_.start, slice_.start + 2 * slice_.rows)
         while slice_.bisection.group:
             self._run_group(slice_, on_failure)
             self.position = slice_.start + slice_.bisection.settled
@@ -86,6 +91,8 @@ class ChunkWork:
         self._slice = slice_ if slice_.bisection.group else None
         if self._slice is None:
             self.call_limit.settle()
+            if decoder:
+                decoder.release(self.columns, slice_.start, self.position)
         return self.position - start
 
     def _run_group(self, slice_: _Slice, on_failure: Callable[[], None]) -> None:
@@ -95,9 +102,9 @@ class ChunkWork:
             answer = self.call_limit.predict(self.predictor, columns)
         except Exception as error:  # a model may raise anything
             slice_.out_of_memory |= isinstance(error, OutOfMemoryError)
-            if not slice_.failed:
+            if not slice_.failed and not isinstance(error, InvalidInputError):
                 on_failure()
-                slice_.failed = True
+            slice_.failed = True
             if slice_.bisection.failed():
                 self.results.append(views.failed_batch(spec, [failure(error).detail]))
         else:

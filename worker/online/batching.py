@@ -1,8 +1,4 @@
-"""Forms batches from entries, and isolates the entries that make a batch fail. No I/O.
-
-The most rows of a batch stand in `model.toml` (`[batching] max_rows`, `Batching` in `shared/specs.py`).
-`scripts/turn.lua` reads no more entries than that from a stream; `first_batch` applies it to entries in hand.
-"""
+"""Forms batches from entries, and isolates the entries that make a batch fail. No I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from shared.errors import DeadlineExceededError, PredictionFailedError, ServiceError
+from shared.errors import DeadlineExceededError, InvalidInputError, PredictionFailedError, ServiceError
 from shared.keys import ModelKey
 from shared.messages import Entry, EntryFailure
 from shared.texts import foreign_words
@@ -75,9 +71,10 @@ def bisect_failures(
     """Run parts together; if that raises, run them in groups (`worker/online/bisection.py`) until each
     failing part has failed alone.
 
-    `run` stores its own results. `on_failure` is called once, before any part is failed; it raises if the
-    model itself is broken. From then on, `after_call` is called after each call, and a part that has
-    `expired` fails without a call. → the failed parts, each with its reason.
+    `run` stores its own results. `on_failure` is called once, before any part is failed, unless the input is
+    at fault; it raises if the model itself is broken. From the first failure on, `after_call` is called
+    after each call, and a part that has `expired` fails without a call. → the failed parts, each with its
+    reason.
     """
     bisection, has_failed = Bisection(len(parts)), False
     while group := bisection.group:
@@ -88,9 +85,9 @@ def bisect_failures(
         try:
             run(parts[group.start : group.stop])
         except Exception as error:  # a model may raise anything
-            if not has_failed:
+            if not has_failed and not isinstance(error, InvalidInputError):
                 on_failure()
-                has_failed = True
+            has_failed = True
             if bisection.failed():
                 yield parts[group.start], failure(error)
         else:

@@ -8,21 +8,23 @@ Nothing is lost: entries that were delivered and not answered stay pending, and 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import structlog
 from redis.exceptions import RedisError
 
 from shared.backoff import Backoff
 from shared.keys import ModelKey
-from shared.recovery_times import CLAIM_EVERY_S
 from worker.online.batching import Delivery, first_batch
 from worker.online.stream import Finished, OnlineStream
 from worker.predictors import Predictor
+from worker.predictors.images import ImageDecoder
 
 log = structlog.get_logger(__name__)
 
+CLAIM_EVERY_S = 1.0
 RESTS_S = 1.0
 RETRY = Backoff(first_s=0.1, longest_s=2.0)
 
@@ -30,9 +32,17 @@ RETRY = Backoff(first_s=0.1, longest_s=2.0)
 class OnlineConsumer:
     """Supplies the engine with online entries and sends its answers, through outages of Redis."""
 
-    def __init__(self, stream: OnlineStream, max_rows: Callable[[ModelKey], int]) -> None:
+    def __init__(
+        self,
+        stream: OnlineStream,
+        max_rows: Callable[[ModelKey], int],
+        *,
+        decoders: Mapping[ModelKey, ImageDecoder] = MappingProxyType({}),
+    ) -> None:
+        """`decoders`: of the model versions whose entries are read one batch ahead, and decoded at once."""
         self._stream = stream
         self._max_rows = max_rows
+        self._decoders = dict(decoders)
         self._hand: list[Delivery] = []
         self._looked = False  # the last read found the streams empty
         self._unsent: Finished | None = None
@@ -59,6 +69,8 @@ class OnlineConsumer:
     def add(self, predictor: Predictor) -> None:
         """Read the entries of a further model version."""
         self._stream.add(predictor.key, predictor.spec.batching.max_rows, predictor.version.identity)
+        if predictor.decoder is not None:
+            self._decoders[predictor.key] = predictor.decoder
         self._looked = False
         if self._reachable:  # otherwise `recover` makes the group
             with self._outages():
@@ -72,7 +84,7 @@ class OnlineConsumer:
         with self._outages():
             if now_s >= self._claim_at_s:
                 self._claim_at_s = now_s + CLAIM_EVERY_S
-                self._hand += self._stream.claim_stale()
+                self._hold(self._stream.claim_stale())
             if not self._hand and not self._looked:
                 self._take(self._stream.read())
 
@@ -95,12 +107,15 @@ class OnlineConsumer:
             self._stream.sleep(max(0.0, self._retry_at_s - now_s))
             return
         with self._outages():
-            self._hand += self._stream.wait()
+            self._hold(self._stream.wait())
 
     def next_batch(self) -> tuple[list[Delivery], float]:
         """The entries to run next, all of one model version, and the time of Redis' clock in ms."""
         count = first_batch(self._hand, self._max_rows(self._hand[0].key))
         batch, self._hand = self._hand[:count], self._hand[count:]
+        if not self._hand and batch[0].key in self._decoders:
+            with self._outages():
+                self._take(self._stream.read())
         return batch, self._stream.now_ms()
 
     def mark_lone_run(self, delivery: Delivery) -> None:
@@ -120,8 +135,14 @@ class OnlineConsumer:
             self._unsent = None
 
     def _take(self, deliveries: list[Delivery]) -> None:
-        self._hand += deliveries
+        self._hold(deliveries)
         self._looked = not deliveries
+
+    def _hold(self, deliveries: list[Delivery]) -> None:
+        self._hand += deliveries
+        for delivery in deliveries if self._decoders else ():
+            if decoder := self._decoders.get(delivery.key):
+                decoder.begin_entry(delivery.entry.columns)
 
     def _recover(self) -> None:
         with self._outages():

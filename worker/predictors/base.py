@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from shared.columns import Array, Columns, of_rows, row_count
-from shared.errors import PredictionFailedError
+from shared.errors import InvalidInputError, PredictionFailedError
 from shared.keys import ModelKey
 from shared.repository import ModelVersion
 from shared.specs import ModelSpec, Row, View
 from shared.texts import foreign_words
 from shared.worker_records import Runtimes
 from worker.predictors.golden import disagreement
+from worker.predictors.images import ImageDecoder
 from worker.predictors.labelled_answers import class_numbers_of, probabilities_of
 from worker.predictors.probabilities import NOT_FINITE, probability_problem, tolerance_of
 
@@ -81,6 +83,7 @@ class Predictor:
         holds invalid probabilities. Raises OutOfMemoryError if the model ran out of memory.
         """
         rows = row_count(columns)
+        columns = self.decoded(columns)
         try:
             raw = np.asarray(self.runtime(columns))
             answer = raw if raw.dtype.names else np.asarray(raw, dtype=np.float64)
@@ -91,6 +94,15 @@ class Predictor:
         if problem := self._problem(answer, rows, raw.dtype):
             raise PredictionFailedError(f"{self.key}: {problem}")
         return answer
+
+    @cached_property
+    def decoder(self) -> ImageDecoder | None:
+        """Decodes the images of its inputs; None: it has no image input. Raises ArtifactError."""
+        return ImageDecoder(self.spec) if self.spec.has_images else None
+
+    def decoded(self, columns: Columns) -> Columns:
+        """The columns with decoded images. Raises InvalidInputError."""
+        return columns if self.decoder is None else self.decoder.decoded(columns)
 
     def _problem(self, answer: Array, rows: int, computed_in: np.dtype[Any]) -> str | None:
         """The problem with an answer; None: it is valid."""
@@ -122,7 +134,7 @@ class Predictor:
             return None
         try:
             answer = self.predict(of_rows(self.spec, self.spec.golden_inputs()))
-        except PredictionFailedError as error:
+        except (InvalidInputError, PredictionFailedError) as error:
             return f"golden rows: {error.detail}"
         from worker.predictors.outputs import as_columns  # here, to avoid an import cycle
 
@@ -141,11 +153,11 @@ class Predictor:
 
         Raises PredictionFailedError.
         """
-        batching = self.spec.batching
+        most = self.spec.most_slice_rows
         rates: dict[int, float] = {}
-        rows, took_s = batching.max_rows, 0.0
-        while rows < batching.max_slice_rows and took_s < seconds:
-            rows = min(rows * _GROWTH, batching.max_slice_rows)
+        rows, took_s = self.spec.batching.max_rows, 0.0
+        while rows < most and took_s < seconds:
+            rows = min(rows * _GROWTH, most)
             rates |= self.warm_up([rows])
             took_s = rows / rates[rows]
         return rates

@@ -59,7 +59,7 @@ def _probability_problem(predictor: Predictor, rows: Columns) -> str | None:
     A model may refuse some of these rows or have no answer for them; their calls fail separately.
     """
     try:
-        raw = np.asarray(predictor.runtime(rows))
+        raw = np.asarray(predictor.runtime(predictor.decoded(rows)))
     except Exception as error:  # a model may raise anything
         log.info("probe_rows_failed", model=predictor.key, reason=str(error)[:200])
         return None

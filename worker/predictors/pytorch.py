@@ -96,8 +96,11 @@ class _InputArray:
 
     def __init__(self, spec: ModelSpec) -> None:
         self._names = spec.input_names
-        self._tensor = bool(spec.inputs[0].shape)
-        self._dtype = np.dtype(np.int64 if spec.inputs[0].type is InputType.INT64 else np.float32)
+        first = spec.inputs[0]
+        self._tensor = bool(first.shape or first.image)
+        self._dtype = np.dtype(np.int64 if first.type is InputType.INT64 else np.float32)
+        if first.image is not None:
+            self._dtype = np.dtype(first.image.dtype)
 
     def array(self, columns: Columns) -> Array:
         """In C order and writable: torch warns about read-only memory, such as Arrow's."""
@@ -178,7 +181,7 @@ def _side_by_side(arrays: Sequence[Array], piece: slice, into: Array) -> None:
 
 
 def _check(spec: ModelSpec) -> None:
-    tensor = len(spec.inputs) == 1 and bool(spec.inputs[0].shape)
+    tensor = len(spec.inputs) == 1 and bool(spec.inputs[0].shape or spec.inputs[0].image)
     if not tensor and any(i.shape or i.type not in _FLOATS for i in spec.inputs):
         raise ArtifactError("a torch network takes one tensor, or features that are all floats")
 

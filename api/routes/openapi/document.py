@@ -17,8 +17,10 @@ from api.http.error_answers import ErrorBody, InvalidInputBody, body_of, of_erro
 from api.jobs.json_chunks import Submission
 from api.models.catalog import Catalog, Servable
 from api.routes.openapi.job_bodies import file_bodies, submission_parameters
+from shared.images import MEDIA_TYPES
 from shared.input_types import title
 from shared.specs import ModelSpec, OutputSpec, View
+from shared.tabular.upload_formats import FORM
 from shared.validation import example_body
 
 Json: TypeAlias = dict[str, Any]
@@ -81,6 +83,7 @@ def _operations(prefix: str, servable: Servable, about: str) -> Json:
     spec = servable.spec
     row, rows = example_body(spec), _example_batch(spec)
     single = _operation(servable, f"predict_{about}", "Predict one row", ("Input", "Prediction"), row)
+    single["requestBody"]["content"] |= _bodies_with_files(spec)
     batch = _operation(
         servable, f"predict_batch_{about}", "Predict many rows", ("Batch", "Predictions"), rows
     )
@@ -105,6 +108,21 @@ def _operation(
         "responses": {"200": {"description": "The result", "headers": _headers(), "content": _json_of(given)}}
         | _error_responses(),
     }
+
+
+def _bodies_with_files(spec: ModelSpec) -> Json:
+    """The bodies of `/predict` that are an image, or a form with images."""
+    images = [field.name for field in spec.inputs if field.image]
+    if not images:
+        return {}
+    file: Json = {"type": "string", "format": "binary"}
+    form = {
+        "type": "object",
+        "properties": {field.name: file if field.image else {} for field in spec.inputs},
+        "required": [field.name for field in spec.inputs if not field.nullable],
+    }
+    alone = {kind: {"schema": file} for kind in MEDIA_TYPES} if len(images) == 1 else {}
+    return alone | {FORM: {"schema": form}}
 
 
 def _headers() -> Json:

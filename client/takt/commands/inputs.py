@@ -19,11 +19,14 @@ def is_json_text(source: str) -> bool:
     return source.lstrip().startswith(("{", "["))
 
 
-def read_inputs(source: str) -> Json | list[InputRow]:
-    """Read a row with field names, or a list of rows, from JSON text, a JSON file or standard input (`-`).
+def read_inputs(source: str) -> Json | bytes | list[InputRow]:
+    """Read a row with field names, or a list of rows, from JSON text, a JSON file or standard input (`-`);
+    or an image from a JPEG or PNG file.
 
     A row without names becomes a list with one row. Raises typer.BadParameter.
     """
+    if source != "-" and not is_json_text(source) and (image := _image(source)) is not None:
+        return image
     text = _text(source)
     try:
         document: Any = json.loads(text)  # Any: checked below
@@ -38,6 +41,17 @@ def read_inputs(source: str) -> Json | list[InputRow]:
             return [list(row_without_names)]
         case _:
             raise typer.BadParameter("expected a row or a list of rows")
+
+
+def _image(source: str) -> bytes | None:
+    """The content of an image file; None: the file is no image or cannot be read."""
+    from takt.bodies import IMAGE_TYPES
+
+    try:
+        content = Path(source).read_bytes()
+    except OSError:
+        return None
+    return content if content.startswith(tuple(IMAGE_TYPES)) else None
 
 
 def _text(source: str) -> str:

@@ -14,7 +14,10 @@ from takt.commands.terminal import DEFAULT_URL, Url, as_json, reports_errors
 def predict(
     rows: Annotated[
         str,
-        typer.Argument(metavar="ROWS", help="A row or a list of rows: JSON text or a JSON file; -: stdin."),
+        typer.Argument(
+            metavar="ROWS",
+            help="A row or a list of rows: JSON text or a JSON file; -: stdin; or an image file.",
+        ),
     ] = "-",
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="The model. (default: the service's default)")
@@ -29,7 +32,7 @@ def predict(
 
     inputs = read_inputs(rows)
     with Takt(url) as takt:
-        if isinstance(inputs, dict):
+        if isinstance(inputs, dict | bytes):
             answers = [takt.predict(inputs, model=model, version=version)]
         else:
             answers = takt.predict_batch(inputs, model=model, version=version)

@@ -22,6 +22,7 @@ class Recorder:
     """A predictor that records its input, and raises on negative numbers."""
 
     spec = SPEC
+    decoder = None
 
     def __init__(self) -> None:
         self.seen: list[int] = []

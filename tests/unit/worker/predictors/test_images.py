@@ -1,0 +1,125 @@
+"""Images are decoded to the declared array, beside the engine, and a damaged image fails its own row."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from PIL.Image import Resampling
+
+from shared.columns import of_rows
+from shared.errors import InvalidInputError
+from shared.images import ImageOptions
+from tests.support.specimens import declaration
+from worker.predictors.images import ImageDecoder, decode
+
+RNG = np.random.default_rng(5)
+
+
+def picture(width: int = 60, height: int = 40, mode: str = "RGB") -> Image.Image:
+    channels = len(mode)
+    return Image.fromarray(
+        RNG.integers(0, 256, (height, width, channels), dtype=np.uint8).squeeze(), mode=None
+    ).convert(mode)
+
+
+def packed(image: Image.Image, kind: str = "PNG") -> bytes:
+    into = io.BytesIO()
+    image.save(into, kind)
+    return into.getvalue()
+
+
+def options(**changes: Any) -> ImageOptions:
+    return ImageOptions.model_validate({"height": 40, "width": 60} | changes)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_pixels_are_those_of_pillow(kind: str) -> None:
+    data = packed(picture(), kind)
+    expected = np.asarray(Image.open(io.BytesIO(data)))
+    found = decode(data, options())
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
+@pytest.mark.parametrize("given", ["L", "RGB", "RGBA", "P", "CMYK"])
+def test_each_mode_becomes_the_declared_channels(channels: int, mode: str, given: str) -> None:
+    image = picture().convert(given)
+    data = packed(image, "JPEG" if given == "CMYK" else "PNG")
+    found = decode(data, options(channels=channels))
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert(mode)).reshape(40, 60, channels)
+    assert np.array_equal(found, expected)
+
+
+def test_floats_are_scaled_normalized_and_in_the_declared_order() -> None:
+    image = picture()
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    found = decode(packed(image), options(dtype="float32", layout="chw", mean=mean, std=std))
+    pixels = np.asarray(image).astype(np.float32) / np.float32(255)
+    expected = (pixels - np.array(mean, np.float32)) / np.array(std, np.float32)
+    assert found.dtype == np.float32
+    assert np.array_equal(found, expected.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("rule", ["stretch", "crop", "pad"])
+def test_another_size_follows_the_declared_rule(rule: str) -> None:
+    image = picture(100, 30)
+    expected = {
+        "stretch": image.resize((60, 40), Resampling.BILINEAR),
+        "crop": ImageOps.fit(image, (60, 40), Resampling.BILINEAR),
+        "pad": ImageOps.pad(image, (60, 40), Resampling.BILINEAR),
+    }[rule]
+    assert np.array_equal(decode(packed(image), options(resize=rule)), np.asarray(expected))
+
+
+def test_an_exact_size_is_required_where_declared() -> None:
+    with pytest.raises(InvalidInputError, match="has 100 × 30 pixels, but the model takes 60 × 40"):
+        decode(packed(picture(100, 30)), options(resize="exact"))
+
+
+SIXTEEN_BITS = Image.fromarray(RNG.integers(0, 65536, (4, 4), dtype=np.uint16))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "is empty"),
+        (b"GIF89a" + bytes(40), "is neither JPEG nor PNG"),
+        (packed(picture(), "JPEG")[:-900], "is cut off"),
+        (packed(picture())[:-900], "is cut off"),
+        (packed(picture())[:60] + packed(picture())[300:], "cannot be decoded"),
+        (packed(SIXTEEN_BITS), "more than 8 bits per channel"),
+        (packed(Image.new("L", (5000, 3000))), "5000 × 3000 pixels; at most 1000000"),
+        (packed(picture(600, 600)), "is larger than 1000000 bytes"),
+    ],
+    ids=["empty", "gif", "cut jpeg", "cut png", "damaged", "16 bits", "many pixels", "many bytes"],
+)
+def test_an_unusable_image_is_refused_with_its_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(InvalidInputError, match=reason):
+        decode(data, options(max_pixels=1_000_000, max_bytes=1_000_000))
+
+
+def test_images_of_rows_are_decoded_also_if_that_was_begun_before() -> None:
+    spec = declaration(
+        inputs=[
+            {"name": "photo", "type": "image", "image": {"height": 40, "width": 60}, "nullable": True},
+            {"name": "gain", "type": "float", "example": 1.0},
+        ]
+    )
+    files = [packed(picture()), None, packed(picture(), "JPEG"), packed(picture())]
+    columns = of_rows(spec, [{"photo": file, "gain": 1.0} for file in files])
+    expected = np.stack([decode(one, options()) if one else np.zeros((40, 60, 3), np.uint8) for one in files])
+    decoder = ImageDecoder(spec)
+    assert np.array_equal(decoder.decoded(columns)["photo"], expected)
+    decoder.begin(columns, 0, 2)
+    assert np.array_equal(decoder.decoded(columns)["photo"], expected)
+    assert columns["photo"][2] == files[2], "rows that were not begun are unchanged"
+    decoder.release(columns, 0, 2)
+    assert columns["photo"].tolist() == [None, None, *files[2:]]
+    entry = [list(files), b""]
+    decoder.begin_entry(entry)
+    assert np.array_equal(decoder.decoded({"photo": np.array(entry[0], dtype=object)})["photo"], expected)
