@@ -16,14 +16,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
+from pydantic import Field, ValidationError, field_serializer, model_validator
 
+from shared.declarations import FIELD, Declaration, leaves_of
 from shared.errors import SpecError
 from shared.images import ImageOptions, with_image_files
 from shared.model_identity import spec_digest
+from shared.output_specs import CLASS_VIEWS, OutputSpec, View, shows_one_answer
 
 NAME = r"^[a-z][a-z0-9_-]{0,62}$"
-FIELD = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 # Semantic Versioning 2.0.0, https://semver.org
 VERSION = (
     r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
@@ -36,6 +37,11 @@ _DECODED_BYTES = 64 * 2**20
 
 Row: TypeAlias = dict[str, Any]
 """One input or one result by field name, with JSON values (Any: the spec declares the types)."""
+
+
+_FRAMEWORKS_OF_ONE_ANSWER = ("scikit-learn", "pytorch")
+"""Without `from`, `method` or `column`, the outputs of these frameworks show the same answer."""
+_UNLESS = ", unless `from`, `method` or `column` selects another answer"
 
 
 class InputType(StrEnum):
@@ -59,25 +65,7 @@ _PYTHON: dict[InputType, Any] = {  # Any: mypy would narrow values to `object` b
 }
 
 
-class View(StrEnum):
-    """How an output is derived from a predictor's answer."""
-
-    LABEL = "label"  # name of the predicted class
-    CLASS_INDEX = "class_index"  # index of the predicted class
-    CONFIDENCE = "confidence"  # probability of the predicted class
-    PROBABILITIES = "probabilities"  # of every class, in the order of `classes`
-    VALUE = "value"  # one number per row: a regression
-    TENSOR = "tensor"  # the predictor's answer, unchanged
-
-
-CLASS_VIEWS = frozenset({View.LABEL, View.CLASS_INDEX, View.CONFIDENCE, View.PROBABILITIES})
-
-
-class _Declaration(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class InputSpec(_Declaration):
+class InputSpec(Declaration):
     """One named input: a feature (no shape) or a tensor."""
 
     name: str = Field(pattern=FIELD)
@@ -118,7 +106,7 @@ class InputSpec(_Declaration):
         """Why `value` is invalid for this input, or None. Applies to examples and golden rows."""
         if value is None:
             return None if self.nullable else "is missing"
-        values = _leaves(value, self.shape)
+        values = leaves_of(value, self.shape)
         if values is None:
             return f"is not of shape {list(self.shape)}"
         return next((problem for item in values if (problem := self._problem_of_value(item))), None)
@@ -143,36 +131,18 @@ class InputSpec(_Declaration):
         return None if isinstance(example, bytes) else example
 
 
-class OutputSpec(_Declaration):
-    """One named field of a result: a view of the predictor's answer."""
-
-    name: str = Field(pattern=FIELD)
-    view: View
-    round: int | None = Field(None, ge=0, le=15, description="decimals; unset: no rounding")
-    shape: tuple[Annotated[int, Field(gt=0)], ...] = ()
-    description: str = ""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.round is not None and self.view in (View.LABEL, View.CLASS_INDEX):
-            raise ValueError(f"{self.view} is not rounded")
-        if bool(self.shape) != (self.view is View.TENSOR):
-            raise ValueError("shape is for a tensor view, and a tensor view needs a shape")
-        return self
-
-
-class Batching(_Declaration):
+class Batching(Declaration):
     """Batch sizes of this model."""
 
     max_rows: int = Field(64, ge=1, le=65_536, description="rows of an online batch")
     max_slice_rows: int = Field(16_384, ge=1, description="rows of an offline call")
 
 
-class Limits(_Declaration):
+class Limits(Declaration):
     max_rows_per_request: int = Field(1000, ge=1, le=100_000)
 
 
-class GoldenRow(_Declaration):
+class GoldenRow(Declaration):
     """A row with a known answer: it checks a loaded predictor before the predictor serves."""
 
     inputs: Row  # TOML has no null: a nullable input that is missing here is null
@@ -193,7 +163,7 @@ class Precision(StrEnum):
         return {Precision.FLOAT32: 0.0, Precision.FLOAT16: 5e-3, Precision.BFLOAT16: 4e-2}[self]
 
 
-class PytorchOptions(_Declaration):
+class PytorchOptions(Declaration):
     """How a torch network is created before its state_dict is loaded."""
 
     module: str = Field(
@@ -207,7 +177,7 @@ class PytorchOptions(_Declaration):
     precision: Precision = Precision.FLOAT32
 
 
-class ModelSpec(_Declaration):
+class ModelSpec(Declaration):
     """The declaration of a model, valid for all its versions."""
 
     name: str = Field(pattern=NAME)
@@ -242,7 +212,7 @@ class ModelSpec(_Declaration):
         _unique("inputs", [i.name for i in self.inputs])
         _unique("outputs", [o.name for o in self.outputs])
         _unique("classes", list(self.classes))
-        if not self.classes and any(o.view is View.LABEL for o in self.outputs):
+        if any(o.view is View.LABEL and not self.classes_of(o) for o in self.outputs):
             raise ValueError("classes: a label view needs classes")
         if self.response_model_version and "model_version" in {o.name for o in self.outputs}:
             raise ValueError("outputs: model_version is taken; set response_model_version = false")
@@ -261,13 +231,15 @@ class ModelSpec(_Declaration):
         return self
 
     @model_validator(mode="after")
-    def _one_answer(self) -> Self:
-        """A predictor returns one answer: every view must be derivable from it."""
-        of_values = [o for o in self.outputs if o.view not in CLASS_VIEWS]
-        if of_values and len(of_values) < len(self.outputs):
-            raise ValueError("outputs: class views cannot be combined with value and tensor views")
-        if len({(o.view, o.shape) for o in of_values}) > 1:
-            raise ValueError("outputs: value and tensor views must all have the same shape")
+    def _answers_are_selected(self) -> Self:
+        """Outputs that select none of several answers show one answer: each must be derivable from it."""
+        if self.framework not in _FRAMEWORKS_OF_ONE_ANSWER:
+            return self
+        unselected = [o for o in self.outputs if not o.selects]
+        if len({o.shows_classes for o in unselected}) > 1:
+            raise ValueError(f"outputs: class views cannot be combined with value and tensor views{_UNLESS}")
+        if len({(o.view, o.shape) for o in unselected if not o.shows_classes}) > 1:
+            raise ValueError(f"outputs: value and tensor views must all have the same shape{_UNLESS}")
         return self
 
     @model_validator(mode="after")
@@ -278,6 +250,9 @@ class ModelSpec(_Declaration):
             for field in self.inputs:
                 if reason := field.problem(row.inputs.get(field.name)):
                     raise ValueError(f"golden[{number}].inputs.{field.name}: {reason}")
+            for output in self.outputs:
+                if output.name in row.outputs and (reason := output.problem(row.outputs[output.name])):
+                    raise ValueError(f"golden[{number}].outputs.{output.name}: {reason}")
         without_example = [i.name for i in self.inputs if i.example is None and not i.nullable]
         if without_example and not self.golden:
             raise ValueError(f"inputs: {without_example[0]!r} needs an example, or the model a golden row")
@@ -292,6 +267,15 @@ class ModelSpec(_Declaration):
     def classifies(self) -> bool:
         """Whether the predictor computes class probabilities rather than values."""
         return any(o.view in CLASS_VIEWS for o in self.outputs)
+
+    @cached_property
+    def shows_one_answer(self) -> bool:
+        """Whether all outputs show a single array of float64."""
+        return shows_one_answer(self.outputs)
+
+    def classes_of(self, output: OutputSpec) -> tuple[str, ...]:
+        """The classes that a class view shows; empty if they have no names."""
+        return output.classes or self.classes
 
     @property
     def precision(self) -> Precision:
@@ -380,13 +364,3 @@ def _known(kind: str, row: Row, names: list[str]) -> None:
 
 def _shown(value: object) -> str:
     return f"a file of {len(value)} bytes" if isinstance(value, bytes) else repr(value)
-
-
-def _leaves(value: object, shape: tuple[int, ...]) -> list[object] | None:
-    """The values of a nested list, or None if it does not have this shape."""
-    if not shape:
-        return [value]
-    if not isinstance(value, list) or len(value) != shape[0]:
-        return None
-    nested = [_leaves(item, shape[1:]) for item in value]
-    return None if None in nested else [leaf for part in nested for leaf in part or ()]

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from shared.columns import Array, Columns, microseconds
 from shared.errors import PayloadError
-from shared.specs import InputSpec, InputType, ModelSpec, OutputSpec, Row, View
+from shared.output_specs import OutputSpec, OutputType, View
+from shared.specs import InputSpec, InputType, ModelSpec, Row
 
 Compression: TypeAlias = Literal["lz4"] | None
 """Compression of a payload's buffers; each payload records its own compression."""
@@ -39,6 +40,13 @@ _ARROW = {
     InputType.STRING: pa.string(),
     InputType.DATETIME: pa.timestamp("us", tz="UTC"),
     InputType.IMAGE: pa.binary(),
+}
+ARROW_OF_OUTPUTS = {
+    OutputType.FLOAT64: pa.float64(),
+    OutputType.FLOAT32: pa.float32(),
+    OutputType.INT64: pa.int64(),
+    OutputType.BOOL: pa.bool_(),
+    OutputType.STRING: pa.string(),
 }
 
 
@@ -75,20 +83,12 @@ def result_schema(spec: ModelSpec) -> pa.Schema:
 
 
 def _output_type(output: OutputSpec) -> pa.DataType:
-    match output.view:
-        case View.LABEL:
-            return pa.string()
-        case View.CLASS_INDEX:
-            return pa.int64()
-        case View.CONFIDENCE | View.VALUE:
-            return pa.float64()
-        case View.PROBABILITIES:
-            return pa.list_(pa.float64())
-        case View.TENSOR:
-            nested: pa.DataType = pa.float64()
-            for _ in output.shape:
-                nested = pa.list_(nested)
-            return nested
+    kind = ARROW_OF_OUTPUTS[output.value_type]
+    if output.view is View.PROBABILITIES:
+        return pa.list_(kind)
+    for _ in output.shape:
+        kind = pa.list_(kind)
+    return kind
 
 
 def batch_of_rows(spec: ModelSpec, rows: Sequence[Row]) -> pa.RecordBatch:

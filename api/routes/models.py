@@ -14,7 +14,8 @@ from api.http.error_answers import of_errors
 from api.models.catalog import Servable
 from api.routes.dependencies import GatewayState
 from shared.errors import ServiceError
-from shared.specs import InputSpec, OutputSpec
+from shared.output_specs import OutputSpec
+from shared.specs import InputSpec
 from shared.texts import foreign_text
 from shared.validation import example_body
 from shared.worker_records import HeldModel

@@ -13,7 +13,7 @@ import torch
 from shared.columns import Array
 from shared.repository import ModelVersion, sha256_of
 from shared.specs import ModelSpec
-from tests.support.artifacts import load, version_of, with_manifest
+from tests.support.artifacts import array_of, load, version_of, with_manifest
 from tests.support.specimens import declaration
 from worker.predictors import Predictor
 from worker.predictors.call_limit import CallLimit
@@ -70,14 +70,16 @@ def spec_in(version: ModelVersion, **options: Any) -> ModelSpec:
 
 def answers(version: ModelVersion, rows: dict[str, Array], copies: Copies) -> Array:
     folder = version.folder.parent
-    return load_network(version.spec, version.artifact, folder, "cuda:0", 1, copies=copies)(rows)
+    answer = load_network(version.spec, version.artifact, folder, "cuda:0", 1, copies=copies)(rows)
+    assert isinstance(answer, np.ndarray)
+    return answer
 
 
 @pytest.mark.parametrize("count", [1, 64, PIECE_ROWS + 1])
 def test_a_gpu_answers_as_a_cpu_does(version: ModelVersion, count: int) -> None:
     rows = rows_of(count)
-    on_gpu = load(version, device="cuda:0").predict(rows)
-    assert np.allclose(on_gpu, load(version).predict(rows), rtol=0, atol=1e-3)  # TF32 is off by default
+    on_gpu = array_of(load(version, device="cuda:0"), rows)
+    assert np.allclose(on_gpu, array_of(load(version), rows), rtol=0, atol=1e-3)  # TF32 is off by default
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
@@ -85,7 +87,7 @@ def test_half_precision_answers_within_its_stated_tolerance(version: ModelVersio
     rows, exact = rows_of(1000), load(version)
     spec = spec_in(version, precision=precision)
     half = load(dataclasses.replace(version, spec=spec), device="cuda:0")
-    assert np.allclose(half.predict(rows), exact.predict(rows), rtol=0, atol=spec.precision.tolerance)
+    assert np.allclose(array_of(half, rows), array_of(exact, rows), rtol=0, atol=spec.precision.tolerance)
 
 
 @pytest.mark.parametrize("count", [1, 64, 5000])
@@ -110,10 +112,10 @@ def test_a_call_in_pieces_answers_as_one_call_does(version: ModelVersion, count:
 def test_a_pipeline_gives_the_same_bits_call_after_call(version: ModelVersion) -> None:
     rows, other = rows_of(5 * PIECE_ROWS), rows_of(2 * PIECE_ROWS)
     predictor = load(version, device="cuda:0")
-    first = predictor.predict(rows)
+    first = array_of(predictor, rows)
     for _ in range(20):
         predictor.predict(other)
-        assert np.array_equal(predictor.predict(rows), first)
+        assert np.array_equal(array_of(predictor, rows), first)
 
 
 @pytest.fixture
@@ -136,5 +138,7 @@ def test_a_call_that_does_not_fit_is_run_in_halves_and_leaves_a_ceiling(version:
     call_limit = CallLimit()
     answer = call_limit.predict_in_halves(Predictor(version, runtime), rows)
     call_limit.settle()
-    assert np.allclose(answer[:100], load(version).predict({"x": rows["x"][:100]}), rtol=0, atol=1e-3)
+    assert isinstance(answer, np.ndarray)
+    first = array_of(load(version), {"x": rows["x"][:100]})
+    assert np.allclose(answer[:100], first, rtol=0, atol=1e-3)
     assert 0 < call_limit.rows < 2**20

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import joblib
 import msgspec
 
+from shared.columns import Array, Columns
 from shared.repository import ArtifactManifest, ModelVersion, sha256_of
 from shared.specs import ModelSpec
 from worker.predictors import Predictor, frameworks, load_predictor
@@ -44,6 +45,13 @@ def load(
     runtime: Literal["auto", "native"] = "auto",
 ) -> Predictor:
     return load_predictor(version, device=device, threads=1, mismatch=mismatch, runtime=runtime)
+
+
+def array_of(predictor: Predictor, columns: Columns) -> Array:
+    """The answer of a model whose outputs show a single array."""
+    answer = predictor.predict(columns)
+    assert not isinstance(answer, dict)
+    return answer
 
 
 class Opened:

@@ -18,8 +18,9 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
+from shared.output_specs import OutputSpec, View
 from shared.repository import open_repository
-from shared.specs import ModelSpec, OutputSpec, View
+from shared.specs import ModelSpec
 from shared.tables import result_schema
 from tests.support.callers import finished, handed_over
 

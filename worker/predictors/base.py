@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -14,13 +14,15 @@ from shared.columns import Array, Columns, of_rows, row_count
 from shared.errors import InvalidInputError, PredictionFailedError
 from shared.keys import ModelKey
 from shared.repository import ModelVersion
-from shared.specs import ModelSpec, Row, View
+from shared.specs import ModelSpec, Row
 from shared.texts import foreign_words
 from shared.worker_records import Runtimes
+from worker.predictors.answer_checks import problem_of_answer
 from worker.predictors.golden import disagreement
 from worker.predictors.images import ImageDecoder
-from worker.predictors.labelled_answers import class_numbers_of, probabilities_of
-from worker.predictors.probabilities import NOT_FINITE, probability_problem, tolerance_of
+from worker.predictors.labelled_answers import Answer
+from worker.predictors.named_answers import MAIN, RawAnswer, shown_outputs
+from worker.predictors.typed_values import UnfitValuesError
 
 _RUNS = 3
 _GROWTH = 4  # factor between two slice sizes of the warm-up
@@ -34,10 +36,18 @@ class OutOfMemoryError(PredictionFailedError):
 class ModelRuntime(Protocol):
     """A framework's loaded model. Returns as many rows as it gets, each independent of the other rows.
 
-    Returns class probabilities (rows, classes) if `spec.classifies`, or records with separate labels (see
-    `worker.predictors.labelled_answers`), else values (rows,) or a tensor (rows, *shape). Raises any
-    exception of the framework.
+    A model with one answer returns class probabilities (rows, classes) if `spec.classifies`, or records with
+    separate labels (see `worker.predictors.labelled_answers`), else values (rows,) or a tensor
+    (rows, *shape). A model with several answers, or with answers that are not floats, returns a dict of them
+    by name, from which the outputs select by `from`, `method` and `column` (see
+    `worker.predictors.named_answers`). Raises any exception of the framework.
     """
+
+    def __call__(self, columns: Columns, /) -> RawAnswer: ...
+
+
+class ArrayRuntime(Protocol):
+    """A runtime of a model with a single answer."""
 
     def __call__(self, columns: Columns, /) -> Array: ...
 
@@ -71,27 +81,33 @@ class Predictor:
         """The rate of the largest warm-up call, expected of a chunk's slices; 0 before that."""
         return self.rates[max(self.rates)] if self.rates else 0.0
 
-    def predict(self, columns: Columns) -> Array:
-        """The answer for these rows, finite: (rows, classes), (rows,) or (rows, *shape) of float64.
+    def predict(self, columns: Columns) -> Answer:
+        """The answer for these rows: an array of float64, (rows, classes), (rows,) or (rows, *shape), that
+        all outputs show, or the values of each output in its declared type.
 
-        If a model's labels are not its most probable classes: records of
+        If a model's labels are not its most probable classes, the array holds records of
         `worker.predictors.labelled_answers`.
 
-        This is the only place that checks a model's answer. Raises PredictionFailedError if the model raises,
-        or
-        if its answer has a wrong length or shape, holds NaN or infinity (which JSON cannot represent), or
-        holds invalid probabilities. Raises OutOfMemoryError if the model ran out of memory.
+        This is the only place that checks a model's answer. Raises PredictionFailedError if the model
+        raises, or if its answer has a wrong length, shape or type, holds NaN or infinity (which JSON cannot
+        represent) where no value may be missing, or holds invalid probabilities. Raises OutOfMemoryError if
+        the model ran out of memory.
         """
         rows = row_count(columns)
         columns = self.decoded(columns)
         try:
-            raw = np.asarray(self.runtime(columns))
-            answer = raw if raw.dtype.names else np.asarray(raw, dtype=np.float64)
+            raw = self.runtime(columns)
+            if isinstance(raw, dict) or not self.spec.shows_one_answer:
+                return shown_outputs(self.spec, raw if isinstance(raw, dict) else {MAIN: raw}, rows)
+            found = np.asarray(raw)
+            answer = found if found.dtype.names else np.asarray(found, dtype=np.float64)
+        except UnfitValuesError as error:
+            raise PredictionFailedError(f"{self.key}: {error}") from error
         except Exception as error:
             reason = foreign_words(error)
             failure = OutOfMemoryError if _is_of_memory(error) else PredictionFailedError
             raise failure(f"{self.key}: {type(error).__name__}: {reason}") from error
-        if problem := self._problem(answer, rows, raw.dtype):
+        if problem := problem_of_answer(self.spec, answer, rows, found.dtype):
             raise PredictionFailedError(f"{self.key}: {problem}")
         return answer
 
@@ -103,30 +119,6 @@ class Predictor:
     def decoded(self, columns: Columns) -> Columns:
         """The columns with decoded images. Raises InvalidInputError."""
         return columns if self.decoder is None else self.decoder.decoded(columns)
-
-    def _problem(self, answer: Array, rows: int, computed_in: np.dtype[Any]) -> str | None:
-        """The problem with an answer; None: it is valid."""
-        if answer.dtype.names:
-            return self._problem_of_labels(answer, rows)
-        expected = (rows, *self._row_shape(answer))
-        if answer.shape != expected:
-            return f"answered shape {answer.shape}, expected {expected}"
-        if self.spec.classifies:
-            return probability_problem(answer, tolerance_of(computed_in))
-        return None if np.isfinite(answer).all() else NOT_FINITE
-
-    def _problem_of_labels(self, answer: Array, rows: int) -> str | None:
-        if answer.shape != (rows,):
-            return f"answered {len(answer)} labels, expected {rows}"
-        probabilities, numbers = probabilities_of(answer), class_numbers_of(answer)
-        classes = len(self.spec.classes) or (0 if probabilities is None else probabilities.shape[1])
-        if rows and (numbers.min() < 0 or (classes and numbers.max() >= classes)):
-            return f"predicted class {int(numbers.max())}; there are {classes}"
-        if probabilities is None:
-            return None
-        if probabilities.shape != (rows, classes):
-            return f"answered probabilities of shape {probabilities.shape}, expected {(rows, classes)}"
-        return probability_problem(probabilities, tolerance_of(np.dtype(np.float32)))
 
     def golden_problem(self) -> str | None:
         """The first wrong answer to a golden row: row, output, expected, got. None: all are correct."""
@@ -175,13 +167,6 @@ class Predictor:
     def _sample(self, size: int) -> list[Row]:
         rows = self.spec.golden_inputs() or [self.spec.example_row()]
         return (rows * (size // len(rows) + 1))[:size]
-
-    def _row_shape(self, answer: Array) -> tuple[int, ...]:
-        if self.spec.classifies:
-            # a model without class names may have any number of classes
-            return (len(self.spec.classes) or answer.shape[-1],) if answer.ndim else (1,)
-        first = self.spec.outputs[0]
-        return first.shape if first.view is View.TENSOR else ()
 
 
 def _is_of_memory(error: Exception) -> bool:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.columns import Array, Columns, row_count, take
+from shared.columns import Columns, row_count, take
 from worker.predictors import OutOfMemoryError, Predictor
-from worker.predictors.labelled_answers import joined
+from worker.predictors.labelled_answers import Answer, joined
 
 
 @dataclass
@@ -23,7 +23,7 @@ class CallLimit:
     _refused: bool = False
     _one_row_refused: bool = False
 
-    def predict(self, predictor: Predictor, columns: Columns) -> Array:
+    def predict(self, predictor: Predictor, columns: Columns) -> Answer:
         """Predict in calls within the limit. Raises PredictionFailed, OutOfMemoryError."""
         rows = row_count(columns)
         if not self.rows or rows <= self.rows:
@@ -31,7 +31,7 @@ class CallLimit:
         starts = range(0, rows, self.rows)
         return joined([self._call(predictor, take(columns, start, start + self.rows)) for start in starts])
 
-    def predict_in_halves(self, predictor: Predictor, columns: Columns) -> Array:
+    def predict_in_halves(self, predictor: Predictor, columns: Columns) -> Answer:
         """Predict rows that must succeed or fail together, such as rows of an online entry; halve calls
         that do not fit."""
         try:
@@ -49,7 +49,7 @@ class CallLimit:
             self.rows = self._passed
         self._passed, self._refused, self._one_row_refused = 0, False, False
 
-    def _call(self, predictor: Predictor, columns: Columns) -> Array:
+    def _call(self, predictor: Predictor, columns: Columns) -> Answer:
         rows = row_count(columns)
         try:
             answer = predictor.predict(columns)

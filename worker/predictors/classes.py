@@ -9,7 +9,8 @@ import numpy as np
 
 from shared.columns import Array
 from shared.errors import ArtifactError
-from shared.specs import ModelSpec, View
+from shared.output_specs import View
+from shared.specs import ModelSpec
 from worker.predictors.labelled_answers import with_labels
 from worker.predictors.labels import CLOSE, ClassNumbers, LabelRule, close_rows, label_rule
 

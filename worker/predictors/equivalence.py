@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.columns import Array, Columns, row_count, take
-from worker.predictors.base import ModelRuntime
+from worker.predictors.base import ArrayRuntime
 from worker.predictors.labelled_answers import probabilities_of
 
 
@@ -25,13 +25,13 @@ class Reference:
     """The native model's answers: to all rows at once, and to the first rows in calls of each size,
     because sums may run in another order there. Raises any exception of the model."""
 
-    def __init__(self, native: ModelRuntime, columns: Columns, sizes: Iterable[int]) -> None:
+    def __init__(self, native: ArrayRuntime, columns: Columns, sizes: Iterable[int]) -> None:
         self._rows = row_count(columns)
         distinct = sorted({min(size, self._rows) for size in sizes} | {self._rows})
         self._calls = [take(columns, 0, size) for size in distinct]
         self._answers = [native(call) for call in self._calls]
 
-    def compare(self, other: ModelRuntime) -> Parity:
+    def compare(self, other: ArrayRuntime) -> Parity:
         """Raises any exception of the runtime, and ValueError if its answers have another shape."""
         found = [
             _compare(expected, other(call)) for call, expected in zip(self._calls, self._answers, strict=True)

@@ -5,11 +5,15 @@ Such an answer is an array of records, so that it is sliced and joined like any 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
 from shared.columns import Array
+
+Answer: TypeAlias = Array | dict[str, Array]
+"""The result of `Predictor.predict`: the array that all outputs show, or the values of each output."""
 
 CLASS_INDEX, PROBABILITIES = "class_index", "probabilities"
 """The fields of an answer with separate labels."""
@@ -40,8 +44,16 @@ def class_numbers_of(answer: Array) -> Array:
     return numbers
 
 
-def joined(answers: list[Array]) -> Array:
-    """The answers to parts of a call as one answer. Only some of them may have separate labels."""
+def joined(answers: Sequence[Answer]) -> Answer:
+    """The answers to parts of a call as one answer."""
+    if isinstance(answers[0], dict):
+        parts = cast(Sequence[dict[str, Array]], answers)  # one model answers always alike
+        return {name: np.concatenate([part[name] for part in parts]) for name in answers[0]}
+    return _joined(cast(Sequence[Array], answers))
+
+
+def _joined(answers: Sequence[Array]) -> Array:
+    """Only some of the answers may have separate labels."""
     if all(answer.dtype.names is None for answer in answers):
         return np.concatenate(answers)
     return np.concatenate([with_labels(class_numbers_of(one), probabilities_of(one)) for one in answers])

@@ -92,7 +92,9 @@ class ClassNumbers:
         places = np.searchsorted(self._sorted, predicted).clip(max=len(self._sorted) - 1)
         strange = self._sorted[places] != predicted
         if np.any(strange):
-            raise ValueError(f"predict answered {predicted[strange][0]!r}, which is not a known class")
+            raise ValueError(
+                f"predict answered {predicted[strange].tolist()[0]!r}, which is not a known class"
+            )
         return cast(Array, self._order[places])
 
 

@@ -1,13 +1,12 @@
 """Converts a predictor's answer to the outputs that a model declares.
 
-The same numbers become plain values for the online lane and Arrow for a job's results. Both are built by
+The same values become plain values for the online lane and Arrow for a job's results. Both are built by
 whole columns; Python runs per row only to name labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import numpy as np
@@ -15,26 +14,28 @@ import pyarrow as pa
 
 from shared.columns import Array
 from shared.messages import OutputColumn
-from shared.specs import ModelSpec, OutputSpec, View
-from shared.tables import ERROR, result_schema
-from worker.predictors.labelled_answers import PROBABILITIES, class_numbers_of
+from shared.output_specs import OutputSpec, OutputType, View
+from shared.specs import ModelSpec
+from shared.tables import ARROW_OF_OUTPUTS, ERROR, result_schema
+from worker.predictors.class_views import view_of
+from worker.predictors.labelled_answers import Answer
 
-_FEW_ROWS, _FEW_CLASSES = 64, 8
+_FEW_VALUES = 16
 
 
-def as_columns(spec: ModelSpec, answer: Array) -> list[OutputColumn]:
+def as_columns(spec: ModelSpec, answer: Answer) -> list[OutputColumn]:
     """Plain values of each output, in the order of the spec's outputs.
 
-    `answer` is the result of `Predictor.predict`, with or without separate labels.
+    `answer` is the result of `Predictor.predict`.
     """
-    return [_plain(spec, output, _view(output, answer)) for output in spec.outputs]
+    return [_plain(spec, output, shown) for output, shown in _shown(spec, answer)]
 
 
-def as_batch(spec: ModelSpec, answer: Array) -> pa.RecordBatch:
+def as_batch(spec: ModelSpec, answer: Answer) -> pa.RecordBatch:
     """The outputs as a job's results, in `result_schema`; `error` is null in every row."""
     schema = result_schema(spec)
-    arrays = [_arrow(spec, output, _view(output, answer)) for output in spec.outputs]
-    return pa.RecordBatch.from_arrays([*arrays, pa.nulls(len(answer), pa.string())], schema=schema)
+    arrays = [_arrow(spec, output, shown) for output, shown in _shown(spec, answer)]
+    return pa.RecordBatch.from_arrays([*arrays, pa.nulls(len(arrays[0]), pa.string())], schema=schema)
 
 
 def failed_batch(spec: ModelSpec, reasons: Sequence[str]) -> pa.RecordBatch:
@@ -44,49 +45,50 @@ def failed_batch(spec: ModelSpec, reasons: Sequence[str]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([*arrays, pa.array(reasons, pa.string())], schema=schema)
 
 
-def _view(output: OutputSpec, answer: Array) -> Array:
-    """The numbers that an output shows; a label is still the number of its class."""
-    shown: Array
-    match output.view:
-        case View.LABEL | View.CLASS_INDEX:
-            shown = class_numbers_of(answer)
-        case View.CONFIDENCE:
-            shown = _confidence(answer)
-        case View.PROBABILITIES:
-            shown = answer if answer.dtype.names is None else answer[PROBABILITIES]
-        case View.VALUE | View.TENSOR:
-            shown = answer
-    return shown if output.round is None else shown.round(output.round)
-
-
-def _confidence(answer: Array) -> Array:
-    """The probability of each row's label: the highest probability, unless the label is separate."""
-    if answer.dtype.names is None:
-        return _highest(answer)
-    numbers = class_numbers_of(answer)[:, np.newaxis]
-    chosen: Array = np.take_along_axis(answer[PROBABILITIES], numbers, axis=1)
-    return chosen[:, 0]
-
-
-def _highest(answer: Array) -> Array:
-    """The maximum of each row. numpy's own reduction takes ten times as long for few classes."""
-    rows, classes = answer.shape
-    if rows < _FEW_ROWS or classes > _FEW_CLASSES:
-        return cast(Array, answer.max(axis=1))
-    return reduce(np.maximum, answer.T)
+def _shown(spec: ModelSpec, answer: Answer) -> Iterator[tuple[OutputSpec, Array]]:
+    """The values that each output shows; a label is still the index of its class."""
+    for output in spec.outputs:
+        shown = answer[output.name] if isinstance(answer, dict) else view_of(output.view, answer)
+        yield output, shown if output.round is None else shown.round(output.round)
 
 
 def _plain(spec: ModelSpec, output: OutputSpec, shown: Array) -> OutputColumn:
-    values: OutputColumn = shown.tolist()
     if output.view is View.LABEL:
-        return [spec.classes[cast(int, index)] for index in values]
+        classes = spec.classes_of(output)
+        return [classes[cast(int, index)] for index in shown.tolist()]
+    if output.type is OutputType.FLOAT32:
+        shown = _shortest(shown)
+    if output.nullable and output.value_type.is_float:
+        shown = _without_nan(shown)
+    values: OutputColumn = shown.tolist()
     return values
+
+
+def _without_nan(values: Array) -> Array:
+    found = values.astype(object)
+    found[np.isnan(values)] = None
+    return found
+
+
+def _shortest(values: Array) -> Array:
+    """float64 that JSON writes with as few digits as float32 needs: 0.1 rather than 0.10000000149011612.
+
+    Read as a float64 and rounded to float32, each is the same float32 as before.
+    """
+    flat = np.ascontiguousarray(values).reshape(-1)
+    if flat.size <= _FEW_VALUES:
+        short = np.array([float(str(value)) for value in flat], dtype=np.float64)
+    else:
+        short = pa.array(flat).cast(pa.string()).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    same = (short.astype(np.float32) == flat) | np.isnan(flat)  # false for one float32: 7.038531e-26
+    return np.where(same, short, flat.astype(np.float64)).reshape(values.shape)
 
 
 def _arrow(spec: ModelSpec, output: OutputSpec, shown: Array) -> pa.Array:
     if output.view is View.LABEL:
-        return pa.array(spec.classes, pa.string()).take(pa.array(shown))
-    array = pa.array(shown.reshape(-1))
+        return pa.array(spec.classes_of(output), pa.string()).take(pa.array(shown))
+    kind = ARROW_OF_OUTPUTS[output.value_type]
+    array = pa.array(shown.reshape(-1), kind, from_pandas=output.nullable)
     for width in reversed(shown.shape[1:]):
         offsets = np.arange(0, len(array) + 1, width, dtype=np.int32)
         array = pa.ListArray.from_arrays(pa.array(offsets), array)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 
-from shared.columns import Array, Columns, row_count
+from shared.columns import Columns, row_count
 from worker.predictors.base import ModelRuntime
+from worker.predictors.named_answers import RawAnswer
 
 NATIVE = "native"
 _GAIN = 1.1
@@ -48,6 +49,6 @@ class Switch:
         self._sizes = sorted(chosen)
         self._runtimes = [runtimes[chosen[size]] for size in self._sizes]
 
-    def __call__(self, columns: Columns) -> Array:
+    def __call__(self, columns: Columns) -> RawAnswer:
         place = min(bisect_left(self._sizes, row_count(columns)), len(self._sizes) - 1)
         return self._runtimes[place](columns)

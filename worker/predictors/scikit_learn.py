@@ -10,7 +10,8 @@ import numpy as np
 
 from shared.columns import Array, Columns
 from shared.errors import ArtifactError
-from shared.specs import InputType, ModelSpec, View
+from shared.output_specs import View
+from shared.specs import InputType, ModelSpec
 from worker.predictors.classes import Classes, check_classes
 from worker.predictors.estimator_input import EstimatorInput, input_of, parts
 from worker.predictors.labelled_answers import class_numbers_of

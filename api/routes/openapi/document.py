@@ -19,7 +19,8 @@ from api.models.catalog import Catalog, Servable
 from api.routes.openapi.job_bodies import file_bodies, submission_parameters
 from shared.images import MEDIA_TYPES
 from shared.input_types import title
-from shared.specs import ModelSpec, OutputSpec, View
+from shared.output_specs import OutputSpec, View
+from shared.specs import ModelSpec
 from shared.tabular.upload_formats import FORM
 from shared.validation import example_body
 

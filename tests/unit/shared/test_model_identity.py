@@ -15,6 +15,7 @@ from shared.messages import Entry, decode_entry, encode
 from shared.model_identity import ModelIdentity, wires_differ
 from shared.specs import ModelSpec, load_spec
 from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState
+from tests.support.specimens import declaration
 
 KEY = model_key("flower", "1.0.0")
 PLAIN = """
@@ -185,3 +186,15 @@ def test_a_worker_that_says_no_spec_is_trusted() -> None:
 
 def test_without_any_worker_the_model_is_not_loaded() -> None:
     assert isinstance(refusal(fleet()), ModelNotLoadedError)
+
+
+def test_what_an_output_selects_and_its_type_are_part_of_the_digest() -> None:
+    value = {"name": "y", "view": "value"}
+    changes: list[dict[str, object]] = [{}, {"from": "a"}, {"method": "predict"}, {"column": 0}]
+    changes += [{"type": "int64"}, {"nullable": True}]
+    assert len({declaration(outputs=[value | change]).digest for change in changes}) == len(changes)
+
+
+def test_the_digest_of_a_declaration_is_that_of_earlier_versions(tmp_path: Path) -> None:
+    of_version_1 = "73324110d86ed090133e9e587e42dc9b7f761399fd55f5cd95c48e732f3695af"
+    assert spec_of(tmp_path, PLAIN).digest == of_version_1

@@ -15,7 +15,7 @@ from shared.columns import cut, encode_rows, join, of_rows, take
 from shared.repository import ModelVersion, open_repository
 from shared.specs import Row
 from shared.tables import batch_of_rows, columns_of_batch
-from tests.support.artifacts import load
+from tests.support.artifacts import array_of, load
 from worker.models.build import build_model
 from worker.models.verify import verify_model
 from worker.predictors.code import import_beside
@@ -40,7 +40,7 @@ def test_iris_answers_what_the_forest_answers_at_every_batch_size(
     version = shipped("iris")
     predictor, flowers = load(version), np.random.default_rng(7).uniform(0, 10, (150, 4))
     columns = dict(zip(version.spec.input_names, flowers.T, strict=True))
-    batches = [predictor.predict(take(columns, at, at + size)) for at in range(0, 150, size)]
+    batches = [array_of(predictor, take(columns, at, at + size)) for at in range(0, 150, size)]
     forest = joblib.load(version.artifact).set_params(n_jobs=1)
     assert np.array_equal(np.concatenate(batches), forest.predict_proba(flowers))
 
@@ -81,6 +81,6 @@ def test_a_shipped_model_verifies(shipped: Callable[[str], ModelVersion], model:
 def test_quality_answers_a_row_alike_among_any_neighbours(shipped: Callable[[str], ModelVersion]) -> None:
     version = shipped("quality")
     predictor, rows = load(version), version.spec.golden_inputs()
-    together = predictor.predict(of_rows(version.spec, rows))
-    alone = [predictor.predict(of_rows(version.spec, [row])) for row in rows]
+    together = array_of(predictor, of_rows(version.spec, rows))
+    alone = [array_of(predictor, of_rows(version.spec, [row])) for row in rows]
     assert np.array_equal(np.concatenate(alone), together)

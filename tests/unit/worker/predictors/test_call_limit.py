@@ -62,6 +62,7 @@ def test_an_entry_larger_than_memory_is_answered_in_halves_and_in_order() -> Non
     call_limit, model = CallLimit(), Cramped(fits=3)
     answer = call_limit.predict_in_halves(predictor(model), {"x": np.arange(10.0)})
     call_limit.settle()
+    assert isinstance(answer, np.ndarray)
     assert answer.tolist() == [2.0 * x for x in range(10)]
     assert call_limit.rows == 3
 

@@ -26,7 +26,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from shared.columns import Array, Columns
 from shared.errors import PredictionFailedError
 from shared.specs import ModelSpec
-from tests.support.artifacts import load, version_of
+from tests.support.artifacts import array_of, load, version_of
 from tests.support.specimens import classifier, declaration
 from worker.predictors import acceleration, compiled
 from worker.predictors.acceleration import KernelRuntime
@@ -283,7 +283,7 @@ def test_a_compiler_that_fails_costs_nothing_but_speed(
     monkeypatch.setattr(acceleration, "compile_estimator", broken)
     predictor = load(iris_like(tmp_path))
     assert predictor.runtimes.in_words() == "native (not compiled: AttributeError: tree_)"
-    assert predictor.predict(dict.fromkeys(FEATURES, np.zeros(2))).shape == (2, 3)
+    assert array_of(predictor, dict.fromkeys(FEATURES, np.zeros(2))).shape == (2, 3)
 
 
 def test_a_row_that_the_native_model_refuses_is_refused_with_its_words(tmp_path: Path) -> None:

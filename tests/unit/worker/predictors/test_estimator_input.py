@@ -16,7 +16,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from shared.errors import ArtifactError
-from tests.support.artifacts import load, version_of
+from tests.support.artifacts import array_of, load, version_of
 from tests.support.specimens import declaration
 
 RNG = np.random.default_rng(3)
@@ -73,7 +73,7 @@ def test_what_was_fitted_on_a_dataframe_is_given_one(tmp_path: Path, estimator: 
     estimator.fit(FRAME, TARGET)
     predictor = load(version_of(declaration(inputs=INPUTS), estimator, tmp_path))
     columns = {name: FRAME[name].to_numpy() for name in ("a", "b")}
-    assert predictor.predict(columns).tolist() == estimator.predict(FRAME).tolist()
+    assert array_of(predictor, columns).tolist() == estimator.predict(FRAME).tolist()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,9 @@ def test_what_was_fitted_on_an_array_is_given_one(tmp_path: Path, estimator: Any
     estimator.fit(FRAME.to_numpy(), TARGET)
     predictor = load(version_of(declaration(inputs=INPUTS), estimator, tmp_path))
     columns = {name: FRAME[name].to_numpy() for name in ("a", "b")}
-    assert predictor.predict(columns).tolist() == pytest.approx(estimator.predict(FRAME.to_numpy()).tolist())
+    assert array_of(predictor, columns).tolist() == pytest.approx(
+        estimator.predict(FRAME.to_numpy()).tolist()
+    )
 
 
 class Either(Ratio):
@@ -109,7 +111,7 @@ def test_model_toml_decides_where_nothing_that_was_fitted_does(
     predictor = load(version_of(spec, estimator, tmp_path))
     columns = {name: FRAME[name].to_numpy() for name in ("a", "b")}
     expected = estimator[-1].predict(FRAME.to_numpy() * sign)
-    assert predictor.predict(columns).tolist() == pytest.approx(expected.tolist())
+    assert array_of(predictor, columns).tolist() == pytest.approx(expected.tolist())
 
 
 class Booster(LinearRegression):  # type: ignore[misc]  # sklearn has no types
@@ -128,7 +130,7 @@ def test_names_that_a_library_made_up_are_positions(tmp_path: Path, names: tuple
     model = Booster().fit(FRAME.to_numpy(), TARGET)
     predictor = load(version_of(declaration(inputs=INPUTS), model.name(*names), tmp_path))
     columns = {name: FRAME[name].to_numpy() for name in ("a", "b")}
-    assert predictor.predict(columns).tolist() == pytest.approx(TARGET.tolist())
+    assert array_of(predictor, columns).tolist() == pytest.approx(TARGET.tolist())
 
 
 @pytest.mark.parametrize("names", [("Column_0",), ("Column_1", "Column_0"), ("a", "Column_1"), ("a", "c")])

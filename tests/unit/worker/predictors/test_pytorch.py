@@ -13,7 +13,7 @@ import torch
 from shared.errors import ArtifactError
 from shared.repository import ModelVersion, sha256_of
 from shared.tables import batch_of_rows, columns_of_batch
-from tests.support.artifacts import Opened, load, version_of, with_manifest
+from tests.support.artifacts import Opened, array_of, load, version_of, with_manifest
 from tests.support.specimens import declaration
 from worker.predictors.pytorch import _InputArray
 
@@ -55,7 +55,7 @@ THREE = {"a": np.array([1.0, 4.0]), "b": np.array([2.0, 5.0]), "c": np.array([3.
 def test_a_network_takes_scalar_features_and_its_modules_import_each_other(tmp_path: Path) -> None:
     path = list(sys.path)
     predictor = load(network_version(tmp_path))
-    assert predictor.predict(THREE).tolist() == [6.0, 15.0]
+    assert array_of(predictor, THREE).tolist() == [6.0, 15.0]
     assert sys.path == path
 
 
@@ -66,7 +66,7 @@ def test_one_logit_and_a_sigmoid_make_two_classes(tmp_path: Path) -> None:
         classes=["no", "yes"],
         outputs=[{"name": "p", "view": "probabilities"}],
     )
-    answer = load(version).predict(THREE)
+    answer = array_of(load(version), THREE)
     assert np.allclose(answer.sum(axis=1), 1)
     assert answer[0, 1] == pytest.approx(1 / (1 + np.exp(-6)))
 
@@ -74,21 +74,21 @@ def test_one_logit_and_a_sigmoid_make_two_classes(tmp_path: Path) -> None:
 def test_arrow_memory_reaches_a_network_without_a_warning(tmp_path: Path) -> None:
     predictor = load(network_version(tmp_path))
     batch = batch_of_rows(predictor.spec, [{"a": 1.0, "b": 2.0, "c": 3.0}])
-    assert predictor.predict(columns_of_batch(predictor.spec, batch)).tolist() == [6.0]
+    assert array_of(predictor, columns_of_batch(predictor.spec, batch)).tolist() == [6.0]
 
 
 def test_a_network_computes_in_the_precision_that_its_declaration_names(tmp_path: Path) -> None:
     predictor = load(network_version(tmp_path, pytorch={"precision": "bfloat16"}))
     # 8 bits: 257 becomes 256 or 258
     rows = {"a": np.array([257.0]), "b": np.array([0.0]), "c": np.array([0.0])}
-    assert predictor.predict(rows)[0] in (256.0, 258.0)
+    assert array_of(predictor, rows)[0] in (256.0, 258.0)
     assert predictor.runtimes.in_words() == "native (in bfloat16; pytorch models are not compiled)"
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_runtime_answers_in_float32_whatever_it_computes_in(tmp_path: Path, precision: str) -> None:
     predictor = load(network_version(tmp_path, pytorch={"precision": precision}))
-    assert predictor.runtime(THREE).dtype == np.float32
+    assert np.asarray(predictor.runtime(THREE)).dtype == np.float32
 
 
 def test_golden_rows_of_a_network_in_half_precision_may_be_off_by_its_stated_tolerance(

@@ -83,7 +83,7 @@ def says(number: float) -> Callable[[Columns], Array]:
 def test_a_call_is_run_as_the_next_size_that_was_measured(rows: int, expected: float) -> None:
     runtimes = {"a": says(1.0), "b": says(2.0), "c": says(3.0)}
     switch = Switch(runtimes, {1: "a", 64: "b", 1024: "c"})
-    assert switch({"x": np.zeros(rows)})[0] == expected
+    assert np.asarray(switch({"x": np.zeros(rows)}))[0] == expected
 
 
 def measured(serving: Mapping[str, tuple[int, ...]]) -> tuple[MeasuredRuntime, ...]:

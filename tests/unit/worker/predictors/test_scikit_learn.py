@@ -19,7 +19,7 @@ from shared.columns import Array, Columns, row_count
 from shared.errors import ArtifactError, PredictionFailedError
 from shared.repository import ModelVersion
 from shared.specs import ModelSpec
-from tests.support.artifacts import Opened, load, version_of, with_manifest
+from tests.support.artifacts import Opened, array_of, load, version_of, with_manifest
 from tests.support.specimens import classifier, declaration
 from worker.predictors import Predictor, batch_sizes, frameworks
 from worker.predictors.outputs import as_columns
@@ -60,7 +60,7 @@ def test_another_framework_version_is_warned_of_and_served(tmp_path: Path) -> No
     with capture_logs() as events:
         predictor = load(built_by_another(tmp_path), mismatch="warn")
     assert [(e["event"], e["model"]) for e in events] == [("framework_mismatch", "specimen@1.0.0")]
-    assert predictor.predict({"x": np.array([3.0])}).tolist() == pytest.approx([6.0])
+    assert array_of(predictor, {"x": np.array([3.0])}).tolist() == pytest.approx([6.0])
 
 
 def test_a_local_build_label_is_no_other_version(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +199,7 @@ def test_numbers_that_are_no_probabilities_fail_the_call(tmp_path: Path, answer:
 def test_probabilities_are_judged_by_the_type_that_they_were_computed_in(tmp_path: Path, dtype: Any) -> None:
     answer = np.random.default_rng(1).dirichlet(np.ones(3), 50).astype(dtype)
     predictor = answering(classifier(), lambda _: answer, tmp_path)
-    assert predictor.predict({"x": np.zeros(50)}).shape == (50, 3)
+    assert array_of(predictor, {"x": np.zeros(50)}).shape == (50, 3)
 
 
 class Corrupt(RandomForestClassifier):  # type: ignore[misc]  # sklearn has no types
@@ -224,4 +224,4 @@ class Column(LinearRegression):  # type: ignore[misc]  # sklearn has no types
 def test_one_value_a_row_may_come_as_a_column(tmp_path: Path) -> None:
     model = Column().fit([[0.0], [1.0]], [[0.0], [2.0]])
     predictor = load(version_of(declaration(), model, tmp_path))
-    assert predictor.predict({"x": np.array([1.0, 3.0])}).tolist() == pytest.approx([2.0, 6.0])
+    assert array_of(predictor, {"x": np.array([1.0, 3.0])}).tolist() == pytest.approx([2.0, 6.0])

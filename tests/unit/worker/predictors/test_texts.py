@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline, make_union
 
-from tests.support.artifacts import load, version_of
+from tests.support.artifacts import array_of, load, version_of
 from tests.support.specimens import declaration
 
 TEXTS = ["베어링 소음", "모터가 뜨겁다", "정상 가동", "이상 없음", "ベアリングの音", "حرارة المحرك"] * 4
@@ -46,5 +46,5 @@ def test_a_vectorizer_at_the_front_gets_texts_of_any_script(tmp_path: Path, esti
         inputs=INPUTS, classes=["ok", "fault"], outputs=[{"name": "p", "view": "probabilities"}]
     )
     predictor = load(version_of(spec, estimator, tmp_path))
-    assert np.array_equal(predictor.predict(texts(*TEXTS[:6])), estimator.predict_proba(TEXTS[:6]))
-    assert np.array_equal(predictor.predict(texts(None)), estimator.predict_proba([""]))
+    assert np.array_equal(array_of(predictor, texts(*TEXTS[:6])), estimator.predict_proba(TEXTS[:6]))
+    assert np.array_equal(array_of(predictor, texts(None)), estimator.predict_proba([""]))
