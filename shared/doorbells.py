@@ -16,7 +16,7 @@ TASK = "takt.claim"
 """The only task: claim the next chunks of `model_key`, run them, commit them."""
 
 
-class Ring(Protocol):
+class Notify(Protocol):
     """Send `count` doorbells to a model version's queue. Failures are ignored: the reconciler sends again."""
 
     def __call__(self, key: ModelKey, count: int) -> None: ...

@@ -172,9 +172,9 @@ def require_durable(
     durability: Durability,
     policy: Any = VOUCHED,
 ) -> None:
-    """Check a server's answers: to a job's fence, to the wait after it, and to the query of its policy.
+    """Check a server's answers: to a job's barrier, to the wait after it, and to the query of its policy.
 
-    Raises the server's error for the fence, QueueUnavailableError, UnsupportedServerError, NotDurableError.
+    Raises the server's error for the barrier, QueueUnavailableError, UnsupportedServerError, NotDurableError.
     """
     if isinstance(known, Exception):
         raise known

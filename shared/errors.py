@@ -43,7 +43,7 @@
         └── UnsupportedServerError       a Redis or Valkey that is too old for Takt's guarantees
 
 An error crosses the queue as `(code, detail)` and is raised on the other side as the same class. HTTP
-status codes appear only in `api/http/error_answers.py`.
+status codes appear only in `api/http/error_status.py`.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def models() -> Path:
 
 @pytest.fixture(scope="session")
 def stack_queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The Valkey of `stack` alone: its worker would take the jobs of others, and retire them."""
+    """The Valkey of `stack` alone: its worker would take the jobs of others, and expire them."""
     with Server(valkey_binary(), tmp_path_factory.mktemp("stack_queue")) as server:
         yield server
 

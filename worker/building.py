@@ -1,4 +1,5 @@
-"""The former place of `Build`: `build.py` files of earlier releases import it from here."""
+"""The former place of `Build`. It stays because `build.py` files of users' models import it from here, and
+the changelog promises that they keep working."""
 
 from worker.models.build import Build
 

@@ -18,14 +18,12 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from shared import keys
 from shared.history import add_to_slot
+from shared.recovery_times import FORGET_WORKER_MS, HEARTBEATS_PER_TTL
 from shared.worker_records import DRAIN_KEPT_S, HeldModel, WorkerRecord, WorkerState, to_hash
 from worker.execution.scheduler import LaneScheduler
 from worker.telemetry.worker_counters import WorkerHistory
 
 log = structlog.get_logger(__name__)
-
-FORGET_AFTER_MS = 60_000
-"""How long a dead worker's id stays in the index."""
 
 
 def new_worker_id(name: str) -> str:
@@ -94,7 +92,7 @@ class Heartbeat(threading.Thread):
             self._wake.clear()
             self._try(self._beat_on)
             self._on_turn()
-            self._wake.wait(self._ttl_ms / 3000)
+            self._wake.wait(self._ttl_ms / 1000 / HEARTBEATS_PER_TTL)
         self._try(self._withdraw)
 
     def record(self) -> WorkerRecord:
@@ -130,7 +128,7 @@ class Heartbeat(threading.Thread):
             pipe.hset(keys.worker(self._worker_id), mapping=dict[Any, Any](to_hash(self.record())))
             pipe.pexpire(keys.worker(self._worker_id), self._ttl_ms)
             pipe.zadd(keys.workers(), {self._worker_id: seconds * 1000})
-            pipe.zremrangebyscore(keys.workers(), "-inf", seconds * 1000 - FORGET_AFTER_MS)
+            pipe.zremrangebyscore(keys.workers(), "-inf", seconds * 1000 - FORGET_WORKER_MS)
             add_to_slot(pipe, seconds, counts := self._history.counts())
             pipe.expire(order, DRAIN_KEPT_S)
             *_, is_ordered = pipe.execute()

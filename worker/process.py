@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from shared import keys
 from shared.connections import connect
 from shared.dead_letters import DeadLetters
-from shared.doorbells import Ring
+from shared.doorbells import Notify
 from shared.durability import checked_server
 from shared.keys import ModelKey
 from shared.ledger import Ledger
@@ -64,9 +64,9 @@ LAST_WEBHOOK_S = 2.0
 class WorkerProcess:
     """Starts the parts in order and stops them in reverse. One instance per process."""
 
-    def __init__(self, settings: Settings, ring: Ring) -> None:
+    def __init__(self, settings: Settings, notify: Notify) -> None:
         self._settings = settings
-        self._ring = ring
+        self._notify = notify
         self._id = new_worker_id(settings.worker_name)
         self._registry = ModelRegistry()
         self._client = connect(settings.redis_dsn())
@@ -191,14 +191,14 @@ class WorkerProcess:
     def _start_reconciler(self, store: PayloadStore) -> Ledger:
         ledger = Ledger(
             self._client,
-            self._ring,
+            self._notify,
             worker=self._id,
             lease_s=self._settings.lease_s,
             max_attempts=self._settings.max_attempts,
         )
         orphans = Orphans(ledger, store, retention_s=self._settings.job_retention_s)
         self._reconciler = Reconciler(
-            self._client, ledger, store, self._ring, self._id, slots=CHUNK_THREADS, orphans=orphans
+            self._client, ledger, store, self._notify, self._id, slots=CHUNK_THREADS, orphans=orphans
         )
         self._reconciler.start()
         if self._settings.scrub_bytes_per_s:

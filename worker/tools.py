@@ -1,4 +1,5 @@
-"""The former place of the application for Celery tools: `celery -A worker.tools inspect ping`."""
+"""The former place of the application for Celery tools. It stays because probes and scripts of users call
+`celery -A worker.tools inspect ping`; the changelog promises that they keep working."""
 
 from worker.broker.inspect import app
 

@@ -1,8 +1,9 @@
-"""Error responses: the table of error code → HTTP status, and the format of error bodies.
+"""Error responses: the body of an error, its headers, and the error for any exception.
 
     {"error": code, "detail": text or list of problems, "request_id": id}
 
-`shared/errors.py` defines the codes. Unexpected exceptions become `internal_error`.
+`shared/errors.py` defines the codes, `api/http/error_status.py` their statuses. Unexpected exceptions become
+`internal_error`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
+from api.http.error_status import STATUS, status_of
 from shared.connections import means_away
 from shared.errors import (
     MOST_PROBLEMS,
@@ -31,8 +33,8 @@ from shared.errors import (
     UnauthorizedError,
     UnsupportedCodingError,
 )
+from shared.tabular.content_types import ACCEPTED_CODINGS
 from shared.tabular.memory_room import out_of_memory
-from shared.tabular.upload_formats import ACCEPTED_CODINGS
 from shared.texts import bounded
 
 log = structlog.get_logger()
@@ -42,40 +44,6 @@ RETRY_AFTER_S = 2.0
 STOPPING_RETRY_S = 1.0
 """`Retry-After` if the gateway shuts down."""
 
-STATUS = {
-    "validation_error": 422,
-    "unauthorized": 401,
-    "forbidden": 403,
-    "model_not_found": 404,
-    "job_not_found": 404,
-    "job_expired": 410,
-    "results_not_ready": 409,
-    "idempotency_conflict": 409,
-    "idempotency_in_progress": 409,
-    "request_timeout": 408,
-    "upload_interrupted": 408,
-    "invalid_state": 409,
-    "precondition_failed": 412,
-    "not_acceptable": 406,
-    "payload_too_large": 413,
-    "unsupported_media_type": 415,
-    "rate_limited": 429,
-    "too_many_jobs": 429,
-    "prediction_failed": 500,
-    "model_not_loaded": 503,
-    "model_mismatch": 503,
-    "overloaded": 503,
-    "queue_unavailable": 503,
-    "storage_full": 503,
-    "not_durable": 503,
-    "payload_unavailable": 503,
-    "payload_lost": 410,
-    "payload_corrupt": 410,
-    "deadline_exceeded": 504,
-    "message_unreadable": 503,
-    "record_unreadable": 500,
-    "internal_error": 500,
-}
 CHALLENGE = 'Bearer realm="takt"'
 """`WWW-Authenticate` of a 401."""
 BROWSER_HEADERS = ((b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"))
@@ -137,11 +105,6 @@ def of_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in sorted(statuses)
     }
-
-
-def status_of(code: str) -> int:
-    """The HTTP status of an error code; 500 if the table does not have it."""
-    return STATUS.get(code, 500)
 
 
 def is_full(error: BaseException) -> bool:

@@ -60,7 +60,7 @@ class TokenBucket:
 
 
 class Doorbell:
-    """A `shared.doorbells.Ring`. Calls neither raise nor block."""
+    """A `shared.doorbells.Notify`. Calls neither raise nor block."""
 
     def __init__(self, settings: Settings) -> None:
         # without Celery's Django fixup, which would import celery.worker

@@ -15,7 +15,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from shared.errors import InvalidInputError
 from shared.tabular.charsets import of_body
-from shared.tabular.upload_formats import Wrapping, parameter, wrapping_of_part
+from shared.tabular.content_types import Wrapping, parameter, wrapping_of_part
 
 _EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=([^;]*)", re.IGNORECASE)
 _MOST_FIELD_BYTES = 64 * 2**10

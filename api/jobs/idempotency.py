@@ -43,7 +43,7 @@ def fingerprint(reading: Reading, sha256: str) -> str:
     """The digest of a file and of its read options."""
     parts = (
         reading.options.model_dump_json(),
-        reading.wrapping.format,
+        reading.wrapping.format.media_type,
         reading.wrapping.charset or "",
         sha256,
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
-from api.http.error_answers import STATUS
+from api.http.error_status import STATUS
 from api.models.catalog import Catalog, Servable
 from shared import keys
 from shared.history import (

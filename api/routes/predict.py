@@ -36,8 +36,8 @@ from api.telemetry.request_tracing import trace_of
 from shared.access import Role, key_id_of
 from shared.errors import ServiceError
 from shared.messages import Column
+from shared.tabular.content_types import Packing, packing_of
 from shared.tabular.json_bodies import in_utf_8
-from shared.tabular.upload_formats import Packing, packing_of
 from shared.validation import Values
 
 if TYPE_CHECKING:

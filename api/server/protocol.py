@@ -6,7 +6,7 @@ nothing, gets 408 and the connection closes. If all connections are taken, a new
 on bodies apply while a body is read. One timer serves all connections (`api/server/timeouts.py`).
 
 The most frequent requests need no task: rejections under overload, decided by the head alone
-(`api/online/admission_control.py`), and predictions of a single row (`api/server/fast_path.py`). uvicorn
+(`api/online/admission_controller.py`), and predictions of a single row (`api/server/fast_path.py`). uvicorn
 serves all other requests.
 """
 
@@ -26,7 +26,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.gateway import Gateway
 from api.http.envelope import CLOSE, error_answer, new_request_id, request_id_in
-from api.http.error_answers import Headers, foreseen, status_of
+from api.http.error_answers import Headers, foreseen
+from api.http.error_status import status_of
 from api.http.framing import closing_unread, in_close_framing, stays_in_http_1_0
 from api.http.open_files import most_connections, most_open_files
 from api.http.targets import origin_form, wrong_head

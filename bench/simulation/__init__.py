@@ -2,7 +2,7 @@
 
     clients ─▶ gateways ─▶ queue ─▶ workers        their times: `Costs`, measured at one worker
                   │          │         │
-          api.online.admission      │   worker.online.consumer, .batching; worker.execution
+          api.online.admission_policy      │   worker.online.consumer, .batching; worker.execution
                        the ledger's claims (its scripts, on a separate server)
 
 Takt's own code makes all decisions. Times are fixed costs of each request, batch and row, not random.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from api.online.admission import RetrySchedule, Traffic, admit
+from api.online.admission_policy import RetrySchedule, Traffic, admit
 from bench.simulation.clock import Station, VirtualClock
 from bench.simulation.costs import Costs
 from bench.simulation.lane import KEY, Stream

@@ -8,13 +8,14 @@ claim ─▶ renew* ─▶ commit        worker: a chunk under a lease and a fen
 cancel, pause, resume, …         the job's owner
 recompute                        a chunk with a lost or damaged result: it runs again, or fails for good
 reserve, unreserve, bind         an Idempotency-Key, during and after the upload of its body
-expire, retire, ready            reconciler: leases, retention, doorbells
+expire_leases, ready, expire_jobs  reconciler: lost leases, doorbells, retention
 claim_webhook ─▶ record_webhook  worker: delivery of a webhook after a job's end
 
-async_ledger, threaded_ledger    the executors: `AsyncLedger` for asyncio, `Ledger` for threads job_ and
-chunk_transitions       each transition as a value: a script, its arguments, the decoder of its answer lua,
-scripts/                    the Lua scripts, which run inside Redis records, serialization           the
-records, and their form in Redis
+async_ledger, threaded_ledger    the executors: `AsyncLedger` for asyncio, `Ledger` for threads
+job_transitions, chunk_transitions
+                                 each transition as a value: script, arguments, decoder of the answer
+lua, scripts/                    the Lua scripts, which run inside Redis
+records, serialization           the records, and their form in Redis
 """
 
 from shared.ledger.async_ledger import AsyncLedger

@@ -15,7 +15,7 @@ from redis.commands.core import AsyncScript
 
 from shared import keys
 from shared.dead_letters import AsyncDeadLetters
-from shared.doorbells import Ring
+from shared.doorbells import Notify
 from shared.durability import SYNC_OPTIONS, Durability, require_durable
 from shared.errors import RecordUnreadableError
 from shared.keys import ModelKey
@@ -51,7 +51,7 @@ from shared.ledger.serialization import (
 T = TypeVar("T")
 
 _IN_MEMORY = Durability()
-MOST_RINGS = 8
+MOST_DOORBELLS = 8
 """Limit of the doorbells per submission; commits and the reconciler send the rest."""
 
 
@@ -61,14 +61,14 @@ class AsyncLedger:
     def __init__(
         self,
         client: redis.asyncio.Redis,
-        ring: Ring,
+        notify: Notify,
         *,
         lease_s: float = 30.0,
         durability: Durability = _IN_MEMORY,
     ) -> None:
         self._client = client
         self._dead_letters = AsyncDeadLetters(client)
-        self._ring = ring
+        self._notify = notify
         self._lease_ms = round(lease_s * 1000)
         self._durability = durability
         self._scripts: dict[str, AsyncScript] = {}
@@ -158,9 +158,9 @@ class AsyncLedger:
         """
         if self._durability.command is None:
             return
-        fence = job_transitions.fence(job_id)
+        barrier = job_transitions.durability_barrier(job_id)
         pipeline = self._client.pipeline(transaction=False)
-        await self._script(fence.script)(args=fence.arguments, client=pipeline)
+        await self._script(barrier.script)(args=barrier.arguments, client=pipeline)
         pipeline.execute_command(*self._durability.command)
         if self._durability.asks:
             pipeline.config_get(*SYNC_OPTIONS)
@@ -302,7 +302,7 @@ class AsyncLedger:
 
     def _ring_for(self, key: ModelKey, chunks: int) -> None:
         if chunks:
-            self._ring(key, min(chunks, MOST_RINGS))
+            self._notify(key, min(chunks, MOST_DOORBELLS))
 
     async def _newest_ids(
         self, owner: str | None, before_ms: int | None, most: int, after_id: str | None

@@ -157,9 +157,9 @@ def _hash(flat: Sequence[Any]) -> dict[Any, Any]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def fence(job_id: str) -> Transition[bool]:
+def durability_barrier(job_id: str) -> Transition[bool]:
     """A write after all writes of a job, to wait for. → whether the server knows the job"""
-    return Transition("fence", (job_id,), bool)
+    return Transition("durability_barrier", (job_id,), bool)
 
 
 def fail_job(job_id: str, code: str, detail: str) -> Transition[bool]:
@@ -196,7 +196,7 @@ def delete(job_id: str) -> Transition[bool]:
     return Transition("delete", (job_id,), bool)
 
 
-def retire(
+def expire_jobs(
     *, most: int = 100, tombstone_ms: int = 30 * 86_400_000, again_ms: int = 60_000
 ) -> Transition[list[str]]:
     """Replace jobs whose retention is over by a tombstone. → these jobs, whose data may be removed.
@@ -204,11 +204,11 @@ def retire(
     They are returned again every `again_ms` until `removed` confirms that the data is removed.
     """
     arguments = (most, tombstone_ms, again_ms)
-    return Transition("retire", arguments, lambda answer: [job_id.decode() for job_id in answer])
+    return Transition("expire_jobs", arguments, lambda answer: [job_id.decode() for job_id in answer])
 
 
 def removed(job_id: str) -> Transition[bool]:
-    """Confirm that the data of a retired job is removed. → whether this was the first confirmation"""
+    """Confirm that the data of an expired job is removed. → whether this was the first confirmation"""
     return Transition("removed", (job_id,), bool)
 
 

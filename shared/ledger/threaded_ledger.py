@@ -15,7 +15,7 @@ from redis.commands.core import Script
 from redis.exceptions import RedisError
 
 from shared import keys
-from shared.doorbells import Ring
+from shared.doorbells import Notify
 from shared.keys import ModelKey
 from shared.ledger import chunk_transitions, job_transitions
 from shared.ledger.chunk_transitions import Expired
@@ -31,16 +31,10 @@ from shared.ledger.records import (
     check_job_id,
     new_token,
 )
-from shared.ledger.serialization import (
-    job_from_hash,
-)
+from shared.ledger.serialization import job_from_hash
+from shared.recovery_times import SILENT_GRACE_S, UNCONFIRMED_LEASE_MS
 
 T = TypeVar("T")
-
-SILENT_GRACE_S = 2.0
-"""Lease of a worker without a heartbeat: after a restart, a server has lost the heartbeats of all workers."""
-UNCONFIRMED_LEASE_MS = 3000
-"""Lease of a claim until its worker confirms that it has received the claim."""
 
 
 class Ledger:
@@ -49,7 +43,7 @@ class Ledger:
     def __init__(
         self,
         client: redis.Redis,
-        ring: Ring,
+        notify: Notify,
         *,
         worker: str,
         lease_s: float,
@@ -57,7 +51,7 @@ class Ledger:
         grace_s: float = SILENT_GRACE_S,
     ) -> None:
         self._client = client
-        self._ring = ring
+        self._notify = notify
         self._worker = worker
         self._lease_ms = round(lease_s * 1000)
         self._max_attempts = max_attempts
@@ -142,7 +136,7 @@ class Ledger:
         """Like `commit` for several chunks, each on its own, whether claimed together or not."""
         committed = self._run(chunk_transitions.commit(key, ended))
         if committed.more:
-            self._ring(key, 1)
+            self._notify(key, 1)
         return committed.outcomes
 
     def hand_back(
@@ -157,25 +151,25 @@ class Ledger:
         if self._run(
             chunk_transitions.hand_back(key, held, at_fault=at_fault, reason=reason, delay_ms=delay_ms)
         ):
-            self._ring(key, 1)
+            self._notify(key, 1)
 
     def recompute(self, job_id: str, index: int, token: str, reason: str) -> Recomputed:
         """Compute a chunk again because its stored result with this token is lost or damaged."""
         return self._run(chunk_transitions.recompute(job_id, index, token, reason))
 
-    def expire(self) -> Expired:
+    def expire_leases(self) -> Expired:
         """Make chunks of expired leases and dead workers ready again. → jobs whose stored data must go"""
-        return self._run(chunk_transitions.expire(grace_ms=self._grace_ms))
+        return self._run(chunk_transitions.expire_leases(grace_ms=self._grace_ms))
 
-    def retire(self) -> list[str]:
+    def expire_jobs(self) -> list[str]:
         """End jobs whose retention is over. → these jobs, whose data may be removed.
 
         A job is returned again after a minute, until `removed` confirms that its data is removed.
         """
-        return self._run(job_transitions.retire())
+        return self._run(job_transitions.expire_jobs())
 
     def removed(self, job_id: str) -> None:
-        """Confirm that the data of a retired job is removed."""
+        """Confirm that the data of an expired job is removed."""
         self._run(job_transitions.removed(job_id))
 
     def ready(self, *, most: int = 1000) -> dict[ModelKey, int]:
@@ -193,7 +187,7 @@ class Ledger:
         return (now_ms - int(born)) / 1000
 
     def unknown(self, job_ids: Sequence[str]) -> list[str]:
-        """The ids that belong neither to a job nor to a retired job whose data is still to be removed."""
+        """The ids that belong neither to a job nor to an expired job whose data is still to be removed."""
         pipeline = self._client.pipeline(transaction=False)
         for job_id in job_ids:
             pipeline.hexists(keys.job(job_id), "created_at_ms")

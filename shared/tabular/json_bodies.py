@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 
 from shared.errors import InvalidInputError
+from shared.tabular.content_types import parameter
 from shared.tabular.signatures import HEAD_BYTES, recognized_without_mark
 from shared.tabular.text import Text
-from shared.tabular.upload_formats import parameter
 
 _MARKS_BEGIN = (b"\xef", b"\xff", b"\xfe", b"\0")
 

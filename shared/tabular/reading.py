@@ -15,13 +15,14 @@ from shared.errors import InvalidInputError, PayloadTooLargeError
 from shared.tables import Compression
 from shared.tabular.chunking import Chunk, Cutter
 from shared.tabular.columnar import ArrowReader, ParquetReader
+from shared.tabular.content_types import Wrapping
 from shared.tabular.csv import CsvReader
+from shared.tabular.formats import Format
 from shared.tabular.ndjson import NdjsonReader
 from shared.tabular.rows import Rows
 from shared.tabular.signatures import HEAD_BYTES, refuse_other
 from shared.tabular.unpacking import ByteSource, Meter, Rejoined, unpacked
 from shared.tabular.unreadable import reason_of
-from shared.tabular.upload_formats import UploadFormat, Wrapping
 from shared.tabular.upload_options import UploadOptions
 from shared.texts import bounded
 from shared.validation import RowValidator
@@ -144,14 +145,16 @@ class Reading:
         refuse_other(head, self.wrapping.format, charset)
         source = Rejoined(head, meter)
         match self.wrapping.format:
-            case UploadFormat.CSV:
+            case Format.CSV:
                 return CsvReader(source, spec, options, charset)
-            case UploadFormat.NDJSON:
+            case Format.NDJSON:
                 return NdjsonReader(source, self.validator, options.kept, charset)
-            case UploadFormat.PARQUET:
+            case Format.PARQUET:
                 return ParquetReader(source, spec, options, self.limits.spool_dir)
-            case UploadFormat.ARROW_STREAM | UploadFormat.ARROW_FILE as kind:
-                return ArrowReader(source, spec, options, file=kind is UploadFormat.ARROW_FILE)
+            case Format.ARROW | Format.ARROW_FILE as kind:
+                return ArrowReader(source, spec, options, file=kind is Format.ARROW_FILE)
+            case Format.JSON:
+                raise ValueError("JSON is not read as a stream")
 
 
 class Digesting(Reading):
@@ -175,5 +178,5 @@ def _foreign_errors(wrapping: Wrapping) -> Iterator[None]:
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         packed = "" if wrapping.packing == "identity" else f" compressed with {wrapping.packing}"
         raise InvalidInputError(
-            f"The body cannot be read as {wrapping.format}{packed}: {reason_of(error)}."
+            f"The body cannot be read as {wrapping.format.media_type}{packed}: {reason_of(error)}."
         ) from error

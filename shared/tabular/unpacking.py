@@ -10,7 +10,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from shared.errors import InvalidInputError, PayloadTooLargeError
-from shared.tabular.upload_formats import Packing
+from shared.tabular.content_types import Packing
 
 MOST_READ_BYTES = 128 * 2**20
 """The largest read of a reader, and so the largest Arrow record batch."""

@@ -17,7 +17,7 @@ from typing_extensions import Buffer
 from shared.tables import ERROR
 from shared.tabular import json_texts
 from shared.tabular.arrow_types import Family, family_of, parquet_holds
-from shared.tabular.result_formats import ResultFormat
+from shared.tabular.formats import Format
 from shared.tabular.result_tables import ROW
 from shared.tabular.value_texts import value_texts
 
@@ -70,14 +70,14 @@ def _seen(task: asyncio.Task[bytes | None]) -> None:
         task.exception()
 
 
-def tabular(kind: ResultFormat, schema: pa.Schema) -> Writer:
+def tabular(kind: Format, schema: pa.Schema) -> Writer:
     """Returns a writer for any format except JSON, whose shape depends on the endpoint."""
     match kind:
-        case ResultFormat.CSV:
+        case Format.CSV:
             return CsvWriter(schema)
-        case ResultFormat.PARQUET:
+        case Format.PARQUET:
             return ParquetWriter(schema)
-        case ResultFormat.ARROW:
+        case Format.ARROW:
             return ArrowWriter(schema)
         case _:
             return NdjsonWriter()

@@ -17,7 +17,7 @@ from api import __main__
 from api.jobs.doorbell import Doorbell
 from shared.settings import Settings
 doorbell = Doorbell(Settings(redis_url="redis://127.0.0.1:1/0"))
-doorbell._client.llen = lambda _queue: 0  # nobody listens: it would not come to ring
+doorbell._client.llen = lambda _queue: 0  # nobody listens: otherwise nothing would be sent
 doorbell.start()
 doorbell("iris@1.0.0", 1)
 doorbell.stop()

@@ -109,7 +109,7 @@ async def measure(client: Any, folder: Path, cases: int, seed: int) -> Sizes:  #
             httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=60) as http,
         ):
             gateway: Gateway = app.state.gateway
-            gateway.jobs.ledger._ring = lambda _key, _count: None  # no worker receives Celery's messages here
+            gateway.jobs.ledger._notify = lambda _key, _count: None  # no worker receives it here
             await FakeWorker(client, *specs.values()).beat()
             await gateway.fleet.watch.renew()
             for number in range(cases):

@@ -61,8 +61,8 @@ def test_a_worker_consumes_the_models_that_it_was_given_and_no_others(
         eventually(lambda: blocked_on_lists(client))
         record = heartbeat(client)
         assert (record.holds(IRIS), record.holds(QUALITY)) == (True, False)
-        ring(client, QUALITY)
-        ring(client, IRIS)
+        notify(client, QUALITY)
+        notify(client, IRIS)
         eventually(lambda: client.llen(keys.offline_queue(IRIS)) == 0)
         assert client.llen(keys.offline_queue(QUALITY)) == 1
 
@@ -97,8 +97,8 @@ def blocked_on_lists(client: redis.Redis) -> bool:
     return any(entry["cmd"] == "brpop" for entry in client.client_list())
 
 
-def ring(client: redis.Redis, key: ModelKey) -> None:
-    """A doorbell as the gateway rings it."""
+def notify(client: redis.Redis, key: ModelKey) -> None:
+    """A doorbell as the gateway sends it."""
     from celery import Celery
 
     from shared.doorbells import TASK, celery_settings

@@ -16,7 +16,7 @@ from kombu.message import Message
 from shared import keys
 from shared.dead_letters import DeadLetters, LetterKind
 from shared.keys import model_key
-from tests.integration.test_consumption import ring
+from tests.integration.test_consumption import notify
 from tests.support.callers import IRIS, job_results
 from tests.support.polling import eventually
 from tests.support.servers import Server, valkey_binary
@@ -47,7 +47,7 @@ def client(queue: Server) -> Iterator[redis.Redis]:
 
 def a_doorbell(client: redis.Redis) -> dict[str, Any]:  # Any: kombu's envelope
     """One as it lies in the list."""
-    ring(client, OTHER)
+    notify(client, OTHER)
     found: dict[str, Any] = json.loads(client.rpop(keys.offline_queue(OTHER)))  # type: ignore[arg-type]  # bytes here
     return found
 
@@ -106,7 +106,7 @@ def job_if_ended(job: dict[str, Any]) -> dict[str, Any] | None:
 
 def test_a_lost_acknowledgement_keeps_no_place_among_the_prefetched(tmp_path: Path) -> None:
     with Server(valkey_binary(), tmp_path) as server, server.client() as client:
-        ring(client, KEY)
+        notify(client, KEY)
         taken: list[Message] = []
         connection: Any = BrokerConnection(server.url)  # type: ignore[no-untyped-call]  # kombu publishes no types
         queue = Queue(keys.offline_queue(KEY))  # type: ignore[no-untyped-call]

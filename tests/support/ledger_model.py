@@ -107,7 +107,7 @@ class LedgerModel:
         self.keys: dict[str, Reservation] = {}
         self.dead: set[str] = set()  # workers without a heartbeat
         self.expired: set[str] = set()
-        self.expiring: set[str] = set()  # ended, or retired and not yet removed
+        self.expiring: set[str] = set()  # ended, or expired and not yet removed
         self._orphans: dict[Lease, bool] = {}  # leases of forgotten jobs; whether they are brief
 
     def leases(self) -> set[Lease]:
@@ -359,7 +359,7 @@ class LedgerModel:
 
     # The reconciler
 
-    def expire(self) -> tuple[set[str], set[str]]:
+    def expire_leases(self) -> tuple[set[str], set[str]]:
         """Returns jobs with an aborted upload, and forgotten jobs with a chunk whose lease expired."""
         orphaned = {job_id for (job_id, _, _), brief in self._orphans.items() if brief}
         self._orphans = {lease: brief for lease, brief in self._orphans.items() if not brief}
@@ -370,13 +370,13 @@ class LedgerModel:
             self._release(job, chunk)
         return interrupted, orphaned
 
-    def retire(self) -> set[str]:
-        retired = [job for job in self.jobs.values() if job.state.ended and not job.new.retention_ms]
-        for job in retired:
+    def expire_jobs(self) -> set[str]:
+        expired = [job for job in self.jobs.values() if job.state.ended and not job.new.retention_ms]
+        for job in expired:
             self._forget(job)
             self.expired.add(job.new.id)
             self.expiring.add(job.new.id)
-        return {job.new.id for job in retired}
+        return {job.new.id for job in expired}
 
     # What they share
 

@@ -79,19 +79,19 @@ class House:
         grace_s: float = NEVER_S,
     ) -> None:
         self.clients = clients
-        self.rung: list[tuple[ModelKey, int]] = []
-        self.gateway = AsyncLedger(clients.gateway, self._ring, lease_s=lease_s)
+        self.notified: list[tuple[ModelKey, int]] = []
+        self.gateway = AsyncLedger(clients.gateway, self._notify, lease_s=lease_s)
         self.worker = Ledger(
             clients.threads,
-            self._ring,
+            self._notify,
             worker=worker,
             lease_s=lease_s,
             max_attempts=max_attempts,
             grace_s=grace_s,
         )
 
-    def _ring(self, key: ModelKey, count: int) -> None:
-        self.rung.append((key, count))
+    def _notify(self, key: ModelKey, count: int) -> None:
+        self.notified.append((key, count))
 
     def ask(self, call: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> T:  # Any: the call's own
         """One call of the gateway's ledger."""

@@ -38,7 +38,7 @@ async def job_stage(
         gateway,
         http,
     ):
-        gateway.jobs.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
+        gateway.jobs.ledger._notify = lambda _key, _count: None  # no worker receives Celery messages here
         await until(lambda: gateway.queue.up)
         yield gateway, http
 

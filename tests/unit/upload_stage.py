@@ -38,7 +38,7 @@ async def upload_stage(client: FakeRedis, folder: Path, **changes: Any) -> Async
         max_uploads=2,
         **changes,
     ) as (gateway, http):
-        gateway.jobs.ledger._ring = lambda _key, _count: None  # nobody hears Celery here
+        gateway.jobs.ledger._notify = lambda _key, _count: None  # no worker receives Celery messages here
         await until(lambda: gateway.queue.up)
         yield gateway, http
 

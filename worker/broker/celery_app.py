@@ -20,8 +20,8 @@ from shared.keys import ModelKey, offline_queue
 from shared.library_hooks import require_hooks
 from shared.logs import configure_logging
 from shared.settings import settings
+from worker.broker.doorbell_turns import DoorbellTurns
 from worker.broker.transport import BrokerConnection
-from worker.broker.wakeups import Doorbells
 from worker.process import WorkerProcess
 
 log = structlog.get_logger(__name__)
@@ -35,8 +35,8 @@ app.conf.update(celery_settings(settings()))
 app.amqp.Connection = BrokerConnection
 
 
-def ring(key: ModelKey, count: int) -> None:
-    """Put doorbells into a model version's queue. A failure is logged: the reconciler rings again."""
+def notify(key: ModelKey, count: int) -> None:
+    """Put doorbells into a model version's queue. A failure is logged: the reconciler sends another."""
     try:
         for _ in range(count):
             app.send_task(TASK, args=[key], queue=offline_queue(key))
@@ -44,7 +44,7 @@ def ring(key: ModelKey, count: int) -> None:
         log.warning("doorbell_failed", model=key, reason=str(error))
 
 
-doorbells = Doorbells(ring)
+doorbells = DoorbellTurns(notify)
 process = WorkerProcess(settings(), doorbells)
 
 

@@ -21,7 +21,7 @@ from shared.dead_letters import DeadLetters, LetterKind, Unreadable
 from shared.keys import model_key_of_queue
 from shared.library_hooks import require_hooks
 from shared.settings import settings
-from worker.broker.wakeup_messages import problem_of
+from worker.broker.doorbell_messages import problem_of
 
 log = structlog.get_logger(__name__)
 

@@ -13,24 +13,23 @@ from redis.exceptions import RedisError
 
 from shared import keys
 from shared.dead_letters import DeadLetters, LetterKind, Unreadable
-from shared.doorbells import Ring
+from shared.doorbells import Notify
 from shared.errors import PayloadError
 from shared.keys import ModelKey
 from shared.ledger import Ledger
 from shared.payloads import PayloadStore
+from shared.recovery_times import RECONCILE_EVERY_S, RECONCILER_LOCK_MS
 from shared.worker_records import UnreadableHeartbeatError, WorkerRecord, read_heartbeat
 from worker.chunks.orphans import Orphans
 
 log = structlog.get_logger(__name__)
 
-EVERY_S = 1.0
-LOCK_MS = 3000
-RETIRES_S = 1.0
+EXPIRY_LIMIT_S = 1.0
 """Time limit per pass for removing data of expired jobs; the next pass continues."""
 
 
 def missing_doorbells(ready: int, slots: int, queued: int) -> int:
-    """How many doorbells to ring, so that there are at least min(ready chunks, live slots)."""
+    """How many doorbells to send, so that there are at least min(ready chunks, live slots)."""
     return max(0, min(ready, slots) - queued)
 
 
@@ -42,7 +41,7 @@ class Reconciler(threading.Thread):
         client: redis.Redis,
         ledger: Ledger,
         store: PayloadStore,
-        ring: Ring,
+        notify: Notify,
         worker_id: str,
         *,
         slots: int,
@@ -52,7 +51,7 @@ class Reconciler(threading.Thread):
         self._client = client
         self._ledger = ledger
         self._store = store
-        self._ring = ring
+        self._notify = notify
         self._worker_id = worker_id
         self._slots = slots
         self._orphans = orphans
@@ -64,7 +63,7 @@ class Reconciler(threading.Thread):
         self.join(timeout=5)
 
     def run(self) -> None:
-        while not self._stopping.wait(EVERY_S):
+        while not self._stopping.wait(RECONCILE_EVERY_S):
             try:
                 self.take_turn()
             except (RedisError, MemoryError) as error:
@@ -81,14 +80,14 @@ class Reconciler(threading.Thread):
 
     def reconcile(self) -> None:
         """Handle expired leases, doorbells, then the data of expired jobs, which may take longer."""
-        expired = self._ledger.expire()
+        expired = self._ledger.expire_leases()
         self._top_up_all()
         for job_id in expired.interrupted:
             log.warning("upload_interrupted", job_id=job_id)
             self._remove(job_id)
         for job_id in expired.orphaned:
             self._remove(job_id)
-        self._retire()
+        self._expire_jobs()
         if self._orphans is not None:
             self._orphans.step()
 
@@ -98,9 +97,9 @@ class Reconciler(threading.Thread):
         for key, ready in self._ledger.ready(most=all_slots).items():
             self._top_up(key, ready, self._slots * sum(worker.holds(key) for worker in workers))
 
-    def _retire(self) -> None:
-        end_s = time.monotonic() + RETIRES_S
-        while due := self._ledger.retire():
+    def _expire_jobs(self) -> None:
+        end_s = time.monotonic() + EXPIRY_LIMIT_S
+        while due := self._ledger.expire_jobs():
             for job_id in due:
                 log.info("job_retired", job_id=job_id)
                 if self._remove(job_id):
@@ -119,20 +118,20 @@ class Reconciler(threading.Thread):
 
     def _leads(self) -> bool:
         name, me = keys.reconciler_lock(), self._worker_id
-        if self._client.set(name, me, nx=True, px=LOCK_MS):
+        if self._client.set(name, me, nx=True, px=RECONCILER_LOCK_MS):
             return True
         if self._client.get(name) != me.encode():
             return False
         # every step is fenced, so two leaders at the same time do no harm
-        self._client.pexpire(name, LOCK_MS)
+        self._client.pexpire(name, RECONCILER_LOCK_MS)
         return True
 
     def _top_up(self, key: ModelKey, ready: int, slots: int) -> None:
         queue = keys.offline_queue(key)
         missing = missing_doorbells(ready, slots, int(self._client.llen(queue)))
         if missing:
-            log.info("doorbells_topped_up", model=key, ready=ready, rung=missing)
-            self._ring(key, missing)
+            log.info("doorbells_topped_up", model=key, ready=ready, sent=missing)
+            self._notify(key, missing)
 
     def _live_workers(self) -> list[WorkerRecord]:
         """The records of all live workers; unreadable records go to the dead letters."""

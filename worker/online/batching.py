@@ -1,4 +1,8 @@
-"""Forms batches from entries, and isolates the entries that make a batch fail. No I/O."""
+"""Forms batches from entries, and isolates the entries that make a batch fail. No I/O.
+
+The most rows of a batch stand in `model.toml` (`[batching] max_rows`, `Batching` in `shared/specs.py`).
+`scripts/turn.lua` reads no more entries than that from a stream; `first_batch` applies it to entries in hand.
+"""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from shared.backoff import Backoff
 from shared.keys import ModelKey
+from shared.recovery_times import CLAIM_EVERY_S
 from worker.online.batching import Delivery, first_batch
 from worker.online.stream import Finished, OnlineStream
 from worker.predictors import Predictor
@@ -24,7 +25,6 @@ from worker.predictors.images import ImageDecoder
 
 log = structlog.get_logger(__name__)
 
-CLAIM_EVERY_S = 1.0
 RESTS_S = 1.0
 RETRY = Backoff(first_s=0.1, longest_s=2.0)
 

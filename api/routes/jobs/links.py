@@ -6,11 +6,11 @@ A download by URL goes directly to disk. A page that fetched the file with a key
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self, TypeAlias
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from api.access.principal import Asker
 from api.http.error_answers import of_errors
@@ -18,9 +18,11 @@ from api.jobs.authorization import own_job
 from api.jobs.views import as_json
 from api.routes.dependencies import GatewayState
 from api.routes.jobs.results import ERROR_FORMATS
-from shared.tabular.result_formats import ResultFormat
+from shared.tabular.formats import RESULT_FORMATS, Format
 
 router = APIRouter()
+
+ResultFormat: TypeAlias = Annotated[Format, WithJsonSchema({"enum": [*RESULT_FORMATS], "type": "string"})]
 
 
 class JobFile(StrEnum):
@@ -43,7 +45,7 @@ class LinkRequest(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         available = {
-            JobFile.RESULTS: tuple(ResultFormat),
+            JobFile.RESULTS: RESULT_FORMATS,
             JobFile.ERRORS: ERROR_FORMATS,
             JobFile.MANIFEST: (None,),
         }[self.part]

@@ -38,10 +38,7 @@ from shared.errors import (
 )
 from shared.ledger import JobRecord, NewJob
 from shared.tabular.chunking import Chunk
-from shared.tabular.json_bodies import in_utf_8
-from shared.tabular.memory_room import require_room
-from shared.tabular.reading import Digesting, Reading, UploadLimits
-from shared.tabular.upload_formats import (
+from shared.tabular.content_types import (
     FORM,
     Packing,
     is_json,
@@ -50,6 +47,9 @@ from shared.tabular.upload_formats import (
     parameter,
     wrapping_of_body,
 )
+from shared.tabular.json_bodies import in_utf_8
+from shared.tabular.memory_room import require_room
+from shared.tabular.reading import Digesting, Reading, UploadLimits
 from shared.tabular.upload_options import read_options
 
 router = APIRouter()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from shared.tabular.upload_formats import FORM, UploadFormat
+from shared.tabular.content_types import FORM
+from shared.tabular.formats import Format
 from shared.tabular.upload_options import UploadOptions
 
 Json: TypeAlias = dict[str, Any]
@@ -34,11 +35,11 @@ def file_bodies() -> Json:
     }
     text: Json = {"type": "string"}
     return {
-        UploadFormat.CSV.value: {"schema": text, "example": _CSV},
-        UploadFormat.NDJSON.value: {"schema": text, "example": _NDJSON},
-        UploadFormat.PARQUET.value: {"schema": _BINARY},
-        UploadFormat.ARROW_STREAM.value: {"schema": _BINARY},
-        UploadFormat.ARROW_FILE.value: {"schema": _BINARY},
+        Format.CSV.media_type: {"schema": text, "example": _CSV},
+        Format.NDJSON.media_type: {"schema": text, "example": _NDJSON},
+        Format.PARQUET.media_type: {"schema": _BINARY},
+        Format.ARROW.media_type: {"schema": _BINARY},
+        Format.ARROW_FILE.media_type: {"schema": _BINARY},
         FORM: {"schema": form},
     }
 

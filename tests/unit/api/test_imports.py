@@ -11,7 +11,7 @@ from api.jobs.doorbell import Doorbell
 from api.app import create_app
 from shared.settings import Settings
 doorbell = Doorbell(Settings(redis_url="redis://127.0.0.1:1/0"))
-doorbell._client.llen = lambda _queue: 0  # nobody listens: it would not come to ring
+doorbell._client.llen = lambda _queue: 0  # nobody listens: otherwise nothing would be sent
 doorbell.start()
 doorbell("iris@1.0.0", 1)
 doorbell.stop()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.app import create_app
-from api.http.error_answers import STATUS
+from api.http.error_status import STATUS
 from api.jobs.views import JobView
 from shared.settings import Settings
 from shared.specs import ModelSpec, load_spec

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from api.http.error_answers import STATUS
+from api.http.error_status import STATUS
 from api.jobs.waiting import Reason
 from tests.support.documents import ROOT
 

@@ -20,7 +20,7 @@ from shared.worker_records import UnreadableHeartbeatError, WorkerRecord, Worker
 from stack import dead_letter_commands as commands
 from stack.cli import dead_letters as program
 from tests.support.ledgers import IRIS, Clients, House
-from worker.broker.wakeup_messages import problem_of
+from worker.broker.doorbell_messages import problem_of
 from worker.chunks.reconciler import Reconciler
 
 FOUND = Unreadable(kind=LetterKind.ENTRY, place="iris@1.0.0/1-0", reason="why", model=IRIS, data=b"\xc1\0")
@@ -93,7 +93,7 @@ def test_a_chunk_record_that_is_corrupt_under_a_lease_is_found_when_the_lease_en
     job_id, other = house.submit(10, 20), house.submit(5)
     held = house.claim()
     corrupt(house, held.job_id, held.index)
-    house.worker.expire()
+    house.worker.expire_leases()
     house.finish()
     record = house.read(held.job_id)
     assert (record.state, record.rows_failed, record.chunks_leased) == (JobState.SUCCEEDED, held.rows, 0)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from api.fleet.snapshot import Fleet
-from api.online.admission import RetrySchedule, Traffic, admit
+from api.online.admission_policy import RetrySchedule, Traffic, admit
 from shared.errors import ModelMismatchError, ModelNotLoadedError, ServiceError
 from shared.keys import model_key
 from shared.messages import Entry, decode_entry, encode

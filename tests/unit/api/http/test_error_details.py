@@ -11,7 +11,8 @@ import httpx
 import pytest
 import structlog
 
-from api.http.error_answers import DETAIL_TYPES, STATUS, answer_of
+from api.http.error_answers import DETAIL_TYPES, answer_of
+from api.http.error_status import STATUS
 from shared import errors
 from shared.errors import InputProblem, InvalidInputError, ServiceError, from_wire
 from shared.logs import MOST_FIELD_CHARS, _bounded

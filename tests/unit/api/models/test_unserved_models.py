@@ -9,7 +9,7 @@ import pytest
 
 from api.fleet.snapshot import ModelAvailability
 from api.models.catalog import Catalog
-from api.online.admission import not_loaded
+from api.online.admission_policy import not_loaded
 from shared.errors import ModelNotFoundError, ModelNotLoadedError
 from shared.keys import ModelKey
 from shared.repository import open_repository

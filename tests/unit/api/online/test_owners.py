@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from api.fleet.snapshot import Fleet
-from api.online.admission import QueueClaim, RetrySchedule, Traffic, admit, claim_of
+from api.online.admission_policy import QueueClaim, RetrySchedule, Traffic, admit, claim_of
 from api.online.inflight import InflightRequest, InflightRequests
 from api.online.owners import ASKS_S, Owners
 from shared.errors import OverloadedError
 from shared.keys import ModelKey
-from tests.unit.api.online.test_admission import KEY, OTHER, QUIET, worker
+from tests.unit.api.online.test_admission_policy import KEY, OTHER, QUIET, worker
 
 WAIT_S = 10.0
 HALF = QueueClaim(owner="b", share=0.5, backlog_s=0.0, rows=0, default_wait_s=WAIT_S)

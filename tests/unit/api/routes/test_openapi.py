@@ -11,7 +11,7 @@ from openapi_spec_validator import validate
 
 from api.app import create_app
 from api.gateway import Gateway
-from api.http.error_answers import STATUS
+from api.http.error_status import STATUS
 from shared import errors
 from shared.errors import OperatorError, ServiceError
 from shared.settings import Settings

@@ -131,7 +131,7 @@ def test_a_chunk_that_is_larger_than_the_limit_runs_alone(house: House) -> None:
 
 
 @pytest.mark.parametrize("way", ["commit", "hand_back"])
-def test_no_doorbell_rings_for_an_owner_at_its_limit_and_one_does_as_soon_as_it_may(
+def test_no_doorbell_is_sent_for_an_owner_at_its_limit_and_one_does_as_soon_as_it_may(
     house: House, way: str
 ) -> None:
     give(house, "a", Share(max_running_rows=20))
@@ -140,14 +140,14 @@ def test_no_doorbell_rings_for_an_owner_at_its_limit_and_one_does_as_soon_as_it_
     first, second, third = (house.claim() for _ in range(3))
     of_b = next(held for held in (first, second, third) if held.job_id == other)
     of_a = next(held for held in (first, second, third) if held.job_id != other)
-    house.rung.clear()
+    house.notified.clear()
     house.commit(of_b)
-    assert (house.rung, house.worker.ready()) == ([], {})
+    assert (house.notified, house.worker.ready()) == ([], {})
     if way == "commit":
         house.commit(of_a)
     else:
         house.worker.hand_back(IRIS, of_a, at_fault=False)
-    assert house.rung == [(IRIS, 1)]
+    assert house.notified == [(IRIS, 1)]
     assert house.worker.ready()
 
 
@@ -156,7 +156,7 @@ def test_rows_of_a_worker_that_died_no_longer_run(clients: Clients) -> None:
     give(house, "a", Share(max_running_rows=10))
     house.submit(10, 10, owner="a")
     dying.claim()
-    house.worker.expire()
+    house.worker.expire_leases()
     assert house.claim().attempt == 2
     assert house.worker.claim(IRIS) is None
 
@@ -279,6 +279,6 @@ def test_a_chunk_of_a_deleted_job_runs_no_longer_than_its_lease(clients: Clients
     leaving.claim()
     house.ask(house.gateway.fail_job, job_id, "internal_error", "")
     house.ask(house.gateway.delete, job_id)
-    house.worker.expire()
+    house.worker.expire_leases()
     house.submit(10, owner="a")
     assert house.worker.claim(IRIS) is not None

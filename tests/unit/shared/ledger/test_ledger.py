@@ -58,7 +58,7 @@ def test_chunks_that_complete_a_job_are_claimed_and_end_it_as_those_that_came_be
     record = house.ask(house.gateway.fill, job.id, job.key, [20, 5], first=1)
     assert record == house.read(job.id)
     assert (record.state, record.rows_total, record.chunks_total) == (JobState.QUEUED, 35, 3)
-    assert house.rung[-1] == (job.key, 2)
+    assert house.notified[-1] == (job.key, 2)
     house.finish()
     assert house.read(job.id).state is JobState.SUCCEEDED
     with pytest.raises(JobNotFoundError):
@@ -128,7 +128,7 @@ def test_a_small_chunk_that_was_tried_before_is_claimed_alone(clients: Clients) 
     house = House(clients, lease_s=0)
     small_jobs(house, 1, 1, 1)
     assert len(some(house)) == 3
-    house.worker.expire()
+    house.worker.expire_leases()
     again = [some(house) for _ in range(3)]
     assert [[held.attempt for held in claims] for claims in again] == [[2], [2], [2]]
 
@@ -189,7 +189,7 @@ def test_an_expired_lease_brings_its_chunk_back_and_fences_the_late_worker(clien
     house = House(clients, lease_s=0)
     job_id = house.submit(10)
     late = house.claim()
-    assert house.worker.expire().interrupted == []
+    assert house.worker.expire_leases().interrupted == []
     current = house.claim()
     assert (current.index, current.attempt) == (late.index, 2)
     assert not house.worker.renew(late)
@@ -203,10 +203,10 @@ def test_a_dead_workers_lease_ends_long_before_its_time_and_fences_it(clients: C
     beat(clients.threads, "w:1")
     job_id = house.submit(10)
     dead = house.claim()
-    house.worker.expire()
+    house.worker.expire_leases()
     assert house.worker.claim(IRIS) is None
     clients.threads.delete(keys.worker("w:1"))
-    house.worker.expire()
+    house.worker.expire_leases()
     current = house.claim()
     assert (current.index, current.attempt) == (dead.index, 2)
     assert house.commit(dead) is CommitOutcome.LOST
@@ -252,7 +252,7 @@ def test_a_claim_whose_answer_is_lost_holds_its_chunk_for_seconds_not_for_a_leas
     [(_, ends_ms)] = leases
     seconds, _ = clients.threads.time()
     assert ends_ms / 1000 - seconds <= 4
-    house.worker.expire()
+    house.worker.expire_leases()
     assert house.worker.claim(IRIS) is None, "it may still be on its way"
 
 
@@ -265,7 +265,7 @@ def test_a_worker_that_was_only_not_heard_keeps_its_lease_by_renewing_it(clients
         return clients.threads.zscore(keys.leases(), f"{held.job_id}:{held.index}:{held.token}") or 0.0
 
     given_ms = lease_ends_ms()
-    house.worker.expire()
+    house.worker.expire_leases()
     left_ms = lease_ends_ms()
     assert house.worker.renew(held)
     assert left_ms < given_ms <= lease_ends_ms()
@@ -276,7 +276,7 @@ def test_a_renewed_lease_does_not_expire(house: House) -> None:
     house.submit(10)
     held = house.claim()
     assert house.worker.renew(held)
-    house.worker.expire()
+    house.worker.expire_leases()
     assert house.worker.claim(IRIS) is None
 
 
@@ -286,7 +286,7 @@ def test_attempts_past_the_limit_fail_the_chunk_with_its_reason(clients: Clients
     for attempt in (1, 2):
         held = house.claim()
         assert (held.index, held.attempt) == (0, attempt)
-        house.worker.expire()
+        house.worker.expire_leases()
     survivor = house.claim()
     assert survivor.index == 1
     house.commit(survivor)
@@ -311,7 +311,7 @@ def test_an_upload_that_breaks_off_fails_its_job(clients: Clients) -> None:
     house = House(clients, lease_s=0)
     job = house.open()
     house.append(job, 10)
-    assert house.worker.expire().interrupted == [job.id]
+    assert house.worker.expire_leases().interrupted == [job.id]
     record = house.read(job.id)
     assert record.error is not None
     assert (record.state, record.error.code) == (JobState.FAILED, "upload_interrupted")
@@ -369,11 +369,11 @@ def test_a_job_that_failed_takes_no_commit(house: House) -> None:
 
 def test_a_commit_rings_while_anything_is_ready(house: House) -> None:
     house.submit(10, 10)
-    house.rung.clear()
+    house.notified.clear()
     house.commit(house.claim())
-    assert house.rung == [(IRIS, 1)]
+    assert house.notified == [(IRIS, 1)]
     house.commit(house.claim())
-    assert house.rung == [(IRIS, 1)]
+    assert house.notified == [(IRIS, 1)]
 
 
 def test_work_that_comes_too_late_still_rings_for_others(house: House) -> None:
@@ -381,10 +381,10 @@ def test_work_that_comes_too_late_still_rings_for_others(house: House) -> None:
     late, later = house.claim(), house.claim()
     house.ask(house.gateway.fail_job, canceled, "internal_error", "")
     house.submit(10)
-    house.rung.clear()
+    house.notified.clear()
     assert house.commit(late) is CommitOutcome.LOST
     house.worker.hand_back(IRIS, later, at_fault=False)
-    assert house.rung == [(IRIS, 1), (IRIS, 1)]
+    assert house.notified == [(IRIS, 1), (IRIS, 1)]
 
 
 def test_an_upload_rings_once_for_each_chunk_but_not_for_thousands(house: House) -> None:
@@ -393,7 +393,7 @@ def test_an_upload_rings_once_for_each_chunk_but_not_for_thousands(house: House)
     house.append(job, 1, 1)
     house.append(job)
     house.append(job, *[1] * 1000)
-    assert house.rung == [(IRIS, 1), (IRIS, 2), (IRIS, 8)]
+    assert house.notified == [(IRIS, 1), (IRIS, 2), (IRIS, 8)]
 
 
 def test_what_runs_of_a_failed_job_is_let_go(house: House, clients: Clients) -> None:
@@ -404,7 +404,7 @@ def test_what_runs_of_a_failed_job_is_let_go(house: House, clients: Clients) -> 
     assert not house.worker.renew(committing)
     house.commit(committing)
     house.worker.hand_back(IRIS, handing_back, at_fault=True)
-    house.worker.expire()
+    house.worker.expire_leases()
     assert house.read(job_id).chunks_leased == 0
     assert {chunk.state for chunk in house.chunks(job_id)} == {ChunkState.READY}
     assert not clients.threads.zcard(keys.leases())

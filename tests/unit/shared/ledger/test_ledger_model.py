@@ -81,7 +81,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _house(self, brief: bool, worker: str = "w:1") -> House:
         house = self._houses[worker, brief]
-        house.rung.clear()
+        house.notified.clear()
         return house
 
     def _job(self, pick: int) -> str:
@@ -195,14 +195,14 @@ class LedgerMachine(RuleBasedStateMachine):
         made = house.ask(house.gateway.submit, job, rows, b"rows", **options)
         taken = self._model.submit(job, rows, b"rows", digest="sha")
         if taken is not None:
-            assert (made, house.rung) == (taken, [])
+            assert (made, house.notified) == (taken, [])
             return
         self._opened.append(job_id)
         assert isinstance(made, Submitted)
         assert made.record == house.read(job_id)
         assert made.line is not None
         assert made.line.jobs == house.ask(house.gateway.line, IRIS, most=MOST_JOBS).jobs
-        assert house.rung == [(IRIS, 1)]
+        assert house.notified == [(IRIS, 1)]
 
     @precondition(lambda self: self._opened)
     @rule(pick=PICK, rows=ROWS, brief=BRIEF)
@@ -216,8 +216,8 @@ class LedgerMachine(RuleBasedStateMachine):
         except JobNotFoundError:
             first = None
         assert first == self._model.append(job_id, rows, brief=brief)
-        rings = min(len(rows), 8) if first is not None else 0
-        assert house.rung == ([(IRIS, rings)] if rings else [])
+        doorbells = min(len(rows), 8) if first is not None else 0
+        assert house.notified == ([(IRIS, doorbells)] if doorbells else [])
 
     @precondition(lambda self: self._opened)
     @rule(pick=PICK)
@@ -244,8 +244,8 @@ class LedgerMachine(RuleBasedStateMachine):
             state = None
         self._model.append(job_id, rows, brief=False)
         assert state == self._model.seal(job_id)
-        rings = min(len(rows), 8) if state is not None else 0
-        assert house.rung == ([(IRIS, rings)] if rings else [])
+        doorbells = min(len(rows), 8) if state is not None else 0
+        assert house.notified == ([(IRIS, doorbells)] if doorbells else [])
 
     @precondition(lambda self: self._opened)
     @rule(pick=PICK, name=st.sampled_from(NAMES[1:]))
@@ -284,7 +284,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ]
         outcomes = [self._model.commit(one, failed=most) for one, most in zip(held, failed, strict=True)]
         assert house.worker.commit_some(IRIS, ended) == outcomes
-        assert house.rung == ([(IRIS, 1)] if self._model.anything_ready() else [])
+        assert house.notified == ([(IRIS, 1)] if self._model.anything_ready() else [])
 
     @precondition(lambda self: self._model.jobs)
     @rule(most=st.integers(1, 6))
@@ -314,7 +314,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _commit(self, held: Claim, share: float) -> None:
         house, failed = self._house(brief=False), round(held.rows * share)
         assert house.commit(held, failed=failed) is self._model.commit(held, failed=failed)
-        assert house.rung == ([(IRIS, 1)] if self._model.anything_ready() else [])
+        assert house.notified == ([(IRIS, 1)] if self._model.anything_ready() else [])
 
     @precondition(lambda self: self._claimed)
     @rule(pick=PICK, times=st.sampled_from([1, 1, 1, 4]))
@@ -337,13 +337,13 @@ class LedgerMachine(RuleBasedStateMachine):
         house, held = self._house(brief=False), self._claim_of(pick)
         house.worker.hand_back(IRIS, held, at_fault=at_fault)
         self._model.hand_back(held, at_fault=at_fault)
-        assert house.rung == ([(IRIS, 1)] if self._model.anything_ready() else [])
+        assert house.notified == ([(IRIS, 1)] if self._model.anything_ready() else [])
 
     @precondition(lambda self: self._model.jobs)
     @rule()
-    def expire(self) -> None:
-        expired = self._lasting.worker.expire()
-        assert (set(expired.interrupted), set(expired.orphaned)) == self._model.expire()
+    def expire_leases(self) -> None:
+        expired = self._lasting.worker.expire_leases()
+        assert (set(expired.interrupted), set(expired.orphaned)) == self._model.expire_leases()
 
     @rule(worker=st.sampled_from(WORKERS))
     def die(self, worker: str) -> None:
@@ -360,8 +360,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self._model.expiring)
     @rule()
-    def retire(self) -> None:
-        assert set(self._lasting.worker.retire()) == self._model.retire()
+    def expire_jobs(self) -> None:
+        assert set(self._lasting.worker.expire_jobs()) == self._model.expire_jobs()
 
     @precondition(lambda self: self._model.expired & self._model.expiring)
     @rule()

@@ -39,7 +39,7 @@ def test_a_canceling_job_ends_although_its_worker_died(house: House, clients: Cl
     job_id = house.submit(10)
     House(clients, lease_s=0).claim()
     house.ask(house.gateway.cancel, job_id)
-    house.worker.expire()
+    house.worker.expire_leases()
     assert house.read(job_id).state is JobState.CANCELED
 
 
@@ -61,7 +61,7 @@ def test_a_canceled_upload_does_not_expire_later(clients: Clients) -> None:
     house = House(clients, lease_s=0)
     job = house.open()
     assert house.ask(house.gateway.cancel, job.id) is JobState.CANCELED
-    assert house.worker.expire().interrupted == []
+    assert house.worker.expire_leases().interrupted == []
     assert house.read(job.id).error is None
 
 
@@ -77,9 +77,9 @@ def test_a_paused_job_starts_nothing_and_goes_on_once_resumed(house: House) -> N
     job_id = house.submit(10, 10)
     assert house.ask(house.gateway.pause, job_id) is JobState.PAUSED
     assert (house.worker.claim(IRIS), house.worker.ready()) == (None, {})
-    house.rung.clear()
+    house.notified.clear()
     assert house.ask(house.gateway.resume, job_id, IRIS) is JobState.QUEUED
-    assert house.rung == [(IRIS, 2)]
+    assert house.notified == [(IRIS, 2)]
     house.finish()
     assert house.read(job_id).state is JobState.SUCCEEDED
 
@@ -230,7 +230,7 @@ def test_a_count_of_errors_fails_a_job_that_still_uploads(house: House) -> None:
     assert house.read(job.id).state is JobState.FAILED
     with pytest.raises(JobNotFoundError):
         house.append(job, 10)
-    assert house.worker.expire().interrupted == []
+    assert house.worker.expire_leases().interrupted == []
 
 
 def test_a_share_of_errors_is_judged_once_the_total_is_known(house: House) -> None:
@@ -253,7 +253,7 @@ def test_chunks_that_are_given_up_count_against_the_budget(clients: Clients) -> 
     dying, house = House(clients, lease_s=0, max_attempts=1), House(clients, max_attempts=1)
     failing = house.submit(10, 10, max_errors=5)
     dying.claim()
-    dying.worker.expire()
+    dying.worker.expire_leases()
     sound = house.submit(7, 7, 7)
     assert [house.claim().job_id for _ in range(3)] == [sound] * 3
     assert house.worker.claim(IRIS) is None
@@ -267,11 +267,11 @@ def test_a_job_without_rows_succeeds_once_its_upload_is_whole(house: House) -> N
     assert (record.state, record.rows_total) == (JobState.SUCCEEDED, 0)
 
 
-def test_a_retired_job_leaves_a_tombstone_and_nothing_else(house: House, clients: Clients) -> None:
+def test_an_expired_job_leaves_a_tombstone_and_nothing_else(house: House, clients: Clients) -> None:
     job_id = house.submit(10, retention_ms=0)
     kept = house.submit(10, retention_ms=60_000)
     house.finish()
-    assert house.worker.retire() == [job_id]
+    assert house.worker.expire_jobs() == [job_id]
     with pytest.raises(JobExpiredError):
         house.read(job_id)
     with pytest.raises(JobExpiredError):
@@ -285,13 +285,13 @@ def test_a_retired_job_leaves_a_tombstone_and_nothing_else(house: House, clients
     assert month_ms - 60_000 < clients.threads.pttl(keys.job(job_id)) <= month_ms
 
 
-def test_a_retired_job_comes_again_until_its_data_is_gone(house: House, clients: Clients) -> None:
+def test_an_expired_job_comes_again_until_its_data_is_gone(house: House, clients: Clients) -> None:
     job_id = house.submit(10, retention_ms=0)
     house.finish()
-    assert house.worker.retire() == [job_id]
-    assert house.worker.retire() == []
+    assert house.worker.expire_jobs() == [job_id]
+    assert house.worker.expire_jobs() == []
     clients.threads.zadd(keys.expiring(), {job_id: 0})  # a minute later
-    assert house.worker.retire() == [job_id]
+    assert house.worker.expire_jobs() == [job_id]
     house.worker.removed(job_id)
     assert not clients.threads.zcard(keys.expiring())
 
@@ -318,7 +318,7 @@ def test_a_commit_after_its_job_was_deleted_is_lost_and_brings_nothing_back(
     assert house.commit(held) is CommitOutcome.LOST
     assert not house.worker.renew(held)
     house.worker.hand_back(IRIS, held, at_fault=False)
-    assert house.worker.expire().interrupted == []
+    assert house.worker.expire_leases().interrupted == []
     assert set(clients.threads.keys("*")) == {keys.clocks().encode(), keys.fair_times(IRIS).encode()}
 
 
@@ -364,7 +364,7 @@ def test_an_upload_that_fails_frees_its_key(clients: Clients, end: str) -> None:
     elif end == "cancel":
         house.ask(house.gateway.cancel, job.id)
     else:
-        house.worker.expire()
+        house.worker.expire_leases()
     assert keeper.ask(keeper.gateway.reserve, "k", "another") is None
 
 

@@ -49,21 +49,21 @@ def test_a_result_of_a_job_that_nobody_knows_is_not_computed_again(house: House)
     assert house.worker.recompute("nobody", 0, "token", LOST) is Recomputed.STALE
 
 
-def test_a_retired_job_does_not_come_back_for_a_lost_result(house: House, clients: Clients) -> None:
+def test_an_expired_job_does_not_come_back_for_a_lost_result(house: House, clients: Clients) -> None:
     job_id, (token,) = ended(house, 10)
     house.ask(house.gateway.delete, job_id)
     assert house.worker.recompute(job_id, 0, token, LOST) is Recomputed.STALE
     assert clients.threads.exists(keys.job(job_id)) == 0
 
 
-def test_a_job_that_runs_again_is_not_retired_and_sends_its_webhook_at_its_new_end(
+def test_a_job_that_runs_again_is_not_expired_and_sends_its_webhook_at_its_new_end(
     house: House, clients: Clients
 ) -> None:
     job_id = house.submit(10, webhook_url="https://mes.example/hook", retention_ms=0)
     house.finish()
     (chunk,) = house.chunks(job_id)
     house.worker.recompute(job_id, 0, chunk.token, LOST)
-    assert house.worker.retire() == []
+    assert house.worker.expire_jobs() == []
     assert clients.threads.zscore(keys.webhooks(), job_id) is None
     house.finish()
     assert clients.threads.zscore(keys.webhooks(), job_id) is not None

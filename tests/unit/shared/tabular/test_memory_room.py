@@ -13,9 +13,10 @@ from api.http.error_answers import answer_of, foreseen
 from shared import tables
 from shared.errors import OverloadedError
 from shared.tabular import memory_room
+from shared.tabular.content_types import Packing, Wrapping
+from shared.tabular.formats import Format
 from shared.tabular.memory_room import LEAST_ROOM_BYTES, STACKS_BYTES, require_room
 from shared.tabular.reading import _foreign_errors
-from shared.tabular.upload_formats import Packing, UploadFormat, Wrapping
 from tests.unit.gateway_fakes import FakeRedis
 from tests.unit.upload_stage import AS_CSV, CSV, KEY, Stage, post, upload_stage
 
@@ -45,7 +46,7 @@ def test_running_out_of_memory_is_the_gateways_condition(error: Exception) -> No
 
 
 def test_a_reader_without_memory_does_not_blame_the_file() -> None:
-    wrapping = Wrapping(UploadFormat.CSV, Packing.NONE)
+    wrapping = Wrapping(Format.CSV, Packing.NONE)
     with pytest.raises(MemoryError), _foreign_errors(wrapping):
         raise pa.ArrowMemoryError("malloc of size 64 failed")
 

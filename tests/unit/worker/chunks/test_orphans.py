@@ -82,7 +82,7 @@ def test_what_is_no_folder_of_a_job_stays(attic: Attic) -> None:
     assert attic.there() == {"lost+found", "backup-of-june"}
 
 
-def test_a_retired_jobs_data_is_left_to_the_end_of_its_retention(attic: Attic) -> None:
+def test_an_expired_jobs_data_is_left_to_the_end_of_its_retention(attic: Attic) -> None:
     job_id = attic.stored(new_job_id(), 30 * DAY_S)
     attic.clients.threads.zadd(keys.expiring(), {job_id: 1})
     assert attic.orphans.step() == []

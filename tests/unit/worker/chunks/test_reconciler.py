@@ -41,7 +41,7 @@ class Belfry:
         self.house = House(clients, lease_s=lease_s)
         self.store = store
 
-    def ring(self, key: ModelKey, count: int) -> None:
+    def notify(self, key: ModelKey, count: int) -> None:
         self.redis.lpush(keys.offline_queue(key), *["doorbell"] * count)
 
     @property
@@ -65,7 +65,7 @@ class Belfry:
         for field, text in to_hash(record).items():
             self.redis.hset(keys.worker(name), field, text)
         self.redis.zadd(keys.workers(), {name: 1})
-        return Reconciler(self.redis, self.house.worker, self.store, self.ring, name, slots=SLOTS)
+        return Reconciler(self.redis, self.house.worker, self.store, self.notify, name, slots=SLOTS)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_doorbells_are_as_many_as_ready_chunks_or_live_slots(
     assert missing_doorbells(ready, slots, queued) == missing
 
 
-def test_a_lost_doorbell_is_rung_again(belfry: Belfry) -> None:
+def test_a_lost_doorbell_is_sent_again(belfry: Belfry) -> None:
     reconciler = belfry.worker("w:1")
     belfry.house.submit(1, 1, 1)
     belfry.lose_doorbells()
@@ -93,7 +93,7 @@ def test_a_lost_doorbell_is_rung_again(belfry: Belfry) -> None:
     assert belfry.doorbells == SLOTS
 
 
-def test_only_workers_that_hold_the_model_are_rung_for(belfry: Belfry) -> None:
+def test_only_workers_that_hold_the_model_are_notified(belfry: Belfry) -> None:
     belfry.house.submit(1, 1, 1, 1, 1)
     reconciler = belfry.worker("w:1")
     belfry.worker("w:2", ModelState.LOADING)
@@ -102,14 +102,14 @@ def test_only_workers_that_hold_the_model_are_rung_for(belfry: Belfry) -> None:
     assert belfry.doorbells == SLOTS
 
 
-def test_nothing_is_rung_for_a_paused_job(belfry: Belfry) -> None:
+def test_no_doorbell_is_sent_for_a_paused_job(belfry: Belfry) -> None:
     job_id = belfry.house.submit(1, 1)
     belfry.house.ask(belfry.house.gateway.pause, job_id)
     belfry.worker("w:1").reconcile()
     assert belfry.doorbells == 0
 
 
-def test_a_dead_workers_chunk_is_rung_for_and_ends(clients: Clients, tmp_path: Path) -> None:
+def test_a_dead_workers_chunk_is_announced_and_ends(clients: Clients, tmp_path: Path) -> None:
     belfry = Belfry(clients, PayloadStore(tmp_path.as_uri()), lease_s=0)
     job_id = belfry.house.submit(10)
     dead = belfry.house.claim()
@@ -135,8 +135,8 @@ def test_a_store_that_fails_keeps_no_doorbell_from_ringing_and_is_asked_again(
 ) -> None:
     store = BrokenStore(tmp_path.as_uri())
     belfry = Belfry(clients, store)
-    retired = belfry.house.submit(1, retention_ms=0)
-    store.put(rows_path(retired, 0), b"rows")
+    expired = belfry.house.submit(1, retention_ms=0)
+    store.put(rows_path(expired, 0), b"rows")
     belfry.house.finish()
     belfry.house.submit(1)
     reconciler = belfry.worker("w:1")
@@ -145,11 +145,11 @@ def test_a_store_that_fails_keeps_no_doorbell_from_ringing_and_is_asked_again(
     assert "payloads_not_removed" in [entry["event"] for entry in logs]
     assert belfry.doorbells == 1
     store.broken = False
-    belfry.redis.zadd(keys.expiring(), {retired: 0})  # a minute later
+    belfry.redis.zadd(keys.expiring(), {expired: 0})  # a minute later
     reconciler.reconcile()
     assert not belfry.redis.zcard(keys.expiring())
     with pytest.raises(PayloadError):
-        store.get(rows_path(retired, 0))
+        store.get(rows_path(expired, 0))
 
 
 def test_two_that_reconcile_at_once_do_no_harm(clients: Clients, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_one_worker_leads_until_it_falls_silent(belfry: Belfry) -> None:
 
 
 def test_it_goes_on_after_its_server_was_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("worker.chunks.reconciler.EVERY_S", 0.01)
+    monkeypatch.setattr("worker.chunks.reconciler.RECONCILE_EVERY_S", 0.01)
     server = FakeServer()
     clients = Clients(FakeRedis(server=server), FakeAsyncRedis(server=server))
     belfry = Belfry(clients, PayloadStore(tmp_path.as_uri()))
@@ -207,7 +207,7 @@ def test_a_result_that_a_dead_worker_stored_for_a_deleted_job_is_removed_once_it
 
 
 def test_it_goes_on_after_a_pass_that_met_a_bug(belfry: Belfry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.chunks.reconciler.EVERY_S", 0.01)
+    monkeypatch.setattr("worker.chunks.reconciler.RECONCILE_EVERY_S", 0.01)
     reconciler, passes = belfry.worker("w:1"), list[int]()
 
     def broken() -> bool:
@@ -222,10 +222,10 @@ def test_it_goes_on_after_a_pass_that_met_a_bug(belfry: Belfry, monkeypatch: pyt
     assert "reconcile_broke" in [entry["event"] for entry in logs]
 
 
-def test_one_pass_retires_more_jobs_than_one_call_of_the_ledger(
+def test_one_pass_expires_more_jobs_than_one_call_of_the_ledger(
     belfry: Belfry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_transitions, "retire", partial(job_transitions.retire, most=2))
+    monkeypatch.setattr(job_transitions, "expire_jobs", partial(job_transitions.expire_jobs, most=2))
     jobs = [belfry.house.submit(1, retention_ms=0) for _ in range(5)]
     belfry.house.finish()
     belfry.worker("w:1").reconcile()

@@ -161,7 +161,7 @@ def quarantined(shop: Shop, clients: Clients, folder: Path, monkeypatch: pytest.
         assert shop.house.worker.claim(KEY)
         for lease, _ in clients.threads.zscan_iter(keys.leases()):
             clients.threads.zadd(keys.leases(), {lease: 0})
-        shop.house.worker.expire()
+        shop.house.worker.expire_leases()
     silent = folder / "silent.sh"
     silent.write_text("#!/bin/sh\nexec cat\n")
     silent.chmod(0o755)
@@ -219,7 +219,7 @@ def test_rows_that_are_missing_are_looked_for_again_later_and_later_before_they_
     while shop.runner.run_next(KEY):
         delays_s.append(_delay_s(clients))
         _run_out(clients)
-        shop.house.worker.expire()
+        shop.house.worker.expire_leases()
     assert delays_s == [2, 4, 0]  # after the last of three attempts there is no delay
     record = shop.house.read(job_id)
     assert (record.state, record.rows_failed) == (JobState.SUCCEEDED, 1)
@@ -234,7 +234,7 @@ def test_a_chunk_whose_rows_come_back_meanwhile_loses_no_row(shop: Shop, clients
     assert not shop.runner.run_next(KEY)  # it is delayed
     shop.store.put(rows_path(job_id, 0), rows)
     _run_out(clients)
-    shop.house.worker.expire()
+    shop.house.worker.expire_leases()
     assert shop.runner.run_next(KEY)
     assert shop.house.read(job_id).rows_succeeded == 1
 
@@ -278,7 +278,7 @@ def test_a_result_that_another_worker_was_quicker_with_is_removed(shop: Shop, cl
     def run_out() -> None:
         [(lease, _)] = clients.threads.zscan_iter(keys.leases())
         clients.threads.zadd(keys.leases(), {lease: 0})
-        shop.house.worker.expire()
+        shop.house.worker.expire_leases()
 
     shop.store.on_put = run_out
     shop.runner.run_next(KEY)
@@ -346,7 +346,7 @@ def test_small_chunks_whose_worker_dies_come_back_and_are_run_one_by_one(
     assert len(claims) == 2  # the worker then disappears
     for lease, _ in clients.threads.zscan_iter(keys.leases()):
         clients.threads.zadd(keys.leases(), {lease: 0})
-    shop.house.worker.expire()
+    shop.house.worker.expire_leases()
     assert [shop.runner.run_next(KEY) for _ in range(3)] == [True, True, False]
     assert {shop.house.read(job_id).state for job_id in jobs} == {JobState.SUCCEEDED}
     assert {shop.house.chunks(job_id)[0].attempts for job_id in jobs} == {2}
@@ -370,7 +370,7 @@ def test_small_chunks_whose_leases_ran_out_as_they_ran_count_nothing(shop: Shop,
     def run_out() -> None:
         for lease, _ in clients.threads.zscan_iter(keys.leases()):
             clients.threads.zadd(keys.leases(), {lease: 0})
-        shop.house.worker.expire()
+        shop.house.worker.expire_leases()
 
     shop.engine.before = run_out
     shop.runner.run_next(KEY)
@@ -390,7 +390,7 @@ def test_all_leases_are_kept_while_one_of_several_results_is_stored(
         for lease, _ in clients.threads.zscan_iter(keys.leases()):
             clients.threads.zadd(keys.leases(), {lease: 1})
         runner._keeper.renew_due()
-        assert shop.house.worker.expire().orphaned == []
+        assert shop.house.worker.expire_leases().orphaned == []
 
     shop.store.on_put = nearly_run_out
     runner.run_next(KEY)

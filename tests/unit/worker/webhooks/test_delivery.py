@@ -31,7 +31,7 @@ DAY_MS = round(timedelta(days=1) / timedelta(milliseconds=1))
 
 
 def unheard(key: ModelKey, count: int) -> None:
-    """A doorbell that is not rung in these tests."""
+    """A notification that these tests ignore."""
 
 
 class House:
@@ -97,11 +97,11 @@ class House:
         assert self.due_in_ms(job_id) is not None
         self._client.zadd(keys.webhooks(), {job_id: 0})
 
-    def retire(self, job_id: str) -> None:
+    def expire(self, job_id: str) -> None:
         """End its retention while its webhook is still due, as if a worker held it."""
         held = self.claim()
         self._client.zadd(keys.expiring(), {job_id: 0})
-        assert self.ledger.retire() == [job_id]
+        assert self.ledger.expire_jobs() == [job_id]
         assert held is not None
         self._client.zadd(keys.webhooks(), {job_id: 0})
 
@@ -313,7 +313,7 @@ def test_what_a_killed_worker_was_delivering_another_delivers(house: House) -> N
 
 def test_a_job_that_is_gone_before_its_webhook_is_let_go(house: House) -> None:
     job_id = house.ended()
-    house.retire(job_id)
+    house.expire(job_id)
     assert delivery(house).deliver_next()
     assert house.due_in_ms(job_id) is None
 

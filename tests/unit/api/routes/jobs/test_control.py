@@ -399,7 +399,7 @@ async def test_an_expired_job_is_gone_everywhere(stage: Stage) -> None:
     job_id = await submitted(http)
     await run_chunks(gateway, job_id)
     await gateway.client.zadd(keys.expiring(), {job_id: 1})
-    assert worker_ledger(gateway).retire() == [job_id]
+    assert worker_ledger(gateway).expire_jobs() == [job_id]
     for part in ("", "/results", "/errors", "/events", "/manifest"):
         answer = await http.get(f"/jobs/{job_id}{part}")
         assert (answer.status_code, answer.json()["error"]) == (410, "job_expired"), part

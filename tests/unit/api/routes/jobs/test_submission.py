@@ -222,7 +222,7 @@ def test_pieces_cover_exactly_the_rows_that_were_asked_for() -> None:
             assert rows(offset, limit) == list(range(9))[offset:stop]
 
 
-def test_a_doorbell_that_cannot_be_rung_disturbs_nobody() -> None:
+def test_a_doorbell_that_cannot_be_sent_disturbs_nobody() -> None:
     doorbell = Doorbell(Settings(redis_url="redis://127.0.0.1:1/0"))  # no server on this port
     doorbell.start()
     doorbell(IRIS_KEY, 3)

@@ -19,7 +19,7 @@ from api.fleet.queue_status import QueueStatus
 from api.fleet.snapshot import FleetWatch
 from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.models.catalog import Catalog, Servable
-from api.online.admission import QueueClaim, RetrySchedule, admit, claim_of, not_loaded, traffic_of
+from api.online.admission_policy import QueueClaim, RetrySchedule, admit, claim_of, not_loaded, traffic_of
 from api.online.inflight import InflightRequests
 from api.online.owners import Owners
 from api.online.paths import predict_path_of

@@ -1,4 +1,4 @@
-"""The formats and content encodings of uploaded files."""
+"""The format, content encoding and charset of a body: `Content-Type`, `Content-Encoding`, and file names."""
 
 from __future__ import annotations
 
@@ -8,15 +8,8 @@ from enum import StrEnum
 from pathlib import PurePath
 
 from shared.errors import UnsupportedCodingError, UnsupportedMediaTypeError
+from shared.tabular.formats import ENDINGS, MEDIA_TYPES, UPLOAD_FORMATS, Format
 from shared.texts import named
-
-
-class UploadFormat(StrEnum):
-    CSV = "text/csv"
-    NDJSON = "application/x-ndjson"
-    PARQUET = "application/vnd.apache.parquet"
-    ARROW_STREAM = "application/vnd.apache.arrow.stream"
-    ARROW_FILE = "application/vnd.apache.arrow.file"
 
 
 class Packing(StrEnum):
@@ -26,23 +19,8 @@ class Packing(StrEnum):
     ZSTD = "zstd"
 
 
-JSON = "application/json"
 FORM = "multipart/form-data"
-_ALIASES = {
-    "application/csv": UploadFormat.CSV,
-    "application/jsonl": UploadFormat.NDJSON,
-    "application/ndjson": UploadFormat.NDJSON,
-    "application/x-parquet": UploadFormat.PARQUET,
-}
-_ENDINGS = {
-    ".csv": UploadFormat.CSV,
-    ".ndjson": UploadFormat.NDJSON,
-    ".jsonl": UploadFormat.NDJSON,
-    ".parquet": UploadFormat.PARQUET,
-    ".arrows": UploadFormat.ARROW_STREAM,
-    ".arrow": UploadFormat.ARROW_FILE,
-    ".feather": UploadFormat.ARROW_FILE,
-}
+_BY_MEDIA_TYPE = {name: each for each in UPLOAD_FORMATS for name in MEDIA_TYPES[each]}
 _PARAMETER = re.compile(r""";\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)""")
 _PACKED_ENDINGS = {".gz": Packing.GZIP, ".zst": Packing.ZSTD}
 _PACKINGS = {"": Packing.NONE, "x-gzip": Packing.GZIP} | {packing.value: packing for packing in Packing}
@@ -52,7 +30,7 @@ _PACKINGS = {"": Packing.NONE, "x-gzip": Packing.GZIP} | {packing.value: packing
 class Wrapping:
     """The format, content encoding and charset of a file."""
 
-    format: UploadFormat
+    format: Format
     packing: Packing
     charset: str | None = None  # from the Content-Type
 
@@ -77,7 +55,7 @@ def parameter(content_type: str, name: str) -> str | None:
 def is_json(content_type: str) -> bool:
     """Whether a Content-Type is JSON or absent."""
     kind = media_type(content_type)
-    return kind in ("", JSON) or kind.endswith("+json")
+    return kind in ("", Format.JSON.media_type) or kind.endswith("+json")
 
 
 def wrapping_of_body(content_type: str, content_encoding: str) -> Wrapping:
@@ -92,26 +70,22 @@ def wrapping_of_part(content_type: str, file_name: str) -> Wrapping:
     path = PurePath(file_name.lower())
     packing = _PACKED_ENDINGS.get(path.suffix, Packing.NONE)
     ending = PurePath(path.stem).suffix if packing is not Packing.NONE else path.suffix
-    by_name = _ENDINGS.get(ending)
+    by_name = ENDINGS.get(ending)
     kind = media_type(content_type)
-    if by_name is not None and (_known(kind) is None or packing is not Packing.NONE):
+    if by_name is not None and (kind not in _BY_MEDIA_TYPE or packing is not Packing.NONE):
         return Wrapping(by_name, packing, parameter(content_type, "charset"))
     return Wrapping(format_of(kind), packing, parameter(content_type, "charset"))
 
 
-def format_of(kind: str) -> UploadFormat:
+def format_of(kind: str) -> Format:
     """Raises UnsupportedMediaTypeError, which lists the supported types."""
-    found = _known(kind)
+    found = _BY_MEDIA_TYPE.get(kind)
     if found is None:
-        read = ", ".join([JSON, FORM, *UploadFormat])
+        types = [Format.JSON.media_type, FORM, *(each.media_type for each in UPLOAD_FORMATS)]
         raise UnsupportedMediaTypeError(
-            f"Unsupported media type {named(kind)}; supported: {read}.{_hint(kind)}"
+            f"Unsupported media type {named(kind)}; supported: {', '.join(types)}.{_hint(kind)}"
         )
     return found
-
-
-def _known(kind: str) -> UploadFormat | None:
-    return _ALIASES.get(kind) or (UploadFormat(kind) if kind in list(UploadFormat) else None)
 
 
 def _hint(kind: str) -> str:

@@ -3,38 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 from shared.errors import NotAcceptableError
+from shared.tabular.formats import MEDIA_TYPES, RESULT_FORMATS, Format
 
 
-class ResultFormat(StrEnum):
-    """The names for `?format=`, also used as file extensions, in the order of preference."""
-
-    JSON = "json"
-    NDJSON = "ndjson"
-    CSV = "csv"
-    PARQUET = "parquet"
-    ARROW = "arrow"
-
-    @property
-    def media_type(self) -> str:
-        return MEDIA_TYPES[self][0]
-
-
-MEDIA_TYPES = {
-    ResultFormat.JSON: ("application/json",),
-    ResultFormat.NDJSON: ("application/x-ndjson", "application/ndjson", "application/jsonl"),
-    ResultFormat.CSV: ("text/csv", "application/csv"),
-    ResultFormat.PARQUET: ("application/vnd.apache.parquet", "application/x-parquet"),
-    ResultFormat.ARROW: ("application/vnd.apache.arrow.stream",),
-}
-"""The media types that select a format; responses use the first."""
-
-
-def negotiated(
-    name: str | None, accept: str | None, offered: Sequence[ResultFormat] = tuple(ResultFormat)
-) -> ResultFormat:
+def negotiated(name: str | None, accept: str | None, offered: Sequence[Format] = RESULT_FORMATS) -> Format:
     """Raises NotAcceptableError, which lists the offered formats."""
     if name is not None:
         found = next((each for each in offered if each == name), None)
@@ -48,12 +22,12 @@ def negotiated(
     return found
 
 
-def _best(qualities: dict[str, float], offered: Sequence[ResultFormat]) -> ResultFormat | None:
+def _best(qualities: dict[str, float], offered: Sequence[Format]) -> Format | None:
     best = max(offered, key=lambda each: _quality(each, qualities))  # the first among equals
     return best if _quality(best, qualities) > 0 else None
 
 
-def _quality(offered: ResultFormat, qualities: dict[str, float]) -> float:
+def _quality(offered: Format, qualities: dict[str, float]) -> float:
     """Returns the quality of the most specific matching range."""
     return max(_quality_of(media_type, qualities) for media_type in MEDIA_TYPES[offered])
 

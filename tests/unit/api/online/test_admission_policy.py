@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from api.fleet.snapshot import Fleet
-from api.online.admission import MOST_RETRY_S, RetrySchedule, Traffic, admit, traffic_of
+from api.online.admission_policy import MOST_RETRY_S, RetrySchedule, Traffic, admit, traffic_of
 from api.online.inflight import InflightRequests
 from shared.errors import DeadlineExceededError, ModelNotLoadedError, OverloadedError
 from shared.keys import ModelKey, model_key
