@@ -1,16 +1,16 @@
 """Log events on stderr: a name and fields, for a person (`console`) or a collector (`json`).
 
 Inputs and secrets are never fields. Warnings, and events of libraries that use `logging`, have the same form.
-Events during a request contain its ids.
+Events during a request or a chunk contain its ids (`structlog.contextvars`).
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from contextvars import ContextVar
 
 import structlog
+from structlog.contextvars import merge_contextvars
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from shared.settings import Settings
@@ -28,19 +28,12 @@ MOST_FIELD_CHARS = 16 * 2**10
 MOST_FIELD_ITEMS = 100
 """Limits of an event's field: large enough for a traceback, not for a client's body."""
 
-_ids: ContextVar[dict[str, str]] = ContextVar("ids")
-
-
-def bind_ids(ids: dict[str, str]) -> None:
-    """Add these ids to every event of this task, and of threads that it starts work in."""
-    _ids.set(_ids.get({}) | ids)
-
 
 def configure_logging(settings: Settings) -> None:
     """Set up structlog and `logging` for this process. Call it once, when a program starts."""
     level = getattr(logging, settings.log_level.upper())
     before: list[Processor] = [
-        _add_ids,
+        merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -64,12 +57,6 @@ def configure_logging(settings: Settings) -> None:
     logging.captureWarnings(True)
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
-
-
-def _add_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    for name, value in _ids.get({}).items():
-        event.setdefault(name, value)
-    return event
 
 
 def _bounded(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
 
 from api.http.error_answers import Headers, answer_of, foreseen, stopping
 from api.http.headers import headers_of
@@ -23,7 +24,6 @@ from api.http.lifecycle import Lifecycle
 from api.telemetry.gateway_counters import Telemetry
 from api.telemetry.request_tracing import put_trace
 from shared.errors import ForbiddenError, ServiceError, UnauthorizedError
-from shared.logs import bind_ids
 
 if TYPE_CHECKING:
     from api.telemetry.request_spans import RequestTrace
@@ -62,7 +62,7 @@ class RequestMiddleware:
         status: int | None = None
         begun_s = perf_counter()
         trace = self._trace(scope)
-        bind_ids(_ids(scope, trace))
+        bind_contextvars(**_ids(scope, trace))
 
         async def send_with_id(message: Message) -> None:
             nonlocal status

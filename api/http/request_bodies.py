@@ -11,7 +11,7 @@ thread competes for the GIL. Large bodies are processed in a thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import lru_cache
 from typing import TypeVar
 
@@ -34,8 +34,7 @@ async def read_json(
     """Read the whole body. `headers` have lower-case names; a missing Content-Type counts as JSON.
 
     Raises UnsupportedMediaTypeError; PayloadTooLargeError as soon as the size exceeds `most_bytes`;
-    ClientLeftError;
-    UploadInterruptedError if no data arrives for `idle_s` seconds.
+    ClientLeftError; UploadInterruptedError if no data arrives for `idle_s` seconds.
     """
     if not is_json(headers.get(b"content-type", b"")):
         raise UnsupportedMediaTypeError("The body must be application/json.")
@@ -49,30 +48,32 @@ async def read_body(
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > most_bytes:
         raise _too_large(most_bytes)
-    try:
-        return await _read(receive, most_bytes, idle_s)
-    except TimeoutError:
-        raise UploadInterruptedError(f"No body data arrived for {idle_s:g} s.") from None
-
-
-async def _read(receive: Receive, most_bytes: int, idle_s: float) -> bytes:
     pieces: list[bytes] = []  # joined once, because adding bytes copies all earlier pieces each time
-    size_bytes, more = 0, True
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(idle_s) as idle:  # one for the body: most bodies have a single piece
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientLeftError
-            piece = message.get("body", b"")
-            pieces.append(piece)
-            size_bytes += len(piece)
-            more = message.get("more_body", False)
-            if size_bytes > most_bytes:
-                raise _too_large(most_bytes)
-            if more:
-                idle.reschedule(loop.time() + idle_s)
+    size_bytes = 0
+    async for piece in body_parts(receive, idle_s):
+        pieces.append(piece)
+        size_bytes += len(piece)
+        if size_bytes > most_bytes:
+            raise _too_large(most_bytes)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def body_parts(receive: Receive, idle_s: float) -> AsyncIterator[bytes]:
+    """The parts of a body as they arrive.
+
+    Raises ClientLeftError, and UploadInterruptedError if no data arrives for `idle_s` seconds.
+    """
+    more = True
+    while more:
+        try:
+            async with asyncio.timeout(idle_s):
+                message = await receive()
+        except TimeoutError:
+            raise UploadInterruptedError(f"No body data arrived for {idle_s:g} s.") from None
+        if message["type"] == "http.disconnect":
+            raise ClientLeftError
+        more = message.get("more_body", False)
+        yield message.get("body", b"")
 
 
 @lru_cache(maxsize=64)

@@ -19,6 +19,7 @@ from time import perf_counter
 from typing import cast
 
 from starlette.types import Scope
+from structlog.contextvars import bind_contextvars
 from uvicorn._types import HTTPScope
 
 from api.gateway import Gateway
@@ -32,7 +33,6 @@ from api.online.prediction import Prediction
 from api.telemetry.gateway_counters import ROUTE
 from shared.access import Role
 from shared.errors import OverloadedError
-from shared.logs import bind_ids
 from shared.tabular.json_bodies import names_charset
 
 MOST_BYTES = 16 * 1024
@@ -167,7 +167,7 @@ class FastPathRequest:
 
     def _fail(self, error: Exception) -> None:
         request_id = self._request_id.decode()
-        bind_ids({"request_id": request_id})
+        bind_contextvars(request_id=request_id)
         self._end(*answer_of(foreseen(error), request_id))
 
     def _end(self, status: int, headers: Headers, body: bytes) -> None:

@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 import pyarrow as pa
 import structlog
-from redis.exceptions import RedisError
+from structlog.contextvars import bound_contextvars
 
 from shared import tables
 from shared.backoff import Backoff
-from shared.connections import means_away
 from shared.dead_letters import DeadLetters, LetterKind, Unreadable
 from shared.errors import PayloadCorruptError, PayloadError, PayloadStoreAwayError
-from shared.integrity import object_digest, require_intact
+from shared.integrity import require_intact
 from shared.keys import ModelKey
-from shared.ledger import INLINE_BYTES, Claim, CommitOutcome, Ended, Ledger
-from shared.payloads import PayloadStore, result_path, rows_path
+from shared.ledger import Claim, Ledger
+from shared.payloads import PayloadStore, rows_path
+from worker.chunks.chunk_ledger import ChunkLedger
+from worker.chunks.chunk_result import result_of
 from worker.chunks.lease_keeper import LeaseKeeper
-from worker.chunks.small import MOST_TOGETHER, Lease, SmallChunks
-from worker.execution.invalid_rows import failures_of, part_rows
+from worker.chunks.small import MOST_TOGETHER, SmallChunks
+from worker.execution.invalid_rows import part_rows
 from worker.execution.slices import ChunkWork, Slicer
 from worker.models.provenance import Provenance
 from worker.predictors import Predictor
@@ -83,18 +84,17 @@ class ChunkRunner:
         self._predictors = predictors
         self._dead_letters = dead_letters
         self._lease_s = lease_s
-        self._keeper = LeaseKeeper(self._renewed, every_s=self._renew_every_s, most_s=STORE_PATIENCE_S)
-        self._counters = counters
-        self._traces = traces
-        self._provenance = Provenance(device)
         self._stopping = threading.Event()
+        self._chunks = ChunkLedger(ledger, store, counters=counters, traces=traces, stopping=self._stopping)
+        self._keeper = LeaseKeeper(self._chunks.renewed, every_s=self._renew_every_s, most_s=STORE_PATIENCE_S)
+        self._counters = counters
+        self._provenance = Provenance(device)
         self._small = SmallChunks(
-            Lease(self._renewed, self._release, self._committed, self._remove),
+            self._chunks,
             store,
             engine,
             self._keeper,
             counters=counters,
-            traces=traces,
             provenance=self._provenance,
             renew_every_s=self._renew_every_s,
         )
@@ -155,85 +155,54 @@ class ChunkRunner:
 
     def _run(self, predictor: Predictor, held: Claim) -> None:
         key = predictor.key
-        chunk_log = log.bind(job_id=held.job_id, chunk=held.index, model=key, attempt=held.attempt)
         self._counters.claimed(key, held.attempt)
         begun_s, outcome = time.monotonic(), "failed"
-        try:
-            outcome = self._see_through(predictor, held)
-        except LeaseLostError:
-            outcome = "handed_back"
-            self._release(key, held)
-        except PayloadStoreAwayError as error:
-            chunk_log.error("chunk_failed", reason=error.detail)
-            self._ledger.hand_back(key, held, at_fault=True)
-        except PayloadError as error:
-            outcome = "unreadable"
-            chunk_log.error("chunk_unreadable", reason=error.detail)
-            self._set_aside(key, held, error.detail)
-            self._hand_back_unread(key, held, error)
-        except (
-            BrokenModelError,
-            SandboxError,
-            MemoryError,
-        ) as error:  # from quarantine, or from this thread
-            chunk_log.error("chunk_failed", reason=str(error) or type(error).__name__)
-            self._ledger.hand_back(key, held, at_fault=True)
-        else:
-            chunk_log.info("chunk_ended", rows=held.rows, outcome=str(outcome))
-        finally:
-            took_s = time.monotonic() - begun_s
-            self._counters.ended(key, outcome, took_s)
-            self._traces.chunk_ended(key, held, str(outcome), took_s)
+        with bound_contextvars(job_id=held.job_id, chunk=held.index, model=key, attempt=held.attempt):
+            try:
+                outcome = self._see_through(predictor, held)
+            except LeaseLostError:
+                outcome = "handed_back"
+                self._chunks.release(key, held)
+            except PayloadError as error:
+                outcome = self._unmoved(key, held, error)
+            except (BrokenModelError, SandboxError, MemoryError) as error:  # from quarantine or this thread
+                log.error("chunk_failed", reason=str(error) or type(error).__name__)
+                self._ledger.hand_back(key, held, at_fault=True)
+            finally:
+                self._chunks.ended(key, held, outcome, begun_s)
 
     def _see_through(self, predictor: Predictor, held: Claim) -> str:
         work, rows = self._load(predictor, held)
-        if work.rows and held.attempt < QUARANTINED_ATTEMPT:
-            self._run_in_engine(work, held)
-        elif work.rows:
+        quarantined = held.attempt >= QUARANTINED_ATTEMPT and work.rows > 0
+        if quarantined:
             self._run_in_quarantine(work, rows, held)
+        elif work.rows:
+            self._run_in_engine(work, held)
         if not work.complete:
-            self._release(predictor.key, held)
+            self._chunks.release(predictor.key, held)
             return "handed_back"
-        answer = work.answer()
-        path = result_path(held.job_id, held.index, held.token)
-        data = tables.write_ipc(answer.to_batches(), answer.schema, self._store.compression)
-        is_inline = bool(held.data) and len(data) <= INLINE_BYTES
-        if not is_inline:
-            self._patiently(held, lambda: self._store.put(path, data))
-        failures = failures_of(answer, work.invalid.first_row)
-        outcome = self._commit(
-            predictor.key,
-            Ended(
-                held=held,
-                rows_succeeded=held.rows - failures.rows,
-                rows_failed=failures.rows,
-                first_errors=failures.first,
-                result=data if is_inline else b"",
-                result_digest=object_digest(data),
-                computed_by=self._provenance.of(
-                    predictor, quarantined=held.attempt >= QUARANTINED_ATTEMPT and work.rows > 0
-                ),
-            ),
+        result = result_of(
+            held,
+            work.answer(),
+            work.invalid.first_row,
+            computed_by=self._provenance.of(predictor, quarantined=quarantined),
+            compression=self._store.compression,
         )
-        if outcome is CommitOutcome.COMMITTED:
-            self._counters.committed(
-                predictor.key, rows_succeeded=held.rows - failures.rows, rows_failed=failures.rows
-            )
-        if outcome is CommitOutcome.LOST and not is_inline:
-            # no reader will ask for it, and the job's data may already be removed
-            self._remove(path)
-        return outcome or CommitOutcome.LOST
+        if not result.in_ledger:
+            self._patiently(held, lambda: self._store.put(result.path, result.data))
+        (outcome,) = self._chunks.commit(predictor.key, [result])
+        return str(outcome)
 
     def _run_in_engine(self, work: ChunkWork, held: Claim) -> None:
         self._engine.submit(work)
         while not work.ended.wait(self._renew_every_s):
-            if not self._renewed(held):
+            if not self._chunks.renewed(held):
                 work.stop()
 
     def _run_in_quarantine(self, work: ChunkWork, rows: pa.RecordBatch, held: Claim) -> None:
         """Run the rows in a separate process, which they may end."""
         self._counters.quarantined(work.predictor.key)
-        log.warning("chunk_quarantined", job_id=held.job_id, chunk=held.index, attempt=held.attempt)
+        log.warning("chunk_quarantined")
         renewed_s = time.monotonic()
 
         def may_go_on() -> bool:
@@ -243,7 +212,7 @@ class ChunkRunner:
             if time.monotonic() - renewed_s < self._renew_every_s:
                 return True
             renewed_s = time.monotonic()
-            return self._renewed(held)
+            return self._chunks.renewed(held)
 
         results = self._quarantine.run(work.predictor, rows, may_go_on)
         if results is not None:
@@ -306,60 +275,29 @@ class ChunkRunner:
             except PayloadStoreAwayError as error:
                 if time.monotonic() >= end_s:
                     raise
-                log.warning("store_away", job_id=held.job_id, chunk=held.index, reason=error.detail)
-                if self._stopping.wait(RETRY_S) or self._takes_no_work or not self._renewed(held):
+                log.warning("store_away", reason=error.detail)
+                if self._stopping.wait(RETRY_S) or self._takes_no_work or not self._chunks.renewed(held):
                     raise LeaseLostError from error
-
-    def _remove(self, path: str) -> None:
-        """Remove a payload. If that fails, it is removed with its job."""
-        try:
-            self._store.remove(path)
-        except PayloadError as error:
-            log.warning("payloads_not_removed", path=path, reason=error.detail)
 
     def _set_aside(self, key: ModelKey, held: Claim, reason: str) -> None:
         place = f"{held.job_id}/{held.index}"
         self._dead_letters.set_aside(Unreadable(kind=LetterKind.CHUNK, place=place, model=key, reason=reason))
 
-    def _renewed(self, held: Claim) -> bool:
-        try:
-            renewed = self._ledger.renew(held)
-        except RedisError as error:
-            self._counters.renewed("failed")
-            # the work continues: the commit detects a lease that has expired
-            log.warning("lease_not_renewed", job_id=held.job_id, chunk=held.index, reason=str(error))
-            return True
-        self._counters.renewed("renewed" if renewed else "ended")
-        return renewed
+    def _unmoved(self, key: ModelKey, held: Claim, error: PayloadError) -> str:
+        """Hand back a chunk with rows that cannot be read, or with a result that cannot be written. → the
+        outcome
 
-    def _hand_back_unread(self, key: ModelKey, held: Claim, error: PayloadError) -> None:
-        """Hand back a chunk with unreadable rows, with a delay if its rows are in the store: they may
-        become readable. Rows in the ledger will not."""
+        If the rows are in the store, the chunk returns after a delay: they may become readable. Rows in the
+        ledger will not.
+        """
+        if isinstance(error, PayloadStoreAwayError):
+            log.error("chunk_failed", reason=error.detail)
+            self._ledger.hand_back(key, held, at_fault=True)
+            return "failed"
+        log.error("chunk_unreadable", reason=error.detail)
+        self._set_aside(key, held, error.detail)
         reason = CHANGED_ROWS if isinstance(error, PayloadCorruptError) else LOST_ROWS
         is_last = held.data or held.attempt >= self._ledger.max_attempts
         delay_s = 0.0 if is_last else LOST_ROWS_DELAY.pause_s(held.attempt)
         self._ledger.hand_back(key, held, at_fault=True, reason=reason, delay_s=delay_s)
-
-    def _release(self, key: ModelKey, held: Claim) -> None:
-        self._ledger.hand_back(key, held, at_fault=False)
-
-    def _commit(self, key: ModelKey, ended: Ended) -> CommitOutcome | None:
-        """The outcome of a chunk's commit; None: see `_committed`."""
-        outcomes = self._committed(key, [ended])
-        return outcomes[0] if outcomes else None
-
-    def _committed(self, key: ModelKey, ended: Sequence[Ended]) -> list[CommitOutcome] | None:
-        """Commit, and repeat while Redis is away, so that a stored result is not lost.
-
-        None: this worker is stopping and has no answer. The commit may have counted, so the results must
-        stay.
-        """
-        while True:
-            try:
-                return self._ledger.commit_some(key, ended)
-            except RedisError as error:
-                if not means_away(error):
-                    raise
-                log.warning("commit_delayed", chunks=len(ended), reason=str(error))
-                if self._stopping.wait(RETRY_S):
-                    return None
+        return "unreadable"

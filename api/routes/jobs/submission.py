@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from api.http.envelope import request_id_of
 from api.http.error_answers import answer_of, foreseen, of_errors
 from api.http.headers import field_of
 from api.http.parameters import require_no_parameters
-from api.http.request_bodies import ClientLeftError, offloaded, read_json
+from api.http.request_bodies import ClientLeftError, body_parts, offloaded, read_json
 from api.jobs import idempotency
 from api.jobs.form import FormBody
 from api.jobs.json_chunks import Submission, chunks_of, examine, read_submission, unpacked_body
@@ -34,7 +33,6 @@ from shared.errors import (
     StorageFullError,
     TooManyJobsError,
     UnsupportedMediaTypeError,
-    UploadInterruptedError,
 )
 from shared.ledger import JobRecord, NewJob
 from shared.tabular.chunking import Chunk
@@ -196,7 +194,7 @@ async def _upload(submitted: _Request, query: list[tuple[str, str]]) -> tuple[Up
     """Raises UnsupportedMediaTypeError, InvalidInputError, ModelNotFound."""
     content_type = submitted.headers.get("content-type", "")
     packing = submitted.headers.get("content-encoding", "")
-    body = _parts(submitted.receive, submitted.gateway.settings.upload_idle_s)
+    body = body_parts(submitted.receive, submitted.gateway.settings.upload_idle_s)
     if media_type(content_type) == FORM:
         form = FormBody(_boundary(content_type, packing), body)
         fields, wrapping = await form.head()
@@ -230,24 +228,6 @@ def _limits(gateway: Gateway, asker: Principal, servable: Servable) -> UploadLim
         settings.spool_dir,
         gateway.jobs.payloads.compression,
     )
-
-
-async def _parts(receive: Receive, idle_s: float) -> AsyncIterator[bytes]:
-    """The parts of the body as they arrive.
-
-    Raises ClientLeftError, and UploadInterruptedError if no data arrives for `idle_s` seconds.
-    """
-    more = True
-    while more:
-        try:
-            async with asyncio.timeout(idle_s):
-                message = await receive()
-        except TimeoutError:
-            raise UploadInterruptedError(f"No body data arrived for {idle_s:g} s.") from None
-        if message["type"] == "http.disconnect":
-            raise ClientLeftError
-        yield message.get("body", b"")
-        more = message.get("more_body", False)
 
 
 async def _refuse_too_long(gateway: Gateway, length: str) -> None:

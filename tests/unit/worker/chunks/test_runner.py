@@ -22,8 +22,8 @@ from shared.tables import batch_of_rows, read_ipc, streamed_schema, write_ipc
 from tests.support.engines import BAD, Doubling, predictor
 from tests.support.ledgers import Clients, House
 from tests.support.polling import eventually
+from worker.chunks import chunk_result
 from worker.chunks import chunk_runner as chunks
-from worker.chunks import small as small_chunks
 from worker.chunks.chunk_runner import QUARANTINED_ATTEMPT, ChunkRunner
 from worker.execution.slices import ChunkWork
 from worker.sandbox.sandbox_runner import SandboxRunner
@@ -125,6 +125,7 @@ class Shop:
 @pytest.fixture
 def shop(clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     monkeypatch.setattr(chunks, "RETRY_S", 0.001)
+    monkeypatch.setattr("worker.chunks.chunk_ledger.COMMIT_RETRY_S", 0.001)
     return Shop(clients, tmp_path)
 
 
@@ -355,8 +356,7 @@ def test_small_chunks_whose_worker_dies_come_back_and_are_run_one_by_one(
 def test_results_that_are_too_large_for_the_ledger_lie_in_the_store(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (small_chunks, chunks):
-        monkeypatch.setattr(module, "INLINE_BYTES", 0)
+    monkeypatch.setattr(chunk_result, "INLINE_BYTES", 0)
     stored, refused = shop.submit_small(1.0), shop.submit_small(2.0)
     shop.store.troubles = [nothing]  # one of them is then stored alone
     shop.runner.run_next(KEY)
@@ -381,7 +381,7 @@ def test_small_chunks_whose_leases_ran_out_as_they_ran_count_nothing(shop: Shop,
 def test_all_leases_are_kept_while_one_of_several_results_is_stored(
     shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(small_chunks, "INLINE_BYTES", 0)
+    monkeypatch.setattr(chunk_result, "INLINE_BYTES", 0)
     monkeypatch.setattr(chunks, "LOOK_EVERY_S", 0.0)
     runner = shop.runner_of(shop.house.worker, clients.threads)
     jobs = [shop.submit_small(1.0), shop.submit_small(2.0)]
