@@ -10,7 +10,7 @@ import { follow } from "./jobwatch.js";
 import { errorRows } from "./joberrors.js";
 import { jobBadge, meter } from "./marks.js";
 import { failureText } from "./panels.js";
-import { t } from "./words.js";
+import { reasonText, t } from "./words.js";
 
 /** `told(job)` hears of each change, `gone(id)` of its deletion, `back()` says where the list is. */
 export function jobDetail(id, { back, told, gone }) {
@@ -83,7 +83,7 @@ function sections() {
           : "",
       );
       why.hidden = !job.waiting;
-      text(failure, job.error ? `${t("job.error")}: ${job.error.detail} (${job.error.code})` : "");
+      text(failure, job.error ? `${t("job.error")}: ${reasonText(job.error.code, job.error.detail)} · ${job.error.code}` : "");
       failure.hidden = !job.error;
       drawFacts(facts, job);
       drawn.forEach((part) => part.draw(job));

@@ -4,7 +4,7 @@ import { h, put, text } from "./dom.js";
 import { number } from "./format.js";
 import { get } from "./http.js";
 import { table } from "./panels.js";
-import { t } from "./words.js";
+import { rowReason, t } from "./words.js";
 
 const SHOWN = 20;
 
@@ -22,7 +22,7 @@ export function errorRows({ id }) {
         "tr",
         {},
         h("th", { scope: "row", class: "number" }, one.id ?? number(one.row)),
-        h("td", {}, one.error),
+        h("td", {}, rowReason(one.error)),
       ),
     );
     put(rows, h("div", { class: "error-rows" }, table(t("job.errors"), heads, h("tbody", {}, body))));

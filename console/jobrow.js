@@ -5,6 +5,7 @@ import { clock, number } from "./format.js";
 import { drawProgress, progressText } from "./joblines.js";
 import { endText, jobName, waitText } from "./jobtexts.js";
 import { jobBadge, meter } from "./marks.js";
+import { reasonText } from "./words.js";
 
 export function jobRow(job, place) {
   const link = h("a", {}, jobName(job));
@@ -38,7 +39,7 @@ export function jobRow(job, place) {
       else node.removeAttribute("aria-current");
       if (state.dataset.state !== now.state) put(state, jobBadge(now.state));
       state.dataset.state = now.state;
-      text(why, waitText(now) || now.error?.detail || now.tags.join(", "));
+      text(why, waitText(now) || (now.error && reasonText(now.error.code, now.error.detail)) || now.tags.join(", "));
       drawProgress(bar, now);
       text(rows, progressText(now));
       text(failed, number(now.rows_failed));

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { ApiError } from "./http.js";
-import { t } from "./words.js";
+import { reasonText, t } from "./words.js";
 
 let numbers = 0;
 
@@ -29,9 +29,10 @@ export function failureText(error) {
   return t("app.failed", { reason: reasonOf(error) });
 }
 
-/** The service's own words for an error, whatever their shape. */
+/** The reason of an error in the language of the page. */
 export function reasonOf(error) {
-  if (Array.isArray(error.detail))
-    return error.detail.map((one) => [one.field, one.msg].filter(Boolean).join(": ")).join("; ");
-  return error.message || error.code;
+  const detail = Array.isArray(error.detail)
+    ? error.detail.map(({ field, msg }) => [field, msg].filter(Boolean).join(": ")).join("; ")
+    : error.message;
+  return reasonText(error.code, detail);
 }

@@ -1,5 +1,6 @@
-// The language of the page: one function that gives a string of the table in `strings.js`.
+// The language of the page: strings of the table in `strings.js`, and reasons of failures.
 
+import { REASONS } from "./reasons.js";
 import { STRINGS } from "./strings.js";
 
 const LANGUAGES = ["en", "ko"];
@@ -33,4 +34,16 @@ export function t(key, parameters = {}) {
 /** Whether the table has a string: for words that come from the service, which may know newer ones. */
 export function known(key) {
   return key in STRINGS;
+}
+
+/** The reason of a failure. In Korean, its code is translated and the service's own text follows as the detail. */
+export function reasonText(code, detail) {
+  const translated = language() === "ko" && REASONS[code];
+  if (!translated) return detail || code;
+  return detail ? `${translated} (${detail})` : translated;
+}
+
+/** The reason of a failed row, which begins with an error code if the row itself is valid. */
+export function rowReason(detail) {
+  return reasonText(detail.split(":", 1)[0], detail);
 }

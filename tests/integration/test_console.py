@@ -197,6 +197,18 @@ def test_language_and_colours_are_remembered(visitor: Visitor) -> None:
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
 
 
+def test_the_reason_of_a_failure_is_in_the_language_of_the_page(visitor: Visitor, http: httpx.Client) -> None:
+    invalid = f"{HEAD}P-1,not a number,1,1,1\n".encode()
+    query = {"model": "iris", "max_errors": "0"}
+    submitted = http.post("/jobs", params=query, content=invalid, headers={"content-type": "text/csv"})
+    page = visitor.open(f"#{submitted.headers['location']}")
+    expect(page.locator(".detail")).to_contain_text("1 rows failed, more than max_errors allows.")
+    page.get_by_role("button", name="한국어").click()
+    expect(page.locator(".detail")).to_contain_text(
+        "실패 이유: 실패한 행이 허용치를 넘었습니다 (1 rows failed"
+    )
+
+
 def test_a_job_is_found_and_canceled_by_keyboard_alone(
     visitor: Visitor, patient: httpx.Client, stack: Stack
 ) -> None:

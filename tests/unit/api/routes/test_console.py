@@ -9,7 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.http.error_status import STATUS
 from api.routes.console import FOLDER, read_files
+from shared.ledger.records import TOO_MANY_ERRORS
 from tests.support.documents import ROOT
 from tests.unit.gateway_fakes import FakeRedis, running_gateway
 
@@ -83,6 +85,13 @@ def test_every_string_that_is_asked_for_is_in_the_table_and_none_is_idle() -> No
     built = {key for key in STRINGS if key.startswith(tuple(f"{start}." for start in BUILT))}
     made = {key for key in STRINGS if key.startswith(("problem.", "figure.", "jobs.", "job."))}
     assert set(STRINGS) - quoted - built - made == set()
+
+
+def test_every_error_code_has_a_korean_reason() -> None:
+    reasons = dict(re.findall(r'^  (\w+): "(.+)",$', (FOLDER / "reasons.js").read_text(), re.MULTILINE))
+    of_jobs = {TOO_MANY_ERRORS, "upload_interrupted"}
+    assert set(reasons) >= set(STATUS) | of_jobs | {"not_found", "method_not_allowed"}
+    assert all(re.search("[가-힣]", reason) for reason in reasons.values())
 
 
 def test_the_image_and_the_wheel_take_the_consoles_files_along() -> None:
