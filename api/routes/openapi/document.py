@@ -21,7 +21,7 @@ from shared.images import MEDIA_TYPES
 from shared.input_types import title
 from shared.output_specs import OutputSpec, View
 from shared.specs import ModelSpec
-from shared.tabular.upload_formats import FORM
+from shared.tabular.content_types import FORM
 from shared.validation import example_body
 
 Json: TypeAlias = dict[str, Any]
