@@ -14,9 +14,10 @@ const KINDS = {
   image: "file",
 };
 
-/** → `{node, name, value(), check(), refuse(why), reset(), focus()}` */
-export function inputField(spec, example) {
-  const id = `try-${spec.name}`;
+/** `place`: its number in the form, because a name may contain spaces, which no id may.
+ * → `{node, name, value(), check(), refuse(why), reset(), focus()}` */
+export function inputField(spec, example, place) {
+  const id = `try-${place}`;
   const control = make(spec, id);
   const wrong = h("span", { class: "wrong", id: `${id}-wrong` });
   const hint = h(

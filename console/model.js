@@ -80,6 +80,8 @@ export function taken(spec) {
   if (spec.allowed) parts.push(spec.allowed.join(", "));
   if (spec.type === "string" && !spec.allowed) parts.push(`≤ ${number(spec.max_length)}`);
   if (spec.nullable) parts.push(t("models.nullable"));
+  const others = [spec.column, ...spec.aliases].filter(Boolean);
+  if (others.length) parts.push(t("models.also", { names: others.join(", ") }));
   return parts.join(" · ");
 }
 

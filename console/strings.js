@@ -187,6 +187,7 @@ export const STRINGS = {
   "models.range": ["Allowed values", "허용 값"],
   "models.about": ["Description", "설명"],
   "models.nullable": ["may be empty", "비워도 됨"],
+  "models.also": ["in files also {names}", "파일에서는 {names}"],
   "models.shape": ["{n} values", "값 {n}개"],
   "models.holders": ["Loaded by", "로드한 워커"],
   "models.holders.none": ["No worker has this version loaded.", "이 버전이 로드된 워커가 없습니다."],

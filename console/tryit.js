@@ -8,7 +8,9 @@ import { panel, reasonOf } from "./panels.js";
 import { t } from "./words.js";
 
 export function tryIt(model) {
-  const inputs = model.inputs.map((spec) => inputField(spec, model.example[spec.name]));
+  const inputs = model.inputs.map((spec, place) =>
+    inputField(spec, model.example[spec.name], place),
+  );
   const answer = h(
     "div",
     { class: "stack answers" },

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-FIELD = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
-
 
 class Declaration(BaseModel):
     """A table of `model.toml`: frozen, and without unknown keys."""

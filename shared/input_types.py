@@ -5,12 +5,13 @@ The types are created at run time from a ModelSpec; a type checker sees them as 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from types import GenericAlias
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import AliasChoices, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -20,9 +21,10 @@ from shared.specs import InputSpec, InputType, ModelSpec
 Declared: TypeAlias = Any
 """A type created at run time, unknown to a type checker."""
 
-LISTS, OBJECTS = "#lists", "#objects"  # `#` is not allowed in a field's name
+LISTS, OBJECTS = "\x1flists", "\x1fobjects"  # no field's name contains a control character
 """The two forms of rows; Pydantic adds these tags to the paths of its errors."""
 
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INT64 = 2**63
 _FLOAT32_MOST = 3.4028234663852886e38
 _make_typed_dict: Callable[[str, dict[str, Declared]], Declared] = TypedDict  # type: ignore[assignment]
@@ -88,11 +90,17 @@ def _annotated(declared: Declared, *metadata: object) -> Declared:
 
 def _member(field: InputSpec) -> Declared:
     examples = None if field.example is None else [json_example(field.example)]
-    about = Field(description=field.description or None, examples=examples)
+    about = [Field(description=field.description or None, examples=examples), *_named(field)]
     if not field.nullable:
-        return _annotated(_value(field), about)
+        return _annotated(_value(field), *about)
     optional: Declared = NotRequired
-    return optional[_annotated(_value(field), Field(default=None), about)]
+    return optional[_annotated(_value(field), Field(default=None), *about)]
+
+
+def _named(field: InputSpec) -> list[Declared]:
+    """What Pydantic does not derive from the name: further names, and the title of a name that is a text."""
+    further = [] if len(field.keys) == 1 else [Field(validation_alias=AliasChoices(*field.keys))]
+    return further if _IDENTIFIER.fullmatch(field.name) else [*further, Field(title=field.name)]
 
 
 def _value(field: InputSpec) -> Declared:

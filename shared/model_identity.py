@@ -27,7 +27,7 @@ SAME_ON_BOTH = (
 """Advice for an operator about a difference."""
 _MEANING: Any = {"name", "framework", "classes", "inputs", "outputs", "pytorch", "tolerance"}
 _NOT_MEANT: Any = {
-    "inputs": {"__all__": {"description", "example"}},
+    "inputs": {"__all__": {"aliases", "description", "example"}},
     "outputs": {"__all__": {"description"}},
 }
 

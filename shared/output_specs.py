@@ -13,7 +13,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from shared.declarations import FIELD, Declaration, leaves_of
+from shared.declarations import Declaration, leaves_of
+from shared.names import FieldName
 
 
 class View(StrEnum):
@@ -68,7 +69,7 @@ class OutputSpec(Declaration):
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    name: str = Field(pattern=FIELD)
+    name: FieldName
     view: View
     source: Annotated[str, BeforeValidator(_text_of_number)] = Field(
         "",

@@ -16,12 +16,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, ValidationError, field_serializer, model_validator
+from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
 
-from shared.declarations import FIELD, Declaration, leaves_of
+from shared.declarations import Declaration, leaves_of
 from shared.errors import SpecError
 from shared.images import ImageOptions, with_image_files
 from shared.model_identity import spec_digest
+from shared.names import FieldName, composed, decomposed, spelled
 from shared.output_specs import CLASS_VIEWS, OutputSpec, View, shows_one_answer
 
 NAME = r"^[a-z][a-z0-9_-]{0,62}$"
@@ -65,10 +66,18 @@ _PYTHON: dict[InputType, Any] = {  # Any: mypy would narrow values to `object` b
 }
 
 
+ColumnName = Annotated[str, Field(min_length=1, max_length=512)]
+"""The name of a column elsewhere: any text, such as a header with a line break."""
+
+
 class InputSpec(Declaration):
     """One named input: a feature (no shape) or a tensor."""
 
-    name: str = Field(pattern=FIELD)
+    name: FieldName
+    column: ColumnName | None = Field(
+        None, description="name in the estimator and in files, if it differs; default: `name`"
+    )
+    aliases: tuple[ColumnName, ...] = Field((), max_length=32, description="further names in files and rows")
     type: InputType
     shape: tuple[Annotated[int, Field(gt=0)], ...] = ()
     minimum: float | int | None = None
@@ -101,6 +110,22 @@ class InputSpec(Declaration):
     def size(self) -> int:
         """Number of values per row of this input."""
         return math.prod(self.shape)
+
+    @property
+    def column_name(self) -> str:
+        """The name in the estimator and in files."""
+        return self.column or self.name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name of this input: its own, its column's and its aliases."""
+        return tuple(dict.fromkeys((self.name, self.column_name, *self.aliases)))
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Every field of a JSON row that holds this input; the first is its name."""
+        forms = (form(name) for name in self.names for form in (composed, decomposed, str))
+        return tuple(dict.fromkeys(forms))
 
     def problem(self, value: object) -> str | None:
         """Why `value` is invalid for this input, or None. Applies to examples and golden rows."""
@@ -148,6 +173,11 @@ class GoldenRow(Declaration):
     inputs: Row  # TOML has no null: a nullable input that is missing here is null
     outputs: Row = Field(min_length=1)  # all outputs or some of them
     tolerance: float = Field(1e-6, ge=0, description="largest permitted absolute difference of a number")
+
+    @field_validator("inputs", "outputs")
+    @classmethod
+    def _composed(cls, row: Row) -> Row:
+        return {composed(name): value for name, value in row.items()}
 
 
 class Precision(StrEnum):
@@ -210,6 +240,7 @@ class ModelSpec(Declaration):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _unique("inputs", [i.name for i in self.inputs])
+        _distinct(self.inputs)
         _unique("outputs", [o.name for o in self.outputs])
         _unique("classes", list(self.classes))
         if any(o.view is View.LABEL and not self.classes_of(o) for o in self.outputs):
@@ -298,6 +329,24 @@ class ModelSpec(Declaration):
         return any(i.image for i in self.inputs)
 
     @property
+    def column_names(self) -> list[str]:
+        """The names of the inputs in the estimator and in files."""
+        return [i.column_name for i in self.inputs]
+
+    @cached_property
+    def input_keys(self) -> frozenset[str]:
+        """Every field of a JSON row that holds an input."""
+        return frozenset(key for field in self.inputs for key in field.keys)
+
+    def input_of_column(self, column: str) -> InputSpec | None:
+        """The input that a column of a file or of an estimator holds."""
+        return self._by_spelling.get(spelled(column))
+
+    @cached_property
+    def _by_spelling(self) -> dict[str, InputSpec]:
+        return {spelled(name): field for field in self.inputs for name in field.names}
+
+    @property
     def positional(self) -> bool:
         """Whether a row may be a plain list: the features in order, or the values of the only tensor."""
         return len(self.inputs) == 1 or all(not i.shape for i in self.inputs)
@@ -354,6 +403,16 @@ def _unique(kind: str, names: list[str]) -> None:
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         raise ValueError(f"{kind}: {doubled[0]!r} occurs twice")
+
+
+def _distinct(inputs: tuple[InputSpec, ...]) -> None:
+    """Raises ValueError if a name, column or alias of an input is one of another input, up to spelling."""
+    owners: dict[str, str] = {}
+    for field in inputs:
+        for name in field.names:
+            owner = owners.setdefault(spelled(name), field.name)
+            if owner != field.name:
+                raise ValueError(f"inputs: {name!r} is a name of both {owner!r} and {field.name!r}")
 
 
 def _known(kind: str, row: Row, names: list[str]) -> None:

@@ -22,10 +22,14 @@ from shared.specs import InputSpec, InputType, ModelSpec, Row
 Compression: TypeAlias = Literal["lz4"] | None
 """Compression of a payload's buffers; each payload records its own compression."""
 
+ROW = "row"
+"""The column with a row's index in the results of a job."""
 ERROR = "error"
 """The column with the reason why a result's row failed, or why a streamed chunk's row is invalid."""
 KEEP = "keep:"
 """Prefix of a kept column's name in a chunk."""
+_INPUT = "input:"
+"""Prefix of an input whose own name is that of another column of a chunk."""
 _FIRST_ROW = b"takt:first_row"
 _PLAIN_BYTES = 4096
 """Smaller payloads are not compressed: for each column, waking Arrow's threads takes ten times as long as
@@ -51,7 +55,13 @@ ARROW_OF_OUTPUTS = {
 
 
 def input_schema(spec: ModelSpec) -> pa.Schema:
-    return pa.schema([pa.field(i.name, _input_type(i), nullable=i.nullable) for i in spec.inputs])
+    return pa.schema([pa.field(_column_of(i), _input_type(i), nullable=i.nullable) for i in spec.inputs])
+
+
+def _column_of(field: InputSpec) -> str:
+    """The name of an input's column in a chunk."""
+    is_taken = field.name == ERROR or field.name.startswith((KEEP, _INPUT))
+    return _INPUT + field.name if is_taken else field.name
 
 
 def streamed_schema(spec: ModelSpec, kept: Mapping[str, pa.DataType]) -> pa.Schema:
@@ -78,7 +88,9 @@ def _input_type(field: InputSpec) -> pa.DataType:
 
 
 def result_schema(spec: ModelSpec) -> pa.Schema:
-    outputs = [pa.field(o.name, _output_type(o)) for o in spec.outputs]
+    """The outputs, and `error`. An output of the name `row` or `error` is `output_row` or `output_error`."""
+    names = [f"output_{o.name}" if o.name in (ROW, ERROR) else o.name for o in spec.outputs]
+    outputs = [pa.field(name, _output_type(o)) for name, o in zip(names, spec.outputs, strict=True)]
     return pa.schema([*outputs, pa.field(ERROR, pa.string())])
 
 
@@ -114,7 +126,7 @@ def _array(field: InputSpec, values: list[Any]) -> pa.Array:
 
 def columns_of_batch(spec: ModelSpec, batch: pa.RecordBatch) -> Columns:
     """The arrays for a predictor, without a copy if no value is missing."""
-    return {field.name: _columns(field, batch.column(field.name)) for field in spec.inputs}
+    return {field.name: _columns(field, batch.column(_column_of(field))) for field in spec.inputs}
 
 
 def _columns(field: InputSpec, array: pa.Array) -> Array:

@@ -2,7 +2,7 @@
 
 A row is an object by field name or, if the spec is positional, a list in the order of the spec's inputs (the
 values of the tensor, if that is the only input). Nullable fields may be null or absent; all other fields are
-required, and unknown fields are forbidden.
+required, and unknown fields are forbidden. An input is accepted under each of its names (`InputSpec.keys`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from shared import input_types
 from shared.errors import MOST_PROBLEMS, InputProblem, InvalidInputError
 from shared.specs import ModelSpec, Row
+from shared.texts import named
 from shared.wording import of_pydantic
 
 Values: TypeAlias = list[list[Any]]
@@ -36,6 +37,7 @@ class RowValidator:
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
         self._names = spec.input_names
+        self._field_of_key = {key: field.name for field in spec.inputs for key in field.keys}
         self.one: TypeAdapter[dict[str, Any]] = TypeAdapter(input_types.row_object(spec))
         self.rows: TypeAdapter[list[Any]] = TypeAdapter(input_types.rows(spec))
         self.batch: TypeAdapter[dict[str, list[Any]]] = TypeAdapter(input_types.batch(spec))
@@ -94,8 +96,9 @@ class RowValidator:
         if not path:
             return row, None
         step = path[0]
-        known = isinstance(step, int) and step < len(self._names)
-        return row, self._names[step] if known else str(step)  # type: ignore[index]  # known: an int
+        if isinstance(step, int) and step < len(self._names):
+            return row, self._names[step]
+        return row, self._field_of_key.get(str(step), str(step))
 
     def _invalid(
         self, error: ValidationError, place: Callable[[Loc], Place], first_row: int | None = None
@@ -118,6 +121,8 @@ def _problem(
         path = ["inputs", first_row + int(path[0]), *path[1:]]
     row, field = place(path) if detail["type"] != "json_invalid" else (None, None)
     message = of_pydantic(detail["msg"], detail["type"], field, known)
+    if detail["type"] == "extra_forbidden" and field in known:
+        message = f"Input {named(field)} is given twice: {named(path[-1])} is another name of it."
     problem = InputProblem(row=row, field=field, loc=path, msg=message, type=detail["type"])
     if _may_be_shown(detail["input"]):
         problem["input"] = detail["input"]

@@ -88,9 +88,13 @@ class AsyncTakt:
         return await self._do(calls.predict(row, model, version))
 
     async def predict_batch(
-        self, rows: Sequence[InputRow], *, model: str | None = None, version: str | None = None
+        self,
+        rows: Sequence[InputRow] | pd.DataFrame,
+        *,
+        model: str | None = None,
+        version: str | None = None,
     ) -> list[Json]:
-        """Predict several rows in one request. Returns the answers in the order of the rows.
+        """Predict several rows, or a DataFrame, in one request. Returns the answers in the order of the rows.
 
         answers = await takt.predict_batch([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]], model="iris")
         """

@@ -134,6 +134,15 @@ def plain(row: InputRow) -> InputRow:
     return row if isinstance(row, Mapping) else list(row)
 
 
+def plain_rows(rows: Sequence[InputRow] | pd.DataFrame) -> list[InputRow]:
+    """Returns rows as JSON values. Missing values of a DataFrame are null."""
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(rows, pandas.DataFrame):
+        frame = rows.astype(object).where(rows.notna(), None)
+        return cast("list[InputRow]", frame.to_dict("records"))
+    return [plain(row) for row in cast("Sequence[InputRow]", rows)]
+
+
 def encode(value: object) -> bytes:
     return json.dumps(value, default=_as_text, ensure_ascii=False).encode()
 

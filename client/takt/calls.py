@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Generic, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar, cast
 from urllib.parse import quote
 from uuid import uuid4
 
 from takt import decoding
-from takt.bodies import Body, InputRow, Rows, observed, of_document, of_image, of_rows, plain
+from takt.bodies import Body, InputRow, Rows, observed, of_document, of_image, of_rows, plain, plain_rows
 from takt.decoding import Answer
 from takt.formats import Format
 from takt.records import Health, Job, JobPage, Json, Model, Polled, Report
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 Pairs = tuple[tuple[str, str], ...]
@@ -59,13 +62,14 @@ class JobOptions:
     delimiter: str | None = None
     quote: str | None = None
     decimal: str | None = None
+    ignore_unknown_fields: bool = False
     expires_in_s: float | None = None
     webhook_url: str | None = None
 
     @property
     def of_files_only(self) -> bool:
         """Whether an option is set that a JSON document does not support."""
-        return bool(self.keep_columns or self.id_column or self._of_csv())
+        return bool(self.keep_columns or self.id_column or self._of_text())
 
     def document(self) -> Json:
         """Returns the options as fields of a JSON document."""
@@ -77,16 +81,22 @@ class JobOptions:
 
     def pairs(self) -> Pairs:
         """Returns the options as URL parameters."""
-        found = self.document() | {"id_column": self.id_column} | self._of_csv()
+        found = self.document() | {"id_column": self.id_column} | self._of_text()
         found.pop("tags", None)
         named = tuple((name, str(value)) for name, value in found.items() if value is not None)
         tags = tuple(("tag", tag) for tag in self.tags)
-        return (*named, *tags, *(("keep_columns", column) for column in self.keep_columns))
+        return (*named, *tags, *(("keep_columns", _quoted(column)) for column in self.keep_columns))
 
-    def _of_csv(self) -> Json:
-        """Returns the options that describe a CSV file."""
+    def _of_text(self) -> Json:
+        """Returns the options that describe a CSV or NDJSON file."""
         names = ("charset", "delimiter", "quote", "decimal")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        found = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return found | ({"ignore_unknown_fields": "true"} if self.ignore_unknown_fields else {})
+
+
+def _quoted(column: str) -> str:
+    """The name of a column as an element of a comma-separated list."""
+    return '"{}"'.format(column.replace('"', '""')) if set(column) & set(',"\r\n') else column
 
 
 class JobOptionsArguments(TypedDict, total=False):
@@ -103,6 +113,7 @@ class JobOptionsArguments(TypedDict, total=False):
     delimiter: str | None
     quote: str | None
     decimal: str | None
+    ignore_unknown_fields: bool
     expires_in_s: float | None
     webhook_url: str | None
 
@@ -119,8 +130,10 @@ def predict(row: InputRow, model: str | None, version: str | None) -> Call[Json]
     return Call("POST", f"{_of_model(model, version)}/predict", decoding.document, body=of_document(row))
 
 
-def predict_batch(rows: Sequence[InputRow], model: str | None, version: str | None) -> Call[list[Json]]:
-    body = of_document({"inputs": [plain(row) for row in rows]})
+def predict_batch(
+    rows: Sequence[InputRow] | pd.DataFrame, model: str | None, version: str | None
+) -> Call[list[Json]]:
+    body = of_document({"inputs": plain_rows(rows)})
     return Call("POST", f"{_of_model(model, version)}/predict/batch", decoding.results, body=body)
 
 

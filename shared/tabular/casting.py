@@ -57,6 +57,9 @@ class Caster:
         self._layout = layout
         self._decimal = decimal
         self._types = [field.type for field in input_schema(spec)]
+        self._first_columns = {
+            field.name: names[0] for field, names in zip(spec.inputs, layout.inputs, strict=True)
+        }
 
     def rows(self, batch: pa.RecordBatch) -> Rows:
         """Raises InvalidInputError if a column's type cannot be converted to its input."""
@@ -95,8 +98,9 @@ class Caster:
         match taken(given, field.type):
             case Taken.NO:
                 shown = str(given)[:_LONGEST_ECHO]
+                column_name = self._first_columns[field.name]
                 raise InvalidInputError(
-                    f"column {field.name!r} is {shown}, but {field.name} is {field.type}."
+                    f"column {column_name!r} is {shown}, but {field.name} is {field.type}."
                 )
             case Taken.MISSING:
                 return _Cast(field, pa.nulls(len(column), WIDE[field.type]))

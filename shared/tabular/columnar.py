@@ -158,16 +158,26 @@ def _begin_of(column: Any) -> int:
 
 def _check_columns(metadata: Any, wanted: Set[str]) -> None:
     """Raises InvalidInputError if a column of a row group decompresses too large: it may be a single page."""
+    places = {
+        place: name
+        for place in range(metadata.num_columns)
+        if (name := _column_of_leaf(metadata.schema.column(place).path, wanted))
+    }
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
-        for place in range(row_group.num_columns):
-            column = row_group.column(place)
-            name = column.path_in_schema.partition(".")[0]
-            if name in wanted and column.total_uncompressed_size > MOST_UNPACKED_BYTES:
+        for place, name in places.items():
+            if row_group.column(place).total_uncompressed_size > MOST_UNPACKED_BYTES:
                 raise InvalidInputError(
                     f"Column {name!r} of row group {group} decompresses to more than {MOST_UNPACKED_BYTES} "
                     "bytes: write smaller row groups."
                 )
+
+
+def _column_of_leaf(path: str, wanted: Set[str]) -> str | None:
+    """The wanted column that has this leaf. A dot in a path separates levels, or is part of a name."""
+    parts = path.split(".")
+    prefixes = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+    return next((prefix for prefix in prefixes if prefix in wanted), None)
 
 
 def _parquet(file: Any) -> Any:

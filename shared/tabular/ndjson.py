@@ -1,11 +1,12 @@
 """Streaming reader of NDJSON: each line is an object or a list, validated like the rows of a JSON body.
 
-Kept columns are removed from the objects first; every other field must be a model input.
+Kept columns are removed from the objects first, and on request every other field that is no input; else an
+unknown field is an error of its row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import islice
 
 import msgspec
@@ -16,6 +17,7 @@ from shared.tables import batch_of_values, input_schema
 from shared.tabular.rows import Rows, with_gaps
 from shared.tabular.text import Text
 from shared.tabular.unpacking import ByteSource
+from shared.tabular.upload_options import UploadOptions
 from shared.validation import RowValidator
 
 SLICE_ROWS = 500
@@ -35,11 +37,11 @@ class NdjsonReader:
     """
 
     def __init__(
-        self, source: ByteSource, validator: RowValidator, kept: Sequence[str], charset: str | None
+        self, source: ByteSource, validator: RowValidator, options: UploadOptions, charset: str | None
     ) -> None:
         self._text = Text(source, charset, _BLOCK_BYTES)
         self._validator = validator
-        self._kept = kept
+        self._options = options
         self.ignored: tuple[str, ...] = ()
 
     def close(self) -> None:
@@ -49,17 +51,32 @@ class NdjsonReader:
         lines = _lines(iter(self._text))
         while waiting := list(islice(lines, SLICE_ROWS)):
             numbers, texts = zip(*waiting, strict=True)
-            rows = rows_of_json(self._validator, texts, self._kept)
+            rows = rows_of_json(
+                self._validator, texts, self._options.kept, only_inputs=self._options.ignore_unknown_fields
+            )
             yield rows.at_lines(numbers) if rows.has_invalid else rows
 
 
-def rows_of_json(validator: RowValidator, texts: Sequence[bytes], kept: Sequence[str] = ()) -> Rows:
-    """Validates rows that are JSON texts. Kept values are returned as text, null if a row has none."""
-    aside = set(kept).difference(validator.spec.input_names)
-    parted = [_parted(text, kept, aside) for text in texts] if kept else [(text, ()) for text in texts]
+def rows_of_json(
+    validator: RowValidator, texts: Sequence[bytes], kept: Sequence[str] = (), *, only_inputs: bool = False
+) -> Rows:
+    """Validates rows that are JSON texts. Kept values are returned as text, null if a row has none.
+
+    `only_inputs`: fields that are no input are removed first.
+    """
+    if kept or only_inputs:
+        is_input = _field_test(validator.spec.input_keys, frozenset(kept), only_inputs=only_inputs)
+        parted = [_parted(text, kept, is_input) for text in texts]
+    else:
+        parted = [(text, ()) for text in texts]
     inputs, reasons = _validated(validator, [text for text, _ in parted])
     columns = [pa.array([values[i] for _, values in parted], pa.string()) for i in range(len(kept))]
     return Rows(inputs, reasons, columns)
+
+
+def _field_test(known: Set[str], kept: Set[str], *, only_inputs: bool) -> Callable[[str], bool]:
+    """Returns whether a field belongs to the inputs, which are validated; unknown fields are invalid."""
+    return known.__contains__ if only_inputs else lambda name: name in known or name not in kept
 
 
 def _validated(validator: RowValidator, texts: Sequence[bytes]) -> tuple[list[pa.Array], pa.Array]:
@@ -98,15 +115,17 @@ def _reason(validator: RowValidator, text: bytes) -> str | None:
     return None
 
 
-def _parted(text: bytes, kept: Sequence[str], aside: Set[str]) -> tuple[bytes, Sequence[str | None]]:
-    """Returns a row without the fields in `aside`, and its kept values; all null if it is not an object."""
+def _parted(
+    text: bytes, kept: Sequence[str], is_input: Callable[[str], bool]
+) -> tuple[bytes, Sequence[str | None]]:
+    """Returns a row's inputs, and its kept values; all null if it is not an object."""
     try:
         row = _decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return text, (None,) * len(kept)
     if not isinstance(row, dict):
         return text, (None,) * len(kept)
-    inputs = _encode({name: value for name, value in row.items() if name not in aside})
+    inputs = _encode({name: value for name, value in row.items() if is_input(name)})
     return inputs, [_as_text(row.get(name)) for name in kept]
 
 

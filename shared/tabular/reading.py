@@ -148,7 +148,7 @@ class Reading:
             case Format.CSV:
                 return CsvReader(source, spec, options, charset)
             case Format.NDJSON:
-                return NdjsonReader(source, self.validator, options.kept, charset)
+                return NdjsonReader(source, self.validator, options, charset)
             case Format.PARQUET:
                 return ParquetReader(source, spec, options, self.limits.spool_dir)
             case Format.ARROW | Format.ARROW_FILE as kind:

@@ -20,11 +20,10 @@ import pyarrow.compute as pc
 from shared.job_objects import JobObjects
 from shared.ledger import ChunkState, JobRecord
 from shared.specs import ModelSpec
-from shared.tables import ERROR, KEEP, result_schema
+from shared.tables import ERROR, KEEP, ROW, result_schema
 from shared.tabular.result_pieces import Piece
 from shared.tabular.upload_options import kept_columns
 
-ROW = "row"
 ID = "id"
 _ERRORS = pa.schema([pa.field(ERROR, pa.string())])
 

@@ -45,7 +45,7 @@ def row_texts(spec: ModelSpec, inputs: Sequence[Raw], kept: Sequence[str]) -> Ro
     _require_one_form(inputs)
     if not kept:
         return RowTexts(inputs)
-    aside = set(kept).difference(spec.input_names)
+    aside = set(kept).difference(spec.input_keys)
     rows = [_object(place, row) for place, row in enumerate(inputs)]
     columns = {name: _column(name, [row.get(name) for row in rows]) for name in kept}
     return RowTexts([_without(row, aside) for row in rows], columns)

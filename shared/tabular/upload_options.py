@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -74,7 +75,8 @@ class UploadOptions(BaseModel):
     keep_columns: tuple[Column, ...] = Field(
         (),
         max_length=50,
-        description="Input columns to copy to the results: comma-separated or repeated",
+        description="Input columns to copy to the results: comma-separated or repeated; a name that contains "
+        "a comma is in quotes",
     )
     id_column: str = Field(
         "", max_length=200, description="The column that identifies rows; copied to the results"
@@ -91,6 +93,10 @@ class UploadOptions(BaseModel):
     )
     delimiter: Character = Field(",", description="Delimiter of CSV; `tab` for a tab")
     quote: Character = Field('"', description="Quote character of CSV")
+    ignore_unknown_fields: bool = Field(
+        False,
+        description="Ignore fields of NDJSON that are no input, as in the other formats",
+    )
     decimal: Character = Field(".", pattern=r"^[.,]$", description="Decimal separator of CSV")
 
     @model_validator(mode="after")
@@ -127,7 +133,14 @@ def read_options(pairs: Iterable[tuple[str, str]]) -> UploadOptions:
 
 
 def _split(name: str, value: str) -> list[str]:
-    return [value] if name == "tag" else [column.strip() for column in value.split(",") if column.strip()]
+    """A tag, or the names of columns: separated by commas, in quotes if a name contains one."""
+    if name == "tag":
+        return [value]
+    try:
+        columns = next(csv.reader([value], skipinitialspace=True), [])
+    except csv.Error:  # a line break outside of quotes
+        columns = value.split(",")
+    return [column.strip() for column in columns if column.strip()]
 
 
 def _problem_of(found: Mapping[str, Any]) -> InputProblem:

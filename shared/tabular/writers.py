@@ -14,11 +14,10 @@ import pyarrow.parquet
 from msgspec.json import encode
 from typing_extensions import Buffer
 
-from shared.tables import ERROR
+from shared.tables import ERROR, ROW
 from shared.tabular import json_texts
 from shared.tabular.arrow_types import Family, family_of, parquet_holds
 from shared.tabular.formats import Format
-from shared.tabular.result_tables import ROW
 from shared.tabular.value_texts import value_texts
 
 _ROWS_AT_ONCE = 8192

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from shared.errors import ArtifactError
 from shared.specs import InputType, ModelSpec
 
 _NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
@@ -16,17 +17,22 @@ _MADE_UP = re.compile(r"(Column_|f|x|feature_)(\d+)")
 
 @dataclass(frozen=True)
 class EstimatorInput:
-    """`names`: the columns of the DataFrame, or None for an array. `texts`: the values of the only input, a
-    text for each row. `other`: the form to try if the first call fails and the estimator does not show which
+    """`names`: the inputs that are the columns of the DataFrame, or None for an array. `columns`: the names
+    of these columns. `texts`: the values of the only input, a text for each row. `other`: the form to try if
+    the first call fails and the estimator does not show which
     form is right."""
 
     names: list[str] | None
+    columns: list[str] = field(default_factory=list)
     other: EstimatorInput | None = None
     texts: bool = False
 
 
 def input_of(spec: ModelSpec, estimator: Any) -> EstimatorInput:  # Any: sklearn has no types
-    """The form given in the spec; otherwise the form on which the estimator, or a part of it, was fitted."""
+    """The form given in the spec; otherwise the form on which the estimator, or a part of it, was fitted.
+
+    Raises ArtifactError if the estimator was fitted with a column that is no input.
+    """
     match spec.estimator_input:
         case "auto" if _takes_texts(spec, estimator):
             return EstimatorInput(None, texts=True)
@@ -37,14 +43,14 @@ def input_of(spec: ModelSpec, estimator: Any) -> EstimatorInput:  # Any: sklearn
         case "array":
             return EstimatorInput(None)
         case "dataframe":
-            return EstimatorInput(fitted_names(spec, estimator) or spec.input_names)
+            return _frame(spec, fitted_names(spec, estimator) or spec.column_names)
 
 
 def _fitted_input(spec: ModelSpec, estimator: Any) -> EstimatorInput:
-    frame, array = EstimatorInput(spec.input_names), EstimatorInput(None)
+    frame, array = _frame(spec, spec.column_names), EstimatorInput(None)
     own = fitted_names(spec, estimator)
     if own is not None:
-        return EstimatorInput(own)
+        return _frame(spec, own)
     if not all(i.type in _NUMBERS for i in spec.inputs):
         return frame
     inside = list(parts(estimator, set()))
@@ -52,9 +58,21 @@ def _fitted_input(spec: ModelSpec, estimator: Any) -> EstimatorInput:
         return array
     if not _takes_columns(estimator) or any(i.shape for i in spec.inputs):
         return array
-    return (
-        EstimatorInput(None, frame) if not _named(spec, inside) else EstimatorInput(spec.input_names, array)
-    )
+    first, other = (array, frame) if not _named(spec, inside) else (frame, array)
+    return replace(first, other=other)
+
+
+def _frame(spec: ModelSpec, columns: list[str]) -> EstimatorInput:
+    """A DataFrame with these columns, which are named as the estimator names them."""
+    return EstimatorInput([_input_name(spec, column) for column in columns], columns)
+
+
+def _input_name(spec: ModelSpec, column: str) -> str:
+    exact = next((i for i in spec.inputs if i.column_name == column), None)
+    found = exact or spec.input_of_column(column)
+    if found is None:
+        raise ArtifactError(f"the estimator was fitted with {column!r}, which is no input of the spec")
+    return found.name
 
 
 def fitted_names(spec: ModelSpec, estimator: Any) -> list[str] | None:
@@ -63,7 +81,7 @@ def fitted_names(spec: ModelSpec, estimator: Any) -> list[str] | None:
     if found is None:
         return None
     names = [str(name) for name in found]
-    return None if _are_made_up(names, spec.input_names) else names
+    return None if _are_made_up(names, spec.column_names) else names
 
 
 def _takes_texts(spec: ModelSpec, estimator: Any) -> bool:

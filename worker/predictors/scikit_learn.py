@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shared.columns import Array, Columns
-from shared.errors import ArtifactError
 from shared.output_specs import View
 from shared.specs import InputType, ModelSpec
 from worker.predictors.classes import Classes, check_classes
@@ -45,7 +45,6 @@ class ScikitLearn:
         self._classes = Classes(spec, estimator) if spec.classifies else None
         self._one_value = spec.outputs[0].view is View.VALUE
         self._input = input_of(spec, estimator)
-        self._names = self._input.names
         self._inputs = spec.input_names
         self.threads = threads
         self._limit = _ThreadLimit(threads)
@@ -58,16 +57,16 @@ class ScikitLearn:
             answer = self._answer(columns)
         except Exception:  # a model may raise anything
             answer = self._answer_otherwise(columns, self._input.other)
-        self._input = EstimatorInput(self._names)  # settled by the first call that succeeds
+        self._input = replace(self._input, other=None)  # settled by the first call that succeeds
         return answer
 
     def _answer_otherwise(self, columns: Columns, other: EstimatorInput) -> Array:
         """Try the other form of input. Raises any exception of the model; the form then stays unchanged."""
-        before, self._names = self._names, other.names
+        before, self._input = self._input, other
         try:
             return self._answer(columns)
         except Exception:
-            self._names = before
+            self._input = before
             raise
 
     def _answer(self, columns: Columns) -> Array:
@@ -122,14 +121,14 @@ class ScikitLearn:
     @property
     def features(self) -> list[str]:
         """The inputs that the estimator takes, in its order."""
-        return self._inputs if self._names is None else self._names
+        return self._inputs if self._input.names is None else self._input.names
 
     def rows(self, columns: Columns) -> Array:
         """Numeric columns as the array that the estimator computes with, in the same memory layout: a
         DataFrame stores each column contiguously."""
-        if self._names is None:
+        if self._input.names is None:
             return self._stacked(columns)
-        parts = [columns[name] for name in self._names]
+        parts = [columns[name] for name in self._input.names]
         rows = np.empty((len(parts[0]), len(parts)), dtype=np.result_type(*parts), order="F")
         for number, part in enumerate(parts):
             rows[:, number] = part
@@ -138,7 +137,9 @@ class ScikitLearn:
     def _features(self, columns: Columns) -> Array | pd.DataFrame:
         if self._input.texts:
             return _texts(columns[self._inputs[0]])
-        return self._stacked(columns) if self._names is None else as_frame(columns, self._names)
+        if self._input.names is None:
+            return self._stacked(columns)
+        return as_frame(columns, self._input.names, self._input.columns)
 
     def _stacked(self, columns: Columns) -> Array:
         if len(self._inputs) == 1 and columns[self._inputs[0]].ndim > 1:
@@ -146,14 +147,16 @@ class ScikitLearn:
         return np.stack([columns[name] for name in self._inputs], axis=1).astype(np.float64, copy=False)
 
 
-def as_frame(columns: Columns, names: list[str]) -> pd.DataFrame:
-    """The columns as the DataFrame that pandas would read from a file: missing values are NaN or NaT.
+def as_frame(columns: Columns, names: list[str], labels: list[str]) -> pd.DataFrame:
+    """These inputs as the DataFrame that pandas would read from a file with the columns `labels`: missing
+    values are NaN or NaT.
 
     A column's dtype does not depend on its values, so a row's answer does not depend on other rows.
     """
     import pandas as pd
 
-    return pd.DataFrame({name: _series(columns[name]) for name in names}, copy=False)
+    series = {label: _series(columns[name]) for name, label in zip(names, labels, strict=True)}
+    return pd.DataFrame(series, copy=False)
 
 
 def _texts(column: Array) -> Array:
@@ -171,9 +174,7 @@ def _series(column: Array) -> pd.Series[Any]:
 
 
 def _check(spec: ModelSpec, estimator: Any) -> None:
-    unknown = set(input_of(spec, estimator).names or ()) - set(spec.input_names)
-    if unknown:
-        raise ArtifactError(f"the estimator was fitted with {min(unknown)!r}, which is no input of the spec")
+    input_of(spec, estimator)
     if spec.classifies:
         check_classes(spec, estimator)
 

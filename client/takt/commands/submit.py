@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +65,13 @@ def submit(
     delimiter: Annotated[str | None, typer.Option(help="Delimiter of a CSV; `tab` for a tab.")] = None,
     quote: Annotated[str | None, typer.Option(help='Quote character of a CSV. (default: ")')] = None,
     decimal: Annotated[str | None, typer.Option(help="Decimal separator of a CSV. (default: .)")] = None,
+    ignore_unknown_fields: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-unknown-fields",
+            help="Ignore fields of NDJSON and JSON that are no input, as of other formats.",
+        ),
+    ] = False,
     expires_in_s: Annotated[
         float | None, typer.Option("--expires-in-s", help="Seconds to keep the job after it has ended.")
     ] = None,
@@ -92,12 +100,13 @@ def submit(
         "tags": tag or (),
         "priority": priority,
         "max_errors": max_errors,
-        "keep_columns": keep_columns.split(",") if keep_columns else (),
+        "keep_columns": _listed(keep_columns or ""),
         "id_column": id_column,
         "charset": charset,
         "delimiter": delimiter,
         "quote": quote,
         "decimal": decimal,
+        "ignore_unknown_fields": ignore_unknown_fields,
         "expires_in_s": expires_in_s,
         "webhook_url": webhook_url,
     }
@@ -115,6 +124,11 @@ def submit(
                 print_note(summary_of(job, output or "", size_bytes))
     if output != "-":
         show_job(job, json=as_json)
+
+
+def _listed(columns: str) -> list[str]:
+    """The names in a comma-separated list; a name that contains a comma is in quotes."""
+    return [name.strip() for name in next(csv.reader([columns], skipinitialspace=True), [])]
 
 
 def wait_for(takt: Takt, job_id: str, bars: Bars) -> Job:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from takt.bodies import Body, observed, of_rows
+from takt.bodies import Body, encode, observed, of_rows, plain_rows
 from takt.formats import Format, format_of, packing_of
 from takt.streams import Events, Lines
 
@@ -68,6 +69,14 @@ def test_frames_and_tables_go_as_an_arrow_stream(kind: type) -> None:
     read = pa.ipc.open_stream(io.BytesIO(content(body))).read_all()
     assert read["x"].to_pylist() == [1.5, 2.5] * 40_000
     assert sum(1 for _ in body.pieces()) == 3  # no more than a part of it is encoded at a time
+
+
+def test_rows_of_a_frame_have_its_columns_and_null_for_missing_values() -> None:
+    frame = pd.DataFrame({"온도(℃)": [1.5, None], "n": [1, 2], "at": [pd.Timestamp("2026-03-02"), None]})
+    assert json.loads(encode(plain_rows(frame))) == [
+        {"온도(℃)": 1.5, "n": 1, "at": "2026-03-02T00:00:00"},
+        {"온도(℃)": None, "n": 2, "at": None},
+    ]
 
 
 def test_rows_are_made_while_they_are_sent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,35 @@ def test_each_model_has_its_own_schemas_and_an_example_that_is_valid(
         validator = gateway.catalog.find(model).validator
         assert validator.read_one(httpx.Request("POST", "http://x", json=examples[0]).content)
         assert validator.read_batch(httpx.Request("POST", "http://x", json=examples[1]).content)
+
+
+NAMED = """
+name = "named"
+framework = "scikit-learn"
+default_version = "1.0.0"
+outputs = [{ name = "불량 확률", view = "value" }]
+inputs = [
+    { name = "Air temperature [K]", type = "float", example = 300.5 },
+    { name = "온도(℃)", type = "float", example = 1.5 },
+    { name = 'a "quoted", name', type = "float", example = 1.5 },
+    { name = "7", type = "float", example = 1.5 },
+]
+"""
+
+
+def test_names_are_described_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "named" / "1.0.0").mkdir(parents=True)
+    (tmp_path / "named" / "model.toml").write_text(NAMED, encoding="utf-8")
+    manifest = json.loads((MODELS / "iris" / "1.0.0" / "manifest.json").read_bytes()) | {"model": "named"}
+    del manifest["manifest_sha256"]
+    (tmp_path / "named" / "1.0.0" / "manifest.json").write_text(json.dumps(manifest))
+    settings = Settings(models_dir=tmp_path, payload_url=tmp_path.as_uri(), default_model="named")
+    found = create_app(settings, FakeRedis()).openapi()
+    validate(found)
+    schemas = found["components"]["schemas"]
+    names = ["Air temperature [K]", "온도(℃)", 'a "quoted", name', "7"]
+    assert list(schemas["NamedInput"]["properties"]) == names
+    assert list(schemas["NamedPredictions"]["properties"]["results"]["items"]["properties"]) == ["불량 확률"]
 
 
 def test_the_response_of_a_model_is_its_outputs(document: dict[str, Any]) -> None:

@@ -13,9 +13,10 @@ from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from shared.errors import ArtifactError
+from tests.support import ai4i
 from tests.support.artifacts import array_of, load, version_of
 from tests.support.specimens import declaration
 
@@ -112,6 +113,30 @@ def test_model_toml_decides_where_nothing_that_was_fitted_does(
     columns = {name: FRAME[name].to_numpy() for name in ("a", "b")}
     expected = estimator[-1].predict(FRAME.to_numpy() * sign)
     assert array_of(predictor, columns).tolist() == pytest.approx(expected.tolist())
+
+
+def test_an_estimator_gets_its_own_columns_whatever_the_inputs_are_called(tmp_path: Path) -> None:
+    rows = ai4i.table(400).rename(columns={"Torque [Nm]": "Torque\n[Nm]"})
+    columns = ColumnTransformer(
+        [("kind", OneHotEncoder(), ["Type"]), ("rest", StandardScaler(), ["Torque\n[Nm]", "Tool wear [min]"])]
+    )
+    estimator = make_pipeline(columns, LinearRegression()).fit(rows.drop(columns="UDI"), rows["UDI"])
+    inputs = [
+        {"name": "종류", "column": "Type", "type": "string", "example": "L"},
+        {"name": "Tool wear [min]", "type": "int64", "example": 1},
+        {"name": "Torque [Nm]", "column": "Torque\n[Nm]", "type": "float", "example": 1},
+    ]
+    others = [
+        {"name": name, "type": "string" if name == "Product ID" else "float", "example": 1}
+        for name in estimator.feature_names_in_
+        if name not in ("Type", "Tool wear [min]", "Torque\n[Nm]", "Product ID")
+    ]
+    product = {"name": "Product ID", "type": "string", "example": "L1"}
+    spec = declaration(inputs=[*inputs, *others, product])
+    predictor = load(version_of(spec, estimator, tmp_path))
+    given = {field.name: rows[field.column_name].to_numpy() for field in spec.inputs}
+    expected = estimator.predict(rows.drop(columns="UDI"))
+    assert array_of(predictor, given).tolist() == expected.tolist()
 
 
 class Booster(LinearRegression):  # type: ignore[misc]  # sklearn has no types
