@@ -20,7 +20,8 @@ from bench.commands import ended, say
 from bench.subjects import ROOT
 
 KEPT = keeping.RESULTS / "documents"
-BENCHMARKS, NOTEBOOK, SCALING = "docs/benchmarks.md", "bench/notebook.md", "docs/scaling.md"
+BENCHMARKS, MEASUREMENTS = "docs/benchmarks.md", "bench/measurements.md"
+NOTEBOOK, SCALING = "bench/notebook.md", "docs/scaling.md"
 """Pages by path in the repository."""
 
 
@@ -43,18 +44,18 @@ _SHORT = "--rounds 1 --seconds 0.5"
 _NATIVE = "guide,celery_tasks,litserve,bentoml,mosec,takt_native,takt_keys,takt"
 
 PARTS = (
-    Part("iris", f"bench --models iris --seconds 1 --rivals {_NATIVE}", BENCHMARKS, 7, _SHORT),
+    Part("iris", f"bench --models iris --seconds 1 --rivals {_NATIVE}", MEASUREMENTS, 7, _SHORT),
     Part(
         "classifier",
         "bench --models classifier --seconds 1 --rivals guide,litserve,mosec,takt",
-        BENCHMARKS,
+        MEASUREMENTS,
         3,
         _SHORT,
     ),
     Part(
         "more",
         "bench --models iris --seconds 1 --rounds 3 --rivals mlserver,ray_serve,takt",
-        BENCHMARKS,
+        MEASUREMENTS,
         2.5,
         f"{_SHORT} --rivals takt",
     ),
@@ -62,36 +63,36 @@ PARTS = (
         "heavy",
         "bench --models heavy --seconds 1 --rounds 2 --connections 1,16,64 --rates 50,150,300 "
         "--rivals guide,mosec,takt",
-        BENCHMARKS,
+        MEASUREMENTS,
         3.5,
         f"{_SHORT} --connections 1,8,16 --rates 5,10,20 --rivals guide,takt",
     ),
     Part(
         "jobs",
         "bench.jobs --jobs 2000 --rival-jobs 100 --rivals ray_tasks,celery_tasks",
-        BENCHMARKS,
+        MEASUREMENTS,
         2,
         "--jobs 50 --rival-jobs 20 --rounds 1 --rivals celery_tasks",
     ),
     Part(
         "million",
         "bench.offline --rows 1000000",
-        BENCHMARKS,
+        MEASUREMENTS,
         3.5,
         "--rows 20000 --rival-rows 2000 --rounds 1 --rivals mosec",
     ),
     Part(
         "ten_million",
         "bench.offline --rows 10000000 --rivals '' --formats arrow,parquet --sizes ''",
-        BENCHMARKS,
+        MEASUREMENTS,
         4.5,
         "--rows 20000 --rounds 1",
     ),
-    Part("beside", "bench.beside", BENCHMARKS, 3, "--rounds 1 --seconds 1 --rows 10000000"),
+    Part("beside", "bench.beside", MEASUREMENTS, 3, "--rounds 1 --seconds 1 --rows 10000000"),
     Part(
         "beside_native",
         "bench.beside --runtime native",
-        BENCHMARKS,
+        MEASUREMENTS,
         2.5,
         "--rounds 1 --seconds 1 --rows 10000000",
     ),

@@ -1,6 +1,6 @@
 """Storage of runs as JSON files, and their reports and plots in documents.
 
-`python -m bench report FILE.json … [--into docs/benchmarks.md [--at online]]`
+`python -m bench report FILE.json … [--into bench/measurements.md [--at online]]`
 """
 
 from __future__ import annotations
