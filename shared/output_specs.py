@@ -56,6 +56,11 @@ _TYPES_OF_VIEWS = {View.LABEL: OutputType.STRING, View.CLASS_INDEX: OutputType.I
 _CHANGES_THE_ESTIMATOR = ("fit", "partial_fit", "set_")
 
 
+def shows_classes_by_column(outputs: Sequence[OutputSpec]) -> bool:
+    """Whether the model predicts several classes per row, one in each column."""
+    return any(output.shows_classes and output.column is not None for output in outputs)
+
+
 _PLAIN = (None, OutputType.FLOAT64)
 
 

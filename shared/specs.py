@@ -41,8 +41,8 @@ Row: TypeAlias = dict[str, Any]
 
 
 _FRAMEWORKS_OF_ONE_ANSWER = ("scikit-learn", "pytorch")
-"""Without `from`, `method` or `column`, the outputs of these frameworks show the same answer."""
-_UNLESS = ", unless `from`, `method` or `column` selects another answer"
+"""Without `from` or `method`, the outputs of these frameworks show the same answer."""
+_UNLESS = ", unless `from` or `method` selects another answer"
 
 
 class InputType(StrEnum):
@@ -266,10 +266,11 @@ class ModelSpec(Declaration):
         """Outputs that select none of several answers show one answer: each must be derivable from it."""
         if self.framework not in _FRAMEWORKS_OF_ONE_ANSWER:
             return self
-        unselected = [o for o in self.outputs if not o.selects]
+        unselected = [o for o in self.outputs if not (o.source or o.method)]
         if len({o.shows_classes for o in unselected}) > 1:
             raise ValueError(f"outputs: class views cannot be combined with value and tensor views{_UNLESS}")
-        if len({(o.view, o.shape) for o in unselected if not o.shows_classes}) > 1:
+        whole = [o for o in unselected if not o.shows_classes and o.column is None]
+        if len({(o.view, o.shape) for o in whole}) > 1:
             raise ValueError(f"outputs: value and tensor views must all have the same shape{_UNLESS}")
         return self
 

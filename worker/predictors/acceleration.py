@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from shared.columns import Array, Columns
 from shared.specs import InputType, ModelSpec, Precision
 from shared.worker_records import MeasuredRuntime, Runtimes
-from worker.predictors.base import ModelRuntime, Predictor
+from worker.predictors.base import ArrayRuntime, ModelRuntime, Predictor
 from worker.predictors.compiled import Compiled, Kernel, NotCompiledError, compile_estimator
 from worker.predictors.equivalence import Parity, Reference
+from worker.predictors.estimator_answers import EstimatorAnswers, prediction_of
 from worker.predictors.labels import LabelRule
 from worker.predictors.onnx import ONNX, onnx_kernel
 from worker.predictors.probe_rows import probes
@@ -34,13 +35,16 @@ def native_only(predictor: Predictor, why: str) -> Predictor:
 
 def accelerate(predictor: Predictor) -> Predictor:
     """A predictor with the same answers that uses a compiled runtime if one is faster. It must be warm."""
-    if not isinstance(predictor.runtime, ScikitLearn):
+    native = prediction_of(predictor.runtime)
+    if native is None:
+        return native_only(predictor, "only a single prediction is compiled, and no output shows one")
+    if not isinstance(native, ScikitLearn):
         return native_only(predictor, _why_not_compiled(predictor.spec))
-    if predictor.runtime.label_rule is LabelRule.PREDICT:
-        name = type(predictor.runtime.estimator).__name__
+    if native.label_rule is LabelRule.PREDICT:
+        name = type(native.estimator).__name__
         return native_only(predictor, f"{name} takes its labels from predict, which is not compiled")
     try:
-        found = _candidates(predictor, predictor.runtime)
+        found = _candidates(predictor, native)
     except NotCompiledError as error:
         return native_only(predictor, str(error))
     except Exception as error:  # scikit-learn's internals may change in any release
@@ -91,11 +95,17 @@ def _candidates(predictor: Predictor, native: ScikitLearn) -> dict[str, Candidat
     found = {}
     for name, kernel in compiled.kernels.items():
         tolerance = predictor.spec.tolerance if name == ONNX else 0.0
-        runtime = KernelRuntime(native, kernel, tolerance)
-        candidate = Candidate(runtime, reference.compare(runtime), tolerance)
+        compiled_runtime = KernelRuntime(native, kernel, tolerance)
+        runtime = _in_place_of_prediction(predictor.runtime, compiled_runtime)
+        candidate = Candidate(runtime, reference.compare(compiled_runtime), tolerance)
         rates = _rates(replace(predictor, runtime=runtime)) if candidate.accepted else {}
         found[name] = replace(candidate, rates=rates)
     return found
+
+
+def _in_place_of_prediction(native: ModelRuntime, compiled: ArrayRuntime) -> ModelRuntime:
+    """The compiled runtime, beside the native methods that other outputs show."""
+    return native.with_prediction(compiled) if isinstance(native, EstimatorAnswers) else compiled
 
 
 def _compiled(spec: ModelSpec, native: ScikitLearn) -> Compiled:

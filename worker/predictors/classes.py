@@ -9,7 +9,7 @@ import numpy as np
 
 from shared.columns import Array
 from shared.errors import ArtifactError
-from shared.output_specs import View
+from shared.output_specs import OutputSpec, View
 from shared.specs import ModelSpec
 from worker.predictors.labelled_answers import with_labels
 from worker.predictors.labels import CLOSE, ClassNumbers, LabelRule, close_rows, label_rule
@@ -24,7 +24,7 @@ class Classes:
 
     def __init__(self, spec: ModelSpec, estimator: Any) -> None:  # Any: sklearn has no types
         self._estimator = estimator
-        self._names = np.array(spec.classes)
+        self._names = np.array(next(spec.classes_of(o) for o in spec.outputs if o.shows_classes))
         self._shows_probabilities = any(output.view in _OF_PROBABILITIES for output in spec.outputs)
         fitted = _fitted_classes(estimator)
         self._numbers = None if fitted is None else ClassNumbers(fitted)
@@ -67,16 +67,59 @@ class Classes:
         return ClassNumbers(self._names).of(predicted)
 
 
+class ClassesByColumn:
+    """Labels and probabilities of a classifier that predicts several classes per row."""
+
+    def __init__(self, spec: ModelSpec, estimator: Any) -> None:
+        self._estimator = estimator
+        self._shows_probabilities = any(output.view in _OF_PROBABILITIES for output in spec.outputs)
+        self._numbers = [ClassNumbers(np.asarray(fitted)) for fitted in estimator.classes_]
+
+    def __call__(self, features: Any) -> list[Array]:
+        """For each column of `predict` its labels, and the probabilities if an output needs them."""
+        predicted = np.asarray(self._estimator.predict(features)).T
+        probabilities = (
+            self._estimator.predict_proba(features) if self._shows_probabilities else [None] * len(predicted)
+        )
+        return [
+            with_labels(numbers.of(column), of_column)
+            for numbers, column, of_column in zip(self._numbers, predicted, probabilities, strict=True)
+        ]
+
+
 def check_classes(spec: ModelSpec, estimator: Any) -> None:
-    """Raises ArtifactError if the estimator does not predict the spec's classes."""
+    """Raises ArtifactError if the estimator does not predict the classes of the spec's class views."""
     name = type(estimator).__name__
     if not hasattr(estimator, "predict_proba"):
         _check_without_probabilities(spec, estimator, name)
     fitted = getattr(estimator, "classes_", None)
-    if fitted is not None and len(fitted) and np.ndim(fitted[0]):
-        raise ArtifactError(f"{name} predicts several outputs per row; class outputs need a single output")
-    if spec.classes and fitted is not None and not _same_classes(spec, list(fitted)):
-        theirs, ours = ", ".join(map(str, fitted)), ", ".join(spec.classes)
+    for output in spec.outputs:
+        if output.shows_classes:
+            _check_names(spec.classes_of(output), _fitted_for(output, fitted, name))
+
+
+def _fitted_for(output: OutputSpec, fitted: Any, name: str) -> Any:
+    """The fitted classes that an output shows; None: the estimator does not record them."""
+    several = fitted is not None and len(fitted) > 0 and np.ndim(fitted[0]) > 0
+    if output.column is None and several:
+        raise ArtifactError(
+            f"{name} predicts {len(fitted)} classes per row: output {output.name!r} needs `column`"
+        )
+    if output.column is None:
+        return fitted
+    if not several:
+        raise ArtifactError(f"{name} predicts one class per row: output {output.name!r} needs no `column`")
+    if output.column >= len(fitted):
+        raise ArtifactError(
+            f"{name} predicts {len(fitted)} classes per row, and output {output.name!r} shows column "
+            f"{output.column}"
+        )
+    return fitted[output.column]
+
+
+def _check_names(classes: tuple[str, ...], fitted: Any) -> None:
+    if classes and fitted is not None and not _same_classes(classes, list(fitted)):
+        theirs, ours = ", ".join(map(str, fitted)), ", ".join(classes)
         raise ArtifactError(f"the estimator's classes are {theirs}; the spec's are {ours}")
 
 
@@ -119,12 +162,12 @@ def _type_by_tags(estimator: Any) -> str | None:
     return found
 
 
-def _same_classes(spec: ModelSpec, fitted: list[Any]) -> bool:
+def _same_classes(classes: tuple[str, ...], fitted: list[Any]) -> bool:
     """Whether the spec lists the fitted classes in order. Other names may stand for numbers."""
     names = [_name(one) for one in fitted]
-    ours = [name.lower() for name in spec.classes]
+    ours = [name.lower() for name in classes]
     if all(isinstance(one, str) for one in fitted):
-        return tuple(fitted) == spec.classes
+        return tuple(fitted) == classes
     return len(names) == len(ours) and (names == ours or set(names) != set(ours))
 
 

@@ -10,7 +10,8 @@ import structlog
 from shared.columns import Array, Columns, of_rows, row_count, take
 from shared.errors import ArtifactError
 from shared.specs import InputType
-from worker.predictors.base import Predictor
+from worker.predictors.base import ModelRuntime, Predictor
+from worker.predictors.estimator_answers import prediction_of
 from worker.predictors.labelled_answers import probabilities_of
 from worker.predictors.labels import LabelRule
 from worker.predictors.probabilities import probability_problem, tolerance_of
@@ -31,19 +32,19 @@ def check_loaded(predictor: Predictor) -> None:
 
     Raises ArtifactError if the model's numbers are not probabilities.
     """
-    if not predictor.spec.classifies:
+    native = prediction_of(predictor.runtime)
+    if not predictor.spec.classifies or native is None:
         return
-    rows = _rows(predictor)
-    if problem := _probability_problem(predictor, rows):
+    rows = _rows(predictor, native)
+    if problem := _probability_problem(predictor, native, rows):
         raise ArtifactError(f"{predictor.version.artifact}: probe rows: {problem}")
-    native = predictor.runtime
     if isinstance(native, ScikitLearn) and native.label_rule in (LabelRule.ARGMAX, LabelRule.SCORES):
         _check_labels(predictor, native, rows)
 
 
-def _rows(predictor: Predictor) -> Columns:
+def _rows(predictor: Predictor, native: ModelRuntime) -> Columns:
     """Rows within the ranges of the spec; golden rows and the example if the ranges are unknown."""
-    spec, native = predictor.spec, predictor.runtime
+    spec = predictor.spec
     features = native.features if isinstance(native, ScikitLearn) else spec.input_names
     inputs = [one for one in spec.inputs if one.name in features]
     if all(i.type in _NUMBERS for i in inputs) and sum(i.size for i in inputs) <= _MOST_VALUES:
@@ -53,13 +54,13 @@ def _rows(predictor: Predictor) -> Columns:
     return of_rows(spec, [*spec.golden_inputs(), spec.example_row()])
 
 
-def _probability_problem(predictor: Predictor, rows: Columns) -> str | None:
+def _probability_problem(predictor: Predictor, native: ModelRuntime, rows: Columns) -> str | None:
     """A problem with the probabilities of most rows, or with values outside [0, 1] in any row.
 
     A model may refuse some of these rows or have no answer for them; their calls fail separately.
     """
     try:
-        raw = np.asarray(predictor.runtime(predictor.decoded(rows)))
+        raw = np.asarray(native(predictor.decoded(rows)))
     except Exception as error:  # a model may raise anything
         log.info("probe_rows_failed", model=predictor.key, reason=str(error)[:200])
         return None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from shared.errors import ArtifactError
 from shared.specs import InputType, ModelSpec, Precision, PytorchOptions
 from worker.predictors.base import ModelRuntime
 from worker.predictors.code import import_beside
+from worker.predictors.named_answers import RawAnswer
 from worker.predictors.pipeline import PIECE_BYTES, Pipeline, Source, pieces
 
 if TYPE_CHECKING:
@@ -72,23 +74,62 @@ class _Network:
         self._network = network
         self._precision = spec.precision
         self._activation = _activation(spec, spec.pytorch)
-        self._one_value = not spec.classifies and not spec.outputs[0].shape
+        outputs = spec.outputs
+        self._one_value = not spec.classifies and not outputs[0].shape and outputs[0].column is None
+        self._heads_of_classes = {o.source or o.name for o in outputs if o.shows_classes}
+        self.has_heads = any(output.source for output in outputs)
 
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        answer = self._activation(self._computed(rows))
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
+        """The answer, or the answers of several heads by name, or by index if they are a tuple.
+
+        The activation applies to a single answer, and to the heads that class views show.
+        """
+        answer = self._computed(rows)
+        if not _is_tensor(answer):
+            self.has_heads = True
+            return {name: self._of_head(name, head) for name, head in _named(answer)}
+        activated = self._activation(_in_float32(answer))
         # a network with a single value usually returns (rows, 1)
-        return answer.reshape(-1) if self._one_value else answer
+        return activated.reshape(-1) if self._one_value else activated
 
-    def _computed(self, rows: torch.Tensor) -> torch.Tensor:
+    def single(self, rows: torch.Tensor) -> torch.Tensor:
+        """The answer of a network without several heads."""
+        answer = self(rows)
+        if isinstance(answer, dict):
+            raise TypeError("the network returns several tensors: select them with `from` in the outputs")
+        return answer
+
+    def _of_head(self, name: str, head: torch.Tensor) -> torch.Tensor:
         """Converts to float32 before the activation: a softmax in half precision loses most of its digits."""
+        head = _in_float32(head)
+        return self._activation(head) if name in self._heads_of_classes else head
+
+    def _computed(self, rows: torch.Tensor) -> Any:  # Any: a tensor, or a tuple or dict of tensors
         import torch
 
-        if self._precision is Precision.FLOAT32:
-            answer: torch.Tensor = self._network(rows)
-            return answer
-        if rows.is_floating_point():
+        if self._precision is not Precision.FLOAT32 and rows.is_floating_point():
             rows = rows.to(getattr(torch, self._precision.value))
-        return self._network(rows).float()  # type: ignore[no-any-return]
+        return self._network(rows)
+
+
+def _is_tensor(answer: object) -> TypeGuard[torch.Tensor]:
+    import torch
+
+    return isinstance(answer, torch.Tensor)
+
+
+def _named(answer: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a dict, a named tuple or a tuple, by name or index."""
+    if hasattr(answer, "_asdict"):
+        answer = answer._asdict()
+    yield from answer.items() if isinstance(answer, Mapping) else zip(map(str, count()), answer, strict=False)
+
+
+def _in_float32(answer: torch.Tensor) -> torch.Tensor:
+    """Floats of half precision as float32; other types are unchanged."""
+    import torch
+
+    return answer.float() if answer.dtype in (torch.float16, torch.bfloat16) else answer
 
 
 class _InputArray:
@@ -132,12 +173,15 @@ class _Plain:
         self.network = network
         self.device = device
 
-    def __call__(self, columns: Columns) -> Array:
+    def __call__(self, columns: Columns) -> RawAnswer:
         import torch
 
         with torch.inference_mode():
             sent = torch.from_numpy(self.rows.array(columns)).to(self.device)
-            return self.network(sent).cpu().numpy()
+            answer = self.network(sent)
+            if isinstance(answer, dict):
+                return {name: head.cpu().numpy() for name, head in answer.items()}
+            return answer.cpu().numpy()
 
 
 class _OnGpu:
@@ -151,10 +195,10 @@ class _OnGpu:
         self._least_bytes = copies.least_bytes
         self._most_bytes = PIECE_BYTES if copies.pipelined else sys.maxsize
         self._pipeline = Pipeline(
-            CudaCourier(plainly.device, plainly.network, pinned=copies.pinned), _KEPT_BYTES
+            CudaCourier(plainly.device, plainly.network.single, pinned=copies.pinned), _KEPT_BYTES
         )
 
-    def __call__(self, columns: Columns) -> Array:
+    def __call__(self, columns: Columns) -> RawAnswer:
         import torch
 
         from worker.predictors.cuda import release_tensors
@@ -165,11 +209,11 @@ class _OnGpu:
             release_tensors(error)
             raise
 
-    def _answered(self, columns: Columns) -> Array:
+    def _answered(self, columns: Columns) -> RawAnswer:
         import torch
 
         rows, row_bytes = row_count(columns), self._rows.row_bytes(columns)
-        if not rows or rows * row_bytes < self._least_bytes:
+        if not rows or rows * row_bytes < self._least_bytes or self._plainly.network.has_heads:
             return self._plainly(columns)
         with torch.inference_mode():
             return self._pipeline.run(self._rows.source(columns), pieces(rows, row_bytes, self._most_bytes))

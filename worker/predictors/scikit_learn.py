@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from shared.columns import Array, Columns
-from shared.output_specs import View
+from shared.output_specs import View, shows_classes_by_column
 from shared.specs import InputType, ModelSpec
+from worker.predictors.base import ModelRuntime
 from worker.predictors.classes import Classes, check_classes
+from worker.predictors.estimator_answers import EstimatorAnswers, check_methods
 from worker.predictors.estimator_input import EstimatorInput, input_of, parts
 from worker.predictors.labelled_answers import class_numbers_of
 from worker.predictors.labels import LabelRule
@@ -23,7 +27,12 @@ if TYPE_CHECKING:
 _NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
 
 
-def load(spec: ModelSpec, artifact: Path, threads: int) -> ScikitLearn:
+T = TypeVar("T")
+Features: TypeAlias = Any
+"""The input of an estimator: an array or a DataFrame (Any: pandas is imported on first use)."""
+
+
+def load(spec: ModelSpec, artifact: Path, threads: int) -> ModelRuntime:
     """Raises ArtifactError if the estimator does not fit the spec, and any exception of joblib."""
     import joblib
 
@@ -32,7 +41,8 @@ def load(spec: ModelSpec, artifact: Path, threads: int) -> ScikitLearn:
     for part in parts(estimator, set()):
         if getattr(part, "n_jobs", None) is not None:
             part.n_jobs = 1  # workers are the parallelism; joblib's pool costs more than a small batch
-    return ScikitLearn(spec, estimator, threads)
+    native = ScikitLearn(spec, estimator, threads)
+    return native if spec.shows_one_answer else EstimatorAnswers(spec, native)
 
 
 class ScikitLearn:
@@ -41,40 +51,45 @@ class ScikitLearn:
     def __init__(self, spec: ModelSpec, estimator: Any, threads: int) -> None:  # Any: sklearn has no types
         self.estimator = estimator
         has_probabilities = spec.classifies and hasattr(estimator, "predict_proba")
-        self._call = estimator.predict_proba if has_probabilities else estimator.predict
-        self._classes = Classes(spec, estimator) if spec.classifies else None
-        self._one_value = spec.outputs[0].view is View.VALUE
+        self._call = getattr(estimator, "predict_proba" if has_probabilities else "predict", None)
+        has_classes = spec.classifies and not shows_classes_by_column(spec.outputs)
+        self._classes = Classes(spec, estimator) if has_classes else None
+        self._one_value = spec.outputs[0].view is View.VALUE and spec.outputs[0].column is None
         self._input = input_of(spec, estimator)
         self._inputs = spec.input_names
         self.threads = threads
         self._limit = _ThreadLimit(threads)
 
     def __call__(self, columns: Columns) -> Array:
+        return self.with_features(columns, partial(self._answer, columns))
+
+    def with_features(self, columns: Columns, call: Callable[[Features], T]) -> T:
+        """The result of `call` with the estimator's input. Raises any exception of the model."""
         self.limit_threads()
         if self._input.other is None:
-            return self._answer(columns)
+            return call(self._features(columns))
         try:
-            answer = self._answer(columns)
+            answer = call(self._features(columns))
         except Exception:  # a model may raise anything
-            answer = self._answer_otherwise(columns, self._input.other)
+            answer = self._call_otherwise(columns, call, self._input.other)
         self._input = replace(self._input, other=None)  # settled by the first call that succeeds
         return answer
 
-    def _answer_otherwise(self, columns: Columns, other: EstimatorInput) -> Array:
+    def _call_otherwise(self, columns: Columns, call: Callable[[Features], T], other: EstimatorInput) -> T:
         """Try the other form of input. Raises any exception of the model; the form then stays unchanged."""
         before, self._input = self._input, other
         try:
-            return self._answer(columns)
+            return call(self._features(columns))
         except Exception:
             self._input = before
             raise
 
-    def _answer(self, columns: Columns) -> Array:
-        features = self._features(columns)
+    def _answer(self, columns: Columns, features: Features) -> Array:
         if self._classes is None:
             return self._values(features)
         if self._classes.rule is LabelRule.PREDICT:
             return self._classes.predicted(features)
+        assert self._call is not None
         return self.labelled(columns, self._call(features))
 
     @property
@@ -109,6 +124,7 @@ class ScikitLearn:
         return self._classes.numbers(self._features(columns))
 
     def _values(self, features: Array | pd.DataFrame) -> Array:
+        assert self._call is not None  # `check_methods` refuses other estimators
         answer: Array = self._call(features)
         # some estimators return a single value per row as a column
         is_column = self._one_value and answer.ndim == 2 and answer.shape[1] == 1
@@ -175,6 +191,7 @@ def _series(column: Array) -> pd.Series[Any]:
 
 def _check(spec: ModelSpec, estimator: Any) -> None:
     input_of(spec, estimator)
+    check_methods(spec, estimator)
     if spec.classifies:
         check_classes(spec, estimator)
 
