@@ -75,7 +75,7 @@ function make(spec, id) {
       ? { step: spec.type === "int64" ? 1 : "any", min: spec.minimum, max: spec.maximum }
       : {};
   const placeholder = many
-    ? t("try.list", { n: spec.shape.reduce((a, b) => a * b, 1) })
+    ? listText(spec)
     : spec.nullable
       ? t("try.none")
       : null;
@@ -133,17 +133,35 @@ function numbersOf(control) {
 /** A flat list in the shape that the model takes. */
 function nested(values, shape) {
   if (shape.length === 1) return values;
-  const size = values.length / shape[0];
-  return Array.from({ length: shape[0] }, (_, place) =>
+  const inner = shape.slice(1).reduce((a, b) => a * b, 1);
+  const length = shape[0] < 0 ? values.length / inner : shape[0];
+  const size = values.length / length;
+  return Array.from({ length }, (_, place) =>
     nested(values.slice(place * size, (place + 1) * size), shape.slice(1)),
   );
+}
+
+/** The number of values: of all steps, or of one step of a sequence. */
+function sizeOf(spec) {
+  return spec.shape.filter((length) => length > 0).reduce((a, b) => a * b, 1);
+}
+
+function isSequence(spec) {
+  return spec.shape[0] === -1;
+}
+
+function listText(spec) {
+  return t(isSequence(spec) ? "try.sequence" : "try.list", { n: sizeOf(spec) });
 }
 
 function problemOf(spec, control) {
   if (spec.shape.length) {
     const values = numbersOf(control);
-    const wanted = spec.shape.reduce((a, b) => a * b, 1);
-    return values.length === wanted && values.every(Number.isFinite) ? "" : t("try.list", { n: wanted });
+    const size = sizeOf(spec);
+    const fits = isSequence(spec)
+      ? values.length > 0 && values.length % size === 0 && values.length / size <= spec.max_length
+      : values.length === size;
+    return fits && values.every(Number.isFinite) ? "" : listText(spec);
   }
   return control.validity.valid ? "" : control.validationMessage;
 }

@@ -74,7 +74,9 @@ function fields(model) {
 /** What an input takes, in words. */
 export function taken(spec) {
   const parts = [];
-  if (spec.shape.length) parts.push(t("models.shape", { n: spec.shape.join(" × ") }));
+  if (spec.shape.length)
+    parts.push(t("models.shape", { n: spec.shape.map((n) => (n < 0 ? `1…${number(spec.max_length)}` : n)).join(" × ") }));
+  if (spec.image) parts.push(`${spec.image.width} × ${spec.image.height} × ${spec.image.channels}`);
   if (spec.minimum !== null || spec.maximum !== null)
     parts.push(`${figure(spec.minimum)} … ${figure(spec.maximum)}`);
   if (spec.allowed) parts.push(spec.allowed.join(", "));

@@ -213,6 +213,7 @@ export const STRINGS = {
   "try.took": ["{ms} in the browser, {gateway} in the service", "브라우저 {ms}, 서비스 {gateway}"],
   "try.none": ["(empty)", "(비움)"],
   "try.invalid": ["Some values are not allowed.", "허용되지 않는 값이 있습니다."],
+  "try.sequence": ["{n} numbers per step, separated by commas", "단계마다 숫자 {n}개, 쉼표로 구분"],
   "try.list": ["{n} numbers, separated by commas", "숫자 {n}개, 쉼표로 구분"],
 
   "jobs.title": ["Jobs", "작업"],

@@ -11,7 +11,9 @@ that a predictor is independent of the lane:
     bool       bytes, |u1              bool;   nullable: list → object with None
     datetime   bytes, <i8, µs of UTC   datetime64[us]; null = NaT
     string     list                    object, str or None
-    image      list of the files       object, bytes or None; decoded by `worker/images/`
+    image      list of the files       object, bytes or None; decoded by `worker/predictors/images.py`
+
+A sequence (`shape = [-1, …]`) is sent as a list of bytes, an element per row; it becomes an array of arrays.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ _STRUCT_CODE = {InputType.FLOAT: "d", InputType.FLOAT32: "f"}
 
 
 def travels_as_bytes(field: InputSpec) -> bool:
-    if field.type in (InputType.STRING, InputType.IMAGE):
+    if field.is_sequence or field.type in (InputType.STRING, InputType.IMAGE):
         return False
     return not (field.nullable and field.type in (InputType.INT64, InputType.BOOL))
 
@@ -75,7 +77,7 @@ class Encoder:
 def _encoder_of(field: InputSpec) -> Callable[[list[Any]], Column]:
     """Selects the encoder once: for a single row, selecting costs more than encoding."""
     code = _STRUCT_CODE.get(field.type)
-    if code is None or field.nullable or len(field.shape) > 1:
+    if code is None or field.nullable or len(field.shape) > 1 or field.is_sequence:
         return partial(_encode, field)
     pack = Struct(f"<{field.size}{code}").pack
     if field.shape:
@@ -84,6 +86,8 @@ def _encoder_of(field: InputSpec) -> Callable[[list[Any]], Column]:
 
 
 def _encode(field: InputSpec, values: list[Any]) -> Column:
+    if field.is_sequence:
+        return [np.asarray(steps, dtype=_WIRE_DTYPE[field.type]).tobytes() for steps in values]
     if not travels_as_bytes(field):
         return values
     if field.type is InputType.DATETIME:
@@ -146,11 +150,19 @@ def _join(field: InputSpec, parts: list[Any]) -> Array:
 
 
 def _from_list(field: InputSpec, values: list[Any]) -> Array:
-    if field.type is InputType.INT64:
+    if field.is_sequence:
+        values = [_steps(field, value) for value in values]
+    elif field.type is InputType.INT64:
         return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
     array = np.empty(len(values), dtype=object)
-    array[:] = values
+    for place, value in enumerate(values):  # numpy would join arrays of one length
+        array[place] = value
     return array
+
+
+def _steps(field: InputSpec, value: bytes) -> Array:
+    flat = np.frombuffer(bytearray(value), dtype=_WIRE_DTYPE[field.type])
+    return flat.reshape(-1, *field.shape[1:])
 
 
 def row_count(columns: Columns) -> int:

@@ -111,7 +111,8 @@ def _value(field: InputSpec) -> Declared:
 def _tensor(field: InputSpec) -> Declared:
     nested = _scalar(field)
     for length in reversed(field.shape):
-        nested = _annotated(GenericAlias(list, nested), Field(min_length=length, max_length=length))
+        bounds = (1, field.max_length) if length == -1 else (length, length)
+        nested = _annotated(GenericAlias(list, nested), Field(min_length=bounds[0], max_length=bounds[1]))
     return nested
 
 

@@ -79,11 +79,14 @@ class InputSpec(Declaration):
     )
     aliases: tuple[ColumnName, ...] = Field((), max_length=32, description="further names in files and rows")
     type: InputType
-    shape: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    shape: tuple[Annotated[int, Field(ge=-1)], ...] = ()
     minimum: float | int | None = None
     maximum: float | int | None = None
     allowed: tuple[str | int, ...] | None = None
-    max_length: int = Field(1024, gt=0, description="limit of a string, in characters")
+    max_length: int = Field(1024, gt=0, description="limit of a string in characters, of a sequence in steps")
+    pad: float | int | None = Field(
+        None, description="fills the shorter sequences of a call; unset: no call mixes lengths"
+    )
     nullable: bool = False
     description: str = ""
     image: ImageOptions | None = None
@@ -96,6 +99,10 @@ class InputSpec(Declaration):
             raise ValueError(f"minimum and maximum are for numbers, not {self.type}")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError("minimum is greater than maximum")
+        if 0 in self.shape or -1 in self.shape[1:]:
+            raise ValueError("shape: lengths are positive; only the first may be -1, for a sequence")
+        if self.pad is not None and not self.is_sequence:
+            raise ValueError("pad: is for sequences, whose shape begins with -1")
         if self.shape and (self.nullable or not numeric):
             raise ValueError("a tensor holds numbers and is not nullable")
         if (self.type is InputType.IMAGE) != (self.image is not None):
@@ -107,9 +114,14 @@ class InputSpec(Declaration):
         return self
 
     @property
+    def is_sequence(self) -> bool:
+        """Whether rows have different lengths along the first axis."""
+        return self.shape[:1] == (-1,)
+
+    @property
     def size(self) -> int:
-        """Number of values per row of this input."""
-        return math.prod(self.shape)
+        """Number of values per row of this input; per step of a sequence."""
+        return math.prod(self.shape[1:] if self.is_sequence else self.shape)
 
     @property
     def column_name(self) -> str:
@@ -131,6 +143,8 @@ class InputSpec(Declaration):
         """Why `value` is invalid for this input, or None. Applies to examples and golden rows."""
         if value is None:
             return None if self.nullable else "is missing"
+        if self.is_sequence and isinstance(value, list) and not 0 < len(value) <= self.max_length:
+            return f"has {len(value)} steps; 1 to {self.max_length} are accepted"
         values = leaves_of(value, self.shape)
         if values is None:
             return f"is not of shape {list(self.shape)}"

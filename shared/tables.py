@@ -83,6 +83,8 @@ def first_row_of(table: pa.Table) -> int | None:
 
 
 def _input_type(field: InputSpec) -> pa.DataType:
+    if field.is_sequence:
+        return pa.list_(_ARROW[field.type])  # flat: all values of all steps
     # a tensor lies flat: a fixed-size list reshapes without a copy
     return pa.list_(_ARROW[field.type], field.size) if field.shape else _ARROW[field.type]
 
@@ -115,6 +117,8 @@ def batch_of_values(spec: ModelSpec, values: Sequence[list[Any]]) -> pa.RecordBa
 
 
 def _array(field: InputSpec, values: list[Any]) -> pa.Array:
+    if field.is_sequence:
+        return pa.array([np.ravel(np.asarray(steps)) for steps in values], type=_input_type(field))
     if field.shape:
         flat = np.asarray(values, dtype=np.dtype(_ARROW[field.type].to_pandas_dtype())).reshape(-1)
         return pa.FixedSizeListArray.from_arrays(pa.array(flat), field.size)
@@ -130,8 +134,14 @@ def columns_of_batch(spec: ModelSpec, batch: pa.RecordBatch) -> Columns:
 
 
 def _columns(field: InputSpec, array: pa.Array) -> Array:
+    if field.is_sequence:
+        return _sequences(field, array)
     if field.shape:
         return np.asarray(array.flatten()).reshape(-1, *field.shape)
+    return _scalars(field, array)
+
+
+def _scalars(field: InputSpec, array: pa.Array) -> Array:
     match field.type:
         case InputType.FLOAT | InputType.FLOAT32:
             return np.asarray(array.to_numpy(zero_copy_only=False))
@@ -145,6 +155,16 @@ def _columns(field: InputSpec, array: pa.Array) -> Array:
             return np.asarray(array.to_numpy(zero_copy_only=False))
         case _:
             return np.asarray(array.to_numpy(zero_copy_only=False)).astype(object, copy=False)
+
+
+def _sequences(field: InputSpec, array: pa.Array) -> Array:
+    """An array of arrays, (steps, *shape) each."""
+    values = array.flatten().to_numpy(zero_copy_only=False).reshape(-1, *field.shape[1:])
+    ends = np.cumsum(array.value_lengths().to_numpy(zero_copy_only=False)) // field.size
+    rows = np.empty(len(array), dtype=object)
+    for place, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+        rows[place] = values[start:end]
+    return rows
 
 
 def write_ipc(

@@ -20,6 +20,7 @@ from shared.tabular.arrow_types import Taken, is_storable, taken
 from shared.tabular.layout import Layout
 from shared.tabular.plain_values import plain, plain_lists, storable
 from shared.tabular.rows import Rows
+from shared.tabular.sequences import sequence
 from shared.tabular.tensors import tensor
 from shared.tabular.text_cells import DESCRIPTIONS, WIDE, from_text
 from shared.tabular.value_texts import value_texts
@@ -73,6 +74,9 @@ class Caster:
         return Rows([cast.values for cast in casts], joined(reasons, batch.num_rows), kept)
 
     def _cast(self, field: InputSpec, columns: Sequence[pa.Array], final: pa.DataType) -> _Cast:
+        if field.is_sequence:
+            values, reasons = sequence(field, columns[0], self._value)
+            return _Cast(field, _cast_to(values, final), (reasons,))
         if field.shape:
             values, reasons = tensor(field, columns, self._value)
             return _Cast(field, _cast_to(values, final), (reasons,))

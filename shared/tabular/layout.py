@@ -87,7 +87,7 @@ def lay_out(
 
 def _matches(field: InputSpec, headers: _Headers, *, text: bool) -> list[_Match]:
     whole = headers.of(field.names)
-    if not field.shape or (whole and not text):
+    if not field.shape or field.is_sequence or (whole and not text):
         return [_Match(field.name, field.column_name, whole)]
     return [
         _Match(

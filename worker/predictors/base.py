@@ -22,6 +22,7 @@ from worker.predictors.golden import disagreement
 from worker.predictors.images import ImageDecoder
 from worker.predictors.labelled_answers import Answer
 from worker.predictors.named_answers import MAIN, RawAnswer, shown_outputs
+from worker.predictors.sequences import SequenceCalls
 from worker.predictors.typed_values import UnfitValuesError
 
 _RUNS = 3
@@ -96,7 +97,11 @@ class Predictor:
         rows = row_count(columns)
         columns = self.decoded(columns)
         try:
-            raw = self.runtime(columns)
+            raw = (
+                self.runtime(columns)
+                if self._sequences is None
+                else self._sequences.run(columns, self.runtime)
+            )
             if isinstance(raw, dict) or not self.spec.shows_one_answer:
                 return shown_outputs(self.spec, raw if isinstance(raw, dict) else {MAIN: raw}, rows)
             found = np.asarray(raw)
@@ -115,6 +120,11 @@ class Predictor:
     def decoder(self) -> ImageDecoder | None:
         """Decodes the images of its inputs; None: it has no image input. Raises ArtifactError."""
         return ImageDecoder(self.spec) if self.spec.has_images else None
+
+    @cached_property
+    def _sequences(self) -> SequenceCalls | None:
+        """None: it has no input of variable length."""
+        return SequenceCalls(self.spec) if any(i.is_sequence for i in self.spec.inputs) else None
 
     def decoded(self, columns: Columns) -> Columns:
         """The columns with decoded images. Raises InvalidInputError."""

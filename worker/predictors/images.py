@@ -105,6 +105,8 @@ def decode(data: bytes, options: ImageOptions) -> Array:
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
             _check(image, options)
+            if options.reduced_jpeg:
+                image.draft(None, (options.width, options.height))
             return _prepared(_resized(image.convert(_MODES[options.channels]), options), options)
     except Image.DecompressionBombError:
         raise InvalidInputError(f"has more than {options.max_pixels} pixels") from None

@@ -47,7 +47,8 @@ def _rows(predictor: Predictor, native: ModelRuntime) -> Columns:
     spec = predictor.spec
     features = native.features if isinstance(native, ScikitLearn) else spec.input_names
     inputs = [one for one in spec.inputs if one.name in features]
-    if all(i.type in _NUMBERS for i in inputs) and sum(i.size for i in inputs) <= _MOST_VALUES:
+    fixed = all(i.type in _NUMBERS and not i.is_sequence for i in inputs)
+    if fixed and sum(i.size for i in inputs) <= _MOST_VALUES:
         found = probes(spec, features, {})
         spread = np.random.default_rng(1).permutation(row_count(found))[:_MOST_ROWS]
         return {name: values[np.sort(spread)] for name, values in found.items()}

@@ -76,6 +76,16 @@ def test_another_size_follows_the_declared_rule(rule: str) -> None:
     assert np.array_equal(decode(packed(image), options(resize=rule)), np.asarray(expected))
 
 
+def test_a_large_jpeg_may_be_decoded_at_a_part_of_its_size() -> None:
+    image = picture(6, 4).resize((480, 320), Resampling.BICUBIC)
+    found = decode(packed(image, "JPEG"), options(reduced_jpeg=True))
+    whole = decode(packed(image, "JPEG"), options())
+    assert found.shape == whole.shape
+    assert not np.array_equal(found, whole)
+    assert np.abs(found.astype(int) - whole.astype(int)).mean() < 8
+    assert np.array_equal(decode(packed(image), options(reduced_jpeg=True)), decode(packed(image), options()))
+
+
 def test_an_exact_size_is_required_where_declared() -> None:
     with pytest.raises(InvalidInputError, match="has 100 × 30 pixels, but the model takes 60 × 40"):
         decode(packed(picture(100, 30)), options(resize="exact"))

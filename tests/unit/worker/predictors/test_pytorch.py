@@ -128,3 +128,29 @@ def test_a_state_dict_that_hides_code_is_not_loaded(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="cannot be loaded"):
         load(with_manifest(version, sha256=sha256_of(version.artifact)))
     assert not trace.exists()
+
+
+SUMS = """
+import torch
+from torch import nn
+
+class Sums(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(1))
+    def forward(self, x):
+        return x.sum(dim=(1, 2)) * self.gain
+"""
+
+
+@pytest.mark.parametrize("pad", [None, 0.0])
+def test_a_network_takes_sequences_of_different_lengths(tmp_path: Path, pad: float | None) -> None:
+    steps = {"name": "steps", "type": "float32", "shape": [-1, 2], "pad": pad, "example": [[1, 2]]}
+    spec = declaration(framework="pytorch", pytorch={"module": "network:Sums"}, inputs=[steps])
+    version = version_of(spec, None, tmp_path)
+    torch.save({"gain": torch.full((1,), 2.0)}, version.artifact)
+    (version.folder.parent / "network.py").write_text(SUMS, encoding="utf-8")
+    predictor = load(with_manifest(version, sha256=sha256_of(version.artifact)))
+    rows = [{"steps": [[1, 2], [3, 4]]}, {"steps": [[5, 6]]}, {"steps": [[1, 1]] * 5}]
+    columns = columns_of_batch(spec, batch_of_rows(spec, rows))
+    assert array_of(predictor, columns).tolist() == [20.0, 22.0, 20.0]
