@@ -44,6 +44,10 @@ _WIRE_DTYPE: dict[InputType, np.dtype[Any]] = {
     InputType.BOOL: np.dtype("|u1"),
     InputType.DATETIME: np.dtype("<i8"),
 }
+_VIEW_DTYPE: dict[InputType, np.dtype[Any]] = {
+    InputType.BOOL: np.dtype(np.bool_),
+    InputType.DATETIME: np.dtype("<M8[us]"),
+}
 _STRUCT_CODE = {InputType.FLOAT: "d", InputType.FLOAT32: "f"}
 
 
@@ -103,7 +107,7 @@ def cut(spec: ModelSpec, columns: list[Column], start: int, stop: int) -> list[C
     return [column[start * w : stop * w] for column, w in zip(columns, widths, strict=True)]
 
 
-def wire_rows(spec: ModelSpec, columns: list[Column]) -> int:
+def wire_rows(spec: ModelSpec, columns: Sequence[Column]) -> int:
     """The number of rows in wire columns. Raises ValueError if they do not match the spec."""
     if len(columns) != len(spec.inputs):
         raise ValueError(f"{len(columns)} columns, but {spec.name} has {len(spec.inputs)} inputs")
@@ -127,26 +131,53 @@ def _width(field: InputSpec) -> int:
     return _WIRE_DTYPE[field.type].itemsize * field.size if travels_as_bytes(field) else 1
 
 
+class Joiner:
+    """Joins the wire columns of a batch's entries to a model's arrays, writable and owned by the caller."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._spec = spec
+        self._kinds = [bytes if travels_as_bytes(field) else list for field in spec.inputs]
+        self._widths = [_width(field) for field in spec.inputs]
+        self._joins = [(field.name, _joiner_of(field)) for field in spec.inputs]
+
+    def __call__(self, parts: Sequence[list[Column]], part_rows: Sequence[int]) -> Columns:
+        """`part_rows`: the rows that each part declares. Raises ValueError if a part does not match."""
+        for part, rows in zip(parts, part_rows, strict=True):
+            if not self._holds(part, rows):
+                self._refuse(part, rows)
+        columns = zip(*parts, strict=True)
+        return {name: join(column) for (name, join), column in zip(self._joins, columns, strict=True)}
+
+    def _holds(self, part: list[Column], rows: int) -> bool:
+        """Compares lists, because a check of each column would cost more than decoding the entry."""
+        widths = self._widths if rows == 1 else [width * rows for width in self._widths]
+        return [*map(len, part)] == widths and [*map(type, part)] == self._kinds
+
+    def _refuse(self, part: list[Column], rows: int) -> None:
+        found = wire_rows(self._spec, part)
+        raise ValueError(f"an entry declares {rows} rows, but its columns hold {found}")
+
+
 def join(spec: ModelSpec, parts: Sequence[list[Column]]) -> Columns:
-    """The arrays of a batch from the wire columns of its entries, writable and owned by the caller.
-
-    Raises ValueError if a part does not match the spec.
-    """
-    for part in parts:
-        wire_rows(spec, part)
-    return {field.name: _join(field, [part[i] for part in parts]) for i, field in enumerate(spec.inputs)}
+    """The arrays of wire columns. Raises ValueError if a part does not match the spec."""
+    return Joiner(spec)(parts, [wire_rows(spec, part) for part in parts])
 
 
-def _join(field: InputSpec, parts: list[Any]) -> Array:
+def _joiner_of(field: InputSpec) -> Callable[[Sequence[Any]], Array]:
+    """Selects once how an input's parts are joined."""
     if not travels_as_bytes(field):
-        return _from_list(field, [value for part in parts for value in part])
-    # a bytearray, because torch rejects read-only memory
-    flat = np.frombuffer(bytearray().join(parts), dtype=_WIRE_DTYPE[field.type])
-    if field.type is InputType.DATETIME:
-        return flat.view("<M8[us]")
-    if field.type is InputType.BOOL:
-        return flat.view(np.bool_)
-    return flat.reshape(-1, *field.shape) if field.shape else flat
+        return lambda parts: _from_list(field, [value for part in parts for value in part])
+    wire, shape = _WIRE_DTYPE[field.type], (-1, *field.shape)
+    view = _VIEW_DTYPE.get(field.type)
+
+    def join_bytes(parts: Sequence[bytes]) -> Array:
+        # a bytearray, because torch rejects read-only memory
+        flat: Array = np.frombuffer(bytearray().join(parts), dtype=wire)
+        if view is not None:
+            return flat.view(view)
+        return flat.reshape(shape) if field.shape else flat
+
+    return join_bytes
 
 
 def _from_list(field: InputSpec, values: list[Any]) -> Array:

@@ -13,6 +13,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -57,6 +58,23 @@ class ModelAvailability:
     def failure(self) -> str:
         """Why a worker could not load it, as a client may read it; empty if none failed."""
         return foreign_text(self.failures[0]) if self.failures else ""
+
+
+class OnlineCapacity(Struct, frozen=True):
+    """What a snapshot has for the admission of a model version's requests."""
+
+    holders: int
+    """Live workers with this gateway's spec and artifact."""
+    mismatch: str
+    """How a worker's spec or artifact differs from this gateway's; empty: none differs."""
+    rows_per_s: float
+    """Of all holders together; 0: not measured."""
+    least_call_s: float
+    most_rows_per_s: float
+    rates: tuple[tuple[ModelKey, float], ...]
+    """Measured rates of the model versions that share its workers, its own included."""
+    others_s: float
+    """Seconds of work of other gateways that waits on its workers."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +129,29 @@ class Fleet:
     def beside(self, key: ModelKey) -> frozenset[ModelKey]:
         """The model version and all others that share a worker with it; empty if no live worker holds it."""
         return self._beside.get(key, frozenset())
+
+    def capacity(self, key: ModelKey) -> OnlineCapacity:
+        """Computed once in a snapshot, because every request needs it."""
+        found = self._capacities.get(key)
+        if found is None:
+            found = self._capacities[key] = self._capacity(key)
+        return found
+
+    @cached_property
+    def _capacities(self) -> dict[ModelKey, OnlineCapacity]:
+        return {}
+
+    def _capacity(self, key: ModelKey) -> OnlineCapacity:
+        rates = tuple((other, rate) for other in self.beside(key) if (rate := self.rates[other]))
+        return OnlineCapacity(
+            holders=self.matching_holders(key),
+            mismatch=self.mismatch(key),
+            rows_per_s=self.rates.get(key, 0.0),
+            least_call_s=self.least_call_s.get(key, 0.0),
+            most_rows_per_s=self.most_rows_per_s.get(key, 0.0),
+            rates=rates,
+            others_s=sum(self.others_rows.get(other, 0.0) / rate for other, rate in rates),
+        )
 
     @cached_property
     def entry_rows(self) -> Mapping[ModelKey, float]:

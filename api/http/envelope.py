@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ log = structlog.get_logger()
 
 REQUEST_ID = b"x-request-id"
 CLOSE = (b"connection", b"close")
+_IDS_A_DRAW = 64
 _SANE = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
@@ -126,7 +127,19 @@ def request_id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def new_request_id() -> bytes:
-    return os.urandom(16).hex().encode()  # as random as a UUID, in a fifth of the time
+    """As random as a UUID."""
+    return next(_random_ids)
+
+
+def _drawn_ids() -> Iterator[bytes]:
+    """Random ids without end, drawn many at a time: each draw is a system call."""
+    while True:
+        drawn = os.urandom(16 * _IDS_A_DRAW).hex().encode()
+        for start in range(0, len(drawn), 32):
+            yield drawn[start : start + 32]
+
+
+_random_ids = _drawn_ids()
 
 
 def whole_json(body: bytes) -> list[tuple[bytes, bytes]]:

@@ -30,6 +30,9 @@ def wrong_head(headers: Sequence[tuple[bytes, bytes]], version: str) -> HTTPExce
 
     A request needs exactly one Host field (RFC 9112, 3.2) and a supported Transfer-Encoding (6.1).
     """
+    names = [name for name, _ in headers]
+    if version == "1.1" and names.count(b"host") == 1 and b"transfer-encoding" not in names:
+        return None
     hosts = 0
     for name, value in headers:
         if name == b"host":

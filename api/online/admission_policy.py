@@ -67,22 +67,21 @@ def traffic_of(
 ) -> Traffic:
     """The state of a model version: this gateway's requests exactly, and those of other gateways by the last
     look at the streams. The owners of other gateways' rows are unknown."""
-    own_s, others_s = 0.0, 0.0
-    for other in fleet.beside(key):  # a worker takes the oldest entry first, of all its models
-        if rate := fleet.rates[other]:
-            own_s += inflight.rows_of(other) / rate
-            others_s += fleet.others_rows.get(other, 0.0) / rate
+    capacity = fleet.capacity(key)
+    others_s, own_s = capacity.others_s, 0.0
+    for other, rate in capacity.rates:  # a worker takes the oldest entry first, of all its models
+        own_s += inflight.rows_of(other) / rate
     return Traffic(
-        holders=fleet.matching_holders(key),
-        mismatch=fleet.mismatch(key),
-        rows_per_s=fleet.rates.get(key, 0.0),
+        holders=capacity.holders,
+        mismatch=capacity.mismatch,
+        rows_per_s=capacity.rows_per_s,
         backlog_s=own_s + others_s,
         own_share=own_s / (own_s + others_s) if own_s else float(not others_s),
         batch_rows=spec.batching.max_rows,
         inflight_rows=inflight.rows,
         max_inflight_rows=max_inflight_rows,
-        least_call_s=fleet.least_call_s.get(key, 0.0),
-        most_rows_per_s=fleet.most_rows_per_s.get(key, 0.0),
+        least_call_s=capacity.least_call_s,
+        most_rows_per_s=capacity.most_rows_per_s,
     )
 
 
@@ -96,10 +95,8 @@ def claim_of(
     default_wait_s: float,
 ) -> QueueClaim:
     """An owner's share and use of this gateway, while other owners are active."""
-    backlog_s = 0.0
-    for other in fleet.beside(key):
-        if rate := fleet.rates[other]:
-            backlog_s += inflight.owner_rows_of(owner, other) / rate
+    rates = fleet.capacity(key).rates
+    backlog_s = sum(inflight.owner_rows_of(owner, other) / rate for other, rate in rates)
     return QueueClaim(owner, share, backlog_s, inflight.owner_rows(owner), default_wait_s)
 
 

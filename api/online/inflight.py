@@ -59,12 +59,9 @@ class InflightRequest(Struct, eq=False):
     request_id: str = ""
     traceparent: str = ""  # of its span; empty: not recorded
     owner: str = ""  # name of its API key; empty: not counted by owner
+    rows: int = 0  # of all parts
     entry_ids: dict[int, bytes] = {}
     answers: dict[int, tuple[EntryAnswer, Reply]] = {}
-
-    @property
-    def rows(self) -> int:
-        return sum(self.part_rows)
 
     def budget_ms(self, now_s: float) -> int:
         return max(0, round((self.deadline_s - now_s) * 1000))
@@ -130,6 +127,7 @@ class InflightRequests:
             request_id,
             traceparent,
             owner,
+            sum(part_rows),
         )
         self._requests[request.id] = request
         self._count(request, 1)
@@ -190,12 +188,12 @@ class InflightRequests:
         self._count(request, -1)
 
     def _count(self, request: InflightRequest, sign: int) -> None:
-        rows = sign * request.rows
+        key, rows = request.key, sign * request.rows
         self.rows += rows
-        self._rows[request.key] += rows
+        self._rows[key] += rows
         if request.owner:
-            self._count_owner(request.owner, request.key, rows)
-        self._entries[request.key] += sign * len(request.parts)
+            self._count_owner(request.owner, key, rows)
+        self._entries[key] += sign * len(request.parts)
 
     def _count_owner(self, owner: str, key: ModelKey, rows: int) -> None:
         of_owner = self._owners.get(owner)

@@ -54,7 +54,8 @@ class Served:
     fastest: Fastest = field(default_factory=Fastest)
 
     def online_ran(self, batch: EntryBatch) -> None:
-        if not batch.failed:
+        failed = batch.failed
+        if not failed:
             self.fastest.ran(batch.rows, batch.predict_ms / 1000)
         self.batches += 1
         self.batch_rows += batch.rows
@@ -64,8 +65,8 @@ class Served:
         self.counters.answered(
             parts=len(batch.entries),
             rows=batch.rows,
-            failed_parts=len(batch.failed),
-            failed_rows=sum(delivery.entry.rows for delivery in batch.failed),
+            failed_parts=len(failed),
+            failed_rows=sum(delivery.entry.rows for delivery in failed),
         )
 
 

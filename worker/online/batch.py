@@ -6,8 +6,8 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from shared import columns
 from shared.messages import EntryAnswer, EntryFailure, OutputColumn
 from worker.online.batching import Delivery, bisect_failures
 from worker.predictors import Predictor
@@ -28,13 +28,15 @@ class EntryBatch:
     _outputs: dict[bytes, list[OutputColumn]] = field(default_factory=dict)
     _failures: dict[bytes, EntryFailure] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def rows(self) -> int:
         return sum(delivery.entry.rows for delivery in self.entries)
 
     @property
     def failed(self) -> Sequence[Delivery]:
         """The entries that failed."""
+        if not self._failures:
+            return ()
         return [delivery for delivery in self.entries if delivery.entry_id in self._failures]
 
     def run(self, on_failure: Callable[[], None], after_call: Callable[[], None] = lambda: None) -> None:
@@ -69,9 +71,8 @@ class EntryBatch:
 
     def _predict(self, deliveries: Sequence[Delivery]) -> None:
         begun_s = time.perf_counter()
-        inputs = columns.join(self.predictor.spec, [delivery.entry.columns for delivery in deliveries])
-        if columns.row_count(inputs) != sum(delivery.entry.rows for delivery in deliveries):
-            raise ValueError("the columns of an entry do not hold the rows that it declares")
+        entries = [delivery.entry for delivery in deliveries]
+        inputs = self.predictor.join([entry.columns for entry in entries], [entry.rows for entry in entries])
         joined_s = time.perf_counter()
         self.batch_ms += (joined_s - begun_s) * 1000
         # `bisect_failures` isolates failing entries; the rows of a single entry are answered together

@@ -7,8 +7,9 @@ The most rows of a batch stand in `model.toml` (`[batching] max_rows`, `Batching
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from shared.errors import DeadlineExceededError, InvalidInputError, PredictionFailedError, ServiceError
 from shared.keys import ModelKey
@@ -22,8 +23,7 @@ MOST_LONE_RUNS = 1
 """An online entry that ended a worker in a batch, and then this many workers alone, is given up."""
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(Struct, frozen=True):  # made for each entry, faster than a frozen dataclass
     """An entry that was delivered to this worker."""
 
     key: ModelKey
@@ -80,24 +80,31 @@ def bisect_failures(
     after each call, and a part that has `expired` fails without a call. → the failed parts, each with its
     reason.
     """
-    bisection, has_failed = Bisection(len(parts)), False
+    try:
+        run(parts)
+    except Exception as error:  # a model may raise anything
+        reason, is_input = failure(error), isinstance(error, InvalidInputError)
+    else:
+        return
+    if not is_input:
+        on_failure()
+    bisection = Bisection(len(parts))
+    if bisection.failed():
+        yield parts[0], reason
+    after_call()
     while group := bisection.group:
-        if has_failed and expired(parts[group.start]):
+        if expired(parts[group.start]):
             bisection.skip()
             yield parts[group.start], EntryFailure(DeadlineExceededError.code, DeadlineExceededError().detail)
             continue
         try:
             run(parts[group.start : group.stop])
-        except Exception as error:  # a model may raise anything
-            if not has_failed and not isinstance(error, InvalidInputError):
-                on_failure()
-            has_failed = True
+        except Exception as error:
             if bisection.failed():
                 yield parts[group.start], failure(error)
         else:
             bisection.passed()
-        if has_failed:
-            after_call()
+        after_call()
 
 
 def failure(error: Exception) -> EntryFailure:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from shared.columns import Array, Columns, of_rows, row_count
+from shared.columns import Array, Columns, Joiner, of_rows, row_count
 from shared.errors import InvalidInputError, PredictionFailedError
 from shared.keys import ModelKey
 from shared.repository import ModelVersion
@@ -71,6 +71,11 @@ class Predictor:
     @property
     def key(self) -> ModelKey:
         return self.version.key
+
+    @cached_property
+    def join(self) -> Joiner:
+        """Joins the entries of a batch."""
+        return Joiner(self.spec)
 
     @property
     def rows_per_s(self) -> float:

@@ -13,6 +13,8 @@ NOT_FINITE = "answered NaN or infinity"
 _TOLERANCES = {np.dtype(np.float16): 1e-2, np.dtype(np.float32): 1e-3}
 _TOLERANCE = 1e-5  # for float64, which some models fill with sums of float32
 
+_FEW_VALUES = 64
+
 
 def tolerance_of(dtype: np.dtype[Any]) -> float:
     """The allowed error of a sum of probabilities that were computed in this type."""
@@ -22,12 +24,17 @@ def tolerance_of(dtype: np.dtype[Any]) -> float:
 def probability_problem(answer: Array, tolerance: float) -> str | None:
     """The problem with probabilities of shape (rows, classes); None: they are valid."""
     # NaN fails every comparison
-    if not answer.size:
+    if answer.size <= _FEW_VALUES and _are_valid(answer.tolist(), tolerance):
         return None
     sums = answer @ _ones(answer.shape[1])
     if answer.min() >= -tolerance and sums.min() >= 1 - tolerance and sums.max() <= 1 + tolerance:
         return None
     return _words(answer, sums)
+
+
+def _are_valid(rows: list[list[float]], tolerance: float) -> bool:
+    """For few rows, plain Python takes a third of the time of numpy's calls."""
+    return all(min(row) >= -tolerance and abs(sum(row) - 1) <= tolerance for row in rows)
 
 
 @lru_cache(maxsize=64)

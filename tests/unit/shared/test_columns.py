@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.columns import cut, encode_rows, join, microseconds, of_rows, row_count, take, wire_rows
+from shared.columns import Joiner, cut, encode_rows, join, microseconds, of_rows, row_count, take, wire_rows
 from shared.messages import SCHEMA, Column, Entry, decode_entry, encode
 from shared.specs import Row
 from tests.support.specimens import declaration, every_type, rows_of_every_type, same
@@ -86,3 +86,20 @@ TWO = declaration(
 def test_columns_that_the_spec_does_not_declare_are_refused(columns: list[Column], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         join(TWO, [columns])
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "why"),
+    [
+        ([bytes(16), ["a", "b"]], 1, "declares 1 rows, but its columns hold 2"),
+        ([bytes(8), ["a"]], 2, "declares 2 rows, but its columns hold 1"),
+        ([bytes(8), b"a"], 1, "s: a column of string does not travel as bytes"),
+        ([bytes(8), ["a"], bytes(8)], 1, "3 columns, but specimen has 2 inputs"),
+    ],
+)
+def test_an_entry_with_other_rows_than_it_declares_is_refused(
+    columns: list[Column], rows: int, why: str
+) -> None:
+    good: list[Column] = [bytes(8), ["a"]]
+    with pytest.raises(ValueError, match=why):
+        Joiner(TWO)([good, columns], [1, rows])
