@@ -58,7 +58,7 @@ def test_a_wrong_sequence_is_refused_with_its_reason(row: list[Any], reason: str
 def test_a_file_fails_the_wrong_rows_alone() -> None:
     lists: list[Any] = [*ROWS, None, [], [[1, 2]] * 4, [[1, 2, 3]], [[None, 1]], [[1, 2]]]
     table = pa.table({"steps": pa.array(lists)})
-    for each in (Format.PARQUET, Format.ARROW_STREAM):
+    for each in (Format.PARQUET, Format.ARROW):
         rows, tally = read(packed(table, each), each, spec_of())
         assert [bool(row["error"]) for row in rows] == [False] * 3 + [True] * 5 + [False]
         assert tally.rows_failed == 5
@@ -76,9 +76,9 @@ def test_a_cell_of_csv_holds_a_json_list() -> None:
 
 
 def test_a_column_without_lists_is_refused() -> None:
-    body = packed(pa.table({"steps": pa.array([1.0])}), Format.ARROW_STREAM)
+    body = packed(pa.table({"steps": pa.array([1.0])}), Format.ARROW)
     with pytest.raises(InvalidInputError, match="steps is a sequence: a list per row"):
-        read(body, Format.ARROW_STREAM, spec_of())
+        read(body, Format.ARROW, spec_of())
 
 
 @pytest.mark.parametrize("changes", [{"shape": [2, -1]}, {"shape": [0]}, {"shape": [2], "pad": 0.0}])
