@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
 from api.http.error_answers import Headers, answer_of, foreseen, stopping
+from api.http.error_formats import JSON, TAKT, ErrorFormat, format_of
 from api.http.headers import headers_of
 from api.http.lifecycle import Lifecycle
 from api.telemetry.gateway_counters import Telemetry
@@ -82,8 +83,9 @@ class RequestMiddleware:
             found = stopping() if isinstance(error, asyncio.CancelledError) else foreseen(error)
             if isinstance(found, UnauthorizedError | ForbiddenError):
                 log.info("access_refused", code=found.code, client=_client(scope), path=scope["path"])
-            code, headers, body = answer_of(found, scope["takt.request_id"])
-            await respond(send_with_id, code, headers, body)
+            form = format_of(scope["path"], scope["headers"])
+            code, headers, body = answer_of(found, scope["takt.request_id"], form)
+            await respond(send_with_id, code, headers, body, form.media_type)
         finally:
             took_s = perf_counter() - begun_s
             self._telemetry.http.ended(scope, status, took_s)
@@ -142,22 +144,31 @@ def _drawn_ids() -> Iterator[bytes]:
 _random_ids = _drawn_ids()
 
 
-def whole_json(body: bytes) -> list[tuple[bytes, bytes]]:
-    """The headers of a complete JSON body."""
+def whole_body(body: bytes, media_type: bytes = JSON) -> list[tuple[bytes, bytes]]:
+    """The headers of a complete body."""
     return [
-        (b"content-type", b"application/json"),
+        (b"content-type", media_type),
         (b"x-content-type-options", b"nosniff"),
         (b"content-length", b"%d" % len(body)),
     ]
 
 
-def error_answer(error: ServiceError | HTTPException, request_id: bytes) -> tuple[int, Headers, bytes]:
+def error_answer(
+    error: ServiceError | HTTPException, request_id: bytes, form: ErrorFormat = TAKT
+) -> tuple[int, Headers, bytes]:
     """Status, headers and body of an error response that does not pass through `RequestMiddleware`."""
-    status, headers, body = answer_of(error, request_id.decode())
-    return status, [*whole_json(body), *headers, (REQUEST_ID, request_id)], body
+    status, headers, body = answer_of(error, request_id.decode(), form)
+    return status, [*whole_body(body, form.media_type), *headers, (REQUEST_ID, request_id)], body
 
 
-async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    """Send a complete JSON response."""
-    await send({"type": "http.response.start", "status": status, "headers": whole_json(body) + headers})
+async def respond(
+    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, media_type: bytes = JSON
+) -> None:
+    """Send a complete response."""
+    start = {
+        "type": "http.response.start",
+        "status": status,
+        "headers": whole_body(body, media_type) + headers,
+    }
+    await send(start)
     await send({"type": "http.response.body", "body": body})

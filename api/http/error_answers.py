@@ -1,9 +1,10 @@
-"""Error responses: the body of an error, its headers, and the error for any exception.
+"""Error responses: the models of Takt's own error bodies, the headers of an error, and the error for any
+exception.
 
     {"error": code, "detail": text or list of problems, "request_id": id}
 
-`shared/errors.py` defines the codes, `api/http/error_status.py` their statuses. Unexpected exceptions become
-`internal_error`.
+`shared/errors.py` defines the codes, `api/http/error_status.py` their statuses, `api/http/error_formats.py` all
+formats of bodies. Unexpected exceptions become `internal_error`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from msgspec.json import encode
 from pydantic import BaseModel, ConfigDict, Field
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
+from api.http.error_formats import TAKT, ErrorContent, ErrorFormat
 from api.http.error_status import STATUS, status_of
 from shared.connections import means_away
 from shared.errors import (
@@ -140,11 +141,23 @@ def _unforeseen(error: Exception) -> ServiceError:
             return ServiceError("Internal error in the gateway. The gateway's log has the details.")
 
 
-def answer_of(error: ServiceError | HTTPException, request_id: str) -> tuple[int, Headers, bytes]:
-    """Status, headers and body of an error response."""
+def answer_of(
+    error: ServiceError | HTTPException, request_id: str, form: ErrorFormat = TAKT
+) -> tuple[int, Headers, bytes]:
+    """Status, headers and body of an error response, without the media type of `form`."""
     if isinstance(error, HTTPException):
-        return _answer_of_http(error, request_id)
-    detail = error.listed() if isinstance(error, InvalidInputError) else error.detail
+        content, headers = _content_of_http(error, request_id), _headers_of_http(error)
+    else:
+        content, headers = _content_of(error, request_id), _headers_of(error)
+    return form.status(content), headers, form.encode(content)
+
+
+def _content_of(error: ServiceError, request_id: str) -> ErrorContent:
+    detail = error.listed() if isinstance(error, InvalidInputError) else bounded(error.detail)
+    return ErrorContent(status_of(error.code), error.code, detail, request_id)
+
+
+def _headers_of(error: ServiceError) -> Headers:
     headers: Headers = [*BROWSER_HEADERS]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(math.ceil(error.retry_after_s)).encode()))
@@ -154,19 +167,17 @@ def answer_of(error: ServiceError | HTTPException, request_id: str) -> tuple[int
         headers.append((b"www-authenticate", CHALLENGE.encode()))
     if status_of(error.code) == 408:  # the rest of the body is unread
         headers.append((b"connection", b"close"))
-    return status_of(error.code), headers, _body(error.code, detail, request_id)
+    return headers
 
 
-def _answer_of_http(error: HTTPException, request_id: str) -> tuple[int, Headers, bytes]:
+def _content_of_http(error: HTTPException, request_id: str) -> ErrorContent:
     code = _OF_HTTP.get(error.status_code) or HTTPStatus(error.status_code).name.lower()
+    return ErrorContent(error.status_code, code, bounded(error.detail), request_id)
+
+
+def _headers_of_http(error: HTTPException) -> Headers:
     own = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
-    headers = [*BROWSER_HEADERS, *own]
-    return error.status_code, headers, _body(code, error.detail, request_id)
-
-
-def _body(code: str, detail: object, request_id: str) -> bytes:
-    shown = bounded(detail) if isinstance(detail, str) else detail
-    return encode({"error": code, "detail": shown, "request_id": request_id})
+    return [*BROWSER_HEADERS, *own]
 
 
 def unavailable(detail: str | None = None) -> QueueUnavailableError:

@@ -23,8 +23,9 @@ from structlog.contextvars import bind_contextvars
 from uvicorn._types import HTTPScope
 
 from api.gateway import Gateway
-from api.http.envelope import REQUEST_ID, request_id_in, whole_json
-from api.http.error_answers import Headers, answer_of, foreseen
+from api.http.envelope import REQUEST_ID, error_answer, request_id_in, whole_body
+from api.http.error_answers import Headers, foreseen
+from api.http.error_formats import format_of
 from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.http.request_bodies import ClientLeftError, is_json
 from api.online.inflight import Answered
@@ -156,7 +157,7 @@ class FastPathRequest:
         except Exception as error:
             self.set_exception(error)
             return
-        self._end(200, headers, body)
+        self._end(200, [*whole_body(body), *headers, (REQUEST_ID, self._request_id)], body)
 
     def set_exception(self, error: Exception, /) -> None:
         self._prediction.count_failure(error)
@@ -166,13 +167,13 @@ class FastPathRequest:
         copy_context().run(self._fail, error)  # a copy, so that the bound log ids do not leak
 
     def _fail(self, error: Exception) -> None:
-        request_id = self._request_id.decode()
-        bind_contextvars(request_id=request_id)
-        self._end(*answer_of(foreseen(error), request_id))
+        bind_contextvars(request_id=self._request_id.decode())
+        form = format_of(self._scope["path"], self._scope["headers"])
+        self._end(*error_answer(foreseen(error), self._request_id, form))
 
     def _end(self, status: int, headers: Headers, body: bytes) -> None:
         self._count(status)
-        self._finish(status, [*whole_json(body), *headers, (REQUEST_ID, self._request_id)], body)
+        self._finish(status, headers, body)
 
     def _count(self, status: int | None) -> None:
         self._gateway.telemetry.http.ended(self._scope, status, perf_counter() - self._begun_s)

@@ -27,6 +27,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from api.gateway import Gateway
 from api.http.envelope import CLOSE, error_answer, new_request_id, request_id_in
 from api.http.error_answers import Headers, foreseen
+from api.http.error_formats import format_of
 from api.http.error_status import status_of
 from api.http.framing import closing_unread, in_close_framing, stays_in_http_1_0
 from api.http.open_files import most_connections, most_open_files
@@ -299,7 +300,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _reject(self, cycle: RequestResponseCycle, refusal: ServiceError) -> None:
         self.gateway.telemetry.http.ended(cast(Scope, cycle.scope), status_of(refusal.code), 0.0)
-        self._finish(cycle, *error_answer(refusal, request_id_in(cycle.scope["headers"])))
+        headers = cycle.scope["headers"]
+        form = format_of(cycle.scope["path"], headers)
+        self._finish(cycle, *error_answer(refusal, request_id_in(headers), form))
 
     def _finish(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
         """Send the response of a request that has no task. The rest of its body is discarded."""

@@ -14,6 +14,7 @@ from api.access.principal import Asker, Principal
 from api.gateway import Gateway
 from api.http.envelope import request_id_of
 from api.http.error_answers import answer_of, foreseen, of_errors
+from api.http.error_formats import format_of
 from api.http.headers import field_of
 from api.http.parameters import require_no_parameters
 from api.http.request_bodies import ClientLeftError, body_parts, offloaded, read_json
@@ -183,10 +184,11 @@ async def _taken_in(submitted: _Request, upload: Upload, new: NewJob) -> Respons
     except (ClientLeftError, TooManyJobsError):  # no job was created
         raise
     except Exception as error:
-        status, headers, body = answer_of(foreseen(error), submitted.request_id)
+        form = format_of("/jobs", submitted.headers.raw)
+        status, headers, body = answer_of(foreseen(error), submitted.request_id, form)
         named = {name.decode(): value.decode() for name, value in headers}
         location = {"Location": f"/jobs/{new.id}"}
-        return Response(body, status, named | location, media_type="application/json")
+        return Response(body, status, named | location, media_type=form.media_type.decode())
     return await submitted.accepted(record, replayed=False)
 
 
