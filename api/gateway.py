@@ -181,6 +181,10 @@ class Gateway:
         default = self.catalog.default
         return default is not None and self.fleet.now.matching_holders(default.key) > 0
 
+    def serves(self, key: ModelKey) -> bool:
+        """Whether Redis answers and a live worker holds a model version."""
+        return self.queue.open and self.fleet.now.matching_holders(key) > 0
+
     def ready(self) -> bool:
         """Whether this gateway can answer requests for the default model now."""
         return self.queue.open and self.holds_default() and not self.lifecycle.draining

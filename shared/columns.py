@@ -57,6 +57,11 @@ def travels_as_bytes(field: InputSpec) -> bool:
     return not (field.nullable and field.type in (InputType.INT64, InputType.BOOL))
 
 
+def wire_dtype(field: InputSpec) -> np.dtype[Any]:
+    """The element type of an input that travels as bytes."""
+    return _WIRE_DTYPE[field.type]
+
+
 def microseconds(moment: datetime) -> int:
     """Microseconds since 1970, UTC; a datetime without a zone counts as UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -76,6 +81,10 @@ class Encoder:
 
     def __call__(self, values: Sequence[list[Any]]) -> list[Column]:
         return [encode(column) for encode, column in zip(self._encoders, values, strict=True)]
+
+    def column(self, index: int, values: list[Any]) -> Column:
+        """Encode the values of one input, by its place in the spec."""
+        return self._encoders[index](values)
 
 
 def _encoder_of(field: InputSpec) -> Callable[[list[Any]], Column]:

@@ -54,6 +54,11 @@ def rows(spec: ModelSpec, most: int | None = None) -> Declared:
     return _annotated(forms, Discriminator(_form))
 
 
+def column(field: InputSpec) -> Declared:
+    """The values of one input in all rows."""
+    return GenericAlias(list, _value(field))
+
+
 def batch(spec: ModelSpec) -> Declared:
     """The body of `/predict/batch`."""
     most = spec.limits.max_rows_per_request

@@ -8,8 +8,8 @@ required, and unknown fields are forbidden. An input is accepted under each of i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
@@ -77,6 +77,11 @@ class RowValidator:
             raise self._invalid(error, self._place_in_batch, first_row) from None
         return self._by_input(rows)
 
+    @cached_property
+    def columns(self) -> ColumnValidator:
+        """The validator of values that are grouped by input. Made at its first use."""
+        return ColumnValidator(self.spec)
+
     def _by_input(self, rows: list[Any]) -> Values:
         if isinstance(rows[0], dict):
             return [[row[name] for row in rows] for name in self._names]
@@ -105,12 +110,45 @@ class RowValidator:
     ) -> InvalidInputError:
         """`first_row`: of a part of a job; its paths count from its own first row."""
         details = error.errors(include_url=False, include_context=False)
-        shown = details[:MOST_PROBLEMS]
-        problems = [_problem(detail, place, first_row, self._names) for detail in shown]
-        more = len(details) - len(shown)
-        return InvalidInputError(
-            f"{len(details)} problem(s) in the input.", problems=problems, more_problems=more
-        )
+        problems = [_problem(detail, place, first_row, self._names) for detail in details[:MOST_PROBLEMS]]
+        return _invalid(problems, len(details))
+
+
+class ColumnValidator:
+    """Validates the values of a model's inputs, one list per input. Made for formats that send columns."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._names = spec.input_names
+        self._adapters: list[TypeAdapter[list[Any]]] = [
+            TypeAdapter(input_types.column(field)) for field in spec.inputs
+        ]
+
+    def __call__(self, values: Mapping[int, list[Any]]) -> dict[int, list[Any]]:
+        """The validated values, by the place of their input in the spec. Raises InvalidInputError."""
+        valid: dict[int, list[Any]] = {}
+        problems: list[InputProblem] = []
+        count = 0
+        for index, column in values.items():
+            try:
+                valid[index] = self._adapters[index].validate_python(column)
+            except ValidationError as error:
+                details = error.errors(include_url=False, include_context=False)
+                count += len(details)
+                left = MOST_PROBLEMS - len(problems)
+                problems += [self._problem(index, detail) for detail in details[:left]]
+        if count:
+            raise _invalid(problems, count)
+        return valid
+
+    def _problem(self, index: int, detail: ErrorDetails) -> InputProblem:
+        name = self._names[index]
+        return _problem(detail, lambda path: (int(path[0]), name), None, self._names)
+
+
+def _invalid(problems: list[InputProblem], count: int) -> InvalidInputError:
+    """`count`: the number of problems, of which some may not be listed."""
+    more = count - len(problems)
+    return InvalidInputError(f"{count} problem(s) in the input.", problems=problems, more_problems=more)
 
 
 def _problem(

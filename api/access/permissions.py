@@ -46,6 +46,7 @@ class Permission:
 OPEN = Permission(open=True)
 ANY_KEY = Permission()
 PREDICT, SUBMIT, READ = Permission(Role.PREDICT), Permission(Role.SUBMIT), Permission(Role.READ)
+ADMIN = Permission(Role.ADMIN)
 SAVE = Permission(Role.READ, by_link=True)
 OPERATE = Permission(Role.READ, whole=True)
 """Endpoints for operators."""
@@ -72,6 +73,24 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/models/{name}/predict/batch": {"POST": PREDICT},
     "/models/{name}/versions/{version}/predict": {"POST": PREDICT},
     "/models/{name}/versions/{version}/predict/batch": {"POST": PREDICT},
+    # the Open Inference Protocol; inference is answered by `api/routes/predict.py`
+    "/v2": {"GET": ANY_KEY},
+    "/v2/health/live": {"GET": OPEN},
+    "/v2/health/ready": {"GET": OPEN},
+    "/v2/models/stats": {"GET": READ},
+    "/v2/models/{model}": {"GET": ANY_KEY},
+    "/v2/models/{model}/config": {"GET": ANY_KEY},
+    "/v2/models/{model}/ready": {"GET": ANY_KEY},
+    "/v2/models/{model}/stats": {"GET": READ},
+    "/v2/models/{model}/infer": {"POST": PREDICT},
+    "/v2/models/{model}/versions/{version}": {"GET": ANY_KEY},
+    "/v2/models/{model}/versions/{version}/config": {"GET": ANY_KEY},
+    "/v2/models/{model}/versions/{version}/ready": {"GET": ANY_KEY},
+    "/v2/models/{model}/versions/{version}/stats": {"GET": READ},
+    "/v2/models/{model}/versions/{version}/infer": {"POST": PREDICT},
+    "/v2/repository/index": {"POST": ANY_KEY},
+    "/v2/repository/models/{model}/load": {"POST": ADMIN},
+    "/v2/repository/models/{model}/unload": {"POST": ADMIN},
     # models
     "/models": {"GET": ANY_KEY},
     "/models/{name}": {"GET": ANY_KEY},

@@ -3,8 +3,8 @@ exception.
 
     {"error": code, "detail": text or list of problems, "request_id": id}
 
-`shared/errors.py` defines the codes, `api/http/error_status.py` their statuses, `api/http/error_formats.py` all
-formats of bodies. Unexpected exceptions become `internal_error`.
+`shared/errors.py` defines the codes, `api/http/error_status.py` their statuses, `api/http/error_formats.py`
+all formats of bodies. Unexpected exceptions become `internal_error`.
 """
 
 from __future__ import annotations

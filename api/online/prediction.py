@@ -8,6 +8,9 @@ They authenticate, apply admission, and move bytes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 from msgspec import Struct
 
 from api.http.error_answers import Headers
@@ -17,11 +20,12 @@ from api.online.image_bodies import row_of
 from api.online.inflight import Answered
 from api.online.stage_clock import StageClock
 from shared.errors import InvalidInputError, ServiceError
-from shared.messages import Column
+from shared.messages import Column, OutputColumn
 from shared.tabular.json_bodies import refuse_other
 from shared.validation import Values
 
 _NOT_STARTED = StageClock()
+T = TypeVar("T")
 
 
 class Prediction(Struct, eq=False):  # made for each request, faster than a plain class
@@ -66,14 +70,28 @@ class Prediction(Struct, eq=False):  # made for each request, faster than a plai
         self.clock.mark("encode")
         return columns
 
+    def read_columns(self, read: Callable[[], tuple[list[Column], int]]) -> list[Column]:
+        """Parse and encode the body of another protocol. `read`: → the model's columns, and their rows"""
+        self.clock = clock = StageClock()
+        columns, self.rows = read()
+        clock.mark("validate")
+        clock.mark("encode")
+        return columns
+
     def finish(self, answered: Answered) -> tuple[Headers, bytes]:
         """Render the response and record the stage times. → its headers and body"""
+        renderer = self.servable.renderer
+        return self.finish_with(answered, renderer.batch if self.batch else renderer.one)
+
+    def finish_with(
+        self, answered: Answered, render: Callable[[Sequence[OutputColumn]], T]
+    ) -> tuple[Headers, T]:
+        """`finish` for any form of response."""
         servable, clock = self.servable, self.clock
         clock.mark_answered(answered)
-        renderer = servable.renderer
-        body = renderer.batch(answered.columns) if self.batch else renderer.one(answered.columns)
+        body = render(answered.columns)
         clock.mark("serialize")
-        servable.times.add(clock.times_ms, self.rows, answered.batch_rows)
+        servable.times.add(clock.times_ms, self.rows, answered.batch_rows, clock.last_s)
         return self._headers(answered.batch_rows), body
 
     def _headers(self, batch_rows: int) -> Headers:

@@ -15,16 +15,16 @@ _SERVER_TIMING = (
 class StageClock:
     """Measures the stages of a request: `mark` ends the stage that began at the previous mark."""
 
-    __slots__ = ("_last_s", "times_ms")
+    __slots__ = ("last_s", "times_ms")
 
     def __init__(self) -> None:
         self.times_ms: dict[str, float] = {}
-        self._last_s = perf_counter()
+        self.last_s = perf_counter()
 
     def mark(self, stage: str) -> None:
         now_s = perf_counter()
-        self.times_ms[stage] = (now_s - self._last_s) * 1000
-        self._last_s = now_s
+        self.times_ms[stage] = (now_s - self.last_s) * 1000
+        self.last_s = now_s
 
     def mark_answered(self, answered: Answered) -> None:
         """Split the time since the last mark into the worker's times and the rest, `reply`."""

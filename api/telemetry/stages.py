@@ -33,8 +33,12 @@ class StageTimes:
     batch_rows: Distribution = field(default_factory=lambda: Distribution(REQUEST_BATCH_ROWS))
     latencies: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
     """Requests by the sum of all stages, in the buckets of `shared/history.py`."""
+    last_at_s: float | None = None
+    """End of the last request by `perf_counter`; None: no request yet."""
 
-    def add(self, times_ms: dict[str, float], rows: int, batch_rows: int) -> None:
+    def add(self, times_ms: dict[str, float], rows: int, batch_rows: int, ended_s: float) -> None:
+        """`ended_s`: by `perf_counter`."""
+        self.last_at_s = ended_s
         for stage, ms in times_ms.items():
             self.stages_ms[stage].add(ms)
         self.latencies[latency_bucket(sum(times_ms.values()))] += 1

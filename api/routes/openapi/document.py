@@ -6,6 +6,7 @@ response schemas from the outputs of the model's spec.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, TypeAlias
 
 import msgspec
@@ -16,6 +17,7 @@ from api.access.permissions import Permission, permission_of, permissions_of
 from api.http.error_answers import ErrorBody, InvalidInputBody, body_of, of_errors
 from api.jobs.json_chunks import Submission
 from api.models.catalog import Catalog, Servable
+from api.routes.openapi import other_protocols
 from api.routes.openapi.job_bodies import file_bodies, submission_parameters
 from shared.images import MEDIA_TYPES
 from shared.input_types import title
@@ -53,11 +55,16 @@ def document(app: FastAPI, catalog: Catalog, *, guarded: bool = False) -> Json:
     _describe_submission(base, schemas, catalog)
     for name in catalog.names:
         schemas |= _schemas_of(catalog.find(name))
-    base["paths"] = _predictions(catalog) | base["paths"]
+    schemas |= other_protocols.SCHEMAS
+    base["paths"] = _predictions(catalog) | base["paths"] | deepcopy(other_protocols.PATHS)
     base["tags"] = [_tag(catalog.find(name).spec) for name in catalog.names] + [
         {
             "name": "models",
             "description": "Models, their versions, the workers that hold them, and latencies.",
+        },
+        {
+            "name": "inference protocol",
+            "description": "The Open Inference Protocol, for clients of Triton, KServe and MLServer.",
         },
         {"name": "jobs", "description": "Batch predictions: submit rows or a file, fetch the results later."},
         {"name": "operations", "description": "Workers, queued work, scaling and history."},
@@ -65,6 +72,7 @@ def document(app: FastAPI, catalog: Catalog, *, guarded: bool = False) -> Json:
     ]
     if guarded:
         describe_access(base)
+    other_protocols.use_own_errors(base)
     return base
 
 

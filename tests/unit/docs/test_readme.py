@@ -138,15 +138,32 @@ def test_a_shown_answer_has_the_fields_that_its_model_declares(curl: Curl) -> No
 def test_the_table_of_calls_is_the_gateways(tmp_path: Path) -> None:
     shown = re.findall(r"`([A-Z]+) (/[^`]*)`", HTTP_API.read_text().partition("\nPredictions are")[0])
     app = create_app(Settings(models_dir=ROOT / "models", payload_url=tmp_path.as_uri()))
-    of_each_model = re.compile(r"/models/[a-z]+/.*predict|.*/batch")
+    of_each_model = re.compile(r"/models/[a-z]+/.*predict|.*/batch|/v2.*")
     there = [
         (method.upper(), path.replace("{job_id}", "{id}"))
         for path, methods in app.openapi()["paths"].items()
         for method in methods
         if not of_each_model.fullmatch(path)
     ]
-    own = {call for call in shown if not call[1].endswith(("/batch", "}/predict"))}
+    own = {call for call in shown if not call[1].endswith(("/batch", "}/predict")) and "/v2" not in call[1]}
     assert own == set(there)
+
+
+def test_the_table_of_the_inference_protocol_is_the_gateways(tmp_path: Path) -> None:
+    table = (ROOT / "docs" / "inference-protocol.md").read_text().partition("\nEach call with")[0]
+    shown = set(re.findall(r"`([A-Z]+) (/v2[^`]*)`", table))
+    app = create_app(Settings(models_dir=ROOT / "models", payload_url=tmp_path.as_uri()))
+    there = {
+        (method.upper(), path)
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+        if path.startswith("/v2")
+    }
+    assert shown == {call for call in there if "{version}" not in call[1]}
+    versions = {
+        (method, path.replace("/versions/{version}", "")) for method, path in there if "{version}" in path
+    }
+    assert versions == {call for call in shown if "/v2/models/{model}" in call[1]}
 
 
 def test_every_field_of_a_job_is_explained() -> None:

@@ -58,7 +58,7 @@ async def test_two_gateways_and_a_worker_add_up_and_nothing_is_told_twice(tmp_pa
         async with running_gateway(client, tmp_path) as (gateway, http):
             iris = gateway.catalog.find("iris")
             for _ in range(10):
-                iris.times.add(TIMES_MS, 4, 64)
+                iris.times.add(TIMES_MS, 4, 64, 0.0)
             iris.counters.failed.update(["overloaded", "validation_error", "client_left"])
             writer = HistoryWriter(client, gateway.catalog)
             await writer.write()

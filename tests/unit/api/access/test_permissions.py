@@ -13,6 +13,7 @@ from fastapi.routing import iter_route_contexts
 from api.access.permissions import ENDPOINTS
 from api.app import create_app
 from api.gateway import Gateway
+from api.online.paths import predict_path_of
 from shared.access import Role
 from shared.settings import Settings
 from tests.support.access import Holder, holder, keep
@@ -48,7 +49,8 @@ async def looked(gateway: Gateway) -> None:
 
 async def call(http: httpx.AsyncClient, method: str, path: str, key: Holder | None) -> httpx.Response:
     url = re.sub(r"{(\w+)(:\w+)?}", lambda found: FILLED[found[1]], path)
-    return await http.request(method, url, headers=key.headers if key else {})
+    headers = {"accept": "application/problem+json"} | (dict(key.headers) if key else {})
+    return await http.request(method, url, headers=headers)  # the same form of errors from every protocol
 
 
 def served(app_folder: Path) -> Iterator[tuple[str, str]]:
@@ -65,7 +67,7 @@ def test_every_route_of_the_application_stands_in_the_table(tmp_path: Path) -> N
     """A new route needs an entry in `api/access/permissions.py`."""
     routes = {(m, "/static-offline-docs/{path:path}" if "static" in p else p) for m, p in served(tmp_path)}
     assert routes - set(CALLS) == set()
-    predictions = {(method, path) for method, path in CALLS if "/predict" in path}
+    predictions = {call for call in CALLS if predict_path_of(call[1]) is not None}
     assert set(CALLS) - routes == predictions, "these are answered before the routes"
 
 
@@ -78,7 +80,7 @@ async def test_an_endpoint_needs_a_valid_key_unless_it_is_open(
             if ENDPOINTS[path][method].open:
                 assert answer.status_code not in (401, 403), path
             else:
-                assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized"), path
+                assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized"), path
                 assert "Bearer" in answer.headers["www-authenticate"]
 
 
@@ -90,7 +92,7 @@ async def test_an_endpoint_answers_only_keys_with_its_role(http: httpx.AsyncClie
         if rule.open or rule.role in (None, role) or role is Role.ADMIN:
             assert answer.status_code not in (401, 403), (path, answer.text)
         else:
-            assert (answer.status_code, answer.json()["error"]) == (403, "forbidden"), path
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), path
 
 
 async def test_what_shows_the_whole_service_is_not_for_keys_that_are_limited_to_models(

@@ -1,0 +1,61 @@
+"""Columns of a numeric input, from an array whose values are all in range."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+
+from api.inference_protocol.tensors import Array
+from shared.columns import travels_as_bytes, wire_dtype
+from shared.specs import InputSpec, InputType
+
+_MOST: dict[InputType, float | int] = {
+    InputType.FLOAT: sys.float_info.max,
+    InputType.FLOAT32: float(np.finfo(np.float32).max),
+    InputType.INT64: 2**63 - 1,
+}
+_LEAST_WHOLE = -(2**63)
+
+
+class NumberColumn:
+    """Encodes the values of one numeric input without making Python values of them."""
+
+    def __init__(self, field: InputSpec) -> None:
+        most = _MOST[field.type]
+        least = _LEAST_WHOLE if field.type is InputType.INT64 else -most
+        self._least = least if field.minimum is None else max(least, field.minimum)
+        self._most = most if field.maximum is None else min(most, field.maximum)
+        self._nullable = field.nullable
+        self._whole = field.type is InputType.INT64
+        self._dtype = wire_dtype(field)
+
+    def encode(self, values: Array) -> bytes | None:
+        """The wire column of these values; None if any of them is out of range, or not a number."""
+        if self._nullable:  # NaN is null
+            least, most = np.fmin.reduce(values, axis=None).item(), np.fmax.reduce(values, axis=None).item()
+            within = math.isnan(least) or (self._least <= least and most <= self._most)
+        else:
+            within = self._least <= values.min().item() and values.max().item() <= self._most
+        if not within or (self._whole and values.dtype.kind == "f" and (values != np.trunc(values)).any()):
+            return None
+        return values.astype(self._dtype, copy=False).tobytes()
+
+
+def number_column(field: InputSpec) -> NumberColumn | None:
+    """None if the input is not a number, has a list of allowed values, or travels as a list."""
+    if field.type not in _MOST or field.allowed is not None or not travels_as_bytes(field):
+        return None
+    return NumberColumn(field)
+
+
+def python_values(field: InputSpec, values: Array | list[Any]) -> list[Any]:
+    """The values as JSON has them: NaN is null, and a whole number of an int64 input has no fraction."""
+    found: list[Any] = values.tolist() if isinstance(values, np.ndarray) else values
+    if field.nullable:
+        found = [None if isinstance(value, float) and math.isnan(value) else value for value in found]
+    if field.type is InputType.INT64:
+        found = [int(value) if isinstance(value, float) and value.is_integer() else value for value in found]
+    return found
