@@ -2,7 +2,7 @@
 
 From top to bottom; a package imports only packages below it:
 
-app, __main__      the application, and the program that serves it
+app, program       the application, and the program that serves it
 server             connections, timeouts, shutdown, the fast path; the only users of uvicorn's private API
 routes             HTTP endpoints: predict, jobs, models, operations, metrics, console, OpenAPI
 gateway            the composition root: creates every part below
@@ -11,6 +11,7 @@ online             admission, dispatch of predictions to workers, replies
 models             catalog, request validation, rendering of results
 access, fleet      API keys, permissions, quotas; live workers, queue status, scaling
 http, telemetry    bodies, headers, error responses; counters, stage times, traces
+processes          several gateway processes on one port
 """
 
 from shared import use_system_allocator

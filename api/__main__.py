@@ -1,4 +1,8 @@
-"""`python -m api`: serve the gateway until SIGTERM or SIGINT, then finish the accepted requests."""
+"""`python -m api`: serve until SIGTERM or SIGINT, then finish the accepted requests.
+
+With `TAKT_GATEWAYS` above 1, this process is the parent of so many gateway processes. Only a process that
+serves imports the application.
+"""
 
 from __future__ import annotations
 
@@ -6,56 +10,44 @@ import signal
 import sys
 
 import structlog
-import uvicorn
-from fastapi import FastAPI
 
-from api.access.opening import check_access
-from api.app import create_app
-from api.server.protocol import protocol_of
-from api.server.serving import GatewayServer
 from shared.errors import OperatorError
 from shared.logs import configure_logging
 from shared.setting_names import warn_of_unknown_settings
-from shared.settings import Settings, settings
-
-log = structlog.get_logger()
+from shared.settings import settings
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     configure_logging(settings())
+    if arguments:
+        return _serve_in_place(arguments[0])
     warn_of_unknown_settings()
-    # uvicorn raises the signal again after its shutdown; ignore it, so that the exit code is 0
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    if (processes := settings().gateways or 1) > 1:
+        return _run_parent(processes)
+    from api.program import serve
+
+    return serve(settings())
+
+
+def _run_parent(processes: int) -> int:
+    from api.processes.parent import run_parent
+
     try:
-        app = create_app(settings())
-        check_access(settings())
-        GatewayServer(_config(app, settings()), app.state.gateway, settings()).run()
+        return run_parent(settings(), processes)
     except OperatorError as error:
-        log.error("gateway_cannot_start", reason=error.detail)
+        structlog.get_logger().error("gateway_cannot_start", reason=error.detail)
         return 1
-    except KeyboardInterrupt:
-        pass
-    return 0
 
 
-def _config(app: FastAPI, chosen: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        host=chosen.host,
-        port=chosen.port,
-        loop="uvloop",
-        http=protocol_of(app.state.gateway),
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(chosen.trusted_proxies),  # it costs time in each request
-        forwarded_allow_ips=chosen.trusted_proxies,
-        timeout_graceful_shutdown=max(1, round(chosen.shutdown_grace_s - chosen.drain_delay_s)),
-    )
+def _serve_in_place(argument: str) -> int:
+    from api.processes.place import read_place
+    from api.program import serve
+
+    # a terminal sends them to the whole process group; the parent decides
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
+    place = read_place(argument)
+    return serve(place.settings_of(settings()), place)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -19,6 +19,7 @@ from api.gateway import Gateway
 from api.http.envelope import RequestMiddleware
 from api.http.parameters import fields_of, invalid_parameters
 from api.http.security_headers import SecurityHeaders, with_cors
+from api.processes.siblings import Siblings
 from api.routes import console, inference_protocol, jobs, models
 from api.routes.jobs.shortcuts import JobShortcuts
 from api.routes.metrics import scrapes as metrics
@@ -34,19 +35,23 @@ from shared.settings import Settings
 DESCRIPTION = "Online predictions and batch jobs of machine-learning models, served from a queue."
 
 
-def create_app(settings: Settings, client: Redis | None = None) -> FastAPI:
+def create_app(settings: Settings, client: Redis | None = None, siblings: Siblings | None = None) -> FastAPI:
     """Build the application of a gateway. `client` replaces the Redis client of the settings.
 
     Raises SpecError if there is no model repository.
     """
-    gateway = Gateway(settings, client)
+    gateway = Gateway(settings, client, siblings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await gateway.start()
+        if siblings is not None:
+            await siblings.start(lambda accept: metrics.own_text(gateway, accept)[0])
         try:
             yield
         finally:
+            if siblings is not None:
+                siblings.close()
             await gateway.close()
 
     app = FastAPIOffline(

@@ -30,6 +30,7 @@ from api.models.catalog import Catalog
 from api.online.admission_controller import AdmissionController
 from api.online.dispatcher import OnlineDispatcher
 from api.online.history_writer import HistoryWriter
+from api.processes.siblings import Siblings
 from api.telemetry.gateway_counters import HttpCounters, JobCounters, Telemetry
 from api.telemetry.request_tracing import open_traces
 from shared.connections import connect_async
@@ -66,8 +67,12 @@ class Gateway:
     It starts without Redis, and is live. It is ready if Redis answers and a worker holds the default model.
     """
 
-    def __init__(self, settings: Settings, client: Redis | None = None) -> None:
+    def __init__(
+        self, settings: Settings, client: Redis | None = None, siblings: Siblings | None = None
+    ) -> None:
         self.settings = settings
+        self.siblings = siblings
+        """The other processes of its port; None: it is the only one."""
         self.lifecycle = Lifecycle()
         self.client = client if client is not None else connect_async(settings.redis_dsn())
         self.queue = QueueStatus()

@@ -116,6 +116,13 @@ class Settings(BaseSettings):
     # Gateway
     host: str = Field("127.0.0.1", description="Listen address of the gateway.")
     port: int = Field(8000, ge=0, le=65535, description="Listen port of the gateway.")
+    gateways: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="Gateway processes on the port; each uses up to one core. Linux only. Unset: 1; with "
+        "`takt up` a quarter of the cores.",
+    )
     publish: str = Field(
         "",
         description="Published address of a container's port, as ADDRESS:PORT. It replaces TAKT_HOST in "

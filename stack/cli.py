@@ -86,7 +86,13 @@ def up(
         int | None, typer.Option(help="The gateway's port; 0: any free port. (default: 8000)")
     ] = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on. (default: 127.0.0.1)")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes. (default: cores - 1)")] = None,
+    gateways: Annotated[
+        int | None,
+        typer.Option(min=1, help="Gateway processes on the port. (default: cores / 4)"),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes. (default: the cores that the gateways leave)")
+    ] = None,
     models: Annotated[
         str | None, typer.Option(help="Models to serve, comma-separated. (default: all)")
     ] = None,
@@ -103,7 +109,7 @@ def up(
     models_dir: ModelsDir = None,
     data: Data = _DATA,
 ) -> None:
-    """Start the queue, the gateway and the workers on this machine. Ctrl-C stops them."""
+    """Start the queue, the gateways and the workers on this machine. Ctrl-C stops them."""
     from stack.output import Output
     from stack.plan import make_plan
     from stack.up import up as run
@@ -111,6 +117,7 @@ def up(
     given = {
         "port": port,
         "host": host,
+        "gateways": gateways,
         "models": models,
         "device": device,
         "redis_url": redis_url,

@@ -58,8 +58,9 @@ class Output:
             for spec in plan.models
             for key in plan.keys_of(spec)
         )
-        count = f"{plan.workers} worker{'s' if plan.workers > 1 else ''} on {plan.settings.device}"
-        self._say("takt", f"{count}; models {names}; data in {plan.folder.root}", "bold")
+        workers = f"{plan.workers} worker{'s' if plan.workers > 1 else ''} on {plan.settings.device}"
+        gateways = f"{plan.gateways} gateways, " if plan.gateways > 1 else ""
+        self._say("takt", f"{gateways}{workers}; models {names}; data in {plan.folder.root}", "bold")
         if plan.exposed and not plan.guarded:
             self._say(
                 "takt",
@@ -93,12 +94,12 @@ class Output:
     def ready(self, service: str, detail: str, took_s: float) -> None:
         self._say(service, f"ready after {took_s:.1f} s: {detail}", "green")
 
-    def crashed(self, service: str, how: str, history: RestartHistory, last_lines: list[str]) -> None:
+    def crashed(self, service: str, how: str, history: RestartHistory, errors: list[str]) -> None:
         early = f", {history.early} in a row before it served" if history.early > 1 else ""
         restart = f"restarting in {delay_s:.1f} s" if (delay_s := history.delay_s()) else "restarting"
-        lines = "Last lines of its log:" if last_lines else ""
-        self._say(service, f"{how} (crash {history.total}{early}); {restart}. {lines}".rstrip(), "red")
-        self._indent(last_lines)
+        opening = ". Errors in its log:" if errors else ""
+        self._say(service, f"{how} (crash {history.total}{early}); {restart}{opening}", "red")
+        self._indent(errors)
 
     def serving(self, plan: Plan, predicted: Predicted) -> None:
         for name, reason in predicted.failed.items():
@@ -121,6 +122,7 @@ class Output:
         url = plan.http_url
         for subject, text in (
             ("API", url),
+            ("console", f"{url}/console"),
             ("docs", f"{url}/docs"),
             ("health", f"{url}/health"),
             ("logs", str(plan.folder.logs)),

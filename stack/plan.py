@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ class Plan:
     models: tuple[ModelSpec, ...]  # the served models, the default model first
     named: Mapping[str, tuple[str, ...]]  # model → requested versions, if any
     problems: tuple[str, ...]  # why other models of the repository are not served
+    gateways: int  # processes on the port
     workers: int
     redis_url: str | None  # an existing server's URL; None: the embedded server
 
@@ -61,6 +63,7 @@ class Plan:
             "redis_password": "",
             "redis_ca_file": "",
             "host": self.settings.host,
+            "gateways": str(self.gateways),
             "port": str(self.settings.port),
             "access": self.settings.access,
             "models_dir": str(self.repository.root),
@@ -118,6 +121,8 @@ def make_plan(data: Path, workers: int | None, given: Mapping[str, Any]) -> Plan
     if workers is not None and workers < 1:
         raise CommandError("--workers: must be at least 1")
     models = _served(repository, settings)
+    cores = available_cores()
+    gateways = settings.gateways or default_gateways(cores)
     return Plan(
         settings=settings,
         folder=Folder(data.resolve()),
@@ -125,7 +130,8 @@ def make_plan(data: Path, workers: int | None, given: Mapping[str, Any]) -> Plan
         models=models,
         named=_named(settings, models),
         problems=tuple(_problems(repository, settings)),
-        workers=workers or default_workers(settings.device, available_cores()),
+        gateways=gateways,
+        workers=workers or default_workers(settings.device, cores, gateways),
         redis_url=settings.redis_dsn() if "redis_url" in settings.model_fields_set else None,
     )
 
@@ -143,9 +149,14 @@ def read_settings(given: Mapping[str, Any] | None = None) -> Settings:
         raise CommandError(f"invalid setting: {wrong}") from error
 
 
-def default_workers(device: str, cores: int) -> int:
-    """Returns cores - 1, because the gateway and the queue share a core; on a GPU, 1."""
-    return 1 if device != "cpu" else max(1, cores - 1)
+def default_gateways(cores: int) -> int:
+    """Returns a quarter of the cores, at least 1, and 1 where several processes cannot share a port."""
+    return max(1, cores // 4) if sys.platform == "linux" else 1
+
+
+def default_workers(device: str, cores: int, gateways: int) -> int:
+    """Returns the cores that gateways leave, because the queue uses little of one; on a GPU, 1."""
+    return 1 if device != "cpu" else max(1, cores - gateways)
 
 
 def _served(repository: Repository, settings: Settings) -> tuple[ModelSpec, ...]:

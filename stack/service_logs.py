@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from stack.log_errors import errors_in
+
+_SEARCHED_LINES = 200
+
 LOG_BYTES = 8 * 2**20
 """Maximum size of a log. The previous log, of the same size, is kept as `<service>.log.1`."""
 
@@ -44,3 +48,7 @@ class Log:
             file.seek(max(start, size - 64 * 1024))
             text = file.read().decode(errors="replace")
         return [line for line in text.splitlines() if line.strip()][-count:]
+
+    def last_errors(self, count: int, *, since_bytes: int = 0) -> list[str]:
+        """Returns the last lines that report an error among the last `_SEARCHED_LINES`."""
+        return list(errors_in(self.last_lines(_SEARCHED_LINES, since_bytes=since_bytes)))[-count:]

@@ -94,6 +94,10 @@ class ServiceProcess:
     def last_lines(self, count: int) -> list[str]:
         return self.service.log.last_lines(count, since_bytes=self._log_start_bytes)
 
+    def last_errors(self, count: int) -> list[str]:
+        """Returns the last lines of this process's log that report an error."""
+        return self.service.log.last_errors(count, since_bytes=self._log_start_bytes)
+
     def terminate(self) -> None:
         self._process.terminate()
 

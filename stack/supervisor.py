@@ -25,7 +25,7 @@ class SupervisorEvents(Protocol):
     """Receives the supervisor's events."""
 
     def ready(self, service: str, detail: str, took_s: float) -> None: ...
-    def crashed(self, service: str, how: str, history: RestartHistory, last_lines: list[str]) -> None: ...
+    def crashed(self, service: str, how: str, history: RestartHistory, errors: list[str]) -> None: ...
     def stopping(self, service: str) -> None: ...
     def killed(self, service: str, grace_s: float) -> None: ...
 
@@ -94,7 +94,8 @@ class Supervisor:
     @staticmethod
     def _fail_if_ended(entry: _Supervised) -> None:
         if entry.process is not None and (how := entry.process.ended()):
-            raise ServiceFailedError(entry.service.name, how, entry.process.last_lines(_LAST_LINES))
+            lines = entry.process.last_errors(_LAST_LINES) or entry.process.last_lines(_LAST_LINES)
+            raise ServiceFailedError(entry.service.name, how, lines)
 
     def watch(self) -> None:
         """Keep the services running. Ends only by an exception, such as KeyboardInterrupt."""
@@ -122,7 +123,7 @@ class Supervisor:
         entry.process = None
         entry.history = entry.history.after_end(process.served_s())
         entry.start_at_s = time.monotonic() + entry.history.delay_s()
-        self._report.crashed(entry.service.name, how, entry.history, process.last_lines(_LAST_LINES))
+        self._report.crashed(entry.service.name, how, entry.history, process.last_errors(_LAST_LINES))
 
     def stop(self) -> None:
         """Stop all services from the top layer down. A service that exceeds its grace period is killed."""

@@ -78,7 +78,7 @@ class ModelDetail(ModelSummary):
     )
     workers: list[Holder]
     measured: dict[str, Any] = Field(
-        description="Measurements of this gateway since it started; durations in ms"
+        description="Measurements of the gateway process that answers, since it started; durations in ms"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
@@ -40,10 +41,42 @@ def registry_of(read: Callable[[], Iterable[Reading]]) -> CollectorRegistry:
     return registry
 
 
+class Labelled(Collector):
+    """The families of a collector, with another label on every sample."""
+
+    def __init__(self, collector: Collector, name: str, value: str) -> None:
+        self._collector = collector
+        self._label = {name: value}
+
+    def collect(self) -> Iterator[Family]:
+        for found in self._collector.collect():
+            found.samples = [sample._replace(labels=self._label | sample.labels) for sample in found.samples]
+            yield found
+
+
 def text_of(collector: Collector, accept: str) -> tuple[bytes, str]:
     """→ the text, in the format that the Accept header asks for, and its media type."""
     encode, media_type = choose_encoder(accept)
     return encode(collector), media_type
+
+
+_HEAD = re.compile(rb"(?m)^(?=# HELP )")
+_END = b"# EOF\n"
+
+
+def merged(texts: Iterable[bytes]) -> bytes:
+    """One text of several in the same format, whose samples differ in a label. Each family occurs once."""
+    families: dict[bytes, list[bytes]] = {}
+    closing = b""
+    for text in texts:
+        closing = _END if text.endswith(_END) else closing
+        for block in _HEAD.split(text.removesuffix(_END)):
+            if block:
+                lines = block.splitlines(keepends=True)
+                name = lines[0].split(b" ", 3)[2]
+                known = families.setdefault(name, [])
+                known += [line for line in lines if not known or not line.startswith(b"#")]
+    return b"".join([*(line for lines in families.values() for line in lines), closing])
 
 
 def family(metric: Metric, samples: Samples) -> Family:

@@ -24,6 +24,10 @@ READY = gauge(
     "takt_gateway_ready",
     "1: Redis answers, a worker has the default model loaded, and the gateway is not stopping.",
 )
+PROCESSES = gauge(
+    "takt_gateway_processes",
+    "Configured processes of this gateway (TAKT_GATEWAYS). Above 1, every metric has a label `process`.",
+)
 DRAINING = gauge("takt_gateway_draining", "1: this gateway is stopping.")
 QUEUE_OPEN = gauge("takt_gateway_queue_open", "1: Redis answers this gateway and accepts writes.")
 QUEUE_BREAKS = counter("takt_gateway_queue_breaks_total", "Lost connections to Redis.")
@@ -85,7 +89,7 @@ UPLOADS = gauge("takt_running_uploads", "Uploads that are being read.")
 UPLOADS_LIMIT = gauge("takt_uploads_limit", "TAKT_MAX_UPLOADS, the most uploads at a time.")
 
 METRICS: tuple[Metric, ...] = (
-    *(BUILD, UPTIME, READY, DRAINING, QUEUE_OPEN, QUEUE_BREAKS, REDIS_ROUNDTRIP, HTTP_DURATION),
+    *(BUILD, UPTIME, READY, PROCESSES, DRAINING, QUEUE_OPEN, QUEUE_BREAKS, REDIS_ROUNDTRIP, HTTP_DURATION),
     *(ADMITTED, SHED, REQUESTS, INFLIGHT_ROWS, INFLIGHT_LIMIT, REQUEST_ROWS, REQUEST_BATCH_ROWS),
     *(STAGE_DURATION, JOBS, JOB_ROWS, UPLOADS, UPLOADS_LIMIT),
 )

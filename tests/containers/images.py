@@ -13,7 +13,7 @@ WORKER_BUDGET_MB = 1350
 PRESENT = "import sys; from importlib.util import find_spec; print([n for n in sys.argv[1:] if find_spec(n)])"
 GATEWAY = """
 import sys
-from api import __main__
+from api import program
 from api.jobs.doorbell import Doorbell
 from shared.settings import Settings
 doorbell = Doorbell(Settings(redis_url="redis://127.0.0.1:1/0"))

@@ -23,6 +23,7 @@ def readings(gateway: Gateway) -> Iterator[Reading]:
     yield BUILD, {(VERSION,): 1}
     yield metrics.UPTIME, _one(gateway.lifecycle.uptime_s)
     yield metrics.READY, _one(gateway.ready())
+    yield metrics.PROCESSES, _one(1 if gateway.siblings is None else gateway.siblings.count)
     yield metrics.DRAINING, _one(gateway.lifecycle.draining)
     yield metrics.QUEUE_OPEN, _one(gateway.queue.open)
     yield metrics.QUEUE_BREAKS, _one(gateway.queue.breaks)

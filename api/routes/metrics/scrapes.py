@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
+from prometheus_client.registry import Collector
 from pydantic import BaseModel
 
+from api.gateway import Gateway
 from api.routes.dependencies import GatewayState
 from api.routes.metrics import cluster_metrics as cluster
 from api.routes.metrics.cluster_metrics import look
 from api.routes.metrics.gateway_metrics import readings
-from shared.metrics.exposition import Readings, registry_of, text_of
+from shared.metrics.exposition import Labelled, Readings, merged, registry_of, text_of
+from shared.metrics.metric import PROCESS_SLOT
 
 router = APIRouter(tags=["metrics"])
 
@@ -34,9 +37,19 @@ class Targets(BaseModel):
 
 @router.get("/metrics", response_class=Response, responses=_TEXT)
 async def metrics(gateway: GatewayState, accept: _Accept = "") -> Response:
-    """Metrics of this gateway for Prometheus."""
-    content, media_type = text_of(registry_of(lambda: readings(gateway)), accept)
+    """Metrics of this gateway for Prometheus, of all its processes."""
+    content, media_type = own_text(gateway, accept)
+    if gateway.siblings is not None:
+        content = merged([content, *await gateway.siblings.ask(accept)])
     return Response(content, media_type=media_type)
+
+
+def own_text(gateway: Gateway, accept: str) -> tuple[bytes, str]:
+    """The metrics of this process and their media type; one of several processes labels them."""
+    registry: Collector = registry_of(lambda: readings(gateway))
+    if gateway.siblings is not None:
+        registry = Labelled(registry, PROCESS_SLOT, gateway.siblings.label)
+    return text_of(registry, accept)
 
 
 @router.get("/metrics/cluster", response_class=Response, responses=_TEXT)

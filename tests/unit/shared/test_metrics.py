@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
 from shared.metrics import cluster_metrics as cluster
 from shared.metrics import gateway_metrics as gateway
 from shared.metrics import worker_metrics as worker
 from shared.metrics.distribution import Distribution
-from shared.metrics.exposition import Readings, text_of
+from shared.metrics.exposition import Labelled, Readings, merged, text_of
 from shared.metrics.metric import Metric, MetricKind, counter, gauge, histogram
 from tests.support.documents import ROOT
 from tests.support.scrapes import Scrape
@@ -107,3 +108,35 @@ def test_openmetrics_is_spoken_where_it_is_asked_for() -> None:
 def test_what_has_no_value_yet_is_named_all_the_same() -> None:
     text, _ = text_of(Readings(lambda: [(gauge("level", "A level.", "model"), {})]), "")
     assert text.decode() == "# HELP level A level.\n# TYPE level gauge\n"
+
+
+def process(number: int, things: float, accept: str = "") -> bytes:
+    took = Distribution(TOOK)
+    took.add(0.5)
+    readings = Readings(
+        lambda: [(counter("things_total", "All\nthings."), {(): things}), (TOOK, {("iris",): took})]
+    )
+    return text_of(Labelled(readings, "process", str(number)), accept)[0]
+
+
+def test_the_texts_of_several_processes_become_one_in_which_each_family_occurs_once() -> None:
+    text = merged([process(0, 3.0), process(1, 4.0)]).decode()
+    told = Scrape(text)
+    assert [told.value("things_total", process=number) for number in "01"] == [3.0, 4.0]
+    assert [told.of(TOOK, process=number, model="iris") for number in "01"] == [1, 1]
+    assert text.count("# TYPE things_total counter\n") == 1
+    samples = [line for line in text.splitlines() if line.startswith("things_total")]
+    assert text.index(samples[1]) == text.index(samples[0]) + len(samples[0]) + 1
+
+
+def test_merged_openmetrics_ends_once() -> None:
+    text = merged(process(number, 1.0, "application/openmetrics-text; version=1.0.0") for number in (0, 1))
+    families = list(openmetrics(text.decode()))  # type: ignore[no-untyped-call]  # it has no types
+    assert {family.name: len(family.samples) for family in families} == {"things": 2, "took_seconds": 10}
+
+
+def test_a_family_without_samples_in_the_first_process_has_those_of_the_second() -> None:
+    level = gauge("level", "A level.", "model")
+    empty, _ = text_of(Readings(lambda: [(level, {})]), "")
+    full, _ = text_of(Readings(lambda: [(level, {("iris",): 1.0})]), "")
+    assert merged([empty, full]) == merged([full, empty]) == full

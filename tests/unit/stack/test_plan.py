@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import ModelNotFoundError, SpecError
 from stack.command_errors import CommandError
-from stack.plan import Plan, check_port, default_workers, make_plan, read_settings
+from stack.plan import Plan, check_port, default_gateways, default_workers, make_plan, read_settings
 
 SPEC = """
 name = "{name}"
@@ -133,12 +133,25 @@ def test_an_existing_queue_is_used_if_an_option_or_the_environment_names_it(
 
 
 @pytest.mark.parametrize(
-    ("device", "cores", "workers"), [("cpu", 1, 1), ("cpu", 2, 1), ("cpu", 8, 7), ("cuda:0", 8, 1)]
+    ("device", "cores", "gateways", "workers"),
+    [
+        *(("cpu", 1, 1, 1), ("cpu", 2, 1, 1), ("cpu", 4, 1, 3), ("cpu", 8, 2, 6), ("cpu", 16, 4, 12)),
+        ("cuda:0", 8, 2, 1),
+    ],
 )
-def test_one_core_is_left_to_gateway_and_queue_and_a_gpu_has_one_worker(
-    device: str, cores: int, workers: int
+def test_a_quarter_of_the_cores_serves_http_the_rest_computes_and_a_gpu_has_one_worker(
+    device: str, cores: int, gateways: int, workers: int
 ) -> None:
-    assert default_workers(device, cores) == workers
+    assert default_gateways(cores) == gateways
+    assert default_workers(device, cores, gateways) == workers
+
+
+def test_the_number_of_gateways_is_an_option_or_a_setting(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAKT_GATEWAYS", "3")
+    assert plan(models).environment("redis://x")["gateways"] == "3"
+    assert plan(models, gateways=2).environment("redis://x")["gateways"] == "2"
 
 
 @pytest.mark.parametrize(("first", "ports"), [(None, ["0", "0"]), (0, ["0", "0"]), (9464, ["9464", "9465"])])

@@ -30,14 +30,14 @@ class Recorded:
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
-        self.last_lines: list[str] = []
+        self.errors: list[str] = []
 
     def ready(self, service: str, detail: str, took_s: float) -> None:
         self.events.append(("ready", service))
 
-    def crashed(self, service: str, how: str, history: RestartHistory, last_lines: list[str]) -> None:
+    def crashed(self, service: str, how: str, history: RestartHistory, errors: list[str]) -> None:
         self.events.append((f"{how}, crash {history.total}", service))
-        self.last_lines = last_lines
+        self.errors = errors
 
     def stopping(self, service: str) -> None:
         self.events.append(("stopping", service))
@@ -120,7 +120,7 @@ def test_a_crashed_service_is_restarted_and_the_reason_reported(
     eventually(has_settled)
     crashes = [("ended with code 7, crash 1", "worker-1"), ("ended with code 7, crash 2", "worker-1")]
     assert [event for event in recorded.events if event[0] != "ready"] == crashes
-    assert recorded.last_lines == ["why"]
+    assert recorded.errors == ["why"]
     supervisor.stop()
 
 
