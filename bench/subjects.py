@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from bench.answers import Answer, read_answer
+from shared.frameworks.builtin import PytorchOptions
 from shared.repository import ModelVersion, open_repository
 from shared.settings import environment
 
@@ -92,16 +93,17 @@ def built(one: Subject) -> ModelVersion:
 
 def describe(version: ModelVersion) -> Description:
     spec = version.spec
-    module, _, name = spec.pytorch.module.partition(":") if spec.pytorch else ("", "", "")
+    network = spec.options if isinstance(spec.options, PytorchOptions) else None
+    module, _, name = network.module.partition(":") if network else ("", "", "")
     return Description(
         name=spec.name,
         artifact=str(version.artifact),
         fields=tuple(one.name for one in spec.inputs),
         width=spec.inputs[0].shape[0] if spec.inputs[0].shape else len(spec.inputs),
         classes=spec.classes,
-        network=str(version.folder.parent / f"{module}.py") if spec.pytorch else None,
+        network=str(version.folder.parent / f"{module}.py") if network else None,
         network_class=name,
-        arguments=spec.pytorch.arguments if spec.pytorch else {},
+        arguments=network.arguments if network else {},
     )
 
 

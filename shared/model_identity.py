@@ -25,7 +25,7 @@ SAME_ON_BOTH = (
     "restart the process that has the old version."
 )
 """Advice for an operator about a difference."""
-_MEANING: Any = {"name", "framework", "classes", "inputs", "outputs", "pytorch", "tolerance"}
+_MEANING: Any = {"name", "framework", "classes", "inputs", "outputs", "tolerance"}
 _NOT_MEANT: Any = {
     "inputs": {"__all__": {"aliases", "description", "example"}},
     "outputs": {"__all__": {"description"}},
@@ -72,6 +72,8 @@ def wires_differ(mine: bytes, theirs: bytes) -> bool:
 def spec_digest(spec: ModelSpec) -> str:
     """SHA-256 over the meaning of a spec, as compact JSON with sorted names."""
     meant = spec.model_dump(mode="json", include=_MEANING, exclude=_NOT_MEANT, exclude_defaults=True)
+    if options := spec.options.model_dump(mode="json", exclude_defaults=True):
+        meant[spec.framework] = options
     return digest_of(msgspec.json.encode(_normal(meant), order="sorted"))
 
 

@@ -16,10 +16,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from shared.declarations import Declaration, leaves_of
 from shared.errors import SpecError
+from shared.frameworks import Options, Precision, declared, known_frameworks
+from shared.frameworks.builtin import PytorchOptions
 from shared.images import ImageOptions, with_image_files
 from shared.model_identity import spec_digest
 from shared.names import FieldName, composed, decomposed, spelled
@@ -40,8 +50,6 @@ Row: TypeAlias = dict[str, Any]
 """One input or one result by field name, with JSON values (Any: the spec declares the types)."""
 
 
-_FRAMEWORKS_OF_ONE_ANSWER = ("scikit-learn", "pytorch")
-"""Without `from` or `method`, the outputs of these frameworks show the same answer."""
 _UNLESS = ", unless `from` or `method` selects another answer"
 
 
@@ -194,38 +202,11 @@ class GoldenRow(Declaration):
         return {composed(name): value for name, value in row.items()}
 
 
-class Precision(StrEnum):
-    """Number format of a torch network's computation. Inputs and answers are float32 elsewhere."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"  # 11 bits of significand, up to 65504: on a GPU only
-    BFLOAT16 = "bfloat16"  # 8 bits, the range of float32
-
-    @property
-    def tolerance(self) -> float:
-        """Permitted difference from the float32 answer, relative to its size, absolute below 1."""
-        return {Precision.FLOAT32: 0.0, Precision.FLOAT16: 5e-3, Precision.BFLOAT16: 4e-2}[self]
-
-
-class PytorchOptions(Declaration):
-    """How a torch network is created before its state_dict is loaded."""
-
-    module: str = Field(
-        pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$", description="file:Class in the model's folder"
-    )
-    arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
-    activation: Literal["none", "softmax", "sigmoid"] = Field(
-        "none",
-        description="applied to the network's answer; sigmoid with classes: one logit, two classes",
-    )
-    precision: Precision = Precision.FLOAT32
-
-
 class ModelSpec(Declaration):
     """The declaration of a model, valid for all its versions."""
 
     name: str = Field(pattern=NAME)
-    framework: Literal["scikit-learn", "pytorch"]
+    framework: str = Field(description="one of `known_frameworks()`")
     device: Literal["cpu", "gpu", "any"] = "any"
     runtime: Literal["auto", "native", "onnx"] = Field(
         "auto",
@@ -248,8 +229,42 @@ class ModelSpec(Declaration):
     outputs: tuple[OutputSpec, ...] = Field(min_length=1)
     batching: Batching = Batching()
     limits: Limits = Limits()
-    pytorch: PytorchOptions | None = None
+    options: SerializeAsAny[Options] = Field(
+        Options(), validate_default=True, description="the table that has the framework's name"
+    )
     golden: tuple[GoldenRow, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _table_of_framework(cls, document: Any) -> Any:  # Any: TOML
+        """The table that has the framework's name is `options`; the tables of other frameworks are wrong."""
+        if not isinstance(document, dict):
+            return document
+        framework, tables = document.get("framework"), dict(document)
+        if framework in tables:
+            tables["options"] = tables.pop(framework)
+        for name in known_frameworks():
+            if name in tables:
+                raise ValueError(f"{name}: this table is for framework = {name!r}, not {framework!r}")
+        return tables
+
+    @field_validator("framework")
+    @classmethod
+    def _known_framework(cls, name: str) -> str:
+        try:
+            return declared(name).name
+        except SpecError as error:
+            raise ValueError(error.detail) from error
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _typed_options(cls, table: Any, info: ValidationInfo) -> Options:  # Any: TOML
+        if "framework" not in info.data:
+            return Options()
+        kind = declared(info.data["framework"]).options
+        if isinstance(table, kind):
+            return table
+        return kind.model_validate({} if isinstance(table, Options) else table)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -261,8 +276,6 @@ class ModelSpec(Declaration):
             raise ValueError("classes: a label view needs classes")
         if self.response_model_version and "model_version" in {o.name for o in self.outputs}:
             raise ValueError("outputs: model_version is taken; set response_model_version = false")
-        if (self.framework == "pytorch") != (self.pytorch is not None):
-            raise ValueError("pytorch: framework = 'pytorch' needs this table, and no other framework has it")
         if self.precision is Precision.FLOAT16 and self.device != "gpu":
             raise ValueError("pytorch.precision: float16 needs device = 'gpu'; bfloat16 runs on both")
         return self
@@ -278,7 +291,7 @@ class ModelSpec(Declaration):
     @model_validator(mode="after")
     def _answers_are_selected(self) -> Self:
         """Outputs that select none of several answers show one answer: each must be derivable from it."""
-        if self.framework not in _FRAMEWORKS_OF_ONE_ANSWER:
+        if declared(self.framework).names_answers:
             return self
         unselected = [o for o in self.outputs if not (o.source or o.method)]
         if len({o.shows_classes for o in unselected}) > 1:
@@ -325,7 +338,7 @@ class ModelSpec(Declaration):
 
     @property
     def precision(self) -> Precision:
-        return self.pytorch.precision if self.pytorch else Precision.FLOAT32
+        return self.options.precision if isinstance(self.options, PytorchOptions) else Precision.FLOAT32
 
     @property
     def input_names(self) -> list[str]:
@@ -398,14 +411,18 @@ def load_spec(path: Path) -> ModelSpec:
     try:
         spec = ModelSpec.model_validate(document)
     except ValidationError as error:
-        problems = [f"{path}: {_where(e['loc'])}{_why(e['msg'])}" for e in error.errors()]
+        table = str(document.get("framework"))
+        problems = [f"{path}: {_where(e['loc'], table)}{_why(e['msg'])}" for e in error.errors()]
         raise SpecError("\n".join(problems)) from error
     if spec.name != path.parent.name:
         raise SpecError(f"{path}: name: is {spec.name!r}, but the folder is {path.parent.name!r}")
     return spec
 
 
-def _where(location: tuple[int | str, ...]) -> str:
+def _where(location: tuple[int | str, ...], table: str) -> str:
+    """The key of a problem; `options` is the framework's table."""
+    if location[:1] == ("options",):
+        location = (table, *location[1:])
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     return f"{key}: " if key else ""
 

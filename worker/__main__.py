@@ -144,7 +144,7 @@ def health(options: argparse.Namespace) -> int:
 def build(options: argparse.Namespace) -> int:
     """Build models and write a JSON line for each. Exit 1 if a build failed."""
     from worker.models.build import build_model
-    from worker.predictors.frameworks import mismatch
+    from worker.predictors.library_versions import mismatch
 
     lines = CommandLines(options.lines_to)
     repository = open_repository(settings().models_dir)
@@ -153,7 +153,7 @@ def build(options: argparse.Namespace) -> int:
         version = version or options.version or _default(repository, name)
         built_before = version in _built(repository, name)
         made = build_model(repository, name, version or None, force=options.force)
-        difference = mismatch(made.manifest.frameworks, made.spec.framework)
+        difference = mismatch(made.manifest.frameworks, made.spec.framework, made.manifest.artifact)
         return {
             "version": made.manifest.version,
             "state": "present" if built_before and not options.force else "built",

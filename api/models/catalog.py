@@ -15,8 +15,9 @@ from api.telemetry.stages import StageTimes
 from shared.columns import Encoder
 from shared.errors import ModelNotFoundError, ServiceError
 from shared.keys import ModelKey, model_key, split_model_key
+from shared.manifests import MANIFEST
 from shared.model_identity import ModelIdentity
-from shared.repository import MANIFEST, Repository, is_version, newest_version
+from shared.repository import Repository, is_version, newest_version
 from shared.specs import NAME, ModelSpec
 from shared.texts import did_you_mean, listed, named
 from shared.validation import RowValidator

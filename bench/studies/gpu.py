@@ -23,10 +23,11 @@ from bench.machine import Began
 from bench.studies.gpu_report import Call, GpuResults
 from bench.subjects import built, subject
 from shared.columns import Array, Columns
+from shared.frameworks import Precision
+from shared.frameworks.builtin import PytorchOptions
 from shared.repository import ModelVersion
-from shared.specs import Precision
 from worker.predictors import ModelRuntime
-from worker.predictors.code import open_folder
+from worker.predictors.implementation import ModelFiles
 from worker.predictors.pytorch import Copies, load
 
 _WARM_UPS = 3
@@ -78,7 +79,7 @@ def _measure(given: argparse.Namespace, command: str) -> GpuResults:
     """Raises ValueError if the model is not a network."""
     began = Began(command)
     version = built(subject(given.model))
-    if version.spec.pytorch is None:
+    if not isinstance(version.spec.options, PytorchOptions):
         raise ValueError(f"{given.model} is not a network")
     calls = []
     for number in range(given.rounds):
@@ -106,11 +107,9 @@ def ways(device: str) -> Iterator[tuple[Precision, str]]:
 
 
 def _runtime(version: ModelVersion, device: str, precision: Precision, copies: Copies) -> ModelRuntime:
-    assert version.spec.pytorch is not None
-    options = version.spec.pytorch.model_copy(update={"precision": precision})
-    spec, folder = version.spec.model_copy(update={"pytorch": options}), version.folder.parent
-    open_folder(folder)
-    return load(spec, version.artifact, folder, device, 1, copies=copies)
+    options = version.spec.options.model_copy(update={"precision": precision})
+    spec = version.spec.model_copy(update={"options": options})
+    return load(spec, ModelFiles(version.verify(), version), device, 1, copies=copies)
 
 
 def sizes(most_rows: int) -> Iterator[int]:

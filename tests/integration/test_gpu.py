@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from shared.columns import Array
-from shared.repository import ModelVersion, sha256_of
+from shared.manifests import sha256_of
+from shared.repository import ModelVersion
 from shared.specs import ModelSpec
 from tests.support.artifacts import array_of, load, version_of, with_manifest
 from tests.support.specimens import declaration
 from worker.predictors import Predictor
 from worker.predictors.call_limit import CallLimit
+from worker.predictors.implementation import ModelFiles
 from worker.predictors.pipeline import PIECE_BYTES
 from worker.predictors.pytorch import Copies
 from worker.predictors.pytorch import load as load_network
@@ -65,12 +67,13 @@ def rows_of(count: int) -> dict[str, Array]:
 def spec_in(version: ModelVersion, **options: Any) -> ModelSpec:
     """The declaration with other torch options, for a GPU."""
     document = version.spec.model_dump(mode="json")
-    return ModelSpec.model_validate(document | {"device": "gpu", "pytorch": document["pytorch"] | options})
+    table = document.pop("options") | options
+    return ModelSpec.model_validate(document | {"device": "gpu", "pytorch": table})
 
 
 def answers(version: ModelVersion, rows: dict[str, Array], copies: Copies) -> Array:
-    folder = version.folder.parent
-    answer = load_network(version.spec, version.artifact, folder, "cuda:0", 1, copies=copies)(rows)
+    files = ModelFiles(version.artifact, version)
+    answer = load_network(version.spec, files, "cuda:0", 1, copies=copies)(rows)
     assert isinstance(answer, np.ndarray)
     return answer
 
@@ -131,10 +134,9 @@ def little_memory() -> Iterator[None]:
 @pytest.mark.usefixtures("little_memory")
 def test_a_call_that_does_not_fit_is_run_in_halves_and_leaves_a_ceiling(version: ModelVersion) -> None:
     rows = rows_of(2**20)  # 256 MiB of rows in one call
-    folder = version.folder.parent
-    runtime = load_network(
-        version.spec, version.artifact, folder, "cuda:0", 1, copies=Copies(pipelined=False, least_bytes=0)
-    )
+    files = ModelFiles(version.artifact, version)
+    copies = Copies(pipelined=False, least_bytes=0)
+    runtime = load_network(version.spec, files, "cuda:0", 1, copies=copies)
     call_limit = CallLimit()
     answer = call_limit.predict_in_halves(Predictor(version, runtime), rows)
     call_limit.settle()

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from shared import keys
-from shared.repository import open_repository, write_manifest
+from shared.manifests import write_manifest
+from shared.repository import open_repository
 from tests.support.polling import eventually
 from tests.support.servers import Server
 from tests.support.stack import Stack, running, wait_until_ready

@@ -11,24 +11,27 @@ import joblib
 import msgspec
 
 from shared.columns import Array, Columns
-from shared.repository import ArtifactManifest, ModelVersion, sha256_of
+from shared.frameworks import declared
+from shared.manifests import ArtifactManifest, sha256_of
+from shared.repository import ModelVersion
 from shared.specs import ModelSpec
-from worker.predictors import Predictor, frameworks, load_predictor
+from worker.predictors import Predictor, library_versions, load_predictor
 
 
 def version_of(spec: ModelSpec, estimator: object, folder: Path) -> ModelVersion:
     """Build a version of `spec` under `folder` with `estimator` as its artifact."""
     home = folder / spec.name / "1.0.0"
     home.mkdir(parents=True)
-    joblib.dump(estimator, home / "model.joblib")
+    artifact = home / f"model{declared(spec.framework).suffixes[0]}"
+    joblib.dump(estimator, artifact)
     manifest = ArtifactManifest(
         model=spec.name,
         version="1.0.0",
-        artifact="model.joblib",
-        sha256=sha256_of(home / "model.joblib"),
-        size_bytes=(home / "model.joblib").stat().st_size,
+        artifact=artifact.name,
+        sha256=sha256_of(artifact),
+        size_bytes=artifact.stat().st_size,
         created_at="2026-03-02T06:30:00Z",
-        frameworks=frameworks.installed(spec.framework),
+        frameworks=library_versions.installed(spec.framework),
     )
     return ModelVersion(spec, manifest, home)
 

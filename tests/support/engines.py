@@ -15,8 +15,9 @@ import redis
 from shared import keys, messages
 from shared.columns import Array, Columns, encode_rows
 from shared.keys import ModelKey
+from shared.manifests import ArtifactManifest
 from shared.messages import SCHEMA, Entry, EntryAnswer, Reply
-from shared.repository import ArtifactManifest, ModelVersion
+from shared.repository import ModelVersion
 from shared.specs import ModelSpec
 from tests.support.polling import eventually
 from tests.support.specimens import declaration

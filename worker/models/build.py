@@ -17,17 +17,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shared.errors import ArtifactError
-from shared.repository import MANIFEST, ArtifactManifest, ModelVersion, Repository, sha256_of, write_manifest
+from shared.manifests import (
+    MANIFEST,
+    SCHEMA,
+    ArtifactManifest,
+    digest_of_files,
+    files_in,
+    write_manifest,
+)
+from shared.repository import ModelVersion, Repository
 from shared.specs import VERSION, ModelSpec
-from worker.predictors import frameworks
-from worker.predictors.code import import_beside
+from worker.predictors import library_versions
+from worker.predictors.code import BUILDER, import_beside, imported_by
 
 
 @dataclass(frozen=True)
 class Build:
     """The return value of `build(folder: Path) -> Build` in a build.py."""
 
-    artifact: str  # name of the file that it wrote into `folder`
+    artifact: str  # name of the file or folder that it wrote into `folder`
     metrics: dict[str, float] = field(default_factory=dict)  # measured on rows not used for training
     frameworks: dict[str, str] = field(default_factory=dict)
     """Package → version that made the artifact. Needed only if the artifact was made elsewhere and does
@@ -53,6 +61,7 @@ def build_model(
     home = repository.root / name
     with _folder_beside(home, version) as folder:
         build = _run(home, folder)
+        _copy_code(home, folder)
         write_manifest(folder, _manifest(spec, version, folder, build))
         _put(folder, home / version, force=force)
     return repository.version(name, version)
@@ -60,28 +69,37 @@ def build_model(
 
 def _run(home: Path, folder: Path) -> Build:
     try:
-        build = import_beside(home, "build").build(folder)
+        build = import_beside(home, BUILDER.removesuffix(".py")).build(folder)
     except (Exception, SystemExit) as error:  # code of the model
-        raise ArtifactError(f"{home / 'build.py'}: {type(error).__name__}: {error}") from error
-    if not isinstance(build, Build) or not (folder / build.artifact).is_file():
-        raise ArtifactError(
-            f"{home / 'build.py'}: build() must write an artifact and return a Build naming it"
-        )
+        raise ArtifactError(f"{home / BUILDER}: {type(error).__name__}: {error}") from error
+    if not isinstance(build, Build) or not (folder / build.artifact).exists():
+        raise ArtifactError(f"{home / BUILDER}: build() must write an artifact and return a Build naming it")
     return build
 
 
 def _manifest(spec: ModelSpec, version: str, folder: Path, build: Build) -> ArtifactManifest:
-    artifact = folder / build.artifact
+    files = files_in(folder)
+    origin = library_versions.made_by(spec.framework, folder / build.artifact, imported_by(folder.parent))
     return ArtifactManifest(
+        schema=SCHEMA,
         model=spec.name,
         version=version,
         artifact=build.artifact,
-        sha256=sha256_of(artifact),
-        size_bytes=artifact.stat().st_size,
+        sha256=digest_of_files(build.artifact, files),
+        size_bytes=sum(file.size_bytes for file in files.values()),
         created_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        frameworks=frameworks.made_by(spec.framework, artifact) | build.frameworks,
+        frameworks=dict(origin.versions) | build.frameworks,
+        formats=dict(origin.formats),
         metrics=build.metrics,
+        files=files,
     )
+
+
+def _copy_code(home: Path, folder: Path) -> None:
+    """The modules beside model.toml become files of the version. build.py may have written its own."""
+    for path in home.glob("*.py"):
+        if path.name != BUILDER and not (folder / path.name).exists():
+            shutil.copyfile(path, folder / path.name)
 
 
 @contextmanager

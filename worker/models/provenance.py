@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import msgspec
 
 from shared import VERSION
-from worker.predictors import Predictor, frameworks
+from worker.predictors import Predictor, library_versions
 
 QUARANTINE = "native (quarantine)"
 """The runtime of a chunk that ran in a quarantine process, which has only the native runtime."""
@@ -48,7 +48,7 @@ def _versions(framework: str) -> dict[str, str]:
     """Versions of Takt, Python, the framework, and of installed packages that other runtimes need."""
     beside = {name: found for name in (*_BESIDE, *_COMPILERS) if (found := _installed(name))}
     python = ".".join(map(str, sys.version_info[:3]))
-    return {"takt": VERSION, "python": python} | frameworks.installed(framework) | beside
+    return {"takt": VERSION, "python": python} | library_versions.installed(framework) | beside
 
 
 def _installed(package: str) -> str:

@@ -1,6 +1,6 @@
 """Predictors: loaded model versions of any framework. Other packages load models only through this module.
 
-    load_predictor ─ device ─ digest ─ framework versions ─ load ─ golden rows ─ warm-up ─ acceleration
+    load_predictor ─ device ─ digests ─ library versions ─ load ─ golden rows ─ warm-up ─ acceleration
                                                                                               └─▶ Predictor
 
 Each step may refuse the artifact. No framework opens an artifact before its digest is verified. A framework
@@ -18,11 +18,14 @@ from typing import Literal
 import structlog
 
 from shared.errors import ArtifactError, PredictionFailedError
+from shared.frameworks import declared, made_for
 from shared.repository import ModelVersion
-from worker.predictors import frameworks
+from shared.texts import listed
+from worker.predictors import library_versions
 from worker.predictors.acceleration import accelerate, native_only
 from worker.predictors.base import ModelRuntime, OutOfMemoryError, Predictor, batch_sizes
 from worker.predictors.code import open_folder
+from worker.predictors.implementation import ModelFiles, implementation_of
 from worker.predictors.load_checks import check_loaded
 from worker.predictors.load_warnings import recorded_warnings
 
@@ -99,10 +102,10 @@ def _difference(version: ModelVersion) -> Iterator[str]:
     """How the installed libraries differ from those that made the artifact, by its manifest and its
     content."""
     framework = version.spec.framework
-    declared = version.manifest.frameworks
-    stated = declared | frameworks.stated_by(framework, version.artifact)
-    for built_with in (stated, declared):
-        if difference := frameworks.mismatch(built_with, framework):
+    recorded = version.manifest.frameworks
+    stated = recorded | dict(library_versions.stated_by(framework, version.artifact).versions)
+    for built_with in (stated, recorded):
+        if difference := library_versions.mismatch(built_with, framework, version.manifest.artifact):
             yield difference
             return
 
@@ -124,14 +127,14 @@ def _load(version: ModelVersion, artifact: Path, device: str, threads: int) -> M
 
 
 def _open(version: ModelVersion, artifact: Path, device: str, threads: int) -> ModelRuntime:
-    folder = version.folder.parent
-    open_folder(folder)
-    match version.spec.framework:
-        case "scikit-learn":
-            from worker.predictors import scikit_learn
-
-            return scikit_learn.load(version.spec, artifact, threads)
-        case "pytorch":
-            from worker.predictors import pytorch
-
-            return pytorch.load(version.spec, artifact, folder, device, threads)
+    framework, spec = declared(version.spec.framework), version.spec
+    if other := made_for(artifact.name, framework, is_folder=artifact.is_dir()):
+        raise ArtifactError(
+            f"is an artifact of {other}, and model.toml has framework = {framework.name!r}: declare "
+            f"framework = {other!r}, or use an artifact of {listed(framework.suffixes)}"
+        )
+    open_folder(version.folder.parent)
+    files = ModelFiles(artifact, version)
+    implementation = implementation_of(framework)
+    with files.code.importable():
+        return implementation.load(spec, files, device, threads)

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from shared.columns import Array, Columns
-from shared.specs import InputType, ModelSpec, Precision
+from shared.frameworks import Precision
+from shared.specs import InputType, ModelSpec
 from shared.worker_records import MeasuredRuntime, Runtimes
 from worker.predictors.base import ArrayRuntime, ModelRuntime, Predictor
 from worker.predictors.compiled import Compiled, Kernel, NotCompiledError, compile_estimator

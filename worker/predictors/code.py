@@ -1,4 +1,7 @@
-"""Python code in a model's folder: its build.py, and the module of a network.
+"""Python code in a model's folder: its build.py, and the modules that it imports.
+
+A built version has its own copy of the modules, see `worker.predictors.version_code`. A version that an older
+Takt built uses those of the model's folder.
 
 A model's folder is imported as the package `takt_models.<name>`, wherever the repository lies and without
 changing sys.path. Its modules may import each other (`from .network import …`), and an artifact that refers
@@ -7,11 +10,13 @@ to one of them finds it if the folder was opened first.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
 
+BUILDER = "build.py"
 _ROOT = "takt_models"
 
 
@@ -29,6 +34,19 @@ def open_folder(folder: Path) -> str:
         _forget(name)  # the same model name from another repository
     _package(name, path)
     return name
+
+
+def imported_by(folder: Path) -> set[str]:
+    """The top-level modules that the Python files of a model's folder import, as far as they say so."""
+    trees = [ast.parse(path.read_bytes()) for path in folder.glob("*.py")]
+    names = [name for tree in trees for node in ast.walk(tree) for name in _imported(node)]
+    return {name.partition(".")[0] for name in names}
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
 
 
 def _package(name: str, path: list[str]) -> None:

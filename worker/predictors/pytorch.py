@@ -14,9 +14,11 @@ import numpy as np
 
 from shared.columns import Array, Columns, row_count
 from shared.errors import ArtifactError
-from shared.specs import InputType, ModelSpec, Precision, PytorchOptions
+from shared.frameworks import Precision
+from shared.frameworks.builtin import PytorchOptions
+from shared.specs import InputType, ModelSpec
 from worker.predictors.base import ModelRuntime
-from worker.predictors.code import import_beside
+from worker.predictors.implementation import MadeBy, ModelFiles
 from worker.predictors.named_answers import RawAnswer
 from worker.predictors.pipeline import PIECE_BYTES, Pipeline, Source, pieces
 
@@ -40,25 +42,15 @@ PIPELINED = Copies()
 
 
 def load(
-    spec: ModelSpec,
-    artifact: Path,
-    folder: Path,
-    device: str,
-    threads: int,
-    *,
-    copies: Copies = PIPELINED,
+    spec: ModelSpec, files: ModelFiles, device: str, threads: int, *, copies: Copies = PIPELINED
 ) -> ModelRuntime:
-    """`folder`: the model's folder, which contains its module.
-
-    Raises ArtifactError if the spec's inputs do not form a tensor, and any exception of torch.
-    """
+    """Raises ArtifactError if the spec's inputs do not form a tensor, and any exception of torch."""
     import torch
 
-    assert spec.pytorch is not None
     _check(spec)
     torch.set_num_threads(threads)
-    network = _network(spec.pytorch, folder)
-    network.load_state_dict(torch.load(artifact, map_location=device, weights_only=True))
+    network = _network(_options(spec), files)
+    network.load_state_dict(torch.load(files.artifact, map_location=device, weights_only=True))
     if spec.precision is not Precision.FLOAT32:
         # weights are cast once; under autocast every call would cast them again
         network = network.to(getattr(torch, spec.precision.value))
@@ -66,14 +58,23 @@ def load(
     return plain if device == "cpu" else _OnGpu(plain, copies)
 
 
+def made_by(_artifact: Path) -> MadeBy:
+    """torch writes no version of itself into a state_dict."""
+    return MadeBy()
+
+
+def _options(spec: ModelSpec) -> PytorchOptions:
+    assert isinstance(spec.options, PytorchOptions)
+    return spec.options
+
+
 class _Network:
     """Maps rows on the device to answers on the device."""
 
     def __init__(self, spec: ModelSpec, network: torch.nn.Module) -> None:
-        assert spec.pytorch is not None
         self._network = network
         self._precision = spec.precision
-        self._activation = _activation(spec, spec.pytorch)
+        self._activation = _activation(spec, _options(spec))
         outputs = spec.outputs
         self._one_value = not spec.classifies and not outputs[0].shape and outputs[0].column is None
         self._heads_of_classes = {o.source or o.name for o in outputs if o.shows_classes}
@@ -230,9 +231,13 @@ def _check(spec: ModelSpec) -> None:
         raise ArtifactError("a torch network takes one tensor, or features that are all floats")
 
 
-def _network(options: PytorchOptions, folder: Path) -> torch.nn.Module:
+def _network(options: PytorchOptions, files: ModelFiles) -> torch.nn.Module:
+    if not options.module:
+        raise ArtifactError(
+            'a state_dict holds no network: declare its class with module = "file:Class" in [pytorch]'
+        )
     module, _, name = options.module.partition(":")
-    network: torch.nn.Module = getattr(import_beside(folder, module), name)(**options.arguments)
+    network: torch.nn.Module = getattr(files.import_module(module), name)(**options.arguments)
     return network
 
 

@@ -18,8 +18,10 @@ from worker.predictors.base import ModelRuntime
 from worker.predictors.classes import Classes, check_classes
 from worker.predictors.estimator_answers import EstimatorAnswers, check_methods
 from worker.predictors.estimator_input import EstimatorInput, input_of, parts
+from worker.predictors.implementation import MadeBy, ModelFiles
 from worker.predictors.labelled_answers import class_numbers_of
 from worker.predictors.labels import LabelRule
+from worker.predictors.pickle_versions import pickled_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,17 +34,24 @@ Features: TypeAlias = Any
 """The input of an estimator: an array or a DataFrame (Any: pandas is imported on first use)."""
 
 
-def load(spec: ModelSpec, artifact: Path, threads: int) -> ModelRuntime:
+def load(spec: ModelSpec, files: ModelFiles, _device: str, threads: int) -> ModelRuntime:
     """Raises ArtifactError if the estimator does not fit the spec, and any exception of joblib."""
     import joblib
 
-    estimator = joblib.load(artifact)
+    estimator = joblib.load(files.artifact)
     _check(spec, estimator)
     for part in parts(estimator, set()):
         if getattr(part, "n_jobs", None) is not None:
             part.n_jobs = 1  # workers are the parallelism; joblib's pool costs more than a small batch
     native = ScikitLearn(spec, estimator, threads)
     return native if spec.shows_one_answer else EstimatorAnswers(spec, native)
+
+
+def made_by(artifact: Path) -> MadeBy:
+    """scikit-learn writes its version into each pickled estimator."""
+    pickled = pickled_by(artifact)
+    versions = {"scikit-learn": ", ".join(sorted(pickled.sklearn))} if pickled.sklearn else {}
+    return MadeBy(versions, modules=frozenset(pickled.modules))
 
 
 class ScikitLearn:

@@ -78,7 +78,11 @@ def test_what_a_golden_row_or_an_example_leaves_out_is_null(tmp_path: Path) -> N
     [
         ('type = "string"', 'type = "text"', "inputs[1].type: Input should be 'float', 'float32'"),
         ("maximum = 10", 'maximum = "ten"', "inputs[0].maximum"),
-        ('framework = "scikit-learn"', 'framework = "sklearn"', "framework: Input should be 'scikit-learn'"),
+        (
+            'framework = "scikit-learn"',
+            'framework = "sklearn"',
+            "framework: framework 'sklearn' is unknown; known: ",
+        ),
         ("maximum = 10", "maximun = 10", "inputs[0].maximun: Extra inputs are not permitted"),
         ('default_version = "1.0.0"', "", "default_version: Field required"),
         (
@@ -112,7 +116,7 @@ def test_a_wrong_spec_names_file_key_and_reason(
 @pytest.mark.parametrize(
     ("right", "wrong", "key_and_why"),
     [
-        ('[pytorch]\nmodule = "network:Net"', "", "pytorch: framework = 'pytorch' needs this table"),
+        ('framework = "pytorch"', 'framework = "scikit-learn"', "pytorch: this table is for framework = 'py"),
         ('"network:Net"', '"network.py"', "pytorch.module: String should match pattern"),
         ("[1, 2, 3]", "[1, 2]", "inputs[0]: example: is not of shape [3]"),
         ("shape = [2]", "", "outputs[0]: shape is for a tensor view"),

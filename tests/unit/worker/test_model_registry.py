@@ -11,7 +11,8 @@ import pytest
 
 import worker.model_registry
 from shared.errors import ArtifactError, ServiceError
-from shared.repository import ArtifactManifest, ModelVersion, Repository
+from shared.manifests import ArtifactManifest
+from shared.repository import ModelVersion, Repository
 from shared.settings import Settings
 from shared.worker_records import ModelState
 from tests.support.engines import predictor

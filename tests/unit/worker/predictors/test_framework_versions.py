@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from shared.errors import ArtifactError
 from tests.support.artifacts import Opened, load, version_of
 from tests.support.specimens import declaration
-from worker.predictors import frameworks
+from worker.predictors import library_versions
 from worker.predictors.load_warnings import recorded_warnings
 from worker.predictors.pickle_versions import pickled_by
 
@@ -60,7 +60,7 @@ def test_the_version_of_scikit_learn_is_read_from_the_artifact(
 ) -> None:
     estimator.fit(X, Y)
     joblib.dump(estimator, tmp_path / "m", compress=compress)
-    assert pickled_by(tmp_path / "m").sklearn == {frameworks.installed("scikit-learn")["scikit-learn"]}
+    assert pickled_by(tmp_path / "m").sklearn == {library_versions.installed("scikit-learn")["scikit-learn"]}
 
 
 def test_the_version_is_read_from_a_plain_pickle_and_past_arrays_of_objects(tmp_path: Path) -> None:
@@ -80,12 +80,14 @@ def test_reading_the_version_runs_nothing_of_the_artifact(tmp_path: Path) -> Non
 def test_an_artifact_that_is_no_pickle_says_nothing(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "m").write_bytes(data)
     assert pickled_by(tmp_path / "m").sklearn == set()
-    assert frameworks.made_by("scikit-learn", tmp_path / "m") == frameworks.installed("scikit-learn")
+    assert dict(library_versions.made_by("scikit-learn", tmp_path / "m").versions) == {}
 
 
 def test_the_manifest_names_the_version_that_made_the_artifact(tmp_path: Path) -> None:
     joblib.dump(made_elsewhere(), tmp_path / "m")
-    assert frameworks.made_by("scikit-learn", tmp_path / "m")["scikit-learn"] == "1.3.2"
+    made_by = library_versions.made_by("scikit-learn", tmp_path / "m", {"sklearn", "joblib"})
+    assert made_by.versions["scikit-learn"] == "1.3.2"
+    assert made_by.versions["joblib"] == library_versions.installed("scikit-learn")["joblib"]
 
 
 def test_a_model_made_by_another_version_is_refused_though_its_manifest_names_what_copied_it(

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from shared.errors import ArtifactError
-from shared.repository import ModelVersion, sha256_of
+from shared.manifests import sha256_of
+from shared.repository import ModelVersion
 from shared.tables import batch_of_rows, columns_of_batch
 from tests.support.artifacts import Opened, array_of, load, version_of, with_manifest
 from tests.support.specimens import declaration

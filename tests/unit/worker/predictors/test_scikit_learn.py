@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from shared.repository import ModelVersion
 from shared.specs import ModelSpec
 from tests.support.artifacts import Opened, array_of, load, version_of, with_manifest
 from tests.support.specimens import classifier, declaration
-from worker.predictors import Predictor, batch_sizes, frameworks
+from worker.predictors import Predictor, batch_sizes, library_versions
 from worker.predictors.outputs import as_columns
 
 
@@ -64,10 +65,22 @@ def test_another_framework_version_is_warned_of_and_served(tmp_path: Path) -> No
 
 
 def test_a_local_build_label_is_no_other_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frameworks, "version", lambda _: "2.13.0+cpu")
-    assert frameworks.mismatch({"torch": "2.13.0+cu130"}, "pytorch") is None
-    assert frameworks.mismatch({"torch": "2.12.0+cpu"}, "pytorch") is not None
-    assert frameworks.mismatch({}, "pytorch") is not None
+    monkeypatch.setattr(library_versions, "version", lambda _: "2.13.0+cpu")
+    assert library_versions.mismatch({"torch": "2.13.0+cu130"}, "pytorch", "model.pt") is None
+    assert library_versions.mismatch({"torch": "2.12.0+cpu"}, "pytorch", "model.pt") is not None
+
+
+def test_an_unknown_version_counts_for_a_pickle_and_not_for_weights() -> None:
+    assert "of unknown version" in str(library_versions.mismatch({}, "scikit-learn", "model.joblib"))
+    assert library_versions.mismatch({}, "pytorch", "model.pt") is None
+
+
+def test_a_pickle_of_another_python_is_a_difference_and_another_patch_release_is_not() -> None:
+    built_with = library_versions.installed("scikit-learn")
+    other = built_with | {"python": "3.8.10"}
+    assert "python 3.8.10 (here " in str(library_versions.mismatch(other, "scikit-learn", "model.joblib"))
+    same = built_with | {"python": ".".join(platform.python_version_tuple()[:2]) + ".99"}
+    assert library_versions.mismatch(same, "scikit-learn", "model.joblib") is None
 
 
 def test_a_wrong_golden_answer_names_row_output_expected_and_got(tmp_path: Path) -> None:
