@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from shared.errors import ArtifactError
-from shared.repository import sha256_of
+from shared.manifests import sha256_of
 from tests.support.artifacts import load, version_of, with_manifest
 from tests.support.specimens import declaration
 from worker.predictors import Predictor
