@@ -43,6 +43,14 @@ export async function send(path, { method = "GET", headers = {}, body, signal } 
   return response;
 }
 
+/** A JSON text; an integer beyond 2^53 is a BigInt, so that no digit is lost. */
+export function exactly(text) {
+  return JSON.parse(text, (_, value, context) => {
+    const rounded = typeof value === "number" && !Number.isSafeInteger(value);
+    return rounded && /^-?\d+$/.test(context?.source ?? "") ? BigInt(context.source) : value;
+  });
+}
+
 /** The JSON of an answer. */
 export async function get(path, options) {
   return (await send(path, options)).json();

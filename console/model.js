@@ -42,25 +42,25 @@ function versionLink(model, version) {
 
 function fields(model) {
   const heads = [[t("models.field")], [t("models.type")], [t("models.range")], [t("models.about")]];
-  const rows = (specs, accepts) =>
+  const rows = (specs, kind, about) =>
     specs.map((spec) =>
       h(
         "tr",
         {},
         h("th", { scope: "row", class: "mono" }, spec.name),
-        h("td", { class: "nowrap" }, spec.type ?? spec.view),
-        h("td", {}, accepts(spec)),
+        h("td", { class: "nowrap" }, kind(spec)),
+        h("td", {}, about(spec)),
         h("td", { class: "muted" }, spec.description),
       ),
     );
-  const inputs = table(t("models.inputs"), heads, h("tbody", {}, rows(model.inputs, taken)));
+  const inputs = table(t("models.inputs"), heads, h("tbody", {}, rows(model.inputs, (spec) => spec.type, taken)));
   const outputs = table(
     t("models.outputs"),
     heads,
     h(
       "tbody",
       {},
-      rows(model.outputs, (spec) => (spec.shape?.length ? spec.shape.join(" × ") : "")),
+      rows(model.outputs, (spec) => `${spec.view} · ${spec.type}`, shape),
     ),
   );
   return h(
@@ -69,6 +69,13 @@ function fields(model) {
     panel(t("models.inputs"), null, inputs),
     panel(t("models.outputs"), null, outputs),
   );
+}
+
+/** The shape of an output, its answer of the model, and whether it may be missing. */
+function shape(spec) {
+  const answer = [spec.from, spec.method && `${spec.method}()`, spec.column !== null && `[${spec.column}]`];
+  const parts = [spec.shape.join(" × "), answer.filter(Boolean).join(""), spec.nullable && t("models.nullable")];
+  return parts.filter(Boolean).join(" · ");
 }
 
 /** What an input takes, in words. */

@@ -1,8 +1,8 @@
 // A form made from a model's spec: one row in, its answer out.
 
 import { h, put, say, text } from "./dom.js";
-import { milliseconds } from "./format.js";
-import { ApiError, send } from "./http.js";
+import { milliseconds, NONE } from "./format.js";
+import { ApiError, exactly, send } from "./http.js";
 import { inputField } from "./inputfield.js";
 import { panel, reasonOf } from "./panels.js";
 import { t } from "./words.js";
@@ -62,7 +62,7 @@ async function ask(model, inputs, answer) {
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(row),
     });
-    const found = await response.json();
+    const found = exactly(await response.text());
     show(answer, model, found, performance.now() - began, response.headers.get("Server-Timing"));
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
@@ -101,12 +101,20 @@ function show(answer, model, found, tookMs, timing) {
   );
   say(
     `${t("try.answer")}: ${Object.entries(found)
-      .map(([name, value]) => `${name} ${value}`)
+      .map(([name, value]) => `${name} ${shown(value)}`)
       .join(", ")}`,
   );
 }
 
-/** Numbers between 0 and 1 in a list are probabilities more often than not: they get a bar each. */
+/** A value as text: `–` if it is missing, lists in brackets, texts within a list in quotes. */
+function shown(value) {
+  if (value === null) return NONE;
+  if (!Array.isArray(value)) return String(value);
+  const items = value.map((item) => (typeof item === "string" ? JSON.stringify(item) : shown(item)));
+  return `[${items.join(", ")}]`;
+}
+
+/** Probabilities get a bar each; other values are text. */
 function valueOf(name, value, model) {
   const output = model.outputs.find((one) => one.name === name);
   if (output?.view === "probabilities" && Array.isArray(value))
@@ -114,7 +122,7 @@ function valueOf(name, value, model) {
   const whole = h("span", {
     class: output?.view === "label" || output?.view === "class_index" ? "big" : "answer",
   });
-  text(whole, Array.isArray(value) ? JSON.stringify(value) : value);
+  text(whole, shown(value));
   return whole;
 }
 

@@ -56,11 +56,6 @@ _TYPES_OF_VIEWS = {View.LABEL: OutputType.STRING, View.CLASS_INDEX: OutputType.I
 _CHANGES_THE_ESTIMATOR = ("fit", "partial_fit", "set_")
 
 
-def shows_classes_by_column(outputs: Sequence[OutputSpec]) -> bool:
-    """Whether the model predicts several classes per row, one in each column."""
-    return any(output.shows_classes and output.column is not None for output in outputs)
-
-
 _PLAIN = (None, OutputType.FLOAT64)
 
 
@@ -156,3 +151,8 @@ def shows_one_answer(outputs: Sequence[OutputSpec]) -> bool:
     shapes = {output.shape for output in outputs if not output.shows_classes}
     plain = not any(o.selects or o.nullable or o.classes or o.type not in _PLAIN for o in outputs)
     return plain and len(classes) == 1 and len(shapes) <= 1
+
+
+def shows_classes_by_column(outputs: Sequence[OutputSpec]) -> bool:
+    """Whether the model predicts several classes per row, one in each column."""
+    return any(output.shows_classes and output.column is not None for output in outputs)

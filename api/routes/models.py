@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.access.principal import Asker
 from api.gateway import Gateway
@@ -14,8 +14,8 @@ from api.http.error_answers import of_errors
 from api.models.catalog import Servable
 from api.routes.dependencies import GatewayState
 from shared.errors import ServiceError
-from shared.output_specs import OutputSpec
-from shared.specs import InputSpec
+from shared.output_specs import OutputSpec, OutputType, View
+from shared.specs import InputSpec, ModelSpec
 from shared.texts import foreign_text
 from shared.validation import example_body
 from shared.worker_records import HeldModel
@@ -66,10 +66,26 @@ class Holder(BaseModel):
     warnings: list[str] = Field(description="Warnings of the framework while the model was loaded")
 
 
+class OutputDetail(BaseModel):
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    name: str
+    view: View
+    type: OutputType = Field(description="Type of the values; of each item, if the output is a list")
+    shape: tuple[int, ...] = Field(description="Shape of a tensor")
+    nullable: bool = Field(description="Whether a value may be null")
+    round: int | None = Field(description="Decimals; null: not rounded")
+    source: str = Field(alias="from", description="The answer that it shows; empty: the only one")
+    method: str = Field(description="The method of the estimator that it shows; empty: its prediction")
+    column: int | None = Field(description="The column of the answer that it shows; null: all")
+    classes: tuple[str, ...] = Field(description="The classes of a class view, if they have names")
+    description: str
+
+
 class ModelDetail(ModelSummary):
     device: str
     inputs: list[InputSpec]
-    outputs: list[OutputSpec]
+    outputs: list[OutputDetail]
     max_batch_rows: int
     max_rows_per_request: int
     example: dict[str, Any]
@@ -142,7 +158,7 @@ def _detail(gateway: Gateway, servable: Servable) -> ModelDetail:
         **_summary(gateway, servable).model_dump(),
         device=spec.device,
         inputs=list(spec.inputs),
-        outputs=list(spec.outputs),
+        outputs=[_output(spec, output) for output in spec.outputs],
         max_batch_rows=spec.batching.max_rows,
         max_rows_per_request=spec.limits.max_rows_per_request,
         example=example_body(spec),
@@ -150,6 +166,14 @@ def _detail(gateway: Gateway, servable: Servable) -> ModelDetail:
         workers=_holders(gateway, servable),
         measured=servable.times.summary(),
     )
+
+
+def _output(spec: ModelSpec, output: OutputSpec) -> OutputDetail:
+    resolved = {
+        "type": output.value_type,
+        "classes": spec.classes_of(output) if output.shows_classes else (),
+    }
+    return OutputDetail.model_validate(output.model_dump() | resolved)
 
 
 def _built_with(gateway: Gateway, servable: Servable) -> dict[str, str]:

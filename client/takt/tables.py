@@ -19,5 +19,20 @@ def table_of(path: Path) -> pa.Table:
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.to_pandas()
+    """Returns a DataFrame. Integers and bools with missing values have pandas' nullable dtypes, such as
+    Int64: as floats, integers beyond 2^53 would be rounded."""
+    frame: pd.DataFrame = table.to_pandas(integer_object_nulls=True)
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if column.null_count and (dtype := _nullable_dtype(field.type)):
+            frame[field.name] = frame[field.name].astype(dtype)
     return frame
+
+
+def _nullable_dtype(kind: pa.DataType) -> str | None:
+    import pyarrow
+
+    if pyarrow.types.is_boolean(kind):
+        return "boolean"
+    if not pyarrow.types.is_integer(kind):
+        return None
+    return f"{'U' if pyarrow.types.is_unsigned_integer(kind) else ''}Int{kind.bit_width}"

@@ -119,7 +119,8 @@ def _read_csv(path: Path, schema: pa.Schema) -> pa.Table:
     options = pa.csv.ConvertOptions(column_types=flat, strings_can_be_null=True)
     table = pa.csv.read_csv(path, convert_options=options)
     for name, kind in nested.items():
-        values = pa.array(json.loads(f"[{','.join(table[name].to_pylist())}]"), kind)
+        texts = [text or "null" for text in table[name].to_pylist()]
+        values = pa.array(json.loads(f"[{','.join(texts)}]"), kind)
         table = table.set_column(schema.get_field_index(name), name, values)
     return table
 

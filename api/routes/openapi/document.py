@@ -21,7 +21,7 @@ from api.routes.openapi import other_protocols
 from api.routes.openapi.job_bodies import file_bodies, submission_parameters
 from shared.images import MEDIA_TYPES
 from shared.input_types import title
-from shared.output_specs import OutputSpec, View
+from shared.output_specs import OutputSpec, OutputType, View
 from shared.specs import ModelSpec
 from shared.tabular.content_types import FORM
 from shared.validation import example_body
@@ -174,21 +174,34 @@ def _schemas_of(servable: Servable) -> Json:
 
 def _output(spec: ModelSpec, output: OutputSpec) -> Json:
     about = {"description": output.description} if output.description else {}
-    number = {"type": "number"}
     match output.view:
         case View.LABEL:
-            return {"type": "string", "enum": list(spec.classes)} | about
+            return {"type": "string", "enum": list(spec.classes_of(output))} | about
         case View.CLASS_INDEX:
             return {"type": "integer", "minimum": 0} | about
         case View.CONFIDENCE:
-            return number | {"minimum": 0, "maximum": 1} | about
+            return {"type": "number", "minimum": 0, "maximum": 1} | about
         case View.PROBABILITIES:
-            return {"type": "array", "items": number} | about
+            return {"type": "array", "items": {"type": "number"}} | about
         case View.VALUE | View.TENSOR:
-            nested: Json = number
+            nested = _value(output)
             for length in reversed(output.shape):
                 nested = {"type": "array", "items": nested, "minItems": length, "maxItems": length}
             return nested | about
+
+
+_VALUES: dict[OutputType, Json] = {
+    OutputType.FLOAT64: {"type": "number"},
+    OutputType.FLOAT32: {"type": "number", "format": "float"},
+    OutputType.INT64: {"type": "integer", "format": "int64"},
+    OutputType.BOOL: {"type": "boolean"},
+    OutputType.STRING: {"type": "string"},
+}
+
+
+def _value(output: OutputSpec) -> Json:
+    value = _VALUES[output.value_type]
+    return value | {"type": [value["type"], "null"]} if output.nullable else value
 
 
 def _example_batch(spec: ModelSpec) -> Json:

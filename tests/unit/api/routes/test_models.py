@@ -62,3 +62,10 @@ async def test_a_load_failure_is_shown_without_paths_escape_codes_and_advice(sta
     for path in ("/models/iris", "/workers"):
         text = (await stage[1].get(path)).text
         assert not any(part in text for part in ("/srv", "\\u001b", "Please", "Traceback", "example.org"))
+
+
+async def test_an_output_has_its_type_and_its_classes(stage: Stage) -> None:
+    prediction, confidence = (await stage[1].get("/models/iris")).json()["outputs"]
+    assert (prediction["view"], prediction["type"]) == ("label", "string")
+    assert prediction["classes"] == ["setosa", "versicolor", "virginica"]
+    assert (confidence["type"], confidence["from"], confidence["nullable"]) == ("float64", "", False)

@@ -68,14 +68,20 @@ inputs = [
 """
 
 
-def test_names_are_described_as_they_are(tmp_path: Path) -> None:
-    (tmp_path / "named" / "1.0.0").mkdir(parents=True)
-    (tmp_path / "named" / "model.toml").write_text(NAMED, encoding="utf-8")
-    manifest = json.loads((MODELS / "iris" / "1.0.0" / "manifest.json").read_bytes()) | {"model": "named"}
+def document_of(folder: Path, name: str, declaration: str) -> dict[str, Any]:
+    """The document of a gateway with one model."""
+    (folder / name / "1.0.0").mkdir(parents=True)
+    (folder / name / "model.toml").write_text(declaration, encoding="utf-8")
+    manifest = json.loads((MODELS / "iris" / "1.0.0" / "manifest.json").read_bytes()) | {"model": name}
     del manifest["manifest_sha256"]
-    (tmp_path / "named" / "1.0.0" / "manifest.json").write_text(json.dumps(manifest))
-    settings = Settings(models_dir=tmp_path, payload_url=tmp_path.as_uri(), default_model="named")
-    found = create_app(settings, FakeRedis()).openapi()
+    (folder / name / "1.0.0" / "manifest.json").write_text(json.dumps(manifest))
+    settings = Settings(models_dir=folder, payload_url=folder.as_uri(), default_model=name)
+    found: dict[str, Any] = create_app(settings, FakeRedis()).openapi()
+    return found
+
+
+def test_names_are_described_as_they_are(tmp_path: Path) -> None:
+    found = document_of(tmp_path, "named", NAMED)
     validate(found)
     schemas = found["components"]["schemas"]
     names = ["Air temperature [K]", "온도(℃)", 'a "quoted", name', "7"]
@@ -124,3 +130,42 @@ def test_a_repository_with_only_wrong_specs_still_starts(tmp_path: Path) -> None
     (tmp_path / "models" / "bad" / "model.toml").write_text("name = 5")
     settings = Settings(models_dir=tmp_path / "models", payload_url=(tmp_path / "p").as_uri())
     assert create_app(settings, FakeRedis()).openapi()["paths"]["/health"]
+
+
+TYPED = """
+name = "typed"
+framework = "scikit-learn"
+default_version = "1.0.0"
+inputs = [{ name = "x", type = "float", example = 1.5 }]
+outputs = [
+    { name = "color", view = "label", column = 0, classes = ["blue", "red"] },
+    { name = "cluster", view = "value", method = "predict", type = "int64" },
+    { name = "passed", view = "value", method = "passed", type = "bool" },
+    { name = "remark", view = "value", method = "remark", type = "string", nullable = true },
+    { name = "code", view = "tensor", method = "transform", type = "float32", shape = [2, 3] },
+]
+"""
+
+
+def test_the_response_declares_the_types_of_the_outputs(tmp_path: Path) -> None:
+    found = document_of(tmp_path, "typed", TYPED)
+    validate(found)
+    properties = found["components"]["schemas"]["TypedPrediction"]["properties"]
+    del properties["model_version"]
+    assert properties == {
+        "color": {"type": "string", "enum": ["blue", "red"]},
+        "cluster": {"type": "integer", "format": "int64"},
+        "passed": {"type": "boolean"},
+        "remark": {"type": ["string", "null"]},
+        "code": {
+            "type": "array",
+            "minItems": 2,
+            "maxItems": 2,
+            "items": {
+                "type": "array",
+                "minItems": 3,
+                "maxItems": 3,
+                "items": {"type": "number", "format": "float"},
+            },
+        },
+    }
