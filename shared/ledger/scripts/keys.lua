@@ -9,12 +9,16 @@ local names = cjson.decode(ARGV[1])
 local terminal = {succeeded = true, failed = true, canceled = true, expired = true}
 local claimable = {uploading = true, queued = true, running = true}
 
-local function key_of(kind, ...)
-  local parts, place = {...}, 0
-  return (string.gsub(names[kind], '{}', function()
-    place = place + 1
-    return parts[place]
-  end))
+-- An id that is missing leaves its `{}` in place.
+local function key_of(kind, first, second)
+  local pattern = names[kind]
+  local at = string.find(pattern, '{}', 1, true)
+  local head, rest = string.sub(pattern, 1, at - 1), string.sub(pattern, at + 2)
+  if second then
+    at = string.find(rest, '{}', 1, true)
+    rest = string.sub(rest, 1, at - 1) .. second .. string.sub(rest, at + 2)
+  end
+  return head .. (first or '{}') .. rest
 end
 
 local function now_ms()

@@ -37,16 +37,18 @@ end
 local function enter(id, model)
   if redis.call('EXISTS', key_of('ready', id)) == 0 then return end
   redis.call('HSETNX', names.clocks, model, 0)
-  local active, owner = key_of('active', model), owner_of(id)
+  local of_job = redis.call('HMGET', key_of('job', id), 'owner', 'tag')
+  local active, owner = key_of('active', model), of_job[1] or ''
+  local times = redis.call('HMGET', key_of('fair_times', model), 'jobs:' .. owner, 'clock', 'chunk', 'owner:' .. owner)
   local tag = tonumber(redis.call('ZSCORE', active, id))
   if not tag then
-    tag = math.max(job_clock(model, owner), tonumber(redis.call('HGET', key_of('job', id), 'tag') or 0))
+    tag = math.max(tonumber(times[1]) or job_clock(model, owner), tonumber(of_job[2] or 0))
   end
   redis.call('ZADD', active, 'NX', tag, id)
   redis.call('ZADD', key_of('owner_active', model, owner), 'NX', tag, id)
   redis.call('HSET', key_of('placed', model), id, owner)
-  local owner_tag = math.max(earliest_tag(model), fair_time(model, 'owner:' .. owner, 0))
-  redis.call('ZADD', key_of('owners', model), 'NX', owner_tag, owner)
+  local earliest = tonumber(times[2] or 0) - tonumber(times[3] or 0)
+  redis.call('ZADD', key_of('owners', model), 'NX', math.max(earliest, tonumber(times[4] or 0)), owner)
 end
 
 local function drop(id, model, owner)
