@@ -72,18 +72,20 @@ def _rounds(field: Field, given: argparse.Namespace) -> Iterator[JobsRound]:
     """Run A B C, then C B A, so that the order alternates."""
     servers = list(field.servers.values())
     for server in servers:
-        _round(server, 0, _WARM_UP_JOBS, given.connections)
+        submit_and_read(server, 0, _WARM_UP_JOBS, given.connections)
     for number in range(given.rounds):
         for server in servers if number % 2 == 0 else servers[::-1]:
             jobs = given.jobs if server.rival is takt.RIVAL else given.rival_jobs
-            done = _round(server, number, jobs, given.connections)
+            done = submit_and_read(server, number, jobs, given.connections)
             say(f"round {number + 1}/{given.rounds}, {server.rival.name:<12} {done.jobs_per_s:>8,.0f} jobs/s")
             server.quiet_down()
             yield done
 
 
-def _round(server: Server, number: int, jobs: int, connections: int) -> JobsRound:
-    """Raises NoAnswer, WrongAnswer, OSError, http.client.HTTPException."""
+def submit_and_read(server: Server, number: int, jobs: int, connections: int) -> JobsRound:
+    """Submit jobs of one row and read their results. Raises NoAnswer, WrongAnswer, OSError,
+    http.client.HTTPException.
+    """
     shares = [len(range(start, jobs, connections)) for start in range(connections)]
     begun_s = time.perf_counter()
     with ThreadPoolExecutor(connections) as pool:

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from bench.beside_report import BesideResults, beside_report
+from bench.checkouts_report import CheckoutResults, checkouts_report
 from bench.commands import say
 from bench.costs_report import CostResults, costs_report
 from bench.jobs_report import JobsResults, jobs_report
@@ -132,6 +133,7 @@ _KINDS: Mapping[str, _Kind] = {
     "jobs": _Kind(JobsResults, jobs_report),
     "stages": _Kind(StageResults, stages_report),
     "costs": _Kind(CostResults, costs_report),
+    "checkouts": _Kind(CheckoutResults, checkouts_report),
     "kernels": _Kind(KernelResults, kernels_report),
     "tuning": _Kind(TuningResults, tuning_report),
     "simulation": _Kind(SimulationResults, simulation_report),
