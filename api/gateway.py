@@ -182,12 +182,12 @@ class Gateway:
         self.jobs.uploads.break_off()
 
     def holds_default(self) -> bool:
-        """Whether a live worker holds the default version of the default model."""
+        """Whether a worker holds the default version of the default model, or is expected back with it."""
         default = self.catalog.default
         return default is not None and self.fleet.now.matching_holders(default.key) > 0
 
     def serves(self, key: ModelKey) -> bool:
-        """Whether Redis answers and a live worker holds a model version."""
+        """Whether Redis answers and a worker holds a model version, or is expected back with it."""
         return self.queue.open and self.fleet.now.matching_holders(key) > 0
 
     def ready(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +17,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from api.fleet.returning_workers import ReturningWorkers
 from shared import keys
 from shared.keys import ModelKey, split_model_key
 from shared.metrics.distribution import Distribution
@@ -64,7 +65,7 @@ class OnlineCapacity(Struct, frozen=True):
     """What a snapshot has for the admission of a model version's requests."""
 
     holders: int
-    """Live workers with this gateway's spec and artifact."""
+    """Workers with this gateway's spec and artifact: live, or, without any, expected back."""
     mismatch: str
     """How a worker's spec or artifact differs from this gateway's; empty: none differs."""
     rows_per_s: float
@@ -83,6 +84,8 @@ class Fleet:
 
     read_at_s: float | None = None
     workers: tuple[WorkerRecord, ...] = ()
+    returning: tuple[WorkerRecord, ...] = ()
+    """Workers that ended without an order and are expected back, as of their last heartbeats."""
     others_rows: Mapping[ModelKey, float] = field(default_factory=lambda: MappingProxyType({}))
     """Estimated rows of other gateways in the online stream of each held model version."""
     lives: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -98,13 +101,18 @@ class Fleet:
         return frozenset().union(*map(_held_by, self.workers))
 
     @cached_property
+    def servers(self) -> Mapping[ModelKey, Sequence[WorkerRecord]]:
+        """By model version: the live workers that hold it, or, without any, those that return to it."""
+        return _by_model(self.returning) | _by_model(self.workers)
+
+    @cached_property
     def model_names(self) -> list[str]:
         return sorted({split_model_key(key)[0] for key in self.held})
 
     @cached_property
     def rates(self) -> Mapping[ModelKey, float]:
         """Online rows per second of the workers that match this gateway; 0 if any is not measured."""
-        return {key: _sum(model.rows_per_s for model in self._matching(key)) for key in self.held}
+        return {key: _sum(model.rows_per_s for model in self._matching(key)) for key in self.servers}
 
     @cached_property
     def slice_rates(self) -> Mapping[ModelKey, float]:
@@ -114,20 +122,19 @@ class Fleet:
     @cached_property
     def least_call_s(self) -> Mapping[ModelKey, float]:
         """Shortest measured model call by model version; 0 if any worker has measured none."""
-        return {key: min(model.least_call_s for model in self._models(key)) for key in self.held}
+        return {key: min(model.least_call_s for model in self._serving(key)) for key in self.servers}
 
     @cached_property
     def most_rows_per_s(self) -> Mapping[ModelKey, float]:
         """Highest measured rate of all workers together; 0 if any worker has measured none."""
-        return {key: _sum(model.most_rows_per_s for model in self._models(key)) for key in self.held}
+        return {key: _sum(model.most_rows_per_s for model in self._serving(key)) for key in self.servers}
 
     @cached_property
     def _beside(self) -> Mapping[ModelKey, frozenset[ModelKey]]:
-        held = {worker.id: _held_by(worker) for worker in self.workers}
-        return {key: frozenset().union(*(some for some in held.values() if key in some)) for key in self.held}
+        return {key: frozenset().union(*map(_held_by, workers)) for key, workers in self.servers.items()}
 
     def beside(self, key: ModelKey) -> frozenset[ModelKey]:
-        """The model version and all others that share a worker with it; empty if no live worker holds it."""
+        """The model version and all others that share a worker with it; empty if no worker serves it."""
         return self._beside.get(key, frozenset())
 
     def capacity(self, key: ModelKey) -> OnlineCapacity:
@@ -156,7 +163,7 @@ class Fleet:
     @cached_property
     def entry_rows(self) -> Mapping[ModelKey, float]:
         """Mean rows of an entry by model version, as recently measured by its workers."""
-        return {key: _entry_rows(key, self.workers) for key in self.held}
+        return {key: _entry_rows(key, workers) for key, workers in self.servers.items()}
 
     @cached_property
     def _holders(self) -> Mapping[ModelKey, int]:
@@ -166,12 +173,12 @@ class Fleet:
         return self._holders.get(key, 0)
 
     def matching_holders(self, key: ModelKey) -> int:
-        """Number of workers with the same spec and artifact as this gateway."""
+        """Workers with this gateway's spec and artifact: live, or, without any, expected back."""
         return self._matching_holders.get(key, 0)
 
     @cached_property
     def _matching_holders(self) -> Mapping[ModelKey, int]:
-        return {key: sum(1 for _ in self._matching(key)) for key in self.held}
+        return {key: sum(1 for _ in self._matching(key)) for key in self.servers}
 
     def mismatch(self, key: ModelKey) -> str:
         """How a worker's spec or artifact differs from this gateway's; empty: none differs."""
@@ -186,7 +193,7 @@ class Fleet:
         own = self.identities.get(key)
         return (
             model
-            for model in self._models(key)
+            for model in self._serving(key)
             if own is None or not own.differs(model.spec_digest, model.digest)
         )
 
@@ -219,6 +226,9 @@ class Fleet:
     def _models(self, key: ModelKey) -> Iterator[HeldModel]:
         return (worker.models[key] for worker in self.workers if worker.holds(key))
 
+    def _serving(self, key: ModelKey) -> Iterator[HeldModel]:
+        return (worker.models[key] for worker in self.servers.get(key, ()))
+
 
 def _difference(key: ModelKey, own: ModelIdentity, foreign: Mapping[str, HeldModel]) -> str:
     worker, model = next(iter(foreign.items()))
@@ -247,8 +257,16 @@ def _held_by(worker: WorkerRecord) -> frozenset[ModelKey]:
     return frozenset(ModelKey(key) for key in worker.models if worker.holds(ModelKey(key)))
 
 
-def _entry_rows(key: ModelKey, workers: tuple[WorkerRecord, ...]) -> float:
-    seen = [worker.models[key].entry_rows for worker in workers if worker.holds(key)]
+def _by_model(workers: Iterable[WorkerRecord]) -> dict[ModelKey, list[WorkerRecord]]:
+    found: dict[ModelKey, list[WorkerRecord]] = {}
+    for worker in workers:
+        for key in _held_by(worker):
+            found.setdefault(key, []).append(worker)
+    return found
+
+
+def _entry_rows(key: ModelKey, workers: Iterable[WorkerRecord]) -> float:
+    seen = [worker.models[key].entry_rows for worker in workers]
     known = [rows for rows in seen if rows]
     return sum(known) / len(known) if known else 1.0
 
@@ -275,6 +293,7 @@ class FleetWatch:
         self._clock = clock
         self._looks = 0
         self._believes_at_s = 0.0
+        self._returning = ReturningWorkers()
         self.roundtrips = Distribution(REDIS_ROUNDTRIP)
         self.fleet = Fleet()
 
@@ -305,9 +324,11 @@ class FleetWatch:
         records = [from_hash(answer) for answer in await pipeline.execute()]
         now_s = self._clock()
         heard = tuple(record for record in records if record is not None)
+        workers = heard + self._not_heard_yet(heard, now_s)
         self.fleet = Fleet(
             read_at_s=now_s,
-            workers=heard + self._not_heard_yet(heard, now_s),
+            workers=workers,
+            returning=self._returning.see(workers, seen_at_ms.keys(), now_s),
             others_rows=self.fleet.others_rows,
             lives=Counter(map(_name, ids)),
             seen_at_ms=seen_at_ms,
@@ -327,11 +348,11 @@ class FleetWatch:
 
     async def look(self) -> None:
         """Read the streams' lengths. Raises redis.exceptions.RedisError if Redis does not answer."""
-        held = sorted(self.fleet.held)
+        served = sorted(self.fleet.servers)
         pipeline = self._client.pipeline(transaction=False)
-        for key in held:
+        for key in served:
             pipeline.xlen(keys.online(key))
-        entries = dict(zip(held, await pipeline.execute(), strict=True))
-        others = {key: max(0, entries[key] - self._own_entries(key)) for key in held}
+        entries = dict(zip(served, await pipeline.execute(), strict=True))
+        others = {key: max(0, entries[key] - self._own_entries(key)) for key in served}
         size = self.fleet.entry_rows
         self.fleet = replace(self.fleet, others_rows={key: n * size[key] for key, n in others.items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -69,9 +70,36 @@ async def test_kill_9_of_the_only_worker_fails_requests_by_their_deadline_and_it
         if answer.status_code == 503:
             assert int(answer.headers["retry-after"]) >= 1
     stack.parts["one"].start()
-    await asyncio.to_thread(wait_until_ready, stack)
+    await asyncio.to_thread(stack.wait_for, "one")
     answers = await predict_all(stack.url, [dict(IRIS)], connections=1)
     assert [answer.status_code for answer in answers] == [200]
+
+
+async def test_requests_wait_for_a_killed_worker_though_its_heartbeat_expired(
+    stack: Stack, server: Server
+) -> None:
+    stack.parts["one"].kill()
+    with server.client() as client:
+        await asyncio.to_thread(eventually, lambda: not list(client.scan_iter(keys.worker("one:*"))))
+        async with httpx.AsyncClient(base_url=stack.url, verify=False, timeout=90) as http:
+            waits = {"Prefer": "wait=60"}
+            asked = [asyncio.create_task(http.post("/predict", json=IRIS, headers=waits)) for _ in range(20)]
+            await asyncio.to_thread(eventually, lambda: client.xlen(ONLINE) == len(asked))
+            stack.parts["one"].start()
+            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+
+
+async def test_a_worker_that_was_told_to_stop_is_not_waited_for(stack: Stack) -> None:
+    stack.parts["one"].end()
+    async with httpx.AsyncClient(base_url=stack.url, verify=False) as client:
+
+        async def refused() -> bool:
+            answer = await client.post("/predict", json=IRIS, headers={"Prefer": "wait=1"})
+            return answer.status_code == 503 and answer.json()["error"] == "model_not_loaded"
+
+        limit_s = time.monotonic() + 3.0
+        while not await refused():
+            assert time.monotonic() < limit_s
 
 
 async def test_redis_stopped_is_503_within_the_deadline_and_its_return_heals_both_programs(

@@ -121,7 +121,13 @@ class FakeWorker:
         await self.client.hset(keys.worker(WORKER), mapping=to_hash(record))
 
     async def die(self) -> None:
+        """Let the heartbeat expire, as after a crash."""
         await self.client.delete(keys.worker(WORKER))
+
+    async def withdraw(self) -> None:
+        """Stop in order."""
+        await self.client.delete(keys.worker(WORKER))
+        await self.client.zrem(keys.workers(), WORKER)
 
     async def waiting(self, key: ModelKey) -> list[Entry]:
         return [entry for _, entry in await self._entries(key)]

@@ -61,7 +61,7 @@ async def test_a_prediction_is_counted_with_its_rows_and_each_of_its_stages(stag
 
 async def test_a_prediction_that_is_refused_at_the_door_is_shed_with_its_reason(stage: Stage) -> None:
     async with serving(stage.worker, stage.gateway):
-        await stage.worker.die()
+        await stage.worker.withdraw()
         await stage.gateway.fleet.watch.renew()
         await stage.http.post("/predict", json=IRIS_ROW)
         told = await stage.scrape()
