@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from shared import input_types
 from shared.errors import MOST_PROBLEMS, InputProblem, InvalidInputError
 from shared.specs import ModelSpec, Row
-from shared.texts import named
+from shared.texts import first_of, named
 from shared.wording import of_pydantic
 
 Values: TypeAlias = list[list[Any]]
@@ -29,6 +29,8 @@ Place: TypeAlias = tuple[int | None, str | None]
 """Row and field of a problem; None if the body as a whole is invalid."""
 
 _LONGEST_ECHO = 80
+_WRONG_FORMS = frozenset(("dict_type", "list_type", "tuple_type"))
+_BATCH = 'an object with a list of rows: {"inputs": [...]}'
 
 
 class RowValidator:
@@ -57,7 +59,7 @@ class RowValidator:
         try:
             row = validate()
         except ValidationError as error:
-            raise self._invalid(error, lambda path: self._place(0, path)) from None
+            raise self._invalid(error, lambda path: self._place(0, path), body=self._object) from None
         return [[row[name]] for name in self._names]
 
     def read_batch(self, body: bytes) -> Values:
@@ -81,6 +83,19 @@ class RowValidator:
     def columns(self) -> ColumnValidator:
         """The validator of values that are grouped by input. Made at its first use."""
         return ColumnValidator(self.spec)
+
+    @cached_property
+    def _object(self) -> str:
+        """A row as an object, in words."""
+        return f"an object with the {'field' if len(self._names) == 1 else 'fields'} {first_of(self._names)}"
+
+    @property
+    def _row(self) -> str:
+        """A row of a list, in words."""
+        if not self.spec.positional:
+            return self._object
+        values = "its values" if len(self._names) == 1 else "their values in this order"
+        return f"{self._object}, or a list of {values}; all rows in the same form"
 
     def _by_input(self, rows: list[Any]) -> Values:
         if isinstance(rows[0], dict):
@@ -106,12 +121,32 @@ class RowValidator:
         return row, self._field_of_key.get(str(step), str(step))
 
     def _invalid(
-        self, error: ValidationError, place: Callable[[Loc], Place], first_row: int | None = None
+        self,
+        error: ValidationError,
+        place: Callable[[Loc], Place],
+        first_row: int | None = None,
+        *,
+        body: str = _BATCH,
     ) -> InvalidInputError:
-        """`first_row`: of a part of a job; its paths count from its own first row."""
+        """`first_row`: of a part of a job; its paths count from its own first row. `body`: the form of the
+        whole body, in words."""
         details = error.errors(include_url=False, include_context=False)
         problems = [_problem(detail, place, first_row, self._names) for detail in details[:MOST_PROBLEMS]]
+        for problem in problems:
+            if problem["type"] in _WRONG_FORMS and (expected := self._expected(problem["loc"], body)):
+                problem["msg"] = expected
         return _invalid(problems, len(details))
+
+    def _expected(self, path: object, body: str) -> str | None:
+        """What a body, list or row of another form should be; None: the path is within a row."""
+        match path:
+            case []:
+                return f"The body should be {body}."
+            case ["inputs"]:
+                return "`inputs` should be a list of rows."
+            case ["inputs", int()]:
+                return f"A row should be {self._row}."
+        return None
 
 
 class ColumnValidator:

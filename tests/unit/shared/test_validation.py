@@ -204,3 +204,39 @@ def test_long_and_nested_inputs_are_not_echoed() -> None:
 def test_the_examples_of_every_shipped_model_are_valid() -> None:
     for validator in (iris, classifier, quality, every):
         assert validator.read_one(json.dumps(example_body(validator.spec)).encode())
+
+
+IRIS_FIELDS = "'sepal_length', 'sepal_width', 'petal_length', 'petal_width'"
+
+
+@pytest.mark.parametrize("body", [b"[5.1, 3.5, 1.4, 0.2]", b'"setosa"', b"3", b"null"])
+def test_a_row_of_another_form_gets_the_form_that_is_expected(body: bytes) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        RowValidator(IRIS).read_one(body)
+    [problem] = caught.value.problems
+    assert problem["msg"] == f"The body should be an object with the fields {IRIS_FIELDS}."
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"[]", 'The body should be an object with a list of rows: {"inputs": [...]}.'),
+        (b'{"inputs": 3}', "`inputs` should be a list of rows."),
+        (
+            b'{"inputs": [[5.1, 3.5, 1.4, 0.2], 3]}',
+            f"A row should be an object with the fields {IRIS_FIELDS}, or a list of their values in this "
+            "order; all rows in the same form.",
+        ),
+    ],
+)
+def test_a_batch_of_another_form_gets_the_form_that_is_expected(body: bytes, expected: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        RowValidator(IRIS).read_batch(body)
+    [problem] = caught.value.problems
+    assert problem["msg"] == expected
+
+
+def test_a_row_that_may_not_be_a_list_is_not_described_as_one() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        RowValidator(every_type()).read_batch(b'{"inputs": [3]}')
+    assert "list of" not in str(caught.value.problems[0]["msg"])
