@@ -1,4 +1,4 @@
-"""Benchmarks that compare Takt with other servers ("rivals") in one run on one machine.
+"""Benchmarks that compare Takt with other servers ("rivals") in a single run on a machine.
 
 Start them with `python -m bench` or `make bench`.
 

@@ -27,7 +27,7 @@ Ended: TypeAlias = Callable[[int, int | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request of the load. Times in seconds since the load began."""
+    """A request of the load. Times in seconds since the load began."""
 
     due_s: float
     ended_s: float
@@ -169,7 +169,7 @@ class _Target:
 
 
 class _Connection(asyncio.Protocol):
-    """One keep-alive connection, one request at a time."""
+    """A keep-alive connection for consecutive requests."""
 
     def __init__(self, target: _Target) -> None:
         self._target = target

@@ -1,4 +1,4 @@
-"""`python -m bench.bare model.json rows.npy --rows-a-call 100000`: the model alone, in one process.
+"""`python -m bench.bare model.json rows.npy --rows-a-call 100000`: the model alone, in a single process.
 
 The program prints `ready` after loading and warm-up, waits for a line, predicts all rows, prints `done`, and
 waits again. With `--sizes` it prints the rows a second of calls of those sizes instead.
@@ -44,7 +44,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _rate(served: Served, rows: np.ndarray, size: int) -> float:
-    """Rows a second for calls of one size."""
+    """Rows a second for calls of a size."""
     calls, begun_s = 0, time.perf_counter()
     while (elapsed_s := time.perf_counter() - begun_s) < _SIZE_S:
         served.probabilities(rows[:size])

@@ -103,7 +103,7 @@ def _full(session: Session) -> float:
 
 
 class _Bench:
-    """The turns of a round, on one stack."""
+    """The turns of a round, on a stack."""
 
     def __init__(self, field: Field, rows: int, rate: float, seconds: float) -> None:
         [self._server] = field.servers.values()

@@ -38,7 +38,7 @@ class BesideRound:
 
 @dataclass(frozen=True, kw_only=True)
 class BesideResults(Run):
-    """One model, one rate, one size of job."""
+    """A model, a rate and a size of job."""
 
     model: str
     runtime: str  # auto, or native: no compiled runtime

@@ -1,4 +1,4 @@
-"""One connection to a rival for consecutive calls, which verifies answers and reads their stages."""
+"""A connection to a rival for consecutive calls, which verifies answers and reads their stages."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class WrongAnswer(Exception):
 
 @dataclass(frozen=True)
 class Called:
-    """One correct answer."""
+    """A correct answer."""
 
     took_ms: float
     server_timing: str  # empty if the rival does not send it
 
 
 class Caller:
-    """A keep-alive connection to one rival."""
+    """A keep-alive connection to a rival."""
 
     def __init__(self, rival: Rival, port: int, body: bytes, right: Answer) -> None:
         self._rival = rival

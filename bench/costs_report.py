@@ -18,7 +18,7 @@ _MILLION = 1e6
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one kind of work in each part of an otherwise idle stack, in one round."""
+    """Cost of a kind of work in each part of an otherwise idle stack, in a round."""
 
     round: int
     work: str  # `64 connections`, or the format of the job's file
@@ -36,7 +36,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class CostResults(Run):
-    """One stack: `takt up` with one gateway and one worker."""
+    """A stack: `takt up` with one gateway and one worker."""
 
     model: str
     rounds: int

@@ -27,7 +27,7 @@ NOTEBOOK, SCALING = "bench/notebook.md", "docs/scaling.md"
 
 @dataclass(frozen=True)
 class Part:
-    """One run, and the page that shows it between marks with the part's name."""
+    """A run, and the page that shows it between marks with the part's name."""
 
     name: str
     command: str  # a module and its options

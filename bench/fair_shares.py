@@ -1,8 +1,8 @@
-"""`python -m bench.fair_shares`: fifty owners on one queue in virtual time, with the real ledger.
+"""`python -m bench.fair_shares`: fifty owners on a queue in virtual time, with the real ledger.
 
 Slots claim chunks through the ledger's scripts on a real server and finish them after a time proportional to
 their rows. Heavy owners submit many jobs at once; each light owner submits one job later. The same work then
-runs with all jobs under one owner, so that only the order of jobs counts.
+runs with all jobs under a single owner, so that only the order of jobs counts.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _unrung(key: ModelKey, count: int) -> None:
 
 @dataclass(frozen=True)
 class Arrival:
-    """Jobs that an owner submits at one time."""
+    """Jobs that an owner submits at once."""
 
     at_s: float
     owner: str
@@ -93,7 +93,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Figures:
-    """Fairness figures of one run."""
+    """Fairness figures of a run."""
 
     jain: float  # Jain's index of rows divided by weight, for heavy and medium owners while all had work
     most_waits: float  # longest time of a light owner's job, divided by its time alone
@@ -197,7 +197,7 @@ def _shares_beside(simulation: Simulation, arrived: Sequence[Arrival], own: Arri
 def simulated(
     make: Callable[[Mapping[str, float]], Queue], owners: int, *, weighted: bool = False, by_job: bool = False
 ) -> Figures:
-    """`make` returns an empty queue with the owners' weights. `by_job`: all jobs belong to one owner."""
+    """`make` returns an empty queue with the owners' weights. `by_job`: all jobs belong to a single owner."""
     arrived = arrivals(owners, weighted=weighted)
     queue = make({} if by_job else {arrival.owner: arrival.weight for arrival in arrived})
     simulation = Simulation(queue, arrived, (lambda _: "all") if by_job else (lambda owner: owner))

@@ -1,8 +1,8 @@
 """`python -m bench.integrity --rows 10000000`: the cost of the digests of stored rows and results.
 
 Two Takt stacks, one of them without digests of large objects, run side by side and receive jobs alternately
-in interleaved rounds. The bench also compares hash functions on objects of a chunk's size, in one thread and
-in two threads at once; the latter shows whether a function holds the GIL.
+in interleaved rounds. The bench also compares hash functions on objects of a chunk's size, in a single thread
+and in two threads at once; the latter shows whether a function holds the GIL.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Hash = Callable[[bytes], object]
 
 @dataclass(frozen=True)
 class Passage:
-    """One job on one of the two stacks."""
+    """A job on one of the two stacks."""
 
     way: str
     took_s: float

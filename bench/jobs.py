@@ -100,7 +100,7 @@ def submit_and_read(server: Server, number: int, jobs: int, connections: int) ->
 
 
 class Submitter:
-    """One connection and its jobs."""
+    """A connection and its jobs."""
 
     def __init__(self, server: Server) -> None:
         self._right, self._headers = server.right, dict(server.rival.headers)

@@ -13,7 +13,7 @@ from bench.tables import table
 
 @dataclass(frozen=True)
 class JobsRound:
-    """One rival's jobs in one round."""
+    """A rival's jobs in a round."""
 
     round: int
     rival: str
@@ -35,7 +35,7 @@ class JobsResults(Run):
     kind: str = "jobs"
 
     def of(self, rival: str) -> list[JobsRound]:
-        """The rounds of one rival, in order."""
+        """The rounds of a rival, in order."""
         return [one for one in self.rounds if one.rival == rival]
 
 

@@ -118,7 +118,7 @@ class _Named(msgspec.Struct):
 
 @dataclass(frozen=True)
 class _Kind:
-    """One kind of run. Any: the record of that kind."""
+    """A kind of run. Any: the record of that kind."""
 
     record: type[Run]
     report: Callable[[Any], str]

@@ -1,4 +1,4 @@
-"""Table of the speed-up of compiled runtimes for one call."""
+"""Table of the speed-up of compiled runtimes for a call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NATIVE = "native"
 
 @dataclass(frozen=True)
 class KernelTimed:
-    """One runtime of one model in one round."""
+    """A runtime of a model in a round."""
 
     round: int
     model: str

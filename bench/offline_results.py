@@ -13,7 +13,7 @@ BARE = "in-process"
 
 @dataclass(frozen=True)
 class Passage:
-    """One way's rows in one round."""
+    """A way's rows in a round."""
 
     round: int
     way: str
@@ -30,7 +30,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class Rate:
-    """Rows a second of the model for one call size."""
+    """Rows a second of the model for a call size."""
 
     rows_a_call: int
     rows_per_s: float

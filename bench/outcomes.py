@@ -14,7 +14,7 @@ FILLING_S = 1.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """Figures of one load. Times in ms from when a request was due; None: no such request."""
+    """Figures of a load. Times in ms from when a request was due; None: no such request."""
 
     new: int
     new_admitted: int  # new requests answered with 200

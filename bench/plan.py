@@ -16,7 +16,7 @@ _START_S = 12.0
 
 @dataclass(frozen=True)
 class Turn:
-    """One rival under one load in one round: a closed loop by connections, or an open loop by rate."""
+    """A rival under a load in a round: a closed loop by connections, or an open loop by rate."""
 
     round: int
     connections: int
@@ -31,7 +31,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Plan:
-    """One run. Ratios are relative to the first rival.
+    """A run. Ratios are relative to the first rival.
 
     Seconds are for one connection. With more connections each request waits longer, so turns are longer.
     """

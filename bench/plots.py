@@ -18,7 +18,7 @@ _LINEAR_TICKS = 5
 
 @dataclass(frozen=True)
 class Line:
-    """One series: points (x, y) in drawing order."""
+    """A series: points (x, y) in drawing order."""
 
     name: str
     points: tuple[tuple[float, float], ...]

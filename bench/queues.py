@@ -1,4 +1,4 @@
-"""An empty queue server for one bench command; it stops when its block ends."""
+"""An empty queue server for a bench command; it stops when its block ends."""
 
 from __future__ import annotations
 

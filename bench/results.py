@@ -23,7 +23,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Round:
-    """Figures of one turn."""
+    """Figures of a turn."""
 
     turn: Turn
     measured: Measured
@@ -88,6 +88,6 @@ class Results(Run):
     kind: str = "online"
 
     def of(self, model: str, rival: str, connections: int, rate: float | None = None) -> list[Round]:
-        """The rounds of one rival under one load, in order."""
+        """The rounds of a rival under a load, in order."""
         wanted = (model, rival, (connections, rate))
         return [r for r in self.rounds if (r.turn.model, r.turn.rival, r.turn.load) == wanted]

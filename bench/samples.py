@@ -16,7 +16,7 @@ NO_ANSWER = -1
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One request."""
+    """A request."""
 
     start_us: int
     status: int
@@ -33,7 +33,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Measured:
-    """Client-side figures of one turn. Times are those of good answers; None: no good answer."""
+    """Client-side figures of a turn. Times are those of good answers; None: no good answer."""
 
     good: int
     bad: int  # not 2xx, or no answer at all

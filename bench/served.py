@@ -1,4 +1,4 @@
-"""The model inside the rivals' servers: loaded once, with one call for a batch of requests.
+"""The model inside the rivals' servers: loaded once, with a single call for a batch of requests.
 
 The module runs in each rival's Python, so it imports only numpy and the model's framework, not Takt. Every
 rival except the guide's app calls this code, so that differences come from the servers.
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 Request = Mapping[str, Any]
-"""One row as an object of fields, or `{"inputs": [[…], …]}` for many rows. Any: JSON."""
+"""A row as an object of fields, or `{"inputs": [[…], …]}` for many rows. Any: JSON."""
 
 
 class Served:
@@ -29,7 +29,7 @@ class Served:
         self.probabilities = _network(description) if self.is_network else _estimator(description)
 
     def answer(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
-        """Answer all requests with one call of the model."""
+        """Answer all requests with a single call of the model."""
         rows = [self._rows(request) for request in requests]
         found = self.probabilities(np.concatenate(rows))
         ends = np.cumsum([len(part) for part in rows])[:-1]

@@ -49,7 +49,7 @@ class Task:
 
 
 class Server:
-    """One rival's process, and a connection for checks."""
+    """A rival's process, and a connection for checks."""
 
     def __init__(self, rival: Rival, place: Place, right: Answer, process: subprocess.Popen[bytes]) -> None:
         self.rival = rival

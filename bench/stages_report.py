@@ -50,7 +50,7 @@ def _line(rounds: Sequence[Stages], names: Sequence[str]) -> list[str]:
 
 
 def mean_of(rounds: Sequence[Stages]) -> Stages:
-    """Merge the rounds of one load: means over all answers."""
+    """Merge the rounds of a load: means over all answers."""
     answers = sum(one.answers for one in rounds)
 
     def mean(figures: Iterator[float]) -> float:

@@ -1,4 +1,4 @@
-"""Starts the rivals of one model side by side on this machine; all stop when their block ends."""
+"""Starts the rivals of a model side by side on this machine; all stop when their block ends."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _MOST_AT_ONCE = 64
 
 
 class Steady:
-    """Requests to one rival at a fixed rate, with a keep-alive connection for each thread."""
+    """Requests to a rival at a fixed rate, with a keep-alive connection for each thread."""
 
     def __init__(self, server: Server, requests_per_s: float) -> None:
         self._server = server

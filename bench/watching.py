@@ -15,7 +15,7 @@ EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class Look:
-    """Resident memory at one time, by part."""
+    """Resident memory at a moment, by part."""
 
     at_s: float
     memory_bytes: Mapping[str, int]

@@ -146,7 +146,7 @@ def _cpu_s(processes: Sequence[subprocess.Popen[str]]) -> float:
 
 @contextmanager
 def _bare(description: Path, rows: Path) -> Iterator[subprocess.Popen[str]]:
-    """One process. It waits for another line before it ends, so that its memory can be read."""
+    """A process. It waits for another line before it ends, so that its memory can be read."""
     command = [sys.executable, "-m", "bench.bare", str(description), str(rows)]
     environment = dict(os.environ) | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(

@@ -20,5 +20,5 @@ class Backoff:
     factor: float = 2.0
 
     def pause_s(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row, at least one."""
+        """Seconds to wait after so many failures in a row, at least 1."""
         return min(self.longest_s, self.first_s * self.factor ** min(failures - 1, _MOST_STEPS))

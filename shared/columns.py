@@ -74,7 +74,7 @@ def encode_rows(spec: ModelSpec, rows: Sequence[Mapping[str, Any]]) -> list[Colu
 
 
 class Encoder:
-    """Encodes a model's validated rows as wire columns, from one list of values per input."""
+    """Encodes a model's validated rows as wire columns, from a list of values per input."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self._encoders = [_encoder_of(field) for field in spec.inputs]
@@ -136,7 +136,7 @@ def _wire_rows(field: InputSpec, column: Column) -> int:
 
 
 def _width(field: InputSpec) -> int:
-    """Length of one row in a wire column: bytes, or one element of a list."""
+    """Length of a row in a wire column: bytes, or an element of a list."""
     return _WIRE_DTYPE[field.type].itemsize * field.size if travels_as_bytes(field) else 1
 
 

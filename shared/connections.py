@@ -64,7 +64,7 @@ def connect(url: str, *, timeout_s: float = TIMEOUT_S, protocol: int | None = No
 
 
 def connect_async(url: str) -> redis.asyncio.Redis:
-    """A client for asyncio. If all connections are in use, a command waits up to POOL_WAIT_S for one."""
+    """A client for asyncio. If all connections are in use, a command waits up to POOL_WAIT_S."""
     options = _options(TIMEOUT_S, AsyncRetry(NoBackoff(), 0))
     pool: dict[str, Any] = {"max_connections": MOST_CONNECTIONS, "timeout": POOL_WAIT_S}
     if not is_sentinel(url):

@@ -1,9 +1,9 @@
-"""The errors of Takt: one tree, ordered by what the caller can do.
+"""The errors of Takt: a tree, ordered by what the caller can do.
 
     ServiceError
     ├── CallerError               change the request, then send it again
     │   ├── InvalidInputError            a row or a field is invalid; each problem is named
-    │   ├── Unauthorized            no API key, or an invalid one
+    │   ├── Unauthorized            no valid API key
     │   ├── Forbidden               the key does not permit this request
     │   ├── ModelNotFoundError           no such model or version in the repository
     │   ├── JobNotFoundError             no such job, or another owner's
@@ -33,7 +33,7 @@
     ├── PredictionFailedError          the model raised an exception on this input
     └── OperatorError             the installation needs a repair
         ├── SpecError               an invalid model.toml
-        ├── ArtifactError           a missing artifact, or one that differs from the build
+        ├── ArtifactError           an artifact that is missing or differs from the build
         ├── PayloadError            a stored payload that cannot be read or written
         │     ├── PayloadStoreAwayError    … because the store fails for now
         │     ├── ResultLostError          a missing or damaged result: it can be computed again
@@ -56,7 +56,7 @@ import msgspec
 from shared.texts import MOST_NAME_CHARS, bounded
 
 MOST_PROBLEMS = 50
-"""Limit of the problems listed in one answer; further problems are only counted."""
+"""Limit of the problems listed in an answer; further problems are only counted."""
 _MOST_PROBLEM_CHARS = 500
 _MOST_PROBLEMS_BYTES = 32 * 2**10
 _MOST_PLACES = 16
@@ -83,7 +83,7 @@ class CallerError(ServiceError):
 
 
 class InputProblem(dict[str, object]):
-    """One problem of one value: `row`, `field`, `msg`, `type`, and `loc` as in Pydantic's errors."""
+    """A problem of a value: `row`, `field`, `msg`, `type`, and `loc` as in Pydantic's errors."""
 
 
 class InvalidInputError(CallerError):
@@ -94,13 +94,13 @@ class InvalidInputError(CallerError):
     def __init__(
         self, detail: str | None = None, *, problems: Sequence[InputProblem] = (), more_problems: int = 0
     ) -> None:
-        """`more_problems`: the number of problems beyond the listed ones."""
+        """`more_problems`: the number of problems beyond those listed."""
         super().__init__(detail)
         self.problems = _bounded_problems(problems)
         self.more_problems = more_problems + len(problems) - len(self.problems)
 
     def listed(self) -> list[InputProblem]:
-        """The problems of an answer: at least one, and an entry that counts the unlisted ones."""
+        """The problems of an answer: at least 1, and an entry that counts the rest."""
         whole = InputProblem(row=None, field=None, loc=[], msg=self.detail, type="invalid_input")
         if not self.more_problems:
             return self.problems or [whole]
@@ -332,7 +332,7 @@ class PayloadLostError(PayloadError):
 
 
 class PayloadCorruptError(PayloadError):
-    """A stored object differs from the written object: its digest is not the recorded one."""
+    """A stored object differs from the written object: the digest differs from the record."""
 
     code = "payload_corrupt"
 

@@ -1,7 +1,7 @@
 """Counts of the last hour over all gateways and workers, in bounded memory.
 
 Every few seconds, each process adds its new counts to the hash of the current time slot. A slot is 30 s of
-Redis' clock. Its hash lives a little longer than an hour and has one number per count and model version:
+Redis' clock. Its hash lives a little longer than an hour and has a number per count and model version:
 about 120 small hashes in all. Counts that are written twice, or lost with a process, affect only the charts.
 """
 
@@ -78,7 +78,7 @@ def add_to_slot(pipeline: Any, now_s: float, counts: Mapping[str, int]) -> None:
 
 @dataclass
 class SlotCounts:
-    """The counts of one slot, of a model version or of several."""
+    """The counts of a slot, of a model version or of several."""
 
     counts: Counter[Count] = field(default_factory=Counter)
     latencies: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))

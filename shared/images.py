@@ -25,7 +25,7 @@ _TAIL_BYTES = 4096
 """Bytes at the end of a file that may follow its end mark: some cameras append their own."""
 
 SMALLEST_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCB2kUIOwAAAABJRU5ErkJggg=="
-"""One grey pixel: the example of an image in documentation, which a real image would swell."""
+"""A grey pixel: the example of an image in documentation, which a real image would swell."""
 
 
 class ImageOptions(BaseModel):
@@ -64,14 +64,14 @@ class ImageOptions(BaseModel):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of the array of one image."""
+        """Shape of the array of an image."""
         if self.layout == "chw":
             return self.channels, self.height, self.width
         return self.height, self.width, self.channels
 
     @property
     def array_bytes(self) -> int:
-        """Size of the array of one image."""
+        """Size of the array of an image."""
         return math.prod(self.shape) * (4 if self.dtype == "float32" else 1)
 
     def problem(self, data: bytes) -> str | None:

@@ -72,7 +72,7 @@ def title(spec: ModelSpec) -> str:
 
 
 def json_example(value: object) -> object:
-    """An example of a spec as a JSON value; of an image, the smallest one."""
+    """An example of a spec as a JSON value; of an image, the smallest."""
     if isinstance(value, bytes):
         return SMALLEST_PNG
     return value.isoformat() if isinstance(value, datetime) else value

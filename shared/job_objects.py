@@ -24,7 +24,7 @@ LOOK_AGAIN_S = (0.1, 0.3)
 
 
 class JobObjects:
-    """The objects of a job. A job with objects in the ledger has one chunk.
+    """The objects of a job. A job with objects in the ledger has a single chunk.
 
     Reading from the store blocks. Raises PayloadStoreAwayError if the store does not answer.
     """

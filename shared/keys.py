@@ -36,7 +36,7 @@ def online(key: ModelKey) -> str:
 
 
 def reply(gateway: str) -> str:
-    """Stream: answers for one life of a gateway (`{name}:{boot}`)."""
+    """Stream: answers for a life of a gateway (`{name}:{boot}`)."""
     return f"{PREFIX}:reply:{gateway}"
 
 
@@ -66,7 +66,7 @@ def job_webhook(job_id: str) -> str:
 
 
 def job_inline(job_id: str) -> str:
-    """Hash: `rows` and `result` of a small job of one chunk, which are not in the payload store."""
+    """Hash: `rows` and `result` of a small job with a single chunk, which are not in the payload store."""
     return f"{PREFIX}:job:{job_id}:inline"
 
 
@@ -91,7 +91,7 @@ def placed(key: ModelKey) -> str:
 
 
 def fair_times(key: ModelKey) -> str:
-    """Hash: the owners' clock and tags in one model version, and the clock of each owner's jobs."""
+    """Hash: the owners' clock and tags in a model version, and the clock of each owner's jobs."""
     return f"{PREFIX}:fair-times:{key}"
 
 

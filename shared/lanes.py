@@ -67,7 +67,7 @@ class ModelLanes:
 
 @dataclass(frozen=True)
 class Lanes:
-    """All lanes at one moment."""
+    """All lanes at a moment."""
 
     read_at_ms: int = 0  # by Redis' clock; 0: never read
     models: Mapping[ModelKey, ModelLanes] = field(default_factory=lambda: MappingProxyType({}))

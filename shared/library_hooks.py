@@ -13,13 +13,13 @@ from types import MappingProxyType, ModuleType
 TESTED_RELEASES: Mapping[str, str] = MappingProxyType(
     {"uvicorn": "0.54.*", "celery": "5.7.*", "kombu": "5.7.*", "redis": "8.1.*"}
 )
-"""The releases whose private parts were tested; pyproject.toml requires exactly these."""
+"""The releases with tested private parts; pyproject.toml requires exactly these."""
 
 
 def require_hooks(
     library: str, owner: type | ModuleType, methods: Iterable[str], *, attributes: Iterable[str] = ()
 ) -> None:
-    """Raises ImportError if `owner` lacks one of the methods, or its `__init__` one of the attributes."""
+    """Raises ImportError if `owner` lacks a method, or its `__init__` an attribute."""
     named_in_init = vars(owner)["__init__"].__code__.co_names if attributes else ()
     missing = [name for name in methods if not hasattr(owner, name)]
     missing += [name for name in attributes if name not in named_in_init]

@@ -27,14 +27,14 @@ ROWS: Final = b"r"
 """The field of an online entry with its number of rows, so that a script can plan a batch."""
 
 Column: TypeAlias = bytes | list[Any]
-"""One input of all rows: fixed-width values as little-endian bytes, others as a list of texts, integers,
+"""An input of all rows: fixed-width values as little-endian bytes, others as a list of texts, integers,
 booleans, files or nulls (see `shared/columns.py`)."""
 OutputColumn: TypeAlias = list[object]
-"""One output of all rows, as plain values."""
+"""An output of all rows, as plain values."""
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The rows of one request for one model version: at most one batch."""
+    """The rows of a request for a model version: at most a batch."""
 
     schema: int
     gateway: str  # destination of the answer: `{name}:{boot}`
@@ -56,7 +56,7 @@ class EntryFailure(msgspec.Struct, array_like=True, frozen=True):
 
 
 class EntryAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The answer of one entry: columns or a failure."""
+    """The answer of an entry: columns or a failure."""
 
     id: int
     part: int
@@ -66,7 +66,7 @@ class EntryAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Reply(msgspec.Struct, array_like=True, frozen=True):
-    """All answers of one batch to one gateway."""
+    """All answers of a batch to a gateway."""
 
     schema: int
     worker: str

@@ -34,7 +34,7 @@ _NOT_MEANT: Any = {
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """The digests of a model version in one process; empty if unknown."""
+    """The digests of a model version in a process; empty if unknown."""
 
     spec_sha256: str
     artifact_sha256: str = ""
@@ -62,7 +62,7 @@ def wire_in_words(wire: bytes) -> str:
 
 
 def wires_differ(mine: bytes, theirs: bytes) -> bool:
-    """`ModelIdentity.differs` for two wire forms; an older Takt sends an empty one."""
+    """`ModelIdentity.differs` for two wire forms; an older Takt sends an empty form."""
     if mine == theirs or not mine or not theirs:
         return False
     spec, artifact = slice(0, _PART_BYTES), slice(_PART_BYTES, None)

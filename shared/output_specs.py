@@ -1,7 +1,7 @@
 """`OutputSpec`: the declaration of an output in `model.toml`, an `[[outputs]]` table.
 
-An output is a view of one of the model's answers. Most models give a single answer, which every output shows.
-`from`, `method` and `column` select one of several.
+An output is a view of an answer of the model. Most models give a single answer, which every output shows.
+`from`, `method` and `column` select among several.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _text_of_number(value: object) -> object:
 
 
 class OutputSpec(Declaration):
-    """One named field of a result: a view of an answer of the model."""
+    """A named field of a result: a view of an answer of the model."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -118,7 +118,7 @@ class OutputSpec(Declaration):
 
     @property
     def selects(self) -> bool:
-        """Whether it selects one of several answers."""
+        """Whether it selects among several answers."""
         return bool(self.source or self.method) or self.column is not None
 
     @property

@@ -1,4 +1,4 @@
-"""The payload store: rows and results of jobs, one object each, in a folder or an object store by URL.
+"""The payload store: rows and results of jobs, an object each, in a folder or an object store by URL.
 
     {job}/in/{chunk}          the rows of a chunk, written by the gateway
     {job}/out/{chunk}-{token} its result; the token keeps a late worker from overwriting a newer result
@@ -43,7 +43,7 @@ MAX_RETRIES = 4
 _OUT_OF_ROOM = ("No space left on device", "Disk quota exceeded")
 """System messages for a full disk and for an exhausted quota."""
 LIST_PAGE = 1000
-"""Limit of S3 for objects removed in one request."""
+"""Limit of S3 for objects removed in a request."""
 
 
 def rows_path(job_id: str, chunk: int) -> str:

@@ -1,4 +1,4 @@
-"""How soon the work of a dead worker runs again: the delays of recovery, in one place.
+"""How soon the work of a dead worker runs again: all delays of recovery.
 
 a worker counts as dead    TAKT_HEARTBEAT_TTL_S after its last heartbeat
 its online entries return  at the next look of another worker, CLAIM_EVERY_S apart
@@ -19,7 +19,7 @@ CLAIM_EVERY_S = 1.0
 RECONCILE_EVERY_S = 1.0
 """Time between two passes of the reconciler, which returns chunks and sends missing doorbells."""
 RECONCILER_LOCK_MS = 3000
-"""Lifetime of the reconciler's lock: after that, another worker takes over from a dead one."""
+"""Lifetime of the reconciler's lock: after that, another worker takes over."""
 SILENT_GRACE_S = 2.0
 """Lease of a worker without a heartbeat: after a restart, a server has lost the heartbeats of all workers."""
 UNCONFIRMED_LEASE_MS = 3000

@@ -5,7 +5,7 @@
 
 The second form uses TLS, to Sentinels and servers.
 
-The user and the password are those of the data servers. Sentinels get no password, unless the URL has one for
+The user and the password are those of the data servers. Sentinels get no password, unless the URL has it for
 them. Names and passwords are percent-encoded. A server's certificate must contain the name or address by
 which Sentinel announces it.
 """

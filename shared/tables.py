@@ -1,7 +1,7 @@
 """Rows as Arrow tables, the row format of jobs. Chunks are Arrow IPC streams, LZ4-compressed if that pays
 off.
 
-The schemas of a chunk's inputs and results follow from the ModelSpec. A result has one column per output, and
+The schemas of a chunk's inputs and results follow from the ModelSpec. A result has a column per output, and
 `error`, which is null for rows that succeeded. Chunks of a streamed file have `error` too, with the reason
 why a row is invalid, and `keep:…` for each column of the file that is returned in the result.
 """
@@ -106,12 +106,12 @@ def _output_type(output: OutputSpec) -> pa.DataType:
 
 
 def batch_of_rows(spec: ModelSpec, rows: Sequence[Row]) -> pa.RecordBatch:
-    """Validated rows, as the gateway's validators return them, as one record batch."""
+    """Validated rows, as the gateway's validators return them, as a record batch."""
     return batch_of_values(spec, [[row[field.name] for row in rows] for field in spec.inputs])
 
 
 def batch_of_values(spec: ModelSpec, values: Sequence[list[Any]]) -> pa.RecordBatch:
-    """One record batch from one list of values per input."""
+    """A record batch from a list of values per input."""
     arrays = [_array(field, column) for field, column in zip(spec.inputs, values, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=input_schema(spec))
 
@@ -170,7 +170,7 @@ def _sequences(field: InputSpec, array: pa.Array) -> Array:
 def write_ipc(
     batches: Sequence[pa.RecordBatch], schema: pa.Schema, compression: Compression = "lz4"
 ) -> bytes:
-    """One payload: an Arrow IPC stream of these batches."""
+    """A payload: an Arrow IPC stream of these batches."""
     sink = pa.BufferOutputStream()
     small = sum(batch.get_total_buffer_size() for batch in batches) <= _PLAIN_BYTES
     options = pa.ipc.IpcWriteOptions(compression=None if small else compression, use_threads=False)

@@ -6,7 +6,7 @@
             └ chunk, chunk, …                             by the workers of a job
 
 The process that starts a trace decides whether it is recorded. A recorded trace crosses the queue as a
-`traceparent` (https://www.w3.org/TR/trace-context/); without one, nothing is recorded. The SDK reads its own
+`traceparent` (https://www.w3.org/TR/trace-context/); without it, nothing is recorded. The SDK reads its own
 standard variables, such as OTEL_TRACES_SAMPLER.
 """
 

@@ -22,7 +22,7 @@ from shared.texts import first_of, named
 from shared.wording import of_pydantic
 
 Values: TypeAlias = list[list[Any]]
-"""One list of values per input, in the order of the spec's inputs (Any: the spec declares the types)."""
+"""A list of values per input, in the order of the spec's inputs (Any: the spec declares the types)."""
 Loc: TypeAlias = list[int | str]
 """Path of a problem within a body, as in Pydantic's errors."""
 Place: TypeAlias = tuple[int | None, str | None]
@@ -110,7 +110,7 @@ class RowValidator:
         return None, str(path[0]) if path else None
 
     def _place(self, row: int, path: Loc) -> Place:
-        """Row and field of a problem within one row, an object or a list."""
+        """Row and field of a problem within a row, an object or a list."""
         if len(self._names) == 1 and (not path or isinstance(path[0], int)):
             return row, self._names[0]
         if not path:

@@ -65,7 +65,7 @@ class Runtimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
-    """One model version in one worker."""
+    """A model version in a worker."""
 
     state: ModelState
     reason: str = ""
@@ -131,7 +131,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The name shared by all lives of one worker."""
+        """The name shared by all lives of a worker."""
         return self.id.rpartition(":")[0]
 
     @property

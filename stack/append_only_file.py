@@ -33,7 +33,7 @@ _NEXT = re.compile(rb"\r\n\*\d{1,9}\r\n\$\d{1,9}\r\n")
 
 @dataclass(frozen=True)
 class Cut:
-    """A file whose tail is to be cut off: an incomplete command, or everything after a lost command."""
+    """A file with a tail that is to be cut off: an incomplete command, or everything after a lost command."""
 
     path: Path
     keep_bytes: int

@@ -63,7 +63,7 @@ dead_letters = typer.Typer(no_args_is_help=True, help="Unreadable messages and a
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Print a ServiceError as one line on stderr and exit with code 1, without a traceback."""
+    """Print a ServiceError as a line on stderr and exit with code 1, without a traceback."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -42,7 +42,7 @@ def redis7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def models() -> Path:
-    """The shipped models, built where they are missing."""
+    """The shipped models, built if they are missing."""
     folder = ROOT / "models"
     command = [sys.executable, "-m", "worker", "build"]
     subprocess.run(

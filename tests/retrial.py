@@ -1,4 +1,4 @@
-"""Runs pytest, and then what failed once more: `python -m tests.retrial WORDS`, the words being pytest's.
+"""Runs pytest, then the failed tests again: `python -m tests.retrial ARGUMENTS`, with pytest's arguments.
 
 Tests here start servers and kill them, and share two cores with other tests. A test that fails again when all
 others are done fails for good. One that passes then is named in the last lines, for it wants mending. Where

@@ -1,6 +1,6 @@
 """The Celery worker. It holds loaded models and is the only program of Takt that predicts.
 
-execution/   the engine: one thread that calls the predictors and shares its time between both lanes
+execution/   the engine: a thread that calls the predictors and shares its time between both lanes
 online/      the online lane: read entries from Redis, form batches, send replies
 chunks/      the offline lane: claim a chunk, run it in slices, commit its result; reconciler, scrubber
 sandbox/     quarantine: a chunk that ended two workers runs in a process of its own

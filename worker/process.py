@@ -62,7 +62,7 @@ LAST_WEBHOOK_S = 2.0
 
 
 class WorkerProcess:
-    """Starts the parts in order and stops them in reverse. One instance per process."""
+    """Starts the parts in order and stops them in reverse. A single instance per process."""
 
     def __init__(self, settings: Settings, notify: Notify) -> None:
         self._settings = settings

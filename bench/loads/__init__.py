@@ -14,7 +14,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Shot:
-    """Parameters of one run of a load."""
+    """Parameters of a run of a load."""
 
     url: str  # http://127.0.0.1:…
     headers: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Substitute for h2load: keep-alive connections on uvloop, parsed by httptools, in one Python process.
+"""Substitute for h2load: keep-alive connections on uvloop, parsed by httptools, in a single Python process.
 
 The log has h2load's format. This load uses more of the shared CPU than h2load, equally for each rival, so
 ratios come out smaller, never larger.
@@ -21,7 +21,7 @@ from bench.loads import Load, Shot
 
 
 class Connection(asyncio.Protocol):
-    """One connection's closed loop; appends a line to `seen` for each request."""
+    """A connection's closed loop; appends a line to `seen` for each request."""
 
     def __init__(self, request: bytes, seen: list[str]) -> None:
         self._request = request

@@ -38,7 +38,7 @@ def as_it_is(request: Mapping[str, object]) -> bytes:
 
 @dataclass(frozen=True)
 class Rival:
-    """One way to serve a model.
+    """A way to serve a model.
 
     `command` prepares the rival's folder, the program's working directory, and returns the command line.
     """

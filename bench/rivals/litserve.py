@@ -1,4 +1,4 @@
-"""LitServe: FastAPI in one process, the model in another, with batches between them.
+"""LitServe: FastAPI in a single process, the model in another, with batches between them.
 
 One model process, because on two cores a second process makes batches smaller and throughput lower.
 """

@@ -1,4 +1,5 @@
-"""MLServer: the V2 inference protocol, adaptive batching, and the model in one process besides the server.
+"""MLServer: the V2 inference protocol, adaptive batching, and the model in a single process besides the
+server.
 
 uvloop is pinned because MLServer crashes with 0.23 if its models run in separate processes.
 """

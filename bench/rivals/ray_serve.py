@@ -1,4 +1,4 @@
-"""Ray Serve: `@serve.batch` in one replica behind Ray's HAProxy, optimized for throughput.
+"""Ray Serve: `@serve.batch` in a single replica behind Ray's HAProxy, optimized for throughput.
 
 One replica, because the model fills one core, and HAProxy, Ray's daemons and the load share the other.
 """

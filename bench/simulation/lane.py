@@ -32,7 +32,7 @@ class Stream:
         self._asleep: deque[Sleeper] = deque()
 
     def add(self, gateway: str, request: int, budget_s: float) -> None:
-        """One entry of one row."""
+        """An entry of one row."""
         entry = Entry(SCHEMA, gateway, request, 0, round(budget_s * 1000), 1, [])
         self._added += 1
         entry_id = f"{int(self._clock.now_s * 1000)}-{self._added}".encode()
@@ -63,7 +63,7 @@ class Stream:
 
 
 class SimulatedLane:
-    """What `worker.online.consumer.Intake` asks of `worker.online.stream.OnlineLane`, of a queue that always
+    """The part of `worker.online.stream.OnlineStream` that `OnlineConsumer` uses, for a queue that always
     answers."""
 
     streams: Sequence[str] = ("simulated",)

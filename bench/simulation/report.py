@@ -28,7 +28,7 @@ SHOWN: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Compared:
-    """One scene: the measured rounds, and the simulated figures."""
+    """A scene: the measured rounds, and the simulated figures."""
 
     scene: Scene
     measured: tuple[Figures, ...]
@@ -61,7 +61,7 @@ class Scaled:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationResults(Run):
-    """One calibration with one worker, and the results based on it."""
+    """A calibration with one worker, and the results based on it."""
 
     rounds: int
     costs: Costs

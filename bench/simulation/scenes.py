@@ -30,7 +30,7 @@ BEAT_S = 2.5
 
 @dataclass(frozen=True)
 class Scene:
-    """One load on a number of workers: a closed loop, an open loop, or a large and a small job together."""
+    """A load on a number of workers: a closed loop, an open loop, or a large and a small job together."""
 
     name: str
     workers: int
@@ -71,7 +71,7 @@ def of_open(calls: Sequence[Call], offer: Offer, batch_rows: float, job_share: f
 
 
 class SimulatedStack:
-    """Gateways, queue and workers on one clock; `client`: see SimulatedJobs."""
+    """Gateways, queue and workers on a shared clock; `client`: see SimulatedJobs."""
 
     def __init__(self, costs: Costs, *, workers: int, gateways: int, client: redis.Redis) -> None:
         self.clock = VirtualClock()
@@ -108,7 +108,7 @@ class SimulatedStack:
         return sum(worker.online.rows_per_s for worker in self.workers)
 
     def _answered(self, batch: Sequence[Delivery]) -> None:
-        """Deliver a batch's replies, which are sent in one command and arrive together."""
+        """Deliver a batch's replies, which are sent in a single command and arrive together."""
         costs, clock = self._floor.costs, self.clock
 
         def arrived() -> None:

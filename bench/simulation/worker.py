@@ -26,7 +26,7 @@ class ChunkInHand:
 
 
 class SimulatedWorker:
-    """One engine. `answered` is called with the entries of each completed batch."""
+    """An engine. `answered` is called with the entries of each completed batch."""
 
     def __init__(
         self,

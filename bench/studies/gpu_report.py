@@ -1,4 +1,4 @@
-"""Latency by batch size on one device: the record of a run, its table and its plots."""
+"""Latency by batch size on a device: the record of a run, its table and its plots."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.tables import table
 
 @dataclass(frozen=True)
 class Call:
-    """Calls of one size in one round."""
+    """Calls of a size in a round."""
 
     round: int
     precision: str
@@ -38,7 +38,7 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class GpuResults(Run):
-    """A run with one model on one device, called in the run's own process."""
+    """A run with a model on a device, called in the run's own process."""
 
     model: str
     device: str

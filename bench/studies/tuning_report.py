@@ -13,7 +13,7 @@ from bench.tables import table
 
 @dataclass(frozen=True)
 class Tuned:
-    """One setting in one round: under both lanes, then under the online lane only."""
+    """A setting in a round: under both lanes, then under the online lane only."""
 
     round: int
     setting: str

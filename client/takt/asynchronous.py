@@ -54,7 +54,7 @@ T = TypeVar("T")
 
 
 class AsyncTakt:
-    """A client of a Takt service, for use in one event loop. Close it, or use it as a context manager.
+    """A client of a Takt service, for use in a single event loop. Close it, or use it as a context manager.
 
     `api_key` is sent with every call; its default is the environment variable TAKT_API_KEY. Every method
     raises the errors of `takt.errors`. Calls that may succeed later are retried according to `retries`.
@@ -80,7 +80,7 @@ class AsyncTakt:
             )
 
     async def predict(self, row: InputRow, *, model: str | None = None, version: str | None = None) -> Json:
-        """Predict one row. Without `model`, the service's default model answers.
+        """Predict a row. Without `model`, the service's default model answers.
 
         answer = await takt.predict([5.1, 3.5, 1.4, 0.2], model="iris")
         answer = await takt.predict(Path("photo.jpg").read_bytes(), model="inspection")
@@ -94,7 +94,8 @@ class AsyncTakt:
         model: str | None = None,
         version: str | None = None,
     ) -> list[Json]:
-        """Predict several rows, or a DataFrame, in one request. Returns the answers in the order of the rows.
+        """Predict several rows, or a DataFrame, in a single request. Returns the answers in the order of the
+        rows.
 
         answers = await takt.predict_batch([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]], model="iris")
         """

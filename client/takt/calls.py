@@ -27,7 +27,8 @@ T = TypeVar("T")
 Pairs = tuple[tuple[str, str], ...]
 
 MOST_JSON_ROWS = 10_000
-"""A list of up to this many rows is sent as one JSON document, so that invalid rows are reported at once."""
+"""A list of up to this many rows is sent as a single JSON document, so that invalid rows are reported at
+once."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class JobOptionsArguments(TypedDict, total=False):
 
 
 def predict(row: InputRow, model: str | None, version: str | None) -> Call[Json]:
-    """Predict one row. A row without field names is sent as a batch of one, the bytes of an image as they
+    """Predict a row. A row without field names is sent as a batch of 1, the bytes of an image as they
     are."""
     if isinstance(row, bytes):
         path = f"{_of_model(model, version)}/predict"
@@ -143,7 +144,7 @@ def submit(
     format: Format | None = None,
     idempotency_key: str | None = None,
 ) -> Call[Job]:
-    """Submit a job. The Idempotency-Key makes the call repeatable, unless the rows are a one-time iterator.
+    """Submit a job. The Idempotency-Key makes the call repeatable, unless the rows are an iterator.
 
     Raises ValueError if the format of the rows is unknown, OSError if their file cannot be read.
     """

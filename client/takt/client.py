@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 
 class Takt:
-    """A client of a Takt service. Close it, or use it as a context manager.
+    """A client of a Takt service, for use in a single event loop. Close it, or use it as a context manager.
 
     `api_key` is sent with every call; its default is the environment variable TAKT_API_KEY. Every method
     raises the errors of `takt.errors`. Calls that may succeed later are retried according to `retries`.
@@ -81,7 +81,7 @@ class Takt:
             )
 
     def predict(self, row: InputRow, *, model: str | None = None, version: str | None = None) -> Json:
-        """Predict one row. Without `model`, the service's default model answers.
+        """Predict a row. Without `model`, the service's default model answers.
 
         answer = takt.predict([5.1, 3.5, 1.4, 0.2], model="iris")
         answer = takt.predict(Path("photo.jpg").read_bytes(), model="inspection")
@@ -95,7 +95,8 @@ class Takt:
         model: str | None = None,
         version: str | None = None,
     ) -> list[Json]:
-        """Predict several rows, or a DataFrame, in one request. Returns the answers in the order of the rows.
+        """Predict several rows, or a DataFrame, in a single request. Returns the answers in the order of the
+        rows.
 
         answers = takt.predict_batch([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]], model="iris")
         """

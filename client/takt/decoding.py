@@ -198,7 +198,7 @@ def _kind(answer: Answer) -> type[TaktError]:
 
 
 def _foreign(answer: Answer) -> TaktError:
-    """Returns an error for a response of a proxy whose gateway is down, or of another service."""
+    """Returns an error for a response of a proxy without a gateway, or of another service."""
     words = f"{answer.url} answered {answer.status}, but is not a Takt service"
     if answer.status not in (502, *_TRANSIENT):
         return NotTakt(words, status=answer.status)

@@ -67,7 +67,7 @@ async def async_write(file: IO[bytes], pieces: AsyncIterator[bytes]) -> int:
 
 
 def answer_of(response: httpx.Response) -> Answer:
-    """Returns the answer of a response whose body was read."""
+    """Returns the answer of a response with a body that was read."""
     return Answer(response.status_code, response.headers, response.content, str(response.url))
 
 

@@ -86,7 +86,7 @@ class AsyncLedger:
         digests: Sequence[str] = (),
         first: int | None = None,
     ) -> int:
-        """Make chunks ready whose rows are already stored. → index of the first chunk.
+        """Make chunks with stored rows ready. → index of the first chunk.
 
         `rows`: the number of rows per chunk. `digests`: the digests of the stored rows, which every reader
         checks; without them, nothing is checked.
@@ -112,7 +112,7 @@ class AsyncLedger:
         keep_s: float = 0.0,
         short: int = 0,
     ) -> Submitted | Reservation:
-        """Record a complete job of one chunk, whose rows `data` are kept in the ledger.
+        """Record a complete job of a single chunk, with its rows `data` kept in the ledger.
 
         `rows_digest`: digest of `data`. `digest`: digest of the body, recorded for the Idempotency-Key for
         `keep_s`. `short`: the longest queue that is returned.
@@ -138,7 +138,7 @@ class AsyncLedger:
     async def fill(
         self, job_id: str, key: ModelKey, rows: Sequence[int], *, first: int, digests: Sequence[str] = ()
     ) -> JobRecord:
-        """Append the last chunks and complete the upload: `append_chunks` and `seal` in one.
+        """Append the last chunks and complete the upload: `append_chunks` and `seal` together.
 
         Raises the errors of both.
         """
@@ -151,10 +151,10 @@ class AsyncLedger:
     async def make_durable(self, job_id: str) -> None:
         """Wait until all writes of a job have the durability that this deployment promises.
 
-        Sends a write, and a wait for it, on one connection. All earlier writes of any connection precede that
-        write in the append-only file and on the way to a replica.
-        Raises NotDurable on a timeout, QueueUnavailable if the server has lost the job, and UnsupportedServer
-        if the server cannot keep the promise.
+        Sends a write, and a wait for it, on the same connection. All earlier writes of any connection precede
+        that write in the append-only file and on the way to a replica. Raises NotDurable on a timeout,
+        QueueUnavailable if the server has lost the job, and UnsupportedServer if the server cannot keep the
+        promise.
         """
         if self._durability.command is None:
             return
@@ -218,7 +218,7 @@ class AsyncLedger:
     async def read_ended(
         self, job_id: str, *, partial: bool = False
     ) -> tuple[JobRecord, list[ChunkRecord], Inline]:
-        """A job with its chunks and its inline objects, in one round trip.
+        """A job with its chunks and its inline objects, in a single round trip.
 
         Chunks and inline objects are empty unless the job has succeeded or `partial` is set.
         Raises the errors of `read`.
@@ -235,7 +235,7 @@ class AsyncLedger:
             raise
 
     async def newest(self, owner: str | None, *, before_ms: int | None, most: int) -> list[JobRecord]:
-        """Jobs of one owner, or of all, created before a time if one is given; the newest first."""
+        """Jobs of an owner, or of all, created before a time if it is given; the newest first."""
         return await self.read_all(await self._newest_ids(owner, before_ms, most, None))
 
     async def newest_heads(

@@ -40,8 +40,8 @@ def open_job(job: NewJob, *, token: str, lease_ms: int) -> Transition[int]:
 def submit(
     job: NewJob, rows: int, data: bytes, *, rows_digest: str, digest: str, keep_ms: int, short: int
 ) -> Transition[Submitted | Reservation]:
-    """Record a complete job of one chunk, whose rows are kept in the ledger. → the job, or the holder of its
-    Idempotency-Key if that is another job.
+    """Record a complete job of a single chunk, with its rows kept in the ledger. → the job, or the holder of
+    its Idempotency-Key if that is another job.
 
     `rows_digest`: of `data`. `digest`: of the body, recorded for the key for `keep_ms`. `short`: the longest
     queue that is returned.
@@ -99,7 +99,7 @@ def _stored(rows: Sequence[int], digests: Sequence[str]) -> Iterator[str | int]:
 def fill(
     job_id: str, rows: Sequence[int], *, digests: Sequence[str] = (), first: int, lease_ms: int
 ) -> Transition[JobRecord]:
-    """Append the last chunks, whose rows are stored, and set the total. → the job, sealed.
+    """Append the last chunks, with stored rows, and set the total. → the job, sealed.
 
     Raises JobNotFoundError if the job accepts no more chunks, QueueUnavailableError if their index is not
     `first`.
@@ -199,7 +199,7 @@ def delete(job_id: str) -> Transition[bool]:
 def expire_jobs(
     *, most: int = 100, tombstone_ms: int = 30 * 86_400_000, again_ms: int = 60_000
 ) -> Transition[list[str]]:
-    """Replace jobs whose retention is over by a tombstone. → these jobs, whose data may be removed.
+    """Replace jobs past their retention by a tombstone. → these jobs, whose data may be removed.
 
     They are returned again every `again_ms` until `removed` confirms that the data is removed.
     """
@@ -246,7 +246,7 @@ def claim_webhook(*, lease_ms: int) -> Transition[WebhookClaim | None]:
 def record_webhook(
     held: WebhookClaim, *, status: int | None, error: str, delay_ms: int | None
 ) -> Transition[bool]:
-    """Record an attempt; the next is due after the delay, if there is one. → whether the lease was held"""
+    """Record an attempt; the next is due after the delay, if any. → whether the lease was held"""
     blank_or = ["" if value is None else value for value in (status, error, delay_ms)]
     return Transition("record_webhook", (held.job_id, held.due_ms, *blank_or), bool)
 

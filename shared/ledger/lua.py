@@ -1,4 +1,4 @@
-"""Calls of the ledger's Lua scripts: `Transition` is one call, as a value; `source` is the text of a script.
+"""Calls of the ledger's Lua scripts: `Transition` is a call, as a value; `source` is the text of a script.
 
 Two executors run transitions: `async_ledger.py` for asyncio, `threaded_ledger.py` for threads.
 """
@@ -53,7 +53,7 @@ _NAMES = msgspec.json.encode(
 
 @dataclass(frozen=True)
 class Transition(Generic[T]):
-    """One script call. `decode` converts the raw answer (Any: Redis' own types)."""
+    """A script call. `decode` converts the raw answer (Any: Redis' own types)."""
 
     script: str
     args: tuple[str | int | bytes, ...]

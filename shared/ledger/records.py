@@ -159,7 +159,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChunkRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of a job's rows: one lease, one result object."""
+    """A part of a job's rows, with a lease and a result object."""
 
     index: int
     state: ChunkState
@@ -210,7 +210,7 @@ class QueueOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """The progress of a job at one moment; ids grow with time."""
+    """The progress of a job at a moment; ids grow with time."""
 
     id: str
     state: JobState
@@ -276,7 +276,7 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebhookClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker's lease on the delivery of one webhook, until the webhook is due again."""
+    """A worker's lease on the delivery of a webhook, until the webhook is due again."""
 
     job_id: str
     due_ms: int  # also the fencing token: a later claim has another value

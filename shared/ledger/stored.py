@@ -24,7 +24,7 @@ _KINDS = ("rows", "result")
 
 
 class Place(msgspec.Struct, frozen=True, order=True):
-    """The position of a walk: jobs in the order of creation, and of ids within one ms."""
+    """The position of a walk: jobs in the order of creation, and of ids within a ms."""
 
     created_at_ms: int
     job_id: str

@@ -158,11 +158,11 @@ class Ledger:
         return self._run(chunk_transitions.recompute(job_id, index, token, reason))
 
     def expire_leases(self) -> Expired:
-        """Make chunks of expired leases and dead workers ready again. → jobs whose stored data must go"""
+        """Make chunks of expired leases and dead workers ready again. → jobs with stored data to remove"""
         return self._run(chunk_transitions.expire_leases(grace_ms=self._grace_ms))
 
     def expire_jobs(self) -> list[str]:
-        """End jobs whose retention is over. → these jobs, whose data may be removed.
+        """End jobs past their retention. → these jobs; their data may be removed.
 
         A job is returned again after a minute, until `removed` confirms that its data is removed.
         """
@@ -187,7 +187,8 @@ class Ledger:
         return (now_ms - int(born)) / 1000
 
     def unknown(self, job_ids: Sequence[str]) -> list[str]:
-        """The ids that belong neither to a job nor to an expired job whose data is still to be removed."""
+        """The ids that belong neither to a job nor to an expired job with data that is still to be
+        removed."""
         pipeline = self._client.pipeline(transaction=False)
         for job_id in job_ids:
             pipeline.hexists(keys.job(job_id), "created_at_ms")

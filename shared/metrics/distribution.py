@@ -14,9 +14,10 @@ from shared.metrics.metric import Metric
 
 
 class Distribution:
-    """Counts by bucket, sum and maximum of one quantity.
+    """Counts by bucket, sum and maximum of a quantity.
 
-    One thread adds, any thread may read: a reader may see a value that is being added in some counts only.
+    A single thread adds, any thread may read: a reader may see a value that is being added in some counts
+    only.
     """
 
     __slots__ = ("_bounds", "_counts", "_per_unit", "most", "total")

@@ -84,7 +84,7 @@ class Caster:
         return _Cast(field, _cast_to(cast.values, final), cast.reasons)
 
     def _value(self, field: InputSpec, column: pa.Array) -> tuple[pa.Array, pa.Array]:
-        """Returns one value per row of a tensor, and the errors of invalid rows."""
+        """Returns a value per row of a tensor, and the errors of invalid rows."""
         cast = self._checked(field, column)
         return cast.values, joined(cast.reasons, len(column))
 

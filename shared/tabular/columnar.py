@@ -1,4 +1,4 @@
-"""Readers of Arrow and Parquet, whose columns are typed.
+"""Readers of Arrow and Parquet, which have typed columns.
 
 An Arrow stream is read while it arrives, up to its end mark; an Arrow file is such a stream between a magic
 number and a footer. The metadata of a Parquet file is at its end, so the file is first written to disk.

@@ -20,7 +20,7 @@ from shared.texts import MOST_NAMES, did_you_mean, first_of, named
 
 @dataclass(frozen=True)
 class Layout:
-    """Column names: one for each input, or one for each value of a tensor."""
+    """Column names: of each input, or of each value of a tensor."""
 
     inputs: tuple[tuple[str, ...], ...]
     kept: tuple[str, ...]
@@ -36,7 +36,7 @@ class Layout:
 class _Match:
     """A column to read: its input or kept name, its name in messages, and the columns that have this name.
 
-    There is exactly one such column, unless the file is invalid.
+    There is exactly 1 such column, unless the file is invalid.
     """
 
     field: str
@@ -58,7 +58,7 @@ class _Headers:
             self._by_spelling.setdefault(spelled(column), []).append(column)
 
     def of(self, names: Sequence[str]) -> list[str]:
-        """All columns that have one of the names."""
+        """All columns with any of the names."""
         spellings = dict.fromkeys(map(spelled, names))
         return [column for spelling in spellings for column in self._by_spelling.get(spelling, ())]
 

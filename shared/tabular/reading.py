@@ -158,7 +158,7 @@ class Reading:
 
 
 class Digesting(Reading):
-    """Reads only the digest of a body, whose Idempotency-Key is already in use."""
+    """Reads only the digest of a body with an Idempotency-Key that is already in use."""
 
     def chunks(self, source: ByteSource, summary: ReadSummary) -> Iterator[Chunk]:
         with _foreign_errors(self.wrapping):

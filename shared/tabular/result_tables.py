@@ -1,4 +1,4 @@
-"""A job's results as Arrow tables, one per piece, so that at most one chunk is in memory.
+"""A job's results as Arrow tables, by piece, so that at most 1 chunk is in memory.
 
     row      the row's index in the job, from 0
     …        the kept input columns, the id column first

@@ -20,7 +20,7 @@ Check: TypeAlias = Callable[[InputSpec, pa.Array], tuple[pa.Array, pa.Array]]
 
 
 def tensor(field: InputSpec, columns: Sequence[pa.Array], check: Check) -> tuple[pa.Array, pa.Array]:
-    """Returns a fixed-size list per row, and the errors of invalid rows, whose lists are undefined."""
+    """Returns a fixed-size list per row, and the errors of invalid rows; their lists are undefined."""
     if len(columns) == 1 and family_of(columns[0].type) in (Family.LIST, Family.TENSOR):
         return _of_lists(field, _lists_of(field, columns[0]), check)
     return _of_columns(field, columns, check)

@@ -49,7 +49,7 @@ def unpacked(source: ByteSource, packing: Packing) -> ByteSource:
 
 
 class Rejoined(io.RawIOBase):
-    """A stream whose head was read before."""
+    """A stream with a head that was read before."""
 
     def __init__(self, head: bytes, rest: ByteSource) -> None:
         super().__init__()

@@ -133,7 +133,7 @@ def read_options(pairs: Iterable[tuple[str, str]]) -> UploadOptions:
 
 
 def _split(name: str, value: str) -> list[str]:
-    """A tag, or the names of columns: separated by commas, in quotes if a name contains one."""
+    """A tag, or the names of columns: separated by commas, in quotes if a name contains a comma."""
     if name == "tag":
         return [value]
     try:

@@ -52,7 +52,7 @@ def written(tables: Tables, writer: Writer) -> Iterator[bytes]:
 
 
 async def in_threads(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Makes each part in a thread while the previous part is sent; only one part is made in advance."""
+    """Makes each part in a thread while the previous part is sent; a single part is made in advance."""
     making = asyncio.create_task(asyncio.to_thread(next, parts, None))
     try:
         while (part := await making) is not None:
@@ -70,7 +70,7 @@ def _seen(task: asyncio.Task[bytes | None]) -> None:
 
 
 def tabular(kind: Format, schema: pa.Schema) -> Writer:
-    """Returns a writer for any format except JSON, whose shape depends on the endpoint."""
+    """Returns a writer for any format except JSON: its shape depends on the endpoint."""
     match kind:
         case Format.CSV:
             return CsvWriter(schema)
@@ -166,7 +166,7 @@ class _OfArrow:
 class ParquetWriter(_OfArrow):
     """Writes a row group per table. Columns of types that Parquet does not support are text.
 
-    The column `row` increases by one, so it is delta-encoded. Only this column has statistics, because those
+    The column `row` increases by 1, so it is delta-encoded. Only this column has statistics, because those
     of the other columns cost half as much time as writing them.
     """
 

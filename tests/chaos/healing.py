@@ -23,7 +23,7 @@ _UPLOAD = "upload"
 
 
 class Healing:
-    """Recovery from one fault. Each condition counts after its first observation."""
+    """Recovery from a fault. Each condition counts after its first observation."""
 
     def __init__(
         self, client: redis.Redis, gateways: Gateways, http: httpx.Client, account: Account, pool: Pool

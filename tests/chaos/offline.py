@@ -29,7 +29,7 @@ _NEVER_WHOLE = ("failed", "uploading")
 
 
 class JobLoop(threading.Thread):
-    """A client with one job at a time. It records its findings in the account."""
+    """A client with a job at a time. It records its findings in the account."""
 
     def __init__(
         self, gateways: Gateways, account: Account, pool: Pool, orders: Iterator[Order], folder: Path
@@ -100,7 +100,7 @@ def audit(gateways: Gateways, account: Account) -> None:
 
 
 def submitted(takt: Takt, order: Order, rows: Rows) -> Job:
-    """One try of a submission; all tries have the same Idempotency-Key."""
+    """A try of a submission; all tries have the same Idempotency-Key."""
     return takt.submit(
         rows,
         model=MODEL,

@@ -51,7 +51,7 @@ class OnlineLog:
 
 @dataclass(frozen=True)
 class Question:
-    """Some rows of the pool in one request."""
+    """Some rows of the pool in a request."""
 
     pool: Pool
     indexes: Sequence[int]

@@ -1,4 +1,4 @@
-"""One run: a stack, both loads, and consecutive faults, each after the recovery from the previous fault."""
+"""A run: a stack, both loads, and consecutive faults, each after the recovery from the previous fault."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def run(terms: Terms, folder: Path, say: Say) -> Run:
 
 
 class Chaos:
-    """Inject faults one after the other."""
+    """Inject faults in turn."""
 
     def __init__(
         self, scene: Scene, supervisor: Supervisor, gateways: Gateways, loads: Loads, pool: Pool

@@ -35,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Stack:
-    """One compose project. Commands raise CalledProcessError with their output in `output`."""
+    """A compose project. Commands raise CalledProcessError with their output in `output`."""
 
     compose: tuple[str, ...]  # the command's words
     project: str

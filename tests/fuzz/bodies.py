@@ -22,7 +22,7 @@ _MODELS = ("iris", "classifier", "quality", "image", "irsi", "x" * 70_000, "../.
 
 @dataclass(frozen=True)
 class Case:
-    """One request."""
+    """A request."""
 
     method: str
     path: str

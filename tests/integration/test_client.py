@@ -34,7 +34,7 @@ FLOWERS = pd.DataFrame([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3], [5.8, 2.7, 4
 
 @pytest.fixture
 def flowers(tmp_path: Path) -> Path:
-    """A CSV of many rows whose id is their number, which comes back as the text that it was."""
+    """A CSV of many rows with their number as id, which is returned as the same text."""
     path = tmp_path / "flowers.csv"
     lines = (f"{row},{row % 80 / 10:.1f},3.5,{row % 70 / 10:.1f},0.2\n" for row in range(ROWS))
     path.write_text(",".join(["id", *NAMES]) + "\n" + "".join(lines))

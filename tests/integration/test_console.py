@@ -1,4 +1,4 @@
-"""The console in a real browser, on a running Takt: what an operator does with it, by mouse or keyboard."""
+"""The console in a real browser, on a running Takt, used by mouse and keyboard."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_a_job_is_found_and_canceled_by_keyboard_alone(
 
 
 def tab_to(page: Page, name: str) -> None:
-    """Go on by Tab until what bears this text has the focus."""
+    """Press Tab until the element with this text has the focus."""
     seen = []
     for _ in range(80):
         page.keyboard.press("Tab")
@@ -308,7 +308,7 @@ def busy(queue: Server, models: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def scrolled(page: Page, loaded: int) -> bool:
-    """Whether so many jobs are loaded; else scroll to the end again, as who sees no more of them does."""
+    """Whether so many jobs are loaded; else scroll to the end again."""
     foot = page.locator(".table-foot").inner_text()
     if f"{loaded - 100:,} loaded." in foot:
         page.locator(".table-window").evaluate("window => window.scrollTo(0, window.scrollHeight)")

@@ -1,4 +1,4 @@
-"""A worker consumes exactly what it has loaded."""
+"""A worker consumes only the queues of its loaded models."""
 
 from __future__ import annotations
 

@@ -465,7 +465,7 @@ def test_chunks_of_two_jobs_take_turns(server: Server) -> None:
 def test_requests_are_answered_while_the_failing_rows_of_a_chunk_are_being_found(
     server: Server, caller: Caller
 ) -> None:
-    """Found in one turn, they would hold requests up for seconds, and the watchdog would end the worker."""
+    """Found in a turn, they would hold requests up for seconds, and the watchdog would end the worker."""
     model = Doubling()
 
     def slow(columns: Columns) -> Array:

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 ROWS = [[5.1, 3.5, 1.4, 0.2]] * 60_000
 FAST_S = 8.0
-"""Less than the 10 s for which a request waits that nobody tells of it."""
+"""Less than the 10 s wait of a request without a notification."""
 
 
 @pytest.fixture(scope="module")

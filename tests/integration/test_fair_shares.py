@@ -58,7 +58,7 @@ def took_s(queue: Server, job_id: str) -> float:
 def test_one_job_beside_a_thousand_of_another_owner_takes_twice_its_time_alone(
     paced: Stack, queue: Server, rows: int, most: float
 ) -> None:
-    """Jobs of one chunk, and of six. A job also waits for the two chunks that the worker has in hand, so that
+    """Jobs of a chunk, and of six. A job also waits for the two chunks that the worker has in hand, so that
     a job of n chunks takes about 2 + 2/n times its time alone."""
     with paced.client(timeout_s=60) as http:
         alone_s = median(took_s(queue, submitted(http, B, rows)) for _ in range(3))

@@ -1,4 +1,4 @@
-"""Entries for another spec of a model version: a worker refuses them, or leaves them to one that has it."""
+"""Entries for another spec of a model version: a worker refuses them, or leaves them to a that has it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def client(server: Server) -> Iterator[redis.Redis]:
 
 
 def heartbeat(client: redis.Redis, worker_id: str, of: Predictor) -> None:
-    """Let a worker say that it holds a model as this predictor has it."""
+    """Let a worker report the model of this predictor as loaded."""
     identity = of.version.identity
     held = HeldModel(
         state=ModelState.LOADED, digest=identity.artifact_sha256, spec_digest=identity.spec_sha256
@@ -90,7 +90,7 @@ def test_a_worker_leaves_entries_to_another_that_has_their_spec(server: Server, 
 
 
 def test_two_specs_at_once_are_each_served_by_their_own_worker(server: Server, client: redis.Redis) -> None:
-    """As while gateways and workers are replaced one by one."""
+    """As while gateways and workers are replaced in turn."""
     old_model, new_model = Doubling(), Doubling()
     old, new = predictor(old_model), predictor(new_model, **OTHER_SPEC)
     of_old = Caller(client, "old:1", identity=old.version.identity.wire)

@@ -123,7 +123,7 @@ def test_a_pipeline_gives_the_same_bits_call_after_call(version: ModelVersion) -
 
 @pytest.fixture
 def little_memory() -> Iterator[None]:
-    """What this process may take of the device: what it has, and 96 MiB."""
+    """The device memory that this process may use: its current memory and 96 MiB."""
     torch.cuda.empty_cache()
     total_bytes = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(0) + 96 * 2**20) / total_bytes)

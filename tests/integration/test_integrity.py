@@ -20,7 +20,7 @@ from tests.support.stack import Stack, running, wait_until_ready
 pytestmark = pytest.mark.integration
 
 LARGE, SMALL = 2000, 3
-"""Rows of a job in the payload store, and of one in the ledger."""
+"""Rows of a job in the payload store, and of an in the ledger."""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def succeeded(http: httpx.Client, rows: int) -> str:
 
 
 def results(http: httpx.Client, job_id: str) -> list[dict[str, Any]] | None:
-    """None while they are not ready; what comes otherwise must be whole."""
+    """None while they are not ready; otherwise they must be complete."""
     answer = http.get(f"/jobs/{job_id}/results")
     if answer.status_code == 409:
         return None

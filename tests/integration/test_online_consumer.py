@@ -1,4 +1,4 @@
-"""What a worker does with the entries of the online lane when its connection breaks, on real servers."""
+"""The entries of the online lane when the connection of a worker breaks, on real servers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def caller(client: redis.Redis) -> Caller:
 
 @dataclass
 class Consumer:
-    """The online entries of one model in a worker, without the engine."""
+    """The online entries of a model in a worker, without the engine."""
 
     server: Server
     client: redis.Redis
@@ -105,12 +105,12 @@ def consumer(server: Server, client: redis.Redis) -> Iterator[Consumer]:
 
 
 def lose_answer(client: redis.Redis, to: Predictor) -> None:
-    """What a connection leaves behind that broke as entries were on their way to the worker."""
+    """The state after a connection broke while entries were sent to the worker."""
     client.xreadgroup(keys.WORKER_GROUP, WORKER, {keys.online(to.key): ">"})
 
 
 def finished(to: Predictor, caller: Caller, delivery: Delivery) -> Finished:
-    """The answer to one entry."""
+    """The answer to an entry."""
     answer = EntryAnswer(delivery.entry.id, 0, 0.0, [[2.0]])
     return Finished(to.key, {caller.name: Reply(SCHEMA, WORKER, 1, 0.0, 0.0, [answer])}, [delivery.entry_id])
 

@@ -1,4 +1,4 @@
-"""A gateway with few open files: it refuses to start, or it serves as many clients as it says."""
+"""A gateway with few open files: it refuses to start, or it serves the reported number of clients."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def worker_of(queue: Server) -> WorkerRecord:
 
 @dataclass(frozen=True)
 class Watched:
-    """A load, and what the worker did for it."""
+    """A load, and the worker's calls for it."""
 
     calls: list[Call]
     outcome: Outcome

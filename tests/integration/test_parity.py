@@ -38,7 +38,7 @@ def expected_flowers() -> list[dict[str, object]]:
 
 
 def says_the_forest(rows: list[list[float]]) -> list[dict[str, object]]:
-    """What the artifact itself says of every flower, in this process."""
+    """The answers of the artifact to every flower, in this process."""
     forest = joblib.load(ROOT / "models/iris/1.0.0/model.joblib")
     forest.n_jobs = 1
     probabilities = forest.predict_proba(np.array(rows))

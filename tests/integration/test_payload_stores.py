@@ -34,7 +34,7 @@ def s3() -> Iterator[S3]:
 
 @pytest.fixture(scope="module")
 def on_s3(s3: S3, queue: Server, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A gateway and a worker whose payloads lie in a bucket, in small chunks."""
+    """A gateway and a worker with payloads in a bucket, in small chunks."""
     settings = {"payload_url": s3.url("stack"), "models": "iris", "chunk_rows": "100"}
     with running(queue.url, tmp_path_factory.mktemp("on_s3"), **settings) as started:
         started.gateway()

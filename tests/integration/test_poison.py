@@ -119,7 +119,7 @@ def answered(http: httpx.Client, x: float, wait_s: int = 10) -> httpx.Response:
 
 @contextmanager
 def online_meanwhile(stack: Stack) -> Iterator[list[int]]:
-    """Requests one after the other while the block runs. → their statuses"""
+    """Requests in turn while the block runs. → their statuses"""
     statuses: list[int] = []
     ended = threading.Event()
 

@@ -1,4 +1,5 @@
-"""The curl commands of README.md and docs/http-api.md, run by a shell, answer what is shown below them."""
+"""The curl commands of README.md and docs/http-api.md, run by a shell, give the answers that are shown below
+them."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ FILE = next(curl for curl in HTTP_API if "text/csv" in curl.command)
 
 @pytest.fixture
 def ask(stack: Stack) -> Callable[[Curl, str], Answer]:
-    """Run a command as it stands, but against this stack, and for another job where one is named."""
+    """Run a command against this stack, with another job id if it has a job id."""
 
     def run(curl: Curl, job_id: str = "") -> Answer:
         command = curl.command.replace("localhost:8000", f"127.0.0.1:{stack.port}")

@@ -37,7 +37,7 @@ HEALS_S = 60.0
 
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A small disk of its own where this user may mount one, else a folder."""
+    """A small disk if this user may mount it, else a folder."""
     with small_disk(tmp_path_factory.mktemp("disk"), DISK_BYTES) as folder:
         yield folder
 
@@ -151,7 +151,7 @@ def test_a_full_disk_refuses_new_work_and_heals_once_there_is_room(
 
 @contextmanager
 def job_across(stack: Stack) -> Iterator[str]:
-    """A job that is running as the fault begins, and ends once it has healed. → where it is asked for"""
+    """A job that is running as the fault begins, and ends once it has healed. → its path"""
     with stack.client() as http:
         location = eventually(lambda: _accepted(http), limit_s=HEALS_S, every_s=0.1)
         yield location

@@ -25,7 +25,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(6
 
 PACE_MS = 40.0
 BETWEEN_ROWS_PER_S = 1.4 * 1000 / PACE_MS
-"""More than one worker can do, whose model sleeps for its rows; less than two do, be the machine slow."""
+"""More than a worker can do, because its model sleeps for each row; less than two can do, even on a slow
+machine."""
 ROWS = 12_000
 LIMIT_S = 60.0
 
@@ -67,7 +68,7 @@ def counted(http: httpx.Client, job: str) -> tuple[int, float, float]:
 
 
 def asked(*words: str) -> str:
-    """What `takt workers` says to these words."""
+    """The output of `takt workers` with these arguments."""
     result = CliRunner().invoke(program, words)
     assert result.exit_code == 0, result.output
     return result.output

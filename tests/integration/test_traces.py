@@ -1,4 +1,4 @@
-"""Traces of a real gateway and worker, as a collector gets them; and what both log meanwhile."""
+"""Traces of a real gateway and worker, as a collector gets them; and the logs of both."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def http(traced: Traced) -> Iterator[httpx.Client]:
 
 
 def new_traceparent(*, sampled: bool = True) -> tuple[str, str, dict[str, str]]:
-    """A trace that a client begins: its id, its span's id, and the header that says so."""
+    """A trace that a client begins: its id, its span's id, and the header."""
     trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
     return trace_id, span_id, {"traceparent": f"00-{trace_id}-{span_id}-{'01' if sampled else '00'}"}
 
@@ -98,7 +98,7 @@ def test_a_batch_of_several_requests_is_linked_to_them_all(traced: Traced, http:
 
 
 def shared_batches(traced: Traced, http: httpx.Client) -> tuple[dict[str, Kept], list[Kept]] | None:
-    """Sixteen requests at once, by their span, and their batch spans; nothing where each ran alone."""
+    """Sixteen requests at once, by their span, and their batch spans; nothing if each ran alone."""
     begun = [new_traceparent() for _ in range(16)]
     with ThreadPoolExecutor(len(begun)) as threads:
         asked = [threads.submit(http.post, "/predict", json=IRIS, headers=headers) for *_, headers in begun]

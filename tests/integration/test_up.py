@@ -1,4 +1,4 @@
-"""`takt up` for real: everything starts with one command, heals, and ends with it."""
+"""`takt up` for real: everything starts with a command, heals, and ends with it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Stack:
             return [record.pid for record in live_workers(client)]
 
     def part_named(self, *words: str) -> psutil.Process:
-        """The one child process whose command line has all these words."""
+        """The only child process with all these words in its command line."""
         (found,) = (p for p in self._children() if all(word in " ".join(p.cmdline()) for word in words))
         return found
 
@@ -101,7 +101,7 @@ def takt(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def refused(*arguments: str) -> str:
-    """What `takt up` says where it refuses: words on stderr, exit code 1, no traceback."""
+    """A refusal of `takt up`: a message on stderr, exit code 1, no traceback."""
     done = takt("up", *arguments)
     assert done.returncode == 1, done
     assert "Traceback" not in done.stdout + done.stderr

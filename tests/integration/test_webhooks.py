@@ -23,12 +23,12 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SETTINGS = {"webhook_secret": SECRET, "webhook_allow": "127.0.0.1/32", "models": "iris"}
 SETOSA = [5.1, 3.5, 1.4, 0.2]
 LIMIT_S = 30.0
-"""How long a worker on a busy machine may take to tell."""
+"""Time limit of a delivery on a busy machine."""
 
 
 @pytest.fixture(scope="module")
 def calling(queue: Server, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A gateway and a worker whose webhooks may reach this machine."""
+    """A gateway and a worker with webhooks that may reach this machine."""
     with running(queue.url, tmp_path_factory.mktemp("calling"), **SETTINGS) as started:
         started.gateway()
         started.worker("worker")
@@ -41,7 +41,7 @@ def submitted(http: httpx.Client, url: str, *, model: str = "iris") -> httpx.Res
 
 
 def verified(request: Received) -> dict[str, Any]:
-    """What a message says, once the reference implementation has found its signature valid."""
+    """The content of a message with a signature that the reference implementation accepts."""
     message: dict[str, Any] = Webhook(SECRET).verify(request.body, request.headers)
     return message
 

@@ -27,7 +27,7 @@ _REMEMBERED = 20
 
 @dataclass
 class Run:
-    """Totals of all cuts in one durability mode."""
+    """Totals of all cuts in a durability mode."""
 
     durability: str
     disk: str
@@ -62,7 +62,7 @@ class Run:
 
 
 class Cutter:
-    """Cuts the power of one stack repeatedly."""
+    """Cuts the power of a stack repeatedly."""
 
     def __init__(self, durability: str, root: Path, disk: Disk, chance: random.Random) -> None:
         self.done = Run(durability, disk.kind)
@@ -120,7 +120,7 @@ class Cutter:
 
 
 def run(durability: str, cuts: int, root: Path, seed: int, say: Callable[[str], None]) -> Run:
-    """Make a number of cuts in one mode."""
+    """Make a number of cuts in a mode."""
     chance = random.Random(seed)
     with (
         closing(_disk(root, durability, chance)) as disk,

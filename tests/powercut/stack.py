@@ -27,7 +27,7 @@ class DidNotStart(Exception):
 
 
 class CutStack:
-    """One process of `takt up` on a folder."""
+    """A process of `takt up` on a folder."""
 
     def __init__(self, folder: Path, log: Path, durability: str) -> None:
         self.folder = Folder(folder)

@@ -15,14 +15,14 @@ from tests.powercut.load import Accepted, submit
 
 ENDS_S = 90.0
 _KEYS_EACH = 10
-"""The keys of all lost jobs are sent again, and the key of one in this number of other jobs."""
+"""The keys of all lost jobs are sent again, and the key of an in this number of other jobs."""
 DOCUMENTED_S = 2.0
 """Maximum loss in memory mode according to docs/reliability.md."""
 
 
 @dataclass
 class Account:
-    """Findings of one cut."""
+    """Findings of a cut."""
 
     jobs: int = 0
     lost: int = 0

@@ -74,7 +74,7 @@ def take(window: Browser, stack: Stack, picture: Picture) -> None:
 
 
 def prepare(page: Page, picture: Picture) -> None:
-    """What somebody would have done before."""
+    """Earlier activity of users."""
     if picture.place.startswith("#/models"):
         page.get_by_role("button", name="Predict").click()
         expect(page.locator(".answers")).to_contain_text("prediction")

@@ -51,7 +51,7 @@ def load(
 
 
 def array_of(predictor: Predictor, columns: Columns) -> Array:
-    """The answer of a model whose outputs show a single array."""
+    """The answer of a model with outputs of a single array."""
     answer = predictor.predict(columns)
     assert not isinstance(answer, dict)
     return answer

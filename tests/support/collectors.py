@@ -21,7 +21,7 @@ KINDS = Span.SpanKind
 
 @dataclass(frozen=True)
 class Kept:
-    """One span, ids in hex."""
+    """A span, ids in hex."""
 
     service: str
     name: str

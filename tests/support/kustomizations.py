@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import yaml
 
 Manifest: TypeAlias = dict[str, Any]
-"""One Kubernetes object (Any: JSON)."""
+"""A Kubernetes object (Any: JSON)."""
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OVERLAYS = ("overlays/cpu", "overlays/gpu")

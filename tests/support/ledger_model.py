@@ -360,7 +360,7 @@ class LedgerModel:
     # The reconciler
 
     def expire_leases(self) -> tuple[set[str], set[str]]:
-        """Returns jobs with an aborted upload, and forgotten jobs with a chunk whose lease expired."""
+        """Returns jobs with an aborted upload, and forgotten jobs with an expired lease of a chunk."""
         orphaned = {job_id for (job_id, _, _), brief in self._orphans.items() if brief}
         self._orphans = {lease: brief for lease, brief in self._orphans.items() if not brief}
         interrupted = {job_id for job_id in self.uploads() if self.jobs[job_id].brief}

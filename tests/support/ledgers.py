@@ -1,4 +1,4 @@
-"""Both sides of the ledger on one empty server, for tests that call them alternately."""
+"""Both sides of the ledger on an empty server, for tests that call them alternately."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def beat(client: redis.Redis, worker: str) -> None:
 
 
 class House:
-    """A gateway's and a worker's ledger on one server, and their doorbells."""
+    """A gateway's and a worker's ledger on a server, and their doorbells."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class House:
         self.notified.append((key, count))
 
     def ask(self, call: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> T:  # Any: the call's own
-        """One call of the gateway's ledger."""
+        """A call of the gateway's ledger."""
         return self.clients.run(call(*args, **options))
 
     def open(self, **fields: Any) -> NewJob:  # Any: fields of NewJob

@@ -33,7 +33,7 @@ class S3:
 
 @contextmanager
 def s3_server() -> Iterator[S3]:
-    """Start a server with one empty bucket, and stop it after the block."""
+    """Start a server with an empty bucket, and stop it after the block."""
     port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

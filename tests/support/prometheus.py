@@ -39,7 +39,7 @@ class Prometheus:
         return found
 
     def value(self, text: str) -> float | None:
-        """The value of a query with one series; None without a series."""
+        """The value of a query with a series; None without a series."""
         found = self.query(text)
         assert len(found) <= 1, found
         return float(found[0]["value"][1]) if found else None

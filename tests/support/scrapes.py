@@ -10,7 +10,7 @@ from shared.metrics.metric import Metric, MetricKind
 
 
 class Scrape:
-    """The samples of one answer in Prometheus' text format."""
+    """The samples of an answer in Prometheus' text format."""
 
     def __init__(self, text: str) -> None:
         families = list(text_string_to_metric_families(text))

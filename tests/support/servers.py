@@ -48,7 +48,7 @@ def program(name: str) -> str:
 
 
 class Server:
-    """One server process with `stop`, `kill` and `start`. Its data survives."""
+    """A server process with `stop`, `kill` and `start`. Its data survives."""
 
     def __init__(self, binary: str, folder: Path, *options: str) -> None:
         self.port = free_port()

@@ -22,7 +22,7 @@ STARTS_S = 120.0
 
 
 class Part:
-    """One process of the stack; its output goes to a file that is printed if the test fails."""
+    """A process of the stack; its output goes to a file that is printed if the test fails."""
 
     def __init__(self, name: str, command: list[str], settings: dict[str, str], folder: Path) -> None:
         self.name = name
@@ -99,7 +99,7 @@ class Part:
 
 
 class Stack:
-    """A gateway and workers on one server, with methods to start, stop and kill them."""
+    """A gateway and workers on a server, with methods to start, stop and kill them."""
 
     def __init__(self, redis_url: str, folder: Path, **settings: str) -> None:
         self.port = free_port()

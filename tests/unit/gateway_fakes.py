@@ -1,4 +1,5 @@
-"""Stand-ins for what surrounds the gateway: a Redis in memory, a worker that answers, a clock that is set."""
+"""Stand-ins for the surroundings of the gateway: a Redis in memory, a worker that answers, a clock that is
+set."""
 
 from __future__ import annotations
 
@@ -91,7 +92,7 @@ def _output(name: str, first: Any, rows: int) -> OutputColumn:
 
 
 class FakeWorker:
-    """Holds models and answers what waits for them, one step at a time or until stopped."""
+    """Holds models and answers their requests, step by step or until stopped."""
 
     def __init__(self, client: FakeRedis, *specs: ModelSpec, predict: Predict = echo_first_input) -> None:
         self.client: Any = client  # Any: redis-py's union of what RESP2 and RESP3 answer
@@ -133,7 +134,7 @@ class FakeWorker:
         return [entry for _, entry in await self._entries(key)]
 
     async def nothing_waits(self, key: ModelKey) -> None:
-        """Return once the stream is empty; AssertionError where it does not become so."""
+        """Return once the stream is empty; AssertionError if it does not become empty."""
         for _ in range(1000):
             if not await self._entries(key):
                 return
@@ -203,7 +204,7 @@ async def serving(worker: FakeWorker, gateway: Gateway) -> AsyncIterator[None]:
 
 
 async def until(condition: Callable[[], object], *, limit_s: float = 30.0) -> None:
-    """Let the loop run until `condition` holds; AssertionError where it does not within the limit."""
+    """Let the loop run until `condition` holds; AssertionError if it does not within the limit."""
     loop = asyncio.get_running_loop()
     end_s = loop.time() + limit_s
     while not condition():

@@ -1,4 +1,4 @@
-"""A gateway behind real sockets: servers of it, and what a client writes and reads there byte by byte."""
+"""A gateway behind real sockets: its servers, and the bytes of a client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 
 @asynccontextmanager
 async def serving_for(gateway: Gateway) -> AsyncIterator[int]:
-    """→ the port of a server of this gateway's predictions; whatever else it is asked, it says hello."""
+    """→ the port of a server of this gateway's predictions; all other requests get a fixed answer."""
     app = with_cors(
         RequestMiddleware(
             Predictions(hello, gateway),
@@ -64,7 +64,7 @@ def request(
 
 
 async def answer_of(reader: asyncio.StreamReader) -> Answer:
-    """The next answer of a connection. Raises asyncio.IncompleteReadError where it is closed instead."""
+    """The next answer of a connection. Raises asyncio.IncompleteReadError if it is closed instead."""
     async with asyncio.timeout(PATIENCE_S):
         status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -82,7 +82,7 @@ async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyn
 
 
 async def asked(port: int, *pieces: bytes) -> Answer:
-    """What one request is answered, on a connection of its own."""
+    """The answer to a request on a connection of its own."""
     async with connected(port) as (reader, writer):
         writer.write(b"".join(pieces))
         return await answer_of(reader)

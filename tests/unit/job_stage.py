@@ -1,4 +1,4 @@
-"""A gateway whose jobs are run by hand: what a worker does, step by step."""
+"""A gateway with jobs that the test runs, like a worker, step by step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMPUTED_BY = (
     '{"artifact_sha256":"%s","device":"cpu","precision":"float64","runtime":"native","versions":{}}'
     % ("ab" * 32)
 )
-"""What a worker says of itself with a result."""
+"""The provenance that a worker sends with a result."""
 
 
 @asynccontextmanager
@@ -44,7 +44,7 @@ async def job_stage(
 
 
 def built(models: Path) -> None:
-    """A repository whose iris is built, as far as a gateway looks: its manifest."""
+    """A repository with the manifest of a built iris, which is all that a gateway reads."""
     folder = models / "iris" / "1.0.0"
     folder.mkdir(parents=True)
     (models / "iris" / "model.toml").write_bytes((MODELS / "iris" / "model.toml").read_bytes())
@@ -61,7 +61,7 @@ def built(models: Path) -> None:
 
 
 async def run_chunks(gateway: Gateway, job_id: str, *, failing: int | None = None, most: int = 1000) -> None:
-    """What a worker does: claim, predict (each row's first input), store, commit."""
+    """Act as a worker: claim, predict (each row's first input), store, commit."""
     ledger = worker_ledger(gateway)
     while most and (claim := ledger.claim(IRIS_KEY)):
         most -= 1
@@ -73,7 +73,7 @@ async def run_chunks(gateway: Gateway, job_id: str, *, failing: int | None = Non
 
 
 def run_small(gateway: Gateway, *, failing: int | None = None) -> None:
-    """What a worker does with small jobs: the results are kept in the ledger."""
+    """Act as a worker for small jobs: the results are kept in the ledger."""
     ledger = worker_ledger(gateway)
     for claim in ledger.claim_some(IRIS_KEY, most=9, most_rows=64):
         data, succeeded, failed = predicted(claim.data, failing)
@@ -113,7 +113,7 @@ def worker_ledger(gateway: Gateway, *, max_attempts: int = 5) -> Ledger:
 
 
 def give_up_next(gateway: Gateway) -> None:
-    """A chunk whose only try fails."""
+    """A chunk with a single attempt, which fails."""
     ledger = worker_ledger(gateway, max_attempts=1)
     held = ledger.claim(IRIS_KEY)
     assert held is not None
@@ -125,7 +125,7 @@ def give_up_next(gateway: Gateway) -> None:
 async def stored_job(
     gateway: Gateway, chunks: Sequence[Sequence[dict[str, object]]], **about: Any
 ) -> JobRecord:
-    """A job whose chunks hold `sepal_length` and the kept columns of `about`, as a file's do."""
+    """A job with chunks of `sepal_length` and the kept columns of `about`, like those of a file."""
     new = NewJob(id=new_job_id(), model="iris", version="1.0.0", digest="ab" * 32, owner="anonymous", **about)
     await gateway.jobs.ledger.open_job(new)
     for index, rows in enumerate(chunks):

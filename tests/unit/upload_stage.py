@@ -1,4 +1,4 @@
-"""A gateway that takes files, whose jobs are run by hand; what of them is stored."""
+"""A gateway that accepts files, with jobs that the test runs; the stored objects."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The offline lane of a worker: claims a chunk, reads its rows, runs it in the engine, stores and commits the
 result. A chunk that ended two workers runs in quarantine instead.
 
-A Celery thread moves the payloads and renews the lease; the engine predicts. So payloads of one chunk move
+A Celery thread moves the payloads and renews the lease; the engine predicts. So payloads of a chunk move
 while another chunk computes.
 """
 

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 LEAST_AGE_S = 86_400.0
 SWEEP_EVERY_S = 3600.0
 STEP_JOBS = 200
-"""Folders per step; about one step runs per second."""
+"""Folders per step; a step runs about every second."""
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 """Other folders in the store are not touched."""
 

@@ -70,7 +70,7 @@ class SmallChunks:
         self._renew_every_s = renew_every_s
 
     def run(self, predictor: Predictor, claims: Sequence[Claim]) -> Iterator[Claim]:
-        """Run the small chunks. → the other claims, to be run one by one, each under its lease."""
+        """Run the small chunks. → the other claims, to be run in turn, each under its lease."""
         ready, others = _read(predictor, claims)
         if ready:
             others += self._run_together(predictor, ready)
@@ -155,7 +155,7 @@ def _small(predictor: Predictor, held: Claim) -> _Small | None:
 
 
 def _joined(predictor: Predictor, ready: Sequence[_Small]) -> ChunkWork:
-    """One piece of work for the engine, named after the first chunk."""
+    """A piece of work for the engine, named after the first chunk."""
     first = ready[0]
     columns = {
         name: np.concatenate([small.columns[name] for small in ready]) if len(ready) > 1 else array

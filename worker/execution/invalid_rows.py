@@ -25,7 +25,7 @@ _LINE = re.compile(r" \(line (\d+)\)$")
 
 @dataclass(frozen=True)
 class InvalidRows:
-    """The invalid rows of a chunk. `reasons`: one per row, null for a valid row; None: all rows are valid."""
+    """The invalid rows of a chunk. `reasons`: by row, null for a valid row; None: all rows are valid."""
 
     first_row: int | None  # index in the job of the chunk's first row
     reasons: pa.Array | None = None

@@ -1,4 +1,4 @@
-"""Decides which lane runs next, so that both share one engine. Pure; the clock is passed in.
+"""Decides which lane runs next, so that both share the engine. Pure; the clock is passed in.
 
 If both lanes have work, online runs first, and jobs are guaranteed 10 % of engine time. Offline slices are
 short while online requests arrive, and long otherwise.

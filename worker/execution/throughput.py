@@ -48,7 +48,7 @@ class Fastest:
 
 @dataclass
 class BatchTimer:
-    """The time from one online batch to the next or, if the lane was empty in between, from the moment it
+    """The time from an online batch to the next or, if the lane was empty in between, from the moment it
     had work. So it includes slices of the other lane and the sending of answers."""
 
     _since_s: float | None = None

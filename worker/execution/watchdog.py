@@ -1,4 +1,4 @@
-"""Ends a process whose model call makes no progress.
+"""Ends a process if its model call makes no progress.
 
 Python cannot kill a thread, and a C extension that holds the GIL blocks all Python code. faulthandler's timer
 is a C thread: it writes every thread's stack to stderr and ends the process even then. The supervisor

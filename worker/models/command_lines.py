@@ -1,7 +1,7 @@
 """Keeps the output lines of a command apart from anything that a model's code prints.
 
 A model may write to standard output in any way: `print`, `os.write(1, …)`, C code, a thread, a child process.
-So the lines use a descriptor of their own: the one that the caller passes, or a copy of standard output. In
+So the lines use a descriptor of their own: that of the caller, or a copy of standard output. In
 the second case the model's output goes to standard error.
 """
 

@@ -51,8 +51,8 @@ class Delivery(Struct, frozen=True):  # made for each entry, faster than a froze
 
 
 def first_batch(waiting: Sequence[Delivery], max_rows: int) -> int:
-    """How many of the waiting entries, in order, form the next batch: at least one, at most `max_rows`
-    rows of one model version; a suspect entry forms a batch alone."""
+    """How many of the waiting entries, in order, form the next batch: at least 1, at most `max_rows`
+    rows of a single model version; a suspect entry forms a batch alone."""
     head = waiting[0]
     rows = head.entry.rows
     count = 1

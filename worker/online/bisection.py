@@ -1,7 +1,7 @@
 """Finds the failing parts of a batch: plans each call from the outcomes of earlier calls. Pure.
 
 A model that raises does not name the row. The plan is adaptive group testing (Hwang's generalized binary
-splitting): a failing group is split until one part has failed alone; the rest then runs in groups sized so
+splitting): a failing group is split until a part has failed alone; the rest then runs in groups sized so
 that about half of them pass. Clustered failures are found with small groups, and long stretches without
 failures pass in large groups.
 

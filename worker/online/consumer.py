@@ -39,7 +39,7 @@ class OnlineConsumer:
         *,
         decoders: Mapping[ModelKey, ImageDecoder] = MappingProxyType({}),
     ) -> None:
-        """`decoders`: of the model versions whose entries are read one batch ahead, and decoded at once."""
+        """`decoders`: of the model versions whose entries are read a batch ahead, and decoded at once."""
         self._stream = stream
         self._max_rows = max_rows
         self._decoders = dict(decoders)
@@ -110,7 +110,7 @@ class OnlineConsumer:
             self._hold(self._stream.wait())
 
     def next_batch(self) -> tuple[list[Delivery], float]:
-        """The entries to run next, all of one model version, and the time of Redis' clock in ms."""
+        """The entries to run next, all of the same model version, and the time of Redis' clock in ms."""
         count = first_batch(self._hand, self._max_rows(self._hand[0].key))
         batch, self._hand = self._hand[:count], self._hand[count:]
         if not self._hand and batch[0].key in self._decoders:

@@ -1,8 +1,8 @@
 """The engine's connection to the online streams: read batches, claim entries of lost workers, send answers.
 
-Owned by the engine's thread. It has two connections: one for scripts and answers, one that may block. Methods
-raise redis.exceptions.RedisError if Redis does not answer; unanswered entries stay pending and are delivered
-again.
+Owned by the engine's thread. It has two connections: for scripts and answers, and for reads that may block.
+Methods raise redis.exceptions.RedisError if Redis does not answer; unanswered entries stay pending and are
+delivered again.
 """
 
 from __future__ import annotations
@@ -158,11 +158,11 @@ class OnlineStream:
         self._take_turn(finished, read_on=False)
 
     def answer_and_read(self, finished: Finished) -> list[Delivery]:
-        """`answer` and `read` in one round trip."""
+        """`answer` and `read` in a single round trip."""
         return self._take_turn(finished, read_on=True)
 
     def _take_turn(self, finished: Finished | None, *, read_on: bool) -> list[Delivery]:
-        """One script call: packing and parsing cost a fraction of a transaction with as many steps."""
+        """A script call: packing and parsing cost a fraction of a transaction with as many steps."""
         open_keys = self._open_keys if read_on else []
         answered = [keys.online(finished.key)] if finished else []
         replies = finished.replies if finished else {}
@@ -333,7 +333,7 @@ class OnlineStream:
 
 @contextlib.contextmanager
 def _allowing(code: str) -> Iterator[None]:
-    """Ignore one Redis error code that means the desired state already exists."""
+    """Ignore a Redis error code that means the desired state already exists."""
     try:
         yield
     except ResponseError as error:

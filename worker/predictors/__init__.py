@@ -47,7 +47,7 @@ def load_predictor(
 ) -> Predictor:
     """Load a predictor on `device` (`cpu` or `cuda:N`), check its golden rows and warm it up.
 
-    `threads` limits the CPU threads of one call. `mismatch`: warn about or refuse an artifact that was built
+    `threads` limits the CPU threads of a call. `mismatch`: warn about or refuse an artifact that was built
     with another version of its framework. `runtime` "native" compiles no model, whatever its spec requests.
     Raises ArtifactError, which names every problem found.
     """

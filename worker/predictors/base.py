@@ -37,10 +37,10 @@ class OutOfMemoryError(PredictionFailedError):
 class ModelRuntime(Protocol):
     """A framework's loaded model. Returns as many rows as it gets, each independent of the other rows.
 
-    A model with one answer returns class probabilities (rows, classes) if `spec.classifies`, or records with
-    separate labels (see `worker.predictors.labelled_answers`), else values (rows,) or a tensor
-    (rows, *shape). A model with several answers, or with answers that are not floats, returns a dict of them
-    by name, from which the outputs select by `from`, `method` and `column` (see
+    A model with a single answer returns class probabilities (rows, classes) if `spec.classifies`, or records
+    with separate labels (see `worker.predictors.labelled_answers`), else values (rows,) or a tensor (rows,
+    *shape). A model with several answers, or with answers that are not floats, returns a dict of them by
+    name, from which the outputs select by `from`, `method` and `column` (see
     `worker.predictors.named_answers`). Raises any exception of the framework.
     """
 
@@ -55,7 +55,7 @@ class ArrayRuntime(Protocol):
 
 @dataclass(frozen=True)
 class Predictor:
-    """A loaded model version. Only the engine calls it, from one thread at a time."""
+    """A loaded model version. Only the engine calls it, from a single thread at a time."""
 
     version: ModelVersion
     runtime: ModelRuntime
@@ -156,7 +156,7 @@ class Predictor:
         return {size: self._rate(of_rows(self.spec, self._sample(size))) for size in sizes}
 
     def warm_up_slices(self, seconds: float) -> dict[int, float]:
-        """Run growing calls until one takes `seconds` or is the largest slice. → rows/s by size.
+        """Run growing calls until a call takes `seconds` or is the largest slice. → rows/s by size.
 
         Raises PredictionFailedError.
         """

@@ -1,4 +1,4 @@
-"""A CUDA device as a courier: pinned host memory, one stream for each direction, and events between them."""
+"""A CUDA device as a courier: pinned host memory, a stream for each direction, and events between them."""
 
 from __future__ import annotations
 

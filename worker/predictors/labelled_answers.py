@@ -45,7 +45,7 @@ def class_numbers_of(answer: Array) -> Array:
 
 
 def joined(answers: Sequence[Answer]) -> Answer:
-    """The answers to parts of a call as one answer."""
+    """The answers to parts of a call, joined."""
     if isinstance(answers[0], dict):
         parts = cast(Sequence[dict[str, Array]], answers)  # one model answers always alike
         return {name: np.concatenate([part[name] for part in parts]) for name in answers[0]}

@@ -2,7 +2,7 @@
 
 `predict` decides. Some estimators define it as the argmax of `predict_proba`; others compare scores, of which
 the probabilities are a monotone function. Both kinds are known by class: for them `predict` is not called, or
-only for rows whose two highest probabilities are nearly equal. For all other estimators it is always called.
+only for rows with two nearly equal highest probabilities. For all other estimators it is always called.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _DELEGATES = {
     "RandomizedSearchCV": "best_estimator_",
     "StackingClassifier": "final_estimator_",
 }
-"""Estimators whose `predict` and `predict_proba` are those of an inner estimator."""
+"""Estimators that take `predict` and `predict_proba` from an inner estimator."""
 
 
 def label_rule(estimator: Any) -> LabelRule:  # Any: scikit-learn publishes no types

@@ -1,9 +1,9 @@
 """Selects, checks and converts the answers of a model with several of them, or with typed values.
 
-A runtime returns its answers by name: arrays whose first axis is the rows, or a list with an array for each
-column of an answer. Each output selects an answer by `from` or `method` (default: the answer of the output's
-own name, else the only answer) and by `column`. Class views accept class probabilities (rows, classes), names
-or indices of classes (rows,), and records of `worker.predictors.labelled_answers`.
+A runtime returns its answers by name: arrays with the rows as their first axis, or a list with an array for
+each column of an answer. Each output selects an answer by `from` or `method` (default: the answer of the
+output's own name, else the only answer) and by `column`. Class views accept class probabilities (rows,
+classes), names or indices of classes (rows,), and records of `worker.predictors.labelled_answers`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from worker.predictors.labels import ClassNumbers
 from worker.predictors.typed_values import UnfitValuesError, typed
 
 NamedAnswers: TypeAlias = dict[str, Array | Sequence[Array]]
-"""Answer name → array, or a list of arrays, one for each column."""
+"""Answer name → array, or a list of arrays, by column."""
 RawAnswer: TypeAlias = Array | NamedAnswers
 """What a runtime returns."""
 Shown: TypeAlias = dict[str, Array]

@@ -1,4 +1,5 @@
-"""Runs a call on a device in pieces: while one computes, the next is filled and the previous is copied back.
+"""Runs a call on a device in pieces: while a piece computes, the next is filled and the previous is copied
+back.
 
 host      fill 1   fill 2      take 1, fill 3   take 2, fill 4   …
 copy in            1           2                3
@@ -76,7 +77,7 @@ class Source:
 
 
 class Pipeline(Generic[Tensor]):
-    """Runs one call at a time; owns the host buffers, two for each direction."""
+    """Runs a single call at a time; owns the host buffers, two for each direction."""
 
     def __init__(self, courier: Courier[Tensor], most_bytes: int) -> None:
         """`most_bytes` limits the memory that each of the four buffers keeps."""
@@ -84,7 +85,7 @@ class Pipeline(Generic[Tensor]):
         self._places = [_Place(courier, most_bytes) for _ in range(_IN_FLIGHT)]
 
     def run(self, source: Source, cut: Sequence[slice]) -> Array:
-        """The answers to all pieces in order, in memory of their own. Needs at least one piece.
+        """The answers to all pieces in order, in memory of their own. Needs at least 1 piece.
 
         Raises any exception of the courier, after all work on the device has ended.
         """
@@ -112,7 +113,7 @@ class Pipeline(Generic[Tensor]):
 
 
 class _Place(Generic[Tensor]):
-    """Handles one piece at a time, from its rows to its answer."""
+    """Handles a piece at a time, from its rows to its answer."""
 
     def __init__(self, courier: Courier[Tensor], most_bytes: int) -> None:
         self._courier = courier

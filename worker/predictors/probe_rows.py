@@ -19,7 +19,8 @@ _CHANCE = 1024
 
 
 def probes(spec: ModelSpec, features: Sequence[str], thresholds: Mapping[int, Array]) -> Columns:
-    """Rows of numbers for a model whose estimator takes `features`, in this order; at most about 4,000.
+    """Rows of numbers for a model with an estimator that takes `features`, in this order; at most about
+    4,000.
 
     `thresholds`: the decision thresholds of trees, by the number of the feature. All rows lie within the
     ranges of the spec; without ranges, near the thresholds and known rows. The rows are the same each time.

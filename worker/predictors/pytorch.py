@@ -167,7 +167,7 @@ class _InputArray:
 
 
 class _Plain:
-    """One call, with blocking copies."""
+    """A call, with blocking copies."""
 
     def __init__(self, rows: _InputArray, network: _Network, device: torch.device) -> None:
         self.rows = rows

@@ -34,7 +34,7 @@ def choose(native: Rates, others: Mapping[str, Rates]) -> dict[int, str]:
 
 
 def _fastest(rates: Mapping[str, float], before: str) -> str:
-    """Of the runtimes that are nearly as fast as the fastest: native, else the one before, else the
+    """Of the runtimes that are nearly as fast as the fastest: native, else the runtime before, else the
     fastest."""
     enough = max(rates.values()) / _GAIN
     content = [name for name in (NATIVE, before) if rates.get(name, 0.0) > enough]

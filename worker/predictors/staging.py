@@ -22,7 +22,7 @@ class DeviceEvent(Protocol):
 
 
 class Staging:
-    """One buffer, lent for one copy at a time. It grows by doubling up to `most_bytes`; a larger copy gets
+    """A buffer, lent for a single copy at a time. It grows by doubling up to `most_bytes`; a larger copy gets
     memory of its own.
 
     The borrower passes the end of its copy to `busy_until`; the next `lend` waits for it.

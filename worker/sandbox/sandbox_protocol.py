@@ -4,7 +4,7 @@
     worker ◀─ READY ─ process ◀── RESULT, … , DONE | SICK ── run
            ◀─ RESULT, …, DONE | SICK | DIED ── process
 
-A frame is its kind (one byte), the length of its body (eight bytes) and the body.
+A frame is its kind (1 byte), the length of its body (8 bytes) and the body.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from worker.sandbox.sandbox_protocol import LOAD_LIMIT_S, Frame, FrameKind, Fram
 log = structlog.get_logger(__name__)
 
 MOST_DEATHS = 40
-"""The most processes that one chunk may cost. At the default limit of 20 s a call that is a quarter of an
+"""The most processes that a chunk may cost. At the default limit of 20 s a call that is a quarter of an
 hour, if every process hangs."""
 MOST_SLICE_ROWS = 1000
 IDLE_S = 60.0

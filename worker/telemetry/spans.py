@@ -33,7 +33,7 @@ from shared.tracing import LAST_SPANS_S, close_provider
 from worker.online.batch import EntryBatch
 
 MOST_WAITING = 1000
-"""Most batches and chunks whose spans are not yet written; further ones are not traced."""
+"""Most batches and chunks without written spans; further ones are not traced."""
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 

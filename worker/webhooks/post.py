@@ -1,4 +1,4 @@
-"""One POST to an untrusted receiver: to a checked address, within a time limit, without redirects.
+"""A POST to an untrusted receiver: to a checked address, within a time limit, without redirects.
 
 It uses the standard library's http.client because that does little: it follows no redirect, reads no proxy
 from the environment, and accepts a socket that was opened to the checked address under the requested name.
@@ -89,7 +89,7 @@ class Poster:
 
 
 def _connected(addresses: Sequence[Address], port: int, end_s: float) -> socket.socket:
-    """A connection to the first address that accepts one. Raises OSError."""
+    """A connection to the first address that accepts it. Raises OSError."""
     failure: OSError = TimeoutError()
     for address in addresses:
         left_s = end_s - time.monotonic()

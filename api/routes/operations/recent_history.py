@@ -20,7 +20,7 @@ router = APIRouter(tags=["operations"])
 
 
 class Series(BaseModel):
-    """One value per slot, oldest first. The newest slot is still being filled."""
+    """A value per slot, oldest first. The newest slot is still being filled."""
 
     requests: list[int] = Field(description="Online requests answered")
     rows: list[int] = Field(description="Rows of these requests")

@@ -1,4 +1,4 @@
-"""Ray on this machine, and Ray Serve with one application, until a signal ends the program."""
+"""Ray on this machine, and Ray Serve with an application, until a signal ends the program."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def read_inputs(source: str) -> Json | bytes | list[InputRow]:
     """Read a row with field names, or a list of rows, from JSON text, a JSON file or standard input (`-`);
     or an image from a JPEG or PNG file.
 
-    A row without names becomes a list with one row. Raises typer.BadParameter.
+    A row without names becomes a list with a single row. Raises typer.BadParameter.
     """
     if source != "-" and not is_json_text(source) and (image := _image(source)) is not None:
         return image

@@ -83,7 +83,7 @@ def exit_of(error: TaktError) -> Exit:
 
 
 def words_of(error: TaktError) -> str:
-    """Returns the error's detail; several problems are listed one per line."""
+    """Returns the error's detail; several problems are listed line by line."""
     from takt.errors import InvalidInput
 
     if isinstance(error, InvalidInput) and len(error.problems) > 1:

@@ -1,4 +1,4 @@
-"""What somebody with a good key, or none, tries who is after more than is his."""
+"""Attacks by a client with a valid key, or without a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gateway must never load."""
+"""Modules that the gateway must never load."""
 
 from __future__ import annotations
 

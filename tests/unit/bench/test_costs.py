@@ -1,4 +1,4 @@
-"""What a request and a row cost in each part."""
+"""The cost of a request and of a row in each part."""
 
 from __future__ import annotations
 

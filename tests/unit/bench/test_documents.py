@@ -1,4 +1,4 @@
-"""What the documents show: each part has its place on a page, and can be measured by itself."""
+"""The measured parts of the documents: each has a place on a page, and can be measured by itself."""
 
 from __future__ import annotations
 

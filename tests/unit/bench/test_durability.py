@@ -1,4 +1,4 @@
-"""The table of what durability costs."""
+"""The table of the cost of durability."""
 
 from __future__ import annotations
 

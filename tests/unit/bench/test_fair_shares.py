@@ -1,4 +1,4 @@
-"""Fifty owners on one queue, in virtual time: the ledger on a server, and the model of it in plain Python."""
+"""Fifty owners on a queue, in virtual time: the ledger on a server, and the model of it in plain Python."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_fifty_owners_get_their_shares_and_none_waits_for_more_than_they_allow(
 
 
 def test_without_owners_a_light_job_waits_for_all_jobs_before_it(make: Make) -> None:
-    """What the two levels are for."""
+    """The purpose of the two levels."""
     by_job, by_owner = (simulated(make, OWNERS, by_job=alone) for alone in (True, False))
     assert by_job.jain < 0.8
     assert by_job.most_waits > 10 * by_owner.most_waits

@@ -1,4 +1,4 @@
-"""Batch size against latency: what is measured on which device, and how it is shown."""
+"""Latency by batch size: the measurements of each device, and their tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What compiling is worth to a call: ratios round by round; and no figure for what answers otherwise."""
+"""The gain of compiling for a call: ratios by round, and no figure for different answers."""
 
 from __future__ import annotations
 

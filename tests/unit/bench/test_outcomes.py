@@ -1,4 +1,4 @@
-"""What an open loop's calls come to."""
+"""The outcomes of an open loop's calls."""
 
 from __future__ import annotations
 

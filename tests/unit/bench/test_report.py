@@ -1,4 +1,4 @@
-"""Spreads, ratios and tables: what a benchmark says of what it measured."""
+"""Spreads, ratios and tables of a benchmark."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def cells(text: str, row: int) -> list[str]:
 
 
 def open_results() -> Results:
-    """guide answers half of what is asked, takt all of it."""
+    """guide answers half of the requests, takt all of them."""
     plan = Plan(("guide", "takt"), (64,), rounds=1, seconds=3, rates=(100,))
     closed = [a_round(0, "guide", 40), a_round(0, "takt", 800)]
     opened = [

@@ -1,4 +1,4 @@
-"""What a load's log says: samples, percentiles, and which of them count."""
+"""A load's log: samples, percentiles, and which of them count."""
 
 from __future__ import annotations
 

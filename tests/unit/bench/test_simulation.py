@@ -1,4 +1,4 @@
-"""The stack on paper: what follows from the policies alone, on a clock that nobody waits for."""
+"""The simulated stack: effects of the policies alone, on a virtual clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The view of a request's stages: what is shown adds up to the whole."""
+"""The stages of a request add up to its time."""
 
 from __future__ import annotations
 

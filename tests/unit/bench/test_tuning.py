@@ -1,4 +1,4 @@
-"""What settings of the interpreter are worth to a worker."""
+"""The effect of interpreter settings on a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the power-cut suite calls lost, and what it calls a fault."""
+"""The verdicts of the power-cut suite: losses and faults."""
 
 from __future__ import annotations
 

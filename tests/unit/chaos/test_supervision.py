@@ -1,4 +1,4 @@
-"""What the chaos suite's supervisor does about processes that end."""
+"""The chaos suite's supervisor and processes that end."""
 
 from __future__ import annotations
 

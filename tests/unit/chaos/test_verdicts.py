@@ -1,4 +1,4 @@
-"""What the chaos suite makes of the rows that came back."""
+"""The verdicts of the chaos suite about returned rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client whose HTTP transport is a function."""
+"""A client with a function as its HTTP transport."""
 
 from __future__ import annotations
 

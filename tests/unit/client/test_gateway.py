@@ -1,4 +1,4 @@
-"""The SDK against the real gateway in one process, with Redis in memory and a function as the worker."""
+"""The SDK against the real gateway in a single process, with Redis in memory and a function as the worker."""
 
 from __future__ import annotations
 

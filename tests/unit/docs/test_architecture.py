@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md and docs/architecture name what exists: tests, files, keys, dependencies."""
+"""ARCHITECTURE.md and docs/architecture name only existing tests, files, keys and dependencies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the containers' files say about settings is true. That they run, `make containers-test` proves."""
+"""The settings in the containers' files exist. `make containers-test` runs the containers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OF_THE_CONTAINER = {
     "run_dir",
     "spool_dir",
 }
-"""What the images or the services decide, and an operator does not."""
+"""Settings that the images or the services set, not an operator."""
 
 
 @pytest.mark.parametrize("file", ["docker-compose.yml", ".env.example"])

@@ -1,4 +1,5 @@
-"""Each command in the guides is run by a test or says why not; its words: `test_documented_names.py`."""
+"""Each command in the guides is run by a test or has a reason why not; its arguments:
+`test_documented_names.py`."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ _PATH = re.compile(r"\.?[\w-][\w.-]*(?:/[\w.-]+)+/?")
 
 
 def commands(path: Path, program: str) -> Iterator[str]:
-    """What stands behind a program's name in the shell blocks and in spans, up to the command's end."""
+    """The arguments of a program in the shell blocks and in spans."""
     called = re.compile(rf"(?:^|[\s(=])(?:\.venv/bin/)?{program}(?:\s+(.*))?$")
     for text in [*own_lines(path), *(span for span in spans(path) if not span.startswith("kubectl "))]:
         for part in _END_OF_COMMAND.split(text):
@@ -82,7 +82,7 @@ Options = set[str]
 def takt() -> dict[str, Options]:
     """The options of each command, `workers list`, and of each group, by the words that call it.
 
-    The program is put together as pyproject.toml says: what is installed may be of another day.
+    The program is composed from pyproject.toml, because the installed program may be older.
     """
     joined = typer.Typer()
     joined.callback()(cli._program)
@@ -237,6 +237,6 @@ def test_every_file_of_the_repository_that_is_named_exists(path: Path) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    """Whether a path begins in a folder of the repository, and not in one that the programs make."""
+    """Whether a path begins in a folder of the repository, and not in a that the programs make."""
     first = name.partition("/")[0]
     return (ROOT / first).is_dir() and first not in MADE_HERE

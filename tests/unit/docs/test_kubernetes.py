@@ -16,7 +16,7 @@ from tests.support.kustomizations import FOLDER, OVERLAYS, Manifest, containers,
 from worker.__main__ import main as worker_main
 
 VERSIONS = ("1.29", "1.37")
-"""Of Kubernetes: an old one that is still in use, and the newest whose schemas there are."""
+"""Kubernetes: an old version that is still in use, and the newest version with schemas."""
 
 
 def objects(*folders: str) -> Iterator[Manifest]:
@@ -57,7 +57,7 @@ def test_an_overlay_has_each_object_once_and_in_one_namespace(overlay: str) -> N
 
 
 def variables() -> dict[str, str | None]:
-    """Every variable of a program of ours, with its value where it has a plain one."""
+    """Every variable of our programs, with its value if it is plain."""
     own = {e["name"]: e.get("value") for m in PODS.values() for c in containers(m) for e in c.get("env", ())}
     return {name: value for name, value in (own | SETTINGS).items() if name.startswith("TAKT_")}
 

@@ -1,4 +1,4 @@
-"""What the READMEs and the guides tell a person to do is there, and does what they say."""
+"""The instructions of the READMEs and the guides work."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def local_links(path: Path) -> list[tuple[Path, str]]:
 
 
 def anchors(path: Path) -> set[str]:
-    """What GitHub makes of a document's headings."""
+    """GitHub's anchors of a document's headings."""
     titles = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 

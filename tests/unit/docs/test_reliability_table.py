@@ -1,4 +1,4 @@
-"""docs/reliability.md: what each fault may lose in each durability mode, with a test for each cell."""
+"""docs/reliability.md: the possible loss by fault and durability mode, with a test for each cell."""
 
 from __future__ import annotations
 

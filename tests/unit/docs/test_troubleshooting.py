@@ -37,7 +37,7 @@ def section(title: str) -> str:
 
 
 def first_cells(title: str) -> list[str]:
-    """What stands first in each line of the section's tables."""
+    """The first cells of the section's tables."""
     lines = [line for line in section(title).splitlines() if line.startswith("| ")]
     return [line.split(" | ")[0].removeprefix("| ") for line in lines]
 

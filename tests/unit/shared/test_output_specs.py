@@ -1,4 +1,4 @@
-"""Declarations of outputs: what they select, their types, and wrong ones, refused with the reason."""
+"""Declarations of outputs: selections, types, and the reasons why wrong declarations are refused."""
 
 from __future__ import annotations
 

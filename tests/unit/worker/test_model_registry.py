@@ -1,4 +1,4 @@
-"""The order in which a worker loads its models, and what a failure leaves of it."""
+"""The order in which a worker loads its models, and the effect of a failure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Gradient boosting: the sum of an initial prediction and the values of all trees.
 
-scikit-learn adds the values of one tree after the other to an initial raw prediction, then computes
+scikit-learn adds the values of the trees in turn to an initial raw prediction, then computes
 probabilities from the sum. The kernels do the same, with the estimator's own initial prediction and loss.
 """
 

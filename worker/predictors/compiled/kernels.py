@@ -45,7 +45,7 @@ class Kernel(Protocol):
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled estimator: one or more kernels, each fastest for some calls."""
+    """A compiled estimator: kernels, each fastest for some calls."""
 
     kernels: Mapping[str, Kernel]
     thresholds: Mapping[int, Array] = field(default_factory=dict)

@@ -34,7 +34,7 @@ class QuickScorer:
 
 
 class _Tests(NamedTuple):
-    """Every inner node of every tree, one tree after the other."""
+    """Every inner node of every tree, tree by tree."""
 
     nodes: Array  # as in Forest
     remaining: Array  # bits of the leaves that remain if a row goes right
@@ -114,7 +114,7 @@ def _score(features: Array, tests: _Tests, answer: Array) -> None:
 
 @inlined
 def _test(column: Array, node: Node, remaining: int, bits: Array) -> None:
-    """Two loops with one comparison each, so that both are vectorised."""
+    """Two loops with a comparison each, so that both are vectorised."""
     every = ~bits.dtype.type(0)
     if node.missing_right:
         for row in range(len(column)):

@@ -1,4 +1,4 @@
-"""Walks trees node by node, eight rows side by side, so that one row's memory latency is used by others.
+"""Walks trees node by node, eight rows side by side, so that the memory latency of a row is used by others.
 
 Rows are processed a few hundred at a time, so that they stay in the cache while each tree's nodes pass by.
 """

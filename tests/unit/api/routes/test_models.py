@@ -1,4 +1,4 @@
-"""`GET /models/{name}` and `GET /workers`: what workers report of the models that they hold."""
+"""`GET /models/{name}` and `GET /workers`: the reports of workers about their models."""
 
 from __future__ import annotations
 

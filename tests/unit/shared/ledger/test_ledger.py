@@ -85,7 +85,7 @@ def test_who_waits_for_a_jobs_end_is_given_its_chunks_only_then(house: House) ->
 
 
 def small_jobs(house: House, *rows: int, **fields: Any) -> list[str]:
-    """Submit jobs of one chunk with rows in the ledger. → their ids"""
+    """Submit jobs of a chunk with rows in the ledger. → their ids"""
     jobs = [NewJob(id=new_job_id(), owner="anonymous", **(IRIS_JOB | fields)) for _ in rows]
     for job, count in zip(jobs, rows, strict=True):
         house.ask(house.gateway.submit, job, count, b"rows of " + job.id.encode())
@@ -215,7 +215,7 @@ def test_a_dead_workers_lease_ends_long_before_its_time_and_fences_it(clients: C
 
 
 class DeafWorker(Ledger):
-    """A worker whose connection breaks while the answer of a script is sent."""
+    """A worker with a connection that breaks while the answer of a script is sent."""
 
     deaf_to: str
 

@@ -300,7 +300,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[tuple[Gateway, httpx.AsyncClien
 async def job_that_keeps(
     stage: tuple[Gateway, httpx.AsyncClient], samples: dict[str, pa.Array], id_column: str
 ) -> str:
-    """Submit a job that keeps these columns and whose second row fails. Returns its path."""
+    """Submit a job that keeps these columns; its second row fails. Returns its path."""
     gateway, http = stage
     inputs = dict.fromkeys(IRIS.input_names, pa.array([1.0, None]))
     answer = await http.post(

@@ -105,7 +105,7 @@ def test_a_processs_own_limit_counts_the_stacks_of_threads(monkeypatch: pytest.M
 
 
 def test_no_memory_while_a_head_is_read_is_not_a_bad_request() -> None:
-    """httptools hides what a callback raises; see `PatientProtocol.send_400_response`."""
+    """httptools hides exceptions of a callback; see `LimitedProtocol.send_400_response`."""
 
     class Callbacks:
         def on_url(self, _: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A chunk whose payload moves slowly keeps its lease, although its thread is blocked."""
+"""A chunk with a slow payload keeps its lease, although its thread is blocked."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class BrokenStore(PayloadStore):
 
 
 class Belfry:
-    """Reconcilers of several workers on one server, and Celery's queue for their doorbells."""
+    """Reconcilers of several workers on a server, and Celery's queue for their doorbells."""
 
     def __init__(self, clients: Clients, store: PayloadStore, *, lease_s: float = 3600.0) -> None:
         self.redis = clients.threads
@@ -52,7 +52,7 @@ class Belfry:
         self.redis.delete(keys.offline_queue(IRIS))
 
     def worker(self, name: str, state: ModelState = ModelState.LOADED) -> Reconciler:
-        """The reconciler of a worker whose heartbeat reports the iris model."""
+        """The reconciler of a worker with a heartbeat that reports the iris model."""
         record = WorkerRecord(
             id=name,
             host="here",

@@ -97,7 +97,7 @@ class Shop:
         )
 
     def submit(self, *xs: float) -> str:
-        """A job of one chunk."""
+        """A job of a chunk."""
         job_id = self.house.submit(len(xs), model="double", digest="")
         schema = streamed_schema(DOUBLE.spec, {})
         rows = pa.RecordBatch.from_pylist([{"x": x, "error": None} for x in xs], schema=schema)
@@ -105,7 +105,7 @@ class Shop:
         return job_id
 
     def submit_small(self, *xs: float) -> str:
-        """A job whose rows lie in the ledger."""
+        """A job with its rows in the ledger."""
         job = NewJob(id=new_job_id(), model="double", version="1.0.0", digest="", owner="anonymous")
         rows = batch_of_rows(DOUBLE.spec, [{"x": x} for x in xs])
         self.house.ask(self.house.gateway.submit, job, len(xs), write_ipc([rows], rows.schema))
@@ -156,7 +156,7 @@ def test_a_worker_that_drains_while_the_store_is_away_hands_its_chunk_back(shop:
 
 
 def quarantined(shop: Shop, clients: Clients, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A job whose chunk ended two workers. The process that it runs in next sends nothing."""
+    """A job with a chunk that ended two workers. The process that it runs in next sends nothing."""
     job_id = shop.submit(1.0)
     for _ in range(QUARANTINED_ATTEMPT - 1):
         assert shop.house.worker.claim(KEY)
@@ -253,7 +253,7 @@ def _run_out(clients: Clients) -> None:
 
 
 class Unheard(Ledger):
-    """A ledger whose answer to a commit gets lost: the commit counts, but the worker does not know it."""
+    """A ledger that loses the answer to a commit: the commit counts, but the worker gets no answer."""
 
     def commit_some(self, *args: object) -> None:  # type: ignore[override]
         super().commit_some(*args)  # type: ignore[arg-type]

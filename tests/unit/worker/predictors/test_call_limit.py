@@ -17,7 +17,7 @@ HOG = -1.0
 
 
 class Cramped:
-    """y = 2x; runs out of memory above a number of rows, and for one particular row."""
+    """y = 2x; runs out of memory above a number of rows, and for a particular row."""
 
     def __init__(self, fits: int) -> None:
         self.fits = fits
@@ -31,7 +31,7 @@ class Cramped:
 
 
 def run(call_limit: CallLimit, model: Cramped, xs: Array) -> list[int]:
-    """One slice as the engine runs it. → the rows that failed."""
+    """A slice as the engine runs it. → the rows that failed."""
     cramped = predictor(model)
 
     def call(part: range) -> None:

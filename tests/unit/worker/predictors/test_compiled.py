@@ -252,7 +252,7 @@ def test_native_by_wish_stays_native(tmp_path: Path, where: str, why: str) -> No
 
 
 def nearly(estimator: Any, *, probabilities: bool) -> compiled.Compiled:
-    """A compiler whose kernel is wrong in the last bit."""
+    """A compiler with a kernel that is wrong in the last bit."""
     exact = compile_estimator(estimator, probabilities=probabilities)
 
     def kernel(rows: Array) -> Array:

@@ -103,7 +103,7 @@ def test_a_model_made_by_another_version_is_refused_though_its_manifest_names_wh
 
 
 class Warns:
-    """An artifact whose library warns while it is opened."""
+    """An artifact with a library that warns while it is opened."""
 
     def __init__(self, text: str) -> None:
         self._text = text

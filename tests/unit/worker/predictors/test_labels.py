@@ -93,7 +93,7 @@ class CostSensitive(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sk
 
 
 class Cautious(RandomForestClassifier):  # type: ignore[misc]  # sklearn has no types
-    """Derived from a class whose labels are the most probable classes; its own labels are not."""
+    """Derived from a class with the most probable classes as labels; its own labels differ."""
 
     def predict(self, rows: Array) -> Array:
         return np.asarray(self.classes_[(self.predict_proba(rows)[:, 1] > 0.1).astype(int)])

@@ -35,7 +35,7 @@ def unheard(key: ModelKey, count: int) -> None:
 
 
 class House:
-    """A ledger on one server with ended jobs. Its clock advances by changing the stored times."""
+    """A ledger on a server with ended jobs. Its clock advances by changing the stored times."""
 
     def __init__(self, threads: redis.Redis, for_asyncio: Callable[[], redis.asyncio.Redis]) -> None:
         self._client = threads
@@ -43,7 +43,7 @@ class House:
         self.ledger = Ledger(threads, unheard, worker="w:1", lease_s=30.0, max_attempts=3)
 
     def ask(self, call: str, *args: Any) -> Any:
-        """One call of the gateway's ledger."""
+        """A call of the gateway's ledger."""
 
         async def asked() -> Any:
             async with self._for_asyncio() as client:

@@ -1,4 +1,4 @@
-"""One POST to an untrusted receiver: address, host name, time limit, size."""
+"""A POST to an untrusted receiver: address, host name, time limit, size."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_what_does_not_speak_http_is_a_failure() -> None:
 
 
 class Secure:
-    """A TLS server with a certificate for one name, and a client that trusts its issuer."""
+    """A TLS server with a certificate for a name, and a client that trusts its issuer."""
 
     def __init__(self, name: str) -> None:
         authority = trustme.CA()

@@ -17,7 +17,7 @@ from tests.unit.job_stage import job_stage, run_chunks, submission
 
 OWN_HEADERS = {"x-request-id", "location"}
 OWN_FIELDS = {"id", "created_at", "links", "request_id", "position", "waiting"}
-"""What differs from one request to the next."""
+"""The parts of an answer that differ between requests."""
 
 
 @pytest.fixture
