@@ -40,13 +40,14 @@ def _printable(name: str) -> str:
         raise ValueError("a name needs a printable character")
     if name != name.strip():
         raise ValueError(f"{name!r} begins or ends with a space; `column` may contain it")
-    odd = [char for char in name if not _is_printable(char)]
+    odd = [char for char in name if not is_printable(char)]
     if odd:
         raise ValueError(f"{name!r} contains {odd[0]!r}, which is not printable; `column` may contain it")
     return name
 
 
-def _is_printable(char: str) -> bool:
+def is_printable(char: str) -> bool:
+    """Whether a character may be part of a name."""
     return char.isprintable() or char in _JOINERS or unicodedata.category(char) == _SPACES
 
 

@@ -6,6 +6,7 @@ answer, job record or log line grows with a client's input.
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -59,6 +60,15 @@ def listed(names: Sequence[str], most: int = MOST_NAMES) -> str:
     """Like `first_of`, for Takt's own names: without quotes."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "none") + more
+
+
+def names_in(text: str) -> list[str]:
+    """The names in a comma-separated list; a name that contains a comma is in quotes."""
+    try:
+        names = next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error:  # a line break outside of quotes
+        names = text.split(",")
+    return [name.strip() for name in names if name.strip()]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -19,7 +19,7 @@ OnOutput: TypeAlias = Callable[[str, str], None]
 """Called with the model (empty between models) and a line of its output."""
 
 
-class _Line(msgspec.Struct, frozen=True, kw_only=True):
+class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of `python -m worker` about a model."""
 
     model: str
@@ -37,7 +37,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
         return [f"warning: {text}" for text in self.warnings]
 
 
-class Built(_Line, frozen=True, kw_only=True):
+class Built(ModelLine, frozen=True, kw_only=True):
     """The outcome of building a model: built, present or failed."""
 
     metrics: dict[str, float] = {}
@@ -54,7 +54,7 @@ class Built(_Line, frozen=True, kw_only=True):
         return "; ".join([done, *self._warned()])
 
 
-class Verified(_Line, frozen=True, kw_only=True):
+class Verified(ModelLine, frozen=True, kw_only=True):
     """The outcome of verifying a model: ok or failed."""
 
     rows_per_s: float = 0.0
@@ -93,7 +93,7 @@ def build(names: Sequence[str], options: Sequence[str], program: ModelProgram) -
 
     Raises CommandError if the program fails.
     """
-    for line in _lines("build", names, options, program):
+    for line in lines_of("build", names, options, program):
         yield msgspec.json.decode(line, type=Built)
 
 
@@ -102,11 +102,11 @@ def verify(names: Sequence[str], program: ModelProgram) -> Iterator[Verified]:
 
     Raises CommandError if the program fails.
     """
-    for line in _lines("verify", names, (), program):
+    for line in lines_of("verify", names, (), program):
         yield msgspec.json.decode(line, type=Verified)
 
 
-def _lines(
+def lines_of(
     command: str, names: Sequence[str], options: Sequence[str], program: ModelProgram
 ) -> Iterator[bytes]:
     """Yields the lines of all models. A model that ends the program fails; the rest run in a new process."""
@@ -130,7 +130,7 @@ class _Run:
         self._words = (*names, *options)
         self._program = program
         self._log_start_bytes = program.log.size_bytes()
-        self._current: _Line | None = None  # the model in progress
+        self._current: ModelLine | None = None  # the model in progress
         self.begun = 0  # number of models
         self.ended_by: str | None = None  # how the program ended while a model was in progress
 
@@ -160,7 +160,7 @@ class _Run:
         return msgspec.json.encode(line | {"reason": reason})
 
     def _is_news(self, line: bytes) -> bool:
-        found = msgspec.json.decode(line, type=_Line)
+        found = msgspec.json.decode(line, type=ModelLine)
         is_begin = found.state == "begun"
         self._current = found if is_begin else None
         self.begun += is_begin

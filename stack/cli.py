@@ -35,7 +35,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document pe
 
 _DATA = Path(".takt")
 
-models = typer.Typer(no_args_is_help=True, help="The model repository: list, build, verify.")
+models = typer.Typer(no_args_is_help=True, help="The model repository: new, list, build, verify.")
 workers = typer.Typer(no_args_is_help=True, help="Live workers: list, drain, undrain.")
 Weight = Annotated[
     float | None,
@@ -146,6 +146,53 @@ def list_models(models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
     from stack.model_commands import show_models
 
     _exit_unless(show_models(models_dir, as_json=as_json))
+
+
+@models.command("new")
+@reports_errors
+def new_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The model's name, part of its URL.")],
+    source: Annotated[
+        Path,
+        typer.Option(
+            "--from", metavar="FILE", help="The trained file or folder. A pickle runs the code in it."
+        ),
+    ],
+    sample: Annotated[
+        Path | None,
+        typer.Option(metavar="TABLE", help="CSV, Parquet or NDJSON with rows as in training."),
+    ] = None,
+    version: Annotated[str, typer.Option(help="The version to make.")] = "1.0.0",
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of the inputs in the order of training, comma-separated. (default: recorded)"
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Names of the classes, comma-separated, in the model's order.")
+    ] = None,
+    code: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE.py", help="A module that the trained file refers to; repeatable."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model of this name.")] = False,
+    models_dir: ModelsDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model from a trained file: model.toml, a version and golden rows. Exits with 1 if that fails."""
+    from stack.model_commands import new_model as new
+
+    given = {
+        "--from": source,
+        "--sample": sample,
+        "--version": version,
+        "--inputs": inputs,
+        "--classes": classes,
+    }
+    options = [word for flag, value in given.items() if value for word in (flag, str(value))]
+    options += [word for path in code or [] for word in ("--code", str(path))]
+    _exit_unless(new(models_dir, name, [*options, *(["--force"] if force else [])], as_json=as_json))
 
 
 @models.command("build")

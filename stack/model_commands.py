@@ -1,4 +1,4 @@
-"""`takt models`: lists, builds and verifies the models of a repository."""
+"""`takt models`: makes, lists, builds and verifies the models of a repository."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from shared.repository import Repository, open_repository
 from shared.settings import environment
 from shared.specs import ModelSpec
 from stack.building import Built, ModelProgram, Verified, build, verify
+from stack.drafting import draft
 from stack.folder import Folder
 from stack.output import show
 from stack.plan import read_settings
@@ -80,6 +81,23 @@ def verify_models(models_dir: Path | None, names: Sequence[str], *, as_json: boo
     return _show_lines(verify(names or _all(repository), program), as_json=as_json)
 
 
+def new_model(models_dir: Path | None, name: str, options: Sequence[str], *, as_json: bool) -> bool:
+    """Make a model with the options of `python -m worker new`, and print the next command.
+
+    Returns False if it failed.
+    """
+    given = models_dir or read_settings({}).models_dir
+    made = draft(name, options, _program(given.resolve()))
+    if as_json:
+        typer.echo(msgspec.json.encode(made))
+        return made.ok
+    typer.echo(f"{made.name}  {made.as_text()}")
+    if made.ok:
+        folder = f" --models-dir {models_dir}" if models_dir else ""
+        typer.echo(f"next: takt up{folder} --models {name}")
+    return made.ok
+
+
 def _show_lines(lines: Iterable[Built | Verified], *, as_json: bool) -> bool:
     good = True
     for line in lines:
@@ -98,11 +116,14 @@ def _opened(models_dir: Path | None) -> tuple[Repository, ModelProgram]:
     Raises SpecError for a missing folder.
     """
     root = read_settings({"models_dir": models_dir}).models_dir.resolve()
-    repository = open_repository(root)
+    return open_repository(root), _program(root)
+
+
+def _program(root: Path) -> ModelProgram:
     folder = Folder(Path(".takt").resolve())
     folder.make()
     settings = environment({"models_dir": str(root)})
-    return repository, ModelProgram(settings, Log(folder.logs / "models.log"), _show_output)
+    return ModelProgram(settings, Log(folder.logs / "models.log"), _show_output)
 
 
 def _show_output(model: str, line: str) -> None:

@@ -1,4 +1,4 @@
-"""`python -m worker run | quarantine | health | build | verify`: commands that need the model frameworks."""
+"""`python -m worker run | quarantine | health | build | verify | new`: commands that need the frameworks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import msgspec
 from redis.exceptions import RedisError
@@ -18,6 +19,7 @@ from shared.logs import configure_logging
 from shared.repository import Repository, open_repository
 from shared.setting_names import warn_of_unknown_settings
 from shared.settings import settings
+from shared.texts import names_in
 from shared.worker_records import WorkerState, from_hash
 from worker.id_file import id_file
 from worker.models.command_lines import CommandLines
@@ -62,6 +64,17 @@ def _parser() -> argparse.ArgumentParser:
     verify_parser.add_argument("models", nargs="*", metavar="MODEL[@VERSION]", help="default: all")
     verify_parser.set_defaults(command=verify)
     _add_lines_to(verify_parser)
+    new_parser = commands.add_parser("new", help="make a model from a trained file")
+    new_parser.add_argument("model", metavar="NAME")
+    new_parser.add_argument("--from", dest="source", type=Path, required=True, help="the trained file")
+    new_parser.add_argument("--sample", type=Path, help="a table with rows as in training")
+    new_parser.add_argument("--version", default="1.0.0", help="the version; default: 1.0.0")
+    new_parser.add_argument("--inputs", default="", help="names of the inputs in the order of training")
+    new_parser.add_argument("--classes", default="", help="names of the classes in the model's order")
+    new_parser.add_argument("--code", type=Path, action="append", default=[], help="a module of the model")
+    new_parser.add_argument("--force", action="store_true", help="replace a model of this name")
+    new_parser.set_defaults(command=new)
+    _add_lines_to(new_parser)
     return parser
 
 
@@ -192,6 +205,34 @@ def verify(options: argparse.Namespace) -> int:
         }
 
     return _for_each(options.models or _all(repository), one, lines)
+
+
+def new(options: argparse.Namespace) -> int:
+    """Make a model from a trained file and write its JSON line. Exit 1 if that failed."""
+    from worker.models.drafting.new_model import Request, Worker, new_model
+
+    lines = CommandLines(options.lines_to)
+    own = settings()
+    worker = Worker(own.device, own.threads, own.framework_mismatch, own.runtime)
+    request = Request(
+        options.model,
+        options.source,
+        options.sample,
+        options.version,
+        tuple(names_in(options.inputs)),
+        tuple(names_in(options.classes)),
+        tuple(options.code),
+        options.force,
+    )
+
+    def one(_name: str, _version: str) -> dict[str, object]:
+        return new_model(request, own.models_dir, worker, _say).as_line()
+
+    return _for_each([options.model], one, lines)
+
+
+def _say(step: str) -> None:
+    print(step, flush=True)  # noqa: T201 - the output of a command
 
 
 def _for_each(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from shared.errors import InputProblem, InvalidInputError
-from shared.texts import did_you_mean, named
+from shared.texts import did_you_mean, named, names_in
 from shared.wording import of_pydantic
 
 DEFAULT_ERROR_SHARE = 0.1
@@ -133,14 +132,7 @@ def read_options(pairs: Iterable[tuple[str, str]]) -> UploadOptions:
 
 
 def _split(name: str, value: str) -> list[str]:
-    """A tag, or the names of columns: separated by commas, in quotes if a name contains a comma."""
-    if name == "tag":
-        return [value]
-    try:
-        columns = next(csv.reader([value], skipinitialspace=True), [])
-    except csv.Error:  # a line break outside of quotes
-        columns = value.split(",")
-    return [column.strip() for column in columns if column.strip()]
+    return [value] if name == "tag" else names_in(value)
 
 
 def _problem_of(found: Mapping[str, Any]) -> InputProblem:

@@ -62,7 +62,7 @@ def build_model(
     with _folder_beside(home, version) as folder:
         build = _run(home, folder)
         _copy_code(home, folder)
-        write_manifest(folder, _manifest(spec, version, folder, build))
+        write_version(spec, version, folder, build)
         _put(folder, home / version, force=force)
     return repository.version(name, version)
 
@@ -75,6 +75,13 @@ def _run(home: Path, folder: Path) -> Build:
     if not isinstance(build, Build) or not (folder / build.artifact).exists():
         raise ArtifactError(f"{home / BUILDER}: build() must write an artifact and return a Build naming it")
     return build
+
+
+def write_version(spec: ModelSpec, version: str, folder: Path, build: Build) -> ModelVersion:
+    """Write the manifest of a folder with all files of a version."""
+    manifest = _manifest(spec, version, folder, build)
+    write_manifest(folder, manifest)
+    return ModelVersion(spec, manifest, folder)
 
 
 def _manifest(spec: ModelSpec, version: str, folder: Path, build: Build) -> ArtifactManifest:

@@ -1,0 +1,217 @@
+"""Makes a model from a trained file: a draft, a version, golden rows. It appears completely or not at all."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from shared.keys import split_model_key
+from shared.repository import open_repository
+from shared.specs import NAME, VERSION, GoldenRow, Row, load_spec
+from shared.texts import named
+from worker.models.build import Build, write_version
+from worker.models.drafting.artifacts import facts_of, runs_code
+from worker.models.drafting.facts import DraftError, Facts
+from worker.models.drafting.golden_rows import golden_rows
+from worker.models.drafting.inputs import DraftInput, draft_inputs, with_example
+from worker.models.drafting.samples import read_sample
+from worker.models.drafting.toml_text import Draft, model_toml
+from worker.models.verify import Verification, verify_model
+from worker.predictors import open_predictor
+
+Step = Callable[[str], None]
+"""Called with what is done next."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A model to make. Empty values are found in the files."""
+
+    name: str
+    source: Path  # the trained file or folder
+    sample: Path | None = None
+    version: str = "1.0.0"
+    inputs: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    code: tuple[Path, ...] = ()  # modules that the trained file refers to
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Worker:
+    """How a worker will load the model."""
+
+    device: str
+    threads: int
+    mismatch: Literal["warn", "refuse"]
+    runtime: Literal["auto", "native"]
+
+
+@dataclass(frozen=True)
+class NewModel:
+    """A model that was made."""
+
+    folder: Path
+    facts: Facts
+    inputs: tuple[DraftInput, ...]
+    golden: int
+    unused: tuple[str, ...]  # columns of the sample
+    notes: tuple[str, ...]
+    verification: Verification
+
+    def as_line(self) -> dict[str, object]:
+        """The fields of its JSON line."""
+        return {
+            "version": split_model_key(self.verification.key)[1],
+            "state": "made",
+            "folder": str(self.folder),
+            "framework": self.facts.framework,
+            "inputs": [one.name for one in self.inputs],
+            "outputs": [output.name for output in self.facts.outputs],
+            "classes": self.facts.classes,
+            "golden_rows": self.golden,
+            "unused": self.unused,
+            "notes": self.notes,
+            "warnings": self.verification.warnings,
+            "rows_per_s": self.verification.rows_per_s,
+            "runtime": self.verification.runtimes.in_words(),
+        }
+
+
+def new_model(request: Request, models_dir: Path, worker: Worker, step: Step) -> NewModel:
+    """Raises DraftError in plain words, ArtifactError or SpecError if the model does not verify."""
+    _check(request, models_dir)
+    warning = "; a pickle runs the code in it" if runs_code(request.source) else ""
+    step(f"opening {request.source}{warning}")
+    with _importable(request.code):
+        facts = _with_classes(facts_of(request.source), request.classes)
+    sample = read_sample(request.sample) if request.sample else None
+    drafted = draft_inputs(facts, sample, request.inputs)
+    models_dir.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".new-", dir=models_dir) as folder:
+        home = Path(folder) / request.name
+        step("writing model.toml and the manifest")
+        draft = Draft(request.name, request.version, _origin(request), facts, drafted.inputs)
+        _write_files(home, request)
+        golden = _with_golden_rows(home, request.source.name, draft, drafted.rows, worker)
+        step("verifying: digest, golden rows, a batch of each size")
+        verification = _verified(Path(folder), request, worker)
+        _put(home, models_dir / request.name)
+    return NewModel(
+        models_dir / request.name,
+        facts,
+        drafted.inputs,
+        len(golden),
+        drafted.unused,
+        (*facts.notes, *drafted.notes),
+        verification,
+    )
+
+
+def _check(request: Request, models_dir: Path) -> None:
+    if not re.fullmatch(NAME, request.name):
+        raise DraftError(
+            f"{named(request.name)} cannot be the name of a model: it is part of a URL, so use small "
+            "letters, digits, - and _, beginning with a letter"
+        )
+    if not re.fullmatch(VERSION, request.version):
+        raise DraftError(f"--version: {named(request.version)} is not a semantic version, such as 1.0.0")
+    for flag, path in (("--from", request.source), *(("--code", path) for path in request.code)):
+        if not path.exists():
+            raise DraftError(f"{flag}: there is no file {path}")
+    if (models_dir / request.name).exists() and not request.force:
+        raise DraftError(
+            f"{models_dir / request.name} exists: choose another name, or replace it with --force"
+        )
+
+
+def _with_classes(facts: Facts, classes: tuple[str, ...]) -> Facts:
+    if not classes:
+        return facts
+    if not facts.classes:
+        raise DraftError("--classes: the model predicts no classes")
+    if len(classes) != len(facts.classes):
+        raise DraftError(
+            f"--classes: has {len(classes)} names, but the model has {len(facts.classes)} classes: "
+            f"{', '.join(facts.classes)}"
+        )
+    return replace(facts, classes=classes)
+
+
+def _origin(request: Request) -> str:
+    return " and ".join(path.name for path in (request.source, request.sample) if path)
+
+
+def _write_files(home: Path, request: Request) -> None:
+    """Copy the trained file and its modules; a version has its own copy of the modules beside model.toml."""
+    folder = home / request.version
+    folder.mkdir(parents=True)
+    if request.source.is_dir():
+        shutil.copytree(request.source, folder / request.source.name)
+    else:
+        shutil.copyfile(request.source, folder / request.source.name)
+    for path in request.code:
+        shutil.copyfile(path, home / path.name)
+        shutil.copyfile(path, folder / path.name)
+
+
+def _with_golden_rows(
+    home: Path, artifact: str, draft: Draft, rows: Sequence[Row], worker: Worker
+) -> list[GoldenRow]:
+    """Write model.toml and the manifest, then the golden rows: the answers of the model as written."""
+    path = home / "model.toml"
+    path.write_text(model_toml(draft, []), encoding="utf-8")
+    version = write_version(load_spec(path), draft.version, home / draft.version, Build(artifact))
+    predictor = open_predictor(
+        version, device=worker.device, threads=worker.threads, mismatch=worker.mismatch
+    )
+    golden = golden_rows(predictor, rows, draft.facts.tolerance)
+    known = [row.inputs for row in golden]
+    inputs = tuple(with_example(one, known) for one in draft.inputs)
+    path.write_text(model_toml(replace(draft, inputs=inputs), golden), encoding="utf-8")
+    return golden
+
+
+def _verified(root: Path, request: Request, worker: Worker) -> Verification:
+    """Raises DraftError if the model does not verify."""
+    verification = verify_model(
+        open_repository(root),
+        request.name,
+        request.version,
+        device=worker.device,
+        threads=worker.threads,
+        mismatch=worker.mismatch,
+        runtime=worker.runtime,
+    )
+    if verification.problem:
+        raise DraftError(f"the model does not verify: {verification.problem}")
+    return verification
+
+
+@contextmanager
+def _importable(modules: Sequence[Path]) -> Iterator[None]:
+    """Within the block, modules are found by the names that the training script used."""
+    before, written = list(sys.path), sys.dont_write_bytecode
+    sys.path[:0] = [str(path.resolve().parent) for path in modules]
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.path[:], sys.dont_write_bytecode = before, written
+
+
+def _put(home: Path, target: Path) -> None:
+    """Rename the finished folder to its place; what was there is removed."""
+    if target.exists():
+        old = target.rename(home.with_name(f"{home.name}.old"))
+        home.rename(target)
+        shutil.rmtree(old)
+    else:
+        home.rename(target)
