@@ -14,10 +14,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
+from playwright.sync_api import expect
 
 from shared.repository import Repository, open_repository
 from shared.tables import ERROR, result_schema
 from takt import Takt
+from tests.support.browsers import PATIENCE_MS, browser, chromium, visiting
 from tests.support.callers import batch_results, finished, handed_over, job_results
 from tests.support.parity import FORMATS, results_as
 from tests.support.servers import Server
@@ -231,6 +233,21 @@ def test_the_sdk_keeps_the_types(repository: Repository, stack: Stack) -> None:
         expected = own[name].to_pylist()
         assert [None if pd.isna(value) else value for value in frame[name].tolist()] == expected
         assert [row[name] for row in rows] == expected
+
+
+@pytest.mark.tools
+def test_the_console_shows_types_every_digit_and_missing_values(http: httpx.Client, stack: Stack) -> None:
+    expect.set_options(timeout=PATIENCE_MS)
+    with browser(chromium()) as window, visiting(window, stack.url) as visitor:
+        page = visitor.open("#/models/words")
+        outputs = page.get_by_role("table", name="Outputs")
+        for shown in ("value · int64", "tensor · string", "value · bool", "next_serial()", "may be empty"):
+            expect(outputs).to_contain_text(shown)
+        page.get_by_role("button", name="Predict").click()
+        answer = page.locator(".answers")
+        for shown in ('"양호", a > 0', '["up", "down"]', "true", "1152921504606846977", "–", "김"):
+            expect(answer).to_contain_text(shown)
+        assert visitor.errors == []
 
 
 def arrow_of(rows: Rows) -> list[bytes]:

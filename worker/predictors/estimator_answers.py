@@ -62,6 +62,10 @@ def prediction_of(runtime: ModelRuntime) -> ModelRuntime | None:
 def check_methods(spec: ModelSpec, estimator: Any) -> None:
     """Raises ArtifactError if the estimator lacks a method that an output shows."""
     for output in spec.outputs:
+        if output.source:
+            raise ArtifactError(
+                f"output {output.name!r} has `from`, but the answers of an estimator are selected by `method`"
+            )
         method = output.method or "predict"
         if not output.shows_classes and not callable(getattr(estimator, method, None)):
             raise ArtifactError(

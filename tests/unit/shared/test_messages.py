@@ -54,6 +54,15 @@ def test_a_reply_survives_the_wire() -> None:
     assert messages.decode_reply(messages.encode(REPLY)) == REPLY
 
 
+def test_values_of_an_answer_keep_their_types_on_the_wire() -> None:
+    columns: list[list[object]] = [[2**63 - 1, -(2**63)], [1.0, 0.1], [True, False], ["가", None], [[1, 2]]]
+    reply = msgspec.structs.replace(REPLY, answers=[EntryAnswer(7, 0, 0.25, columns)])
+    (answer,) = messages.decode_reply(messages.encode(reply)).answers
+    assert answer.columns is not None
+    assert [[type(v) for v in column] for column in answer.columns] == [[type(v) for v in c] for c in columns]
+    assert answer.columns == columns
+
+
 def test_fields_that_a_newer_takt_appends_are_passed_over() -> None:
     assert messages.decode_entry(b"\x9b" + ENTRY_BYTES[1:] + b"\xa5later") == ENTRY
 

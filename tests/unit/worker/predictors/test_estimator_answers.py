@@ -180,6 +180,7 @@ def test_labels_as_plain_text_need_no_classes(tmp_path: Path) -> None:
             [value("y", method="transform")],
             "no method 'transform'",
         ),
+        (PCA(2), None, [{"name": "y", "view": "value", "from": "a"}], "are selected by `method`"),
         (PCA(2), None, [value("y")], "PCA has no method 'predict', which output 'y' shows"),
         (
             RandomForestClassifier(3),
