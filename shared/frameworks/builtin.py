@@ -24,14 +24,16 @@ class PytorchOptions(Options):
 
 _SCIKIT_LEARN = (Library("sklearn", "scikit-learn"), Library("joblib", "joblib"))
 
+_PICKLES = (".joblib", ".pkl", ".pickle")
+
 _ALL = (
     Framework(
         name="scikit-learn",
         implementation="worker.predictors.scikit_learn",
         libraries=_SCIKIT_LEARN,
         install="takt-server[worker]",
-        artifacts=(".joblib", ".pkl", ".pickle"),
-        pickled=(".joblib", ".pkl", ".pickle"),
+        artifacts=_PICKLES,
+        pickled=_PICKLES,
         names_answers=False,
     ),
     Framework(
@@ -41,6 +43,24 @@ _ALL = (
         install="torch",
         artifacts=(".pt", ".pth", ".bin"),
         options=PytorchOptions,
+        names_answers=False,
+    ),
+    Framework(
+        name="xgboost",
+        implementation="worker.frameworks.xgboost",
+        libraries=(Library("xgboost", "xgboost", ("xgboost-cpu",)),),
+        install="takt-server[xgboost]",
+        artifacts=(".json", ".ubj", *_PICKLES),
+        pickled=_PICKLES,
+        names_answers=False,
+    ),
+    Framework(
+        name="lightgbm",
+        implementation="worker.frameworks.lightgbm",
+        libraries=(Library("lightgbm", "lightgbm"),),
+        install="takt-server[lightgbm]",
+        artifacts=(".txt", *_PICKLES),
+        pickled=_PICKLES,
         names_answers=False,
     ),
 )

@@ -56,7 +56,7 @@ class Framework:
     libraries: tuple[Library, ...]
     install: str  # what `pip install` needs for the libraries, such as takt-server[xgboost]
     artifacts: tuple[str, ...]  # suffixes of its artifacts; FOLDER: a folder
-    pickled: tuple[str, ...] = ()  # suffixes of artifacts that only the version that made them opens safely
+    pickled: tuple[str, ...] = ()  # suffixes of artifacts that are pickles
     options: type[Options] = Options
     names_answers: bool = True  # False: outputs without `from`, `method` or `column` show the same answer
     forkable: bool = True  # a process that has opened an artifact may fork, and the child may predict
@@ -72,5 +72,5 @@ class Framework:
         return artifact.lower().endswith(self.suffixes)
 
     def is_pickled(self, artifact: str) -> bool:
-        """Whether the artifact depends on the versions of the libraries that made it."""
+        """Whether the artifact is a pickle, which depends on the version of Python that wrote it."""
         return bool(self.pickled) and artifact.lower().endswith(self.pickled)

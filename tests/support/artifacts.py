@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ import msgspec
 
 from shared.columns import Array, Columns
 from shared.frameworks import declared
-from shared.manifests import ArtifactManifest, sha256_of
+from shared.manifests import SCHEMA, ArtifactManifest, digest_of_files, files_in, sha256_of
 from shared.repository import ModelVersion
 from shared.specs import ModelSpec
 from worker.predictors import Predictor, library_versions, load_predictor
@@ -32,6 +33,37 @@ def version_of(spec: ModelSpec, estimator: object, folder: Path) -> ModelVersion
         size_bytes=artifact.stat().st_size,
         created_at="2026-03-02T06:30:00Z",
         frameworks=library_versions.installed(spec.framework),
+    )
+    return ModelVersion(spec, manifest, home)
+
+
+def version_from_file(
+    spec: ModelSpec, artifact: Path, folder: Path, beside: Mapping[str, str] | None = None
+) -> ModelVersion:
+    """A version of `spec` under `folder` whose artifact is a copy of a file or folder.
+
+    `beside`: path → text of further files of the version.
+    """
+    home = folder / spec.name / "1.0.0"
+    home.mkdir(parents=True)
+    copy = shutil.copytree if artifact.is_dir() else shutil.copyfile
+    copy(artifact, home / artifact.name)
+    for name, text in (beside or {}).items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text, encoding="utf-8")
+    files = files_in(home)
+    made_by = library_versions.made_by(spec.framework, home / artifact.name)
+    manifest = ArtifactManifest(
+        schema=SCHEMA,
+        model=spec.name,
+        version="1.0.0",
+        artifact=artifact.name,
+        sha256=digest_of_files(artifact.name, files),
+        size_bytes=sum(file.size_bytes for file in files.values()),
+        created_at="2026-03-02T06:30:00Z",
+        frameworks=dict(made_by.versions),
+        formats=dict(made_by.formats),
+        files=files,
     )
     return ModelVersion(spec, manifest, home)
 

@@ -16,14 +16,13 @@ from shared.frameworks import Precision
 from shared.specs import InputType, ModelSpec
 from shared.worker_records import MeasuredRuntime, Runtimes
 from worker.predictors.base import ArrayRuntime, ModelRuntime, Predictor
-from worker.predictors.compiled import Compiled, Kernel, NotCompiledError, compile_estimator
+from worker.predictors.compilable import CompilableRuntime
+from worker.predictors.compiled import Compiled, Kernel, NotCompiledError
 from worker.predictors.equivalence import Parity, Reference
 from worker.predictors.estimator_answers import EstimatorAnswers, prediction_of
-from worker.predictors.labels import LabelRule
-from worker.predictors.onnx import ONNX, onnx_kernel
-from worker.predictors.probe_rows import probes
+from worker.predictors.onnx import ONNX
+from worker.predictors.probe_rows import probes, with_missing
 from worker.predictors.runtime_selection import NATIVE, Rates, Switch, choose
-from worker.predictors.scikit_learn import ScikitLearn
 
 _FAR_BEHIND = 3
 _NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
@@ -39,16 +38,13 @@ def accelerate(predictor: Predictor) -> Predictor:
     native = prediction_of(predictor.runtime)
     if native is None:
         return native_only(predictor, "only a single prediction is compiled, and no output shows one")
-    if not isinstance(native, ScikitLearn):
+    if not isinstance(native, CompilableRuntime):
         return native_only(predictor, _why_not_compiled(predictor.spec))
-    if native.label_rule is LabelRule.PREDICT:
-        name = type(native.estimator).__name__
-        return native_only(predictor, f"{name} takes its labels from predict, which is not compiled")
     try:
         found = _candidates(predictor, native)
     except NotCompiledError as error:
         return native_only(predictor, str(error))
-    except Exception as error:  # scikit-learn's internals may change in any release
+    except Exception as error:  # a library's internals may change in any release
         return native_only(predictor, f"not compiled: {type(error).__name__}: {error}")
     return _settled(predictor, found)
 
@@ -75,7 +71,7 @@ class Candidate:
 class KernelRuntime:
     """A kernel as a Runtime. Rows that the kernel does not handle go to the native model."""
 
-    def __init__(self, native: ScikitLearn, kernel: Kernel, tolerance: float = 0.0) -> None:
+    def __init__(self, native: CompilableRuntime, kernel: Kernel, tolerance: float = 0.0) -> None:
         self._native = native
         self._kernel = kernel
         self._margin = 2 * tolerance  # two probabilities, each off by the tolerance, may change places
@@ -88,10 +84,12 @@ class KernelRuntime:
         return self._native.labelled(columns, answer, self._margin)
 
 
-def _candidates(predictor: Predictor, native: ScikitLearn) -> dict[str, Candidate]:
+def _candidates(predictor: Predictor, native: CompilableRuntime) -> dict[str, Candidate]:
     """All kernels, compared and measured. Raises NotCompiledError, and any exception of the compiler."""
     compiled = _compiled(predictor.spec, native)
     rows = probes(predictor.spec, native.features, compiled.thresholds)
+    if native.takes_missing:
+        rows = with_missing(predictor.spec, rows)
     reference = Reference(native, rows, predictor.rates)
     found = {}
     for name, kernel in compiled.kernels.items():
@@ -109,23 +107,11 @@ def _in_place_of_prediction(native: ModelRuntime, compiled: ArrayRuntime) -> Mod
     return native.with_prediction(compiled) if isinstance(native, EstimatorAnswers) else compiled
 
 
-def _compiled(spec: ModelSpec, native: ScikitLearn) -> Compiled:
+def _compiled(spec: ModelSpec, native: CompilableRuntime) -> Compiled:
     odd = [i for i in spec.inputs if i.name in native.features and i.type not in _NUMBERS]
     if odd:
         raise NotCompiledError(f"{odd[0].name!r} is {odd[0].type}: only numeric models are compiled")
-    if spec.runtime == "onnx":
-        return _with_onnx(native, probabilities=spec.classifies)
-    return compile_estimator(native.estimator, probabilities=spec.classifies)
-
-
-def _with_onnx(native: ScikitLearn, *, probabilities: bool) -> Compiled:
-    """ONNX Runtime, and exact kernels if they exist; the exact kernels run only if they are faster."""
-    onnx = onnx_kernel(native.estimator, probabilities=probabilities, threads=native.threads)
-    try:
-        exact = compile_estimator(native.estimator, probabilities=probabilities)
-    except NotCompiledError:
-        exact = Compiled({})
-    return replace(exact, kernels={**exact.kernels, ONNX: onnx})
+    return native.compiled(spec)
 
 
 def _rates(candidate: Predictor) -> dict[int, float]:

@@ -11,8 +11,8 @@ from shared.errors import ArtifactError
 from shared.specs import InputType, ModelSpec
 
 _NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
-_MADE_UP = re.compile(r"(Column_|f|x|feature_)(\d+)")
-"""Column names that LightGBM, XGBoost and others generate for an array."""
+_MADE_UP = re.compile(r"(Column_|f|x|feature_|)(\d+)")
+"""Column names that LightGBM, XGBoost, CatBoost and others generate for an array."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def fitted_names(spec: ModelSpec, estimator: Any) -> list[str] | None:
     if found is None:
         return None
     names = [str(name) for name in found]
-    return None if _are_made_up(names, spec.column_names) else names
+    return None if made_up_names(names, spec.column_names) else names
 
 
 def _takes_texts(spec: ModelSpec, estimator: Any) -> bool:
@@ -133,7 +133,8 @@ def parts(thing: object, seen: set[int]) -> Iterator[Any]:
         yield from parts(part, seen)
 
 
-def _are_made_up(names: list[str], inputs: list[str]) -> bool:
+def made_up_names(names: list[str], inputs: list[str]) -> bool:
+    """Whether a library generated the names for an array without names."""
     matches = [_MADE_UP.fullmatch(name) for name in names]
     numbers = [int(match.group(2)) for match in matches if match]
     in_order = numbers in (list(range(len(names))), list(range(1, len(names) + 1)))

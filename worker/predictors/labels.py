@@ -38,6 +38,11 @@ _ARGMAX = {
     "MLPClassifier",
     "RandomForestClassifier",
 }
+_ARGMAX_OF_OTHERS = {
+    ("lightgbm.sklearn", "LGBMClassifier"),
+    ("xgboost.sklearn", "XGBClassifier"),
+    ("xgboost.sklearn", "XGBRFClassifier"),
+}
 _SCORES = {
     "BernoulliNB",
     "CategoricalNB",
@@ -67,6 +72,8 @@ def label_rule(estimator: Any) -> LabelRule:  # Any: scikit-learn publishes no t
     A class derived from scikit-learn's, or an instance, may define another `predict`.
     """
     kind = type(estimator)
+    if (kind.__module__, kind.__name__) in _ARGMAX_OF_OTHERS:
+        return LabelRule.ARGMAX
     if not kind.__module__.startswith("sklearn.") or {"predict", "predict_proba"} & vars(estimator).keys():
         return LabelRule.PREDICT
     name = kind.__name__

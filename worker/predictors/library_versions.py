@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
-from shared.frameworks import Framework, declared
+from shared.frameworks import declared
 from shared.frameworks.builtin import BUILTIN
 from worker.predictors.implementation import MadeBy, implementation_of
 
@@ -50,27 +50,18 @@ def stated_by(framework: str, artifact: Path) -> MadeBy:
 def mismatch(built_with: Mapping[str, str], framework: str, artifact: str) -> str | None:
     """How the installed versions differ from those that made an artifact; None: no difference is known.
 
-    A local label is ignored: torch 2.13.0+cpu can read files written by 2.13.0+cu130. A pickle depends on the
-    versions that wrote it, so an unknown version counts as a difference there. Of Python only the minor
-    version counts, for pickles.
+    A local label is ignored: torch 2.13.0+cpu can read files written by 2.13.0+cu130. Of Python only the
+    minor version counts, and only for pickles.
     """
-    declaration = declared(framework)
-    is_pickled = declaration.is_pickled(artifact)
-    needed = _needed(declaration, built_with, is_pickled=is_pickled)
     different = [
-        f"{name} {built_with.get(name, 'of unknown version')} (here {found or 'none'})"
-        for name in needed
-        if _public(built_with.get(name, "")) != _public(found := _found(name))
+        f"{name} {made_with} (here {_found(name) or 'none'})"
+        for name, made_with in built_with.items()
+        if name != PYTHON and _public(made_with) != _public(_found(name))
     ]
-    if is_pickled and _minor(built_with.get(PYTHON, _here())) != _minor(_here()):
-        different.append(f"python {built_with[PYTHON]} (here {_here()})")
+    python = built_with.get(PYTHON, _here())
+    if declared(framework).is_pickled(artifact) and _minor(python) != _minor(_here()):
+        different.append(f"{PYTHON} {python} (here {_here()})")
     return f"built with {', '.join(different)}" if different else None
-
-
-def _needed(declaration: Framework, built_with: Mapping[str, str], *, is_pickled: bool) -> list[str]:
-    """The framework's libraries as far as their versions matter, and all other recorded libraries."""
-    own = [one.distribution for one in declaration.libraries if is_pickled or one.distribution in built_with]
-    return list(dict.fromkeys([*own, *(name for name in built_with if name != PYTHON)]))
 
 
 def _distributions(modules: Iterable[str]) -> list[str]:

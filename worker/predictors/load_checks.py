@@ -11,6 +11,7 @@ from shared.columns import Array, Columns, of_rows, row_count, take
 from shared.errors import ArtifactError
 from shared.specs import InputType
 from worker.predictors.base import ModelRuntime, Predictor
+from worker.predictors.compilable import CompilableRuntime
 from worker.predictors.estimator_answers import prediction_of
 from worker.predictors.labelled_answers import probabilities_of
 from worker.predictors.labels import LabelRule
@@ -45,7 +46,7 @@ def check_loaded(predictor: Predictor) -> None:
 def _rows(predictor: Predictor, native: ModelRuntime) -> Columns:
     """Rows within the ranges of the spec; golden rows and the example if the ranges are unknown."""
     spec = predictor.spec
-    features = native.features if isinstance(native, ScikitLearn) else spec.input_names
+    features = native.features if isinstance(native, CompilableRuntime) else spec.input_names
     inputs = [one for one in spec.inputs if one.name in features]
     fixed = all(i.type in _NUMBERS and not i.is_sequence for i in inputs)
     if fixed and sum(i.size for i in inputs) <= _MOST_VALUES:

@@ -16,6 +16,8 @@ _SEED = 1
 _CORNERS = 256
 _THRESHOLDS = 768  # three rows each
 _CHANCE = 1024
+_MISSING = 0.1
+"""Share of missing values of a nullable input."""
 
 
 def probes(spec: ModelSpec, features: Sequence[str], thresholds: Mapping[int, Array]) -> Columns:
@@ -38,6 +40,16 @@ def probes(spec: ModelSpec, features: Sequence[str], thresholds: Mapping[int, Ar
         ]
     )
     return _as_columns(fields, np.clip(rows, low, high))
+
+
+def with_missing(spec: ModelSpec, rows: Columns) -> Columns:
+    """The rows, with NaN in some values of nullable inputs."""
+    rng = np.random.default_rng(_SEED)
+    nullable = {i.name for i in spec.inputs if i.nullable}
+    return {
+        name: np.where(rng.random(len(values)) < _MISSING, np.nan, values) if name in nullable else values
+        for name, values in rows.items()
+    }
 
 
 def _known_rows(spec: ModelSpec, fields: Sequence[InputSpec]) -> Array:

@@ -16,11 +16,13 @@ from shared.output_specs import View, shows_classes_by_column
 from shared.specs import InputType, ModelSpec
 from worker.predictors.base import ModelRuntime
 from worker.predictors.classes import Classes, check_classes
+from worker.predictors.compiled import Compiled, NotCompiledError, compile_estimator
 from worker.predictors.estimator_answers import EstimatorAnswers, check_methods
 from worker.predictors.estimator_input import EstimatorInput, input_of, parts
 from worker.predictors.implementation import MadeBy, ModelFiles
 from worker.predictors.labelled_answers import class_numbers_of
 from worker.predictors.labels import LabelRule
+from worker.predictors.onnx import ONNX, onnx_kernel
 from worker.predictors.pickle_versions import pickled_by
 
 if TYPE_CHECKING:
@@ -139,6 +141,24 @@ class ScikitLearn:
         # some estimators return a single value per row as a column
         is_column = self._one_value and answer.ndim == 2 and answer.shape[1] == 1
         return answer.reshape(-1) if is_column else answer
+
+    takes_missing = False
+
+    def compiled(self, spec: ModelSpec) -> Compiled:
+        """Exact kernels, and ONNX Runtime if the spec allows it; exact kernels run only if they are
+        faster."""
+        if self.label_rule is LabelRule.PREDICT:
+            name = type(self.estimator).__name__
+            raise NotCompiledError(f"{name} takes its labels from predict, which is not compiled")
+        probabilities = spec.classifies
+        if spec.runtime != ONNX:
+            return compile_estimator(self.estimator, probabilities=probabilities)
+        onnx = onnx_kernel(self.estimator, probabilities=probabilities, threads=self.threads)
+        try:
+            exact = compile_estimator(self.estimator, probabilities=probabilities)
+        except NotCompiledError:
+            exact = Compiled({})
+        return replace(exact, kernels={**exact.kernels, ONNX: onnx})
 
     def limit_threads(self) -> None:
         """Limit BLAS and OpenMP calls of this thread to the worker's threads."""

@@ -1,4 +1,4 @@
-"""Compiled models: kernels with the same answers as scikit-learn, bit for bit, without its overhead per call.
+"""Compiled models: kernels with the same answers as the library, bit for bit, without its overhead per call.
 
 Every kernel is compared with the native model each time a model is loaded
 (`worker/predictors/equivalence.py`), so this package need not know every release and option: a kernel that
@@ -12,8 +12,10 @@ from typing import Any
 
 from worker.predictors.compiled.boosting import compile_boosting, compile_histogram_boosting
 from worker.predictors.compiled.kernels import Compiled, Kernel, NotCompiledError
+from worker.predictors.compiled.lightgbm_trees import compile_lightgbm
 from worker.predictors.compiled.linear import compile_linear
 from worker.predictors.compiled.trees import compile_trees
+from worker.predictors.compiled.xgboost_trees import compile_xgboost
 
 __all__ = ["Compiled", "Kernel", "NotCompiledError", "compile_estimator"]
 
@@ -35,8 +37,10 @@ _COMPILERS: Mapping[str, Callable[[Any], Compiled]] = {
 def compile_estimator(estimator: Any, *, probabilities: bool) -> Compiled:
     """Compile a fitted estimator, for its probabilities or for its values. Raises NotCompiledError.
 
-    Only scikit-learn's own classes: derived classes may behave differently. (Any: it has no types.)
+    Only classes of the libraries: derived classes may behave differently. (Any: they have no types.)
     """
+    if compiled := _compile_booster(estimator, probabilities=probabilities):
+        return compiled
     name = _name(estimator)
     if name == "Pipeline":
         return _compile_pipeline(estimator, probabilities=probabilities)
@@ -45,6 +49,20 @@ def compile_estimator(estimator: Any, *, probabilities: bool) -> Compiled:
     if hasattr(estimator, "classes_") and not probabilities:
         raise NotCompiledError("a classifier's labels are not compiled, only its probabilities")
     return _COMPILERS[name](estimator)
+
+
+def _compile_booster(estimator: Any, *, probabilities: bool) -> Compiled | None:
+    """The scikit-learn wrappers of XGBoost and LightGBM; None: it is another estimator."""
+    kind = type(estimator)
+    is_classifier = kind.__name__.endswith("Classifier")
+    if kind.__module__ not in ("xgboost.sklearn", "lightgbm.sklearn"):
+        return None
+    if is_classifier and not probabilities:
+        raise NotCompiledError("a classifier's labels are not compiled, only its probabilities")
+    if kind.__module__ == "xgboost.sklearn":
+        _, iterations = estimator._get_iteration_range(None)
+        return compile_xgboost(estimator.get_booster(), iterations, as_classes=is_classifier)
+    return compile_lightgbm(estimator.booster_, as_classes=is_classifier)
 
 
 def _compile_pipeline(pipeline: Any, *, probabilities: bool) -> Compiled:

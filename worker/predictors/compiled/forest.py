@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from shared.columns import Array
 from worker.predictors.compiled.kernels import NotCompiledError
@@ -50,14 +51,20 @@ class Forest(NamedTuple):
 
     nodes: Array  # of all trees, one tree after the other: records, see Node
     roots: Array  # (trees,), uint32
-    values: Array  # (nodes, values), float64
+    values: Array  # (nodes, values), float64 or float32
     columns: Array  # (trees,), uint32: the first column of the answer that the tree adds to
 
 
-def forest_of(trees: Sequence[Tree], answer_columns: int) -> Forest:
-    """Trees with a single value are assigned to the columns of the answer in turn, as boosting has one
-    tree per column in each stage; trees with more values add all of them. Raises NotCompiledError if there
-    are too many nodes."""
+def forest_of(
+    trees: Sequence[Tree],
+    answer_columns: int,
+    *,
+    columns: Array | None = None,
+    dtype: npt.DTypeLike = np.float64,
+) -> Forest:
+    """Trees with a single value are assigned to the columns of the answer by `columns`, by default in turn,
+    as boosting has one tree per column in each stage; trees with more values add all of them. `dtype`: of
+    the values and their sum. Raises NotCompiledError if there are too many nodes."""
     sizes = [len(tree.feature) for tree in trees]
     if sum(sizes) > MOST_NODES:
         raise NotCompiledError(f"more than {MOST_NODES:,} nodes are not copied")
@@ -66,8 +73,8 @@ def forest_of(trees: Sequence[Tree], answer_columns: int) -> Forest:
     return Forest(
         np.concatenate([_nodes(tree, int(root)) for tree, root in zip(trees, roots, strict=True)]),
         roots.astype(np.uint32),
-        np.ascontiguousarray(np.concatenate([tree.values for tree in trees]), dtype=np.float64),
-        (np.arange(len(trees)) % turns).astype(np.uint32),
+        np.ascontiguousarray(np.concatenate([tree.values for tree in trees]), dtype=dtype),
+        (np.arange(len(trees)) % turns if columns is None else columns).astype(np.uint32),
     )
 
 

@@ -28,7 +28,7 @@ from shared.errors import PredictionFailedError
 from shared.specs import ModelSpec
 from tests.support.artifacts import array_of, load, version_of
 from tests.support.specimens import classifier, declaration
-from worker.predictors import acceleration, compiled
+from worker.predictors import compiled, scikit_learn
 from worker.predictors.acceleration import KernelRuntime
 from worker.predictors.compiled import Kernel, NotCompiledError, compile_estimator
 from worker.predictors.probe_rows import probes
@@ -266,7 +266,7 @@ def nearly(estimator: Any, *, probabilities: bool) -> compiled.Compiled:
 def test_what_is_not_bit_equal_runs_nothing_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(acceleration, "compile_estimator", nearly)
+    monkeypatch.setattr(scikit_learn, "compile_estimator", nearly)
     predictor = load(iris_like(tmp_path))
     assert predictor.runtimes.in_words().startswith("native (walk differs by up to ")
     native, other = predictor.runtimes.measured
@@ -280,7 +280,7 @@ def test_a_compiler_that_fails_costs_nothing_but_speed(
     def broken(estimator: Any, *, probabilities: bool) -> compiled.Compiled:
         raise AttributeError("tree_")
 
-    monkeypatch.setattr(acceleration, "compile_estimator", broken)
+    monkeypatch.setattr(scikit_learn, "compile_estimator", broken)
     predictor = load(iris_like(tmp_path))
     assert predictor.runtimes.in_words() == "native (not compiled: AttributeError: tree_)"
     assert array_of(predictor, dict.fromkeys(FEATURES, np.zeros(2))).shape == (2, 3)

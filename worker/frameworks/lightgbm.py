@@ -1,0 +1,80 @@
+"""LightGBM: a native model as text, or a pickled estimator of `lightgbm.sklearn`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shared.columns import Array
+from shared.errors import ArtifactError
+from shared.specs import ModelSpec
+from worker.frameworks.boosters import (
+    PICKLES,
+    BoosterRuntime,
+    check_probabilities,
+    made_by_pickle,
+    unreadable,
+)
+from worker.frameworks.feature_table import FeatureTable
+from worker.predictors import scikit_learn
+from worker.predictors.base import ModelRuntime
+from worker.predictors.compiled import Compiled
+from worker.predictors.compiled.lightgbm_trees import compile_lightgbm
+from worker.predictors.implementation import MadeBy, ModelFiles
+
+_HEAD_BYTES = 4096
+_FORMAT = re.compile(rb"^version=(\S+)$", re.MULTILINE)
+_SAVE = "save it with booster.save_model('model.txt')"
+_QUIET = {"verbosity": -1}
+
+
+def load(spec: ModelSpec, files: ModelFiles, device: str, threads: int) -> ModelRuntime:
+    """Raises ArtifactError if the file is no model, or does not fit the spec."""
+    if files.artifact.name.lower().endswith(PICKLES):
+        return scikit_learn.load(spec, files, device, threads)
+    import lightgbm
+
+    text = _checked_text(files.artifact)
+    try:
+        booster = lightgbm.Booster(model_str=text, params=_QUIET)
+    except Exception as error:  # lightgbm raises several types for a damaged file
+        raise unreadable(files.artifact, "LightGBM", _SAVE, error) from error
+    _check(spec, text, booster)
+    table = FeatureTable(spec, booster.feature_name(), booster.num_feature())
+
+    def predict(rows: Any) -> Array:  # Any: an array or a DataFrame
+        return np.asarray(booster.predict(rows, num_threads=threads))
+
+    def compiled(as_classes: bool) -> Compiled:
+        return compile_lightgbm(booster, as_classes=as_classes)
+
+    return BoosterRuntime(spec, table, predict, compiled)
+
+
+def made_by(artifact: Path) -> MadeBy:
+    """LightGBM writes the version of the format into the model, and none of itself."""
+    if artifact.name.lower().endswith(PICKLES):
+        return made_by_pickle(artifact)
+    with artifact.open("rb") as file:
+        found = _FORMAT.search(file.read(_HEAD_BYTES))
+    return MadeBy(formats={"lightgbm text": found.group(1).decode("ascii", "replace")} if found else {})
+
+
+def _checked_text(artifact: Path) -> str:
+    """LightGBM ends the process or reads silently fewer trees if a file is cut off, so this looks first."""
+    text = artifact.read_text(encoding="utf-8", errors="replace")
+    if not text.startswith("tree\n"):
+        raise ArtifactError(f"{artifact.name} is no model of LightGBM as text: {_SAVE}")
+    if "\nend of trees" not in text:
+        raise ArtifactError(f"{artifact.name} is cut off before its last tree: copy it again, or {_SAVE}")
+    return text
+
+
+def _check(spec: ModelSpec, text: str, booster: Any) -> None:
+    found = re.search(r"^objective=(\S+)", text, re.MULTILINE)
+    objective = found.group(1) if found else "custom"
+    classes = {"binary": 2, "multiclass": booster.num_model_per_iteration()}.get(objective, 0)
+    check_probabilities(spec, classes=classes, objective=objective, needed="binary or multiclass")
