@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
@@ -46,21 +46,25 @@ class RowValidator:
 
     def read_one(self, body: bytes) -> Values:
         """The row of a `/predict` body. Raises InvalidInputError."""
-        return self._one(partial(self.one.validate_json, body))
+        try:
+            row = self.one.validate_json(body)
+        except ValidationError as error:
+            raise self._invalid_row(error) from None
+        return [[row[name]] for name in self._names]
 
     def read_parts(self, row: Row) -> Values:
         """The row of a `/predict` form: images as bytes, other values as in JSON.
 
         Raises InvalidInputError.
         """
-        return self._one(partial(self.one.validate_python, row))
-
-    def _one(self, validate: Callable[[], dict[str, Any]]) -> Values:
         try:
-            row = validate()
+            valid = self.one.validate_python(row)
         except ValidationError as error:
-            raise self._invalid(error, lambda path: self._place(0, path), body=self._object) from None
-        return [[row[name]] for name in self._names]
+            raise self._invalid_row(error) from None
+        return [[valid[name]] for name in self._names]
+
+    def _invalid_row(self, error: ValidationError) -> InvalidInputError:
+        return self._invalid(error, lambda path: self._place(0, path), body=self._object)
 
     def read_batch(self, body: bytes) -> Values:
         """The rows of a `/predict/batch` body, `{"inputs": [...]}`. Raises InvalidInputError."""

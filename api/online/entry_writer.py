@@ -64,7 +64,8 @@ class EntryWriter:
         self._add_entries = client.register_script(_ADD_ENTRIES)
 
     def send(self, request: InflightRequest) -> None:
-        self._sends.extend((request, part) for part in range(len(request.parts)))
+        for part in range(len(request.parts)):
+            self._sends.append((request, part))
         self._filled.set()
 
     def withdraw(self, request: InflightRequest) -> None:
