@@ -27,6 +27,7 @@ from api.jobs.doorbell import Doorbell
 from api.jobs.service import JobService
 from api.jobs.upload_threads import UploadThreads
 from api.models.catalog import Catalog
+from api.models.deployments import Deployments
 from api.online.admission_controller import AdmissionController
 from api.online.dispatcher import OnlineDispatcher
 from api.online.history_writer import HistoryWriter
@@ -79,6 +80,7 @@ class Gateway:
         self.catalog = Catalog(
             open_repository(settings.models_dir), settings.default_model, settings.model_names()
         )
+        self.deployments = Deployments(self.client)
         dispatcher = OnlineDispatcher(
             self.client, settings.gateway_name, self.queue, identity_of=self.catalog.wire_identity
         )
@@ -147,6 +149,7 @@ class Gateway:
         self._doorbell.start()
         self.online.dispatcher.start()
         self._tasks.start("fleet_watch", self._watch)
+        self._tasks.start("deployments", self._route)
         self._tasks.start("access_watch", self.access.authenticator.look_later)
         self._tasks.start("history", self._write_history)
         self._tasks.start("broken_uploads", self.jobs.broken_uploads.try_again)
@@ -212,3 +215,11 @@ class Gateway:
             self.fleet.loads.see(fleet.workers, fleet.read_at_s)
         for name in self.fleet.now.model_names:
             self.catalog.learn(name, self.fleet.now.versions(name))
+
+    async def _route(self) -> None:
+        """Follow the deployments and the workers that hold their versions."""
+        await self.deployments.look_later()
+        known, fleet = self.deployments.known, self.fleet.now
+        if self.catalog.lacks(known, fleet):
+            await asyncio.to_thread(self.catalog.reload)
+        self.catalog.deploy(known, fleet)

@@ -29,6 +29,7 @@ class Role(StrEnum):
     PREDICT = "predict"  # online predictions
     SUBMIT = "submit"  # submit jobs and control the owner's jobs
     READ = "read"  # read the owner's jobs and results, and the state of the service
+    DEPLOY = "deploy"  # publish model versions, and change which of them are served
     ADMIN = "admin"  # everything, including the jobs of all owners
 
 

@@ -151,7 +151,7 @@ class InvalidStateError(CallerError):
 
 
 class PreconditionFailedError(CallerError):
-    """`If-Match` is false: a job has no strong ETag. Send `If-Match: *`, or leave the field out."""
+    """`If-Match` is false. A job has no strong ETag: send `If-Match: *`, or leave the field out."""
 
     code = "precondition_failed"
 

@@ -177,6 +177,21 @@ def access_used() -> str:
     return f"{PREFIX}:access:used"
 
 
+def deployments() -> str:
+    """Hash: model → its deployment, as JSON, see `shared/deployments.py`."""
+    return f"{PREFIX}:deployments"
+
+
+def deployments_version() -> str:
+    """String: counts the changes of `deployments`, so that gateways and workers reread only after one."""
+    return f"{PREFIX}:deployments:version"
+
+
+def deployment_history(model: str) -> str:
+    """Stream: the changes of a model's deployment."""
+    return f"{PREFIX}:deployments:history:{model}"
+
+
 def history(slot_s: int) -> str:
     """Hash with a TTL: the counts of all processes in a time slot, by its start in s of Redis TIME."""
     return f"{PREFIX}:history:{slot_s}"

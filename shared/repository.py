@@ -4,6 +4,7 @@
     models/<name>/build.py                   seeded training: creates the artifact of one version
     models/<name>/<version>/manifest.json    the files, their digests, and the libraries that made them
     models/<name>/<version>/<artifact>       a file or folder, opened only after all digests were checked
+    models/<name>/<version>/model.toml       the ModelSpec of this version, if it differs from the model's
 
 A version is defined by its manifest: a folder without one was never built.
 """
@@ -13,14 +14,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from shared.errors import ModelNotFoundError, SpecError
 from shared.keys import ModelKey, model_key
 from shared.manifests import MANIFEST, ArtifactManifest, check_files, read_manifest
 from shared.model_identity import ModelIdentity
-from shared.specs import VERSION, ModelSpec, load_spec
+from shared.spec_files import SPEC, load_spec
+from shared.specs import VERSION, ModelSpec
 from shared.texts import did_you_mean, listed, named
 
 
@@ -93,7 +95,19 @@ class Repository:
             raise ModelNotFoundError(
                 f"Model {model!r} has no version {named(version)}; built: {built}.{near}"
             )
-        return ModelVersion(spec, read_manifest(folder, spec.name, version), folder)
+        manifest = read_manifest(folder, spec.name, version)
+        return ModelVersion(self.spec_of(model, version), manifest, folder)
+
+    def spec_of(self, model: str, version: str) -> ModelSpec:
+        """The spec of a version: the model.toml in its folder if there is one, else the model's.
+
+        Raises ModelNotFoundError, SpecError.
+        """
+        spec = self.spec(model)
+        frozen = self.root / spec.name / version / SPEC
+        if not re.fullmatch(VERSION, version) or not frozen.is_file():
+            return spec
+        return _frozen_spec(frozen, frozen.stat().st_mtime_ns)
 
 
 def open_repository(root: Path) -> Repository:
@@ -121,6 +135,12 @@ def is_version(text: str) -> bool:
 def newest_version(versions: Iterable[str]) -> str:
     """The highest version by Semantic Versioning."""
     return max(versions, key=_precedence)
+
+
+@lru_cache(maxsize=1024)
+def _frozen_spec(path: Path, _written_ns: int) -> ModelSpec:
+    """Cached: a version's spec never changes."""
+    return load_spec(path)
 
 
 def _precedence(version: str) -> tuple[object, ...]:

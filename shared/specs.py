@@ -7,19 +7,15 @@ itself for that.
 from __future__ import annotations
 
 import math
-import re
-import tomllib
 from collections import Counter
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     Field,
     SerializeAsAny,
-    ValidationError,
     ValidationInfo,
     field_serializer,
     field_validator,
@@ -30,7 +26,7 @@ from shared.declarations import Declaration, leaves_of
 from shared.errors import SpecError
 from shared.frameworks import Options, Precision, declared, known_frameworks
 from shared.frameworks.builtin import PytorchOptions
-from shared.images import ImageOptions, with_image_files
+from shared.images import ImageOptions
 from shared.model_identity import spec_digest
 from shared.names import FieldName, composed, decomposed, spelled
 from shared.output_specs import CLASS_VIEWS, OutputSpec, View, shows_one_answer
@@ -391,44 +387,6 @@ class ModelSpec(Declaration):
     def golden_inputs(self) -> list[Row]:
         """The inputs of the golden rows; missing inputs are null."""
         return [{name: row.inputs.get(name) for name in self.input_names} for row in self.golden]
-
-
-def load_spec(path: Path) -> ModelSpec:
-    """Read a model.toml.
-
-    Raises SpecError with the file, the key and the reason.
-    """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: is not TOML: {error}") from error
-    try:
-        document = with_image_files(document, path.parent)
-    except ValueError as error:
-        raise SpecError(f"{path}: {error}") from error
-    try:
-        spec = ModelSpec.model_validate(document)
-    except ValidationError as error:
-        table = str(document.get("framework"))
-        problems = [f"{path}: {_where(e['loc'], table)}{_why(e['msg'])}" for e in error.errors()]
-        raise SpecError("\n".join(problems)) from error
-    if spec.name != path.parent.name:
-        raise SpecError(f"{path}: name: is {spec.name!r}, but the folder is {path.parent.name!r}")
-    return spec
-
-
-def _where(location: tuple[int | str, ...], table: str) -> str:
-    """The key of a problem; `options` is the framework's table."""
-    if location[:1] == ("options",):
-        location = (table, *location[1:])
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    return f"{key}: " if key else ""
-
-
-def _why(message: str) -> str:
-    return re.sub(r"^Value error, ", "", message)
 
 
 def _unique(kind: str, names: list[str]) -> None:

@@ -275,7 +275,7 @@ def create_key(
         list[str] | None,
         typer.Option(
             "--role",
-            help="predict, submit, read or admin; repeatable. (default: all but admin)",
+            help="predict, submit, read, deploy or admin; repeatable. (default: predict, submit, read)",
         ),
     ] = None,
     models: Annotated[

@@ -49,7 +49,7 @@ class KeyRequest:
 
     name: str
     roles: Sequence[str] = ()
-    """Empty: all but admin."""
+    """Empty: all but deploy and admin."""
     models: Sequence[str] = ()
     expires_in: str | None = None
     rate: str | None = None
@@ -157,7 +157,7 @@ def made(request: KeyRequest, now_ms: int) -> tuple[KeyRecord, str]:
 def _roles(words: Sequence[str]) -> frozenset[Role]:
     if wrong := sorted(set(words) - set(Role)):
         raise CommandError(f"unknown role: {', '.join(wrong)}; valid roles: {', '.join(Role)}")
-    return frozenset(map(Role, words)) or frozenset(Role) - {Role.ADMIN}
+    return frozenset(map(Role, words)) or frozenset(Role) - {Role.DEPLOY, Role.ADMIN}
 
 
 def _rate(text: str) -> str:

@@ -47,6 +47,7 @@ OPEN = Permission(open=True)
 ANY_KEY = Permission()
 PREDICT, SUBMIT, READ = Permission(Role.PREDICT), Permission(Role.SUBMIT), Permission(Role.READ)
 ADMIN = Permission(Role.ADMIN)
+DEPLOY = Permission(Role.DEPLOY)
 SAVE = Permission(Role.READ, by_link=True)
 OPERATE = Permission(Role.READ, whole=True)
 """Endpoints for operators."""
@@ -95,6 +96,9 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/models": {"GET": ANY_KEY},
     "/models/{name}": {"GET": ANY_KEY},
     "/models/{name}/versions/{version}": {"GET": ANY_KEY},
+    "/models/{name}/deployment": {"GET": READ, "PUT": DEPLOY},
+    "/models/{name}/deployment/history": {"GET": READ},
+    "/models/{name}/rollback": {"POST": DEPLOY},
     "/model-info": {"GET": ANY_KEY},
     # for operators, Prometheus and autoscalers
     "/metrics": {"GET": OPERATE},

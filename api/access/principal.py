@@ -65,7 +65,7 @@ def no_such_model(model: str, seen: Iterable[str]) -> ModelNotFoundError:
     return ModelNotFoundError(f"There is no model {named(model)}.{did_you_mean(model, sorted(seen))}")
 
 
-ANONYMOUS = Principal(OPEN_OWNER)
+ANONYMOUS = Principal(OPEN_OWNER, frozenset(Role) - {Role.ADMIN})
 """The principal of all requests if keys are not needed."""
 STRANGER = Principal(OPEN_OWNER, frozenset(), frozenset())
 """The principal of a request without a valid key, at an endpoint that needs none."""

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
 from api.access.principal import ANONYMOUS, Principal, no_such_model
+from api.fleet.snapshot import Fleet
 from api.models.rendering import AnswerRenderer
+from api.models.routing import Route, place_of, route_of
 from api.telemetry.gateway_counters import RequestCounters
 from api.telemetry.stages import StageTimes
 from shared.columns import Encoder
+from shared.deployments import Deployment, Target
 from shared.errors import ModelNotFoundError, ServiceError
 from shared.keys import ModelKey, model_key, split_model_key
 from shared.manifests import MANIFEST
 from shared.model_identity import ModelIdentity
-from shared.repository import Repository, is_version, newest_version
+from shared.repository import Repository, is_version, newest_version, open_repository
 from shared.specs import NAME, ModelSpec
 from shared.texts import did_you_mean, listed, named
 from shared.validation import RowValidator
@@ -55,11 +58,15 @@ class Catalog:
         self.identities: dict[ModelKey, ModelIdentity] = {}
         """This gateway's spec of each version, and its artifact if it is built here."""
         specs = self.repository.specs
-        self._validators = {name: RowValidator(spec) for name, spec in specs.items()}
         self._servables: dict[tuple[str, str], Servable] = {}
+        self._wanted = wanted
         self._defaults = {
             name: self._add(name, _default_version(spec, wanted)) for name, spec in specs.items()
         }
+        self.splits: dict[str, Route[Servable]] = {}
+        """Routes of the models whose requests are divided between versions."""
+        self._aliases: dict[tuple[str, str], Servable] = {}
+        self._absent: set[tuple[str, str]] = set()
         for name in specs:
             self.learn(name, repository.versions(name))
         for error in self.repository.wrong.values():
@@ -99,6 +106,8 @@ class Catalog:
         if asker.models is not None:
             self._require_sight(model, name, asker)
         found = self._defaults.get(name) if version is None else self._servables.get((name, version))
+        if found is None and version is not None:
+            found = self._aliases.get((name, version))
         if found is not None:
             return found
         self._require_restart(name, version)
@@ -142,6 +151,56 @@ class Catalog:
             if model in self.repository.specs and (model, version) not in self._servables:
                 self._add(model, version)
 
+    def route(self, servable: Servable, key: bytes | None) -> Servable:
+        """What serves a request that names no version and found `servable`. `key`: its routing key."""
+        route = self.splits.get(servable.spec.name)
+        return servable if route is None else route.choose(place_of(key))
+
+    def deploy(self, deployments: Mapping[str, Deployment], fleet: Fleet) -> None:
+        """Route by these deployments, as far as live workers hold their versions. A model whose deployment
+        is gone is served as its model.toml declares it."""
+        splits: dict[str, Route[Servable]] = {}
+        aliases: dict[tuple[str, str], Servable] = {}
+        for name, default in list(self._defaults.items()):
+            deployment = deployments.get(name)
+            if deployment is None:
+                version = _default_version(self.repository.specs[name], self._wanted)
+                self._defaults[name] = self._servables[name, version]
+                continue
+            self.learn(name, deployment.target.wanted)
+            route = self._route(deployment.target, default, fleet)
+            self._defaults[name] = route.default
+            aliases |= {(name, alias): served for alias, served in route.aliases.items()}
+            if route.split:
+                splits[name] = route
+        self.splits, self._aliases = splits, aliases
+
+    def _route(self, target: Target, current: Servable, fleet: Fleet) -> Route[Servable]:
+        name = current.spec.name
+        versions = {version: one for (model, version), one in self._servables.items() if model == name}
+
+        def held(version: str) -> bool:
+            return fleet.matching_holders(model_key(name, version)) > 0
+
+        return route_of(target, versions, held, current, held(current.version))
+
+    def lacks(self, deployments: Mapping[str, Deployment], fleet: Fleet) -> bool:
+        """Whether a deployed or held model version is in the repository and not known here yet."""
+        named = {(name, version) for name, one in deployments.items() for version in one.target.wanted}
+        named |= set(map(split_model_key, fleet.held))
+        new = named - self._servables.keys() - self._absent
+        self._absent |= new  # looked for once, unless it appears
+        return bool(new)
+
+    def reload(self) -> None:
+        """Read the repository again, for models and versions that were added since."""
+        self.root = open_repository(self.root.root)
+        self.repository = _restricted(self.root, self._wanted)
+        for name, spec in self.repository.specs.items():
+            if name not in self._defaults:
+                self._defaults[name] = self._add(name, _default_version(spec, self._wanted))
+            self.learn(name, self.repository.versions(name))
+
     def look_again(self) -> None:
         """Read the digests of all artifacts again: versions may be rebuilt while this gateway runs."""
         for servable in self.servables:
@@ -164,18 +223,30 @@ class Catalog:
             return ModelIdentity(spec.digest)
 
     def _add(self, model: str, version: str) -> Servable:
-        spec = self.repository.specs[model]
+        spec = self._spec_of(model, version)
         self._identify(spec, version)
         servable = Servable(
             spec=spec,
             version=version,
             key=model_key(model, version),
-            validator=self._validators[model],
+            validator=self._validator_of(spec),
             encode=Encoder(spec),
             renderer=AnswerRenderer(spec, version),
         )
         self._servables[model, version] = servable
         return servable
+
+    def _spec_of(self, model: str, version: str) -> ModelSpec:
+        try:
+            return self.repository.spec_of(model, version)
+        except ServiceError as error:
+            log.error("spec_wrong", reason=error.detail)
+            return self.repository.specs[model]
+
+    def _validator_of(self, spec: ModelSpec) -> RowValidator:
+        """Versions with one spec share a validator."""
+        shared = (one.validator for one in self.servables if one.spec is spec)
+        return next(shared, None) or RowValidator(spec)
 
 
 def _restricted(repository: Repository, wanted: Collection[str] | None) -> Repository:

@@ -24,6 +24,8 @@ from shared.messages import Column, OutputColumn
 from shared.tabular.json_bodies import refuse_other
 from shared.validation import Values
 
+ROUTING_KEY = b"takt-routing-key"
+"""Requests with the same value are served by the same version while a split does not change."""
 _NOT_STARTED = StageClock()
 T = TypeVar("T")
 

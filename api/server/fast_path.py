@@ -30,7 +30,7 @@ from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.http.request_bodies import ClientLeftError, is_json
 from api.online.inflight import Answered
 from api.online.paths import PredictPath, predict_path_of
-from api.online.prediction import Prediction
+from api.online.prediction import ROUTING_KEY, Prediction
 from api.telemetry.gateway_counters import ROUTE
 from shared.access import Role
 from shared.errors import OverloadedError
@@ -123,7 +123,10 @@ class FastPathRequest:
             asker.require(Role.PREDICT)
             if asker.quota is not None:  # counted in Redis
                 return False
-            servable = gateway.catalog.find(target.model, target.version, asker)
+            catalog = gateway.catalog
+            servable = catalog.find(target.model, target.version, asker)
+            if catalog.splits and target.version is None:
+                servable = catalog.route(servable, dict(self._scope["headers"]).get(ROUTING_KEY))
             prediction = Prediction(servable, False, self._asked_s, wait_s)
             self._prediction = prediction
             gateway.online.admission.judge(servable, 1, wait_s, asker)

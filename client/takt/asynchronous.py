@@ -283,6 +283,21 @@ class AsyncTakt:
         """Delete a job that has ended, with its data: `await takt.delete(job.id)`."""
         await self._do(calls.delete(job_id))
 
+    async def deployment(self, model: str) -> Json:
+        """Return which versions of a model are served: `await takt.deployment("iris")`."""
+        return await self._do(calls.deployment(model))
+
+    async def deploy(self, model: str, target: Json, *, generation: int | None = None) -> Json:
+        """Change which versions of a model are served. `generation`: the one that is replaced.
+
+        await takt.deploy("iris", {"wanted": ["1.0.0", "1.1.0"], "default": "1.1.0"})
+        """
+        return await self._do(calls.deploy(model, target, generation))
+
+    async def roll_back(self, model: str) -> Json:
+        """Serve again what the last promotion replaced: `await takt.roll_back("iris")`."""
+        return await self._do(calls.roll_back(model))
+
     async def models(self) -> list[Model]:
         """Return the served models: `[model.name for model in await takt.models()]`."""
         return await self._do(calls.models)

@@ -254,6 +254,21 @@ models: Call[list[Model]] = Call("GET", "/models", decoding.models)
 _part = partial(quote, safe="")
 
 
+def deployment(model: str) -> Call[Json]:
+    return Call("GET", f"{_of_model(model, None)}/deployment", decoding.document)
+
+
+def deploy(model: str, target: Json, generation: int | None) -> Call[Json]:
+    """`generation`: the one that is replaced; None: the newest."""
+    match = {} if generation is None else {"if-match": f'"{generation}"'}
+    path = f"{_of_model(model, None)}/deployment"
+    return Call("PUT", path, decoding.document, headers=match, body=of_document(target), repeatable=False)
+
+
+def roll_back(model: str) -> Call[Json]:
+    return Call("POST", f"{_of_model(model, None)}/rollback", decoding.document, repeatable=False)
+
+
 def _of_job(job_id: str) -> str:
     return f"/jobs/{_part(job_id)}"
 

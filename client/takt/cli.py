@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from takt.commands import jobs, predicting
+from takt.commands import deployments, jobs, predicting
 from takt.commands import submit as submission
 from takt.commands.terminal import Exit
 
@@ -118,5 +118,7 @@ for _command in (
     jobs.results,
     jobs.errors,
     jobs.delete,
+    deployments.deploy,
+    deployments.rollback,
 ):
     app.command()(_command)

@@ -282,6 +282,21 @@ class Takt:
         """Delete a job that has ended, with its data: `takt.delete(job.id)`."""
         self._do(calls.delete(job_id))
 
+    def deployment(self, model: str) -> Json:
+        """Return which versions of a model are served: `takt.deployment("iris")`."""
+        return self._do(calls.deployment(model))
+
+    def deploy(self, model: str, target: Json, *, generation: int | None = None) -> Json:
+        """Change which versions of a model are served. `generation`: the one that is replaced.
+
+        takt.deploy("iris", {"wanted": ["1.0.0", "1.1.0"], "default": "1.1.0"})
+        """
+        return self._do(calls.deploy(model, target, generation))
+
+    def roll_back(self, model: str) -> Json:
+        """Serve again what the last promotion replaced: `takt.roll_back("iris")`."""
+        return self._do(calls.roll_back(model))
+
     def models(self) -> list[Model]:
         """Return the served models: `[model.name for model in takt.models()]`."""
         return self._do(calls.models)

@@ -12,7 +12,8 @@ from api.app import create_app
 from api.http.error_status import STATUS
 from api.jobs.views import JobView
 from shared.settings import Settings
-from shared.specs import ModelSpec, load_spec
+from shared.spec_files import load_spec
+from shared.specs import ModelSpec
 from shared.validation import RowValidator
 from tests.support.documents import ROOT, Curl, blocks, curls
 

@@ -13,7 +13,8 @@ from shared.errors import ModelMismatchError, ModelNotLoadedError, ServiceError
 from shared.keys import model_key
 from shared.messages import Entry, decode_entry, encode
 from shared.model_identity import ModelIdentity, wires_differ
-from shared.specs import ModelSpec, load_spec
+from shared.spec_files import load_spec
+from shared.specs import ModelSpec
 from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState
 from tests.support.specimens import declaration
 

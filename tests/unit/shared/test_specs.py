@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from shared.errors import SpecError
-from shared.specs import ModelSpec, load_spec
+from shared.spec_files import load_spec
+from shared.specs import ModelSpec
 
 RIGHT = """
 name = "iris"

@@ -1,0 +1,96 @@
+"""Deployments in Redis, for this gateway: reads, changes, and the snapshot by which it routes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared import keys
+from shared.deployments import (
+    DEPLOY,
+    Deployment,
+    decode_deployment,
+    script_arguments,
+    script_keys,
+)
+from shared.errors import PreconditionFailedError
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S = 0.25
+"""Interval between looks at the deployments' version: a change takes effect everywhere within a second."""
+
+
+class Deployments:
+    """The deployments of all models. `known` is the newest snapshot."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client: Any = client  # Any: redis-py's union of RESP2 and RESP3 answers
+        self._script = client.register_script(DEPLOY)
+        self._version: bytes | None = None
+        self._read = False
+        self.known: Mapping[str, Deployment] = {}
+
+    async def look_later(self) -> None:
+        """Look, then wait `LOOK_EVERY_S`. A background task repeats it."""
+        with suppress(RedisError, OSError):  # the reply reader reports it
+            await self.look()
+        await asyncio.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        """Read the deployments if one has changed. Raises redis.exceptions.RedisError."""
+        version = await self._client.get(keys.deployments_version())
+        if version == self._version and self._read:
+            return
+        stored: dict[bytes, bytes] = await self._client.hgetall(keys.deployments())
+        found = {}
+        for model, text in stored.items():
+            deployment = decode_deployment(text)
+            if deployment is None:
+                log.error("deployment_unreadable", model=model.decode(errors="replace"))
+            else:
+                found[deployment.model] = deployment
+        self.known, self._version, self._read = found, version, True
+
+    async def read(self, model: str) -> Deployment | None:
+        """The stored deployment of a model; None: there is none. Raises redis.exceptions.RedisError."""
+        text = await self._client.hget(keys.deployments(), model)
+        return None if text is None else decode_deployment(text)
+
+    async def change(self, deployment: Deployment, expected: int | None) -> Deployment:
+        """Store a deployment as the next generation. `expected`: the generation that it replaces; None: any.
+        → the stored record
+
+        Raises PreconditionFailedError if another generation is stored, redis.exceptions.RedisError.
+        """
+        done, text = await self._script(
+            keys=script_keys(deployment.model), args=script_arguments(deployment, expected)
+        )
+        stored = decode_deployment(text) if text else None
+        if not done or stored is None:
+            generation = stored.generation if stored else 0
+            raise PreconditionFailedError(
+                f"The deployment of {deployment.model} has generation {generation}, not {expected}: another "
+                "change came first. Read it again."
+            )
+        log.info(
+            "deployment_changed",
+            model=stored.model,
+            generation=stored.generation,
+            by=stored.change.by,
+            reason=stored.change.reason,
+        )
+        await self.look()
+        return stored
+
+    async def history(self, model: str, most: int) -> list[Deployment]:
+        """The changes of a model's deployment, the newest first. Raises redis.exceptions.RedisError."""
+        entries = await self._client.xrevrange(keys.deployment_history(model), count=most)
+        found = (decode_deployment(fields[b"r"]) for _, fields in entries)
+        return [deployment for deployment in found if deployment is not None]

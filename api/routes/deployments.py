@@ -1,0 +1,259 @@
+"""Deployments: which versions of a model are served, how requests are divided, and what workers hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from api.access.principal import Asker
+from api.gateway import Gateway
+from api.http.error_answers import of_errors
+from api.http.request_bodies import read_json
+from api.routes.dependencies import GatewayState
+from shared.deployments import Change, Deployment, Shadow, Target, read_demand
+from shared.errors import InvalidStateError, ModelNotFoundError, PreconditionFailedError
+from shared.keys import model_key
+from shared.texts import foreign_text, listed, named
+from shared.worker_records import ModelState
+
+router = APIRouter(tags=["deployments"])
+
+_ERRORS = of_errors(404, 409, 412, 422, 503)
+_ETAG = re.compile(r'"(\d+)"')
+IfMatch = Annotated[
+    str | None, Header(description="The `ETag` of the deployment that the change is based on; `*`: any")
+]
+
+
+class ShadowView(BaseModel):
+    version: str
+    share: float = Field(description="Share of the online rows, from 0 to 1")
+
+
+class HeldVersion(BaseModel):
+    version: str
+    state: str = Field(description="`held`, `loading`, `failed` or `absent`")
+    workers: list[str] = Field(description="The live workers that hold it")
+    loading: int = Field(description="Number of workers that load it now")
+    failures: list[str] = Field(description="Why workers could not load it")
+
+
+class DeploymentView(BaseModel):
+    model: str
+    generation: int = Field(description="Increases with each change; 0: as model.toml declares it")
+    wanted: list[str] = Field(description="The versions that workers load")
+    default: str = Field(description="The version of requests that name none")
+    serves: str = Field(
+        description="The version that this gateway serves as the default now: it changes once a worker "
+        "holds the new one"
+    )
+    aliases: dict[str, str] = Field(description="Names that requests may use in place of a version")
+    split: dict[str, float] = Field(description="Percent of the requests without a version, by version")
+    shadow: ShadowView | None
+    changed_at: str | None
+    changed_by: str | None
+    reason: str
+    can_roll_back_to: str | None = Field(description="The default version before the last promotion")
+    versions: list[HeldVersion]
+
+
+class PastDeployment(BaseModel):
+    generation: int
+    wanted: list[str]
+    default: str
+    aliases: dict[str, str]
+    split: dict[str, float]
+    changed_at: str
+    changed_by: str
+    reason: str
+
+
+class DeploymentHistory(BaseModel):
+    model: str
+    changes: list[PastDeployment] = Field(description="The newest first")
+
+
+@router.get("/models/{name}/deployment", responses=of_errors(404, 503))
+async def deployment(name: str, gateway: GatewayState, asker: Asker, response: Response) -> DeploymentView:
+    """The deployment of a model: what is wanted, and what the workers hold."""
+    gateway.catalog.find(name, asker=asker)
+    found = await gateway.deployments.read(name)
+    return _answer(gateway, found or _declared(gateway, name), response)
+
+
+@router.put(
+    "/models/{name}/deployment",
+    responses=_ERRORS,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"type": "object"},
+                    "example": {
+                        "wanted": ["1.0.0", "1.1.0"],
+                        "default": "1.0.0",
+                        "split": {"1.0.0": 90, "1.1.0": 10},
+                        "reason": "canary",
+                    },
+                }
+            },
+        }
+    },
+)
+async def deploy(
+    name: str,
+    request: Request,
+    gateway: GatewayState,
+    asker: Asker,
+    response: Response,
+    *,
+    if_match: IfMatch = None,
+) -> DeploymentView:
+    """Change which versions are served. Traffic moves to a version once a worker holds it."""
+    gateway.catalog.find(name, asker=asker)
+    demand = read_demand(await _body(gateway, request))
+    _require_built(gateway, name, demand.target)
+    before = await gateway.deployments.read(name) or _declared(gateway, name)
+    expected = _expected(if_match, before)
+    promotes = demand.default != before.target.default
+    changed = Deployment(
+        model=name,
+        target=demand.target,
+        replaced=before.target if promotes else before.replaced,
+        change=Change(by=asker.name, reason=demand.reason),
+    )
+    return await _changed(gateway, changed, expected, response)
+
+
+@router.post("/models/{name}/rollback", responses=_ERRORS)
+async def roll_back(
+    name: str, gateway: GatewayState, asker: Asker, response: Response, *, if_match: IfMatch = None
+) -> DeploymentView:
+    """Serve again what the last promotion replaced."""
+    gateway.catalog.find(name, asker=asker)
+    before = await gateway.deployments.read(name)
+    if before is None or before.replaced is None:
+        raise InvalidStateError(f"No promotion of {name} can be rolled back.")
+    changed = Deployment(
+        model=name,
+        target=before.replaced,
+        replaced=before.target,
+        change=Change(by=asker.name, reason=f"rolled back from {before.target.default}"),
+    )
+    return await _changed(gateway, changed, _expected(if_match, before), response)
+
+
+@router.get("/models/{name}/deployment/history", responses=of_errors(404, 422, 503))
+async def history(
+    name: str,
+    gateway: GatewayState,
+    asker: Asker,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+) -> DeploymentHistory:
+    """The changes of a model's deployment."""
+    gateway.catalog.find(name, asker=asker)
+    return DeploymentHistory(
+        model=name, changes=[_past(one) for one in await gateway.deployments.history(name, limit)]
+    )
+
+
+async def _body(gateway: Gateway, request: Request) -> bytes:
+    settings = gateway.settings
+    headers = dict(request.scope["headers"])
+    return await read_json(headers, request.receive, settings.max_body_bytes, idle_s=settings.upload_idle_s)
+
+
+async def _changed(
+    gateway: Gateway, changed: Deployment, expected: int | None, response: Response
+) -> DeploymentView:
+    stored = await gateway.deployments.change(changed, expected)
+    gateway.catalog.deploy(gateway.deployments.known, gateway.fleet.now)
+    return _answer(gateway, stored, response)
+
+
+def _expected(if_match: str | None, before: Deployment) -> int | None:
+    """The generation that a change replaces: that of `If-Match`, else the one that was just read."""
+    if if_match is None or if_match.strip() == "*":
+        return before.generation
+    found = _ETAG.fullmatch(if_match.strip())
+    if found is None:
+        raise PreconditionFailedError(f'If-Match is {if_match!r}: send the deployment\'s ETag, such as "7".')
+    return int(found[1])
+
+
+def _require_built(gateway: Gateway, name: str, target: Target) -> None:
+    """Raises ModelNotFoundError if a wanted version is neither in the repository nor held by a worker."""
+    known = {*gateway.catalog.repository.versions(name), *gateway.fleet.now.versions(name)}
+    missing = [version for version in target.wanted if version not in known]
+    if missing:
+        raise ModelNotFoundError(
+            f"Model {named(name)} has no version {named(missing[0])}. Versions: {listed(sorted(known))}."
+        )
+
+
+def _declared(gateway: Gateway, name: str) -> Deployment:
+    """The deployment of a model without a record: as model.toml declares it."""
+    default = gateway.catalog.find(name).version
+    wanted = sorted({default, *gateway.fleet.now.versions(name)})
+    return Deployment(model=name, target=Target(wanted=tuple(wanted), default=default), change=Change(by=""))
+
+
+def _answer(gateway: Gateway, found: Deployment, response: Response) -> DeploymentView:
+    response.headers["ETag"] = f'"{found.generation}"'
+    target = found.target
+    return DeploymentView(
+        model=found.model,
+        generation=found.generation,
+        wanted=list(target.wanted),
+        default=target.default,
+        serves=gateway.catalog.find(found.model).version,
+        aliases=target.aliases,
+        split=target.split,
+        shadow=_shadow(target.shadow),
+        changed_at=_moment(found.changed_at_ms) if found.generation else None,
+        changed_by=found.change.by or None,
+        reason=found.change.reason,
+        can_roll_back_to=found.replaced.default if found.replaced else None,
+        versions=list(_versions(gateway, found)),
+    )
+
+
+def _versions(gateway: Gateway, found: Deployment) -> Iterator[HeldVersion]:
+    """What the workers hold: the wanted versions, and those that are not wanted any more."""
+    held = gateway.fleet.now.versions(found.model)
+    for version in dict.fromkeys([*found.target.wanted, *sorted(held)]):
+        key = model_key(found.model, version)
+        workers = [worker for worker in gateway.fleet.now.workers if key in worker.models]
+        states = [worker.models[key] for worker in workers]
+        failures = [foreign_text(one.reason) for one in states if one.state is ModelState.FAILED]
+        holders = [worker.id for worker in workers if worker.holds(key)]
+        loading = sum(one.state is ModelState.LOADING for one in states)
+        state = "held" if holders else "loading" if loading else "failed" if failures else "absent"
+        yield HeldVersion(version=version, state=state, workers=holders, loading=loading, failures=failures)
+
+
+def _past(one: Deployment) -> PastDeployment:
+    return PastDeployment(
+        generation=one.generation,
+        wanted=list(one.target.wanted),
+        default=one.target.default,
+        aliases=one.target.aliases,
+        split=one.target.split,
+        changed_at=_moment(one.changed_at_ms),
+        changed_by=one.change.by,
+        reason=one.change.reason,
+    )
+
+
+def _shadow(shadow: Shadow | None) -> ShadowView | None:
+    return None if shadow is None else ShadowView(version=shadow.version, share=shadow.share)
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
