@@ -14,7 +14,8 @@ from typing import Literal
 
 from shared.keys import split_model_key
 from shared.repository import open_repository
-from shared.specs import NAME, VERSION, GoldenRow, Row, load_spec
+from shared.spec_files import load_spec
+from shared.specs import NAME, VERSION, GoldenRow, Row
 from shared.texts import named
 from worker.models.build import Build, write_version
 from worker.models.drafting.artifacts import facts_of, runs_code
