@@ -124,7 +124,7 @@ def up(
         "access": access,
         "models_dir": models_dir,
     }
-    run(make_plan(data, workers, given), Output())
+    raise typer.Exit(run(make_plan(data, workers, given), Output()))
 
 
 @reports_errors

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 
 import httpx
@@ -25,10 +25,11 @@ from stack.process_group import ProcessGroup
 from stack.service_logs import Log
 from stack.services import Layer, Service
 from stack.supervisor import Supervisor
+from takt.__main__ import INTERRUPTED
 
 
-def up(plan: Plan, output: Output) -> None:
-    """Run the stack until it is interrupted.
+def up(plan: Plan, output: Output) -> int:
+    """Run the stack until it is interrupted. Returns the exit code: 0 if it served, else `INTERRUPTED`.
 
     Raises CommandError if it cannot start; no process is left then.
     """
@@ -36,11 +37,15 @@ def up(plan: Plan, output: Output) -> None:
     with held(plan.folder) as lock, _ended_by_signals(), closing(ProcessGroup()) as group:
         try:
             _run(plan, output, lock, group)
+            code = 0
         except KeyboardInterrupt:
-            output.ended()
+            code = INTERRUPTED
+        output.ended()
+    return code
 
 
 def _run(plan: Plan, output: Output, lock: int, group: ProcessGroup) -> None:
+    """Returns after an interruption. Raises KeyboardInterrupt if it comes before the stack serves."""
     check_port(plan.settings.host, plan.settings.port)
     output.begins(plan)
     _build(plan, output, group)
@@ -53,7 +58,8 @@ def _run(plan: Plan, output: Output, lock: int, group: ProcessGroup) -> None:
             output.serving_keys(plan, curl(plan.http_url, plan.models[0].example_row(), keyed=True))
         else:
             output.serving(plan, first_prediction(plan))
-        supervisor.watch()
+        with suppress(KeyboardInterrupt):
+            supervisor.watch()
     finally:
         _stop(supervisor, group, output)
 

@@ -13,6 +13,7 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,9 @@ STAMP = VENV / "takt-setup.json"
 LOG = VENV / "takt-setup.log"
 CONSTRAINTS = ROOT / "constraints.txt"
 INSTALLED_FROM = ("pyproject.toml", "client/pyproject.toml", "constraints.txt", "tools/install.py")
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as of a shell."""
 
 LEAST_PYTHON = (3, 11)
 TESTED_PYTHON = ((3, 11), (3, 12), (3, 13), (3, 14))
@@ -96,7 +100,11 @@ def make_venv() -> None:
     if sys.version_info[:2] not in TESTED_PYTHON:
         say(f"Takt was not tested on Python {platform.python_version()}; continuing")
     say(f"creating .venv with Python {platform.python_version()}")
-    venv.create(VENV, with_pip=True, clear=True)
+    try:
+        venv.create(VENV, with_pip=True, clear=True)
+    except BaseException:  # a half-made folder would pass for a whole one
+        shutil.rmtree(VENV, ignore_errors=True)
+        raise
 
 
 # -- torch -------------------------------------------------------------------------------------------------
@@ -232,4 +240,9 @@ def freeze() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C shows no traceback either
+        say("interrupted; the next run continues")
+        sys.exit(INTERRUPTED)

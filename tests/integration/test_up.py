@@ -219,6 +219,18 @@ def test_ctrl_c_ends_everything_in_order_with_code_0_though_a_crashed_run_had_th
     assert not stack.folder.record.exists()
 
 
+@pytest.mark.parametrize("at", ["data in", "valkey     ready", "gateway    ready"])
+def test_ctrl_c_during_the_start_ends_it_with_code_130_and_leaves_nothing(tmp_path: Path, at: str) -> None:
+    stack = Stack(tmp_path / "stack")
+    eventually(lambda: at in stack.printed(), limit_s=START_LIMIT_S)
+    children = psutil.Process(stack.process.pid).children(recursive=True)
+    assert stack.end() == 130, stack.printed()
+    assert not any(child.is_running() for child in children)
+    assert "Traceback" not in stack.printed()
+    assert stack.printed().endswith("stopped\n")
+    assert not stack.folder.record.exists()
+
+
 def leave_a_crashed_runs_traces(folder: Folder) -> None:
     folder.make()
     (folder.run / "lock").touch()

@@ -1,12 +1,18 @@
-"""Set-up installs CUDA packages only on request or with a warning."""
+"""Set-up installs CUDA packages only on request or with a warning, and can be interrupted."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from stack.doctor import build_of_torch
+from tests.support.processes import members
 from tools import install
 from tools.install import TORCH, TORCH_CPU_INDEX, torch_attempts
 
@@ -45,3 +51,53 @@ def test_the_build_of_torch_is_known_by_its_version() -> None:
     assert build_of_torch("2.13.0+cu130", "linux") == "CUDA"
     assert build_of_torch("2.13.0", "linux") == "CUDA"
     assert build_of_torch("2.13.0", "darwin") == "CPU"
+
+
+# -- Ctrl-C ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A fresh clone, as far as set-up reads it."""
+    for name in install.INSTALLED_FROM:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(install.ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def interrupted(clone: Path, at: str) -> str:
+    """Run set-up in a process group of its own and press Ctrl-C when it prints `at`. Returns its output."""
+    with subprocess.Popen(
+        [sys.executable, clone / "tools" / "install.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+    ) as process:
+        assert process.stdout is not None
+        printed = ""
+        while at not in printed:
+            printed += process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        printed += process.stdout.read()
+        assert process.wait() == install.INTERRUPTED
+    assert members(process.pid) == []
+    assert "Traceback" not in printed
+    assert printed.endswith("set-up: interrupted; the next run continues\n")
+    return printed
+
+
+def test_ctrl_c_while_the_environment_is_created_leaves_no_half_of_it(clone: Path) -> None:
+    interrupted(clone, at="creating .venv")
+    assert not (clone / ".venv").exists()
+
+
+def test_ctrl_c_while_pip_runs_ends_pip_and_the_next_run_continues(clone: Path) -> None:
+    python = clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\ncase "$*" in *pip*) exec sleep 1000;; esac\n')
+    python.chmod(0o755)
+    for _ in range(2):
+        interrupted(clone, at="torch")
+        assert python.exists()
+        assert not (clone / ".venv" / "takt-setup.json").exists()
