@@ -29,9 +29,8 @@ class SequenceCalls:
             return answers[0]
         back = np.argsort(np.concatenate(groups))
         if isinstance(answers[0], dict):
-            return {name: np.concatenate([one[name] for one in answers])[back] for name in answers[0]}
-        whole: Array = joined([np.asarray(answer) for answer in answers])  # type: ignore[assignment]  # of arrays
-        return whole[back]
+            return {name: _whole([answer[name] for answer in answers], back) for name in answers[0]}
+        return _whole(answers, back)
 
     def _groups(self, columns: Columns) -> Sequence[Array]:
         """The rows of each combination of lengths, the shortest first."""
@@ -44,6 +43,14 @@ class SequenceCalls:
     def _rows(self, columns: Columns, rows: Array) -> Columns:
         taken = {name: values[rows] for name, values in columns.items()}
         return taken | {name: np.stack(list(taken[name])) for name in self._exact}
+
+
+def _whole(parts: Sequence[Any], back: Array) -> Any:
+    """The parts of an answer as one, its rows in the order `back`; a list has an array for each column."""
+    if isinstance(parts[0], list | tuple):
+        return [_whole(column, back) for column in zip(*parts, strict=True)]
+    whole: Array = joined([np.asarray(part) for part in parts])  # type: ignore[assignment]  # of arrays
+    return whole[back]
 
 
 def _filled(field: InputSpec, sequences: Array) -> Array:

@@ -10,6 +10,7 @@ import pytest
 from shared.columns import Array, Columns, of_rows
 from shared.specs import ModelSpec
 from tests.support.specimens import declaration
+from worker.predictors.labelled_answers import class_numbers_of, with_labels
 from worker.predictors.sequences import SequenceCalls
 
 ROWS: list[list[list[float]]] = [[[1, 2], [3, 4]], [[5, 6]], [[7, 8], [9, 1]], [[2, 2]]]
@@ -47,6 +48,19 @@ def test_named_answers_keep_the_order_too() -> None:
     spec = spec_of()
     found = SequenceCalls(spec).run(columns_of(spec), lambda columns: {"sum": sums(columns)})
     assert found["sum"].tolist() == EXPECTED
+
+
+def test_columns_of_an_answer_and_separate_labels_keep_the_order() -> None:
+    spec = spec_of()
+
+    def call(columns: Columns) -> dict[str, Any]:
+        numbers = columns["steps"][:, 0, 0].astype(np.int64)
+        probabilities = np.eye(8)[numbers]
+        of_one_step = columns["steps"].shape[1] == 1  # only these rows have separate labels
+        return {"": [with_labels(numbers, probabilities) if of_one_step else probabilities, numbers]}
+
+    classes, numbers = SequenceCalls(spec).run(columns_of(spec), call)[""]
+    assert numbers.tolist() == class_numbers_of(classes).tolist() == [1, 5, 7, 2]
 
 
 @pytest.mark.parametrize("pad", [0, -1.5])
