@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,10 +46,15 @@ class EstimatorAnswers:
         return changed
 
     def __call__(self, columns: Columns) -> NamedAnswers:
+        if self.prediction is self.native:  # the estimator's input is made once
+            return self.native.with_features(columns, partial(self._all, columns))
         answers: NamedAnswers = {MAIN: self.prediction(columns)} if self.prediction else {}
         if self._further:
             answers |= self.native.with_features(columns, self._called)
         return answers
+
+    def _all(self, columns: Columns, features: Any) -> NamedAnswers:
+        return {MAIN: self.native.predicted(columns, features)} | self._called(features)
 
     def _called(self, features: Any) -> NamedAnswers:  # Any: an array or a DataFrame
         return {name: _arrays(method(features)) for name, method in self._further.items()}

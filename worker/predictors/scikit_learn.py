@@ -73,7 +73,7 @@ class ScikitLearn:
         self._limit = _ThreadLimit(threads)
 
     def __call__(self, columns: Columns) -> Array:
-        return self.with_features(columns, partial(self._answer, columns))
+        return self.with_features(columns, partial(self.predicted, columns))
 
     def with_features(self, columns: Columns, call: Callable[[Features], T]) -> T:
         """The result of `call` with the estimator's input. Raises any exception of the model."""
@@ -96,7 +96,8 @@ class ScikitLearn:
             self._input = before
             raise
 
-    def _answer(self, columns: Columns, features: Features) -> Array:
+    def predicted(self, columns: Columns, features: Features) -> Array:
+        """The prediction for the estimator's input; the same rows as `columns`."""
         if self._classes is None:
             return self._values(features)
         if self._classes.rule is LabelRule.PREDICT:
