@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from shared.repository import ModelVersion
 from shared.specs import ModelSpec
 from tests.support.artifacts import array_of, load, version_of, with_manifest
 from tests.support.specimens import declaration
+from tests.unit.worker.predictors.test_pytorch_heads import network_version, outputs_of
 from worker.predictors import Predictor
 from worker.predictors.call_limit import CallLimit
 from worker.predictors.implementation import ModelFiles
@@ -83,6 +85,20 @@ def test_a_gpu_answers_as_a_cpu_does(version: ModelVersion, count: int) -> None:
     rows = rows_of(count)
     on_gpu = array_of(load(version, device="cuda:0"), rows)
     assert np.allclose(on_gpu, array_of(load(version), rows), rtol=0, atol=1e-3)  # TF32 is off by default
+
+
+@pytest.mark.parametrize("count", [5, PIECE_ROWS + 1])
+def test_the_heads_of_a_network_are_those_of_a_cpu(tmp_path: Path, count: int) -> None:
+    made = network_version(tmp_path, "dict", outputs_of("state", "wear", "code"))
+    rows = {"x": np.random.default_rng(count).normal(size=(count, 3)).astype(np.float32)}
+    on_gpu, on_cpu = load(made, device="cuda:0").predict(rows), load(made).predict(rows)
+    assert isinstance(on_gpu, dict)
+    assert isinstance(on_cpu, dict)
+    assert {name: values.dtype for name, values in on_gpu.items()} == {
+        name: values.dtype for name, values in on_cpu.items()
+    }
+    for name in ("states", "wear"):
+        assert np.allclose(on_gpu[name], on_cpu[name], rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])

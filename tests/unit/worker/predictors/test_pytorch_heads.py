@@ -11,6 +11,7 @@ import torch
 
 from shared.errors import ArtifactError
 from shared.manifests import sha256_of
+from shared.repository import ModelVersion
 from tests.support.artifacts import load, version_of, with_manifest
 from tests.support.specimens import declaration
 from worker.predictors import Predictor
@@ -49,6 +50,10 @@ def outputs_of(*sources: Any) -> list[dict[str, Any]]:
 
 
 def network(folder: Path, form: str, outputs: list[dict[str, Any]], **options: Any) -> Predictor:
+    return load(network_version(folder, form, outputs, **options))
+
+
+def network_version(folder: Path, form: str, outputs: list[dict[str, Any]], **options: Any) -> ModelVersion:
     options = {"module": "network:Net", "arguments": {"form": form}, "activation": "softmax"} | options
     spec = declaration(
         framework="pytorch",
@@ -60,7 +65,7 @@ def network(folder: Path, form: str, outputs: list[dict[str, Any]], **options: A
     version = version_of(spec, None, folder)
     torch.save(weights(), version.artifact)
     (version.folder.parent / "network.py").write_text(HEADS, encoding="utf-8")
-    return load(with_manifest(version, sha256=sha256_of(version.artifact)))
+    return with_manifest(version, sha256=sha256_of(version.artifact))
 
 
 def weights() -> dict[str, torch.Tensor]:
