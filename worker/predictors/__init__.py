@@ -29,7 +29,15 @@ from worker.predictors.implementation import ModelFiles, implementation_of
 from worker.predictors.load_checks import check_loaded
 from worker.predictors.load_warnings import recorded_warnings
 
-__all__ = ["ModelRuntime", "OutOfMemoryError", "Predictor", "batch_sizes", "load_predictor", "open_predictor"]
+__all__ = [
+    "ModelRuntime",
+    "OutOfMemoryError",
+    "Predictor",
+    "batch_sizes",
+    "load_predictor",
+    "open_predictor",
+    "verified_predictor",
+]
 
 log = structlog.get_logger()
 
@@ -53,7 +61,15 @@ def load_predictor(
     """
     started = time.perf_counter()
     predictor = open_predictor(version, device=device, threads=threads, mismatch=mismatch)
-    artifact = version.artifact
+    return replace(verified_predictor(predictor, runtime), load_s=time.perf_counter() - started)
+
+
+def verified_predictor(predictor: Predictor, runtime: Literal["auto", "native"]) -> Predictor:
+    """Check an opened predictor's golden rows and probabilities, warm it up, and choose its runtimes.
+
+    Raises ArtifactError.
+    """
+    version, artifact = predictor.version, predictor.version.artifact
     if problem := predictor.golden_problem():
         raise ArtifactError(f"{artifact}: {problem}")
     check_loaded(predictor)
@@ -62,8 +78,7 @@ def load_predictor(
         rates |= predictor.warm_up_slices(_LONG_SLICE_S)
     except PredictionFailedError as error:
         raise ArtifactError(f"{artifact}: warm-up: {error.detail}") from error
-    predictor = _accelerated(replace(predictor, rates=rates), runtime)
-    return replace(predictor, load_s=time.perf_counter() - started)
+    return _accelerated(replace(predictor, rates=rates), runtime)
 
 
 def _accelerated(predictor: Predictor, runtime: Literal["auto", "native"]) -> Predictor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from shared.columns import Array, Columns
+from shared.columns import Array, Columns, of_rows
 from shared.frameworks import Precision
 from shared.specs import InputType, ModelSpec
 from shared.worker_records import MeasuredRuntime, Runtimes
@@ -47,6 +47,24 @@ def accelerate(predictor: Predictor) -> Predictor:
     except Exception as error:  # a library's internals may change in any release
         return native_only(predictor, f"not compiled: {type(error).__name__}: {error}")
     return _settled(predictor, found)
+
+
+def with_chosen_runtimes(predictor: Predictor, runtimes: Runtimes) -> Predictor:
+    """The predictor with the runtimes that `accelerate` chose for it in another process. No row is
+    predicted."""
+    chosen = {size: one.name for one in runtimes.measured for size in one.serves}
+    names = set(chosen.values()) - {NATIVE}
+    native = prediction_of(predictor.runtime)
+    if not names or not isinstance(native, CompilableRuntime):
+        return replace(predictor, runtimes=runtimes)
+    kernels = _compiled(predictor.spec, native).kernels
+    no_rows = native.rows(of_rows(predictor.spec, []))
+    found: dict[str, ModelRuntime] = {NATIVE: predictor.runtime}
+    for name in names:
+        kernels[name](no_rows)  # makes machine code now, once for all forks
+        compiled = KernelRuntime(native, kernels[name], predictor.spec.tolerance if name == ONNX else 0.0)
+        found[name] = _in_place_of_prediction(predictor.runtime, compiled)
+    return replace(predictor, runtime=Switch(found, chosen), runtimes=runtimes)
 
 
 def _why_not_compiled(spec: ModelSpec) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -51,6 +51,19 @@ class ArrayRuntime(Protocol):
     """A runtime of a model with a single answer."""
 
     def __call__(self, columns: Columns, /) -> Array: ...
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """A runtime whose calls decide how later calls are made, for instance the form of its input."""
+
+    def settled(self) -> dict[str, str | list[str] | None]:
+        """What its calls have decided so far."""
+        ...
+
+    def settle(self, state: Mapping[str, Any], /) -> None:
+        """Take over what the calls of another process decided."""
+        ...
 
 
 @dataclass(frozen=True)

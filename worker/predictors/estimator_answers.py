@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,12 @@ class EstimatorAnswers:
         changed = copy.copy(self)
         changed.prediction = prediction
         return changed
+
+    def settled(self) -> dict[str, str | list[str] | None]:
+        return self.native.settled()
+
+    def settle(self, state: Mapping[str, Any]) -> None:
+        self.native.settle(state)
 
     def __call__(self, columns: Columns) -> NamedAnswers:
         if self.prediction is self.native:  # the estimator's input is made once

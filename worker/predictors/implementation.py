@@ -96,6 +96,19 @@ def implementation_of(framework: Framework) -> Implementation:
         ) from error
 
 
+def import_whole(framework: Framework) -> None:
+    """Import what opening and calling a model of this framework imports, once for all forks.
+
+    Raises ArtifactError and ImportError.
+    """
+    implementation = implementation_of(framework)
+    for module in (
+        *(one.module for one in framework.libraries),
+        *getattr(implementation, "CALLS_IMPORT", ()),
+    ):
+        importlib.import_module(module)
+
+
 def _is_there(module: str) -> bool:
     try:
         return find_spec(module) is not None

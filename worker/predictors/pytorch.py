@@ -48,12 +48,13 @@ def load(
     import torch
 
     _check(spec)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)  # a pool of threads would not survive a fork, and a fork server opens models
     network = _network(_options(spec), files)
     network.load_state_dict(torch.load(files.artifact, map_location=device, weights_only=True))
     if spec.precision is not Precision.FLOAT32:
         # weights are cast once; under autocast every call would cast them again
         network = network.to(getattr(torch, spec.precision.value))
+    torch.set_num_threads(threads)
     plain = _Plain(_InputArray(spec), _Network(spec, network.to(device).eval()), torch.device(device))
     return plain if device == "cpu" else _OnGpu(plain, copies)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,10 @@ _NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
 T = TypeVar("T")
 Features: TypeAlias = Any
 """The input of an estimator: an array or a DataFrame (Any: pandas is imported on first use)."""
+
+
+CALLS_IMPORT = ("pandas", "threadpoolctl")
+"""Modules that the first call would import."""
 
 
 def load(spec: ModelSpec, files: ModelFiles, _device: str, threads: int) -> ModelRuntime:
@@ -104,6 +108,16 @@ class ScikitLearn:
             return self._classes.predicted(features)
         assert self._call is not None
         return self.labelled(columns, self._call(features))
+
+    def settled(self) -> dict[str, str | list[str] | None]:
+        return {"names": self._input.names, "label_rule": self.label_rule}
+
+    def settle(self, state: Mapping[str, Any]) -> None:
+        if (other := self._input.other) is not None:
+            form = self._input if self._input.names == state["names"] else other
+            self._input = replace(form, other=None)
+        if self._classes is not None:
+            self._classes.rule = LabelRule(state["label_rule"])
 
     @property
     def label_rule(self) -> LabelRule | None:

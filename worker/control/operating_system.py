@@ -1,0 +1,110 @@
+"""What a process of a worker machine asks of its operating system. Linux only; elsewhere nothing happens."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import random
+import signal
+import sys
+from collections.abc import Iterable
+from enum import IntEnum
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+_SELF = Path("/proc/self")
+_MOST_OOM_SCORE = 1000
+
+
+class OomOrder(IntEnum):
+    """Added to the OOM score of a process: if memory runs out, the kernel ends the highest score first."""
+
+    FORK_SERVER = 100
+    WORKER = 300
+    VERIFIER = 900
+    SANDBOX = 1000
+
+
+def is_linux() -> bool:
+    return sys.platform == "linux"
+
+
+def end_with_parent(parent: int, how: signal.Signals = signal.SIGKILL) -> None:
+    """Get this signal when the parent ends, and at once if `parent` is no longer the parent."""
+    if is_linux():
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(how))
+    if os.getppid() != parent:
+        os.kill(os.getpid(), how)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose parent has ended, so that this process reaps them."""
+    if is_linux():
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def name_process(name: str) -> None:
+    """Set the name that `ps` and `top` show, at most 15 letters."""
+    if is_linux():
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode("ascii"))
+
+
+def end_earlier_if_memory_runs_out(order: OomOrder) -> None:
+    """Raise the OOM score of this process."""
+    path = _SELF / "oom_score_adj"
+    with contextlib.suppress(OSError, ValueError):
+        score = int(path.read_text(encoding="ascii"))
+        path.write_text(str(min(_MOST_OOM_SCORE, max(score, order))), encoding="ascii")
+
+
+def thread_names() -> list[str]:
+    """The threads of this process, native threads included."""
+    names = []
+    for task in (_SELF / "task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            names.append((task / "comm").read_text(encoding="utf-8", errors="replace").strip())
+    return names
+
+
+def private_bytes() -> int:
+    """Memory that this process shares with no other; 0 if the system does not state it."""
+    try:
+        lines = (_SELF / "smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    sizes = [int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty"))]
+    return 1024 * sum(sizes)
+
+
+def close_all_but(kept: Iterable[int]) -> None:
+    """Close every descriptor except stdin, stdout, stderr and the given ones."""
+    keep = {0, 1, 2, *kept}
+    for path in list((_SELF / "fd").iterdir()):
+        if (descriptor := int(path.name)) not in keep:
+            with contextlib.suppress(OSError):  # that of the listing itself
+                os.close(descriptor)
+
+
+def become_a_process_of_its_own() -> None:
+    """In a fork: random numbers and garbage collection of its own."""
+    random.seed()
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+    if torch := sys.modules.get("torch"):
+        torch.seed()
+    gc.enable()
+
+
+def memory_kills() -> int:
+    """Processes that the kernel has ended for want of memory, in this container or on this machine."""
+    for path in (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")):
+        with contextlib.suppress(OSError, ValueError):
+            for line in path.read_text(encoding="ascii").splitlines():
+                name, _, count = line.partition(" ")
+                if name == "oom_kill":
+                    return int(count)
+    return 0

@@ -1,0 +1,61 @@
+"""Verification of a model version in one process, and its opening in another process without a call.
+
+    verifier     open ─ golden rows ─ warm-up ─ acceleration ─▶ VersionReport
+    fork server  open ─ settle ─ compile what the report chose ─▶ Predictor, as if it had been verified here
+
+The report has the rates, the choice of runtimes, and what the native runtime decided by its calls.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Literal
+
+from shared.repository import ModelVersion
+from worker.control.messages import VersionReport
+from worker.control.operating_system import private_bytes, thread_names
+from worker.predictors import open_predictor, verified_predictor
+from worker.predictors.acceleration import with_chosen_runtimes
+from worker.predictors.base import Predictor, Settling
+
+
+def verify_version(
+    version: ModelVersion,
+    *,
+    device: str,
+    threads: int,
+    mismatch: Literal["warn", "refuse"],
+    runtime: Literal["auto", "native"],
+) -> VersionReport:
+    """Open a version and verify it in this process, which is a fork and does nothing else.
+
+    Raises ArtifactError, and any exception of a model's code.
+    """
+    begun_s, before_bytes = time.perf_counter(), private_bytes()
+    opened = open_predictor(version, device=device, threads=threads, mismatch=mismatch)
+    memory_bytes, beside = private_bytes() - before_bytes, thread_names()[1:]
+    verified = verified_predictor(opened, runtime)
+    return VersionReport(
+        rates=dict(verified.rates),
+        runtimes=verified.runtimes,
+        settled=opened.runtime.settled() if isinstance(opened.runtime, Settling) else {},
+        load_s=time.perf_counter() - begun_s,
+        memory_bytes=max(0, memory_bytes),
+        peak_bytes=max(0, private_bytes() - before_bytes),
+        own_copy=f"opening it starts threads: {', '.join(beside)}" if beside else "",
+    )
+
+
+def open_verified(
+    version: ModelVersion, report: VersionReport, *, threads: int, mismatch: Literal["warn", "refuse"]
+) -> Predictor:
+    """Open a version that a verifier has passed, in a process that will fork. No row is predicted.
+
+    Raises ArtifactError, and any exception of a model's code.
+    """
+    opened = open_predictor(version, device="cpu", threads=threads, mismatch=mismatch)
+    if isinstance(opened.runtime, Settling):
+        opened.runtime.settle(report.settled)
+    chosen = with_chosen_runtimes(opened, report.runtimes)
+    return replace(chosen, rates=dict(report.rates), load_s=report.load_s)
