@@ -122,15 +122,15 @@ def recompute(job_id: str, index: int, token: str, reason: str) -> Transition[Re
     return Transition("recompute", (job_id, index, token, reason), lambda answer: Recomputed(answer.decode()))
 
 
-def expire_leases(*, grace_ms: int, most: int = 1000) -> Transition[Expired]:
+def expire_leases(*, grace_ms: int, most: int = 1000, ended: Sequence[str] = ()) -> Transition[Expired]:
     """Make chunks of expired leases ready again; leases of workers without a heartbeat expire after the
-    grace."""
+    grace, those of workers that are known to have ended at once."""
 
     def expired(answer: Any) -> Expired:
         interrupted, orphaned = ([job_id.decode() for job_id in ids] for ids in answer)
         return Expired(interrupted, orphaned)
 
-    return Transition("expire_leases", (most, grace_ms), expired)
+    return Transition("expire_leases", (most, grace_ms, *ended), expired)
 
 
 def ready(*, most: int) -> Transition[dict[ModelKey, int]]:

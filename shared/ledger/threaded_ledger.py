@@ -157,9 +157,10 @@ class Ledger:
         """Compute a chunk again because its stored result with this token is lost or damaged."""
         return self._run(chunk_transitions.recompute(job_id, index, token, reason))
 
-    def expire_leases(self) -> Expired:
-        """Make chunks of expired leases and dead workers ready again. → jobs with stored data to remove"""
-        return self._run(chunk_transitions.expire_leases(grace_ms=self._grace_ms))
+    def expire_leases(self, ended: Sequence[str] = ()) -> Expired:
+        """Make chunks of expired leases and dead workers ready again, those of `ended` workers at once.
+        → jobs with stored data to remove"""
+        return self._run(chunk_transitions.expire_leases(grace_ms=self._grace_ms, ended=ended))
 
     def expire_jobs(self) -> list[str]:
         """End jobs past their retention. → these jobs; their data may be removed.

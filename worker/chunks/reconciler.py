@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import redis
@@ -46,7 +47,9 @@ class Reconciler(threading.Thread):
         *,
         slots: int,
         orphans: Orphans | None = None,
+        ended: Sequence[str] = (),
     ) -> None:
+        """`ended`: workers that are known to have ended, whose leases end with the first pass."""
         super().__init__(name="reconciler", daemon=True)
         self._client = client
         self._ledger = ledger
@@ -55,6 +58,7 @@ class Reconciler(threading.Thread):
         self._worker_id = worker_id
         self._slots = slots
         self._orphans = orphans
+        self._ended = tuple(ended)
         self._dead_letters = DeadLetters(client)
         self._stopping = threading.Event()
 
@@ -63,13 +67,25 @@ class Reconciler(threading.Thread):
         self.join(timeout=5)
 
     def run(self) -> None:
+        self._try(self._take_over)
         while not self._stopping.wait(RECONCILE_EVERY_S):
-            try:
-                self.take_turn()
-            except (RedisError, MemoryError) as error:
-                log.warning("reconcile_failed", reason=str(error))
-            except Exception:  # an exception in one pass must not end the thread
-                log.exception("reconcile_broke")
+            self._try(self.take_turn)
+
+    def _try(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except (RedisError, MemoryError) as error:
+            log.warning("reconcile_failed", reason=str(error))
+        except Exception:  # an exception in one pass must not end the thread
+            log.exception("reconcile_broke")
+
+    def _take_over(self) -> None:
+        """End the leases of ended workers, whoever leads: every step is fenced."""
+        if self._ended:
+            lock = keys.reconciler_lock()
+            if self._client.get(lock) in [worker_id.encode() for worker_id in self._ended]:
+                self._client.delete(lock)
+            self.reconcile(self._ended)
 
     def take_turn(self) -> bool:
         """Run one pass if this worker leads. → whether it leads."""
@@ -78,9 +94,10 @@ class Reconciler(threading.Thread):
         self.reconcile()
         return True
 
-    def reconcile(self) -> None:
-        """Handle expired leases, doorbells, then the data of expired jobs, which may take longer."""
-        expired = self._ledger.expire_leases()
+    def reconcile(self, ended: Sequence[str] = ()) -> None:
+        """Handle expired leases and those of ended workers, doorbells, then the data of expired jobs, which
+        may take longer."""
+        expired = self._ledger.expire_leases(ended)
         self._top_up_all()
         for job_id in expired.interrupted:
             log.warning("upload_interrupted", job_id=job_id)

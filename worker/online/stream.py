@@ -98,9 +98,12 @@ class OnlineStream:
         batch_limit_s: float,
         *,
         identities: Mapping[ModelKey, ModelIdentity] = MappingProxyType({}),
+        ended: Sequence[str] = (),
     ) -> None:
-        """`identities`: the digests of each model version here; entries made for others are not run."""
+        """`identities`: the digests of each model version here; entries made for others are not run.
+        `ended`: workers that are known to have ended, although their heartbeats may not have expired."""
         self._worker_id = worker_id
+        self._ended = tuple(ended)
         self._model_keys = list(max_rows)
         self._streams = [keys.online(key) for key in self._model_keys]
         self._max_rows = dict(max_rows)
@@ -194,6 +197,7 @@ class OnlineStream:
             keys.worker("{}"),
             self._batch_limit_ms,
             MOST_CLAIMED,
+            *self._ended,
         ]
         return self._claimed(self._claim_stale(keys=self._streams, args=args), runs=1)
 

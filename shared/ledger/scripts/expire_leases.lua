@@ -1,9 +1,11 @@
 -- End expired leases: their chunks are ready again, and interrupted uploads fail. The lease of a worker without a
--- heartbeat ends after the grace: a live worker with a lost heartbeat renews it before that.
--- ARGV: names, limit of leases to read, grace_ms
+-- heartbeat ends after the grace: a live worker with a lost heartbeat renews it before that. The leases of workers
+-- that are known to have ended end at once.
+-- ARGV: names, limit of leases to read, grace_ms, ids of workers that have ended
 -- → {ids of jobs with an interrupted upload, ids of jobs that were removed during a worker's lease}
 local most, grace_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local interrupted, orphaned, heard = {}, {}, {}
+local interrupted, orphaned, heard, ended = {}, {}, {}, {}
+for i = 4, #ARGV do ended[ARGV[i]] = true end
 
 local function parts(name)
   return string.match(name, '^([^:]+):([^:]+):(.*)$')
@@ -19,7 +21,10 @@ local function shorten_leases_of_silent_workers()
   for _, name in ipairs(redis.call('ZRANGE', names.leases, 0, most - 1)) do
     local id, index, token = parts(name)
     local chunk = id and held_chunk(id, index, token)
-    if chunk and chunk.worker and silent(chunk.worker) then redis.call('ZADD', names.leases, 'LT', over, name) end
+    local worker = chunk and chunk.worker
+    if worker and (ended[worker] or silent(worker)) then
+      redis.call('ZADD', names.leases, 'LT', ended[worker] and now_ms() or over, name)
+    end
   end
 end
 

@@ -1,13 +1,15 @@
 -- Claim entries of dead consumers at once, and entries of live consumers after the batch limit.
 -- Delivery counters stay unchanged: the worker increments them before it runs an entry alone.
--- KEYS: online streams. ARGV: group, consumer, key pattern of heartbeats, batch limit in ms, maximum entries
+-- KEYS: online streams. ARGV: group, consumer, key pattern of heartbeats, batch limit in ms, maximum entries, ids of
+-- workers that are known to have ended although their heartbeat has not expired
 -- → {index of the stream, entry id, deliveries, fields, …}
 local group, me, pattern = ARGV[1], ARGV[2], ARGV[3]
 local limit_ms, most = ARGV[4], tonumber(ARGV[5])
-local claimed = {}
+local claimed, ended = {}, {}
+for i = 6, #ARGV do ended[ARGV[i]] = true end
 
 local function alive(consumer)
-  return redis.call('EXISTS', (string.gsub(pattern, '{}', function() return consumer end))) == 1
+  return not ended[consumer] and redis.call('EXISTS', (string.gsub(pattern, '{}', function() return consumer end))) == 1
 end
 
 local function take(i, stream, pending)
