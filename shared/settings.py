@@ -181,7 +181,7 @@ class Settings(BaseSettings):
 
     # Worker
     device: str = Field(
-        "cpu", pattern=r"^(cpu|cuda:\d+)$", description="cpu, or the one GPU of this worker: cuda:N."
+        "cpu", pattern=r"^(cpu|cuda:\d+)$", description="cpu, or the one GPU of these workers: cuda:N."
     )
     models: str = Field(
         "all",
@@ -189,7 +189,25 @@ class Settings(BaseSettings):
         "default version, a version (iris@1.0.0), or all.",
     )
     worker_name: str = Field(
-        default_factory=socket.gethostname, description="Name of this worker in logs and heartbeats."
+        default_factory=socket.gethostname,
+        description="Name of a supervisor; its workers are NAME/0, NAME/1, … in logs and heartbeats.",
+    )
+    workers: int | None = Field(
+        None,
+        ge=1,
+        description="Workers of a supervisor, which share one copy of the models. Unset: the cores of the "
+        "machine or container minus 1, on a GPU 1.",
+    )
+    fork: Literal["auto", "never"] = Field(
+        "auto",
+        description="`never`: each worker is a program that loads the models for itself, instead of a fork "
+        "that shares them. `auto`: fork on Linux.",
+    )
+    verify_limit_s: float = Field(
+        600.0,
+        gt=0,
+        description="Time limit for a process that opens and verifies a model version; after it, the version "
+        "counts as failed.",
     )
     threads: int = Field(1, ge=1, description="CPU threads of a model call.")
     framework_mismatch: Literal["warn", "refuse"] = Field(
@@ -220,19 +238,20 @@ class Settings(BaseSettings):
     memory_limit_bytes: int | None = Field(
         None,
         ge=0,
-        description="Memory limit of a CPU worker, and of its sandbox process. Unset: 80 % of the memory "
+        description="Memory limit of each CPU worker, and of its sandbox process. Unset: 80 % of the memory "
         "of the machine or container; 0: no limit. Linux only.",
     )
     worker_metrics_port: int | None = Field(
         None,
         ge=0,
         le=65535,
-        description="Port of the worker's Prometheus metrics. Unset: none; 0: any free port, listed by "
-        "`GET /metrics/targets`.",
+        description="Port of the first worker's Prometheus metrics; the worker with number n has this port "
+        "+ n. Unset: none; 0: any free port. `GET /metrics/targets` lists all.",
     )
     worker_metrics_host: str = Field("127.0.0.1", description="Listen address of that port.")
     run_dir: Path = Field(
-        Path(".takt/run"), description="Folder of the worker's id file, which the health command reads."
+        Path(".takt/run"),
+        description="Folder of the files of a supervisor and its workers, which the health command reads.",
     )
 
     # Jobs

@@ -7,25 +7,20 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-from redis.exceptions import RedisError
 
-from shared import keys
-from shared.connections import connect
 from shared.errors import ServiceError
 from shared.keys import split_model_key
 from shared.logs import configure_logging
-from shared.repository import Repository, open_repository
 from shared.setting_names import warn_of_unknown_settings
 from shared.settings import settings
 from shared.texts import names_in
-from shared.worker_records import WorkerState, from_hash
-from worker.id_file import id_file
-from worker.models.command_lines import CommandLines
 
-ALIVE_MARGIN_S = 10.0
-"""Seconds beyond the batch limit that a heartbeat may be late before its worker counts as stuck."""
+if TYPE_CHECKING:
+    from shared.repository import Repository
+    from worker.models.command_lines import CommandLines
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,17 +36,26 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("run", help="serve until SIGTERM or SIGINT").set_defaults(command=run)
+    commands.add_parser("run", help="run and supervise workers until SIGTERM or SIGINT").set_defaults(
+        command=run
+    )
+    for name, command, text in (
+        ("fork-server", fork_server, "internal: hold the models, and fork workers"),
+        ("process", process, "internal: a worker that loads its models"),
+    ):
+        inner_parser = commands.add_parser(name, help=text)
+        inner_parser.add_argument("descriptor", type=int, help="of the socket to the supervisor")
+        inner_parser.set_defaults(command=command)
     quarantine_parser = commands.add_parser(
         "quarantine", help="internal: run the rows of a chunk that ended two workers"
     )
     quarantine_parser.add_argument("model", metavar="MODEL@VERSION")
     quarantine_parser.set_defaults(command=quarantine)
     health_parser = commands.add_parser(
-        "health", help="exit 0 if the worker of this host serves and has loaded its models"
+        "health", help="exit 0 if the workers of this host serve and have loaded their models"
     )
     health_parser.add_argument(
-        "--alive", action="store_true", help="exit 0 if it is alive in any state, for example draining"
+        "--alive", action="store_true", help="exit 0 if they are alive in any state, for example draining"
     )
     health_parser.set_defaults(command=health)
     build_parser = commands.add_parser("build", help="train models and write their artifacts")
@@ -88,75 +92,66 @@ def _add_lines_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(_: argparse.Namespace) -> int:
-    """Run a worker process: a Celery worker with the engine as a boot step. Returns when the worker
-    ends."""
-    from worker.broker.celery_app import app
-    from worker.process import CHUNK_THREADS
+    """Run the supervisor of this machine's workers. Returns when they have ended."""
+    from worker.supervision.supervisor import Supervisor
+
+    configure_logging(settings())
+    warn_of_unknown_settings()
+    return Supervisor(settings()).run()
+
+
+def fork_server(options: argparse.Namespace) -> int:
+    """Run a fork server for the supervisor at the other end of a descriptor."""
+    from worker.supervision.fork_server import serve
+
+    return serve(options.descriptor)
+
+
+def process(options: argparse.Namespace) -> int:
+    """Run a worker that is no fork and loads its models, for the supervisor at the other end of a
+    descriptor."""
+    from worker.broker import celery_app
+    from worker.control.channel import Channel
+    from worker.control.supervisor_link import SupervisorLink
+    from worker.process import Handover
 
     configure_logging(settings())  # Celery logs warnings before it sends its own signal to configure logging
-    warn_of_unknown_settings()
-    own = ["--hostname", f"{settings().worker_name}@%h", "--loglevel", settings().log_level]
-    quiet = ["--without-gossip", "--without-mingle"]
-    if not settings().celery_tools:
-        quiet.append("--without-heartbeat")
-    app.worker_main(
-        [
-            "--quiet",
-            "worker",
-            "--pool",
-            "threads",
-            "--concurrency",
-            str(CHUNK_THREADS),
-            "--queues",
-            keys.idle_queue(),
-            *own,
-            *quiet,
-        ]
-    )
+    link = SupervisorLink(Channel.of_descriptor(options.descriptor))
+    celery_app.run(Handover(link.start_order, link))
     return 0
 
 
 def quarantine(options: argparse.Namespace) -> int:
     """Run the quarantine process of a model version: tasks on stdin, results on stdout."""
-    from worker.sandbox.sandbox_process import serve
+    from worker.sandbox.sandbox_process import serve_program
 
     configure_logging(settings())
-    return serve(options.model, settings())
+    return serve_program(options.model, settings())
 
 
 def health(options: argparse.Namespace) -> int:
-    """Exit 0 if the worker of this name on this host serves and has loaded its models, except failed ones.
+    """Exit 0 if the supervisor of this name on this host is alive, and its workers serve and have loaded
+    their models, except failed ones.
 
-    Reads its heartbeat; needs no remote control. While models load, the status is 1, although loaded models
-    are served: a rollout that replaced the next worker now would leave the others without a worker.
+    Reads their heartbeats; needs no remote control. While models load, the status is 1, although loaded
+    models are served: a rollout that replaced the next supervisor now would leave the others without a
+    worker.
 
-    With `--alive`: exit 0 if it beats, in any state, and also while Redis does not answer.
+    With `--alive`: exit 0 if supervisor and workers beat, in any state, and also while Redis does not answer.
     """
-    path = id_file(settings())
-    try:
-        worker_id, beat_at_s = path.read_text(encoding="utf-8").strip(), path.stat().st_mtime
-    except OSError:
-        return _unhealthy("no worker of this name has started on this host")
-    if options.alive:
-        # the watchdog ends a stuck process; until then a long model call may delay the heartbeat
-        silent_s = time.time() - beat_at_s
-        limit_s = settings().batch_limit_s + ALIVE_MARGIN_S
-        return 0 if silent_s < limit_s else _unhealthy(f"{worker_id} has been silent for {silent_s:.0f} s")
-    try:
-        with connect(settings().redis_dsn(), timeout_s=2.0) as client:
-            record = from_hash(client.hgetall(keys.worker(worker_id)))
-    except RedisError as error:
-        return _unhealthy(f"Redis does not answer: {error}")
-    if record is None:
-        return _unhealthy(f"{worker_id} has no heartbeat")
-    if record.state is not WorkerState.SERVING:
-        return _unhealthy(f"{worker_id} is {record.state}")
-    return 0 if record.is_ready else _unhealthy(f"{worker_id} still loads {', '.join(record.loading)}")
+    from worker.health import problem_of_life, problem_of_service
+
+    problem = problem_of_life(settings()) if options.alive else problem_of_service(settings())
+    if problem:
+        print(problem, file=sys.stderr)  # noqa: T201 - a command writes errors to stderr
+    return int(bool(problem))
 
 
 def build(options: argparse.Namespace) -> int:
     """Build models and write a JSON line for each. Exit 1 if a build failed."""
+    from shared.repository import open_repository
     from worker.models.build import build_model
+    from worker.models.command_lines import CommandLines
     from worker.predictors.library_versions import mismatch
 
     lines = CommandLines(options.lines_to)
@@ -179,6 +174,8 @@ def build(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Verify models and write a JSON line for each. Exit 1 if a verification failed."""
+    from shared.repository import open_repository
+    from worker.models.command_lines import CommandLines
     from worker.models.verify import verify_model
 
     lines = CommandLines(options.lines_to)
@@ -266,11 +263,6 @@ def _default(repository: Repository, name: str) -> str:
 
 def _built(repository: Repository, name: str) -> list[str]:
     return repository.versions(name) if name in repository.specs else []
-
-
-def _unhealthy(reason: str) -> int:
-    print(reason, file=sys.stderr)  # noqa: T201 - a command writes errors to stderr
-    return 1
 
 
 if __name__ == "__main__":

@@ -6,10 +6,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 import psutil
 import redis
@@ -19,16 +18,18 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from shared import keys
 from shared.history import add_to_slot
 from shared.recovery_times import FORGET_WORKER_MS, HEARTBEATS_PER_TTL
-from shared.worker_records import DRAIN_KEPT_S, HeldModel, WorkerRecord, WorkerState, to_hash
+from shared.worker_records import (
+    DRAIN_KEPT_S,
+    HeldModel,
+    SupervisorFacts,
+    WorkerRecord,
+    WorkerState,
+    to_hash,
+)
 from worker.execution.scheduler import LaneScheduler
 from worker.telemetry.worker_counters import WorkerHistory
 
 log = structlog.get_logger(__name__)
-
-
-def new_worker_id(name: str) -> str:
-    """A new id for each start, so that a restarted worker is a new consumer."""
-    return f"{name}:{uuid4().hex[:8]}"
 
 
 class Heartbeat(threading.Thread):
@@ -49,9 +50,16 @@ class Heartbeat(threading.Thread):
         on_turn: Callable[[], None],
         metrics_address: Callable[[], str],
         history: WorkerHistory,
+        supervisor: SupervisorFacts,
+        ended: Sequence[str] = (),
+        on_serving: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_order` is called after each beat with whether this worker is to drain; `on_turn` after each
-        attempt, successful or not."""
+        attempt, successful or not; `on_serving` once, after the first record that states that it serves.
+
+        The records of `ended` workers are removed with that record, not before: until then a gateway counts
+        them as alive, and admits requests.
+        """
         super().__init__(name="heartbeat", daemon=True)
         self._client = client
         self._worker_id = worker_id
@@ -65,6 +73,10 @@ class Heartbeat(threading.Thread):
         self._on_turn = on_turn
         self._metrics_address = metrics_address
         self._history = history
+        self._supervisor = supervisor
+        self._ended = tuple(ended)
+        self._on_serving = on_serving
+        self._is_announced = False
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._process = psutil.Process()
         self._stopping = threading.Event()
@@ -111,6 +123,7 @@ class Heartbeat(threading.Thread):
             offline_s=round(scheduler.offline_s, 3),
             drained=self._drained(),
             metrics_address=self._metrics_address(),
+            supervisor=self._supervisor,
         )
 
     def _beat_on(self) -> None:
@@ -124,15 +137,22 @@ class Heartbeat(threading.Thread):
     def _beat(self) -> None:
         seconds, _ = self._client.time()
         order = keys.drain(self._worker_id)
+        record = self.record()
         with self._client.pipeline(transaction=True) as pipe:
-            pipe.hset(keys.worker(self._worker_id), mapping=dict[Any, Any](to_hash(self.record())))
+            pipe.hset(keys.worker(self._worker_id), mapping=dict[Any, Any](to_hash(record)))
             pipe.pexpire(keys.worker(self._worker_id), self._ttl_ms)
             pipe.zadd(keys.workers(), {self._worker_id: seconds * 1000})
             pipe.zremrangebyscore(keys.workers(), "-inf", seconds * 1000 - FORGET_WORKER_MS)
+            if record.state is not WorkerState.STARTING and self._ended:
+                pipe.delete(*map(keys.worker, self._ended))
+                pipe.zrem(keys.workers(), *self._ended)
             add_to_slot(pipe, seconds, counts := self._history.counts())
             pipe.expire(order, DRAIN_KEPT_S)
             *_, is_ordered = pipe.execute()
         self._history.written(counts)
+        if record.state is not WorkerState.STARTING and not self._is_announced:
+            self._ended, self._is_announced = (), True
+            self._on_serving()
         self._on_order(bool(is_ordered))
 
     def _withdraw(self) -> None:

@@ -1,4 +1,4 @@
-"""The id file of a worker, for probes on its own host. Probes run often, so this module imports little."""
+"""The id file of a worker, for probes on its own host."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 from shared.settings import Settings
 
 
-def id_file(settings: Settings) -> Path:
-    """Contains the worker's id; its time is updated with each beat, whether or not Redis answers."""
-    return settings.run_dir / f"worker-{settings.worker_name}.id"
+def id_file(settings: Settings, worker_id: str) -> Path:
+    """Its time is updated with each beat of the worker, whether or not Redis answers."""
+    return settings.run_dir / f"worker-{worker_id.replace('/', '.').replace(':', '-')}.id"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -18,15 +19,22 @@ from shared.settings import Settings
 log = structlog.get_logger(__name__)
 
 _DEFAULT_SHARE = 0.8
+_CGROUP_USES = (Path("/sys/fs/cgroup/memory.current"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"))
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
-def limit_memory(settings: Settings) -> int | None:
+def limit_memory(settings: Settings, *, free: bool = False) -> int | None:
     """Limit the memory of this process and its forks. → the limit in bytes; None: no limit (on a GPU, and
-    on systems other than Linux)."""
+    on systems other than Linux).
+
+    `free`: also to what it has now and a share of the memory that is free now, so that it takes none from
+    the other processes.
+    """
     limit_bytes = settings.memory_limit_bytes
     if limit_bytes is None:
         limit_bytes = int(_available_bytes() * _DEFAULT_SHARE)
+    if limit_bytes and free:
+        limit_bytes = min(limit_bytes, _data_bytes() + int(_free_bytes() * _DEFAULT_SHARE))
     if not limit_bytes or settings.device != "cpu" or sys.platform != "linux":
         return None
     import resource
@@ -50,9 +58,26 @@ def leave_to_stay() -> None:
 def _available_bytes() -> int:
     """The memory of this machine, or the limit of this container."""
     total: int = psutil.virtual_memory().total
-    for path in _CGROUP_LIMITS:
+    return min(total, _first_number(_CGROUP_LIMITS, total))
+
+
+def _free_bytes() -> int:
+    """The memory that is free in this machine, or in this container."""
+    free: int = psutil.virtual_memory().available
+    limit_bytes = _first_number(_CGROUP_LIMITS, 0)
+    return max(0, min(free, limit_bytes - _first_number(_CGROUP_USES, 0))) if limit_bytes else free
+
+
+def _data_bytes() -> int:
+    """The memory of this process that its limit counts."""
+    data: int = psutil.Process().memory_info().data
+    return data
+
+
+def _first_number(paths: Sequence[Path], default: int) -> int:
+    for path in paths:
         try:
-            return min(total, int(path.read_text(encoding="ascii")))
+            return int(path.read_text(encoding="ascii"))
         except (OSError, ValueError):  # no cgroup of this version, or `max`
             continue
-    return total
+    return default

@@ -1,15 +1,19 @@
-"""The model versions of a worker: loading, loaded or failed. Each is loaded once, at the start."""
+"""The model versions of a worker: loading, loaded or failed.
+
+A worker that was forked got most of them, verified and open, from the fork server. A version that cannot be
+forked, or all of them where no process can be forked, it loads itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
 from shared.errors import ServiceError
 from shared.keys import ModelKey, model_key, split_model_key
-from shared.repository import Repository
+from shared.repository import ModelVersion, Repository
 from shared.settings import Settings
 from shared.worker_records import HeldModel, ModelState
 from worker.predictors import Predictor, load_predictor
@@ -27,58 +31,106 @@ class ModelRegistry:
 
     predictors: dict[ModelKey, Predictor] = field(default_factory=dict)
     states: dict[str, HeldModel] = field(default_factory=dict)
+    own_keys: set[ModelKey] = field(default_factory=set)
 
     def load(
-        self, repository: Repository, settings: Settings, *, on_loaded: Callable[[Predictor], bool]
+        self,
+        repository: Repository,
+        settings: Settings,
+        *,
+        on_loaded: Callable[[Predictor], bool],
+        reasons: Mapping[ModelKey, str] | str,
     ) -> bool:
-        """Load the configured model versions that this device can run, those expected to load fastest first.
+        """Load the model versions of `reasons`: why each is loaded in this process. A single reason is that
+        of all configured model versions that this device can run, those expected to load fastest first.
 
         `on_loaded` is called in this thread with each predictor that is verified and warm; loading ends early
         if it returns False. A model that fails is reported, and the next is loaded. → False if loading ended
         early.
         """
-        wanted = list(_wanted(repository, settings))
-        self.states = {key: HeldModel(state=ModelState.LOADING) for key in wanted}
-        for key in sorted(wanted, key=lambda key: _urgency(key, repository, settings)):
-            predictor = self._load(key, repository, settings)
+        if isinstance(reasons, str):
+            reasons = dict.fromkeys(wanted_versions(repository, settings), reasons)
+            self.states = {}
+        self.own_keys = set(reasons)
+        self.states |= {key: HeldModel(state=ModelState.LOADING) for key in reasons}
+        for key, own_copy in reasons.items():
+            predictor = self._load(key, repository, settings, own_copy)
             if predictor is not None and not on_loaded(predictor):
                 return False
         return True
 
-    def _load(self, key: ModelKey, repository: Repository, settings: Settings) -> Predictor | None:
-        name, version = split_model_key(key)
+    @property
+    def loading(self) -> list[str]:
+        """The keys of the versions that are not settled yet."""
+        return [key for key, model in list(self.states.items()) if model.state is ModelState.LOADING]
+
+    def update(self, states: Mapping[str, HeldModel]) -> None:
+        """Take over the states of the versions that this worker neither holds nor loads itself."""
+        own = self.predictors.keys() | self.own_keys
+        self.states = dict(states) | {key: self.states[key] for key in own}
+
+    def _load(
+        self, key: ModelKey, repository: Repository, settings: Settings, own_copy: str
+    ) -> Predictor | None:
         try:
-            if name in repository.wrong:
-                raise repository.wrong[name]
             predictor = load_predictor(
-                repository.version(name, version or None),
+                wanted_version(repository, key),
                 device=settings.device,
                 threads=settings.threads,
                 mismatch=settings.framework_mismatch,
                 runtime=settings.runtime,
             )
         except (Exception, SystemExit) as error:  # code of a model may raise anything
-            reason = error.detail if isinstance(error, ServiceError) else f"{type(error).__name__}: {error}"
+            reason = reason_of(error)
             log.error("model_failed", model=key, reason=reason)
             self.states[key] = HeldModel(state=ModelState.FAILED, reason=reason)
             return None
-        log.info(
-            "model_loaded",
-            model=key,
-            load_s=round(predictor.load_s, 2),
-            rows_per_s=round(predictor.rows_per_s),
-            runtime=predictor.runtimes.in_words(),
-        )
-        self.states[key] = HeldModel(
-            state=ModelState.LOADED,
-            load_s=predictor.load_s,
-            digest=predictor.version.identity.artifact_sha256,
-            spec_digest=predictor.version.identity.spec_sha256,
-            runtimes=predictor.runtimes,
-            built_with=predictor.version.manifest.frameworks,
-            warnings=predictor.warnings,
-        )
+        self.states[key] = held_model(predictor, own_copy=own_copy)
         return predictor
+
+
+def held_model(
+    predictor: Predictor, *, own_copy: str = "", memory_bytes: int = 0, peak_bytes: int = 0
+) -> HeldModel:
+    """The record of a loaded predictor, which is logged."""
+    log.info(
+        "model_loaded",
+        model=predictor.key,
+        load_s=round(predictor.load_s, 2),
+        rows_per_s=round(predictor.rows_per_s),
+        runtime=predictor.runtimes.in_words(),
+    )
+    return HeldModel(
+        state=ModelState.LOADED,
+        load_s=predictor.load_s,
+        digest=predictor.version.identity.artifact_sha256,
+        spec_digest=predictor.version.identity.spec_sha256,
+        runtimes=predictor.runtimes,
+        built_with=predictor.version.manifest.frameworks,
+        warnings=predictor.warnings,
+        memory_bytes=memory_bytes,
+        peak_bytes=peak_bytes,
+        own_copy=own_copy,
+    )
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a version failed, for users."""
+    return error.detail if isinstance(error, ServiceError) else f"{type(error).__name__}: {error}"
+
+
+def wanted_version(repository: Repository, key: ModelKey) -> ModelVersion:
+    """The files of a wanted version. Raises ServiceError if its declaration or its files are missing or
+    wrong."""
+    name, version = split_model_key(key)
+    if name in repository.wrong:
+        raise repository.wrong[name]
+    return repository.version(name, version or None)
+
+
+def wanted_versions(repository: Repository, settings: Settings) -> list[ModelKey]:
+    """The configured model versions that this device can run, those expected to load fastest first."""
+    return sorted(_wanted(repository, settings), key=lambda key: _urgency(key, repository, settings))
 
 
 def _wanted(repository: Repository, settings: Settings) -> Iterator[ModelKey]:

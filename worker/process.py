@@ -1,17 +1,20 @@
 """A worker process: connects heartbeat, loader, engine, chunks and reconciler.
 
-A separate thread loads the models. Until the first model is loaded the worker holds no work. Then the engine
-starts with it, and each further model version is served as soon as it is loaded.
+A forked worker serves the predictors of its fork server at once. A separate thread loads what the worker has
+to load itself; each of these model versions is served as soon as it is loaded. Until it has a model, a worker
+that waits for one holds no work.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import msgspec
@@ -27,24 +30,26 @@ from shared.keys import ModelKey
 from shared.ledger import Ledger
 from shared.metrics.metric import OFFLINE, ONLINE
 from shared.payloads import PayloadStore, open_payloads
-from shared.repository import Repository, open_repository
+from shared.repository import open_repository
 from shared.settings import Settings
-from shared.worker_records import HeldModel, WorkerState
+from shared.worker_records import DRAIN_KEPT_S, HeldModel, ModelState, WorkerState
 from worker.chunks.chunk_runner import ChunkRunner
 from worker.chunks.orphans import Orphans
 from worker.chunks.reconciler import Reconciler
 from worker.chunks.scrubber import Scrubber
+from worker.control.messages import WorkerStart
+from worker.control.supervisor_link import SupervisorLink
 from worker.execution.engine import Engine
 from worker.execution.scheduler import LaneScheduler
 from worker.execution.watchdog import Watchdog
-from worker.heartbeat import Heartbeat, new_worker_id
+from worker.heartbeat import Heartbeat
 from worker.id_file import id_file
 from worker.memory import leave_to_stay, limit_memory
 from worker.model_registry import ModelRegistry
 from worker.models.loading_signals import ended_at_once_by_signals
 from worker.online.stream import OnlineStream
 from worker.predictors import Predictor
-from worker.sandbox.sandbox_runner import SandboxRunner
+from worker.sandbox.sandbox_runner import SandboxRunner, StartSandbox, started_program
 from worker.telemetry.exporter import Exporter
 from worker.telemetry.metrics import Facts, readings
 from worker.telemetry.worker_counters import ChunkCounters, WorkerHistory
@@ -61,14 +66,31 @@ LAST_WEBHOOK_S = 2.0
 """How long a stopping worker waits for webhook receivers; other workers repeat interrupted deliveries."""
 
 
+@dataclass(frozen=True)
+class Handover:
+    """What a worker process gets from those that started it."""
+
+    order: WorkerStart
+    link: SupervisorLink | None = None
+    predictors: Mapping[ModelKey, Predictor] = field(default_factory=dict)
+
+    @property
+    def start_sandbox(self) -> StartSandbox:
+        """By the fork server, if this worker is a fork."""
+        is_forked = self.link is not None and not self.order.own_load
+        return self.link.start_sandbox if self.link and is_forked else started_program
+
+
 class WorkerProcess:
     """Starts the parts in order and stops them in reverse. A single instance per process."""
 
-    def __init__(self, settings: Settings, notify: Notify) -> None:
+    def __init__(self, settings: Settings, notify: Notify, handover: Handover) -> None:
         self._settings = settings
         self._notify = notify
-        self._id = new_worker_id(settings.worker_name)
-        self._registry = ModelRegistry()
+        self._handover = handover
+        self._order = handover.order
+        self._id = handover.order.id
+        self._registry = ModelRegistry(dict(handover.predictors), dict(handover.order.states))
         self._client = connect(settings.redis_dsn())
         self._chunk_counters = ChunkCounters()
         self._heartbeat = Heartbeat(
@@ -81,11 +103,14 @@ class WorkerProcess:
             scheduler=lambda: self._scheduler,
             drained=self._drained,
             on_order=self._obey,
-            on_turn=self._touch_id,
+            on_turn=self._on_turn,
             metrics_address=lambda: self._exporter.address,
             history=WorkerHistory(self._chunk_counters),
+            supervisor=self._order.supervisor,
+            ended=self._order.dead,
+            on_serving=self._announce,
         )
-        self._exporter = Exporter(settings, lambda: readings(self._facts()))
+        self._exporter = Exporter(settings, lambda: readings(self._facts()), number=self._order.number)
         self._on_queues: Callable[[], None] = lambda: None
         self._loader: threading.Thread | None = None
         self._can_serve = threading.Event()
@@ -111,8 +136,8 @@ class WorkerProcess:
         return loaded or [keys.idle_queue()]
 
     def start(self, should_stop: Callable[[], bool], on_queues: Callable[[], None]) -> None:
-        """Start to load the models, and serve from the first loaded model on. Returns then, or early if
-        `should_stop`. `on_queues` is called, in any thread, whenever `queues` has changed.
+        """Serve from the first model on. Returns then, or early if `should_stop`. `on_queues` is called, in
+        any thread, whenever `queues` has changed.
 
         Raises UnsupportedServer if the server is too old or cannot keep TAKT_DURABILITY, SpecError if there
         is no repository, PayloadError if the store is unusable.
@@ -122,22 +147,50 @@ class WorkerProcess:
         if not self._wait_for_server(should_stop):
             return
         limit_memory(self._settings)
-        repository = open_repository(self._settings.models_dir)
         store = open_payloads(self._settings)
-        self._heartbeat.start()
         self._write_id()
+        if reasons := self._own_loads():
+            self._loader = threading.Thread(target=self._load, args=[reasons], name="loader", daemon=True)
+        self._take_over_drain()
+        self._heartbeat.start()
         ledger = self._start_reconciler(store)  # loading takes long, and work of dead workers must not wait
-        with ended_at_once_by_signals():
-            if should_stop():  # received before the handlers changed
-                return
-            self._loader = threading.Thread(target=self._load, args=[repository], name="loader", daemon=True)
-            self._loader.start()
-            self._can_serve.wait()  # the worker holds no work until then
+        if not self._waited_for_a_model(should_stop):
+            return
         with self._orders:
             self._start_lanes(ledger, store)
             self._on_queues = on_queues
             self._heartbeat.become(WorkerState.SERVING)
             self._obeys = True
+        if self._loader is None:
+            gc.freeze()  # the fork server has collected what it handed over
+            self._log_serving()
+
+    def _own_loads(self) -> Mapping[ModelKey, str] | str:
+        """The versions to load in this process, each with the reason; a single reason is that of all."""
+        if self._order.own_load:
+            return self._order.own_load
+        return {
+            ModelKey(key): held.own_copy
+            for key, held in self._order.states.items()
+            if held.own_copy and held.state is ModelState.LOADING
+        }
+
+    def _waited_for_a_model(self, should_stop: Callable[[], bool]) -> bool:
+        """Wait until a model can be served, or all have failed. → False if the worker is to stop.
+
+        A worker that was forked while the first models are verified waits until its supervisor replaces it.
+        """
+        if self._registry.predictors or (self._loader is None and not self._registry.loading):
+            if self._loader is not None:
+                self._loader.start()
+            return not should_stop()
+        with ended_at_once_by_signals():
+            if should_stop():  # received before the handlers changed
+                return False
+            if self._loader is not None:
+                self._loader.start()
+            self._can_serve.wait()  # the worker holds no work until then
+        return True
 
     def run_next_chunk(self, key: ModelKey) -> bool:
         """Answer a doorbell: claim and run the next chunks. → whether there were any."""
@@ -198,7 +251,14 @@ class WorkerProcess:
         )
         orphans = Orphans(ledger, store, retention_s=self._settings.job_retention_s)
         self._reconciler = Reconciler(
-            self._client, ledger, store, self._notify, self._id, slots=CHUNK_THREADS, orphans=orphans
+            self._client,
+            ledger,
+            store,
+            self._notify,
+            self._id,
+            slots=CHUNK_THREADS,
+            orphans=orphans,
+            ended=self._order.dead,
         )
         self._reconciler.start()
         if self._settings.scrub_bytes_per_s:
@@ -217,10 +277,11 @@ class WorkerProcess:
     def _is_loading(self) -> bool:
         return self._loader is not None and self._loader.is_alive()
 
-    def _load(self, repository: Repository) -> None:
-        """Load all models, in the loader's thread. A failed model is reported, and the others are served."""
+    def _load(self, reasons: Mapping[ModelKey, str] | str) -> None:
+        """Load models, in the loader's thread. A failed model is reported, and the others are served."""
         try:
-            if not self._registry.load(repository, self._settings, on_loaded=self._serve):
+            repository = open_repository(self._settings.models_dir)
+            if not self._registry.load(repository, self._settings, on_loaded=self._serve, reasons=reasons):
                 return
             leave_to_stay()
         except BaseException as error:
@@ -228,7 +289,19 @@ class WorkerProcess:
             self._end_after_fault()
         self._can_serve.set()
         self._heartbeat.beat_soon()
-        log.info("worker_serving", worker=self._id, models=sorted(self._registry.predictors))
+        self._log_serving()
+
+    def _log_serving(self) -> None:
+        if not self._registry.loading:
+            log.info("worker_serving", worker=self._id, models=sorted(self._registry.predictors))
+
+    def update(self, states: Mapping[str, HeldModel]) -> None:
+        """The states of versions that this worker does not hold have changed."""
+        was_loading = bool(self._registry.loading)
+        self._registry.update(states)
+        if was_loading and self._engine:
+            self._log_serving()
+        self._heartbeat.beat_soon()
 
     def _serve(self, predictor: Predictor) -> bool:
         """Serve a model version that has just been loaded. → whether to load more."""
@@ -255,6 +328,7 @@ class WorkerProcess:
                 max_rows,
                 settings.batch_limit_s,
                 identities={key: one.version.identity for key, one in predictors.items()},
+                ended=self._order.dead,
             ),
             Watchdog(settings.batch_limit_s, is_loading=lambda: self._is_loading),
             on_crash=self._crash,
@@ -266,7 +340,7 @@ class WorkerProcess:
             self._engine,
             self._registry.predictors,
             DeadLetters(self._client),
-            quarantine=SandboxRunner(settings.batch_limit_s),
+            quarantine=SandboxRunner(settings.batch_limit_s, self._handover.start_sandbox),
             lease_s=settings.lease_s,
             counters=self._chunk_counters,
             traces=self._traces,
@@ -353,20 +427,35 @@ class WorkerProcess:
         timer.daemon = True
         timer.start()
 
+    def _announce(self) -> None:
+        """The supervisor may end the worker that this one follows, and counts the time of service."""
+        if self._handover.link:
+            self._handover.link.serving()
+
+    def _take_over_drain(self) -> None:
+        """An order to drain applies to the worker that follows, too."""
+        for before in [*self._order.dead, *([self._order.follows] if self._order.follows else [])]:
+            if self._client.exists(keys.drain(before)):
+                self._client.set(keys.drain(self._id), 1, ex=DRAIN_KEPT_S)
+
+    def _on_turn(self) -> None:
+        self._touch_id()
+        self._exporter.start()
+
     def _write_id(self) -> None:
-        path = id_file(self._settings)
+        path = id_file(self._settings, self._id)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self._id, encoding="utf-8")
 
     def _touch_id(self) -> None:
         """Update the file's time for the liveness probe, which asks no server."""
         with suppress(OSError):
-            id_file(self._settings).touch()
+            id_file(self._settings, self._id).touch()
 
     def _withdraw(self) -> None:
         if self._heartbeat.is_alive():
             self._heartbeat.stop()
-        id_file(self._settings).unlink(missing_ok=True)
+        id_file(self._settings, self._id).unlink(missing_ok=True)
 
 
 def _in_words(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tests.chaos.plan import Fault, Kind
 from tests.chaos.supervision import Post, Process, Supervisor
@@ -14,6 +14,13 @@ _SIGNALS = {
     "SIGTERM": signal.SIGTERM,
     "SIGSTOP": signal.SIGSTOP,
 }
+
+_INSIDE = {
+    Kind.WORKER_KILLED: "takt-worker",
+    Kind.WORKERS_KILLED: "takt-worker",
+    Kind.FORK_SERVER_KILLED: "takt-forkserver",
+}
+"""Processes that Takt's own supervisor restarts, by their names."""
 
 ENDS_S = 30.0
 """Time limit for the end of a process; after it, the run continues without waiting."""
@@ -30,15 +37,19 @@ class Faults:
         workers: Sequence[str],
         gateways: Sequence[str],
         redis: str,
+        tell_inside: Callable[[str, str, signal.Signals], None],
     ) -> None:
+        """`tell_inside` sends a signal to the processes of a name in a program."""
         self._supervisor = supervisor
         self._posts = posts
-        self._names = {"worker": workers, "gateway": gateways, "Redis": [redis]}
+        self._workers = workers
+        self._tell_inside = tell_inside
+        self._names = {"gateway": gateways, "Redis": [redis]}
 
     def victims_of(self, fault: Fault) -> list[str]:
         if fault.kind is Kind.WORKERS_KILLED:
-            return list(self._names["worker"])
-        return [self._names[fault.kind.split()[0]][fault.victim]]
+            return list(self._workers)
+        return [self._names.get(fault.kind.split()[0], self._workers)[fault.victim]]
 
     def bring_about(self, fault: Fault) -> float:
         """Wait until the victims have ended or resumed. Returns the monotonic time at which recovery could
@@ -48,6 +59,11 @@ class Faults:
         processes = {name: self._posts[name].process for name in self.victims_of(fault)}
         if how is signal.SIGSTOP:
             return _stopped_for(fault.hold_s, list(processes.values()))
+        if name := _INSIDE.get(fault.kind):
+            begun_s = time.monotonic()
+            for program in processes:
+                self._tell_inside(program, name, how)
+            return begun_s
         ends = [self._supervisor.expect_end(name) for name in processes]
         begun_s = time.monotonic()
         for process in processes.values():

@@ -13,6 +13,8 @@ class Kind(StrEnum):
     WORKER_TERMINATED = "worker SIGTERM"
     WORKER_STOPPED = "worker SIGSTOP"
     WORKERS_KILLED = "all workers SIGKILL"
+    FORK_SERVER_KILLED = "fork-server SIGKILL"
+    MACHINE_KILLED = "machine SIGKILL"
     GATEWAY_KILLED = "gateway SIGKILL"
     GATEWAY_TERMINATED = "gateway SIGTERM"
     GATEWAY_STOPPED = "gateway SIGSTOP"
@@ -22,9 +24,10 @@ class Kind(StrEnum):
 
 
 ROUND = (
-    *(Kind.WORKER_KILLED,) * 3,
+    *(Kind.WORKER_KILLED,) * 2,
     *(Kind.GATEWAY_KILLED, Kind.REDIS_KILLED) * 2,
     *(Kind.WORKER_TERMINATED, Kind.WORKER_STOPPED, Kind.WORKERS_KILLED),
+    *(Kind.FORK_SERVER_KILLED, Kind.MACHINE_KILLED),
     *(Kind.GATEWAY_TERMINATED, Kind.GATEWAY_STOPPED),
     *(Kind.REDIS_TERMINATED, Kind.REDIS_STOPPED),
 )
@@ -43,7 +46,7 @@ class Fault:
 
     number: int  # from 1
     kind: Kind
-    victim: int  # index of the gateway or worker; there is only one Redis
+    victim: int  # index of the gateway, or of the machine with a worker; there is only one Redis
     calm_s: float  # pause before the fault
     hold_s: float
 
@@ -55,7 +58,7 @@ def faults(seed: int, *, workers: int, gateways: int, round_of: tuple[Kind, ...]
     while True:
         for kind in luck.sample(round_of, len(round_of)):
             number += 1
-            victims = {"worker": workers, "gateway": gateways}.get(kind.split()[0], 1)
+            victims = {"gateway": gateways, "Redis": 1, "all": 1}.get(kind.split()[0], workers)
             yield Fault(
                 number=number,
                 kind=kind,

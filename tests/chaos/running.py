@@ -116,7 +116,12 @@ class Chaos:
     ) -> None:
         self._scene = scene
         self._ways = Faults(
-            supervisor, scene.posts, workers=scene.workers, gateways=list(scene.gateways), redis=REDIS
+            supervisor,
+            scene.posts,
+            workers=scene.workers,
+            gateways=list(scene.gateways),
+            redis=REDIS,
+            tell_inside=lambda program, name, how: scene.stack.parts[program].tell_inside(name, how),
         )
         self._gateways = gateways
         self._loads = loads

@@ -12,7 +12,7 @@ import httpx
 import redis
 from redis.exceptions import RedisError
 
-from stack.heartbeats import worker_of
+from stack.heartbeats import all_ready, workers_of
 from tests.chaos.supervision import Post
 from tests.chaos.terrain import MODEL
 from tests.support.servers import Server, free_port, valkey_binary
@@ -65,8 +65,7 @@ class Scene:
 
     def _serves(self, name: str) -> bool:
         part = self.stack.parts[name]
-        record = worker_of(self.client, name, part.pid) if part.running else None
-        return record is not None and record.is_ready
+        return part.running and all_ready(workers_of(self.client, name, part.pid))
 
     def _is_ready(self, url: str) -> bool:
         try:

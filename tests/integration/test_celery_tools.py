@@ -25,7 +25,7 @@ from tests.support.stack import ROOT, STARTS_S, Stack, running, wait_until_ready
 pytestmark = [pytest.mark.integration, pytest.mark.tools]
 
 ROW = list(IRIS.values())
-SEEN = f"seen@{socket.gethostname()}"
+SEEN = f"seen/0@{socket.gethostname()}"
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_celery_inspect_is_answered_by_a_worker_that_lets_it(stack: Stack, queue
 
 def test_a_worker_that_does_not_let_it_answers_nobody(stack: Stack, queue: Server) -> None:
     answer = inspected(queue, "--timeout", "3", "ping")
-    assert "unseen@" not in answer.stdout
+    assert "unseen/0@" not in answer.stdout
 
 
 def test_flower_lists_the_worker_and_its_doorbells(stack: Stack, flower: httpx.Client) -> None:

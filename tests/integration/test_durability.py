@@ -19,9 +19,10 @@ from shared.settings import Settings
 from tests.support.ledgers import Clients, House
 from tests.support.polling import eventually
 from tests.support.servers import Server, valkey_binary
+from tests.support.worker_starts import worker_start
 from tests.unit.gateway_fakes import until
 from tests.unit.job_stage import built
-from worker.process import WorkerProcess
+from worker.process import Handover, WorkerProcess
 
 pytestmark = pytest.mark.integration
 
@@ -82,7 +83,7 @@ async def test_no_program_starts_with_disk_on_a_server_that_acknowledges_before_
         async with gateway(server, tmp_path, durability="disk"):
             pass
     settings = Settings(redis_url=SecretStr(server.url), durability=Promise.DISK)
-    process = WorkerProcess(settings, lambda *_: None)
+    process = WorkerProcess(settings, lambda *_: None, Handover(worker_start()))
     with pytest.raises(UnsupportedServerError, match=advice):
         process.start(lambda: False, lambda: None)
 

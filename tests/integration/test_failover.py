@@ -41,7 +41,7 @@ def stack(pair: SentinelPair, models: Path, tmp_path_factory: pytest.TempPathFac
 def test_roles_exchanged_by_sentinel_lose_no_job_and_restart_no_program(
     stack: Stack, pair: SentinelPair
 ) -> None:
-    pids = {name: part.pid for name, part in stack.parts.items()}
+    before = stack.processes()
     with stack.client() as http:
         location = http.post("/jobs", json={"model": "iris", "inputs": ROWS}).headers["Location"]
         pair.fail_over()
@@ -49,13 +49,13 @@ def test_roles_exchanged_by_sentinel_lose_no_job_and_restart_no_program(
         job = finished(http, location, limit_s=120, outage=True)
         assert (job["state"], job["rows_succeeded"]) == ("succeeded", len(ROWS))
         assert http.post("/predict", json=IRIS).status_code == 200
-    assert {name: part.pid for name, part in stack.parts.items() if part.running} == pids
+    assert stack.processes() == before
 
 
 async def test_a_primary_that_is_killed_is_replaced_and_online_calls_fail_fast_meanwhile(
     stack: Stack, pair: SentinelPair
 ) -> None:
-    pids = {name: part.pid for name, part in stack.parts.items()}
+    before = stack.processes()
     wait_until_ready(stack)
     await asyncio.to_thread(pair.primary.kill)
     killed_s = time.monotonic()
@@ -72,4 +72,4 @@ async def test_a_primary_that_is_killed_is_replaced_and_online_calls_fail_fast_m
         assert answer.status_code == 202, answer.text
         job = finished(http, answer.headers["Location"])
     assert (job["state"], job["rows_succeeded"]) == ("succeeded", len(ROWS))
-    assert {name: part.pid for name, part in stack.parts.items() if part.running} == pids
+    assert stack.processes() == before

@@ -105,7 +105,7 @@ async def test_a_worker_that_was_told_to_stop_is_not_waited_for(stack: Stack) ->
 async def test_redis_stopped_is_503_within_the_deadline_and_its_return_heals_both_programs(
     stack: Stack, server: Server
 ) -> None:
-    pids = {name: part.pid for name, part in stack.parts.items()}
+    before = stack.processes()
     load = asyncio.create_task(predict_all(stack.url, [dict(IRIS)] * 300, connections=16))
     server.stop()
     answers = await load
@@ -120,7 +120,7 @@ async def test_redis_stopped_is_503_within_the_deadline_and_its_return_heals_bot
     await asyncio.to_thread(wait_until_ready, stack)
     [answer] = await predict_all(stack.url, [dict(IRIS)], connections=1)
     assert answer.json() == PREDICTION
-    assert {name: part.pid for name, part in stack.parts.items() if part.running} == pids
+    assert stack.processes() == before
 
 
 def test_a_job_ends_although_its_worker_was_killed_three_times_with_the_identical_result(
@@ -193,7 +193,7 @@ def chunks_of(server: Server, location: str) -> list[ChunkRecord]:
 
 def of(chunk: ChunkRecord, worker: str) -> bool:
     """Whether a worker of this name has leased or completed the chunk."""
-    return chunk.worker.startswith(f"{worker}:")
+    return chunk.worker.startswith(f"{worker}/")
 
 
 def rows_past(http: httpx.Client, location: str, done: int) -> int:

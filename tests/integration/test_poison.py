@@ -51,7 +51,7 @@ REASONS = {
 
 @pytest.fixture(scope="module")
 def stack(queue: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A gateway and two workers that are started again when they end, as a supervisor does."""
+    """A gateway and two supervisors with a worker each."""
     folder = tmp_path_factory.mktemp("poison")
     settings = {
         "models_dir": str(poison_repository(folder)),
@@ -62,32 +62,11 @@ def stack(queue: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     }
     with running(queue.url, folder, **settings) as stack:
         stack.gateway()
-        with supervised(stack, "one", "two"):
-            yield stack
-
-
-@contextmanager
-def supervised(stack: Stack, *names: str) -> Iterator[None]:
-    """Workers that come back while the block runs."""
-    for name in names:
-        stack.worker(name, wait=False)
-    with stack.client() as http:
-        eventually(partial(all_serve, http, len(names)), limit_s=STARTS_S, every_s=0.2)
-    ended = threading.Event()
-
-    def look() -> None:
-        while not ended.wait(0.1):
-            for name in names:
-                if not stack.parts[name].running:
-                    stack.parts[name].start()
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+        for name in ("one", "two"):
+            stack.worker(name, wait=False)
+        with stack.client() as http:
+            eventually(partial(all_serve, http, 2), limit_s=STARTS_S, every_s=0.2)
+        yield stack
 
 
 def all_serve(http: httpx.Client, workers: int) -> bool:
@@ -167,7 +146,7 @@ def test_a_request_that_ends_two_workers_is_given_up_and_they_come_back(
 
 @pytest.mark.parametrize("poison", [RAISES, TAKES_ALL_MEMORY])
 def test_a_request_that_raises_ends_no_worker(stack: Stack, http: httpx.Client, poison: float) -> None:
-    pids = [stack.parts[name].pid for name in ("one", "two")]
+    before = stack.processes()
     assert answered(http, poison).status_code == 500
     assert answered(http, 2.0).json()["y"] == 4.0
-    assert [stack.parts[name].pid for name in ("one", "two")] == pids
+    assert stack.processes() == before

@@ -68,9 +68,9 @@ def standing(proxy: Proxy, models: Path, tmp_path_factory: pytest.TempPathFactor
 def stack(standing: Stack) -> Iterator[Stack]:
     """Ready before each fault, and the same processes after it."""
     wait_until_ready(standing, limit_s=60)
-    pids = {name: part.pid for name, part in standing.parts.items()}
+    before = standing.processes()
     yield standing
-    assert {name: part.pid for name, part in standing.parts.items() if part.running} == pids
+    assert standing.processes() == before
 
 
 def test_a_job_acknowledged_durably_ends_although_its_server_is_killed(stack: Stack, server: Server) -> None:

@@ -87,20 +87,20 @@ def test_a_second_worker_doubles_a_running_jobs_throughput_and_drains_without_lo
         assert (wanted["wanted_workers"] > 1, wanted["live_workers"]) == (True, 1)
 
         stack.worker("second")
-        eventually(lambda: workers_of(http)["second"]["current"].startswith("chunk"), limit_s=STARTS_S)
+        eventually(lambda: workers_of(http)["second/0"]["current"].startswith("chunk"), limit_s=STARTS_S)
         # one worker can never do so; two do, once the machine lets them
         eventually(lambda: rows_per_s(http, job, 300) > BETWEEN_ROWS_PER_S, limit_s=2 * LIMIT_S)
 
         assert "is drained" in asked("drain", "second", "--wait", "--limit", str(LIMIT_S))
         assert "drained" in asked("list")
-        eventually(lambda: workers_of(http)["second"]["drained"], limit_s=LIMIT_S)
-        second = workers_of(http)["second"]
+        eventually(lambda: workers_of(http)["second/0"]["drained"], limit_s=LIMIT_S)
+        second = workers_of(http)["second/0"]
         assert (second["state"], second["current"]) == ("draining", "")
         assert chunks_leased_to(queue, job, second["id"]) == []
         assert rows_per_s(http, job, 120) < BETWEEN_ROWS_PER_S
 
         asked("undrain", "--all")
-        eventually(lambda: workers_of(http)["second"]["current"].startswith("chunk"), limit_s=LIMIT_S)
+        eventually(lambda: workers_of(http)["second/0"]["current"].startswith("chunk"), limit_s=LIMIT_S)
 
         pace_file(repository).write_text("0")  # the rest need not take minutes
         ended = finished(http, job, limit_s=2 * LIMIT_S)

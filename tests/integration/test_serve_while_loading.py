@@ -110,8 +110,9 @@ def test_a_worker_that_drains_serves_a_model_loaded_meanwhile_once_it_resumes(
     eventually(lambda: heartbeat(client).drained)
     awaited.touch()
     eventually(lambda: not heartbeat(client).loading, limit_s=STARTS_S)
+    eventually(lambda: heartbeat(client).drained)
     assert heartbeat(client).state is WorkerState.DRAINING
-    client.delete(order)
+    assert client.delete(keys.drain(heartbeat(client).id))
     eventually(lambda: heartbeat(client).is_ready)
     eventually(lambda: predicted(http, MODEL, SLOW_ROW).status_code == 200)
     assert len(job_results(http, MODEL, [SLOW_ROW])) == 1
@@ -125,8 +126,14 @@ def test_a_worker_that_serves_while_it_loads_stops_in_order_at_once(stack: Stack
 
 
 def heartbeat(client: redis.Redis) -> WorkerRecord:
-    [record] = live_workers(client)
+    """The record of the only worker, after it has followed another."""
+    record = eventually(lambda: only(live_workers(client)), limit_s=20.0)
+    assert record is not None
     return record
+
+
+def only(records: list[WorkerRecord]) -> WorkerRecord | None:
+    return records[0] if len(records) == 1 else None
 
 
 def holds_iris(client: redis.Redis) -> bool:

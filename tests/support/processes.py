@@ -8,6 +8,18 @@ import os
 import psutil
 
 
+def named_members(group: int, name: str) -> list[int]:
+    """The living processes of a group with this name, oldest first."""
+    found = [process for process in map(psutil.Process, members(group)) if _name(process) == name]
+    return [process.pid for process in sorted(found, key=lambda process: process.pid)]
+
+
+def _name(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return process.name()
+    return ""
+
+
 def members(group: int) -> list[int]:
     """The living processes of a process group."""
     living = []

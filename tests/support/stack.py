@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,15 +15,21 @@ import httpx
 
 from shared.settings import environment
 from tests.support.polling import eventually
+from tests.support.processes import named_members
 from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
+_TO_THE_WHOLE_GROUP = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)
 STARTS_S = 120.0
 """Time limit for a worker's imports on a busy machine."""
 
 
 class Part:
-    """A process of the stack; its output goes to a file that is printed if the test fails."""
+    """One program of the stack; its output goes to a file that is printed if the test fails.
+
+    It has a process group of its own: a supervisor, its fork server and its workers are killed, suspended and
+    resumed together, like a machine.
+    """
 
     def __init__(self, name: str, command: list[str], settings: dict[str, str], folder: Path) -> None:
         self.name = name
@@ -46,6 +53,11 @@ class Part:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def worker_pids(self) -> list[int]:
+        """The workers of a supervisor, oldest first."""
+        return named_members(self.pid, "takt-worker")
+
     def has_said(self, event: str) -> bool:
         """Whether the log contains an event, of this process or of an earlier process with the same log."""
         return event in self.log.read_text(errors="replace")
@@ -58,13 +70,12 @@ class Part:
                 env=self._environment,
                 stdout=log,
                 stderr=log,
+                process_group=0,
             )
 
     def end(self, how: signal.Signals = signal.SIGTERM, *, limit_s: float = 60.0) -> int:
         """Send a signal, wait for the end, and return the exit status; negative: the signal that ended it."""
-        assert self._process is not None
-        if self.running:
-            self._process.send_signal(how)
+        self.tell(how)
         return self.ended(limit_s=limit_s)
 
     def ended(self, *, limit_s: float = 60.0) -> int:
@@ -87,11 +98,22 @@ class Part:
             self.end(signal.SIGKILL)
 
     def tell(self, how: signal.Signals) -> None:
-        """Send a signal without waiting for its effect."""
-        os.kill(self.pid, how)
+        """Send a signal without waiting for its effect: to the program, which may act on it, or to all its
+        processes if none can."""
+        with contextlib.suppress(ProcessLookupError):
+            if how in _TO_THE_WHOLE_GROUP:
+                os.killpg(self.pid, how)
+            elif self.running:
+                os.kill(self.pid, how)
+
+    def tell_inside(self, name: str, how: signal.Signals) -> None:
+        """Send a signal only to the processes of this name in its group."""
+        for pid in named_members(self.pid, name):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, how)
 
     def pause(self) -> None:
-        """Suspend the process, like a machine that hangs."""
+        """Suspend all processes, like a machine that hangs."""
         self.tell(signal.SIGSTOP)
 
     def go_on(self) -> None:
@@ -111,6 +133,7 @@ class Stack:
             "run_dir": str(folder / "run"),
             "port": str(self.port),
             "shutdown_grace_s": "20",
+            "workers": "1",
         } | settings
         self.parts: dict[str, Part] = {}
 
@@ -154,6 +177,10 @@ class Stack:
         command = [sys.executable, "-m", "worker", "health"]
         settings = environment(self._settings | {"worker_name": name})
         return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, check=False).returncode
+
+    def processes(self) -> dict[str, list[int]]:
+        """The programs that run, each with its workers, if it has any."""
+        return {name: [part.pid, *part.worker_pids] for name, part in self.parts.items() if part.running}
 
     def stop(self) -> None:
         for part in self.parts.values():

@@ -1,10 +1,12 @@
 """The Celery application of a worker: its task, and the boot step that starts the engine.
 
-`python -m worker run` starts the equivalent of `celery -A worker.broker.celery_app worker -P threads -c 2`.
+`run` starts the equivalent of `celery -A worker.broker.celery_app worker -P threads -c 2`. A fork server
+imports this module, which makes no connection before `run`.
 """
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import structlog
@@ -15,6 +17,7 @@ from celery.worker.consumer import Consumer
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from shared import keys
 from shared.doorbells import TASK, celery_settings
 from shared.keys import ModelKey, offline_queue
 from shared.library_hooks import require_hooks
@@ -22,7 +25,7 @@ from shared.logs import configure_logging
 from shared.settings import settings
 from worker.broker.doorbell_turns import DoorbellTurns
 from worker.broker.transport import BrokerConnection
-from worker.process import WorkerProcess
+from worker.process import CHUNK_THREADS, Handover, WorkerProcess
 
 log = structlog.get_logger(__name__)
 
@@ -45,14 +48,34 @@ def notify(key: ModelKey, count: int) -> None:
 
 
 doorbells = DoorbellTurns(notify)
-process = WorkerProcess(settings(), doorbells)
+
+
+class _Running:
+    """The worker of this process, from `run` on."""
+
+    process: WorkerProcess
+
+
+def run(handover: Handover) -> None:
+    """Serve as a worker until SIGTERM."""
+    process = _Running.process = WorkerProcess(settings(), doorbells, handover)
+    if handover.link:
+        handover.link.on_states = process.update
+        handover.link.start()
+    name = handover.order.id.rpartition(":")[0]
+    arguments = ["--quiet", "worker", "--pool", "threads", "--concurrency", str(CHUNK_THREADS)]
+    arguments += ["--queues", keys.idle_queue(), "--hostname", f"{name}@%h"]
+    arguments += ["--loglevel", settings().log_level, "--without-gossip", "--without-mingle"]
+    if not settings().celery_tools:
+        arguments.append("--without-heartbeat")
+    app.worker_main(arguments)
 
 
 @app.task(name=TASK)  # type: ignore[untyped-decorator]  # celery publishes no types
 def claim(key: str) -> None:
     """The task of a doorbell: claim the next chunks of a model version, run and commit them."""
     try:
-        doorbells.answer(ModelKey(key), process.run_next_chunk)
+        doorbells.answer(ModelKey(key), _Running.process.run_next_chunk)
     except RedisError as error:
         # the reconciler restores this work, and leases expire
         log.warning("doorbell_unanswered", model=key, reason=str(error))
@@ -67,13 +90,14 @@ class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery publi
     requires = ("celery.worker.components:Pool",)
 
     def start(self, worker: Any) -> None:  # Any: Celery's WorkController
-        process.start(
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal: the supervisor stops its workers
+        _Running.process.start(
             should_stop=_should_stop, on_queues=lambda: worker.hub.call_soon(_select_queues, worker)
         )
         _select_queues(worker)
 
     def stop(self, _worker: Any) -> None:
-        process.stop()
+        _Running.process.stop()
 
     terminate = stop
 
@@ -86,7 +110,7 @@ def _select_queues(worker: Any) -> None:
 
     Only Celery's own thread, which runs its hub, may call this.
     """
-    queues = process.queues
+    queues = _Running.process.queues
     # an empty selection would mean Celery's default queue: `queues` is never empty
     worker.app.amqp.queues.select(queues)
     consumer = worker.consumer

@@ -1,21 +1,19 @@
 """The quarantine process: runs rows of a model version that may end the process.
 
-`python -m worker quarantine MODEL@VERSION` loads the model once and forks for each task. The fork runs the
-rows; if it dies, the model need not be loaded again. The parent calls no model before it forks and keeps to
-one thread, since threads do not survive a fork. On a GPU each fork loads the model itself, because a process
-must not fork after it has initialised CUDA.
+It is a fork of the fork server, which holds the model, and forks for each task. The fork runs the rows; if it
+dies, the model need not be loaded again. The parent calls no model before it forks and keeps to one thread,
+since threads do not survive a fork. `python -m worker quarantine MODEL@VERSION` is the same for a worker that
+is no fork: it loads the model once. On a GPU each fork loads the model itself, because a process must not
+fork after it has initialised CUDA.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NoReturn
 
 import msgspec
@@ -25,6 +23,7 @@ from shared import tables
 from shared.keys import ModelKey, split_model_key
 from shared.repository import ModelVersion, open_repository
 from shared.settings import Settings
+from worker.control.operating_system import OomOrder, end_earlier_if_memory_runs_out, end_with_parent
 from worker.execution.invalid_rows import part_rows
 from worker.execution.slices import ChunkWork
 from worker.execution.watchdog import limit_in_words
@@ -36,35 +35,48 @@ from worker.sandbox.sandbox_protocol import LOAD_LIMIT_S, Frame, FrameKind, Fram
 log = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S = 0.2
-_PR_SET_PDEATHSIG = 1
 
 
-def serve(key: ModelKey, settings: Settings) -> int:
-    """Run tasks from stdin until it closes. → the exit status."""
+def serve_program(key: ModelKey, settings: Settings) -> int:
+    """Run tasks from stdin until it closes, answers to stdout. → the exit status."""
     answers = os.dup(1)
     os.dup2(2, 1)  # output of a model must not mix with frames
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal: this process ends with its worker
-    limit_memory(settings)
-    _leave_no_core()
-    fork = _SandboxFork(
-        open_repository(settings.models_dir).version(*split_model_key(key)), settings, answers
-    )
-    write_frame(answers, FrameKind.READY)
-    tasks = Frames(0)
-    with contextlib.suppress(EOFError, BrokenPipeError):
-        while True:
-            frame = tasks.next(_LOOK_EVERY_S)
-            if frame is not None:
-                fork.run(msgspec.msgpack.decode(frame[1], type=Task))
+    version = open_repository(settings.models_dir).version(*split_model_key(key))
+    serve(0, answers, version, settings)
     return 0
 
 
+def serve(
+    tasks: int, answers: int, version: ModelVersion, settings: Settings, predictor: Predictor | None = None
+) -> None:
+    """Run tasks until their pipe closes. `predictor`: the open model; otherwise this process loads it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal: this process ends with its worker
+    limit_memory(settings)
+    _leave_no_core()
+    fork = _SandboxFork(version, settings, tasks, answers, predictor)
+    write_frame(answers, FrameKind.READY)
+    frames = Frames(tasks)
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            frame = frames.next(_LOOK_EVERY_S)
+            if frame is not None:
+                fork.run(msgspec.msgpack.decode(frame[1], type=Task))
+
+
 class _SandboxFork:
-    def __init__(self, version: ModelVersion, settings: Settings, answers: int) -> None:
+    def __init__(
+        self,
+        version: ModelVersion,
+        settings: Settings,
+        tasks: int,
+        answers: int,
+        predictor: Predictor | None,
+    ) -> None:
         self._version = version
         self._settings = settings
+        self._tasks = tasks
         self._answers = answers
-        self._predictor = self._load() if settings.device == "cpu" else None
+        self._predictor = predictor or (self._load() if settings.device == "cpu" else None)
 
     def _load(self) -> Predictor:
         return open_predictor(
@@ -77,10 +89,10 @@ class _SandboxFork:
     def run(self, task: Task) -> None:
         """Fork, run the task in the fork, and pass on its frames, or how it ended."""
         read_end, write_end = os.pipe()
-        pid = os.fork()
+        own, pid = os.getpid(), os.fork()
         if pid == 0:
             os.close(read_end)
-            self._run_and_exit(task, write_end)
+            self._run_and_exit(own, task, write_end)
         os.close(write_end)
         try:
             how = self._pass_on(Frames(read_end), task.limit_s)
@@ -118,15 +130,15 @@ class _SandboxFork:
             frame = frames.next(min(left_s, _LOOK_EVERY_S))
             if frame is not None:
                 return frame
-            if hung_up(0):
+            if hung_up(self._tasks):
                 raise BrokenPipeError
         return None
 
-    def _run_and_exit(self, task: Task, out: int) -> NoReturn:
+    def _run_and_exit(self, parent: int, task: Task, out: int) -> NoReturn:
         status = 1
         try:
-            _end_with_parent()
-            _go_first_where_memory_runs_out()
+            end_with_parent(parent)
+            end_earlier_if_memory_runs_out(OomOrder.SANDBOX)
             self._run_here(task, out)
             status = 0
         except Exception:
@@ -171,16 +183,6 @@ def _ending(status: int) -> str:
         how = f"ended with {signal.Signals(os.WTERMSIG(status)).name}"
     hint = " (out of memory?)" if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL else ""
     return f"the process {how} while it ran this row{hint}"
-
-
-def _end_with_parent() -> None:
-    if sys.platform == "linux":  # on other systems the fork ends when it next writes
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _go_first_where_memory_runs_out() -> None:
-    with contextlib.suppress(OSError):  # this file exists on Linux only
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def _leave_no_core() -> None:

@@ -8,12 +8,14 @@ neighbours. After `MOST_DEATHS` lost processes the remaining rows of the chunk f
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -22,6 +24,7 @@ import structlog
 from shared import tables
 from shared.keys import ModelKey
 from shared.settings import environment
+from worker.control.supervisor_link import SandboxNotStartedError
 from worker.predictors import Predictor
 from worker.predictors import outputs as views
 from worker.predictors.golden import BrokenModelError
@@ -78,21 +81,34 @@ class Search:
         return step_rows == 1
 
 
-class SandboxProcess:
-    """The worker's side of a quarantine process. The process ends when this worker closes its stdin."""
+StartSandbox: TypeAlias = Callable[[ModelKey, int, int], "subprocess.Popen[bytes] | None"]
+"""Starts a quarantine process that reads tasks from the first descriptor and writes answers to the second.
+→ the process, if this worker is its parent. Raises SandboxNotStartedError."""
 
-    def __init__(self, key: ModelKey) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "worker", "quarantine", key],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            env=environment({}) | _ONE_THREAD,
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._tasks = self._process.stdin.fileno()
-        self._frames = Frames(self._process.stdout.fileno())
+
+def started_program(key: ModelKey, tasks: int, answers: int) -> subprocess.Popen[bytes]:
+    """A quarantine process that loads the model itself, for a worker that is no fork."""
+    command = [sys.executable, "-m", "worker", "quarantine", key]
+    return subprocess.Popen(command, stdin=tasks, stdout=answers, env=environment({}) | _ONE_THREAD)
+
+
+class SandboxProcess:
+    """The worker's side of a quarantine process. The process ends when this worker closes its tasks."""
+
+    def __init__(self, key: ModelKey, start: StartSandbox) -> None:
+        """Raises SandboxError."""
+        tasks, own_tasks = os.pipe()
+        own_answers, answers = os.pipe()
+        self._pipes = os.fdopen(own_tasks, "wb", 0), os.fdopen(own_answers, "rb", 0)
+        try:
+            self._process = start(key, tasks, answers)
+        except SandboxNotStartedError as error:
+            self._close_pipes()
+            raise SandboxError(f"no quarantine process was started: {error}") from error
+        finally:
+            os.close(tasks)
+            os.close(answers)
+        self._frames = Frames(own_answers)
         self.ready = False
 
     def frames(self, task: Task, may_go_on: Callable[[], bool]) -> Iterator[Frame]:
@@ -104,21 +120,25 @@ class SandboxProcess:
             if not self.ready:
                 yield from self._until((FrameKind.READY,), LOAD_LIMIT_S, may_go_on)
                 self.ready = True
-            write_frame(self._tasks, FrameKind.TASK, msgspec.msgpack.encode(task))
+            write_frame(self._pipes[0].fileno(), FrameKind.TASK, msgspec.msgpack.encode(task))
             ends = (FrameKind.DONE, FrameKind.SICK, FrameKind.DIED)
             yield from self._until(ends, LOAD_LIMIT_S + task.limit_s, may_go_on)
         except (EOFError, OSError) as error:
             raise SandboxError("the quarantine process ended") from error
 
     def close(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        self._close_pipes()
+        if self._process is None:  # its own parent reaps it
+            return
         try:
             self._process.wait(2.0)
         except subprocess.TimeoutExpired:
             self._process.kill()  # its fork ends with it
             self._process.wait()
+
+    def _close_pipes(self) -> None:
+        for pipe in self._pipes:
+            pipe.close()
 
     def _until(
         self, ends: tuple[FrameKind, ...], silence_s: float, may_go_on: Callable[[], bool]
@@ -140,6 +160,7 @@ class SandboxRunner:
     """Runs chunks in quarantine, any number at a time. Shared by all Celery threads of a worker."""
 
     limit_s: float  # of a model call
+    start: StartSandbox = started_program
     _idle: dict[ModelKey, SandboxProcess] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -173,7 +194,7 @@ class SandboxRunner:
     def _taken(self, key: ModelKey) -> SandboxProcess:
         with self._lock:
             process = self._idle.pop(key, None)
-        return process or SandboxProcess(key)
+        return process or SandboxProcess(key, self.start)
 
     def _keep(self, key: ModelKey, process: SandboxProcess) -> None:
         with self._lock:

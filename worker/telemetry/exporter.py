@@ -17,13 +17,16 @@ log = structlog.get_logger(__name__)
 
 
 class Exporter:
-    """Disabled unless TAKT_WORKER_METRICS_PORT is set. A port in use is logged; the worker runs without
-    it."""
+    """Disabled unless TAKT_WORKER_METRICS_PORT is set. A port in use is logged and tried again: a worker that
+    this one follows may still have it."""
 
-    def __init__(self, settings: Settings, read: Callable[[], Iterable[Reading]]) -> None:
+    def __init__(self, settings: Settings, read: Callable[[], Iterable[Reading]], *, number: int = 0) -> None:
+        """`number`: of the worker among its siblings, added to the port."""
         self._host = settings.worker_metrics_host
-        self._port = settings.worker_metrics_port
+        first = settings.worker_metrics_port
+        self._port = first + number if first else first
         self._read = read
+        self._is_refused = False
         self._server: WSGIServer | None = None
 
     @property
@@ -32,12 +35,15 @@ class Exporter:
         return "" if self._server is None else _address(self._host, self._server.server_port)
 
     def start(self) -> None:
-        if self._port is None:
+        """Export, or try again if the port was in use."""
+        if self._port is None or self._server is not None:
             return
         try:
             self._server, _ = start_http_server(self._port, self._host, registry_of(self._read))
         except OSError as error:
-            log.error("metrics_not_exported", host=self._host, port=self._port, reason=str(error))
+            if not self._is_refused:
+                log.error("metrics_not_exported", host=self._host, port=self._port, reason=str(error))
+            self._is_refused = True
         else:
             log.info("metrics_exported", address=self.address)
 

@@ -20,6 +20,7 @@ class Sleeper:
 
     def __init__(self) -> None:
         self.starts = 0
+        self.inside: list[tuple[str, signal.Signals]] = []
         self.start()
 
     def start(self) -> None:
@@ -36,6 +37,9 @@ class Sleeper:
 
     def tell(self, how: signal.Signals) -> None:
         self._process.send_signal(how)
+
+    def tell_inside(self, name: str, how: signal.Signals) -> None:
+        self.inside.append((name, how))
 
     def end(self) -> None:
         self._process.kill()
@@ -61,7 +65,14 @@ def supervisor(sleepers: dict[str, Sleeper]) -> Iterator[Supervisor]:
 def faults_of(supervisor: Supervisor, sleepers: dict[str, Sleeper]) -> Faults:
     posts = {name: Post(one, one.start) for name, one in sleepers.items()}
     workers = ["worker-1", "worker-2"]
-    return Faults(supervisor, posts, workers=workers, gateways=["gateway-1"], redis="redis")
+    return Faults(
+        supervisor,
+        posts,
+        workers=workers,
+        gateways=["gateway-1"],
+        redis="redis",
+        tell_inside=lambda program, name, how: sleepers[program].tell_inside(name, how),
+    )
 
 
 def fault(kind: Kind, victim: int = 0) -> Fault:
@@ -77,11 +88,23 @@ def test_what_ends_is_started_again_and_noted_where_nobody_asked_for_it(
 
 
 def test_a_fault_ends_its_victims_and_no_other(supervisor: Supervisor, sleepers: dict[str, Sleeper]) -> None:
-    faults_of(supervisor, sleepers).bring_about(fault(Kind.WORKERS_KILLED))
-    eventually(lambda: [one.starts for one in sleepers.values()] == [2, 2, 1, 1])
+    faults_of(supervisor, sleepers).bring_about(fault(Kind.MACHINE_KILLED))
+    eventually(lambda: [one.starts for one in sleepers.values()] == [2, 1, 1, 1])
     faults_of(supervisor, sleepers).bring_about(fault(Kind.WORKER_TERMINATED, victim=1))
-    eventually(lambda: [one.starts for one in sleepers.values()] == [2, 3, 1, 1])
+    eventually(lambda: [one.starts for one in sleepers.values()] == [2, 2, 1, 1])
     assert supervisor.unasked == []
+
+
+def test_processes_that_takt_restarts_are_killed_inside_their_program(
+    supervisor: Supervisor, sleepers: dict[str, Sleeper]
+) -> None:
+    faults = faults_of(supervisor, sleepers)
+    faults.bring_about(fault(Kind.WORKERS_KILLED))
+    faults.bring_about(fault(Kind.FORK_SERVER_KILLED, victim=1))
+    killed = ("takt-worker", signal.SIGKILL)
+    assert sleepers["worker-1"].inside == [killed]
+    assert sleepers["worker-2"].inside == [killed, ("takt-forkserver", signal.SIGKILL)]
+    assert [one.starts for one in sleepers.values()] == [1, 1, 1, 1]
 
 
 def test_a_process_that_is_stopped_goes_on(supervisor: Supervisor, sleepers: dict[str, Sleeper]) -> None:

@@ -64,7 +64,9 @@ def loaded(registry: ModelRegistry, most: int = 100) -> tuple[list[str], bool]:
         names.append(loaded.spec.name)
         return len(names) < most
 
-    ended = registry.load(cast(Repository, Folder()), Settings(default_model="first"), on_loaded=on_loaded)
+    ended = registry.load(
+        cast(Repository, Folder()), Settings(default_model="first"), on_loaded=on_loaded, reasons="alone"
+    )
     return names, ended
 
 

@@ -18,7 +18,14 @@ from tests.support.engines import Doubling, predictor
 from worker.predictors.golden import BrokenModelError
 from worker.sandbox import sandbox_runner as quarantine
 from worker.sandbox.sandbox_protocol import Frame, FrameKind, Frames, Task, hung_up, write_frame
-from worker.sandbox.sandbox_runner import MOST_DEATHS, SandboxError, SandboxProcess, SandboxRunner, Search
+from worker.sandbox.sandbox_runner import (
+    MOST_DEATHS,
+    SandboxError,
+    SandboxProcess,
+    SandboxRunner,
+    Search,
+    started_program,
+)
 
 
 def searched(rows: int, slice_rows: int, poison: set[int]) -> tuple[set[int], Search]:
@@ -153,7 +160,7 @@ def cell_of(program: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     script.write_text(f"#!/bin/sh\n{program}\n")
     script.chmod(0o755)
     monkeypatch.setattr("worker.sandbox.sandbox_runner.sys.executable", str(script))
-    cell = SandboxProcess(model_key("double", "1.0.0"))
+    cell = SandboxProcess(model_key("double", "1.0.0"), started_program)
     yield cell
     cell.close()
 

@@ -1,0 +1,300 @@
+"""The workers of a supervisor: starts them, restarts those that end, and replaces them by successors.
+
+Each worker has a place, `{supervisor}/{number}`, with a restart history of its own: a crash loop in one place
+delays no other. A successor serves before the worker that it follows is told to stop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import msgspec
+import structlog
+
+from shared.exit_status import ending
+from shared.restart_policy import RestartHistory, RestartPolicy
+from shared.supervisor_file import SupervisorFile
+from shared.worker_records import HeldModel, LastExit, SupervisorFacts
+from worker.control.channel import Channel, ChannelClosedError
+from worker.control.messages import ModelStates, SandboxWanted, Serving, WorkerRequest, WorkerStart
+from worker.control.operating_system import memory_kills
+
+log = structlog.get_logger(__name__)
+
+POLICY = RestartPolicy()
+KILL_MARGIN_S = 5.0
+"""Beyond the grace, after which a worker has ended by itself."""
+
+
+@dataclass
+class Worker:
+    """A worker process, from the order to start it until it is reaped."""
+
+    id: str
+    content: frozenset[str]
+    channel: Channel
+    other_end: socket.socket  # until the process has it
+    pid: int = 0  # 0: not forked yet
+    serving_since_s: float | None = None
+    kill_at_s: float = math.inf
+    ended_by_us: bool = False
+
+    def served_s(self, now_s: float) -> float:
+        return 0.0 if self.serving_since_s is None else now_s - self.serving_since_s
+
+
+@dataclass
+class Place:
+    """The place of a worker among its siblings."""
+
+    number: int
+    history: RestartHistory = field(default_factory=lambda: RestartHistory(policy=POLICY))
+    worker: Worker | None = None
+    successor: Worker | None = None
+    start_at_s: float = 0.0
+    ended: list[str] = field(default_factory=list)
+    """Ids of workers whose work the next worker here takes over."""
+
+
+class Workers:
+    """Owns the worker processes. `launch` starts a process for a socket; `started` or `refused` follow."""
+
+    def __init__(
+        self,
+        name: str,
+        count: int,
+        *,
+        grace_s: float,
+        launch: Callable[[Worker, socket.socket], None],
+        signal_process: Callable[[int, signal.Signals], None] = os.kill,
+        now: Callable[[], str] = lambda: datetime.now(UTC).isoformat(timespec="seconds"),
+    ) -> None:
+        self.name = name
+        self._places = [Place(number) for number in range(count)]
+        self._grace_s = grace_s
+        self._launch = launch
+        self._signal = signal_process
+        self._now = now
+        self._leaving: list[Worker] = []
+        self._restarts = 0
+        self._last_exit: LastExit | None = None
+        self._memory_kills = memory_kills()
+        self._decoder = msgspec.msgpack.Decoder(WorkerRequest)
+        self.states: Mapping[str, HeldModel] = {}
+        self.own_load = ""
+
+    @property
+    def all(self) -> Iterator[Worker]:
+        for place in self._places:
+            yield from (worker for worker in (place.worker, place.successor) if worker)
+        yield from self._leaving
+
+    def summary(self) -> SupervisorFile:
+        """The workers that run, except those that are replaced, and how many were restarted."""
+        return SupervisorFile(
+            pid=os.getpid(),
+            workers=[place.worker.id for place in self._places if place.worker],
+            restarts=self._restarts,
+            last_exit=self._last_exit,
+        )
+
+    @property
+    def any_serves(self) -> bool:
+        return any(worker.serving_since_s is not None for worker in self.all)
+
+    def next_start_s(self) -> float:
+        """The earliest time at which `tend` has something to do."""
+        starts = [place.start_at_s for place in self._places if place.worker is None]
+        return min([*starts, *(worker.kill_at_s for worker in self.all)], default=math.inf)
+
+    # -- starts --------------------------------------------------------------------------------------------
+
+    def tend(self, content: frozenset[str], now_s: float) -> None:
+        """Start the workers that are due, and replace at most one of those with another content."""
+        for place in self._places:
+            if place.worker is None:
+                if now_s >= place.start_at_s:
+                    place.worker = self._ordered(place, content)
+                    self._start(place.worker)
+            elif place.worker.content != content and place.successor is None:
+                self._replace(place, place.worker, content, now_s)
+        for worker in self.all:
+            if now_s >= worker.kill_at_s:
+                worker.kill_at_s = math.inf
+                self._send_signal(worker, signal.SIGKILL)
+
+    def _replace(self, place: Place, worker: Worker, content: frozenset[str], now_s: float) -> None:
+        if worker.serving_since_s is None:  # it holds no work, and another would delay its replacement
+            worker.ended_by_us = True
+            self._send_signal(worker, signal.SIGKILL)
+        elif now_s >= place.start_at_s and not any(other.successor for other in self._places):
+            place.successor = self._ordered(place, content, follows=worker.id)
+            self._start(place.successor)
+
+    def _ordered(self, place: Place, content: frozenset[str], follows: str = "") -> Worker:
+        """A worker that has its first message, but no process yet."""
+        channel, other = Channel.pair()
+        worker_id = f"{self.name}/{place.number}:{uuid4().hex[:8]}"
+        order = WorkerStart(
+            id=worker_id,
+            number=place.number,
+            supervisor=self._facts(),
+            dead=list(place.ended),
+            follows=follows,
+            states=dict(self.states),
+            own_load=self.own_load,
+        )
+        channel.send(order)
+        return Worker(worker_id, content, channel, other)
+
+    def _start(self, worker: Worker) -> None:
+        with worker.other_end as end:
+            self._launch(worker, end)
+
+    def _facts(self) -> SupervisorFacts:
+        return SupervisorFacts(
+            name=self.name,
+            pid=os.getpid(),
+            workers=len(self._places),
+            restarts=self._restarts,
+            last_exit=self._last_exit,
+        )
+
+    def started(self, worker: Worker, pid: int) -> None:
+        worker.pid = pid
+        log.info("worker_started", worker=worker.id, pid=pid)
+        if worker.ended_by_us or worker in self._leaving:  # ordered before it had a process
+            self._send_signal(worker, signal.SIGKILL)
+
+    def refused(self, worker: Worker, reason: str, now_s: float) -> None:
+        """No process was started for it."""
+        for place in self._places:
+            if worker in (place.worker, place.successor):
+                place.history = place.history.after_end(served_s=0.0)
+                place.start_at_s = now_s + place.history.delay_s()
+                log.error(
+                    "worker_not_started", worker=worker.id, reason=reason, retry_s=place.history.delay_s()
+                )
+                self._forget(place, worker)
+        if worker in self._leaving:
+            self._leaving.remove(worker)
+        worker.channel.close()
+
+    # -- ends ----------------------------------------------------------------------------------------------
+
+    def ended(self, pid: int, status: int, now_s: float) -> bool:
+        """A process was reaped. → whether it was a worker."""
+        worker = next((one for one in self.all if one.pid == pid), None)
+        if worker is None:
+            return False
+        worker.channel.close()
+        if worker in self._leaving:
+            self._leaving.remove(worker)
+            log.info(
+                "worker_ended", worker=worker.id, pid=pid, reason=ending(os.waitstatus_to_exitcode(status))
+            )
+            return True
+        place = next(one for one in self._places if worker in (one.worker, one.successor))
+        place.ended.append(worker.id)
+        if not worker.ended_by_us:
+            self._record_crash(place, worker, self._reason(status), now_s)
+        self._forget(place, worker)
+        return True
+
+    def _record_crash(self, place: Place, worker: Worker, reason: str, now_s: float) -> None:
+        place.history = place.history.after_end(worker.served_s(now_s))
+        place.start_at_s = now_s + place.history.delay_s()
+        self._restarts += 1
+        self._last_exit = LastExit(worker=worker.id, at=self._now(), reason=reason)
+        log.error(
+            "worker_ended",
+            worker=worker.id,
+            pid=worker.pid,
+            reason=reason,
+            restart_in_s=round(place.history.delay_s(), 1),
+            restarts=self._restarts,
+        )
+
+    def _forget(self, place: Place, worker: Worker) -> None:
+        if worker is place.successor:
+            place.successor = None
+        else:
+            place.worker, place.successor = place.successor, None
+
+    def _reason(self, status: int) -> str:
+        how, before = ending(os.waitstatus_to_exitcode(status)), self._memory_kills
+        self._memory_kills = memory_kills()
+        is_for_memory = self._memory_kills > before and how.endswith("SIGKILL")
+        return f"{how}, by the kernel for want of memory" if is_for_memory else how
+
+    # -- messages ------------------------------------------------------------------------------------------
+
+    def decoded(self, body: bytes) -> WorkerRequest:
+        request: WorkerRequest = self._decoder.decode(body)
+        return request
+
+    def requested(self, worker: Worker, request: WorkerRequest, now_s: float) -> SandboxWanted | None:
+        """Handle a worker's message. → what the fork server is to do for it."""
+        match request:
+            case Serving():
+                self._serves(worker, now_s)
+                return None
+            case SandboxWanted():
+                return request
+
+    def _serves(self, worker: Worker, now_s: float) -> None:
+        worker.serving_since_s = now_s
+        for place in self._places:
+            if worker is place.worker:
+                place.ended.clear()
+            elif worker is place.successor:
+                place.ended.clear()
+                before, place.worker, place.successor = place.worker, worker, None
+                if before:
+                    log.info("worker_replaced", worker=before.id, successor=worker.id)
+                    self._dismiss(before, now_s)
+
+    def _dismiss(self, worker: Worker, now_s: float) -> None:
+        self._leaving.append(worker)
+        worker.kill_at_s = now_s + self._grace_s + KILL_MARGIN_S
+        self._send_signal(worker, signal.SIGTERM)
+
+    def update(self, states: Mapping[str, HeldModel]) -> None:
+        """Announce the states of the wanted versions, if they have changed."""
+        if states == self.states:
+            return
+        self.states = states
+        for worker in self.all:
+            self.send(worker, ModelStates(dict(states)))
+
+    def send(self, worker: Worker, message: msgspec.Struct) -> None:
+        try:
+            worker.channel.send(message)
+        except ChannelClosedError as error:
+            log.warning("worker_unreachable", worker=worker.id, reason=str(error))
+
+    # -- stop ----------------------------------------------------------------------------------------------
+
+    def stop(self, now_s: float) -> None:
+        """Let every worker finish its work within its grace."""
+        for worker in list(self.all):
+            if worker not in self._leaving:
+                self._dismiss(worker, now_s)
+        self._places = []
+
+    def kill(self) -> None:
+        for worker in self.all:
+            self._send_signal(worker, signal.SIGKILL)
+
+    def _send_signal(self, worker: Worker, number: signal.Signals) -> None:
+        if worker.pid:
+            with contextlib.suppress(ProcessLookupError):
+                self._signal(worker.pid, number)
