@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 import msgspec
 
+from shared.exit_status import ending
 from shared.worker_records import MeasuredRuntime
 from stack.command_errors import CommandError
 from stack.line_process import LINES_TO, LineProcess
 from stack.service_logs import Log
-from stack.services import ending
 
 OnOutput: TypeAlias = Callable[[str, str], None]
 """Called with the model (empty between models) and a line of its output."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -25,12 +26,19 @@ def live_workers(client: redis.Redis) -> list[WorkerRecord]:
     return sorted((record for record in records if record is not None), key=lambda record: record.id)
 
 
-def worker_of(client: redis.Redis, name: str, pid: int) -> WorkerRecord | None:
-    """Returns the heartbeat of the worker with this name and process id, or None."""
-    for record in live_workers(client):
-        if record.pid == pid and record.id.startswith(f"{name}:"):
-            return record
-    return None
+def workers_of(client: redis.Redis, name: str, pid: int) -> list[WorkerRecord]:
+    """Returns the workers of the supervisor with this name and process id. Raises redis.RedisError."""
+    return [
+        record
+        for record in live_workers(client)
+        if record.supervisor and (record.supervisor.name, record.supervisor.pid) == (name, pid)
+    ]
+
+
+def all_ready(records: Sequence[WorkerRecord]) -> bool:
+    """Whether a supervisor has as many workers as it keeps, and each is ready."""
+    wanted = next((record.supervisor.workers for record in records if record.supervisor), 1)
+    return sum(record.is_ready for record in records) >= wanted
 
 
 def held_text(models: dict[str, HeldModel]) -> str:

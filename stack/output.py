@@ -101,6 +101,9 @@ class Output:
         self._say(service, f"{how} (crash {history.total}{early}); {restart}{opening}", "red")
         self._indent(errors)
 
+    def restarted_inside(self, service: str, how: str, count: int) -> None:
+        self._say(service, f"{how} (restart {count} of a worker)", "red")
+
     def serving(self, plan: Plan, predicted: Predicted) -> None:
         for name, reason in predicted.failed.items():
             self._say(name, f"not served: {reason}", "red")

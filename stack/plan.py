@@ -14,13 +14,16 @@ from typing import Any
 import psutil
 from pydantic import ValidationError
 
+from shared.cores import available_cores, default_workers
 from shared.keys import model_key, split_model_key
 from shared.repository import Repository, is_version, open_repository
 from shared.settings import Settings
 from shared.specs import ModelSpec
 from stack.command_errors import CommandError
 from stack.folder import Folder
-from stack.services import available_cores
+
+WORKERS = "worker"
+"""Name of the service that supervises the workers `worker/0`, `worker/1`, …"""
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,10 @@ class Plan:
             "run_dir": str(self.folder.run),
         }
 
-    def worker_environment(self, n: int) -> dict[str, str]:
-        """Returns the settings of the n-th worker, counted from 1: its name and a port of its own."""
-        first = self.settings.worker_metrics_port
-        port = 0 if not first else first + n - 1
-        return {"worker_name": f"worker-{n}", "worker_metrics_port": str(port)}
+    def worker_environment(self) -> dict[str, str]:
+        """Returns the settings of the workers' supervisor."""
+        port = self.settings.worker_metrics_port or 0
+        return {"worker_name": WORKERS, "workers": str(self.workers), "worker_metrics_port": str(port)}
 
     @property
     def payload_url(self) -> str:
@@ -131,7 +133,7 @@ def make_plan(data: Path, workers: int | None, given: Mapping[str, Any]) -> Plan
         named=_named(settings, models),
         problems=tuple(_problems(repository, settings)),
         gateways=gateways,
-        workers=workers or default_workers(settings.device, cores, gateways),
+        workers=workers or settings.workers or default_workers(settings.device, cores, gateways),
         redis_url=settings.redis_dsn() if "redis_url" in settings.model_fields_set else None,
     )
 
@@ -152,11 +154,6 @@ def read_settings(given: Mapping[str, Any] | None = None) -> Settings:
 def default_gateways(cores: int) -> int:
     """Returns a quarter of the cores, at least 1, and 1 where several processes cannot share a port."""
     return max(1, cores // 4) if sys.platform == "linux" else 1
-
-
-def default_workers(device: str, cores: int, gateways: int) -> int:
-    """Returns the cores that gateways leave, because the queue uses little of one; on a GPU, 1."""
-    return 1 if device != "cpu" else max(1, cores - gateways)
 
 
 def _served(repository: Repository, settings: Settings) -> tuple[ModelSpec, ...]:

@@ -6,8 +6,6 @@ A `Service` is a description; a `ServiceProcess` is a process that runs it.
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
 
+from shared.exit_status import ending
 from stack.service_logs import Log
 
 
@@ -30,6 +29,10 @@ Probe: TypeAlias = Callable[[int], str | None]
 """Given the service's PID, returns a description if it is ready, else None. Returns within a second."""
 
 
+InnerRestarts: TypeAlias = Callable[[int], tuple[int, str]]
+"""Given the service's PID, returns how many processes it has restarted, and how the latest of them ended."""
+
+
 @dataclass(frozen=True)
 class Service:
     """A program of the stack."""
@@ -43,6 +46,7 @@ class Service:
     input: bytes = field(default=b"", repr=False)  # its standard input
     inherits: tuple[int, ...] = ()  # inherited descriptors
     grace_s: float = 20.0  # from SIGTERM to SIGKILL
+    inner_restarts: InnerRestarts = lambda _: (0, "")
 
 
 class ServiceProcess:
@@ -51,6 +55,7 @@ class ServiceProcess:
     def __init__(self, service: Service, group: int) -> None:
         self.service = service
         self.started_s = time.monotonic()
+        self.inner_restarts = 0
         self._ready_s: float | None = None
         self._log_start_bytes = service.log.size_bytes()
         with service.log.open() as log:
@@ -111,20 +116,3 @@ class ServiceProcess:
         except subprocess.TimeoutExpired:
             return False
         return True
-
-
-def ending(code: int) -> str:
-    """Returns the text for Popen's exit status: `ended with code 1`, `was killed by SIGKILL`."""
-    if code >= 0:
-        return f"ended with code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
-
-
-def available_cores() -> int:
-    """Returns the number of cores available to this process."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

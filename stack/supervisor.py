@@ -26,6 +26,7 @@ class SupervisorEvents(Protocol):
 
     def ready(self, service: str, detail: str, took_s: float) -> None: ...
     def crashed(self, service: str, how: str, history: RestartHistory, errors: list[str]) -> None: ...
+    def restarted_inside(self, service: str, how: str, count: int) -> None: ...
     def stopping(self, service: str) -> None: ...
     def killed(self, service: str, grace_s: float) -> None: ...
 
@@ -118,6 +119,13 @@ class Supervisor:
             self._record_crash(entry, entry.process, how)
         else:
             self._became_ready(entry)
+            self._report_inner_restarts(entry, entry.process)
+
+    def _report_inner_restarts(self, entry: _Supervised, process: ServiceProcess) -> None:
+        count, how = entry.service.inner_restarts(process.pid)
+        if count > process.inner_restarts:
+            process.inner_restarts = count
+            self._report.restarted_inside(entry.service.name, how, count)
 
     def _record_crash(self, entry: _Supervised, process: ServiceProcess, how: str) -> None:
         entry.process = None

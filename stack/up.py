@@ -8,16 +8,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import redis
 
 from shared.settings import environment
+from shared.supervisor_file import read_supervisor_file
 from stack import building, valkey
 from stack.append_only_file import cut_off, torn_tails
 from stack.command_errors import CommandError, ServiceFailedError
 from stack.folder import Folder, StackRecord, held
-from stack.heartbeats import connect, held_text, worker_of
+from stack.heartbeats import all_ready, connect, held_text, workers_of
 from stack.output import Output
 from stack.plan import Plan, check_port
 from stack.prediction import curl, first_prediction
@@ -139,9 +141,7 @@ def _repair(plan: Plan, output: Output) -> None:
 
 def _programs(plan: Plan, redis_url: str) -> list[Service]:
     settings = plan.environment(redis_url)
-    numbers = range(1, plan.workers + 1)
-    workers = [_worker(plan, settings | plan.worker_environment(n), redis_url) for n in numbers]
-    return [_gateway(plan, settings), *workers]
+    return [_gateway(plan, settings), _workers(plan, settings | plan.worker_environment(), redis_url)]
 
 
 def _gateway(plan: Plan, settings: dict[str, str]) -> Service:
@@ -164,7 +164,8 @@ def _lives(http_url: str) -> bool:
         return False
 
 
-def _worker(plan: Plan, settings: dict[str, str], redis_url: str) -> Service:
+def _workers(plan: Plan, settings: dict[str, str], redis_url: str) -> Service:
+    """The supervisor of all workers."""
     name = settings["worker_name"]
     return Service(
         name=name,
@@ -173,19 +174,29 @@ def _worker(plan: Plan, settings: dict[str, str], redis_url: str) -> Service:
         ready=lambda pid: _serves(redis_url, name, pid),
         log=Log(plan.folder.logs / f"{name}.log"),
         environment=environment(settings),
-        grace_s=plan.settings.shutdown_grace_s + 5,
+        grace_s=plan.settings.shutdown_grace_s + 10,  # the supervisor kills its workers before that
+        inner_restarts=lambda pid: _restarted_workers(plan.folder.run, name, pid),
     )
+
+
+def _restarted_workers(run_dir: Path, name: str, pid: int) -> tuple[int, str]:
+    found = read_supervisor_file(run_dir, name)
+    if found is None or found.pid != pid or found.last_exit is None:
+        return 0, ""
+    worker = found.last_exit.worker.rpartition(":")[0]
+    return found.restarts, f"{worker} {found.last_exit.reason}"
 
 
 def _serves(redis_url: str, name: str, pid: int) -> str | None:
     try:
         with connect(redis_url) as client:
-            record = worker_of(client, name, pid)
+            records = workers_of(client, name, pid)
     except redis.RedisError:
         return None
-    if record is None or not record.is_ready:
+    if not all_ready(records):
         return None
-    return f"{record.device}: {held_text(record.models)}"
+    workers = f"{len(records)} × " if len(records) > 1 else ""
+    return f"{workers}{records[0].device}: {held_text(records[0].models)}"
 
 
 def _record(plan: Plan, redis_url: str) -> StackRecord:

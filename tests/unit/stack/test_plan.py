@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from shared.cores import default_workers
 from shared.errors import ModelNotFoundError, SpecError
 from stack.command_errors import CommandError
-from stack.plan import Plan, check_port, default_gateways, default_workers, make_plan, read_settings
+from stack.plan import Plan, check_port, default_gateways, make_plan, read_settings
 
 SPEC = """
 name = "{name}"
@@ -154,12 +155,10 @@ def test_the_number_of_gateways_is_an_option_or_a_setting(
     assert plan(models, gateways=2).environment("redis://x")["gateways"] == "2"
 
 
-@pytest.mark.parametrize(("first", "ports"), [(None, ["0", "0"]), (0, ["0", "0"]), (9464, ["9464", "9465"])])
-def test_no_worker_takes_the_metrics_port_of_another(
-    models: Path, first: int | None, ports: list[str]
-) -> None:
-    made = plan(models, workers=2, worker_metrics_port=first)
-    assert [made.worker_environment(n)["worker_metrics_port"] for n in (1, 2)] == ports
+@pytest.mark.parametrize(("first", "port"), [(None, "0"), (0, "0"), (9464, "9464")])
+def test_workers_always_export_metrics(models: Path, first: int | None, port: str) -> None:
+    environment = plan(models, workers=2, worker_metrics_port=first).worker_environment()
+    assert (environment["worker_metrics_port"], environment["workers"]) == (port, "2")
 
 
 def test_less_than_one_worker_is_refused(models: Path) -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from shared.backoff import Backoff
+from shared.exit_status import ending
 from shared.restart_policy import RestartHistory, RestartPolicy
 from stack.command_errors import ServiceFailedError
 from stack.process_group import ProcessGroup
 from stack.service_logs import Log
-from stack.services import Layer, Service, ending
+from stack.services import Layer, Service
 from stack.supervisor import Supervisor
 from tests.support.polling import eventually
 from tests.support.processes import members
@@ -38,6 +39,9 @@ class Recorded:
     def crashed(self, service: str, how: str, history: RestartHistory, errors: list[str]) -> None:
         self.events.append((f"{how}, crash {history.total}", service))
         self.errors = errors
+
+    def restarted_inside(self, service: str, how: str, count: int) -> None:
+        self.events.append((f"{how}, restart {count}", service))
 
     def stopping(self, service: str) -> None:
         self.events.append(("stopping", service))
