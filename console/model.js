@@ -1,7 +1,7 @@
 // One version of one model, as its spec and its workers tell it.
 
 import { h } from "./dom.js";
-import { figure, milliseconds, number, NONE } from "./format.js";
+import { bytes, figure, milliseconds, number, NONE } from "./format.js";
 import { badge } from "./marks.js";
 import { panel, table } from "./panels.js";
 import { tryIt } from "./tryit.js";
@@ -102,6 +102,7 @@ function holders(model) {
     [t("workers.device")],
     [t("models.runtime.calls")],
     [t("lanes.rate"), "number"],
+    [t("models.memory"), "number"],
   ];
   const rows = model.workers.map((worker) =>
     h(
@@ -111,10 +112,21 @@ function holders(model) {
       h("td", {}, worker.device),
       h("td", {}, worker.reason || worker.runtime),
       h("td", { class: "number" }, worker.rows_per_s ? figure(worker.rows_per_s) : NONE),
+      h("td", { class: "number", title: memoryNote(worker) }, memory(worker)),
     ),
   );
   const held = table(t("models.holders"), heads, h("tbody", {}, rows));
   return panel(t("models.holders"), null, held, runtimes(model.workers[0].runtimes));
+}
+
+function memory(worker) {
+  return worker.memory_bytes ? bytes(worker.memory_bytes) : NONE;
+}
+
+function memoryNote(worker) {
+  if (!worker.memory_bytes) return null;
+  const shared = worker.own_copy ? t("models.memory.own", { reason: worker.own_copy }) : t("models.memory.shared");
+  return `${shared} ${t("models.memory.peak", { peak: bytes(worker.peak_bytes) })}`;
 }
 
 function runtimes(measured) {

@@ -61,6 +61,14 @@ class Holder(BaseModel):
     ceiling_rows: int | None = Field(
         description="Limit of rows per call after a call ran out of memory; null: no limit"
     )
+    memory_bytes: int | None = Field(
+        description="Memory of the opened model, as its verifier measured it; null: not measured"
+    )
+    peak_bytes: int | None = Field(description="Memory of the opened model and its calls, at most")
+    own_copy: str = Field(
+        description="Why this worker holds a copy of its own; empty: it shares one with the other workers of "
+        "its supervisor"
+    )
     runtime: str = Field(description="The runtime for each call size, as text")
     runtimes: list[Runtime] = Field(description="The measured runtimes")
     warnings: list[str] = Field(description="Warnings of the framework while the model was loaded")
@@ -204,6 +212,9 @@ def _holder(worker: str, device: str, held: HeldModel) -> Holder:
         reason=foreign_text(held.reason),
         rows_per_s=held.rows_per_s,
         ceiling_rows=held.ceiling_rows or None,
+        memory_bytes=held.memory_bytes or None,
+        peak_bytes=held.peak_bytes or None,
+        own_copy=foreign_text(held.own_copy),
         runtime=held.runtimes.in_words(),
         warnings=list(map(foreign_text, held.warnings)),
         runtimes=[Runtime(**msgspec.structs.asdict(runtime)) for runtime in held.runtimes.measured],

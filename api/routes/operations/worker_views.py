@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 from pydantic import BaseModel, Field
 
 from api.fleet.loads import Load
 from shared.keys import ModelKey, split_model_key
 from shared.lanes import ModelLanes
 from shared.texts import foreign_text
-from shared.worker_records import HeldModel, WorkerRecord
+from shared.worker_records import HeldModel, SupervisorFacts, WorkerRecord
 
 CHUNK = "chunk"
 """First word of a worker's `current` while it runs a chunk of a job."""
@@ -27,14 +28,37 @@ class HeldModelView(BaseModel):
     online_rows_per_s: float = Field(description="Online capacity in rows per second; 0: not measured yet")
     offline_rows_per_s: float = Field(description="Capacity for job rows, in rows per second")
     answered_rows_per_s: float = Field(description="Online rows per second over about the last 30 s")
+    own_copy: str = Field(
+        description="Why this worker holds a copy of its own; empty: it shares one with the other workers of "
+        "its supervisor"
+    )
     runtime: str
+
+
+class LastExitView(BaseModel):
+    """The latest end of a worker that was not ordered."""
+
+    worker: str
+    at: datetime
+    reason: str
+
+
+class SupervisorView(BaseModel):
+    """The supervisor of a worker, as of the worker's start."""
+
+    name: str
+    pid: int
+    workers: int = Field(description="Workers that it keeps running")
+    restarts: int = Field(description="Workers that ended without an order since it started")
+    last_exit: LastExitView | None
 
 
 class WorkerView(BaseModel):
     """A worker, as its last heartbeat describes it."""
 
     id: str = Field(description="`{name}:{boot}`; every start of a worker has its own id")
-    name: str
+    name: str = Field(description="`{supervisor}/{number}`")
+    supervisor: SupervisorView | None
     host: str
     pid: int
     device: str
@@ -142,6 +166,7 @@ def worker_view(worker: WorkerRecord, load: Load, seen_at_ms: int) -> WorkerView
     return WorkerView(
         id=worker.id,
         name=worker.name,
+        supervisor=_supervisor_view(worker.supervisor),
         host=worker.host,
         pid=worker.pid,
         device=worker.device,
@@ -165,6 +190,10 @@ def job_of_chunk(current: str) -> str | None:
     return chunk.partition("/")[0] if kind == CHUNK else None
 
 
+def _supervisor_view(supervisor: SupervisorFacts | None) -> SupervisorView | None:
+    return SupervisorView(**msgspec.to_builtins(supervisor)) if supervisor else None
+
+
 def _held_view(key: str, held: HeldModel, answered_rows_per_s: float) -> HeldModelView:
     model, version = split_model_key(key)
     return HeldModelView(
@@ -176,6 +205,7 @@ def _held_view(key: str, held: HeldModel, answered_rows_per_s: float) -> HeldMod
         online_rows_per_s=held.rows_per_s,
         offline_rows_per_s=held.slice_rows_per_s,
         answered_rows_per_s=round(answered_rows_per_s, 1),
+        own_copy=foreign_text(held.own_copy),
         runtime=held.runtimes.in_words(),
     )
 
