@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench.results import Facts, Machine
+from shared.cores import available_cores
 from stack.command_errors import CommandError
-from stack.services import available_cores
 from stack.valkey import find_binary
 
 PACKAGES = ("fastapi", "uvicorn", "celery", "redis", "scikit-learn", "torch", "numpy")

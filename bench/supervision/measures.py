@@ -1,0 +1,175 @@
+"""The measurements: restarts of the only worker, memory and start of several, additions, many models."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from bench.supervision.models import row, write_forest, write_pipeline
+from bench.supervision.running import Running, running
+
+PER_S = 20.0
+_MIB = 2**20
+
+
+@dataclass
+class Answers:
+    """Requests that were sent on time, whether or not earlier ones were answered."""
+
+    answered: list[tuple[float, float, int]] = field(default_factory=list)  # sent, answered, status
+
+    def failed(self) -> int:
+        return sum(status != 200 for _, _, status in self.answered)
+
+    def next_after(self, moment_s: float) -> float:
+        """Seconds from a moment to the first answer to a request that was sent after it."""
+        return (
+            min(answered for sent, answered, status in self.answered if sent > moment_s and status == 200)
+            - moment_s
+        )
+
+    def p99_ms(self, since_s: float, until_s: float) -> float:
+        took_s = [answered - sent for sent, answered, _ in self.answered if since_s <= sent < until_s]
+        return 1000 * statistics.quantiles(took_s, n=100)[98]
+
+
+@contextmanager
+def steadily(takt: Running, model: str, per_s: float) -> Iterator[Answers]:
+    """Send requests during the block, each at its time and by a thread of its own."""
+    answers, ended = Answers(), threading.Event()
+    url, body = f"{takt.http.base_url}/models/{model}/predict", row()
+    clients = [httpx.Client(timeout=60, trust_env=False) for _ in range(32)]
+
+    def send(client: httpx.Client) -> None:
+        sent_s = time.monotonic()
+        status = client.post(url, json=body).status_code
+        answers.answered.append((sent_s, time.monotonic(), status))
+
+    def keep_sending() -> None:
+        begun_s, senders = time.monotonic(), []
+        for number in itertools.count():
+            if ended.wait(max(0.0, begun_s + number / per_s - time.monotonic())):
+                break
+            senders.append(threading.Thread(target=send, args=[clients[number % len(clients)]]))
+            senders[-1].start()
+        for sender in senders:
+            sender.join()
+
+    sending = threading.Thread(target=keep_sending)
+    sending.start()
+    try:
+        yield answers
+    finally:
+        ended.set()
+        sending.join()
+        for client in clients:
+            client.close()
+
+
+@contextmanager
+def _folders() -> Iterator[tuple[Path, Path]]:
+    with tempfile.TemporaryDirectory() as folder:
+        models = Path(folder) / "models"
+        models.mkdir()
+        yield Path(folder), models
+
+
+def restarts(kills: int) -> str:
+    """SIGKILL of the only worker under a steady load, again and again."""
+    with _folders() as (folder, models):
+        write_pipeline(models, "small")
+        with running(folder / "data", models, workers=1) as takt, steadily(takt, "small", PER_S) as answers:
+            moments = []
+            for _ in range(kills):
+                time.sleep(3.0)
+                (worker,) = {one["pid"] for one in takt.workers() if one["state"] == "serving"}
+                moments.append(time.monotonic())
+                os.kill(worker, signal.SIGKILL)
+            time.sleep(3.0)
+    gaps_s = sorted(answers.next_after(moment) for moment in moments)
+    return (
+        f"{kills} kills of the only worker at {PER_S:g} requests/s: next answer after "
+        f"{statistics.median(gaps_s):.2f} s (median), {gaps_s[-1]:.2f} s (longest); "
+        f"{answers.failed()} of {len(answers.answered)} requests failed"
+    )
+
+
+def memory(workers: int, mebibytes: int) -> str:
+    """Several workers and one, with a forest of this size."""
+    found = {}
+    with _folders() as (folder, models):
+        write_forest(models, "forest", mebibytes)
+        for count in (1, workers):
+            with running(folder / f"data{count}", models, workers=count) as takt:
+                for _ in range(20 * count):
+                    takt.http.post("/models/forest/predict", json=row()).raise_for_status()
+                held = takt.http.get("/models/forest").json()["workers"][0]["memory_bytes"]
+                found[count] = takt.pss_bytes(), takt.started_s
+    (one_bytes, one_s), (many_bytes, many_s) = found[1], found[workers]
+    return (
+        f"a forest of {held / _MIB:.0f} MiB: {one_bytes / _MIB:.0f} MiB with one worker, "
+        f"{many_bytes / _MIB:.0f} MiB with {workers} ({many_bytes / one_bytes:.2f} ×); "
+        f"serving after {one_s:.1f} s and {many_s:.1f} s ({many_s / one_s:.2f} ×)"
+    )
+
+
+def addition(share: float) -> str:
+    """A version is added and removed at a share of the load that one worker answers."""
+    with _folders() as (folder, models):
+        write_pipeline(models, "small")
+        write_forest(models, "forest", 64)
+        with running(folder / "data", models, workers=1) as takt:
+            per_s = share * _capacity(takt)
+            with steadily(takt, "small", per_s) as answers:
+                begun_s = time.monotonic()
+                time.sleep(10.0)
+                changed_s = time.monotonic()
+                write_pipeline(models, "further")
+                takt.read_models_again()
+                takt.wait_for("further")
+                added_s = time.monotonic()
+                time.sleep(2.0)
+                ended_s = time.monotonic()
+    before, during = answers.p99_ms(begun_s + 1, changed_s), answers.p99_ms(changed_s, ended_s)
+    return (
+        f"a version added after {added_s - changed_s:.1f} s at {per_s:.0f} requests/s: "
+        f"{answers.failed()} failed; p99 {before:.1f} ms before, {during:.1f} ms meanwhile "
+        f"({during / before:.2f} ×)"
+    )
+
+
+def _capacity(takt: Running) -> float:
+    """Requests/s of one connection, which leaves the load generator its share of the cores."""
+    begun_s, count = time.monotonic(), 500
+    for _ in range(count):
+        takt.http.post("/models/small/predict", json=row()).raise_for_status()
+    return count / (time.monotonic() - begun_s)
+
+
+def pipelines(count: int) -> str:
+    """Many small models in one supervisor, and one more."""
+    with _folders() as (folder, models):
+        for number in range(count):
+            write_pipeline(models, f"p{number:03}", seed=number)
+        with running(folder / "data", models, workers=1) as takt:
+            pss_bytes = takt.pss_bytes()
+            write_pipeline(models, "one_more")
+            begun_s = time.monotonic()
+            takt.read_models_again()
+            takt.wait_for("one_more")
+            added_s = time.monotonic() - begun_s
+            return (
+                f"{count} pipelines: serving after {takt.started_s:.1f} s, {pss_bytes / _MIB:.0f} MiB; "
+                f"one more served after {added_s:.1f} s"
+            )
