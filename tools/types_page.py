@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from shared.output_specs import OutputType
 from shared.specs import InputType
-from shared.tables import ARROW_OF_OUTPUTS
 from shared.tabular.arrow_types import KEPT, TAKEN, Family, Taken
 
 _HEAD = """# Types of columns
 
-The Arrow and Parquet types that each input accepts, and the types of kept columns and of outputs in the
-results. Columns of CSV are text; NDJSON and JSON have the types of JSON.
+The Arrow and Parquet types that each input accepts, and the type of a kept column in the results. Columns of
+CSV are text; NDJSON and JSON have the types of JSON.
 
 `python -m tools.types_page > docs/types.md` generates this page, and a test checks every cell.
 
@@ -71,23 +69,6 @@ of negative scale; these become text. Values of JSON and NDJSON bodies follow
 [their own rules](http-api.md#submitting).
 """
 
-_WRITTEN = {
-    OutputType.FLOAT64: ("a number: `0.1`, `1.0`", "`0.1`, `1`"),
-    OutputType.FLOAT32: ("a number with the digits that float32 needs: `0.1`, `1.0`", "`0.1`, `1`"),
-    OutputType.INT64: ("a number with all digits: `1152921504606846977`", "the same"),
-    OutputType.BOOL: ("`true`, `false`", "the same"),
-    OutputType.STRING: ("a string", "the text in quotes"),
-}
-_OUTPUTS = """
-## Outputs in each format
-
-"""
-_OUTPUT_NOTES = """
-A tensor is a list of lists; in CSV it is the text of its JSON. Null, of a nullable output or in a failed row,
-is null; in CSV an empty cell. `/predict` writes values as JSON results do. `label` is a string, `class_index`
-an int64; `confidence` and `probabilities` are float64.
-"""
-
 
 def page() -> str:
     """Returns the page, in the order of the families."""
@@ -96,9 +77,7 @@ def page() -> str:
     second = _table(
         ["Arrow type", "JSON, NDJSON and CSV", "Parquet", "Arrow"], [_kept_row(family) for family in Family]
     )
-    heads = ["output", "JSON and NDJSON", "CSV", "Parquet and Arrow"]
-    third = _table(heads, [_output_row(kind) for kind in OutputType])
-    return _HEAD + first + _MEANINGS + second + _KEPT_NOTES + _OUTPUTS + third + _OUTPUT_NOTES
+    return _HEAD + first + _MEANINGS + second + _KEPT_NOTES
 
 
 def _taken_row(family: Family) -> list[str]:
@@ -110,10 +89,6 @@ def _taken_row(family: Family) -> list[str]:
 def _kept_row(family: Family) -> list[str]:
     kept = KEPT[family]
     return [_NAMES[family], kept.text, *("the type" if own else "text" for own in (kept.parquet, kept.arrow))]
-
-
-def _output_row(kind: OutputType) -> list[str]:
-    return [f"`{kind}`", *_WRITTEN[kind], f"`{ARROW_OF_OUTPUTS[kind]}`"]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -20,11 +20,9 @@ import pytest
 from api.gateway import Gateway
 from shared.errors import InvalidInputError
 from shared.specs import InputType
-from shared.tables import ARROW_OF_OUTPUTS
 from shared.tabular.arrow_types import KEPT, TAKEN, Family, Taken, family_of, parquet_holds, taken
 from shared.tabular.casting import kept_values
 from shared.tabular.formats import Format
-from shared.tabular.writers import tabular
 from tests.support.specimens import declaration
 from tests.unit.gateway_fakes import IRIS, FakeRedis
 from tests.unit.job_stage import job_stage, run_chunks
@@ -395,32 +393,3 @@ UNFIT_FOR_TAKE = ("string_view", "dense_union")
 def test_types_outside_of_the_table_are_rejected() -> None:
     assert TAKEN.keys() < set(Family)
     assert taken(pa.struct([("a", pa.int64())]), InputType.FLOAT) is Taken.NO
-
-
-def test_outputs_of_every_type_are_written_as_the_page_says() -> None:
-    values: dict[str, list[Any]] = {
-        "float64": [0.1, 1.0, None],
-        "float32": [0.1, 1.0, None],
-        "int64": [1152921504606846977, -1, None],
-        "bool": [True, False, None],
-        "string": ['가 "b"', "", None],
-    }
-    columns = {str(kind): pa.array(values[kind], arrow) for kind, arrow in ARROW_OF_OUTPUTS.items()}
-    columns |= {"tensor": pa.array([[[0.1, 1.0]], [[2.0, 3.0]], None], pa.list_(pa.list_(pa.float32())))}
-    table = pa.table(columns)
-    assert _lines(Format.NDJSON, table) == [
-        '{"float64":0.1,"float32":0.1,"int64":1152921504606846977,"bool":true,'
-        '"string":"가 \\"b\\"","tensor":[[0.1,1.0]]}',
-        '{"float64":1.0,"float32":1.0,"int64":-1,"bool":false,"string":"","tensor":[[2.0,3.0]]}',
-        '{"float64":null,"float32":null,"int64":null,"bool":null,"string":null,"tensor":null}',
-    ]
-    assert _lines(Format.CSV, table)[1:] == [
-        '0.1,0.1,1152921504606846977,true,"가 ""b""","[[0.1,1.0]]"',
-        '1,1,-1,false,"","[[2.0,3.0]]"',
-        ",,,,,",
-    ]
-
-
-def _lines(kind: Format, table: pa.Table) -> list[str]:
-    writer = tabular(kind, table.schema)
-    return (writer.write(table) + writer.close()).decode().splitlines()
