@@ -31,6 +31,7 @@ from api.models.deployments import Deployments
 from api.online.admission_controller import AdmissionController
 from api.online.dispatcher import OnlineDispatcher
 from api.online.history_writer import HistoryWriter
+from api.online.rollout_driver import RolloutDriver
 from api.processes.siblings import Siblings
 from api.telemetry.gateway_counters import HttpCounters, JobCounters, Telemetry
 from api.telemetry.request_tracing import open_traces
@@ -108,6 +109,7 @@ class Gateway:
         self.fast_path = self.telemetry.traces is None and not settings.access_log
         """Whether `api/server/fast_path.py` may serve predictions: without traces and access logs only."""
         self._history = HistoryWriter(self.client, self.catalog)
+        self.rollouts = RolloutDriver(self.client, self.catalog, self.deployments, self.fleet.watch)
         self._doorbell = Doorbell(settings)
         self.jobs = self._job_service()
         self._tasks = BackgroundTasks()
@@ -150,6 +152,7 @@ class Gateway:
         self.online.dispatcher.start()
         self._tasks.start("fleet_watch", self._watch)
         self._tasks.start("deployments", self._route)
+        self._tasks.start("rollouts", self.rollouts.run_later)
         self._tasks.start("access_watch", self.access.authenticator.look_later)
         self._tasks.start("history", self._write_history)
         self._tasks.start("broken_uploads", self.jobs.broken_uploads.try_again)

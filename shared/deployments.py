@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from shared import keys
 from shared.errors import InvalidInputError
+from shared.rollouts import Rollout, RolloutRequest
 from shared.specs import VERSION
 
 DEPLOY = (Path(__file__).parent / "scripts" / "deploy.lua").read_text(encoding="utf-8")
@@ -83,6 +84,8 @@ class Deployment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     change: Change
     replaced: Target | None = None
     """What the last promotion replaced: the target of a rollback."""
+    rollout: Rollout | None = None
+    """The newest rollout, running or ended; None after another change."""
     generation: int = 0
     changed_at_ms: int = 0  # by Redis' clock
 
@@ -106,6 +109,17 @@ def read_demand(body: bytes) -> Demand:
     if problem := target.problem():
         raise InvalidInputError(problem)
     return target
+
+
+def read_rollout(body: bytes) -> RolloutRequest:
+    """The rollout of a request's body. Raises InvalidInputError."""
+    try:
+        asked = msgspec.json.decode(body, type=RolloutRequest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInputError(f"The body is not a rollout: {error}") from None
+    if problem := asked.problem():
+        raise InvalidInputError(problem)
+    return asked
 
 
 def encode_deployment(deployment: Deployment) -> bytes:

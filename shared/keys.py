@@ -192,6 +192,11 @@ def deployment_history(model: str) -> str:
     return f"{PREFIX}:deployments:history:{model}"
 
 
+def rollout_counts(model: str, generation: int) -> str:
+    """Hash with a TTL: what both versions of a rollout answered in one step, like a slot of `history`."""
+    return f"{PREFIX}:rollout:{model}:{generation}"
+
+
 def history(slot_s: int) -> str:
     """Hash with a TTL: the counts of all processes in a time slot, by its start in s of Redis TIME."""
     return f"{PREFIX}:history:{slot_s}"

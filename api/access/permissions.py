@@ -99,6 +99,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/models/{name}/deployment": {"GET": READ, "PUT": DEPLOY},
     "/models/{name}/deployment/history": {"GET": READ},
     "/models/{name}/rollback": {"POST": DEPLOY},
+    "/models/{name}/rollouts": {"GET": READ, "POST": DEPLOY},
     "/model-info": {"GET": ANY_KEY},
     # for operators, Prometheus and autoscalers
     "/metrics": {"GET": OPERATE},

@@ -42,7 +42,7 @@ class HistoryWriter:
         await self.write()
 
     async def write(self) -> None:
-        known = {name: n for one in self._catalog.servables for name, n in _sums(one).items() if n}
+        known = {name: n for one in self._catalog.servables for name, n in totals_of(one).items() if n}
         new = Counter(known)
         new.subtract(self._written)
         if not any(new.values()):
@@ -54,7 +54,7 @@ class HistoryWriter:
         self._written = known
 
 
-def _sums(servable: Servable) -> dict[str, int]:
+def totals_of(servable: Servable) -> dict[str, int]:
     """Totals of a model version since this gateway started, by field of the history."""
     key, times = servable.key, servable.times
     return {

@@ -6,18 +6,23 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated
+from uuid import uuid4
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from msgspec import structs
 from pydantic import BaseModel, Field
 
 from api.access.principal import Asker
 from api.gateway import Gateway
 from api.http.error_answers import of_errors
 from api.http.request_bodies import read_json
+from api.online.rollout_driver import changed as after_rollout
 from api.routes.dependencies import GatewayState
-from shared.deployments import Change, Deployment, Shadow, Target, read_demand
+from api.routes.rollout_views import RolloutsView, RolloutView, rollout_view
+from shared.deployments import MOST_HISTORY, Change, Deployment, Shadow, Target, read_demand, read_rollout
 from shared.errors import InvalidStateError, ModelNotFoundError, PreconditionFailedError
 from shared.keys import model_key
+from shared.rollouts import Rollout, RolloutState
 from shared.texts import foreign_text, listed, named
 from shared.worker_records import ModelState
 
@@ -58,6 +63,7 @@ class DeploymentView(BaseModel):
     changed_at: str | None
     changed_by: str | None
     reason: str
+    rollout: RolloutView | None = Field(description="The newest rollout, unless another change came later")
     can_roll_back_to: str | None = Field(description="The default version before the last promotion")
     versions: list[HeldVersion]
 
@@ -135,17 +141,25 @@ async def deploy(
 async def roll_back(
     name: str, gateway: GatewayState, asker: Asker, response: Response, *, if_match: IfMatch = None
 ) -> DeploymentView:
-    """Serve again what the last promotion replaced."""
+    """End a running rollout, else serve again what the last promotion replaced."""
     gateway.catalog.find(name, asker=asker)
     before = await gateway.deployments.read(name)
-    if before is None or before.replaced is None:
+    if before is not None and before.rollout is not None and before.rollout.running:
+        stopped = structs.replace(
+            before.rollout, state=RolloutState.ROLLED_BACK, reason=f"rolled back by {asker.name}"
+        )
+        changed = structs.replace(
+            after_rollout(before, stopped), change=Change(by=asker.name, reason="rollback")
+        )
+    elif before is not None and before.replaced is not None:
+        changed = Deployment(
+            model=name,
+            target=before.replaced,
+            replaced=before.target,
+            change=Change(by=asker.name, reason=f"rolled back from {before.target.default}"),
+        )
+    else:
         raise InvalidStateError(f"No promotion of {name} can be rolled back.")
-    changed = Deployment(
-        model=name,
-        target=before.replaced,
-        replaced=before.target,
-        change=Change(by=asker.name, reason=f"rolled back from {before.target.default}"),
-    )
     return await _changed(gateway, changed, _expected(if_match, before), response)
 
 
@@ -161,6 +175,54 @@ async def history(
     return DeploymentHistory(
         model=name, changes=[_past(one) for one in await gateway.deployments.history(name, limit)]
     )
+
+
+@router.post("/models/{name}/rollouts", status_code=201, responses=_ERRORS)
+async def roll_out(
+    name: str, request: Request, gateway: GatewayState, asker: Asker, response: Response
+) -> DeploymentView:
+    """Move requests to a version in steps, each only while the rules hold."""
+    gateway.catalog.find(name, asker=asker)
+    asked = read_rollout(await _body(gateway, request))
+    before = await gateway.deployments.read(name) or _declared(gateway, name)
+    if before.rollout is not None and before.rollout.running:
+        raise InvalidStateError(f"A rollout of {name} to {before.rollout.to} is running: roll it back first.")
+    if asked.to == before.target.default:
+        raise InvalidStateError(f"{name} serves {asked.to} already.")
+    wanted = tuple(dict.fromkeys([*before.target.wanted, asked.to]))
+    rollout = Rollout(
+        id=uuid4().hex,
+        of=before.target.default,
+        to=asked.to,
+        steps=asked.steps,
+        hold_s=asked.hold_s,
+        rules=asked.rules,
+    )
+    target = structs.replace(before.target, wanted=wanted, split=rollout.split)
+    _require_built(gateway, name, target)
+    changed = Deployment(
+        model=name,
+        target=target,
+        replaced=before.replaced,
+        rollout=rollout,
+        change=Change(by=asker.name, reason=asked.reason or f"rollout of {asked.to}"),
+    )
+    return await _changed(gateway, changed, before.generation, response)
+
+
+@router.get("/models/{name}/rollouts", responses=of_errors(404, 503))
+async def rollouts(name: str, gateway: GatewayState, asker: Asker) -> RolloutsView:
+    """The running rollout with its figures, and those that have ended, the newest first."""
+    gateway.catalog.find(name, asker=asker)
+    found = await gateway.deployments.read(name)
+    past = await gateway.deployments.history(name, MOST_HISTORY)
+    ended = {one.rollout.id: one for one in reversed(past) if one.rollout and not one.rollout.running}
+    current = found.rollout if found else None
+    running = None
+    if found is not None and current is not None and current.running:
+        running = rollout_view(found, current, await gateway.rollouts.counts_of(found))
+    listed = [rollout_view(one, one.rollout, {}) for one in reversed(ended.values()) if one.rollout]
+    return RolloutsView(model=name, running=running, ended=listed)
 
 
 async def _body(gateway: Gateway, request: Request) -> bytes:
@@ -219,6 +281,7 @@ def _answer(gateway: Gateway, found: Deployment, response: Response) -> Deployme
         changed_at=_moment(found.changed_at_ms) if found.generation else None,
         changed_by=found.change.by or None,
         reason=found.change.reason,
+        rollout=rollout_view(found, found.rollout, {}) if found.rollout else None,
         can_roll_back_to=found.replaced.default if found.replaced else None,
         versions=list(_versions(gateway, found)),
     )

@@ -294,6 +294,14 @@ class AsyncTakt:
         """
         return await self._do(calls.deploy(model, target, generation))
 
+    async def roll_out(self, model: str, asked: Json) -> Json:
+        """Move requests to a version in steps: `await takt.roll_out("iris", {"to": "1.1.0"})`."""
+        return await self._do(calls.roll_out(model, asked))
+
+    async def rollouts(self, model: str) -> Json:
+        """Return the running rollout and the ended ones: `(await takt.rollouts("iris"))["running"]`."""
+        return await self._do(calls.rollouts(model))
+
     async def roll_back(self, model: str) -> Json:
         """Serve again what the last promotion replaced: `await takt.roll_back("iris")`."""
         return await self._do(calls.roll_back(model))

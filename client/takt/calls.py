@@ -269,6 +269,15 @@ def roll_back(model: str) -> Call[Json]:
     return Call("POST", f"{_of_model(model, None)}/rollback", decoding.document, repeatable=False)
 
 
+def rollouts(model: str) -> Call[Json]:
+    return Call("GET", f"{_of_model(model, None)}/rollouts", decoding.document)
+
+
+def roll_out(model: str, asked: Json) -> Call[Json]:
+    path = f"{_of_model(model, None)}/rollouts"
+    return Call("POST", path, decoding.document, body=of_document(asked), repeatable=False)
+
+
 def _of_job(job_id: str) -> str:
     return f"/jobs/{_part(job_id)}"
 

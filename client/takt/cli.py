@@ -120,5 +120,7 @@ for _command in (
     jobs.delete,
     deployments.deploy,
     deployments.rollback,
+    deployments.rollout,
+    deployments.rollouts,
 ):
     app.command()(_command)

@@ -293,6 +293,14 @@ class Takt:
         """
         return self._do(calls.deploy(model, target, generation))
 
+    def roll_out(self, model: str, asked: Json) -> Json:
+        """Move requests to a version in steps: `takt.roll_out("iris", {"to": "1.1.0"})`."""
+        return self._do(calls.roll_out(model, asked))
+
+    def rollouts(self, model: str) -> Json:
+        """Return the running rollout and the ended ones: `(takt.rollouts("iris"))["running"]`."""
+        return self._do(calls.rollouts(model))
+
     def roll_back(self, model: str) -> Json:
         """Serve again what the last promotion replaced: `takt.roll_back("iris")`."""
         return self._do(calls.roll_back(model))

@@ -55,6 +55,85 @@ def rollback(model: Name, url: Url = DEFAULT_URL, as_document: AsJson = False) -
         _show(takt.roll_back(model), as_document)
 
 
+@reports_errors
+def rollout(
+    model: Name,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version to serve in the end.")],
+    *,
+    steps: Annotated[str, typer.Option(help="Percent of the requests, step by step.")] = "1,10,50,100",
+    hold_s: Annotated[float, typer.Option("--hold", help="Shortest duration of a step in seconds.")] = 300.0,
+    max_error_rate: Annotated[float, typer.Option(help="Limit of 5xx answers, from 0 to 1.")] = 0.01,
+    max_p99_ratio: Annotated[float, typer.Option(help="Limit of p99 against the old version.")] = 1.5,
+    min_requests: Annotated[int, typer.Option(help="Fewest requests of a step.")] = 200,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+    reason: Reason = "",
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Move requests to a version step by step, while its errors and durations stay within limits."""
+    from takt.client import Takt
+
+    try:
+        percents = [float(step) for step in steps.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"--steps: {steps!r} is no list of numbers, such as 1,10,50,100") from None
+    rules = {
+        "max_error_rate": max_error_rate,
+        "max_p99_ratio": max_p99_ratio,
+        "min_requests": min_requests,
+    }
+    asked = {"to": version, "steps": percents, "hold_s": hold_s, "rules": rules, "reason": reason}
+    with Takt(url) as takt:
+        _show(takt.roll_out(model, asked), as_document=False)
+        if watch:
+            _follow(takt, model)
+
+
+@reports_errors
+def rollouts(
+    model: Name,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the running rollout to its end.")] = False,
+    url: Url = DEFAULT_URL,
+    as_document: AsJson = False,
+) -> None:
+    """Show the running rollout of a model with its figures, and those that have ended."""
+    from takt.client import Takt
+
+    with Takt(url) as takt:
+        found = takt.rollouts(model)
+        if as_document:
+            typer.echo(as_json(found))
+            return
+        for one in filter(None, [found["running"], *found["ended"]]):
+            typer.echo(_line_of(one))
+        if watch and found["running"]:
+            _follow(takt, model)
+
+
+def _follow(takt: Takt, model: str) -> None:
+    """Print each change of the running rollout. Ends the program with 1 if it was rolled back."""
+    last = ""
+    while True:
+        found = takt.rollouts(model)
+        newest = found["running"] or found["ended"][0]
+        if (line := _line_of(newest)) != last:
+            typer.echo(line)
+            last = line
+        if found["running"] is None:
+            raise typer.Exit(Exit.DONE if newest["state"] == "promoted" else Exit.REFUSED)
+        time.sleep(_LOOK_S)
+
+
+def _line_of(one: Json) -> str:
+    figures = ", ".join(
+        f"{each['version']}: {each['requests']} requests, {each['errors']} errors"
+        + (f", p99 {each['p99_ms']:.1f} ms" if each["p99_ms"] is not None else "")
+        for each in one["figures"]
+    )
+    why = one["reason"] or figures
+    line = f"{one['from_version']} → {one['to_version']}  {one['state']} at {one['percent']:g} %"
+    return f"{line}  {why}".rstrip()
+
+
 def _target(before: Json, version: str, canary: float | None, reason: str) -> Json:
     """The new target: the version is wanted besides those that are wanted now."""
     target = {name: before[name] for name in ("default", "aliases", "shadow")}

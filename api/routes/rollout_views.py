@@ -1,0 +1,83 @@
+"""Views of rollouts, with the figures by which they advance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, Field
+
+from shared.deployments import Deployment
+from shared.history import Count, SlotCounts
+from shared.keys import ModelKey, model_key
+from shared.rollouts import Rollout
+
+
+class VersionFigures(BaseModel):
+    version: str
+    requests: int = Field(description="Requests with an answer in this step, failed ones included")
+    errors: int
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+class RolloutRules(BaseModel):
+    max_error_rate: float
+    max_p99_ratio: float
+    min_requests: int
+
+
+class RolloutView(BaseModel):
+    id: str
+    state: str = Field(description="`running`, `promoted` or `rolled_back`")
+    from_version: str
+    to_version: str
+    steps: list[float] = Field(description="Percent of the requests for the new version")
+    step: int = Field(description="Index of the present step")
+    percent: float
+    hold_s: float
+    rules: RolloutRules
+    reason: str = Field(description="Why it ended")
+    step_began_at_ms: int
+    figures: list[VersionFigures] = Field(description="Of the present step; empty after its end")
+
+
+class RolloutsView(BaseModel):
+    model: str
+    running: RolloutView | None
+    ended: list[RolloutView] = Field(description="The newest first")
+
+
+def rollout_view(
+    deployment: Deployment, rollout: Rollout, counts: Mapping[ModelKey, SlotCounts]
+) -> RolloutView:
+    versions = (rollout.of, rollout.to) if counts else ()
+    return RolloutView(
+        id=rollout.id,
+        state=rollout.state.value,
+        from_version=rollout.of,
+        to_version=rollout.to,
+        steps=list(rollout.steps),
+        step=rollout.step,
+        percent=rollout.percent,
+        hold_s=rollout.hold_s,
+        rules=RolloutRules(
+            max_error_rate=rollout.rules.max_error_rate,
+            max_p99_ratio=rollout.rules.max_p99_ratio,
+            min_requests=rollout.rules.min_requests,
+        ),
+        reason=rollout.reason,
+        step_began_at_ms=deployment.changed_at_ms,
+        figures=[_figures(deployment.model, version, counts) for version in versions],
+    )
+
+
+def _figures(model: str, version: str, counts: Mapping[ModelKey, SlotCounts]) -> VersionFigures:
+    found = counts.get(model_key(model, version), SlotCounts())
+    errors = found.counts[Count.ERRORS]
+    return VersionFigures(
+        version=version,
+        requests=found.counts[Count.REQUESTS] + errors,
+        errors=errors,
+        p50_ms=found.latency_ms(0.5),
+        p99_ms=found.latency_ms(0.99),
+    )

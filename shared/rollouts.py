@@ -1,0 +1,136 @@
+"""Rollouts: moving requests from one version of a model to another, step by step, under rules.
+
+A rollout is a part of the model's deployment, so that each step is one change of one record: it happens
+completely or not at all, and only once, whichever gateway makes it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct, field, structs
+
+from shared.history import Count, SlotCounts
+
+ABSENT_LIMIT_S = 900.0
+"""A rollout ends if no worker holds its version for this long."""
+_P99 = 0.99
+
+
+class RolloutState(StrEnum):
+    RUNNING = "running"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+
+
+class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Conditions of the next step. A rule that fails ends the rollout."""
+
+    max_error_rate: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    """Of the new version's requests: answers with 5xx."""
+    max_p99_ratio: Annotated[float, Meta(gt=0)] = 1.5
+    """99th percentile of the new version's durations over that of the old version, in the same time."""
+    min_requests: Annotated[int, Meta(ge=1)] = 200
+    """Requests that the new version must have answered in a step before the next step."""
+
+
+class RolloutRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /models/{name}/rollouts`."""
+
+    to: str
+    steps: Annotated[tuple[Annotated[float, Meta(gt=0, le=100)], ...], Meta(min_length=1, max_length=20)] = (
+        1.0,
+        10.0,
+        50.0,
+        100.0,
+    )
+    """Percent of the requests for the new version, ascending."""
+    hold_s: Annotated[float, Meta(ge=1, le=604_800)] = 300.0
+    """Shortest duration of a step."""
+    rules: Rules = Rules()
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+    def problem(self) -> str | None:
+        """Why the steps cannot be taken; None: they can."""
+        if list(self.steps) != sorted(set(self.steps)):
+            return "steps: each must be greater than the one before"
+        return None
+
+
+class Rollout(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"of": "from"}):
+    """A rollout as it is stored."""
+
+    id: str
+    of: str  # the version that is replaced
+    to: str
+    steps: tuple[float, ...]
+    hold_s: float
+    rules: Rules = field(default_factory=Rules)
+    step: int = 0
+    state: RolloutState = RolloutState.RUNNING
+    reason: str = ""
+    """Why it ended."""
+
+    @property
+    def running(self) -> bool:
+        return self.state is RolloutState.RUNNING
+
+    @property
+    def percent(self) -> float:
+        return self.steps[self.step]
+
+    @property
+    def split(self) -> dict[str, float]:
+        """The split of the present step."""
+        return {self.of: 100 - self.percent, self.to: self.percent}
+
+
+def next_rollout(
+    rollout: Rollout, elapsed_s: float, new: SlotCounts, old: SlotCounts, *, held: bool
+) -> Rollout | None:
+    """The rollout after its next change; None: it stays as it is for now.
+
+    `elapsed_s`: since the present step began. `new`, `old`: what both versions answered in this step. `held`:
+    whether a worker holds the new version.
+    """
+    if not held:
+        late = elapsed_s >= ABSENT_LIMIT_S
+        return _ended(rollout, f"no worker holds it for {ABSENT_LIMIT_S:g} s") if late else None
+    if problem := broken_rule(rollout.rules, new, old):
+        return _ended(rollout, problem)
+    if elapsed_s < rollout.hold_s or _answered(new) < rollout.rules.min_requests:
+        return None
+    if rollout.step + 1 < len(rollout.steps):
+        return structs.replace(rollout, step=rollout.step + 1)
+    return structs.replace(rollout, state=RolloutState.PROMOTED, reason="all steps passed")
+
+
+def broken_rule(rules: Rules, new: SlotCounts, old: SlotCounts) -> str | None:
+    """Which rule has failed, with its figures; None: none has, as far as there are enough requests."""
+    answered, errors = _answered(new), new.counts[Count.ERRORS]
+    # as soon as even flawless requests up to the minimum could not repair it
+    if errors and errors > rules.max_error_rate * max(answered, rules.min_requests):
+        rate = errors / answered
+        return (
+            f"max_error_rate: {errors} of {answered} requests failed ({rate:.2%}); "
+            f"{rules.max_error_rate:.2%} are permitted"
+        )
+    if answered < rules.min_requests or _answered(old) < rules.min_requests:
+        return None
+    ours, theirs = new.latency_ms(_P99), old.latency_ms(_P99)
+    if ours is not None and theirs and ours > rules.max_p99_ratio * theirs:
+        return (
+            f"max_p99_ratio: p99 is {ours:.1f} ms against {theirs:.1f} ms ({ours / theirs:.2f} ×); "
+            f"{rules.max_p99_ratio:g} × is permitted"
+        )
+    return None
+
+
+def _answered(counts: SlotCounts) -> int:
+    """Requests with an answer, failed ones included."""
+    return counts.counts[Count.REQUESTS] + counts.counts[Count.ERRORS]
+
+
+def _ended(rollout: Rollout, reason: str) -> Rollout:
+    return structs.replace(rollout, state=RolloutState.ROLLED_BACK, reason=reason)

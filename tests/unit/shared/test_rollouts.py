@@ -1,0 +1,92 @@
+"""A rollout advances while its rules hold, and ends with the rule that failed and its figures."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.history import Count, SlotCounts, latency_bucket
+from shared.rollouts import (
+    ABSENT_LIMIT_S,
+    Rollout,
+    RolloutRequest,
+    RolloutState,
+    Rules,
+    next_rollout,
+)
+
+ROLLOUT = Rollout(
+    id="r", of="1.0.0", to="1.1.0", steps=(10.0, 50.0, 100.0), hold_s=60, rules=Rules(min_requests=100)
+)
+
+
+def counts(requests: int, errors: int = 0, ms: float = 2.0) -> SlotCounts:
+    found = SlotCounts()
+    found.counts.update({Count.REQUESTS: requests, Count.ERRORS: errors})
+    found.latencies[latency_bucket(ms)] += requests
+    return found
+
+
+def after(
+    rollout: Rollout = ROLLOUT,
+    elapsed_s: float = 60,
+    new: SlotCounts | None = None,
+    old: SlotCounts | None = None,
+    *,
+    held: bool = True,
+) -> Rollout | None:
+    return next_rollout(rollout, elapsed_s, new or counts(100), old or counts(900), held=held)
+
+
+def test_it_takes_each_step_and_is_promoted_after_the_last() -> None:
+    seen, rollout = [], ROLLOUT
+    while rollout.running:
+        seen.append(rollout.split)
+        found = after(rollout)
+        assert found is not None
+        rollout = found
+    assert seen == [
+        {"1.0.0": 90, "1.1.0": 10},
+        {"1.0.0": 50, "1.1.0": 50},
+        {"1.0.0": 0, "1.1.0": 100},
+    ]
+    assert rollout.state is RolloutState.PROMOTED
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "new"), [(59.9, counts(500)), (600, counts(99)), (0, counts(0)), (59, counts(50, 1))]
+)
+def test_it_waits_for_the_time_and_the_requests(elapsed_s: float, new: SlotCounts) -> None:
+    assert after(elapsed_s=elapsed_s, new=new) is None
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "reason"),
+    [
+        (counts(98, 2), counts(900), "max_error_rate: 2 of 100 requests failed (2.00%); 1.00% are permitted"),
+        (counts(0, 2), counts(900), "max_error_rate: 2 of 2 requests failed"),
+        (counts(100, ms=8), counts(900, ms=2), "max_p99_ratio: p99 is"),
+    ],
+)
+def test_a_failed_rule_ends_it_at_once_and_says_which(new: SlotCounts, old: SlotCounts, reason: str) -> None:
+    found = after(elapsed_s=1, new=new, old=old)
+    assert found is not None
+    assert found.state is RolloutState.ROLLED_BACK
+    assert reason in found.reason
+
+
+def test_one_error_in_few_requests_decides_nothing() -> None:
+    assert after(new=counts(3, 1)) is None
+
+
+def test_it_waits_for_a_worker_and_gives_up_in_the_end() -> None:
+    assert after(held=False) is None
+    found = after(elapsed_s=ABSENT_LIMIT_S, held=False)
+    assert found is not None
+    assert "no worker holds it" in found.reason
+
+
+def test_steps_must_ascend() -> None:
+    assert RolloutRequest(to="1.1.0").problem() is None
+    assert RolloutRequest(to="1.1.0", steps=(10.0, 5.0)).problem() == (
+        "steps: each must be greater than the one before"
+    )
