@@ -2,7 +2,8 @@
 
 Compares this checkout with another, for example a git worktree of the commit before a change. The other
 checkout has its own `.venv` and built models (`make setup models`). Each round loads both stacks in turns:
-closed loops of predictions, and jobs of one row that are submitted and read.
+closed loops of predictions, and jobs of one row that are submitted and read. `. --gateways 2` compares this
+checkout with itself: two gateway processes with one.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def main(words: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.checkouts", description=__doc__)
     parser.add_argument("other", type=Path, metavar="OTHER_FOLDER", help="the other checkout")
+    parser.add_argument("--gateways", type=int, default=1, help="gateway processes of this checkout (1)")
     parser.add_argument("--model", default="iris", help="iris or classifier (iris)")
     parser.add_argument("--connections", default="64,1", help="a,b: closed loops (64,1)")
     parser.add_argument("--seconds", type=float, default=2.0, help="duration of each closed loop (2)")
@@ -53,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(given: argparse.Namespace, command: str) -> CheckoutResults:
     began, other = Began(command), given.other.resolve()
     counts = tuple(int(count) for count in given.connections.split(","))
-    stacks = [_stack(OTHER, other, given.model), _stack(HERE, ROOT, given.model)]
+    stacks = [_stack(OTHER, other, given.model), _stack(HERE, ROOT, given.model, given.gateways)]
     plan = Plan((OTHER, HERE), counts, given.rounds, given.seconds, models=(given.model,))
     with standing(stacks, subject(given.model), say) as field:
         session = Session(field, loads.choose(None), plan)
@@ -61,11 +63,16 @@ def _measure(given: argparse.Namespace, command: str) -> CheckoutResults:
         works = dict(_works(session, given.jobs))
         rounds = tuple(_rounds(session.servers, works, given.rounds))
     return CheckoutResults(
-        **began.facts(), other=_commit(other), here=_commit(ROOT), model=given.model, rounds=rounds
+        **began.facts(),
+        other=_commit(other),
+        here=_commit(ROOT),
+        gateways=given.gateways,
+        model=given.model,
+        rounds=rounds,
     )
 
 
-def _stack(name: str, checkout: Path, model: str) -> Entrant:
+def _stack(name: str, checkout: Path, model: str, gateways: int = 1) -> Entrant:
     """`takt up` of a checkout, with its own Python, code and models. Raises ValueError if it lacks one."""
     python, models = checkout / ".venv" / "bin" / "python", checkout / "models"
     if not python.exists() or not list(models.glob(f"{model}/*/manifest.json")):
@@ -75,7 +82,7 @@ def _stack(name: str, checkout: Path, model: str) -> Entrant:
         return takt.up(replace(place, subject=replace(place.subject, repository=models)))
 
     # of the rivals, only Takt has modules of the same names in two folders
-    environment = {"PYTHONPATH": f"{checkout}:{checkout / 'client'}"}
+    environment = {"PYTHONPATH": f"{checkout}:{checkout / 'client'}", "TAKT_GATEWAYS": str(gateways)}
     rival: Rival = replace(takt.RIVAL, name=name, command=command, environment=environment)
     return Entrant(rival, python)
 

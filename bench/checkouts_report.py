@@ -41,6 +41,7 @@ class CheckoutResults(Run):
     here: str
     model: str
     rounds: tuple[CheckoutRound, ...]
+    gateways: int = 1  # processes of this checkout's stack; the other has one
     kind: str = "checkouts"
 
     def of(self, load: str, checkout: str) -> list[CheckoutRound]:
@@ -50,15 +51,19 @@ class CheckoutResults(Run):
 
 def checkouts_report(results: CheckoutResults) -> str:
     """The whole report, as Markdown."""
-    title = f"**{results.model}**, {results.here} beside {results.other}"
+    title = f"**{results.model}**, {_here(results)} beside {results.other}"
     return "\n".join([*_about(results), "", title, "", checkouts_table(results)])
 
 
 def checkouts_table(results: CheckoutResults) -> str:
     """A line for each load and figure."""
     loads = dict.fromkeys(one.load for one in results.rounds)
-    header = ["load", "figure", results.other, results.here, "×"]
+    header = ["load", "figure", results.other, _here(results), "×"]
     return table(header, [line for load in loads for line in _lines(results, load)])
+
+
+def _here(results: CheckoutResults) -> str:
+    return f"{results.here}, {results.gateways} gateways" if results.gateways > 1 else results.here
 
 
 def _lines(results: CheckoutResults, load: str) -> Iterator[list[str]]:

@@ -125,7 +125,7 @@ def _takt_up(folder: Path, repository: Path, leash: ProcessGroup, workers: int) 
     program, port = str(Path(sys.executable).with_name("takt")), free_port()
     served = ["--models", MODEL, "--models-dir", str(repository), "--workers", str(workers)]
     command = [program, "up", *served, "--port", str(port), "--data", str(folder / "data")]
-    with _started(command, folder / "up.log", leash, {}, port) as started:
+    with _started(command, folder / "up.log", leash, {"gateways": "1"}, port) as started:
         yield started
 
 

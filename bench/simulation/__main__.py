@@ -28,11 +28,21 @@ from bench.queues import bare_queue
 from bench.simulation.costs import Costs
 from bench.simulation.measuring import calibrated, figures_of
 from bench.simulation.report import Compared, Scaled, SimulationResults
-from bench.simulation.scenes import Figures, Scene, SimulatedStack, open_loop, simulate
+from bench.simulation.scenes import (
+    WARM_UP_S,
+    Figures,
+    Scene,
+    SimulatedStack,
+    closed_loop,
+    open_loop,
+    simulate,
+)
 
 CALL_S, ROW_S = 0.040, 0.002
 LOADED = 0.8
 """Load of the simulated-only stacks, as a fraction of the workers' capacity."""
+_CONNECTIONS = 64
+"""Connections for each gateway, if gateways limit."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -48,6 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=3.0, help="duration of each load (3)")
     parser.add_argument("--rounds", type=int, default=1, help="rounds of all loads on both stacks (1)")
     parser.add_argument("--scaled", default="1,2,4,8,16,32,64,128", help="a,b: workers, only simulated")
+    parser.add_argument(
+        "--gateways",
+        default="1,2,4,8,16",
+        help="a,b: gateways that limit, only simulated",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="output file (in bench/results)")
     return parser
 
@@ -63,8 +78,16 @@ def _measure(given: argparse.Namespace, command: str) -> SimulationResults:
         measured = _measured(stacks, scenes, given.rounds)
         compared = [Compared(one, tuple(measured[one]), simulate(one, costs, client)) for one in scenes]
         scaled = [_scaled(int(n), costs, given.seconds, client) for n in given.scaled.split(",") if n]
+        by_gateways = [
+            scaled_gateways(int(n), costs, given.seconds, client) for n in given.gateways.split(",") if n
+        ]
     return SimulationResults(
-        **began.facts(), rounds=given.rounds, costs=costs, compared=tuple(compared), scaled=tuple(scaled)
+        **began.facts(),
+        rounds=given.rounds,
+        costs=costs,
+        compared=tuple(compared),
+        scaled=tuple(scaled),
+        by_gateways=tuple(by_gateways),
     )
 
 
@@ -107,8 +130,22 @@ def _scaled(workers: int, costs: Costs, seconds: float, client: redis.Redis) -> 
     gateways = math.ceil(rate * costs.gateway_s / LOADED)
     scene = Scene(f"open, {LOADED:.0%}", workers, seconds, rate=rate, gateways=gateways)
     stack = SimulatedStack(costs, workers=workers, gateways=gateways, client=client)
-    found = open_loop(stack, scene)
-    busy_s = sum(gateway.loop.busy_s for gateway in stack.gateways) / gateways
+    return _with_busy(stack, scene, open_loop(stack, scene), seconds)
+
+
+def scaled_gateways(gateways: int, costs: Costs, seconds: float, client: redis.Redis) -> Scaled:
+    """Closed loops on gateways, with a model whose calls cost nothing and enough workers."""
+    client.flushdb()
+    free = replace(costs, call_s=0.0, row_s=1e-6)
+    workers = max(1, math.ceil(2 * gateways * free.batch_s / free.gateway_s / free.max_rows))
+    connections = _CONNECTIONS * gateways
+    scene = Scene(f"{connections} connections", workers, seconds, connections=connections, gateways=gateways)
+    stack = SimulatedStack(free, workers=workers, gateways=gateways, client=client)
+    return _with_busy(stack, scene, closed_loop(stack, scene), WARM_UP_S + seconds)
+
+
+def _with_busy(stack: SimulatedStack, scene: Scene, found: Figures, seconds: float) -> Scaled:
+    busy_s = sum(gateway.loop.busy_s for gateway in stack.gateways) / len(stack.gateways)
     return Scaled(scene, found, busy_s / seconds, stack.queue.busy_s / seconds)
 
 

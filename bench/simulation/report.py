@@ -67,6 +67,7 @@ class SimulationResults(Run):
     costs: Costs
     compared: tuple[Compared, ...]
     scaled: tuple[Scaled, ...]
+    by_gateways: tuple[Scaled, ...] = ()  # with a model that costs nothing
     kind: str = "simulation"
 
 
@@ -81,6 +82,14 @@ def simulation_report(results: SimulationResults) -> str:
             "What does not fit on this machine, simulated only:",
             "",
             scaled_table(results.scaled),
+        ]
+    if results.by_gateways:
+        sections += [
+            "",
+            "Gateways on cores of their own, with the load generator on other cores and a model that costs "
+            "nothing, simulated only. Connections are spread by chance:",
+            "",
+            gateways_table(results.by_gateways),
         ]
     return "\n".join(sections)
 
@@ -105,6 +114,23 @@ def scaled_table(scaled: Sequence[Scaled]) -> str:
     base = scaled[0].figures.answers_per_s
     header = [*("workers", "gateways", "asked/s", "× one worker", "rows a batch", "p50 ms", "p99 ms")]
     return table([*header, "admitted", "gateways busy", "queue busy"], [_scaled(one, base) for one in scaled])
+
+
+def gateways_table(scaled: Sequence[Scaled]) -> str:
+    base = scaled[0].figures.answers_per_s
+    header = ["gateways", "connections", "answers/s", "× one gateway", "p50 ms", "p99 ms"]
+    return table([*header, "gateways busy", "queue busy"], [_by_gateways(one, base) for one in scaled])
+
+
+def _by_gateways(one: Scaled, base: float | None) -> list[str]:
+    scene, figures = one.scene, one.figures
+    times = figures.answers_per_s / base if base and figures.answers_per_s is not None else None
+    shown = (figures.answers_per_s, times, figures.p50_ms, figures.p99_ms)
+    return [
+        *(str(scene.gateways), str(scene.connections)),
+        *(short(value) if value is not None else NOTHING for value in shown),
+        *(f"{busy:.0%}" for busy in (one.gateway_busy, one.queue_busy)),
+    ]
 
 
 def _scaled(one: Scaled, base: float | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import Random
 
 import redis
 
@@ -87,10 +88,11 @@ class SimulatedStack:
         self._next = 0
         self.jobs = SimulatedJobs(self.clock, costs, self.workers, client)
 
-    def ask(self, ended: Callable[[int, int | None], None]) -> None:
-        """Send one request to the next gateway in turn."""
-        gateway = self.gateways[self._next % len(self.gateways)]
-        self._next += 1
+    def ask(self, ended: Callable[[int, int | None], None], gateway: SimulatedGateway | None = None) -> None:
+        """Send one request to a gateway, by default to the next in turn."""
+        if gateway is None:
+            gateway = self.gateways[self._next % len(self.gateways)]
+            self._next += 1
         gateway.ask(WAIT_S, ended)
 
     @property
@@ -123,27 +125,30 @@ def simulate(scene: Scene, costs: Costs, client: redis.Redis) -> Figures:
     client.flushdb()
     stack = SimulatedStack(costs, workers=scene.workers, gateways=scene.gateways, client=client)
     if scene.connections:
-        return _closed(stack, scene)
+        return closed_loop(stack, scene)
     if scene.rate:
         return open_loop(stack, scene)
     return _two_jobs(stack)
 
 
-def _closed(stack: SimulatedStack, scene: Scene) -> Figures:
+def closed_loop(stack: SimulatedStack, scene: Scene) -> Figures:
+    """Each connection sends its next request after an answer. It belongs to one gateway, by chance, as with
+    SO_REUSEPORT."""
     samples: list[Sample] = []
+    chance = Random(scene.seed)
 
-    def send() -> None:
+    def send(gateway: SimulatedGateway) -> None:
         begun_s = stack.clock.now_s
 
         def ended(status: int, _: int | None) -> None:
             took_s = stack.clock.now_s - begun_s
             samples.append(Sample(round(begun_s * 1e6), status, round(took_s * 1e6)))
-            send()
+            send(gateway)
 
-        stack.ask(ended)
+        stack.ask(ended, gateway)
 
     for _ in range(scene.connections):
-        send()
+        send(chance.choice(stack.gateways))
     stack.clock.run(WARM_UP_S + scene.seconds)
     seen = measure(samples, connections=scene.connections, warm_up_s=WARM_UP_S, seconds=scene.seconds)
     return of_closed(seen, stack.batch_rows)

@@ -11,6 +11,7 @@ import redis
 
 from bench.keeping import decoded, reported
 from bench.results import Machine
+from bench.simulation.__main__ import scaled_gateways
 from bench.simulation.clock import Station, VirtualClock
 from bench.simulation.costs import Costs
 from bench.simulation.report import Compared, Scaled, SimulationResults, simulation_report
@@ -57,6 +58,14 @@ def test_batches_fill_under_load_and_two_workers_answer_twice_as_many(client: re
     assert one.answers_per_s == pytest.approx(16_000 / FULL_MS, rel=0.03)
     assert one.batch_rows == pytest.approx(16, rel=0.03)
     assert two.answers_per_s == pytest.approx(2 * 16_000 / FULL_MS, rel=0.05)
+
+
+def test_gateways_that_limit_scale_until_the_queue_is_full(client: redis.Redis) -> None:
+    one, two, many = (scaled_gateways(n, COSTS, 1.0, client) for n in (1, 2, 8))
+    assert one.figures.answers_per_s == pytest.approx(1 / COSTS.gateway_s, rel=0.05)
+    assert two.figures.answers_per_s == pytest.approx(2 / COSTS.gateway_s, rel=0.15)
+    assert many.figures.answers_per_s == pytest.approx(1 / COSTS.queue_s, rel=0.05)
+    assert [one.gateway_busy, many.queue_busy] == pytest.approx([1.0, 1.0], abs=0.02)
 
 
 def test_an_overload_is_refused_and_who_is_admitted_is_answered_in_time(client: redis.Redis) -> None:
