@@ -28,7 +28,6 @@ from worker.predictors.implementation import MadeBy, ModelFiles
 _HEAD_BYTES = 4096
 _FORMAT = re.compile(rb"^version=(\S+)$", re.MULTILINE)
 _SAVE = "save it with booster.save_model('model.txt')"
-_QUIET = {"verbosity": -1}
 
 
 def load(spec: ModelSpec, files: ModelFiles, device: str, threads: int) -> ModelRuntime:
@@ -39,7 +38,7 @@ def load(spec: ModelSpec, files: ModelFiles, device: str, threads: int) -> Model
 
     text = _checked_text(files.artifact)
     try:
-        booster = lightgbm.Booster(model_str=text, params=_QUIET)
+        booster = lightgbm.Booster(model_str=text)
     except Exception as error:  # lightgbm raises several types for a damaged file
         raise unreadable(files.artifact, "LightGBM", _SAVE, error) from error
     _check(spec, text, booster)

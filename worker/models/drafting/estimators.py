@@ -15,6 +15,7 @@ from worker.models.drafting.facts import DraftError, Facts, Feature, Output, cla
 
 MOST_SINGLE_FEATURES = 64
 """An estimator with more features that have no names gets a single tensor."""
+_BOOSTERS = ("xgboost", "lightgbm")
 _OUTLIERS = ("outlier", "normal")
 
 
@@ -49,13 +50,19 @@ def facts_of(path: Path) -> Facts:
     features = _features(estimator)
     outputs, classes = _outputs(estimator)
     return Facts(
-        framework="scikit-learn",
+        framework=_framework(estimator),
         features=features,
         outputs=outputs,
         classes=classes,
         count=None if features else getattr(estimator, "n_features_in_", None),
         is_named=hasattr(estimator, "feature_names_in_"),
     )
+
+
+def _framework(estimator: Any) -> str:
+    """Boosters have wrappers for scikit-learn; a Pipeline with such a wrapper is scikit-learn's."""
+    library = type(estimator).__module__.partition(".")[0]
+    return library if library in _BOOSTERS else "scikit-learn"
 
 
 def _features(estimator: Any) -> tuple[Feature, ...]:

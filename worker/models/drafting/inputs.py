@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -58,19 +58,16 @@ def draft_inputs(facts: Facts, sample: Sample | None, given: Sequence[str]) -> D
 
     Raises DraftError if the names of the inputs are unknown, or if the sample lacks one of them.
     """
-    features = _named_features(facts, sample, given)
-    described = [_described(feature, sample) for feature in features]
-    names = _names([feature.column for feature in features])
-    inputs = tuple(
-        _input(feature, name, column)
-        for feature, name, column in zip(features, names, described, strict=True)
-    )
+    features = _features(facts, sample, given)
+    headers = [_header(feature, name, sample) for feature, name in _with_names(features, given)]
+    described = [sample.describe(header) if sample and header else None for header in headers]
+    names = _names(given or [header or one.column for header, one in zip(headers, features, strict=True)])
+    inputs = tuple(map(_input, features, names, described))
     if sample is None:
         note = "no --sample: the golden row is made up; types and ranges are those that the file records"
         return DraftInputs(inputs, ({one.name: one.example for one in inputs},), notes=(note,))
-    rows = tuple(_rows(inputs, described, sample))
-    used = {column.column for column in described if column}
-    unused = tuple(name for name in sample.columns if name not in used)
+    rows = tuple(_rows(inputs, headers, sample))
+    unused = tuple(name for name in sample.columns if name not in headers)
     return DraftInputs(tuple(with_example(one, rows) for one in inputs), rows, unused)
 
 
@@ -80,11 +77,14 @@ def with_example(one: DraftInput, rows: Iterable[Row]) -> DraftInput:
     return replace(one, example=next((value for value in values if value is not None), one.example))
 
 
-def _named_features(facts: Facts, sample: Sample | None, given: Sequence[str]) -> tuple[Feature, ...]:
+def _features(facts: Facts, sample: Sample | None, given: Sequence[str]) -> tuple[Feature, ...]:
+    """The features of the model in its order; without names, they get those of `given` or of the sample."""
     count = len(facts.features) or facts.count
     if given and count not in (None, len(given)):
         raise DraftError(f"--inputs: has {len(given)} names, but the model takes {count} inputs")
-    if given or (sample is not None and not facts.is_named):
+    if facts.is_named and facts.features:
+        return facts.features
+    if given or sample is not None:
         names = given or _columns_of(facts, sample, count)
         known = facts.features or (Feature(""),) * len(names)
         return tuple(replace(one, column=name) for one, name in zip(known, names, strict=True))
@@ -95,6 +95,10 @@ def _named_features(facts: Facts, sample: Sample | None, given: Sequence[str]) -
     if count > MOST_SINGLE_INPUTS:
         return (Feature("features", InputType.FLOAT, shape=(count,)),)
     return tuple(Feature(f"x{place}", InputType.FLOAT) for place in range(count))
+
+
+def _with_names(features: Sequence[Feature], given: Sequence[str]) -> Iterator[tuple[Feature, str]]:
+    return zip(features, given or [feature.column for feature in features], strict=True)
 
 
 def _columns_of(facts: Facts, sample: Sample | None, count: int | None) -> list[str]:
@@ -120,18 +124,18 @@ def _may_be_text(column: SampleColumn, classes: Sequence[str]) -> bool:
     return column.type is InputType.STRING and not is_target
 
 
-def _described(feature: Feature, sample: Sample | None) -> SampleColumn | None:
-    """Raises DraftError if the sample lacks the column."""
+def _header(feature: Feature, name: str, sample: Sample | None) -> str | None:
+    """The column of the sample that holds a feature. Raises DraftError if the sample lacks it."""
     if sample is None or feature.shape:
         return None
-    column = sample.find(feature.column)
-    if column is None:
+    header = sample.find(feature.column) or sample.find(name)
+    if header is None:
         near = did_you_mean(feature.column, sample.columns)
         raise DraftError(
             f"--sample: there is no column {named(feature.column)}, which the model takes.{near} "
             f"Found: {first_of(sample.columns)}"
         )
-    return sample.describe(column)
+    return header
 
 
 def _names(columns: Sequence[str]) -> list[str]:
@@ -187,14 +191,14 @@ def _type_of(feature: Feature, column: SampleColumn | None) -> InputType:
     return feature.type
 
 
-def _rows(inputs: Sequence[DraftInput], columns: Sequence[SampleColumn | None], sample: Sample) -> list[Row]:
+def _rows(inputs: Sequence[DraftInput], headers: Sequence[str | None], sample: Sample) -> list[Row]:
     """Rows of the sample, spread over it. An input that the sample does not have gets its example."""
     count = len(sample.frame)
     places = range(0, count, max(1, count // _SAMPLE_ROWS))
     return [
         {
-            one.name: _cast(one, sample.value(place, column.column)) if column else one.example
-            for one, column in zip(inputs, columns, strict=True)
+            one.name: _cast(one, sample.value(place, header)) if header else one.example
+            for one, header in zip(inputs, headers, strict=True)
         }
         for place in places
     ]

@@ -48,11 +48,15 @@ class Sample:
         return [str(name) for name in self.frame.columns]
 
     def find(self, column: str) -> str | None:
-        """The column of this name, or of this spelling."""
+        """The column of this name, else of this spelling, else the only one with the same letters and digits:
+        boosters take no `[` in a name, so that `Torque [Nm]` was trained as `Torque_Nm`."""
         if column in self.frame.columns:
             return column
-        wanted = spelled(column)
-        return next((name for name in self.columns if spelled(name) == wanted), None)
+        for form in (spelled, _letters):
+            found = [name for name in self.columns if form(name) == form(column)]
+            if len(found) == 1:
+                return found[0]
+        return None
 
     def describe(self, column: str) -> SampleColumn:
         values = self.frame[column]
@@ -102,6 +106,10 @@ def plain(value: Any) -> Any:
         moment: datetime = value.to_pydatetime()
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, spelled(name).casefold()))
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -69,7 +69,7 @@ def test_a_wrong_option_is_named(tmp_path: Path, request_: dict[str, Any], reaso
 
 
 def test_a_sample_without_a_column_is_refused_with_the_nearest(tmp_path: Path) -> None:
-    sample = table_file(TABLE.rename(columns={" 온도(℃)": "온도"}), tmp_path)
+    sample = table_file(TABLE.rename(columns={" 온도(℃)": "기온"}), tmp_path)
     with pytest.raises(DraftError, match=r"there is no column ' 온도\(℃\)', which the model takes"):
         drafted(tmp_path, line(tmp_path), sample=sample)
 
