@@ -20,7 +20,7 @@ from api.http.envelope import RequestMiddleware
 from api.http.parameters import fields_of, invalid_parameters
 from api.http.security_headers import SecurityHeaders, with_cors
 from api.processes.siblings import Siblings
-from api.routes import console, deployments, inference_protocol, jobs, models
+from api.routes import console, deployments, inference_protocol, jobs, models, scoring
 from api.routes.jobs.shortcuts import JobShortcuts
 from api.routes.metrics import scrapes as metrics
 from api.routes.openapi.document import document
@@ -67,6 +67,7 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
     app.include_router(models.router)
     app.include_router(inference_protocol.router)
     app.include_router(deployments.router)
+    app.include_router(scoring.router)
     app.include_router(jobs.router)
     app.include_router(operations.router)
     app.include_router(metrics.router)

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from struct import Struct
 from typing import Any, TypeAlias
 
@@ -203,6 +204,14 @@ def _from_list(field: InputSpec, values: list[Any]) -> Array:
 def _steps(field: InputSpec, value: bytes) -> Array:
     flat = np.frombuffer(bytearray(value), dtype=_WIRE_DTYPE[field.type])
     return flat.reshape(-1, *field.shape[1:])
+
+
+def nested(values: list[Any], row_shape: Sequence[int]) -> list[Any]:
+    """Flat values as rows of this shape."""
+    for length in reversed(row_shape):
+        ends = range(0, len(values) + 1, length)
+        values = [values[start:stop] for start, stop in pairwise(ends)]
+    return values
 
 
 def row_count(columns: Columns) -> int:

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from shared import input_types
 from shared.errors import MOST_PROBLEMS, InputProblem, InvalidInputError
-from shared.specs import ModelSpec, Row
+from shared.specs import InputType, ModelSpec, Row
 from shared.texts import first_of, named
 from shared.wording import of_pydantic
 
@@ -154,10 +154,14 @@ class RowValidator:
 
 
 class ColumnValidator:
-    """Validates the values of a model's inputs, one list per input. Made for formats that send columns."""
+    """Validates the values of a model's inputs, one list per input, for formats that send columns.
+
+    These come from numpy and pandas: NaN is null in a nullable input, and 2.0 is the whole number 2.
+    """
 
     def __init__(self, spec: ModelSpec) -> None:
         self._names = spec.input_names
+        self._fields = spec.inputs
         self._adapters: list[TypeAdapter[list[Any]]] = [
             TypeAdapter(input_types.column(field)) for field in spec.inputs
         ]
@@ -169,7 +173,7 @@ class ColumnValidator:
         count = 0
         for index, column in values.items():
             try:
-                valid[index] = self._adapters[index].validate_python(column)
+                valid[index] = self._adapters[index].validate_python(self._plain(index, column))
             except ValidationError as error:
                 details = error.errors(include_url=False, include_context=False)
                 count += len(details)
@@ -179,9 +183,21 @@ class ColumnValidator:
             raise _invalid(problems, count)
         return valid
 
+    def _plain(self, index: int, column: list[Any]) -> list[Any]:
+        field = self._fields[index]
+        if field.nullable:
+            column = [None if isinstance(value, float) and math.isnan(value) else value for value in column]
+        return [_whole(value) for value in column] if field.type is InputType.INT64 else column
+
     def _problem(self, index: int, detail: ErrorDetails) -> InputProblem:
         name = self._names[index]
         return _problem(detail, lambda path: (int(path[0]), name), None, self._names)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _invalid(problems: list[InputProblem], count: int) -> InvalidInputError:

@@ -92,6 +92,12 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/v2/repository/index": {"POST": ANY_KEY},
     "/v2/repository/models/{model}/load": {"POST": ADMIN},
     "/v2/repository/models/{model}/unload": {"POST": ADMIN},
+    # MLflow's scoring protocol; invocations are answered by `api/routes/predict.py`
+    "/invocations": {"POST": PREDICT},
+    "/models/{name}/invocations": {"POST": PREDICT},
+    "/ping": {"GET": OPEN},
+    "/version": {"GET": OPEN},
+    "/execution-parameters": {"GET": OPEN},
     # models
     "/models": {"GET": ANY_KEY},
     "/models/{name}": {"GET": ANY_KEY},

@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 
 from api.inference_protocol.datatypes import (
+    ANY_SIZE,
     BOOL,
     NUMBERS,
     accepted_datatypes,
     datatype_of_input,
     row_shape_of_input,
 )
-from api.inference_protocol.number_columns import number_column, python_values
-from api.inference_protocol.tensors import Array, InputTensor, as_texts, nested
+from api.inference_protocol.number_columns import number_column
+from api.inference_protocol.tensors import Array, InputTensor, as_texts
 from api.models.catalog import Servable
+from shared.columns import nested
 from shared.errors import InvalidInputError, PayloadTooLargeError
 from shared.messages import Column
-from shared.names import composed
 from shared.specs import InputSpec, InputType
 from shared.texts import did_you_mean, listed, named
 
@@ -40,6 +41,8 @@ class TensorReader:
         spec = servable.spec
         self._fields = spec.inputs
         self._names = spec.input_names
+        self._places = {key: place for place, field in enumerate(spec.inputs) for key in field.keys}
+        self._only = len(spec.inputs) == 1
         self._most_rows = spec.limits.max_rows_per_request
         self._validate = servable.validator.columns
         self._encode = servable.encode.column
@@ -56,13 +59,13 @@ class TensorReader:
         if not tensors:
             raise InvalidInputError("The request has no inputs.")
         rows = self._rows(tensors)
-        if (
-            len(tensors) == 1
-            and composed(tensors[0].name) not in self._names
-            and self._matrix_width is not None
-        ):
+        if self._has_all_inputs(tensors) and self._matrix_width is not None:
             return self._columns(self._split(tensors[0], self._matrix_width)), rows
         return self._columns(self._heads(tensors)), rows
+
+    def _has_all_inputs(self, tensors: Sequence[InputTensor]) -> bool:
+        """Whether the only tensor is that of all inputs: it has no input's name."""
+        return len(tensors) == 1 and not self._only and tensors[0].name not in self._places
 
     def _rows(self, tensors: Sequence[InputTensor]) -> int:
         rows = tensors[0].rows
@@ -78,85 +81,91 @@ class TensorReader:
             )
         return rows
 
-    def _split(self, tensor: InputTensor, width: int) -> dict[int, Array | list[Any]]:
+    def _split(self, tensor: InputTensor, width: int) -> dict[int, InputTensor]:
         """The inputs of a tensor that has all of them side by side."""
-        if tensor.datatype not in NUMBERS or tensor.shape[1:] not in ((width,), self._only_shape()):
+        if tensor.datatype not in NUMBERS or tensor.shape[1:] != (width,):
             raise InvalidInputError(
                 f"Input {named(tensor.name)} has datatype {tensor.datatype} and shape {list(tensor.shape)}. "
                 f"A tensor of all inputs of this model has numbers and shape [rows, {width}]. Or send a "
                 f"tensor for each input: {listed(self._names)}."
             )
-        if len(self._fields) == 1:
-            return {0: tensor.data}
-        if isinstance(tensor.data, np.ndarray):
-            matrix = tensor.data.reshape(-1, width)
-            return {index: matrix[:, start:stop].ravel() for index, (start, stop) in enumerate(self._spans)}
-        rows = nested(tensor.data, (width,))
         return {
-            index: [value for row in rows for value in row[start:stop]]
-            for index, (start, stop) in enumerate(self._spans)
+            place: InputTensor(
+                field.name, tensor.datatype, (tensor.rows, *field.shape), _between(tensor, *span)
+            )
+            for place, (field, span) in enumerate(zip(self._fields, self._spans, strict=True))
         }
 
-    def _only_shape(self) -> tuple[int, ...] | None:
-        return self._fields[0].shape if len(self._fields) == 1 else None
-
-    def _heads(self, tensors: Sequence[InputTensor]) -> dict[int, Array | list[Any]]:
+    def _heads(self, tensors: Sequence[InputTensor]) -> dict[int, InputTensor]:
         """The inputs of a request with a tensor per input; missing nullable inputs are null."""
-        found: dict[int, Array | list[Any]] = {}
+        found: dict[int, InputTensor] = {}
         for tensor in tensors:
-            index = self._index(tensor)
-            if index in found:
+            place = self._place(tensor)
+            if place in found:
                 raise InvalidInputError(f"Input {named(tensor.name)} occurs twice.")
-            _check_head(self._fields[index], tensor)
-            found[index] = tensor.data
-        for index, field in enumerate(self._fields):
-            if index not in found:
-                if not field.nullable:
-                    raise InvalidInputError(f"Input {named(field.name)} is missing.")
-                found[index] = [None] * tensors[0].rows
+            _check_head(self._fields[place], tensor)
+            found[place] = tensor
+        for place, field in enumerate(self._fields):
+            if place not in found:
+                found[place] = _missing(field, tensors[0].rows)
         return found
 
-    def _index(self, tensor: InputTensor) -> int:
-        try:
-            return self._names.index(composed(tensor.name))
-        except ValueError:
+    def _place(self, tensor: InputTensor) -> int:
+        found = 0 if self._only else self._places.get(tensor.name)
+        if found is None:
             near = did_you_mean(tensor.name, self._names)
             raise InvalidInputError(
                 f"This model has no input {named(tensor.name)}. Inputs: {listed(self._names)}.{near}"
-            ) from None
+            )
+        return found
 
-    def _columns(self, data: Mapping[int, Array | list[Any]]) -> list[Column]:
+    def _columns(self, tensors: Mapping[int, InputTensor]) -> list[Column]:
         """Encode the inputs; those that are not encoded as arrays are validated together."""
         columns: dict[int, Column] = {}
         values: dict[int, list[Any]] = {}
-        for index, field in enumerate(self._fields):
-            encoded = self._encoded(index, data[index])
+        for place, field in enumerate(self._fields):
+            encoded = self._encoded(place, tensors[place].data)
             if encoded is not None:
-                columns[index] = encoded
+                columns[place] = encoded
             else:
-                values[index] = _rows_of(field, data[index])
-        for index, valid in self._validate(values).items():
-            columns[index] = self._encode(index, valid)
-        return [columns[index] for index in range(len(columns))]
+                values[place] = _rows_of(field, tensors[place])
+        for place, valid in self._validate(values).items():
+            columns[place] = self._encode(place, valid)
+        return [columns[place] for place in range(len(columns))]
 
-    def _encoded(self, index: int, data: Array | list[Any]) -> bytes | None:
-        column = self._numbers[index]
+    def _encoded(self, place: int, data: Array | list[Any]) -> bytes | None:
+        column = self._numbers[place]
         if column is None or not isinstance(data, np.ndarray) or data.size <= FEW_VALUES:
             return None
         return column.encode(data)
 
 
-def _rows_of(field: InputSpec, data: Array | list[Any]) -> list[Any]:
+def _between(tensor: InputTensor, start: int, stop: int) -> Array | list[Any]:
+    """Columns `start` to `stop` of a tensor `[rows, values]`, flat."""
+    width = tensor.shape[1]
+    if isinstance(tensor.data, np.ndarray):
+        return tensor.data.reshape(-1, width)[:, start:stop].ravel()
+    return [value for row in nested(tensor.data, (width,)) for value in row[start:stop]]
+
+
+def _missing(field: InputSpec, rows: int) -> InputTensor:
+    if not field.nullable:
+        raise InvalidInputError(f"Input {named(field.name)} is missing.")
+    return InputTensor(field.name, datatype_of_input(field), (rows,), [None] * rows)
+
+
+def _rows_of(field: InputSpec, tensor: InputTensor) -> list[Any]:
+    data = tensor.data
     if isinstance(data, np.ndarray):
-        data = data != 0 if datatype_of_input(field) == BOOL else data
+        data = data != 0 if tensor.datatype == BOOL else data
     elif field.type is not InputType.IMAGE:
         data = as_texts(field.name, data)
-    values = python_values(field, data)
-    return nested(values, field.shape) if field.shape else values
+    values = data.tolist() if isinstance(data, np.ndarray) else data
+    return nested(values, tensor.shape[1:]) if field.shape else values
 
 
 def _is_number(field: InputSpec) -> bool:
-    return datatype_of_input(field) in NUMBERS
+    return datatype_of_input(field) in NUMBERS and not field.is_sequence
 
 
 def _check_head(field: InputSpec, tensor: InputTensor) -> None:
@@ -165,12 +174,19 @@ def _check_head(field: InputSpec, tensor: InputTensor) -> None:
         raise InvalidInputError(
             f"Input {named(field.name)} has datatype {tensor.datatype}, but takes {_datatypes(field)}."
         )
-    row_shape = tensor.shape[1:]
-    if row_shape != row_shape_of_input(field) and (field.shape or row_shape):
-        wanted = ", ".join(["rows", *map(str, row_shape_of_input(field))])
+    if not _fits(field, tensor.shape[1:]):
+        wanted = ["steps" if length == ANY_SIZE else str(length) for length in row_shape_of_input(field)]
         raise InvalidInputError(
-            f"Input {named(field.name)} has shape {list(tensor.shape)}, but takes [{wanted}]."
+            f"Input {named(field.name)} has shape {list(tensor.shape)}, but takes "
+            f"[{', '.join(['rows', *wanted])}]."
         )
+
+
+def _fits(field: InputSpec, row_shape: tuple[int, ...]) -> bool:
+    """Whether a row has the shape of the input. A single value needs no dimension."""
+    if field.is_sequence:
+        return len(row_shape) == len(field.shape) and row_shape[1:] == field.shape[1:]
+    return row_shape == row_shape_of_input(field) or not (field.shape or row_shape)
 
 
 def _datatypes(field: InputSpec) -> str:

@@ -26,7 +26,7 @@ from api.inference_protocol.parameters import (
 )
 from api.inference_protocol.tensors import InputTensor, OutputTensor, of_binary, of_values
 from shared.errors import InvalidInputError
-from shared.tabular.json_bodies import refuse_other
+from shared.tabular.json_bodies import decoded
 from shared.texts import named
 from shared.wording import of_msgspec
 
@@ -137,7 +137,15 @@ def _decoded(text: bytes) -> InferenceRequest:
         raise InvalidInputError("The JSON is nested too deeply.") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         if not isinstance(error, msgspec.ValidationError):
-            refuse_other(text)
+            return _converted(decoded(text))
+        raise InvalidInputError(f"The request is invalid: {_sentence(str(error))}.") from None
+
+
+def _converted(document: object) -> InferenceRequest:
+    """A request whose JSON has NaN, which Python's clients write for missing numbers."""
+    try:
+        return msgspec.convert(document, InferenceRequest)
+    except msgspec.ValidationError as error:
         raise InvalidInputError(f"The request is invalid: {_sentence(str(error))}.") from None
 
 

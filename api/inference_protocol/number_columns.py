@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Any
 
 import numpy as np
 
@@ -46,16 +45,11 @@ class NumberColumn:
 
 def number_column(field: InputSpec) -> NumberColumn | None:
     """None if the input is not a number, has a list of allowed values, or travels as a list."""
-    if field.type not in _MOST or field.allowed is not None or not travels_as_bytes(field):
+    if (
+        field.type not in _MOST
+        or field.allowed is not None
+        or field.is_sequence
+        or not travels_as_bytes(field)
+    ):
         return None
     return NumberColumn(field)
-
-
-def python_values(field: InputSpec, values: Array | list[Any]) -> list[Any]:
-    """The values as JSON has them: NaN is null, and a whole number of an int64 input has no fraction."""
-    found: list[Any] = values.tolist() if isinstance(values, np.ndarray) else values
-    if field.nullable:
-        found = [None if isinstance(value, float) and math.isnan(value) else value for value in found]
-    if field.type is InputType.INT64:
-        found = [int(value) if isinstance(value, float) and value.is_integer() else value for value in found]
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import chain, pairwise
+from itertools import chain
 from struct import Struct as Layout
 from typing import Any, TypeAlias
 
@@ -147,14 +147,6 @@ def _flat(name: str, data: list[Any]) -> list[Any]:
             raise InvalidInputError(f"Input {named(name)}: the lists of `data` differ in length.")
         data = list(chain.from_iterable(data))
     return data
-
-
-def nested(values: list[Any], row_shape: Sequence[int]) -> list[Any]:
-    """Flat values as rows of this shape."""
-    for length in reversed(row_shape):
-        ends = range(0, len(values) + 1, length)
-        values = [values[start:stop] for start, stop in pairwise(ends)]
-    return values
 
 
 _BOOLEANS = {"true": True, "false": False}

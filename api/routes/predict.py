@@ -27,6 +27,7 @@ from api.online.prediction import ROUTING_KEY, Prediction
 from api.routes.inference_protocol.infer import Inference
 from api.routes.online_requests import OnlineRequests, TraceStages
 from api.routes.respond_async import defer
+from api.routes.scoring import Invocations
 from api.telemetry.gateway_counters import ROUTE
 from shared.errors import ServiceError
 from shared.tabular.json_bodies import in_utf_8
@@ -46,6 +47,7 @@ class Predictions:
         self._protocols = {
             Protocol.TAKT: self._predict,
             Protocol.INFERENCE: Inference(self._online, gateway).infer,
+            Protocol.MLFLOW: Invocations(self._online).invoke,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

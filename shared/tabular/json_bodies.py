@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
+from typing import Any
+
+import msgspec
 
 from shared.errors import InvalidInputError
 from shared.tabular.content_types import parameter
 from shared.tabular.signatures import HEAD_BYTES, recognized_without_mark
 from shared.tabular.text import Text
+from shared.wording import of_msgspec
 
 _MARKS_BEGIN = (b"\xef", b"\xff", b"\xfe", b"\0")
 
@@ -29,6 +34,28 @@ def names_charset(content_type: bytes) -> bool:
         return False
     lower = content_type.lower()
     return b"charset" in lower and b"utf-8" not in lower
+
+
+def decoded(body: bytes) -> Any:  # Any: JSON
+    """Decodes a JSON body, in which NaN and infinite numbers may occur as Python writes them.
+
+    Raises InvalidInputError.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if b"NaN" not in body and b"Infinity" not in body:
+            refuse_other(body)
+            raise InvalidInputError(f"The body is {of_msgspec(str(error))}.") from None
+    except RecursionError:
+        raise InvalidInputError("The JSON is nested too deeply.") from None
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        refuse_other(body)
+        raise InvalidInputError(f"The body is not JSON: {error}.") from None
+    except RecursionError:
+        raise InvalidInputError("The JSON is nested too deeply.") from None
 
 
 def refuse_other(body: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -121,6 +122,19 @@ class Reading:
         if not summary.rows:
             raise InvalidInputError("The body contains no row.")
         yield from cutter.rest()
+
+    def rows(self, body: bytes) -> Iterator[Rows]:
+        """Yields the rows of a whole body, valid and invalid.
+
+        Raises InvalidInputError if it cannot be read or contains no row.
+        """
+        count = 0
+        with _foreign_errors(self.wrapping), closing(self._open(self._meter(io.BytesIO(body)))) as reader:
+            for rows in reader:
+                count += len(rows.reasons)
+                yield rows.with_short_reasons()
+        if not count:
+            raise InvalidInputError("The body contains no row.")
 
     def _meter(self, source: ByteSource) -> Meter:
         return Meter(unpacked(source, self.wrapping.packing), self.limits.job_bytes, digested=self.digested)

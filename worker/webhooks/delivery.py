@@ -23,7 +23,7 @@ from shared.ledger import JobRecord, WebhookClaim
 from shared.settings import Settings
 from shared.webhooks import WebhookTarget, target_of
 from worker.webhooks.post import NotPostedError, Poster, Response
-from worker.webhooks.signing import body_of, headers_of, message_id
+from worker.webhooks.signing import body_of, event_headers, headers_of, message_id
 
 log = structlog.get_logger(__name__)
 
@@ -143,8 +143,8 @@ class Webhooks:
     def _send(self, held: WebhookClaim, record: JobRecord) -> Response:
         body = body_of(record)
         # Redis' clock: receivers reject timestamps that are minutes off, and a host's clock may be
-        headers = headers_of(message_id(record), held.now_ms // 1000, body, self._keys)
-        return self._post(target_of(record.webhook_url), headers, body)
+        signed = headers_of(message_id(record), held.now_ms // 1000, body, self._keys)
+        return self._post(target_of(record.webhook_url), signed | event_headers(record), body)
 
 
 def next_delay_s(

@@ -1,4 +1,7 @@
-"""Body and signature of webhooks: Standard Webhooks 1.0, https://www.standardwebhooks.com.
+"""Body and headers of webhooks.
+
+They follow Standard Webhooks 1.0, https://www.standardwebhooks.com, and are CloudEvents 1.0 in binary mode,
+https://github.com/cloudevents/spec.
 
 Signing takes a few lines of the standard library; the tests verify it with the reference package
 `standardwebhooks`.
@@ -15,6 +18,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from shared.ledger import JobRecord
+
+EVENT_SOURCE = "urn:takt:jobs"
+"""`ce-source`: with `ce-id` it identifies an event."""
 
 
 def message_id(record: JobRecord) -> str:
@@ -38,8 +44,27 @@ def body_of(record: JobRecord) -> bytes:
         "error": record.error,
         "links": {"self": path, "results": f"{path}/results"},
     }
-    ended_at = datetime.fromtimestamp((record.finished_at_ms or 0) / 1000, UTC)
-    return msgspec.json.encode({"type": f"job.{record.state}", "timestamp": ended_at, "data": data})
+    return msgspec.json.encode({"type": _type_of(record), "timestamp": _ended_at(record), "data": data})
+
+
+def event_headers(record: JobRecord) -> dict[str, str]:
+    """The attributes of the CloudEvent whose data is the body; the same for every attempt."""
+    return {
+        "ce-specversion": "1.0",
+        "ce-id": message_id(record),
+        "ce-type": f"takt.{_type_of(record)}",
+        "ce-source": EVENT_SOURCE,
+        "ce-subject": record.id,
+        "ce-time": msgspec.to_builtins(_ended_at(record)),
+    }
+
+
+def _type_of(record: JobRecord) -> str:
+    return f"job.{record.state}"
+
+
+def _ended_at(record: JobRecord) -> datetime:
+    return datetime.fromtimestamp((record.finished_at_ms or 0) / 1000, UTC)
 
 
 def headers_of(message: str, at_s: int, body: bytes, keys: Sequence[bytes]) -> dict[str, str]:

@@ -66,6 +66,10 @@ def document(app: FastAPI, catalog: Catalog, *, guarded: bool = False) -> Json:
             "name": "inference protocol",
             "description": "The Open Inference Protocol, for clients of Triton, KServe and MLServer.",
         },
+        {
+            "name": "scoring protocol",
+            "description": "MLflow's scoring protocol and SageMaker's container contract.",
+        },
         {"name": "jobs", "description": "Batch predictions: submit rows or a file, fetch the results later."},
         {"name": "operations", "description": "Workers, queued work, scaling and history."},
         {"name": "health", "description": "Health checks for probes and load balancers."},

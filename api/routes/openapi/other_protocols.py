@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from api.http.error_answers import of_errors
 from api.inference_protocol.datatypes import BYTES, FIXED_WIDTH
+from shared.tabular.formats import UPLOAD_FORMATS
 
 Json: TypeAlias = dict[str, Any]
 """A part of the document (Any: JSON)."""
 
 _INFERENCE, _INVOCATIONS = "/v2", "/invocations"
 _ERRORS = (400, 404, 408, 413, 415, 500, 503, 504)
+_TABLES = [each.media_type for each in UPLOAD_FORMATS]
 _TEXT: Json = {"type": "string"}
+_ROWS: Json = {"type": "array", "items": {"type": "array"}}
 _PARAMETERS: Json = {"type": "object", "additionalProperties": True}
 
 
@@ -78,6 +82,31 @@ SCHEMAS: Json = {
         },
         "required": ["error", "parameters"],
     },
+    "ScoringRequest": {
+        "type": "object",
+        "description": "Exactly one of the four forms of rows",
+        "properties": {
+            "dataframe_split": {
+                "type": "object",
+                "properties": {"columns": {"type": "array", "items": _TEXT}, "data": _ROWS},
+                "required": ["data"],
+            },
+            "dataframe_records": {"type": "array", "items": {"type": "object"}},
+            "instances": {"type": "array"},
+            "inputs": {"type": ["array", "object"]},
+            "params": {"type": "object", "description": "Ignored"},
+        },
+    },
+    "ScoringResponse": {
+        "type": "object",
+        "properties": {"predictions": {"type": "array"}},
+        "required": ["predictions"],
+    },
+    "ScoringErrorBody": {
+        "type": "object",
+        "properties": {"error_code": _TEXT, "message": _TEXT, "request_id": _TEXT},
+        "required": ["error_code", "message", "request_id"],
+    },
 }
 _EXAMPLE: Json = {
     "id": "1",
@@ -94,6 +123,14 @@ def _descriptions(*statuses: int) -> dict[int, str]:
     }
 
 
+def _error_responses() -> Json:
+    return {str(status): {"description": text} for status, text in _descriptions(*_ERRORS).items()}
+
+
+def _path_parameters(names: Sequence[str]) -> list[Json]:
+    return [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in names]
+
+
 def _inference(operation_id: str, *path_parameters: str) -> Json:
     """An inference operation. Each model's inputs are described by its metadata."""
     json_length: Json = {
@@ -108,7 +145,7 @@ def _inference(operation_id: str, *path_parameters: str) -> Json:
         "description": "Predict with a tensor per input, or, if all inputs are numbers, with one tensor "
         "`[rows, values]`. A body with binary tensors begins with its JSON, whose length is in the header.",
         "parameters": [
-            *({"name": name, "in": "path", "required": True, "schema": _TEXT} for name in path_parameters),
+            *_path_parameters(path_parameters),
             json_length | {"description": "Length of the JSON in bytes, if binary tensors follow"},
         ],
         "requestBody": {
@@ -126,12 +163,44 @@ def _inference(operation_id: str, *path_parameters: str) -> Json:
                     "application/octet-stream": _BINARY,
                 },
             },
-            **{str(status): {"description": text} for status, text in _descriptions(*_ERRORS).items()},
+            **_error_responses(),
+        },
+    }
+
+
+def _scoring(operation_id: str, *path_parameters: str) -> Json:
+    """An invocation, with the rows in a form of MLflow, or as a file of a job."""
+    file: Json = {"schema": {"type": "string"}}
+    return {
+        "tags": ["scoring protocol"],
+        "operationId": operation_id,
+        "summary": "Score",
+        "description": "Predict with MLflow's scoring protocol. A prediction is an object with all outputs, "
+        "or the value of the only output.",
+        "parameters": _path_parameters(path_parameters),
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _reference("ScoringRequest"),
+                    "example": {"inputs": [[5.1, 3.5, 1.4, 0.2]]},
+                },
+                **dict.fromkeys(_TABLES, file),
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "The predictions",
+                "content": {"application/json": {"schema": _reference("ScoringResponse")}},
+            },
+            **_error_responses(),
         },
     }
 
 
 PATHS: Json = {
+    "/invocations": {"post": _scoring("invocations")},
+    "/models/{name}/invocations": {"post": _scoring("model_invocations", "name")},
     "/v2/models/{model}/infer": {"post": _inference("infer", "model")},
     "/v2/models/{model}/versions/{version}/infer": {"post": _inference("infer_version", "model", "version")},
 }

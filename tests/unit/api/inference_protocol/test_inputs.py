@@ -170,6 +170,15 @@ def test_images_are_files_in_binary_and_base64_in_json() -> None:
     assert found.value.problems[0]["row"] == 0
 
 
+def test_sequences_have_the_length_of_their_tensor() -> None:
+    servable = servable_of(type="float32", shape=[-1, 2], example=[[1, 2]])
+    rows = np.arange(12, dtype="<f4").reshape(2, 3, 2)
+    for tensor in (binary("x", rows, "FP32"), of_values("any", "FP32", rows.shape, rows.tolist())):
+        assert read(servable, tensor) == (expected(servable, *([row] for row in rows.tolist())), 2)
+    with pytest.raises(InvalidInputError, match=r"takes \[rows, steps, 2\]"):
+        read(servable, binary("x", rows.reshape(2, 6), "FP32"))
+
+
 # -- refusals ---------------------------------------------------------------------------------------------
 
 

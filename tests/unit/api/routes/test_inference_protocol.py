@@ -197,6 +197,13 @@ async def test_each_output_may_have_a_form_of_its_own(stage: Stage) -> None:
     assert found["predicted_class"] == np.array([2, 2], "<i8").tobytes()
 
 
+async def test_nan_in_json_is_a_number_that_is_not_finite(stage: Stage) -> None:
+    text = json.dumps(iris([1, 1, 1, float("nan")]))
+    answer = await stage.http.post(IRIS_INFER, content=text)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "Row 0, input 'petal_width': Input should be a finite number."
+
+
 async def test_labels_in_binary_have_their_length_before_them(stage: Stage) -> None:
     asked = iris([1, 1, 1, 1], [2, 2, 2, 2], parameters={"binary_data_output": True})
     found = outputs_of(await stage.http.post(IRIS_INFER, json=asked))
@@ -280,7 +287,7 @@ async def test_an_error_is_a_sentence_with_its_code(
     ("content", "headers", "status", "reason"),
     [
         (b"{", {}, 400, "not JSON"),
-        (b'{"inputs": [NaN]}', {}, 400, "not JSON"),
+        (b'{"inputs": [NaN', {}, 400, "not JSON"),
         (b"[" * 100_000, {"content-type": "application/json"}, 400, "The request is invalid"),
         (b"PK\x03\x04", {}, 400, "it is"),
         (

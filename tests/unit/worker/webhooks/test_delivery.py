@@ -217,6 +217,15 @@ def test_a_receiver_is_told_with_a_valid_signature_and_it_is_remembered(house: H
         assert delivery(house).deliver_next()
         assert not delivery(house).deliver_next()
     (message,) = bodies(to)
+    (request,) = to.received
+    assert {name: value for name, value in request.headers.items() if name.startswith("ce-")} == {
+        "ce-specversion": "1.0",
+        "ce-id": request.headers["webhook-id"],
+        "ce-type": "takt.job.succeeded",
+        "ce-source": "urn:takt:jobs",
+        "ce-subject": job_id,
+        "ce-time": message["timestamp"],
+    }
     assert (message["type"], message["data"]["id"], message["data"]["rows_succeeded"]) == (
         "job.succeeded",
         job_id,
