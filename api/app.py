@@ -24,9 +24,7 @@ from api.routes import console, deployments, inference_protocol, jobs, models, s
 from api.routes.jobs.shortcuts import JobShortcuts
 from api.routes.metrics import scrapes as metrics
 from api.routes.openapi.document import document
-from api.routes.operations import health
-from api.routes.operations import recent_history as cluster
-from api.routes.operations import workers as operations
+from api.routes.operations import health, recent_history, workers
 from api.routes.predict import Predictions
 from api.routes.surface import MethodTable, Surface
 from shared import VERSION
@@ -69,9 +67,9 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
     app.include_router(deployments.router)
     app.include_router(scoring.router)
     app.include_router(jobs.router)
-    app.include_router(operations.router)
+    app.include_router(workers.router)
     app.include_router(metrics.router)
-    app.include_router(cluster.router)
+    app.include_router(recent_history.router)
     app.include_router(console.router)
     app.add_exception_handler(Exception, _to_envelope)
     app.add_exception_handler(HTTPException, _to_envelope)

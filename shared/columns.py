@@ -28,8 +28,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.input_specs import InputSpec, InputType
 from shared.messages import Column
-from shared.specs import InputSpec, InputType, ModelSpec, Row
+from shared.specs import ModelSpec, Row
 
 Array: TypeAlias = NDArray[Any]  # Any: the element type is the input's
 Columns: TypeAlias = dict[str, Array]

@@ -16,7 +16,8 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from shared.images import DESCRIPTION, MEDIA_TYPES, SMALLEST_PNG, ImageOptions, from_base64
-from shared.specs import InputSpec, InputType, ModelSpec
+from shared.input_specs import InputSpec, InputType
+from shared.specs import ModelSpec
 
 Declared: TypeAlias = Any
 """A type created at run time, unknown to a type checker."""

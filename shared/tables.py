@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from shared.columns import Array, Columns, microseconds
 from shared.errors import PayloadError
+from shared.input_specs import InputSpec, InputType
 from shared.output_specs import OutputSpec, OutputType, View
-from shared.specs import InputSpec, InputType, ModelSpec, Row
+from shared.specs import ModelSpec, Row
 
 Compression: TypeAlias = Literal["lz4"] | None
 """Compression of a payload's buffers; each payload records its own compression."""

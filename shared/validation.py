@@ -17,7 +17,8 @@ from pydantic_core import ErrorDetails
 
 from shared import input_types
 from shared.errors import MOST_PROBLEMS, InputProblem, InvalidInputError
-from shared.specs import InputType, ModelSpec, Row
+from shared.input_specs import InputType
+from shared.specs import ModelSpec, Row
 from shared.texts import first_of, named
 from shared.wording import of_pydantic
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.specs import InputType
+from shared.input_specs import InputType
 from shared.tabular.arrow_types import KEPT, TAKEN, Family, Taken
 
 _HEAD = """# Types of columns

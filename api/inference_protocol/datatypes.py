@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from shared.input_specs import InputSpec, InputType
 from shared.output_specs import OutputSpec, OutputType, View
-from shared.specs import InputSpec, InputType, ModelSpec
+from shared.specs import ModelSpec
 
 BOOL, BYTES = "BOOL", "BYTES"
 INT64, FP32, FP64 = "INT64", "FP32", "FP64"

@@ -26,8 +26,8 @@ from api.inference_protocol.tensors import Array, InputTensor, as_texts
 from api.models.catalog import Servable
 from shared.columns import nested
 from shared.errors import InvalidInputError, PayloadTooLargeError
+from shared.input_specs import InputSpec, InputType
 from shared.messages import Column
-from shared.specs import InputSpec, InputType
 from shared.texts import did_you_mean, listed, named
 
 FEW_VALUES = 16

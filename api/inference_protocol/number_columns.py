@@ -9,7 +9,7 @@ import numpy as np
 
 from api.inference_protocol.tensors import Array
 from shared.columns import travels_as_bytes, wire_dtype
-from shared.specs import InputSpec, InputType
+from shared.input_specs import InputSpec, InputType
 
 _MOST: dict[InputType, float | int] = {
     InputType.FLOAT: sys.float_info.max,

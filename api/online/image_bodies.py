@@ -15,7 +15,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from shared.errors import InputProblem, InvalidInputError, UnsupportedMediaTypeError
 from shared.images import MEDIA_TYPES
-from shared.specs import InputSpec, InputType, ModelSpec, Row
+from shared.input_specs import InputSpec, InputType
+from shared.specs import ModelSpec, Row
 
 _FORM = b"multipart/form-data"
 _TEXTS = (InputType.STRING, InputType.DATETIME)

@@ -14,8 +14,9 @@ from api.http.error_answers import of_errors
 from api.models.catalog import Servable
 from api.routes.dependencies import GatewayState
 from shared.errors import ServiceError
+from shared.input_specs import InputSpec
 from shared.output_specs import OutputSpec, OutputType, View
-from shared.specs import InputSpec, ModelSpec
+from shared.specs import ModelSpec
 from shared.texts import foreign_text
 from shared.validation import example_body
 from shared.worker_records import HeldModel

@@ -16,7 +16,8 @@ from typing import Any
 
 from shared.columns import nested
 from shared.errors import InputProblem, InvalidInputError
-from shared.specs import InputSpec, ModelSpec
+from shared.input_specs import InputSpec
+from shared.specs import ModelSpec
 from shared.tabular.json_bodies import decoded
 from shared.tabular.layout import lay_out
 from shared.texts import listed

@@ -23,7 +23,7 @@ _JOBS_AT_ONCE = 1000
 _KINDS = ("rows", "result")
 
 
-class Place(msgspec.Struct, frozen=True, order=True):
+class WalkPosition(msgspec.Struct, frozen=True, order=True):
     """The position of a walk: jobs in the order of creation, and of ids within a ms."""
 
     created_at_ms: int
@@ -52,13 +52,13 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.kind} of chunk {self.chunk.index} of job {self.job_id}"
 
 
-def next_place(client: redis.Redis, after: Place | None) -> Place | None:
+def next_place(client: redis.Redis, after: WalkPosition | None) -> WalkPosition | None:
     """The position of the next job; None after the last."""
     least = after.created_at_ms if after else "-inf"
     found: Any = client.zrange(
         keys.jobs(), least, "+inf", byscore=True, offset=0, num=_JOBS_AT_ONCE, withscores=True
     )
-    places = (Place(int(score), job_id.decode()) for job_id, score in found)
+    places = (WalkPosition(int(score), job_id.decode()) for job_id, score in found)
     return next((place for place in places if after is None or place > after), None)
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-from shared.specs import InputType
+from shared.input_specs import InputType
 
 
 class Family(StrEnum):

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from shared.errors import InvalidInputError
 from shared.images import ImageOptions
-from shared.specs import InputSpec, InputType, ModelSpec
+from shared.input_specs import InputSpec, InputType
+from shared.specs import ModelSpec
 from shared.tables import input_schema
 from shared.tabular.arrow_types import Taken, is_storable, taken
 from shared.tabular.layout import Layout

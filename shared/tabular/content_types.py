@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import PurePath
 
 from shared.errors import UnsupportedCodingError, UnsupportedMediaTypeError
-from shared.tabular.formats import ENDINGS, MEDIA_TYPES, UPLOAD_FORMATS, Format
+from shared.tabular.file_formats import ENDINGS, MEDIA_TYPES, UPLOAD_FORMATS, FileFormat
 from shared.texts import named
 
 
@@ -30,7 +30,7 @@ _PACKINGS = {"": Packing.NONE, "x-gzip": Packing.GZIP} | {packing.value: packing
 class Wrapping:
     """The format, content encoding and charset of a file."""
 
-    format: Format
+    format: FileFormat
     packing: Packing
     charset: str | None = None  # from the Content-Type
 
@@ -55,7 +55,7 @@ def parameter(content_type: str, name: str) -> str | None:
 def is_json(content_type: str) -> bool:
     """Whether a Content-Type is JSON or absent."""
     kind = media_type(content_type)
-    return kind in ("", Format.JSON.media_type) or kind.endswith("+json")
+    return kind in ("", FileFormat.JSON.media_type) or kind.endswith("+json")
 
 
 def wrapping_of_body(content_type: str, content_encoding: str) -> Wrapping:
@@ -77,11 +77,11 @@ def wrapping_of_part(content_type: str, file_name: str) -> Wrapping:
     return Wrapping(format_of(kind), packing, parameter(content_type, "charset"))
 
 
-def format_of(kind: str) -> Format:
+def format_of(kind: str) -> FileFormat:
     """Raises UnsupportedMediaTypeError, which lists the supported types."""
     found = _BY_MEDIA_TYPE.get(kind)
     if found is None:
-        types = [Format.JSON.media_type, FORM, *(each.media_type for each in UPLOAD_FORMATS)]
+        types = [FileFormat.JSON.media_type, FORM, *(each.media_type for each in UPLOAD_FORMATS)]
         raise UnsupportedMediaTypeError(
             f"Unsupported media type {named(kind)}; supported: {', '.join(types)}.{_hint(kind)}"
         )

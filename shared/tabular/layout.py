@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shared.errors import MOST_PROBLEMS, InputProblem, InvalidInputError
+from shared.input_specs import InputSpec
 from shared.names import spelled
-from shared.specs import InputSpec, ModelSpec
+from shared.specs import ModelSpec
 from shared.tabular.hints import Head, why_missing
 from shared.texts import MOST_NAMES, did_you_mean, first_of, named
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shared.errors import NotAcceptableError
-from shared.tabular.formats import MEDIA_TYPES, RESULT_FORMATS, Format
+from shared.tabular.file_formats import MEDIA_TYPES, RESULT_FORMATS, FileFormat
 
 
-def negotiated(name: str | None, accept: str | None, offered: Sequence[Format] = RESULT_FORMATS) -> Format:
+def negotiated(
+    name: str | None, accept: str | None, offered: Sequence[FileFormat] = RESULT_FORMATS
+) -> FileFormat:
     """Raises NotAcceptableError, which lists the offered formats."""
     if name is not None:
         found = next((each for each in offered if each == name), None)
@@ -22,12 +24,12 @@ def negotiated(name: str | None, accept: str | None, offered: Sequence[Format] =
     return found
 
 
-def _best(qualities: dict[str, float], offered: Sequence[Format]) -> Format | None:
+def _best(qualities: dict[str, float], offered: Sequence[FileFormat]) -> FileFormat | None:
     best = max(offered, key=lambda each: _quality(each, qualities))  # the first among equals
     return best if _quality(best, qualities) > 0 else None
 
 
-def _quality(offered: Format, qualities: dict[str, float]) -> float:
+def _quality(offered: FileFormat, qualities: dict[str, float]) -> float:
     """Returns the quality of the most specific matching range."""
     return max(_quality_of(media_type, qualities) for media_type in MEDIA_TYPES[offered])
 

@@ -18,7 +18,7 @@ from shared.tabular.chunking import Chunk, Cutter
 from shared.tabular.columnar import ArrowReader, ParquetReader
 from shared.tabular.content_types import Wrapping
 from shared.tabular.csv import CsvReader
-from shared.tabular.formats import Format
+from shared.tabular.file_formats import FileFormat
 from shared.tabular.ndjson import NdjsonReader
 from shared.tabular.rows import Rows
 from shared.tabular.signatures import HEAD_BYTES, refuse_other
@@ -159,15 +159,15 @@ class Reading:
         refuse_other(head, self.wrapping.format, charset)
         source = Rejoined(head, meter)
         match self.wrapping.format:
-            case Format.CSV:
+            case FileFormat.CSV:
                 return CsvReader(source, spec, options, charset)
-            case Format.NDJSON:
+            case FileFormat.NDJSON:
                 return NdjsonReader(source, self.validator, options, charset)
-            case Format.PARQUET:
+            case FileFormat.PARQUET:
                 return ParquetReader(source, spec, options, self.limits.spool_dir)
-            case Format.ARROW | Format.ARROW_FILE as kind:
-                return ArrowReader(source, spec, options, file=kind is Format.ARROW_FILE)
-            case Format.JSON:
+            case FileFormat.ARROW | FileFormat.ARROW_FILE as kind:
+                return ArrowReader(source, spec, options, file=kind is FileFormat.ARROW_FILE)
+            case FileFormat.JSON:
                 raise ValueError("JSON is not read as a stream")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.errors import InvalidInputError
-from shared.tabular.formats import Format
+from shared.tabular.file_formats import FileFormat
 
 HEAD_BYTES = 4096
 """Number of bytes that are examined."""
@@ -37,11 +37,11 @@ _SIGNATURES = (
     Signature(b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
     Signature(b"Rar!\x1a\x07", "a RAR archive", _UNPACK),
     Signature(b"\x04\x22\x4d\x18", "compressed with lz4", _UNPACK),
-    Signature(b"PAR1", "a Parquet file", _SEND.format(Format.PARQUET.media_type), binary=True),
+    Signature(b"PAR1", "a Parquet file", _SEND.format(FileFormat.PARQUET.media_type), binary=True),
     Signature(b"PARE", "an encrypted Parquet file", _EXPORT, binary=True),
-    Signature(b"ARROW1", "an Arrow file", _SEND.format(Format.ARROW_FILE.media_type), binary=True),
+    Signature(b"ARROW1", "an Arrow file", _SEND.format(FileFormat.ARROW_FILE.media_type), binary=True),
     Signature(b"FEA1", "a Feather file of version 1", "Write it as Feather 2 (Arrow).", binary=True),
-    Signature(b"\xff\xff\xff\xff", "an Arrow stream", _SEND.format(Format.ARROW.media_type)),
+    Signature(b"\xff\xff\xff\xff", "an Arrow stream", _SEND.format(FileFormat.ARROW.media_type)),
     Signature(b"ORC", "an ORC file", _EXPORT, binary=True),
     Signature(b"Obj\x01", "an Avro file", _EXPORT),
     Signature(b"\x89HDF\r\n\x1a\n", "an HDF5 file", _EXPORT),
@@ -58,16 +58,16 @@ _SIGNATURES = (
 )
 _PICKLES = tuple(b"\x80" + bytes([protocol]) for protocol in (2, 3, 4, 5))
 _OWN = {
-    Format.PARQUET: "a Parquet file",
-    Format.ARROW_FILE: "an Arrow file",
-    Format.ARROW: "an Arrow stream",
+    FileFormat.PARQUET: "a Parquet file",
+    FileFormat.ARROW_FILE: "an Arrow file",
+    FileFormat.ARROW: "an Arrow stream",
 }
-_NAMES = {Format.CSV: "CSV", Format.NDJSON: "NDJSON"} | {
+_NAMES = {FileFormat.CSV: "CSV", FileFormat.NDJSON: "NDJSON"} | {
     kind: name.partition(" ")[2] for kind, name in _OWN.items()
 }
 
 
-def refuse_other(head: bytes, kind: Format, charset: str | None) -> None:
+def refuse_other(head: bytes, kind: FileFormat, charset: str | None) -> None:
     """Raises InvalidInputError if a file does not begin like its declared format.
 
     `charset` is the declared charset. Without it, text in UTF-16 needs a byte order mark.
@@ -75,7 +75,7 @@ def refuse_other(head: bytes, kind: Format, charset: str | None) -> None:
     if not head and kind in _OWN:
         raise InvalidInputError(f"The body is empty: it cannot be read as {kind.media_type}.")
     found = recognized(head)
-    if found is None and kind in (Format.CSV, Format.NDJSON):
+    if found is None and kind in (FileFormat.CSV, FileFormat.NDJSON):
         found = _recognized_text(head, kind) or (None if charset else _utf_16(head))
     if found is not None and found[0] != _OWN.get(kind):
         name, advice = found
@@ -136,8 +136,8 @@ def _utf_16(head: bytes) -> tuple[str, str] | None:
     return None
 
 
-def _recognized_text(head: bytes, kind: Format) -> tuple[str, str] | None:
+def _recognized_text(head: bytes, kind: FileFormat) -> tuple[str, str] | None:
     begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if kind is Format.CSV and begin.startswith((b'{"', b"[{", b"[[")):
-        return "JSON", f"Send one JSON row per line with Content-Type: {Format.NDJSON.media_type}."
+    if kind is FileFormat.CSV and begin.startswith((b'{"', b"[{", b"[[")):
+        return "JSON", f"Send one JSON row per line with Content-Type: {FileFormat.NDJSON.media_type}."
     return None

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shared.errors import InvalidInputError
-from shared.specs import InputSpec
+from shared.input_specs import InputSpec
 from shared.tabular.arrow_types import Family, family_of
 from shared.tabular.plain_values import plain, plain_lists
 

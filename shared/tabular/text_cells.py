@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.images import DESCRIPTION, from_base64
-from shared.specs import InputType
+from shared.input_specs import InputType
 
 _PATTERN = {
     InputType.FLOAT: r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$",

@@ -17,7 +17,7 @@ from typing_extensions import Buffer
 from shared.tables import ERROR, ROW
 from shared.tabular import json_texts
 from shared.tabular.arrow_types import Family, family_of, parquet_holds
-from shared.tabular.formats import Format
+from shared.tabular.file_formats import FileFormat
 from shared.tabular.value_texts import value_texts
 
 _ROWS_AT_ONCE = 8192
@@ -69,14 +69,14 @@ def _seen(task: asyncio.Task[bytes | None]) -> None:
         task.exception()
 
 
-def tabular(kind: Format, schema: pa.Schema) -> Writer:
+def tabular(kind: FileFormat, schema: pa.Schema) -> Writer:
     """Returns a writer for any format except JSON: its shape depends on the endpoint."""
     match kind:
-        case Format.CSV:
+        case FileFormat.CSV:
             return CsvWriter(schema)
-        case Format.PARQUET:
+        case FileFormat.PARQUET:
             return ParquetWriter(schema)
-        case Format.ARROW:
+        case FileFormat.ARROW:
             return ArrowWriter(schema)
         case _:
             return NdjsonWriter()

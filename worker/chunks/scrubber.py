@@ -24,7 +24,7 @@ from shared import keys
 from shared.errors import PayloadCorruptError, PayloadError, PayloadStoreAwayError
 from shared.integrity import require_intact
 from shared.ledger import Ledger
-from shared.ledger.stored import Place, StoredObject, is_current, next_place, stored_objects
+from shared.ledger.stored import StoredObject, WalkPosition, is_current, next_place, stored_objects
 from shared.payloads import PayloadStore
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,7 @@ class ScrubProgress(msgspec.Struct, frozen=True, kw_only=True):
     """Progress of the current pass, for the worker that continues it."""
 
     begun_ms: int
-    place: Place | None = None
+    place: WalkPosition | None = None
     ended: bool = False
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from shared.columns import Array, Columns, of_rows
 from shared.frameworks import Precision
-from shared.specs import InputType, ModelSpec
+from shared.input_specs import InputType
+from shared.specs import ModelSpec
 from shared.worker_records import MeasuredRuntime, Runtimes
 from worker.predictors.base import ArrayRuntime, ModelRuntime, Predictor
 from worker.predictors.compilable import CompilableRuntime

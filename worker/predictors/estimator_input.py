@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.errors import ArtifactError
-from shared.specs import InputType, ModelSpec
+from shared.input_specs import InputType
+from shared.specs import ModelSpec
 
 _NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
 _MADE_UP = re.compile(r"(Column_|f|x|feature_|)(\d+)")

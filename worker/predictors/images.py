@@ -18,7 +18,8 @@ import numpy as np
 from shared.columns import Array, Columns
 from shared.errors import ArtifactError, InvalidInputError
 from shared.images import ImageOptions
-from shared.specs import InputSpec, ModelSpec
+from shared.input_specs import InputSpec
+from shared.specs import ModelSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -9,7 +9,7 @@ import structlog
 
 from shared.columns import Array, Columns, of_rows, row_count, take
 from shared.errors import ArtifactError
-from shared.specs import InputType
+from shared.input_specs import InputType
 from worker.predictors.base import ModelRuntime, Predictor
 from worker.predictors.compilable import CompilableRuntime
 from worker.predictors.estimator_answers import prediction_of

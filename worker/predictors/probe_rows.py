@@ -10,7 +10,8 @@ import numpy as np
 from numpy.random import Generator
 
 from shared.columns import Array, Columns
-from shared.specs import InputSpec, InputType, ModelSpec
+from shared.input_specs import InputSpec, InputType
+from shared.specs import ModelSpec
 
 _SEED = 1
 _CORNERS = 256

@@ -16,7 +16,8 @@ from shared.columns import Array, Columns, row_count
 from shared.errors import ArtifactError
 from shared.frameworks import Precision
 from shared.frameworks.builtin import PytorchOptions
-from shared.specs import InputType, ModelSpec
+from shared.input_specs import InputType
+from shared.specs import ModelSpec
 from worker.predictors.base import ModelRuntime
 from worker.predictors.implementation import MadeBy, ModelFiles
 from worker.predictors.named_answers import RawAnswer

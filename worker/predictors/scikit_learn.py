@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 
 from shared.columns import Array, Columns
+from shared.input_specs import InputType
 from shared.output_specs import View, shows_classes_by_column
-from shared.specs import InputType, ModelSpec
+from shared.specs import ModelSpec
 from worker.predictors.base import ModelRuntime
 from worker.predictors.classes import Classes, check_classes
 from worker.predictors.compiled import Compiled, NotCompiledError, compile_estimator

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from shared.columns import Array, Columns, row_count
-from shared.specs import InputSpec, ModelSpec
+from shared.input_specs import InputSpec
+from shared.specs import ModelSpec
 from worker.predictors.labelled_answers import joined
 
 

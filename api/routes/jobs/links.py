@@ -18,11 +18,11 @@ from api.jobs.authorization import own_job
 from api.jobs.views import as_json
 from api.routes.dependencies import GatewayState
 from api.routes.jobs.results import ERROR_FORMATS
-from shared.tabular.formats import RESULT_FORMATS, Format
+from shared.tabular.file_formats import RESULT_FORMATS, FileFormat
 
 router = APIRouter()
 
-ResultFormat: TypeAlias = Annotated[Format, WithJsonSchema({"enum": [*RESULT_FORMATS], "type": "string"})]
+ResultFormat: TypeAlias = Annotated[FileFormat, WithJsonSchema({"enum": [*RESULT_FORMATS], "type": "string"})]
 
 
 class JobFile(StrEnum):

@@ -23,7 +23,7 @@ from shared.errors import ResultLostError, ResultsNotReadyError
 from shared.job_objects import JobObjects
 from shared.ledger import JobRecord, JobState
 from shared.specs import ModelSpec
-from shared.tabular.formats import RESULT_FORMATS, Format
+from shared.tabular.file_formats import RESULT_FORMATS, FileFormat
 from shared.tabular.negotiation import negotiated
 from shared.tabular.result_pieces import Piece, failed_pieces_of, failed_rows, pieces_of, readable
 from shared.tabular.result_tables import ErrorTables, ResultTables
@@ -34,7 +34,7 @@ router = APIRouter()
 _SMALL_ROWS = 1000
 _VARY = {"Vary": "Accept"}
 
-ERROR_FORMATS = (Format.JSON, Format.NDJSON, Format.CSV)
+ERROR_FORMATS = (FileFormat.JSON, FileFormat.NDJSON, FileFormat.CSV)
 
 Offset: TypeAlias = Annotated[int, Query(ge=0, description="The first row")]
 Limit: TypeAlias = Annotated[int | None, Query(ge=0, description="Maximum number of rows. Default: all rows")]
@@ -42,7 +42,7 @@ FormatName: TypeAlias = Annotated[
     str | None,
     Query(
         alias="format",
-        description="Format of the response; overrides `Accept`",
+        description="FileFormat of the response; overrides `Accept`",
         json_schema_extra={"enum": [*RESULT_FORMATS], "examples": ["csv"]},
     ),
 ]
@@ -109,10 +109,10 @@ class JobErrors(BaseModel):
     total_count: int
 
 
-def _contents(*formats: Format) -> dict[int | str, dict[str, Any]]:
+def _contents(*formats: FileFormat) -> dict[int | str, dict[str, Any]]:
     """FastAPI's `responses` for a response in several formats (Any: FastAPI's own type)."""
     text, binary = {"type": "string"}, {"type": "string", "format": "binary"}
-    schemas = {kind: text if kind in (Format.NDJSON, Format.CSV) else binary for kind in formats}
+    schemas = {kind: text if kind in (FileFormat.NDJSON, FileFormat.CSV) else binary for kind in formats}
     return {200: {"content": {kind.media_type: {"schema": schemas[kind]} for kind in formats[1:]}}}
 
 
@@ -152,14 +152,14 @@ async def results(
     tables = ResultTables(objects, record, pieces, _spec(gateway, record))
 
     def parts() -> Iterator[bytes]:
-        if kind is not Format.JSON:
+        if kind is not FileFormat.JSON:
             return written(tables, tabular(kind, tables.schema))
         kept = tables.kept_names
         shape = result_objects(kept, placed=partial or bool(kept))
         return written(tables, JsonWriter("results", job_id, _rows(record), shape))
 
     file_name = f"{record.model}-{job_id[:8]}"
-    if inline.result and kind is Format.JSON:  # the ledger holds the result; no object has to be read
+    if inline.result and kind is FileFormat.JSON:  # the ledger holds the result; no object has to be read
         return await _of_ledger(gateway, job_id, parts)
     return await _answered(gateway, job_id, parts, kind, file_name, whole=_is_small(pieces))
 
@@ -188,7 +188,7 @@ async def errors(
     tables = ErrorTables(objects, record, failed_pieces_of(chunks, offset, limit))
 
     def parts() -> Iterator[bytes]:
-        if kind is not Format.JSON:
+        if kind is not FileFormat.JSON:
             return written(tables, tabular(kind, tables.schema))
         return written(tables, JsonWriter("errors", job_id, sum(map(failed_rows, chunks)), error_objects))
 
@@ -222,14 +222,14 @@ async def _of_ledger(gateway: Gateway, job_id: str, parts: Callable[[], Iterator
         body = b"".join(parts())
     except ResultLostError as lost:
         raise await recompute(gateway.jobs.ledger, job_id, lost) from lost
-    return Response(body, media_type=Format.JSON.media_type, headers=_VARY)
+    return Response(body, media_type=FileFormat.JSON.media_type, headers=_VARY)
 
 
 async def _answered(
     gateway: Gateway,
     job_id: str,
     parts: Callable[[], Iterator[bytes]],
-    kind: Format,
+    kind: FileFormat,
     file_name: str,
     *,
     whole: bool,
@@ -241,7 +241,7 @@ async def _answered(
     if a result was lost and is computed again, PayloadLost.
     """
     headers = dict(_VARY)
-    if kind is not Format.JSON:
+    if kind is not FileFormat.JSON:
         headers["Content-Disposition"] = f'attachment; filename="{file_name}.{kind}"'
     if whole:
         joined = asyncio.to_thread(lambda: b"".join(parts()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from shared.tabular.content_types import FORM
-from shared.tabular.formats import Format
+from shared.tabular.file_formats import UPLOAD_FORMATS, FileFormat
 from shared.tabular.upload_options import UploadOptions
 
 Json: TypeAlias = dict[str, Any]
@@ -25,6 +25,9 @@ _HEADERS = {
 }
 
 
+_TEXT_EXAMPLES = {FileFormat.CSV: _CSV, FileFormat.NDJSON: _NDJSON}
+
+
 def file_bodies() -> Json:
     """Every body of `POST /jobs` except JSON, by media type."""
     fields = _fields()
@@ -33,15 +36,13 @@ def file_bodies() -> Json:
         "properties": fields | {"file": _BINARY | {"description": "The last part of the form"}},
         "required": ["model", "file"],
     }
-    text: Json = {"type": "string"}
-    return {
-        Format.CSV.media_type: {"schema": text, "example": _CSV},
-        Format.NDJSON.media_type: {"schema": text, "example": _NDJSON},
-        Format.PARQUET.media_type: {"schema": _BINARY},
-        Format.ARROW.media_type: {"schema": _BINARY},
-        Format.ARROW_FILE.media_type: {"schema": _BINARY},
-        FORM: {"schema": form},
-    }
+    return {each.media_type: _body_of(each) for each in UPLOAD_FORMATS} | {FORM: {"schema": form}}
+
+
+def _body_of(file_format: FileFormat) -> Json:
+    if example := _TEXT_EXAMPLES.get(file_format):
+        return {"schema": {"type": "string"}, "example": example}
+    return {"schema": _BINARY}
 
 
 def submission_parameters() -> list[Json]:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from api.http.error_answers import of_errors
 from api.inference_protocol.datatypes import BYTES, FIXED_WIDTH
-from shared.tabular.formats import UPLOAD_FORMATS
+from shared.tabular.file_formats import UPLOAD_FORMATS
 
 Json: TypeAlias = dict[str, Any]
 """A part of the document (Any: JSON)."""

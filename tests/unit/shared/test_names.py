@@ -17,7 +17,7 @@ from shared.errors import InvalidInputError
 from shared.names import MOST_FIELD_NAME_CHARS, spelled
 from shared.specs import ModelSpec
 from shared.tables import batch_of_values, columns_of_batch, input_schema, result_schema
-from shared.tabular.formats import UPLOAD_FORMATS, Format
+from shared.tabular.file_formats import UPLOAD_FORMATS, FileFormat
 from shared.tabular.layout import lay_out
 from shared.tabular.upload_options import read_options
 from shared.tabular.writers import tabular
@@ -128,27 +128,27 @@ def table_of(names: list[str]) -> pa.Table:
     return pa.table({name: [float(place), place + 0.5] for place, name in enumerate(names)})
 
 
-def encoded(kind: Format, table: pa.Table) -> bytes:
+def encoded(kind: FileFormat, table: pa.Table) -> bytes:
     sink = io.BytesIO()
     match kind:
-        case Format.CSV:
+        case FileFormat.CSV:
             pa.csv.write_csv(table, sink)
-        case Format.NDJSON:
+        case FileFormat.NDJSON:
             lines = (json.dumps(row, ensure_ascii=False) for row in table.to_pylist())
             sink.write("\n".join(lines).encode() + b"\n")
-        case Format.PARQUET:
+        case FileFormat.PARQUET:
             parquet.write_table(table, sink)
-        case Format.ARROW:
+        case FileFormat.ARROW:
             with pa.ipc.new_stream(sink, table.schema) as writer:
                 writer.write_table(table)
-        case Format.ARROW_FILE:
+        case FileFormat.ARROW_FILE:
             with pa.ipc.new_file(sink, table.schema) as writer:
                 writer.write_table(table)
     return sink.getvalue()
 
 
 @pytest.mark.parametrize("kind", UPLOAD_FORMATS)
-def test_a_file_of_any_format_is_read_by_its_headers(kind: Format) -> None:
+def test_a_file_of_any_format_is_read_by_its_headers(kind: FileFormat) -> None:
     rows, summary = read(encoded(kind, table_of(NAMES)), kind, spec(*NAMES), id_column=NAMES[1])
     assert [row.pop(f"keep:{NAMES[1]}") for row in rows] in ([1.0, 1.5], ["1", "1.5"], ["1.0", "1.5"])
     assert valid(rows) == table_of(NAMES).to_pylist()
@@ -156,7 +156,7 @@ def test_a_file_of_any_format_is_read_by_its_headers(kind: Format) -> None:
 
 
 @pytest.mark.parametrize("kind", UPLOAD_FORMATS)
-def test_a_file_of_any_format_may_have_the_column_or_an_alias(kind: Format) -> None:
+def test_a_file_of_any_format_may_have_the_column_or_an_alias(kind: FileFormat) -> None:
     model = declaration(inputs=[document(name="t", column="온도 [K]"), document(name="b", aliases=["B (x)"])])
     decomposed = unicodedata.normalize("NFD", "온도 [K]")
     rows, _ = read(encoded(kind, table_of([decomposed, "B (x)"])), kind, model)
@@ -165,7 +165,7 @@ def test_a_file_of_any_format_may_have_the_column_or_an_alias(kind: Format) -> N
 
 @pytest.mark.parametrize("header", ["\ufeff온도 [K]", " 온도  [K] ", '"온도\n[K]"', "온도\u00a0[K]"])
 def test_a_header_of_a_spreadsheet_is_matched(header: str) -> None:
-    rows, _ = read(f"note,{header}\r\nx,1.5\r\n".encode(), Format.CSV, spec("온도 [K]"))
+    rows, _ = read(f"note,{header}\r\nx,1.5\r\n".encode(), FileFormat.CSV, spec("온도 [K]"))
     assert valid(rows) == [{"온도 [K]": 1.5}]
 
 
@@ -189,7 +189,7 @@ def test_a_file_with_no_column_or_several_for_an_input_is_refused(columns: list[
 
 def test_a_tensor_is_read_from_columns_of_any_of_its_names() -> None:
     model = declaration(inputs=[document(name="파형", aliases=["wave form"], shape=[2], example=[1, 2])])
-    rows, _ = read(b"wave form_1,wave form_0\n2,1\n", Format.CSV, model)
+    rows, _ = read(b"wave form_1,wave form_0\n2,1\n", FileFormat.CSV, model)
     assert valid(rows) == [{"파형": [1.0, 2.0]}]
 
 
@@ -209,12 +209,12 @@ def test_an_input_may_have_the_name_of_a_column_of_chunks() -> None:
     assert {name: values.tolist() for name, values in columns_of_batch(model, batch).items()} == {
         name: [float(place)] for place, name in enumerate(names)
     }
-    rows, _ = read(b"error,keep:x,input:error,row\n1,2,3,x\n4,5,6,7\n", Format.CSV, model)
+    rows, _ = read(b"error,keep:x,input:error,row\n1,2,3,x\n4,5,6,7\n", FileFormat.CSV, model)
     assert [row["error"] for row in rows] == ["row: 'x' is not a number (line 2)", None]
 
 
-@pytest.mark.parametrize("kind", [Format.CSV, Format.NDJSON, Format.PARQUET, Format.ARROW])
-def test_results_of_every_format_have_the_outputs_names(kind: Format) -> None:
+@pytest.mark.parametrize("kind", [FileFormat.CSV, FileFormat.NDJSON, FileFormat.PARQUET, FileFormat.ARROW])
+def test_results_of_every_format_have_the_outputs_names(kind: FileFormat) -> None:
     outputs = ["불량 확률", 'say "yes"', "a,b", "row", "error"]
     model = declaration(outputs=[{"name": name, "view": "value"} for name in outputs])
     schema = result_schema(model)
@@ -225,13 +225,13 @@ def test_results_of_every_format_have_the_outputs_names(kind: Format) -> None:
     assert columns_in(kind, written) == schema.names
 
 
-def columns_in(kind: Format, written: bytes) -> list[str]:
+def columns_in(kind: FileFormat, written: bytes) -> list[str]:
     match kind:
-        case Format.CSV:
+        case FileFormat.CSV:
             return list(pa.csv.read_csv(io.BytesIO(written)).column_names)
-        case Format.NDJSON:
+        case FileFormat.NDJSON:
             return list(json.loads(written))
-        case Format.PARQUET:
+        case FileFormat.PARQUET:
             return list(parquet.read_table(io.BytesIO(written)).column_names)
         case _:
             return list(pa.ipc.open_stream(written).schema.names)
@@ -239,9 +239,9 @@ def columns_in(kind: Format, written: bytes) -> list[str]:
 
 def test_unknown_fields_of_ndjson_are_ignored_on_request() -> None:
     line = json.dumps({"UDI": 1, "온도": 2, "Product ID": "L1"}).encode()
-    rows, _ = read(line, Format.NDJSON, spec("온도"))
+    rows, _ = read(line, FileFormat.NDJSON, spec("온도"))
     assert "Unknown field 'UDI'" in rows[0]["error"]
-    rows, _ = read(line, Format.NDJSON, spec("온도"), ignore_unknown_fields=True, id_column="UDI")
+    rows, _ = read(line, FileFormat.NDJSON, spec("온도"), ignore_unknown_fields=True, id_column="UDI")
     assert valid(rows) == [{"온도": 2.0, "keep:UDI": "1"}]
 
 

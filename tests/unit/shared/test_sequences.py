@@ -13,7 +13,7 @@ from shared import columns, tables
 from shared.errors import InvalidInputError, SpecError
 from shared.messages import SCHEMA, Entry, decode_entry, encode
 from shared.specs import ModelSpec
-from shared.tabular.formats import Format
+from shared.tabular.file_formats import FileFormat
 from shared.validation import RowValidator
 from tests.support.specimens import declaration
 from tests.unit.shared.tabular.test_readers import packed, read
@@ -58,7 +58,7 @@ def test_a_wrong_sequence_is_refused_with_its_reason(row: list[Any], reason: str
 def test_a_file_fails_the_wrong_rows_alone() -> None:
     lists: list[Any] = [*ROWS, None, [], [[1, 2]] * 4, [[1, 2, 3]], [[None, 1]], [[1, 2]]]
     table = pa.table({"steps": pa.array(lists)})
-    for each in (Format.PARQUET, Format.ARROW):
+    for each in (FileFormat.PARQUET, FileFormat.ARROW):
         rows, tally = read(packed(table, each), each, spec_of())
         assert [bool(row["error"]) for row in rows] == [False] * 3 + [True] * 5 + [False]
         assert tally.rows_failed == 5
@@ -69,16 +69,16 @@ def test_a_file_fails_the_wrong_rows_alone() -> None:
 def test_a_cell_of_csv_holds_a_json_list() -> None:
     cells = ["[[1,2],[3,4]]", "[[5,6],[7]]", "nothing", ""]
     body = "steps,n\n" + "".join(f'"{cell}",1\n' for cell in cells)
-    rows, _ = read(body.encode(), Format.CSV, spec_of())
+    rows, _ = read(body.encode(), FileFormat.CSV, spec_of())
     assert rows[0]["steps"] == [1, 2, 3, 4]
     assert [bool(row["error"]) for row in rows] == [False, True, True, True]
     assert "'nothing' is not a JSON list" in rows[2]["error"]
 
 
 def test_a_column_without_lists_is_refused() -> None:
-    body = packed(pa.table({"steps": pa.array([1.0])}), Format.ARROW)
+    body = packed(pa.table({"steps": pa.array([1.0])}), FileFormat.ARROW)
     with pytest.raises(InvalidInputError, match="steps is a sequence: a list per row"):
-        read(body, Format.ARROW, spec_of())
+        read(body, FileFormat.ARROW, spec_of())
 
 
 @pytest.mark.parametrize("changes", [{"shape": [2, -1]}, {"shape": [0]}, {"shape": [2], "pad": 0.0}])

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from shared.input_specs import InputType
 from shared.output_specs import View
-from shared.specs import InputType
 from shared.texts import foreign_words
 from worker.models.drafting.facts import DraftError, Facts, Feature, Output, class_outputs, value_outputs
 from worker.predictors.estimator_input import made_up_names

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
-from shared.specs import InputType
 from worker.models.drafting.facts import DraftError, Facts, Feature, Output, class_outputs, value_outputs
 
 MOST_SINGLE_FEATURES = 64

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.errors import OperatorError
+from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
-from shared.specs import InputType
 
 
 class DraftError(OperatorError):

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from shared.input_specs import InputType
 from shared.names import MOST_FIELD_NAME_CHARS, is_printable, spelled
-from shared.specs import InputType, Row
+from shared.specs import Row
 from shared.texts import did_you_mean, first_of, listed, named
 from worker.models.drafting.facts import DraftError, Facts, Feature
 from worker.models.drafting.samples import Sample, SampleColumn

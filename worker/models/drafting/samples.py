@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from shared.input_specs import InputType
 from shared.names import spelled
-from shared.specs import InputType
-from shared.tabular.formats import ENDINGS, Format
+from shared.tabular.file_formats import ENDINGS, FileFormat
 from worker.models.drafting.facts import DraftError
 
 MOST_ROWS = 200_000
@@ -114,11 +114,11 @@ def _letters(name: str) -> str:
 
 def _read(path: Path) -> pd.DataFrame:
     match ENDINGS.get(path.suffix.lower()):
-        case Format.PARQUET:
+        case FileFormat.PARQUET:
             return _parquet(path)
-        case Format.NDJSON:
+        case FileFormat.NDJSON:
             return pd.read_json(path, lines=True, nrows=MOST_ROWS)
-        case Format.CSV | None:
+        case FileFormat.CSV | None:
             return _csv(path)
         case found:
             raise ValueError(f"a sample is CSV, Parquet or NDJSON, not {found}")

@@ -19,10 +19,10 @@ import pytest
 
 from api.gateway import Gateway
 from shared.errors import InvalidInputError
-from shared.specs import InputType
+from shared.input_specs import InputType
 from shared.tabular.arrow_types import KEPT, TAKEN, Family, Taken, family_of, parquet_holds, taken
 from shared.tabular.casting import kept_values
-from shared.tabular.formats import Format
+from shared.tabular.file_formats import FileFormat
 from tests.support.specimens import declaration
 from tests.unit.gateway_fakes import IRIS, FakeRedis
 from tests.unit.job_stage import job_stage, run_chunks
@@ -185,7 +185,7 @@ def test_columns_are_accepted_by_inputs_as_in_the_table(name: str, kind: InputTy
     sample = SAMPLES[name]
     image = {"image": {"height": 1, "width": 1}} if kind is InputType.IMAGE else {}
     spec = declaration(inputs=[{"name": "x", "type": str(kind), "nullable": True, **image}])
-    formats = [Format.ARROW] + [Format.PARQUET] * parquet_holds(sample.type)
+    formats = [FileFormat.ARROW] + [FileFormat.PARQUET] * parquet_holds(sample.type)
     for each in formats:
         body = packed(pa.table({"x": sample}), each)
         if taken(sample.type, kind) is Taken.NO:
@@ -240,7 +240,7 @@ def test_a_value_that_does_not_fit_fails_its_row_alone(
     column: pa.Array, kind: InputType, failed: int
 ) -> None:
     spec = declaration(inputs=[{"name": "x", "type": str(kind), "nullable": True}])
-    rows, tally = read(packed(pa.table({"x": column}), Format.ARROW), Format.ARROW, spec)
+    rows, tally = read(packed(pa.table({"x": column}), FileFormat.ARROW), FileFormat.ARROW, spec)
     assert tally.rows_failed == failed
     assert all(row["error"].startswith("x: ") for row in rows if row["error"])
     for value, row in zip(column, rows, strict=True):
@@ -251,7 +251,7 @@ def test_whole_decimals_are_cast_exactly() -> None:
     values = [2**63 - 1, -(2**63), 2**53 + 1, 0]
     spec = declaration(inputs=[{"name": "x", "type": "int64", "example": 1}])
     column = pa.array([Decimal(value) for value in values], pa.decimal128(38, 0))
-    for each in (Format.ARROW, Format.PARQUET):
+    for each in (FileFormat.ARROW, FileFormat.PARQUET):
         rows, _ = read(packed(pa.table({"x": column}), each), each, spec)
         assert [row["x"] for row in rows] == values
 
@@ -277,7 +277,7 @@ TENSORS = [
 @pytest.mark.parametrize("column", TENSORS, ids=lambda column: str(column.type))
 def test_a_tensor_is_taken_of_lists_of_every_kind(column: pa.Array) -> None:
     spec = declaration(inputs=[{"name": "x", "type": "float", "shape": [2, 2], "example": [[1, 2], [3, 4]]}])
-    rows, tally = read(packed(pa.table({"x": column}), Format.ARROW), Format.ARROW, spec)
+    rows, tally = read(packed(pa.table({"x": column}), FileFormat.ARROW), FileFormat.ARROW, spec)
     assert [row["x"] for row in rows[1:]] == [[1, 2, 3, 4], [5, 6, 7, 8]]
     assert tally.rows_failed == 1
 
@@ -288,7 +288,7 @@ def test_tensors_of_another_shape_are_refused(shape: tuple[int, int]) -> None:
     column = stored(pa.fixed_shape_tensor(pa.float32(), shape), [[0] * size], pa.list_(pa.float32(), size))
     spec = declaration(inputs=[{"name": "x", "type": "float", "shape": [2, 2], "example": [[1, 2], [3, 4]]}])
     with pytest.raises(InvalidInputError, match="holds tensors of shape"):
-        read(packed(pa.table({"x": column}), Format.ARROW), Format.ARROW, spec)
+        read(packed(pa.table({"x": column}), FileFormat.ARROW), FileFormat.ARROW, spec)
 
 
 @pytest.fixture
@@ -311,8 +311,8 @@ async def job_that_keeps(
             "id_column": id_column,
             "max_errors": "100%",
         },
-        content=packed(pa.table(inputs | samples), Format.ARROW),
-        headers={"content-type": Format.ARROW.media_type},
+        content=packed(pa.table(inputs | samples), FileFormat.ARROW),
+        headers={"content-type": FileFormat.ARROW.media_type},
     )
     assert answer.status_code == 202, answer.text
     await run_chunks(gateway, answer.json()["id"])

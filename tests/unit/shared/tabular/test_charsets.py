@@ -19,14 +19,14 @@ from pyarrow import orc
 from shared.errors import InvalidInputError
 from shared.tabular.charsets import codec_of
 from shared.tabular.content_types import Packing, Wrapping
-from shared.tabular.formats import UPLOAD_FORMATS, Format
+from shared.tabular.file_formats import UPLOAD_FORMATS, FileFormat
 from shared.tabular.reading import Reading, ReadSummary
 from shared.tabular.upload_options import UploadOptions
 from shared.validation import RowValidator
 from tests.unit.gateway_fakes import IRIS
 from tests.unit.shared.tabular.test_readers import IRIS_HEADER, LIMITS, packed, read
 
-TEXTS = (Format.CSV, Format.NDJSON)
+TEXTS = (FileFormat.CSV, FileFormat.NDJSON)
 
 
 @pytest.mark.parametrize(
@@ -57,14 +57,14 @@ def test_a_label_of_no_charset_is_refused(label: str) -> None:
         codec_of(label)
 
 
-def text(kind: Format, note: str, rows: int = 3) -> str:
-    if kind is Format.CSV:
+def text(kind: FileFormat, note: str, rows: int = 3) -> str:
+    if kind is FileFormat.CSV:
         return "설비명," + IRIS_HEADER + f"{note},1,1,1,1\n" * rows
     line = '{"설비명":"%s","sepal_length":1,"sepal_width":1,"petal_length":1,"petal_width":1}\n'
     return line % note * rows
 
 
-def notes(body: bytes, kind: Format, **options: Any) -> list[object]:
+def notes(body: bytes, kind: FileFormat, **options: Any) -> list[object]:
     rows, tally = read(body, kind, keep_columns=("설비명",), **options)
     assert not tally.rows_failed
     return [row["keep:설비명"] for row in rows]
@@ -88,7 +88,7 @@ def notes(body: bytes, kind: Format, **options: Any) -> list[object]:
     ],
 )
 def test_a_byte_order_mark_decides_then_the_declared_charset(
-    kind: Format, saved: str, declared: str | None
+    kind: FileFormat, saved: str, declared: str | None
 ) -> None:
     body = text(kind, "뷁 펲 设备").encode(saved) if saved != "cp949" else text(kind, "뷁 펲").encode(saved)
     expected = "뷁 펲" if saved == "cp949" else "뷁 펲 设备"
@@ -96,7 +96,7 @@ def test_a_byte_order_mark_decides_then_the_declared_charset(
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_the_content_types_charset_counts_like_the_parameter(kind: Format) -> None:
+def test_the_content_types_charset_counts_like_the_parameter(kind: FileFormat) -> None:
     body = text(kind, "뷁").encode("cp949")
     options = UploadOptions(model=IRIS.name, keep_columns=("설비명",))
     reading = Reading(Wrapping(kind, Packing.NONE, "euc-kr"), RowValidator(IRIS), options, LIMITS)
@@ -106,7 +106,7 @@ def test_the_content_types_charset_counts_like_the_parameter(kind: Format) -> No
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_an_undeclared_charset_gives_the_same_message_for_any_file_size(kind: Format) -> None:
+def test_an_undeclared_charset_gives_the_same_message_for_any_file_size(kind: FileFormat) -> None:
     said = set()
     for rows in (1, 100, 60_000):
         body = text(kind, "사출기 7호", rows).encode("cp949")
@@ -120,10 +120,10 @@ def test_an_undeclared_charset_gives_the_same_message_for_any_file_size(kind: Fo
 
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("before", [0, 1, 5_000, 40_000])
-def test_a_wrong_byte_is_named_by_its_line_and_its_offset(kind: Format, before: int) -> None:
+def test_a_wrong_byte_is_named_by_its_line_and_its_offset(kind: FileFormat, before: int) -> None:
     head = text(kind, "설비", before)
     body = head.encode() + text(kind, "설비", 1).splitlines()[-1].encode("cp949") + b"\n"
-    wrong = len(head.encode()) + (0 if kind is Format.CSV else 2)
+    wrong = len(head.encode()) + (0 if kind is FileFormat.CSV else 2)
     line = head.count("\n") + 1
     with pytest.raises(
         InvalidInputError, match=f"line {line} has the byte 0xBC at offset {wrong}. The line is valid"
@@ -132,7 +132,7 @@ def test_a_wrong_byte_is_named_by_its_line_and_its_offset(kind: Format, before: 
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_a_text_that_ends_within_a_character_is_cut_off(kind: Format) -> None:
+def test_a_text_that_ends_within_a_character_is_cut_off(kind: FileFormat) -> None:
     body = text(kind, "설비").encode()
     cut = body[: body.rindex("비".encode()) + 2]
     with pytest.raises(InvalidInputError, match=r"cut off.* ends within a character"):
@@ -184,11 +184,11 @@ OTHERS = {
     "7z": (b"7z\xbc\xaf\x27\x1c\0\x04", "7z"),
     "tar": (tar(), "tar archive"),
     "parquet": (
-        packed(table(), Format.PARQUET),
+        packed(table(), FileFormat.PARQUET),
         "Parquet.*Content-Type: application/vnd.apache.parquet",
     ),
-    "arrow": (packed(table(), Format.ARROW_FILE), "Arrow file.*Content-Type: .*arrow.file"),
-    "arrows": (packed(table(), Format.ARROW), "Arrow stream.*Content-Type: .*arrow.stream"),
+    "arrow": (packed(table(), FileFormat.ARROW_FILE), "Arrow file.*Content-Type: .*arrow.file"),
+    "arrows": (packed(table(), FileFormat.ARROW), "Arrow stream.*Content-Type: .*arrow.stream"),
     "feather1": (b"FEA1\0\0\0\0" + bytes(64) + b"FEA1", "Feather"),
     "orc": (written(lambda sink: orc.write_table(table(), sink)), "ORC"),
     "avro": (b"Obj\x01\x04\x14avro.codec", "Avro"),
@@ -208,12 +208,12 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", list(OTHERS))
 @pytest.mark.parametrize("kind", UPLOAD_FORMATS)
-def test_a_file_of_another_kind_is_rejected_with_advice(name: str, kind: Format) -> None:
+def test_a_file_of_another_kind_is_rejected_with_advice(name: str, kind: FileFormat) -> None:
     body, said = OTHERS[name]
     own = {
-        Format.PARQUET: "parquet",
-        Format.ARROW_FILE: "arrow",
-        Format.ARROW: "arrows",
+        FileFormat.PARQUET: "parquet",
+        FileFormat.ARROW_FILE: "arrow",
+        FileFormat.ARROW: "arrows",
     }.get(kind)
     if name == own:
         assert len(read(body, kind)[0]) == 1
@@ -229,16 +229,16 @@ def test_a_file_of_another_kind_is_rejected_with_advice(name: str, kind: Format)
 def test_json_that_is_sent_as_csv_is_named() -> None:
     for body in (b'[{"sepal_length": 1}]', b'{"sepal_length": 1}\n', b"[[1, 2]]"):
         with pytest.raises(InvalidInputError, match=r"it is JSON.*application/x-ndjson"):
-            read(body, Format.CSV)
+            read(body, FileFormat.CSV)
 
 
 @pytest.mark.parametrize("name", ["PK", "ORC", "PAR1", "BZh", "GIF8", "ARROW1", "MZ", "II"])
 def test_a_header_that_looks_like_a_signature_is_text_all_the_same(name: str) -> None:
-    rows, tally = read(f"{name},{IRIS_HEADER}x,1,1,1,1\n".encode(), Format.CSV)
+    rows, tally = read(f"{name},{IRIS_HEADER}x,1,1,1,1\n".encode(), FileFormat.CSV)
     assert (len(rows), tally.ignored_columns) == (1, (name,))
 
 
 @pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
 def test_a_body_with_the_wrong_content_encoding_is_rejected(packing: Packing) -> None:
     with pytest.raises(InvalidInputError, match=f"is not {packing}: it is not compressed"):
-        read((IRIS_HEADER + "1,1,1,1\n").encode(), Format.CSV, packing=packing)
+        read((IRIS_HEADER + "1,1,1,1\n").encode(), FileFormat.CSV, packing=packing)

@@ -22,17 +22,17 @@ from shared.specs import ModelSpec
 from shared.tabular import columnar as tabular
 from shared.tabular import ipc_messages
 from shared.tabular.content_types import Packing
-from shared.tabular.formats import UPLOAD_FORMATS, Format
+from shared.tabular.file_formats import UPLOAD_FORMATS, FileFormat
 from tests.unit.gateway_fakes import CLASSIFIER, IRIS, QUALITY
 from tests.unit.shared.tabular.test_readers import IRIS_HEADER, QUALITY_ROW, pack, packed, read
 
 MOST_S = 5.0
 """Time limit of a small body on a busy machine."""
 MOST_GROWTH_BYTES = 400 * 2**20
-BINARY = (Format.ARROW, Format.ARROW_FILE, Format.PARQUET)
+BINARY = (FileFormat.ARROW, FileFormat.ARROW_FILE, FileFormat.PARQUET)
 
 
-def outcome(body: bytes, kind: Format, spec: ModelSpec = IRIS, packing: Packing = Packing.NONE) -> str:
+def outcome(body: bytes, kind: FileFormat, spec: ModelSpec = IRIS, packing: Packing = Packing.NONE) -> str:
     """Returns `read`, or the code of the error. Other errors are raised."""
     try:
         read(body, kind, spec, packing=packing)
@@ -83,7 +83,7 @@ def harmed(body: bytes, dice: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("kind", BINARY)
-def test_a_harmed_file_is_read_or_refused_and_never_anything_else(kind: Format) -> None:
+def test_a_harmed_file_is_read_or_refused_and_never_anything_else(kind: FileFormat) -> None:
     for spec, table in tables(5):
         body = packed(table, kind)
         for seed in range(12):
@@ -91,7 +91,7 @@ def test_a_harmed_file_is_read_or_refused_and_never_anything_else(kind: Format) 
 
 
 @pytest.mark.parametrize("kind", BINARY)
-def test_a_file_that_is_cut_off_anywhere_is_refused(kind: Format) -> None:
+def test_a_file_that_is_cut_off_anywhere_is_refused(kind: FileFormat) -> None:
     _, table = tables(5)[0]
     body = packed(table, kind)
     assert {outcome(body[:end], kind) for end in range(0, len(body), 7)} == {"validation_error"}
@@ -118,7 +118,7 @@ def test_what_lies_under_a_null_of_a_view_is_never_followed() -> None:
     lying = pa.Array.from_buffers(names.type, 3, [validity, pa.py_buffer(slots), *texts])
     table = pa.table({name: [value] * 3 for name, value in QUALITY_ROW.items()})
     table = table.set_column(0, "machine", lying)
-    rows, _ = read(packed(table, Format.ARROW), Format.ARROW, QUALITY)
+    rows, _ = read(packed(table, FileFormat.ARROW), FileFormat.ARROW, QUALITY)
     assert [row["machine"] for row in rows] == [None, "a name of more than twelve bytes", None]
 
 
@@ -126,7 +126,7 @@ def test_an_index_that_points_outside_its_dictionary_is_refused() -> None:
     codes = pa.DictionaryArray.from_arrays(pa.array([7], pa.int32()), pa.array(["day"]), safe=False)
     table = pa.table({name: [value] for name, value in QUALITY_ROW.items()})
     table = table.set_column(table.schema.get_field_index("shift"), "shift", codes)
-    assert outcome(packed(table, Format.ARROW), Format.ARROW, QUALITY) == "validation_error"
+    assert outcome(packed(table, FileFormat.ARROW), FileFormat.ARROW, QUALITY) == "validation_error"
 
 
 def growth_bytes(act: Callable[[], object]) -> int:
@@ -150,10 +150,10 @@ def test_a_batch_that_unpacks_too_large_is_refused_before_it_is_unpacked(
         writer.write_batch(batch)
     body = sink.getvalue().to_pybytes()
     assert len(body) < batch.nbytes // 100
-    assert outcome(body, Format.ARROW) == "read"
+    assert outcome(body, FileFormat.ARROW) == "read"
     monkeypatch.setattr(ipc_messages, "MOST_UNPACKED_BYTES", batch.nbytes - 1)
     with pytest.raises(InvalidInputError, match="decompresses to more than"):
-        read(body, Format.ARROW)
+        read(body, FileFormat.ARROW)
 
 
 def test_a_parquet_column_that_unpacks_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,12 +161,12 @@ def test_a_parquet_column_that_unpacks_too_large_is_refused(monkeypatch: pytest.
     sink = pa.BufferOutputStream()
     parquet.write_table(pa.table(columns), sink, compression="zstd", use_dictionary=False)
     body = sink.getvalue().to_pybytes()
-    assert outcome(body, Format.PARQUET) == "read"
+    assert outcome(body, FileFormat.PARQUET) == "read"
     monkeypatch.setattr(tabular, "MOST_UNPACKED_BYTES", 700_000)
     with pytest.raises(
         InvalidInputError, match="Column 'sepal_length' of row group 0 decompresses to more than"
     ):
-        read(body, Format.PARQUET)
+        read(body, FileFormat.PARQUET)
 
 
 def test_a_table_without_columns_or_with_very_many_is_refused_or_read() -> None:
@@ -174,7 +174,7 @@ def test_a_table_without_columns_or_with_very_many_is_refused_or_read() -> None:
         with pytest.raises(InvalidInputError, match="missing"):
             read(packed(pa.table({}), kind), kind)
     header = ",".join([*IRIS.input_names, *(f"c{n}" for n in range(20_000))])
-    rows, _ = read(f"{header}\n{'1,' * 20_003}1\n".encode(), Format.CSV)
+    rows, _ = read(f"{header}\n{'1,' * 20_003}1\n".encode(), FileFormat.CSV)
     assert rows[0]["error"] is None
 
 
@@ -202,7 +202,7 @@ ROW = b'{"sepal_length":1,"sepal_width":1,"petal_length":1,"petal_width":%s}'
 )
 def test_a_hostile_line_bears_its_reason_alone(line: bytes, said: str) -> None:
     begun_s = time.perf_counter()
-    rows, tally = read(b"[2,2,2,2]\n" + line + b"\n[3,3,3,3]\n", Format.NDJSON)
+    rows, tally = read(b"[2,2,2,2]\n" + line + b"\n[3,3,3,3]\n", FileFormat.NDJSON)
     assert time.perf_counter() - begun_s < MOST_S
     assert [row["sepal_length"] for row in (rows[0], rows[2])] == [2, 3]
     if b'1,"petal_width":2' not in line:  # the later of two keys counts, as in every JSON reader here
@@ -217,7 +217,7 @@ def test_a_hostile_cell_fails_its_row_or_the_file_with_a_message(cell: bytes) ->
     body = IRIS_HEADER.encode() + b"2,2,2,2\n1,1,1," + cell + b"\n3,3,3,3\n"
     begun_s = time.perf_counter()
     with contextlib.suppress(InvalidInputError):
-        rows, _ = read(body, Format.CSV)
+        rows, _ = read(body, FileFormat.CSV)
         assert [bool(row["error"]) for row in rows] == [False, True, False]
     assert time.perf_counter() - begun_s < MOST_S
 
@@ -225,7 +225,7 @@ def test_a_hostile_cell_fails_its_row_or_the_file_with_a_message(cell: bytes) ->
 def test_a_body_packed_twice_is_no_file() -> None:
     body = gzip.compress(gzip.compress(IRIS_HEADER.encode() + b"1,1,1,1\n"))
     with pytest.raises(InvalidInputError):
-        read(body, Format.CSV, packing=Packing.GZIP)
+        read(body, FileFormat.CSV, packing=Packing.GZIP)
 
 
 @pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
@@ -234,6 +234,6 @@ def test_a_bomb_of_zeros_costs_no_memory(packing: Packing) -> None:
 
     def refused() -> None:
         with pytest.raises((InvalidInputError, PayloadTooLargeError)):
-            read(bomb, Format.NDJSON, packing=packing)
+            read(bomb, FileFormat.NDJSON, packing=packing)
 
     assert growth_bytes(refused) < MOST_GROWTH_BYTES

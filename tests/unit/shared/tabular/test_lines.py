@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.tabular import csv as csv_reader
 from shared.tabular import ndjson
 from shared.tabular.content_types import Packing
-from shared.tabular.formats import Format
+from shared.tabular.file_formats import FileFormat
 from shared.tabular.reading import InvalidRow
 from tests.unit.shared.tabular.test_readers import csv as read_csv
 from tests.unit.shared.tabular.test_readers import pack, read
@@ -49,7 +49,7 @@ def mixed(line_end: str) -> bytes:
 @pytest.mark.parametrize("line_end", ENDS)
 @pytest.mark.parametrize("packing", [Packing.NONE, Packing.GZIP])
 def test_the_line_of_an_invalid_row_counts_every_line_of_a_csv(line_end: str, packing: Packing) -> None:
-    rows, summary = read(packed(mixed(line_end), packing), Format.CSV, packing=packing)
+    rows, summary = read(packed(mixed(line_end), packing), FileFormat.CSV, packing=packing)
     assert [(problem.row, problem.line) for problem in summary.problems] == LINES
     assert [row["error"] for row in rows if row["error"]] == [
         f"{NOT_A_NUMBER} (line 4)",
@@ -62,7 +62,7 @@ def test_the_line_of_an_invalid_row_counts_every_line_of_a_csv(line_end: str, pa
 def test_the_line_is_the_same_wherever_a_block_ends(line_end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for size in range(56, 140):
         monkeypatch.setattr(csv_reader, "BLOCK_BYTES", size)
-        _, summary = read(mixed(line_end), Format.CSV)
+        _, summary = read(mixed(line_end), FileFormat.CSV)
         assert [(problem.row, problem.line) for problem in summary.problems] == LINES, size
 
 
@@ -89,7 +89,7 @@ def test_lines_are_right_far_into_a_file() -> None:
 def test_the_line_of_an_invalid_row_counts_every_line_of_ndjson(line_end: str, packing: Packing) -> None:
     lines = [GOOD, "", "1", "  ", "", GOOD, "[1, 2]", GOOD]
     body = packed(line_end.join(lines).encode(), packing)
-    rows, summary = read(body, Format.NDJSON, packing=packing)
+    rows, summary = read(body, FileFormat.NDJSON, packing=packing)
     assert [(problem.row, problem.line) for problem in summary.problems] == [(1, 3), (3, 7)]
     assert [row["error"][-9:] for row in rows if row["error"]] == [" (line 3)", " (line 7)"]
 
@@ -99,7 +99,7 @@ def test_lines_of_ndjson_are_the_same_across_blocks_and_slices(monkeypatch: pyte
     expected = [i + 1 for i in range(2000) if i % 7 == 0]
     for size in (64, 100, 4096):
         monkeypatch.setattr(ndjson, "_BLOCK_BYTES", size)
-        rows, _ = read("\n".join(lines).encode(), Format.NDJSON)
+        rows, _ = read("\n".join(lines).encode(), FileFormat.NDJSON)
         found = [int(row["error"].rpartition("(line ")[2][:-1]) for row in rows if row["error"]]
         assert found == expected
 
@@ -109,7 +109,7 @@ def test_a_format_without_lines_names_none() -> None:
     table = pa.table({name: ["x"] for name in HEADER.split(",")})
     with pa.ipc.new_stream(body, table.schema) as writer:
         writer.write_table(table)
-    rows, summary = read(body.getvalue(), Format.ARROW)
+    rows, summary = read(body.getvalue(), FileFormat.ARROW)
     assert summary.problems[0].line is None
     assert "(line" not in rows[0]["error"]
 
@@ -138,5 +138,5 @@ def test_lines_are_those_that_a_reference_parser_counts(
         writer.writerow([note, "x" if bad else 1, 1, 1, 1])
         written = out.getvalue()[start:]
         begins += len(written.replace("\r\n", "\n").replace("\r", "\n").split("\n")) - 1
-    _, summary = read(out.getvalue().encode(), Format.CSV)
+    _, summary = read(out.getvalue().encode(), FileFormat.CSV)
     assert [problem.line for problem in summary.problems] == expected

@@ -14,7 +14,7 @@ from shared import tables
 from shared.errors import OverloadedError
 from shared.tabular import memory_room
 from shared.tabular.content_types import Packing, Wrapping
-from shared.tabular.formats import Format
+from shared.tabular.file_formats import FileFormat
 from shared.tabular.memory_room import LEAST_ROOM_BYTES, STACKS_BYTES, require_room
 from shared.tabular.reading import _foreign_errors
 from tests.unit.gateway_fakes import FakeRedis
@@ -46,7 +46,7 @@ def test_running_out_of_memory_is_the_gateways_condition(error: Exception) -> No
 
 
 def test_a_reader_without_memory_does_not_blame_the_file() -> None:
-    wrapping = Wrapping(Format.CSV, Packing.NONE)
+    wrapping = Wrapping(FileFormat.CSV, Packing.NONE)
     with pytest.raises(MemoryError), _foreign_errors(wrapping):
         raise pa.ArrowMemoryError("malloc of size 64 failed")
 

@@ -20,7 +20,7 @@ from shared.specs import ModelSpec, Row
 from shared.tables import batch_of_rows, first_row_of, read_ipc
 from shared.tabular import casting
 from shared.tabular.content_types import Packing, Wrapping
-from shared.tabular.formats import Format
+from shared.tabular.file_formats import FileFormat
 from shared.tabular.layout import lay_out
 from shared.tabular.reading import Reading, ReadSummary, UploadLimits
 from shared.tabular.upload_options import UploadOptions, read_options
@@ -48,7 +48,7 @@ QUALITY_ROW = {
 
 def read(
     body: bytes,
-    kind: Format,
+    kind: FileFormat,
     spec: ModelSpec = IRIS,
     *,
     packing: Packing = Packing.NONE,
@@ -67,7 +67,7 @@ def read(
 
 
 def csv(text: str, spec: ModelSpec = IRIS, **more: Any) -> tuple[list[Row], ReadSummary]:
-    return read(text.encode(), Format.CSV, spec, **more)
+    return read(text.encode(), FileFormat.CSV, spec, **more)
 
 
 def valid(rows: list[Row]) -> list[Row]:
@@ -114,13 +114,13 @@ def test_csv_of_any_charset_and_dialect_is_the_json_row(
     charset: str, options: dict[str, Any], sep: str, decimal: str
 ) -> None:
     body = quality_csv(QUALITY_ROW, sep=sep, decimal=decimal).encode(charset)
-    rows, _ = read(body, Format.CSV, QUALITY, **options)
+    rows, _ = read(body, FileFormat.CSV, QUALITY, **options)
     assert valid(rows) == quality_by_json()
 
 
 def test_an_ndjson_row_is_the_json_row() -> None:
     line = json.dumps(QUALITY_ROW, ensure_ascii=False).encode()
-    rows, _ = read(b"\xef\xbb\xbf" + line + b"\r\n\n", Format.NDJSON, QUALITY)
+    rows, _ = read(b"\xef\xbb\xbf" + line + b"\r\n\n", FileFormat.NDJSON, QUALITY)
     assert valid(rows) == quality_by_json()
 
 
@@ -130,17 +130,17 @@ def test_arrow_and_parquet_of_every_type_come_through_unchanged(rows: list[Row])
     spec = every_type()
     given_batch = batch_of_rows(spec, rows)
     expected = given_batch.to_pylist()
-    for kind in (Format.ARROW, Format.ARROW_FILE, Format.PARQUET):
+    for kind in (FileFormat.ARROW, FileFormat.ARROW_FILE, FileFormat.PARQUET):
         found, _ = read(packed(pa.Table.from_batches([given_batch]), kind), kind, spec)
         assert valid(found) == expected
 
 
-def packed(table: pa.Table, kind: Format) -> bytes:
+def packed(table: pa.Table, kind: FileFormat) -> bytes:
     sink = pa.BufferOutputStream()
-    if kind is Format.PARQUET:
+    if kind is FileFormat.PARQUET:
         parquet.write_table(table, sink)
     else:
-        make = pa.ipc.new_stream if kind is Format.ARROW else pa.ipc.new_file
+        make = pa.ipc.new_stream if kind is FileFormat.ARROW else pa.ipc.new_file
         with make(sink, table.schema) as writer:
             writer.write_table(table)
     written: bytes = sink.getvalue().to_pybytes()
@@ -163,7 +163,7 @@ def test_pandas_like_columns_are_cast() -> None:
             "tensor": pa.array([[[1, 2, 3], [4, 5, 6]]]),
         }
     )
-    (found,), _ = read(packed(table, Format.PARQUET), Format.PARQUET, spec)
+    (found,), _ = read(packed(table, FileFormat.PARQUET), FileFormat.PARQUET, spec)
     assert found["error"] is None
     assert (found["a_float"], found["a_int64"], found["maybe_int64"]) == (1.0, 7, None)
     assert found["tensor"] == [1, 2, 3, 4, 5, 6]
@@ -245,7 +245,7 @@ def test_a_tensor_takes_a_column_per_value() -> None:
 
 def test_a_list_of_another_length_is_an_invalid_row() -> None:
     table = pa.table({"features": [[1.0] * 10, [1.0] * 9, None, [*[1.0] * 9, 5000.0], [2.0] * 10]})
-    rows, _ = read(packed(table, Format.ARROW), Format.ARROW, CLASSIFIER)
+    rows, _ = read(packed(table, FileFormat.ARROW), FileFormat.ARROW, CLASSIFIER)
     assert [bool(row["error"]) for row in rows] == [False, True, True, True, False]
     assert rows[4]["features"] == [2.0] * 10
     assert rows[3]["error"] == "features: '5000' is greater than 1000"
@@ -260,7 +260,7 @@ def test_an_invalid_ndjson_line_bears_its_reason() -> None:
         b"[1,1,1,1],[1,1,1,1]",
         b"[2,2,2,2]",
     ]
-    rows, tally = read(b"\n".join(lines), Format.NDJSON)
+    rows, tally = read(b"\n".join(lines), FileFormat.NDJSON)
     assert [row["error"] is None for row in rows] == [True, False, False, False, False, True]
     assert "sepal_width: Field required" in rows[2]["error"]
     assert rows[5]["sepal_length"] == 2
@@ -273,7 +273,9 @@ def test_kept_columns_come_along() -> None:
     assert [(row["keep:id"], row["keep:lot"]) for row in rows] == [("7", "A"), ("8", None)]
     assert tally.ignored_columns == ()
     line = {"sepal_length": 1, "sepal_width": 1, "petal_length": 1, "petal_width": 1, "id": 7}
-    rows, _ = read(json.dumps(line).encode(), Format.NDJSON, id_column="id", keep_columns=("petal_width",))
+    rows, _ = read(
+        json.dumps(line).encode(), FileFormat.NDJSON, id_column="id", keep_columns=("petal_width",)
+    )
     assert (rows[0]["keep:id"], rows[0]["keep:petal_width"], rows[0]["error"]) == ("7", "1", None)
 
 
@@ -281,7 +283,7 @@ def test_kept_values_of_ndjson_are_texts_for_any_types() -> None:
     flower = {"sepal_length": 1, "sepal_width": 1, "petal_length": 1, "petal_width": 1}
     values = [7, 7.5, "x", None, True, {"line": 2}, [1]]
     lines = [json.dumps(flower | {"lot": value}).encode() for value in values]
-    rows, _ = read(b"\n".join(lines), Format.NDJSON, keep_columns=("lot",))
+    rows, _ = read(b"\n".join(lines), FileFormat.NDJSON, keep_columns=("lot",))
     assert [row["keep:lot"] for row in rows] == ["7", "7.5", "x", None, "true", '{"line":2}', "[1]"]
 
 
@@ -294,30 +296,30 @@ def test_values_may_hold_newlines_quotes_delimiters_and_nul() -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "said"),
     [
-        (b"", Format.CSV, "empty"),
-        (IRIS_HEADER.encode(), Format.CSV, "no row"),
-        (b"a,b\n1,2\n", Format.CSV, "column 'sepal_length' is missing"),
-        (b"sepal_length," + IRIS_HEADER.encode() + b"1,1,1,1,1\n", Format.CSV, "duplicate column"),
-        ("꽃받침".encode("cp949") + b"\n1\n", Format.CSV, "charset"),
-        (IRIS_HEADER.encode() + b"1,1,1," + b"9" * 3_000_000, Format.CSV, "cannot be read"),
-        (b"PK\x03\x04", Format.CSV, "ZIP archive"),
-        (b"", Format.NDJSON, "no row"),
-        (b"\n\n", Format.NDJSON, "no row"),
-        (b"[" * 2_000_000, Format.NDJSON, "longer"),
-        (b"", Format.PARQUET, "cannot be read"),
-        (b"PAR1 and so on PAR1", Format.PARQUET, "cannot be read"),
-        (b"", Format.ARROW, "cannot be read"),
-        (b"ARROW1", Format.ARROW_FILE, "not an Arrow file"),
-        (b"\xff\xff\xff\xff\xff\xff\xff\x7f", Format.ARROW, "cannot be read|larger"),
+        (b"", FileFormat.CSV, "empty"),
+        (IRIS_HEADER.encode(), FileFormat.CSV, "no row"),
+        (b"a,b\n1,2\n", FileFormat.CSV, "column 'sepal_length' is missing"),
+        (b"sepal_length," + IRIS_HEADER.encode() + b"1,1,1,1,1\n", FileFormat.CSV, "duplicate column"),
+        ("꽃받침".encode("cp949") + b"\n1\n", FileFormat.CSV, "charset"),
+        (IRIS_HEADER.encode() + b"1,1,1," + b"9" * 3_000_000, FileFormat.CSV, "cannot be read"),
+        (b"PK\x03\x04", FileFormat.CSV, "ZIP archive"),
+        (b"", FileFormat.NDJSON, "no row"),
+        (b"\n\n", FileFormat.NDJSON, "no row"),
+        (b"[" * 2_000_000, FileFormat.NDJSON, "longer"),
+        (b"", FileFormat.PARQUET, "cannot be read"),
+        (b"PAR1 and so on PAR1", FileFormat.PARQUET, "cannot be read"),
+        (b"", FileFormat.ARROW, "cannot be read"),
+        (b"ARROW1", FileFormat.ARROW_FILE, "not an Arrow file"),
+        (b"\xff\xff\xff\xff\xff\xff\xff\x7f", FileFormat.ARROW, "cannot be read|larger"),
     ],
 )
-def test_an_unreadable_file_is_rejected(body: bytes, kind: Format, said: str) -> None:
+def test_an_unreadable_file_is_rejected(body: bytes, kind: FileFormat, said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
         read(body, kind)
 
 
-@pytest.mark.parametrize("kind", [Format.PARQUET, Format.ARROW])
-def test_a_truncated_file_is_refused(kind: Format) -> None:
+@pytest.mark.parametrize("kind", [FileFormat.PARQUET, FileFormat.ARROW])
+def test_a_truncated_file_is_refused(kind: FileFormat) -> None:
     table = pa.table({name: np.arange(10_000) % 10 for name in IRIS.input_names})
     with pytest.raises(InvalidInputError, match=r"cannot be read|is cut off"):
         read(packed(table, kind)[:-2000], kind)
@@ -326,19 +328,19 @@ def test_a_truncated_file_is_refused(kind: Format) -> None:
 def test_a_column_of_another_type_is_refused_by_name() -> None:
     table = pa.table({name: [True] for name in IRIS.input_names})
     with pytest.raises(InvalidInputError, match="'sepal_length' is bool"):
-        read(packed(table, Format.PARQUET), Format.PARQUET)
+        read(packed(table, FileFormat.PARQUET), FileFormat.PARQUET)
 
 
 @pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
 def test_packed_files_are_unpacked_with_all_their_members(packing: Packing) -> None:
     head, tail = IRIS_HEADER.encode() + b"1,1,1,1\n", b"2,2,2,2\n"
     body = pack(head, packing) + pack(tail, packing)
-    rows, _ = read(body, Format.CSV, packing=packing)
+    rows, _ = read(body, FileFormat.CSV, packing=packing)
     assert [row["sepal_length"] for row in rows] == [1, 2]
     with pytest.raises(InvalidInputError, match="compressed with"):
-        read(body[:-6], Format.CSV, packing=packing)
+        read(body[:-6], FileFormat.CSV, packing=packing)
     with pytest.raises(InvalidInputError, match="compressed with"):
-        read(head, Format.CSV, packing=packing)
+        read(head, FileFormat.CSV, packing=packing)
 
 
 @pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
@@ -346,7 +348,7 @@ def test_a_bomb_is_cut_off_early(packing: Packing) -> None:
     bomb = pack(IRIS_HEADER.encode() + b"1,1,1,1\n" * 5_000_000, packing)
     few = UploadLimits(job_bytes=2_000_000, chunk_rows=1000, chunk_bytes=8_000_000, spool_dir=None)
     tally = ReadSummary()
-    reading = Reading(Wrapping(Format.CSV, packing), RowValidator(IRIS), UploadOptions(model="iris"), few)
+    reading = Reading(Wrapping(FileFormat.CSV, packing), RowValidator(IRIS), UploadOptions(model="iris"), few)
     with pytest.raises(PayloadTooLargeError):
         list(reading.chunks(io.BytesIO(bomb), tally))
     assert tally.rows < 500_000
@@ -355,10 +357,10 @@ def test_a_bomb_is_cut_off_early(packing: Packing) -> None:
 def test_a_parquet_bomb_is_cut_off_by_its_rows() -> None:
     table = pa.table({name: pa.array(np.ones(1_000_000)) for name in IRIS.input_names})
     few = UploadLimits(job_bytes=3_000_000, chunk_rows=1000, chunk_bytes=8_000_000, spool_dir=None)
-    body = packed(table, Format.PARQUET)
+    body = packed(table, FileFormat.PARQUET)
     assert len(body) < 1_000_000
     with pytest.raises(PayloadTooLargeError):
-        read(body, Format.PARQUET, limits=few)
+        read(body, FileFormat.PARQUET, limits=few)
 
 
 def pack(data: bytes, packing: Packing) -> bytes:
@@ -372,7 +374,7 @@ def test_an_unknown_charset_is_named() -> None:
     with pytest.raises(InvalidInputError, match="unknown charset 'klingon'"):
         csv(IRIS_HEADER, charset="klingon")
     with pytest.raises(InvalidInputError, match="is not cp949"):
-        read(IRIS_HEADER.encode() + b"\xff\xff,1,1,1\n", Format.CSV, charset="cp949")
+        read(IRIS_HEADER.encode() + b"\xff\xff,1,1,1\n", FileFormat.CSV, charset="cp949")
 
 
 @pytest.mark.parametrize(
@@ -439,7 +441,7 @@ def test_a_column_is_judged_by_its_extremes_as_value_by_value(values: list[float
 @pytest.mark.parametrize("given", [pa.uint64(), pa.int8(), pa.int64()])
 def test_integers_of_any_width_are_accepted(given: pa.DataType) -> None:
     table = pa.table(dict.fromkeys(IRIS.input_names, pa.array([1, 7], given)))
-    rows, _ = read(packed(table, Format.ARROW), Format.ARROW)
+    rows, _ = read(packed(table, FileFormat.ARROW), FileFormat.ARROW)
     assert [row["sepal_length"] for row in rows] == [1.0, 7.0]
     assert [row["error"] for row in rows] == [None, None]
 
@@ -451,14 +453,14 @@ def test_codes_that_are_explained_anew_in_an_arrow_stream_are_read_as_their_valu
         for value in (1.5, 2.5):  # code 0 in both
             column = pa.array([value, value]).dictionary_encode().cast(schema.field(0).type)
             stream.write_batch(pa.RecordBatch.from_arrays([column] * 4, schema=schema))
-    rows, _ = read(sink.getvalue(), Format.ARROW)
+    rows, _ = read(sink.getvalue(), FileFormat.ARROW)
     assert [row["sepal_length"] for row in rows] == [1.5, 1.5, 2.5, 2.5]
 
 
 @pytest.mark.parametrize("digested", [True, False])
 def test_a_body_is_digested_on_request(digested: bool) -> None:
     body, tally = (IRIS_HEADER + "1,1,1,1\n").encode(), ReadSummary()
-    wrapping = Wrapping(Format.CSV, Packing.NONE)
+    wrapping = Wrapping(FileFormat.CSV, Packing.NONE)
     reading = Reading(wrapping, RowValidator(IRIS), UploadOptions(model="iris"), LIMITS, digested=digested)
     assert sum(chunk.rows for chunk in reading.chunks(io.BytesIO(body), tally)) == 1
     assert tally.sha256 == (hashlib.sha256(body).hexdigest() if digested else "")

@@ -19,7 +19,7 @@ from shared.tables import read_ipc
 from shared.tabular import csv as csv_reader
 from shared.tabular.content_types import Packing, Wrapping
 from shared.tabular.csv_records import Records
-from shared.tabular.formats import Format
+from shared.tabular.file_formats import FileFormat
 from shared.tabular.reading import Reading, ReadSummary
 from shared.tabular.upload_options import UploadOptions
 from shared.validation import RowValidator
@@ -61,9 +61,9 @@ def table() -> pa.Table:
     return pa.table(columns | {"note": [NOTES[i % len(NOTES)] for i in range(ROWS)]})
 
 
-def arrow_body(kind: Format, compression: str | None = None) -> bytes:
+def arrow_body(kind: FileFormat, compression: str | None = None) -> bytes:
     sink = io.BytesIO()
-    make = pa.ipc.new_stream if kind is Format.ARROW else pa.ipc.new_file
+    make = pa.ipc.new_stream if kind is FileFormat.ARROW else pa.ipc.new_file
     options = pa.ipc.IpcWriteOptions(compression=compression)
     with make(sink, table().schema, options=options) as writer:
         for batch in table().to_batches(max_chunksize=3):
@@ -78,18 +78,18 @@ def parquet_body() -> bytes:
 
 
 BODIES = {
-    Format.CSV: csv_body(),
-    Format.NDJSON: ndjson_body(),
-    Format.PARQUET: parquet_body(),
-    Format.ARROW: arrow_body(Format.ARROW),
-    Format.ARROW_FILE: arrow_body(Format.ARROW_FILE),
+    FileFormat.CSV: csv_body(),
+    FileFormat.NDJSON: ndjson_body(),
+    FileFormat.PARQUET: parquet_body(),
+    FileFormat.ARROW: arrow_body(FileFormat.ARROW),
+    FileFormat.ARROW_FILE: arrow_body(FileFormat.ARROW_FILE),
 }
 WHOLE = {kind: read(body, kind, keep_columns=("note",))[0] for kind, body in BODIES.items()}
-BINARY = (Format.PARQUET, Format.ARROW, Format.ARROW_FILE)
-TEXTS = (Format.CSV, Format.NDJSON)
+BINARY = (FileFormat.PARQUET, FileFormat.ARROW, FileFormat.ARROW_FILE)
+TEXTS = (FileFormat.CSV, FileFormat.NDJSON)
 
 
-def rows_of(body: bytes, kind: Format, packing: Packing = Packing.NONE) -> list[Row] | None:
+def rows_of(body: bytes, kind: FileFormat, packing: Packing = Packing.NONE) -> list[Row] | None:
     """Returns the rows of an accepted body; None if the body or a row is rejected."""
     try:
         rows, tally = read(body, kind, packing=packing, keep_columns=("note",))
@@ -115,20 +115,20 @@ def test_the_bodies_are_read_as_they_were_written() -> None:
 
 
 @pytest.mark.parametrize("kind", BINARY)
-def test_a_binary_body_that_is_cut_anywhere_is_refused(kind: Format) -> None:
+def test_a_binary_body_that_is_cut_anywhere_is_refused(kind: FileFormat) -> None:
     body = BODIES[kind]
     assert [end for end in places_in(body) if rows_of(body[:end], kind) is not None] == []
 
 
 @pytest.mark.parametrize("kind", BINARY)
-def test_a_binary_body_that_goes_on_after_its_end_is_refused(kind: Format) -> None:
+def test_a_binary_body_that_goes_on_after_its_end_is_refused(kind: FileFormat) -> None:
     body = BODIES[kind]
     for behind in (b"\0", b"\n", b"x" * 100, body, body[: len(body) // 2]):
         assert rows_of(body + behind, kind) is None
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_a_text_that_is_cut_within_a_record_is_refused_or_names_the_row(kind: Format) -> None:
+def test_a_text_that_is_cut_within_a_record_is_refused_or_names_the_row(kind: FileFormat) -> None:
     """A cut between two records, or within the last cell of CSV, shows only in the body's length."""
     body = BODIES[kind]
     for end in sorted({*places_in(body), *at_line_ends(body)}):
@@ -140,7 +140,7 @@ def test_a_text_that_is_cut_within_a_record_is_refused_or_names_the_row(kind: Fo
 
 @pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
 @pytest.mark.parametrize("kind", list(BODIES))
-def test_a_packed_body_that_is_cut_anywhere_is_refused(kind: Format, packing: Packing) -> None:
+def test_a_packed_body_that_is_cut_anywhere_is_refused(kind: FileFormat, packing: Packing) -> None:
     body = pack(BODIES[kind], packing)
     assert [end for end in places_in(body) if rows_of(body[:end], kind, packing) is not None] == []
     for behind in (b"x", b"\0\0\0\0\0\0\0\0", b"\x1f\x8b"):
@@ -148,7 +148,7 @@ def test_a_packed_body_that_is_cut_anywhere_is_refused(kind: Format, packing: Pa
 
 
 @pytest.mark.parametrize("kind", list(BODIES))
-def test_a_body_packed_with_gzip_survives_no_changed_bit_that_changes_a_row(kind: Format) -> None:
+def test_a_body_packed_with_gzip_survives_no_changed_bit_that_changes_a_row(kind: FileFormat) -> None:
     body = gzip.compress(BODIES[kind], mtime=0)
     for place in places_in(body):
         changed = bytearray(body)
@@ -158,15 +158,15 @@ def test_a_body_packed_with_gzip_survives_no_changed_bit_that_changes_a_row(kind
 
 @given(place=st.integers(0, 2**20), bit=st.integers(0, 7), kind=st.sampled_from(list(BODIES)))
 @settings(max_examples=150, deadline=None)
-def test_a_changed_bit_never_loses_a_row_without_a_word(place: int, bit: int, kind: Format) -> None:
+def test_a_changed_bit_never_loses_a_row_without_a_word(place: int, bit: int, kind: FileFormat) -> None:
     body = bytearray(BODIES[kind])
     body[place % len(body)] ^= 1 << bit
     rows = rows_of(bytes(body), kind)
     if rows is None:
         return
-    if kind is Format.PARQUET:  # each page has a checksum
+    if kind is FileFormat.PARQUET:  # each page has a checksum
         assert [row["sepal_length"] for row in rows] == [row["sepal_length"] for row in WHOLE[kind]]
-    if kind is not Format.CSV or rows_in(bytes(body)) == ROWS:
+    if kind is not FileFormat.CSV or rows_in(bytes(body)) == ROWS:
         assert len(rows) == ROWS
 
 
@@ -184,9 +184,9 @@ def rows_in(body: bytes) -> int:
 )
 @settings(max_examples=150, deadline=None)
 def test_a_quote_or_line_end_that_is_put_in_loses_no_row_without_a_word(place: int, character: bytes) -> None:
-    body = BODIES[Format.CSV]
+    body = BODIES[FileFormat.CSV]
     at = len(HEADER) + 1 + place % (len(body) - len(HEADER) - 1)
-    rows = rows_of(body[:at] + character + body[at:], Format.CSV)
+    rows = rows_of(body[:at] + character + body[at:], FileFormat.CSV)
     assert rows is None or len(rows) >= ROWS
 
 
@@ -200,7 +200,7 @@ def pieces_of(body: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
         yield body[first:]
 
 
-def read_in_pieces(body: bytes, kind: Format, pieces: Iterable[bytes]) -> list[Row]:
+def read_in_pieces(body: bytes, kind: FileFormat, pieces: Iterable[bytes]) -> list[Row]:
     options = UploadOptions(model=IRIS.name, keep_columns=("note",))
     reading = Reading(Wrapping(kind, Packing.NONE), RowValidator(IRIS), options, LIMITS)
     chunks = [read_ipc(chunk.data) for chunk in reading.chunks(Trickle(pieces), ReadSummary())]
@@ -209,8 +209,8 @@ def read_in_pieces(body: bytes, kind: Format, pieces: Iterable[bytes]) -> list[R
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
 @pytest.mark.parametrize("kind", TEXTS)
-def test_a_text_is_the_same_divided_at_every_place(kind: Format, line_end: bytes) -> None:
-    body = csv_body(line_end) if kind is Format.CSV else ndjson_body()[:400].rpartition(b"\n")[0]
+def test_a_text_is_the_same_divided_at_every_place(kind: FileFormat, line_end: bytes) -> None:
+    body = csv_body(line_end) if kind is FileFormat.CSV else ndjson_body()[:400].rpartition(b"\n")[0]
     expected = read(body, kind, keep_columns=("note",))[0]
     for place in range(1, len(body), 1 if line_end == b"\r\n" else 3):
         assert read_in_pieces(body, kind, pieces_of(body, [place])) == expected, place
@@ -225,7 +225,7 @@ def test_a_block_may_end_at_every_place_of_a_quoted_cell(
     for size in range(64, 130, 3):
         monkeypatch.setattr(csv_reader, "BLOCK_BYTES", size)
         body = HEADER + "".join(f"{cell},{i},1,2,3{line_end}" for i in range(6)).encode()
-        rows, _ = read(body, Format.CSV, keep_columns=("note",))
+        rows, _ = read(body, FileFormat.CSV, keep_columns=("note",))
         assert [row["keep:note"] for row in rows] == [f'a{line_end}"b" 뷁{line_end}'] * 6
 
 
@@ -233,7 +233,7 @@ def test_a_block_may_end_at_every_place_of_a_quoted_cell(
 def test_a_carriage_return_at_the_end_of_a_block_keeps_its_line_feed(byte: int) -> None:
     before = HEADER + b"x,1,1,2,3\r\n" * 95_000
     filling = b"y" * (byte - len(before) - 2)
-    rows, _ = read(before + b'"' + filling + b'\r\nz",5,1,2,3\r\n', Format.CSV, keep_columns=("note",))
+    rows, _ = read(before + b'"' + filling + b'\r\nz",5,1,2,3\r\n', FileFormat.CSV, keep_columns=("note",))
     assert rows[-1]["keep:note"] == filling.decode() + "\r\nz"
     assert len(rows) == 95_001
 
@@ -252,7 +252,7 @@ def test_a_quote_that_is_never_closed_fails_the_job(cell: str, said: str, quote:
     lines = [f"{i % 10},1,2,3,{cell if i == 99 else 'ok'}" for i in range(1000)]
     body = "sepal_length,sepal_width,petal_length,petal_width,note\n" + "\n".join(lines) + "\n"
     with pytest.raises(InvalidInputError, match=said):
-        read(body.replace('"', quote).encode(), Format.CSV, quote=quote)
+        read(body.replace('"', quote).encode(), FileFormat.CSV, quote=quote)
 
 
 @pytest.mark.parametrize("place", ["header", "first", "last", "far"])
@@ -269,7 +269,7 @@ def test_an_unclosed_quote_is_found_at_any_position(place: str) -> None:
         case "far":
             rows[150_000] = b'"' + rows[150_000]
     with pytest.raises(InvalidInputError, match="quoted cell that begins in line"):
-        read(header + b"".join(rows), Format.CSV)
+        read(header + b"".join(rows), FileFormat.CSV)
 
 
 def test_a_quote_that_another_rows_quote_closes_fails_the_job() -> None:
@@ -277,14 +277,14 @@ def test_a_quote_that_another_rows_quote_closes_fails_the_job() -> None:
     lines[99], lines[199] = '1,1,2,3,"3/4 pipe', '1,1,2,3,"1/2 pipe"'
     body = "sepal_length,sepal_width,petal_length,petal_width,note\n" + "\n".join(lines) + "\n"
     with pytest.raises(InvalidInputError, match="begins in line 101 ends in line 201"):
-        read(body.encode(), Format.CSV)
+        read(body.encode(), FileFormat.CSV)
 
 
 def test_a_last_line_with_fewer_cells_and_no_line_end_is_a_body_that_is_cut_off() -> None:
     body = HEADER + b"x,1,1,2,3\n" * 3
     with pytest.raises(InvalidInputError, match="the last line, 5, has 3 cells, but the header has 5"):
-        read(body + b"x,1,1", Format.CSV)
-    rows, tally = read(body + b"x,1,1\n", Format.CSV)
+        read(body + b"x,1,1", FileFormat.CSV)
+    rows, tally = read(body + b"x,1,1\n", FileFormat.CSV)
     assert (len(rows), tally.rows_failed) == (4, 1)
 
 
@@ -292,20 +292,20 @@ def test_a_last_json_line_that_is_cut_fails_the_job() -> None:
     line = b'{"sepal_length":1,"sepal_width":1,"petal_length":2,"petal_width":3}\n'
     for end in range(1, len(line) - 1):
         with pytest.raises(InvalidInputError, match="the last line, 4, ends within its JSON value"):
-            read(line * 3 + line[:end], Format.NDJSON)
+            read(line * 3 + line[:end], FileFormat.NDJSON)
 
 
 def test_an_arrow_body_cut_after_a_batch_reports_the_batches_read() -> None:
-    body = arrow_body(Format.ARROW)
+    body = arrow_body(FileFormat.ARROW)
     messages = [place for place in range(len(body)) if body[place : place + 4] == b"\xff" * 4]
     with pytest.raises(
         InvalidInputError, match="after 2 record batches, the Arrow stream's end mark is missing"
     ):
-        read(body[: messages[3]], Format.ARROW)
+        read(body[: messages[3]], FileFormat.ARROW)
 
 
 def test_an_arrow_file_whose_footer_lists_other_batches_is_refused() -> None:
-    whole, shorter = arrow_body(Format.ARROW_FILE), io.BytesIO()
+    whole, shorter = arrow_body(FileFormat.ARROW_FILE), io.BytesIO()
     with pa.ipc.new_file(shorter, table().schema) as writer:
         for batch in table().slice(0, 9).to_batches(max_chunksize=3):
             writer.write_batch(batch)
@@ -313,7 +313,7 @@ def test_an_arrow_file_whose_footer_lists_other_batches_is_refused() -> None:
     footer = whole[whole.rindex(end_mark) :]
     body = shorter.getvalue()[: shorter.getvalue().rindex(end_mark)] + footer
     with pytest.raises(InvalidInputError, match="footer lists 4 record batches, the file has 3"):
-        read(body, Format.ARROW_FILE)
+        read(body, FileFormat.ARROW_FILE)
 
 
 def blocks(text: bytes, size: int, delimiter: str = ",", quote: str = '"') -> list[bytes]:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from msgspec.json import encode
 
 from shared.errors import NotAcceptableError, PayloadError
-from shared.tabular.formats import Format
+from shared.tabular.file_formats import FileFormat
 from shared.tabular.json_texts import FEW_ROWS, in_line, objects, texts
 from shared.tabular.negotiation import negotiated
 from shared.tabular.writers import JsonWriter, in_threads, result_objects, tabular, written
@@ -58,23 +58,23 @@ class Nothing(Given):
         return iter(())
 
 
-def rendered(kind: Format, tables: Given) -> bytes:
+def rendered(kind: FileFormat, tables: Given) -> bytes:
     return b"".join(written(tables, tabular(kind, SCHEMA)))
 
 
 def test_ndjson_has_every_column_on_every_line() -> None:
-    assert [json.loads(line) for line in rendered(Format.NDJSON, Given()).splitlines()] == ROWS
+    assert [json.loads(line) for line in rendered(FileFormat.NDJSON, Given()).splitlines()] == ROWS
 
 
 def test_parquet_and_arrow_are_the_tables_themselves() -> None:
-    parquet = pa.parquet.read_table(pa.BufferReader(rendered(Format.PARQUET, Given())))
-    arrow = pa.ipc.open_stream(rendered(Format.ARROW, Given())).read_all()
+    parquet = pa.parquet.read_table(pa.BufferReader(rendered(FileFormat.PARQUET, Given())))
+    arrow = pa.ipc.open_stream(rendered(FileFormat.ARROW, Given())).read_all()
     assert parquet.to_pylist() == arrow.to_pylist() == ROWS
     assert arrow.schema == SCHEMA
 
 
 def test_csv_has_one_header_writes_lists_as_json_and_distinguishes_empty_from_missing() -> None:
-    data = rendered(Format.CSV, Given())
+    data = rendered(FileFormat.CSV, Given())
     options = pa.csv.ConvertOptions(
         strings_can_be_null=True, quoted_strings_can_be_null=False, null_values=[""]
     )
@@ -86,13 +86,13 @@ def test_csv_has_one_header_writes_lists_as_json_and_distinguishes_empty_from_mi
     assert rows == ROWS
 
 
-@pytest.mark.parametrize("kind", [Format.CSV, Format.PARQUET, Format.ARROW])
-def test_nothing_has_its_columns_still(kind: Format) -> None:
+@pytest.mark.parametrize("kind", [FileFormat.CSV, FileFormat.PARQUET, FileFormat.ARROW])
+def test_nothing_has_its_columns_still(kind: FileFormat) -> None:
     data = rendered(kind, Nothing())
     readers = {
-        Format.CSV: lambda: pa.csv.read_csv(io.BytesIO(data)),
-        Format.PARQUET: lambda: pa.parquet.read_table(pa.BufferReader(data)),
-        Format.ARROW: lambda: pa.ipc.open_stream(data).read_all(),
+        FileFormat.CSV: lambda: pa.csv.read_csv(io.BytesIO(data)),
+        FileFormat.PARQUET: lambda: pa.parquet.read_table(pa.BufferReader(data)),
+        FileFormat.ARROW: lambda: pa.ipc.open_stream(data).read_all(),
     }
     table = readers[kind]()
     assert (table.num_rows, table.schema.names) == (0, SCHEMA.names)
@@ -180,23 +180,23 @@ def test_other_types_have_their_json_text() -> None:
 @pytest.mark.parametrize(
     ("name", "accept", "expected"),
     [
-        (None, None, Format.JSON),
-        (None, "", Format.JSON),
-        (None, "*/*", Format.JSON),
-        (None, "text/html,application/xhtml+xml,*/*;q=0.8", Format.JSON),
-        (None, "text/csv", Format.CSV),
-        (None, "Text/CSV; charset=utf-8", Format.CSV),
-        (None, "text/*", Format.CSV),
-        (None, "application/json;q=0.5, application/vnd.apache.parquet", Format.PARQUET),
-        (None, "application/json;q=0, */*", Format.NDJSON),
-        (None, "application/x-ndjson, application/json;q=0.9", Format.NDJSON),
-        (None, "application/vnd.apache.arrow.stream", Format.ARROW),
-        ("arrow", "text/csv", Format.ARROW),
-        ("json", "text/html", Format.JSON),
+        (None, None, FileFormat.JSON),
+        (None, "", FileFormat.JSON),
+        (None, "*/*", FileFormat.JSON),
+        (None, "text/html,application/xhtml+xml,*/*;q=0.8", FileFormat.JSON),
+        (None, "text/csv", FileFormat.CSV),
+        (None, "Text/CSV; charset=utf-8", FileFormat.CSV),
+        (None, "text/*", FileFormat.CSV),
+        (None, "application/json;q=0.5, application/vnd.apache.parquet", FileFormat.PARQUET),
+        (None, "application/json;q=0, */*", FileFormat.NDJSON),
+        (None, "application/x-ndjson, application/json;q=0.9", FileFormat.NDJSON),
+        (None, "application/vnd.apache.arrow.stream", FileFormat.ARROW),
+        ("arrow", "text/csv", FileFormat.ARROW),
+        ("json", "text/html", FileFormat.JSON),
     ],
 )
 def test_a_format_is_chosen_by_name_or_else_by_accept(
-    name: str | None, accept: str | None, expected: Format
+    name: str | None, accept: str | None, expected: FileFormat
 ) -> None:
     assert negotiated(name, accept) is expected
 
@@ -211,12 +211,12 @@ def test_an_unknown_format_is_not_acceptable(name: str | None, accept: str | Non
 
 def test_an_endpoint_offers_its_own_formats() -> None:
     with pytest.raises(NotAcceptableError):
-        negotiated("parquet", None, (Format.JSON, Format.CSV))
+        negotiated("parquet", None, (FileFormat.JSON, FileFormat.CSV))
 
 
 def test_places_take_next_to_nothing_in_parquet() -> None:
     rows = pa.table({"row": np.arange(50_000)})
-    writer = tabular(Format.PARQUET, rows.schema)
+    writer = tabular(FileFormat.PARQUET, rows.schema)
     data = writer.write(rows) + writer.close()
     assert len(data) < 5_000
     assert pa.parquet.read_table(pa.BufferReader(data)).equals(rows)
