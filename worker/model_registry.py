@@ -6,8 +6,9 @@ forked, or all of them where no process can be forked, it loads itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import structlog
 
@@ -40,6 +41,7 @@ class ModelRegistry:
         *,
         on_loaded: Callable[[Predictor], bool],
         reasons: Mapping[ModelKey, str] | str,
+        deployed: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> bool:
         """Load the model versions of `reasons`: why each is loaded in this process. A single reason is that
         of all configured model versions that this device can run, those expected to load fastest first.
@@ -49,7 +51,7 @@ class ModelRegistry:
         early.
         """
         if isinstance(reasons, str):
-            reasons = dict.fromkeys(wanted_versions(repository, settings), reasons)
+            reasons = dict.fromkeys(wanted_versions(repository, settings, deployed), reasons)
             self.states = {}
         self.own_keys = set(reasons)
         self.states |= {key: HeldModel(state=ModelState.LOADING) for key in reasons}
@@ -128,12 +130,22 @@ def wanted_version(repository: Repository, key: ModelKey) -> ModelVersion:
     return repository.version(name, version or None)
 
 
-def wanted_versions(repository: Repository, settings: Settings) -> list[ModelKey]:
-    """The configured model versions that this device can run, those expected to load fastest first."""
-    return sorted(_wanted(repository, settings), key=lambda key: _urgency(key, repository, settings))
+def wanted_versions(
+    repository: Repository, settings: Settings, deployed: Mapping[str, Sequence[str]]
+) -> list[ModelKey]:
+    """The configured model versions that this device can run, those expected to load fastest first.
+
+    `deployed`: versions by model, as deployments want them. They count for a model that the settings name
+    without a version, and for every model if they name none.
+    """
+    return sorted(
+        _wanted(repository, settings, deployed), key=lambda key: _urgency(key, repository, settings)
+    )
 
 
-def _wanted(repository: Repository, settings: Settings) -> Iterator[ModelKey]:
+def _wanted(
+    repository: Repository, settings: Settings, deployed: Mapping[str, Sequence[str]]
+) -> Iterator[ModelKey]:
     names = settings.model_names()
     for name in sorted(names if names is not None else repository.specs.keys() | repository.wrong.keys()):
         model, version = split_model_key(name)
@@ -141,7 +153,8 @@ def _wanted(repository: Repository, settings: Settings) -> Iterator[ModelKey]:
         if spec is None:
             yield model_key(model, version)  # unknown or wrong: reported as failed
         elif names is not None or spec.runs_on(settings.device):
-            yield model_key(model, version or spec.default_version)
+            versions = [version] if version else deployed.get(model) or [spec.default_version]
+            yield from (model_key(model, one) for one in versions)
 
 
 def _urgency(key: ModelKey, repository: Repository, settings: Settings) -> tuple[bool, int, ModelKey]:

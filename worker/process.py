@@ -39,6 +39,7 @@ from worker.chunks.reconciler import Reconciler
 from worker.chunks.scrubber import Scrubber
 from worker.control.messages import WorkerStart
 from worker.control.supervisor_link import SupervisorLink
+from worker.deployment_watch import DeploymentWatch
 from worker.execution.engine import Engine
 from worker.execution.scheduler import LaneScheduler
 from worker.execution.watchdog import Watchdog
@@ -110,6 +111,7 @@ class WorkerProcess:
             ended=self._order.dead,
             on_serving=self._announce,
         )
+        self._deployments = DeploymentWatch(self._client, self._deployed)
         self._exporter = Exporter(settings, lambda: readings(self._facts()), number=self._order.number)
         self._on_queues: Callable[[], None] = lambda: None
         self._loader: threading.Thread | None = None
@@ -281,7 +283,13 @@ class WorkerProcess:
         """Load models, in the loader's thread. A failed model is reported, and the others are served."""
         try:
             repository = open_repository(self._settings.models_dir)
-            if not self._registry.load(repository, self._settings, on_loaded=self._serve, reasons=reasons):
+            if not self._registry.load(
+                repository,
+                self._settings,
+                on_loaded=self._serve,
+                reasons=reasons,
+                deployed=self._order.deployed,
+            ):
                 return
             leave_to_stay()
         except BaseException as error:
@@ -432,6 +440,10 @@ class WorkerProcess:
         if self._handover.link:
             self._handover.link.serving()
 
+    def _deployed(self, versions: dict[str, list[str]]) -> None:
+        if self._handover.link:
+            self._handover.link.deployed(versions)
+
     def _take_over_drain(self) -> None:
         """An order to drain applies to the worker that follows, too."""
         for before in [*self._order.dead, *([self._order.follows] if self._order.follows else [])]:
@@ -440,6 +452,7 @@ class WorkerProcess:
 
     def _on_turn(self) -> None:
         self._touch_id()
+        self._deployments.look()
         self._exporter.start()
 
     def _write_id(self) -> None:

@@ -66,6 +66,8 @@ class Catalog:
         self.splits: dict[str, Route[Servable]] = {}
         """Routes of the models whose requests are divided between versions."""
         self._aliases: dict[tuple[str, str], Servable] = {}
+        self._follows = False
+        """Whether it has routed by deployments."""
         self._absent: set[tuple[str, str]] = set()
         for name in specs:
             self.learn(name, repository.versions(name))
@@ -110,7 +112,7 @@ class Catalog:
             found = self._aliases.get((name, version))
         if found is not None:
             return found
-        self._require_restart(name, version)
+        self._require_deployment(name, version)
         spec = self.repository.spec(name)  # raises if the model is missing
         known = self.versions(spec.name)
         near = did_you_mean(str(version), known)
@@ -119,7 +121,7 @@ class Catalog:
             f"Model {name!r} has no version {named(version)}. Versions: {there_are}.{near}"
         )
 
-    def _require_restart(self, name: str, version: str | None) -> None:
+    def _require_deployment(self, name: str, version: str | None) -> None:
         """Raises ModelNotFoundError if the model or version was added after this gateway started."""
         if not re.fullmatch(NAME, name):
             return
@@ -127,11 +129,11 @@ class Catalog:
         if name not in self.root.specs.keys() | self.root.wrong.keys():
             if (folder / "model.toml").is_file():
                 added = f"Model {name!r} was added after this gateway started"
-                raise ModelNotFoundError(f"{added}. Restart the gateway and the workers.")
+                raise ModelNotFoundError(f"{added}. Deploy it: takt deploy {name} VERSION")
         elif version is not None and _is_path(version) and (folder / version / MANIFEST).is_file():
             raise ModelNotFoundError(
                 f"Version {version!r} of model {name!r} was built after this gateway started, and no worker "
-                "holds it. Add it to TAKT_MODELS and restart the workers."
+                f"holds it. Deploy it: takt deploy {name} {version}"
             )
 
     def _require_sight(self, model: str | None, name: str, asker: Principal) -> None:
@@ -161,19 +163,22 @@ class Catalog:
         is gone is served as its model.toml declares it."""
         splits: dict[str, Route[Servable]] = {}
         aliases: dict[tuple[str, str], Servable] = {}
-        for name, default in list(self._defaults.items()):
-            deployment = deployments.get(name)
-            if deployment is None:
-                version = _default_version(self.repository.specs[name], self._wanted)
-                self._defaults[name] = self._servables[name, version]
-                continue
-            self.learn(name, deployment.target.wanted)
-            route = self._route(deployment.target, default, fleet)
+        for name in list(self._defaults):
+            route = self._route_by(deployments.get(name), name, fleet)
             self._defaults[name] = route.default
             aliases |= {(name, alias): served for alias, served in route.aliases.items()}
             if route.split:
                 splits[name] = route
-        self.splits, self._aliases = splits, aliases
+        self.splits, self._aliases, self._follows = splits, aliases, True
+
+    def _route_by(self, deployment: Deployment | None, name: str, fleet: Fleet) -> Route[Servable]:
+        if deployment is None:
+            return Route(self._servables[name, _default_version(self.repository.specs[name], self._wanted)])
+        target, current = deployment.target, self._defaults[name]
+        self.learn(name, target.wanted)
+        if not self._follows:  # nothing was served here before, so that nothing is kept
+            current = self._servables.get((name, target.default), current)
+        return self._route(target, current, fleet)
 
     def _route(self, target: Target, current: Servable, fleet: Fleet) -> Route[Servable]:
         name = current.spec.name

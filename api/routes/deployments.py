@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from msgspec import structs
 from pydantic import BaseModel, Field
 
-from api.access.principal import Asker
+from api.access.principal import Asker, Principal
 from api.gateway import Gateway
 from api.http.error_answers import of_errors
 from api.http.request_bodies import read_json
@@ -121,8 +122,11 @@ async def deploy(
     *,
     if_match: IfMatch = None,
 ) -> DeploymentView:
-    """Change which versions are served. Traffic moves to a version once a worker holds it."""
-    gateway.catalog.find(name, asker=asker)
+    """Change which versions are served. Traffic moves to a version once a worker holds it.
+
+    The model or its versions may be new in the repository: neither gateway nor workers need a restart.
+    """
+    await _look_up(gateway, name, asker)
     demand = read_demand(await _body(gateway, request))
     _require_built(gateway, name, demand.target)
     before = await gateway.deployments.read(name) or _declared(gateway, name)
@@ -182,7 +186,7 @@ async def roll_out(
     name: str, request: Request, gateway: GatewayState, asker: Asker, response: Response
 ) -> DeploymentView:
     """Move requests to a version in steps, each only while the rules hold."""
-    gateway.catalog.find(name, asker=asker)
+    await _look_up(gateway, name, asker)
     asked = read_rollout(await _body(gateway, request))
     before = await gateway.deployments.read(name) or _declared(gateway, name)
     if before.rollout is not None and before.rollout.running:
@@ -223,6 +227,13 @@ async def rollouts(name: str, gateway: GatewayState, asker: Asker) -> RolloutsVi
         running = rollout_view(found, current, await gateway.rollouts.counts_of(found))
     listed = [rollout_view(one, one.rollout, {}) for one in reversed(ended.values()) if one.rollout]
     return RolloutsView(model=name, running=running, ended=listed)
+
+
+async def _look_up(gateway: Gateway, name: str, asker: Principal) -> None:
+    """Raises ModelNotFoundError if the repository has no such model, or the asker does not see it."""
+    if name not in gateway.catalog.names:
+        await asyncio.to_thread(gateway.catalog.reload)
+    gateway.catalog.find(name, asker=asker)
 
 
 async def _body(gateway: Gateway, request: Request) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -84,9 +85,13 @@ def stack(
     with running(queue.url, folder, models_dir=str(versions)) as stack:
         stack.gateway()
         other = stack.gateway("second", port=_port())
-        stack.worker("w1", models="iris@1.0.0,iris@1.1.0,iris@1.2.0")
+        stack.worker("w1", workers="1")
         for part in (stack, other):
             wait_until_ready(part)
+        with stack.client() as http:
+            answer = put(http, {"wanted": ["1.0.0", "1.1.0", "1.2.0"], "default": "1.0.0"})
+            assert answer.status_code == 200, answer.text
+            eventually(lambda: states(http) == {"held"}, limit_s=60)
         yield stack, other
 
 
@@ -101,7 +106,7 @@ def clients(stack: tuple[Stack, Part]) -> Iterator[list[httpx.Client]]:
     urls = [one.url for one in stack]
     found = [httpx.Client(base_url=url, timeout=30, verify=False) for url in urls]
     yield found
-    put(found[0], {"wanted": ["1.0.0", "1.1.0"], "default": "1.0.0"})
+    put(found[0], {"wanted": ["1.0.0", "1.1.0", "1.2.0"], "default": "1.0.0"})
     for client in found:
         client.close()
 
@@ -110,13 +115,17 @@ def put(http: httpx.Client, target: dict[str, Any], **headers: str) -> httpx.Res
     return http.put("/models/iris/deployment", json=target, headers=headers)
 
 
+def states(http: httpx.Client) -> set[str]:
+    return {one["state"] for one in http.get("/models/iris/deployment").json()["versions"]}
+
+
 def serves(http: httpx.Client, version: str) -> bool:
     return http.post("/predict", json=FLOWER).headers["x-model-version"] == version
 
 
 def test_a_promotion_reaches_all_gateways_and_a_rollback_undoes_it(clients: list[httpx.Client]) -> None:
     first, second = clients
-    answer = put(first, {"wanted": ["1.0.0", "1.1.0"], "default": "1.1.0", "reason": "better"})
+    answer = put(first, {"wanted": ["1.0.0", "1.1.0", "1.2.0"], "default": "1.1.0", "reason": "better"})
     assert answer.status_code == 200, answer.text
     view = answer.json()
     assert (view["default"], view["can_roll_back_to"], view["reason"]) == ("1.1.0", "1.0.0", "better")
@@ -135,7 +144,7 @@ def test_a_promotion_reaches_all_gateways_and_a_rollback_undoes_it(clients: list
 def test_a_split_divides_the_requests_and_sticks_to_a_routing_key(clients: list[httpx.Client]) -> None:
     first, second = clients
     split = {"1.0.0": 70, "1.1.0": 30}
-    put(first, {"wanted": ["1.0.0", "1.1.0"], "default": "1.0.0", "split": split})
+    put(first, {"wanted": ["1.0.0", "1.1.0", "1.2.0"], "default": "1.0.0", "split": split})
     eventually(lambda: second.get("/models/iris/deployment").json()["split"] == split, limit_s=2)
     for http in clients:
         eventually(partial(serves, http, "1.1.0"), limit_s=10)
@@ -156,7 +165,7 @@ def test_jobs_and_named_versions_do_not_take_part_in_a_split(clients: list[httpx
     put(
         first,
         {
-            "wanted": ["1.0.0", "1.1.0"],
+            "wanted": ["1.0.0", "1.1.0", "1.2.0"],
             "default": "1.0.0",
             "split": {"1.1.0": 100},
             "aliases": {"candidate": "1.1.0"},
@@ -174,7 +183,7 @@ def test_jobs_and_named_versions_do_not_take_part_in_a_split(clients: list[httpx
 def test_a_change_on_an_old_generation_is_refused(clients: list[httpx.Client]) -> None:
     first, second = clients
     before = first.get("/models/iris/deployment")
-    target = {"wanted": ["1.0.0", "1.1.0"], "default": "1.0.0"}
+    target = {"wanted": ["1.0.0", "1.1.0", "1.2.0"], "default": "1.0.0"}
     assert put(second, target, **{"If-Match": before.headers["etag"]}).status_code == 200
     refused = put(first, target, **{"If-Match": before.headers["etag"]})
     assert refused.status_code == 412
@@ -278,3 +287,29 @@ def test_a_running_rollout_can_be_rolled_back_by_hand(clients: list[httpx.Client
     assert answer.status_code == 200, answer.text
     assert (answer.json()["split"], answer.json()["rollout"]["state"]) == ({}, "rolled_back")
     assert not any(serves(second, "1.1.0") for _ in range(50))
+
+
+def test_versions_and_models_come_and_go_while_requests_go_on(
+    clients: list[httpx.Client], versions: Path
+) -> None:
+    from worker.models.build import build_model
+
+    first, second = clients
+    with Load(clients, FLOWER) as load:
+        build_model(open_repository(versions), "iris", "1.3.0")
+        answer = put(first, {"wanted": ["1.0.0", "1.3.0"], "default": "1.3.0"})
+        assert answer.status_code == 200, answer.text
+        for http in clients:
+            eventually(partial(serves, http, "1.3.0"), limit_s=60)
+        eventually(lambda: len(first.get("/models/iris/deployment").json()["versions"]) == 2, limit_s=60)
+        new = versions / "petals"
+        shutil.copytree(versions / "iris", new, ignore=shutil.ignore_patterns("1.*"))
+        spec = (new / "model.toml").read_text()
+        (new / "model.toml").write_text(spec.replace('name = "iris"', 'name = "petals"', 1))
+        build_model(open_repository(versions), "petals", "1.0.0")
+        deployed = {"wanted": ["1.0.0"], "default": "1.0.0"}
+        answer = first.put("/models/petals/deployment", json=deployed)
+        assert answer.status_code == 200, answer.text
+        path = "/models/petals/predict"
+        eventually(lambda: second.post(path, json=FLOWER).status_code == 200, limit_s=60)
+    assert {status for _, status in load.statuses} == {200}

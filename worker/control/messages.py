@@ -36,6 +36,9 @@ class VersionReport(msgspec.Struct, frozen=True, kw_only=True):
 class ListVersions(msgspec.Struct, frozen=True, tag=True):
     """Read the repository."""
 
+    deployed: dict[str, list[str]] = {}
+    """Versions by model, as deployments want them; other models are served as model.toml declares them."""
+
 
 class Verify(msgspec.Struct, frozen=True, tag=True):
     """Fork a verifier; its report goes to the descriptor."""
@@ -130,6 +133,7 @@ class WorkerStart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     follows: str = ""  # id of the live worker that ends once this one serves
     states: dict[str, HeldModel] = {}  # every wanted version
     own_load: str = ""  # why this worker loads its models for itself; empty: it was forked with them
+    deployed: dict[str, list[str]] = {}  # as in `ListVersions`
 
 
 class ModelStates(msgspec.Struct, frozen=True, tag=True):
@@ -160,4 +164,10 @@ class SandboxWanted(msgspec.Struct, frozen=True, tag=True):
     key: str
 
 
-WorkerRequest: TypeAlias = Serving | SandboxWanted
+class Deployed(msgspec.Struct, frozen=True, tag=True):
+    """The deployments of all models, as this worker reads them."""
+
+    versions: dict[str, list[str]]
+
+
+WorkerRequest: TypeAlias = Serving | SandboxWanted | Deployed

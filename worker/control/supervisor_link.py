@@ -14,6 +14,7 @@ from shared.keys import ModelKey
 from shared.worker_records import HeldModel
 from worker.control.channel import Channel, ChannelClosedError
 from worker.control.messages import (
+    Deployed,
     ModelStates,
     SandboxStarted,
     SandboxWanted,
@@ -54,6 +55,10 @@ class SupervisorLink(threading.Thread):
 
     def serving(self) -> None:
         self._send(Serving())
+
+    def deployed(self, versions: dict[str, list[str]]) -> None:
+        """Announce the versions that deployments want, by model."""
+        self._send(Deployed(versions))
 
     def start_sandbox(self, key: ModelKey, tasks: int, answers: int) -> None:
         """Have a sandbox forked that reads `tasks` and writes `answers`. Raises SandboxNotStartedError."""

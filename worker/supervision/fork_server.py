@@ -11,7 +11,7 @@ import gc
 import os
 import select
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -94,8 +94,8 @@ class ForkServer:
 
     def _obey(self, order: ForkOrder, descriptors: Sequence[int]) -> None:
         match order:
-            case ListVersions():
-                self._channel.send(self._listed())
+            case ListVersions(deployed):
+                self._channel.send(self._listed(deployed))
             case Verify(ticket):
                 self._import_framework(ModelKey(order.key))
                 self._fork(VERIFIER, ticket, descriptors, lambda: self._run_verifier(order, *descriptors))
@@ -115,14 +115,14 @@ class ForkServer:
             gc.collect()
         self._is_complete = True
 
-    def _listed(self) -> Listed:
+    def _listed(self, deployed: Mapping[str, list[str]]) -> Listed:
         from worker.model_registry import wanted_versions
 
         try:
             self._repository = open_repository(self._settings.models_dir)
         except ServiceError as error:
             return Listed([], problem=error.detail)
-        keys = wanted_versions(self._repository, self._settings)
+        keys = wanted_versions(self._repository, self._settings, deployed)
         found = Listed([self._wanted(key) for key in keys])
         if self._settings.device != "cpu":
             for key in keys:  # for workers that load for themselves

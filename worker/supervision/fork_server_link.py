@@ -73,7 +73,7 @@ class ForkServerLink:
     )
 
     @classmethod
-    def start(cls) -> ForkServerLink:
+    def start(cls, deployed: Mapping[str, list[str]]) -> ForkServerLink:
         """Start a fork server. Raises OSError."""
         channel, other = Channel.pair()
         try:
@@ -84,15 +84,15 @@ class ForkServerLink:
         finally:
             other.close()
         link = cls(pid, channel)
-        link.list_versions()
+        link.list_versions(deployed)
         return link
 
     def replies(self) -> list[ForkReply]:
         """What has arrived. Raises ChannelClosedError."""
         return [self._decoder.decode(body) for body, _ in self.channel.receive()]
 
-    def list_versions(self) -> None:
-        self._send(ListVersions())
+    def list_versions(self, deployed: Mapping[str, list[str]]) -> None:
+        self._send(ListVersions(dict(deployed)))
 
     def open(self, version: Version) -> None:
         """Have a verified version opened, unless it is or is going to be."""

@@ -28,6 +28,7 @@ from shared.settings import Settings
 from shared.worker_records import HeldModel
 from worker.control.channel import Channel, ChannelClosedError
 from worker.control.messages import (
+    Deployed,
     Forked,
     ForkReply,
     Listed,
@@ -36,6 +37,7 @@ from worker.control.messages import (
     NotVerified,
     Opened,
     SandboxStarted,
+    SandboxWanted,
     Verified,
 )
 from worker.control.operating_system import adopt_orphans, is_linux
@@ -236,7 +238,7 @@ class Supervisor:
             self._server_since_s = now_s
 
     def _new_server(self) -> ForkServerLink:
-        server = ForkServerLink.start()
+        server = ForkServerLink.start(self._workers.deployed)
         self._selector.register(server.channel, selectors.EVENT_READ, lambda: self._read_server(server))
         return server
 
@@ -388,11 +390,13 @@ class Supervisor:
             return
         for body, descriptors in received:
             request = self._workers.decoded(body)
-            wanted = self._workers.requested(worker, request, self._clock())
-            if wanted is not None and self._server is not None:
-                self._server.start_sandbox(SandboxOrder(worker, wanted.ticket), wanted.key, descriptors)
-            elif wanted is not None:
-                self._workers.send(worker, SandboxStarted(wanted.ticket, "there is no fork server"))
+            match self._workers.requested(worker, request, self._clock()):
+                case SandboxWanted(ticket, key) if self._server is not None:
+                    self._server.start_sandbox(SandboxOrder(worker, ticket), key, descriptors)
+                case SandboxWanted(ticket):
+                    self._workers.send(worker, SandboxStarted(ticket, "there is no fork server"))
+                case Deployed(versions):
+                    self._deploy(versions)
             for descriptor in descriptors:
                 os.close(descriptor)
 
@@ -466,7 +470,14 @@ class Supervisor:
         if self._own_load or self._workers.own_load:
             self._epoch += 1
         elif self._server is not None:
-            self._server.list_versions()
+            self._server.list_versions(self._workers.deployed)
+
+    def _deploy(self, versions: dict[str, list[str]]) -> None:
+        """Follow the deployments that a worker has read."""
+        if versions != self._workers.deployed and not self._stops:
+            log.info("deployments_changed", models=sorted(versions))
+            self._workers.deployed = versions
+            self._read_again()
 
     def _stop(self, number: int) -> None:
         """Let the workers finish; at the second signal, end them at once."""

@@ -24,7 +24,14 @@ from shared.restart_policy import RestartHistory, RestartPolicy
 from shared.supervisor_file import SupervisorFile
 from shared.worker_records import HeldModel, LastExit, SupervisorFacts
 from worker.control.channel import Channel, ChannelClosedError
-from worker.control.messages import ModelStates, SandboxWanted, Serving, WorkerRequest, WorkerStart
+from worker.control.messages import (
+    Deployed,
+    ModelStates,
+    SandboxWanted,
+    Serving,
+    WorkerRequest,
+    WorkerStart,
+)
 from worker.control.operating_system import memory_kills
 
 log = structlog.get_logger(__name__)
@@ -90,6 +97,7 @@ class Workers:
         self._decoder = msgspec.msgpack.Decoder(WorkerRequest)
         self.states: Mapping[str, HeldModel] = {}
         self.own_load = ""
+        self.deployed: Mapping[str, list[str]] = {}
 
     @property
     def all(self) -> Iterator[Worker]:
@@ -151,6 +159,7 @@ class Workers:
             follows=follows,
             states=dict(self.states),
             own_load=self.own_load,
+            deployed=dict(self.deployed),
         )
         channel.send(order)
         return Worker(worker_id, content, channel, other)
@@ -241,13 +250,15 @@ class Workers:
         request: WorkerRequest = self._decoder.decode(body)
         return request
 
-    def requested(self, worker: Worker, request: WorkerRequest, now_s: float) -> SandboxWanted | None:
-        """Handle a worker's message. → what the fork server is to do for it."""
+    def requested(
+        self, worker: Worker, request: WorkerRequest, now_s: float
+    ) -> SandboxWanted | Deployed | None:
+        """Handle a worker's message. → what the supervisor is to do for it."""
         match request:
             case Serving():
                 self._serves(worker, now_s)
                 return None
-            case SandboxWanted():
+            case SandboxWanted() | Deployed():
                 return request
 
     def _serves(self, worker: Worker, now_s: float) -> None:

@@ -63,11 +63,11 @@ def test_a_model_that_was_added_after_the_start_needs_a_restart(root: Path) -> N
     catalog = Catalog(open_repository(root), "iris")
     (root / "later").mkdir()
     (root / "later" / "model.toml").write_text("")
-    with pytest.raises(ModelNotFoundError, match=r"'later' was added after this gateway started\. Restart"):
+    with pytest.raises(ModelNotFoundError, match=r"'later' was added after this gateway started\. Deploy it"):
         catalog.find("later")
     (root / "iris" / "1.2.0").mkdir()
     (root / "iris" / "1.2.0" / "manifest.json").write_text("{}")
-    with pytest.raises(ModelNotFoundError, match=r"'1\.2\.0' of .* was built after.*restart the workers"):
+    with pytest.raises(ModelNotFoundError, match=r"'1\.2\.0' of .* was built after.*takt deploy"):
         catalog.find("iris", "1.2.0")
     for strange in ("../iris", "1.0.0-" + "a" * 5000):
         with pytest.raises(ModelNotFoundError, match="has no version"):
