@@ -162,6 +162,8 @@ export const STRINGS = {
   "workers.chunk": ["job {job}, chunk {chunk}", "작업 {job} 묶음 {chunk}"],
   "workers.other": ["job of another owner", "다른 소유자의 작업"],
   "workers.host": ["{host}, process {pid}", "{host}, 프로세스 {pid}"],
+  "workers.restarts": ["{name}: {times} restarts.", "{name}: 재시작 {times}회."],
+  "workers.exit": ["Last: {worker} {reason}, {ago}", "마지막: {worker} {reason}, {ago}"],
   "worker.starting": ["Starting", "시작 중"],
   "worker.serving": ["Serving", "가동 중"],
   "worker.draining": ["Draining", "정지 중"],

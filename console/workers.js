@@ -44,7 +44,8 @@ function row(worker) {
   const load = h("span", { class: "small" });
   const work = h("td");
   const about = t("workers.host", { host: worker.host, pid: worker.pid });
-  const name = h("th", { scope: "row" }, worker.name, h("div", { class: "small muted" }, about));
+  const supervisor = h("div", { class: "small muted" });
+  const name = h("th", { scope: "row" }, worker.name, h("div", { class: "small muted" }, about), supervisor);
   const node = h(
     "tr",
     {},
@@ -67,11 +68,22 @@ function row(worker) {
       );
       drawLoad(bar, load, now);
       changed(work, now.current, () => workLink(now.current));
+      text(supervisor, supervisorText(now.supervisor));
       text(cells.memory, bytes(now.rss_bytes));
       text(cells.up, duration(since(now.started_at)));
       text(cells.seen, t("time.ago", { for: duration(Math.max(0, since(now.last_seen_at))) }));
     },
   };
+}
+
+/** How often a supervisor has started workers again, and why last; empty without a supervisor or a restart. */
+function supervisorText(supervisor) {
+  if (!supervisor?.restarts) return "";
+  const { name, restarts, last_exit: last } = supervisor;
+  const words = t("workers.restarts", { name, times: restarts });
+  if (!last) return words;
+  const ago = t("time.ago", { for: duration(Math.max(0, since(last.at))) });
+  return `${words} ${t("workers.exit", { worker: last.worker, reason: last.reason, ago })}`;
 }
 
 function changed(cell, value, make) {
@@ -82,11 +94,16 @@ function changed(cell, value, make) {
 
 function held(model) {
   const node = heldBadge(modelKey(model), model);
-  node.title ||= t("held.rates", {
+  node.title ||= heldNote(model);
+  return node;
+}
+
+function heldNote(model) {
+  const rates = t("held.rates", {
     online: figure(model.online_rows_per_s),
     jobs: figure(model.offline_rows_per_s),
   });
-  return node;
+  return model.own_copy ? `${rates}. ${t("models.memory.own", { reason: model.own_copy })}` : rates;
 }
 
 function workLink(current) {

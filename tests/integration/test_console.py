@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -184,6 +186,14 @@ def test_the_overview_says_that_all_is_well_what_waits_and_who_works(visitor: Vi
     expect(page.get_by_role("region", name="Workers", exact=True)).to_contain_text("Serving")
     visitor.open("#/workers")
     expect(page.get_by_role("table", name="Workers")).to_contain_text("iris@1.0.0")
+
+
+def test_the_restart_of_a_worker_and_its_reason_are_shown(visitor: Visitor, http: httpx.Client) -> None:
+    [worker] = http.get("/workers").json()["workers"]
+    os.kill(worker["pid"], signal.SIGKILL)
+    page = visitor.open("#/workers")
+    said = f"restarts. Last: {worker['id']} was killed by SIGKILL"
+    expect(page.get_by_role("table", name="Workers")).to_contain_text(said)
 
 
 def test_language_and_colours_are_remembered(visitor: Visitor) -> None:

@@ -80,7 +80,7 @@ async def test_requests_wait_for_a_killed_worker_though_its_heartbeat_expired(
 ) -> None:
     stack.parts["one"].kill()
     with server.client() as client:
-        await asyncio.to_thread(eventually, lambda: not list(client.scan_iter(keys.worker("one:*"))))
+        await asyncio.to_thread(eventually, lambda: not list(client.scan_iter(keys.worker("one/*"))))
         async with httpx.AsyncClient(base_url=stack.url, verify=False, timeout=90) as http:
             waits = {"Prefer": "wait=60"}
             asked = [asyncio.create_task(http.post("/predict", json=IRIS, headers=waits)) for _ in range(20)]

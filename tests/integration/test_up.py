@@ -223,6 +223,24 @@ def test_ctrl_c_ends_everything_in_order_with_code_0_though_a_crashed_run_had_th
     assert not stack.folder.record.exists()
 
 
+def test_several_gateways_serve_one_port_and_end_with_it(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "stack", "--gateways", "2")
+    try:
+        stack.serving()
+        assert re.search(r"^takt +2 gateways, 1 worker on cpu", stack.printed(), re.MULTILINE)
+        assert f"console    {stack.url}/console" in stack.printed()
+
+        def processes() -> set[str]:
+            scraped = httpx.get(f"{stack.url}/metrics").raise_for_status().text
+            return set(re.findall(r'takt_gateway_ready\{process="(\d)"\} 1', scraped))
+
+        eventually(lambda: processes() == {"0", "1"}, limit_s=30)
+        group = stack.group()
+    finally:
+        code = stack.end()
+    assert (code, members(group)) == (0, [])
+
+
 @pytest.mark.parametrize("at", ["data in", "valkey     ready", "gateway    ready"])
 def test_ctrl_c_during_the_start_ends_it_with_code_130_and_leaves_nothing(tmp_path: Path, at: str) -> None:
     stack = Stack(tmp_path / "stack")

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PACE = Path(__file__).with_name("pace_ms.txt")
+_FOLDERS = Path(__file__).resolve().parents
+PACE = next(folder / "pace_ms.txt" for folder in _FOLDERS if (folder / "pace_ms.txt").exists())
+"""In the model's folder. This module is there, and as a file of each version in the version's folder."""
 
 
 @dataclass
 class Paced:
-    """y = factor · x, after a delay. The first number in the file beside this module is the delay of a row in
+    """y = factor · x, after a delay. The first number in the file `PACE` is the delay of a row in
     milliseconds; an optional second number is the delay of a call."""
 
     factor: float
