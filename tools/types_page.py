@@ -41,10 +41,10 @@ _NAMES = {
 _TENSORS = (Family.LIST, Family.TENSOR)
 _MEANINGS = """
 - **yes**: every value is accepted.
-- **if it fits**: each value is checked, and a row whose value does not fit fails with the reason. `int64`
-  accepts whole numbers of 64 bits, from decimals exactly; `float32` accepts values in its range; `bool`
-  accepts the numbers 0 and 1; `datetime` accepts values that fit into microseconds in 64 bits, UTC if without
-  a zone; `image` accepts the bytes of a JPEG or PNG file.
+- **if it fits**: each value is checked, and a row with a value that does not fit fails with the reason.
+  `int64` accepts whole numbers of 64 bits, from decimals exactly; `float32` accepts values in its range;
+  `bool` accepts the numbers 0 and 1; `datetime` accepts values that fit into microseconds in 64 bits, UTC
+  if without a zone; `image` accepts the bytes of a JPEG or PNG file.
 - **read as text**: read like a cell of CSV; an `image` is Base64.
 - **missing**: each value is missing.
 - **no**: the job fails, and the error names the column and its type.
