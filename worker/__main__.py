@@ -206,6 +206,7 @@ def verify(options: argparse.Namespace) -> int:
 
 def new(options: argparse.Namespace) -> int:
     """Make a model from a trained file and write its JSON line. Exit 1 if that failed."""
+    from worker.models.command_lines import CommandLines
     from worker.models.drafting.new_model import Request, Worker, new_model
 
     lines = CommandLines(options.lines_to)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 import tomllib
 from datetime import UTC, datetime
@@ -92,6 +95,22 @@ def test_an_existing_model_is_replaced_only_if_asked(tmp_path: Path) -> None:
     drafted(tmp_path, line(tmp_path), force=True, version="2.0.0")
     assert spec_in(tmp_path).default_version == "2.0.0"
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["drafted"]
+
+
+def test_the_command_writes_a_line_with_what_it_made(tmp_path: Path) -> None:
+    (tmp_path / "lines").touch()
+    with (tmp_path / "lines").open("r+b") as lines:
+        command = [sys.executable, "-m", "worker", "new", "torque", "--from", str(line(tmp_path))]
+        environment = os.environ | {"TAKT_MODELS_DIR": str(tmp_path / "models")}
+        subprocess.run(
+            [*command, "--lines-to", str(lines.fileno())],
+            env=environment,
+            pass_fds=[lines.fileno()],
+            check=True,
+        )
+    begun, made = map(json.loads, (tmp_path / "lines").read_text().splitlines())
+    assert (begun["state"], made["state"]) == ("begun", "made")
+    assert (made["model"], made["version"], made["golden_rows"]) == ("torque", "1.0.0", 1)
 
 
 def test_a_module_that_the_file_refers_to_becomes_a_file_of_the_version(tmp_path: Path) -> None:
