@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from shared.environments import environment_of
 from shared.errors import ModelNotFoundError, SpecError
 from shared.keys import ModelKey, model_key
 from shared.manifests import MANIFEST, ArtifactManifest, check_files, read_manifest
@@ -41,6 +42,11 @@ class ModelVersion:
     @cached_property
     def identity(self) -> ModelIdentity:
         return ModelIdentity(self.spec.digest, self.manifest.sha256)
+
+    @property
+    def environment(self) -> str:
+        """The name of its environment; empty: the worker's own."""
+        return environment_of(self.manifest)
 
     @property
     def artifact(self) -> Path:

@@ -63,6 +63,19 @@ class Settings(BaseSettings):
     models_dir: Path = Field(
         Path("models"), description="Folder of the model repository: <name>/model.toml and <name>/<version>/."
     )
+    environments_dir: Path = Field(
+        Path(".takt/environments"),
+        description="Folder of the environments of models, each with an interpreter and its packages.",
+    )
+    index_url: SecretStr = Field(
+        SecretStr(""),
+        description="Package index from which environments of models are made, such as "
+        "https://mirror.plant/simple; may contain a password. Empty: PyPI, or what uv is configured to use.",
+    )
+    wheels: Path | None = Field(
+        None,
+        description="Folder of wheels from which environments of models are made, without any index.",
+    )
     payload_url: str = Field(
         "",
         description="Storage of the rows and results of jobs: file:///folder, or the URL of an object "

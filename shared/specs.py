@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from shared.declarations import Declaration
+from shared.environments import EnvironmentSpec
 from shared.errors import SpecError
 from shared.frameworks import Options, Precision, declared, known_frameworks
 from shared.frameworks.builtin import PytorchOptions
@@ -96,6 +97,9 @@ class ModelSpec(Declaration):
     outputs: tuple[OutputSpec, ...] = Field(min_length=1)
     batching: Batching = Batching()
     limits: Limits = Limits()
+    environment: EnvironmentSpec | None = Field(
+        None, description="interpreter and packages of its versions; default: the worker's own"
+    )
     options: SerializeAsAny[Options] = Field(
         Options(), validate_default=True, description="the table that has the framework's name"
     )

@@ -28,10 +28,16 @@ class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     reason: str | None = ""  # null if the model is valid
     warnings: list[str] = []
+    environment: str = ""  # the name of its environment, if it has one
+    environment_s: float = 0.0  # time for making it; 0: it existed
 
     @property
     def name(self) -> str:
         return f"{self.model}@{self.version}" if self.version else self.model
+
+    def _made_environment(self) -> list[str]:
+        made = f"environment {self.environment} made in {self.environment_s:.1f} s"
+        return [made] if self.environment_s else []
 
     def _warned(self) -> list[str]:
         return [f"warning: {text}" for text in self.warnings]
@@ -51,7 +57,7 @@ class Built(ModelLine, frozen=True, kw_only=True):
             return f"failed: {self.reason}"
         metrics = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
         done = f"{self.state} in {self.seconds:.1f} s" + (f" ({metrics})" if metrics else "")
-        return "; ".join([done, *self._warned()])
+        return "; ".join([done, *self._made_environment(), *self._warned()])
 
 
 class Verified(ModelLine, frozen=True, kw_only=True):
@@ -70,7 +76,7 @@ class Verified(ModelLine, frozen=True, kw_only=True):
             return f"failed: {self.reason}"
         parities = map(_parity, self.compared[1:])
         done = [f"ok, {self.rows_per_s:,.0f} rows/s", self.runtime, *parities]
-        return "; ".join([*done, *self._warned()])
+        return "; ".join([*done, *self._made_environment(), *self._warned()])
 
 
 def _parity(runtime: MeasuredRuntime) -> str:

@@ -15,6 +15,8 @@ import psutil
 from pydantic import ValidationError
 
 from shared.cores import available_cores, default_workers
+from shared.environments import interpreter_of
+from shared.errors import ArtifactError
 from shared.keys import model_key, split_model_key
 from shared.repository import Repository, is_version, open_repository
 from shared.settings import Settings
@@ -75,6 +77,7 @@ class Plan:
             "device": self.settings.device,
             "payload_url": self.payload_url,
             "run_dir": str(self.folder.run),
+            "environments_dir": str(self.settings.environments_dir.absolute()),
         }
 
     def worker_environment(self) -> dict[str, str]:
@@ -101,14 +104,19 @@ class Plan:
         return [model_key(spec.name, version) if version else spec.name for version in versions or ("",)]
 
     def unbuilt(self) -> list[str]:
-        """Returns the models whose requested or default version has no artifact."""
-        built = {spec.name: self.repository.versions(spec.name) for spec in self.models}
-        return [
-            key
-            for spec in self.models
-            for key in self.keys_of(spec)
-            if (split_model_key(key)[1] or spec.default_version) not in built[spec.name]
-        ]
+        """Returns the models whose requested or default version has no artifact, or no environment on this
+        machine."""
+        return [key for spec in self.models for key in self.keys_of(spec) if not self._is_built(spec, key)]
+
+    def _is_built(self, spec: ModelSpec, key: str) -> bool:
+        version = split_model_key(key)[1] or spec.default_version
+        if version not in self.repository.versions(spec.name):
+            return False
+        try:
+            name = self.repository.version(spec.name, version).environment
+        except ArtifactError:  # the worker reports it
+            return True
+        return not name or interpreter_of(self.settings.environments_dir, name).exists()
 
 
 def make_plan(data: Path, workers: int | None, given: Mapping[str, Any]) -> Plan:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.errors import ServiceError
-from shared.keys import split_model_key
+from shared.keys import model_key, split_model_key
 from shared.logs import configure_logging
 from shared.setting_names import warn_of_unknown_settings
 from shared.settings import settings
@@ -20,6 +20,7 @@ from shared.texts import names_in
 
 if TYPE_CHECKING:
     from shared.repository import Repository
+    from worker.environments.making import Environment
     from worker.models.command_lines import CommandLines
 
 
@@ -152,6 +153,7 @@ def build(options: argparse.Namespace) -> int:
     from shared.repository import open_repository
     from worker.models.build import build_model
     from worker.models.command_lines import CommandLines
+    from worker.models.environments import environment_of_build
     from worker.predictors.library_versions import mismatch
 
     lines = CommandLines(options.lines_to)
@@ -160,13 +162,18 @@ def build(options: argparse.Namespace) -> int:
     def one(name: str, version: str) -> dict[str, object]:
         version = version or options.version or _default(repository, name)
         built_before = version in _built(repository, name)
+        environment = environment_of_build(repository, name, version, settings(), _say, force=options.force)
+        if environment and (options.force or not built_before):
+            force = ["--force"] if options.force else []
+            return _in_environment(environment, ["build", model_key(name, version), *force])
         made = build_model(repository, name, version or None, force=options.force)
         difference = mismatch(made.manifest.frameworks, made.spec.framework, made.manifest.artifact)
         return {
             "version": made.manifest.version,
             "state": "present" if built_before and not options.force else "built",
             "metrics": made.manifest.metrics,
-            "warnings": [difference] if difference else [],
+            "warnings": [difference] if difference and not environment else [],
+            **_about(environment),
         }
 
     return _for_each(options.models or _all(repository), one, lines)
@@ -176,12 +183,17 @@ def verify(options: argparse.Namespace) -> int:
     """Verify models and write a JSON line for each. Exit 1 if a verification failed."""
     from shared.repository import open_repository
     from worker.models.command_lines import CommandLines
+    from worker.models.environments import environment_of_version, found_version
     from worker.models.verify import verify_model
 
     lines = CommandLines(options.lines_to)
     repository = open_repository(settings().models_dir)
 
     def one(name: str, version: str) -> dict[str, object]:
+        found = found_version(repository, name, version or None)
+        environment = found and environment_of_version(found, settings(), _say)
+        if found and environment:
+            return _in_environment(environment, ["verify", found.key])
         result = verify_model(
             repository,
             name,
@@ -227,6 +239,19 @@ def new(options: argparse.Namespace) -> int:
         return new_model(request, own.models_dir, worker, _say).as_line()
 
     return _for_each([options.model], one, lines)
+
+
+def _in_environment(environment: Environment, arguments: list[str]) -> dict[str, object]:
+    """Run a command on one model with the interpreter of its environment. → its line."""
+    from worker.environments.commands import last_line
+
+    return last_line(environment, arguments) | _about(environment)
+
+
+def _about(environment: Environment | None) -> dict[str, object]:
+    if environment is None:
+        return {}
+    return {"environment": environment.name, "environment_s": round(environment.took_s, 2)}
 
 
 def _say(step: str) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from shared.environments import LOCK, own_environment
 from shared.errors import ArtifactError
 from shared.manifests import (
     MANIFEST,
@@ -62,6 +64,7 @@ def build_model(
     with _folder_beside(home, version) as folder:
         build = _run(home, folder)
         _copy_code(home, folder)
+        copy_lock(folder)
         write_version(spec, version, folder, build)
         _put(folder, home / version, force=force)
     return repository.version(name, version)
@@ -107,6 +110,12 @@ def _copy_code(home: Path, folder: Path) -> None:
     for path in home.glob("*.py"):
         if path.name != BUILDER and not (folder / path.name).exists():
             shutil.copyfile(path, folder / path.name)
+
+
+def copy_lock(folder: Path) -> None:
+    """The lock of the environment that makes a version becomes a file of the version."""
+    if own_environment():
+        shutil.copyfile(Path(sys.prefix) / LOCK, folder / LOCK)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Literal
 
 import structlog
 
+from shared.environments import own_environment
 from shared.errors import ArtifactError, PredictionFailedError
 from shared.frameworks import declared, made_for
 from shared.repository import ModelVersion
@@ -94,6 +95,7 @@ def open_predictor(
 ) -> Predictor:
     """Load a predictor without calling it: no golden rows, no warm-up."""
     _check_device(version, device)
+    _check_environment(version)
     artifact = version.verify()
     found = [*_difference(version)]
     _judge(version, found, mismatch)
@@ -111,6 +113,14 @@ def open_predictor(
 def _check_device(version: ModelVersion, device: str) -> None:
     if not version.spec.runs_on(device):
         raise ArtifactError(f"{version.key}: is for {version.spec.device}, and this worker has {device}")
+
+
+def _check_environment(version: ModelVersion) -> None:
+    if version.environment and version.environment != own_environment():
+        raise ArtifactError(
+            f"{version.key}: needs environment {version.environment}, and this process runs in "
+            f"{own_environment() or 'no environment'}"
+        )
 
 
 def _difference(version: ModelVersion) -> Iterator[str]:
