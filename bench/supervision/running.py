@@ -63,7 +63,7 @@ class Running:
 @contextmanager
 def running(folder: Path, models: Path, *, workers: int) -> Iterator[Running]:
     """Start `takt up` on a free port, and stop it after the block. Raises DidNotStart."""
-    command = [sys.executable, "-m", "stack", "up", "--port", "0", "--workers", str(workers)]
+    command = [sys.executable, "-m", "takt", "up", "--port", "0", "--workers", str(workers)]
     command += ["--data", str(folder), "--models-dir", str(models)]
     first = sorted(path.parent.name for path in models.glob("*/model.toml"))[0]
     log = folder.with_suffix(".log")

@@ -7,11 +7,13 @@ imports this module, which makes no connection before `run`.
 from __future__ import annotations
 
 import signal
+from importlib import import_module
 from typing import Any
 
 import structlog
 from celery import Celery, bootsteps, signals
 from celery.app.amqp import AMQP
+from celery.utils.nodenames import host_format
 from celery.worker import state as celery_state
 from celery.worker.consumer import Consumer
 from kombu.exceptions import OperationalError
@@ -50,6 +52,15 @@ def notify(key: ModelKey, count: int) -> None:
 doorbells = DoorbellTurns(notify)
 
 
+_IMPORTED_BY_START = (
+    *("celery.apps.worker", "celery.app.control", "celery.app.events", "celery.app.log"),
+    *("celery.backends.base", "celery.concurrency.thread", "celery.events.state", "celery.loaders.app"),
+    *("celery.worker.autoscale", "celery.worker.components", "celery.worker.strategy"),
+    *("celery.worker.consumer.delayed_delivery", "kombu.mixins", "kombu.pidbox", "billiard.pool"),
+    "encodings.idna",
+)
+
+
 class _Running:
     """The worker of this process, from `run` on."""
 
@@ -63,12 +74,27 @@ def run(handover: Handover) -> None:
         handover.link.on_states = process.update
         handover.link.start()
     name = handover.order.id.rpartition(":")[0]
-    arguments = ["--quiet", "worker", "--pool", "threads", "--concurrency", str(CHUNK_THREADS)]
-    arguments += ["--queues", keys.idle_queue(), "--hostname", f"{name}@%h"]
-    arguments += ["--loglevel", settings().log_level, "--without-gossip", "--without-mingle"]
-    if not settings().celery_tools:
-        arguments.append("--without-heartbeat")
-    app.worker_main(arguments)
+    # not app.worker_main, which imports every command of Celery's command line and of its plug-ins
+    celery_worker = app.Worker(
+        hostname=host_format(f"{name}@%h"),
+        pool_cls="threads",
+        concurrency=CHUNK_THREADS,
+        queues=keys.idle_queue(),
+        loglevel=settings().log_level.upper(),
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=not settings().celery_tools,
+    )
+    celery_worker.start()
+    if celery_worker.exitcode:
+        raise SystemExit(celery_worker.exitcode)
+
+
+def import_whole() -> None:
+    """Import what `run` imports, once for all forks."""
+    for module in _IMPORTED_BY_START:
+        import_module(module)
 
 
 @app.task(name=TASK)  # type: ignore[untyped-decorator]  # celery publishes no types

@@ -109,8 +109,9 @@ class ForkServer:
 
     def _complete(self) -> None:
         """Do once what every fork would do for itself otherwise. Importing makes no connection."""
-        import worker.broker.celery_app  # noqa: F401
+        from worker.broker import celery_app
 
+        celery_app.import_whole()
         if not self._is_complete:
             gc.collect()
         self._is_complete = True
