@@ -83,7 +83,10 @@ class Plan:
     def worker_environment(self) -> dict[str, str]:
         """Returns the settings of the workers' supervisor."""
         port = self.settings.worker_metrics_port or 0
-        return {"worker_name": WORKERS, "workers": str(self.workers), "worker_metrics_port": str(port)}
+        found = {"worker_name": WORKERS, "workers": str(self.workers), "worker_metrics_port": str(port)}
+        # not a list of today's models: a supervisor reads the repository again on SIGHUP
+        serves_all = self.settings.model_names() is None and not self.problems
+        return found | ({"models": "all"} if serves_all else {})
 
     @property
     def payload_url(self) -> str:
