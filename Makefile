@@ -15,7 +15,7 @@ export TORCH
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-tools screenshots test-gpu test-faults test-large lint fmt types audit models bench bench-full bench-docs chaos chaos-long powercut fuzz docs containers-test sync-client constraints clean
+.PHONY: help setup up test test-tools screenshots test-gpu test-faults test-large lint fmt types audit models bench bench-full bench-docs chaos chaos-long powercut fuzz docs grpc containers-test sync-client constraints clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -101,6 +101,10 @@ docs: setup  ## build the documentation as an offline site: site/index.html
 
 containers-test:  ## build and test the containers; needs Docker
 	@$(PYTHON) -m tests.containers
+
+grpc: setup  ## generate the gRPC messages from api/rpc/inference.proto; an old generator, for the runtimes since 6.31
+	python3 -m venv .bench/protoc && .bench/protoc/bin/pip install --quiet grpcio-tools==1.76.0
+	.bench/protoc/bin/python -m grpc_tools.protoc -I api/rpc --python_out=api/rpc --pyi_out=api/rpc api/rpc/inference.proto
 
 sync-client: setup  ## generate the SDK's synchronous client from the asynchronous client
 	$(BIN)/python -m tools.sync_client

@@ -28,6 +28,7 @@ from api.routes.operations import health, recent_history, workers
 from api.routes.predict import Predictions
 from api.routes.surface import MethodTable, Surface
 from shared import VERSION
+from shared.errors import OperatorError
 from shared.settings import Settings
 
 DESCRIPTION = "Online predictions and batch jobs of machine-learning models, served from a queue."
@@ -46,7 +47,8 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
         if siblings is not None:
             await siblings.start(lambda accept: metrics.own_text(gateway, accept)[0])
         try:
-            yield
+            async with serving_grpc(gateway):
+                yield
         finally:
             if siblings is not None:
                 siblings.close()
@@ -96,6 +98,24 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
 
     app.build_middleware_stack = stack  # type: ignore[method-assign]
     return app
+
+
+@asynccontextmanager
+async def serving_grpc(gateway: Gateway) -> AsyncIterator[None]:
+    """Serve gRPC while the block runs, if its port is set.
+
+    Raises OperatorError if its packages are missing, or it cannot listen.
+    """
+    port = gateway.settings.grpc_port
+    if port is None:
+        yield
+        return
+    try:
+        from api.rpc.server import serving
+    except ModuleNotFoundError as error:
+        raise OperatorError(f"TAKT_GRPC_PORT needs the extra `takt-server[grpc]`: {error}") from None
+    async with serving(gateway, port):
+        yield
 
 
 async def _to_envelope(request: Request, error: Exception) -> Never:

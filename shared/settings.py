@@ -174,6 +174,22 @@ class Settings(BaseSettings):
         gt=0,
         description="Limit of client connections per gateway. Unset: by the open-files limit.",
     )
+    grpc_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port of the inference protocol over gRPC, on the address TAKT_HOST. Needs "
+        "`takt-server[grpc]`. Unset: none; 0: any free port, which the log names.",
+    )
+    grpc_cert_file: str = Field(
+        "", description="PEM file with the certificate chain of gRPC. Empty: gRPC without TLS."
+    )
+    grpc_key_file: str = Field("", description="PEM file with the private key of that certificate.")
+    grpc_client_ca_file: str = Field(
+        "",
+        description="PEM file with the CA certificates that verify clients' certificates, which are then "
+        "required. Empty: none are.",
+    )
     max_inflight_rows: int = Field(
         20_000, gt=0, description="Limit of rows in flight on the online lane, per gateway."
     )
@@ -359,6 +375,14 @@ class Settings(BaseSettings):
         # during a hung call the lease is not renewed: its process must end before another claims the chunk
         if self.batch_limit_s + 1 >= self.lease_s:
             raise ValueError("TAKT_LEASE_S must be more than a second longer than TAKT_BATCH_LIMIT_S")
+        return self
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> Self:
+        if bool(self.grpc_cert_file) != bool(self.grpc_key_file):
+            raise ValueError("TAKT_GRPC_CERT_FILE and TAKT_GRPC_KEY_FILE must be set together")
+        if self.grpc_client_ca_file and not self.grpc_cert_file:
+            raise ValueError("TAKT_GRPC_CLIENT_CA_FILE requires TAKT_GRPC_CERT_FILE")
         return self
 
     @model_validator(mode="after")

@@ -174,7 +174,7 @@ def install_takt(constraints: Path) -> None:
         "--editable",
         str(ROOT / "client"),
         "--editable",
-        f"{ROOT}[api,worker,images,onnx,xgboost,lightgbm,environments,stack,tracing,docs,dev]",
+        f"{ROOT}[api,worker,images,onnx,xgboost,lightgbm,environments,stack,tracing,grpc,docs,dev]",
     ]
     if not pip("install", "--constraint", str(constraints), *editable):
         show_log()

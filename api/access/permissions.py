@@ -46,7 +46,6 @@ class Permission:
 OPEN = Permission(open=True)
 ANY_KEY = Permission()
 PREDICT, SUBMIT, READ = Permission(Role.PREDICT), Permission(Role.SUBMIT), Permission(Role.READ)
-ADMIN = Permission(Role.ADMIN)
 DEPLOY = Permission(Role.DEPLOY)
 SAVE = Permission(Role.READ, by_link=True)
 OPERATE = Permission(Role.READ, whole=True)
@@ -90,8 +89,8 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/v2/models/{model}/versions/{version}/stats": {"GET": READ},
     "/v2/models/{model}/versions/{version}/infer": {"POST": PREDICT},
     "/v2/repository/index": {"POST": ANY_KEY},
-    "/v2/repository/models/{model}/load": {"POST": ADMIN},
-    "/v2/repository/models/{model}/unload": {"POST": ADMIN},
+    "/v2/repository/models/{model}/load": {"POST": DEPLOY},
+    "/v2/repository/models/{model}/unload": {"POST": DEPLOY},
     # MLflow's scoring protocol; invocations are answered by `api/routes/predict.py`
     "/invocations": {"POST": PREDICT},
     "/models/{name}/invocations": {"POST": PREDICT},
@@ -129,6 +128,23 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/jobs/{job_id}/pause": {"POST": SUBMIT},
     "/jobs/{job_id}/resume": {"POST": SUBMIT},
 }
+
+RPC_SERVICE = "inference.GRPCInferenceService"
+RPCS: Mapping[str, Permission] = {
+    "ServerLive": OPEN,
+    "ServerReady": OPEN,
+    "ServerMetadata": ANY_KEY,
+    "ModelReady": ANY_KEY,
+    "ModelMetadata": ANY_KEY,
+    "ModelConfig": ANY_KEY,
+    "ModelStatistics": READ,
+    "ModelInfer": PREDICT,
+    "ModelStreamInfer": PREDICT,
+    "RepositoryIndex": ANY_KEY,
+    "RepositoryModelLoad": DEPLOY,
+    "RepositoryModelUnload": DEPLOY,
+}
+"""The calls of gRPC."""
 
 
 def _patterns() -> dict[str, list[tuple[re.Pattern[str], str]]]:

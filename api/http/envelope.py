@@ -90,7 +90,7 @@ class RequestMiddleware:
             took_s = perf_counter() - begun_s
             self._telemetry.http.ended(scope, status, took_s)
             if self._access_log:
-                _log_access(scope, status, took_s)
+                log_access(scope, status, took_s)
             if trace is not None:
                 trace.end(scope, status)
 
@@ -108,7 +108,7 @@ def _ids(scope: Scope, trace: RequestTrace | None) -> dict[str, str]:
     return ids if trace is None else ids | {"trace_id": trace.trace_id}
 
 
-def _log_access(scope: Scope, status: int | None, took_s: float) -> None:
+def log_access(scope: Scope, status: int | None, took_s: float) -> None:
     """Log the path without the query, which may hold user data. `status` is None if no response was sent."""
     ms = round(took_s * 1000, 3)
     log.info("request_ended", method=scope["method"], path=scope["path"], status=status, took_ms=ms)

@@ -145,14 +145,15 @@ def answer_of(
     error: ServiceError | HTTPException, request_id: str, form: ErrorFormat = TAKT
 ) -> tuple[int, Headers, bytes]:
     """Status, headers and body of an error response, without the media type of `form`."""
-    if isinstance(error, HTTPException):
-        content, headers = _content_of_http(error, request_id), _headers_of_http(error)
-    else:
-        content, headers = _content_of(error, request_id), _headers_of(error)
+    content = content_of(error, request_id)
+    headers = _headers_of_http(error) if isinstance(error, HTTPException) else _headers_of(error)
     return form.status(content), headers, form.encode(content)
 
 
-def _content_of(error: ServiceError, request_id: str) -> ErrorContent:
+def content_of(error: ServiceError | HTTPException, request_id: str) -> ErrorContent:
+    """What the response to an error says, in any format."""
+    if isinstance(error, HTTPException):
+        return _content_of_http(error, request_id)
     detail = error.listed() if isinstance(error, InvalidInputError) else bounded(error.detail)
     return ErrorContent(status_of(error.code), error.code, detail, request_id)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -32,6 +33,19 @@ from shared.texts import did_you_mean, listed, named
 
 FEW_VALUES = 16
 """Up to so many values, checking Python values takes less time than numpy's calls."""
+
+
+class TensorReaders:
+    """The readers of model versions, each made at its first request."""
+
+    def __init__(self) -> None:
+        self._readers: WeakKeyDictionary[Servable, TensorReader] = WeakKeyDictionary()
+
+    def of(self, servable: Servable) -> TensorReader:
+        found = self._readers.get(servable)
+        if found is None:
+            found = self._readers[servable] = TensorReader(servable)
+        return found
 
 
 class TensorReader:

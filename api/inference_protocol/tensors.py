@@ -87,15 +87,21 @@ def of_binary(name: str, datatype: str, shape: Sequence[int], data: memoryview |
     return InputTensor(name, datatype, shape, np.frombuffer(data, dtype=dtype))
 
 
+def of_elements(name: str, datatype: str, shape: Sequence[int], data: Array | list[Any]) -> InputTensor:
+    """A tensor of its elements, flat. Raises InvalidInputError if shape and number differ."""
+    shape = check_shape(name, datatype, shape)
+    count = math.prod(shape)
+    if len(data) != count:
+        raise InvalidInputError(
+            f"Input {named(name)}: shape {list(shape)} takes {count} values, but it has {len(data)}."
+        )
+    return InputTensor(name, datatype, shape, data)
+
+
 def of_values(name: str, datatype: str, shape: Sequence[int], data: list[Any]) -> InputTensor:
     """A tensor of JSON values, nested or flat. Raises InvalidInputError if shape and number differ."""
-    shape = check_shape(name, datatype, shape)
-    flat, count = _flat(name, data), math.prod(shape)
-    if len(flat) != count:
-        raise InvalidInputError(
-            f"Input {named(name)}: shape {list(shape)} takes {count} values, but `data` has {len(flat)}."
-        )
-    return InputTensor(name, datatype, shape, _as_booleans(flat) if datatype == BOOL else flat)
+    flat = _flat(name, data)
+    return of_elements(name, datatype, shape, _as_booleans(flat) if datatype == BOOL else flat)
 
 
 def pack_texts(texts: Sequence[str | bytes | None]) -> bytes:

@@ -13,16 +13,18 @@ from functools import partial
 from starlette.types import Receive, Scope
 
 from api.access.authenticator import authenticated, token_of
+from api.access.permissions import PREDICT, Permission
 from api.access.principal import Principal, asker_of, set_principal
 from api.gateway import Gateway
 from api.http.envelope import request_id_of
 from api.http.headers import field_of
 from api.http.request_bodies import is_json, read_body
 from api.jobs.json_chunks import unpacked_body
+from api.models.catalog import Servable
 from api.online.inflight import Answered, Left
-from api.online.prediction import Prediction
+from api.online.prediction import ROUTING_KEY, Prediction
 from api.telemetry.request_tracing import trace_of
-from shared.access import Role, key_id_of
+from shared.access import key_id_of
 from shared.errors import UnsupportedMediaTypeError
 from shared.messages import Column
 from shared.tabular.content_types import Packing, packing_of
@@ -34,7 +36,7 @@ class OnlineRequests:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def asker(self, scope: Scope) -> Principal:
+    async def asker(self, scope: Scope, permission: Permission = PREDICT) -> Principal:
         """Authenticate a request, and count it. Raises the errors of keys, roles and quotas."""
         access, headers = self._gateway.access, scope["headers"]
         asker = await authenticated(
@@ -42,11 +44,19 @@ class OnlineRequests:
             partial(access.authenticator.authenticate, headers),
             key_id_of(token_of(dict(headers)) or b""),
         )
-        asker.require(Role.PREDICT)
+        permission.require(asker)
         set_principal(scope, asker)
         if asker.quota is not None:
             await access.limiter.admit(asker.quota, scope)
         return asker
+
+    def servable(self, model: str | None, version: str | None, scope: Scope) -> Servable:
+        """The model version of a request; without a version, chosen by the model's split."""
+        catalog = self._gateway.catalog
+        found = catalog.find(model, version, asker_of(scope))
+        if catalog.splits and version is None:
+            return catalog.route(found, field_of(scope["headers"], ROUTING_KEY))
+        return found
 
     async def body(
         self,

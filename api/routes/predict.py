@@ -23,7 +23,7 @@ from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.http.request_bodies import ClientLeftError, has_left
 from api.online.image_bodies import takes_files
 from api.online.paths import Protocol, predict_path_of
-from api.online.prediction import ROUTING_KEY, Prediction
+from api.online.prediction import Prediction
 from api.routes.inference_protocol.infer import Inference
 from api.routes.online_requests import OnlineRequests, TraceStages
 from api.routes.respond_async import defer
@@ -58,11 +58,8 @@ class Predictions:
         scope[ROUTE] = target.route
         if scope["method"] != "POST":
             raise HTTPException(405, "Method Not Allowed", {"Allow": ALLOWED})
-        asker = await self._online.asker(scope)
-        catalog = self._gateway.catalog
-        servable = catalog.find(target.model, target.version, asker)
-        if catalog.splits and target.version is None:
-            servable = catalog.route(servable, field_of(scope["headers"], ROUTING_KEY))
+        await self._online.asker(scope)
+        servable = self._online.servable(target.model, target.version, scope)
         asked_s = preferred_wait_s(field_of(scope["headers"], b"prefer"))
         wait_s = self._gateway.online.admission.wait_s(asked_s)
         prediction = Prediction(servable, target.batch, asked_s, wait_s)

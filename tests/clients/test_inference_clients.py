@@ -15,7 +15,7 @@ import pytest
 
 from tests.clients.environments import python_of
 from tests.support.polling import eventually
-from tests.support.servers import Server
+from tests.support.servers import Server, free_port
 from tests.support.stack import ROOT, STARTS_S, Stack, running, wait_until_ready
 
 pytestmark = [pytest.mark.integration, pytest.mark.tools, pytest.mark.timeout(900)]
@@ -36,6 +36,7 @@ PART = {
     "maintenance_due": True,
     "produced_at": "2026-03-02T23:15:00Z",
 }
+GRPC_PORT = free_port()
 ROWS: dict[str, list[dict[str, Any]]] = {
     "iris": [
         {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2},
@@ -68,7 +69,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stack(queue: Server, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running(queue.url, tmp_path_factory.mktemp("stack"), models_dir=str(models)) as started:
-        started.gateway()
+        started.gateway(grpc_port=str(GRPC_PORT))
         started.worker("w1")
         wait_until_ready(started)
         eventually(lambda: started.serves("w1"), limit_s=STARTS_S)
@@ -99,6 +100,7 @@ def run(client: str, program: str, stack: Stack, headers: dict[str, str] | None 
     rows = ROWS | {"vision": [{"photo": {"base64": row["photo"]}} for row in ROWS["vision"]]}
     case = {
         "address": stack.url.removeprefix("http://"),
+        "grpc": f"127.0.0.1:{GRPC_PORT}",
         "headers": headers or {},
         "models": rows,
         "metadata": metadata,
@@ -155,3 +157,23 @@ def test_kserves_client(stack: Stack, expected: dict[str, Any]) -> None:
 
 def test_mlservers_codecs(stack: Stack, expected: dict[str, Any]) -> None:
     assert_equal(run("mlserver", "mlserver_codecs", stack), expected, set(ROWS) - {"vision"})
+
+
+def test_tritonclient_over_grpc(stack: Stack, expected: dict[str, Any]) -> None:
+    found = run("triton", "triton_grpc", stack)
+    assert_equal(found, expected, set(ROWS))
+    assert found["live"] is found["ready"] is True
+    labels = expected["iris"]["prediction"]
+    assert found["callback"] == labels
+    assert found["stream"] == found["asyncio"] == [labels] * 3
+    assert {name: status for name, (status, _) in found["errors"].items()} == {
+        "model": "StatusCode.NOT_FOUND",
+        "range": "StatusCode.INVALID_ARGUMENT",
+        "load": "StatusCode.FAILED_PRECONDITION",
+    }
+
+
+def test_kserves_client_over_grpc(stack: Stack, expected: dict[str, Any]) -> None:
+    found = run("kserve", "kserve_grpc", stack)
+    assert_equal(found, expected, set(ROWS))
+    assert found["live"] is True

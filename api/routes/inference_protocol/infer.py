@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from weakref import WeakKeyDictionary
 
 from starlette.types import Receive, Scope, Send
 
@@ -17,7 +16,7 @@ from api.http.envelope import respond
 from api.http.error_answers import Headers
 from api.http.headers import field_of
 from api.http.request_bodies import has_left, is_json, offloaded
-from api.inference_protocol.inputs import TensorReader
+from api.inference_protocol.inputs import TensorReader, TensorReaders
 from api.inference_protocol.json_bodies import JSON_LENGTH, InferenceRequest, read_body, written_body
 from api.inference_protocol.outputs import OutputSelection
 from api.inference_protocol.parameters import check_parameters, timeout_s
@@ -35,7 +34,7 @@ class Inference:
     def __init__(self, online: OnlineRequests, gateway: Gateway) -> None:
         self._online = online
         self._admission = gateway.online.admission
-        self._readers: WeakKeyDictionary[Servable, TensorReader] = WeakKeyDictionary()
+        self._readers = TensorReaders()
 
     async def infer(self, prediction: Prediction, scope: Scope, receive: Receive, send: Send) -> None:
         body = await self._online.body(
@@ -43,7 +42,7 @@ class Inference:
         )
         stages = TraceStages(scope)
         call = _Call(body, field_of(scope["headers"], JSON_LENGTH), prediction.servable)
-        columns = prediction.read_columns(lambda: call.columns(self._reader(prediction.servable)))
+        columns = prediction.read_columns(lambda: call.columns(self._readers.of(prediction.servable)))
         if call.timeout_s is not None:
             prediction.wait_s = min(prediction.wait_s, self._admission.wait_s(call.timeout_s))
         self._online.admit(prediction, prediction.rows, scope)
@@ -51,12 +50,6 @@ class Inference:
         headers, (content, json_bytes) = prediction.finish_with(answered, call.render)
         stages.end(prediction, answered)
         await _send(send, headers, content, json_bytes, field_of(scope["headers"], b"accept-encoding"))
-
-    def _reader(self, servable: Servable) -> TensorReader:
-        found = self._readers.get(servable)
-        if found is None:
-            found = self._readers[servable] = TensorReader(servable)
-        return found
 
 
 class _Call:

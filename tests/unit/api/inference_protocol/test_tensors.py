@@ -74,7 +74,7 @@ def test_values_may_be_flat_or_nested(data: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        ([1, 2, 3], "takes 4 values, but `data` has 3"),
+        ([1, 2, 3], "takes 4 values, but it has 3"),
         ([[1, 2], [3]], "differ in length"),
         ([[1, 2], 3], "differ"),
     ],
