@@ -62,6 +62,8 @@ class Access:
 
 log = structlog.get_logger()
 
+_REACH_LIMIT_S = 2.0
+
 
 class Gateway:
     """The parts of a gateway process.
@@ -137,14 +139,20 @@ class Gateway:
         )
 
     async def start(self) -> None:
-        """Start the background tasks.
+        """Start the background tasks. If Redis answers, wait until requests can be served: workers, keys and
+        deployments are known, and replies are read.
 
         Raises UnsupportedServer if Redis answers but is too old or cannot provide TAKT_DURABILITY.
         """
+        answers = False
         try:
             info = await self.client.info("server", "persistence")
             server = check_durable(info, self.settings.durability, await self._sync_policy())
             await self.fleet.watch.renew()
+            await self.access.authenticator.look()
+            await self.deployments.look()
+            await self._deploy()
+            answers = True
             log.info("gateway_started", gateway=self.online.dispatcher.gateway, server=str(server))
         except (RedisError, OSError) as error:
             log.warning("gateway_started_without_queue", error=type(error).__name__)
@@ -156,6 +164,9 @@ class Gateway:
         self._tasks.start("access_watch", self.access.authenticator.look_later)
         self._tasks.start("history", self._write_history)
         self._tasks.start("broken_uploads", self.jobs.broken_uploads.try_again)
+        if answers:  # else the first requests would get 503
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.queue.reached.wait(), _REACH_LIMIT_S)
 
     async def _sync_policy(self) -> SyncPolicy | None:
         """The sync policy of the server's append-only file; None if the server does not reveal it.
@@ -222,6 +233,9 @@ class Gateway:
     async def _route(self) -> None:
         """Follow the deployments and the workers that hold their versions."""
         await self.deployments.look_later()
+        await self._deploy()
+
+    async def _deploy(self) -> None:
         known, fleet = self.deployments.known, self.fleet.now
         if self.catalog.lacks(known, fleet):
             await asyncio.to_thread(self.catalog.reload)

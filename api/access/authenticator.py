@@ -74,6 +74,10 @@ class Authenticator(Protocol):
         """Look for a key in Redis that was unknown here. → whether it exists and is valid"""
         ...
 
+    async def look(self) -> None:
+        """Read the keys if they have changed. Raises redis.exceptions.RedisError."""
+        ...
+
     async def look_later(self) -> None:
         """Read changed keys, then wait a second. A background task repeats it."""
         ...
@@ -111,8 +115,11 @@ class OpenAuthenticator:
     async def finds(self, key_id: str) -> bool:  # noqa: ARG002 - as `Authenticator` has it
         return False
 
+    async def look(self) -> None:
+        pass  # no keys to read
+
     async def look_later(self) -> None:
-        await asyncio.Event().wait()  # no keys to read
+        await asyncio.Event().wait()
 
 
 class KeyAuthenticator:

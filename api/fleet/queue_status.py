@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from api.http.error_answers import unavailable
@@ -22,11 +24,14 @@ class QueueStatus:
         """Whether writes succeed: not while Redis' memory or disk is full, or if it is a replica."""
         self.breaks = 0
         """Number of breaks. Keys created before the last break may be gone."""
+        self.reached = asyncio.Event()
+        """Set by the first successful use."""
         self._failures = 0
 
     def works(self) -> None:
         if not self.up:
             log.info("queue_reached")
+            self.reached.set()
         self.up = True
         self._failures = 0
 

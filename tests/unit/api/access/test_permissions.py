@@ -44,7 +44,7 @@ async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def looked(gateway: Gateway) -> None:
-    await gateway.access.authenticator.look()  # type: ignore[attr-defined]  # a KeyGate, as the settings ask for
+    await gateway.access.authenticator.look()
 
 
 async def call(http: httpx.AsyncClient, method: str, path: str, key: Holder | None) -> httpx.Response:
