@@ -245,9 +245,9 @@ def test_several_gateways_serve_one_port_and_end_with_it(tmp_path: Path) -> None
 def test_ctrl_c_during_the_start_ends_it_with_code_130_and_leaves_nothing(tmp_path: Path, at: str) -> None:
     stack = Stack(tmp_path / "stack")
     eventually(lambda: at in stack.printed(), limit_s=START_LIMIT_S)
-    children = psutil.Process(stack.process.pid).children(recursive=True)
+    group = stack.group()
     assert stack.end() == 130, stack.printed()
-    assert not any(child.is_running() for child in children)
+    assert members(group) == []
     assert "Traceback" not in stack.printed()
     assert stack.printed().endswith("stopped\n")
     assert not stack.folder.record.exists()
