@@ -4,9 +4,39 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from shared.frameworks.declaration import Framework, Library, NetworkActivation, Options, Precision
+from shared.frameworks.declaration import (
+    ANY_FILE,
+    FOLDER,
+    Framework,
+    Library,
+    NetworkActivation,
+    Options,
+    Precision,
+)
 
 _CODE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+
+
+class ScikitLearnOptions(Options):
+    """Types that a file of skops may contain beside those that skops trusts."""
+
+    trusted: tuple[str, ...] = ()
+
+
+class OnnxOptions(Options):
+    """How a graph's answer for class views is converted."""
+
+    activation: NetworkActivation = "none"
+
+
+class PythonOptions(Options):
+    """The code of a Python model."""
+
+    module: str = Field(
+        "model:Model",
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?$",
+        description="file:Class beside model.toml, or a file with the functions load and predict",
+    )
 
 
 class PytorchOptions(Options):
@@ -32,8 +62,9 @@ _ALL = (
         implementation="worker.predictors.scikit_learn",
         libraries=_SCIKIT_LEARN,
         install="takt-server[worker]",
-        artifacts=_PICKLES,
+        artifacts=(*_PICKLES, ".skops"),
         pickled=_PICKLES,
+        options=ScikitLearnOptions,
         names_answers=False,
     ),
     Framework(
@@ -41,7 +72,7 @@ _ALL = (
         implementation="worker.predictors.pytorch",
         libraries=(Library("torch", "torch"),),
         install="torch",
-        artifacts=(".pt", ".pth", ".bin"),
+        artifacts=(".pt", ".pth", ".ts", ".pt2"),
         options=PytorchOptions,
         names_answers=False,
     ),
@@ -62,6 +93,38 @@ _ALL = (
         artifacts=(".txt", *_PICKLES),
         pickled=_PICKLES,
         names_answers=False,
+    ),
+    Framework(
+        name="catboost",
+        implementation="worker.frameworks.catboost",
+        libraries=(Library("catboost", "catboost"),),
+        install="takt-server[catboost]",
+        artifacts=(".cbm", *_PICKLES),
+        pickled=_PICKLES,
+        names_answers=False,
+    ),
+    Framework(
+        name="onnx",
+        implementation="worker.frameworks.onnx",
+        libraries=(Library("onnxruntime", "onnxruntime", ("onnxruntime-gpu",)),),
+        install="takt-server[onnx]",
+        artifacts=(".onnx",),
+        options=OnnxOptions,
+    ),
+    Framework(
+        name="mlflow",
+        implementation="worker.frameworks.mlflow",
+        libraries=(Library("mlflow", "mlflow", ("mlflow-skinny",)),),
+        install="takt-server[mlflow]",
+        artifacts=(FOLDER,),
+    ),
+    Framework(
+        name="python",
+        implementation="worker.frameworks.python",
+        libraries=(),
+        install="takt-server[worker]",
+        artifacts=(ANY_FILE, FOLDER),
+        options=PythonOptions,
     ),
 )
 

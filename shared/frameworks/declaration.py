@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 FOLDER = "/"
 """In `Framework.artifacts`: the artifact may be a folder."""
+ANY_FILE = ""
+"""In `Framework.artifacts`: the artifact may be any file."""
 
 NetworkActivation: TypeAlias = Literal["none", "softmax", "sigmoid"]
 """Applied to a network's answer. `sigmoid` with classes: one logit becomes two classes."""

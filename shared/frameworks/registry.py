@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from shared.errors import SpecError
 from shared.frameworks.builtin import BUILTIN
-from shared.frameworks.declaration import Framework
+from shared.frameworks.declaration import ANY_FILE, Framework
 from shared.texts import did_you_mean, listed, named
 
 ENTRY_POINTS = "takt.frameworks"
@@ -46,7 +46,8 @@ def made_for(artifact: str, framework: Framework, *, is_folder: bool = False) ->
     since a file may have any name."""
     if framework.accepts(artifact, is_folder=is_folder):
         return ""
-    owners = [one.name for one in BUILTIN.values() if one.accepts(artifact, is_folder=is_folder)]
+    particular = [one for one in BUILTIN.values() if ANY_FILE not in one.artifacts]
+    owners = [one.name for one in particular if one.accepts(artifact, is_folder=is_folder)]
     return owners[0] if owners else ""
 
 

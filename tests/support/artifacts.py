@@ -17,6 +17,7 @@ from shared.manifests import SCHEMA, ArtifactManifest, digest_of_files, files_in
 from shared.repository import ModelVersion
 from shared.specs import ModelSpec
 from worker.predictors import Predictor, library_versions, load_predictor
+from worker.predictors.outputs import as_columns
 
 
 def version_of(spec: ModelSpec, estimator: object, folder: Path) -> ModelVersion:
@@ -87,6 +88,12 @@ def array_of(predictor: Predictor, columns: Columns) -> Array:
     answer = predictor.predict(columns)
     assert not isinstance(answer, dict)
     return answer
+
+
+def shown(predictor: Predictor, columns: Columns) -> dict[str, Any]:
+    """The values of each output, as the online lane answers them."""
+    names = [output.name for output in predictor.spec.outputs]
+    return dict(zip(names, as_columns(predictor.spec, predictor.predict(columns)), strict=True))
 
 
 class Opened:

@@ -41,7 +41,12 @@ def load(spec: ModelSpec, files: ModelFiles, device: str, threads: int) -> Model
         booster = lightgbm.Booster(model_str=text)
     except Exception as error:  # lightgbm raises several types for a damaged file
         raise unreadable(files.artifact, "LightGBM", _SAVE, error) from error
-    _check(spec, text, booster)
+    return runtime_of(spec, booster, threads)
+
+
+def runtime_of(spec: ModelSpec, booster: Any, threads: int) -> ModelRuntime:  # Any: no types
+    """Raises ArtifactError if the booster does not fit the spec."""
+    _check(spec, booster)
     table = FeatureTable(spec, booster.feature_name(), booster.num_feature())
 
     def predict(rows: Any) -> Array:  # Any: an array or a DataFrame
@@ -72,8 +77,8 @@ def _checked_text(artifact: Path) -> str:
     return text
 
 
-def _check(spec: ModelSpec, text: str, booster: Any) -> None:
-    found = re.search(r"^objective=(\S+)", text, re.MULTILINE)
+def _check(spec: ModelSpec, booster: Any) -> None:
+    found = re.search(r"^objective=(\S+)", booster.model_to_string(num_iteration=1), re.MULTILINE)
     objective = found.group(1) if found else "custom"
     classes = {"binary": 2, "multiclass": booster.num_model_per_iteration()}.get(objective, 0)
     check_probabilities(spec, classes=classes, objective=objective, needed="binary or multiclass")

@@ -40,11 +40,17 @@ def load(spec: ModelSpec, files: ModelFiles, device: str, threads: int) -> Model
         return scikit_learn.load(spec, files, device, threads)
     import xgboost
 
-    booster = xgboost.Booster({"nthread": threads, "verbosity": 0})
+    booster = xgboost.Booster({"verbosity": 0})
     try:
         booster.load_model(files.artifact)
     except xgboost.core.XGBoostError as error:
         raise unreadable(files.artifact, "XGBoost", _SAVE, error) from error
+    return runtime_of(spec, booster, threads)
+
+
+def runtime_of(spec: ModelSpec, booster: Any, threads: int) -> ModelRuntime:  # Any: no types
+    """Raises ArtifactError if the booster does not fit the spec."""
+    booster.set_param({"nthread": threads})
     _check(spec, booster)
     table = FeatureTable(spec, booster.feature_names, booster.num_features())
 

@@ -38,8 +38,10 @@ class ModelFiles:
 
     @cached_property
     def code(self) -> VersionCode:
+        """The modules beside the artifact, and those in the folder `code` of a folder of MLflow."""
         manifest = self.version.manifest
-        return VersionCode(manifest.model, manifest.version, self.folder, list(manifest.files))
+        beside = f"{manifest.artifact}/code/"
+        return VersionCode(manifest.model, manifest.version, self.folder, list(manifest.files), beside)
 
     def import_module(self, module: str) -> ModuleType:
         """A Python module of the version; of the model's folder if the version was built by an older Takt.

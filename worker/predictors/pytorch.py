@@ -1,4 +1,4 @@
-"""PyTorch as a Runtime: a state_dict, and the network's class from the model's own folder."""
+"""PyTorch as a runtime: weights and the class of their network, TorchScript, or an exported program."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -19,12 +18,15 @@ from shared.frameworks.builtin import PytorchOptions
 from shared.input_specs import InputType
 from shared.specs import ModelSpec
 from worker.predictors.base import ModelRuntime
-from worker.predictors.implementation import MadeBy, ModelFiles
+from worker.predictors.implementation import ModelFiles
 from worker.predictors.named_answers import RawAnswer
 from worker.predictors.pipeline import PIECE_BYTES, Pipeline, Source, pieces
+from worker.predictors.torch_files import made_by, open_network
 
 if TYPE_CHECKING:
     import torch
+
+__all__ = ["PIPELINED", "Copies", "load", "made_by"]
 
 _FLOATS = (InputType.FLOAT, InputType.FLOAT32)
 _KEPT_BYTES = 16 * 2**20  # for each of the four buffers of a pipeline
@@ -50,19 +52,13 @@ def load(
 
     _check(spec)
     torch.set_num_threads(1)  # a pool of threads would not survive a fork, and a fork server opens models
-    network = _network(_options(spec), files)
-    network.load_state_dict(torch.load(files.artifact, map_location=device, weights_only=True))
+    network = open_network(files, _options(spec), device)
     if spec.precision is not Precision.FLOAT32:
         # weights are cast once; under autocast every call would cast them again
         network = network.to(getattr(torch, spec.precision.value))
     torch.set_num_threads(threads)
-    plain = _Plain(_InputArray(spec), _Network(spec, network.to(device).eval()), torch.device(device))
+    plain = _Plain(_InputArray(spec), _Network(spec, network), torch.device(device))
     return plain if device == "cpu" else _OnGpu(plain, copies)
-
-
-def made_by(_artifact: Path) -> MadeBy:
-    """torch writes no version of itself into a state_dict."""
-    return MadeBy()
 
 
 def _options(spec: ModelSpec) -> PytorchOptions:
@@ -231,16 +227,6 @@ def _check(spec: ModelSpec) -> None:
     tensor = len(spec.inputs) == 1 and bool(spec.inputs[0].shape or spec.inputs[0].image)
     if not tensor and any(i.shape or i.type not in _FLOATS for i in spec.inputs):
         raise ArtifactError("a torch network takes one tensor, or features that are all floats")
-
-
-def _network(options: PytorchOptions, files: ModelFiles) -> torch.nn.Module:
-    if not options.module:
-        raise ArtifactError(
-            'a state_dict holds no network: declare its class with module = "file:Class" in [pytorch]'
-        )
-    module, _, name = options.module.partition(":")
-    network: torch.nn.Module = getattr(files.import_module(module), name)(**options.arguments)
-    return network
 
 
 def _activation(spec: ModelSpec, options: PytorchOptions) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 
 from shared.columns import Array, Columns
+from shared.errors import ArtifactError
+from shared.frameworks.builtin import ScikitLearnOptions
 from shared.input_specs import InputType
 from shared.output_specs import View, shows_classes_by_column
 from shared.specs import ModelSpec
@@ -25,6 +27,8 @@ from worker.predictors.labelled_answers import class_numbers_of
 from worker.predictors.labels import LabelRule
 from worker.predictors.onnx import ONNX, onnx_kernel
 from worker.predictors.pickle_versions import pickled_by
+from worker.predictors.pickles import open_pickle
+from worker.predictors.skops_files import SUFFIX, made_by_skops, open_skops
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,9 +47,11 @@ CALLS_IMPORT = ("pandas", "threadpoolctl")
 
 def load(spec: ModelSpec, files: ModelFiles, _device: str, threads: int) -> ModelRuntime:
     """Raises ArtifactError if the estimator does not fit the spec, and any exception of joblib."""
-    import joblib
+    return runtime_of(spec, _opened(spec, files.artifact), threads)
 
-    estimator = joblib.load(files.artifact)
+
+def runtime_of(spec: ModelSpec, estimator: Any, threads: int) -> ModelRuntime:
+    """Raises ArtifactError if the estimator does not fit the spec. Any: scikit-learn has no types."""
     _check(spec, estimator)
     for part in parts(estimator, set()):
         if getattr(part, "n_jobs", None) is not None:
@@ -55,10 +61,19 @@ def load(spec: ModelSpec, files: ModelFiles, _device: str, threads: int) -> Mode
 
 
 def made_by(artifact: Path) -> MadeBy:
-    """scikit-learn writes its version into each pickled estimator."""
+    """scikit-learn writes its version into each stored estimator."""
+    if artifact.name.lower().endswith(SUFFIX):
+        return made_by_skops(artifact)
     pickled = pickled_by(artifact)
     versions = {"scikit-learn": ", ".join(sorted(pickled.sklearn))} if pickled.sklearn else {}
     return MadeBy(versions, modules=frozenset(pickled.modules))
+
+
+def _opened(spec: ModelSpec, artifact: Path) -> Any:
+    if artifact.name.lower().endswith(SUFFIX):
+        assert isinstance(spec.options, ScikitLearnOptions)
+        return open_skops(artifact, spec.options)
+    return open_pickle(artifact)
 
 
 class ScikitLearn:
@@ -242,10 +257,24 @@ def _series(column: Array) -> pd.Series[Any]:
 
 
 def _check(spec: ModelSpec, estimator: Any) -> None:
-    input_of(spec, estimator)
+    _check_number(spec, estimator, input_of(spec, estimator))
     check_methods(spec, estimator)
     if spec.classifies:
         check_classes(spec, estimator)
+
+
+def _check_number(spec: ModelSpec, estimator: Any, given: EstimatorInput) -> None:
+    """An estimator without names of its features takes all inputs."""
+    fitted = getattr(estimator, "n_features_in_", None)  # other libraries may set it before a fit
+    is_table = given.names is None and not given.texts and all(len(one.shape) < 2 for one in spec.inputs)
+    if not (is_table and fitted and type(estimator).__module__.startswith("sklearn.")):
+        return
+    declared = sum(one.size for one in spec.inputs)
+    if declared != fitted:
+        raise ArtifactError(
+            f"{type(estimator).__name__} was fitted on {fitted} features, and model.toml declares "
+            f"{declared}: declare an input for each feature, in the order of the training"
+        )
 
 
 class _ThreadLimit:

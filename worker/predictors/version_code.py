@@ -34,14 +34,22 @@ _lock = threading.RLock()
 class VersionCode:
     """The modules of one version. `files`: paths of all files of the version, relative to its folder."""
 
-    def __init__(self, model: str, version: str, folder: Path, files: Sequence[str]) -> None:
+    def __init__(self, model: str, version: str, folder: Path, files: Sequence[str], root: str = "") -> None:
+        """`root`: a further folder of the version whose modules are importable as its own, with `/` at its
+        end."""
         name = re.sub(r"\W", "_", f"{model}_{version}")
         self.package = f"{_ROOT}.{name}"
         self._beside = f"{_BESIDE}.{model}."
         self._folder = folder.resolve()
-        self._sources = frozenset(name for name in files if name.endswith(_SOURCE))
+        sources = [name for name in files if name.endswith(_SOURCE)]
+        inside = {name.removeprefix(root): name for name in sources if root and name.startswith(root)}
+        self._sources = inside | {name: name for name in sources}
         self._tops = {name.partition("/")[0].removesuffix(_SOURCE) for name in self._sources}
         _finder.open(self)
+
+    @property
+    def has_modules(self) -> bool:
+        return bool(self._sources)
 
     def has(self, module: str) -> bool:
         """Whether the version has this module, by its name beside the artifact."""
@@ -80,11 +88,10 @@ class VersionCode:
     def place(self, module: str) -> tuple[Path, bool] | None:
         """The source file of a module, and whether it is a package. None: the version has no such module."""
         path = module.replace(".", "/")
-        if f"{path}/{_PACKAGE}" in self._sources:
-            return self._folder / path / _PACKAGE, True
-        if f"{path}{_SOURCE}" in self._sources:
-            return self._folder / f"{path}{_SOURCE}", False
-        return None
+        if package := self._sources.get(f"{path}/{_PACKAGE}"):
+            return self._folder / package, True
+        module_file = self._sources.get(f"{path}{_SOURCE}")
+        return (self._folder / module_file, False) if module_file else None
 
     @property
     def folder(self) -> Path:

@@ -126,7 +126,7 @@ def test_a_state_dict_that_hides_code_is_not_loaded(tmp_path: Path) -> None:
     trace = tmp_path / "opened"
     version = network_version(tmp_path)
     torch.save({"layer.weight": Opened(trace)}, version.artifact)
-    with pytest.raises(ArtifactError, match="cannot be loaded"):
+    with pytest.raises(ArtifactError, match="holds code beside weights, and is not opened"):
         load(with_manifest(version, sha256=sha256_of(version.artifact)))
     assert not trace.exists()
 
