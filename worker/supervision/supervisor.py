@@ -259,10 +259,11 @@ class Supervisor:
                 server.settled(reply)
             case NotOpened(key, reason):
                 server.settled(reply)
-                if reply.spoiled:
+                if reply.spoiled or reply.apart:
                     log.warning("model_not_shared", model=key, reason=reason)
                     self._versions.take(key, Stage.OWN, reason=reason)
-                    server.kill()
+                    if reply.spoiled:
+                        server.kill()
                 else:
                     self._fail(key, reason)
             case Forked(_, pid):
