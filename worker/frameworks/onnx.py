@@ -19,7 +19,8 @@ from shared.columns import Array, Columns, row_count
 from shared.errors import ArtifactError
 from shared.frameworks import NetworkActivation
 from shared.frameworks.builtin import OnnxOptions
-from shared.specs import InputSpec, ModelSpec
+from shared.input_specs import InputSpec
+from shared.specs import ModelSpec
 from shared.texts import first_of, foreign_words
 from worker.frameworks.onnx_header import NotOnnxError, read_header
 from worker.predictors.base import ModelRuntime
