@@ -30,6 +30,8 @@ INSTALLED_FROM = ("pyproject.toml", "client/pyproject.toml", "constraints.txt", 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as of a shell."""
 
+EXTRAS = "api,worker,images,onnx,xgboost,lightgbm,skops,mlflow,environments,grpc,stack,tracing,docs,dev"
+
 LEAST_PYTHON = (3, 11)
 TESTED_PYTHON = ((3, 11), (3, 12), (3, 13), (3, 14))
 TORCH = "2.13.0"
@@ -175,7 +177,7 @@ def install_takt(constraints: Path) -> None:
         "--editable",
         str(ROOT / "client"),
         "--editable",
-        f"{ROOT}[api,worker,images,onnx,xgboost,lightgbm,skops,mlflow,environments,grpc,stack,tracing,docs,dev]",
+        f"{ROOT}[{EXTRAS}]",
     ]
     if not pip("install", "--constraint", str(constraints), *editable):
         show_log()

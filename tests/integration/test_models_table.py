@@ -145,7 +145,8 @@ def test_jobs_of_json_are_those_in_this_process(
 
 
 def csv_of(table: pa.Table) -> bytes:
-    return table.to_pandas().to_csv(index=False).encode()
+    text: str = table.to_pandas().to_csv(index=False)
+    return text.encode()
 
 
 def ndjson_of(table: pa.Table) -> bytes:
