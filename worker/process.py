@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from shared.connections import connect
 from shared.dead_letters import DeadLetters
 from shared.doorbells import Notify
 from shared.durability import checked_server
+from shared.errors import PredictionFailedError
 from shared.keys import ModelKey
 from shared.ledger import Ledger
 from shared.metrics.metric import OFFLINE, ONLINE
@@ -61,6 +63,8 @@ log = structlog.get_logger(__name__)
 
 CHUNK_THREADS = 2
 """Two threads, so that payloads of a chunk move while another chunk computes."""
+WARM_UP_S = 5.0
+"""How long a worker that follows another calls its models before it serves."""
 EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h
 DRAIN_ON_CRASH_S = 2.0
 LAST_WEBHOOK_S = 2.0
@@ -158,6 +162,8 @@ class WorkerProcess:
         ledger = self._start_reconciler(store)  # loading takes long, and work of dead workers must not wait
         if not self._waited_for_a_model(should_stop):
             return
+        if self._order.follows:
+            self._warm_up()
         with self._orders:
             self._start_lanes(ledger, store)
             self._on_queues = on_queues
@@ -166,6 +172,14 @@ class WorkerProcess:
         if self._loader is None:
             gc.freeze()  # the fork server has collected what it handed over
             self._log_serving()
+
+    def _warm_up(self) -> None:
+        """Call each model once: a first call takes longer, and the worker before this one still serves."""
+        end_s = time.monotonic() + WARM_UP_S
+        for predictor in self._registry.predictors.values():
+            if time.monotonic() < end_s:
+                with suppress(PredictionFailedError):  # the row is an example
+                    predictor.warm_up([1])
 
     def _own_loads(self) -> Mapping[ModelKey, str] | str:
         """The versions to load in this process, each with the reason; a single reason is that of all."""

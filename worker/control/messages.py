@@ -27,6 +27,7 @@ class VersionReport(msgspec.Struct, frozen=True, kw_only=True):
     load_s: float
     memory_bytes: int
     peak_bytes: int
+    modules: list[str] = []  # that its calls imported, to be imported once for all forks
     own_copy: str = ""  # why each worker must open it for itself; empty: the fork server may
 
 

@@ -8,8 +8,13 @@ The report has the rates, the choice of runtimes, and what the native runtime de
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Container
+from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
+from types import ModuleType
 from typing import Literal
 
 from shared.repository import ModelVersion
@@ -35,6 +40,7 @@ def verify_version(
     begun_s, before_bytes = time.perf_counter(), private_bytes()
     opened = open_predictor(version, device=device, threads=threads, mismatch=mismatch)
     memory_bytes, beside = private_bytes() - before_bytes, thread_names()[1:]
+    before_calls = set(sys.modules)
     verified = verified_predictor(opened, runtime)
     return VersionReport(
         rates=dict(verified.rates),
@@ -43,8 +49,15 @@ def verify_version(
         load_s=time.perf_counter() - begun_s,
         memory_bytes=max(0, memory_bytes),
         peak_bytes=max(0, private_bytes() - before_bytes),
+        modules=[name for name, module in sys.modules.items() if _is_new(name, module, before_calls)],
         own_copy=f"opening it starts threads: {', '.join(beside)}" if beside else "",
     )
+
+
+def _is_new(name: str, module: ModuleType, before: Container[str]) -> bool:
+    """Whether calls have imported this module, and another process finds it by its name."""
+    spec = getattr(module, "__spec__", None)
+    return name not in before and spec is not None and spec.name == name and spec.has_location
 
 
 def open_verified(
@@ -57,5 +70,8 @@ def open_verified(
     opened = open_predictor(version, device="cpu", threads=threads, mismatch=mismatch)
     if isinstance(opened.runtime, Settling):
         opened.runtime.settle(report.settled)
+    for module in report.modules:
+        with suppress(Exception):  # then the first call of each worker tries it again
+            import_module(module)
     chosen = with_chosen_runtimes(opened, report.runtimes)
     return replace(chosen, rates=dict(report.rates), load_s=report.load_s)

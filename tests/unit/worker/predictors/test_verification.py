@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,15 @@ from tests.support.specimens import classifier, declaration
 from worker.control.messages import VersionReport
 from worker.predictors import Predictor
 from worker.predictors.verification import open_verified, verify_version
+
+
+class Importing(LinearRegression):  # type: ignore[misc]  # scikit-learn has no types
+    """An estimator whose first call imports a module."""
+
+    def predict(self, rows: Any) -> Any:
+        import wave  # noqa: F401 - of no use to anyone else here
+
+        return super().predict(rows)
 
 
 def verified(version: ModelVersion) -> VersionReport:
@@ -82,6 +92,18 @@ def test_what_calls_have_decided_is_taken_over(tmp_path: Path) -> None:
     )
     answer = array_of(opened(version, changed), of_rows(version.spec, [{"x": 0.1}]))
     assert answer.dtype.names is not None  # labels beside the probabilities
+
+
+def test_modules_that_calls_imported_are_imported_once_for_all_forks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = version_of(declaration(), Importing().fit([[0.0], [1.0]], [0.0, 2.0]), tmp_path)
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+    report = verified(version)
+    assert "wave" in report.modules
+    monkeypatch.delitem(sys.modules, "wave")
+    opened(version, report)
+    assert "wave" in sys.modules
 
 
 def test_memory_is_that_of_the_opened_model(tmp_path: Path) -> None:
