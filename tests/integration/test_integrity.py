@@ -137,7 +137,7 @@ def test_a_version_with_a_flipped_bit_in_its_artifact_or_manifest_is_not_loaded(
     assert "SHA-256 is" in reasons
     assert "manifest_sha256 is" in reasons
     with stack.client() as http:
-        (held,) = [one for one in http.get("/workers").json()["workers"] if one["name"] == "damaged"]
+        (held,) = [one for one in http.get("/workers").json()["workers"] if one["name"] == "damaged/0"]
         assert {model["state"] for model in held["models"]} == {"failed"}
     worker.end()
 

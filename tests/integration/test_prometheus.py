@@ -67,7 +67,7 @@ def test_what_is_scraped_is_what_has_been_done(scraped: Prometheus) -> None:
         'takt_jobs{state="ended"}': 1,
         'takt_model_workers{model="iris"}': 1,
         'takt_workers{state="serving"}': 1,
-        'takt_worker_state{state="serving", instance="worker"}': 1,
+        'takt_worker_state{state="serving", instance="worker/0"}': 1,
     }
 
     def found() -> dict[str, float | None]:
