@@ -27,6 +27,7 @@ from shared.tabular.ipc_messages import (
     nothing_follows,
 )
 from shared.tabular.layout import lay_out
+from shared.tabular.parquet_footer import check_footer
 from shared.tabular.rows import Rows
 from shared.tabular.unpacking import ByteSource
 from shared.tabular.upload_options import UploadOptions
@@ -85,6 +86,7 @@ class ParquetReader:
             shutil.copyfileobj(source, self._spool, _COPY_BYTES)
             self._spool.seek(0)
             self._file = _parquet(self._spool)
+            _check_metadata(self._spool, self._file.metadata)  # before any access to a column of it
             names = self._file.schema_arrow.names
             self.layout = lay_out(spec, names, options.kept, text=False)
             _check_rows(self._file.metadata)
@@ -110,6 +112,14 @@ class ParquetReader:
 
     def close(self) -> None:
         self._spool.close()
+
+
+def _check_metadata(file: Any, metadata: Any) -> None:
+    size_bytes = metadata.serialized_size
+    file.seek(-(size_bytes + _PARQUET_TAIL_BYTES), io.SEEK_END)
+    footer = file.read(size_bytes)
+    file.seek(0)
+    check_footer(footer, metadata.schema)
 
 
 def _check_rows(metadata: Any) -> None:

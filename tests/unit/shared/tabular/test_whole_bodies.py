@@ -20,6 +20,7 @@ from shared.tabular import csv as csv_reader
 from shared.tabular.content_types import Packing, Wrapping
 from shared.tabular.csv_records import Records
 from shared.tabular.file_formats import FileFormat
+from shared.tabular.parquet_footer import check_footer
 from shared.tabular.reading import Reading, ReadSummary
 from shared.tabular.upload_options import UploadOptions
 from shared.validation import RowValidator
@@ -339,3 +340,23 @@ def test_blocks_contain_complete_records(cells: list[list[str]], size: int, line
     assert b"".join(found) == text
     read_back = [row for block in found for row in csv.reader(io.StringIO(block.decode(), newline=""))]
     assert read_back == cells
+
+
+@pytest.mark.parametrize("place", [4521, 4633, 4746, 4858, 4954])
+def test_size_statistics_that_contradict_the_schema_are_refused(place: int) -> None:
+    """pyarrow aborts the process when it reads the metadata of such a column."""
+    changed = bytearray(BODIES[FileFormat.PARQUET])
+    changed[place] ^= 1 << 6
+    with pytest.raises(InvalidInputError, match="footer is damaged"):
+        read(bytes(changed), FileFormat.PARQUET)
+
+
+def test_a_whole_footer_is_accepted_and_a_part_of_it_refused() -> None:
+    columns = {name: np.arange(ROWS) for name in IRIS.input_names}
+    whole = io.BytesIO()
+    parquet.write_table(pa.table(columns | {"note": pa.array([["a"], None] * 6)}), whole)
+    footer = parquet.ParquetFile(whole).metadata
+    size = footer.serialized_size
+    check_footer(whole.getvalue()[-size - 8 : -8], footer.schema)
+    with pytest.raises(InvalidInputError, match="footer is damaged"):
+        check_footer(whole.getvalue()[-size - 8 : -size], footer.schema)
