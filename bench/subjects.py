@@ -34,12 +34,11 @@ class Subject:
         return json.dumps(self.row).encode()
 
 
+_FLOWER = {"sepal_length": 6.7, "sepal_width": 3.0, "petal_length": 5.2, "petal_width": 2.3}
 SUBJECTS = (
-    Subject(
-        "iris",
-        ROOT / "models",
-        {"sepal_length": 6.7, "sepal_width": 3.0, "petal_length": 5.2, "petal_width": 2.3},
-    ),
+    Subject("iris", ROOT / "models", _FLOWER),
+    Subject("iris_xgboost", ROOT / "bench" / "models", _FLOWER),
+    Subject("iris_lightgbm", ROOT / "bench" / "models", _FLOWER),
     Subject(
         "classifier",
         ROOT / "models",

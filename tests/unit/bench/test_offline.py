@@ -151,5 +151,5 @@ def test_plots_show_sizes_and_the_memory_of_jobs() -> None:
 
 def test_every_subject_is_found_by_its_name() -> None:
     assert all(subject(one.name) is one for one in SUBJECTS)
-    with pytest.raises(ValueError, match="'nobody'; available: iris, classifier, heavy"):
+    with pytest.raises(ValueError, match="'nobody'; available: iris, iris_xgboost, iris_lightgbm"):
         subject("nobody")
