@@ -176,6 +176,10 @@ def new_model(
         list[Path] | None,
         typer.Option(metavar="FILE.py", help="A module that the trained file refers to; repeatable."),
     ] = None,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TYPE", help="A type that a file of skops may contain; repeatable."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model of this name.")] = False,
     models_dir: ModelsDir = None,
     as_json: AsJson = False,
@@ -192,6 +196,7 @@ def new_model(
     }
     options = [word for flag, value in given.items() if value for word in (flag, str(value))]
     options += [word for path in code or [] for word in ("--code", str(path))]
+    options += [word for kind in trust or [] for word in ("--trust", kind)]
     _exit_unless(new(models_dir, name, [*options, *(["--force"] if force else [])], as_json=as_json))
 
 

@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     new_parser.add_argument("--inputs", default="", help="names of the inputs in the order of training")
     new_parser.add_argument("--classes", default="", help="names of the classes in the model's order")
     new_parser.add_argument("--code", type=Path, action="append", default=[], help="a module of the model")
+    new_parser.add_argument("--trust", action="append", default=[], help="a type in a file of skops")
     new_parser.add_argument("--force", action="store_true", help="replace a model of this name")
     new_parser.set_defaults(command=new)
     _add_lines_to(new_parser)
@@ -232,6 +233,7 @@ def new(options: argparse.Namespace) -> int:
         tuple(names_in(options.inputs)),
         tuple(names_in(options.classes)),
         tuple(options.code),
+        tuple(options.trust),
         options.force,
     )
 

@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
 from shared.errors import ArtifactError
 from shared.frameworks import declared
+from worker.models.drafting.estimators import skops_facts
 from worker.models.drafting.facts import DraftError, Facts
 from worker.models.drafting.samples import is_table
 from worker.predictors.implementation import implementation_of
 
 _PICKLES = (".joblib", ".pkl", ".pickle")
-_KNOWN = "a scikit-learn estimator (.joblib, .pkl), XGBoost (.json, .ubj), LightGBM (.txt)"
+_KNOWN = (
+    "scikit-learn (.joblib, .pkl, .skops), XGBoost (.json, .ubj), LightGBM (.txt), CatBoost (.cbm), ONNX "
+    "(.onnx), PyTorch (.pt2, .pt), and directories of MLflow"
+)
 _READERS = {
     ".json": ("xgboost", "boosters", "xgboost_facts"),
     ".ubj": ("xgboost", "boosters", "xgboost_facts"),
     ".txt": ("lightgbm", "boosters", "lightgbm_facts"),
+    ".cbm": ("catboost", "boosters", "catboost_facts"),
+    ".onnx": ("onnx", "onnx_files", "facts_of"),
+    ".pt2": ("pytorch", "torch_files", "program_facts"),
+    ".pt": ("pytorch", "torch_files", "script_facts"),
+    ".pth": ("pytorch", "torch_files", "script_facts"),
+    ".ts": ("pytorch", "torch_files", "script_facts"),
 }
+_READERS |= dict.fromkeys(_PICKLES, ("scikit-learn", "estimators", "facts_of"))
+_FOLDER = ("mlflow", "mlflow_folders", "facts_of")
 """Suffix → framework, and the module and function that read the facts."""
 
 
 def runs_code(path: Path) -> bool:
-    """Whether opening the file runs code in it."""
-    return path.suffix.lower() in _PICKLES
+    """Whether opening the file may run code in it."""
+    return path.is_dir() or path.suffix.lower() in _PICKLES
 
 
-def facts_of(path: Path) -> Facts:
-    """The facts of a trained file. Raises DraftError if it is none, with the reason in plain words."""
-    suffix = path.suffix.lower()
-    reader = _READERS.get(suffix, ("scikit-learn", "estimators", "facts_of") if runs_code(path) else None)
+def facts_of(path: Path, trusted: Sequence[str] = ()) -> Facts:
+    """The facts of a trained file. Raises DraftError if it is none, with the reason in plain words.
+
+    `trusted`: types that a file of skops may have, beside those that skops trusts.
+    """
+    if path.suffix.lower() == ".skops":
+        return skops_facts(path, trusted)
+    reader = _FOLDER if path.is_dir() else _READERS.get(path.suffix.lower())
     if reader is not None:
         return _read(path, *reader)
     if is_table(path):

@@ -1,10 +1,11 @@
-"""The facts of native boosters: XGBoost's JSON and UBJSON, LightGBM's text."""
+"""The facts of native boosters: XGBoost's JSON and UBJSON, LightGBM's text, CatBoost's binary file."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ def xgboost_facts(path: Path) -> Facts:
         booster.load_model(path)
     except xgboost.core.XGBoostError as error:
         raise _unreadable(path, "XGBoost", "save it with booster.save_model('model.json')", error) from error
+    return _of_xgboost(booster)
+
+
+def _of_xgboost(booster: Any) -> Facts:
     learner = json.loads(booster.save_config())["learner"]
     objective, sizes = learner["objective"]["name"], learner["learner_model_param"]
     classes = 2 if objective == "binary:logistic" else int(sizes["num_class"])
@@ -95,6 +100,11 @@ def lightgbm_facts(path: Path) -> Facts:
         booster = lightgbm.Booster(model_str=text)
     except Exception as error:  # lightgbm raises several types for a damaged file
         raise _unreadable(path, "LightGBM", "save it with booster.save_model('model.txt')", error) from error
+    return _of_lightgbm(booster)
+
+
+def _of_lightgbm(booster: Any) -> Facts:
+    text = booster.model_to_string()
     objective = (re.search(r"^objective=(\S+)", text, re.MULTILINE) or ["", "custom"])[1]
     classes = 2 if objective == "binary" else booster.num_model_per_iteration()
     return _facts(
@@ -122,6 +132,45 @@ def _lightgbm_features(names: Sequence[str], text: str) -> Iterator[Feature]:
             own = tuple(next(categories, [])) if info != "none" else ()
             kind = InputType.STRING if own and all(isinstance(one, str) for one in own) else None
             yield Feature(name, kind, categories=own, typical=own[0] if own else None)
+
+
+def catboost_facts(path: Path) -> Facts:
+    """Raises DraftError if CatBoost cannot read the file."""
+    import catboost
+
+    model = catboost.CatBoost()
+    try:
+        model.load_model(str(path))
+    except catboost.CatBoostError as error:
+        raise _unreadable(path, "CatBoost", "save it with model.save_model('model.cbm')", error) from error
+    return _of_catboost(model)
+
+
+def _of_catboost(model: Any) -> Facts:
+    """CatBoost records the names of classes, and no categories: every text is one."""
+    texts = set(model.get_cat_feature_indices())
+    borders = model.get_borders() if model.tree_count_ else {}
+    names = model.feature_names_
+    features = []
+    for place, name in enumerate(names):
+        values = borders.get(place)
+        middle = round(float(values[len(values) // 2]), 6) if values is not None and len(values) else None
+        kind = InputType.STRING if place in texts else None
+        features.append(Feature(str(name), kind, typical="none" if place in texts else middle))
+    classes = tuple(map(str, model.classes_)) if model.classes_ is not None else ()
+    facts = _facts("catboost", features, count=len(names), classes=len(classes), values=value_outputs())
+    return replace(facts, classes=classes)
+
+
+def booster_facts(model: Any) -> Facts | None:
+    """The facts of an opened booster; None: it is another object, such as a wrapper for scikit-learn."""
+    kinds = {
+        "xgboost.core.Booster": _of_xgboost,
+        "lightgbm.basic.Booster": _of_lightgbm,
+        "catboost.core.CatBoost": _of_catboost,
+    }
+    read = kinds.get(f"{type(model).__module__}.{type(model).__name__}")
+    return read(model) if read else None
 
 
 def _facts(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from shared.errors import ArtifactError
+from shared.frameworks.builtin import ScikitLearnOptions
 from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
 from worker.models.drafting.facts import DraftError, Facts, Feature, Output, class_outputs, value_outputs
 
 MOST_SINGLE_FEATURES = 64
 """An estimator with more features that have no names gets a single tensor."""
-_BOOSTERS = ("xgboost", "lightgbm")
+_BOOSTERS = ("xgboost", "lightgbm", "catboost")
 _OUTLIERS = ("outlier", "normal")
 
 
@@ -41,11 +43,27 @@ def open_estimator(path: Path) -> Any:  # Any: sklearn has no types
 
 def facts_of(path: Path) -> Facts:
     """Raises DraftError if the file holds no fitted estimator."""
-    estimator = open_estimator(path)
+    return estimator_facts(open_estimator(path))
+
+
+def skops_facts(path: Path, trusted: Sequence[str]) -> Facts:
+    """Raises DraftError if neither skops nor `trusted` has a type in the file."""
+    from worker.predictors.skops_files import open_skops
+
+    try:
+        estimator = open_skops(path, ScikitLearnOptions(trusted=tuple(trusted)))
+    except ArtifactError as error:
+        raise DraftError(f"{error.detail}, or name each with --trust") from error
+    options = {"trusted": list(trusted)} if trusted else {}
+    return replace(estimator_facts(estimator), options=options)
+
+
+def estimator_facts(estimator: Any) -> Facts:
+    """Raises DraftError if it is no fitted estimator."""
     if not any(hasattr(estimator, method) for method in ("predict", "transform")):
         raise DraftError(
-            f"{path.name} holds a {type(estimator).__name__}, which has neither predict nor transform: give "
-            "the fitted estimator or Pipeline"
+            f"the file holds a {type(estimator).__name__}, which has neither predict nor transform: give the "
+            "fitted estimator or Pipeline"
         )
     features = _features(estimator)
     outputs, classes = _outputs(estimator)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import OperatorError
 from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
+
+if TYPE_CHECKING:
+    from worker.models.drafting.samples import Sample
 
 
 class DraftError(OperatorError):
@@ -58,8 +61,12 @@ class Facts:
     classes: tuple[str, ...] = ()
     count: int | None = None  # of inputs, if only their number is recorded
     is_named: bool = True  # whether the names of `features` are the file's, not made up here
+    column_type: InputType | None = None  # of the columns of a table in place of an only vector
+    may_classify: int | None = None  # number of classes, if the only answer may be their scores
+    activation: str = "none"  # makes these scores probabilities
     options: Mapping[str, Any] = field(default_factory=dict)  # the table of the framework
     keys: Mapping[str, Any] = field(default_factory=dict)  # further keys of model.toml
+    rows: Sample | None = None  # that the file has itself, in place of a sample
     tolerance: float = FLOAT64_TOLERANCE
     notes: tuple[str, ...] = ()
 

@@ -61,7 +61,10 @@ def draft_inputs(facts: Facts, sample: Sample | None, given: Sequence[str]) -> D
     """
     features = _features(facts, sample, given)
     headers = [_header(feature, name, sample) for feature, name in _with_names(features, given)]
-    described = [sample.describe(header) if sample and header else None for header in headers]
+    described = [
+        sample.describe(header) if sample and header and not one.shape else None
+        for header, one in zip(headers, features, strict=True)
+    ]
     names = _names(given or [header or one.column for header, one in zip(headers, features, strict=True)])
     inputs = tuple(map(_input, features, names, described))
     if sample is None:
@@ -80,14 +83,16 @@ def with_example(one: DraftInput, rows: Iterable[Row]) -> DraftInput:
 
 def _features(facts: Facts, sample: Sample | None, given: Sequence[str]) -> tuple[Feature, ...]:
     """The features of the model in its order; without names, they get those of `given` or of the sample."""
-    count = len(facts.features) or facts.count
+    count = facts.count or len(facts.features) or None
     if given and count not in (None, len(given)):
         raise DraftError(f"--inputs: has {len(given)} names, but the model takes {count} inputs")
     if facts.is_named and facts.features:
         return facts.features
-    if given or sample is not None:
+    if given or (sample is not None and not _holds_tensors(sample, facts.features)):
         names = given or _columns_of(facts, sample, count)
-        known = facts.features or (Feature(""),) * len(names)
+        known = facts.features
+        if len(known) != len(names):  # a table in place of nothing known, or of a vector
+            known = (Feature("", facts.column_type),) * len(names)
         return tuple(replace(one, column=name) for one, name in zip(known, names, strict=True))
     if facts.features:
         return facts.features
@@ -96,6 +101,11 @@ def _features(facts: Facts, sample: Sample | None, given: Sequence[str]) -> tupl
     if count > MOST_SINGLE_INPUTS:
         return (Feature("features", InputType.FLOAT, shape=(count,)),)
     return tuple(Feature(f"x{place}", InputType.FLOAT) for place in range(count))
+
+
+def _holds_tensors(sample: Sample, features: Sequence[Feature]) -> bool:
+    """Whether the sample has a column of lists for the only tensor."""
+    return len(features) == 1 and bool(features[0].shape) and sample.find(features[0].column) is not None
 
 
 def _with_names(features: Sequence[Feature], given: Sequence[str]) -> Iterator[tuple[Feature, str]]:
@@ -127,7 +137,7 @@ def _may_be_text(column: SampleColumn, classes: Sequence[str]) -> bool:
 
 def _header(feature: Feature, name: str, sample: Sample | None) -> str | None:
     """The column of the sample that holds a feature. Raises DraftError if the sample lacks it."""
-    if sample is None or feature.shape:
+    if sample is None:
         return None
     header = sample.find(feature.column) or sample.find(name)
     if header is None:
@@ -206,8 +216,8 @@ def _rows(inputs: Sequence[DraftInput], headers: Sequence[str | None], sample: S
 
 
 def _cast(one: DraftInput, value: Any) -> Any:  # Any: a value of model.toml
-    if value is None:
-        return None
+    if value is None or one.shape:
+        return value
     match one.type:
         case InputType.STRING:
             return str(value)

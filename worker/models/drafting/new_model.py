@@ -19,7 +19,7 @@ from shared.specs import NAME, VERSION, GoldenRow, Row
 from shared.texts import named
 from worker.models.build import Build, write_version
 from worker.models.drafting.artifacts import facts_of, runs_code
-from worker.models.drafting.facts import DraftError, Facts
+from worker.models.drafting.facts import DraftError, Facts, class_outputs
 from worker.models.drafting.golden_rows import golden_rows
 from worker.models.drafting.inputs import DraftInput, draft_inputs, with_example
 from worker.models.drafting.samples import read_sample
@@ -42,6 +42,7 @@ class Request:
     inputs: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     code: tuple[Path, ...] = ()  # modules that the trained file refers to
+    trusted: tuple[str, ...] = ()  # types in a file of skops
     force: bool = False
 
 
@@ -92,8 +93,8 @@ def new_model(request: Request, models_dir: Path, worker: Worker, step: Step) ->
     warning = "; a pickle runs the code in it" if runs_code(request.source) else ""
     step(f"opening {request.source}{warning}")
     with _importable(request.code):
-        facts = _with_classes(facts_of(request.source), request.classes)
-    sample = read_sample(request.sample) if request.sample else None
+        facts = _with_classes(facts_of(request.source, request.trusted), request.classes)
+    sample = read_sample(request.sample) if request.sample else facts.rows
     drafted = draft_inputs(facts, sample, request.inputs)
     models_dir.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".new-", dir=models_dir) as folder:
@@ -134,10 +135,18 @@ def _check(request: Request, models_dir: Path) -> None:
 
 
 def _with_classes(facts: Facts, classes: tuple[str, ...]) -> Facts:
+    if not classes and facts.may_classify:
+        note = f"if the {facts.may_classify} values are classes, name them with --classes"
+        return replace(facts, notes=(*facts.notes, note))
     if not classes:
         return facts
+    if facts.may_classify == len(classes):
+        options = {"activation": facts.activation} if facts.activation != "none" else {}
+        outputs = class_outputs(probabilities=True)
+        return replace(facts, classes=classes, outputs=outputs, options=options)
     if not facts.classes:
-        raise DraftError("--classes: the model predicts no classes")
+        scores = f"; its answer has {facts.may_classify} values" if facts.may_classify else ""
+        raise DraftError(f"--classes: the model predicts no {len(classes)} classes{scores}")
     if len(classes) != len(facts.classes):
         raise DraftError(
             f"--classes: has {len(classes)} names, but the model has {len(facts.classes)} classes: "

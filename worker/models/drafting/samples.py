@@ -102,6 +102,8 @@ def plain(value: Any) -> Any:
     """A value of pandas as one of Python; missing values are None."""
     if value is None or value is pd.NaT or (isinstance(value, float | np.floating) and np.isnan(value)):
         return None
+    if isinstance(value, np.ndarray):
+        return [plain(item) for item in value]
     if isinstance(value, pd.Timestamp):
         moment: datetime = value.to_pydatetime()
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

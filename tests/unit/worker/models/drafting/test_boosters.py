@@ -105,6 +105,22 @@ def test_features_of_an_array_are_named_by_the_sample(tmp_path: Path) -> None:
     assert answers(served(tmp_path), SHOWN)["value"] == pytest.approx(list(expected))
 
 
+@needs("catboost")
+def test_catboost_has_the_names_of_its_classes(tmp_path: Path) -> None:
+    import catboost
+
+    table = PLAIN.assign(Type=TABLE["Type"])
+    model = catboost.CatBoostClassifier(iterations=5, verbose=0, allow_writing_files=False)
+    model.fit(table, TABLE[TARGET].map({0: "good", 1: "bad"}), cat_features=["Type"])
+    model.save_model(tmp_path / "model.cbm")
+    drafted(tmp_path, tmp_path / "model.cbm", sample=table_file(TABLE, tmp_path))
+    spec = spec_in(tmp_path)
+    assert (spec.input_names, spec.classes) == ([*NUMBERS, "Type"], ("bad", "good"))
+    rows = SHOWN.rename(columns=dict(zip(NUMBERS, PLAIN.columns, strict=True)))
+    expected = model.predict_proba(rows[list(table.columns)])
+    assert answers(served(tmp_path), rows)["probabilities"] == pytest.approx(expected)
+
+
 @needs("xgboost", "lightgbm")
 @pytest.mark.parametrize(
     ("name", "content", "reason"),

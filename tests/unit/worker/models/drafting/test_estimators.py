@@ -25,6 +25,7 @@ from shared.output_specs import View
 from tests.support import ai4i
 from tests.support.ai4i import FEATURES, NUMBERS, TARGET
 from tests.support.drafts import answers, drafted, served, spec_in, stored, table_file
+from tests.support.frameworks import needs
 from worker.models.drafting.facts import DraftError
 
 TABLE = ai4i.table(600)
@@ -160,6 +161,19 @@ def test_many_features_without_names_are_one_tensor(tmp_path: Path) -> None:
     drafted(tmp_path, stored(model, tmp_path))
     (field,) = spec_in(tmp_path).inputs
     assert field.shape == (100,)
+
+
+@needs("skops")
+def test_a_file_of_skops_lists_the_types_to_trust(tmp_path: Path) -> None:
+    import skops.io
+
+    model = RandomForestClassifier(3, random_state=1).fit(TABLE[NUMBERS], TABLE[TARGET])
+    skops.io.dump(model, tmp_path / "model.skops")
+    with pytest.raises(DraftError, match=r"'sklearn.tree._tree.Tree'.* name each with --trust"):
+        drafted(tmp_path, tmp_path / "model.skops")
+    drafted(tmp_path, tmp_path / "model.skops", trusted=("sklearn.tree._tree.Tree",))
+    shown = answers(served(tmp_path), SHOWN)["probabilities"]
+    assert shown == model.predict_proba(SHOWN[NUMBERS]).tolist()
 
 
 class NoModel:

@@ -62,7 +62,7 @@ def test_a_header_that_is_no_name_becomes_the_column(tmp_path: Path) -> None:
         ({"sample": Path("nowhere.csv")}, "--sample: nowhere.csv is no file"),
         ({"code": (Path("nowhere.py"),)}, "--code: there is no file nowhere.py"),
         ({"inputs": ("a",)}, "--inputs: has 1 names, but the model takes 2 inputs"),
-        ({"classes": ("a", "b")}, "--classes: the model predicts no classes"),
+        ({"classes": ("a", "b")}, "--classes: the model predicts no 2 classes"),
     ],
 )
 def test_a_wrong_option_is_named(tmp_path: Path, request_: dict[str, Any], reason: str) -> None:
