@@ -27,7 +27,7 @@ from api.jobs.doorbell import Doorbell
 from api.jobs.service import JobService
 from api.jobs.upload_threads import UploadThreads
 from api.models.catalog import Catalog
-from api.models.deployments import Deployments
+from api.models.deployment_store import Deployments
 from api.online.admission_controller import AdmissionController
 from api.online.dispatcher import OnlineDispatcher
 from api.online.history_writer import HistoryWriter

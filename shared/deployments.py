@@ -90,7 +90,7 @@ class Deployment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     changed_at_ms: int = 0  # by Redis' clock
 
 
-class Demand(Target, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class DeploymentRequest(Target, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The body of `PUT /models/{name}/deployment`."""
 
     reason: Annotated[str, Meta(max_length=500)] = ""
@@ -100,10 +100,10 @@ class Demand(Target, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
         return Target(**{name: getattr(self, name) for name in Target.__struct_fields__})
 
 
-def read_demand(body: bytes) -> Demand:
+def read_request(body: bytes) -> DeploymentRequest:
     """The demand of a request's body. Raises InvalidInputError."""
     try:
-        target = msgspec.json.decode(body, type=Demand)
+        target = msgspec.json.decode(body, type=DeploymentRequest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInputError(f"The body is not a deployment: {error}") from None
     if problem := target.problem():

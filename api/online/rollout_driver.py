@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from api.fleet.snapshot import FleetWatch
 from api.models.catalog import Catalog
-from api.models.deployments import Deployments
+from api.models.deployment_store import Deployments
 from api.online.history_writer import totals_of
 from shared import keys
 from shared.deployments import Change, Deployment

@@ -20,7 +20,7 @@ from api.http.request_bodies import read_json
 from api.online.rollout_driver import changed as after_rollout
 from api.routes.dependencies import GatewayState
 from api.routes.rollout_views import RolloutsView, RolloutView, rollout_view
-from shared.deployments import MOST_HISTORY, Change, Deployment, Shadow, Target, read_demand, read_rollout
+from shared.deployments import MOST_HISTORY, Change, Deployment, Shadow, Target, read_request, read_rollout
 from shared.errors import InvalidStateError, ModelNotFoundError, PreconditionFailedError
 from shared.keys import model_key
 from shared.rollouts import Rollout, RolloutState
@@ -127,7 +127,7 @@ async def deploy(
     The model or its versions may be new in the repository: neither gateway nor workers need a restart.
     """
     await _look_up(gateway, name, asker)
-    demand = read_demand(await _body(gateway, request))
+    demand = read_request(await _body(gateway, request))
     _require_built(gateway, name, demand.target)
     before = await gateway.deployments.read(name) or _declared(gateway, name)
     expected = _expected(if_match, before)

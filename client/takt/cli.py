@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from takt.commands import deployments, jobs, predicting
+from takt.commands import deploying, jobs, predicting
 from takt.commands import submit as submission
 from takt.commands.terminal import Exit
 
@@ -118,9 +118,9 @@ for _command in (
     jobs.results,
     jobs.errors,
     jobs.delete,
-    deployments.deploy,
-    deployments.rollback,
-    deployments.rollout,
-    deployments.rollouts,
+    deploying.deploy,
+    deploying.rollback,
+    deploying.rollout,
+    deploying.rollouts,
 ):
     app.command()(_command)

@@ -14,7 +14,7 @@ from shared.deployments import (
     Target,
     decode_deployment,
     encode_deployment,
-    read_demand,
+    read_request,
 )
 from shared.errors import InvalidInputError
 
@@ -29,7 +29,7 @@ GOOD: dict[str, Any] = {
 
 
 def test_a_demand_is_read_with_its_reason() -> None:
-    demand = read_demand(msgspec.json.encode(GOOD))
+    demand = read_request(msgspec.json.encode(GOOD))
     assert demand.reason == "canary"
     assert demand.target == Target(
         wanted=("1.0.0", "1.1.0"),
@@ -57,11 +57,11 @@ def test_a_demand_is_read_with_its_reason() -> None:
 )
 def test_a_contradiction_is_refused_with_its_part(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(InvalidInputError, match=reason):
-        read_demand(msgspec.json.encode(GOOD | changes))
+        read_request(msgspec.json.encode(GOOD | changes))
 
 
 def test_a_stored_deployment_is_read_as_it_was_written() -> None:
-    target = read_demand(msgspec.json.encode(GOOD)).target
+    target = read_request(msgspec.json.encode(GOOD)).target
     stored = Deployment(
         model="iris",
         target=target,
