@@ -12,7 +12,7 @@ import redis
 from shared import keys, messages
 from shared.dead_letters import DeadLetters
 from shared.messages import SCHEMA, EntryAnswer, Reply
-from tests.support.engines import Caller, Doubling, engine, entries, predictor, take_and_die
+from tests.support.engines import Caller, Doubling, engine, entries, predictor, take_and_die, with_group
 from tests.support.polling import eventually
 from tests.support.servers import Server
 from worker.online.batching import Delivery
@@ -132,6 +132,22 @@ def test_an_entry_that_ended_another_worker_still_runs_alone_after_a_break(
     eventually(consumer.has_entries)
     consumer.reconnect()
     assert consumer.batches() == [[first], [second]]
+
+
+def test_entries_of_a_worker_that_has_ended_for_certain_are_claimed_although_its_heartbeat_lives(
+    server: Server, client: redis.Redis, caller: Caller
+) -> None:
+    double = predictor(Doubling())
+    with_group(client, double)
+    ids = caller.send_all(double, [[1.0]])
+    take_and_die(client, double, "dead:1")
+    client.hset(keys.worker("dead:1"), "record", "{}")
+    lane = OnlineStream(
+        server.url, WORKER, {double.key: double.spec.batching.max_rows}, 20.0, ended=["dead:1"]
+    )
+    lane.recover()
+    assert [delivery.entry.id for delivery in lane.claim_stale()] == ids
+    lane.close()
 
 
 def test_entries_in_hand_stay_in_hand_once_when_the_connection_breaks(

@@ -67,7 +67,7 @@ class Reconciler(threading.Thread):
         self.join(timeout=5)
 
     def run(self) -> None:
-        self._try(self._take_over)
+        self._try(self.take_over)
         while not self._stopping.wait(RECONCILE_EVERY_S):
             self._try(self.take_turn)
 
@@ -79,7 +79,7 @@ class Reconciler(threading.Thread):
         except Exception:  # an exception in one pass must not end the thread
             log.exception("reconcile_broke")
 
-    def _take_over(self) -> None:
+    def take_over(self) -> None:
         """End the leases of ended workers, whoever leads: every step is fenced."""
         if self._ended:
             lock = keys.reconciler_lock()

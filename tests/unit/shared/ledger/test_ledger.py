@@ -214,6 +214,19 @@ def test_a_dead_workers_lease_ends_long_before_its_time_and_fences_it(clients: C
     assert house.read(job_id).rows_succeeded == 10
 
 
+def test_the_lease_of_a_worker_that_has_ended_for_certain_ends_at_once(clients: Clients) -> None:
+    house = House(clients, grace_s=60)
+    beat(clients.threads, "w:1")
+    house.submit(10)
+    dead = house.claim()
+    house.worker.expire_leases(["w:2"])
+    assert house.worker.claim(IRIS) is None
+    house.worker.expire_leases(["w:1"])
+    current = house.claim()
+    assert (current.index, current.attempt) == (dead.index, 2)
+    assert house.commit(dead) is CommitOutcome.LOST
+
+
 class DeafWorker(Ledger):
     """A worker with a connection that breaks while the answer of a script is sent."""
 

@@ -83,6 +83,26 @@ def test_doorbells_are_as_many_as_ready_chunks_or_live_slots(
     assert missing_doorbells(ready, slots, queued) == missing
 
 
+def test_the_chunks_of_an_ended_worker_are_ready_at_once_and_its_lock_is_free(belfry: Belfry) -> None:
+    before = belfry.worker("w:1")
+    belfry.house.submit(1)
+    belfry.house.claim()
+    assert before.take_turn()
+    belfry.lose_doorbells()
+    after = Reconciler(
+        belfry.redis,
+        belfry.house.worker,
+        belfry.store,
+        belfry.notify,
+        "w:2",
+        slots=SLOTS,
+        ended=["w:1"],
+    )
+    after.take_over()
+    assert belfry.doorbells == 1
+    assert after.take_turn()
+
+
 def test_a_lost_doorbell_is_sent_again(belfry: Belfry) -> None:
     reconciler = belfry.worker("w:1")
     belfry.house.submit(1, 1, 1)
