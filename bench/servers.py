@@ -113,7 +113,7 @@ class Server:
 @contextmanager
 def serving(entrant: Entrant, folder: Path, task: Task, leash: ProcessGroup) -> Iterator[Server]:
     """Start a rival, wait until it answers, and stop it after the block. Raises DidNotStart, WrongAnswer."""
-    rival = entrant.rival
+    rival = entrant.rival.of_model(task.subject.name)
     folder.mkdir()
     (folder / DESCRIPTION).write_bytes(msgspec.json.encode(task.description))
     place = Place(folder, free_port(), entrant.python, task.subject, Path(task.description.artifact))

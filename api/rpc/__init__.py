@@ -6,7 +6,8 @@ metrics as the REST transport.
 server     the gRPC server of a gateway: address, TLS, health, reflection
 calls      a call between its metadata and its status: authentication, errors, metrics, traces
 service    the calls of the protocol
-messages   protobuf messages → tensors of `api/inference_protocol/`, and back
+gathering   calls that arrive together, sent together
+messages    protobuf messages → tensors of `api/inference_protocol/`, and back
 health     grpc.health.v1, by the gateway's readiness
 inference_pb2   generated from inference.proto by `make grpc`
 """

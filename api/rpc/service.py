@@ -25,6 +25,7 @@ from api.routes.inference_protocol.server import EXTENSIONS
 from api.routes.online_requests import TraceStages
 from api.rpc import inference_pb2 as pb
 from api.rpc.calls import Answer, Calls, Context, remaining_s
+from api.rpc.gathering import Gathering
 from api.rpc.messages import (
     config_response,
     metadata_response,
@@ -52,6 +53,7 @@ class InferenceService:
         self._calls = Calls(gateway)
         self._online = self._calls.online
         self._readers = TensorReaders()
+        self._gathering = Gathering()
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """The handlers of all calls, for a server."""
@@ -160,7 +162,8 @@ class InferenceService:
         wait_s = min(self._gateway.online.admission.wait_s(None), remaining_s(context))
         prediction = Prediction(servable, True, None, wait_s)
         try:
-            return await self._predicted(prediction, request, scope, context)
+            with self._gathering:
+                return await self._predicted(prediction, request, scope, context)
         except asyncio.CancelledError:
             prediction.count_failure(ClientLeftError())
             raise
@@ -177,6 +180,7 @@ class InferenceService:
         outputs = OutputSelection(servable.spec, requested_of(request), all_binary=False)
         reader = self._readers.of(servable)
         columns = prediction.read_columns(lambda: reader.read(tensors_of(request)))
+        await self._gathering.wait()
         self._online.admit(prediction, prediction.rows, scope)
         answered = await self._online.answered(prediction, columns, scope, _nobody_left)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -57,6 +57,11 @@ class Rival:
     timed: bool = False  # answers have Server-Timing
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     environment: Mapping[str, str] = field(default_factory=dict)  # in addition to the common variables
+
+    def of_model(self, model: str) -> Rival:
+        """The rival with the model's name in place of `{model}` in its paths."""
+        many_path = self.many_path.replace("{model}", model) if self.many_path else None
+        return replace(self, path=self.path.replace("{model}", model), many_path=many_path)
 
 
 def names() -> list[str]:

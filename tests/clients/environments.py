@@ -16,8 +16,8 @@ INSTALL_LIMIT_S = 600.0
 PACKAGES = {
     "triton": ("tritonclient[http,grpc]==2.73.0", "grpcio-health-checking", "grpcio-reflection"),
     "kserve": ("kserve==0.21.0",),
-    "mlserver": ("mlserver==1.7.1", "pandas", "requests"),
-    "mlflow": ("mlflow-skinny==3.17.2", "pandas"),
+    "mlserver": ("mlserver==1.7.1", "pandas<3", "requests"),
+    "mlflow": ("mlflow-skinny==3.17.2", "pandas", "requests", "scipy"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Clients of Triton, KServe and MLServer get the values of `/predict` from the models that they find."""
+"""Clients of Triton, KServe, MLServer and MLflow get the values of `/predict` from the models they find."""
 
 from __future__ import annotations
 
@@ -177,3 +177,20 @@ def test_kserves_client_over_grpc(stack: Stack, expected: dict[str, Any]) -> Non
     found = run("kserve", "kserve_grpc", stack)
     assert_equal(found, expected, set(ROWS))
     assert found["live"] is True
+
+
+def test_mlflows_client(stack: Stack, expected: dict[str, Any]) -> None:
+    found = run("mlflow", "mlflow_scoring", stack)
+    assert found["default"] == [_records(expected["iris"])] * 3
+    assert set(found["answers"]) == set(ROWS) - {"vision"}
+    for model, forms in found["answers"].items():
+        for form, records in forms.items():
+            assert records == _records(expected[model]), (model, form)
+    assert "BAD_REQUEST" in found["error"]
+    assert "Row 0, input 'petal_width'" in found["error"]
+
+
+def _records(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    rows = zip(*columns.values(), strict=True)
+    values = [[value[0] if len(value) == 1 else value for value in row] for row in rows]
+    return [dict(zip(columns, row, strict=True)) for row in values]
