@@ -52,8 +52,9 @@ def test_all_are_sent_the_same_row() -> None:
     row = subject("iris").row
     sent = {name: json.loads(rivals.rival(name).body(row)) for name in rivals.names()}
     assert sent.pop("bentoml") == {"requests": [row]}
-    [tensor] = sent.pop("mlserver")["inputs"]
-    assert (tensor["shape"], tensor["data"]) == ([1, 4], list(row.values()))
+    for name in ("mlserver", "takt_v2"):
+        [tensor] = sent.pop(name)["inputs"]
+        assert (tensor["shape"], tensor["data"]) == ([1, 4], list(row.values()))
     assert all(body == row for body in sent.values())
 
 
@@ -62,6 +63,16 @@ def test_an_answer_is_right_where_it_is_the_models() -> None:
     assert is_right(Answer("virginica", 0.9904), right)
     assert not is_right(Answer("setosa", 0.99), right)
     assert not is_right(Answer("virginica", 0.5), right)
+
+
+def test_answers_of_the_inference_protocol_are_read_by_row() -> None:
+    outputs = [
+        {"name": "predicted_class", "shape": [2, 1], "data": [2, 0]},
+        {"name": "probabilities", "shape": [2, 3], "data": [0.1, 0.2, 0.7, 0.8, 0.1, 0.1]},
+    ]
+    body = json.dumps({"outputs": outputs}).encode()
+    assert rivals.rival("takt_v2").answers(body) == [Answer("2", 0.7), Answer("0", 0.8)]
+    assert rivals.rival("takt_v2").of_model("iris").path == "/v2/models/iris/infer"
 
 
 def test_answers_are_read_in_both_shapes_of_the_guide() -> None:

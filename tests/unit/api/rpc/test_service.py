@@ -275,7 +275,7 @@ async def test_each_call_needs_a_key_with_its_role(tmp_path: Path) -> None:
     unauthenticated, denied = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED
     await keep(redis, *holders.values())
     async with staged(redis, tmp_path, access="keys") as stage:
-        await stage.gateway.access.authenticator.look()  # type: ignore[attr-defined]  # keys are required
+        await stage.gateway.access.authenticator.look()
         for name, rule in RPCS.items():
             if name == "ModelStreamInfer":
                 continue
