@@ -180,6 +180,13 @@ def new_model(
         list[str] | None,
         typer.Option(metavar="TYPE", help="A type that a file of skops may contain; repeatable."),
     ] = None,
+    requirement: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PACKAGE",
+            help="A package of an environment of its own, such as scikit-learn==1.5.2; repeatable.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model of this name.")] = False,
     models_dir: ModelsDir = None,
     as_json: AsJson = False,
@@ -197,6 +204,7 @@ def new_model(
     options = [word for flag, value in given.items() if value for word in (flag, str(value))]
     options += [word for path in code or [] for word in ("--code", str(path))]
     options += [word for kind in trust or [] for word in ("--trust", kind)]
+    options += [word for package in requirement or [] for word in ("--requirement", package)]
     _exit_unless(new(models_dir, name, [*options, *(["--force"] if force else [])], as_json=as_json))
 
 

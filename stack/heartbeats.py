@@ -37,7 +37,7 @@ def workers_of(client: redis.Redis, name: str, pid: int) -> list[WorkerRecord]:
 
 def all_ready(records: Sequence[WorkerRecord]) -> bool:
     """Whether a supervisor has as many workers as it keeps, and each is ready."""
-    wanted = next((record.supervisor.workers for record in records if record.supervisor), 1)
+    wanted = max((record.supervisor.workers for record in records if record.supervisor), default=1)
     return sum(record.is_ready for record in records) >= wanted
 
 

@@ -196,7 +196,8 @@ def _serves(redis_url: str, name: str, pid: int) -> str | None:
     if not all_ready(records):
         return None
     workers = f"{len(records)} × " if len(records) > 1 else ""
-    return f"{workers}{records[0].device}: {held_text(records[0].models)}"
+    models = {key: held for record in records for key, held in record.models.items()}
+    return f"{workers}{records[0].device}: {held_text(models)}"
 
 
 def _record(plan: Plan, redis_url: str) -> StackRecord:

@@ -78,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     new_parser.add_argument("--classes", default="", help="names of the classes in the model's order")
     new_parser.add_argument("--code", type=Path, action="append", default=[], help="a module of the model")
     new_parser.add_argument("--trust", action="append", default=[], help="a type in a file of skops")
+    new_parser.add_argument(
+        "--requirement", action="append", default=[], help="a package of the model's own environment"
+    )
     new_parser.add_argument("--force", action="store_true", help="replace a model of this name")
     new_parser.set_defaults(command=new)
     _add_lines_to(new_parser)
@@ -219,8 +222,10 @@ def verify(options: argparse.Namespace) -> int:
 
 def new(options: argparse.Namespace) -> int:
     """Make a model from a trained file and write its JSON line. Exit 1 if that failed."""
+    from shared.environments import own_environment
     from worker.models.command_lines import CommandLines
-    from worker.models.drafting.new_model import Request, Worker, new_model
+    from worker.models.drafting.new_model import Request, Worker, check_request, new_model
+    from worker.models.environments import environment_of_requirements
 
     lines = CommandLines(options.lines_to)
     own = settings()
@@ -235,9 +240,14 @@ def new(options: argparse.Namespace) -> int:
         tuple(options.code),
         tuple(options.trust),
         options.force,
+        tuple(options.requirement),
     )
 
     def one(_name: str, _version: str) -> dict[str, object]:
+        if request.requirements and not own_environment():
+            check_request(request, own.models_dir)
+            environment = environment_of_requirements(request.requirements, own, _say)
+            return _in_environment(environment, ["new", *_words_of_new(options)])
         return new_model(request, own.models_dir, worker, _say).as_line()
 
     return _for_each([options.model], one, lines)
@@ -254,6 +264,22 @@ def _about(environment: Environment | None) -> dict[str, object]:
     if environment is None:
         return {}
     return {"environment": environment.name, "environment_s": round(environment.took_s, 2)}
+
+
+def _words_of_new(options: argparse.Namespace) -> list[str]:
+    """The arguments of `new`, for the same command in an environment."""
+    given = {
+        "--from": [options.source],
+        "--sample": [options.sample] if options.sample else [],
+        "--version": [options.version],
+        "--inputs": [options.inputs] if options.inputs else [],
+        "--classes": [options.classes] if options.classes else [],
+        "--code": options.code,
+        "--trust": options.trust,
+        "--requirement": options.requirement,
+    }
+    words = [f"{flag}={value}" for flag, values in given.items() for value in values]
+    return [options.model, *words, *(["--force"] if options.force else [])]
 
 
 def _say(step: str) -> None:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 import structlog
 
+from shared.environments import interpreter_of, own_environment
 from shared.errors import ServiceError
 from shared.keys import ModelKey, model_key, split_model_key
 from shared.repository import ModelVersion, Repository
@@ -133,14 +134,35 @@ def wanted_version(repository: Repository, key: ModelKey) -> ModelVersion:
 def wanted_versions(
     repository: Repository, settings: Settings, deployed: Mapping[str, Sequence[str]]
 ) -> list[ModelKey]:
-    """The configured model versions that this device can run, those expected to load fastest first.
+    """The configured model versions that this device and the interpreter of this process can run, those
+    expected to load fastest first.
 
     `deployed`: versions by model, as deployments want them. They count for a model that the settings name
     without a version, and for every model if they name none.
     """
-    return sorted(
-        _wanted(repository, settings, deployed), key=lambda key: _urgency(key, repository, settings)
-    )
+    own = own_environment()
+    wanted = _wanted(repository, settings, deployed)
+    here = [key for key in wanted if _environment(key, repository, settings) == own]
+    return sorted(here, key=lambda key: _urgency(key, repository, settings))
+
+
+def wanted_environments(
+    repository: Repository, settings: Settings, deployed: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """The environments of the configured model versions that processes of other interpreters load."""
+    if own_environment():
+        return []
+    wanted = _wanted(repository, settings, deployed)
+    return sorted({_environment(key, repository, settings) for key in wanted} - {""})
+
+
+def _environment(key: ModelKey, repository: Repository, settings: Settings) -> str:
+    """The environment of a version; empty also if it is not on this machine: loading reports that."""
+    try:
+        name = wanted_version(repository, key).environment
+    except (ServiceError, OSError):
+        return ""
+    return name if name and interpreter_of(settings.environments_dir, name).exists() else ""
 
 
 def _wanted(

@@ -32,7 +32,7 @@ from shared.keys import ModelKey
 from shared.ledger import Ledger
 from shared.metrics.metric import OFFLINE, ONLINE
 from shared.payloads import PayloadStore, open_payloads
-from shared.repository import open_repository
+from shared.repository import Repository, open_repository
 from shared.settings import Settings
 from shared.worker_records import DRAIN_KEPT_S, HeldModel, ModelState, WorkerState
 from worker.chunks.chunk_runner import ChunkRunner
@@ -48,7 +48,7 @@ from worker.execution.watchdog import Watchdog
 from worker.heartbeat import Heartbeat
 from worker.id_file import id_file
 from worker.memory import leave_to_stay, limit_memory
-from worker.model_registry import ModelRegistry
+from worker.model_registry import ModelRegistry, wanted_environments
 from worker.models.loading_signals import ended_at_once_by_signals
 from worker.online.stream import OnlineStream
 from worker.predictors import Predictor
@@ -297,6 +297,7 @@ class WorkerProcess:
         """Load models, in the loader's thread. A failed model is reported, and the others are served."""
         try:
             repository = open_repository(self._settings.models_dir)
+            self._announce_environments(repository)
             if not self._registry.load(
                 repository,
                 self._settings,
@@ -453,6 +454,12 @@ class WorkerProcess:
         """The supervisor may end the worker that this one follows, and counts the time of service."""
         if self._handover.link:
             self._handover.link.serving()
+
+    def _announce_environments(self, repository: Repository) -> None:
+        """A worker that is no fork reads the repository for the supervisor."""
+        if self._handover.link and self._order.own_load:
+            names = wanted_environments(repository, self._settings, self._order.deployed)
+            self._handover.link.environments(names)
 
     def _deployed(self, versions: dict[str, list[str]]) -> None:
         if self._handover.link:

@@ -80,6 +80,7 @@ class Listed(msgspec.Struct, frozen=True, tag=True):
 
     versions: list[WantedVersion]
     problem: str = ""  # why the repository cannot be read
+    environments: list[str] = []  # of wanted versions that other fork servers open
 
 
 class Opened(msgspec.Struct, frozen=True, tag=True):
@@ -129,7 +130,7 @@ class WorkerStart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The first message to a worker."""
 
     id: str
-    number: int  # among its siblings
+    number: int  # among the workers of all groups of the supervisor
     supervisor: SupervisorFacts
     dead: list[str] = []  # ids of workers that have ended, whose work this one takes over
     follows: str = ""  # id of the live worker that ends once this one serves
@@ -172,4 +173,10 @@ class Deployed(msgspec.Struct, frozen=True, tag=True):
     versions: dict[str, list[str]]
 
 
-WorkerRequest: TypeAlias = Serving | SandboxWanted | Deployed
+class EnvironmentsWanted(msgspec.Struct, frozen=True, tag=True):
+    """The environments of wanted versions that this worker, which is no fork, leaves to others."""
+
+    names: list[str]
+
+
+WorkerRequest: TypeAlias = Serving | SandboxWanted | Deployed | EnvironmentsWanted

@@ -15,6 +15,7 @@ from shared.worker_records import HeldModel
 from worker.control.channel import Channel, ChannelClosedError
 from worker.control.messages import (
     Deployed,
+    EnvironmentsWanted,
     ModelStates,
     SandboxStarted,
     SandboxWanted,
@@ -59,6 +60,10 @@ class SupervisorLink(threading.Thread):
     def deployed(self, versions: dict[str, list[str]]) -> None:
         """Announce the versions that deployments want, by model."""
         self._send(Deployed(versions))
+
+    def environments(self, names: list[str]) -> None:
+        """Announce the environments of wanted versions that this worker does not load."""
+        self._send(EnvironmentsWanted(names))
 
     def start_sandbox(self, key: ModelKey, tasks: int, answers: int) -> None:
         """Have a sandbox forked that reads `tasks` and writes `answers`. Raises SandboxNotStartedError."""

@@ -7,13 +7,16 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from shared.environments import own_environment
 from shared.errors import ArtifactError
 from shared.exit_status import ending
-from worker.environments.making import Environment
+
+if TYPE_CHECKING:
+    from worker.environments.making import Environment
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
 _HIDDEN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.environments import LOCK, environment_name, interpreter_of
+from shared.environments import LOCK, EnvironmentSpec, environment_name, interpreter_of
 from shared.errors import ArtifactError
 from shared.integrity import digest_of
 from shared.settings import Settings
@@ -38,22 +38,24 @@ class Environment:
     took_s: float = 0.0  # 0: it existed
 
 
-def lock(spec: ModelSpec, home: Path, settings: Settings, step: Step) -> bytes:
+def lock(
+    environment: EnvironmentSpec, home: Path, settings: Settings, step: Step, *, spec: ModelSpec | None = None
+) -> bytes:
     """Resolve the requirements of a model. → the content of its `environment.lock`.
 
-    `home`: the folder of model.toml. Raises ArtifactError.
+    `home`: the folder of model.toml. `spec`: None if it is not written yet. Raises ArtifactError.
     """
-    assert spec.environment is not None
     uv = Uv(settings)
-    wanted = requirements_of(spec, spec.environment, home)
-    interpreter = _interpreter(uv, spec.environment.python)
+    wanted = requirements_of(environment, home, spec)
+    interpreter = _interpreter(uv, environment.python)
     step("locking the packages of its environment")
     python = _version_of(uv, interpreter)
     resolved = uv.packages(
         *("compile", "-", "--generate-hashes", "--no-header", "--no-annotate", "--python", str(interpreter)),
         text=wanted,
     )
-    check_framework(spec, _PACKAGE.findall(resolved))
+    if spec:
+        check_framework(spec, _PACKAGE.findall(resolved))
     return (_HEAD.format(python=python) + resolved).encode()
 
 

@@ -35,15 +35,18 @@ IMAGES = ("pillow>=11,<14",)
 ONNX = ("onnxruntime", "skl2onnx")
 
 
-def requirements_of(spec: ModelSpec, environment: EnvironmentSpec, home: Path) -> str:
+def requirements_of(environment: EnvironmentSpec, home: Path, spec: ModelSpec | None) -> str:
     """The text of a requirements file: the packages of the model and those of Takt.
 
     `home`: the folder of model.toml. Raises ArtifactError if the named file is missing.
     """
     stated = environment.requirements
     lines = [_file(home / stated)] if isinstance(stated, str) else list(stated)
-    extras = (IMAGES if spec.has_images else ()) + (ONNX if spec.runtime == "onnx" else ())
-    return "\n".join([*lines, *TAKT, *COMPUTING, *extras]) + "\n"
+    return "\n".join([*lines, *TAKT, *COMPUTING, *(_extras(spec) if spec else ())]) + "\n"
+
+
+def _extras(spec: ModelSpec) -> tuple[str, ...]:
+    return (IMAGES if spec.has_images else ()) + (ONNX if spec.runtime == "onnx" else ())
 
 
 def _file(path: Path) -> str:

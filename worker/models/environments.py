@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from shared.environments import LOCK, own_environment
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from shared.environments import LOCK, EnvironmentSpec, own_environment
 from shared.errors import ArtifactError, ModelNotFoundError
 from shared.repository import ModelVersion, Repository
 from shared.settings import Settings
@@ -24,7 +29,8 @@ def environment_of_build(
     spec = repository.specs[name]
     if spec.environment is None:
         return None
-    return make(lock(spec, repository.root / name, settings, step), settings, step)
+    content = lock(spec.environment, repository.root / name, settings, step, spec=spec)
+    return make(content, settings, step)
 
 
 def environment_of_version(version: ModelVersion, settings: Settings, step: Step) -> Environment | None:
@@ -42,6 +48,16 @@ def environment_of_version(version: ModelVersion, settings: Settings, step: Step
     if environment.name != version.environment:
         raise ArtifactError(f"{path}: is not the file in the manifest; build the version again")
     return environment
+
+
+def environment_of_requirements(requirements: Sequence[str], settings: Settings, step: Step) -> Environment:
+    """The environment of a model that is to be made. Raises ArtifactError."""
+    try:
+        environment = EnvironmentSpec(requirements=tuple(requirements))
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ArtifactError(f"--requirement: {reason}") from error
+    return make(lock(environment, Path(), settings, step), settings, step)
 
 
 def found_version(repository: Repository, name: str, version: str | None) -> ModelVersion | None:

@@ -118,8 +118,8 @@ def _check_device(version: ModelVersion, device: str) -> None:
 def _check_environment(version: ModelVersion) -> None:
     if version.environment and version.environment != own_environment():
         raise ArtifactError(
-            f"{version.key}: needs environment {version.environment}, and this process runs in "
-            f"{own_environment() or 'no environment'}"
+            f"{version.key}: needs environment {version.environment}, which is not on this machine or not "
+            f"that of this process: `takt models build {version.key}` makes it"
         )
 
 

@@ -11,6 +11,7 @@ from shared.columns import Array
 from shared.errors import ArtifactError
 from shared.output_specs import OutputSpec, View
 from shared.specs import ModelSpec
+from worker.predictors.estimator_tags import estimator_type
 from worker.predictors.labelled_answers import with_labels
 from worker.predictors.labels import CLOSE, ClassNumbers, LabelRule, close_rows, label_rule
 
@@ -146,20 +147,8 @@ def _fitted_classes(estimator: Any) -> Array | None:
     fitted = getattr(estimator, "classes_", None)
     if fitted is not None:
         return np.asarray(fitted)
-    kind = getattr(estimator, "_estimator_type", None)
-    if kind is None:
-        kind = _type_by_tags(estimator)
-    return np.array([_OUTLIER, _INLIER]) if kind == "outlier_detector" else None
-
-
-def _type_by_tags(estimator: Any) -> str | None:
-    from sklearn.utils import get_tags
-
-    try:
-        found: str | None = get_tags(estimator).estimator_type
-    except Exception:  # an estimator that is not derived from scikit-learn's has no tags
-        return None
-    return found
+    is_detector = estimator_type(estimator) == "outlier_detector"
+    return np.array([_OUTLIER, _INLIER]) if is_detector else None
 
 
 def _same_classes(classes: tuple[str, ...], fitted: list[Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from shared.errors import ArtifactError
 from shared.input_specs import InputType
 from shared.specs import ModelSpec
+from worker.predictors.estimator_tags import takes_texts
 
 _NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
 _MADE_UP = re.compile(r"(Column_|f|x|feature_|)(\d+)")
@@ -88,7 +89,7 @@ def fitted_names(spec: ModelSpec, estimator: Any) -> list[str] | None:
 def _takes_texts(spec: ModelSpec, estimator: Any) -> bool:
     """Whether the estimator begins with a vectorizer of texts, which takes no table."""
     only_text = len(spec.inputs) == 1 and spec.inputs[0].type is InputType.STRING
-    return only_text and all(_is_vectorizer(step) for step in _first_steps(estimator))
+    return only_text and all(takes_texts(step) for step in _first_steps(estimator))
 
 
 def _first_steps(estimator: Any) -> Iterator[Any]:
@@ -106,13 +107,6 @@ def _first_steps(estimator: Any) -> Iterator[Any]:
             yield from _first_steps(transformer)
     else:
         yield estimator
-
-
-def _is_vectorizer(estimator: Any) -> bool:
-    if not hasattr(estimator, "__sklearn_tags__"):
-        return False
-    tags = estimator.__sklearn_tags__().input_tags
-    return bool(tags.string and not tags.two_d_array)
 
 
 def parts(thing: object, seen: set[int]) -> Iterator[Any]:

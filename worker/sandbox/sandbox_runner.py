@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from shared import tables
 from shared.keys import ModelKey
 from shared.settings import environment
 from worker.control.supervisor_link import SandboxNotStartedError
+from worker.environments.commands import worker_command
 from worker.predictors import Predictor
 from worker.predictors import outputs as views
 from worker.predictors.golden import BrokenModelError
@@ -88,7 +88,7 @@ StartSandbox: TypeAlias = Callable[[ModelKey, int, int], "subprocess.Popen[bytes
 
 def started_program(key: ModelKey, tasks: int, answers: int) -> subprocess.Popen[bytes]:
     """A quarantine process that loads the model itself, for a worker that is no fork."""
-    command = [sys.executable, "-m", "worker", "quarantine", key]
+    command = worker_command("quarantine", key)
     return subprocess.Popen(command, stdin=tasks, stdout=answers, env=environment({}) | _ONE_THREAD)
 
 

@@ -117,14 +117,15 @@ class ForkServer:
         self._is_complete = True
 
     def _listed(self, deployed: Mapping[str, list[str]]) -> Listed:
-        from worker.model_registry import wanted_versions
+        from worker.model_registry import wanted_environments, wanted_versions
 
         try:
             self._repository = open_repository(self._settings.models_dir)
         except ServiceError as error:
             return Listed([], problem=error.detail)
         keys = wanted_versions(self._repository, self._settings, deployed)
-        found = Listed([self._wanted(key) for key in keys])
+        environments = wanted_environments(self._repository, self._settings, deployed)
+        found = Listed([self._wanted(key) for key in keys], environments=environments)
         if self._settings.device != "cpu":
             for key in keys:  # for workers that load for themselves
                 self._import_framework(key)

@@ -7,9 +7,9 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
@@ -30,6 +30,7 @@ from worker.control.messages import (
     StartWorker,
     Verify,
 )
+from worker.environments.commands import command_in, own_command, variables_in_environment
 from worker.supervision.verifiers import Verifier
 from worker.supervision.versions import Version
 from worker.supervision.workers import Worker
@@ -73,11 +74,11 @@ class ForkServerLink:
     )
 
     @classmethod
-    def start(cls, deployed: Mapping[str, list[str]]) -> ForkServerLink:
-        """Start a fork server. Raises OSError."""
+    def start(cls, deployed: Mapping[str, list[str]], python: Path | None) -> ForkServerLink:
+        """Start a fork server. `python`: the interpreter of an environment. Raises OSError."""
         channel, other = Channel.pair()
         try:
-            pid = spawned(["fork-server", str(other.fileno())], other.fileno(), _ENVIRONMENT)
+            pid = spawned(["fork-server", str(other.fileno())], other.fileno(), _ENVIRONMENT, python)
         except OSError:
             channel.close()
             raise
@@ -165,11 +166,15 @@ class ForkServerLink:
             self.channel.send(message, descriptors)
 
 
-def spawned(arguments: Sequence[str], inherited: int, environment: Mapping[str, str]) -> int:
+def spawned(
+    arguments: Sequence[str], inherited: int, variables: Mapping[str, str], python: Path | None
+) -> int:
     """Start `python -m worker …` with a descriptor. → its process id. Raises OSError.
 
-    The supervisor reaps all its children itself, which `subprocess` would not expect.
+    `python`: the interpreter of an environment; None: the own one. The supervisor reaps all its children
+    itself, which `subprocess` would not expect.
     """
     os.set_inheritable(inherited, True)
-    command = [sys.executable, "-m", "worker", *arguments]
-    return os.posix_spawn(sys.executable, command, os.environ | environment)
+    command = command_in(python, *arguments) if python else own_command(*arguments)
+    environment = variables_in_environment() if python else dict(os.environ)
+    return os.posix_spawn(command[0], command, {**environment, **variables})

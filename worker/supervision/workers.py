@@ -21,11 +21,11 @@ import structlog
 
 from shared.exit_status import ending
 from shared.restart_policy import RestartHistory, RestartPolicy
-from shared.supervisor_file import SupervisorFile
 from shared.worker_records import HeldModel, LastExit, SupervisorFacts
 from worker.control.channel import Channel, ChannelClosedError
 from worker.control.messages import (
     Deployed,
+    EnvironmentsWanted,
     ModelStates,
     SandboxWanted,
     Serving,
@@ -81,18 +81,22 @@ class Workers:
         *,
         grace_s: float,
         launch: Callable[[Worker, socket.socket], None],
+        facts: Callable[[], SupervisorFacts],
+        first_number: int = 0,
         signal_process: Callable[[int, signal.Signals], None] = os.kill,
         now: Callable[[], str] = lambda: datetime.now(UTC).isoformat(timespec="seconds"),
     ) -> None:
         self.name = name
         self._places = [Place(number) for number in range(count)]
+        self._first_number = first_number
+        self._facts = facts
         self._grace_s = grace_s
         self._launch = launch
         self._signal = signal_process
         self._now = now
         self._leaving: list[Worker] = []
-        self._restarts = 0
-        self._last_exit: LastExit | None = None
+        self.restarts = 0
+        self.last_exit: LastExit | None = None
         self._memory_kills = memory_kills()
         self._decoder = msgspec.msgpack.Decoder(WorkerRequest)
         self.states: Mapping[str, HeldModel] = {}
@@ -105,14 +109,9 @@ class Workers:
             yield from (worker for worker in (place.worker, place.successor) if worker)
         yield from self._leaving
 
-    def summary(self) -> SupervisorFile:
-        """The workers that run, except those that are replaced, and how many were restarted."""
-        return SupervisorFile(
-            pid=os.getpid(),
-            workers=[place.worker.id for place in self._places if place.worker],
-            restarts=self._restarts,
-            last_exit=self._last_exit,
-        )
+    def ids(self) -> list[str]:
+        """The ids of the workers that run, except those that are replaced."""
+        return [place.worker.id for place in self._places if place.worker]
 
     @property
     def any_serves(self) -> bool:
@@ -153,7 +152,7 @@ class Workers:
         worker_id = f"{self.name}/{place.number}:{uuid4().hex[:8]}"
         order = WorkerStart(
             id=worker_id,
-            number=place.number,
+            number=self._first_number + place.number,
             supervisor=self._facts(),
             dead=list(place.ended),
             follows=follows,
@@ -167,15 +166,6 @@ class Workers:
     def _start(self, worker: Worker) -> None:
         with worker.other_end as end:
             self._launch(worker, end)
-
-    def _facts(self) -> SupervisorFacts:
-        return SupervisorFacts(
-            name=self.name,
-            pid=os.getpid(),
-            workers=len(self._places),
-            restarts=self._restarts,
-            last_exit=self._last_exit,
-        )
 
     def started(self, worker: Worker, pid: int) -> None:
         worker.pid = pid
@@ -221,15 +211,15 @@ class Workers:
     def _record_crash(self, place: Place, worker: Worker, reason: str, now_s: float) -> None:
         place.history = place.history.after_end(worker.served_s(now_s))
         place.start_at_s = now_s + place.history.delay_s()
-        self._restarts += 1
-        self._last_exit = LastExit(worker=worker.id, at=self._now(), reason=reason)
+        self.restarts += 1
+        self.last_exit = LastExit(worker=worker.id, at=self._now(), reason=reason)
         log.error(
             "worker_ended",
             worker=worker.id,
             pid=worker.pid,
             reason=reason,
             restart_in_s=round(place.history.delay_s(), 1),
-            restarts=self._restarts,
+            restarts=self.restarts,
         )
 
     def _forget(self, place: Place, worker: Worker) -> None:
@@ -252,13 +242,13 @@ class Workers:
 
     def requested(
         self, worker: Worker, request: WorkerRequest, now_s: float
-    ) -> SandboxWanted | Deployed | None:
+    ) -> SandboxWanted | Deployed | EnvironmentsWanted | None:
         """Handle a worker's message. → what the supervisor is to do for it."""
         match request:
             case Serving():
                 self._serves(worker, now_s)
                 return None
-            case SandboxWanted() | Deployed():
+            case SandboxWanted() | Deployed() | EnvironmentsWanted():
                 return request
 
     def _serves(self, worker: Worker, now_s: float) -> None:

@@ -14,6 +14,7 @@ from shared.frameworks.builtin import ScikitLearnOptions
 from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
 from worker.models.drafting.facts import DraftError, Facts, Feature, Output, class_outputs, value_outputs
+from worker.predictors.estimator_tags import estimator_type, takes_texts
 
 MOST_SINGLE_FEATURES = 64
 """An estimator with more features that have no names gets a single tensor."""
@@ -95,9 +96,7 @@ def _features(estimator: Any) -> tuple[Feature, ...]:
 
 def _takes_texts(estimator: Any) -> bool:
     """Whether it begins with a vectorizer of texts, which takes a list of texts instead of a table."""
-    first = _first_step(estimator)
-    tags = first.__sklearn_tags__().input_tags if hasattr(first, "__sklearn_tags__") else None
-    return bool(tags and tags.string and not tags.two_d_array)
+    return takes_texts(_first_step(estimator))
 
 
 def _first_step(estimator: Any) -> Any:
@@ -167,7 +166,7 @@ def _outputs(estimator: Any) -> tuple[tuple[Output, ...], tuple[str, ...]]:
     """The outputs, and the names of the classes."""
     if not hasattr(estimator, "predict"):
         return _transformed(estimator), ()
-    if _kind(estimator) == "outlier_detector":
+    if estimator_type(estimator) == "outlier_detector":
         return _of_outliers(estimator), _OUTLIERS
     classes = getattr(estimator, "classes_", None)
     if classes is not None and len(classes) and np.ndim(classes[0]):
@@ -175,19 +174,9 @@ def _outputs(estimator: Any) -> tuple[tuple[Output, ...], tuple[str, ...]]:
     if classes is not None:
         probabilities = hasattr(estimator, "predict_proba")
         return class_outputs(probabilities=probabilities), tuple(map(_class_name, classes))
-    if _kind(estimator) == "clusterer":
+    if estimator_type(estimator) == "clusterer":
         return _of_clusters(estimator), ()
     return value_outputs(_width(estimator)), ()
-
-
-def _kind(estimator: Any) -> str | None:
-    from sklearn.utils import get_tags
-
-    try:
-        found: str | None = get_tags(estimator).estimator_type
-    except Exception:  # an estimator that is not derived from scikit-learn's has no tags
-        found = getattr(estimator, "_estimator_type", None)
-    return found
 
 
 def _of_outliers(estimator: Any) -> tuple[Output, ...]:

@@ -17,7 +17,7 @@ from shared.repository import open_repository
 from shared.spec_files import load_spec
 from shared.specs import NAME, VERSION, GoldenRow, Row
 from shared.texts import named
-from worker.models.build import Build, write_version
+from worker.models.build import Build, copy_lock, write_version
 from worker.models.drafting.artifacts import facts_of, runs_code
 from worker.models.drafting.facts import DraftError, Facts, class_outputs
 from worker.models.drafting.golden_rows import golden_rows
@@ -44,6 +44,7 @@ class Request:
     code: tuple[Path, ...] = ()  # modules that the trained file refers to
     trusted: tuple[str, ...] = ()  # types in a file of skops
     force: bool = False
+    requirements: tuple[str, ...] = ()  # of its environment, in whose interpreter this process runs
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class NewModel:
 
 def new_model(request: Request, models_dir: Path, worker: Worker, step: Step) -> NewModel:
     """Raises DraftError in plain words, ArtifactError or SpecError if the model does not verify."""
-    _check(request, models_dir)
+    check_request(request, models_dir)
     warning = "; a pickle runs the code in it" if runs_code(request.source) else ""
     step(f"opening {request.source}{warning}")
     with _importable(request.code):
@@ -100,7 +101,9 @@ def new_model(request: Request, models_dir: Path, worker: Worker, step: Step) ->
     with TemporaryDirectory(prefix=".new-", dir=models_dir) as folder:
         home = Path(folder) / request.name
         step("writing model.toml and the manifest")
-        draft = Draft(request.name, request.version, _origin(request), facts, drafted.inputs)
+        draft = Draft(
+            request.name, request.version, _origin(request), facts, drafted.inputs, request.requirements
+        )
         _write_files(home, request)
         golden = _with_golden_rows(home, request.source.name, draft, drafted.rows, worker)
         step("verifying: digest, golden rows, a batch of each size")
@@ -117,7 +120,8 @@ def new_model(request: Request, models_dir: Path, worker: Worker, step: Step) ->
     )
 
 
-def _check(request: Request, models_dir: Path) -> None:
+def check_request(request: Request, models_dir: Path) -> None:
+    """Raises DraftError for a wrong name or version, a missing file, or a model that exists."""
     if not re.fullmatch(NAME, request.name):
         raise DraftError(
             f"{named(request.name)} cannot be the name of a model: it is part of a URL, so use small "
@@ -167,6 +171,7 @@ def _write_files(home: Path, request: Request) -> None:
         shutil.copytree(request.source, folder / request.source.name)
     else:
         shutil.copyfile(request.source, folder / request.source.name)
+    copy_lock(folder)
     for path in request.code:
         shutil.copyfile(path, home / path.name)
         shutil.copyfile(path, folder / path.name)

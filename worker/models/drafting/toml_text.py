@@ -27,6 +27,7 @@ class Draft:
     origin: str
     facts: Facts
     inputs: tuple[DraftInput, ...]
+    requirements: tuple[str, ...] = ()
 
 
 def model_toml(draft: Draft, golden: Sequence[GoldenRow]) -> str:
@@ -42,6 +43,7 @@ def model_toml(draft: Draft, golden: Sequence[GoldenRow]) -> str:
         "",
         *_pairs(head | dict(draft.facts.keys)),
         *_classes(draft.facts),
+        *_environment(draft.requirements),
         *(line for one in draft.inputs for line in _input(one)),
         *(line for output in draft.facts.outputs for line in _output(output)),
         *_options(draft.facts),
@@ -71,6 +73,11 @@ def key_text(key: str) -> str:
 
 def _pairs(pairs: Mapping[str, Any]) -> list[str]:
     return [f"{key_text(key)} = {value_text(value)}" for key, value in pairs.items()]
+
+
+def _environment(requirements: Sequence[str]) -> Iterator[str]:
+    if requirements:
+        yield from ("", "[environment]", *_pairs({"requirements": requirements}))
 
 
 def _classes(facts: Facts) -> Iterator[str]:

@@ -34,8 +34,11 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings(wheels=tmp_path / "wheels", environments_dir=tmp_path / "environments")
 
 
-def required(*packages: str, **more: Any) -> Any:  # Any: a ModelSpec
-    return spec(environment={"requirements": list(packages), **more})
+def locked(folder: Path, settings: Settings, *packages: str, **more: Any) -> bytes:
+    """The lock of a scikit-learn model that requires these packages."""
+    model = spec(environment={"requirements": list(packages), **more})
+    assert model.environment
+    return lock(model.environment, folder, settings, silent, spec=model)
 
 
 def silent(_: str) -> None:
@@ -43,7 +46,7 @@ def silent(_: str) -> None:
 
 
 def test_a_lock_has_versions_and_hashes_and_its_environment_runs(tmp_path: Path, settings: Settings) -> None:
-    content = lock(required("scikit-learn==1.5.2", "joblib"), tmp_path, settings, silent)
+    content = locked(tmp_path, settings, "scikit-learn==1.5.2", "joblib")
     assert b"scikit-learn==1.5.2 \\\n    --hash=sha256:" in content
     steps: list[str] = []
     made = make(content, settings, steps.append)
@@ -55,10 +58,8 @@ def test_a_lock_has_versions_and_hashes_and_its_environment_runs(tmp_path: Path,
 
 
 def test_an_environment_is_made_once(tmp_path: Path, settings: Settings) -> None:
-    wanted = required("scikit-learn==1.5.2", "joblib")
-    content = lock(wanted, tmp_path, settings, silent)
-    first = make(content, settings, silent)
-    again = make(lock(wanted, tmp_path, settings, silent), settings, silent)
+    first = make(locked(tmp_path, settings, "scikit-learn==1.5.2", "joblib"), settings, silent)
+    again = make(locked(tmp_path, settings, "scikit-learn==1.5.2", "joblib"), settings, silent)
     assert (again.name, again.took_s) == (first.name, 0)
     assert [path.name for path in settings.environments_dir.iterdir()] == [first.name]
 
@@ -66,7 +67,7 @@ def test_an_environment_is_made_once(tmp_path: Path, settings: Settings) -> None
 def test_a_wheel_with_other_bytes_is_not_installed(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = lock(required("scikit-learn==1.5.2", "joblib"), tmp_path, settings, silent)
+    content = locked(tmp_path, settings, "scikit-learn==1.5.2", "joblib")
     wheel(tmp_path / "wheels", "joblib", "1.4.0", "harm = True")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "another-machine"))
     with pytest.raises(ArtifactError, match=r"Hash mismatch for `joblib==1.4.0`"):
@@ -87,7 +88,7 @@ def test_requirements_that_cannot_be_met_are_refused_with_the_reason(
     packages: list[str], reason: str, tmp_path: Path, settings: Settings
 ) -> None:
     with pytest.raises(ArtifactError, match=reason) as refused:
-        lock(required(*packages), tmp_path, settings, silent)
+        locked(tmp_path, settings, *packages)
     assert "\n" not in refused.value.detail
 
 
@@ -95,7 +96,7 @@ def test_a_missing_interpreter_is_reported_with_the_fix(tmp_path: Path, settings
     with pytest.raises(
         ArtifactError, match=r"Python 3\.99 is not on this machine: .*uv python install 3\.99"
     ):
-        lock(required("scikit-learn==1.5.2", python="3.99"), tmp_path, settings, silent)
+        locked(tmp_path, settings, "scikit-learn==1.5.2", python="3.99")
 
 
 def test_an_unreachable_index_is_reported_with_the_settings(
@@ -104,7 +105,7 @@ def test_an_unreachable_index_is_reported_with_the_settings(
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     away = Settings(index_url="http://u:secret@127.0.0.1:9/simple", environments_dir=tmp_path)
     with pytest.raises(ArtifactError, match=r"cannot be reached .* TAKT_INDEX_URL .* TAKT_WHEELS") as refused:
-        lock(required("scikit-learn==1.5.2"), tmp_path, away, silent)
+        locked(tmp_path, away, "scikit-learn==1.5.2")
     assert "secret" not in refused.value.detail
 
 

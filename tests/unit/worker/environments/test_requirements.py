@@ -42,11 +42,11 @@ def test_every_dependency_of_the_worker_is_in_the_environment() -> None:
 
 def test_requirements_may_be_a_file_beside_model_toml(tmp_path: Path) -> None:
     (tmp_path / "needs.txt").write_text("scikit-learn==1.5.2\n")
-    text = requirements_of(spec(), EnvironmentSpec(requirements="needs.txt"), tmp_path)
+    text = requirements_of(EnvironmentSpec(requirements="needs.txt"), tmp_path, spec())
     assert text.splitlines()[0] == "scikit-learn==1.5.2"
     assert set(TAKT) <= set(text.splitlines())
     with pytest.raises(ArtifactError, match=r"missing\.txt: requirements .* No such file"):
-        requirements_of(spec(), EnvironmentSpec(requirements="missing.txt"), tmp_path)
+        requirements_of(EnvironmentSpec(requirements="missing.txt"), tmp_path, None)
 
 
 def test_the_library_of_the_framework_must_be_required() -> None:

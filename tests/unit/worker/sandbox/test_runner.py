@@ -159,7 +159,7 @@ def cell_of(program: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     script = folder / "cell.sh"
     script.write_text(f"#!/bin/sh\n{program}\n")
     script.chmod(0o755)
-    monkeypatch.setattr("worker.sandbox.sandbox_runner.sys.executable", str(script))
+    monkeypatch.setattr("worker.environments.commands.sys.executable", str(script))
     cell = SandboxProcess(model_key("double", "1.0.0"), started_program)
     yield cell
     cell.close()

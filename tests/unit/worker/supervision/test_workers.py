@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from shared.worker_records import HeldModel, ModelState
+from shared.worker_records import HeldModel, ModelState, SupervisorFacts
 from worker.control.channel import Channel
 from worker.control.messages import ModelStates, SandboxWanted, Serving, WorkerOrder, WorkerStart
 from worker.supervision.workers import KILL_MARGIN_S, Worker, Workers
@@ -31,8 +31,16 @@ class House:
             count,
             grace_s=GRACE_S,
             launch=self._launch,
+            facts=self._facts,
+            first_number=4,
             signal_process=lambda pid, number: self.signals.append((pid, number)),
             now=lambda: "now",
+        )
+
+    def _facts(self) -> SupervisorFacts:
+        workers = self.workers
+        return SupervisorFacts(
+            name="w", pid=1, workers=1, restarts=workers.restarts, last_exit=workers.last_exit
         )
 
     def _launch(self, worker: Worker, end: socket.socket) -> None:
@@ -130,9 +138,14 @@ def test_a_successor_serves_before_the_old_worker_is_told_to_stop(house: House) 
     assert house.signals == []
     house.workers.requested(new, Serving(), 6.0)
     assert house.signals == [(old.pid, signal.SIGTERM)]
-    assert house.workers.summary().workers == [new.id]
+    assert house.workers.ids() == [new.id]
     house.workers.ended(old.pid, 0, 7.0)
-    assert house.workers.summary().restarts == 0
+    assert house.workers.restarts == 0
+
+
+def test_workers_are_numbered_after_those_of_other_groups(two: House) -> None:
+    two.workers.tend(OLD, 0.0)
+    assert [(one.id[:3], two.start_order(one).number) for one in two.fork()] == [("w/0", 4), ("w/1", 5)]
 
 
 def test_only_one_worker_at_a_time_is_replaced(two: House) -> None:
@@ -156,7 +169,7 @@ def test_a_worker_that_does_not_serve_yet_is_ended_at_once_for_its_replacement(h
     (after,) = house.serve()
     assert after.content == NEW
     assert house.start_order(after).dead == [waiting.id]
-    assert house.workers.summary().restarts == 0
+    assert house.workers.restarts == 0
 
 
 def test_a_worker_that_ends_during_its_succession_is_followed_by_its_successor(house: House) -> None:
@@ -166,7 +179,7 @@ def test_a_worker_that_ends_during_its_succession_is_followed_by_its_successor(h
     (new,) = house.fork()
     house.workers.ended(old.pid, KILLED, 5.1)
     house.workers.requested(new, Serving(), 5.5)
-    assert house.workers.summary().workers == [new.id]
+    assert house.workers.ids() == [new.id]
     assert house.signals == []
 
 
@@ -200,7 +213,7 @@ def test_a_refused_fork_is_tried_again_later_and_later(house: House) -> None:
     assert pauses == pytest.approx([0.2, 0.4, 0.8])
     house.workers.tend(OLD, now_s)
     house.serve(now_s)
-    assert len(house.workers.summary().workers) == 1
+    assert len(house.workers.ids()) == 1
 
 
 def test_changed_states_are_announced_once(house: House) -> None:
