@@ -118,7 +118,7 @@ def process(options: argparse.Namespace) -> int:
     from worker.broker import celery_app
     from worker.control.channel import Channel
     from worker.control.supervisor_link import SupervisorLink
-    from worker.process import Handover
+    from worker.process_parts import Handover
 
     configure_logging(settings())  # Celery logs warnings before it sends its own signal to configure logging
     link = SupervisorLink(Channel.of_descriptor(options.descriptor))

@@ -15,18 +15,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import NoReturn
 
-import msgspec
 import structlog
-from redis.exceptions import RedisError
 
 from shared import keys
 from shared.connections import connect
 from shared.dead_letters import DeadLetters
 from shared.doorbells import Notify
-from shared.durability import checked_server
 from shared.errors import PredictionFailedError
 from shared.keys import ModelKey
 from shared.ledger import Ledger
@@ -34,25 +30,30 @@ from shared.metrics.metric import OFFLINE, ONLINE
 from shared.payloads import PayloadStore, open_payloads
 from shared.repository import Repository, open_repository
 from shared.settings import Settings
-from shared.worker_records import DRAIN_KEPT_S, HeldModel, ModelState, WorkerState
+from shared.worker_records import HeldModel, ModelState, WorkerState
 from worker.chunks.chunk_runner import ChunkRunner
-from worker.chunks.orphans import Orphans
 from worker.chunks.reconciler import Reconciler
 from worker.chunks.scrubber import Scrubber
-from worker.control.messages import WorkerStart
-from worker.control.supervisor_link import SupervisorLink
 from worker.deployment_watch import DeploymentWatch
 from worker.execution.engine import Engine
 from worker.execution.scheduler import LaneScheduler
-from worker.execution.watchdog import Watchdog
 from worker.heartbeat import Heartbeat
-from worker.id_file import id_file
+from worker.id_file import IdFile
 from worker.memory import leave_to_stay, limit_memory
 from worker.model_registry import ModelRegistry, wanted_environments
 from worker.models.loading_signals import ended_at_once_by_signals
-from worker.online.stream import OnlineStream
 from worker.predictors import Predictor
-from worker.sandbox.sandbox_runner import SandboxRunner, StartSandbox, started_program
+from worker.process_parts import (
+    Handover,
+    engine_of,
+    ledger_of,
+    measured,
+    reconciler_of,
+    scrubber_of,
+    take_over_drain,
+    waited_for_server,
+)
+from worker.sandbox.sandbox_runner import SandboxRunner
 from worker.telemetry.exporter import Exporter
 from worker.telemetry.metrics import Facts, readings
 from worker.telemetry.worker_counters import ChunkCounters, WorkerHistory
@@ -61,29 +62,12 @@ from worker.webhooks.delivery import Webhooks
 
 log = structlog.get_logger(__name__)
 
-CHUNK_THREADS = 2
-"""Two threads, so that payloads of a chunk move while another chunk computes."""
 WARM_UP_S = 5.0
 """How long a worker that follows another calls its models before it serves."""
 EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h
 DRAIN_ON_CRASH_S = 2.0
 LAST_WEBHOOK_S = 2.0
 """How long a stopping worker waits for webhook receivers; other workers repeat interrupted deliveries."""
-
-
-@dataclass(frozen=True)
-class Handover:
-    """What a worker process gets from those that started it."""
-
-    order: WorkerStart
-    link: SupervisorLink | None = None
-    predictors: Mapping[ModelKey, Predictor] = field(default_factory=dict)
-
-    @property
-    def start_sandbox(self) -> StartSandbox:
-        """By the fork server, if this worker is a fork."""
-        is_forked = self.link is not None and not self.order.own_load
-        return self.link.start_sandbox if self.link and is_forked else started_program
 
 
 class WorkerProcess:
@@ -95,6 +79,7 @@ class WorkerProcess:
         self._handover = handover
         self._order = handover.order
         self._id = handover.order.id
+        self._id_file = IdFile(settings, self._id)
         self._registry = ModelRegistry(dict(handover.predictors), dict(handover.order.states))
         self._client = connect(settings.redis_dsn())
         self._chunk_counters = ChunkCounters()
@@ -150,14 +135,14 @@ class WorkerProcess:
         """
         self._traces = open_traces(self._settings, self._id)
         self._exporter.start()
-        if not self._wait_for_server(should_stop):
+        if not waited_for_server(self._client, self._settings, self._id, should_stop):
             return
         limit_memory(self._settings)
         store = open_payloads(self._settings)
-        self._write_id()
+        self._id_file.write()
         if reasons := self._own_loads():
             self._loader = threading.Thread(target=self._load, args=[reasons], name="loader", daemon=True)
-        self._take_over_drain()
+        take_over_drain(self._client, self._order)
         self._heartbeat.start()
         ledger = self._start_reconciler(store)  # loading takes long, and work of dead workers must not wait
         if not self._waited_for_a_model(should_stop):
@@ -242,50 +227,20 @@ class WorkerProcess:
             sys.stdout.flush()
             os._exit(0)
 
-    def _wait_for_server(self, should_stop: Callable[[], bool]) -> bool:
-        pause, complained = threading.Event(), False
-        while not should_stop():
-            try:
-                server = checked_server(self._client, self._settings.durable())
-            except RedisError as error:
-                if not complained:
-                    log.warning("queue_unreachable", reason=str(error))
-                complained = True
-                pause.wait(1.0)
-            else:
-                log.info("worker_starting", worker=self._id, device=self._settings.device, server=str(server))
-                return True
-        return False
-
     def _start_reconciler(self, store: PayloadStore) -> Ledger:
-        ledger = Ledger(
-            self._client,
-            self._notify,
-            worker=self._id,
-            lease_s=self._settings.lease_s,
-            max_attempts=self._settings.max_attempts,
-        )
-        orphans = Orphans(ledger, store, retention_s=self._settings.job_retention_s)
-        self._reconciler = Reconciler(
+        ledger = ledger_of(self._settings, self._client, self._notify, self._id)
+        self._reconciler = reconciler_of(
+            self._settings,
             self._client,
             ledger,
             store,
-            self._notify,
-            self._id,
-            slots=CHUNK_THREADS,
-            orphans=orphans,
+            notify=self._notify,
+            worker_id=self._id,
             ended=self._order.dead,
         )
         self._reconciler.start()
         if self._settings.scrub_bytes_per_s:
-            self._scrubber = Scrubber(
-                self._client,
-                ledger,
-                store,
-                self._id,
-                bytes_per_s=self._settings.scrub_bytes_per_s,
-                every_s=self._settings.scrub_every_s,
-            )
+            self._scrubber = scrubber_of(self._settings, self._client, ledger, store, self._id)
             self._scrubber.start()
         return ledger
 
@@ -341,19 +296,12 @@ class WorkerProcess:
 
     def _start_lanes(self, ledger: Ledger, store: PayloadStore) -> None:
         settings, predictors = self._settings, dict(self._registry.predictors)
-        max_rows = {key: predictor.spec.batching.max_rows for key, predictor in predictors.items()}
-        self._engine = Engine(
+        self._engine = engine_of(
+            settings,
             self._id,
             predictors,
-            OnlineStream(
-                settings.redis_dsn(),
-                self._id,
-                max_rows,
-                settings.batch_limit_s,
-                identities={key: one.version.identity for key, one in predictors.items()},
-                ended=self._order.dead,
-            ),
-            Watchdog(settings.batch_limit_s, is_loading=lambda: self._is_loading),
+            ended=self._order.dead,
+            is_loading=lambda: self._is_loading,
             on_crash=self._crash,
             traces=self._traces,
         )
@@ -376,20 +324,7 @@ class WorkerProcess:
             self._webhooks.start()
 
     def _held(self) -> dict[str, HeldModel]:
-        states = dict(self._registry.states)
-        for key, served in (self._engine.served if self._engine else {}).items():
-            states[key] = msgspec.structs.replace(
-                states[key],
-                rows_per_s=round(served.online.rows_per_s, 1),
-                slice_rows_per_s=round(served.offline.rows_per_s, 1),
-                batches=served.batches,
-                batch_rows=served.batch_rows,
-                ceiling_rows=served.call_limit.rows,
-                entry_rows=round(served.entry_rows, 1),
-                least_call_s=round(served.fastest.call_s, 6),
-                most_rows_per_s=round(served.fastest.rows_per_s, 1),
-            )
-        return states
+        return measured(self._registry.states, self._engine.served if self._engine else {})
 
     def _obey(self, drain: bool) -> None:
         """Drain, or serve again. Called with each heartbeat; effective once the worker serves."""
@@ -465,31 +400,15 @@ class WorkerProcess:
         if self._handover.link:
             self._handover.link.deployed(versions)
 
-    def _take_over_drain(self) -> None:
-        """An order to drain applies to the worker that follows, too."""
-        for before in [*self._order.dead, *([self._order.follows] if self._order.follows else [])]:
-            if self._client.exists(keys.drain(before)):
-                self._client.set(keys.drain(self._id), 1, ex=DRAIN_KEPT_S)
-
     def _on_turn(self) -> None:
-        self._touch_id()
+        self._id_file.touch()
         self._deployments.look()
         self._exporter.start()
-
-    def _write_id(self) -> None:
-        path = id_file(self._settings, self._id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self._id, encoding="utf-8")
-
-    def _touch_id(self) -> None:
-        """Update the file's time for the liveness probe, which asks no server."""
-        with suppress(OSError):
-            id_file(self._settings, self._id).touch()
 
     def _withdraw(self) -> None:
         if self._heartbeat.is_alive():
             self._heartbeat.stop()
-        id_file(self._settings, self._id).unlink(missing_ok=True)
+        self._id_file.remove()
 
 
 def _in_words(error: BaseException) -> str:

@@ -22,7 +22,8 @@ from tests.support.servers import Server, valkey_binary
 from tests.support.worker_starts import worker_start
 from tests.unit.gateway_fakes import until
 from tests.unit.job_stage import built
-from worker.process import Handover, WorkerProcess
+from worker.process import WorkerProcess
+from worker.process_parts import Handover
 
 pytestmark = pytest.mark.integration
 

@@ -27,7 +27,8 @@ from shared.logs import configure_logging
 from shared.settings import settings
 from worker.broker.doorbell_turns import DoorbellTurns
 from worker.broker.transport import BrokerConnection
-from worker.process import CHUNK_THREADS, Handover, WorkerProcess
+from worker.process import WorkerProcess
+from worker.process_parts import CHUNK_THREADS, Handover
 
 log = structlog.get_logger(__name__)
 

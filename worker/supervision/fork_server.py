@@ -227,7 +227,7 @@ class ForkServer:
     def _run_worker(self, supervisor: int) -> None:
         from worker.broker import celery_app
         from worker.control.supervisor_link import SupervisorLink
-        from worker.process import Handover
+        from worker.process_parts import Handover
 
         link = SupervisorLink(Channel.of_descriptor(supervisor))
         wanted = link.start_order.states
