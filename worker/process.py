@@ -44,8 +44,10 @@ from worker.model_registry import ModelRegistry, wanted_environments
 from worker.models.loading_signals import ended_at_once_by_signals
 from worker.predictors import Predictor
 from worker.process_parts import (
+    EXIT_CRASHED,
     Handover,
     engine_of,
+    exit_before_grace_ends,
     ledger_of,
     measured,
     reconciler_of,
@@ -64,7 +66,6 @@ log = structlog.get_logger(__name__)
 
 WARM_UP_S = 5.0
 """How long a worker that follows another calls its models before it serves."""
-EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h
 DRAIN_ON_CRASH_S = 2.0
 LAST_WEBHOOK_S = 2.0
 """How long a stopping worker waits for webhook receivers; other workers repeat interrupted deliveries."""
@@ -200,7 +201,7 @@ class WorkerProcess:
     def stop(self) -> None:
         """Answer the requests in hand, hand chunks back, and withdraw; the process exits before the grace
         ends."""
-        self._exit_before_grace_ends()
+        exit_before_grace_ends(self._settings)
         with self._orders:
             self._obeys = False
         self._heartbeat.become(WorkerState.DRAINING)
@@ -377,13 +378,6 @@ class WorkerProcess:
             self._withdraw()
         finally:
             os._exit(EXIT_CRASHED)
-
-    def _exit_before_grace_ends(self) -> None:
-        timer = threading.Timer(
-            max(0.5, self._settings.shutdown_grace_s - 1.0), os._exit, args=[EXIT_CRASHED]
-        )
-        timer.daemon = True
-        timer.start()
 
     def _announce(self) -> None:
         """The supervisor may end the worker that this one follows, and counts the time of service."""

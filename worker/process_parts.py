@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from worker.telemetry.worker_tracing import Traces
 
 log = structlog.get_logger(__name__)
 
+EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h
 CHUNK_THREADS = 2
 """Two threads, so that payloads of a chunk move while another chunk computes."""
 
@@ -99,6 +101,13 @@ def engine_of(
     )
     watchdog = Watchdog(settings.batch_limit_s, is_loading=is_loading)
     return Engine(worker_id, predictors, stream, watchdog, on_crash=on_crash, traces=traces)
+
+
+def exit_before_grace_ends(settings: Settings) -> None:
+    """End this process a second before its grace is over, if it still runs then."""
+    timer = threading.Timer(max(0.5, settings.shutdown_grace_s - 1.0), os._exit, args=[EXIT_CRASHED])
+    timer.daemon = True
+    timer.start()
 
 
 def ledger_of(settings: Settings, client: redis.Redis, notify: Notify, worker_id: str) -> Ledger:

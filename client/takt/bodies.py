@@ -144,14 +144,16 @@ def plain_rows(rows: Sequence[InputRow] | pd.DataFrame) -> list[InputRow]:
 
 
 def encode(value: object) -> bytes:
-    return json.dumps(value, default=_as_text, ensure_ascii=False).encode()
+    return json.dumps(value, default=_as_json, ensure_ascii=False).encode()
 
 
-def _as_text(value: object) -> str:
+def _as_json(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, bytes):  # an image
         return b64encode(value).decode()
+    if callable(tolist := getattr(value, "tolist", None)):  # a number or an array of numpy
+        return tolist()
     raise TypeError(f"a row cannot contain a {type(value).__name__}")
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -127,3 +128,8 @@ def test_the_sdk_imports_neither_pandas_nor_arrow_by_itself() -> None:
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_numbers_and_arrays_of_numpy_are_json() -> None:
+    row = {"a": np.int64(7), "b": np.float32(0.5), "c": np.array([1, 2]), "d": np.bool_(True)}
+    assert encode(row) == b'{"a": 7, "b": 0.5, "c": [1, 2], "d": true}'
