@@ -111,7 +111,7 @@ async def serving_grpc(gateway: Gateway) -> AsyncIterator[None]:
         yield
         return
     try:
-        from api.rpc.server import serving
+        from api.rpc.grpc_server import serving
     except ModuleNotFoundError as error:
         raise OperatorError(f"TAKT_GRPC_PORT needs the extra `takt-server[grpc]`: {error}") from None
     async with serving(gateway, port):

@@ -11,7 +11,7 @@ that a predictor is independent of the lane:
     bool       bytes, |u1              bool;   nullable: list → object with None
     datetime   bytes, <i8, µs of UTC   datetime64[us]; null = NaT
     string     list                    object, str or None
-    image      list of the files       object, bytes or None; decoded by `worker/predictors/images.py`
+    image      list of the files       object, bytes or None; decoded by `worker/predictors/image_decoder.py`
 
 A sequence (`shape = [-1, …]`) is sent as a list of bytes, an element per row; it becomes an array of arrays.
 """

@@ -98,11 +98,11 @@ def _add_lines_to(parser: argparse.ArgumentParser) -> None:
 
 def run(_: argparse.Namespace) -> int:
     """Run the supervisor of this machine's workers. Returns when they have ended."""
-    from worker.supervision.supervisor import Supervisor
+    from worker.supervision.supervisor import WorkerSupervisor
 
     configure_logging(settings())
     warn_of_unknown_settings()
-    return Supervisor(settings()).run()
+    return WorkerSupervisor(settings()).run()
 
 
 def fork_server(options: argparse.Namespace) -> int:
@@ -144,7 +144,7 @@ def health(options: argparse.Namespace) -> int:
 
     With `--alive`: exit 0 if supervisor and workers beat, in any state, and also while Redis does not answer.
     """
-    from worker.health import problem_of_life, problem_of_service
+    from worker.health_command import problem_of_life, problem_of_service
 
     problem = problem_of_life(settings()) if options.alive else problem_of_service(settings())
     if problem:
@@ -157,7 +157,7 @@ def build(options: argparse.Namespace) -> int:
     from shared.repository import open_repository
     from worker.models.build import build_model
     from worker.models.command_lines import CommandLines
-    from worker.models.environments import environment_of_build
+    from worker.models.environment_files import environment_of_build
     from worker.predictors.library_versions import mismatch
 
     lines = CommandLines(options.lines_to)
@@ -187,7 +187,7 @@ def verify(options: argparse.Namespace) -> int:
     """Verify models and write a JSON line for each. Exit 1 if a verification failed."""
     from shared.repository import open_repository
     from worker.models.command_lines import CommandLines
-    from worker.models.environments import environment_of_version, found_version
+    from worker.models.environment_files import environment_of_version, found_version
     from worker.models.verify import verify_model
 
     lines = CommandLines(options.lines_to)
@@ -224,12 +224,12 @@ def new(options: argparse.Namespace) -> int:
     """Make a model from a trained file and write its JSON line. Exit 1 if that failed."""
     from shared.environments import own_environment
     from worker.models.command_lines import CommandLines
-    from worker.models.drafting.new_model import Request, Worker, check_request, new_model
-    from worker.models.environments import environment_of_requirements
+    from worker.models.drafting.new_model import DraftWorker, Request, check_request, new_model
+    from worker.models.environment_files import environment_of_requirements
 
     lines = CommandLines(options.lines_to)
     own = settings()
-    worker = Worker(own.device, own.threads, own.framework_mismatch, own.runtime)
+    worker = DraftWorker(own.device, own.threads, own.framework_mismatch, own.runtime)
     request = Request(
         options.model,
         options.source,

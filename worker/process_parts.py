@@ -23,7 +23,7 @@ from shared.worker_records import DRAIN_KEPT_S, HeldModel
 from worker.chunks.orphans import Orphans
 from worker.chunks.reconciler import Reconciler
 from worker.chunks.scrubber import Scrubber
-from worker.control.messages import WorkerStart
+from worker.control.control_messages import WorkerStart
 from worker.control.supervisor_link import SupervisorLink
 from worker.execution.engine import Engine, Served
 from worker.execution.watchdog import Watchdog

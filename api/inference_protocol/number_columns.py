@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from api.inference_protocol.tensors import Array
+from api.inference_protocol.wire_tensors import Array
 from shared.columns import travels_as_bytes, wire_dtype
 from shared.input_specs import InputSpec, InputType
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import structlog
 
+from api.processes.gateway_process import GatewayProcess
 from api.processes.listeners import Sockets, listeners
 from api.processes.place import duties
-from api.processes.process import GatewayProcess
 from shared.restart_policy import RestartHistory
 from shared.settings import Settings
 

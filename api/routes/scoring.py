@@ -25,7 +25,7 @@ from api.online.prediction import Prediction
 from api.routes.dependencies import GatewayState
 from api.routes.online_requests import OnlineRequests, TraceStages
 from api.scoring.json_frames import read_json_frame
-from api.scoring.tables import read_table
+from api.scoring.scoring_tables import read_table
 from shared import VERSION
 from shared.errors import PayloadTooLargeError
 from shared.messages import Column, OutputColumn

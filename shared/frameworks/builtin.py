@@ -105,7 +105,7 @@ _ALL = (
     ),
     Framework(
         name="onnx",
-        implementation="worker.frameworks.onnx",
+        implementation="worker.frameworks.onnx_models",
         libraries=(Library("onnxruntime", "onnxruntime", ("onnxruntime-gpu",)),),
         install="takt-server[onnx]",
         artifacts=(".onnx",),

@@ -21,7 +21,7 @@ from shared.tabular.arrow_types import Taken, is_storable, taken
 from shared.tabular.layout import Layout
 from shared.tabular.plain_values import plain, plain_lists, storable
 from shared.tabular.rows import Rows
-from shared.tabular.sequences import sequence
+from shared.tabular.sequence_cells import sequence
 from shared.tabular.tensors import tensor
 from shared.tabular.text_cells import DESCRIPTIONS, WIDE, from_text
 from shared.tabular.value_texts import value_texts

@@ -11,11 +11,11 @@ import pandas as pd
 from shared.columns import of_rows
 from shared.repository import open_repository
 from shared.specs import ModelSpec, Row
-from worker.models.drafting.new_model import NewModel, Request, Worker, new_model
+from worker.models.drafting.new_model import DraftWorker, NewModel, Request, new_model
 from worker.predictors import Predictor, load_predictor
 from worker.predictors.outputs import as_columns
 
-WORKER = Worker(device="cpu", threads=1, mismatch="warn", runtime="auto")
+WORKER = DraftWorker(device="cpu", threads=1, mismatch="warn", runtime="auto")
 
 
 def drafted(folder: Path, source: Path, **request: Any) -> NewModel:

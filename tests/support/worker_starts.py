@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.worker_records import SupervisorFacts
-from worker.control.messages import WorkerStart
+from worker.control.control_messages import WorkerStart
 
 
 def supervisor_facts(name: str = "w", workers: int = 1) -> SupervisorFacts:

@@ -13,7 +13,7 @@ import structlog
 from shared.keys import ModelKey
 from shared.worker_records import HeldModel
 from worker.control.channel import Channel, ChannelClosedError
-from worker.control.messages import (
+from worker.control.control_messages import (
     Deployed,
     EnvironmentsWanted,
     ModelStates,

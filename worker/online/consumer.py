@@ -21,7 +21,7 @@ from shared.recovery_times import CLAIM_EVERY_S
 from worker.online.batching import Delivery, first_batch
 from worker.online.stream import Finished, OnlineStream
 from worker.predictors import Predictor
-from worker.predictors.images import ImageDecoder
+from worker.predictors.image_decoder import ImageDecoder
 
 log = structlog.get_logger(__name__)
 

@@ -19,10 +19,10 @@ from shared.texts import foreign_words
 from shared.worker_records import Runtimes
 from worker.predictors.answer_checks import problem_of_answer
 from worker.predictors.golden import disagreement
-from worker.predictors.images import ImageDecoder
+from worker.predictors.image_decoder import ImageDecoder
 from worker.predictors.labelled_answers import Answer
 from worker.predictors.named_answers import MAIN, RawAnswer, shown_outputs
-from worker.predictors.sequences import SequenceCalls
+from worker.predictors.sequence_calls import SequenceCalls
 from worker.predictors.typed_values import UnfitValuesError
 
 _RUNS = 3

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Literal
 
 from shared.repository import ModelVersion
-from worker.control.messages import VersionReport
+from worker.control.control_messages import VersionReport
 from worker.control.operating_system import private_bytes, thread_names
 from worker.predictors import open_predictor, verified_predictor
 from worker.predictors.acceleration import with_chosen_runtimes

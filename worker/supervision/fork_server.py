@@ -24,7 +24,7 @@ from shared.repository import ModelVersion, Repository, open_repository
 from shared.settings import Settings, settings
 from shared.worker_records import HeldModel, ModelState
 from worker.control.channel import Channel, ChannelClosedError
-from worker.control.messages import (
+from worker.control.control_messages import (
     Forked,
     ForkOrder,
     Listed,
@@ -36,8 +36,8 @@ from worker.control.messages import (
     Opened,
     StartSandbox,
     StartWorker,
-    Verified,
     Verify,
+    VersionVerified,
     WantedVersion,
 )
 from worker.control.operating_system import (
@@ -222,7 +222,7 @@ class ForkServer:
         except (Exception, SystemExit) as error:  # code of a model may raise anything
             channel.send(NotVerified(reason_of(error)))
         else:
-            channel.send(Verified(report))
+            channel.send(VersionVerified(report))
 
     def _run_worker(self, supervisor: int) -> None:
         from worker.broker import celery_app

@@ -17,7 +17,7 @@ import structlog
 
 from shared.worker_records import HeldModel
 from worker.control.channel import Channel, ChannelClosedError
-from worker.control.messages import (
+from worker.control.control_messages import (
     Forked,
     ForkReply,
     Listed,
@@ -33,7 +33,7 @@ from worker.control.messages import (
 from worker.environments.commands import command_in, own_command, variables_in_environment
 from worker.supervision.verifiers import Verifier
 from worker.supervision.versions import Version
-from worker.supervision.workers import Worker
+from worker.supervision.worker_places import Worker
 
 log = structlog.get_logger(__name__)
 

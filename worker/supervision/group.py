@@ -25,7 +25,7 @@ from shared.exit_status import ending
 from shared.restart_policy import RestartHistory
 from shared.worker_records import HeldModel
 from worker.control.channel import Channel, ChannelClosedError
-from worker.control.messages import (
+from worker.control.control_messages import (
     Deployed,
     EnvironmentsWanted,
     Forked,
@@ -37,14 +37,14 @@ from worker.control.messages import (
     Opened,
     SandboxStarted,
     SandboxWanted,
-    Verified,
+    VersionVerified,
 )
 from worker.supervision.fork_server_link import ForkServerLink, Order, SandboxOrder, spawned
 from worker.supervision.machine import Machine, why_not_forked
 from worker.supervision.successions import Succession
 from worker.supervision.verifiers import Verifier, Verifiers
 from worker.supervision.versions import Stage, WantedVersions
-from worker.supervision.workers import Worker, Workers
+from worker.supervision.worker_places import Worker, WorkerGroup
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +82,7 @@ class Group:
         self._verifiers = Verifiers(available_cores(), settings.verify_limit_s, self._launch_verifier)
         self.size = settings.workers or default_workers(settings.device, available_cores())
         suffix = f"-{environment[:_SHORT]}" if environment else ""
-        self.workers = Workers(
+        self.workers = WorkerGroup(
             f"{settings.worker_name}{suffix}",
             self.size,
             first_number=number * self.size,
@@ -203,7 +203,7 @@ class Group:
         if not self.environment:
             self._machine.on_environments(names)
 
-    def _verified(self, verifier: Verifier, reply: Verified | NotVerified) -> None:
+    def _verified(self, verifier: Verifier, reply: VersionVerified | NotVerified) -> None:
         version = self._versions.get(verifier.key)
         if (
             version is None
@@ -214,10 +214,10 @@ class Group:
         match reply:
             case NotVerified(reason):
                 self._fail(verifier.key, reason)
-            case Verified(report) if report.own_copy:
+            case VersionVerified(report) if report.own_copy:
                 log.warning("model_not_shared", model=verifier.key, reason=report.own_copy)
                 self._versions.take(verifier.key, Stage.OWN, reason=report.own_copy, report=report)
-            case Verified(report):
+            case VersionVerified(report):
                 self._versions.take(verifier.key, Stage.VERIFIED, report=report)
 
     def _fail(self, key: str, reason: str) -> None:

@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 TURN_S = 1.0
 
 
-class Supervisor:
+class WorkerSupervisor:
     """One instance per process."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:

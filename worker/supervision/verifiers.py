@@ -15,7 +15,7 @@ import msgspec
 
 from shared.exit_status import ending
 from worker.control.channel import Channel, ChannelClosedError
-from worker.control.messages import NotVerified, VerifierReply
+from worker.control.control_messages import NotVerified, VerifierReply
 
 
 @dataclass

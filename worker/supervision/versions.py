@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from shared.worker_records import HeldModel, ModelState
-from worker.control.messages import VersionReport, WantedVersion
+from worker.control.control_messages import VersionReport, WantedVersion
 
 MOST_STRIKES = 2
 """Fork servers that may end while they open a version before it counts as failed."""

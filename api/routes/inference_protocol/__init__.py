@@ -2,7 +2,9 @@
 
 from fastapi import APIRouter
 
-from api.routes.inference_protocol import models, repository, server
+from api.routes.inference_protocol import model_metadata as models
+from api.routes.inference_protocol import repository_index as repository
+from api.routes.inference_protocol import server
 
 router = APIRouter(tags=["inference protocol"])
 router.include_router(server.router)

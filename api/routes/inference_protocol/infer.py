@@ -16,10 +16,10 @@ from api.http.envelope import respond
 from api.http.error_answers import Headers
 from api.http.headers import field_of
 from api.http.request_bodies import has_left, is_json, offloaded
-from api.inference_protocol.inputs import TensorReader, TensorReaders
-from api.inference_protocol.json_bodies import JSON_LENGTH, InferenceRequest, read_body, written_body
-from api.inference_protocol.outputs import OutputSelection
-from api.inference_protocol.parameters import check_parameters, timeout_s
+from api.inference_protocol.infer_bodies import JSON_LENGTH, InferenceRequest, read_body, written_body
+from api.inference_protocol.infer_inputs import TensorReader, TensorReaders
+from api.inference_protocol.infer_outputs import OutputSelection
+from api.inference_protocol.infer_parameters import check_parameters, timeout_s
 from api.models.catalog import Servable
 from api.online.prediction import Prediction
 from api.routes.online_requests import OnlineRequests, TraceStages

@@ -12,7 +12,7 @@ import pytest
 from shared.settings import settings
 from shared.supervisor_file import SupervisorFile
 from worker.__main__ import main
-from worker.health import ALIVE_MARGIN_S, SUPERVISOR_SILENT_S
+from worker.health_command import ALIVE_MARGIN_S, SUPERVISOR_SILENT_S
 
 WORKER = "one/0:1"
 

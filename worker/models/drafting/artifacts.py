@@ -9,7 +9,7 @@ from pathlib import Path
 from shared.errors import ArtifactError
 from shared.frameworks import declared
 from worker.models.drafting.estimators import skops_facts
-from worker.models.drafting.facts import DraftError, Facts
+from worker.models.drafting.facts import DraftError, DraftFacts
 from worker.models.drafting.samples import is_table
 from worker.predictors.implementation import implementation_of
 
@@ -39,7 +39,7 @@ def runs_code(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() in _PICKLES
 
 
-def facts_of(path: Path, trusted: Sequence[str] = ()) -> Facts:
+def facts_of(path: Path, trusted: Sequence[str] = ()) -> DraftFacts:
     """The facts of a trained file. Raises DraftError if it is none, with the reason in plain words.
 
     `trusted`: types that a file of skops may have, beside those that skops trusts.
@@ -57,11 +57,11 @@ def facts_of(path: Path, trusted: Sequence[str] = ()) -> Facts:
     raise DraftError(f"{path.name} is no file of a known framework; known: {_KNOWN}")
 
 
-def _read(path: Path, framework: str, module: str, function: str) -> Facts:
+def _read(path: Path, framework: str, module: str, function: str) -> DraftFacts:
     """Raises DraftError with the command that installs a framework's missing library."""
     try:
         implementation_of(declared(framework))
     except ArtifactError as error:
         raise DraftError(f"{path.name} is a file of {framework}: {error.detail}") from error
-    facts: Callable[[Path], Facts] = getattr(import_module(f"worker.models.drafting.{module}"), function)
+    facts: Callable[[Path], DraftFacts] = getattr(import_module(f"worker.models.drafting.{module}"), function)
     return facts(path)

@@ -13,7 +13,14 @@ from shared.errors import ArtifactError
 from shared.frameworks.builtin import ScikitLearnOptions
 from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
-from worker.models.drafting.facts import DraftError, Facts, Feature, Output, class_outputs, value_outputs
+from worker.models.drafting.facts import (
+    DraftError,
+    DraftFacts,
+    DraftOutput,
+    Feature,
+    class_outputs,
+    value_outputs,
+)
 from worker.predictors.estimator_tags import estimator_type, takes_texts
 
 MOST_SINGLE_FEATURES = 64
@@ -42,12 +49,12 @@ def open_estimator(path: Path) -> Any:  # Any: sklearn has no types
         raise DraftError(f"{path.name} cannot be opened: {type(error).__name__}: {error}") from error
 
 
-def facts_of(path: Path) -> Facts:
+def facts_of(path: Path) -> DraftFacts:
     """Raises DraftError if the file holds no fitted estimator."""
     return estimator_facts(open_estimator(path))
 
 
-def skops_facts(path: Path, trusted: Sequence[str]) -> Facts:
+def skops_facts(path: Path, trusted: Sequence[str]) -> DraftFacts:
     """Raises DraftError if neither skops nor `trusted` has a type in the file."""
     from worker.predictors.skops_files import open_skops
 
@@ -59,7 +66,7 @@ def skops_facts(path: Path, trusted: Sequence[str]) -> Facts:
     return replace(estimator_facts(estimator), options=options)
 
 
-def estimator_facts(estimator: Any) -> Facts:
+def estimator_facts(estimator: Any) -> DraftFacts:
     """Raises DraftError if it is no fitted estimator."""
     if not any(hasattr(estimator, method) for method in ("predict", "transform")):
         raise DraftError(
@@ -68,7 +75,7 @@ def estimator_facts(estimator: Any) -> Facts:
         )
     features = _features(estimator)
     outputs, classes = _outputs(estimator)
-    return Facts(
+    return DraftFacts(
         framework=_framework(estimator),
         features=features,
         outputs=outputs,
@@ -162,7 +169,7 @@ def _of_categories(encoder: Any, name: str, categories: Any) -> Feature | None:
     return None
 
 
-def _outputs(estimator: Any) -> tuple[tuple[Output, ...], tuple[str, ...]]:
+def _outputs(estimator: Any) -> tuple[tuple[DraftOutput, ...], tuple[str, ...]]:
     """The outputs, and the names of the classes."""
     if not hasattr(estimator, "predict"):
         return _transformed(estimator), ()
@@ -179,27 +186,27 @@ def _outputs(estimator: Any) -> tuple[tuple[Output, ...], tuple[str, ...]]:
     return value_outputs(_width(estimator)), ()
 
 
-def _of_outliers(estimator: Any) -> tuple[Output, ...]:
-    label = Output("prediction", View.LABEL, description="outlier, or normal")
+def _of_outliers(estimator: Any) -> tuple[DraftOutput, ...]:
+    label = DraftOutput("prediction", View.LABEL, description="outlier, or normal")
     if not hasattr(estimator, "score_samples"):
         return (label,)
     about = "The lower, the more abnormal"
-    return (label, Output("score", View.VALUE, method="score_samples", description=about))
+    return (label, DraftOutput("score", View.VALUE, method="score_samples", description=about))
 
 
-def _of_clusters(estimator: Any) -> tuple[Output, ...]:
-    number = Output("cluster", View.VALUE, type=OutputType.INT64, description="Number of the cluster")
+def _of_clusters(estimator: Any) -> tuple[DraftOutput, ...]:
+    number = DraftOutput("cluster", View.VALUE, type=OutputType.INT64, description="Number of the cluster")
     centers = getattr(_last_step(estimator), "cluster_centers_", None)
     if centers is None or not hasattr(estimator, "transform"):
         return (number,)
     about = "Distance from each cluster's center"
     return (
         number,
-        Output("distances", View.TENSOR, method="transform", shape=(len(centers),), description=about),
+        DraftOutput("distances", View.TENSOR, method="transform", shape=(len(centers),), description=about),
     )
 
 
-def _of_several(classes: Any, *, probabilities: bool) -> tuple[Output, ...]:
+def _of_several(classes: Any, *, probabilities: bool) -> tuple[DraftOutput, ...]:
     """The outputs of a classifier that predicts several classes per row."""
     return tuple(
         replace(output, name=f"{output.name}_{place}", column=place, classes=tuple(map(_class_name, own)))
@@ -208,7 +215,7 @@ def _of_several(classes: Any, *, probabilities: bool) -> tuple[Output, ...]:
     )
 
 
-def _transformed(estimator: Any) -> tuple[Output, ...]:
+def _transformed(estimator: Any) -> tuple[DraftOutput, ...]:
     try:
         width = len(estimator.get_feature_names_out())
     except Exception as error:  # an estimator of one's own may not have it
@@ -217,7 +224,7 @@ def _transformed(estimator: Any) -> tuple[Output, ...]:
             "(docs/own-model.md)"
         ) from error
     about = "The transformed row"
-    return (Output("transformed", View.TENSOR, method="transform", shape=(width,), description=about),)
+    return (DraftOutput("transformed", View.TENSOR, method="transform", shape=(width,), description=about),)
 
 
 def _width(estimator: Any) -> int:

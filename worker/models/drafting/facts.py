@@ -37,7 +37,7 @@ class Feature:
 
 
 @dataclass(frozen=True)
-class Output:
+class DraftOutput:
     """An output, with the keys of `[[outputs]]`."""
 
     name: str
@@ -52,12 +52,12 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Facts:
+class DraftFacts:
     """A trained file. `features` is empty if the file does not record its inputs."""
 
     framework: str
     features: tuple[Feature, ...]
-    outputs: tuple[Output, ...]
+    outputs: tuple[DraftOutput, ...]
     classes: tuple[str, ...] = ()
     count: int | None = None  # of inputs, if only their number is recorded
     is_named: bool = True  # whether the names of `features` are the file's, not made up here
@@ -71,20 +71,20 @@ class Facts:
     notes: tuple[str, ...] = ()
 
 
-def class_outputs(*, probabilities: bool) -> tuple[Output, ...]:
+def class_outputs(*, probabilities: bool) -> tuple[DraftOutput, ...]:
     """The outputs of a classifier."""
-    label = Output("prediction", View.LABEL, description="The predicted class")
+    label = DraftOutput("prediction", View.LABEL, description="The predicted class")
     if not probabilities:
         return (label,)
     return (
         label,
-        Output("confidence", View.CONFIDENCE, description="Probability of the predicted class"),
-        Output("probabilities", View.PROBABILITIES, description="Probability of each class, in order"),
+        DraftOutput("confidence", View.CONFIDENCE, description="Probability of the predicted class"),
+        DraftOutput("probabilities", View.PROBABILITIES, description="Probability of each class, in order"),
     )
 
 
-def value_outputs(width: int = 1) -> tuple[Output, ...]:
+def value_outputs(width: int = 1) -> tuple[DraftOutput, ...]:
     """The output of a regression of `width` values per row."""
     if width == 1:
-        return (Output("value", View.VALUE, description="The predicted value"),)
-    return (Output("values", View.TENSOR, shape=(width,), description="The predicted values"),)
+        return (DraftOutput("value", View.VALUE, description="The predicted value"),)
+    return (DraftOutput("values", View.TENSOR, shape=(width,), description="The predicted values"),)

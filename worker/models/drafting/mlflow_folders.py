@@ -15,8 +15,8 @@ from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
 from shared.texts import foreign_words
 from worker.models.drafting import estimators
-from worker.models.drafting.boosters import booster_facts
-from worker.models.drafting.facts import DraftError, Facts, Feature, Output, value_outputs
+from worker.models.drafting.drafted_boosters import booster_facts
+from worker.models.drafting.facts import DraftError, DraftFacts, DraftOutput, Feature, value_outputs
 from worker.models.drafting.samples import Sample
 
 _MLMODEL = "MLmodel"
@@ -37,7 +37,7 @@ _OUTPUTS = {"long": OutputType.INT64, "integer": OutputType.INT64, "string": Out
 _OUTPUTS |= {"boolean": OutputType.BOOL}
 
 
-def facts_of(folder: Path) -> Facts:
+def facts_of(folder: Path) -> DraftFacts:
     """Raises DraftError if it is no model directory, or if neither model nor signature says enough."""
     document = _document(folder)
     flavors = document["flavors"]
@@ -90,7 +90,7 @@ def _type(column: Mapping[str, Any]) -> InputType | None:
     return _INPUTS.get(str(column.get("type")))
 
 
-def _by_flavor(flavor: str, folder: Path) -> Facts:
+def _by_flavor(flavor: str, folder: Path) -> DraftFacts:
     """Opening runs the code in the directory."""
     try:
         model = import_module(f"mlflow.{flavor}").load_model(str(folder))
@@ -99,7 +99,7 @@ def _by_flavor(flavor: str, folder: Path) -> Facts:
     return booster_facts(model) or estimators.estimator_facts(model)
 
 
-def _by_signature(document: Mapping[str, Any], features: Sequence[Feature]) -> Facts:
+def _by_signature(document: Mapping[str, Any], features: Sequence[Feature]) -> DraftFacts:
     """Any other flavor: only its signature says what it takes and answers."""
     answers = _part(document, "outputs")
     if not features or not answers:
@@ -107,15 +107,15 @@ def _by_signature(document: Mapping[str, Any], features: Sequence[Feature]) -> F
             f"the flavors {', '.join(document['flavors'])} need a signature with inputs and outputs: save "
             "the model with signature=mlflow.models.infer_signature(rows, answers)"
         )
-    return Facts("mlflow", tuple(features), tuple(map(_output, answers)))
+    return DraftFacts("mlflow", tuple(features), tuple(map(_output, answers)))
 
 
-def _output(answer: Mapping[str, Any]) -> Output:
+def _output(answer: Mapping[str, Any]) -> DraftOutput:
     if answer.get("type") == "tensor":
         shape = tuple(answer["tensor-spec"]["shape"][1:])
         return replace(value_outputs()[0], view=View.TENSOR, shape=shape) if shape else value_outputs()[0]
     kind = _OUTPUTS.get(str(answer.get("type")))
-    return Output(str(answer.get("name") or "value"), View.VALUE, type=kind)
+    return DraftOutput(str(answer.get("name") or "value"), View.VALUE, type=kind)
 
 
 def _example(folder: Path, document: Mapping[str, Any]) -> Sample | None:

@@ -19,9 +19,9 @@ from shared.specs import NAME, VERSION, GoldenRow, Row
 from shared.texts import named
 from worker.models.build import Build, copy_lock, write_version
 from worker.models.drafting.artifacts import facts_of, runs_code
-from worker.models.drafting.facts import DraftError, Facts, class_outputs
+from worker.models.drafting.drafted_inputs import DraftInput, draft_inputs, with_example
+from worker.models.drafting.facts import DraftError, DraftFacts, class_outputs
 from worker.models.drafting.golden_rows import golden_rows
-from worker.models.drafting.inputs import DraftInput, draft_inputs, with_example
 from worker.models.drafting.samples import read_sample
 from worker.models.drafting.toml_text import Draft, model_toml
 from worker.models.verify import Verification, verify_model
@@ -48,7 +48,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Worker:
+class DraftWorker:
     """How a worker will load the model."""
 
     device: str
@@ -62,7 +62,7 @@ class NewModel:
     """A model that was made."""
 
     folder: Path
-    facts: Facts
+    facts: DraftFacts
     inputs: tuple[DraftInput, ...]
     golden: int
     unused: tuple[str, ...]  # columns of the sample
@@ -88,7 +88,7 @@ class NewModel:
         }
 
 
-def new_model(request: Request, models_dir: Path, worker: Worker, step: Step) -> NewModel:
+def new_model(request: Request, models_dir: Path, worker: DraftWorker, step: Step) -> NewModel:
     """Raises DraftError in plain words, ArtifactError or SpecError if the model does not verify."""
     check_request(request, models_dir)
     warning = "; a pickle runs the code in it" if runs_code(request.source) else ""
@@ -138,7 +138,7 @@ def check_request(request: Request, models_dir: Path) -> None:
         )
 
 
-def _with_classes(facts: Facts, classes: tuple[str, ...]) -> Facts:
+def _with_classes(facts: DraftFacts, classes: tuple[str, ...]) -> DraftFacts:
     if not classes and facts.may_classify:
         note = f"if the {facts.may_classify} values are classes, name them with --classes"
         return replace(facts, notes=(*facts.notes, note))
@@ -178,7 +178,7 @@ def _write_files(home: Path, request: Request) -> None:
 
 
 def _with_golden_rows(
-    home: Path, artifact: str, draft: Draft, rows: Sequence[Row], worker: Worker
+    home: Path, artifact: str, draft: Draft, rows: Sequence[Row], worker: DraftWorker
 ) -> list[GoldenRow]:
     """Write model.toml and the manifest, then the golden rows: the answers of the model as written."""
     path = home / "model.toml"
@@ -194,7 +194,7 @@ def _with_golden_rows(
     return golden
 
 
-def _verified(root: Path, request: Request, worker: Worker) -> Verification:
+def _verified(root: Path, request: Request, worker: DraftWorker) -> Verification:
     """Raises DraftError if the model does not verify."""
     verification = verify_model(
         open_repository(root),

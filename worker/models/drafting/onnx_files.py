@@ -11,8 +11,8 @@ import numpy as np
 from shared.columns import Array
 from shared.input_specs import InputType
 from shared.texts import foreign_words
-from worker.models.drafting.facts import DraftError, Facts, class_outputs
-from worker.models.drafting.tensors import TensorInput, network_facts, row_shape
+from worker.models.drafting.drafted_tensors import TensorInput, network_facts, row_shape
+from worker.models.drafting.facts import DraftError, DraftFacts, class_outputs
 
 _ERRORS_ONLY = 3
 _ROWS = 2
@@ -27,7 +27,7 @@ _TYPES: dict[str, tuple[InputType, Any]] = {
 }
 
 
-def facts_of(path: Path) -> Facts:
+def facts_of(path: Path) -> DraftFacts:
     """Raises DraftError if ONNX Runtime cannot open or run the file."""
     import onnxruntime
 

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from shared.specs import GoldenRow
-from worker.models.drafting.facts import Facts, Output
-from worker.models.drafting.inputs import DraftInput
+from worker.models.drafting.drafted_inputs import DraftInput
+from worker.models.drafting.facts import DraftFacts, DraftOutput
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _MOST_SEEN = 20
@@ -25,7 +25,7 @@ class Draft:
     name: str
     version: str
     origin: str
-    facts: Facts
+    facts: DraftFacts
     inputs: tuple[DraftInput, ...]
     requirements: tuple[str, ...] = ()
 
@@ -80,7 +80,7 @@ def _environment(requirements: Sequence[str]) -> Iterator[str]:
         yield from ("", "[environment]", *_pairs({"requirements": requirements}))
 
 
-def _classes(facts: Facts) -> Iterator[str]:
+def _classes(facts: DraftFacts) -> Iterator[str]:
     if facts.classes:
         yield "# names of the classes, in the order of the model; other names may stand for numbers"
         yield from _pairs({"classes": facts.classes})
@@ -111,7 +111,7 @@ def _input(one: DraftInput) -> Iterator[str]:
         yield from _pairs({"example": one.example})
 
 
-def _output(output: Output) -> Iterator[str]:
+def _output(output: DraftOutput) -> Iterator[str]:
     yield from ("", "[[outputs]]")
     pairs: dict[str, Any] = {"name": output.name, "view": output.view.value}
     pairs |= {"from": output.source} if output.source else {}
@@ -124,7 +124,7 @@ def _output(output: Output) -> Iterator[str]:
     yield from _pairs(pairs)
 
 
-def _options(facts: Facts) -> Iterator[str]:
+def _options(facts: DraftFacts) -> Iterator[str]:
     if facts.options:
         yield from ("", f"[{key_text(facts.framework)}]", *_pairs(facts.options))
 

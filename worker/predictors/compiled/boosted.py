@@ -11,7 +11,7 @@ import numpy as np
 from shared.columns import Array
 from worker.predictors.compiled.forest import Tree, forest_of
 from worker.predictors.compiled.kernels import Compiled, Kernel
-from worker.predictors.compiled.links import Link
+from worker.predictors.compiled.link_functions import Link
 from worker.predictors.compiled.trees import Trees, ways_to_run
 
 Features: TypeAlias = Callable[[Array], Array | None]

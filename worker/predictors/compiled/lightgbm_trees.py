@@ -15,7 +15,13 @@ from shared.columns import Array
 from worker.predictors.compiled.boosted import Shape, compile_boosted
 from worker.predictors.compiled.forest import Tree
 from worker.predictors.compiled.kernels import Compiled, NotCompiledError
-from worker.predictors.compiled.links import Link, exponential, identity, sigmoid_float64, softmax_float64
+from worker.predictors.compiled.link_functions import (
+    Link,
+    exponential,
+    identity,
+    sigmoid_float64,
+    softmax_float64,
+)
 
 _CATEGORY, _LEFT = 1, 2
 _NOTHING, _ZERO, _NAN = 0, 1, 2

@@ -15,7 +15,7 @@ from shared.columns import Array
 from worker.predictors.compiled.boosted import Shape, compile_boosted
 from worker.predictors.compiled.forest import Tree
 from worker.predictors.compiled.kernels import Compiled, NotCompiledError
-from worker.predictors.compiled.links import XGBOOST
+from worker.predictors.compiled.link_functions import XGBOOST
 
 _NO_CHILD = -1
 

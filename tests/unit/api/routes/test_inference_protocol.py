@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from api.gateway import Gateway
-from api.inference_protocol.tensors import pack_texts
+from api.inference_protocol.wire_tensors import pack_texts
 from shared.messages import EntryFailure
 from tests.unit.gateway_fakes import (
     CLASSIFIER,

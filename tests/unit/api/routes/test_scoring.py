@@ -191,7 +191,7 @@ async def test_more_rows_than_a_request_may_have_are_refused(http: httpx.AsyncCl
 async def test_the_only_output_is_a_bare_value(tmp_path: Path) -> None:
     from api.online.prediction import Prediction
     from api.routes.scoring import _render
-    from tests.unit.api.inference_protocol.test_inputs import servable_of
+    from tests.unit.api.inference_protocol.test_infer_inputs import servable_of
 
     prediction = Prediction(servable_of(type="float"), True, None, 1)
     assert _render(prediction, [[1.5, 2.5]]) == b'{"predictions":[1.5,2.5]}'

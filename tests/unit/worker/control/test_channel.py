@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from worker.control.channel import Channel, ChannelClosedError
-from worker.control.messages import Forked, ListVersions, NotForked, StartSandbox
+from worker.control.control_messages import Forked, ListVersions, NotForked, StartSandbox
 
 DECODER = msgspec.msgpack.Decoder(Forked | NotForked | StartSandbox)
 

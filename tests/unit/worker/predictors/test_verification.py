@@ -15,7 +15,7 @@ from shared.columns import of_rows
 from shared.repository import ModelVersion
 from tests.support.artifacts import array_of, version_of
 from tests.support.specimens import classifier, declaration
-from worker.control.messages import VersionReport
+from worker.control.control_messages import VersionReport
 from worker.predictors import Predictor
 from worker.predictors.verification import open_verified, verify_version
 

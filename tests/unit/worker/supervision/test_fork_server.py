@@ -13,7 +13,7 @@ from shared.frameworks import builtin
 from shared.settings import Settings
 from tests.support.artifacts import version_of
 from tests.support.specimens import declaration
-from worker.control.messages import NotOpened, Open
+from worker.control.control_messages import NotOpened, Open
 from worker.supervision.fork_server import ForkServer
 
 

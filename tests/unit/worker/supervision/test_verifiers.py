@@ -10,7 +10,7 @@ import pytest
 
 from shared.worker_records import Runtimes
 from worker.control.channel import Channel
-from worker.control.messages import NotVerified, Verified, VersionReport
+from worker.control.control_messages import NotVerified, VersionReport, VersionVerified
 from worker.supervision.verifiers import Verifier, Verifiers
 
 REPORT = VersionReport(
@@ -51,9 +51,9 @@ def bench() -> Iterator[Bench]:
 
 def test_the_report_of_a_verifier_is_its_result(bench: Bench) -> None:
     verifier = bench.started("a@1", 7)
-    bench.ends[0].send(Verified(REPORT))
+    bench.ends[0].send(VersionVerified(REPORT))
     bench.ends[0].close()
-    assert bench.verifiers.ended(7, 0) == (verifier, Verified(REPORT))
+    assert bench.verifiers.ended(7, 0) == (verifier, VersionVerified(REPORT))
     assert bench.verifiers.all == ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.worker_records import HeldModel, ModelState, Runtimes
-from worker.control.messages import VersionReport, WantedVersion
+from worker.control.control_messages import VersionReport, WantedVersion
 from worker.supervision.versions import MOST_STRIKES, Stage, WantedVersions
 
 A, B = WantedVersion("a@1", fingerprint="1"), WantedVersion("b@1", fingerprint="1")

@@ -11,7 +11,7 @@ from shared.input_specs import InputType
 from shared.names import MOST_FIELD_NAME_CHARS, is_printable, spelled
 from shared.specs import Row
 from shared.texts import did_you_mean, first_of, listed, named
-from worker.models.drafting.facts import DraftError, Facts, Feature
+from worker.models.drafting.facts import DraftError, DraftFacts, Feature
 from worker.models.drafting.samples import Sample, SampleColumn
 
 MOST_SINGLE_INPUTS = 64
@@ -54,7 +54,7 @@ class DraftInputs:
     notes: tuple[str, ...] = field(default=())
 
 
-def draft_inputs(facts: Facts, sample: Sample | None, given: Sequence[str]) -> DraftInputs:
+def draft_inputs(facts: DraftFacts, sample: Sample | None, given: Sequence[str]) -> DraftInputs:
     """`given`: the names of `--inputs`, in the order of the model's features.
 
     Raises DraftError if the names of the inputs are unknown, or if the sample lacks one of them.
@@ -81,7 +81,7 @@ def with_example(one: DraftInput, rows: Iterable[Row]) -> DraftInput:
     return replace(one, example=next((value for value in values if value is not None), one.example))
 
 
-def _features(facts: Facts, sample: Sample | None, given: Sequence[str]) -> tuple[Feature, ...]:
+def _features(facts: DraftFacts, sample: Sample | None, given: Sequence[str]) -> tuple[Feature, ...]:
     """The features of the model in its order; without names, they get those of `given` or of the sample."""
     count = facts.count or len(facts.features) or None
     if given and count not in (None, len(given)):
@@ -112,7 +112,7 @@ def _with_names(features: Sequence[Feature], given: Sequence[str]) -> Iterator[t
     return zip(features, given or [feature.column for feature in features], strict=True)
 
 
-def _columns_of(facts: Facts, sample: Sample | None, count: int | None) -> list[str]:
+def _columns_of(facts: DraftFacts, sample: Sample | None, count: int | None) -> list[str]:
     """The columns of a sample that are the inputs of a model without names.
 
     Raises DraftError if it has others too, and it is not clear which they are.

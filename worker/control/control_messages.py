@@ -112,7 +112,7 @@ ForkReply: TypeAlias = Listed | Opened | NotOpened | Forked | NotForked
 # -- verifier → supervisor ---------------------------------------------------------------------------------
 
 
-class Verified(msgspec.Struct, frozen=True, tag=True):
+class VersionVerified(msgspec.Struct, frozen=True, tag=True):
     report: VersionReport
 
 
@@ -120,7 +120,7 @@ class NotVerified(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
-VerifierReply: TypeAlias = Verified | NotVerified
+VerifierReply: TypeAlias = VersionVerified | NotVerified
 
 
 # -- supervisor → worker -----------------------------------------------------------------------------------

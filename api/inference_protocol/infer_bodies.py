@@ -14,8 +14,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.json import encode
 
-from api.inference_protocol.outputs import RequestedOutput
-from api.inference_protocol.parameters import (
+from api.inference_protocol.infer_outputs import RequestedOutput
+from api.inference_protocol.infer_parameters import (
     BINARY_DATA,
     BINARY_DATA_OUTPUT,
     BINARY_DATA_SIZE,
@@ -24,7 +24,7 @@ from api.inference_protocol.parameters import (
     refuse_shared_memory,
     whole,
 )
-from api.inference_protocol.tensors import InputTensor, OutputTensor, of_binary, of_values
+from api.inference_protocol.wire_tensors import InputTensor, OutputTensor, of_binary, of_values
 from shared.errors import InvalidInputError
 from shared.tabular.json_bodies import decoded
 from shared.texts import named

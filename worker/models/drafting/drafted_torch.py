@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from shared.columns import Array
 from shared.input_specs import InputType
 from shared.texts import foreign_words
-from worker.models.drafting.facts import DraftError, Facts
-from worker.models.drafting.tensors import TensorInput, network_facts, row_shape
+from worker.models.drafting.drafted_tensors import TensorInput, network_facts, row_shape
+from worker.models.drafting.facts import DraftError, DraftFacts
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +19,7 @@ _ROWS = 2
 _EXPORT = "torch.export.export(network, (rows,), dynamic_shapes=({0: torch.export.Dim('rows')},))"
 
 
-def program_facts(path: Path) -> Facts:
+def program_facts(path: Path) -> DraftFacts:
     """An exported program records the shape of its input. Raises DraftError if it takes other than one."""
     import torch
 
@@ -48,7 +48,7 @@ def program_facts(path: Path) -> Facts:
     return _facts(program.module(), str(names[0]), shape, value.dtype)
 
 
-def script_facts(path: Path) -> Facts:
+def script_facts(path: Path) -> DraftFacts:
     """TorchScript records no shapes: a network that begins with a linear layer takes its width.
 
     Raises DraftError for other networks, and for files without a network.
@@ -72,7 +72,7 @@ def script_facts(path: Path) -> Facts:
     return _facts(network, "x", (int(first.shape[1]),), torch.float32)
 
 
-def _facts(network: Any, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Facts:
+def _facts(network: Any, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> DraftFacts:
     import torch
 
     kind = InputType.INT64 if dtype is torch.int64 else InputType.FLOAT32

@@ -14,7 +14,7 @@ from shared.columns import of_rows
 from shared.errors import InvalidInputError
 from shared.images import ImageOptions
 from tests.support.specimens import declaration
-from worker.predictors.images import ImageDecoder, decode
+from worker.predictors.image_decoder import ImageDecoder, decode
 
 RNG = np.random.default_rng(5)
 

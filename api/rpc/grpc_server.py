@@ -13,9 +13,9 @@ from grpc_reflection.v1alpha import reflection
 
 from api.access.permissions import RPC_SERVICE
 from api.gateway import Gateway
-from api.rpc.health import SERVICE as HEALTH
-from api.rpc.health import Health
-from api.rpc.service import InferenceService
+from api.rpc.grpc_health import SERVICE as HEALTH
+from api.rpc.grpc_health import Health
+from api.rpc.grpc_service import InferenceService
 from shared.errors import OperatorError
 from shared.settings import Settings
 

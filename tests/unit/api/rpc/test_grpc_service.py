@@ -14,7 +14,7 @@ import pytest
 
 from api.access.permissions import RPC_SERVICE, RPCS
 from api.gateway import Gateway
-from api.inference_protocol.tensors import pack_texts
+from api.inference_protocol.wire_tensors import pack_texts
 from shared.access import Role
 from shared.errors import OperatorError
 from shared.settings import Settings
@@ -35,7 +35,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: E402
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc  # noqa: E402
 
 from api.rpc import inference_pb2 as pb  # noqa: E402
-from api.rpc.server import serving as serving_grpc  # noqa: E402
+from api.rpc.grpc_server import serving as serving_grpc  # noqa: E402
 
 ROWS = np.array([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]])
 

@@ -23,7 +23,7 @@ from api.inference_protocol.datatypes import (
     row_shape_of_input,
 )
 from api.inference_protocol.number_columns import number_column
-from api.inference_protocol.tensors import Array, InputTensor, as_texts
+from api.inference_protocol.wire_tensors import Array, InputTensor, as_texts
 from api.models.catalog import Servable
 from shared.columns import nested
 from shared.errors import InvalidInputError, PayloadTooLargeError

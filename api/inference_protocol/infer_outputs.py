@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from api.inference_protocol.datatypes import BYTES, FIXED_WIDTH, datatype_of_output
-from api.inference_protocol.tensors import OutputTensor
+from api.inference_protocol.wire_tensors import OutputTensor
 from shared.errors import InvalidInputError
 from shared.messages import OutputColumn
 from shared.names import composed

@@ -12,8 +12,8 @@ import pytest
 
 from shared.worker_records import HeldModel, ModelState, SupervisorFacts
 from worker.control.channel import Channel
-from worker.control.messages import ModelStates, SandboxWanted, Serving, WorkerOrder, WorkerStart
-from worker.supervision.workers import KILL_MARGIN_S, Worker, Workers
+from worker.control.control_messages import ModelStates, SandboxWanted, Serving, WorkerOrder, WorkerStart
+from worker.supervision.worker_places import KILL_MARGIN_S, Worker, WorkerGroup
 
 OLD, NEW = frozenset(["a"]), frozenset(["a", "b"])
 KILLED, CRASHED = signal.SIGKILL, 70 << 8
@@ -26,7 +26,7 @@ class House:
     def __init__(self, count: int) -> None:
         self.launched: list[tuple[Worker, Channel]] = []
         self.signals: list[tuple[int, signal.Signals]] = []
-        self.workers = Workers(
+        self.workers = WorkerGroup(
             "w",
             count,
             grace_s=GRACE_S,

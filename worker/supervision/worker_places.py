@@ -23,7 +23,7 @@ from shared.exit_status import ending
 from shared.restart_policy import RestartHistory, RestartPolicy
 from shared.worker_records import HeldModel, LastExit, SupervisorFacts
 from worker.control.channel import Channel, ChannelClosedError
-from worker.control.messages import (
+from worker.control.control_messages import (
     Deployed,
     EnvironmentsWanted,
     ModelStates,
@@ -59,7 +59,7 @@ class Worker:
 
 
 @dataclass
-class Place:
+class WorkerPlace:
     """The place of a worker among its siblings."""
 
     number: int
@@ -71,7 +71,7 @@ class Place:
     """Ids of workers whose work the next worker here takes over."""
 
 
-class Workers:
+class WorkerGroup:
     """Owns the worker processes. `launch` starts a process for a socket; `started` or `refused` follow."""
 
     def __init__(
@@ -87,7 +87,7 @@ class Workers:
         now: Callable[[], str] = lambda: datetime.now(UTC).isoformat(timespec="seconds"),
     ) -> None:
         self.name = name
-        self._places = [Place(number) for number in range(count)]
+        self._places = [WorkerPlace(number) for number in range(count)]
         self._first_number = first_number
         self._facts = facts
         self._grace_s = grace_s
@@ -138,7 +138,7 @@ class Workers:
                 worker.kill_at_s = math.inf
                 self._send_signal(worker, signal.SIGKILL)
 
-    def _replace(self, place: Place, worker: Worker, content: frozenset[str], now_s: float) -> None:
+    def _replace(self, place: WorkerPlace, worker: Worker, content: frozenset[str], now_s: float) -> None:
         if worker.serving_since_s is None:  # it holds no work, and another would delay its replacement
             worker.ended_by_us = True
             self._send_signal(worker, signal.SIGKILL)
@@ -146,7 +146,7 @@ class Workers:
             place.successor = self._ordered(place, content, follows=worker.id)
             self._start(place.successor)
 
-    def _ordered(self, place: Place, content: frozenset[str], follows: str = "") -> Worker:
+    def _ordered(self, place: WorkerPlace, content: frozenset[str], follows: str = "") -> Worker:
         """A worker that has its first message, but no process yet."""
         channel, other = Channel.pair()
         worker_id = f"{self.name}/{place.number}:{uuid4().hex[:8]}"
@@ -208,7 +208,7 @@ class Workers:
         self._forget(place, worker)
         return True
 
-    def _record_crash(self, place: Place, worker: Worker, reason: str, now_s: float) -> None:
+    def _record_crash(self, place: WorkerPlace, worker: Worker, reason: str, now_s: float) -> None:
         place.history = place.history.after_end(worker.served_s(now_s))
         place.start_at_s = now_s + place.history.delay_s()
         self.restarts += 1
@@ -222,7 +222,7 @@ class Workers:
             restarts=self.restarts,
         )
 
-    def _forget(self, place: Place, worker: Worker) -> None:
+    def _forget(self, place: WorkerPlace, worker: Worker) -> None:
         if worker is place.successor:
             place.successor = None
         else:

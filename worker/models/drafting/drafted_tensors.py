@@ -14,9 +14,9 @@ from shared.output_specs import OutputType, View
 from worker.models.drafting.facts import (
     FLOAT32_TOLERANCE,
     DraftError,
-    Facts,
+    DraftFacts,
+    DraftOutput,
     Feature,
-    Output,
     value_outputs,
 )
 
@@ -41,14 +41,14 @@ def feature_of(one: TensorInput) -> Feature:
 
 def network_facts(
     framework: str, inputs: Sequence[TensorInput], answers: Mapping[str, Array], **more: Any
-) -> Facts:
+) -> DraftFacts:
     """`answers`: to two made-up rows, by the names of the outputs; a single answer needs no name.
 
     A network whose only input is a vector may also take the columns of a table in its place.
     """
     only = inputs[0] if len(inputs) == 1 and len(inputs[0].shape) == 1 and inputs[0].shape != (1,) else None
     outputs, width, activation = _outputs(answers)
-    return Facts(
+    return DraftFacts(
         framework,
         tuple(map(feature_of, inputs)),
         outputs,
@@ -73,7 +73,7 @@ def row_shape(shape: Sequence[Any], place: str) -> tuple[int, ...]:
     return rest
 
 
-def _outputs(answers: Mapping[str, Array]) -> tuple[tuple[Output, ...], int | None, str]:
+def _outputs(answers: Mapping[str, Array]) -> tuple[tuple[DraftOutput, ...], int | None, str]:
     """The outputs; if there is one, its width as probabilities or logits of classes, and the activation that
     makes them probabilities."""
     if len(answers) > 1:
@@ -86,9 +86,9 @@ def _outputs(answers: Mapping[str, Array]) -> tuple[tuple[Output, ...], int | No
     return value_outputs(array.shape[1]), array.shape[1], "none" if sums else "softmax"
 
 
-def _output(name: str, source: str, array: Array) -> Output:
+def _output(name: str, source: str, array: Array) -> DraftOutput:
     shape = array.shape[1:] if array.shape[1:] != (1,) else ()
     kind = _KINDS.get(array.dtype.kind)
     if array.ndim < 2 and not source and array.dtype.kind == "f":
         return value_outputs()[0]
-    return Output(name, View.TENSOR if shape else View.VALUE, source=source, type=kind, shape=shape)
+    return DraftOutput(name, View.TENSOR if shape else View.VALUE, source=source, type=kind, shape=shape)

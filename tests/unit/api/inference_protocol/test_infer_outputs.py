@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from api.inference_protocol.infer_outputs import OutputSelection, RequestedOutput, tensor_of
 from api.inference_protocol.metadata import config_of, metadata_of
-from api.inference_protocol.outputs import OutputSelection, RequestedOutput, tensor_of
-from api.inference_protocol.tensors import as_texts, of_binary
+from api.inference_protocol.wire_tensors import as_texts, of_binary
 from shared.errors import InvalidInputError
 from shared.output_specs import OutputSpec
 from tests.unit.gateway_fakes import CLASSIFIER, IRIS, QUALITY

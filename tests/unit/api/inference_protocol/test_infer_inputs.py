@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from api.inference_protocol.datatypes import NUMBERS
-from api.inference_protocol.inputs import TensorReader
-from api.inference_protocol.tensors import InputTensor, of_binary, of_values, pack_texts
+from api.inference_protocol.infer_inputs import TensorReader
+from api.inference_protocol.wire_tensors import InputTensor, of_binary, of_values, pack_texts
 from api.models.catalog import Catalog, Servable
 from shared.columns import encode_rows
 from shared.errors import InvalidInputError, PayloadTooLargeError

@@ -12,7 +12,14 @@ from typing import Any
 from shared.input_specs import InputType
 from shared.output_specs import View
 from shared.texts import foreign_words
-from worker.models.drafting.facts import DraftError, Facts, Feature, Output, class_outputs, value_outputs
+from worker.models.drafting.facts import (
+    DraftError,
+    DraftFacts,
+    DraftOutput,
+    Feature,
+    class_outputs,
+    value_outputs,
+)
 from worker.predictors.estimator_input import made_up_names
 
 _XGBOOST_CLASSES = ("binary:logistic", "multi:softprob")
@@ -20,7 +27,7 @@ _LIGHTGBM_CLASSES = ("binary", "multiclass", "multiclassova")
 _RANGE = re.compile(r"\[(?P<least>[^:\]]+):(?P<greatest>[^:\]]+)\]")
 
 
-def xgboost_facts(path: Path) -> Facts:
+def xgboost_facts(path: Path) -> DraftFacts:
     """Raises DraftError if XGBoost cannot read the file."""
     import xgboost
 
@@ -32,7 +39,7 @@ def xgboost_facts(path: Path) -> Facts:
     return _of_xgboost(booster)
 
 
-def _of_xgboost(booster: Any) -> Facts:
+def _of_xgboost(booster: Any) -> DraftFacts:
     learner = json.loads(booster.save_config())["learner"]
     objective, sizes = learner["objective"]["name"], learner["learner_model_param"]
     classes = 2 if objective == "binary:logistic" else int(sizes["num_class"])
@@ -46,11 +53,11 @@ def _of_xgboost(booster: Any) -> Facts:
     )
 
 
-def _label(objective: str) -> tuple[Output, ...]:
+def _label(objective: str) -> tuple[DraftOutput, ...]:
     """`multi:softmax` answers the number of the class, without probabilities."""
     if objective != "multi:softmax":
         return ()
-    return (Output("class_number", View.VALUE, description="Number of the predicted class"),)
+    return (DraftOutput("class_number", View.VALUE, description="Number of the predicted class"),)
 
 
 def _xgboost_features(booster: Any) -> Iterator[Feature]:
@@ -85,7 +92,7 @@ def _xgboost_thresholds(booster: Any) -> dict[str, float]:
     return {name: round(float(value), 6) for name, value in medians.items()}
 
 
-def lightgbm_facts(path: Path) -> Facts:
+def lightgbm_facts(path: Path) -> DraftFacts:
     """Raises DraftError if LightGBM cannot read the file."""
     import lightgbm
 
@@ -103,7 +110,7 @@ def lightgbm_facts(path: Path) -> Facts:
     return _of_lightgbm(booster)
 
 
-def _of_lightgbm(booster: Any) -> Facts:
+def _of_lightgbm(booster: Any) -> DraftFacts:
     text = booster.model_to_string()
     objective = (re.search(r"^objective=(\S+)", text, re.MULTILINE) or ["", "custom"])[1]
     classes = 2 if objective == "binary" else booster.num_model_per_iteration()
@@ -134,7 +141,7 @@ def _lightgbm_features(names: Sequence[str], text: str) -> Iterator[Feature]:
             yield Feature(name, kind, categories=own, typical=own[0] if own else None)
 
 
-def catboost_facts(path: Path) -> Facts:
+def catboost_facts(path: Path) -> DraftFacts:
     """Raises DraftError if CatBoost cannot read the file."""
     import catboost
 
@@ -146,7 +153,7 @@ def catboost_facts(path: Path) -> Facts:
     return _of_catboost(model)
 
 
-def _of_catboost(model: Any) -> Facts:
+def _of_catboost(model: Any) -> DraftFacts:
     """CatBoost records the names of classes, and no categories: every text is one."""
     texts = set(model.get_cat_feature_indices())
     borders = model.get_borders() if model.tree_count_ else {}
@@ -162,7 +169,7 @@ def _of_catboost(model: Any) -> Facts:
     return replace(facts, classes=classes)
 
 
-def booster_facts(model: Any) -> Facts | None:
+def booster_facts(model: Any) -> DraftFacts | None:
     """The facts of an opened booster; None: it is another object, such as a wrapper for scikit-learn."""
     kinds = {
         "xgboost.core.Booster": _of_xgboost,
@@ -174,12 +181,12 @@ def booster_facts(model: Any) -> Facts | None:
 
 
 def _facts(
-    framework: str, features: Sequence[Feature], *, count: int, classes: int, values: tuple[Output, ...]
-) -> Facts:
+    framework: str, features: Sequence[Feature], *, count: int, classes: int, values: tuple[DraftOutput, ...]
+) -> DraftFacts:
     """Names that the library made up for an array are no names."""
     names = [feature.column for feature in features]
     named = bool(names) and not made_up_names(names, [""] * len(names))
-    return Facts(
+    return DraftFacts(
         framework,
         tuple(features) if named else (),
         class_outputs(probabilities=True) if classes else values,

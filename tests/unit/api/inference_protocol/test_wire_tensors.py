@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.inference_protocol.datatypes import FIXED_WIDTH
-from api.inference_protocol.tensors import OutputTensor, as_texts, of_binary, of_values, pack_texts
+from api.inference_protocol.wire_tensors import OutputTensor, as_texts, of_binary, of_values, pack_texts
 from shared.columns import nested
 from shared.errors import InvalidInputError
 

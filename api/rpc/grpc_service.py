@@ -13,20 +13,20 @@ from api.access.permissions import RPC_SERVICE
 from api.access.principal import asker_of
 from api.gateway import Gateway
 from api.http.request_bodies import ClientLeftError
-from api.inference_protocol.inputs import TensorReaders
+from api.inference_protocol.infer_inputs import TensorReaders
+from api.inference_protocol.infer_outputs import OutputSelection
+from api.inference_protocol.infer_parameters import check_parameters, timeout_s
 from api.inference_protocol.metadata import config_of, metadata_of
-from api.inference_protocol.outputs import OutputSelection
-from api.inference_protocol.parameters import check_parameters, timeout_s
 from api.inference_protocol.statistics import statistics_of
 from api.models.catalog import Servable
 from api.online.prediction import Prediction
-from api.routes.inference_protocol.repository import FIXED, index_of
+from api.routes.inference_protocol.repository_index import FIXED, index_of
 from api.routes.inference_protocol.server import EXTENSIONS
 from api.routes.online_requests import TraceStages
 from api.rpc import inference_pb2 as pb
-from api.rpc.calls import Answer, Calls, Context, remaining_s
-from api.rpc.gathering import Gathering
-from api.rpc.messages import (
+from api.rpc.grpc_calls import Answer, Calls, Context, remaining_s
+from api.rpc.grpc_gathering import Gathering
+from api.rpc.grpc_messages import (
     config_response,
     metadata_response,
     parameters_of,

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from api.inference_protocol.datatypes import BOOL, BYTES, FIXED_WIDTH
+from api.inference_protocol.infer_outputs import RequestedOutput
+from api.inference_protocol.infer_parameters import CLASSIFICATION, refuse_shared_memory, whole
 from api.inference_protocol.metadata import ModelConfig, ModelMetadata, TensorConfig, TensorMetadata
-from api.inference_protocol.outputs import RequestedOutput
-from api.inference_protocol.parameters import CLASSIFICATION, refuse_shared_memory, whole
 from api.inference_protocol.statistics import ModelStatistics
-from api.inference_protocol.tensors import InputTensor, OutputTensor, of_binary, of_elements
+from api.inference_protocol.wire_tensors import InputTensor, OutputTensor, of_binary, of_elements
 from api.rpc import inference_pb2 as pb
 from shared.errors import InvalidInputError
 from shared.texts import named

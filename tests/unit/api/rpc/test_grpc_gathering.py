@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from api.rpc.gathering import Gathering
+from api.rpc.grpc_gathering import Gathering
 
 
 async def turns_of(gathering: Gathering, delay_turns: int, ended: list[int], clock: list[int]) -> None:
