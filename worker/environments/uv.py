@@ -48,7 +48,7 @@ class Uv:
         """Run a command of uv with `text` as its input. → its output. Raises ArtifactError."""
         own = {"UV_DEFAULT_INDEX": self._index} if self._index else {}  # may contain a password: no argument
         done = subprocess.run(  # noqa: S603 - starts uv
-            [str(self._program), "--quiet", "--no-progress", "--color", "never", *arguments],
+            [str(self._program), "--no-progress", "--color", "never", *arguments],
             input=text,
             env={name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"} | own,
             capture_output=True,

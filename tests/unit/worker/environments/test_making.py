@@ -126,3 +126,8 @@ def test_causes_are_the_messages_of_uv_on_one_line_each() -> None:
         "error: Couldn't parse requirement in `-` at position 0\n  cause: no such\n     operator\n   ^^^\n"
     )
     assert causes_of(errors) == ["Couldn't parse requirement", "no such operator"]
+
+
+def test_the_interpreter_of_a_version_is_found(settings: Settings) -> None:
+    version = ".".join(map(str, sys.version_info[:2]))
+    assert Path(Uv(settings).run("python", "find", "--no-python-downloads", version).strip()).is_file()
