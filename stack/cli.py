@@ -6,15 +6,12 @@ it runs, so that `takt --help` is fast.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated
 
 import typer
 
-P = ParamSpec("P")
-R = TypeVar("R")
+from stack.command_errors import reports_errors
 
 Data = Annotated[Path, typer.Option("--data", help="The stack's data folder: queue, payloads, logs.")]
 ModelsDir = Annotated[
@@ -60,24 +57,6 @@ MaxJobs = Annotated[
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, change limits, revoke.")
 dead_letters = typer.Typer(no_args_is_help=True, help="Unreadable messages and abandoned chunks.")
-
-
-def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Print a ServiceError as a line on stderr and exit with code 1, without a traceback."""
-
-    @functools.wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        from shared.errors import ServiceError
-
-        if command.__name__ != "doctor":  # doctor reports them as findings
-            _warn_of_unknown_settings()
-        try:
-            return command(*args, **kwargs)
-        except ServiceError as error:
-            typer.secho(f"takt: {error.detail}", fg="red", err=True)
-            raise typer.Exit(1) from None
-
-    return wrapped
 
 
 @reports_errors
@@ -403,13 +382,6 @@ def drop_dead_letters(letters: Letters, data: Data = _DATA) -> None:
     from stack.dead_letter_commands import drop
 
     drop(data, letters)
-
-
-def _warn_of_unknown_settings() -> None:
-    from shared.setting_names import unknown_in_environment
-
-    for unknown in unknown_in_environment():
-        typer.secho(f"takt: {unknown.sentence}", fg="yellow", err=True)
 
 
 def _exit_unless(good: bool) -> None:

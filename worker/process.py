@@ -40,7 +40,7 @@ from worker.execution.scheduler import LaneScheduler
 from worker.heartbeat import Heartbeat
 from worker.id_file import IdFile
 from worker.memory import leave_to_stay, limit_memory
-from worker.model_registry import ModelRegistry, wanted_environments
+from worker.model_registry import ModelRegistry, reason_of, wanted_environments
 from worker.models.loading_signals import ended_at_once_by_signals
 from worker.predictors import Predictor
 from worker.process_parts import (
@@ -67,8 +67,6 @@ log = structlog.get_logger(__name__)
 WARM_UP_S = 5.0
 """How long a worker that follows another calls its models before it serves."""
 DRAIN_ON_CRASH_S = 2.0
-LAST_WEBHOOK_S = 2.0
-"""How long a stopping worker waits for webhook receivers; other workers repeat interrupted deliveries."""
 
 
 class WorkerProcess:
@@ -218,7 +216,7 @@ class WorkerProcess:
             if background:
                 background.stop()
         if self._webhooks:
-            self._webhooks.join(LAST_WEBHOOK_S)
+            self._webhooks.join()
         self._withdraw()
         self._exporter.stop()
         self._traces.close()
@@ -230,14 +228,9 @@ class WorkerProcess:
 
     def _start_reconciler(self, store: PayloadStore) -> Ledger:
         ledger = ledger_of(self._settings, self._client, self._notify, self._id)
+        dead = self._order.dead
         self._reconciler = reconciler_of(
-            self._settings,
-            self._client,
-            ledger,
-            store,
-            notify=self._notify,
-            worker_id=self._id,
-            ended=self._order.dead,
+            self._settings, self._client, ledger, store, notify=self._notify, worker_id=self._id, ended=dead
         )
         self._reconciler.start()
         if self._settings.scrub_bytes_per_s:
@@ -264,7 +257,7 @@ class WorkerProcess:
                 return
             leave_to_stay()
         except BaseException as error:
-            log.critical("loading_crashed", worker=self._id, reason=_in_words(error), exc_info=error)
+            log.critical("loading_crashed", worker=self._id, reason=reason_of(error), exc_info=error)
             self._end_after_fault()
         self._can_serve.set()
         self._heartbeat.beat_soon()
@@ -366,7 +359,7 @@ class WorkerProcess:
 
     def _crash(self, error: BaseException) -> NoReturn:
         """The engine failed: end the process, which can no longer predict."""
-        log.critical("engine_crashed", worker=self._id, reason=_in_words(error), exc_info=error)
+        log.critical("engine_crashed", worker=self._id, reason=reason_of(error), exc_info=error)
         self._end_after_fault()
 
     def _end_after_fault(self) -> NoReturn:
@@ -403,7 +396,3 @@ class WorkerProcess:
         if self._heartbeat.is_alive():
             self._heartbeat.stop()
         self._id_file.remove()
-
-
-def _in_words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -41,6 +41,9 @@ GONE = 410
 
 Post = Callable[[WebhookTarget, Mapping[str, str], bytes], Response]
 
+LAST_S = 2.0
+"""How long a stopping worker waits for receivers; other workers repeat interrupted deliveries."""
+
 
 class WebhookLedger(Protocol):
     """The part of the ledger that delivery uses."""
@@ -82,7 +85,7 @@ class Webhooks:
         """Begin no further delivery."""
         self._stopping.set()
 
-    def join(self, timeout_s: float) -> None:
+    def join(self, timeout_s: float = LAST_S) -> None:
         """Wait for deliveries in progress. The end of the process interrupts the rest, and they are
         repeated."""
         end_s = time.monotonic() + timeout_s
