@@ -69,7 +69,7 @@ def main(words: Sequence[str]) -> int:
 def _run(given: argparse.Namespace) -> None:
     if "batch" in given.groups:
         with _standing("classifier") as (server, _):
-            _measure(server, _batches(server), 8, given)
+            _measure(server, _batches(server), 64, given)
     if "single" in given.groups:
         with _standing("iris") as (server, grpc_port):
             _measure(server, _singles(server, grpc_port), 64, given)
