@@ -22,6 +22,7 @@ from api.fleet.queue_orders import QueueOrders
 from api.fleet.queue_status import QueueStatus
 from api.fleet.snapshot import FleetWatch
 from api.http.lifecycle import BackgroundTasks, Lifecycle
+from api.inference_protocol.infer_inputs import TensorReaders
 from api.jobs.broken_uploads import BrokenUploads
 from api.jobs.doorbell import Doorbell
 from api.jobs.service import JobService
@@ -107,6 +108,7 @@ class Gateway:
                 inflight=dispatcher.inflight,
             ),
         )
+        self.tensor_readers = TensorReaders()
         self.telemetry = Telemetry(HttpCounters(), open_traces(settings, dispatcher.gateway))
         self.fast_path = self.telemetry.traces is None and not settings.access_log
         """Whether `api/server/fast_path.py` may serve predictions: without traces and access logs only."""

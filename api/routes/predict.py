@@ -5,8 +5,8 @@
     POST /models/{name}/versions/{version}/predict[/batch]   a version of a model
 
 Requests of other protocols differ only in their bodies: `PredictPath.protocol` selects the translation.
-Common single-row requests never reach this module, see `api/server/fast_path.py`. All these paths are matched
-before the framework's routing; other requests go to the inner application.
+Common requests with small bodies never reach this module, see `api/server/fast_path.py`. All these paths are
+matched before the framework's routing; other requests go to the inner application.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from api.access.permissions import RPC_SERVICE
 from api.access.principal import asker_of
 from api.gateway import Gateway
 from api.http.request_bodies import ClientLeftError
-from api.inference_protocol.infer_inputs import TensorReaders
 from api.inference_protocol.infer_outputs import OutputSelection
 from api.inference_protocol.infer_parameters import check_parameters, timeout_s
 from api.inference_protocol.metadata import config_of, metadata_of
@@ -52,7 +51,6 @@ class InferenceService:
         self._gateway = gateway
         self._calls = Calls(gateway)
         self._online = self._calls.online
-        self._readers = TensorReaders()
         self._gathering = Gathering()
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -178,7 +176,7 @@ class InferenceService:
         if request.parameters:
             self._apply(parameters_of(request.parameters), prediction, context)
         outputs = OutputSelection(servable.spec, requested_of(request), all_binary=False)
-        reader = self._readers.of(servable)
+        reader = self._gateway.tensor_readers.of(servable)
         columns = prediction.read_columns(lambda: reader.read(tensors_of(request)))
         await self._gathering.wait()
         self._online.admit(prediction, prediction.rows, scope)

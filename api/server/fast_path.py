@@ -1,4 +1,4 @@
-"""The fast path: predictions of a single row, served without a task per request.
+"""The fast path: predictions with small bodies, served without a task per request.
 
     head ─ fast_request_of ─▶ FastPathRequest ─ body ─▶ begin ─▶ OnlineDispatcher ─▶ set_result ─▶ response
 
@@ -22,18 +22,22 @@ from starlette.types import Scope
 from structlog.contextvars import bind_contextvars
 from uvicorn._types import HTTPScope
 
+from api.access.principal import Principal
 from api.gateway import Gateway
 from api.http.envelope import REQUEST_ID, error_answer, request_id_in, whole_body
 from api.http.error_answers import Headers, foreseen
 from api.http.error_formats import format_of
 from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.http.request_bodies import ClientLeftError, is_json
+from api.inference_protocol.infer_bodies import JSON_LENGTH
 from api.online.inflight import Answered
-from api.online.paths import PredictPath, predict_path_of
+from api.online.paths import PredictPath, Protocol, predict_path_of
 from api.online.prediction import ROUTING_KEY, Prediction
+from api.routes.inference_protocol.infer import InferenceCall, is_tensor_body
 from api.telemetry.gateway_counters import ROUTE
 from shared.access import Role
 from shared.errors import OverloadedError
+from shared.messages import Column
 from shared.tabular.json_bodies import names_charset
 
 MOST_BYTES = 16 * 1024
@@ -52,26 +56,29 @@ def fast_request_of(
     `left` returns whether the client has disconnected.
     """
     target = predict_path_of(scope["path"])
-    if target is None or target.batch or scope["method"] != "POST" or not gateway.fast_path:
+    if target is None or scope["method"] != "POST" or not gateway.fast_path:
         return None
+    infers = target.protocol is Protocol.INFERENCE
     headers = dict(scope["headers"])
     length = headers.get(b"content-length", b"")
-    if not length.isdigit() or (size_bytes := int(length)) > MOST_BYTES:
+    if (target.batch and not infers) or not length.isdigit() or (size_bytes := int(length)) > MOST_BYTES:
         return None
     if size_bytes > gateway.settings.max_body_bytes:
         return None
     content_type = headers.get(b"content-type", b"")
     if (
         not _UNSUPPORTED_HEADERS.isdisjoint(headers)
-        or not is_json(content_type)
+        or not (is_json(content_type) or (infers and is_tensor_body(content_type)))
         or names_charset(content_type)
+        or (infers and b"accept-encoding" in headers)  # the response may be compressed
     ):
         return None
     prefer = field_of(scope["headers"], b"prefer") if b"prefer" in headers else None
     if prefers_async(prefer):
         return None
     asked_s = preferred_wait_s(prefer)
-    return FastPathRequest(gateway, cast(Scope, scope), target, asked_s, finish=finish, left=left)
+    kind = FastInference if infers else FastPathRequest
+    return kind(gateway, cast(Scope, scope), target, asked_s, finish=finish, left=left)
 
 
 class FastPathRequest:
@@ -127,10 +134,9 @@ class FastPathRequest:
             servable = catalog.find(target.model, target.version, asker)
             if catalog.splits and target.version is None:
                 servable = catalog.route(servable, dict(self._scope["headers"]).get(ROUTING_KEY))
-            prediction = Prediction(servable, False, self._asked_s, wait_s)
+            prediction = Prediction(servable, target.batch, self._asked_s, wait_s)
             self._prediction = prediction
-            gateway.online.admission.judge(servable, 1, wait_s, asker)
-            columns = prediction.encode(prediction.read(body))
+            columns = self._admitted(prediction, body, asker)
         except OverloadedError as error:
             servable.counters.shed[error.code] += 1
             self.set_exception(error)
@@ -142,14 +148,19 @@ class FastPathRequest:
             servable.key,
             servable.spec,
             columns,
-            1,
-            wait_s=wait_s,
+            prediction.rows,
+            wait_s=prediction.wait_s,
             outcome=self,
             left=self._left,
             request_id=self._request_id.decode(),
             owner=asker.online_owner,
         )
         return True
+
+    def _admitted(self, prediction: Prediction, body: bytes, asker: Principal) -> list[Column]:
+        """The columns of the body, if the request may enter the queue: a row needs no parsing for that."""
+        self._gateway.online.admission.judge(prediction.servable, 1, prediction.wait_s, asker)
+        return prediction.encode(prediction.read(body))
 
     def done(self) -> bool:
         return False  # only the dispatcher ends it, and only once
@@ -180,3 +191,29 @@ class FastPathRequest:
 
     def _count(self, status: int | None) -> None:
         self._gateway.telemetry.http.ended(self._scope, status, perf_counter() - self._begun_s)
+
+
+class FastInference(FastPathRequest):
+    """A request of the Open Inference Protocol, with any number of rows."""
+
+    __slots__ = ("_call",)
+
+    _call: InferenceCall
+
+    def _admitted(self, prediction: Prediction, body: bytes, asker: Principal) -> list[Column]:
+        gateway = self._gateway
+        json_length = dict(self._scope["headers"]).get(JSON_LENGTH)
+        self._call = call = InferenceCall(body, json_length, prediction.servable)
+        columns = call.read(prediction, gateway)
+        gateway.online.admission.judge(prediction.servable, prediction.rows, prediction.wait_s, asker)
+        return columns
+
+    def set_result(self, answered: Answered, /) -> None:
+        try:
+            headers, response = self._prediction.finish_with(answered, self._call.render)
+        except Exception as error:
+            self.set_exception(error)
+            return
+        whole = whole_body(response.content, response.media_type)
+        own = (REQUEST_ID, self._request_id)
+        self._end(200, [*whole, *headers, *response.headers, own], response.content)

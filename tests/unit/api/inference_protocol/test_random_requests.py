@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.inference_protocol.datatypes import BYTES, FIXED_WIDTH
-from api.inference_protocol.inputs import TensorReader
-from api.inference_protocol.json_bodies import read_body
-from api.inference_protocol.outputs import OutputSelection
-from api.inference_protocol.parameters import check_parameters, timeout_s
+from api.inference_protocol.infer_bodies import read_body
+from api.inference_protocol.infer_inputs import TensorReader
+from api.inference_protocol.infer_outputs import OutputSelection
+from api.inference_protocol.infer_parameters import check_parameters, timeout_s
 from api.models.catalog import Catalog, Servable
 from api.scoring.json_frames import read_json_frame
 from shared.columns import wire_rows
@@ -103,7 +103,7 @@ def test_a_mutated_message_is_read_or_refused(changes: list[tuple[int, int]], ra
     from google.protobuf.message import DecodeError
 
     from api.rpc import inference_pb2 as pb
-    from api.rpc.messages import parameters_of, requested_of, tensors_of
+    from api.rpc.grpc_messages import parameters_of, requested_of, tensors_of
 
     tensor = pb.ModelInferRequest.InferInputTensor(name="x", datatype="FP64", shape=[1, 4])
     request = pb.ModelInferRequest(model_name="iris", inputs=[tensor], outputs=[{"name": "prediction"}])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.types import Receive, Scope, Send
 
@@ -37,6 +38,13 @@ from tests.unit.gateway_sockets import GET, answer_of, asked, connected, hello, 
 LONG_WAY = {"Origin": "http://elsewhere"}
 PREDICTED = ("POST", "/predict", "200")
 LEFT = ("POST", "/predict", "499")
+INFER = "/v2/models/iris/infer"
+
+
+def tensors(rows: int) -> dict[str, Any]:
+    """A request of the inference protocol."""
+    data = [[1 + row / 100, 3, 4, 1] for row in range(rows)]
+    return {"inputs": [{"name": "all", "datatype": "FP64", "shape": [rows, 4], "data": data}]}
 
 
 @dataclass
@@ -106,6 +114,19 @@ async def test_a_row_that_comes_whole_is_answered_without_a_task(tmp_path: Path)
     assert (counters.admitted, times.request_rows.count) == (1, 1)
 
 
+async def test_tensors_in_a_small_body_are_answered_without_a_task(tmp_path: Path) -> None:
+    async with answering_at(tmp_path) as served:
+        asked_for = tensors(3) | {"parameters": {"binary_data_output": True}}
+        answer = await asked(served.port, *request(INFER, {}, asked_for))
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/octet-stream")
+    scores = answer.body[-3 * 8 :]
+    assert np.frombuffer(scores, "<f8").tolist() == [1.0, 1.01, 1.02]
+    assert served.asgi_paths == []
+    assert served.answers() == {("POST", "/v2/models/{model}/infer", "200"): 1}
+    counters, times = served.gateway.catalog.find("iris").counters, served.gateway.catalog.find("iris").times
+    assert (counters.admitted, times.request_rows.total) == (1, 3)
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "row"),
     [
@@ -119,6 +140,15 @@ async def test_a_row_that_comes_whole_is_answered_without_a_task(tmp_path: Path)
         ("/predict", {"Prefer": "wait=0"}, IRIS_ROW),
         ("/models/nothing/predict", {}, IRIS_ROW),
         ("/models/classifier/predict", {}, {"features": [0.5] * 10}),
+        (INFER, {}, tensors(1)),
+        (INFER, {}, tensors(100) | {"id": "7"}),  # more than a batch
+        (INFER, {}, tensors(2) | {"parameters": {"binary_data_output": True}}),
+        ("/v2/models/iris/versions/1.0.0/infer", {"Content-Type": "application/octet-stream"}, tensors(1)),
+        (INFER, {}, tensors(1) | {"parameters": {"timeout": 0, "sequence_id": 1}}),
+        (INFER, {"Inference-Header-Content-Length": "x"}, tensors(1)),
+        (INFER, {"Content-Type": "text/plain"}, tensors(1)),
+        (INFER, {}, {}),
+        ("/v2/models/nothing/infer", {}, tensors(1)),
     ],
 )
 async def test_both_ways_give_the_same_answer(
@@ -141,6 +171,8 @@ async def test_both_ways_give_the_same_answer(
         ("/predict", {"Expect": "100-continue"}),
         ("/predict", {"Prefer": "respond-async"}),
         ("/predict/batch", {}),
+        ("/invocations", {}),
+        (INFER, {"Accept-Encoding": "gzip"}),
     ],
 )
 async def test_what_is_out_of_the_ordinary_takes_the_asgi_path(
