@@ -19,15 +19,15 @@ _KNOWN = (
     "(.onnx), PyTorch (.pt2, .pt), and directories of MLflow"
 )
 _READERS = {
-    ".json": ("xgboost", "boosters", "xgboost_facts"),
-    ".ubj": ("xgboost", "boosters", "xgboost_facts"),
-    ".txt": ("lightgbm", "boosters", "lightgbm_facts"),
-    ".cbm": ("catboost", "boosters", "catboost_facts"),
+    ".json": ("xgboost", "drafted_boosters", "xgboost_facts"),
+    ".ubj": ("xgboost", "drafted_boosters", "xgboost_facts"),
+    ".txt": ("lightgbm", "drafted_boosters", "lightgbm_facts"),
+    ".cbm": ("catboost", "drafted_boosters", "catboost_facts"),
     ".onnx": ("onnx", "onnx_files", "facts_of"),
-    ".pt2": ("pytorch", "torch_files", "program_facts"),
-    ".pt": ("pytorch", "torch_files", "script_facts"),
-    ".pth": ("pytorch", "torch_files", "script_facts"),
-    ".ts": ("pytorch", "torch_files", "script_facts"),
+    ".pt2": ("pytorch", "drafted_torch", "program_facts"),
+    ".pt": ("pytorch", "drafted_torch", "script_facts"),
+    ".pth": ("pytorch", "drafted_torch", "script_facts"),
+    ".ts": ("pytorch", "drafted_torch", "script_facts"),
 }
 _READERS |= dict.fromkeys(_PICKLES, ("scikit-learn", "estimators", "facts_of"))
 _FOLDER = ("mlflow", "mlflow_folders", "facts_of")

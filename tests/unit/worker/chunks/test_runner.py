@@ -166,7 +166,7 @@ def quarantined(shop: Shop, clients: Clients, folder: Path, monkeypatch: pytest.
     silent = folder / "silent.sh"
     silent.write_text("#!/bin/sh\nexec cat\n")
     silent.chmod(0o755)
-    monkeypatch.setattr("worker.sandbox.sandbox_runner.sys.executable", str(silent))
+    monkeypatch.setattr("worker.environments.commands.sys.executable", str(silent))
     return job_id
 
 
