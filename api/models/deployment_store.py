@@ -92,5 +92,5 @@ class Deployments:
     async def history(self, model: str, most: int) -> list[Deployment]:
         """The changes of a model's deployment, the newest first. Raises redis.exceptions.RedisError."""
         entries = await self._client.xrevrange(keys.deployment_history(model), count=most)
-        found = (decode_deployment(fields[b"r"]) for _, fields in entries)
+        found = (decode_deployment(fields[b"record"]) for _, fields in entries)
         return [deployment for deployment in found if deployment is not None]

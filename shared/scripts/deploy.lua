@@ -13,5 +13,5 @@ record.changed_at_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) /
 local text = cjson.encode(record)
 redis.call('HSET', KEYS[1], model, text)
 redis.call('INCR', KEYS[2])
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', 'r', text)
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', 'record', text)
 return {1, text}

@@ -63,6 +63,8 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             env=environment({}) | {"TERM": "xterm-256color", "COLUMNS": "120"},
+            # a shell's background job ignores SIGINT, and so would all that it starts
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one thread
         )
         os.close(slave)
         self._seen = b""

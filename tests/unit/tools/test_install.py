@@ -73,6 +73,8 @@ def interrupted(clone: Path, at: str) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         process_group=0,
+        # a shell's background job ignores SIGINT, and so would all that it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one thread
     ) as process:
         assert process.stdout is not None
         printed = ""
