@@ -71,6 +71,7 @@ async def test_kill_9_of_the_only_worker_fails_requests_by_their_deadline_and_it
             assert int(answer.headers["retry-after"]) >= 1
     stack.parts["one"].start()
     await asyncio.to_thread(stack.wait_for, "one")
+    await asyncio.to_thread(wait_until_ready, stack)  # the gateway looks for workers twice a second
     answers = await predict_all(stack.url, [dict(IRIS)], connections=1)
     assert [answer.status_code for answer in answers] == [200]
 
