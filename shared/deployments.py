@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -32,13 +32,6 @@ Version: TypeAlias = Annotated[str, Meta(pattern=VERSION, max_length=128)]
 Percent: TypeAlias = Annotated[float, Meta(ge=0, le=WHOLE)]
 
 
-class Shadow(Struct, frozen=True, kw_only=True):
-    """A version that also runs a share of the online rows; its answers are compared and not returned."""
-
-    version: Version
-    share: Annotated[float, Meta(gt=0, le=1)] = 1.0
-
-
 class Target(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What is served of a model."""
 
@@ -50,14 +43,12 @@ class Target(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     """Names that requests may use in place of a version."""
     split: dict[Version, Percent] = {}
     """Percent of the requests that name no version, by version; empty: all go to `default`."""
-    shadow: Shadow | None = None
 
     def problem(self) -> str | None:
         """Why the parts contradict each other; None: they do not."""
         if len(set(self.wanted)) < len(self.wanted):
             return "wanted: a version occurs twice"
         named = {"default": [self.default], "split": list(self.split), "aliases": list(self.aliases.values())}
-        named["shadow"] = [self.shadow.version] if self.shadow else []
         for part, versions in named.items():
             for version in versions:
                 if version not in self.wanted:
@@ -100,23 +91,24 @@ class DeploymentRequest(Target, frozen=True, kw_only=True, omit_defaults=True, f
         return Target(**{name: getattr(self, name) for name in Target.__struct_fields__})
 
 
+T = TypeVar("T", DeploymentRequest, RolloutRequest)
+
+
 def read_request(body: bytes) -> DeploymentRequest:
-    """The demand of a request's body. Raises InvalidInputError."""
-    try:
-        target = msgspec.json.decode(body, type=DeploymentRequest)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInputError(f"The body is not a deployment: {error}") from None
-    if problem := target.problem():
-        raise InvalidInputError(problem)
-    return target
+    """The deployment that a request's body asks for. Raises InvalidInputError."""
+    return _read(body, DeploymentRequest, "a deployment")
 
 
 def read_rollout(body: bytes) -> RolloutRequest:
-    """The rollout of a request's body. Raises InvalidInputError."""
+    """The rollout that a request's body asks for. Raises InvalidInputError."""
+    return _read(body, RolloutRequest, "a rollout")
+
+
+def _read(body: bytes, kind: type[T], about: str) -> T:
     try:
-        asked = msgspec.json.decode(body, type=RolloutRequest)
+        asked = msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInputError(f"The body is not a rollout: {error}") from None
+        raise InvalidInputError(f"The body is not {about}: {error}") from None
     if problem := asked.problem():
         raise InvalidInputError(problem)
     return asked

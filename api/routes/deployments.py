@@ -20,7 +20,7 @@ from api.http.request_bodies import read_json
 from api.online.rollout_driver import changed as after_rollout
 from api.routes.dependencies import GatewayState
 from api.routes.rollout_views import RolloutsView, RolloutView, rollout_view
-from shared.deployments import MOST_HISTORY, Change, Deployment, Shadow, Target, read_request, read_rollout
+from shared.deployments import MOST_HISTORY, Change, Deployment, Target, read_request, read_rollout
 from shared.errors import InvalidStateError, ModelNotFoundError, PreconditionFailedError
 from shared.keys import model_key
 from shared.rollouts import Rollout, RolloutState
@@ -34,11 +34,6 @@ _ETAG = re.compile(r'"(\d+)"')
 IfMatch = Annotated[
     str | None, Header(description="The `ETag` of the deployment that the change is based on; `*`: any")
 ]
-
-
-class ShadowView(BaseModel):
-    version: str
-    share: float = Field(description="Share of the online rows, from 0 to 1")
 
 
 class HeldVersion(BaseModel):
@@ -60,7 +55,6 @@ class DeploymentView(BaseModel):
     )
     aliases: dict[str, str] = Field(description="Names that requests may use in place of a version")
     split: dict[str, float] = Field(description="Percent of the requests without a version, by version")
-    shadow: ShadowView | None
     changed_at: str | None
     changed_by: str | None
     reason: str
@@ -288,7 +282,6 @@ def _answer(gateway: Gateway, found: Deployment, response: Response) -> Deployme
         serves=gateway.catalog.find(found.model).version,
         aliases=target.aliases,
         split=target.split,
-        shadow=_shadow(target.shadow),
         changed_at=_moment(found.changed_at_ms) if found.generation else None,
         changed_by=found.change.by or None,
         reason=found.change.reason,
@@ -323,10 +316,6 @@ def _past(one: Deployment) -> PastDeployment:
         changed_by=one.change.by,
         reason=one.change.reason,
     )
-
-
-def _shadow(shadow: Shadow | None) -> ShadowView | None:
-    return None if shadow is None else ShadowView(version=shadow.version, share=shadow.share)
 
 
 def _moment(at_ms: int) -> str:

@@ -136,7 +136,7 @@ def _line_of(one: Json) -> str:
 
 def _target(before: Json, version: str, canary: float | None, reason: str) -> Json:
     """The new target: the version is wanted besides those that are wanted now."""
-    target = {name: before[name] for name in ("default", "aliases", "shadow")}
+    target = {name: before[name] for name in ("default", "aliases")}
     target["wanted"] = list(dict.fromkeys([*before["wanted"], version]))
     if canary is None:
         return target | {"default": version, "split": {}, "reason": reason}

@@ -10,7 +10,6 @@ import pytest
 from shared.deployments import (
     Change,
     Deployment,
-    Shadow,
     Target,
     decode_deployment,
     encode_deployment,
@@ -23,7 +22,6 @@ GOOD: dict[str, Any] = {
     "default": "1.0.0",
     "aliases": {"candidate": "1.1.0"},
     "split": {"1.0.0": 90, "1.1.0": 10},
-    "shadow": {"version": "1.1.0", "share": 0.1},
     "reason": "canary",
 }
 
@@ -36,7 +34,6 @@ def test_a_demand_is_read_with_its_reason() -> None:
         default="1.0.0",
         aliases={"candidate": "1.1.0"},
         split={"1.0.0": 90.0, "1.1.0": 10.0},
-        shadow=Shadow(version="1.1.0", share=0.1),
     )
 
 
@@ -48,7 +45,7 @@ def test_a_demand_is_read_with_its_reason() -> None:
         ({"split": {"1.0.0": 90, "3.0.0": 10}}, "split: 3.0.0 is not among"),
         ({"aliases": {"champion": "3.0.0"}}, "aliases: 3.0.0 is not among"),
         ({"aliases": {"Champion!": "1.0.0"}}, "is not a deployment"),
-        ({"shadow": {"version": "3.0.0"}}, "shadow: 3.0.0 is not among"),
+        ({"shadow": {"version": "1.1.0"}}, "unknown field `shadow`"),
         ({"wanted": []}, "is not a deployment"),
         ({"wanted": ["1.0.0", "1.0.0", "1.1.0"]}, "a version occurs twice"),
         ({"wanted": ["../etc"]}, "is not a deployment"),
