@@ -51,7 +51,7 @@ def _missing_module(module: str) -> str:
 def _missing_class(name: str, message: str) -> str:
     found = _MODULE.search(message)
     module = next(filter(None, found.groups()), "__main__") if found else "__main__"
-    if module.startswith("__m"):
+    if module.startswith("__m") or module.endswith(".__main__"):  # of a program that `python -m` runs
         return (
             f"the estimator refers to {name!r} of the training script itself: move {name} into a module "
             "beside model.toml, import it in the script, and train again"
