@@ -52,5 +52,5 @@ class ReturningWorkers:
 
 
 def _loads(successor: WorkerRecord) -> bool:
-    """Whether a worker may still come to hold what its predecessor held. Afterwards it speaks for itself."""
+    """Whether a worker may still come to hold what its predecessor held. Afterwards its own record counts."""
     return successor.state is WorkerState.STARTING or bool(successor.loading)

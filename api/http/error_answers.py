@@ -151,7 +151,7 @@ def answer_of(
 
 
 def content_of(error: ServiceError | HTTPException, request_id: str) -> ErrorContent:
-    """What the response to an error says, in any format."""
+    """The content of the response to an error, in any format."""
     if isinstance(error, HTTPException):
         return _content_of_http(error, request_id)
     detail = error.listed() if isinstance(error, InvalidInputError) else bounded(error.detail)

@@ -29,7 +29,7 @@ Json: TypeAlias = Mapping[str, object]
 
 @dataclass(frozen=True)
 class ErrorContent:
-    """What an error body says, in any format."""
+    """The content of an error body, in any format."""
 
     status: int
     code: str

@@ -1,6 +1,6 @@
 """The Open Inference Protocol, version 2, as Triton, KServe and MLServer speak it.
 
-Translates between the protocol's tensors and the columns of the online lane; knows no transport. A request
+Translates between the protocol's tensors and the columns of the online lane, for each transport. A request
 of either transport takes this way:
 
     tensors ─ inputs ─▶ columns ─▶ the online lane ─▶ answer ─ outputs ─▶ tensors

@@ -186,10 +186,10 @@ class Parent:
         """Stop all processes gracefully, and kill those that exceed the grace."""
         processes = [process for slot in self._slots for process in slot.processes()]
         limit_s = time.monotonic() + self._settings.shutdown_grace_s + _GRACE_BEYOND_S
-        told = 0
+        announced = 0
         while any(process.exit_code() is None for process in processes):
-            if told < self._stops:
-                told = self._stops
+            if announced < self._stops:
+                announced = self._stops
                 for process in processes:
                     process.terminate()
             if time.monotonic() > limit_s:

@@ -61,7 +61,7 @@ def load(spec: ModelSpec, files: ModelFiles, _device: str, threads: int) -> Mode
 def made_by(artifact: Path) -> MadeBy:
     """The versions in the MLmodel file: of MLflow, of the flavors' libraries, and of Python."""
     try:
-        document = _document(artifact)
+        document = document_of(artifact)
     except ArtifactError:
         return MadeBy()
     flavors = document.get("flavors", {})
@@ -128,7 +128,8 @@ def _values(answer: Any) -> Array:
     return np.asarray(answer.to_numpy() if hasattr(answer, "to_numpy") else answer)
 
 
-def _document(folder: Path) -> dict[str, Any]:  # Any: YAML
+def document_of(folder: Path) -> dict[str, Any]:  # Any: YAML
+    """The file MLmodel of a directory. Raises ArtifactError."""
     import yaml
 
     try:
@@ -144,7 +145,7 @@ def _document(folder: Path) -> dict[str, Any]:  # Any: YAML
 
 
 def _flavors(folder: Path) -> dict[str, Any]:
-    flavors: dict[str, Any] = _document(folder)["flavors"]
+    flavors: dict[str, Any] = document_of(folder)["flavors"]
     return flavors
 
 
@@ -152,7 +153,7 @@ def _check_signature(spec: ModelSpec, folder: Path) -> None:
     """The columns of the signature are inputs of the spec."""
     import json
 
-    signature = _document(folder).get("signature") or {}
+    signature = document_of(folder).get("signature") or {}
     columns = json.loads(signature.get("inputs") or "[]")
     names = [column["name"] for column in columns if column.get("type") != "tensor" and "name" in column]
     required = [c["name"] for c in columns if "name" in c and c.get("required", True)]

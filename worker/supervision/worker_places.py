@@ -1,7 +1,7 @@
 """The workers of a supervisor: starts them, restarts those that end, and replaces them by successors.
 
 Each worker has a place, `{supervisor}/{number}`, with a restart history of its own: a crash loop in one place
-delays no other. A successor serves before the worker that it follows is told to stop.
+delays no other. A successor serves before the worker that it follows gets the order to stop.
 """
 
 from __future__ import annotations

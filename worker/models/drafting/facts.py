@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DraftError(OperatorError):
-    """The given files say too little, or something wrong, for a model that verifies."""
+    """The given files do not contain enough, or contain something wrong, for a model that verifies."""
 
 
 FLOAT64_TOLERANCE = 1e-6

@@ -11,9 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from shared.errors import ArtifactError
 from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
 from shared.texts import foreign_words
+from worker.frameworks.mlflow import document_of
 from worker.models.drafting import estimators
 from worker.models.drafting.drafted_boosters import booster_facts
 from worker.models.drafting.facts import DraftError, DraftFacts, DraftOutput, Feature, value_outputs
@@ -52,18 +54,10 @@ def facts_of(folder: Path) -> DraftFacts:
 
 
 def _document(folder: Path) -> dict[str, Any]:  # Any: YAML
-    import yaml
-
     try:
-        document = yaml.safe_load((folder / _MLMODEL).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DraftError(
-            f"{folder.name} is no directory of an MLflow model ({foreign_words(error)}): give the directory "
-            "that contains MLmodel"
-        ) from error
-    if not isinstance(document, dict) or not isinstance(document.get("flavors"), dict):
-        raise DraftError(f"{folder.name}/{_MLMODEL} names no flavors: copy the whole directory again")
-    return document
+        return document_of(folder)
+    except ArtifactError as error:
+        raise DraftError(error.detail) from error
 
 
 def _part(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
