@@ -18,8 +18,8 @@ from shared.errors import InvalidInputError
 router = APIRouter()
 
 FIXED = (
-    "The models of this server cannot be changed by requests: its workers load the models of TAKT_MODELS "
-    "when they start."
+    "This protocol does not load or unload models here: PUT /models/{name}/deployment names the versions "
+    "that workers load."
 )
 
 

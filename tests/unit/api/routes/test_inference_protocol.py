@@ -127,7 +127,7 @@ async def test_loading_and_unloading_are_refused_with_a_reason(stage: Stage) -> 
     for action in ("load", "unload"):
         answer = await stage.http.post(f"/v2/repository/models/iris/{action}")
         assert answer.status_code == 400
-        assert "cannot be changed by requests" in answer.json()["error"]
+        assert "names the versions that workers load" in answer.json()["error"]
 
 
 async def test_metadata_and_configuration_of_a_version(stage: Stage) -> None:

@@ -213,7 +213,7 @@ async def test_loading_is_refused_with_a_reason(stage: Stage) -> None:
         request = getattr(pb, f"{name}Request")(model_name="iris")
         code, details, _ = await failure_of(stage.client.call(name)(request))
         assert code is grpc.StatusCode.FAILED_PRECONDITION
-        assert "cannot be changed" in details
+        assert "names the versions that workers load" in details
 
 
 async def test_without_a_worker_the_call_may_be_retried_later(idle: Stage) -> None:
