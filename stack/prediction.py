@@ -22,6 +22,8 @@ _CANNOT_BE_LOADED = "cannot load"
 """Text in the detail of a rejection that a retry cannot fix."""
 _LIMIT_S = 20.0  # the gateway may see a new worker's heartbeat a second later than the stack does
 
+_LOOK_LIMIT_S = 2.0  # a model that no worker can load never becomes loaded
+
 
 @dataclass(frozen=True)
 class Predicted:
@@ -35,7 +37,8 @@ class Predicted:
 
 
 def first_prediction(plan: Plan) -> Predicted:
-    """Predict the example row over HTTP with the first model that answers, starting with the default model.
+    """Predict the example row over HTTP with the first model that answers, starting with the default model;
+    then wait until the gateway sees the workers of all models that can be loaded.
 
     Raises CommandError if no model answers.
     """
@@ -48,10 +51,23 @@ def first_prediction(plan: Plan) -> Predicted:
             except TaktError as error:
                 failed[spec.name] = error.detail
                 continue
+            _wait_for_all(takt, [one.name for one in plan.models])
             call = curl(plan.http_url, spec.example_row(), model=asked)
             return Predicted(spec.name, call, json.dumps(answer), took_ms, failed)
     reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
     raise CommandError(f"all services run, but no model answered the first prediction: {reasons}")
+
+
+def _wait_for_all(takt: Takt, names: Sequence[str]) -> None:
+    """Wait for the gateway's next look at the workers, so that the first call of each model is answered."""
+    limit_s = time.monotonic() + _LOOK_LIMIT_S
+    while time.monotonic() < limit_s:
+        try:
+            if all(model.loaded for model in takt.models() if model.name in names):
+                return
+        except TaktError:  # the prediction has succeeded: this is no reason to end
+            return
+        time.sleep(0.1)
 
 
 def _asked(models: Sequence[ModelSpec]) -> Iterator[tuple[ModelSpec, str | None]]:
