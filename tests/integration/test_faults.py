@@ -150,8 +150,8 @@ def test_a_job_ends_although_its_worker_was_killed_three_times_with_the_identica
 def test_a_chunk_of_a_killed_worker_is_claimed_long_before_its_default_lease_is_over(
     server: Server, models: Path, tmp_path: Path
 ) -> None:
-    rows = 800_000
-    with running(server.url, tmp_path, models="iris", chunk_rows="10000") as stack, stack.client() as http:
+    rows = 4_000_000  # so that the job does not end before a worker is caught with a chunk
+    with running(server.url, tmp_path, models="iris", chunk_rows="20000") as stack, stack.client() as http:
         stack.gateway()
         for name in ("one", "two"):
             stack.worker(name, wait=False)
