@@ -21,7 +21,7 @@ from bench.subjects import ROOT
 
 KEPT = keeping.RESULTS / "documents"
 BENCHMARKS, MEASUREMENTS = "docs/benchmarks.md", "bench/measurements.md"
-NOTEBOOK, SCALING = "bench/notebook.md", "docs/scaling.md"
+NOTEBOOK = "bench/notebook.md"
 """Pages by path in the repository."""
 
 
@@ -102,8 +102,8 @@ PARTS = (
     Part(
         "tuning", "bench.studies.tuning", NOTEBOOK, 3, f"{_SHORT} --rows 20000 --settings as_it_is,gc_thawed"
     ),
-    Part("costs", "bench.costs --seconds 2", SCALING, 2, f"{_SHORT} --rows 20000 --connections 1,8"),
-    Part("simulation", "bench.simulation", SCALING, 3, "--seconds 1.5 --scaled 1,2"),
+    Part("costs", "bench.costs --seconds 2", MEASUREMENTS, 2, f"{_SHORT} --rows 20000 --connections 1,8"),
+    Part("simulation", "bench.simulation", MEASUREMENTS, 3, "--seconds 1.5 --scaled 1,2"),
 )
 
 
