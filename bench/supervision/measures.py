@@ -105,22 +105,28 @@ def restarts(kills: int) -> str:
     )
 
 
-def memory(workers: int, mebibytes: int) -> str:
-    """Several workers and one, with a forest of this size."""
-    found = {}
+def memory(workers: int, mebibytes: int, rounds: int) -> str:
+    """Several workers and one, with a forest of this size, started in turns."""
+    pss_bytes: dict[int, list[int]] = {1: [], workers: []}
+    started_s: dict[int, list[float]] = {1: [], workers: []}
     with _folders() as (folder, models):
         write_forest(models, "forest", mebibytes)
-        for count in (1, workers):
-            with running(folder / f"data{count}", models, workers=count) as takt:
+        for number, count in enumerate([1, *[1, workers] * rounds]):
+            with running(folder / f"data{number}", models, workers=count) as takt:
                 for _ in range(20 * count):
                     takt.http.post("/models/forest/predict", json=row()).raise_for_status()
                 held = takt.http.get("/models/forest").json()["workers"][0]["memory_bytes"]
-                found[count] = takt.pss_bytes(), takt.started_s
-    (one_bytes, one_s), (many_bytes, many_s) = found[1], found[workers]
+                if number:  # the first start fills the caches of the disk and of the compiler
+                    pss_bytes[count].append(takt.pss_bytes())
+                    started_s[count].append(takt.started_s)
+    one_bytes, many_bytes = (statistics.median(pss_bytes[count]) for count in (1, workers))
+    ratios = sorted(many / one for one, many in zip(started_s[1], started_s[workers], strict=True))
+    one_s, many_s = (statistics.median(started_s[count]) for count in (1, workers))
     return (
         f"a forest of {held / _MIB:.0f} MiB: {one_bytes / _MIB:.0f} MiB with one worker, "
         f"{many_bytes / _MIB:.0f} MiB with {workers} ({many_bytes / one_bytes:.2f} ×); "
-        f"serving after {one_s:.1f} s and {many_s:.1f} s ({many_s / one_s:.2f} ×)"
+        f"serving after {one_s:.1f} s and {many_s:.1f} s, medians of {rounds} "
+        f"({statistics.median(ratios):.2f} ×, {ratios[0]:.2f} to {ratios[-1]:.2f})"
     )
 
 
