@@ -28,70 +28,66 @@ class SettingFields(BaseSettings):
     # Gateway and worker
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="URL of Redis ≥ 7.0 or Valkey ≥ 7.2: redis://, rediss:// (TLS), or "
-        "redis+sentinel://host:26379,host:26379/SERVICE (rediss+sentinel:// over TLS). May contain a "
-        "password; never logged.",
+        description="Redis ≥ 7.0 or Valkey ≥ 7.2: redis://, rediss:// (TLS), "
+        "redis+sentinel://host:26379,host:26379/SERVICE (rediss+sentinel:// over TLS). A "
+        "password in it is never logged.",
     )
     redis_username: str = Field("", description="Redis user name (ACL), if the URL has none.")
-    redis_password: SecretStr = Field(
-        SecretStr(""), description="Redis password, if the URL has none. Never logged."
-    )
+    redis_password: SecretStr = Field(SecretStr(""), description="Redis password, if the URL has none.")
     redis_ca_file: str = Field(
         "",
-        description="PEM file with the CA certificates that verify Redis and Sentinel over TLS. Empty: the "
+        description="PEM file with the CA certificates that verify Redis and Sentinel. Empty: the "
         "system trust store.",
     )
-    models_dir: Path = Field(
-        Path("models"), description="Folder of the model repository: <name>/model.toml and <name>/<version>/."
-    )
+    models_dir: Path = Field(Path("models"), description="Folder of the model repository.")
     environments_dir: Path = Field(
         Path(".takt/environments"),
-        description="Folder of the environments of models, each with an interpreter and its packages.",
+        description="Folder of the environments of models.",
     )
     index_url: SecretStr = Field(
         SecretStr(""),
-        description="Package index from which environments of models are made, such as "
-        "https://mirror.plant/simple; may contain a password. Empty: PyPI, or what uv is configured to use.",
+        description="Package index of environments of models, such as https://mirror.plant/simple. "
+        "Empty: PyPI, or uv's configuration.",
     )
     wheels: Path | None = Field(
         None,
-        description="Folder of wheels from which environments of models are made, without any index.",
+        description="Folder of wheels for environments of models, instead of an index.",
     )
     payload_url: str = Field(
         "",
-        description="Storage of the rows and results of jobs: file:///folder, or the URL of an object "
-        "store such as s3://bucket/prefix?endpoint=…&region=…. Empty: .takt/payloads in this folder.",
+        description="Store of the rows and results of jobs: file:///folder, or an object store such "
+        "as s3://bucket/prefix?endpoint=…&region=…. Empty: .takt/payloads.",
     )
     max_stored_bytes: int | None = Field(
         None,
         gt=0,
-        description="Limit of the payload folder; above it, jobs are rejected. Unset: the size of the disk.",
+        description="Limit of the payload folder; above it, jobs are rejected. Unset: the disk.",
     )
     payload_compression: Literal["auto", "lz4", "none"] = Field(
         "auto",
-        description="Compression of stored rows and results. `auto`: LZ4 in an object store; none in a "
-        "folder, which is faster than LZ4. Without it, numbers take twice the space, texts more.",
+        description="Compression of stored rows and results. `auto`: LZ4 in an object store, none in "
+        "a folder.",
     )
     fsync_payloads: bool = Field(
         True,
-        description="Whether rows and results in a folder are synced to disk before the queue refers to "
-        "them. `false`: a power cut may empty objects that were written in the last half minute or longer.",
+        description="Sync rows and results in a folder to disk before the queue refers to them. "
+        "`false`: a power cut may empty objects of the last half minute or longer.",
     )
     durability: Promise = Field(
         Promise.MEMORY,
-        description="Durability of a job before its 202: in the queue's `memory`, on its `disk`, or on a "
-        "`replica`. `disk` and `replica` also sync payloads to disk.",
+        description="A job's 202 waits until it is in the queue's `memory`, on its `disk`, or on a "
+        "`replica`. The latter two also sync payloads.",
     )
     durability_limit_s: float = Field(
         2.0,
         gt=0,
         le=2.5,
-        description="Longest wait of a submission for that durability; after it, the answer is 503.",
+        description="Longest wait of a submission for that durability; then 503.",
     )
     appendfsync: Literal["ask", "always"] = Field(
         "ask",
-        description="Whether the queue has `appendfsync always`, which TAKT_DURABILITY=disk requires. "
-        "`ask`: read it from the server. `always`: assume it, for servers that reject `CONFIG GET`.",
+        description="`ask` the server for `appendfsync always`, which TAKT_DURABILITY=disk requires, "
+        "or assume it (`always`), if the server rejects `CONFIG GET`.",
     )
     default_model: str = Field("iris", description="Model of /predict, /predict/batch and /model-info.")
     log_format: Literal["console", "json"] = Field("console", description="Format of log events.")
@@ -103,8 +99,8 @@ class SettingFields(BaseSettings):
         "",
         pattern=r"^(https?://\S+)?$",
         validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_ENDPOINT", "TAKT_OTLP_ENDPOINT"),
-        description="OTLP/HTTP collector of traces, such as http://collector:4318. Empty: no traces. If "
-        "OTEL_EXPORTER_OTLP_ENDPOINT is set too, it takes precedence.",
+        description="OTLP/HTTP collector of traces, such as http://collector:4318. Empty: no traces. "
+        "OTEL_EXPORTER_OTLP_ENDPOINT takes precedence.",
     )
 
     # Gateway
@@ -114,79 +110,71 @@ class SettingFields(BaseSettings):
         None,
         ge=1,
         le=256,
-        description="Gateway processes on the port; each uses up to one core. Linux only. Unset: 1; with "
-        "`takt up` a quarter of the cores.",
+        description="Gateway processes on the port, each of up to one core. Linux only. Unset: 1; "
+        "with `takt up` a quarter of the cores.",
     )
     publish: str = Field(
         "",
-        description="Published address of a container's port, as ADDRESS:PORT. It replaces TAKT_HOST in "
-        "the decision whether other machines can reach the gateway.",
+        description="Published ADDRESS:PORT of a container. It replaces TAKT_HOST in the decision "
+        "whether other machines can reach the gateway.",
     )
     access: Literal["auto", "keys", "open"] = Field(
         "auto",
-        description="`keys`: every request needs an API key (`takt keys create`). `open`: no request needs "
-        "a key. `auto`: open on the loopback address; on other addresses keys, and the gateway does not "
-        "start before a key exists.",
+        description="`keys`: every request needs an API key. `open`: none does. `auto`: open on the "
+        "loopback address; else keys, and the gateway does not start before one exists.",
     )
     cors_origins: str = Field(
         "",
-        description="Browser origins that may call the gateway, separated by commas, such as "
-        "https://mes.example; * for all. Empty: none.",
+        description="Browser origins that may call the gateway, comma-separated, such as "
+        "https://mes.example; * for all.",
     )
     trusted_proxies: str = Field(
         "",
-        description="Proxies with trusted X-Forwarded-For and X-Forwarded-Proto headers: addresses or CIDR "
-        "networks, separated by commas. Empty: none.",
+        description="Proxies with trusted X-Forwarded-For and X-Forwarded-Proto headers: addresses or "
+        "CIDR networks, comma-separated.",
     )
     gateway_name: str = Field(
         default_factory=socket.gethostname, description="Name of this gateway in logs and reply streams."
     )
     default_wait_s: float = Field(
-        10.0, gt=0, description="Longest wait of /predict without `Prefer: wait=N`."
+        10.0, gt=0, description="Longest wait of a prediction without `Prefer: wait=N`."
     )
     max_wait_s: float = Field(60.0, gt=0, description="Longest wait that a client may request.")
     max_body_bytes: int = Field(8 * 2**20, gt=0, description="Largest body of a /predict request.")
     max_job_body_bytes: int = Field(64 * 2**20, gt=0, description="Largest JSON body of a job.")
-    head_limit_s: float = Field(
-        10.0, gt=0, description="Time limit for a client to connect and send the head of its request."
-    )
+    head_limit_s: float = Field(10.0, gt=0, description="Time limit for the head of a request.")
     max_connections: int | None = Field(
         None,
         gt=0,
-        description="Limit of client connections per gateway. Unset: by the open-files limit.",
+        description="Client connections per gateway. Unset: by the open-files limit.",
     )
     grpc_port: int | None = Field(
         None,
         ge=0,
         le=65535,
-        description="Port of the inference protocol over gRPC, on the address TAKT_HOST. Needs "
-        "`takt-server[grpc]`. Unset: none; 0: any free port, which the log names.",
+        description="gRPC port of the inference protocol, on TAKT_HOST. Needs `takt-server[grpc]`. "
+        "Unset: none; 0: any free port.",
     )
-    grpc_cert_file: str = Field(
-        "", description="PEM file with the certificate chain of gRPC. Empty: gRPC without TLS."
-    )
-    grpc_key_file: str = Field("", description="PEM file with the private key of that certificate.")
+    grpc_cert_file: str = Field("", description="PEM file with the certificate chain of gRPC. Empty: no TLS.")
+    grpc_key_file: str = Field("", description="PEM file with its private key.")
     grpc_client_ca_file: str = Field(
         "",
-        description="PEM file with the CA certificates that verify clients' certificates, which are then "
-        "required. Empty: none are.",
+        description="PEM file with the CA of clients' certificates, which are then required.",
     )
-    max_inflight_rows: int = Field(
-        20_000, gt=0, description="Limit of rows in flight on the online lane, per gateway."
-    )
+    max_inflight_rows: int = Field(20_000, gt=0, description="Online rows in flight per gateway.")
     shutdown_grace_s: float = Field(15.0, gt=0, description="Time for a stopping program to finish its work.")
     drain_delay_s: float = Field(
         0.0,
         ge=0,
-        description="Part of that time in which a stopping gateway still accepts connections but reports "
-        "not ready, so that a load balancer notices it.",
+        description="Part of that time in which a stopping gateway still accepts connections but "
+        "reports not ready.",
     )
 
     scaling_target_s: float = Field(
         60.0,
         ge=1,
         le=86_400,
-        description="Time within which waiting work should be done, for GET /scaling without a target.",
+        description="Time in which waiting work should be done, for GET /scaling.",
     )
 
     # Worker
@@ -195,43 +183,41 @@ class SettingFields(BaseSettings):
     )
     models: str = Field(
         "all",
-        description="Models that a worker loads and a gateway serves, separated by commas: a model in its "
-        "default version, a version (iris@1.0.0), or all.",
+        description="Models that a worker loads and a gateway serves, comma-separated: a model, a "
+        "version (iris@1.0.0), or all.",
     )
     worker_name: str = Field(
         default_factory=socket.gethostname,
-        description="Name of a supervisor; its workers are NAME/0, NAME/1, … in logs and heartbeats.",
+        description="Name of a supervisor; its workers are NAME/0, NAME/1, …",
     )
     workers: int | None = Field(
         None,
         ge=1,
-        description="Workers of a supervisor, which share one copy of the models. Unset: the cores of the "
-        "machine or container minus 1, on a GPU 1.",
+        description="Workers of a supervisor. Unset: the cores of the machine or container minus 1, "
+        "on a GPU 1.",
     )
     fork: Literal["auto", "never"] = Field(
         "auto",
-        description="`never`: each worker is a program that loads the models for itself, instead of a fork "
-        "that shares them. `auto`: fork on Linux.",
+        description="`auto`: workers are forks that share the models (Linux). `never`: each loads "
+        "them for itself.",
     )
     verify_limit_s: float = Field(
         600.0,
         gt=0,
-        description="Time limit for a process that opens and verifies a model version; after it, the version "
-        "counts as failed.",
+        description="Time limit to open and verify a model version; then it has failed.",
     )
     threads: int = Field(1, ge=1, description="CPU threads of a model call.")
     framework_mismatch: Literal["warn", "refuse"] = Field(
-        "warn", description="Reaction to an artifact that another version of its framework built."
+        "warn", description="Reaction to an artifact of another version of its framework."
     )
     runtime: Literal["auto", "native"] = Field(
         "auto",
-        description="native: run every model in its own framework, whatever its model.toml declares. For "
-        "comparisons.",
+        description="native: run every model in its own framework, for comparisons.",
     )
     celery_tools: bool = Field(
         False,
-        description="Enable Celery's events and remote control, for `celery inspect` and Flower. Every "
-        "client that can reach the queue can then also send commands to workers.",
+        description="Celery's events and remote control, for `celery inspect` and Flower. Every "
+        "client of the queue can then command workers.",
     )
     heartbeat_ttl_s: float = Field(
         3.0, gt=0, description="Time without a heartbeat after which a worker counts as dead."
@@ -248,20 +234,20 @@ class SettingFields(BaseSettings):
     memory_limit_bytes: int | None = Field(
         None,
         ge=0,
-        description="Memory limit of each CPU worker, and of its sandbox process. Unset: 80 % of the memory "
-        "of the machine or container; 0: no limit. Linux only.",
+        description="Memory limit of each CPU worker, and of its sandbox. Unset: 80 % of the machine "
+        "or container; 0: none. Linux only.",
     )
     worker_metrics_port: int | None = Field(
         None,
         ge=0,
         le=65535,
-        description="Port of the first worker's Prometheus metrics; the worker with number n has this port "
-        "+ n. Unset: none; 0: any free port. `GET /metrics/targets` lists all.",
+        description="Port of the first worker's metrics; worker n has this port + n. Unset: none; 0: "
+        "any free port.",
     )
     worker_metrics_host: str = Field("127.0.0.1", description="Listen address of that port.")
     run_dir: Path = Field(
         Path(".takt/run"),
-        description="Folder of the files of a supervisor and its workers, which the health command reads.",
+        description="Folder of a supervisor's files, which the health command reads.",
     )
 
     # Jobs
@@ -273,16 +259,16 @@ class SettingFields(BaseSettings):
     max_job_bytes: int = Field(
         10 * 2**30,
         gt=0,
-        description="Largest file of a job, uncompressed; also the limit of its stored rows.",
+        description="Largest file of a job, uncompressed, and limit of its stored rows.",
     )
     max_uploads: int = Field(
-        8, ge=1, description="Files that one gateway reads at the same time; each uses a thread."
+        8, ge=1, description="Files that one gateway reads at the same time, each in a thread."
     )
     upload_idle_s: float = Field(
         60.0, gt=0, description="Time without data after which a request body is aborted."
     )
     spool_dir: Path | None = Field(
-        None, description="Folder of Parquet files while they are read. Unset: the system's temporary folder."
+        None, description="Folder of Parquet files while they are read. Unset: the system's."
     )
     idempotency_keep_s: float = Field(
         86_400.0, gt=0, description="Time for which an Idempotency-Key refers to its job."
@@ -291,24 +277,24 @@ class SettingFields(BaseSettings):
     scrub_bytes_per_s: int = Field(
         2 * 2**20,
         ge=0,
-        description="Rate at which one worker of all reads stored rows and results to check their digests. "
+        description="Rate at which one worker of all checks the digests of stored rows and results. "
         "0: no checks.",
     )
     scrub_every_s: float = Field(
         86_400.0,
         gt=0,
-        description="Time from the start of one such check of all jobs to the start of the next.",
+        description="Time from the start of one check of all jobs to the next.",
     )
 
     # Webhooks
     webhook_secret: SecretStr = Field(
         SecretStr(""),
-        description="Signing secret of webhooks: whsec_ and 24 to 64 bytes in base64. Several secrets, "
+        description="Signing secret of webhooks: whsec_ and 24 to 64 bytes in base64; several, "
         "separated by spaces, during a rotation. Empty: no webhooks.",
     )
     webhook_allow: str = Field(
         "",
-        description="Private networks that webhooks may reach, as CIDR, separated by commas, such as "
+        description="Private networks that webhooks may reach, as CIDR, comma-separated, such as "
         "10.20.0.0/16.",
     )
     webhook_timeout_s: float = Field(10.0, gt=0, description="Time limit for a receiver to answer a webhook.")

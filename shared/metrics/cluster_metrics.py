@@ -21,22 +21,20 @@ OLDEST_AGE = gauge(
     VERSION,
     LANE,
 )
-WAITING_JOBS = gauge("takt_waiting_jobs", "Jobs with chunks that are ready.", MODEL, VERSION)
+WAITING_JOBS = gauge("takt_waiting_jobs", "Jobs with ready chunks.", MODEL, VERSION)
 JOBS = gauge("takt_jobs", "Stored jobs by state: open, or ended and within their retention.", STATE)
 LEASES = gauge("takt_leases", "Chunks that workers have claimed, and uploads that gateways are reading.")
 WEBHOOKS = gauge("takt_waiting_webhooks", "Ended jobs with a webhook that is not delivered yet.")
 
 # -- workers
 WORKERS = gauge("takt_workers", "Workers with a heartbeat, by state.", STATE)
-MODEL_WORKERS = gauge(
-    "takt_model_workers", "Workers that have the model version loaded and serve.", MODEL, VERSION
-)
+MODEL_WORKERS = gauge("takt_model_workers", "Workers that serve the model version.", MODEL, VERSION)
 FAILED_WORKERS = gauge(
     "takt_model_failed_workers", "Live workers that failed to load the model version.", MODEL, VERSION
 )
 HEARTBEAT_AGE = gauge(
     "takt_oldest_heartbeat_age_seconds",
-    "Age of the oldest heartbeat. Workers that stopped in order, or more than a minute ago, do not count.",
+    "Age of the oldest heartbeat of workers that did not stop in order, up to a minute.",
 )
 SILENT_WORKERS = gauge(
     "takt_silent_workers", "Workers with a heartbeat that expired within about a minute: dead or hanging."
@@ -46,7 +44,7 @@ RESTARTS = gauge("takt_worker_restarts", "Worker restarts within about a minute.
 # -- dead letters
 DEAD_LETTERS = gauge(
     "takt_dead_letters",
-    "Messages and records that could not be read and were set aside; at most 1000 are kept.",
+    "Messages and records that were set aside; at most 1000 are kept.",
 )
 DEAD_LETTERS_EVER = counter("takt_dead_letters_total", "Dead letters since the start of the installation.")
 

@@ -27,16 +27,12 @@ HEARTBEATS = counter(
 )
 
 # -- models
-LOADED = gauge(
-    "takt_model_loaded", "1: this worker has the model version loaded; 0: loading, or failed.", MODEL, VERSION
-)
-LOAD_TIME = gauge(
-    "takt_model_load_duration_seconds", "Time to load, check and warm up the model version.", MODEL, VERSION
-)
+LOADED = gauge("takt_model_loaded", "1: loaded; 0: loading, or failed.", MODEL, VERSION)
+LOAD_TIME = gauge("takt_model_load_duration_seconds", "Time to load, check and warm up.", MODEL, VERSION)
 RATE = gauge("takt_model_rows_per_second", "Measured rate on this worker.", MODEL, VERSION, LANE)
 CEILING = gauge(
     "takt_model_ceiling_rows",
-    "Largest allowed rows per call after a call ran out of memory; 0: no limit.",
+    "Rows per call after a call ran out of memory; 0: no limit.",
     MODEL,
     VERSION,
 )
@@ -56,7 +52,7 @@ PREDICT_DURATION = histogram(
 )
 ROWS_ENDED = counter(
     "takt_rows_total",
-    "Rows that succeeded or failed here; rows of a chunk count when it is committed.",
+    "Rows that succeeded or failed; those of a chunk count with its commit.",
     MODEL,
     VERSION,
     LANE,
@@ -72,7 +68,7 @@ PARTS = counter(
 )
 REDELIVERIES = counter(
     "takt_redeliveries_total",
-    "Request parts that were delivered before to a worker that did not answer.",
+    "Request parts that another worker got before and did not answer.",
     MODEL,
     VERSION,
 )
@@ -88,7 +84,7 @@ CHUNKS = counter(
 )
 CHUNK_DURATION = histogram(
     "takt_chunk_duration_seconds",
-    "Time from the claim of a chunk until it left this worker.",
+    "Time from claim to end of a chunk here.",
     MODEL,
     VERSION,
     bounds=(*DURATIONS_S[3:], 120.0, 300.0, 900.0),
@@ -97,7 +93,7 @@ ATTEMPTS = counter("takt_chunk_attempts_total", "Claimed chunks.", MODEL, VERSIO
 RETRIES = counter("takt_chunk_retries_total", "Claimed chunks that had an attempt before.", MODEL, VERSION)
 QUARANTINES = counter(
     "takt_chunk_quarantines_total",
-    "Claimed chunks that ran in the sandbox because they ended two workers.",
+    "Claimed chunks that ran in the sandbox.",
     MODEL,
     VERSION,
 )
@@ -111,7 +107,7 @@ RENEWALS = counter(
 
 SCRUBBED = counter(
     "takt_scrubbed_objects_total",
-    "Stored rows and results that the scrubber of this worker has read: intact, corrupt or missing.",
+    "Objects that the scrubber has read: intact, corrupt or missing.",
     OUTCOME,
 )
 

@@ -83,8 +83,8 @@ class Taken(StrEnum):
     """Whether an input accepts the values of a type."""
 
     YES = "yes"
-    CHECKED = "if it fits"
-    READ = "read as text"
+    CHECKED = "checked"
+    READ = "as text"
     MISSING = "missing"
     NO = "no"
 
