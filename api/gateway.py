@@ -205,13 +205,24 @@ class Gateway:
         default = self.catalog.default
         return default is not None and self.fleet.now.matching_holders(default.key) > 0
 
+    def is_unloaded(self, model: str) -> bool:
+        """Whether the deployment of a model wants no worker to hold it."""
+        found = self.deployments.known.get(model)
+        return found is not None and found.target.unloaded
+
     def serves(self, key: ModelKey) -> bool:
         """Whether Redis answers and a worker holds a model version, or is expected back with it."""
         return self.queue.open and self.fleet.now.matching_holders(key) > 0
 
     def ready(self) -> bool:
-        """Whether this gateway can answer requests for the default model now."""
-        return self.queue.open and self.holds_default() and not self.lifecycle.draining
+        """Whether this gateway can answer requests for the default model now; of any worker's models, if
+        the default model is unloaded."""
+        if not self.queue.open or self.lifecycle.draining:
+            return False
+        return self.holds_default() or (
+            self.is_unloaded(self.catalog.default_model)
+            and any(worker.is_ready for worker in self.fleet.now.workers)
+        )
 
     def _entry_rows(self) -> dict[ModelKey, float]:
         """Estimated rows per request of each model version that is declared or held by a worker."""

@@ -43,6 +43,13 @@ class Target(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     """Names that requests may use in place of a version."""
     split: dict[Version, Percent] = {}
     """Percent of the requests that name no version, by version; empty: all go to `default`."""
+    unloaded: bool = False
+    """Workers hold no version until the model is loaded or deployed again; the rest is kept until then."""
+
+    @property
+    def loaded(self) -> tuple[Version, ...]:
+        """The versions that workers hold."""
+        return () if self.unloaded else self.wanted
 
     def problem(self) -> str | None:
         """Why the parts contradict each other; None: they do not."""

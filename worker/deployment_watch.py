@@ -19,7 +19,7 @@ class DeploymentWatch:
     """Passes on the versions that deployments want, after each change."""
 
     def __init__(self, client: redis.Redis, on_change: Callable[[dict[str, list[str]]], None]) -> None:
-        """`on_change` gets the wanted versions by model."""
+        """`on_change` gets the wanted versions by model; none of a model that is unloaded."""
         self._client: Any = client  # Any: redis-py's union of RESP2 and RESP3 answers
         self._on_change = on_change
         self._version: bytes | None = None
@@ -35,5 +35,5 @@ class DeploymentWatch:
             log.debug("deployments_not_read", reason=str(error))
             return
         found = filter(None, map(decode_deployment, stored.values()))
-        self._on_change({one.model: list(one.target.wanted) for one in found})
+        self._on_change({one.model: list(one.target.loaded) for one in found})
         self._version = version

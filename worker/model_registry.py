@@ -138,7 +138,7 @@ def wanted_versions(
     expected to load fastest first.
 
     `deployed`: versions by model, as deployments want them. They count for a model that the settings name
-    without a version, and for every model if they name none.
+    without a version, and for every model if they name none. An empty list: the model is unloaded.
     """
     own = own_environment()
     wanted = _wanted(repository, settings, deployed)
@@ -175,7 +175,7 @@ def _wanted(
         if spec is None:
             yield model_key(model, version)  # unknown or wrong: reported as failed
         elif names is not None or spec.runs_on(settings.device):
-            versions = [version] if version else deployed.get(model) or [spec.default_version]
+            versions = [version] if version else deployed.get(model, [spec.default_version])
             yield from (model_key(model, one) for one in versions)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,18 +12,19 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from msgspec import structs
 from pydantic import BaseModel, Field
 
-from api.access.principal import Asker, Principal
+from api.access.principal import Asker
 from api.gateway import Gateway
 from api.http.error_answers import of_errors
 from api.http.request_bodies import read_json
 from api.online.rollout_driver import changed as after_rollout
 from api.routes.dependencies import GatewayState
+from api.routes.deployment_changes import change, current, look_up, require_built
 from api.routes.rollout_views import RolloutsView, RolloutView, rollout_view
-from shared.deployments import MOST_HISTORY, Change, Deployment, Target, read_request, read_rollout
-from shared.errors import InvalidStateError, ModelNotFoundError, PreconditionFailedError
+from shared.deployments import MOST_HISTORY, Change, Deployment, read_request, read_rollout
+from shared.errors import InvalidStateError, PreconditionFailedError
 from shared.keys import model_key
 from shared.rollouts import Rollout, RolloutState
-from shared.texts import foreign_text, listed, named
+from shared.texts import foreign_text
 from shared.worker_records import ModelState
 
 router = APIRouter(tags=["deployments"])
@@ -48,6 +48,7 @@ class DeploymentView(BaseModel):
     model: str
     generation: int = Field(description="Increases with each change; 0: as model.toml declares it")
     wanted: list[str] = Field(description="The versions that workers load")
+    unloaded: bool = Field(description="Workers load none of them until the model is loaded or deployed")
     default: str = Field(description="The version of requests that name none")
     serves: str = Field(
         description="The version that this gateway serves as the default now: it changes once a worker "
@@ -66,6 +67,7 @@ class DeploymentView(BaseModel):
 class PastDeployment(BaseModel):
     generation: int
     wanted: list[str]
+    unloaded: bool
     default: str
     aliases: dict[str, str]
     split: dict[str, float]
@@ -83,8 +85,7 @@ class DeploymentHistory(BaseModel):
 async def deployment(name: str, gateway: GatewayState, asker: Asker, response: Response) -> DeploymentView:
     """The deployment of a model: what is wanted, and what the workers hold."""
     gateway.catalog.find(name, asker=asker)
-    found = await gateway.deployments.read(name)
-    return _answer(gateway, found or _declared(gateway, name), response)
+    return _answer(gateway, await current(gateway, name), response)
 
 
 @router.put(
@@ -120,10 +121,10 @@ async def deploy(
 
     The model or its versions may be new in the repository: neither gateway nor workers need a restart.
     """
-    await _look_up(gateway, name, asker)
+    await look_up(gateway, name, asker)
     demand = read_request(await _body(gateway, request))
-    _require_built(gateway, name, demand.target)
-    before = await gateway.deployments.read(name) or _declared(gateway, name)
+    require_built(gateway, name, demand.wanted)
+    before = await current(gateway, name)
     expected = _expected(if_match, before)
     promotes = demand.default != before.target.default
     changed = Deployment(
@@ -180,11 +181,13 @@ async def roll_out(
     name: str, request: Request, gateway: GatewayState, asker: Asker, response: Response
 ) -> DeploymentView:
     """Move requests to a version in steps, each only while the rules hold."""
-    await _look_up(gateway, name, asker)
+    await look_up(gateway, name, asker)
     asked = read_rollout(await _body(gateway, request))
-    before = await gateway.deployments.read(name) or _declared(gateway, name)
+    before = await current(gateway, name)
     if before.rollout is not None and before.rollout.running:
         raise InvalidStateError(f"A rollout of {name} to {before.rollout.to} is running: roll it back first.")
+    if before.target.unloaded:
+        raise InvalidStateError(f"{name} is unloaded: deploy or load it first.")
     if asked.to == before.target.default:
         raise InvalidStateError(f"{name} serves {asked.to} already.")
     wanted = tuple(dict.fromkeys([*before.target.wanted, asked.to]))
@@ -197,7 +200,7 @@ async def roll_out(
         rules=asked.rules,
     )
     target = structs.replace(before.target, wanted=wanted, split=rollout.split)
-    _require_built(gateway, name, target)
+    require_built(gateway, name, wanted)
     changed = Deployment(
         model=name,
         target=target,
@@ -223,13 +226,6 @@ async def rollouts(name: str, gateway: GatewayState, asker: Asker) -> RolloutsVi
     return RolloutsView(model=name, running=running, ended=listed)
 
 
-async def _look_up(gateway: Gateway, name: str, asker: Principal) -> None:
-    """Raises ModelNotFoundError if the repository has no such model, or the asker does not see it."""
-    if name not in gateway.catalog.names:
-        await asyncio.to_thread(gateway.catalog.reload)
-    gateway.catalog.find(name, asker=asker)
-
-
 async def _body(gateway: Gateway, request: Request) -> bytes:
     settings = gateway.settings
     headers = dict(request.scope["headers"])
@@ -239,9 +235,7 @@ async def _body(gateway: Gateway, request: Request) -> bytes:
 async def _changed(
     gateway: Gateway, changed: Deployment, expected: int | None, response: Response
 ) -> DeploymentView:
-    stored = await gateway.deployments.change(changed, expected)
-    gateway.catalog.deploy(gateway.deployments.known, gateway.fleet.now)
-    return _answer(gateway, stored, response)
+    return _answer(gateway, await change(gateway, changed, expected), response)
 
 
 def _expected(if_match: str | None, before: Deployment) -> int | None:
@@ -254,23 +248,6 @@ def _expected(if_match: str | None, before: Deployment) -> int | None:
     return int(found[1])
 
 
-def _require_built(gateway: Gateway, name: str, target: Target) -> None:
-    """Raises ModelNotFoundError if a wanted version is neither in the repository nor held by a worker."""
-    known = {*gateway.catalog.repository.versions(name), *gateway.fleet.now.versions(name)}
-    missing = [version for version in target.wanted if version not in known]
-    if missing:
-        raise ModelNotFoundError(
-            f"Model {named(name)} has no version {named(missing[0])}. Versions: {listed(sorted(known))}."
-        )
-
-
-def _declared(gateway: Gateway, name: str) -> Deployment:
-    """The deployment of a model without a record: as model.toml declares it."""
-    default = gateway.catalog.find(name).version
-    wanted = sorted({default, *gateway.fleet.now.versions(name)})
-    return Deployment(model=name, target=Target(wanted=tuple(wanted), default=default), change=Change(by=""))
-
-
 def _answer(gateway: Gateway, found: Deployment, response: Response) -> DeploymentView:
     response.headers["ETag"] = f'"{found.generation}"'
     target = found.target
@@ -278,6 +255,7 @@ def _answer(gateway: Gateway, found: Deployment, response: Response) -> Deployme
         model=found.model,
         generation=found.generation,
         wanted=list(target.wanted),
+        unloaded=target.unloaded,
         default=target.default,
         serves=gateway.catalog.find(found.model).version,
         aliases=target.aliases,
@@ -309,6 +287,7 @@ def _past(one: Deployment) -> PastDeployment:
     return PastDeployment(
         generation=one.generation,
         wanted=list(one.target.wanted),
+        unloaded=one.target.unloaded,
         default=one.target.default,
         aliases=one.target.aliases,
         split=one.target.split,

@@ -34,7 +34,9 @@ _CONTENTS: Mapping[str, tuple[str, str | None]] = {
 """By datatype: the field of typed contents, and the type of its numbers."""
 
 
-def parameters_of(message: Mapping[str, pb.InferParameter]) -> dict[str, object]:
+def parameters_of(
+    message: Mapping[str, pb.InferParameter] | Mapping[str, pb.ModelRepositoryParameter],
+) -> dict[str, object]:
     """The values of parameters by name."""
     return {
         name: getattr(value, value.WhichOneof("parameter_choice") or "string_param")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 from starlette.types import Scope
 
 from api.access.permissions import RPC_SERVICE
-from api.access.principal import asker_of
+from api.access.principal import Principal, asker_of
 from api.gateway import Gateway
 from api.http.request_bodies import ClientLeftError
 from api.inference_protocol.infer_outputs import OutputSelection
@@ -19,7 +19,8 @@ from api.inference_protocol.metadata import config_of, metadata_of
 from api.inference_protocol.statistics import statistics_of
 from api.models.catalog import Servable
 from api.online.prediction import Prediction
-from api.routes.inference_protocol.repository_index import FIXED, index_of
+from api.routes.inference_protocol.repository_index import index_of
+from api.routes.inference_protocol.repository_models import FOLLOW_LIMIT_S, load, unload, version_of
 from api.routes.inference_protocol.server import EXTENSIONS
 from api.routes.online_requests import TraceStages
 from api.rpc import inference_pb2 as pb
@@ -35,8 +36,11 @@ from api.rpc.grpc_messages import (
     tensors_of,
 )
 from shared import VERSION
-from shared.errors import InvalidStateError, ServiceError
+from shared.errors import ServiceError
 from shared.messages import OutputColumn
+
+ANSWER_S = 0.5
+"""Kept of a client's deadline for the answer."""
 
 
 def _nobody_left() -> bool:
@@ -65,8 +69,8 @@ class InferenceService:
             "ModelStatistics": self._model_statistics,
             "ModelInfer": self.infer,
             "RepositoryIndex": self._index,
-            "RepositoryModelLoad": self._refuse,
-            "RepositoryModelUnload": self._refuse,
+            "RepositoryModelLoad": self._load,
+            "RepositoryModelUnload": self._unload,
         }
         methods = {name: self._unary(name, answer) for name, answer in answers.items()}
         methods["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
@@ -138,14 +142,17 @@ class InferenceService:
             ]
         )
 
-    async def _refuse(
-        self,
-        request: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest,
-        scope: Scope,
-        _: Context,
-    ) -> NoReturn:
-        self._find(request.model_name, "", scope)
-        raise InvalidStateError(FIXED)
+    async def _load(
+        self, request: pb.RepositoryModelLoadRequest, scope: Scope, context: Context
+    ) -> pb.RepositoryModelLoadResponse:
+        await load(self._gateway, *_asked(request, scope), _follow_s(context))
+        return pb.RepositoryModelLoadResponse()
+
+    async def _unload(
+        self, request: pb.RepositoryModelUnloadRequest, scope: Scope, context: Context
+    ) -> pb.RepositoryModelUnloadResponse:
+        await unload(self._gateway, *_asked(request, scope), _follow_s(context))
+        return pb.RepositoryModelUnloadResponse()
 
     def _find(self, model: str, version: str, scope: Scope) -> Servable:
         return self._gateway.catalog.find(model, version or None, asker_of(scope))
@@ -204,3 +211,15 @@ class InferenceService:
 
 def _stream_error(sentence: str) -> pb.ModelStreamInferResponse:
     return pb.ModelStreamInferResponse(error_message=sentence)
+
+
+def _asked(
+    request: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest, scope: Scope
+) -> tuple[str, str | None, Principal]:
+    """Model, version and asker of a request to load or unload."""
+    return request.model_name, version_of(parameters_of(request.parameters)), asker_of(scope)
+
+
+def _follow_s(context: Context) -> float:
+    """How long to wait for the workers: the answer must come before the client's deadline."""
+    return min(FOLLOW_LIMIT_S, max(0.0, remaining_s(context) - ANSWER_S))

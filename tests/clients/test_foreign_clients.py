@@ -129,7 +129,7 @@ def assert_equal(found: dict[str, Any], expected: dict[str, dict[str, list[Any]]
 def test_tritonclient(stack: Stack, expected: dict[str, Any]) -> None:
     found = run("triton", "triton_http", stack)
     assert_equal(found, expected, set(ROWS))
-    assert found["live"] is found["ready"] is True
+    assert found["live"] is found["ready"] is found["unloaded"] is found["loaded"] is True
     assert {each["name"]: each["state"] for each in found["index"]} == dict.fromkeys(ROWS, "READY")
     assert found["async"] == [expected["iris"]["prediction"]] * 3
     assert [text.split(":")[2] for (text,) in found["classification"]] == [
@@ -162,14 +162,14 @@ def test_mlservers_codecs(stack: Stack, expected: dict[str, Any]) -> None:
 def test_tritonclient_over_grpc(stack: Stack, expected: dict[str, Any]) -> None:
     found = run("triton", "triton_grpc", stack)
     assert_equal(found, expected, set(ROWS))
-    assert found["live"] is found["ready"] is True
+    assert found["live"] is found["ready"] is found["unloaded"] is found["loaded"] is True
     labels = expected["iris"]["prediction"]
     assert found["callback"] == labels
     assert found["stream"] == found["asyncio"] == [labels] * 3
     assert {name: status for name, (status, _) in found["errors"].items()} == {
         "model": "StatusCode.NOT_FOUND",
         "range": "StatusCode.INVALID_ARGUMENT",
-        "load": "StatusCode.FAILED_PRECONDITION",
+        "load": "StatusCode.INVALID_ARGUMENT",
     }
 
 

@@ -313,3 +313,25 @@ def test_versions_and_models_come_and_go_while_requests_go_on(
         path = "/models/petals/predict"
         eventually(lambda: second.post(path, json=FLOWER).status_code == 200, limit_s=60)
     assert {status for _, status in load.statuses} == {200}
+
+
+def test_an_unloaded_model_leaves_the_workers_and_comes_back(clients: list[httpx.Client]) -> None:
+    first, second = clients
+    assert first.post("/v2/repository/models/iris/unload").status_code == 200
+    for http in clients:
+        eventually(partial(is_unready, http), limit_s=5)
+        assert http.get("/health/ready").status_code == 200, "workers without a model are not a fault"
+    assert first.post("/predict", json=FLOWER).status_code == 503
+    view = first.get("/models/iris/deployment").json()
+    assert (view["unloaded"], {one["state"] for one in view["versions"]}) == (True, {"absent"})
+    assert second.post("/v2/repository/models/iris/load").status_code == 200
+    assert is_ready(second)
+    assert second.post("/predict", json=FLOWER).status_code == 200
+
+
+def is_ready(http: httpx.Client) -> bool:
+    return http.get("/v2/models/iris/ready").status_code == 200
+
+
+def is_unready(http: httpx.Client) -> bool:
+    return not is_ready(http)

@@ -1,10 +1,10 @@
-"""The model repository: its index. Loading and unloading are refused with a reason."""
+"""The model repository: its index, and loading and unloading of models."""
 
 from __future__ import annotations
 
-from typing import Literal, NoReturn
+from typing import Any, Literal, TypeVar
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
 from api.access.principal import Asker
@@ -13,26 +13,25 @@ from api.http.error_answers import of_errors
 from api.http.request_bodies import read_body
 from api.models.catalog import Servable
 from api.routes.dependencies import GatewayState
+from api.routes.inference_protocol.repository_models import load, unload, version_of
 from shared.errors import InvalidInputError
 
 router = APIRouter()
-
-FIXED = (
-    "This protocol does not load or unload models here: PUT /models/{name}/deployment names the versions "
-    "that workers load."
-)
+T = TypeVar("T", bound=BaseModel)
 
 
 class IndexRequest(BaseModel):
     ready: bool = Field(False, description="List only model versions that are ready")
 
 
-_INDEX_BODY = {
-    "requestBody": {
-        "required": False,
-        "content": {"application/json": {"schema": IndexRequest.model_json_schema()}},
-    }
-}
+class RepositoryRequest(BaseModel):
+    parameters: dict[str, Any] = Field({}, description="`version`: the version; without it, as documented")
+
+
+def _optional(body: type[BaseModel]) -> dict[str, Any]:
+    """The declaration of a body that may be left out. Triton's client declares no Content-Type."""
+    content = {"application/json": {"schema": body.model_json_schema()}}
+    return {"requestBody": {"required": False, "content": content}}
 
 
 class ModelIndex(BaseModel):
@@ -42,16 +41,42 @@ class ModelIndex(BaseModel):
     reason: str
 
 
-@router.post("/v2/repository/index", openapi_extra=_INDEX_BODY, responses=of_errors(408, 413, 422))
+@router.post(
+    "/v2/repository/index", openapi_extra=_optional(IndexRequest), responses=of_errors(408, 413, 422)
+)
 async def index(request: Request, gateway: GatewayState, asker: Asker) -> list[ModelIndex]:
     """List the model versions that the key may see, and their states."""
-    only_ready = await _asks_for_ready(request, gateway)
+    only_ready = (await _read(request, gateway, IndexRequest, '{"ready": true}')).ready
     listed = [index_of(gateway, each) for each in gateway.catalog if asker.sees(each.spec.name)]
     return [each for each in listed if each.state == "READY" or not only_ready]
 
 
-async def _asks_for_ready(request: Request, gateway: Gateway) -> bool:
-    """Read the body, which is optional. Triton's client declares no Content-Type."""
+@router.post(
+    "/v2/repository/models/{model}/load",
+    openapi_extra=_optional(RepositoryRequest),
+    responses=of_errors(404, 408, 409, 413, 422, 503),
+)
+async def load_model(model: str, request: Request, gateway: GatewayState, asker: Asker) -> Response:
+    """Have workers load a model, and wait until one of them holds it."""
+    asked = await _read(request, gateway, RepositoryRequest, '{"parameters": {"version": "1.0.0"}}')
+    await load(gateway, model, version_of(asked.parameters), asker)
+    return Response()
+
+
+@router.post(
+    "/v2/repository/models/{model}/unload",
+    openapi_extra=_optional(RepositoryRequest),
+    responses=of_errors(404, 408, 409, 413, 422, 503),
+)
+async def unload_model(model: str, request: Request, gateway: GatewayState, asker: Asker) -> Response:
+    """Have workers drop a model, and wait until none of them holds it."""
+    asked = await _read(request, gateway, RepositoryRequest, '{"parameters": {"version": "1.0.0"}}')
+    await unload(gateway, model, version_of(asked.parameters), asker)
+    return Response()
+
+
+async def _read(request: Request, gateway: Gateway, kind: type[T], example: str) -> T:
+    """Read the body, which is optional. Raises InvalidInputError."""
     settings = gateway.settings
     body = await read_body(
         dict(request.scope["headers"]),
@@ -60,26 +85,9 @@ async def _asks_for_ready(request: Request, gateway: Gateway) -> bool:
         idle_s=settings.upload_idle_s,
     )
     try:
-        return bool(body) and IndexRequest.model_validate_json(body).ready
+        return kind.model_validate_json(body) if body else kind()
     except ValidationError:
-        raise InvalidInputError('The body must be empty, or {"ready": true} or {"ready": false}.') from None
-
-
-@router.post("/v2/repository/models/{model}/load", status_code=400, responses=of_errors(404))
-async def load(model: str, gateway: GatewayState, asker: Asker) -> None:
-    """Refused: models are loaded when workers start."""
-    _refuse(gateway, model, asker)
-
-
-@router.post("/v2/repository/models/{model}/unload", status_code=400, responses=of_errors(404))
-async def unload(model: str, gateway: GatewayState, asker: Asker) -> None:
-    """Refused: workers keep their models."""
-    _refuse(gateway, model, asker)
-
-
-def _refuse(gateway: Gateway, model: str, asker: Asker) -> NoReturn:
-    gateway.catalog.find(model, None, asker)
-    raise InvalidInputError(FIXED)
+        raise InvalidInputError(f"The body must be empty, or like {example}.") from None
 
 
 def index_of(gateway: Gateway, servable: Servable) -> ModelIndex:
@@ -87,6 +95,8 @@ def index_of(gateway: Gateway, servable: Servable) -> ModelIndex:
     name, version = servable.spec.name, servable.version
     if gateway.serves(servable.key):
         return ModelIndex(name=name, version=version, state="READY", reason="")
+    if gateway.is_unloaded(name):
+        return ModelIndex(name=name, version=version, state="UNAVAILABLE", reason="unloaded")
     availability = gateway.fleet.now.availability(servable.key)
     if availability.loading:
         return ModelIndex(name=name, version=version, state="LOADING", reason="")

@@ -10,8 +10,15 @@ from shared import VERSION
 
 router = APIRouter()
 
-EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "parameters", "statistics"]
-"""The extensions that work. `model_repository` (load and unload) and `schedule_policy` do not."""
+EXTENSIONS = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "statistics",
+]
+"""The extensions that work. `schedule_policy` does not."""
 
 
 class ServerMetadata(BaseModel):

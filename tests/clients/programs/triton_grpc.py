@@ -76,12 +76,16 @@ for name, call in {
     "range": lambda: client.infer(
         "iris", inputs_of(described["iris"], [dict(rows[0], petal_width=99.0)]), headers=headers
     ),
-    "load": lambda: client.load_model("iris", headers=headers),
+    "load": lambda: client.load_model("iris", headers=headers, config="{}"),
 }.items():
     try:
         call()
     except InferenceServerException as error:
         found["errors"][name] = [error.status(), error.message()]
+client.unload_model("sensor", headers=headers)
+found["unloaded"] = not client.is_model_ready("sensor", headers=headers)
+client.load_model("sensor", headers=headers)
+found["loaded"] = client.is_model_ready("sensor", headers=headers)
 
 
 async def with_asyncio():

@@ -68,6 +68,11 @@ pending = [
 ]
 found["async"] = [plain(one.get_result().as_numpy("prediction")) for one in pending]
 
+client.unload_model("sensor", headers=dict(headers))
+found["unloaded"] = not client.is_model_ready("sensor", headers=dict(headers))
+client.load_model("sensor", headers=dict(headers))
+found["loaded"] = client.is_model_ready("sensor", headers=dict(headers))
+
 for name, call in {
     "model": lambda: client.infer(
         "nope", inputs_of("iris", case["models"]["iris"], True), headers=dict(headers)
@@ -77,7 +82,7 @@ for name, call in {
         inputs_of("iris", [dict(case["models"]["iris"][0], petal_width=99.0)], True),
         headers=dict(headers),
     ),
-    "load": lambda: client.load_model("iris", headers=dict(headers)),
+    "load": lambda: client.load_model("iris", headers=dict(headers), config="{}"),
     "output": lambda: client.infer(
         "iris",
         inputs_of("iris", case["models"]["iris"], True),

@@ -102,7 +102,7 @@ async def test_the_server_lists_its_extensions_and_its_health(stage: Stage) -> N
     server = (await stage.http.get("/v2")).json()
     assert server["name"] == "takt"
     assert "binary_tensor_data" in server["extensions"]
-    assert "model_repository" not in server["extensions"]
+    assert "model_repository" in server["extensions"]
     assert (await stage.http.get("/v2/health/live")).json() == {"live": True}
     assert (await stage.http.get("/v2/health/ready")).json() == {"live": True, "ready": True}
     assert (await stage.http.get("/v2/models/iris/versions/1.0.0/ready")).json()["ready"] is True
@@ -121,13 +121,6 @@ async def test_ready_means_that_a_live_worker_holds_the_model(idle: Stage) -> No
         assert (await idle.http.get("/v2/models/iris/ready")).status_code == 200
         ready = (await idle.http.post("/v2/repository/index", content=b'{"ready": true}')).json()
         assert {each["name"] for each in ready} == {"iris", "classifier"}
-
-
-async def test_loading_and_unloading_are_refused_with_a_reason(stage: Stage) -> None:
-    for action in ("load", "unload"):
-        answer = await stage.http.post(f"/v2/repository/models/iris/{action}")
-        assert answer.status_code == 400
-        assert "names the versions that workers load" in answer.json()["error"]
 
 
 async def test_metadata_and_configuration_of_a_version(stage: Stage) -> None:

@@ -208,12 +208,31 @@ async def test_raw_and_typed_contents_cannot_be_mixed(stage: Stage) -> None:
     assert "for all inputs, or for none" in (await failure_of(stage.client.ModelInfer(mixed)))[1]
 
 
-async def test_loading_is_refused_with_a_reason(stage: Stage) -> None:
-    for name in ("RepositoryModelLoad", "RepositoryModelUnload"):
-        request = getattr(pb, f"{name}Request")(model_name="iris")
-        code, details, _ = await failure_of(stage.client.call(name)(request))
-        assert code is grpc.StatusCode.FAILED_PRECONDITION
-        assert "names the versions that workers load" in details
+async def test_loading_names_what_is_wrong(stage: Stage) -> None:
+    for asked, status, reason in (
+        ({"model_name": "nope"}, "NOT_FOUND", "There is no model 'nope'"),
+        (iris_version("7.0.0"), "NOT_FOUND", "no version '7.0.0'"),
+        (
+            {"model_name": "iris", "parameters": {"config": {"string_param": "{}"}}},
+            "INVALID_ARGUMENT",
+            "'config' is not supported",
+        ),
+    ):
+        request = pb.RepositoryModelLoadRequest(**asked)
+        code, details, _ = await failure_of(stage.client.RepositoryModelLoad(request))
+        assert code is getattr(grpc.StatusCode, status)
+        assert reason in details
+
+
+def iris_version(version: str) -> dict[str, Any]:
+    return {"model_name": "iris", "parameters": {"version": {"string_param": version}}}
+
+
+async def test_a_load_that_no_worker_follows_ends_before_the_deadline(idle: Stage) -> None:
+    call = idle.client.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name="iris"), timeout=2)
+    code, details, _ = await failure_of(call)
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert "no live worker holds it yet" in details
 
 
 async def test_without_a_worker_the_call_may_be_retried_later(idle: Stage) -> None:

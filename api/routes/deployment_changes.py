@@ -1,0 +1,58 @@
+"""A change of a model's deployment: what it is based on, what it needs, and its effect on this gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from api.access.principal import Principal
+from api.gateway import Gateway
+from shared.deployments import Change, Deployment, Target
+from shared.errors import ModelNotFoundError
+from shared.texts import listed, named
+
+
+async def look_up(gateway: Gateway, name: str, asker: Principal) -> None:
+    """Raises ModelNotFoundError if the repository has no such model, or the asker does not see it."""
+    if name not in gateway.catalog.names:
+        await asyncio.to_thread(gateway.catalog.reload)
+    gateway.catalog.find(name, asker=asker)
+
+
+async def current(gateway: Gateway, name: str) -> Deployment:
+    """The stored deployment of a model, else the deployment that its model.toml declares.
+
+    Raises redis.exceptions.RedisError.
+    """
+    return await gateway.deployments.read(name) or _declared(gateway, name)
+
+
+def _declared(gateway: Gateway, name: str) -> Deployment:
+    default = gateway.catalog.find(name).version
+    wanted = sorted({default, *gateway.fleet.now.versions(name)})
+    return Deployment(model=name, target=Target(wanted=tuple(wanted), default=default), change=Change(by=""))
+
+
+def built_versions(gateway: Gateway, name: str) -> set[str]:
+    """The versions of a model that are in the repository or held by a worker."""
+    return {*gateway.catalog.repository.versions(name), *gateway.fleet.now.versions(name)}
+
+
+def require_built(gateway: Gateway, name: str, versions: Iterable[str]) -> None:
+    """Raises ModelNotFoundError if a version is neither in the repository nor held by a worker."""
+    known = built_versions(gateway, name)
+    missing = [version for version in versions if version not in known]
+    if missing:
+        raise ModelNotFoundError(
+            f"Model {named(name)} has no version {named(missing[0])}. Versions: {listed(sorted(known))}."
+        )
+
+
+async def change(gateway: Gateway, changed: Deployment, expected: int | None) -> Deployment:
+    """Store a deployment and route by it. `expected`: the generation that it replaces; None: any.
+
+    Raises PreconditionFailedError if another generation is stored, redis.exceptions.RedisError.
+    """
+    stored = await gateway.deployments.change(changed, expected)
+    gateway.catalog.deploy(gateway.deployments.known, gateway.fleet.now)
+    return stored
