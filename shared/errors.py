@@ -316,9 +316,16 @@ class ResultLostError(PayloadError):
     """A committed result is missing or damaged; its chunk can be computed again from its rows."""
 
     def __init__(
-        self, detail: str | None = None, *, index: int = -1, token: str = "", cause: str = "payload_lost"
+        self,
+        detail: str | None = None,
+        *,
+        job_id: str = "",
+        index: int = -1,
+        token: str = "",
+        cause: str = "payload_lost",
     ) -> None:
         super().__init__(detail)
+        self.job_id = job_id
         self.index = index
         self.token = token
         self.cause = cause

@@ -61,7 +61,9 @@ class JobObjects:
             raise
         except PayloadError as error:
             cause = error.code if isinstance(error, PayloadCorruptError) else PayloadLostError.code
-            raise ResultLostError(error.detail, index=chunk.index, token=chunk.token, cause=cause) from error
+            raise ResultLostError(
+                error.detail, job_id=self._job_id, index=chunk.index, token=chunk.token, cause=cause
+            ) from error
 
     def _read(self, kind: str, chunk: ChunkRecord, inline: bytes, path: str) -> bytes:
         recorded = chunk.rows_digest if kind == "rows" else chunk.result_digest

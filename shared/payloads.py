@@ -120,6 +120,14 @@ class PayloadStore:
         if self._folder:
             self._folder.count(len(data))
 
+    async def copy_async(self, source: str, path: str) -> None:
+        """Copy an object within the store, without its bytes passing here; in a folder it is a hard link. The
+        copy is on disk after `sync_name_async` has returned. Raises PayloadError if `source` is missing."""
+        try:
+            await obstore.copy_async(self._store, source, path)
+        except Exception as error:
+            raise self._failed("read", source, error) from error
+
     async def sync_async(self, path: str) -> None:
         """Sync an object's bytes to disk, if `fsync` is on."""
         if self._folder and self._fsync:

@@ -65,6 +65,11 @@ def _column_of(field: InputSpec) -> str:
     return _INPUT + field.name if is_taken else field.name
 
 
+def plain_input_name(column: str) -> str:
+    """The name of the input that a column of a chunk holds."""
+    return column.removeprefix(_INPUT)
+
+
 def streamed_schema(spec: ModelSpec, kept: Mapping[str, pa.DataType]) -> pa.Schema:
     """The schema of a chunk that may contain invalid rows, with null or meaningless inputs."""
     inputs = [field.with_nullable(True) for field in input_schema(spec)]

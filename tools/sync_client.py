@@ -1,4 +1,4 @@
-"""Generates the SDK's `client.py` from `asynchronous.py`: `python -m tools.sync_client`.
+"""Generates the SDK's synchronous modules from the asynchronous ones: `python -m tools.sync_client`.
 
 The two clients differ only in `async`, `await` and a few names. Examples in docstrings are converted too.
 """
@@ -11,10 +11,13 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "client/takt"
-SOURCE, TARGET = FOLDER / "asynchronous.py", FOLDER / "client.py"
-_NOTE = "# Generated from asynchronous.py by `make sync-client`: edit that file.\n"
+MODULES = {"asynchronous.py": "client.py", "async_session.py": "session.py"}
+"""The generated module of each asynchronous module."""
+_NOTE = "# Generated from {} by `make sync-client`: edit that file.\n"
 _REPLACEMENTS = (
     (r"`AsyncTakt`: the asyncio client", "`Takt`: the client"),
+    (r"\basync_session\b", "session"),
+    (r"\bAsyncSession\b", "Session"),
     (r", for use in one event loop\.", "."),
     (r"\(await ((?:[^()]|\([^()]*\))*)\)\.", r"\1."),  # the parentheses of `(await call()).name`
     (r"\basync (?=def|for|with)|\bawait ", ""),
@@ -30,20 +33,22 @@ _REPLACEMENTS = (
 )
 
 
-def generated() -> str:
-    """Returns the text of `client.py`, formatted by ruff."""
-    text = SOURCE.read_text()
+def generated(source: str) -> str:
+    """Returns the text of the synchronous module, formatted by ruff. `source`: the asynchronous module."""
+    text = (FOLDER / source).read_text()
     for pattern, replacement in _REPLACEMENTS:
         text = re.sub(pattern, replacement, text)
-    text = text.replace("# ruff: noqa: A002", f"{_NOTE}# ruff: noqa: A002", 1)
-    fixed = _ruff(["check", "--select", "I,UP028,SIM117", "--fix", "--unsafe-fixes", "--quiet"], text)
-    return _ruff(["format"], fixed)
+    text = re.sub(r"(?m)^(?=# ruff: noqa|from __future__)", _NOTE.format(source), text, count=1)
+    target = FOLDER / MODULES[source]
+    fixed = _ruff(["check", "--select", "I,UP028,SIM117", "--fix", "--unsafe-fixes", "--quiet"], text, target)
+    return _ruff(["format"], fixed, target)
 
 
-def _ruff(arguments: list[str], text: str) -> str:
-    command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", str(TARGET), "-"]
+def _ruff(arguments: list[str], text: str, target: Path) -> str:
+    command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", str(target), "-"]
     return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
 
 
 if __name__ == "__main__":
-    TARGET.write_text(generated())
+    for asynchronous, synchronous in MODULES.items():
+        (FOLDER / synchronous).write_text(generated(asynchronous))

@@ -124,6 +124,8 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/jobs/{job_id}/errors": {"GET": SAVE},
     "/jobs/{job_id}/manifest": {"GET": SAVE},
     "/jobs/{job_id}/links": {"POST": READ},
+    "/jobs/{job_id}/difference": {"GET": READ},
+    "/jobs/{job_id}/replay": {"POST": SUBMIT},
     "/jobs/{job_id}/cancel": {"POST": SUBMIT},
     "/jobs/{job_id}/pause": {"POST": SUBMIT},
     "/jobs/{job_id}/resume": {"POST": SUBMIT},

@@ -19,30 +19,33 @@ REASON = "{}: the stored result of this chunk is missing or damaged, and its job
 """Error text of rows that cannot be computed again."""
 
 
-async def recompute(ledger: AsyncLedger, job_id: str, lost: ResultLostError) -> ResultsNotReadyError:
+async def recompute(ledger: AsyncLedger, lost: ResultLostError) -> ResultsNotReadyError:
     """Have the chunk computed again. → the error for the client"""
-    made = await ledger.recompute(job_id, lost.index, lost.token, REASON.format(lost.cause))
+    made = await ledger.recompute(lost.job_id, lost.index, lost.token, REASON.format(lost.cause))
     log.error(
-        "result_lost", job_id=job_id, chunk=lost.index, made=str(made), code=lost.cause, reason=lost.detail
+        "result_lost",
+        job_id=lost.job_id,
+        chunk=lost.index,
+        made=str(made),
+        code=lost.cause,
+        reason=lost.detail,
     )
-    detail = "A stored result of the job is missing or damaged. Its rows are being computed again."
+    detail = f"A stored result of job {lost.job_id} is missing or damaged. Its rows are being computed again."
     return ResultsNotReadyError(detail, retry_after_s=POLL_AFTER_S)
 
 
-async def recomputing(ledger: AsyncLedger, job_id: str, answer: Awaitable[T]) -> T:
+async def recomputing(ledger: AsyncLedger, answer: Awaitable[T]) -> T:
     """Return the answer. Raises ResultsNotReadyError if a result that it needs must be computed again."""
     try:
         return await answer
     except ResultLostError as lost:
-        raise await recompute(ledger, job_id, lost) from lost
+        raise await recompute(ledger, lost) from lost
 
 
-async def recomputing_each(
-    ledger: AsyncLedger, job_id: str, parts: AsyncIterator[bytes]
-) -> AsyncIterator[bytes]:
+async def recomputing_each(ledger: AsyncLedger, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Yield the parts. If a result is lost, the response breaks off and the chunk is computed again."""
     try:
         async for part in parts:
             yield part
     except ResultLostError as lost:
-        raise await recompute(ledger, job_id, lost) from lost
+        raise await recompute(ledger, lost) from lost

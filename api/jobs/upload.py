@@ -64,7 +64,7 @@ async def receive_upload(jobs: JobService, upload: Upload, new: NewJob, charge: 
     storing = _Storing(jobs, new, charge)
     await _open(jobs, new)
     try:
-        async with _leased(jobs, new):
+        async with leased(jobs, new):
             summary = await read_through(jobs, upload, storing.store)
             await storing.synced()
         await charge(0)
@@ -205,7 +205,7 @@ async def _pump(body: AsyncIterator[bytes], pipe: Pipe) -> None:
 
 
 @asynccontextmanager
-async def _leased(jobs: JobService, new: NewJob) -> AsyncIterator[None]:
+async def leased(jobs: JobService, new: NewJob) -> AsyncIterator[None]:
     """Renew the leases of the upload and its Idempotency-Key while the block runs."""
     task = asyncio.create_task(_renew(jobs, new))
     try:

@@ -37,6 +37,7 @@ EXAMPLE: dict[str, JsonValue] = {
     "reference": "lot 4711",
     "tags": ["line-2"],
     "priority": 5,
+    "replay_of": None,
     "rows_total": 20000,
     "rows_succeeded": 9998,
     "rows_failed": 2,
@@ -86,6 +87,7 @@ class JobView(BaseModel):
     reference: str
     tags: list[str]
     priority: int = Field(ge=0, le=9)
+    replay_of: str | None = Field(None, description="The job that has the same rows; null: no replay")
     rows_total: int | None = Field(description="Number of rows; null during the upload")
     rows_succeeded: int
     rows_failed: int
@@ -132,6 +134,7 @@ def view_of(record: JobRecord, status: JobStatus) -> JobView:
         reference=record.reference,
         tags=list(record.tags),
         priority=record.priority,
+        replay_of=record.replay_of or None,
         rows_total=record.rows_total,
         rows_succeeded=record.rows_succeeded,
         rows_failed=record.rows_failed,

@@ -12,39 +12,20 @@ async with AsyncTakt("http://127.0.0.1:8000") as takt:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from itertools import count
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
-
-import httpx
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from takt import calls
+from takt.async_session import AsyncSession
 from takt.bodies import InputRow, Rows
 from takt.calls import Call, JobFilter, JobOptions, JobOptionsArguments
-from takt.decoding import error_of
 from takt.errors import NotTakt, Refused, TryLater
-from takt.files import whole
 from takt.following import ended_well, file_format, is_about_events
 from takt.formats import Format
 from takt.records import Health, Job, JobPage, Json, Model, Progress, Report
-from takt.retries import PATIENT, Retries
 from takt.streams import Event, Events, Lines, rows_of
-from takt.wire import (
-    DEFAULT_URL,
-    TIMEOUT_S,
-    answer_of,
-    async_pieces_of,
-    async_write,
-    authorization,
-    headers_of,
-    jitter,
-    timeout,
-    translated_errors,
-)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,31 +34,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncTakt:
+class AsyncTakt(AsyncSession):
     """A client of a Takt service, for use in a single event loop. Close it, or use it as a context manager.
 
     `api_key` is sent with every call; its default is the environment variable TAKT_API_KEY. Every method
     raises the errors of `takt.errors`. Calls that may succeed later are retried according to `retries`.
     """
-
-    def __init__(
-        self,
-        url: str = DEFAULT_URL,
-        *,
-        api_key: str | None = None,
-        timeout_s: float = TIMEOUT_S,
-        retries: Retries = PATIENT,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self.url = url
-        self._retries = retries
-        with translated_errors(url):
-            self._http = httpx.AsyncClient(
-                base_url=url.rstrip("/"),
-                headers=authorization(api_key),
-                timeout=timeout(timeout_s),
-                transport=transport,
-            )
 
     async def predict(self, row: InputRow, *, model: str | None = None, version: str | None = None) -> Json:
         """Predict a row. Without `model`, the service's default model answers.
@@ -259,6 +221,47 @@ class AsyncTakt:
             async for piece in response.aiter_bytes():
                 yield piece
 
+    async def replay(self, job_id: str, version: str, *, idempotency_key: str | None = None) -> Job:
+        """Run the rows of a job on another version: `await takt.replay(job.id, "1.1.0")`. Returns the new
+        job."""
+        return await self._do(calls.replay(job_id, version, idempotency_key))
+
+    async def difference(self, job_id: str, against: str, *, tolerance: float = 0.0) -> Json:
+        """Compare the results of two jobs with the same rows.
+
+        report = await takt.difference(job.id, replayed.id)
+        print(report["different"], report["disagreement"])
+        """
+        return await self._do(calls.difference(job_id, against, tolerance))
+
+    async def download_difference(
+        self,
+        job_id: str,
+        against: str,
+        path: str | Path,
+        *,
+        format: Format | None = None,
+        tolerance: float = 0.0,
+    ) -> int:
+        """Write the differing rows of two jobs to a file in the format of its extension. Returns its size.
+
+        await takt.download_difference(job.id, replayed.id, "diff.parquet")
+        """
+        call = calls.differing_rows(job_id, against, file_format(path, format), tolerance)
+        return await self._retried(lambda: self._write(call, Path(path)))
+
+    async def stream_difference(
+        self, job_id: str, against: str, format: Format, *, tolerance: float = 0.0
+    ) -> AsyncIterator[bytes]:
+        """Iterate over the bytes of the differing rows of two jobs.
+
+        async for piece in takt.stream_difference(job.id, replayed.id, Format.CSV):
+            file.write(piece)
+        """
+        async with self._streamed(calls.differing_rows(job_id, against, format, tolerance)) as response:
+            async for piece in response.aiter_bytes():
+                yield piece
+
     async def manifest(self, job_id: str) -> Json:
         """Return counts, digests and versions of a job: `await takt.manifest(job.id)`."""
         return await self._do(calls.manifest(job_id))
@@ -314,67 +317,6 @@ class AsyncTakt:
         """Return the service's health: `(await takt.health()).status`."""
         return await self._do(calls.health)
 
-    async def close(self) -> None:
-        """Close the connections: `await takt.close()`."""
-        await self._http.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def _do(self, call: Call[T]) -> T:
-        async def once() -> T:
-            async with self._closing(await self._open(call)) as response:
-                await response.aread()
-                return call.decode(answer_of(response))
-
-        return await self._retried(once, repeatable=call.repeatable)
-
-    @asynccontextmanager
-    async def _streamed(self, call: Call[None]) -> AsyncIterator[httpx.Response]:
-        """Yield a response with an unread body. It is not retried after the body has begun."""
-        async with self._closing(await self._retried(lambda: self._open(call))) as response:
-            yield response
-
-    @asynccontextmanager
-    async def _closing(self, response: httpx.Response) -> AsyncIterator[httpx.Response]:
-        try:
-            with translated_errors(self.url):
-                yield response
-        finally:
-            await response.aclose()
-
-    async def _retried(self, act: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
-        for attempt in count(1):
-            try:
-                return await act()
-            except TryLater as error:
-                pause_s = self._retries.pause_s(error, attempt, jitter()) if repeatable else None
-                if pause_s is None:
-                    raise
-            await asyncio.sleep(pause_s)
-        raise AssertionError  # count has no end
-
-    async def _open(self, call: Call[Any]) -> httpx.Response:
-        """Return a successful response with an unread body (Any: the call's result type)."""
-        with translated_errors(self.url):
-            response = await self._http.send(self._request(call), stream=True)
-        if response.is_success:
-            return response
-        async with self._closing(response):
-            await response.aread()
-            raise error_of(answer_of(response))
-
-    def _request(self, call: Call[Any]) -> httpx.Request:
-        content = async_pieces_of(call.body) if call.body else None
-        return self._http.build_request(
-            call.method, call.path, params=list(call.params), headers=headers_of(call), content=content
-        )
-
     async def _events(self, job_id: str, last_id: str) -> AsyncIterator[Event]:
         async with self._streamed(calls.events(job_id, last_id)) as response:
             events = Events()
@@ -390,8 +332,3 @@ class AsyncTakt:
                     yield row
             for row in rows_of(lines.rest()):
                 yield row
-
-    async def _write(self, call: Call[None], path: Path) -> int:
-        async with self._closing(await self._open(call)) as response:
-            with whole(path) as file:
-                return await async_write(file, response.aiter_bytes())

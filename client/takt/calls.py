@@ -244,6 +244,27 @@ def _rows(job_id: str, resource: str, format: Format, *, partial: bool) -> Call[
     return Call("GET", f"{_of_job(job_id)}/{resource}", decoding.nothing, params)
 
 
+def replay(job_id: str, version: str, idempotency_key: str | None) -> Call[Job]:
+    """Run the rows of a job on another version. The Idempotency-Key makes the call repeatable."""
+    key = {"idempotency-key": idempotency_key or uuid4().hex}
+    body = of_document({"version": version})
+    return Call("POST", f"{_of_job(job_id)}/replay", decoding.job, headers=key, body=body)
+
+
+def difference(job_id: str, against: str, tolerance: float) -> Call[Json]:
+    return Call("GET", f"{_of_job(job_id)}/difference", decoding.document, _compared(against, tolerance))
+
+
+def differing_rows(job_id: str, against: str, format: Format, tolerance: float) -> Call[None]:
+    """Stream the rows with different results."""
+    params = (*_compared(against, tolerance), ("format", str(format)))
+    return Call("GET", f"{_of_job(job_id)}/difference", decoding.nothing, params)
+
+
+def _compared(against: str, tolerance: float) -> Pairs:
+    return (("against", against), *((("tolerance", repr(tolerance)),) if tolerance else ()))
+
+
 def manifest(job_id: str) -> Call[Json]:
     return Call("GET", f"{_of_job(job_id)}/manifest", decoding.document)
 

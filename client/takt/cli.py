@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from takt.commands import deploying, jobs, predicting
+from takt.commands import comparing, deploying, jobs, predicting
 from takt.commands import submit as submission
 from takt.commands.terminal import Exit
 
@@ -118,6 +118,8 @@ for _command in (
     jobs.results,
     jobs.errors,
     jobs.delete,
+    comparing.replay,
+    comparing.difference,
     deploying.deploy,
     deploying.rollback,
     deploying.rollout,

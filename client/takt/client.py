@@ -14,38 +14,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
-
-import httpx
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from takt import calls
 from takt.bodies import InputRow, Rows
 from takt.calls import Call, JobFilter, JobOptions, JobOptionsArguments
-from takt.decoding import error_of
 from takt.errors import NotTakt, Refused, TryLater
-from takt.files import whole
 from takt.following import ended_well, file_format, is_about_events
 from takt.formats import Format
 from takt.records import Health, Job, JobPage, Json, Model, Progress, Report
-from takt.retries import PATIENT, Retries
+from takt.session import Session
 from takt.streams import Event, Events, Lines, rows_of
-from takt.wire import (
-    DEFAULT_URL,
-    TIMEOUT_S,
-    answer_of,
-    authorization,
-    headers_of,
-    jitter,
-    pieces_of,
-    timeout,
-    translated_errors,
-    write,
-)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,31 +35,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Takt:
+class Takt(Session):
     """A client of a Takt service, for use in a single event loop. Close it, or use it as a context manager.
 
     `api_key` is sent with every call; its default is the environment variable TAKT_API_KEY. Every method
     raises the errors of `takt.errors`. Calls that may succeed later are retried according to `retries`.
     """
-
-    def __init__(
-        self,
-        url: str = DEFAULT_URL,
-        *,
-        api_key: str | None = None,
-        timeout_s: float = TIMEOUT_S,
-        retries: Retries = PATIENT,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        self.url = url
-        self._retries = retries
-        with translated_errors(url):
-            self._http = httpx.Client(
-                base_url=url.rstrip("/"),
-                headers=authorization(api_key),
-                timeout=timeout(timeout_s),
-                transport=transport,
-            )
 
     def predict(self, row: InputRow, *, model: str | None = None, version: str | None = None) -> Json:
         """Predict a row. Without `model`, the service's default model answers.
@@ -258,6 +220,46 @@ class Takt:
         with self._streamed(call) as response:
             yield from response.iter_bytes()
 
+    def replay(self, job_id: str, version: str, *, idempotency_key: str | None = None) -> Job:
+        """Run the rows of a job on another version: `takt.replay(job.id, "1.1.0")`. Returns the new
+        job."""
+        return self._do(calls.replay(job_id, version, idempotency_key))
+
+    def difference(self, job_id: str, against: str, *, tolerance: float = 0.0) -> Json:
+        """Compare the results of two jobs with the same rows.
+
+        report = takt.difference(job.id, replayed.id)
+        print(report["different"], report["disagreement"])
+        """
+        return self._do(calls.difference(job_id, against, tolerance))
+
+    def download_difference(
+        self,
+        job_id: str,
+        against: str,
+        path: str | Path,
+        *,
+        format: Format | None = None,
+        tolerance: float = 0.0,
+    ) -> int:
+        """Write the differing rows of two jobs to a file in the format of its extension. Returns its size.
+
+        takt.download_difference(job.id, replayed.id, "diff.parquet")
+        """
+        call = calls.differing_rows(job_id, against, file_format(path, format), tolerance)
+        return self._retried(lambda: self._write(call, Path(path)))
+
+    def stream_difference(
+        self, job_id: str, against: str, format: Format, *, tolerance: float = 0.0
+    ) -> Iterator[bytes]:
+        """Iterate over the bytes of the differing rows of two jobs.
+
+        for piece in takt.stream_difference(job.id, replayed.id, Format.CSV):
+            file.write(piece)
+        """
+        with self._streamed(calls.differing_rows(job_id, against, format, tolerance)) as response:
+            yield from response.iter_bytes()
+
     def manifest(self, job_id: str) -> Json:
         """Return counts, digests and versions of a job: `takt.manifest(job.id)`."""
         return self._do(calls.manifest(job_id))
@@ -313,67 +315,6 @@ class Takt:
         """Return the service's health: `takt.health().status`."""
         return self._do(calls.health)
 
-    def close(self) -> None:
-        """Close the connections: `takt.close()`."""
-        self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _do(self, call: Call[T]) -> T:
-        def once() -> T:
-            with self._closing(self._open(call)) as response:
-                response.read()
-                return call.decode(answer_of(response))
-
-        return self._retried(once, repeatable=call.repeatable)
-
-    @contextmanager
-    def _streamed(self, call: Call[None]) -> Iterator[httpx.Response]:
-        """Yield a response with an unread body. It is not retried after the body has begun."""
-        with self._closing(self._retried(lambda: self._open(call))) as response:
-            yield response
-
-    @contextmanager
-    def _closing(self, response: httpx.Response) -> Iterator[httpx.Response]:
-        try:
-            with translated_errors(self.url):
-                yield response
-        finally:
-            response.close()
-
-    def _retried(self, act: Callable[[], T], *, repeatable: bool = True) -> T:
-        for attempt in count(1):
-            try:
-                return act()
-            except TryLater as error:
-                pause_s = self._retries.pause_s(error, attempt, jitter()) if repeatable else None
-                if pause_s is None:
-                    raise
-            time.sleep(pause_s)
-        raise AssertionError  # count has no end
-
-    def _open(self, call: Call[Any]) -> httpx.Response:
-        """Return a successful response with an unread body (Any: the call's result type)."""
-        with translated_errors(self.url):
-            response = self._http.send(self._request(call), stream=True)
-        if response.is_success:
-            return response
-        with self._closing(response):
-            response.read()
-            raise error_of(answer_of(response))
-
-    def _request(self, call: Call[Any]) -> httpx.Request:
-        content = pieces_of(call.body) if call.body else None
-        return self._http.build_request(
-            call.method, call.path, params=list(call.params), headers=headers_of(call), content=content
-        )
-
     def _events(self, job_id: str, last_id: str) -> Iterator[Event]:
         with self._streamed(calls.events(job_id, last_id)) as response:
             events = Events()
@@ -388,7 +329,3 @@ class Takt:
                     yield row
             for row in rows_of(lines.rest()):
                 yield row
-
-    def _write(self, call: Call[None], path: Path) -> int:
-        with self._closing(self._open(call)) as response, whole(path) as file:
-            return write(file, response.iter_bytes())

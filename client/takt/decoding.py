@@ -147,6 +147,7 @@ def _job(found: Json) -> Job:
         **{name: found[name] for name in (*as_they_are, *outlook)},
         **moments,
         eta_low_s=found.get("eta_low_s"),
+        replay_of=found.get("replay_of"),
         eta_high_s=found.get("eta_high_s"),
         waiting=Waiting(waiting["reason"], waiting["detail"], waiting["rows_ahead"]) if waiting else None,
         tags=tuple(found["tags"]),

@@ -72,6 +72,7 @@ class Job(Progress):
     links: Mapping[str, str]
     document: Json = field(repr=False, compare=False)
     eta_low_s: float | None = None  # lower bound of the likely remaining time
+    replay_of: str | None = None  # the job that has the same rows
     eta_high_s: float | None = None  # upper bound; None: not enough data, or an older service
 
     @property

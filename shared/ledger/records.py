@@ -74,6 +74,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str = ""  # of its submission's span, if recorded
     built_with: dict[str, str] = {}  # library versions that built the artifact
     spec_digest: str = ""  # of the spec that read its rows, see `shared/model_identity.py`
+    replay_of: str = ""  # the job that has the same rows
 
     @property
     def key(self) -> ModelKey:
@@ -116,6 +117,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     paused_at_ms: int | None = None  # start of the current pause
     built_with: dict[str, str] = {}  # library versions that built the artifact; empty in older records
     spec_digest: str = ""  # of the spec that read its rows; empty in jobs of an older gateway
+    replay_of: str = ""  # the job that has the same rows
     computed_by: dict[str, str] = {}  # provenance of its chunks as JSON, by the names in the chunks
 
     @property

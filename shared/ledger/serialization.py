@@ -60,6 +60,8 @@ def job_fields(job: NewJob, schema: int = UPLOAD_SCHEMA) -> list[str]:
         record["traceparent"] = job.traceparent
     if job.spec_digest:
         record["spec_digest"] = job.spec_digest
+    if job.replay_of:
+        record["replay_of"] = job.replay_of
     if job.built_with:
         record["built_with"] = msgspec.json.encode(job.built_with).decode()
     return [part for item in record.items() for part in item]
@@ -141,6 +143,7 @@ def submitted(job: NewJob, rows: int, created_at_ms: int) -> JobRecord:
         webhook_url=job.webhook_url,
         built_with=job.built_with,
         spec_digest=job.spec_digest,
+        replay_of=job.replay_of,
     )
 
 

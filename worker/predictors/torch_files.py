@@ -16,8 +16,6 @@ from shared.errors import ArtifactError
 from shared.frameworks.builtin import PytorchOptions
 from shared.texts import first_of, foreign_text, foreign_words
 from worker.predictors.implementation import MadeBy, ModelFiles
-from worker.predictors.torch_inputs import OpenNetwork
-from worker.predictors.torch_signatures import module_inputs, program_inputs, script_inputs
 
 if TYPE_CHECKING:
     import torch
@@ -29,20 +27,19 @@ _PARTS = ("state_dict", "model_state_dict", "model", "network", "net", "weights"
 _KEEP = "save network.state_dict(), or export the network with torch.export or torch.jit.script"
 
 
-def open_network(files: ModelFiles, options: PytorchOptions, device: str) -> OpenNetwork:
-    """The network on the device, in eval mode as far as its form allows, and its inputs.
+def open_network(files: ModelFiles, options: PytorchOptions, device: str) -> torch.nn.Module:
+    """The network on the device, in eval mode as far as its form allows.
 
     Raises ArtifactError if the file is none of the forms, or does not fit the network's class.
     """
     match _form_of(files.artifact):
         case "TorchScript":
-            script = open_script(files.artifact, device)
-            return OpenNetwork(script, script_inputs(script))
+            return _script(files.artifact, device)
         case "torch.export":
             return _exported(files.artifact, device)
     network = _empty_network(options, files)
     _fill(network, _state_dict(files.artifact, device))
-    return OpenNetwork(network.to(device).eval(), module_inputs(network))
+    return network.to(device).eval()
 
 
 def made_by(artifact: Path) -> MadeBy:
@@ -83,29 +80,17 @@ def _names_in(artifact: Path) -> list[str]:
         return []
 
 
-def open_script(artifact: Path, device: str) -> torch.nn.Module:
+def _script(artifact: Path, device: str) -> torch.nn.Module:
     import torch
 
     network: torch.nn.Module = torch.jit.load(artifact, map_location=device)  # type: ignore[no-untyped-call]
     return network.eval()
 
 
-def open_program(artifact: Path) -> torch.export.ExportedProgram:
-    """An exported program. Raises ArtifactError if this torch cannot open it."""
+def _exported(artifact: Path, device: str) -> torch.nn.Module:
     import torch
 
-    try:
-        return torch.export.load(artifact)
-    except Exception as error:  # torch raises many types for a damaged file
-        raise ArtifactError(
-            f"{artifact.name} is no exported program that this torch opens ({foreign_words(error)}): save it "
-            "again with torch.export.save"
-        ) from error
-
-
-def _exported(artifact: Path, device: str) -> OpenNetwork:
-    program = open_program(artifact)
-    inputs, rows = program_inputs(program)
+    program = torch.export.load(artifact)
     devices = {tensor.device.type for tensor in program.state_dict.values()}
     if "cuda" in devices and device == "cpu":
         raise ArtifactError(
@@ -116,7 +101,7 @@ def _exported(artifact: Path, device: str) -> OpenNetwork:
         from torch.export.passes import move_to_device_pass
 
         program = move_to_device_pass(program, device)
-    return OpenNetwork(program.module(), inputs, rows)
+    return program.module()
 
 
 def _empty_network(options: PytorchOptions, files: ModelFiles) -> torch.nn.Module:

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter
 
-from api.routes.jobs import control, events, links, listing, manifest, results, submission
+from api.routes.jobs import control, difference, events, links, listing, manifest, replay, results, submission
 from api.routes.jobs import detail as reading
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["jobs"])
-for part in (submission, listing, reading, events, results, manifest, links, control):
+for part in (submission, listing, reading, events, results, manifest, links, replay, difference, control):
     router.include_router(part.router)

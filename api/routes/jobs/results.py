@@ -109,7 +109,7 @@ class JobErrors(BaseModel):
     total_count: int
 
 
-def _contents(*formats: FileFormat) -> dict[int | str, dict[str, Any]]:
+def contents(*formats: FileFormat) -> dict[int | str, dict[str, Any]]:
     """FastAPI's `responses` for a response in several formats (Any: FastAPI's own type)."""
     text, binary = {"type": "string"}, {"type": "string", "format": "binary"}
     schemas = {kind: text if kind in (FileFormat.NDJSON, FileFormat.CSV) else binary for kind in formats}
@@ -119,7 +119,7 @@ def _contents(*formats: FileFormat) -> dict[int | str, dict[str, Any]]:
 @router.get(
     "/jobs/{job_id}/results",
     response_model=JobResults,
-    responses=_contents(*RESULT_FORMATS) | of_errors(404, 406, 409, 410, 422, 503),
+    responses=contents(*RESULT_FORMATS) | of_errors(404, 406, 409, 410, 422, 503),
     dependencies=[Depends(require_known_parameters)],
 )
 async def results(
@@ -146,7 +146,7 @@ async def results(
     kind = negotiated(name, accept)
     record, chunks, inline = await own_results(gateway.jobs, asker, job_id, partial=partial)
     if record.state is not JobState.SUCCEEDED and not partial:
-        raise _not_ready(record)
+        raise not_ready(record)
     pieces = pieces_of(readable(record, chunks), offset, limit)
     objects = JobObjects(gateway.jobs.payloads, job_id, inline)
     tables = ResultTables(objects, record, pieces, _spec(gateway, record))
@@ -160,14 +160,14 @@ async def results(
 
     file_name = f"{record.model}-{job_id[:8]}"
     if inline.result and kind is FileFormat.JSON:  # the ledger holds the result; no object has to be read
-        return await _of_ledger(gateway, job_id, parts)
-    return await _answered(gateway, job_id, parts, kind, file_name, whole=_is_small(pieces))
+        return await _of_ledger(gateway, parts)
+    return await answered(gateway, parts, kind, file_name, whole=_is_small(pieces))
 
 
 @router.get(
     "/jobs/{job_id}/errors",
     response_model=JobErrors,
-    responses=_contents(*ERROR_FORMATS) | of_errors(404, 406, 409, 410, 422, 503),
+    responses=contents(*ERROR_FORMATS) | of_errors(404, 406, 409, 410, 422, 503),
     dependencies=[Depends(require_known_parameters)],
 )
 async def errors(
@@ -192,7 +192,7 @@ async def errors(
             return written(tables, tabular(kind, tables.schema))
         return written(tables, JsonWriter("errors", job_id, sum(map(failed_rows, chunks)), error_objects))
 
-    return await _answered(gateway, job_id, parts, kind, f"{record.model}-{job_id[:8]}-errors", whole=False)
+    return await answered(gateway, parts, kind, f"{record.model}-{job_id[:8]}-errors", whole=False)
 
 
 def _rows(record: JobRecord) -> int:
@@ -204,7 +204,7 @@ def _spec(gateway: Gateway, record: JobRecord) -> ModelSpec | None:
     return gateway.catalog.repository.specs.get(record.model)
 
 
-def _not_ready(record: JobRecord) -> ResultsNotReadyError:
+def not_ready(record: JobRecord) -> ResultsNotReadyError:
     if record.state.ended:
         detail = f"The job has ended as {record.state}; use ?partial=true to read the rows that are done."
         return ResultsNotReadyError(detail)
@@ -216,18 +216,17 @@ def _is_small(pieces: Sequence[Piece]) -> bool:
     return len(pieces) == 1 and pieces[0].chunk.rows <= _SMALL_ROWS
 
 
-async def _of_ledger(gateway: Gateway, job_id: str, parts: Callable[[], Iterator[bytes]]) -> Response:
+async def _of_ledger(gateway: Gateway, parts: Callable[[], Iterator[bytes]]) -> Response:
     """The JSON results of a small job, without a thread. Raises ResultsNotReadyError."""
     try:
         body = b"".join(parts())
     except ResultLostError as lost:
-        raise await recompute(gateway.jobs.ledger, job_id, lost) from lost
+        raise await recompute(gateway.jobs.ledger, lost) from lost
     return Response(body, media_type=FileFormat.JSON.media_type, headers=_VARY)
 
 
-async def _answered(
+async def answered(
     gateway: Gateway,
-    job_id: str,
     parts: Callable[[], Iterator[bytes]],
     kind: FileFormat,
     file_name: str,
@@ -245,10 +244,10 @@ async def _answered(
         headers["Content-Disposition"] = f'attachment; filename="{file_name}.{kind}"'
     if whole:
         joined = asyncio.to_thread(lambda: b"".join(parts()))
-        body = await recomputing(gateway.jobs.ledger, job_id, joined)
+        body = await recomputing(gateway.jobs.ledger, joined)
         return Response(body, media_type=kind.media_type, headers=headers)
-    made = await recomputing(gateway.jobs.ledger, job_id, asyncio.to_thread(parts))
-    rest = recomputing_each(gateway.jobs.ledger, job_id, in_threads(made))
+    made = await recomputing(gateway.jobs.ledger, asyncio.to_thread(parts))
+    rest = recomputing_each(gateway.jobs.ledger, in_threads(made))
     first = await anext(rest)  # before the response begins, a lost result can still be reported as an error
     return StreamingResponse(_chain(first, rest), media_type=kind.media_type, headers=headers)
 

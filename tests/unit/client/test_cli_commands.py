@@ -330,3 +330,49 @@ def test_a_url_that_is_none_is_exit_code_1(url: str) -> None:
 def test_the_exit_codes_are_in_the_help() -> None:
     text = click.unstyle(RUNNER.invoke(app, ["--help"]).output)
     assert "4 job failed" in " ".join(text.split())
+
+
+def test_a_difference_is_printed_in_short_and_its_rows_go_to_a_file(serve: Serve, tmp_path: Path) -> None:
+    counts = {"equal": 90, "within_tolerance": 5, "different": 4, "failed_a": 0, "failed_b": 1}
+    label = {
+        "output": "species",
+        "changed": 4,
+        "quantiles": None,
+        "changes": [{"a": "x", "b": "y", "rows": 4}],
+    }
+    number = {"output": "value", "changed": 9, "changes": [], "quantiles": {"p50": 0, "p99": 0.1, "max": 2.5}}
+    report = {
+        **{side: {"job_id": side, "model": "iris", "version": f"1.{n}.0"} for n, side in enumerate("ab")},
+        **counts,
+        **{"rows": 100, "disagreement": 0.05, "failed_both": 0, "same_rows": False},
+        "outputs": [label, number],
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert (request.url.path, request.url.params["against"]) == ("/jobs/j1/difference", "j2")
+        assert request.url.params["tolerance"] == "0.1"
+        if request.url.params.get("format") == "csv":
+            return httpx.Response(200, content=b"row\n17\n")
+        return httpx.Response(200, json=report)
+
+    serve(answer)
+    out = tmp_path / "diff.csv"
+    found = RUNNER.invoke(app, ["difference", "j1", "j2", "--tolerance", "0.1", "-o", str(out)])
+    assert found.exit_code == 0, found.output
+    assert out.read_bytes() == b"row\n17\n"
+    for words in ("5.0000% disagree", "failed_b 1", "x → y: 4", "max 2.5", "not the same"):
+        assert words in found.stdout
+
+
+def test_a_replay_has_an_idempotency_key_and_prints_the_new_job(serve: Serve) -> None:
+    seen = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append((request.url.path, json.loads(request.content), "idempotency-key" in request.headers))
+        return httpx.Response(202, json=job("queued", version="1.1.0", replay_of="j0"))
+
+    serve(answer)
+    found = RUNNER.invoke(app, ["replay", "j0", "1.1.0", "--json"])
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["replay_of"] == "j0"
+    assert seen == [("/jobs/j0/replay", {"version": "1.1.0"}, True)]

@@ -1,0 +1,77 @@
+"""`POST /jobs/{id}/replay`: run the stored rows of a job on another version."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.access.principal import Asker
+from api.http.error_answers import of_errors
+from api.http.headers import field_of
+from api.jobs.authorization import own_job
+from api.jobs.job_replay import replay, replay_options
+from api.jobs.options import JobOptions
+from api.jobs.views import JobView
+from api.routes.dependencies import GatewayState
+from api.routes.jobs.accepted import acceptance
+from shared.ledger import JobRecord
+
+router = APIRouter()
+
+
+class ReplayRequest(BaseModel):
+    """What a replay changes; everything else is as in the job."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": "1.1.0"}]})
+
+    version: str = Field(max_length=128, description="The version to run, or an alias of it")
+    reference: str | None = Field(None, max_length=200)
+    tags: list[Annotated[str, Field(min_length=1, max_length=64)]] | None = Field(None, max_length=20)
+    priority: int | None = Field(None, ge=0, le=9, strict=True)
+    expires_in_s: float | None = Field(None, gt=0, le=366 * 86_400)
+    webhook_url: str = Field("", max_length=2048)
+
+    def options(self, record: JobRecord) -> JobOptions:
+        own = replay_options(record)
+        return replace(
+            own,
+            reference=own.reference if self.reference is None else self.reference,
+            tags=own.tags if self.tags is None else tuple(self.tags),
+            priority=own.priority if self.priority is None else self.priority,
+            expires_in_s=self.expires_in_s,
+            webhook_url=self.webhook_url,
+        )
+
+
+@router.post(
+    "/jobs/{job_id}/replay",
+    status_code=202,
+    response_model=JobView,
+    responses=of_errors(404, 409, 410, 422, 503),
+)
+async def replay_job(
+    job_id: str,
+    asked: ReplayRequest,
+    request: Request,
+    gateway: GatewayState,
+    asker: Asker,
+    *,
+    idempotency_key: Annotated[
+        str | None, Header(description="Requests with the same key and body return the same job")
+    ] = None,
+) -> Response:
+    """Run the stored rows of a job that has succeeded on another version, as a new job.
+
+    The rows are copied within the store. Rows that were invalid in the job are invalid in the replay.
+    `GET /jobs/{id}/difference` compares the results.
+    """
+    record = await own_job(gateway.jobs, asker, job_id)
+    servable = gateway.catalog.find(record.model, asked.version, asker)
+    made, replayed = await replay(
+        gateway.jobs, asker, record, servable, asked.options(record), key=idempotency_key
+    )
+    prefer = field_of(request.headers.raw, b"prefer")
+    return await acceptance(gateway, made, prefer, replayed=replayed)
