@@ -36,7 +36,7 @@ class ImageOptions(BaseModel):
     height: int = Field(gt=0, le=16_384, description="pixels of the array")
     width: int = Field(gt=0, le=16_384, description="pixels of the array")
     channels: Literal[1, 3, 4] = Field(3, description="1: grey, 3: RGB, 4: RGB and alpha")
-    dtype: Literal["uint8", "float32"] = Field("uint8", description="uint8: 0 to 255; float32: 0 to 1")
+    dtype: Literal["uint8", "float32"] = Field("uint8", description="uint8: 0 to 255; float32: 0 to `scale`")
     layout: Literal["hwc", "chw"] = Field("hwc", description="order of height, width and channels")
     resize: Literal["exact", "stretch", "crop", "pad"] = Field(
         "stretch",
@@ -48,6 +48,9 @@ class ImageOptions(BaseModel):
         description="decode a JPEG at 1/2, 1/4 or 1/8 of its size where that still covers the array: several "
         "times faster for large photographs; pixels differ slightly from those of a full decode",
     )
+    scale: float = Field(
+        1.0, gt=0, description="value of a full pixel (float32): 1 for 0 to 1, 255 for 0 to 255"
+    )
     mean: tuple[float, ...] = Field((), description="subtracted from each channel (float32)")
     std: tuple[Annotated[float, Field(gt=0)], ...] = Field((), description="divides each channel (float32)")
     max_bytes: int = Field(10 * 2**20, gt=0, description="largest accepted file")
@@ -55,6 +58,8 @@ class ImageOptions(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.scale != 1 and self.dtype != "float32":
+            raise ValueError("scale: needs dtype = 'float32'")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values and self.dtype != "float32":
                 raise ValueError(f"{name}: needs dtype = 'float32'")

@@ -42,8 +42,8 @@ _TENSORS = (Family.LIST, Family.TENSOR)
 _MEANINGS = """
 - **yes**: every value is accepted.
 - **checked**: a value that does not fit fails its row. `int64` accepts whole numbers of 64 bits, from
-  decimals exactly; `float32` values in its range; `bool` 0 and 1; `datetime` microseconds in 64 bits, UTC if without a
-  zone; `image` the bytes of a JPEG or PNG file.
+  decimals exactly; `float32` values in its range; `bool` 0 and 1; `datetime` microseconds in 64 bits, UTC
+  if without a zone; `image` the bytes of a JPEG or PNG file.
 - **as text**: read like a cell of CSV; an `image` is Base64.
 - **missing**: each value is missing.
 - no entry: the job fails, and the error names the column and its type.

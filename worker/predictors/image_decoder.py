@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Decoded: TypeAlias = "Future[Array]"
+_FULL = 255.0
+"""The value of a full pixel of 8 bits."""
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _EIGHT_BITS = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 
@@ -146,7 +148,9 @@ def _resized(image: Image, options: ImageOptions) -> Image:
 def _prepared(image: Image, options: ImageOptions) -> Array:
     pixels: Array = np.asarray(image).reshape(options.height, options.width, options.channels)
     if options.dtype == "float32":
-        pixels = pixels.astype(np.float32) / np.float32(255)
+        pixels = pixels.astype(np.float32)
+        if options.scale != _FULL:
+            pixels = pixels / np.float32(_FULL / options.scale)
         if options.mean:
             pixels = pixels - np.array(options.mean, np.float32)
         if options.std:

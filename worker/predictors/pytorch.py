@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-import numpy as np
-
-from shared.columns import Array, Columns, row_count
-from shared.errors import ArtifactError
+from shared.columns import Columns, row_count
 from shared.frameworks import Precision
 from shared.frameworks.builtin import PytorchOptions
-from shared.input_specs import InputType
 from shared.specs import ModelSpec
 from worker.predictors.base import ModelRuntime
 from worker.predictors.implementation import ModelFiles
 from worker.predictors.named_answers import RawAnswer
-from worker.predictors.pipeline import PIECE_BYTES, Pipeline, Source, pieces
+from worker.predictors.pipeline import PIECE_BYTES, Pipeline, pieces
 from worker.predictors.torch_files import made_by, open_network
+from worker.predictors.torch_inputs import InputArrays, OpenNetwork
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["PIPELINED", "Copies", "load", "made_by"]
 
-_FLOATS = (InputType.FLOAT, InputType.FLOAT32)
 _KEPT_BYTES = 16 * 2**20  # for each of the four buffers of a pipeline
 
 
@@ -50,14 +45,14 @@ def load(
     """Raises ArtifactError if the spec's inputs do not form a tensor, and any exception of torch."""
     import torch
 
-    _check(spec)
     torch.set_num_threads(1)  # a pool of threads would not survive a fork, and a fork server opens models
-    network = open_network(files, _options(spec), device)
+    opened = open_network(files, _options(spec), device)
+    inputs = InputArrays(spec, opened.inputs)
     if spec.precision is not Precision.FLOAT32:
         # weights are cast once; under autocast every call would cast them again
-        network = network.to(getattr(torch, spec.precision.value))
+        opened = replace(opened, module=opened.module.to(getattr(torch, spec.precision.value)))
     torch.set_num_threads(threads)
-    plain = _Plain(_InputArray(spec), _Network(spec, network), torch.device(device))
+    plain = _Plain(inputs, _Network(spec, opened, inputs.keywords), torch.device(device))
     return plain if device == "cpu" else _OnGpu(plain, copies)
 
 
@@ -67,10 +62,14 @@ def _options(spec: ModelSpec) -> PytorchOptions:
 
 
 class _Network:
-    """Maps rows on the device to answers on the device."""
+    """Maps tensors of rows on the device to answers on the device."""
 
-    def __init__(self, spec: ModelSpec, network: torch.nn.Module) -> None:
-        self._network = network
+    def __init__(self, spec: ModelSpec, network: OpenNetwork, keywords: Sequence[str]) -> None:
+        """`keywords`: the name of each tensor that is passed by name; empty: by its position."""
+        self._network = network.module
+        self._rows = network.rows
+        self._positions = [place for place, name in enumerate(keywords) if not name]
+        self._keywords = {name: place for place, name in enumerate(keywords) if name}
         self._precision = spec.precision
         self._activation = _activation(spec, _options(spec))
         outputs = spec.outputs
@@ -78,12 +77,12 @@ class _Network:
         self._heads_of_classes = {o.source or o.name for o in outputs if o.shows_classes}
         self.has_heads = any(output.source for output in outputs)
 
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
+    def __call__(self, *tensors: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
         """The answer, or the answers of several heads by name, or by index if they are a tuple.
 
         The activation applies to a single answer, and to the heads that class views show.
         """
-        answer = self._computed(rows)
+        answer = self._computed(tensors)
         if not _is_tensor(answer):
             self.has_heads = True
             return {name: self._of_head(name, head) for name, head in _named(answer)}
@@ -103,12 +102,35 @@ class _Network:
         head = _in_float32(head)
         return self._activation(head) if name in self._heads_of_classes else head
 
-    def _computed(self, rows: torch.Tensor) -> Any:  # Any: a tensor, or a tuple or dict of tensors
+    def _computed(self, tensors: Sequence[torch.Tensor]) -> Any:  # Any: a tensor, or a tuple or dict of them
         import torch
 
-        if self._precision is not Precision.FLOAT32 and rows.is_floating_point():
-            rows = rows.to(getattr(torch, self._precision.value))
-        return self._network(rows)
+        if self._precision is not Precision.FLOAT32:
+            kind = getattr(torch, self._precision.value)
+            tensors = [one.to(kind) if one.is_floating_point() else one for one in tensors]
+        if self._rows is None or len(tensors[0]) == self._rows:
+            return self._called(tensors)
+        return _in_calls_of(self._rows, tensors, self._called)
+
+    def _called(self, tensors: Sequence[torch.Tensor]) -> Any:
+        named = {name: tensors[place] for name, place in self._keywords.items()}
+        return self._network(*(tensors[place] for place in self._positions), **named)
+
+
+def _in_calls_of(
+    size: int, tensors: Sequence[torch.Tensor], call: Callable[[Sequence[torch.Tensor]], Any]
+) -> Any:
+    """The answer of a network for exactly `size` rows a call; the last call repeats the last row."""
+    import torch
+
+    rows, parts = len(tensors[0]), []
+    for start in range(0, rows, size):
+        places = torch.arange(start, start + size, device=tensors[0].device).clamp(max=rows - 1)
+        parts.append(call([one[places] for one in tensors]))
+    if _is_tensor(parts[0]):
+        return torch.cat(parts)[:rows]
+    heads = [dict(_named(part)) for part in parts]
+    return {name: torch.cat([part[name] for part in heads])[:rows] for name in heads[0]}
 
 
 def _is_tensor(answer: object) -> TypeGuard[torch.Tensor]:
@@ -121,7 +143,8 @@ def _named(answer: Any) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of a dict, a named tuple or a tuple, by name or index."""
     if hasattr(answer, "_asdict"):
         answer = answer._asdict()
-    yield from answer.items() if isinstance(answer, Mapping) else zip(map(str, count()), answer, strict=False)
+    heads = answer.items() if isinstance(answer, Mapping) else zip(map(str, count()), answer, strict=False)
+    yield from ((name, head) for name, head in heads if head is not None)
 
 
 def _in_float32(answer: torch.Tensor) -> torch.Tensor:
@@ -131,44 +154,11 @@ def _in_float32(answer: torch.Tensor) -> torch.Tensor:
     return answer.float() if answer.dtype in (torch.float16, torch.bfloat16) else answer
 
 
-class _InputArray:
-    """A call's columns as the single array that a network takes."""
-
-    def __init__(self, spec: ModelSpec) -> None:
-        self._names = spec.input_names
-        first = spec.inputs[0]
-        self._tensor = bool(first.shape or first.image)
-        self._dtype = np.dtype(np.int64 if first.type is InputType.INT64 else np.float32)
-        if first.image is not None:
-            self._dtype = np.dtype(first.image.dtype)
-
-    def array(self, columns: Columns) -> Array:
-        """In C order and writable: torch warns about read-only memory, such as Arrow's."""
-        arrays = [columns[name] for name in self._names]
-        array = arrays[0] if self._tensor else np.stack(arrays, axis=1)
-        return np.require(array, self._dtype, ["C", "W"])
-
-    def source(self, columns: Columns) -> Source:
-        """The same array, to be written directly into the memory of a copy."""
-        arrays = [columns[name] for name in self._names]
-        if self._tensor:
-            return Source(
-                arrays[0].shape[1:],
-                self._dtype,
-                lambda piece, into: np.copyto(into, arrays[0][piece], casting="unsafe"),
-            )
-        return Source((len(arrays),), self._dtype, lambda piece, into: _side_by_side(arrays, piece, into))
-
-    def row_bytes(self, columns: Columns) -> int:
-        size = math.prod(columns[self._names[0]].shape[1:]) if self._tensor else len(self._names)
-        return size * self._dtype.itemsize
-
-
 class _Plain:
     """A call, with blocking copies."""
 
-    def __init__(self, rows: _InputArray, network: _Network, device: torch.device) -> None:
-        self.rows = rows
+    def __init__(self, inputs: InputArrays, network: _Network, device: torch.device) -> None:
+        self.inputs = inputs
         self.network = network
         self.device = device
 
@@ -176,8 +166,8 @@ class _Plain:
         import torch
 
         with torch.inference_mode():
-            sent = torch.from_numpy(self.rows.array(columns)).to(self.device)
-            answer = self.network(sent)
+            sent = [torch.from_numpy(array).to(self.device) for array in self.inputs.arrays(columns)]
+            answer = self.network(*sent)
             if isinstance(answer, dict):
                 return {name: head.cpu().numpy() for name, head in answer.items()}
             return answer.cpu().numpy()
@@ -190,7 +180,7 @@ class _OnGpu:
         from worker.predictors.cuda import CudaCourier
 
         self._plainly = plainly
-        self._rows = plainly.rows
+        self._inputs = plainly.inputs
         self._least_bytes = copies.least_bytes
         self._most_bytes = PIECE_BYTES if copies.pipelined else sys.maxsize
         self._pipeline = Pipeline(
@@ -211,22 +201,14 @@ class _OnGpu:
     def _answered(self, columns: Columns) -> RawAnswer:
         import torch
 
-        rows, row_bytes = row_count(columns), self._rows.row_bytes(columns)
-        if not rows or rows * row_bytes < self._least_bytes or self._plainly.network.has_heads:
+        rows, inputs = row_count(columns), self._inputs
+        if not rows or inputs.are_several or self._plainly.network.has_heads:
+            return self._plainly(columns)
+        row_bytes = inputs.row_bytes(columns)
+        if rows * row_bytes < self._least_bytes:
             return self._plainly(columns)
         with torch.inference_mode():
-            return self._pipeline.run(self._rows.source(columns), pieces(rows, row_bytes, self._most_bytes))
-
-
-def _side_by_side(arrays: Sequence[Array], piece: slice, into: Array) -> None:
-    for number, array in enumerate(arrays):
-        into[:, number] = array[piece]
-
-
-def _check(spec: ModelSpec) -> None:
-    tensor = len(spec.inputs) == 1 and bool(spec.inputs[0].shape or spec.inputs[0].image)
-    if not tensor and any(i.shape or i.type not in _FLOATS for i in spec.inputs):
-        raise ArtifactError("a torch network takes one tensor, or features that are all floats")
+            return self._pipeline.run(inputs.source(columns), pieces(rows, row_bytes, self._most_bytes))
 
 
 def _activation(spec: ModelSpec, options: PytorchOptions) -> Callable[[torch.Tensor], torch.Tensor]:

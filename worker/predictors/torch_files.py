@@ -16,6 +16,8 @@ from shared.errors import ArtifactError
 from shared.frameworks.builtin import PytorchOptions
 from shared.texts import first_of, foreign_text, foreign_words
 from worker.predictors.implementation import MadeBy, ModelFiles
+from worker.predictors.torch_inputs import OpenNetwork
+from worker.predictors.torch_signatures import module_inputs, program_inputs, script_inputs
 
 if TYPE_CHECKING:
     import torch
@@ -27,19 +29,20 @@ _PARTS = ("state_dict", "model_state_dict", "model", "network", "net", "weights"
 _KEEP = "save network.state_dict(), or export the network with torch.export or torch.jit.script"
 
 
-def open_network(files: ModelFiles, options: PytorchOptions, device: str) -> torch.nn.Module:
-    """The network on the device, in eval mode as far as its form allows.
+def open_network(files: ModelFiles, options: PytorchOptions, device: str) -> OpenNetwork:
+    """The network on the device, in eval mode as far as its form allows, and its inputs.
 
     Raises ArtifactError if the file is none of the forms, or does not fit the network's class.
     """
     match _form_of(files.artifact):
         case "TorchScript":
-            return _script(files.artifact, device)
+            script = open_script(files.artifact, device)
+            return OpenNetwork(script, script_inputs(script))
         case "torch.export":
             return _exported(files.artifact, device)
     network = _empty_network(options, files)
     _fill(network, _state_dict(files.artifact, device))
-    return network.to(device).eval()
+    return OpenNetwork(network.to(device).eval(), module_inputs(network))
 
 
 def made_by(artifact: Path) -> MadeBy:
@@ -80,17 +83,29 @@ def _names_in(artifact: Path) -> list[str]:
         return []
 
 
-def _script(artifact: Path, device: str) -> torch.nn.Module:
+def open_script(artifact: Path, device: str) -> torch.nn.Module:
     import torch
 
     network: torch.nn.Module = torch.jit.load(artifact, map_location=device)  # type: ignore[no-untyped-call]
     return network.eval()
 
 
-def _exported(artifact: Path, device: str) -> torch.nn.Module:
+def open_program(artifact: Path) -> torch.export.ExportedProgram:
+    """An exported program. Raises ArtifactError if this torch cannot open it."""
     import torch
 
-    program = torch.export.load(artifact)
+    try:
+        return torch.export.load(artifact)
+    except Exception as error:  # torch raises many types for a damaged file
+        raise ArtifactError(
+            f"{artifact.name} is no exported program that this torch opens ({foreign_words(error)}): save it "
+            "again with torch.export.save"
+        ) from error
+
+
+def _exported(artifact: Path, device: str) -> OpenNetwork:
+    program = open_program(artifact)
+    inputs, rows = program_inputs(program)
     devices = {tensor.device.type for tensor in program.state_dict.values()}
     if "cuda" in devices and device == "cpu":
         raise ArtifactError(
@@ -101,7 +116,7 @@ def _exported(artifact: Path, device: str) -> torch.nn.Module:
         from torch.export.passes import move_to_device_pass
 
         program = move_to_device_pass(program, device)
-    return program.module()
+    return OpenNetwork(program.module(), inputs, rows)
 
 
 def _empty_network(options: PytorchOptions, files: ModelFiles) -> torch.nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -42,6 +42,8 @@ class DraftInput:
     least: float | int | None = None  # of the sample, no limit
     greatest: float | int | None = None
     longest: int = 0
+    image: Mapping[str, Any] = field(default_factory=dict)  # the table `image`
+    most_steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -168,9 +170,9 @@ def _printable(column: str) -> str:
 def _input(feature: Feature, name: str, column: SampleColumn | None) -> DraftInput:
     kind = _type_of(feature, column)
     categories = tuple(feature.categories)
-    example = feature.typical if feature.typical is not None else _TYPICAL.get(kind)
-    if feature.shape:
-        example = _nested(example, feature.shape)
+    example = feature.typical
+    if example is None:
+        example = _nested(_TYPICAL.get(kind), feature.shape)
     one = DraftInput(
         name,
         feature.column,
@@ -179,6 +181,8 @@ def _input(feature: Feature, name: str, column: SampleColumn | None) -> DraftInp
         feature.shape,
         allowed=categories if feature.is_closed else (),
         seen=() if feature.is_closed else categories,
+        image=feature.image,
+        most_steps=feature.most_steps,
     )
     if column is None:
         return one
@@ -216,7 +220,7 @@ def _rows(inputs: Sequence[DraftInput], headers: Sequence[str | None], sample: S
 
 
 def _cast(one: DraftInput, value: Any) -> Any:  # Any: a value of model.toml
-    if value is None or one.shape:
+    if value is None or one.shape or one.image:
         return value
     match one.type:
         case InputType.STRING:

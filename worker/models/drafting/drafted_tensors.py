@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from shared.columns import Array
 from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
+from shared.texts import foreign_words
 from worker.models.drafting.facts import (
     FLOAT32_TOLERANCE,
     DraftError,
@@ -19,58 +20,142 @@ from worker.models.drafting.facts import (
     Feature,
     value_outputs,
 )
+from worker.models.drafting.image_inputs import image_table, made_up_image
 
+STEPS = 16
+"""Steps of a made-up sequence."""
+ROWS = 2
 _SUM_TOLERANCE = 1e-3
 _KINDS = {"i": OutputType.INT64, "u": OutputType.INT64, "b": OutputType.BOOL, "U": OutputType.STRING}
 _KINDS |= {"O": OutputType.STRING, "T": OutputType.STRING}
+_TYPES = {"b": InputType.BOOL, "i": InputType.INT64, "u": InputType.INT64, "O": InputType.STRING}
 
 
 @dataclass(frozen=True)
 class TensorInput:
-    """An input of a network. `shape`: of a row."""
+    """An input of a network. `shape`: of a row; -1 begins a sequence. `dtype`: of numpy, such as float32."""
 
     name: str
-    type: InputType
+    dtype: str
     shape: tuple[int, ...]
+    steps: int = STEPS  # of a made-up sequence
+    most_steps: int | None = None
+
+    @property
+    def type(self) -> InputType:
+        if self.dtype == "float64":
+            return InputType.FLOAT
+        return _TYPES.get(np.dtype(self.dtype).kind, InputType.FLOAT32)
+
+    @property
+    def is_sequence(self) -> bool:
+        return self.shape[:1] == (-1,)
+
+    @property
+    def is_vector(self) -> bool:
+        return len(self.shape) == 1 and self.shape != (1,)
+
+    def made_up(self, rows: int, more_steps: int = 0) -> Array:
+        """An array of ones, or of a text."""
+        shape = (self.steps + more_steps, *self.shape[1:]) if self.is_sequence else self.shape
+        return np.full((rows, *shape), "text" if self.type is InputType.STRING else 1, self.dtype)
 
 
-def feature_of(one: TensorInput) -> Feature:
-    """A tensor, or a single value if the shape is `()` or `(1,)`."""
-    return Feature(one.name, one.type, shape=() if one.shape in ((), (1,)) else one.shape)
+def row_shape(sizes: Sequence[int | None], dtype: str, place: str) -> tuple[int, ...]:
+    """The shape of a row. None, any length: of a sequence if it is the first, or of the side of an image.
+
+    Raises DraftError if other lengths vary.
+    """
+    if image := image_table(sizes, dtype):
+        sides = image["height"], image["width"]
+        return (image["channels"], *sides) if image["layout"] == "chw" else (*sides, image["channels"])
+    shape = tuple(-1 if size is None else size for size in sizes)
+    if -1 in shape[1:]:
+        raise DraftError(
+            f"{place} has the shape [{', '.join('any' if n is None else str(n) for n in sizes)}] per row: "
+            "only the first length of a sequence may vary, so export it with fixed other lengths"
+        )
+    return shape
+
+
+def probed(
+    inputs: Sequence[TensorInput], run: Callable[[dict[str, Array]], dict[str, Any]], rows: int = ROWS
+) -> dict[str, Any]:
+    """The answers to made-up rows, by name. Raises DraftError if it fails, or answers each step."""
+    answers = _run(inputs, run, rows, 0)
+    if any(one.is_sequence for one in inputs):
+        other = _run(inputs, run, rows, 1)
+        varying = [name for name in answers if np.shape(answers[name]) != np.shape(other[name])]
+        if varying:
+            raise DraftError(
+                f"the answer {varying[0]!r} has values for each step, and outputs have a fixed shape: export "
+                "a network that answers for the whole sequence, such as its last step"
+            )
+    return answers
+
+
+def _run(
+    inputs: Sequence[TensorInput], run: Callable[[dict[str, Array]], dict[str, Any]], rows: int, more: int
+) -> dict[str, Any]:
+    try:
+        return run({one.name: one.made_up(rows, more) for one in inputs})
+    except Exception as error:  # a network may raise anything
+        shapes = ", ".join(f"{one.name} {list(one.made_up(rows, more).shape)}" for one in inputs)
+        raise DraftError(
+            f"the network fails on made-up rows ({shapes}): {foreign_words(error)}; write model.toml by hand "
+            "with the shape of the training (docs/own-model.md)"
+        ) from error
 
 
 def network_facts(
-    framework: str, inputs: Sequence[TensorInput], answers: Mapping[str, Array], **more: Any
+    framework: str,
+    inputs: Sequence[TensorInput],
+    answers: Mapping[str, Array],
+    *,
+    keeps_columns: bool = False,
+    notes: tuple[str, ...] = (),
 ) -> DraftFacts:
     """`answers`: to two made-up rows, by the names of the outputs; a single answer needs no name.
 
-    A network whose only input is a vector may also take the columns of a table in its place.
+    `keeps_columns`: whether one value per row is a tensor of one column, rather than a value. A network whose
+    only input is a vector may also take the columns of a table in its place.
     """
-    only = inputs[0] if len(inputs) == 1 and len(inputs[0].shape) == 1 and inputs[0].shape != (1,) else None
+    only = inputs[0] if len(inputs) == 1 and inputs[0].is_vector else None
     outputs, width, activation = _outputs(answers)
+    features = tuple(_feature(one, keeps_columns=keeps_columns) for one in inputs)
     return DraftFacts(
         framework,
-        tuple(map(feature_of, inputs)),
+        features,
         outputs,
-        count=only.shape[0] if only else None,
+        count=only.shape[0] if only and not only.is_sequence else None,
         is_named=only is None,
         column_type=inputs[0].type,
         may_classify=width,
         activation=activation,
         tolerance=FLOAT32_TOLERANCE,
-        **more,
+        notes=(*notes, *map(_image_note, filter(lambda one: one.image, features))),
     )
 
 
-def row_shape(shape: Sequence[Any], place: str) -> tuple[int, ...]:
-    """The shape without its first axis, the rows. Raises DraftError if another axis varies."""
-    rest = tuple(shape[1:])
-    if not all(isinstance(length, int) for length in rest):
-        raise DraftError(
-            f"{place} has the shape {list(map(str, shape))}, in which more than the number of rows varies: "
-            "write model.toml by hand (docs/own-model.md)"
-        )
-    return rest
+def _feature(one: TensorInput, *, keeps_columns: bool) -> Feature:
+    """A tensor, an image, or a single value."""
+    if image := image_table(one.shape, one.dtype):
+        return Feature(one.name, InputType.IMAGE, image=image, typical=made_up_image(image))
+    is_value = one.shape == () or (one.shape == (1,) and not keeps_columns)
+    typical = one.made_up(1)[0].tolist() if one.is_sequence else None
+    shape = () if is_value else one.shape
+    return Feature(one.name, one.type, shape=shape, typical=typical, most_steps=one.most_steps)
+
+
+def _image_note(feature: Feature) -> str:
+    image = feature.image
+    size = f"{image['height']} x {image['width']} x {image['channels']}"
+    if image["dtype"] == "uint8":
+        return f"{feature.column!r} is taken for an image of {size}, with pixels from 0 to 255"
+    return (
+        f"{feature.column!r} is taken for an image of {size}, with pixels from 0 to 1: set scale, mean and "
+        "std in model.toml if the training used others"
+    )
 
 
 def _outputs(answers: Mapping[str, Array]) -> tuple[tuple[DraftOutput, ...], int | None, str]:

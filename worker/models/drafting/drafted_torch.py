@@ -2,97 +2,155 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from shared.columns import Array
-from shared.input_specs import InputType
-from shared.texts import foreign_words
-from worker.models.drafting.drafted_tensors import TensorInput, network_facts, row_shape
+from shared.errors import ArtifactError
+from worker.models.drafting.drafted_tensors import (
+    ROWS,
+    STEPS,
+    TensorInput,
+    network_facts,
+    probed,
+    row_shape,
+)
 from worker.models.drafting.facts import DraftError, DraftFacts
+from worker.models.drafting.image_inputs import CHANNELS
+from worker.predictors.torch_files import open_program, open_script
+from worker.predictors.torch_inputs import NetworkInput, numpy_dtype
+from worker.predictors.torch_signatures import program_inputs, script_inputs
 
 if TYPE_CHECKING:
     import torch
 
-_ROWS = 2
 _EXPORT = "torch.export.export(network, (rows,), dynamic_shapes=({0: torch.export.Dim('rows')},))"
+_SIDES = (224, 256, 299, 384, 512, 128, 64, 32, 28, 640)
+"""Usual heights and widths of images, for a file that does not record them."""
+_RECURRENT = ("LSTM", "GRU", "RNN")
 
 
 def program_facts(path: Path) -> DraftFacts:
-    """An exported program records the shape of its input. Raises DraftError if it takes other than one."""
-    import torch
-
+    """An exported program records its inputs with their shapes. Raises DraftError."""
     try:
-        program = torch.export.load(path)
-    except Exception as error:  # torch raises many types for a damaged file
+        program = open_program(path)
+        places, fixed = program_inputs(program)
+    except ArtifactError as error:
         raise DraftError(
-            f"{path.name} is no exported program that this torch opens ({foreign_words(error)}): save it "
-            "again with torch.export.save"
+            f"{path.name}: {error.detail}".replace(f"{path.name}: {path.name}", path.name)
         ) from error
-    names = program.graph_signature.user_inputs
-    tensors = {node.name: node.meta.get("val") for node in program.graph.nodes if node.name in names}
-    if len(names) != 1 or not isinstance(tensors.get(str(names[0])), torch.Tensor):
-        raise DraftError(
-            f"{path.name} takes {len(names)} inputs ({', '.join(map(str, names))}), and a network takes one "
-            "tensor: export it with a single input"
-        )
-    value = tensors[str(names[0])]
-    assert value is not None
-    if isinstance(value.shape[0], int):
-        raise DraftError(
-            f"{path.name} was exported for exactly {value.shape[0]} rows: export it for any number with "
-            f"{_EXPORT}"
-        )
-    shape = row_shape(list(value.shape), f"the program's input {names[0]!r}")
-    return _facts(program.module(), str(names[0]), shape, value.dtype)
+    inputs = [_recorded(one, program) for one in places]
+    note = (
+        f"{path.name} was exported for exactly {fixed} rows, and runs once for each {fixed}: export it for "
+        f"any number with {_EXPORT}"
+    )
+    run = partial(_run, program.module(), places)
+    notes = (note,) if fixed else ()
+    answers = _arrays(probed(inputs, run, fixed or ROWS))
+    return network_facts("pytorch", inputs, answers, keeps_columns=len(inputs) > 1, notes=notes)
+
+
+def _recorded(one: NetworkInput, program: torch.export.ExportedProgram) -> TensorInput:
+    assert one.dtype is not None
+    assert one.shape is not None
+    dtype = np.dtype(numpy_dtype(one.dtype)).name
+    shape = row_shape(one.shape, dtype, f"the program's input {one.name!r}")
+    if shape[:1] != (-1,):
+        return TensorInput(one.name, dtype, shape)
+    least, most = _steps(program, one.name)
+    return TensorInput(one.name, dtype, shape, max(least, min(STEPS, (most or STEPS + 1) - 1)), most)
+
+
+def _steps(program: torch.export.ExportedProgram, name: str) -> tuple[int, int | None]:
+    """The least and the greatest length of a sequence; None: no limit below that of model.toml."""
+    node = next(node for node in program.graph.nodes if node.name == name)
+    bounds = program.range_constraints.get(node.meta["val"].shape[1].node.expr)
+    if bounds is None:
+        return 1, None
+    greatest = str(bounds.upper)
+    return max(1, int(bounds.lower)), int(greatest) if greatest.isdigit() and int(greatest) < 1024 else None
 
 
 def script_facts(path: Path) -> DraftFacts:
-    """TorchScript records no shapes: a network that begins with a linear layer takes its width.
+    """TorchScript records no shapes: its first layer says what it takes.
 
-    Raises DraftError for other networks, and for files without a network.
+    Raises DraftError for networks that begin otherwise, and for files without a network.
     """
-    import torch
+    network = _opened_script(path)
+    places = [one for one in script_inputs(network) if one.is_required]
+    if len(places) != 1:
+        names = ", ".join(one.name for one in places)
+        raise DraftError(
+            f"{path.name} takes {len(places)} tensors ({names}), and TorchScript does not record their "
+            "shapes: export the network with torch.export, which does, or write model.toml by hand "
+            "(docs/own-model.md)"
+        )
+    run = partial(_run, network, places)
+    for one in _by_first_layer(network, places[0].name):
+        with suppress(DraftError):
+            return network_facts("pytorch", [one], _arrays(probed([one], run)))
+    raise DraftError(
+        f"{path.name} is TorchScript, which does not record the shape of its input: export the network with "
+        f"{_EXPORT}, which does"
+    )
 
+
+def _opened_script(path: Path) -> Any:  # Any: torch.jit has no types
     try:
-        network = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+        return open_script(path, "cpu")
     except Exception as error:  # torch raises many types
         raise DraftError(
             f"{path.name} contains no network, only weights or a checkpoint: save the network itself with "
             f"{_EXPORT} and torch.export.save(program, 'model.pt2'), or declare its class by hand "
             "(docs/own-model.md)"
         ) from error
-    first = next(iter(network.parameters()), None)
-    if first is None or first.ndim != 2:
-        raise DraftError(
-            f"{path.name} is TorchScript, which does not record the shape of its input: export the network "
-            f"with {_EXPORT}, which does"
-        )
-    return _facts(network, "x", (int(first.shape[1]),), torch.float32)
 
 
-def _facts(network: Any, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> DraftFacts:
+def _by_first_layer(network: Any, name: str) -> Iterator[TensorInput]:
+    """What the first layer with weights may take."""
+    first = next((one for one in network.modules() if list(one.parameters(recurse=False))), None)
+    layer = getattr(first, "original_name", "")
+    weight = next(iter(first.parameters(recurse=False))) if first is not None else None
+    if weight is None:
+        return
+    if layer == "Conv2d" and weight.shape[1] in CHANNELS:
+        for side in _SIDES:
+            yield TensorInput(name, "float32", (int(weight.shape[1]), side, side))
+    elif layer == "Embedding":
+        yield TensorInput(name, "int64", (-1,))
+    elif layer in _RECURRENT:
+        yield TensorInput(name, "float32", (-1, int(weight.shape[1])))
+    elif weight.ndim == 2:
+        yield TensorInput(name, "float32", (int(weight.shape[1]),))
+
+
+def _run(network: Any, places: Sequence[NetworkInput], feed: dict[str, Array]) -> dict[str, Any]:
+    """The tensors of a network by name, or by number. Raises any exception of the network."""
     import torch
 
-    kind = InputType.INT64 if dtype is torch.int64 else InputType.FLOAT32
-    try:
-        with torch.inference_mode():
-            answer = network(torch.ones((_ROWS, *shape), dtype=dtype))
-    except Exception as error:  # a network may raise anything
-        raise DraftError(f"the network fails on a made-up row: {foreign_words(error)}") from error
-    return network_facts("pytorch", [TensorInput(name, kind, shape)], _named(answer))
+    sent = {one.name: torch.from_numpy(feed[one.name]) for one in places}
+    keywords = {one.name: sent.pop(one.name) for one in places if one.passed == "by keyword"}
+    with torch.inference_mode():
+        answer = network(*sent.values(), **keywords)
+    return _named(answer)
 
 
-def _named(answer: Any) -> Mapping[str, Array]:
-    """The tensors of a network with several heads, by name or number."""
+def _named(answer: Any) -> dict[str, Any]:
     if hasattr(answer, "_asdict"):
         answer = answer._asdict()
     if isinstance(answer, tuple | list):
         answer = {str(place): tensor for place, tensor in enumerate(answer)}
     tensors = answer if isinstance(answer, Mapping) else {"": answer}
-    return {name: _array(tensor) for name, tensor in tensors.items()}
+    return {str(name): tensor for name, tensor in tensors.items() if tensor is not None}
 
 
-def _array(tensor: torch.Tensor) -> Array:
-    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+def _arrays(answers: Mapping[str, torch.Tensor]) -> dict[str, Array]:
+    return {
+        name: (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+        for name, tensor in answers.items()
+    }

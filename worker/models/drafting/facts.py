@@ -34,6 +34,8 @@ class Feature:
     is_closed: bool = False  # whether another category is an error of the model
     typical: Any = None  # a value that it may have
     is_text: bool = False  # free text, so that few different values in a sample are no categories
+    image: Mapping[str, Any] = field(default_factory=dict)  # the table `image`, if it is one
+    most_steps: int | None = None  # of a sequence
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,10 @@ def golden_rows(predictor: Predictor, rows: Sequence[Row], tolerance: float) -> 
     """
     spec = predictor.spec
     valid = [row for row in rows if not any(field.problem(row[field.name]) for field in spec.inputs)]
+    if not valid:
+        problems = ((field.name, field.problem(rows[0][field.name])) for field in spec.inputs)
+        name, problem = next((name, found) for name, found in problems if found)
+        raise DraftError(f"--sample: no row is valid for the model; of the first, {name} {problem}")
     answered, columns = _answered(predictor, valid)
     return [_golden(spec, answered, columns, place, tolerance) for place in _chosen(columns[0])]
 

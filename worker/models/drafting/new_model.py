@@ -19,9 +19,16 @@ from shared.specs import NAME, VERSION, GoldenRow, Row
 from shared.texts import named
 from worker.models.build import Build, copy_lock, write_version
 from worker.models.drafting.artifacts import facts_of, runs_code
-from worker.models.drafting.drafted_inputs import DraftInput, draft_inputs, with_example
+from worker.models.drafting.drafted_inputs import DraftInput, DraftInputs, draft_inputs, with_example
 from worker.models.drafting.facts import DraftError, DraftFacts, class_outputs
 from worker.models.drafting.golden_rows import golden_rows
+from worker.models.drafting.image_inputs import (
+    ImageFiles,
+    class_folders,
+    is_of_images,
+    rows_of_images,
+    sample_images,
+)
 from worker.models.drafting.samples import read_sample
 from worker.models.drafting.toml_text import Draft, model_toml
 from worker.models.verify import Verification, verify_model
@@ -95,8 +102,7 @@ def new_model(request: Request, models_dir: Path, worker: DraftWorker, step: Ste
     step(f"opening {request.source}{warning}")
     with _importable(request.code):
         facts = _with_classes(facts_of(request.source, request.trusted), request.classes)
-    sample = read_sample(request.sample) if request.sample else facts.rows
-    drafted = draft_inputs(facts, sample, request.inputs)
+    drafted = _drafted(facts, request)
     models_dir.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".new-", dir=models_dir) as folder:
         home = Path(folder) / request.name
@@ -118,6 +124,17 @@ def new_model(request: Request, models_dir: Path, worker: DraftWorker, step: Ste
         (*facts.notes, *drafted.notes),
         verification,
     )
+
+
+def _drafted(facts: DraftFacts, request: Request) -> DraftInputs:
+    """The inputs, with rows of the sample: a table, or images."""
+    if request.sample is None or not is_of_images(request.sample):
+        sample = read_sample(request.sample) if request.sample else facts.rows
+        return draft_inputs(facts, sample, request.inputs)
+    drafted = draft_inputs(facts, None, request.inputs)
+    rows = tuple(rows_of_images(drafted.inputs, sample_images(request.sample)))
+    inputs = tuple(with_example(one, rows) for one in drafted.inputs)
+    return DraftInputs(inputs, rows, notes=class_folders(request.sample))
 
 
 def check_request(request: Request, models_dir: Path) -> None:
@@ -181,7 +198,8 @@ def _with_golden_rows(
     home: Path, artifact: str, draft: Draft, rows: Sequence[Row], worker: DraftWorker
 ) -> list[GoldenRow]:
     """Write model.toml and the manifest, then the golden rows: the answers of the model as written."""
-    path = home / "model.toml"
+    path, images = home / "model.toml", ImageFiles(home)
+    draft = replace(draft, inputs=tuple(map(images.of_input, draft.inputs)))
     path.write_text(model_toml(draft, []), encoding="utf-8")
     version = write_version(load_spec(path), draft.version, home / draft.version, Build(artifact))
     predictor = open_predictor(
@@ -189,8 +207,9 @@ def _with_golden_rows(
     )
     golden = golden_rows(predictor, rows, draft.facts.tolerance)
     known = [row.inputs for row in golden]
-    inputs = tuple(with_example(one, known) for one in draft.inputs)
-    path.write_text(model_toml(replace(draft, inputs=inputs), golden), encoding="utf-8")
+    inputs = tuple(images.of_input(with_example(one, known)) for one in draft.inputs)
+    shown = [images.of_golden(row) for row in golden]
+    path.write_text(model_toml(replace(draft, inputs=inputs), shown), encoding="utf-8")
     return golden
 
 

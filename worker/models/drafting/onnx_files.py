@@ -9,21 +9,22 @@ from typing import Any
 import numpy as np
 
 from shared.columns import Array
-from shared.input_specs import InputType
 from shared.texts import foreign_words
-from worker.models.drafting.drafted_tensors import TensorInput, network_facts, row_shape
+from worker.models.drafting.drafted_tensors import ROWS, TensorInput, network_facts, probed, row_shape
 from worker.models.drafting.facts import DraftError, DraftFacts, class_outputs
 
 _ERRORS_ONLY = 3
-_ROWS = 2
-_TYPES: dict[str, tuple[InputType, Any]] = {
-    "tensor(float)": (InputType.FLOAT32, np.float32),
-    "tensor(float16)": (InputType.FLOAT32, np.float16),
-    "tensor(double)": (InputType.FLOAT, np.float64),
-    "tensor(int64)": (InputType.INT64, np.int64),
-    "tensor(int32)": (InputType.INT64, np.int32),
-    "tensor(bool)": (InputType.BOOL, np.bool_),
-    "tensor(string)": (InputType.STRING, np.object_),
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(int16)": "int16",
+    "tensor(int8)": "int8",
+    "tensor(uint8)": "uint8",
+    "tensor(bool)": "bool",
+    "tensor(string)": "object",
 }
 
 
@@ -51,23 +52,22 @@ def facts_of(path: Path) -> DraftFacts:
 
 
 def _input(one: Any) -> TensorInput:  # Any: onnxruntime has no types
-    if one.type not in _TYPES:
+    if one.type not in _DTYPES:
         raise DraftError(f"the graph's input {one.name!r} is {one.type}, which rows cannot hold")
-    return TensorInput(one.name, _TYPES[one.type][0], row_shape(one.shape, f"the graph's input {one.name!r}"))
+    dtype = _DTYPES[one.type]
+    sizes = [size if isinstance(size, int) else None for size in one.shape[1:]]
+    return TensorInput(one.name, dtype, row_shape(sizes, dtype, f"the graph's input {one.name!r}"))
 
 
 def _answers(session: Any, places: Any, inputs: list[TensorInput]) -> dict[str, Array | list[Any]]:
     """The answers to made-up rows: arrays, or a dict of class probabilities for each row."""
-    feed = {}
-    for place, one in zip(places, inputs, strict=True):
-        rows = place.shape[0] if place.shape and isinstance(place.shape[0], int) else _ROWS
-        blank: Any = "text" if one.type is InputType.STRING else 1
-        feed[one.name] = np.full((rows, *one.shape), blank, _TYPES[place.type][1])
     names = [output.name for output in session.get_outputs()]
-    try:
+    fixed = [one.shape[0] for one in places if one.shape and isinstance(one.shape[0], int)]
+
+    def run(feed: dict[str, Array]) -> dict[str, Any]:
         return dict(zip(names, session.run(names, feed), strict=True))
-    except Exception as error:  # ONNX Runtime raises many types
-        raise DraftError(f"the graph fails on a made-up row: {foreign_words(error)}") from error
+
+    return probed(inputs, run, fixed[0] if fixed else ROWS)
 
 
 def _classes(answers: dict[str, Any]) -> tuple[str, ...]:

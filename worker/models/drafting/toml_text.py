@@ -16,6 +16,10 @@ from worker.models.drafting.facts import DraftFacts, DraftOutput
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _MOST_SEEN = 20
+_HINTS_OF_IMAGES = (
+    "# pixels become 0 to 1; as in the training, add to image: scale = 255.0 for 0 to 255, or",
+    "# mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225], which are those of ImageNet",
+)
 
 
 @dataclass(frozen=True)
@@ -88,27 +92,33 @@ def _classes(facts: DraftFacts) -> Iterator[str]:
 
 def _input(one: DraftInput) -> Iterator[str]:
     yield from ("", "[[inputs]]")
-    pairs: dict[str, Any] = {"name": one.name}
-    if one.column != one.name:
-        pairs["column"] = one.column
-    pairs["type"] = one.type.value
-    if one.shape:
-        pairs["shape"] = one.shape
-    if one.allowed:
-        pairs["allowed"] = one.allowed
-    if one.nullable:
-        pairs["nullable"] = True
-    if one.longest:
-        pairs["max_length"] = 2 * one.longest
-    yield from _pairs(pairs)
+    most_length = 2 * one.longest or one.most_steps
+    pairs = {
+        "name": one.name,
+        "column": one.column if one.column != one.name else None,
+        "type": one.type.value,
+        "shape": one.shape,
+        "allowed": one.allowed,
+        "nullable": one.nullable,
+        "max_length": most_length,
+        "image": one.image,
+    }
+    yield from _pairs({key: value for key, value in pairs.items() if value})
+    yield from _seen(one)
+    if one.example is not None:
+        yield from _pairs({"example": one.example})
+
+
+def _seen(one: DraftInput) -> Iterator[str]:
+    """Comments about what the file and the sample show, as hints for limits."""
+    if one.image.get("dtype") == "float32":
+        yield from _HINTS_OF_IMAGES
     if one.seen:
         more = f" and {len(one.seen) - _MOST_SEEN} more" if len(one.seen) > _MOST_SEEN else ""
         yield f"# allowed = {value_text(one.seen[:_MOST_SEEN])}{more}  # known values; others are accepted"
     if one.least is not None:
         yield f"# minimum = {value_text(one.least)}  # of the sample"
         yield f"# maximum = {value_text(one.greatest)}"
-    if one.example is not None:
-        yield from _pairs({"example": one.example})
 
 
 def _output(output: DraftOutput) -> Iterator[str]:

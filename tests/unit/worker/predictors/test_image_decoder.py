@@ -65,6 +65,18 @@ def test_floats_are_scaled_normalized_and_in_the_declared_order() -> None:
     assert np.array_equal(found, expected.transpose(2, 0, 1))
 
 
+@pytest.mark.parametrize("scale", [255.0, 2.0])
+def test_a_scale_is_the_value_of_a_full_pixel(scale: float) -> None:
+    image = picture()
+    found = decode(packed(image), options(dtype="float32", scale=scale, mean=[1.0] * 3))
+    expected = np.asarray(image).astype(np.float32) * np.float32(scale / 255) - 1
+    assert np.allclose(found, expected, atol=1e-5)
+    if scale == 255:
+        assert np.array_equal(found, expected)
+    with pytest.raises(ValueError, match="scale: needs dtype = 'float32'"):
+        options(scale=scale)
+
+
 @pytest.mark.parametrize("rule", ["stretch", "crop", "pad"])
 def test_another_size_follows_the_declared_rule(rule: str) -> None:
     image = picture(100, 30)

@@ -16,7 +16,7 @@ from shared.repository import ModelVersion
 from shared.tables import batch_of_rows, columns_of_batch
 from tests.support.artifacts import Opened, array_of, load, version_of, with_manifest
 from tests.support.specimens import declaration
-from worker.predictors.pytorch import _InputArray
+from worker.predictors.torch_inputs import InputArrays
 
 NETWORK = """
 from torch import nn
@@ -114,8 +114,8 @@ def test_float16_is_for_a_gpu(tmp_path: Path, device: str) -> None:
 
 
 def test_rows_written_where_a_copy_begins_are_those_of_a_plain_call(tmp_path: Path) -> None:
-    rows = _InputArray(network_version(tmp_path).spec)
-    source, plain = rows.source(THREE), rows.array(THREE)
+    rows = InputArrays(network_version(tmp_path).spec)
+    source, (plain,) = rows.source(THREE), rows.arrays(THREE)
     into = np.empty((1, *source.row_shape), source.dtype)
     source.fill(slice(1, 2), into)
     assert np.array_equal(into, plain[1:])

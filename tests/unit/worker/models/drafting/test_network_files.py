@@ -31,10 +31,8 @@ def network(*layers: torch.nn.Module) -> torch.nn.Module:
     return torch.nn.Sequential(*(layers or (torch.nn.Linear(5, 3), torch.nn.Tanh()))).eval()
 
 
-def saved_program(
-    net: torch.nn.Module, path: Path, shape: tuple[int, ...] = (5,), *, fixed: bool = False
-) -> Path:
-    rows = None if fixed else ({0: torch.export.Dim("rows")},)
+def saved_program(net: torch.nn.Module, path: Path, shape: tuple[int, ...] = (5,)) -> Path:
+    rows = ({0: torch.export.Dim("rows")},)
     torch.export.save(torch.export.export(net, (torch.rand(2, *shape),), dynamic_shapes=rows), path)
     return path
 
@@ -86,10 +84,6 @@ def test_an_image_tensor_and_probabilities_need_no_activation(tmp_path: Path) ->
     assert served(tmp_path)
 
 
-def fixed_program(path: Path) -> None:
-    saved_program(network(), path.with_suffix(".pt2"), fixed=True)
-
-
 def weights(path: Path) -> None:
     torch.save(network().state_dict(), path)
 
@@ -105,7 +99,6 @@ def script_without_width(path: Path) -> None:
 @pytest.mark.parametrize(
     ("save", "reason"),
     [
-        (fixed_program, "for exactly 2 rows: export it"),
         (weights, "contains no network, only weights"),
         (damaged_program, "is no exported program that this torch opens"),
         (script_without_width, "does not record the shape of its input"),
