@@ -20,7 +20,7 @@ from shared.settings import settings
 def main(arguments: list[str]) -> int:
     configure_logging(settings())
     if arguments:
-        return _serve_in_place(arguments[0])
+        return _serve_slot(arguments[0])
     warn_of_unknown_settings()
     if (processes := settings().gateways or 1) > 1:
         return _run_parent(processes)
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run_parent(processes: int) -> int:
-    from api.processes.parent import run_parent
+    from api.processes.parent_process import run_parent
 
     try:
         return run_parent(settings(), processes)
@@ -39,14 +39,14 @@ def _run_parent(processes: int) -> int:
         return 1
 
 
-def _serve_in_place(argument: str) -> int:
-    from api.processes.place import read_place
+def _serve_slot(argument: str) -> int:
+    from api.processes.process_arguments import read_arguments
     from api.program import serve
 
     # a terminal sends them to the whole process group; the parent decides
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
-    place = read_place(argument)
-    return serve(place.settings_of(settings()), place)
+    arguments = read_arguments(argument)
+    return serve(arguments.settings_of(settings()), arguments)
 
 
 if __name__ == "__main__":

@@ -14,19 +14,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from api.access.middleware import AuthMiddleware
+from api.access.auth_middleware import AuthMiddleware
 from api.gateway import Gateway
-from api.http.envelope import RequestMiddleware
-from api.http.parameters import fields_of, invalid_parameters
-from api.http.security_headers import SecurityHeaders, with_cors
+from api.http.cors import with_cors
+from api.http.parameter_errors import fields_of, invalid_parameters
+from api.http.request_middleware import RequestMiddleware
+from api.http.security_headers import SecurityHeaders
 from api.processes.siblings import Siblings
 from api.routes import console, deployments, inference_protocol, jobs, models, scoring
+from api.routes.http_semantics import HttpSemantics, MethodTable
 from api.routes.jobs.shortcuts import JobShortcuts
 from api.routes.metrics import scrapes as metrics
 from api.routes.openapi.document import document
 from api.routes.operations import health, recent_history, workers
 from api.routes.predict import Predictions
-from api.routes.surface import MethodTable, Surface
 from shared import VERSION
 from shared.errors import OperatorError
 from shared.settings import Settings
@@ -88,7 +89,7 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
         )
         return with_cors(
             RequestMiddleware(
-                Surface(Predictions(routes, gateway)),
+                HttpSemantics(Predictions(routes, gateway)),
                 gateway.lifecycle,
                 gateway.telemetry,
                 access_log=gateway.settings.access_log,

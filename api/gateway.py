@@ -1,6 +1,6 @@
 """The gateway's composition root: creates, starts and closes its parts.
 
-Routes get the `Gateway` from the application's state (`api/routes/dependencies.py`).
+Routes get the `Gateway` from the application's state, by the dependency `GatewayState`.
 """
 
 from __future__ import annotations
@@ -8,24 +8,25 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, TypeAlias, cast
 
 import structlog
+from fastapi import Depends, Request
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from api.access.authenticator import Authenticator, KeyAuthenticator, OpenAuthenticator
 from api.access.limits import Limiter
-from api.fleet.lane_watch import FleetState, LaneWatch
-from api.fleet.loads import Loads
-from api.fleet.queue_orders import QueueOrders
-from api.fleet.queue_status import QueueStatus
+from api.fleet.job_queues import JobQueues
+from api.fleet.redis_status import RedisStatus
 from api.fleet.snapshot import FleetWatch
+from api.fleet.waiting_work import FleetState, LaneWatch
+from api.fleet.worker_loads import WorkerLoads
 from api.http.lifecycle import BackgroundTasks, Lifecycle
 from api.inference_protocol.infer_inputs import TensorReaders
 from api.jobs.broken_uploads import BrokenUploads
 from api.jobs.doorbell import Doorbell
-from api.jobs.service import JobService
+from api.jobs.job_service import JobService
 from api.jobs.upload_threads import UploadThreads
 from api.models.catalog import Catalog
 from api.models.deployment_store import Deployments
@@ -80,7 +81,7 @@ class Gateway:
         """The other processes of its port; None: it is the only one."""
         self.lifecycle = Lifecycle()
         self.client = client if client is not None else connect_async(settings.redis_dsn())
-        self.queue = QueueStatus()
+        self.queue = RedisStatus()
         self.catalog = Catalog(
             open_repository(settings.models_dir), settings.default_model, settings.model_names()
         )
@@ -90,7 +91,7 @@ class Gateway:
         )
         self.fleet = FleetState(
             FleetWatch(self.client, dispatcher.inflight.entries_of, identities=self.catalog.identities),
-            Loads(),
+            WorkerLoads(),
             LaneWatch(self.client, self._entry_rows),
         )
         self.access = Access(
@@ -136,7 +137,7 @@ class Gateway:
             payloads=payloads,
             uploads=UploadThreads(settings.max_uploads),
             broken_uploads=BrokenUploads(ledger, payloads, lease_s=settings.lease_s),
-            queue_orders=QueueOrders(ledger),
+            queue_orders=JobQueues(ledger),
             accepted=JobCounters(),
         )
 
@@ -253,3 +254,11 @@ class Gateway:
         if self.catalog.lacks(known, fleet):
             await asyncio.to_thread(self.catalog.reload)
         self.catalog.deploy(known, fleet)
+
+
+async def _gateway(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+GatewayState: TypeAlias = Annotated[Gateway, Depends(_gateway)]

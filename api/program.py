@@ -8,9 +8,9 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from api.access.opening import check_access
+from api.access.start_check import check_access
 from api.app import create_app
-from api.processes.place import Place
+from api.processes.process_arguments import ProcessArguments
 from api.processes.siblings import Siblings
 from api.server.parent_orders import sockets_of
 from api.server.protocol import protocol_of
@@ -21,18 +21,18 @@ from shared.settings import Settings
 log = structlog.get_logger()
 
 
-def serve(settings: Settings, place: Place | None = None) -> int:
+def serve(settings: Settings, arguments: ProcessArguments | None = None) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code.
 
-    `place`: of a process among several, which uses inherited sockets instead of the address of the settings.
+    `arguments`: of a process among several, which uses inherited sockets instead of the settings' address.
     """
     # uvicorn raises the signal again after its shutdown; ignore it, so that the exit code is 0
     signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        app = create_app(settings, siblings=Siblings(place) if place is not None else None)
+        app = create_app(settings, siblings=Siblings(arguments) if arguments is not None else None)
         check_access(settings)
-        server = GatewayServer(_config(app, settings), app.state.gateway, settings, place)
-        server.run(sockets_of(place, place.slot) if place is not None else None)
+        server = GatewayServer(_config(app, settings), app.state.gateway, settings, arguments)
+        server.run(sockets_of(arguments, arguments.slot) if arguments is not None else None)
     except OperatorError as error:
         log.error("gateway_cannot_start", reason=error.detail)
         return 1

@@ -37,8 +37,8 @@ from bench.servers import Server
 from bench.standing import Field, standing
 from bench.subjects import subject
 from bench.ways import pieces
-from stack.heartbeats import connect, live_workers
-from stack.running import queue_url
+from stack.live_workers import connect, live_workers
+from stack.redis_url import queue_url
 
 _CONNECTIONS = 64
 _WARM_UP_S = 1.0

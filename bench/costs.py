@@ -27,7 +27,7 @@ from bench.servers import Server
 from bench.standing import Field, standing
 from bench.subjects import subject
 from shared.connections import connect
-from stack.running import queue_url
+from stack.redis_url import queue_url
 
 _IDLE_S = 4.0
 _CHECKED_ROWS = 100

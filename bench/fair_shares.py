@@ -21,11 +21,11 @@ import redis
 from bench.commands import ended, say
 from bench.queues import bare_queue
 from shared import keys
-from shared.access import Share, encode_share
+from shared.api_keys import Share, encode_share
 from shared.keys import ModelKey, model_key
 from shared.ledger import Claim, Ledger, NewJob, new_job_id
 from shared.ledger.job_transitions import append_chunks, open_job, seal
-from shared.ledger.lua import Transition, source
+from shared.ledger.lua_scripts import Transition, source
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from bench.outcomes import Outcome, outcome_of
 from bench.paced import PacedStack, offered, running_job, serving_paced
 from bench.spreads import short
 from bench.tables import table
-from stack.heartbeats import connect, live_workers
+from stack.live_workers import connect, live_workers
 
 _JOB_ROWS = 400_000
 _BEAT_S = 2.5

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench.results import Facts, Machine
-from shared.cores import available_cores
+from shared.cpu_cores import available_cores
 from stack.command_errors import CommandError
 from stack.valkey import find_binary
 

@@ -20,7 +20,7 @@ from bench.samples import percentile
 from bench.spreads import short
 from bench.tables import table
 from shared.keys import model_key
-from stack.heartbeats import connect, live_workers
+from stack.live_workers import connect, live_workers
 
 _IDLE = Offer(rate=10, seconds=3.0)
 _BEAT_S = 2.5

@@ -22,7 +22,7 @@ from bench.servers import DidNotStart, plain_environment
 from bench.subjects import ROOT
 from shared.settings import environment
 from stack.process_group import ProcessGroup
-from stack.running import queue_url
+from stack.redis_url import queue_url
 from stack.service_logs import Log
 from stack.valkey import free_port
 

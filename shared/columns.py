@@ -1,8 +1,8 @@
 """Rows as columns: the wire format of the online lane, and the numpy arrays of predictors.
 
 Fixed-width inputs are sent as the little-endian bytes of their values, so that a batch is formed by joining
-bytes; other inputs are sent as lists. A job's Arrow data becomes the same arrays (`shared/tables.py`), so
-that a predictor is independent of the lane:
+bytes; other inputs are sent as lists. A job's Arrow data becomes the same arrays
+(`shared/arrow_tables.py`), so that a predictor is independent of the lane:
 
     type       wire                    array (first axis: rows; then the input's shape)
     float      bytes, <f8, null = NaN  float64

@@ -53,7 +53,7 @@ from typing import ClassVar
 
 import msgspec
 
-from shared.texts import MOST_NAME_CHARS, bounded
+from shared.safe_texts import MOST_NAME_CHARS, bounded
 
 MOST_PROBLEMS = 50
 """Limit of the problems listed in an answer; further problems are only counted."""

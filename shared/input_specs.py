@@ -11,8 +11,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field, field_serializer, model_validator
 
 from shared.declarations import Declaration, leaves_of
+from shared.field_names import FieldName, composed, decomposed
 from shared.images import ImageOptions
-from shared.names import FieldName, composed, decomposed
 
 
 class InputType(StrEnum):

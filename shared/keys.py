@@ -162,7 +162,7 @@ def access_keys() -> str:
 
 
 def access_shares() -> str:
-    """Hash: owner → weight and limits, as JSON, see `shared.access.Share`."""
+    """Hash: owner → weight and limits, as JSON, see `shared.api_keys.Share`."""
     return f"{PREFIX}:access:shares"
 
 

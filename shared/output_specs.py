@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from shared.declarations import Declaration, leaves_of
-from shared.names import FieldName
+from shared.field_names import FieldName
 
 
 class View(StrEnum):

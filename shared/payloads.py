@@ -36,7 +36,7 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from obstore.store import S3Config
 
-    from shared.tables import Compression
+    from shared.arrow_tables import Compression
 
 MAX_RETRIES = 4
 """Retries of a failing object store; obstore waits 0.1 s before the first, then longer."""

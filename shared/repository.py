@@ -22,9 +22,9 @@ from shared.errors import ModelNotFoundError, SpecError
 from shared.keys import ModelKey, model_key
 from shared.manifests import MANIFEST, ArtifactManifest, check_files, read_manifest
 from shared.model_identity import ModelIdentity
+from shared.safe_texts import did_you_mean, listed, named
 from shared.spec_files import SPEC, load_spec
 from shared.specs import VERSION, ModelSpec
-from shared.texts import did_you_mean, listed, named
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,15 @@ from pydantic import (
     model_validator,
 )
 
+from shared.batch_sizes import Batching, Limits
 from shared.declarations import Declaration
 from shared.environments import EnvironmentSpec
 from shared.errors import SpecError
+from shared.field_names import composed, spelled
 from shared.frameworks import Options, Precision, declared, known_frameworks
 from shared.frameworks.builtin import PytorchOptions
 from shared.input_specs import InputSpec
 from shared.model_identity import spec_digest
-from shared.names import composed, spelled
 from shared.output_specs import CLASS_VIEWS, OutputSpec, View, shows_one_answer
 
 NAME = r"^[a-z][a-z0-9_-]{0,62}$"
@@ -36,25 +37,11 @@ VERSION = (
 )
 
 
-_DECODED_BYTES = 64 * 2**20
-"""Decoded images of an offline call."""
-
 Row: TypeAlias = dict[str, Any]
 """An input or a result by field name, with JSON values (Any: the spec declares the types)."""
 
 
 _UNLESS = ", unless `from` or `method` selects another answer"
-
-
-class Batching(Declaration):
-    """Batch sizes of this model."""
-
-    max_rows: int = Field(64, ge=1, le=65_536, description="rows of an online batch")
-    max_slice_rows: int = Field(16_384, ge=1, description="rows of an offline call")
-
-
-class Limits(Declaration):
-    max_rows_per_request: int = Field(1000, ge=1, le=100_000)
 
 
 class GoldenRow(Declaration):
@@ -218,10 +205,7 @@ class ModelSpec(Declaration):
     @cached_property
     def most_slice_rows(self) -> int:
         """Rows of an offline call: `batching.max_slice_rows`, for images at most about 64 MiB of arrays."""
-        row_bytes = sum(i.image.array_bytes for i in self.inputs if i.image)
-        if not row_bytes:
-            return self.batching.max_slice_rows
-        return min(self.batching.max_slice_rows, max(self.batching.max_rows, _DECODED_BYTES // row_bytes))
+        return self.batching.slice_rows(sum(i.image.array_bytes for i in self.inputs if i.image))
 
     @property
     def has_images(self) -> bool:

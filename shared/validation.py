@@ -18,9 +18,9 @@ from pydantic_core import ErrorDetails
 from shared import input_types
 from shared.errors import MOST_PROBLEMS, InputProblem, InvalidInputError
 from shared.input_specs import InputType
+from shared.safe_texts import first_of, named
 from shared.specs import ModelSpec, Row
-from shared.texts import first_of, named
-from shared.wording import of_pydantic
+from shared.validation_messages import of_pydantic
 
 Values: TypeAlias = list[list[Any]]
 """A list of values per input, in the order of the spec's inputs (Any: the spec declares the types)."""

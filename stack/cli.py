@@ -89,9 +89,9 @@ def up(
     data: Data = _DATA,
 ) -> None:
     """Start the queue, the gateways and the workers on this machine. Ctrl-C stops them."""
-    from stack.output import Output
     from stack.plan import make_plan
     from stack.up import up as run
+    from stack.up_output import Output
 
     given = {
         "port": port,
@@ -293,7 +293,7 @@ def create_key(
 ) -> None:
     """Create an API key and print it. It is printed only once: Takt stores only its digest."""
     from stack.key_commands import KeyRequest, create_key
-    from stack.shares import ShareChange
+    from stack.key_shares import ShareChange
 
     share = ShareChange(weight, max_running_rows, max_jobs)
     request = KeyRequest(name, roles or (), models or (), expires_in, rate, rows_per_day, share)
@@ -312,7 +312,7 @@ def set_share(
 ) -> None:
     """Change the weight and limits of an owner. Takes effect on every gateway within two seconds."""
     from stack.key_commands import set_share
-    from stack.shares import ShareChange
+    from stack.key_shares import ShareChange
 
     set_share(data, owner, ShareChange(weight, max_running_rows, max_jobs), as_json=as_json)
 

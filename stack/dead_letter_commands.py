@@ -16,11 +16,11 @@ from shared import keys, messages
 from shared.dead_letters import DeadLetter, DeadLetters, LetterKind
 from shared.keys import ModelKey
 from shared.ledger import chunk_transitions
-from shared.ledger.lua import source
+from shared.ledger.lua_scripts import source
 from stack.command_errors import CommandError
-from stack.heartbeats import connect
-from stack.output import show
-from stack.running import queue_url
+from stack.live_workers import connect
+from stack.redis_url import queue_url
+from stack.up_output import show
 
 _SHOWN_BYTES = 256
 _NEVER_SENT_AGAIN = {

@@ -31,8 +31,8 @@ from shared.specs import ModelSpec
 from stack import valkey
 from stack.append_only_file import torn_tails
 from stack.command_errors import CommandError
-from stack.folder import Folder
-from stack.heartbeats import connect
+from stack.data_folder import Folder
+from stack.live_workers import connect
 from stack.plan import check_port, read_settings
 
 LEAST_PYTHON = (3, 11)

@@ -18,7 +18,7 @@ import redis
 import typer
 
 from shared import keys
-from shared.access import (
+from shared.api_keys import (
     DEFAULT_SHARE,
     KeyRecord,
     Role,
@@ -33,10 +33,10 @@ from shared.access import (
     new_token,
 )
 from stack.command_errors import CommandError
-from stack.heartbeats import connect
-from stack.output import show
-from stack.running import queue_url
-from stack.shares import NO_CHANGE, ShareChange, as_text, changed, document
+from stack.key_shares import NO_CHANGE, ShareChange, as_text, changed, document
+from stack.live_workers import connect
+from stack.redis_url import queue_url
+from stack.up_output import show
 
 KEPT_DAYS = 90
 """How long an invalid key stays in the list."""

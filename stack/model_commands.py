@@ -11,12 +11,12 @@ import typer
 from shared.repository import Repository, open_repository
 from shared.settings import environment
 from shared.specs import ModelSpec
-from stack.building import Built, ModelProgram, Verified, build, verify
-from stack.drafting import draft
-from stack.folder import Folder
-from stack.output import show
+from stack.data_folder import Folder
+from stack.model_building import Built, ModelProgram, Verified, build, verify
+from stack.model_drafting import draft
 from stack.plan import read_settings
 from stack.service_logs import Log
+from stack.up_output import show
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):

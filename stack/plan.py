@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 from pydantic import ValidationError
 
-from shared.cores import available_cores, default_workers
+from shared.cpu_cores import available_cores, default_workers
 from shared.environments import interpreter_of
 from shared.errors import ArtifactError
 from shared.keys import model_key, split_model_key
@@ -22,7 +22,7 @@ from shared.repository import Repository, is_version, open_repository
 from shared.settings import Settings
 from shared.specs import ModelSpec
 from stack.command_errors import CommandError
-from stack.folder import Folder
+from stack.data_folder import Folder
 
 WORKERS = "worker"
 """Name of the service that supervises the workers `worker/0`, `worker/1`, …"""

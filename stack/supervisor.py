@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
-from shared.restart_policy import RestartHistory, RestartPolicy
+from shared.backoff import RestartHistory, RestartPolicy
 from stack.command_errors import CommandError, ServiceFailedError
 from stack.process_group import ProcessGroup
 from stack.services import Layer, Service, ServiceProcess

@@ -13,20 +13,20 @@ from pathlib import Path
 import httpx
 import redis
 
+from shared.liveness_files import read_supervisor_file
 from shared.settings import environment
-from shared.supervisor_file import read_supervisor_file
-from stack import building, valkey
+from stack import model_building, valkey
 from stack.append_only_file import cut_off, torn_tails
 from stack.command_errors import CommandError, ServiceFailedError
-from stack.folder import Folder, StackRecord, held
-from stack.heartbeats import all_ready, connect, held_text, workers_of
-from stack.output import Output
+from stack.data_folder import Folder, StackRecord, held
+from stack.first_prediction import curl, first_prediction
+from stack.live_workers import all_ready, connect, held_text, workers_of
 from stack.plan import Plan, check_port
-from stack.prediction import curl, first_prediction
 from stack.process_group import ProcessGroup
 from stack.service_logs import Log
 from stack.services import Layer, Service
 from stack.supervisor import Supervisor
+from stack.up_output import Output
 from takt.__main__ import INTERRUPTED
 
 
@@ -70,7 +70,7 @@ def _build(plan: Plan, output: Output, group: ProcessGroup) -> None:
     """Build the models that have no artifact. Raises CommandError if no model is left to serve."""
     if names := plan.unbuilt():
         output.building(names)
-        program = building.ModelProgram(
+        program = model_building.ModelProgram(
             environment({"models_dir": str(plan.repository.root)}),
             Log(plan.folder.logs / "build.log"),
             output.model_prints,
@@ -81,8 +81,10 @@ def _build(plan: Plan, output: Output, group: ProcessGroup) -> None:
             raise CommandError(f"{failed[0].model} cannot be built: {failed[0].reason}")
 
 
-def _built(names: list[str], program: building.ModelProgram, output: Output) -> Iterator[building.Built]:
-    for line in building.build(names, (), program):
+def _built(
+    names: list[str], program: model_building.ModelProgram, output: Output
+) -> Iterator[model_building.Built]:
+    for line in model_building.build(names, (), program):
         output.built(line)
         yield line
 

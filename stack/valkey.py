@@ -18,7 +18,7 @@ from shared.connections import connect
 from shared.durability import Durability, Promise, Server, check_server, checked_server
 from shared.errors import UnsupportedServerError
 from stack.command_errors import CommandError, ServiceFailedError
-from stack.folder import Folder
+from stack.data_folder import Folder
 from stack.service_logs import Log
 from stack.services import Layer, Service
 

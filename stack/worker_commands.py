@@ -15,9 +15,9 @@ import typer
 from shared import keys
 from shared.worker_records import DRAIN_KEPT_S, WorkerRecord
 from stack.command_errors import CommandError
-from stack.heartbeats import connect, held_text, live_workers
-from stack.output import show
-from stack.running import queue_url
+from stack.live_workers import connect, held_text, live_workers
+from stack.redis_url import queue_url
+from stack.up_output import show
 
 LOOK_EVERY_S = 0.25
 

@@ -14,14 +14,14 @@ import msgspec
 from shared.errors import ServiceError
 from shared.keys import model_key, split_model_key
 from shared.logs import configure_logging
+from shared.safe_texts import names_in
 from shared.setting_names import warn_of_unknown_settings
 from shared.settings import settings
-from shared.texts import names_in
 
 if TYPE_CHECKING:
     from shared.repository import Repository
+    from worker.environments.commands import CommandLines
     from worker.environments.making import Environment
-    from worker.models.command_lines import CommandLines
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -155,8 +155,8 @@ def health(options: argparse.Namespace) -> int:
 def build(options: argparse.Namespace) -> int:
     """Build models and write a JSON line for each. Exit 1 if a build failed."""
     from shared.repository import open_repository
+    from worker.environments.commands import CommandLines
     from worker.models.build import build_model
-    from worker.models.command_lines import CommandLines
     from worker.models.environment_files import environment_of_build
     from worker.predictors.library_versions import mismatch
 
@@ -186,7 +186,7 @@ def build(options: argparse.Namespace) -> int:
 def verify(options: argparse.Namespace) -> int:
     """Verify models and write a JSON line for each. Exit 1 if a verification failed."""
     from shared.repository import open_repository
-    from worker.models.command_lines import CommandLines
+    from worker.environments.commands import CommandLines
     from worker.models.environment_files import environment_of_version, found_version
     from worker.models.verify import verify_model
 
@@ -223,7 +223,7 @@ def verify(options: argparse.Namespace) -> int:
 def new(options: argparse.Namespace) -> int:
     """Make a model from a trained file and write its JSON line. Exit 1 if that failed."""
     from shared.environments import own_environment
-    from worker.models.command_lines import CommandLines
+    from worker.environments.commands import CommandLines
     from worker.models.drafting.new_model import DraftWorker, Request, check_request, new_model
     from worker.models.environment_files import environment_of_requirements
 

@@ -6,10 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from shared.liveness_files import id_file, read_supervisor_file, supervisor_file
 from shared.settings import Settings
-from shared.supervisor_file import read_supervisor_file, supervisor_file
 from shared.worker_records import WorkerRecord, WorkerState, from_hash
-from worker.id_file import id_file
 
 ALIVE_MARGIN_S = 10.0
 """Seconds beyond the batch limit that a heartbeat may be late before its worker counts as stuck."""

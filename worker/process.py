@@ -26,6 +26,7 @@ from shared.doorbells import Notify
 from shared.errors import PredictionFailedError
 from shared.keys import ModelKey
 from shared.ledger import Ledger
+from shared.liveness_files import IdFile
 from shared.metrics.metric import OFFLINE, ONLINE
 from shared.payloads import PayloadStore, open_payloads
 from shared.repository import Repository, open_repository
@@ -38,7 +39,6 @@ from worker.deployment_watch import DeploymentWatch
 from worker.execution.engine import Engine
 from worker.execution.scheduler import LaneScheduler
 from worker.heartbeat import Heartbeat
-from worker.id_file import IdFile
 from worker.memory import leave_to_stay, limit_memory
 from worker.model_registry import ModelRegistry, reason_of, wanted_environments
 from worker.models.loading_signals import ended_at_once_by_signals

@@ -20,7 +20,7 @@ from shared.ledger import Ledger
 from shared.payloads import PayloadStore
 from shared.settings import Settings
 from shared.worker_records import DRAIN_KEPT_S, HeldModel
-from worker.chunks.orphans import Orphans
+from worker.chunks.orphaned_payloads import Orphans
 from worker.chunks.reconciler import Reconciler
 from worker.chunks.scrubber import Scrubber
 from worker.control.control_messages import WorkerStart

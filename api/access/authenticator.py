@@ -22,11 +22,11 @@ from redis.exceptions import RedisError
 
 from api.access.limits import quota_of
 from api.access.principal import ANONYMOUS, STRANGER, Principal
-from api.access.rare_look import RareLook
 from api.access.signed_links import LASTS_S, linked, read_link, ticket_of
+from api.access.throttled_reads import ThrottledRead
 from api.http.error_answers import unavailable
 from shared import keys
-from shared.access import DEFAULT_SHARE, KeyRecord, Share, decode_key, decode_share, is_key_id, key_id_of
+from shared.api_keys import DEFAULT_SHARE, KeyRecord, Share, decode_key, decode_share, is_key_id, key_id_of
 from shared.errors import QueueUnavailableError, UnauthorizedError
 
 log = structlog.get_logger()
@@ -142,7 +142,7 @@ class KeyAuthenticator:
         self._used: set[str] = set()
         self._ids: frozenset[str] = frozenset()
         self._looking = asyncio.Lock()
-        self._look_for_new = RareLook(self.look, NEW_KEY_LOOK_EVERY_S)
+        self._look_for_new = ThrottledRead(self.look, NEW_KEY_LOOK_EVERY_S)
 
     def authenticate(self, headers: RawHeaders, *, basic: bool = False) -> Principal:
         return self._found(headers, basic=basic)[1]

@@ -18,7 +18,7 @@ from starlette.types import Scope
 
 from api.http.headers import add_headers
 from shared import keys
-from shared.access import KeyRecord
+from shared.api_keys import KeyRecord
 from shared.errors import PayloadTooLargeError, RateLimitedError
 
 REQUESTS, ROWS = "requests", "rows"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from starlette.routing import compile_path
 
 from api.access.principal import Principal
-from shared.access import Role
+from shared.api_keys import Role
 from shared.errors import ForbiddenError
 
 

@@ -10,9 +10,9 @@ from fastapi import Depends, Request
 from starlette.types import Scope
 
 from api.access.limits import Quota
-from shared.access import DEFAULT_SHARE, OPEN_OWNER, Role, Share
+from shared.api_keys import DEFAULT_SHARE, OPEN_OWNER, Role, Share
 from shared.errors import ForbiddenError, ModelNotFoundError
-from shared.texts import did_you_mean, named
+from shared.safe_texts import did_you_mean, named
 
 _PLACE = "takt.principal"
 

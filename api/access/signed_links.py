@@ -13,8 +13,8 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-from api.http.parameters import TICKET
-from shared.access import KeyRecord
+from api.http.parameter_errors import TICKET
+from shared.api_keys import KeyRecord
 
 LASTS_S = 60
 """Time within which a download must begin; its duration is not limited."""

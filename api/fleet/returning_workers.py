@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from shared.worker_records import WorkerRecord, WorkerState
 
 RETURN_LIMIT_S = 10.0
-"""Longer than most starts, and than the first delays of `shared/restart_policy.py`; as long as
+"""Longer than most starts, and than the first delays of `shared/backoff.py`; as long as
 a request waits by default, so that few requests wait in vain for a machine that is gone."""
 
 

@@ -23,7 +23,7 @@ from shared.keys import ModelKey, split_model_key
 from shared.metrics.distribution import Distribution
 from shared.metrics.gateway_metrics import REDIS_ROUNDTRIP
 from shared.model_identity import SAME_ON_BOTH, ModelIdentity, in_words
-from shared.texts import foreign_text
+from shared.safe_texts import foreign_text
 from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState, from_hash
 
 LOOK_EVERY_S = 0.1

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from api.http.error_formats import TAKT, ErrorContent, ErrorFormat
 from api.http.error_status import STATUS, status_of
+from api.http.security_headers import BROWSER_HEADERS
 from shared.connections import means_away
 from shared.errors import (
     MOST_PROBLEMS,
@@ -34,9 +35,9 @@ from shared.errors import (
     UnauthorizedError,
     UnsupportedCodingError,
 )
+from shared.safe_texts import bounded
 from shared.tabular.content_types import ACCEPTED_CODINGS
-from shared.tabular.memory_room import out_of_memory
-from shared.texts import bounded
+from shared.tabular.free_memory import out_of_memory
 
 log = structlog.get_logger()
 
@@ -47,8 +48,6 @@ STOPPING_RETRY_S = 1.0
 
 CHALLENGE = 'Bearer realm="takt"'
 """`WWW-Authenticate` of a 401."""
-BROWSER_HEADERS = ((b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"))
-"""Headers of every response except predictions: no embedding in frames, no `Referer` to other sites."""
 _OF_HTTP = {404: "not_found", 405: "method_not_allowed"}
 Headers = list[tuple[bytes, bytes]]
 

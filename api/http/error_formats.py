@@ -20,7 +20,7 @@ from msgspec.json import encode
 
 from api.http.headers import field_of
 from shared.errors import InputProblem
-from shared.texts import bounded
+from shared.safe_texts import bounded
 
 JSON, PROBLEM_JSON = b"application/json", b"application/problem+json"
 MOST_PROBLEMS_IN_SENTENCE = 3

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from starlette.types import Message, Receive, Scope, Send
 
-from api.http.envelope import CLOSE
+from api.http.request_middleware import CLOSE
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, HTTPScope

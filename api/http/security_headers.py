@@ -1,4 +1,6 @@
-"""Browser security: headers against MIME sniffing and frames, content security policy, and CORS.
+"""Browser security: headers against MIME sniffing and frames, and the content security policy.
+
+CORS is in `api/http/cors.py`.
 
 Headers that a response already has are kept, as for the console. Predictions carry only `nosniff`. Error
 responses get their headers in `api/http/error_answers.py`, because not all of them pass through this
@@ -7,12 +9,7 @@ middleware.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from api.http.error_answers import BROWSER_HEADERS
 
 # Swagger UI and ReDoc use inline scripts and styles, and search in a web worker
 _PAGE = (
@@ -20,13 +17,9 @@ _PAGE = (
     b"img-src 'self' data:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; "
     b"frame-ancestors 'none'"
 )
+BROWSER_HEADERS = ((b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"))
+"""Headers of every response except predictions: no embedding in frames, no `Referer` to other sites."""
 _OF_ALL = {b"x-content-type-options": b"nosniff", **dict(BROWSER_HEADERS)}
-
-EXPOSED_HEADERS = (
-    *("ETag", "Location", "Preference-Applied", "RateLimit", "RateLimit-Policy", "Retry-After"),
-    *("Server-Timing", "X-Model-Version", "X-Request-ID"),
-)
-"""Response headers that a page of another origin may read."""
 
 
 class SecurityHeaders:
@@ -46,12 +39,3 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_safely if scope["type"] == "http" else send)
-
-
-def with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """`app` with CORS for these origins; `app` itself if there are none."""
-    if not origins:
-        return app
-    return CORSMiddleware(
-        app, allow_origins=origins, allow_methods=["*"], allow_headers=["*"], expose_headers=EXPOSED_HEADERS
-    )

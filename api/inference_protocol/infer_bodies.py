@@ -26,9 +26,9 @@ from api.inference_protocol.infer_parameters import (
 )
 from api.inference_protocol.wire_tensors import InputTensor, OutputTensor, of_binary, of_values
 from shared.errors import InvalidInputError
+from shared.safe_texts import named
 from shared.tabular.json_bodies import decoded
-from shared.texts import named
-from shared.wording import of_msgspec
+from shared.validation_messages import of_msgspec
 
 JSON_LENGTH = b"inference-header-content-length"
 """The header with the length of a body's JSON, in bytes."""

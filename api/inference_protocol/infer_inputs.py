@@ -29,7 +29,7 @@ from shared.columns import nested
 from shared.errors import InvalidInputError, PayloadTooLargeError
 from shared.input_specs import InputSpec, InputType
 from shared.messages import Column
-from shared.texts import did_you_mean, listed, named
+from shared.safe_texts import did_you_mean, listed, named
 
 FEW_VALUES = 16
 """Up to so many values, checking Python values takes less time than numpy's calls."""

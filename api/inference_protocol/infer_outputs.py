@@ -15,11 +15,11 @@ import numpy as np
 from api.inference_protocol.datatypes import BYTES, FIXED_WIDTH, datatype_of_output
 from api.inference_protocol.wire_tensors import OutputTensor
 from shared.errors import InvalidInputError
+from shared.field_names import composed
 from shared.messages import OutputColumn
-from shared.names import composed
 from shared.output_specs import OutputSpec
+from shared.safe_texts import did_you_mean, listed, named
 from shared.specs import ModelSpec
-from shared.texts import did_you_mean, listed, named
 
 
 class RequestedOutput(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from api.inference_protocol.datatypes import BOOL, BYTES, FIXED_WIDTH
 from shared.errors import InvalidInputError
-from shared.texts import named
+from shared.safe_texts import named
 
 Array: TypeAlias = NDArray[Any]  # Any: the element type is the datatype's
 _LENGTH = Layout("<I")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from api.access.principal import Principal
-from api.jobs.service import JobService
+from api.jobs.job_service import JobService
 from shared.errors import JobExpiredError, JobNotFoundError
 from shared.ledger import ChunkRecord, Inline, JobRecord
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from api.fleet.snapshot import Fleet
+from api.jobs.job_service import JobService
+from api.jobs.job_views import JobStatus, JobView, headers_of, view_of
 from api.jobs.progress import progress_of
-from api.jobs.service import JobService
-from api.jobs.views import JobStatus, JobView, headers_of, view_of
-from api.jobs.waiting import is_at_limit, position, rows_ahead, wait_of
+from api.jobs.wait_reasons import is_at_limit, position, rows_ahead, wait_of
 from shared.keys import ModelKey
 from shared.ledger import JobRecord, QueueOrder, WebhookAttempt
 

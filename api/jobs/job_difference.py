@@ -17,12 +17,12 @@ import pyarrow as pa
 
 from api.access.principal import Principal
 from api.jobs.authorization import own_results
-from api.jobs.service import JobService
-from api.jobs.views import POLL_AFTER_S
+from api.jobs.job_service import JobService
+from api.jobs.job_views import POLL_AFTER_S
+from shared.arrow_tables import ERROR, KEEP, ROW, plain_input_name
 from shared.errors import InvalidInputError, ResultsNotReadyError
-from shared.job_objects import JobObjects
+from shared.job_payloads import JobObjects
 from shared.ledger import ChunkRecord, JobRecord, JobState
-from shared.tables import ERROR, KEEP, ROW, plain_input_name
 from shared.tabular.differences import Difference
 from shared.tabular.result_pieces import Piece, pieces_of, readable
 from shared.tabular.result_tables import ResultTables, named_apart

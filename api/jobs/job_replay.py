@@ -15,10 +15,11 @@ from api.access.principal import Principal
 from api.http.error_answers import is_full
 from api.jobs.broken_uploads import BrokenUpload
 from api.jobs.idempotency import reservation_name, reserve, same_job, whole
-from api.jobs.options import JobOptions, pinned_job
-from api.jobs.service import JobService
+from api.jobs.job_options import JobOptions, pinned_job
+from api.jobs.job_service import JobService
 from api.jobs.upload import ended_early, leased
 from api.models.catalog import Servable
+from shared.arrow_tables import input_schema
 from shared.errors import (
     InvalidInputError,
     InvalidStateError,
@@ -31,11 +32,10 @@ from shared.errors import (
 )
 from shared.input_changes import incompatibility
 from shared.integrity import digest_of
-from shared.job_objects import JobObjects
+from shared.job_payloads import JobObjects
 from shared.ledger import ChunkRecord, Inline, JobRecord, JobState, NewJob, Reservation
 from shared.payloads import rows_path
 from shared.specs import ModelSpec
-from shared.tables import input_schema
 
 log = structlog.get_logger()
 

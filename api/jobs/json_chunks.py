@@ -14,20 +14,20 @@ import msgspec
 import pyarrow as pa
 from msgspec import Meta
 
+from shared.arrow_tables import batch_of_values
 from shared.errors import InputProblem, InvalidInputError
 from shared.specs import ModelSpec
-from shared.tables import batch_of_values
 from shared.tabular.chunking import Chunk, Cutter, whole
 from shared.tabular.content_types import Packing
+from shared.tabular.decompression import Meter, unpacked
 from shared.tabular.json_bodies import refuse_other
 from shared.tabular.ndjson import rows_of_json
 from shared.tabular.reading import ReadSummary
 from shared.tabular.row_texts import RowTexts, row_texts
 from shared.tabular.rows import Rows
-from shared.tabular.unpacking import Meter, unpacked
 from shared.tabular.upload_options import kept_columns
 from shared.validation import RowValidator, Values
-from shared.wording import of_msgspec
+from shared.validation_messages import of_msgspec
 
 SLICE_ROWS = 1000
 

@@ -10,12 +10,12 @@ import structlog
 from redis.exceptions import RedisError
 
 from api.access.principal import Principal
-from api.fleet.queue_orders import SHORT
+from api.fleet.job_queues import SHORT
 from api.http.error_answers import is_full
 from api.jobs.broken_uploads import BrokenUpload
 from api.jobs.idempotency import reservation_name, reserve, same_job, whole
-from api.jobs.options import JobOptions, pinned_job
-from api.jobs.service import JobService
+from api.jobs.job_options import JobOptions, pinned_job
+from api.jobs.job_service import JobService
 from api.jobs.upload import ended_early
 from api.jobs.upload_syncing import Syncing
 from api.models.catalog import Servable

@@ -19,7 +19,7 @@ from api.http.error_answers import is_full, unavailable
 from api.http.request_bodies import ClientLeftError
 from api.jobs.broken_uploads import BrokenUpload
 from api.jobs.idempotency import fingerprint
-from api.jobs.service import JobService
+from api.jobs.job_service import JobService
 from api.jobs.upload_pipe import Pipe
 from api.jobs.upload_syncing import Syncing
 from shared.errors import (
@@ -34,7 +34,7 @@ from shared.errors import (
 from shared.ledger import JobRecord, NewJob
 from shared.payloads import rows_path
 from shared.tabular.chunking import Chunk
-from shared.tabular.memory_room import out_of_memory, require_room
+from shared.tabular.free_memory import out_of_memory, require_room
 from shared.tabular.reading import Reading, ReadSummary
 
 log = structlog.get_logger()

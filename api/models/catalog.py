@@ -21,8 +21,8 @@ from shared.keys import ModelKey, model_key, split_model_key
 from shared.manifests import MANIFEST
 from shared.model_identity import ModelIdentity
 from shared.repository import Repository, is_version, newest_version, open_repository
+from shared.safe_texts import did_you_mean, listed, named
 from shared.specs import NAME, ModelSpec
-from shared.texts import did_you_mean, listed, named
 from shared.validation import RowValidator
 
 log = structlog.get_logger()

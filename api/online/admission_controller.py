@@ -15,14 +15,22 @@ from uvicorn._types import HTTPScope
 
 from api.access.authenticator import Authenticator
 from api.access.principal import ANONYMOUS, Principal
-from api.fleet.queue_status import QueueStatus
+from api.fleet.redis_status import RedisStatus
 from api.fleet.snapshot import FleetWatch
+from api.http.cors import is_of_page
 from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.models.catalog import Catalog, Servable
-from api.online.admission_policy import QueueClaim, RetrySchedule, admit, claim_of, not_loaded, traffic_of
+from api.online.admission_policy import (
+    Owners,
+    QueueClaim,
+    RetrySchedule,
+    admit,
+    claim_of,
+    not_loaded,
+    traffic_of,
+)
 from api.online.inflight import InflightRequests
-from api.online.owners import Owners
-from api.online.paths import predict_path_of
+from api.online.prediction_paths import predict_path_of
 from api.telemetry.gateway_counters import ROUTE
 from shared.errors import DeadlineExceededError, ModelNotLoadedError, OverloadedError, ServiceError
 from shared.settings import Settings
@@ -37,7 +45,7 @@ class AdmissionController:
         *,
         authenticator: Authenticator,
         catalog: Catalog,
-        queue: QueueStatus,
+        queue: RedisStatus,
         watch: FleetWatch,
         inflight: InflightRequests,
     ) -> None:
@@ -78,7 +86,7 @@ class AdmissionController:
             return None
         headers = dict(scope["headers"])
         prefer = field_of(scope["headers"], b"prefer")
-        if prefers_async(prefer) or (self._to_pages and b"origin" in headers):
+        if prefers_async(prefer) or (self._to_pages and is_of_page(headers)):
             return None
         try:
             asker = self._authenticator.authenticate(scope["headers"])

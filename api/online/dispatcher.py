@@ -19,7 +19,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from api.fleet.queue_status import QueueStatus
+from api.fleet.redis_status import RedisStatus
 from api.http.error_answers import stopping, unavailable
 from api.http.lifecycle import BackgroundTasks
 from api.online.entry_writer import EntryWriter, IdentityOf, any_identity
@@ -47,7 +47,7 @@ class OnlineDispatcher:
         self,
         client: Redis,
         name: str,
-        queue: QueueStatus,
+        queue: RedisStatus,
         clock: Callable[[], float] = time.monotonic,
         *,
         identity_of: IdentityOf = any_identity,

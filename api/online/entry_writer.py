@@ -16,7 +16,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from api.fleet.queue_status import QueueStatus
+from api.fleet.redis_status import RedisStatus
 from api.http.error_answers import unavailable
 from api.online.inflight import InflightRequest, InflightRequests
 from shared import keys, messages
@@ -47,7 +47,7 @@ class EntryWriter:
         client: Redis,
         gateway: str,
         inflight: InflightRequests,
-        queue: QueueStatus,
+        queue: RedisStatus,
         clock: Callable[[], float] = time.monotonic,
         *,
         identity_of: IdentityOf = any_identity,

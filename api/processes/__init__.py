@@ -9,8 +9,9 @@ listening socket open. Closing the last copy of a listening socket resets the co
 the parent holds the socket, a restart, a crash or a stop of a process resets none of them: if a process has
 ended, another accepts from its socket until a new process does.
 
-place       what a process gets from its parent
-listeners   the listening sockets
-process     a process, as its parent sees it
-parent      starts, restarts and stops the processes
+process_arguments   the arguments of a process: its slot and its sockets
+listeners           the listening sockets
+gateway_process     a process, as its parent sees it
+parent_process      starts, restarts and stops the processes
+siblings            collects the metrics of all processes
 """

@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from api.processes.listeners import Sockets
-from api.processes.place import LEAVE, LISTEN, READY, Place
+from api.processes.process_arguments import LEAVE, LISTEN, READY, ProcessArguments
 
 
 class GatewayProcess:
-    """A running `python -m api` with a place. It ends by itself if its parent ends."""
+    """A running `python -m api` that serves a slot. It ends by itself if its parent ends."""
 
     def __init__(self, slot: int, listeners: tuple[Sockets, ...], folder: Path) -> None:
         self.slot = slot
@@ -22,16 +22,16 @@ class GatewayProcess:
         self._duties: tuple[int, ...] = (slot,)
         self._control, theirs = socket.socketpair()
         self._control.setblocking(False)
-        place = Place(
+        arguments = ProcessArguments(
             slot=slot,
             control=theirs.fileno(),
             listeners=tuple(tuple(sock.fileno() for sock in sockets) for sockets in listeners),
             folder=str(folder),
         )
-        inherited = [place.control, *(fd for fds in place.listeners for fd in fds)]
+        inherited = [arguments.control, *(fd for fds in arguments.listeners for fd in fds)]
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "api", place.as_argument()], pass_fds=inherited
+                [sys.executable, "-m", "api", arguments.as_argument()], pass_fds=inherited
             )
 
     @property

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from api.processes.place import Place
+from api.processes.process_arguments import ProcessArguments
 
 ANSWER_LIMIT_S = 1.0
 """A process that hangs, or has just ended, is left out after this time."""
@@ -21,10 +21,10 @@ ANSWER_LIMIT_S = 1.0
 class Siblings:
     """The other processes of the port, as one of them sees them."""
 
-    def __init__(self, place: Place) -> None:
-        self._folder = Path(place.folder)
-        self._slot = place.slot
-        self._others = [slot for slot in range(len(place.listeners)) if slot != place.slot]
+    def __init__(self, arguments: ProcessArguments) -> None:
+        self._folder = Path(arguments.folder)
+        self._slot = arguments.slot
+        self._others = [slot for slot in range(len(arguments.listeners)) if slot != arguments.slot]
         self._server: asyncio.Server | None = None
 
     @property

@@ -16,7 +16,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 from starlette.exceptions import HTTPException
 
-from api.jobs.views import matches
+from api.jobs.job_views import matches
 
 FOLDER = Path(__file__).parents[2] / "console"
 PAGE = "index.html"

@@ -9,7 +9,7 @@ from api.access.principal import Principal
 from api.gateway import Gateway
 from shared.deployments import Change, Deployment, Target
 from shared.errors import ModelNotFoundError
-from shared.texts import listed, named
+from shared.safe_texts import listed, named
 
 
 async def look_up(gateway: Gateway, name: str, asker: Principal) -> None:

@@ -13,18 +13,17 @@ from msgspec import structs
 from pydantic import BaseModel, Field
 
 from api.access.principal import Asker
-from api.gateway import Gateway
+from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.request_bodies import read_json
 from api.online.rollout_driver import changed as after_rollout
-from api.routes.dependencies import GatewayState
 from api.routes.deployment_changes import change, current, look_up, require_built
 from api.routes.rollout_views import RolloutsView, RolloutView, rollout_view
 from shared.deployments import MOST_HISTORY, Change, Deployment, read_request, read_rollout
 from shared.errors import InvalidStateError, PreconditionFailedError
 from shared.keys import model_key
 from shared.rollouts import Rollout, RolloutState
-from shared.texts import foreign_text
+from shared.safe_texts import foreign_text
 from shared.worker_records import ModelState
 
 router = APIRouter(tags=["deployments"])

@@ -9,15 +9,14 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.access.principal import Asker
-from api.gateway import Gateway
+from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.models.catalog import Servable
-from api.routes.dependencies import GatewayState
 from shared.errors import ServiceError
 from shared.input_specs import InputSpec
 from shared.output_specs import OutputSpec, OutputType, View
+from shared.safe_texts import foreign_text
 from shared.specs import ModelSpec
-from shared.texts import foreign_text
 from shared.validation import example_body
 from shared.worker_records import HeldModel
 

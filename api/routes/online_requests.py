@@ -16,15 +16,15 @@ from api.access.authenticator import authenticated, token_of
 from api.access.permissions import PREDICT, Permission
 from api.access.principal import Principal, asker_of, set_principal
 from api.gateway import Gateway
-from api.http.envelope import request_id_of
 from api.http.headers import field_of
 from api.http.request_bodies import is_json, read_body
+from api.http.request_middleware import request_id_of
 from api.jobs.json_chunks import unpacked_body
 from api.models.catalog import Servable
 from api.online.inflight import Answered, Left
 from api.online.prediction import ROUTING_KEY, Prediction
 from api.telemetry.request_tracing import trace_of
-from shared.access import key_id_of
+from shared.api_keys import key_id_of
 from shared.errors import UnsupportedMediaTypeError
 from shared.messages import Column
 from shared.tabular.content_types import Packing, packing_of

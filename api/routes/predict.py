@@ -18,12 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access.principal import asker_of
 from api.gateway import Gateway
-from api.http.envelope import respond
 from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.http.request_bodies import ClientLeftError, has_left
+from api.http.request_middleware import respond
 from api.online.image_bodies import takes_files
-from api.online.paths import Protocol, predict_path_of
 from api.online.prediction import Prediction
+from api.online.prediction_paths import Protocol, predict_path_of
 from api.routes.inference_protocol.infer import Inference
 from api.routes.online_requests import OnlineRequests, TraceStages
 from api.routes.respond_async import defer

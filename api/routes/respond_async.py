@@ -9,12 +9,12 @@ from fastapi import Response
 
 from api.access.principal import Principal
 from api.gateway import Gateway
+from api.jobs.job_options import JobOptions
 from api.jobs.json_chunks import chunks_of_values
 from api.jobs.json_rows import submit_rows
-from api.jobs.options import JobOptions
 from api.models.catalog import Servable
-from api.routes.jobs.accepted import acceptance
-from shared.access import Role
+from api.routes.jobs.submission_responses import acceptance
+from shared.api_keys import Role
 from shared.tabular.chunking import Chunk
 from shared.validation import Values
 

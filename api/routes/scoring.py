@@ -18,11 +18,11 @@ from pydantic import BaseModel
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from api.http.envelope import respond
+from api.gateway import GatewayState
 from api.http.headers import field_of
 from api.http.request_bodies import has_left, offloaded
+from api.http.request_middleware import respond
 from api.online.prediction import Prediction
-from api.routes.dependencies import GatewayState
 from api.routes.online_requests import OnlineRequests, TraceStages
 from api.scoring.json_frames import read_json_frame
 from api.scoring.scoring_tables import read_table

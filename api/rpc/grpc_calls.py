@@ -19,9 +19,9 @@ from structlog.contextvars import bind_contextvars
 
 from api.access.permissions import RPC_SERVICE, RPCS
 from api.gateway import Gateway
-from api.http.envelope import log_access, request_id_in, request_id_of
 from api.http.error_answers import content_of, foreseen
 from api.http.headers import headers_of
+from api.http.request_middleware import log_access, request_id_in, request_id_of
 from api.routes.online_requests import OnlineRequests
 from api.telemetry.gateway_counters import ROUTE
 from api.telemetry.request_tracing import put_trace

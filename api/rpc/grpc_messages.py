@@ -15,7 +15,7 @@ from api.inference_protocol.statistics import ModelStatistics
 from api.inference_protocol.wire_tensors import InputTensor, OutputTensor, of_binary, of_elements
 from api.rpc import inference_pb2 as pb
 from shared.errors import InvalidInputError
-from shared.texts import named
+from shared.safe_texts import named
 
 _CONTENTS: Mapping[str, tuple[str, str | None]] = {
     BOOL: ("bool_contents", "|u1"),

@@ -5,7 +5,7 @@
     {"instances": [[1, 2]]}  or  [{"a": 1, "b": 2}]                  rows, as TensorFlow Serving has them
     {"inputs": [[1, 2]]}     or  {"a": [1], "b": [2]}                rows, or columns
 
-Columns are matched by the names of files (`shared/tabular/layout.py`); further columns and `params` are
+Columns are matched as in files (`shared/tabular/column_matching.py`); further columns and `params` are
 ignored, as by MLflow.
 """
 
@@ -17,10 +17,10 @@ from typing import Any
 from shared.columns import nested
 from shared.errors import InputProblem, InvalidInputError
 from shared.input_specs import InputSpec
+from shared.safe_texts import listed
 from shared.specs import ModelSpec
+from shared.tabular.column_matching import match_columns
 from shared.tabular.json_bodies import decoded
-from shared.tabular.layout import lay_out
-from shared.texts import listed
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
@@ -84,7 +84,7 @@ def _of_columns(spec: ModelSpec, columns: Mapping[str, list[Any]]) -> dict[int, 
     rows = len(next(iter(columns.values())))
     absent = [field for field in spec.inputs if field.nullable and not _has_column(field, columns)]
     whole = {**columns, **{field.column_name: [None] * rows for field in absent}}
-    layout = lay_out(spec, list(whole), (), text=False)
+    layout = match_columns(spec, list(whole), (), text=False)
     return {
         place: _input(field, [whole[name] for name in names])
         for place, (field, names) in _paired(spec, layout.inputs)

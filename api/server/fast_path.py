@@ -24,25 +24,26 @@ from uvicorn._types import HTTPScope
 
 from api.access.principal import Principal
 from api.gateway import Gateway
-from api.http.envelope import REQUEST_ID, error_answer, request_id_in, whole_body
+from api.http.cors import ORIGIN
 from api.http.error_answers import Headers, foreseen
 from api.http.error_formats import format_of
 from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.http.request_bodies import ClientLeftError, is_json
+from api.http.request_middleware import REQUEST_ID, error_answer, request_id_in, whole_body
 from api.inference_protocol.infer_bodies import JSON_LENGTH
 from api.online.inflight import Answered
-from api.online.paths import PredictPath, Protocol, predict_path_of
 from api.online.prediction import ROUTING_KEY, Prediction
+from api.online.prediction_paths import PredictPath, Protocol, predict_path_of
 from api.routes.inference_protocol.infer import InferenceCall, is_tensor_body
 from api.telemetry.gateway_counters import ROUTE
-from shared.access import Role
+from shared.api_keys import Role
 from shared.errors import OverloadedError
 from shared.messages import Column
 from shared.tabular.json_bodies import names_charset
 
 MOST_BYTES = 16 * 1024
 """Largest body. For larger bodies the cost of a task is small, and the connection need not buffer them."""
-_UNSUPPORTED_HEADERS = frozenset((b"origin", b"content-encoding", b"expect"))
+_UNSUPPORTED_HEADERS = frozenset((ORIGIN, b"content-encoding", b"expect"))
 """A request with one of these headers takes the ASGI path."""
 Finish = Callable[[int, Headers, bytes], None]
 """Sends status, headers and body."""

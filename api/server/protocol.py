@@ -25,17 +25,17 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.gateway import Gateway
-from api.http.envelope import CLOSE, error_answer, new_request_id, request_id_in
 from api.http.error_answers import Headers, foreseen
 from api.http.error_formats import format_of
 from api.http.error_status import status_of
 from api.http.framing import closing_unread, in_close_framing, stays_in_http_1_0
 from api.http.open_files import most_connections, most_open_files
-from api.http.targets import origin_form, wrong_head
+from api.http.request_heads import origin_form, wrong_head
+from api.http.request_middleware import CLOSE, error_answer, new_request_id, request_id_in
 from api.server.fast_path import FastPathRequest, fast_request_of
-from api.server.timeouts import SWEEP_EVERY_S, ConnectionTimeouts, TimedConnection, WaitPhase
+from api.server.timeouts import ConnectionTimeouts, TimedConnection, WaitPhase
 from api.telemetry.gateway_counters import OTHER, UNREAD
-from shared.errors import OverloadedError, RequestTimeoutError, ServiceError
+from shared.errors import OverloadedError, ServiceError
 from shared.library_hooks import require_hooks
 
 require_hooks(
@@ -117,7 +117,6 @@ class LimitedProtocol(HttpToolsProtocol):
 
     gateway: Gateway
     timeouts: ConnectionTimeouts
-    head_limit_s: float
     most_connections: int
     _awaits = WaitPhase.HEAD
     _since_s = 0.0
@@ -225,10 +224,8 @@ class LimitedProtocol(HttpToolsProtocol):
         waited_s = now_s - self._since_s
         if self.transport.is_closing():
             return
-        if self._awaits is WaitPhase.HEAD and waited_s >= self.head_limit_s:
-            self._refuse(
-                RequestTimeoutError(f"The request head did not arrive within {self.head_limit_s:g} s.")
-            )
+        if self._awaits is WaitPhase.HEAD and waited_s >= self.timeouts.head_limit_s:
+            self._refuse(self.timeouts.late_head())
         elif self._awaits is WaitPhase.NEXT and waited_s >= self.timeout_keep_alive:
             self.transport.close()
         elif self._held is not None and waited_s >= self.timeouts.every_s:
@@ -337,11 +334,9 @@ def protocol_of(gateway: Gateway) -> type[LimitedProtocol]:
     Raises OperatorError if the process may open too few files.
     """
     most = most_connections(most_open_files(), gateway.settings.max_connections)
-    limit_s = gateway.settings.head_limit_s
     known = {
         "gateway": gateway,
-        "timeouts": ConnectionTimeouts(min(SWEEP_EVERY_S, limit_s)),
-        "head_limit_s": limit_s,
+        "timeouts": ConnectionTimeouts(gateway.settings.head_limit_s),
         "most_connections": most,
     }
     return type("GatewayProtocol", (LimitedProtocol,), known)

@@ -25,7 +25,7 @@ from typing import cast
 import uvicorn
 
 from api.gateway import Gateway
-from api.processes.place import Place
+from api.processes.process_arguments import ProcessArguments
 from api.server.parent_orders import ParentOrders
 from api.server.protocol import LimitedProtocol
 from shared.library_hooks import require_hooks
@@ -47,11 +47,15 @@ class GatewayServer(uvicorn.Server):
     """Serves until a signal stops it, then answers every accepted request before it exits."""
 
     def __init__(
-        self, config: uvicorn.Config, gateway: Gateway, settings: Settings, place: Place | None = None
+        self,
+        config: uvicorn.Config,
+        gateway: Gateway,
+        settings: Settings,
+        arguments: ProcessArguments | None = None,
     ) -> None:
         super().__init__(config)
         self._gateway = gateway
-        self._place = place
+        self._arguments = arguments
         self._delay_s = settings.drain_delay_s
         self._finish_s = settings.shutdown_grace_s - settings.drain_delay_s - GIVE_UP_BEFORE_END_S
         self._leave_at_s: float | None = None
@@ -61,8 +65,8 @@ class GatewayServer(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()  # modules and validators are never freed; collections that scan them delay requests
-        if self._place is not None:
-            self._orders = asyncio.create_task(ParentOrders(self._place, self).follow())
+        if self._arguments is not None:
+            self._orders = asyncio.create_task(ParentOrders(self._arguments, self).follow())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._gateway.lifecycle.drain()

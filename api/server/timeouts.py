@@ -1,4 +1,6 @@
-"""Connection timeouts: one timer checks all connections of a gateway.
+"""Connection timeouts: a client that sends no request head within `TAKT_HEAD_LIMIT_S` gets 408.
+
+One timer checks all connections of a gateway.
 
 uvicorn sets a timer after every response and cancels it with the next request, which costs more CPU time than
 parsing the request. The timeouts need no such precision.
@@ -10,6 +12,8 @@ import asyncio
 from collections.abc import Collection
 from enum import Enum, auto
 from typing import Protocol
+
+from shared.errors import RequestTimeoutError
 
 SWEEP_EVERY_S = 0.5
 
@@ -38,9 +42,15 @@ class TimedConnection(Protocol):
 class ConnectionTimeouts:
     """Checks every connection of a server periodically, as long as there are connections."""
 
-    def __init__(self, every_s: float = SWEEP_EVERY_S) -> None:
-        self.every_s = every_s
+    def __init__(self, head_limit_s: float) -> None:
+        """`head_limit_s`: how long the gateway waits for the head of a request (`TAKT_HEAD_LIMIT_S`)."""
+        self.head_limit_s = head_limit_s
+        self.every_s = min(SWEEP_EVERY_S, head_limit_s)
         self._runs = False
+
+    def late_head(self) -> RequestTimeoutError:
+        """The error for a client whose head did not arrive in time."""
+        return RequestTimeoutError(f"The request head did not arrive within {self.head_limit_s:g} s.")
 
     def watch(self, connections: Collection[TimedConnection], loop: asyncio.AbstractEventLoop) -> None:
         """Start the timer for this live collection of connections. Does nothing if the timer runs."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bench.rivals import Place
 from bench.rivals.takt import RIVAL as TAKT
-from shared.access import new_token
+from shared.api_keys import new_token
 
 _, _TOKEN = new_token()
 

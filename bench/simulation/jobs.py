@@ -15,7 +15,7 @@ from bench.simulation.worker import ChunkInHand, SimulatedWorker
 from shared.keys import split_model_key
 from shared.ledger import Claim, CommitOutcome, Ledger, NewJob, new_job_id
 from shared.ledger.job_transitions import append_chunks, open_job, seal
-from shared.ledger.lua import Transition, source
+from shared.ledger.lua_scripts import Transition, source
 from shared.ledger.records import new_token
 from shared.tabular.chunking import chunk_rows
 

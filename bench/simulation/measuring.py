@@ -29,7 +29,7 @@ from bench.simulation.scenes import (
 )
 from bench.subjects import ROOT
 from shared.keys import model_key
-from stack.heartbeats import connect, live_workers
+from stack.live_workers import connect, live_workers
 
 _KEY = model_key(MODEL, "1.0.0")
 _SETTLE_S = 15.0

@@ -12,10 +12,10 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from takt.atomic_files import whole
 from takt.calls import Call
 from takt.decoding import error_of
 from takt.errors import TryLater
-from takt.files import whole
 from takt.retries import PATIENT, Retries
 from takt.wire import (
     DEFAULT_URL,

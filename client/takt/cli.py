@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from takt.commands import comparing, deploying, jobs, predicting
+from takt.commands import comparing, deploy, jobs, predict
 from takt.commands import submit as submission
 from takt.commands.terminal import Exit
 
@@ -107,7 +107,7 @@ def _program(
 
 
 for _command in (
-    predicting.predict,
+    predict.predict,
     submission.submit,
     jobs.jobs,
     jobs.status,
@@ -120,9 +120,9 @@ for _command in (
     jobs.delete,
     comparing.replay,
     comparing.difference,
-    deploying.deploy,
-    deploying.rollback,
-    deploying.rollout,
-    deploying.rollouts,
+    deploy.deploy,
+    deploy.rollback,
+    deploy.rollout,
+    deploy.rollouts,
 ):
     app.command()(_command)

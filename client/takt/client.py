@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, TypeVar, Unpack
 from takt import calls
 from takt.bodies import InputRow, Rows
 from takt.calls import Call, JobFilter, JobOptions, JobOptionsArguments
-from takt.errors import NotTakt, Refused, TryLater
-from takt.following import ended_well, file_format, is_about_events
-from takt.formats import Format
+from takt.errors import NotTakt, Refused, TryLater, ended_well, is_about_events
+from takt.formats import Format, file_format
 from takt.records import Health, Job, JobPage, Json, Model, Progress, Report
 from takt.session import Session
 from takt.streams import Event, Events, Lines, rows_of
@@ -173,7 +172,7 @@ class Takt(Session):
 
     def results_table(self, job_id: str, *, partial: bool = False) -> pa.Table:
         """Return the results as an Arrow table: `takt.results_table(job.id)`. Requires pyarrow."""
-        from takt.tables import table_of
+        from takt.decoding import table_of
 
         with TemporaryDirectory(prefix="takt-") as folder:
             path = Path(folder) / "results.arrow"
@@ -182,7 +181,7 @@ class Takt(Session):
 
     def results_frame(self, job_id: str, *, partial: bool = False) -> pd.DataFrame:
         """Return the results as a DataFrame: `takt.results_frame(job.id)`. Requires pandas, pyarrow."""
-        from takt.tables import frame_of
+        from takt.decoding import frame_of
 
         return frame_of(self.results_table(job_id, partial=partial))
 

@@ -109,3 +109,22 @@ class JobCanceled(JobFailed):
 
 class NotTakt(TaktError):
     """The response did not come from a Takt service."""
+
+
+_NO_JOB = ("job_not_found", "job_expired")
+
+
+def ended_well(job: Job) -> Job:
+    """Returns a job that succeeded. Raises JobCanceled or JobFailed otherwise."""
+    if job.state == "canceled":
+        raise JobCanceled(job)
+    if job.state != "succeeded":
+        raise JobFailed(job)
+    return job
+
+
+def is_about_events(error: Refused | NotTakt) -> bool:
+    """Returns True if only the event stream is unavailable, as behind some proxies; else raises the error."""
+    if isinstance(error, NotTakt) or (error.status in (404, 405, 406) and error.code not in _NO_JOB):
+        return True
+    raise error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 
 class Format(StrEnum):
@@ -56,3 +56,15 @@ def packing_of(path: str) -> str:
 def media_type_of(found: Format, begin: bytes) -> str:
     """Returns the media type of a file with these first bytes: an Arrow file is either a stream or a file."""
     return _ARROW_FILE_TYPE if found is Format.ARROW and begin.startswith(_ARROW_FILE) else found.media_type
+
+
+def file_format(path: str | Path, named: Format | None) -> Format:
+    """Returns the format of an output file.
+
+    Raises ValueError if it is unknown; results are not compressed.
+    """
+    name = Path(path).name
+    found = named or (None if packing_of(name) else format_of(name))
+    if found is None:
+        raise ValueError(f"{name}: unknown output format: use an extension of {ENDINGS}")
+    return found

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from shared.errors import SpecError
 from shared.frameworks.builtin import BUILTIN
 from shared.frameworks.declaration import ANY_FILE, Framework
-from shared.texts import did_you_mean, listed, named
+from shared.safe_texts import did_you_mean, listed, named
 
 ENTRY_POINTS = "takt.frameworks"
 """The entry point group of packages that add a framework."""

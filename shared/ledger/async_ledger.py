@@ -20,7 +20,7 @@ from shared.durability import SYNC_OPTIONS, Durability, require_durable
 from shared.errors import RecordUnreadableError
 from shared.keys import ModelKey
 from shared.ledger import chunk_transitions, job_transitions
-from shared.ledger.lua import Transition, source
+from shared.ledger.lua_scripts import Transition, source
 from shared.ledger.records import (
     ChunkRecord,
     Inline,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from shared.keys import ModelKey
-from shared.ledger.lua import Transition
+from shared.ledger.lua_scripts import Transition
 from shared.ledger.records import Claim, CommitOutcome, Ended, QueueOrder, Recomputed, computed_by_name
 from shared.ledger.serialization import line_of, seal_of
 

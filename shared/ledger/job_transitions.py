@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from shared.errors import JobExpiredError, JobNotFoundError, QueueUnavailableError, TooManyJobsError
-from shared.ledger.lua import Transition
+from shared.ledger.lua_scripts import Transition
 from shared.ledger.records import (
     INLINE_SCHEMA,
     Inline,

@@ -19,7 +19,7 @@ from shared.doorbells import Notify
 from shared.keys import ModelKey
 from shared.ledger import chunk_transitions, job_transitions
 from shared.ledger.chunk_transitions import Expired
-from shared.ledger.lua import Transition, source
+from shared.ledger.lua_scripts import Transition, source
 from shared.ledger.records import (
     Claim,
     CommitOutcome,

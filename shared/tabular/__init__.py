@@ -3,7 +3,7 @@
 Reading: body ─▶ decoding ─▶ csv · ndjson · columnar ─▶ casting ─▶ chunking, a thread per upload (`reading`)
 Writing: stored chunks ─▶ result_tables ─▶ writers
 
-formats   media types and encodings        options   parameters of an upload
-layout    columns for each model input     casting   columns to validated rows (tensors: `tensors`)
-texts     text to typed values             rows      rows with their validation errors
+file_formats     media types and extensions     upload_options   parameters of an upload
+column_matching  columns for each model input   casting          columns to validated rows
+text_cells       text to typed values           rows             rows with their validation errors
 """

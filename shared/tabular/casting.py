@@ -12,17 +12,17 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shared.arrow_tables import input_schema
 from shared.errors import InvalidInputError
 from shared.images import ImageOptions
 from shared.input_specs import InputSpec, InputType
 from shared.specs import ModelSpec
-from shared.tables import input_schema
 from shared.tabular.arrow_types import Taken, is_storable, taken
-from shared.tabular.layout import Layout
+from shared.tabular.column_matching import ColumnMatching
 from shared.tabular.plain_values import plain, plain_lists, storable
 from shared.tabular.rows import Rows
 from shared.tabular.sequence_cells import sequence
-from shared.tabular.tensors import tensor
+from shared.tabular.tensor_cells import tensor
 from shared.tabular.text_cells import DESCRIPTIONS, WIDE, from_text
 from shared.tabular.value_texts import value_texts
 
@@ -54,7 +54,7 @@ class _Cast:
 class Caster:
     """Casts the batches of a table."""
 
-    def __init__(self, spec: ModelSpec, layout: Layout, *, decimal: str = ".") -> None:
+    def __init__(self, spec: ModelSpec, layout: ColumnMatching, *, decimal: str = ".") -> None:
         self._spec = spec
         self._layout = layout
         self._decimal = decimal

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from shared.arrow_tables import Compression, numbered, write_ipc
 from shared.integrity import object_digest
-from shared.tables import Compression, numbered, write_ipc
 
 CHUNK_S = 0.2
 """Target run time of a chunk: short, so that a dying worker loses little; long enough to repay its I/O."""

@@ -19,6 +19,8 @@ import pyarrow as pa
 from shared.errors import InvalidInputError
 from shared.specs import ModelSpec
 from shared.tabular.casting import Caster
+from shared.tabular.column_matching import match_columns
+from shared.tabular.decompression import ByteSource
 from shared.tabular.ipc_messages import (
     MOST_UNPACKED_BYTES,
     Rewritten,
@@ -26,10 +28,8 @@ from shared.tabular.ipc_messages import (
     footer_follows,
     nothing_follows,
 )
-from shared.tabular.layout import lay_out
 from shared.tabular.parquet_footer import check_footer
 from shared.tabular.rows import Rows
-from shared.tabular.unpacking import ByteSource
 from shared.tabular.upload_options import UploadOptions
 
 _SLICE_ROWS = 16_384
@@ -46,7 +46,7 @@ class ArrowReader:
         if file and source.read(len(_ARROW_MAGIC)) != _ARROW_MAGIC:
             raise InvalidInputError("The body is not an Arrow file: it does not begin with ARROW1.")
         schema, self._batches = _opened(checked(source, footer_follows if file else nothing_follows))
-        self.layout = lay_out(spec, schema.names, options.kept, text=False)
+        self.layout = match_columns(spec, schema.names, options.kept, text=False)
         self.ignored = self.layout.ignored
         self._caster = Caster(spec, self.layout)
 
@@ -88,7 +88,7 @@ class ParquetReader:
             self._file = _parquet(self._spool)
             _check_metadata(self._spool, self._file.metadata)  # before any access to a column of it
             names = self._file.schema_arrow.names
-            self.layout = lay_out(spec, names, options.kept, text=False)
+            self.layout = match_columns(spec, names, options.kept, text=False)
             _check_rows(self._file.metadata)
             _check_rest(self._spool, self._file.metadata)
             _check_columns(self._file.metadata, set(self.layout.wanted))

@@ -8,8 +8,8 @@ from enum import StrEnum
 from pathlib import PurePath
 
 from shared.errors import UnsupportedCodingError, UnsupportedMediaTypeError
+from shared.safe_texts import named
 from shared.tabular.file_formats import ENDINGS, MEDIA_TYPES, UPLOAD_FORMATS, FileFormat
-from shared.texts import named
 
 
 class Packing(StrEnum):

@@ -14,12 +14,12 @@ from pyarrow import csv
 from shared.errors import InvalidInputError
 from shared.specs import ModelSpec
 from shared.tabular.casting import Caster
+from shared.tabular.column_matching import ColumnMatching, match_columns
 from shared.tabular.csv_records import Block, Records, line_ends
-from shared.tabular.hints import Head
-from shared.tabular.layout import Layout, lay_out
+from shared.tabular.decompression import ByteSource
+from shared.tabular.missing_columns import Head
 from shared.tabular.rows import Rows, with_gaps
-from shared.tabular.text import Text
-from shared.tabular.unpacking import ByteSource
+from shared.tabular.text_decoding import Text
 from shared.tabular.upload_options import UploadOptions
 
 BLOCK_BYTES = 2**20
@@ -45,7 +45,7 @@ class CsvReader:
         )
         self._names = _header(self._records.first(), options)
         head = Head(options.delimiter, one_line=self._records.one_line)
-        self.layout = lay_out(spec, self._names, options.kept, text=True, head=head)
+        self.layout = match_columns(spec, self._names, options.kept, text=True, head=head)
         self.ignored = self.layout.ignored
         self._caster = Caster(spec, self.layout, decimal=options.decimal)
         self._options = options
@@ -123,7 +123,7 @@ def _header(record: bytes, options: UploadOptions) -> list[str]:
     return names
 
 
-def _nothing(layout: Layout) -> pa.RecordBatch:
+def _nothing(layout: ColumnMatching) -> pa.RecordBatch:
     wanted = layout.wanted
     return pa.RecordBatch.from_arrays([pa.array([], pa.string()) for _ in wanted], names=wanted)
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from shared.tables import ERROR
+from shared.arrow_tables import ERROR
 from shared.tabular.distances import Distances, distances, is_label
 
 MOST_PAIRS = 1000

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from shared.errors import InvalidInputError
-from shared.tabular.unpacking import ByteSource, Piecewise
+from shared.tabular.decompression import ByteSource, Piecewise
 
 MOST_UNPACKED_BYTES = 256 * 2**20
 """Maximum size of a decompressed record batch."""

@@ -10,9 +10,9 @@ import msgspec
 
 from shared.errors import InvalidInputError
 from shared.tabular.content_types import parameter
-from shared.tabular.signatures import HEAD_BYTES, recognized_without_mark
-from shared.tabular.text import Text
-from shared.wording import of_msgspec
+from shared.tabular.file_signatures import HEAD_BYTES, recognized_without_mark
+from shared.tabular.text_decoding import Text
+from shared.validation_messages import of_msgspec
 
 _MARKS_BEGIN = (b"\xef", b"\xff", b"\xfe", b"\0")
 

@@ -12,11 +12,11 @@ from itertools import islice
 import msgspec
 import pyarrow as pa
 
+from shared.arrow_tables import batch_of_values, input_schema
 from shared.errors import InvalidInputError
-from shared.tables import batch_of_values, input_schema
+from shared.tabular.decompression import ByteSource
 from shared.tabular.rows import Rows, with_gaps
-from shared.tabular.text import Text
-from shared.tabular.unpacking import ByteSource
+from shared.tabular.text_decoding import Text
 from shared.tabular.upload_options import UploadOptions
 from shared.validation import RowValidator
 

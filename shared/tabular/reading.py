@@ -12,20 +12,20 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shared.arrow_tables import Compression
 from shared.errors import InvalidInputError, PayloadTooLargeError
-from shared.tables import Compression
+from shared.safe_texts import bounded
 from shared.tabular.chunking import Chunk, Cutter
 from shared.tabular.columnar import ArrowReader, ParquetReader
 from shared.tabular.content_types import Wrapping
 from shared.tabular.csv import CsvReader
+from shared.tabular.decompression import ByteSource, Meter, Rejoined, unpacked
+from shared.tabular.file_errors import reason_of
 from shared.tabular.file_formats import FileFormat
+from shared.tabular.file_signatures import HEAD_BYTES, refuse_other
 from shared.tabular.ndjson import NdjsonReader
 from shared.tabular.rows import Rows
-from shared.tabular.signatures import HEAD_BYTES, refuse_other
-from shared.tabular.unpacking import ByteSource, Meter, Rejoined, unpacked
-from shared.tabular.unreadable import reason_of
 from shared.tabular.upload_options import UploadOptions
-from shared.texts import bounded
 from shared.validation import RowValidator
 
 MOST_PROBLEMS = 100

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared.job_objects import JobObjects
+from shared.arrow_tables import ERROR, KEEP, ROW, result_schema
+from shared.job_payloads import JobObjects
 from shared.ledger import ChunkState, JobRecord
 from shared.specs import ModelSpec
-from shared.tables import ERROR, KEEP, ROW, result_schema
 from shared.tabular.result_pieces import Piece
 from shared.tabular.upload_options import kept_columns
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 from msgspec import Raw
 
 from shared.errors import InputProblem, InvalidInputError
+from shared.safe_texts import named
 from shared.specs import ModelSpec
-from shared.texts import named
 
 _FORMS = {ord("{"): "an object", ord("["): "a list"}
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)

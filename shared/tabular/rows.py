@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from shared.arrow_tables import streamed_schema
 from shared.specs import ModelSpec
-from shared.tables import streamed_schema
 
 MOST_REASON_CHARS = 500
 

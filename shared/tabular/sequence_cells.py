@@ -14,7 +14,7 @@ from shared.errors import InvalidInputError
 from shared.input_specs import InputSpec
 from shared.tabular.arrow_types import Family, family_of
 from shared.tabular.plain_values import plain, plain_lists
-from shared.tabular.tensors import Check, tensor
+from shared.tabular.tensor_cells import Check, tensor
 
 _LONGEST_ECHO = 80
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from shared.errors import InputProblem, InvalidInputError
-from shared.texts import did_you_mean, named, names_in
-from shared.wording import of_pydantic
+from shared.safe_texts import did_you_mean, named, names_in
+from shared.validation_messages import of_pydantic
 
 DEFAULT_ERROR_SHARE = 0.1
 """Default of `max_errors`: the share of a file's rows that may fail before the job fails."""

@@ -14,7 +14,7 @@ import pyarrow.parquet
 from msgspec.json import encode
 from typing_extensions import Buffer
 
-from shared.tables import ERROR, ROW
+from shared.arrow_tables import ERROR, ROW
 from shared.tabular import json_texts
 from shared.tabular.arrow_types import Family, family_of, parquet_holds
 from shared.tabular.file_formats import FileFormat

@@ -12,11 +12,10 @@ import numpy as np
 
 from takt import Takt
 from takt.bodies import Rows
-from takt.errors import JobFailed, NotFound, TaktError
-from takt.following import ended_well
+from takt.decoding import table_of
+from takt.errors import JobFailed, NotFound, TaktError, ended_well
 from takt.formats import Format
 from takt.records import Job
-from takt.tables import table_of
 from tests.chaos.account import Account
 from tests.chaos.gateways import Gateways
 from tests.chaos.orders import ID, Order, body

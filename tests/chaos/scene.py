@@ -12,7 +12,7 @@ import httpx
 import redis
 from redis.exceptions import RedisError
 
-from stack.heartbeats import all_ready, workers_of
+from stack.live_workers import all_ready, workers_of
 from tests.chaos.supervision import Post
 from tests.chaos.terrain import MODEL
 from tests.support.servers import Server, free_port, valkey_binary

@@ -33,7 +33,7 @@ from tests.support.servers import Server
 from worker.execution.invalid_rows import InvalidRows
 from worker.execution.slices import ChunkWork
 from worker.online.stream import OnlineStream
-from worker.predictors.golden import BrokenModelError
+from worker.predictors.golden_check import BrokenModelError
 
 pytestmark = pytest.mark.integration
 

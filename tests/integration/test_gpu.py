@@ -20,8 +20,8 @@ from tests.support.specimens import declaration
 from tests.unit.worker.predictors.test_pytorch_heads import network_version, outputs_of
 from worker.predictors import Predictor
 from worker.predictors.call_limit import CallLimit
+from worker.predictors.device_pipeline import PIECE_BYTES
 from worker.predictors.implementation import ModelFiles
-from worker.predictors.pipeline import PIECE_BYTES
 from worker.predictors.pytorch import Copies
 from worker.predictors.pytorch import load as load_network
 

@@ -17,7 +17,7 @@ from bench.paced import BODY, MODEL, paced_repository
 from shared import keys
 from shared.keys import model_key
 from shared.worker_records import WorkerRecord
-from stack.heartbeats import live_workers
+from stack.live_workers import live_workers
 from tests.support.polling import eventually
 from tests.support.servers import Server
 from tests.support.stack import Stack, running, wait_until_ready

@@ -17,8 +17,8 @@ from tests.support.callers import batch_results, job_results, predict_all
 from tests.support.parity import hold_against_model
 from tests.support.samples import Drawn
 from tests.support.stack import ROOT, Stack
+from worker.predictors.comparison_rows import probes
 from worker.predictors.compiled.trees import compile_trees
-from worker.predictors.probe_rows import probes
 
 pytestmark = pytest.mark.integration
 

@@ -12,8 +12,8 @@ import redis
 
 from shared.connections import connect
 from shared.settings import Settings
+from stack.data_folder import Folder
 from stack.doctor import Installation, Level, queue
-from stack.folder import Folder
 from tests.support.polling import eventually
 from tests.support.servers import redis_binary
 from tests.support.stack import Stack, running, wait_until_ready

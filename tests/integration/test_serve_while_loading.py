@@ -15,7 +15,7 @@ import redis
 from shared import keys
 from shared.keys import model_key
 from shared.worker_records import ModelState, WorkerRecord, WorkerState
-from stack.heartbeats import live_workers
+from stack.live_workers import live_workers
 from tests.support.callers import IRIS, finished, job_results
 from tests.support.poison import MODEL, poison_repository
 from tests.support.polling import eventually

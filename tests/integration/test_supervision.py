@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from shared.worker_records import ModelState, WorkerRecord
-from stack.heartbeats import live_workers
+from stack.live_workers import live_workers
 from tests.support.callers import IRIS
 from tests.support.model_folders import write_model
 from tests.support.polling import eventually

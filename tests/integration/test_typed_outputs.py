@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import expect
 
+from shared.arrow_tables import ERROR, result_schema
 from shared.repository import Repository, open_repository
-from shared.tables import ERROR, result_schema
 from takt import Takt
 from tests.support.browsers import PATIENCE_MS, browser, chromium, visiting
 from tests.support.callers import batch_results, finished, handed_over, job_results

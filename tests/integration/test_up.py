@@ -17,8 +17,8 @@ import psutil
 import pytest
 import redis
 
-from stack.folder import Folder, StackRecord
-from stack.heartbeats import live_workers
+from stack.data_folder import Folder, StackRecord
+from stack.live_workers import live_workers
 from takt.client import Takt
 from tests.support.polling import eventually
 from tests.support.processes import members

@@ -13,7 +13,7 @@ import psutil
 import redis
 
 from shared.settings import environment
-from stack.folder import Folder
+from stack.data_folder import Folder
 from tests.support.servers import free_port
 
 PROGRAM = str(Path(sys.executable).with_name("takt"))

@@ -9,7 +9,7 @@ import msgspec
 import redis
 
 from shared import keys
-from shared.access import KeyRecord, encode_key
+from shared.api_keys import KeyRecord, encode_key
 from stack.key_commands import KeyRequest, made
 
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from shared.access import DEFAULT_SHARE, Share
+from shared.api_keys import DEFAULT_SHARE, Share
 from shared.ledger import ChunkState, Claim, CommitOutcome, JobState, NewJob, Recomputed, Reservation
 
 MOST_RECOMPUTED = 3

@@ -18,10 +18,10 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
+from shared.arrow_tables import result_schema
 from shared.output_specs import OutputSpec, View
 from shared.repository import open_repository
 from shared.specs import ModelSpec
-from shared.tables import result_schema
 from tests.support.callers import finished, handed_over
 
 _ROWS_AT_ONCE = 100_000

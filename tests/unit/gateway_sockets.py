@@ -11,8 +11,8 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.gateway import Gateway
-from api.http.envelope import RequestMiddleware, respond
-from api.http.security_headers import with_cors
+from api.http.cors import with_cors
+from api.http.request_middleware import RequestMiddleware, respond
 from api.routes.predict import Predictions
 from api.server.protocol import protocol_of
 from tests.support.callers import Answer

@@ -14,10 +14,10 @@ import pyarrow as pa
 from fakeredis import FakeStrictRedis
 
 from api.gateway import Gateway
+from shared.arrow_tables import KEEP, read_ipc, result_schema, write_ipc
 from shared.integrity import object_digest
 from shared.ledger import Claim, Ended, JobRecord, Ledger, NewJob, new_job_id
 from shared.payloads import result_path, rows_path
-from shared.tables import KEEP, read_ipc, result_schema, write_ipc
 from tests.unit.gateway_fakes import IRIS, IRIS_KEY, MODELS, FakeRedis, running_gateway, until
 
 COMPUTED_BY = (

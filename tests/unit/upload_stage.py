@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import httpx
 
 from api.gateway import Gateway
+from shared.arrow_tables import read_ipc
 from shared.payloads import rows_path
-from shared.tables import read_ipc
 from tests.unit.gateway_fakes import FakeRedis, running_gateway, until
 from tests.unit.job_stage import built
 

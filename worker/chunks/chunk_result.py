@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from shared import tables
+from shared import arrow_tables
+from shared.arrow_tables import Compression
 from shared.integrity import object_digest
 from shared.ledger import INLINE_BYTES, Claim, Ended
 from shared.payloads import result_path
-from shared.tables import Compression
 from worker.execution.invalid_rows import failures_of
 
 
@@ -37,7 +37,7 @@ def result_of(
 ) -> ChunkResult:
     """The result of a chunk. `first_row`: the number of its first row in the job's file, if it is known."""
     failures = failures_of(answer, first_row)
-    data = tables.write_ipc(answer.to_batches(), answer.schema, compression)
+    data = arrow_tables.write_ipc(answer.to_batches(), answer.schema, compression)
     in_ledger = bool(held.data) and len(data) <= INLINE_BYTES
     ended = Ended(
         held=held,

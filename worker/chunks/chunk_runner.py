@@ -17,7 +17,7 @@ import pyarrow as pa
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from shared import tables
+from shared import arrow_tables
 from shared.backoff import Backoff
 from shared.dead_letters import DeadLetters, LetterKind, Unreadable
 from shared.errors import PayloadCorruptError, PayloadError, PayloadStoreAwayError
@@ -28,12 +28,12 @@ from shared.payloads import PayloadStore, rows_path
 from worker.chunks.chunk_ledger import ChunkLedger
 from worker.chunks.chunk_result import result_of
 from worker.chunks.lease_keeper import LeaseKeeper
-from worker.chunks.small import MOST_TOGETHER, SmallChunks
+from worker.chunks.small_chunks import MOST_TOGETHER, SmallChunks
 from worker.execution.invalid_rows import part_rows
 from worker.execution.slices import ChunkWork, Slicer
 from worker.models.provenance import Provenance
 from worker.predictors import Predictor
-from worker.predictors.golden import BrokenModelError
+from worker.predictors.golden_check import BrokenModelError
 from worker.sandbox.sandbox_runner import SandboxError, SandboxRunner
 from worker.telemetry.worker_counters import ChunkCounters
 from worker.telemetry.worker_tracing import NO_TRACES, Traces
@@ -239,12 +239,12 @@ class ChunkRunner:
 
     def _load(self, predictor: Predictor, held: Claim) -> tuple[ChunkWork, pa.RecordBatch]:
         """→ the chunk's work, and its valid rows as stored."""
-        table = tables.read_ipc(self._rows(held), verified=bool(held.rows_digest))
+        table = arrow_tables.read_ipc(self._rows(held), verified=bool(held.rows_digest))
         if table.num_rows != held.rows:
             raise PayloadError(f"a stored chunk has {table.num_rows} rows instead of {held.rows}")
         try:
             invalid, valid = part_rows(table)
-            columns = tables.columns_of_batch(predictor.spec, valid)
+            columns = arrow_tables.columns_of_batch(predictor.spec, valid)
         except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
             raise PayloadError(f"a stored chunk does not match the inputs of its model: {error}") from error
         return ChunkWork(predictor, f"{held.job_id}/{held.index}", columns, invalid), valid

@@ -21,7 +21,7 @@ from shared.ledger import Ledger
 from shared.payloads import PayloadStore
 from shared.recovery_times import RECONCILE_EVERY_S, RECONCILER_LOCK_MS
 from shared.worker_records import UnreadableHeartbeatError, WorkerRecord, read_heartbeat
-from worker.chunks.orphans import Orphans
+from worker.chunks.orphaned_payloads import Orphans
 
 log = structlog.get_logger(__name__)
 

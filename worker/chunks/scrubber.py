@@ -1,6 +1,6 @@
 """The scrubber reads stored rows and results at a low rate and checks them against their recorded digests.
 
-    shared/ledger/stored.py ─ next object ─▶ read ─ SHA-256 ─▶ intact
+    shared/ledger/stored_objects.py ─ next object ─▶ read ─ SHA-256 ─▶ intact
                                                          └──▶ corrupt, missing ─▶ ledger.recompute
 
 Disks corrupt objects that are never read. The worker that holds the scrubber's lease walks through the jobs,
@@ -24,7 +24,7 @@ from shared import keys
 from shared.errors import PayloadCorruptError, PayloadError, PayloadStoreAwayError
 from shared.integrity import require_intact
 from shared.ledger import Ledger
-from shared.ledger.stored import StoredObject, WalkPosition, is_current, next_place, stored_objects
+from shared.ledger.stored_objects import StoredObject, WalkPosition, is_current, next_place, stored_objects
 from shared.payloads import PayloadStore
 
 log = structlog.get_logger(__name__)

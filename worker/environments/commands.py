@@ -1,4 +1,10 @@
-"""Command lines of a worker, and running a command of `python -m worker` in an environment."""
+"""Commands of `python -m worker`: their command lines, their runs in an environment, and their output.
+
+The output lines of a command are separate from anything that a model's code prints. A model may write to
+standard output in any way: `print`, `os.write(1, …)`, C code, a thread, a child process. So the lines use a
+descriptor of their own: that of the caller, or a copy of standard output. In the second case the model's
+output goes to standard error.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +23,7 @@ from shared.exit_status import ending
 
 if TYPE_CHECKING:
     from worker.environments.making import Environment
+
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
 _HIDDEN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
@@ -63,3 +70,24 @@ def last_line(environment: Environment, arguments: Sequence[str]) -> dict[str, o
     if not found or found[-1]["state"] == "begun":
         raise ArtifactError(f"the process in environment {environment.name} {ending(status)}")
     return found[-1]
+
+
+class CommandLines:
+    """Writes one JSON document per line. Create it before any code of a model runs."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._writes_begin = descriptor is not None
+        if descriptor is None:
+            descriptor = os.dup(1)
+            os.dup2(2, 1)
+        os.set_inheritable(descriptor, False)  # child processes of a model do not inherit it
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
+
+    def begin(self, model: str, version: str) -> None:
+        """Write a line before work on a model begins, so that a caller knows which model ended the
+        process."""
+        if self._writes_begin:
+            self.write({"model": model, "version": version, "state": "begun"})
+
+    def write(self, line: dict[str, object]) -> None:
+        self._file.write(msgspec.json.encode(line) + b"\n")

@@ -31,7 +31,7 @@ from worker.online.consumer import OnlineConsumer
 from worker.online.stream import BatchFacts, Finished, OnlineStream, answers_to
 from worker.predictors import Predictor
 from worker.predictors.call_limit import CallLimit
-from worker.predictors.golden import check_golden_rows
+from worker.predictors.golden_check import check_golden_rows
 from worker.telemetry.worker_counters import EngineCounters
 from worker.telemetry.worker_tracing import NO_TRACES, Traces
 

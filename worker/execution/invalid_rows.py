@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shared.arrow_tables import ERROR, first_row_of
 from shared.ledger import FailedRows
-from shared.tables import ERROR, first_row_of
-from shared.texts import bounded
+from shared.safe_texts import bounded
 
 MOST_NAMED = 10
 """Most reasons that the ledger keeps for the failed rows of a chunk."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from shared import tables
+from shared import arrow_tables
 from shared.columns import Columns, row_count, take
 from shared.errors import InvalidInputError
 from worker.execution.invalid_rows import InvalidRows
@@ -113,7 +113,7 @@ class ChunkWork:
 
     def answer(self) -> pa.Table:
         """The results of all rows in order, invalid rows included."""
-        predicted = pa.Table.from_batches(self.results, tables.result_schema(self.predictor.spec))
+        predicted = pa.Table.from_batches(self.results, arrow_tables.result_schema(self.predictor.spec))
         return self.invalid.put_back(predicted)
 
 

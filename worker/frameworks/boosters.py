@@ -9,8 +9,8 @@ import numpy as np
 
 from shared.columns import Array, Columns
 from shared.errors import ArtifactError
+from shared.safe_texts import foreign_words
 from shared.specs import ModelSpec
-from shared.texts import foreign_words
 from worker.frameworks.feature_table import FeatureTable
 from worker.predictors.compiled import Compiled
 from worker.predictors.compiled.kernels import NotCompiledError
@@ -24,8 +24,8 @@ PICKLES = (".joblib", ".pkl", ".pickle")
 class BoosterRuntime:
     """Answers class probabilities (rows, classes) if the spec classifies, else values (rows,) or (rows, n).
 
-    A compilable runtime, see `worker.predictors.compilable`. `predict` is the library's call for an array or
-    a DataFrame; it limits its own threads.
+    A `CompilableRuntime`. `predict` is the library's call for an array or a DataFrame; it limits its own
+    threads.
     """
 
     takes_missing = True

@@ -10,8 +10,8 @@ import numpy as np
 from shared.columns import Array, Columns
 from shared.errors import ArtifactError
 from shared.input_specs import InputType
+from shared.safe_texts import first_of
 from shared.specs import ModelSpec
-from shared.texts import first_of
 from worker.predictors.estimator_input import made_up_names
 from worker.predictors.scikit_learn import as_frame
 

@@ -18,12 +18,12 @@ import numpy as np
 
 from shared.columns import Array, Columns
 from shared.errors import ArtifactError
+from shared.safe_texts import first_of, foreign_words
 from shared.specs import ModelSpec
-from shared.texts import first_of, foreign_words
 from worker.predictors import scikit_learn
+from worker.predictors.answer_selection import MAIN, RawAnswer
 from worker.predictors.base import ModelRuntime
 from worker.predictors.implementation import MadeBy, ModelFiles
-from worker.predictors.named_answers import MAIN, RawAnswer
 from worker.predictors.scikit_learn import as_frame
 from worker.predictors.version_code import VersionCode
 

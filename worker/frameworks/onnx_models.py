@@ -20,12 +20,12 @@ from shared.errors import ArtifactError
 from shared.frameworks import NetworkActivation
 from shared.frameworks.builtin import OnnxOptions
 from shared.input_specs import InputSpec
+from shared.safe_texts import first_of, foreign_words
 from shared.specs import ModelSpec
-from shared.texts import first_of, foreign_words
 from worker.frameworks.onnx_header import NotOnnxError, read_header
+from worker.predictors.answer_selection import MAIN, NamedAnswers, RawAnswer
 from worker.predictors.base import ModelRuntime
 from worker.predictors.implementation import MadeBy, ModelFiles
-from worker.predictors.named_answers import MAIN, NamedAnswers, RawAnswer
 
 _ERRORS_ONLY = 3
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"

@@ -17,9 +17,9 @@ from shared.columns import Array, Columns
 from shared.errors import ArtifactError
 from shared.frameworks.builtin import PythonOptions
 from shared.specs import ModelSpec
+from worker.predictors.answer_selection import MAIN, RawAnswer
 from worker.predictors.base import ModelRuntime
 from worker.predictors.implementation import MadeBy, ModelFiles
-from worker.predictors.named_answers import MAIN, RawAnswer
 
 
 def load(spec: ModelSpec, files: ModelFiles, _device: str, _threads: int) -> ModelRuntime:

@@ -29,9 +29,9 @@ from shared.manifests import (
 )
 from shared.repository import ModelVersion, Repository
 from shared.specs import VERSION, ModelSpec
-from worker.models.gathering import Build, gather
+from worker.models.version_files import Build, gather
 from worker.predictors import library_versions
-from worker.predictors.code import BUILDER, import_beside, imported_by
+from worker.predictors.model_code import BUILDER, import_beside, imported_by
 
 __all__ = ["Build", "build_model", "write_version"]
 

@@ -1,6 +1,6 @@
 """Forms batches from entries, and isolates the entries that make a batch fail. No I/O.
 
-The most rows of a batch stand in `model.toml` (`[batching] max_rows`, `Batching` in `shared/specs.py`).
+The most rows of a batch stand in `model.toml` (`[batching] max_rows`, `Batching` in `shared/batch_sizes.py`).
 `scripts/turn.lua` reads no more entries than that from a stream; `first_batch` applies it to entries in hand.
 """
 
@@ -14,7 +14,7 @@ from msgspec import Struct
 from shared.errors import DeadlineExceededError, InvalidInputError, PredictionFailedError, ServiceError
 from shared.keys import ModelKey
 from shared.messages import Entry, EntryFailure
-from shared.texts import foreign_words
+from shared.safe_texts import foreign_words
 from worker.online.bisection import Bisection
 
 T = TypeVar("T")

@@ -21,14 +21,14 @@ from shared.environments import own_environment
 from shared.errors import ArtifactError, PredictionFailedError
 from shared.frameworks import declared, made_for
 from shared.repository import ModelVersion
-from shared.texts import listed
+from shared.safe_texts import listed
 from worker.predictors import library_versions
 from worker.predictors.acceleration import accelerate, native_only
 from worker.predictors.base import ModelRuntime, OutOfMemoryError, Predictor, batch_sizes
-from worker.predictors.code import open_folder
 from worker.predictors.implementation import ModelFiles, implementation_of
 from worker.predictors.load_checks import check_loaded
 from worker.predictors.load_warnings import recorded_warnings
+from worker.predictors.model_code import open_folder
 
 __all__ = [
     "ModelRuntime",

@@ -17,12 +17,11 @@ from shared.input_specs import InputType
 from shared.specs import ModelSpec
 from shared.worker_records import MeasuredRuntime, Runtimes
 from worker.predictors.base import ArrayRuntime, ModelRuntime, Predictor
-from worker.predictors.compilable import CompilableRuntime
-from worker.predictors.compiled import Compiled, Kernel, NotCompiledError
+from worker.predictors.comparison_rows import probes, with_missing
+from worker.predictors.compiled import CompilableRuntime, Compiled, Kernel, NotCompiledError
 from worker.predictors.equivalence import Parity, Reference
 from worker.predictors.estimator_answers import EstimatorAnswers, prediction_of
 from worker.predictors.onnx import ONNX
-from worker.predictors.probe_rows import probes, with_missing
 from worker.predictors.runtime_selection import NATIVE, Rates, Switch, choose
 
 _FAR_BEHIND = 3

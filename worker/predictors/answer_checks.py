@@ -8,8 +8,8 @@ import numpy as np
 
 from shared.columns import Array
 from shared.specs import ModelSpec
-from worker.predictors.labelled_answers import class_numbers_of, probabilities_of
 from worker.predictors.probabilities import NOT_FINITE, probability_problem, tolerance_of
+from worker.predictors.separate_labels import class_numbers_of, probabilities_of
 
 
 def problem_of_answer(spec: ModelSpec, answer: Array, rows: int, computed_in: np.dtype[Any]) -> str | None:

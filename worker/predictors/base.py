@@ -14,16 +14,16 @@ from shared.columns import Array, Columns, Joiner, of_rows, row_count
 from shared.errors import InvalidInputError, PredictionFailedError
 from shared.keys import ModelKey
 from shared.repository import ModelVersion
+from shared.safe_texts import foreign_words
 from shared.specs import ModelSpec, Row
-from shared.texts import foreign_words
 from shared.worker_records import Runtimes
 from worker.predictors.answer_checks import problem_of_answer
-from worker.predictors.golden import disagreement
+from worker.predictors.answer_selection import MAIN, RawAnswer, shown_outputs
+from worker.predictors.golden_check import disagreement
 from worker.predictors.image_decoder import ImageDecoder
-from worker.predictors.labelled_answers import Answer
-from worker.predictors.named_answers import MAIN, RawAnswer, shown_outputs
+from worker.predictors.output_types import UnfitValuesError
+from worker.predictors.separate_labels import Answer
 from worker.predictors.sequence_calls import SequenceCalls
-from worker.predictors.typed_values import UnfitValuesError
 
 _RUNS = 3
 _GROWTH = 4  # factor between two slice sizes of the warm-up
@@ -38,10 +38,10 @@ class ModelRuntime(Protocol):
     """A framework's loaded model. Returns as many rows as it gets, each independent of the other rows.
 
     A model with a single answer returns class probabilities (rows, classes) if `spec.classifies`, or records
-    with separate labels (see `worker.predictors.labelled_answers`), else values (rows,) or a tensor (rows,
+    with separate labels (see `worker.predictors.separate_labels`), else values (rows,) or a tensor (rows,
     *shape). A model with several answers, or with answers that are not floats, returns a dict of them by
     name, from which the outputs select by `from`, `method` and `column` (see
-    `worker.predictors.named_answers`). Raises any exception of the framework.
+    `worker.predictors.answer_selection`). Raises any exception of the framework.
     """
 
     def __call__(self, columns: Columns, /) -> RawAnswer: ...
@@ -105,7 +105,7 @@ class Predictor:
         all outputs show, or the values of each output in its declared type.
 
         If a model's labels are not its most probable classes, the array holds records of
-        `worker.predictors.labelled_answers`.
+        `worker.predictors.separate_labels`.
 
         This is the only place that checks a model's answer. Raises PredictionFailedError if the model
         raises, or if its answer has a wrong length, shape or type, holds NaN or infinity (which JSON cannot

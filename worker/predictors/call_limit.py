@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from shared.columns import Columns, row_count, take
 from worker.predictors import OutOfMemoryError, Predictor
-from worker.predictors.labelled_answers import Answer, joined
+from worker.predictors.separate_labels import Answer, joined
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 
 from shared.columns import Array
 from shared.output_specs import View
-from worker.predictors.labelled_answers import class_numbers_of, probabilities_of
+from worker.predictors.separate_labels import class_numbers_of, probabilities_of
 
 _FEW_ROWS, _FEW_CLASSES = 64, 8
 

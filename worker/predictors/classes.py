@@ -11,9 +11,9 @@ from shared.columns import Array
 from shared.errors import ArtifactError
 from shared.output_specs import OutputSpec, View
 from shared.specs import ModelSpec
-from worker.predictors.estimator_tags import estimator_type
-from worker.predictors.labelled_answers import with_labels
+from worker.predictors.estimator_input import estimator_type
 from worker.predictors.labels import CLOSE, ClassNumbers, LabelRule, close_rows, label_rule
+from worker.predictors.separate_labels import with_labels
 
 _OF_PROBABILITIES = (View.CONFIDENCE, View.PROBABILITIES)
 _OUTLIER, _INLIER = -1, 1

@@ -12,8 +12,8 @@ import structlog
 import torch
 
 from shared.columns import Array
-from worker.predictors.pipeline import Started
-from worker.predictors.staging import Bytes, DeviceEvent
+from worker.predictors.device_pipeline import Started
+from worker.predictors.pinned_memory import Bytes, DeviceEvent
 
 log = structlog.get_logger()
 

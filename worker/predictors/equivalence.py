@@ -9,7 +9,7 @@ import numpy as np
 
 from shared.columns import Array, Columns, row_count, take
 from worker.predictors.base import ArrayRuntime
-from worker.predictors.labelled_answers import probabilities_of
+from worker.predictors.separate_labels import probabilities_of
 
 
 @dataclass(frozen=True)

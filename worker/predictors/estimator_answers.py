@@ -13,9 +13,9 @@ from shared.columns import Array, Columns
 from shared.errors import ArtifactError
 from shared.output_specs import shows_classes_by_column
 from shared.specs import ModelSpec
+from worker.predictors.answer_selection import MAIN, NamedAnswers
 from worker.predictors.base import ArrayRuntime, ModelRuntime
 from worker.predictors.classes import ClassesByColumn
-from worker.predictors.named_answers import MAIN, NamedAnswers
 
 if TYPE_CHECKING:
     from worker.predictors.scikit_learn import ScikitLearn

@@ -1,4 +1,7 @@
-"""Decides whether an estimator gets a DataFrame, an array or texts, by the input that it was fitted on."""
+"""Decides whether an estimator gets a DataFrame, an array or texts, by the input that it was fitted on.
+
+Its kind and input are in its tags, which have another form before scikit-learn 1.6.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from typing import Any
 from shared.errors import ArtifactError
 from shared.input_specs import InputType
 from shared.specs import ModelSpec
-from worker.predictors.estimator_tags import takes_texts
 
 _NUMBERS = (InputType.FLOAT, InputType.FLOAT32, InputType.INT64)
 _MADE_UP = re.compile(r"(Column_|f|x|feature_|)(\d+)")
@@ -147,3 +149,25 @@ def _takes_columns(estimator: Any) -> bool:
     from sklearn.pipeline import FeatureUnion, Pipeline
 
     return any(isinstance(part, Pipeline | FeatureUnion) for part in parts(estimator, set()))
+
+
+def estimator_type(estimator: Any) -> str | None:  # Any: sklearn has no types
+    """`classifier`, `regressor`, `outlier_detector`, `clusterer` or None."""
+    try:
+        from sklearn.utils import get_tags
+
+        found: str | None = get_tags(estimator).estimator_type
+    except Exception:  # before 1.6, or an estimator that is not derived from scikit-learn's
+        found = None
+    return found or getattr(estimator, "_estimator_type", None)
+
+
+def takes_texts(estimator: Any) -> bool:
+    """Whether it takes a list of texts, as a vectorizer does, and no table."""
+    if hasattr(estimator, "__sklearn_tags__"):
+        tags = estimator.__sklearn_tags__().input_tags
+        return bool(tags.string and not tags.two_d_array)
+    if hasattr(estimator, "_get_tags"):
+        kinds = estimator._get_tags()["X_types"]
+        return "string" in kinds and "2darray" not in kinds
+    return False

@@ -20,7 +20,7 @@ from shared.frameworks import Framework
 from shared.repository import ModelVersion
 from shared.specs import ModelSpec
 from worker.predictors.base import ModelRuntime
-from worker.predictors.code import import_beside
+from worker.predictors.model_code import import_beside
 from worker.predictors.version_code import VersionCode
 
 

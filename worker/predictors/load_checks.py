@@ -11,13 +11,13 @@ from shared.columns import Array, Columns, of_rows, row_count, take
 from shared.errors import ArtifactError
 from shared.input_specs import InputType
 from worker.predictors.base import ModelRuntime, Predictor
-from worker.predictors.compilable import CompilableRuntime
+from worker.predictors.comparison_rows import probes
+from worker.predictors.compiled import CompilableRuntime
 from worker.predictors.estimator_answers import prediction_of
-from worker.predictors.labelled_answers import probabilities_of
 from worker.predictors.labels import LabelRule
 from worker.predictors.probabilities import probability_problem, tolerance_of
-from worker.predictors.probe_rows import probes
 from worker.predictors.scikit_learn import ScikitLearn
+from worker.predictors.separate_labels import probabilities_of
 
 log = structlog.get_logger()
 

@@ -12,13 +12,13 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
+from shared.arrow_tables import ARROW_OF_OUTPUTS, ERROR, result_schema
 from shared.columns import Array
 from shared.messages import OutputColumn
 from shared.output_specs import OutputSpec, OutputType, View
 from shared.specs import ModelSpec
-from shared.tables import ARROW_OF_OUTPUTS, ERROR, result_schema
 from worker.predictors.class_views import view_of
-from worker.predictors.labelled_answers import Answer
+from worker.predictors.separate_labels import Answer
 
 _FEW_VALUES = 16
 

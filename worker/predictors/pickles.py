@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ArtifactError
-from shared.texts import foreign_words
+from shared.safe_texts import foreign_words
 
 _NO_ATTRIBUTE = re.compile(r"(?:Can't get|has no) attribute '([\w.]+)'")
 _MODULE = re.compile(r"<module '([\w.]+)'|module '([\w.]+)'")

@@ -12,10 +12,10 @@ from shared.columns import Columns, row_count
 from shared.frameworks import Precision
 from shared.frameworks.builtin import PytorchOptions
 from shared.specs import ModelSpec
+from worker.predictors.answer_selection import RawAnswer
 from worker.predictors.base import ModelRuntime
+from worker.predictors.device_pipeline import PIECE_BYTES, Pipeline, pieces
 from worker.predictors.implementation import ModelFiles
-from worker.predictors.named_answers import RawAnswer
-from worker.predictors.pipeline import PIECE_BYTES, Pipeline, pieces
 from worker.predictors.torch_files import made_by, open_network
 from worker.predictors.torch_inputs import InputArrays, OpenNetwork
 

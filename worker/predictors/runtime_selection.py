@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections.abc import Mapping
 
 from shared.columns import Columns, row_count
+from worker.predictors.answer_selection import RawAnswer
 from worker.predictors.base import ModelRuntime
-from worker.predictors.named_answers import RawAnswer
 
 NATIVE = "native"
 _GAIN = 1.1

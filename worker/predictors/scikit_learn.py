@@ -23,11 +23,11 @@ from worker.predictors.compiled import Compiled, NotCompiledError, compile_estim
 from worker.predictors.estimator_answers import EstimatorAnswers, check_methods
 from worker.predictors.estimator_input import EstimatorInput, input_of, parts
 from worker.predictors.implementation import MadeBy, ModelFiles
-from worker.predictors.labelled_answers import class_numbers_of
 from worker.predictors.labels import LabelRule
 from worker.predictors.onnx import ONNX, onnx_kernel
 from worker.predictors.pickle_versions import pickled_by
 from worker.predictors.pickles import open_pickle
+from worker.predictors.separate_labels import class_numbers_of
 from worker.predictors.skops_files import SUFFIX, made_by_skops, open_skops
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from shared.columns import Array, Columns, row_count
 from shared.input_specs import InputSpec
 from shared.specs import ModelSpec
-from worker.predictors.labelled_answers import joined
+from worker.predictors.separate_labels import joined
 
 
 class SequenceCalls:

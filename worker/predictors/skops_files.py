@@ -13,7 +13,7 @@ from typing import Any
 
 from shared.errors import ArtifactError
 from shared.frameworks.builtin import ScikitLearnOptions
-from shared.texts import first_of
+from shared.safe_texts import first_of
 from worker.predictors.implementation import MadeBy
 
 SUFFIX = ".skops"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import ArtifactError
 from shared.frameworks.builtin import PytorchOptions
-from shared.texts import first_of, foreign_text, foreign_words
+from shared.safe_texts import first_of, foreign_text, foreign_words
 from worker.predictors.implementation import MadeBy, ModelFiles
 from worker.predictors.torch_inputs import OpenNetwork
 from worker.predictors.torch_signatures import module_inputs, program_inputs, script_inputs

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from shared.columns import Array, Columns
 from shared.errors import ArtifactError
 from shared.input_specs import InputSpec, InputType
+from shared.safe_texts import first_of, named
 from shared.specs import ModelSpec
-from shared.texts import first_of, named
-from worker.predictors.pipeline import Source
+from worker.predictors.device_pipeline import Source
 
 if TYPE_CHECKING:
     import torch

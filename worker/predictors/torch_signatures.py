@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import ArtifactError
-from shared.texts import first_of
+from shared.safe_texts import first_of
 from worker.predictors.torch_inputs import NetworkInput, Passed
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from typing import Any
 
 _ROOT = "takt_versions"
 _BESIDE = "takt_models"
-"""Package of a model's folder during its build, see `worker.predictors.code`."""
+"""Package of a model's folder during its build, see `worker.predictors.model_code`."""
 _SOURCE, _PACKAGE = ".py", "__init__.py"
 _lock = threading.RLock()
 

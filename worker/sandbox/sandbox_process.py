@@ -19,7 +19,7 @@ from typing import NoReturn
 import msgspec
 import structlog
 
-from shared import tables
+from shared import arrow_tables
 from shared.keys import ModelKey, split_model_key
 from shared.repository import ModelVersion, open_repository
 from shared.settings import Settings
@@ -29,7 +29,7 @@ from worker.execution.slices import ChunkWork
 from worker.execution.watchdog import limit_in_words
 from worker.memory import limit_memory
 from worker.predictors import Predictor, open_predictor
-from worker.predictors.golden import BrokenModelError, check_golden_rows
+from worker.predictors.golden_check import BrokenModelError, check_golden_rows
 from worker.sandbox.sandbox_protocol import LOAD_LIMIT_S, Frame, FrameKind, Frames, Task, hung_up, write_frame
 
 log = structlog.get_logger(__name__)
@@ -164,15 +164,15 @@ class _SandboxFork:
 
 
 def _results(predictor: Predictor, task: Task) -> Iterator[bytes]:
-    invalid, rows = part_rows(tables.read_ipc(task.rows))
-    work = ChunkWork(predictor, "quarantine", tables.columns_of_batch(predictor.spec, rows), invalid)
-    schema = tables.result_schema(predictor.spec)
+    invalid, rows = part_rows(arrow_tables.read_ipc(task.rows))
+    work = ChunkWork(predictor, "quarantine", arrow_tables.columns_of_batch(predictor.spec, rows), invalid)
+    schema = arrow_tables.result_schema(predictor.spec)
     while not work.complete:
         done = len(work.results)
         # while it isolates failing rows, send results after each call: each frame shows that the process
         # lives
         work.run_slice(task.step_rows, on_failure=lambda: check_golden_rows(predictor), limit_s=0.0)
-        yield tables.write_ipc(work.results[done:], schema)
+        yield arrow_tables.write_ipc(work.results[done:], schema)
 
 
 def _ending(status: int) -> str:

@@ -20,14 +20,14 @@ import msgspec
 import pyarrow as pa
 import structlog
 
-from shared import tables
+from shared import arrow_tables
 from shared.keys import ModelKey
 from shared.settings import environment
 from worker.control.supervisor_link import SandboxNotStartedError
 from worker.environments.commands import worker_command
 from worker.predictors import Predictor
 from worker.predictors import outputs as views
-from worker.predictors.golden import BrokenModelError
+from worker.predictors.golden_check import BrokenModelError
 from worker.sandbox.sandbox_protocol import LOAD_LIMIT_S, Frame, FrameKind, Frames, Task, write_frame
 
 log = structlog.get_logger(__name__)
@@ -249,10 +249,12 @@ class _SandboxRun:
         stop."""
         stop, step_rows = search.next_run()
         rows = self.rows.slice(search.position, stop - search.position)
-        task = Task(rows=tables.write_ipc([rows], rows.schema), step_rows=step_rows, limit_s=self.limit_s)
+        task = Task(
+            rows=arrow_tables.write_ipc([rows], rows.schema), step_rows=step_rows, limit_s=self.limit_s
+        )
         for kind, body in self.process.frames(task, self.may_go_on):
             if kind is FrameKind.RESULT:
-                found = tables.read_ipc(body)
+                found = arrow_tables.read_ipc(body)
                 self._results += found.to_batches()
                 search.position += found.num_rows
             elif kind is not FrameKind.READY:

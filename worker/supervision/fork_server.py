@@ -47,7 +47,7 @@ from worker.control.operating_system import (
     name_process,
     thread_names,
 )
-from worker.supervision.forks import SANDBOX, SIGNALS, VERIFIER, WORKER, ForkKind, forked
+from worker.supervision.forking import SANDBOX, SIGNALS, VERIFIER, WORKER, ForkKind, forked
 
 log = structlog.get_logger(__name__)
 

@@ -32,8 +32,8 @@ from worker.control.control_messages import (
 )
 from worker.environments.commands import command_in, own_command, variables_in_environment
 from worker.supervision.verifiers import Verifier
-from worker.supervision.versions import Version
-from worker.supervision.worker_places import Worker
+from worker.supervision.version_stages import Version
+from worker.supervision.worker_slots import Worker
 
 log = structlog.get_logger(__name__)
 

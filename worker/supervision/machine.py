@@ -20,7 +20,7 @@ def why_not_forked(settings: Settings) -> str:
 
 
 @dataclass(frozen=True)
-class Machine:
+class GroupContext:
     """What the groups of a supervisor share."""
 
     settings: Settings

@@ -21,13 +21,13 @@ from itertools import count
 
 import structlog
 
+from shared.liveness_files import SupervisorFile
 from shared.settings import Settings
-from shared.supervisor_file import SupervisorFile
 from shared.worker_records import SupervisorFacts
 from worker.control.operating_system import adopt_orphans
-from worker.supervision.group import Group
-from worker.supervision.machine import Machine
-from worker.supervision.probe_file import ProbeFile
+from worker.supervision.interpreter_group import InterpreterGroup
+from worker.supervision.machine import GroupContext
+from worker.supervision.supervisor_file import SupervisorFileWriter
 
 log = structlog.get_logger(__name__)
 
@@ -41,15 +41,15 @@ class WorkerSupervisor:
         self._settings = settings
         self._clock = clock
         self._selector = selectors.DefaultSelector()
-        self._machine = Machine(
+        self._machine = GroupContext(
             settings, self._selector, self._facts, self._want_environments, self._deploy, clock
         )
         self._deployed: Mapping[str, list[str]] = {}
         self._environments: frozenset[str] = frozenset()  # that wanted versions have
-        self._own = Group(self._machine, deployed=self._deployed)
+        self._own = InterpreterGroup(self._machine, deployed=self._deployed)
         self._groups = [self._own]
         self._ended_restarts = 0  # of groups that are over
-        self._probe_file = ProbeFile(settings)
+        self._probe_file = SupervisorFileWriter(settings)
         self._signals: deque[int] = deque()
         self._stops = 0
 
@@ -99,9 +99,9 @@ class WorkerSupervisor:
         for name in sorted(self._environments - {group.environment for group in self._groups}):
             log.info("environment_added", environment=name)
             free = next(number for number in count(1) if all(number != one.number for one in self._groups))
-            self._groups.append(Group(self._machine, name, number=free, deployed=self._deployed))
+            self._groups.append(InterpreterGroup(self._machine, name, number=free, deployed=self._deployed))
 
-    def _serving_groups(self) -> list[Group]:
+    def _serving_groups(self) -> list[InterpreterGroup]:
         return [group for group in self._groups if not group.stops]
 
     def _summary(self) -> SupervisorFile:

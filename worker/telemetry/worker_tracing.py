@@ -44,6 +44,6 @@ def open_traces(settings: Settings, worker: str) -> Traces:
     from shared.tracing import open_provider
 
     provider = open_provider(settings, "takt-worker", worker)
-    from worker.telemetry.spans import WorkerTraces
+    from worker.telemetry.worker_spans import WorkerTraces
 
     return WorkerTraces(provider)

@@ -15,10 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from api.gateway import Gateway
 from api.http.compression import coding_for, compressed
-from api.http.envelope import respond
 from api.http.error_answers import Headers
 from api.http.headers import field_of
 from api.http.request_bodies import has_left, is_json, offloaded
+from api.http.request_middleware import respond
 from api.inference_protocol.infer_bodies import JSON_LENGTH, InferenceRequest, read_body, written_body
 from api.inference_protocol.infer_outputs import OutputSelection
 from api.inference_protocol.infer_parameters import check_parameters, timeout_s

@@ -6,12 +6,11 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from api.access.principal import Asker, Principal
-from api.gateway import Gateway
+from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.inference_protocol.metadata import ModelConfig, ModelMetadata, config_of, metadata_of
 from api.inference_protocol.statistics import ModelStatistics, statistics_of
 from api.models.catalog import Servable
-from api.routes.dependencies import GatewayState
 
 router = APIRouter()
 _NOT_FOUND = of_errors(404)

@@ -8,11 +8,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
 from api.access.principal import Asker
-from api.gateway import Gateway
+from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.request_bodies import read_body
 from api.models.catalog import Servable
-from api.routes.dependencies import GatewayState
 from api.routes.inference_protocol.repository_models import load, unload, version_of
 from shared.errors import InvalidInputError
 

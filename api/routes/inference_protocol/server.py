@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from api.routes.dependencies import GatewayState
+from api.gateway import GatewayState
 from shared import VERSION
 
 router = APIRouter()

@@ -10,13 +10,12 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.access.principal import Asker
-from api.gateway import Gateway
+from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.headers import require_match
 from api.jobs.authorization import own_job
 from api.jobs.describe import described
-from api.jobs.views import JobView, as_json
-from api.routes.dependencies import GatewayState
+from api.jobs.job_views import JobView, as_json
 from shared.errors import InvalidStateError, PayloadError
 from shared.ledger import JobState
 
@@ -108,7 +107,7 @@ async def delete(
         raise InvalidStateError("The job is running again because a stored result was lost; cancel it first.")
     try:
         await asyncio.to_thread(gateway.jobs.payloads.remove_job, job_id)
-    except PayloadError as error:  # workers remove the objects later, see worker/chunks/orphans.py
+    except PayloadError as error:  # workers remove the objects later, see worker/chunks/orphaned_payloads.py
         log.warning("payloads_not_removed", job_id=job_id, reason=error.detail)
 
 

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request, Response
 
 from api.access.principal import Asker
+from api.gateway import GatewayState
 from api.http.error_answers import of_errors
 from api.http.headers import field_of, preferred_wait_s, text_field
 from api.http.request_bodies import has_left
 from api.jobs.authorization import own_job
 from api.jobs.describe import described
-from api.jobs.ending import ended_within
-from api.jobs.views import JobView, as_json, etag_of, matches
-from api.routes.dependencies import GatewayState
+from api.jobs.job_views import JobView, as_json, etag_of, matches
+from api.jobs.prefer_wait import ended_within
 
 router = APIRouter()
 _PREFER = "`wait=N`: respond when the job has ended, at the latest after N seconds (RFC 7240)"

@@ -10,16 +10,16 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from api.access.principal import Asker
+from api.gateway import GatewayState
 from api.http.error_answers import of_errors
-from api.http.parameters import require_known_parameters
+from api.http.parameter_errors import require_known_parameters
 from api.jobs.job_difference import JobDifference, JobSide, side_of
-from api.jobs.recomputing import recomputing
-from api.jobs.views import as_json
-from api.routes.dependencies import GatewayState
+from api.jobs.job_views import as_json
+from api.jobs.lost_results import recomputing
 from api.routes.jobs.results import Accept, FormatName, answered, contents
+from shared.tabular.content_negotiation import negotiated
 from shared.tabular.differences import QUANTILES, Difference, OutputDifference
 from shared.tabular.file_formats import RESULT_FORMATS, FileFormat
-from shared.tabular.negotiation import negotiated
 from shared.tabular.writers import tabular, written
 
 router = APIRouter()

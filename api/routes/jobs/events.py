@@ -23,12 +23,11 @@ from msgspec.json import encode
 from redis.exceptions import RedisError
 
 from api.access.principal import Asker
-from api.gateway import Gateway
+from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.jobs.authorization import own_job
 from api.jobs.describe import described
-from api.routes.dependencies import GatewayState
-from shared.access import Role
+from shared.api_keys import Role
 from shared.errors import CallerError
 from shared.ledger import JobEvent, JobRecord
 

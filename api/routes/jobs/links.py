@@ -13,10 +13,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from api.access.principal import Asker
+from api.gateway import GatewayState
 from api.http.error_answers import of_errors
 from api.jobs.authorization import own_job
-from api.jobs.views import as_json
-from api.routes.dependencies import GatewayState
+from api.jobs.job_views import as_json
 from api.routes.jobs.results import ERROR_FORMATS
 from shared.tabular.file_formats import RESULT_FORMATS, FileFormat
 

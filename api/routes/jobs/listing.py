@@ -16,12 +16,11 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.access.principal import Asker
-from api.gateway import Gateway
+from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
-from api.http.parameters import require_known_parameters
+from api.http.parameter_errors import require_known_parameters
 from api.jobs.describe import described_all
-from api.jobs.views import EXAMPLE, JobView, as_json
-from api.routes.dependencies import GatewayState
+from api.jobs.job_views import EXAMPLE, JobView, as_json
 from shared.errors import InputProblem, InvalidInputError
 from shared.ledger import JobHead, JobState
 

@@ -23,11 +23,10 @@ from msgspec.json import encode
 from pydantic import BaseModel, Field
 
 from api.access.principal import Asker
-from api.gateway import Gateway
+from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.jobs.authorization import own_job, own_results
-from api.jobs.views import moment
-from api.routes.dependencies import GatewayState
+from api.jobs.job_views import moment
 from shared.errors import (
     PayloadError,
     PayloadStoreAwayError,
@@ -36,7 +35,7 @@ from shared.errors import (
     ServiceError,
 )
 from shared.integrity import digest_of
-from shared.job_objects import JobObjects
+from shared.job_payloads import JobObjects
 from shared.ledger import ChunkRecord, ChunkState, JobRecord, computed_by_name
 from shared.tabular.result_pieces import ENDED, failed_rows, readable
 

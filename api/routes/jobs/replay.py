@@ -9,14 +9,14 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.access.principal import Asker
+from api.gateway import GatewayState
 from api.http.error_answers import of_errors
 from api.http.headers import field_of
 from api.jobs.authorization import own_job
+from api.jobs.job_options import JobOptions
 from api.jobs.job_replay import replay, replay_options
-from api.jobs.options import JobOptions
-from api.jobs.views import JobView
-from api.routes.dependencies import GatewayState
-from api.routes.jobs.accepted import acceptance
+from api.jobs.job_views import JobView
+from api.routes.jobs.submission_responses import acceptance
 from shared.ledger import JobRecord
 
 router = APIRouter()

@@ -11,20 +11,19 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
 from api.access.principal import Asker
-from api.gateway import Gateway
+from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.headers import text_field
-from api.http.parameters import require_known_parameters
+from api.http.parameter_errors import require_known_parameters
 from api.jobs.authorization import own_job, own_results
-from api.jobs.recomputing import recompute, recomputing, recomputing_each
-from api.jobs.views import POLL_AFTER_S
-from api.routes.dependencies import GatewayState
+from api.jobs.job_views import POLL_AFTER_S
+from api.jobs.lost_results import recompute, recomputing, recomputing_each
 from shared.errors import ResultLostError, ResultsNotReadyError
-from shared.job_objects import JobObjects
+from shared.job_payloads import JobObjects
 from shared.ledger import JobRecord, JobState
 from shared.specs import ModelSpec
+from shared.tabular.content_negotiation import negotiated
 from shared.tabular.file_formats import RESULT_FORMATS, FileFormat
-from shared.tabular.negotiation import negotiated
 from shared.tabular.result_pieces import Piece, failed_pieces_of, failed_rows, pieces_of, readable
 from shared.tabular.result_tables import ErrorTables, ResultTables
 from shared.tabular.writers import JsonWriter, error_objects, in_threads, result_objects, tabular, written

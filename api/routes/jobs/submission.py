@@ -11,23 +11,22 @@ from starlette.datastructures import Headers
 from starlette.types import Receive
 
 from api.access.principal import Asker, Principal
-from api.gateway import Gateway
-from api.http.envelope import request_id_of
+from api.gateway import Gateway, GatewayState
 from api.http.error_answers import answer_of, foreseen, of_errors
 from api.http.error_formats import format_of
 from api.http.headers import field_of
-from api.http.parameters import require_no_parameters
+from api.http.parameter_errors import require_no_parameters
 from api.http.request_bodies import ClientLeftError, body_parts, offloaded, read_json
+from api.http.request_middleware import request_id_of
 from api.jobs import idempotency
-from api.jobs.form import FormBody
+from api.jobs.job_options import job_options, pinned_job
+from api.jobs.job_views import JobView
 from api.jobs.json_chunks import Submission, chunks_of, examine, read_submission, unpacked_body
 from api.jobs.json_rows import submit_rows
-from api.jobs.options import job_options, pinned_job
+from api.jobs.multipart_form import FormBody
 from api.jobs.upload import Upload, read_through, receive_upload
-from api.jobs.views import JobView
 from api.models.catalog import Servable
-from api.routes.dependencies import GatewayState
-from api.routes.jobs.accepted import ValidationReport, acceptance, report_of
+from api.routes.jobs.submission_responses import ValidationReport, acceptance, report_of
 from shared.errors import (
     InvalidInputError,
     PayloadTooLargeError,
@@ -46,8 +45,8 @@ from shared.tabular.content_types import (
     parameter,
     wrapping_of_body,
 )
+from shared.tabular.free_memory import require_room
 from shared.tabular.json_bodies import in_utf_8
-from shared.tabular.memory_room import require_room
 from shared.tabular.reading import Digesting, Reading, UploadLimits
 from shared.tabular.upload_options import read_options
 

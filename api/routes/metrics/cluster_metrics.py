@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
-from api.fleet.queue_stats import Queue, read_queue
+from api.fleet.redis_stats import RedisStats, read_queue
 from api.fleet.snapshot import Fleet
 from api.gateway import Gateway
 from shared.errors import PayloadError
@@ -29,7 +29,7 @@ class Cluster:
     fleet: Fleet
     served: tuple[ModelKey, ...]  # model versions of the repository and of workers
     lanes: Lanes
-    queue: Queue
+    queue: RedisStats
     payload_free_bytes: int | None  # None: the store does not report it
     payload_limit_bytes: int | None
 
@@ -111,7 +111,7 @@ def _failed(fleet: Fleet, served: Mapping[ModelKey, None]) -> Samples:
     return {split_model_key(key): float(failed[key]) for key in dict.fromkeys((*served, *failed))}
 
 
-def _queue(queue: Queue) -> Iterator[Reading]:
+def _queue(queue: RedisStats) -> Iterator[Reading]:
     yield metrics.JOBS, {("open",): queue.jobs - queue.ended_jobs, ("ended",): queue.ended_jobs}
     yield metrics.LEASES, _one(queue.leases)
     yield metrics.WEBHOOKS, _one(queue.webhooks)

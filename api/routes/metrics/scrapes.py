@@ -8,8 +8,7 @@ from fastapi import APIRouter, Header, Response
 from prometheus_client.registry import Collector
 from pydantic import BaseModel
 
-from api.gateway import Gateway
-from api.routes.dependencies import GatewayState
+from api.gateway import Gateway, GatewayState
 from api.routes.metrics import cluster_metrics as cluster
 from api.routes.metrics.cluster_metrics import look
 from api.routes.metrics.gateway_metrics import readings

@@ -7,7 +7,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from api.routes.dependencies import GatewayState
+from api.gateway import GatewayState
 
 router = APIRouter(tags=["health"])
 

@@ -9,9 +9,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from api.gateway import GatewayState
 from api.http.error_answers import of_errors
 from api.online.history_writer import read_history
-from api.routes.dependencies import GatewayState
 from shared import keys
 from shared.history import SLOT_S, Count, SlotCounts, together
 from shared.keys import ModelKey

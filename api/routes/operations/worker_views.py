@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import msgspec
 from pydantic import BaseModel, Field
 
-from api.fleet.loads import Load
+from api.fleet.worker_loads import WorkerLoad
 from shared.keys import ModelKey, split_model_key
 from shared.lanes import ModelLanes
-from shared.texts import foreign_text
+from shared.safe_texts import foreign_text
 from shared.worker_records import HeldModel, SupervisorFacts, WorkerRecord
 
 CHUNK = "chunk"
@@ -162,7 +162,7 @@ def lanes_view(key: ModelKey, found: ModelLanes, holders: int) -> LanesView:
     )
 
 
-def worker_view(worker: WorkerRecord, load: Load, seen_at_ms: int) -> WorkerView:
+def worker_view(worker: WorkerRecord, load: WorkerLoad, seen_at_ms: int) -> WorkerView:
     return WorkerView(
         id=worker.id,
         name=worker.name,

@@ -9,9 +9,8 @@ from fastapi import APIRouter, Depends, Query
 
 from api.access.principal import Asker, Principal
 from api.fleet.scaling import Bounds, Demand, wanted_workers
-from api.gateway import Gateway
+from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
-from api.routes.dependencies import GatewayState
 from api.routes.operations.worker_views import (
     CHUNK,
     LaneList,

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import redis
 
-from shared.access import KeyRecord, Role, digest_of, key_id_of
+from shared.api_keys import KeyRecord, Role, digest_of, key_id_of
 from stack.command_errors import CommandError
-from stack.heartbeats import connect
 from stack.key_commands import KeyStore
-from stack.running import queue_url
+from stack.live_workers import connect
+from stack.redis_url import queue_url
 
 _LOOK_S = 0.1
 

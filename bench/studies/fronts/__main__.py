@@ -25,7 +25,7 @@ from bench.servers import serving
 from bench.standing import Field, standing
 from bench.studies.fronts import FRONTS, front
 from bench.subjects import subject
-from stack.running import queue_url
+from stack.redis_url import queue_url
 
 DEFAULT = "takt,plain,granian,granian_mt"
 _MODEL = "iris"

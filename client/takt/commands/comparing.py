@@ -39,7 +39,7 @@ def replay(
 ) -> None:
     """Run the stored rows of a job on another version, and print the new job."""
     from takt.client import Takt
-    from takt.commands.bars import Bars
+    from takt.commands.progress_bar import Bars
 
     with Takt(url) as takt:
         job = takt.replay(job_id, version)

@@ -65,7 +65,7 @@ def status(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> No
 def watch(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
     """Follow a job until it ends. Exits with the codes of `submit --wait`."""
     from takt.client import Takt
-    from takt.commands.bars import Bars
+    from takt.commands.progress_bar import Bars
 
     with Takt(url) as takt, Bars() as bars:
         job = wait_for(takt, job_id, bars)
@@ -123,8 +123,7 @@ def results(
 def errors(job_id: JobId, output: Output = None, url: Url = DEFAULT_URL) -> None:
     """Print a job's failed rows with their errors as JSON lines, or write a .csv, .ndjson or .json file."""
     from takt.client import Takt
-    from takt.following import file_format
-    from takt.formats import Format
+    from takt.formats import Format, file_format
 
     check_output(output)
     with Takt(url) as takt:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from takt.following import file_format
+from takt.formats import file_format
 
 if TYPE_CHECKING:
     from takt.client import Takt
@@ -39,7 +39,7 @@ Output = Annotated[
 
 def check_output(output: str | None) -> None:
     """Raises OSError if the file cannot be written. Called before a job that may take hours is sent."""
-    from takt.files import prove_writable
+    from takt.atomic_files import prove_writable
 
     if output is not None and output != "-":
         prove_writable(output)
@@ -63,7 +63,7 @@ def pour(pieces: Iterable[bytes]) -> int:
 
 def save(pieces: Iterable[bytes], path: Path) -> int:
     """Write bytes to a file, which is complete or absent. Returns their number."""
-    from takt.files import whole
+    from takt.atomic_files import whole
 
     with whole(path) as file:
         return sum(file.write(piece) for piece in pieces)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from takt.bodies import Rows
     from takt.calls import JobOptionsArguments
     from takt.client import Takt
-    from takt.commands.bars import Bars
+    from takt.commands.progress_bar import Bars
     from takt.records import Job
 
 
@@ -90,7 +90,7 @@ def submit(
     checked for write access before anything is sent. Ctrl-C does not cancel the job.
     """
     from takt.client import Takt
-    from takt.commands.bars import Bars
+    from takt.commands.progress_bar import Bars
 
     check_output(output)
     rows, found = _rows(file, format)
@@ -133,7 +133,7 @@ def _listed(columns: str) -> list[str]:
 
 def wait_for(takt: Takt, job_id: str, bars: Bars) -> Job:
     """Wait for a job to succeed, and return it. Raises JobFailed."""
-    from takt.following import ended_well
+    from takt.errors import ended_well
 
     with left_running(job_id):
         bars.following(takt.watch(job_id))

@@ -20,7 +20,7 @@ from api.access.limits import Limiter, quota_of
 from api.gateway import Gateway
 from api.routes.jobs.events import watched
 from shared import keys
-from shared.access import Role
+from shared.api_keys import Role
 from shared.errors import RateLimitedError
 from shared.logs import configure_logging
 from shared.settings import Settings

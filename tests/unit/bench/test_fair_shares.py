@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from bench.fair_shares import LedgerQueue, Queue, arrivals, simulated, table
-from shared.access import Share
+from shared.api_keys import Share
 from shared.ledger import Claim, NewJob
 from tests.support.ledger_model import LedgerModel
 from tests.support.servers import Server

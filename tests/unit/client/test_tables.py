@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pyarrow as pa
 
-from takt.tables import frame_of
+from takt.decoding import frame_of
 
 
 def test_missing_values_change_no_integer_and_no_bool() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from api.app import create_app
 from api.http.error_status import STATUS
-from api.jobs.views import JobView
+from api.jobs.job_views import JobView
 from shared.settings import Settings
 from shared.spec_files import load_spec
 from shared.specs import ModelSpec

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from api.http.error_status import STATUS
-from api.jobs.waiting import Reason
+from api.jobs.wait_reasons import Reason
 from tests.support.documents import ROOT
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")

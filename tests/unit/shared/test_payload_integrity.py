@@ -13,7 +13,7 @@ import pytest
 from api.gateway import Gateway
 from shared import keys
 from shared.integrity import digest_of, object_digest
-from shared.job_objects import JobObjects
+from shared.job_payloads import JobObjects
 from shared.ledger import NOTHING_INLINE, ChunkRecord
 from shared.payloads import result_path, rows_path
 from tests.unit.gateway_fakes import IRIS_KEY, FakeRedis

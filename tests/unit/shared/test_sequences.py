@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from shared import columns, tables
+from shared import arrow_tables, columns
 from shared.errors import InvalidInputError, SpecError
 from shared.messages import SCHEMA, Entry, decode_entry, encode
 from shared.specs import ModelSpec
@@ -32,7 +32,7 @@ def test_both_lanes_give_the_model_the_same_arrays(kind: str) -> None:
     values = RowValidator(spec).read_batch(msgspec.json.encode({"inputs": [{"steps": row} for row in ROWS]}))
     entry = Entry(SCHEMA, "g", 1, 0, 1000, 3, columns.Encoder(spec)(values))
     online = columns.join(spec, [decode_entry(encode(entry)).columns])["steps"]
-    offline = tables.columns_of_batch(spec, tables.batch_of_values(spec, values))["steps"]
+    offline = arrow_tables.columns_of_batch(spec, arrow_tables.batch_of_values(spec, values))["steps"]
     for one, other, row in zip(online, offline, ROWS, strict=True):
         assert one.dtype == other.dtype == {"float": "f8", "float32": "f4", "int64": "i8"}[kind]
         assert one.tolist() == other.tolist() == row

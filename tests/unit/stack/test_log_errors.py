@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stack.log_errors import errors_in
+from stack.service_logs import errors_in
 
 AT = "2026-12-01T07:57:44.613096Z"
 INFO = f"{AT} [info     ] worker_serving                 [worker.process] models=['iris@1.0.0']"

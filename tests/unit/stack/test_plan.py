@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.cores import default_workers
+from shared.cpu_cores import default_workers
 from shared.errors import ModelNotFoundError, SpecError
 from stack.command_errors import CommandError
 from stack.plan import Plan, check_port, default_gateways, make_plan, read_settings

@@ -10,8 +10,8 @@ from typing import cast
 
 import pytest
 
+from stack.first_prediction import first_prediction
 from stack.plan import Plan
-from stack.prediction import first_prediction
 from stack.up import _lives
 from tests.support.servers import free_port
 from tests.support.specimens import declaration

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.backoff import Backoff
+from shared.backoff import Backoff, RestartHistory, RestartPolicy
 from shared.exit_status import ending
-from shared.restart_policy import RestartHistory, RestartPolicy
 from stack.command_errors import ServiceFailedError
 from stack.process_group import ProcessGroup
 from stack.service_logs import Log

@@ -10,7 +10,7 @@ import pytest
 from shared.durability import Promise
 from stack import valkey
 from stack.command_errors import CommandError, ServiceFailedError
-from stack.folder import Folder
+from stack.data_folder import Folder
 from stack.valkey import Address, configuration, explain, find_binary, masked
 
 LOCAL = Address(port=47111, password="s3cret")

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from shared.liveness_files import SupervisorFile
 from shared.settings import settings
-from shared.supervisor_file import SupervisorFile
 from worker.__main__ import main
 from worker.health_command import ALIVE_MARGIN_S, SUPERVISOR_SILENT_S
 

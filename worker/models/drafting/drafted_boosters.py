@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.input_specs import InputType
 from shared.output_specs import View
-from shared.texts import foreign_words
+from shared.safe_texts import foreign_words
 from worker.models.drafting.facts import (
     DraftError,
     DraftFacts,

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from shared.field_names import MOST_FIELD_NAME_CHARS, is_printable, spelled
 from shared.input_specs import InputType
-from shared.names import MOST_FIELD_NAME_CHARS, is_printable, spelled
+from shared.safe_texts import did_you_mean, first_of, listed, named
 from shared.specs import Row
-from shared.texts import did_you_mean, first_of, listed, named
 from worker.models.drafting.facts import DraftError, DraftFacts, Feature
 from worker.models.drafting.samples import Sample, SampleColumn
 

@@ -11,7 +11,7 @@ import numpy as np
 from shared.columns import Array
 from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
-from shared.texts import foreign_words
+from shared.safe_texts import foreign_words
 from worker.models.drafting.facts import (
     FLOAT32_TOLERANCE,
     DraftError,

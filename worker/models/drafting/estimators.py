@@ -21,7 +21,7 @@ from worker.models.drafting.facts import (
     class_outputs,
     value_outputs,
 )
-from worker.predictors.estimator_tags import estimator_type, takes_texts
+from worker.predictors.estimator_input import estimator_type, takes_texts
 
 MOST_SINGLE_FEATURES = 64
 """An estimator with more features that have no names gets a single tensor."""

@@ -14,7 +14,7 @@ import pandas as pd
 from shared.errors import ArtifactError
 from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
-from shared.texts import foreign_words
+from shared.safe_texts import foreign_words
 from worker.frameworks.mlflow import document_of
 from worker.models.drafting import estimators
 from worker.models.drafting.drafted_boosters import booster_facts

@@ -14,9 +14,9 @@ from typing import Literal
 
 from shared.keys import split_model_key
 from shared.repository import open_repository
+from shared.safe_texts import named
 from shared.spec_files import load_spec
 from shared.specs import NAME, VERSION, GoldenRow, Row
-from shared.texts import named
 from worker.models.build import Build, copy_lock, write_version
 from worker.models.drafting.artifacts import facts_of, runs_code
 from worker.models.drafting.drafted_inputs import DraftInput, DraftInputs, draft_inputs, with_example

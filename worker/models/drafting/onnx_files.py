@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from shared.columns import Array
-from shared.texts import foreign_words
+from shared.safe_texts import foreign_words
 from worker.models.drafting.drafted_tensors import ROWS, TensorInput, network_facts, probed, row_shape
 from worker.models.drafting.facts import DraftError, DraftFacts, class_outputs
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from shared.field_names import spelled
 from shared.input_specs import InputType
-from shared.names import spelled
 from shared.tabular.file_formats import ENDINGS, FileFormat
 from worker.models.drafting.facts import DraftError
 

@@ -8,8 +8,10 @@ differs is not used.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+from shared.columns import Array, Columns
+from shared.specs import ModelSpec
 from worker.predictors.compiled.boosting import compile_boosting, compile_histogram_boosting
 from worker.predictors.compiled.kernels import Compiled, Kernel, NotCompiledError
 from worker.predictors.compiled.lightgbm_trees import compile_lightgbm
@@ -83,3 +85,31 @@ def _name(estimator: object) -> str:
     """The name of a class of scikit-learn; an empty string for other classes."""
     kind = type(estimator)
     return kind.__name__ if kind.__module__.startswith("sklearn.") else ""
+
+
+@runtime_checkable
+class CompilableRuntime(Protocol):
+    """A model with one answer over rows of numbers."""
+
+    @property
+    def features(self) -> list[str]:
+        """The inputs that the model takes, in its order."""
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether it and its kernels answer rows with NaN."""
+
+    def __call__(self, columns: Columns, /) -> Array: ...
+
+    def compiled(self, spec: ModelSpec) -> Compiled:
+        """Its kernels. Raises NotCompiledError, and any exception of the compiler."""
+
+    def limit_threads(self) -> None:
+        """Limit the CPU threads of calls by this thread."""
+
+    def rows(self, columns: Columns) -> Array:
+        """The array that its kernels compute with."""
+
+    def labelled(self, columns: Columns, answer: Array, margin: float = 0.0) -> Array:
+        """A kernel's answer. Probabilities that differ by less than `margin` get separate labels if the
+        model decides them otherwise."""

@@ -14,11 +14,11 @@ import pytest
 import structlog
 
 from api.access.authenticator import KeyAuthenticator, token_of
-from api.access.opening import check_access
-from api.access.rare_look import RareLook
+from api.access.start_check import check_access
+from api.access.throttled_reads import ThrottledRead
 from api.gateway import Gateway
 from shared import keys
-from shared.access import KeyRecord, Role, decode_key, encode_key, is_name, key_id_of, new_token
+from shared.api_keys import KeyRecord, Role, decode_key, encode_key, is_name, key_id_of, new_token
 from shared.errors import OperatorError, QueueUnavailableError, UnauthorizedError
 from shared.settings import Settings
 from tests.support.access import Holder, holder, keep
@@ -105,7 +105,7 @@ async def test_many_unknown_keys_share_few_looks_at_redis(stage: Stage, client: 
         return cast("dict[bytes, bytes]", await cast("Any", real(name)))
 
     client.hgetall = counted  # type: ignore[method-assign,assignment]
-    authenticator._look_for_new = RareLook(authenticator.look, 0.05)
+    authenticator._look_for_new = ThrottledRead(authenticator.look, 0.05)
     before = authenticator._looks
     begun_s = time.monotonic()
     answers = await asyncio.gather(*(http.get("/jobs", headers=holder("x").headers) for _ in range(300)))
@@ -383,7 +383,7 @@ def test_keys_are_asked_for_wherever_others_may_reach_the_gateway(
 
 def test_a_gateway_that_others_reach_does_not_start_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[KeyRecord] = []
-    monkeypatch.setattr("api.access.opening.good_keys", lambda _: len(kept))
+    monkeypatch.setattr("api.access.start_check.good_keys", lambda _: len(kept))
     with pytest.raises(OperatorError, match="takt keys create NAME"):
         check_access(settings(host="0.0.0.0"))
     check_access(settings(host="0.0.0.0", access="keys"))

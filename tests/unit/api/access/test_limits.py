@@ -12,7 +12,7 @@ from api.access.authenticator import KeyAuthenticator
 from api.access.limits import quota_of
 from api.gateway import Gateway
 from api.jobs.idempotency import reservation_name
-from shared.access import is_rate
+from shared.api_keys import is_rate
 from tests.support.access import Holder, holder, keep
 from tests.unit.gateway_fakes import IRIS, IRIS_ROW, FakeRedis, FakeWorker, serving
 from tests.unit.job_stage import job_stage, submission

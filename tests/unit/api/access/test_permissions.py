@@ -13,8 +13,8 @@ from fastapi.routing import iter_route_contexts
 from api.access.permissions import ENDPOINTS
 from api.app import create_app
 from api.gateway import Gateway
-from api.online.paths import predict_path_of
-from shared.access import Role
+from api.online.prediction_paths import predict_path_of
+from shared.api_keys import Role
 from shared.settings import Settings
 from tests.support.access import Holder, holder, keep
 from tests.unit.gateway_fakes import MODELS, FakeRedis

@@ -12,9 +12,9 @@ from api.access.authenticator import KeyAuthenticator
 from api.access.principal import ANONYMOUS
 from api.gateway import Gateway
 from shared import keys
-from shared.access import Share, decode_share, encode_share
+from shared.api_keys import Share, decode_share, encode_share
 from stack.command_errors import CommandError
-from stack.shares import ShareChange, as_text, changed
+from stack.key_shares import ShareChange, as_text, changed
 from tests.support.access import Holder, holder, keep
 from tests.unit.gateway_fakes import IRIS, FakeRedis, FakeWorker, serving
 from tests.unit.job_stage import job_stage, submission

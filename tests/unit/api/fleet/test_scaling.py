@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from api.fleet.loads import MEMORY_S, Loads
 from api.fleet.scaling import Bounds, Demand, need_of, wanted_workers
+from api.fleet.worker_loads import MEMORY_S, WorkerLoads
 from shared.keys import model_key
 from shared.lanes import ModelLanes, OfflineQueue, OnlineQueue
 from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState
@@ -87,7 +87,7 @@ def worker(batch_rows: int, online_s: float, worker_id: str = "w:1") -> WorkerRe
 
 
 def test_the_load_of_workers_follows_from_the_growth_of_their_counters() -> None:
-    loads = Loads()
+    loads = WorkerLoads()
     for second in range(300):
         loads.see([worker(100 * second, 0.25 * second)], float(second))
     assert loads.online_rows_per_s(IRIS) == pytest.approx(100.0, rel=0.01)
@@ -95,14 +95,14 @@ def test_the_load_of_workers_follows_from_the_growth_of_their_counters() -> None
 
 
 def test_what_a_worker_did_before_it_was_first_seen_is_no_load() -> None:
-    loads = Loads()
+    loads = WorkerLoads()
     loads.see([worker(1_000_000, 5000.0)], 0.0)
     loads.see([worker(1_000_000, 5000.0)], 1.0)
     assert loads.online_rows_per_s(IRIS) == 0.0
 
 
 def test_a_load_that_ends_is_forgotten_in_minutes() -> None:
-    loads = Loads()
+    loads = WorkerLoads()
     for second in range(100):
         loads.see([worker(100 * second, 0.0)], float(second))
     for second in range(100, 100 + int(5 * MEMORY_S)):
@@ -111,7 +111,7 @@ def test_a_load_that_ends_is_forgotten_in_minutes() -> None:
 
 
 def test_a_worker_that_is_gone_does_nothing() -> None:
-    loads = Loads()
+    loads = WorkerLoads()
     loads.see([worker(0, 0.0)], 0.0)
     loads.see([worker(100, 0.0)], 1.0)
     loads.see([], 2.0)

@@ -16,9 +16,9 @@ from api.http.error_status import STATUS
 from shared import errors
 from shared.errors import InputProblem, InvalidInputError, ServiceError, from_wire
 from shared.logs import MOST_FIELD_CHARS, _bounded
-from shared.tabular.hints import Head, why_missing
-from shared.tabular.unreadable import OTHERWISE, reason_of
-from shared.texts import did_you_mean, foreign_words, nearest
+from shared.safe_texts import did_you_mean, foreign_words, nearest
+from shared.tabular.file_errors import OTHERWISE, reason_of
+from shared.tabular.missing_columns import Head, why_missing
 from tests.unit.gateway_fakes import IRIS_ROW, FakeRedis
 from tests.unit.upload_stage import AS_CSV, HEADER, Stage, job_of, post, upload_stage
 

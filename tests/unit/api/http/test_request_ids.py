@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from api.http.envelope import new_request_id
+from api.http.request_middleware import new_request_id
 
 
 def test_every_id_is_another_across_draws() -> None:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from api.http.request_bodies import ClientLeftError, read_json
-from api.jobs.form import FormBody
 from api.jobs.json_chunks import chunks_of, read_submission
+from api.jobs.multipart_form import FormBody
+from shared.arrow_tables import read_ipc
 from shared.errors import InvalidInputError, ServiceError
 from shared.specs import Row
-from shared.tables import read_ipc
 from shared.tabular.json_bodies import in_utf_8
 from shared.tabular.upload_options import read_options
 from shared.validation import RowValidator

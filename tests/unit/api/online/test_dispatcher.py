@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from redis.asyncio import BlockingConnectionPool, Redis
 
-from api.fleet.queue_status import QueueStatus
+from api.fleet.redis_status import RedisStatus
 from api.http.request_bodies import ClientLeftError
 from api.online.dispatcher import OnlineDispatcher
 from api.online.entry_writer import EntryWriter
@@ -42,7 +42,7 @@ def client() -> FakeRedis:
 
 @pytest.fixture
 async def lane(client: FakeRedis, clock: FakeClock) -> AsyncIterator[OnlineDispatcher]:
-    link = QueueStatus()
+    link = RedisStatus()
     lane = OnlineDispatcher(client, "test", link, clock)
     lane.start()
     await until(lambda: link.up)
@@ -322,7 +322,7 @@ async def test_what_was_read_is_cut_off_the_reply_stream(
 
 async def test_a_request_that_was_taken_back_has_no_entries_left_to_take_back(client: FakeRedis) -> None:
     inflight = InflightRequests()
-    outbox = EntryWriter(client, "test", inflight, QueueStatus())
+    outbox = EntryWriter(client, "test", inflight, RedisStatus())
     waiting = inflight.open(
         IRIS_KEY,
         [[]],

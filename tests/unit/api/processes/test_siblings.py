@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from api.processes import siblings
-from api.processes.place import Place
+from api.processes.process_arguments import ProcessArguments
 from api.processes.siblings import Siblings
 
 
 def process(folder: Path, slot: int, count: int = 3) -> Siblings:
-    return Siblings(Place(slot=slot, control=0, listeners=((0,),) * count, folder=str(folder)))
+    return Siblings(ProcessArguments(slot=slot, control=0, listeners=((0,),) * count, folder=str(folder)))
 
 
 async def test_a_process_gets_the_answers_of_the_others_in_the_order_of_their_slots(tmp_path: Path) -> None:

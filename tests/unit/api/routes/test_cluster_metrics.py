@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from api.fleet.queue_stats import Queue
+from api.fleet.redis_stats import RedisStats
 from api.fleet.snapshot import Fleet
 from api.gateway import Gateway
 from api.routes.metrics.cluster_metrics import Cluster, readings
@@ -61,7 +61,7 @@ def worker(
 
 
 def cluster_of(fleet: Fleet, lanes: Lanes | None = None) -> Cluster:
-    queue = Queue(
+    queue = RedisStats(
         now_ms=60_000,
         latency_s=0.001,
         jobs=5,

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from redis.exceptions import RedisError
 
-from api.fleet.lane_watch import FRESH_S, LaneWatch
+from api.fleet.waiting_work import FRESH_S, LaneWatch
 from api.gateway import Gateway
 from shared import keys
 from shared.keys import model_key

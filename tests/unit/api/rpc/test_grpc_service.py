@@ -15,7 +15,7 @@ import pytest
 from api.access.permissions import RPC_SERVICE, RPCS
 from api.gateway import Gateway
 from api.inference_protocol.wire_tensors import pack_texts
-from shared.access import Role
+from shared.api_keys import Role
 from shared.errors import OperatorError
 from shared.settings import Settings
 from tests.support.access import Holder, holder, keep

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.access.authenticator import KeyAuthenticator
 from api.gateway import Gateway
-from api.http.envelope import RequestMiddleware
+from api.http.request_middleware import RequestMiddleware
 from api.routes.predict import Predictions
 from shared.messages import Entry, EntryFailure, OutputColumn
 from shared.specs import ModelSpec

@@ -16,7 +16,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from api.gateway import Gateway
-from api.http.envelope import respond
+from api.http.request_middleware import respond
 from api.server.protocol import WholeAnswers
 from shared.settings import Settings
 from tests.unit.gateway_fakes import IRIS, IRIS_ROW, MODELS, FakeRedis, FakeWorker, running_gateway, until

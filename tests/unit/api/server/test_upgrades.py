@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from api.gateway import Gateway
-from api.http.envelope import respond
+from api.http.request_middleware import respond
 from shared.settings import Settings
 from tests.unit.api.server.test_protocol import answered
 from tests.unit.gateway_fakes import MODELS, FakeRedis

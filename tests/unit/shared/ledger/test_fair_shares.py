@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from shared import keys
-from shared.access import Share, encode_share
+from shared.api_keys import Share, encode_share
 from shared.errors import TooManyJobsError
 from shared.ledger import Claim, NewJob, new_job_id
 from tests.support.ledgers import IRIS, Clients, House

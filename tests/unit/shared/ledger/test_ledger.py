@@ -24,7 +24,7 @@ from shared.ledger import (
     NewJob,
     new_job_id,
 )
-from shared.ledger.lua import Transition
+from shared.ledger.lua_scripts import Transition
 from tests.support.ledgers import IRIS, NEVER_S, Clients, House, beat
 
 T = TypeVar("T")

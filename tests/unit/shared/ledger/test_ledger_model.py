@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from shared import keys
-from shared.access import Share, encode_share
+from shared.api_keys import Share, encode_share
 from shared.errors import JobExpiredError, JobNotFoundError, TooManyJobsError
 from shared.ledger import (
     ChunkRecord,

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from shared.arrow_tables import batch_of_rows, first_row_of, read_ipc
 from shared.errors import InvalidInputError, PayloadTooLargeError
 from shared.specs import ModelSpec, Row
-from shared.tables import batch_of_rows, first_row_of, read_ipc
 from shared.tabular import casting
+from shared.tabular.column_matching import match_columns
 from shared.tabular.content_types import Packing, Wrapping
 from shared.tabular.file_formats import FileFormat
-from shared.tabular.layout import lay_out
 from shared.tabular.reading import Reading, ReadSummary, UploadLimits
 from shared.tabular.upload_options import UploadOptions, read_options
 from shared.validation import RowValidator
@@ -427,7 +427,7 @@ def test_a_column_is_judged_by_its_extremes_as_value_by_value(values: list[float
     )
     columns = dict.fromkeys(IRIS.input_names, given)
     batch = pa.RecordBatch.from_pydict(columns)
-    caster = casting.Caster(IRIS, lay_out(IRIS, batch.schema.names, (), text=False))
+    caster = casting.Caster(IRIS, match_columns(IRIS, batch.schema.names, (), text=False))
     by_extremes = caster.rows(batch)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(casting, "_sound", lambda *_: False)

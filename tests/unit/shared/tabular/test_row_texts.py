@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from api.jobs.json_chunks import Submission, chunks_of, examine
+from shared.arrow_tables import read_ipc
 from shared.errors import InvalidInputError
-from shared.tables import read_ipc
 from shared.validation import RowValidator
 from tests.unit.gateway_fakes import IRIS
 

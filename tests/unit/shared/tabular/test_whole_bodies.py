@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from shared.arrow_tables import read_ipc
 from shared.errors import InvalidInputError, ServiceError
 from shared.specs import Row
-from shared.tables import read_ipc
 from shared.tabular import csv as csv_reader
 from shared.tabular.content_types import Packing, Wrapping
 from shared.tabular.csv_records import Records

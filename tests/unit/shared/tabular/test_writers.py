@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from msgspec.json import encode
 
 from shared.errors import NotAcceptableError, PayloadError
+from shared.tabular.content_negotiation import negotiated
 from shared.tabular.file_formats import FileFormat
 from shared.tabular.json_texts import FEW_ROWS, in_line, objects, texts
-from shared.tabular.negotiation import negotiated
 from shared.tabular.writers import JsonWriter, in_threads, result_objects, tabular, written
 
 SCHEMA = pa.schema(

@@ -13,12 +13,12 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared import keys
+from shared.arrow_tables import batch_of_rows, read_ipc, streamed_schema, write_ipc
 from shared.dead_letters import DeadLetters
 from shared.errors import PayloadStoreAwayError
 from shared.keys import model_key
 from shared.ledger import ChunkState, JobState, Ledger, NewJob, new_job_id
 from shared.payloads import PayloadStore, result_path, rows_path
-from shared.tables import batch_of_rows, read_ipc, streamed_schema, write_ipc
 from tests.support.engines import BAD, Doubling, predictor
 from tests.support.ledgers import Clients, House
 from tests.support.polling import eventually

@@ -11,7 +11,7 @@ import structlog
 from shared import keys
 from shared.integrity import object_digest
 from shared.ledger import Ended, JobState, NewJob, new_job_id
-from shared.ledger.stored import next_place
+from shared.ledger.stored_objects import next_place
 from shared.payloads import PayloadStore, result_path, rows_path
 from tests.support.ledgers import IRIS, Clients, House
 from tests.support.object_stores import CREDENTIALS, s3_server

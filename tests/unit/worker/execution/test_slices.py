@@ -7,10 +7,17 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from shared.arrow_tables import (
+    columns_of_batch,
+    numbered,
+    read_ipc,
+    result_schema,
+    streamed_schema,
+    write_ipc,
+)
 from shared.columns import Columns, row_count
 from shared.ledger import FailedRows
 from shared.specs import Row
-from shared.tables import columns_of_batch, numbered, read_ipc, result_schema, streamed_schema, write_ipc
 from tests.support.specimens import classifier
 from worker.execution.invalid_rows import Failures, failures_of, part_rows
 from worker.execution.slices import ChunkWork

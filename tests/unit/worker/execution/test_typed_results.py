@@ -9,17 +9,17 @@ import numpy as np
 import pyarrow as pa
 
 from api.models.rendering import AnswerRenderer
+from shared.arrow_tables import ERROR, read_ipc, result_schema, write_ipc
 from shared.columns import Columns, encode_rows, row_count
 from shared.messages import SCHEMA, Entry
-from shared.tables import ERROR, read_ipc, result_schema, write_ipc
 from tests.support.engines import predictor
 from worker.execution.invalid_rows import InvalidRows
 from worker.execution.slices import ChunkWork
 from worker.online.batch import EntryBatch
 from worker.online.batching import Delivery
 from worker.predictors import Predictor
+from worker.predictors.answer_selection import NamedAnswers
 from worker.predictors.call_limit import CallLimit
-from worker.predictors.named_answers import NamedAnswers
 
 LARGE = 2**60
 OUTPUTS: list[dict[str, Any]] = [

@@ -13,7 +13,7 @@ from shared.errors import ArtifactError, PredictionFailedError
 from tests.support.artifacts import load, shown, version_from_file
 from tests.support.specimens import declaration
 from worker.predictors import Predictor
-from worker.predictors.named_answers import NamedAnswers
+from worker.predictors.answer_selection import NamedAnswers
 
 MODEL = """
 import json

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from shared.arrow_tables import batch_of_rows, columns_of_batch
 from shared.columns import cut, encode_rows, join, of_rows, take
 from shared.repository import ModelVersion, open_repository
 from shared.specs import Row
-from shared.tables import batch_of_rows, columns_of_batch
 from tests.support.artifacts import array_of, load
 from worker.models.build import build_model
 from worker.models.verify import verify_model
-from worker.predictors.code import import_beside
+from worker.predictors.model_code import import_beside
 from worker.predictors.outputs import as_batch, as_columns
 
 SHIPPED = Path(__file__).parents[4] / "models"

@@ -30,8 +30,8 @@ from tests.support.artifacts import array_of, load, version_of
 from tests.support.specimens import classifier, declaration
 from worker.predictors import compiled, scikit_learn
 from worker.predictors.acceleration import KernelRuntime
+from worker.predictors.comparison_rows import probes
 from worker.predictors.compiled import Kernel, NotCompiledError, compile_estimator
-from worker.predictors.probe_rows import probes
 from worker.predictors.scikit_learn import ScikitLearn
 
 FEATURES = ["a", "b", "c"]

@@ -15,7 +15,7 @@ import torch
 
 from shared.columns import Array
 from worker.predictors.cuda import CudaCourier, release_tensors
-from worker.predictors.pipeline import Pipeline, Source, pieces
+from worker.predictors.device_pipeline import Pipeline, Source, pieces
 
 
 class DoneEvent:

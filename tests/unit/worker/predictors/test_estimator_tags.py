@@ -10,7 +10,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import StandardScaler
 
-from worker.predictors.estimator_tags import estimator_type, takes_texts
+from worker.predictors.estimator_input import estimator_type, takes_texts
 
 
 class _Earlier:

@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.arrow_tables import ERROR, result_schema
 from shared.columns import Array
 from shared.specs import ModelSpec
-from shared.tables import ERROR, result_schema
 from tests.support.specimens import classifier, declaration
 from worker.predictors.outputs import as_batch, as_columns, failed_batch
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from shared.arrow_tables import batch_of_rows, columns_of_batch
 from shared.errors import ArtifactError
 from shared.manifests import sha256_of
 from shared.repository import ModelVersion
-from shared.tables import batch_of_rows, columns_of_batch
 from tests.support.artifacts import Opened, array_of, load, version_of, with_manifest
 from tests.support.specimens import declaration
 from worker.predictors.torch_inputs import InputArrays

@@ -19,12 +19,12 @@ from shared.worker_records import (
     from_hash,
     to_hash,
 )
-from stack.building import Verified
+from stack.model_building import Verified
 from tests.support.specimens import declaration
 from worker.predictors import Predictor
 from worker.predictors.acceleration import _rates
+from worker.predictors.comparison_rows import probes
 from worker.predictors.equivalence import Reference
-from worker.predictors.probe_rows import probes
 from worker.predictors.runtime_selection import Switch, choose
 
 

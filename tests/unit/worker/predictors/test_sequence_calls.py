@@ -10,7 +10,7 @@ import pytest
 from shared.columns import Array, Columns, of_rows
 from shared.specs import ModelSpec
 from tests.support.specimens import declaration
-from worker.predictors.labelled_answers import class_numbers_of, with_labels
+from worker.predictors.separate_labels import class_numbers_of, with_labels
 from worker.predictors.sequence_calls import SequenceCalls
 
 ROWS: list[list[list[float]]] = [[[1, 2], [3, 4]], [[5, 6]], [[7, 8], [9, 1]], [[2, 2]]]

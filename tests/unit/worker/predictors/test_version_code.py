@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.predictors.code import open_folder
+from worker.predictors.model_code import open_folder
 from worker.predictors.version_code import VersionCode
 
 PREPROCESS = """

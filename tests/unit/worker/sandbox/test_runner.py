@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.arrow_tables import streamed_schema
 from shared.keys import model_key
-from shared.tables import streamed_schema
 from tests.support.engines import Doubling, predictor
-from worker.predictors.golden import BrokenModelError
+from worker.predictors.golden_check import BrokenModelError
 from worker.sandbox import sandbox_runner as quarantine
 from worker.sandbox.sandbox_protocol import Frame, FrameKind, Frames, Task, hung_up, write_frame
 from worker.sandbox.sandbox_runner import (

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from api.gateway import Gateway
+from shared.arrow_tables import read_ipc, write_ipc
 from shared.integrity import object_digest
 from shared.keys import ModelKey, model_key
 from shared.ledger import Ended
 from shared.payloads import result_path, rows_path
-from shared.tables import read_ipc, write_ipc
 from tests.unit.gateway_fakes import FakeRedis
 from tests.unit.job_stage import COMPUTED_BY, job_stage, predicted, run_chunks, submission, worker_ledger
 

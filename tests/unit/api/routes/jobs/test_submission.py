@@ -15,11 +15,11 @@ from api.access.principal import Principal, set_principal
 from api.gateway import Gateway
 from api.jobs.doorbell import Doorbell
 from api.jobs.json_chunks import Submission, chunks_of, read_submission
+from shared.arrow_tables import read_ipc
 from shared.errors import InvalidInputError, PayloadStoreAwayError
 from shared.ledger import ChunkRecord, ChunkState
 from shared.payloads import result_path
 from shared.settings import Settings
-from shared.tables import read_ipc
 from shared.tabular.chunking import chunk_rows
 from shared.tabular.result_pieces import pieces_of
 from shared.validation import RowValidator

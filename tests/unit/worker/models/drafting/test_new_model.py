@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 
-from shared.names import spelled
+from shared.field_names import spelled
 from tests.support.drafts import drafted, served, spec_in, stored, table_file
 from worker.models.drafting.facts import DraftError
 from worker.models.drafting.samples import read_sample

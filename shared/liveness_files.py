@@ -1,0 +1,60 @@
+"""Files of a worker machine by which probes and `takt up` on its host see that its processes are alive.
+
+The supervisor updates the time of its file every second, a worker that of its own file with each heartbeat.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from shared.settings import Settings
+from shared.worker_records import LastExit
+
+
+class SupervisorFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of the file. Its time is updated every second."""
+
+    pid: int
+    workers: list[str]  # ids of the workers that run, except those that are replaced
+    restarts: int = 0  # of workers that ended without an order
+    last_exit: LastExit | None = None
+
+
+def supervisor_file(run_dir: Path, name: str) -> Path:
+    return run_dir / f"supervisor-{name}.json"
+
+
+def read_supervisor_file(run_dir: Path, name: str) -> SupervisorFile | None:
+    """None: no supervisor of this name has started on this host, or its file is corrupt."""
+    try:
+        return msgspec.json.decode(supervisor_file(run_dir, name).read_bytes(), type=SupervisorFile)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def id_file(settings: Settings, worker_id: str) -> Path:
+    """Its time is updated with each beat of the worker, whether or not Redis answers."""
+    return settings.run_dir / f"worker-{worker_id.replace('/', '.').replace(':', '-')}.id"
+
+
+class IdFile:
+    """A worker's own id file."""
+
+    def __init__(self, settings: Settings, worker_id: str) -> None:
+        self._path = id_file(settings, worker_id)
+        self._worker_id = worker_id
+
+    def write(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(self._worker_id, encoding="utf-8")
+
+    def touch(self) -> None:
+        """Update the file's time for the liveness probe, which asks no server."""
+        with suppress(OSError):
+            self._path.touch()
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,459 @@
+"""The processes of one interpreter: a fork server, the verifiers and the workers that it forks.
+
+The versions without an environment have a group, and so has each environment. A group decides what is due and
+handles what its processes send; the supervisor has the loop, the signals and the list of groups.
+
+    wanted versions ─▶ verifiers ─▶ fork server opens them ─▶ workers are forked with them
+                                          │ versions were removed: a successor opens the others beside it,
+                                          │ then workers come from the successor, and the old one ends
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from shared.backoff import RestartHistory
+from shared.cpu_cores import available_cores, default_workers
+from shared.environments import interpreter_of
+from shared.exit_status import ending
+from shared.worker_records import HeldModel
+from worker.control.channel import Channel, ChannelClosedError
+from worker.control.control_messages import (
+    Deployed,
+    EnvironmentsWanted,
+    Forked,
+    ForkReply,
+    Listed,
+    NotForked,
+    NotOpened,
+    NotVerified,
+    Opened,
+    SandboxStarted,
+    SandboxWanted,
+    VersionVerified,
+)
+from worker.supervision.fork_server_link import ForkServerLink, Order, SandboxOrder, spawned
+from worker.supervision.machine import GroupContext, why_not_forked
+from worker.supervision.verifiers import Verifier, Verifiers
+from worker.supervision.version_stages import Stage, WantedVersions
+from worker.supervision.worker_replacement import WorkerReplacement
+from worker.supervision.worker_slots import Worker, WorkerGroup
+
+log = structlog.get_logger(__name__)
+
+MOST_EARLY_ENDS = 3
+"""Fork servers that may end in a row before they are ready; after that the workers load for themselves."""
+_SHORT = 8
+"""Digits of an environment in the names of its workers."""
+
+
+class InterpreterGroup:
+    """`environment`: its name; empty: versions without an environment, and the supervisor's interpreter."""
+
+    def __init__(
+        self,
+        machine: GroupContext,
+        environment: str = "",
+        *,
+        number: int = 0,
+        deployed: Mapping[str, list[str]],
+    ) -> None:
+        settings = machine.settings
+        self.environment = environment
+        self.number = number
+        self._machine = machine
+        self._python: Path | None = (
+            interpreter_of(settings.environments_dir, environment) if environment else None
+        )
+        self._clock = machine.clock
+        self._selector = machine.selector
+        self._early_ends = machine.early_ends
+        self._versions = WantedVersions()
+        self._succession = WorkerReplacement()
+        self._server: ForkServerLink | None = None
+        self._next_server: ForkServerLink | None = None
+        self._server_history = RestartHistory()
+        self._server_start_at_s = 0.0
+        self._server_since_s = 0.0
+        self._epoch = 0
+        """Counts the events after which every worker is replaced, whatever it holds."""
+        self._verifiers = Verifiers(available_cores(), settings.verify_limit_s, self._launch_verifier)
+        self.size = settings.workers or default_workers(settings.device, available_cores())
+        suffix = f"-{environment[:_SHORT]}" if environment else ""
+        self.workers = WorkerGroup(
+            f"{settings.worker_name}{suffix}",
+            self.size,
+            first_number=number * self.size,
+            grace_s=settings.shutdown_grace_s,
+            launch=self._launch_worker,
+            facts=machine.facts,
+        )
+        self.workers.deployed = deployed
+        self._must_succeed_server = False
+        self._own_load = ""
+        self.stops = False
+        if reason := why_not_forked(settings):
+            self._load_in_workers(reason)
+        elif settings.device != "cpu":
+            self.workers.own_load = f"models are loaded on {settings.device} by each worker"
+
+    @property
+    def is_over(self) -> bool:
+        return self.stops and not any(self.workers.all)
+
+    def turn(self, now_s: float) -> None:
+        """Do everything that is due."""
+        if self.stops:
+            self.workers.tend(frozenset(), now_s)  # ends those whose grace is over
+        else:
+            self._tend(now_s)
+
+    def pause_s(self, now_s: float, longest_s: float) -> float:
+        """How long the supervisor may wait for events."""
+        due_s = min(self.workers.next_start_s(), self._verifiers.next_limit_s(), self._server_due_s())
+        return min(longest_s, max(0.0, due_s - now_s)) if self._can_start else longest_s / 10
+
+    def _server_due_s(self) -> float:
+        return self._server_start_at_s if self._server is None and not self._own_load else float("inf")
+
+    @property
+    def _can_start(self) -> bool:
+        """Whether workers can be started now."""
+        return bool(self._own_load) or (self._server is not None and self._server.is_listed)
+
+    def _tend(self, now_s: float) -> None:
+        """Do everything that is due."""
+        if self._server is None and not self._own_load and now_s >= self._server_start_at_s:
+            self._start_server(now_s)
+        if self._must_succeed_server and self._next_server is None and now_s >= self._server_start_at_s:
+            self._start_next_server()
+        self._verifiers.end_late(now_s)
+        self._verify()
+        self._open()
+        self._switch_servers()
+        if self._can_start:
+            content = self._content()
+            self.workers.update(self._states())
+            if self._next_server is None:
+                self._succession.look(content, now_s, settled=self._is_settled())
+            if self._succession.target is not None:
+                self.workers.tend(self._succession.target, now_s)
+
+    # -- versions ------------------------------------------------------------------------------------------
+
+    def _content(self) -> frozenset[str]:
+        held = self._server.content() if self._server and not self._own_load else frozenset()
+        return held | {f"epoch {self._epoch}"} | {f"own {key}" for key in self._versions.own()}
+
+    def _states(self) -> dict[str, HeldModel]:
+        if self._own_load or self.workers.own_load or self._server is None:
+            return {}
+        return self._versions.states(self._server.opened)
+
+    def _is_settled(self) -> bool:
+        if self._own_load or self.workers.own_load or self._server is None:
+            return True
+        return self._versions.are_settled(set(self._server.opened))
+
+    def _verify(self) -> None:
+        server = self._server
+        if server is None or not server.is_listed or self.workers.own_load:
+            return
+        for key in self._versions.waiting():
+            version = self._versions.get(key)
+            if version is not None and self._verifiers.has_room:
+                self._versions.take(key, Stage.VERIFYING)
+                self._verifiers.start(key, version.fingerprint, yields=self.workers.any_serves)
+
+    def _open(self) -> None:
+        """The successor of a fork server opens everything; the fork server itself, no more after that."""
+        server = self._next_server or self._server
+        if server is not None and server.is_listed:
+            for version in self._versions.verified():
+                server.open(version)
+
+    def _listed(self, server: ForkServerLink, listed: Listed) -> None:
+        is_first = not server.is_listed
+        server.is_listed = True
+        if listed.problem:
+            log.error("models_not_listed", reason=listed.problem)
+            if is_first and self._succession.target is None and not self.environment:
+                raise SystemExit(listed.problem)
+            return
+        if server is not self._server:
+            return
+        self._announce_environments(listed.environments)
+        if self.workers.own_load:
+            return
+        gone = self._versions.want(listed.versions)
+        for one in listed.versions:
+            if one.problem:
+                log.error("model_failed", model=one.key, reason=one.problem)
+        if gone & server.fingerprints.keys():
+            log.info("versions_removed", models=sorted(gone))
+            server.drop(gone)
+            self._must_succeed_server = True
+            if self._next_server is not None:
+                self._next_server.kill()  # it opens what was wanted before
+
+    def _announce_environments(self, names: Sequence[str]) -> None:
+        """Only the group without an environment lists those of others."""
+        if not self.environment:
+            self._machine.on_environments(names)
+
+    def _verified(self, verifier: Verifier, reply: VersionVerified | NotVerified) -> None:
+        version = self._versions.get(verifier.key)
+        if (
+            version is None
+            or version.fingerprint != verifier.fingerprint
+            or version.stage is not Stage.VERIFYING
+        ):
+            return
+        match reply:
+            case NotVerified(reason):
+                self._fail(verifier.key, reason)
+            case VersionVerified(report) if report.own_copy:
+                log.warning("model_not_shared", model=verifier.key, reason=report.own_copy)
+                self._versions.take(verifier.key, Stage.OWN, reason=report.own_copy, report=report)
+            case VersionVerified(report):
+                self._versions.take(verifier.key, Stage.VERIFIED, report=report)
+
+    def _fail(self, key: str, reason: str) -> None:
+        if self._versions.take(key, Stage.FAILED, reason=reason):
+            log.error("model_failed", model=key, reason=reason)
+
+    # -- fork servers --------------------------------------------------------------------------------------
+
+    def _start_server(self, now_s: float) -> None:
+        try:
+            self._server = self._new_server()
+        except OSError as error:
+            self._server_ended_early(f"cannot be started: {error.strerror}", now_s)
+        else:
+            self._server_since_s = now_s
+
+    def _new_server(self) -> ForkServerLink:
+        server = ForkServerLink.start(self.workers.deployed, self._python)
+        self._selector.register(server.channel, selectors.EVENT_READ, lambda: self._read_server(server))
+        return server
+
+    def _read_server(self, server: ForkServerLink) -> None:
+        try:
+            replies = server.replies()
+        except ChannelClosedError:
+            self._selector.unregister(server.channel)  # it is reaped soon
+            return
+        for reply in replies:
+            self._answered(server, reply)
+
+    def _answered(self, server: ForkServerLink, reply: ForkReply) -> None:
+        match reply:
+            case Listed():
+                self._listed(server, reply)
+            case Opened():
+                server.settled(reply)
+            case NotOpened(key, reason):
+                server.settled(reply)
+                if reply.spoiled or reply.apart:
+                    log.warning("model_not_shared", model=key, reason=reason)
+                    self._versions.take(key, Stage.OWN, reason=reason)
+                    if reply.spoiled:
+                        server.kill()
+                else:
+                    self._fail(key, reason)
+            case Forked(_, pid):
+                self._forked(server.answered(reply), pid)
+            case NotForked(_, reason):
+                self._not_forked(server.answered(reply), reason)
+                if reply.unsafe:
+                    self._load_in_workers(reason)
+
+    def _forked(self, order: Order | None, pid: int) -> None:
+        match order:
+            case Worker():
+                self.workers.started(order, pid)
+            case Verifier():
+                self._verifiers.started(order, pid, self._clock())
+            case SandboxOrder(worker, ticket):
+                self.workers.send(worker, SandboxStarted(ticket))
+            case None:
+                pass
+        if (status := self._early_ends.pop(pid, None)) is not None:
+            self.reaped(pid, status)
+
+    @property
+    def awaits_forks(self) -> bool:
+        """Whether a process may exist that is not announced yet."""
+        return any(server is not None and server.awaits_forks for server in (self._server, self._next_server))
+
+    def _not_forked(self, order: Order | None, reason: str) -> None:
+        match order:
+            case Worker():
+                self._unregister(order.channel)
+                self.workers.refused(order, reason, self._clock())
+            case Verifier():
+                self._unregister(order.channel)
+                self._verifiers.refused(order)
+                self._versions.take(order.key, Stage.WAITING)
+            case SandboxOrder(worker, ticket):
+                self.workers.send(worker, SandboxStarted(ticket, reason))
+            case None:
+                pass
+
+    def _server_ended(self, server: ForkServerLink, how: str) -> None:
+        self._unregister(server.channel)
+        orders = server.end()
+        if server.opening and self._versions.strike(server.opening[0]):
+            log.error(
+                "model_failed", model=server.opening[0], reason=f"the fork server {how} while it opened it"
+            )
+        if server is self._next_server:
+            self._next_server = None
+        else:
+            self._server = None
+        for order in orders:
+            self._not_forked(order, f"the fork server {how}")
+        if not self.stops and not self._own_load:
+            self._server_ended_early(how, self._clock(), server)
+
+    def _server_ended_early(self, how: str, now_s: float, server: ForkServerLink | None = None) -> None:
+        was_ready = server is not None and server.is_listed
+        served_s = now_s - self._server_since_s if was_ready else 0.0
+        self._server_history = self._server_history.after_end(served_s)
+        delay_s = self._server_history.delay_s()
+        self._server_start_at_s = now_s + delay_s
+        log.error("fork_server_ended", reason=how, restart_in_s=round(delay_s, 1))
+        if not was_ready and self._server_history.early >= MOST_EARLY_ENDS:
+            self._load_in_workers(f"the fork server {how} before it was ready")
+
+    def _start_next_server(self) -> None:
+        """Start a fork server beside the present one, which cannot give memory back."""
+        with contextlib.suppress(OSError):
+            self._next_server = self._new_server()
+
+    def _switch_servers(self) -> None:
+        """Take workers from the successor once it holds everything that is verified."""
+        after, before = self._next_server, self._server
+        if after is None or not after.is_listed:
+            return
+        if before is None or self._versions.are_settled(set(after.opened)):
+            self._server, self._next_server, self._must_succeed_server = after, None, False
+            self._epoch += 1  # pages of the old one are in use until its workers have ended
+            if before is not None:
+                self._retire_server(before)
+
+    def _retire_server(self, server: ForkServerLink) -> None:
+        self._unregister(server.channel)
+        for order in server.end():
+            self._not_forked(order, "its fork server was replaced")
+
+    def _load_in_workers(self, reason: str) -> None:
+        """Forking is not possible or not wanted: each worker is a program that loads its models."""
+        log.warning("models_not_shared", reason=reason, meaning="each worker loads the models for itself")
+        self._own_load = self.workers.own_load = reason
+        self._verifiers.kill()
+        if self._server is not None:
+            self._retire_server(self._server)
+            self._server = None
+        self._epoch += 1
+
+    # -- starts --------------------------------------------------------------------------------------------
+
+    def _launch_worker(self, worker: Worker, end: socket.socket) -> None:
+        self._selector.register(worker.channel, selectors.EVENT_READ, lambda: self._read_worker(worker))
+        if self._own_load:
+            try:
+                pid = spawned(["process", str(end.fileno())], end.fileno(), {}, self._python)
+            except OSError as error:
+                self._not_forked(worker, f"cannot be started: {error.strerror}")
+            else:
+                self.workers.started(worker, pid)
+        elif self._server is not None:
+            self._server.start_worker(worker, end)
+
+    def _launch_verifier(self, verifier: Verifier, end: socket.socket) -> None:
+        self._selector.register(verifier.channel, selectors.EVENT_READ, lambda: self._read_verifier(verifier))
+        assert self._server is not None
+        self._server.verify(verifier, end)
+
+    def _read_worker(self, worker: Worker) -> None:
+        try:
+            received = worker.channel.receive()
+        except ChannelClosedError:
+            self._unregister(worker.channel)
+            return
+        for body, descriptors in received:
+            request = self.workers.decoded(body)
+            match self.workers.requested(worker, request, self._clock()):
+                case SandboxWanted(ticket, key) if self._server is not None:
+                    self._server.start_sandbox(SandboxOrder(worker, ticket), key, descriptors)
+                case SandboxWanted(ticket):
+                    self.workers.send(worker, SandboxStarted(ticket, "there is no fork server"))
+                case Deployed(versions):
+                    self._machine.on_deployed(versions)
+                case EnvironmentsWanted(names):
+                    self._announce_environments(names)
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _read_verifier(self, verifier: Verifier) -> None:
+        try:
+            self._verifiers.read(verifier)
+        except ChannelClosedError:
+            self._unregister(verifier.channel)
+
+    def _unregister(self, channel: Channel) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(channel)
+
+    # -- ends ----------------------------------------------------------------------------------------------
+
+    def reaped(self, pid: int, status: int) -> bool:
+        """A process of the supervisor has ended. → whether it was of this group."""
+        for server in (self._server, self._next_server):
+            if server is not None and server.pid == pid:
+                self._server_ended(server, ending(os.waitstatus_to_exitcode(status)))
+                return True
+        for worker in self.workers.all:
+            if worker.pid == pid:
+                self._unregister(worker.channel)
+        for verifier in self._verifiers.all:
+            if verifier.pid == pid:
+                self._unregister(verifier.channel)
+        if (verified := self._verifiers.ended(pid, status)) is not None:
+            self._verified(*verified)
+            return True
+        return self.workers.ended(pid, status, self._clock())
+
+    # -- orders --------------------------------------------------------------------------------------------
+
+    def read_again(self) -> None:
+        """Read the repository again: verify new versions, and let go of removed ones."""
+        if self._own_load or self.workers.own_load:
+            self._epoch += 1
+        if self._server is not None:
+            self._server.list_versions(self.workers.deployed)
+
+    def deploy(self, versions: dict[str, list[str]]) -> bool:
+        """Follow the deployments. → whether they have changed."""
+        if versions == self.workers.deployed or self.stops:
+            return False
+        self.workers.deployed = versions
+        self.read_again()
+        return True
+
+    def stop(self) -> None:
+        """Let the workers finish."""
+        self.stops = True
+        self._verifiers.kill()
+        self.workers.stop(self._clock())
+        for server in (self._server, self._next_server):
+            if server is not None:
+                self._retire_server(server)
