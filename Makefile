@@ -93,7 +93,7 @@ chaos-long: setup  ## run `chaos` for an hour, with at least 100 faults
 powercut: models  ## simulate twenty power cuts under load in each durability mode, half an hour: CUTS=20
 	$(BIN)/python -m tests.powercut --cuts $(CUTS)
 
-fuzz: models  ## test a running Takt against its OpenAPI document, with hundreds of examples per operation
+fuzz: models  ## test a running Takt against its OpenAPI document, and with random gRPC messages
 	$(BIN)/python -m tests.fuzz
 
 docs: setup  ## build the documentation as an offline site: site/index.html

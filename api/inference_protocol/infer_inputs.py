@@ -143,8 +143,9 @@ class TensorReader:
                 columns[place] = encoded
             else:
                 values[place] = _rows_of(field, tensors[place])
-        for place, valid in self._validate(values).items():
-            columns[place] = self._encode(place, valid)
+        if values:
+            for place, valid in self._validate(values).items():
+                columns[place] = self._encode(place, valid)
         return [columns[place] for place in range(len(columns))]
 
     def _encoded(self, place: int, data: Array | list[Any]) -> bytes | None:

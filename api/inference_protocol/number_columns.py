@@ -37,7 +37,11 @@ class NumberColumn:
             least, most = np.fmin.reduce(values, axis=None).item(), np.fmax.reduce(values, axis=None).item()
             within = math.isnan(least) or (self._least <= least and most <= self._most)
         else:
-            within = self._least <= values.min().item() and values.max().item() <= self._most
+            least, most = (
+                np.minimum.reduce(values, axis=None).item(),
+                np.maximum.reduce(values, axis=None).item(),
+            )
+            within = self._least <= least and most <= self._most
         if not within or (self._whole and values.dtype.kind == "f" and (values != np.trunc(values)).any()):
             return None
         return values.astype(self._dtype, copy=False).tobytes()

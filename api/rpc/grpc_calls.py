@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError, Message
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 from structlog.contextvars import bind_contextvars
@@ -25,7 +26,7 @@ from api.http.request_middleware import log_access, request_id_in, request_id_of
 from api.routes.online_requests import OnlineRequests
 from api.telemetry.gateway_counters import ROUTE
 from api.telemetry.request_tracing import put_trace
-from shared.errors import ForbiddenError, ServiceError, UnauthorizedError
+from shared.errors import ForbiddenError, InvalidInputError, ServiceError, UnauthorizedError
 
 log = structlog.get_logger()
 
@@ -60,28 +61,28 @@ class Calls:
         self.online = OnlineRequests(gateway)
         self._gateway = gateway
 
-    def unary(self, name: str, answer: Answer) -> Callable[[Any, Context], Awaitable[Any]]:
-        """A handler of a call with one request and one response."""
+    def unary(self, name: str, kind: type[Message], answer: Answer) -> Callable[[bytes, Context], Any]:
+        """A handler of a call with one request and one response. `kind`: of the request"""
 
-        async def handle(request: Any, context: Context) -> Any:
+        async def handle(data: bytes, context: Context) -> Any:
             async with self._call(name, context) as scope:
-                return await answer(request, scope, context)
+                return await answer(_read(kind, data), scope, context)
 
         return handle
 
     def stream(
-        self, name: str, answer: Answer, refused: Callable[[str], Any]
-    ) -> Callable[[AsyncIterator[Any], Context], AsyncIterator[Any]]:
+        self, name: str, kind: type[Message], answer: Answer, refused: Callable[[str], Any]
+    ) -> Callable[[AsyncIterator[bytes], Context], AsyncIterator[Any]]:
         """A handler of a call with any number of requests, answered one after another.
 
         `refused` makes the response of a request that fails: the stream goes on.
         """
 
-        async def handle(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        async def handle(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
             async with self._call(name, context) as scope:
-                async for request in requests:
+                async for data in requests:
                     try:
-                        response = await answer(request, scope, context)
+                        response = await answer(_read(kind, data), scope, context)
                     except ServiceError as error:
                         response = refused(content_of(error, request_id_of(scope)).sentence)
                     yield response
@@ -115,6 +116,17 @@ class Calls:
                 trace.end(scope, status)
         if failure is not None:
             await _abort(context, failure, scope)
+
+
+def _read(kind: type[Message], data: bytes) -> Message:
+    """A request. grpcio itself would answer an unreadable one without a cause. Raises InvalidInputError."""
+    request = kind()
+    try:
+        request.ParseFromString(data)
+    except DecodeError:
+        name = kind.DESCRIPTOR.full_name
+        raise InvalidInputError(f"The request is not a valid message of the type {name}.") from None
+    return request
 
 
 def _scope(name: str, context: Context) -> Scope:

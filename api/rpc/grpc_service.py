@@ -74,16 +74,14 @@ class InferenceService:
         }
         methods = {name: self._unary(name, answer) for name, answer in answers.items()}
         methods["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
-            self._calls.stream("ModelStreamInfer", self._stream_infer, _stream_error),
-            request_deserializer=pb.ModelInferRequest.FromString,
+            self._calls.stream("ModelStreamInfer", pb.ModelInferRequest, self._stream_infer, _stream_error),
             response_serializer=pb.ModelStreamInferResponse.SerializeToString,
         )
         return grpc.method_handlers_generic_handler(RPC_SERVICE, methods)
 
     def _unary(self, name: str, answer: Answer) -> grpc.RpcMethodHandler[Any, Any]:
         return grpc.unary_unary_rpc_method_handler(
-            self._calls.unary(name, answer),
-            request_deserializer=getattr(pb, f"{name}Request").FromString,
+            self._calls.unary(name, getattr(pb, f"{name}Request"), answer),
             response_serializer=getattr(pb, f"{name}Response").SerializeToString,
         )
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from tests.chaos.terrain import INPUTS, Pool
+from tests.chaos.questions import Form, Question, question
+from tests.chaos.rpcs import RpcLoop
+from tests.chaos.terrain import Pool
 from tests.support.callers import Answer, post
 
 LIMIT_S = 25.0
 """Longer than a gateway's wait limit."""
 PAUSES_S = (0.01, 0.1)
 REFUSED_PAUSE_S = 0.2
-SINGLE_SHARE = 0.7
-MOST_ROWS = 40
 
 _MEANT = {503, 504}
 
@@ -42,6 +42,8 @@ class OnlineLog:
     right: int = 0
     wrong: int = 0
     rows: int = 0
+    right_by: Counter[Form] = field(default_factory=Counter)
+    """Correct answers by form."""
     failures: list[Failure] = field(default_factory=list)
 
     @property
@@ -49,46 +51,17 @@ class OnlineLog:
         return self.right + self.wrong + len(self.failures)
 
 
-@dataclass(frozen=True)
-class Question:
-    """Some rows of the pool in a request."""
-
-    pool: Pool
-    indexes: Sequence[int]
-    single: bool
-
-    @property
-    def path(self) -> str:
-        return "/predict" if self.single else "/predict/batch"
-
-    @property
-    def body(self) -> bytes:
-        rows = self.pool.places[self.indexes].tolist()
-        return json.dumps(
-            dict(zip(INPUTS, rows[0], strict=True)) if self.single else {"inputs": rows}
-        ).encode()
-
-    def is_answered_by(self, answer: Answer) -> bool:
-        """Whether every height is correct and in the order of the request."""
-        found = [answer.json()] if self.single else answer.json()["results"]
-        heights: list[float] = self.pool.heights[self.indexes].tolist()
-        return [row.get("height") for row in found] == heights
-
-
-def question(pool: Pool, luck: random.Random) -> Question:
-    """Most requests have one row, the others several."""
-    if luck.random() < SINGLE_SHARE:
-        return Question(pool, [luck.randrange(pool.rows)], single=True)
-    return Question(pool, luck.choices(range(pool.rows), k=luck.randint(1, MOST_ROWS)), single=False)
-
-
 class OnlineLoad(threading.Thread):
     """All connections, on a separate event loop. Each connection uses one gateway."""
 
-    def __init__(self, urls: Sequence[str], connections: int, pool: Pool, seed: int) -> None:
+    def __init__(
+        self, urls: Sequence[str], rpcs: Sequence[str], connections: int, pool: Pool, seed: int
+    ) -> None:
+        """`rpcs`: the addresses of the gateways for gRPC."""
         super().__init__(name="online", daemon=True)
         self.log = OnlineLog()
         self._urls = [urls[number % len(urls)] for number in range(connections)]
+        self._rpcs = rpcs
         self._pool = pool
         self._seed = seed
         self._stopping = threading.Event()
@@ -101,7 +74,13 @@ class OnlineLoad(threading.Thread):
 
     async def _serve(self) -> None:
         loops = (self._connection(number, url) for number, url in enumerate(self._urls))
-        await asyncio.gather(*loops)
+        rpcs = (self._rpc(number, address) for number, address in enumerate(self._rpcs))
+        await asyncio.gather(*loops, *rpcs)
+
+    async def _rpc(self, number: int, address: str) -> None:
+        luck = random.Random(f"{self._seed} rpc {number}")
+        loop = RpcLoop(address, self._pool, luck, LIMIT_S)
+        await loop.run(self._stopping.is_set, self._right, self._wrong, self._failed)
 
     async def _connection(self, number: int, url: str) -> None:
         luck = random.Random(f"{self._seed} online {number}")
@@ -135,7 +114,7 @@ class OnlineLoad(threading.Thread):
         begun_s = time.monotonic()
         try:
             async with asyncio.timeout(LIMIT_S):
-                answer = await post(reader, writer, asked.path, asked.body)
+                answer = await post(reader, writer, asked.form, asked.body, asked.headers)
         except (OSError, EOFError, TimeoutError) as error:
             self._failed(begun_s, f"broken connection ({type(error).__name__})")
             return False
@@ -144,13 +123,20 @@ class OnlineLoad(threading.Thread):
 
     def _judge(self, asked: Question, answer: Answer, begun_s: float) -> None:
         if answer.status_code != 200:
-            what = f"{answer.status_code} {answer.json().get('error')}"
-            self._failed(begun_s, what, meant=answer.status_code in _MEANT)
+            what = f"{asked.form} {answer.status_code} {answer.json().get('error')}"
+            self._failed(begun_s, what, answer.status_code in _MEANT)
         elif asked.is_answered_by(answer):
-            self.log.right += 1
-            self.log.rows += len(asked.indexes)
+            self._right(asked)
         else:
-            self.log.wrong += 1
+            self._wrong()
 
-    def _failed(self, begun_s: float, what: str, *, meant: bool = True) -> None:
+    def _right(self, asked: Question) -> None:
+        self.log.right += 1
+        self.log.right_by[asked.form] += 1
+        self.log.rows += len(asked.indexes)
+
+    def _wrong(self) -> None:
+        self.log.wrong += 1
+
+    def _failed(self, begun_s: float, what: str, meant: bool = True) -> None:
         self.log.failures.append(Failure(begun_s, time.monotonic(), what, meant))

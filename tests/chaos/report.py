@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
 from bench.tables import table
@@ -40,6 +40,7 @@ class Requests:
     rows: int = 0  # of correct answers
     excused: int = 0  # 503, 504 or a broken connection during a fault
     unexplained: int = 0  # all other requests without a correct answer
+    right_by: Mapping[str, int] = field(default_factory=dict)  # correct answers by form
 
     @property
     def total(self) -> int:

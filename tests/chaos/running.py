@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tests.chaos.offline import JobLoop, audit
 from tests.chaos.online import Failure, OnlineLoad
 from tests.chaos.orders import orders
 from tests.chaos.plan import ROUND, Fault, Kind, faults
+from tests.chaos.questions import Form
 from tests.chaos.report import Healed, Requests, Run, unexplained
 from tests.chaos.scene import REDIS, Scene
 from tests.chaos.supervision import Supervisor
@@ -54,9 +55,11 @@ class Terms:
 class Loads:
     """Both running loads."""
 
-    def __init__(self, terms: Terms, gateways: Gateways, pool: Pool, folder: Path) -> None:
+    def __init__(
+        self, terms: Terms, gateways: Gateways, rpcs: Sequence[str], pool: Pool, folder: Path
+    ) -> None:
         self.account = Account()
-        self.online = OnlineLoad(gateways.urls, terms.connections, pool, terms.seed)
+        self.online = OnlineLoad(gateways.urls, rpcs, terms.connections, pool, terms.seed)
         self._jobs = [
             JobLoop(gateways, self.account, pool, orders(terms.seed, f"loop-{number}", pool.rows), folder)
             for number in range(terms.job_loops)
@@ -95,7 +98,7 @@ def run(terms: Terms, folder: Path, say: Say) -> Run:
     with opened as scene, Gateways(scene.urls) as gateways:
         supervisor = Supervisor(scene.posts, terms.seed)
         supervisor.start()
-        loads = Loads(terms, gateways, pool, folder)
+        loads = Loads(terms, gateways, scene.rpcs, pool, folder)
         loads.start()
         try:
             healed = Chaos(scene, supervisor, gateways, loads, pool).run(terms, say)
@@ -170,6 +173,7 @@ def _figures(seed: int, took_s: float, healed: list[Healed], loads: Loads, unask
         rows=log.rows,
         excused=len(log.failures) - len(strange),
         unexplained=len(strange),
+        right_by={str(form): log.right_by[form] for form in Form},
     )
     notes = [
         *(f"{fault.kind}: {fault.note}" for fault in healed if fault.note),

@@ -13,6 +13,7 @@ import redis
 from redis.exceptions import RedisError
 
 from stack.live_workers import all_ready, workers_of
+from tests.chaos import rpcs
 from tests.chaos.supervision import Post
 from tests.chaos.terrain import MODEL
 from tests.support.servers import Server, free_port, valkey_binary
@@ -36,12 +37,18 @@ class Scene:
     server: Server
     workers: tuple[str, ...]
     gateways: dict[str, str]  # name → URL
+    rpc_ports: dict[str, int]  # by gateway; empty without the packages of gRPC
     client: redis.Redis
     http: httpx.Client
 
     @property
     def urls(self) -> tuple[str, ...]:
         return tuple(self.gateways.values())
+
+    @property
+    def rpcs(self) -> tuple[str, ...]:
+        """The addresses of the gateways for gRPC."""
+        return tuple(f"127.0.0.1:{port}" for port in self.rpc_ports.values())
 
     @property
     def posts(self) -> dict[str, Post]:
@@ -88,18 +95,21 @@ def opened(folder: Path, *, workers: int, gateways: int) -> Iterator[Scene]:
         server = owned.enter_context(Server(valkey_binary(), data, "--appendfsync", "always"))
         stack = Stack(server.url, folder, **settings)
         owned.callback(stack.stop)
+        names = [f"gateway-{number + 1}" for number in range(gateways)]
         scene = Scene(
             stack,
             server,
             workers=tuple(f"worker-{number + 1}" for number in range(workers)),
-            gateways={f"gateway-{n + 1}": f"http://127.0.0.1:{free_port()}" for n in range(gateways)},
+            gateways={name: f"http://127.0.0.1:{free_port()}" for name in names},
+            rpc_ports={name: free_port() for name in names if rpcs.AVAILABLE},
             client=owned.enter_context(redis.Redis.from_url(server.url, socket_timeout=LOOK_LIMIT_S)),
             http=owned.enter_context(httpx.Client(timeout=LOOK_LIMIT_S)),
         )
         for name in scene.workers:
             stack.worker(name, wait=False)
         for name, url in scene.gateways.items():
-            stack.gateway(name, port=int(url.rpartition(":")[2]))
+            rpc = {"grpc_port": str(scene.rpc_ports[name])} if rpcs.AVAILABLE else {}
+            stack.gateway(name, port=int(url.rpartition(":")[2]), **rpc)
         if missing := scene.missing_parts():
             raise RuntimeError(f"{', '.join(missing)} did not start; see the logs in {folder}")
         yield scene

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.plan import SHORT_ROUND
+from tests.chaos.questions import Form
 from tests.chaos.report import report
+from tests.chaos.rpcs import AVAILABLE
 from tests.chaos.running import Terms, run
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(400)]
@@ -20,6 +22,8 @@ def test_a_minute_of_chaos_loses_nothing_doubles_nothing_and_answers_nothing_wro
     assert len(done.faults) >= 2
     assert done.jobs.rows > 1000
     assert done.requests.right > 100
+    forms = [form for form in Form if AVAILABLE or form is not Form.GRPC]
+    assert all(done.requests.right_by[form] > 5 for form in forms), done.requests.right_by
 
 
 def last_words(folder: Path) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -108,13 +109,23 @@ async def predict_all(
     return [answers[number] for number in range(len(bodies))]
 
 
-async def post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes) -> Answer:
-    """Send a request on an open connection. Raises OSError or EOFError if the connection breaks."""
-    head = f"POST {path} HTTP/1.1\r\nHost: takt\r\nContent-Type: application/json\r\n"
-    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+async def post(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    path: str,
+    body: bytes,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Answer:
+    """Send a request on an open connection; a body is JSON unless the headers differ.
+
+    Raises OSError or EOFError if the connection breaks.
+    """
+    every = {"host": "takt", "content-type": "application/json", "content-length": str(len(body)), **headers}
+    head = "".join(f"{name}: {value}\r\n" for name, value in every.items())
+    writer.write(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
     status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
-    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-    return Answer(int(status.split()[1]), headers, await reader.readexactly(int(headers["content-length"])))
+    found = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    return Answer(int(status.split()[1]), found, await reader.readexactly(int(found["content-length"])))
 
 
 def stages(response: httpx.Response | Answer) -> dict[str, float]:

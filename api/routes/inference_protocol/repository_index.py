@@ -53,6 +53,7 @@ async def index(request: Request, gateway: GatewayState, asker: Asker) -> list[M
 @router.post(
     "/v2/repository/models/{model}/load",
     openapi_extra=_optional(RepositoryRequest),
+    response_class=Response,
     responses=of_errors(404, 408, 409, 413, 422, 503),
 )
 async def load_model(model: str, request: Request, gateway: GatewayState, asker: Asker) -> Response:
@@ -65,6 +66,7 @@ async def load_model(model: str, request: Request, gateway: GatewayState, asker:
 @router.post(
     "/v2/repository/models/{model}/unload",
     openapi_extra=_optional(RepositoryRequest),
+    response_class=Response,
     responses=of_errors(404, 408, 409, 413, 422, 503),
 )
 async def unload_model(model: str, request: Request, gateway: GatewayState, asker: Asker) -> Response:
