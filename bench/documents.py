@@ -20,8 +20,7 @@ from bench.commands import ended, say
 from bench.subjects import ROOT
 
 KEPT = keeping.RESULTS / "documents"
-BENCHMARKS, MEASUREMENTS = "docs/benchmarks.md", "bench/measurements.md"
-NOTEBOOK = "bench/notebook.md"
+MEASUREMENTS, NOTEBOOK = "bench/measurements.md", "bench/notebook.md"
 """Pages by path in the repository."""
 
 
@@ -171,7 +170,7 @@ def write(kept: Mapping[str, Path], root: Path) -> None:
     for part in PARTS:
         if part.name in runs:
             keeping.place([runs[part.name]], root / part.page, part.name)
-    page = root / BENCHMARKS
+    page = root / MEASUREMENTS
     page.write_text(
         keeping.replaced(page.read_text(), targets.targets_table(list(runs.values())), targets.AT)
     )

@@ -74,17 +74,15 @@ def test_parts_are_measured_by_name_or_all_or_those_that_are_missing(tmp_path: P
 
 
 def test_what_is_kept_is_written_with_its_plots_and_the_targets(tmp_path: Path) -> None:
-    summary, page = tmp_path / documents.BENCHMARKS, tmp_path / documents.MEASUREMENTS
-    for each in (summary, page):
-        each.parent.mkdir()
-    summary.write_text(marks("targets"))
-    page.write_text(f"{marks('million')}{marks('jobs')}")
+    page = tmp_path / documents.MEASUREMENTS
+    page.parent.mkdir()
+    page.write_text(f"{marks('targets')}{marks('million')}{marks('jobs')}")
     (tmp_path / "million.json").write_bytes(msgspec.json.encode(OFFLINE))
     write(kept_in(tmp_path), tmp_path)
     text = page.read_text()
     assert text.count("nothing") == 1  # of the jobs, which are not kept
     assert "takt arrow" in text
-    assert "1,000,000 rows, Arrow, rows/s ÷ in-process" in summary.read_text()
+    assert "1,000,000 rows, Arrow, rows/s ÷ in-process" in text
     plot = page.parent / "images" / "benchmarks" / "million-sizes-iris.svg"
     assert f"({plot.relative_to(page.parent)})" in text
     assert ">walk<" in plot.read_text()
