@@ -26,7 +26,7 @@ from api.routes.http_semantics import HttpSemantics, MethodTable
 from api.routes.jobs.shortcuts import JobShortcuts
 from api.routes.metrics import scrapes as metrics
 from api.routes.openapi.document import document
-from api.routes.operations import health, recent_history, workers
+from api.routes.operations import conditions, health, recent_history, workers
 from api.routes.predict import Predictions
 from shared import VERSION
 from shared.errors import OperatorError
@@ -70,6 +70,7 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
     app.include_router(deployments.router)
     app.include_router(scoring.router)
     app.include_router(jobs.router)
+    app.include_router(conditions.router)
     app.include_router(workers.router)
     app.include_router(metrics.router)
     app.include_router(recent_history.router)

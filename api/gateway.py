@@ -35,6 +35,11 @@ from api.online.dispatcher import OnlineDispatcher
 from api.online.history_writer import HistoryWriter
 from api.online.rollout_driver import RolloutDriver
 from api.processes.siblings import Siblings
+from api.status.condition_recorder import ConditionRecorder
+from api.status.engine_progress import EngineProgress
+from api.status.fact_gathering import Gatherer
+from api.status.notifications import ConditionNotifier
+from api.status.status_watch import StatusWatch
 from api.telemetry.gateway_counters import HttpCounters, JobCounters, Telemetry
 from api.telemetry.request_tracing import open_traces
 from shared.connections import connect_async
@@ -117,6 +122,8 @@ class Gateway:
         self.rollouts = RolloutDriver(self.client, self.catalog, self.deployments, self.fleet.watch)
         self._doorbell = Doorbell(settings)
         self.jobs = self._job_service()
+        self.status = self._status_watch()
+        self._recorder = ConditionRecorder(self.status, self.client, ConditionNotifier(settings))
         self._tasks = BackgroundTasks()
         self._seen_at_s = -1.0
 
@@ -140,6 +147,21 @@ class Gateway:
             queue_orders=JobQueues(ledger),
             accepted=JobCounters(),
         )
+
+    def _status_watch(self) -> StatusWatch:
+        slot = "" if self.siblings is None else f"#{self.siblings.label}"
+        gatherer = Gatherer(
+            name=f"{self.settings.gateway_name}{slot}",
+            client=self.client,
+            queue=self.queue,
+            lifecycle=self.lifecycle,
+            fleet=self.fleet,
+            catalog=self.catalog,
+            deployments=self.deployments,
+            payloads=self.jobs.payloads,
+            progress=EngineProgress(),
+        )
+        return StatusWatch(gatherer, self.client)
 
     async def start(self) -> None:
         """Start the background tasks. If Redis answers, wait until requests can be served: workers, keys and
@@ -166,6 +188,7 @@ class Gateway:
         self._tasks.start("rollouts", self.rollouts.run_later)
         self._tasks.start("access_watch", self.access.authenticator.look_later)
         self._tasks.start("history", self._write_history)
+        self._tasks.start("conditions", self._recorder.run_later)
         self._tasks.start("broken_uploads", self.jobs.broken_uploads.try_again)
         if answers:  # else the first requests would get 503
             with suppress(TimeoutError):
@@ -185,6 +208,7 @@ class Gateway:
 
     async def close(self) -> None:
         await self._tasks.stop()
+        await self.status.withdraw()
         self.jobs.uploads.close()
         await self.online.dispatcher.close()
         await asyncio.to_thread(self._doorbell.stop)

@@ -36,6 +36,12 @@ class Count(StrEnum):
     ROWS = "rows"  # in these requests
     ERRORS = "errors"  # requests answered with 5xx
     JOB_ROWS = "job_rows"  # of committed chunks, succeeded or failed
+    SHED = "shed"  # of the errors: rejected as overloaded
+    UNSERVED = "unserved"  # of the errors: rejected because no worker holds the model
+    FAILED = "failed"  # of the errors: failures after admission
+    ATTEMPTS = "attempts"  # claimed chunks
+    RETRIES = "retries"  # of these, with an earlier attempt
+    QUARANTINES = "quarantines"  # of these, run in the sandbox
 
 
 _COUNTS = frozenset(Count)

@@ -202,6 +202,32 @@ def history(slot_s: int) -> str:
     return f"{PREFIX}:history:{slot_s}"
 
 
+def hour(start_s: str) -> str:
+    """Hash with a TTL: the ended jobs and the requests of an hour, by its start in s of Redis TIME."""
+    return f"{PREFIX}:hour:{start_s}"
+
+
+def gateways() -> str:
+    """Sorted set: names of gateway processes by their last sign of life, in ms of Redis TIME."""
+    return f"{PREFIX}:gateways"
+
+
+def conditions() -> str:
+    """Hash: id of a present condition → its beginning and its notification, as JSON, see
+    `shared/conditions/`."""
+    return f"{PREFIX}:conditions"
+
+
+def conditions_lock() -> str:
+    """String with a TTL: the gateway that records conditions and sends notifications now."""
+    return f"{PREFIX}:conditions-lock"
+
+
+def damaged() -> str:
+    """Hash with a TTL: changed or missing objects that the scrubber found: `count`, and the latest `job`."""
+    return f"{PREFIX}:damaged"
+
+
 def limits() -> str:
     """Prefix of strings with a TTL: the used quota of API keys; the library `limits` composes the rest."""
     return f"{PREFIX}:limits"

@@ -5,13 +5,14 @@ The supervisor updates the time of its file every second, a worker that of its o
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from shared.settings import Settings
-from shared.worker_records import LastExit
+from shared.worker_records import LastExit, SupervisorFacts
 
 
 class SupervisorFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +22,8 @@ class SupervisorFile(msgspec.Struct, frozen=True, kw_only=True):
     workers: list[str]  # ids of the workers that run, except those that are replaced
     restarts: int = 0  # of workers that ended without an order
     last_exit: LastExit | None = None
+    recent_exits: tuple[LastExit, ...] = ()  # of workers and fork servers, oldest first
+    problem: str = ""  # why it cannot restart workers now
 
 
 def supervisor_file(run_dir: Path, name: str) -> Path:
@@ -33,6 +36,28 @@ def read_supervisor_file(run_dir: Path, name: str) -> SupervisorFile | None:
         return msgspec.json.decode(supervisor_file(run_dir, name).read_bytes(), type=SupervisorFile)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def current_facts(run_dir: Path, started_with: SupervisorFacts) -> SupervisorFacts:
+    """The supervisor's facts by its file; those of the worker's start if there is no file."""
+    found = read_supervisor_file(run_dir, started_with.name)
+    if found is None or found.pid != started_with.pid:
+        return started_with
+    return msgspec.structs.replace(
+        started_with,
+        restarts=found.restarts,
+        last_exit=found.last_exit,
+        recent_exits=found.recent_exits,
+        problem=found.problem,
+        silent_s=round(_silent_s(run_dir, started_with.name), 1),
+    )
+
+
+def _silent_s(run_dir: Path, name: str) -> float:
+    try:
+        return max(0.0, time.time() - supervisor_file(run_dir, name).stat().st_mtime)
+    except OSError:
+        return 0.0
 
 
 def id_file(settings: Settings, worker_id: str) -> Path:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 HEARTBEATS_PER_TTL = 3
 """Heartbeats per lifetime of a worker's record: two may be lost."""
-FORGET_WORKER_MS = 60_000
-"""How long the id of a dead worker stays in the index of workers."""
+FORGET_WORKER_MS = 3_600_000
+"""How long the id of a dead worker stays in the index of workers, and counts as silent."""
+RESTARTS_MS = 60_000
+"""Starts of a worker within this time are counted as restarts."""
 
 CLAIM_EVERY_S = 1.0
 """Time between two looks of a worker for online entries of dead workers."""

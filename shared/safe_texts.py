@@ -42,6 +42,12 @@ def bounded(text: str, most: int = MOST_TEXT_CHARS) -> str:
     return plain if len(plain) <= most and len(text) <= most + 200 else f"{plain[: most - 1]}…"
 
 
+def size_text(size_bytes: float) -> str:
+    """A size with its unit: `0 B`, `12.5 MiB`."""
+    power = min(max(int(size_bytes).bit_length() - 1, 0) // 10, 4)
+    return f"{size_bytes / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+
+
 def named(name: object, most: int = MOST_NAME_CHARS) -> str:
     """A name in quotes."""
     return repr(bounded(str(name), most))

@@ -292,6 +292,12 @@ class SettingFields(BaseSettings):
         description="Signing secret of webhooks: whsec_ and 24 to 64 bytes in base64; several, "
         "separated by spaces, during a rotation. Empty: no webhooks.",
     )
+    notify_url: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="URL to which a gateway POSTs each condition of `GET /status` when it begins and when it "
+        "ends, signed with TAKT_WEBHOOK_SECRET. Empty: no notifications.",
+    )
     webhook_allow: str = Field(
         "",
         description="Private networks that webhooks may reach, as CIDR, comma-separated, such as "

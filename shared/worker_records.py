@@ -97,13 +97,16 @@ class LastExit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SupervisorFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """The supervisor of a worker, as of the worker's start."""
+    """The supervisor of a worker; of an older worker, as of the worker's start."""
 
     name: str  # TAKT_WORKER_NAME; its workers are `{name}/0`, `{name}/1`, …
     pid: int
     workers: int  # that it keeps running
     restarts: int = 0  # of workers that ended without an order, since the supervisor started
     last_exit: LastExit | None = None  # of the worker that this one follows, or of any other
+    recent_exits: tuple[LastExit, ...] = ()  # of its workers and fork servers, the latest few, oldest first
+    silent_s: float = 0.0  # since its last sign of life, as the worker sees it
+    problem: str = ""  # why it cannot restart workers now
 
 
 class _Head(msgspec.Struct):
@@ -127,6 +130,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     drained: bool = False  # drained on order and without work left; `state` is `draining`
     metrics_address: str = ""  # `host:port` of its Prometheus metrics; empty: none
     supervisor: SupervisorFacts | None = None  # None: an older worker's heartbeat
+    clock_offset_s: float = 0.0  # the worker's clock less that of Redis
     schema: int = SCHEMA
 
     @property

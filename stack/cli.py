@@ -111,11 +111,23 @@ def doctor(
     data: Data = _DATA,
     port: Annotated[int | None, typer.Option(help="The port that must be free. (default: 8000)")] = None,
     models_dir: ModelsDir = None,
+    url: Annotated[
+        str,
+        typer.Option(
+            envvar="TAKT_URL",
+            help="A gateway whose conditions are checked too. (default: that of the running stack)",
+        ),
+    ] = "",
+    api_key: Annotated[
+        str,
+        typer.Option(envvar="TAKT_API_KEY", help="API key with the role read. Prefer TAKT_API_KEY."),
+    ] = "",
 ) -> None:
-    """Check this installation and print a fix for each problem. Exits with 1 if a check fails."""
+    """Check this installation and the running service, and print a fix for each problem. Exits with 1 if a
+    check fails."""
     from stack.doctor import examine
 
-    _exit_unless(examine(data, {"port": port, "models_dir": models_dir}))
+    _exit_unless(examine(data, {"port": port, "models_dir": models_dir}, url=url, api_key=api_key))
 
 
 @models.command("list")

@@ -22,6 +22,7 @@ import redis
 from rich.console import Console
 from rich.markup import escape
 
+from shared.conditions import BY_CODE, Severity
 from shared.durability import Durability, Promise, check_server, checked_server
 from shared.errors import ArtifactError, OperatorError
 from shared.repository import Repository, open_repository
@@ -34,6 +35,7 @@ from stack.command_errors import CommandError
 from stack.data_folder import Folder
 from stack.live_workers import connect
 from stack.plan import check_port, read_settings
+from stack.service_status import GatewaySilentError, KeyNeededError, read_status
 
 LEAST_PYTHON = (3, 11)
 LEAST_DISK_BYTES = 2 * 2**30
@@ -76,11 +78,13 @@ class Installation:
 
     settings: Settings
     folder: Folder
+    url: str = ""  # of a gateway; empty: that of the running stack, if one runs
+    api_key: str = ""
 
 
-def examine(data: Path, given: Mapping[str, Any]) -> bool:
+def examine(data: Path, given: Mapping[str, Any], *, url: str = "", api_key: str = "") -> bool:
     """Run every check and print its findings. Returns False if a check failed."""
-    installation = Installation(read_settings(given), Folder(data.resolve()))
+    installation = Installation(read_settings(given), Folder(data.resolve()), url, api_key)
     console = Console(highlight=False, soft_wrap=True)
     worst = Level.OK
     for check in CHECKS:
@@ -295,6 +299,26 @@ def port(installation: Installation) -> Findings:
         yield fail("port", refusal.detail)
 
 
+def service(installation: Installation) -> Findings:
+    """The conditions of the running service."""
+    record = installation.folder.running()
+    url = installation.url or (record.http_url if record else "")
+    if not url:
+        return
+    try:
+        found = read_status(url, installation.api_key)
+    except GatewaySilentError as error:
+        yield fail("service", f"gateway_silent: {error.detail}", BY_CODE["gateway_silent"].remedy)
+    except KeyNeededError as error:
+        yield warn("service", error.detail, "set TAKT_API_KEY to read its conditions")
+    else:
+        if not found.conditions:
+            yield ok("service", f"{url} is healthy")
+        for one in found.conditions:
+            level = fail if one.severity is Severity.TROUBLE else warn
+            yield level("service", f"{one.code}: {one.message}", one.remedy)
+
+
 def append_only_file(installation: Installation) -> Findings:
     if installation.folder.running() is not None:
         return
@@ -337,5 +361,6 @@ CHECKS: tuple[Callable[[Installation], Findings], ...] = (
     append_only_file,
     models,
     port,
+    service,
     data_folder,
 )

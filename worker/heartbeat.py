@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -50,7 +51,7 @@ class Heartbeat(threading.Thread):
         on_turn: Callable[[], None],
         metrics_address: Callable[[], str],
         history: WorkerHistory,
-        supervisor: SupervisorFacts,
+        supervisor: Callable[[], SupervisorFacts],
         ended: Sequence[str] = (),
         on_serving: Callable[[], None] = lambda: None,
     ) -> None:
@@ -107,7 +108,7 @@ class Heartbeat(threading.Thread):
             self._wake.wait(self._ttl_ms / 1000 / HEARTBEATS_PER_TTL)
         self._try(self._withdraw)
 
-    def record(self) -> WorkerRecord:
+    def record(self, clock_offset_s: float = 0.0) -> WorkerRecord:
         scheduler = self._scheduler()
         return WorkerRecord(
             id=self._worker_id,
@@ -123,7 +124,8 @@ class Heartbeat(threading.Thread):
             offline_s=round(scheduler.offline_s, 3),
             drained=self._drained(),
             metrics_address=self._metrics_address(),
-            supervisor=self._supervisor,
+            supervisor=self._supervisor(),
+            clock_offset_s=round(clock_offset_s, 1),
         )
 
     def _beat_on(self) -> None:
@@ -135,9 +137,9 @@ class Heartbeat(threading.Thread):
             raise
 
     def _beat(self) -> None:
-        seconds, _ = self._client.time()
+        seconds, micros = self._client.time()
         order = keys.drain(self._worker_id)
-        record = self.record()
+        record = self.record(time.time() - (seconds + micros / 1e6))
         with self._client.pipeline(transaction=True) as pipe:
             pipe.hset(keys.worker(self._worker_id), mapping=dict[Any, Any](to_hash(record)))
             pipe.pexpire(keys.worker(self._worker_id), self._ttl_ms)

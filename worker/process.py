@@ -26,7 +26,7 @@ from shared.doorbells import Notify
 from shared.errors import PredictionFailedError
 from shared.keys import ModelKey
 from shared.ledger import Ledger
-from shared.liveness_files import IdFile
+from shared.liveness_files import IdFile, current_facts
 from shared.metrics.metric import OFFLINE, ONLINE
 from shared.payloads import PayloadStore, open_payloads
 from shared.repository import Repository, open_repository
@@ -95,7 +95,7 @@ class WorkerProcess:
             on_turn=self._on_turn,
             metrics_address=lambda: self._exporter.address,
             history=WorkerHistory(self._chunk_counters),
-            supervisor=self._order.supervisor,
+            supervisor=lambda: current_facts(settings.run_dir, self._order.supervisor),
             ended=self._order.dead,
             on_serving=self._announce,
         )

@@ -110,6 +110,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/metrics": {"GET": OPERATE},
     "/metrics/cluster": {"GET": OPERATE},
     "/metrics/targets": {"GET": OPERATE},
+    "/status": {"GET": OPERATE},
     "/workers": {"GET": OPERATE},
     "/lanes": {"GET": OPERATE},
     "/history": {"GET": OPERATE},

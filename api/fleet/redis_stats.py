@@ -28,6 +28,8 @@ class RedisStats:
     memory_limit_bytes: int  # 0: none
     clients: int
     log_ok: bool
+    has_log: bool = True
+    evicts: bool = False
 
 
 async def read_queue(client: Redis) -> RedisStats:
@@ -56,6 +58,8 @@ async def read_queue(client: Redis) -> RedisStats:
         memory_limit_bytes=int(about.get("maxmemory", 0)),
         clients=int(about.get("connected_clients", 0)),
         log_ok=about.get("aof_last_write_status", "ok") == "ok",
+        has_log=bool(about.get("aof_enabled", 1)),
+        evicts=about.get("maxmemory_policy", "noeviction") != "noeviction",
     )
 
 

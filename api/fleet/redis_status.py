@@ -22,6 +22,8 @@ class RedisStatus:
         self.up = False
         self.takes_work = True
         """Whether writes succeed: not while Redis' memory or disk is full, or if it is a replica."""
+        self.refusal = ""
+        """The server's reason while they do not."""
         self.breaks = 0
         """Number of breaks. Keys created before the last break may be gone."""
         self.reached = asyncio.Event()
@@ -49,6 +51,7 @@ class RedisStatus:
         elif refusal is None and not self.takes_work:
             log.info("queue_takes_work")
         self.takes_work = refusal is None
+        self.refusal = "" if refusal is None else str(refusal)
 
     @property
     def open(self) -> bool:

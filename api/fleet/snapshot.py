@@ -23,6 +23,7 @@ from shared.keys import ModelKey, split_model_key
 from shared.metrics.distribution import Distribution
 from shared.metrics.gateway_metrics import REDIS_ROUNDTRIP
 from shared.model_identity import SAME_ON_BOTH, ModelIdentity, in_words
+from shared.recovery_times import RESTARTS_MS
 from shared.safe_texts import foreign_text
 from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState, from_hash
 
@@ -94,6 +95,18 @@ class Fleet:
     """By worker id: time of its last heartbeat by Redis' clock, in full seconds."""
     identities: Mapping[ModelKey, ModelIdentity] = field(default_factory=lambda: MappingProxyType({}))
     """This gateway's spec and artifact of each model version. Only workers with the same pair serve it."""
+
+    @cached_property
+    def silent(self) -> Mapping[str, int]:
+        """Name → ms of the last heartbeat, of workers that neither live nor stopped in order."""
+        live = {worker.id for worker in self.workers}
+        names = {worker.name for worker in self.workers}
+        found: dict[str, int] = {}
+        for id_, at_ms in self.seen_at_ms.items():
+            name = _name(id_)
+            if id_ not in live and name not in names:
+                found[name] = max(at_ms, found.get(name, 0))
+        return found
 
     @cached_property
     def held(self) -> frozenset[ModelKey]:
@@ -241,6 +254,11 @@ def _name(worker_id: str) -> str:
     return worker_id.rpartition(":")[0]
 
 
+def _lives(seen_at_ms: Mapping[str, int]) -> Counter[str]:
+    newest_ms = max(seen_at_ms.values(), default=0)
+    return Counter(_name(id_) for id_, at_ms in seen_at_ms.items() if newest_ms - at_ms <= RESTARTS_MS)
+
+
 def _loads(worker: WorkerRecord, key: ModelKey) -> bool:
     """Whether a worker does not hold a model version yet, and is going to, unless loading fails."""
     if worker.state is WorkerState.STARTING and not worker.models:
@@ -330,7 +348,7 @@ class FleetWatch:
             workers=workers,
             returning=self._returning.see(workers, seen_at_ms.keys(), now_s),
             others_rows=self.fleet.others_rows,
-            lives=Counter(map(_name, ids)),
+            lives=_lives(seen_at_ms),
             seen_at_ms=seen_at_ms,
             identities=dict(self._identities),
         )

@@ -93,6 +93,11 @@ class Catalog:
         return list(self._servables.values())
 
     @property
+    def defaults(self) -> list[ModelKey]:
+        """The versions of requests that name none, of all models."""
+        return [servable.key for servable in self._defaults.values()]
+
+    @property
     def default(self) -> Servable | None:
         """The default version of the default model, for `/predict`; None if the repository lacks it."""
         return self._defaults.get(self.default_model)

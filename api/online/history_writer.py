@@ -14,6 +14,14 @@ from redis.asyncio import Redis
 from api.http.error_status import STATUS
 from api.models.catalog import Catalog, Servable
 from shared import keys
+from shared.errors import (
+    DeadlineExceededError,
+    MessageUnreadableError,
+    ModelNotLoadedError,
+    OverloadedError,
+    PredictionFailedError,
+    ServiceError,
+)
 from shared.history import (
     Count,
     SlotCounts,
@@ -23,6 +31,7 @@ from shared.history import (
     read_slot,
     slots_until,
 )
+from shared.hourly_history import add_requests
 from shared.keys import ModelKey
 
 WRITE_EVERY_S = 5.0
@@ -49,7 +58,9 @@ class HistoryWriter:
             return
         seconds, _ = await self._client.time()
         pipeline = self._client.pipeline(transaction=True)
-        add_to_slot(pipeline, seconds, {name: n for name, n in new.items() if n})
+        grown = {name: n for name, n in new.items() if n}
+        add_to_slot(pipeline, seconds, grown)
+        add_requests(pipeline, seconds, grown)
         await pipeline.execute()
         self._written = known
 
@@ -61,7 +72,19 @@ def totals_of(servable: Servable) -> dict[str, int]:
         count_field(key, Count.REQUESTS): times.request_rows.count,
         count_field(key, Count.ROWS): round(times.request_rows.total),
         count_field(key, Count.ERRORS): _errors(servable.counters.failed),
+        count_field(key, Count.SHED): servable.counters.failed[OverloadedError.code],
+        count_field(key, Count.UNSERVED): servable.counters.failed[ModelNotLoadedError.code],
+        count_field(key, Count.FAILED): sum(servable.counters.failed[code] for code in FAILURES),
     } | {latency_field(key, bucket): n for bucket, n in enumerate(times.latencies)}
+
+
+FAILURES = (
+    PredictionFailedError.code,
+    DeadlineExceededError.code,
+    ServiceError.code,
+    MessageUnreadableError.code,
+)
+"""Failures after admission; the alert TaktPredictionsFail counts the same."""
 
 
 def _errors(failed: Mapping[str, int]) -> int:

@@ -45,6 +45,7 @@ _NAMES = msgspec.json.encode(
         "webhook": keys.job_webhook("{}"),
         "webhooks": keys.webhooks(),
         "worker": keys.worker("{}"),
+        "hour": keys.hour("{}"),
         "dead_letters": keys.dead_letters(),
         "dead_letter": keys.dead_letter_mark("{}"),
     }

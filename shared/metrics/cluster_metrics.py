@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.metrics.metric import LANE, MODEL, STATE, VERSION, Metric, counter, gauge
+from shared.metrics.metric import CODE, LANE, MODEL, STATE, VERSION, Metric, counter, gauge
 
 # -- waiting work
 WAITING = gauge(
@@ -34,12 +34,13 @@ FAILED_WORKERS = gauge(
 )
 HEARTBEAT_AGE = gauge(
     "takt_oldest_heartbeat_age_seconds",
-    "Age of the oldest heartbeat of workers that did not stop in order, up to a minute.",
+    "Age of the oldest heartbeat of workers that did not stop in order, up to an hour.",
 )
 SILENT_WORKERS = gauge(
-    "takt_silent_workers", "Workers with a heartbeat that expired within about a minute: dead or hanging."
+    "takt_silent_workers",
+    "Workers with a heartbeat that expired within about an hour, dead or hanging, and without a successor.",
 )
-RESTARTS = gauge("takt_worker_restarts", "Worker restarts within about a minute.")
+RESTARTS = gauge("takt_worker_restarts", "Restarts of workers in the last five minutes.")
 
 # -- dead letters
 DEAD_LETTERS = gauge(
@@ -65,10 +66,16 @@ PAYLOAD_LIMIT = gauge(
     "Capacity of the payload folder: TAKT_MAX_STORED_BYTES, or the size of the disk.",
 )
 
+
+# -- conditions
+CONDITIONS = gauge(
+    "takt_conditions", "Present conditions by code, as in `GET /status`; 0: it is not present.", CODE
+)
+
 METRICS: tuple[Metric, ...] = (
     *(WAITING, WAITING_ROWS, RUNNING, OLDEST_AGE, WAITING_JOBS, JOBS, LEASES, WEBHOOKS),
     *(WORKERS, MODEL_WORKERS, FAILED_WORKERS, HEARTBEAT_AGE, SILENT_WORKERS, RESTARTS),
     *(DEAD_LETTERS, DEAD_LETTERS_EVER),
     *(REDIS_UP, REDIS_LATENCY, REDIS_MEMORY, REDIS_MEMORY_LIMIT, REDIS_CLIENTS, REDIS_LOG_OK),
-    *(PAYLOAD_FREE, PAYLOAD_LIMIT),
+    *(PAYLOAD_FREE, PAYLOAD_LIMIT, CONDITIONS),
 )

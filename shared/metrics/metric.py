@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 MODEL, VERSION, LANE, STAGE = "model", "version", "lane", "stage"
-REASON, OUTCOME, STATE = "reason", "outcome", "state"
+REASON, OUTCOME, STATE, CODE = "reason", "outcome", "state", "code"
 PROCESS_SLOT = "process"
 """Labels have few values. Ids of requests and jobs are never labels."""
 

@@ -35,6 +35,8 @@ LEAST_PAUSE_S = 0.01
 """Pause after each object, however small: each costs Redis a round trip."""
 LOOK_AGAIN_S = 0.5
 """Delay before an object that fails the check is read again; only then does it count as damaged or lost."""
+DAMAGE_SHOWN_S = 86_400
+"""How long found damage counts as a condition."""
 REASON = "{}: the scrubber found that the stored result of this chunk is missing or damaged"
 
 
@@ -149,6 +151,9 @@ class Scrubber(threading.Thread):
             code = "payload_corrupt" if condition is Condition.CORRUPT else "payload_lost"
             reason = REASON.format(code)
             made = str(self._ledger.recompute(found.job_id, found.chunk.index, found.chunk.token, reason))
+        self._client.hincrby(keys.damaged(), "count", 1)
+        self._client.hset(keys.damaged(), "job", found.job_id)
+        self._client.expire(keys.damaged(), DAMAGE_SHOWN_S)
         log.error(
             "object_not_intact",
             job_id=found.job_id,

@@ -61,6 +61,14 @@ def end_earlier_if_memory_runs_out(order: OomOrder) -> None:
         path.write_text(str(min(_MOST_OOM_SCORE, max(score, order))), encoding="ascii")
 
 
+def is_suspended(pid: int) -> bool:
+    """Whether a process was stopped by a signal, such as SIGSTOP."""
+    with contextlib.suppress(OSError):
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+        return state.split()[0] in ("T", "t")
+    return False
+
+
 def thread_names() -> list[str]:
     """The threads of this process, native threads included."""
     names = []

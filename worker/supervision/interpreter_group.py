@@ -39,6 +39,7 @@ from worker.control.control_messages import (
     SandboxWanted,
     VersionVerified,
 )
+from worker.control.operating_system import is_suspended
 from worker.supervision.fork_server_link import ForkServerLink, Order, SandboxOrder, spawned
 from worker.supervision.machine import GroupContext, why_not_forked
 from worker.supervision.verifiers import Verifier, Verifiers
@@ -107,6 +108,12 @@ class InterpreterGroup:
     @property
     def is_over(self) -> bool:
         return self.stops and not any(self.workers.all)
+
+    @property
+    def problem(self) -> str:
+        """Why workers that end are not restarted now; empty: they are."""
+        server = self._server
+        return "its fork server is suspended" if server and is_suspended(server.pid) else ""
 
     def turn(self, now_s: float) -> None:
         """Do everything that is due."""
@@ -329,6 +336,7 @@ class InterpreterGroup:
         self._server_history = self._server_history.after_end(served_s)
         delay_s = self._server_history.delay_s()
         self._server_start_at_s = now_s + delay_s
+        self.workers.record_exit("fork server", how)
         log.error("fork_server_ended", reason=how, restart_in_s=round(delay_s, 1))
         if not was_ready and self._server_history.early >= MOST_EARLY_ENDS:
             self._load_in_workers(f"the fork server {how} before it was ready")

@@ -28,6 +28,7 @@ from worker.control.operating_system import adopt_orphans
 from worker.supervision.interpreter_group import InterpreterGroup
 from worker.supervision.machine import GroupContext
 from worker.supervision.supervisor_file import SupervisorFileWriter
+from worker.supervision.worker_slots import MOST_EXITS
 
 log = structlog.get_logger(__name__)
 
@@ -111,16 +112,22 @@ class WorkerSupervisor:
             workers=[worker for group in self._serving_groups() for worker in group.workers.ids()],
             restarts=facts.restarts,
             last_exit=facts.last_exit,
+            recent_exits=facts.recent_exits,
+            problem=facts.problem,
         )
 
     def _facts(self) -> SupervisorFacts:
-        exits = [group.workers.last_exit for group in self._groups]
+        exits = sorted(
+            (one for group in self._groups for one in group.workers.last_exits), key=lambda one: one.at
+        )
         return SupervisorFacts(
             name=self._settings.worker_name,
             pid=os.getpid(),
             workers=sum(group.size for group in self._serving_groups()),
             restarts=self._ended_restarts + sum(group.workers.restarts for group in self._groups),
-            last_exit=max(filter(None, exits), key=lambda one: one.at, default=None),
+            last_exit=exits[-1] if exits else None,
+            recent_exits=tuple(exits[-MOST_EXITS:]),
+            problem=next(filter(None, (group.problem for group in self._groups)), ""),
         )
 
     def _deploy(self, versions: dict[str, list[str]]) -> None:

@@ -11,6 +11,7 @@ import math
 import os
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ log = structlog.get_logger(__name__)
 
 POLICY = RestartPolicy()
 KILL_MARGIN_S = 5.0
+MOST_EXITS = 10
+"""Of the latest unordered ends, so many are reported."""
 """Beyond the grace, after which a worker has ended by itself."""
 
 
@@ -96,7 +99,7 @@ class WorkerGroup:
         self._now = now
         self._leaving: list[Worker] = []
         self.restarts = 0
-        self.last_exit: LastExit | None = None
+        self.last_exits: deque[LastExit] = deque(maxlen=MOST_EXITS)
         self._memory_kills = memory_kills()
         self._decoder = msgspec.msgpack.Decoder(WorkerRequest)
         self.states: Mapping[str, HeldModel] = {}
@@ -212,7 +215,7 @@ class WorkerGroup:
         slot.history = slot.history.after_end(worker.served_s(now_s))
         slot.start_at_s = now_s + slot.history.delay_s()
         self.restarts += 1
-        self.last_exit = LastExit(worker=worker.id, at=self._now(), reason=reason)
+        self.record_exit(worker.id, reason)
         log.error(
             "worker_ended",
             worker=worker.id,
@@ -221,6 +224,10 @@ class WorkerGroup:
             restart_in_s=round(slot.history.delay_s(), 1),
             restarts=self.restarts,
         )
+
+    def record_exit(self, name: str, reason: str) -> None:
+        """Report an unordered end of a worker, or of the fork server."""
+        self.last_exits.append(LastExit(worker=name, at=self._now(), reason=reason))
 
     def _forget(self, slot: WorkerSlot, worker: Worker) -> None:
         if worker is slot.successor:

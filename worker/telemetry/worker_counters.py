@@ -95,10 +95,19 @@ class ChunkCounters:
             model.rows[SUCCEEDED] += rows_succeeded
             model.rows[FAILED] += rows_failed
 
-    def rows_done(self) -> dict[ModelKey, int]:
-        """Rows of committed chunks, succeeded and failed, by model version."""
+    def totals(self) -> dict[str, int]:
+        """Totals since the start by field of the history."""
         with self._lock:
-            return {key: sum(model.rows.values()) for key, model in self._models.items()}
+            return {
+                count_field(key, count): number
+                for key, model in self._models.items()
+                for count, number in (
+                    (Count.JOB_ROWS, sum(model.rows.values())),
+                    (Count.ATTEMPTS, model.attempts),
+                    (Count.RETRIES, model.retries),
+                    (Count.QUARANTINES, model.quarantines),
+                )
+            }
 
     def ended(self, key: ModelKey, outcome: str, took_s: float) -> None:
         model = self.of(key)
@@ -112,8 +121,8 @@ class ChunkCounters:
 
 
 class WorkerHistory:
-    """This worker's counts for the history of the last hour: rows of committed chunks. Owned by the
-    heartbeat's thread, which writes the increments."""
+    """This worker's counts for the history: rows of committed chunks, and attempts. Owned by the heartbeat's
+    thread, which writes the increments."""
 
     def __init__(self, counters: ChunkCounters) -> None:
         self._counters = counters
@@ -121,8 +130,7 @@ class WorkerHistory:
 
     def counts(self) -> Mapping[str, int]:
         """The increments since the last write."""
-        done = Counter({count_field(key, Count.JOB_ROWS): n for key, n in self._counters.rows_done().items()})
-        return done - self._written
+        return Counter(self._counters.totals()) - self._written
 
     def written(self, counts: Mapping[str, int]) -> None:
         """Record that these increments were written."""

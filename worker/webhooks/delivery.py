@@ -21,9 +21,10 @@ from shared.backoff import Backoff
 from shared.errors import InvalidInputError, JobExpiredError, JobNotFoundError, RecordUnreadableError
 from shared.ledger import JobRecord, WebhookClaim
 from shared.settings import Settings
+from shared.webhook_posts import NotPostedError, Poster, Response
+from shared.webhook_signatures import headers_of
 from shared.webhooks import WebhookTarget, target_of
-from worker.webhooks.post import NotPostedError, Poster, Response
-from worker.webhooks.signing import body_of, event_headers, headers_of, message_id
+from worker.webhooks.signing import body_of, event_headers, message_id
 
 log = structlog.get_logger(__name__)
 

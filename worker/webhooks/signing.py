@@ -1,23 +1,16 @@
-"""Body and headers of webhooks.
+"""Body and headers of a job's webhook: a CloudEvent 1.0 in binary mode, https://github.com/cloudevents/spec.
 
-They follow Standard Webhooks 1.0, https://www.standardwebhooks.com, and are CloudEvents 1.0 in binary mode,
-https://github.com/cloudevents/spec.
-
-Signing takes a few lines of the standard library; the tests verify it with the reference package
-`standardwebhooks`.
+`shared/webhook_signatures.py` signs it.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
 from shared.ledger import JobRecord
+from shared.webhook_signatures import cloud_event
 
 EVENT_SOURCE = "urn:takt:jobs"
 """`ce-source`: with `ce-id` it identifies an event."""
@@ -49,14 +42,9 @@ def body_of(record: JobRecord) -> bytes:
 
 def event_headers(record: JobRecord) -> dict[str, str]:
     """The attributes of the CloudEvent whose data is the body; the same for every attempt."""
-    return {
-        "ce-specversion": "1.0",
-        "ce-id": message_id(record),
-        "ce-type": f"takt.{_type_of(record)}",
-        "ce-source": EVENT_SOURCE,
-        "ce-subject": record.id,
-        "ce-time": msgspec.to_builtins(_ended_at(record)),
-    }
+    return cloud_event(
+        message_id(record), _type_of(record), source=EVENT_SOURCE, subject=record.id, at=_ended_at(record)
+    )
 
 
 def _type_of(record: JobRecord) -> str:
@@ -65,20 +53,3 @@ def _type_of(record: JobRecord) -> str:
 
 def _ended_at(record: JobRecord) -> datetime:
     return datetime.fromtimestamp((record.finished_at_ms or 0) / 1000, UTC)
-
-
-def headers_of(message: str, at_s: int, body: bytes, keys: Sequence[bytes]) -> dict[str, str]:
-    """The headers of an attempt, signed with every valid key."""
-    return {
-        "content-type": "application/json",
-        "user-agent": "Takt",
-        "webhook-id": message,
-        "webhook-timestamp": str(at_s),
-        "webhook-signature": " ".join(signature(key, message, at_s, body) for key in keys),
-    }
-
-
-def signature(key: bytes, message: str, at_s: int, body: bytes) -> str:
-    """Version 1: HMAC-SHA256 over `id.timestamp.body`, in base64."""
-    signed = hmac.new(key, b"%s.%d.%s" % (message.encode(), at_s, body), hashlib.sha256)
-    return f"v1,{base64.b64encode(signed.digest()).decode()}"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
 
 from api.fleet.redis_stats import RedisStats, read_queue
 from api.fleet.snapshot import Fleet
 from api.gateway import Gateway
+from shared.conditions import KINDS
+from shared.conditions.worker_deciders import recent_restarts
 from shared.errors import PayloadError
 from shared.keys import ModelKey, split_model_key
 from shared.lanes import Lanes
@@ -32,6 +34,10 @@ class Cluster:
     queue: RedisStats
     payload_free_bytes: int | None  # None: the store does not report it
     payload_limit_bytes: int | None
+    conditions: Mapping[str, int] = field(default_factory=dict)
+    """Number of present conditions by code."""
+    restarts: int = 0
+    """Of workers, in the last five minutes."""
 
 
 async def look(gateway: Gateway) -> Cluster | None:
@@ -41,6 +47,7 @@ async def look(gateway: Gateway) -> Cluster | None:
         lanes = await gateway.fleet.lanes.lanes()
     except (RedisError, OSError):
         return None
+    standing = await gateway.status.standing()
     free_bytes, limit_bytes = await asyncio.to_thread(_room, gateway.jobs.payloads)
     return Cluster(
         fleet=gateway.fleet.now,
@@ -49,6 +56,8 @@ async def look(gateway: Gateway) -> Cluster | None:
         queue=queue,
         payload_free_bytes=free_bytes,
         payload_limit_bytes=limit_bytes,
+        conditions=Counter(one.condition.code for one in standing),
+        restarts=recent_restarts(gateway.status.facts),
     )
 
 
@@ -63,6 +72,7 @@ def _known(cluster: Cluster) -> Iterator[Reading]:
     yield from _lanes(cluster.lanes)
     yield from _workers(cluster)
     yield from _queue(cluster.queue)
+    yield metrics.CONDITIONS, {(kind.code,): float(cluster.conditions.get(kind.code, 0)) for kind in KINDS}
     if cluster.payload_free_bytes is not None:
         yield metrics.PAYLOAD_FREE, _one(cluster.payload_free_bytes)
     if cluster.payload_limit_bytes is not None:
@@ -94,11 +104,10 @@ def _workers(cluster: Cluster) -> Iterator[Reading]:
     served = dict.fromkeys((*cluster.served, *sorted(fleet.held)))
     yield metrics.MODEL_WORKERS, {split_model_key(key): fleet.holders(key) for key in served}
     yield metrics.FAILED_WORKERS, _failed(fleet, served)
-    alive = {worker.id for worker in fleet.workers}
     ages_s = [max(0, cluster.queue.now_ms - at_ms) / 1000 for at_ms in fleet.seen_at_ms.values()]
     yield metrics.HEARTBEAT_AGE, _one(max(ages_s, default=0.0))
-    yield metrics.SILENT_WORKERS, _one(len(fleet.seen_at_ms.keys() - alive))
-    yield metrics.RESTARTS, _one(sum(lives - 1 for lives in fleet.lives.values()))
+    yield metrics.SILENT_WORKERS, _one(len(fleet.silent))
+    yield metrics.RESTARTS, _one(cluster.restarts)
 
 
 def _failed(fleet: Fleet, served: Mapping[ModelKey, None]) -> Samples:

@@ -27,6 +27,26 @@ end
 
 local WEEK_MS = 604800000
 
+local HOURS_KEPT_S = 2678400
+
+-- Count the end of a job in the hash of its hour: shared/hourly_history.py reads it. Buckets are steps of the square
+-- root of 2, in seconds.
+local function count_end(id, state, now)
+  local f = redis.call('HMGET', key_of('job', id), 'key', 'created_at_ms', 'rows_succeeded', 'rows_failed')
+  local seconds = math.floor(now / 1000)
+  local hour, model = key_of('hour', string.format('%d', seconds - seconds % 3600)), f[1] or ''
+  local took_ms = math.max(now - (tonumber(f[2]) or now), 1)
+  local bucket = math.floor(2 * math.log(took_ms / 1000) / math.log(2))
+  redis.call('HINCRBY', hour, model .. '|jobs_' .. state, 1)
+  redis.call('HINCRBY', hour, model .. '|rows', (tonumber(f[3]) or 0) + (tonumber(f[4]) or 0))
+  if state == 'succeeded' then
+    redis.call('HINCRBY', hour, model .. '|took' .. bucket, 1)
+    local longest = tonumber(redis.call('HGET', hour, model .. '|longest_ms') or 0)
+    if took_ms > longest then redis.call('HSET', hour, model .. '|longest_ms', string.format('%d', took_ms)) end
+  end
+  redis.call('EXPIRE', hour, HOURS_KEPT_S)
+end
+
 local function end_job(id, state)
   local job, now = key_of('job', id), now_ms()
   local f = redis.call('HMGET', job, 'key', 'retention_ms', 'webhook_url', 'owner')
@@ -37,6 +57,7 @@ local function end_job(id, state)
   redis.call('ZREM', key_of('open_jobs', f[4] or ''), id)
   leave(id, f[1])
   publish_event(id)
+  count_end(id, state, now)
 end
 
 local function fail(id, code, detail)

@@ -11,13 +11,12 @@ import yaml
 
 from api.http.error_status import STATUS
 from api.jobs.wait_reasons import Reason
+from shared.conditions import KINDS, ConditionKind
 from tests.support.documents import ROOT
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 RULES = yaml.safe_load((ROOT / "deploy" / "prometheus" / "takt.rules.yml").read_text(encoding="utf-8"))
 ALERTS = [rule["alert"] for group in RULES["groups"] for rule in group["rules"]]
-TEXTS = (ROOT / "console" / "strings.js").read_text(encoding="utf-8")
-SENTENCES = re.findall(r'"problem\.\w+": \[\s*"([^"]+)"', TEXTS)
 
 LOUD = ("warning", "error", "exception", "critical")
 
@@ -52,10 +51,9 @@ def test_no_line_is_of_a_code_that_nobody_answers() -> None:
     assert set(told) - {"not_found", "method_not_allowed"} == set(STATUS)
 
 
-def test_every_alert_has_a_line_and_no_other_is_told() -> None:
+def test_every_alert_is_named() -> None:
     assert len(ALERTS) > 15
-    told = [cell.strip("`") for cell in first_cells("Alerts") if cell.startswith("`")]
-    assert told == ALERTS
+    assert set(re.findall(r"`(Takt\w+)`", section("Conditions") + section("Alerts"))) == set(ALERTS)
 
 
 def test_every_reason_why_a_job_waits_has_a_line() -> None:
@@ -63,10 +61,14 @@ def test_every_reason_why_a_job_waits_has_a_line() -> None:
     assert {f"`{reason}`" for reason in Reason} <= set(told)
 
 
-def test_every_problem_that_the_console_names_has_a_line() -> None:
-    assert len(SENTENCES) > 8
-    shown = {re.sub(r"\{\w+\}", "…", sentence) for sentence in SENTENCES}
-    assert shown <= set(first_cells("Console messages"))
+def test_the_table_of_conditions_is_the_list_in_the_code() -> None:
+    told = [line for line in section("Conditions").splitlines() if line.startswith("| `")]
+    assert told == [condition_line(kind) for kind in KINDS]
+
+
+def condition_line(kind: ConditionKind) -> str:
+    named = ", ".join(f"`{alert}`" for alert in kind.alerts)
+    return f"| `{kind.code}` | {kind.severity} | {named} | {kind.remedy.format()} |"
 
 
 def test_every_event_that_is_logged_as_a_warning_or_worse_has_a_line() -> None:

@@ -18,9 +18,19 @@ from tests.support.scrapes import Scrape
 from tools.metrics_page import page
 
 OWN: tuple[Metric, ...] = tuple(dict.fromkeys(gateway.METRICS + worker.METRICS + cluster.METRICS))
-LABELS = {"model", "version", "lane", "stage", "reason", "outcome", "state", "method", "route", "status"} | {
-    "release"
-}
+LABELS = {
+    "model",
+    "version",
+    "lane",
+    "stage",
+    "reason",
+    "outcome",
+    "state",
+    "method",
+    "route",
+    "status",
+    "code",
+} | {"release"}
 TOOK = histogram("took_seconds", "How long it took.", "model", bounds=(0.1, 1.0))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,16 +103,16 @@ def test_workers_are_counted_by_what_they_do_and_hold() -> None:
             worker("c:1", ModelState.LOADING, now=WorkerState.STARTING),
         ),
         lives={"a": 1, "b": 3, "c": 1},
-        seen_at_ms={"a:1": 59_000, "b:1": 60_000, "c:1": 60_000, "b:0": 40_000},
+        seen_at_ms={"a:1": 59_000, "b:1": 60_000, "c:1": 60_000, "b:0": 40_000, "d:1": 50_000},
     )
-    found = told(cluster_of(fleet))
+    found = told(replace(cluster_of(fleet), restarts=4))
     states = [found.of(metrics.WORKERS, state=state) for state in ("starting", "serving", "draining")]
     assert states == [1, 2, 0]
     assert found.of(metrics.MODEL_WORKERS, **LABELS) == 1
     assert found.of(metrics.FAILED_WORKERS, **LABELS) == 1
     assert found.of(metrics.SILENT_WORKERS) == 1
     assert found.of(metrics.HEARTBEAT_AGE) == 20
-    assert found.of(metrics.RESTARTS) == 2
+    assert found.of(metrics.RESTARTS) == 4
 
 
 def test_a_model_that_nobody_holds_is_told_as_such() -> None:

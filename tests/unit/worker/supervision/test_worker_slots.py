@@ -40,7 +40,11 @@ class House:
     def _facts(self) -> SupervisorFacts:
         workers = self.workers
         return SupervisorFacts(
-            name="w", pid=1, workers=1, restarts=workers.restarts, last_exit=workers.last_exit
+            name="w",
+            pid=1,
+            workers=1,
+            restarts=workers.restarts,
+            last_exit=workers.last_exits[-1] if workers.last_exits else None,
         )
 
     def _launch(self, worker: Worker, end: socket.socket) -> None:

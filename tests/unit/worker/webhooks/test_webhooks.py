@@ -16,9 +16,10 @@ from standardwebhooks.webhooks import Webhook
 from shared.errors import InvalidInputError
 from shared.ledger import JobRecord, JobState
 from shared.settings import Settings
+from shared.webhook_signatures import headers_of, signature
 from shared.webhooks import Address, WebhookTarget, checked_url, permitted, target_of
 from worker.webhooks.delivery import RETRY, next_delay_s, retry_after_s
-from worker.webhooks.signing import body_of, headers_of, signature
+from worker.webhooks.signing import body_of
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OLD_SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()

@@ -12,10 +12,10 @@ from ipaddress import ip_address, ip_network
 import pytest
 import trustme
 
+from shared import webhook_posts
+from shared.webhook_posts import NotPostedError, Poster, Response
 from shared.webhooks import Address, Resolve, WebhookTarget
 from tests.support.receivers import Answer, Receiver, receiver
-from worker.webhooks import post as webhook_post
-from worker.webhooks.post import NotPostedError, Poster, Response
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
@@ -56,9 +56,9 @@ def test_the_address_is_the_checked_one_and_the_name_the_one_that_was_asked_for(
 
 def test_the_default_port_of_http_is_left_out_of_the_host_header(monkeypatch: pytest.MonkeyPatch) -> None:
     with receiver() as to:
-        connected = webhook_post._connected
+        connected = webhook_posts._connected
         monkeypatch.setattr(
-            webhook_post, "_connected", lambda addresses, _port, end_s: connected(addresses, to.port, end_s)
+            webhook_posts, "_connected", lambda addresses, _port, end_s: connected(addresses, to.port, end_s)
         )
         for port in (80, 443):
             target = WebhookTarget(False, "receiver.example", port, "/")

@@ -1,0 +1,1 @@
+"""What is wrong with the installation: observes facts, records since when, and notifies."""
