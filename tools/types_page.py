@@ -74,7 +74,7 @@ def page() -> str:
     accepted = [family for family in Family if family in TAKEN or family in _TENSORS]
     first = _table(["Arrow type", *kinds, "tensor"], [_taken_row(family) for family in accepted])
     refused = _names(family for family in Family if family not in accepted)
-    second = _table(["Arrow type", "text"], [[_NAMES[family], KEPT[family].text] for family in Family])
+    second = "".join(f"- {family}: {KEPT[family].text}\n" for family in Family)
     parquet = _names(family for family in Family if not KEPT[family].parquet)
     arrow = _names(family for family in Family if not KEPT[family].arrow)
     text = f"\nThis text also stands in Parquet for {parquet}, and in Arrow for {arrow}.\n"
