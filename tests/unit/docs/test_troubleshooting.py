@@ -61,14 +61,15 @@ def test_every_reason_why_a_job_waits_has_a_line() -> None:
     assert {f"`{reason}`" for reason in Reason} <= set(told)
 
 
-def test_the_table_of_conditions_is_the_list_in_the_code() -> None:
-    told = [line for line in section("Conditions").splitlines() if line.startswith("| `")]
+def test_the_list_of_conditions_is_the_list_in_the_code() -> None:
+    told = [line for line in section("Conditions").splitlines() if line.startswith("- `")]
     assert told == [condition_line(kind) for kind in KINDS]
 
 
 def condition_line(kind: ConditionKind) -> str:
     named = ", ".join(f"`{alert}`" for alert in kind.alerts)
-    return f"| `{kind.code}` | {kind.severity} | {named} | {kind.remedy.format()} |"
+    remarks = "; ".join(filter(None, (str(kind.severity), named)))
+    return f"- `{kind.code}` ({remarks}): {kind.remedy.format()}"
 
 
 def test_every_event_that_is_logged_as_a_warning_or_worse_has_a_line() -> None:
