@@ -75,7 +75,7 @@ bench-full: setup  ## run all benchmarks, hours: every model and load, open loop
 	$(BIN)/python -m bench.beside
 	$(BIN)/python -m bench.stages --models iris,classifier,heavy
 	$(BIN)/python -m bench.costs
-	$(BIN)/python -m bench.studies.fronts --fronts takt,plain,dateless,h11,asyncio,granian,granian_mt --rounds 5
+	$(BIN)/python -m bench.studies.fronts --fronts takt,timers,asgi,two_writes,plain,h11,asyncio,granian,granian_mt
 	$(BIN)/python -m bench.studies.tuning --rounds 5
 	$(BIN)/python -m bench.kernels
 	$(BIN)/python -m bench.simulation --rounds 3

@@ -13,7 +13,7 @@ TOLERANCE = 0.001
 
 @dataclass(frozen=True)
 class Answer:
-    """A prediction for one row: the class and its probability."""
+    """A prediction for a row: the class and its probability."""
 
     label: str
     confidence: float

@@ -72,7 +72,7 @@ class Offer:
 
 
 class Load:
-    """The clients of one offer, over as many connections as needed."""
+    """The clients of an offer, over as many connections as needed."""
 
     def __init__(self, urls: Sequence[str], body: bytes, offer: Offer) -> None:
         self._targets = [_Target(url, body, offer.wait_s) for url in urls]
@@ -132,7 +132,7 @@ class Load:
 
 
 class _Target:
-    """Connections to one gateway: idle connections are reused, and new ones opened if none is idle."""
+    """Connections to a gateway: idle connections are reused, and another is opened if none is idle."""
 
     def __init__(self, url: str, body: bytes, wait_s: int) -> None:
         parts = urlsplit(url)

@@ -20,7 +20,7 @@ class BesideRound:
     alone: Measured
     beside: Measured
     rows_per_s: float  # of the job, beside the load
-    took_s: float  # from one heartbeat to another while both ran
+    took_s: float  # from heartbeat to heartbeat while both ran
     online_s: float  # of the engine's time in it
     offline_s: float
     job_alone_rows_per_s: float

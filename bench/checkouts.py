@@ -2,8 +2,8 @@
 
 Compares this checkout with another, for example a git worktree of the commit before a change. The other
 checkout has its own `.venv` and built models (`make setup models`). Each round loads both stacks in turns:
-closed loops of predictions, and jobs of one row that are submitted and read. `. --gateways 2` compares this
-checkout with itself: two gateway processes with one.
+closed loops of predictions, and single-row jobs that are submitted and read. `. --gateways 2` compares this
+checkout with itself: two gateway processes with a single process.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ PER_S = "a second"
 
 @dataclass(frozen=True)
 class CheckoutRound:
-    """One stack under one load in one round."""
+    """A stack under a load in a round."""
 
     round: int
     load: str
@@ -45,7 +45,7 @@ class CheckoutResults(Run):
     kind: str = "checkouts"
 
     def of(self, load: str, checkout: str) -> list[CheckoutRound]:
-        """The rounds of one stack under one load, in order."""
+        """The rounds of a stack under a load, in order."""
         return [one for one in self.rounds if (one.load, one.checkout) == (load, checkout)]
 
 

@@ -36,7 +36,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class CostResults(Run):
-    """A stack: `takt up` with one gateway and one worker."""
+    """A stack: `takt up` with a gateway and a worker."""
 
     model: str
     rounds: int
@@ -87,7 +87,7 @@ def _line(
 
 
 def in_proportion(parts: Mapping[str, float]) -> str:
-    """`gateway 1 : worker 0.33 : queue 0.08`: cores used by each part when the busiest part uses one core."""
+    """`gateway 1 : worker 0.33 : queue 0.08`: cores of each part when the busiest part uses a whole core."""
     busiest = max(parts.values())
     ordered = sorted(parts.items(), key=lambda part: -part[1])
     return " : ".join(f"{name} {short(s / busiest) if s < busiest else '1'}" for name, s in ordered)

@@ -96,7 +96,7 @@ PARTS = (
         "--rounds 1 --seconds 1 --rows 10000000",
     ),
     Part("stages", "bench.stages --models iris", NOTEBOOK, 1.5, "--rounds 1 --connections 1,8"),
-    Part("fronts", "bench.studies.fronts", NOTEBOOK, 2, f"{_SHORT} --fronts takt,plain"),
+    Part("fronts", "bench.studies.fronts", NOTEBOOK, 2, f"{_SHORT} --fronts takt,asgi"),
     Part("kernels", "bench.kernels", NOTEBOOK, 1, "--rounds 1 --models iris --sizes 1,64"),
     Part(
         "tuning", "bench.studies.tuning", NOTEBOOK, 3, f"{_SHORT} --rows 20000 --settings as_it_is,gc_thawed"
@@ -153,7 +153,7 @@ def _publish(given: argparse.Namespace) -> None:
 
 
 def _measured(part: Part, given: argparse.Namespace) -> bool:
-    """Run one part. Its JSON replaces the previous JSON only if the part succeeds."""
+    """Run a part. Its JSON replaces the previous JSON only if the part succeeds."""
     fresh, begun_s = given.kept / f"{part.name}.fresh", time.monotonic()
     say(f"\n== {part.name}: {part.command}")
     command = [sys.executable, *part.words(tiny=given.tiny), "--json", str(fresh)]

@@ -1,6 +1,6 @@
 """`python -m bench.durability --rows 10000000`: the cost of payloads and jobs that survive a power cut.
 
-Each mode is a `takt up` on the same disk and runs a large job and jobs of one row, in interleaved rounds.
+Each mode is a `takt up` on the same disk and runs a large job and single-row jobs, in interleaved rounds.
 Ratios are relative to the first mode, which does not sync payloads.
 """
 
@@ -88,7 +88,7 @@ def _large(field: Field, rows: int) -> Callable[[Server], float]:
 
 
 def _small(server: Server, jobs: int) -> float:
-    """Seconds until `count` consecutive jobs of one row were accepted."""
+    """Seconds until `count` consecutive single-row jobs were accepted."""
     model = server.place.subject
     rows = {"model": model.name, "inputs": [model.row]}
     with httpx.Client(base_url=f"http://127.0.0.1:{server.place.port}", timeout=30) as client:

@@ -1,4 +1,4 @@
-"""Python environments of the rivals: one virtual environment for each rival with its own requirements.
+"""Python environments of the rivals: a virtual environment for each rival with its own requirements.
 
 The environment is built once and contains only the server. The model's libraries (numpy, scikit-learn, torch)
 are this program's and come after the environment's in the path, so that all rivals load the artifact with the

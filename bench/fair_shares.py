@@ -1,7 +1,7 @@
 """`python -m bench.fair_shares`: fifty owners on a queue in virtual time, with the real ledger.
 
 Slots claim chunks through the ledger's scripts on a real server and finish them after a time proportional to
-their rows. Heavy owners submit many jobs at once; each light owner submits one job later. The same work then
+their rows. Heavy owners submit many jobs at once; each light owner submits a job later. The same work then
 runs with all jobs under a single owner, so that only the order of jobs counts.
 """
 

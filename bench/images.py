@@ -1,8 +1,8 @@
 """`python -m bench.images`: JPEG images to a small convolutional network, online and as a job.
 
-Online: Takt (`takt up`, one worker) and a FastAPI app as the guide writes it, at 64 connections, in
+Online: Takt (`takt up`, a single worker) and a FastAPI app as the guide writes it, at 64 connections, in
 interleaved rounds. Job: images in a Parquet file, against decoding and prediction in this process on as many
-cores. Both sides use one torch thread per call.
+cores. Both sides use 1 torch thread per call.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _running(
 
 
 def _ready(side: Side) -> dict[str, Any]:  # Any: JSON
-    """The answer to one image, as soon as the server gives one. Raises ValueError if it does not."""
+    """The answer to an image, as soon as the server gives one. Raises ValueError if it does not."""
     limit_s = time.monotonic() + START_LIMIT_S
     while time.monotonic() < limit_s:
         try:

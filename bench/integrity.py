@@ -44,7 +44,7 @@ Hash = Callable[[bytes], object]
 
 @dataclass(frozen=True)
 class Passage:
-    """A job on one of the two stacks."""
+    """A job on either stack."""
 
     way: str
     took_s: float

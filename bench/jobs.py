@@ -1,4 +1,4 @@
-"""`python -m bench.jobs --jobs 2000 --connections 16`: throughput of jobs of one row.
+"""`python -m bench.jobs --jobs 2000 --connections 16`: throughput of single-row jobs.
 
 The connections send all jobs as fast as possible and then read each result as its job ends. A job's time is
 from its request until its result is read. Rivals run fewer jobs in interleaved rounds; the compared figure is
@@ -83,7 +83,7 @@ def _rounds(field: Field, given: argparse.Namespace) -> Iterator[JobsRound]:
 
 
 def submit_and_read(server: Server, number: int, jobs: int, connections: int) -> JobsRound:
-    """Submit jobs of one row and read their results. Raises NoAnswer, WrongAnswer, OSError,
+    """Submit single-row jobs and read their results. Raises NoAnswer, WrongAnswer, OSError,
     http.client.HTTPException.
     """
     shares = [len(range(start, jobs, connections)) for start in range(connections)]

@@ -1,4 +1,4 @@
-"""Jobs of one row on several services: the record of a run and its table."""
+"""Single-row jobs on several services: the record of a run and its table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m bench.kernels`: speed-up of compiled runtimes for a call, on one thread, without a server.
+"""`python -m bench.kernels`: speed-up of compiled runtimes for a call, on a single thread, without a server.
 
 The models are one of each compilable kind, fitted on random rows, and the shipped iris forest. A round
 compares the answers of a model's native and compiled runtimes, then calls them alternately at each call size.

@@ -20,7 +20,7 @@ class KernelTimed:
     round: int
     model: str
     runtime: str
-    rows: int  # of one call
+    rows: int  # of a call
     ms_a_call: float
 
 

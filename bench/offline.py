@@ -149,7 +149,7 @@ def _requests(server: Server, load: _Load) -> Passage:
 
 
 def _timed(server: Server, way: str, rows: int, run: Callable[[], float]) -> Passage:
-    """Measure one passage, with the server's CPU and memory during it."""
+    """Measure a passage, with the server's CPU and memory during it."""
     server.check()
     before = server.usage()
     with watched(server) as looks:

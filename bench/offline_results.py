@@ -50,5 +50,5 @@ class OfflineResults(Run):
     kind: str = "offline"
 
     def of(self, way: str) -> list[Passage]:
-        """The passages of one way, in the order of the rounds."""
+        """The passages of a way, in the order of the rounds."""
         return [one for one in self.passages if one.way == way]

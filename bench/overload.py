@@ -1,6 +1,6 @@
 """`python -m bench.overload`: behaviour under more load than the model can process.
 
-One worker holds a model of known speed (200 rows/s). New clients arrive at 1, 2, 5 and 20 times that rate in
+A worker holds a model of known speed (200 rows/s). New clients arrive at 1, 2, 5 and 20 times that rate in
 an open loop; rejected clients retry after their `Retry-After`.
 """
 

@@ -33,7 +33,7 @@ class Turn:
 class Plan:
     """A run. Ratios are relative to the first rival.
 
-    Seconds are for one connection. With more connections each request waits longer, so turns are longer.
+    Seconds are for a single connection. With more connections each request waits longer, so turns are longer.
     """
 
     rivals: tuple[str, ...]
@@ -78,5 +78,5 @@ class Plan:
 
 
 def _stretch(connections: int) -> float:
-    """1 for one connection, 1.5 for 64, 3 for 256."""
+    """1 for 1 connection, 1.5 for 64, 3 for 256."""
     return 1 + (connections - 1) / 127

@@ -26,7 +26,7 @@ _LOAD_MORE_S = 20.0  # delay after which a load is ended
 def run(
     plan: Plan, entrants: Sequence[Entrant], subject: Subject, load: Load, say: Say
 ) -> tuple[list[Round], list[Stages]]:
-    """Measure one model according to the plan. All programs end, even after an error.
+    """Measure a model according to the plan. All programs end, even after an error.
 
     Raises NoAnswer, and the errors of `standing`.
     """
@@ -68,7 +68,7 @@ def settle(session: Session) -> None:
 
 
 def _take(session: Session, turn: Turn, say: Say) -> Round:
-    """Run one turn: check, load, check again."""
+    """Run a turn: check, load, check again."""
     server = session.servers[turn.rival]
     server.check()
     before, machine, begun_s = server.usage(), machine_now(), time.monotonic()
@@ -107,14 +107,14 @@ def _open(session: Session, server: Server, turn: Turn) -> Measured:
 
 
 def _probed(session: Session) -> list[Stages]:
-    """The stages of every rival with Server-Timing; the probe is one of the connections."""
+    """The stages of every rival with Server-Timing; the probe is among the connections."""
     timed = [server for server in session.servers.values() if server.rival.timed]
     found = [probe(session, server, count) for server in timed for count in session.plan.connections]
     return [stages for stages in found if stages is not None]
 
 
 def probe(session: Session, server: Server, connections: int) -> Stages | None:
-    """Times by stage on one connection among `count`. Raises the errors of `Probe.end`."""
+    """Times by stage on a connection among `count`. Raises the errors of `Probe.end`."""
     watch = Probe(server.caller())
     watch.start()
     try:

@@ -137,7 +137,7 @@ def serving(entrant: Entrant, folder: Path, task: Task, leash: ProcessGroup) -> 
 
 
 def plain_environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Environment of every rival: one thread for a model call, and no Takt settings."""
+    """Environment of every rival: a single thread for a model call, and no Takt settings."""
     kept = {name: value for name, value in inherited.items() if not name.startswith("TAKT_")}
     return kept | {"OMP_NUM_THREADS": "1"}
 

@@ -1,6 +1,6 @@
 """`python -m bench.stages`: time of a request by stage.
 
-One of the connections is the probe. It measures the whole time of each request and reads the time of each
+A connection among them is the probe. It measures the whole time of each request and reads the time of each
 stage from Server-Timing. The remainder is shown as `rest`.
 """
 

@@ -13,7 +13,7 @@ from bench.tables import table
 
 @dataclass(frozen=True, kw_only=True)
 class StageResults(Run):
-    """The stages of Takt under closed loops: one record a round, model and number of connections."""
+    """The stages of Takt under closed loops: a record for each round, model and number of connections."""
 
     rounds: int
     stages: tuple[Stages, ...]

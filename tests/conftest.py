@@ -60,14 +60,14 @@ def stack_queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Valkey for the stack that one module starts for itself."""
+    """A Valkey for the stack that a module starts for itself."""
     with Server(valkey_binary(), tmp_path_factory.mktemp("queue")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def stack(stack_queue: Server, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A gateway and one worker that holds every model."""
+    """A gateway and a worker that holds every model."""
     with running(stack_queue.url, tmp_path_factory.mktemp("stack")) as started:
         started.gateway()
         started.worker("worker")

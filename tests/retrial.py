@@ -1,8 +1,8 @@
 """Runs pytest, then the failed tests again: `python -m tests.retrial ARGUMENTS`, with pytest's arguments.
 
 Tests here start servers and kill them, and share two cores with other tests. A test that fails again when all
-others are done fails for good. One that passes then is named in the last lines, for it wants mending. Where
-more than a few fail there is no second trial: that is no accident.
+others are done fails for good. A test that passes then is named in the last lines: repair it. If
+more than a few fail, there is no second trial.
 """
 
 from __future__ import annotations

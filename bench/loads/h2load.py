@@ -1,4 +1,4 @@
-"""h2load from Debian's nghttp2-client: one thread in C, with a log of every request for exact percentiles."""
+"""h2load from Debian's nghttp2-client: a thread in C, with a log of every request for exact percentiles."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The common queue behind FastAPI: one Celery task a request, with its result in the result backend.
+"""The common queue behind FastAPI: a Celery task for each request, with its result in the result backend.
 
 Broker and result backend are Takt's embedded Valkey without persistence. The pool is prefork with two
-processes; each has its own model and takes one task at a time (prefetch 1).
+processes; each has its own model and takes a single task at a time (prefetch 1).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def _command(place: Place) -> Sequence[str]:
 
 RIVAL = Rival(
     name="celery_tasks",
-    about="FastAPI and one Celery task a request, prefork, 2 processes, results by the backend",
+    about="FastAPI and a Celery task for each request, prefork, 2 processes, results by the backend",
     command=_command,
     parts={"uvicorn": "gateway", "celery": "worker", "celeryd:": "worker", "valkey-server": "queue"},
 )

@@ -1,6 +1,6 @@
 """LitServe: FastAPI in a single process, the model in another, with batches between them.
 
-One model process, because on two cores a second process makes batches smaller and throughput lower.
+A single model process, because on two cores a second process makes batches smaller and throughput lower.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""mosec: an HTTP server in Rust that forms batches, and one Python process with the model.
+"""mosec: an HTTP server in Rust that forms batches, and a Python process with the model.
 
-One process, because on two cores a second process makes batches smaller and throughput lower.
+A single process, because on two cores a second process makes batches smaller and throughput lower.
 """
 
 from __future__ import annotations

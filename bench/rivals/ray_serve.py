@@ -1,6 +1,6 @@
 """Ray Serve: `@serve.batch` in a single replica behind Ray's HAProxy, optimized for throughput.
 
-One replica, because the model fills one core, and HAProxy, Ray's daemons and the load share the other.
+A single replica, because the model fills a core, and HAProxy, Ray's daemons and the load share the other.
 """
 
 from __future__ import annotations

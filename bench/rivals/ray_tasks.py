@@ -1,6 +1,6 @@
 """Ray Serve's asynchronous inference: a `task_consumer` deployment with its own Valkey, configured as Takt's.
 
-One consumer, like Takt's one worker. The HTTP deployment submits jobs and reads their results for
+A single consumer, as Takt has a single worker. The HTTP deployment submits jobs and reads their results for
 `bench.jobs`.
 """
 

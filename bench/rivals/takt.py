@@ -1,4 +1,4 @@
-"""Takt started by `takt up`: embedded queue, one gateway, one worker with one thread."""
+"""Takt started by `takt up`: embedded queue, a gateway, and a worker with a single thread."""
 
 from __future__ import annotations
 

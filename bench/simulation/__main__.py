@@ -1,7 +1,7 @@
 """`python -m bench.simulation`: the policies on a virtual clock, compared with stacks of 1 and 2 workers.
 
-A model of known speed runs on both stacks. The other costs are calibrated with one worker, by 1 and by 64
-connections and by jobs of one row. Every other load is simulated and measured. Larger numbers of workers are
+A model of known speed runs on both stacks. The other costs are calibrated with 1 worker, by 1 and by 64
+connections and by single-row jobs. Every other load is simulated and measured. Larger numbers of workers are
 only simulated.
 """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Costs:
-    """Times in seconds: known values of the model, and values of other parts measured with one worker."""
+    """Times in seconds: known values of the model, and values of other parts measured with a worker."""
 
     call_s: float  # model: each call …
     row_s: float  # … and each row of the call
@@ -24,5 +24,5 @@ class Costs:
 
     @property
     def capacity(self) -> float:
-        """Rows a second of one worker with full batches."""
+        """Rows a second of a worker with full batches."""
         return self.max_rows / (self.predict_s(self.max_rows) + self.batch_s)

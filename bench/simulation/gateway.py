@@ -1,4 +1,4 @@
-"""A gateway in virtual time: the real admission, one event loop, and one writer."""
+"""A gateway in virtual time: the real admission, an event loop, and a writer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Floor:
 
 
 class SimulatedGateway:
-    """A gateway with requests of one row."""
+    """A gateway with single-row requests."""
 
     def __init__(self, name: str, floor: Floor) -> None:
         self.name = name

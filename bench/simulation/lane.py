@@ -32,7 +32,7 @@ class Stream:
         self._asleep: deque[Sleeper] = deque()
 
     def add(self, gateway: str, request: int, budget_s: float) -> None:
-        """An entry of one row."""
+        """A single-row entry."""
         entry = Entry(SCHEMA, gateway, request, 0, round(budget_s * 1000), 1, [])
         self._added += 1
         entry_id = f"{int(self._clock.now_s * 1000)}-{self._added}".encode()
@@ -86,7 +86,7 @@ class SimulatedLane:
         return self._stream.take(self._max_rows)
 
     def wait(self) -> list[Delivery]:
-        """A blocking read returns one entry, like XREADGROUP COUNT 1."""
+        """A blocking read returns a single entry, like XREADGROUP COUNT 1."""
         return self._stream.take(1)
 
     def answer(self, finished: Finished) -> None:

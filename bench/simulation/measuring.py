@@ -37,7 +37,7 @@ _JOB_LIMIT_S = 60.0
 _LOOK_S = 0.05
 _LONE_JOBS = 5
 _FULL = 64
-"""Number of connections that fills one worker's batches."""
+"""Number of connections that fills a worker's batches."""
 
 Spent = tuple[int, int, float, float]
 """Number of batches, their rows, and the engines' seconds by lane: online, offline."""
@@ -53,7 +53,7 @@ def figures_of(stack: PacedStack, scene: Scene) -> Figures:
 
 
 def calibrated(stack: PacedStack, call_s: float, row_s: float, seconds: float) -> Costs:
-    """Costs outside the model, from one connection, from enough connections to saturate a worker, and from
+    """Costs outside the model, from 1 connection, from enough connections to saturate a worker, and from
     single jobs.
 
     Raises the errors of `figures_of`.
@@ -126,7 +126,7 @@ def _two_jobs(stack: PacedStack) -> Figures:
 
 
 def _lone_job_s(stack: PacedStack) -> float:
-    """Time of a job of one row without other load."""
+    """Time of a single-row job without other load."""
     with httpx.Client(base_url=stack.gateways[0], timeout=_JOB_LIMIT_S) as client:
         return _took_s(client, submitted(client, 1))
 

@@ -61,7 +61,7 @@ class Scaled:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationResults(Run):
-    """A calibration with one worker, and the results based on it."""
+    """A calibration with a single worker, and the results based on it."""
 
     rounds: int
     costs: Costs

@@ -89,7 +89,7 @@ class SimulatedStack:
         self.jobs = SimulatedJobs(self.clock, costs, self.workers, client)
 
     def ask(self, ended: Callable[[int, int | None], None], gateway: SimulatedGateway | None = None) -> None:
-        """Send one request to a gateway, by default to the next in turn."""
+        """Send a request to a gateway, by default to the next in turn."""
         if gateway is None:
             gateway = self.gateways[self._next % len(self.gateways)]
             self._next += 1
@@ -132,7 +132,7 @@ def simulate(scene: Scene, costs: Costs, client: redis.Redis) -> Figures:
 
 
 def closed_loop(stack: SimulatedStack, scene: Scene) -> Figures:
-    """Each connection sends its next request after an answer. It belongs to one gateway, by chance, as with
+    """Each connection sends its next request after an answer. It belongs to a gateway, by chance, as with
     SO_REUSEPORT."""
     samples: list[Sample] = []
     chance = Random(scene.seed)

@@ -1,1 +1,1 @@
-"""One-off studies with published results. No other module depends on them."""
+"""Single studies with published results. No other module depends on them."""

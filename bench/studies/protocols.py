@@ -1,7 +1,7 @@
-"""`python -m bench.studies.protocols --rounds 5`: the protocols of one gateway side by side, interleaved.
+"""`python -m bench.studies.protocols --rounds 5`: the protocols of a gateway side by side, interleaved.
 
     batch   64 rows x 10 numbers of the classifier: `/predict/batch` in JSON, `/v2/…/infer` in binary FP32
-    single  one row of iris at 64 connections: `/predict`, gRPC's ModelInfer, `/v2/…/infer` in JSON
+    single  a row of iris at 64 connections: `/predict`, gRPC's ModelInfer, `/v2/…/infer` in JSON
 
 h2load sends all of it; gRPC is HTTP/2 with a framed body. Each request is first sent once and its answer
 checked. Ratios are taken within a round, to the first

@@ -1,6 +1,6 @@
 """`python -m bench.studies.tuning`: effect of interpreter and library settings on a worker.
 
-The engine's thread shares one interpreter with the chunks' threads, the heartbeat and Celery. Each setting
+The engine's thread shares its interpreter with the chunks' threads, the heartbeat and Celery. Each setting
 has its own stack and applies to that stack's worker only (bench/studies/tuned). A round runs a job beside a
 moderate online load, then a closed loop without a job, on each stack.
 """

@@ -25,7 +25,7 @@ _MIB = 2**20
 
 @dataclass
 class Answers:
-    """Requests that were sent on time, whether or not earlier ones were answered."""
+    """Requests that were sent on time, whether or not earlier requests were answered."""
 
     answered: list[tuple[float, float, int]] = field(default_factory=list)  # sent, answered, status
 
@@ -106,7 +106,7 @@ def restarts(kills: int) -> str:
 
 
 def memory(workers: int, mebibytes: int, rounds: int) -> str:
-    """Several workers and one, with a forest of this size, started in turns."""
+    """Several workers and a single worker, with a forest of this size, started in turns."""
     pss_bytes: dict[int, list[int]] = {1: [], workers: []}
     started_s: dict[int, list[float]] = {1: [], workers: []}
     with _folders() as (folder, models):
@@ -131,7 +131,7 @@ def memory(workers: int, mebibytes: int, rounds: int) -> str:
 
 
 def addition(share: float) -> str:
-    """A version is added and removed at a share of the load that one worker answers."""
+    """A version is added and removed at a share of the load that a worker answers."""
     with _folders() as (folder, models):
         write_pipeline(models, "small")
         write_forest(models, "forest", 64)
@@ -156,7 +156,7 @@ def addition(share: float) -> str:
 
 
 def _capacity(takt: Running) -> float:
-    """Requests/s of one connection, which leaves the load generator its share of the cores."""
+    """Requests/s of a single connection, which leaves the load generator its share of the cores."""
     begun_s, count = time.monotonic(), 500
     for _ in range(count):
         takt.http.post("/models/small/predict", json=row()).raise_for_status()
@@ -164,7 +164,7 @@ def _capacity(takt: Running) -> float:
 
 
 def pipelines(count: int) -> str:
-    """Many small models in one supervisor, and one more."""
+    """Many small models in one supervisor, and another."""
     with _folders() as (folder, models):
         for number in range(count):
             write_pipeline(models, f"p{number:03}", seed=number)

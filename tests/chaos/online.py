@@ -52,7 +52,7 @@ class OnlineLog:
 
 
 class OnlineLoad(threading.Thread):
-    """All connections, on a separate event loop. Each connection uses one gateway."""
+    """All connections, on a separate event loop. Each connection uses a single gateway."""
 
     def __init__(
         self, urls: Sequence[str], rpcs: Sequence[str], connections: int, pool: Pool, seed: int

@@ -46,7 +46,7 @@ class Fault:
 
     number: int  # from 1
     kind: Kind
-    victim: int  # index of the gateway, or of the machine with a worker; there is only one Redis
+    victim: int  # index of the gateway, or of the machine with a worker; there is only a single Redis
     calm_s: float  # pause before the fault
     hold_s: float
 

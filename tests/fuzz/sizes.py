@@ -86,7 +86,7 @@ def models(folder: Path) -> Path:
     return folder
 
 
-async def measure(client: Any, folder: Path, cases: int, seed: int) -> Sizes:  # Any: a Redis, or a fake one
+async def measure(client: Any, folder: Path, cases: int, seed: int) -> Sizes:  # Any: a Redis, or a fake
     """Send this number of requests to a gateway on this Redis."""
     settings = Settings(
         models_dir=models(folder / "models"),

@@ -84,7 +84,7 @@ def listed(server: Server) -> dict[str, dict[str, object]]:
     return {str(document["id"]): document for document in map(json.loads, lines)}
 
 
-def test_keys_of_one_name_have_one_share_and_it_can_be_set_later(valkey: Server) -> None:
+def test_keys_of_the_same_name_have_a_common_share_and_it_can_be_set_later(valkey: Server) -> None:
     limits = ("--max-running-rows", "500", "--max-jobs", "7")
     first, second = made(valkey, "lab", "--weight", "3", *limits), made(valkey, "lab")
     other = made(valkey, "mes")

@@ -106,7 +106,7 @@ def test_flower_lists_the_worker_and_its_doorbells(stack: Stack, flower: httpx.C
     with stack.client() as http:
 
         def doorbells_of_the_worker() -> list[dict[str, Any]]:
-            """A job's doorbell is answered by either worker: jobs, until it was this one."""
+            """A job's doorbell is answered by either worker: submits jobs until this worker answers."""
             job_results(http, "iris", [ROW])
             tasks = flower.get("/api/tasks").raise_for_status().json().values()
             return [task for task in tasks if task["name"] == TASK and task["state"] == "SUCCESS"]

@@ -114,7 +114,7 @@ def test_a_person_sees_a_bar_that_moves_and_a_summary(stack: Stack, flowers: Pat
     assert pq.read_table(output)["id"].to_pylist() == IDS
 
 
-def test_a_pipe_gets_one_line_and_the_file(stack: Stack, flowers: Path, tmp_path: Path) -> None:
+def test_a_pipe_gets_a_line_and_the_file(stack: Stack, flowers: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.csv"
     done = subprocess.run(
         submission(stack, flowers, output), capture_output=True, text=True, check=True, timeout=60

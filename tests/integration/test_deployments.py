@@ -204,7 +204,7 @@ def test_wrong_deployments_are_refused_with_the_reason(clients: list[httpx.Clien
 
 
 class Load:
-    """Requests to all gateways, one after another, in a thread, until the block ends."""
+    """Requests to all gateways in turn, in a thread, until the block ends."""
 
     def __init__(self, clients: list[httpx.Client], *rows: dict[str, float]) -> None:
         self._urls = [str(client.base_url) for client in clients]

@@ -46,7 +46,7 @@ def client(queue: Server) -> Iterator[redis.Redis]:
 
 
 def a_doorbell(client: redis.Redis) -> dict[str, Any]:  # Any: kombu's envelope
-    """One as it lies in the list."""
+    """A doorbell as it lies in the list."""
     notify(client, OTHER)
     found: dict[str, Any] = json.loads(client.rpop(keys.offline_queue(OTHER)))  # type: ignore[arg-type]  # bytes here
     return found

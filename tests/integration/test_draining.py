@@ -64,7 +64,7 @@ def test_what_is_in_hand_is_answered_and_what_comes_waits_for_others(
         assert draining.drained
 
 
-def test_a_chunk_is_let_go_at_its_next_slice_and_a_later_one_at_once(
+def test_a_chunk_is_released_at_its_next_slice_and_a_later_chunk_at_once(
     valkey: Server, client: redis.Redis
 ) -> None:
     model = Doubling()

@@ -321,7 +321,7 @@ def test_stopping_answers_what_is_in_hand(server: Server, caller: Caller) -> Non
         assert caller.values(held) == [2.0]
 
 
-def test_a_chunk_that_comes_while_the_engine_stops_leaves_the_one_that_runs_to_it(server: Server) -> None:
+def test_a_chunk_that_comes_while_the_engine_stops_leaves_the_running_chunk_to_it(server: Server) -> None:
     model, crashes = Doubling(), Crashes()
     model.gate.clear()
     double = predictor(model)
@@ -454,7 +454,7 @@ def order_of_runs(server: Server, *names: str) -> list[float]:
     return starts
 
 
-def test_chunks_of_one_job_run_one_after_the_other(server: Server) -> None:
+def test_chunks_of_a_job_run_in_sequence(server: Server) -> None:
     assert order_of_runs(server, "j/0", "j/1") == [0.0, 8.0, 100.0, 108.0]
 
 

@@ -1,4 +1,4 @@
-"""A model of an earlier scikit-learn and one of the installed release are served by one `takt up`."""
+"""Models of an earlier scikit-learn and of the installed release are served by the same `takt up`."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_models_of_two_releases_are_served_by_one_takt_up(folder: Path) -> None:
+def test_models_of_two_releases_are_served_by_the_same_takt_up(folder: Path) -> None:
     port = free_port()
     with (
         Terminal(folder, port).serving(".venv/bin/takt up --workers 1"),

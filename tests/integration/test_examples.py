@@ -72,7 +72,9 @@ def test_submit_csv_saves_the_results(stack: Stack, tmp_path: Path) -> None:
     assert [line.split(",")[1] for line in saved[1:]] == ['"setosa"', '"virginica"', '"versicolor"']
 
 
-def test_the_retry_loop_makes_one_job_of_two_runs(stack: Stack, tmp_path: Path, http: httpx.Client) -> None:
+def test_the_retry_loop_makes_a_single_job_of_two_runs(
+    stack: Stack, tmp_path: Path, http: httpx.Client
+) -> None:
     order = f"order-{tmp_path.name}"
     program = EXAMPLES / "mes_retry_loop.py"
     ran = [output_of(sys.executable, program, stack.url, order, folder=tmp_path) for _ in range(2)]

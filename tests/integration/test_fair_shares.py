@@ -1,4 +1,4 @@
-"""Owners share a running stack: one job beside a thousand, a few predictions beside a flood."""
+"""Owners share a running stack: a job beside a thousand, a few predictions beside a flood."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ A, B = holder("a"), holder("b")
 
 @pytest.fixture(scope="module")
 def paced(queue: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A gateway that asks for keys, and one worker that does 500 rows/s."""
+    """A gateway that asks for keys, and a worker that does 500 rows/s."""
     folder = tmp_path_factory.mktemp("paced")
     models = paced_repository(folder, pace_ms=ROW_MS)
     with queue.client() as client:
@@ -55,7 +55,7 @@ def took_s(queue: Server, job_id: str) -> float:
 
 
 @pytest.mark.parametrize(("rows", "most"), [(20, 3.5), (600, 2.5)])
-def test_one_job_beside_a_thousand_of_another_owner_takes_twice_its_time_alone(
+def test_a_job_beside_a_thousand_of_another_owner_takes_twice_its_time_alone(
     paced: Stack, queue: Server, rows: int, most: float
 ) -> None:
     """Jobs of a chunk, and of six. A job also waits for the two chunks that the worker has in hand, so that

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.mark.parametrize("model", ["iris", "quality"])
-def test_a_small_job_ends_soon_behind_a_large_one_of_iris(http: httpx.Client, model: str) -> None:
+def test_a_small_job_ends_soon_behind_a_large_job_of_iris(http: httpx.Client, model: str) -> None:
     with behind(http, 2_000_000) as large:
         assert seconds_of(http, model) < MOST_S
         assert large()["state"] == "running"

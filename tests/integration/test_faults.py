@@ -39,7 +39,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def stack(server: Server, models: Path, tmp_path: Path) -> Iterator[Stack]:
-    """A gateway and one worker that holds iris, on that server."""
+    """A gateway and a worker that holds iris, on that server."""
     with running(server.url, tmp_path, models="iris", lease_s="6", batch_limit_s="4") as started:
         started.gateway()
         started.worker("one")

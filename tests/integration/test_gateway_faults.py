@@ -65,7 +65,7 @@ async def test_two_gateways_at_once_each_get_their_own_answers(stack: Stack, oth
     assert {answer.status_code for answer in one + two} == {200}
 
 
-def test_a_job_submitted_at_one_gateway_is_the_same_job_at_another(stack: Stack, other: Stack) -> None:
+def test_a_job_is_the_same_job_at_every_gateway(stack: Stack, other: Stack) -> None:
     body = {"model": "iris", "inputs": [[5.1, 3.5, 1.4, 0.2]] * 3}
     key = {"Idempotency-Key": "across-gateways"}
     with stack.client() as here, other.client() as there:

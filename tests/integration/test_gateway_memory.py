@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 ROOMS = [16 << 20, 40 << 20, 80 << 20]
-"""With the last but one, Arrow's CSV parser ended the process by itself."""
+"""With the second to last, Arrow's CSV parser ended the process by itself."""
 
 
 @pytest.mark.parametrize("room", ROOMS)

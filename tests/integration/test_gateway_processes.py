@@ -1,4 +1,4 @@
-"""Several gateway processes on one port: clients see one gateway, whichever process answers."""
+"""Several gateway processes on a port: clients see a single gateway, whichever process answers."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ async def test_kill_9_of_a_process_refuses_no_connection_and_another_takes_its_s
     assert gateway.has_said("gateway_ended")
 
 
-async def test_sighup_replaces_the_processes_one_by_one_and_no_request_fails(
+async def test_sighup_replaces_the_processes_in_turn_and_no_request_fails(
     stack: Stack, gateway: Part
 ) -> None:
     before = processes(gateway)

@@ -121,7 +121,7 @@ def test_pinned_memory_gives_the_same_bits_as_a_plain_copy(version: ModelVersion
 @pytest.mark.parametrize(
     "count", [PIECE_ROWS - 1, PIECE_ROWS, PIECE_ROWS + 1, 3 * PIECE_ROWS, 9 * PIECE_ROWS + 7]
 )
-def test_a_call_in_pieces_answers_as_one_call_does(version: ModelVersion, count: int) -> None:
+def test_a_call_in_pieces_answers_as_a_whole_call_does(version: ModelVersion, count: int) -> None:
     rows = rows_of(count)
     whole = answers(version, rows, Copies(pipelined=False, least_bytes=0))
     # another number of rows may take another kernel
@@ -149,7 +149,7 @@ def little_memory() -> Iterator[None]:
 
 @pytest.mark.usefixtures("little_memory")
 def test_a_call_that_does_not_fit_is_run_in_halves_and_leaves_a_ceiling(version: ModelVersion) -> None:
-    rows = rows_of(2**20)  # 256 MiB of rows in one call
+    rows = rows_of(2**20)  # 256 MiB of rows in a single call
     files = ModelFiles(version.artifact, version)
     copies = Copies(pipelined=False, least_bytes=0)
     runtime = load_network(version.spec, files, "cuda:0", 1, copies=copies)

@@ -36,7 +36,7 @@ def stack(queue: Server, models: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def flip(path: Path, *, bit: int = 4001) -> None:
-    """Change one bit of a file in place."""
+    """Change a bit of a file in place."""
     data = bytearray(path.read_bytes())
     place = bit % (len(data) * 8)
     data[place // 8] ^= 1 << place % 8

@@ -96,7 +96,7 @@ def test_a_comment_in_a_spec_is_no_difference(stack: Stack, models: Path, tmp_pa
     part.end()
 
 
-def test_a_worker_with_another_spec_leaves_requests_to_one_with_the_same(
+def test_a_worker_with_another_spec_leaves_requests_to_a_worker_with_the_same(
     stack: Stack, models: Path, tmp_path: Path
 ) -> None:
     with stack.client() as http:

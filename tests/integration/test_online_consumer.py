@@ -193,7 +193,7 @@ def test_an_entry_whose_worker_ended_after_a_broken_connection_runs_in_the_next(
         assert caller.values(*ids) == [2.0, 4.0]
 
 
-def test_an_entry_that_its_gateway_took_back_meanwhile_is_no_unreadable_one(
+def test_an_entry_that_its_gateway_took_back_meanwhile_does_not_count_as_unreadable(
     consumer: Consumer, client: redis.Redis, caller: Caller
 ) -> None:
     _, kept = caller.send_all(consumer.model, [[1.0], [2.0]])

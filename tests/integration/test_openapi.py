@@ -12,7 +12,7 @@ from tests.support.stack import Stack
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 
-def test_whatever_is_sent_the_answer_is_one_that_the_document_promises(stack: Stack, tmp_path: Path) -> None:
+def test_every_answer_is_as_the_document_promises(stack: Stack, tmp_path: Path) -> None:
     code, said = fuzz(stack.url, examples=5, seed=1, folder=tmp_path, limit_s=110, versions=False)
     assert code == 0, said
     assert stack.parts["gateway"].running

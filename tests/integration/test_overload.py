@@ -31,7 +31,7 @@ KEY = model_key(MODEL, "1.0.0")
 
 @pytest.fixture(scope="module")
 def paced(queue: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A gateway and one worker that does 100 rows/s."""
+    """A gateway and a worker that does 100 rows/s."""
     folder = tmp_path_factory.mktemp("paced")
     models = paced_repository(folder, pace_ms=1000 / CAP)
     with running(queue.url, folder, models_dir=str(models), default_model=MODEL) as stack:

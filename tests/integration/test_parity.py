@@ -61,7 +61,7 @@ def test_iris_batches_of_every_size_are_the_forests(models: Path, http: httpx.Cl
 
 
 @pytest.mark.parametrize("rows", [1, 64, 900])
-def test_the_compiled_forest_is_in_use_and_decides_at_every_threshold_as_the_native_one(
+def test_the_compiled_forest_is_in_use_and_decides_at_every_threshold_as_the_native_forest(
     models: Path, http: httpx.Client, rows: int
 ) -> None:
     held = http.get("/models/iris").json()["workers"][0]

@@ -56,7 +56,7 @@ def test_what_is_put_into_a_bucket_is_read_by_threads_and_by_asyncio(s3: S3) -> 
     assert s3.keys("there/") == ["there/job/in/00000000", "there/job/in/00000001"]
 
 
-def test_a_chunk_larger_than_one_part_arrives_whole(s3: S3) -> None:
+def test_a_chunk_larger_than_a_part_arrives_whole(s3: S3) -> None:
     store, chunk = PayloadStore(s3.url("large")), bytes(range(256)) * 2**15 * 2
     store.put(rows_path("job", 0), chunk)
     assert store.get(rows_path("job", 0)) == chunk

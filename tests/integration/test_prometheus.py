@@ -81,7 +81,7 @@ def test_the_rules_are_evaluated_without_an_error(scraped: Prometheus) -> None:
     assert {rule["name"] for rule in scraped.rules()} == {rule["alert"] for rule in alerts()}
 
 
-def test_every_query_of_the_dashboard_is_one_that_prometheus_understands(scraped: Prometheus) -> None:
+def test_prometheus_understands_every_query_of_the_dashboard(scraped: Prometheus) -> None:
     for query in queries():
         scraped.query(query.text.replace("$model", ".*").replace("$__rate_interval", "1m"))
 

@@ -1,6 +1,6 @@
-"""All failures of Redis that are possible on one machine: effects on users, and recovery.
+"""All failures of Redis that are possible on a single machine: effects on users, and recovery.
 
-One stack for all of them, and no program of it is started again. The long form is
+The same stack for all of them, and no program of it is started again. The long form is
 `make test-faults FAULTS=--long-faults`.
 """
 

@@ -31,7 +31,7 @@ OLD, NEW = "1.0.0", "1.1.0"
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The paced model in two versions, the old one being the default."""
+    """The paced model in two versions; the old version is the default."""
     return paced_repository(tmp_path_factory.mktemp("paced"), OLD, NEW, pace_ms=PACE_MS)
 
 
@@ -254,8 +254,8 @@ async def test_a_worker_is_replaced_under_both_loads_and_hands_its_chunk_back(
         assert finished(http, job)["rows_succeeded"] == 3000
 
 
-@pytest.mark.timeout(300)  # six programs start one after the other
-async def test_versions_change_under_load_while_jobs_of_the_old_one_are_in_flight(
+@pytest.mark.timeout(300)  # six programs start in turn
+async def test_versions_change_under_load_while_jobs_of_the_old_version_are_in_flight(
     stack: Stack, repository: Path
 ) -> None:
     old_gateway, spec = stack.parts["stays"], repository / MODEL / "model.toml"
@@ -264,7 +264,7 @@ async def test_versions_change_under_load_while_jobs_of_the_old_one_are_in_fligh
     with stack.client() as http:
         pinned = await asyncio.to_thread(submitted, http, 1500, version=OLD)
         async with traffic(old_gateway, clients=4) as seen:
-            # workers that hold both come first, then those leave that hold the old one alone
+            # workers that hold both come first, then those leave that hold only the old version
             stack.worker("newest", wait=False, models=f"{MODEL}@{NEW}")
             await asyncio.to_thread(stack.worker, "both", models=f"{MODEL}@{OLD},{MODEL}@{NEW}")
             assert await asyncio.to_thread(stack.parts["second"].end, signal.SIGTERM) == 0
@@ -283,7 +283,7 @@ async def test_versions_change_under_load_while_jobs_of_the_old_one_are_in_fligh
     with httpx.Client(base_url=new_gateway.url, timeout=30) as http:
         for job in [pinned, *seen.jobs]:
             assert finished(http, job)["state"] == "succeeded"
-        # only the new version is left, and a job of the old one says what it waits for
+        # only the new version is left, and a job of the old version says what it waits for
         await asyncio.to_thread(stack.wait_for, "newest")
         assert await asyncio.to_thread(stack.parts["both"].end, signal.SIGTERM) == 0
         waiting = submitted(http, 10, version=OLD)
@@ -293,7 +293,7 @@ async def test_versions_change_under_load_while_jobs_of_the_old_one_are_in_fligh
         assert f"{MODEL}@{OLD}" in job["waiting"]["detail"]
         newest = submitted(http, 10)
         assert finished(http, newest)["version"] == NEW
-        # whoever holds the old one again takes it up
+        # a worker that holds the old version again takes it up
         await asyncio.to_thread(stack.worker, "old-again", models=f"{MODEL}@{OLD}")
         assert finished(http, waiting)["rows_succeeded"] == 10
         results = http.get(f"{waiting}/results").json()["results"]

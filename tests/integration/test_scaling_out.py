@@ -1,4 +1,4 @@
-"""From one worker to two under a running job, and back: the throughput follows, and nothing is lost."""
+"""From 1 worker to 2 under a running job, and back: the throughput follows, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stack(queue: Server, repository: Path, tmp_path: Path) -> Iterator[Stack]:
-    """A gateway and one worker of a model that does 25 rows a second."""
+    """A gateway and a worker of a model that does 25 rows a second."""
     with running(queue.url, tmp_path, models_dir=str(repository), default_model=MODEL) as started:
         started.gateway()
         started.worker("first")

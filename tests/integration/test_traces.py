@@ -137,7 +137,7 @@ def test_a_request_that_is_refused_is_traced_with_its_status(traced: Traced, htt
     assert traced.trace(trace_id, "gateway")["gateway"].attributes["http.response.status_code"] == 422
 
 
-def test_events_of_a_request_bear_its_ids_in_one_form(traced: Traced, http: httpx.Client) -> None:
+def test_events_of_a_request_have_its_ids_in_the_same_form(traced: Traced, http: httpx.Client) -> None:
     trace_id, _, headers = new_traceparent()
     asked = {"X-Request-ID": f"r-{trace_id}"}
     assert http.post("/predict?secret=of-the-query", json=IRIS, headers=headers | asked).status_code == 200
@@ -154,8 +154,8 @@ def test_events_of_a_request_bear_its_ids_in_one_form(traced: Traced, http: http
 
 
 def events(log: Path) -> list[dict[str, Any]]:
-    """Every line is one event (Any: its fields), the libraries' own too. Celery's signal handler alone writes
-    two lines on stdout by itself, an empty one first."""
+    """Every line is an event (Any: its fields), the libraries' own too. Celery's signal handler alone writes
+    two lines on stdout by itself, an empty line first."""
     lines = log.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines if line not in ("", "worker: Warm shutdown (MainProcess)")]
 

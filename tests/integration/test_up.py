@@ -32,7 +32,7 @@ START_LIMIT_S = 90.0
 
 
 class Stack:
-    """A `takt up` of one worker and one model, on a free port, in a folder of its own."""
+    """A `takt up` of a worker and a model, on a free port, in a folder of its own."""
 
     def __init__(self, root: Path, *options: str) -> None:
         self.folder = Folder(root)
@@ -223,7 +223,7 @@ def test_ctrl_c_ends_everything_in_order_with_code_0_though_a_crashed_run_had_th
     assert not stack.folder.record.exists()
 
 
-def test_several_gateways_serve_one_port_and_end_with_it(tmp_path: Path) -> None:
+def test_several_gateways_serve_a_port_and_end_with_it(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "stack", "--gateways", "2")
     try:
         stack.serving()

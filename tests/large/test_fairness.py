@@ -1,4 +1,4 @@
-"""A single worker shares itself: small jobs do not wait for the end of a large one."""
+"""A single worker shares itself: small jobs do not wait for the end of a large job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.large, pytest.mark.timeout(600)]
 ROUNDS = 3
 
 
-def test_small_jobs_of_the_same_and_of_another_model_end_soon_behind_a_large_one(
+def test_small_jobs_of_the_same_and_of_another_model_end_soon_behind_a_large_job(
     http: httpx.Client, job_rows: int, say: Say
 ) -> None:
     with behind(http, job_rows) as large:

@@ -29,7 +29,7 @@ class Accepted:
 
 @dataclass
 class Loads:
-    """Threads that send requests to one gateway until `stop`."""
+    """Threads that send requests to a gateway until `stop`."""
 
     url: str
     prefix: str  # of keys

@@ -1,4 +1,4 @@
-"""Short run of the power cuts: one cut in each mode."""
+"""Short run of the power cuts: a cut in each mode."""
 
 from __future__ import annotations
 

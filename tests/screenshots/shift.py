@@ -28,7 +28,7 @@ class Shift(NamedTuple):
 
 
 def remember(client: redis.Redis) -> None:
-    """An hour before this one: requests that come and go with the shift, and two long jobs."""
+    """The past hour: requests that come and go with the shift, and two long jobs."""
     seconds, _ = client.time()
     with client.pipeline() as pipeline:
         for place, slot in enumerate(slots_until(seconds)[:-2]):

@@ -113,7 +113,7 @@ def curls(path: Path) -> Iterator[Curl]:
 
 
 def as_shown(printed: str, shown: str) -> bool:
-    """Whether the printed lines match the shown lines in order; consecutive blanks count as one."""
+    """Whether the printed lines match the shown lines in order; consecutive blanks count once."""
     lines, wanted = (
         [" ".join(line.split()) for line in text.strip().splitlines()] for text in (printed, shown)
     )

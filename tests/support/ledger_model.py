@@ -14,7 +14,7 @@ from shared.api_keys import DEFAULT_SHARE, Share
 from shared.ledger import ChunkState, Claim, CommitOutcome, JobState, NewJob, Recomputed, Reservation
 
 MOST_RECOMPUTED = 3
-"""Times that one chunk is computed again."""
+"""Times that a chunk is computed again."""
 CLAIMABLE = {JobState.UPLOADING, JobState.QUEUED, JobState.RUNNING}
 
 

@@ -10,13 +10,13 @@ import psutil
 
 def named_members(group: int, name: str) -> list[int]:
     """The living processes of a group with this name, oldest first."""
-    found = [process for process in map(psutil.Process, members(group)) if _name(process) == name]
-    return [process.pid for process in sorted(found, key=lambda process: process.pid)]
+    return sorted(pid for pid in members(group) if _name(pid) == name)
 
 
-def _name(process: psutil.Process) -> str:
+def _name(pid: int) -> str:
+    """Empty for a process that has ended meanwhile."""
     with contextlib.suppress(psutil.Error):
-        return process.name()
+        return psutil.Process(pid).name()
     return ""
 
 

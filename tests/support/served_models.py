@@ -24,7 +24,7 @@ CLASSES = ["setosa", "versicolor", "virginica"]
 ROWS, SPECIES = load_iris(return_X_y=True)
 FRAME = pd.DataFrame(ROWS, columns=COLUMNS)
 FLOAT32_TOLERANCE = 1e-6
-"""A matrix product of torch may differ in the last bits of float32 between one row and many."""
+"""A matrix product of torch may differ in the last bits of float32 between a single row and many."""
 
 NETWORK = """
 import torch

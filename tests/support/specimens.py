@@ -49,7 +49,7 @@ def classifier(**changes: Any) -> ModelSpec:
 
 
 def rows_of_every_type() -> st.SearchStrategy[list[Row]]:
-    """Rows of `every_type`, one to eight of them."""
+    """Rows of `every_type`, 1 to 8 of them."""
     kinds: dict[str, st.SearchStrategy[Any]] = {
         "float": st.floats(allow_nan=False, allow_infinity=False),
         "float32": st.floats(width=32, allow_nan=False, allow_infinity=False),

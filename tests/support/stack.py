@@ -25,7 +25,7 @@ STARTS_S = 120.0
 
 
 class Part:
-    """One program of the stack; its output goes to a file that is printed if the test fails.
+    """A program of the stack; its output goes to a file that is printed if the test fails.
 
     It has a process group of its own: a supervisor, its fork server and its workers are killed, suspended and
     resumed together, like a machine.

@@ -51,7 +51,7 @@ def authority(folder: Path, *names: str) -> Authority:
 
 
 class TlsSentinel:
-    """A Sentinel over TLS that watches one server over TLS."""
+    """A Sentinel over TLS that watches a server over TLS."""
 
     def __init__(self, binary: str, folder: Path, watched: TlsServer) -> None:
         self.port = free_port()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def wheel(folder: Path, name: str, version: str, code: str = "") -> Path:
-    """A pure Python wheel with one module of the distribution's name."""
+    """A pure Python wheel with a module of the distribution's name."""
     module = name.replace("-", "_")
     about = f"{module}-{version}.dist-info"
     path = folder / f"{module}-{version}-py3-none-any.whl"

@@ -1,4 +1,4 @@
-"""What a supervisor hands over to a worker, for tests that start a worker's parts without one."""
+"""The record that a supervisor passes to a worker, for tests without a supervisor."""
 
 from __future__ import annotations
 

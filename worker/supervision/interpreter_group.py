@@ -10,21 +10,17 @@ handles what its processes send; the supervisor has the loop, the signals and th
 
 from __future__ import annotations
 
-import contextlib
 import os
-import selectors
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import structlog
 
-from shared.backoff import RestartHistory
 from shared.cpu_cores import available_cores, default_workers
 from shared.environments import interpreter_of
-from shared.exit_status import ending
 from shared.worker_records import HeldModel
-from worker.control.channel import Channel, ChannelClosedError
+from worker.control.channel import ChannelClosedError
 from worker.control.control_messages import (
     Deployed,
     EnvironmentsWanted,
@@ -41,7 +37,7 @@ from worker.control.control_messages import (
 )
 from worker.control.operating_system import is_suspended
 from worker.supervision.fork_server_link import ForkServerLink, Order, SandboxOrder, spawned
-from worker.supervision.machine import GroupContext, why_not_forked
+from worker.supervision.fork_servers import ForkServers, GroupContext, why_not_forked
 from worker.supervision.verifiers import Verifier, Verifiers
 from worker.supervision.version_stages import Stage, WantedVersions
 from worker.supervision.worker_replacement import WorkerReplacement
@@ -49,8 +45,6 @@ from worker.supervision.worker_slots import Worker, WorkerGroup
 
 log = structlog.get_logger(__name__)
 
-MOST_EARLY_ENDS = 3
-"""Fork servers that may end in a row before they are ready; after that the workers load for themselves."""
 _SHORT = 8
 """Digits of an environment in the names of its workers."""
 
@@ -60,29 +54,23 @@ class InterpreterGroup:
 
     def __init__(
         self,
-        machine: GroupContext,
+        context: GroupContext,
         environment: str = "",
         *,
         number: int = 0,
         deployed: Mapping[str, list[str]],
     ) -> None:
-        settings = machine.settings
+        settings = context.settings
         self.environment = environment
         self.number = number
-        self._machine = machine
+        self._context = context
         self._python: Path | None = (
             interpreter_of(settings.environments_dir, environment) if environment else None
         )
-        self._clock = machine.clock
-        self._selector = machine.selector
-        self._early_ends = machine.early_ends
+        self._clock = context.clock
         self._versions = WantedVersions()
-        self._succession = WorkerReplacement()
-        self._server: ForkServerLink | None = None
-        self._next_server: ForkServerLink | None = None
-        self._server_history = RestartHistory()
-        self._server_start_at_s = 0.0
-        self._server_since_s = 0.0
+        self._replacement = WorkerReplacement()
+        self._servers = ForkServers(context, self._python, self)
         self._epoch = 0
         """Counts the events after which every worker is replaced, whatever it holds."""
         self._verifiers = Verifiers(available_cores(), settings.verify_limit_s, self._launch_verifier)
@@ -94,14 +82,13 @@ class InterpreterGroup:
             first_number=number * self.size,
             grace_s=settings.shutdown_grace_s,
             launch=self._launch_worker,
-            facts=machine.facts,
+            facts=context.facts,
         )
         self.workers.deployed = deployed
-        self._must_succeed_server = False
         self._own_load = ""
         self.stops = False
         if reason := why_not_forked(settings):
-            self._load_in_workers(reason)
+            self.load_in_workers(reason)
         elif settings.device != "cpu":
             self.workers.own_load = f"models are loaded on {settings.device} by each worker"
 
@@ -124,11 +111,13 @@ class InterpreterGroup:
 
     def pause_s(self, now_s: float, longest_s: float) -> float:
         """How long the supervisor may wait for events."""
-        due_s = min(self.workers.next_start_s(), self._verifiers.next_limit_s(), self._server_due_s())
+        due_s = min(self.workers.next_start_s(), self._verifiers.next_limit_s(), self._servers.due_s())
         return min(longest_s, max(0.0, due_s - now_s)) if self._can_start else longest_s / 10
 
-    def _server_due_s(self) -> float:
-        return self._server_start_at_s if self._server is None and not self._own_load else float("inf")
+    @property
+    def _server(self) -> ForkServerLink | None:
+        """The fork server from which workers come; None if there is none now, or workers load themselves."""
+        return None if self._own_load else self._servers.current
 
     @property
     def _can_start(self) -> bool:
@@ -137,21 +126,19 @@ class InterpreterGroup:
 
     def _tend(self, now_s: float) -> None:
         """Do everything that is due."""
-        if self._server is None and not self._own_load and now_s >= self._server_start_at_s:
-            self._start_server(now_s)
-        if self._must_succeed_server and self._next_server is None and now_s >= self._server_start_at_s:
-            self._start_next_server()
+        self._servers.start_due(now_s, self.workers.deployed)
         self._verifiers.end_late(now_s)
         self._verify()
         self._open()
-        self._switch_servers()
+        if self._servers.switch(self._versions.are_settled):
+            self._epoch += 1  # pages of the old fork server are in use until its workers have ended
         if self._can_start:
             content = self._content()
             self.workers.update(self._states())
-            if self._next_server is None:
-                self._succession.look(content, now_s, settled=self._is_settled())
-            if self._succession.target is not None:
-                self.workers.tend(self._succession.target, now_s)
+            if self._servers.successor is None:
+                self._replacement.look(content, now_s, settled=self._is_settled())
+            if self._replacement.target is not None:
+                self.workers.tend(self._replacement.target, now_s)
 
     # -- versions ------------------------------------------------------------------------------------------
 
@@ -180,8 +167,7 @@ class InterpreterGroup:
                 self._verifiers.start(key, version.fingerprint, yields=self.workers.any_serves)
 
     def _open(self) -> None:
-        """The successor of a fork server opens everything; the fork server itself, no more after that."""
-        server = self._next_server or self._server
+        server = self._servers.newest if not self._own_load else None
         if server is not None and server.is_listed:
             for version in self._versions.verified():
                 server.open(version)
@@ -191,7 +177,7 @@ class InterpreterGroup:
         server.is_listed = True
         if listed.problem:
             log.error("models_not_listed", reason=listed.problem)
-            if is_first and self._succession.target is None and not self.environment:
+            if is_first and self._replacement.target is None and not self.environment:
                 raise SystemExit(listed.problem)
             return
         if server is not self._server:
@@ -206,14 +192,12 @@ class InterpreterGroup:
         if gone & server.fingerprints.keys():
             log.info("versions_removed", models=sorted(gone))
             server.drop(gone)
-            self._must_succeed_server = True
-            if self._next_server is not None:
-                self._next_server.kill()  # it opens what was wanted before
+            self._servers.outdate()
 
     def _announce_environments(self, names: Sequence[str]) -> None:
         """Only the group without an environment lists those of others."""
         if not self.environment:
-            self._machine.on_environments(names)
+            self._context.on_environments(names)
 
     def _verified(self, verifier: Verifier, reply: VersionVerified | NotVerified) -> None:
         version = self._versions.get(verifier.key)
@@ -238,29 +222,12 @@ class InterpreterGroup:
 
     # -- fork servers --------------------------------------------------------------------------------------
 
-    def _start_server(self, now_s: float) -> None:
-        try:
-            self._server = self._new_server()
-        except OSError as error:
-            self._server_ended_early(f"cannot be started: {error.strerror}", now_s)
-        else:
-            self._server_since_s = now_s
+    @property
+    def awaits_forks(self) -> bool:
+        """Whether a process may exist that is not announced yet."""
+        return self._servers.awaits_forks
 
-    def _new_server(self) -> ForkServerLink:
-        server = ForkServerLink.start(self.workers.deployed, self._python)
-        self._selector.register(server.channel, selectors.EVENT_READ, lambda: self._read_server(server))
-        return server
-
-    def _read_server(self, server: ForkServerLink) -> None:
-        try:
-            replies = server.replies()
-        except ChannelClosedError:
-            self._selector.unregister(server.channel)  # it is reaped soon
-            return
-        for reply in replies:
-            self._answered(server, reply)
-
-    def _answered(self, server: ForkServerLink, reply: ForkReply) -> None:
+    def answered(self, server: ForkServerLink, reply: ForkReply) -> None:
         match reply:
             case Listed():
                 self._listed(server, reply)
@@ -278,9 +245,9 @@ class InterpreterGroup:
             case Forked(_, pid):
                 self._forked(server.answered(reply), pid)
             case NotForked(_, reason):
-                self._not_forked(server.answered(reply), reason)
+                self.not_forked(server.answered(reply), reason)
                 if reply.unsafe:
-                    self._load_in_workers(reason)
+                    self.load_in_workers(reason)
 
     def _forked(self, order: Order | None, pid: int) -> None:
         match order:
@@ -292,21 +259,16 @@ class InterpreterGroup:
                 self.workers.send(worker, SandboxStarted(ticket))
             case None:
                 pass
-        if (status := self._early_ends.pop(pid, None)) is not None:
+        if (status := self._context.early_ends.pop(pid, None)) is not None:
             self.reaped(pid, status)
 
-    @property
-    def awaits_forks(self) -> bool:
-        """Whether a process may exist that is not announced yet."""
-        return any(server is not None and server.awaits_forks for server in (self._server, self._next_server))
-
-    def _not_forked(self, order: Order | None, reason: str) -> None:
+    def not_forked(self, order: Order | None, reason: str) -> None:
         match order:
             case Worker():
-                self._unregister(order.channel)
+                self._context.unregister(order.channel)
                 self.workers.refused(order, reason, self._clock())
             case Verifier():
-                self._unregister(order.channel)
+                self._context.unregister(order.channel)
                 self._verifiers.refused(order)
                 self._versions.take(order.key, Stage.WAITING)
             case SandboxOrder(worker, ticket):
@@ -314,80 +276,37 @@ class InterpreterGroup:
             case None:
                 pass
 
-    def _server_ended(self, server: ForkServerLink, how: str) -> None:
-        self._unregister(server.channel)
-        orders = server.end()
-        if server.opening and self._versions.strike(server.opening[0]):
-            log.error(
-                "model_failed", model=server.opening[0], reason=f"the fork server {how} while it opened it"
-            )
-        if server is self._next_server:
-            self._next_server = None
-        else:
-            self._server = None
-        for order in orders:
-            self._not_forked(order, f"the fork server {how}")
-        if not self.stops and not self._own_load:
-            self._server_ended_early(how, self._clock(), server)
+    def opening_failed(self, key: str, how: str) -> None:
+        if self._versions.strike(key):
+            log.error("model_failed", model=key, reason=f"the fork server {how} while it opened it")
 
-    def _server_ended_early(self, how: str, now_s: float, server: ForkServerLink | None = None) -> None:
-        was_ready = server is not None and server.is_listed
-        served_s = now_s - self._server_since_s if was_ready else 0.0
-        self._server_history = self._server_history.after_end(served_s)
-        delay_s = self._server_history.delay_s()
-        self._server_start_at_s = now_s + delay_s
+    def fork_server_ended(self, how: str) -> None:
         self.workers.record_exit("fork server", how)
-        log.error("fork_server_ended", reason=how, restart_in_s=round(delay_s, 1))
-        if not was_ready and self._server_history.early >= MOST_EARLY_ENDS:
-            self._load_in_workers(f"the fork server {how} before it was ready")
 
-    def _start_next_server(self) -> None:
-        """Start a fork server beside the present one, which cannot give memory back."""
-        with contextlib.suppress(OSError):
-            self._next_server = self._new_server()
-
-    def _switch_servers(self) -> None:
-        """Take workers from the successor once it holds everything that is verified."""
-        after, before = self._next_server, self._server
-        if after is None or not after.is_listed:
-            return
-        if before is None or self._versions.are_settled(set(after.opened)):
-            self._server, self._next_server, self._must_succeed_server = after, None, False
-            self._epoch += 1  # pages of the old one are in use until its workers have ended
-            if before is not None:
-                self._retire_server(before)
-
-    def _retire_server(self, server: ForkServerLink) -> None:
-        self._unregister(server.channel)
-        for order in server.end():
-            self._not_forked(order, "its fork server was replaced")
-
-    def _load_in_workers(self, reason: str) -> None:
+    def load_in_workers(self, reason: str) -> None:
         """Forking is not possible or not wanted: each worker is a program that loads its models."""
         log.warning("models_not_shared", reason=reason, meaning="each worker loads the models for itself")
         self._own_load = self.workers.own_load = reason
         self._verifiers.kill()
-        if self._server is not None:
-            self._retire_server(self._server)
-            self._server = None
+        self._servers.stop("its fork server was replaced")
         self._epoch += 1
 
     # -- starts --------------------------------------------------------------------------------------------
 
     def _launch_worker(self, worker: Worker, end: socket.socket) -> None:
-        self._selector.register(worker.channel, selectors.EVENT_READ, lambda: self._read_worker(worker))
+        self._context.register(worker.channel, lambda: self._read_worker(worker))
         if self._own_load:
             try:
                 pid = spawned(["process", str(end.fileno())], end.fileno(), {}, self._python)
             except OSError as error:
-                self._not_forked(worker, f"cannot be started: {error.strerror}")
+                self.not_forked(worker, f"cannot be started: {error.strerror}")
             else:
                 self.workers.started(worker, pid)
         elif self._server is not None:
             self._server.start_worker(worker, end)
 
     def _launch_verifier(self, verifier: Verifier, end: socket.socket) -> None:
-        self._selector.register(verifier.channel, selectors.EVENT_READ, lambda: self._read_verifier(verifier))
+        self._context.register(verifier.channel, lambda: self._read_verifier(verifier))
         assert self._server is not None
         self._server.verify(verifier, end)
 
@@ -395,7 +314,7 @@ class InterpreterGroup:
         try:
             received = worker.channel.receive()
         except ChannelClosedError:
-            self._unregister(worker.channel)
+            self._context.unregister(worker.channel)
             return
         for body, descriptors in received:
             request = self.workers.decoded(body)
@@ -405,7 +324,7 @@ class InterpreterGroup:
                 case SandboxWanted(ticket):
                     self.workers.send(worker, SandboxStarted(ticket, "there is no fork server"))
                 case Deployed(versions):
-                    self._machine.on_deployed(versions)
+                    self._context.on_deployed(versions)
                 case EnvironmentsWanted(names):
                     self._announce_environments(names)
             for descriptor in descriptors:
@@ -415,26 +334,20 @@ class InterpreterGroup:
         try:
             self._verifiers.read(verifier)
         except ChannelClosedError:
-            self._unregister(verifier.channel)
-
-    def _unregister(self, channel: Channel) -> None:
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(channel)
+            self._context.unregister(verifier.channel)
 
     # -- ends ----------------------------------------------------------------------------------------------
 
     def reaped(self, pid: int, status: int) -> bool:
         """A process of the supervisor has ended. → whether it was of this group."""
-        for server in (self._server, self._next_server):
-            if server is not None and server.pid == pid:
-                self._server_ended(server, ending(os.waitstatus_to_exitcode(status)))
-                return True
+        if self._servers.reaped(pid, status):
+            return True
         for worker in self.workers.all:
             if worker.pid == pid:
-                self._unregister(worker.channel)
+                self._context.unregister(worker.channel)
         for verifier in self._verifiers.all:
             if verifier.pid == pid:
-                self._unregister(verifier.channel)
+                self._context.unregister(verifier.channel)
         if (verified := self._verifiers.ended(pid, status)) is not None:
             self._verified(*verified)
             return True
@@ -462,6 +375,4 @@ class InterpreterGroup:
         self.stops = True
         self._verifiers.kill()
         self.workers.stop(self._clock())
-        for server in (self._server, self._next_server):
-            if server is not None:
-                self._retire_server(server)
+        self._servers.stop("its fork server was stopped")

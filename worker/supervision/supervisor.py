@@ -25,8 +25,8 @@ from shared.liveness_files import SupervisorFile
 from shared.settings import Settings
 from shared.worker_records import SupervisorFacts
 from worker.control.operating_system import adopt_orphans
+from worker.supervision.fork_servers import GroupContext
 from worker.supervision.interpreter_group import InterpreterGroup
-from worker.supervision.machine import GroupContext
 from worker.supervision.supervisor_file import SupervisorFileWriter
 from worker.supervision.worker_slots import MOST_EXITS
 
@@ -42,12 +42,12 @@ class WorkerSupervisor:
         self._settings = settings
         self._clock = clock
         self._selector = selectors.DefaultSelector()
-        self._machine = GroupContext(
+        self._context = GroupContext(
             settings, self._selector, self._facts, self._want_environments, self._deploy, clock
         )
         self._deployed: Mapping[str, list[str]] = {}
         self._environments: frozenset[str] = frozenset()  # that wanted versions have
-        self._own = InterpreterGroup(self._machine, deployed=self._deployed)
+        self._own = InterpreterGroup(self._context, deployed=self._deployed)
         self._groups = [self._own]
         self._ended_restarts = 0  # of groups that are over
         self._probe_file = SupervisorFileWriter(settings)
@@ -100,7 +100,7 @@ class WorkerSupervisor:
         for name in sorted(self._environments - {group.environment for group in self._groups}):
             log.info("environment_added", environment=name)
             free = next(number for number in count(1) if all(number != one.number for one in self._groups))
-            self._groups.append(InterpreterGroup(self._machine, name, number=free, deployed=self._deployed))
+            self._groups.append(InterpreterGroup(self._context, name, number=free, deployed=self._deployed))
 
     def _serving_groups(self) -> list[InterpreterGroup]:
         return [group for group in self._groups if not group.stops]
@@ -140,7 +140,7 @@ class WorkerSupervisor:
 
     def _reap(self) -> None:
         """Reap every process that has ended, orphans of any kind included."""
-        early = self._machine.early_ends
+        early = self._context.early_ends
         awaits_forks = any(group.awaits_forks for group in self._groups)
         if not awaits_forks:
             early.clear()

@@ -1,4 +1,4 @@
-"""The task: one request, answered by the model in the task's process."""
+"""The task: a request, answered by the model in the task's process."""
 
 from __future__ import annotations
 

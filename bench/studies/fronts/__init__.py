@@ -1,4 +1,4 @@
-"""HTTP servers for the gateway's application: uvicorn with several options, and granian.
+"""Fronts of the gateway's application: its own, without some of its layers, uvicorn's, and granian's.
 
 Each is a separate gateway on the same queue and worker; `python -m bench.studies.fronts` compares them.
 """
@@ -16,6 +16,14 @@ _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 def _as_it_is(place: Place) -> Sequence[str]:
     return ["env", f"TAKT_PORT={place.port}", str(place.python), "-m", "api"]
+
+
+def _without(*layers: str) -> Callable[[Place], Sequence[str]]:
+    def command(place: Place) -> Sequence[str]:
+        program = [str(place.python), "-m", "bench.studies.fronts.without", *layers]
+        return ["env", f"TAKT_PORT={place.port}", *program]
+
+    return command
 
 
 def _uvicorn(*options: str) -> Callable[[Place], Sequence[str]]:
@@ -45,9 +53,11 @@ _ST = ("--runtime-mode", "st")
 _MT = ("--runtime-mode", "mt", "--runtime-threads", "2")
 
 FRONTS = (
-    Rival("takt", "python -m api: uvicorn with uvloop, httptools and our limits", _as_it_is),
-    Rival("plain", "uvicorn's own protocol, without our limits", _uvicorn(*_TOOLS)),
-    Rival("dateless", "plain, --no-date-header", _uvicorn(*_TOOLS, "--no-date-header")),
+    Rival("takt", "python -m api: uvicorn with uvloop, httptools and our layers", _as_it_is),
+    Rival("timers", "takt, with a timer for each response", _without("shared_timer")),
+    Rival("asgi", "takt, without the fast path", _without("fast_path")),
+    Rival("two_writes", "asgi, with two writes for each response", _without("fast_path", "whole_answers")),
+    Rival("plain", "uvicorn's own protocol: no fast path, no limits", _uvicorn(*_TOOLS)),
     Rival("h11", "plain, --http h11", _uvicorn(*_H11)),
     Rival("asyncio", "plain, --loop asyncio", _uvicorn(*_ASYNCIO)),
     Rival("granian", "granian, one thread for I/O", _granian(*_ST), _REQUIREMENTS, "granian"),

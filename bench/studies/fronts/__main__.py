@@ -1,6 +1,6 @@
-"""`python -m bench.studies.fronts`: the gateway behind uvicorn with other options, and behind granian.
+"""`python -m bench.studies.fronts`: the gateway, without layers of its front, behind plain uvicorn, granian.
 
-One queue and one worker serve all gateways, in interleaved rounds. CPU time and memory are those of the
+A queue and a worker serve all gateways, in interleaved rounds. CPU time and memory are those of the
 gateway only. Ratios are relative to the first front.
 """
 
@@ -27,7 +27,7 @@ from bench.studies.fronts import FRONTS, front
 from bench.subjects import subject
 from stack.redis_url import queue_url
 
-DEFAULT = "takt,plain,granian,granian_mt"
+DEFAULT = "takt,timers,asgi,two_writes,plain,granian"
 _MODEL = "iris"
 
 
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.studies.fronts", description=__doc__)
     parser.add_argument("--fronts", default=DEFAULT, help=f"a,b of {names} ({DEFAULT})")
     parser.add_argument("--connections", default="1,64", help="a,b: connections (1,64)")
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     parser.add_argument("--seconds", type=float, default=1.0, help="measured at 1 connection (1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="output file (in bench/results)")
     return parser

@@ -1,6 +1,6 @@
 """tritonclient over HTTP, synchronous: metadata, then inference in binary and in JSON, compressed and not.
 
-The client adds its own headers to the dictionary that it is given, so that each call needs a new one.
+The client adds its own headers to the dictionary that it is given, so that each call needs a new dictionary.
 """
 
 import tritonclient.http as triton

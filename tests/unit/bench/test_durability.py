@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.durability import MODES, Measured, table
 
 
-def test_ratios_are_of_rounds_that_ran_one_after_the_other() -> None:
+def test_ratios_are_of_rounds_that_ran_in_sequence() -> None:
     found = {mode: Measured([], []) for mode in MODES}
     for mode, slowness in zip(MODES, (1.0, 1.25, 2.0), strict=True):
         found[mode].large_s.extend(load * slowness for load in (1.0, 8.0, 2.0))  # the machine's load varies
@@ -18,7 +18,7 @@ def test_ratios_are_of_rounds_that_ran_one_after_the_other() -> None:
     ]
 
 
-def test_one_mode_is_without_any_sync_and_the_others_are_values_of_the_setting() -> None:
+def test_a_mode_is_without_any_sync_and_the_others_are_values_of_the_setting() -> None:
     assert MODES["unsynced"] == {"TAKT_FSYNC_PAYLOADS": "false"}
     assert MODES["memory"] == {}
     assert MODES["disk"] == {"TAKT_DURABILITY": "disk"}

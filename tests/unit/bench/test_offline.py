@@ -61,7 +61,7 @@ class Halves(Served):
         return np.stack([rows[:, 0], 1 - rows[:, 0]], axis=1)
 
 
-def test_many_requests_are_answered_by_one_call_each_in_its_own_shape() -> None:
+def test_many_requests_are_answered_by_a_single_call_each_in_its_own_shape() -> None:
     model = Halves(network=False)
     one, many = model.answer([{"a": 0.75, "b": 0}, {"inputs": [[0.25, 0], [1, 0]]}])
     assert model.calls == 1
@@ -138,7 +138,7 @@ def test_ways_are_set_against_the_bare_model_round_by_round() -> None:
     ]
 
 
-def test_a_kept_run_of_many_rows_is_reported_as_one() -> None:
+def test_a_kept_run_of_many_rows_is_reported_like_a_new_run() -> None:
     assert reported(decoded(msgspec.json.encode(RESULTS))) == offline_report(RESULTS)
 
 

@@ -37,7 +37,7 @@ def test_the_more_wait_at_once_the_longer_a_turn_is() -> None:
     assert [round(PLAN.warm_up_for_s(c), 1) for c in (1, 64, 256)] == [1, 1.5, 3]
 
 
-def test_open_loops_follow_the_closed_ones_and_count_no_connections() -> None:
+def test_open_loops_follow_the_closed_loops_and_count_no_connections() -> None:
     assert [(t.rival, t.connections, t.rate) for t in OPEN.turns("heavy")] == [
         ("a", 1, None),
         ("b", 1, None),

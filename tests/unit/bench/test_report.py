@@ -89,7 +89,7 @@ def test_numbers_are_shown_with_the_digits_that_mean_something(value: float, sho
     assert short(value) == shown
 
 
-def test_a_spread_without_any_is_shown_as_one_number() -> None:
+def test_a_spread_without_any_is_shown_as_a_number() -> None:
     assert Spread(42.1, 41.8, 42.3).shown(short) == "42"
     assert Spread(42, 40, 44).shown(short) == "42 (40-44)"
 

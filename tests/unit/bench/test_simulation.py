@@ -84,7 +84,7 @@ def test_a_job_keeps_its_share_of_the_engine_under_full_online_load(client: redi
     assert 0.1 < share < 0.5  # for the last seconds the job is alone
 
 
-def test_a_small_job_does_not_wait_for_a_large_one(client: redis.Redis) -> None:
+def test_a_small_job_does_not_wait_for_a_large_job(client: redis.Redis) -> None:
     seen = simulate(Scene("jobs", 1, 0.0), COSTS, client)
     assert seen.small_s is not None
     assert seen.large_s is not None
@@ -120,7 +120,7 @@ def test_errors_are_to_the_median_of_what_was_measured() -> None:
     assert COMPARED.shown("p50_ms") == "-"
 
 
-def test_a_kept_simulation_is_reported_as_one() -> None:
+def test_a_kept_simulation_is_reported_like_a_new_simulation() -> None:
     results = SimulationResults(
         command="python -m bench.simulation",
         began_at="2026-01-02T03:04:05+00:00",

@@ -37,7 +37,7 @@ def test_every_number_of_connections_is_a_line_whose_stages_and_rest_add_up() ->
     assert len(shown.splitlines()) == 4
 
 
-def test_a_kept_run_of_stages_is_reported_as_one() -> None:
+def test_a_kept_run_of_stages_is_reported_like_a_new_run() -> None:
     machine = Machine(2, "a processor", "Linux 6", 0.5, {"Python": "3.11"})
     results = StageResults(
         command="python -m bench.stages",

@@ -1,4 +1,4 @@
-"""Targets and measurements; reports of jobs of one row, and of requests beside a job."""
+"""Targets and measurements; reports of single-row jobs, and of requests beside a job."""
 
 from __future__ import annotations
 

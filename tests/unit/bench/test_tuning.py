@@ -42,7 +42,7 @@ def test_settings_are_compared_within_their_round() -> None:
     ]
 
 
-def test_a_kept_run_of_settings_is_reported_as_one() -> None:
+def test_a_kept_run_of_settings_is_reported_like_a_new_run() -> None:
     assert reported(decoded(msgspec.json.encode(RESULTS))) == tuning_report(RESULTS)
 
 

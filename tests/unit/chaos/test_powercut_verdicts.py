@@ -21,7 +21,7 @@ DONE: dict[str, Any] = {"state": "succeeded", "finished_at": "now", "rows_succee
 
 
 def gateway(record: dict[str, Any] | None, results: int = 200, again: int = 202) -> httpx.Client:
-    """One that has this job, or has lost it."""
+    """A service that has this job, or has lost it."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":

@@ -166,7 +166,7 @@ def test_file_options_are_sent_to_the_service(serve: Serve, tmp_path: Path) -> N
     assert dict(asked[0].url.params) == said | {"model": "iris"}
 
 
-def test_waiting_ends_with_the_file_and_one_line(serve: Serve, tmp_path: Path) -> None:
+def test_waiting_ends_with_the_file_and_a_line(serve: Serve, tmp_path: Path) -> None:
     serve(service(job()))
     output = tmp_path / "out.ndjson"
     result = RUNNER.invoke(app, ["submit", "[[1, 2]]", "-m", "iris", "--wait", "-o", str(output), "--json"])

@@ -61,7 +61,7 @@ def test_help_loads_neither_http_nor_settings() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_version_is_the_installed_one() -> None:
+def test_the_version_is_the_installed_version() -> None:
     assert RUNNER.invoke(cli.app, ["--version"]).output.startswith("takt 0.")
 
 

@@ -52,7 +52,7 @@ def test_a_row_goes_to_the_model_that_is_named(model: str | None, version: str |
         assert client.predict(row, model=model, version=version) == {"prediction": "setosa"}
 
 
-def test_a_row_without_names_goes_as_a_batch_of_one() -> None:
+def test_a_row_without_names_is_sent_as_a_batch() -> None:
     def serve(request: httpx.Request) -> httpx.Response:
         assert request.url.path == "/predict/batch"
         assert json.loads(request.content) == {"inputs": [[5.1, 3.5]]}

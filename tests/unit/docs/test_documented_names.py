@@ -205,7 +205,7 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @EVERY_DOCUMENT
-def test_every_path_of_ours_is_one_that_the_gateway_has(path: Path, routes: list[str]) -> None:
+def test_the_gateway_has_every_path_of_ours(path: Path, routes: list[str]) -> None:
     of_curl = [url for line in shell_lines(path) for url in re.findall(r"localhost:8000(/[^\s\"'?#]*)", line)]
     of_spans = [
         found[1]

@@ -115,7 +115,7 @@ def test_the_readme_shows_the_guides_three_calls_and_a_job_from_its_submission_t
 
 
 @pytest.mark.parametrize("curl", [curl for curl in CURLS if curl.body is not None], ids=name_of)
-def test_a_shown_body_is_one_that_its_model_takes(curl: Curl) -> None:
+def test_a_shown_body_is_accepted_by_its_model(curl: Curl) -> None:
     validator = RowValidator(spec_of(curl))
     if curl.path == "/jobs":
         validator.read_rows(json.dumps(curl.body["inputs"]).encode(), 0)

@@ -173,7 +173,7 @@ def bell(**changes: object) -> bytes:
     return json.dumps(usual | changes).encode()
 
 
-def test_a_doorbell_is_one() -> None:
+def test_a_doorbell_is_recognized() -> None:
     assert problem_of(bell()) == ""
 
 
@@ -191,7 +191,7 @@ def test_a_doorbell_is_one() -> None:
         (bell(body="W1t7fV0sIHt9LCB7fV0="), "not a doorbell"),  # [[{}], {}, {}]
     ],
 )
-def test_what_is_no_doorbell_is_told_from_one(item: bytes, said: str) -> None:
+def test_an_item_that_is_no_doorbell_is_recognized(item: bytes, said: str) -> None:
     assert said in problem_of(item)
 
 

@@ -1,4 +1,4 @@
-"""A deployment that contradicts itself is refused, and a stored one is read as it was written."""
+"""A deployment that contradicts itself is refused, and a stored deployment is read as it was written."""
 
 from __future__ import annotations
 

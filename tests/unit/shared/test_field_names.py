@@ -247,6 +247,6 @@ def test_unknown_fields_of_ndjson_are_ignored_on_request() -> None:
     assert valid(rows) == [{"온도": 2.0, "keep:UDI": "1"}]
 
 
-def test_two_spellings_are_one_name() -> None:
+def test_two_spellings_are_the_same_name() -> None:
     assert spelled("\ufeff Air\u00a0temperature\r\n[K] ") == "Air temperature [K]"
     assert spelled("Torque") != spelled("torque")

@@ -124,7 +124,7 @@ def test_a_message_that_is_corrupt_or_of_another_schema_is_refused(data: bytes) 
 
 
 def test_no_script_spells_a_field_of_an_entry() -> None:
-    """The fields are passed in, so that renaming one here renames it everywhere."""
+    """The fields are passed in, so that a field renamed here is renamed everywhere."""
     folders = [Path(__file__).parents[3] / part for part in ("api", "worker", "shared")]
     scripts = [script for folder in folders for script in folder.rglob("*.lua")]
     assert len(scripts) > 20

@@ -61,7 +61,7 @@ def test_the_buckets_of_a_histogram_rise() -> None:
     assert all(list(metric.bounds) == sorted(set(metric.bounds)) != [] for metric in histograms)
 
 
-def test_the_page_in_docs_is_the_one_that_the_code_gives() -> None:
+def test_the_page_in_docs_is_generated_from_the_code() -> None:
     kept = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert kept == page(), "python -m tools.metrics_page > docs/metrics.md"
 

@@ -47,7 +47,7 @@ async def chunk_of(gateway: Gateway, job_id: str, index: int) -> ChunkRecord:
 
 
 def flip(gateway: Gateway, path: str, *, bit: int) -> None:
-    """Change one bit of a stored object."""
+    """Change a bit of a stored object."""
     data = bytearray(gateway.jobs.payloads.get(path))
     place = bit % (len(data) * 8)
     data[place // 8] ^= 1 << place % 8

@@ -63,7 +63,7 @@ def test_an_object_that_is_not_there_is_named(store: PayloadStore) -> None:
         asyncio.run(store.get_async(rows_path("job", 7)))
 
 
-def test_an_error_is_one_line(store: PayloadStore) -> None:
+def test_an_error_is_a_single_line(store: PayloadStore) -> None:
     with pytest.raises(PayloadError) as caught:
         store.get(rows_path("job", 7))
     assert "\n" not in caught.value.detail
@@ -237,7 +237,7 @@ def test_an_object_store_does_not_say_how_much_it_takes() -> None:
     assert store.fits(10**15)
 
 
-def test_removing_one_object_leaves_the_jobs_others(store: PayloadStore) -> None:
+def test_removing_an_object_leaves_the_others_of_its_job(store: PayloadStore) -> None:
     store.put(result_path("job", 0, "late"), b"x")
     store.put(result_path("job", 0, "counts"), b"y")
     store.remove(result_path("job", 0, "late"))

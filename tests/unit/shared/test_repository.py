@@ -116,7 +116,7 @@ def test_an_unknown_model_is_answered_with_those_there_are(repository: Repositor
         repository.version("huge")
 
 
-def test_a_wrong_spec_does_not_hide_the_right_ones(tmp_path: Path) -> None:
+def test_a_wrong_spec_does_not_hide_the_right_specs(tmp_path: Path) -> None:
     add_model(tmp_path)
     add_model(tmp_path, "broken")
     (tmp_path / "broken" / "model.toml").write_text("name = 1", encoding="utf-8")

@@ -113,7 +113,7 @@ def test_a_receiver_that_is_not_there_is_a_failure_that_says_so() -> None:
 
 @contextlib.contextmanager
 def speaking(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server that handles one connection with `serve`. → its port."""
+    """A server that handles a connection with `serve`. → its port."""
 
     def run(listener: socket.socket) -> None:
         connection, _ = listener.accept()

@@ -161,7 +161,7 @@ def test_workers_always_export_metrics(models: Path, first: int | None, port: st
     assert (environment["worker_metrics_port"], environment["workers"]) == (port, "2")
 
 
-def test_less_than_one_worker_is_refused(models: Path) -> None:
+def test_fewer_workers_than_1_are_refused(models: Path) -> None:
     with pytest.raises(CommandError, match="must be at least 1"):
         plan(models, workers=0)
 

@@ -9,7 +9,7 @@ from tests.support.documents import ROOT
 from tools.settings_page import page
 
 
-def test_the_page_in_docs_is_the_one_that_the_code_gives() -> None:
+def test_the_page_in_docs_is_generated_from_the_code() -> None:
     kept = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert kept == page(), "python -m tools.settings_page > docs/settings.md"
 

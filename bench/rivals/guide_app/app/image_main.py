@@ -1,4 +1,4 @@
-"""The vision model in a FastAPI app, written as the guide writes its PyTorch app: one image per request."""
+"""The vision model in a FastAPI app, written as the guide writes its PyTorch app: an image per request."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ async def submit(http: httpx.AsyncClient, key: Holder, rows: int = 1, **headers:
 
 
 @pytest.mark.parametrize("rows", [1, 500])
-async def test_one_job_more_than_an_owner_may_have_is_429_and_makes_none(stage: Stage, rows: int) -> None:
+async def test_a_job_more_than_an_owner_may_have_is_429_and_makes_none(stage: Stage, rows: int) -> None:
     gateway, http = stage
     assert (await submit(http, FEW, rows)).status_code == 202
     second = await submit(http, SAME_OWNER, rows)

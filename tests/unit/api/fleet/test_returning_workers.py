@@ -75,7 +75,7 @@ def test_a_returning_worker_serves_with_its_last_rate_if_no_live_worker_does() -
     assert (fleet.capacity(IRIS_KEY).holders, fleet.capacity(IRIS_KEY).rows_per_s) == (1, 100.0)
 
 
-def test_returning_workers_do_not_count_beside_live_ones() -> None:
+def test_returning_workers_do_not_count_beside_live_workers() -> None:
     fleet = Fleet(workers=(worker("x", name="w1/1"),), returning=(worker("a"), worker("b", name="w1/2")))
     assert (fleet.capacity(IRIS_KEY).holders, fleet.capacity(IRIS_KEY).rows_per_s) == (1, 100.0)
 

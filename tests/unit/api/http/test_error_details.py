@@ -40,7 +40,7 @@ def messages(answer: httpx.Response) -> list[str]:
 
 
 @pytest.mark.parametrize("code", STATUS)
-def test_detail_has_one_type_for_each_code(code: str) -> None:
+def test_detail_has_a_type_for_each_code(code: str) -> None:
     error = from_wire(code, "something")
     assert type(error) is not ServiceError or code == "internal_error"
     _, _, body = answer_of(error, "r")
@@ -163,7 +163,7 @@ def test_columns_without_a_likely_reason_say_only_what_was_found() -> None:
     assert why_missing(["a"], [f"c{n}" for n in range(25)]).endswith("'c19' and 5 more.")
 
 
-async def test_an_unknown_name_says_the_nearest_one(stage: Stage) -> None:
+async def test_an_unknown_name_is_refused_with_the_nearest_name(stage: Stage) -> None:
     http = stage[1]
     assert (await http.get("/models/irsi")).json()["detail"].endswith("Did you mean 'iris'?")
     assert (await http.get("/models/Iris")).json()["detail"].endswith("Did you mean 'iris'?")
@@ -191,7 +191,7 @@ async def test_an_unknown_name_says_the_nearest_one(stage: Stage) -> None:
         ("x" * 10**6, ["iris"], None),
     ],
 )
-def test_the_nearest_name_is_one_that_is_near(name: str, known: list[str], found: str | None) -> None:
+def test_a_distant_name_is_not_suggested(name: str, known: list[str], found: str | None) -> None:
     assert nearest(name, known) == found
     assert did_you_mean(name, known) == ("" if found is None else f" Did you mean '{found}'?")
 

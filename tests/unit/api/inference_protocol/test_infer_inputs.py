@@ -29,7 +29,7 @@ PART = QUALITY.spec.example_row()
 
 
 def servable_of(**fields: Any) -> Servable:
-    """A model with one input of these fields."""
+    """A model with an input of these fields."""
     spec = ModelSpec.model_validate(
         {
             "name": "one",

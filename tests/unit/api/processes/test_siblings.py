@@ -1,4 +1,4 @@
-"""The processes of one port answer each other over Unix sockets."""
+"""The processes of a port answer each other over Unix sockets."""
 
 from __future__ import annotations
 

@@ -224,7 +224,7 @@ async def test_an_unknown_expectation_is_417(stage: Stage) -> None:
 
 
 async def test_who_is_refused_before_its_body_is_asked_for_must_connect_again(stage: Stage) -> None:
-    """.NET waits for 100 before it sends a body, and may or may not send one after a refusal."""
+    """.NET waits for 100 before it sends a body, and may or may not send it after a refusal."""
     head = b"POST /predict HTTP/1.1\r\n" + HOST + b"Content-Type: text/csv\r\nContent-Length: 500\r\n"
     answer = await stage.send(head + b"Expect: 100-continue\r\n\r\n")
     assert (answer.status, answer.headers["connection"]) == (415, "close")

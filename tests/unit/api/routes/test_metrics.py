@@ -41,7 +41,7 @@ async def test_a_gateway_tells_all_that_is_declared_and_nothing_else(stage: Stag
     assert (await stage.scrape()).own_names == names_of(metrics.METRICS)
 
 
-async def test_the_release_is_the_one_of_the_program(stage: Stage) -> None:
+async def test_the_release_is_that_of_the_program(stage: Stage) -> None:
     assert (await stage.scrape()).of(BUILD, release=VERSION) == 1
 
 

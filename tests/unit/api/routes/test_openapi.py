@@ -69,7 +69,7 @@ inputs = [
 
 
 def document_of(folder: Path, name: str, declaration: str) -> dict[str, Any]:
-    """The document of a gateway with one model."""
+    """The document of a gateway with a single model."""
     (folder / name / "1.0.0").mkdir(parents=True)
     (folder / name / "model.toml").write_text(declaration, encoding="utf-8")
     manifest = json.loads((MODELS / "iris" / "1.0.0" / "manifest.json").read_bytes()) | {"model": name}

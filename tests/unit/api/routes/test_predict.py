@@ -207,7 +207,9 @@ async def test_invalid_input_is_422_with_a_list_of_problems(stage: Stage) -> Non
         ("GET", "/jobs/nope/results?offset=-1", 422, "validation_error"),
     ],
 )
-async def test_errors_have_one_shape(stage: Stage, method: str, path: str, status: int, code: str) -> None:
+async def test_errors_have_the_same_shape(
+    stage: Stage, method: str, path: str, status: int, code: str
+) -> None:
     answer = await stage.http.request(method, path, json=IRIS_ROW if method == "POST" else None)
     assert (answer.status_code, answer.json()["error"]) == (status, code)
     assert set(answer.json()) == {"error", "detail", "request_id"}

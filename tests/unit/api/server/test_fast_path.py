@@ -237,7 +237,7 @@ async def test_a_body_that_stops_is_408_and_let_go(tmp_path: Path) -> None:
         assert await reader.read() == b""
 
 
-async def test_who_leaves_within_his_body_is_counted_as_one_that_left(tmp_path: Path) -> None:
+async def test_a_client_that_leaves_within_its_body_is_counted_as_left(tmp_path: Path) -> None:
     async with gateway_at(tmp_path) as served:
         async with connected(served.port) as (_, writer):
             head, body = request()

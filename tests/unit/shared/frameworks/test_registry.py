@@ -51,7 +51,7 @@ def test_the_digest_of_a_spec_covers_the_options(site: Path) -> None:
     assert one.digest != other.digest
 
 
-def test_an_unknown_framework_names_the_known_and_the_way_to_add_one() -> None:
+def test_an_unknown_framework_names_the_known_and_the_way_to_add_it() -> None:
     with pytest.raises(SpecError, match=r"'sklear' is unknown; known: .*scikit-learn.*'takt\.frameworks'"):
         declared("sklear")
 

@@ -36,7 +36,7 @@ def served(house: House, chunks: int) -> list[str]:
     return owners
 
 
-def test_one_job_behind_a_hundred_of_another_owner_gets_every_second_chunk(house: House) -> None:
+def test_a_job_behind_a_hundred_of_another_owner_gets_every_second_chunk(house: House) -> None:
     for _ in range(100):
         house.submit(10, owner="a")
     served(house, 20)

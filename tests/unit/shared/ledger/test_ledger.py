@@ -111,7 +111,7 @@ def test_no_more_is_claimed_together_than_is_asked_for(house: House) -> None:
     assert [len(some(house, most=3)), len(some(house, most_rows=4)), len(some(house))] == [3, 2, 1]
 
 
-def test_small_chunks_and_stored_ones_are_claimed_in_the_one_fair_order(house: House) -> None:
+def test_small_and_stored_chunks_are_claimed_in_the_same_fair_order(house: House) -> None:
     def submit_small(first_letter: str) -> str:
         job = NewJob(id=first_letter * 32, owner="anonymous", **IRIS_JOB)
         house.ask(house.gateway.submit, job, 1, b"rows")
@@ -333,7 +333,7 @@ def test_an_upload_that_breaks_off_fails_its_job(clients: Clients) -> None:
         house.append(job, 10)
 
 
-def test_a_small_job_is_not_starved_by_a_large_one(house: House) -> None:
+def test_a_small_job_is_not_starved_by_a_large_job(house: House) -> None:
     house.submit(*[1000] * 20)
     for _ in range(5):
         house.commit(house.claim())

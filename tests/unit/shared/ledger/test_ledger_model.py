@@ -70,7 +70,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for worker in WORKERS:
             beat(self._redis, worker)
         self._model = LedgerModel(MAX_ATTEMPTS)
-        # ties are ordered by job id: with random ones the same steps would not be the same run
+        # ties are ordered by job id: with random ids the same steps would not be the same run
         self._ids = (f"{number:032x}" for number in count(1))
         self._opened: list[str] = []
         self._claimed: list[Claim] = []

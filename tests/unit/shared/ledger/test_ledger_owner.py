@@ -391,7 +391,7 @@ def test_a_job_that_fails_later_keeps_its_key(house: House) -> None:
     assert house.ask(house.gateway.reserve, "k", "b") == Reservation(job_id=job.id, digest="sha")
 
 
-def test_jobs_are_listed_newest_first_for_one_owner_or_all(house: House) -> None:
+def test_jobs_are_listed_newest_first_for_an_owner_or_all(house: House) -> None:
     mine = [house.open(owner="me").id for _ in range(3)]
     theirs = house.open(owner="them").id
     assert {found.id for found in _newest(house, "me")} == set(mine)

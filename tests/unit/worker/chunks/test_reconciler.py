@@ -186,7 +186,7 @@ def test_two_that_reconcile_at_once_do_no_harm(clients: Clients, tmp_path: Path)
     assert (record.state, record.rows_succeeded, record.chunks_leased) == (JobState.SUCCEEDED, 20, 0)
 
 
-def test_one_worker_leads_until_it_falls_silent(belfry: Belfry) -> None:
+def test_a_single_worker_leads_until_it_falls_silent(belfry: Belfry) -> None:
     first, second = belfry.worker("w:1"), belfry.worker("w:2")
     assert (first.take_turn(), second.take_turn()) == (True, False)
     belfry.redis.pexpire(keys.reconciler_lock(), 1000)

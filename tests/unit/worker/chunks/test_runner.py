@@ -52,7 +52,7 @@ class Inline:
 
 
 class MoodyStore(PayloadStore):
-    """A store that is away while `troubles` is not empty: each of them fails one call and is then called."""
+    """A store that is away while `troubles` is not empty: each of them fails a call and is then called."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder.as_uri())
@@ -339,7 +339,7 @@ def test_small_chunks_that_the_engine_lets_go_are_all_handed_back_without_blame(
     assert {(chunk.state, chunk.attempts) for chunk in chunks} == {(ChunkState.READY, 0)}
 
 
-def test_small_chunks_whose_worker_dies_come_back_and_are_run_one_by_one(
+def test_small_chunks_whose_worker_dies_come_back_and_are_run_separately(
     shop: Shop, clients: Clients
 ) -> None:
     jobs = [shop.submit_small(1.0), shop.submit_small(2.0)]

@@ -121,7 +121,7 @@ def test_a_lock_without_its_head_is_refused(settings: Settings) -> None:
         make(b"numpy==2.0.0\n", settings, silent)
 
 
-def test_causes_are_the_messages_of_uv_on_one_line_each() -> None:
+def test_causes_are_the_messages_of_uv_on_a_line_each() -> None:
     errors = (
         "error: Couldn't parse requirement in `-` at position 0\n  cause: no such\n     operator\n   ^^^\n"
     )

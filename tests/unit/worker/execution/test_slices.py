@@ -79,7 +79,7 @@ def test_invalid_rows_are_skipped_and_stand_in_their_places() -> None:
     assert failures == Failures(2, (failed("x: is missing", 101), failed("no", 103)))
 
 
-def test_a_row_that_the_model_fails_on_counts_with_the_invalid_ones() -> None:
+def test_a_row_that_the_model_fails_on_counts_with_the_invalid_rows() -> None:
     _, errors, failures = run(chunk([(1, None), (-2, None), (None, "bad")]))
     assert errors == [None, "The model raised ValueError: negative", "bad"]
     assert failures == Failures(2, (failed("The model raised ValueError: negative", 101), failed("bad", 102)))

@@ -71,7 +71,7 @@ def test_a_module_with_functions_is_a_model_too(tmp_path: Path) -> None:
     assert shown(load(version), columns()) == {"y": [10.0, 10.0]}
 
 
-def test_two_models_with_modules_of_one_name_keep_their_own(tmp_path: Path) -> None:
+def test_two_models_with_modules_of_the_same_name_keep_their_own(tmp_path: Path) -> None:
     one = load(version_in(tmp_path, name="one"))
     other = load(version_in(tmp_path, name="other", rules=RULES.replace("/", "*")))
     scores = [predictor.predict(columns()) for predictor in (one, other)]

@@ -28,7 +28,7 @@ def test_an_entry_larger_than_a_batch_runs_by_itself() -> None:
     assert first_batch([delivery(100), delivery(1)], max_rows=64) == 1
 
 
-def test_a_batch_is_of_one_model_version() -> None:
+def test_a_batch_is_of_a_single_model_version() -> None:
     assert first_batch([delivery(), delivery(), delivery(key=OTHER), delivery()], max_rows=64) == 2
 
 

@@ -1,4 +1,4 @@
-"""Outputs that select one of several answers of a model."""
+"""Outputs that select among several answers of a model."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def numbers(count: int) -> Array:
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 9, 40])
-def test_a_call_in_pieces_answers_as_one_call_does(count: int) -> None:
+def test_a_call_in_pieces_answers_as_a_whole_call_does(count: int) -> None:
     rows, pipeline = numbers(count), Pipeline(LateCourier(), 1000)
     assert np.array_equal(pipeline.run(source_of(rows), pieces(count, 8, 32)), rows * 2)
 

@@ -70,7 +70,7 @@ def columns_by_name() -> ColumnTransformer:
     ],
     ids=lambda one: " ".join(str(one).split())[:60],
 )
-def test_what_was_fitted_on_a_dataframe_is_given_one(tmp_path: Path, estimator: Any) -> None:
+def test_an_estimator_fitted_on_a_dataframe_is_given_a_dataframe(tmp_path: Path, estimator: Any) -> None:
     estimator.fit(FRAME, TARGET)
     predictor = load(version_of(declaration(inputs=INPUTS), estimator, tmp_path))
     columns = {name: FRAME[name].to_numpy() for name in ("a", "b")}
@@ -86,7 +86,7 @@ def test_what_was_fitted_on_a_dataframe_is_given_one(tmp_path: Path, estimator: 
     ],
     ids=lambda one: " ".join(str(one).split())[:60],
 )
-def test_what_was_fitted_on_an_array_is_given_one(tmp_path: Path, estimator: Any) -> None:
+def test_an_estimator_fitted_on_an_array_is_given_an_array(tmp_path: Path, estimator: Any) -> None:
     estimator.fit(FRAME.to_numpy(), TARGET)
     predictor = load(version_of(declaration(inputs=INPUTS), estimator, tmp_path))
     columns = {name: FRAME[name].to_numpy() for name in ("a", "b")}

@@ -32,7 +32,7 @@ class Net(nn.Module):
 
 
 def network_version(folder: Path, **changes: Any) -> ModelVersion:
-    """A one-layer network over three scalar features, with weights of 1 and a bias of 0."""
+    """A network with a single layer over three scalar features, with weights of 1 and a bias of 0."""
     spec = declaration(
         framework="pytorch",
         pytorch={"module": "network:Net", "arguments": {"width": 3}} | changes.pop("pytorch", {}),

@@ -1,4 +1,4 @@
-"""A model gets sequences in arrays of one length, and each row its own answer."""
+"""A model gets sequences in arrays of the same length, and each row its own answer."""
 
 from __future__ import annotations
 

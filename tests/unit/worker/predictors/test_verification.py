@@ -1,4 +1,4 @@
-"""A version that was verified in one process is opened in another without a call, with the same answers."""
+"""A version that another process has verified is opened without a call, with the same answers."""
 
 from __future__ import annotations
 

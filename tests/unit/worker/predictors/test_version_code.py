@@ -72,7 +72,7 @@ def test_a_pickle_opens_by_the_names_of_its_build(tmp_path: Path) -> None:
     assert not [name for name in sys.modules if name.startswith("takt_models.one.")]
 
 
-def test_two_models_with_modules_of_one_name_do_not_share_them(
+def test_two_models_with_modules_of_the_same_name_do_not_share_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codes = [code_in(tmp_path / "a", "one", factor=2), code_in(tmp_path / "b", "two", factor=3)]

@@ -108,7 +108,7 @@ def test_a_pipe_whose_other_side_is_gone_has_hung_up() -> None:
 
 
 class Scripted:
-    """A quarantine process with scripted frames: one list for each task."""
+    """A quarantine process with scripted frames: a list for each task."""
 
     def __init__(self, *answers: list[Frame]) -> None:
         self._answers = iter(answers)
@@ -127,7 +127,7 @@ BROKEN_OFF: list[Frame] = []
 
 
 def results_of(cell: Scripted, monkeypatch: pytest.MonkeyPatch) -> list[pa.RecordBatch] | None:
-    """The results of a chunk of one row."""
+    """The results of a single-row chunk."""
     double, runner = predictor(Doubling()), SandboxRunner(20.0)
     monkeypatch.setattr(runner, "_taken", lambda _: cell)
     row = pa.RecordBatch.from_pylist([{"x": 1.0, "error": None}], schema=streamed_schema(double.spec, {}))

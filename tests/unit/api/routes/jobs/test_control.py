@@ -87,7 +87,7 @@ async def test_if_match_is_true_for_an_existing_job_only_by_an_asterisk(stage: S
         await run_chunks(gateway, job_id)
     body = {"priority": 9} if method == "PATCH" else None
     etag = (await http.get(f"/jobs/{job_id}")).headers["ETag"]
-    assert etag.startswith("W/")  # If-Match compares strongly: a weak one never matches
+    assert etag.startswith("W/")  # If-Match compares strongly: a weak tag never matches
     for value in (etag, etag.removeprefix("W/"), '"x"', f"*, {etag}", ""):
         refused = await http.request(method, f"/jobs/{job_id}", headers={"If-Match": value}, json=body)
         assert (refused.status_code, refused.json()["error"]) == (412, "precondition_failed"), value
@@ -124,7 +124,7 @@ async def test_jobs_are_listed_newest_first_page_by_page(stage: Stage) -> None:
                 return found
             asked["cursor"] = page["next"]
 
-    assert sorted(await listed()) == sorted(made)  # of one ms, the order is that of the ids
+    assert sorted(await listed()) == sorted(made)  # of the same ms, the order is that of the ids
     assert await listed(limit=1) == await listed(limit=2) == await listed()
     assert sorted(await listed(reference="lot 1", limit=1)) == sorted(made[1::2])
     assert await listed(tag="t3") == [made[3]]

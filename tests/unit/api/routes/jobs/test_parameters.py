@@ -1,4 +1,4 @@
-"""Unknown parameters of the query are refused with the nearest known name, and known ones keep working."""
+"""Unknown parameters of the query are refused with the nearest known name, and known names keep working."""
 
 from __future__ import annotations
 
