@@ -169,12 +169,12 @@ def test_the_table_of_the_inference_protocol_is_the_gateways(tmp_path: Path) -> 
 
 def test_every_field_of_a_job_is_explained() -> None:
     table = HTTP_API.read_text().partition("A job's fields:")[2].partition("\n\nA job has")[0]
-    cells = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
-    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == set(JobView.model_fields)
+    named = [line.split(": ")[0] for line in table.splitlines() if line.startswith("- `")]
+    assert {name for names in named for name in re.findall(r"`(\w+)`", names)} == set(JobView.model_fields)
 
 
 def test_the_table_of_errors_is_the_gateways() -> None:
-    rows = re.findall(r"^\| (\d{3}) \| (`\w+`.*) \|$", HTTP_API.read_text(), re.MULTILINE)
+    rows = re.findall(r"^- (\d{3}): (`\w+`.*)$", HTTP_API.read_text(), re.MULTILINE)
     shown = {code: int(status) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)}
     of_http = {"not_found": 404, "method_not_allowed": 405}  # the web framework's own
     assert shown == STATUS | of_http

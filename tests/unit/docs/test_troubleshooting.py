@@ -35,19 +35,19 @@ def section(title: str) -> str:
     return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-def first_cells(title: str) -> list[str]:
-    """The first cells of the section's tables."""
-    lines = [line for line in section(title).splitlines() if line.startswith("| ")]
-    return [line.split(" | ")[0].removeprefix("| ") for line in lines]
+def subjects(title: str) -> list[str]:
+    """The text before the colon of each line of the section's lists."""
+    lines = [line for line in section(title).splitlines() if line.startswith("- ")]
+    return [line.split(": ")[0].removeprefix("- ") for line in lines]
 
 
 @pytest.mark.parametrize("code", STATUS)
 def test_every_code_that_a_gateway_answers_has_a_line_with_its_status(code: str) -> None:
-    assert any(f"{STATUS[code]} `{code}`" in cell for cell in first_cells("A request fails"))
+    assert any(f"{STATUS[code]} `{code}`" in subject for subject in subjects("A request fails"))
 
 
 def test_no_line_is_of_a_code_that_nobody_answers() -> None:
-    told = re.findall(r"\d{3} `(\w+)`", " ".join(first_cells("A request fails")))
+    told = re.findall(r"\d{3} `(\w+)`", " ".join(subjects("A request fails")))
     assert set(told) - {"not_found", "method_not_allowed"} == set(STATUS)
 
 
@@ -57,7 +57,7 @@ def test_every_alert_is_named() -> None:
 
 
 def test_every_reason_why_a_job_waits_has_a_line() -> None:
-    told = first_cells("A job does not progress")
+    told = subjects("A job does not progress")
     assert {f"`{reason}`" for reason in Reason} <= set(told)
 
 
@@ -75,5 +75,5 @@ def condition_line(kind: ConditionKind) -> str:
 def test_every_event_that_is_logged_as_a_warning_or_worse_has_a_line() -> None:
     events = set(loud_events())
     assert len(events) > 30
-    told = set(re.findall(r"`(\w+)`", " ".join(first_cells("Log events"))))
+    told = set(re.findall(r"`(\w+)`", " ".join(subjects("Log events"))))
     assert told == events
