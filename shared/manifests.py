@@ -99,7 +99,10 @@ def read_manifest(folder: Path, model: str, version: str) -> ArtifactManifest:
         written = path.stat()
         manifest, change = _manifest_as_of(path, written.st_mtime_ns, written.st_size, written.st_ino)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ArtifactError(f"{path}: {error}") from error
+        raise ArtifactError(
+            f"{path}: is no complete manifest ({error}): build the version again with `takt models build "
+            "--force`"
+        ) from error
     if (manifest.model, manifest.version) != (model, version):
         raise ArtifactError(f"{path}: is of {manifest.model}@{manifest.version}")
     if Path(manifest.artifact).name != manifest.artifact:
@@ -112,6 +115,11 @@ def read_manifest(folder: Path, model: str, version: str) -> ArtifactManifest:
 
 
 def _check_file(path: Path, recorded: VersionFile) -> None:
+    if not path.exists():
+        raise ArtifactError(
+            f"{path}: is missing, and {MANIFEST} names it: copy it again, or build the version again with "
+            "`takt models build --force`"
+        )
     digest = sha256_of(path)
     if digest == recorded.sha256:
         return

@@ -27,6 +27,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _PATH = re.compile(r"(?<![\w.:/])(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]+)*[\\/]([\w.@+~-]+)")
 _URL = re.compile(r"\bhttps?://\S+")
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
+_PLACE = re.compile(
+    r"^(?:\[\d\d:\d\d:\d\d\] )?[\w./]+\.(?:cc|cpp|h|hpp|cu):\d+:? |\[ONNXRuntimeError\] : \d+ : \w+ : "
+)
+"""Where in its source a library reports from."""
+_SCRIPT_FAILED = "The following operation failed in the TorchScript interpreter."
+"""The first line of an error in a TorchScript; the last line says what failed."""
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+")
 _ADVICE = re.compile(
     r"(please|consider|try|use|set|see|pass|compile|reshape|you (can|may|should|need|must|might)|if you|"
@@ -115,8 +121,11 @@ def foreign_words(error: BaseException, most: int = MOST_FOREIGN_CHARS) -> str:
 def foreign_text(text: str, most: int = MOST_FOREIGN_CHARS) -> str:
     """The same of a text."""
     lines = _ANSI.sub("", text[:_LONGEST_FIRST_LINE]).splitlines()
-    first = next(filter(None, map(str.strip, lines)), "")
-    plain = _ADDRESS.sub("…", _URL.sub("…", _PATH.sub(r"\1", first)))
+    words = [line for line in map(str.strip, lines) if line]
+    first = words[0] if words else ""
+    if first == _SCRIPT_FAILED:
+        first = words[-1].removeprefix("RuntimeError: ")
+    plain = _PLACE.sub("", _ADDRESS.sub("…", _URL.sub("…", _PATH.sub(r"\1", first))))
     sentences = _SENTENCE.split(plain)
     kept = [sentence for sentence in sentences if not _ADVICE.match(sentence)] or sentences[:1]
     return bounded(" ".join(kept), most)

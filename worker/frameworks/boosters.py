@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from worker.predictors.pickle_versions import pickled_by
 
 PICKLES = (".joblib", ".pkl", ".pickle")
 """Suffixes of the scikit-learn wrappers of boosters."""
+
+
+_DAMAGE = re.compile("Check failed|map::at|Unknown construct|Expecting|Failed to read|Incorrect model")
+"""In messages of the libraries about a file that is cut off or another."""
 
 
 class BoosterRuntime:
@@ -91,7 +96,11 @@ def check_probabilities(spec: ModelSpec, *, classes: int, objective: str, needed
 
 def unreadable(artifact: Path, library: str, advice: str, error: Exception) -> ArtifactError:
     """The error for a file that the library cannot read."""
-    return ArtifactError(f"{artifact.name} is no model of {library} ({foreign_words(error)}): {advice}")
+    is_damaged = isinstance(error, UnicodeDecodeError) or _DAMAGE.search(str(error))
+    reason = "" if is_damaged else f" ({foreign_words(error)})"
+    return ArtifactError(
+        f"{artifact.name} is no complete model of {library}{reason}: copy it again, or {advice}"
+    )
 
 
 def made_by_pickle(artifact: Path) -> MadeBy:

@@ -24,17 +24,21 @@ from worker.predictors.base import ModelRuntime
 from worker.predictors.compiled import Compiled
 from worker.predictors.compiled.lightgbm_trees import compile_lightgbm
 from worker.predictors.implementation import MadeBy, ModelFiles
+from worker.predictors.pickles import open_pickle
 
 _HEAD_BYTES = 4096
 _FORMAT = re.compile(rb"^version=(\S+)$", re.MULTILINE)
 _SAVE = "save it with booster.save_model('model.txt')"
 
 
-def load(spec: ModelSpec, files: ModelFiles, device: str, threads: int) -> ModelRuntime:
+def load(spec: ModelSpec, files: ModelFiles, _device: str, threads: int) -> ModelRuntime:
     """Raises ArtifactError if the file is no model, or does not fit the spec."""
-    if files.artifact.name.lower().endswith(PICKLES):
-        return scikit_learn.load(spec, files, device, threads)
     import lightgbm
+
+    if files.artifact.name.lower().endswith(PICKLES):
+        model = open_pickle(files.artifact)
+        is_native = isinstance(model, lightgbm.Booster)
+        return (runtime_of if is_native else scikit_learn.runtime_of)(spec, model, threads)
 
     text = _checked_text(files.artifact)
     try:

@@ -7,6 +7,8 @@ tensor. Modules of its `code` folder are files of the version, private to it.
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,16 +20,21 @@ import numpy as np
 
 from shared.columns import Array, Columns
 from shared.errors import ArtifactError
-from shared.safe_texts import first_of, foreign_words
+from shared.safe_texts import first_of
 from shared.specs import ModelSpec
 from worker.predictors import scikit_learn
 from worker.predictors.answer_selection import MAIN, RawAnswer
 from worker.predictors.base import ModelRuntime
+from worker.predictors.file_contents import contents_of
 from worker.predictors.implementation import MadeBy, ModelFiles
+from worker.predictors.pickles import BESIDE, explained
 from worker.predictors.scikit_learn import as_frame
 from worker.predictors.version_code import VersionCode
 
 _MLMODEL = "MLmodel"
+_SMALL_BYTES = 2**20
+_DESCRIPTIONS = (".yaml", ".yml", ".txt", ".md", ".json", ".py")
+"""Suffixes of files of a folder that are no models."""
 _ESTIMATORS = ("sklearn", "xgboost", "lightgbm", "catboost")
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 _VERSIONS = {
@@ -78,9 +85,7 @@ def made_by(artifact: Path) -> MadeBy:
 
 def _by_flavor(spec: ModelSpec, flavor: str, folder: Path, threads: int) -> ModelRuntime:
     """The runtime of the flavor's own framework."""
-    import importlib
-
-    model = importlib.import_module(f"mlflow.{flavor}").load_model(str(folder))
+    model = load_flavor(flavor, folder)
     kind = f"{type(model).__module__}.{type(model).__name__}"
     if kind == "xgboost.core.Booster":
         from worker.frameworks import xgboost
@@ -95,6 +100,30 @@ def _by_flavor(spec: ModelSpec, flavor: str, folder: Path, threads: int) -> Mode
 
         return catboost.runtime_of(spec, model, threads)
     return scikit_learn.runtime_of(spec, model, threads)
+
+
+def load_flavor(flavor: str, folder: Path, remedy: str = BESIDE) -> Any:  # Any: any library's model
+    """The model of a flavor. Opening runs the code in the folder.
+
+    `remedy`: how a missing module is given, see `worker.predictors.pickles`. Raises ArtifactError.
+    """
+    try:
+        return importlib.import_module(f"mlflow.{flavor}").load_model(str(folder))
+    except Exception as error:  # a model may raise anything
+        raise _explained(folder, error, remedy) from error
+
+
+def _explained(folder: Path, error: Exception, remedy: str) -> ArtifactError:
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found = contents_of(path) if path.stat().st_size < _SMALL_BYTES else None
+        if found is not None and not found.frameworks and path.suffix not in _DESCRIPTIONS:
+            return ArtifactError(f"{folder.name}/{path.name} is {found.what}: {found.advice}")
+    if isinstance(error, FileNotFoundError) and error.filename:
+        name = Path(error.filename).name
+        return ArtifactError(
+            f"{folder.name} lacks the file {name!r}, which MLmodel names: copy the whole folder"
+        )
+    return explained(folder.name, error, remedy)
 
 
 class _PythonFunction:
@@ -134,14 +163,37 @@ def document_of(folder: Path) -> dict[str, Any]:  # Any: YAML
 
     try:
         document = yaml.safe_load((folder / _MLMODEL).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ArtifactError(_without_mlmodel(folder)) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ArtifactError(
-            f"{folder.name} is no folder of an MLflow model ({foreign_words(error)}): copy the whole folder "
-            "that contains MLmodel"
-        ) from error
+        raise ArtifactError(f"{folder.name}/{_MLMODEL} is no YAML: copy the whole folder again") from error
     if not isinstance(document, dict) or not isinstance(document.get("flavors"), dict):
         raise ArtifactError(f"{folder.name}/{_MLMODEL} names no flavors: copy the whole folder again")
     return document
+
+
+def _without_mlmodel(folder: Path) -> str:
+    inside = sorted(path.parent.relative_to(folder).as_posix() for path in folder.rglob(_MLMODEL))
+    if inside:
+        return f"{folder.name} is no model of MLflow itself: use the folder {inside[0]!r} in it"
+    if (folder / "saved_model.pb").exists():
+        return f"{folder.name} is a model of TensorFlow: export it as ONNX, for example with tf2onnx"
+    names = first_of(sorted(path.name for path in folder.iterdir()), 4)
+    return (
+        f"{folder.name} is no model of MLflow, because it has no file {_MLMODEL}, but {names}: give the "
+        f"folder that contains {_MLMODEL}, or the trained file itself"
+    )
+
+
+def signature_part(document: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
+    """The columns or tensors of a signature, which is JSON text. Raises ArtifactError."""
+    try:
+        found: list[dict[str, Any]] = json.loads((document.get("signature") or {}).get(part) or "[]")
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ArtifactError(
+            f"the {part} of the signature in {_MLMODEL} are no JSON: save the model again with a signature"
+        ) from error
+    return found
 
 
 def _flavors(folder: Path) -> dict[str, Any]:
@@ -151,10 +203,7 @@ def _flavors(folder: Path) -> dict[str, Any]:
 
 def _check_signature(spec: ModelSpec, folder: Path) -> None:
     """The columns of the signature are inputs of the spec."""
-    import json
-
-    signature = document_of(folder).get("signature") or {}
-    columns = json.loads(signature.get("inputs") or "[]")
+    columns = signature_part(document_of(folder), "inputs")
     names = [column["name"] for column in columns if column.get("type") != "tensor" and "name" in column]
     required = [c["name"] for c in columns if "name" in c and c.get("required", True)]
     lacking = [name for name in required if name in names and spec.input_of_column(name) is None]

@@ -20,15 +20,14 @@ from shared.errors import ArtifactError
 from shared.frameworks import NetworkActivation
 from shared.frameworks.builtin import OnnxOptions
 from shared.input_specs import InputSpec
-from shared.safe_texts import first_of, foreign_words
+from shared.safe_texts import first_of
 from shared.specs import ModelSpec
-from worker.frameworks.onnx_header import NotOnnxError, read_header
+from worker.frameworks.onnx_sessions import CPU, CUDA, open_session
 from worker.predictors.answer_selection import MAIN, NamedAnswers, RawAnswer
 from worker.predictors.base import ModelRuntime
 from worker.predictors.implementation import MadeBy, ModelFiles
+from worker.predictors.onnx_header import NotOnnxError, read_header
 
-_ERRORS_ONLY = 3
-_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _DTYPES: dict[str, npt.DTypeLike] = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
@@ -45,23 +44,7 @@ _DTYPES: dict[str, npt.DTypeLike] = {
 
 def load(spec: ModelSpec, files: ModelFiles, device: str, threads: int) -> ModelRuntime:
     """Raises ArtifactError if the file is no graph, or does not fit the spec."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
-    try:
-        read_header(files.artifact)
-        session = onnxruntime.InferenceSession(files.artifact, options, providers=_providers(spec, device))
-    except NotOnnxError as error:
-        raise ArtifactError(f"{files.artifact.name} is no ONNX model: {error}; export it again") from error
-    except Exception as error:  # ONNX Runtime raises many types
-        raise ArtifactError(
-            f"ONNX Runtime cannot open {files.artifact.name} ({foreign_words(error)}): export it with an "
-            "older opset, or update onnxruntime"
-        ) from error
-    return _Graph(spec, session)
+    return _Graph(spec, open_session(files.artifact, _providers(spec, device), threads))
 
 
 def made_by(artifact: Path) -> MadeBy:
@@ -80,15 +63,15 @@ def _providers(spec: ModelSpec, device: str) -> list[Any]:
     import onnxruntime
 
     if device == "cpu":
-        return [_CPU]
-    if _CUDA in onnxruntime.get_available_providers():
-        return [(_CUDA, {"device_id": int(device.partition(":")[2] or 0)}), _CPU]
+        return [CPU]
+    if CUDA in onnxruntime.get_available_providers():
+        return [(CUDA, {"device_id": int(device.partition(":")[2] or 0)}), CPU]
     if spec.device == "gpu":
         raise ArtifactError(
             "this onnxruntime has no CUDA: pip install onnxruntime-gpu in place of onnxruntime"
         )
     warnings.warn("this onnxruntime has no CUDA; the model computes on the CPU", stacklevel=2)
-    return [_CPU]
+    return [CPU]
 
 
 class _Graph:

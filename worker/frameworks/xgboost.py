@@ -28,22 +28,26 @@ from worker.predictors.base import ModelRuntime
 from worker.predictors.compiled import Compiled
 from worker.predictors.compiled.xgboost_trees import compile_xgboost
 from worker.predictors.implementation import MadeBy, ModelFiles
+from worker.predictors.pickles import open_pickle
 
 _MOST_PLACES = 64 * 2**20
 _PROBABILITIES = "binary:logistic or multi:softprob"
 _SAVE = "save it with booster.save_model('model.json') or model.ubj"
 
 
-def load(spec: ModelSpec, files: ModelFiles, device: str, threads: int) -> ModelRuntime:
+def load(spec: ModelSpec, files: ModelFiles, _device: str, threads: int) -> ModelRuntime:
     """Raises ArtifactError if the file is no model, or does not fit the spec."""
-    if files.artifact.name.lower().endswith(PICKLES):
-        return scikit_learn.load(spec, files, device, threads)
     import xgboost
+
+    if files.artifact.name.lower().endswith(PICKLES):
+        model = open_pickle(files.artifact)
+        is_native = isinstance(model, xgboost.Booster)
+        return (runtime_of if is_native else scikit_learn.runtime_of)(spec, model, threads)
 
     booster = xgboost.Booster({"verbosity": 0})
     try:
         booster.load_model(files.artifact)
-    except xgboost.core.XGBoostError as error:
+    except (xgboost.core.XGBoostError, ValueError) as error:
         raise unreadable(files.artifact, "XGBoost", _SAVE, error) from error
     return runtime_of(spec, booster, threads)
 

@@ -31,6 +31,7 @@ from shared.repository import ModelVersion, Repository
 from shared.specs import VERSION, ModelSpec
 from worker.models.version_files import Build, gather
 from worker.predictors import library_versions
+from worker.predictors.file_contents import check_contents
 from worker.predictors.model_code import BUILDER, import_beside, imported_by
 
 __all__ = ["Build", "build_model", "write_version"]
@@ -55,6 +56,7 @@ def build_model(
     home = repository.root / name
     with _folder_beside(home, version) as folder:
         build = _run(home, folder) if (home / BUILDER).exists() else gather(spec, home, folder)
+        check_contents(folder / build.artifact, spec.framework)
         _copy_code(home, folder)
         copy_lock(folder)
         write_version(spec, version, folder, build)

@@ -25,10 +25,12 @@ from shared.safe_texts import listed
 from worker.predictors import library_versions
 from worker.predictors.acceleration import accelerate, native_only
 from worker.predictors.base import ModelRuntime, OutOfMemoryError, Predictor, batch_sizes
+from worker.predictors.file_contents import check_contents
 from worker.predictors.implementation import ModelFiles, implementation_of
 from worker.predictors.load_checks import check_loaded
 from worker.predictors.load_warnings import recorded_warnings
 from worker.predictors.model_code import open_folder
+from worker.predictors.output_types import UnfitValuesError
 
 __all__ = [
     "ModelRuntime",
@@ -78,8 +80,15 @@ def verified_predictor(predictor: Predictor, runtime: Literal["auto", "native"])
         rates = predictor.warm_up(batch_sizes(version.spec.batching.max_rows))
         rates |= predictor.warm_up_slices(_LONG_SLICE_S)
     except PredictionFailedError as error:
-        raise ArtifactError(f"{artifact}: warm-up: {error.detail}") from error
+        raise ArtifactError(f"{artifact}: warm-up: {error.detail}{_advice(error)}") from error
     return _accelerated(replace(predictor, rates=rates), runtime)
+
+
+def _advice(error: PredictionFailedError) -> str:
+    """What to do if the model itself fails on the rows of model.toml."""
+    if error.__cause__ is None or isinstance(error.__cause__, UnfitValuesError):
+        return ""
+    return "; declare the inputs of the training in model.toml, in its order, or correct the model"
 
 
 def _accelerated(predictor: Predictor, runtime: Literal["auto", "native"]) -> Predictor:
@@ -146,9 +155,15 @@ def _load(version: ModelVersion, artifact: Path, device: str, threads: int) -> M
     try:
         return _open(version, artifact, device, threads)
     except ArtifactError as error:
-        raise ArtifactError(f"{artifact}: {error.detail}") from error
+        raise ArtifactError(_with_path(artifact, error.detail)) from error
     except (Exception, SystemExit) as error:  # an artifact may make its framework raise anything
         raise ArtifactError(f"{artifact}: cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def _with_path(artifact: Path, detail: str) -> str:
+    """The sentence with the artifact's path, once."""
+    name = artifact.name
+    return f"{artifact}{detail[len(name) :]}" if detail.startswith(f"{name} ") else f"{artifact}: {detail}"
 
 
 def _open(version: ModelVersion, artifact: Path, device: str, threads: int) -> ModelRuntime:
@@ -158,6 +173,7 @@ def _open(version: ModelVersion, artifact: Path, device: str, threads: int) -> M
             f"is an artifact of {other}, and model.toml has framework = {framework.name!r}: declare "
             f"framework = {other!r}, or use an artifact of {listed(framework.suffixes)}"
         )
+    check_contents(artifact, framework.name)
     open_folder(version.folder.parent)
     files = ModelFiles(artifact, version)
     implementation = implementation_of(framework)

@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from shared.errors import ArtifactError
+
 BUILDER = "build.py"
 _ROOT = "takt_models"
 
@@ -38,9 +40,18 @@ def open_folder(folder: Path) -> str:
 
 def imported_by(folder: Path) -> set[str]:
     """The top-level modules that the Python files of a model's folder import, as far as they say so."""
-    trees = [ast.parse(path.read_bytes()) for path in folder.glob("*.py")]
+    trees = [_parsed(path) for path in folder.glob("*.py")]
     names = [name for tree in trees for node in ast.walk(tree) for name in _imported(node)]
     return {name.partition(".")[0] for name in names}
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        line = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ArtifactError(f"{path}: is no Python ({line}{reason}): correct it") from error
 
 
 def _imported(node: ast.AST) -> list[str]:

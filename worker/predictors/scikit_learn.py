@@ -26,7 +26,7 @@ from worker.predictors.implementation import MadeBy, ModelFiles
 from worker.predictors.labels import LabelRule
 from worker.predictors.onnx import ONNX, onnx_kernel
 from worker.predictors.pickle_versions import pickled_by
-from worker.predictors.pickles import open_pickle
+from worker.predictors.pickles import check_estimator, open_pickle
 from worker.predictors.separate_labels import class_numbers_of
 from worker.predictors.skops_files import SUFFIX, made_by_skops, open_skops
 
@@ -52,6 +52,7 @@ def load(spec: ModelSpec, files: ModelFiles, _device: str, threads: int) -> Mode
 
 def runtime_of(spec: ModelSpec, estimator: Any, threads: int) -> ModelRuntime:
     """Raises ArtifactError if the estimator does not fit the spec. Any: scikit-learn has no types."""
+    check_estimator(estimator)
     _check(spec, estimator)
     for part in parts(estimator, set()):
         if getattr(part, "n_jobs", None) is not None:
@@ -265,9 +266,9 @@ def _check(spec: ModelSpec, estimator: Any) -> None:
 
 def _check_number(spec: ModelSpec, estimator: Any, given: EstimatorInput) -> None:
     """An estimator without names of its features takes all inputs."""
-    fitted = getattr(estimator, "n_features_in_", None)  # other libraries may set it before a fit
+    fitted = _fitted_features(estimator)
     is_table = given.names is None and not given.texts and all(len(one.shape) < 2 for one in spec.inputs)
-    if not (is_table and fitted and type(estimator).__module__.startswith("sklearn.")):
+    if not (is_table and fitted):
         return
     declared = sum(one.size for one in spec.inputs)
     if declared != fitted:
@@ -275,6 +276,18 @@ def _check_number(spec: ModelSpec, estimator: Any, given: EstimatorInput) -> Non
             f"{type(estimator).__name__} was fitted on {fitted} features, and model.toml declares "
             f"{declared}: declare an input for each feature, in the order of the training"
         )
+
+
+def _fitted_features(estimator: Any) -> int | None:
+    """None: unknown. Other libraries may set `n_features_in_` before a fit."""
+    if type(estimator).__module__.startswith("catboost."):
+        return len(estimator.feature_names_ or ()) or None
+    known = type(estimator).__module__.startswith(("sklearn.", "xgboost.", "lightgbm."))
+    try:
+        found: int | None = estimator.n_features_in_ if known else None
+    except Exception:  # not fitted
+        return None
+    return found
 
 
 class _ThreadLimit:

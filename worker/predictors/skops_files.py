@@ -17,12 +17,15 @@ from shared.safe_texts import first_of
 from worker.predictors.implementation import MadeBy
 
 SUFFIX = ".skops"
+TRUST = 'list them in model.toml: [scikit-learn] trusted = ["…"]'
 _SCHEMA = "schema.json"
 
 
-def open_skops(artifact: Path, options: ScikitLearnOptions) -> Any:  # Any: scikit-learn has no types
-    """The estimator. Raises ArtifactError if skops is missing, or if the file has types that it does not
-    trust."""
+def open_skops(artifact: Path, options: ScikitLearnOptions, remedy: str = TRUST) -> Any:
+    """The estimator (Any: scikit-learn has no types). `remedy`: how types are trusted.
+
+    Raises ArtifactError if skops is missing, or if the file has types that it does not trust.
+    """
     try:
         import skops.io
     except ImportError as error:
@@ -31,8 +34,8 @@ def open_skops(artifact: Path, options: ScikitLearnOptions) -> Any:  # Any: scik
     strange = sorted(set(skops.io.get_untrusted_types(file=artifact)) - set(options.trusted))
     if strange:
         raise ArtifactError(
-            f"{artifact.name} has types that skops does not trust: {first_of(strange)}; check them, and list "
-            'them in model.toml: [scikit-learn] trusted = ["…"]'
+            f"{artifact.name} has types that skops does not trust: {first_of(strange)}; check them, and "
+            f"{remedy}"
         )
     return skops.io.load(artifact, trusted=list(options.trusted))
 

@@ -34,14 +34,14 @@ def open_network(files: ModelFiles, options: PytorchOptions, device: str) -> Ope
 
     Raises ArtifactError if the file is none of the forms, or does not fit the network's class.
     """
-    match _form_of(files.artifact):
+    match form_of(files.artifact):
         case "TorchScript":
             script = open_script(files.artifact, device)
             return OpenNetwork(script, script_inputs(script))
         case "torch.export":
             return _exported(files.artifact, device)
     network = _empty_network(options, files)
-    _fill(network, _state_dict(files.artifact, device))
+    _fill(network, read_state_dict(files.artifact, device))
     return OpenNetwork(network.to(device).eval(), module_inputs(network))
 
 
@@ -50,7 +50,7 @@ def made_by(artifact: Path) -> MadeBy:
     names = _names_in(artifact)
     if not names:
         return MadeBy()
-    form = _form_of(artifact)
+    form = form_of(artifact)
     with zipfile.ZipFile(artifact) as archive:
         version = _torch_version(archive, names) if form == _EXPORTED else ""
         formats = [name for name in names if name.rpartition("/")[2] in ("version", "archive_version")]
@@ -68,7 +68,8 @@ def _torch_version(archive: zipfile.ZipFile, names: list[str]) -> str:
         return ""
 
 
-def _form_of(artifact: Path) -> str:
+def form_of(artifact: Path) -> str:
+    """`state_dict`, `TorchScript` or `torch.export`."""
     names = _names_in(artifact)
     if any("/models/" in name or name.startswith("serialized_exported_program") for name in names):
         return _EXPORTED
@@ -84,9 +85,17 @@ def _names_in(artifact: Path) -> list[str]:
 
 
 def open_script(artifact: Path, device: str) -> torch.nn.Module:
+    """A TorchScript. Raises ArtifactError if this torch cannot open it."""
     import torch
 
-    network: torch.nn.Module = torch.jit.load(artifact, map_location=device)  # type: ignore[no-untyped-call]
+    network: torch.nn.Module
+    try:
+        network = torch.jit.load(artifact, map_location=device)  # type: ignore[no-untyped-call]
+    except Exception as error:  # torch raises many types for a damaged file
+        raise ArtifactError(
+            f"{artifact.name} is no complete TorchScript that this torch opens: copy it again, or save it "
+            "again with torch.jit.save and the torch of the worker"
+        ) from error
     return network.eval()
 
 
@@ -97,9 +106,14 @@ def open_program(artifact: Path) -> torch.export.ExportedProgram:
     try:
         return torch.export.load(artifact)
     except Exception as error:  # torch raises many types for a damaged file
+        if "CUDA" in str(error):
+            raise ArtifactError(
+                f"{artifact.name} was exported on CUDA, and this machine has none: export it again on the "
+                "CPU, with network.cpu() and rows on the CPU"
+            ) from error
         raise ArtifactError(
-            f"{artifact.name} is no exported program that this torch opens ({foreign_words(error)}): save it "
-            "again with torch.export.save"
+            f"{artifact.name} is no complete exported program that this torch opens: copy it again, or save "
+            "it again with torch.export.save and the torch of the worker"
         ) from error
 
 
@@ -122,7 +136,8 @@ def _exported(artifact: Path, device: str) -> OpenNetwork:
 def _empty_network(options: PytorchOptions, files: ModelFiles) -> torch.nn.Module:
     if not options.module:
         raise ArtifactError(
-            'a state_dict holds no network: declare its class with module = "file:Class" in [pytorch]'
+            "a state_dict holds no network: put its class beside model.toml, and declare it with module = "
+            '"file:Class" in [pytorch]'
         )
     module, _, name = options.module.partition(":")
     found = getattr(files.import_module(module), name, None)
@@ -132,7 +147,8 @@ def _empty_network(options: PytorchOptions, files: ModelFiles) -> torch.nn.Modul
     return network
 
 
-def _state_dict(artifact: Path, device: str) -> dict[str, torch.Tensor]:
+def read_state_dict(artifact: Path, device: str) -> dict[str, torch.Tensor]:
+    """The weights of a network. Raises ArtifactError if the file is another, such as a checkpoint."""
     import pickle
 
     import torch
@@ -147,25 +163,26 @@ def _state_dict(artifact: Path, device: str) -> dict[str, torch.Tensor]:
         raise _unreadable(artifact, error) from error
     except (RuntimeError, EOFError, OSError) as error:
         raise _unreadable(artifact, error) from error
-    return _checked(found)
+    return _checked(artifact, found)
 
 
 def _unreadable(artifact: Path, error: Exception) -> ArtifactError:
     return ArtifactError(
-        f"{artifact.name} is no file of torch ({foreign_words(error)}): copy it again, or {_KEEP}"
+        f"{artifact.name} is no complete file of torch ({foreign_words(error)}): copy it again, or {_KEEP}"
     )
 
 
-def _checked(found: Any) -> dict[str, torch.Tensor]:  # Any: whatever the file holds
+def _checked(artifact: Path, found: Any) -> dict[str, torch.Tensor]:  # Any: whatever the file holds
     import torch
 
     if not isinstance(found, Mapping):
-        raise ArtifactError(f"the file holds a {type(found).__name__}, no state_dict: {_KEEP}")
+        raise ArtifactError(f"{artifact.name} holds a {type(found).__name__}, no state_dict: {_KEEP}")
     if not all(isinstance(value, torch.Tensor) for value in found.values()):
         part = next((name for name in _PARTS if isinstance(found.get(name), Mapping)), None)
         inside = f"checkpoint[{part!r}]" if part else "its state_dict"
         raise ArtifactError(
-            f"the file is a checkpoint with {first_of(list(found), 6)}, no state_dict: save {inside} alone"
+            f"{artifact.name} is a checkpoint with {first_of(list(found), 6)}, no state_dict: save {inside} "
+            "alone with torch.save"
         )
     return dict(found)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.input_specs import InputType
 from shared.output_specs import View
-from shared.safe_texts import foreign_words
+from worker.frameworks.boosters import unreadable
 from worker.models.drafting.facts import (
     DraftError,
     DraftFacts,
@@ -34,7 +34,7 @@ def xgboost_facts(path: Path) -> DraftFacts:
     booster = xgboost.Booster({"verbosity": 0})
     try:
         booster.load_model(path)
-    except xgboost.core.XGBoostError as error:
+    except (xgboost.core.XGBoostError, ValueError) as error:
         raise _unreadable(path, "XGBoost", "save it with booster.save_model('model.json')", error) from error
     return _of_xgboost(booster)
 
@@ -174,9 +174,11 @@ def booster_facts(model: Any) -> DraftFacts | None:
     kinds = {
         "xgboost.core.Booster": _of_xgboost,
         "lightgbm.basic.Booster": _of_lightgbm,
-        "catboost.core.CatBoost": _of_catboost,
     }
-    read = kinds.get(f"{type(model).__module__}.{type(model).__name__}")
+    kind = type(model)
+    if kind.__module__ == "catboost.core":
+        return _of_catboost(model)
+    read = kinds.get(f"{kind.__module__}.{kind.__name__}")
     return read(model) if read else None
 
 
@@ -197,4 +199,4 @@ def _facts(
 
 
 def _unreadable(path: Path, library: str, advice: str, error: Exception) -> DraftError:
-    return DraftError(f"{path.name} is no model of {library} ({foreign_words(error)}): {advice}")
+    return DraftError(unreadable(path, library, advice, error).detail)

@@ -22,7 +22,7 @@ from worker.models.drafting.drafted_tensors import (
 )
 from worker.models.drafting.facts import DraftError, DraftFacts
 from worker.models.drafting.image_inputs import CHANNELS
-from worker.predictors.torch_files import open_program, open_script
+from worker.predictors.torch_files import form_of, open_program, open_script, read_state_dict
 from worker.predictors.torch_inputs import NetworkInput, numpy_dtype
 from worker.predictors.torch_signatures import program_inputs, script_inputs
 
@@ -41,9 +41,8 @@ def program_facts(path: Path) -> DraftFacts:
         program = open_program(path)
         places, fixed = program_inputs(program)
     except ArtifactError as error:
-        raise DraftError(
-            f"{path.name}: {error.detail}".replace(f"{path.name}: {path.name}", path.name)
-        ) from error
+        named = error.detail if path.name in error.detail else f"{path.name}: {error.detail}"
+        raise DraftError(named) from error
     inputs = [_recorded(one, program) for one in places]
     note = (
         f"{path.name} was exported for exactly {fixed} rows, and runs once for each {fixed}: export it for "
@@ -81,7 +80,7 @@ def script_facts(path: Path) -> DraftFacts:
 
     Raises DraftError for networks that begin otherwise, and for files without a network.
     """
-    network = _opened_script(path)
+    network = _network_in(path)
     places = [one for one in script_inputs(network) if one.is_required]
     if len(places) != 1:
         names = ", ".join(one.name for one in places)
@@ -100,15 +99,19 @@ def script_facts(path: Path) -> DraftFacts:
     )
 
 
-def _opened_script(path: Path) -> Any:  # Any: torch.jit has no types
+def _network_in(path: Path) -> Any:  # Any: torch.jit has no types
+    """Raises DraftError if the file has no network."""
     try:
-        return open_script(path, "cpu")
-    except Exception as error:  # torch raises many types
-        raise DraftError(
-            f"{path.name} contains no network, only weights or a checkpoint: save the network itself with "
-            f"{_EXPORT} and torch.export.save(program, 'model.pt2'), or declare its class by hand "
-            "(docs/own-model.md)"
-        ) from error
+        if form_of(path) == "TorchScript":
+            return open_script(path, "cpu")
+        read_state_dict(path, "cpu")
+    except ArtifactError as error:
+        raise DraftError(error.detail) from error
+    raise DraftError(
+        f"{path.name} contains weights without their network: save the network itself with program = "
+        f"{_EXPORT} and torch.export.save(program, 'model.pt2'), or write model.toml with its class "
+        "(docs/own-model.md#torch)"
+    )
 
 
 def _by_first_layer(network: Any, name: str) -> Iterator[TensorInput]:

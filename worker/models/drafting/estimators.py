@@ -13,6 +13,7 @@ from shared.errors import ArtifactError
 from shared.frameworks.builtin import ScikitLearnOptions
 from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
+from worker.models.drafting.drafted_boosters import booster_facts
 from worker.models.drafting.facts import (
     DraftError,
     DraftFacts,
@@ -22,6 +23,7 @@ from worker.models.drafting.facts import (
     value_outputs,
 )
 from worker.predictors.estimator_input import estimator_type, takes_texts
+from worker.predictors.pickles import check_estimator, open_pickle
 
 MOST_SINGLE_FEATURES = 64
 """An estimator with more features that have no names gets a single tensor."""
@@ -31,27 +33,19 @@ _OUTLIERS = ("outlier", "normal")
 
 def open_estimator(path: Path) -> Any:  # Any: sklearn has no types
     """Opening runs the code in the file. Raises DraftError with advice."""
-    import joblib
-
     try:
-        return joblib.load(path)
-    except ModuleNotFoundError as error:
-        raise DraftError(
-            f"{path.name} refers to the module {error.name!r}, which is not installed: install it, or give "
-            f"your own {error.name}.py with --code"
-        ) from error
-    except AttributeError as error:
-        raise DraftError(
-            f"{path.name} refers to code that is not in the file: {error}. Define that class in a module, "
-            "store the estimator again, and give the module with --code"
-        ) from error
-    except Exception as error:  # a pickle may raise anything
-        raise DraftError(f"{path.name} cannot be opened: {type(error).__name__}: {error}") from error
+        return open_pickle(path, remedy="give {file} with --code")
+    except ArtifactError as error:
+        raise DraftError(error.detail) from error
 
 
 def facts_of(path: Path) -> DraftFacts:
-    """Raises DraftError if the file holds no fitted estimator."""
-    return estimator_facts(open_estimator(path))
+    """Raises DraftError if the file holds no fitted estimator or booster."""
+    model = open_estimator(path)
+    try:
+        return booster_facts(model) or estimator_facts(model)
+    except DraftError as error:
+        raise DraftError(f"{path.name}: {error.detail}") from error
 
 
 def skops_facts(path: Path, trusted: Sequence[str]) -> DraftFacts:
@@ -59,20 +53,20 @@ def skops_facts(path: Path, trusted: Sequence[str]) -> DraftFacts:
     from worker.predictors.skops_files import open_skops
 
     try:
-        estimator = open_skops(path, ScikitLearnOptions(trusted=tuple(trusted)))
+        options = ScikitLearnOptions(trusted=tuple(trusted))
+        estimator = open_skops(path, options, remedy="name each with --trust")
     except ArtifactError as error:
-        raise DraftError(f"{error.detail}, or name each with --trust") from error
-    options = {"trusted": list(trusted)} if trusted else {}
-    return replace(estimator_facts(estimator), options=options)
+        raise DraftError(error.detail) from error
+    table = {"trusted": list(trusted)} if trusted else {}
+    return replace(estimator_facts(estimator), options=table)
 
 
 def estimator_facts(estimator: Any) -> DraftFacts:
     """Raises DraftError if it is no fitted estimator."""
-    if not any(hasattr(estimator, method) for method in ("predict", "transform")):
-        raise DraftError(
-            f"the file holds a {type(estimator).__name__}, which has neither predict nor transform: give the "
-            "fitted estimator or Pipeline"
-        )
+    try:
+        check_estimator(estimator)
+    except ArtifactError as error:
+        raise DraftError(error.detail) from error
     features = _features(estimator)
     outputs, classes = _outputs(estimator)
     return DraftFacts(

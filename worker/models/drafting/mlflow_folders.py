@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ import pandas as pd
 from shared.errors import ArtifactError
 from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
-from shared.safe_texts import foreign_words
-from worker.frameworks.mlflow import document_of
+from worker.frameworks.mlflow import document_of, load_flavor, signature_part
 from worker.models.drafting import estimators
 from worker.models.drafting.drafted_boosters import booster_facts
 from worker.models.drafting.facts import DraftError, DraftFacts, DraftOutput, Feature, value_outputs
@@ -62,8 +60,10 @@ def _document(folder: Path) -> dict[str, Any]:  # Any: YAML
 
 def _part(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """The columns or tensors of a signature, which is JSON text."""
-    found: list[dict[str, Any]] = json.loads((document.get("signature") or {}).get(name) or "[]")
-    return found
+    try:
+        return signature_part(document, name)
+    except ArtifactError as error:
+        raise DraftError(error.detail) from error
 
 
 def _features(columns: Sequence[Mapping[str, Any]]) -> tuple[Feature, ...]:
@@ -87,9 +87,9 @@ def _type(column: Mapping[str, Any]) -> InputType | None:
 def _by_flavor(flavor: str, folder: Path) -> DraftFacts:
     """Opening runs the code in the directory."""
     try:
-        model = import_module(f"mlflow.{flavor}").load_model(str(folder))
-    except Exception as error:  # a model may raise anything
-        raise DraftError(f"{folder.name} cannot be opened as {flavor}: {foreign_words(error)}") from error
+        model = load_flavor(flavor, folder, remedy="give {file} with --code")
+    except ArtifactError as error:
+        raise DraftError(error.detail) from error
     return booster_facts(model) or estimators.estimator_facts(model)
 
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+from shared.errors import ArtifactError
 from shared.keys import split_model_key
 from shared.repository import open_repository
 from shared.safe_texts import named
 from shared.spec_files import load_spec
 from shared.specs import NAME, VERSION, GoldenRow, Row
 from worker.models.build import Build, copy_lock, write_version
-from worker.models.drafting.artifacts import facts_of, runs_code
+from worker.models.drafting.artifacts import facts_of, files_beside, runs_code
 from worker.models.drafting.drafted_inputs import DraftInput, DraftInputs, draft_inputs, with_example
 from worker.models.drafting.facts import DraftError, DraftFacts, class_outputs
 from worker.models.drafting.golden_rows import golden_rows
@@ -187,7 +188,8 @@ def _write_files(home: Path, request: Request) -> None:
     if request.source.is_dir():
         shutil.copytree(request.source, folder / request.source.name)
     else:
-        shutil.copyfile(request.source, folder / request.source.name)
+        for path in (request.source, *files_beside(request.source)):
+            shutil.copyfile(path, folder / path.name)
     copy_lock(folder)
     for path in request.code:
         shutil.copyfile(path, home / path.name)
@@ -202,9 +204,10 @@ def _with_golden_rows(
     draft = replace(draft, inputs=tuple(map(images.of_input, draft.inputs)))
     path.write_text(model_toml(draft, []), encoding="utf-8")
     version = write_version(load_spec(path), draft.version, home / draft.version, Build(artifact))
-    predictor = open_predictor(
-        version, device=worker.device, threads=worker.threads, mismatch=worker.mismatch
-    )
+    with _without_path(home):
+        predictor = open_predictor(
+            version, device=worker.device, threads=worker.threads, mismatch=worker.mismatch
+        )
     golden = golden_rows(predictor, rows, draft.facts.tolerance)
     known = [row.inputs for row in golden]
     inputs = tuple(images.of_input(with_example(one, known)) for one in draft.inputs)
@@ -225,8 +228,19 @@ def _verified(root: Path, request: Request, worker: DraftWorker) -> Verification
         runtime=worker.runtime,
     )
     if verification.problem:
-        raise DraftError(f"the model does not verify: {verification.problem}")
+        problem = verification.problem.replace(f"{root / request.name / request.version}/", "")
+        raise DraftError(f"the model does not verify: {problem}")
     return verification
+
+
+@contextmanager
+def _without_path(home: Path) -> Iterator[None]:
+    """Errors of the block name files without the temporary folder of the version."""
+    try:
+        yield
+    except ArtifactError as error:
+        folders = "|".join(re.escape(f"{path}/") for path in home.iterdir() if path.is_dir())
+        raise DraftError(re.sub(folders, "", error.detail)) from error
 
 
 @contextmanager

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from shared.columns import Array
-from shared.safe_texts import foreign_words
+from shared.errors import ArtifactError
+from worker.frameworks.onnx_sessions import open_session
 from worker.models.drafting.drafted_tensors import ROWS, TensorInput, network_facts, probed, row_shape
 from worker.models.drafting.facts import DraftError, DraftFacts, class_outputs
 
-_ERRORS_ONLY = 3
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -30,17 +30,10 @@ _DTYPES = {
 
 def facts_of(path: Path) -> DraftFacts:
     """Raises DraftError if ONNX Runtime cannot open or run the file."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises many types
-        raise DraftError(
-            f"{path.name} is no ONNX model that this onnxruntime opens ({foreign_words(error)}): export it "
-            "again"
-        ) from error
+        session = open_session(path)
+    except ArtifactError as error:
+        raise DraftError(error.detail) from error
     places = session.get_inputs()
     inputs = [_input(one) for one in places]
     answers = _answers(session, places, inputs)

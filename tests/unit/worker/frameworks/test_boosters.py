@@ -236,9 +236,14 @@ def test_a_wrong_number_of_inputs_is_named(tmp_path: Path, library: str) -> None
 @pytest.mark.parametrize(
     ("framework", "name", "content", "why"),
     [
-        ("xgboost", "model.json", b"{}", "is no model of XGBoost .*: save it with booster"),
-        ("xgboost", "model.ubj", b"\x00\x01", "is no model of XGBoost"),
-        ("lightgbm", "model.txt", b"hello", "is no model of LightGBM as text: save it"),
+        (
+            "xgboost",
+            "model.json",
+            b'{"learner":{}}',
+            "is no complete model of XGBoost: copy it again, or save it with booster",
+        ),
+        ("xgboost", "model.ubj", b"\x00\x01", "is no file of xgboost: save the model with booster"),
+        ("lightgbm", "model.txt", b"hello", "is no file of lightgbm: save the model with booster"),
         ("lightgbm", "model.txt", b"tree\nversion=v4\n\nTree=0\n", "is cut off before its last tree"),
     ],
 )

@@ -124,5 +124,7 @@ def test_wrong_folders_say_what_to_do(tmp_path: Path) -> None:
         load(version_from_file(spec, tmp_path / "model", tmp_path / "a"))
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").touch()
-    with pytest.raises(ArtifactError, match=r"no folder of an MLflow model .*: copy the whole"):
+    with pytest.raises(
+        ArtifactError, match=r"is no model of MLflow, because it has no file MLmodel, but 'notes.txt': give"
+    ):
         load(version_from_file(spec, tmp_path / "empty", tmp_path / "b"))

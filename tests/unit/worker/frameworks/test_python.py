@@ -96,9 +96,9 @@ def test_a_changed_module_is_refused(tmp_path: Path) -> None:
             {"module": "modle:Model"},
             "the version has no module 'modle': put modle.py beside model.toml",
         ),
-        (MODEL, {"module": "model:Modle"}, r"model\.py has no class 'Modle'; it has: \['Model'\]"),
+        (MODEL, {"module": "model:Modle"}, r"model\.py has no class 'Modle', but 'Model': correct module"),
         ("class Model: pass\n", {}, r"model:Model has no predict\(columns\): define it"),
-        ("import nothing_here\n", {}, "No module named 'nothing_here'"),
+        ("import nothing_here\n", {}, "needs the module 'nothing_here': put nothing_here.py beside"),
     ],
 )
 def test_a_wrong_class_says_what_to_do(tmp_path: Path, model: str, options: dict[str, str], why: str) -> None:

@@ -125,8 +125,8 @@ def test_catboost_has_the_names_of_its_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("model.json", b"{}", "is no model of XGBoost .* save it with"),
-        ("notes.txt", b"hello", "is no model of LightGBM as text: save it with"),
+        ("model.json", b'{"learner":{}}', "is no complete model of XGBoost: copy it again, or save it with"),
+        ("notes.txt", b"hello", "is no file of lightgbm: save the model with"),
         ("cut.txt", b"tree\nversion=v4\n", "is cut off before its last tree: copy it again"),
     ],
 )

@@ -192,8 +192,8 @@ class Unfinished(BaseEstimator):  # type: ignore[misc]  # sklearn has no types
 @pytest.mark.parametrize(
     ("thing", "reason"),
     [
-        (NoModel(), "holds a NoModel, which has neither predict nor transform"),
-        (RandomForestClassifier(), "the file records no inputs: give rows with --sample"),
+        (NoModel(), "holds a NoModel, which has no predict: save the fitted"),
+        (RandomForestClassifier(), "the RandomForestClassifier is not fitted: save it"),
         (Unfinished(), "the model answers no row: .*not today"),
     ],
     ids=["no model", "not fitted", "fails"],

@@ -97,5 +97,5 @@ def test_a_directory_that_says_too_little_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DraftError, match=r"need a signature with inputs and outputs: save the model with"):
         drafted(tmp_path, saved_function(tmp_path / "model"))
     (tmp_path / "other").mkdir()
-    with pytest.raises(DraftError, match=r"other is no folder of an MLflow model"):
+    with pytest.raises(DraftError, match=r"other is an empty folder"):
         drafted(tmp_path, tmp_path / "other")

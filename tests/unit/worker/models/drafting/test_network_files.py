@@ -99,8 +99,8 @@ def script_without_width(path: Path) -> None:
 @pytest.mark.parametrize(
     ("save", "reason"),
     [
-        (weights, "contains no network, only weights"),
-        (damaged_program, "is no exported program that this torch opens"),
+        (weights, "contains weights without their network"),
+        (damaged_program, "is no file of pytorch: save the network"),
         (script_without_width, "does not record the shape of its input"),
     ],
 )
@@ -164,5 +164,5 @@ def test_a_graph_with_several_inputs_and_outputs_keeps_their_names(tmp_path: Pat
 @needs("onnxruntime")
 def test_a_damaged_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"x" * 100)
-    with pytest.raises(DraftError, match=r"m.onnx is no ONNX model that this onnxruntime opens"):
+    with pytest.raises(DraftError, match=r"m.onnx is no complete ONNX model"):
         drafted(tmp_path, tmp_path / "m.onnx")

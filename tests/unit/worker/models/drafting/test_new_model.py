@@ -84,7 +84,7 @@ def test_a_table_is_no_model_and_an_unknown_file_neither(tmp_path: Path) -> None
     with pytest.raises(DraftError, match="is no file of a known framework; known: "):
         drafted(tmp_path, tmp_path / "model.h5")
     (tmp_path / "cut.joblib").write_bytes(line(tmp_path).read_bytes()[:100])
-    with pytest.raises(DraftError, match=r"cut.joblib cannot be opened"):
+    with pytest.raises(DraftError, match=r"cut.joblib is no complete pickle"):
         drafted(tmp_path, tmp_path / "cut.joblib")
 
 
@@ -129,7 +129,7 @@ def test_a_module_that_the_file_refers_to_becomes_a_file_of_the_version(tmp_path
         sys.path.remove(str(code.parent))
         del sys.modules["drafted_steps"]
     inputs = ("a", "b")
-    with pytest.raises(DraftError, match=r"the module 'drafted_steps', which is not installed.*--code"):
+    with pytest.raises(DraftError, match=r"the module .drafted_steps.: give drafted_steps.py with --code"):
         drafted(tmp_path, tmp_path / "m.joblib", inputs=inputs)
     drafted(tmp_path, tmp_path / "m.joblib", inputs=inputs, code=(code,))
     sys.modules.pop("drafted_steps", None)
