@@ -17,11 +17,12 @@ from starlette.types import ASGIApp
 from api.access.auth_middleware import AuthMiddleware
 from api.gateway import Gateway
 from api.http.cors import with_cors
+from api.http.hosts_and_proxies import OpenGatewayGuard, TrustedProxies
 from api.http.parameter_errors import fields_of, invalid_parameters
 from api.http.request_middleware import RequestMiddleware
 from api.http.security_headers import SecurityHeaders
 from api.processes.siblings import Siblings
-from api.routes import console, deployments, inference_protocol, jobs, models, scoring
+from api.routes import console, deployments, inference_protocol, jobs, models, scoring, sign_in
 from api.routes.http_semantics import HttpSemantics, MethodTable
 from api.routes.jobs.shortcuts import JobShortcuts
 from api.routes.metrics import scrapes as metrics
@@ -75,6 +76,7 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
     app.include_router(metrics.router)
     app.include_router(recent_history.router)
     app.include_router(console.router)
+    app.include_router(sign_in.router)
     app.add_exception_handler(Exception, _to_envelope)
     app.add_exception_handler(HTTPException, _to_envelope)
     app.add_exception_handler(RequestValidationError, _to_envelope)
@@ -88,15 +90,16 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
         routes = (
             AuthMiddleware(safe, gateway.access.authenticator, gateway.access.limiter) if guarded else safe
         )
-        return with_cors(
+        surface: ASGIApp = HttpSemantics(Predictions(routes, gateway))
+        if gateway.host_names is not None:
+            surface = OpenGatewayGuard(surface, gateway.host_names, settings.origins())
+        whole = with_cors(
             RequestMiddleware(
-                HttpSemantics(Predictions(routes, gateway)),
-                gateway.lifecycle,
-                gateway.telemetry,
-                access_log=gateway.settings.access_log,
+                surface, gateway.lifecycle, gateway.telemetry, access_log=gateway.settings.access_log
             ),
             settings.origins(),
         )
+        return TrustedProxies(whole, settings.trusted_proxies) if settings.trusted_proxies else whole
 
     app.build_middleware_stack = stack  # type: ignore[method-assign]
     return app

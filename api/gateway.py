@@ -17,11 +17,14 @@ from redis.exceptions import RedisError, ResponseError
 
 from api.access.authenticator import Authenticator, KeyAuthenticator, OpenAuthenticator
 from api.access.limits import Limiter
+from api.access.sessions import Sessions, cookie_name
+from api.access.sign_in import SignIn
 from api.fleet.job_queues import JobQueues
 from api.fleet.redis_status import RedisStatus
 from api.fleet.snapshot import FleetWatch
 from api.fleet.waiting_work import FleetState, LaneWatch
 from api.fleet.worker_loads import WorkerLoads
+from api.http.hosts_and_proxies import HostNames
 from api.http.lifecycle import BackgroundTasks, Lifecycle
 from api.inference_protocol.infer_inputs import TensorReaders
 from api.jobs.broken_uploads import BrokenUploads
@@ -65,6 +68,10 @@ class Access:
 
     authenticator: Authenticator
     limiter: Limiter
+    sessions: Sessions
+    sign_in: SignIn
+    cookie: str
+    """Name of the cookie of sessions."""
 
 
 log = structlog.get_logger()
@@ -99,9 +106,13 @@ class Gateway:
             WorkerLoads(),
             LaneWatch(self.client, self._entry_rows),
         )
+        cookie = cookie_name(settings.public_url)
         self.access = Access(
-            KeyAuthenticator(self.client) if settings.asks_for_keys() else OpenAuthenticator(),
+            KeyAuthenticator(self.client, cookie=cookie) if settings.asks_for_keys() else OpenAuthenticator(),
             Limiter(self.client),
+            Sessions(self.client, settings.session_s),
+            SignIn(self.client, settings),
+            cookie.decode(),
         )
         self.online = OnlineLane(
             dispatcher,
@@ -116,6 +127,8 @@ class Gateway:
         )
         self.tensor_readers = TensorReaders()
         self.telemetry = Telemetry(HttpCounters(), open_traces(settings, dispatcher.gateway))
+        self.host_names: HostNames | None = None
+        """The names that requests must use, set by the program; None: any."""
         self.fast_path = self.telemetry.traces is None and not settings.access_log
         """Whether `api/server/fast_path.py` may serve predictions: without traces and access logs only."""
         self._history = HistoryWriter(self.client, self.catalog)

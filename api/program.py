@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from api.access.start_check import check_access
 from api.app import create_app
+from api.http.hosts_and_proxies import HostNames
 from api.processes.process_arguments import ProcessArguments
 from api.processes.siblings import Siblings
 from api.server.parent_orders import sockets_of
@@ -31,6 +32,8 @@ def serve(settings: Settings, arguments: ProcessArguments | None = None) -> int:
     try:
         app = create_app(settings, siblings=Siblings(arguments) if arguments is not None else None)
         check_access(settings)
+        names = settings.host_names()
+        app.state.gateway.host_names = HostNames(names) if names is not None else None
         server = GatewayServer(_config(app, settings), app.state.gateway, settings, arguments)
         server.run(sockets_of(arguments, arguments.slot) if arguments is not None else None)
     except OperatorError as error:
@@ -54,7 +57,6 @@ def _config(app: FastAPI, chosen: Settings) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=bool(chosen.trusted_proxies),  # it costs time in each request
-        forwarded_allow_ips=chosen.trusted_proxies,
+        proxy_headers=False,  # `api/http/hosts_and_proxies.py` reads them
         timeout_graceful_shutdown=max(1, round(chosen.shutdown_grace_s - chosen.drain_delay_s)),
     )

@@ -6,6 +6,7 @@ import { clock } from "./format.js";
 import { keyDialog } from "./keydialog.js";
 import { levelBadge } from "./marks.js";
 import { verdict } from "./verdict.js";
+import { asker } from "./session.js";
 import { language, speak, t } from "./words.js";
 
 export const SECTIONS = ["overview", "jobs", "workers", "models", "submit"];
@@ -83,7 +84,8 @@ function useTheme(name) {
 }
 
 function keyButton() {
-  return h("button", { type: "button", onclick: () => keyDialog() }, t("key.button"));
+  const label = asker?.kind === "session" ? asker.name.replace(/^user\./, "") : t("key.button");
+  return h("button", { type: "button", onclick: () => keyDialog() }, label);
 }
 
 const verdictLink = h("a", { href: "#/", class: "verdict-link", id: "verdict" });

@@ -1,16 +1,19 @@
-// Asking for the API key, where the service wants one.
+// The dialog in which a person signs in, or gives an API key, and ends either.
 
 import { h, text } from "./dom.js";
 import { refresh } from "./feeds.js";
-import { key, setKey } from "./session.js";
+import { asker, key, setKey, signOut } from "./session.js";
 import { t } from "./words.js";
 
 let open = null;
 let dismissed = false;
 
-/** Ask for a key, or let it be changed. `refused`: the gateway wants one, or another. */
-export function keyDialog(refused = false) {
-  if (open || (refused && dismissed)) return; // whoever closed it will ask for it
+/**
+ * Ask for a key or a sign-in, or let them be changed. `refused`: the gateway requires one, or rejected this one;
+ * `problem`: why a sign-in failed.
+ */
+export function keyDialog(refused = false, problem = "") {
+  if (open || (refused && dismissed)) return; // a dismissed dialog opens again by its button only
   dismissed = refused;
   const field = h("input", {
     id: "key",
@@ -20,11 +23,9 @@ export function keyDialog(refused = false) {
     required: true,
     "aria-describedby": "key-why",
   });
-  const state = h("p", {
-    class: refused && key() ? "note" : "muted",
-    data: refused && key() ? { tone: "bad" } : {},
-  });
-  text(state, refused && key() ? t("key.refused") : key() ? t("key.set") : refused ? "" : t("key.none"));
+  const bad = problem !== "" || (refused && key() !== null);
+  const state = h("p", { class: bad ? "note" : "muted", data: bad ? { tone: "bad" } : {} });
+  text(state, problem || (bad ? t("key.refused") : refused ? "" : current()));
   const forget = key()
     ? h("button", { type: "button", class: "danger", onclick: () => use(null) }, t("key.forget"))
     : null;
@@ -34,6 +35,7 @@ export function keyDialog(refused = false) {
     h("h2", { id: "key-title" }, t("key.title")),
     h("p", { id: "key-why" }, t("key.why")),
     state,
+    signing(),
     h("div", { class: "field" }, h("label", { for: "key" }, t("key.label")), field),
     h(
       "div",
@@ -49,9 +51,30 @@ export function keyDialog(refused = false) {
   field.focus();
 }
 
-function use(value) {
+/** Text about the key or session in use. */
+function current() {
+  if (!asker || asker.kind === "none" || asker.kind === "open") return key() ? "" : t("key.none");
+  return t(asker.kind === "session" ? "session.set" : "key.set", {
+    name: asker.name,
+    roles: asker.roles.join(", "),
+  });
+}
+
+/** The way to sign in, or out. */
+function signing() {
+  if (asker?.kind === "session") {
+    const leave = () => (open.close(), signOut());
+    return h("div", { class: "actions" }, h("button", { type: "button", onclick: leave }, t("session.sign_out")));
+  }
+  if (!asker?.sign_in) return null;
+  const { path, provider } = asker.sign_in;
+  const label = provider ? t("session.sign_in_at", { provider }) : t("session.sign_in");
+  return h("p", {}, h("a", { href: path, class: "button" }, label));
+}
+
+async function use(value) {
   dismissed = false;
-  setKey(value);
+  await setKey(value);
   open.close();
   refresh();
 }

@@ -8,7 +8,7 @@ import { jobsView } from "./jobs.js";
 import { keyDialog } from "./keydialog.js";
 import { modelsView } from "./models.js";
 import { overview } from "./overview.js";
-import { onKey } from "./session.js";
+import { learnAsker, onKey } from "./session.js";
 import { submitView } from "./submit.js";
 import { onLanguage } from "./words.js";
 import { workersView } from "./workers.js";
@@ -55,5 +55,11 @@ document.getElementById("skip").addEventListener("click", (event) => {
 onLanguage(anew);
 onKey(() => (refresh(), anew()));
 onUnauthorized(() => keyDialog(true));
+await learnAsker();
 show();
 watchHealth();
+const problem = place().query.get("sign_in_problem");
+if (problem) {
+  history.replaceState(null, "", "#/");
+  keyDialog(false, problem);
+}

@@ -1,4 +1,5 @@
-// The API key of this tab: entered once, kept until the tab is closed, sent with every request for data.
+// Who uses this tab: an API key, which is kept until the tab is closed, or a person who signed in, whose cookie
+// the browser keeps. Sent with every request for data.
 
 const NAME = "takt.key";
 let memory = null;
@@ -12,7 +13,7 @@ export function key() {
   }
 }
 
-export function setKey(value) {
+export async function setKey(value) {
   memory = value || null;
   try {
     if (memory) sessionStorage.setItem(NAME, memory);
@@ -20,6 +21,7 @@ export function setKey(value) {
   } catch {
     // kept in memory alone
   }
+  await learnAsker();
   for (const listener of listeners) listener(memory);
 }
 
@@ -27,8 +29,36 @@ export function onKey(listener) {
   listeners.add(listener);
 }
 
-/** The headers that say who asks; none where the service is open. */
+/** The asker as the gateway knows it: `{kind, name, roles, csrf_token, sign_in}`; null before it answered. */
+export let asker = null;
+
+/** Ask the gateway for the roles of this tab's key or session. */
+export async function learnAsker() {
+  const value = key();
+  try {
+    const headers = value ? { Authorization: `Bearer ${value}` } : {};
+    const response = await fetch("/session", { headers, cache: "no-store", signal: AbortSignal.timeout(2000) });
+    if (response.ok) asker = await response.json();
+  } catch {
+    // the feeds report a gateway that does not answer
+  }
+}
+
+/** Whether this tab may do what needs a role. True before the gateway answered: it decides anyway. */
+export function may(role) {
+  return !asker || asker.kind === "none" || asker.roles.includes(role) || asker.roles.includes("admin");
+}
+
+/** End the person's session. */
+export async function signOut() {
+  await fetch("/sign-out", { method: "POST", headers: credentials() });
+  await learnAsker();
+  for (const listener of listeners) listener(memory);
+}
+
+/** The headers that authenticate this tab; none if the service is open. */
 export function credentials() {
   const value = key();
-  return value ? { Authorization: `Bearer ${value}` } : {};
+  if (value) return { Authorization: `Bearer ${value}` };
+  return asker?.csrf_token ? { "X-CSRF-Token": asker.csrf_token } : {};
 }

@@ -28,7 +28,11 @@ export const STRINGS = {
   "key.forget": ["Forget the key", "키 지우기"],
   "key.refused": ["The gateway rejected this key.", "게이트웨이가 이 키를 거부했습니다."],
   "key.none": ["No key is required.", "지금은 키가 필요하지 않습니다."],
-  "key.set": ["A key is in use.", "키를 사용 중입니다."],
+  "key.set": ["A key is in use: {name} ({roles}).", "키를 사용 중입니다: {name} ({roles})."],
+  "session.sign_in": ["Sign in", "로그인"],
+  "session.sign_in_at": ["Sign in at {provider}", "{provider}에서 로그인"],
+  "session.sign_out": ["Sign out", "로그아웃"],
+  "session.set": ["Signed in as {name} ({roles}).", "{name} 님으로 로그인했습니다({roles})."],
 
   "nav.overview": ["Overview", "현황"],
   "nav.jobs": ["Jobs", "작업"],

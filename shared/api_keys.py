@@ -20,7 +20,7 @@ OPEN_OWNER = "anonymous"
 _ID_BYTES, _SECRET_BYTES = 6, 32
 _RATE = re.compile(r"[1-9]\d{0,8}/(second|minute|hour|day)")
 _ID = re.compile(rf"[0-9a-f]{{{2 * _ID_BYTES}}}")
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,62}")
 
 
 class Role(StrEnum):
@@ -49,6 +49,8 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
     expires_at_ms: int | None = None
     revoked_at_ms: int | None = None
+    session: bool = False
+    """Whether a browser holds it in a cookie, since a person signed in."""
 
     def good(self, now_ms: float) -> bool:
         """Whether the key is valid at this time (Redis' clock)."""

@@ -172,6 +172,11 @@ def access_version() -> str:
     return f"{PREFIX}:access:version"
 
 
+def sign_in(state: str) -> str:
+    """String: what a person's sign-in at the provider began with, as JSON; expires."""
+    return f"{PREFIX}:access:sign_in:{state}"
+
+
 def access_used() -> str:
     """Hash: API key id → approximate time of its last use, in ms of Redis TIME."""
     return f"{PREFIX}:access:used"

@@ -1,4 +1,4 @@
-"""Parsers and checks of settings: sizes with a unit, webhook secrets, networks, origins, lists.
+"""Parsers and checks of settings: sizes with a unit, webhook secrets, networks, origins, roles, lists.
 
 Each function raises ValueError with a message that does not repeat a secret.
 """
@@ -12,6 +12,8 @@ from fractions import Fraction
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from pydantic_core import ErrorDetails
+
+from shared.api_keys import Role
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)(b?)", re.IGNORECASE)
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
@@ -48,6 +50,20 @@ def check_origins(text: str) -> None:
             raise ValueError(
                 f"{origin!r} is not an origin: write https://host or https://host:port, without a path"
             )
+
+
+def roles_by_group(text: str) -> dict[str, frozenset[Role]]:
+    """Roles of groups: `operators=read+submit,admins=admin`."""
+    found = {}
+    for part in listed(text):
+        group, equals, names = part.rpartition("=")
+        unknown = set(names.split("+")) - set(Role)
+        if not equals or not group.strip() or unknown:
+            raise ValueError(
+                f"{part!r} is not GROUP=ROLE or GROUP=ROLE+ROLE with the roles {', '.join(Role)}"
+            )
+        found[group.strip()] = frozenset(map(Role, names.split("+")))
+    return found
 
 
 def explanation(detail: ErrorDetails) -> str:

@@ -20,10 +20,19 @@ from pydantic import (
     model_validator,
 )
 
+from shared.api_keys import Role
 from shared.durability import Durability, Promise
 from shared.redis_urls import check_url, completed
 from shared.setting_fields import SettingFields
-from shared.setting_values import check_origins, explanation, listed, networks, size_in_bytes, webhook_keys
+from shared.setting_values import (
+    check_origins,
+    explanation,
+    listed,
+    networks,
+    roles_by_group,
+    size_in_bytes,
+    webhook_keys,
+)
 
 _LOOPBACKS = frozenset(("127.0.0.1", "::1", "localhost"))
 
@@ -55,6 +64,19 @@ class Settings(SettingFields):
         check_origins(text)
         return text
 
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, text: str) -> str:
+        if text:
+            check_origins(text.rstrip("/"))
+        return text.rstrip("/")
+
+    @field_validator("sign_in_roles")
+    @classmethod
+    def _check_roles(cls, text: str) -> str:
+        roles_by_group(text)
+        return text
+
     @field_validator("webhook_allow", "trusted_proxies")
     @classmethod
     def _check_networks(cls, text: str) -> str:
@@ -82,6 +104,18 @@ class Settings(SettingFields):
         return self
 
     @model_validator(mode="after")
+    def _sign_in_is_complete(self) -> Self:
+        needed: dict[str, str] = {}
+        if self.oidc_issuer:
+            needed |= {"TAKT_OIDC_CLIENT_ID": self.oidc_client_id, "TAKT_PUBLIC_URL": self.public_url}
+        if self.proxy_user_header:
+            needed |= {"TAKT_TRUSTED_PROXIES": self.trusted_proxies, "TAKT_PUBLIC_URL": self.public_url}
+        for name, value in needed.items():
+            if not value:
+                raise ValueError(f"{name} must be set for sign-in")
+        return self
+
+    @model_validator(mode="after")
     def _delay_within_grace(self) -> Self:
         if self.drain_delay_s and self.drain_delay_s + 2 > self.shutdown_grace_s:
             raise ValueError("TAKT_SHUTDOWN_GRACE_S must be at least 2 s longer than TAKT_DRAIN_DELAY_S")
@@ -95,6 +129,20 @@ class Settings(SettingFields):
     def origins(self) -> tuple[str, ...]:
         """Browser origins that may call the gateway."""
         return listed(self.cors_origins)
+
+    def host_names(self) -> frozenset[str] | None:
+        """The host names that requests may have; None: any.
+
+        A web page can let its own name lead to this machine (DNS rebinding), and then use an open gateway.
+        """
+        given = frozenset(name.lower() for name in listed(self.allowed_hosts))
+        if "*" in given or (not given and (self.asks_for_keys() or self.exposed())):
+            return None
+        return given
+
+    def roles_of_groups(self) -> dict[str, frozenset[Role]]:
+        """The roles of people who sign in, by group."""
+        return roles_by_group(self.sign_in_roles)
 
     def asks_for_keys(self) -> bool:
         """Whether requests need an API key."""

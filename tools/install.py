@@ -30,7 +30,9 @@ INSTALLED_FROM = ("pyproject.toml", "client/pyproject.toml", "constraints.txt", 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as of a shell."""
 
-EXTRAS = "api,worker,images,onnx,xgboost,lightgbm,skops,mlflow,environments,grpc,stack,tracing,docs,dev"
+EXTRAS = (
+    "api,worker,images,onnx,xgboost,lightgbm,skops,mlflow,environments,grpc,sign-in,stack,tracing,docs,dev"
+)
 
 LEAST_PYTHON = (3, 11)
 TESTED_PYTHON = ((3, 11), (3, 12), (3, 13), (3, 14))

@@ -12,7 +12,7 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.access.authenticator import Authenticator, authenticated, token_of
+from api.access.authenticator import Authenticator, authenticated
 from api.access.limits import Limiter
 from api.access.permissions import Permission, allow_of, permission_of, permissions_of
 from api.access.principal import ANONYMOUS, Principal, set_principal
@@ -57,7 +57,7 @@ class AuthMiddleware:
 
     async def _authenticate(self, scope: Scope, permission: Permission | None) -> Principal:
         in_browser = permission is not None and permission.in_browser
-        token = token_of(dict(scope["headers"]), basic=in_browser)
+        token = self._authenticator.token(scope["headers"], basic=in_browser)
         if permission is not None and permission.by_link and token is None:
             by_link = partial(self._authenticator.authenticate_link, scope["path"], scope["query_string"])
             return await authenticated(self._authenticator, by_link, key_id_of_link(scope["query_string"]))

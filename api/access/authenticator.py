@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from api.access.limits import quota_of
 from api.access.principal import ANONYMOUS, STRANGER, Principal
+from api.access.sessions import COOKIE, session_token
 from api.access.signed_links import LASTS_S, linked, read_link, ticket_of
 from api.access.throttled_reads import ThrottledRead
 from api.http.error_answers import unavailable
@@ -51,7 +52,8 @@ class Authenticator(Protocol):
     """Whether requests need a key."""
 
     def authenticate(self, headers: RawHeaders, *, basic: bool = False) -> Principal:
-        """The principal of a request. `basic`: also accept a key as a password (HTTP Basic).
+        """The principal of a request. `basic`: a browser requests it directly, with a key as the password
+        (HTTP Basic) or with a session's cookie alone.
 
         Raises Unauthorized, or QueueUnavailableError if no keys could be read yet.
         """
@@ -68,6 +70,10 @@ class Authenticator(Protocol):
 
     def link(self, headers: RawHeaders, path: str, query: bytes) -> tuple[str, int | None]:
         """Sign a link. → the link, and its validity in s, or None without keys. Raises Unauthorized."""
+        ...
+
+    def token(self, headers: RawHeaders, *, basic: bool = False) -> bytes | None:
+        """The key of a request, valid or not; None if it has none."""
         ...
 
     async def finds(self, key_id: str) -> bool:
@@ -112,6 +118,9 @@ class OpenAuthenticator:
     def link(self, headers: RawHeaders, path: str, query: bytes) -> tuple[str, int | None]:  # noqa: ARG002
         return (f"{path}?{query.decode()}" if query else path), None
 
+    def token(self, headers: RawHeaders, *, basic: bool = False) -> bytes | None:  # noqa: ARG002 - as `Authenticator` has it
+        return None
+
     async def finds(self, key_id: str) -> bool:  # noqa: ARG002 - as `Authenticator` has it
         return False
 
@@ -123,12 +132,16 @@ class OpenAuthenticator:
 
 
 class KeyAuthenticator:
-    """Accepts requests with a valid key."""
+    """Accepts requests with a valid key, or with the session of a person who signed in."""
 
     asks = True
 
-    def __init__(self, client: Redis, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, client: Redis, clock: Callable[[], float] = time.monotonic, *, cookie: bytes = COOKIE
+    ) -> None:
+        """`cookie`: the name of the sessions' cookie."""
         self._client: Any = client  # Any: redis-py's union of RESP2 and RESP3 answers
+        self._cookie = cookie
         self._clock = clock
         self._looks = 0
         self._known: list[KeyRecord] | None = None
@@ -170,7 +183,7 @@ class KeyAuthenticator:
         return linked(path, query, ticket_of(record, path, query, self._now_ms)), LASTS_S
 
     def _found(self, headers: RawHeaders, *, basic: bool = False) -> tuple[KeyRecord, Principal]:
-        token = token_of(dict(headers), basic=basic)
+        token = self.token(headers, basic=basic)
         if token is None:
             raise UnauthorizedError
         if self._known is None:
@@ -180,6 +193,17 @@ class KeyAuthenticator:
             raise UnauthorizedError("Invalid API key: unknown, revoked or expired.")
         self._used.add(found[0].id)
         return found
+
+    def token(self, headers: RawHeaders, *, basic: bool = False) -> bytes | None:
+        given = dict(headers)
+        return token_of(given, basic=basic) or session_token(given, self._cookie, by_cookie_alone=basic)
+
+    def session(self, headers: RawHeaders) -> KeyRecord | None:
+        """The valid key or session of a request; None if it has none."""
+        try:
+            return self._found(headers, basic=True)[0]
+        except (UnauthorizedError, QueueUnavailableError):
+            return None
 
     @property
     def _now_ms(self) -> float:

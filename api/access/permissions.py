@@ -66,6 +66,11 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/console/": {"GET": OPEN},
     "/console/{name}": {"GET": OPEN},
     "/openapi.json": {"GET": Permission(whole=True, in_browser=True)},
+    # sign-in of people
+    "/session": {"GET": OPEN},
+    "/sign-in": {"GET": OPEN},
+    "/sign-in/callback": {"GET": OPEN},
+    "/sign-out": {"POST": ANY_KEY},
     # predictions, answered by `api/routes/predict.py`
     "/predict": {"POST": PREDICT},
     "/predict/batch": {"POST": PREDICT},

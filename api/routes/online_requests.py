@@ -12,7 +12,7 @@ from functools import partial
 
 from starlette.types import Receive, Scope
 
-from api.access.authenticator import authenticated, token_of
+from api.access.authenticator import authenticated
 from api.access.permissions import PREDICT, Permission
 from api.access.principal import Principal, asker_of, set_principal
 from api.gateway import Gateway
@@ -42,7 +42,7 @@ class OnlineRequests:
         asker = await authenticated(
             access.authenticator,
             partial(access.authenticator.authenticate, headers),
-            key_id_of(token_of(dict(headers)) or b""),
+            key_id_of(access.authenticator.token(headers) or b""),
         )
         permission.require(asker)
         set_principal(scope, asker)

@@ -127,6 +127,8 @@ class FastPathRequest:
         gateway, target = self._gateway, self._target
         wait_s = gateway.online.admission.wait_s(self._asked_s)
         try:
+            if gateway.host_names is not None:
+                gateway.host_names.check(self._scope["headers"])
             asker = gateway.access.authenticator.authenticate(self._scope["headers"])
             asker.require(Role.PREDICT)
             if asker.quota is not None:  # counted in Redis
