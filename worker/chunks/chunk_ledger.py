@@ -16,6 +16,7 @@ from shared.keys import ModelKey
 from shared.ledger import Claim, CommitOutcome, Ledger
 from shared.payloads import PayloadStore
 from worker.chunks.chunk_result import ChunkResult
+from worker.execution.slices import ChunkWork
 from worker.telemetry.worker_counters import ChunkCounters
 from worker.telemetry.worker_tracing import Traces
 
@@ -54,6 +55,13 @@ class ChunkLedger:
             return True
         self._counters.renewed("renewed" if renewed else "ended")
         return renewed
+
+    def renew_until_ended(self, work: ChunkWork, claims: Sequence[Claim], every_s: float) -> None:
+        """Wait for the engine to end the work. Stop the work if the lease of every chunk has ended."""
+        while not work.ended.wait(every_s):
+            renewed = [self.renewed(held) for held in claims]  # a list: every lease is renewed
+            if not any(renewed):
+                work.stop()
 
     def release(self, key: ModelKey, held: Claim) -> None:
         """Hand a chunk back; the attempt does not count."""

@@ -177,7 +177,8 @@ class ChunkRunner:
         if quarantined:
             self._run_in_quarantine(work, rows, held)
         elif work.rows:
-            self._run_in_engine(work, held)
+            self._engine.submit(work)
+            self._chunks.renew_until_ended(work, [held], self._renew_every_s)
         if not work.complete:
             self._chunks.release(predictor.key, held)
             return "handed_back"
@@ -192,12 +193,6 @@ class ChunkRunner:
             self._patiently(held, lambda: self._store.put(result.path, result.data))
         (outcome,) = self._chunks.commit(predictor.key, [result])
         return str(outcome)
-
-    def _run_in_engine(self, work: ChunkWork, held: Claim) -> None:
-        self._engine.submit(work)
-        while not work.ended.wait(self._renew_every_s):
-            if not self._chunks.renewed(held):
-                work.stop()
 
     def _run_in_quarantine(self, work: ChunkWork, rows: pa.RecordBatch, held: Claim) -> None:
         """Run the rows in a separate process, which they may end."""

@@ -85,10 +85,7 @@ class SmallChunks:
         begun_s = time.monotonic()
         work = _joined(predictor, ready)
         self._engine.submit(work)
-        while not work.ended.wait(self._renew_every_s):
-            renewed = [self._chunks.renewed(small.held) for small in ready]  # a list: every lease is renewed
-            if not any(renewed):
-                work.stop()
+        self._chunks.renew_until_ended(work, [small.held for small in ready], self._renew_every_s)
         if work.complete:
             return self._commit(predictor, ready, work, begun_s)
         for small in ready:
