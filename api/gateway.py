@@ -39,8 +39,7 @@ from api.online.history_writer import HistoryWriter
 from api.online.rollout_driver import RolloutDriver
 from api.processes.siblings import Siblings
 from api.status.condition_recorder import ConditionRecorder
-from api.status.engine_progress import EngineProgress
-from api.status.fact_gathering import Gatherer
+from api.status.fact_gathering import EngineProgress, Gatherer
 from api.status.notifications import ConditionNotifier
 from api.status.status_watch import StatusWatch
 from api.telemetry.gateway_counters import HttpCounters, JobCounters, Telemetry

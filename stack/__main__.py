@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-from stack.cli import dead_letters, keys, workers
+from stack.queue_cli import dead_letters, keys, workers
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(keys, name="keys")

@@ -1,10 +1,13 @@
-"""Gathers the facts from which `shared/conditions/` decides, in a few round trips to Redis."""
+"""Gathers the facts from which `shared/conditions/` decides, in a few round trips to Redis.
+
+`EngineProgress` finds engines that stand still; times are passed in.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +20,6 @@ from api.fleet.waiting_work import FleetState
 from api.http.lifecycle import Lifecycle
 from api.models.catalog import Catalog
 from api.models.deployment_store import Deployments
-from api.status.engine_progress import EngineProgress
 from shared import keys
 from shared.conditions import GatewayFacts, RedisFacts, StatusFacts, StoreFacts
 from shared.errors import PayloadError
@@ -26,6 +28,7 @@ from shared.hourly_history import HOUR_S, hour_of, read_hour
 from shared.keys import ModelKey
 from shared.payloads import PayloadStore
 from shared.safe_texts import foreign_text
+from shared.worker_records import WorkerRecord
 
 LOOK_LIMIT_S = 1.5
 """If Redis takes longer, it counts as down: a verdict must not wait for it."""
@@ -195,3 +198,29 @@ def _failed_jobs(hours: Sequence[Mapping[bytes, bytes]]) -> dict[ModelKey, int]:
         for key, counts in hour.items():
             found[key] = found.get(key, 0) + counts.numbers["jobs_failed"]
     return found
+
+
+@dataclass(frozen=True)
+class _Mark:
+    work: str
+    busy_s: float
+    since_s: float
+
+
+class EngineProgress:
+    """Compares heartbeats: an engine that has the same work and the same time of use makes no progress."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, _Mark] = {}
+
+    def see(self, workers: Iterable[WorkerRecord], now_s: float) -> Mapping[str, float]:
+        """→ seconds without progress by worker name, of workers that have work"""
+        self._marks = {worker.name: self._mark(worker, now_s) for worker in workers if worker.current}
+        return {name: now_s - mark.since_s for name, mark in self._marks.items()}
+
+    def _mark(self, worker: WorkerRecord, now_s: float) -> _Mark:
+        busy_s = worker.online_s + worker.offline_s
+        before = self._marks.get(worker.name)
+        if before is not None and (before.work, before.busy_s) == (worker.current, busy_s):
+            return before
+        return _Mark(worker.current, busy_s, now_s)

@@ -1,6 +1,6 @@
 """The conditions of an installation that need a person, in one list.
 
-    facts.py ─▶ deciders.py ─ what is wrong ─▶ causes.py ─ without consequences ─▶ tracking.py ─ since when
+    facts.py ─▶ deciders.py ─ what is wrong ─▶ causes.py ─ without consequences ─▶ records.py ─ since when
                     └─ kinds.py: code, severity, message, remedy, alerts
 
 `GET /status`, `takt doctor`, the console's verdict and notifications show the same conditions; a test
@@ -11,8 +11,7 @@ from shared.conditions.causes import without_consequences
 from shared.conditions.deciders import conditions_of
 from shared.conditions.facts import GatewayFacts, RedisFacts, StatusFacts, StoreFacts
 from shared.conditions.kinds import BY_CODE, KINDS, ConditionKind, Severity
-from shared.conditions.records import Condition, Standing, Status, status_of
-from shared.conditions.tracking import ConditionTracker
+from shared.conditions.records import Condition, ConditionTracker, Standing, Status, status_of
 
 __all__ = [
     "BY_CODE",

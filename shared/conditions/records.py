@@ -1,8 +1,8 @@
-"""A condition, and the status that the conditions of a moment result in."""
+"""A condition, since when it lasts, and the status that the conditions of a moment result in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -60,3 +60,24 @@ def worst_first(conditions: Iterable[Condition]) -> Sequence[Condition]:
         conditions,
         key=lambda one: (one.kind.severity is not Severity.TROUBLE, order[one.code], one.subject),
     )
+
+
+class ConditionTracker:
+    """Remembers the first observation of each present condition. Times are passed in, in ms."""
+
+    def __init__(self) -> None:
+        self._since_ms: dict[str, int] = {}
+
+    def see(
+        self, found: Iterable[Condition], now_ms: int, reported: Mapping[str, int] | None = None
+    ) -> Sequence[Standing]:
+        """The conditions to report. `reported`: beginnings by id, as another gateway has stored them."""
+        listed, known = list(found), reported or {}
+        self._since_ms = {
+            one.id: min(known.get(one.id, now_ms), self._since_ms.get(one.id, now_ms)) for one in listed
+        }
+        return [
+            Standing(one, self._since_ms[one.id])
+            for one in listed
+            if one.id in known or now_ms - self._since_ms[one.id] >= one.kind.hold_s * 1000
+        ]

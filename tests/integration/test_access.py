@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from shared import keys as spelled
-from stack.cli import keys
+from stack.queue_cli import keys
 from tests.support.polling import eventually
 from tests.support.servers import Server, free_port
 from tests.support.stack import STARTS_S, running

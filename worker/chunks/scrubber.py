@@ -40,7 +40,7 @@ DAMAGE_SHOWN_S = 86_400
 REASON = "{}: the scrubber found that the stored result of this chunk is missing or damaged"
 
 
-class Condition(StrEnum):
+class ObjectState(StrEnum):
     """Outcome of checking an object."""
 
     INTACT = "intact"
@@ -79,7 +79,7 @@ class Scrubber(threading.Thread):
         self._every_ms = round(every_s * 1000)
         self._stopping = threading.Event()
         self._leased_until_s = 0.0
-        self.checked = dict.fromkeys(map(str, Condition), 0)
+        self.checked = dict.fromkeys(map(str, ObjectState), 0)
         """Objects checked, by condition."""
 
     def stop(self) -> None:
@@ -115,40 +115,40 @@ class Scrubber(threading.Thread):
         for found in stored_objects(self._client, job_id):
             begun_s = time.monotonic()
             condition, size_bytes = self._condition(found)
-            if condition is not Condition.INTACT:
+            if condition is not ObjectState.INTACT:
                 self._report(found, condition)
             self.checked[condition] += 1
             pause_s = max(LEAST_PAUSE_S, size_bytes / self._bytes_per_s - (time.monotonic() - begun_s))
             if self._stopping.wait(pause_s) or not self._leads():
                 return
 
-    def _condition(self, found: StoredObject) -> tuple[Condition, int]:
+    def _condition(self, found: StoredObject) -> tuple[ObjectState, int]:
         """→ condition and size. An object that was removed with its job in the meantime counts as intact."""
         condition, size_bytes = self._look(found)
-        if condition is Condition.INTACT or self._stopping.wait(LOOK_AGAIN_S):
-            return Condition.INTACT, size_bytes
+        if condition is ObjectState.INTACT or self._stopping.wait(LOOK_AGAIN_S):
+            return ObjectState.INTACT, size_bytes
         condition, size_bytes = self._look(found)
-        if condition is not Condition.INTACT and not is_current(self._client, found):
-            condition = Condition.INTACT
+        if condition is not ObjectState.INTACT and not is_current(self._client, found):
+            condition = ObjectState.INTACT
         return condition, size_bytes
 
-    def _look(self, found: StoredObject) -> tuple[Condition, int]:
+    def _look(self, found: StoredObject) -> tuple[ObjectState, int]:
         try:
             data = found.inline or self._store.get(found.path)
         except PayloadStoreAwayError:
             raise
         except PayloadError:
-            return Condition.MISSING, 0
+            return ObjectState.MISSING, 0
         try:
             require_intact(data, found.digest, str(found))
         except PayloadCorruptError:
-            return Condition.CORRUPT, len(data)
-        return Condition.INTACT, len(data)
+            return ObjectState.CORRUPT, len(data)
+        return ObjectState.INTACT, len(data)
 
-    def _report(self, found: StoredObject, condition: Condition) -> None:
+    def _report(self, found: StoredObject, condition: ObjectState) -> None:
         made = "reported"
         if found.kind == "result":
-            code = "payload_corrupt" if condition is Condition.CORRUPT else "payload_lost"
+            code = "payload_corrupt" if condition is ObjectState.CORRUPT else "payload_lost"
             reason = REASON.format(code)
             made = str(self._ledger.recompute(found.job_id, found.chunk.index, found.chunk.token, reason))
         self._client.hincrby(keys.damaged(), "count", 1)

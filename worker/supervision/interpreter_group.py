@@ -39,7 +39,7 @@ from worker.control.operating_system import is_suspended
 from worker.supervision.fork_server_link import ForkServerLink, Order, SandboxOrder, spawned
 from worker.supervision.fork_servers import ForkServers, GroupContext, why_not_forked
 from worker.supervision.verifiers import Verifier, Verifiers
-from worker.supervision.version_stages import Stage, WantedVersions
+from worker.supervision.version_stages import VersionStage, WantedVersions
 from worker.supervision.worker_replacement import WorkerReplacement
 from worker.supervision.worker_slots import Worker, WorkerGroup
 
@@ -163,7 +163,7 @@ class InterpreterGroup:
         for key in self._versions.waiting():
             version = self._versions.get(key)
             if version is not None and self._verifiers.has_room:
-                self._versions.take(key, Stage.VERIFYING)
+                self._versions.take(key, VersionStage.VERIFYING)
                 self._verifiers.start(key, version.fingerprint, yields=self.workers.any_serves)
 
     def _open(self) -> None:
@@ -204,7 +204,7 @@ class InterpreterGroup:
         if (
             version is None
             or version.fingerprint != verifier.fingerprint
-            or version.stage is not Stage.VERIFYING
+            or version.stage is not VersionStage.VERIFYING
         ):
             return
         match reply:
@@ -212,12 +212,12 @@ class InterpreterGroup:
                 self._fail(verifier.key, reason)
             case VersionVerified(report) if report.own_copy:
                 log.warning("model_not_shared", model=verifier.key, reason=report.own_copy)
-                self._versions.take(verifier.key, Stage.OWN, reason=report.own_copy, report=report)
+                self._versions.take(verifier.key, VersionStage.OWN, reason=report.own_copy, report=report)
             case VersionVerified(report):
-                self._versions.take(verifier.key, Stage.VERIFIED, report=report)
+                self._versions.take(verifier.key, VersionStage.VERIFIED, report=report)
 
     def _fail(self, key: str, reason: str) -> None:
-        if self._versions.take(key, Stage.FAILED, reason=reason):
+        if self._versions.take(key, VersionStage.FAILED, reason=reason):
             log.error("model_failed", model=key, reason=reason)
 
     # -- fork servers --------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ class InterpreterGroup:
                 server.settled(reply)
                 if reply.spoiled or reply.apart:
                     log.warning("model_not_shared", model=key, reason=reason)
-                    self._versions.take(key, Stage.OWN, reason=reason)
+                    self._versions.take(key, VersionStage.OWN, reason=reason)
                     if reply.spoiled:
                         server.kill()
                 else:
@@ -270,7 +270,7 @@ class InterpreterGroup:
             case Verifier():
                 self._context.unregister(order.channel)
                 self._verifiers.refused(order)
-                self._versions.take(order.key, Stage.WAITING)
+                self._versions.take(order.key, VersionStage.WAITING)
             case SandboxOrder(worker, ticket):
                 self.workers.send(worker, SandboxStarted(ticket, reason))
             case None:

@@ -18,7 +18,7 @@ MOST_STRIKES = 2
 """Fork servers that may end while they open a version before it counts as failed."""
 
 
-class Stage(Enum):
+class VersionStage(Enum):
     WAITING = "waiting"  # for a verifier
     VERIFYING = "verifying"
     VERIFIED = "verified"  # each fork server opens it
@@ -32,7 +32,7 @@ class Version:
 
     key: str
     fingerprint: str
-    stage: Stage = Stage.WAITING
+    stage: VersionStage = VersionStage.WAITING
     report: VersionReport | None = None
     reason: str = ""  # of a failure, or for loading it in each worker
     strikes: int = 0
@@ -55,7 +55,7 @@ class WantedVersions:
             if known and known.fingerprint == one.fingerprint and not one.problem:
                 self._versions[one.key] = known
             else:
-                stage = Stage.FAILED if one.problem else Stage.WAITING
+                stage = VersionStage.FAILED if one.problem else VersionStage.WAITING
                 self._versions[one.key] = Version(one.key, one.fingerprint, stage, reason=one.problem)
         return {key for key, version in before.items() if self._versions.get(key) is not version}
 
@@ -64,24 +64,26 @@ class WantedVersions:
 
     def waiting(self) -> list[str]:
         """The versions that no verifier has yet."""
-        return [key for key, version in self._versions.items() if version.stage is Stage.WAITING]
+        return [key for key, version in self._versions.items() if version.stage is VersionStage.WAITING]
 
     def verified(self) -> list[Version]:
         """The versions that every fork server opens."""
-        return [version for version in self._versions.values() if version.stage is Stage.VERIFIED]
+        return [version for version in self._versions.values() if version.stage is VersionStage.VERIFIED]
 
     def own(self) -> list[str]:
         """The versions that every worker loads for itself."""
-        return [key for key, version in self._versions.items() if version.stage is Stage.OWN]
+        return [key for key, version in self._versions.items() if version.stage is VersionStage.OWN]
 
     def are_settled(self, opened: set[str]) -> bool:
         """Whether nothing more can be expected of a fork server that has opened these."""
-        pending = (Stage.WAITING, Stage.VERIFYING)
+        pending = (VersionStage.WAITING, VersionStage.VERIFYING)
         return not any(version.stage in pending for version in self._versions.values()) and all(
             version.key in opened for version in self.verified()
         )
 
-    def take(self, key: str, stage: Stage, *, reason: str = "", report: VersionReport | None = None) -> bool:
+    def take(
+        self, key: str, stage: VersionStage, *, reason: str = "", report: VersionReport | None = None
+    ) -> bool:
         """Move a version to a stage. → False if it is no longer wanted."""
         version = self._versions.get(key)
         if version is None:
@@ -98,7 +100,7 @@ class WantedVersions:
         version.strikes += 1
         if version.strikes < MOST_STRIKES:
             return False
-        version.stage = Stage.FAILED
+        version.stage = VersionStage.FAILED
         version.reason = f"{version.strikes} fork servers ended while they opened it"
         return True
 
@@ -109,9 +111,9 @@ class WantedVersions:
 
 def _state(version: Version) -> HeldModel:
     match version.stage:
-        case Stage.FAILED:
+        case VersionStage.FAILED:
             return HeldModel(state=ModelState.FAILED, reason=version.reason)
-        case Stage.OWN:
+        case VersionStage.OWN:
             return HeldModel(state=ModelState.LOADING, own_copy=version.reason)
         case _:
             return HeldModel(state=ModelState.LOADING)
