@@ -143,9 +143,7 @@ def test_an_artifact_that_was_changed_is_refused(repository: Repository) -> None
 def test_an_artifact_that_is_gone_is_named(repository: Repository) -> None:
     version = build_model(repository, "tiny")
     version.artifact.unlink()
-    with pytest.raises(
-        ArtifactError, match=r"model\.bin: is missing, and manifest.json names it"
-    ):
+    with pytest.raises(ArtifactError, match=r"model\.bin: is missing, and manifest.json names it"):
         version.verify()
 
 
