@@ -135,38 +135,32 @@ class SettingFields(BaseSettings):
     )
     allowed_hosts: str = Field(
         "",
-        description="Host names in requests that the gateway answers, separated by commas; * for all. Empty: "
-        "all; for an open gateway on a loopback address localhost and addresses only.",
+        description="Host names that the gateway answers, comma-separated; * for all. Empty: all; for "
+        "an open gateway on a loopback address localhost and addresses only.",
     )
     public_url: str = Field(
         "",
         description="URL at which browsers reach the gateway, such as https://takt.plant. Sign-in needs it. "
         "With https, session cookies are sent over TLS only.",
     )
-    oidc_issuer: str = Field(
-        "", description="Issuer URL of the OpenID Connect provider at which people sign in. Empty: none."
-    )
-    oidc_client_id: str = Field("", description="Client id of this service at the provider.")
-    oidc_client_secret: SecretStr = Field(
-        SecretStr(""), description="Client secret of this service at the provider. Never logged."
-    )
+    oidc_issuer: str = Field("", description="Issuer URL of the OpenID Connect provider of people.")
+    oidc_client_id: str = Field("", description="Client id at the provider.")
+    oidc_client_secret: SecretStr = Field(SecretStr(""), description="Client secret at the provider.")
     oidc_scopes: str = Field("openid profile email", description="Scopes that sign-in requests.")
-    oidc_name_claim: str = Field(
-        "preferred_username", description="Claim of the ID token with the name of the person."
-    )
-    oidc_groups_claim: str = Field("groups", description="Claim of the ID token with the person's groups.")
+    oidc_name_claim: str = Field("preferred_username", description="Claim with the name of the person.")
+    oidc_groups_claim: str = Field("groups", description="Claim with the person's groups.")
     proxy_user_header: str = Field(
         "",
-        description="Header in which a trusted proxy sends the name of the person that it authenticated, "
-        "such as X-Forwarded-User. Empty: no sign-in by a proxy.",
+        description="Header with the name of a person that a trusted proxy has authenticated, such as "
+        "X-Forwarded-User.",
     )
     proxy_groups_header: str = Field(
-        "X-Forwarded-Groups", description="Header in which that proxy sends the groups, separated by commas."
+        "X-Forwarded-Groups", description="Header with the groups, comma-separated."
     )
     sign_in_roles: str = Field(
         "",
-        description="Roles of people by group, such as operators=read+submit,admins=admin; the group * "
-        "contains everyone. People without a role are rejected.",
+        description="Roles of people by group, such as operators=read+submit,admins=admin; the group "
+        "* contains everyone.",
     )
     session_s: float = Field(12 * 3600.0, gt=0, description="Duration of a session after sign-in.")
     gateway_name: str = Field(
@@ -331,8 +325,8 @@ class SettingFields(BaseSettings):
     notify_url: str = Field(
         "",
         pattern=r"^(https?://\S+)?$",
-        description="URL to which a gateway POSTs each condition of `GET /status` when it begins and when it "
-        "ends, signed with TAKT_WEBHOOK_SECRET. Empty: no notifications.",
+        description="URL to which a gateway POSTs each condition when it begins and ends, signed with "
+        "TAKT_WEBHOOK_SECRET.",
     )
     webhook_allow: str = Field(
         "",
