@@ -27,7 +27,7 @@ Names = Annotated[
 ]
 
 
-models = typer.Typer(no_args_is_help=True, help="The model repository: new, list, build, verify.")
+models = typer.Typer(no_args_is_help=True, help="Models: new, list, build, verify, environments.")
 
 
 @reports_errors
@@ -115,14 +115,18 @@ def list_models(models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
 def new_model(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The model's name, part of its URL.")],
     source: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--from", metavar="FILE", help="The trained file or folder. A pickle runs the code in it."
         ),
-    ],
+    ] = None,
     sample: Annotated[
         Path | None,
-        typer.Option(metavar="TABLE", help="CSV, Parquet or NDJSON with rows as in training."),
+        typer.Option(
+            metavar="TABLE",
+            help="CSV, Parquet or NDJSON with rows as in training, or images. A table without --from makes a "
+            "Python model.",
+        ),
     ] = None,
     version: Annotated[str, typer.Option(help="The version to make.")] = "1.0.0",
     inputs: Annotated[
@@ -193,3 +197,16 @@ def verify_models(names: Names = None, models_dir: ModelsDir = None, as_json: As
     from stack.model_commands import verify_models as verify
 
     exit_unless(verify(models_dir, names or [], as_json=as_json))
+
+
+@models.command("environments")
+@reports_errors
+def list_environments(
+    clean: Annotated[bool, typer.Option("--clean", help="Remove those that no version uses.")] = False,
+    models_dir: ModelsDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the environments of versions on this machine, with their size and the versions that use them."""
+    from stack.environment_commands import show_environments
+
+    show_environments(models_dir, clean=clean, as_json=as_json)

@@ -69,9 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     verify_parser.add_argument("models", nargs="*", metavar="MODEL[@VERSION]", help="default: all")
     verify_parser.set_defaults(command=verify)
     _add_lines_to(verify_parser)
-    new_parser = commands.add_parser("new", help="make a model from a trained file")
+    new_parser = commands.add_parser("new", help="make a model from a trained file, or from a table alone")
     new_parser.add_argument("model", metavar="NAME")
-    new_parser.add_argument("--from", dest="source", type=Path, required=True, help="the trained file")
+    new_parser.add_argument("--from", dest="source", type=Path, help="the trained file")
     new_parser.add_argument("--sample", type=Path, help="a table with rows as in training")
     new_parser.add_argument("--version", default="1.0.0", help="the version; default: 1.0.0")
     new_parser.add_argument("--inputs", default="", help="names of the inputs in the order of training")
@@ -269,7 +269,7 @@ def _about(environment: Environment | None) -> dict[str, object]:
 def _words_of_new(options: argparse.Namespace) -> list[str]:
     """The arguments of `new`, for the same command in an environment."""
     given = {
-        "--from": [options.source],
+        "--from": [options.source] if options.source else [],
         "--sample": [options.sample] if options.sample else [],
         "--version": [options.version],
         "--inputs": [options.inputs] if options.inputs else [],

@@ -18,7 +18,7 @@ from worker.predictors.outputs import as_columns
 WORKER = DraftWorker(device="cpu", threads=1, mismatch="warn", runtime="auto")
 
 
-def drafted(folder: Path, source: Path, **request: Any) -> NewModel:
+def drafted(folder: Path, source: Path | None, **request: Any) -> NewModel:
     """A model `drafted` in `folder/models`."""
     return new_model(Request("drafted", source, **request), folder / "models", WORKER, lambda _step: None)
 

@@ -31,6 +31,7 @@ from worker.models.drafting.image_inputs import (
     sample_images,
 )
 from worker.models.drafting.samples import read_sample
+from worker.models.drafting.table_models import MODULE, SOURCE, table_facts
 from worker.models.drafting.toml_text import Draft, model_toml
 from worker.models.verify import Verification, verify_model
 from worker.predictors import open_predictor
@@ -44,7 +45,7 @@ class Request:
     """A model to make. Empty values are found in the files."""
 
     name: str
-    source: Path  # the trained file or folder
+    source: Path | None  # the trained file or folder; None: a Python model over the sample
     sample: Path | None = None
     version: str = "1.0.0"
     inputs: tuple[str, ...] = ()
@@ -99,10 +100,7 @@ class NewModel:
 def new_model(request: Request, models_dir: Path, worker: DraftWorker, step: Step) -> NewModel:
     """Raises DraftError in plain words, ArtifactError or SpecError if the model does not verify."""
     check_request(request, models_dir)
-    warning = "; a pickle runs the code in it" if runs_code(request.source) else ""
-    step(f"opening {request.source}{warning}")
-    with _importable(request.code):
-        facts = _with_classes(facts_of(request.source, request.trusted), request.classes)
+    facts = _facts(request, step)
     drafted = _drafted(facts, request)
     models_dir.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".new-", dir=models_dir) as folder:
@@ -112,7 +110,8 @@ def new_model(request: Request, models_dir: Path, worker: DraftWorker, step: Ste
             request.name, request.version, _origin(request), facts, drafted.inputs, request.requirements
         )
         _write_files(home, request)
-        golden = _with_golden_rows(home, request.source.name, draft, drafted.rows, worker)
+        artifact = request.source.name if request.source else MODULE
+        golden = _with_golden_rows(home, artifact, draft, drafted.rows, worker)
         step("verifying: digest, golden rows, a batch of each size")
         verification = _verified(Path(folder), request, worker)
         _put(home, models_dir / request.name)
@@ -127,11 +126,23 @@ def new_model(request: Request, models_dir: Path, worker: DraftWorker, step: Ste
     )
 
 
+def _facts(request: Request, step: Step) -> DraftFacts:
+    """Those of the trained file; without one, of the sample."""
+    if request.source is None:
+        assert request.sample is not None
+        step(f"reading {request.sample}")
+        return table_facts(read_sample(request.sample), request.inputs)
+    warning = "; a pickle runs the code in it" if runs_code(request.source) else ""
+    step(f"opening {request.source}{warning}")
+    with _importable(request.code):
+        return _with_classes(facts_of(request.source, request.trusted), request.classes)
+
+
 def _drafted(facts: DraftFacts, request: Request) -> DraftInputs:
     """The inputs, with rows of the sample: a table, or images."""
     if request.sample is None or not is_of_images(request.sample):
         sample = read_sample(request.sample) if request.sample else facts.rows
-        return draft_inputs(facts, sample, request.inputs)
+        return draft_inputs(facts, sample, request.inputs if request.source else ())
     drafted = draft_inputs(facts, None, request.inputs)
     rows = tuple(rows_of_images(drafted.inputs, sample_images(request.sample)))
     inputs = tuple(with_example(one, rows) for one in drafted.inputs)
@@ -147,8 +158,12 @@ def check_request(request: Request, models_dir: Path) -> None:
         )
     if not re.fullmatch(VERSION, request.version):
         raise DraftError(f"--version: {named(request.version)} is not a semantic version, such as 1.0.0")
+    if request.source is None and (request.sample is None or request.classes):
+        raise DraftError(
+            "give the trained file with --from; a table alone, with --sample, makes a Python model"
+        )
     for flag, path in (("--from", request.source), *(("--code", path) for path in request.code)):
-        if not path.exists():
+        if path and not path.exists():
             raise DraftError(f"{flag}: there is no file {path}")
     if (models_dir / request.name).exists() and not request.force:
         raise DraftError(
@@ -185,7 +200,10 @@ def _write_files(home: Path, request: Request) -> None:
     """Copy the trained file and its modules; a version has its own copy of the modules beside model.toml."""
     folder = home / request.version
     folder.mkdir(parents=True)
-    if request.source.is_dir():
+    if request.source is None:
+        (home / MODULE).write_text(SOURCE, encoding="utf-8")
+        shutil.copyfile(home / MODULE, folder / MODULE)
+    elif request.source.is_dir():
         shutil.copytree(request.source, folder / request.source.name)
     else:
         for path in (request.source, *files_beside(request.source)):

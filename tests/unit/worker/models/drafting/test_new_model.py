@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 
 from shared.field_names import spelled
-from tests.support.drafts import drafted, served, spec_in, stored, table_file
+from tests.support.drafts import answers, drafted, served, spec_in, stored, table_file
 from worker.models.drafting.facts import DraftError
 from worker.models.drafting.samples import read_sample
 from worker.models.drafting.toml_text import key_text, value_text
@@ -145,3 +145,44 @@ def test_a_sample_of_any_usual_dialect_is_read(tmp_path: Path, text: str, charse
     path = tmp_path / "sample.csv"
     path.write_bytes(text.encode(charset))
     assert list(map(spelled, read_sample(path).columns)) == ["a", "온도"]
+
+
+def test_a_table_alone_makes_a_python_model_with_its_columns(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "온도(℃)": [20.5, None, 21.0],
+            "line": ["A", "B", "A"],
+            "count": [1, 2, 3],
+            "ok": [True, False, True],
+        }
+    )
+    made = drafted(tmp_path, None, sample=table_file(table, tmp_path))
+    spec = spec_in(tmp_path)
+    assert spec.framework == "python"
+    assert [(field.name, field.type) for field in spec.inputs] == [
+        ("온도(℃)", "float"),
+        ("line", "string"),
+        ("count", "int64"),
+        ("ok", "bool"),
+    ]
+    assert spec.inputs[0].nullable
+    assert "class Model" in (made.folder / "model.py").read_text(encoding="utf-8")
+    rows = [
+        {"온도(℃)": 1.0, "line": "A", "count": 4, "ok": True},
+        {"온도(℃)": None, "line": "B", "count": 5, "ok": False},
+    ]
+    assert answers(served(tmp_path), pd.DataFrame(rows, dtype=object)) == {"inputs_given": [4, 3]}
+    assert any("write the rules" in note for note in made.notes)
+
+
+def test_a_table_alone_may_be_cut_to_some_columns(tmp_path: Path) -> None:
+    table = table_file(pd.DataFrame({"a": [1.5], "b": [2.5], "target": [0]}), tmp_path)
+    drafted(tmp_path, None, sample=table, inputs=("b", "a"))
+    assert spec_in(tmp_path).input_names == ["b", "a"]
+    with pytest.raises(DraftError, match=r"the sample has no column 'targte'. Did you mean 'target'"):
+        drafted(tmp_path, None, sample=table, inputs=("targte",), force=True)
+
+
+def test_neither_file_nor_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DraftError, match="give the trained file with --from; a table alone, with --sample"):
+        drafted(tmp_path, None)
