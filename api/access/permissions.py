@@ -124,6 +124,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/scaling/{model}/versions/{version}": {"GET": OPERATE},
     # jobs
     "/jobs": {"GET": READ, "POST": SUBMIT},
+    "/jobs/actions": {"POST": SUBMIT},
     "/jobs/{job_id}": {"GET": READ, "PATCH": SUBMIT, "DELETE": SUBMIT},
     "/jobs/{job_id}/events": {"GET": READ},
     "/jobs/{job_id}/results": {"GET": SAVE},
@@ -132,6 +133,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/jobs/{job_id}/links": {"POST": READ},
     "/jobs/{job_id}/difference": {"GET": READ},
     "/jobs/{job_id}/replay": {"POST": SUBMIT},
+    "/jobs/{job_id}/retry": {"POST": SUBMIT},
     "/jobs/{job_id}/cancel": {"POST": SUBMIT},
     "/jobs/{job_id}/pause": {"POST": SUBMIT},
     "/jobs/{job_id}/resume": {"POST": SUBMIT},

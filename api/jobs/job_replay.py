@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import pyarrow as pa
@@ -44,7 +45,7 @@ _TOGETHER = 64
 
 
 @dataclass(frozen=True)
-class _StoredRows:
+class StoredRows:
     """The rows of a job, as they are stored."""
 
     chunks: Sequence[ChunkRecord]
@@ -69,20 +70,34 @@ async def replay(
     jobs.queue.require_open()
     if record.state is not JobState.SUCCEEDED:
         raise InvalidStateError(f"The job is {record.state}; only a job that has succeeded can be replayed.")
-    if record.model != servable.spec.name:
-        raise InvalidInputError(f"The job ran {record.model}; it cannot be replayed on {servable.key}.")
-    _, chunks, inline = await jobs.ledger.read_ended(record.id)
-    stored = _StoredRows(chunks, inline)
-    await _require_runnable(jobs, record, stored, servable)
+    stored = await stored_rows(jobs, record, servable)
     reserved = reservation_name(asker.name, key) if key is not None else ""
     new = await pinned_job(jobs, asker, servable, options, reserved)
     new = msgspec.structs.replace(new, replay_of=record.id)
     digest = digest_of(f"{record.id}\n{servable.key}\n{options}".encode())
-    if inline.rows and asker.quota is None:
+    if stored.inline.rows and asker.quota is None:
         return await _submitted(jobs, new, stored, digest)
     if reserved and (taken := await reserve(jobs.ledger, reserved, new.id)):
         return await same_job(jobs.ledger, taken, digest), True
-    return await _copied(jobs, asker, new, stored, digest), False
+    charged = sum(chunk.rows for chunk in stored.chunks)
+    return await filled(
+        jobs, asker, new, partial(_copy, jobs, new, stored), rows=charged, digest=digest
+    ), False
+
+
+async def stored_rows(jobs: JobService, record: JobRecord, servable: Servable) -> StoredRows:
+    """The rows of a job that has ended, which `servable` can run.
+
+    Raises InvalidStateError if they are no longer stored, InvalidInputError if the version cannot run them.
+    """
+    if record.model != servable.spec.name:
+        raise InvalidInputError(f"The job ran {record.model}; its rows cannot run on {servable.key}.")
+    _, chunks, inline = await jobs.ledger.read_ended(record.id, partial=True)
+    if record.abandoned or record.rows_total is None or not chunks:
+        raise InvalidStateError("The job ended before all its rows were stored: submit them again.")
+    stored = StoredRows(chunks, inline)
+    await _require_runnable(jobs, record, stored, servable)
+    return stored
 
 
 def replay_options(record: JobRecord) -> JobOptions:
@@ -97,7 +112,7 @@ def replay_options(record: JobRecord) -> JobOptions:
 
 
 async def _require_runnable(
-    jobs: JobService, record: JobRecord, stored: _StoredRows, servable: Servable
+    jobs: JobService, record: JobRecord, stored: StoredRows, servable: Servable
 ) -> None:
     objects = JobObjects(jobs.payloads, record.id, stored.inline)
     try:
@@ -133,7 +148,7 @@ def _missing_column(stored: pa.Schema, spec: ModelSpec) -> str | None:
 
 
 async def _submitted(
-    jobs: JobService, new: NewJob, stored: _StoredRows, digest: str
+    jobs: JobService, new: NewJob, stored: StoredRows, digest: str
 ) -> tuple[JobRecord, bool]:
     """Replay a small job, whose rows the ledger keeps."""
     chunk = stored.chunks[0]
@@ -151,11 +166,19 @@ async def _submitted(
     return made.record, False
 
 
-async def _copied(
-    jobs: JobService, asker: Principal, new: NewJob, stored: _StoredRows, digest: str
+async def filled(
+    jobs: JobService,
+    asker: Principal,
+    new: NewJob,
+    fill: Callable[[], Awaitable[int]],
+    *,
+    rows: int,
+    digest: str,
 ) -> JobRecord:
+    """Open a job, store its rows with `fill`, and seal it. `rows`: charged to the asker's quota; `digest`: of
+    the request; `fill` returns the number of chunks."""
     try:
-        await jobs.limiter.charge(asker.quota, sum(chunk.rows for chunk in stored.chunks))
+        await jobs.limiter.charge(asker.quota, rows)
         await jobs.ledger.open_job(new)
     except ServiceError:
         if new.idempotency:
@@ -163,22 +186,23 @@ async def _copied(
         raise
     try:
         async with leased(jobs, new):
-            await _copy(jobs, new, stored)
+            chunks = await fill()
         if new.idempotency:
             keep_s = jobs.settings.idempotency_keep_s
             await jobs.ledger.bind(new.idempotency, new.id, digest, keep_s=keep_s)
-        sealed = await jobs.ledger.seal(new.id, chunks=len(stored.chunks))
+        sealed = await jobs.ledger.seal(new.id, chunks=chunks)
     except JobNotFoundError:
         return await ended_early(jobs, new.id)
     except BaseException as error:
         broken = BrokenUpload(new.id, _code_of(error), "The rows could not be copied.")
         await asyncio.shield(jobs.broken_uploads.end(broken))
         raise
-    log.info("job_replayed", job_id=new.id, key=new.key, replay_of=new.replay_of, rows=sealed.rows_total)
+    of = new.replay_of or new.retry_of
+    log.info("job_replayed", job_id=new.id, key=new.key, replay_of=of, rows=sealed.rows_total)
     return sealed
 
 
-async def _copy(jobs: JobService, new: NewJob, stored: _StoredRows) -> None:
+async def _copy(jobs: JobService, new: NewJob, stored: StoredRows) -> int:
     """Copy rows before their ledger entries, so that every ready chunk has its rows."""
     for start in range(0, len(stored.chunks), _TOGETHER):
         some = stored.chunks[start : start + _TOGETHER]
@@ -197,6 +221,7 @@ async def _copy(jobs: JobService, new: NewJob, stored: _StoredRows) -> None:
             digests=[chunk.rows_digest for chunk in some],
             first=start,
         )
+    return len(stored.chunks)
 
 
 def _code_of(error: BaseException) -> str:

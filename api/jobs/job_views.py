@@ -37,7 +37,9 @@ EXAMPLE: dict[str, JsonValue] = {
     "reference": "lot 4711",
     "tags": ["line-2"],
     "priority": 5,
+    "owner": "mes",
     "replay_of": None,
+    "retry_of": None,
     "rows_total": 20000,
     "rows_succeeded": 9998,
     "rows_failed": 2,
@@ -87,7 +89,9 @@ class JobView(BaseModel):
     reference: str
     tags: list[str]
     priority: int = Field(ge=0, le=9)
+    owner: str = Field(description="The name of the key that submitted it")
     replay_of: str | None = Field(None, description="The job that has the same rows; null: no replay")
+    retry_of: str | None = Field(None, description="The job of which it has rows; null: no retry")
     rows_total: int | None = Field(description="Number of rows; null during the upload")
     rows_succeeded: int
     rows_failed: int
@@ -134,7 +138,9 @@ def view_of(record: JobRecord, status: JobStatus) -> JobView:
         reference=record.reference,
         tags=list(record.tags),
         priority=record.priority,
+        owner=record.owner,
         replay_of=record.replay_of or None,
+        retry_of=record.retry_of or None,
         rows_total=record.rows_total,
         rows_succeeded=record.rows_succeeded,
         rows_failed=record.rows_failed,

@@ -251,6 +251,16 @@ def replay(job_id: str, version: str, idempotency_key: str | None) -> Call[Job]:
     return Call("POST", f"{_of_job(job_id)}/replay", decoding.job, headers=key, body=body)
 
 
+def retry(
+    job_id: str, rows: str, version: str | None, priority: int | None, idempotency_key: str | None
+) -> Call[Job]:
+    """Run rows of a job again. The Idempotency-Key makes the call repeatable."""
+    key = {"idempotency-key": idempotency_key or uuid4().hex}
+    asked = {"rows": rows, "version": version, "priority": priority}
+    body = of_document({name: value for name, value in asked.items() if value is not None})
+    return Call("POST", f"{_of_job(job_id)}/retry", decoding.job, headers=key, body=body)
+
+
 def difference(job_id: str, against: str, tolerance: float) -> Call[Json]:
     return Call("GET", f"{_of_job(job_id)}/difference", decoding.document, _compared(against, tolerance))
 

@@ -119,6 +119,7 @@ for _command in (
     jobs.errors,
     jobs.delete,
     comparing.replay,
+    comparing.retry,
     comparing.difference,
     deploy.deploy,
     deploy.rollback,

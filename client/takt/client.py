@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeVar, Unpack
+from typing import TYPE_CHECKING, Literal, TypeVar, Unpack
 
 from takt import calls
 from takt.bodies import InputRow, Rows
@@ -223,6 +223,21 @@ class Takt(Session):
         """Run the rows of a job on another version: `takt.replay(job.id, "1.1.0")`. Returns the new
         job."""
         return self._do(calls.replay(job_id, version, idempotency_key))
+
+    def retry(
+        self,
+        job_id: str,
+        *,
+        rows: Literal["failed", "all"] = "failed",
+        version: str | None = None,
+        priority: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Run the rows of an ended job without a result, or all rows, again: `takt.retry(job.id)`.
+
+        `version`: of the model, by default that of the job. Returns the new job.
+        """
+        return self._do(calls.retry(job_id, rows, version, priority, idempotency_key))
 
     def difference(self, job_id: str, against: str, *, tolerance: float = 0.0) -> Json:
         """Compare the results of two jobs with the same rows.

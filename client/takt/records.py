@@ -72,7 +72,9 @@ class Job(Progress):
     links: Mapping[str, str]
     document: Json = field(repr=False, compare=False)
     eta_low_s: float | None = None  # lower bound of the likely remaining time
+    owner: str = ""  # the name of the key that submitted it; empty: an older service
     replay_of: str | None = None  # the job that has the same rows
+    retry_of: str | None = None  # the job of which it has rows
     eta_high_s: float | None = None  # upper bound; None: not enough data, or an older service
 
     @property

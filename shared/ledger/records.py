@@ -75,6 +75,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     built_with: dict[str, str] = {}  # library versions that built the artifact
     spec_digest: str = ""  # of the spec that read its rows, see `shared/model_identity.py`
     replay_of: str = ""  # the job that has the same rows
+    retry_of: str = ""  # the job whose rows without a result it has
 
     @property
     def key(self) -> ModelKey:
@@ -118,6 +119,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     built_with: dict[str, str] = {}  # library versions that built the artifact; empty in older records
     spec_digest: str = ""  # of the spec that read its rows; empty in jobs of an older gateway
     replay_of: str = ""  # the job that has the same rows
+    retry_of: str = ""  # the job whose rows without a result it has
     computed_by: dict[str, str] = {}  # provenance of its chunks as JSON, by the names in the chunks
 
     @property

@@ -62,6 +62,8 @@ def job_fields(job: NewJob, schema: int = UPLOAD_SCHEMA) -> list[str]:
         record["spec_digest"] = job.spec_digest
     if job.replay_of:
         record["replay_of"] = job.replay_of
+    if job.retry_of:
+        record["retry_of"] = job.retry_of
     if job.built_with:
         record["built_with"] = msgspec.json.encode(job.built_with).decode()
     return [part for item in record.items() for part in item]
@@ -144,6 +146,7 @@ def submitted(job: NewJob, rows: int, created_at_ms: int) -> JobRecord:
         built_with=job.built_with,
         spec_digest=job.spec_digest,
         replay_of=job.replay_of,
+        retry_of=job.retry_of,
     )
 
 

@@ -2,11 +2,34 @@
 
 from fastapi import APIRouter
 
-from api.routes.jobs import control, difference, events, links, listing, manifest, replay, results, submission
+from api.routes.jobs import (
+    control,
+    difference,
+    events,
+    links,
+    listing,
+    manifest,
+    many,
+    replay,
+    results,
+    submission,
+)
 from api.routes.jobs import detail as reading
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["jobs"])
-for part in (submission, listing, reading, events, results, manifest, links, replay, difference, control):
+for part in (
+    submission,
+    listing,
+    many,
+    reading,
+    events,
+    results,
+    manifest,
+    links,
+    replay,
+    difference,
+    control,
+):
     router.include_router(part.router)

@@ -15,9 +15,10 @@ from api.http.error_answers import of_errors
 from api.http.headers import require_match
 from api.jobs.authorization import own_job
 from api.jobs.describe import described
+from api.jobs.job_service import JobService
 from api.jobs.job_views import JobView, as_json
 from shared.errors import InvalidStateError, PayloadError
-from shared.ledger import JobState
+from shared.ledger import JobRecord, JobState
 
 router = APIRouter()
 log = structlog.get_logger(__name__)
@@ -46,27 +47,21 @@ async def cancel(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
 
     No further chunk starts, running chunks stop at their next slice, finished results stay.
     """
-    await own_job(gateway.jobs, asker, job_id)
-    state = await gateway.jobs.ledger.cancel(job_id)
-    _require(state, state in _CANCELED, "canceled")
+    await cancel_job(gateway.jobs, await own_job(gateway.jobs, asker, job_id))
     return await _now(gateway, job_id)
 
 
 @router.post("/jobs/{job_id}/pause", response_model=JobView, responses=_ERRORS)
 async def pause(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
     """Pause a job. No chunk starts until the job is resumed; running chunks stop and run again then."""
-    await own_job(gateway.jobs, asker, job_id)
-    state = await gateway.jobs.ledger.pause(job_id)
-    _require(state, state is JobState.PAUSED, "paused")
+    await pause_job(gateway.jobs, await own_job(gateway.jobs, asker, job_id))
     return await _now(gateway, job_id)
 
 
 @router.post("/jobs/{job_id}/resume", response_model=JobView, responses=_ERRORS)
 async def resume(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
     """Resume a paused job. A job that is queued or running is not changed."""
-    record = await own_job(gateway.jobs, asker, job_id)
-    state = await gateway.jobs.ledger.resume(job_id, record.key)
-    _require(state, state in _GOING, "resumed")
+    await resume_job(gateway.jobs, await own_job(gateway.jobs, asker, job_id))
     return await _now(gateway, job_id)
 
 
@@ -84,8 +79,7 @@ async def change(
     record = await own_job(gateway.jobs, asker, job_id)
     _require(record.state, not record.state.ended, "assigned a new priority")
     require_match(request.scope)
-    state = await gateway.jobs.ledger.prioritize(job_id, change.priority)
-    _require(state, not state.ended, "assigned a new priority")
+    await prioritize_job(gateway.jobs, record, change.priority)
     return await _now(gateway, job_id)
 
 
@@ -102,18 +96,46 @@ async def delete(
     record = await own_job(gateway.jobs, asker, job_id)
     _require(record.state, record.state.ended, "deleted; cancel it first")
     require_match(request.scope)
+    await delete_job(gateway.jobs, record)
+
+
+async def cancel_job(jobs: JobService, record: JobRecord) -> JobState:
+    """Returns the new state, as the other functions do. Raises InvalidStateError."""
+    state = await jobs.ledger.cancel(record.id)
+    return _require(state, state in _CANCELED, "canceled")
+
+
+async def pause_job(jobs: JobService, record: JobRecord) -> JobState:
+    state = await jobs.ledger.pause(record.id)
+    return _require(state, state is JobState.PAUSED, "paused")
+
+
+async def resume_job(jobs: JobService, record: JobRecord) -> JobState:
+    state = await jobs.ledger.resume(record.id, record.key)
+    return _require(state, state in _GOING, "resumed")
+
+
+async def prioritize_job(jobs: JobService, record: JobRecord, priority: int) -> JobState:
+    state = await jobs.ledger.prioritize(record.id, priority)
+    return _require(state, not state.ended, "assigned a new priority")
+
+
+async def delete_job(jobs: JobService, record: JobRecord) -> None:
+    """Raises InvalidStateError."""
+    _require(record.state, record.state.ended, "deleted; cancel it first")
     # the ledger first: a reader that misses a result would cause the job to be computed again
-    if not await gateway.jobs.ledger.delete(job_id):
+    if not await jobs.ledger.delete(record.id):
         raise InvalidStateError("The job is running again because a stored result was lost; cancel it first.")
     try:
-        await asyncio.to_thread(gateway.jobs.payloads.remove_job, job_id)
+        await asyncio.to_thread(jobs.payloads.remove_job, record.id)
     except PayloadError as error:  # workers remove the objects later, see worker/chunks/orphaned_payloads.py
-        log.warning("payloads_not_removed", job_id=job_id, reason=error.detail)
+        log.warning("payloads_not_removed", job_id=record.id, reason=error.detail)
 
 
-def _require(state: JobState, allowed: bool, verb: str) -> None:
+def _require(state: JobState, allowed: bool, verb: str) -> JobState:
     if not allowed:
         raise InvalidStateError(f"The job is {state}; it cannot be {verb}.")
+    return state
 
 
 async def _now(gateway: Gateway, job_id: str) -> Response:

@@ -73,6 +73,8 @@ class Filter:
     model: str | None = None
     reference: str | None = None
     tag: str | None = None
+    search: str | None = None
+    """The beginning of the id or of the reference, or a whole tag."""
 
     def matches(self, head: JobHead) -> bool:
         return (
@@ -80,7 +82,13 @@ class Filter:
             and self.model in (None, head.model)
             and self.reference in (None, head.reference)
             and (self.tag is None or self.tag in head.tags)
+            and (self.search is None or _found(head, self.search.casefold()))
         )
+
+
+def _found(head: JobHead, text: str) -> bool:
+    names = (head.id, head.reference.casefold())
+    return any(name.startswith(text) for name in names) or text in map(str.casefold, head.tags)
 
 
 Moment: TypeAlias = datetime | None
@@ -100,6 +108,10 @@ async def jobs(
     model: str | None = None,
     reference: Annotated[str | None, Query(description="The client's name for the job, exact match")] = None,
     tag: Annotated[str | None, Query(description="A tag of the job")] = None,
+    search: Annotated[
+        str | None,
+        Query(max_length=200, description="Beginning of the id or the reference, or a tag; any case"),
+    ] = None,
     created_after: Annotated[Moment, Query(description="RFC 3339; UTC if it has no time zone")] = None,
     created_before: Annotated[Moment, Query(description="RFC 3339; UTC if it has no time zone")] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_JOBS)] = 50,
@@ -107,9 +119,9 @@ async def jobs(
 ) -> Response:
     """List your jobs, newest first. A page may hold fewer than `limit` jobs; more follow if `next` is set."""
     gateway.queue.require()
-    wanted = Filter(frozenset(state), model, reference, tag)
+    wanted = Filter(frozenset(state), model, reference, tag, search or None)
     owner = None if asker.sees_all_jobs else asker.name
-    span = Span(owner, _ms(created_after), _ms(created_before), asker.models)
+    span = Span(owner, moment_ms(created_after), moment_ms(created_before), asker.models)
     found, last = await scan(gateway, span, wanted, limit, read_cursor(cursor) if cursor else None)
     records = await gateway.jobs.ledger.read_all(found)
     page = JobPage(jobs=await described_all(gateway.jobs, records), next=str(last) if last else None)
@@ -154,7 +166,7 @@ async def scan(
     return found, last
 
 
-def _ms(moment: datetime | None) -> int | None:
+def moment_ms(moment: datetime | None) -> int | None:
     if moment is None:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

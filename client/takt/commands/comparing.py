@@ -1,4 +1,4 @@
-"""`takt replay` and `takt difference`: the same rows on another version, and how the results differ."""
+"""`takt replay`, `takt retry` and `takt difference`: rows of a job again, and how results differ."""
 
 from __future__ import annotations
 
@@ -43,6 +43,32 @@ def replay(
 
     with Takt(url) as takt:
         job = takt.replay(job_id, version)
+        if wait:
+            with Bars() as bars:
+                job = wait_for(takt, job.id, bars)
+            print_note(summary_of(job))
+    show_job(job, json=as_document)
+
+
+@reports_errors
+def retry(
+    job_id: JobId,
+    *,
+    all_rows: Annotated[
+        bool, typer.Option("--all", help="All rows, not only those without a result.")
+    ] = False,
+    version: Annotated[str | None, typer.Option(help="The version to run. Default: that of the job.")] = None,
+    priority: Annotated[int | None, typer.Option(min=0, max=9, help="Default: that of the job.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end of the new job.")] = False,
+    url: Url = DEFAULT_URL,
+    as_document: AsJson = False,
+) -> None:
+    """Run the failed rows of an ended job again, and print the new job."""
+    from takt.client import Takt
+    from takt.commands.progress_bar import Bars
+
+    with Takt(url) as takt:
+        job = takt.retry(job_id, rows="all" if all_rows else "failed", version=version, priority=priority)
         if wait:
             with Bars() as bars:
                 job = wait_for(takt, job.id, bars)
