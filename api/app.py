@@ -22,7 +22,17 @@ from api.http.parameter_errors import fields_of, invalid_parameters
 from api.http.request_middleware import RequestMiddleware
 from api.http.security_headers import SecurityHeaders
 from api.processes.siblings import Siblings
-from api.routes import console, deployments, inference_protocol, jobs, models, scoring, sign_in
+from api.routes import (
+    console,
+    deployments,
+    inference_protocol,
+    jobs,
+    models,
+    scoring,
+    sign_in,
+    version_uploads,
+    versions,
+)
 from api.routes.http_semantics import HttpSemantics, MethodTable
 from api.routes.jobs.shortcuts import JobShortcuts
 from api.routes.metrics import scrapes as metrics
@@ -67,6 +77,8 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
     app.state.gateway = gateway
     app.include_router(health.router)
     app.include_router(models.router)
+    app.include_router(version_uploads.router)
+    app.include_router(versions.router)
     app.include_router(inference_protocol.router)
     app.include_router(deployments.router)
     app.include_router(scoring.router)

@@ -38,6 +38,8 @@ from api.online.dispatcher import OnlineDispatcher
 from api.online.history_writer import HistoryWriter
 from api.online.rollout_driver import RolloutDriver
 from api.processes.siblings import Siblings
+from api.publishing.publisher import Publisher
+from api.publishing.verifications import Verifications
 from api.status.condition_recorder import ConditionRecorder
 from api.status.fact_gathering import EngineProgress, Gatherer
 from api.status.notifications import ConditionNotifier
@@ -46,8 +48,11 @@ from api.telemetry.gateway_counters import HttpCounters, JobCounters, Telemetry
 from api.telemetry.request_tracing import open_traces
 from shared.connections import connect_async
 from shared.durability import SYNC_OPTIONS, VOUCHED, SyncPolicy, check_durable
+from shared.errors import ModelStoreError
 from shared.keys import ModelKey
 from shared.ledger import AsyncLedger
+from shared.model_cache import open_model_cache
+from shared.model_store import open_model_store
 from shared.payloads import open_payloads
 from shared.repository import open_repository
 from shared.settings import Settings
@@ -76,6 +81,7 @@ class Access:
 log = structlog.get_logger()
 
 _REACH_LIMIT_S = 2.0
+_STORE_RETRY_S = 5.0
 
 
 class Gateway:
@@ -93,9 +99,7 @@ class Gateway:
         self.lifecycle = Lifecycle()
         self.client = client if client is not None else connect_async(settings.redis_dsn())
         self.queue = RedisStatus()
-        self.catalog = Catalog(
-            open_repository(settings.models_dir), settings.default_model, settings.model_names()
-        )
+        self.catalog = _catalog(settings)
         self.deployments = Deployments(self.client)
         dispatcher = OnlineDispatcher(
             self.client, settings.gateway_name, self.queue, identity_of=self.catalog.wire_identity
@@ -132,12 +136,23 @@ class Gateway:
         """Whether `api/server/fast_path.py` may serve predictions: without traces and access logs only."""
         self._history = HistoryWriter(self.client, self.catalog)
         self.rollouts = RolloutDriver(self.client, self.catalog, self.deployments, self.fleet.watch)
+        self.publisher = Publisher(
+            self.client,
+            open_model_store(settings),
+            self.catalog,
+            self.deployments,
+            Verifications(
+                self.client, settings.verify_limit_s, any_worker=lambda: bool(self.fleet.now.workers)
+            ),
+        )
         self._doorbell = Doorbell(settings)
         self.jobs = self._job_service()
         self.status = self._status_watch()
         self._recorder = ConditionRecorder(self.status, self.client, ConditionNotifier(settings))
         self._tasks = BackgroundTasks()
         self._seen_at_s = -1.0
+        self._seen_changes = 0
+        self._reload: asyncio.Task[None] | None = None
 
     def _job_service(self) -> JobService:
         settings = self.settings
@@ -189,6 +204,9 @@ class Gateway:
             await self.access.authenticator.look()
             await self.deployments.look()
             await self._deploy()
+            if self._reload is not None:
+                await asyncio.wait({self._reload}, timeout=_REACH_LIMIT_S)
+                await self._deploy()
             answers = True
             log.info("gateway_started", gateway=self.online.dispatcher.gateway, server=str(server))
         except (RedisError, OSError) as error:
@@ -221,6 +239,9 @@ class Gateway:
     async def close(self) -> None:
         await self._tasks.stop()
         await self.status.withdraw()
+        if self._reload is not None:
+            self._reload.cancel()
+        await self.publisher.close()
         self.jobs.uploads.close()
         await self.online.dispatcher.close()
         await asyncio.to_thread(self._doorbell.stop)
@@ -287,9 +308,36 @@ class Gateway:
 
     async def _deploy(self) -> None:
         known, fleet = self.deployments.known, self.fleet.now
-        if self.catalog.lacks(known, fleet):
-            await asyncio.to_thread(self.catalog.reload)
+        is_changed = self.deployments.changes != self._seen_changes
+        if is_changed or self.catalog.lacks(known, fleet):
+            self._seen_changes = self.deployments.changes
+            self._reload_soon()
         self.catalog.deploy(known, fleet)
+        self.catalog.forget(known, fleet)
+
+    def _reload_soon(self) -> None:
+        """Read the repository again beside the routing, which does not wait for the model store."""
+        if self._reload is None or self._reload.done():
+            self._reload = asyncio.create_task(self._reload_catalog(), name="reload")
+        else:
+            self._seen_changes = -1  # once more, after this one
+
+    async def _reload_catalog(self) -> None:
+        if not await asyncio.to_thread(self.catalog.reload):
+            await asyncio.sleep(_STORE_RETRY_S)
+            self._seen_changes = -1
+
+
+def _catalog(settings: Settings) -> Catalog:
+    """The catalog as of the model store; if an object store is away, as of this machine's copies."""
+    cache = open_model_cache(settings)
+    refresh = cache.refresh if cache else lambda: None
+    try:
+        refresh()
+    except ModelStoreError as error:
+        log.warning("model_store_away", reason=error.detail)
+    repository = open_repository(settings.models_folder())
+    return Catalog(repository, settings.default_model, settings.model_names(), refresh)
 
 
 async def _gateway(request: Request) -> Gateway:

@@ -26,6 +26,8 @@ export const REASONS = {
   model_mismatch: "게이트웨이와 워커의 모델 파일 또는 설정이 다릅니다",
   overloaded: "대기 중인 요청이 많아 거부되었습니다. 잠시 후 다시 시도하세요",
   queue_unavailable: "큐(Redis)가 응답하지 않습니다",
+  version_exists: "이미 다른 내용으로 등록된 버전입니다",
+  model_store_unavailable: "모델 저장소를 읽거나 쓸 수 없습니다",
   storage_full: "저장 공간이 부족합니다",
   not_durable: "접수되었으나 아직 안전하게 저장되지 않았습니다",
   payload_unavailable: "저장된 데이터를 읽거나 쓸 수 없습니다",

@@ -9,6 +9,7 @@
     │   ├── JobNotFoundError             no such job, or another owner's
     │   ├── JobExpiredError              the retention of the job is over
     │   ├── InvalidStateError            the state of the job does not allow the request
+    │   ├── VersionExistsError           the version was published before, with other bytes
     │   ├── PreconditionFailedError      `If-Match` is false
     │   ├── NotAcceptableError           no answer in a requested format
     │   ├── IdempotencyConflictError     the key belongs to another body
@@ -34,6 +35,7 @@
     └── OperatorError             the installation needs a repair
         ├── SpecError               an invalid model.toml
         ├── ArtifactError           an artifact that is missing or differs from the build
+        ├── ModelStoreError         the model store cannot be read or written
         ├── PayloadError            a stored payload that cannot be read or written
         │     ├── PayloadStoreAwayError    … because the store fails for now
         │     ├── ResultLostError          a missing or damaged result: it can be computed again
@@ -148,6 +150,12 @@ class InvalidStateError(CallerError):
     """The job's state does not allow this request."""
 
     code = "invalid_state"
+
+
+class VersionExistsError(CallerError):
+    """This version was published before, with other bytes."""
+
+    code = "version_exists"
 
 
 class PreconditionFailedError(CallerError):
@@ -297,6 +305,12 @@ class ArtifactError(OperatorError):
     """A model artifact is missing or differs from the build."""
 
     code = "invalid_artifact"
+
+
+class ModelStoreError(OperatorError):
+    """The model store cannot be read or written."""
+
+    code = "model_store_unavailable"
 
 
 class PayloadError(OperatorError):

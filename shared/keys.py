@@ -197,6 +197,32 @@ def deployment_history(model: str) -> str:
     return f"{PREFIX}:deployments:history:{model}"
 
 
+def publications(model: str) -> str:
+    """Hash with a TTL: version → its publication that has not succeeded, as JSON, see
+    `shared/publications.py`."""
+    return f"{PREFIX}:publications:{model}"
+
+
+def publishing(key: ModelKey) -> str:
+    """String with a TTL: the gateway request that publishes or deletes a version now."""
+    return f"{PREFIX}:publishing:{key}"
+
+
+def candidates() -> str:
+    """Hash: publication id → the version that a worker is to verify, as JSON."""
+    return f"{PREFIX}:candidates"
+
+
+def candidate_claim(publication: str) -> str:
+    """String with a TTL: the worker that verifies a candidate now."""
+    return f"{PREFIX}:candidate:{publication}"
+
+
+def verdict(publication: str) -> str:
+    """String with a TTL: what the verification of a candidate found, as JSON."""
+    return f"{PREFIX}:verdict:{publication}"
+
+
 def rollout_counts(model: str, generation: int) -> str:
     """Hash with a TTL: what both versions of a rollout answered in one step, like a slot of `history`."""
     return f"{PREFIX}:rollout:{model}:{generation}"

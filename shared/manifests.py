@@ -43,6 +43,8 @@ class ArtifactManifest(msgspec.Struct, frozen=True, kw_only=True):
     formats: dict[str, str] = {}  # format → version in which the artifact is written
     metrics: dict[str, float] = {}
     files: dict[str, VersionFile] = {}  # path from the version's folder, with `/` → file; schema 1: empty
+    published_at: str = ""  # UTC, RFC 3339; empty: it was not published through a gateway
+    published_by: str = ""  # owner of the API key
     manifest_sha256: str = ""  # of the other fields, see `_digest_of_rest`; empty: written by an older Takt
 
 
@@ -86,10 +88,14 @@ def check_files(folder: Path, manifest: ArtifactManifest) -> None:
 
 def write_manifest(folder: Path, manifest: ArtifactManifest) -> None:
     """Write the manifest last: a version without one was never built."""
+    (folder / MANIFEST).write_bytes(encode_manifest(manifest))
+
+
+def encode_manifest(manifest: ArtifactManifest) -> bytes:
+    """The text of a manifest, with its own digest."""
     fields = msgspec.to_builtins(manifest)
     fields[_OWN_DIGEST] = _digest_of_rest(fields)
-    text = msgspec.json.format(msgspec.json.encode(fields), indent=2)
-    (folder / MANIFEST).write_bytes(text + b"\n")
+    return msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
 
 
 def read_manifest(folder: Path, model: str, version: str) -> ArtifactManifest:
@@ -137,10 +143,14 @@ def _check_file(path: Path, recorded: VersionFile) -> None:
 
 def _paths(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.rglob("*")):
-        place = path.relative_to(folder)
-        hidden = any(part.startswith(".") or part == _CACHE for part in place.parts)
-        if path.is_file() and not hidden and place.as_posix() != MANIFEST:
-            yield place.as_posix(), path
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and is_file_of_version(name) and name != MANIFEST:
+            yield name, path
+
+
+def is_file_of_version(name: str) -> bool:
+    """Whether a path in a version's folder is no hidden file and no cache of Python."""
+    return not any(part.startswith(".") or part == _CACHE for part in PurePosixPath(name).parts)
 
 
 def _is_inside(name: str) -> bool:

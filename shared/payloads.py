@@ -3,12 +3,7 @@
     {job}/in/{chunk}          the rows of a chunk, written by the gateway
     {job}/out/{chunk}-{token} its result; the token keeps a late worker from overwriting a newer result
 
-    file:///folder                                a folder shared by all programs, on one or more machines
-    s3://bucket/prefix?endpoint=URL&region=NAME   Amazon S3, or a compatible store at `endpoint`
-    gs://bucket/prefix, az://account/container    Google Cloud Storage, Azure Blob Storage
-
-The URL never contains credentials: obstore reads them like the services' own tools (AWS_ACCESS_KEY_ID,
-AWS_SECRET_ACCESS_KEY, a role of the machine, …).
+A folder is shared by all programs, on one or more machines. Forms of the URL: `shared/object_stores.py`.
 
 obstore implements every kind of store, for threads and for asyncio. No reader ever sees a partial object. An
 object store acknowledges an object when it is durable. Objects of a folder are written to a temporary name
@@ -22,28 +17,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, NamedTuple
 
 import obstore
-from obstore.store import LocalStore, ObjectStore, from_url
 
 from shared.errors import PayloadError, PayloadStoreAwayError
+from shared.object_stores import LIST_PAGE, open_object_store, reason_of, without_secrets
 from shared.payload_folder import PayloadFolder
+from shared.setting_values import folder_of, is_folder
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from obstore.store import S3Config
-
     from shared.arrow_tables import Compression
 
-MAX_RETRIES = 4
-"""Retries of a failing object store; obstore waits 0.1 s before the first, then longer."""
 _OUT_OF_ROOM = ("No space left on device", "Disk quota exceeded")
 """System messages for a full disk and for an exhausted quota."""
-LIST_PAGE = 1000
-"""Limit of S3 for objects removed in a request."""
 
 
 def rows_path(job_id: str, chunk: int) -> str:
@@ -68,7 +56,7 @@ def _compression(settings: Settings) -> Compression:
     """`auto`: none for a folder, which is faster than LZ4; LZ4 over a network."""
     chosen = settings.payload_compression
     if chosen == "auto":
-        return None if urlsplit(settings.payload_url).scheme == "file" else "lz4"
+        return None if is_folder(settings.payload_url) else "lz4"
     return None if chosen == "none" else chosen
 
 
@@ -95,7 +83,7 @@ class PayloadStore:
         """The compression that writers of rows or results should use."""
         self._url = url
         self._folder = _folder(url, max_bytes)
-        self._store = _open(url)
+        self._store = open_object_store(url, PayloadError)
         self._fsync = fsync
 
     def put(self, path: str, data: bytes) -> None:
@@ -228,54 +216,11 @@ class PayloadStore:
 
     def _failed(self, verb: str, path: str, error: Exception) -> PayloadError:
         kind = PayloadError if isinstance(error, FileNotFoundError) else PayloadStoreAwayError
-        failed = kind(f"{_without_secrets(self._url)}: cannot {verb} {path}: {_reason(error)}")
+        failed = kind(f"{without_secrets(self._url)}: cannot {verb} {path}: {reason_of(error)}")
         if isinstance(failed, PayloadStoreAwayError):
             failed.full = any(words in str(error) for words in _OUT_OF_ROOM)
         return failed
 
 
 def _folder(url: str, max_bytes: int | None) -> PayloadFolder | None:
-    if urlsplit(url).scheme != "file":
-        return None
-    return PayloadFolder(Path(unquote(urlsplit(url).path)), max_bytes)
-
-
-def _open(url: str) -> ObjectStore:
-    try:
-        if urlsplit(url).scheme == "file":
-            return LocalStore(Path(unquote(urlsplit(url).path)), mkdir=True)
-        bare, config = _taken_apart(url)
-        return from_url(
-            bare,
-            config=cast("S3Config", config),
-            client_options={"allow_http": config.get("endpoint", "").startswith("http://")},
-            retry_config={"max_retries": MAX_RETRIES},
-        )
-    except PayloadError:
-        raise
-    except Exception as error:
-        raise PayloadError(f"{_without_secrets(url)}: cannot be used: {_reason(error)}") from error
-
-
-def _taken_apart(url: str) -> tuple[str, dict[str, str]]:
-    """The URL without its query, and the query. Raises PayloadError for credentials or unknown parameters."""
-    parts = urlsplit(url)
-    config = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if "@" in parts.netloc or "@" in config.get("endpoint", ""):
-        raise PayloadError(f"{_without_secrets(url)}: credentials are not allowed in a payload URL.")
-    if unknown := sorted(config.keys() - {"endpoint", "region"}):
-        raise PayloadError(
-            f"{_without_secrets(url)}: {', '.join(unknown)} is not a parameter of a payload URL."
-        )
-    return urlunsplit(parts._replace(query="")), config
-
-
-def _without_secrets(url: str) -> str:
-    """The URL without parts that may be secret."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
-
-
-def _reason(error: Exception) -> str:
-    """The message without obstore's debug output, which follows after a line break."""
-    return str(error).partition("\n")[0]
+    return PayloadFolder(folder_of(url), max_bytes) if is_folder(url) else None

@@ -6,7 +6,8 @@
     models/<name>/<version>/<artifact>       a file or folder, opened only after all digests were checked
     models/<name>/<version>/model.toml       the ModelSpec of this version, if it differs from the model's
 
-A version is defined by its manifest: a folder without one was never built.
+A version is defined by its manifest: a folder without one was never built. A model of published versions only
+has no model.toml of its own: its ModelSpec is that of its newest version.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 from shared.environments import environment_of
@@ -68,6 +69,8 @@ class Repository:
     root: Path
     specs: dict[str, ModelSpec]
     wrong: dict[str, SpecError]
+    published: frozenset[str] = frozenset()
+    """The models without a model.toml of their own: nothing of them is served without a deployment."""
 
     def spec(self, model: str) -> ModelSpec:
         try:
@@ -113,11 +116,11 @@ class Repository:
         frozen = self.root / spec.name / version / SPEC
         if not re.fullmatch(VERSION, version) or not frozen.is_file():
             return spec
-        return _frozen_spec(frozen, frozen.stat().st_mtime_ns)
+        return load_spec(frozen)
 
 
 def open_repository(root: Path) -> Repository:
-    """Read every model.toml under `root`.
+    """Read every model.toml under `root`, and those of published versions.
 
     Raises SpecError only if the folder itself is missing.
     """
@@ -125,12 +128,26 @@ def open_repository(root: Path) -> Repository:
         raise SpecError(f"{root}: there is no such folder (TAKT_MODELS_DIR)")
     specs: dict[str, ModelSpec] = {}
     wrong: dict[str, SpecError] = {}
-    for path in sorted(root.glob("*/model.toml")):
+    published = set()
+    for home in sorted(path for path in root.iterdir() if not path.name.startswith(".")):
         try:
-            specs[path.parent.name] = load_spec(path)
+            if (home / SPEC).is_file():
+                specs[home.name] = load_spec(home / SPEC)
+            elif (spec := _newest_spec(home)) is not None:
+                specs[home.name] = spec
+                published.add(home.name)
         except SpecError as error:
-            wrong[path.parent.name] = error
-    return Repository(root, specs, wrong)
+            wrong[home.name] = error
+    return Repository(root, specs, wrong, frozenset(published))
+
+
+def _newest_spec(home: Path) -> ModelSpec | None:
+    """The spec of a model of published versions only; None: the folder has none. Raises SpecError."""
+    versions = [path.parent.name for path in home.glob(f"*/{SPEC}") if (path.parent / MANIFEST).is_file()]
+    if not (versions := list(filter(is_version, versions))):
+        return None
+    newest = newest_version(versions)
+    return load_spec(home / newest / SPEC).model_copy(update={"default_version": newest})
 
 
 def is_version(text: str) -> bool:
@@ -141,12 +158,6 @@ def is_version(text: str) -> bool:
 def newest_version(versions: Iterable[str]) -> str:
     """The highest version by Semantic Versioning."""
     return max(versions, key=_precedence)
-
-
-@lru_cache(maxsize=1024)
-def _frozen_spec(path: Path, _written_ns: int) -> ModelSpec:
-    """Cached: a version's spec never changes."""
-    return load_spec(path)
 
 
 def _precedence(version: str) -> tuple[object, ...]:

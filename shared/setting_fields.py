@@ -40,6 +40,19 @@ class SettingFields(BaseSettings):
         "system trust store.",
     )
     models_dir: Path = Field(Path("models"), description="Folder of the model repository.")
+    models_url: str = Field(
+        "",
+        description="The model store: a folder, or the URL of an object store such as "
+        "s3://bucket/prefix?endpoint=…&region=…. Empty: TAKT_MODELS_DIR.",
+    )
+    models_cache_dir: Path = Field(
+        Path(".takt/model-cache"), description="Folder of the copies of models in an object store."
+    )
+    models_cache_bytes: int = Field(
+        20 * 2**30,
+        gt=0,
+        description="Size of the files in that folder above which unused versions are removed.",
+    )
     environments_dir: Path = Field(
         Path(".takt/environments"),
         description="Folder of the environments of models.",
@@ -172,6 +185,9 @@ class SettingFields(BaseSettings):
     max_wait_s: float = Field(60.0, gt=0, description="Longest wait that a client may request.")
     max_body_bytes: int = Field(8 * 2**20, gt=0, description="Largest body of a /predict request.")
     max_job_body_bytes: int = Field(64 * 2**20, gt=0, description="Largest JSON body of a job.")
+    max_version_bytes: int = Field(
+        5 * 2**30, gt=0, description="Largest model version that can be published, unpacked."
+    )
     head_limit_s: float = Field(10.0, gt=0, description="Time limit for the head of a request.")
     max_connections: int | None = Field(
         None,

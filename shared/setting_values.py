@@ -1,4 +1,4 @@
-"""Parsers and checks of settings: sizes with a unit, webhook secrets, networks, origins, roles, lists.
+"""Parsers and checks of settings: sizes with a unit, secrets, networks, origins, roles, folders, lists.
 
 Each function raises ValueError with a message that does not repeat a secret.
 """
@@ -10,6 +10,8 @@ import binascii
 import re
 from fractions import Fraction
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from pydantic_core import ErrorDetails
 
@@ -88,3 +90,13 @@ def _webhook_key(secret: str) -> bytes:
     if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:
         raise ValueError("a webhook secret is `whsec_` and 24 to 64 random bytes in base64")
     return key
+
+
+def is_folder(url: str) -> bool:
+    """Whether the URL or path names a folder of this machine."""
+    return urlsplit(url).scheme in ("file", "")
+
+
+def folder_of(url: str) -> Path:
+    """The folder of a file URL or a path."""
+    return Path(unquote(urlsplit(url).path)) if urlsplit(url).scheme == "file" else Path(url)

@@ -27,6 +27,8 @@ from shared.setting_fields import SettingFields
 from shared.setting_values import (
     check_origins,
     explanation,
+    folder_of,
+    is_folder,
     listed,
     networks,
     roles_by_group,
@@ -120,6 +122,16 @@ class Settings(SettingFields):
         if self.drain_delay_s and self.drain_delay_s + 2 > self.shutdown_grace_s:
             raise ValueError("TAKT_SHUTDOWN_GRACE_S must be at least 2 s longer than TAKT_DRAIN_DELAY_S")
         return self
+
+    def uses_object_store(self) -> bool:
+        """Whether models lie in an object store, of which this machine has a cache."""
+        return bool(self.models_url) and not is_folder(self.models_url)
+
+    def models_folder(self) -> Path:
+        """The folder of the models that are served: the store, or the cache of an object store."""
+        if self.uses_object_store():
+            return self.models_cache_dir.absolute() / "models"
+        return folder_of(self.models_url) if self.models_url else self.models_dir
 
     def exposed(self) -> bool:
         """Whether other machines can reach the gateway."""

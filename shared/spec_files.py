@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
 
@@ -18,8 +19,23 @@ SPEC = "model.toml"
 def load_spec(path: Path) -> ModelSpec:
     """Read a model.toml, which lies in the folder of its model or of one version.
 
-    Raises SpecError with the file, the key and the reason.
+    A file that has not changed is read once, as long as its spec is in use. Raises SpecError with the file,
+    the key and the reason.
     """
+    try:
+        written = path.stat()
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
+    state = (path, written.st_mtime_ns, written.st_size, written.st_ino)
+    if (known := _read.get(state)) is None:
+        known = _read[state] = _read_spec(path)
+    return known
+
+
+_read: WeakValueDictionary[tuple[Path, int, int, int], ModelSpec] = WeakValueDictionary()
+
+
+def _read_spec(path: Path) -> ModelSpec:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -25,9 +25,11 @@ Names = Annotated[
         metavar="[NAME[@VERSION]]...", help="Models, by default in their default version. (default: all)"
     ),
 ]
+ServiceUrl = Annotated[
+    str | None, typer.Option("--url", help="URL of a service. (default: the models of this machine)")
+]
 
-
-models = typer.Typer(no_args_is_help=True, help="Models: new, list, build, verify, environments.")
+models = typer.Typer(no_args_is_help=True, help="Models: new, build, publish, pull, verify, …, environments.")
 
 
 @reports_errors
@@ -103,10 +105,25 @@ def doctor(
 
 @models.command("list")
 @reports_errors
-def list_models(models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
-    """List the declared models and their built versions. Exits with 1 if a spec is invalid."""
-    from stack.model_commands import show_models
+def list_models(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="List the versions in a service's store.")
+    ] = None,
+    url: ServiceUrl = None,
+    models_dir: ModelsDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the declared models and their built versions, or with --url those of a service.
 
+    Exits with 1 if a spec is invalid.
+    """
+    from stack.model_commands import show_models
+    from takt.commands import models as of_service
+    from takt.commands.terminal import DEFAULT_URL
+
+    if url is not None or model is not None:
+        of_service.list_models(model, url or DEFAULT_URL, as_document=as_json)
+        return
     exit_unless(show_models(models_dir, as_json=as_json))
 
 
@@ -192,10 +209,20 @@ def build_models(
 
 @models.command("verify")
 @reports_errors
-def verify_models(names: Names = None, models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
-    """Check digests, load each model and run its golden rows. Exits with 1 if a model fails."""
-    from stack.model_commands import verify_models as verify
+def verify_models(
+    names: Names = None, url: ServiceUrl = None, models_dir: ModelsDir = None, as_json: AsJson = False
+) -> None:
+    """Check digests, load each model and run its golden rows; with --url, by a worker of a service.
 
+    Exits with 1 if a model fails.
+    """
+    from stack.model_commands import verify_models as verify
+    from takt.commands import models as of_service
+
+    if url is not None:
+        for name in names or []:
+            of_service.verify(name, url, as_document=as_json)
+        return
     exit_unless(verify(models_dir, names or [], as_json=as_json))
 
 

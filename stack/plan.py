@@ -72,7 +72,8 @@ class Plan:
             "port": str(self.settings.port),
             "access": self.settings.access,
             "models_dir": str(self.repository.root),
-            "models": ",".join(key for spec in self.models for key in self.keys_of(spec)),
+            "models_url": "",
+            "models": self._model_names(),
             "default_model": self.default_model,
             "device": self.settings.device,
             "payload_url": self.payload_url,
@@ -84,9 +85,17 @@ class Plan:
         """Returns the settings of the workers' supervisor."""
         port = self.settings.worker_metrics_port or 0
         found = {"worker_name": WORKERS, "workers": str(self.workers), "worker_metrics_port": str(port)}
-        # not a list of today's models: a supervisor reads the repository again on SIGHUP
-        serves_all = self.settings.model_names() is None and not self.problems
-        return found | ({"models": "all"} if serves_all else {})
+        return found | ({"models": "all"} if self._serves_all else {})
+
+    @property
+    def _serves_all(self) -> bool:
+        return self.settings.model_names() is None and not self.problems
+
+    def _model_names(self) -> str:
+        """Not a list of today's models if all of them are served: others may be published."""
+        if self._serves_all and len(self.models) == len(self.repository.specs):
+            return "all"
+        return ",".join(key for spec in self.models for key in self.keys_of(spec))
 
     @property
     def payload_url(self) -> str:
@@ -128,7 +137,12 @@ def make_plan(data: Path, workers: int | None, given: Mapping[str, Any]) -> Plan
     Raises CommandError if an option or setting is invalid.
     """
     settings = read_settings(given)
-    repository = open_repository(settings.models_dir.resolve())
+    if settings.uses_object_store():
+        raise CommandError(
+            "takt up serves a folder of models: unset TAKT_MODELS_URL, or start `python -m api` and "
+            "`python -m worker run`, which read the object store"
+        )
+    repository = open_repository(settings.models_folder().resolve())
     port = settings.port or _any_port(settings.host)
     settings = settings.model_copy(update={"port": port})
     if workers is not None and workers < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -52,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     quarantine_parser.add_argument("model", metavar="MODEL@VERSION")
     quarantine_parser.set_defaults(command=quarantine)
+    commands.add_parser("refresh", help="copy declarations of models from an object store").set_defaults(
+        command=refresh
+    )
     health_parser = commands.add_parser(
         "health", help="exit 0 if the workers of this host serve and have loaded their models"
     )
@@ -67,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_lines_to(build_parser)
     verify_parser = commands.add_parser("verify", help="check digests and golden rows")
     verify_parser.add_argument("models", nargs="*", metavar="MODEL[@VERSION]", help="default: all")
+    verify_parser.add_argument(
+        "--candidate", action="store_true", help="internal: a version that is not published yet"
+    )
     verify_parser.set_defaults(command=verify)
     _add_lines_to(verify_parser)
     new_parser = commands.add_parser("new", help="make a model from a trained file, or from a table alone")
@@ -98,11 +105,23 @@ def _add_lines_to(parser: argparse.ArgumentParser) -> None:
 
 def run(_: argparse.Namespace) -> int:
     """Run the supervisor of this machine's workers. Returns when they have ended."""
+    from worker.environments.commands import worker_command
     from worker.supervision.supervisor import WorkerSupervisor
 
     configure_logging(settings())
     warn_of_unknown_settings()
+    if settings().uses_object_store():  # in a process of its own: the library starts threads
+        subprocess.run(worker_command("refresh"), check=False)  # noqa: S603 - this project's own program
     return WorkerSupervisor(settings()).run()
+
+
+def refresh(_: argparse.Namespace) -> int:
+    """Bring this machine's copies of declarations and manifests up to date. Exit 1 if the store is away."""
+    from shared.model_cache import open_model_cache
+
+    if (cache := open_model_cache(settings())) is not None:
+        cache.refresh()
+    return 0
 
 
 def fork_server(options: argparse.Namespace) -> int:
@@ -186,14 +205,21 @@ def build(options: argparse.Namespace) -> int:
 def verify(options: argparse.Namespace) -> int:
     """Verify models and write a JSON line for each. Exit 1 if a verification failed."""
     from shared.repository import open_repository
+    from worker.control.operating_system import yield_to_workers
     from worker.environments.commands import CommandLines
+    from worker.models.build import complete_version
     from worker.models.environment_files import environment_of_version, found_version
     from worker.models.verify import verify_model
 
     lines = CommandLines(options.lines_to)
-    repository = open_repository(settings().models_dir)
+    root = settings().models_dir
+    if options.candidate:
+        yield_to_workers()
 
     def one(name: str, version: str) -> dict[str, object]:
+        if options.candidate:
+            complete_version(root / name / version)
+        repository = open_repository(root)
         found = found_version(repository, name, version or None)
         environment = found and environment_of_version(found, settings(), _say)
         if found and environment:
@@ -217,7 +243,7 @@ def verify(options: argparse.Namespace) -> int:
             "compared": [msgspec.to_builtins(one, str_keys=True) for one in result.runtimes.measured],
         }
 
-    return _for_each(options.models or _all(repository), one, lines)
+    return _for_each(options.models or _all(open_repository(root)), one, lines)
 
 
 def new(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ import structlog
 from shared.environments import interpreter_of, own_environment
 from shared.errors import ServiceError
 from shared.keys import ModelKey, model_key, split_model_key
+from shared.model_cache import with_files
 from shared.repository import ModelVersion, Repository
 from shared.settings import Settings
 from shared.worker_records import HeldModel, ModelState
@@ -77,7 +78,7 @@ class ModelRegistry:
     ) -> Predictor | None:
         try:
             predictor = load_predictor(
-                wanted_version(repository, key),
+                with_files(wanted_version(repository, key), settings),
                 device=settings.device,
                 threads=settings.threads,
                 mismatch=settings.framework_mismatch,
@@ -175,7 +176,8 @@ def _wanted(
         if spec is None:
             yield model_key(model, version)  # unknown or wrong: reported as failed
         elif names is not None or spec.runs_on(settings.device):
-            versions = [version] if version else deployed.get(model, [spec.default_version])
+            undeployed = [] if names is None and model in repository.published else [spec.default_version]
+            versions = [version] if version else deployed.get(model, undeployed)
             yield from (model_key(model, one) for one in versions)
 
 

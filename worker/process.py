@@ -99,7 +99,7 @@ class WorkerProcess:
             ended=self._order.dead,
             on_serving=self._announce,
         )
-        self._deployments = DeploymentWatch(self._client, self._deployed)
+        self._deployments: DeploymentWatch | None = None
         self._exporter = Exporter(settings, lambda: readings(self._facts()), number=self._order.number)
         self._on_queues: Callable[[], None] = lambda: None
         self._loader: threading.Thread | None = None
@@ -245,7 +245,7 @@ class WorkerProcess:
     def _load(self, reasons: Mapping[ModelKey, str] | str) -> None:
         """Load models, in the loader's thread. A failed model is reported, and the others are served."""
         try:
-            repository = open_repository(self._settings.models_dir)
+            repository = open_repository(self._settings.models_folder())
             self._announce_environments(repository)
             if not self._registry.load(
                 repository,
@@ -383,12 +383,12 @@ class WorkerProcess:
             names = wanted_environments(repository, self._settings, self._order.deployed)
             self._handover.link.environments(names)
 
-    def _deployed(self, versions: dict[str, list[str]]) -> None:
-        if self._handover.link:
-            self._handover.link.deployed(versions)
-
     def _on_turn(self) -> None:
         self._id_file.touch()
+        if self._deployments is None:
+            self._deployments = DeploymentWatch(
+                self._client, self._settings, self._id, self._handover.link, lambda: self._registry.states
+            )
         self._deployments.look()
         self._exporter.start()
 

@@ -105,7 +105,10 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     # models
     "/models": {"GET": ANY_KEY},
     "/models/{name}": {"GET": ANY_KEY},
-    "/models/{name}/versions/{version}": {"GET": ANY_KEY},
+    "/models/{name}/versions": {"GET": READ, "POST": DEPLOY},
+    "/models/{name}/versions/{version}": {"GET": ANY_KEY, "DELETE": DEPLOY},
+    "/models/{name}/versions/{version}/archive": {"GET": DEPLOY},
+    "/models/{name}/versions/{version}/verify": {"POST": DEPLOY},
     "/models/{name}/deployment": {"GET": READ, "PUT": DEPLOY},
     "/models/{name}/deployment/history": {"GET": READ},
     "/models/{name}/rollback": {"POST": DEPLOY},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -16,12 +17,13 @@ from api.telemetry.gateway_counters import RequestCounters
 from api.telemetry.stages import StageTimes
 from shared.columns import Encoder
 from shared.deployments import Deployment, Target
-from shared.errors import ModelNotFoundError, ServiceError
+from shared.errors import ModelNotFoundError, ModelStoreError, ServiceError
 from shared.keys import ModelKey, model_key, split_model_key
 from shared.manifests import MANIFEST
 from shared.model_identity import ModelIdentity
 from shared.repository import Repository, is_version, newest_version, open_repository
 from shared.safe_texts import did_you_mean, listed, named
+from shared.spec_files import SPEC
 from shared.specs import NAME, ModelSpec
 from shared.validation import RowValidator
 
@@ -49,10 +51,17 @@ class Catalog:
     """Models by name and version, including default versions that are not built: a worker may hold them."""
 
     def __init__(
-        self, repository: Repository, default_model: str, wanted: Collection[str] | None = None
+        self,
+        repository: Repository,
+        default_model: str,
+        wanted: Collection[str] | None = None,
+        refresh: Callable[[], object] = lambda: None,
     ) -> None:
-        """`wanted`: the models to serve, as `name` or `name@version`; None: the whole repository."""
+        """`wanted`: the models to serve, as `name` or `name@version`; None: the whole repository. `refresh`
+        brings the repository up to date with an object store."""
         self.root = repository
+        self._refresh = refresh
+        self._reloads = threading.Lock()
         self.repository = _restricted(repository, wanted)
         self.default_model = default_model
         self.identities: dict[ModelKey, ModelIdentity] = {}
@@ -69,6 +78,8 @@ class Catalog:
         self._follows = False
         """Whether it has routed by deployments."""
         self._absent: set[tuple[str, str]] = set()
+        self._leaving: set[tuple[str, str]] = set()
+        """Versions that left the repository while they were in use."""
         for name in specs:
             self.learn(name, repository.versions(name))
         for error in self.repository.wrong.values():
@@ -132,7 +143,7 @@ class Catalog:
             return
         folder = self.root.root / name
         if name not in self.root.specs.keys() | self.root.wrong.keys():
-            if (folder / "model.toml").is_file():
+            if (folder / SPEC).is_file():
                 added = f"Model {name!r} was added after this gateway started"
                 raise ModelNotFoundError(f"{added}. Deploy it: takt deploy {name} VERSION")
         elif version is not None and _is_path(version) and (folder / version / MANIFEST).is_file():
@@ -178,12 +189,18 @@ class Catalog:
 
     def _route_by(self, deployment: Deployment | None, name: str, fleet: Fleet) -> Route[Servable]:
         if deployment is None:
-            return Route(self._servables[name, _default_version(self.repository.specs[name], self._wanted)])
+            return Route(self._declared(name))
         target, current = deployment.target, self._defaults[name]
         self.learn(name, target.wanted)
         if not self._follows:  # nothing was served here before, so that nothing is kept
             current = self._servables.get((name, target.default), current)
         return self._route(target, current, fleet)
+
+    def _declared(self, name: str) -> Servable:
+        """The version of a model without a deployment."""
+        spec = self.repository.specs.get(name)
+        known = spec and self._servables.get((name, _default_version(spec, self._wanted)))
+        return known or self._defaults[name]
 
     def _route(self, target: Target, current: Servable, fleet: Fleet) -> Route[Servable]:
         name = current.spec.name
@@ -202,14 +219,53 @@ class Catalog:
         self._absent |= new  # looked for once, unless it appears
         return bool(new)
 
-    def reload(self) -> None:
-        """Read the repository again, for models and versions that were added since."""
-        self.root = open_repository(self.root.root)
-        self.repository = _restricted(self.root, self._wanted)
-        for name, spec in self.repository.specs.items():
-            if name not in self._defaults:
-                self._defaults[name] = self._add(name, _default_version(spec, self._wanted))
-            self.learn(name, self.repository.versions(name))
+    def reload(self) -> bool:
+        """Read the repository again, for models and versions that were added, replaced or removed since.
+
+        → False if the model store is away: then the repository is as it was.
+        """
+        with self._reloads:
+            try:
+                self._refresh()
+            except ModelStoreError as error:
+                log.warning("model_store_away", reason=error.detail)
+                self._absent.clear()
+                return False
+            self.root = open_repository(self.root.root)
+            self.repository = _restricted(self.root, self._wanted)
+            for name, spec in self.repository.specs.items():
+                if name not in self._defaults:
+                    self._defaults[name] = self._add(name, _default_version(spec, self._wanted))
+                self._replace(name)
+                self.learn(name, self.repository.versions(name))
+            self._leaving = self._servables.keys() - self._stored()
+            return True
+
+    def _stored(self) -> set[tuple[str, str]]:
+        """The versions in the repository, and those that model.toml files declare."""
+        specs = self.repository.specs
+        stored = {(name, version) for name in specs for version in self.repository.versions(name)}
+        return stored | {(name, _default_version(spec, self._wanted)) for name, spec in specs.items()}
+
+    def _replace(self, model: str) -> None:
+        """Take over the declarations of versions that were removed and published again with other bytes."""
+        for version in self.versions(model):
+            spec = self._spec_of(model, version)
+            was = self._servables[model, version]
+            if spec is not was.spec and (self.root.root / model / version / SPEC).is_file():
+                self._add(model, version)
+
+    def forget(self, deployments: Mapping[str, Deployment], fleet: Fleet) -> None:
+        """Forget versions that left the repository, once they are neither deployed nor held by a worker."""
+        held = set(map(split_model_key, fleet.held))
+        wanted = {(name, version) for name, one in deployments.items() for version in one.target.wanted}
+        for name, version in self._leaving - wanted - held:
+            log.info("version_forgotten", model=model_key(name, version))
+            self._leaving.discard((name, version))
+            self._servables.pop((name, version), None)
+            self.identities.pop(model_key(name, version), None)
+            if name not in self.repository.specs:
+                self._defaults.pop(name, None)
 
     def look_again(self) -> None:
         """Read the digests of all artifacts again: versions may be rebuilt while this gateway runs."""

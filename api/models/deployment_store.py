@@ -36,6 +36,8 @@ class Deployments:
         self._version: bytes | None = None
         self._read = False
         self.known: Mapping[str, Deployment] = {}
+        self.changes = 0
+        """How often `look` has found a change: of a deployment, or of the published versions."""
 
     async def look_later(self) -> None:
         """Look, then wait `LOOK_EVERY_S`. A background task repeats it."""
@@ -57,6 +59,11 @@ class Deployments:
             else:
                 found[deployment.model] = deployment
         self.known, self._version, self._read = found, version, True
+        self.changes += 1
+
+    async def versions_changed(self) -> None:
+        """Have all gateways read the repository again. Raises redis.exceptions.RedisError."""
+        await self._client.incr(keys.deployments_version())
 
     async def read(self, model: str) -> Deployment | None:
         """The stored deployment of a model; None: there is none. Raises redis.exceptions.RedisError."""

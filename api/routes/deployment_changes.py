@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from api.access.principal import Principal
 from api.gateway import Gateway
@@ -38,8 +38,10 @@ def built_versions(gateway: Gateway, name: str) -> set[str]:
     return {*gateway.catalog.repository.versions(name), *gateway.fleet.now.versions(name)}
 
 
-def require_built(gateway: Gateway, name: str, versions: Iterable[str]) -> None:
+async def require_built(gateway: Gateway, name: str, versions: Collection[str]) -> None:
     """Raises ModelNotFoundError if a version is neither in the repository nor held by a worker."""
+    if not built_versions(gateway, name).issuperset(versions):
+        await asyncio.to_thread(gateway.catalog.reload)  # it may be new in the model store
     known = built_versions(gateway, name)
     missing = [version for version in versions if version not in known]
     if missing:

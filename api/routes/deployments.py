@@ -122,7 +122,7 @@ async def deploy(
     """
     await look_up(gateway, name, asker)
     demand = read_request(await _body(gateway, request))
-    require_built(gateway, name, demand.wanted)
+    await require_built(gateway, name, demand.wanted)
     before = await current(gateway, name)
     expected = _expected(if_match, before)
     promotes = demand.default != before.target.default
@@ -150,6 +150,7 @@ async def roll_back(
             after_rollout(before, stopped), change=Change(by=asker.name, reason="rollback")
         )
     elif before is not None and before.replaced is not None:
+        await require_built(gateway, name, before.replaced.wanted)
         changed = Deployment(
             model=name,
             target=before.replaced,
@@ -199,7 +200,7 @@ async def roll_out(
         rules=asked.rules,
     )
     target = structs.replace(before.target, wanted=wanted, split=rollout.split)
-    require_built(gateway, name, wanted)
+    await require_built(gateway, name, wanted)
     changed = Deployment(
         model=name,
         target=target,

@@ -296,6 +296,31 @@ def deploy(model: str, target: Json, generation: int | None) -> Call[Json]:
     return Call("PUT", path, decoding.document, headers=match, body=of_document(target), repeatable=False)
 
 
+def publish(model: str, body: Body, version: str | None, wait_s: int) -> Call[Json]:
+    """Publish a version; the answer waits this long for its verification. The same content has no further
+    effect."""
+    params: Pairs = (("version", version),) if version else ()
+    path, headers = f"{_of_model(model, None)}/versions", {"prefer": f"wait={wait_s}"}
+    return Call("POST", path, decoding.document, params, headers, body)
+
+
+def versions(model: str) -> Call[Json]:
+    return Call("GET", f"{_of_model(model, None)}/versions", decoding.document)
+
+
+def archive(model: str, version: str) -> Call[None]:
+    """Stream the files of a version as a tar archive."""
+    return Call("GET", f"{_of_model(model, version)}/archive", decoding.nothing)
+
+
+def verify_version(model: str, version: str) -> Call[Json]:
+    return Call("POST", f"{_of_model(model, version)}/verify", decoding.document)
+
+
+def delete_version(model: str, version: str) -> Call[None]:
+    return Call("DELETE", _of_model(model, version), decoding.nothing, repeatable=False)
+
+
 def roll_back(model: str) -> Call[Json]:
     return Call("POST", f"{_of_model(model, None)}/rollback", decoding.document, repeatable=False)
 

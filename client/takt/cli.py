@@ -14,11 +14,11 @@ from typing import Annotated
 
 import typer
 
-from takt.commands import comparing, deploy, jobs, predict
+from takt.commands import comparing, deploy, jobs, models, predict
 from takt.commands import submit as submission
 from takt.commands.terminal import Exit
 
-SERVER_COMMANDS = ("up", "doctor", "models", "workers", "keys")
+SERVER_COMMANDS = ("up", "doctor", "workers", "keys")
 """The operator commands. If they are not installed, their names print how to install them."""
 
 app = typer.Typer(
@@ -47,10 +47,19 @@ def join_installed(program: typer.Typer) -> None:
         except (KeyError, ImportError) as error:
             program.command(name, hidden=True, context_settings=_ANYTHING)(_missing(name, error))
         else:
-            if isinstance(command, typer.Typer):
+            if name == "models":
+                join_models(command)
+            elif isinstance(command, typer.Typer):
                 program.add_typer(command, name=name)
             else:
                 program.command(name)(command)
+
+
+def join_models(group: typer.Typer) -> None:
+    """Add the commands for the models of this machine to those for a service; `list` and `verify` do both."""
+    names = {command.name for command in group.registered_commands}
+    own = [command for command in models.models.registered_commands if command.name not in names]
+    models.models.registered_commands = own + group.registered_commands
 
 
 NAMES = ("TAKT_URL", "TAKT_API_KEY")
@@ -127,3 +136,4 @@ for _command in (
     deploy.rollouts,
 ):
     app.command()(_command)
+app.add_typer(models.models, name="models")

@@ -54,9 +54,9 @@ def the_root_file_systems_are_read_only(stack: Stack) -> str:
     return ""
 
 
-def who_serves_models_cannot_change_them(stack: Stack) -> str:
+def workers_cannot_change_the_models_that_they_serve(stack: Stack) -> str:
     for container in _programs(stack):
-        assert not _writable(container, "/var/lib/takt/models")
+        assert _writable(container, "/var/lib/takt/models") == (container in stack.containers("api"))
         assert _writable(container, "/var/lib/takt/payloads")
     return ""
 
@@ -219,7 +219,7 @@ CHECKS = (
     the_models_were_built_by_a_service_that_ended,
     the_programs_run_without_root_or_privileges,
     the_root_file_systems_are_read_only,
-    who_serves_models_cannot_change_them,
+    workers_cannot_change_the_models_that_they_serve,
     predict_answers_as_the_guide_says,
     predict_batch_answers_as_the_guide_says,
     korean_passes_unharmed,

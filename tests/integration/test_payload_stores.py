@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared import payloads
+from shared import object_stores, payloads
 from shared.errors import PayloadError
 from shared.payloads import PayloadStore, result_path, rows_path
 from tests.support.callers import finished
@@ -104,7 +104,7 @@ def test_an_object_that_is_not_in_the_bucket_is_named(s3: S3) -> None:
 
 
 def test_a_store_that_does_not_answer_is_an_error_in_words(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(payloads, "MAX_RETRIES", 0)
+    monkeypatch.setattr(object_stores, "MAX_RETRIES", 0)
     store = PayloadStore("s3://bucket/x?endpoint=http://127.0.0.1:9&region=us-east-1")
     with pytest.raises(PayloadError, match=r"s3://bucket/x: cannot read job/in/00000000: .*") as caught:
         store.get(rows_path("job", 0))

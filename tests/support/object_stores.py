@@ -21,6 +21,11 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIATESTONLY", "AWS_SECRET_ACCESS_KEY": "a-
 @dataclass(frozen=True)
 class S3:
     endpoint: str
+    process: subprocess.Popen[bytes]
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
 
     def url(self, prefix: str, *, bucket: str = BUCKET) -> str:
         return f"s3://{bucket}/{prefix}?endpoint={self.endpoint}&region=us-east-1"
@@ -37,13 +42,12 @@ def s3_server() -> Iterator[S3]:
     port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    server = S3(f"http://127.0.0.1:{port}")
+    server = S3(f"http://127.0.0.1:{port}", process)
     try:
         eventually(lambda: _has_bucket(server), limit_s=60.0, every_s=0.1)
         yield server
     finally:
-        process.terminate()
-        process.wait(30)
+        server.stop()
 
 
 def _has_bucket(server: S3) -> bool:

@@ -141,6 +141,9 @@ class Stack:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def setting(self, name: str) -> str:
+        return self._settings[name]
+
     def client(self, *, timeout_s: float = 30.0) -> httpx.Client:
         # plain HTTP: reading the authorities for TLS takes 50 ms a client
         return httpx.Client(base_url=self.url, timeout=timeout_s, verify=False)

@@ -18,6 +18,8 @@ _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _SELF = Path("/proc/self")
 _MOST_OOM_SCORE = 1000
+NICE = 10
+"""Added to the priority of a verifier, so that its computing yields to the workers."""
 
 
 class OomOrder(IntEnum):
@@ -39,6 +41,13 @@ def end_with_parent(parent: int, how: signal.Signals = signal.SIGKILL) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(how))
     if os.getppid() != parent:
         os.kill(os.getpid(), how)
+
+
+def yield_to_workers() -> None:
+    """Make this process a verifier for the system: lower priority, ended first, ended with its parent."""
+    os.nice(NICE)
+    end_with_parent(os.getppid())
+    end_earlier_if_memory_runs_out(OomOrder.VERIFIER)
 
 
 def adopt_orphans() -> None:

@@ -28,13 +28,14 @@ from shared.manifests import (
     write_manifest,
 )
 from shared.repository import ModelVersion, Repository
+from shared.spec_files import SPEC, load_spec
 from shared.specs import VERSION, ModelSpec
-from worker.models.version_files import Build, gather
+from worker.models.version_files import Build, artifact_in, gather
 from worker.predictors import library_versions
 from worker.predictors.file_contents import check_contents
 from worker.predictors.model_code import BUILDER, import_beside, imported_by
 
-__all__ = ["Build", "build_model", "write_version"]
+__all__ = ["Build", "build_model", "complete_version", "write_version"]
 
 
 def build_model(
@@ -79,6 +80,16 @@ def write_version(spec: ModelSpec, version: str, folder: Path, build: Build) -> 
     manifest = _manifest(spec, version, folder, build)
     write_manifest(folder, manifest)
     return ModelVersion(spec, manifest, folder)
+
+
+def complete_version(folder: Path) -> None:
+    """Write the manifest of a folder that holds the files of a version, unless it has one.
+
+    Raises SpecError, or ArtifactError if no file, or more than one, is an artifact.
+    """
+    if not (folder / MANIFEST).exists():
+        spec = load_spec(folder / SPEC)
+        write_version(spec, folder.name, folder, artifact_in(spec, folder))
 
 
 def _manifest(spec: ModelSpec, version: str, folder: Path, build: Build) -> ArtifactManifest:

@@ -31,6 +31,11 @@ class Build:
     not record it."""
 
 
+def artifact_in(spec: ModelSpec, folder: Path) -> Build:
+    """The build of a folder that holds the files of a version already. Raises ArtifactError like `gather`."""
+    return Build(_artifact(spec, folder, list(_beside(folder))).name)
+
+
 def gather(spec: ModelSpec, home: Path, folder: Path) -> Build:
     """Copy the files beside model.toml. The artifact is the only file or folder of the framework's kind.
 

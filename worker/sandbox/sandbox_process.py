@@ -41,7 +41,7 @@ def serve_program(key: ModelKey, settings: Settings) -> int:
     """Run tasks from stdin until it closes, answers to stdout. → the exit status."""
     answers = os.dup(1)
     os.dup2(2, 1)  # output of a model must not mix with frames
-    version = open_repository(settings.models_dir).version(*split_model_key(key))
+    version = open_repository(settings.models_folder()).version(*split_model_key(key))
     serve(0, answers, version, settings)
     return 0
 

@@ -41,6 +41,7 @@ from worker.control.control_messages import (
     WantedVersion,
 )
 from worker.control.operating_system import (
+    NICE,
     OomOrder,
     end_earlier_if_memory_runs_out,
     end_with_parent,
@@ -50,9 +51,6 @@ from worker.control.operating_system import (
 from worker.supervision.forking import SANDBOX, SIGNALS, VERIFIER, WORKER, ForkKind, forked
 
 log = structlog.get_logger(__name__)
-
-_NICE = 10
-"""Added to the priority of a verifier, so that its computing yields to the workers."""
 
 
 def serve(descriptor: int) -> int:
@@ -120,7 +118,7 @@ class ForkServer:
         from worker.model_registry import wanted_environments, wanted_versions
 
         try:
-            self._repository = open_repository(self._settings.models_dir)
+            self._repository = open_repository(self._settings.models_folder())
         except ServiceError as error:
             return Listed([], problem=error.detail)
         keys = wanted_versions(self._repository, self._settings, deployed)
@@ -203,17 +201,18 @@ class ForkServer:
                 os.close(descriptor)
 
     def _run_verifier(self, order: Verify, answers: int) -> None:
+        from shared.model_cache import with_files  # its library starts threads
         from worker.memory import limit_memory
         from worker.model_registry import reason_of
         from worker.predictors.verification import verify_version
 
         if order.yields:
-            os.nice(_NICE)
+            os.nice(NICE)
         channel, settings = Channel.of_descriptor(answers), self._settings
         limit_memory(settings, free=True)
         try:
             report = verify_version(
-                self._version(ModelKey(order.key)),
+                with_files(self._version(ModelKey(order.key)), settings),
                 device=settings.device,
                 threads=settings.threads,
                 mismatch=settings.framework_mismatch,

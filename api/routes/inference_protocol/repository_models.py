@@ -137,7 +137,7 @@ async def _changed(
             raise InvalidStateError(
                 f"A rollout of {model} to {before.rollout.to} is running: roll it back first."
             )
-        require_built(gateway, model, set(target.wanted) - set(before.target.wanted))
+        await require_built(gateway, model, set(target.wanted) - set(before.target.wanted))
         reason = "unloaded" if target.unloaded else "loaded" if before.target.unloaded else ""
         after = Deployment(
             model=model,

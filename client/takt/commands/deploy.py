@@ -29,6 +29,7 @@ def deploy(
         float | None,
         typer.Option(min=0, max=100, help="Percent of the requests for it; the rest keeps the default."),
     ] = None,
+    only: Annotated[bool, typer.Option("--only", help="Workers drop every other version.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Wait until a worker holds it.")] = False,
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds that --watch waits.")] = 300.0,
     reason: Reason = "",
@@ -38,9 +39,14 @@ def deploy(
     """Serve a version of a model: to all requests that name no version, or with --canary to some."""
     from takt.client import Takt
 
+    if only and canary is not None:
+        raise typer.BadParameter("--only and --canary exclude each other")
     with Takt(url) as takt:
         before = takt.deployment(model)
-        after = takt.deploy(model, _target(before, version, canary, reason), generation=before["generation"])
+        target = _target(before, version, canary, reason)
+        if only:
+            target |= {"wanted": [version], "default": version, "split": {}, "aliases": {}}
+        after = takt.deploy(model, target, generation=before["generation"])
         if watch:
             after = _held(takt, model, version, timeout_s)
         _show(after, as_document)

@@ -18,6 +18,7 @@ OF_THE_CONTAINER = {
     "worker_name",
     "device",
     "models_dir",
+    "models_cache_dir",
     "environments_dir",
     "run_dir",
     "spool_dir",

@@ -20,6 +20,7 @@ from shared.metrics import gateway_metrics as gateway
 from shared.metrics import worker_metrics as worker
 from shared.settings import Settings
 from takt import cli
+from takt.commands.models import models as models_of_client
 from tests.support.documents import ROOT
 from tests.support.spans import shell_lines, spans
 
@@ -92,6 +93,9 @@ def takt() -> dict[str, Options]:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
     for name, place in declared["takt.commands"].items():
         command = EntryPoint(name, place, "takt.commands").load()
+        if name == "models":
+            cli.join_models(command)
+            command = models_of_client
         joined.add_typer(command, name=name) if isinstance(command, typer.Typer) else joined.command(name)(
             command
         )

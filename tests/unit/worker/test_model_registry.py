@@ -31,6 +31,7 @@ class Folder:
     def __init__(self) -> None:
         self.specs = {name: declaration(name=name) for name in SIZES}
         self.wrong: dict[str, ServiceError] = {}
+        self.published: frozenset[str] = frozenset()
 
     def version(self, name: str, version: str | None = None) -> ModelVersion:
         manifest = ArtifactManifest(

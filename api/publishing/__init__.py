@@ -1,0 +1,1 @@
+"""Publishing and removing model versions. No HTTP."""

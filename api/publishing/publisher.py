@@ -1,0 +1,281 @@
+"""Publishes and removes versions in the model store.
+
+    upload ─▶ checked here ─▶ .incoming/{id} in the store ─▶ a worker verifies it ─▶ <name>/<version>
+                                                                   └▶ refused: the files are removed
+
+A gateway that ends meanwhile leaves files in `.incoming`, which a later publication removes, and the client
+sends the version again. A lock lets one request at a time change a version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from time import time
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from api.models.catalog import Catalog
+from api.models.deployment_store import Deployments
+from api.publishing.incoming import Incoming, now
+from api.publishing.verifications import Verifications
+from shared import keys
+from shared.deployments import Deployment
+from shared.errors import (
+    InvalidInputError,
+    InvalidStateError,
+    OverloadedError,
+    ServiceError,
+    VersionExistsError,
+)
+from shared.keys import ModelKey
+from shared.manifests import ArtifactManifest
+from shared.model_store import ModelStore, incoming_path, version_path
+from shared.publications import (
+    PUBLICATIONS_KEPT_S,
+    Candidate,
+    Publication,
+    PublicationState,
+    Verdict,
+    decode,
+    encode,
+)
+from shared.repository import ModelVersion
+from shared.safe_texts import foreign_text, listed
+
+log = structlog.get_logger()
+
+MOST_UPLOADS = 2
+"""Versions that one gateway receives at the same time."""
+_RETRY_S = 5.0
+_LOCK_S = 30.0
+_ABANDONED_S = 86_400.0
+"""Age after which incoming files belong to a gateway that has ended."""
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Changes the model store."""
+
+    client: Redis
+    store: ModelStore
+    catalog: Catalog
+    deployments: Deployments
+    verifications: Verifications
+    _running: set[asyncio.Task[ArtifactManifest]] = field(default_factory=set)
+    _receiving: list[None] = field(default_factory=list)
+
+    @contextmanager
+    def receiving(self) -> Iterator[None]:
+        """Receive an upload within the block. Raises OverloadedError if too many are received."""
+        if len(self._receiving) >= MOST_UPLOADS:
+            raise OverloadedError(
+                f"This gateway already receives {MOST_UPLOADS} model versions.", retry_after_s=_RETRY_S
+            )
+        self._receiving.append(None)
+        try:
+            yield
+        finally:
+            self._receiving.pop()
+
+    def running(self, work: Coroutine[Any, Any, ArtifactManifest]) -> asyncio.Task[ArtifactManifest]:
+        """Run a publication, which continues if its client leaves."""
+        task = asyncio.create_task(work, name="publication")
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[ArtifactManifest]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # it was logged; without a client nobody else asks for it
+
+    async def close(self) -> None:
+        """End the publications; their files are removed."""
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def stored(self, incoming: Incoming) -> ModelVersion | None:
+        """The version if it was published before with the same content; None: it was not published.
+
+        Raises VersionExistsError if it has other content.
+        """
+        name = incoming.spec.name
+        await self.reload()
+        if name not in self.catalog.root.specs or incoming.version not in self.catalog.root.versions(name):
+            return None
+        stored = await asyncio.to_thread(self.catalog.root.version, name, incoming.version)
+        if await asyncio.to_thread(incoming.is_the_same_as, stored):
+            return stored
+        raise VersionExistsError(
+            f"{incoming.key} was published before, with other content: publish the new one under another "
+            "version."
+        )
+
+    async def publish(self, incoming: Incoming, by: str) -> ArtifactManifest:
+        """Have a worker verify a version, then publish it. → its manifest
+
+        Raises InvalidInputError if it does not verify, InvalidStateError if another request publishes it,
+        ModelNotLoadedError without a worker, ModelStoreError, RedisError.
+        """
+        async with self.alone(incoming.key):
+            if (stored := await self.stored(incoming)) is not None:
+                return stored.manifest
+            publication = uuid4().hex
+            try:
+                await asyncio.to_thread(self._upload, publication, incoming)
+                await self._record(incoming, publication, by, PublicationState.VERIFYING)
+                manifest = await self._verified(incoming, publication, by)
+                await asyncio.to_thread(self.store.publish, publication, manifest)
+            except BaseException as error:
+                await self._refused(incoming, publication, by, error)
+                raise
+            await self._any_client.hdel(keys.publications(incoming.spec.name), incoming.version)
+            await self._announce()
+        log.info("version_published", model=incoming.key, by=by, size_bytes=incoming.size_bytes)
+        return manifest
+
+    async def verify(self, version: ModelVersion) -> Verdict:
+        """Have a worker verify a published version again. Raises as `publish`."""
+        manifest = version.manifest
+        listed_files = dict(manifest.files)
+        if not listed_files:
+            raise InvalidInputError(
+                f"{version.key} has a manifest of schema 1, without a list of files: build it again."
+            )
+        return await self.verifications.verdict_of(
+            Candidate(
+                id=uuid4().hex,
+                model=manifest.model,
+                version=manifest.version,
+                place=version_path(manifest.model, manifest.version),
+                files=listed_files,
+                manifest=manifest,
+                expires_at_ms=await self.verifications.expires_at_ms(),
+            )
+        )
+
+    async def remove(self, version: ModelVersion, uses: Callable[[], Awaitable[list[str]]], by: str) -> None:
+        """Remove a version unless it is in use. Raises InvalidStateError, ModelStoreError, RedisError."""
+        name, number = version.spec.name, version.manifest.version
+        async with self.alone(version.key):
+            if reasons := [*await self._deployed_as(name, number), *await uses()]:
+                raise InvalidStateError(f"{version.key} is in use: {listed(reasons)}.")
+            await asyncio.to_thread(self.store.remove_version, name, number)
+            await self._announce()
+        log.info("version_removed", model=version.key, by=by)
+
+    async def attempts(self, model: str) -> list[Publication]:
+        """The publications that have not succeeded. Raises RedisError."""
+        found = await self._any_client.hgetall(keys.publications(model))
+        return [one for text in found.values() if (one := decode(text, Publication)) is not None]
+
+    async def reload(self) -> None:
+        """Read the store again."""
+        await asyncio.to_thread(self.catalog.reload)
+
+    @asynccontextmanager
+    async def alone(self, key: ModelKey) -> AsyncIterator[None]:
+        """Change a version while no other request does. Raises InvalidStateError if one does."""
+        lock, holder = keys.publishing(key), uuid4().hex
+        if not await self._any_client.set(lock, holder, nx=True, px=round(_LOCK_S * 1000)):
+            raise InvalidStateError(f"Another request publishes or removes {key} now: try again later.")
+        renewal = asyncio.create_task(self._renew(lock))
+        try:
+            yield
+        finally:
+            renewal.cancel()
+            with suppress(RedisError):
+                await self._any_client.delete(lock)
+
+    @property
+    def _any_client(self) -> Any:  # Any: redis-py's union of RESP2 and RESP3 answers
+        return self.client
+
+    async def _renew(self, lock: str) -> None:
+        while True:
+            await asyncio.sleep(_LOCK_S / 3)
+            with suppress(RedisError):
+                await self._any_client.pexpire(lock, round(_LOCK_S * 1000))
+
+    def _upload(self, publication: str, incoming: Incoming) -> None:
+        self.store.discard_older(time() - _ABANDONED_S)
+        for name in incoming.files:
+            self.store.put(f"{incoming_path(publication)}/{name}", incoming.folder / name)
+
+    async def _verified(self, incoming: Incoming, publication: str, by: str) -> ArtifactManifest:
+        sent = incoming.manifest
+        found = await self.verifications.verdict_of(
+            Candidate(
+                id=publication,
+                model=incoming.spec.name,
+                version=incoming.version,
+                place=incoming_path(publication),
+                files=dict(incoming.files),
+                manifest=incoming.manifest_of(sent, by) if sent else None,
+                expires_at_ms=await self.verifications.expires_at_ms(),
+            )
+        )
+        if found.problem or found.manifest is None:
+            raise InvalidInputError(f"{incoming.key} does not verify: {foreign_text(found.problem)}")
+        return incoming.manifest_of(found.manifest, by)
+
+    async def _refused(self, incoming: Incoming, publication: str, by: str, error: BaseException) -> None:
+        """Remove the files, and keep the reason for `GET /models/{name}/versions`."""
+        reason = error.detail if isinstance(error, ServiceError) else "the gateway did not finish it"
+        log.warning("version_refused", model=incoming.key, by=by, reason=reason)
+        with suppress(RedisError, ServiceError):
+            await self._record(incoming, publication, by, PublicationState.REFUSED, reason)
+        with suppress(ServiceError):
+            await asyncio.to_thread(self.store.discard, publication)
+
+    async def _record(
+        self, incoming: Incoming, publication: str, by: str, state: PublicationState, reason: str = ""
+    ) -> None:
+        key = keys.publications(incoming.spec.name)
+        record = Publication(
+            id=publication,
+            version=incoming.version,
+            state=state,
+            at=now(),
+            by=by,
+            size_bytes=incoming.size_bytes,
+            reason=reason,
+        )
+        await self._any_client.hset(key, incoming.version, encode(record))
+        await self._any_client.expire(key, round(PUBLICATIONS_KEPT_S))
+
+    async def _announce(self) -> None:
+        """Have this gateway, and soon the others, read the store again."""
+        await self.deployments.versions_changed()
+        await self.deployments.look()
+        await self.reload()
+
+    async def _deployed_as(self, name: str, version: str) -> list[str]:
+        """What the deployment of a model uses a version for."""
+        deployment = await self.deployments.read(name)
+        if deployment is None:
+            declared = self.catalog.root.specs[name].default_version
+            is_declared = name not in self.catalog.root.published and version == declared
+            return ["it is the default_version of model.toml"] if is_declared else []
+        return uses_of(deployment, version)
+
+
+def uses_of(deployment: Deployment, version: str) -> list[str]:
+    """What a deployment uses a version for, in words."""
+    target, rollout = deployment.target, deployment.rollout
+    found = ["the default"] if version == target.default else []
+    found += [f"alias {alias}" for alias, one in target.aliases.items() if one == version]
+    found += [f"{target.split[version]:g} % of the requests"] if target.split.get(version) else []
+    if rollout is not None and rollout.running and version in (rollout.of, rollout.to):
+        found.append("the running rollout")
+    if version in target.wanted and not found:
+        found.append("deployed: drop it with `takt deploy MODEL VERSION --only`")
+    return found
