@@ -42,8 +42,8 @@ _NAMES = {
 _TENSORS = (Family.LIST, Family.TENSOR)
 _MEANINGS = """
 Yes: every value is accepted. Checked: a value that does not fit fails its row. `int64` accepts whole numbers
-of 64 bits, from decimals exactly; `float32` values in its range; `bool` 0 and 1; `datetime` microseconds in 64
-bits, UTC if without a zone; `image` the bytes of a JPEG or PNG file. As text: read like a cell of CSV; an
+of 64 bits, from decimals exactly; `float32` values in its range; `bool` 0 and 1; `datetime` microseconds in
+64 bits, UTC if without a zone; `image` the bytes of a JPEG or PNG file. As text: read like a cell of CSV; an
 `image` is Base64. A null column is missing values. For every other type the job fails, and the error names
 the column and its type.
 
