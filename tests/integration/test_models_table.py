@@ -1,4 +1,4 @@
-"""The table in docs/models.md: each artifact is built, verified, served, and answers as in this process."""
+"""The list in docs/models.md: each artifact is built, verified, served, and answers as in this process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
 ]
 
-_ROW = re.compile(r"^\| `([a-z-]+)` \| (.*?) \|", re.MULTILINE)
+_ROW = re.compile(r"^- `([a-z-]+)`: (.*?)(?:;.*)?$", re.MULTILINE)
 TABLE = _ROW.findall((ROOT / "docs" / "models.md").read_text(encoding="utf-8"))
 NAMES = {row: f"m{number}-{row[0]}" for number, row in enumerate(TABLE)}
 SOME = np.round(ROWS[::4] * 1.01, 3)

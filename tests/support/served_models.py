@@ -1,4 +1,4 @@
-"""A model for each artifact of the table in docs/models.md, with its answers in this process.
+"""A model for each artifact of the list in docs/models.md, with its answers in this process.
 
 Every model takes the same four inputs and answers class probabilities.
 """
