@@ -35,7 +35,7 @@ from api.routes import (
 )
 from api.routes.http_semantics import HttpSemantics, MethodTable
 from api.routes.jobs.shortcuts import JobShortcuts
-from api.routes.metrics import scrapes as metrics
+from api.routes.metrics import prometheus_endpoints as metrics
 from api.routes.openapi.document import document
 from api.routes.operations import conditions, health, recent_history, workers
 from api.routes.predict import Predictions

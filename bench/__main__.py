@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import keeping, loads, rivals
+from bench import loads, rivals, stored_runs
 from bench.commands import ended, say
 from bench.environments import enter, versions
 from bench.machine import Began
@@ -25,10 +25,10 @@ DEFAULT_RIVALS = "guide,celery_tasks,litserve,bentoml,mosec,takt"
 
 def main(words: Sequence[str]) -> int:
     if words[:1] == ["report"]:
-        return keeping.main(words[1:])
+        return stored_runs.main(words[1:])
     given = _parser().parse_args(words)
     command = f"python -m bench {' '.join(words)}".strip()
-    return ended("bench", lambda: keeping.report_and_keep(_measure(given, command), given.json))
+    return ended("bench", lambda: stored_runs.report_and_keep(_measure(given, command), given.json))
 
 
 def _measure(given: argparse.Namespace, command: str) -> Results:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.served import Served, load
+from bench.served_model import Served, load
 
 _SIZE_S = 0.5
 _WARM_ROWS = 1000

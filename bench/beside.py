@@ -20,23 +20,23 @@ from typing import Self, TypeAlias
 import httpx
 import uvloop
 
-from bench import arrivals, keeping, loads
+from bench import arrivals, loads, stored_runs
 from bench.arrivals import Offer
 from bench.beside_report import BesideResults, BesideRound
 from bench.calls import NoAnswer
 from bench.commands import ended, say
-from bench.drawn import MEDIA_TYPES, draw, write_file
 from bench.environments import entrant
 from bench.machine import Began
+from bench.offline_ways import pieces
 from bench.open_loop import measure_open
 from bench.plan import Plan
+from bench.random_rows import MEDIA_TYPES, draw, write_file
 from bench.rivals import takt, takt_native
+from bench.rivals_side_by_side import Field, standing
 from bench.running import Session, settle
 from bench.samples import Measured
 from bench.servers import Server
-from bench.standing import Field, standing
 from bench.subjects import subject
-from bench.ways import pieces
 from stack.live_workers import connect, live_workers
 from stack.redis_url import queue_url
 
@@ -57,7 +57,7 @@ _Turn: TypeAlias = tuple[Measured, float, float, float, float]
 def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
     command = f"python -m bench.beside {' '.join(words)}".strip()
-    return ended("bench.beside", lambda: keeping.report_and_keep(_measure(given, command), given.json))
+    return ended("bench.beside", lambda: stored_runs.report_and_keep(_measure(given, command), given.json))
 
 
 def _parser() -> argparse.ArgumentParser:

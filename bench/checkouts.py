@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench import jobs, keeping, loads
+from bench import jobs, loads, stored_runs
 from bench.checkouts_report import HERE, OTHER, CheckoutResults, CheckoutRound
 from bench.commands import ended, say
 from bench.environments import Entrant
 from bench.machine import Began
 from bench.plan import Plan
 from bench.rivals import Place, Rival, takt
+from bench.rivals_side_by_side import standing
 from bench.running import Session, settle
 from bench.servers import Server
-from bench.standing import standing
 from bench.subjects import ROOT, subject
 
 _JOB_CONNECTIONS = 4
@@ -36,7 +36,7 @@ Work = Callable[[Server], tuple[int, float]]
 def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
     command = f"python -m bench.checkouts {' '.join(words)}".strip()
-    return ended("bench.checkouts", lambda: keeping.report_and_keep(_measure(given, command), given.json))
+    return ended("bench.checkouts", lambda: stored_runs.report_and_keep(_measure(given, command), given.json))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import redis
 
-from bench import keeping, loads, ways
+from bench import loads, offline_ways, stored_runs
 from bench.commands import ended, say
 from bench.costs_report import Cost, CostResults
-from bench.drawn import draw, requests_of, write_file
 from bench.environments import entrant
 from bench.machine import Began
 from bench.plan import Plan
+from bench.random_rows import draw, requests_of, write_file
 from bench.rivals import DESCRIPTION, takt
+from bench.rivals_side_by_side import Field, standing
 from bench.running import Session, settle
 from bench.servers import Server
-from bench.standing import Field, standing
 from bench.subjects import subject
 from shared.connections import connect
 from stack.redis_url import queue_url
@@ -39,7 +39,7 @@ Work = tuple[str, Callable[[], int]]
 def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
     command = f"python -m bench.costs {' '.join(words)}".strip()
-    return ended("bench.costs", lambda: keeping.report_and_keep(_measure(given, command), given.json))
+    return ended("bench.costs", lambda: stored_runs.report_and_keep(_measure(given, command), given.json))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,13 +91,13 @@ def _answered(session: Session, server: Server, connections: int, seconds: float
 def _jobs(field: Field, server: Server, formats: Sequence[str], rows: int) -> Iterator[Work]:
     description = field.task.description
     drawn = draw(description, rows)
-    right = ways.right_answers(field.folder / DESCRIPTION, next(requests_of(drawn, _CHECKED_ROWS)))
+    right = offline_ways.right_answers(field.folder / DESCRIPTION, next(requests_of(drawn, _CHECKED_ROWS)))
     for form in formats:
         file = field.folder / f"rows.{form}"
         write_file(form, file, description, drawn)
 
         def job(form: str = form, file: Path = file) -> int:
-            ways.job(server, form, file, rows, right)
+            offline_ways.job(server, form, file, rows, right)
             return rows
 
         yield form, job

@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import keeping, targets
+from bench import stored_runs, targets
 from bench.commands import ended, say
 from bench.subjects import ROOT
 
-KEPT = keeping.RESULTS / "documents"
+KEPT = stored_runs.RESULTS / "documents"
 MEASUREMENTS, NOTEBOOK = "bench/measurements.md", "bench/notebook.md"
 """Pages by path in the repository."""
 
@@ -166,13 +166,13 @@ def _measured(part: Part, given: argparse.Namespace) -> bool:
 
 def write(kept: Mapping[str, Path], root: Path) -> None:
     """Write every stored run to its page, and the targets with their verdicts."""
-    runs = {name: keeping.decoded(file.read_bytes()) for name, file in kept.items()}
+    runs = {name: stored_runs.decoded(file.read_bytes()) for name, file in kept.items()}
     for part in PARTS:
         if part.name in runs:
-            keeping.place([runs[part.name]], root / part.page, part.name)
+            stored_runs.place([runs[part.name]], root / part.page, part.name)
     page = root / MEASUREMENTS
     page.write_text(
-        keeping.replaced(page.read_text(), targets.targets_table(list(runs.values())), targets.AT)
+        stored_runs.replaced(page.read_text(), targets.targets_table(list(runs.values())), targets.AT)
     )
 
 

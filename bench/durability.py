@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from bench import ways
+from bench import offline_ways
 from bench.commands import ended, say
-from bench.drawn import draw, requests_of, write_file
 from bench.environments import entrant
+from bench.random_rows import draw, requests_of, write_file
 from bench.rivals import DESCRIPTION, Rival
 from bench.rivals.takt import RIVAL as TAKT
+from bench.rivals_side_by_side import Field, standing
 from bench.servers import Server
-from bench.standing import Field, standing
 from bench.subjects import subject
 
 MODES: Mapping[str, Mapping[str, str]] = {
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def measure(rows: int, small: int, rounds: int) -> dict[str, Measured]:
-    """Each mode's rounds: A B C, then C B A. Raises the errors of `bench.standing` and `bench.ways`."""
+    """Each mode's rounds: A B C, then C B A. Raises the errors of `standing` and of the ways."""
     found = {mode: Measured([], []) for mode in MODES}
     entrants = [entrant(_rival(mode), say) for mode in MODES]
     with standing(entrants, subject("iris"), say) as field:
@@ -83,8 +83,8 @@ def _large(field: Field, rows: int) -> Callable[[Server], float]:
     drawn, file = draw(field.task.description, rows), field.folder / f"rows.{_FORM}"
     write_file(_FORM, file, field.task.description, drawn)
     (request,) = requests_of(drawn[:_CHECKED_ROWS], _CHECKED_ROWS)
-    right = ways.right_answers(field.folder / DESCRIPTION, request)
-    return lambda server: ways.job(server, _FORM, file, rows, right)
+    right = offline_ways.right_answers(field.folder / DESCRIPTION, request)
+    return lambda server: offline_ways.job(server, _FORM, file, rows, right)
 
 
 def _small(server: Server, jobs: int) -> float:

@@ -22,14 +22,14 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from bench import ways
+from bench import offline_ways
 from bench.answers import Answer
 from bench.commands import ended, say
-from bench.drawn import draw, requests_of, write_file
 from bench.environments import entrant
+from bench.random_rows import draw, requests_of, write_file
 from bench.rivals import DESCRIPTION, takt
+from bench.rivals_side_by_side import Field, standing
 from bench.servers import Server
-from bench.standing import Field, standing
 from bench.subjects import ROOT, subject
 
 WITH, WITHOUT = "takt", "without"
@@ -109,7 +109,7 @@ def _measured(rows: int, rounds: int) -> list[Passage]:
         file = field.folder / f"rows.{_FORM}"
         write_file(_FORM, file, description, drawn)
         request = next(requests_of(drawn[:_CHECKED_ROWS], _CHECKED_ROWS))
-        right = ways.right_answers(field.folder / WITH / DESCRIPTION, request)
+        right = offline_ways.right_answers(field.folder / WITH / DESCRIPTION, request)
         run = partial(_passage, field, file, rows, right)
         for way in (WITH, WITHOUT):
             run(way)  # warm-up: the first job of a process takes longer
@@ -124,7 +124,7 @@ def _passage(field: Field, file: Path, rows: int, right: Sequence[Answer], way: 
     server = field.servers[way]
     server.quiet_down()
     before_s = _cpu_s(server)
-    took_s = ways.job(server, _FORM, file, rows, right)
+    took_s = offline_ways.job(server, _FORM, file, rows, right)
     passage = Passage(way, took_s, _cpu_s(server) - before_s)
     say(f"{way}: {took_s:.1f} s, {passage.cpu_s:.1f} s of CPU")
     return passage

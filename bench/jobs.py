@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench import keeping, rivals
+from bench import rivals, stored_runs
 from bench.answers import is_right, read_answer
 from bench.calls import NoAnswer, WrongAnswer
 from bench.commands import ended, say
@@ -24,9 +24,9 @@ from bench.environments import enter, versions
 from bench.jobs_report import JobsResults, JobsRound
 from bench.machine import Began
 from bench.rivals import takt
+from bench.rivals_side_by_side import Field, standing
 from bench.samples import percentile
 from bench.servers import Server
-from bench.standing import Field, standing
 from bench.subjects import subject
 
 _LOOK_S = 0.02
@@ -37,7 +37,7 @@ _WARM_UP_JOBS = 32
 def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
     command = f"python -m bench.jobs {' '.join(words)}".strip()
-    return ended("bench.jobs", lambda: keeping.report_and_keep(_measure(given, command), given.json))
+    return ended("bench.jobs", lambda: stored_runs.report_and_keep(_measure(given, command), given.json))
 
 
 def _parser() -> argparse.ArgumentParser:

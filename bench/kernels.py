@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import keeping
+from bench import stored_runs
 from bench.commands import ended, say
 from bench.kernels_report import KernelResults, KernelTimed
 from bench.machine import Began
@@ -36,7 +36,7 @@ Call = Callable[[np.ndarray], "np.ndarray | None"]
 def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
     command = f"python -m bench.kernels {' '.join(words)}".strip()
-    return ended("bench.kernels", lambda: keeping.report_and_keep(_measure(given, command), given.json))
+    return ended("bench.kernels", lambda: stored_runs.report_and_keep(_measure(given, command), given.json))
 
 
 def _parser() -> argparse.ArgumentParser:

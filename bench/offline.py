@@ -16,18 +16,18 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from bench import keeping, rivals, ways
+from bench import offline_ways, rivals, stored_runs
 from bench.answers import Answer
 from bench.commands import ended, say
-from bench.drawn import MEDIA_TYPES, draw, requests_of, write_file
 from bench.environments import enter, versions
 from bench.machine import Began
+from bench.memory_sampling import peaks, watched
 from bench.offline_results import BARE, OfflineResults, Passage, Rate
+from bench.random_rows import MEDIA_TYPES, draw, requests_of, write_file
 from bench.rivals import DESCRIPTION
+from bench.rivals_side_by_side import Field, standing
 from bench.servers import Server, run_within
-from bench.standing import Field, standing
 from bench.subjects import ROOT, subject
-from bench.watching import peaks, watched
 
 SIZES = "1,4,16,64,256,1024,4096,16384,65536"
 _ROWS_A_REQUEST = 1000
@@ -40,7 +40,7 @@ Way = Callable[[], Passage]
 def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
     command = f"python -m bench.offline {' '.join(words)}".strip()
-    return ended("bench.offline", lambda: keeping.report_and_keep(_measure(given, command), given.json))
+    return ended("bench.offline", lambda: stored_runs.report_and_keep(_measure(given, command), given.json))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -105,7 +105,7 @@ def _prepared(field: Field, given: argparse.Namespace) -> _Load:
     for share, part in zip(shares, np.array_split(rows, _WORKERS), strict=True):
         np.save(share, part)
     requests = list(requests_of(rows[: given.rival_rows], _ROWS_A_REQUEST))
-    right = ways.right_answers(field.folder / DESCRIPTION, requests[0])
+    right = offline_ways.right_answers(field.folder / DESCRIPTION, requests[0])
     return _Load(given.rows, files, shares, requests, right)
 
 
@@ -131,13 +131,13 @@ def _rounds(found: Sequence[Way], rounds: int) -> list[Passage]:
 
 
 def _bare(field: Field, load: _Load) -> Passage:
-    took_s, usage = ways.bare(field.folder / DESCRIPTION, load.shares)
+    took_s, usage = offline_ways.bare(field.folder / DESCRIPTION, load.shares)
     return Passage(0, BARE, load.rows, took_s, usage.cpu_s, usage.memory_bytes)
 
 
 def _job(takt: Server, form: str, load: _Load) -> Passage:
     def run() -> float:
-        return ways.job(takt, form, load.files[form], load.rows, load.right)
+        return offline_ways.job(takt, form, load.files[form], load.rows, load.right)
 
     return _timed(takt, f"takt {form}", load.rows, run)
 
@@ -145,7 +145,7 @@ def _job(takt: Server, form: str, load: _Load) -> Passage:
 def _requests(server: Server, load: _Load) -> Passage:
     bodies = [server.rival.body(request) for request in load.requests]
     rows = len(bodies) * _ROWS_A_REQUEST
-    return _timed(server, server.rival.name, rows, lambda: ways.requests(server, bodies, load.right))
+    return _timed(server, server.rival.name, rows, lambda: offline_ways.requests(server, bodies, load.right))
 
 
 def _timed(server: Server, way: str, rows: int, run: Callable[[], float]) -> Passage:

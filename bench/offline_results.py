@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bench.memory_sampling import Look
 from bench.results import Run
-from bench.watching import Look
 
 BARE = "in-process"
 

@@ -73,7 +73,7 @@ class Run:
     began_at: str  # UTC, RFC 3339
     took_s: float
     machine: Machine
-    kind: str  # kind of the record, used to read a stored run: see bench/keeping.py
+    kind: str  # kind of the record, used to read a stored run: see bench/stored_runs.py
 
 
 @dataclass(frozen=True, kw_only=True)

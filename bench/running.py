@@ -15,9 +15,9 @@ from bench.open_loop import measure_open
 from bench.plan import OPEN_S, PROBE_S, SETTLE_S, Plan, Turn
 from bench.processes import machine_now
 from bench.results import Round, Stages
+from bench.rivals_side_by_side import Field, Say, standing
 from bench.samples import Measured, Sample, broken_requests, measure, parse_log
 from bench.servers import Server, run_within
-from bench.standing import Field, Say, standing
 from bench.subjects import ROOT, Subject
 
 _LOAD_MORE_S = 20.0  # delay after which a load is ended

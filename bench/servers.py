@@ -143,7 +143,7 @@ def plain_environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 def _paths(folder: Path) -> dict[str, str]:
-    """PYTHONPATH of a rival's program: bench.served and its own folder."""
+    """PYTHONPATH of a rival's program: bench.served_model and its own folder."""
     client = str(ROOT / "client")
     return {"PYTHONPATH": os.pathsep.join((str(ROOT), client)), "BENCH_FOLDER": str(folder)}
 

@@ -11,23 +11,23 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench import keeping, loads
+from bench import loads, stored_runs
 from bench.commands import ended, say
 from bench.environments import entrant
 from bench.machine import Began
 from bench.plan import Plan
 from bench.results import Stages
 from bench.rivals import takt
+from bench.rivals_side_by_side import standing
 from bench.running import Session, probe, settle
 from bench.stages_report import StageResults
-from bench.standing import standing
 from bench.subjects import subject
 
 
 def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
     command = f"python -m bench.stages {' '.join(words)}".strip()
-    return ended("bench.stages", lambda: keeping.report_and_keep(_measure(given, command), given.json))
+    return ended("bench.stages", lambda: stored_runs.report_and_keep(_measure(given, command), given.json))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -54,7 +54,7 @@ SUBJECTS = (
 
 @dataclass(frozen=True)
 class Description:
-    """Description of a model for programs other than Takt: see bench/served.py."""
+    """Description of a model for programs other than Takt: see bench/served_model.py."""
 
     name: str
     artifact: str
@@ -108,7 +108,7 @@ def describe(version: ModelVersion) -> Description:
 
 def right_answer(one: Subject, description: Path) -> Answer:
     """The model's own answer to the subject's row, computed in a separate process."""
-    command = [sys.executable, "-m", "bench.served", str(description)]
+    command = [sys.executable, "-m", "bench.served_model", str(description)]
     asked = subprocess.run(
         command, cwd=ROOT, input=one.body, check=True, capture_output=True, timeout=_ASK_LIMIT_S
     )

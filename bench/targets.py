@@ -14,10 +14,10 @@ from pathlib import Path
 
 from bench.beside_report import BesideResults
 from bench.jobs_report import JobsResults
-from bench.keeping import decoded, replaced
 from bench.offline_results import BARE, OfflineResults
 from bench.results import Results, Run
 from bench.spreads import Spread, ratios, short, spread
+from bench.stored_runs import decoded, replaced
 from bench.tables import table
 
 AT = "targets"

@@ -22,7 +22,7 @@ from shared.settings import settings
 if TYPE_CHECKING:
     from shared.repository import Repository
     from worker.environments.commands import CommandLines
-    from worker.environments.making import Environment
+    from worker.environments.creation import Environment
 
 
 def main(argv: list[str] | None = None) -> int:

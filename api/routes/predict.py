@@ -25,7 +25,7 @@ from api.online.image_bodies import takes_files
 from api.online.prediction import Prediction
 from api.online.prediction_paths import Protocol, predict_path_of
 from api.routes.inference_protocol.infer import Inference
-from api.routes.online_requests import OnlineRequests, TraceStages
+from api.routes.prediction_steps import OnlineRequests, TraceStages
 from api.routes.respond_async import defer
 from api.routes.scoring import Invocations
 from api.telemetry.gateway_counters import ROUTE

@@ -23,7 +23,7 @@ from api.http.headers import field_of
 from api.http.request_bodies import has_left, offloaded
 from api.http.request_middleware import respond
 from api.online.prediction import Prediction
-from api.routes.online_requests import OnlineRequests, TraceStages
+from api.routes.prediction_steps import OnlineRequests, TraceStages
 from api.scoring.json_frames import read_json_frame
 from api.scoring.scoring_tables import read_table
 from shared import VERSION

@@ -23,7 +23,7 @@ from api.gateway import Gateway
 from api.http.error_answers import content_of, foreseen
 from api.http.headers import headers_of
 from api.http.request_middleware import log_access, request_id_in, request_id_of
-from api.routes.online_requests import OnlineRequests
+from api.routes.prediction_steps import OnlineRequests
 from api.telemetry.gateway_counters import ROUTE
 from api.telemetry.request_tracing import put_trace
 from shared.errors import ForbiddenError, InvalidInputError, ServiceError, UnauthorizedError

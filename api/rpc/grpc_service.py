@@ -22,7 +22,7 @@ from api.online.prediction import Prediction
 from api.routes.inference_protocol.repository_index import index_of
 from api.routes.inference_protocol.repository_models import FOLLOW_LIMIT_S, load, unload, version_of
 from api.routes.inference_protocol.server import EXTENSIONS
-from api.routes.online_requests import TraceStages
+from api.routes.prediction_steps import TraceStages
 from api.rpc import inference_pb2 as pb
 from api.rpc.grpc_calls import Answer, Calls, Context, remaining_s
 from api.rpc.grpc_gathering import Gathering

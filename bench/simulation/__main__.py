@@ -20,7 +20,7 @@ from statistics import median
 import redis
 import structlog
 
-from bench import keeping
+from bench import stored_runs
 from bench.commands import ended, say
 from bench.machine import Began
 from bench.paced import PacedStack, serving_paced
@@ -50,7 +50,9 @@ def main(words: Sequence[str]) -> int:
     # the queue of the simulation never fails
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     command = f"python -m bench.simulation {' '.join(words)}".strip()
-    return ended("bench.simulation", lambda: keeping.report_and_keep(_measure(given, command), given.json))
+    return ended(
+        "bench.simulation", lambda: stored_runs.report_and_keep(_measure(given, command), given.json)
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

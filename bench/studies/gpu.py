@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import beside, keeping
+from bench import beside, stored_runs
 from bench.commands import ended, say
 from bench.machine import Began
 from bench.studies.gpu_report import Call, GpuResults
@@ -49,7 +49,9 @@ def main(words: Sequence[str]) -> int:
         )
         return 0
     command = f"python -m bench.studies.gpu {' '.join(words)}".strip()
-    failed = ended("bench.studies.gpu", lambda: keeping.report_and_keep(_measure(given, command), given.json))
+    failed = ended(
+        "bench.studies.gpu", lambda: stored_runs.report_and_keep(_measure(given, command), given.json)
+    )
     return failed or (beside.main(_beside(given)) if given.job_rows else 0)
 
 

@@ -25,9 +25,9 @@ import numpy as np
 
 from bench.commands import ended
 from bench.rivals import takt
+from bench.rivals_side_by_side import alone
 from bench.servers import Server
 from bench.spreads import ratios, short, spread
-from bench.standing import alone
 from bench.subjects import SUBJECTS, subject
 from bench.tables import table
 from stack.valkey import free_port

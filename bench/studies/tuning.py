@@ -17,18 +17,18 @@ from pathlib import Path
 
 import uvloop
 
-from bench import arrivals, keeping, loads, ways
+from bench import arrivals, loads, offline_ways, stored_runs
 from bench.answers import Answer
 from bench.commands import ended, say
-from bench.drawn import draw, requests_of, write_file
 from bench.environments import Entrant, entrant
 from bench.machine import Began
 from bench.open_loop import measure_open
 from bench.plan import Plan
+from bench.random_rows import draw, requests_of, write_file
 from bench.rivals import DESCRIPTION, takt
+from bench.rivals_side_by_side import Field, standing
 from bench.running import Session, settle
 from bench.servers import Server
-from bench.standing import Field, standing
 from bench.studies.tuning_report import Tuned, TuningResults
 from bench.subjects import ROOT, subject
 
@@ -60,7 +60,7 @@ def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
     command = f"python -m bench.studies.tuning {' '.join(words)}".strip()
     return ended(
-        "bench.studies.tuning", lambda: keeping.report_and_keep(_measure(given, command), given.json)
+        "bench.studies.tuning", lambda: stored_runs.report_and_keep(_measure(given, command), given.json)
     )
 
 
@@ -122,7 +122,7 @@ def _job(field: Field, rows: int) -> _Job:
     description, file = field.task.description, field.folder / "rows.arrow"
     drawn = draw(description, rows)
     write_file("arrow", file, description, drawn)
-    right = ways.right_answers(field.folder / DESCRIPTION, next(requests_of(drawn, _CHECKED_ROWS)))
+    right = offline_ways.right_answers(field.folder / DESCRIPTION, next(requests_of(drawn, _CHECKED_ROWS)))
     return _Job(file, rows, right)
 
 
@@ -152,7 +152,7 @@ class _Bench:
 
         job = self._job
         with ThreadPoolExecutor(1) as pool:
-            running = pool.submit(ways.job, server, "arrow", job.file, job.rows, job.right)
+            running = pool.submit(offline_ways.job, server, "arrow", job.file, job.rows, job.right)
             seen = measure_open(uvloop.run(offered()), offer, warm_up_s=_WARM_UP_S)
             took_s = running.result()
         return job.rows / took_s, seen.p50_ms or 0.0, seen.p99_ms or 0.0

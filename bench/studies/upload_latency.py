@@ -23,11 +23,11 @@ import numpy as np
 
 from bench.commands import ended
 from bench.rivals import takt
+from bench.rivals_side_by_side import alone
 from bench.samples import percentile
 from bench.servers import Server
 from bench.spreads import ratios, short, spread
-from bench.standing import alone
-from bench.steady import Steady
+from bench.steady_load import Steady
 from bench.subjects import subject
 from bench.tables import table
 

@@ -19,11 +19,11 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from bench.commands import ended
+from bench.memory_sampling import EVERY_S, Look, watched
 from bench.rivals import takt
+from bench.rivals_side_by_side import alone
 from bench.servers import Server
-from bench.standing import alone
 from bench.subjects import subject
-from bench.watching import EVERY_S, Look, watched
 
 PARTS = ("gateway", "worker")
 _COLUMNS = ("sepal_length", "sepal_width", "petal_length", "petal_width")

@@ -25,7 +25,7 @@ from shared.keys import ModelKey, offline_queue
 from shared.library_hooks import require_hooks
 from shared.logs import configure_logging
 from shared.settings import settings
-from worker.broker.doorbell_turns import DoorbellTurns
+from worker.broker.own_doorbells import OwnDoorbells
 from worker.broker.transport import BrokerConnection
 from worker.process import WorkerProcess
 from worker.process_parts import CHUNK_THREADS, Handover
@@ -50,7 +50,7 @@ def notify(key: ModelKey, count: int) -> None:
         log.warning("doorbell_failed", model=key, reason=str(error))
 
 
-doorbells = DoorbellTurns(notify)
+doorbells = OwnDoorbells(notify)
 
 
 _IMPORTED_BY_START = (

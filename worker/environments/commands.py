@@ -22,7 +22,7 @@ from shared.errors import ArtifactError
 from shared.exit_status import ending
 
 if TYPE_CHECKING:
-    from worker.environments.making import Environment
+    from worker.environments.creation import Environment
 
 
 _LAUNCHER = Path(__file__).with_name("launch.py")

@@ -11,7 +11,7 @@ from shared.environments import LOCK, EnvironmentSpec, own_environment
 from shared.errors import ArtifactError, ModelNotFoundError
 from shared.repository import ModelVersion, Repository
 from shared.settings import Settings
-from worker.environments.making import Environment, Step, lock, make
+from worker.environments.creation import Environment, Step, lock, make
 
 
 def environment_of_build(

@@ -24,7 +24,7 @@ from api.inference_protocol.infer_outputs import OutputSelection
 from api.inference_protocol.infer_parameters import check_parameters, timeout_s
 from api.models.catalog import Servable
 from api.online.prediction import Prediction
-from api.routes.online_requests import OnlineRequests, TraceStages
+from api.routes.prediction_steps import OnlineRequests, TraceStages
 from shared.messages import Column, OutputColumn
 
 _JSON, _BINARY = b"application/json", b"application/octet-stream"

@@ -14,7 +14,7 @@ from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.headers import require_match
 from api.jobs.authorization import own_job
-from api.jobs.describe import described
+from api.jobs.job_descriptions import described
 from api.jobs.job_service import JobService
 from api.jobs.job_views import JobView, as_json
 from shared.errors import InvalidStateError, PayloadError

@@ -13,7 +13,7 @@ from api.http.error_answers import of_errors
 from api.http.headers import field_of, preferred_wait_s, text_field
 from api.http.request_bodies import has_left
 from api.jobs.authorization import own_job
-from api.jobs.describe import described
+from api.jobs.job_descriptions import described
 from api.jobs.job_views import JobView, as_json, etag_of, matches
 from api.jobs.prefer_wait import ended_within
 

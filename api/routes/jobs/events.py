@@ -26,7 +26,7 @@ from api.access.principal import Asker
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.jobs.authorization import own_job
-from api.jobs.describe import described
+from api.jobs.job_descriptions import described
 from shared.api_keys import Role
 from shared.errors import CallerError
 from shared.ledger import JobEvent, JobRecord

@@ -19,7 +19,7 @@ from api.access.principal import Asker
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.parameter_errors import require_known_parameters
-from api.jobs.describe import described_all
+from api.jobs.job_descriptions import described_all
 from api.jobs.job_views import EXAMPLE, JobView, as_json
 from shared.errors import InputProblem, InvalidInputError
 from shared.ledger import JobHead, JobState

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from api.gateway import Gateway
 from api.http.headers import preferred_wait_s
-from api.jobs.describe import described
+from api.jobs.job_descriptions import described
 from api.jobs.job_views import POLL_AFTER_S, as_json
 from api.jobs.prefer_wait import ended_within
 from shared.ledger import JobRecord

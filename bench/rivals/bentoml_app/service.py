@@ -8,7 +8,7 @@ from typing import Any
 
 import bentoml
 
-from bench.served import load
+from bench.served_model import load
 
 
 @bentoml.service(

@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_process_init
 
-from bench.served import Served, load
+from bench.served_model import Served, load
 
 app = Celery("tasks", broker=os.environ["QUEUE_URL"], backend=os.environ["QUEUE_URL"])
 app.conf.update(result_expires=600, broker_connection_retry_on_startup=True)

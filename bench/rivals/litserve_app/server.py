@@ -8,7 +8,7 @@ from pathlib import Path
 
 import litserve
 
-from bench.served import load
+from bench.served_model import load
 
 
 class Model(litserve.LitAPI):

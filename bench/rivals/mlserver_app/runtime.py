@@ -10,7 +10,7 @@ from mlserver import MLModel
 from mlserver.codecs import NumpyCodec, StringCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from bench.served import load
+from bench.served_model import load
 
 
 class Model(MLModel):

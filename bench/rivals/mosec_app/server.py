@@ -7,7 +7,7 @@ from typing import Any
 
 from mosec import Server, Worker
 
-from bench.served import Request, load
+from bench.served_model import Request, load
 
 
 class Model(Worker):

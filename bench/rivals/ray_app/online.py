@@ -10,7 +10,7 @@ from typing import Any
 from ray import serve
 from starlette.requests import Request
 
-from bench.served import load
+from bench.served_model import load
 
 
 @serve.deployment(

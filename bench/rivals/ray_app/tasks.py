@@ -14,7 +14,7 @@ from ray import serve
 from ray.serve.schema import CeleryAdapterConfig, TaskProcessorConfig
 from ray.serve.task_consumer import instantiate_adapter_from_config, task_consumer, task_handler
 
-from bench.served import load
+from bench.served_model import load
 
 web = FastAPI()
 _QUEUE = os.environ["QUEUE_URL"]

@@ -13,16 +13,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from bench import keeping, loads
+from bench import loads, stored_runs
 from bench.commands import ended, say
 from bench.environments import Entrant, enter, entrant, versions
 from bench.machine import Began
 from bench.plan import Plan
 from bench.results import Results
 from bench.rivals import takt
+from bench.rivals_side_by_side import Field, standing
 from bench.running import Session, measured
 from bench.servers import serving
-from bench.standing import Field, standing
 from bench.studies.fronts import FRONTS, front
 from bench.subjects import subject
 from stack.redis_url import queue_url
@@ -35,7 +35,7 @@ def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
     command = f"python -m bench.studies.fronts {' '.join(words)}".strip()
     return ended(
-        "bench.studies.fronts", lambda: keeping.report_and_keep(_measure(given, command), given.json)
+        "bench.studies.fronts", lambda: stored_runs.report_and_keep(_measure(given, command), given.json)
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from bench.costs_report import Cost, CostResults, costs_report, in_proportion
-from bench.keeping import decoded, reported
 from bench.results import Machine
+from bench.stored_runs import decoded, reported
 
 
 def cost(number: int, work: str, count: int, gateway_s: float) -> Cost:

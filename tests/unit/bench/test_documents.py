@@ -10,9 +10,9 @@ import pytest
 
 from bench import documents, targets
 from bench.documents import PARTS, chosen, kept_in, write
-from bench.keeping import BEGIN, END
 from bench.offline_results import BARE, OfflineResults, Passage, Rate
 from bench.results import Machine
+from bench.stored_runs import BEGIN, END
 from tests.support.documents import ROOT
 
 OFFLINE = OfflineResults(

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.keeping import decoded, reported
 from bench.machine import this_machine
+from bench.stored_runs import decoded, reported
 from bench.studies import gpu
 from bench.studies.gpu_report import Call, GpuResults, gpu_plots
 

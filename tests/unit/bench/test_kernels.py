@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bench import kernels
-from bench.keeping import decoded, reported
 from bench.kernels_report import KernelResults, KernelTimed, kernels_table
 from bench.results import Machine
+from bench.stored_runs import decoded, reported
 
 
 def results(*timed: KernelTimed) -> KernelResults:

@@ -12,15 +12,15 @@ from pyarrow import csv, parquet
 
 from bench.answers import Answer, read_answers
 from bench.calls import WrongAnswer
-from bench.drawn import draw, requests_of, write_file
-from bench.keeping import decoded, reported
+from bench.memory_sampling import Look, peaks
 from bench.offline_report import offline_plots, offline_report, ways_table
 from bench.offline_results import BARE, OfflineResults, Passage, Rate
+from bench.offline_ways import check_rows
+from bench.random_rows import draw, requests_of, write_file
 from bench.results import Machine
-from bench.served import Served
+from bench.served_model import Served
+from bench.stored_runs import decoded, reported
 from bench.subjects import SUBJECTS, Description, subject
-from bench.watching import Look, peaks
-from bench.ways import check_rows
 
 FOREST = Description("iris", "/model.joblib", ("a", "b"), 2, ("x", "y"))
 NETWORK = Description("net", "/model.pt", ("features",), 3, (), network="/network.py")

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from bench.arrivals import Call, Offer
-from bench.keeping import BEGIN, END, decoded, replaced, reported
 from bench.open_loop import measure_open
 from bench.plan import Plan, Turn
 from bench.plots import Line, Plot, axis, svg
@@ -17,6 +16,7 @@ from bench.report import rates_table, report, report_plots, rivals_table
 from bench.results import Machine, Results, Round, Stages
 from bench.samples import Measured
 from bench.spreads import Spread, ratios, short, spread
+from bench.stored_runs import BEGIN, END, decoded, replaced, reported
 from bench.tables import table
 
 

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 import redis
 
-from bench.keeping import decoded, reported
 from bench.results import Machine
 from bench.simulation.__main__ import scaled_gateways
 from bench.simulation.clock import Station, VirtualClock
 from bench.simulation.costs import Costs
 from bench.simulation.report import Compared, Scaled, SimulationResults, simulation_report
 from bench.simulation.scenes import LARGE, SMALL, Figures, Scene, SimulatedStack, simulate
+from bench.stored_runs import decoded, reported
 
 COSTS = Costs(
     call_s=0.020, row_s=0.001, batch_s=0.002, gateway_s=0.0002, queue_s=0.0001, path_s=0.002, chunk_s=0.01

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from bench.keeping import decoded, reported
 from bench.results import Machine, Stages
 from bench.stages_report import StageResults, mean_of, shares_table, stages_report
+from bench.stored_runs import decoded, reported
 
 
 def stages(connections: int, answers: int, whole_ms: float) -> Stages:

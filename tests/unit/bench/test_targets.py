@@ -10,10 +10,10 @@ import pytest
 from bench import targets
 from bench.beside_report import BesideResults, BesideRound
 from bench.jobs_report import JobsResults, JobsRound
-from bench.keeping import BEGIN, END, decoded, reported
 from bench.offline_results import BARE, OfflineResults, Passage
 from bench.results import Facts, Machine
 from bench.samples import Measured
+from bench.stored_runs import BEGIN, END, decoded, reported
 
 FACTS = Facts(
     command="python -m bench",

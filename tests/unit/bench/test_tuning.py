@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.keeping import decoded, reported
 from bench.results import Machine
+from bench.stored_runs import decoded, reported
 from bench.studies.tuning import SETTINGS, TUNED, main
 from bench.studies.tuning_report import Tuned, TuningResults, tuning_report
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from shared.errors import ArtifactError
 from shared.frameworks import declared
+from worker.models.drafting.artifact_facts import DraftError, DraftFacts
 from worker.models.drafting.estimators import skops_facts
-from worker.models.drafting.facts import DraftError, DraftFacts
-from worker.models.drafting.samples import is_table
+from worker.models.drafting.sample_tables import is_table
 from worker.predictors.file_contents import check_contents, contents_of
 from worker.predictors.implementation import implementation_of
 

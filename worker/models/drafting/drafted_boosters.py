@@ -12,7 +12,7 @@ from typing import Any
 from shared.input_specs import InputType
 from shared.output_specs import View
 from worker.frameworks.boosters import unreadable
-from worker.models.drafting.facts import (
+from worker.models.drafting.artifact_facts import (
     DraftError,
     DraftFacts,
     DraftOutput,

@@ -11,8 +11,8 @@ from shared.field_names import MOST_FIELD_NAME_CHARS, is_printable, spelled
 from shared.input_specs import InputType
 from shared.safe_texts import did_you_mean, first_of, listed, named
 from shared.specs import Row
-from worker.models.drafting.facts import DraftError, DraftFacts, Feature
-from worker.models.drafting.samples import Sample, SampleColumn
+from worker.models.drafting.artifact_facts import DraftError, DraftFacts, Feature
+from worker.models.drafting.sample_tables import Sample, SampleColumn
 
 MOST_SINGLE_INPUTS = 64
 """Features without names: with more of them, a model gets one tensor."""

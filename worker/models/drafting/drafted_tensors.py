@@ -12,7 +12,7 @@ from shared.columns import Array
 from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
 from shared.safe_texts import foreign_words
-from worker.models.drafting.facts import (
+from worker.models.drafting.artifact_facts import (
     FLOAT32_TOLERANCE,
     DraftError,
     DraftFacts,

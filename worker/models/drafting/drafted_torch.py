@@ -12,6 +12,7 @@ import numpy as np
 
 from shared.columns import Array
 from shared.errors import ArtifactError
+from worker.models.drafting.artifact_facts import DraftError, DraftFacts
 from worker.models.drafting.drafted_tensors import (
     ROWS,
     STEPS,
@@ -20,7 +21,6 @@ from worker.models.drafting.drafted_tensors import (
     probed,
     row_shape,
 )
-from worker.models.drafting.facts import DraftError, DraftFacts
 from worker.models.drafting.image_inputs import CHANNELS
 from worker.predictors.torch_files import form_of, open_program, open_script, read_state_dict
 from worker.predictors.torch_inputs import NetworkInput, numpy_dtype

@@ -13,8 +13,7 @@ from shared.errors import ArtifactError
 from shared.frameworks.builtin import ScikitLearnOptions
 from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
-from worker.models.drafting.drafted_boosters import booster_facts
-from worker.models.drafting.facts import (
+from worker.models.drafting.artifact_facts import (
     DraftError,
     DraftFacts,
     DraftOutput,
@@ -22,6 +21,7 @@ from worker.models.drafting.facts import (
     class_outputs,
     value_outputs,
 )
+from worker.models.drafting.drafted_boosters import booster_facts
 from worker.predictors.estimator_input import estimator_type, takes_texts
 from worker.predictors.pickles import check_estimator, open_pickle
 

@@ -10,7 +10,7 @@ from shared.columns import of_rows
 from shared.errors import PredictionFailedError
 from shared.messages import OutputColumn
 from shared.specs import GoldenRow, ModelSpec, Row
-from worker.models.drafting.facts import DraftError
+from worker.models.drafting.artifact_facts import DraftError
 from worker.predictors import Predictor
 from worker.predictors.outputs import as_columns
 

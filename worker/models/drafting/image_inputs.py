@@ -12,8 +12,8 @@ import numpy as np
 
 from shared.images import PNG, media_type_of
 from shared.specs import GoldenRow, Row
+from worker.models.drafting.artifact_facts import DraftError
 from worker.models.drafting.drafted_inputs import DraftInput
-from worker.models.drafting.facts import DraftError
 
 CHANNELS = (1, 3, 4)
 LEAST_SIDE = 16

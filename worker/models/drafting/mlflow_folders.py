@@ -15,9 +15,9 @@ from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
 from worker.frameworks.mlflow import document_of, load_flavor, signature_part
 from worker.models.drafting import estimators
+from worker.models.drafting.artifact_facts import DraftError, DraftFacts, DraftOutput, Feature, value_outputs
 from worker.models.drafting.drafted_boosters import booster_facts
-from worker.models.drafting.facts import DraftError, DraftFacts, DraftOutput, Feature, value_outputs
-from worker.models.drafting.samples import Sample
+from worker.models.drafting.sample_tables import Sample
 
 _MLMODEL = "MLmodel"
 _ESTIMATORS = ("sklearn", "xgboost", "lightgbm", "catboost")

@@ -19,9 +19,9 @@ from shared.safe_texts import named
 from shared.spec_files import load_spec
 from shared.specs import NAME, VERSION, GoldenRow, Row
 from worker.models.build import Build, copy_lock, write_version
+from worker.models.drafting.artifact_facts import DraftError, DraftFacts, class_outputs
 from worker.models.drafting.artifacts import facts_of, files_beside, runs_code
 from worker.models.drafting.drafted_inputs import DraftInput, DraftInputs, draft_inputs, with_example
-from worker.models.drafting.facts import DraftError, DraftFacts, class_outputs
 from worker.models.drafting.golden_rows import golden_rows
 from worker.models.drafting.image_inputs import (
     ImageFiles,
@@ -30,7 +30,7 @@ from worker.models.drafting.image_inputs import (
     rows_of_images,
     sample_images,
 )
-from worker.models.drafting.samples import read_sample
+from worker.models.drafting.sample_tables import read_sample
 from worker.models.drafting.table_models import MODULE, SOURCE, table_facts
 from worker.models.drafting.toml_text import Draft, model_toml
 from worker.models.verify import Verification, verify_model

@@ -11,8 +11,8 @@ import numpy as np
 from shared.columns import Array
 from shared.errors import ArtifactError
 from worker.frameworks.onnx_sessions import open_session
+from worker.models.drafting.artifact_facts import DraftError, DraftFacts, class_outputs
 from worker.models.drafting.drafted_tensors import ROWS, TensorInput, network_facts, probed, row_shape
-from worker.models.drafting.facts import DraftError, DraftFacts, class_outputs
 
 _DTYPES = {
     "tensor(float)": "float32",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from shared.output_specs import OutputType, View
 from shared.safe_texts import did_you_mean, first_of, named
-from worker.models.drafting.facts import DraftError, DraftFacts, DraftOutput, Feature
-from worker.models.drafting.samples import Sample
+from worker.models.drafting.artifact_facts import DraftError, DraftFacts, DraftOutput, Feature
+from worker.models.drafting.sample_tables import Sample
 
 MODULE = "model.py"
 """The file of the model, which is its artifact."""

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from shared.specs import GoldenRow
+from worker.models.drafting.artifact_facts import DraftFacts, DraftOutput
 from worker.models.drafting.drafted_inputs import DraftInput
-from worker.models.drafting.facts import DraftFacts, DraftOutput
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _MOST_SEEN = 20

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
-from bench.served import network_class
+from bench.served_model import network_class
 
 MODEL = json.loads(pathlib.Path("model.json").read_text())
 WIDTH = MODEL["width"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.fleet.snapshot import Fleet, ModelAvailability
-from api.jobs.describe import status_of
+from api.jobs.job_descriptions import status_of
 from api.jobs.job_views import etag_of, matches, view_of
 from api.jobs.progress import poll_after_s, progress_of
 from api.jobs.wait_reasons import Reason, is_at_limit, position, rows_ahead, wait_of

@@ -13,7 +13,7 @@ from tests.support import ai4i
 from tests.support.ai4i import NUMBERS, TARGET
 from tests.support.drafts import answers, drafted, served, spec_in, stored, table_file
 from tests.support.frameworks import needs
-from worker.models.drafting.facts import DraftError
+from worker.models.drafting.artifact_facts import DraftError
 
 TABLE = ai4i.table(600)
 PLAIN = TABLE[NUMBERS].rename(columns=lambda name: re.sub(r"[\[\]]", "", name))

@@ -15,7 +15,7 @@ from shared.columns import of_rows
 from shared.specs import ModelSpec
 from tests.support.drafts import drafted, served, spec_in
 from tests.support.frameworks import needs
-from worker.models.drafting.facts import DraftError
+from worker.models.drafting.artifact_facts import DraftError
 from worker.models.drafting.image_inputs import image_table
 from worker.predictors.image_decoder import decode
 from worker.predictors.outputs import as_columns

@@ -17,7 +17,7 @@ from tests.support import ai4i
 from tests.support.ai4i import NUMBERS, TARGET
 from tests.support.drafts import answers, drafted, served, spec_in, table_file
 from tests.support.frameworks import needs
-from worker.models.drafting.facts import DraftError
+from worker.models.drafting.artifact_facts import DraftError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

@@ -20,8 +20,8 @@ from sklearn.linear_model import LinearRegression
 
 from shared.field_names import spelled
 from tests.support.drafts import answers, drafted, served, spec_in, stored, table_file
-from worker.models.drafting.facts import DraftError
-from worker.models.drafting.samples import read_sample
+from worker.models.drafting.artifact_facts import DraftError
+from worker.models.drafting.sample_tables import read_sample
 from worker.models.drafting.toml_text import key_text, value_text
 
 TABLE = pd.DataFrame({"Torque\n[Nm]": [1.0, 2.0, 4.0], " 온도(℃)": [3.0, 1.0, 2.0], "y": [1, 2, 3]})

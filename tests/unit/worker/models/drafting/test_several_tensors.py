@@ -17,7 +17,7 @@ from tests.support.artifacts import load, version_from_file
 from tests.support.drafts import drafted, served, spec_in
 from tests.support.frameworks import needs
 from tests.support.specimens import declaration
-from worker.models.drafting.facts import DraftError
+from worker.models.drafting.artifact_facts import DraftError
 from worker.predictors import Predictor
 from worker.predictors.outputs import as_columns
 

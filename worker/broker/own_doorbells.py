@@ -13,7 +13,7 @@ TURN_S = 0.5
 """How long a thread stays with a model version before it answers another doorbell."""
 
 
-class DoorbellTurns:
+class OwnDoorbells:
     """A `Notify` that answers its own doorbells: if a thread notifies the model version that it is running,
     it runs the next chunk itself. For small chunks a Celery message costs more than the chunk.
 

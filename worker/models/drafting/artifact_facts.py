@@ -11,7 +11,7 @@ from shared.input_specs import InputType
 from shared.output_specs import OutputType, View
 
 if TYPE_CHECKING:
-    from worker.models.drafting.samples import Sample
+    from worker.models.drafting.sample_tables import Sample
 
 
 class DraftError(OperatorError):

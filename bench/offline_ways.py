@@ -19,8 +19,8 @@ import psutil
 
 from bench.answers import Answer, is_right, read_answers
 from bench.calls import NoAnswer, WrongAnswer
-from bench.drawn import MEDIA_TYPES
 from bench.processes import Usage
+from bench.random_rows import MEDIA_TYPES
 from bench.servers import Server
 from bench.subjects import ROOT
 
@@ -60,7 +60,7 @@ def job(server: Server, form: str, file: Path, rows: int, right: Sequence[Answer
 
 def right_answers(description: Path, request: Mapping[str, object]) -> list[Answer]:
     """The model's own answer to a request of many rows, computed in a separate process."""
-    command = [sys.executable, "-m", "bench.served", str(description)]
+    command = [sys.executable, "-m", "bench.served_model", str(description)]
     body = json.dumps(request).encode()
     asked = subprocess.run(command, cwd=ROOT, input=body, check=True, capture_output=True)
     return read_answers(asked.stdout)

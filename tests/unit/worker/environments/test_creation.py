@@ -16,7 +16,7 @@ from shared.settings import Settings
 from tests.support.wheels import wheel
 from tests.unit.worker.environments.test_requirements import spec
 from worker.environments import requirements
-from worker.environments.making import lock, make
+from worker.environments.creation import lock, make
 from worker.environments.uv import Uv, causes_of
 
 pytest.importorskip("uv")

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from shared.keys import ModelKey, model_key
-from worker.broker.doorbell_turns import TURN_S, DoorbellTurns
+from worker.broker.own_doorbells import TURN_S, OwnDoorbells
 
 IRIS, QUALITY = model_key("iris", "1.0.0"), model_key("quality", "1.0.0")
 
@@ -21,7 +21,7 @@ class House:
         self.stopping = False
         self.ran = 0
         self.sent: list[tuple[ModelKey, int]] = []
-        self.doorbells = DoorbellTurns(lambda key, count: self.sent.append((key, count)), lambda: self.now_s)
+        self.doorbells = OwnDoorbells(lambda key, count: self.sent.append((key, count)), lambda: self.now_s)
 
     def run_next(self, key: ModelKey) -> bool:
         if not self.chunks or self.stopping:

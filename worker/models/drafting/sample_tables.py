@@ -14,7 +14,7 @@ import pandas as pd
 from shared.field_names import spelled
 from shared.input_specs import InputType
 from shared.tabular.file_formats import ENDINGS, FileFormat
-from worker.models.drafting.facts import DraftError
+from worker.models.drafting.artifact_facts import DraftError
 
 MOST_ROWS = 200_000
 """Rows of a sample that are read."""
