@@ -6,18 +6,17 @@ import { t } from "./words.js";
 
 const STATES = ["active", "uploading", "queued", "running", "paused", "succeeded", "failed", "canceled"];
 const SPANS = { hour: 3600, day: 86400, week: 604800 };
-const NAMES = ["state", "model", "reference", "tag", "since"];
+const NAMES = ["search", "state", "model", "since"];
 
 /** A form over `query`; `changed(query)` is called with another one. */
 export function filters(query, changed) {
   const controls = {
+    search: input("search"),
     state: select("state", [
       ["", t("jobs.filter.any")],
       ...STATES.map((one) => [one, one === "active" ? t("jobs.filter.active") : t(`state.${one}`)]),
     ]),
     model: select("model", [["", t("jobs.filter.any")]]),
-    reference: input("reference"),
-    tag: input("tag"),
     since: select("since", [
       ["", t("jobs.filter.any")],
       ...Object.keys(SPANS).map((one) => [one, t(`jobs.filter.${one}`)]),
@@ -81,12 +80,19 @@ function input(name) {
   return h("input", { id: `filter-${name}`, type: "search", maxlength: 200, spellcheck: "false" });
 }
 
+/** The filter of `POST /jobs/actions` for a request of `GET /jobs`. */
+export function filterOf(wanted) {
+  const filter = Object.fromEntries([...wanted].filter(([name]) => name !== "state"));
+  const states = wanted.getAll("state");
+  return states.length ? { ...filter, state: states } : filter;
+}
+
 /** The same as `GET /jobs` wants it. */
 export function requestOf(query) {
   const wanted = new URLSearchParams(
     query.get("state") === "active" ? ACTIVE : query.get("state") ? { state: query.get("state") } : {},
   );
-  for (const name of ["model", "reference", "tag"]) if (query.get(name)) wanted.set(name, query.get(name));
+  for (const name of ["model", "search", "reference", "tag"]) if (query.get(name)) wanted.set(name, query.get(name));
   const span = SPANS[query.get("since")];
   if (span) wanted.set("created_after", new Date(Date.now() - span * 1000).toISOString());
   return wanted;

@@ -79,7 +79,7 @@ function sections() {
       text(
         why,
         job.waiting
-          ? `${t("job.why")}: ${waitReason(job)}. ${job.waiting.reason === "behind" ? "" : job.waiting.detail}`
+          ? `${t(job.state === "running" ? "job.why.running" : "job.why")}: ${waitReason(job)}. ${job.waiting.reason === "behind" ? "" : job.waiting.detail}`
           : "",
       );
       why.hidden = !job.waiting;
@@ -95,6 +95,19 @@ function sections() {
 function shareText(job) {
   if (!job.rows_total) return "";
   return ` · ${percent((job.rows_succeeded + job.rows_failed) / job.rows_total, 1)}`;
+}
+
+function jobLink(id) {
+  return h("a", { href: `#/jobs/${id}` }, shortId(id));
+}
+
+/** The deliveries of a webhook: its state, and the last answer if it was no success. */
+function webhookText({ url, state, attempts }) {
+  const last = attempts.at(-1);
+  const told = t(`job.webhook.${state}`, { url, n: number(attempts.length) });
+  if (!last || state === "delivered") return attempts.length ? told : url;
+  const answer = last.status ?? t("job.webhook.no_answer", { reason: last.error });
+  return `${told}, ${t("job.webhook.last", { answer })}`;
 }
 
 function drawFacts(list, job) {
@@ -115,7 +128,10 @@ function drawFacts(list, job) {
         `${clock(job.finished_at)}${job.started_at ? ` · ${duration((new Date(job.finished_at) - new Date(job.started_at)) / 1000)}` : ""}`,
     ],
     ["job.expires", job.expires_at && clock(job.expires_at)],
-    ["job.webhook", job.webhook?.url],
+    ["job.webhook", job.webhook && webhookText(job.webhook)],
+    ["job.owner", job.owner === "anonymous" ? null : job.owner],
+    ["job.retry_of", job.retry_of && jobLink(job.retry_of)],
+    ["job.replay_of", job.replay_of && jobLink(job.replay_of)],
     ["job.id", h("code", {}, job.id)],
     ["job.digest", h("code", { title: job.digest }, job.digest.slice(0, 16) || NONE)],
   ];

@@ -1,4 +1,4 @@
-// What a job's owner may tell it: pause, go on, cancel, another priority, be gone.
+// The actions on a job: pause, resume, cancel, another priority, retry, delete.
 
 import { confirmed } from "./confirm.js";
 import { h, put, text } from "./dom.js";
@@ -6,6 +6,7 @@ import { feeds } from "./feeds.js";
 import { patch, post, send } from "./http.js";
 import { ENDED } from "./jobtexts.js";
 import { reasonOf } from "./panels.js";
+import { may } from "./session.js";
 import { t } from "./words.js";
 
 export function jobActions({ id, now, changed, removed }) {
@@ -42,9 +43,21 @@ export function jobActions({ id, now, changed, removed }) {
   const remove = async () =>
     (await confirmed(t("job.delete.sure"), t("job.delete"))) &&
     run(async () => (await send(`/jobs/${id}`, { method: "DELETE" }), removed()));
+  const again = (rows) => () =>
+    run(async () => {
+      const job = await post(`/jobs/${id}/retry`, { rows });
+      location.hash = `#/jobs/${job.id}`;
+    });
   const button = (key, action, kind) => h("button", { type: "button", class: kind, onclick: action }, t(key));
-  const offered = (state) => {
-    if (ENDED.has(state)) return [button("job.delete", remove, "danger")];
+  const offered = (job) => {
+    const { state } = job;
+    if (!may("submit")) return [];
+    if (ENDED.has(state))
+      return [
+        incomplete(job) ? button("job.retry.failed", again("failed"), "primary") : null,
+        button("job.retry.all", again("all")),
+        button("job.delete", remove, "danger"),
+      ].filter(Boolean);
     if (state === "canceling") return [];
     const pause =
       state === "paused"
@@ -61,14 +74,20 @@ export function jobActions({ id, now, changed, removed }) {
         : job.state === "paused" || job.state === "canceling"
           ? job.state
           : "going";
-      if (kind !== shown) replaceButtons(buttons, offered(job.state));
-      shown = kind;
-      set.hidden = ENDED.has(job.state);
+      const offer = kind === "ended" && incomplete(job) ? "incomplete" : kind;
+      if (offer !== shown) replaceButtons(buttons, offered(job));
+      shown = offer;
+      set.hidden = ENDED.has(job.state) || !may("submit");
       if (document.activeElement !== priority && priority.dataset.of !== String(now()?.priority))
         priority.value = job.priority;
       priority.dataset.of = String(job.priority);
     },
   };
+}
+
+/** Whether rows of an ended job have no result. */
+function incomplete(job) {
+  return job?.rows_total !== null && job?.rows_succeeded < job?.rows_total;
 }
 
 /** Whoever stood on a button that goes stands on the one that takes its place, or where it will come. */

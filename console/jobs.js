@@ -7,6 +7,7 @@ import { number } from "./format.js";
 import { jobDetail } from "./job.js";
 import { JobList } from "./joblist.js";
 import { jobRow } from "./jobrow.js";
+import { manyJobs } from "./manyjobs.js";
 import { failureText } from "./panels.js";
 import { virtualRows } from "./virtual.js";
 import { t } from "./words.js";
@@ -84,7 +85,8 @@ export function jobsView(place) {
     node.replaceChildren(side, ...(view.detail ? [view.detail.node] : []));
     view.detail?.focus();
   };
-  side.append(h("div", { class: "panel" }, form.node, scroller, foot));
+  const many = manyJobs(() => requestOf(view.place.query), restart);
+  side.append(h("div", { class: "panel" }, form.node, many, scroller, foot));
   restart();
   open();
   const stop = feeds.models.watch((value) => value && form.models(value.models.map((model) => model.name)));
@@ -111,9 +113,14 @@ export function jobsView(place) {
       if (before.query.toString() !== next.query.toString()) (form.set(next.query), restart());
       if (before.rest !== next.rest) open();
       rows.redraw();
-      if (before.rest && !next.rest) scroller.focus();
+      if (before.rest && !next.rest) (linkOf(scroller, before.rest) ?? scroller).focus();
     },
   };
+}
+
+/** The link of a job in the list, if its row is drawn. */
+function linkOf(scroller, id) {
+  return [...scroller.querySelectorAll("a")].find((link) => link.hash.startsWith(`#/jobs/${id}`));
 }
 
 /** Where a job, or none, is shown under these filters. */

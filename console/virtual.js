@@ -9,9 +9,10 @@ const SPARE = 8;
  * The table keeps `aria-rowcount` and each row its `aria-rowindex`, so that a screen reader knows the whole.
  */
 export function virtualRows(scroller, table, make, seen) {
-  const above = spacer();
+  const columns = table.querySelectorAll("thead th").length;
+  const above = spacer(columns);
   const body = h("tbody");
-  const below = spacer();
+  const below = spacer(columns);
   table.append(
     h("tbody", { "aria-hidden": "true" }, above.node),
     body,
@@ -63,8 +64,9 @@ function rowHeight() {
   return measured;
 }
 
-function spacer() {
-  const cell = h("td", { colspan: 20 });
+/** A row of any height. `columns`: with more, a fixed layout would give the others room of its own. */
+function spacer(columns) {
+  const cell = h("td", { colspan: columns });
   const node = h("tr", { class: "space" }, cell);
   let known = -1;
   return {

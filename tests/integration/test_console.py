@@ -394,3 +394,37 @@ def test_with_a_key_a_file_is_saved_by_a_link_that_does_not_hold_it(
 async def kept(url: str, *holders: Holder) -> None:
     async with Redis.from_url(url) as client:
         await keep(client, *holders)
+
+
+def test_the_failed_rows_of_a_job_are_retried_and_the_owner_is_shown(
+    window: Browser, stack: Stack, http: httpx.Client
+) -> None:
+    body = "\n".join(["sepal_length,sepal_width,petal_length,petal_width", "5.1,3.5,1.4,0.2", "999,3,1,0.2"])
+    place = handed_over(http, "iris", [body.encode()], "text/csv")
+    job = finished(http, place)
+    assert job["rows_failed"] == 1
+    with visiting(window, stack.url) as visitor:
+        page = visitor.open(f"#/jobs/{job['id']}")
+        page.get_by_role("button", name="Retry failed rows").click()
+        expect(page.locator(".detail")).to_contain_text("Retry of")
+        retried = http.get(f"/jobs/{page.url.rpartition('/')[2]}").json()
+        assert (retried["retry_of"], retried["rows_total"]) == (job["id"], 1)
+        assert visitor.errors == []
+
+
+def test_the_jobs_of_a_filter_are_deleted_together(window: Browser, stack: Stack, http: httpx.Client) -> None:
+    for _ in range(3):
+        answer = http.post("/jobs", json={"model": "iris", "inputs": [IRIS], "tags": ["to-be-deleted"]})
+        finished(http, f"/jobs/{answer.json()['id']}")
+    with visiting(window, stack.url) as visitor:
+        page = visitor.open("#/jobs")
+        page.get_by_label("Id, reference or tag").fill("to-be-deleted")
+        page.keyboard.press("Enter")
+        expect(page.locator("tr.job")).to_have_count(3)
+        page.get_by_role("combobox", name="All jobs of this filter").select_option("delete")
+        page.get_by_role("button", name="Apply…").click()
+        expect(page.get_by_role("dialog")).to_contain_text("Delete: 3 jobs?")
+        page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        expect(page.get_by_text("3 changed, 0 not possible.")).to_be_visible()
+        expect(page.locator("tr.job")).to_have_count(0)
+        assert visitor.errors == []
