@@ -29,6 +29,7 @@ from api.routes import (
     jobs,
     models,
     scoring,
+    shadow_views,
     sign_in,
     version_uploads,
     versions,
@@ -81,6 +82,7 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
     app.include_router(versions.router)
     app.include_router(inference_protocol.router)
     app.include_router(deployments.router)
+    app.include_router(shadow_views.router)
     app.include_router(scoring.router)
     app.include_router(jobs.router)
     app.include_router(conditions.router)

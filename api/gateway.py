@@ -30,6 +30,7 @@ from api.inference_protocol.infer_inputs import TensorReaders
 from api.jobs.broken_uploads import BrokenUploads
 from api.jobs.doorbell import Doorbell
 from api.jobs.job_service import JobService
+from api.jobs.rollout_gates import RolloutGates
 from api.jobs.upload_threads import UploadThreads
 from api.models.catalog import Catalog
 from api.models.deployment_store import Deployments
@@ -37,6 +38,7 @@ from api.online.admission_controller import AdmissionController
 from api.online.dispatcher import OnlineDispatcher
 from api.online.history_writer import HistoryWriter
 from api.online.rollout_driver import RolloutDriver
+from api.online.shadow_sampler import ShadowSampler
 from api.processes.siblings import Siblings
 from api.publishing.publisher import Publisher
 from api.publishing.verifications import Verifications
@@ -128,6 +130,7 @@ class Gateway:
                 inflight=dispatcher.inflight,
             ),
         )
+        self.shadow_sampler = ShadowSampler(self.client, dispatcher.inflight)
         self.tensor_readers = TensorReaders()
         self.telemetry = Telemetry(HttpCounters(), open_traces(settings, dispatcher.gateway))
         self.host_names: HostNames | None = None
@@ -135,7 +138,6 @@ class Gateway:
         self.fast_path = self.telemetry.traces is None and not settings.access_log
         """Whether `api/server/fast_path.py` may serve predictions: without traces and access logs only."""
         self._history = HistoryWriter(self.client, self.catalog)
-        self.rollouts = RolloutDriver(self.client, self.catalog, self.deployments, self.fleet.watch)
         self.publisher = Publisher(
             self.client,
             open_model_store(settings),
@@ -149,6 +151,10 @@ class Gateway:
         self.jobs = self._job_service()
         self.status = self._status_watch()
         self._recorder = ConditionRecorder(self.status, self.client, ConditionNotifier(settings))
+        gates = RolloutGates(self.client, self.jobs, dispatcher.gateway)
+        self.rollouts = RolloutDriver(
+            self.client, self.catalog, self.deployments, self.fleet.watch, gates.look
+        )
         self._tasks = BackgroundTasks()
         self._seen_at_s = -1.0
         self._seen_changes = 0
@@ -216,6 +222,7 @@ class Gateway:
         self._tasks.start("fleet_watch", self._watch)
         self._tasks.start("deployments", self._route)
         self._tasks.start("rollouts", self.rollouts.run_later)
+        self._tasks.start("shadow_sampler", self.shadow_sampler.write)
         self._tasks.start("access_watch", self.access.authenticator.look_later)
         self._tasks.start("history", self._write_history)
         self._tasks.start("conditions", self._recorder.run_later)
@@ -312,8 +319,14 @@ class Gateway:
         if is_changed or self.catalog.lacks(known, fleet):
             self._seen_changes = self.deployments.changes
             self._reload_soon()
-        self.catalog.deploy(known, fleet)
+        self.route_by_deployments()
         self.catalog.forget(known, fleet)
+
+    def route_by_deployments(self) -> None:
+        """Serve, split and shadow as the newest deployments say, as far as workers hold the versions."""
+        known, fleet = self.deployments.known, self.fleet.now
+        self.catalog.deploy(known, fleet)
+        self.shadow_sampler.follow(known.values(), self.catalog, fleet)
 
     def _reload_soon(self) -> None:
         """Read the repository again beside the routing, which does not wait for the model store."""

@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 from shared import keys
 from shared.errors import InvalidInputError
 from shared.rollouts import Rollout, RolloutRequest
+from shared.shadowing import Shadow
 from shared.specs import VERSION
 
 DEPLOY = (Path(__file__).parent / "scripts" / "deploy.lua").read_text(encoding="utf-8")
@@ -45,6 +46,8 @@ class Target(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     """Percent of the requests that name no version, by version; empty: all go to `default`."""
     unloaded: bool = False
     """Workers hold no version until the model is loaded or deployed again; the rest is kept until then."""
+    shadow: Shadow | None = None
+    """A version that also runs a share of the requests; its answers are compared, and not sent."""
 
     @property
     def loaded(self) -> tuple[Version, ...]:
@@ -64,6 +67,15 @@ class Target(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
             return f"split: its percentages sum to {sum(self.split.values()):g}, not to 100"
         if any(re.fullmatch(VERSION, alias) for alias in self.aliases):
             return "aliases: a name must not have the form of a version"
+        return self._problem_of_shadow()
+
+    def _problem_of_shadow(self) -> str | None:
+        if self.shadow is None:
+            return None
+        if self.shadow.version not in self.wanted:
+            return f"shadow: {self.shadow.version} is not among the wanted versions"
+        if self.shadow.version == self.default:
+            return f"shadow: {self.default} is the default; a shadow is another version"
         return None
 
 
@@ -86,6 +98,16 @@ class Deployment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The newest rollout, running or ended; None after another change."""
     generation: int = 0
     changed_at_ms: int = 0  # by Redis' clock
+
+    @property
+    def shadow(self) -> Shadow | None:
+        """The shadow that runs now: that of a rollout with `max_disagreement`, else the target's."""
+        if self.target.unloaded:
+            return None
+        if self.rollout is not None and self.rollout.shadows:
+            rules = self.rollout.rules
+            return Shadow(version=self.rollout.to, share=rules.shadow_share, tolerance=rules.tolerance)
+        return self.target.shadow
 
 
 class DeploymentRequest(Target, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -228,6 +228,26 @@ def rollout_counts(model: str, generation: int) -> str:
     return f"{PREFIX}:rollout:{model}:{generation}"
 
 
+def rollout_gate(model: str, generation: int) -> str:
+    """String with a TTL: the gateway that compares the replay of a rollout's gate now."""
+    return f"{PREFIX}:rollout-gate:{model}:{generation}"
+
+
+def shadow(key: ModelKey) -> str:
+    """List with a TTL: the entries that a model version is to run as a shadow, see `shared/shadowing.py`."""
+    return f"{PREFIX}:shadow:{key}"
+
+
+def shadow_counts(model: str, generation: int) -> str:
+    """Hash with a TTL: what was counted of a shadow in one generation of the deployment."""
+    return f"{PREFIX}:shadow-counts:{model}:{generation}"
+
+
+def shadow_rows(model: str) -> str:
+    """List with a TTL: the newest rows on which a shadow disagreed, if the model allows them to be kept."""
+    return f"{PREFIX}:shadow-rows:{model}"
+
+
 def history(slot_s: int) -> str:
     """Hash with a TTL: the counts of all processes in a time slot, by its start in s of Redis TIME."""
     return f"{PREFIX}:history:{slot_s}"

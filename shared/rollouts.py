@@ -12,10 +12,12 @@ from typing import Annotated
 from msgspec import Meta, Struct, field, structs
 
 from shared.history import Count, SlotCounts
+from shared.shadowing import ShadowFigures
 
 ABSENT_LIMIT_S = 900.0
 """A rollout ends if no worker holds its version for this long."""
 _P99 = 0.99
+NO_SHADOW = ShadowFigures()
 
 
 class RolloutState(StrEnum):
@@ -24,7 +26,7 @@ class RolloutState(StrEnum):
     ROLLED_BACK = "rolled_back"
 
 
-class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Rules(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Conditions of the next step. A rule that fails ends the rollout."""
 
     max_error_rate: Annotated[float, Meta(ge=0, le=1)] = 0.01
@@ -33,6 +35,32 @@ class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """99th percentile of the new version's durations over that of the old version, in the same time."""
     min_requests: Annotated[int, Meta(ge=1)] = 200
     """Requests that the new version must have answered in a step before the next step."""
+    max_disagreement: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """Of the rows that the old version has answered and the new one ran as a shadow; None: no shadow."""
+    shadow_share: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    """Of the old version's requests, for `max_disagreement`."""
+    tolerance: Annotated[float, Meta(ge=0)] = 0.0
+    """Absolute difference of numbers within which answers agree."""
+
+
+class Gate(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A replay of a job on the new version, which must agree with the job before the first step."""
+
+    replay: str
+    """The job of which the rows run again."""
+    max_disagreement: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """Of its rows."""
+    tolerance: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class StartedGate(Gate, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=False):
+    """A gate with its progress."""
+
+    job: str
+    """The replay."""
+    figures: str = ""
+    """The outcome of the comparison; empty before."""
+    passed: bool = False
 
 
 class RolloutRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +77,7 @@ class RolloutRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     hold_s: Annotated[float, Meta(ge=1, le=604_800)] = 300.0
     """Shortest duration of a step."""
     rules: Rules = Rules()
+    gate: Gate | None = None
     reason: Annotated[str, Meta(max_length=500)] = ""
 
     def problem(self) -> str | None:
@@ -71,6 +100,17 @@ class Rollout(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"of
     state: RolloutState = RolloutState.RUNNING
     reason: str = ""
     """Why it ended."""
+    gate: StartedGate | None = None
+
+    @property
+    def gated(self) -> bool:
+        """Whether its gate has not passed yet, so that no request has moved."""
+        return self.gate is not None and not self.gate.passed
+
+    @property
+    def shadows(self) -> bool:
+        """Whether the new version runs as a shadow of the old one in its steps."""
+        return self.running and not self.gated and self.rules.max_disagreement is not None
 
     @property
     def running(self) -> bool:
@@ -78,7 +118,7 @@ class Rollout(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"of
 
     @property
     def percent(self) -> float:
-        return self.steps[self.step]
+        return 0.0 if self.gated else self.steps[self.step]
 
     @property
     def split(self) -> dict[str, float]:
@@ -87,19 +127,27 @@ class Rollout(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"of
 
 
 def next_rollout(
-    rollout: Rollout, elapsed_s: float, new: SlotCounts, old: SlotCounts, *, held: bool
+    rollout: Rollout,
+    elapsed_s: float,
+    new: SlotCounts,
+    old: SlotCounts,
+    *,
+    held: bool,
+    shadow: ShadowFigures = NO_SHADOW,
 ) -> Rollout | None:
     """The rollout after its next change; None: it stays as it is for now.
 
     `elapsed_s`: since the present step began. `new`, `old`: what both versions answered in this step. `held`:
-    whether a worker holds the new version.
+    whether a worker holds the new version. `shadow`: the new version's answers to the old one's requests.
     """
     if not held:
         late = elapsed_s >= ABSENT_LIMIT_S
-        return _ended(rollout, f"no worker holds it for {ABSENT_LIMIT_S:g} s") if late else None
-    if problem := broken_rule(rollout.rules, new, old):
-        return _ended(rollout, problem)
+        return rolled_back(rollout, f"no worker holds it for {ABSENT_LIMIT_S:g} s") if late else None
+    if problem := broken_rule(rollout.rules, new, old) or _disagreement(rollout.rules, shadow):
+        return rolled_back(rollout, problem)
     if elapsed_s < rollout.hold_s or _answered(new) < rollout.rules.min_requests:
+        return None
+    if rollout.shadows and rollout.percent < 100 and shadow.compared < rollout.rules.min_requests:
         return None
     if rollout.step + 1 < len(rollout.steps):
         return structs.replace(rollout, step=rollout.step + 1)
@@ -109,8 +157,7 @@ def next_rollout(
 def broken_rule(rules: Rules, new: SlotCounts, old: SlotCounts) -> str | None:
     """Which rule has failed, with its figures; None: none has, as far as there are enough requests."""
     answered, errors = _answered(new), new.counts[Count.ERRORS]
-    # as soon as even flawless requests up to the minimum could not repair it
-    if errors and errors > rules.max_error_rate * max(answered, rules.min_requests):
+    if errors and _exceeds(errors, answered, rules.max_error_rate, rules):
         rate = errors / answered
         return (
             f"max_error_rate: {errors} of {answered} requests failed ({rate:.2%}); "
@@ -127,10 +174,26 @@ def broken_rule(rules: Rules, new: SlotCounts, old: SlotCounts) -> str | None:
     return None
 
 
+def _disagreement(rules: Rules, shadow: ShadowFigures) -> str | None:
+    most = rules.max_disagreement
+    if most is None or not _exceeds(shadow.disagreeing, shadow.compared, most, rules):
+        return None
+    return (
+        f"max_disagreement: {shadow.disagreeing} of {shadow.compared} shadowed rows differ "
+        f"({shadow.disagreement:.2%}); {most:.2%} are permitted"
+    )
+
+
+def _exceeds(bad: int, all_of_them: int, most: float, rules: Rules) -> bool:
+    """As soon as even flawless requests up to the minimum could not repair it."""
+    return bad > most * max(all_of_them, rules.min_requests)
+
+
 def _answered(counts: SlotCounts) -> int:
     """Requests with an answer, failed ones included."""
     return counts.counts[Count.REQUESTS] + counts.counts[Count.ERRORS]
 
 
-def _ended(rollout: Rollout, reason: str) -> Rollout:
+def rolled_back(rollout: Rollout, reason: str) -> Rollout:
+    """The rollout, ended for this reason."""
     return structs.replace(rollout, state=RolloutState.ROLLED_BACK, reason=reason)

@@ -80,6 +80,9 @@ class ModelSpec(Declaration):
     response_model_version: bool = Field(
         True, description="whether the body of /predict contains the version, like its header"
     )
+    keep_differing_rows: bool = Field(
+        False, description="whether rows on which a shadow version disagrees are kept for a week"
+    )
     inputs: tuple[InputSpec, ...] = Field(min_length=1)
     outputs: tuple[OutputSpec, ...] = Field(min_length=1)
     batching: Batching = Batching()

@@ -56,6 +56,7 @@ from worker.process_parts import (
     waited_for_server,
 )
 from worker.sandbox.sandbox_runner import SandboxRunner
+from worker.shadow.shadow_runner import ShadowRunner
 from worker.telemetry.exporter import Exporter
 from worker.telemetry.metrics import Facts, readings
 from worker.telemetry.worker_counters import ChunkCounters, WorkerHistory
@@ -115,6 +116,7 @@ class WorkerProcess:
         self._reconciler: Reconciler | None = None
         self._scrubber: Scrubber | None = None
         self._webhooks: Webhooks | None = None
+        self._shadow: ShadowRunner | None = None
 
     @property
     def queues(self) -> list[str]:
@@ -212,7 +214,7 @@ class WorkerProcess:
             self._engine.join()
         if self._runner:
             self._runner.drain(self._settings.shutdown_grace_s)
-        for background in (self._reconciler, self._scrubber):
+        for background in (self._reconciler, self._scrubber, self._shadow):
             if background:
                 background.stop()
         if self._webhooks:
@@ -313,9 +315,23 @@ class WorkerProcess:
         )
         self._engine.start()
         self._runner.start()
+        if settings.device == "cpu":  # a GPU cannot be shared by priority
+            self._shadow = ShadowRunner(
+                self._client,
+                self._registry.predictors,
+                self._handover.start_sandbox,
+                limit_s=settings.batch_limit_s,
+                is_idle=lambda: self._obeys and not self._draining and self._is_idle,
+            )
+            self._shadow.start()
         if settings.webhook_keys():
             self._webhooks = Webhooks(ledger, settings)
             self._webhooks.start()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether neither lane has work."""
+        return bool(self._engine and self._engine.idle and self._runner and self._runner.idle)
 
     def _held(self) -> dict[str, HeldModel]:
         return measured(self._registry.states, self._engine.served if self._engine else {})
@@ -355,6 +371,7 @@ class WorkerProcess:
             chunks=self._chunk_counters,
             held_leases=self._runner.running if self._runner else 0,
             scrubbed=self._scrubber.checked if self._scrubber else {},
+            shadows=dict(self._shadow.counters) if self._shadow else {},
         )
 
     def _crash(self, error: BaseException) -> NoReturn:

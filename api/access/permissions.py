@@ -111,6 +111,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/models/{name}/versions/{version}/verify": {"POST": DEPLOY},
     "/models/{name}/deployment": {"GET": READ, "PUT": DEPLOY},
     "/models/{name}/deployment/history": {"GET": READ},
+    "/models/{name}/shadow/rows": {"GET": DEPLOY},
     "/models/{name}/rollback": {"POST": DEPLOY},
     "/models/{name}/rollouts": {"GET": READ, "POST": DEPLOY},
     "/model-info": {"GET": ANY_KEY},

@@ -22,7 +22,7 @@ from api.jobs.job_views import POLL_AFTER_S
 from shared.arrow_tables import ERROR, KEEP, ROW, plain_input_name
 from shared.errors import InvalidInputError, ResultsNotReadyError
 from shared.job_payloads import JobObjects
-from shared.ledger import ChunkRecord, JobRecord, JobState
+from shared.ledger import ChunkRecord, Inline, JobRecord, JobState
 from shared.tabular.differences import Difference
 from shared.tabular.result_pieces import Piece, pieces_of, readable
 from shared.tabular.result_tables import ResultTables, named_apart
@@ -51,12 +51,21 @@ class JobSide:
 async def side_of(jobs: JobService, asker: Principal, job_id: str) -> JobSide:
     """A job of the asker. Raises ResultsNotReadyError unless it has succeeded, or as `own_job`."""
     record, chunks, inline = await own_results(jobs, asker, job_id, partial=False)
+    return _side(jobs, record, chunks, inline)
+
+
+async def stored_side(jobs: JobService, job_id: str) -> JobSide:
+    """A job of any owner, for a caller that was permitted to read it. Raises as `side_of`."""
+    return _side(jobs, *await jobs.ledger.read_ended(job_id))
+
+
+def _side(jobs: JobService, record: JobRecord, chunks: list[ChunkRecord], inline: Inline) -> JobSide:
     if record.state is not JobState.SUCCEEDED:
         raise ResultsNotReadyError(
-            f"Job {job_id} is {record.state}: only jobs that have succeeded can be compared.",
+            f"Job {record.id} is {record.state}: only jobs that have succeeded can be compared.",
             retry_after_s=None if record.state.ended else POLL_AFTER_S,
         )
-    return JobSide(record, chunks, JobObjects(jobs.payloads, job_id, inline))
+    return JobSide(record, chunks, JobObjects(jobs.payloads, record.id, inline))
 
 
 class JobDifference:

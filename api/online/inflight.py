@@ -79,6 +79,8 @@ class InflightRequests:
         """Waiting rows by owner and model version, without zeros."""
         self.rows = 0
         """Waiting rows of all models."""
+        self.on_answer: Callable[[InflightRequest, Answered], None] | None = None
+        """Called with each request that was answered, after its outcome is set."""
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -182,6 +184,8 @@ class InflightRequests:
         self._close(request)
         if not request.outcome.done():
             request.outcome.set_result(answered)
+        if self.on_answer is not None:
+            self.on_answer(request, answered)
 
     def _close(self, request: InflightRequest) -> None:
         del self._requests[request.id]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from msgspec import structs
@@ -27,6 +27,7 @@ from shared.errors import ModelNotFoundError, PreconditionFailedError
 from shared.history import SlotCounts, read_slot
 from shared.keys import ModelKey, model_key
 from shared.rollouts import Rollout, RolloutState, next_rollout
+from shared.shadowing import ShadowFigures, read_figures
 
 log = structlog.get_logger()
 
@@ -35,10 +36,23 @@ KEPT_S = 8 * 86_400
 """How long the counts of a step are kept: longer than a step may last."""
 
 
+LookAtGate: TypeAlias = Callable[[Deployment, Rollout], Awaitable[Rollout | None]]
+"""Returns the rollout after its gate; None: it is not decided yet."""
+
+
 class RolloutDriver:
     """Counts and decides for all running rollouts."""
 
-    def __init__(self, client: Redis, catalog: Catalog, deployments: Deployments, watch: FleetWatch) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        catalog: Catalog,
+        deployments: Deployments,
+        watch: FleetWatch,
+        gate: LookAtGate,
+    ) -> None:
+        """`gate` decides the gates of rollouts (`api/jobs/rollout_gates.py`)."""
+        self._gate = gate
         self._client: Any = client  # Any: redis-py's union of RESP2 and RESP3 answers
         self._catalog = catalog
         self._deployments = deployments
@@ -67,6 +81,13 @@ class RolloutDriver:
         counted = await self._client.hgetall(keys.rollout_counts(deployment.model, deployment.generation))
         return read_slot(counted)
 
+    async def shadow_of(self, deployment: Deployment) -> ShadowFigures:
+        """What was counted of the deployment's shadow since its last change."""
+        if deployment.shadow is None:
+            return ShadowFigures()
+        name = keys.shadow_counts(deployment.model, deployment.generation)
+        return read_figures(await self._client.hgetall(name))
+
     async def _count(self, deployment: Deployment, rollout: Rollout) -> None:
         """Add what this gateway answered since the last call; the first call only takes the totals."""
         step = deployment.model, deployment.generation
@@ -93,14 +114,7 @@ class RolloutDriver:
         return found
 
     async def _decide(self, deployment: Deployment, rollout: Rollout) -> None:
-        counts = await self.counts_of(deployment)
-        seconds, micros = await self._client.time()
-        elapsed_s = seconds + micros / 1e6 - deployment.changed_at_ms / 1000
-        new, old = (model_key(deployment.model, version) for version in (rollout.to, rollout.of))
-        held = self._watch.fleet.matching_holders(new) > 0
-        after = next_rollout(
-            rollout, elapsed_s, counts.get(new, SlotCounts()), counts.get(old, SlotCounts()), held=held
-        )
+        after = await self._next(deployment, rollout)
         if after is None:
             return
         with suppress(PreconditionFailedError):  # another gateway took this step
@@ -113,6 +127,22 @@ class RolloutDriver:
                 reason=after.reason,
             )
 
+    async def _next(self, deployment: Deployment, rollout: Rollout) -> Rollout | None:
+        new, old = (model_key(deployment.model, version) for version in (rollout.to, rollout.of))
+        held = self._watch.fleet.matching_holders(new) > 0
+        if held and rollout.gated:
+            return await self._gate(deployment, rollout)
+        counts = await self.counts_of(deployment)
+        seconds, micros = await self._client.time()
+        return next_rollout(
+            rollout,
+            seconds + micros / 1e6 - deployment.changed_at_ms / 1000,
+            counts.get(new, SlotCounts()),
+            counts.get(old, SlotCounts()),
+            held=held,
+            shadow=await self.shadow_of(deployment),
+        )
+
 
 def changed(deployment: Deployment, rollout: Rollout) -> Deployment:
     """The deployment with the next state of its rollout."""
@@ -122,7 +152,11 @@ def changed(deployment: Deployment, rollout: Rollout) -> Deployment:
             target, reason = structs.replace(target, split=rollout.split), f"{rollout.percent:g} %"
         case RolloutState.PROMOTED:
             replaced = structs.replace(target, split={})
-            target, reason = structs.replace(target, default=rollout.to, split={}), rollout.reason
+            shadow = target.shadow if target.shadow and target.shadow.version != rollout.to else None
+            target = structs.replace(target, default=rollout.to, split={}, shadow=shadow)
+            reason = rollout.reason
+        case RolloutState.ROLLED_BACK if rollout.gated:  # nothing has moved
+            reason = rollout.reason
         case RolloutState.ROLLED_BACK:
             target, reason = structs.replace(target, default=rollout.of, split={}), rollout.reason
     return Deployment(

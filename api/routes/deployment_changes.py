@@ -56,5 +56,5 @@ async def change(gateway: Gateway, changed: Deployment, expected: int | None) ->
     Raises PreconditionFailedError if another generation is stored, redis.exceptions.RedisError.
     """
     stored = await gateway.deployments.change(changed, expected)
-    gateway.catalog.deploy(gateway.deployments.known, gateway.fleet.now)
+    gateway.route_by_deployments()
     return stored

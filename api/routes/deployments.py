@@ -12,17 +12,19 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from msgspec import structs
 from pydantic import BaseModel, Field
 
-from api.access.principal import Asker
+from api.access.principal import Asker, Principal
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.request_bodies import read_json
+from api.jobs.rollout_gates import cancel_gate, started_gate
 from api.online.rollout_driver import changed as after_rollout
 from api.routes.deployment_changes import change, current, look_up, require_built
 from api.routes.rollout_views import RolloutsView, RolloutView, rollout_view
+from api.routes.shadow_views import ShadowView, require_shadowable, shadow_view
 from shared.deployments import MOST_HISTORY, Change, Deployment, read_request, read_rollout
 from shared.errors import InvalidStateError, PreconditionFailedError
 from shared.keys import model_key
-from shared.rollouts import Rollout, RolloutState
+from shared.rollouts import Rollout, RolloutRequest, RolloutState, StartedGate
 from shared.safe_texts import foreign_text
 from shared.worker_records import ModelState
 
@@ -58,6 +60,10 @@ class DeploymentView(BaseModel):
     changed_at: str | None
     changed_by: str | None
     reason: str
+    shadow: ShadowView | None = Field(
+        description="The version that also runs a share of the requests: of a running rollout with "
+        "`max_disagreement`, else as it was set"
+    )
     rollout: RolloutView | None = Field(description="The newest rollout, unless another change came later")
     can_roll_back_to: str | None = Field(description="The default version before the last promotion")
     versions: list[HeldVersion]
@@ -84,7 +90,7 @@ class DeploymentHistory(BaseModel):
 async def deployment(name: str, gateway: GatewayState, asker: Asker, response: Response) -> DeploymentView:
     """The deployment of a model: what is wanted, and what the workers hold."""
     gateway.catalog.find(name, asker=asker)
-    return _answer(gateway, await current(gateway, name), response)
+    return await _answer(gateway, await current(gateway, name), response)
 
 
 @router.put(
@@ -132,6 +138,7 @@ async def deploy(
         replaced=before.target if promotes else before.replaced,
         change=Change(by=asker.name, reason=demand.reason),
     )
+    require_shadowable(gateway.catalog, changed)
     return await _changed(gateway, changed, expected, response)
 
 
@@ -146,6 +153,7 @@ async def roll_back(
         stopped = structs.replace(
             before.rollout, state=RolloutState.ROLLED_BACK, reason=f"rolled back by {asker.name}"
         )
+        await cancel_gate(gateway.jobs, stopped.gate if stopped.gated else None)
         changed = structs.replace(
             after_rollout(before, stopped), change=Change(by=asker.name, reason="rollback")
         )
@@ -180,35 +188,64 @@ async def history(
 async def roll_out(
     name: str, request: Request, gateway: GatewayState, asker: Asker, response: Response
 ) -> DeploymentView:
-    """Move requests to a version in steps, each only while the rules hold."""
+    """Move requests to a version in steps, each only while the rules hold.
+
+    With a `gate`, the first step waits until a replay of a job on the new version agrees with the job.
+    """
     await look_up(gateway, name, asker)
     asked = read_rollout(await _body(gateway, request))
     before = await current(gateway, name)
+    started = _started(before, asked, asker)
+    await require_built(gateway, name, started.target.wanted)
+    gateway.catalog.learn(name, [asked.to])
+    require_shadowable(gateway.catalog, started)
+    if asked.gate is None:
+        return await _changed(gateway, started, before.generation, response)
+    gate = await started_gate(gateway.jobs, asker, gateway.catalog.find(name, asked.to), asked.gate)
+    try:
+        return await _changed(gateway, _behind_gate(before, started, gate), before.generation, response)
+    except PreconditionFailedError:
+        await cancel_gate(gateway.jobs, gate)
+        raise
+
+
+def _started(before: Deployment, asked: RolloutRequest, asker: Principal) -> Deployment:
+    """The deployment at the first step of a rollout. Raises InvalidStateError."""
+    target = before.target
     if before.rollout is not None and before.rollout.running:
-        raise InvalidStateError(f"A rollout of {name} to {before.rollout.to} is running: roll it back first.")
-    if before.target.unloaded:
-        raise InvalidStateError(f"{name} is unloaded: deploy or load it first.")
-    if asked.to == before.target.default:
-        raise InvalidStateError(f"{name} serves {asked.to} already.")
-    wanted = tuple(dict.fromkeys([*before.target.wanted, asked.to]))
+        raise InvalidStateError(
+            f"A rollout of {before.model} to {before.rollout.to} is running: roll it back first."
+        )
+    if target.unloaded:
+        raise InvalidStateError(f"{before.model} is unloaded: deploy or load it first.")
+    if asked.to == target.default:
+        raise InvalidStateError(f"{before.model} serves {asked.to} already.")
     rollout = Rollout(
         id=uuid4().hex,
-        of=before.target.default,
+        of=target.default,
         to=asked.to,
         steps=asked.steps,
         hold_s=asked.hold_s,
         rules=asked.rules,
     )
-    target = structs.replace(before.target, wanted=wanted, split=rollout.split)
-    await require_built(gateway, name, wanted)
-    changed = Deployment(
-        model=name,
-        target=target,
+    wanted = tuple(dict.fromkeys([*target.wanted, asked.to]))
+    return Deployment(
+        model=before.model,
+        target=structs.replace(target, wanted=wanted, split=rollout.split),
         replaced=before.replaced,
         rollout=rollout,
         change=Change(by=asker.name, reason=asked.reason or f"rollout of {asked.to}"),
     )
-    return await _changed(gateway, changed, before.generation, response)
+
+
+def _behind_gate(before: Deployment, started: Deployment, gate: StartedGate) -> Deployment:
+    """The deployment of a rollout whose gate has not passed: the new version is loaded, and nothing moves."""
+    assert started.rollout is not None
+    return structs.replace(
+        started,
+        target=structs.replace(started.target, split=before.target.split),
+        rollout=structs.replace(started.rollout, gate=gate),
+    )
 
 
 @router.get("/models/{name}/rollouts", responses=of_errors(404, 503))
@@ -235,7 +272,7 @@ async def _body(gateway: Gateway, request: Request) -> bytes:
 async def _changed(
     gateway: Gateway, changed: Deployment, expected: int | None, response: Response
 ) -> DeploymentView:
-    return _answer(gateway, await change(gateway, changed, expected), response)
+    return await _answer(gateway, await change(gateway, changed, expected), response)
 
 
 def _expected(if_match: str | None, before: Deployment) -> int | None:
@@ -248,7 +285,7 @@ def _expected(if_match: str | None, before: Deployment) -> int | None:
     return int(found[1])
 
 
-def _answer(gateway: Gateway, found: Deployment, response: Response) -> DeploymentView:
+async def _answer(gateway: Gateway, found: Deployment, response: Response) -> DeploymentView:
     response.headers["ETag"] = f'"{found.generation}"'
     target = found.target
     return DeploymentView(
@@ -260,6 +297,7 @@ def _answer(gateway: Gateway, found: Deployment, response: Response) -> Deployme
         serves=gateway.catalog.find(found.model).version,
         aliases=target.aliases,
         split=target.split,
+        shadow=shadow_view(found.shadow, await gateway.rollouts.shadow_of(found)) if found.shadow else None,
         changed_at=_moment(found.changed_at_ms) if found.generation else None,
         changed_by=found.change.by or None,
         reason=found.change.reason,

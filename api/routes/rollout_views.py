@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec import structs
 from pydantic import BaseModel, Field
 
 from shared.deployments import Deployment
@@ -24,6 +25,18 @@ class RolloutRules(BaseModel):
     max_error_rate: float
     max_p99_ratio: float
     min_requests: int
+    max_disagreement: float | None
+    shadow_share: float
+    tolerance: float
+
+
+class RolloutGate(BaseModel):
+    replay: str = Field(description="The job of which the rows run again")
+    job: str = Field(description="The replay: `GET /jobs/{id}/difference` compares both")
+    max_disagreement: float
+    tolerance: float
+    passed: bool
+    figures: str = Field(description="The outcome; empty before")
 
 
 class RolloutView(BaseModel):
@@ -36,6 +49,7 @@ class RolloutView(BaseModel):
     percent: float
     hold_s: float
     rules: RolloutRules
+    gate: RolloutGate | None = Field(description="Must pass before the first step; `percent` is 0 until then")
     reason: str = Field(description="Why it ended")
     step_began_at_ms: int
     figures: list[VersionFigures] = Field(description="Of the present step; empty after its end")
@@ -64,7 +78,11 @@ def rollout_view(
             max_error_rate=rollout.rules.max_error_rate,
             max_p99_ratio=rollout.rules.max_p99_ratio,
             min_requests=rollout.rules.min_requests,
+            max_disagreement=rollout.rules.max_disagreement,
+            shadow_share=rollout.rules.shadow_share,
+            tolerance=rollout.rules.tolerance,
         ),
+        gate=RolloutGate(**structs.asdict(rollout.gate)) if rollout.gate else None,
         reason=rollout.reason,
         step_began_at_ms=deployment.changed_at_ms,
         figures=[_figures(deployment.model, version, counts) for version in versions],

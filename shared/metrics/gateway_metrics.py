@@ -56,6 +56,13 @@ SHED = counter(
     VERSION,
     REASON,
 )
+SHADOW_SENT = counter(
+    "takt_shadow_sent_rows_total",
+    "Sampled rows for a shadow version: sent, or dropped because there was no room.",
+    MODEL,
+    VERSION,
+    OUTCOME,
+)
 REQUESTS = counter(
     "takt_requests_total",
     "Ended predictions: succeeded, client_left, or the error code.",
@@ -90,6 +97,6 @@ UPLOADS_LIMIT = gauge("takt_uploads_limit", "TAKT_MAX_UPLOADS, the most uploads 
 
 METRICS: tuple[Metric, ...] = (
     *(BUILD, UPTIME, READY, PROCESSES, DRAINING, QUEUE_OPEN, QUEUE_BREAKS, REDIS_ROUNDTRIP, HTTP_DURATION),
-    *(ADMITTED, SHED, REQUESTS, INFLIGHT_ROWS, INFLIGHT_LIMIT, REQUEST_ROWS, REQUEST_BATCH_ROWS),
+    *(ADMITTED, SHED, SHADOW_SENT, REQUESTS, INFLIGHT_ROWS, INFLIGHT_LIMIT, REQUEST_ROWS, REQUEST_BATCH_ROWS),
     *(STAGE_DURATION, JOBS, JOB_ROWS, UPLOADS, UPLOADS_LIMIT),
 )

@@ -73,6 +73,21 @@ REDELIVERIES = counter(
     VERSION,
 )
 
+SHADOW_ROWS = counter(
+    "takt_shadow_rows_total",
+    "Rows of a shadow version that were compared: agreed, differed, or failed.",
+    MODEL,
+    VERSION,
+    OUTCOME,
+)
+SHADOW_DURATION = histogram(
+    "takt_shadow_duration_seconds",
+    "Time of the model calls of shadowed rows that ran together.",
+    MODEL,
+    VERSION,
+    bounds=SHORT_DURATIONS_S,
+)
+
 # -- chunks
 CHUNKS = counter(
     "takt_chunks_total",
@@ -113,6 +128,6 @@ SCRUBBED = counter(
 
 METRICS: tuple[Metric, ...] = (
     *(BUILD, STATE_NOW, HEARTBEATS, LOADED, LOAD_TIME, RATE, CEILING),
-    *(BUSY, BATCH_ROWS, PREDICT_DURATION, ROWS_ENDED, PARTS, REDELIVERIES),
+    *(BUSY, BATCH_ROWS, PREDICT_DURATION, ROWS_ENDED, PARTS, REDELIVERIES, SHADOW_ROWS, SHADOW_DURATION),
     *(CHUNKS, CHUNK_DURATION, ATTEMPTS, RETRIES, QUARANTINES, LEASES, RENEWALS, SCRUBBED),
 )

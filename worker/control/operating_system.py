@@ -62,6 +62,14 @@ def name_process(name: str) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode("ascii"))
 
 
+def run_on_an_idle_processor() -> None:
+    """Run this process, and its children, only while no other process needs the processor."""
+    with contextlib.suppress(OSError):
+        os.nice(19)
+        if is_linux():
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def end_earlier_if_memory_runs_out(order: OomOrder) -> None:
     """Raise the OOM score of this process."""
     path = _SELF / "oom_score_adj"

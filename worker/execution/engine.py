@@ -110,6 +110,11 @@ class Engine(threading.Thread):
         self.scheduler = LaneScheduler()
         self.served = {key: _served(predictor) for key, predictor in predictors.items()}
 
+    @property
+    def idle(self) -> bool:
+        """Whether neither lane has work now."""
+        return not self.current and not self._work
+
     def add(self, predictor: Predictor) -> None:
         """Serve a further model version from now on. Its chunks may be submitted once this has returned."""
         self._added.append(predictor)

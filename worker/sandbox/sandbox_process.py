@@ -23,8 +23,13 @@ from shared import arrow_tables
 from shared.keys import ModelKey, split_model_key
 from shared.repository import ModelVersion, open_repository
 from shared.settings import Settings
-from worker.control.operating_system import OomOrder, end_earlier_if_memory_runs_out, end_with_parent
-from worker.execution.invalid_rows import part_rows
+from worker.control.operating_system import (
+    OomOrder,
+    end_earlier_if_memory_runs_out,
+    end_with_parent,
+    run_on_an_idle_processor,
+)
+from worker.execution.invalid_rows import InvalidRows, part_rows
 from worker.execution.slices import ChunkWork
 from worker.execution.watchdog import limit_in_words
 from worker.memory import limit_memory
@@ -88,6 +93,8 @@ class _SandboxFork:
 
     def run(self, task: Task) -> None:
         """Fork, run the task in the fork, and pass on its frames, or how it ended."""
+        if task.background:
+            run_on_an_idle_processor()
         read_end, write_end = os.pipe()
         own, pid = os.getpid(), os.fork()
         if pid == 0:
@@ -151,8 +158,9 @@ class _SandboxFork:
     def _run_here(self, task: Task, out: int) -> None:
         predictor = self._predictor or self._load()
         write_frame(out, FrameKind.READY)
+        began_s = time.perf_counter()
         try:
-            if task.rows:
+            if task.rows or task.columns:
                 for result in _results(predictor, task):
                     write_frame(out, FrameKind.RESULT, result)
             else:
@@ -160,13 +168,19 @@ class _SandboxFork:
         except BrokenModelError as error:
             write_frame(out, FrameKind.SICK, str(error).encode())
         else:
-            write_frame(out, FrameKind.DONE)
+            write_frame(out, FrameKind.DONE, b"%.6f" % (time.perf_counter() - began_s))
+
+
+def _work(predictor: Predictor, task: Task) -> ChunkWork:
+    if task.columns:
+        columns = predictor.join(task.columns, task.column_rows)
+        return ChunkWork(predictor, "shadow", columns, InvalidRows(None))
+    invalid, rows = part_rows(arrow_tables.read_ipc(task.rows))
+    return ChunkWork(predictor, "quarantine", arrow_tables.columns_of_batch(predictor.spec, rows), invalid)
 
 
 def _results(predictor: Predictor, task: Task) -> Iterator[bytes]:
-    invalid, rows = part_rows(arrow_tables.read_ipc(task.rows))
-    work = ChunkWork(predictor, "quarantine", arrow_tables.columns_of_batch(predictor.spec, rows), invalid)
-    schema = arrow_tables.result_schema(predictor.spec)
+    work, schema = _work(predictor, task), arrow_tables.result_schema(predictor.spec)
     while not work.complete:
         done = len(work.results)
         # while it isolates failing rows, send results after each call: each frame shows that the process

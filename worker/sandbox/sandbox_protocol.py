@@ -17,6 +17,8 @@ from enum import Enum
 
 import msgspec
 
+from shared.messages import Column
+
 LOAD_LIMIT_S = 300.0
 """Time limit for loading a model in a quarantine process; both its parent and its child apply it."""
 _HEADER = struct.Struct("<cQ")
@@ -27,7 +29,7 @@ class FrameKind(Enum):
     TASK = b"t"  # a `Task`
     READY = b"y"  # the model is loaded
     RESULT = b"r"  # results of the next rows, as an Arrow IPC stream
-    DONE = b"e"  # all rows of the task have run
+    DONE = b"e"  # all rows of the task have run; the body is the time of the model calls in s
     SICK = b"s"  # the golden rows failed; the body is the reason
     DIED = b"d"  # the process that ran the task has ended; the body is the reason
 
@@ -36,6 +38,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Rows to run, in steps. A task without rows runs only the golden rows."""
 
     rows: bytes = b""  # an Arrow IPC stream of inputs
+    columns: list[list[Column]] = []  # or rows as online entries have them
+    column_rows: list[int] = []  # of each entry
+    background: bool = False  # from this task on, the process runs only on an idle processor
     step_rows: int = 1
     limit_s: float  # of a step
 

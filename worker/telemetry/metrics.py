@@ -11,7 +11,7 @@ from shared.metrics import worker_metrics as metrics
 from shared.metrics.exposition import Labels, Reading
 from shared.metrics.metric import BUILD, OFFLINE, ONLINE
 from shared.worker_records import HeldModel, ModelState, WorkerState
-from worker.telemetry.worker_counters import ChunkCounters, EngineCounters, ModelChunks
+from worker.telemetry.worker_counters import ChunkCounters, EngineCounters, ModelChunks, ShadowCounters
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Facts:
     chunks: ChunkCounters
     held_leases: int
     scrubbed: Mapping[str, int] = field(default_factory=dict)  # by outcome
+    shadows: Mapping[ModelKey, ShadowCounters] = field(default_factory=dict)
 
 
 def readings(facts: Facts) -> Iterator[Reading]:
@@ -40,6 +41,7 @@ def readings(facts: Facts) -> Iterator[Reading]:
     chunks: dict[Labels, ModelChunks] = {split_model_key(key): facts.chunks.of(key) for key in facts.engine}
     yield from _engine(engine, chunks)
     yield from _chunks(chunks)
+    yield from _shadows({split_model_key(key): counters for key, counters in facts.shadows.items()})
     yield metrics.LEASES, {(): float(facts.held_leases)}
     yield metrics.SCRUBBED, _by_outcome((), facts.scrubbed)
     yield metrics.RENEWALS, _by_outcome((), facts.chunks.renewals)
@@ -86,6 +88,14 @@ def _chunks(chunks: Mapping[Labels, ModelChunks]) -> Iterator[Reading]:
     yield metrics.ATTEMPTS, {labels: model.attempts for labels, model in chunks.items()}
     yield metrics.RETRIES, {labels: model.retries for labels, model in chunks.items()}
     yield metrics.QUARANTINES, {labels: model.quarantines for labels, model in chunks.items()}
+
+
+def _shadows(shadows: Mapping[Labels, ShadowCounters]) -> Iterator[Reading]:
+    rows: dict[Labels, float] = {}
+    for labels, counters in shadows.items():
+        rows |= _by_outcome(labels, counters.rows)
+    yield metrics.SHADOW_ROWS, rows
+    yield metrics.SHADOW_DURATION, {labels: counters.took_s for labels, counters in shadows.items()}
 
 
 def _by_outcome(labels: Labels, counts: Mapping[str, int]) -> dict[Labels, float]:

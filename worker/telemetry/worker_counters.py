@@ -55,6 +55,14 @@ class EngineCounters:
 
 
 @dataclass
+class ShadowCounters:
+    """Rows that a model version ran as a shadow; only the shadow thread writes."""
+
+    rows: dict[str, int] = field(default_factory=lambda: _of("agreed", "differed", FAILED))
+    took_s: Distribution = field(default_factory=lambda: Distribution(metrics.SHADOW_DURATION))
+
+
+@dataclass
 class ModelChunks:
     """Chunks of a model version."""
 

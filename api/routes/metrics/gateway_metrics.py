@@ -52,6 +52,13 @@ def _online(gateway: Gateway) -> Iterator[Reading]:
             for outcome, count in _outcomes(model).items()
         },
     )
+    yield (
+        metrics.SHADOW_SENT,
+        {
+            (*split_model_key(key), outcome): rows
+            for (key, outcome), rows in gateway.shadow_sampler.rows.items()
+        },
+    )
     inflight = gateway.online.dispatcher.inflight
     yield metrics.INFLIGHT_ROWS, {labels: inflight.rows_of(model.key) for labels, model in served.items()}
     yield metrics.INFLIGHT_LIMIT, _one(gateway.settings.max_inflight_rows)

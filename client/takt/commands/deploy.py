@@ -30,22 +30,35 @@ def deploy(
         typer.Option(min=0, max=100, help="Percent of the requests for it; the rest keeps the default."),
     ] = None,
     only: Annotated[bool, typer.Option("--only", help="Workers drop every other version.")] = False,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Run it beside the others; its answers are only compared.")
+    ] = False,
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="With --shadow: of the requests that also run on it.")
+    ] = 0.1,
     watch: Annotated[bool, typer.Option("--watch", help="Wait until a worker holds it.")] = False,
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds that --watch waits.")] = 300.0,
     reason: Reason = "",
     url: Url = DEFAULT_URL,
     as_document: AsJson = False,
 ) -> None:
-    """Serve a version of a model: to all requests that name no version, or with --canary to some."""
+    """Serve a version of a model: to all requests that name no version, or with --canary to some.
+
+    With --shadow it serves none: a share of the requests also runs on it, and its answers are compared.
+    """
     from takt.client import Takt
 
-    if only and canary is not None:
-        raise typer.BadParameter("--only and --canary exclude each other")
+    if sum((only, shadow, canary is not None)) > 1:
+        raise typer.BadParameter("--only, --shadow and --canary exclude each other")
     with Takt(url) as takt:
         before = takt.deployment(model)
         target = _target(before, version, canary, reason)
         if only:
             target |= {"wanted": [version], "default": version, "split": {}, "aliases": {}}
+            target.pop("shadow", None)
+        if shadow:
+            target |= {"default": before["default"], "split": before["split"]}
+            target["shadow"] = {"version": version, "share": share}
         after = takt.deploy(model, target, generation=before["generation"])
         if watch:
             after = _held(takt, model, version, timeout_s)
@@ -71,6 +84,18 @@ def rollout(
     max_error_rate: Annotated[float, typer.Option(help="Limit of 5xx answers, from 0 to 1.")] = 0.01,
     max_p99_ratio: Annotated[float, typer.Option(help="Limit of p99 against the old version.")] = 1.5,
     min_requests: Annotated[int, typer.Option(help="Fewest requests of a step.")] = 200,
+    max_disagreement: Annotated[
+        float | None, typer.Option(help="Limit of shadowed rows that differ, from 0 to 1.")
+    ] = None,
+    gate: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Job to replay on it before the first step.")
+    ] = None,
+    gate_disagreement: Annotated[
+        float, typer.Option(min=0, max=1, help="With --gate: limit of its rows that differ.")
+    ] = 0.0,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Difference of numbers that counts as agreement.")
+    ] = 0.0,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
     reason: Reason = "",
     url: Url = DEFAULT_URL,
@@ -87,7 +112,11 @@ def rollout(
         "max_p99_ratio": max_p99_ratio,
         "min_requests": min_requests,
     }
+    if max_disagreement is not None:
+        rules |= {"max_disagreement": max_disagreement, "tolerance": tolerance}
     asked = {"to": version, "steps": percents, "hold_s": hold_s, "rules": rules, "reason": reason}
+    if gate is not None:
+        asked["gate"] = {"replay": gate, "max_disagreement": gate_disagreement, "tolerance": tolerance}
     with Takt(url) as takt:
         _show(takt.roll_out(model, asked), as_document=False)
         if watch:
@@ -136,6 +165,8 @@ def _line_of(one: Json) -> str:
         for each in one["figures"]
     )
     why = one["reason"] or figures
+    if one["state"] == "running" and (gate := one.get("gate")) and not gate["passed"]:
+        why = f"waits for the replay {gate['job']}"
     line = f"{one['from_version']} → {one['to_version']}  {one['state']} at {one['percent']:g} %"
     return f"{line}  {why}".rstrip()
 
@@ -144,6 +175,9 @@ def _target(before: Json, version: str, canary: float | None, reason: str) -> Js
     """The new target: the version is wanted besides those that are wanted now."""
     target = {name: before[name] for name in ("default", "aliases")}
     target["wanted"] = list(dict.fromkeys([*before["wanted"], version]))
+    shadow = before.get("shadow")
+    if shadow and shadow["version"] != version and (before["rollout"] or {}).get("state") != "running":
+        target["shadow"] = {name: shadow[name] for name in ("version", "share", "tolerance")}
     if canary is None:
         return target | {"default": version, "split": {}, "reason": reason}
     rest = _WHOLE - canary
@@ -176,5 +210,10 @@ def _show(found: Json, as_document: bool) -> None:
     for one in found["versions"]:
         why = f": {one['failures'][0]}" if one["failures"] else ""
         typer.echo(f"  {one['version']:<12} {one['state']} by {len(one['workers'])} workers{why}")
+    if shadow := found.get("shadow"):
+        typer.echo(
+            f"  shadow {shadow['version']} of {shadow['share']:.0%}: {shadow['compared']} rows compared, "
+            f"{shadow['disagreement']:.2%} disagree, {shadow['dropped']} dropped"
+        )
     if found["serves"] != found["default"]:
         print_note(f"{found['serves']} is served until a worker holds {found['default']}")

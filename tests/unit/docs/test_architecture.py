@@ -21,7 +21,7 @@ PLACEHOLDERS = {
     "worker_id": "{id}",
     "gateway": "{gateway}:{boot}",
 }
-KEY = re.compile(r"(Stream|Hash|Sorted set|Set|String|Celery queue)\b")
+KEY = re.compile(r"(Stream|List|Hash|Sorted set|Set|String|Celery queue)\b")
 
 
 def written_keys() -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from shared.history import Count, SlotCounts, latency_bucket
 from shared.rollouts import (
@@ -11,8 +12,10 @@ from shared.rollouts import (
     RolloutRequest,
     RolloutState,
     Rules,
+    StartedGate,
     next_rollout,
 )
+from shared.shadowing import ShadowCount, ShadowFigures
 
 ROLLOUT = Rollout(
     id="r", of="1.0.0", to="1.1.0", steps=(10.0, 50.0, 100.0), hold_s=60, rules=Rules(min_requests=100)
@@ -90,3 +93,43 @@ def test_steps_must_ascend() -> None:
     assert RolloutRequest(to="1.1.0", steps=(10.0, 5.0)).problem() == (
         "steps: each must be greater than the one before"
     )
+
+
+def shadowed(agreed: int, differed: int = 0, failed: int = 0) -> ShadowFigures:
+    found = ShadowFigures()
+    counts = {ShadowCount.AGREED: agreed, ShadowCount.DIFFERED: differed, ShadowCount.FAILED: failed}
+    found.counts.update(counts)
+    return found
+
+
+SHADOWED = structs.replace(ROLLOUT, rules=Rules(min_requests=100, max_disagreement=0.02))
+
+
+def after_shadow(shadow: ShadowFigures, rollout: Rollout = SHADOWED) -> Rollout | None:
+    return next_rollout(rollout, 60, counts(100), counts(900), held=True, shadow=shadow)
+
+
+def test_a_step_waits_for_compared_rows_and_goes_on_within_the_limit() -> None:
+    assert after_shadow(shadowed(99)) is None
+    found = after_shadow(shadowed(98, 1, 1))
+    assert found is not None
+    assert found.step == 1
+    last = structs.replace(SHADOWED, step=2)
+    promoted = after_shadow(shadowed(0), last)
+    assert promoted is not None, "the old version answers nothing that could be compared"
+    assert promoted.state is RolloutState.PROMOTED
+
+
+def test_disagreement_ends_it_as_soon_as_agreement_could_not_repair_it() -> None:
+    assert after_shadow(shadowed(0, 2)) is None
+    found = after_shadow(shadowed(10, 1, 2))
+    assert found is not None
+    assert found.state is RolloutState.ROLLED_BACK
+    assert found.reason == ("max_disagreement: 3 of 13 shadowed rows differ (23.08%); 2.00% are permitted")
+
+
+def test_a_gate_moves_nothing_and_starts_no_shadow_until_it_has_passed() -> None:
+    gated = structs.replace(SHADOWED, gate=StartedGate(replay="a", job="b"))
+    assert (gated.gated, gated.percent, gated.shadows) == (True, 0, False)
+    passed = structs.replace(gated, gate=StartedGate(replay="a", job="b", passed=True))
+    assert (passed.gated, passed.percent, passed.shadows) == (False, 10, True)

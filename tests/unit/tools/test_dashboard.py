@@ -66,6 +66,7 @@ def test_metrics_for_operators_are_on_the_dashboard_or_have_an_alert() -> None:
             "process_open_fds",
             "process_max_fds",
         ),
+        *("takt_shadow_sent_rows_total", "takt_shadow_rows_total", "takt_shadow_duration_seconds"),
     }
     assert never_asked == details, (
         "a new metric belongs to a panel, an alert, or the details that one looks up"

@@ -1,0 +1,1 @@
+"""Shadow versions: runs sampled online rows in a sandbox of low priority, and compares the answers."""
