@@ -20,16 +20,6 @@ function judge(error) {
   if (changed || !ok) for (const listener of listeners) listener(reachable);
 }
 
-/** Readiness says "not ready" by a 503, which is an answer like any other. */
-async function readiness() {
-  try {
-    return await get("/health/ready");
-  } catch (error) {
-    if (error.told?.status === "not_ready") return error.told;
-    throw error;
-  }
-}
-
 class Feed {
   constructor(load, everyMs) {
     Object.assign(this, {
@@ -37,6 +27,7 @@ class Feed {
       everyMs,
       value: null,
       error: null,
+      at: 0, // when the value came
       watchers: new Set(),
       timer: 0,
       asking: false,
@@ -59,23 +50,29 @@ class Feed {
     this.asking = true;
     try {
       this.value = await this.load();
+      this.at = Date.now();
       this.error = null;
     } catch (error) {
       this.error = error;
     }
     this.asking = false;
     judge(this.error);
-    for (const watcher of this.watchers) watcher(this.value, this.error);
+    this.tell();
     this.rest();
   }
 
+  /** Have everybody who watches draw again. */
+  tell() {
+    for (const watcher of this.watchers) watcher(this.value, this.error);
+  }
+
   rest() {
-    this.timer = setTimeout(() => this.ask(), this.error ? Math.max(this.everyMs, 3000) : this.everyMs);
+    this.timer = setTimeout(() => this.ask(), this.error ? Math.max(this.everyMs, 2000) : this.everyMs);
   }
 }
 
 export const feeds = {
-  ready: new Feed(readiness, 3000),
+  status: new Feed(() => get("/status"), 1000),
   workers: new Feed(() => get("/workers"), 2000),
   lanes: new Feed(() => get("/lanes"), 2000),
   history: new Feed(() => get("/history"), 10000),
@@ -87,10 +84,15 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) for (const feed of Object.values(feeds)) feed.ask();
 });
 
+/** Draw everything again: the same data means something else now. */
+export function redraw() {
+  for (const feed of Object.values(feeds)) if (feed.value || feed.error) feed.tell();
+}
+
 /** Ask again for everything that is watched: the key has changed. */
 export function refresh() {
   for (const feed of Object.values(feeds)) {
-    feed.value = null;
+    Object.assign(feed, { value: null, error: null, at: 0 });
     feed.ask();
   }
 }

@@ -14,6 +14,12 @@ export function currentWork(current) {
   return { kind: "idle" };
 }
 
+/** What a worker is now; `old`: whether that is no longer known. */
+export function workerState(worker, old) {
+  if (old) return "unknown";
+  return worker.drained ? "drained" : worker.state;
+}
+
 const BEHIND_ONLINE_S = 2;
 const BEHIND_JOBS_S = 600;
 

@@ -2,7 +2,9 @@
 
 import { h, put, say, text } from "./dom.js";
 import { feeds, onReachable } from "./feeds.js";
-import { clock } from "./format.js";
+import { conditionTexts } from "./conditions.js";
+import { clock, duration } from "./format.js";
+import { isLost, redisDown, refused, statusAge, visibleFor, watchFreshness } from "./freshness.js";
 import { keyDialog } from "./keydialog.js";
 import { levelBadge } from "./marks.js";
 import { verdict } from "./verdict.js";
@@ -92,33 +94,50 @@ const verdictLink = h("a", { href: "#/", class: "verdict-link", id: "verdict" })
 let told = null;
 
 function drawVerdict() {
-  const { level, problems } = now();
+  const { level, conditions } = now();
   if (verdictLink.dataset.level !== level || verdictLink.lang !== language())
     put(verdictLink, levelBadge(level));
   Object.assign(verdictLink.dataset, { level });
   verdictLink.lang = language();
   if (told !== null && told !== level)
-    say([t(`level.${level}`), problems[0] ? t(problems[0].key, problems[0].parameters) : ""].join(". "));
+    say([t(`level.${level}`), conditions[0] ? conditionTexts(conditions[0])[0] : ""].join(". "));
   told = level === "unknown" ? told : level;
 }
 
-/** The verdict of what the feeds know now. */
+/** The verdict now. */
 export function now() {
   return verdict({
-    ready: feeds.ready.value,
-    workers: feeds.workers.value?.workers,
-    lanes: feeds.lanes.value?.lanes,
-    history: feeds.history.value,
-    models: feeds.models.value,
+    status: feeds.status.value,
+    age: statusAge(),
+    visible: visibleFor(),
+    refused: refused(),
   });
 }
 
-/** Keep the verdict and the connection's state true, whichever view is shown. */
+/** Keep the verdict and the age of the data true, whichever view is shown. */
 export function watchHealth() {
-  for (const feed of [feeds.ready, feeds.workers, feeds.lanes, feeds.models]) feed.watch(drawVerdict);
   const line = document.getElementById("link");
-  onReachable(({ ok, at }) => {
-    if (ok && line.textContent) say(t("app.back"));
-    text(line, ok ? "" : t("app.lost", { at: clock(new Date(at)) }));
+  let reachable = true;
+  const draw = () => {
+    drawVerdict();
+    const words = ageText(reachable);
+    if (!words && line.textContent) say(t("app.back"));
+    text(line, words);
+  };
+  feeds.status.watch(draw);
+  onReachable(({ ok }) => {
+    reachable = ok;
+    draw();
   });
+  watchFreshness(draw);
+}
+
+/** What the reader must know about the age of the shown data; empty: it is live. */
+function ageText(reachable) {
+  if (!reachable || isLost()) {
+    if (!feeds.status.at) return t("app.lost.ever");
+    return t("app.lost", { at: clock(new Date(feeds.status.at)), for: duration(Math.floor(statusAge())) });
+  }
+  const down = redisDown();
+  return down ? t("app.old", { at: clock(down.since) }) : "";
 }

@@ -23,7 +23,9 @@ export function onUnauthorized(listener) {
   unauthorized.add(listener);
 }
 
-/** Send a request; resolves to the Response, or raises ApiError. */
+const LIMIT_MS = 5000;
+
+/** Send a request; resolves to the Response, or raises ApiError. It may take as long as it takes. */
 export async function send(path, { method = "GET", headers = {}, body, signal } = {}) {
   const shown = credentials();
   let response;
@@ -51,9 +53,16 @@ export function exactly(text) {
   });
 }
 
-/** The JSON of an answer. */
-export async function get(path, options) {
-  return (await send(path, options)).json();
+/** The JSON of an answer, which a gateway that works gives within seconds; else it counts as unreachable. */
+export async function get(path, { signal, ...options } = {}) {
+  const limit = AbortSignal.timeout(LIMIT_MS);
+  const both = signal ? AbortSignal.any([signal, limit]) : limit;
+  try {
+    return await (await send(path, { ...options, signal: both })).json();
+  } catch (error) {
+    if (!limit.aborted || signal?.aborted) throw error;
+    throw new ApiError(0, { error: "unreachable", detail: `no answer within ${LIMIT_MS / 1000} s` });
+  }
 }
 
 export async function post(path, data) {

@@ -2,6 +2,7 @@
 
 import { h, keyed, put, text } from "./dom.js";
 import { figure, number } from "./format.js";
+import { isOld } from "./freshness.js";
 import { jobName, endText, waitText } from "./jobtexts.js";
 import { jobBadge, meter } from "./marks.js";
 import { failureText, panel } from "./panels.js";
@@ -49,13 +50,17 @@ function line(job) {
       text(
         why,
         waitText(now) ||
-          `${now.model} ${now.version}${now.rows_per_s ? ` · ${figure(now.rows_per_s)} ${t("unit.rows_per_s")}` : ""}`,
+          [`${now.model} ${now.version}`, speedText(now)].filter(Boolean).join(" · "),
       );
       why.classList.toggle("why", Boolean(now.waiting));
       why.classList.toggle("muted", !now.waiting);
       text(end, endText(now));
     },
   };
+}
+
+function speedText(job) {
+  return job.rows_per_s && !isOld() ? t("jobs.speed", { rate: figure(job.rows_per_s) }) : "";
 }
 
 /** Draw a job's bar: rows that succeeded, then rows that failed. */

@@ -1,6 +1,7 @@
 // What is said of a job, the same in every view.
 
 import { clock, duration, NONE, number, shortId } from "./format.js";
+import { isOld } from "./freshness.js";
 import { known, t } from "./words.js";
 
 export const ENDED = new Set(["succeeded", "failed", "canceled"]);
@@ -23,6 +24,7 @@ export function waitReason({ waiting }) {
 /** When it ends, or ended. */
 export function endText(job) {
   if (ENDED.has(job.state)) return t("jobs.ended", { at: clock(job.finished_at) });
+  if (isOld()) return t("jobs.unknown_end");
   if (job.eta_s === null || job.eta_s === undefined) return job.waiting ? NONE : t("jobs.unknown_end");
   const low = job.eta_low_s ?? job.eta_s;
   const high = job.eta_high_s ?? job.eta_s;

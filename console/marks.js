@@ -19,6 +19,7 @@ const LEVELS = {
   ok: ["ok", "check"],
   warn: ["warn", "triangle"],
   bad: ["bad", "cross"],
+  lost: ["bad", "dash"],
   unknown: ["idle", "dots"],
 };
 const JOBS = {
@@ -31,7 +32,13 @@ const JOBS = {
   succeeded: ["ok", "check"],
   failed: ["bad", "cross"],
 };
-const WORKERS = { starting: ["info", "dots"], serving: ["ok", "check"], draining: ["warn", "bars"] };
+const WORKERS = {
+  starting: ["info", "dots"],
+  serving: ["ok", "check"],
+  draining: ["warn", "bars"],
+  drained: ["warn", "bars"],
+  unknown: ["idle", "dash"],
+};
 const HELD = { loading: ["info", "dots"], loaded: ["ok", "check"], failed: ["bad", "cross"] };
 const LANES = {
   idle: ["idle", "ring"],

@@ -3,12 +3,15 @@
 import { chart } from "./chart.js";
 import { h, put, text } from "./dom.js";
 import { feeds } from "./feeds.js";
+import { conditionTexts } from "./conditions.js";
 import { modelKey } from "./fleet.js";
-import { duration, figure, milliseconds, NONE, number, percent } from "./format.js";
+import { clock, duration, figure, milliseconds, NONE, number, percent } from "./format.js";
 import { now } from "./frame.js";
+import { statusAge } from "./freshness.js";
 import { jobLines } from "./joblines.js";
 import { lanesPanel } from "./lanes.js";
 import { levelBadge } from "./marks.js";
+import { placeOf } from "./verdict.js";
 import { t } from "./words.js";
 import { workerLines } from "./workerlines.js";
 
@@ -35,42 +38,52 @@ export function overview() {
     feeds.lanes.watch((value, error) => (lanes.draw(value, error), figures.lanes(value), judge())),
     feeds.workers.watch((value, error) => (workers.draw(value, error), judge())),
     feeds.active.watch(jobs.draw),
-    feeds.models.watch(judge),
-    feeds.ready.watch(judge),
+    feeds.status.watch(judge),
     feeds.history.watch(
       (value) => value && (figures.history(value), drawCharts(throughput, latency, value), judge()),
     ),
   ];
+  const timer = setInterval(judge, 500); // the verdict depends on the age of the status
+  stops.push(() => clearInterval(timer));
   return { node, close: () => stops.forEach((stop) => stop()) };
 }
 
 function drawVerdict(node) {
-  const { level, problems } = now();
-  const said = JSON.stringify([problems, summary(level)]);
+  const { level, conditions } = now();
+  const said = JSON.stringify([conditions, level, summary(level)]);
   if (node.dataset.said === said) return;
   Object.assign(node.dataset, { said, level });
   put(
     node,
     levelBadge(level),
-    h("ul", {}, problems.length ? problems.map(line) : h("li", {}, summary(level))),
+    h("ul", {}, conditions.length ? conditions.map(line) : h("li", {}, summary(level))),
   );
 }
 
 function summary(level) {
-  if (level === "unknown") return t("verdict.unknown");
+  if (level === "lost") {
+    const age = statusAge();
+    return age === null ? t("verdict.never") : t("verdict.lost", { for: duration(Math.floor(age)) });
+  }
+  if (level !== "ok") return t("verdict.unknown");
   const workers = feeds.workers.value?.workers ?? [];
   const serving = workers.filter((worker) => worker.state === "serving");
   const held = new Set(workers.flatMap((worker) => worker.models.map(modelKey)));
   return t("verdict.ok", { serving: serving.length, workers: workers.length, models: held.size });
 }
 
-function line({ key, parameters, link }) {
-  const shown = { ...parameters };
-  if ("age" in shown) shown.age = duration(shown.age);
-  if ("share" in shown) shown.share = percent(shown.share, 1);
-  if ("rows" in shown) shown.rows = number(shown.rows);
-  const words = t(key, shown);
-  return h("li", {}, link ? h("a", { href: link }, words) : words);
+/** A condition: what is wrong, since when, and what to do. */
+function line(condition) {
+  const [message, remedy] = conditionTexts(condition);
+  const place = placeOf(condition);
+  return h(
+    "li",
+    { data: { severity: condition.severity, code: condition.code } },
+    place ? h("a", { href: place }, message) : message,
+    " ",
+    h("span", { class: "small muted" }, t("verdict.since", { at: clock(condition.since) })),
+    h("div", { class: "small muted" }, remedy),
+  );
 }
 
 function figureList() {
@@ -114,7 +127,7 @@ function setHistory(set, history) {
     "requests",
     figure(rate(total.requests)),
     t("unit.per_s"),
-    `${figure(rate(total.rows))} ${t("unit.rows_per_s")}`,
+    t("figure.rows_now", { rate: figure(rate(total.rows)) }),
   );
   set("job_rows", figure(rate(total.job_rows)), t("unit.rows_per_s"), t("figure.now"));
   const newest = total.p50_ms.findLastIndex(

@@ -1,16 +1,18 @@
 // The workers in the overview: who does what, and how busy each is.
 
 import { h, keyed, put, text } from "./dom.js";
-import { currentWork } from "./fleet.js";
-import { percent, shortId } from "./format.js";
+import { currentWork, workerState } from "./fleet.js";
+import { isOld } from "./freshness.js";
+import { duration, percent, shortId, since } from "./format.js";
 import { meter, workerBadge } from "./marks.js";
 import { failureText, panel } from "./panels.js";
 import { t } from "./words.js";
 
 export function workerLines() {
   const list = h("ul");
+  const silent = h("p", { class: "small why" });
   const note = h("p", { class: "empty" }, t("app.loading"));
-  const node = panel(t("workers.title"), h("a", { href: "#/workers" }, t("workers.all")), note, list);
+  const node = panel(t("workers.title"), h("a", { href: "#/workers" }, t("workers.all")), note, silent, list);
   const sync = keyed(list, line);
   return {
     node,
@@ -18,6 +20,7 @@ export function workerLines() {
       const workers = value?.workers ?? [];
       note.hidden = workers.length > 0;
       text(note, error && !value ? failureText(error) : value ? t("workers.none") : t("app.loading"));
+      text(silent, silentText(value));
       sync(workers, (worker) => worker.id);
     },
   };
@@ -40,8 +43,9 @@ function line(worker) {
   return {
     node,
     update(now) {
-      if (state.dataset.state !== now.state) put(state, workerBadge(now.state));
-      state.dataset.state = now.state;
+      const shown = workerState(now, isOld());
+      if (state.dataset.state !== shown) put(state, workerBadge(shown));
+      state.dataset.state = shown;
       drawLoad(bar, load, now);
       text(work, workText(now.current));
     },
@@ -53,6 +57,14 @@ export function drawLoad(bar, words, { online_share: online, offline_share: jobs
   const all = percent(Math.min(1, online + jobs));
   text(words, all);
   bar.draw([online, jobs], t("workers.load.about", { all, online: percent(online), jobs: percent(jobs) }));
+}
+
+/** Workers that fell silent without an order; empty: there are none. */
+export function silentText(value) {
+  const words = (value?.silent ?? []).map(({ name, last_seen_at: at }) =>
+    t("workers.silent", { name, for: duration(Math.max(0, since(at))) }),
+  );
+  return words.join(" · ");
 }
 
 export function workText(current) {

@@ -2,16 +2,18 @@
 
 import { h, keyed, put, text } from "./dom.js";
 import { feeds } from "./feeds.js";
-import { currentWork, modelKey } from "./fleet.js";
+import { currentWork, modelKey, workerState } from "./fleet.js";
+import { isOld } from "./freshness.js";
 import { bytes, duration, figure, since } from "./format.js";
 import { heldBadge, meter, workerBadge } from "./marks.js";
 import { failureText, panel, table } from "./panels.js";
 import { t } from "./words.js";
-import { drawLoad, workText } from "./workerlines.js";
+import { drawLoad, silentText, workText } from "./workerlines.js";
 
 export function workersView() {
   const body = h("tbody");
   const note = h("p", { class: "empty" }, t("app.loading"));
+  const silent = h("p", { class: "small why" });
   const columns = ["name", "state", "device", "models", "load", "current", "memory", "up", "seen"].map(
     (name) => [t(`workers.${name}`), ["memory", "up", "seen"].includes(name) ? "number" : undefined],
   );
@@ -21,13 +23,14 @@ export function workersView() {
     "div",
     { class: "stack" },
     h("h1", {}, t("workers.title")),
-    h("div", { class: "panel" }, note, shown),
+    h("div", { class: "panel" }, note, silent, shown),
   );
   const draw = (value, error) => {
     const workers = value?.workers ?? [];
     note.hidden = workers.length > 0;
     shown.hidden = !workers.length;
     text(note, error && !value ? failureText(error) : value ? t("workers.none") : t("app.loading"));
+    text(silent, silentText(value));
     sync(workers, (worker) => worker.id);
   };
   return { node, close: feeds.workers.watch(draw) };
@@ -62,7 +65,8 @@ function row(worker) {
   return {
     node,
     update(now) {
-      changed(cells.state, now.state, () => workerBadge(now.state));
+      const state = workerState(now, isOld());
+      changed(cells.state, state, () => workerBadge(state));
       changed(cells.models, JSON.stringify(now.models), () =>
         h("div", { class: "held" }, now.models.map(held)),
       );

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-LOOK_EVERY_S = 5.0
+LOOK_EVERY_S = 2.0
 """Lower limit for the age at which the count of stored bytes is renewed."""
 WALK_SHARE = 0.05
 """Limit of the time that a process spends walking the folder: with many objects it counts less often."""

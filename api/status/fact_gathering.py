@@ -33,7 +33,7 @@ from shared.worker_records import WorkerRecord
 LOOK_LIMIT_S = 1.5
 """If Redis takes longer, it counts as down: a verdict must not wait for it."""
 STORE_LIMIT_S = 1.5
-GATEWAY_SILENT_S = 5.0
+GATEWAY_SILENT_S = 3.0
 GATEWAY_FORGOTTEN_S = 3600.0
 _FIVE_MINUTES, _QUARTER_HOUR = 300 // SLOT_S, 900 // SLOT_S
 _SAMPLE = 50

@@ -22,7 +22,7 @@ from shared.conditions import (
 )
 from shared.conditions.episodes import Episode, decode_episode
 
-FRESH_S = 1.0
+FRESH_S = 0.5
 """Callers within this time share a look."""
 EVERY_S = 1.0
 LEASE_MS = 10_000

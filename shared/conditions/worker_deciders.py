@@ -15,7 +15,7 @@ LOOP_EXITS = 3
 """So many unordered ends in that time are a crash loop."""
 RESTART_SHOWN_S = 60.0
 STUCK_S = 10.0
-SUPERVISOR_SILENT_S = 4.0
+SUPERVISOR_SILENT_S = 3.0
 """A supervisor, which waits for nothing, gives a sign of life every second."""
 MOST_WORKER_CLOCK_DIFFERENCE_S = 5.0
 

@@ -78,8 +78,18 @@ class WorkerView(BaseModel):
     models: list[HeldModelView]
 
 
+class SilentWorker(BaseModel):
+    """A worker whose heartbeat has expired without an order to stop."""
+
+    name: str
+    last_seen_at: datetime
+
+
 class Workers(BaseModel):
     workers: list[WorkerView]
+    silent: list[SilentWorker] = Field(
+        description="Workers that fell silent in the last hour and have no successor: dead or hanging"
+    )
 
 
 class OnlineLaneView(BaseModel):

@@ -15,6 +15,7 @@ from api.routes.operations.worker_views import (
     CHUNK,
     LaneList,
     Scaling,
+    SilentWorker,
     Workers,
     WorkerView,
     job_of_chunk,
@@ -42,7 +43,8 @@ async def workers(gateway: GatewayState, asker: Asker) -> Workers:
     ]
     if gateway.access.authenticator.asks and not asker.sees_all_jobs:
         await _hide_jobs_of_others(gateway, asker, shown)
-    return Workers(workers=shown)
+    silent = [SilentWorker(name=name, last_seen_at=time_view(at_ms)) for name, at_ms in fleet.silent.items()]
+    return Workers(workers=shown, silent=silent)
 
 
 async def _hide_jobs_of_others(gateway: Gateway, asker: Principal, shown: Sequence[WorkerView]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from api.http.error_status import STATUS
 from api.routes.console import FOLDER, read_files
+from shared.conditions import KINDS
 from shared.ledger.records import TOO_MANY_ERRORS
 from tests.support.documents import ROOT
 from tests.unit.gateway_fakes import FakeRedis, running_gateway
@@ -83,7 +84,7 @@ def test_every_string_that_is_asked_for_is_in_the_table_and_none_is_idle() -> No
     unknown = {key for key in quoted if key not in STRINGS and f"submit.{key}" not in STRINGS}
     assert {key for key in unknown if not key.startswith("takt.")} == set()
     built = {key for key in STRINGS if key.startswith(tuple(f"{start}." for start in BUILT))}
-    made = {key for key in STRINGS if key.startswith(("problem.", "figure.", "jobs.", "job."))}
+    made = {key for key in STRINGS if key.startswith(("figure.", "jobs.", "job."))}
     assert set(STRINGS) - quoted - built - made == set()
 
 
@@ -92,6 +93,18 @@ def test_every_error_code_has_a_korean_reason() -> None:
     of_jobs = {TOO_MANY_ERRORS, "upload_interrupted"}
     assert set(reasons) >= set(STATUS) | of_jobs | {"not_found", "method_not_allowed"}
     assert all(re.search("[가-힣]", reason) for reason in reasons.values())
+
+
+def test_every_condition_has_a_korean_message_with_the_same_values() -> None:
+    text = (FOLDER / "conditions.js").read_text()
+    found = dict(re.findall(r'^  (\w+): (\[\s*"[^"]+",\s*"[^"]+",?\s*\]),$', text, re.MULTILINE))
+    assert list(found) == [kind.code for kind in KINDS]
+    for kind in KINDS:
+        pair = PAIR.fullmatch(found[kind.code])
+        assert pair, kind.code
+        assert all(re.search("[가-힣]", words) for words in pair.groups())
+        values = [set(re.findall(r"(?<!{)\{(\w+)\}(?!})", words)) for words in (pair[1], kind.message)]
+        assert values[0] == values[1], kind.code
 
 
 def test_the_image_and_the_wheel_take_the_consoles_files_along() -> None:

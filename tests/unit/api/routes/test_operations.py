@@ -53,7 +53,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def test_without_workers_none_is_listed(stage: Stage) -> None:
-    assert await stage.get("/workers") == {"workers": []}
+    assert await stage.get("/workers") == {"workers": [], "silent": []}
 
 
 async def test_a_worker_is_listed_with_what_it_holds(stage: Stage) -> None:
