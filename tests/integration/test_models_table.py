@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,19 +28,22 @@ from tests.support.callers import batch_results, finished, handed_over, job_resu
 from tests.support.documents import ROOT
 from tests.support.frameworks import needs
 from tests.support.polling import eventually
-from tests.support.served_models import CLASSES, COLUMNS, MODELS, ROWS, Made, write_served_model
+from tests.support.served_models import CLASSES, ROWS, Made, write_served_model
+from tests.support.served_models import MODELS as ESTIMATORS
+from tests.support.served_networks import NETWORKS
 from tests.support.servers import Server
 from tests.support.stack import STARTS_S, Stack, running
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     needs("catboost", "lightgbm", "mlflow", "onnxruntime", "skl2onnx", "skops", "xgboost"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
 ]
 
 _ROW = re.compile(r"^- `([a-z-]+)`: (.*?)(?:;.*)?$", re.MULTILINE)
 TABLE = _ROW.findall((ROOT / "docs" / "models.md").read_text(encoding="utf-8"))
+MODELS = ESTIMATORS | NETWORKS
 NAMES = {row: f"m{number}-{row[0]}" for number, row in enumerate(TABLE)}
 SOME = np.round(ROWS[::4] * 1.01, 3)
 """Rows beside those of the training."""
@@ -91,7 +95,7 @@ def table_stack(
         stack.gateway()
         stack.worker("w")
         with stack.client() as http:
-            eventually(lambda: all(serves(http, name) for name in made), limit_s=4 * STARTS_S, every_s=0.2)
+            eventually(lambda: all(serves(http, name) for name in made), limit_s=6 * STARTS_S, every_s=0.2)
         yield stack
 
 
@@ -111,8 +115,15 @@ def model(request: pytest.FixtureRequest) -> str:
     return NAMES[request.param]
 
 
-def objects(rows: Array) -> list[dict[str, float]]:
-    return [dict(zip(COLUMNS, row, strict=True)) for row in rows.tolist()]
+def in_json(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Images as Base64."""
+    return [
+        {
+            name: b64encode(value).decode() if isinstance(value, bytes) else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
 
 
 def assert_as_in_process(made: Made, answers: list[dict[str, Any]], rows: Array) -> None:
@@ -130,37 +141,44 @@ def test_single_predictions_are_those_in_this_process(
     http: httpx.Client, made: dict[str, Made], model: str
 ) -> None:
     rows = SOME[:3]
-    answers = [http.post(f"/models/{model}/predict", json=row).json() for row in objects(rows)]
+    answers = [
+        http.post(f"/models/{model}/predict", json=row).json() for row in in_json(made[model].objects(rows))
+    ]
     assert_as_in_process(made[model], answers, rows)
 
 
 def test_batches_are_those_in_this_process(http: httpx.Client, made: dict[str, Made], model: str) -> None:
-    assert_as_in_process(made[model], batch_results(http, model, objects(SOME)), SOME)
+    assert_as_in_process(made[model], batch_results(http, model, in_json(made[model].objects(SOME))), SOME)
 
 
 def test_jobs_of_json_are_those_in_this_process(
     http: httpx.Client, made: dict[str, Made], model: str
 ) -> None:
-    assert_as_in_process(made[model], job_results(http, model, objects(SOME)), SOME)
+    assert_as_in_process(made[model], job_results(http, model, in_json(made[model].objects(SOME))), SOME)
 
 
-def csv_of(table: pa.Table) -> bytes:
-    text: str = table.to_pandas().to_csv(index=False)
+def csv_of(rows: list[dict[str, Any]]) -> bytes:
+    """A cell of a sequence is JSON."""
+    text: str = (
+        pd.DataFrame(in_json(rows))
+        .map(lambda v: json.dumps(v) if isinstance(v, list) else v)
+        .to_csv(index=False)
+    )
     return text.encode()
 
 
-def ndjson_of(table: pa.Table) -> bytes:
-    return b"".join(json.dumps(row).encode() + b"\n" for row in table.to_pylist())
+def ndjson_of(rows: list[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in in_json(rows))
 
 
-def parquet_of(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
+def parquet_of(rows: list[dict[str, Any]]) -> bytes:
+    table, sink = pa.Table.from_pylist(rows), io.BytesIO()
     pa.parquet.write_table(table, sink)
     return sink.getvalue()
 
 
-def arrow_of(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
+def arrow_of(rows: list[dict[str, Any]]) -> bytes:
+    table, sink = pa.Table.from_pylist(rows), io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue()
@@ -171,7 +189,9 @@ def rows_of_csv(data: bytes) -> list[dict[str, Any]]:
     return [row | {"probabilities": json.loads(row["probabilities"])} for row in rows]
 
 
-FORMATS: dict[str, tuple[str, Callable[[pa.Table], bytes], Callable[[bytes], list[dict[str, Any]]]]] = {
+FORMATS: dict[
+    str, tuple[str, Callable[[list[dict[str, Any]]], bytes], Callable[[bytes], list[dict[str, Any]]]]
+] = {
     "csv": ("text/csv", csv_of, rows_of_csv),
     "ndjson": ("application/x-ndjson", ndjson_of, lambda data: [json.loads(x) for x in data.splitlines()]),
     "parquet": (
@@ -188,8 +208,8 @@ def test_jobs_of_files_are_those_in_this_process(
     http: httpx.Client, made: dict[str, Made], model: str, form: str
 ) -> None:
     media_type, written, read = FORMATS[form]
-    table = pa.Table.from_pandas(pd.DataFrame(SOME, columns=COLUMNS), preserve_index=False)
-    job = finished(http, handed_over(http, model, iter([written(table)]), media_type))
+    body = written(made[model].objects(SOME))
+    job = finished(http, handed_over(http, model, iter([body]), media_type))
     assert job["state"] == "succeeded", job
     results = http.get(job["links"]["results"], params={"format": form}).raise_for_status().content
     assert_as_in_process(made[model], read(results), SOME)

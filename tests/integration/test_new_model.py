@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import warnings
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -144,6 +146,34 @@ MAKERS: dict[str, Callable[[Path], Case]] = {
 }
 
 
+SIDE = 224
+STATES = ["ok", "scratch", "dent"]
+
+
+def vision() -> torch.nn.Module:
+    torch.manual_seed(4)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, stride=4),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(4),
+        torch.nn.Flatten(),
+        torch.nn.Linear(128, len(STATES)),
+    ).eval()
+
+
+def write_vision(folder: Path) -> None:
+    sizes = ({0: torch.export.Dim("rows")},)
+    rows = torch.rand(2, 3, SIDE, SIDE)
+    torch.export.save(torch.export.export(vision(), (rows,), dynamic_shapes=sizes), folder / "cnn.pt2")
+
+
+def photo() -> bytes:
+    pixels = np.random.default_rng(2).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG")
+    return file.getvalue()
+
+
 @dataclass(frozen=True)
 class Served:
     takt: Takt
@@ -164,6 +194,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     for name, case in cases.items():
         printed = terminal.types(f".venv/bin/takt models new {name} --from {case.file} {case.options}")
         assert printed.splitlines()[-1] == f"next: takt up --models {name}"
+    write_vision(folder)
+    terminal.types(f".venv/bin/takt models new cnn --from cnn.pt2 --classes {','.join(STATES)}")
     with terminal.serving(".venv/bin/takt up"), Takt(f"http://127.0.0.1:{port}") as takt:
         yield Served(takt, terminal, cases)
 
@@ -180,6 +212,17 @@ def test_a_trained_file_is_served_by_two_commands(served: Served, name: str) -> 
         assert found == expected
     else:
         assert np.asarray(found) == pytest.approx(np.asarray(expected), rel=1e-4, abs=1e-4)
+
+
+def test_a_network_over_images_answers_a_jpeg_file(served: Served) -> None:
+    url, image = f"{served.takt.url}/models/cnn/predict", photo()
+    found = httpx.post(url, content=image, headers={"Content-Type": "image/jpeg"}).raise_for_status().json()
+    pixels = np.asarray(Image.open(io.BytesIO(image))).astype(np.float32) / 255
+    with torch.inference_mode():
+        logits = vision()(torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None])
+    expected = torch.softmax(logits, 1)[0].numpy()
+    assert found["probabilities"] == pytest.approx(expected, abs=1e-6)
+    assert found["prediction"] == STATES[int(expected.argmax())]
 
 
 def test_the_raw_table_is_a_job_with_unchanged_headers(served: Served) -> None:

@@ -1,6 +1,7 @@
 """A model for each artifact of the list in docs/models.md, with its answers in this process.
 
-Every model takes the same four inputs and answers class probabilities.
+Every model answers class probabilities to rows of four numbers, which are its inputs, or from which a
+sequence or an image is made.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,20 @@ def shares(distances):
 """
 WIDTHS = [0.2, 1.3, 2.0]
 
+INPUT = """
+[[inputs]]
+name = "{name}"
+type = "float"
+example = {example}
+"""
+INPUTS = "".join(INPUT.format(name=name, example=ROWS[0, n]) for n, name in enumerate(COLUMNS))
+
 Answers = Callable[[Array], Array]
+
+
+def numbers(rows: Array) -> list[dict[str, Any]]:
+    """The inputs of most models."""
+    return [dict(zip(COLUMNS, row, strict=True)) for row in rows.tolist()]
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,8 @@ class Made:
     options: str = ""  # the framework's table in model.toml
     modules: Mapping[str, str] = field(default_factory=dict)
     tolerance: float = 0.0
+    inputs: str = INPUTS  # the tables in model.toml
+    objects: Callable[[Array], list[dict[str, Any]]] = numbers  # the inputs of each row; an image is bytes
 
 
 def forest() -> Any:  # Any: scikit-learn has no types
@@ -155,13 +172,38 @@ def onnx(home: Path) -> Made:
     return Made(answers)
 
 
-def xgboost(home: Path) -> Made:
+def xgboost_in(home: Path, name: str) -> Made:
     import xgboost
 
     options = {"objective": "multi:softprob", "num_class": 3, "nthread": 1}
     booster = xgboost.train(options, xgboost.DMatrix(ROWS, SPECIES), num_boost_round=10)
-    booster.save_model(home / "model.json")
+    booster.save_model(home / name)
     return Made(lambda rows: np.asarray(booster.predict(xgboost.DMatrix(rows))))
+
+
+def xgboost_wrapper(home: Path) -> Made:
+    import xgboost
+
+    return wrapper(home, xgboost.XGBClassifier(n_estimators=10, n_jobs=1))
+
+
+def lightgbm_wrapper(home: Path) -> Made:
+    import lightgbm
+
+    return wrapper(home, lightgbm.LGBMClassifier(n_estimators=10, n_jobs=1, verbosity=-1))
+
+
+def catboost_wrapper(home: Path) -> Made:
+    import catboost
+
+    options = {"iterations": 10, "verbose": 0, "thread_count": 1, "allow_writing_files": False}
+    return wrapper(home, catboost.CatBoostClassifier(**options))
+
+
+def wrapper(home: Path, estimator: Any) -> Made:
+    """A booster's estimator for scikit-learn."""
+    joblib.dump(estimator.fit(ROWS, SPECIES), home / "model.joblib")
+    return Made(lambda rows: np.asarray(estimator.predict_proba(rows)))
 
 
 def lightgbm(home: Path) -> Made:
@@ -215,9 +257,13 @@ MODELS: dict[tuple[str, str], Callable[[Path], Made]] = {
     ("pytorch", "TorchScript (`.pt`, `.ts`)"): torchscript,
     ("pytorch", "exported program (`.pt2`)"): exported,
     ("onnx", "`.onnx`"): onnx,
-    ("xgboost", "`.json`, `.ubj`, `.joblib`"): xgboost,
-    ("lightgbm", "`.txt`, `.joblib`"): lightgbm,
-    ("catboost", "`.cbm`, `.joblib`"): catboost,
+    ("xgboost", "`.json`"): partial(xgboost_in, name="model.json"),
+    ("xgboost", "`.ubj`"): partial(xgboost_in, name="model.ubj"),
+    ("xgboost", "estimator (`.joblib`)"): xgboost_wrapper,
+    ("lightgbm", "`.txt`"): lightgbm,
+    ("lightgbm", "estimator (`.joblib`)"): lightgbm_wrapper,
+    ("catboost", "`.cbm`"): catboost,
+    ("catboost", "estimator (`.joblib`)"): catboost_wrapper,
     ("mlflow", "a folder with `MLmodel`"): mlflow,
     ("python", "any files and modules"): python,
 }
@@ -240,12 +286,6 @@ view = "label"
 name = "probabilities"
 view = "probabilities"
 """
-INPUT = """
-[[inputs]]
-name = "{name}"
-type = "float"
-example = {example}
-"""
 
 
 def write_served_model(root: Path, name: str, framework: str, make: Callable[[Path], Made]) -> Made:
@@ -255,9 +295,8 @@ def write_served_model(root: Path, name: str, framework: str, make: Callable[[Pa
     made = make(home)
     for file, text in made.modules.items():
         (home / file).write_text(text, encoding="utf-8")
-    inputs = "".join(INPUT.format(name=name, example=ROWS[0, n]) for n, name in enumerate(COLUMNS))
     declared = DECLARATION.format(
-        name=name, framework=framework, classes=json.dumps(CLASSES), options=made.options, inputs=inputs
+        name=name, framework=framework, classes=json.dumps(CLASSES), options=made.options, inputs=made.inputs
     )
     (home / "model.toml").write_text(declared, encoding="utf-8")
     return made

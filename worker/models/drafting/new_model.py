@@ -130,6 +130,8 @@ def _facts(request: Request, step: Step) -> DraftFacts:
     """Those of the trained file; without one, of the sample."""
     if request.source is None:
         assert request.sample is not None
+        if is_of_images(request.sample):
+            raise DraftError("--sample: images need a trained file, --from; without it, give a table")
         step(f"reading {request.sample}")
         return table_facts(read_sample(request.sample), request.inputs)
     warning = "; a pickle runs the code in it" if runs_code(request.source) else ""
