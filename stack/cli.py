@@ -13,6 +13,7 @@ import typer
 
 from stack.command_errors import reports_errors
 from stack.queue_cli import DATA, AsJson, Data, dead_letters, exit_unless, keys, workers
+from takt.commands.terminal import DEFAULT_URL
 
 __all__ = ["dead_letters", "doctor", "keys", "models", "up", "workers"]
 
@@ -119,7 +120,6 @@ def list_models(
     """
     from stack.model_commands import show_models
     from takt.commands import models as of_service
-    from takt.commands.terminal import DEFAULT_URL
 
     if url is not None or model is not None:
         of_service.list_models(model, url or DEFAULT_URL, as_document=as_json)
@@ -189,6 +189,42 @@ def new_model(
     options += [word for kind in trust or [] for word in ("--trust", kind)]
     options += [word for package in requirement or [] for word in ("--requirement", package)]
     exit_unless(new(models_dir, name, [*options, *(["--force"] if force else [])], as_json=as_json))
+
+
+@models.command("pull")
+@reports_errors
+def pull_model(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME@VERSION|mlflow:/NAME@ALIAS",
+            help="A version of a service; or a model of MLflow, also mlflow:/NAME/3 and runs:/RUN/PATH.",
+        ),
+    ],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="The folder of models to write to.")] = Path(
+        "models"
+    ),
+    name: Annotated[str | None, typer.Option(help="Of MLflow: the model's name. (default: its own)")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Of MLflow: the version. (default: its number, as 3.0.0)")
+    ] = None,
+    sample: Annotated[
+        Path | None, typer.Option(metavar="TABLE", help="Of MLflow: rows as in training.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Of MLflow: replace the version.")] = False,
+    url: Annotated[str, typer.Option("--url", envvar="TAKT_URL", help="URL of the service.")] = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Write a version to DIR/NAME/VERSION: from a service, or from MLflow (MLFLOW_TRACKING_URI)."""
+    from stack.model_commands import pull_from_mlflow
+    from takt.commands import models as of_service
+
+    if ":/" not in source:
+        of_service.pull(source, to, url)
+        return
+    options = ["--version", version or "", *(["--sample", str(sample)] if sample else [])]
+    options += ["--force"] if force else []
+    exit_unless(pull_from_mlflow(source, name, to, options, as_json=as_json))
 
 
 @models.command("build")

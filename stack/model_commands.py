@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import typer
 
 from shared.repository import Repository, open_repository
 from shared.settings import environment
-from shared.specs import ModelSpec
+from shared.specs import NAME, ModelSpec
+from stack.command_errors import CommandError
 from stack.data_folder import Folder
 from stack.model_building import Built, ModelProgram, Verified, build, verify
 from stack.model_drafting import draft
@@ -96,6 +98,33 @@ def new_model(models_dir: Path | None, name: str, options: Sequence[str], *, as_
         folder = f" --models-dir {models_dir}" if models_dir else ""
         typer.echo(f"next: takt up{folder} --models {name}")
     return made.ok
+
+
+def pull_from_mlflow(
+    uri: str, name: str | None, models_dir: Path, options: Sequence[str], *, as_json: bool
+) -> bool:
+    """Make a version from a model of MLflow, and print the next command. Returns False if it failed.
+
+    Raises CommandError if the URI has no name that a model can have.
+    """
+    name = name or _name_in(uri)
+    made = draft(name, ["--mlflow", uri, *options], _program(models_dir.resolve()))
+    if as_json:
+        typer.echo(msgspec.json.encode(made))
+        return made.ok
+    typer.echo(f"{made.name}  {made.as_text()}")
+    if made.ok:
+        typer.echo(f"next: takt models publish {Path(made.folder) / made.version}")
+    return made.ok
+
+
+def _name_in(uri: str) -> str:
+    """The name of a registered model, as the name of a model of Takt."""
+    registered = re.fullmatch(r"(?:mlflow|models):/{1,3}([^@/]+)[@/].*", uri)
+    name = re.sub(r"[^a-z0-9_-]+", "-", registered[1].lower()).strip("-") if registered else ""
+    if not re.fullmatch(NAME, name):
+        raise CommandError(f"{uri} gives the model no name: add --name NAME")
+    return name
 
 
 def _show_lines(lines: Iterable[Built | Verified], *, as_json: bool) -> bool:

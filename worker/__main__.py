@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     new_parser = commands.add_parser("new", help="make a model from a trained file, or from a table alone")
     new_parser.add_argument("model", metavar="NAME")
     new_parser.add_argument("--from", dest="source", type=Path, help="the trained file")
+    new_parser.add_argument("--mlflow", metavar="URI", help="a model of MLflow instead of a file")
     new_parser.add_argument("--sample", type=Path, help="a table with rows as in training")
     new_parser.add_argument("--version", default="1.0.0", help="the version; default: 1.0.0")
     new_parser.add_argument("--inputs", default="", help="names of the inputs in the order of training")
@@ -250,6 +251,7 @@ def new(options: argparse.Namespace) -> int:
     """Make a model from a trained file and write its JSON line. Exit 1 if that failed."""
     from shared.environments import own_environment
     from worker.environments.commands import CommandLines
+    from worker.models.drafting.mlflow_registry import pull_model
     from worker.models.drafting.new_model import DraftWorker, Request, check_request, new_model
     from worker.models.environment_files import environment_of_requirements
 
@@ -274,6 +276,8 @@ def new(options: argparse.Namespace) -> int:
             check_request(request, own.models_dir)
             environment = environment_of_requirements(request.requirements, own, _say)
             return _in_environment(environment, ["new", *_words_of_new(options)])
+        if options.mlflow:
+            return pull_model(options.mlflow, request, own.models_dir, worker, _say).as_line()
         return new_model(request, own.models_dir, worker, _say).as_line()
 
     return _for_each([options.model], one, lines)

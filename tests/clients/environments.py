@@ -18,6 +18,7 @@ PACKAGES = {
     "kserve": ("kserve==0.21.0",),
     "mlserver": ("mlserver==1.7.1", "pandas<3", "requests"),
     "mlflow": ("mlflow-skinny==3.17.2", "pandas", "requests", "scipy"),
+    "mlflow-server": ("mlflow==3.17.2",),
 }
 
 

@@ -146,14 +146,14 @@ def test_no_pod_is_root_or_can_become_so_or_write_to_its_image(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_every_mount_has_its_volume_and_only_the_builder_writes_models(name: str) -> None:
+def test_every_mount_has_its_volume_and_models_lie_on_no_shared_volume(name: str) -> None:
     volumes = {volume["name"]: volume for volume in pod_of(PODS[name]).get("volumes", ())}
     claimed = {claim["metadata"]["name"] for claim in PODS[name]["spec"].get("volumeClaimTemplates", ())}
     for container in containers(PODS[name]):
         for mount in container["volumeMounts"]:
             assert mount["name"] in volumes.keys() | claimed
-            if mount["name"] == "models":
-                assert mount.get("readOnly", False) == (name != "Job/takt-models")
+            if mount["name"] == "model-cache":
+                assert "emptyDir" in volumes["model-cache"]
     claims = [volume.get("persistentVolumeClaim") for volume in volumes.values()]
     assert {claim["claimName"] for claim in claims if claim} <= CLAIMS
 
