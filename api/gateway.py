@@ -266,9 +266,10 @@ class Gateway:
         self.jobs.uploads.break_off()
 
     def holds_default(self) -> bool:
-        """Whether a worker holds the default version of the default model, or is expected back with it."""
+        """Whether a worker holds the default version of the default model, is expected back with it, or loads
+        it on demand."""
         default = self.catalog.default
-        return default is not None and self.fleet.now.matching_holders(default.key) > 0
+        return default is not None and self.fleet.now.serves(default.key)
 
     def is_unloaded(self, model: str) -> bool:
         """Whether the deployment of a model wants no worker to hold it."""
@@ -276,8 +277,9 @@ class Gateway:
         return found is not None and found.target.unloaded
 
     def serves(self, key: ModelKey) -> bool:
-        """Whether Redis answers and a worker holds a model version, or is expected back with it."""
-        return self.queue.open and self.fleet.now.matching_holders(key) > 0
+        """Whether Redis answers and a worker holds a model version, is expected back with it, or loads it on
+        demand."""
+        return self.queue.open and self.fleet.now.serves(key)
 
     def ready(self) -> bool:
         """Whether this gateway can answer requests for the default model now; of any worker's models, if

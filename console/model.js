@@ -110,7 +110,7 @@ function holders(model) {
       {},
       h("th", { scope: "row" }, worker.worker.split(":")[0]),
       h("td", {}, worker.device),
-      h("td", {}, worker.reason || worker.runtime),
+      h("td", {}, worker.reason || (worker.state === "on_demand" ? t("models.on_demand.first") : worker.runtime)),
       h("td", { class: "number" }, worker.rows_per_s ? figure(worker.rows_per_s) : NONE),
       h("td", { class: "number", title: memoryNote(worker) }, memory(worker)),
     ),

@@ -71,9 +71,10 @@ function entry(model) {
   return {
     node: h("li", {}, link),
     update(now) {
-      const loaded = now.loaded
-        ? badge(["ok", "check"], t("models.loaded"))
+      const absent = now.on_demand
+        ? badge(["info", "dots"], t("models.on_demand"))
         : badge(["warn", "triangle"], t("models.not_loaded"));
+      const loaded = now.loaded ? badge(["ok", "check"], t("models.loaded")) : absent;
       put(state, loaded, now.isDefault ? h("span", { class: "badge" }, t("models.default")) : null);
     },
   };

@@ -169,6 +169,8 @@ export const STRINGS = {
   "models.default": ["default", "기본"],
   "models.loaded": ["loaded", "로드됨"],
   "models.not_loaded": ["not loaded", "로드 안 됨"],
+  "models.on_demand": ["on demand", "요청 시 로드"],
+  "models.on_demand.first": ["Loaded at its first request.", "첫 요청 때 로드됩니다."],
   "models.versions": ["Versions", "버전"],
   "models.framework": ["Framework", "프레임워크"],
   "models.device": ["Device", "장치"],

@@ -60,6 +60,15 @@ def _silent_s(run_dir: Path, name: str) -> float:
         return 0.0
 
 
+SILENT_MARGIN_S = 10.0
+
+
+def silence_limit_s(settings: Settings) -> float:
+    """How long a worker may leave its file untouched before it counts as hanging. The watchdog ends a process
+    whose model call hangs; until then, a long call may delay a beat."""
+    return settings.batch_limit_s + SILENT_MARGIN_S
+
+
 def id_file(settings: Settings, worker_id: str) -> Path:
     """Its time is updated with each beat of the worker, whether or not Redis answers."""
     return settings.run_dir / f"worker-{worker_id.replace('/', '.').replace(':', '-')}.id"

@@ -252,6 +252,18 @@ class SettingFields(BaseSettings):
         gt=0,
         description="Time limit to open and verify a model version; then it has failed.",
     )
+    models_memory_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Memory budget of the model versions that a supervisor holds, such as 4GiB; a version "
+        "that does not fit is refused. Unset: 80 % of the memory of the machine or container, on demand "
+        "40 %; 0: no limit.",
+    )
+    models_on_demand: bool = Field(
+        False,
+        description="Load each model version at its first request or job, and drop those used least recently "
+        "if the memory budget is needed. CPU workers on Linux only.",
+    )
     threads: int = Field(1, ge=1, description="CPU threads of a model call.")
     framework_mismatch: Literal["warn", "refuse"] = Field(
         "warn", description="Reaction to an artifact of another version of its framework."

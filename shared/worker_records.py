@@ -19,6 +19,8 @@ OLDEST = 1
 DRAIN_KEPT_S = 86_400
 """Lifetime of a drain order that its worker does not renew, for instance because Redis is away."""
 _RECORD = b"record"
+STATE, MODELS = "state", "models"
+"""Fields of a heartbeat's hash beside the record: the state, and the loaded versions, separated by commas."""
 
 
 class WorkerState(StrEnum):
@@ -88,6 +90,25 @@ class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
     own_copy: str = ""  # why this worker holds a copy of its own; empty: shared with its siblings
 
 
+class OnDemandVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that is loaded at its first request, and dropped if others need its memory."""
+
+    digest: str = ""  # SHA-256 of its artifact; empty: unknown
+    spec_digest: str = ""
+    memory_bytes: int = 0  # that its verifier measured; 0: not yet
+    reason: str = ""  # why it cannot be loaded now; empty: it can
+
+
+class ModelsMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """The memory budget of a supervisor, and the versions that it loads on demand."""
+
+    used_bytes: int = 0
+    limit_bytes: int = 0  # 0: no limit
+    loads: int = 0  # versions opened since the supervisor started
+    evictions: int = 0  # versions dropped for others
+    on_demand: dict[str, OnDemandVersion] = {}  # by model key, loaded or not
+
+
 class LastExit(msgspec.Struct, frozen=True, kw_only=True):
     """The latest unordered end of a worker process."""
 
@@ -131,12 +152,20 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     metrics_address: str = ""  # `host:port` of its Prometheus metrics; empty: none
     supervisor: SupervisorFacts | None = None  # None: an older worker's heartbeat
     clock_offset_s: float = 0.0  # the worker's clock less that of Redis
+    memory: ModelsMemory | None = None  # None: each worker loads its models for itself
     schema: int = SCHEMA
 
     @property
     def name(self) -> str:
         """The name shared by all lives of a worker."""
         return self.id.rpartition(":")[0]
+
+    @property
+    def on_demand(self) -> Mapping[str, OnDemandVersion]:
+        """The versions that its supervisor loads at their first request; none while it drains."""
+        if self.memory is None or self.state is WorkerState.DRAINING:
+            return {}
+        return self.memory.on_demand
 
     @property
     def is_ready(self) -> bool:
@@ -148,18 +177,22 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
         """The keys of the model versions that it is loading, or is going to load."""
         return [key for key, model in self.models.items() if model.state is ModelState.LOADING]
 
+    def will_hold(self, key: ModelKey) -> bool:
+        """Whether it is loading a version, or its supervisor loads it at the first request."""
+        return key in self.loading or (key in self.on_demand and not self.on_demand[key].reason)
+
     def holds(self, key: ModelKey) -> bool:
         model = self.models.get(key)
         return self.state is WorkerState.SERVING and model is not None and model.state is ModelState.LOADED
 
 
 def to_hash(record: WorkerRecord) -> dict[str, str]:
-    """The hash of a heartbeat: the record as JSON, and some fields for human readers."""
+    """The hash of a heartbeat: the record as JSON, and some fields for short reads."""
     return {
         "record": msgspec.json.encode(record).decode(),
-        "state": record.state.value,
+        STATE: record.state.value,
         "device": record.device,
-        "models": ",".join(key for key, model in record.models.items() if model.state is ModelState.LOADED),
+        MODELS: ",".join(key for key, model in record.models.items() if model.state is ModelState.LOADED),
     }
 
 

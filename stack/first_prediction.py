@@ -51,7 +51,8 @@ def first_prediction(plan: Plan) -> Predicted:
             except TaktError as error:
                 failed[spec.name] = error.detail
                 continue
-            _wait_for_all(takt, [one.name for one in plan.models])
+            if not plan.settings.models_on_demand:
+                _wait_for_all(takt, [one.name for one in plan.models])
             call = curl(plan.http_url, spec.example_row(), model=asked)
             return Predicted(spec.name, call, json.dumps(answer), took_ms, failed)
     reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())

@@ -242,6 +242,22 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 {"{{job}} {{instance}}": 'process_resident_memory_bytes{job=~"takt-.*"}'},
             ),
             Panel(
+                "Memory of models",
+                "bytes",
+                {
+                    "{{supervisor}} held": "takt_models_memory_bytes",
+                    "{{supervisor}} budget": "takt_models_memory_limit_bytes",
+                },
+            ),
+            Panel(
+                "Models loaded and dropped",
+                "short",
+                {
+                    "{{supervisor}} loaded": _rate("takt_model_loads_total", "supervisor", ""),
+                    "{{supervisor}} dropped": _rate("takt_model_evictions_total", "supervisor", ""),
+                },
+            ),
+            Panel(
                 "Load time of models",
                 "s",
                 {f"{{{{instance}}}} {_BY_MODEL}": f"takt_model_load_duration_seconds{{{_ONE_MODEL}}}"},

@@ -6,12 +6,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.liveness_files import id_file, read_supervisor_file, supervisor_file
+from shared.liveness_files import id_file, read_supervisor_file, silence_limit_s, supervisor_file
 from shared.settings import Settings
 from shared.worker_records import WorkerRecord, WorkerState, from_hash
 
-ALIVE_MARGIN_S = 10.0
-"""Seconds beyond the batch limit that a heartbeat may be late before its worker counts as stuck."""
 SUPERVISOR_SILENT_S = 20.0
 """A supervisor, which waits for nothing, updates its file every second."""
 
@@ -27,8 +25,7 @@ def problem_of_life(settings: Settings) -> str:
     path = supervisor_file(settings.run_dir, settings.worker_name)
     if silent := _silence(path, settings.worker_name, SUPERVISOR_SILENT_S):
         return silent
-    # the watchdog ends a stuck process; until then a long model call may delay the heartbeat
-    limit_s = settings.batch_limit_s + ALIVE_MARGIN_S
+    limit_s = silence_limit_s(settings)
     files = [(id_file(settings, worker), worker) for worker in supervisor.workers]
     return next(filter(None, (_silence(path, name, limit_s) for path, name in files)), "")
 

@@ -22,6 +22,7 @@ from shared.recovery_times import FORGET_WORKER_MS, HEARTBEATS_PER_TTL
 from shared.worker_records import (
     DRAIN_KEPT_S,
     HeldModel,
+    ModelsMemory,
     SupervisorFacts,
     WorkerRecord,
     WorkerState,
@@ -44,6 +45,7 @@ class Heartbeat(threading.Thread):
         ttl_s: float,
         *,
         models: Callable[[], dict[str, HeldModel]],
+        memory: Callable[[], ModelsMemory | None] = lambda: None,
         current: Callable[[], str],
         scheduler: Callable[[], LaneScheduler],
         drained: Callable[[], bool],
@@ -67,6 +69,7 @@ class Heartbeat(threading.Thread):
         self._device = device
         self._ttl_ms = round(ttl_s * 1000)
         self._models = models
+        self._memory = memory
         self._current = current
         self._scheduler = scheduler
         self._drained = drained
@@ -126,6 +129,7 @@ class Heartbeat(threading.Thread):
             metrics_address=self._metrics_address(),
             supervisor=self._supervisor(),
             clock_offset_s=round(clock_offset_s, 1),
+            memory=self._memory(),
         )
 
     def _beat_on(self) -> None:

@@ -19,6 +19,8 @@ from shared.settings import Settings
 log = structlog.get_logger(__name__)
 
 _DEFAULT_SHARE = 0.8
+_ON_DEMAND_SHARE = 0.4
+"""While versions are dropped, those that stay are in memory twice for some seconds."""
 _CGROUP_USES = (Path("/sys/fs/cgroup/memory.current"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"))
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -44,6 +46,14 @@ def limit_memory(settings: Settings, *, free: bool = False) -> int | None:
     resource.setrlimit(resource.RLIMIT_DATA, (bounded, hard))
     log.info("memory_limited", limit_bytes=bounded)
     return bounded
+
+
+def models_budget_bytes(settings: Settings) -> int:
+    """The memory budget of the versions that a supervisor holds; 0: no limit."""
+    if settings.models_memory_bytes is not None:
+        return settings.models_memory_bytes
+    share = _ON_DEMAND_SHARE if settings.models_on_demand else _DEFAULT_SHARE
+    return int(_available_bytes() * share)
 
 
 def leave_to_stay() -> None:

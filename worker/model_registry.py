@@ -69,9 +69,12 @@ class ModelRegistry:
         return [key for key, model in list(self.states.items()) if model.state is ModelState.LOADING]
 
     def update(self, states: Mapping[str, HeldModel]) -> None:
-        """Take over the states of the versions that this worker neither holds nor loads itself."""
+        """Take over the states of the versions that this worker neither holds nor loads itself. One that its
+        fork server has opened since is held by the worker that follows."""
         own = self.predictors.keys() | self.own_keys
-        self.states = dict(states) | {key: self.states[key] for key in own}
+        before = self.states
+        self.states = {key: _not_held(state) for key, state in states.items()}
+        self.states |= {key: state for key, state in before.items() if key in own}
 
     def _load(
         self, key: ModelKey, repository: Repository, settings: Settings, own_copy: str
@@ -91,6 +94,10 @@ class ModelRegistry:
             return None
         self.states[key] = held_model(predictor, own_copy=own_copy)
         return predictor
+
+
+def _not_held(state: HeldModel) -> HeldModel:
+    return HeldModel(state=ModelState.LOADING) if state.state is ModelState.LOADED else state
 
 
 def held_model(

@@ -31,10 +31,11 @@ from shared.metrics.metric import OFFLINE, ONLINE
 from shared.payloads import PayloadStore, open_payloads
 from shared.repository import Repository, open_repository
 from shared.settings import Settings
-from shared.worker_records import HeldModel, ModelState, WorkerState
+from shared.worker_records import HeldModel, ModelsMemory, ModelState, WorkerState
 from worker.chunks.chunk_runner import ChunkRunner
 from worker.chunks.reconciler import Reconciler
 from worker.chunks.scrubber import Scrubber
+from worker.demand_watch import DemandWatch
 from worker.deployment_watch import DeploymentWatch
 from worker.execution.engine import Engine
 from worker.execution.scheduler import LaneScheduler
@@ -81,6 +82,7 @@ class WorkerProcess:
         self._id = handover.order.id
         self._id_file = IdFile(settings, self._id)
         self._registry = ModelRegistry(dict(handover.predictors), dict(handover.order.states))
+        self._memory = handover.order.memory
         self._client = connect(settings.redis_dsn())
         self._chunk_counters = ChunkCounters()
         self._heartbeat = Heartbeat(
@@ -89,6 +91,7 @@ class WorkerProcess:
             settings.device,
             settings.heartbeat_ttl_s,
             models=self._held,
+            memory=lambda: self._memory,
             current=lambda: self._engine.current if self._engine else "",
             scheduler=lambda: self._scheduler,
             drained=self._drained,
@@ -101,6 +104,12 @@ class WorkerProcess:
             on_serving=self._announce,
         )
         self._deployments: DeploymentWatch | None = None
+        self._demand = DemandWatch(
+            self._client,
+            memory=lambda: self._memory,
+            last_used_s=self._last_used_s,
+            on_demand=self._demanded,
+        )
         self._exporter = Exporter(settings, lambda: readings(self._facts()), number=self._order.number)
         self._on_queues: Callable[[], None] = lambda: None
         self._loader: threading.Thread | None = None
@@ -155,6 +164,8 @@ class WorkerProcess:
             self._on_queues = on_queues
             self._heartbeat.become(WorkerState.SERVING)
             self._obeys = True
+        if self._settings.models_on_demand:
+            self._demand.start()
         if self._loader is None:
             gc.freeze()  # the fork server has collected what it handed over
             self._log_serving()
@@ -204,6 +215,7 @@ class WorkerProcess:
         exit_before_grace_ends(self._settings)
         with self._orders:
             self._obeys = False
+        self._demand.stop()
         self._heartbeat.become(WorkerState.DRAINING)
         if self._runner:
             self._runner.stop()
@@ -269,8 +281,9 @@ class WorkerProcess:
         if not self._registry.loading:
             log.info("worker_serving", worker=self._id, models=sorted(self._registry.predictors))
 
-    def update(self, states: Mapping[str, HeldModel]) -> None:
-        """The states of versions that this worker does not hold have changed."""
+    def update(self, states: Mapping[str, HeldModel], memory: ModelsMemory | None) -> None:
+        """The states of versions that this worker does not hold have changed, or the supervisor's memory."""
+        self._memory = memory
         was_loading = bool(self._registry.loading)
         self._registry.update(states)
         if was_loading and self._engine:
@@ -399,6 +412,14 @@ class WorkerProcess:
         if self._handover.link and self._order.own_load:
             names = wanted_environments(repository, self._settings, self._order.deployed)
             self._handover.link.environments(names)
+
+    def _last_used_s(self) -> dict[ModelKey, float]:
+        served = self._engine.served if self._engine else {}
+        return {key: one.used_at_s for key, one in served.items()}
+
+    def _demanded(self, used: dict[str, float], asked: list[str]) -> None:
+        if self._handover.link and not self._draining:
+            self._handover.link.demand(used, asked)
 
     def _on_turn(self) -> None:
         self._id_file.touch()

@@ -25,7 +25,14 @@ from shared.metrics.gateway_metrics import REDIS_ROUNDTRIP
 from shared.model_identity import SAME_ON_BOTH, ModelIdentity, in_words
 from shared.recovery_times import RESTARTS_MS
 from shared.safe_texts import foreign_text
-from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState, from_hash
+from shared.worker_records import (
+    HeldModel,
+    ModelState,
+    OnDemandVersion,
+    WorkerRecord,
+    WorkerState,
+    from_hash,
+)
 
 LOOK_EVERY_S = 0.1
 """Interval between reads of the streams' lengths. Other gateways' admissions in between are unknown."""
@@ -55,6 +62,10 @@ class ModelAvailability:
     """The errors of live workers that could not load it."""
     restarts: int = 0
     """Most restarts, within about a minute, of a worker that does not serve now."""
+    on_demand: bool = False
+    """Whether a supervisor loads it at its first request."""
+    refusal: str = ""
+    """Why no supervisor can load it on demand now; empty: one can, or none loads it on demand."""
 
     @property
     def failure(self) -> str:
@@ -77,6 +88,8 @@ class OnlineCapacity(Struct, frozen=True):
     """Measured rates of the model versions that share its workers, its own included."""
     others_s: float
     """Seconds of work of other gateways that waits on its workers."""
+    on_demand: bool
+    """Whether a supervisor with this gateway's spec and artifact loads it if nobody holds it."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +184,7 @@ class Fleet:
             most_rows_per_s=self.most_rows_per_s.get(key, 0.0),
             rates=rates,
             others_s=sum(self.others_rows.get(other, 0.0) / rate for other, rate in rates),
+            on_demand=self.loads(key),
         )
 
     @cached_property
@@ -192,6 +206,31 @@ class Fleet:
     @cached_property
     def _matching_holders(self) -> Mapping[ModelKey, int]:
         return {key: sum(1 for _ in self._matching(key)) for key in self.servers}
+
+    def serves(self, key: ModelKey) -> bool:
+        """Whether requests are answered: workers hold it, or one loads it on demand."""
+        return self.matching_holders(key) > 0 or self.loads(key)
+
+    def loads(self, key: ModelKey) -> bool:
+        """Whether a supervisor with this gateway's spec and artifact loads it on demand, and can now."""
+        found = self.on_demand.get(key)
+        return found is not None and not found.reason
+
+    @cached_property
+    def on_demand(self) -> Mapping[ModelKey, OnDemandVersion]:
+        """The versions that supervisors with this gateway's spec and artifact load at the first request; of
+        several, one that can."""
+        found: dict[ModelKey, OnDemandVersion] = {}
+        for worker in chain(self.workers, self.returning):
+            for name, version in worker.on_demand.items():
+                key = ModelKey(name)
+                if (key not in found or found[key].reason) and not self._is_foreign(key, version):
+                    found[key] = version
+        return found
+
+    def _is_foreign(self, key: ModelKey, version: OnDemandVersion) -> bool:
+        own = self.identities.get(key)
+        return own is not None and own.differs(version.spec_digest, version.digest)
 
     def mismatch(self, key: ModelKey) -> str:
         """How a worker's spec or artifact differs from this gateway's; empty: none differs."""
@@ -230,6 +269,8 @@ class Fleet:
             loading=sum(_loads(worker, key) for worker in self.workers),
             failures=tuple(model.reason for model in held if model.state is ModelState.FAILED),
             restarts=max((n - 1 for name, n in self.lives.items() if name not in serving), default=0),
+            on_demand=key in self.on_demand,
+            refusal=foreign_text(self.on_demand[key].reason) if key in self.on_demand else "",
         )
 
     def versions(self, model: str) -> set[str]:

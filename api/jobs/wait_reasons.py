@@ -150,6 +150,8 @@ def _other_spec(record: JobRecord, availability: ModelAvailability) -> str:
 
 
 def _without_workers(record: JobRecord, availability: ModelAvailability) -> Wait:
+    if availability.refusal:
+        return Wait(Reason.WORKERS_FAILING, f"Workers cannot load it now: {availability.refusal}")
     if availability.failures:
         return Wait(Reason.WORKERS_FAILING, f"Workers cannot load {record.key}: {availability.failure}")
     if availability.restarts >= MANY_RESTARTS:
@@ -157,4 +159,6 @@ def _without_workers(record: JobRecord, availability: ModelAvailability) -> Wait
         return Wait(Reason.WORKERS_FAILING, detail)
     if availability.loading:
         return Wait(Reason.WORKERS_LOADING, f"{availability.loading} worker(s) are loading {record.key}.")
+    if availability.on_demand:
+        return Wait(Reason.WORKERS_LOADING, f"A worker is about to load {record.key} on demand.")
     return Wait(Reason.NO_WORKER, f"No live worker holds {record.key}.")

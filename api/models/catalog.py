@@ -207,7 +207,7 @@ class Catalog:
         versions = {version: one for (model, version), one in self._servables.items() if model == name}
 
         def held(version: str) -> bool:
-            return fleet.matching_holders(model_key(name, version)) > 0
+            return fleet.serves(model_key(name, version))
 
         return route_of(target, versions, held, current, held(current.version))
 

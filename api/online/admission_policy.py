@@ -50,6 +50,7 @@ class Traffic(Struct, frozen=True):  # made for every request
     mismatch: str = ""  # how workers with another spec or artifact (no `holders`) differ from this gateway
     least_call_s: float = 0.0  # the shortest call ever measured; 0: not measured
     most_rows_per_s: float = 0.0  # the highest rate ever measured, of all holders together; 0: not measured
+    on_demand: bool = False  # it is loaded at its first request
 
 
 class QueueClaim(Struct, frozen=True):
@@ -82,6 +83,7 @@ def traffic_of(
         max_inflight_rows=max_inflight_rows,
         least_call_s=capacity.least_call_s,
         most_rows_per_s=capacity.most_rows_per_s,
+        on_demand=capacity.on_demand,
     )
 
 
@@ -127,7 +129,9 @@ def not_loaded(
     key: ModelKey, availability: ModelAvailability, refusal: ModelNotLoadedError
 ) -> ModelNotLoadedError:
     """Add the cause to a rejection: workers are loading the model version, or cannot load it."""
-    if availability.loading:
+    if availability.refusal:
+        detail = availability.refusal
+    elif availability.loading:
         detail = f"{availability.loading} worker(s) are loading {key}."
     elif availability.failures:
         detail = f"Workers cannot load {key}: {availability.failure}"
@@ -152,9 +156,9 @@ def admit(
     admitted,
     or DeadlineExceededError if even an idle worker could not answer within the wait.
     """
-    if not traffic.holders and traffic.mismatch:
+    if not traffic.holders and traffic.mismatch and not traffic.on_demand:
         raise ModelMismatchError(traffic.mismatch, retry_after_s=NOT_LOADED_RETRY_S)
-    if not traffic.holders:
+    if not traffic.holders and not traffic.on_demand:
         raise ModelNotLoadedError(f"No live worker holds {key}.", retry_after_s=NOT_LOADED_RETRY_S)
     require_time(traffic, key, rows, wait_s)
     takes_s = rows / traffic.rows_per_s if traffic.rows_per_s else 0.0

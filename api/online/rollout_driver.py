@@ -129,7 +129,7 @@ class RolloutDriver:
 
     async def _next(self, deployment: Deployment, rollout: Rollout) -> Rollout | None:
         new, old = (model_key(deployment.model, version) for version in (rollout.to, rollout.of))
-        held = self._watch.fleet.matching_holders(new) > 0
+        held = self._watch.fleet.serves(new)
         if held and rollout.gated:
             return await self._gate(deployment, rollout)
         counts = await self.counts_of(deployment)

@@ -39,7 +39,9 @@ IfMatch = Annotated[
 
 class HeldVersion(BaseModel):
     version: str
-    state: str = Field(description="`held`, `loading`, `failed` or `absent`")
+    state: str = Field(
+        description="`held`, `loading`, `failed`, `on_demand` (loaded at its first request) or `absent`"
+    )
     workers: list[str] = Field(description="The live workers that hold it")
     loading: int = Field(description="Number of workers that load it now")
     failures: list[str] = Field(description="Why workers could not load it")
@@ -317,7 +319,10 @@ def _versions(gateway: Gateway, found: Deployment) -> Iterator[HeldVersion]:
         failures = [foreign_text(one.reason) for one in states if one.state is ModelState.FAILED]
         holders = [worker.id for worker in workers if worker.holds(key)]
         loading = sum(one.state is ModelState.LOADING for one in states)
-        state = "held" if holders else "loading" if loading else "failed" if failures else "absent"
+        cold = gateway.fleet.now.on_demand.get(key)
+        failures += [foreign_text(cold.reason)] if cold and cold.reason else []
+        unheld = "loading" if loading else "on_demand" if cold else "failed" if failures else "absent"
+        state = "held" if holders else unheld
         yield HeldVersion(version=version, state=state, workers=holders, loading=loading, failures=failures)
 
 

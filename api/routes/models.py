@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -18,9 +19,12 @@ from shared.output_specs import OutputSpec, OutputType, View
 from shared.safe_texts import foreign_text
 from shared.specs import ModelSpec
 from shared.validation import example_body
-from shared.worker_records import HeldModel
+from shared.worker_records import HeldModel, ModelState, WorkerRecord
 
 router = APIRouter(tags=["models"])
+
+ON_DEMAND = "on_demand"
+"""State of a version in a worker that loads it at its first request."""
 
 
 class ModelSummary(BaseModel):
@@ -30,6 +34,7 @@ class ModelSummary(BaseModel):
     framework: str
     description: str
     loaded: bool = Field(description="Whether a live worker has loaded the default version")
+    on_demand: bool = Field(description="Whether workers load it at its first request")
 
 
 class ModelList(BaseModel):
@@ -55,8 +60,10 @@ class Runtime(BaseModel):
 class Holder(BaseModel):
     worker: str
     device: str
-    state: str
-    reason: str
+    state: str = Field(
+        description="`loading`, `loaded`, `failed`, or `on_demand`: loaded at its first request"
+    )
+    reason: str = Field(description="Why it failed, or does not fit into the memory budget")
     rows_per_s: float
     ceiling_rows: int | None = Field(
         description="Limit of rows per call after a call ran out of memory; null: no limit"
@@ -157,6 +164,7 @@ def _summary(gateway: Gateway, servable: Servable) -> ModelSummary:
         framework=spec.framework,
         description=spec.description,
         loaded=servable.key in gateway.fleet.now.held,
+        on_demand=servable.key in gateway.fleet.now.on_demand,
     )
 
 
@@ -171,7 +179,7 @@ def _detail(gateway: Gateway, servable: Servable) -> ModelDetail:
         max_rows_per_request=spec.limits.max_rows_per_request,
         example=example_body(spec),
         built_with=_built_with(gateway, servable),
-        workers=_holders(gateway, servable),
+        workers=list(_holders(gateway, servable)),
         measured=servable.times.summary(),
     )
 
@@ -196,19 +204,25 @@ def _built_with(gateway: Gateway, servable: Servable) -> dict[str, str]:
     return built.manifest.frameworks
 
 
-def _holders(gateway: Gateway, servable: Servable) -> list[Holder]:
-    return [
-        _holder(worker.id, worker.device, worker.models[servable.key])
-        for worker in gateway.fleet.now.workers
-        if servable.key in worker.models
-    ]
+def _holders(gateway: Gateway, servable: Servable) -> Iterator[Holder]:
+    for worker in gateway.fleet.now.workers:
+        if held := worker.models.get(servable.key):
+            yield _holder(worker, held, held.state.value)
+        elif cold := worker.on_demand.get(servable.key):
+            known = HeldModel(
+                state=ModelState.LOADING,
+                reason=cold.reason,
+                memory_bytes=cold.memory_bytes,
+                digest=cold.digest,
+            )
+            yield _holder(worker, known, ON_DEMAND)
 
 
-def _holder(worker: str, device: str, held: HeldModel) -> Holder:
+def _holder(worker: WorkerRecord, held: HeldModel, state: str) -> Holder:
     return Holder(
-        worker=worker,
-        device=device,
-        state=held.state.value,
+        worker=worker.id,
+        device=worker.device,
+        state=state,
         reason=foreign_text(held.reason),
         rows_per_s=held.rows_per_s,
         ceiling_rows=held.ceiling_rows or None,

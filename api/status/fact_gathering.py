@@ -135,7 +135,7 @@ class Gatherer:
             name=self.name,
             stopping=self.lifecycle.draining,
             default_model=default.key if default else "",
-            serves_default=default is None or fleet.matching_holders(default.key) > 0,
+            serves_default=default is None or fleet.serves(default.key),
             clock_offset_s=clock_offset_s,
             silent=silent,
             wrong_specs={

@@ -49,7 +49,7 @@ def _of_failed_models(facts: StatusFacts) -> Iterator[Condition]:
 
 
 def _of_unserved(facts: StatusFacts, key: ModelKey) -> Iterator[Condition]:
-    if any(worker.holds(key) or key in worker.loading for worker in facts.workers):
+    if any(worker.holds(key) or worker.will_hold(key) for worker in facts.workers):
         return
     lanes = facts.lanes.of(key)
     rows = lanes.online.rows + lanes.offline.rows

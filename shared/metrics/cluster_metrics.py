@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.metrics.metric import CODE, LANE, MODEL, STATE, VERSION, Metric, counter, gauge
+from shared.metrics.metric import CODE, LANE, MODEL, STATE, SUPERVISOR, VERSION, Metric, counter, gauge
 
 # -- waiting work
 WAITING = gauge(
@@ -28,7 +28,12 @@ WEBHOOKS = gauge("takt_waiting_webhooks", "Ended jobs with a webhook that is not
 
 # -- workers
 WORKERS = gauge("takt_workers", "Workers with a heartbeat, by state.", STATE)
-MODEL_WORKERS = gauge("takt_model_workers", "Workers that serve the model version.", MODEL, VERSION)
+MODEL_WORKERS = gauge(
+    "takt_model_workers",
+    "Workers that serve the model version; 1 if none does and one loads it on demand.",
+    MODEL,
+    VERSION,
+)
 FAILED_WORKERS = gauge(
     "takt_model_failed_workers", "Live workers that failed to load the model version.", MODEL, VERSION
 )
@@ -41,6 +46,16 @@ SILENT_WORKERS = gauge(
     "Workers with a heartbeat that expired within about an hour, dead or hanging, and without a successor.",
 )
 RESTARTS = gauge("takt_worker_restarts", "Restarts of workers in the last five minutes.")
+MODELS_MEMORY = gauge(
+    "takt_models_memory_bytes", "Memory of the model versions that a supervisor holds.", SUPERVISOR
+)
+MODELS_MEMORY_LIMIT = gauge(
+    "takt_models_memory_limit_bytes", "Memory budget of these versions; 0: no limit.", SUPERVISOR
+)
+MODEL_LOADS = counter("takt_model_loads_total", "Model versions that a supervisor has loaded.", SUPERVISOR)
+MODEL_EVICTIONS = counter(
+    "takt_model_evictions_total", "Model versions on demand that a supervisor dropped for others.", SUPERVISOR
+)
 
 # -- dead letters
 DEAD_LETTERS = gauge(
@@ -75,6 +90,7 @@ CONDITIONS = gauge(
 METRICS: tuple[Metric, ...] = (
     *(WAITING, WAITING_ROWS, RUNNING, OLDEST_AGE, WAITING_JOBS, JOBS, LEASES, WEBHOOKS),
     *(WORKERS, MODEL_WORKERS, FAILED_WORKERS, HEARTBEAT_AGE, SILENT_WORKERS, RESTARTS),
+    *(MODELS_MEMORY, MODELS_MEMORY_LIMIT, MODEL_LOADS, MODEL_EVICTIONS),
     *(DEAD_LETTERS, DEAD_LETTERS_EVER),
     *(REDIS_UP, REDIS_LATENCY, REDIS_MEMORY, REDIS_MEMORY_LIMIT, REDIS_CLIENTS, REDIS_LOG_OK),
     *(PAYLOAD_FREE, PAYLOAD_LIMIT, CONDITIONS),

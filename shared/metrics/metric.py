@@ -11,6 +11,7 @@ from enum import StrEnum
 
 MODEL, VERSION, LANE, STAGE = "model", "version", "lane", "stage"
 REASON, OUTCOME, STATE, CODE = "reason", "outcome", "state", "code"
+SUPERVISOR = "supervisor"
 PROCESS_SLOT = "process"
 """Labels have few values. Ids of requests and jobs are never labels."""
 

@@ -61,7 +61,7 @@ def client(valkey: Server) -> Iterator[redis.Redis]:
 def stack(valkey: Server, folder: Path, tmp_path: Path) -> Iterator[Stack]:
     """A gateway, and a supervisor `w` with two workers."""
     settings = {"models_dir": str(folder), "verify_limit_s": "20", "workers": "2"}
-    settings["memory_limit_bytes"] = str(2 << 30)
+    settings |= {"memory_limit_bytes": str(2 << 30), "batch_limit_s": "3"}
     with running(valkey.url, tmp_path, **settings) as started:
         started.gateway()
         started.worker("w")
@@ -184,6 +184,21 @@ def test_a_killed_worker_costs_no_request_and_is_restarted_with_its_reason(
     assert newest.supervisor.restarts >= 1
     assert newest.supervisor.last_exit is not None
     assert newest.supervisor.last_exit.reason == "was killed by SIGKILL"
+
+
+def test_a_worker_that_hangs_is_killed_and_replaced_and_costs_no_request(
+    client: redis.Redis, stack: Stack, supervisor: Part
+) -> None:
+    records = settled(client, 2)
+    with steady_requests(stack) as statuses:
+        os.kill(records[0].pid, signal.SIGSTOP)
+        after = settled(client, 2, without=records[0].pid)
+        eventually(lambda: len(statuses) > 20)
+    assert set(statuses) == {200}
+    newest = max(after, key=lambda record: record.started_at)
+    assert newest.supervisor is not None
+    assert newest.supervisor.last_exit is not None
+    assert "without a sign of life" in newest.supervisor.last_exit.reason
 
 
 def test_a_killed_fork_server_takes_no_worker_along_and_its_successor_forks_again(

@@ -49,13 +49,20 @@ class _Fatal:
         return _CALLS[self._how]
 
 
-def write_model(root: Path, name: str, version: str = "1.0.0", *, unpickles: str = "") -> Path:
-    """Write y = 2x, or an artifact that fails as `unpickles` names. → the folder of the version."""
+def write_model(
+    root: Path, name: str, version: str = "1.0.0", *, unpickles: str = "", mebibytes: int = 0
+) -> Path:
+    """Write y = 2x, or an artifact that fails as `unpickles` names. → the folder of the version.
+
+    `mebibytes`: memory that the opened model takes beyond its own.
+    """
     home = root / name / version
     home.mkdir(parents=True)
-    estimator = (
+    estimator: Any = (
         _Fatal(unpickles) if unpickles else LinearRegression().fit(np.array([[0.0], [1.0]]), [0.0, 2.0])
     )
+    if mebibytes:
+        estimator.ballast_ = np.ones(mebibytes << 17)
     artifact = home / "model.joblib"
     joblib.dump(estimator, artifact)
     manifest = ArtifactManifest(

@@ -7,6 +7,7 @@ import io
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.support.model_folders import write_model
 
@@ -24,14 +25,14 @@ def archive_of(files: Mapping[str, bytes], *more: tarfile.TarInfo) -> bytes:
         return sink.getvalue()
 
 
-def version_files(root: Path, name: str, version: str = "1.0.0", **options: str) -> dict[str, bytes]:
+def version_files(root: Path, name: str, version: str = "1.0.0", **options: Any) -> dict[str, bytes]:
     """The files of y = 2x, or of an artifact that fails as `unpickles` names, with its declaration."""
     folder = write_model(root, name, version, **options)
     found = {path.name: path.read_bytes() for path in folder.iterdir()}
     return found | {"model.toml": (root / name / "model.toml").read_bytes()}
 
 
-def version_archive(root: Path, name: str, version: str = "1.0.0", **options: str) -> bytes:
+def version_archive(root: Path, name: str, version: str = "1.0.0", **options: Any) -> bytes:
     return archive_of(version_files(root, name, version, **options))
 
 

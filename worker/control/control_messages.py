@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from shared.worker_records import HeldModel, Runtimes, SupervisorFacts
+from shared.worker_records import HeldModel, ModelsMemory, Runtimes, SupervisorFacts
 
 
 class WantedVersion(msgspec.Struct, frozen=True):
@@ -69,7 +69,13 @@ class StartSandbox(msgspec.Struct, frozen=True, tag=True):
     key: str
 
 
-ForkOrder: TypeAlias = ListVersions | Verify | Open | StartWorker | StartSandbox
+class StartServer(msgspec.Struct, frozen=True, tag=True):
+    """Fork a further fork server, which has opened nothing yet; the descriptor is its channel."""
+
+    ticket: int
+
+
+ForkOrder: TypeAlias = ListVersions | Verify | Open | StartWorker | StartSandbox | StartServer
 
 
 # -- fork server → supervisor ------------------------------------------------------------------------------
@@ -137,12 +143,14 @@ class WorkerStart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     states: dict[str, HeldModel] = {}  # every wanted version
     own_load: str = ""  # why this worker loads its models for itself; empty: it was forked with them
     deployed: dict[str, list[str]] = {}  # as in `ListVersions`
+    memory: ModelsMemory | None = None
 
 
 class ModelStates(msgspec.Struct, frozen=True, tag=True):
-    """The states of the wanted versions have changed."""
+    """The states of the wanted versions, or their memory, have changed."""
 
     states: dict[str, HeldModel]
+    memory: ModelsMemory | None = None
 
 
 class SandboxStarted(msgspec.Struct, frozen=True, tag=True):
@@ -179,4 +187,11 @@ class EnvironmentsWanted(msgspec.Struct, frozen=True, tag=True):
     names: list[str]
 
 
-WorkerRequest: TypeAlias = Serving | SandboxWanted | Deployed | EnvironmentsWanted
+class Demand(msgspec.Struct, frozen=True, tag=True):
+    """The versions on demand with work, as this worker sees them."""
+
+    used: dict[str, float] = {}  # held here, and in use since the last message → seconds since then
+    asked: list[str] = []  # held by no worker, and with requests or chunks waiting
+
+
+WorkerRequest: TypeAlias = Serving | SandboxWanted | Deployed | EnvironmentsWanted | Demand

@@ -95,14 +95,14 @@ def thread_names() -> list[str]:
     return names
 
 
-def private_bytes() -> int:
-    """Memory that this process shares with no other; 0 if the system does not state it."""
+def allocated_bytes() -> int:
+    """Memory that this process has allocated or inherited by a fork, without pages of files; 0 if the system
+    does not state it. A page that a fork copies as it writes to it was counted before."""
     try:
         lines = (_SELF / "smaps_rollup").read_text(encoding="ascii").splitlines()
     except OSError:
         return 0
-    sizes = [int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty"))]
-    return 1024 * sum(sizes)
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
 
 
 def close_all_but(kept: Iterable[int]) -> None:

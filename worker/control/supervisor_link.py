@@ -11,9 +11,10 @@ import msgspec
 import structlog
 
 from shared.keys import ModelKey
-from shared.worker_records import HeldModel
+from shared.worker_records import HeldModel, ModelsMemory
 from worker.control.channel import Channel, ChannelClosedError
 from worker.control.control_messages import (
+    Demand,
     Deployed,
     EnvironmentsWanted,
     ModelStates,
@@ -46,7 +47,7 @@ class SupervisorLink(threading.Thread):
         self._answers: dict[int, SandboxStarted | None] = {}
         self._answered = threading.Condition()
         self._tickets = 0
-        self.on_states: Callable[[Mapping[str, HeldModel]], None] = lambda _: None
+        self.on_states: Callable[[Mapping[str, HeldModel], ModelsMemory | None], None] = lambda *_: None
         orders = self._received()
         while not orders:
             orders = self._received()
@@ -64,6 +65,11 @@ class SupervisorLink(threading.Thread):
     def environments(self, names: list[str]) -> None:
         """Announce the environments of wanted versions that this worker does not load."""
         self._send(EnvironmentsWanted(names))
+
+    def demand(self, used: dict[str, float], asked: list[str]) -> None:
+        """Announce the versions on demand that are in use, with the seconds since then, and those that wait
+        to be loaded."""
+        self._send(Demand(used, asked))
 
     def start_sandbox(self, key: ModelKey, tasks: int, answers: int) -> None:
         """Have a sandbox forked that reads `tasks` and writes `answers`. Raises SandboxNotStartedError."""
@@ -89,8 +95,8 @@ class SupervisorLink(threading.Thread):
 
     def _obey(self, order: WorkerOrder) -> None:
         match order:
-            case ModelStates(states):
-                self.on_states(states)
+            case ModelStates(states, memory):
+                self.on_states(states, memory)
             case SandboxStarted(ticket):
                 with self._answered:
                     if ticket in self._answers:

@@ -52,8 +52,11 @@ class Served:
     entry_rows: float = 0.0  # mean rows of recent online entries
     counters: EngineCounters = field(default_factory=EngineCounters)
     fastest: Fastest = field(default_factory=Fastest)
+    used_at_s: float = float("-inf")
+    """When it last ran, by a monotonic clock."""
 
-    def online_ran(self, batch: EntryBatch) -> None:
+    def online_ran(self, batch: EntryBatch, now_s: float) -> None:
+        self.used_at_s = now_s
         failed = batch.failed
         if not failed:
             self.fastest.ran(batch.rows, batch.predict_ms / 1000)
@@ -233,7 +236,7 @@ class Engine(threading.Thread):
         )
         now_s = time.monotonic()
         self.scheduler.online_ran(now_s, now_s - begun_s)
-        self.served[predictor.key].online_ran(batch)
+        self.served[predictor.key].online_ran(batch, now_s)
         self._traces.batch_ran(batch, now_s - begun_s)
         facts = BatchFacts(batch.rows, batch.batch_ms, batch.predict_ms)
         return answers_to(batch.answers(), self._worker_id, facts)
@@ -252,6 +255,7 @@ class Engine(threading.Thread):
             took_s = time.monotonic() - now_s
             self.scheduler.offline_ran(took_s)
             served.counters.offline.ran(ran, took_s)
+            served.used_at_s = now_s + took_s
             rate.measured(ran, took_s)
         if work.over:
             self._work.remove(work)

@@ -19,7 +19,7 @@ from typing import Literal
 
 from shared.repository import ModelVersion
 from worker.control.control_messages import VersionReport
-from worker.control.operating_system import private_bytes, thread_names
+from worker.control.operating_system import allocated_bytes, thread_names
 from worker.predictors import open_predictor, verified_predictor
 from worker.predictors.acceleration import with_chosen_runtimes
 from worker.predictors.base import Predictor, Settling
@@ -37,9 +37,9 @@ def verify_version(
 
     Raises ArtifactError, and any exception of a model's code.
     """
-    begun_s, before_bytes = time.perf_counter(), private_bytes()
+    begun_s, before_bytes = time.perf_counter(), allocated_bytes()
     opened = open_predictor(version, device=device, threads=threads, mismatch=mismatch)
-    memory_bytes, beside = private_bytes() - before_bytes, thread_names()[1:]
+    memory_bytes, beside = allocated_bytes() - before_bytes, thread_names()[1:]
     before_calls = set(sys.modules)
     verified = verified_predictor(opened, runtime)
     return VersionReport(
@@ -48,7 +48,7 @@ def verify_version(
         settled=opened.runtime.settled() if isinstance(opened.runtime, Settling) else {},
         load_s=time.perf_counter() - begun_s,
         memory_bytes=max(0, memory_bytes),
-        peak_bytes=max(0, private_bytes() - before_bytes),
+        peak_bytes=max(0, allocated_bytes() - before_bytes),
         modules=[name for name, module in sys.modules.items() if _is_new(name, module, before_calls)],
         own_copy=f"opening it starts threads: {', '.join(beside)}" if beside else "",
     )

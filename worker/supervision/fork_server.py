@@ -35,6 +35,7 @@ from worker.control.control_messages import (
     Open,
     Opened,
     StartSandbox,
+    StartServer,
     StartWorker,
     Verify,
     VersionVerified,
@@ -48,7 +49,7 @@ from worker.control.operating_system import (
     name_process,
     thread_names,
 )
-from worker.supervision.forking import SANDBOX, SIGNALS, VERIFIER, WORKER, ForkKind, forked
+from worker.supervision.forking import SANDBOX, SERVER, SIGNALS, VERIFIER, WORKER, ForkKind, forked
 
 log = structlog.get_logger(__name__)
 
@@ -57,14 +58,19 @@ def serve(descriptor: int) -> int:
     """Obey the supervisor at the other end of the descriptor until it closes. → the exit status."""
     supervisor = os.getppid()
     end_with_parent(supervisor)
-    for number in SIGNALS:  # a signal to the whole process group: the supervisor decides
-        signal.signal(number, signal.SIG_IGN)
     name_process("takt-forkserver")
     end_earlier_if_memory_runs_out(OomOrder.FORK_SERVER)
-    gc.disable()  # in the forks it is on
+    _leave_signals_and_garbage()
     configure_logging(settings())
     ForkServer(Channel.of_descriptor(descriptor), settings(), supervisor).run()
     return 0
+
+
+def _leave_signals_and_garbage() -> None:
+    """A signal to the whole process group is for the supervisor; garbage is collected in the forks."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    gc.disable()
 
 
 class ForkServer:
@@ -104,6 +110,8 @@ class ForkServer:
                 self._fork(WORKER, ticket, descriptors, lambda: self._run_worker(*descriptors))
             case StartSandbox(ticket, key):
                 self._fork(SANDBOX, ticket, descriptors, lambda: self._run_sandbox(key, *descriptors))
+            case StartServer(ticket):
+                self._fork(SERVER, ticket, descriptors, lambda: self._run_spare(*descriptors))
 
     def _complete(self) -> None:
         """Do once what every fork would do for itself otherwise. Importing makes no connection."""
@@ -124,8 +132,8 @@ class ForkServer:
         keys = wanted_versions(self._repository, self._settings, deployed)
         environments = wanted_environments(self._repository, self._settings, deployed)
         found = Listed([self._wanted(key) for key in keys], environments=environments)
-        if self._settings.device != "cpu":
-            for key in keys:  # for workers that load for themselves
+        if self._settings.device != "cpu" or self._settings.models_on_demand:
+            for key in keys:  # for workers that load for themselves, and for first requests
                 self._import_framework(key)
         return found
 
@@ -232,6 +240,12 @@ class ForkServer:
         wanted = link.start_order.states
         held = {key: one for key, one in self._predictors.items() if _is_loaded(wanted.get(key))}
         celery_app.run(Handover(link.start_order, link, held))
+
+    def _run_spare(self, supervisor: int) -> None:
+        """Serve the supervisor as a further fork server."""
+        _leave_signals_and_garbage()
+        self._channel = Channel.of_descriptor(supervisor)
+        self.run()
 
     def _run_sandbox(self, key: str, tasks: int, answers: int) -> None:
         from worker.sandbox import sandbox_process

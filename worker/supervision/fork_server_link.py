@@ -27,6 +27,7 @@ from worker.control.control_messages import (
     Open,
     Opened,
     StartSandbox,
+    StartServer,
     StartWorker,
     Verify,
 )
@@ -54,19 +55,20 @@ class SandboxOrder:
     ticket: int  # of the worker
 
 
-Order: TypeAlias = Worker | Verifier | SandboxOrder
+Order: TypeAlias = "Worker | Verifier | SandboxOrder | ForkServerLink"
 
 
 @dataclass
 class ForkServerLink:
     """A running fork server."""
 
-    pid: int
+    pid: int  # 0: not forked yet
     channel: Channel
     opened: dict[str, HeldModel] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)  # of what is opened or to be opened
     opening: list[str] = field(default_factory=list)  # in the order in which it opens them
     is_listed: bool = False
+    ended_by_us: bool = False
     _orders: dict[int, Order] = field(default_factory=dict)
     _tickets: int = 0
     _decoder: msgspec.msgpack.Decoder[ForkReply] = field(
@@ -114,6 +116,14 @@ class ForkServerLink:
     def start_sandbox(self, order: SandboxOrder, key: str, descriptors: Sequence[int]) -> None:
         self._order(order, lambda ticket: StartSandbox(ticket, key), descriptors)
 
+    def start_spare(self) -> ForkServerLink:
+        """Have a fork server forked that has the frameworks, and no model: this one has opened none yet."""
+        channel, other = Channel.pair()
+        spare = ForkServerLink(0, channel)
+        with other:
+            self._order(spare, StartServer, [other.fileno()])
+        return spare
+
     @property
     def awaits_forks(self) -> bool:
         return bool(self._orders)
@@ -126,10 +136,12 @@ class ForkServerLink:
         with contextlib.suppress(ValueError):
             self.opening.remove(reply.key)
         match reply:
-            case Opened(key, held):
+            case Opened(key, held) if key in self.fingerprints:  # else dropped meanwhile
                 self.opened[key] = held
             case NotOpened(key):
                 self.fingerprints.pop(key, None)
+            case Opened():
+                pass
 
     def listed(self, _: Listed) -> None:
         self.is_listed = True
@@ -151,6 +163,7 @@ class ForkServerLink:
         return orders
 
     def kill(self) -> None:
+        self.ended_by_us = True
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 

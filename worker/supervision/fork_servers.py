@@ -26,6 +26,7 @@ from worker.control.channel import Channel, ChannelClosedError
 from worker.control.control_messages import ForkReply
 from worker.control.operating_system import is_linux
 from worker.supervision.fork_server_link import ForkServerLink, Order
+from worker.supervision.memory_budget import MemoryBudget
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,7 @@ class GroupContext:
     facts: Callable[[], SupervisorFacts]
     on_environments: Callable[[Sequence[str]], None]
     on_deployed: Callable[[dict[str, list[str]]], None]
+    budget: MemoryBudget
     clock: Callable[[], float] = time.monotonic
     early_ends: dict[int, int] = field(default_factory=dict)
     """pid → status of processes that ended before they were known."""
@@ -92,6 +94,8 @@ class ForkServers:
         self.current: ForkServerLink | None = None
         """The fork server from which workers come."""
         self.successor: ForkServerLink | None = None
+        self._spare: ForkServerLink | None = None
+        """On demand: a fork server that has opened nothing, so that a successor needs no imports."""
         self._is_outdated = False
         self._is_stopped = False
         self._history = RestartHistory()
@@ -112,11 +116,27 @@ class ForkServers:
         """When a fork server is to be started."""
         return self._start_at_s if self.current is None and not self._is_stopped else float("inf")
 
-    def outdate(self) -> None:
-        """Versions were removed: the present fork server is to be replaced."""
-        self._is_outdated = True
-        if self.successor is not None:
-            self.successor.kill()  # it opens the versions that were wanted before
+    @property
+    def _all(self) -> list[ForkServerLink]:
+        return [server for server in (self.current, self.successor, self._spare) if server is not None]
+
+    def drop(self, keys: set[str]) -> None:
+        """These versions are not wanted any more: replace the fork servers that have them."""
+        if self.current is not None and keys & self.current.fingerprints.keys():
+            self.current.drop(keys)
+            self._is_outdated = True
+        if self.successor is not None and keys & self.successor.fingerprints.keys():
+            self.successor.kill()
+
+    def keep_spare(self, parent: ForkServerLink) -> None:
+        """Have a fork server ready that has opened nothing. `parent` has opened nothing yet."""
+        if self._spare is None:
+            self._spare = self._connected(parent.start_spare())
+
+    def lose_spare(self, spare: ForkServerLink) -> None:
+        """The spare could not be forked."""
+        self._spare = None
+        self._retire(spare, "it was not forked")
 
     def start_due(self, now_s: float, deployed: Mapping[str, list[str]]) -> None:
         """Start the fork server and its successor if they are due."""
@@ -145,14 +165,13 @@ class ForkServers:
         if self._is_stopped:
             return
         self._is_stopped = True
-        for server in (self.current, self.successor):
-            if server is not None:
-                self._retire(server, reason)
+        for server in self._all:
+            self._retire(server, reason)
 
     def reaped(self, pid: int, status: int) -> bool:
         """A process of the supervisor has ended. → whether it was a fork server of this group."""
-        for server in (self.current, self.successor):
-            if server is not None and server.pid == pid:
+        for server in self._all:
+            if server.pid == pid:
                 self._ended(server, ending(os.waitstatus_to_exitcode(status)))
                 return True
         return False
@@ -166,7 +185,13 @@ class ForkServers:
             self._since_s = now_s
 
     def _new(self, deployed: Mapping[str, list[str]]) -> ForkServerLink:
-        server = ForkServerLink.start(deployed, self._python)
+        if self._spare is None or not self._spare.pid:
+            return self._connected(ForkServerLink.start(deployed, self._python))
+        server, self._spare = self._spare, None
+        server.list_versions(deployed)
+        return server
+
+    def _connected(self, server: ForkServerLink) -> ForkServerLink:
         self._context.register(server.channel, lambda: self._read(server))
         return server
 
@@ -185,14 +210,14 @@ class ForkServers:
             self._owner.not_forked(order, reason)
 
     def _ended(self, server: ForkServerLink, how: str) -> None:
-        if server.opening:
+        if server.opening and not server.ended_by_us:
             self._owner.opening_failed(server.opening[0], how)
-        if server is self.successor:
-            self.successor = None
-        else:
-            self.current = None
+        serves = server is not self._spare
+        self.current = None if server is self.current else self.current
+        self.successor = None if server is self.successor else self.successor
+        self._spare = None if server is self._spare else self._spare
         self._retire(server, f"the fork server {how}")
-        if not self._is_stopped:
+        if serves and not server.ended_by_us and not self._is_stopped:
             self._ended_early(how, self._context.clock(), server)
 
     def _ended_early(self, how: str, now_s: float, server: ForkServerLink | None = None) -> None:

@@ -19,9 +19,11 @@ import structlog
 
 from shared.cpu_cores import available_cores, default_workers
 from shared.environments import interpreter_of
-from shared.worker_records import HeldModel
+from shared.liveness_files import SILENT_MARGIN_S, silence_limit_s
+from shared.worker_records import HeldModel, ModelsMemory
 from worker.control.channel import ChannelClosedError
 from worker.control.control_messages import (
+    Demand,
     Deployed,
     EnvironmentsWanted,
     Forked,
@@ -33,13 +35,17 @@ from worker.control.control_messages import (
     Opened,
     SandboxStarted,
     SandboxWanted,
+    VersionReport,
     VersionVerified,
 )
 from worker.control.operating_system import is_suspended
+from worker.execution.watchdog import LOADING_LIMIT_S
 from worker.supervision.fork_server_link import ForkServerLink, Order, SandboxOrder, spawned
 from worker.supervision.fork_servers import ForkServers, GroupContext, why_not_forked
+from worker.supervision.silent_workers import of_files
 from worker.supervision.verifiers import Verifier, Verifiers
-from worker.supervision.version_stages import VersionStage, WantedVersions
+from worker.supervision.version_memory import VersionMemory
+from worker.supervision.version_stages import MOST_STRIKES, Version, VersionStage, WantedVersions
 from worker.supervision.worker_replacement import WorkerReplacement
 from worker.supervision.worker_slots import Worker, WorkerGroup
 
@@ -68,13 +74,15 @@ class InterpreterGroup:
             interpreter_of(settings.environments_dir, environment) if environment else None
         )
         self._clock = context.clock
-        self._versions = WantedVersions()
+        self._versions = WantedVersions(on_demand=settings.models_on_demand)
         self._replacement = WorkerReplacement()
         self._servers = ForkServers(context, self._python, self)
         self._epoch = 0
         """Counts the events after which every worker is replaced, whatever it holds."""
         self._verifiers = Verifiers(available_cores(), settings.verify_limit_s, self._launch_verifier)
         self.size = settings.workers or default_workers(settings.device, available_cores())
+        self._memory = VersionMemory(self._versions, context.budget, copies=self.size)
+        self._silent = of_files(settings)
         suffix = f"-{environment[:_SHORT]}" if environment else ""
         self.workers = WorkerGroup(
             f"{settings.worker_name}{suffix}",
@@ -126,6 +134,7 @@ class InterpreterGroup:
 
     def _tend(self, now_s: float) -> None:
         """Do everything that is due."""
+        self._servers.drop(self._memory.tend(now_s))
         self._servers.start_due(now_s, self.workers.deployed)
         self._verifiers.end_late(now_s)
         self._verify()
@@ -134,11 +143,21 @@ class InterpreterGroup:
             self._epoch += 1  # pages of the old fork server are in use until its workers have ended
         if self._can_start:
             content = self._content()
-            self.workers.update(self._states())
+            self.workers.update(self._states(), self._memory_facts())
             if self._servers.successor is None:
                 self._replacement.look(content, now_s, settled=self._is_settled())
             if self._replacement.target is not None:
                 self.workers.tend(self._replacement.target, now_s)
+        ids = [worker.id for worker in self.workers.all]
+        for worker, silent_s in self._silent.look(ids, self._silence_limit_s, now_s).items():
+            self.workers.hangs(worker, silent_s)
+
+    @property
+    def _silence_limit_s(self) -> float:
+        """Native code that loads a model may keep a worker from beating for minutes."""
+        loads = bool(self._own_load or self.workers.own_load or self._versions.own())
+        limit_s = silence_limit_s(self._context.settings)
+        return max(limit_s, LOADING_LIMIT_S + SILENT_MARGIN_S) if loads else limit_s
 
     # -- versions ------------------------------------------------------------------------------------------
 
@@ -150,6 +169,10 @@ class InterpreterGroup:
         if self._own_load or self.workers.own_load or self._server is None:
             return {}
         return self._versions.states(self._server.opened)
+
+    def _memory_facts(self) -> ModelsMemory | None:
+        """None: each worker loads its models for itself, and nothing is measured."""
+        return None if self._own_load or self.workers.own_load else self._memory.facts
 
     def _is_settled(self) -> bool:
         if self._own_load or self.workers.own_load or self._server is None:
@@ -175,6 +198,8 @@ class InterpreterGroup:
     def _listed(self, server: ForkServerLink, listed: Listed) -> None:
         is_first = not server.is_listed
         server.is_listed = True
+        if is_first and self._versions.on_demand:
+            self._servers.keep_spare(server)
         if listed.problem:
             log.error("models_not_listed", reason=listed.problem)
             if is_first and self._replacement.target is None and not self.environment:
@@ -186,13 +211,13 @@ class InterpreterGroup:
         if self.workers.own_load:
             return
         gone = self._versions.want(listed.versions)
+        self._memory.give_back(gone)
         for one in listed.versions:
             if one.problem:
                 log.error("model_failed", model=one.key, reason=one.problem)
         if gone & server.fingerprints.keys():
             log.info("versions_removed", models=sorted(gone))
-            server.drop(gone)
-            self._servers.outdate()
+        self._servers.drop(gone)
 
     def _announce_environments(self, names: Sequence[str]) -> None:
         """Only the group without an environment lists those of others."""
@@ -210,13 +235,18 @@ class InterpreterGroup:
         match reply:
             case NotVerified(reason):
                 self._fail(verifier.key, reason)
-            case VersionVerified(report) if report.own_copy:
-                log.warning("model_not_shared", model=verifier.key, reason=report.own_copy)
-                self._versions.take(verifier.key, VersionStage.OWN, reason=report.own_copy, report=report)
             case VersionVerified(report):
-                self._versions.take(verifier.key, VersionStage.VERIFIED, report=report)
+                self._measured(version, report.own_copy, report)
+
+    def _measured(self, version: Version, own_copy: str, report: VersionReport | None = None) -> None:
+        """A version is verified, and gets memory once there is room."""
+        if own_copy:
+            log.warning("model_not_shared", model=version.key, reason=own_copy)
+        version.own_copy = own_copy
+        self._versions.take(version.key, VersionStage.MEASURED, report=report)
 
     def _fail(self, key: str, reason: str) -> None:
+        self._memory.give_back([key])
         if self._versions.take(key, VersionStage.FAILED, reason=reason):
             log.error("model_failed", model=key, reason=reason)
 
@@ -235,13 +265,14 @@ class InterpreterGroup:
                 server.settled(reply)
             case NotOpened(key, reason):
                 server.settled(reply)
-                if reply.spoiled or reply.apart:
-                    log.warning("model_not_shared", model=key, reason=reason)
-                    self._versions.take(key, VersionStage.OWN, reason=reason)
-                    if reply.spoiled:
-                        server.kill()
+                version = self._versions.get(key)
+                if version is not None and (reply.spoiled or reply.apart):
+                    self._memory.give_back([key])
+                    self._measured(version, reason)
                 else:
                     self._fail(key, reason)
+                if reply.spoiled:
+                    server.kill()
             case Forked(_, pid):
                 self._forked(server.answered(reply), pid)
             case NotForked(_, reason):
@@ -257,6 +288,8 @@ class InterpreterGroup:
                 self._verifiers.started(order, pid, self._clock())
             case SandboxOrder(worker, ticket):
                 self.workers.send(worker, SandboxStarted(ticket))
+            case ForkServerLink():
+                order.pid = pid
             case None:
                 pass
         if (status := self._context.early_ends.pop(pid, None)) is not None:
@@ -273,12 +306,14 @@ class InterpreterGroup:
                 self._versions.take(order.key, VersionStage.WAITING)
             case SandboxOrder(worker, ticket):
                 self.workers.send(worker, SandboxStarted(ticket, reason))
+            case ForkServerLink():
+                self._servers.lose_spare(order)
             case None:
                 pass
 
     def opening_failed(self, key: str, how: str) -> None:
         if self._versions.strike(key):
-            log.error("model_failed", model=key, reason=f"the fork server {how} while it opened it")
+            self._fail(key, f"{MOST_STRIKES} fork servers ended while they opened it: the last {how}")
 
     def fork_server_ended(self, how: str) -> None:
         self.workers.record_exit("fork server", how)
@@ -289,6 +324,7 @@ class InterpreterGroup:
         self._own_load = self.workers.own_load = reason
         self._verifiers.kill()
         self._servers.stop("its fork server was replaced")
+        self._memory.give_back(self._versions.keys)
         self._epoch += 1
 
     # -- starts --------------------------------------------------------------------------------------------
@@ -325,6 +361,8 @@ class InterpreterGroup:
                     self.workers.send(worker, SandboxStarted(ticket, "there is no fork server"))
                 case Deployed(versions):
                     self._context.on_deployed(versions)
+                case Demand(used, asked):
+                    self._memory.demanded(used, asked, self._clock())
                 case EnvironmentsWanted(names):
                     self._announce_environments(names)
             for descriptor in descriptors:
@@ -373,6 +411,7 @@ class InterpreterGroup:
     def stop(self) -> None:
         """Let the workers finish."""
         self.stops = True
+        self._memory.give_back(self._versions.keys)
         self._verifiers.kill()
         self.workers.stop(self._clock())
         self._servers.stop("its fork server was stopped")

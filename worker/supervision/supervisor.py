@@ -25,8 +25,10 @@ from shared.liveness_files import SupervisorFile
 from shared.settings import Settings
 from shared.worker_records import SupervisorFacts
 from worker.control.operating_system import adopt_orphans
+from worker.memory import models_budget_bytes
 from worker.supervision.fork_servers import GroupContext
 from worker.supervision.interpreter_group import InterpreterGroup
+from worker.supervision.memory_budget import MemoryBudget
 from worker.supervision.supervisor_file import SupervisorFileWriter
 from worker.supervision.worker_slots import MOST_EXITS
 
@@ -43,7 +45,13 @@ class WorkerSupervisor:
         self._clock = clock
         self._selector = selectors.DefaultSelector()
         self._context = GroupContext(
-            settings, self._selector, self._facts, self._want_environments, self._deploy, clock
+            settings,
+            self._selector,
+            self._facts,
+            self._want_environments,
+            self._deploy,
+            MemoryBudget(models_budget_bytes(settings)),
+            clock,
         )
         self._deployed: Mapping[str, list[str]] = {}
         self._environments: frozenset[str] = frozenset()  # that wanted versions have

@@ -1,8 +1,10 @@
 """The wanted model versions of a supervisor, and how far each has come. Pure.
 
-waiting ─ verifier ─▶ verified ─ fork server opens it ─▶ open in that fork server
-   │                     └ cannot be forked: every worker loads it for itself
+waiting ─ verifier ─▶ measured ─ memory ─▶ verified ─ fork server opens it ─▶ open in that fork server
+   │                                          └ cannot be forked: every worker loads it for itself
    └─▶ failed, with the reason; the others are not affected
+
+A version on demand begins cold, and is cold again after it was dropped for another.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from shared.worker_records import HeldModel, ModelState
+from shared.worker_records import HeldModel, ModelState, OnDemandVersion
 from worker.control.control_messages import VersionReport, WantedVersion
 
 MOST_STRIKES = 2
@@ -19,8 +21,10 @@ MOST_STRIKES = 2
 
 
 class VersionStage(Enum):
+    COLD = "cold"  # loaded at its first request
     WAITING = "waiting"  # for a verifier
     VERIFYING = "verifying"
+    MEASURED = "measured"  # verified, and waits for memory
     VERIFIED = "verified"  # each fork server opens it
     OWN = "own"  # verified, but each worker loads it for itself
     FAILED = "failed"
@@ -34,14 +38,20 @@ class Version:
     fingerprint: str
     stage: VersionStage = VersionStage.WAITING
     report: VersionReport | None = None
-    reason: str = ""  # of a failure, or for loading it in each worker
+    reason: str = ""  # of a failure, for loading it in each worker, or for waiting for memory
+    own_copy: str = ""  # why each worker loads it for itself
     strikes: int = 0
+    asked_at_s: float = 0.0
+    """On demand: when work for it was last seen."""
+    asked_since_s: float = 0.0
+    """On demand: since when work waits for it."""
 
 
 @dataclass
 class WantedVersions:
     """Every wanted version, in the order in which they are loaded."""
 
+    on_demand: bool = False
     _versions: dict[str, Version] = field(default_factory=dict)
 
     def want(self, wanted: Sequence[WantedVersion]) -> set[str]:
@@ -55,9 +65,17 @@ class WantedVersions:
             if known and known.fingerprint == one.fingerprint and not one.problem:
                 self._versions[one.key] = known
             else:
-                stage = VersionStage.FAILED if one.problem else VersionStage.WAITING
+                stage = VersionStage.FAILED if one.problem else self._first_stage
                 self._versions[one.key] = Version(one.key, one.fingerprint, stage, reason=one.problem)
         return {key for key, version in before.items() if self._versions.get(key) is not version}
+
+    @property
+    def _first_stage(self) -> VersionStage:
+        return VersionStage.COLD if self.on_demand else VersionStage.WAITING
+
+    @property
+    def keys(self) -> list[str]:
+        return list(self._versions)
 
     def get(self, key: str) -> Version | None:
         return self._versions.get(key)
@@ -65,6 +83,24 @@ class WantedVersions:
     def waiting(self) -> list[str]:
         """The versions that no verifier has yet."""
         return [key for key, version in self._versions.items() if version.stage is VersionStage.WAITING]
+
+    def measured(self) -> list[Version]:
+        """The versions that wait for memory."""
+        return [version for version in self._versions.values() if version.stage is VersionStage.MEASURED]
+
+    def ask(self, key: str, now_s: float) -> None:
+        """Work waits for a version on demand: load it, unless that has begun."""
+        version = self._versions.get(key)
+        if version is None:
+            return
+        version.asked_at_s = now_s
+        if version.stage is VersionStage.COLD:
+            version.asked_since_s = now_s
+            version.stage = VersionStage.WAITING if version.report is None else VersionStage.MEASURED
+
+    def drop(self, key: str) -> None:
+        """A version on demand is not held any more."""
+        self.take(key, VersionStage.COLD)
 
     def verified(self) -> list[Version]:
         """The versions that every fork server opens."""
@@ -98,20 +134,41 @@ class WantedVersions:
         if version is None:
             return False
         version.strikes += 1
-        if version.strikes < MOST_STRIKES:
-            return False
-        version.stage = VersionStage.FAILED
-        version.reason = f"{version.strikes} fork servers ended while they opened it"
-        return True
+        return version.strikes >= MOST_STRIKES
 
     def states(self, opened: dict[str, HeldModel]) -> dict[str, HeldModel]:
         """The record of every version for workers of a fork server that holds `opened`."""
-        return {key: opened.get(key) or _state(version) for key, version in self._versions.items()}
+        return {
+            key: opened.get(key) or _state(version)
+            for key, version in self._versions.items()
+            if not (self.on_demand and version.stage in (VersionStage.COLD, VersionStage.MEASURED))
+        }
+
+    def declared(self) -> dict[str, OnDemandVersion]:
+        """The versions that are loaded at their first request, or have been; none if all are loaded at the
+        start."""
+        if not self.on_demand:
+            return {}
+        return {
+            key: _on_demand(version)
+            for key, version in self._versions.items()
+            if version.stage is not VersionStage.FAILED
+        }
+
+
+def _on_demand(version: Version) -> OnDemandVersion:
+    digest, _, spec_digest = version.fingerprint.partition(" ")
+    return OnDemandVersion(
+        digest=digest,
+        spec_digest=spec_digest,
+        memory_bytes=version.report.memory_bytes if version.report else 0,
+        reason=version.reason if version.stage is VersionStage.MEASURED else "",
+    )
 
 
 def _state(version: Version) -> HeldModel:
     match version.stage:
-        case VersionStage.FAILED:
+        case VersionStage.FAILED | VersionStage.MEASURED if version.reason:
             return HeldModel(state=ModelState.FAILED, reason=version.reason)
         case VersionStage.OWN:
             return HeldModel(state=ModelState.LOADING, own_copy=version.reason)

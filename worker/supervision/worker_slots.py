@@ -22,9 +22,10 @@ import structlog
 
 from shared.backoff import RestartHistory, RestartPolicy
 from shared.exit_status import ending
-from shared.worker_records import HeldModel, LastExit, SupervisorFacts
+from shared.worker_records import HeldModel, LastExit, ModelsMemory, SupervisorFacts
 from worker.control.channel import Channel, ChannelClosedError
 from worker.control.control_messages import (
+    Demand,
     Deployed,
     EnvironmentsWanted,
     ModelStates,
@@ -56,6 +57,7 @@ class Worker:
     serving_since_s: float | None = None
     kill_at_s: float = math.inf
     ended_by_us: bool = False
+    hung_s: float = 0.0  # for how long it had given no sign of life when it was killed; 0: it was not
 
     def served_s(self, now_s: float) -> float:
         return 0.0 if self.serving_since_s is None else now_s - self.serving_since_s
@@ -103,6 +105,7 @@ class WorkerGroup:
         self._memory_kills = memory_kills()
         self._decoder = msgspec.msgpack.Decoder(WorkerRequest)
         self.states: Mapping[str, HeldModel] = {}
+        self._memory: ModelsMemory | None = None
         self.own_load = ""
         self.deployed: Mapping[str, list[str]] = {}
 
@@ -162,6 +165,7 @@ class WorkerGroup:
             states=dict(self.states),
             own_load=self.own_load,
             deployed=dict(self.deployed),
+            memory=self._memory,
         )
         channel.send(order)
         return Worker(worker_id, content, channel, other)
@@ -207,7 +211,7 @@ class WorkerGroup:
         slot = next(one for one in self._slots if worker in (one.worker, one.successor))
         slot.ended.append(worker.id)
         if not worker.ended_by_us:
-            self._record_crash(slot, worker, self._reason(status), now_s)
+            self._record_crash(slot, worker, self._reason(worker, status), now_s)
         self._forget(slot, worker)
         return True
 
@@ -235,7 +239,16 @@ class WorkerGroup:
         else:
             slot.worker, slot.successor = slot.successor, None
 
-    def _reason(self, status: int) -> str:
+    def hangs(self, worker_id: str, silent_s: float) -> None:
+        """A worker gave no sign of life for so long: end it, so that it is restarted."""
+        for worker in self.all:
+            if worker.id == worker_id and worker not in self._leaving:
+                worker.hung_s = silent_s
+                self._send_signal(worker, signal.SIGKILL)
+
+    def _reason(self, worker: Worker, status: int) -> str:
+        if worker.hung_s:
+            return f"hung: it was killed after {worker.hung_s:.0f} s without a sign of life"
         how, before = ending(os.waitstatus_to_exitcode(status)), self._memory_kills
         self._memory_kills = memory_kills()
         is_for_memory = self._memory_kills > before and how.endswith("SIGKILL")
@@ -249,13 +262,13 @@ class WorkerGroup:
 
     def requested(
         self, worker: Worker, request: WorkerRequest, now_s: float
-    ) -> SandboxWanted | Deployed | EnvironmentsWanted | None:
+    ) -> SandboxWanted | Deployed | EnvironmentsWanted | Demand | None:
         """Handle a worker's message. → what the supervisor is to do for it."""
         match request:
             case Serving():
                 self._serves(worker, now_s)
                 return None
-            case SandboxWanted() | Deployed() | EnvironmentsWanted():
+            case SandboxWanted() | Deployed() | EnvironmentsWanted() | Demand():
                 return request
 
     def _serves(self, worker: Worker, now_s: float) -> None:
@@ -275,13 +288,13 @@ class WorkerGroup:
         worker.kill_at_s = now_s + self._grace_s + KILL_MARGIN_S
         self._send_signal(worker, signal.SIGTERM)
 
-    def update(self, states: Mapping[str, HeldModel]) -> None:
-        """Announce the states of the wanted versions, if they have changed."""
-        if states == self.states:
+    def update(self, states: Mapping[str, HeldModel], memory: ModelsMemory | None = None) -> None:
+        """Announce the states of the wanted versions and their memory, if they have changed."""
+        if (states, memory) == (self.states, self._memory):
             return
-        self.states = states
+        self.states, self._memory = states, memory
         for worker in self.all:
-            self.send(worker, ModelStates(dict(states)))
+            self.send(worker, ModelStates(dict(states), memory))
 
     def send(self, worker: Worker, message: msgspec.Struct) -> None:
         try:

@@ -21,7 +21,7 @@ from shared.metrics import cluster_metrics as metrics
 from shared.metrics.exposition import Labels, Reading, Samples
 from shared.metrics.metric import OFFLINE, ONLINE
 from shared.payloads import PayloadStore
-from shared.worker_records import ModelState, WorkerState
+from shared.worker_records import ModelsMemory, ModelState, WorkerState
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,28 @@ def _workers(cluster: Cluster) -> Iterator[Reading]:
     states = Counter(worker.state for worker in fleet.workers)
     yield metrics.WORKERS, {(state.value,): states[state] for state in WorkerState}
     served = dict.fromkeys((*cluster.served, *sorted(fleet.held)))
-    yield metrics.MODEL_WORKERS, {split_model_key(key): fleet.holders(key) for key in served}
+    yield (
+        metrics.MODEL_WORKERS,
+        {split_model_key(key): fleet.holders(key) or fleet.loads(key) for key in served},
+    )
     yield metrics.FAILED_WORKERS, _failed(fleet, served)
     ages_s = [max(0, cluster.queue.now_ms - at_ms) / 1000 for at_ms in fleet.seen_at_ms.values()]
     yield metrics.HEARTBEAT_AGE, _one(max(ages_s, default=0.0))
     yield metrics.SILENT_WORKERS, _one(len(fleet.silent))
     yield metrics.RESTARTS, _one(cluster.restarts)
+    yield from _models_memory(fleet)
+
+
+def _models_memory(fleet: Fleet) -> Iterator[Reading]:
+    found: dict[Labels, ModelsMemory] = {
+        (worker.supervisor.name,): worker.memory
+        for worker in fleet.workers
+        if worker.supervisor is not None and worker.memory is not None
+    }
+    yield metrics.MODELS_MEMORY, {name: float(one.used_bytes) for name, one in found.items()}
+    yield metrics.MODELS_MEMORY_LIMIT, {name: float(one.limit_bytes) for name, one in found.items()}
+    yield metrics.MODEL_LOADS, {name: float(one.loads) for name, one in found.items()}
+    yield metrics.MODEL_EVICTIONS, {name: float(one.evictions) for name, one in found.items()}
 
 
 def _failed(fleet: Fleet, served: Mapping[ModelKey, None]) -> Samples:

@@ -11,7 +11,7 @@ from api.fleet.worker_loads import WorkerLoad
 from shared.keys import ModelKey, split_model_key
 from shared.lanes import ModelLanes
 from shared.safe_texts import foreign_text
-from shared.worker_records import HeldModel, SupervisorFacts, WorkerRecord
+from shared.worker_records import HeldModel, ModelsMemory, SupervisorFacts, WorkerRecord
 
 CHUNK = "chunk"
 """First word of a worker's `current` while it runs a chunk of a job."""
@@ -32,7 +32,25 @@ class HeldModelView(BaseModel):
         description="Why this worker holds a copy of its own; empty: it shares one with the other workers of "
         "its supervisor"
     )
+    memory_bytes: int | None = Field(
+        description="Memory of the opened model, as its verifier measured it; null: not measured"
+    )
     runtime: str
+
+
+class ModelsMemoryView(BaseModel):
+    """The memory budget of a worker's supervisor."""
+
+    used_bytes: int = Field(
+        description="Memory of all versions that it holds, as their verifiers measured it"
+    )
+    limit_bytes: int | None = Field(description="TAKT_MODELS_MEMORY_BYTES; null: no limit")
+    loads: int = Field(description="Versions that it has loaded since it started")
+    evictions: int = Field(description="Versions that it dropped for others")
+    on_demand: dict[str, str] = Field(
+        description="The versions that it loads at their first request, each with the reason why it cannot "
+        "be loaded now; empty: it can, or is loaded"
+    )
 
 
 class LastExitView(BaseModel):
@@ -76,6 +94,9 @@ class WorkerView(BaseModel):
     )
     offline_share: float = Field(description="Share of engine time spent on jobs, 0 to 1")
     models: list[HeldModelView]
+    memory: ModelsMemoryView | None = Field(
+        description="null: each worker of the supervisor loads its models for itself"
+    )
 
 
 class SilentWorker(BaseModel):
@@ -191,6 +212,7 @@ def worker_view(worker: WorkerRecord, load: WorkerLoad, seen_at_ms: int) -> Work
         models=[
             _held_view(key, held, load.online_rows_per_s.get(key, 0.0)) for key, held in worker.models.items()
         ],
+        memory=_memory_view(worker.memory) if worker.memory else None,
     )
 
 
@@ -202,6 +224,16 @@ def job_of_chunk(current: str) -> str | None:
 
 def _supervisor_view(supervisor: SupervisorFacts | None) -> SupervisorView | None:
     return SupervisorView(**msgspec.to_builtins(supervisor)) if supervisor else None
+
+
+def _memory_view(memory: ModelsMemory) -> ModelsMemoryView:
+    return ModelsMemoryView(
+        used_bytes=memory.used_bytes,
+        limit_bytes=memory.limit_bytes or None,
+        loads=memory.loads,
+        evictions=memory.evictions,
+        on_demand={key: foreign_text(one.reason) for key, one in memory.on_demand.items()},
+    )
 
 
 def _held_view(key: str, held: HeldModel, answered_rows_per_s: float) -> HeldModelView:
@@ -216,6 +248,7 @@ def _held_view(key: str, held: HeldModel, answered_rows_per_s: float) -> HeldMod
         offline_rows_per_s=held.slice_rows_per_s,
         answered_rows_per_s=round(answered_rows_per_s, 1),
         own_copy=foreign_text(held.own_copy),
+        memory_bytes=held.memory_bytes or None,
         runtime=held.runtimes.in_words(),
     )
 

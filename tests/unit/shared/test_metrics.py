@@ -30,7 +30,7 @@ LABELS = {
     "route",
     "status",
     "code",
-} | {"release"}
+} | {"release", "supervisor"}
 TOOK = histogram("took_seconds", "How long it took.", "model", bounds=(0.1, 1.0))
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shared.liveness_files import SupervisorFile
+from shared.liveness_files import SupervisorFile, silence_limit_s
 from shared.settings import settings
 from worker.__main__ import main
-from worker.health_command import ALIVE_MARGIN_S, SUPERVISOR_SILENT_S
+from worker.health_command import SUPERVISOR_SILENT_S
 
 WORKER = "one/0:1"
 
@@ -59,7 +59,7 @@ def test_a_supervisor_that_has_not_started_is_not_alive(folder: Path) -> None:
 def test_a_worker_whose_beats_stopped_is_not_alive(
     supervisor: Path, worker: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    silent_for(worker, settings().batch_limit_s + ALIVE_MARGIN_S + 1)
+    silent_for(worker, silence_limit_s(settings()) + 1)
     assert main(["health", "--alive"]) == 1
     assert f"{WORKER} has been silent for" in capsys.readouterr().err
 

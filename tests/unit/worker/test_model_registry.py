@@ -14,7 +14,7 @@ from shared.errors import ArtifactError, ServiceError
 from shared.manifests import ArtifactManifest
 from shared.repository import ModelVersion, Repository
 from shared.settings import Settings
-from shared.worker_records import ModelState
+from shared.worker_records import HeldModel, ModelState
 from tests.support.engines import predictor
 from tests.support.specimens import declaration
 from worker.model_registry import ModelRegistry
@@ -99,3 +99,10 @@ def test_warnings_of_other_threads_are_not_recorded_with_those_of_a_load() -> No
         other.join()
         warnings.warn("of the artifact", UserWarning, stacklevel=1)
     assert recorded.texts == ["UserWarning: of the artifact"]
+
+
+def test_a_version_that_the_fork_server_opened_later_is_loading_here_until_a_successor_holds_it() -> None:
+    registry = ModelRegistry(states={"a@1": HeldModel(state=ModelState.LOADING)})
+    failed = HeldModel(state=ModelState.FAILED, reason="wrong")
+    registry.update({"a@1": HeldModel(state=ModelState.LOADED), "b@1": failed})
+    assert registry.states == {"a@1": HeldModel(state=ModelState.LOADING), "b@1": failed}

@@ -6,11 +6,26 @@ import pytest
 from msgspec.structs import replace
 
 from api.fleet.snapshot import Fleet
-from api.online.admission_policy import MOST_RETRY_S, RetrySchedule, Traffic, admit, traffic_of
+from api.online.admission_policy import (
+    MOST_RETRY_S,
+    RetrySchedule,
+    Traffic,
+    admit,
+    not_loaded,
+    traffic_of,
+)
 from api.online.inflight import InflightRequests
 from shared.errors import DeadlineExceededError, ModelNotLoadedError, OverloadedError
 from shared.keys import ModelKey, model_key
-from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState
+from shared.model_identity import ModelIdentity
+from shared.worker_records import (
+    HeldModel,
+    ModelsMemory,
+    ModelState,
+    OnDemandVersion,
+    WorkerRecord,
+    WorkerState,
+)
 from tests.support.specimens import declaration
 
 KEY, OTHER = model_key("iris", "1.0.0"), model_key("quality", "1.0.0")
@@ -44,6 +59,33 @@ def test_a_model_that_no_live_worker_holds_is_refused_with_a_time_to_come_back()
     with pytest.raises(ModelNotLoadedError) as refusal:
         enter(replace(QUIET, holders=0))
     assert refusal.value.retry_after_s
+
+
+def test_a_model_that_is_loaded_on_demand_is_admitted_though_no_worker_holds_it() -> None:
+    enter(replace(QUIET, holders=0, rows_per_s=0.0, on_demand=True))
+
+
+def test_a_model_on_demand_for_which_there_is_no_room_is_refused_with_the_reason() -> None:
+    cold = worker("w:1")
+    fleet = Fleet(workers=(replace(cold, memory=on_demand(reason="iris takes 9 MiB")),))
+    assert not traffic_of(KEY, declaration(), fleet, InflightRequests(), 1000).on_demand
+    refusal = not_loaded(KEY, fleet.availability(KEY), ModelNotLoadedError(retry_after_s=5.0))
+    assert (refusal.detail, refusal.retry_after_s) == ("iris takes 9 MiB", 5.0)
+
+
+def test_a_model_on_demand_counts_only_with_this_gateways_spec_and_artifact_and_not_while_draining() -> None:
+    cold = replace(worker("w:1"), memory=on_demand(digest="a", spec_digest="s"))
+    own = {KEY: ModelIdentity("s", "a")}
+    assert Fleet(workers=(cold,), identities=own).serves(KEY)
+    assert not Fleet(workers=(cold,), identities={KEY: ModelIdentity("s", "b")}).serves(KEY)
+    assert not Fleet(workers=(replace(cold, state=WorkerState.DRAINING),), identities=own).serves(KEY)
+    full = replace(worker("w:2"), memory=on_demand(reason="full", digest="a", spec_digest="s"))
+    assert Fleet(workers=(full, cold), identities=own).serves(KEY)
+
+
+def on_demand(reason: str = "", digest: str = "", spec_digest: str = "") -> ModelsMemory:
+    version = OnDemandVersion(reason=reason, digest=digest, spec_digest=spec_digest)
+    return ModelsMemory(on_demand={KEY: version})
 
 
 def test_a_backlog_that_leaves_time_for_a_batch_is_admitted() -> None:

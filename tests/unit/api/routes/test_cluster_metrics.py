@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from msgspec import structs
 
 from api.fleet.redis_stats import RedisStats
 from api.fleet.snapshot import Fleet
@@ -18,7 +19,14 @@ from shared.keys import ModelKey
 from shared.lanes import Lanes, ModelLanes, OfflineQueue, OnlineQueue
 from shared.metrics import cluster_metrics as metrics
 from shared.metrics.exposition import Readings, text_of
-from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState
+from shared.worker_records import (
+    HeldModel,
+    ModelsMemory,
+    ModelState,
+    SupervisorFacts,
+    WorkerRecord,
+    WorkerState,
+)
 from tests.support.scrapes import Scrape, names_of
 from tests.unit.gateway_fakes import IRIS, IRIS_ROW, FakeRedis, FakeWorker, running_gateway, serving
 
@@ -113,6 +121,17 @@ def test_workers_are_counted_by_what_they_do_and_hold() -> None:
     assert found.of(metrics.SILENT_WORKERS) == 1
     assert found.of(metrics.HEARTBEAT_AGE) == 20
     assert found.of(metrics.RESTARTS) == 4
+
+
+def test_the_memory_of_each_supervisor_is_counted_once() -> None:
+    facts = SupervisorFacts(name="w", pid=1, workers=2)
+    memory = ModelsMemory(used_bytes=7, limit_bytes=10, loads=4, evictions=2)
+    workers = [structs.replace(worker(name), supervisor=facts, memory=memory) for name in ("w/0:1", "w/1:1")]
+    found = told(cluster_of(Fleet(workers=tuple(workers))))
+    assert found.of(metrics.MODELS_MEMORY, supervisor="w") == 7
+    assert found.of(metrics.MODELS_MEMORY_LIMIT, supervisor="w") == 10
+    assert found.of(metrics.MODEL_LOADS, supervisor="w") == 4
+    assert found.of(metrics.MODEL_EVICTIONS, supervisor="w") == 2
 
 
 def test_a_model_that_nobody_holds_is_told_as_such() -> None:

@@ -73,7 +73,6 @@ def test_a_version_fails_if_it_ends_fork_servers_again_and_again() -> None:
     versions = wanted(A)
     versions.take("a@1", VersionStage.VERIFIED, report=REPORT)
     assert [versions.strike("a@1") for _ in range(MOST_STRIKES)] == [False] * (MOST_STRIKES - 1) + [True]
-    assert states(versions) == {"a@1": ModelState.FAILED}
 
 
 def test_the_end_of_a_version_that_is_no_longer_wanted_changes_nothing() -> None:
@@ -81,3 +80,28 @@ def test_the_end_of_a_version_that_is_no_longer_wanted_changes_nothing() -> None
     assert not versions.take("a@1", VersionStage.FAILED, reason="late")
     assert not versions.strike("a@1")
     assert states(versions) == {"b@1": ModelState.LOADING}
+
+
+def test_a_version_on_demand_is_cold_until_it_is_asked_for_and_again_after_it_was_dropped() -> None:
+    versions = WantedVersions(on_demand=True)
+    versions.want([A, B])
+    assert (versions.waiting(), versions.are_settled(set()), versions.states({})) == ([], True, {})
+    versions.ask("a@1", 1.0)
+    assert versions.waiting() == ["a@1"]
+    versions.take("a@1", VersionStage.VERIFIED, report=REPORT)
+    assert versions.states({"a@1": LOADED}) == {"a@1": LOADED}
+    versions.drop("a@1")
+    assert versions.declared().keys() == {"a@1", "b@1"}
+    assert versions.declared()["a@1"].memory_bytes == REPORT.memory_bytes
+    assert states(versions) == {}
+
+
+def test_a_version_that_was_verified_before_only_waits_for_memory() -> None:
+    versions = WantedVersions(on_demand=True)
+    versions.want([A])
+    versions.ask("a@1", 1.0)
+    versions.take("a@1", VersionStage.VERIFIED, report=REPORT)
+    versions.drop("a@1")
+    versions.ask("a@1", 9.0)
+    assert versions.waiting() == []
+    assert [version.key for version in versions.measured()] == ["a@1"]
