@@ -61,7 +61,7 @@ def client(valkey: Server) -> Iterator[redis.Redis]:
 def stack(valkey: Server, folder: Path, tmp_path: Path) -> Iterator[Stack]:
     """A gateway, and a supervisor `w` with two workers."""
     settings = {"models_dir": str(folder), "verify_limit_s": "20", "workers": "2"}
-    settings |= {"memory_limit_bytes": str(2 << 30), "batch_limit_s": "3"}
+    settings |= {"memory_limit_bytes": str(2 << 30), "batch_limit_s": "5"}
     with running(valkey.url, tmp_path, **settings) as started:
         started.gateway()
         started.worker("w")

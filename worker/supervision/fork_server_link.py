@@ -154,7 +154,7 @@ class ForkServerLink:
 
     def content(self) -> frozenset[str]:
         """What a worker that is forked now gets."""
-        return frozenset(f"{key} {self.fingerprints.get(key, '')}" for key in self.opened)
+        return frozenset(content_of(key, self.fingerprints.get(key, "")) for key in self.opened)
 
     def end(self) -> list[Order]:
         """Close the channel, which ends the process. → the orders that it has not answered."""
@@ -177,6 +177,11 @@ class ForkServerLink:
         """A fork server that has ended is noticed when it is reaped."""
         with contextlib.suppress(ChannelClosedError):
             self.channel.send(message, descriptors)
+
+
+def content_of(key: str, fingerprint: str) -> str:
+    """A version in the content of a worker."""
+    return f"{key} {fingerprint}"
 
 
 def spawned(

@@ -40,7 +40,13 @@ from worker.control.control_messages import (
 )
 from worker.control.operating_system import is_suspended
 from worker.execution.watchdog import LOADING_LIMIT_S
-from worker.supervision.fork_server_link import ForkServerLink, Order, SandboxOrder, spawned
+from worker.supervision.fork_server_link import (
+    ForkServerLink,
+    Order,
+    SandboxOrder,
+    content_of,
+    spawned,
+)
 from worker.supervision.fork_servers import ForkServers, GroupContext, why_not_forked
 from worker.supervision.silent_workers import of_files
 from worker.supervision.verifiers import Verifier, Verifiers
@@ -120,7 +126,8 @@ class InterpreterGroup:
     def pause_s(self, now_s: float, longest_s: float) -> float:
         """How long the supervisor may wait for events."""
         due_s = min(self.workers.next_start_s(), self._verifiers.next_limit_s(), self._servers.due_s())
-        return min(longest_s, max(0.0, due_s - now_s)) if self._can_start else longest_s / 10
+        starts = self._can_start and not self._reopens
+        return min(longest_s, max(0.0, due_s - now_s)) if starts else longest_s / 10
 
     @property
     def _server(self) -> ForkServerLink | None:
@@ -144,10 +151,10 @@ class InterpreterGroup:
         if self._can_start:
             content = self._content()
             self.workers.update(self._states(), self._memory_facts())
-            if self._servers.successor is None:
+            if self._servers.successor is None and not (self._reopens and self.workers.any_serves):
                 self._replacement.look(content, now_s, settled=self._is_settled())
             if self._replacement.target is not None:
-                self.workers.tend(self._replacement.target, now_s)
+                self.workers.tend(self._replacement.target, now_s, starts=not self._reopens)
         ids = [worker.id for worker in self.workers.all]
         for worker, silent_s in self._silent.look(ids, self._silence_limit_s, now_s).items():
             self.workers.hangs(worker, silent_s)
@@ -173,6 +180,15 @@ class InterpreterGroup:
     def _memory_facts(self) -> ModelsMemory | None:
         """None: each worker loads its models for itself, and nothing is measured."""
         return None if self._own_load or self.workers.own_load else self._memory.facts
+
+    @property
+    def _reopens(self) -> bool:
+        """Whether a new fork server has not opened everything yet that the workers of the last one hold."""
+        if self._server is None:
+            return False
+        missing = [one for one in self._versions.verified() if one.key not in self._server.opened]
+        target = self._replacement.target or frozenset()
+        return any(content_of(one.key, one.fingerprint) in target for one in missing)
 
     def _is_settled(self) -> bool:
         if self._own_load or self.workers.own_load or self._server is None:

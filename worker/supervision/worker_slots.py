@@ -130,14 +130,19 @@ class WorkerGroup:
 
     # -- starts --------------------------------------------------------------------------------------------
 
-    def tend(self, content: frozenset[str], now_s: float) -> None:
-        """Start the workers that are due, and replace at most one of those with another content."""
+    def tend(self, content: frozenset[str], now_s: float, *, starts: bool = True) -> None:
+        """Start the workers that are due, and replace at most one of those with another content.
+
+        `starts`: False while no worker with this content can be started.
+        """
         for slot in self._slots:
             if slot.worker is None:
-                if now_s >= slot.start_at_s:
+                if starts and now_s >= slot.start_at_s:
                     slot.worker = self._ordered(slot, content)
                     self._start(slot.worker)
-            elif slot.worker.content != content and slot.successor is None:
+            elif slot.successor is not None and slot.successor.content != content:
+                self._abandon(slot.successor)
+            elif starts and slot.worker.content != content and slot.successor is None:
                 self._replace(slot, slot.worker, content, now_s)
         for worker in self.all:
             if now_s >= worker.kill_at_s:
@@ -146,11 +151,15 @@ class WorkerGroup:
 
     def _replace(self, slot: WorkerSlot, worker: Worker, content: frozenset[str], now_s: float) -> None:
         if worker.serving_since_s is None:  # it holds no work, and another would delay its replacement
-            worker.ended_by_us = True
-            self._send_signal(worker, signal.SIGKILL)
+            self._abandon(worker)
         elif now_s >= slot.start_at_s and not any(other.successor for other in self._slots):
             slot.successor = self._ordered(slot, content, follows=worker.id)
             self._start(slot.successor)
+
+    def _abandon(self, worker: Worker) -> None:
+        """End a worker that does not serve yet: another content is wanted."""
+        worker.ended_by_us = True
+        self._send_signal(worker, signal.SIGKILL)
 
     def _ordered(self, slot: WorkerSlot, content: frozenset[str], follows: str = "") -> Worker:
         """A worker that has its first message, but no process yet."""

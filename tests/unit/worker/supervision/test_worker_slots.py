@@ -176,6 +176,38 @@ def test_a_worker_that_does_not_serve_yet_is_ended_at_once_for_its_replacement(h
     assert house.workers.restarts == 0
 
 
+def test_a_successor_that_does_not_serve_yet_is_ended_if_another_content_is_wanted(house: House) -> None:
+    house.workers.tend(OLD, 0.0)
+    (old,) = house.serve()
+    house.workers.tend(NEW, 5.0)
+    (successor,) = house.fork()
+    house.workers.tend(OLD, 5.1)
+    assert house.signals == [(successor.pid, signal.SIGKILL)]
+    house.workers.ended(successor.pid, KILLED, 5.2)
+    house.workers.tend(OLD, 5.2)
+    assert house.workers.ids() == [old.id]
+    assert house.fork() == []
+
+
+def test_no_worker_is_started_while_its_versions_are_not_open(house: House) -> None:
+    house.workers.tend(OLD, 0.0)
+    (first,) = house.serve()
+    house.workers.ended(first.pid, KILLED, 60.0)
+    house.workers.tend(OLD, 60.0, starts=False)
+    assert house.fork() == []
+    house.workers.tend(OLD, 60.1)
+    assert len(house.fork()) == 1
+
+
+def test_a_worker_that_hangs_is_killed_and_that_is_its_reason(house: House) -> None:
+    house.workers.tend(OLD, 0.0)
+    (worker,) = house.serve()
+    house.workers.hangs(worker.id, 30.4)
+    assert house.signals == [(worker.pid, signal.SIGKILL)]
+    house.workers.ended(worker.pid, KILLED, 60.0)
+    assert house.workers.last_exits[-1].reason == "hung: it was killed after 30 s without a sign of life"
+
+
 def test_a_worker_that_ends_during_its_succession_is_followed_by_its_successor(house: House) -> None:
     house.workers.tend(OLD, 0.0)
     (old,) = house.serve()
