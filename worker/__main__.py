@@ -284,7 +284,7 @@ def new(options: argparse.Namespace) -> int:
 
 
 def _in_environment(environment: Environment, arguments: list[str]) -> dict[str, object]:
-    """Run a command on one model with the interpreter of its environment. → its line."""
+    """Run a command on a model with the interpreter of its environment. → its line."""
     from worker.environments.commands import last_line
 
     return last_line(environment, arguments) | _about(environment)

@@ -76,7 +76,7 @@ class Reconciler(threading.Thread):
             step()
         except (RedisError, MemoryError) as error:
             log.warning("reconcile_failed", reason=str(error))
-        except Exception:  # an exception in one pass must not end the thread
+        except Exception:  # an exception in a pass must not end the thread
             log.exception("reconcile_broke")
 
     def take_over(self) -> None:
@@ -88,7 +88,7 @@ class Reconciler(threading.Thread):
             self.reconcile(self._ended)
 
     def take_turn(self) -> bool:
-        """Run one pass if this worker leads. → whether it leads."""
+        """Run a pass if this worker leads. → whether it leads."""
         if not self._leads():
             return False
         self.reconcile()

@@ -92,7 +92,7 @@ class Scrubber(threading.Thread):
                 self.take_turn()
             except (RedisError, PayloadStoreAwayError, MemoryError) as error:
                 log.warning("scrub_delayed", reason=str(error))
-            except Exception:  # an exception in one pass must not end the thread
+            except Exception:  # an exception in a pass must not end the thread
                 log.exception("scrub_broke")
 
     def take_turn(self) -> int:

@@ -97,7 +97,7 @@ class SmallChunks:
         self, predictor: Predictor, ready: Sequence[_Small], work: ChunkWork, begun_s: float
     ) -> list[Claim]:
         with ExitStack() as kept:
-            for small in ready:  # the store may be slow for one chunk while the others wait
+            for small in ready:  # the store may be slow for a chunk while the others wait
                 kept.enter_context(self._keeper.keeping(small.held))
             results = [(result, self._is_stored(result)) for result in self._results(predictor, ready, work)]
         stored = [result for result, is_stored in results if is_stored]

@@ -50,7 +50,7 @@ def variables_in_environment() -> dict[str, str]:
 
 
 def last_line(environment: Environment, arguments: Sequence[str]) -> dict[str, object]:
-    """Run a command on one model in its environment. → its last JSON line.
+    """Run a command on a model in its environment. → its last JSON line.
 
     What the model's code prints goes to the standard output of this process. Raises ArtifactError if the
     process ends without a line.
@@ -73,7 +73,7 @@ def last_line(environment: Environment, arguments: Sequence[str]) -> dict[str, o
 
 
 class CommandLines:
-    """Writes one JSON document per line. Create it before any code of a model runs."""
+    """Writes a JSON document per line. Create it before any code of a model runs."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._writes_begin = descriptor is not None

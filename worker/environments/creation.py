@@ -97,7 +97,7 @@ def _install(lock_text: str, target: Path, uv: Uv) -> None:
 
 
 def _put(folder: Path, target: Path) -> None:
-    """Rename a finished environment. One that another process has made meanwhile is kept."""
+    """Rename a finished environment. An environment that another process has made meanwhile is kept."""
     try:
         folder.rename(target)
     except OSError:

@@ -1,4 +1,4 @@
-"""Runs uv, and puts its errors into one sentence."""
+"""Runs uv, and puts its errors into a sentence."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Uv:
 
 
 def causes_of(errors: str) -> Sequence[str]:
-    """The messages of uv's errors, the general one first."""
+    """The messages of uv's errors, the general message first."""
     found = re.split(r"^\s*(?:error|cause): ", f"\n{errors}", flags=re.MULTILINE)[1:]
     texts = (re.sub(r"\^+$| in `-` at position \d+", "", cause.strip()) for cause in found)
     return [" ".join(text.split()).rstrip(".") for text in texts] or ["uv failed without a message"]

@@ -261,7 +261,7 @@ class Engine(threading.Thread):
             self._work.remove(work)
             work.ended.set()
         elif any(other.job_id != work.job_id for other in tuple(self._work)):
-            self._work.rotate(-1)  # jobs take turns; results of one chunk are stored while the next computes
+            self._work.rotate(-1)  # jobs take turns; results of a chunk are stored while the next computes
 
     def _end_chunks(self) -> None:
         """No slice runs any more; a chunk that is still submitted is released by its own thread."""

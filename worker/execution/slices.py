@@ -81,7 +81,7 @@ class ChunkWork:
         rows = min(rows, self.rows - self.position)
         slice_ = self._slice or _Slice(self.position, rows, Bisection(rows))
         start, end_s = self.position, time.monotonic() + limit_s
-        if decoder := self.predictor.decoder:  # also of the next slice, while this one computes
+        if decoder := self.predictor.decoder:  # also of the next slice, while this slice computes
             decoder.begin(self.columns, slice_.start, slice_.start + 2 * slice_.rows)
         while slice_.bisection.group:
             self._run_group(slice_, on_failure)

@@ -80,7 +80,7 @@ class _CatBoost:
         return np.asarray(self._model.predict(rows, prediction_type=self._kind, thread_count=self._threads))
 
     def _frame(self, columns: Columns) -> Any:  # Any: pandas is imported on first use
-        """Categories are texts; a missing one is "nan", as CatBoost reads it from a DataFrame."""
+        """Categories are texts; a missing category is "nan", as CatBoost reads it from a DataFrame."""
         from worker.predictors.scikit_learn import as_frame
 
         frame = as_frame(columns, self._table.features, self._table.columns)

@@ -74,7 +74,7 @@ class Predictor:
     runtime: ModelRuntime
     load_s: float = 0.0  # from the digest to the end of the warm-up
     rates: Mapping[int, float] = field(default_factory=dict)  # rows/s at warm-up, by rows of a call
-    runtimes: Runtimes = field(default_factory=Runtimes)  # the native runtime and the compiled ones
+    runtimes: Runtimes = field(default_factory=Runtimes)  # the native runtime and the compiled runtimes
     warnings: tuple[str, ...] = ()  # from its framework, while it was loaded
 
     @property

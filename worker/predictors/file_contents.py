@@ -1,4 +1,4 @@
-"""What a file contains by its first bytes, whatever its name: to say what to do with a wrong one.
+"""What a file contains by its first bytes, whatever its name: to say what to do with a wrong file.
 
 A file that no rule knows is left to its framework. Nothing of the file is run.
 """

@@ -1,5 +1,4 @@
-"""Staging: host memory for copies to and from a device, reused from copy to copy. Each buffer has one
-owner."""
+"""Pinned host memory for copies to and from a device, reused from copy to copy. Each buffer has one owner."""
 
 from __future__ import annotations
 

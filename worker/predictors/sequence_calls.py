@@ -1,4 +1,4 @@
-"""Calls of a model with sequences of different lengths: filled to one length, or one call for each length."""
+"""Calls of a model with sequences of different lengths: filled to a length, or a call for each length."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _whole(parts: Sequence[Any], back: Array) -> Any:
 
 
 def _filled(field: InputSpec, sequences: Array) -> Array:
-    """All sequences in one array, the shorter ones filled at the end."""
+    """All sequences in one array, the shorter sequences filled at the end."""
     longest = max(map(len, sequences), default=0)
     first = sequences[0]
     filled = np.full((len(sequences), longest, *field.shape[1:]), field.pad, dtype=first.dtype)

@@ -74,7 +74,7 @@ def _leave_signals_and_garbage() -> None:
 
 
 class ForkServer:
-    """Obeys orders one after the other."""
+    """Obeys orders in sequence."""
 
     def __init__(self, channel: Channel, settings: Settings, supervisor: int) -> None:
         from worker.predictors import Predictor

@@ -1,8 +1,8 @@
 """The fork server of a group, and its successor after versions were removed.
 
 A fork server cannot give memory back. So a successor opens the versions that are still wanted, beside the
-present fork server; then workers come from the successor, and the old one ends. A fork server that ends by
-itself is started again, with the delays of `shared/backoff.py`.
+present fork server; then workers come from the successor, and the old fork server ends. A fork server that
+ends by itself is started again, with the delays of `shared/backoff.py`.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class ForkServers:
 
     @property
     def newest(self) -> ForkServerLink | None:
-        """The fork server that opens versions: the successor opens everything, the old one no more."""
+        """The fork server that opens versions: the successor, or else the current fork server."""
         return self.successor or self.current
 
     @property

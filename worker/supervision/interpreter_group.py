@@ -5,7 +5,7 @@ handles what its processes send; the supervisor has the loop, the signals and th
 
     wanted versions ─▶ verifiers ─▶ fork server opens them ─▶ workers are forked with them
                                           │ versions were removed: a successor opens the others beside it,
-                                          │ then workers come from the successor, and the old one ends
+                                          │ then workers come from the successor, and the first ends
 """
 
 from __future__ import annotations
@@ -410,7 +410,7 @@ class InterpreterGroup:
     # -- orders --------------------------------------------------------------------------------------------
 
     def read_again(self) -> None:
-        """Read the repository again: verify new versions, and let go of removed ones."""
+        """Read the repository again: verify new versions, and release removed versions."""
         if self._own_load or self.workers.own_load:
             self._epoch += 1
         if self._server is not None:

@@ -1,4 +1,4 @@
-"""The verifiers of a supervisor: processes that open and verify one version each, within a limit of time."""
+"""The verifiers of a supervisor: processes that open and verify a version each, within a limit of time."""
 
 from __future__ import annotations
 

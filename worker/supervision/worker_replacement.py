@@ -1,6 +1,6 @@
 """When workers are replaced because more or other model versions are open. Pure: times are passed in.
 
-At the start, versions become open one after the other. Replacing the workers after each would cost more than
+At the start, versions become open in sequence. Replacing the workers after each would cost more than
 it gains, and waiting for the last would keep the first from being served. So workers are replaced at once if
 no further version is expected, otherwise after a pause in which none became open, and at the latest after a
 few seconds.
