@@ -50,19 +50,11 @@ status codes appear only in `api/http/error_status.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
-import msgspec
-
-from shared.safe_texts import MOST_NAME_CHARS, bounded
-
-MOST_PROBLEMS = 50
-"""Limit of the problems listed in an answer; further problems are only counted."""
-_MOST_PROBLEM_CHARS = 500
-_MOST_PROBLEMS_BYTES = 32 * 2**10
-_MOST_PLACES = 16
-
+from shared.input_problems import InputProblem, bounded_problems
+from shared.safe_texts import bounded
 
 STORAGE_RETRY_S = 30.0
 """Retry delay for a full store: the longest delay that our client waits by itself."""
@@ -84,10 +76,6 @@ class CallerError(ServiceError):
     """The request cannot be served as it is."""
 
 
-class InputProblem(dict[str, object]):
-    """A problem of a value: `row`, `field`, `msg`, `type`, and `loc` as in Pydantic's errors."""
-
-
 class InvalidInputError(CallerError):
     """The input does not match the model's declared inputs."""
 
@@ -98,7 +86,7 @@ class InvalidInputError(CallerError):
     ) -> None:
         """`more_problems`: the number of problems beyond those listed."""
         super().__init__(detail)
-        self.problems = _bounded_problems(problems)
+        self.problems = bounded_problems(problems)
         self.more_problems = more_problems + len(problems) - len(self.problems)
 
     def listed(self) -> list[InputProblem]:
@@ -368,26 +356,6 @@ class UnsupportedServerError(OperatorError):
     """The Redis or Valkey server is too old."""
 
     code = "unsupported_server"
-
-
-def _bounded_problems(problems: Iterable[InputProblem]) -> list[InputProblem]:
-    kept: list[InputProblem] = []
-    left_bytes = _MOST_PROBLEMS_BYTES
-    for problem in problems:
-        short = InputProblem({key: _bounded_value(key, value) for key, value in problem.items()})
-        left_bytes -= len(msgspec.json.encode(short))
-        if len(kept) == MOST_PROBLEMS or (kept and left_bytes < 0):
-            break
-        kept.append(short)
-    return kept
-
-
-def _bounded_value(key: str, value: object) -> object:
-    if isinstance(value, str):
-        return bounded(value, _MOST_PROBLEM_CHARS if key == "msg" else MOST_NAME_CHARS)
-    if isinstance(value, list):
-        return [_bounded_value("", item) for item in value[:_MOST_PLACES]]
-    return value
 
 
 def first_line(text: str | None) -> str:

@@ -16,7 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from shared import input_types
-from shared.errors import MOST_PROBLEMS, InputProblem, InvalidInputError
+from shared.errors import InvalidInputError
+from shared.input_problems import MOST_PROBLEMS, InputProblem
 from shared.input_specs import InputType
 from shared.safe_texts import first_of, named
 from shared.specs import ModelSpec, Row

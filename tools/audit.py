@@ -21,7 +21,7 @@ LIMIT_S = 180.0
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AuditVerdict:
     """The result of an audit."""
 
     checked: int = 0
@@ -36,14 +36,14 @@ class Verdict:
         return f"audit: {self.checked} packages checked, {len(self.findings)} findings{unknown}"
 
 
-def verdict_of(report: str) -> Verdict:
+def verdict_of(report: str) -> AuditVerdict:
     """Parses the JSON report of pip-audit; any other output means that nothing was checked."""
     try:
         found: list[dict[str, Any]] = json.loads(report)["dependencies"]  # Any: JSON
     except (ValueError, KeyError):
-        return Verdict()
+        return AuditVerdict()
     checked = [package for package in found if "skip_reason" not in package]
-    return Verdict(len(checked), len(found) - len(checked), tuple(_findings(checked)))
+    return AuditVerdict(len(checked), len(found) - len(checked), tuple(_findings(checked)))
 
 
 def _findings(checked: Sequence[dict[str, Any]]) -> list[str]:

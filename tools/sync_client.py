@@ -11,13 +11,18 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "client/takt"
-MODULES = {"asynchronous.py": "client.py", "async_session.py": "session.py"}
+MODULES = {
+    "asynchronous.py": "client.py",
+    "async_model_calls.py": "model_calls.py",
+    "async_session.py": "session.py",
+}
 """The generated module of each asynchronous module."""
 _NOTE = "# Generated from {} by `make sync-client`: edit that file.\n"
 _REPLACEMENTS = (
     (r"`AsyncTakt`: the asyncio client", "`Takt`: the client"),
-    (r"\basync_session\b", "session"),
-    (r"\bAsyncSession\b", "Session"),
+    (r"Calls of the asyncio client", "Calls of the client"),
+    (r"\basync_(?=session\b|model_calls\b)", ""),
+    (r"\bAsync(?=Session\b|ModelCalls\b)", ""),
     (r", for use in one event loop\.", "."),
     (r"\(await ((?:[^()]|\([^()]*\))*)\)\.", r"\1."),  # the parentheses of `(await call()).name`
     (r"\basync (?=def|for|with)|\bawait ", ""),

@@ -24,8 +24,6 @@ from api.http.error_status import STATUS, status_of
 from api.http.security_headers import BROWSER_HEADERS
 from shared.connections import means_away
 from shared.errors import (
-    MOST_PROBLEMS,
-    InputProblem,
     InvalidInputError,
     OperatorError,
     PayloadStoreAwayError,
@@ -35,6 +33,7 @@ from shared.errors import (
     UnauthorizedError,
     UnsupportedCodingError,
 )
+from shared.input_problems import MOST_PROBLEMS, InputProblem
 from shared.safe_texts import bounded
 from shared.tabular.content_types import ACCEPTED_CODINGS
 from shared.tabular.free_memory import out_of_memory

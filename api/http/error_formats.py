@@ -19,7 +19,7 @@ from typing import TypeAlias
 from msgspec.json import encode
 
 from api.http.headers import field_of
-from shared.errors import InputProblem
+from shared.input_problems import InputProblem
 from shared.safe_texts import bounded
 
 JSON, PROBLEM_JSON = b"application/json", b"application/problem+json"

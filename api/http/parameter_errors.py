@@ -9,7 +9,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from shared.errors import MOST_PROBLEMS, InputProblem, InvalidInputError
+from shared.errors import InvalidInputError
+from shared.input_problems import MOST_PROBLEMS, InputProblem
 from shared.safe_texts import named
 from shared.tabular.upload_options import unknown_parameter
 from shared.validation_messages import of_pydantic

@@ -10,12 +10,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from shared.errors import (
-    IdempotencyConflictError,
-    IdempotencyInProgressError,
-    InputProblem,
-    InvalidInputError,
-)
+from shared.errors import IdempotencyConflictError, IdempotencyInProgressError, InvalidInputError
+from shared.input_problems import InputProblem
 from shared.ledger import AsyncLedger, JobRecord, JobState, Reservation
 
 if TYPE_CHECKING:

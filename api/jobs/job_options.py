@@ -10,7 +10,8 @@ from api.jobs.job_service import JobService
 from api.jobs.json_chunks import Submission
 from api.models.catalog import Servable
 from api.telemetry.request_tracing import current_traceparent
-from shared.errors import InputProblem, InvalidInputError
+from shared.errors import InvalidInputError
+from shared.input_problems import InputProblem
 from shared.ledger import NewJob, new_job_id
 from shared.tabular.upload_options import ErrorBudget, UploadOptions, error_budget
 from shared.webhooks import checked_url

@@ -15,7 +15,8 @@ import pyarrow as pa
 from msgspec import Meta
 
 from shared.arrow_tables import batch_of_values
-from shared.errors import InputProblem, InvalidInputError
+from shared.errors import InvalidInputError
+from shared.input_problems import InputProblem
 from shared.specs import ModelSpec
 from shared.tabular.chunking import Chunk, Cutter, whole
 from shared.tabular.content_types import Packing

@@ -13,8 +13,9 @@ import msgspec
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from shared.errors import InputProblem, InvalidInputError, UnsupportedMediaTypeError
+from shared.errors import InvalidInputError, UnsupportedMediaTypeError
 from shared.images import MEDIA_TYPES
+from shared.input_problems import InputProblem
 from shared.input_specs import InputSpec, InputType
 from shared.specs import ModelSpec, Row
 

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.columns import nested
-from shared.errors import InputProblem, InvalidInputError
+from shared.errors import InvalidInputError
+from shared.input_problems import InputProblem
 from shared.input_specs import InputSpec
 from shared.safe_texts import listed
 from shared.specs import ModelSpec

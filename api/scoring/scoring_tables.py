@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from shared.columns import nested
-from shared.errors import MOST_PROBLEMS, InputProblem, InvalidInputError, PayloadTooLargeError
+from shared.errors import InvalidInputError, PayloadTooLargeError
+from shared.input_problems import MOST_PROBLEMS, InputProblem
 from shared.tabular.content_types import Wrapping
 from shared.tabular.reading import Reading, UploadLimits
 from shared.tabular.rows import Rows

@@ -23,17 +23,9 @@ from takt.bodies import InputRow, Rows
 from takt.calls import Call, JobFilter, JobOptions, JobOptionsArguments
 from takt.errors import NotTakt, Refused, TryLater, ended_well, is_about_events
 from takt.formats import Format, file_format
-from takt.records import Health, Job, JobPage, Json, Model, Progress, Report
-from takt.session import Session
+from takt.model_calls import ModelCalls
+from takt.records import Health, Job, JobPage, Json, Progress, Report
 from takt.streams import Event, Events, Lines, rows_of
-from takt.version_files import (
-    LOOK_EVERY_S,
-    PUBLISH_WAIT_S,
-    archive_body,
-    state_of,
-    unpack_version,
-    version_in,
-)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Takt(Session):
+class Takt(ModelCalls):
     """A client of a Takt service, for use in a single event loop. Close it, or use it as a context manager.
 
     `api_key` is sent with every call; its default is the environment variable TAKT_API_KEY. Every method
@@ -305,83 +297,6 @@ class Takt(Session):
     def delete(self, job_id: str) -> None:
         """Delete a job that has ended, with its data: `takt.delete(job.id)`."""
         self._do(calls.delete(job_id))
-
-    def deployment(self, model: str) -> Json:
-        """Return which versions of a model are served: `takt.deployment("iris")`."""
-        return self._do(calls.deployment(model))
-
-    def deploy(self, model: str, target: Json, *, generation: int | None = None) -> Json:
-        """Change which versions of a model are served. `generation`: the one that is replaced.
-
-        takt.deploy("iris", {"wanted": ["1.0.0", "1.1.0"], "default": "1.1.0"})
-        """
-        return self._do(calls.deploy(model, target, generation))
-
-    def roll_out(self, model: str, asked: Json) -> Json:
-        """Move requests to a version in steps: `takt.roll_out("iris", {"to": "1.1.0"})`."""
-        return self._do(calls.roll_out(model, asked))
-
-    def rollouts(self, model: str) -> Json:
-        """Return the running rollout and the ended ones: `(takt.rollouts("iris"))["running"]`."""
-        return self._do(calls.rollouts(model))
-
-    def roll_back(self, model: str) -> Json:
-        """Serve again what the last promotion replaced: `takt.roll_back("iris")`."""
-        return self._do(calls.roll_back(model))
-
-    def publish(
-        self,
-        folder: str | Path,
-        *,
-        model: str | None = None,
-        version: str | None = None,
-        on_sent: Callable[[int], None] | None = None,
-    ) -> Json:
-        """Publish the version in a folder; returns once a worker has verified it, or refused it.
-
-        takt.publish("models/iris/1.1.0")
-
-        Without a manifest.json, `model` and `version` are those of model.toml. Raises ValueError if the
-        folder holds no version, OSError.
-        """
-        files = version_in(Path(folder), model=model, version=version)
-        body = archive_body(files)
-        call = calls.publish(files.model, body, files.version, PUBLISH_WAIT_S)
-        found = self._do(calls.reporting(call, on_sent) if on_sent else call)
-        while found["state"] == "verifying":
-            time.sleep(LOOK_EVERY_S)
-            found = state_of(self.versions(files.model), found["version"])
-        return found
-
-    def pull(self, model: str, version: str, folder: str | Path) -> Path:
-        """Write the files of a version to a new folder: `takt.pull("iris", "1.1.0", "iris-1.1.0")`.
-
-        Each is compared with its SHA-256 in the manifest. Raises ValueError if one differs, OSError.
-        """
-        with TemporaryDirectory(prefix="takt-") as place:
-            archive = Path(place) / "version.tar"
-            call = calls.archive(model, version)
-            self._retried(lambda: self._write(call, archive))
-            return unpack_version(archive, Path(folder))
-
-    def versions(self, model: str) -> Json:
-        """Return the versions of a model in the store: `(takt.versions("iris"))["versions"]`."""
-        return self._do(calls.versions(model))
-
-    def verify_version(self, model: str, version: str) -> Json:
-        """Have a worker verify a version again: `(takt.verify_version("iris", "1.1.0"))["ok"]`."""
-        return self._do(calls.verify_version(model, version))
-
-    def delete_version(self, model: str, version: str) -> None:
-        """Remove a version from the store: `takt.delete_version("iris", "1.0.0")`.
-
-        Raises Conflict if it is deployed, or unfinished jobs are pinned to it.
-        """
-        self._do(calls.delete_version(model, version))
-
-    def models(self) -> list[Model]:
-        """Return the served models: `[model.name for model in takt.models()]`."""
-        return self._do(calls.models)
 
     def health(self) -> Health:
         """Return the service's health: `takt.health().status`."""

@@ -11,7 +11,8 @@ import codecs
 
 import webencodings
 
-from shared.errors import InputProblem, InvalidInputError
+from shared.errors import InvalidInputError
+from shared.input_problems import InputProblem
 
 UTF_8 = "utf-8"
 _CODECS = {"gbk": "gb18030", "replacement": "", "x-user-defined": ""}

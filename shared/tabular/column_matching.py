@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from shared.errors import MOST_PROBLEMS, InputProblem, InvalidInputError
+from shared.errors import InvalidInputError
 from shared.field_names import spelled
+from shared.input_problems import MOST_PROBLEMS, InputProblem
 from shared.input_specs import InputSpec
 from shared.safe_texts import MOST_NAMES, did_you_mean, first_of, named
 from shared.specs import ModelSpec

@@ -14,7 +14,8 @@ import msgspec
 import pyarrow as pa
 from msgspec import Raw
 
-from shared.errors import InputProblem, InvalidInputError
+from shared.errors import InvalidInputError
+from shared.input_problems import InputProblem
 from shared.safe_texts import named
 from shared.specs import ModelSpec
 

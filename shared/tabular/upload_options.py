@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from shared.errors import InputProblem, InvalidInputError
+from shared.errors import InvalidInputError
+from shared.input_problems import InputProblem
 from shared.safe_texts import did_you_mean, named, names_in
 from shared.validation_messages import of_pydantic
 

@@ -30,7 +30,7 @@ from shared.manifests import (
 from shared.repository import ModelVersion, Repository
 from shared.spec_files import SPEC, load_spec
 from shared.specs import VERSION, ModelSpec
-from worker.models.version_files import Build, artifact_in, gather
+from worker.models.gathered_files import Build, artifact_in, gather
 from worker.predictors import library_versions
 from worker.predictors.file_contents import check_contents
 from worker.predictors.model_code import BUILDER, import_beside, imported_by

@@ -73,7 +73,7 @@ def _why_not_compiled(spec: ModelSpec) -> str:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class RuntimeCandidate:
     """A compiled runtime, its comparison with the native runtime, and its rates."""
 
     runtime: ModelRuntime
@@ -102,7 +102,7 @@ class KernelRuntime:
         return self._native.labelled(columns, answer, self._margin)
 
 
-def _candidates(predictor: Predictor, native: CompilableRuntime) -> dict[str, Candidate]:
+def _candidates(predictor: Predictor, native: CompilableRuntime) -> dict[str, RuntimeCandidate]:
     """All kernels, compared and measured. Raises NotCompiledError, and any exception of the compiler."""
     compiled = _compiled(predictor.spec, native)
     rows = probes(predictor.spec, native.features, compiled.thresholds)
@@ -114,7 +114,7 @@ def _candidates(predictor: Predictor, native: CompilableRuntime) -> dict[str, Ca
         tolerance = predictor.spec.tolerance if name == ONNX else 0.0
         compiled_runtime = KernelRuntime(native, kernel, tolerance)
         runtime = _in_place_of_prediction(predictor.runtime, compiled_runtime)
-        candidate = Candidate(runtime, reference.compare(compiled_runtime), tolerance)
+        candidate = RuntimeCandidate(runtime, reference.compare(compiled_runtime), tolerance)
         rates = _rates(replace(predictor, runtime=runtime)) if candidate.accepted else {}
         found[name] = replace(candidate, rates=rates)
     return found
@@ -145,7 +145,7 @@ def _rates(candidate: Predictor) -> dict[int, float]:
     return rates
 
 
-def _settled(predictor: Predictor, found: Mapping[str, Candidate]) -> Predictor:
+def _settled(predictor: Predictor, found: Mapping[str, RuntimeCandidate]) -> Predictor:
     chosen = choose(predictor.rates, {name: candidate.rates for name, candidate in found.items()})
     runtimes: dict[str, ModelRuntime] = {NATIVE: predictor.runtime}
     runtimes |= {name: candidate.runtime for name, candidate in found.items()}
@@ -161,7 +161,7 @@ def _settled(predictor: Predictor, found: Mapping[str, Candidate]) -> Predictor:
     )
 
 
-def _why_native(chosen: Mapping[int, str], found: Mapping[str, Candidate]) -> str:
+def _why_native(chosen: Mapping[int, str], found: Mapping[str, RuntimeCandidate]) -> str:
     if set(chosen.values()) != {NATIVE}:
         return ""
     differing = [
@@ -173,7 +173,10 @@ def _why_native(chosen: Mapping[int, str], found: Mapping[str, Candidate]) -> st
 
 
 def _report(
-    native_rates: Rates, found: Mapping[str, Candidate], note: str, chosen: Mapping[int, str] | None = None
+    native_rates: Rates,
+    found: Mapping[str, RuntimeCandidate],
+    note: str,
+    chosen: Mapping[int, str] | None = None,
 ) -> Runtimes:
     by_size = chosen or dict.fromkeys(native_rates, NATIVE)
 

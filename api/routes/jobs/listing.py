@@ -21,7 +21,8 @@ from api.http.error_answers import of_errors
 from api.http.parameter_errors import require_known_parameters
 from api.jobs.job_descriptions import described_all
 from api.jobs.job_views import EXAMPLE, JobView, as_json
-from shared.errors import InputProblem, InvalidInputError
+from shared.errors import InvalidInputError
+from shared.input_problems import InputProblem
 from shared.ledger import JobHead, JobState
 
 router = APIRouter()

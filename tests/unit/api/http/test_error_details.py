@@ -14,7 +14,8 @@ import structlog
 from api.http.error_answers import DETAIL_TYPES, answer_of
 from api.http.error_status import STATUS
 from shared import errors
-from shared.errors import InputProblem, InvalidInputError, ServiceError, from_wire
+from shared.errors import InvalidInputError, ServiceError, from_wire
+from shared.input_problems import InputProblem
 from shared.logs import MOST_FIELD_CHARS, _bounded
 from shared.safe_texts import did_you_mean, foreign_words, nearest
 from shared.tabular.file_errors import OTHERWISE, reason_of

@@ -8,7 +8,8 @@ import pytest
 
 from api.http.error_answers import answer_of
 from api.http.error_formats import INFERENCE, MLFLOW, PROBLEM, TAKT, ErrorFormat, format_of
-from shared.errors import InputProblem, InvalidInputError, OverloadedError
+from shared.errors import InvalidInputError, OverloadedError
+from shared.input_problems import InputProblem
 
 INVALID = InvalidInputError(
     "4 problem(s) in the input.",
