@@ -34,6 +34,7 @@ class Count(StrEnum):
 
     REQUESTS = "requests"  # answered on the online lane
     ROWS = "rows"  # in these requests
+    PREDICT_US = "predict_us"  # time of the model calls of these requests, in µs
     ERRORS = "errors"  # requests answered with 5xx
     JOB_ROWS = "job_rows"  # of committed chunks, succeeded or failed
     SHED = "shed"  # of the errors: rejected as overloaded

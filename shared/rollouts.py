@@ -17,6 +17,10 @@ from shared.shadowing import ShadowFigures
 ABSENT_LIMIT_S = 900.0
 """A rollout ends if no worker holds its version for this long."""
 _P99 = 0.99
+EQUAL_PERCENT = 50.0
+"""Beyond this share the new version has the larger batches, so that its calls take longer in any case."""
+LEAST_SLOWER_MS = 1.0
+"""A smaller difference between model calls ends no rollout, whatever its ratio."""
 NO_SHADOW = ShadowFigures()
 
 
@@ -33,6 +37,9 @@ class Rules(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     """Of the new version's requests: answers with 5xx."""
     max_p99_ratio: Annotated[float, Meta(gt=0)] = 1.5
     """99th percentile of the new version's durations over that of the old version, in the same time."""
+    max_predict_ratio: Annotated[float, Meta(gt=0)] = 1.5
+    """Mean time of the new version's model calls over that of the old version. Unlike the durations of
+    requests, it does not contain the wait for calls of the other version."""
     min_requests: Annotated[int, Meta(ge=1)] = 200
     """Requests that the new version must have answered in a step before the next step."""
     max_disagreement: Annotated[float, Meta(ge=0, le=1)] | None = None
@@ -143,7 +150,12 @@ def next_rollout(
     if not held:
         late = elapsed_s >= ABSENT_LIMIT_S
         return rolled_back(rollout, f"no worker holds it for {ABSENT_LIMIT_S:g} s") if late else None
-    if problem := broken_rule(rollout.rules, new, old) or _disagreement(rollout.rules, shadow):
+    problem = (
+        broken_rule(rollout.rules, new, old)
+        or _slower_calls(rollout, new, old)
+        or _disagreement(rollout.rules, shadow)
+    )
+    if problem:
         return rolled_back(rollout, problem)
     if elapsed_s < rollout.hold_s or _answered(new) < rollout.rules.min_requests:
         return None
@@ -172,6 +184,24 @@ def broken_rule(rules: Rules, new: SlotCounts, old: SlotCounts) -> str | None:
             f"{rules.max_p99_ratio:g} × is permitted"
         )
     return None
+
+
+def _slower_calls(rollout: Rollout, new: SlotCounts, old: SlotCounts) -> str | None:
+    rules, ours, theirs = rollout.rules, predict_ms(new), predict_ms(old)
+    if rollout.percent > EQUAL_PERCENT or min(_answered(new), _answered(old)) < rules.min_requests:
+        return None
+    if ours <= max(rules.max_predict_ratio * theirs, theirs + LEAST_SLOWER_MS):
+        return None
+    return (
+        f"max_predict_ratio: a model call takes {ours:.1f} ms against {theirs:.1f} ms "
+        f"({ours / theirs if theirs else float('inf'):.2f} ×); {rules.max_predict_ratio:g} × is permitted"
+    )
+
+
+def predict_ms(counts: SlotCounts) -> float:
+    """Mean time of the model calls of a version's requests; 0 without requests."""
+    requests = counts.counts[Count.REQUESTS]
+    return counts.counts[Count.PREDICT_US] / 1000 / requests if requests else 0.0
 
 
 def _disagreement(rules: Rules, shadow: ShadowFigures) -> str | None:

@@ -71,6 +71,7 @@ def totals_of(servable: Servable) -> dict[str, int]:
     return {
         count_field(key, Count.REQUESTS): times.request_rows.count,
         count_field(key, Count.ROWS): round(times.request_rows.total),
+        count_field(key, Count.PREDICT_US): round(times.stages_ms["predict"].total * 1000),
         count_field(key, Count.ERRORS): _errors(servable.counters.failed),
         count_field(key, Count.SHED): servable.counters.failed[OverloadedError.code],
         count_field(key, Count.UNSERVED): servable.counters.failed[ModelNotLoadedError.code],

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from shared.deployments import Deployment
 from shared.history import Count, SlotCounts
 from shared.keys import ModelKey, model_key
-from shared.rollouts import Rollout
+from shared.rollouts import Rollout, predict_ms
 
 
 class VersionFigures(BaseModel):
@@ -19,11 +19,13 @@ class VersionFigures(BaseModel):
     errors: int
     p50_ms: float | None
     p99_ms: float | None
+    predict_ms: float = Field(description="Mean time of the model calls of its requests")
 
 
 class RolloutRules(BaseModel):
     max_error_rate: float
     max_p99_ratio: float
+    max_predict_ratio: float
     min_requests: int
     max_disagreement: float | None
     shadow_share: float
@@ -77,6 +79,7 @@ def rollout_view(
         rules=RolloutRules(
             max_error_rate=rollout.rules.max_error_rate,
             max_p99_ratio=rollout.rules.max_p99_ratio,
+            max_predict_ratio=rollout.rules.max_predict_ratio,
             min_requests=rollout.rules.min_requests,
             max_disagreement=rollout.rules.max_disagreement,
             shadow_share=rollout.rules.shadow_share,
@@ -98,4 +101,5 @@ def _figures(model: str, version: str, counts: Mapping[ModelKey, SlotCounts]) ->
         errors=errors,
         p50_ms=found.latency_ms(0.5),
         p99_ms=found.latency_ms(0.99),
+        predict_ms=predict_ms(found),
     )

@@ -42,6 +42,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 VERSIONS = (RIGHT, WRONG, RAISING, FATAL, PLAIN, SLOW)
 ROWS = 20_000
+LENIENT = {"max_p99_ratio": 1000.0, "max_predict_ratio": 1000.0}
 BASE = {"wanted": list(VERSIONS), "default": RIGHT}
 
 
@@ -203,7 +204,7 @@ def test_a_gate_passes_within_its_limit_although_the_gateway_that_began_it_is_ki
     _, second = stack
     http, other = clients
     gate = {"replay": job, "max_disagreement": 0.002}
-    rules = {"min_requests": 5, "max_p99_ratio": 1000}
+    rules = LENIENT | {"min_requests": 5}
     rollout(other, WRONG, steps=[100], hold_s=1, gate=gate, rules=rules)
     second.kill()
     try:
@@ -297,7 +298,7 @@ def test_a_shadow_is_one_of_the_wanted_versions(clients: list[httpx.Client]) -> 
 
 def test_a_rollout_ends_if_the_shadowed_answers_disagree(clients: list[httpx.Client]) -> None:
     http, other = clients
-    rules = {"min_requests": 40, "max_p99_ratio": 1000, "max_disagreement": 0.01, "shadow_share": 1.0}
+    rules = LENIENT | {"min_requests": 40, "max_disagreement": 0.01, "shadow_share": 1.0}
     with Load(clients, [7, 1, 2, 3]):
         rollout(http, WRONG, steps=[10, 100], hold_s=120, rules=rules)
         done = eventually(lambda: ended(other), limit_s=60)
@@ -307,12 +308,27 @@ def test_a_rollout_ends_if_the_shadowed_answers_disagree(clients: list[httpx.Cli
     assert "1.00% are permitted" in done["reason"]
 
 
+def test_a_candidate_twice_as_slow_is_rolled_back_within_the_hold_time(clients: list[httpx.Client]) -> None:
+    http, other = clients
+    put(http, BASE | {"default": PLAIN})
+    for client in clients:
+        eventually(partial(serves, client, PLAIN), limit_s=5)
+    rules = {"min_requests": 30, "max_p99_ratio": 1000}
+    with Load(clients, [1, 2, 3]):
+        rollout(http, SLOW, steps=[50, 100], hold_s=60, rules=rules)
+        done = eventually(lambda: ended(other), limit_s=60)
+    assert done is not None
+    assert done["state"] == "rolled_back"
+    assert done["step"] == 0
+    assert "max_predict_ratio: a model call takes " in done["reason"]
+
+
 def test_a_candidate_that_raises_on_2_percent_is_rolled_back_within_the_hold_time(
     clients: list[httpx.Client],
 ) -> None:
     http, other = clients
     with Load(clients, list(range(50))) as load:
-        rollout(http, RAISING, steps=[50, 100], hold_s=60, rules={"min_requests": 50, "max_p99_ratio": 1000})
+        rollout(http, RAISING, steps=[50, 100], hold_s=60, rules=LENIENT | {"min_requests": 50})
         done = eventually(lambda: ended(other), limit_s=60)
     assert done is not None
     assert done["state"] == "rolled_back"

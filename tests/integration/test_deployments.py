@@ -233,7 +233,12 @@ class Load:
 
 
 def rollout_of(http: httpx.Client, version: str, **rules: float) -> None:
-    asked = {"to": version, "steps": [20, 60], "hold_s": 1, "rules": {"min_requests": 30} | rules}
+    asked = {
+        "to": version,
+        "steps": [20, 60],
+        "hold_s": 1,
+        "rules": {"min_requests": 30, "max_predict_ratio": 1000} | rules,
+    }
     answer = http.post("/models/iris/rollouts", json=asked)
     assert answer.status_code == 201, answer.text
     assert answer.json()["split"] == {"1.0.0": 80, version: 20}

@@ -83,6 +83,9 @@ def rollout(
     hold_s: Annotated[float, typer.Option("--hold", help="Shortest duration of a step in seconds.")] = 300.0,
     max_error_rate: Annotated[float, typer.Option(help="Limit of 5xx answers, from 0 to 1.")] = 0.01,
     max_p99_ratio: Annotated[float, typer.Option(help="Limit of p99 against the old version.")] = 1.5,
+    max_predict_ratio: Annotated[
+        float, typer.Option(help="Limit of the mean time of model calls against the old version.")
+    ] = 1.5,
     min_requests: Annotated[int, typer.Option(help="Fewest requests of a step.")] = 200,
     max_disagreement: Annotated[
         float | None, typer.Option(help="Limit of shadowed rows that differ, from 0 to 1.")
@@ -110,6 +113,7 @@ def rollout(
     rules = {
         "max_error_rate": max_error_rate,
         "max_p99_ratio": max_p99_ratio,
+        "max_predict_ratio": max_predict_ratio,
         "min_requests": min_requests,
     }
     if max_disagreement is not None:

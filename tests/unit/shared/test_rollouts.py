@@ -133,3 +133,32 @@ def test_a_gate_moves_nothing_and_starts_no_shadow_until_it_has_passed() -> None
     assert (gated.gated, gated.percent, gated.shadows) == (True, 0, False)
     passed = structs.replace(gated, gate=StartedGate(replay="a", job="b", passed=True))
     assert (passed.gated, passed.percent, passed.shadows) == (False, 10, True)
+
+
+def timed(requests: int, predict_ms: float) -> SlotCounts:
+    found = counts(requests)
+    found.counts[Count.PREDICT_US] = round(requests * predict_ms * 1000)
+    return found
+
+
+def test_a_version_whose_calls_take_longer_is_rolled_back_with_both_times() -> None:
+    found = after(new=timed(100, 80.0), old=timed(900, 40.0))
+    assert found is not None
+    assert found.state is RolloutState.ROLLED_BACK
+    assert found.reason == (
+        "max_predict_ratio: a model call takes 80.0 ms against 40.0 ms (2.00 ×); 1.5 × is permitted"
+    )
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(0.9, 0.1), (59.0, 40.0), (5.0, 40.0)])
+def test_a_difference_of_calls_within_the_limits_ends_nothing(ours: float, theirs: float) -> None:
+    found = after(new=timed(100, ours), old=timed(900, theirs))
+    assert found is not None
+    assert found.running
+
+
+def test_calls_of_the_version_with_the_larger_batches_are_not_compared() -> None:
+    beyond_half = structs.replace(ROLLOUT, steps=(75.0, 100.0))
+    found = after(beyond_half, new=timed(300, 80.0), old=timed(100, 40.0))
+    assert found is not None
+    assert found.running
