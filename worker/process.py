@@ -12,9 +12,7 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import NoReturn
 
 import structlog
@@ -23,7 +21,6 @@ from shared import keys
 from shared.connections import connect
 from shared.dead_letters import DeadLetters
 from shared.doorbells import Notify
-from shared.errors import PredictionFailedError
 from shared.keys import ModelKey
 from shared.ledger import Ledger
 from shared.liveness_files import IdFile, current_facts
@@ -31,7 +28,7 @@ from shared.metrics.metric import OFFLINE, ONLINE
 from shared.payloads import PayloadStore, open_payloads
 from shared.repository import Repository, open_repository
 from shared.settings import Settings
-from shared.worker_records import HeldModel, ModelsMemory, ModelState, WorkerState
+from shared.worker_records import HeldModel, ModelsMemory, WorkerState
 from worker.chunks.chunk_runner import ChunkRunner
 from worker.chunks.reconciler import Reconciler
 from worker.chunks.scrubber import Scrubber
@@ -47,14 +44,17 @@ from worker.predictors import Predictor
 from worker.process_parts import (
     EXIT_CRASHED,
     Handover,
+    demand_watch_of,
     engine_of,
     exit_before_grace_ends,
     ledger_of,
     measured,
+    own_loads,
     reconciler_of,
     scrubber_of,
     take_over_drain,
     waited_for_server,
+    warm_up,
 )
 from worker.sandbox.sandbox_runner import SandboxRunner
 from worker.shadow.shadow_runner import ShadowRunner
@@ -66,8 +66,6 @@ from worker.webhooks.delivery import Webhooks
 
 log = structlog.get_logger(__name__)
 
-WARM_UP_S = 5.0
-"""How long a worker that follows another calls its models before it serves."""
 DRAIN_ON_CRASH_S = 2.0
 
 
@@ -104,12 +102,7 @@ class WorkerProcess:
             on_serving=self._announce,
         )
         self._deployments: DeploymentWatch | None = None
-        self._demand = DemandWatch(
-            self._client,
-            memory=lambda: self._memory,
-            last_used_s=self._last_used_s,
-            on_demand=self._demanded,
-        )
+        self._demand: DemandWatch | None = None
         self._exporter = Exporter(settings, lambda: readings(self._facts()), number=self._order.number)
         self._on_queues: Callable[[], None] = lambda: None
         self._loader: threading.Thread | None = None
@@ -150,7 +143,7 @@ class WorkerProcess:
         limit_memory(self._settings)
         store = open_payloads(self._settings)
         self._id_file.write()
-        if reasons := self._own_loads():
+        if reasons := own_loads(self._order):
             self._loader = threading.Thread(target=self._load, args=[reasons], name="loader", daemon=True)
         take_over_drain(self._client, self._order)
         self._heartbeat.start()
@@ -158,35 +151,23 @@ class WorkerProcess:
         if not self._waited_for_a_model(should_stop):
             return
         if self._order.follows:
-            self._warm_up()
+            warm_up(self._registry.predictors.values())
         with self._orders:
             self._start_lanes(ledger, store)
             self._on_queues = on_queues
             self._heartbeat.become(WorkerState.SERVING)
             self._obeys = True
-        if self._settings.models_on_demand:
+        if self._settings.models_on_demand and self._engine and self._handover.link:
+            self._demand = demand_watch_of(
+                self._client,
+                self._engine,
+                self._handover.link,
+                memory=lambda: None if self._draining else self._memory,
+            )
             self._demand.start()
         if self._loader is None:
             gc.freeze()  # the fork server has collected what it handed over
             self._log_serving()
-
-    def _warm_up(self) -> None:
-        """Call each model once: a first call takes longer, and the worker before this one still serves."""
-        end_s = time.monotonic() + WARM_UP_S
-        for predictor in self._registry.predictors.values():
-            if time.monotonic() < end_s:
-                with suppress(PredictionFailedError):  # the row is an example
-                    predictor.warm_up([1])
-
-    def _own_loads(self) -> Mapping[ModelKey, str] | str:
-        """The versions to load in this process, each with the reason; a single reason is that of all."""
-        if self._order.own_load:
-            return self._order.own_load
-        return {
-            ModelKey(key): held.own_copy
-            for key, held in self._order.states.items()
-            if held.own_copy and held.state is ModelState.LOADING
-        }
 
     def _waited_for_a_model(self, should_stop: Callable[[], bool]) -> bool:
         """Wait until a model can be served, or all have failed. → False if the worker is to stop.
@@ -215,7 +196,8 @@ class WorkerProcess:
         exit_before_grace_ends(self._settings)
         with self._orders:
             self._obeys = False
-        self._demand.stop()
+        if self._demand:
+            self._demand.stop()
         self._heartbeat.become(WorkerState.DRAINING)
         if self._runner:
             self._runner.stop()
@@ -412,14 +394,6 @@ class WorkerProcess:
         if self._handover.link and self._order.own_load:
             names = wanted_environments(repository, self._settings, self._order.deployed)
             self._handover.link.environments(names)
-
-    def _last_used_s(self) -> dict[ModelKey, float]:
-        served = self._engine.served if self._engine else {}
-        return {key: one.used_at_s for key, one in served.items()}
-
-    def _demanded(self, used: dict[str, float], asked: list[str]) -> None:
-        if self._handover.link and not self._draining:
-            self._handover.link.demand(used, asked)
 
     def _on_turn(self) -> None:
         self._id_file.touch()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,16 +17,18 @@ from redis.exceptions import RedisError
 from shared import keys
 from shared.doorbells import Notify
 from shared.durability import checked_server
+from shared.errors import PredictionFailedError
 from shared.keys import ModelKey
 from shared.ledger import Ledger
 from shared.payloads import PayloadStore
 from shared.settings import Settings
-from shared.worker_records import DRAIN_KEPT_S, HeldModel
+from shared.worker_records import DRAIN_KEPT_S, HeldModel, ModelsMemory, ModelState
 from worker.chunks.orphaned_payloads import Orphans
 from worker.chunks.reconciler import Reconciler
 from worker.chunks.scrubber import Scrubber
 from worker.control.control_messages import WorkerStart
 from worker.control.supervisor_link import SupervisorLink
+from worker.demand_watch import DemandWatch
 from worker.execution.engine import Engine, Served
 from worker.execution.watchdog import Watchdog
 from worker.online.stream import OnlineStream
@@ -35,6 +39,8 @@ from worker.telemetry.worker_tracing import Traces
 log = structlog.get_logger(__name__)
 
 EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h
+WARM_UP_S = 5.0
+"""How long a worker that follows another calls its models before it serves."""
 CHUNK_THREADS = 2
 """Two threads, so that payloads of a chunk move while another chunk computes."""
 
@@ -78,6 +84,42 @@ def take_over_drain(client: redis.Redis, order: WorkerStart) -> None:
     for before in [*order.dead, *([order.follows] if order.follows else [])]:
         if client.exists(keys.drain(before)):
             client.set(keys.drain(order.id), 1, ex=DRAIN_KEPT_S)
+
+
+def own_loads(order: WorkerStart) -> Mapping[ModelKey, str] | str:
+    """The versions to load in this process, each with the reason; a single reason is that of all."""
+    if order.own_load:
+        return order.own_load
+    return {
+        ModelKey(key): held.own_copy
+        for key, held in order.states.items()
+        if held.own_copy and held.state is ModelState.LOADING
+    }
+
+
+def warm_up(predictors: Iterable[Predictor]) -> None:
+    """Call each model once: a first call takes longer, and the worker before this one still serves."""
+    end_s = time.monotonic() + WARM_UP_S
+    for predictor in predictors:
+        if time.monotonic() < end_s:
+            with suppress(PredictionFailedError):  # the row is an example
+                predictor.warm_up([1])
+
+
+def demand_watch_of(
+    client: redis.Redis,
+    engine: Engine,
+    link: SupervisorLink,
+    *,
+    memory: Callable[[], ModelsMemory | None],
+) -> DemandWatch:
+    """`memory`: the versions on demand; None while the worker drains."""
+    return DemandWatch(
+        client,
+        memory=memory,
+        last_used_s=lambda: {key: one.used_at_s for key, one in engine.served.items()},
+        on_demand=link.demand,
+    )
 
 
 def engine_of(

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -155,6 +155,11 @@ class ForkServerLink:
     def content(self) -> frozenset[str]:
         """What a worker that is forked now gets."""
         return frozenset(content_of(key, self.fingerprints.get(key, "")) for key in self.opened)
+
+    def lacks(self, versions: Iterable[Version], content: Container[str]) -> bool:
+        """Whether a worker's content has one of these versions, which is not open here yet."""
+        missing = [one for one in versions if one.key not in self.opened]
+        return any(content_of(one.key, one.fingerprint) in content for one in missing)
 
     def end(self) -> list[Order]:
         """Close the channel, which ends the process. → the orders that it has not answered."""

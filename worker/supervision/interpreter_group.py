@@ -19,7 +19,6 @@ import structlog
 
 from shared.cpu_cores import available_cores, default_workers
 from shared.environments import interpreter_of
-from shared.liveness_files import SILENT_MARGIN_S, silence_limit_s
 from shared.worker_records import HeldModel, ModelsMemory
 from worker.control.channel import ChannelClosedError
 from worker.control.control_messages import (
@@ -35,23 +34,20 @@ from worker.control.control_messages import (
     Opened,
     SandboxStarted,
     SandboxWanted,
-    VersionReport,
     VersionVerified,
 )
 from worker.control.operating_system import is_suspended
-from worker.execution.watchdog import LOADING_LIMIT_S
 from worker.supervision.fork_server_link import (
     ForkServerLink,
     Order,
     SandboxOrder,
-    content_of,
     spawned,
 )
 from worker.supervision.fork_servers import ForkServers, GroupContext, why_not_forked
 from worker.supervision.silent_workers import of_files
 from worker.supervision.verifiers import Verifier, Verifiers
 from worker.supervision.version_memory import VersionMemory
-from worker.supervision.version_stages import MOST_STRIKES, Version, VersionStage, WantedVersions
+from worker.supervision.version_stages import MOST_STRIKES, VersionStage, WantedVersions
 from worker.supervision.worker_replacement import WorkerReplacement
 from worker.supervision.worker_slots import Worker, WorkerGroup
 
@@ -139,6 +135,12 @@ class InterpreterGroup:
         """Whether workers can be started now."""
         return bool(self._own_load) or (self._server is not None and self._server.is_listed)
 
+    @property
+    def _reopens(self) -> bool:
+        """Whether a new fork server has not opened everything yet that the workers of the last one hold."""
+        target = self._replacement.target or frozenset()
+        return self._server is not None and self._server.lacks(self._versions.verified(), target)
+
     def _tend(self, now_s: float) -> None:
         """Do everything that is due."""
         self._servers.drop(self._memory.tend(now_s))
@@ -156,15 +158,9 @@ class InterpreterGroup:
             if self._replacement.target is not None:
                 self.workers.tend(self._replacement.target, now_s, starts=not self._reopens)
         ids = [worker.id for worker in self.workers.all]
-        for worker, silent_s in self._silent.look(ids, self._silence_limit_s, now_s).items():
-            self.workers.hangs(worker, silent_s)
-
-    @property
-    def _silence_limit_s(self) -> float:
-        """Native code that loads a model may keep a worker from beating for minutes."""
         loads = bool(self._own_load or self.workers.own_load or self._versions.own())
-        limit_s = silence_limit_s(self._context.settings)
-        return max(limit_s, LOADING_LIMIT_S + SILENT_MARGIN_S) if loads else limit_s
+        for worker, silent_s in self._silent.look(ids, now_s, loads=loads).items():
+            self.workers.hangs(worker, silent_s)
 
     # -- versions ------------------------------------------------------------------------------------------
 
@@ -180,15 +176,6 @@ class InterpreterGroup:
     def _memory_facts(self) -> ModelsMemory | None:
         """None: each worker loads its models for itself, and nothing is measured."""
         return None if self._own_load or self.workers.own_load else self._memory.facts
-
-    @property
-    def _reopens(self) -> bool:
-        """Whether a new fork server has not opened everything yet that the workers of the last one hold."""
-        if self._server is None:
-            return False
-        missing = [one for one in self._versions.verified() if one.key not in self._server.opened]
-        target = self._replacement.target or frozenset()
-        return any(content_of(one.key, one.fingerprint) in target for one in missing)
 
     def _is_settled(self) -> bool:
         if self._own_load or self.workers.own_load or self._server is None:
@@ -252,14 +239,7 @@ class InterpreterGroup:
             case NotVerified(reason):
                 self._fail(verifier.key, reason)
             case VersionVerified(report):
-                self._measured(version, report.own_copy, report)
-
-    def _measured(self, version: Version, own_copy: str, report: VersionReport | None = None) -> None:
-        """A version is verified, and gets memory once there is room."""
-        if own_copy:
-            log.warning("model_not_shared", model=version.key, reason=own_copy)
-        version.own_copy = own_copy
-        self._versions.take(version.key, VersionStage.MEASURED, report=report)
+                self._memory.measured(version, report.own_copy, report)
 
     def _fail(self, key: str, reason: str) -> None:
         self._memory.give_back([key])
@@ -283,8 +263,7 @@ class InterpreterGroup:
                 server.settled(reply)
                 version = self._versions.get(key)
                 if version is not None and (reply.spoiled or reply.apart):
-                    self._memory.give_back([key])
-                    self._measured(version, reason)
+                    self._memory.measured(version, reason)
                 else:
                     self._fail(key, reason)
                 if reply.spoiled:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from shared.liveness_files import id_file
+from shared.liveness_files import SILENT_MARGIN_S, id_file, silence_limit_s
 from shared.settings import Settings
+from worker.execution.watchdog import LOADING_LIMIT_S
 
 LOOK_EVERY_S = 1.0
 MOST_COUNTED_S = 2.0
@@ -28,13 +29,18 @@ class _Beat:
 class SilentWorkers:
     """`changed_at_ns`: when a worker last touched its file, by any clock; None: it has none yet."""
 
-    def __init__(self, changed_at_ns: Callable[[str], int | None]) -> None:
+    def __init__(self, changed_at_ns: Callable[[str], int | None], limit_s: float) -> None:
         self._changed_at_ns = changed_at_ns
+        self._limit_s = limit_s
         self._beats: dict[str, _Beat] = {}
         self._looked_at_s: float | None = None
 
-    def look(self, workers: Iterable[str], limit_s: float, now_s: float) -> dict[str, float]:
-        """At most once a second: → the workers that hang, and for how many seconds they have been silent."""
+    def look(self, workers: Iterable[str], now_s: float, *, loads: bool = False) -> dict[str, float]:
+        """At most once a second: → the workers that hang, and for how many seconds they have been silent.
+
+        `loads`: they load models for themselves, which may keep them from beating for minutes.
+        """
+        limit_s = max(self._limit_s, LOADING_LIMIT_S + SILENT_MARGIN_S) if loads else self._limit_s
         looked_at_s = self._looked_at_s if self._looked_at_s is not None else now_s
         if now_s - looked_at_s < LOOK_EVERY_S and self._looked_at_s is not None:
             return {}
@@ -63,4 +69,4 @@ def of_files(settings: Settings) -> SilentWorkers:
         except OSError:
             return None
 
-    return SilentWorkers(changed_at_ns)
+    return SilentWorkers(changed_at_ns, silence_limit_s(settings))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import structlog
 
 from shared.worker_records import ModelsMemory
+from worker.control.control_messages import VersionReport
 from worker.supervision.memory_budget import KEPT_S, MemoryBudget
 from worker.supervision.version_stages import Version, VersionStage, WantedVersions
 
@@ -49,6 +50,15 @@ class VersionMemory:
         """These versions are not held any more."""
         for key in keys:
             self._budget.give_back(key)
+
+    def measured(self, version: Version, own_copy: str, report: VersionReport | None = None) -> None:
+        """A version is verified, and gets memory once there is room. `own_copy`: why each worker loads it for
+        itself."""
+        if own_copy:
+            log.warning("model_not_shared", model=version.key, reason=own_copy)
+        self._budget.give_back(version.key)
+        version.own_copy = own_copy
+        self._versions.take(version.key, VersionStage.MEASURED, report=report)
 
     def demanded(self, used: Mapping[str, float], asked: Iterable[str], now_s: float) -> None:
         """What a worker has seen: versions in use, with the seconds since then, and versions with work that
