@@ -61,7 +61,7 @@ async def load(
         return gateway.serves(key) or bool(found.failures and not found.loading)
 
     await _followed(is_settled, limit_s)
-    gateway.catalog.deploy(gateway.deployments.known, gateway.fleet.now)
+    gateway.route_by_deployments()
     if gateway.serves(key):
         return
     if failure := gateway.fleet.now.availability(key).failure:
