@@ -322,7 +322,8 @@ class Gateway:
             self._seen_changes = self.deployments.changes
             self._reload_soon()
         self.route_by_deployments()
-        self.catalog.forget(known, fleet)
+        with suppress(RedisError, OSError):  # the reply reader reports it
+            await self.deployments.release(self.catalog.forget(known, fleet))
 
     def route_by_deployments(self) -> None:
         """Serve, split and shadow as the newest deployments say, as far as workers hold the versions."""

@@ -24,6 +24,7 @@ from bench.commands import ended
 from bench.servers import DidNotStart
 from bench.supervision.models import write_pipeline
 from bench.supervision.running import Running, running
+from shared import keys
 from shared.payload_folder import stored_bytes
 from stack.redis_url import queue_url
 from takt.version_files import VersionFiles, archive_body
@@ -31,7 +32,11 @@ from takt.version_files import VersionFiles, archive_body
 MODEL = "cycled"
 _LOOK_EVERY_S = 0.1
 _LIMIT_S = 300.0
+_CALM_S = 15.0
+"""Time without a new or ended process, after which no version is being replaced."""
 _MIB = 2**20
+_OF_TIME = (keys.history(0)[:-1].encode(), keys.hour("").encode())
+"""Keys with a time to live, one for each slot of time, however many cycles are made in it."""
 _DECLARATION = """
 name = "cycled"
 framework = "python"
@@ -77,19 +82,30 @@ MARGINS = Held(
 """Growth that is no sign of a leak: allocators, logs, the bounded history of deployments."""
 
 
+def settled(takt: Running) -> None:
+    """Wait until the processes of the versions before have ended."""
+    end_s, calm_s, known = time.monotonic() + _LIMIT_S, time.monotonic(), set[int]()
+    while time.monotonic() < min(end_s, calm_s + _CALM_S):
+        time.sleep(_LOOK_EVERY_S)
+        now = {one.pid for one in takt.supervisor.children(recursive=True)}
+        if now != known:
+            calm_s, known = time.monotonic(), now
+
+
 def held_now(takt: Running, data: Path, models: Path) -> Held:
     supervisor = takt.supervisor
     forks = supervisor.children(recursive=True)
     stack = [psutil.Process(takt.process.pid), *psutil.Process(takt.process.pid).children(recursive=True)]
     gateways = [one for one in stack if "api" in one.cmdline()]
     queue = redis.Redis.from_url(queue_url(data))
+    lasting = sum(1 for key in queue.scan_iter(count=1000) if not key.startswith(_OF_TIME))
     return Held(
         gateway_mib=sum(one.memory_full_info().uss for one in gateways) / _MIB,
         supervisor_mib=supervisor.memory_full_info().uss / _MIB,
         forks_mib=sum(one.memory_full_info().pss for one in forks) / _MIB,
         processes=len(stack),
         open_files=sum(one.num_fds() for one in stack),
-        redis_keys=queue.dbsize(),
+        redis_keys=lasting,
         redis_mib=queue.info("memory")["used_memory"] / _MIB,
         disk_mib=(stored_bytes(models) + stored_bytes(data)) / _MIB,
     )
@@ -140,12 +156,14 @@ def run(cycles: int, every: int) -> None:
         (source / "model.toml").write_text(_DECLARATION)
         data = root / "data"
         first: Held | None = None
+        now = MARGINS
         with running(data, models, workers=1) as takt:
             takt.http.timeout = httpx.Timeout(_LIMIT_S)
             for number in range(1, cycles + 1):
                 cycle(takt.http, source, number)
                 if number % every == 0 or number in (max(1, cycles // 4), cycles):
-                    with suppress(psutil.NoSuchProcess):  # of a worker that is being replaced
+                    settled(takt)
+                    with suppress(psutil.NoSuchProcess):  # of a health command
                         now = held_now(takt, data, models)
                         first = now if first is None and number >= cycles // 4 else first
                         print(
@@ -153,7 +171,7 @@ def run(cycles: int, every: int) -> None:
                             " ".join(f"{name}={value:.1f}" for name, value in asdict(now).items()),
                             flush=True,
                         )
-            last = held_now(takt, data, models)
+            last = now
     if first is None or (grown := list(growth(first, last))):
         raise WrongAnswer("; ".join(grown) if first else "nothing was counted")
     print(f"{cycles} cycles: nothing grew beyond its margin")

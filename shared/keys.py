@@ -319,6 +319,12 @@ def offline_queue(key: ModelKey) -> str:
     return f"{_OFFLINE}{key}"
 
 
+def offline_bindings(key: ModelKey) -> tuple[str, str]:
+    """The sets in which Celery's transport keeps that an `offline_queue` exists."""
+    queue = offline_queue(key)
+    return f"_kombu.binding.{queue}", f"_kombu.binding_permanent.{queue}"
+
+
 def model_key_of_queue(queue: str) -> ModelKey:
     """The model version of an `offline_queue`."""
     return ModelKey(queue.removeprefix(_OFFLINE))

@@ -255,17 +255,22 @@ class Catalog:
             if spec is not was.spec and (self.root.root / model / version / SPEC).is_file():
                 self._add(model, version)
 
-    def forget(self, deployments: Mapping[str, Deployment], fleet: Fleet) -> None:
-        """Forget versions that left the repository, once they are neither deployed nor held by a worker."""
+    def forget(self, deployments: Mapping[str, Deployment], fleet: Fleet) -> list[ModelKey]:
+        """Forget versions that left the repository, once they are neither deployed nor held by a worker.
+
+        → their keys
+        """
         held = set(map(split_model_key, fleet.held))
         wanted = {(name, version) for name, one in deployments.items() for version in one.target.wanted}
-        for name, version in self._leaving - wanted - held:
+        gone = self._leaving - wanted - held
+        for name, version in gone:
             log.info("version_forgotten", model=model_key(name, version))
             self._leaving.discard((name, version))
             self._servables.pop((name, version), None)
             self.identities.pop(model_key(name, version), None)
             if name not in self.repository.specs:
                 self._defaults.pop(name, None)
+        return [model_key(name, version) for name, version in gone]
 
     def look_again(self) -> None:
         """Read the digests of all artifacts again: versions may be rebuilt while this gateway runs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,9 +20,12 @@ from shared.deployments import (
     script_keys,
 )
 from shared.errors import PreconditionFailedError
+from shared.keys import ModelKey
 
 log = structlog.get_logger()
 
+RELEASED_S = 600
+"""Time after which the stream of a version that left the store is removed."""
 LOOK_EVERY_S = 0.25
 """Interval between looks at the deployments' version: a change takes effect everywhere within a second."""
 
@@ -64,6 +67,21 @@ class Deployments:
     async def versions_changed(self) -> None:
         """Have all gateways read the repository again. Raises redis.exceptions.RedisError."""
         await self._client.incr(keys.deployments_version())
+
+    async def release(self, forgotten: Sequence[ModelKey]) -> None:
+        """Let the Redis keys of versions that nobody serves any more expire.
+
+        A worker that holds such a version again keeps its stream. Raises redis.exceptions.RedisError.
+        """
+        if not forgotten:
+            return
+        async with self._client.pipeline(transaction=False) as pipe:
+            for key in forgotten:
+                for of_version in (keys.online(key), keys.fair_times(key)):
+                    pipe.expire(of_version, RELEASED_S)
+                pipe.delete(*keys.offline_bindings(key))
+                pipe.hdel(keys.clocks(), key)
+            await pipe.execute()
 
     async def read(self, model: str) -> Deployment | None:
         """The stored deployment of a model; None: there is none. Raises redis.exceptions.RedisError."""

@@ -276,6 +276,8 @@ def uses_of(deployment: Deployment, version: str) -> list[str]:
     found += [f"{target.split[version]:g} % of the requests"] if target.split.get(version) else []
     if rollout is not None and rollout.running and version in (rollout.of, rollout.to):
         found.append("the running rollout")
+    if target.shadow is not None and version == target.shadow.version:
+        found.append("the shadow")
     if version in target.wanted and not found:
         found.append("deployed: drop it with `takt deploy MODEL VERSION --only`")
     return found

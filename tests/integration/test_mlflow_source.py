@@ -93,7 +93,8 @@ def test_registered_models_become_versions_that_answer_as_in_mlflow(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if server is None:
-            _pulled(f"sqlite:///{tmp_path}/local.db", tmp_path, monkeypatch)
+            monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+            _pulled((tmp_path / "mlruns").as_uri(), tmp_path, monkeypatch)
         else:
             with server as url:
                 _pulled(url, tmp_path, monkeypatch)

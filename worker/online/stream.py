@@ -151,6 +151,7 @@ class OnlineStream:
         """Make the workers' group of a stream, and the stream, if they are missing."""
         with _allowing("BUSYGROUP"):
             self._client.xgroup_create(keys.online(key), keys.WORKER_GROUP, id="0", mkstream=True)
+        self._client.persist(keys.online(key))  # gateways let the stream of a removed version expire
 
     def read(self) -> list[Delivery]:
         """The next batch of the stream with the oldest head; empty if no entry waits."""

@@ -49,6 +49,7 @@ def pull_model(
 def _downloaded(uri: str, place: Path) -> tuple[Path, str]:
     """→ the model's directory, and its version in the registry; empty: it has none."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow refuses an `mlruns` folder otherwise
     try:
         from mlflow import MlflowClient, artifacts
     except ModuleNotFoundError as error:
