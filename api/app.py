@@ -38,7 +38,17 @@ from api.routes.http_semantics import HttpSemantics, MethodTable
 from api.routes.jobs.shortcuts import JobShortcuts
 from api.routes.metrics import prometheus_endpoints as metrics
 from api.routes.openapi.document import document
-from api.routes.operations import conditions, health, recent_history, workers
+from api.routes.operations import (
+    api_keys,
+    conditions,
+    dead_letters,
+    health,
+    installation,
+    recent_history,
+    storage,
+    worker_control,
+    workers,
+)
 from api.routes.predict import Predictions
 from shared import VERSION
 from shared.errors import OperatorError
@@ -87,6 +97,11 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
     app.include_router(jobs.router)
     app.include_router(conditions.router)
     app.include_router(workers.router)
+    app.include_router(worker_control.router)
+    app.include_router(dead_letters.router)
+    app.include_router(storage.router)
+    app.include_router(installation.router)
+    app.include_router(api_keys.router)
     app.include_router(metrics.router)
     app.include_router(recent_history.router)
     app.include_router(console.router)

@@ -24,6 +24,7 @@ from api.fleet.redis_status import RedisStatus
 from api.fleet.snapshot import FleetWatch
 from api.fleet.waiting_work import FleetState, LaneWatch
 from api.fleet.worker_loads import WorkerLoads
+from api.fleet.worker_orders import WorkerOrders
 from api.http.hosts_and_proxies import HostNames
 from api.http.lifecycle import BackgroundTasks, Lifecycle
 from api.inference_protocol.infer_inputs import TensorReaders
@@ -110,6 +111,7 @@ class Gateway:
             FleetWatch(self.client, dispatcher.inflight.entries_of, identities=self.catalog.identities),
             WorkerLoads(),
             LaneWatch(self.client, self._entry_rows),
+            WorkerOrders(self.client),
         )
         cookie = cookie_name(settings.public_url)
         self.access = Access(

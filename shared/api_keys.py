@@ -30,7 +30,13 @@ class Role(StrEnum):
     SUBMIT = "submit"  # submit jobs and control the owner's jobs
     READ = "read"  # read the owner's jobs and results, and the state of the service
     DEPLOY = "deploy"  # publish model versions, and change which of them are served
-    ADMIN = "admin"  # everything, including the jobs of all owners
+    OPERATE = "operate"  # drain and restart workers, dead letters, storage; includes `read`
+    AUDIT = "audit"  # read everything, of all owners; change nothing
+    ADMIN = "admin"  # everything, including keys and the jobs of all owners
+
+
+DEFAULT_ROLES = frozenset((Role.PREDICT, Role.SUBMIT, Role.READ))
+"""The roles of a key that names none."""
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):

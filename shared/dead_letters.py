@@ -87,14 +87,31 @@ class DeadLetters:
 
 
 class AsyncDeadLetters:
-    """The list of dead letters, for asyncio."""
+    """The list of dead letters, for asyncio. Methods raise redis.exceptions.RedisError."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client: Any = client  # Any: redis-py's union of RESP2 and RESP3 answers
         self._set_aside = client.register_script(_SET_ASIDE)
 
     async def set_aside(self, found: Unreadable) -> bool:
-        """→ whether the item is new in the list. Raises redis.exceptions.RedisError."""
+        """→ whether the item is new in the list."""
         return bool(await self._set_aside(args=_arguments(found)))
+
+    async def newest(self, most: int) -> list[DeadLetter]:
+        """The newest letters first."""
+        entries = await self._client.xrevrange(keys.dead_letters(), count=most)
+        return [letter_of(*entry) for entry in entries]
+
+    async def read(self, letter_id: str) -> DeadLetter | None:
+        entries = await self._client.xrange(keys.dead_letters(), letter_id, letter_id)
+        return letter_of(*entries[0]) if entries else None
+
+    async def drop(self, letter: DeadLetter) -> None:
+        """Remove a letter, and the mark of its place."""
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.xdel(keys.dead_letters(), letter.id)
+            pipe.delete(keys.dead_letter_mark(letter.place))
+            await pipe.execute()
 
 
 def letter_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:

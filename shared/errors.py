@@ -117,6 +117,12 @@ class ModelNotFoundError(CallerError):
     code = "model_not_found"
 
 
+class NotFoundError(CallerError):
+    """There is no such object."""
+
+    code = "not_found"
+
+
 class JobNotFoundError(CallerError):
     """There is no such job."""
 

@@ -156,6 +156,16 @@ def drain(worker_id: str) -> str:
     return f"{PREFIX}:drain:{worker_id}"
 
 
+def worker_orders(worker_id: str) -> str:
+    """List with a TTL: orders to a worker, which takes them with its next heartbeat."""
+    return f"{PREFIX}:orders:{worker_id}"
+
+
+def worker_stack(worker_id: str, ticket: str) -> str:
+    """String with a TTL: the stacks of a worker's threads, as an order asked for them."""
+    return f"{PREFIX}:stack:{worker_id}:{ticket}"
+
+
 def access_keys() -> str:
     """Hash: API key id → the key's record, as JSON, without its secret."""
     return f"{PREFIX}:access:keys"

@@ -86,6 +86,11 @@ class PayloadFolder:
                     with contextlib.suppress(FileNotFoundError):
                         yield entry.name, _touched_at_s(Path(entry.path))
 
+    def sizes(self) -> Iterator[tuple[str, float, int]]:
+        """`jobs`, each with the bytes of its objects."""
+        for job_id, at_s in self.jobs():
+            yield job_id, at_s, stored_bytes(self._root / job_id)
+
     def remove(self, job_id: str) -> None:
         """Remove a job's folder, including the remains of a killed writer."""
         folder = self._root / job_id

@@ -16,6 +16,7 @@ or longer.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _OUT_OF_ROOM = ("No space left on device", "Disk quota exceeded")
 """System messages for a full disk and for an exhausted quota."""
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def rows_path(job_id: str, chunk: int) -> str:
@@ -65,6 +67,19 @@ class StoredJob(NamedTuple):
 
     id: str
     newest_at_s: float  # of its newest object, s since 1970
+
+
+class JobSize(NamedTuple):
+    """A job with objects in the store, and the sum of their sizes."""
+
+    id: str
+    newest_at_s: float  # of its newest object, s since 1970
+    size_bytes: int
+
+
+def is_job_id(name: str) -> bool:
+    """Whether a folder in the store is that of a job; others are not touched."""
+    return _JOB_ID.fullmatch(name) is not None
 
 
 class PayloadStore:
@@ -180,6 +195,27 @@ class PayloadStore:
                 job_id, at_s = item["path"].partition("/")[0], item["last_modified"].timestamp()
                 newest[job_id] = max(at_s, newest.get(job_id, 0.0))
             yield from (StoredJob(job_id, at_s) for job_id, at_s in newest.items())
+
+    def job_sizes(self) -> Iterator[JobSize]:
+        """The jobs that have objects, each once. Reads the size of every object: run it in a thread."""
+        try:
+            if self._folder:
+                yield from (JobSize(*found) for found in self._folder.sizes())
+            else:
+                yield from self._listed_sizes()
+        except Exception as error:
+            raise self._failed("list", "its objects", error) from error
+
+    def _listed_sizes(self) -> Iterator[JobSize]:
+        found: dict[str, JobSize] = {}
+        for page in obstore.list(self._store, chunk_size=LIST_PAGE):
+            for item in page:
+                job_id, at_s = item["path"].partition("/")[0], item["last_modified"].timestamp()
+                before = found.get(job_id, JobSize(job_id, 0.0, 0))
+                found[job_id] = JobSize(
+                    job_id, max(at_s, before.newest_at_s), before.size_bytes + item["size"]
+                )
+        yield from found.values()
 
     def free_bytes(self) -> int | None:
         """Remaining space, within the limit and on the disk; None: unknown.

@@ -18,6 +18,12 @@ OLDEST = 1
 """The oldest schema version that is still read."""
 DRAIN_KEPT_S = 86_400
 """Lifetime of a drain order that its worker does not renew, for instance because Redis is away."""
+ORDER_KEPT_S = 60
+"""Lifetime of other orders: of one to a worker that has ended, and of its answer."""
+RESTART = "restart"
+"""The order to be replaced by a successor."""
+STACK = "stack"
+"""The order to store the stacks of all threads: `stack {ticket}`."""
 _RECORD = b"record"
 STATE, MODELS = "state", "models"
 """Fields of a heartbeat's hash beside the record: the state, and the loaded versions, separated by commas."""
@@ -153,6 +159,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     supervisor: SupervisorFacts | None = None  # None: an older worker's heartbeat
     clock_offset_s: float = 0.0  # the worker's clock less that of Redis
     memory: ModelsMemory | None = None  # None: each worker loads its models for itself
+    versions: dict[str, str] = {}  # of Takt, Python and libraries; empty in an older worker's heartbeat
     schema: int = SCHEMA
 
     @property
@@ -166,6 +173,11 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
         if self.memory is None or self.state is WorkerState.DRAINING:
             return {}
         return self.memory.on_demand
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What an operator may call it: its id, its name, or its supervisor's name."""
+        return frozenset((self.id, self.name, *([self.supervisor.name] if self.supervisor else [])))
 
     @property
     def is_ready(self) -> bool:

@@ -12,10 +12,21 @@ from typing import Annotated
 import typer
 
 from stack.command_errors import reports_errors
-from stack.queue_cli import DATA, AsJson, Data, dead_letters, exit_unless, keys, workers
+from stack.operator_cli import (
+    DATA,
+    AsJson,
+    Data,
+    dead_letters,
+    exit_unless,
+    keys,
+    settings,
+    storage,
+    versions,
+    workers,
+)
 from takt.commands.terminal import DEFAULT_URL
 
-__all__ = ["dead_letters", "doctor", "keys", "models", "up", "workers"]
+__all__ = ["dead_letters", "doctor", "keys", "models", "settings", "storage", "up", "versions", "workers"]
 
 ModelsDir = Annotated[
     Path | None, typer.Option("--models-dir", help="The model repository. (default: models)")

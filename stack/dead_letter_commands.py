@@ -6,28 +6,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 import redis
 import typer
 from rich.console import Console
 
-from shared import keys, messages
-from shared.dead_letters import DeadLetter, DeadLetters, LetterKind
-from shared.keys import ModelKey
-from shared.ledger import chunk_transitions
-from shared.ledger.lua_scripts import source
+from shared.dead_letters import DeadLetter, DeadLetters
+from shared.requeueing import requeueing_of
 from stack.command_errors import CommandError
 from stack.live_workers import connect
 from stack.redis_url import queue_url
 from stack.up_output import show
 
 _SHOWN_BYTES = 256
-_NEVER_SENT_AGAIN = {
-    LetterKind.REPLY: "its request has ended",
-    LetterKind.HEARTBEAT: "the next heartbeat replaces it",
-    LetterKind.JOB: "its record stays in Redis, for a version of Takt that can read it",
-}
 
 
 def show_letters(data: Path, most: int, *, as_json: bool) -> None:
@@ -54,19 +47,20 @@ def show_letter(data: Path, letter_id: str, *, as_json: bool) -> None:
         ("id", "at", "kind", "model", "place", "bytes", "reason"), _row(letter), strict=True
     ):
         console.print(f"{name:<7} {text}", markup=False)
-    for line in _hexadecimal(letter.data[:_SHOWN_BYTES]):
+    for line in hexadecimal(letter.data[:_SHOWN_BYTES]):
         console.print(line, markup=False)
 
 
 def requeue(data: Path, letter_ids: Sequence[str]) -> None:
     """Return messages and chunks to their queues.
 
-    Raises CommandError at the first that cannot be requeued.
+    Raises CommandError or InvalidStateError at the first that cannot be requeued.
     """
     with _opened(data) as (client, letters):
         for letter_id in letter_ids:
             letter = _read(letters, letter_id)
-            _put_back(client, letter)
+            again = requeueing_of(letter)
+            again.check(cast(Any, client).execute_command(*again.command))
             letters.drop(letter)
             typer.echo(f"{letter.id} requeued")
 
@@ -98,41 +92,12 @@ def _read(letters: DeadLetters, letter_id: str) -> DeadLetter:
     return letter
 
 
-def _put_back(client: redis.Redis, letter: DeadLetter) -> None:
-    match letter.kind:
-        case LetterKind.ENTRY if _whole(letter):
-            client.xadd(keys.online(ModelKey(letter.model)), {messages.FIELD: letter.data})
-        case LetterKind.DOORBELL if _whole(letter):
-            client.lpush(keys.offline_queue(ModelKey(letter.model)), letter.data)
-        case LetterKind.CHUNK:
-            _make_ready(client, letter)
-        case kind:
-            raise CommandError(f"{letter.id}: a {kind} cannot be requeued: {_NEVER_SENT_AGAIN[kind]}.")
-
-
-def _whole(letter: DeadLetter) -> bool:
-    """Raises CommandError if only the first bytes are stored."""
-    if not letter.whole:
-        raise CommandError(
-            f"{letter.id}: only {len(letter.data)} of its {letter.size_bytes} bytes are stored."
-        )
-    return True
-
-
-def _make_ready(client: redis.Redis, letter: DeadLetter) -> None:
-    job_id, _, index = letter.place.rpartition("/")
-    again = chunk_transitions.requeue_chunk(job_id, int(index))
-    script = client.register_script(source(again.script))
-    if not again.decode(script(args=again.arguments)):
-        raise CommandError(f"{letter.id}: the chunk is not abandoned, or its job has ended.")
-
-
 def _row(letter: DeadLetter) -> list[str]:
     at = datetime.fromtimestamp(letter.at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return [letter.id, at, letter.kind, letter.model, letter.place, str(letter.size_bytes), letter.reason]
 
 
-def _hexadecimal(data: bytes) -> Iterator[str]:
+def hexadecimal(data: bytes) -> Iterator[str]:
     """Yields a hex dump with sixteen bytes per line."""
     for start in range(0, len(data), 16):
         line = data[start : start + 16]

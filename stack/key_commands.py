@@ -5,11 +5,8 @@ The queue stores everything but the secrets.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,49 +18,33 @@ from shared import keys
 from shared.api_keys import (
     DEFAULT_SHARE,
     KeyRecord,
-    Role,
     Share,
     decode_key,
     decode_share,
-    digest_of,
     encode_key,
     encode_share,
-    is_name,
-    is_rate,
-    new_token,
+)
+from shared.key_requests import (
+    NO_CHANGE,
+    KeyRequest,
+    ShareChange,
+    changed,
+    key_document,
+    made,
+    moment,
+    moment_or_none,
+    outdated,
+    share_document,
+    state_of,
 )
 from stack.command_errors import CommandError
-from stack.key_shares import NO_CHANGE, ShareChange, as_text, changed, document
 from stack.live_workers import connect
 from stack.redis_url import queue_url
 from stack.up_output import show
 
-KEPT_DAYS = 90
-"""How long an invalid key stays in the list."""
-_UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
-
-
-@dataclass(frozen=True)
-class KeyRequest:
-    """The properties of a new key."""
-
-    name: str
-    roles: Sequence[str] = ()
-    """Empty: all but deploy and admin."""
-    models: Sequence[str] = ()
-    expires_in: str | None = None
-    rate: str | None = None
-    rows_per_day: int | None = None
-    share: ShareChange = NO_CHANGE
-    """The owner's share, which applies to all keys with this name."""
-
 
 def create_key(data: Path, request: KeyRequest, *, as_json: bool) -> None:
     """Create a key and print its token, once. Raises CommandError."""
-    if not is_name(request.name):
-        raise CommandError(
-            f"{request.name!r} is not a valid key name: use a-z, 0-9, dot, dash and underscore, at most 63"
-        )
     with _store(data) as store:
         record, token = made(request, store.now_ms())
         sharing = [key.id for key in store.all() if key.name == record.name and key.good(store.now_ms())]
@@ -83,7 +64,7 @@ def create_key(data: Path, request: KeyRequest, *, as_json: bool) -> None:
     if sharing:
         typer.echo(f"It shares its jobs with {', '.join(sharing)}, also named {record.name}.", err=True)
     if share != DEFAULT_SHARE:
-        typer.echo(f"All keys of {record.name} together have: {as_text(share)}.", err=True)
+        typer.echo(f"All keys of {record.name} together have: {_share_text(share)}.", err=True)
 
 
 def show_keys(data: Path, *, as_json: bool) -> None:
@@ -94,7 +75,7 @@ def show_keys(data: Path, *, as_json: bool) -> None:
     if as_json:
         for record in records:
             share = shares.get(record.name, DEFAULT_SHARE)
-            typer.echo(msgspec.json.encode(_document(record, share, now_ms, used.get(record.id))))
+            typer.echo(msgspec.json.encode(key_document(record, share, now_ms, used.get(record.id))))
         return
     columns = ("id", "name", "roles", "models", "limits", "state", "created", "expires", "last used")
     rows = [
@@ -116,9 +97,9 @@ def set_share(data: Path, owner: str, change: ShareChange, *, as_json: bool) -> 
         share = changed(store.shares().get(name, DEFAULT_SHARE), change)
         store.put_share(name, share)
     if as_json:
-        typer.echo(msgspec.json.encode({"name": name} | document(share)))
+        typer.echo(msgspec.json.encode({"name": name} | share_document(share)))
     else:
-        typer.echo(f"All keys of {name} together have: {as_text(share) or 'weight 1, no limit'}.")
+        typer.echo(f"All keys of {name} together have: {_share_text(share) or 'weight 1, no limit'}.")
 
 
 def revoke_keys(data: Path, ids: Sequence[str]) -> None:
@@ -132,59 +113,6 @@ def revoke_keys(data: Path, ids: Sequence[str]) -> None:
             revoked = known[key_id].revoked_at_ms or now_ms
             store.put(msgspec.structs.replace(known[key_id], revoked_at_ms=revoked))
     typer.echo(f"{', '.join(ids)} revoked; takes effect on every gateway within two seconds.")
-
-
-# -- records -----------------------------------------------------------------------------------------------
-
-
-def made(request: KeyRequest, now_ms: int) -> tuple[KeyRecord, str]:
-    """Returns a new key and its token. Raises CommandError."""
-    key_id, token = new_token()
-    record = KeyRecord(
-        id=key_id,
-        name=request.name,
-        sha256=digest_of(token.encode()),
-        roles=_roles(request.roles),
-        models=tuple(sorted(set(request.models))),
-        rate=_rate(request.rate or ""),
-        rows_per_day=request.rows_per_day,
-        created_at_ms=now_ms,
-        expires_at_ms=now_ms + _span_ms(request.expires_in) if request.expires_in else None,
-    )
-    return record, token
-
-
-def _roles(words: Sequence[str]) -> frozenset[Role]:
-    if wrong := sorted(set(words) - set(Role)):
-        raise CommandError(f"unknown role: {', '.join(wrong)}; valid roles: {', '.join(Role)}")
-    return frozenset(map(Role, words)) or frozenset(Role) - {Role.DEPLOY, Role.ADMIN}
-
-
-def _rate(text: str) -> str:
-    if text and not is_rate(text):
-        raise CommandError(
-            f"{text!r} is not a rate: use N/second, N/minute, N/hour or N/day, such as 100/second"
-        )
-    return text
-
-
-def state_of(record: KeyRecord, now_ms: int) -> str:
-    if record.good(now_ms):
-        return "good"
-    return "expired" if record.revoked_at_ms is None else "revoked"
-
-
-def is_forgotten(record: KeyRecord, now_ms: int) -> bool:
-    """Whether the key has been invalid for more than `KEPT_DAYS`."""
-    ends = [moment for moment in (record.revoked_at_ms, record.expires_at_ms) if moment is not None]
-    return bool(ends) and min(ends) + KEPT_DAYS * _UNITS_MS["d"] < now_ms
-
-
-def _span_ms(text: str) -> int:
-    found = re.fullmatch(r"(\d{1,5})([mhdw])", text)
-    if found is None or int(found[1]) == 0:
-        raise CommandError(f"{text!r} is not a duration: use a number and m, h, d or w, such as 90d")
-    return int(found[1]) * _UNITS_MS[found[2]]
 
 
 # -- storage ----------------------------------------------------------------------------------------
@@ -223,10 +151,7 @@ class KeyStore:
     def put(self, record: KeyRecord) -> None:
         """Store a key, delete keys that expired long ago, and signal the change to all gateways."""
         now_ms = self.now_ms()
-        known = self.all()
-        gone = {key.id for key in known if is_forgotten(key, now_ms)}
-        kept_names = {key.name for key in known if key.id not in gone} | {record.name}
-        nameless = {key.name for key in known} - kept_names
+        gone, nameless = outdated(self.all(), record, now_ms)
         change = self._client.pipeline(transaction=True)
         if gone:
             change.hdel(keys.access_keys(), *gone).hdel(keys.access_used(), *gone)
@@ -256,43 +181,28 @@ def _row(record: KeyRecord, share: Share, now_ms: int, used_ms: int | None) -> l
         ", ".join(record.models) or "all",
         _limits(record, share),
         state_of(record, now_ms),
-        _moment(record.created_at_ms),
-        _moment_or_none(record.expires_at_ms) or "never",
-        _moment_or_none(used_ms) or "never",
+        moment(record.created_at_ms),
+        moment_or_none(record.expires_at_ms) or "never",
+        moment_or_none(used_ms) or "never",
     ]
-
-
-def _document(record: KeyRecord, share: Share, now_ms: int, used_ms: int | None) -> dict[str, object]:
-    """Returns the JSON document of a key. Times are RFC 3339; the digest is left out."""
-    return {
-        "id": record.id,
-        "name": record.name,
-        "roles": sorted(record.roles),
-        "models": list(record.models),
-        "rate": record.rate or None,
-        "rows_per_day": record.rows_per_day,
-        **document(share),
-        "state": state_of(record, now_ms),
-        "created_at": _moment(record.created_at_ms),
-        "expires_at": _moment_or_none(record.expires_at_ms),
-        "last_used_at": _moment_or_none(used_ms),
-    }
 
 
 def _limits(record: KeyRecord, share: Share) -> str:
     rows = "" if record.rows_per_day is None else f"{record.rows_per_day} rows/day"
-    return ", ".join(filter(None, (record.rate, rows, as_text(share)))) or "none"
+    return ", ".join(filter(None, (record.rate, rows, _share_text(share)))) or "none"
 
 
 def _description(record: KeyRecord) -> str:
     models = f"models {', '.join(record.models)}" if record.models else "all models"
-    until = f", valid until {_moment(record.expires_at_ms)}" if record.expires_at_ms else ""
+    until = f", valid until {moment(record.expires_at_ms)}" if record.expires_at_ms else ""
     return f"key {record.id} of {record.name}, for {', '.join(sorted(record.roles))} on {models}{until}"
 
 
-def _moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _moment_or_none(at_ms: int | None) -> str | None:
-    return None if at_ms is None else _moment(at_ms)
+def _share_text(share: Share) -> str:
+    """Returns the values that differ from the default, as text."""
+    parts = (
+        f"weight {share.weight:g}" if share.weight != 1 else "",
+        f"{share.max_running_rows} running rows" if share.max_running_rows is not None else "",
+        f"{share.max_jobs} jobs" if share.max_jobs is not None else "",
+    )
+    return ", ".join(filter(None, parts))

@@ -74,14 +74,10 @@ def _chosen(client: redis.Redis, names: Sequence[str], *, everyone: bool) -> lis
     if bool(names) == everyone:
         raise CommandError("name workers from takt workers list, or give --all")
     live = live_workers(client)
-    if unknown := [name for name in names if not any(name in _names(w) for w in live)]:
+    if unknown := [name for name in names if not any(name in worker.names for worker in live)]:
         listed = ", ".join(record.id for record in live) or "none"
         raise CommandError(f"unknown worker: {', '.join(unknown)}; live workers: {listed}")
-    return [record for record in live if everyone or _names(record) & set(names)]
-
-
-def _names(record: WorkerRecord) -> set[str]:
-    return {record.id, record.name, *([record.supervisor.name] if record.supervisor else [])}
+    return [record for record in live if everyone or record.names & set(names)]
 
 
 def _wait_until_drained(client: redis.Redis, ids: Sequence[str], limit_s: float | None) -> bool:

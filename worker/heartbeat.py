@@ -29,9 +29,14 @@ from shared.worker_records import (
     to_hash,
 )
 from worker.execution.scheduler import LaneScheduler
+from worker.predictors.library_versions import own_versions
 from worker.telemetry.worker_counters import WorkerHistory
 
 log = structlog.get_logger(__name__)
+
+
+MOST_ORDERS = 10
+"""Orders taken with a heartbeat."""
 
 
 class Heartbeat(threading.Thread):
@@ -49,7 +54,8 @@ class Heartbeat(threading.Thread):
         current: Callable[[], str],
         scheduler: Callable[[], LaneScheduler],
         drained: Callable[[], bool],
-        on_order: Callable[[bool], None],
+        on_drain: Callable[[bool], None],
+        on_order: Callable[[str], None],
         on_turn: Callable[[], None],
         metrics_address: Callable[[], str],
         history: WorkerHistory,
@@ -57,8 +63,9 @@ class Heartbeat(threading.Thread):
         ended: Sequence[str] = (),
         on_serving: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_order` is called after each beat with whether this worker is to drain; `on_turn` after each
-        attempt, successful or not; `on_serving` once, after the first record that states that it serves.
+        """`on_drain` is called after each beat with whether this worker is to drain; `on_order` with each
+        other order; `on_turn` after each attempt, successful or not; `on_serving` once, after the first
+        record that states that it serves.
 
         The records of `ended` workers are removed with that record, not before: until then a gateway counts
         them as alive, and admits requests.
@@ -73,6 +80,7 @@ class Heartbeat(threading.Thread):
         self._current = current
         self._scheduler = scheduler
         self._drained = drained
+        self._on_drain = on_drain
         self._on_order = on_order
         self._on_turn = on_turn
         self._metrics_address = metrics_address
@@ -130,6 +138,7 @@ class Heartbeat(threading.Thread):
             supervisor=self._supervisor(),
             clock_offset_s=round(clock_offset_s, 1),
             memory=self._memory(),
+            versions=own_versions(),
         )
 
     def _beat_on(self) -> None:
@@ -153,13 +162,16 @@ class Heartbeat(threading.Thread):
                 pipe.delete(*map(keys.worker, self._ended))
                 pipe.zrem(keys.workers(), *self._ended)
             add_to_slot(pipe, seconds, counts := self._history.counts())
+            pipe.lpop(keys.worker_orders(self._worker_id), MOST_ORDERS)
             pipe.expire(order, DRAIN_KEPT_S)
-            *_, is_ordered = pipe.execute()
+            *_, orders, is_ordered = pipe.execute()
         self._history.written(counts)
         if record.state is not WorkerState.STARTING and not self._is_announced:
             self._ended, self._is_announced = (), True
             self._on_serving()
-        self._on_order(bool(is_ordered))
+        self._on_drain(bool(is_ordered))
+        for each in orders or ():
+            self._on_order(each.decode())
 
     def _withdraw(self) -> None:
         self._client.delete(keys.worker(self._worker_id), keys.drain(self._worker_id))

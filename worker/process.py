@@ -32,6 +32,7 @@ from shared.worker_records import HeldModel, ModelsMemory, WorkerState
 from worker.chunks.chunk_runner import ChunkRunner
 from worker.chunks.reconciler import Reconciler
 from worker.chunks.scrubber import Scrubber
+from worker.control.operator_orders import OperatorOrders
 from worker.demand_watch import DemandWatch
 from worker.deployment_watch import DeploymentWatch
 from worker.execution.engine import Engine
@@ -93,7 +94,8 @@ class WorkerProcess:
             current=lambda: self._engine.current if self._engine else "",
             scheduler=lambda: self._scheduler,
             drained=self._drained,
-            on_order=self._obey,
+            on_drain=self._obey,
+            on_order=OperatorOrders(self._client, self._id, handover.restart).obey,
             on_turn=self._on_turn,
             metrics_address=lambda: self._exporter.address,
             history=WorkerHistory(self._chunk_counters),

@@ -53,6 +53,11 @@ class Handover:
     link: SupervisorLink | None = None
     predictors: Mapping[ModelKey, Predictor] = field(default_factory=dict)
 
+    def restart(self) -> None:
+        """Have the supervisor replace this worker."""
+        if self.link:
+            self.link.restart()
+
     @property
     def start_sandbox(self) -> StartSandbox:
         """By the fork server, if this worker is a fork."""

@@ -1,7 +1,8 @@
 """The table of all endpoints and their permissions. A path that is not in the table answers 404.
 
-A key needs the role of the endpoint; `admin` includes all roles. Which jobs and models a key sees is decided
-when they are looked up: see `api/jobs/authorization.py` and `Principal.sees`.
+A key needs the role of the endpoint; `admin` includes all roles, `operate` and `audit` include `read`. Which
+jobs and models a key sees is decided when they are looked up: see `api/jobs/authorization.py` and
+`Principal.sees`.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ class Permission:
     in_browser: bool = False
     """Browsers request it directly, so that the key may come as a password (HTTP Basic)."""
 
+    audited: bool = False
+    """The endpoint only reads, so that the role `audit` suffices."""
     by_link: bool = False
     """A signed link suffices (`api/access/signed_links.py`): a browser that saves a file sends no key."""
 
     def require(self, asker: Principal) -> None:
         """Raises Forbidden."""
-        if self.role is not None:
+        if self.role is not None and not (self.audited and asker.may(Role.AUDIT)):
             asker.require(self.role)
         if self.whole and asker.models is not None:
             raise ForbiddenError(
@@ -46,10 +49,13 @@ class Permission:
 OPEN = Permission(open=True)
 ANY_KEY = Permission()
 PREDICT, SUBMIT, READ = Permission(Role.PREDICT), Permission(Role.SUBMIT), Permission(Role.READ)
-DEPLOY = Permission(Role.DEPLOY)
+DEPLOY, DEPLOYED = (Permission(Role.DEPLOY, audited=audited) for audited in (False, True))
 SAVE = Permission(Role.READ, by_link=True)
-OPERATE = Permission(Role.READ, whole=True)
-"""Endpoints for operators."""
+STATE = Permission(Role.READ, whole=True)
+"""The state of the service."""
+OPERATE, INSPECT = (Permission(Role.OPERATE, whole=True, audited=audited) for audited in (False, True))
+ADMIN, REVIEW = (Permission(Role.ADMIN, whole=True, audited=audited) for audited in (False, True))
+"""Changes and reads of operators and of administrators."""
 
 ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     # for probes and load balancers
@@ -107,25 +113,39 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/models/{name}": {"GET": ANY_KEY},
     "/models/{name}/versions": {"GET": READ, "POST": DEPLOY},
     "/models/{name}/versions/{version}": {"GET": ANY_KEY, "DELETE": DEPLOY},
-    "/models/{name}/versions/{version}/archive": {"GET": DEPLOY},
+    "/models/{name}/versions/{version}/archive": {"GET": DEPLOYED},
     "/models/{name}/versions/{version}/verify": {"POST": DEPLOY},
     "/models/{name}/deployment": {"GET": READ, "PUT": DEPLOY},
     "/models/{name}/deployment/history": {"GET": READ},
-    "/models/{name}/shadow/rows": {"GET": DEPLOY},
+    "/models/{name}/shadow/rows": {"GET": DEPLOYED},
     "/models/{name}/rollback": {"POST": DEPLOY},
     "/models/{name}/rollouts": {"GET": READ, "POST": DEPLOY},
     "/model-info": {"GET": ANY_KEY},
     # for operators, Prometheus and autoscalers
-    "/metrics": {"GET": OPERATE},
-    "/metrics/cluster": {"GET": OPERATE},
-    "/metrics/targets": {"GET": OPERATE},
-    "/status": {"GET": OPERATE},
-    "/workers": {"GET": OPERATE},
-    "/lanes": {"GET": OPERATE},
-    "/history": {"GET": OPERATE},
-    "/scaling": {"GET": OPERATE},
-    "/scaling/{model}": {"GET": OPERATE},
-    "/scaling/{model}/versions/{version}": {"GET": OPERATE},
+    "/metrics": {"GET": STATE},
+    "/metrics/cluster": {"GET": STATE},
+    "/metrics/targets": {"GET": STATE},
+    "/status": {"GET": STATE},
+    "/workers": {"GET": STATE},
+    "/lanes": {"GET": STATE},
+    "/history": {"GET": STATE},
+    "/scaling": {"GET": STATE},
+    "/scaling/{model}": {"GET": STATE},
+    "/scaling/{model}/versions/{version}": {"GET": STATE},
+    "/workers/{name:path}/drain": {"POST": OPERATE},
+    "/workers/{name:path}/undrain": {"POST": OPERATE},
+    "/workers/{name:path}/restart": {"POST": OPERATE},
+    "/workers/{name:path}/stack": {"GET": INSPECT},
+    "/dead-letters": {"GET": INSPECT},
+    "/dead-letters/{letter}": {"GET": INSPECT, "DELETE": OPERATE},
+    "/dead-letters/{letter}/requeue": {"POST": OPERATE},
+    "/storage": {"GET": INSPECT},
+    "/storage/clean": {"POST": OPERATE},
+    "/versions": {"GET": STATE},
+    "/settings": {"GET": REVIEW},
+    "/keys": {"GET": REVIEW, "POST": ADMIN},
+    "/keys/{key}": {"DELETE": ADMIN},
+    "/owners/{owner}": {"PATCH": ADMIN},
     # jobs
     "/jobs": {"GET": READ, "POST": SUBMIT},
     "/jobs/actions": {"POST": SUBMIT},

@@ -10,11 +10,13 @@ from fastapi import Depends, Request
 from starlette.types import Scope
 
 from api.access.limits import Quota
-from shared.api_keys import DEFAULT_SHARE, OPEN_OWNER, Role, Share
+from shared.api_keys import DEFAULT_ROLES, DEFAULT_SHARE, OPEN_OWNER, Role, Share
 from shared.errors import ForbiddenError, ModelNotFoundError
 from shared.safe_texts import did_you_mean, named
 
 _PLACE = "takt.principal"
+_SEE_ALL_JOBS = frozenset((Role.ADMIN, Role.AUDIT))
+_INCLUDE_READ = frozenset((Role.OPERATE, Role.AUDIT))
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Principal:
     """The owner of an API key, with the key's permissions. Jobs belong to the principal that submits them."""
 
     name: str
-    roles: frozenset[Role] = frozenset((Role.PREDICT, Role.SUBMIT, Role.READ))
+    roles: frozenset[Role] = DEFAULT_ROLES
     models: frozenset[str] | None = None
     """The models that it sees; None: all."""
     quota: Quota | None = None
@@ -36,15 +38,27 @@ class Principal:
         return "" if self is ANONYMOUS else self.name
 
     def owns(self, owner: str) -> bool:
-        """Whether it may access the jobs of an owner."""
+        """Whether it may change the jobs of an owner."""
+        return owner == self.name or self.changes_all_jobs
+
+    @property
+    def changes_all_jobs(self) -> bool:
+        return Role.ADMIN in self.roles
+
+    def reads(self, owner: str) -> bool:
+        """Whether it may read the jobs of an owner."""
         return owner == self.name or self.sees_all_jobs
 
     @property
     def sees_all_jobs(self) -> bool:
-        return Role.ADMIN in self.roles
+        return not self.roles.isdisjoint(_SEE_ALL_JOBS)
 
     def may(self, role: Role) -> bool:
-        return role in self.roles or Role.ADMIN in self.roles
+        return (
+            role in self.roles
+            or Role.ADMIN in self.roles
+            or (role is Role.READ and not self.roles.isdisjoint(_INCLUDE_READ))
+        )
 
     def require(self, role: Role) -> None:
         """Raises Forbidden."""
@@ -65,7 +79,7 @@ def no_such_model(model: str, seen: Iterable[str]) -> ModelNotFoundError:
     return ModelNotFoundError(f"There is no model {named(model)}.{did_you_mean(model, sorted(seen))}")
 
 
-ANONYMOUS = Principal(OPEN_OWNER, frozenset(Role) - {Role.ADMIN})
+ANONYMOUS = Principal(OPEN_OWNER, frozenset(Role) - _SEE_ALL_JOBS)
 """The principal of all requests if keys are not needed."""
 STRANGER = Principal(OPEN_OWNER, frozenset(), frozenset())
 """The principal of a request without a valid key, at an endpoint that needs none."""

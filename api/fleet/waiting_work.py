@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from api.fleet.snapshot import Fleet, FleetWatch
 from api.fleet.worker_loads import WorkerLoads
+from api.fleet.worker_orders import WorkerOrders
 from shared.keys import ModelKey
 from shared.lanes import Lanes, read_lanes
 
@@ -23,6 +24,7 @@ class FleetState:
     watch: FleetWatch
     loads: WorkerLoads
     lanes: LaneWatch
+    orders: WorkerOrders
 
     @property
     def now(self) -> Fleet:

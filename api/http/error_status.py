@@ -8,6 +8,7 @@ STATUS = {
     "forbidden": 403,
     "model_not_found": 404,
     "job_not_found": 404,
+    "not_found": 404,
     "job_expired": 410,
     "results_not_ready": 409,
     "idempotency_conflict": 409,

@@ -11,14 +11,18 @@ from shared.errors import JobExpiredError, JobNotFoundError
 from shared.ledger import ChunkRecord, Inline, JobRecord
 
 
-async def own_job(jobs: JobService, asker: Principal, job_id: str) -> JobRecord:
-    """Read a job. Raises JobNotFoundError if the job does not exist or belongs to another owner,
-    JobExpiredError,
-    QueueUnavailable."""
+async def own_job(jobs: JobService, asker: Principal, job_id: str, *, to_change: bool = False) -> JobRecord:
+    """Read a job. `to_change`: the asker must own it; a key that reads everything does not suffice.
+
+    Raises JobNotFoundError if the job does not exist or belongs to another owner, JobExpiredError,
+    QueueUnavailable.
+    """
     jobs.queue.require()
     with _hiding(asker, job_id):
         record = await jobs.ledger.read(job_id)
     _require_own(asker, record)
+    if to_change and not asker.owns(record.owner):
+        raise _no_such_job(record.id)
     return record
 
 
@@ -41,13 +45,13 @@ def _hiding(asker: Principal, job_id: str) -> Iterator[None]:
     try:
         yield
     except JobExpiredError as error:
-        if asker.owns(error.owner):
+        if asker.reads(error.owner):
             raise
         raise _no_such_job(job_id) from None
 
 
 def _require_own(asker: Principal, record: JobRecord) -> None:
-    if not (asker.owns(record.owner) and asker.sees(record.model)):
+    if not (asker.reads(record.owner) and asker.sees(record.model)):
         raise _no_such_job(record.id)
 
 

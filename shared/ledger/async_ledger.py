@@ -271,6 +271,23 @@ class AsyncLedger:
                 await self._dead_letters.set_aside(unreadable_job(job_id, fields, error))
         return records
 
+    async def age_s(self) -> float:
+        """Age of this ledger since it was first seen; 0 if no worker has seen it yet."""
+        seconds, micros = await self._client.time()
+        born = await self._client.get(keys.born())
+        return 0.0 if born is None else (seconds * 1000 + micros / 1000 - int(born)) / 1000
+
+    async def unknown(self, job_ids: Sequence[str]) -> list[str]:
+        """The ids that belong neither to a job nor to an expired job with data that is still to be
+        removed."""
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipeline.hexists(keys.job(job_id), "created_at_ms")
+            pipeline.zscore(keys.expiring(), job_id)
+        answers = await pipeline.execute()
+        found = zip(job_ids, answers[::2], answers[1::2], strict=True)
+        return [job_id for job_id, is_job, score in found if not is_job and score is None]
+
     async def chunks(self, job_id: str) -> list[ChunkRecord]:
         """The job's chunks in the order of their rows."""
         return chunks_from_hash(await self._client.hgetall(keys.job_chunks(job_id)))

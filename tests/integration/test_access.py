@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from shared import keys as spelled
-from stack.queue_cli import keys
+from stack.operator_cli import keys
 from tests.support.polling import eventually
 from tests.support.servers import Server, free_port
 from tests.support.stack import STARTS_S, running
@@ -69,7 +69,10 @@ def test_a_gateway_that_others_could_reach_says_what_to_do_and_ends(valkey: Serv
 def test_what_cannot_be_made_or_revoked_is_refused_in_words(valkey: Server) -> None:
     for words, why in [
         (("create", "A B"), "is not a valid key name"),
-        (("create", "mes", "--role", "king"), "valid roles: predict, submit, read, deploy, admin"),
+        (
+            ("create", "mes", "--role", "king"),
+            "valid roles: predict, submit, read, deploy, operate, ",
+        ),
         (("create", "mes", "--expires-in", "soon"), "such as 90d"),
         (("revoke", "nothing"), "no key has the id nothing"),
     ]:

@@ -15,7 +15,7 @@ from bench.paced import MODEL, pace_file, paced_repository
 from shared import keys
 from shared.ledger import ChunkState
 from shared.ledger.serialization import chunks_from_hash
-from stack.queue_cli import workers as program
+from stack.operator_cli import workers as program
 from tests.support.callers import finished
 from tests.support.polling import eventually
 from tests.support.servers import Server

@@ -10,7 +10,7 @@ import redis
 
 from shared import keys
 from shared.api_keys import KeyRecord, encode_key
-from stack.key_commands import KeyRequest, made
+from shared.key_requests import KeyRequest, made
 
 
 @dataclass(frozen=True)

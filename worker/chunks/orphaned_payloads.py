@@ -6,7 +6,6 @@ Redis server that was emptied or replaced knows no job, but its ledger is young.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -15,7 +14,7 @@ import structlog
 
 from shared.errors import PayloadError
 from shared.ledger import Ledger
-from shared.payloads import PayloadStore, StoredJob
+from shared.payloads import PayloadStore, StoredJob, is_job_id
 
 log = structlog.get_logger(__name__)
 
@@ -23,13 +22,11 @@ LEAST_AGE_S = 86_400.0
 SWEEP_EVERY_S = 3600.0
 STEP_JOBS = 200
 """Folders per step; a step runs about every second."""
-_JOB_ID = re.compile(r"[0-9a-f]{32}")
-"""Other folders in the store are not touched."""
 
 
 def removable(found: Sequence[StoredJob], *, now_s: float, age_s: float) -> list[str]:
     """The jobs without an object younger than `age_s`."""
-    return [job.id for job in found if _JOB_ID.fullmatch(job.id) and now_s - job.newest_at_s > age_s]
+    return [job.id for job in found if is_job_id(job.id) and now_s - job.newest_at_s > age_s]
 
 
 class Orphans:

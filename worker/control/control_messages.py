@@ -194,4 +194,8 @@ class Demand(msgspec.Struct, frozen=True, tag=True):
     asked: list[str] = []  # held by no worker, and with requests or chunks waiting
 
 
-WorkerRequest: TypeAlias = Serving | SandboxWanted | Deployed | EnvironmentsWanted | Demand
+class RestartWanted(msgspec.Struct, frozen=True, tag=True):
+    """An operator wants a successor in this worker's place."""
+
+
+WorkerRequest: TypeAlias = Serving | SandboxWanted | Deployed | EnvironmentsWanted | Demand | RestartWanted

@@ -18,6 +18,7 @@ from worker.control.control_messages import (
     Deployed,
     EnvironmentsWanted,
     ModelStates,
+    RestartWanted,
     SandboxStarted,
     SandboxWanted,
     Serving,
@@ -70,6 +71,10 @@ class SupervisorLink(threading.Thread):
         """Announce the versions on demand that are in use, with the seconds since then, and those that wait
         to be loaded."""
         self._send(Demand(used, asked))
+
+    def restart(self) -> None:
+        """Have a successor started; this worker ends once the successor serves."""
+        self._send(RestartWanted())
 
     def start_sandbox(self, key: ModelKey, tasks: int, answers: int) -> None:
         """Have a sandbox forked that reads `tasks` and writes `answers`. Raises SandboxNotStartedError."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
+from shared import VERSION
 from shared.frameworks import declared
 from shared.frameworks.builtin import BUILTIN
 from worker.predictors.implementation import MadeBy, implementation_of
@@ -24,6 +26,15 @@ def installed(framework: str) -> dict[str, str]:
         for library in declared(framework).libraries
         if (found := _first_of(library.distribution, *library.others))
     }
+
+
+@cache
+def own_versions() -> dict[str, str]:
+    """The versions of Takt, of Python, and of the installed libraries of all frameworks."""
+    found = {"takt": VERSION, PYTHON: _here()}
+    for framework in BUILTIN:
+        found |= installed(framework)
+    return found
 
 
 def made_by(framework: str, artifact: Path, trained_with: Iterable[str] = ()) -> MadeBy:

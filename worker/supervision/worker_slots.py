@@ -29,6 +29,7 @@ from worker.control.control_messages import (
     Deployed,
     EnvironmentsWanted,
     ModelStates,
+    RestartWanted,
     SandboxWanted,
     Serving,
     WorkerRequest,
@@ -58,6 +59,7 @@ class Worker:
     kill_at_s: float = math.inf
     ended_by_us: bool = False
     hung_s: float = 0.0  # for how long it had given no sign of life when it was killed; 0: it was not
+    is_to_restart: bool = False  # as an operator ordered
 
     def served_s(self, now_s: float) -> float:
         return 0.0 if self.serving_since_s is None else now_s - self.serving_since_s
@@ -131,7 +133,8 @@ class WorkerGroup:
     # -- starts --------------------------------------------------------------------------------------------
 
     def tend(self, content: frozenset[str], now_s: float, *, starts: bool = True) -> None:
-        """Start the workers that are due, and replace at most one of those with another content.
+        """Start the workers that are due, and replace at most one of those with another content or
+        the order to restart.
 
         `starts`: False while no worker with this content can be started.
         """
@@ -142,7 +145,11 @@ class WorkerGroup:
                     self._start(slot.worker)
             elif slot.successor is not None and slot.successor.content != content:
                 self._abandon(slot.successor)
-            elif starts and slot.worker.content != content and slot.successor is None:
+            elif (
+                starts
+                and slot.successor is None
+                and (slot.worker.is_to_restart or slot.worker.content != content)
+            ):
                 self._replace(slot, slot.worker, content, now_s)
         for worker in self.all:
             if now_s >= worker.kill_at_s:
@@ -276,6 +283,10 @@ class WorkerGroup:
         match request:
             case Serving():
                 self._serves(worker, now_s)
+                return None
+            case RestartWanted():
+                worker.is_to_restart = True
+                log.info("worker_restart_ordered", worker=worker.id)
                 return None
             case SandboxWanted() | Deployed() | EnvironmentsWanted() | Demand():
                 return request

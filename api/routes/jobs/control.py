@@ -47,21 +47,21 @@ async def cancel(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
 
     No further chunk starts, running chunks stop at their next slice, finished results stay.
     """
-    await cancel_job(gateway.jobs, await own_job(gateway.jobs, asker, job_id))
+    await cancel_job(gateway.jobs, await own_job(gateway.jobs, asker, job_id, to_change=True))
     return await _now(gateway, job_id)
 
 
 @router.post("/jobs/{job_id}/pause", response_model=JobView, responses=_ERRORS)
 async def pause(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
     """Pause a job. No chunk starts until the job is resumed; running chunks stop and run again then."""
-    await pause_job(gateway.jobs, await own_job(gateway.jobs, asker, job_id))
+    await pause_job(gateway.jobs, await own_job(gateway.jobs, asker, job_id, to_change=True))
     return await _now(gateway, job_id)
 
 
 @router.post("/jobs/{job_id}/resume", response_model=JobView, responses=_ERRORS)
 async def resume(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
     """Resume a paused job. A job that is queued or running is not changed."""
-    await resume_job(gateway.jobs, await own_job(gateway.jobs, asker, job_id))
+    await resume_job(gateway.jobs, await own_job(gateway.jobs, asker, job_id, to_change=True))
     return await _now(gateway, job_id)
 
 
@@ -76,7 +76,7 @@ async def change(
     if_match: IfMatch = None,  # noqa: ARG001 - read with all its lines
 ) -> Response:
     """Change the priority of a job. It applies from the next chunk."""
-    record = await own_job(gateway.jobs, asker, job_id)
+    record = await own_job(gateway.jobs, asker, job_id, to_change=True)
     _require(record.state, not record.state.ended, "assigned a new priority")
     require_match(request.scope)
     await prioritize_job(gateway.jobs, record, change.priority)
@@ -93,7 +93,7 @@ async def delete(
     if_match: IfMatch = None,  # noqa: ARG001 - read with all its lines
 ) -> None:
     """Delete a job that has ended, with its rows and results."""
-    record = await own_job(gateway.jobs, asker, job_id)
+    record = await own_job(gateway.jobs, asker, job_id, to_change=True)
     _require(record.state, record.state.ended, "deleted; cancel it first")
     require_match(request.scope)
     await delete_job(gateway.jobs, record)

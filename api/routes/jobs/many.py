@@ -104,7 +104,7 @@ class ManyOutcome(BaseModel):
 async def act_on_many(asked: ManyRequest, gateway: GatewayState, asker: Asker) -> ManyOutcome:
     """Act on the jobs of a filter, newest first. A job that refuses the action does not stop the others."""
     gateway.queue.require_open()
-    owner = None if asker.sees_all_jobs else asker.name
+    owner = None if asker.changes_all_jobs else asker.name
     chosen = asked.filter
     span = Span(owner, moment_ms(chosen.created_after), moment_ms(chosen.created_before), asker.models)
     ids, last = await scan(gateway, span, chosen.wanted, asked.limit, None)

@@ -51,7 +51,7 @@ async def _hide_jobs_of_others(gateway: Gateway, asker: Principal, shown: Sequen
     """Remove the ids of other owners' jobs from `current`."""
     running = [(worker, job_id) for worker in shown if (job_id := job_of_chunk(worker.current))]
     records = await gateway.jobs.ledger.read_all(list({job_id for _, job_id in running}))
-    own = {record.id for record in records if asker.owns(record.owner)}
+    own = {record.id for record in records if asker.reads(record.owner)}
     for worker, job_id in running:
         if job_id not in own:
             worker.current = CHUNK

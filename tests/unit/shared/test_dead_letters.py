@@ -18,7 +18,7 @@ from shared.ledger import JobState
 from shared.payloads import PayloadStore
 from shared.worker_records import UnreadableHeartbeatError, WorkerRecord, WorkerState, read_heartbeat, to_hash
 from stack import dead_letter_commands as commands
-from stack.queue_cli import dead_letters as program
+from stack.operator_cli import dead_letters as program
 from tests.support.ledgers import IRIS, Clients, House
 from worker.broker.doorbell_messages import problem_of
 from worker.chunks.reconciler import Reconciler

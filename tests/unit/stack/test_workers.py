@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from shared import keys
 from shared.worker_records import WorkerRecord, WorkerState, to_hash
 from stack import worker_commands as commands
-from stack.queue_cli import workers as program
+from stack.operator_cli import workers as program
 
 RUNNER = CliRunner()
 

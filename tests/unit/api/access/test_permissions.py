@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from api.access.permissions import ENDPOINTS
+from api.access.permissions import ENDPOINTS, Permission
 from api.app import create_app
 from api.gateway import Gateway
 from api.online.prediction_paths import predict_path_of
@@ -30,6 +30,9 @@ FILLED = {
     "job_id": "0" * 32,
     "model": "iris",
     "path": "redoc.standalone.js",
+    "letter": "1-0",
+    "key": "0" * 12,
+    "owner": "nobody",
 }
 CALLS = [(method, path) for path, rules in ENDPOINTS.items() for method in rules]
 
@@ -84,12 +87,34 @@ async def test_an_endpoint_needs_a_valid_key_unless_it_is_open(
                 assert "Bearer" in answer.headers["www-authenticate"]
 
 
+READERS = {Role.READ, Role.OPERATE, Role.AUDIT}
+
+
+def is_permitted(rule: Permission, role: Role) -> bool:
+    """Whether a key with only this role may use an endpoint."""
+    if rule.open or rule.role in (None, role) or role is Role.ADMIN:
+        return True
+    return (rule.role is Role.READ and role in READERS) or (rule.audited and role is Role.AUDIT)
+
+
+async def test_audit_reads_what_operators_and_administrators_read_and_changes_nothing(
+    http: httpx.AsyncClient,
+) -> None:
+    for method, path in CALLS:
+        rule = ENDPOINTS[path][method]
+        if rule.role is None or rule.open:
+            continue
+        status = (await call(http, method, path, HOLDERS[Role.AUDIT])).status_code
+        reads = method == "GET" or path == "/jobs/{job_id}/links"
+        assert (status != 403) is reads, (method, path, status)
+
+
 @pytest.mark.parametrize("role", Role)
 async def test_an_endpoint_answers_only_keys_with_its_role(http: httpx.AsyncClient, role: Role) -> None:
     for method, path in CALLS:
         rule = ENDPOINTS[path][method]
         answer = await call(http, method, path, HOLDERS[role])
-        if rule.open or rule.role in (None, role) or role is Role.ADMIN:
+        if is_permitted(rule, role):
             assert answer.status_code not in (401, 403), (path, answer.text)
         else:
             assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), path

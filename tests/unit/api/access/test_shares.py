@@ -13,8 +13,9 @@ from api.access.principal import ANONYMOUS
 from api.gateway import Gateway
 from shared import keys
 from shared.api_keys import Share, decode_share, encode_share
-from stack.command_errors import CommandError
-from stack.key_shares import ShareChange, as_text, changed
+from shared.errors import InvalidInputError
+from shared.key_requests import ShareChange, changed
+from stack.key_commands import _share_text as as_text
 from tests.support.access import Holder, holder, keep
 from tests.unit.gateway_fakes import IRIS, FakeRedis, FakeWorker, serving
 from tests.unit.job_stage import job_stage, submission
@@ -125,7 +126,7 @@ def test_what_is_not_named_stays_and_a_limit_of_nothing_is_none() -> None:
 
 @pytest.mark.parametrize("weight", [0, -1, float("inf"), float("nan")])
 def test_a_weight_is_a_number_above_nothing(weight: float) -> None:
-    with pytest.raises(CommandError, match="is not a weight"):
+    with pytest.raises(InvalidInputError, match="is not a weight"):
         changed(Share(), ShareChange(weight=weight))
 
 

@@ -1,7 +1,7 @@
-"""The operator's commands that need only the queue: arguments, options and help.
+"""The commands of operators, who run a service: workers, keys, dead letters, storage, settings, versions.
 
-`takt workers`, `takt keys` and `takt dead-letters`; also `python -m stack`, without the client. Each command
-imports its module when it runs.
+Each works on the queue, or with `--url` on a gateway. A command imports its module when it runs, so that
+`takt --help` is fast.
 """
 
 from __future__ import annotations
@@ -14,12 +14,26 @@ import typer
 from stack.command_errors import reports_errors
 
 Data = Annotated[Path, typer.Option("--data", help="The stack's data folder: queue, payloads, logs.")]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", help="A gateway's URL, used in place of the queue with the key in TAKT_API_KEY."),
+]
+GatewayUrl = Annotated[str, typer.Option("--url", envvar="TAKT_URL", help="A gateway's URL.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document per line.")]
+
+DATA = Path(".takt")
+_URL = "http://127.0.0.1:8000"
+
 Letters = Annotated[
     list[str], typer.Argument(metavar="ID...", help="Dead letter ids, from `takt dead-letters list`.")
 ]
 Workers = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Worker ids or names.")]
 AllWorkers = Annotated[bool, typer.Option("--all", help="All workers that send a heartbeat.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the order is carried out.")]
+Limit = Annotated[
+    float | None,
+    typer.Option("--limit", metavar="SECONDS", help="With --wait: exit with 1 after this time."),
+]
 Weight = Annotated[
     float | None,
     typer.Option(
@@ -41,25 +55,29 @@ MaxJobs = Annotated[
     ),
 ]
 
-DATA = Path(".takt")
-
-workers = typer.Typer(no_args_is_help=True, help="Live workers: list, drain, undrain.")
+workers = typer.Typer(no_args_is_help=True, help="Live workers: list, drain, undrain, restart, stack.")
 keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, change limits, revoke.")
 dead_letters = typer.Typer(no_args_is_help=True, help="Unreadable messages and abandoned chunks.")
+storage = typer.Typer(no_args_is_help=True, help="The payload store: show, clean.")
 
 
 @workers.callback()
 def _workers() -> None:
-    """Live workers: list, drain, undrain."""
+    """Live workers: list, drain, undrain, restart, stack."""
 
 
 @workers.command("list")
 @reports_errors
-def list_workers(data: Data = DATA, as_json: AsJson = False) -> None:
+def list_workers(data: Data = DATA, url: Url = None, as_json: AsJson = False) -> None:
     """List the workers that send a heartbeat.
 
     The queue is the one in TAKT_REDIS_URL, else that of the local stack.
     """
+    if url:
+        from stack import gateway_commands
+
+        gateway_commands.show_workers(url, as_json=as_json)
+        return
     from stack.worker_commands import show_workers
 
     show_workers(data, as_json=as_json)
@@ -70,26 +88,62 @@ def list_workers(data: Data = DATA, as_json: AsJson = False) -> None:
 def drain_workers(
     names: Workers = None,
     everyone: AllWorkers = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the workers hold no work.")] = False,
-    limit_s: Annotated[
-        float | None,
-        typer.Option("--limit", metavar="SECONDS", help="With --wait: exit with 1 after this time."),
-    ] = None,
+    wait: Wait = False,
+    limit_s: Limit = None,
     data: Data = DATA,
+    url: Url = None,
 ) -> None:
     """Drain workers: they accept no work, finish online batches, return chunks, and stay idle.
 
     The drain lasts until `takt workers undrain` or until the worker exits. A restarted worker accepts work.
     """
+    if url:
+        from stack.gateway_commands import order_workers
+
+        exit_unless(order_workers(url, "drain", names or [], everyone=everyone, wait=wait, limit_s=limit_s))
+        return
     from stack.worker_commands import drain_workers as drain
 
     exit_unless(drain(data, names or [], everyone=everyone, wait=wait, limit_s=limit_s))
 
 
+@workers.command("restart")
+@reports_errors
+def restart_workers(
+    names: Workers = None,
+    everyone: AllWorkers = False,
+    wait: Wait = False,
+    limit_s: Limit = None,
+    url: GatewayUrl = _URL,
+) -> None:
+    """Replace workers: each ends after its successor serves."""
+    from stack.gateway_commands import order_workers
+
+    exit_unless(order_workers(url, "restart", names or [], everyone=everyone, wait=wait, limit_s=limit_s))
+
+
+@workers.command("stack")
+@reports_errors
+def show_stack(
+    name: Annotated[str, typer.Argument(metavar="ID", help="A worker's id or name.")], url: GatewayUrl = _URL
+) -> None:
+    """Print the stacks of a worker's threads, for example of one that is stuck in a call."""
+    from stack.gateway_commands import show_stack as show
+
+    show(url, name)
+
+
 @workers.command("undrain")
 @reports_errors
-def undrain_workers(names: Workers = None, everyone: AllWorkers = False, data: Data = DATA) -> None:
+def undrain_workers(
+    names: Workers = None, everyone: AllWorkers = False, data: Data = DATA, url: Url = None
+) -> None:
     """Let drained workers accept work again."""
+    if url:
+        from stack import gateway_commands
+
+        gateway_commands.order_workers(url, "undrain", names or [], everyone=everyone)
+        return
     from stack.worker_commands import undrain_workers as undrain
 
     undrain(data, names or [], everyone=everyone)
@@ -103,7 +157,8 @@ def create_key(
         list[str] | None,
         typer.Option(
             "--role",
-            help="predict, submit, read, deploy or admin; repeatable. (default: predict, submit, read)",
+            help="predict, submit, read, deploy, operate, audit or admin; repeatable. (default: predict, "
+            "submit, read)",
         ),
     ] = None,
     models: Annotated[
@@ -125,15 +180,19 @@ def create_key(
     max_running_rows: MaxRunningRows = None,
     max_jobs: MaxJobs = None,
     data: Data = DATA,
+    url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Create an API key and print it. It is printed only once: Takt stores only its digest."""
-    from stack.key_commands import KeyRequest, create_key
-    from stack.key_shares import ShareChange
+    from shared.key_requests import KeyRequest, ShareChange
+    from stack import gateway_commands, key_commands
 
     share = ShareChange(weight, max_running_rows, max_jobs)
     request = KeyRequest(name, roles or (), models or (), expires_in, rate, rows_per_day, share)
-    create_key(data, request, as_json=as_json)
+    if url:
+        gateway_commands.create_key(url, request, as_json=as_json)
+    else:
+        key_commands.create_key(data, request, as_json=as_json)
 
 
 @keys.command("set")
@@ -144,22 +203,32 @@ def set_share(
     max_running_rows: MaxRunningRows = None,
     max_jobs: MaxJobs = None,
     data: Data = DATA,
+    url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Change the weight and limits of an owner. Takes effect on every gateway within two seconds."""
-    from stack.key_commands import set_share
-    from stack.key_shares import ShareChange
+    from shared.key_requests import ShareChange
+    from stack import gateway_commands, key_commands
 
-    set_share(data, owner, ShareChange(weight, max_running_rows, max_jobs), as_json=as_json)
+    change = ShareChange(weight, max_running_rows, max_jobs)
+    if url:
+        gateway_commands.set_share(url, owner, change, as_json=as_json)
+    else:
+        key_commands.set_share(data, owner, change, as_json=as_json)
 
 
 @keys.command("list")
 @reports_errors
-def list_keys(data: Data = DATA, as_json: AsJson = False) -> None:
+def list_keys(data: Data = DATA, url: Url = None, as_json: AsJson = False) -> None:
     """List the API keys, without their secrets.
 
     The queue is the one in TAKT_REDIS_URL, else that of the local stack.
     """
+    if url:
+        from stack import gateway_commands
+
+        gateway_commands.show_keys(url, as_json=as_json)
+        return
     from stack.key_commands import show_keys
 
     show_keys(data, as_json=as_json)
@@ -170,8 +239,14 @@ def list_keys(data: Data = DATA, as_json: AsJson = False) -> None:
 def revoke_keys(
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Key ids, from `takt keys list`.")],
     data: Data = DATA,
+    url: Url = None,
 ) -> None:
     """Revoke API keys. Takes effect on every gateway within two seconds."""
+    if url:
+        from stack import gateway_commands
+
+        gateway_commands.revoke_keys(url, ids)
+        return
     from stack.key_commands import revoke_keys
 
     revoke_keys(data, ids)
@@ -181,6 +256,7 @@ def revoke_keys(
 @reports_errors
 def list_dead_letters(
     data: Data = DATA,
+    url: Url = None,
     most: Annotated[int, typer.Option("--most", min=1, help="How many to list.")] = 50,
     as_json: AsJson = False,
 ) -> None:
@@ -188,6 +264,11 @@ def list_dead_letters(
 
     The queue is the one in TAKT_REDIS_URL, else that of the local stack.
     """
+    if url:
+        from stack import gateway_commands
+
+        gateway_commands.show_letters(url, most, as_json=as_json)
+        return
     from stack.dead_letter_commands import show_letters
 
     show_letters(data, most, as_json=as_json)
@@ -195,8 +276,13 @@ def list_dead_letters(
 
 @dead_letters.command("show")
 @reports_errors
-def show_dead_letter(letter: str, data: Data = DATA, as_json: AsJson = False) -> None:
+def show_dead_letter(letter: str, data: Data = DATA, url: Url = None, as_json: AsJson = False) -> None:
     """Show a dead letter and the first bytes of its data."""
+    if url:
+        from stack import gateway_commands
+
+        gateway_commands.show_letter(url, letter, as_json=as_json)
+        return
     from stack.dead_letter_commands import show_letter
 
     show_letter(data, letter, as_json=as_json)
@@ -204,8 +290,13 @@ def show_dead_letter(letter: str, data: Data = DATA, as_json: AsJson = False) ->
 
 @dead_letters.command("requeue")
 @reports_errors
-def requeue_dead_letters(letters: Letters, data: Data = DATA) -> None:
+def requeue_dead_letters(letters: Letters, data: Data = DATA, url: Url = None) -> None:
     """Return entries, doorbells and chunks to their queues. Exits with 1 at the first that fails."""
+    if url:
+        from stack import gateway_commands
+
+        gateway_commands.requeue(url, letters)
+        return
     from stack.dead_letter_commands import requeue
 
     requeue(data, letters)
@@ -213,14 +304,61 @@ def requeue_dead_letters(letters: Letters, data: Data = DATA) -> None:
 
 @dead_letters.command("drop")
 @reports_errors
-def drop_dead_letters(letters: Letters, data: Data = DATA) -> None:
+def drop_dead_letters(letters: Letters, data: Data = DATA, url: Url = None) -> None:
     """Delete dead letters."""
+    if url:
+        from stack import gateway_commands
+
+        gateway_commands.drop(url, letters)
+        return
     from stack.dead_letter_commands import drop
 
     drop(data, letters)
 
 
+@storage.command("show")
+@reports_errors
+def show_storage(url: GatewayUrl = _URL, as_json: AsJson = False) -> None:
+    """Show what the payload store holds, by owner, and orphaned objects."""
+    from stack.gateway_commands import show_storage as show
+
+    show(url, as_json=as_json)
+
+
+@storage.command("clean")
+@reports_errors
+def clean_storage(
+    older_than_h: Annotated[
+        float, typer.Option("--older-than", metavar="HOURS", min=1, help="Least age of what is removed.")
+    ] = 24.0,
+    url: GatewayUrl = _URL,
+) -> None:
+    """Remove objects of jobs that the queue does not know."""
+    from stack.gateway_commands import clean_storage as clean
+
+    clean(url, older_than_h * 3600)
+
+
+@reports_errors
+def settings(
+    changed: Annotated[bool, typer.Option("--changed", help="Only those that are not defaults.")] = False,
+    url: GatewayUrl = _URL,
+    as_json: AsJson = False,
+) -> None:
+    """Show the settings of a gateway; secrets are masked."""
+    from stack.gateway_commands import show_settings
+
+    show_settings(url, changed=changed, as_json=as_json)
+
+
+@reports_errors
+def versions(url: GatewayUrl = _URL, as_json: AsJson = False) -> None:
+    """Show the versions of the gateway, the queue's server and the workers."""
+    from stack.gateway_commands import show_versions
+
+    show_versions(url, as_json=as_json)
+
+
 def exit_unless(good: bool) -> None:
-    """End the program with status 1 if a command has found a problem."""
     if not good:
         raise typer.Exit(1)

@@ -1,0 +1,85 @@
+"""Orders to workers: drain, accept work again, restart; and the stacks of a worker's threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from api.access.principal import Asker, Principal
+from api.fleet.worker_orders import workers_named
+from api.gateway import Gateway, GatewayState
+from api.http.error_answers import of_errors
+from shared.errors import InvalidStateError
+from shared.worker_records import WorkerRecord
+
+router = APIRouter(tags=["operations"])
+log = structlog.get_logger()
+
+_ERRORS = of_errors(404, 409, 503)
+
+
+class OrderedWorkers(BaseModel):
+    workers: list[str] = Field(description="The ids of the workers that got the order")
+
+
+class WorkerStack(BaseModel):
+    worker: str
+    stack: str = Field(description="The stack of each thread: files, lines and functions, without values")
+
+
+@router.post("/workers/{name:path}/drain", responses=_ERRORS)
+async def drain(name: str, gateway: GatewayState, asker: Asker) -> OrderedWorkers:
+    """Let workers finish what they hold and claim nothing. `name`: an id, a name, or a supervisor's name."""
+    found = _found(gateway, name)
+    await gateway.fleet.orders.drain(found)
+    return _ordered("drain", found, asker)
+
+
+@router.post("/workers/{name:path}/undrain", responses=_ERRORS)
+async def undrain(name: str, gateway: GatewayState, asker: Asker) -> OrderedWorkers:
+    """Let drained workers claim work again."""
+    found = _found(gateway, name)
+    await gateway.fleet.orders.undrain(found)
+    return _ordered("undrain", found, asker)
+
+
+@router.post("/workers/{name:path}/restart", status_code=202, responses=_ERRORS)
+async def restart(name: str, gateway: GatewayState, asker: Asker) -> OrderedWorkers:
+    """Replace workers: a successor serves before the worker finishes its work and ends."""
+    found = _found(gateway, name)
+    alone = [worker.id for worker in found if worker.supervisor is None]
+    if alone:
+        raise InvalidStateError(f"Worker {alone[0]} has no supervisor: restart its program.")
+    await gateway.fleet.orders.restart(found)
+    return _ordered("restart", found, asker)
+
+
+@router.get("/workers/{name:path}/stack", responses=of_errors(404, 409, 422, 503, 504))
+async def stack(
+    name: str,
+    gateway: GatewayState,
+    limit_s: Annotated[float, Query(gt=0, le=30, description="Longest wait for the worker")] = 5.0,
+) -> WorkerStack:
+    """The stacks of a worker's threads now, for example of one that is stuck in a call."""
+    found = _found(gateway, name)
+    if len(found) > 1:
+        raise InvalidStateError(
+            f"{name} has {len(found)} workers: name one of them, such as {found[0].name}."
+        )
+    text = await gateway.fleet.orders.stack(found[0], limit_s)
+    return WorkerStack(worker=found[0].id, stack=text)
+
+
+def _found(gateway: Gateway, name: str) -> list[WorkerRecord]:
+    gateway.queue.require()
+    return workers_named(gateway.fleet.now.workers, name)
+
+
+def _ordered(order: str, workers: Sequence[WorkerRecord], asker: Principal) -> OrderedWorkers:
+    ids = [worker.id for worker in workers]
+    log.info("workers_ordered", order=order, workers=ids, by=asker.name)
+    return OrderedWorkers(workers=ids)
