@@ -97,11 +97,8 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
     app.include_router(jobs.router)
     app.include_router(conditions.router)
     app.include_router(workers.router)
-    app.include_router(worker_control.router)
-    app.include_router(dead_letters.router)
-    app.include_router(storage.router)
-    app.include_router(installation.router)
-    app.include_router(api_keys.router)
+    for admin in (worker_control, dead_letters, storage, installation, api_keys):
+        app.include_router(admin.router)
     app.include_router(metrics.router)
     app.include_router(recent_history.router)
     app.include_router(console.router)
