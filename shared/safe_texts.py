@@ -32,7 +32,8 @@ _PLACE = re.compile(
 )
 """Where in its source a library reports from."""
 _SCRIPT_FAILED = "The following operation failed in the TorchScript interpreter."
-"""The first line of an error in a TorchScript; the last line says what failed."""
+"""The first line of an error in a TorchScript; a later line says what failed."""
+_NAMED_ERROR = re.compile(r"^\w+Error: (.+)$", re.MULTILINE)
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+")
 _ADVICE = re.compile(
     r"(please|consider|try|use|set|see|pass|compile|reshape|you (can|may|should|need|must|might)|if you|"
@@ -120,11 +121,10 @@ def foreign_words(error: BaseException, most: int = MOST_FOREIGN_CHARS) -> str:
 
 def foreign_text(text: str, most: int = MOST_FOREIGN_CHARS) -> str:
     """The same of a text."""
+    if text.lstrip().startswith(_SCRIPT_FAILED) and (found := _NAMED_ERROR.search(text)):
+        text = found[1]
     lines = _ANSI.sub("", text[:_LONGEST_FIRST_LINE]).splitlines()
-    words = [line for line in map(str.strip, lines) if line]
-    first = words[0] if words else ""
-    if first == _SCRIPT_FAILED:
-        first = words[-1].removeprefix("RuntimeError: ")
+    first = next(filter(None, map(str.strip, lines)), "")
     plain = _PLACE.sub("", _ADDRESS.sub("…", _URL.sub("…", _PATH.sub(r"\1", first))))
     sentences = _SENTENCE.split(plain)
     kept = [sentence for sentence in sentences if not _ADVICE.match(sentence)] or sentences[:1]

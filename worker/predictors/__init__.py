@@ -31,6 +31,7 @@ from worker.predictors.load_checks import check_loaded
 from worker.predictors.load_warnings import recorded_warnings
 from worker.predictors.model_code import open_folder
 from worker.predictors.output_types import UnfitValuesError
+from worker.predictors.pickles import NEEDS_CUDA, ON_CPU
 
 __all__ = [
     "ModelRuntime",
@@ -88,6 +89,8 @@ def _advice(error: PredictionFailedError) -> str:
     """What to do if the model itself fails on the rows of model.toml."""
     if error.__cause__ is None or isinstance(error.__cause__, UnfitValuesError):
         return ""
+    if NEEDS_CUDA.search(error.detail):
+        return f"; {ON_CPU}"
     return "; declare the inputs of the training in model.toml, in its order, or correct the model"
 
 

@@ -14,6 +14,9 @@ from shared.safe_texts import first_of, foreign_words
 
 BESIDE = "put {file} beside model.toml and build again"
 """How a module of the model's own is given to it."""
+NEEDS_CUDA = re.compile(r"\bCUDA\b|\bNVIDIA\b|\bcuda:\d")
+"""In the message of an error on a machine without a GPU."""
+ON_CPU = "move the model to the CPU, network.cpu(), and save or export it again"
 _NO_ATTRIBUTE = re.compile(r"(?:Can't get|has no) attribute '([\w.]+)'")
 _MODULE = re.compile(r"<module '([\w.]+)'|module '([\w.]+)'")
 _OF_VERSION = re.compile(r"^takt_versions\.\w+\.")
@@ -41,6 +44,8 @@ def explained(name: str, error: Exception, remedy: str = BESIDE) -> ArtifactErro
         return ArtifactError(_missing_module(name, error.name or str(error), remedy))
     if isinstance(error, AttributeError) and (found := _NO_ATTRIBUTE.search(str(error))):
         return ArtifactError(_missing_class(name, found.group(1), str(error), remedy))
+    if NEEDS_CUDA.search(str(error)):
+        return ArtifactError(f"{name} was saved on CUDA, and this machine has none: {ON_CPU}")
     if isinstance(error, _UNREADABLE):
         return ArtifactError(f"{name} is no complete pickle: {_ADVICE}")
     return ArtifactError(

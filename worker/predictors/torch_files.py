@@ -7,6 +7,7 @@ code.
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import torch
 
 _STATE_DICT, _SCRIPT, _EXPORTED = "state_dict", "TorchScript", "torch.export"
+_PROGRAM = re.compile(r"([^/]+/)?models/[^/]+\.json|serialized_exported_program.*")
+"""A file of an exported program; a TorchScript may have a folder `models` too, in the name of its module."""
 _WRAPPED = "module."
 _PARTS = ("state_dict", "model_state_dict", "model", "network", "net", "weights")
 """Names under which training scripts keep a state_dict in a checkpoint."""
@@ -71,7 +74,7 @@ def _torch_version(archive: zipfile.ZipFile, names: list[str]) -> str:
 def form_of(artifact: Path) -> str:
     """`state_dict`, `TorchScript` or `torch.export`."""
     names = _names_in(artifact)
-    if any("/models/" in name or name.startswith("serialized_exported_program") for name in names):
+    if any(_PROGRAM.fullmatch(name) for name in names):
         return _EXPORTED
     return _SCRIPT if any("/code/" in name for name in names) else _STATE_DICT
 

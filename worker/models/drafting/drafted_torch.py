@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from worker.models.drafting.drafted_tensors import (
     row_shape,
 )
 from worker.models.drafting.image_inputs import CHANNELS
+from worker.predictors.pickles import NEEDS_CUDA, ON_CPU
 from worker.predictors.torch_files import form_of, open_program, open_script, read_state_dict
 from worker.predictors.torch_inputs import NetworkInput, numpy_dtype
 from worker.predictors.torch_signatures import program_inputs, script_inputs
@@ -91,8 +91,13 @@ def script_facts(path: Path) -> DraftFacts:
         )
     run = partial(_run, network, places)
     for one in _by_first_layer(network, places[0].name):
-        with suppress(DraftError):
+        try:
             return network_facts("pytorch", [one], _arrays(probed([one], run)))
+        except DraftError as error:
+            if NEEDS_CUDA.search(error.detail):
+                raise DraftError(
+                    f"{path.name} computes on CUDA, and this machine has none: {ON_CPU}"
+                ) from error
     raise DraftError(
         f"{path.name} is TorchScript, which does not record the shape of its input: export the network with "
         f"{_EXPORT}, which does"

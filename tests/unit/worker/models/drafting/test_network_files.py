@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,31 @@ def test_a_file_without_enough_says_how_to_export_it(
     (path,) = tmp_path.glob("net.*")
     with pytest.raises(DraftError, match=reason):
         drafted(tmp_path, path)
+
+
+class Blank(torch.nn.Module):
+    """A network that makes a tensor on the device of the training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(5, 2)
+
+    def forward(self, rows: torch.Tensor) -> Any:
+        return self.layer(rows) + torch.ones(2, device="cpu")
+
+
+def test_a_script_that_computes_on_cuda_says_what_to_do(tmp_path: Path) -> None:
+    saved_script(Blank().eval(), tmp_path / "cpu.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "cpu.pt") as archive,
+        zipfile.ZipFile(tmp_path / "net.pt", "w") as changed,
+    ):
+        for name in archive.namelist():
+            data = archive.read(name)
+            code = data.replace(b'torch.device("cpu")', b'torch.device("cuda:0")')
+            changed.writestr(name, code if name.endswith(".py") else data)
+    with pytest.raises(DraftError, match=r"net\.pt computes on CUDA, and this machine has none: move the"):
+        drafted(tmp_path, tmp_path / "net.pt")
 
 
 def converted(model: Any, path: Path, **options: Any) -> Path:
