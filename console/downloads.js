@@ -3,7 +3,7 @@
 import { h, text } from "./dom.js";
 import { post } from "./http.js";
 import { reasonOf } from "./panels.js";
-import { key } from "./session.js";
+import { credentials } from "./session.js";
 import { ENDED } from "./jobtexts.js";
 import { t } from "./words.js";
 
@@ -15,6 +15,14 @@ export function downloads({ id }) {
   const label = h("h3");
   const results = h("div", { class: "downloads" });
   const errors = h("div", { class: "downloads" });
+  const input = h(
+    "div",
+    { class: "downloads" },
+    RESULTS.map((format) =>
+      link(state, id, { part: "input", format }, t("job.input"), `${id}-input.${format}`),
+    ),
+  );
+  const inputLabel = h("h3", {}, t("job.input"));
   const manifest = h(
     "div",
     { class: "downloads" },
@@ -42,10 +50,10 @@ export function downloads({ id }) {
     for (const part of [errors, errorsLabel]) part.hidden = !job.rows_failed;
     manifest.hidden = !ENDED.has(job.state);
   };
-  return { node: h("div", { class: "stack" }, label, results, errorsLabel, errors, manifest, state), draw };
+  return { node: h("div", { class: "stack" }, label, results, errorsLabel, errors, inputLabel, input, manifest, state), draw };
 }
 
-/** A link streams to the disk; with a key it needs a ticket first, for a link cannot bear a key. */
+/** A link streams to the disk. With a key or a session it is signed first, because a link sends no header. */
 function link(state, id, wanted, what, name) {
   const { part, format, partial } = wanted;
   const query = String(new URLSearchParams({ ...(format && { format }), ...(partial && { partial }) }));
@@ -53,7 +61,7 @@ function link(state, id, wanted, what, name) {
   const label = format ? t("job.formats", { what, format: format.toUpperCase() }) : what;
   const anchor = h("a", { href, download: name, "aria-label": label }, format?.toUpperCase() ?? what);
   anchor.addEventListener("click", (event) => {
-    if (!key()) return;
+    if (!Object.keys(credentials()).length) return;
     event.preventDefault();
     save(id, wanted, name, state);
   });

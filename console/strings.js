@@ -324,6 +324,7 @@ export const STRINGS = {
   ],
   "job.download": ["Download", "내려받기"],
   "job.results": ["Results", "결과"],
+  "job.input": ["Input rows", "입력 행"],
   "job.partial": ["Results so far", "현재까지 결과"],
   "job.manifest": ["Manifest", "처리 기록"],
   "job.errors": ["Failed rows", "실패한 행"],

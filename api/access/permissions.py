@@ -153,6 +153,8 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/jobs/{job_id}/events": {"GET": READ},
     "/jobs/{job_id}/results": {"GET": SAVE},
     "/jobs/{job_id}/errors": {"GET": SAVE},
+    "/jobs/{job_id}/input": {"GET": SAVE},
+    "/jobs/{job_id}/chunks": {"GET": READ},
     "/jobs/{job_id}/manifest": {"GET": SAVE},
     "/jobs/{job_id}/links": {"POST": READ},
     "/jobs/{job_id}/difference": {"GET": READ},

@@ -35,6 +35,11 @@ def pieces_of(chunks: Sequence[ChunkRecord], offset: int, limit: int | None) -> 
     return [piece for piece in found if piece.chunk.state in ENDED]
 
 
+def stored_pieces_of(chunks: Sequence[ChunkRecord], offset: int, limit: int | None) -> list[Piece]:
+    """Returns the pieces with the stored rows from `offset`, whether or not they have run."""
+    return list(_cut(chunks, lambda chunk: chunk.rows, offset, limit))
+
+
 def failed_pieces_of(chunks: Sequence[ChunkRecord], offset: int, limit: int | None) -> list[Piece]:
     """Returns the pieces with the failed rows from `offset`, counted among the current failed rows."""
     return list(_cut(chunks, failed_rows, offset, limit))

@@ -202,7 +202,7 @@ class NdjsonWriter:
     """Writes all columns on every line."""
 
     def write(self, table: pa.Table) -> bytes:
-        lines = (json_texts.in_line(_all_columns(batch), "\n") + b"\n" for batch in _batches(table))
+        lines = (json_texts.in_line(row_objects(batch), "\n") + b"\n" for batch in _batches(table))
         return b"".join(lines)
 
     def close(self) -> bytes:
@@ -232,7 +232,7 @@ def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
     return (batch for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE) if batch.num_rows)
 
 
-def _all_columns(batch: pa.RecordBatch) -> pa.StringArray:
+def row_objects(batch: pa.RecordBatch) -> pa.StringArray:
     return json_texts.objects(dict(zip(batch.schema.names, batch.columns, strict=True)), batch.num_rows)
 
 
@@ -253,5 +253,5 @@ def result_objects(kept: Sequence[str], *, placed: bool) -> Shape:
     return shape
 
 
-error_objects: Shape = _all_columns
+error_objects: Shape = row_objects
 """Each failed row with its index, its id if the job has an id column, and its error."""

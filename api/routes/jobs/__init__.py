@@ -12,6 +12,7 @@ from api.routes.jobs import (
     many,
     replay,
     results,
+    stored_rows,
     submission,
 )
 from api.routes.jobs import detail as reading
@@ -26,6 +27,7 @@ for part in (
     reading,
     events,
     results,
+    stored_rows,
     manifest,
     links,
     replay,

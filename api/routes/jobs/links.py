@@ -30,6 +30,7 @@ class JobFile(StrEnum):
 
     RESULTS = "results"
     ERRORS = "errors"
+    INPUT = "input"
     MANIFEST = "manifest"
 
 
@@ -47,6 +48,7 @@ class LinkRequest(BaseModel):
         available = {
             JobFile.RESULTS: RESULT_FORMATS,
             JobFile.ERRORS: ERROR_FORMATS,
+            JobFile.INPUT: RESULT_FORMATS,
             JobFile.MANIFEST: (None,),
         }[self.part]
         if self.format is not None and self.format not in available:

@@ -143,3 +143,40 @@ async def test_an_action_changes_the_jobs_of_a_filter_and_reports_those_that_ref
 async def test_an_action_without_a_filter_or_its_priority_is_rejected(stage: Stage, asked: Any) -> None:
     _, http = stage
     assert (await http.post("/jobs/actions", json=asked)).status_code == 422
+
+
+@pytest.mark.parametrize("rows", [2, 8])
+async def test_the_stored_rows_are_those_that_were_submitted(stage: Stage, rows: int) -> None:
+    gateway, http = stage
+    job_id = await submitted(http, rows)
+    stored = (await http.get(f"/jobs/{job_id}/input")).json()
+    assert (stored["total_count"], [row["row"] for row in stored["rows"]]) == (rows, list(range(rows)))
+    await run_chunks(gateway, job_id)
+    page = (
+        await http.get(f"/jobs/{job_id}/input", params={"offset": 1, "limit": 1, "format": "ndjson"})
+    ).text
+    assert page.count("\n") == 1
+    assert '"row":1' in page
+    text = (await http.get(f"/jobs/{job_id}/input", params={"format": "csv"})).text
+    again = await http.post(
+        "/jobs", params={"model": "iris"}, content=text, headers={"content-type": "text/csv"}
+    )
+    assert again.status_code == 202
+    assert (await job_of(http, again.json()["id"]))["rows_failed"] == 0
+
+
+async def test_the_chunks_show_their_attempts_and_workers(stage: Stage) -> None:
+    gateway, http = stage
+    job_id = await submitted(http, 8)
+    await run_chunks(gateway, job_id, failing=1)
+    page = (await http.get(f"/jobs/{job_id}/chunks")).json()
+    assert [chunk["first_row"] for chunk in page["chunks"]] == [0, 3, 6]
+    assert page["retried"] == 0
+    assert sum(page["workers"].values()) == page["total_count"] == 3
+    assert (
+        sum(chunk["rows_failed"] for chunk in page["chunks"]) == (await job_of(http, job_id))["rows_failed"]
+    )
+    assert (
+        len((await http.get(f"/jobs/{job_id}/chunks", params={"offset": 1, "limit": 1})).json()["chunks"])
+        == 1
+    )
