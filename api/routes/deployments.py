@@ -78,6 +78,7 @@ class PastDeployment(BaseModel):
     default: str
     aliases: dict[str, str]
     split: dict[str, float]
+    shadow: str | None = Field(description="The version that ran as a shadow")
     changed_at: str
     changed_by: str
     reason: str
@@ -334,6 +335,7 @@ def _past(one: Deployment) -> PastDeployment:
         default=one.target.default,
         aliases=one.target.aliases,
         split=one.target.split,
+        shadow=one.shadow.version if one.shadow else None,
         changed_at=_moment(one.changed_at_ms),
         changed_by=one.change.by,
         reason=one.change.reason,

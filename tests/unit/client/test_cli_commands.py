@@ -376,3 +376,71 @@ def test_a_replay_has_an_idempotency_key_and_prints_the_new_job(serve: Serve) ->
     assert found.exit_code == 0, found.output
     assert json.loads(found.stdout)["replay_of"] == "j0"
     assert seen == [("/jobs/j0/replay", {"version": "1.1.0"}, True)]
+
+
+def deployment(**changes: Any) -> dict[str, Any]:
+    return {
+        "model": "iris",
+        "generation": 3,
+        "wanted": ["1.0.0"],
+        "default": "1.0.0",
+        "serves": "1.0.0",
+        "aliases": {},
+        "split": {},
+        "shadow": None,
+        "rollout": None,
+        "versions": [],
+        **changes,
+    }
+
+
+def deployed(serve: Serve, before: dict[str, Any], *arguments: str) -> dict[str, Any]:
+    """The deployment that `takt deploy iris …` asks for."""
+    asked: list[dict[str, Any]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "PUT":
+            asked.append(json.loads(request.content))
+            assert request.headers["if-match"] == '"3"'
+        return httpx.Response(200, json=before)
+
+    serve(answer)
+    found = RUNNER.invoke(app, ["deploy", "iris", *arguments])
+    assert found.exit_code == 0, found.output
+    (target,) = asked
+    return target
+
+
+def test_a_shadow_leaves_default_and_split_as_they_are(serve: Serve) -> None:
+    before = deployment(wanted=["1.0.0", "1.1.0"], split={"1.0.0": 90, "1.1.0": 10})
+    target = deployed(serve, before, "1.2.0", "--shadow", "--share", "0.25")
+    assert target["wanted"] == ["1.0.0", "1.1.0", "1.2.0"]
+    assert (target["default"], target["split"]) == ("1.0.0", {"1.0.0": 90, "1.1.0": 10})
+    assert target["shadow"] == {"version": "1.2.0", "share": 0.25}
+
+
+SHADOWED = deployment(
+    wanted=["1.0.0", "1.2.0"],
+    shadow={
+        "version": "1.2.0",
+        "share": 0.1,
+        "tolerance": 0.5,
+        "compared": 7,
+        "disagreement": 0,
+        "dropped": 0,
+    },
+)
+
+
+def test_a_canary_keeps_the_shadow(serve: Serve) -> None:
+    target = deployed(serve, SHADOWED, "1.1.0", "--canary", "10")
+    assert target["shadow"] == {"version": "1.2.0", "share": 0.1, "tolerance": 0.5}
+
+
+def test_a_version_that_is_deployed_is_no_shadow_any_more(serve: Serve) -> None:
+    assert "shadow" not in deployed(serve, SHADOWED, "1.2.0")
+
+
+def test_a_shadow_is_no_canary() -> None:
+    refused = RUNNER.invoke(app, ["deploy", "iris", "1.2.0", "--shadow", "--canary", "10"])
+    assert refused.exit_code == 2
