@@ -19,9 +19,9 @@ from api.access.authenticator import Authenticator, KeyAuthenticator, OpenAuthen
 from api.access.limits import Limiter
 from api.access.sessions import Sessions, cookie_name
 from api.access.sign_in import SignIn
+from api.fleet.fleet_watch import FleetWatch
 from api.fleet.job_queues import JobQueues
 from api.fleet.redis_status import RedisStatus
-from api.fleet.snapshot import FleetWatch
 from api.fleet.waiting_work import FleetState, LaneWatch
 from api.fleet.worker_loads import WorkerLoads
 from api.fleet.worker_orders import WorkerOrders

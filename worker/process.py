@@ -8,9 +8,7 @@ that waits for one holds no work.
 from __future__ import annotations
 
 import gc
-import logging
 import os
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import NoReturn
@@ -19,14 +17,13 @@ import structlog
 
 from shared import keys
 from shared.connections import connect
-from shared.dead_letters import DeadLetters
 from shared.doorbells import Notify
 from shared.keys import ModelKey
 from shared.ledger import Ledger
 from shared.liveness_files import IdFile, current_facts
 from shared.metrics.metric import OFFLINE, ONLINE
 from shared.payloads import PayloadStore, open_payloads
-from shared.repository import Repository, open_repository
+from shared.repository import open_repository
 from shared.settings import Settings
 from shared.worker_records import HeldModel, ModelsMemory, WorkerState
 from worker.chunks.chunk_runner import ChunkRunner
@@ -39,7 +36,7 @@ from worker.execution.engine import Engine
 from worker.execution.scheduler import LaneScheduler
 from worker.heartbeat import Heartbeat
 from worker.memory import leave_to_stay, limit_memory
-from worker.model_registry import ModelRegistry, reason_of, wanted_environments
+from worker.model_registry import ModelRegistry, reason_of
 from worker.models.loading_signals import ended_at_once_by_signals
 from worker.predictors import Predictor
 from worker.process_parts import (
@@ -48,16 +45,17 @@ from worker.process_parts import (
     demand_watch_of,
     engine_of,
     exit_before_grace_ends,
+    exit_now,
     ledger_of,
     measured,
     own_loads,
     reconciler_of,
+    runner_of,
     scrubber_of,
     take_over_drain,
     waited_for_server,
     warm_up,
 )
-from worker.sandbox.sandbox_runner import SandboxRunner
 from worker.shadow.shadow_runner import ShadowRunner
 from worker.telemetry.exporter import Exporter
 from worker.telemetry.metrics import Facts, readings
@@ -101,7 +99,7 @@ class WorkerProcess:
             history=WorkerHistory(self._chunk_counters),
             supervisor=lambda: current_facts(settings.run_dir, self._order.supervisor),
             ended=self._order.dead,
-            on_serving=self._announce,
+            on_serving=self._handover.announce_serving,
         )
         self._deployments: DeploymentWatch | None = None
         self._demand: DemandWatch | None = None
@@ -220,9 +218,7 @@ class WorkerProcess:
         self._traces.close()
         log.info("worker_stopped", worker=self._id)
         if self._is_loading:  # its native code may run for minutes
-            logging.shutdown()
-            sys.stdout.flush()
-            os._exit(0)
+            exit_now()
 
     def _start_reconciler(self, store: PayloadStore) -> Ledger:
         ledger = ledger_of(self._settings, self._client, self._notify, self._id)
@@ -244,7 +240,7 @@ class WorkerProcess:
         """Load models, in the loader's thread. A failed model is reported, and the others are served."""
         try:
             repository = open_repository(self._settings.models_folder())
-            self._announce_environments(repository)
+            self._handover.announce_environments(repository, self._settings)
             if not self._registry.load(
                 repository,
                 self._settings,
@@ -298,17 +294,16 @@ class WorkerProcess:
             on_crash=self._crash,
             traces=self._traces,
         )
-        self._runner = ChunkRunner(
+        self._runner = runner_of(
+            settings,
+            self._client,
             ledger,
             store,
-            self._engine,
-            self._registry.predictors,
-            DeadLetters(self._client),
-            quarantine=SandboxRunner(settings.batch_limit_s, self._handover.start_sandbox),
-            lease_s=settings.lease_s,
+            engine=self._engine,
+            predictors=self._registry.predictors,
+            handover=self._handover,
             counters=self._chunk_counters,
             traces=self._traces,
-            device=settings.device,
         )
         self._engine.start()
         self._runner.start()
@@ -385,17 +380,6 @@ class WorkerProcess:
             self._withdraw()
         finally:
             os._exit(EXIT_CRASHED)
-
-    def _announce(self) -> None:
-        """The supervisor may end the worker that this one follows, and counts the time of service."""
-        if self._handover.link:
-            self._handover.link.serving()
-
-    def _announce_environments(self, repository: Repository) -> None:
-        """A worker that is no fork reads the repository for the supervisor."""
-        if self._handover.link and self._order.own_load:
-            names = wanted_environments(repository, self._settings, self._order.deployed)
-            self._handover.link.environments(names)
 
     def _on_turn(self) -> None:
         self._id_file.touch()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import msgspec
 import redis
@@ -15,14 +18,17 @@ import structlog
 from redis.exceptions import RedisError
 
 from shared import keys
+from shared.dead_letters import DeadLetters
 from shared.doorbells import Notify
 from shared.durability import checked_server
 from shared.errors import PredictionFailedError
 from shared.keys import ModelKey
 from shared.ledger import Ledger
 from shared.payloads import PayloadStore
+from shared.repository import Repository
 from shared.settings import Settings
 from shared.worker_records import DRAIN_KEPT_S, HeldModel, ModelsMemory, ModelState
+from worker.chunks.chunk_runner import ChunkRunner
 from worker.chunks.orphaned_payloads import Orphans
 from worker.chunks.reconciler import Reconciler
 from worker.chunks.scrubber import Scrubber
@@ -31,9 +37,11 @@ from worker.control.supervisor_link import SupervisorLink
 from worker.demand_watch import DemandWatch
 from worker.execution.engine import Engine, Served
 from worker.execution.watchdog import Watchdog
+from worker.model_registry import wanted_environments
 from worker.online.stream import OnlineStream
 from worker.predictors import Predictor
-from worker.sandbox.sandbox_runner import StartSandbox, started_program
+from worker.sandbox.sandbox_runner import SandboxRunner, StartSandbox, started_program
+from worker.telemetry.worker_counters import ChunkCounters
 from worker.telemetry.worker_tracing import Traces
 
 log = structlog.get_logger(__name__)
@@ -63,6 +71,16 @@ class Handover:
         """By the fork server, if this worker is a fork."""
         is_forked = self.link is not None and not self.order.own_load
         return self.link.start_sandbox if self.link and is_forked else started_program
+
+    def announce_serving(self) -> None:
+        """The supervisor may end the worker that this one follows, and counts the time of service."""
+        if self.link:
+            self.link.serving()
+
+    def announce_environments(self, repository: Repository, settings: Settings) -> None:
+        """A worker that is no fork reads the repository for the supervisor."""
+        if self.link and self.order.own_load:
+            self.link.environments(wanted_environments(repository, settings, self.order.deployed))
 
 
 def waited_for_server(
@@ -148,6 +166,40 @@ def engine_of(
     )
     watchdog = Watchdog(settings.batch_limit_s, is_loading=is_loading)
     return Engine(worker_id, predictors, stream, watchdog, on_crash=on_crash, traces=traces)
+
+
+def runner_of(
+    settings: Settings,
+    client: redis.Redis,
+    ledger: Ledger,
+    store: PayloadStore,
+    *,
+    engine: Engine,
+    predictors: dict[ModelKey, Predictor],
+    handover: Handover,
+    counters: ChunkCounters,
+    traces: Traces,
+) -> ChunkRunner:
+    """`predictors`: those of the worker's registry, which loads more while chunks run."""
+    return ChunkRunner(
+        ledger,
+        store,
+        engine,
+        predictors,
+        DeadLetters(client),
+        quarantine=SandboxRunner(settings.batch_limit_s, handover.start_sandbox),
+        lease_s=settings.lease_s,
+        counters=counters,
+        traces=traces,
+        device=settings.device,
+    )
+
+
+def exit_now() -> NoReturn:
+    """End this process with status 0, whatever its threads do."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def exit_before_grace_ends(settings: Settings) -> None:

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from types import MappingProxyType
-from typing import Any, TypeAlias
 
 from msgspec import Struct
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from api.fleet.returning_workers import ReturningWorkers
-from shared import keys
 from shared.keys import ModelKey, split_model_key
-from shared.metrics.distribution import Distribution
-from shared.metrics.gateway_metrics import REDIS_ROUNDTRIP
 from shared.model_identity import SAME_ON_BOTH, ModelIdentity, in_words
-from shared.recovery_times import RESTARTS_MS
 from shared.safe_texts import foreign_text
 from shared.worker_records import (
     HeldModel,
@@ -31,21 +20,7 @@ from shared.worker_records import (
     OnDemandVersion,
     WorkerRecord,
     WorkerState,
-    from_hash,
 )
-
-LOOK_EVERY_S = 0.1
-"""Interval between reads of the streams' lengths. Other gateways' admissions in between are unknown."""
-LOOKS_A_RENEWAL = 5
-"""Every so many looks, heartbeats are read too."""
-MOST_WORKERS = 1000
-UNSEEN_S = 2.0
-"""After this long without a read, Redis was away, and heartbeats expired that workers could not renew."""
-RETURN_S = 2.0
-"""Time that workers then have to send a heartbeat again."""
-
-OwnEntries: TypeAlias = Callable[[ModelKey], int]
-"""Returns the number of this gateway's waiting entries for a model version."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +91,7 @@ class Fleet:
         names = {worker.name for worker in self.workers}
         found: dict[str, int] = {}
         for id_, at_ms in self.seen_at_ms.items():
-            name = _name(id_)
+            name = name_of(id_)
             if id_ not in live and name not in names:
                 found[name] = max(at_ms, found.get(name, 0))
         return found
@@ -290,14 +265,9 @@ def _difference(key: ModelKey, own: ModelIdentity, foreign: Mapping[str, HeldMod
     return f"{key}: this gateway has {own.in_words()}; worker {worker} has {theirs}. {SAME_ON_BOTH}"
 
 
-def _name(worker_id: str) -> str:
+def name_of(worker_id: str) -> str:
     """The worker's name: the part of the id that all its starts share, see `WorkerRecord.id`."""
     return worker_id.rpartition(":")[0]
-
-
-def _lives(seen_at_ms: Mapping[str, int]) -> Counter[str]:
-    newest_ms = max(seen_at_ms.values(), default=0)
-    return Counter(_name(id_) for id_, at_ms in seen_at_ms.items() if newest_ms - at_ms <= RESTARTS_MS)
 
 
 def _loads(worker: WorkerRecord, key: ModelKey) -> bool:
@@ -333,85 +303,3 @@ def _entry_rows(key: ModelKey, workers: Iterable[WorkerRecord]) -> float:
 def _sum(rates: Iterable[float]) -> float:
     known = list(rates)
     return sum(known) if all(known) else 0.0
-
-
-class FleetWatch:
-    """Renews the snapshot. While Redis is away, the last snapshot remains; see `QueueStatus`."""
-
-    def __init__(
-        self,
-        client: Redis,
-        own_entries: OwnEntries,
-        clock: Callable[[], float] = time.monotonic,
-        *,
-        identities: Mapping[ModelKey, ModelIdentity] = MappingProxyType({}),
-    ) -> None:
-        self._identities = identities
-        self._client = client
-        self._own_entries = own_entries
-        self._clock = clock
-        self._looks = 0
-        self._believes_at_s = 0.0
-        self._returning = ReturningWorkers()
-        self.roundtrips = Distribution(REDIS_ROUNDTRIP)
-        self.fleet = Fleet()
-
-    async def look_later(self) -> None:
-        """Look, then wait `LOOK_EVERY_S`. A background task repeats it."""
-        with suppress(RedisError, OSError):  # the reply reader reports it
-            if self._looks % LOOKS_A_RENEWAL == 0:
-                await self.renew()
-            else:
-                await self.look()
-        self._looks += 1
-        await asyncio.sleep(LOOK_EVERY_S)
-
-    async def renew(self) -> None:
-        """Read the heartbeats and the streams' lengths.
-
-        Raises redis.exceptions.RedisError if Redis does not answer.
-        """
-        # Any: redis-py's union of all answers for a sorted set
-        asked_s = time.perf_counter()
-        newest: Any = await self._client.zrevrange(keys.workers(), 0, MOST_WORKERS - 1, withscores=True)
-        self.roundtrips.add(time.perf_counter() - asked_s)
-        seen_at_ms = {worker_id.decode(errors="replace"): int(at_ms) for worker_id, at_ms in newest}
-        ids = list(seen_at_ms)
-        pipeline = self._client.pipeline(transaction=False)
-        for worker_id in ids:
-            pipeline.hgetall(keys.worker(worker_id))
-        records = [from_hash(answer) for answer in await pipeline.execute()]
-        now_s = self._clock()
-        heard = tuple(record for record in records if record is not None)
-        workers = heard + self._not_heard_yet(heard, now_s)
-        self.fleet = Fleet(
-            read_at_s=now_s,
-            workers=workers,
-            returning=self._returning.see(workers, seen_at_ms.keys(), now_s),
-            others_rows=self.fleet.others_rows,
-            lives=_lives(seen_at_ms),
-            seen_at_ms=seen_at_ms,
-            identities=dict(self._identities),
-        )
-        await self.look()
-
-    def _not_heard_yet(self, heard: Iterable[WorkerRecord], now_s: float) -> tuple[WorkerRecord, ...]:
-        """Workers of the last snapshot without a heartbeat because Redis was away."""
-        seen_s = self.fleet.read_at_s
-        if seen_s is not None and now_s - seen_s > UNSEEN_S:
-            self._believes_at_s = now_s + RETURN_S
-        if now_s >= self._believes_at_s:
-            return ()
-        ids = {worker.id for worker in heard}
-        return tuple(worker for worker in self.fleet.workers if worker.id not in ids)
-
-    async def look(self) -> None:
-        """Read the streams' lengths. Raises redis.exceptions.RedisError if Redis does not answer."""
-        served = sorted(self.fleet.servers)
-        pipeline = self._client.pipeline(transaction=False)
-        for key in served:
-            pipeline.xlen(keys.online(key))
-        entries = dict(zip(served, await pipeline.execute(), strict=True))
-        others = {key: max(0, entries[key] - self._own_entries(key)) for key in served}
-        size = self.fleet.entry_rows
-        self.fleet = replace(self.fleet, others_rows={key: n * size[key] for key, n in others.items()})

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from api.fleet.snapshot import Fleet, FleetWatch
+from api.fleet.fleet_watch import FleetWatch
+from api.fleet.snapshot import Fleet
 from api.fleet.worker_loads import WorkerLoads
 from api.fleet.worker_orders import WorkerOrders
 from shared.keys import ModelKey

@@ -15,8 +15,8 @@ from uvicorn._types import HTTPScope
 
 from api.access.authenticator import Authenticator
 from api.access.principal import ANONYMOUS, Principal
+from api.fleet.fleet_watch import FleetWatch
 from api.fleet.redis_status import RedisStatus
-from api.fleet.snapshot import FleetWatch
 from api.http.cors import is_of_page
 from api.http.headers import field_of, preferred_wait_s, prefers_async
 from api.models.catalog import Catalog, Servable

@@ -17,7 +17,7 @@ from msgspec import structs
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from api.fleet.snapshot import FleetWatch
+from api.fleet.fleet_watch import FleetWatch
 from api.models.catalog import Catalog
 from api.models.deployment_store import Deployments
 from api.online.history_writer import totals_of

@@ -4,8 +4,6 @@ The versions without an environment have a group, and so has each environment. A
 handles what its processes send; the supervisor has the loop, the signals and the list of groups.
 
     wanted versions ─▶ verifiers ─▶ fork server opens them ─▶ workers are forked with them
-                                          │ versions were removed: a successor opens the others beside it,
-                                          │ then workers come from the successor, and the first ends
 """
 
 from __future__ import annotations
@@ -228,12 +226,7 @@ class InterpreterGroup:
             self._context.on_environments(names)
 
     def _verified(self, verifier: Verifier, reply: VersionVerified | NotVerified) -> None:
-        version = self._versions.get(verifier.key)
-        if (
-            version is None
-            or version.fingerprint != verifier.fingerprint
-            or version.stage is not VersionStage.VERIFYING
-        ):
+        if (version := self._versions.verifying(verifier.key, verifier.fingerprint)) is None:
             return
         match reply:
             case NotVerified(reason):
@@ -285,8 +278,6 @@ class InterpreterGroup:
                 self.workers.send(worker, SandboxStarted(ticket))
             case ForkServerLink():
                 order.pid = pid
-            case None:
-                pass
         if (status := self._context.early_ends.pop(pid, None)) is not None:
             self.reaped(pid, status)
 
@@ -303,8 +294,6 @@ class InterpreterGroup:
                 self.workers.send(worker, SandboxStarted(ticket, reason))
             case ForkServerLink():
                 self._servers.lose_spare(order)
-            case None:
-                pass
 
     def opening_failed(self, key: str, how: str) -> None:
         if self._versions.strike(key):
@@ -375,12 +364,10 @@ class InterpreterGroup:
         """A process of the supervisor has ended. → whether it was of this group."""
         if self._servers.reaped(pid, status):
             return True
-        for worker in self.workers.all:
-            if worker.pid == pid:
-                self._context.unregister(worker.channel)
-        for verifier in self._verifiers.all:
-            if verifier.pid == pid:
-                self._context.unregister(verifier.channel)
+        processes: list[Worker | Verifier] = [*self.workers.all, *self._verifiers.all]
+        for ended in processes:
+            if ended.pid == pid:
+                self._context.unregister(ended.channel)
         if (verified := self._verifiers.ended(pid, status)) is not None:
             self._verified(*verified)
             return True

@@ -117,6 +117,13 @@ class WantedVersions:
             version.key in opened for version in self.verified()
         )
 
+    def verifying(self, key: str, fingerprint: str) -> Version | None:
+        """This content of a version, if it is still wanted and its verification has no result yet."""
+        version = self._versions.get(key)
+        if version is None or version.fingerprint != fingerprint:
+            return None
+        return version if version.stage is VersionStage.VERIFYING else None
+
     def take(
         self, key: str, stage: VersionStage, *, reason: str = "", report: VersionReport | None = None
     ) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from api.fleet.fleet_watch import FleetWatch
 from api.fleet.returning_workers import RETURN_LIMIT_S, ReturningWorkers
-from api.fleet.snapshot import Fleet, FleetWatch
+from api.fleet.snapshot import Fleet
 from shared.worker_records import HeldModel, ModelState, WorkerRecord, WorkerState
 from tests.unit.gateway_fakes import IRIS, IRIS_KEY, FakeClock, FakeRedis, FakeWorker
 

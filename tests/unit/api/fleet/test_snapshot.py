@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.fleet.snapshot import RETURN_S, UNSEEN_S, FleetWatch
+from api.fleet.fleet_watch import RETURN_S, UNSEEN_S, FleetWatch
 from tests.unit.gateway_fakes import IRIS, IRIS_KEY, FakeClock, FakeRedis, FakeWorker
 
 
