@@ -43,6 +43,7 @@ from api.routes.operations import (
     conditions,
     dead_letters,
     health,
+    hourly_history,
     installation,
     recent_history,
     storage,
@@ -101,6 +102,7 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
         app.include_router(admin.router)
     app.include_router(metrics.router)
     app.include_router(recent_history.router)
+    app.include_router(hourly_history.router)
     app.include_router(console.router)
     app.include_router(sign_in.router)
     app.add_exception_handler(Exception, _to_envelope)

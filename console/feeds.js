@@ -76,6 +76,7 @@ export const feeds = {
   workers: new Feed(() => get("/workers"), 2000),
   lanes: new Feed(() => get("/lanes"), 2000),
   history: new Feed(() => get("/history"), 10000),
+  hours: new Feed(() => get("/history/hours"), 60000),
   models: new Feed(() => get("/models"), 15000),
   active: new Feed(() => get(`/jobs?${ACTIVE}&limit=12`), 2000),
 };

@@ -11,6 +11,7 @@ import { statusAge } from "./freshness.js";
 import { jobLines } from "./joblines.js";
 import { lanesPanel } from "./lanes.js";
 import { levelBadge } from "./marks.js";
+import { nightsPanel } from "./nights.js";
 import { placeOf } from "./verdict.js";
 import { t } from "./words.js";
 import { workerLines } from "./workerlines.js";
@@ -23,6 +24,7 @@ export function overview() {
   const lanes = lanesPanel();
   const jobs = jobLines();
   const workers = workerLines();
+  const nights = nightsPanel();
   const node = h(
     "div",
     { class: "stack" },
@@ -32,6 +34,7 @@ export function overview() {
     lanes.node,
     h("div", { class: "wide" }, jobs.node, workers.node),
     h("div", { class: "two" }, throughput.node, latency.node),
+    nights.node,
   );
   const judge = () => drawVerdict(verdict);
   const stops = [
@@ -39,6 +42,7 @@ export function overview() {
     feeds.workers.watch((value, error) => (workers.draw(value, error), judge())),
     feeds.active.watch(jobs.draw),
     feeds.status.watch(judge),
+    feeds.hours.watch(nights.draw),
     feeds.history.watch(
       (value) => value && (figures.history(value), drawCharts(throughput, latency, value), judge()),
     ),

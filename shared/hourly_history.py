@@ -9,7 +9,7 @@ active model version are about 300 KB.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -106,3 +106,15 @@ def read_hour(fields: Mapping[bytes, bytes]) -> dict[ModelKey, HourCounts]:
         if bar and number.isdigit():
             found.setdefault(ModelKey(key), HourCounts()).add(count, int(number))
     return found
+
+
+def merged_hours(of_models: Iterable[HourCounts]) -> HourCounts:
+    """The sum over model versions; the longest job is the longest of all."""
+    merged = HourCounts()
+    for one in of_models:
+        longest_ms = max(merged.numbers["longest_ms"], one.numbers["longest_ms"])
+        merged.numbers.update(one.numbers)
+        merged.numbers["longest_ms"] = longest_ms
+        merged.took.update(one.took)
+        merged.latencies.update(one.latencies)
+    return merged

@@ -129,6 +129,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/workers": {"GET": STATE},
     "/lanes": {"GET": STATE},
     "/history": {"GET": STATE},
+    "/history/hours": {"GET": STATE},
     "/scaling": {"GET": STATE},
     "/scaling/{model}": {"GET": STATE},
     "/scaling/{model}/versions/{version}": {"GET": STATE},

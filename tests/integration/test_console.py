@@ -9,6 +9,7 @@ import signal
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from redis.asyncio import Redis
 
+from shared import keys
 from shared.ledger import AsyncLedger, NewJob, new_job_id
 from tests.support.access import Holder, holder, keep
 from tests.support.browsers import PATIENCE_MS, Visitor, browser, chromium, visiting
@@ -194,6 +196,25 @@ def test_the_restart_of_a_worker_and_its_reason_are_shown(visitor: Visitor, http
     page = visitor.open("#/workers")
     said = f"restarts. Last: {worker['id']} was killed by SIGKILL"
     expect(page.get_by_role("table", name="Workers")).to_contain_text(said)
+
+
+def test_the_jobs_of_last_night_are_compared_with_those_of_other_nights(
+    visitor: Visitor, stack_queue: Server
+) -> None:
+    """Five nights of ten jobs of about 16 s, and a last night with jobs of about two minutes."""
+    client = stack_queue.client()
+    today = datetime.now(UTC).replace(hour=3, minute=0, second=0, microsecond=0)
+    last = today if datetime.now(UTC).hour >= 6 else today - timedelta(days=1)
+    for back in range(6):
+        hour = keys.hour(str(int((last - timedelta(days=back)).timestamp())))
+        bucket = 8 if back else 14
+        client.hset(hour, mapping={"night@1.0.0|jobs_succeeded": 10, f"night@1.0.0|took{bucket}": 10})
+    try:
+        nights = visitor.open().get_by_role("table", name="Jobs of last night")
+        expect(nights).to_contain_text("night@1.0.0Longer than usual1002 min 32 s19 s")
+    finally:
+        for name in client.keys(keys.hour("*")):
+            client.delete(name)
 
 
 def test_language_and_colours_are_remembered(visitor: Visitor) -> None:

@@ -21,7 +21,19 @@ SOURCE = "\n".join(path.read_text() for path in SCRIPTS)
 TABLE = (FOLDER / "strings.js").read_text()
 STRINGS = dict(re.findall(r'^  "([\w.]+)":\s*(\[.*?\]),$', TABLE, re.MULTILINE | re.DOTALL))
 PAIR = re.compile(r'\[\s*"((?:[^"\\]|\\.)+)",\s*"((?:[^"\\]|\\.)+)",?\s*\]')
-BUILT = ("nav", "level", "state", "waiting", "worker", "held", "lanes", "app.theme", "workers", "submit")
+BUILT = (
+    "nav",
+    "level",
+    "state",
+    "waiting",
+    "worker",
+    "held",
+    "lanes",
+    "app.theme",
+    "workers",
+    "submit",
+    "nights",
+)
 """Beginnings of keys of which the rest is put together from data."""
 
 
