@@ -24,7 +24,7 @@ from shared.keys import ModelKey
 
 log = structlog.get_logger()
 
-RELEASED_S = 600
+RELEASED_S = 60
 """Time after which the stream of a version that left the store is removed."""
 LOOK_EVERY_S = 0.25
 """Interval between looks at the deployments' version: a change takes effect everywhere within a second."""
