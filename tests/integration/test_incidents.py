@@ -370,7 +370,7 @@ def test_the_console_says_what_is_wrong_within_five_seconds_and_when_it_is_over(
 def looks_live(scene: Scene, level: str, said: str) -> None:
     """Without an answer of gateway or Redis, nothing is shown as if it were live."""
     old = level == "No data" or said == "Redis does not answer"
-    assert ("old" in scene.page.evaluate("Object.keys(document.body.dataset)")) == old
+    expect(scene.page.locator("body[data-old]")).to_have_count(int(old))
     if old:
         workers = scene.page.get_by_role("region", name="Workers", exact=True)
         expect(workers).to_contain_text("Unknown")
