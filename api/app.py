@@ -30,7 +30,7 @@ from api.routes import (
     models,
     scoring,
     shadow_views,
-    sign_in,
+    signing_in,
     version_uploads,
     versions,
 )
@@ -39,12 +39,12 @@ from api.routes.jobs.shortcuts import JobShortcuts
 from api.routes.metrics import prometheus_endpoints as metrics
 from api.routes.openapi.document import document
 from api.routes.operations import (
-    api_keys,
     conditions,
-    dead_letters,
     health,
-    hourly_history,
     installation,
+    key_administration,
+    letter_administration,
+    past_nights,
     recent_history,
     storage,
     worker_control,
@@ -98,13 +98,13 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
     app.include_router(jobs.router)
     app.include_router(conditions.router)
     app.include_router(workers.router)
-    for admin in (worker_control, dead_letters, storage, installation, api_keys):
+    for admin in (worker_control, letter_administration, storage, installation, key_administration):
         app.include_router(admin.router)
     app.include_router(metrics.router)
     app.include_router(recent_history.router)
-    app.include_router(hourly_history.router)
+    app.include_router(past_nights.router)
     app.include_router(console.router)
-    app.include_router(sign_in.router)
+    app.include_router(signing_in.router)
     app.add_exception_handler(Exception, _to_envelope)
     app.add_exception_handler(HTTPException, _to_envelope)
     app.add_exception_handler(RequestValidationError, _to_envelope)

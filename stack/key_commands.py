@@ -118,7 +118,7 @@ def revoke_keys(data: Path, ids: Sequence[str]) -> None:
 # -- storage ----------------------------------------------------------------------------------------
 
 
-class KeyStore:
+class StoredKeys:
     """The keys in Redis. Methods raise redis.RedisError."""
 
     def __init__(self, client: redis.Redis) -> None:
@@ -162,10 +162,10 @@ class KeyStore:
 
 
 @contextmanager
-def _store(data: Path) -> Iterator[KeyStore]:
+def _store(data: Path) -> Iterator[StoredKeys]:
     try:
         with connect(queue_url(data)) as client:
-            yield KeyStore(client)
+            yield StoredKeys(client)
     except redis.RedisError as error:
         raise CommandError(f"the queue does not answer: {error}") from error
 

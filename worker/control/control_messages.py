@@ -187,7 +187,7 @@ class EnvironmentsWanted(msgspec.Struct, frozen=True, tag=True):
     names: list[str]
 
 
-class Demand(msgspec.Struct, frozen=True, tag=True):
+class DemandedVersions(msgspec.Struct, frozen=True, tag=True):
     """The versions on demand with work, as this worker sees them."""
 
     used: dict[str, float] = {}  # held here, and in use since the last message → seconds since then
@@ -198,4 +198,6 @@ class RestartWanted(msgspec.Struct, frozen=True, tag=True):
     """An operator wants a successor in this worker's place."""
 
 
-WorkerRequest: TypeAlias = Serving | SandboxWanted | Deployed | EnvironmentsWanted | Demand | RestartWanted
+WorkerRequest: TypeAlias = (
+    Serving | SandboxWanted | Deployed | EnvironmentsWanted | DemandedVersions | RestartWanted
+)

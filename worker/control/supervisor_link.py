@@ -14,7 +14,7 @@ from shared.keys import ModelKey
 from shared.worker_records import HeldModel, ModelsMemory
 from worker.control.channel import Channel, ChannelClosedError
 from worker.control.control_messages import (
-    Demand,
+    DemandedVersions,
     Deployed,
     EnvironmentsWanted,
     ModelStates,
@@ -70,7 +70,7 @@ class SupervisorLink(threading.Thread):
     def demand(self, used: dict[str, float], asked: list[str]) -> None:
         """Announce the versions on demand that are in use, with the seconds since then, and those that wait
         to be loaded."""
-        self._send(Demand(used, asked))
+        self._send(DemandedVersions(used, asked))
 
     def restart(self) -> None:
         """Have a successor started; this worker ends once the successor serves."""

@@ -20,7 +20,7 @@ from shared.environments import interpreter_of
 from shared.worker_records import HeldModel, ModelsMemory
 from worker.control.channel import ChannelClosedError
 from worker.control.control_messages import (
-    Demand,
+    DemandedVersions,
     Deployed,
     EnvironmentsWanted,
     Forked,
@@ -345,7 +345,7 @@ class InterpreterGroup:
                     self.workers.send(worker, SandboxStarted(ticket, "there is no fork server"))
                 case Deployed(versions):
                     self._context.on_deployed(versions)
-                case Demand(used, asked):
+                case DemandedVersions(used, asked):
                     self._memory.demanded(used, asked, self._clock())
                 case EnvironmentsWanted(names):
                     self._announce_environments(names)

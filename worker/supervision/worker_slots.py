@@ -25,7 +25,7 @@ from shared.exit_status import ending
 from shared.worker_records import HeldModel, LastExit, ModelsMemory, SupervisorFacts
 from worker.control.channel import Channel, ChannelClosedError
 from worker.control.control_messages import (
-    Demand,
+    DemandedVersions,
     Deployed,
     EnvironmentsWanted,
     ModelStates,
@@ -278,7 +278,7 @@ class WorkerGroup:
 
     def requested(
         self, worker: Worker, request: WorkerRequest, now_s: float
-    ) -> SandboxWanted | Deployed | EnvironmentsWanted | Demand | None:
+    ) -> SandboxWanted | Deployed | EnvironmentsWanted | DemandedVersions | None:
         """Handle a worker's message. → what the supervisor is to do for it."""
         match request:
             case Serving():
@@ -288,7 +288,7 @@ class WorkerGroup:
                 worker.is_to_restart = True
                 log.info("worker_restart_ordered", worker=worker.id)
                 return None
-            case SandboxWanted() | Deployed() | EnvironmentsWanted() | Demand():
+            case SandboxWanted() | Deployed() | EnvironmentsWanted() | DemandedVersions():
                 return request
 
     def _serves(self, worker: Worker, now_s: float) -> None:

@@ -15,7 +15,7 @@ import redis
 
 from shared.api_keys import KeyRecord, Role, digest_of, key_id_of
 from stack.command_errors import CommandError
-from stack.key_commands import KeyStore
+from stack.key_commands import StoredKeys
 from stack.live_workers import connect
 from stack.redis_url import queue_url
 
@@ -39,7 +39,7 @@ def main(words: Sequence[str]) -> int:
 def _given(data: Path, token: bytes) -> bool:
     """Store the key for the gateways. Returns False if the queue does not answer yet."""
     with contextlib.suppress(CommandError, redis.RedisError), connect(queue_url(data)) as client:
-        store = KeyStore(client)
+        store = StoredKeys(client)
         store.put(
             KeyRecord(
                 id=key_id_of(token),
