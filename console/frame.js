@@ -8,10 +8,10 @@ import { isLost, redisDown, refused, statusAge, visibleFor, watchFreshness } fro
 import { keyDialog } from "./keydialog.js";
 import { levelBadge } from "./marks.js";
 import { verdict } from "./verdict.js";
-import { asker } from "./session.js";
+import { administers, asker } from "./session.js";
 import { language, speak, t } from "./words.js";
 
-export const SECTIONS = ["overview", "jobs", "workers", "models", "submit"];
+export const SECTIONS = ["overview", "jobs", "workers", "models", "submit", "admin"];
 
 /** Fill the bar; `section` is the one that is shown. Called again for another language. */
 export function drawFrame(section) {
@@ -34,7 +34,8 @@ export function drawFrame(section) {
 }
 
 function navigation(section) {
-  const links = SECTIONS.map((name) =>
+  const open = SECTIONS.filter((name) => name !== "admin" || administers());
+  const links = open.map((name) =>
     h(
       "li",
       {},

@@ -69,6 +69,14 @@ export async function post(path, data) {
   return sendJson("POST", path, data);
 }
 
+export async function put(path, data) {
+  return sendJson("PUT", path, data);
+}
+
+export async function remove(path) {
+  return sendJson("DELETE", path);
+}
+
 export async function patch(path, data) {
   return sendJson("PATCH", path, data);
 }
@@ -76,7 +84,8 @@ export async function patch(path, data) {
 async function sendJson(method, path, data) {
   const body = data === undefined ? undefined : JSON.stringify(data);
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
-  return (await send(path, { method, headers, body })).json();
+  const answer = await send(path, { method, headers, body });
+  return answer.status === 204 ? null : answer.json();
 }
 
 async function failure(response, shown) {

@@ -1,10 +1,11 @@
 // The actions on a job: pause, resume, cancel, another priority, retry, delete.
 
 import { confirmed } from "./confirm.js";
-import { h, put, text } from "./dom.js";
+import { h, text } from "./dom.js";
 import { feeds } from "./feeds.js";
 import { patch, post, send } from "./http.js";
 import { ENDED } from "./jobtexts.js";
+import { replaceButtons } from "./operations.js";
 import { reasonOf } from "./panels.js";
 import { may } from "./session.js";
 import { t } from "./words.js";
@@ -88,11 +89,4 @@ export function jobActions({ id, now, changed, removed }) {
 /** Whether rows of an ended job have no result. */
 function incomplete(job) {
   return job?.rows_total !== null && job?.rows_succeeded < job?.rows_total;
-}
-
-/** Whoever stood on a button that goes stands on the one that takes its place, or where it will come. */
-function replaceButtons(box, next) {
-  const held = box.contains(document.activeElement);
-  put(box, next);
-  if (held) (next[0] ?? box).focus();
 }

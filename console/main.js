@@ -1,5 +1,6 @@
 // Which view is shown: decided by what stands behind `#`, so that back, reload and bookmarks work.
 
+import { adminView } from "./admin.js";
 import { h, put } from "./dom.js";
 import { refresh } from "./feeds.js";
 import { drawFrame, SECTIONS, watchHealth } from "./frame.js";
@@ -13,7 +14,14 @@ import { submitView } from "./submit.js";
 import { onLanguage } from "./words.js";
 import { workersView } from "./workers.js";
 
-const VIEWS = { overview, jobs: jobsView, workers: workersView, models: modelsView, submit: submitView };
+const VIEWS = {
+  overview,
+  jobs: jobsView,
+  workers: workersView,
+  models: modelsView,
+  submit: submitView,
+  admin: adminView,
+};
 let shown = { section: null, view: null };
 
 /** `#/jobs/ID?state=failed` → `{section: "jobs", rest: "ID", query}` */

@@ -49,6 +49,11 @@ export function may(role) {
   return !asker || asker.kind === "none" || asker.roles.includes(role) || asker.roles.includes("admin");
 }
 
+/** Whether this tab may see the page of administrators. */
+export function administers() {
+  return may("operate") || may("audit");
+}
+
 /** End the person's session. */
 export async function signOut() {
   await fetch("/sign-out", { method: "POST", headers: credentials() });

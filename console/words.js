@@ -1,7 +1,10 @@
-// The language of the page: strings of the table in `strings.js`, and reasons of failures.
+// The language of the page: strings of the tables in `strings.js` and `operatorstrings.js`, and reasons of failures.
 
+import { OPERATOR_STRINGS } from "./operatorstrings.js";
 import { REASONS } from "./reasons.js";
 import { STRINGS } from "./strings.js";
+
+const TABLE = { ...STRINGS, ...OPERATOR_STRINGS };
 
 const LANGUAGES = ["en", "ko"];
 const listeners = new Set();
@@ -27,13 +30,13 @@ export function onLanguage(listener) {
 
 /** The string of a key, with `{name}` replaced by the parameter of that name. */
 export function t(key, parameters = {}) {
-  const found = STRINGS[key]?.[LANGUAGES.indexOf(language())] ?? key;
+  const found = TABLE[key]?.[LANGUAGES.indexOf(language())] ?? key;
   return found.replace(/\{(\w+)\}/g, (_, name) => parameters[name] ?? "");
 }
 
 /** Whether the table has a string: for words that come from the service, which may know newer ones. */
 export function known(key) {
-  return key in STRINGS;
+  return key in TABLE;
 }
 
 /** The reason of a failure. In Korean, its code is translated and the service's own text follows as the detail. */

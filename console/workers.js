@@ -1,12 +1,16 @@
-// All live workers: device, models, load, current work, memory, last sign of life.
+// All live workers: device, models, load, current work, memory, last sign of life; and orders to them.
 
+import { confirmed } from "./confirm.js";
 import { h, keyed, put, text } from "./dom.js";
 import { feeds } from "./feeds.js";
 import { currentWork, modelKey, workerState } from "./fleet.js";
 import { isOld } from "./freshness.js";
 import { bytes, duration, figure, since } from "./format.js";
+import { post } from "./http.js";
 import { heldBadge, meter, workerBadge } from "./marks.js";
-import { failureText, panel, table } from "./panels.js";
+import { button, outcome, replaceButtons } from "./operations.js";
+import { failureText, table } from "./panels.js";
+import { may } from "./session.js";
 import { t } from "./words.js";
 import { drawLoad, silentText, workText } from "./workerlines.js";
 
@@ -17,12 +21,15 @@ export function workersView() {
   const columns = ["name", "state", "device", "models", "load", "current", "memory", "up", "seen"].map(
     (name) => [t(`workers.${name}`), ["memory", "up", "seen"].includes(name) ? "number" : undefined],
   );
+  if (may("operate")) columns.push([t("workers.orders")]);
+  const orders = outcome();
   const shown = table(t("workers.title"), columns, body);
-  const sync = keyed(body, row);
+  const sync = keyed(body, (worker) => row(worker, orders));
   const node = h(
     "div",
     { class: "stack" },
     h("h1", {}, t("workers.title")),
+    orders.node,
     h("div", { class: "panel" }, note, silent, shown),
   );
   const draw = (value, error) => {
@@ -36,7 +43,7 @@ export function workersView() {
   return { node, close: feeds.workers.watch(draw) };
 }
 
-function row(worker) {
+function row(worker, orders) {
   const cells = Object.fromEntries(
     ["state", "models", "memory", "up", "seen"].map((name) => [
       name,
@@ -49,6 +56,7 @@ function row(worker) {
   const about = t("workers.host", { host: worker.host, pid: worker.pid });
   const supervisor = h("div", { class: "small muted" });
   const name = h("th", { scope: "row" }, worker.name, h("div", { class: "small muted" }, about), supervisor);
+  const ordered = may("operate") ? orderCell(orders) : null;
   const node = h(
     "tr",
     {},
@@ -61,6 +69,7 @@ function row(worker) {
     cells.memory,
     cells.up,
     cells.seen,
+    ordered?.node,
   );
   return {
     node,
@@ -72,12 +81,39 @@ function row(worker) {
       );
       drawLoad(bar, load, now);
       changed(work, now.current, () => workLink(now.current));
+      ordered?.update(now);
       text(supervisor, supervisorText(now.supervisor));
       text(cells.memory, bytes(now.rss_bytes));
       text(cells.up, duration(since(now.started_at)));
       text(cells.seen, t("time.ago", { for: duration(Math.max(0, since(now.last_seen_at))) }));
     },
   };
+}
+
+/** The orders that a worker can be given now. */
+function orderCell(orders) {
+  const box = h("div", { class: "actions", tabindex: "-1" });
+  let shown = null;
+  const offer = (worker, verb, kind) =>
+    button(t(`workers.${verb}`), () => order(orders, worker, verb), { kind, about: worker.name });
+  return {
+    node: h("td", { class: "nowrap" }, box),
+    update(worker) {
+      const out = worker.drained || worker.state === "draining";
+      if (shown === out) return;
+      shown = out;
+      const first = out ? offer(worker, "undrain", "primary") : offer(worker, "drain");
+      replaceButtons(box, worker.supervisor ? [first, offer(worker, "restart")] : [first]);
+    },
+  };
+}
+
+async function order(orders, { id, name }, verb) {
+  const sure = verb === "undrain" || (await confirmed(t(`workers.${verb}.sure`, { name }), t(`workers.${verb}`)));
+  if (!sure) return;
+  const path = id.split("/").map(encodeURIComponent).join("/");
+  await orders.run(() => post(`/workers/${path}/${verb}`), t(`workers.${verb}.done`, { name }));
+  feeds.workers.ask();
 }
 
 /** How often a supervisor has started workers again, and why last; empty without a supervisor or a restart. */

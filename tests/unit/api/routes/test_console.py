@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
+from functools import reduce
 from pathlib import Path
 
 import httpx
@@ -11,6 +13,7 @@ import pytest
 
 from api.http.error_status import STATUS
 from api.routes.console import FOLDER, read_files
+from shared.api_keys import Role
 from shared.conditions import KINDS
 from shared.ledger.records import TOO_MANY_ERRORS
 from tests.support.documents import ROOT
@@ -18,7 +21,8 @@ from tests.unit.gateway_fakes import FakeRedis, running_gateway
 
 SCRIPTS = sorted(FOLDER.glob("*.js"))
 SOURCE = "\n".join(path.read_text() for path in SCRIPTS)
-TABLE = (FOLDER / "strings.js").read_text()
+TABLES = [(FOLDER / name).read_text() for name in ("strings.js", "operatorstrings.js")]
+TABLE = "\n".join(TABLES)
 STRINGS = dict(re.findall(r'^  "([\w.]+)":\s*(\[.*?\]),$', TABLE, re.MULTILINE | re.DOTALL))
 PAIR = re.compile(r'\[\s*"((?:[^"\\]|\\.)+)",\s*"((?:[^"\\]|\\.)+)",?\s*\]')
 BUILT = (
@@ -33,6 +37,8 @@ BUILT = (
     "workers",
     "submit",
     "nights",
+    "letters",
+    "keys",
 )
 """Beginnings of keys of which the rest is put together from data."""
 
@@ -91,13 +97,20 @@ def test_every_string_is_there_in_both_languages() -> None:
 
 
 def test_every_string_that_is_asked_for_is_in_the_table_and_none_is_idle() -> None:
-    asked = set(re.findall(r'"([a-z_]+(?:\.[\w]+)+)"', SOURCE.replace(TABLE, "")))
+    others = reduce(lambda source, table: source.replace(table, ""), TABLES, SOURCE)
+    asked = set(re.findall(r'"([a-z_]+(?:\.[\w]+)+)"', others))
     quoted = {key for key in asked if not key.endswith((".js", ".css", ".svg"))}
     unknown = {key for key in quoted if key not in STRINGS and f"submit.{key}" not in STRINGS}
     assert {key for key in unknown if not key.startswith("takt.")} == set()
     built = {key for key in STRINGS if key.startswith(tuple(f"{start}." for start in BUILT))}
     made = {key for key in STRINGS if key.startswith(("figure.", "jobs.", "job."))}
     assert set(STRINGS) - quoted - built - made == set()
+
+
+def test_the_form_of_a_new_key_offers_every_role() -> None:
+    found = re.search(r"const ROLES = (\[.+\]);", (FOLDER / "keys.js").read_text())
+    assert found
+    assert set(json.loads(found[1])) == set(Role)
 
 
 def test_every_error_code_has_a_korean_reason() -> None:

@@ -1,0 +1,245 @@
+"""What operators do in the console, in a real browser, with a key of the role and with one that reads."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from shared import keys as spelled
+from shared.dead_letters import DeadLetters, LetterKind, Unreadable
+from tests.support.access import Holder, holder, keep_now
+from tests.support.browsers import PATIENCE_MS, Visitor, browser, chromium, visiting
+from tests.support.polling import eventually
+from tests.support.servers import Server
+from tests.support.stack import Stack, running, wait_until_ready
+
+pytestmark = [pytest.mark.integration, pytest.mark.tools, pytest.mark.timeout(300)]
+
+expect.set_options(timeout=PATIENCE_MS)
+PHONE = 390
+ADMIN, OPERATOR = (holder(role, role) for role in ("admin", "operate"))
+READER, AUDITOR = (holder(role, role) for role in ("read", "audit"))
+
+
+@pytest.fixture(scope="module")
+def window() -> Iterator[Browser]:
+    with browser(chromium()) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def stack(queue: Server, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A gateway that requires keys, and two workers."""
+    with queue.client() as client:
+        keep_now(client, ADMIN, OPERATOR, READER, AUDITOR)
+    with running(queue.url, tmp_path_factory.mktemp("stack"), access="keys", models="iris") as started:
+        started.gateway()
+        started.worker("w1", workers="2")
+        wait_until_ready(started)
+        yield started
+
+
+@pytest.fixture
+def http(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.url, timeout=30, headers=ADMIN.headers) as client:
+        eventually(lambda: len(served(client)) == 2, limit_s=60)
+        yield client
+
+
+def served(http: httpx.Client) -> dict[str, dict[str, Any]]:
+    found = http.get("/workers").raise_for_status().json()["workers"]
+    return {each["name"]: each for each in found if each["state"] == "serving" or each["drained"]}
+
+
+def ids(http: httpx.Client) -> set[str]:
+    return {each["id"] for each in served(http).values()}
+
+
+@contextmanager
+def signed_in(window: Browser, stack: Stack, key: Holder, place: str, **how: Any) -> Iterator[Visitor]:
+    """A window on a page of the console, with this key."""
+    with visiting(window, stack.url, **how) as visitor:
+        visitor.context.add_init_script(f"sessionStorage.setItem('takt.key', '{key.token}')")
+        visitor.open(place)
+        yield visitor
+        assert visitor.errors == []
+        assert visitor.elsewhere == set()
+
+
+def confirm(page: Page, button: str) -> None:
+    page.get_by_role("dialog").get_by_role("button", name=button).click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def panel(page: Page, title: str) -> Any:
+    return page.get_by_role("region", name=title, exact=True)
+
+
+# -- workers -----------------------------------------------------------------------------------------------
+
+
+def test_a_worker_is_taken_out_and_put_back(window: Browser, stack: Stack, http: httpx.Client) -> None:
+    with signed_in(window, stack, OPERATOR, "#/workers") as visitor:
+        page = visitor.page
+        row = page.get_by_role("row", name="w1/1")
+        row.get_by_role("button", name="Drain").click()
+        page.get_by_role("dialog").get_by_role("button", name="Keep as it is").click()
+        assert not served(http)["w1/1"]["drained"]
+        row.get_by_role("button", name="Drain").click()
+        confirm(page, "Drain")
+        expect(row).to_contain_text("Drained")
+        assert served(http)["w1/1"]["drained"]
+        assert not served(http)["w1/0"]["drained"]
+        row.get_by_role("button", name="Return to service").click()
+        expect(row).to_contain_text("Serving")
+        eventually(lambda: not served(http)["w1/1"]["drained"], limit_s=30)
+
+
+def test_a_worker_is_restarted(window: Browser, stack: Stack, http: httpx.Client) -> None:
+    before = served(http)["w1/0"]["id"]
+    with signed_in(window, stack, OPERATOR, "#/workers") as visitor:
+        page = visitor.page
+        page.get_by_role("button", name="Restart w1/0").first.click()
+        confirm(page, "Restart")
+        expect(page.get_by_text("w1/0 restarts.")).to_be_visible()
+        eventually(lambda: before not in ids(http) and len(ids(http)) == 2, limit_s=60)
+
+
+def test_a_key_that_only_reads_gets_no_buttons_and_no_administration(
+    window: Browser, stack: Stack, http: httpx.Client
+) -> None:
+    with signed_in(window, stack, READER, "#/workers") as visitor:
+        page = visitor.page
+        expect(page.get_by_role("row", name="w1/1")).to_be_visible()
+        for name in ("Drain", "Restart", "Return to service"):
+            expect(page.get_by_role("button", name=name)).to_have_count(0)
+        expect(page.get_by_role("link", name="Administration")).to_have_count(0)
+        visitor.open("#/admin")
+        expect(page.get_by_text("Your key does not allow this.")).to_be_visible()
+
+
+# -- administration ----------------------------------------------------------------------------------------
+
+
+def test_a_dead_letter_is_put_back_and_another_dropped(window: Browser, stack: Stack, queue: Server) -> None:
+    with queue.client() as client, signed_in(window, stack, OPERATOR, "#/workers") as visitor:
+        letters = DeadLetters(client)
+        for place in ("iris@1.0.0/1-0", "iris@1.0.0/2-0"):
+            letters.set_aside(
+                Unreadable(
+                    kind=LetterKind.DOORBELL,
+                    place=place,
+                    reason="not MessagePack",
+                    model="none@1.0.0",
+                    data=b"\xc1",
+                )
+            )
+        first, second = (letter.id for letter in letters.newest(2))
+        page = visitor.page
+        page.get_by_role("link", name="Administration").click()
+        expect(panel(page, "Dead letters")).to_contain_text("not MessagePack")
+        page.get_by_role("button", name=f"Requeue {first}").click()
+        expect(page.get_by_text(f"{first} is back in its queue.")).to_be_visible()
+        queued = client.lrange(spelled.offline_queue(spelled.model_key("none", "1.0.0")), 0, -1)
+        assert queued == [b"\xc1"]
+        page.get_by_role("button", name=f"Drop {second}").click()
+        confirm(page, "Drop")
+        expect(panel(page, "Dead letters")).to_contain_text("There are no dead letters.")
+        assert not letters.newest(10)
+
+
+def test_a_key_is_created_shown_once_and_revoked(window: Browser, stack: Stack) -> None:
+    with signed_in(window, stack, ADMIN, "#/admin") as visitor:
+        page = visitor.page
+        page.get_by_label("Owner").fill("line-7")
+        page.get_by_label("Lifetime, such as 90d").fill("30d")
+        page.get_by_label("submit", exact=True).uncheck()
+        page.get_by_role("button", name="Create key").click()
+        token = page.locator(".token").inner_text()
+        headers = {"authorization": f"Bearer {token}"}
+        assert httpx.get(f"{stack.url}/jobs", headers=headers).status_code == 200
+        row = page.get_by_role("row", name="line-7")
+        expect(row).to_contain_text("predict, read")
+        page.reload()
+        expect(row).to_contain_text("Valid")
+        assert token not in page.content()
+        row.get_by_role("button", name="Revoke").click()
+        confirm(page, "Revoke")
+        expect(row).to_contain_text("Revoked")
+        eventually(lambda: httpx.get(f"{stack.url}/jobs", headers=headers).status_code == 401, limit_s=10)
+
+
+def test_a_wrong_key_request_says_why(window: Browser, stack: Stack) -> None:
+    with signed_in(window, stack, ADMIN, "#/admin") as visitor:
+        page = visitor.page
+        page.get_by_label("Owner").fill("line-8")
+        page.get_by_label("Lifetime, such as 90d").fill("soon")
+        page.get_by_role("button", name="Create key").click()
+        expect(page.locator("main > div > .stack > .note")).to_contain_text("soon")
+        expect(page.get_by_role("row", name="line-8")).to_have_count(0)
+
+
+def test_storage_is_shown_and_objects_without_a_job_are_cleaned(
+    window: Browser, stack: Stack, http: httpx.Client, queue: Server
+) -> None:
+    orphan = stack.folder / "payloads" / ("0" * 32) / "in"
+    orphan.mkdir(parents=True)
+    (orphan / "00000000").write_bytes(b"x" * 2048)
+    long_ago = time.time() - 10 * 86_400
+    os.utime(orphan / "00000000", (long_ago, long_ago))
+    with signed_in(window, stack, OPERATOR, "#/admin") as visitor:
+        page = visitor.page
+        storage = panel(page, "Storage")
+        expect(storage).to_contain_text("0" * 32)
+        expect(storage).to_contain_text("2 KiB")
+        storage.get_by_role("button", name="Clean").click()
+        confirm(page, "Clean")
+        # the ledger of a new queue is young: the gateway keeps the objects, and the page says why
+        expect(page.get_by_text(re.compile("may have been emptied or replaced"))).to_be_visible()
+
+
+def test_an_auditor_sees_versions_and_settings_and_changes_nothing(window: Browser, stack: Stack) -> None:
+    with signed_in(window, stack, AUDITOR, "#/admin") as visitor:
+        page = visitor.page
+        expect(panel(page, "Versions")).to_contain_text("This gateway")
+        expect(panel(page, "Versions")).to_contain_text("fastapi")
+        expect(panel(page, "Settings in force")).to_contain_text("TAKT_ACCESS")
+        expect(panel(page, "API keys")).to_contain_text("operate")
+        for name in ("Create key", "Revoke", "Requeue", "Drop", "Clean"):
+            expect(page.get_by_role("button", name=name)).to_have_count(0)
+
+
+def test_an_operator_sees_no_keys_and_no_settings(window: Browser, stack: Stack) -> None:
+    with signed_in(window, stack, OPERATOR, "#/admin") as visitor:
+        expect(panel(visitor.page, "Versions")).to_contain_text("This gateway")
+        expect(panel(visitor.page, "API keys")).to_have_count(0)
+        expect(panel(visitor.page, "Settings in force")).to_have_count(0)
+
+
+# -- everybody ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("language", "width"), [("en-GB", 1280), ("ko-KR", PHONE)])
+def test_the_pages_of_operators_keep_nobody_out(
+    window: Browser, stack: Stack, http: httpx.Client, language: str, width: int
+) -> None:
+    found: list[str] = []
+    for place in ("#/workers", "#/admin"):
+        with signed_in(window, stack, ADMIN, place, language=language, width=width) as visitor:
+            page = visitor.page
+            expect(page.locator("main h1")).to_be_attached()
+            loading = page.locator("main .empty:visible", has_text=re.compile("Loading|불러오는"))
+            expect(loading).to_have_count(0)
+            found += [f"{place}: {barrier}" for barrier in visitor.barriers()]
+            wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert wide <= 0, f"{place} is {wide} px wider than the window"
+    assert found == []
