@@ -1,4 +1,4 @@
-// Small line charts in SVG: two series over the last hour, with a cursor that names the values under it.
+// Small line charts in SVG: up to two series over time, with a cursor that names the values under it.
 
 import { h, put, svg, text } from "./dom.js";
 import { clock, compact, NONE } from "./format.js";
@@ -10,8 +10,11 @@ const LEFT = 40;
 const BOTTOM = 20;
 const TOP = 8;
 
-/** A figure that is drawn anew from `{times, series: [{name, values}], about}`; `show` writes one value. */
-export function chart(title, show) {
+/**
+ * A figure that is drawn anew from `{times, series: [{name, values}], about}`; `show` writes one value, and
+ * `every` is the number of times from one row of the table to the next.
+ */
+export function chart(title, show, every = 10) {
   const picture = svg("svg", {
     class: "chart",
     viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
@@ -34,9 +37,9 @@ export function chart(title, show) {
     resize(picture);
     drawLegend(legend, given, given.times.length - 1, show);
     drawLines(picture, given);
-    if (more.open) drawTable(table, given, show, title);
+    if (more.open) drawTable(table, given, show, title, every);
   };
-  more.addEventListener("toggle", () => more.open && data && drawTable(table, data, show, title));
+  more.addEventListener("toggle", () => more.open && data && drawTable(table, data, show, title, every));
   picture.addEventListener("pointermove", (event) => data && point(picture, legend, data, event, show));
   picture.addEventListener(
     "pointerleave",
@@ -66,9 +69,10 @@ function drawLines(picture, { times, series }) {
     svg("line", { class: "grid", x1: left, x2: width, y1: y(top * part), y2: y(top * part) }),
     label(left - 6, y(top * part) + 4, compact(top * part), "end"),
   ]);
-  const hours = [0, 0.25, 0.5, 0.75, 1].map((part) => {
-    const place = Math.round(part * (times.length - 1));
-    const side = part === 0 ? "start" : part === 1 ? "end" : "middle";
+  const last = times.length - 1;
+  const labeled = new Set([0, 0.25, 0.5, 0.75, 1].map((part) => Math.round(part * last)));
+  const hours = [...labeled].map((place) => {
+    const side = place === 0 ? "start" : place === last ? "end" : "middle";
     return label(x(place), bottom + 15, clock(times[place]).slice(-8, -3), side);
   });
   const lines = series.flatMap((one, number) => strokes(one.values, x, y, bottom, number + 1));
@@ -137,7 +141,7 @@ function point(picture, legend, data, event, show) {
   const share = (event.clientX - box.left - left) / (width - left - 2);
   const place = Math.round(Math.min(1, Math.max(0, share)) * (data.times.length - 1));
   drawLegend(legend, data, place, show);
-  const at = left + (place / (data.times.length - 1)) * (width - left - 2);
+  const at = left + (place / Math.max(1, data.times.length - 1)) * (width - left - 2);
   const cursor = picture.querySelector(".cursor");
   for (const [name, value] of [
     ["x1", at],
@@ -147,15 +151,15 @@ function point(picture, legend, data, event, show) {
     cursor?.setAttribute(name, value);
 }
 
-function drawTable(box, { times, series }, show, title) {
-  const every = times.map((_, place) => place).filter((place) => (times.length - 1 - place) % 10 === 0);
+function drawTable(box, { times, series }, show, title, every) {
+  const shown = times.map((_, place) => place).filter((place) => (times.length - 1 - place) % every === 0);
   const head = h(
     "tr",
     {},
     h("th", { scope: "col" }, t("chart.time")),
     series.map((one) => h("th", { scope: "col", class: "number" }, one.name)),
   );
-  const rows = every.map((place) =>
+  const rows = shown.map((place) =>
     h(
       "tr",
       {},

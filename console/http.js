@@ -69,10 +69,6 @@ export async function post(path, data) {
   return sendJson("POST", path, data);
 }
 
-export async function put(path, data) {
-  return sendJson("PUT", path, data);
-}
-
 export async function remove(path) {
   return sendJson("DELETE", path);
 }

@@ -37,7 +37,7 @@ function settings({ settings: all }) {
   const rest = all.filter((one) => one.is_default);
   const more = h(
     "details",
-    { class: "small body" },
+    { class: "small inset" },
     h("summary", {}, t("settings.defaults")),
     values(t("settings.defaults"), rest),
   );

@@ -15,7 +15,7 @@ const DEFAULT_ROLES = ["predict", "submit", "read"];
 const STATES = { good: ["ok", "check"], expired: ["warn", "triangle"], revoked: ["idle", "dash"] };
 
 export function keysPanel(done) {
-  const created = h("div", { role: "status", class: "body", hidden: true });
+  const created = h("div", { role: "status", class: "inset", hidden: true });
   const revoke = async ({ id, name }) => {
     if (!(await confirmed(t("keys.revoke.sure", { id, name }), t("keys.revoke")))) return;
     await done.run(() => remove(`/keys/${id}`), t("keys.revoked", { id }));
@@ -62,7 +62,7 @@ function newKey(create) {
   const choices = roles.map((box) => h("label", {}, box, " ", box.value));
   return h(
     "form",
-    { class: "body stack", onsubmit: send },
+    { class: "inset stack", onsubmit: send },
     h(
       "div",
       { class: "fields" },

@@ -1,5 +1,6 @@
 // One version of one model, as its spec and its workers tell it.
 
+import { deploymentPanel } from "./deployment.js";
 import { h } from "./dom.js";
 import { bytes, figure, milliseconds, number, NONE } from "./format.js";
 import { badge } from "./marks.js";
@@ -8,7 +9,7 @@ import { tryIt } from "./tryit.js";
 import { t } from "./words.js";
 
 export function modelDetail(model) {
-  return [about(model), tryIt(model), fields(model), holders(model), measured(model)];
+  return [about(model), deploymentPanel(model), tryIt(model), fields(model), holders(model), measured(model)];
 }
 
 function about(model) {

@@ -35,7 +35,7 @@ function figures(storage) {
     ["storage.limit", storage.limit_bytes],
   ];
   const rows = facts.flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, bytes(value))]);
-  return h("div", { class: "body" }, h("dl", { class: "facts" }, rows));
+  return h("div", { class: "inset" }, h("dl", { class: "facts" }, rows));
 }
 
 function owners(found) {
@@ -49,7 +49,7 @@ function orphans(found, clean) {
   if (!found.length) return h("p", { class: "empty" }, t("storage.orphans.none"));
   const heads = [[t("storage.orphans")], [t("storage.age"), "number"], [t("storage.used"), "number"]];
   const rows = found.slice(0, SHOWN).map((one) => row(one.job_id, duration(one.age_s), bytes(one.bytes)));
-  const order = may("operate") ? h("div", { class: "body actions" }, button(t("storage.clean"), clean)) : null;
+  const order = may("operate") ? h("div", { class: "inset actions" }, button(t("storage.clean"), clean)) : null;
   return h("div", {}, table(t("storage.orphans"), heads, h("tbody", {}, rows)), order);
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
@@ -19,7 +19,7 @@ from api.http.request_bodies import read_json
 from api.jobs.rollout_gates import cancel_gate, started_gate
 from api.online.rollout_driver import changed as after_rollout
 from api.routes.deployment_changes import change, current, look_up, require_built
-from api.routes.rollout_views import RolloutsView, RolloutView, rollout_view
+from api.routes.rollout_views import RolloutStep, RolloutsView, RolloutView, rollout_view, step_view
 from api.routes.shadow_views import ShadowView, require_shadowable, shadow_view
 from shared.deployments import MOST_HISTORY, Change, Deployment, read_request, read_rollout
 from shared.errors import InvalidStateError, PreconditionFailedError
@@ -263,7 +263,20 @@ async def rollouts(name: str, gateway: GatewayState, asker: Asker) -> RolloutsVi
     if found is not None and current is not None and current.running:
         running = rollout_view(found, current, await gateway.rollouts.counts_of(found))
     listed = [rollout_view(one, one.rollout, {}) for one in reversed(ended.values()) if one.rollout]
+    if newest := running or next(iter(listed), None):
+        newest.history = await _steps(gateway, past, newest.id)
     return RolloutsView(model=name, running=running, ended=listed)
+
+
+async def _steps(gateway: Gateway, past: Sequence[Deployment], rollout_id: str) -> list[RolloutStep]:
+    """The steps of a rollout, the first one first. `past`: the model's deployments, the newest first."""
+    return [
+        step_view(
+            one, one.rollout, await gateway.rollouts.counts_of(one), await gateway.rollouts.shadow_of(one)
+        )
+        for one in reversed(past)
+        if one.rollout is not None and one.rollout.id == rollout_id and one.rollout.running
+    ]
 
 
 async def _body(gateway: Gateway, request: Request) -> bytes:

@@ -11,6 +11,7 @@ from shared.deployments import Deployment
 from shared.history import Count, SlotCounts
 from shared.keys import ModelKey, model_key
 from shared.rollouts import Rollout, predict_ms
+from shared.shadowing import ShadowFigures
 
 
 class VersionFigures(BaseModel):
@@ -41,6 +42,18 @@ class RolloutGate(BaseModel):
     figures: str = Field(description="The outcome; empty before")
 
 
+class RolloutStep(BaseModel):
+    """A step of a rollout: the present one, or one that has ended."""
+
+    percent: float = Field(description="Of the requests, for the new version; 0: it waits for its gate")
+    began_at_ms: int
+    figures: list[VersionFigures] = Field(description="The old version, then the new one")
+    compared: int = Field(description="Rows that the new version also ran as a shadow")
+    disagreement: float | None = Field(
+        description="Share of these rows that differed or failed; null: there are none"
+    )
+
+
 class RolloutView(BaseModel):
     id: str
     state: str = Field(description="`running`, `promoted` or `rolled_back`")
@@ -54,7 +67,11 @@ class RolloutView(BaseModel):
     gate: RolloutGate | None = Field(description="Must pass before the first step; `percent` is 0 until then")
     reason: str = Field(description="Why it ended")
     step_began_at_ms: int
+    ended_at_ms: int | None
     figures: list[VersionFigures] = Field(description="Of the present step; empty after its end")
+    history: list[RolloutStep] = Field(
+        [], description="`GET /models/{name}/rollouts`: the steps of the newest rollout, the first one first"
+    )
 
 
 class RolloutsView(BaseModel):
@@ -88,7 +105,21 @@ def rollout_view(
         gate=RolloutGate(**structs.asdict(rollout.gate)) if rollout.gate else None,
         reason=rollout.reason,
         step_began_at_ms=deployment.changed_at_ms,
+        ended_at_ms=None if rollout.running else deployment.changed_at_ms,
         figures=[_figures(deployment.model, version, counts) for version in versions],
+    )
+
+
+def step_view(
+    deployment: Deployment, rollout: Rollout, counts: Mapping[ModelKey, SlotCounts], shadow: ShadowFigures
+) -> RolloutStep:
+    """The step of a rollout in which it had this deployment, with what was counted in it."""
+    return RolloutStep(
+        percent=rollout.percent,
+        began_at_ms=deployment.changed_at_ms,
+        figures=[_figures(deployment.model, version, counts) for version in (rollout.of, rollout.to)],
+        compared=shadow.compared,
+        disagreement=shadow.disagreement if shadow.compared else None,
     )
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from shared import keys as spelled
 from shared.dead_letters import DeadLetters, LetterKind, Unreadable
-from tests.support.access import Holder, holder, keep_now
-from tests.support.browsers import PATIENCE_MS, Visitor, browser, chromium, visiting
+from tests.support.access import holder, keep_now
+from tests.support.browsers import PATIENCE_MS, browser, chromium, signed_in
 from tests.support.polling import eventually
 from tests.support.servers import Server
 from tests.support.stack import Stack, running, wait_until_ready
@@ -64,17 +63,6 @@ def ids(http: httpx.Client) -> set[str]:
     return {each["id"] for each in served(http).values()}
 
 
-@contextmanager
-def signed_in(window: Browser, stack: Stack, key: Holder, place: str, **how: Any) -> Iterator[Visitor]:
-    """A window on a page of the console, with this key."""
-    with visiting(window, stack.url, **how) as visitor:
-        visitor.context.add_init_script(f"sessionStorage.setItem('takt.key', '{key.token}')")
-        visitor.open(place)
-        yield visitor
-        assert visitor.errors == []
-        assert visitor.elsewhere == set()
-
-
 def confirm(page: Page, button: str) -> None:
     page.get_by_role("dialog").get_by_role("button", name=button).click()
     expect(page.get_by_role("dialog")).to_have_count(0)
@@ -88,7 +76,7 @@ def panel(page: Page, title: str) -> Any:
 
 
 def test_a_worker_is_taken_out_and_put_back(window: Browser, stack: Stack, http: httpx.Client) -> None:
-    with signed_in(window, stack, OPERATOR, "#/workers") as visitor:
+    with signed_in(window, stack.url, OPERATOR, "#/workers") as visitor:
         page = visitor.page
         row = page.get_by_role("row", name="w1/1")
         row.get_by_role("button", name="Drain").click()
@@ -106,7 +94,7 @@ def test_a_worker_is_taken_out_and_put_back(window: Browser, stack: Stack, http:
 
 def test_a_worker_is_restarted(window: Browser, stack: Stack, http: httpx.Client) -> None:
     before = served(http)["w1/0"]["id"]
-    with signed_in(window, stack, OPERATOR, "#/workers") as visitor:
+    with signed_in(window, stack.url, OPERATOR, "#/workers") as visitor:
         page = visitor.page
         page.get_by_role("button", name="Restart w1/0").first.click()
         confirm(page, "Restart")
@@ -117,7 +105,7 @@ def test_a_worker_is_restarted(window: Browser, stack: Stack, http: httpx.Client
 def test_a_key_that_only_reads_gets_no_buttons_and_no_administration(
     window: Browser, stack: Stack, http: httpx.Client
 ) -> None:
-    with signed_in(window, stack, READER, "#/workers") as visitor:
+    with signed_in(window, stack.url, READER, "#/workers") as visitor:
         page = visitor.page
         expect(page.get_by_role("row", name="w1/1")).to_be_visible()
         for name in ("Drain", "Restart", "Return to service"):
@@ -131,7 +119,7 @@ def test_a_key_that_only_reads_gets_no_buttons_and_no_administration(
 
 
 def test_a_dead_letter_is_put_back_and_another_dropped(window: Browser, stack: Stack, queue: Server) -> None:
-    with queue.client() as client, signed_in(window, stack, OPERATOR, "#/workers") as visitor:
+    with queue.client() as client, signed_in(window, stack.url, OPERATOR, "#/workers") as visitor:
         letters = DeadLetters(client)
         for place in ("iris@1.0.0/1-0", "iris@1.0.0/2-0"):
             letters.set_aside(
@@ -158,7 +146,7 @@ def test_a_dead_letter_is_put_back_and_another_dropped(window: Browser, stack: S
 
 
 def test_a_key_is_created_shown_once_and_revoked(window: Browser, stack: Stack) -> None:
-    with signed_in(window, stack, ADMIN, "#/admin") as visitor:
+    with signed_in(window, stack.url, ADMIN, "#/admin") as visitor:
         page = visitor.page
         page.get_by_label("Owner").fill("line-7")
         page.get_by_label("Lifetime, such as 90d").fill("30d")
@@ -179,7 +167,7 @@ def test_a_key_is_created_shown_once_and_revoked(window: Browser, stack: Stack) 
 
 
 def test_a_wrong_key_request_says_why(window: Browser, stack: Stack) -> None:
-    with signed_in(window, stack, ADMIN, "#/admin") as visitor:
+    with signed_in(window, stack.url, ADMIN, "#/admin") as visitor:
         page = visitor.page
         page.get_by_label("Owner").fill("line-8")
         page.get_by_label("Lifetime, such as 90d").fill("soon")
@@ -196,7 +184,7 @@ def test_storage_is_shown_and_objects_without_a_job_are_cleaned(
     (orphan / "00000000").write_bytes(b"x" * 2048)
     long_ago = time.time() - 10 * 86_400
     os.utime(orphan / "00000000", (long_ago, long_ago))
-    with signed_in(window, stack, OPERATOR, "#/admin") as visitor:
+    with signed_in(window, stack.url, OPERATOR, "#/admin") as visitor:
         page = visitor.page
         storage = panel(page, "Storage")
         expect(storage).to_contain_text("0" * 32)
@@ -208,7 +196,7 @@ def test_storage_is_shown_and_objects_without_a_job_are_cleaned(
 
 
 def test_an_auditor_sees_versions_and_settings_and_changes_nothing(window: Browser, stack: Stack) -> None:
-    with signed_in(window, stack, AUDITOR, "#/admin") as visitor:
+    with signed_in(window, stack.url, AUDITOR, "#/admin") as visitor:
         page = visitor.page
         expect(panel(page, "Versions")).to_contain_text("This gateway")
         expect(panel(page, "Versions")).to_contain_text("fastapi")
@@ -219,7 +207,7 @@ def test_an_auditor_sees_versions_and_settings_and_changes_nothing(window: Brows
 
 
 def test_an_operator_sees_no_keys_and_no_settings(window: Browser, stack: Stack) -> None:
-    with signed_in(window, stack, OPERATOR, "#/admin") as visitor:
+    with signed_in(window, stack.url, OPERATOR, "#/admin") as visitor:
         expect(panel(visitor.page, "Versions")).to_contain_text("This gateway")
         expect(panel(visitor.page, "API keys")).to_have_count(0)
         expect(panel(visitor.page, "Settings in force")).to_have_count(0)
@@ -234,7 +222,7 @@ def test_the_pages_of_operators_keep_nobody_out(
 ) -> None:
     found: list[str] = []
     for place in ("#/workers", "#/admin"):
-        with signed_in(window, stack, ADMIN, place, language=language, width=width) as visitor:
+        with signed_in(window, stack.url, ADMIN, place, language=language, width=width) as visitor:
             page = visitor.page
             expect(page.locator("main h1")).to_be_attached()
             loading = page.locator("main .empty:visible", has_text=re.compile("Loading|불러오는"))

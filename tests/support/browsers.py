@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.support.access import Holder
+
 PATIENCE_MS = 60_000
 """Time limit of a page on a busy machine."""
 _OF_AN_ANSWER = "Failed to load resource"
@@ -107,3 +109,14 @@ def visiting(
         yield Visitor(context, url)
     finally:
         context.close()
+
+
+@contextmanager
+def signed_in(browser: Browser, url: str, key: Holder, place: str, **how: Any) -> Iterator[Visitor]:
+    """A new window on a view of the console with this key; it may record no forbidden event."""
+    with visiting(browser, url, **how) as visitor:
+        visitor.context.add_init_script(f"sessionStorage.setItem('takt.key', '{key.token}')")
+        visitor.open(place)
+        yield visitor
+        assert visitor.errors == []
+        assert visitor.elsewhere == set()

@@ -39,6 +39,8 @@ BUILT = (
     "nights",
     "letters",
     "keys",
+    "deployment.held",
+    "rollout",
 )
 """Beginnings of keys of which the rest is put together from data."""
 
