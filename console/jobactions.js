@@ -1,17 +1,16 @@
 // The actions on a job: pause, resume, cancel, another priority, retry, delete.
 
 import { confirmed } from "./confirm.js";
-import { h, text } from "./dom.js";
+import { h } from "./dom.js";
 import { feeds } from "./feeds.js";
-import { patch, post, send } from "./http.js";
+import { patch, post, remove as erase } from "./http.js";
 import { ENDED } from "./jobtexts.js";
-import { replaceButtons } from "./operations.js";
-import { reasonOf } from "./panels.js";
+import { button as buttonOf, outcome, replaceButtons } from "./operations.js";
 import { may } from "./session.js";
 import { t } from "./words.js";
 
 export function jobActions({ id, now, changed, removed }) {
-  const problem = h("p", { class: "note", data: { tone: "bad" }, role: "alert", hidden: true });
+  const done = outcome();
   const buttons = h("div", { class: "actions", tabindex: "-1" });
   const priority = h("input", { id: "priority", type: "number", min: 0, max: 9, step: 1, required: true });
   const set = h(
@@ -27,29 +26,24 @@ export function jobActions({ id, now, changed, removed }) {
     priority,
     h("button", { type: "submit" }, t("job.priority.set")),
   );
-  const run = async (step) => {
-    problem.hidden = true;
-    try {
+  const run = (step) =>
+    done.run(async () => {
       const job = await step();
       if (job) changed(job);
       feeds.active.ask();
-    } catch (error) {
-      problem.hidden = false;
-      text(problem, reasonOf(error));
-    }
-  };
+    });
   const told = (verb) => () => run(() => post(`/jobs/${id}/${verb}`));
   const cancel = async () =>
     (await confirmed(t("job.cancel.sure"), t("job.cancel"))) && run(() => post(`/jobs/${id}/cancel`));
   const remove = async () =>
     (await confirmed(t("job.delete.sure"), t("job.delete"))) &&
-    run(async () => (await send(`/jobs/${id}`, { method: "DELETE" }), removed()));
+    run(async () => (await erase(`/jobs/${id}`), removed()));
   const again = (rows) => () =>
     run(async () => {
       const job = await post(`/jobs/${id}/retry`, { rows });
       location.hash = `#/jobs/${job.id}`;
     });
-  const button = (key, action, kind) => h("button", { type: "button", class: kind, onclick: action }, t(key));
+  const button = (key, action, kind) => buttonOf(t(key), action, { kind });
   const offered = (job) => {
     const { state } = job;
     if (!may("submit")) return [];
@@ -68,7 +62,7 @@ export function jobActions({ id, now, changed, removed }) {
   };
   let shown = null;
   return {
-    node: h("div", { class: "stack" }, buttons, set, problem),
+    node: h("div", { class: "stack" }, buttons, set, done.node),
     draw(job) {
       const kind = ENDED.has(job.state)
         ? "ended"

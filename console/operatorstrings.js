@@ -94,7 +94,7 @@ export const OPERATOR_STRINGS = {
   "deployment.split": ["Split of the requests", "요청 분배"],
   "deployment.split.none": ["all to the default version", "모두 기본 버전으로"],
   "deployment.held": ["Versions in workers", "워커의 버전"],
-  "deployment.held.held": ["{n} workers", "워커 {n}개"],
+  "deployment.held.held": ["held by {n}", "워커 {n}개"],
   "deployment.held.loading": ["loading", "로드 중"],
   "deployment.held.on_demand": ["on demand", "요청 시 로드"],
   "deployment.held.failed": ["cannot be loaded", "로드 실패"],

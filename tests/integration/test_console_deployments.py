@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from shared.repository import open_repository
 from tests.support.access import holder, keep_now
 from tests.support.browsers import PATIENCE_MS, Visitor, browser, chromium, signed_in
-from tests.support.callers import IRIS
+from tests.support.callers import IRIS, finished
 from tests.support.polling import eventually
 from tests.support.servers import Server
 from tests.support.stack import ROOT, Stack, running, wait_until_ready
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.tools, pytest.mark.timeout(30
 expect.set_options(timeout=PATIENCE_MS)
 PHONE = 390
 OLD, NEW = "1.0.0", "1.1.0"
-DEPLOYER = holder("deployer", "deploy", "read", "predict")
+DEPLOYER = holder("deployer", "deploy", "read", "predict", "submit")
 READER = holder("reader", "read")
 
 
@@ -195,11 +195,34 @@ def test_a_running_rollout_is_ended_by_hand(visitor: Visitor, http: httpx.Client
     assert deployment(http)["rollout"]["state"] == "rolled_back"
 
 
+def test_the_gate_of_a_rollout_and_a_shadow_are_shown_with_their_figures(
+    visitor: Visitor, stack: Stack, http: httpx.Client
+) -> None:
+    page = visitor.page
+    job = http.post("/jobs", json={"model": "iris", "inputs": [IRIS] * 30}).json()
+    finished(http, f"/jobs/{job['id']}")
+    gate = {"replay": job["id"], "max_disagreement": 0}
+    asked = {"to": NEW, "steps": [20, 100], "hold_s": 300, "gate": gate}
+    http.post("/models/iris/rollouts", json=asked).raise_for_status()
+    replay = panel(page).get_by_role("link", name="the replay agrees")
+    expect(replay).to_be_visible()
+    running = http.get("/models/iris/rollouts").json()["running"]
+    assert replay.get_attribute("href") == f"#/jobs/{running['gate']['job']}"
+    assert [step["percent"] for step in running["history"]] == [0, 20]
+    expect(panel(page)).to_contain_text(running["gate"]["figures"])
+    target = {"wanted": [OLD, NEW], "default": OLD, "shadow": {"version": NEW, "share": 1}}
+    http.put("/models/iris/deployment", json=target).raise_for_status()
+    with requests(stack):
+        expect(panel(page)).to_contain_text(
+            re.compile(rf"{NEW} for 100% of the requests: [1-9]\S* rows compared")
+        )
+
+
 def test_a_key_that_only_reads_sees_the_deployment_and_no_buttons(
     window: Browser, stack: Stack, http: httpx.Client
 ) -> None:
     with signed_in(window, stack.url, READER, "#/models/iris") as visitor:
-        expect(panel(visitor.page)).to_contain_text(f"{OLD}: 1 workers")
+        expect(panel(visitor.page)).to_contain_text(f"{OLD}: held by 1")
         for name in ("Deploy version", "Roll back"):
             expect(visitor.page.get_by_role("button", name=name)).to_have_count(0)
 
