@@ -14,8 +14,8 @@ import msgspec
 
 from shared.manifests import ArtifactManifest, VersionFile
 
-CLAIM_S = 30.0
-"""Time after which a candidate of a worker that has ended is verified by another."""
+CLAIM_S = 10.0
+"""Time after which a candidate of a worker that was killed is verified by another."""
 VERDICT_KEPT_S = 3600.0
 PUBLICATIONS_KEPT_S = 7 * 86_400.0
 

@@ -42,6 +42,10 @@ class DeploymentWatch:
             self._follower = StoreFollower(cache, link.deployed, held, pid)
             self._follower.start()
 
+    def stop(self) -> None:
+        """Hand the candidate back that is being verified."""
+        self._candidates.stop()
+
     def look(self) -> None:
         """Read the deployments if one has changed. Does nothing while Redis does not answer."""
         self._candidates.look()

@@ -198,6 +198,8 @@ class WorkerProcess:
             self._obeys = False
         if self._demand:
             self._demand.stop()
+        if self._deployments:
+            self._deployments.stop()
         self._heartbeat.become(WorkerState.DRAINING)
         if self._runner:
             self._runner.stop()

@@ -18,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
+from msgspec import structs
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -34,7 +35,7 @@ from shared.errors import (
     ServiceError,
     VersionExistsError,
 )
-from shared.keys import ModelKey
+from shared.keys import ModelKey, model_key
 from shared.manifests import ArtifactManifest
 from shared.model_store import ModelStore, incoming_path, version_path
 from shared.publications import (
@@ -174,8 +175,17 @@ class Publisher:
 
     async def attempts(self, model: str) -> list[Publication]:
         """The publications that have not succeeded. Raises RedisError."""
-        found = await self._any_client.hgetall(keys.publications(model))
-        return [one for text in found.values() if (one := decode(text, Publication)) is not None]
+        stored = await self._any_client.hgetall(keys.publications(model))
+        found = [one for text in stored.values() if (one := decode(text, Publication)) is not None]
+        return [await self._as_of_now(model, one) for one in found]
+
+    async def _as_of_now(self, model: str, attempt: Publication) -> Publication:
+        """An attempt without its lock is that of a gateway that was killed."""
+        lock = keys.publishing(model_key(model, attempt.version))
+        if attempt.state is not PublicationState.VERIFYING or await self._any_client.exists(lock):
+            return attempt
+        reason = "the gateway that received it has ended; publish it again"
+        return structs.replace(attempt, state=PublicationState.REFUSED, reason=reason)
 
     async def reload(self) -> None:
         """Read the store again."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from shared import keys
 from shared.errors import ModelNotLoadedError
@@ -41,22 +43,29 @@ class Verifications:
         return int((seconds + self._limit_s) * 1000)
 
     async def verdict_of(self, candidate: Candidate) -> Verdict:
-        """Have a worker verify a version. Raises ModelNotLoadedError if none does in time, RedisError."""
+        """Have a worker verify a version, also if Redis is away meanwhile.
+
+        Raises ModelNotLoadedError if none does in time, RedisError if Redis is away at the beginning.
+        """
         await self._client.hset(keys.candidates(), candidate.id, encode(candidate))
         try:
             return await self._awaited(candidate)
         finally:
-            await self._client.hdel(keys.candidates(), candidate.id)
-            await self._client.delete(keys.verdict(candidate.id))
+            with suppress(RedisError):  # workers remove what has expired
+                await self._client.hdel(keys.candidates(), candidate.id)
+                await self._client.delete(keys.verdict(candidate.id))
 
     async def _awaited(self, candidate: Candidate) -> Verdict:
         loop = asyncio.get_running_loop()
         unclaimed_s = loop.time() + CLAIM_LIMIT_S
         limit_s = loop.time() + self._limit_s
         while loop.time() < limit_s:
-            text, claimed = await self._client.mget(
-                keys.verdict(candidate.id), keys.candidate_claim(candidate.id)
-            )
+            try:
+                text, claimed = await self._client.mget(
+                    keys.verdict(candidate.id), keys.candidate_claim(candidate.id)
+                )
+            except RedisError:
+                text, claimed = None, True  # nothing is known, and the worker goes on
             if text is not None:
                 return decode(text, Verdict) or Verdict(problem="the worker's verdict cannot be read")
             if claimed:

@@ -42,9 +42,12 @@ class AsyncModelCalls(AsyncSession):
         """Return the running rollout and the ended ones: `(await takt.rollouts("iris"))["running"]`."""
         return await self._do(calls.rollouts(model))
 
-    async def roll_back(self, model: str) -> Json:
-        """Serve again what the last promotion replaced: `await takt.roll_back("iris")`."""
-        return await self._do(calls.roll_back(model))
+    async def roll_back(self, model: str, *, generation: int | None = None) -> Json:
+        """Serve again what the last promotion replaced: `await takt.roll_back("iris")`.
+
+        `generation`: the one that is replaced. With it, a rollback that is sent twice has one effect.
+        """
+        return await self._do(calls.roll_back(model, generation))
 
     async def publish(
         self,

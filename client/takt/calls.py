@@ -291,8 +291,7 @@ def deployment(model: str) -> Call[Json]:
 
 def deploy(model: str, target: Json, generation: int | None) -> Call[Json]:
     """`generation`: the one that is replaced; None: the newest."""
-    match = {} if generation is None else {"if-match": f'"{generation}"'}
-    path = f"{_of_model(model, None)}/deployment"
+    path, match = f"{_of_model(model, None)}/deployment", _matching(generation)
     return Call("PUT", path, decoding.document, headers=match, body=of_document(target), repeatable=False)
 
 
@@ -321,8 +320,14 @@ def delete_version(model: str, version: str) -> Call[None]:
     return Call("DELETE", _of_model(model, version), decoding.nothing, repeatable=False)
 
 
-def roll_back(model: str) -> Call[Json]:
-    return Call("POST", f"{_of_model(model, None)}/rollback", decoding.document, repeatable=False)
+def roll_back(model: str, generation: int | None) -> Call[Json]:
+    """`generation`: the one that is replaced; None: the newest."""
+    path, match = f"{_of_model(model, None)}/rollback", _matching(generation)
+    return Call("POST", path, decoding.document, headers=match, repeatable=False)
+
+
+def _matching(generation: int | None) -> dict[str, str]:
+    return {} if generation is None else {"if-match": f'"{generation}"'}
 
 
 def rollouts(model: str) -> Call[Json]:

@@ -43,9 +43,12 @@ class ModelCalls(Session):
         """Return the running rollout and the ended ones: `(takt.rollouts("iris"))["running"]`."""
         return self._do(calls.rollouts(model))
 
-    def roll_back(self, model: str) -> Json:
-        """Serve again what the last promotion replaced: `takt.roll_back("iris")`."""
-        return self._do(calls.roll_back(model))
+    def roll_back(self, model: str, *, generation: int | None = None) -> Json:
+        """Serve again what the last promotion replaced: `takt.roll_back("iris")`.
+
+        `generation`: the one that is replaced. With it, a rollback that is sent twice has one effect.
+        """
+        return self._do(calls.roll_back(model, generation))
 
     def publish(
         self,

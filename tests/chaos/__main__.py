@@ -1,6 +1,7 @@
 """`python -m tests.chaos`: kill parts of a loaded Takt at random, and verify its guarantees.
 
-Exit status 1 if a row was lost, duplicated or wrong, or if Takt did not recover from a fault.
+Exit status 1 if a row was lost, duplicated or wrong, if a change of the deployment was not whole, or if Takt
+did not recover from a fault.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from tests.chaos.plan import LIFE_ROUND, ROUND
 from tests.chaos.report import Run, report
 from tests.chaos.running import Terms, run
 
@@ -24,7 +26,14 @@ def main(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="takt-chaos-"))
-    terms = Terms(seed=given.seed, minutes=given.minutes, least_faults=given.faults, workers=given.workers)
+    terms = Terms(
+        seed=given.seed,
+        minutes=given.minutes,
+        least_faults=given.faults,
+        workers=given.workers,
+        round_of=LIFE_ROUND if given.life else ROUND,
+        in_each_step=given.life,
+    )
     try:
         done = run(terms, folder, _say)
     except KeyboardInterrupt:
@@ -45,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=10.0, help="of faults (10)")
     parser.add_argument("--faults", type=int, default=30, help="the least, where time allows (30)")
     parser.add_argument("--workers", type=int, default=2, help="how many (2)")
+    parser.add_argument(
+        "--life", action="store_true", help="SIGKILL in each step of a change of the served versions"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the run goes, too")
     return parser
 

@@ -29,6 +29,8 @@ class Gateways:
         self._turns = itertools.cycle(self._clients)
         self._lock = threading.Lock()
         self._closed = False
+        self.newest = urls[0]
+        """The URL that got the newest request."""
 
     def ask(self, act: Callable[[Takt], T], *, patience_s: float = PATIENCE_S) -> T:
         """The first gateway's answer. Raises TryLater if no gateway answered, or an error of takt.errors."""
@@ -45,7 +47,9 @@ class Gateways:
         if self._closed:
             raise TryLater("The run is over.")
         with self._lock:
-            return next(self._turns)
+            chosen = next(self._turns)
+            self.newest = chosen.url
+            return chosen
 
     def __enter__(self) -> Self:
         return self

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
 from bench.tables import table
 from tests.chaos.account import Totals
+from tests.chaos.life_records import Life
 from tests.chaos.online import Failure
 from tests.chaos.plan import Kind
 
@@ -25,6 +27,7 @@ class Healed:
     over_s: float  # possible start of recovery: the signal, or the end of a suspension
     healed_s: float | None
     note: str = ""
+    during: str = ""  # the step of the model's life in which it began
 
     @property
     def recovery_s(self) -> float | None:
@@ -56,12 +59,15 @@ class Run:
     faults: tuple[Healed, ...]
     jobs: Totals
     requests: Requests
+    life: Life = field(default_factory=Life)
     notes: tuple[str, ...] = ()
 
     @property
     def kept_its_promise(self) -> bool:
-        """No row is lost, duplicated or wrong, and Takt recovered from every fault."""
+        """No row is lost, duplicated or wrong, each change of the deployment was whole, and Takt recovered
+        from every fault."""
         broken = self.jobs.lost + self.jobs.doubled + self.jobs.wrong + self.requests.wrong
+        broken += len(self.life.broken)
         return not broken and all(fault.healed_s is not None for fault in self.faults)
 
 
@@ -82,7 +88,8 @@ def report(run: Run) -> str:
     """The whole report, as Markdown."""
     verdict = "the promise was kept" if run.kept_its_promise else "THE PROMISE WAS BROKEN"
     heading = f"{len(run.faults)} faults in {run.took_s / 60:.1f} minutes, seed {run.seed}: {verdict}"
-    return "\n".join([heading, "", faults_table(run.faults), "", loads_table(run), *_notes(run.notes)])
+    tables = [heading, "", faults_table(run.faults), "", loads_table(run)]
+    return "\n".join([*tables, *_life(run.life), *_notes(run.notes)])
 
 
 def faults_table(faults: Sequence[Healed]) -> str:
@@ -122,6 +129,20 @@ def loads_table(run: Run) -> str:
 
 def _figure(number: int) -> str:
     return f"{number:,}"
+
+
+def _life(life: Life) -> Iterator[str]:
+    """The model's life: how far it came, which steps met a fault, and the violations."""
+    if not life.changes and not life.broken:
+        return
+    yield from (
+        "",
+        f"The model's life: {life.cycles} cycles, {life.promoted} rollouts promoted, "
+        f"{life.changes} changes of the deployment, {len(life.broken)} violations.",
+        "Faults by step: "
+        + ", ".join(f"{step} {times}" for step, times in sorted(Counter(life.met).items())),
+        *(f"- VIOLATION: {problem}" for problem in life.broken),
+    )
 
 
 def _notes(notes: Sequence[str]) -> Iterator[str]:

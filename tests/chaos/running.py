@@ -1,4 +1,4 @@
-"""A run: a stack, both loads, and consecutive faults, each after the recovery from the previous fault."""
+"""A run: a stack, its loads, and consecutive faults, each after the recovery from the previous fault."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from tests.chaos.account import Account
 from tests.chaos.faults import Faults
 from tests.chaos.gateways import Gateways
 from tests.chaos.healing import Healing
+from tests.chaos.life import STEP_LIMIT_S, STEPS, ModelLife, outcome
+from tests.chaos.life_records import Life
 from tests.chaos.offline import JobLoop, audit
 from tests.chaos.online import Failure, OnlineLoad
 from tests.chaos.orders import orders
@@ -22,10 +24,13 @@ from tests.chaos.report import Healed, Requests, Run, unexplained
 from tests.chaos.scene import REDIS, Scene
 from tests.chaos.supervision import Supervisor
 from tests.chaos.terrain import Pool, built, known_pool
+from tests.support.processes import members
 
 HEALS_S = 120.0
 """Time limit of a recovery."""
 LAST_JOBS_S = 180.0
+IN_STEP_S = 0.002
+"""Interval of looks at the step of the model's life: most steps are short."""
 
 Say = Callable[[str], None]
 
@@ -42,6 +47,7 @@ class Terms:
     job_loops: int = 4
     connections: int = 8
     round_of: tuple[Kind, ...] = ROUND
+    in_each_step: bool = False  # faults at the beginning of the steps of the model's life
 
     def goes_on(self, ran_s: float, healed: int) -> bool:
         """Whether another fault is due."""
@@ -53,12 +59,20 @@ class Terms:
 
 
 class Loads:
-    """Both running loads."""
+    """The running loads."""
 
     def __init__(
-        self, terms: Terms, gateways: Gateways, rpcs: Sequence[str], pool: Pool, folder: Path
+        self,
+        terms: Terms,
+        gateways: Gateways,
+        rpcs: Sequence[str],
+        pool: Pool,
+        folder: Path,
+        *,
+        life: ModelLife,
     ) -> None:
         self.account = Account()
+        self.life = life
         self.online = OnlineLoad(gateways.urls, rpcs, terms.connections, pool, terms.seed)
         self._jobs = [
             JobLoop(gateways, self.account, pool, orders(terms.seed, f"loop-{number}", pool.rows), folder)
@@ -66,17 +80,20 @@ class Loads:
         ]
 
     def start(self) -> None:
-        for load in (self.online, *self._jobs):
+        for load in (self.online, self.life, *self._jobs):
             load.start()
 
     def abandon(self) -> None:
         """Start no further work, without waiting."""
         self.online.stop()
+        self.life.stop()
         for loop in self._jobs:
             loop.stop()
 
     def stop(self) -> None:
-        """Complete the current jobs, and end the requests."""
+        """Complete the present step of the model's life and the current jobs, and end the requests."""
+        self.life.stop()
+        self.life.join(STEP_LIMIT_S)  # a rollout needs requests, and a deletion the end of jobs
         for loop in self._jobs:
             loop.stop()
         end_s = time.monotonic() + LAST_JOBS_S
@@ -92,23 +109,26 @@ class Loads:
 def run(terms: Terms, folder: Path, say: Say) -> Run:
     """Execute a run in an empty folder and return its figures. `say` receives progress messages."""
     begun_s = time.monotonic()
-    pool = known_pool(built(folder / "models"), terms.seed)
+    version = built(folder / "models")
+    pool = known_pool(version, terms.seed)
     say(f"seed {terms.seed}: {terms.gateways} gateways, {terms.workers} workers, in {folder}")
     opened = scenes.opened(folder, workers=terms.workers, gateways=terms.gateways)
-    with opened as scene, Gateways(scene.urls) as gateways:
+    with opened as scene, Gateways(scene.urls) as gateways, Gateways(scene.urls) as operated:
         supervisor = Supervisor(scene.posts, terms.seed)
         supervisor.start()
-        loads = Loads(terms, gateways, scene.rpcs, pool, folder)
+        life = ModelLife(operated, version, folder / "published")
+        loads = Loads(terms, gateways, scene.rpcs, pool, folder, life=life)
         loads.start()
         try:
             healed = Chaos(scene, supervisor, gateways, loads, pool).run(terms, say)
             say("the last jobs are seen through")
             loads.stop()
             audit(gateways, loads.account)
+            lived = outcome(life, scene.urls, scene.client, [fault.during for fault in healed])
         finally:
             loads.abandon()
             supervisor.stop()
-    return _figures(terms.seed, time.monotonic() - begun_s, healed, loads, supervisor.unasked)
+    return _figures(terms.seed, time.monotonic() - begun_s, healed, loads, supervisor.unasked, life=lived)
 
 
 class Chaos:
@@ -124,6 +144,10 @@ class Chaos:
             workers=scene.workers,
             gateways=list(scene.gateways),
             redis=REDIS,
+            coordinator=lambda: next(
+                name for name, url in scene.gateways.items() if url == loads.life.coordinator
+            ),
+            tell_alone=lambda program, how: scene.stack.parts[program].tell_alone(how),
             tell_inside=lambda program, name, how: scene.stack.parts[program].tell_inside(name, how),
         )
         self._gateways = gateways
@@ -136,7 +160,8 @@ class Chaos:
         coming = terms.faults()
         while terms.goes_on(time.monotonic() - begun_s, len(healed)):
             fault = next(coming)
-            time.sleep(fault.calm_s)
+            if not (terms.in_each_step and self._meets_a_step(healed)):
+                time.sleep(fault.calm_s)
             healed.append(self._one(fault))
             say(_line(time.monotonic() - begun_s, fault, healed[-1], self._loads))
             if missing := self._scene.missing_parts():
@@ -146,25 +171,51 @@ class Chaos:
                 break
         return healed
 
+    def _meets_a_step(self, healed: list[Healed]) -> bool:
+        """Wait for a step of the model's life that has met the fewest faults. → whether it came in time"""
+        met = Counter(fault.during for fault in healed)
+        fewest = min(met[step] for step in STEPS)
+        rarest = {step for step in STEPS if met[step] == fewest}
+        end_s = time.monotonic() + HEALS_S
+        while time.monotonic() < end_s:
+            if self._loads.life.doing in rarest:
+                return True
+            time.sleep(IN_STEP_S)
+        return False
+
     def _one(self, fault: Fault) -> Healed:
         names = tuple(self._ways.victims_of(fault))
+        groups = [part.pid for name, part in self._scene.stack.parts.items() if name in names]
         healing = Healing(
             self._scene.client, self._gateways, self._scene.http, self._loads.account, self._pool
         )
-        begun_s = time.monotonic()
-        over_s = self._ways.bring_about(fault)
-        if healing.wait(HEALS_S):
-            return Healed(fault.kind, names, begun_s, over_s, time.monotonic())
-        return Healed(fault.kind, names, begun_s, over_s, None, healing.what_is_missing())
+        begun_s, during = time.monotonic(), self._loads.life.doing
+        over_s = self._ways.bring_about(fault, names)
+        note = "" if healing.wait(HEALS_S) else healing.what_is_missing()
+        if fault.kind is Kind.SUPERVISOR_KILLED and not _have_ended(groups):
+            note = "processes of the killed supervisor run on"
+        return Healed(fault.kind, names, begun_s, over_s, None if note else time.monotonic(), note, during)
+
+
+def _have_ended(groups: Sequence[int]) -> bool:
+    """Whether all processes of these groups end within the limit."""
+    end_s = time.monotonic() + HEALS_S
+    while any(map(members, groups)):
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _line(ran_s: float, fault: Fault, healed: Healed, loads: Loads) -> str:
     recovery = "NOT HEALED" if healed.recovery_s is None else f"healed in {healed.recovery_s:4.1f} s"
-    who = ", ".join(healed.victims)
-    return f"{ran_s:5.0f} s {fault.number:3}  {fault.kind:<19} {who:<18} {recovery} {loads}  {healed.note}"
+    who, after = ", ".join(healed.victims), f"{healed.during} {healed.note}"
+    return f"{ran_s:5.0f} s {fault.number:3}  {fault.kind:<19} {who:<18} {recovery} {loads} {after}"
 
 
-def _figures(seed: int, took_s: float, healed: list[Healed], loads: Loads, unasked: list[str]) -> Run:
+def _figures(
+    seed: int, took_s: float, healed: list[Healed], loads: Loads, unasked: list[str], *, life: Life
+) -> Run:
     log = loads.online.log
     strange = unexplained(log.failures, healed)
     requests = Requests(
@@ -181,7 +232,7 @@ def _figures(seed: int, took_s: float, healed: list[Healed], loads: Loads, unask
         *(f"{times} × {how}" for how, times in Counter(unasked).items()),
         *_in_words(strange, healed),
     ]
-    return Run(seed, took_s, tuple(healed), loads.account.totals(), requests, tuple(notes))
+    return Run(seed, took_s, tuple(healed), loads.account.totals(), requests, life, tuple(notes))
 
 
 def _in_words(strange: list[Failure], healed: list[Healed]) -> Iterator[str]:

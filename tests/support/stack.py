@@ -106,6 +106,11 @@ class Part:
             elif self.running:
                 os.kill(self.pid, how)
 
+    def tell_alone(self, how: signal.Signals) -> None:
+        """Send a signal to the program, and to none of the processes that it has started."""
+        if self.running:
+            os.kill(self.pid, how)
+
     def tell_inside(self, name: str, how: signal.Signals) -> None:
         """Send a signal only to the processes of this name in its group."""
         for pid in named_members(self.pid, name):

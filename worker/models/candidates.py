@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from shared.exit_status import ending
 from shared.integrity import short
 from shared.keys import model_key
 from shared.manifests import VersionFile, read_manifest, write_manifest
-from shared.model_store import ModelStore, open_model_store
+from shared.model_store import open_model_store
 from shared.publications import CLAIM_S, VERDICT_KEPT_S, Candidate, Verdict, decode, encode
 from shared.settings import Settings, environment
 from worker.environments.commands import worker_command
@@ -37,7 +38,13 @@ from worker.environments.commands import worker_command
 log = structlog.get_logger(__name__)
 
 _LOOK_S = 0.2
+_ENDS_S = 2.0
+"""Time for the end of a verification whose worker stops."""
 _MOST_LINES_BYTES = 2**20
+
+
+class _VerifierStops(Exception):  # noqa: N818 - an event, not a fault of the candidate
+    """The worker stops while it verifies."""
 
 
 class CandidateVerifier:
@@ -48,10 +55,17 @@ class CandidateVerifier:
         self._settings = settings
         self._worker_id = worker_id
         self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Claim no more, and end the present verification: another worker begins it anew at once."""
+        self._stopping.set()
+        if (thread := self._thread) is not None:
+            thread.join(_ENDS_S)
 
     def look(self) -> None:
         """Claim the next candidate, if there is one. Does nothing while Redis does not answer."""
-        if self._thread is not None and self._thread.is_alive():
+        if self._stopping.is_set() or (self._thread is not None and self._thread.is_alive()):
             return
         with contextlib.suppress(RedisError):
             if (candidate := self._claimed()) is not None:
@@ -81,6 +95,9 @@ class CandidateVerifier:
         log.info("candidate_verifying", model=key, worker=self._worker_id)
         try:
             found = self._found(candidate)
+        except _VerifierStops:
+            self._release(candidate)
+            return
         except (ServiceError, OSError) as error:
             found = Verdict(problem=error.detail if isinstance(error, ServiceError) else str(error))
         except Exception as error:  # else the candidate would be verified again and again
@@ -99,14 +116,19 @@ class CandidateVerifier:
             pipe.delete(keys.candidate_claim(candidate.id))
             pipe.execute()
 
+    def _release(self, candidate: Candidate) -> None:
+        log.info("candidate_released", model=model_key(candidate.model, candidate.version))
+        with contextlib.suppress(RedisError):
+            self._client.delete(keys.candidate_claim(candidate.id))
+
     def _found(self, candidate: Candidate) -> Verdict:
         with tempfile.TemporaryDirectory(prefix="takt-candidate-") as root:
             folder = Path(root) / candidate.model / candidate.version
             folder.mkdir(parents=True)
             store = open_model_store(self._settings)
             for name, file in candidate.files.items():
-                self._renew(candidate)
-                _copy(store, f"{candidate.place}/{name}", folder / name, file)
+                pieces = store.pieces(f"{candidate.place}/{name}")
+                _copy(self._renewing(candidate, pieces), folder / name, file)
             if candidate.manifest is not None:
                 write_manifest(folder, candidate.manifest)
             line = self._line_of(candidate, Path(root))
@@ -153,17 +175,25 @@ class CandidateVerifier:
             raise ArtifactError(f"the process that verified it {ending(process.returncode)}")
         return found[-1]
 
+    def _renewing(self, candidate: Candidate, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._renew(candidate)
+            yield piece
+
     def _renew(self, candidate: Candidate) -> None:
+        """Keep the claim. Raises _VerifierStops."""
+        if self._stopping.is_set():
+            raise _VerifierStops
         with contextlib.suppress(RedisError):
             self._client.pexpire(keys.candidate_claim(candidate.id), round(CLAIM_S * 1000))
 
 
-def _copy(store: ModelStore, path: str, target: Path, file: VersionFile) -> None:
+def _copy(pieces: Iterable[bytes], target: Path, file: VersionFile) -> None:
     """Raises ArtifactError if the content is not the recorded content, ModelStoreError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with target.open("xb") as copy:
-        for piece in store.pieces(path):
+        for piece in pieces:
             digest.update(piece)
             copy.write(piece)
     if digest.hexdigest() != file.sha256:

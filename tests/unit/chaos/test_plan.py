@@ -33,12 +33,12 @@ def test_every_round_has_every_kind_of_fault() -> None:
 def test_every_victim_has_its_turn_and_none_is_out_of_reach() -> None:
     met = {(fault.kind.split()[0], fault.victim) for fault in some(1, 500)}
     one_of = {("worker", 0), ("worker", 1), ("gateway", 0), ("gateway", 1), ("gateway", 2), ("Redis", 0)}
-    inside = {(part, number) for part in ("fork-server", "machine") for number in (0, 1)}
-    assert met == one_of | inside | {("all", 0)}
+    inside = {(part, number) for part in ("fork-server", "supervisor", "machine") for number in (0, 1)}
+    assert met == one_of | inside | {("all", 0), ("coordinator", 0)}
 
 
-def test_thirty_faults_meet_each_kind_at_least_twice() -> None:
-    assert min(Counter(fault.kind for fault in some(3, 30)).values()) >= 2
+def test_two_rounds_meet_each_kind_at_least_twice() -> None:
+    assert min(Counter(fault.kind for fault in some(3, 2 * len(ROUND))).values()) >= 2
 
 
 def test_a_run_goes_on_until_it_was_long_enough_and_had_its_faults_but_not_for_ever() -> None:

@@ -21,6 +21,7 @@ class Sleeper:
     def __init__(self) -> None:
         self.starts = 0
         self.inside: list[tuple[str, signal.Signals]] = []
+        self.alone: list[signal.Signals] = []
         self.start()
 
     def start(self) -> None:
@@ -40,6 +41,10 @@ class Sleeper:
 
     def tell_inside(self, name: str, how: signal.Signals) -> None:
         self.inside.append((name, how))
+
+    def tell_alone(self, how: signal.Signals) -> None:
+        self.alone.append(how)
+        self.tell(how)
 
     def end(self) -> None:
         self._process.kill()
@@ -71,12 +76,15 @@ def faults_of(supervisor: Supervisor, sleepers: dict[str, Sleeper]) -> Faults:
         workers=workers,
         gateways=["gateway-1"],
         redis="redis",
+        coordinator=lambda: "gateway-1",
+        tell_alone=lambda program, how: sleepers[program].tell_alone(how),
         tell_inside=lambda program, name, how: sleepers[program].tell_inside(name, how),
     )
 
 
-def fault(kind: Kind, victim: int = 0) -> Fault:
-    return Fault(number=1, kind=kind, victim=victim, calm_s=0, hold_s=0.01)
+def bring_about(faults: Faults, kind: Kind, victim: int = 0) -> None:
+    fault = Fault(number=1, kind=kind, victim=victim, calm_s=0, hold_s=0.01)
+    faults.bring_about(fault, faults.victims_of(fault))
 
 
 def test_what_ends_is_started_again_and_noted_where_nobody_asked_for_it(
@@ -88,9 +96,9 @@ def test_what_ends_is_started_again_and_noted_where_nobody_asked_for_it(
 
 
 def test_a_fault_ends_its_victims_and_no_other(supervisor: Supervisor, sleepers: dict[str, Sleeper]) -> None:
-    faults_of(supervisor, sleepers).bring_about(fault(Kind.MACHINE_KILLED))
+    bring_about(faults_of(supervisor, sleepers), Kind.MACHINE_KILLED)
     eventually(lambda: [one.starts for one in sleepers.values()] == [2, 1, 1, 1])
-    faults_of(supervisor, sleepers).bring_about(fault(Kind.WORKER_TERMINATED, victim=1))
+    bring_about(faults_of(supervisor, sleepers), Kind.WORKER_TERMINATED, victim=1)
     eventually(lambda: [one.starts for one in sleepers.values()] == [2, 2, 1, 1])
     assert supervisor.unasked == []
 
@@ -99,16 +107,27 @@ def test_processes_that_takt_restarts_are_killed_inside_their_program(
     supervisor: Supervisor, sleepers: dict[str, Sleeper]
 ) -> None:
     faults = faults_of(supervisor, sleepers)
-    faults.bring_about(fault(Kind.WORKERS_KILLED))
-    faults.bring_about(fault(Kind.FORK_SERVER_KILLED, victim=1))
+    bring_about(faults, Kind.WORKERS_KILLED)
+    bring_about(faults, Kind.FORK_SERVER_KILLED, victim=1)
     killed = ("takt-worker", signal.SIGKILL)
     assert sleepers["worker-1"].inside == [killed]
     assert sleepers["worker-2"].inside == [killed, ("takt-forkserver", signal.SIGKILL)]
     assert [one.starts for one in sleepers.values()] == [1, 1, 1, 1]
 
 
+def test_a_supervisor_is_killed_alone_and_the_coordinator_is_the_gateway_of_the_change(
+    supervisor: Supervisor, sleepers: dict[str, Sleeper]
+) -> None:
+    faults = faults_of(supervisor, sleepers)
+    bring_about(faults, Kind.SUPERVISOR_KILLED)
+    bring_about(faults, Kind.COORDINATOR_KILLED)
+    eventually(lambda: [one.starts for one in sleepers.values()] == [2, 1, 2, 1])
+    assert [one.alone for one in sleepers.values()] == [[signal.SIGKILL], [], [], []]
+    assert supervisor.unasked == []
+
+
 def test_a_process_that_is_stopped_goes_on(supervisor: Supervisor, sleepers: dict[str, Sleeper]) -> None:
-    faults_of(supervisor, sleepers).bring_about(fault(Kind.REDIS_STOPPED))
+    bring_about(faults_of(supervisor, sleepers), Kind.REDIS_STOPPED)
     assert [one.starts for one in sleepers.values()] == [1, 1, 1, 1]
     sleepers["redis"].tell(signal.SIGTERM)  # which a stopped process would not take
     eventually(lambda: sleepers["redis"].exit_status == -signal.SIGTERM or sleepers["redis"].starts == 2)
