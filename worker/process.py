@@ -196,10 +196,8 @@ class WorkerProcess:
         exit_before_grace_ends(self._settings)
         with self._orders:
             self._obeys = False
-        if self._demand:
-            self._demand.stop()
-        if self._deployments:
-            self._deployments.stop()
+        for watch in filter(None, (self._demand, self._deployments)):
+            watch.stop()
         self._heartbeat.become(WorkerState.DRAINING)
         if self._runner:
             self._runner.stop()

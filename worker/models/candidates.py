@@ -43,7 +43,7 @@ _ENDS_S = 2.0
 _MOST_LINES_BYTES = 2**20
 
 
-class _VerifierStops(Exception):  # noqa: N818 - an event, not a fault of the candidate
+class _VerifierStops(Exception):
     """The worker stops while it verifies."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.chaos.account import Totals
+from tests.chaos.life_records import Life
 from tests.chaos.online import Failure
 from tests.chaos.plan import Kind
 from tests.chaos.report import Healed, Requests, Run, report, unexplained
@@ -47,6 +48,17 @@ def test_a_row_that_is_lost_doubled_or_wrong_breaks_the_promise() -> None:
     for jobs in (Totals(lost=1), Totals(doubled=1), Totals(wrong=1)):
         assert not replace(RUN, jobs=jobs).kept_its_promise
     assert not replace(RUN, requests=Requests(wrong=1)).kept_its_promise
+
+
+def test_half_a_change_of_the_deployment_breaks_the_promise_and_is_reported() -> None:
+    life = Life(cycles=2, changes=18, promoted=2, met=("publish", "rollout", "publish"))
+    whole = replace(RUN, life=life)
+    assert whole.kept_its_promise
+    assert "2 cycles, 2 rollouts promoted, 18 changes of the deployment, 0 violations" in report(whole)
+    assert "Faults by step: publish 2, rollout 1" in report(whole)
+    broken = replace(RUN, life=replace(life, broken=("generation 3 was seen after 4",)))
+    assert not broken.kept_its_promise
+    assert "- VIOLATION: generation 3 was seen after 4" in report(broken)
 
 
 def test_the_report_says_what_was_asked_and_how_long_each_kind_took() -> None:

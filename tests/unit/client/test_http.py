@@ -52,6 +52,17 @@ def test_a_row_goes_to_the_model_that_is_named(model: str | None, version: str |
         assert client.predict(row, model=model, version=version) == {"prediction": "setosa"}
 
 
+@pytest.mark.parametrize("generation", [None, 3])
+def test_a_rollback_replaces_the_generation_that_is_named(generation: int | None) -> None:
+    def serve(request: httpx.Request) -> httpx.Response:
+        assert (request.method, request.url.path) == ("POST", "/models/iris/rollback")
+        assert request.headers.get("if-match") == (generation and f'"{generation}"')
+        return httpx.Response(200, json={"default": "1.0.0"})
+
+    with takt(serve) as client:
+        assert client.roll_back("iris", generation=generation) == {"default": "1.0.0"}
+
+
 def test_a_row_without_names_is_sent_as_a_batch() -> None:
     def serve(request: httpx.Request) -> httpx.Response:
         assert request.url.path == "/predict/batch"
