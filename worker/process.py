@@ -52,6 +52,7 @@ from worker.process_parts import (
     reconciler_of,
     runner_of,
     scrubber_of,
+    stop_all,
     take_over_drain,
     waited_for_server,
     warm_up,
@@ -196,8 +197,7 @@ class WorkerProcess:
         exit_before_grace_ends(self._settings)
         with self._orders:
             self._obeys = False
-        for watch in filter(None, (self._demand, self._deployments)):
-            watch.stop()
+        stop_all(self._demand, self._deployments)
         self._heartbeat.become(WorkerState.DRAINING)
         if self._runner:
             self._runner.stop()
@@ -208,9 +208,7 @@ class WorkerProcess:
             self._engine.join()
         if self._runner:
             self._runner.drain(self._settings.shutdown_grace_s)
-        for background in (self._reconciler, self._scrubber, self._shadow):
-            if background:
-                background.stop()
+        stop_all(self._reconciler, self._scrubber, self._shadow)
         if self._webhooks:
             self._webhooks.join()
         self._withdraw()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import msgspec
 import redis
@@ -247,6 +247,18 @@ def scrubber_of(
         bytes_per_s=settings.scrub_bytes_per_s,
         every_s=settings.scrub_every_s,
     )
+
+
+class Stoppable(Protocol):
+    """A part that runs in a thread of its own."""
+
+    def stop(self) -> None: ...
+
+
+def stop_all(*parts: Stoppable | None) -> None:
+    """Stop the parts that this worker has."""
+    for part in filter(None, parts):
+        part.stop()
 
 
 def measured(

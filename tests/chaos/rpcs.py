@@ -16,6 +16,8 @@ AVAILABLE = find_spec("grpc") is not None
 """Whether the packages of `takt-server[grpc]` are installed."""
 PAUSES_S = (0.01, 0.1)
 REFUSED_PAUSE_S = 0.2
+_RECONNECTS = [(f"grpc.{which}_reconnect_backoff_ms", 200) for which in ("initial", "min", "max")]
+"""Else a channel refuses calls for seconds after its gateway is back."""
 _MEANT = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}
 """Statuses of a gateway that is unavailable or stops, and of a broken connection."""
 
@@ -42,7 +44,7 @@ class RpcLoop:
 
         from api.rpc import inference_pb2 as messages
 
-        async with grpc.aio.insecure_channel(self._address) as channel:
+        async with grpc.aio.insecure_channel(self._address, options=_RECONNECTS) as channel:
             infer = channel.unary_unary(
                 "/inference.GRPCInferenceService/ModelInfer",
                 request_serializer=messages.ModelInferRequest.SerializeToString,

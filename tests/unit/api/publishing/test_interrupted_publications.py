@@ -23,7 +23,7 @@ ATTEMPT = Publication(
 )
 
 
-class AwayFor(FakeAsyncRedis):  # type: ignore[misc]  # fakeredis publishes no types
+class AwayFor(FakeAsyncRedis):
     """Redis that is away for a number of reads."""
 
     reads = 3
