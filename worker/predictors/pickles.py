@@ -61,7 +61,8 @@ def check_estimator(estimator: Any) -> None:
             f"the file holds the class {estimator.__name__} itself, no fitted estimator: save the object "
             "that fit returns"
         )
-    is_estimator = hasattr(estimator, "predict") or all(hasattr(estimator, n) for n in ("fit", "transform"))
+    # get_params: an estimator of scikit-learn's kind, of which an output may name any method
+    is_estimator = hasattr(estimator, "predict") or hasattr(estimator, "get_params")
     if not is_estimator:
         raise ArtifactError(
             f"the file holds {_kind_of(estimator)}, which has no predict: {_what_to_save(estimator)}"

@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from shared.settings import Settings
 from stack.first_prediction import first_prediction
 from stack.plan import Plan
 from stack.up import _lives
@@ -53,5 +54,5 @@ def test_a_gateway_is_seen_to_live_past_a_proxy(url: str) -> None:
 
 
 def test_the_first_prediction_is_made_past_a_proxy(url: str) -> None:
-    plan = cast(Plan, SimpleNamespace(http_url=url, models=[declaration()]))
+    plan = cast(Plan, SimpleNamespace(http_url=url, models=[declaration()], settings=Settings()))
     assert first_prediction(plan).answer == '{"y": 2}'

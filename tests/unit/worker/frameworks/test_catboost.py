@@ -90,5 +90,5 @@ def test_wrong_models_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"trained with 4 features.*declares 1"):
         load(version_from_file(declaration(framework="catboost"), tmp_path / "m.cbm", tmp_path / "b"))
     (tmp_path / "cut.cbm").write_bytes((tmp_path / "m.cbm").read_bytes()[:99])
-    with pytest.raises(ArtifactError, match=r"cut\.cbm is no model of CatBoost .*: save it with"):
+    with pytest.raises(ArtifactError, match=r"cut\.cbm is no complete model of CatBoost: .* save it with"):
         load(version_from_file(declaration(framework="catboost"), tmp_path / "cut.cbm", tmp_path / "c"))
