@@ -54,6 +54,8 @@ log = structlog.get_logger()
 
 MOST_UPLOADS = 2
 """Versions that one gateway receives at the same time."""
+FOLLOWED_S = 2.0
+"""Time after a change of a deployment by which every gateway that reaches Redis follows it."""
 _RETRY_S = 5.0
 _LOCK_S = 30.0
 _ABANDONED_S = 86_400.0
@@ -167,11 +169,23 @@ class Publisher:
         """Remove a version unless it is in use. Raises InvalidStateError, ModelStoreError, RedisError."""
         name, number = version.spec.name, version.manifest.version
         async with self.alone(version.key):
+            if reasons := await self._deployed_as(name, number):
+                raise InvalidStateError(f"{version.key} is in use: {listed(reasons)}.")
+            await self._followed(name)
             if reasons := [*await self._deployed_as(name, number), *await uses()]:
                 raise InvalidStateError(f"{version.key} is in use: {listed(reasons)}.")
             await asyncio.to_thread(self.store.remove_version, name, number)
             await self._announce()
         log.info("version_removed", model=version.key, by=by)
+
+    async def _followed(self, name: str) -> None:
+        """Wait until all gateways follow the newest deployment: until then, one may pin a new job to the
+        version that it replaced."""
+        deployment = await self.deployments.read(name)
+        if deployment is not None:
+            seconds, micros = await self._any_client.time()
+            age_s = seconds + micros / 1e6 - deployment.changed_at_ms / 1000
+            await asyncio.sleep(min(FOLLOWED_S, max(0.0, FOLLOWED_S - age_s)))
 
     async def attempts(self, model: str) -> list[Publication]:
         """The publications that have not succeeded. Raises RedisError."""
