@@ -358,6 +358,8 @@ export const STRINGS = {
 
   "submit.title": ["Submit a file as a job", "파일을 작업으로 등록"],
   "submit.file": ["File", "파일"],
+  "submit.choose": ["Choose a file", "파일 선택"],
+  "submit.no_file": ["No file chosen", "선택한 파일 없음"],
   "submit.drop": ["Drop a file here or choose one", "파일을 여기에 놓거나 선택하세요"],
   "submit.kinds": [
     "CSV, NDJSON, Parquet or Arrow; .gz and .zst are accepted",

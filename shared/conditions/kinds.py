@@ -241,7 +241,7 @@ KINDS = (
     ),
     _warning(
         "jobs_fail",
-        "{count} jobs of {subject} have failed in the last two hours.",
+        "Failed jobs of {subject} in the last two hours: {count}.",
         "takt jobs --state failed, then takt status JOB.",
         "TaktJobsFail",
     ),

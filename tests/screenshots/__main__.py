@@ -31,14 +31,15 @@ class Picture:
 def pictures(shift: Shift) -> list[Picture]:
     """Those of work that runs come first, lest it end before."""
     return [
-        Picture("console-overview", "", height=1120),
         Picture("console-job-running", f"#{shift.running}", height=840),
+        Picture("console-overview", "", height=1120),
         Picture("console-tablet-korean", "", width=820, height=1180, language="ko-KR"),
         Picture("console-overview-dark", "", theme="dark", width=1920, height=1080),
         Picture("console-jobs", "#/jobs"),
         Picture("console-workers", "#/workers", height=420),
         Picture("console-models", "#/models/quality", height=1000),
         Picture("console-submit", "#/submit", height=640),
+        Picture("console-admin", "#/admin", height=1000),
         Picture("console-job-failed", f"#{shift.failed}", height=1180),
     ]
 
@@ -49,8 +50,8 @@ def main() -> None:
         folder = Path(made)
         with Server(valkey_binary(), folder) as queue, running(queue.url, folder) as stack:
             stack.gateway()
-            stack.worker("press-line-1", wait=False)
-            stack.worker("press-line-2", models="quality")
+            stack.worker("press-line-1", wait=False, runtime="native")  # slow enough for pictures
+            stack.worker("press-line-2", models="quality", runtime="native")
             wait_until_ready(stack)
             with queue.client() as client:
                 remember(client)
