@@ -404,9 +404,10 @@ def test_with_a_key_a_file_is_saved_by_a_link_that_does_not_hold_it(
             page = visitor.open(f"#{job}")
             page.get_by_role("dialog").get_by_label("Key").fill(owner.token)
             page.get_by_role("button", name="Use this key").click()
-            for link, file in (("CSV", "results?format=csv&partial=true"), ("Manifest", "manifest")):
+            files = {"Results so far as CSV": "results?format=csv&partial=true", "Manifest": "manifest"}
+            for link, file in files.items():
                 with page.expect_download() as coming:
-                    page.get_by_role("link", name=re.compile(f"{link}$")).click()
+                    page.get_by_role("link", name=link, exact=True).click()
                 assert coming.value.url.startswith(f"{gateway}{job}/{file}")
                 assert "ticket=" in coming.value.url
                 assert owner.token not in coming.value.url
