@@ -127,7 +127,11 @@ async def test_redis_stopped_is_503_within_the_deadline_and_its_return_heals_bot
 def test_a_job_ends_although_its_worker_was_killed_three_times_with_the_identical_result(
     server: Server, models: Path, tmp_path: Path
 ) -> None:
-    rows, short = 1_200_000, {"lease_s": "3", "batch_limit_s": "1.5", "chunk_rows": "10000"}
+    # the model's own framework: a compiled forest would end the job before the third kill
+    rows, short = (
+        1_200_000,
+        {"lease_s": "3", "batch_limit_s": "1.5", "chunk_rows": "10000", "runtime": "native"},
+    )
     with running(server.url, tmp_path, models="iris", **short) as stack, stack.client() as http:
         stack.gateway()
         worker = stack.worker("one")
@@ -150,8 +154,10 @@ def test_a_job_ends_although_its_worker_was_killed_three_times_with_the_identica
 def test_a_chunk_of_a_killed_worker_is_claimed_long_before_its_default_lease_is_over(
     server: Server, models: Path, tmp_path: Path
 ) -> None:
-    rows = 4_000_000  # so that the job does not end before a worker is caught with a chunk
-    with running(server.url, tmp_path, models="iris", chunk_rows="20000") as stack, stack.client() as http:
+    rows = 1_500_000
+    # the model's own framework: a compiled forest would end the job before a worker is caught with a chunk
+    slow = {"chunk_rows": "20000", "runtime": "native"}
+    with running(server.url, tmp_path, models="iris", **slow) as stack, stack.client() as http:
         stack.gateway()
         for name in ("one", "two"):
             stack.worker(name, wait=False)
