@@ -135,13 +135,15 @@ def addition(share: float) -> str:
     with _folders() as (folder, models):
         write_pipeline(models, "small")
         write_forest(models, "forest", 64)
+        later = folder / "later"
+        write_pipeline(later, "further")  # before the load, whose senders share this process
         with running(folder / "data", models, workers=1) as takt:
             per_s = share * _capacity(takt)
             with steadily(takt, "small", per_s) as answers:
                 begun_s = time.monotonic()
                 time.sleep(10.0)
                 changed_s = time.monotonic()
-                write_pipeline(models, "further")
+                (later / "further").rename(models / "further")
                 takt.read_models_again()
                 takt.wait_for("further")
                 added_s = time.monotonic()
