@@ -37,7 +37,7 @@ from api.routes import (
 from api.routes.http_semantics import HttpSemantics, MethodTable
 from api.routes.jobs.shortcuts import JobShortcuts
 from api.routes.metrics import prometheus_endpoints as metrics
-from api.routes.openapi.document import document
+from api.routes.openapi.document import OpenApiDocument
 from api.routes.operations import (
     conditions,
     health,
@@ -110,7 +110,7 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
     app.add_exception_handler(HTTPException, _to_envelope)
     app.add_exception_handler(RequestValidationError, _to_envelope)
     guarded = gateway.access.authenticator.asks
-    app.openapi = lambda: document(app, gateway.catalog, guarded=guarded)  # type: ignore[method-assign]  # as FastAPI documents it
+    app.openapi = OpenApiDocument(app, gateway.catalog, guarded=guarded)  # type: ignore[method-assign]  # as FastAPI documents it
     framework = app.build_middleware_stack
 
     def stack() -> ASGIApp:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,14 @@ def test_the_response_declares_the_types_of_the_outputs(tmp_path: Path) -> None:
             },
         },
     }
+
+
+def test_the_document_is_made_again_only_if_the_models_changed(tmp_path: Path) -> None:
+    shutil.copytree(MODELS / "iris", tmp_path / "models" / "iris")
+    app = create_app(Settings(models_dir=tmp_path / "models", payload_url=tmp_path.as_uri()))
+    made = app.openapi()
+    assert app.openapi() is made
+    shutil.copytree(MODELS / "classifier", tmp_path / "models" / "classifier")
+    app.state.gateway.catalog.reload()
+    assert "/models/classifier/predict" not in made["paths"]
+    assert "/models/classifier/predict" in app.openapi()["paths"]
