@@ -78,7 +78,8 @@ NO_MODEL = [
 
 
 @pytest.mark.parametrize(("framework", "suffix"), PLACES)
-@pytest.mark.parametrize(("content", "why"), NO_MODEL)
+# named by the reason: an archive contains the time, and parallel test processes need the same names
+@pytest.mark.parametrize(("content", "why"), NO_MODEL, ids=[why for _, why in NO_MODEL])
 def test_a_file_that_is_no_model_is_named(
     tmp_path: Path, framework: str, suffix: str, content: bytes, why: str
 ) -> None:
