@@ -26,6 +26,7 @@ from shared.errors import PayloadError
 from shared.history import SLOT_S, SlotCounts, read_slot, slot_of, together
 from shared.hourly_history import HOUR_S, hour_of, read_hour
 from shared.keys import ModelKey
+from shared.lanes import Lanes
 from shared.payloads import PayloadStore
 from shared.safe_texts import foreign_text
 from shared.worker_records import WorkerRecord
@@ -162,7 +163,7 @@ class _Found:
     failing_webhooks: int
     damaged: Mapping[bytes, bytes]
     gateways: Mapping[str, float]
-    lanes: Any  # Lanes
+    lanes: Lanes
 
 
 def _room(payloads: PayloadStore) -> tuple[int | None, int | None]:

@@ -41,7 +41,7 @@ FormatName: TypeAlias = Annotated[
     str | None,
     Query(
         alias="format",
-        description="FileFormat of the response; overrides `Accept`",
+        description="Format of the response; overrides `Accept`",
         json_schema_extra={"enum": [*RESULT_FORMATS], "examples": ["csv"]},
     ),
 ]
