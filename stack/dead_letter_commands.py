@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -16,8 +15,7 @@ from rich.console import Console
 from shared.dead_letters import DeadLetter, DeadLetters
 from shared.requeueing import requeueing_of
 from stack.command_errors import CommandError
-from stack.live_workers import connect
-from stack.redis_url import queue_url
+from stack.redis_url import opened_queue
 from stack.up_output import show
 
 _SHOWN_BYTES = 256
@@ -25,8 +23,8 @@ _SHOWN_BYTES = 256
 
 def show_letters(data: Path, most: int, *, as_json: bool) -> None:
     """List dead letters, newest first. Raises CommandError if no queue answers."""
-    with _opened(data) as (_, letters):
-        found = letters.newest(most)
+    with opened_queue(data) as client:
+        found = DeadLetters(client).newest(most)
     if as_json:
         for letter in found:
             typer.echo(msgspec.json.encode(letter))
@@ -37,8 +35,8 @@ def show_letters(data: Path, most: int, *, as_json: bool) -> None:
 
 def show_letter(data: Path, letter_id: str, *, as_json: bool) -> None:
     """Print a dead letter. Raises CommandError if it does not exist, or no queue answers."""
-    with _opened(data) as (_, letters):
-        letter = _read(letters, letter_id)
+    with opened_queue(data) as client:
+        letter = _read(DeadLetters(client), letter_id)
     if as_json:
         typer.echo(msgspec.json.encode(letter))
         return
@@ -56,7 +54,8 @@ def requeue(data: Path, letter_ids: Sequence[str]) -> None:
 
     Raises CommandError or InvalidStateError at the first that cannot be requeued.
     """
-    with _opened(data) as (client, letters):
+    with opened_queue(data) as client:
+        letters = DeadLetters(client)
         for letter_id in letter_ids:
             letter = _read(letters, letter_id)
             again = requeueing_of(letter)
@@ -67,19 +66,11 @@ def requeue(data: Path, letter_ids: Sequence[str]) -> None:
 
 def drop(data: Path, letter_ids: Sequence[str]) -> None:
     """Delete dead letters. Raises CommandError if an id does not exist."""
-    with _opened(data) as (_, letters):
+    with opened_queue(data) as client:
+        letters = DeadLetters(client)
         for letter_id in letter_ids:
             letters.drop(_read(letters, letter_id))
             typer.echo(f"{letter_id} dropped")
-
-
-@contextmanager
-def _opened(data: Path) -> Iterator[tuple[redis.Redis, DeadLetters]]:
-    try:
-        with connect(queue_url(data)) as client:
-            yield client, DeadLetters(client)
-    except redis.RedisError as error:
-        raise CommandError(f"the queue does not answer: {error}") from error
 
 
 def _read(letters: DeadLetters, letter_id: str) -> DeadLetter:

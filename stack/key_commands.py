@@ -38,8 +38,7 @@ from shared.key_requests import (
     state_of,
 )
 from stack.command_errors import CommandError
-from stack.live_workers import connect
-from stack.redis_url import queue_url
+from stack.redis_url import opened_queue
 from stack.up_output import show
 
 
@@ -163,11 +162,8 @@ class StoredKeys:
 
 @contextmanager
 def _store(data: Path) -> Iterator[StoredKeys]:
-    try:
-        with connect(queue_url(data)) as client:
-            yield StoredKeys(client)
-    except redis.RedisError as error:
-        raise CommandError(f"the queue does not answer: {error}") from error
+    with opened_queue(data) as client:
+        yield StoredKeys(client)
 
 
 # -- output ------------------------------------------------------------------------------------------------

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import redis
 
 from stack.command_errors import CommandError
 from stack.data_folder import Folder
+from stack.live_workers import connect
 from stack.plan import read_settings
 
 
@@ -22,3 +27,13 @@ def queue_url(data: Path) -> str:
             "TAKT_REDIS_URL."
         )
     return record.redis_url
+
+
+@contextmanager
+def opened_queue(data: Path) -> Iterator[redis.Redis]:
+    """A client of the queue. Raises CommandError if there is no queue, or it does not answer."""
+    try:
+        with connect(queue_url(data)) as client:
+            yield client
+    except redis.RedisError as error:
+        raise CommandError(f"the queue does not answer: {error}") from error

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,8 +14,8 @@ import typer
 from shared import keys
 from shared.worker_records import DRAIN_KEPT_S, WorkerRecord
 from stack.command_errors import CommandError
-from stack.live_workers import connect, held_text, live_workers
-from stack.redis_url import queue_url
+from stack.live_workers import held_text, live_workers
+from stack.redis_url import opened_queue
 from stack.up_output import show
 
 LOOK_EVERY_S = 0.25
@@ -24,7 +23,7 @@ LOOK_EVERY_S = 0.25
 
 def show_workers(data: Path, *, as_json: bool) -> None:
     """Print every worker with a heartbeat: device, models, work. Raises CommandError if no queue answers."""
-    with _opened(data) as client:
+    with opened_queue(data) as client:
         records = live_workers(client)
     if as_json:
         for record in records:
@@ -41,7 +40,7 @@ def drain_workers(
 
     Raises CommandError if no queue answers, or if a worker does not exist.
     """
-    with _opened(data) as client:
+    with opened_queue(data) as client:
         ids = [record.id for record in _chosen(client, names, everyone=everyone)]
         for worker_id in ids:
             client.set(keys.drain(worker_id), "1", ex=DRAIN_KEPT_S)
@@ -53,20 +52,11 @@ def drain_workers(
 
 def undrain_workers(data: Path, names: Sequence[str], *, everyone: bool) -> None:
     """Let workers accept work again. Raises CommandError as `drain_workers` does."""
-    with _opened(data) as client:
+    with opened_queue(data) as client:
         ids = [record.id for record in _chosen(client, names, everyone=everyone)]
         for worker_id in ids:
             client.delete(keys.drain(worker_id))
     typer.echo(f"accepting work: {', '.join(ids)}")
-
-
-@contextmanager
-def _opened(data: Path) -> Iterator[redis.Redis]:
-    try:
-        with connect(queue_url(data)) as client:
-            yield client
-    except redis.RedisError as error:
-        raise CommandError(f"the queue does not answer: {error}") from error
 
 
 def _chosen(client: redis.Redis, names: Sequence[str], *, everyone: bool) -> list[WorkerRecord]:

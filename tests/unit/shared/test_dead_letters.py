@@ -17,7 +17,7 @@ from shared.errors import RecordUnreadableError
 from shared.ledger import JobState
 from shared.payloads import PayloadStore
 from shared.worker_records import UnreadableHeartbeatError, WorkerRecord, WorkerState, read_heartbeat, to_hash
-from stack import dead_letter_commands as commands
+from stack import redis_url
 from stack.operator_cli import dead_letters as program
 from tests.support.ledgers import IRIS, Clients, House
 from worker.broker.doorbell_messages import problem_of
@@ -198,8 +198,8 @@ def test_an_item_that_is_no_doorbell_is_recognized(item: bytes, said: str) -> No
 @pytest.fixture
 def shop(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> Clients:
     """The commands, on this server."""
-    monkeypatch.setattr(commands, "queue_url", lambda data: "redis://of-the-test")
-    monkeypatch.setattr(commands, "connect", lambda url: clients.threads)
+    monkeypatch.setattr(redis_url, "queue_url", lambda data: "redis://of-the-test")
+    monkeypatch.setattr(redis_url, "connect", lambda url: clients.threads)
     return clients
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from shared import keys
 from shared.worker_records import WorkerRecord, WorkerState, to_hash
-from stack import worker_commands as commands
+from stack import redis_url
 from stack.operator_cli import workers as program
 
 RUNNER = CliRunner()
@@ -28,8 +28,8 @@ def client(monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
     def connect(_: str) -> Iterator[redis.Redis]:
         yield made
 
-    monkeypatch.setattr(commands, "connect", connect)
-    monkeypatch.setattr(commands, "queue_url", lambda _: "redis://queue")
+    monkeypatch.setattr(redis_url, "connect", connect)
+    monkeypatch.setattr(redis_url, "queue_url", lambda _: "redis://queue")
     return made
 
 
