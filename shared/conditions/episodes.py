@@ -17,6 +17,7 @@ import msgspec
 from shared.backoff import Backoff
 from shared.conditions.kinds import Severity
 from shared.conditions.records import Standing
+from shared.integrity import SHORT, digest_of
 
 RETRY = Backoff(first_s=2.0, longest_s=300.0, factor=2.0)
 RETRY_FOR_MS = 86_400_000
@@ -49,9 +50,10 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def event_id(self) -> str:
-        """The same for every attempt: receivers detect repeated messages by it."""
+        """The same for every attempt, and for no other event: receivers detect repeated messages by it."""
         event = "cleared" if self.stage is Stage.ENDING else "fired"
-        return f"msg_{self.code}_{self.since_ms}_{event}"
+        subject = digest_of(self.subject.encode())[:SHORT]  # a subject may not be a header's value
+        return f"msg_{self.code}_{subject}_{self.since_ms}_{event}"
 
 
 def next_episodes(

@@ -97,6 +97,12 @@ async def test_a_notification_is_signed_like_the_webhook_of_a_job() -> None:
     assert got.headers["ce-id"] == got.headers["webhook-id"]
 
 
+def test_two_subjects_of_a_condition_that_begin_together_are_two_messages() -> None:
+    failed = [Condition("model_failed", key, {"count": 1, "reason": "x"}) for key in ("iris@1", "quality@1")]
+    episodes = next_episodes({}, [Standing(one, NOW_MS) for one in failed], NOW_MS, notifies=True)
+    assert len({episode.event_id for episode in episodes.values()}) == 2
+
+
 async def test_another_gateway_goes_on_with_what_the_first_could_not_deliver() -> None:
     client = FakeRedis()
     with receiver(Answer(503), Answer(503), Answer(204)) as to:
