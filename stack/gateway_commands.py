@@ -49,6 +49,18 @@ def order_workers(
         return not wait or _followed(api, ids, order, limit_s)
 
 
+def drain_workers(
+    url: str, names: Sequence[str], *, everyone: bool, wait: bool, limit_s: float | None
+) -> bool:
+    """As `order_workers`."""
+    return order_workers(url, "drain", names, everyone=everyone, wait=wait, limit_s=limit_s)
+
+
+def undrain_workers(url: str, names: Sequence[str], *, everyone: bool) -> None:
+    """Let workers accept work again."""
+    order_workers(url, "undrain", names, everyone=everyone)
+
+
 def show_stack(url: str, name: str) -> None:
     """Print the stacks of a worker's threads."""
     with opened(url) as api:

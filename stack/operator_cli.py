@@ -6,12 +6,14 @@ Each works on the queue, or with `--url` on a gateway. A command imports its mod
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Concatenate
 
 import typer
 
-from stack.command_errors import reports_errors
+from stack.command_errors import P, R, reports_errors
 
 Data = Annotated[Path, typer.Option("--data", help="The stack's data folder: queue, payloads, logs.")]
 Url = Annotated[
@@ -73,14 +75,9 @@ def list_workers(data: Data = DATA, url: Url = None, as_json: AsJson = False) ->
 
     The queue is the one in TAKT_REDIS_URL, else that of the local stack.
     """
-    if url:
-        from stack import gateway_commands
+    from stack import gateway_commands, worker_commands
 
-        gateway_commands.show_workers(url, as_json=as_json)
-        return
-    from stack.worker_commands import show_workers
-
-    show_workers(data, as_json=as_json)
+    _either(data, worker_commands.show_workers, url, gateway_commands.show_workers)(as_json=as_json)
 
 
 @workers.command("drain")
@@ -97,14 +94,10 @@ def drain_workers(
 
     The drain lasts until `takt workers undrain` or until the worker exits. A restarted worker accepts work.
     """
-    if url:
-        from stack.gateway_commands import order_workers
+    from stack import gateway_commands, worker_commands
 
-        exit_unless(order_workers(url, "drain", names or [], everyone=everyone, wait=wait, limit_s=limit_s))
-        return
-    from stack.worker_commands import drain_workers as drain
-
-    exit_unless(drain(data, names or [], everyone=everyone, wait=wait, limit_s=limit_s))
+    drain = _either(data, worker_commands.drain_workers, url, gateway_commands.drain_workers)
+    exit_unless(drain(names or [], everyone=everyone, wait=wait, limit_s=limit_s))
 
 
 @workers.command("restart")
@@ -139,14 +132,10 @@ def undrain_workers(
     names: Workers = None, everyone: AllWorkers = False, data: Data = DATA, url: Url = None
 ) -> None:
     """Let drained workers accept work again."""
-    if url:
-        from stack import gateway_commands
+    from stack import gateway_commands, worker_commands
 
-        gateway_commands.order_workers(url, "undrain", names or [], everyone=everyone)
-        return
-    from stack.worker_commands import undrain_workers as undrain
-
-    undrain(data, names or [], everyone=everyone)
+    undrain = _either(data, worker_commands.undrain_workers, url, gateway_commands.undrain_workers)
+    undrain(names or [], everyone=everyone)
 
 
 @keys.command("create")
@@ -189,10 +178,8 @@ def create_key(
 
     share = ShareChange(weight, max_running_rows, max_jobs)
     request = KeyRequest(name, roles or (), models or (), expires_in, rate, rows_per_day, share)
-    if url:
-        gateway_commands.create_key(url, request, as_json=as_json)
-    else:
-        key_commands.create_key(data, request, as_json=as_json)
+    create = _either(data, key_commands.create_key, url, gateway_commands.create_key)
+    create(request, as_json=as_json)
 
 
 @keys.command("set")
@@ -211,10 +198,7 @@ def set_share(
     from stack import gateway_commands, key_commands
 
     change = ShareChange(weight, max_running_rows, max_jobs)
-    if url:
-        gateway_commands.set_share(url, owner, change, as_json=as_json)
-    else:
-        key_commands.set_share(data, owner, change, as_json=as_json)
+    _either(data, key_commands.set_share, url, gateway_commands.set_share)(owner, change, as_json=as_json)
 
 
 @keys.command("list")
@@ -224,14 +208,9 @@ def list_keys(data: Data = DATA, url: Url = None, as_json: AsJson = False) -> No
 
     The queue is the one in TAKT_REDIS_URL, else that of the local stack.
     """
-    if url:
-        from stack import gateway_commands
+    from stack import gateway_commands, key_commands
 
-        gateway_commands.show_keys(url, as_json=as_json)
-        return
-    from stack.key_commands import show_keys
-
-    show_keys(data, as_json=as_json)
+    _either(data, key_commands.show_keys, url, gateway_commands.show_keys)(as_json=as_json)
 
 
 @keys.command("revoke")
@@ -242,14 +221,9 @@ def revoke_keys(
     url: Url = None,
 ) -> None:
     """Revoke API keys. Takes effect on every gateway within two seconds."""
-    if url:
-        from stack import gateway_commands
+    from stack import gateway_commands, key_commands
 
-        gateway_commands.revoke_keys(url, ids)
-        return
-    from stack.key_commands import revoke_keys
-
-    revoke_keys(data, ids)
+    _either(data, key_commands.revoke_keys, url, gateway_commands.revoke_keys)(ids)
 
 
 @dead_letters.command("list")
@@ -264,56 +238,38 @@ def list_dead_letters(
 
     The queue is the one in TAKT_REDIS_URL, else that of the local stack.
     """
-    if url:
-        from stack import gateway_commands
+    from stack import dead_letter_commands, gateway_commands
 
-        gateway_commands.show_letters(url, most, as_json=as_json)
-        return
-    from stack.dead_letter_commands import show_letters
-
-    show_letters(data, most, as_json=as_json)
+    show = _either(data, dead_letter_commands.show_letters, url, gateway_commands.show_letters)
+    show(most, as_json=as_json)
 
 
 @dead_letters.command("show")
 @reports_errors
 def show_dead_letter(letter: str, data: Data = DATA, url: Url = None, as_json: AsJson = False) -> None:
     """Show a dead letter and the first bytes of its data."""
-    if url:
-        from stack import gateway_commands
+    from stack import dead_letter_commands, gateway_commands
 
-        gateway_commands.show_letter(url, letter, as_json=as_json)
-        return
-    from stack.dead_letter_commands import show_letter
-
-    show_letter(data, letter, as_json=as_json)
+    show = _either(data, dead_letter_commands.show_letter, url, gateway_commands.show_letter)
+    show(letter, as_json=as_json)
 
 
 @dead_letters.command("requeue")
 @reports_errors
 def requeue_dead_letters(letters: Letters, data: Data = DATA, url: Url = None) -> None:
     """Return entries, doorbells and chunks to their queues. Exits with 1 at the first that fails."""
-    if url:
-        from stack import gateway_commands
+    from stack import dead_letter_commands, gateway_commands
 
-        gateway_commands.requeue(url, letters)
-        return
-    from stack.dead_letter_commands import requeue
-
-    requeue(data, letters)
+    _either(data, dead_letter_commands.requeue, url, gateway_commands.requeue)(letters)
 
 
 @dead_letters.command("drop")
 @reports_errors
 def drop_dead_letters(letters: Letters, data: Data = DATA, url: Url = None) -> None:
     """Delete dead letters."""
-    if url:
-        from stack import gateway_commands
+    from stack import dead_letter_commands, gateway_commands
 
-        gateway_commands.drop(url, letters)
-        return
-    from stack.dead_letter_commands import drop
-
-    drop(data, letters)
+    _either(data, dead_letter_commands.drop, url, gateway_commands.drop)(letters)
 
 
 @storage.command("show")
@@ -357,6 +313,16 @@ def versions(url: GatewayUrl = _URL, as_json: AsJson = False) -> None:
     from stack.gateway_commands import show_versions
 
     show_versions(url, as_json=as_json)
+
+
+def _either(
+    data: Path,
+    of_queue: Callable[Concatenate[Path, P], R],
+    url: str | None,
+    of_gateway: Callable[Concatenate[str, P], R],
+) -> Callable[P, R]:
+    """The command on the gateway if there is a URL, else on the queue."""
+    return partial(of_gateway, url) if url else partial(of_queue, data)
 
 
 def exit_unless(good: bool) -> None:
