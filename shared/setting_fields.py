@@ -159,7 +159,7 @@ class SettingFields(BaseSettings):
     oidc_issuer: str = Field("", description="Issuer URL of the OpenID Connect provider of people.")
     oidc_client_id: str = Field("", description="Client id at the provider.")
     oidc_client_secret: SecretStr = Field(SecretStr(""), description="Client secret at the provider.")
-    oidc_scopes: str = Field("openid profile email", description="Scopes that sign-in requests.")
+    oidc_scopes: str = Field("openid profile email", description="Scopes of sign-in.")
     oidc_name_claim: str = Field("preferred_username", description="Claim with the name of the person.")
     oidc_groups_claim: str = Field("groups", description="Claim with the person's groups.")
     proxy_user_header: str = Field(
@@ -335,7 +335,7 @@ class SettingFields(BaseSettings):
     scrub_bytes_per_s: int = Field(
         2 * 2**20,
         ge=0,
-        description="Rate at which one worker of all checks the digests of stored rows and results. "
+        description="Rate at which one of the workers checks the digests of stored rows and results. "
         "0: no checks.",
     )
     scrub_every_s: float = Field(
