@@ -28,11 +28,11 @@ const KOREAN = {
     "이 Redis의 다른 사용자, 디스크(appendfsync), 네트워크를 확인하세요.",
   ],
   gateway_silent: [
-    "게이트웨이 {subject}가 응답하지 않습니다.",
+    "게이트웨이 {subject}이(가) 응답하지 않습니다.",
     "로그를 확인하고, 멈췄으면 다시 시작하세요.",
   ],
   gateway_stopping: [
-    "게이트웨이 {subject}를 정지하는 중입니다.",
+    "게이트웨이 {subject}을(를) 정지하는 중입니다.",
     "의도한 정지라면 조치가 필요 없습니다. 아니면 로그를 확인하세요.",
   ],
   storage_full: [
@@ -76,11 +76,11 @@ const KOREAN = {
     "워커 로그를 확인하세요: docs/troubleshooting.md의 'A worker restarts repeatedly'.",
   ],
   supervisor_impaired: [
-    "슈퍼바이저 {subject}가 워커를 다시 시작할 수 없습니다: {reason}.",
+    "슈퍼바이저 {subject}이(가) 워커를 다시 시작할 수 없습니다: {reason}.",
     "재개하거나 다시 시작하세요: kill -CONT PID 또는 서비스 관리자. 워커는 계속 가동됩니다.",
   ],
   worker_stuck: [
-    "워커 {subject}가 {seconds}초 동안 {work}에서 진행이 없습니다.",
+    "워커 {subject}이(가) {seconds}초 동안 {work}에서 진행이 없습니다.",
     "TAKT_BATCH_LIMIT_S가 지나면 워커가 종료됩니다. 느린 모델은 배치를 줄이세요.",
   ],
   clock_off: [
@@ -88,7 +88,7 @@ const KOREAN = {
     "NTP로 맞추세요. Takt는 Redis의 시계를 쓰므로 로그 시각이 맞지 않습니다.",
   ],
   default_model_not_served: [
-    "기본 모델 {subject}가 로드된 워커가 없어 요청이 거부됩니다.",
+    "기본 모델 {subject}이(가) 로드된 워커가 없어 요청이 거부됩니다.",
     "이 모델의 워커를 시작하거나 TAKT_DEFAULT_MODEL을 설정하세요.",
   ],
   model_without_worker: [
@@ -96,11 +96,11 @@ const KOREAN = {
     "이 모델의 워커를 시작하거나(TAKT_MODELS) 로드하지 못한 이유를 찾으세요.",
   ],
   model_not_loaded: [
-    "{subject}가 로드된 워커가 없어 요청이 거부됩니다.",
+    "{subject}이(가) 로드된 워커가 없어 요청이 거부됩니다.",
     "이 모델의 워커를 시작하거나(TAKT_MODELS) 모델을 제거하세요.",
   ],
   model_failed: [
-    "워커 {count}대가 {subject}를 로드하지 못했습니다: {reason}",
+    "워커 {count}대가 {subject}을(를) 로드하지 못했습니다: {reason}",
     "워커 장비에서 takt models verify NAME을 실행하세요. docs/troubleshooting.md 참고.",
   ],
   model_spec_wrong: [

@@ -89,7 +89,7 @@ KINDS = (
     _warning(
         "gateway_stopping",
         "Gateway {subject} is stopping.",
-        "Nothing, if you stopped it; else read its log.",
+        "No action is needed if you stopped it. Else read its log.",
     ),
     # -- storage
     _trouble(
@@ -120,14 +120,14 @@ KINDS = (
     _trouble(
         "no_worker",
         "No worker is connected. Nothing is predicted.{last}",
-        "Start workers: python -m worker run, or takt up. Their logs have the reason of an end.",
+        "Start workers: python -m worker run, or takt up. Logs of ended workers have the reason.",
         "TaktNoWorker",
         "TaktGatewayNotReady",
     ),
     _trouble(
         "workers_drained",
         "All {count} workers are drained or stopping. Nothing is predicted.",
-        "takt workers undrain --all, or start workers.",
+        "Run takt workers undrain --all, or start workers.",
         "TaktNoWorker",
     ),
     _warning(
@@ -138,7 +138,7 @@ KINDS = (
     ),
     _warning(
         "worker_silent",
-        "{count} workers of {subject} send no heartbeat since {seconds} s.",
+        "{count} workers of {subject} have sent no heartbeat for {seconds} s.",
         "Check the worker's machine and log. Other workers take over its work.",
         "TaktHeartbeatsMissing",
         "TaktHeartbeatsFail",
@@ -162,7 +162,7 @@ KINDS = (
     ),
     _warning(
         "worker_stuck",
-        "Worker {subject} makes no progress with {work} since {seconds} s.",
+        "Worker {subject} has made no progress with {work} for {seconds} s.",
         "Wait for TAKT_BATCH_LIMIT_S, which ends the worker. Give a slow model smaller batches.",
         "TaktWorkerStuck",
     ),
@@ -181,7 +181,7 @@ KINDS = (
     ),
     _trouble(
         "model_without_worker",
-        "{subject} is requested, and no worker holds it. {rows} rows wait.",
+        "No worker holds {subject}, and {rows} rows wait for it.",
         "Start a worker that holds it (TAKT_MODELS), or find out why workers could not load it.",
         "TaktModelWithoutWorker",
     ),
@@ -193,7 +193,7 @@ KINDS = (
     _warning(
         "model_failed",
         "{count} workers could not load {subject}: {reason}",
-        "takt models verify NAME on the worker's machine; see docs/troubleshooting.md.",
+        "Run takt models verify NAME on the worker's machine; see docs/troubleshooting.md.",
         "TaktModelNotLoadable",
     ),
     _warning(
@@ -242,13 +242,13 @@ KINDS = (
     _warning(
         "jobs_fail",
         "Failed jobs of {subject} in the last two hours: {count}.",
-        "takt jobs --state failed, then takt status JOB.",
+        "Run takt jobs --state failed, then takt status JOB.",
         "TaktJobsFail",
     ),
     _warning(
         "chunks_retried",
         "{percent} % of the chunks of {subject} in the last 15 minutes were tried again.",
-        "Read the workers' logs: they die during them, cannot read rows, or lose their connection to Redis.",
+        "Read the workers' logs: workers end during chunks, cannot read rows, or lose Redis.",
         "TaktChunksRetried",
     ),
     _warning(
@@ -260,7 +260,7 @@ KINDS = (
     _warning(
         "dead_letters",
         "{count} messages or records could not be read and were set aside.",
-        "takt dead-letters list, then requeue or drop.",
+        "Run takt dead-letters list, then requeue or drop.",
         "TaktDeadLetters",
     ),
     _warning(

@@ -91,7 +91,7 @@ async def test_a_notification_is_signed_like_the_webhook_of_a_job() -> None:
         "since": told["timestamp"],
         "subject": "",
         "message": "3 messages or records could not be read and were set aside.",
-        "remedy": "takt dead-letters list, then requeue or drop.",
+        "remedy": "Run takt dead-letters list, then requeue or drop.",
     }
     assert got.headers["ce-type"] == "takt.condition.fired"
     assert got.headers["ce-id"] == got.headers["webhook-id"]
