@@ -119,7 +119,7 @@ def doctor(
 @reports_errors
 def list_models(
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="List the versions in a service's store.")
+        str | None, typer.Argument(metavar="[MODEL]", help="With --url: list the versions of this model.")
     ] = None,
     url: ServiceUrl = None,
     models_dir: ModelsDir = None,
@@ -215,14 +215,16 @@ def pull_model(
     to: Annotated[Path, typer.Option(metavar="DIR", help="The folder of models to write to.")] = Path(
         "models"
     ),
-    name: Annotated[str | None, typer.Option(help="Of MLflow: the model's name. (default: its own)")] = None,
+    name: Annotated[str | None, typer.Option(help="Name for a model of MLflow. (default: its own)")] = None,
     version: Annotated[
-        str | None, typer.Option(help="Of MLflow: the version. (default: its number, as 3.0.0)")
+        str | None, typer.Option(help="Version for a model of MLflow. (default: its number, as 3.0.0)")
     ] = None,
     sample: Annotated[
-        Path | None, typer.Option(metavar="TABLE", help="Of MLflow: rows as in training.")
+        Path | None, typer.Option(metavar="TABLE", help="For a model of MLflow: rows as in training.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Of MLflow: replace the version.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="For a model of MLflow: replace the version.")
+    ] = False,
     url: Annotated[str, typer.Option("--url", envvar="TAKT_URL", help="URL of the service.")] = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
@@ -276,7 +278,7 @@ def verify_models(
 @models.command("environments")
 @reports_errors
 def list_environments(
-    clean: Annotated[bool, typer.Option("--clean", help="Remove those that no version uses.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Remove environments that no version uses.")] = False,
     models_dir: ModelsDir = None,
     as_json: AsJson = False,
 ) -> None:

@@ -231,7 +231,7 @@ def revoke_keys(
 def list_dead_letters(
     data: Data = DATA,
     url: Url = None,
-    most: Annotated[int, typer.Option("--most", min=1, help="How many to list.")] = 50,
+    most: Annotated[int, typer.Option("--most", min=1, help="Largest number to list.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first.
@@ -275,7 +275,7 @@ def drop_dead_letters(letters: Letters, data: Data = DATA, url: Url = None) -> N
 @storage.command("show")
 @reports_errors
 def show_storage(url: GatewayUrl = _URL, as_json: AsJson = False) -> None:
-    """Show what the payload store holds, by owner, and orphaned objects."""
+    """Show the use of the payload store by owner, and orphaned objects."""
     from stack.gateway_commands import show_storage as show
 
     show(url, as_json=as_json)
@@ -285,11 +285,11 @@ def show_storage(url: GatewayUrl = _URL, as_json: AsJson = False) -> None:
 @reports_errors
 def clean_storage(
     older_than_h: Annotated[
-        float, typer.Option("--older-than", metavar="HOURS", min=1, help="Least age of what is removed.")
+        float, typer.Option("--older-than", metavar="HOURS", min=1, help="Least age of the removed objects.")
     ] = 24.0,
     url: GatewayUrl = _URL,
 ) -> None:
-    """Remove objects of jobs that the queue does not know."""
+    """Remove objects of jobs that are not in the queue."""
     from stack.gateway_commands import clean_storage as clean
 
     clean(url, older_than_h * 3600)
@@ -297,7 +297,7 @@ def clean_storage(
 
 @reports_errors
 def settings(
-    changed: Annotated[bool, typer.Option("--changed", help="Only those that are not defaults.")] = False,
+    changed: Annotated[bool, typer.Option("--changed", help="Only settings that are not defaults.")] = False,
     url: GatewayUrl = _URL,
     as_json: AsJson = False,
 ) -> None:

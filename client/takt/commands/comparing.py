@@ -55,7 +55,7 @@ def retry(
     job_id: JobId,
     *,
     all_rows: Annotated[
-        bool, typer.Option("--all", help="All rows, not only those without a result.")
+        bool, typer.Option("--all", help="Run all rows, not only those without a result.")
     ] = False,
     version: Annotated[str | None, typer.Option(help="The version to run. Default: that of the job.")] = None,
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="Default: that of the job.")] = None,

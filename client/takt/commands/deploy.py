@@ -17,7 +17,7 @@ _LOOK_S = 0.5
 _WHOLE = 100.0
 
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="The model.")]
-Reason = Annotated[str, typer.Option(help="Why, for the history of the deployment.")]
+Reason = Annotated[str, typer.Option(help="Reason, for the history of the deployment.")]
 
 
 @reports_errors
@@ -34,7 +34,7 @@ def deploy(
         bool, typer.Option("--shadow", help="Run it beside the others; its answers are only compared.")
     ] = False,
     share: Annotated[
-        float, typer.Option(min=0, max=1, help="With --shadow: of the requests that also run on it.")
+        float, typer.Option(min=0, max=1, help="With --shadow: share of the requests that also run on it.")
     ] = 0.1,
     watch: Annotated[bool, typer.Option("--watch", help="Wait until a worker holds it.")] = False,
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds that --watch waits.")] = 300.0,
@@ -82,16 +82,19 @@ def rollout(
     steps: Annotated[str, typer.Option(help="Percent of the requests, step by step.")] = "1,10,50,100",
     hold_s: Annotated[float, typer.Option("--hold", help="Shortest duration of a step in seconds.")] = 300.0,
     max_error_rate: Annotated[float, typer.Option(help="Limit of 5xx answers, from 0 to 1.")] = 0.01,
-    max_p99_ratio: Annotated[float, typer.Option(help="Limit of p99 against the old version.")] = 1.5,
-    max_predict_ratio: Annotated[
-        float, typer.Option(help="Limit of the mean time of model calls against the old version.")
+    max_p99_ratio: Annotated[
+        float, typer.Option(help="Limit of p99, as a multiple of that of the old version.")
     ] = 1.5,
-    min_requests: Annotated[int, typer.Option(help="Fewest requests of a step.")] = 200,
+    max_predict_ratio: Annotated[
+        float, typer.Option(help="Limit of the mean time of model calls, as a multiple of the old.")
+    ] = 1.5,
+    min_requests: Annotated[int, typer.Option(help="Least number of requests in a step.")] = 200,
     max_disagreement: Annotated[
         float | None, typer.Option(help="Limit of shadowed rows that differ, from 0 to 1.")
     ] = None,
     gate: Annotated[
-        str | None, typer.Option(metavar="JOB", help="Job to replay on it before the first step.")
+        str | None,
+        typer.Option(metavar="JOB", help="Job to replay on the new version before the first step."),
     ] = None,
     gate_disagreement: Annotated[
         float, typer.Option(min=0, max=1, help="With --gate: limit of its rows that differ.")

@@ -42,7 +42,7 @@ def publish(
             metavar="NAME@VERSION|FOLDER", help="A built version in the folder of models, or any folder."
         ),
     ],
-    version: Annotated[str | None, typer.Option(help="The version. (default: as the folder says)")] = None,
+    version: Annotated[str | None, typer.Option(help="The version. (default: that of the folder)")] = None,
     models_dir: Folder = _MODELS,
     url: Url = DEFAULT_URL,
     as_document: AsJson = False,
