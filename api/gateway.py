@@ -328,7 +328,7 @@ class Gateway:
             await self.deployments.release(self.catalog.forget(known, fleet))
 
     def route_by_deployments(self) -> None:
-        """Serve, split and shadow as the newest deployments say, as far as workers hold the versions."""
+        """Route by the newest deployments and their shadows, as far as workers hold the versions."""
         known, fleet = self.deployments.known, self.fleet.now
         self.catalog.deploy(known, fleet)
         self.shadow_sampler.follow(known.values(), self.catalog, fleet)

@@ -101,7 +101,7 @@ function deployForm(model, current, change) {
   );
 }
 
-/** What `takt deploy VERSION --canary PERCENT` asks for: other wanted versions, aliases and the shadow stay. */
+/** The request of `takt deploy VERSION --canary PERCENT`: other wanted versions, aliases and the shadow stay. */
 export function targetOf(before, version, share) {
   const wanted = [...new Set([...before.wanted, version])];
   const target = { wanted, default: before.default, aliases: before.aliases };

@@ -61,7 +61,7 @@ class Feed {
     this.rest();
   }
 
-  /** Have everybody who watches draw again. */
+  /** Make every subscriber draw again. */
   tell() {
     for (const watcher of this.watchers) watcher(this.value, this.error);
   }

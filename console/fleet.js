@@ -14,7 +14,7 @@ export function currentWork(current) {
   return { kind: "idle" };
 }
 
-/** What a worker is now; `old`: whether that is no longer known. */
+/** The state of a worker; `old`: whether it is no longer known. */
 export function workerState(worker, old) {
   if (old) return "unknown";
   return worker.drained ? "drained" : worker.state;

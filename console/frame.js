@@ -133,7 +133,7 @@ export function watchHealth() {
   watchFreshness(draw);
 }
 
-/** What the reader must know about the age of the shown data; empty: it is live. */
+/** The notice about the age of the shown data; empty: it is live. */
 function ageText(reachable) {
   if (!reachable || isLost()) {
     if (!feeds.status.at) return t("app.lost.ever");

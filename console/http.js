@@ -25,7 +25,7 @@ export function onUnauthorized(listener) {
 
 const LIMIT_MS = 5000;
 
-/** Send a request; resolves to the Response, or raises ApiError. It may take as long as it takes. */
+/** Send a request; resolves to the Response, or raises ApiError. It has no time limit. */
 export async function send(path, { method = "GET", headers = {}, body, signal } = {}) {
   const shown = credentials();
   let response;

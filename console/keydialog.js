@@ -9,7 +9,7 @@ let open = null;
 let dismissed = false;
 
 /**
- * Ask for a key or a sign-in, or let them be changed. `refused`: the gateway requires one, or rejected this one;
+ * Open the dialog for a key or a sign-in. `refused`: the gateway requires one, or rejected this one;
  * `problem`: why a sign-in failed.
  */
 export function keyDialog(refused = false, problem = "") {

@@ -42,7 +42,7 @@ export function manyJobs(wanted, changed) {
   return put(h("div"), form);
 }
 
-/** Ask, then act. Resolves to the outcome as text, or null if it was not confirmed. */
+/** Confirm, then act. Resolves to the outcome as text, or null if it was not confirmed. */
 async function act(action, filter) {
   const { jobs, more } = await post("/jobs/actions", { action, filter, dry_run: true });
   if (!jobs.length) return t("jobs.many.none");

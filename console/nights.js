@@ -1,4 +1,4 @@
-// Did last night's jobs run, and did they take longer than usual? From the counts by hour of 30 days.
+// Last night's jobs: whether they ran, and took longer than usual, by the hourly counts of 30 days.
 
 import { chart } from "./chart.js";
 import { h, put } from "./dom.js";

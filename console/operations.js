@@ -1,4 +1,4 @@
-// What the pages of operators are made of: requests with their outcome in words, and panels that load anew.
+// Parts of the operators' pages: requests with their outcome as text, and panels that load anew.
 
 import { h, put, text } from "./dom.js";
 import { failureText, panel, reasonOf } from "./panels.js";
@@ -39,7 +39,7 @@ export function replaceButtons(box, next) {
   if (held) (next.find(Boolean) ?? box).focus();
 }
 
-/** A panel with what `load` answers, as `draw` makes it. `reload()` asks again. `before`: stays above it. */
+/** A panel with what `load` answers, as `draw` makes it. `reload()` requests it again. `before`: stays above it. */
 export function loadedPanel(title, load, draw, before = null) {
   const note = h("p", { class: "empty" }, t("app.loading"));
   const body = h("div", { tabindex: "-1" });

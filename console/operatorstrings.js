@@ -1,4 +1,4 @@
-// The strings of what operators do, in English and Korean.
+// The strings of the operators' pages, in English and Korean.
 
 export const OPERATOR_STRINGS = {
   "nav.admin": ["Administration", "관리"],
@@ -148,7 +148,7 @@ export const OPERATOR_STRINGS = {
   "rollout.gate.passed": ["the replay agrees", "재실행 결과 일치"],
   "rollout.gate.failed": ["the replay disagrees", "재실행 결과 불일치"],
   "rollout.gate.waits": ["waits for the replay", "재실행 대기 중"],
-  "rollout.reason": ["Reason of the end", "종료 이유"],
+  "rollout.reason": ["Reason for the end", "종료 이유"],
   "rollout.share": ["Share of the requests", "요청 비율"],
   "rollout.errors": ["Error rate", "오류율"],
   "rollout.p99": ["p99, ms", "p99 (ms)"],

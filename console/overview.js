@@ -76,7 +76,7 @@ function summary(level) {
   return t("verdict.ok", { serving: serving.length, workers: workers.length, models: held.size });
 }
 
-/** A condition: what is wrong, since when, and what to do. */
+/** A condition: its message, beginning and remedy. */
 function line(condition) {
   const [message, remedy] = conditionTexts(condition);
   const place = placeOf(condition);

@@ -1,4 +1,4 @@
-// Who uses this tab: an API key, which is kept until the tab is closed, or a person who signed in, whose cookie
+// The user of this tab: an API key, which is kept until the tab is closed, or a person who signed in, whose cookie
 // the browser keeps. Sent with every request for data.
 
 const NAME = "takt.key";
@@ -29,10 +29,10 @@ export function onKey(listener) {
   listeners.add(listener);
 }
 
-/** The asker as the gateway knows it: `{kind, name, roles, csrf_token, sign_in}`; null before it answered. */
+/** The key or session of this tab, by the gateway: `{kind, name, roles, csrf_token, sign_in}`; null before it answered. */
 export let asker = null;
 
-/** Ask the gateway for the roles of this tab's key or session. */
+/** Request the roles of this tab's key or session from the gateway. */
 export async function learnAsker() {
   const value = key();
   try {
@@ -44,7 +44,7 @@ export async function learnAsker() {
   }
 }
 
-/** Whether this tab may do what needs a role. True before the gateway answered: it decides anyway. */
+/** Whether this tab has a role. True before the gateway answered, because the gateway decides anyway. */
 export function may(role) {
   return !asker || asker.kind === "none" || asker.roles.includes(role) || asker.roles.includes("admin");
 }

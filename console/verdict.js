@@ -1,4 +1,4 @@
-// Is it healthy? The gateway decides (`GET /status`); how old its answer is decides whether it still counts.
+// The verdict on the service. The gateway decides (`GET /status`); an old answer does not count.
 
 import { OLD_S } from "./freshness.js";
 
@@ -13,7 +13,7 @@ export function verdict({ status, age, visible, refused }) {
   return { level: LEVELS[status.status] ?? "bad", conditions: status.conditions };
 }
 
-/** Where a condition is looked into. */
+/** The page that shows the subject of a condition. */
 export function placeOf({ code, subject }) {
   if (/^(worker|supervisor|no_worker|clock)/.test(code)) return "#/workers";
   if (/^(model|default_model|rollout)/.test(code)) return `#/models/${subject.split("@")[0]}`;

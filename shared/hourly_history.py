@@ -59,7 +59,7 @@ def add_requests(pipeline: Any, now_s: float, counts: Mapping[str, int]) -> None
 
 @dataclass
 class HourCounts:
-    """What happened to a model version in an hour."""
+    """The counts of a model version in an hour."""
 
     numbers: Counter[str] = field(default_factory=Counter)
     """`jobs_succeeded`, `jobs_failed`, `jobs_canceled`, `rows`, `longest_ms`, `requests`, `errors`."""

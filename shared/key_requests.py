@@ -121,7 +121,7 @@ def is_forgotten(record: KeyRecord, now_ms: int) -> bool:
 
 
 def outdated(known: Iterable[KeyRecord], added: KeyRecord, now_ms: int) -> tuple[set[str], set[str]]:
-    """The ids of forgotten keys, and the owners who have no key left, once `added` is stored."""
+    """The ids of forgotten keys, and the owners that have no key left, once `added` is stored."""
     records = list(known)
     gone = {key.id for key in records if is_forgotten(key, now_ms)}
     kept = {key.name for key in records if key.id not in gone} | {added.name}

@@ -162,7 +162,7 @@ def worker_orders(worker_id: str) -> str:
 
 
 def worker_stack(worker_id: str, ticket: str) -> str:
-    """String with a TTL: the stacks of a worker's threads, as an order asked for them."""
+    """String with a TTL: the stacks of a worker's threads, as an order requested them."""
     return f"{PREFIX}:stack:{worker_id}:{ticket}"
 
 
@@ -183,7 +183,7 @@ def access_version() -> str:
 
 
 def sign_in(state: str) -> str:
-    """String: what a person's sign-in at the provider began with, as JSON; expires."""
+    """String: the state with which a person's sign-in at the provider began, as JSON; expires."""
     return f"{PREFIX}:access:sign_in:{state}"
 
 
@@ -229,7 +229,7 @@ def candidate_claim(publication: str) -> str:
 
 
 def verdict(publication: str) -> str:
-    """String with a TTL: what the verification of a candidate found, as JSON."""
+    """String with a TTL: the result of the verification of a candidate, as JSON."""
     return f"{PREFIX}:verdict:{publication}"
 
 
@@ -249,7 +249,7 @@ def shadow(key: ModelKey) -> str:
 
 
 def shadow_counts(model: str, generation: int) -> str:
-    """Hash with a TTL: what was counted of a shadow in one generation of the deployment."""
+    """Hash with a TTL: the counts of a shadow in one generation of the deployment."""
     return f"{PREFIX}:shadow-counts:{model}:{generation}"
 
 

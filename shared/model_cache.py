@@ -75,7 +75,7 @@ class ModelCache:
         return (self._models / name / version / MANIFEST).is_file()
 
     def refresh(self) -> bool:
-        """Copy what is new of declarations and manifests, and forget what is gone.
+        """Copy new declarations and manifests, and forget removed versions.
 
         → whether a model.toml of a model has changed. Raises ModelStoreError.
         """
@@ -203,7 +203,7 @@ def _is_copied(file: StoredFile) -> bool:
 
 
 def _drop_files(folder: Path) -> None:
-    """Remove what `fetch` copies again."""
+    """Remove the files, which `fetch` copies again."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
             with contextlib.suppress(OSError):

@@ -49,11 +49,11 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     place: str  # of its files in the store
     files: dict[str, VersionFile]
     manifest: ArtifactManifest | None = None  # None: the worker finds the artifact and what made it
-    expires_at_ms: int  # nobody waits for the verdict after that, by Redis' clock
+    expires_at_ms: int  # no gateway waits for the verdict after that, by Redis' clock
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a verification found."""
+    """The result of a verification."""
 
     problem: str = ""  # empty: digests, loading and golden rows are correct
     manifest: ArtifactManifest | None = None

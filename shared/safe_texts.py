@@ -30,7 +30,7 @@ _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 _PLACE = re.compile(
     r"^(?:\[\d\d:\d\d:\d\d\] )?[\w./]+\.(?:cc|cpp|h|hpp|cu):\d+:? |\[ONNXRuntimeError\] : \d+ : \w+ : "
 )
-"""Where in its source a library reports from."""
+"""The place in the source from which a library reports."""
 _SCRIPT_FAILED = "The following operation failed in the TorchScript interpreter."
 """The first line of an error in a TorchScript; a later line says what failed."""
 _NAMED_ERROR = re.compile(r"^\w+Error: (.+)$", re.MULTILINE)

@@ -176,7 +176,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def names(self) -> frozenset[str]:
-        """What an operator may call it: its id, its name, or its supervisor's name."""
+        """Names that an operator may use for it: its id, its name, or its supervisor's name."""
         return frozenset((self.id, self.name, *([self.supervisor.name] if self.supervisor else [])))
 
     @property

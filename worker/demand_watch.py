@@ -60,7 +60,7 @@ class DemandWatch(threading.Thread):
         self._stopping.set()
 
     def look(self) -> None:
-        """Report what is in use or asked for. Raises redis.exceptions.RedisError."""
+        """Report the versions that are in use or requested. Raises redis.exceptions.RedisError."""
         memory = self._memory()
         if memory is None or not memory.on_demand:
             return

@@ -124,7 +124,7 @@ class OpenIdProvider:
             found = await self._read(f"{self.issuer}/.well-known/openid-configuration")
             if found.get("issuer", "").rstrip("/") != self.issuer:
                 raise OperatorError(
-                    f"TAKT_OIDC_ISSUER is {self.issuer}, but the provider calls itself {found.get('issuer')}."
+                    f"TAKT_OIDC_ISSUER is {self.issuer}, but the provider's issuer is {found.get('issuer')}."
                 )
             self.issuer = found["issuer"]  # tokens spell it so
             self._metadata = found

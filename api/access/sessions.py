@@ -54,7 +54,7 @@ def csrf_token(token: bytes) -> str:
 
 
 class Sessions:
-    """The stored sessions. They are records among the API keys, so that all gateways know them."""
+    """The stored sessions. They are records among the API keys, so that all gateways find them."""
 
     def __init__(self, client: Redis, lasts_s: float) -> None:
         self._client: Any = client  # Any: redis-py's union of RESP2 and RESP3 answers

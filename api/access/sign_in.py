@@ -63,7 +63,7 @@ class SignIn:
         return urlsplit(self._provider.issuer).hostname if self._provider is not None else None
 
     def by_proxy(self, peer: str, headers: Mapping[bytes, bytes]) -> Person | None:
-        """The person whom a proxy names; None if the request does not come from a trusted proxy.
+        """The person that a proxy names; None if the request does not come from a trusted proxy.
 
         `peer`: the address of the connection's other end. Raises ForbiddenError.
         """

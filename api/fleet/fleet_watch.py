@@ -30,7 +30,7 @@ from shared.worker_records import (
 LOOK_EVERY_S = 0.1
 """Interval between reads of the streams' lengths. Other gateways' admissions in between are unknown."""
 LOOKS_A_RENEWAL = 5
-"""Every so many looks, heartbeats are read too."""
+"""Number of reads of the streams for each read of the heartbeats."""
 MOST_WORKERS = 1000
 UNSEEN_S = 2.0
 """After this long without a read, Redis was away, and heartbeats expired that workers could not renew."""

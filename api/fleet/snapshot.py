@@ -64,7 +64,7 @@ class OnlineCapacity(Struct, frozen=True):
     others_s: float
     """Seconds of work of other gateways that waits on its workers."""
     on_demand: bool
-    """Whether a supervisor with this gateway's spec and artifact loads it if nobody holds it."""
+    """Whether a supervisor with this gateway's spec and artifact loads it if no worker holds it."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class LaneWatch:
 
         Raises redis.exceptions.RedisError if Redis does not answer.
         """
-        async with self._reading:  # concurrent callers share a look, and its error
+        async with self._reading:  # concurrent callers share a read, and its error
             if self._clock() - self._looked_at_s >= FRESH_S:
                 self._lanes = await self._look()
                 self._looked_at_s = self._clock()

@@ -1,4 +1,4 @@
-"""CORS: the pages of other origins (`TAKT_CORS_ORIGINS`) that may call this gateway, and what they may read.
+"""CORS: pages of other origins (`TAKT_CORS_ORIGINS`) that may call this gateway, and the readable headers.
 
 Starlette's middleware adds the headers around all routes. Early rejections and the fast path answer without
 that middleware, so they leave requests of pages to it.

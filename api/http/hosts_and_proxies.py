@@ -19,7 +19,7 @@ _MOST_KNOWN = 1000
 class HostNames:
     """The host names of an open gateway, against pages that let their own name lead here (DNS rebinding).
 
-    Addresses, `localhost` and names without a dot are always allowed: nobody can register them.
+    Addresses, `localhost` and names without a dot are always allowed, because they cannot be registered.
     """
 
     def __init__(self, names: frozenset[str]) -> None:

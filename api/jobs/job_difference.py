@@ -33,7 +33,7 @@ A, B = "_a", "_b"
 
 @dataclass(frozen=True)
 class JobSide:
-    """One of the two jobs: what was stored of it."""
+    """One of the two jobs, with its stored rows and results."""
 
     record: JobRecord
     chunks: list[ChunkRecord]
@@ -143,7 +143,7 @@ def _outputs(tables: ResultTables, table: pa.Table) -> pa.Table:
 
 
 class _Cut:
-    """Cuts following tables to the numbers of rows that are asked for."""
+    """Cuts following tables to the requested numbers of rows."""
 
     def __init__(self, tables: Iterator[pa.Table]) -> None:
         self._tables = tables

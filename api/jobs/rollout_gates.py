@@ -39,7 +39,7 @@ from shared.tabular.differences import Difference
 log = structlog.get_logger()
 
 LEASE_MS = 10_000
-"""How soon another gateway compares if the one that does has ended."""
+"""Time after which another gateway compares if the comparing gateway has ended."""
 
 
 async def started_gate(jobs: JobService, asker: Principal, servable: Servable, gate: Gate) -> StartedGate:

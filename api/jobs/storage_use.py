@@ -1,4 +1,4 @@
-"""What the payload store holds: bytes by owner, and the objects of jobs that the ledger does not know.
+"""Use of the payload store: bytes by owner, and objects of jobs that are not in the ledger.
 
 Workers remove such orphans by themselves once they are older than the retention of jobs; an operator may
 remove them earlier.
@@ -23,7 +23,7 @@ _READ_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class StorageUse:
-    """What the store holds. `free_bytes`, `limit_bytes`: None if the store does not tell."""
+    """Use of the store. `free_bytes`, `limit_bytes`: None if the store does not report it."""
 
     used_bytes: int
     free_bytes: int | None
@@ -56,16 +56,16 @@ async def storage_use(jobs: JobService) -> StorageUse:
 
 
 async def remove_orphans(jobs: JobService, older_than_s: float, now_s: float) -> list[JobSize]:
-    """Remove the objects of jobs that the ledger does not know and that nobody wrote to for that long.
+    """Remove the objects of jobs that are not in the ledger and have had no write for that long.
 
-    → what was removed. Raises InvalidStateError if the ledger is younger than that: Redis may have been
-    emptied, and then knows no job; PayloadStoreAwayError, redis.exceptions.RedisError.
+    → the removed objects. Raises InvalidStateError if the ledger is younger than that: Redis may have been
+    emptied, and then has no jobs; PayloadStoreAwayError, redis.exceptions.RedisError.
     """
     age_s = await jobs.ledger.age_s()
     if age_s < older_than_s:
         raise InvalidStateError(
-            f"Redis knows jobs of the last {age_s:.0f} s only: it may have been emptied or replaced, and "
-            f"objects older than {older_than_s:.0f} s may belong to jobs that it does not know."
+            f"Redis has jobs of the last {age_s:.0f} s only: it may have been emptied or replaced, and "
+            f"objects older than {older_than_s:.0f} s may belong to jobs that it has lost."
         )
     use = await storage_use(jobs)
     old = [job for job in use.orphans if now_s - job.newest_at_s > older_than_s]
@@ -76,7 +76,7 @@ async def remove_orphans(jobs: JobService, older_than_s: float, now_s: float) ->
 
 
 async def _owners(jobs: JobService, found: list[JobSize]) -> tuple[dict[str, str], list[JobSize]]:
-    """The owners of jobs by id, and the jobs that the ledger does not know."""
+    """The owners of jobs by id, and the jobs that are not in the ledger."""
     owners: dict[str, str] = {}
     orphans: list[JobSize] = []
     known = [job for job in found if is_job_id(job.id)]

@@ -69,7 +69,7 @@ class Deployments:
         await self._client.incr(keys.deployments_version())
 
     async def release(self, forgotten: Sequence[ModelKey]) -> None:
-        """Let the Redis keys of versions that nobody serves any more expire.
+        """Let the Redis keys of versions that are not served any more expire.
 
         A worker that holds such a version again keeps its stream. Raises redis.exceptions.RedisError.
         """

@@ -82,7 +82,7 @@ class RolloutDriver:
         return read_slot(counted)
 
     async def shadow_of(self, deployment: Deployment) -> ShadowFigures:
-        """What was counted of the deployment's shadow since its last change."""
+        """The counts of the deployment's shadow since its last change."""
         if deployment.shadow is None:
             return ShadowFigures()
         name = keys.shadow_counts(deployment.model, deployment.generation)

@@ -49,7 +49,7 @@ SENT, DROPPED = "sent", "dropped"
 
 @dataclass(frozen=True)
 class ShadowRoute:
-    """Where the answered requests of a version go."""
+    """The path of the answered requests of a version to its shadow."""
 
     answered: Servable
     key: ModelKey

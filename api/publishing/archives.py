@@ -149,7 +149,7 @@ def entry_head(name: str, size_bytes: int) -> bytes:
 
 
 def padding_of(size_bytes: int) -> bytes:
-    """What follows the content of a file in an archive."""
+    """The padding after the content of a file in an archive."""
     return bytes(-size_bytes % BLOCK_BYTES)
 
 

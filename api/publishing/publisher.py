@@ -283,7 +283,7 @@ class Publisher:
         await self.reload()
 
     async def _deployed_as(self, name: str, version: str) -> list[str]:
-        """What the deployment of a model uses a version for."""
+        """The uses of a version in the deployment of a model."""
         deployment = await self.deployments.read(name)
         if deployment is None:
             declared = self.catalog.root.specs[name].default_version
@@ -293,7 +293,7 @@ class Publisher:
 
 
 def uses_of(deployment: Deployment, version: str) -> list[str]:
-    """What a deployment uses a version for, in words."""
+    """The uses of a version in a deployment, as text."""
     target, rollout = deployment.target, deployment.rollout
     found = ["the default"] if version == target.default else []
     found += [f"alias {alias}" for alias, one in target.aliases.items() if one == version]

@@ -1,4 +1,4 @@
-"""A change of a model's deployment: what it is based on, what it needs, and its effect on this gateway."""
+"""A change of a model's deployment: its base, its conditions, and its effect on this gateway."""
 
 from __future__ import annotations
 

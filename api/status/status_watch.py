@@ -23,13 +23,13 @@ from shared.conditions import (
 from shared.conditions.episodes import Episode, decode_episode
 
 FRESH_S = 0.5
-"""Callers within this time share a look."""
+"""Callers within this time share an observation."""
 EVERY_S = 1.0
 LEASE_MS = 10_000
 
 
 class StatusWatch:
-    """Looks on demand; the gateway that holds the lease also looks every second, and records."""
+    """Observes on demand; the gateway that holds the lease also observes every second, and records."""
 
     def __init__(
         self,
@@ -42,15 +42,15 @@ class StatusWatch:
         self._clock = clock
         self._tracker = ConditionTracker()
         self.latest: Sequence[Standing] = ()
-        """Of the latest look, however old."""
+        """The conditions of the latest observation, regardless of its age."""
         self._looked_at_s = float("-inf")
         self._looking = asyncio.Lock()
         self.facts = StatusFacts(now_ms=0)
-        """Of the latest look."""
+        """The facts of the latest observation."""
 
     async def standing(self) -> Sequence[Standing]:
         """The present conditions without the consequences of others, worst first, at most a second old."""
-        async with self._looking:  # concurrent callers share a look
+        async with self._looking:  # concurrent callers share an observation
             if self._clock() - self._looked_at_s >= FRESH_S:
                 self.latest = await self._look()
                 self._looked_at_s = self._clock()

@@ -27,7 +27,7 @@ _BLOCK_BYTES = tarfile.BLOCKSIZE
 
 @dataclass(frozen=True)
 class VersionFiles:
-    """What is sent of a version: the files by their names in it."""
+    """The files of a version that are sent, by their names in it."""
 
     model: str
     version: str | None  # None: the service takes that of model.toml

@@ -59,7 +59,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def next_episodes(
     recorded: Mapping[str, Episode], standing: Iterable[Standing], now_ms: int, *, notifies: bool
 ) -> dict[str, Episode]:
-    """The episodes after a look. Without a receiver (`notifies`), an episode ends with its condition."""
+    """The episodes after an observation. Without a receiver (`notifies`) they end with their conditions."""
     present = {one.condition.id: one for one in standing}
     kept: dict[str, Episode] = {}
     for id_, one in present.items():

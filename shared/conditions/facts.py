@@ -17,7 +17,7 @@ from shared.worker_records import WorkerRecord
 
 @dataclass(frozen=True)
 class RedisFacts:
-    """Redis, and what only Redis knows."""
+    """Redis, and the facts that are stored in it."""
 
     memory_used_bytes: int = 0
     memory_limit_bytes: int = 0  # 0: none
@@ -44,7 +44,7 @@ class StoreFacts:
 
 @dataclass(frozen=True)
 class GatewayFacts:
-    """The gateway that looked, and the others that it knows."""
+    """The gateway that gathered the facts, and the other known gateways."""
 
     name: str = ""
     stopping: bool = False

@@ -99,7 +99,7 @@ def _of_restarts(facts: StatusFacts) -> Iterator[Condition]:
 
 
 def _whole_restarts(facts: StatusFacts) -> dict[str, int]:
-    """Restarts of supervisors that were started again, with their workers, and so know of no end."""
+    """Restarts of supervisors that were started again, with their workers, and so have no record of ends."""
     known = {name for name, exits in _recent_exits(facts).items() if exits}
     starts: dict[str, int] = defaultdict(int)
     for name, number in facts.starts.items():

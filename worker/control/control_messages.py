@@ -188,7 +188,7 @@ class EnvironmentsWanted(msgspec.Struct, frozen=True, tag=True):
 
 
 class DemandedVersions(msgspec.Struct, frozen=True, tag=True):
-    """The versions on demand with work, as this worker sees them."""
+    """The versions on demand with work, as this worker observes them."""
 
     used: dict[str, float] = {}  # held here, and in use since the last message → seconds since then
     asked: list[str] = []  # held by no worker, and with requests or chunks waiting

@@ -84,7 +84,7 @@ class CommandLines:
         self._file = os.fdopen(descriptor, "wb", buffering=0)
 
     def begin(self, model: str, version: str) -> None:
-        """Write a line before work on a model begins, so that a caller knows which model ended the
+        """Write a line before work on a model begins, so that a caller can name the model that ended the
         process."""
         if self._writes_begin:
             self.write({"model": model, "version": version, "state": "begun"})

@@ -1,4 +1,4 @@
-"""Opens ONNX files with ONNX Runtime, and says what to do if it cannot."""
+"""Opens ONNX files with ONNX Runtime. An error has the remedy."""
 
 from __future__ import annotations
 

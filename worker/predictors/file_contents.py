@@ -1,4 +1,4 @@
-"""What a file contains by its first bytes, whatever its name: to say what to do with a wrong file.
+"""The content of a file by its first bytes, whatever its name: an error about a wrong file has the remedy.
 
 A file that no rule knows is left to its framework. Nothing of the file is run.
 """
@@ -202,7 +202,7 @@ _OLD_XGBOOST = FileContents(
     "load it with the XGBoost that saved it (before 3.1), and save it as model.json",
 )
 _POINTER = FileContents(
-    "a pointer of Git LFS, not the file itself", "run `git lfs pull`, and use the file that it brings"
+    "a pointer of Git LFS, not the file itself", "run `git lfs pull`, and use the downloaded file"
 )
 _BY_HEAD: tuple[tuple[bytes, FileContents | Callable[[Path, bytes], FileContents | None]], ...] = (
     (b"version https://git-lfs", _POINTER),

@@ -52,7 +52,7 @@ class ShadowBatch:
 
 @dataclass(frozen=True)
 class ShadowRun:
-    """What a batch came to."""
+    """The result of a batch."""
 
     results: pa.Table
     took_s: float

@@ -42,7 +42,7 @@ class Version:
     own_copy: str = ""  # why each worker loads it for itself
     strikes: int = 0
     asked_at_s: float = 0.0
-    """On demand: when work for it was last seen."""
+    """On demand: the time at which work for it was last found."""
     asked_since_s: float = 0.0
     """On demand: since when work waits for it."""
 

@@ -127,7 +127,7 @@ def unloading(before: Target, version: str | None) -> Target:
 async def _changed(
     gateway: Gateway, model: str, asker: Principal, decide: Callable[[Deployment], Target]
 ) -> Target:
-    """Change what is served of a model, based on whichever change came last. → the target"""
+    """Change the deployment of a model, based on its newest generation. → the target"""
     while True:
         before = await current(gateway, model)
         target = decide(before)

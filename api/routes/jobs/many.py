@@ -34,7 +34,7 @@ class JobAction(StrEnum):
 
 
 class JobFilterBody(BaseModel):
-    """The conditions of `GET /jobs`. At least one is needed, so that nobody acts on all jobs by mistake."""
+    """The conditions of `GET /jobs`. One is required, so that no call changes all jobs by mistake."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,4 +1,4 @@
-"""`GET /status`: is it healthy, and if not, what is wrong."""
+"""`GET /status`: the health of the service, and its conditions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs: the versions of all parts, and the settings in force."""
+"""The versions of all running parts, and the settings in force."""
 
 from __future__ import annotations
 

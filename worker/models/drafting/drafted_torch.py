@@ -76,7 +76,7 @@ def _steps(program: torch.export.ExportedProgram, name: str) -> tuple[int, int |
 
 
 def script_facts(path: Path) -> DraftFacts:
-    """TorchScript records no shapes: its first layer says what it takes.
+    """TorchScript records no shapes: the inputs are those of its first layer.
 
     Raises DraftError for networks that begin otherwise, and for files without a network.
     """
@@ -120,7 +120,7 @@ def _network_in(path: Path) -> Any:  # Any: torch.jit has no types
 
 
 def _by_first_layer(network: Any, name: str) -> Iterator[TensorInput]:
-    """What the first layer with weights may take."""
+    """The possible inputs of the first layer with weights."""
     first = next((one for one in network.modules() if list(one.parameters(recurse=False))), None)
     layer = getattr(first, "original_name", "")
     weight = next(iter(first.parameters(recurse=False))) if first is not None else None

@@ -94,7 +94,7 @@ def _by_flavor(flavor: str, folder: Path) -> DraftFacts:
 
 
 def _by_signature(document: Mapping[str, Any], features: Sequence[Feature]) -> DraftFacts:
-    """Any other flavor: only its signature says what it takes and answers."""
+    """Any other flavor: only its signature describes inputs and outputs."""
     answers = _part(document, "outputs")
     if not features or not answers:
         raise DraftError(
