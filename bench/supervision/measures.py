@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import signal
@@ -47,6 +48,7 @@ class Answers:
 @contextmanager
 def steadily(takt: Running, model: str, per_s: float) -> Iterator[Answers]:
     """Send requests during the block, each at its time and by a thread of its own."""
+    gc.freeze()  # else each full collection scans the modules of scikit-learn and delays requests by 0.1 s
     answers, ended = Answers(), threading.Event()
     url, body = f"{takt.http.base_url}/models/{model}/predict", row()
     clients = [httpx.Client(timeout=60, trust_env=False) for _ in range(32)]
@@ -130,8 +132,14 @@ def memory(workers: int, mebibytes: int, rounds: int) -> str:
     )
 
 
-def addition(share: float) -> str:
-    """A version is added and removed at a share of the load that a worker answers."""
+def additions(share: float, rounds: int) -> str:
+    """A version is added at a share of the load that a worker answers."""
+    lines, ratios = zip(*(_addition(share) for _ in range(rounds)), strict=True)
+    spread = f"{statistics.median(ratios):.2f} × ({min(ratios):.2f}–{max(ratios):.2f})"
+    return "\n".join([*lines, f"p99 while a version is added, of {rounds} rounds: {spread}"])
+
+
+def _addition(share: float) -> tuple[str, float]:
     with _folders() as (folder, models):
         write_pipeline(models, "small")
         write_forest(models, "forest", 64)
@@ -150,11 +158,12 @@ def addition(share: float) -> str:
                 time.sleep(2.0)
                 ended_s = time.monotonic()
     before, during = answers.p99_ms(begun_s + 1, changed_s), answers.p99_ms(changed_s, ended_s)
-    return (
+    line = (
         f"a version added after {added_s - changed_s:.1f} s at {per_s:.0f} requests/s: "
         f"{answers.failed()} failed; p99 {before:.1f} ms before, {during:.1f} ms meanwhile "
         f"({during / before:.2f} ×)"
     )
+    return line, during / before
 
 
 def _capacity(takt: Running) -> float:
