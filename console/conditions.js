@@ -4,8 +4,8 @@ import { language } from "./words.js";
 
 const KOREAN = {
   redis_down: [
-    "Redis가 응답하지 않습니다. 접수와 처리가 모두 멈췄습니다.",
-    "Redis를 시작하거나 호스트와 네트워크를 확인하세요. 접수된 작업은 보존됩니다.",
+    "Redis가 응답하지 않습니다: {reason}. 접수와 처리가 모두 멈췄습니다.",
+    "Redis를 시작하거나 호스트, 비밀번호, 네트워크를 확인하세요. 접수된 작업은 보존됩니다.",
   ],
   redis_refuses_writes: [
     "Redis가 쓰기를 거부합니다: {reason}. 작업을 접수하지 않습니다.",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
+from collections.abc import Callable
 
 import structlog
 
@@ -18,7 +21,9 @@ BACKOFF = Backoff(first_s=0.05, longest_s=1.0)
 class RedisStatus:
     """The state of the connection to Redis. It is down until its first successful use."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._up_since_s = math.inf
         self.up = False
         self.takes_work = True
         """Whether writes succeed: not while Redis' memory or disk is full, or if it is a replica."""
@@ -34,6 +39,7 @@ class RedisStatus:
         if not self.up:
             log.info("queue_reached")
             self.reached.set()
+            self._up_since_s = self._clock()
         self.up = True
         self._failures = 0
 
@@ -52,6 +58,10 @@ class RedisStatus:
             log.info("queue_takes_work")
         self.takes_work = refusal is None
         self.refusal = "" if refusal is None else str(refusal)
+
+    def up_s(self) -> float:
+        """Seconds since the connection was established; 0 while Redis does not answer."""
+        return max(0.0, self._clock() - self._up_since_s) if self.up else 0.0
 
     @property
     def open(self) -> bool:

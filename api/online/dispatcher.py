@@ -26,6 +26,7 @@ from api.online.entry_writer import EntryWriter, IdentityOf, any_identity
 from api.online.inflight import Answered, InflightRequests, Left, ResultListener
 from api.online.reply_reader import ReplyStream
 from shared.columns import cut
+from shared.connections import refuses_writes
 from shared.errors import DeadlineExceededError, ServiceError, UnsupportedServerError
 from shared.keys import ModelKey
 from shared.messages import Column
@@ -179,6 +180,8 @@ class OnlineDispatcher:
         except (RedisError, OSError, UnsupportedServerError) as error:
             self._replies.lost()
             self._queue.broke(error)
+            if refuses_writes(error):  # the stream cannot be opened, for example on a replica
+                self._queue.judge(error)
             await asyncio.sleep(self._queue.backoff_s)
             return
         self._queue.works()

@@ -1,6 +1,6 @@
 """Records conditions in Redis and has them notified: the gateway that holds the lease does it for all.
 
-While Redis does not answer, no gateway can hold the lease: each notifies that Redis is down by itself.
+While Redis does not answer or refuses writes, no gateway can hold the lease: each notifies this by itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from shared import keys
 from shared.conditions.episodes import Episode, encode_episode, next_episodes
 
 ANNOUNCE_LIMIT_S = 2.0
-DOWN = "redis_down"
+OWN = ("redis_down", "redis_refuses_writes")
+"""Conditions that cannot be recorded in Redis while they last."""
 
 
 class ConditionRecorder:
@@ -30,7 +31,7 @@ class ConditionRecorder:
         self._client: Any = client  # Any: redis-py's union of RESP2 and RESP3 answers
         self._notifier = notifier
         self._own: dict[str, Episode] = {}
-        """That Redis is down: known to this gateway alone."""
+        """Episodes of `OWN`, known to this gateway alone."""
 
     async def run_later(self) -> None:
         """Wait a second, then record. A background task repeats it."""
@@ -51,7 +52,7 @@ class ConditionRecorder:
                 await self._record()
 
     async def _notify_own(self) -> None:
-        standing = [one for one in self._watch.latest if one.condition.code == DOWN]
+        standing = [one for one in self._watch.latest if one.condition.code in OWN]
         if not standing and not self._own:
             return
         now_ms = self._watch.facts.now_ms
@@ -61,7 +62,7 @@ class ConditionRecorder:
     async def _record(self) -> None:
         before = await self._watch.recorded()
         now_ms = self._watch.facts.now_ms
-        standing = [one for one in self._watch.latest if one.condition.code != DOWN]
+        standing = [one for one in self._watch.latest if one.condition.code not in OWN]
         episodes = next_episodes(before, standing, now_ms, notifies=self._notifier.notifies)
         await self._store(before, episodes)
         await self._store(episodes, await self._notifier.deliver(episodes, now_ms))

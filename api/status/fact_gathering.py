@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from api.fleet.redis_stats import RedisStats, read_queue
 from api.fleet.redis_status import RedisStatus
@@ -61,9 +63,12 @@ class Gatherer:
         try:
             async with asyncio.timeout(LOOK_LIMIT_S):
                 found = await self._read()
-        except (RedisError, OSError, TimeoutError):
+        except (RedisError, OSError, TimeoutError) as error:
             return StatusFacts(
-                now_ms=round(time.time() * 1000), gateway=self._gateway(0.0, {}), store=await store
+                now_ms=round(time.time() * 1000),
+                redis_error=_reason(error),
+                gateway=self._gateway(0.0, {}),
+                store=await store,
             )
         return self._facts(found, await store)
 
@@ -124,6 +129,9 @@ class Gatherer:
         )
 
     def _silent(self, found: _Found) -> dict[str, float]:
+        """Seconds since the sign of life of each silent gateway; none could be written while Redis was away."""
+        if self.queue.up_s() < GATEWAY_SILENT_S:
+            return {}
         ages_s = {name: (found.queue.now_ms - at_ms) / 1000 for name, at_ms in found.gateways.items()}
         return {
             name: age_s for name, age_s in ages_s.items() if age_s > GATEWAY_SILENT_S and name != self.name
@@ -164,6 +172,19 @@ class _Found:
     damaged: Mapping[bytes, bytes]
     gateways: Mapping[str, float]
     lanes: Lanes
+
+
+def _reason(error: Exception) -> str:
+    """Why Redis does not answer. The error's own text may contain the URL and its password."""
+    match error:
+        case AuthenticationError() | AuthorizationError():
+            return "it rejects the user name or password"
+        case RedisConnectionError() if "max number of clients" in str(error):
+            return "it has too many connections (maxclients)"
+        case TimeoutError() | RedisTimeoutError():
+            return f"no answer within {LOOK_LIMIT_S:g} s"
+        case _:
+            return "the connection fails"
 
 
 def _room(payloads: PayloadStore) -> tuple[int | None, int | None]:

@@ -8,9 +8,11 @@ from shared.conditions.records import Condition, worst_first
 
 _SERVED = ("default_model_not_served", "model_without_worker", "model_not_loaded")
 _QUEUES = ("online_queue_old", "jobs_stand_still", "requests_rejected", "predictions_fail", "jobs_old")
+_HEARTBEATS = ("gateway_silent", "no_worker", "worker_silent", "workers_starting", *_SERVED, *_QUEUES)
+"""Those that follow if no program can write its heartbeat."""
 
 _EVERYWHERE: Mapping[str, frozenset[str]] = {
-    "redis_refuses_writes": frozenset(("redis_memory_nearly_full", "redis_log_fails")),
+    "redis_refuses_writes": frozenset(("redis_memory_nearly_full", "redis_log_fails", *_HEARTBEATS)),
     "no_worker": frozenset((*_SERVED, *_QUEUES, "worker_silent", "worker_restarted")),
     "workers_drained": frozenset((*_SERVED, *_QUEUES)),
     "workers_starting": frozenset((*_SERVED, *_QUEUES)),

@@ -29,7 +29,7 @@ def _found(facts: StatusFacts) -> Iterator[Condition]:
     yield from _of_gateway(facts.gateway)
     yield from _of_store(facts.store)
     if facts.redis is None:
-        yield Condition("redis_down")
+        yield Condition("redis_down", "", {"reason": facts.redis_error or "no connection"})
         return
     yield from _of_redis(facts.redis)
     yield from of_workers(facts)

@@ -65,6 +65,7 @@ class StatusFacts:
 
     now_ms: int
     redis: RedisFacts | None = None  # None: it does not answer, and nothing below is known
+    redis_error: str = ""  # why it does not answer
     gateway: GatewayFacts = GatewayFacts()
     store: StoreFacts = StoreFacts()
     workers: Sequence[WorkerRecord] = ()

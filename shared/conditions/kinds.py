@@ -42,8 +42,8 @@ KINDS = (
     # -- Redis
     _trouble(
         "redis_down",
-        "Redis does not answer. No work is accepted or run.",
-        "Start Redis, or check its host and the network. Accepted work is kept.",
+        "Redis does not answer: {reason}. No work is accepted or run.",
+        "Start Redis, or check its host, its password and the network. Accepted work is kept.",
         "TaktRedisDown",
         "TaktGatewayNotReady",
     ),

@@ -168,6 +168,26 @@ def redis_set(name: str, value: str, before: str, scene: Scene) -> Iterator[None
 
 
 @contextmanager
+def redis_is_replica(scene: Scene) -> Iterator[None]:
+    scene.client.replicaof("127.0.0.1", str(free_port()))
+    try:
+        yield
+    finally:
+        scene.client.replicaof("NO", "ONE")
+
+
+@contextmanager
+def redis_password_changed(scene: Scene) -> Iterator[None]:
+    admin = scene.client
+    admin.config_set("requirepass", "changed")
+    admin.client_kill_filter(skipme=True, _type="normal")
+    try:
+        yield
+    finally:
+        admin.config_set("requirepass", "")
+
+
+@contextmanager
 def store_full(scene: Scene) -> Iterator[None]:
     path = scene.folder / "payloads" / "junk"
     path.mkdir(parents=True)
@@ -355,6 +375,12 @@ INCIDENTS: Mapping[str, tuple[Incident, str, str]] = {
         "Warning",
         "Redis may lose accepted work",
     ),
+    "redis is a replica": (redis_is_replica, "Trouble", "Redis refuses writes"),
+    "redis password changed": (
+        redis_password_changed,
+        "Trouble",
+        "Redis does not answer: it rejects the user name or password",
+    ),
     "store full": (store_full, "Trouble", "Jobs are rejected"),
     "all drained": (all_drained, "Trouble", "All 2 workers are drained"),
     "webhook dead": (webhook_dead, "Warning", "1 webhooks of ended jobs"),
@@ -403,7 +429,7 @@ def test_the_console_says_what_is_wrong_within_five_seconds_and_when_it_is_over(
 
 def looks_live(scene: Scene, level: str, said: str) -> None:
     """Without an answer of gateway or Redis, nothing is shown as if it were live."""
-    old = level == "No data" or said == "Redis does not answer"
+    old = level == "No data" or said.startswith("Redis does not answer")
     expect(scene.page.locator("body[data-old]")).to_have_count(int(old))
     if old:
         workers = scene.page.get_by_role("region", name="Workers", exact=True)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import ReadOnlyError
 
 from api.fleet.redis_status import RedisStatus
 from api.http.request_bodies import ClientLeftError
@@ -268,6 +269,22 @@ async def test_while_redis_is_away_requests_are_refused_at_once(
     with pytest.raises(QueueUnavailableError) as refusal:
         submit(lane, 1.0)
     assert refusal.value.retry_after_s
+
+
+async def test_a_replica_is_known_to_refuse_writes(
+    lane: OnlineDispatcher, client: FakeRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_: object) -> None:
+        raise ReadOnlyError("You can't write against a read only replica.")
+
+    monkeypatch.setattr(ReplyStream, "open", refuse)
+    client.server.connected = False
+    with pytest.raises(QueueUnavailableError):
+        await submit(lane, 1.0)  # after a failed write, the reply stream is opened again
+    client.server.connected = True
+    await until(lambda: "read only replica" in lane._queue.refusal)
+    monkeypatch.undo()
+    await until(lambda: lane._queue.open and not lane._queue.refusal)
 
 
 async def test_a_request_in_flight_when_redis_goes_waits_until_its_deadline(

@@ -11,8 +11,13 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from redis.exceptions import AuthenticationError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from api.gateway import Gateway
+from api.status import fact_gathering
+from api.status.fact_gathering import GATEWAY_SILENT_S
 from shared import keys
 from shared.conditions import BY_CODE, Severity, StatusFacts
 from shared.ledger import AsyncLedger, NewJob, new_job_id
@@ -128,6 +133,27 @@ async def test_a_redis_that_is_cut_off_is_the_only_condition(stage: Stage) -> No
     assert await stage.codes() == set()
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (AuthenticationError("WRONGPASS"), "it rejects the user name or password"),
+        (RedisConnectionError("max number of clients reached"), "it has too many connections (maxclients)"),
+        (RedisTimeoutError(), "no answer within 1.5 s"),
+        (RedisConnectionError("redis://u:secret@host:1"), "the connection fails"),
+    ],
+)
+async def test_the_reason_why_redis_does_not_answer_is_named(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    async def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(fact_gathering, "read_queue", fail)
+    [found] = (await stage.status())["conditions"]
+    assert found["code"] == "redis_down"
+    assert found["message"] == f"Redis does not answer: {reason}. No work is accepted or run."
+
+
 async def test_a_worker_that_fell_silent_is_named(stage: Stage) -> None:
     await stage.worker.die()
     await stage.client.zadd(keys.workers(), {"other/0:1": 1})
@@ -163,8 +189,12 @@ async def test_a_webhook_that_failed_once_is_reported_until_it_is_delivered(stag
     assert await stage.codes() == set()
 
 
-async def test_another_gateway_that_fell_silent_is_named(stage: Stage) -> None:
+async def test_another_gateway_that_fell_silent_is_named(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now_ms = int((await stage.client.time())[0]) * 1000
     await stage.client.zadd(keys.gateways(), {"other": now_ms - 10_000, "test": now_ms - 10_000})
+    assert await stage.codes() == set(), "Redis was away until now, so that it could not announce itself"
+    monkeypatch.setattr(stage.gateway.queue, "up_s", lambda: GATEWAY_SILENT_S)
     [found] = (await stage.status())["conditions"]
     assert (found["code"], found["subject"]) == ("gateway_silent", "other")

@@ -7,10 +7,11 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
 from standardwebhooks.webhooks import Webhook
 
 from api.gateway import Gateway
-from api.status.condition_recorder import ConditionRecorder
+from api.status.condition_recorder import OWN, ConditionRecorder
 from api.status.notifications import ConditionNotifier
 from api.status.status_watch import StatusWatch
 from shared import keys
@@ -118,14 +119,15 @@ async def test_another_gateway_goes_on_with_what_the_first_could_not_deliver() -
     assert len(to.received) == 3
 
 
-async def test_that_redis_is_down_is_notified_without_redis() -> None:
+@pytest.mark.parametrize("code", OWN)
+async def test_that_redis_is_down_or_read_only_is_notified_without_redis(code: str) -> None:
     client = FakeRedis()
     with receiver() as to:
         one = await looker(client, "one", to)
         await one.observe(HEALTHY)
         client.server.connected = False
-        await one.observe(INCIDENTS["redis_down"])
-        await one.observe(INCIDENTS["redis_down"], later_s=5)
+        await one.observe(INCIDENTS[code])
+        await one.observe(INCIDENTS[code], later_s=5)
         client.server.connected = True
         await one.observe(HEALTHY, later_s=10)
         await one.observe(HEALTHY, later_s=11)

@@ -87,6 +87,14 @@ def test_a_dead_redis_is_one_condition() -> None:
     assert [one.code for one in conditions_of(facts)] == ["redis_down"]
 
 
+def test_while_redis_refuses_writes_missing_heartbeats_are_not_repeated() -> None:
+    facts = replace(INCIDENTS["no_worker"], silent_workers={"w/0": NOW_MS - 4000})
+    facts = replace(
+        facts, redis=INCIDENTS["redis_refuses_writes"].redis, gateway=INCIDENTS["gateway_silent"].gateway
+    )
+    assert [one.code for one in without_consequences(conditions_of(facts))] == ["redis_refuses_writes"]
+
+
 def test_without_workers_neither_models_nor_silent_workers_are_repeated() -> None:
     facts = replace(INCIDENTS["no_worker"], silent_workers={"w/0": NOW_MS - 4000}, wanted=(KEY, KEY))
     [only] = without_consequences(conditions_of(facts))
