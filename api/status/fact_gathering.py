@@ -129,7 +129,7 @@ class Gatherer:
         )
 
     def _silent(self, found: _Found) -> dict[str, float]:
-        """Seconds since the sign of life of each silent gateway; none could be written while Redis was away."""
+        """Seconds since the sign of life of each silent gateway; while Redis is away, none is written."""
         if self.queue.up_s() < GATEWAY_SILENT_S:
             return {}
         ages_s = {name: (found.queue.now_ms - at_ms) / 1000 for name, at_ms in found.gateways.items()}
