@@ -32,8 +32,8 @@ class Requeueing(NamedTuple):
             raise InvalidStateError(f"{self.letter.id}: the chunk is not abandoned, or its job has ended.")
 
 
-def requeueing_of(letter: DeadLetter) -> Requeueing:
-    """Raises InvalidStateError if the letter cannot be requeued."""
+def requeueing_of(letter: DeadLetter, by: str = "") -> Requeueing:
+    """`by`: the name of the caller. Raises InvalidStateError if the letter cannot be requeued."""
     match letter.kind:
         case LetterKind.ENTRY:
             stream = keys.online(ModelKey(letter.model))
@@ -43,7 +43,7 @@ def requeueing_of(letter: DeadLetter) -> Requeueing:
             return Requeueing(letter, ("LPUSH", queue, _whole(letter)), bool)
         case LetterKind.CHUNK:
             job_id, _, index = letter.place.rpartition("/")
-            again = chunk_transitions.requeue_chunk(job_id, int(index))
+            again = chunk_transitions.requeue_chunk(job_id, int(index), by)
             command = ("EVAL", source(again.script), 0, *again.arguments)
             return Requeueing(letter, command, again.decode)
         case kind:

@@ -156,6 +156,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/jobs/{job_id}/errors": {"GET": SAVE},
     "/jobs/{job_id}/input": {"GET": SAVE},
     "/jobs/{job_id}/chunks": {"GET": READ},
+    "/jobs/{job_id}/timeline": {"GET": READ},
     "/jobs/{job_id}/manifest": {"GET": SAVE},
     "/jobs/{job_id}/links": {"POST": READ},
     "/jobs/{job_id}/difference": {"GET": READ},

@@ -167,23 +167,26 @@ class AsyncLedger:
         known, *answers = await pipeline.execute(raise_on_error=False)
         require_durable(job_id, known, answers[0], self._durability, *answers[1:])
 
-    async def cancel(self, job_id: str) -> JobState:
-        """Start no more chunks; the state is `canceling` until no chunk runs. Raises JobNotFound."""
-        return await self._run(job_transitions.cancel(job_id))
+    async def cancel(self, job_id: str, *, by: str = "") -> JobState:
+        """Start no more chunks; the state is `canceling` until no chunk runs. Raises JobNotFound.
 
-    async def pause(self, job_id: str) -> JobState:
+        `by`, here and below: the name of the caller, for the timeline.
+        """
+        return await self._run(job_transitions.cancel(job_id, by))
+
+    async def pause(self, job_id: str, *, by: str = "") -> JobState:
         """Start no chunk until `resume`. → the state; not `paused` if the job cannot be paused."""
-        return await self._run(job_transitions.pause(job_id))
+        return await self._run(job_transitions.pause(job_id, by))
 
-    async def resume(self, job_id: str, key: ModelKey) -> JobState:
+    async def resume(self, job_id: str, key: ModelKey, *, by: str = "") -> JobState:
         """Continue a paused job. → the state; other jobs are unchanged."""
-        resumed = await self._run(job_transitions.resume(job_id))
+        resumed = await self._run(job_transitions.resume(job_id, by))
         self._ring_for(key, resumed.ready)
         return resumed.state
 
-    async def prioritize(self, job_id: str, priority: int) -> JobState:
+    async def prioritize(self, job_id: str, priority: int, *, by: str = "") -> JobState:
         """Set the weight, 0–9, from the next claim on."""
-        return await self._run(job_transitions.prioritize(job_id, priority))
+        return await self._run(job_transitions.prioritize(job_id, priority, by))
 
     async def delete(self, job_id: str) -> bool:
         """Remove the record of an ended job; the caller removes rows and results. → whether it had ended."""

@@ -105,12 +105,12 @@ def hand_back(
     return Transition("hand_back", arguments, bool)
 
 
-def requeue_chunk(job_id: str, index: int) -> Transition[bool]:
+def requeue_chunk(job_id: str, index: int, by: str = "") -> Transition[bool]:
     """Try a failed chunk once more. → False if it has not failed, or its job has ended.
 
-    Sends no doorbell: the reconciler does.
+    `by`: the name of the caller. Sends no doorbell: the reconciler does.
     """
-    return Transition("requeue_chunk", (job_id, index), bool)
+    return Transition("requeue_chunk", (job_id, index, by), bool)
 
 
 def recompute(job_id: str, index: int, token: str, reason: str) -> Transition[Recomputed]:

@@ -167,28 +167,28 @@ def fail_job(job_id: str, code: str, detail: str) -> Transition[bool]:
     return Transition("fail_job", (job_id, code, detail), bool)
 
 
-def cancel(job_id: str) -> Transition[JobState]:
-    """Start no more chunks. Raises JobNotFoundError."""
-    return Transition("cancel", (job_id,), _state_of(job_id))
+def cancel(job_id: str, by: str = "") -> Transition[JobState]:
+    """Start no more chunks. `by`, here and below: the caller's name. Raises JobNotFoundError."""
+    return Transition("cancel", (job_id, by), _state_of(job_id))
 
 
-def pause(job_id: str) -> Transition[JobState]:
+def pause(job_id: str, by: str = "") -> Transition[JobState]:
     """Start no chunk until `resume`; jobs that are neither queued nor running are unchanged."""
-    return Transition("pause", (job_id,), _state_of(job_id))
+    return Transition("pause", (job_id, by), _state_of(job_id))
 
 
-def resume(job_id: str) -> Transition[Resumed]:
+def resume(job_id: str, by: str = "") -> Transition[Resumed]:
     """Continue a paused job; other jobs are unchanged."""
 
     def resumed(answer: Any) -> Resumed:
         return Resumed(_state_of(job_id)(answer[0] if answer else None), int(answer[1]) if answer else 0)
 
-    return Transition("resume", (job_id,), resumed)
+    return Transition("resume", (job_id, by), resumed)
 
 
-def prioritize(job_id: str, priority: int) -> Transition[JobState]:
+def prioritize(job_id: str, priority: int, by: str = "") -> Transition[JobState]:
     """Set the weight, 0–9, from the next claim on."""
-    return Transition("prioritize", (job_id, priority), _state_of(job_id))
+    return Transition("prioritize", (job_id, priority, by), _state_of(job_id))
 
 
 def delete(job_id: str) -> Transition[bool]:

@@ -87,6 +87,23 @@ class FailureReason(msgspec.Struct, frozen=True):
     detail: str
 
 
+class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded event of a job. An event of a newer Takt may have another name."""
+
+    event: str  # uploaded, paused, resumed, cancel_requested, priority_changed, chunks_ended, attempt_failed,
+    # chunk_failed, chunk_requeued or result_lost
+    at_ms: int
+    by: str | None = None  # the name of the caller
+    rows: int | None = None
+    priority: int | None = None
+    chunk: int | None = None
+    attempt: int | None = None
+    worker: str | None = None
+    reason: str | None = None
+    chunks_ended: int | None = None
+    chunks_total: int | None = None
+
+
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A job in the ledger. Times are ms of Redis' clock since 1970, UTC."""
 
@@ -121,6 +138,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     replay_of: str = ""  # the job that has the same rows
     retry_of: str = ""  # the job whose rows without a result it has
     computed_by: dict[str, str] = {}  # provenance of its chunks as JSON, by the names in the chunks
+    timeline: tuple[TimelineEvent, ...] = ()  # the first and the newest; empty in older records
+    timeline_omitted: int = 0  # events between them that are not kept
 
     @property
     def key(self) -> ModelKey:

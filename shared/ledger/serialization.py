@@ -104,6 +104,7 @@ def _job_record(fields: Mapping[Any, Any]) -> JobRecord:
     values: dict[str, object] = {name.decode(): value.decode() for name, value in fields.items()}
     for name in ("tags", "keep_columns"):
         values[name] = msgspec.json.decode(fields.get(name.encode(), b"[]"))
+    values["timeline"] = msgspec.json.decode(fields.get(b"timeline", b"[]"))
     values["built_with"] = msgspec.json.decode(fields.get(b"built_with", b"{}"))
     if fields.get(b"finished_at_ms"):
         values["expires_at_ms"] = int(fields[b"finished_at_ms"]) + int(fields[b"retention_ms"])

@@ -47,21 +47,24 @@ async def cancel(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
 
     No further chunk starts, running chunks stop at their next slice, finished results stay.
     """
-    await cancel_job(gateway.jobs, await own_job(gateway.jobs, asker, job_id, to_change=True))
+    record = await own_job(gateway.jobs, asker, job_id, to_change=True)
+    await cancel_job(gateway.jobs, record, by=asker.name)
     return await _now(gateway, job_id)
 
 
 @router.post("/jobs/{job_id}/pause", response_model=JobView, responses=_ERRORS)
 async def pause(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
     """Pause a job. No chunk starts until the job is resumed; running chunks stop and run again then."""
-    await pause_job(gateway.jobs, await own_job(gateway.jobs, asker, job_id, to_change=True))
+    record = await own_job(gateway.jobs, asker, job_id, to_change=True)
+    await pause_job(gateway.jobs, record, by=asker.name)
     return await _now(gateway, job_id)
 
 
 @router.post("/jobs/{job_id}/resume", response_model=JobView, responses=_ERRORS)
 async def resume(job_id: str, gateway: GatewayState, asker: Asker) -> Response:
     """Resume a paused job. A job that is queued or running is not changed."""
-    await resume_job(gateway.jobs, await own_job(gateway.jobs, asker, job_id, to_change=True))
+    record = await own_job(gateway.jobs, asker, job_id, to_change=True)
+    await resume_job(gateway.jobs, record, by=asker.name)
     return await _now(gateway, job_id)
 
 
@@ -79,7 +82,7 @@ async def change(
     record = await own_job(gateway.jobs, asker, job_id, to_change=True)
     _require(record.state, not record.state.ended, "assigned a new priority")
     require_match(request.scope)
-    await prioritize_job(gateway.jobs, record, change.priority)
+    await prioritize_job(gateway.jobs, record, change.priority, by=asker.name)
     return await _now(gateway, job_id)
 
 
@@ -99,24 +102,24 @@ async def delete(
     await delete_job(gateway.jobs, record)
 
 
-async def cancel_job(jobs: JobService, record: JobRecord) -> JobState:
-    """Returns the new state, as the other functions do. Raises InvalidStateError."""
-    state = await jobs.ledger.cancel(record.id)
+async def cancel_job(jobs: JobService, record: JobRecord, *, by: str) -> JobState:
+    """Returns the new state, as the other functions do. `by`: the caller. Raises InvalidStateError."""
+    state = await jobs.ledger.cancel(record.id, by=by)
     return _require(state, state in _CANCELED, "canceled")
 
 
-async def pause_job(jobs: JobService, record: JobRecord) -> JobState:
-    state = await jobs.ledger.pause(record.id)
+async def pause_job(jobs: JobService, record: JobRecord, *, by: str) -> JobState:
+    state = await jobs.ledger.pause(record.id, by=by)
     return _require(state, state is JobState.PAUSED, "paused")
 
 
-async def resume_job(jobs: JobService, record: JobRecord) -> JobState:
-    state = await jobs.ledger.resume(record.id, record.key)
+async def resume_job(jobs: JobService, record: JobRecord, *, by: str) -> JobState:
+    state = await jobs.ledger.resume(record.id, record.key, by=by)
     return _require(state, state in _GOING, "resumed")
 
 
-async def prioritize_job(jobs: JobService, record: JobRecord, priority: int) -> JobState:
-    state = await jobs.ledger.prioritize(record.id, priority)
+async def prioritize_job(jobs: JobService, record: JobRecord, priority: int, *, by: str) -> JobState:
+    state = await jobs.ledger.prioritize(record.id, priority, by=by)
     return _require(state, not state.ended, "assigned a new priority")
 
 

@@ -1,4 +1,4 @@
-"""`GET /jobs/{id}`: the state of a job."""
+"""`GET /jobs/{id}`: the state of a job, and its timeline."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from api.http.headers import field_of, preferred_wait_s, text_field
 from api.http.request_bodies import has_left
 from api.jobs.authorization import own_job
 from api.jobs.job_descriptions import described
+from api.jobs.job_timeline import Timeline, timeline_of
 from api.jobs.job_views import JobView, as_json, etag_of, matches
 from api.jobs.prefer_wait import ended_within
 
@@ -50,3 +51,15 @@ async def job(
     if matches(text_field(request.scope, "if-none-match") if if_none_match else None, etag):
         return Response(status_code=304, headers=headers)
     return as_json(view, 200, headers)
+
+
+@router.get(
+    "/jobs/{job_id}/timeline",
+    response_model_exclude_none=True,
+    responses=of_errors(404, 410, 503),
+)
+async def timeline(job_id: str, gateway: GatewayState, asker: Asker) -> Timeline:
+    """The events of a job: uploaded, started, paused by a key, failed attempts, webhook deliveries, …"""
+    record = await own_job(gateway.jobs, asker, job_id)
+    attempts = await gateway.jobs.ledger.webhook_attempts(job_id) if record.webhook_url else {}
+    return timeline_of(record, attempts.get(job_id, ()))

@@ -129,8 +129,9 @@ async def _outcome(gateway: Gateway, asker: Principal, asked: ManyRequest, recor
             return OneOutcome(id=record.id, state=record.state, retried_as=made)
         if asked.action is JobAction.PRIORITIZE:
             assert asked.priority is not None
-            return OneOutcome(id=record.id, state=await prioritize_job(gateway.jobs, record, asked.priority))
-        return OneOutcome(id=record.id, state=await _ACTIONS[asked.action](gateway, record))
+            state = await prioritize_job(gateway.jobs, record, asked.priority, by=asker.name)
+            return OneOutcome(id=record.id, state=state)
+        return OneOutcome(id=record.id, state=await _ACTIONS[asked.action](gateway, record, asker.name))
     except ServiceError as error:
         return OneOutcome(id=record.id, state=record.state, error=error.code, detail=str(error.detail))
 
@@ -141,14 +142,14 @@ async def _retried(gateway: Gateway, asker: Principal, asked: ManyRequest, recor
     return (await retry(gateway.jobs, asker, record, servable, options, rows=asked.rows))[0].id
 
 
-async def _deleted(gateway: Gateway, record: JobRecord) -> JobState:
+async def _deleted(gateway: Gateway, record: JobRecord, _by: str) -> JobState:
     await delete_job(gateway.jobs, record)
     return record.state
 
 
-_ACTIONS: Mapping[JobAction, Callable[[Gateway, JobRecord], Awaitable[JobState]]] = {
-    JobAction.CANCEL: lambda gateway, record: cancel_job(gateway.jobs, record),
-    JobAction.PAUSE: lambda gateway, record: pause_job(gateway.jobs, record),
-    JobAction.RESUME: lambda gateway, record: resume_job(gateway.jobs, record),
+_ACTIONS: Mapping[JobAction, Callable[[Gateway, JobRecord, str], Awaitable[JobState]]] = {
+    JobAction.CANCEL: lambda gateway, record, by: cancel_job(gateway.jobs, record, by=by),
+    JobAction.PAUSE: lambda gateway, record, by: pause_job(gateway.jobs, record, by=by),
+    JobAction.RESUME: lambda gateway, record, by: resume_job(gateway.jobs, record, by=by),
     JobAction.DELETE: _deleted,
 }

@@ -71,7 +71,7 @@ async def show_letter(letter: str, gateway: GatewayState) -> DeadLetterContent:
 async def requeue_letter(letter: str, gateway: GatewayState, asker: Asker) -> None:
     """Return an entry, a doorbell or a chunk to its queue."""
     found = await _read(gateway, letter)
-    again = requeueing_of(found)
+    again = requeueing_of(found, asker.name)
     client: Any = gateway.client  # Any: redis-py left the call untyped
     again.check(await client.execute_command(*again.command))
     await _letters(gateway).drop(found)

@@ -1,4 +1,5 @@
--- Start no more chunks of the job; it is canceled when no chunk runs. ARGV: names, job id → the state
+-- Start no more chunks of the job; it is canceled when no chunk runs. ARGV: names, job id, by
+-- → the state
 local id = ARGV[2]
 local job = key_of('job', id)
 local f = redis.call('HMGET', job, 'state', 'key')
@@ -8,6 +9,7 @@ if f[1] == 'uploading' then
   free_key(id)
 end
 redis.call('HSET', job, 'state', 'canceling')
+note(id, 'cancel_requested', {by = ARGV[3]})
 leave(id, f[2])
 publish_event(id)
 end_if_due(id)

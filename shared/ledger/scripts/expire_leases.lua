@@ -4,6 +4,7 @@
 -- ARGV: names, limit of leases to read, grace_ms, ids of workers that have ended
 -- → {ids of jobs with an interrupted upload, ids of jobs that were removed during a worker's lease}
 local most, grace_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local LOST = 'its lease ended: the worker has ended, or cannot reach Redis'
 local interrupted, orphaned, heard, ended = {}, {}, {}, {}
 for i = 4, #ARGV do ended[ARGV[i]] = true end
 
@@ -32,6 +33,7 @@ local function bring_back(id, index, token)
   local _, text = get_chunk(id, index)
   local chunk = held_chunk(id, index, token)
   if chunk then
+    if not chunk.waits then note_attempt(id, index, chunk, LOST) end
     release(id, index, chunk)
   elseif text then
     redis.call('HINCRBY', key_of('job', id), 'chunks_leased', -1)

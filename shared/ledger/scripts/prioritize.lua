@@ -1,5 +1,8 @@
--- Set the weight from the next claim on. ARGV: names, job id, priority → the state
+-- Set the weight from the next claim on. ARGV: names, job id, priority, by → the state
 local job = key_of('job', ARGV[2])
-local state = redis.call('HGET', job, 'state')
-if state and not terminal[state] then redis.call('HSET', job, 'priority', ARGV[3]) end
-return state
+local f = redis.call('HMGET', job, 'state', 'priority')
+if f[1] and not terminal[f[1]] and f[2] ~= ARGV[3] then
+  redis.call('HSET', job, 'priority', ARGV[3])
+  note(ARGV[2], 'priority_changed', {priority = tonumber(ARGV[3]), by = ARGV[4]})
+end
+return f[1]

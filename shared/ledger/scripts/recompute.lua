@@ -51,10 +51,12 @@ local function give_up()
   redis.call('HINCRBY', job, 'chunks_ended', 1)
   name_errors(id, index, {{key = reason, text = reason, rows = chunk.rows, first = 'chunk ' .. index}})
   publish_event(id)
+  note(id, 'chunk_failed', {chunk = tonumber(index), reason = reason})
   if not terminal[f[1]] then end_if_due(id) end
   return 'failed'
 end
 
+note(id, 'result_lost', {chunk = tonumber(index), reason = reason})
 uncount()
 forget_named_errors()
 if takes_work() and (chunk.recomputed or 0) < most_recomputed then return run_again() end

@@ -7,6 +7,46 @@ local function publish_event(id)
     'state', f[1], 'rows_succeeded', f[2], 'rows_failed', f[3], 'rows_total', f[4] or '')
 end
 
+local MOST_EVENTS, FIRST_EVENTS, MOST_TEXT_BYTES = 100, 50, 300
+
+-- A text of bounded length, cut between two characters of UTF-8.
+local function short(text)
+  if #text <= MOST_TEXT_BYTES then return text end
+  return (string.gsub(string.sub(text, 1, MOST_TEXT_BYTES), '[\192-\255]?[\128-\191]*$', '')) .. '…'
+end
+
+-- Add an event to the job's timeline, which keeps the first and the newest events. fields: as in `TimelineEvent`
+local function note(id, event, fields)
+  local job = key_of('job', id)
+  local readable, kept = pcall(cjson.decode, redis.call('HGET', job, 'timeline') or '[]')
+  if not readable or type(kept) ~= 'table' then kept = {} end
+  fields.event, fields.at_ms = event, now_ms()
+  if fields.by == '' then fields.by = nil end
+  if fields.reason then fields.reason = short(fields.reason) end
+  table.insert(kept, fields)
+  if #kept > MOST_EVENTS then
+    table.remove(kept, FIRST_EVENTS + 1)
+    redis.call('HINCRBY', job, 'timeline_omitted', 1)
+  end
+  redis.call('HSET', job, 'timeline', cjson.encode(kept))
+end
+
+local function note_attempt(id, index, chunk, reason)
+  if terminal[redis.call('HGET', key_of('job', id), 'state')] then return end
+  note(id, 'attempt_failed',
+    {chunk = tonumber(index), attempt = chunk.attempts, worker = chunk.worker, reason = reason})
+end
+
+-- Note each tenth of the chunks of a job whose total is known. ended: number of ended chunks, at least 2
+local function note_progress(id, ended)
+  local f = redis.call('HMGET', key_of('job', id), 'rows_total', 'chunks_total')
+  local total = tonumber(f[2])
+  if not f[1] or ended >= total then return end
+  if math.floor(ended * 10 / total) > math.floor((ended - 1) * 10 / total) then
+    note(id, 'chunks_ended', {chunks_ended = ended, chunks_total = total})
+  end
+end
+
 local function end_upload(id)
   local token = redis.call('HGET', key_of('job', id), 'upload_token')
   redis.call('ZREM', names.leases, lease_name(id, 'upload', token))
@@ -157,7 +197,12 @@ local function end_chunk(id, index, chunk, succeeded, failed)
   local job = key_of('job', id)
   redis.call('HINCRBY', job, 'rows_succeeded', succeeded)
   redis.call('HINCRBY', job, 'rows_failed', failed)
-  redis.call('HINCRBY', job, 'chunks_ended', 1)
+  local ended = redis.call('HINCRBY', job, 'chunks_ended', 1)
+  if chunk.state == 'failed' then
+    note(id, 'chunk_failed', {chunk = tonumber(index), attempt = chunk.attempts, reason = chunk.error})
+  elseif ended > 1 then
+    note_progress(id, ended)
+  end
   publish_event(id)
   end_if_due(id)
 end
@@ -165,7 +210,7 @@ end
 -- Make a chunk that lost its holder ready again, unless its job has ended in the meantime.
 local function release(id, index, chunk)
   end_lease(id, index, chunk)
-  chunk.state, chunk.token, chunk.worker = 'ready', nil, nil
+  chunk.state, chunk.token, chunk.worker, chunk.waits = 'ready', nil, nil, nil
   put_chunk(id, index, chunk)
   local f = redis.call('HMGET', key_of('job', id), 'state', 'key')
   if terminal[f[1]] then return end

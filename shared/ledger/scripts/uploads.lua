@@ -33,6 +33,7 @@ local function seal_upload(id, wanted)
   if wanted ~= '' and wanted ~= f[4] then return 'torn' end
   end_upload(id)
   redis.call('HSET', job, 'rows_total', f[2], 'state', f[3] and 'running' or 'queued')
+  note(id, 'uploaded', {rows = tonumber(f[2]), chunks_total = tonumber(f[4])})
   publish_event(id)
   end_if_due(id)
   return redis.call('HGET', job, 'state')
