@@ -6,6 +6,7 @@ import { clock, duration, figure, NONE, number, percent, shortId } from "./forma
 import { jobActions } from "./jobactions.js";
 import { drawProgress, progressText } from "./joblines.js";
 import { endText, ENDED, jobName, waitReason } from "./jobtexts.js";
+import { jobTimeline } from "./jobtimeline.js";
 import { follow } from "./jobwatch.js";
 import { errorRows } from "./joberrors.js";
 import { jobBadge, meter } from "./marks.js";
@@ -54,7 +55,7 @@ function sections() {
   const facts = h("dl", { class: "facts" });
   const why = h("p", { class: "note", data: { tone: "warn" } });
   const failure = h("p", { class: "note", data: { tone: "bad" } });
-  const slots = { actions: h("section"), files: h("section"), errors: h("section") };
+  const slots = { actions: h("section"), files: h("section"), errors: h("section"), timeline: h("section") };
   let drawn = [];
   return {
     state,
@@ -64,12 +65,14 @@ function sections() {
       h("section", {}, facts),
       slots.files,
       slots.errors,
+      slots.timeline,
     ],
     begin(job) {
-      drawn = [jobActions(job), downloads(job), errorRows(job)];
+      drawn = [jobActions(job), downloads(job), errorRows(job), jobTimeline(job)];
       put(slots.actions, drawn[0].node);
       put(slots.files, drawn[1].node);
       put(slots.errors, drawn[2].node);
+      put(slots.timeline, drawn[3].node);
     },
     draw(job) {
       if (state.dataset.state !== job.state) put(state, jobBadge(job.state));

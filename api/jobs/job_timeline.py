@@ -23,8 +23,8 @@ class TimelineEntry(BaseModel):
     at: datetime
     event: str = Field(
         description="`submitted`, `uploaded`, `started`, `paused`, `resumed`, `cancel_requested`, "
-        "`priority_changed`, `chunks_ended`, `attempt_failed`, `chunk_failed`, `chunk_requeued`, `result_lost`, "
-        "`succeeded`, `failed`, `canceled` or `webhook_attempt`; a newer version may have more"
+        "`priority_changed`, `chunks_ended`, `attempt_failed`, `chunk_failed`, `chunk_requeued`, "
+        "`result_lost`, `succeeded`, `failed`, `canceled` or `webhook_attempt`; a newer version may have more"
     )
     by: str | None = Field(None, description="The name of the key, or of the person, that gave the order")
     rows: int | None = Field(None, description="Rows of the job")
@@ -49,9 +49,7 @@ class Timeline(BaseModel):
 
 def timeline_of(record: JobRecord, attempts: Sequence[WebhookAttempt]) -> Timeline:
     """`attempts`: to deliver its webhook."""
-    found = chain(
-        _beginning(record), map(_recorded, record.timeline), _end(record), map(_delivery, attempts)
-    )
+    found = chain(_beginning(record), map(_recorded, record.timeline), _end(record), map(_delivery, attempts))
     events = sorted(found, key=lambda entry: entry.at)  # stable: events of one millisecond keep this order
     return Timeline(events=events, omitted=record.timeline_omitted)
 

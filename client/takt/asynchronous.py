@@ -280,6 +280,10 @@ class AsyncTakt(AsyncModelCalls):
         """Return counts, digests and versions of a job: `await takt.manifest(job.id)`."""
         return await self._do(calls.manifest(job_id))
 
+    async def timeline(self, job_id: str) -> Json:
+        """Return the events of a job, the oldest first: `(await takt.timeline(job.id))["events"]`."""
+        return await self._do(calls.timeline(job_id))
+
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job; finished results stay readable: `await takt.cancel(job.id)`."""
         return await self._do(calls.act(job_id, "cancel"))

@@ -279,6 +279,10 @@ def manifest(job_id: str) -> Call[Json]:
     return Call("GET", f"{_of_job(job_id)}/manifest", decoding.document)
 
 
+def timeline(job_id: str) -> Call[Json]:
+    return Call("GET", f"{_of_job(job_id)}/timeline", decoding.document)
+
+
 health: Call[Health] = Call("GET", "/health", decoding.health)
 models: Call[list[Model]] = Call("GET", "/models", decoding.models)
 

@@ -278,6 +278,10 @@ class Takt(ModelCalls):
         """Return counts, digests and versions of a job: `takt.manifest(job.id)`."""
         return self._do(calls.manifest(job_id))
 
+    def timeline(self, job_id: str) -> Json:
+        """Return the events of a job, the oldest first: `(takt.timeline(job.id))["events"]`."""
+        return self._do(calls.timeline(job_id))
+
     def cancel(self, job_id: str) -> Job:
         """Cancel a job; finished results stay readable: `takt.cancel(job.id)`."""
         return self._do(calls.act(job_id, "cancel"))

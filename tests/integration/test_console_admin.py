@@ -17,6 +17,7 @@ from shared import keys as spelled
 from shared.dead_letters import DeadLetters, LetterKind, Unreadable
 from tests.support.access import holder, keep_now
 from tests.support.browsers import PATIENCE_MS, browser, chromium, signed_in
+from tests.support.callers import IRIS
 from tests.support.polling import eventually
 from tests.support.servers import Server
 from tests.support.stack import Stack, running, wait_until_ready
@@ -193,6 +194,68 @@ def test_storage_is_shown_and_objects_without_a_job_are_cleaned(
         confirm(page, "Clean")
         # the ledger of a new queue is young: the gateway keeps the objects, and the page says why
         expect(page.get_by_text(re.compile("may have been emptied or replaced"))).to_be_visible()
+
+
+def test_cleaned_objects_are_counted_and_gone(window: Browser, stack: Stack, queue: Server) -> None:
+    long_ago = time.time() - 3 * 86_400  # workers remove objects only after the retention of jobs, 7 days
+    orphans = [stack.folder / "payloads" / (digit * 32) for digit in "12"]
+    for orphan in orphans:
+        (orphan / "in").mkdir(parents=True)
+        (orphan / "in" / "00000000").write_bytes(b"x" * 2048)
+        for path in (orphan / "in" / "00000000", orphan / "in", orphan):
+            os.utime(path, (long_ago, long_ago))
+    with queue.client() as client, signed_in(window, stack.url, OPERATOR, "#/admin") as visitor:
+        born = client.get(spelled.born())
+        client.set(spelled.born(), round(long_ago * 1000))
+        try:
+            page = visitor.page
+            storage = panel(page, "Storage")
+            expect(storage).to_contain_text("1" * 32)
+            storage.get_by_role("button", name="Clean").click()
+            confirm(page, "Clean")
+            words = "Objects of 2 jobs deleted: 4 KiB."
+            expect(page.get_by_role("status").filter(has_text="deleted")).to_have_text(words)
+            expect(storage).not_to_contain_text("1" * 32)
+        finally:
+            client.set(spelled.born(), born or round(time.time() * 1000))
+    assert not any(orphan.exists() for orphan in orphans)
+
+
+# -- jobs --------------------------------------------------------------------------------------------------
+
+
+def test_the_timeline_of_a_job_says_who_paused_it_and_when_it_ran(
+    window: Browser, stack: Stack, http: httpx.Client
+) -> None:
+    http.post("/workers/w1/drain").raise_for_status()
+    eventually(lambda: all(each["drained"] for each in served(http).values()), limit_s=60)
+    answer = http.post("/jobs", json={"model": "iris", "inputs": [IRIS, IRIS]})
+    job_id = answer.raise_for_status().json()["id"]
+    with signed_in(window, stack.url, ADMIN, f"#/jobs/{job_id}") as visitor:
+        page = visitor.page
+        timeline = page.get_by_role("list", name="Timeline")
+        expect(timeline.get_by_role("listitem")).to_have_count(1)
+        expect(timeline).to_contain_text("Submitted · by admin")
+        page.get_by_role("button", name="Pause").click()
+        expect(timeline).to_contain_text("Paused · by admin")
+        page.get_by_label("Priority, 0 to 9").fill("8")
+        page.get_by_role("button", name="Set").click()
+        expect(timeline).to_contain_text("Priority changed to 8 · by admin")
+        page.get_by_role("button", name="Resume").click()
+        expect(timeline).to_contain_text("Resumed · by admin")
+        http.post("/workers/w1/undrain").raise_for_status()
+        expect(timeline).to_contain_text("Started after")
+        expect(timeline.get_by_role("listitem").last).to_contain_text("Done: 2 rows")
+        assert visitor.barriers() == []
+    with signed_in(window, stack.url, ADMIN, f"#/jobs/{job_id}", language="ko-KR") as visitor:
+        korean = visitor.page.get_by_role("list", name="처리 과정")
+        for words in (
+            "접수됨 · admin",
+            "일시 정지됨 · admin",
+            "우선순위를 8(으)로 변경 · admin",
+            "완료: 2행",
+        ):
+            expect(korean).to_contain_text(words)
 
 
 def test_an_auditor_sees_versions_and_settings_and_changes_nothing(window: Browser, stack: Stack) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from takt.commands.job_timeline import timeline_lines
 from takt.commands.output_files import Output, check_output, fetch, pour, save
 from takt.commands.submit import wait_for
 from takt.commands.terminal import (
@@ -24,7 +27,8 @@ from takt.commands.terminal import (
 )
 
 if TYPE_CHECKING:
-    from takt.records import Job
+    from takt.client import Takt
+    from takt.records import Job, Json
 
 _LIMIT = 20
 
@@ -53,12 +57,45 @@ def jobs(
 
 
 @reports_errors
-def status(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """Show a job's progress, and why it waits."""
+def status(
+    job_id: JobId,
+    *,
+    timeline: Annotated[
+        bool | None,
+        typer.Option(
+            "--timeline/--no-timeline",
+            help="Also show the events of the job. Default: only in a terminal without --json.",
+            show_default=False,
+        ),
+    ] = None,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Show a job's progress, why it waits, and its events."""
     from takt.client import Takt
 
+    shown = timeline if timeline is not None else sys.stdout.isatty() and not as_json
     with Takt(url) as takt:
-        show_job(takt.job(job_id), json=as_json)
+        job = takt.job(job_id)
+        events = _timeline(takt, job_id, required=bool(timeline)) if shown else None
+    if as_json and events:
+        job = replace(job, document=job.document | {"timeline": events["events"]})
+    show_job(job, json=as_json)
+    if not as_json and events:
+        for line in timeline_lines(events):
+            typer.echo(f"  {line}")
+
+
+def _timeline(takt: Takt, job_id: str, *, required: bool) -> Json | None:
+    """None: an earlier version of the service, which has no timeline, and it is not required."""
+    from takt.errors import NotFound
+
+    try:
+        return takt.timeline(job_id)
+    except NotFound:
+        if required:
+            raise
+        return None
 
 
 @reports_errors

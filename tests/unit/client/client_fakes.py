@@ -11,6 +11,7 @@ from takt.client import Takt
 from takt.retries import Retries
 
 Handler = Callable[[httpx.Request], httpx.Response]
+Serve = Callable[[Handler], None]
 HASTY = Retries(first_pause_s=0.001)
 
 

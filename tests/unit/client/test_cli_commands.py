@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +14,9 @@ from typer.testing import CliRunner
 
 from takt.cli import app
 from takt.commands.inputs import read_inputs
-from tests.unit.client.client_fakes import Handler, job, refusal
+from tests.unit.client.client_fakes import Handler, Serve, job, refusal
 
 RUNNER = CliRunner()
-Serve = Callable[[Handler], None]
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """Replace the network by a function."""
-
-    def become(handler: Handler) -> None:
-        real = httpx.Client
-
-        def over(**options: Any) -> httpx.Client:  # Any: httpx's own options
-            return real(**options | {"transport": httpx.MockTransport(handler)})
-
-        monkeypatch.setattr("httpx.Client", over)
-
-    return become
 
 
 def service(ended: dict[str, Any], results: bytes = b'{"prediction":"setosa"}\n') -> Handler:

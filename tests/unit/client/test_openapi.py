@@ -120,6 +120,7 @@ def test_every_path_that_is_called_exists(document: Schema) -> None:
         calls.results("{job_id}", Format.CSV),
         calls.errors("{job_id}", Format.CSV),
         calls.manifest("{job_id}"),
+        calls.timeline("{job_id}"),
         calls.prioritize("{job_id}", 1),
         calls.delete("{job_id}"),
         calls.health,

@@ -38,6 +38,7 @@ BUILT = (
     "submit",
     "nights",
     "letters",
+    "timeline",
     "keys",
     "deployment.held",
     "rollout",

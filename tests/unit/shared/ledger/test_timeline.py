@@ -18,7 +18,11 @@ def timeline(house: House, job_id: str) -> list[dict[str, Any]]:
     events = house.read(job_id).timeline
     assert [event.at_ms for event in events] == sorted(event.at_ms for event in events)
     return [
-        {name: value for name, value in msgspec.structs.asdict(event).items() if value is not None and name != "at_ms"}
+        {
+            name: value
+            for name, value in msgspec.structs.asdict(event).items()
+            if value is not None and name != "at_ms"
+        }
         for event in events
     ]
 
@@ -121,7 +125,14 @@ def test_a_requeued_chunk_is_recorded_with_its_caller(house: House, clients: Cli
     held = house.claim()  # so that the job does not end with its other chunk
     assert exhausted.worker.claim(IRIS) is None
     letter = DeadLetter(
-        id="1-0", at_ms=0, kind=LetterKind.CHUNK, place=f"{job_id}/1", model="", reason="", data=b"", size_bytes=0
+        id="1-0",
+        at_ms=0,
+        kind=LetterKind.CHUNK,
+        place=f"{job_id}/1",
+        model="",
+        reason="",
+        data=b"",
+        size_bytes=0,
     )
     again = requeueing_of(letter, "lead")
     client: Any = clients.threads
