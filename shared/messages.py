@@ -31,6 +31,8 @@ Column: TypeAlias = bytes | list[Any]
 booleans, files or nulls (see `shared/columns.py`)."""
 OutputColumn: TypeAlias = list[object]
 """An output of all rows, as plain values."""
+AnswerColumn: TypeAlias = bytes | OutputColumn
+"""An output of all rows in an answer: bytes only if the entry has `binary_outputs`."""
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -46,6 +48,9 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     request_id: str = ""  # the client's X-Request-ID, for logs
     traceparent: str = ""  # of the request's span, if it is recorded
     identity: bytes = b""  # spec and artifact of the gateway, see `shared/model_identity.py`; empty: any
+    binary_outputs: bool = (
+        False  # fixed-width outputs may be answered as bytes, see `shared/output_columns.py`
+    )
 
 
 class EntryFailure(msgspec.Struct, array_like=True, frozen=True):
@@ -61,7 +66,7 @@ class EntryAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     id: int
     part: int
     queue_ms: float  # from XADD until the engine read the entry, by Redis' clock
-    columns: list[OutputColumn] | None  # in the order of the spec's outputs
+    columns: list[AnswerColumn] | None  # in the order of the spec's outputs
     failure: EntryFailure | None = None
 
 

@@ -16,7 +16,8 @@ from api.inference_protocol.datatypes import BYTES, FIXED_WIDTH, datatype_of_out
 from api.inference_protocol.wire_tensors import OutputTensor
 from shared.errors import InvalidInputError
 from shared.field_names import composed
-from shared.messages import OutputColumn
+from shared.messages import AnswerColumn, OutputColumn
+from shared.output_columns import OutputDtypes, output_dtypes
 from shared.output_specs import OutputSpec
 from shared.safe_texts import did_you_mean, listed, named
 from shared.specs import ModelSpec
@@ -49,14 +50,27 @@ class OutputSelection:
                     f"Output {named(output.name)} has no scores: `classification` needs an output of numbers."
                 )
 
-    def tensors(self, columns: Sequence[OutputColumn]) -> list[tuple[OutputTensor, bool]]:
+    @property
+    def dtypes(self) -> OutputDtypes:
+        """The binary form of the outputs, if workers may answer in it; otherwise empty.
+
+        Their plain values are needed for JSON, in which float32 has few digits, and for classification.
+        """
+        in_binary = all(asked.binary and not asked.classes for _, asked in self._chosen)
+        return output_dtypes(self._spec) if in_binary else ()
+
+    def tensors(self, columns: Sequence[AnswerColumn], rows: int) -> list[tuple[OutputTensor, bool]]:
         """The tensors of an answer, and whether each is requested in binary form."""
         return [
-            (self._tensor(self._spec.outputs[place], columns[place], asked), asked.binary)
+            (self._tensor(self._spec.outputs[place], columns[place], rows, asked), asked.binary)
             for place, asked in self._chosen
         ]
 
-    def _tensor(self, output: OutputSpec, column: OutputColumn, asked: RequestedOutput) -> OutputTensor:
+    def _tensor(
+        self, output: OutputSpec, column: AnswerColumn, rows: int, asked: RequestedOutput
+    ) -> OutputTensor:
+        if isinstance(column, bytes):
+            return binary_tensor(output, column, rows)
         tensor = tensor_of(output, column)
         if not asked.classes:
             return tensor
@@ -71,6 +85,13 @@ def tensor_of(output: OutputSpec, column: OutputColumn) -> OutputTensor:
     array = np.asarray(column, dtype=FIXED_WIDTH.get(datatype, np.object_))
     values = array.ravel()
     return OutputTensor(output.name, datatype, array.shape, values.tolist() if datatype == BYTES else values)
+
+
+def binary_tensor(output: OutputSpec, column: bytes, rows: int) -> OutputTensor:
+    """The tensor of an output in binary form (`shared/output_columns.py`)."""
+    datatype = datatype_of_output(output)
+    values = len(column) // (rows * FIXED_WIDTH[datatype].itemsize)
+    return OutputTensor(output.name, datatype, (rows, *(output.shape or (values,))), column)
 
 
 def classified(tensor: OutputTensor, count: int, labels: Sequence[str]) -> OutputTensor:

@@ -36,15 +36,17 @@ class InputTensor(msgspec.Struct, frozen=True):
 
 
 class OutputTensor(msgspec.Struct, frozen=True):
-    """A tensor of a response. `data`: its elements in row-major order; texts for BYTES."""
+    """A tensor of a response. `data`: its elements in row-major order, texts for BYTES; or in binary."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: Array | list[Any]
+    data: Array | list[Any] | bytes
 
     def values(self) -> list[Any]:
         """The elements as values of JSON."""
+        if isinstance(self.data, bytes):
+            raise TypeError("a tensor in binary form has no values of JSON")
         if isinstance(self.data, np.ndarray):
             values: list[Any] = self.data.tolist()
             return values
@@ -52,6 +54,8 @@ class OutputTensor(msgspec.Struct, frozen=True):
 
     def binary(self) -> bytes:
         """The elements in the binary form of the datatype."""
+        if isinstance(self.data, bytes):
+            return self.data
         if self.datatype == BYTES:
             return pack_texts(self.values())
         return np.asarray(self.data, dtype=FIXED_WIDTH[self.datatype]).tobytes()

@@ -30,6 +30,7 @@ from shared.connections import refuses_writes
 from shared.errors import DeadlineExceededError, ServiceError, UnsupportedServerError
 from shared.keys import ModelKey
 from shared.messages import Column
+from shared.output_columns import OutputDtypes
 from shared.specs import ModelSpec
 
 log = structlog.get_logger()
@@ -101,6 +102,7 @@ class OnlineDispatcher:
         request_id: str = "",
         traceparent: str = "",
         owner: str = "",
+        output_dtypes: OutputDtypes = (),
     ) -> asyncio.Future[Answered]:
         """Send rows to a model version. The future raises the worker's error, QueueUnavailable,
         DeadlineExceededError, or ClientLeftError.
@@ -119,6 +121,7 @@ class OnlineDispatcher:
             request_id=request_id,
             traceparent=traceparent,
             owner=owner,
+            output_dtypes=output_dtypes,
         )
         return outcome
 
@@ -135,11 +138,17 @@ class OnlineDispatcher:
         request_id: str = "",
         traceparent: str = "",
         owner: str = "",
+        output_dtypes: OutputDtypes = (),
     ) -> None:
-        """`submit` with any ResultListener in place of the future."""
+        """`submit` with any ResultListener in place of the future.
+
+        `output_dtypes`: the binary form in which the outputs are needed; empty: plain values.
+        """
         self._queue.require_open()
         now_s = self._clock()
         parts, part_rows = _parts(spec, columns, rows)
+        if self.inflight.on_answer is not None:  # a shadow is compared with plain values
+            output_dtypes = ()
         request = self.inflight.open(
             key,
             parts,
@@ -151,6 +160,7 @@ class OnlineDispatcher:
             request_id=request_id,
             traceparent=traceparent,
             owner=owner,
+            output_dtypes=output_dtypes,
         )
         self._writer.send(request)
 

@@ -135,6 +135,7 @@ class EntryWriter:
             request_id=request.request_id,
             traceparent=request.traceparent,
             identity=self._identity_of(request.key),
+            binary_outputs=bool(request.output_dtypes),
         )
 
     def _written(self, request: InflightRequest, part: int, entry_id: bytes) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import chain, count
+from itertools import count
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -16,7 +16,8 @@ from msgspec import Struct
 from api.http.request_bodies import ClientLeftError
 from shared.errors import MessageUnreadableError, ServiceError, from_wire
 from shared.keys import ModelKey
-from shared.messages import Column, EntryAnswer, OutputColumn, Reply
+from shared.messages import AnswerColumn, Column, EntryAnswer, Reply
+from shared.output_columns import OutputDtypes, joined_column
 
 Left: TypeAlias = Callable[[], bool]
 """Returns whether the client of a request has disconnected."""
@@ -25,7 +26,7 @@ Left: TypeAlias = Callable[[], bool]
 class Answered(Struct, frozen=True):  # made for each request, ten times as fast as a frozen dataclass
     """The complete answer to a request: a column for each output of the spec, and the worker's times."""
 
-    columns: list[OutputColumn]
+    columns: list[AnswerColumn]
     worker: str
     batch_rows: int  # rows of the largest batch that contained a part of the request
     queue_ms: float
@@ -60,6 +61,7 @@ class InflightRequest(Struct, eq=False):
     traceparent: str = ""  # of its span; empty: not recorded
     owner: str = ""  # name of its API key; empty: not counted by owner
     rows: int = 0  # of all parts
+    output_dtypes: OutputDtypes = ()  # empty: its outputs are plain values
     entry_ids: dict[int, bytes] = {}
     answers: dict[int, tuple[EntryAnswer, Reply]] = {}
 
@@ -116,6 +118,7 @@ class InflightRequests:
         request_id: str = "",
         traceparent: str = "",
         owner: str = "",
+        output_dtypes: OutputDtypes = (),
     ) -> InflightRequest:
         request = InflightRequest(
             next(self._ids),
@@ -130,6 +133,7 @@ class InflightRequests:
             traceparent,
             owner,
             sum(part_rows),
+            output_dtypes,
         )
         self._requests[request.id] = request
         self._count(request, 1)
@@ -217,12 +221,15 @@ def joined(request: InflightRequest) -> Answered:
         answer, reply = answers[0]
         return _answered(answer.columns or [], answer, reply, reply.batch_rows)
     pieces = [answer.columns or [] for answer, _ in answers]
-    columns = [list(chain.from_iterable(column)) for column in zip(*pieces, strict=True)]
+    dtypes = request.output_dtypes or [None] * len(pieces[0])
+    columns = [
+        joined_column(column, dtype) for column, dtype in zip(zip(*pieces, strict=True), dtypes, strict=True)
+    ]
     last = max(answers, key=lambda pair: pair[0].queue_ms)
     return _answered(columns, *last, max(reply.batch_rows for _, reply in answers))
 
 
-def _answered(columns: list[OutputColumn], last: EntryAnswer, reply: Reply, batch_rows: int) -> Answered:
+def _answered(columns: list[AnswerColumn], last: EntryAnswer, reply: Reply, batch_rows: int) -> Answered:
     return Answered(
         columns=columns,
         worker=reply.worker,

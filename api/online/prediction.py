@@ -9,7 +9,7 @@ They authenticate, apply admission, and move bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -20,7 +20,8 @@ from api.online.image_bodies import row_of
 from api.online.inflight import Answered
 from api.online.stage_clock import StageClock
 from shared.errors import InvalidInputError, ServiceError
-from shared.messages import Column, OutputColumn
+from shared.messages import Column
+from shared.output_columns import OutputDtypes
 from shared.tabular.json_bodies import refuse_other
 from shared.validation import Values
 
@@ -43,6 +44,8 @@ class Prediction(Struct, eq=False):  # made for each request, faster than a plai
     """Set by `read`."""
     clock: StageClock = _NOT_STARTED
     """Started by `read`."""
+    output_dtypes: OutputDtypes = ()
+    """The binary form in which its outputs are needed; empty: plain values."""
 
     def read(self, body: bytes) -> Values:
         """Parse and validate the body. Raises InvalidInputError."""
@@ -85,10 +88,8 @@ class Prediction(Struct, eq=False):  # made for each request, faster than a plai
         renderer = self.servable.renderer
         return self.finish_with(answered, renderer.batch if self.batch else renderer.one)
 
-    def finish_with(
-        self, answered: Answered, render: Callable[[Sequence[OutputColumn]], T]
-    ) -> tuple[Headers, T]:
-        """`finish` for any form of response."""
+    def finish_with(self, answered: Answered, render: Callable[[Sequence[Any]], T]) -> tuple[Headers, T]:
+        """`finish` for any form of response. `render` gets plain columns unless `output_dtypes` is set."""
         servable, clock = self.servable, self.clock
         clock.mark_answered(answered)
         body = render(answered.columns)

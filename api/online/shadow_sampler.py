@@ -90,6 +90,8 @@ class ShadowSampler:
         route = self._routes.get(request.key)
         if route is None or self._chance() >= route.shadow.share:
             return
+        if request.output_dtypes:  # sent before there was a shadow: its answer may be in binary
+            return
         if len(self._queued) >= MOST_ENTRIES:
             self.rows[route.key, DROPPED] += request.rows
             return

@@ -100,6 +100,7 @@ class OnlineRequests:
             request_id=request_id_of(scope),
             traceparent=trace.traceparent if trace is not None else "",
             owner=asker.online_owner,
+            output_dtypes=prediction.output_dtypes,
         )
 
 

@@ -80,13 +80,19 @@ def _of_contents(tensor: pb.ModelInferRequest.InferInputTensor) -> InputTensor:
     return of_elements(tensor.name, tensor.datatype, tensor.shape, data)
 
 
+def is_raw(request: pb.ModelInferRequest) -> bool:
+    """Whether the contents of the request, and therefore those of its response, are raw."""
+    return bool(request.raw_input_contents)
+
+
 def requested_of(request: pb.ModelInferRequest) -> list[RequestedOutput]:
     """The outputs that a request lists. Raises InvalidInputError."""
     found = []
     for output in request.outputs:
         parameters = parameters_of(output.parameters)
         refuse_shared_memory(output.name, parameters)
-        found.append(RequestedOutput(output.name, classes=whole(parameters, CLASSIFICATION)))
+        classes = whole(parameters, CLASSIFICATION)
+        found.append(RequestedOutput(output.name, is_raw(request), classes))
     return found
 
 
@@ -97,7 +103,7 @@ def response_of(
     response = pb.ModelInferResponse(model_name=name, model_version=version, id=request.id)
     for tensor in tensors:
         output = response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        if request.raw_input_contents:
+        if is_raw(request):
             response.raw_output_contents.append(tensor.binary())
         else:
             _fill(output.contents, tensor)

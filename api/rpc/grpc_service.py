@@ -28,6 +28,7 @@ from api.rpc.grpc_calls import Answer, Calls, Context, remaining_s
 from api.rpc.grpc_gathering import Gathering
 from api.rpc.grpc_messages import (
     config_response,
+    is_raw,
     metadata_response,
     parameters_of,
     requested_of,
@@ -37,7 +38,7 @@ from api.rpc.grpc_messages import (
 )
 from shared import VERSION
 from shared.errors import ServiceError
-from shared.messages import OutputColumn
+from shared.messages import AnswerColumn
 
 ANSWER_S = 0.5
 """Kept of a client's deadline for the answer."""
@@ -180,15 +181,16 @@ class InferenceService:
         servable, stages = prediction.servable, TraceStages(scope)
         if request.parameters:
             self._apply(parameters_of(request.parameters), prediction, context)
-        outputs = OutputSelection(servable.spec, requested_of(request), all_binary=False)
+        outputs = OutputSelection(servable.spec, requested_of(request), all_binary=is_raw(request))
+        prediction.output_dtypes = outputs.dtypes
         reader = self._gateway.tensor_readers.of(servable)
         columns = prediction.read_columns(lambda: reader.read(tensors_of(request)))
         await self._gathering.wait()
         self._online.admit(prediction, prediction.rows, scope)
         answered = await self._online.answered(prediction, columns, scope, _nobody_left)
 
-        def render(columns: Sequence[OutputColumn]) -> pb.ModelInferResponse:
-            tensors = [tensor for tensor, _ in outputs.tensors(columns)]
+        def render(columns: Sequence[AnswerColumn]) -> pb.ModelInferResponse:
+            tensors = [tensor for tensor, _ in outputs.tensors(columns, prediction.rows)]
             return response_of(servable.spec.name, servable.version, request, tensors)
 
         _, response = prediction.finish_with(answered, render)

@@ -157,6 +157,7 @@ class FastPathRequest:
             left=self._left,
             request_id=self._request_id.decode(),
             owner=asker.online_owner,
+            output_dtypes=prediction.output_dtypes,
         )
         return True
 

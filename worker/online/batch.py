@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from shared.messages import EntryAnswer, EntryFailure, OutputColumn
+from shared.columns import Array
+from shared.messages import AnswerColumn, EntryAnswer, EntryFailure, OutputColumn
 from worker.online.batching import Delivery, bisect_failures
 from worker.predictors import Predictor
 from worker.predictors import outputs as views
 from worker.predictors.call_limit import CallLimit
+from worker.predictors.separate_labels import Answer
 
 
 @dataclass
@@ -25,7 +27,7 @@ class EntryBatch:
     call_limit: CallLimit = field(default_factory=CallLimit)
     batch_ms: float = 0.0
     predict_ms: float = 0.0
-    _outputs: dict[bytes, list[OutputColumn]] = field(default_factory=dict)
+    _outputs: dict[bytes, list[AnswerColumn]] = field(default_factory=dict)
     _failures: dict[bytes, EntryFailure] = field(default_factory=dict)
 
     @cached_property
@@ -77,10 +79,26 @@ class EntryBatch:
         self.batch_ms += (joined_s - begun_s) * 1000
         # `bisect_failures` isolates failing entries; the rows of a single entry are answered together
         call = self.call_limit.predict if len(deliveries) > 1 else self.call_limit.predict_in_halves
-        outputs = views.as_columns(self.predictor.spec, call(self.predictor, inputs))
+        self._split(deliveries, call(self.predictor, inputs))
         self.predict_ms += (time.perf_counter() - joined_s) * 1000
+
+    def _split(self, deliveries: Sequence[Delivery], answer: Answer) -> None:
+        """Keep the outputs of each entry, in the form that it asks for."""
+        spec = self.predictor.spec
+        forms = {delivery.entry.binary_outputs for delivery in deliveries}
+        arrays = views.as_arrays(spec, answer) if True in forms else []
+        columns = views.as_columns(spec, answer) if False in forms else []
         start = 0
         for delivery in deliveries:
             stop = start + delivery.entry.rows
-            self._outputs[delivery.entry_id] = [output[start:stop] for output in outputs]
+            self._outputs[delivery.entry_id] = (
+                [_part(output, start, stop) for output in arrays]
+                if delivery.entry.binary_outputs
+                else [column[start:stop] for column in columns]
+            )
             start = stop
+
+
+def _part(output: Array | OutputColumn, start: int, stop: int) -> AnswerColumn:
+    part = output[start:stop]
+    return part if isinstance(part, list) else part.tobytes()

@@ -15,6 +15,7 @@ import pyarrow as pa
 from shared.arrow_tables import ARROW_OF_OUTPUTS, ERROR, result_schema
 from shared.columns import Array
 from shared.messages import OutputColumn
+from shared.output_columns import output_dtypes
 from shared.output_specs import OutputSpec, OutputType, View
 from shared.specs import ModelSpec
 from worker.predictors.class_views import view_of
@@ -29,6 +30,15 @@ def as_columns(spec: ModelSpec, answer: Answer) -> list[OutputColumn]:
     `answer` is the result of `Predictor.predict`.
     """
     return [_plain(spec, output, shown) for output, shown in _shown(spec, answer)]
+
+
+def as_arrays(spec: ModelSpec, answer: Answer) -> list[Array | OutputColumn]:
+    """Each output as the array of its binary form, or as plain values if it has none."""
+    shown = zip(output_dtypes(spec), _shown(spec, answer), strict=True)
+    return [
+        _plain(spec, output, values) if dtype is None else np.ascontiguousarray(values, dtype=dtype)
+        for dtype, (output, values) in shown
+    ]
 
 
 def as_batch(spec: ModelSpec, answer: Answer) -> pa.RecordBatch:

@@ -25,7 +25,7 @@ from api.inference_protocol.infer_parameters import check_parameters, timeout_s
 from api.models.catalog import Servable
 from api.online.prediction import Prediction
 from api.routes.prediction_steps import OnlineRequests, TraceStages
-from shared.messages import Column, OutputColumn
+from shared.messages import AnswerColumn, Column
 
 _JSON, _BINARY = b"application/json", b"application/octet-stream"
 _TAKEN = "application/json or application/octet-stream"
@@ -51,6 +51,7 @@ class InferenceCall:
 
     _request: InferenceRequest
     _outputs: OutputSelection
+    _rows: int
 
     def __init__(self, body: bytes, json_length: bytes | None, servable: Servable) -> None:
         """`json_length`: the header with the length of the JSON; None: the body has no binary tensors."""
@@ -59,12 +60,13 @@ class InferenceCall:
         self._servable = servable
 
     def read(self, prediction: Prediction, gateway: Gateway) -> list[Column]:
-        """Parse the body; the wait and the rows of the prediction follow from it. → the model's columns
+        """Parse the body; the prediction's wait, rows and form of outputs follow from it. → the columns
 
         Raises InvalidInputError, PayloadTooLargeError.
         """
         columns = prediction.read_columns(partial(self._columns, gateway))
         asked_s = timeout_s(self._request.parameters)
+        self._rows, prediction.output_dtypes = prediction.rows, self._outputs.dtypes
         if asked_s is not None:
             prediction.wait_s = min(prediction.wait_s, gateway.online.admission.wait_s(asked_s))
         return columns
@@ -76,12 +78,12 @@ class InferenceCall:
         self._outputs = OutputSelection(self._servable.spec, requested, all_binary=self._request.all_binary)
         return gateway.tensor_readers.of(self._servable).read(self._request.tensors(binary))
 
-    def render(self, columns: Sequence[OutputColumn]) -> InferenceResponse:
+    def render(self, columns: Sequence[AnswerColumn]) -> InferenceResponse:
         """The response of an answer."""
         head = {"model_name": self._servable.spec.name, "model_version": self._servable.version}
         if self._request.id:
             head["id"] = self._request.id
-        return InferenceResponse(*written_body(head, self._outputs.tensors(columns)))
+        return InferenceResponse(*written_body(head, self._outputs.tensors(columns, self._rows)))
 
 
 class Inference:

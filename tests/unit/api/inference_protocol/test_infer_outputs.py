@@ -19,7 +19,7 @@ QUALITY_ANSWER: list[list[object]] = [["ok"], [0.75], [[0.75, 0.25]]]
 
 
 def test_all_outputs_come_in_the_order_of_the_spec() -> None:
-    pairs = OutputSelection(IRIS, [], all_binary=True).tensors(IRIS_ANSWER)
+    pairs = OutputSelection(IRIS, [], all_binary=True).tensors(IRIS_ANSWER, 2)
     assert [(t.name, t.datatype, t.shape, t.values(), in_binary) for t, in_binary in pairs] == [
         ("prediction", "BYTES", (2, 1), ["setosa", "virginica"], True),
         ("confidence", "FP64", (2, 1), [1.0, 0.5], True),
@@ -28,7 +28,7 @@ def test_all_outputs_come_in_the_order_of_the_spec() -> None:
 
 def test_requested_outputs_come_in_the_order_of_the_request() -> None:
     asked = [RequestedOutput("probabilities", True), RequestedOutput("prediction")]
-    pairs = OutputSelection(QUALITY, asked, all_binary=False).tensors(QUALITY_ANSWER)
+    pairs = OutputSelection(QUALITY, asked, all_binary=False).tensors(QUALITY_ANSWER, 1)
     assert [(tensor.name, tensor.shape, in_binary) for tensor, in_binary in pairs] == [
         ("probabilities", (1, 2), True),
         ("prediction", (1, 1), False),
@@ -38,7 +38,7 @@ def test_requested_outputs_come_in_the_order_of_the_request() -> None:
 
 def test_classification_lists_the_highest_scores_with_their_labels() -> None:
     asked = [RequestedOutput("probabilities", classes=5)]
-    ((tensor, _),) = OutputSelection(QUALITY, asked, all_binary=False).tensors(QUALITY_ANSWER)
+    ((tensor, _),) = OutputSelection(QUALITY, asked, all_binary=False).tensors(QUALITY_ANSWER, 1)
     assert (tensor.datatype, tensor.shape) == ("BYTES", (1, 2))
     assert tensor.values() == ["0.750000:0:ok", "0.250000:1:defect"]
 
@@ -46,7 +46,7 @@ def test_classification_lists_the_highest_scores_with_their_labels() -> None:
 def test_classification_without_labels_has_the_index_alone() -> None:
     answer: list[list[object]] = [[2], [[0.1, 0.2, 0.7]]]
     asked = [RequestedOutput("probabilities", classes=1)]
-    ((tensor, _),) = OutputSelection(CLASSIFIER, asked, all_binary=False).tensors(answer)
+    ((tensor, _),) = OutputSelection(CLASSIFIER, asked, all_binary=False).tensors(answer, 1)
     assert tensor.values() == ["0.700000:2"]
 
 
