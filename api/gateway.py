@@ -28,6 +28,7 @@ from api.fleet.worker_orders import WorkerOrders
 from api.http.hosts_and_proxies import HostNames
 from api.http.lifecycle import BackgroundTasks, Lifecycle
 from api.inference_protocol.infer_inputs import TensorReaders
+from api.inference_protocol.infer_plans import InferencePlans
 from api.jobs.broken_uploads import BrokenUploads
 from api.jobs.doorbell import Doorbell
 from api.jobs.job_service import JobService
@@ -134,6 +135,7 @@ class Gateway:
         )
         self.shadow_sampler = ShadowSampler(self.client, dispatcher.inflight)
         self.tensor_readers = TensorReaders()
+        self.inference_plans = InferencePlans(self.tensor_readers)
         self.telemetry = Telemetry(HttpCounters(), open_traces(settings, dispatcher.gateway))
         self.host_names: HostNames | None = None
         """The names that requests must use, set by the program; None: any."""

@@ -10,6 +10,7 @@ not trusted: an entry carries the remaining time budget at sending, and its stre
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
@@ -66,7 +67,7 @@ class EntryAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     id: int
     part: int
     queue_ms: float  # from XADD until the engine read the entry, by Redis' clock
-    columns: list[AnswerColumn] | None  # in the order of the spec's outputs
+    columns: Sequence[AnswerColumn] | None  # in the order of the spec's outputs
     failure: EntryFailure | None = None
 
 

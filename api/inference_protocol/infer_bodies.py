@@ -111,14 +111,13 @@ def _binary_bytes(tensor: _Input) -> int:
     return whole(tensor.parameters, BINARY_DATA_SIZE)
 
 
-def read_body(body: bytes, json_length: bytes | None) -> tuple[InferenceRequest, memoryview]:
-    """The request, and the bytes after its JSON. `json_length`: the value of that header; None: all is JSON.
+def split_body(body: bytes, json_length: bytes | None) -> tuple[bytes, memoryview]:
+    """The JSON, and the bytes after it. `json_length`: the value of that header; None: all is JSON.
 
     Raises InvalidInputError.
     """
-    whole_body = memoryview(body)
     length = len(body) if json_length is None else _json_length(json_length, len(body))
-    return _decoded(body if length == len(body) else bytes(whole_body[:length])), whole_body[length:]
+    return body[:length], memoryview(body)[length:]
 
 
 def _json_length(value: bytes, body_bytes: int) -> int:
@@ -130,7 +129,8 @@ def _json_length(value: bytes, body_bytes: int) -> int:
     return int(value)
 
 
-def _decoded(text: bytes) -> InferenceRequest:
+def decoded_request(text: bytes) -> InferenceRequest:
+    """The request of its JSON. Raises InvalidInputError."""
     try:
         return _decoder.decode(text)
     except RecursionError:

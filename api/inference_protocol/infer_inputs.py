@@ -22,7 +22,7 @@ from api.inference_protocol.datatypes import (
     datatype_of_input,
     row_shape_of_input,
 )
-from api.inference_protocol.number_columns import number_column
+from api.inference_protocol.number_columns import NumberColumn, NumberLayout, number_column
 from api.inference_protocol.wire_tensors import Array, InputTensor, as_texts
 from api.models.catalog import Servable
 from shared.columns import nested
@@ -76,6 +76,21 @@ class TensorReader:
         if self._has_all_inputs(tensors) and self._matrix_width is not None:
             return self._columns(self._split(tensors[0], self._matrix_width)), rows
         return self._columns(self._heads(tensors)), rows
+
+    def layout(self, tensors: Sequence[InputTensor]) -> NumberLayout | None:
+        """The layout of binary tensors that `read` accepted; None unless each is an input of many numbers."""
+        if len(tensors) != len(self._fields) or self._has_all_inputs(tensors):
+            return None
+        parts: dict[int, tuple[NumberColumn, np.dtype[Any], int, int]] = {}
+        offset = 0
+        for tensor in tensors:
+            place, data = self._place(tensor), tensor.data
+            column = self._numbers[place]
+            if column is None or not isinstance(data, np.ndarray) or data.size <= FEW_VALUES:
+                return None
+            parts[place] = column, data.dtype, data.size, offset
+            offset += data.nbytes
+        return NumberLayout([parts[place] for place in range(len(parts))], tensors[0].rows, offset)
 
     def _has_all_inputs(self, tensors: Sequence[InputTensor]) -> bool:
         """Whether the only tensor is that of all inputs: it has no input's name."""

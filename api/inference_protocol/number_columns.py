@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from api.inference_protocol.wire_tensors import Array
 from shared.columns import travels_as_bytes, wire_dtype
 from shared.input_specs import InputSpec, InputType
+from shared.messages import Column
 
 _MOST: dict[InputType, float | int] = {
     InputType.FLOAT: sys.float_info.max,
@@ -45,6 +48,33 @@ class NumberColumn:
         if not within or (self._whole and values.dtype.kind == "f" and (values != np.trunc(values)).any()):
             return None
         return values.astype(self._dtype, copy=False).tobytes()
+
+
+class NumberLayout:
+    """The place of each input in the binary data of a request whose tensors are all of numbers.
+
+    `parts`: the column of each input of the model, in their order, with the type, number and offset in bytes
+    of its values.
+    """
+
+    def __init__(
+        self, parts: Sequence[tuple[NumberColumn, np.dtype[Any], int, int]], rows: int, size_bytes: int
+    ) -> None:
+        self.rows = rows
+        self._parts = parts
+        self._size_bytes = size_bytes
+
+    def columns(self, binary: memoryview) -> list[Column] | None:
+        """The wire columns of binary data; None if its size is another, or a value is not in range."""
+        if len(binary) != self._size_bytes:
+            return None
+        found: list[Column] = []
+        for column, dtype, count, offset in self._parts:
+            encoded = column.encode(np.frombuffer(binary, dtype, count, offset))
+            if encoded is None:
+                return None
+            found.append(encoded)
+        return found
 
 
 def number_column(field: InputSpec) -> NumberColumn | None:

@@ -7,7 +7,7 @@ with its first failed part, at its deadline, or when its client disconnects. Lat
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Protocol, TypeAlias
 
@@ -26,7 +26,7 @@ Left: TypeAlias = Callable[[], bool]
 class Answered(Struct, frozen=True):  # made for each request, ten times as fast as a frozen dataclass
     """The complete answer to a request: a column for each output of the spec, and the worker's times."""
 
-    columns: list[AnswerColumn]
+    columns: Sequence[AnswerColumn]
     worker: str
     batch_rows: int  # rows of the largest batch that contained a part of the request
     queue_ms: float
@@ -229,7 +229,7 @@ def joined(request: InflightRequest) -> Answered:
     return _answered(columns, *last, max(reply.batch_rows for _, reply in answers))
 
 
-def _answered(columns: list[AnswerColumn], last: EntryAnswer, reply: Reply, batch_rows: int) -> Answered:
+def _answered(columns: Sequence[AnswerColumn], last: EntryAnswer, reply: Reply, batch_rows: int) -> Answered:
     return Answered(
         columns=columns,
         worker=reply.worker,

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import structlog
 from redis.asyncio import Redis
@@ -29,6 +30,7 @@ from shared.deployments import Deployment
 from shared.errors import ModelNotFoundError
 from shared.input_changes import wire_order
 from shared.keys import ModelKey
+from shared.messages import OutputColumn
 from shared.shadowing import (
     COUNTS_KEPT_S,
     ENTRIES_KEPT_S,
@@ -140,6 +142,7 @@ def _routes(deployment: Deployment, catalog: Catalog, fleet: Fleet) -> Iterable[
 def _entries(route: ShadowRoute, request: InflightRequest, answered: Answered) -> list[tuple[bytes, int]]:
     """An entry for each part of a request, with its rows."""
     found, start = [], 0
+    answer = cast("Sequence[OutputColumn]", answered.columns)  # `sample` takes no other
     for columns, rows in zip(request.parts, request.part_rows, strict=True):
         entry = ShadowEntry(
             SCHEMA,
@@ -149,7 +152,7 @@ def _entries(route: ShadowRoute, request: InflightRequest, answered: Answered) -
             rows,
             [columns[place] for place in route.order],
             route.outputs,
-            [column[start : start + rows] for column in answered.columns],
+            [column[start : start + rows] for column in answer],
         )
         found.append((encode_shadow(entry), rows))
         start += rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import expect
 
+from api.inference_protocol.wire_tensors import of_binary
 from shared.arrow_tables import ERROR, result_schema
 from shared.repository import Repository, open_repository
 from takt import Takt
@@ -146,6 +148,31 @@ def _network(artifact: Path) -> Any:
 
 def schema_of(repository: Repository, model: str) -> pa.Schema:
     return pa.schema([field for field in result_schema(repository.specs[model]) if field.name != ERROR])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_outputs_in_binary_are_those_of_predict(http: httpx.Client, model: str) -> None:
+    tensor = {"name": "all", "shape": ROWS.shape, "datatype": "FP64"}
+    tensor["parameters"] = {"binary_data_size": ROWS.nbytes}
+    head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    answer = http.post(
+        f"/v2/models/{model}/infer",
+        content=head + ROWS.tobytes(),
+        headers={"inference-header-content-length": str(len(head))},
+    ).raise_for_status()
+    length = int(answer.headers["inference-header-content-length"])
+    data = answer.content[length:]
+    expected = pd.DataFrame(batch_results(http, INPUTS, model))
+    for output in json.loads(answer.content[:length])["outputs"]:
+        size = output["parameters"]["binary_data_size"]
+        values, data = data[:size], data[size:]
+        found = of_binary(output["name"], output["datatype"], output["shape"], values).data
+        wanted = np.array(expected[output["name"]].tolist()).ravel()
+        if output["datatype"] == "BYTES":
+            assert [text.decode() for text in found] == [text or "" for text in wanted]
+        else:
+            np.testing.assert_array_equal(found, wanted.astype(found.dtype), strict=True)
+    assert not data
 
 
 def assert_same(found: pa.Table, expected: pa.Table) -> None:

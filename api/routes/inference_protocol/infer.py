@@ -19,9 +19,8 @@ from api.http.error_answers import Headers
 from api.http.headers import field_of
 from api.http.request_bodies import has_left, is_json, offloaded
 from api.http.request_middleware import respond
-from api.inference_protocol.infer_bodies import JSON_LENGTH, InferenceRequest, read_body, written_body
-from api.inference_protocol.infer_outputs import OutputSelection
-from api.inference_protocol.infer_parameters import check_parameters, timeout_s
+from api.inference_protocol.infer_bodies import JSON_LENGTH, split_body, written_body
+from api.inference_protocol.infer_plans import InferencePlan
 from api.models.catalog import Servable
 from api.online.prediction import Prediction
 from api.routes.prediction_steps import OnlineRequests, TraceStages
@@ -49,8 +48,7 @@ class InferenceResponse(Struct, frozen=True):
 class InferenceCall:
     """An inference request between its body and its response."""
 
-    _request: InferenceRequest
-    _outputs: OutputSelection
+    _plan: InferencePlan
     _rows: int
 
     def __init__(self, body: bytes, json_length: bytes | None, servable: Servable) -> None:
@@ -65,25 +63,23 @@ class InferenceCall:
         Raises InvalidInputError, PayloadTooLargeError.
         """
         columns = prediction.read_columns(partial(self._columns, gateway))
-        asked_s = timeout_s(self._request.parameters)
-        self._rows, prediction.output_dtypes = prediction.rows, self._outputs.dtypes
-        if asked_s is not None:
-            prediction.wait_s = min(prediction.wait_s, gateway.online.admission.wait_s(asked_s))
+        plan = self._plan
+        self._rows, prediction.output_dtypes = prediction.rows, plan.output_dtypes
+        if plan.timeout_s is not None:
+            prediction.wait_s = min(prediction.wait_s, gateway.online.admission.wait_s(plan.timeout_s))
         return columns
 
     def _columns(self, gateway: Gateway) -> tuple[list[Column], int]:
-        self._request, binary = read_body(self._body, self._json_length)
-        check_parameters(self._request.parameters)
-        requested = self._request.requested()
-        self._outputs = OutputSelection(self._servable.spec, requested, all_binary=self._request.all_binary)
-        return gateway.tensor_readers.of(self._servable).read(self._request.tensors(binary))
+        text, binary = split_body(self._body, self._json_length)
+        self._plan = gateway.inference_plans.of(self._servable, text, kept=bool(binary))
+        return self._plan.columns(binary)
 
     def render(self, columns: Sequence[AnswerColumn]) -> InferenceResponse:
         """The response of an answer."""
         head = {"model_name": self._servable.spec.name, "model_version": self._servable.version}
-        if self._request.id:
-            head["id"] = self._request.id
-        return InferenceResponse(*written_body(head, self._outputs.tensors(columns, self._rows)))
+        if self._plan.id:
+            head["id"] = self._plan.id
+        return InferenceResponse(*written_body(head, self._plan.outputs.tensors(columns, self._rows)))
 
 
 class Inference:

@@ -17,9 +17,11 @@ ENTRY = Entry(
     SCHEMA, "gw:1", 7, 0, 9_500, 2, [b"\x00" * 16, ["a", None]], "req-1", "00-ab-cd-01", b"\x11\x22"
 )
 ENTRY_BYTES = bytes.fromhex(
-    "9a01a467773a310700cd251c0292c410" + "00" * 16 + "92a161c0a57265712d31ab30302d61622d63642d3031c4021122"
+    "9b01a467773a310700cd251c0292c410" + "00" * 16 + "92a161c0a57265712d31ab30302d61622d63642d3031c4021122c2"
 )
-BEFORE_IDENTITY = b"\x99" + ENTRY_BYTES[1 : -len("\xc4\x02\x11\x22")]
+BEFORE_BINARY_OUTPUTS = b"\x9a" + ENTRY_BYTES[1:-1]
+"""As written by a gateway that does not ask for outputs in binary."""
+BEFORE_IDENTITY = b"\x99" + ENTRY_BYTES[1 : -len("\xc4\x02\x11\x22\xc2")]
 """As written by a gateway that sends no identity."""
 REPLY = Reply(
     SCHEMA,
@@ -50,6 +52,22 @@ def test_an_entry_of_a_gateway_that_sends_no_identity_is_read() -> None:
     assert messages.decode_entry(BEFORE_IDENTITY) == msgspec.structs.replace(ENTRY, identity=b"")
 
 
+def test_an_entry_of_a_gateway_that_takes_no_binary_outputs_is_read() -> None:
+    assert messages.decode_entry(BEFORE_BINARY_OUTPUTS) == ENTRY
+    assert not ENTRY.binary_outputs
+
+
+def test_a_worker_that_knows_no_binary_outputs_reads_an_entry_that_asks_for_them() -> None:
+    asking = messages.encode(msgspec.structs.replace(ENTRY, binary_outputs=True))
+    known = msgspec.defstruct(
+        "EntryOfBefore",
+        [(field.name, field.type) for field in msgspec.structs.fields(Entry)[:-1]],
+        array_like=True,
+    )
+    read = msgspec.msgpack.decode(asking, type=known)
+    assert [*msgspec.structs.astuple(read), False] == [*msgspec.structs.astuple(ENTRY)]
+
+
 def test_a_reply_survives_the_wire() -> None:
     assert messages.decode_reply(messages.encode(REPLY)) == REPLY
 
@@ -63,12 +81,17 @@ def test_values_of_an_answer_keep_their_types_on_the_wire() -> None:
     assert answer.columns == columns
 
 
+def test_an_output_in_binary_is_bytes_beside_plain_values() -> None:
+    reply = msgspec.structs.replace(REPLY, answers=[EntryAnswer(7, 0, 0.25, [b"\0" * 16, ["a", "b"]])])
+    assert messages.decode_reply(messages.encode(reply)) == reply
+
+
 def test_fields_that_a_newer_takt_appends_are_passed_over() -> None:
-    assert messages.decode_entry(b"\x9b" + ENTRY_BYTES[1:] + b"\xa5later") == ENTRY
+    assert messages.decode_entry(b"\x9c" + ENTRY_BYTES[1:] + b"\xa5later") == ENTRY
 
 
 def test_whoever_waits_for_an_entry_of_another_schema_is_known() -> None:
-    newer = b"\x9a\x02" + ENTRY_BYTES[2:]
+    newer = b"\x9b\x02" + ENTRY_BYTES[2:]
     with pytest.raises(UnreadableMessageError, match="schema version 2; 1 to 1 are read here"):
         messages.decode_entry(newer)
     laid_out_otherwise = msgspec.msgpack.encode([2, "gw:1", 7, 3, {"rows": "of another kind"}])

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.inference_protocol.datatypes import BYTES, FIXED_WIDTH
-from api.inference_protocol.infer_bodies import read_body
-from api.inference_protocol.infer_inputs import TensorReader
+from api.inference_protocol.infer_bodies import split_body
+from api.inference_protocol.infer_inputs import TensorReaders
 from api.inference_protocol.infer_outputs import OutputSelection
-from api.inference_protocol.infer_parameters import check_parameters, timeout_s
+from api.inference_protocol.infer_parameters import check_parameters
+from api.inference_protocol.infer_plans import InferencePlans
 from api.models.catalog import Catalog, Servable
 from api.scoring.json_frames import read_json_frame
 from shared.columns import wire_rows
@@ -27,7 +28,8 @@ from tests.unit.gateway_fakes import MODELS
 
 CATALOG = Catalog(open_repository(MODELS), "iris")
 SERVABLES = [CATALOG.find(name) for name in ("iris", "classifier", "quality")]
-READERS = {servable.key: TensorReader(servable) for servable in SERVABLES}
+READERS = TensorReaders()
+PLANS = InferencePlans(READERS)
 NAMES = ["x", "features", *SERVABLES[0].spec.input_names, *SERVABLES[2].spec.input_names]
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
@@ -75,13 +77,11 @@ def test_a_random_request_is_read_or_refused(
     text = json.dumps(request).encode()
 
     def read() -> tuple[list[Column], int]:
-        found, binary = read_body(text + data, str(len(text)).encode())
-        check_parameters(found.parameters)
-        timeout_s(found.parameters)
-        OutputSelection(servable.spec, found.requested(), all_binary=found.all_binary)
-        return READERS[servable.key].read(found.tensors(binary))
+        json_text, binary = split_body(text + data, str(len(text)).encode())
+        return PLANS.of(servable, json_text, kept=True).columns(binary)
 
     accepted(servable, read)
+    accepted(servable, read)  # by the kept plan
 
 
 @given(
@@ -123,6 +123,6 @@ def test_a_mutated_message_is_read_or_refused(changes: list[tuple[int, int]], ra
     def read() -> tuple[list[Column], int]:
         check_parameters(parameters_of(mutated.parameters))
         OutputSelection(servable.spec, requested_of(mutated), all_binary=False)
-        return READERS[servable.key].read(tensors_of(mutated))
+        return READERS.of(servable).read(tensors_of(mutated))
 
     accepted(servable, read)

@@ -94,3 +94,24 @@ def test_a_request_larger_than_memory_is_answered_with_its_types() -> None:
     assert answer.columns is not None
     body = AnswerRenderer(model.spec, "1.0.0").batch(answer.columns)
     assert msgspec.json.decode(body)["results"] == [row(x) for x in xs]
+
+
+def test_a_batch_answers_each_entry_in_the_form_that_it_asks_for() -> None:
+    model = typed()
+    wires = [encode_rows(model.spec, [{"x": float(x)} for x in xs]) for xs in ([1], [2, 3])]
+    plain = Entry(SCHEMA, "gw:1", 7, 0, 9_500, 1, wires[0])
+    binary = Entry(SCHEMA, "gw:2", 8, 0, 9_500, 2, wires[1], binary_outputs=True)
+    deliveries = [Delivery(model.key, b"%d-0" % entry.id, entry) for entry in (plain, binary)]
+    batch = EntryBatch(model, deliveries, read_at_ms=1.0)
+    batch.run(lambda: None)
+    answers = {gateway: answer.columns for gateway, (answer,) in batch.answers().items()}
+    assert answers["gw:1"] is not None
+    assert [column[0] for column in answers["gw:1"]] == list((row(1) | {"code": [0.1, 1.0]}).values())
+    assert answers["gw:2"] == [
+        np.array([LARGE + 2, LARGE + 3], "<i8").tobytes(),
+        [LARGE + 1, None],
+        ["낮음", "high"],
+        b"\0\1",
+        np.array([[0.2, 2], [0.3, 3]], "<f4").tobytes(),
+        ["on", "off"],
+    ]
