@@ -4,7 +4,7 @@ set."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from shared.keys import ModelKey, model_key
 from shared.messages import (
     FIELD,
     SCHEMA,
+    AnswerColumn,
     Entry,
     EntryAnswer,
     EntryFailure,
@@ -40,7 +41,7 @@ IRIS_KEY = model_key("iris", IRIS.default_version)
 IRIS_ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 WORKER = "fake:1"
 
-Predict = Callable[[ModelSpec, Entry], list[OutputColumn] | EntryFailure]
+Predict = Callable[[ModelSpec, Entry], Sequence[AnswerColumn] | EntryFailure]
 
 
 class FakeClock:

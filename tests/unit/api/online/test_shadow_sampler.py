@@ -15,6 +15,7 @@ from shared.columns import encode_rows
 from shared.deployments import Change, Deployment, Target
 from shared.keys import model_key
 from shared.messages import SCHEMA, EntryAnswer, Reply
+from shared.output_columns import OutputDtypes, output_dtypes
 from shared.repository import open_repository
 from shared.rollouts import Rollout, Rules
 from shared.shadowing import MOST_ENTRIES, Shadow, ShadowCount, ShadowEntry, decode_shadow, read_figures
@@ -70,7 +71,7 @@ class Outcome:
         raise error
 
 
-def answer(inflight: InflightRequests, rows: int = 1) -> InflightRequest:
+def answer(inflight: InflightRequests, rows: int = 1, *, output_dtypes: OutputDtypes = ()) -> InflightRequest:
     """A request that is opened and answered."""
     columns = encode_rows(IRIS, [IRIS_ROW] * rows)
     request = inflight.open(
@@ -81,6 +82,7 @@ def answer(inflight: InflightRequests, rows: int = 1) -> InflightRequest:
         since_s=0.0,
         deadline_s=9.0,
         left=lambda: False,
+        output_dtypes=output_dtypes,
     )
     found = EntryAnswer(request.id, 0, 0.0, [["setosa"] * rows, [0.9] * rows])
     inflight.settle(Reply(SCHEMA, "w", rows, 0.0, 0.0, [found]))
@@ -151,3 +153,14 @@ async def test_a_request_that_is_too_large_is_not_shadowed(sampler: Any) -> None
     await found.write()
     assert await entries(client) == []
     assert found.rows[SHADOW_KEY, "dropped"] == 5000
+
+
+async def test_a_request_that_was_sent_for_binary_outputs_before_there_was_a_shadow_is_not_sampled(
+    sampler: Any,
+) -> None:
+    found, inflight, client = sampler
+    follow(found, deployed(Shadow(version="1.1.0", share=0.6)))
+    answer(inflight, output_dtypes=output_dtypes(IRIS))
+    answer(inflight, rows=3)
+    await found.write()
+    assert [entry.rows for entry in await entries(client)] == [3]

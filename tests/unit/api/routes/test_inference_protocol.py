@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import json
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ import pytest
 
 from api.gateway import Gateway
 from api.inference_protocol.wire_tensors import pack_texts
-from shared.messages import EntryFailure
+from shared.messages import AnswerColumn, Entry, EntryFailure
+from shared.specs import ModelSpec
 from tests.unit.gateway_fakes import (
     CLASSIFIER,
     IRIS,
@@ -25,6 +26,7 @@ from tests.unit.gateway_fakes import (
     QUALITY,
     FakeRedis,
     FakeWorker,
+    echo_first_input,
     running_gateway,
     serving,
     until,
@@ -76,6 +78,10 @@ def classifier_body(rows: np.ndarray[Any, Any] = ROWS, **more: Any) -> tuple[byt
         "parameters": {"binary_data_size": rows.nbytes},
     }
     return binary_body({"inputs": [tensor]} | more, rows.tobytes())
+
+
+def in_binary(column: AnswerColumn, dtype: str) -> bytes:
+    return np.array(column, dtype).tobytes()
 
 
 def outputs_of(answer: httpx.Response) -> dict[str, Any]:
@@ -208,6 +214,41 @@ async def test_a_request_larger_than_a_batch_comes_back_in_order(stage: Stage) -
     body, headers = classifier_body(rows, parameters={"binary_data_output": True})
     found = outputs_of(await stage.http.post(CLASSIFIER_INFER, content=body, headers=headers))
     assert np.array_equal(np.frombuffer(found["probabilities"], "<f8"), rows.astype("<f8").ravel())
+
+
+@pytest.mark.parametrize("binary_parts", [range(4), (0, 2)], ids=["all parts", "some parts"])
+async def test_workers_may_answer_in_binary_and_those_of_an_earlier_version_do_not(
+    idle: Stage, binary_parts: Collection[int]
+) -> None:
+    def predict(spec: ModelSpec, entry: Entry) -> list[AnswerColumn]:
+        assert entry.binary_outputs
+        plain: list[AnswerColumn] = [*echo_first_input(spec, entry)]
+        return [*map(in_binary, plain, ("<i8", "<f8"))] if entry.part in binary_parts else plain
+
+    rows = np.random.default_rng(4).uniform(0, 1, (1000, 10)).astype("<f4")
+    body, headers = classifier_body(rows, parameters={"binary_data_output": True})
+    async with serving(FakeWorker(idle.worker.client, CLASSIFIER, predict=predict), idle.gateway):
+        answer = await idle.http.post(CLASSIFIER_INFER, content=body, headers=headers)
+    found = outputs_of(answer)
+    assert found["predicted_class"] == np.full(1000, 2, "<i8").tobytes()
+    assert found["probabilities"] == rows.astype("<f8").tobytes()
+    head = json.loads(answer.content[: int(answer.headers["inference-header-content-length"])])
+    assert [output["shape"] for output in head["outputs"]] == [[1000, 1], [1000, 10]]
+
+
+async def test_outputs_in_json_and_those_for_a_shadow_are_plain_values(idle: Stage) -> None:
+    def predict(spec: ModelSpec, entry: Entry) -> list[AnswerColumn]:
+        asked.append(entry.binary_outputs)
+        return [*echo_first_input(spec, entry)]
+
+    asked: list[bool] = []
+    inflight = idle.gateway.online.dispatcher.inflight
+    async with serving(FakeWorker(idle.worker.client, CLASSIFIER, predict=predict), idle.gateway):
+        for has_shadow, in_binary_form in ((False, True), (False, False), (True, True)):
+            inflight.on_answer = (lambda *_: None) if has_shadow else None
+            body, headers = classifier_body(parameters={"binary_data_output": in_binary_form})
+            outputs_of(await idle.http.post(CLASSIFIER_INFER, content=body, headers=headers))
+    assert asked == [True, False, False]
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])

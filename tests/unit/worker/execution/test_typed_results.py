@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 from api.models.rendering import AnswerRenderer
 from shared.arrow_tables import ERROR, read_ipc, result_schema, write_ipc
 from shared.columns import Columns, encode_rows, row_count
-from shared.messages import SCHEMA, Entry
+from shared.messages import SCHEMA, Entry, OutputColumn
 from tests.support.engines import predictor
 from worker.execution.invalid_rows import InvalidRows
 from worker.execution.slices import ChunkWork
@@ -92,7 +92,8 @@ def test_a_request_larger_than_memory_is_answered_with_its_types() -> None:
     batch.run(lambda: None)
     (answer,) = batch.answers()["gw:1"]
     assert answer.columns is not None
-    body = AnswerRenderer(model.spec, "1.0.0").batch(answer.columns)
+    columns = cast("list[OutputColumn]", answer.columns)
+    body = AnswerRenderer(model.spec, "1.0.0").batch(columns)
     assert msgspec.json.decode(body)["results"] == [row(x) for x in xs]
 
 
