@@ -17,6 +17,13 @@ export const OPERATOR_STRINGS = {
     "Restart {name}? A new worker starts first. Then this worker finishes its work and ends.",
     "{name}을(를) 재시작할까요? 새 워커가 먼저 시작되고, 이 워커는 작업을 끝낸 뒤 종료됩니다.",
   ],
+  "workers.cpu": ["CPU", "CPU"],
+  "workers.gpu.memory": ["{used} of {total}", "{total} 중 {used}"],
+  "workers.inspect": ["Inspect", "살펴보기"],
+  "workers.inspection": ["{name}: log and stacks", "{name}: 로그와 스택"],
+  "workers.log": ["Log", "로그"],
+  "workers.log.none": ["There are no log events yet.", "아직 로그가 없습니다."],
+  "workers.stack": ["Stacks", "스택"],
   "workers.restart.done": ["{name} restarts.", "{name}을(를) 재시작합니다."],
 
   "job.timeline": ["Timeline", "처리 과정"],

@@ -5,32 +5,38 @@ import { h, keyed, put, text } from "./dom.js";
 import { feeds } from "./feeds.js";
 import { currentWork, modelKey, workerState } from "./fleet.js";
 import { isOld } from "./freshness.js";
-import { bytes, duration, figure, since } from "./format.js";
+import { bytes, duration, figure, NONE, percent, since } from "./format.js";
 import { post } from "./http.js";
 import { heldBadge, meter, workerBadge } from "./marks.js";
 import { button, outcome, replaceButtons } from "./operations.js";
 import { failureText, table } from "./panels.js";
-import { may } from "./session.js";
+import { administers, may } from "./session.js";
 import { t } from "./words.js";
+import { workerInspector } from "./workerinspect.js";
 import { drawLoad, silentText, workText } from "./workerlines.js";
+
+const NUMBERS = ["cpu", "memory", "up", "seen"];
 
 export function workersView() {
   const body = h("tbody");
   const note = h("p", { class: "empty" }, t("app.loading"));
   const silent = h("p", { class: "small why" });
-  const columns = ["name", "state", "device", "models", "load", "current", "memory", "up", "seen"].map(
-    (name) => [t(`workers.${name}`), ["memory", "up", "seen"].includes(name) ? "number" : undefined],
-  );
-  if (may("operate")) columns.push([t("workers.orders")]);
+  const columns = ["name", "state", "device", "models", "load", "current", ...NUMBERS].map((name) => [
+    t(`workers.${name}`),
+    NUMBERS.includes(name) ? "number" : undefined,
+  ]);
+  if (administers()) columns.push([t("workers.orders")]);
   const orders = outcome();
+  const inspector = workerInspector();
   const shown = table(t("workers.title"), columns, body);
-  const sync = keyed(body, (worker) => row(worker, orders));
+  const sync = keyed(body, (worker) => row(worker, orders, inspector));
   const node = h(
     "div",
     { class: "stack" },
     h("h1", {}, t("workers.title")),
     orders.node,
     h("div", { class: "panel" }, note, silent, shown),
+    inspector.node,
   );
   const draw = (value, error) => {
     const workers = value?.workers ?? [];
@@ -43,29 +49,31 @@ export function workersView() {
   return { node, close: feeds.workers.watch(draw) };
 }
 
-function row(worker, orders) {
+function row(worker, orders, inspector) {
   const cells = Object.fromEntries(
-    ["state", "models", "memory", "up", "seen"].map((name) => [
+    ["state", "models", ...NUMBERS].map((name) => [
       name,
-      h("td", { class: ["state", "models"].includes(name) ? undefined : "number" }),
+      h("td", { class: NUMBERS.includes(name) ? "number" : undefined }),
     ]),
   );
+  const gpu = h("div", { class: "small muted" });
   const bar = meter([0, 0], "");
   const load = h("span", { class: "small" });
   const work = h("td");
   const about = t("workers.host", { host: worker.host, pid: worker.pid });
   const supervisor = h("div", { class: "small muted" });
   const name = h("th", { scope: "row" }, worker.name, h("div", { class: "small muted" }, about), supervisor);
-  const ordered = may("operate") ? orderCell(orders) : null;
+  const ordered = administers() ? orderCell(orders, inspector) : null;
   const node = h(
     "tr",
     {},
     name,
     cells.state,
-    h("td", { class: "nowrap" }, worker.device),
+    h("td", { class: "nowrap" }, worker.device, gpu),
     cells.models,
     h("td", { class: "load" }, bar.node, load),
     work,
+    cells.cpu,
     cells.memory,
     cells.up,
     cells.seen,
@@ -83,6 +91,8 @@ function row(worker, orders) {
       changed(work, now.current, () => workLink(now.current));
       ordered?.update(now);
       text(supervisor, supervisorText(now.supervisor));
+      text(gpu, gpuText(now.gpu));
+      text(cells.cpu, now.cpu_percent === null ? NONE : percent(now.cpu_percent / 100));
       text(cells.memory, bytes(now.rss_bytes));
       text(cells.up, duration(since(now.started_at)));
       text(cells.seen, t("time.ago", { for: duration(Math.max(0, since(now.last_seen_at))) }));
@@ -90,8 +100,15 @@ function row(worker, orders) {
   };
 }
 
-/** The orders that a worker can be given now. */
-function orderCell(orders) {
+/** The use of a GPU; empty without a GPU. */
+function gpuText(gpu) {
+  if (!gpu) return "";
+  const memory = t("workers.gpu.memory", { used: bytes(gpu.used_bytes), total: bytes(gpu.total_bytes) });
+  return gpu.utilization_percent === null ? memory : `${percent(gpu.utilization_percent / 100)} · ${memory}`;
+}
+
+/** The orders that a worker can be given now, and its inspection. */
+function orderCell(orders, inspector) {
   const box = h("div", { class: "actions", tabindex: "-1" });
   let shown = null;
   const offer = (worker, verb, kind) =>
@@ -103,7 +120,9 @@ function orderCell(orders) {
       if (shown === out) return;
       shown = out;
       const first = out ? offer(worker, "undrain", "primary") : offer(worker, "drain");
-      replaceButtons(box, worker.supervisor ? [first, offer(worker, "restart")] : [first]);
+      const changes = worker.supervisor ? [first, offer(worker, "restart")] : [first];
+      const inspect = button(t("workers.inspect"), () => inspector.open(worker), { about: worker.name });
+      replaceButtons(box, may("operate") ? [...changes, inspect] : [inspect]);
     },
   };
 }

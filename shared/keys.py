@@ -166,6 +166,11 @@ def worker_stack(worker_id: str, ticket: str) -> str:
     return f"{PREFIX}:stack:{worker_id}:{ticket}"
 
 
+def worker_log(worker_id: str, ticket: str) -> str:
+    """String with a TTL: the latest log events of a worker, as an order requested them."""
+    return f"{PREFIX}:log:{worker_id}:{ticket}"
+
+
 def access_keys() -> str:
     """Hash: API key id → the key's record, as JSON, without its secret."""
     return f"{PREFIX}:access:keys"

@@ -13,6 +13,7 @@ import structlog
 from structlog.contextvars import merge_contextvars
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from shared.recent_events import RECENT_EVENTS, without_credentials
 from shared.settings import Settings
 
 _NOISY = (
@@ -72,7 +73,7 @@ def _bounded(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
 def _harmless(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Escapes control characters in foreign texts, such as paths, that would command a terminal."""
     for name, value in event.items():
-        if name != "event" and isinstance(value, str) and not value.isprintable():
+        if name not in ("event", "exception") and isinstance(value, str) and not value.isprintable():
             event[name] = "".join(map(_visible, value))
     return event
 
@@ -82,12 +83,18 @@ def _visible(letter: str) -> str:
 
 
 def _rendering(settings: Settings) -> list[Processor]:
+    before: list[Processor] = [
+        structlog.processors.format_exc_info,
+        without_credentials,
+        _bounded,
+        RECENT_EVENTS.keep,
+    ]
     if settings.log_format == "json":
-        return [structlog.processors.format_exc_info, _bounded, structlog.processors.JSONRenderer()]
+        return [*before, structlog.processors.JSONRenderer()]
     # not rich's: it is slow, and it prints local variables, including inputs and secrets
     plain = structlog.dev.plain_traceback
     return [
-        _bounded,
+        *before,
         _harmless,
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
     ]

@@ -24,6 +24,8 @@ RESTART = "restart"
 """The order to be replaced by a successor."""
 STACK = "stack"
 """The order to store the stacks of all threads: `stack {ticket}`."""
+LOG = "log"
+"""The order to store the latest log events: `log {ticket}`."""
 _RECORD = b"record"
 STATE, MODELS = "state", "models"
 """Fields of a heartbeat's hash beside the record: the state, and the loaded versions, separated by commas."""
@@ -115,6 +117,15 @@ class ModelsMemory(msgspec.Struct, frozen=True, kw_only=True):
     on_demand: dict[str, OnDemandVersion] = {}  # by model key, loaded or not
 
 
+class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
+    """The use of a worker's GPU, by all processes, as its driver reports it."""
+
+    utilization_percent: int | None = None  # time in which a kernel ran; None: not reported, as with MIG
+    used_bytes: int = 0
+    total_bytes: int = 0
+    own_bytes: int = 0  # of this worker's tensors, with its cache
+
+
 class LastExit(msgspec.Struct, frozen=True, kw_only=True):
     """The latest unordered end of a worker process."""
 
@@ -159,6 +170,8 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     supervisor: SupervisorFacts | None = None  # None: an older worker's heartbeat
     clock_offset_s: float = 0.0  # the worker's clock less that of Redis
     memory: ModelsMemory | None = None  # None: each worker loads its models for itself
+    cpu_percent: float | None = None  # of a core, over the last second or so; None: an older worker
+    gpu: GpuUse | None = None  # None: no GPU, or not measured
     versions: dict[str, str] = {}  # of Takt, Python and libraries; empty in an older worker's heartbeat
     schema: int = SCHEMA
 

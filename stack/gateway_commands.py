@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 import typer
 
 from shared.key_requests import KeyRequest, ShareChange
+from shared.recent_events import MOST_KEPT_CHARS
+from shared.safe_texts import bounded
+from shared.worker_records import GpuUse, SupervisorFacts
 from stack.command_errors import CommandError
 from stack.dead_letter_commands import hexadecimal
 from stack.gateway_api import GatewayApi, Json, opened
+from stack.live_workers import device_text, restarts_text
 from stack.up_output import show
 
 _LOOK_EVERY_S = 0.25
@@ -25,7 +29,7 @@ def show_workers(url: str, *, as_json: bool) -> None:
     """Print every worker with a heartbeat."""
     with opened(url) as api:
         found = api.read("workers")["workers"]
-    columns = ("worker", "host", "pid", "device", "state", "memory", "models", "now")
+    columns = ("worker", "host", "pid", "device", "state", "memory", "cpu", "restarts", "models", "now")
     _list(columns, found, _worker_row, "no worker has a heartbeat", as_json=as_json)
 
 
@@ -67,6 +71,26 @@ def show_stack(url: str, name: str) -> None:
         typer.echo(api.read("workers", name, "stack")["stack"])
 
 
+def show_log(url: str, name: str, level: str, *, as_json: bool) -> None:
+    """Print the latest log events of a worker."""
+    with opened(url) as api:
+        events = api.read("workers", name, "log", level=level)["events"]
+    for event in events:
+        if as_json:
+            typer.echo(msgspec.json.encode(event))
+        else:
+            typer.echo("\n".join(_event_lines(event)))
+
+
+def _event_lines(event: Json) -> Iterator[str]:
+    """`2026-03-02T06:30:01Z [warning] heartbeat_missed  reason=…`, then the lines of a traceback."""
+    fields = dict(event["fields"])
+    trace = str(fields.pop("exception", "") or "")
+    values = "".join(f" {name}={value}" for name, value in fields.items())
+    line = f"{event['at']} [{event['level']}] {event['event']}{values}"
+    yield from (bounded(one, MOST_KEPT_CHARS) for one in (line, *trace.splitlines()))
+
+
 def _followed(api: GatewayApi, ids: Sequence[str], order: str, limit_s: float | None) -> bool:
     begun_s, waiting = time.monotonic(), list(ids)
     while waiting:
@@ -91,8 +115,13 @@ def _worker_row(worker: Json) -> list[str]:
     models = ", ".join(f"{each['model']}@{each['version']} {each['state']}" for each in worker["models"])
     state = "drained" if worker["drained"] else worker["state"]
     memory = f"{worker['rss_bytes'] / 2**20:.0f} MiB"
-    place = [worker["id"], worker["host"], str(worker["pid"]), worker["device"]]
-    return [*place, state, memory, models or "no model", worker["current"] or "idle"]
+    cpu = worker.get("cpu_percent")
+    gpu, supervisor = worker.get("gpu"), worker["supervisor"]
+    device = device_text(worker["device"], msgspec.convert(gpu, GpuUse) if gpu else None)
+    restarts = restarts_text(msgspec.convert(supervisor, SupervisorFacts) if supervisor else None)
+    place = [worker["id"], worker["host"], str(worker["pid"]), device]
+    use = [memory, "" if cpu is None else f"{cpu:.0f} %", restarts]
+    return [*place, state, *use, models or "no model", worker["current"] or "idle"]
 
 
 # -- dead letters ------------------------------------------------------------------------------------------

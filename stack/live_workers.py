@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from shared import connections, keys
-from shared.worker_records import HeldModel, ModelState, WorkerRecord, from_hash
+from shared.worker_records import GpuUse, HeldModel, ModelState, SupervisorFacts, WorkerRecord, from_hash
 
 
 def connect(url: str) -> redis.Redis:
@@ -39,6 +39,22 @@ def all_ready(records: Sequence[WorkerRecord]) -> bool:
     """Whether a supervisor has as many workers as it keeps, and each is ready."""
     wanted = max((record.supervisor.workers for record in records if record.supervisor), default=1)
     return sum(record.is_ready for record in records) >= wanted
+
+
+def device_text(device: str, gpu: GpuUse | None) -> str:
+    """`cuda:0 87 % 10.2/79.6 GiB`; the device alone if nothing is measured."""
+    if gpu is None:
+        return device
+    use = "" if gpu.utilization_percent is None else f" {gpu.utilization_percent} %"
+    return f"{device}{use} {gpu.used_bytes / 2**30:.1f}/{gpu.total_bytes / 2**30:.1f} GiB"
+
+
+def restarts_text(supervisor: SupervisorFacts | None) -> str:
+    """`2, last w1/0:ab was killed by SIGKILL`, of its supervisor's workers; empty if none was restarted."""
+    if supervisor is None or not supervisor.restarts:
+        return ""
+    last = supervisor.last_exit
+    return f"{supervisor.restarts}" + (f", last {last.worker} {last.reason}" if last else "")
 
 
 def held_text(models: dict[str, HeldModel]) -> str:

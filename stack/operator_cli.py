@@ -57,7 +57,7 @@ MaxJobs = Annotated[
     ),
 ]
 
-workers = typer.Typer(no_args_is_help=True, help="Live workers: list, drain, undrain, restart, stack.")
+workers = typer.Typer(no_args_is_help=True, help="Live workers: list, drain, undrain, restart, stack, log.")
 keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, change limits, revoke.")
 dead_letters = typer.Typer(no_args_is_help=True, help="Unreadable messages and abandoned chunks.")
 storage = typer.Typer(no_args_is_help=True, help="The payload store: show, clean.")
@@ -65,7 +65,7 @@ storage = typer.Typer(no_args_is_help=True, help="The payload store: show, clean
 
 @workers.callback()
 def _workers() -> None:
-    """Live workers: list, drain, undrain, restart, stack."""
+    """Live workers: list, drain, undrain, restart, stack, log."""
 
 
 @workers.command("list")
@@ -124,6 +124,22 @@ def show_stack(
     from stack.gateway_commands import show_stack as show
 
     show(url, name)
+
+
+@workers.command("log")
+@reports_errors
+def show_log(
+    name: Annotated[str, typer.Argument(metavar="ID", help="A worker's id or name.")],
+    level: Annotated[
+        str, typer.Option("--level", help="The lowest level: debug, info, warning, error or critical.")
+    ] = "debug",
+    url: GatewayUrl = _URL,
+    as_json: AsJson = False,
+) -> None:
+    """Print the latest log events of a worker: 100 of warnings and above, 100 below."""
+    from stack.gateway_commands import show_log as show
+
+    show(url, name, level, as_json=as_json)
 
 
 @workers.command("undrain")

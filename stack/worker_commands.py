@@ -14,7 +14,7 @@ import typer
 from shared import keys
 from shared.worker_records import DRAIN_KEPT_S, WorkerRecord
 from stack.command_errors import CommandError
-from stack.live_workers import held_text, live_workers
+from stack.live_workers import device_text, held_text, live_workers, restarts_text
 from stack.redis_url import opened_queue
 from stack.up_output import show
 
@@ -29,7 +29,7 @@ def show_workers(data: Path, *, as_json: bool) -> None:
         for record in records:
             typer.echo(msgspec.json.encode(record))
         return
-    columns = ("worker", "host", "pid", "device", "state", "up", "memory", "models", "now")
+    columns = ("worker", "host", "pid", "device", "state", "up", "memory", "cpu", "restarts", "models", "now")
     show(columns, [_row(record) for record in records], empty="no worker has a heartbeat")
 
 
@@ -91,10 +91,12 @@ def _row(record: WorkerRecord) -> list[str]:
         record.id,
         record.host,
         str(record.pid),
-        record.device,
+        device_text(record.device, record.gpu),
         "drained" if record.drained else record.state.value,
         _since(record.started_at, datetime.now(UTC)),
         f"{record.rss_bytes / 2**20:.0f} MiB",
+        "" if record.cpu_percent is None else f"{record.cpu_percent:.0f} %",
+        restarts_text(record.supervisor),
         held_text(record.models),
         record.current or "idle",
     ]

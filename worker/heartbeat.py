@@ -30,6 +30,7 @@ from shared.worker_records import (
 )
 from worker.execution.scheduler import LaneScheduler
 from worker.predictors.library_versions import own_versions
+from worker.telemetry.device_use import CpuUse, gpu_watch
 from worker.telemetry.worker_counters import WorkerHistory
 
 log = structlog.get_logger(__name__)
@@ -77,6 +78,8 @@ class Heartbeat(threading.Thread):
         self._ttl_ms = round(ttl_s * 1000)
         self._models = models
         self._memory = memory
+        self._gpu = gpu_watch(device)
+        self._cpu = CpuUse()
         self._current = current
         self._scheduler = scheduler
         self._drained = drained
@@ -107,11 +110,15 @@ class Heartbeat(threading.Thread):
         self._wake.set()
 
     def stop(self) -> None:
+        if self._gpu:
+            self._gpu.stop()
         self._stopping.set()
         self._wake.set()
         self.join(timeout=5)
 
     def run(self) -> None:
+        if self._gpu:
+            self._gpu.start()
         while not self._stopping.is_set():
             self._wake.clear()
             self._try(self._beat_on)
@@ -138,6 +145,8 @@ class Heartbeat(threading.Thread):
             supervisor=self._supervisor(),
             clock_offset_s=round(clock_offset_s, 1),
             memory=self._memory(),
+            cpu_percent=self._cpu.percent(),
+            gpu=self._gpu.latest if self._gpu else None,
             versions=own_versions(),
         )
 

@@ -137,6 +137,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/workers/{name:path}/undrain": {"POST": OPERATE},
     "/workers/{name:path}/restart": {"POST": OPERATE},
     "/workers/{name:path}/stack": {"GET": INSPECT},
+    "/workers/{name:path}/log": {"GET": INSPECT},
     "/dead-letters": {"GET": INSPECT},
     "/dead-letters/{letter}": {"GET": INSPECT, "DELETE": OPERATE},
     "/dead-letters/{letter}/requeue": {"POST": OPERATE},

@@ -1,4 +1,4 @@
-"""Orders of operators to workers, by Redis: drain, accept work again, restart, show the stacks of threads.
+"""Orders of operators to workers, by Redis: drain, accept work again, restart, show stacks and log events.
 
 A worker follows with its next heartbeat.
 """
@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 from redis.asyncio import Redis
 
 from shared import keys
 from shared.errors import DeadlineExceededError, NotFoundError
+from shared.recent_events import LogEvent
 from shared.safe_texts import listed, named
-from shared.worker_records import DRAIN_KEPT_S, ORDER_KEPT_S, RESTART, STACK, WorkerRecord
+from shared.worker_records import DRAIN_KEPT_S, LOG, ORDER_KEPT_S, RESTART, STACK, WorkerRecord
 
 _LOOK_EVERY_S = 0.05
 
@@ -41,13 +43,24 @@ class WorkerOrders:
 
     async def stack(self, worker: WorkerRecord, limit_s: float) -> str:
         """The stacks of a worker's threads. Raises DeadlineExceededError if it does not answer in time."""
+        answer = await self._answer(worker, STACK, keys.worker_stack, limit_s)
+        return answer.decode(errors="replace")
+
+    async def log(self, worker: WorkerRecord, limit_s: float) -> list[LogEvent]:
+        """The latest log events of a worker, the oldest first. Raises the errors of `stack`."""
+        answer = await self._answer(worker, LOG, keys.worker_log, limit_s)
+        return msgspec.json.decode(answer, type=list[LogEvent])
+
+    async def _answer(
+        self, worker: WorkerRecord, order: str, place: Callable[[str, str], str], limit_s: float
+    ) -> bytes:
         ticket = uuid4().hex
-        await self._order(worker.id, f"{STACK} {ticket}")
+        await self._order(worker.id, f"{order} {ticket}")
         end_s = time.monotonic() + limit_s
         while True:
-            text: bytes | None = await self._client.getdel(keys.worker_stack(worker.id, ticket))
-            if text is not None:
-                return text.decode(errors="replace")
+            answer: bytes | None = await self._client.getdel(place(worker.id, ticket))
+            if answer is not None:
+                return answer
             if time.monotonic() >= end_s:
                 raise DeadlineExceededError(
                     f"Worker {worker.id} did not answer within {limit_s:g} s: a native call may hold "

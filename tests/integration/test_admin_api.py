@@ -15,7 +15,7 @@ from shared import keys as spelled
 from shared.dead_letters import DeadLetters, LetterKind, Unreadable
 from stack import operator_cli
 from tests.support.access import holder, keep_now
-from tests.support.callers import IRIS, finished
+from tests.support.callers import IRIS, finished, handed_over
 from tests.support.polling import eventually
 from tests.support.servers import Server
 from tests.support.stack import Stack, running, wait_until_ready
@@ -104,6 +104,53 @@ def test_the_stack_of_a_worker_shows_its_engine(stack: Stack, http: httpx.Client
     assert (both.status_code, "name one of them" in both.json()["detail"]) == (409, True)
     missing = http.get("/workers/w9/stack")
     assert (missing.status_code, missing.json()["error"]) == (404, "not_found")
+
+
+def test_the_log_of_a_worker_shows_its_latest_events(stack: Stack, http: httpx.Client) -> None:
+    takt(stack, "workers", "stack", "w1/0")
+    shown = takt(stack, "workers", "log", "w1/0", key=AUDITOR)
+    assert shown.exit_code == 0, shown.output
+    assert "worker_ordered" in shown.stdout
+    found = http.get("/workers/w1/0/log", params={"level": "info"}).json()
+    assert found["worker"] == workers(http)["w1/0"]["id"]
+    orders = [event for event in found["events"] if event["event"] == "worker_ordered"]
+    assert {event["level"] for event in orders} == {"info"}
+    assert {event["fields"]["order"] for event in orders} >= {"stack", "log"}
+    assert [event["at"] for event in found["events"]] == sorted(event["at"] for event in found["events"])
+    severe = http.get("/workers/w1/0/log", params={"level": "critical"}).json()["events"]
+    assert {event["level"] for event in severe} <= {"critical"}
+    assert http.get("/workers/w1/log").status_code == 409
+    assert http.get("/workers/w9/log").json()["error"] == "not_found"
+    with admin(stack, CALLER) as caller:
+        assert caller.get("/workers/w1/0/log").json()["error"] == "forbidden"
+
+
+def test_the_cpu_of_a_worker_follows_its_load(stack: Stack, http: httpx.Client) -> None:
+    row = "IM-07,housing,day,A,226.5,60.2,47.3,910,29.8,2,false,2026-03-03T09:30:00Z\n"
+    names = "machine,product,shift,resin_lot,melt_temperature_c,mold_temperature_c,torque_nm,pressure_bar,"
+    body = f"{names}cycle_time_s,operators,maintenance_due,produced_at\n{row * 80_000}".encode()
+    stopping = threading.Event()
+
+    def load() -> None:
+        with admin(stack, CALLER) as caller:
+            while not stopping.is_set():
+                finished(caller, handed_over(caller, "quality", [body], "text/csv"))
+
+    def used() -> float:
+        return sum(float(each["cpu_percent"]) for each in workers(http).values())
+
+    loading = threading.Thread(target=load)
+    eventually(lambda: used() < 10, limit_s=60)
+    loading.start()
+    try:
+        eventually(lambda: used() > 10, limit_s=60)
+    finally:
+        stopping.set()
+        loading.join()
+    assert {each["gpu"] for each in workers(http).values()} == {None}
+    listed = takt(stack, "workers", "list").stdout
+    assert "cpu" in listed.splitlines()[0]
+    assert listed.count(" %") == 2
 
 
 def test_a_dead_letter_is_shown_requeued_and_dropped(stack: Stack, queue: Server) -> None:

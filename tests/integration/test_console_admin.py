@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from shared import keys as spelled
 from shared.dead_letters import DeadLetters, LetterKind, Unreadable
-from tests.support.access import holder, keep_now
+from tests.support.access import Holder, holder, keep_now
 from tests.support.browsers import PATIENCE_MS, browser, chromium, signed_in
 from tests.support.callers import IRIS
 from tests.support.polling import eventually
@@ -103,13 +103,45 @@ def test_a_worker_is_restarted(window: Browser, stack: Stack, http: httpx.Client
         eventually(lambda: before not in ids(http) and len(ids(http)) == 2, limit_s=60)
 
 
+@pytest.mark.parametrize("key", [OPERATOR, AUDITOR], ids=["operate", "audit"])
+def test_a_workers_log_and_stacks_are_shown(
+    window: Browser, stack: Stack, http: httpx.Client, key: Holder
+) -> None:
+    with signed_in(window, stack.url, key, "#/workers") as visitor:
+        page = visitor.page
+        row = page.get_by_role("row", name="w1/1")
+        expect(row.get_by_role("cell").nth(5)).to_have_text(re.compile(r"^\d+%$"))
+        page.get_by_role("button", name="Inspect w1/1").click()
+        inspection = panel(page, "w1/1: log and stacks")
+        expect(inspection.get_by_role("list", name="Log")).to_contain_text(re.compile("order=log"))
+        assert visitor.barriers() == []
+        inspection.get_by_role("button", name="Stacks").click()
+        expect(inspection).to_contain_text("Thread engine")
+        expect(inspection).to_contain_text("worker/execution/engine.py")
+        inspection.get_by_role("button", name="Close").click()
+        expect(inspection).to_have_count(0)
+
+
+def test_a_gpu_is_shown_with_its_use(window: Browser, stack: Stack, http: httpx.Client) -> None:
+    """The gateway's answer with a GPU, which this machine has not."""
+    answer = http.get("/workers").json()
+    sizes = {"used_bytes": 10 * 2**30, "total_bytes": 80 * 2**30, "own_bytes": 4 * 2**30}
+    answer["workers"][0] |= {"device": "cuda:0", "gpu": {"utilization_percent": 87} | sizes}
+    with signed_in(window, stack.url, OPERATOR, "") as visitor:
+        visitor.page.route("**/workers", lambda route: route.fulfill(json=answer))
+        visitor.open("#/workers")
+        row = visitor.page.get_by_role("row", name=answer["workers"][0]["name"])
+        expect(row).to_contain_text("cuda:0")
+        expect(row).to_contain_text("87% · 10 GiB of 80 GiB")
+
+
 def test_a_key_that_only_reads_gets_no_buttons_and_no_administration(
     window: Browser, stack: Stack, http: httpx.Client
 ) -> None:
     with signed_in(window, stack.url, READER, "#/workers") as visitor:
         page = visitor.page
         expect(page.get_by_role("row", name="w1/1")).to_be_visible()
-        for name in ("Drain", "Restart", "Return to service"):
+        for name in ("Drain", "Restart", "Return to service", "Inspect"):
             expect(page.get_by_role("button", name=name)).to_have_count(0)
         expect(page.get_by_role("link", name="Administration")).to_have_count(0)
         visitor.open("#/admin")

@@ -11,11 +11,13 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 
+import msgspec
 import redis
 import structlog
 
 from shared import keys
-from shared.worker_records import ORDER_KEPT_S, RESTART, STACK
+from shared.recent_events import RECENT_EVENTS
+from shared.worker_records import LOG, ORDER_KEPT_S, RESTART, STACK
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +40,9 @@ class OperatorOrders:
         elif what == STACK:
             text = "\n".join(stacks_of_threads())
             self._client.set(keys.worker_stack(self._worker_id, ticket), text, ex=ORDER_KEPT_S)
+        elif what == LOG:
+            events = msgspec.json.encode(RECENT_EVENTS.newest())
+            self._client.set(keys.worker_log(self._worker_id, ticket), events, ex=ORDER_KEPT_S)
 
 
 def stacks_of_threads() -> Iterator[str]:

@@ -71,6 +71,17 @@ class SupervisorView(BaseModel):
     last_exit: LastExitView | None
 
 
+class GpuView(BaseModel):
+    """The use of a worker's GPU, by all processes."""
+
+    utilization_percent: int | None = Field(
+        description="Time in which a kernel ran; null: not reported (MIG, or nvidia-ml-py is missing)"
+    )
+    used_bytes: int
+    total_bytes: int
+    own_bytes: int = Field(description="Memory of this worker's tensors, with its cache")
+
+
 class WorkerView(BaseModel):
     """A worker, as its last heartbeat describes it."""
 
@@ -89,6 +100,10 @@ class WorkerView(BaseModel):
         "to another owner, or empty"
     )
     rss_bytes: int
+    cpu_percent: float | None = Field(
+        description="CPU time over the last second or so, in percent of a core; null: an earlier version"
+    )
+    gpu: GpuView | None = Field(description="null: no GPU, or CUDA is not in use yet")
     online_share: float = Field(
         description="Share of engine time spent on online requests over about the last 30 s, 0 to 1"
     )
@@ -207,6 +222,8 @@ def worker_view(worker: WorkerRecord, load: WorkerLoad, seen_at_ms: int) -> Work
         last_seen_at=time_view(seen_at_ms),
         current=worker.current,
         rss_bytes=worker.rss_bytes,
+        cpu_percent=worker.cpu_percent,
+        gpu=GpuView(**msgspec.structs.asdict(worker.gpu)) if worker.gpu else None,
         online_share=round(load.online_share, 3),
         offline_share=round(load.offline_share, 3),
         models=[

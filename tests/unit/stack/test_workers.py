@@ -8,12 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import fakeredis
+import msgspec
 import pytest
 import redis
 from typer.testing import CliRunner
 
 from shared import keys
-from shared.worker_records import WorkerRecord, WorkerState, to_hash
+from shared.worker_records import (
+    GpuUse,
+    LastExit,
+    SupervisorFacts,
+    WorkerRecord,
+    WorkerState,
+    from_hash,
+    to_hash,
+)
 from stack import redis_url
 from stack.operator_cli import workers as program
 
@@ -52,6 +61,21 @@ def beat(client: redis.Redis) -> Callable[..., str]:
         return record.id
 
     return beat
+
+
+def test_the_list_shows_cpu_gpu_and_restarts(client: redis.Redis, beat: Callable[..., str]) -> None:
+    record = from_hash(client.hgetall(keys.worker(beat("w/0"))))  # type: ignore[arg-type]
+    assert record
+    gpu = GpuUse(utilization_percent=87, used_bytes=10 * 2**30, total_bytes=80 * 2**30)
+    last = LastExit(worker="w/0:0", at="2026-01-01T00:00:00+00:00", reason="was killed by SIGKILL")
+    supervisor = SupervisorFacts(name="w", pid=1, workers=1, restarts=2, last_exit=last)
+    busy = msgspec.structs.replace(record, device="cuda:0", cpu_percent=253.4, gpu=gpu, supervisor=supervisor)
+    client.hset(keys.worker(record.id), mapping=dict[Any, Any](to_hash(busy)))
+    beat("earlier/0")
+    shown = RUNNER.invoke(program, ["list"]).stdout
+    for words in ("cuda:0 87 % 10.0/80.0 GiB", "253 %", "2, last w/0:0 was killed by SIGKILL"):
+        assert words in shown
+    assert [line.count("%") for line in shown.splitlines()] == [0, 0, 2]
 
 
 def ordered(client: redis.Redis) -> set[str]:
