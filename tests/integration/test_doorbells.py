@@ -118,3 +118,20 @@ def test_a_lost_acknowledgement_keeps_no_place_among_the_prefetched(tmp_path: Pa
             taken[0].ack_log_error(log, connection.connection_errors)  # type: ignore[no-untyped-call]
             assert consumer.channel.qos.can_consume()
             server.start()  # for the consumer's farewell
+
+
+def test_a_doorbell_that_is_not_acknowledged_returns_to_its_queue_when_the_channel_closes(
+    tmp_path: Path,
+) -> None:
+    with Server(valkey_binary(), tmp_path) as server, server.client() as client:
+        notify(client, KEY)
+        taken: list[Message] = []
+        connection: Any = BrokerConnection(server.url)  # type: ignore[no-untyped-call]  # kombu publishes no types
+        queue = Queue(keys.offline_queue(KEY))  # type: ignore[no-untyped-call]
+        with connection, connection.Consumer([queue], on_message=taken.append, prefetch_count=1):
+            while not taken:
+                connection.drain_events(timeout=20)
+            assert (client.llen(keys.offline_queue(KEY)), client.hlen("unacked")) == (0, 1)
+        assert (client.llen(keys.offline_queue(KEY)), client.hlen("unacked")) == (1, 0)
+        again = json.loads(client.rpop(keys.offline_queue(KEY)))
+        assert again["headers"]["redelivered"]

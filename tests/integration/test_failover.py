@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from kombu.entity import Queue
+from kombu.message import Message
 
+from shared import keys
+from shared.connections import broker_of
+from shared.keys import model_key
+from tests.integration.test_consumption import notify
 from tests.support.callers import IRIS, finished, predict_all
 from tests.support.sentinels import SentinelPair, sentinel_pair
 from tests.support.servers import valkey_binary
 from tests.support.stack import Stack, running, wait_until_ready
+from worker.broker.transport import BrokerConnection
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
+KEY = model_key("nobodys", "1.0.0")
 ROWS = [[5.1, 3.5, 1.4, 0.2]] * 60_000
 FAST_S = 8.0
 """Less than the 10 s wait of a request without a notification."""
@@ -50,6 +60,23 @@ def test_roles_exchanged_by_sentinel_lose_no_job_and_restart_no_program(
         assert (job["state"], job["rows_succeeded"]) == ("succeeded", len(ROWS))
         assert http.post("/predict", json=IRIS).status_code == 200
     assert stack.processes() == before
+
+
+def test_a_channel_to_a_former_primary_closes_with_an_unacknowledged_doorbell(pair: SentinelPair) -> None:
+    with pair.primary.client() as client:
+        notify(client, KEY)
+    taken: list[Message] = []
+    broker = broker_of(pair.url)
+    connection: Any = BrokerConnection(broker.url, transport_options=dict(broker.options))  # type: ignore[no-untyped-call]  # kombu publishes no types
+    queue = Queue(keys.offline_queue(KEY))  # type: ignore[no-untyped-call]
+    with connection.Consumer([queue], on_message=taken.append, prefetch_count=1):
+        while not taken:
+            connection.drain_events(timeout=20)
+    pair.fail_over()
+    closing = threading.Thread(target=connection.collect, daemon=True)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
 
 
 async def test_a_primary_that_is_killed_is_replaced_and_online_calls_fail_fast_meanwhile(

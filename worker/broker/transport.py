@@ -6,6 +6,7 @@ An item that is not a doorbell goes to the dead letters, and kombu receives no m
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -25,8 +26,8 @@ from worker.broker.doorbell_messages import problem_of
 
 log = structlog.get_logger(__name__)
 
-require_hooks("kombu", kombu_redis.QoS, ("ack",))
-require_hooks("kombu", kombu_redis.Channel, ("QoS", "_create_client"))
+require_hooks("kombu", kombu_redis.QoS, ("ack", "restore_by_tag", "_remove_from_indices"))
+require_hooks("kombu", kombu_redis.Channel, ("QoS", "_create_client", "_do_restore_message"))
 require_hooks("kombu", kombu_redis.SentinelChannel, ("QoS", "_create_client"))
 require_hooks("kombu", kombu_redis.Transport, ("Channel",))
 require_hooks("kombu", kombu_redis.SentinelTransport, ("Channel",))
@@ -59,11 +60,12 @@ def _dead_letters() -> DeadLetters:
 
 
 class _QoS(kombu_redis.QoS):
-    """Frees a doorbell's prefetch slot even if Redis does not get the acknowledgement.
+    """Takes doorbells in hand off the books even if Redis does not get the command.
 
-    kombu keeps the slot forever, so after as many lost acknowledgements as there are threads the worker would
-    consume nothing. Redis still has the doorbell and delivers it again after the visibility timeout; an extra
-    doorbell is harmless.
+    Redis still has the doorbell and delivers it again after the visibility timeout; an extra doorbell is
+    harmless. kombu keeps the prefetch slot of a lost acknowledgement forever, so after as many as there are
+    threads the worker would consume nothing. It returns a doorbell to its queue in a transaction that
+    redis-py repeats without end while its connection leads to a former primary of a Sentinel.
     """
 
     def ack(self, delivery_tag: str) -> None:
@@ -72,6 +74,19 @@ class _QoS(kombu_redis.QoS):
         except (RedisError, OSError) as error:
             log.warning("doorbell_not_acknowledged", reason=str(error))
             virtual.QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Return a doorbell to its queue, in a single attempt."""
+        try:
+            with self.channel.conn_or_acquire(client) as connected:
+                stored = connected.hget(self.unacked_key, tag)
+                pipeline = self._remove_from_indices(tag, connected.pipeline())  # type: ignore[no-untyped-call]
+                if stored:
+                    message, exchange, routing_key = json.loads(stored)
+                    self.channel._do_restore_message(message, exchange, routing_key, pipeline, leftmost)
+                pipeline.execute()
+        except (RedisError, OSError) as error:
+            log.warning("doorbell_not_restored", reason=str(error))
 
 
 class _Checking:
