@@ -28,6 +28,7 @@ from api.routes import (
     inference_protocol,
     jobs,
     models,
+    registry_webhooks,
     scoring,
     shadow_views,
     signing_in,
@@ -92,6 +93,7 @@ def create_app(settings: Settings, client: Redis | None = None, siblings: Siblin
     app.include_router(models.router)
     app.include_router(version_uploads.router)
     app.include_router(versions.router)
+    app.include_router(registry_webhooks.router)
     app.include_router(inference_protocol.router)
     app.include_router(deployments.router)
     app.include_router(shadow_views.router)

@@ -35,14 +35,16 @@ from api.jobs.job_service import JobService
 from api.jobs.rollout_gates import RolloutGates
 from api.jobs.upload_threads import UploadThreads
 from api.models.catalog import Catalog
-from api.models.deployment_store import Deployments
+from api.models.deployment_store import LOOK_EVERY_S, Deployments
 from api.online.admission_controller import AdmissionController
 from api.online.dispatcher import OnlineDispatcher
 from api.online.history_writer import HistoryWriter
 from api.online.rollout_driver import RolloutDriver
 from api.online.shadow_sampler import ShadowSampler
 from api.processes.siblings import Siblings
+from api.publishing.incoming import UPLOADS
 from api.publishing.publisher import Publisher
+from api.publishing.registry_pulls import RegistryPulls
 from api.publishing.verifications import Verifications
 from api.status.condition_recorder import ConditionRecorder
 from api.status.fact_gathering import EngineProgress, Gatherer
@@ -60,6 +62,7 @@ from shared.model_store import open_model_store
 from shared.payloads import open_payloads
 from shared.repository import open_repository
 from shared.settings import Settings
+from shared.temporary_folders import remove_leftovers
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,7 @@ class Gateway:
                 self.client, settings.verify_limit_s, any_worker=lambda: bool(self.fleet.now.workers)
             ),
         )
+        self.registry_pulls = RegistryPulls(self.client, self.publisher)
         self._doorbell = Doorbell(settings)
         self.jobs = self._job_service()
         self.status = self._status_watch()
@@ -207,6 +211,7 @@ class Gateway:
         Raises UnsupportedServer if Redis answers but is too old or cannot provide TAKT_DURABILITY.
         """
         answers = False
+        await asyncio.to_thread(remove_leftovers, UPLOADS, self.settings.spool_dir)
         try:
             info = await self.client.info("server", "persistence")
             server = check_durable(info, self.settings.durability, await self._sync_policy())
@@ -226,6 +231,7 @@ class Gateway:
         self._tasks.start("fleet_watch", self._watch)
         self._tasks.start("deployments", self._route)
         self._tasks.start("rollouts", self.rollouts.run_later)
+        self._tasks.start("registry_pulls", self.registry_pulls.look_later)
         self._tasks.start("shadow_sampler", self.shadow_sampler.write)
         self._tasks.start("access_watch", self.access.authenticator.look_later)
         self._tasks.start("history", self._write_history)
@@ -316,8 +322,10 @@ class Gateway:
 
     async def _route(self) -> None:
         """Follow the deployments and the workers that hold their versions."""
-        await self.deployments.look_later()
+        with suppress(RedisError, OSError):  # the reply reader reports it
+            await self.deployments.look()
         await self._deploy()
+        await asyncio.sleep(LOOK_EVERY_S)
 
     async def _deploy(self) -> None:
         known, fleet = self.deployments.known, self.fleet.now

@@ -98,6 +98,11 @@ class Load:
             target.close()
         return self.calls
 
+    def end(self) -> None:
+        """Send no further request. Those in flight are waited for."""
+        self._due.clear()
+        self._wake.set()
+
     async def _settle(self, limit_s: float) -> None:
         """Wait for requests in flight."""
         while self._asking and (left_s := limit_s - self._now_s()) > 0:

@@ -7,6 +7,7 @@ fails if one of them has grown by more than its margin: then the cycles leave so
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -30,6 +31,8 @@ from stack.redis_url import queue_url
 from takt.version_files import VersionFiles, archive_body
 
 MODEL = "cycled"
+TEMPORARY = "tmp"
+"""The temporary folder of the programs, beside the store."""
 _LOOK_EVERY_S = 0.1
 _LIMIT_S = 300.0
 _CALM_S = 15.0
@@ -107,12 +110,8 @@ def held_now(takt: Running, data: Path, models: Path) -> Held:
         open_files=sum(one.num_fds() for one in stack),
         redis_keys=lasting,
         redis_mib=queue.info("memory")["used_memory"] / _MIB,
-        disk_mib=(stored_bytes(models) + _left_in_temporary_folder()) / _MIB,
+        disk_mib=(stored_bytes(models) + stored_bytes(models.parent / TEMPORARY)) / _MIB,
     )
-
-
-def _left_in_temporary_folder() -> int:
-    return sum(stored_bytes(path) for path in Path(tempfile.gettempdir()).glob("takt-*"))
 
 
 def cycle(http: httpx.Client, folder: Path, number: int) -> None:
@@ -154,8 +153,9 @@ def run(cycles: int, every: int) -> None:
     """Raises WrongAnswer if something grows."""
     with tempfile.TemporaryDirectory() as place:
         root, models, source = Path(place), Path(place) / "models", Path(place) / "source"
-        for folder in (models, source):
+        for folder in (models, source, root / TEMPORARY):
             folder.mkdir()
+        os.environ["TMPDIR"] = str(root / TEMPORARY)
         write_pipeline(models, "small")
         (source / "model.toml").write_text(_DECLARATION)
         data = root / "data"

@@ -17,14 +17,11 @@ import uvloop
 
 from bench.arrivals import Call, Load, Offer
 from bench.processes import Usage, usage_of
+from bench.replicas import Replicas
 from bench.rivals import takt
-from bench.servers import DidNotStart, plain_environment
 from bench.subjects import ROOT
 from shared.settings import environment
 from stack.process_group import ProcessGroup
-from stack.redis_url import queue_url
-from stack.service_logs import Log
-from stack.valkey import free_port
 
 MODEL = "paced"
 BODY = b'{"x": 2.0}'
@@ -111,75 +108,8 @@ def serving_paced(
         folder = Path(held.enter_context(TemporaryDirectory(prefix="takt-bench-")))
         leash = held.enter_context(closing(ProcessGroup()))
         repository = paced_repository(folder, pace_ms=pace_ms, call_ms=call_ms)
-        first, pid = held.enter_context(_takt_up(folder, repository, leash, workers))
-        redis_url = queue_url(folder / "data")
-        more = [
-            held.enter_context(_gateway(folder, repository, leash, redis_url, number))[0]
-            for number in range(2, gateways + 1)
-        ]
-        yield PacedStack((first, *more), redis_url, pace_file(repository), folder, leash, pid)
-
-
-@contextmanager
-def _takt_up(folder: Path, repository: Path, leash: ProcessGroup, workers: int) -> Iterator[tuple[str, int]]:
-    program, port = str(Path(sys.executable).with_name("takt")), free_port()
-    served = ["--models", MODEL, "--models-dir", str(repository), "--workers", str(workers)]
-    command = [program, "up", *served, "--port", str(port), "--data", str(folder / "data")]
-    with _started(command, folder / "up.log", leash, {"gateways": "1"}, port) as started:
-        yield started
-
-
-@contextmanager
-def _gateway(
-    folder: Path, repository: Path, leash: ProcessGroup, redis_url: str, number: int
-) -> Iterator[tuple[str, int]]:
-    port = free_port()
-    settings = {
-        "redis_url": redis_url,
-        "models_dir": str(repository),
-        "default_model": MODEL,
-        "payload_url": (folder / "data" / "payloads").as_uri(),
-        "gateway_name": f"gateway-{number}",
-        "port": str(port),
-    }
-    command = [sys.executable, "-m", "api"]
-    with _started(command, folder / f"gateway-{number}.log", leash, settings, port) as started:
-        yield started
-
-
-@contextmanager
-def _started(
-    command: list[str], log: Path, leash: ProcessGroup, settings: dict[str, str], port: int
-) -> Iterator[tuple[str, int]]:
-    """Start a program and wait for its gateway. Yields the gateway's URL and the program's process id."""
-    given = {f"TAKT_{name.upper()}": value for name, value in settings.items()}
-    with Log(log).open() as output:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=plain_environment(environment({})) | given,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            process_group=leash.group,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait_ready(process, url, Log(log))
-        yield url, process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Log) -> None:
-    limit_s = time.monotonic() + _START_LIMIT_S
-    while time.monotonic() < limit_s and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/health/ready", timeout=1.0).is_success:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.2)
-    words = "\n    ".join(log.last_lines(12))
-    raise DidNotStart(f"{url} does not answer. Last output:\n    {words}")
+        replicas = Replicas(folder, repository, leash, MODEL)
+        served = ("--models", MODEL, "--workers", str(workers))
+        first, pid = held.enter_context(replicas.takt_up(*served))
+        more = [held.enter_context(replicas.gateway(number))[0] for number in range(2, gateways + 1)]
+        yield PacedStack((first, *more), replicas.redis_url, pace_file(repository), folder, leash, pid)

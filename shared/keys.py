@@ -238,6 +238,16 @@ def verdict(publication: str) -> str:
     return f"{PREFIX}:verdict:{publication}"
 
 
+def registry_events() -> str:
+    """Hash: event of a model registry that is to be handled → its record, see `shared/registry_events.py`."""
+    return f"{PREFIX}:registry-events"
+
+
+def registry_aliases() -> str:
+    """Sorted set: models by the time of the newest event that deploys one of their versions."""
+    return f"{PREFIX}:registry-aliases"
+
+
 def rollout_counts(model: str, generation: int) -> str:
     """Hash with a TTL: what both versions of a rollout answered in one step, like a slot of `history`."""
     return f"{PREFIX}:rollout:{model}:{generation}"

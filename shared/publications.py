@@ -48,6 +48,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str
     place: str  # of its files in the store
     files: dict[str, VersionFile]
+    source: str = ""  # of its files, instead of the store: the URI of a registered model of MLflow
     manifest: ArtifactManifest | None = None  # None: the worker finds the artifact and what made it
     expires_at_ms: int  # no gateway waits for the verdict after that, by Redis' clock
 

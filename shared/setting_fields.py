@@ -350,6 +350,11 @@ class SettingFields(BaseSettings):
         description="Signing secret of webhooks: whsec_ and 24 to 64 bytes in base64; several, "
         "separated by spaces, during a rotation. Empty: no webhooks.",
     )
+    mlflow_webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Secret of the webhooks of an MLflow model registry that POST to /webhooks/mlflow. "
+        "Empty: such requests need an API key.",
+    )
     notify_url: str = Field(
         "",
         pattern=r"^(https?://\S+)?$",

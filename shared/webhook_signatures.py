@@ -45,3 +45,8 @@ def signature(key: bytes, message: str, at_s: int, body: bytes) -> str:
     """Version 1: HMAC-SHA256 over `id.timestamp.body`, in base64."""
     signed = hmac.new(key, b"%s.%d.%s" % (message.encode(), at_s, body), hashlib.sha256)
     return f"v1,{base64.b64encode(signed.digest()).decode()}"
+
+
+def is_signature(given: bytes, key: bytes, message: str, at_s: int, body: bytes) -> bool:
+    """Whether a received header has the signature of version 1, in a time that does not depend on it."""
+    return hmac.compare_digest(given, signature(key, message, at_s, body).encode())

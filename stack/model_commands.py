@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 import typer
 
+from shared.registry_events import name_of_registered
 from shared.repository import Repository, open_repository
 from shared.settings import environment
-from shared.specs import NAME, ModelSpec
+from shared.specs import ModelSpec
 from stack.command_errors import CommandError
 from stack.data_folder import Folder
 from stack.model_building import Built, ModelProgram, Verified, build, verify
@@ -121,8 +122,8 @@ def pull_from_mlflow(
 def _name_in(uri: str) -> str:
     """The name of a registered model, as the name of a model of Takt."""
     registered = re.fullmatch(r"(?:mlflow|models):/{1,3}([^@/]+)[@/].*", uri)
-    name = re.sub(r"[^a-z0-9_-]+", "-", registered[1].lower()).strip("-") if registered else ""
-    if not re.fullmatch(NAME, name):
+    name = name_of_registered(registered[1]) if registered else ""
+    if not name:
         raise CommandError(f"{uri} gives the model no name: add --name NAME")
     return name
 

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.access.authenticator import Authenticator, authenticated
 from api.access.limits import Limiter
 from api.access.permissions import Permission, allow_of, permission_of, permissions_of
-from api.access.principal import ANONYMOUS, Principal, set_principal
+from api.access.principal import ANONYMOUS, REGISTRY, Principal, set_principal
 from api.access.signed_links import key_id_of_link
 from shared.api_keys import key_id_of
 from shared.errors import UnauthorizedError
@@ -46,6 +46,8 @@ class AuthMiddleware:
         permission = permission_of(scope["method"], permissions)
         if _is_open(scope["method"], permission, permissions):
             return ANONYMOUS
+        if permission is not None and permission.by_signature and _is_signed(scope):
+            return REGISTRY
         asker = await self._authenticate(scope, permission)
         if not permissions:
             raise HTTPException(404)
@@ -69,6 +71,11 @@ class AuthMiddleware:
                 challenge = {"WWW-Authenticate": BROWSER_CHALLENGE}
                 raise HTTPException(401, error.detail, challenge) from None
             raise
+
+
+def _is_signed(scope: Scope) -> bool:
+    """Whether the request has a signature, valid or not."""
+    return any(name == b"x-mlflow-signature" for name, _ in scope["headers"])
 
 
 def _is_open(method: str, permission: Permission | None, permissions: Mapping[str, Permission]) -> bool:

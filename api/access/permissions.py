@@ -30,11 +30,13 @@ class Permission:
     """The endpoint shows all models: keys that are limited to some models get 403."""
     in_browser: bool = False
     """Browsers request it directly, so that the key may come as a password (HTTP Basic)."""
-
     audited: bool = False
     """The endpoint only reads, so that the role `audit` suffices."""
     by_link: bool = False
     """A signed link suffices (`api/access/signed_links.py`): a browser that saves a file sends no key."""
+
+    by_signature: bool = False
+    """The signature of a webhook of MLflow suffices; the route checks it, because it covers the body."""
 
     def require(self, asker: Principal) -> None:
         """Raises Forbidden."""
@@ -50,6 +52,7 @@ OPEN = Permission(open=True)
 ANY_KEY = Permission()
 PREDICT, SUBMIT, READ = Permission(Role.PREDICT), Permission(Role.SUBMIT), Permission(Role.READ)
 DEPLOY, DEPLOYED = (Permission(Role.DEPLOY, audited=audited) for audited in (False, True))
+DEPLOY_SIGNED = Permission(Role.DEPLOY, by_signature=True)
 SAVE = Permission(Role.READ, by_link=True)
 STATE = Permission(Role.READ, whole=True)
 """The state of the service."""
@@ -120,6 +123,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Permission]] = {
     "/models/{name}/shadow/rows": {"GET": DEPLOYED},
     "/models/{name}/rollback": {"POST": DEPLOY},
     "/models/{name}/rollouts": {"GET": READ, "POST": DEPLOY},
+    "/webhooks/mlflow": {"POST": DEPLOY_SIGNED},
     "/model-info": {"GET": ANY_KEY},
     # for operators, Prometheus and autoscalers
     "/metrics": {"GET": STATE},

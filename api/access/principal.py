@@ -83,6 +83,8 @@ ANONYMOUS = Principal(OPEN_OWNER, frozenset(Role) - _SEE_ALL_JOBS)
 """The principal of all requests if keys are not needed."""
 STRANGER = Principal(OPEN_OWNER, frozenset(), frozenset())
 """The principal of a request without a valid key, at an endpoint that needs none."""
+REGISTRY = Principal("mlflow", frozenset({Role.DEPLOY}))
+"""The principal of a webhook of MLflow. The route checks its signature."""
 
 
 def set_principal(scope: Scope, asker: Principal) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from shared import keys
 from shared.deployments import (
@@ -38,18 +36,17 @@ class Deployments:
         self._script = client.register_script(DEPLOY)
         self._version: bytes | None = None
         self._read = False
+        self._looking = asyncio.Lock()
         self.known: Mapping[str, Deployment] = {}
         self.changes = 0
         """How often `look` has found a change: of a deployment, or of the published versions."""
 
-    async def look_later(self) -> None:
-        """Look, then wait `LOOK_EVERY_S`. A background task repeats it."""
-        with suppress(RedisError, OSError):  # the reply reader reports it
-            await self.look()
-        await asyncio.sleep(LOOK_EVERY_S)
-
     async def look(self) -> None:
         """Read the deployments if one has changed. Raises redis.exceptions.RedisError."""
+        async with self._looking:  # else an older read could replace a newer read
+            await self._look()
+
+    async def _look(self) -> None:
         version = await self._client.get(keys.deployments_version())
         if version == self._version and self._read:
             return

@@ -29,6 +29,9 @@ from shared.safe_texts import named
 from shared.spec_files import SPEC, load_spec
 from shared.specs import VERSION, ModelSpec
 
+UPLOADS = "takt-version-"
+"""Prefix of the temporary folders of uploads."""
+
 
 @dataclass(frozen=True)
 class Incoming:

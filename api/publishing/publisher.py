@@ -140,10 +140,21 @@ class Publisher:
             except BaseException as error:
                 await self._refused(incoming, publication, by, error)
                 raise
-            await self._any_client.hdel(keys.publications(incoming.spec.name), incoming.version)
-            await self._announce()
-        log.info("version_published", model=incoming.key, by=by, size_bytes=incoming.size_bytes)
+            await self.published(manifest, by)
         return manifest
+
+    async def published(self, manifest: ArtifactManifest, by: str) -> None:
+        """A version is in the store: forget the attempt, and have all gateways read the store again."""
+        await self._any_client.hdel(keys.publications(manifest.model), manifest.version)
+        await self._announce()
+        key = model_key(manifest.model, manifest.version)
+        log.info("version_published", model=key, by=by, size_bytes=manifest.size_bytes)
+
+    async def record(self, model: str, attempt: Publication) -> None:
+        """Keep an attempt for `GET /models/{name}/versions`. Raises RedisError."""
+        key = keys.publications(model)
+        await self._any_client.hset(key, attempt.version, encode(attempt))
+        await self._any_client.expire(key, round(PUBLICATIONS_KEPT_S))
 
     async def verify(self, version: ModelVersion) -> Verdict:
         """Have a worker verify a published version again. Raises as `publish`."""
@@ -263,7 +274,6 @@ class Publisher:
     async def _record(
         self, incoming: Incoming, publication: str, by: str, state: PublicationState, reason: str = ""
     ) -> None:
-        key = keys.publications(incoming.spec.name)
         record = Publication(
             id=publication,
             version=incoming.version,
@@ -273,8 +283,7 @@ class Publisher:
             size_bytes=incoming.size_bytes,
             reason=reason,
         )
-        await self._any_client.hset(key, incoming.version, encode(record))
-        await self._any_client.expire(key, round(PUBLICATIONS_KEPT_S))
+        await self.record(incoming.spec.name, record)
 
     async def _announce(self) -> None:
         """Have this gateway, and soon the others, read the store again."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +20,7 @@ from api.http.headers import field_of, preferred_wait_s
 from api.http.request_bodies import body_parts
 from api.jobs.job_views import as_json
 from api.publishing.archives import MEDIA_TYPE, most_archive_bytes, unpack_archive
-from api.publishing.incoming import Incoming, read_incoming
+from api.publishing.incoming import UPLOADS, Incoming, read_incoming
 from api.routes.versions import VersionView, view_of
 from shared.errors import InvalidInputError, PayloadTooLargeError, StorageFullError
 from shared.manifests import ArtifactManifest
@@ -30,6 +28,7 @@ from shared.publications import PublicationState
 from shared.repository import ModelVersion
 from shared.safe_texts import named
 from shared.specs import NAME
+from shared.temporary_folders import TemporaryFolder
 
 router = APIRouter(tags=["models"])
 log = structlog.get_logger()
@@ -74,12 +73,12 @@ async def publish(
     gateway.queue.require()
     gateway.publisher.verifications.require_worker()
     with gateway.publisher.receiving():
-        folder = Path(await asyncio.to_thread(_new_folder, gateway))
+        folder = await asyncio.to_thread(TemporaryFolder, UPLOADS, gateway.settings.spool_dir)
         try:
-            incoming = await _received(gateway, request, folder, name, version)
+            incoming = await _received(gateway, request, folder.path, name, version)
             stored = await gateway.publisher.stored(incoming)
         except BaseException:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await asyncio.to_thread(folder.remove)
             raise
         work = gateway.publisher.running(_published(gateway, incoming, stored, folder, asker.name))
         asked_s = preferred_wait_s(field_of(request.scope["headers"], b"prefer"))
@@ -93,17 +92,13 @@ async def publish(
     return as_json(view, status=201 if stored is None else 200, headers=headers)
 
 
-def _new_folder(gateway: Gateway) -> str:
-    return tempfile.mkdtemp(prefix="takt-version-", dir=gateway.settings.spool_dir)
-
-
 async def _published(
-    gateway: Gateway, incoming: Incoming, stored: ModelVersion | None, folder: Path, by: str
+    gateway: Gateway, incoming: Incoming, stored: ModelVersion | None, folder: TemporaryFolder, by: str
 ) -> ArtifactManifest:
     try:
         return stored.manifest if stored else await gateway.publisher.publish(incoming, by)
     finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await asyncio.to_thread(folder.remove)
 
 
 async def _received(

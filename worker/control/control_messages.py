@@ -54,6 +54,7 @@ class Open(msgspec.Struct, frozen=True, tag=True):
 
     key: str
     report: VersionReport
+    yields: bool = False  # its computing yields to that of the workers
 
 
 class StartWorker(msgspec.Struct, frozen=True, tag=True):

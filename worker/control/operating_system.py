@@ -9,15 +9,21 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from enum import IntEnum
 from pathlib import Path
+from typing import TypeVar
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _SELF = Path("/proc/self")
 _MOST_OOM_SCORE = 1000
+_THREAD_ENDS_S = 0.001
+T = TypeVar("T")
 NICE = 10
 """Added to the priority of a verifier, so that its computing yields to the workers."""
 
@@ -84,6 +90,29 @@ def is_suspended(pid: int) -> bool:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
         return state.split()[0] in ("T", "t")
     return False
+
+
+def at_low_priority(work: Callable[[], T]) -> T:
+    """Do this in a thread of low priority, which has ended when this returns. Raises what `work` raises.
+
+    A process that lowers its own priority could not raise it again, and its forks would inherit it.
+    """
+    done: Future[T] = Future()
+
+    def run() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)  # of this thread, on Linux
+        try:
+            done.set_result(work())
+        except BaseException as error:  # raised again by the caller
+            done.set_exception(error)
+
+    thread = threading.Thread(target=run, name="low-priority")
+    thread.start()
+    task = _SELF / "task" / str(thread.native_id)
+    thread.join()
+    while task.exists():  # Python has forgotten it a moment before the system
+        time.sleep(_THREAD_ENDS_S)
+    return done.result()
 
 
 def thread_names() -> list[str]:

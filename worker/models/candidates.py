@@ -2,7 +2,8 @@
 
 Each worker looks for candidates; one claims each. The files are copied from the store into a temporary
 folder, and `python -m worker verify` opens them there, in the environment of the version if it has one. A
-version that crashes, hangs or fills the memory ends that process only.
+version that crashes, hangs or fills the memory ends that process only. The files of a candidate with a source
+are pulled from there by `python -m worker new`, and copied to the store.
 """
 
 from __future__ import annotations
@@ -28,16 +29,18 @@ from shared import keys
 from shared.errors import ArtifactError, ServiceError
 from shared.exit_status import ending
 from shared.integrity import short
-from shared.keys import model_key
+from shared.keys import ModelKey, model_key
 from shared.manifests import VersionFile, read_manifest, write_manifest
-from shared.model_store import open_model_store
+from shared.model_store import ModelStore, open_model_store
 from shared.publications import CLAIM_S, VERDICT_KEPT_S, Candidate, Verdict, decode, encode
 from shared.settings import Settings, environment
+from shared.temporary_folders import remove_leftovers, temporary_folder
 from worker.environments.commands import worker_command
 
 log = structlog.get_logger(__name__)
 
 _LOOK_S = 0.2
+_FOLDERS = "takt-candidate-"
 _ENDS_S = 2.0
 """Time for the end of a verification whose worker stops."""
 _MOST_LINES_BYTES = 2**20
@@ -56,6 +59,7 @@ class CandidateVerifier:
         self._worker_id = worker_id
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        remove_leftovers(_FOLDERS)
 
     def stop(self) -> None:
         """Claim no more, and end the present verification: another worker begins it anew at once."""
@@ -91,7 +95,7 @@ class CandidateVerifier:
 
     def _verify(self, candidate: Candidate) -> None:
         begun_s = time.monotonic()
-        key = model_key(candidate.model, candidate.version)
+        key = _key_of(candidate)
         log.info("candidate_verifying", model=key, worker=self._worker_id)
         try:
             found = self._found(candidate)
@@ -117,36 +121,56 @@ class CandidateVerifier:
             pipe.execute()
 
     def _release(self, candidate: Candidate) -> None:
-        log.info("candidate_released", model=model_key(candidate.model, candidate.version))
+        log.info("candidate_released", model=_key_of(candidate))
         with contextlib.suppress(RedisError):
             self._client.delete(keys.candidate_claim(candidate.id))
 
     def _found(self, candidate: Candidate) -> Verdict:
-        with tempfile.TemporaryDirectory(prefix="takt-candidate-") as root:
-            folder = Path(root) / candidate.model / candidate.version
-            folder.mkdir(parents=True)
+        with temporary_folder(_FOLDERS) as root:
+            folder = root / candidate.model / candidate.version
             store = open_model_store(self._settings)
-            for name, file in candidate.files.items():
-                pieces = store.pieces(f"{candidate.place}/{name}")
-                _copy(self._renewing(candidate, pieces), folder / name, file)
-            if candidate.manifest is not None:
-                write_manifest(folder, candidate.manifest)
-            line = self._line_of(candidate, Path(root))
+            if candidate.source:
+                self._pull(candidate, root)
+            else:
+                folder.mkdir(parents=True)
+                self._copy_files(candidate, store, folder)
+            line = self._line_of(candidate, root, "verify", _key_of(candidate), "--candidate")
             if line.get("state") != "ok":
                 return Verdict(problem=str(line.get("reason") or "the version does not verify"))
+            if candidate.source:
+                self._store_files(candidate, store, folder)
             return Verdict(
                 manifest=read_manifest(folder, candidate.model, candidate.version),
                 rows_per_s=msgspec.convert(line.get("rows_per_s", 0.0), float),
                 warnings=msgspec.convert(line.get("warnings", []), list[str]),
             )
 
-    def _line_of(self, candidate: Candidate, root: Path) -> dict[str, object]:
-        """Run the verification. → its JSON line"""
-        key = model_key(candidate.model, candidate.version)
+    def _pull(self, candidate: Candidate, root: Path) -> None:
+        """Make the version from its source. Raises ArtifactError."""
+        options = ("--mlflow", candidate.source, "--version", candidate.version)
+        line = self._line_of(candidate, root, "new", candidate.model, *options)
+        if line.get("state") != "made":
+            raise ArtifactError(str(line.get("reason") or "the version cannot be made"))
+
+    def _copy_files(self, candidate: Candidate, store: ModelStore, folder: Path) -> None:
+        for name, file in candidate.files.items():
+            pieces = store.pieces(f"{candidate.place}/{name}")
+            _copy(self._renewing(candidate, pieces), folder / name, file)
+        if candidate.manifest is not None:
+            write_manifest(folder, candidate.manifest)
+
+    def _store_files(self, candidate: Candidate, store: ModelStore, folder: Path) -> None:
+        """The files of a pulled version, which the gateway then publishes."""
+        for name in read_manifest(folder, candidate.model, candidate.version).files:
+            self._renew(candidate)
+            store.put(f"{candidate.place}/{name}", folder / name)
+
+    def _line_of(self, candidate: Candidate, root: Path, *arguments: str) -> dict[str, object]:
+        """Run a command of `python -m worker` on the models in a folder. → its JSON line"""
         limit_s = time.monotonic() + self._settings.verify_limit_s
         with tempfile.TemporaryFile() as lines:
             process = subprocess.Popen(  # noqa: S603 - starts this project's own program
-                worker_command("verify", key, "--candidate", "--lines-to", str(lines.fileno())),
+                worker_command(*arguments, "--lines-to", str(lines.fileno())),
                 env=environment({"models_dir": str(root), "models_url": ""}),
                 pass_fds=(lines.fileno(),),
                 stdin=subprocess.DEVNULL,
@@ -186,6 +210,10 @@ class CandidateVerifier:
             raise _VerifierStops
         with contextlib.suppress(RedisError):
             self._client.pexpire(keys.candidate_claim(candidate.id), round(CLAIM_S * 1000))
+
+
+def _key_of(candidate: Candidate) -> ModelKey:
+    return model_key(candidate.model, candidate.version)
 
 
 def _copy(pieces: Iterable[bytes], target: Path, file: VersionFile) -> None:

@@ -12,6 +12,7 @@ import os
 import select
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 import structlog
@@ -44,8 +45,10 @@ from worker.control.control_messages import (
 from worker.control.operating_system import (
     NICE,
     OomOrder,
+    at_low_priority,
     end_earlier_if_memory_runs_out,
     end_with_parent,
+    is_linux,
     name_process,
     thread_names,
 )
@@ -111,6 +114,7 @@ class ForkServer:
             case StartSandbox(ticket, key):
                 self._fork(SANDBOX, ticket, descriptors, lambda: self._run_sandbox(key, *descriptors))
             case StartServer(ticket):
+                self._complete()
                 self._fork(SERVER, ticket, descriptors, lambda: self._run_spare(*descriptors))
 
     def _complete(self) -> None:
@@ -173,12 +177,14 @@ class ForkServer:
             if not declared(version.spec.framework).forkable:
                 reason = f"framework {version.spec.framework!r} is not forkable"
                 return NotOpened(order.key, reason, apart=True)
-            predictor = open_verified(
+            opening = partial(
+                open_verified,
                 version,
                 report,
                 threads=self._settings.threads,
                 mismatch=self._settings.framework_mismatch,
             )
+            predictor = at_low_priority(opening) if order.yields and is_linux() else opening()
         except (Exception, SystemExit) as error:  # code of a model may raise anything
             return NotOpened(order.key, reason_of(error))
         if beside := thread_names()[1:]:

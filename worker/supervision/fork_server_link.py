@@ -68,6 +68,8 @@ class ForkServerLink:
     fingerprints: dict[str, str] = field(default_factory=dict)  # of what is opened or to be opened
     opening: list[str] = field(default_factory=list)  # in the order in which it opens them
     is_listed: bool = False
+    is_fresh: bool = True
+    """Whether it has not been ordered to open a version."""
     ended_by_us: bool = False
     _orders: dict[int, Order] = field(default_factory=dict)
     _tickets: int = 0
@@ -97,12 +99,13 @@ class ForkServerLink:
     def list_versions(self, deployed: Mapping[str, list[str]]) -> None:
         self._send(ListVersions(dict(deployed)))
 
-    def open(self, version: Version) -> None:
-        """Have a verified version opened, unless it is or is going to be."""
+    def open(self, version: Version, *, yields: bool = False) -> None:
+        """Have a verified version opened, unless it is or is going to be. `yields`: at a lower priority."""
         if self.fingerprints.get(version.key) != version.fingerprint and version.report is not None:
             self.fingerprints[version.key] = version.fingerprint
             self.opening.append(version.key)
-            self._send(Open(version.key, version.report))
+            self.is_fresh = False
+            self._send(Open(version.key, version.report, yields))
 
     def verify(self, verifier: Verifier, end: socket.socket) -> None:
         with end:

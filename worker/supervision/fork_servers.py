@@ -95,7 +95,7 @@ class ForkServers:
         """The fork server from which workers come."""
         self.successor: ForkServerLink | None = None
         self._spare: ForkServerLink | None = None
-        """On demand: a fork server that has opened nothing, so that a successor needs no imports."""
+        """A fork server that has opened nothing, so that a successor needs no imports."""
         self._is_outdated = False
         self._is_stopped = False
         self._history = RestartHistory()
@@ -129,7 +129,7 @@ class ForkServers:
             self.successor.kill()
 
     def keep_spare(self, parent: ForkServerLink) -> None:
-        """Have a fork server ready that has opened nothing. `parent` has opened nothing yet."""
+        """Have a fork server ready that has opened nothing. `parent` is fresh."""
         if self._spare is None:
             self._spare = self._connected(parent.start_spare())
 

@@ -194,13 +194,13 @@ class InterpreterGroup:
         server = self._servers.newest if not self._own_load else None
         if server is not None and server.is_listed:
             for version in self._versions.verified():
-                server.open(version)
+                if server.is_fresh:
+                    self._servers.keep_spare(server)
+                server.open(version, yields=self.workers.any_serves)
 
     def _listed(self, server: ForkServerLink, listed: Listed) -> None:
         is_first = not server.is_listed
         server.is_listed = True
-        if is_first and self._versions.on_demand:
-            self._servers.keep_spare(server)
         if listed.problem:
             log.error("models_not_listed", reason=listed.problem)
             if is_first and self._replacement.target is None and not self.environment:

@@ -10,13 +10,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
 from shared.manifests import digest_of_files, files_in, read_manifest, write_manifest
 from shared.safe_texts import foreign_words
 from shared.spec_files import SPEC
+from shared.temporary_folders import remove_leftovers, temporary_folder
 from worker.models.drafting.artifact_facts import DraftError
 from worker.models.drafting.new_model import DraftWorker, NewModel, Request, check_request, new_model
 
@@ -24,6 +24,7 @@ _URI = re.compile(r"(?:mlflow|models):/{1,3}(?P<name>[^@/]+)(?:@(?P<alias>[^/@]+
 _RUN = re.compile(r"runs:/{1,3}[^/]+/.+")
 FOLDER = "model"
 """Name of the artifact in a version."""
+_TEMPORARY = "takt-mlflow-"
 
 
 def pull_model(
@@ -33,15 +34,16 @@ def pull_model(
 
     `request`: its source is ignored; an empty version becomes `{version in MLflow}.0.0`. Raises DraftError.
     """
-    with TemporaryDirectory(prefix="takt-mlflow-") as place:
+    remove_leftovers(_TEMPORARY)
+    with temporary_folder(_TEMPORARY) as place:
         step(f"downloading {uri}")
-        source, number = _downloaded(uri, Path(place))
+        source, number = _downloaded(uri, place)
         request = replace(request, source=source, version=request.version or f"{number or 1}.0.0")
-        check_request(request, Path(place) / "drafts")
+        check_request(request, place / "drafts")
         target = models_dir / request.name / request.version
         if target.exists() and not request.force:
             raise DraftError(f"{target} exists: choose another --version, or replace it with --force")
-        made = new_model(request, Path(place) / "drafts", worker, step)
+        made = new_model(request, place / "drafts", worker, step)
         _place(made.folder, target)
         return replace(made, folder=target.parent)
 
