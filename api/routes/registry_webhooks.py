@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from msgspec import structs
 from pydantic import BaseModel, Field
 
-from api.access.principal import Asker
+from api.access.principal import REGISTRY, Asker
 from api.gateway import Gateway, GatewayState
 from api.http.error_answers import of_errors
 from api.http.request_bodies import read_json
@@ -67,7 +67,8 @@ async def receive(
         return EventView(state="ignored")
     asker.require_sight(event.model)
     gateway.queue.require()
-    added = await gateway.registry_pulls.add(structs.replace(event, by=asker.name, deploys=deploy))
+    by = REGISTRY.name if _SIGNATURE in headers else asker.name
+    added = await gateway.registry_pulls.add(structs.replace(event, by=by, deploys=deploy))
     delivery = headers.get(_DELIVERY, b"").decode("latin-1")[:64]
     log.info("registry_event", model=event.key, alias=event.alias, delivery=delivery, accepted=added)
     return EventView(state="accepted" if added else "repeated", model=event.model, version=event.version)

@@ -37,10 +37,12 @@ def mlflow_server(folder: Path) -> Iterator[str]:
     port = free_port()
     options = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder)]
     command = [str(python_of("mlflow-server")), "-m", "mlflow", "server", "--workers", "1"]
-    log = (folder / "server.log").open("wb")
-    with subprocess.Popen(
-        [*command, "--port", str(port), *options], stdout=log, stderr=log, cwd=folder
-    ) as server:
+    with (
+        (folder / "server.log").open("wb") as log,
+        subprocess.Popen(
+            [*command, "--port", str(port), *options], stdout=log, stderr=log, cwd=folder
+        ) as server,
+    ):
         url = f"http://127.0.0.1:{port}"
         try:
             eventually(lambda: answers(url) or server.poll() is not None, limit_s=180, every_s=0.5)

@@ -25,7 +25,7 @@ from tests.support.stack import ROOT, Stack, running
 pytestmark = [pytest.mark.integration, pytest.mark.tools, pytest.mark.timeout(900), needs("mlflow")]
 
 MODEL = "failure_model"
-SECRET = "a-secret-of-both"  # noqa: S105 - of this test
+SECRET = "a-secret-of-both"
 SETTINGS = {
     "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": base64.urlsafe_b64encode(b"0" * 32).decode(),
     "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
@@ -77,7 +77,7 @@ def test_an_alias_that_is_set_in_mlflow_deploys_its_version(
     client.create_webhook(
         name="takt",
         url=f"{stack.url}/webhooks/mlflow?alias=champion&deploy=true",
-        events=["model_version_alias.created"],  # type: ignore[list-item]  # strings are documented
+        events=["model_version_alias.created"],
         secret=SECRET,
     )
     with warnings.catch_warnings():
@@ -124,8 +124,8 @@ def test_a_run_becomes_a_version(mlflow_url: str, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_url)
     client = MlflowClient(mlflow_url, mlflow_url)
     run = client.search_model_versions(f"name = '{NAME}'")[0].run_id
-    takt = ROOT / ".venv/bin/takt"
-    command = [takt, "models", "pull", f"runs:/{run}/model", "--name", "of-run", "--to", tmp_path]
+    takt = str(ROOT / ".venv/bin/takt")
+    command = [takt, "models", "pull", f"runs:/{run}/model", "--name", "of-run", "--to", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "of-run/1.0.0/manifest.json").is_file()

@@ -33,7 +33,10 @@ def test_a_delivery_that_is_repeated_has_the_same_id_and_another_alias_has_not()
     first, again = read_event(body()), read_event(body())
     other = read_event(body(data={"name": "Failure Model", "version": "3", "alias": "candidate"}))
     registered = read_event(body(entity="model_version", data={"name": "Failure Model", "version": "3"}))
-    assert first is not None and again is not None and other is not None and registered is not None
+    assert first is not None
+    assert again is not None
+    assert other is not None
+    assert registered is not None
     assert first.id == again.id
     assert len({first.id, other.id, registered.id}) == 3
 

@@ -15,7 +15,7 @@ from shared import keys
 from shared.webhook_signatures import signature
 from tests.unit.gateway_fakes import FakeRedis, running_gateway, until
 
-SECRET = "a-secret"  # noqa: S105 - of these tests
+SECRET = "a-secret"
 PATH = "/webhooks/mlflow"
 
 
