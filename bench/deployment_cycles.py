@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,6 +38,8 @@ _LIMIT_S = 300.0
 _CALM_S = 15.0
 """Time without a new or ended process, after which no version is being replaced."""
 _MIB = 2**20
+_LINES = 60
+"""Lines of a log that are shown after an error."""
 _OF_TIME = (keys.history(0)[:-1].encode(), keys.hour("").encode())
 """Keys with a time to live, one for each slot of time, however many cycles are made in it."""
 _DECLARATION = """
@@ -141,6 +143,17 @@ def _wait_for(http: httpx.Client, version: str, factor: float) -> None:
     raise DidNotStart(f"{version} is not served after {_LIMIT_S:g} s: {answer.text}")
 
 
+@contextmanager
+def _explained(data: Path) -> Iterator[None]:
+    """Add the last lines of the worker's log to an error, because the folder is removed with it."""
+    try:
+        yield
+    except (DidNotStart, httpx.HTTPError) as error:
+        logs = sorted(data.glob("**/worker*.log"))
+        lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()[-_LINES:]]
+        raise DidNotStart("\n".join([str(error), *lines])) from error
+
+
 def growth(first: Held, last: Held) -> Iterator[str]:
     """The counts that have grown beyond their margins."""
     before, margins = asdict(first), asdict(MARGINS)
@@ -164,7 +177,8 @@ def run(cycles: int, every: int) -> None:
         with running(data, models, workers=1) as takt:
             takt.http.timeout = httpx.Timeout(_LIMIT_S)
             for number in range(1, cycles + 1):
-                cycle(takt.http, source, number)
+                with _explained(data):
+                    cycle(takt.http, source, number)
                 if number % every == 0 or number in (max(1, cycles // 4), cycles):
                     settled(takt)
                     with suppress(psutil.NoSuchProcess):  # of a health command

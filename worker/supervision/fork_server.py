@@ -52,16 +52,18 @@ from worker.control.operating_system import (
     name_process,
     thread_names,
 )
-from worker.supervision.forking import SANDBOX, SERVER, SIGNALS, VERIFIER, WORKER, ForkKind, forked
+from worker.supervision.forking import SANDBOX, SIGNALS, SPARE, VERIFIER, WORKER, ForkKind, forked
 
 log = structlog.get_logger(__name__)
+
+_NAME = "takt-forkserver"
 
 
 def serve(descriptor: int) -> int:
     """Obey the supervisor at the other end of the descriptor until it closes. → the exit status."""
     supervisor = os.getppid()
     end_with_parent(supervisor)
-    name_process("takt-forkserver")
+    name_process(_NAME)
     end_earlier_if_memory_runs_out(OomOrder.FORK_SERVER)
     _leave_signals_and_garbage()
     configure_logging(settings())
@@ -102,6 +104,7 @@ class ForkServer:
     def _obey(self, order: ForkOrder, descriptors: Sequence[int]) -> None:
         match order:
             case ListVersions(deployed):
+                name_process(_NAME)  # a spare becomes the fork server with this order
                 self._channel.send(self._listed(deployed))
             case Verify(ticket):
                 self._import_framework(ModelKey(order.key))
@@ -115,7 +118,7 @@ class ForkServer:
                 self._fork(SANDBOX, ticket, descriptors, lambda: self._run_sandbox(key, *descriptors))
             case StartServer(ticket):
                 self._complete()
-                self._fork(SERVER, ticket, descriptors, lambda: self._run_spare(*descriptors))
+                self._fork(SPARE, ticket, descriptors, lambda: self._run_spare(*descriptors))
 
     def _complete(self) -> None:
         """Do once what every fork would do for itself otherwise. Importing makes no connection."""

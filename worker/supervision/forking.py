@@ -46,7 +46,7 @@ class ForkKind:
 
 
 WORKER = ForkKind("takt-worker", OomOrder.WORKER, signal.SIGTERM)
-SERVER = ForkKind("takt-forkserver", OomOrder.FORK_SERVER, signal.SIGKILL)
+SPARE = ForkKind("takt-spare", OomOrder.FORK_SERVER, signal.SIGKILL)
 VERIFIER = ForkKind("takt-verifier", OomOrder.VERIFIER, signal.SIGKILL)
 SANDBOX = ForkKind("takt-sandbox", OomOrder.SANDBOX, signal.SIGKILL)
 
